@@ -1,0 +1,48 @@
+# Two commands do everything on a fresh machine: `make results` and `make test`.
+# PYTHON chooses the interpreter (3.11 to 3.13); CORES and GPUS what the study may use.
+PYTHON ?= python3
+VENV ?= .venv
+CORES ?= all
+GPUS ?=
+BIN := $(VENV)/bin
+RUN := OMP_NUM_THREADS=1 HF_HUB_DISABLE_TELEMETRY=1
+
+.PHONY: results test lint smoke paper-plan schema clean
+.DELETE_ON_ERROR:
+
+results: $(VENV)/.ready ## the local study: tables, figures and report in results/local/
+	$(BIN)/snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS))
+
+test: $(VENV)/.ready-dev ## every test, the smoke study end to end included
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready-dev ## style, types, workflow
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile pipeline/rules
+	$(BIN)/snakemake --lint --configfile workflow/configs/smoke.yaml
+
+smoke: $(VENV)/.ready ## tiny random models through the whole workflow, in results/smoke/
+	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/smoke.yaml
+
+paper-plan: $(VENV)/.ready ## what the paper study would run, without running it
+	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/paper.yaml --dry-run --quiet rules
+
+schema: $(VENV)/.ready ## the configuration's JSON schema, from the code
+	$(BIN)/python -m pipeline.schema workflow/configs/schema.json
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, this is %d.%d: make PYTHON=python3.12 ..." % v)'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/.ready-dev: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@ $(VENV)/.ready
+
+clean: ## remove the environment, never results
+	rm -rf $(VENV)

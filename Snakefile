@@ -1,0 +1,70 @@
+# What can be asked for. Configuration: --configfile FILE, else workflow/configs/local.yaml.
+import sys
+
+from snakemake.exceptions import WorkflowError
+from snakemake.utils import min_version
+
+from pipeline.cell import PATTERN, WILDCARDS, CellNameError
+from pipeline.config import DEFAULT_CONFIG, ConfigError, load_yaml
+from pipeline.gpu_lease import visible_devices
+from pipeline.study import FIGURES, SPLITS, Study, canonical, digest
+
+min_version("9.20")
+
+if "study" not in config:
+    config = load_yaml(DEFAULT_CONFIG) | config
+try:
+    study = Study.from_dict(config, "configuration")
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+GPUS = 0 if study.config.device == "cpu" else len(visible_devices())
+GPU_DEMAND = 1 if GPUS or study.config.device == "cuda" else 0
+LEASE = (
+    f"{sys.executable} -m pipeline.gpu_lease --device {study.config.device} "
+    f"--jobs-per-gpu {study.config.jobs_per_gpu} --gpus {{resources.gpu}} --"
+)
+PYTHON = sys.executable
+
+
+container: "docker://python:3.12-slim"
+
+
+wildcard_constraints:
+    split="|".join(SPLITS),
+    metric="|".join(FIGURES),
+    **WILDCARDS,
+
+
+include: "pipeline/rules/assets.smk"
+include: "pipeline/rules/activations.smk"
+include: "pipeline/rules/cells.smk"
+include: "pipeline/rules/tables.smk"
+include: "pipeline/rules/figures.smk"
+
+
+localrules:
+    all,
+    cells,
+    tables,
+    figures,
+
+
+rule all:
+    default_target: True
+    input:
+        [study.metrics(cell) for cell in study.cells],
+        rules.tables.input,
+        rules.figures.input,
+        study.report,
+
+
+rule cells:
+    input:
+        [study.metrics(cell) for cell in study.cells],
+
+
+onsuccess:
+    shell(
+        f"{PYTHON} -m pipeline.summary --spec {{canonical(study.comparison_spec()):q}} --root {study.root}"
+    )

@@ -1,0 +1,101 @@
+"""The name of one training run: a point of the grid and its folder under ``cells/``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+WILDCARDS = {
+    "model": r"[^/]+",
+    "hookpoint": r"[^/]+",
+    "variant": r"[^/]+",
+    "width": r"[^/_]+",
+    "lam": r"[^/_]+",
+    "seed": r"[^/_]+",
+}
+"""Snakemake constraints: wide on purpose, so that ``Cell.parse`` can say what is wrong."""
+
+PATTERN = "{model}/{hookpoint}/{variant}/w{width}_lam{lam}_seed{seed}"
+_PATH = re.compile(
+    PATTERN.replace("{", "(?P<").replace("}", ">[^/]+)").replace("w(?P<width>[^/]+)", "w(?P<width>[^/_]+)")
+)
+
+
+class CellNameError(ValueError):
+    """A cell name that names nothing, or names something by another spelling."""
+
+
+def lambda_tag(value: float) -> str:
+    """The one spelling of a lambda in names: shortest ``%g`` form that reads back exactly.
+
+    Raises:
+        CellNameError: not positive and finite, or needs more than six significant digits.
+    """
+    tag = format(float(value), "g")
+    if not 0 < float(value) < float("inf"):
+        raise CellNameError(f"lambda {value!r} is not a positive finite number")
+    if float(tag) != float(value):
+        raise CellNameError(
+            f"lambda {value!r} needs more than six significant digits: round it to {tag}"
+        )
+    return tag
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Cell:
+    """One autoencoder: (model, hookpoint, variant, width H, lambda, seed)."""
+
+    model: str
+    hookpoint: str
+    variant: str
+    width: int
+    lam: float
+    seed: int
+
+    @property
+    def path(self) -> str:
+        """Folder of the cell, relative to ``cells/``."""
+        fields = asdict(self) | {"lam": lambda_tag(self.lam)}
+        return PATTERN.format(**fields)
+
+    @classmethod
+    def parse(cls, *, model: str, hookpoint: str, variant: str, width: str, lam: str, seed: str):
+        """A cell from the text of its name.
+
+        Raises:
+            CellNameError: a number is malformed or not in its canonical spelling; the message
+                gives the spelling to ask for.
+        """
+        for name, text in (("w", width), ("seed", seed)):
+            if not re.fullmatch(r"0|[1-9][0-9]{0,17}", text):
+                raise CellNameError(f"{name}{text} is not canonical: write {name} and a plain integer")
+        if width == "0":
+            raise CellNameError("w0: a dictionary has at least one latent")
+        try:
+            value = float(lam)
+        except ValueError:
+            raise CellNameError(f"lam{lam}: {lam!r} is not a number") from None
+        tag = lambda_tag(value)
+        if tag != lam:
+            raise CellNameError(f"lam{lam} is not canonical: ask for lam{tag}")
+        return cls(
+            model=model,
+            hookpoint=hookpoint,
+            variant=variant,
+            width=int(width),
+            lam=value,
+            seed=int(seed),
+        )
+
+    @classmethod
+    def from_path(cls, path: str) -> Cell:
+        """Inverse of ``path``; raises CellNameError for anything that ``path`` cannot return."""
+        match = _PATH.fullmatch(path)
+        if match is None:
+            raise CellNameError(f"{path!r} is not <model>/<hookpoint>/<variant>/w<H>_lam<l>_seed<s>")
+        return cls.parse(**match.groupdict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self)

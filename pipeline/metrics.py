@@ -1,0 +1,166 @@
+"""metrics.json of one cell: the schema that evaluation writes and every later stage reads."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from pipeline.cell import Cell
+from pipeline.config import Comparison, Count, Section, describe
+
+METRICS = "metrics.json"
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+NonNegative = Annotated[Finite, Field(ge=0)]
+Share = Annotated[Finite, Field(ge=0, le=1)]
+Natural = Annotated[int, Field(ge=0, strict=True)]
+
+
+class MetricsError(ValueError):
+    """Metrics files that cannot be used; the message names every one of them."""
+
+
+class CellName(Section):
+    """Which cell was measured."""
+
+    model: str
+    hookpoint: str
+    variant: str
+    width: Count
+    lam: Annotated[Finite, Field(gt=0)]
+    seed: Natural
+
+
+class TrainingRecord(Section):
+    """How the cell was trained and at what cost."""
+
+    steps: Natural
+    tokens: Natural
+    seconds: NonNegative
+    tokens_per_second: NonNegative
+    data_wait_seconds: NonNegative
+    peak_memory_mb: NonNegative
+    device: str
+    threads: Count
+    matmul_dtype: str
+
+
+class MadeFrom(Section):
+    """Digests of everything the numbers depend on."""
+
+    train: str
+    evaluate: str
+    store: str
+    weights_sha256: str
+
+
+class CellMetrics(Section):
+    """One cell on the held-out split. A ratio is null where its denominator is zero."""
+
+    cell: CellName
+    d_model: Count
+    parameters: Count
+    l0: NonNegative
+    """Mean count of latents that are not zero, a token."""
+    r2: Annotated[Finite, Field(le=1)]
+    """1 - sse / sst."""
+    sse: NonNegative
+    sst: NonNegative
+    dead_fraction: Share
+    """Latents that never fire over eval_tokens, as a share of the width."""
+    dead_latents: Natural
+    eval_tokens: Count
+    loss_recovered: Finite | None
+    """(ce_zero - ce_sae) / (ce_zero - ce_clean)."""
+    loss_recovered_mean: Finite | None
+    """The same against mean ablation."""
+    ce_sae: NonNegative
+    ce_clean: NonNegative
+    ce_zero: NonNegative
+    ce_mean: NonNegative
+    """Cross entropies in nats a token."""
+    ce_tokens: Count
+    lr_noisy: bool
+    """ce_zero - ce_clean is too small for Loss Recovered to mean anything."""
+    bipolar_fraction: Share | None
+    """Share of live latents that fire with both signs."""
+    bipolar_firing_share: Share | None
+    """The same, weighted by firing."""
+    collapsed: list[str]
+    """Why the cell counts as collapsed; empty when it does not."""
+    training: TrainingRecord
+    made_from: MadeFrom
+
+
+def read_metrics(path: Path, cell: Cell) -> CellMetrics:
+    """Read and validate the metrics of one cell.
+
+    Raises:
+        MetricsError: missing, not JSON, not of this schema, or measured on another cell; the
+            message names the file.
+    """
+    try:
+        metrics = CellMetrics.model_validate(json.loads(path.read_text()))
+    except FileNotFoundError:
+        raise MetricsError(f"{path}: no such file: run snakemake to evaluate the cell") from None
+    except ValidationError as error:
+        raise MetricsError(describe(error, str(path))) from None
+    except ValueError as error:
+        raise MetricsError(f"{path}: not JSON ({error}): delete it and evaluate again") from None
+    if metrics.cell.model_dump() != cell.as_dict():
+        named = Cell(**metrics.cell.model_dump())
+        raise MetricsError(
+            f"{path}: metrics of another cell: the file says {named.path}, "
+            f"its folder {cell.path}; delete it and evaluate again"
+        )
+    return metrics
+
+
+def read_all(root: Path, cells: Iterable[Cell]) -> dict[Cell, CellMetrics]:
+    """Metrics of many cells at ``<root>/<cell path>/metrics.json``; all faults at once."""
+    found, faults = {}, []
+    for cell in sorted(cells):
+        try:
+            found[cell] = read_metrics(root / cell.path / METRICS, cell)
+        except MetricsError as error:
+            faults.append(str(error))
+    if faults:
+        raise MetricsError(f"{len(faults)} unusable metrics file(s)\n" + "\n".join(faults))
+    return found
+
+
+class ComparisonSpec(BaseModel):
+    """What the tables, the figures and the report cover."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    cells: list[str]
+    """Paths of the grid's cells."""
+    comparisons: list[Comparison]
+    models: dict[str, int]
+    """Model name -> d_model, in the order of the configuration."""
+    hookpoints: list[str]
+    study: str = ""
+    """Name of the study; only the report needs it."""
+
+
+def spec_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--spec`` to a stage's command line."""
+    parser.add_argument(
+        "--spec",
+        required=True,
+        type=read_spec,
+        metavar="JSON",
+        help="the study's comparison spec as JSON, or @FILE that holds it",
+    )
+
+
+def read_spec(text: str) -> ComparisonSpec:
+    """A spec from JSON text, or from the file named after an @ (a command line holds 128 KiB)."""
+    raw: Any = json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
+    return ComparisonSpec.model_validate(raw)

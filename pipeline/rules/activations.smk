@@ -1,0 +1,44 @@
+# One pass of each language model over each split; then the model's own losses, once.
+
+
+rule dump:
+    input:
+        asset=ancient(study.asset()),
+        tokens=ancient(study.tokens()),
+        calibration=ancient(study.tokens(split="train")),
+    output:
+        study.manifest(),
+    params:
+        spec=lambda wildcards: canonical(study.dump_spec(wildcards.model, wildcards.split)),
+        acts_root=study.acts_root,
+    log:
+        study.log("dump", "{model}-{split}"),
+    threads: 16
+    resources:
+        gpu=GPU_DEMAND,
+    shell:
+        LEASE + " {PYTHON} -m pipeline.dump --spec {params.spec:q} --asset {input.asset}"
+        " --tokens {input.tokens} --calibration-tokens {input.calibration}"
+        " --acts-root {params.acts_root} --device {study.config.device} --out {output}"
+        " 2>&1 | tee {log}"
+
+
+rule baselines:
+    input:
+        asset=ancient(study.asset()),
+        tokens=ancient(study.tokens(split="heldout")),
+        train=ancient(study.manifest(split="train")),
+        heldout=ancient(study.manifest(split="heldout")),
+    output:
+        study.baselines(),
+    params:
+        spec=lambda wildcards: canonical(study.baseline_spec(wildcards.model)),
+    log:
+        study.log("baselines", "{model}"),
+    threads: 16
+    resources:
+        gpu=GPU_DEMAND,
+    shell:
+        LEASE + " {PYTHON} -m pipeline.baselines --spec {params.spec:q} --asset {input.asset}"
+        " --tokens {input.tokens} --train-manifest {input.train} --heldout-manifest {input.heldout}"
+        " --device {study.config.device} --out {output} 2>&1 | tee {log}"

@@ -1,0 +1,41 @@
+# Figures, each with the numbers that it draws, and the report that shows everything.
+
+
+rule figures:
+    input:
+        [study.figure(metric) for metric in FIGURES],
+
+
+rule figure:
+    input:
+        points=study.table("points.csv"),
+        comparison=study.table("comparison.csv"),
+    output:
+        png=study.figure(),
+        svg=study.figure(suffix="svg"),
+        csv=study.figure(suffix="csv"),
+    params:
+        spec=canonical(study.comparison_spec()),
+    log:
+        study.log("figures", "{metric}"),
+    shell:
+        "{PYTHON} -m pipeline.figures --spec {params.spec:q} --points {input.points}"
+        " --comparison {input.comparison} --metric {wildcards.metric} --out {output.png}"
+        " 2>&1 | tee {log}"
+
+
+rule report:
+    input:
+        rules.tables.input,
+        rules.figures.input,
+    output:
+        study.report,
+    params:
+        spec=canonical(study.comparison_spec() | {"study": study.config.study}),
+        tables=study.path("tables"),
+        figures=study.path("figures"),
+    log:
+        study.log("report"),
+    shell:
+        "{PYTHON} -m pipeline.report --spec {params.spec:q} --tables {params.tables}"
+        " --figures {params.figures} --out {output} 2>&1 | tee {log}"

@@ -1,0 +1,24 @@
+# Every cell in one table, the sweep points, the comparisons.
+
+TABLES = ["cells.csv", "points.csv", "comparison.csv", "comparison.md"]
+
+
+rule tables:
+    input:
+        [study.table(name) for name in TABLES],
+
+
+rule make_tables:
+    input:
+        [study.metrics(cell) for cell in study.cells],
+    output:
+        [study.table(name) for name in TABLES],
+    params:
+        spec=canonical(study.comparison_spec()),
+        cells_root=study.path("cells"),
+        out_dir=study.path("tables"),
+    log:
+        study.log("tables"),
+    shell:
+        "{PYTHON} -m pipeline.tables --spec {params.spec:q} --cells-root {params.cells_root}"
+        " --out-dir {params.out_dir} 2>&1 | tee {log}"

@@ -1,0 +1,120 @@
+"""Stage: one cell, trained and then evaluated in one job, so that forcing its metrics retrains it.
+
+Weights are kept in the cell's ``.state`` folder as well, with the digest of what they were trained
+from. A job that finds weights of the same training which were not evaluated this way yet (the
+evaluation failed, or its settings changed) evaluates them again and trains nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+
+from pipeline.evaluate import evaluate_cell
+from pipeline.files import read_json, whole_file, write_json
+from pipeline.stage import device_of, run_stage
+from pipeline.study import digest
+from pipeline.train import link_or_copy, train_cell
+
+WEIGHTS, TRAINING = "sae.safetensors", "training.json"
+METRICS, LATENTS = "metrics.json", "latents.safetensors"
+
+
+@contextmanager
+def cell_lock(folder: Path) -> Iterator[None]:
+    """Hold the cell's folder; an orphan of a killed run may still be writing in it.
+
+    Raises:
+        RuntimeError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RuntimeError(
+                f"{folder.parent}: another process is working on this cell: let it finish or stop "
+                "it, then run the same command again"
+            ) from None
+        yield
+
+
+def run_cell(args: argparse.Namespace) -> None:
+    """Train unless there is nothing to train, evaluate, write the metrics last."""
+    folder, device = args.out.parent, device_of(args.device)
+    state = folder / ".state"
+    train_key, evaluate_key = digest(args.train_spec), digest(args.evaluate_spec)
+    with cell_lock(state):
+        record = _record(state / "trained.json")
+        kept = state / WEIGHTS
+        if record.get("train") != train_key or record.get("evaluated") == evaluate_key:
+            (state / "trained.json").unlink(missing_ok=True)
+            record = _train(args, state, train_key, device)
+        link_or_copy(kept, folder / WEIGHTS)
+        write_json(folder / TRAINING, record["training"])
+        metrics, latents = evaluate_cell(
+            args.evaluate_spec,
+            args.train_spec["cell"],
+            record["training"],
+            kept,
+            args.heldout_manifest,
+            args.baselines,
+            args.asset,
+            device,
+        )
+        metrics["made_from"] |= {"train": train_key, "evaluate": evaluate_key}
+        with whole_file(folder / LATENTS) as partial:
+            save_file(latents, str(partial))
+        write_json(args.out, metrics)
+        write_json(state / "trained.json", record | {"evaluated": evaluate_key})
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """What the kept weights are; empty when there are none or their record is damaged."""
+    try:
+        record = read_json(path)
+        weights = path.parent / WEIGHTS
+        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record if isinstance(record, dict) and record.get("weights_sha256") == found else {}
+
+
+def _train(args: argparse.Namespace, state: Path, key: str, device: Any) -> dict[str, Any]:
+    checkpoint = state / f"checkpoint-{key}.safetensors"
+    for other in state.glob("checkpoint-*.safetensors"):
+        if other != checkpoint:
+            other.unlink()
+    sae, training = train_cell(args.train_spec, args.train_manifest, device, checkpoint)
+    with whole_file(state / WEIGHTS) as partial:
+        sae.save(partial)
+    weights_sha256 = hashlib.sha256((state / WEIGHTS).read_bytes()).hexdigest()
+    record = {"train": key, "training": training, "weights_sha256": weights_sha256}
+    write_json(state / "trained.json", record)
+    checkpoint.unlink(missing_ok=True)
+    return record
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--train-spec", type=json.loads, required=True, help="Study.train_spec")
+    parser.add_argument("--evaluate-spec", type=json.loads, required=True)
+    parser.add_argument("--train-manifest", type=Path, required=True)
+    parser.add_argument("--heldout-manifest", type=Path, required=True)
+    parser.add_argument("--baselines", type=Path, required=True)
+    parser.add_argument("--asset", type=Path, required=True)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--out", type=Path, required=True, help="metrics.json of the cell")
+    run_cell(parser.parse_args())
+
+
+if __name__ == "__main__":
+    run_stage(main)

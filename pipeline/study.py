@@ -1,0 +1,296 @@
+"""A study: a validated configuration, its grid of cells, its stage specifications, every path.
+
+This is the only module that knows a file name under ``results/``. A stage receives its *spec*: a
+JSON object that holds everything its output depends on, digests of the specs before it included.
+Snakemake compares specs to decide what to rerun, so nothing else may reach a stage.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import product
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from pipeline import config as c
+from pipeline.cell import PATTERN, Cell, CellNameError, lambda_tag
+from sagsae.autoencoders.registry import VARIANTS
+
+SPLITS = ("train", "heldout")
+REVISION = {"assets": 1, "tokens": 1, "dump": 1, "baselines": 1, "train": 1, "evaluate": 1}
+"""Revision of each stage's code. Raise one when that stage's output changes for the same spec."""
+
+FIGURES = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
+"""Metric drawn against L0 -> its axis label; each is one named figure."""
+
+
+class StudyConfig(c.Section):
+    """A configuration file."""
+
+    study: Annotated[str, Field(pattern=c.NAME)]
+    """Name of the study; its outputs lie in results/<study>/."""
+    results: str = "results"
+    """Folder that holds the studies."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: GPUs where there are some, else the CPU."""
+    jobs_per_gpu: c.Count = 1
+    """Jobs that may share one GPU."""
+    models: Annotated[list[c.Model], Field(min_length=1)]
+    hookpoints: Annotated[list[str], Field(min_length=1)]
+    """Hookpoints dumped from every model: mlp_out, attn, resid, or names that the models define."""
+    text: c.Text
+    dump: c.Dump
+    grid: Annotated[list[c.GridEntry], Field(min_length=1)]
+    training: c.Training
+    evaluation: c.Evaluation = c.Evaluation()
+    comparisons: list[c.Comparison] = []
+
+
+def digest(spec: Any) -> str:
+    """Sixteen hexadecimal digits that name a specification."""
+    return hashlib.sha256(canonical(spec).encode()).hexdigest()[:16]
+
+
+def canonical(spec: Any) -> str:
+    """Sorted JSON without spaces: one text per value."""
+    return json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+class Study:
+    """One study. Build with ``Study.load`` or ``Study.from_dict``; both raise ConfigError."""
+
+    def __init__(self, config: StudyConfig):
+        self.config = config
+        self.models = {model.name: model for model in config.models}
+        self.root = PurePosixPath(config.results) / config.study
+        self.cells = self._grid()
+
+    @classmethod
+    def from_dict(cls, raw: Any, where: str = "configuration") -> Study:
+        """Validate a parsed configuration; every fault is reported at once."""
+        try:
+            config = StudyConfig.model_validate(raw)
+        except ValidationError as error:
+            raise c.ConfigError(c.describe(error, where)) from None
+        faults = _cross_faults(config)
+        if faults:
+            lines = "\n".join(f"  {fault}" for fault in faults)
+            raise c.ConfigError(f"{where}: {len(faults)} error(s)\n{lines}")
+        return cls(config)
+
+    @classmethod
+    def load(cls, path: str | Path = c.DEFAULT_CONFIG) -> Study:
+        """Read and validate a YAML file."""
+        return cls.from_dict(c.load_yaml(Path(path)), str(path))
+
+    def _grid(self) -> list[Cell]:
+        return sorted(
+            {cell for entry in self.config.grid for cell in _cells_of(entry, self.config)}
+        )
+
+    def model_named(self, name: str) -> c.Model:
+        """A model of the study; raises CellNameError that lists those there are."""
+        if name not in self.models:
+            raise CellNameError(f"unknown model {name!r}; this study has {', '.join(self.models)}")
+        return self.models[name]
+
+    # What a stage depends on -----------------------------------------------------------------
+
+    def asset_spec(self, model: str) -> dict[str, Any]:
+        source = self.model_named(model).source.model_dump()
+        return {"revision": REVISION["assets"], "model": source}
+
+    def text_spec(self) -> dict[str, Any]:
+        return {"revision": REVISION["assets"], "text": self.config.text.source.model_dump()}
+
+    def token_spec(self, model: str, split: str) -> dict[str, Any]:
+        text = self.config.text.model_dump(exclude={"source"})
+        dump = self.config.dump
+        rows = dump.train_rows if split == "train" else dump.heldout_rows
+        return {
+            "revision": REVISION["tokens"],
+            "asset": digest(self.asset_spec(model)),
+            "documents": digest(self.text_spec()),
+            "start_token": self.model_named(model).start_token,
+            "split": split,
+            "rows": rows,
+            "rows_per_block": dump.rows_per_block,
+            "slack": dump.slack,
+            **text,
+        }
+
+    def dump_spec(self, model: str, split: str) -> dict[str, Any]:
+        entry = self.model_named(model).model_dump(exclude={"source", "start_token"})
+        rows = ("train_rows", "heldout_rows", "acts_root", "batch_contexts")
+        return {
+            "revision": REVISION["dump"],
+            "model": entry,
+            "hookpoints": self.config.hookpoints,
+            "split": split,
+            "tokens": digest(self.token_spec(model, split)),
+            "calibration_tokens": digest(self.token_spec(model, "train")),
+            "rows": self.config.dump.train_rows if split == "train" else self.config.dump.heldout_rows,
+            "seed": self.config.text.seed,
+            "context_length": self.config.text.context_length,
+            "dump": self.config.dump.model_dump(exclude=set(rows)),
+        }
+
+    def baseline_spec(self, model: str) -> dict[str, Any]:
+        return {
+            "revision": REVISION["baselines"],
+            "stores": [digest(self.dump_spec(model, split)) for split in SPLITS],
+            "lr_contexts": self.config.evaluation.lr_contexts,
+            "hookpoints": self.config.hookpoints,
+            "model": self.model_named(model).model_dump(exclude={"source", "start_token"}),
+        }
+
+    def train_spec(self, cell: Cell) -> dict[str, Any]:
+        return {
+            "revision": REVISION["train"],
+            "cell": cell.as_dict(),
+            "d_model": self.model_named(cell.model).d_model,
+            "store": digest(self.dump_spec(cell.model, "train")),
+            "training": self.config.training.model_dump(),
+        }
+
+    def evaluate_spec(self, cell: Cell) -> dict[str, Any]:
+        return {
+            "revision": REVISION["evaluate"],
+            "baselines": digest(self.baseline_spec(cell.model)),
+            "evaluation": self.config.evaluation.model_dump(),
+        }
+
+    def comparison_spec(self) -> dict[str, Any]:
+        return {
+            "cells": [cell.path for cell in self.cells],
+            "comparisons": [item.model_dump() for item in self.config.comparisons],
+            "models": {name: model.d_model for name, model in self.models.items()},
+            "hookpoints": self.config.hookpoints,
+        }
+
+    # Where things lie ------------------------------------------------------------------------
+
+    def path(self, *parts: str) -> str:
+        return str(self.root.joinpath(*parts))
+
+    @property
+    def acts_root(self) -> str:
+        return self.config.dump.acts_root or self.path("activations")
+
+    def asset(self, model: str = "{model}") -> str:
+        return self.path("assets", model, "asset.json")
+
+    @property
+    def documents(self) -> str:
+        return self.path("assets", "text", "documents.json")
+
+    def tokens(self, model: str = "{model}", split: str = "{split}") -> str:
+        return self.path("tokens", f"{model}-{split}.safetensors")
+
+    def manifest(self, model: str = "{model}", split: str = "{split}") -> str:
+        return self.path("manifests", f"{model}-{split}.json")
+
+    def baselines(self, model: str = "{model}") -> str:
+        return self.path("baselines", f"{model}.json")
+
+    def cell_file(self, cell: Cell | None, name: str) -> str:
+        return self.path("cells", cell.path if cell else PATTERN, name)
+
+    def metrics(self, cell: Cell | None = None) -> str:
+        return self.cell_file(cell, "metrics.json")
+
+    def table(self, name: str) -> str:
+        return self.path("tables", name)
+
+    def figure(self, metric: str = "{metric}", suffix: str = "png") -> str:
+        return self.path("figures", f"{metric}.{suffix}")
+
+    @property
+    def report(self) -> str:
+        return self.path("report.html")
+
+    def log(self, *parts: str) -> str:
+        return self.path("logs", *parts) + ".log"
+
+    def cell_named(self, **text: str) -> Cell:
+        """The cell of a path's wildcards, on the grid or off it.
+
+        Raises:
+            CellNameError: not canonical, or of a model, hookpoint or variant unknown here.
+        """
+        cell = Cell.parse(**text)
+        known = {
+            "model": list(self.models),
+            "hookpoint": self.config.hookpoints,
+            "variant": sorted(VARIANTS),
+        }
+        for field, names in known.items():
+            if getattr(cell, field) not in names:
+                raise CellNameError(
+                    f"{cell.path}: unknown {field} {getattr(cell, field)!r}; "
+                    f"this study has {', '.join(names)}"
+                )
+        return cell
+
+
+def _cells_of(entry: c.GridEntry, config: StudyConfig) -> list[Cell]:
+    models = [m for m in config.models if entry.models is None or m.name in entry.models]
+    hookpoints = entry.hookpoints or config.hookpoints
+    return [
+        Cell(
+            model=model.name,
+            hookpoint=hookpoint,
+            variant=entry.variant,
+            width=entry.width_for(model.d_model),
+            lam=lam,
+            seed=seed,
+        )
+        for model, hookpoint, lam, seed in product(models, hookpoints, entry.lambdas, entry.seeds)
+    ]
+
+
+def _cross_faults(config: StudyConfig) -> list[str]:
+    """Faults that concern more than one field, each with its path."""
+    faults = []
+    names = [model.name for model in config.models]
+    for what, values in (("models", names), ("hookpoints", config.hookpoints)):
+        faults += [f"{what}: {v!r} is listed twice" for v in sorted({v for v in values if values.count(v) > 1})]
+    standard = {"mlp_out", "attn", "resid"}
+    for i, model in enumerate(config.models):
+        missing = [h for h in config.hookpoints if h not in (set(model.hookpoints) or standard)]
+        faults += [f"models.{i}.hookpoints: no module path for hookpoint {h!r}" for h in missing]
+    seen: dict[Cell, int] = {}
+    for i, entry in enumerate(config.grid):
+        faults += [f"grid.{i}.{fault}" for fault in _entry_faults(entry, names, config.hookpoints)]
+        if any(f.startswith(f"grid.{i}.") for f in faults):
+            continue
+        for cell in _cells_of(entry, config):
+            if cell in seen:
+                faults.append(f"grid.{i}: cell {cell.path} is already given by grid.{seen[cell]}")
+            seen.setdefault(cell, i)
+    for i, item in enumerate(config.comparisons):
+        for side in ("candidate", "baseline"):
+            name = getattr(item, side).variant
+            if name not in VARIANTS:
+                faults.append(f"comparisons.{i}.{side}.variant: {_unknown(name)}")
+    return faults
+
+
+def _unknown(name: str) -> str:
+    return f"unknown variant {name!r}; known are {', '.join(sorted(VARIANTS))}"
+
+
+def _entry_faults(entry: c.GridEntry, models: list[str], hookpoints: list[str]) -> list[str]:
+    faults = [] if entry.variant in VARIANTS else [f"variant: {_unknown(entry.variant)}"]
+    for field, known in (("models", models), ("hookpoints", hookpoints)):
+        given = getattr(entry, field)
+        faults += [f"{field}: unknown {v!r}; known are {', '.join(known)}" for v in given or [] if v not in known]
+    for lam in entry.lambdas:
+        try:
+            lambda_tag(lam)
+        except CellNameError as error:
+            faults.append(f"lambdas: {error}")
+    return faults

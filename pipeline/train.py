@@ -1,0 +1,105 @@
+"""Stage: train the autoencoder of one cell on the shuffled stream of its hookpoint."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.cell import Cell
+from pipeline.files import read_json
+from pipeline.progress import Progress
+from sagsae.activations import ActivationStream, Store
+from sagsae.autoencoders.base import Autoencoder, build
+from sagsae.training.schedules import Recipe
+from sagsae.training.trainer import Trainer
+
+
+def open_store(manifest: Path, expected: str) -> Store:
+    """The store that a manifest names.
+
+    Raises:
+        ValueError: the manifest belongs to another configuration; the message says what to do.
+    """
+    found = read_json(manifest)
+    if found["spec"] != expected:
+        raise ValueError(
+            f"{manifest}: was made for specification {found['spec']} where {expected} is needed; "
+            f"run snakemake on {manifest} to dump the store of this configuration"
+        )
+    return Store.open(manifest.parent / found["store"])
+
+
+def recipe_of(spec: dict[str, Any]) -> Recipe:
+    """The library's recipe for a cell."""
+    training = dict(spec["training"])
+    training.pop("group_chunks")
+    steps = training.pop("tokens") // training["batch_size"]
+    return Recipe(steps=steps, lam=spec["cell"]["lam"], **training)
+
+
+def train_cell(
+    spec: dict[str, Any], manifest: Path, device: torch.device, checkpoint: Path
+) -> tuple[Autoencoder, dict[str, Any]]:
+    """Train, or finish training, the cell of ``spec``.
+
+    Returns:
+        The autoencoder on the CPU and what there is to tell of its training: steps, tokens,
+        seconds, tokens_per_second, data_wait_seconds, device, threads, history and so on.
+    """
+    cell, recipe = Cell(**spec["cell"]), recipe_of(spec)
+    store = open_store(manifest, spec["store"])
+    found = store.statistics(cell.hookpoint)
+    sae = build(cell.variant, spec["d_model"], cell.width, found.scale)
+    sae.initialise(torch.from_numpy(found.mean * found.scale), cell.seed, recipe.theta_init)
+    sae.to(device)
+    progress = Progress(f"train {cell.path}", recipe.steps * recipe.batch_size, "tokens")
+
+    def report(step: int, row: dict[str, float]) -> None:
+        loss = f"loss {row['reconstruction']:.4f}, L0 {row['l0']:.1f}"
+        progress.update((step + 1) * recipe.batch_size, loss)
+
+    with ActivationStream(
+        store,
+        cell.hookpoint,
+        recipe.batch_size,
+        cell.seed,
+        group_chunks=spec["training"]["group_chunks"],
+        device=device,
+    ) as stream:
+        trainer = Trainer(sae, stream, recipe, progress=report)
+        history = trainer.run(checkpoint)
+    tokens = recipe.steps * recipe.batch_size
+    info = {
+        "steps": recipe.steps,
+        "tokens": tokens,
+        "tokens_per_second": tokens / history.seconds,
+        "peak_memory_mb": _peak_memory_mb(device),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "matmul_dtype": str(trainer.dtype).removeprefix("torch."),
+        **asdict(history),
+    }
+    return sae.to("cpu"), info
+
+
+def _peak_memory_mb(device: torch.device) -> float:
+    """Peak of the GPU's allocated memory, or of the process's resident memory on a CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make ``target`` a hard link to ``source``, or a copy where links are not to be had."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+

@@ -1,0 +1,95 @@
+"""Which positions of a context are kept: neither the first, nor any with a massive norm.
+
+The first position of a context, and a few others, carry norms a hundred times the usual ones; left
+in, they own the variance that everything is measured against. Medians are computed once, from
+calibration contexts, and kept with the store, so that every block and every later splice uses the
+very same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sagsae.activations.errors import StoreError
+from sagsae.activations.files import create_atomic, read_signed_json, signed_json
+from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
+from sagsae.activations.layout import CALIBRATION
+
+
+def kept_mask(
+    activations: Mapping[str, Tensor], medians: Mapping[str, float], ratio: float
+) -> Tensor:
+    """Positions that are stored, trained on, spliced and evaluated.
+
+    A position is dropped when it is the first of its context, or when its norm exceeds `ratio`
+    times the median in any hookpoint: rows are shared by all hookpoints.
+
+    Args:
+        activations: [batch, ctx, d] of every hookpoint.
+        medians: median norm of every hookpoint, see `median_norms`.
+        ratio: the largest norm kept, over the median.
+
+    Returns:
+        [batch, ctx] bool. Rows that are not finite are kept, so that the store refuses them:
+        dropping them would hide a broken model.
+    """
+    norms = {name: _norms(x) for name, x in activations.items()}
+    massive = torch.stack([norm > ratio * medians[name] for name, norm in norms.items()]).any(0)
+    finite = torch.stack([torch.isfinite(norm) for norm in norms.values()]).all(0)
+    kept = ~(massive & finite)
+    kept[:, 0] = False
+    return kept
+
+
+def median_norms(
+    model: nn.Module,
+    hookpoints: Mapping[str, Hookpoint],
+    contexts: Tensor,
+    batch_contexts: int,
+    device: torch.device | str,
+) -> dict[str, float]:
+    """Median norm of every hookpoint over `contexts` [n, L], first positions left out."""
+    norms: dict[str, list[np.ndarray]] = {name: [] for name in hookpoints}
+    with capture(model, hookpoints) as captured:
+        for batch in contexts.split(batch_contexts):
+            run_captured(model, batch.to(device, torch.long))
+            for name, x in captured.items():
+                norms[name].append(_norms(x[:, 1:]).flatten().cpu().numpy())
+    medians = {name: float(np.median(np.concatenate(parts))) for name, parts in norms.items()}
+    for name, median in medians.items():
+        if not np.isfinite(median) or median <= 0:
+            raise ValueError(
+                f"median norm of hookpoint {name!r} over {len(contexts)} calibration contexts is "
+                f"{median}; check the model's weights and dtype"
+            )
+    return medians
+
+
+def save_calibration(path: Path, medians: Mapping[str, float]) -> dict[str, float]:
+    """Keep the medians with the store at `path`; the first to do so wins, and is returned."""
+    create_atomic(path / CALIBRATION, signed_json({"median_norms": dict(medians)}))
+    return load_calibration(path)
+
+
+def load_calibration(path: Path) -> dict[str, float]:
+    """Median norm of every hookpoint of the store at `path`.
+
+    Raises:
+        StoreError: the file is absent or was edited.
+    """
+    try:
+        return read_signed_json(Path(path) / CALIBRATION)["median_norms"]
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        raise StoreError(
+            f"{path}/{CALIBRATION} cannot be used ({error}); restore it, or delete the store and "
+            "dump it again: blocks of different medians do not belong together"
+        ) from error
+
+
+def _norms(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32)

@@ -1,0 +1,195 @@
+"""Commit files: what one block holds, and the statistics that merge into those of a store.
+
+Float64 vectors are base64 of their little-endian bytes: exact, and half the size of decimals.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from sagsae.activations.errors import Fault
+from sagsae.activations.files import read_signed_json, signed_json, write_atomic
+from sagsae.activations.layout import (
+    COMMITS,
+    SEALED,
+    StoreConfig,
+    array_names,
+    block_files,
+    commit_path,
+)
+
+_STATISTICS_ROWS = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moments:
+    """Mergeable sums over rows x [d], accumulated in float64 from the stored values."""
+
+    count: int
+    sum: np.ndarray
+    """[d] float64."""
+    sum_of_squares: float
+    """Of |x|^2."""
+    norm_sum: float
+    max_norm: float
+    non_finite: int
+
+    @classmethod
+    def of(cls, x: np.ndarray) -> Self:
+        """Moments of float rows [n, d]."""
+        total, squares = np.zeros(x.shape[1]), []
+        for start in range(0, len(x), _STATISTICS_ROWS):
+            part = x[start : start + _STATISTICS_ROWS].astype(np.float64)
+            total += part.sum(axis=0)
+            squares.append(np.einsum("nd,nd->n", part, part))
+        squared = np.concatenate(squares)
+        norms = np.sqrt(squared)
+        return cls(
+            count=len(x),
+            sum=total,
+            sum_of_squares=float(squared.sum()),
+            norm_sum=float(norms.sum()),
+            max_norm=float(norms.max()),
+            non_finite=int(np.count_nonzero(~np.isfinite(squared))),
+        )
+
+    @classmethod
+    def merged(cls, parts: Iterable[Moments]) -> Self:
+        """Moments of all rows of `parts`, in their order."""
+        parts = list(parts)
+        return cls(
+            count=sum(part.count for part in parts),
+            sum=np.sum([part.sum for part in parts], axis=0),
+            sum_of_squares=math.fsum(part.sum_of_squares for part in parts),
+            norm_sum=math.fsum(part.norm_sum for part in parts),
+            max_norm=max(part.max_norm for part in parts),
+            non_finite=sum(part.non_finite for part in parts),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form, exact."""
+        return {**asdict(self), "sum": encode_vector(self.sum)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(**{**value, "sum": decode_vector(value["sum"])})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statistics:
+    """Of one hookpoint over all rows of a store, in the model's own units."""
+
+    count: int
+    mean: np.ndarray
+    """[d] float64."""
+    mean_square: float
+    """mean |x|^2."""
+    scale: float
+    """1 / sqrt(mean |x|^2): multiplies activations to unit mean square norm."""
+    mean_norm: float
+    max_norm: float
+
+    @classmethod
+    def of(cls, moments: Moments) -> Self:
+        """Statistics from merged moments."""
+        mean_square = moments.sum_of_squares / moments.count
+        return cls(
+            count=moments.count,
+            mean=moments.sum / moments.count,
+            mean_square=mean_square,
+            scale=1 / math.sqrt(mean_square) if mean_square > 0 else math.inf,
+            mean_norm=moments.norm_sum / moments.count,
+            max_norm=moments.max_norm,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON form, exact; a scale without meaning (all rows zero) is null."""
+        scale = self.scale if math.isfinite(self.scale) else None
+        return {**asdict(self), "mean": encode_vector(self.mean), "scale": scale}
+
+
+def encode_vector(vector: np.ndarray) -> str:
+    """Base64 of a vector's little-endian float64 bytes."""
+    return base64.b64encode(np.ascontiguousarray(vector, "<f8").tobytes()).decode()
+
+
+def decode_vector(text: str) -> np.ndarray:
+    """The [d] float64 vector of `encode_vector`."""
+    return np.frombuffer(base64.b64decode(text), "<f8").copy()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """A finished block.
+
+    `files` has the size in bytes of each file of each array. `crc32c` has the checksum of each
+    piece of logical content (R rows of a hookpoint, S of a token array, as little-endian bytes
+    before compression). It is not that of the file: a file that ends in its own crc32c has the
+    same crc32c whatever it holds.
+    """
+
+    block: int
+    files: Mapping[str, Mapping[str, int]]
+    crc32c: Mapping[str, list[str]]
+    moments: Mapping[str, Moments]
+    cursor: Mapping[str, Any]
+    dropped: Mapping[str, int]
+
+    def write(self, path: Path) -> None:
+        """Write the commit file of this block in the store at `path`."""
+        moments = {name: value.to_json() for name, value in self.moments.items()}
+        content = {f: getattr(self, f) for f in ("block", "files", "crc32c", "cursor", "dropped")}
+        write_atomic(commit_path(path, self.block), signed_json({**content, "statistics": moments}))
+
+    @classmethod
+    def read(cls, path: Path, config: StoreConfig, block: int) -> Self:
+        """Read and check a commit.
+
+        Raises:
+            ValueError: edited, damaged, or not of this block and configuration.
+        """
+        value = read_signed_json(commit_path(path, block))
+        try:
+            moments = {name: Moments.from_json(m) for name, m in value.pop("statistics").items()}
+            commit = cls(moments=moments, **value)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"missing or unknown keys ({error})") from error
+        files = {name: set(block_files(config, name, block)) for name in array_names(config)}
+        if commit.block != block or files != {n: set(f) for n, f in commit.files.items()}:
+            raise ValueError("it belongs to another block or configuration")
+        return commit
+
+
+def committed_blocks(path: Path) -> list[int]:
+    """Blocks that have a commit file, in order."""
+    return sorted(int(p.stem) for p in (path / COMMITS).glob("*.json") if p.stem.isdigit())
+
+
+def read_commits(path: Path, config: StoreConfig) -> tuple[dict[int, Commit], list[Fault]]:
+    """All commits of a store by block, and a fault for each that cannot be used."""
+    commits, faults = {}, []
+    for block in committed_blocks(path):
+        try:
+            if block >= config.n_blocks:
+                raise ValueError(f"the store has {config.n_blocks} blocks")
+            commits[block] = Commit.read(path, config, block)
+        except ValueError as error:
+            faults.append(block_fault(f"{COMMITS}/{commit_path(path, block).name}", error, block))
+    return commits, faults
+
+
+def block_fault(file: str, problem: object, block: int) -> Fault:
+    """A fault that rewriting one block cures."""
+    remedy = (
+        f"Delete {COMMITS}/{block:06d}.json and {SEALED}, then run the dump again: it rewrites "
+        f"block {block} only"
+    )
+    return Fault(file, str(problem), remedy)

@@ -1,0 +1,235 @@
+"""What an activation store looks like on disk.
+
+    <root>/<name>-<hash8>/
+      run.json              the configuration; its sha256 gives the hash in the name
+      calibration.json      median norms behind the drop rule, when the dumper made the store
+      data.zarr/            a Zarr v3 group that any Zarr reader opens
+        <hookpoint>         [n_rows, d], bfloat16 as its bits in uint16, or float32
+        token_id, doc_id, position      [n_rows] int32, where each row came from
+      commits/000000.json   one for every finished block
+      SEALED.json           written last, after every chunk was verified
+
+Rows come in blocks of S rows, the unit of shuffling and of commit, and blocks in chunks of R rows,
+the unit of reading. Above `MAX_FILES` chunks a hookpoint keeps each block in one shard.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from sagsae.activations.errors import StoreError
+from sagsae.activations.files import canonical_json, digest
+
+FORMAT = "sagsae-activations-1"
+TOKEN_ARRAYS = ("token_id", "doc_id", "position")
+RUN, CALIBRATION, SEALED = "run.json", "calibration.json", "SEALED.json"
+COMMITS, DATA, LOCK = "commits", "data.zarr", ".lock"
+MAX_FILES = 50_000
+MISSING = 0xFFFF
+"""Bits of absent rows: a bfloat16 NaN, which no written row can hold."""
+
+_CHUNK_BYTES = 8 * 2**20
+_MIN_CHUNKS, _MIN_BLOCKS = 64, 16
+_SMALL_CHUNK_ROWS, _SMALL_BLOCK_ROWS = 1024, 8192
+_MAX_BLOCK_ROWS, _MAX_BLOCK_BYTES = 2**18, 2**29
+_ITEM_SIZE = {"bfloat16": 2, "float32": 4}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkPlan:
+    """Rows per chunk (R), rows per block (S) and whole blocks for a wanted number of rows."""
+
+    rows_per_chunk: int
+    rows_per_block: int
+    n_blocks: int
+
+
+def plan_chunks(d: int, n_rows: int, dtype: str = "bfloat16") -> ChunkPlan:
+    """Chunk and block sizes for about `n_rows` rows of width `d`.
+
+    Chunks hold a power of two of rows, about 8 MiB; blocks 2^18 rows, or fewer where that would
+    pass 512 MiB. Runs of fewer than 64 such chunks take chunks of 1024 rows, and runs of fewer
+    than 16 such blocks take blocks of 8192, so that a shuffle always has material to mix.
+
+    Raises:
+        ValueError: `n_rows` does not fill one block.
+    """
+    row_bytes = d * _ITEM_SIZE[dtype]
+    chunk = 2 ** round(math.log2(_CHUNK_BYTES / row_bytes))
+    if n_rows // chunk < _MIN_CHUNKS:
+        chunk = min(chunk, _SMALL_CHUNK_ROWS)
+    block = min(_MAX_BLOCK_ROWS, 2 ** int(math.log2(_MAX_BLOCK_BYTES / row_bytes)))
+    if n_rows // block < _MIN_BLOCKS:
+        block = min(block, _SMALL_BLOCK_ROWS)
+    block = max(block, chunk)
+    if n_rows < block:
+        raise ValueError(
+            f"{n_rows} rows do not fill one block of {block}; ask for at least {block} rows or "
+            "choose rows_per_chunk and rows_per_block yourself"
+        )
+    return ChunkPlan(rows_per_chunk=chunk, rows_per_block=block, n_blocks=n_rows // block)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreConfig:
+    """Everything that decides what a store holds. Equal configurations share one store."""
+
+    hookpoints: Mapping[str, int]
+    """Width d of every hookpoint."""
+    rows_per_chunk: int
+    """R, the unit of reading."""
+    rows_per_block: int
+    """S, a multiple of R: the unit of shuffling and of commit."""
+    n_blocks: int
+    """Planned blocks; a store has only whole blocks."""
+    seed: int
+    """Of the permutation inside every block."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """What rows are stored as."""
+    profile: Literal["plain", "disk"] = "plain"
+    """`disk` compresses with zstd level 1: about a fifth smaller, slower to read."""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values that name model, text, drop rules and versions."""
+
+    def __post_init__(self) -> None:
+        problems = list(self._problems())
+        if problems:
+            raise ValueError("store configuration: " + "; ".join(problems))
+        object.__setattr__(self, "hookpoints", dict(sorted(self.hookpoints.items())))
+        object.__setattr__(self, "provenance", json.loads(canonical_json(dict(self.provenance))))
+
+    def _problems(self) -> Iterator[str]:
+        if not self.hookpoints:
+            yield "no hookpoints"
+        for name, width in self.hookpoints.items():
+            if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in TOKEN_ARRAYS:
+                yield f"hookpoint name {name!r} must be letters, digits, _ or -, none of " + (
+                    ", ".join(TOKEN_ARRAYS)
+                )
+            if width < 1:
+                yield f"hookpoint {name!r} has width {width}"
+        if min(self.rows_per_chunk, self.rows_per_block, self.n_blocks) < 1 or self.seed < 0:
+            yield "rows_per_chunk, rows_per_block and n_blocks must be positive, seed not negative"
+        elif self.rows_per_block % self.rows_per_chunk:
+            yield (
+                f"rows_per_block {self.rows_per_block} is not a multiple of rows_per_chunk "
+                f"{self.rows_per_chunk}"
+            )
+        if self.dtype not in _ITEM_SIZE:
+            yield f"dtype {self.dtype!r} is not one of {', '.join(_ITEM_SIZE)}"
+        if self.profile not in ("plain", "disk"):
+            yield f"profile {self.profile!r} is neither 'plain' nor 'disk'"
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of the finished store."""
+        return self.n_blocks * self.rows_per_block
+
+    @property
+    def chunks_per_block(self) -> int:
+        """Chunks of one hookpoint in one block."""
+        return self.rows_per_block // self.rows_per_chunk
+
+    @property
+    def sharded(self) -> bool:
+        """Whether a block of a hookpoint is one shard file instead of one file per chunk."""
+        return self.n_blocks * self.chunks_per_block > MAX_FILES
+
+    @property
+    def storage_dtype(self) -> np.dtype:
+        """NumPy dtype of the hookpoint arrays on disk."""
+        return np.dtype(np.uint16 if self.dtype == "bfloat16" else np.float32)
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of run.json."""
+        return {"format": FORMAT, **{f.name: getattr(self, f.name) for f in fields(self)}}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The configuration in a run.json.
+
+        Raises:
+            ValueError: another format, or values that make no configuration.
+        """
+        if value.get("format") != FORMAT:
+            raise ValueError(f"format is {value.get('format')!r}, this code reads {FORMAT!r}")
+        try:
+            return cls(**{key: item for key, item in value.items() if key != "format"})
+        except TypeError as error:
+            raise ValueError(f"run.json has missing or unknown keys ({error})") from error
+
+    def digest(self) -> str:
+        """sha256 of run.json."""
+        return digest(canonical_json(self.to_json()))
+
+    def differences(self, other: Self) -> list[str]:
+        """Dotted keys that differ, as `key: mine -> theirs`."""
+        mine, theirs = _flatten(self.to_json()), _flatten(other.to_json())
+        absent = "(absent)"
+        return [
+            f"{key}: {mine.get(key, absent)} -> {theirs.get(key, absent)}"
+            for key in sorted(mine.keys() | theirs.keys())
+            if mine.get(key, absent) != theirs.get(key, absent)
+        ]
+
+
+def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat = {}
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            flat |= _flatten(item, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = repr(item)
+    return flat
+
+
+def store_path(root: Path, name: str, config: StoreConfig) -> Path:
+    """`<root>/<name>-<hash8>`: equal configurations meet in one folder, others never do."""
+    return Path(root) / f"{name}-{config.digest()[:8]}"
+
+
+def commit_path(path: Path, block: int) -> Path:
+    """The commit file of a block."""
+    return path / COMMITS / f"{block:06d}.json"
+
+
+def block_files(config: StoreConfig, array: str, block: int) -> list[str]:
+    """Names, inside the array's folder, of the files that hold one block of an array."""
+    if array in TOKEN_ARRAYS:
+        return [f"c.{block}"]
+    if config.sharded:
+        return [f"c.{block}.0"]
+    first = block * config.chunks_per_block
+    return [f"c.{first + i}.0" for i in range(config.chunks_per_block)]
+
+
+def array_names(config: StoreConfig) -> tuple[str, ...]:
+    """Every array of the store, hookpoints first."""
+    return (*config.hookpoints, *TOKEN_ARRAYS)
+
+
+def rows_per_read(config: StoreConfig, array: str) -> int:
+    """Rows of the smallest piece of an array that carries its own checksum."""
+    return config.rows_per_block if array in TOKEN_ARRAYS else config.rows_per_chunk
+
+
+def read_config(path: Path) -> StoreConfig:
+    """The configuration of the store at `path`.
+
+    Raises:
+        StoreError: there is no store, or its run.json cannot be used.
+    """
+    try:
+        return StoreConfig.from_json(json.loads((Path(path) / RUN).read_bytes()))
+    except FileNotFoundError:
+        raise StoreError(f"no activation store at {path} ({RUN} is missing); dump it") from None
+    except ValueError as error:
+        raise StoreError(f"{path}/{RUN} cannot be used: {error}; dump the store again") from error

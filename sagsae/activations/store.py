@@ -1,0 +1,192 @@
+"""Reads an activation store. Every chunk read is checked against its own crc32c."""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from torch import Tensor
+from zarr.buffer.cpu import NDBuffer
+
+from sagsae.activations.arrays import as_tensor, open_array
+from sagsae.activations.commits import Commit, Moments, Statistics, read_commits
+from sagsae.activations.errors import ChunkReadError, Fault, StoreFaultsError
+from sagsae.activations.layout import (
+    DATA,
+    MISSING,
+    SEALED,
+    TOKEN_ARRAYS,
+    StoreConfig,
+    array_names,
+    block_files,
+    read_config,
+)
+from sagsae.activations.verify import content_faults, quick_faults
+
+
+class Store:
+    """A store opened for reading; make one with `Store.open`.
+
+    Only committed blocks exist for a reader. Chunks are counted over them, in order, so that
+    chunk i of every hookpoint holds the same rows.
+
+    Attributes:
+        path: the folder.
+        config: what is in run.json.
+        commits: by block.
+    """
+
+    def __init__(self, path: Path, config: StoreConfig, commits: dict[int, Commit]) -> None:
+        self.path, self.config, self.commits = path, config, commits
+        self.blocks = sorted(commits)
+        self._arrays = {name: open_array(path, name) for name in array_names(config)}
+        self._statistics = cache(self._merged_statistics)
+
+    @classmethod
+    def open(cls, path: Path, require_sealed: bool = True) -> Self:
+        """Open a store after checking its metadata, its commits and the size of every file.
+
+        Args:
+            path: the folder, see `store_path`.
+            require_sealed: False also accepts a dump that is not finished.
+
+        Raises:
+            StoreError: there is no store.
+            StoreFaultsError: everything found wrong, with the file and the remedy of each.
+        """
+        path = Path(path)
+        config = read_config(path)
+        commits, faults = read_commits(path, config)
+        faults += quick_faults(path, config, commits)
+        if require_sealed and not (path / SEALED).exists():
+            problem = f"missing: the dump has {len(commits)} of {config.n_blocks} blocks"
+            remedy = "Run the dump again to finish and seal it, or open with require_sealed=False"
+            faults.append(Fault(SEALED, problem, remedy))
+        if faults:
+            raise StoreFaultsError(path, faults)
+        return cls(path, config, commits)
+
+    @property
+    def n_rows(self) -> int:
+        """Committed rows."""
+        return len(self.blocks) * self.config.rows_per_block
+
+    def width(self, hookpoint: str) -> int:
+        """Width d of a hookpoint."""
+        self._check_hookpoint(hookpoint)
+        return self.config.hookpoints[hookpoint]
+
+    def n_chunks(self, hookpoint: str) -> int:
+        """Committed chunks of a hookpoint, R rows each."""
+        self._check_hookpoint(hookpoint)
+        return len(self.blocks) * self.config.chunks_per_block
+
+    def block_of_chunk(self, chunk: int) -> int:
+        """The block that a chunk belongs to."""
+        return self.blocks[chunk // self.config.chunks_per_block]
+
+    def statistics(self, hookpoint: str) -> Statistics:
+        """Mean, scale and norms over all committed rows, float64."""
+        self._check_hookpoint(hookpoint)
+        return self._statistics(hookpoint)
+
+    def _merged_statistics(self, hookpoint: str) -> Statistics:
+        moments = [self.commits[block].moments[hookpoint] for block in self.blocks]
+        return Statistics.of(Moments.merged(moments))
+
+    @cached_property
+    def dropped(self) -> dict[str, int]:
+        """Tokens kept out by each rule, over all committed blocks."""
+        totals: dict[str, int] = {}
+        for block in self.blocks:
+            for rule, count in self.commits[block].dropped.items():
+                totals[rule] = totals.get(rule, 0) + count
+        return totals
+
+    def read_chunk(self, hookpoint: str, chunk: int, out: np.ndarray | None = None) -> np.ndarray:
+        """One chunk, [R, d], as stored: bfloat16 bits in uint16, or float32.
+
+        Args:
+            hookpoint: its name.
+            chunk: from 0 to `n_chunks` - 1.
+            out: [R, d] of the stored dtype to read into; a new array without it.
+
+        Raises:
+            ChunkReadError: the chunk is missing, torn or altered.
+        """
+        if not 0 <= chunk < self.n_chunks(hookpoint):
+            raise IndexError(
+                f"chunk {chunk} of {hookpoint!r}: there are {self.n_chunks(hookpoint)}"
+            )
+        rows, shape = (
+            self.config.rows_per_chunk,
+            (self.config.rows_per_chunk, self.width(hookpoint)),
+        )
+        if out is None:
+            out = np.empty(shape, self.config.storage_dtype)
+        elif out.shape != shape or out.dtype != self.config.storage_dtype:
+            raise ValueError(
+                f"out is {out.dtype} {out.shape}, a chunk is {self.config.storage_dtype} {shape}"
+            )
+        block, inside = divmod(chunk, self.config.chunks_per_block)
+        first = self.blocks[block] * self.config.rows_per_block + inside * rows
+        self._read(hookpoint, first, out, self._file(hookpoint, self.blocks[block], inside))
+        return out
+
+    def read_rows_as_tensor(self, hookpoint: str, chunk: int) -> Tensor:
+        """One chunk, [R, d], as a bfloat16 (or float32) tensor."""
+        return as_tensor(self.read_chunk(hookpoint, chunk))
+
+    def read_tokens(self, block: int) -> dict[str, np.ndarray]:
+        """`token_id`, `doc_id` and `position` of a committed block's rows, each [S] int32."""
+        if block not in self.commits:
+            raise IndexError(f"block {block} of {self.path} is not committed")
+        size, tokens = self.config.rows_per_block, {}
+        for name in TOKEN_ARRAYS:
+            tokens[name] = np.empty(size, np.int32)
+            self._read(name, block * size, tokens[name], self._file(name, block, 0))
+        return tokens
+
+    def _file(self, array: str, block: int, inside: int) -> str:
+        files = block_files(self.config, array, block)
+        return f"{DATA}/{array}/{files[inside if len(files) > 1 else 0]}"
+
+    def _read(self, array: str, first: int, out: np.ndarray, file: str) -> None:
+        where = f"{self.path}: {array!r} rows {first} to {first + len(out) - 1} ({file})"
+        advice = "run Store.verify() for the list of damaged files and the remedy"
+        try:
+            # Into the caller's memory: faster than slicing, which allocates every time.
+            self._arrays[array].get_basic_selection(
+                slice(first, first + len(out)), out=NDBuffer.from_numpy_array(out)
+            )
+        except Exception as error:  # codecs raise many kinds; each means an unusable chunk
+            raise ChunkReadError(f"{where} cannot be read: {error}; {advice}") from error
+        # Zarr fills in for a missing chunk; the fill is a value that no committed row holds.
+        if out.dtype == np.uint16:
+            missing = (out[0] == MISSING).all()
+        else:
+            missing = out.flat[0] == -1 if out.dtype == np.int32 else np.isnan(out[0]).all()
+        if missing:
+            raise ChunkReadError(f"{where} is missing; {advice}")
+
+    def verify(self) -> list[Fault]:
+        """Check everything, reading every committed chunk once; an empty list means sound.
+
+        Runs as one dask task per chunk, on threads or on the active dask client.
+        """
+        commits, faults = read_commits(self.path, self.config)
+        faults += quick_faults(self.path, self.config, commits)
+        return faults + [
+            fault
+            for fault in content_faults(self.path, self.config, commits)
+            if fault not in faults
+        ]
+
+    def _check_hookpoint(self, hookpoint: str) -> None:
+        if hookpoint not in self.config.hookpoints:
+            raise KeyError(
+                f"no hookpoint {hookpoint!r} in {self.path}; it has "
+                f"{', '.join(self.config.hookpoints)}"
+            )

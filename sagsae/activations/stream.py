@@ -1,0 +1,246 @@
+"""Rows of a store in shuffled batches for training, or in order for evaluation.
+
+Order of a shuffled stream, a function of (store, seed, group_chunks) alone:
+
+1. Epoch e visits the chunks in the order `default_rng([seed, e]).permutation(n_chunks)`, regrouped
+   so that the K = `group_chunks` chunks of a group come from K different blocks whenever that many
+   blocks have chunks left; blocks with most chunks left come first. The last group of an epoch has
+   what remains.
+2. The rows of group g are permuted jointly by `default_rng([seed, e, g])`.
+3. Epochs follow one another without end, and this one sequence of rows is cut in batches: a batch
+   may span groups and epochs, every batch is full, and each epoch has each row exactly once.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sagsae.activations.arrays import as_tensor
+from sagsae.activations.store import Store
+
+
+def chunk_groups(store: Store, hookpoint: str, seed: int, epoch: int, size: int) -> list[list[int]]:
+    """The chunks of every group of one epoch, see the order above."""
+    waiting: dict[int, deque[tuple[int, int]]] = {}
+    order = np.random.default_rng([seed, epoch]).permutation(store.n_chunks(hookpoint))
+    for rank, chunk in enumerate(order.tolist()):
+        waiting.setdefault(store.block_of_chunk(chunk), deque()).append((rank, chunk))
+    heap = [(-len(chunks), chunks[0][0], block) for block, chunks in waiting.items()]
+    heapq.heapify(heap)
+    groups: list[list[int]] = []
+    while heap:
+        group: list[int] = []
+        while heap and len(group) < size:
+            group += _one_of_each_block(heap, waiting, size - len(group))
+        groups.append(group)
+    return groups
+
+
+def _one_of_each_block(
+    heap: list[tuple[int, int, int]], waiting: dict[int, deque[tuple[int, int]]], size: int
+) -> list[int]:
+    taken = [heapq.heappop(heap) for _ in range(min(size, len(heap)))]
+    group = [waiting[block].popleft()[1] for _, _, block in taken]
+    for _, _, block in taken:
+        if chunks := waiting[block]:
+            heapq.heappush(heap, (-len(chunks), chunks[0][0], block))
+    return group
+
+
+class ActivationStream:
+    """Endless shuffled batches [batch_size, d] of one hookpoint, in the order of this module.
+
+    Groups are read ahead by one thread into buffers that are used again; the batches are fresh
+    tensors that the caller may keep. Memory: (1 + prefetch) groups, each of
+    `group_chunks` chunks (128 MiB at the default sizes).
+
+    Args:
+        store: an open store.
+        hookpoint: its name.
+        batch_size: rows of every batch.
+        seed: of the order.
+        group_chunks: K, chunks mixed with one another; 1 mixes rows of one chunk only.
+        prefetch: groups read ahead, at least 1.
+        device: where batches live; groups are sent there whole, from pinned memory.
+
+    Attributes:
+        wait_seconds: time spent waiting for the reading thread so far.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        hookpoint: str,
+        batch_size: int,
+        seed: int,
+        group_chunks: int = 16,
+        prefetch: int = 1,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        if min(batch_size, group_chunks, prefetch) < 1 or store.n_chunks(hookpoint) < 1:
+            raise ValueError(
+                f"batch_size {batch_size}, group_chunks {group_chunks}, prefetch {prefetch} and "
+                f"the {store.n_chunks(hookpoint)} chunks of the store must all be at least 1"
+            )
+        self.store, self.hookpoint, self.batch_size = store, hookpoint, batch_size
+        self.seed, self.group_chunks = seed, min(group_chunks, store.n_chunks(hookpoint))
+        self.wait_seconds = 0.0
+        self._device = torch.device(device)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="activation-stream")
+        self._free = [self._buffer() for _ in range(1 + prefetch)]
+        self._coming: deque[tuple[np.ndarray, Future[Tensor]]] = deque()
+        self._groups_of: tuple[int, list[list[int]]] = (-1, [])
+        self._start(0, 0, 0)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Tensor:
+        """The next [batch_size, d] tensor, bfloat16 (float32 from a float32 store).
+
+        Raises:
+            ChunkReadError: the store is damaged.
+        """
+        parts, missing = [], self.batch_size
+        while missing:
+            if self._rows is None:
+                self._rows = self._receive()
+                rng = np.random.default_rng([self.seed, self._epoch, self._group])
+                order = torch.from_numpy(rng.permutation(len(self._rows)))
+                self._order = order.to(self._device)
+            take = self._order[self._offset : self._offset + missing]
+            parts.append(self._rows.index_select(0, take))
+            missing -= len(take)
+            self._offset += len(take)
+            if self._offset == len(self._rows):
+                self._finish_group()
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def state(self) -> dict[str, Any]:
+        """JSON values from which `load_state` continues with the next batch."""
+        position = {"epoch": self._epoch, "group": self._group, "offset": self._offset}
+        return position | self._identity()
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Continue where `state` was taken; the batches that follow are the very same.
+
+        Raises:
+            ValueError: the state belongs to another store, hookpoint, seed or group size, whose
+                rows come in another order.
+        """
+        mine = self._identity()
+        if differ := [key for key in mine if state.get(key) != mine[key]]:
+            shown = "; ".join(f"{key}: {state.get(key)!r} -> {mine[key]!r}" for key in differ)
+            raise ValueError(
+                f"the stream state was taken elsewhere ({shown}); open the stream as it was"
+            )
+        self._start(state["epoch"], state["group"], state["offset"])
+
+    def close(self) -> None:
+        """Stop the reading thread; the stream gives no more batches."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "store": self.store.config.digest(),
+            "rows": self.store.n_rows,
+            "hookpoint": self.hookpoint,
+            "seed": self.seed,
+            "group_chunks": self.group_chunks,
+        }
+
+    def _buffer(self) -> np.ndarray:
+        rows = self.group_chunks * self.store.config.rows_per_chunk
+        dtype = torch.from_numpy(np.empty(0, self.store.config.storage_dtype)).dtype
+        shape = (rows, self.store.width(self.hookpoint))
+        pinned = self._device.type == "cuda"
+        return torch.empty(shape, dtype=dtype, pin_memory=pinned).numpy()
+
+    def _start(self, epoch: int, group: int, offset: int) -> None:
+        """Forget what was read ahead and begin at a position."""
+        while self._coming:
+            buffer, future = self._coming.popleft()
+            if not future.cancel():
+                future.exception()
+            self._free.append(buffer)
+        if getattr(self, "_rows", None) is not None:
+            self._free.append(self._current)
+        self._epoch, self._group, self._offset = epoch, group, offset
+        self._rows: Tensor | None = None
+        self._ahead = (epoch, group)
+        while self._free:
+            self._read_ahead(self._free.pop())
+
+    def _read_ahead(self, buffer: np.ndarray) -> None:
+        epoch, group = self._ahead
+        groups = self._groups(epoch)
+        future = self._thread.submit(
+            _read_group, self.store, self.hookpoint, groups[group], buffer, self._device
+        )
+        self._coming.append((buffer, future))
+        self._ahead = (epoch, group + 1) if group + 1 < len(groups) else (epoch + 1, 0)
+
+    def _groups(self, epoch: int) -> list[list[int]]:
+        if self._groups_of[0] != epoch:
+            groups = chunk_groups(self.store, self.hookpoint, self.seed, epoch, self.group_chunks)
+            self._groups_of = (epoch, groups)
+        return self._groups_of[1]
+
+    def _receive(self) -> Tensor:
+        began = time.perf_counter()
+        buffer, future = self._coming[0]
+        rows = future.result()
+        self.wait_seconds += time.perf_counter() - began
+        self._coming.popleft()
+        self._current = buffer
+        return rows
+
+    def _finish_group(self) -> None:
+        self._rows, self._offset = None, 0
+        chunks = self.store.n_chunks(self.hookpoint)
+        self._group += 1
+        if self._group * self.group_chunks >= chunks:
+            self._epoch, self._group = self._epoch + 1, 0
+        self._read_ahead(self._current)
+
+
+def _read_group(
+    store: Store, hookpoint: str, chunks: list[int], buffer: np.ndarray, device: torch.device
+) -> Tensor:
+    """The rows of some chunks, one after the other. One chunk a call: no Zarr concurrency."""
+    rows = store.config.rows_per_chunk
+    for i, chunk in enumerate(chunks):
+        store.read_chunk(hookpoint, chunk, out=buffer[i * rows : (i + 1) * rows])
+    return as_tensor(buffer[: len(chunks) * rows]).to(device)
+
+
+def iterate(store: Store, hookpoint: str, batch_size: int) -> Iterator[Tensor]:
+    """Every committed row once, in stored order, as tensors [batch_size, d].
+
+    The last batch has what remains. Batches are never written to again, but those of one chunk
+    share its memory.
+    """
+    rest: list[Tensor] = []
+    for chunk in range(store.n_chunks(hookpoint)):
+        rows = store.read_rows_as_tensor(hookpoint, chunk)
+        rows = torch.cat([*rest, rows]) if rest else rows
+        whole = len(rows) - len(rows) % batch_size
+        if whole:
+            yield from rows[:whole].split(batch_size)
+        rest = [rows[whole:]] if whole < len(rows) else []
+    yield from rest

@@ -1,0 +1,167 @@
+"""Text as fixed-length contexts of token ids, in one safetensors file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from sagsae.activations.files import canonical_json, digest, write_atomic
+
+_METADATA_KEY = "sagsae_tokens"
+
+
+@dataclass(frozen=True)
+class TokenStore:
+    """Packed contexts.
+
+    Attributes:
+        input_ids: [n_contexts, L] int32 token ids.
+        doc_id: [n_contexts, L] int32, the document each token came from. A separator belongs to
+            the document before it, a start token to the document after it.
+        metadata: JSON values; `vocab_size`, when given, bounds the ids.
+    """
+
+    input_ids: np.ndarray
+    doc_id: np.ndarray
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("input_ids", "doc_id"):
+            value = getattr(self, name)
+            if value.dtype != np.int32 or value.ndim != 2:
+                raise ValueError(
+                    f"{name} is {value.dtype} {value.shape}; a token store needs int32 "
+                    "[n_contexts, L]"
+                )
+            if value.size and value.min() < 0:
+                raise ValueError(f"{name} holds {value.min()}; ids must not be negative")
+        if self.input_ids.shape != self.doc_id.shape:
+            raise ValueError(
+                f"input_ids is {self.input_ids.shape} but doc_id is {self.doc_id.shape}; they "
+                "must be equal"
+            )
+        vocab_size = self.metadata.get("vocab_size")
+        if vocab_size is not None and self.input_ids.size and self.input_ids.max() >= vocab_size:
+            raise ValueError(
+                f"input_ids holds {self.input_ids.max()} but the vocabulary has {vocab_size} "
+                "entries; tokenizer and vocab_size do not belong together"
+            )
+
+    @property
+    def n_contexts(self) -> int:
+        """How many contexts there are."""
+        return self.input_ids.shape[0]
+
+    @property
+    def context_length(self) -> int:
+        """Tokens per context, L."""
+        return self.input_ids.shape[1]
+
+    def digest(self) -> str:
+        """sha256 of both arrays and their shape: equal digests, equal dumps."""
+        header = canonical_json(list(self.input_ids.shape))
+        return digest(header + self.input_ids.tobytes() + self.doc_id.tobytes())
+
+
+def pack(
+    documents: Iterable[tuple[int, list[int]]],
+    context_length: int,
+    start_token_id: int | None,
+    separator_id: int | None,
+    n_contexts: int,
+    metadata: dict[str, Any] | None = None,
+) -> TokenStore:
+    """Concatenate documents and cut them in windows of `context_length` tokens.
+
+    Every document is followed by `separator_id`; every window begins with `start_token_id` and
+    continues the text where the last window ended, so no text token is lost or repeated. `None`
+    leaves the separator or the start token out. Documents without tokens are skipped, and
+    documents beyond the last window are not read.
+
+    Args:
+        documents: (document id, token ids without special tokens), read lazily and in order.
+        context_length: L, start token included.
+        start_token_id: first token of every window.
+        separator_id: token between documents.
+        n_contexts: how many windows to make.
+        metadata: stored beside the packing parameters; `vocab_size` is checked.
+
+    Returns:
+        A store of `n_contexts` windows.
+
+    Raises:
+        ValueError: the text is too short, or an id is out of range.
+    """
+    prefix = 0 if start_token_id is None else 1
+    per_window = context_length - prefix
+    if per_window < 1 or n_contexts < 1:
+        raise ValueError(
+            f"context_length {context_length} leaves {per_window} text tokens a context and "
+            f"n_contexts is {n_contexts}; both must be at least 1"
+        )
+    wanted = n_contexts * per_window
+    ids, docs, filled = np.empty(wanted, np.int32), np.empty(wanted, np.int32), 0
+    for doc, piece in _pieces(documents, separator_id):
+        piece = piece[: wanted - filled]
+        ids[filled : filled + len(piece)] = piece
+        docs[filled : filled + len(piece)] = doc
+        filled += len(piece)
+        if filled == wanted:
+            break
+    if filled < wanted:
+        raise ValueError(
+            f"the text has {filled} tokens, enough for {filled // per_window} contexts of "
+            f"{per_window} text tokens, but {n_contexts} contexts ({wanted} tokens) were asked "
+            "for; ask for fewer contexts or give more text"
+        )
+    shape = (n_contexts, context_length)
+    input_ids, doc_id = np.empty(shape, np.int32), np.empty(shape, np.int32)
+    input_ids[:, prefix:] = ids.reshape(n_contexts, per_window)
+    doc_id[:, prefix:] = docs.reshape(n_contexts, per_window)
+    if start_token_id is not None:
+        input_ids[:, 0] = start_token_id
+        doc_id[:, 0] = doc_id[:, 1]
+    packing = {"start_token_id": start_token_id, "separator_id": separator_id}
+    return TokenStore(input_ids, doc_id, {**(metadata or {}), **packing})
+
+
+def _pieces(
+    documents: Iterable[tuple[int, list[int]]], separator_id: int | None
+) -> Iterator[tuple[int, np.ndarray]]:
+    end = [] if separator_id is None else [separator_id]
+    for doc, tokens in documents:
+        if len(tokens):
+            yield doc, np.asarray([*tokens, *end], np.int32)
+
+
+def save_tokens(path: Path, tokens: TokenStore) -> None:
+    """Write the store to `path`, atomically; equal stores give equal bytes."""
+    arrays = {"input_ids": tokens.input_ids, "doc_id": tokens.doc_id}
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    metadata = json.dumps(tokens.metadata, sort_keys=True, allow_nan=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, save(arrays, metadata={_METADATA_KEY: metadata}))
+
+
+def load_tokens(path: Path) -> TokenStore:
+    """Read and check a token store.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, is no token store, or its ids are out of range.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"no token store at {path}; make it with pack and save_tokens")
+    try:
+        with safe_open(path, "numpy") as file:
+            metadata = json.loads((file.metadata() or {})[_METADATA_KEY])
+            return TokenStore(file.get_tensor("input_ids"), file.get_tensor("doc_id"), metadata)
+    except (SafetensorError, KeyError, json.JSONDecodeError, ValueError) as error:
+        raise ValueError(f"{path} is not a usable token store: {error}; make it again") from error

@@ -1,0 +1,283 @@
+"""Writes an activation store block by block, so that a kill at any instant loses one block.
+
+A block's chunks reach the disk before its commit file exists; what has no commit is written
+again. Writing a block twice gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from torch import Tensor
+
+from sagsae.activations.arrays import (
+    as_float32,
+    crc32c,
+    create_arrays,
+    open_array,
+    stored_rows,
+)
+from sagsae.activations.commits import (
+    Commit,
+    Moments,
+    Statistics,
+    committed_blocks,
+    read_commits,
+)
+from sagsae.activations.errors import (
+    ConfigMismatchError,
+    NonFiniteActivationError,
+    StoreError,
+    StoreFaultsError,
+    StoreLockedError,
+)
+from sagsae.activations.files import (
+    FileLock,
+    canonical_json,
+    fsync_path,
+    remove_temporaries,
+    signed_json,
+    write_atomic,
+)
+from sagsae.activations.layout import (
+    COMMITS,
+    DATA,
+    LOCK,
+    RUN,
+    SEALED,
+    TOKEN_ARRAYS,
+    StoreConfig,
+    array_names,
+    block_files,
+    read_config,
+    rows_per_read,
+)
+from sagsae.activations.verify import commits_digest, content_faults
+
+_PATIENCE = 30.0
+"""Seconds a rank waits for another that is preparing the folder."""
+
+
+class StoreWriter:
+    """Context manager that holds a store's lock and writes its blocks.
+
+    Rank r of `world` writers owns the blocks b with b mod world == r; ranks of one world write
+    side by side, and any other writer is refused.
+
+    Args:
+        path: the store's folder, see `store_path`.
+        config: of the store; a folder with another configuration is refused.
+        rank: of this writer.
+        world: how many writers there are.
+    """
+
+    def __init__(self, path: Path, config: StoreConfig, rank: int = 0, world: int = 1) -> None:
+        if not 0 <= rank < world:
+            raise ValueError(f"rank {rank} is not below world {world}")
+        self.path, self.config, self.rank, self.world = Path(path), config, rank, world
+        self._lock = FileLock(self.path / LOCK)
+        self._rank_lock = FileLock(self.path / f"{LOCK}-{rank}-of-{world}")
+        self._arrays: dict[str, Any] = {}
+
+    def __enter__(self) -> Self:
+        """Lock and prepare the folder.
+
+        Raises:
+            StoreLockedError: another process writes to this store.
+            ConfigMismatchError: the folder belongs to another configuration.
+        """
+        (self.path / COMMITS).mkdir(parents=True, exist_ok=True)
+        try:
+            self._take_locks()
+            names = array_names(self.config)
+            self._arrays = {n: open_array(self.path, n, writable=True) for n in names}
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        self._arrays = {}
+        self._rank_lock.release()
+        self._lock.release()
+
+    def _take_locks(self) -> None:
+        try:
+            self._lock.acquire()
+        except StoreLockedError:
+            if self.world == 1:
+                raise
+        else:
+            self._prepare()
+        if self.world > 1:
+            self._lock.acquire(shared=True, patience=_PATIENCE)
+            self._rank_lock.acquire()
+            self._compare_config()
+
+    def _prepare(self) -> None:
+        """Bring the folder into a known state; nobody else writes meanwhile."""
+        if (self.path / RUN).exists():
+            self._compare_config()
+        remove_temporaries(self.path)
+        if not (self.path / RUN).exists():
+            write_atomic(self.path / RUN, canonical_json(self.config.to_json()))
+            fsync_path(self.path.parent)
+        create_arrays(self.path, self.config)
+        for name in array_names(self.config):
+            fsync_path(self.path / DATA / name / "zarr.json")
+            fsync_path(self.path / DATA / name)
+        fsync_path(self.path / DATA / "zarr.json")
+        fsync_path(self.path / DATA)
+
+    def _compare_config(self) -> None:
+        found = read_config(self.path)
+        if differences := found.differences(self.config):
+            raise ConfigMismatchError(
+                f"{self.path} was made with another configuration (there -> asked for): "
+                + "; ".join(differences)
+                + ". Use store_path, which gives each configuration its own folder"
+            )
+
+    def pending_blocks(self) -> list[int]:
+        """Blocks of this rank without a commit, in order."""
+        done = set(committed_blocks(self.path))
+        mine = range(self.rank, self.config.n_blocks, self.world)
+        return [block for block in mine if block not in done]
+
+    def write_block(
+        self,
+        block: int,
+        activations: Mapping[str, Tensor],
+        token_id: np.ndarray,
+        doc_id: np.ndarray,
+        position: np.ndarray,
+        cursor: Mapping[str, Any],
+        dropped: Mapping[str, int],
+    ) -> None:
+        """Permute, write, flush and commit one block. Safe in a thread beside a forward pass.
+
+        Args:
+            block: index, one of `pending_blocks`.
+            activations: a float tensor [S, d] for every hookpoint; stored in the store's dtype.
+            token_id: [S] integers, the token of each row.
+            doc_id: [S] integers, its document.
+            position: [S] integers, its place in the context.
+            cursor: JSON values that say where in the source the block came from.
+            dropped: how many tokens each rule kept out of the block.
+
+        Raises:
+            NonFiniteActivationError: a row holds NaN or an infinity; nothing is committed.
+            ValueError: wrong names or shapes, or a block that is not this writer's.
+        """
+        tokens = dict(zip(TOKEN_ARRAYS, (token_id, doc_id, position), strict=True))
+        self._check_block(block, activations, tokens)
+        size = self.config.rows_per_block
+        order = np.random.default_rng([self.config.seed, block]).permutation(size)
+        files, checksums, moments = {}, {}, {}
+        for name, x in activations.items():
+            rows = stored_rows(x, self.config.dtype)[order]
+            moments[name] = self._moments(name, rows, np.asarray(doc_id)[order])
+            files[name], checksums[name] = self._write_array(name, block, rows)
+        for name, values in tokens.items():
+            rows = np.asarray(values)[order].astype(np.int32)
+            files[name], checksums[name] = self._write_array(name, block, rows)
+        Commit(
+            block=block,
+            files=files,
+            crc32c=checksums,
+            moments=moments,
+            cursor=dict(cursor),
+            dropped=dict(dropped),
+        ).write(self.path)
+
+    def _check_block(
+        self, block: int, activations: Mapping[str, Tensor], tokens: Mapping[str, np.ndarray]
+    ) -> None:
+        if not self._arrays:
+            raise ValueError("the writer is not open; use it in a with statement")
+        if block not in self.pending_blocks():
+            raise ValueError(
+                f"block {block} of {self.path} is committed already or is not one of rank "
+                f"{self.rank} of {self.world}; write only pending_blocks()"
+            )
+        size, widths = self.config.rows_per_block, self.config.hookpoints
+        wanted = {name: (size, width) for name, width in widths.items()}
+        found = {name: tuple(x.shape) for name, x in activations.items()}
+        wanted |= dict.fromkeys(TOKEN_ARRAYS, (size,))
+        found |= {name: tuple(np.shape(values)) for name, values in tokens.items()}
+        if wanted != found:
+            raise ValueError(f"block {block} has shapes {found}, the store needs {wanted}")
+
+    def _moments(self, name: str, rows: np.ndarray, doc_id: np.ndarray) -> Moments:
+        moments = Moments.of(as_float32(rows))
+        if moments.non_finite:
+            bad = int(np.flatnonzero(~np.isfinite(as_float32(rows)).all(axis=1))[0])
+            raise NonFiniteActivationError(
+                f"hookpoint {name!r} gives NaN or infinity in {moments.non_finite} rows, one of "
+                f"them in document {doc_id[bad]}; run the model in bfloat16 or float32 instead of "
+                "float16, or leave that document out"
+            )
+        return moments
+
+    def _write_array(
+        self, name: str, block: int, rows: np.ndarray
+    ) -> tuple[dict[str, int], list[str]]:
+        array, folder = self._arrays[name], self.path / DATA / name
+        names = block_files(self.config, name, block)
+        per_file, first = len(rows) // len(names), block * len(rows)
+        for start in range(0, len(rows), per_file):
+            array[first + start : first + start + per_file] = rows[start : start + per_file]
+        for file in names:
+            fsync_path(folder / file)
+        fsync_path(folder)
+        piece = rows_per_read(self.config, name)
+        checksums = [crc32c(rows[i : i + piece]) for i in range(0, len(rows), piece)]
+        return {file: (folder / file).stat().st_size for file in names}, checksums
+
+    def seal(self) -> None:
+        """Verify every chunk against its commit, then write SEALED.json.
+
+        Raises:
+            StoreLockedError: another rank is still writing.
+            StoreError: blocks are missing.
+            StoreFaultsError: a file does not hold what was committed.
+        """
+        self._lock.acquire()
+        missing = sorted(set(range(self.config.n_blocks)) - set(committed_blocks(self.path)))
+        if missing:
+            raise StoreError(
+                f"{self.path} lacks {len(missing)} of {self.config.n_blocks} blocks (first: "
+                f"{missing[0]}); run the dump again before sealing"
+            )
+        remove_temporaries(self.path)
+        commits, faults = read_commits(self.path, self.config)
+        faults += content_faults(self.path, self.config, commits)
+        if faults:
+            raise StoreFaultsError(self.path, faults)
+        write_atomic(self.path / SEALED, signed_json(self._seal_content(commits)))
+
+    def _seal_content(self, commits: Mapping[int, Commit]) -> dict[str, Any]:
+        blocks = [commits[block] for block in sorted(commits)]
+        rules = sorted({rule for commit in blocks for rule in commit.dropped})
+        return {
+            "n_rows": self.config.n_rows,
+            "run_sha256": self.config.digest(),
+            "commits_sha256": commits_digest(self.path, self.config),
+            "dropped": {rule: sum(c.dropped.get(rule, 0) for c in blocks) for rule in rules},
+            "statistics": {
+                name: Statistics.of(Moments.merged(c.moments[name] for c in blocks)).to_json()
+                for name in self.config.hookpoints
+            },
+        }

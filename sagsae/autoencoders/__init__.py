@@ -1,0 +1,1 @@
+"""Sparse autoencoder variants, one family a file, looked up by name through ``registry``."""

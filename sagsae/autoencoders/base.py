@@ -1,0 +1,186 @@
+"""What every sparse autoencoder variant shares: parameters, encode, decode, storage.
+
+Notation, used throughout the package: ``x`` [B, d] activations at unit mean square, ``W_enc`` [d, H],
+``W_dec`` [H, d] with unit rows, ``b_dec`` [d], per-latent vectors [H], ``u = (x - b_dec) W_enc``
+[B, H] the one encoder product that every variant starts from, ``z`` [B, H] the code,
+``a`` [B, H] the auxiliary code, ``p`` the gate's rectified pre-activations that lambda penalises.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from sagsae.autoencoders.registry import variant
+
+Vectors = Mapping[str, Tensor]
+Add = Callable[[str, Tensor], None]
+
+
+class Autoencoder(ABC):
+    """A sparse autoencoder over activations of width ``d`` with ``width`` = H latents.
+
+    Args:
+        d: Width of the activations.
+        width: Number of latents H.
+        scale: Multiplies raw activations so that their mean square norm is one; kept with the
+            weights. ``decode(encode(raw * scale)) / scale`` reconstructs raw activations.
+    """
+
+    name: ClassVar[str]
+    vectors: ClassVar[tuple[str, ...]]
+    """Names of the per-latent parameters, in order."""
+
+    def __init__(self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32):
+        self.d, self.width, self.scale = d, width, float(scale)
+        self.params: dict[str, Tensor] = {
+            "W_enc": torch.zeros(d, width, dtype=dtype),
+            "W_dec": torch.zeros(width, d, dtype=dtype),
+            "b_dec": torch.zeros(d, dtype=dtype),
+            **{name: torch.zeros(width, dtype=dtype) for name in self.vectors},
+        }
+
+    def initialise(self, mean: Tensor, seed: int, theta_init: float = 1.2) -> None:
+        """Random unit decoder rows, tied encoder, ``b_dec`` = mean of the normalised activations.
+
+        Args:
+            mean: [d] mean of the normalised training activations.
+            seed: Seed of the decoder rows; drawn on the CPU, so equal on every device.
+            theta_init: Initial threshold of two-sided gates in units of 1/sqrt(d).
+        """
+        generator = torch.Generator().manual_seed(seed)
+        rows = torch.randn(self.width, self.d, generator=generator, dtype=torch.float32)
+        rows /= rows.norm(dim=1, keepdim=True)
+        self.params["W_dec"].copy_(rows)
+        self.params["W_enc"].copy_(rows.T)
+        self.params["b_dec"].copy_(mean)
+        self.initialise_vectors(theta_init / math.sqrt(self.d))
+
+    def initialise_vectors(self, theta: float) -> None:
+        """Set the per-latent vectors; zero unless a variant says otherwise."""
+
+    def to(self, device: torch.device | str) -> Autoencoder:
+        """Move the parameters, in place."""
+        self.params = {name: value.to(device) for name, value in self.params.items()}
+        return self
+
+    @abstractmethod
+    def is_open(self, u: Tensor, v: Vectors) -> Tensor:
+        """Where the gate is open, that is where z, a, p and their gradients can differ from zero.
+
+        Args:
+            u: Encoder products, float32 or float64: a block [b, H], or any selection of elements.
+            v: The per-latent vectors, broadcastable against ``u``: [H] for a block, one value an
+                element for a selection.
+        """
+
+    @abstractmethod
+    def codes(self, u: Tensor, v: Vectors, z: Tensor, a: Tensor) -> Tensor:
+        """Write the code and the auxiliary code of ``u``.
+
+        Args:
+            u: As in ``is_open``. Left as it is.
+            v: As in ``is_open``.
+            z: Shape of ``u``; receives the code, in whatever dtype it has.
+            a: Shape of ``u``; receives the auxiliary code.
+
+        Returns:
+            Scalar sum of the penalised gate pre-activations ``p``.
+        """
+
+    @abstractmethod
+    def code_gradients(
+        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: float, du: Tensor, add: Add
+    ) -> None:
+        """Backward of ``codes``.
+
+        Args:
+            u: As in ``is_open``. May be overwritten.
+            v: As in ``is_open``.
+            dz: Gradient of the loss with respect to the code. May be overwritten.
+            da: Gradient with respect to the auxiliary code. May be overwritten.
+            penalty: Weight of each element of ``p`` in the loss (lambda / B).
+            du: Receives the gradient with respect to ``u``.
+            add: Called as ``add(name, value)`` with each element's share, shaped like ``u``, of
+                the gradient of the vector ``name``.
+        """
+
+    def project(self) -> None:
+        """Return the vectors to their feasible set after an optimiser step."""
+
+    def reset_latents(self, silent: Tensor, theta: float) -> tuple[str, ...]:
+        """Reopen latents that have been silent for too long.
+
+        Args:
+            silent: [H] bool.
+            theta: Initial threshold.
+
+        Returns:
+            Names of the vectors that were changed, whose optimiser moments must be cleared.
+        """
+        return ()
+
+    def normalise_decoder(self) -> None:
+        """Give every decoder row unit norm, in place."""
+        rows = self.params["W_dec"]
+        rows /= rows.norm(dim=1, keepdim=True).clamp_min_(torch.finfo(rows.dtype).tiny)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Code z [B, H] of normalised activations x [B, d], in the parameters' dtype."""
+        u = (x.to(self.params["W_enc"].dtype) - self.params["b_dec"]) @ self.params["W_enc"]
+        z, a = torch.empty_like(u), torch.empty_like(u)
+        self.codes(u, self.params, z, a)
+        return z
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Reconstruction [B, d] of normalised activations from a code [B, H]."""
+        return z @ self.params["W_dec"] + self.params["b_dec"]
+
+    def parameter_count(self) -> int:
+        """Trainable scalars: 2dH + len(vectors) H + d."""
+        return sum(value.numel() for value in self.params.values())
+
+    def save(self, path: str | Path) -> None:
+        """Write one safetensors file; its metadata names the variant, sizes and scale."""
+        header = {"variant": self.name, "d": self.d, "width": self.width, "scale": self.scale}
+        tensors = {name: value.detach().cpu().contiguous() for name, value in self.params.items()}
+        save_file(tensors, str(path), metadata={"autoencoder": json.dumps(header, sort_keys=True)})
+
+
+def build(name: str, d: int, width: int, scale: float = 1.0) -> Autoencoder:
+    """An autoencoder of a registered variant with all parameters zero.
+
+    Raises:
+        KeyError: unknown variant.
+    """
+    return variant(name)(d, width, scale)
+
+
+def load(path: str | Path) -> Autoencoder:
+    """Read an autoencoder written by ``Autoencoder.save``. Nothing is unpickled.
+
+    Raises:
+        ValueError: not such a file, or tensors that do not fit its header; the message names both.
+    """
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            header = json.loads((file.metadata() or {})["autoencoder"])
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        sae = build(header["variant"], int(header["d"]), int(header["width"]), header["scale"])
+    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not an autoencoder file ({error}): train the cell again") from None
+    expected = {name: tuple(value.shape) for name, value in sae.params.items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    if expected != found:
+        raise ValueError(f"{path}: holds {found} where {sae.name} needs {expected}")
+    sae.params = tensors
+    return sae

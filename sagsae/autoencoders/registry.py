@@ -1,0 +1,28 @@
+"""Names of the variants and where each is implemented. Importing this module is free of torch."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sagsae.autoencoders.base import Variant
+
+VARIANTS: dict[str, str] = {
+    "gated": "gated:Gated",
+    "sagsae_sym": "sign_aware:SymmetricSignAware",
+    "sagsae_tied": "sign_aware:TiedSignAware",
+}
+"""Variant name -> ``module:class`` inside ``sagsae.autoencoders``. A new variant adds one line."""
+
+
+def variant(name: str) -> type[Variant]:
+    """The class of a variant.
+
+    Raises:
+        KeyError: the name is not registered; the message lists those that are.
+    """
+    if name not in VARIANTS:
+        raise KeyError(f"unknown variant {name!r}: registered are {', '.join(sorted(VARIANTS))}")
+    module, cls = VARIANTS[name].split(":")
+    return getattr(import_module(f"sagsae.autoencoders.{module}"), cls)

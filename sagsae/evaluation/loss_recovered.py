@@ -1,0 +1,261 @@
+"""Next-token loss of a language model with its activations replaced, and Loss Recovered.
+
+Only kept positions are replaced: those that the activation store would keep. The others hold the
+model's own activation in every run, so that a few huge activations, which no autoencoder is
+trained on, do not decide the result. The loss is summed over the tokens predicted from kept
+positions; the last position of a context predicts nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, nullcontext
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from sagsae.activations.hookpoints import Hookpoint, splice
+from sagsae.evaluation.replacements import Replace, kept_only
+from sagsae.evaluation.resume import forward_replaced, resume_from, runs_from
+
+LOGITS_PER_HEAD = 2**25
+"""Logits the head computes at once, in the model's dtype; bounds memory whatever the vocabulary."""
+
+LOGITS_PER_SOFTMAX = 2**18
+"""Logits converted to float32 at once. A megabyte stays in a CPU's cache: five times as fast."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contexts:
+    """Evaluation contexts, all of one length and without padding.
+
+    Attributes:
+        input_ids: [n, L] integer token ids.
+        kept: [n, L] bool, positions that are replaced and whose predictions count.
+        hidden: [n, L, d] hidden states that enter block `layer`, in the model's dtype; None makes
+            every pass a full one.
+        blocks: dotted path of the model's list of blocks; read only with `hidden`.
+        layer: block that `hidden` enters; read only with `hidden`.
+    """
+
+    input_ids: Tensor
+    kept: Tensor
+    hidden: Tensor | None = None
+    blocks: str = ""
+    layer: int = 0
+
+    def __post_init__(self) -> None:
+        shape = tuple(self.input_ids.shape)
+        if len(shape) != 2 or shape[1] < 2:
+            raise ValueError(f"input_ids is {shape}; it must be [n, L] with L at least 2")
+        if tuple(self.kept.shape) != shape or self.kept.dtype != torch.bool:
+            raise ValueError(
+                f"kept is {self.kept.dtype} {tuple(self.kept.shape)}; it must be bool {shape}"
+            )
+        if self.hidden is not None and tuple(self.hidden.shape[:2]) != shape:
+            raise ValueError(
+                f"hidden is {tuple(self.hidden.shape)}; it must begin with {shape} like input_ids"
+            )
+
+    @property
+    def predicted(self) -> Tensor:
+        """[n, L - 1] bool: position t is kept, so the loss on token t + 1 counts."""
+        return self.kept[:, :-1]
+
+    @property
+    def full(self) -> Contexts:
+        """The same contexts without hidden states: every pass runs all blocks."""
+        return replace(self, hidden=None)
+
+    def batches(self, size: int, device: torch.device) -> Iterator[Contexts]:
+        """Parts of at most `size` contexts, moved to the device."""
+        for start in range(0, len(self.input_ids), size):
+            part = slice(start, start + size)
+            yield replace(
+                self,
+                input_ids=self.input_ids[part].to(device, torch.long),
+                kept=self.kept[part].to(device),
+                hidden=None if self.hidden is None else self.hidden[part].to(device),
+            )
+
+
+@dataclass(frozen=True)
+class SummedLoss:
+    """Cross-entropy in nats, summed over tokens (float64), and how many tokens."""
+
+    total: float
+    tokens: int
+
+    @property
+    def mean(self) -> float:
+        """Nats a token."""
+        return self.total / self.tokens
+
+
+def token_losses(model: Any, input_ids: Tensor) -> Tensor:
+    """Loss on every token but the first of each context, given the tokens before it.
+
+    The head runs on row chunks of all positions, kept or not, so that a token's loss never
+    depends on which others are wanted. It is the model's own, soft caps and scales included.
+
+    Args:
+        model: a Transformers causal language model; hooks on its modules are in force.
+        input_ids: [B, L] int64, no padding.
+
+    Returns:
+        [B, L - 1] float32 nats; the softmax is taken in float32.
+    """
+    trunk = model.base_model
+    if trunk is model:
+        raise ValueError(f"{type(model).__name__} has no head; load it as a causal language model")
+    with torch.inference_mode():
+        output = trunk(input_ids=input_ids, use_cache=False)
+        rows = output.last_hidden_state[:, :-1].flatten(0, 1)
+        labels = input_ids[:, 1:].flatten()
+        size = max(1, LOGITS_PER_HEAD // model.get_output_embeddings().weight.shape[0])
+        losses = [
+            _head_losses(model, type(output), *chunk)
+            for chunk in zip(rows.split(size), labels.split(size), strict=True)
+        ]
+        return torch.cat(losses).view(len(input_ids), -1)
+
+
+def _head_losses(model: Any, output: type, rows: Tensor, labels: Tensor) -> Tensor:
+    """[N] float32 losses from the trunk's [N, d] outputs, through the model's own head."""
+
+    def given(*args: Any, **kwargs: Any) -> Any:
+        return output(last_hidden_state=rows[None])
+
+    with forward_replaced(model.base_model, given):
+        # Not a call: hooks on the whole model mark forward passes, and this is not one.
+        logits = model.forward(inputs_embeds=rows[None], use_cache=False).logits[0]
+    size = max(1, LOGITS_PER_SOFTMAX // logits.shape[1])
+    pairs = zip(logits.split(size), labels.split(size), strict=True)
+    return torch.cat([cross_entropy(x.float(), y, reduction="none") for x, y in pairs])
+
+
+def all_losses(model: nn.Module, contexts: Contexts, batch_contexts: int) -> Tensor:
+    """[n, L - 1] float32 losses on the CPU of the model as it is, every position included."""
+    parts = []
+    for batch in contexts.batches(batch_contexts, _device_of(model)):
+        with _resumed(model, batch):
+            parts.append(token_losses(model, batch.input_ids).cpu())
+    return torch.cat(parts)
+
+
+def summed_loss(
+    model: nn.Module,
+    contexts: Contexts,
+    batch_contexts: int,
+    hookpoint: Hookpoint,
+    replacement: Replace | None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> SummedLoss:
+    """Loss on the tokens predicted from kept positions, with those positions replaced.
+
+    Args:
+        model: the language model, in evaluation mode.
+        contexts: what to run it on.
+        batch_contexts: contexts a forward pass. It may change the last bits of the result.
+        hookpoint: whose output is replaced.
+        replacement: see `Replace`; None leaves the activations alone.
+        progress: called with the number of contexts done after every pass.
+
+    Raises:
+        ValueError: the hookpoint lies in a skipped block, no position counts, or the loss is not
+            finite.
+    """
+    _check_reachable(contexts, hookpoint)
+    total, done = 0.0, 0
+    for batch in contexts.batches(batch_contexts, _device_of(model)):
+        with ExitStack() as stack:
+            stack.enter_context(_resumed(model, batch))
+            if replacement is not None:
+                stack.enter_context(splice(model, hookpoint, kept_only(replacement, batch.kept)))
+            losses = token_losses(model, batch.input_ids)
+        total += float(losses[batch.predicted].double().sum())
+        done += len(batch.input_ids)
+        progress(done)
+    return _checked(total, int(contexts.predicted.sum()), hookpoint)
+
+
+def _check_reachable(contexts: Contexts, hookpoint: Hookpoint) -> None:
+    if contexts.hidden is None or runs_from(contexts.blocks, contexts.layer, hookpoint.module):
+        return
+    raise ValueError(
+        f"hookpoint {hookpoint.name!r} ({hookpoint.module}) does not lie in block "
+        f"{contexts.layer} of {contexts.blocks} or above, so a pass resumed there would not "
+        "reach it; pass contexts without hidden states"
+    )
+
+
+def _checked(total: float, tokens: int, hookpoint: Hookpoint) -> SummedLoss:
+    if tokens == 0:
+        raise ValueError("no position that predicts a token is kept; check the drop rules")
+    if not math.isfinite(total):
+        raise ValueError(f"the loss with {hookpoint.name!r} replaced is {total}")
+    return SummedLoss(total, tokens)
+
+
+def _resumed(model: nn.Module, batch: Contexts) -> Any:
+    if batch.hidden is None:
+        return nullcontext()
+    return resume_from(model, batch.blocks, batch.layer, batch.hidden)
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossRecovered:
+    """Loss Recovered from summed losses over one set of tokens; the ratio is taken last.
+
+    Attributes:
+        clean: the model as it is.
+        sae: activations replaced by their reconstruction.
+        zero: activations replaced by 0.
+        mean: activations replaced by the training split's mean.
+    """
+
+    clean: SummedLoss
+    sae: SummedLoss
+    zero: SummedLoss
+    mean: SummedLoss
+
+    def __post_init__(self) -> None:
+        counts = [loss.tokens for loss in (self.clean, self.sae, self.zero, self.mean)]
+        if len(set(counts)) != 1:
+            raise ValueError(f"the losses are over different token counts: {counts}")
+
+    @property
+    def tokens(self) -> int:
+        """Predicted tokens."""
+        return self.clean.tokens
+
+    @property
+    def gap(self) -> float:
+        """CE_zero - CE_clean in nats a token: what there is to recover."""
+        return (self.zero.total - self.clean.total) / self.tokens
+
+    @property
+    def over_zero(self) -> float | None:
+        """(CE_zero - CE_sae) / (CE_zero - CE_clean); None where zeros change nothing."""
+        return self._recovered(self.zero)
+
+    @property
+    def over_mean(self) -> float | None:
+        """(CE_mean - CE_sae) / (CE_mean - CE_clean); None where the mean changes nothing."""
+        return self._recovered(self.mean)
+
+    def _recovered(self, ablated: SummedLoss) -> float | None:
+        gap = ablated.total - self.clean.total
+        return (ablated.total - self.sae.total) / gap if gap else None
+
+    def noisy(self, least_gap: float) -> bool:
+        """Whether the gap is below `least_gap` nats a token, so that the ratio means little."""
+        return self.gap < least_gap

@@ -1,0 +1,250 @@
+"""Reconstruction, sparsity and sign census of one autoencoder over one set of activations.
+
+Everything is a ratio of sums over all tokens, taken last, from float64 and int64 accumulators.
+Means of per-batch ratios would be biased, and counts of `z > 0` alone would call a latent that
+only fires negatively dead; neither occurs here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import reduce
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+ROWS_PER_CHUNK = 2048
+"""Rows encoded together; bounds memory to a few [2048, H] float32 tensors."""
+
+COLLAPSED_R2 = 0.2
+COLLAPSED_L0 = 1.0
+COLLAPSED_DEAD = 0.95
+
+
+class SupportsCode(Protocol):
+    """What is measured: a code and its decoding, both at unit mean square (float32).
+
+    Attributes:
+        d: width of the activations.
+        width: number of latents H.
+        scale: normalised activations are `raw * scale`.
+    """
+
+    d: int
+    width: int
+    scale: float
+
+    def encode(self, x: Tensor) -> Tensor: ...
+
+    def decode(self, z: Tensor) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accumulators:
+    """Sums over tokens. They add: the sum over parts is the sum over the whole.
+
+    Attributes:
+        tokens: number of tokens n.
+        sum_x: [d] float64, sum of the activations in original units.
+        sum_x2: float64 scalar, sum of their squared norms.
+        sse: float64 scalar, sum of the squared norms of `x - x_hat`, original units.
+        n_pos: [H] int64, tokens on which the latent is positive.
+        n_neg: [H] int64, tokens on which it is negative.
+    """
+
+    tokens: int
+    sum_x: Tensor
+    sum_x2: Tensor
+    sse: Tensor
+    n_pos: Tensor
+    n_neg: Tensor
+
+    def __add__(self, other: Accumulators) -> Accumulators:
+        if self.sum_x.shape != other.sum_x.shape or self.n_pos.shape != other.n_pos.shape:
+            raise ValueError(
+                f"cannot merge sums over d = {len(self.sum_x)}, H = {len(self.n_pos)} with sums "
+                f"over d = {len(other.sum_x)}, H = {len(other.n_pos)}"
+            )
+        return Accumulators(
+            tokens=self.tokens + other.tokens,
+            sum_x=self.sum_x + other.sum_x,
+            sum_x2=self.sum_x2 + other.sum_x2,
+            sse=self.sse + other.sse,
+            n_pos=self.n_pos + other.n_pos,
+            n_neg=self.n_neg + other.n_neg,
+        )
+
+    @classmethod
+    def of(cls, x: Tensor, x_hat: Tensor, z: Tensor) -> Accumulators:
+        """Sums over one batch.
+
+        Args:
+            x: [B, d] activations in original units.
+            x_hat: [B, d] their reconstruction in original units.
+            z: [B, H] codes.
+        """
+        x = x.double()
+        return cls(
+            tokens=len(x),
+            sum_x=x.sum(0),
+            sum_x2=x.square().sum(),
+            sse=(x - x_hat).square_().sum(),
+            n_pos=(z > 0).sum(0),
+            n_neg=(z < 0).sum(0),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReconstructionMetrics:
+    """The metrics that need activations only. Build with `from_accumulators`.
+
+    Attributes:
+        tokens: evaluation tokens.
+        l0: mean number of latents with `z != 0` on a token.
+        r2: `1 - sse / sst`.
+        sse: summed squared error, original units.
+        sst: summed squared distance to the one mean vector of all these tokens, original units.
+        dead_latents: latents with `z = 0` on every token.
+        dead_fraction: `dead_latents / H`.
+        bipolar_fraction: share of the live latents that fire with both signs; None if all are dead.
+        bipolar_firing_share: share of all firings that belong to such latents; None if none fires.
+        n_pos, n_neg: [H] int64 firing counts by sign, on the CPU.
+        minority_share: [H] float64, `min(n_pos, n_neg) / (n_pos + n_neg)`; NaN for dead latents.
+    """
+
+    tokens: int
+    l0: float
+    r2: float
+    sse: float
+    sst: float
+    dead_latents: int
+    dead_fraction: float
+    bipolar_fraction: float | None
+    bipolar_firing_share: float | None
+    n_pos: Tensor
+    n_neg: Tensor
+    minority_share: Tensor
+
+    @classmethod
+    def from_accumulators(cls, sums: Accumulators) -> ReconstructionMetrics:
+        """Ratios of the sums.
+
+        Raises:
+            ValueError: no tokens, constant or non-finite activations, non-finite reconstruction,
+                or sums that contradict each other.
+        """
+        if sums.tokens < 1:
+            raise ValueError("no evaluation tokens: the held-out activations are empty")
+        n_pos, n_neg = sums.n_pos.cpu(), sums.n_neg.cpu()
+        firings = n_pos + n_neg
+        live, both = firings > 0, (n_pos > 0) & (n_neg > 0)
+        sst = float(sums.sum_x2 - sums.sum_x.square().sum() / sums.tokens)
+        sse, dead = float(sums.sse), int((~live).sum())
+        _check_errors(sse, sst, float(sums.sum_x2))
+        return cls(
+            tokens=sums.tokens,
+            l0=int(firings.sum()) / sums.tokens,
+            r2=1.0 - sse / sst,
+            sse=sse,
+            sst=sst,
+            dead_latents=dead,
+            dead_fraction=dead / len(firings),
+            bipolar_fraction=_share(both.sum(), live.sum()),
+            bipolar_firing_share=_share(firings[both].sum(), firings.sum()),
+            n_pos=n_pos,
+            n_neg=n_neg,
+            minority_share=torch.minimum(n_pos, n_neg).double() / firings.double(),
+        )
+
+    def __post_init__(self) -> None:
+        faults = [text for text, wrong in self._contradictions() if wrong]
+        if faults:
+            raise ValueError(f"inconsistent reconstruction metrics: {'; '.join(faults)}")
+
+    def _contradictions(self) -> Iterable[tuple[str, bool]]:
+        firings = self.n_pos + self.n_neg
+        width = len(firings)
+        yield "negative counts", bool((self.n_pos < 0).any() or (self.n_neg < 0).any())
+        yield "a latent fires on more tokens than there are", bool((firings > self.tokens).any())
+        yield "l0 is not firings over tokens", self.l0 != int(firings.sum()) / self.tokens
+        yield (
+            "dead_latents is not the count of silent latents",
+            (self.dead_latents != int((firings == 0).sum())),
+        )
+        yield (
+            "dead_fraction is not dead_latents / H",
+            (self.dead_fraction != self.dead_latents / width),
+        )
+        yield "r2 is not 1 - sse / sst", self.r2 != 1.0 - self.sse / self.sst
+        shares = (self.bipolar_fraction, self.bipolar_firing_share)
+        yield (
+            f"a share is outside 0..1: {shares}",
+            not all(share is None or 0 <= share <= 1 for share in shares),
+        )
+        yield (
+            "minority_share is not NaN exactly at dead latents",
+            not torch.equal(self.minority_share.isnan(), firings == 0),
+        )
+
+    @property
+    def collapsed(self) -> list[str]:
+        """Why this autoencoder counts as collapsed; empty when it does not."""
+        reasons = {
+            f"R2 {self.r2:.3g} is below {COLLAPSED_R2:g}": self.r2 < COLLAPSED_R2,
+            f"L0 {self.l0:.3g} is below {COLLAPSED_L0:g}": self.l0 < COLLAPSED_L0,
+            f"{self.dead_fraction:.2%} of the latents are dead, more than {COLLAPSED_DEAD:.0%}": (
+                self.dead_fraction > COLLAPSED_DEAD
+            ),
+        }
+        return [reason for reason, holds in reasons.items() if holds]
+
+
+def _share(part: Tensor, whole: Tensor) -> float | None:
+    return int(part) / int(whole) if int(whole) else None
+
+
+def _check_errors(sse: float, sst: float, sum_x2: float) -> None:
+    if not math.isfinite(sst):
+        raise ValueError("the activations hold NaN or infinities; verify the activation store")
+    if sst <= 1e-12 * sum_x2:
+        raise ValueError("the activations do not vary, so R2 is undefined; check the hookpoint")
+    if not math.isfinite(sse):
+        raise ValueError("the reconstruction holds NaN or infinities: training diverged")
+
+
+def accumulate(autoencoder: SupportsCode, batches: Iterable[Tensor]) -> Accumulators:
+    """Sums over all batches, row chunk by row chunk, on the device of the batches.
+
+    Args:
+        autoencoder: on the device of the batches.
+        batches: [B, d] bfloat16 or float32 activations in original units; B may vary.
+
+    Raises:
+        ValueError: there are no batches, or their width is not the autoencoder's.
+    """
+    with torch.inference_mode():
+        parts = (_measure(autoencoder, rows) for x in batches for rows in x.split(ROWS_PER_CHUNK))
+        first = next(parts, None)
+        if first is None:
+            raise ValueError("no evaluation tokens: the held-out activations are empty")
+        return reduce(Accumulators.__add__, parts, first)
+
+
+def _measure(autoencoder: SupportsCode, rows: Tensor) -> Accumulators:
+    if rows.ndim != 2 or rows.shape[1] != autoencoder.d:
+        raise ValueError(
+            f"a batch is {tuple(rows.shape)}; the autoencoder needs [B, {autoencoder.d}]"
+        )
+    x = rows.float()
+    z = autoencoder.encode(x * autoencoder.scale)
+    return Accumulators.of(x, autoencoder.decode(z) / autoencoder.scale, z)
+
+
+def evaluate_reconstruction(
+    autoencoder: SupportsCode, batches: Iterable[Tensor]
+) -> ReconstructionMetrics:
+    """Metrics of one autoencoder over all batches; see `accumulate` for arguments and errors."""
+    return ReconstructionMetrics.from_accumulators(accumulate(autoencoder, batches))

@@ -1,0 +1,52 @@
+"""What is put in place of a hookpoint's activations at kept positions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Replace = Callable[[Tensor], Tensor]
+"""Maps activations [N, d] at kept positions, original units, to what replaces them."""
+
+
+def kept_only(replacement: Replace, kept: Tensor) -> Replace:
+    """A replacement for `splice` that touches kept positions only.
+
+    Args:
+        replacement: see `Replace`; its result is converted to the model's dtype.
+        kept: [B, L] bool.
+    """
+
+    def replaced(x: Tensor) -> Tensor:
+        new = x.clone()
+        new[kept] = replacement(x[kept]).to(x.dtype)
+        return new
+
+    return replaced
+
+
+def zeros(x: Tensor) -> Tensor:
+    """Zero ablation."""
+    return torch.zeros_like(x)
+
+
+def constant(mean: Tensor) -> Replace:
+    """Mean ablation by a vector [d], original units."""
+    return lambda x: mean.to(x.device, x.dtype).expand_as(x)
+
+
+def reconstruction(autoencoder: Any) -> Replace:
+    """Replacement by the autoencoder's reconstruction, computed in float32.
+
+    Args:
+        autoencoder: with `scale`, `encode` and `decode`; on the model's device.
+    """
+
+    def replaced(x: Tensor) -> Tensor:
+        z = autoencoder.encode(x.float() * autoencoder.scale)
+        return autoencoder.decode(z) / autoencoder.scale
+
+    return replaced

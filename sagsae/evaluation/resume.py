@@ -1,0 +1,112 @@
+"""Running a language model from a block onwards, given the hidden states that enter it.
+
+The surrounding model still embeds the tokens and prepares masks and rotary embeddings, whatever
+its architecture; only the blocks below are skipped. Whether that reproduces the whole forward
+pass is for the caller to verify on each model: architectures whose blocks exchange more than
+hidden states (shared keys and values, per-layer inputs) do not qualify.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+
+def find_blocks(model: Any) -> str:
+    """Dotted path of the list of blocks: the one ModuleList of `num_hidden_layers` modules.
+
+    Raises:
+        ValueError: there is no such list, or more than one.
+    """
+    config = model.config
+    config = config.get_text_config() if hasattr(config, "get_text_config") else config
+    wanted = config.num_hidden_layers
+    found = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == wanted
+    ]
+    if len(found) != 1:
+        raise ValueError(
+            f"{type(model).__name__} has {len(found)} module lists of {wanted} blocks "
+            f"({', '.join(found) or 'none'}); its blocks cannot be told"
+        )
+    return found[0]
+
+
+def _block_list(model: nn.Module, blocks: str) -> nn.ModuleList:
+    found = model.get_submodule(blocks)
+    if not isinstance(found, nn.ModuleList):
+        raise ValueError(f"{blocks} is a {type(found).__name__}, not a list of blocks")
+    return found
+
+
+def runs_from(blocks: str, layer: int, module: str) -> bool:
+    """Whether a module, by dotted path, lies in block `layer` or above, so that it still runs."""
+    if not module.startswith(f"{blocks}."):
+        return False
+    index = module.removeprefix(f"{blocks}.").split(".")[0]
+    return index.isdigit() and int(index) >= layer
+
+
+@contextmanager
+def forward_replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Let `forward` stand in for the module's own; hooks on the module keep firing."""
+    before = vars(module).get("forward")
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward
+        if before is not None:
+            module.forward = before
+
+
+@contextmanager
+def record_entry(model: nn.Module, blocks: str, layer: int) -> Iterator[list[Tensor]]:
+    """Append the hidden states [B, L, d] that enter block `layer` at every forward pass."""
+    entered: list[Tensor] = []
+
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        entered.append(kwargs["hidden_states"] if "hidden_states" in kwargs else args[0])
+
+    handle = _block_list(model, blocks)[layer].register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield entered
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def resume_from(model: nn.Module, blocks: str, layer: int, hidden: Tensor) -> Iterator[None]:
+    """Skip blocks 0 to `layer - 1` and feed `hidden` to block `layer`.
+
+    Forward passes inside must be given the input ids that `hidden` was computed from.
+
+    Args:
+        model: a Transformers causal language model.
+        blocks: dotted path of its list of blocks, see `find_blocks`.
+        layer: first block that runs.
+        hidden: [B, L, d] in the model's dtype and on its device, see `record_entry`.
+    """
+
+    def skip(*args: Any, **kwargs: Any) -> Tensor:
+        # A tensor serves models that expect a tuple too: they take item 0, a slice along the
+        # batch, and the next skipped block, or the hook below, ignores what it is handed.
+        return hidden
+
+    def feed(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if "hidden_states" in kwargs:
+            return args, {**kwargs, "hidden_states": hidden}
+        return (hidden, *args[1:]), kwargs
+
+    modules = _block_list(model, blocks)
+    with ExitStack() as stack:
+        for block in modules[:layer]:
+            stack.enter_context(forward_replaced(block, skip))
+        handle = modules[layer].register_forward_pre_hook(feed, with_kwargs=True)
+        stack.callback(handle.remove)
+        yield

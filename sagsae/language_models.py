@@ -1,0 +1,121 @@
+"""Language models and their tokenizers, from folders written by ``save_pretrained``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+
+class LanguageModelError(ValueError):
+    """A folder that does not hold a usable model or tokenizer; the message names it."""
+
+
+def check_model_folder(folder: str | Path) -> Path:
+    """The folder as a path, if it holds a configuration and safetensors weights.
+
+    Raises:
+        LanguageModelError: it does not; pickled weights are never accepted.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise LanguageModelError(
+            f"{folder}: no such model folder; check the path, or make it with save_pretrained"
+        )
+    if not (folder / "config.json").is_file():
+        raise LanguageModelError(
+            f"{folder}: there is no config.json in this folder; save the model into it with "
+            "save_pretrained"
+        )
+    if not any(folder.glob("*.safetensors")):
+        raise LanguageModelError(
+            f"{folder}: there are no *.safetensors weights in this folder, and pickled weights are "
+            "not read; load the model elsewhere and save it with save_pretrained"
+        )
+    return folder
+
+
+def load_language_model(
+    folder: str | Path,
+    dtype: torch.dtype | str = torch.bfloat16,
+    device: torch.device | str = "cpu",
+) -> Any:
+    """Load a causal language model for inference.
+
+    Transformers picks the attention kernel: PyTorch's scaled dot product where the architecture
+    supports it. Unlike Transformers, a weight that is missing from the files, or has another
+    shape there, is an error: it would be filled with random numbers.
+
+    Args:
+        folder: written by ``save_pretrained``; nothing is looked up on the network.
+        dtype: arithmetic and storage of the weights, e.g. ``torch.bfloat16`` or "float32".
+        device: where to put it.
+
+    Returns:
+        The model in eval mode, with gradients of its weights switched off.
+
+    Raises:
+        LanguageModelError: the folder is no model, or its files are damaged or incomplete.
+    """
+    folder = check_model_folder(folder)
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except Exception as error:  # Transformers passes on whatever the parser of each file raises
+        raise LanguageModelError(
+            f"{folder}: the model cannot be loaded ({type(error).__name__}: {error}); check "
+            f"config.json and {_weights(folder)}, or make the folder again"
+        ) from error
+    require_complete(info, folder, _weights(folder))
+    return model.requires_grad_(False).eval().to(device)
+
+
+def require_complete(info: dict[str, Any], folder: str | Path, weights: str) -> None:
+    """Refuse a loading report with missing or misshapen weights.
+
+    Args:
+        info: what ``from_pretrained(output_loading_info=True)`` returned beside the model.
+        folder: where the model lies, for the message.
+        weights: the weight files, for the message.
+
+    Raises:
+        LanguageModelError: some weights did not come from the files.
+    """
+    bad = sorted(str(name) for key in ("missing_keys", "mismatched_keys") for name in info[key])
+    if bad:
+        shown = ", ".join(bad[:5]) + (f" and {len(bad) - 5} more" if len(bad) > 5 else "")
+        raise LanguageModelError(
+            f"{folder}: {weights} lacks {len(bad)} weight(s) of the model in config.json, or has "
+            f"them in another shape: {shown}; configuration and weights do not belong together"
+        )
+
+
+def load_tokenizer(folder: str | Path) -> Any:
+    """Load the tokenizer that lies beside a model.
+
+    Raises:
+        LanguageModelError: there is none, or it is damaged.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise LanguageModelError(f"{folder}: no such folder, so no tokenizer; check the path")
+    try:
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except Exception as error:  # as above
+        raise LanguageModelError(
+            f"{folder}: the tokenizer cannot be loaded ({type(error).__name__}: {error}); it needs "
+            "tokenizer.json and tokenizer_config.json as save_pretrained writes them"
+        ) from error
+
+
+def _weights(folder: Path) -> str:
+    names = sorted(path.name for path in folder.glob("*.safetensors"))
+    return names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]}"

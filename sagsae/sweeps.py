@@ -1,0 +1,177 @@
+"""Sweeps: cells of one variant over lambdas and seeds, their points and their frontiers.
+
+A sweep is one variant at one width trained over several lambdas. Its points are (L0, metric) per
+lambda, averaged over seeds; its frontier joins them linearly in log L0, in order of L0. Collapsed
+cells take part like any other and are named.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellResult:
+    """What one trained cell reached. ``values`` holds its metrics; None is "undefined", not NaN."""
+
+    name: str
+    lam: float
+    seed: int
+    l0: float
+    values: Mapping[str, float | None]
+    collapsed: tuple[str, ...] = ()
+    """Why the cell counts as collapsed; empty when it does not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """A mean over seeds and its standard error (None with one seed)."""
+
+    mean: float
+    se: float | None
+
+    @classmethod
+    def of(cls, values: Iterable[float]) -> Estimate:
+        sample = np.asarray(list(values), dtype=np.float64)
+        se = sample.std(ddof=1) / math.sqrt(sample.size) if sample.size > 1 else None
+        return cls(mean=float(sample.mean()), se=None if se is None else float(se))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepPoint:
+    """One lambda of a sweep, averaged over its seeds."""
+
+    lam: float
+    seeds: int
+    l0: Estimate
+    values: Mapping[str, Estimate | None]
+    """None where the metric is undefined for one of the seeds."""
+    collapsed: tuple[str, ...]
+    """Names of the collapsed cells among its seeds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Frontier:
+    """Piecewise linear in log L0 through strictly increasing breakpoints; defined only on them.
+
+    It passes through every point as measured: no envelope is taken, so a point that is worse than
+    its neighbours shows. Points whose L0 agree to the precision of a float logarithm are one
+    breakpoint with the mean of their values. Points with L0 = 0 have no logarithm and are left out
+    (``Sweep.silent`` names them).
+    """
+
+    l0: Floats
+    log_l0: Floats
+    value: Floats
+
+    @classmethod
+    def through(cls, l0: Floats, value: Floats) -> Frontier:
+        """Join the points given in any order."""
+        order = np.lexsort((value, l0))
+        order = order[l0[order] > 0]
+        log_l0, first, group = np.unique(np.log(l0[order]), return_index=True, return_inverse=True)
+        total = np.bincount(group, weights=value[order], minlength=log_l0.size)
+        count = np.bincount(group, minlength=log_l0.size)
+        return cls(l0=l0[order][first], log_l0=log_l0, value=total / count)
+
+    def at(self, l0: float) -> float:
+        """Value at one L0; ValueError outside the breakpoints."""
+        if not self.l0.size or not self.l0[0] <= l0 <= self.l0[-1]:
+            raise ValueError(f"L0 = {l0:g} is outside this frontier: it is never extrapolated")
+        return float(np.interp(np.log(l0), self.log_l0, self.value))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sweep:
+    """One variant at one width H on one hookpoint: all its lambdas and seeds.
+
+    Raises:
+        ValueError: no cells, one (lambda, seed) twice, or a number that is not finite (or a
+            negative L0); the message names the cell.
+    """
+
+    label: str
+    width: int
+    cells: tuple[CellResult, ...]
+
+    def __post_init__(self) -> None:
+        if not self.cells:
+            raise ValueError(f"{self.label}: a sweep needs at least one cell")
+        seen: dict[tuple[float, int], str] = {}
+        for cell in self.cells:
+            for what, value in {"L0": cell.l0, **cell.values}.items():
+                if value is not None and not math.isfinite(value):
+                    raise ValueError(f"{cell.name}: {what} is {value}; evaluate this cell again")
+            if cell.l0 < 0:
+                raise ValueError(f"{cell.name}: L0 is {cell.l0}, which no code can have")
+            if (cell.lam, cell.seed) in seen:
+                other = seen[cell.lam, cell.seed]
+                raise ValueError(f"{cell.name}: same lambda and seed as {other}")
+            seen[cell.lam, cell.seed] = cell.name
+
+    @cached_property
+    def by_lambda(self) -> dict[float, list[CellResult]]:
+        """Cells of each lambda, both in increasing order (cells by seed)."""
+        groups: dict[float, list[CellResult]] = {}
+        for cell in sorted(self.cells, key=lambda c: (c.lam, c.seed)):
+            groups.setdefault(cell.lam, []).append(cell)
+        return groups
+
+    @cached_property
+    def points(self) -> tuple[SweepPoint, ...]:
+        """Sweep points by increasing L0; equal L0 by increasing lambda."""
+        points = [_point(lam, cells) for lam, cells in self.by_lambda.items()]
+        return tuple(sorted(points, key=lambda p: (p.l0.mean, p.lam)))
+
+    @property
+    def seeds(self) -> int:
+        """Fewest seeds that any lambda has."""
+        return min(len(cells) for cells in self.by_lambda.values())
+
+    @property
+    def collapsed(self) -> dict[str, tuple[str, ...]]:
+        """Collapsed cells and why."""
+        return {cell.name: cell.collapsed for cell in self.cells if cell.collapsed}
+
+    @property
+    def silent(self) -> tuple[str, ...]:
+        """Cells of the lambdas whose mean L0 is zero: they have no place on a log axis."""
+        zero = {point.lam for point in self.points if point.l0.mean == 0}
+        return tuple(cell.name for cell in self.cells if cell.lam in zero)
+
+    def undefined(self, metric: str) -> tuple[str, ...]:
+        """Cells for which a metric has no value."""
+        return tuple(cell.name for cell in self.cells if cell.values[metric] is None)
+
+    def frontier(self, metric: str) -> Frontier:
+        """The frontier of one metric; ValueError where the metric is undefined for a cell."""
+        l0, values = [], []
+        for point in self.points:
+            value = point.values[metric]
+            if value is None:
+                raise ValueError(f"{metric} is undefined for {self.undefined(metric)[0]}")
+            l0.append(point.l0.mean)
+            values.append(value.mean)
+        return Frontier.through(np.array(l0), np.array(values))
+
+
+def _point(lam: float, cells: list[CellResult]) -> SweepPoint:
+    values: dict[str, Estimate | None] = {}
+    for metric in cells[0].values:
+        known = [v for v in (cell.values[metric] for cell in cells) if v is not None]
+        values[metric] = Estimate.of(known) if len(known) == len(cells) else None
+    return SweepPoint(
+        lam=lam,
+        seeds=len(cells),
+        l0=Estimate.of(cell.l0 for cell in cells),
+        values=values,
+        collapsed=tuple(cell.name for cell in cells if cell.collapsed),
+    )

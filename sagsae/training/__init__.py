@@ -1,0 +1,1 @@
+"""Training: recipe and schedules, one step with its gradients, the loop, checkpoints."""

@@ -1,0 +1,191 @@
+"""The training loop of one autoencoder."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.training.checkpoint import load_checkpoint, save_checkpoint
+from sagsae.training.schedules import Recipe
+from sagsae.training.step import Step, Terms, products_dtype
+
+
+class Stream(Protocol):
+    """Endless shuffled batches [B, d] whose position can be saved and restored."""
+
+    wait_seconds: float
+
+    def __next__(self) -> Tensor: ...
+    def state(self) -> dict[str, Any]: ...
+    def load_state(self, state: dict[str, Any]) -> None: ...
+
+
+class NonFiniteLoss(RuntimeError):
+    """The loss became NaN or infinite; the message gives the step and the stream's position."""
+
+
+@dataclass
+class History:
+    """Loss terms every ``log_every`` steps and the run's cost.
+
+    Attributes:
+        rows: One dictionary a logged step: step, lr, lambda, reconstruction, penalty, auxiliary, l0.
+        seconds: Wall time in the loop, all sessions of a resumed run together.
+        data_wait_seconds: Part of it spent waiting for batches.
+        resets: Latents whose threshold was reset.
+    """
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    data_wait_seconds: float = 0.0
+    resets: int = 0
+
+
+class Trainer:
+    """Trains ``sae`` in place on batches from ``stream``.
+
+    Args:
+        sae: Initialised autoencoder, on the training device.
+        stream: Batches [B, d] of raw activations, B = ``recipe.batch_size``.
+        recipe: Schedules and hyperparameters.
+        log_every: Steps between rows of the history and calls of ``progress``.
+        progress: Called as ``progress(step, row)``.
+    """
+
+    def __init__(
+        self,
+        sae: Autoencoder,
+        stream: Stream,
+        recipe: Recipe,
+        *,
+        log_every: int = 50,
+        progress: Callable[[int, dict[str, float]], None] | None = None,
+    ):
+        self.sae, self.stream, self.recipe = sae, stream, recipe
+        self.log_every, self.progress = log_every, progress
+        self.device = sae.params["W_enc"].device
+        self.dtype = products_dtype(recipe.matmul_dtype, self.device)
+        self.compute = Step(sae, recipe.batch_size, self.dtype)
+        self.optimiser = torch.optim.Adam(
+            list(sae.params.values()),
+            lr=recipe.learning_rate,
+            betas=(recipe.beta1, recipe.beta2),
+            fused=True,
+        )
+        for name, value in sae.params.items():
+            value.grad = self.compute.grads[name]
+        self.history = History()
+        self.step = 0
+        self.last_fired = torch.zeros(sae.width, dtype=torch.int64, device=self.device)
+
+    def run(self, checkpoint: Path | None = None, every_seconds: float = 300.0) -> History:
+        """Train to the end, resuming from ``checkpoint`` if it exists.
+
+        Raises:
+            NonFiniteLoss: the loss stopped being a number.
+            ValueError: the checkpoint cannot be read.
+        """
+        if checkpoint is not None and checkpoint.exists():
+            self._restore(checkpoint)
+        waited, past = self.stream.wait_seconds, self.history.seconds
+        past_wait = self.history.data_wait_seconds
+        started = saved = time.monotonic()
+        while self.step < self.recipe.steps:
+            self._advance()
+            now = time.monotonic()
+            self.history.seconds = past + now - started
+            self.history.data_wait_seconds = past_wait + self.stream.wait_seconds - waited
+            if checkpoint is not None and now - saved > every_seconds:
+                self._save(checkpoint)
+                saved = time.monotonic()
+        return self.history
+
+    def _advance(self) -> None:
+        step, recipe = self.step, self.recipe
+        batch = next(self.stream)
+        x = batch.to(self.device, non_blocking=True).to(torch.float32).mul_(self.sae.scale)
+        logged = step % self.log_every == 0 or step == recipe.steps - 1
+        fired = self._fired_buffer()
+        terms = self.compute(x, recipe.lambda_at(step), fired=fired)
+        if logged:
+            self._log(terms)
+        self._remove_radial_gradient()
+        for group in self.optimiser.param_groups:
+            group["lr"] = recipe.lr_at(step)
+        self.optimiser.step()
+        self.sae.normalise_decoder()
+        self.sae.project()
+        self.step += 1
+        if fired is not None:
+            self._reset_silent(fired)
+        self.compute.refresh()
+
+    def _remove_radial_gradient(self) -> None:
+        """Remove the part of each decoder row's gradient that is parallel to the row."""
+        rows, grad = self.sae.params["W_dec"], self.compute.grads["W_dec"]
+        grad.addcmul_(rows, (rows * grad).sum(1, keepdim=True), value=-1.0)
+
+    def _log(self, terms: Terms) -> None:
+        row = {
+            "step": float(self.step),
+            "lr": self.recipe.lr_at(self.step),
+            "lambda": self.recipe.lambda_at(self.step),
+            **{name: value.item() for name, value in vars(terms).items()},
+        }
+        if not all(math.isfinite(value) for value in row.values()):
+            raise NonFiniteLoss(
+                f"step {self.step}: loss terms {row} at stream position {self.stream.state()}"
+            )
+        self.history.rows.append(row)
+        if self.progress is not None:
+            self.progress(self.step, row)
+
+    def _fired_buffer(self) -> Tensor | None:
+        if not self.recipe.reset_window_tokens:
+            return None
+        return torch.zeros(self.sae.width, dtype=torch.bool, device=self.device)
+
+    def _reset_silent(self, fired: Tensor) -> None:
+        """Reset latents silent for the window; their clocks start again."""
+        self.last_fired.masked_fill_(fired, self.step)
+        window = -(-self.recipe.reset_window_tokens // self.recipe.batch_size)
+        silent = self.step - self.last_fired >= window
+        if self.step % window or not silent.any():
+            return
+        theta = self.recipe.theta_init / math.sqrt(self.sae.d)
+        for name in self.sae.reset_latents(silent, theta):
+            state = self.optimiser.state[self.sae.params[name]]
+            state["exp_avg"].masked_fill_(silent, 0)
+            state["exp_avg_sq"].masked_fill_(silent, 0)
+        self.last_fired.masked_fill_(silent, self.step)
+        self.history.resets += int(silent.sum())
+
+    def _save(self, path: Path) -> None:
+        tensors = {f"param.{name}": value for name, value in self.sae.params.items()}
+        for name, value in self.sae.params.items():
+            for key in ("exp_avg", "exp_avg_sq"):
+                tensors[f"{key}.{name}"] = self.optimiser.state[value][key]
+        tensors["last_fired"] = self.last_fired
+        state = {"step": self.step, "stream": self.stream.state(), "history": vars(self.history)}
+        save_checkpoint(path, tensors, state)
+
+    def _restore(self, path: Path) -> None:
+        tensors, state = load_checkpoint(path)
+        self.step = state["step"]
+        self.history = History(**state["history"])
+        self.stream.load_state(state["stream"])
+        self.last_fired.copy_(tensors["last_fired"])
+        for name, value in self.sae.params.items():
+            value.copy_(tensors[f"param.{name}"])
+            moments = {key: tensors[f"{key}.{name}"].to(self.device) for key in ("exp_avg", "exp_avg_sq")}
+            clock = torch.tensor(float(self.step), device=self.device)
+            self.optimiser.state[value] = {"step": clock, **moments}
+        self.compute.refresh()

@@ -1,0 +1,151 @@
+"""A study of one tiny random model whose stages up to the activation stores are done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.hookpoints import hookpoints_of
+from pipeline.random_sources import save_random_model
+from pipeline.study import Study
+from sagsae.activations import (
+    DumpSettings,
+    TokenStore,
+    contexts_per_block,
+    dump_activations,
+    save_tokens,
+)
+from sagsae.language_models import load_language_model
+
+HIDDEN, LENGTH, ROWS, CONTEXTS, WIDTH = 32, 16, 256, 10, 48
+SLACK = 0.3
+
+_PARAMETERS: dict[str, dict[str, Any]] = {
+    "gpt_neox": {"num_attention_heads": 4},
+    "gemma3_text": {
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "sliding_window": 5,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+    },
+}
+
+
+@dataclass
+class TinyStudy:
+    """Paths of the finished stages."""
+
+    study: Study
+    root: Path
+
+    @property
+    def asset(self) -> Path:
+        return self.root / "asset.json"
+
+    @property
+    def tokens(self) -> Path:
+        return self.root / "heldout.safetensors"
+
+    def manifest(self, split: str) -> Path:
+        return self.root / "manifests" / f"{split}.json"
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        return self.study.baseline_spec("tiny")
+
+    def baseline_arguments(self, out: Path) -> dict[str, Any]:
+        return {
+            "spec": self.spec,
+            "asset": self.asset,
+            "tokens": self.tokens,
+            "train_manifest": self.manifest("train"),
+            "heldout_manifest": self.manifest("heldout"),
+            "out": out,
+        }
+
+
+def make_tiny_study(root: Path, architecture: str) -> TinyStudy:
+    """Model, tokens, both stores and their manifests below ``root``."""
+    made = TinyStudy(Study.from_dict(_configuration(architecture)), root)
+    source = made.study.models["tiny"].source.model_dump() | {
+        "parameters": _PARAMETERS[architecture]
+        | {"num_hidden_layers": 4, "hidden_size": HIDDEN, "intermediate_size": 64}
+        | {"initializer_range": 0.2}
+    }
+    (root / "model").mkdir()
+    save_random_model(source, root / "model")
+    made.asset.write_text(json.dumps({"folder": "model"}))
+    (root / "manifests").mkdir()
+    model = load_language_model(root / "model", torch.bfloat16)
+    train = _tokens(0)
+    for split, tokens in (("train", train), ("heldout", _tokens(1))):
+        save_tokens(root / f"{split}.safetensors", tokens)
+        _dump(made, model, architecture, tokens, train, split)
+    return made
+
+
+def _configuration(architecture: str) -> dict[str, Any]:
+    model = {
+        "name": "tiny",
+        "source": {"kind": "random", "architecture": architecture},
+        "d_model": HIDDEN,
+        "layer": 2,
+    }
+    return {
+        "study": "tiny",
+        "models": [model],
+        "hookpoints": ["mlp_out", "resid"],
+        "text": {"source": {"kind": "random"}, "context_length": LENGTH},
+        "dump": {
+            "train_rows": 2 * ROWS,
+            "heldout_rows": 2 * ROWS,
+            "rows_per_block": ROWS,
+            "rows_per_chunk": 64,
+        },
+        "grid": [{"variant": "sagsae_tied", "width": WIDTH, "lambdas": [0.1]}],
+        "training": {"tokens": 4096},
+        "evaluation": {"lr_contexts": CONTEXTS},
+    }
+
+
+def _tokens(seed: int) -> TokenStore:
+    contexts = 2 * contexts_per_block(ROWS, LENGTH, slack=SLACK)
+    ids = np.random.default_rng(seed).integers(2, 300, (contexts, LENGTH), dtype=np.int32)
+    docs = np.repeat(np.arange(contexts, dtype=np.int32)[:, None], LENGTH, axis=1)
+    return TokenStore(ids, docs)
+
+
+def _dump(
+    made: TinyStudy,
+    model: Any,
+    architecture: str,
+    tokens: TokenStore,
+    train: TokenStore,
+    split: str,
+) -> None:
+    entry = made.study.models["tiny"].model_dump()
+    store = dump_activations(
+        model,
+        tokens,
+        torch.from_numpy(train.input_ids[:8]).long(),
+        hookpoints_of(entry, made.study.config.hookpoints, architecture),
+        made.root / "stores",
+        f"tiny-{split}",
+        DumpSettings(
+            rows_per_chunk=64,
+            rows_per_block=ROWS,
+            n_blocks=2,
+            seed=0,
+            max_norm_ratio=1.3,  # low, so that some positions are dropped
+            slack=SLACK,
+            batch_contexts=8,
+        ),
+    )
+    manifest = {"store": f"../stores/{store.name}", "split": split, "seal": f"seal-of-{split}"}
+    made.manifest(split).write_text(json.dumps(manifest))

@@ -1,0 +1,259 @@
+"""Dumps hold what the model computes, follow the drop rules, and survive being killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from activation_samples import LAYERS, contents, random_tokens, tiny_model
+from torch import Tensor
+from transformers import PreTrainedModel
+
+import sagsae
+from sagsae.activations import (
+    DumpProgress,
+    DumpSettings,
+    NonFiniteActivationError,
+    Store,
+    StoreError,
+    StoreFaultsError,
+    TokenStore,
+    contexts_per_block,
+    default_hookpoints,
+    dump_activations,
+    kept_mask,
+    load_calibration,
+    splice,
+)
+
+LENGTH, BLOCKS, ROWS = 16, 3, 64
+CALIBRATION = torch.from_numpy(random_tokens(6, LENGTH, seed=9).input_ids)
+
+
+def settings(**changes: object) -> DumpSettings:
+    values: dict = {"rows_per_chunk": 16, "rows_per_block": ROWS, "n_blocks": BLOCKS, "seed": 5}
+    return DumpSettings(**(values | {"slack": 0.2, "batch_contexts": 4} | changes))
+
+
+def enough_tokens() -> TokenStore:
+    return random_tokens(BLOCKS * contexts_per_block(ROWS, LENGTH, 0.2), LENGTH)
+
+
+def dump(model: PreTrainedModel, root: Path, layer: int = 1, **changes: object) -> Path:
+    points = default_hookpoints(model.config.model_type, layer)
+    extra = {key: changes.pop(key) for key in ("rank", "world", "progress") if key in changes}
+    tokens = changes.pop("tokens", None) or enough_tokens()
+    return dump_activations(
+        model, tokens, CALIBRATION, points, root, "tiny", settings(**changes), **extra
+    )
+
+
+def hidden_states(model: PreTrainedModel, ids: np.ndarray, layer: int) -> Tensor:
+    """[n, L, d] residual stream after a block, computed without hooks."""
+    with torch.no_grad():
+        out = model(input_ids=torch.from_numpy(ids).long(), output_hidden_states=True)
+    return out.hidden_states[layer + 1]
+
+
+def amplify(factors: Tensor) -> Callable[[Tensor], Tensor]:
+    """Scales the residual stream by token; [batch, ctx] factors of the next pass."""
+    return lambda x: x * factors[: x.shape[0], : x.shape[1], None]
+
+
+def test_rows_are_the_models_activations(model: PreTrainedModel, tmp_path: Path) -> None:
+    tokens = enough_tokens()
+    store = Store.open(dump(model, tmp_path, max_norm_ratio=1e9))
+    states = hidden_states(model, tokens.input_ids, 1)
+    per_block = contexts_per_block(ROWS, LENGTH, 0.2)
+    for block in range(BLOCKS):
+        labels = store.read_tokens(block)
+        rows = torch.cat([store.read_rows_as_tensor("resid", block * 4 + i) for i in range(4)])
+        doc, position = labels["doc_id"], labels["position"]
+        assert np.array_equal(labels["token_id"], tokens.input_ids[doc, position])
+        assert position.min() == 1
+        assert doc.min() == block * per_block
+        assert doc.max() < (block + 1) * per_block
+        assert len(set(zip(doc.tolist(), position.tolist(), strict=True))) == ROWS
+        want = states[doc, position]
+        torch.testing.assert_close(rows.float(), want, rtol=2**-7, atol=1e-3)
+    assert store.config.hookpoints == {"attn": 32, "mlp_out": 32, "resid": 32}
+    assert store.dropped["norm"] == 0
+
+
+def test_counts_add_up(model: PreTrainedModel, tmp_path: Path) -> None:
+    store = Store.open(dump(model, tmp_path, max_norm_ratio=1.5))
+    for commit in store.commits.values():
+        read = commit.cursor["contexts_read"]
+        assert commit.dropped["first_position"] == read
+        assert sum(commit.dropped.values()) + ROWS == read * LENGTH
+    assert store.dropped["norm"] > 0
+
+
+def test_massive_tokens_of_any_hookpoint_are_dropped(tmp_path: Path) -> None:
+    model = tiny_model("smollm3")
+    point = default_hookpoints("smollm3", 1)["mlp_out"]
+    factors = torch.ones(4, LENGTH)
+    factors[:, 7] = 1000.0  # after calibration, position 7 is massive in mlp_out and in resid
+    path = dump(model, tmp_path, n_blocks=1)
+    (path / "commits/000000.json").unlink()
+    (path / "SEALED.json").unlink()
+    medians = load_calibration(path)
+    with splice(model, point, amplify(factors)):
+        assert dump(model, tmp_path, n_blocks=1) == path
+    store = Store.open(path)
+    positions = store.read_tokens(0)["position"]
+    assert 7 not in positions
+    assert {6, 8} <= set(positions.tolist())
+    assert store.dropped["norm"] >= store.commits[0].cursor["contexts_read"]
+    assert load_calibration(path) == medians, "a resumed dump computed its medians again"
+    for name in ("attn", "mlp_out", "resid"):
+        assert store.statistics(name).max_norm <= 10 * medians[name] * 1.01
+
+
+def test_medians_are_those_of_the_calibration_contexts(tmp_path: Path) -> None:
+    model = tiny_model("gpt_neox")
+    path = dump(model, tmp_path)
+    states = hidden_states(model, CALIBRATION.numpy(), 1)
+    norms = states[:, 1:].norm(dim=-1).numpy()
+    assert load_calibration(path)["resid"] == pytest.approx(np.median(norms), rel=1e-5)
+    assert load_calibration(path)["resid"] != pytest.approx(np.median(norms[:, 1:]), rel=1e-6)
+
+
+def test_kept_mask() -> None:
+    x = torch.ones(2, 4, 9)  # norms 3
+    y = torch.ones(2, 4, 4)  # norms 2
+    y[1, 2] *= 6.0
+    x[0, 3] *= 5.0
+    medians = {"x": 3.0, "y": 2.0}
+    kept = kept_mask({"x": x, "y": y}, medians, 5.0)
+    assert kept.tolist() == [[False, True, True, True], [False, True, False, True]]
+    assert kept_mask({"x": x}, medians, 4.99)[0].tolist() == [False, True, True, False]
+    for value in (float("nan"), float("inf")):
+        x[0, 2, 0] = value
+        assert kept_mask({"x": x}, medians, 5.0)[0, 2], "a broken row must reach the writer"
+
+
+def test_non_finite_activations_stop_the_dump(tmp_path: Path) -> None:
+    model = tiny_model("smollm3")
+    point = default_hookpoints("smollm3", 1)["attn"]
+    dump(model, tmp_path, n_blocks=1)
+    (path,) = tmp_path.iterdir()
+    (path / "commits/000000.json").unlink()
+    factors = torch.ones(4, LENGTH)
+    factors[2, 5] = float("inf")
+    with (
+        splice(model, point, amplify(factors)),
+        pytest.raises(NonFiniteActivationError, match="document 2"),
+    ):
+        dump(model, tmp_path, n_blocks=1)
+    assert not (path / "commits/000000.json").exists()
+
+
+def test_later_layers_do_not_run(tmp_path: Path) -> None:
+    model = tiny_model("gpt_neox")
+    ran: list[int] = []
+    for layer in range(LAYERS):
+        block = model.get_submodule(f"gpt_neox.layers.{layer}")
+        block.register_forward_pre_hook(lambda *_, layer=layer: ran.append(layer))
+    dump(model, tmp_path, layer=1)
+    assert set(ran) == {0, 1}
+
+
+def test_short_blocks_name_the_numbers_and_the_remedy(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"block 0 keeps \d+ rows of the 64.*raise slack") as error:
+        dump(tiny_model("smollm3"), tmp_path, max_norm_ratio=0.9)
+    assert "norm rule" in str(error.value)
+
+
+def test_too_few_contexts_are_refused_with_both_numbers(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"need 18 contexts.*has 17"):
+        dump(tiny_model("smollm3"), tmp_path, tokens=random_tokens(17, LENGTH))
+
+
+def test_contexts_per_block() -> None:
+    assert contexts_per_block(8192, 128, 0.02) == 66
+    assert contexts_per_block(64, 16, 0.2) == 6
+    for rows in (64, 1000, 2**18):
+        contexts = contexts_per_block(rows, 128, 0.1)
+        assert contexts * 127 * 0.9 >= rows > (contexts - 1) * 127 * 0.9
+
+
+def test_ranks_make_the_store_of_one(tmp_path: Path) -> None:
+    model = tiny_model("gpt_neox")
+    for rank in (1, 0):
+        path = dump(model, tmp_path / "two", rank=rank, world=2)
+    with pytest.raises(StoreFaultsError, match=r"SEALED.json: missing: the dump has 3 of 3"):
+        Store.open(path)
+    dump(model, tmp_path / "two")
+    files = [contents(p) for p in (path, dump(model, tmp_path / "one"))]
+    for found in files:
+        for name in [name for name in found if name.startswith(".lock")]:
+            del found[name]
+    assert files[0] == files[1]
+
+
+def test_everything_that_matters_is_in_the_name(tmp_path: Path) -> None:
+    model = tiny_model("gpt_neox")
+    changes: list[dict] = [
+        {},
+        {"max_norm_ratio": 20.0},
+        {"batch_contexts": 3},
+        {"seed": 6},
+        {"layer": 2},
+        {"provenance": {"model": "x"}},
+        {"tokens": random_tokens(60, LENGTH, seed=2)},
+    ]
+    assert len({dump(model, tmp_path, **change) for change in changes}) == len(changes)
+
+
+def test_a_finished_dump_runs_the_model_no_more(tmp_path: Path) -> None:
+    model = tiny_model("smollm3")
+    progress: list[DumpProgress] = []
+    path = dump(model, tmp_path, progress=progress.append)
+    assert [(p.blocks_done, p.blocks_total) for p in progress] == [(1, 3), (2, 3), (3, 3)]
+    read = sum(c.cursor["contexts_read"] for c in Store.open(path).commits.values())
+    assert progress[-1].tokens == read * LENGTH
+    assert progress[-1].tokens_per_second > 0
+    before = contents(path)
+    assert dump(model, tmp_path, progress=progress.append) == path
+    assert len(progress) == 3
+    assert contents(path) == before
+
+
+def test_an_edited_calibration_is_refused(tmp_path: Path) -> None:
+    model = tiny_model("smollm3")
+    path = dump(model, tmp_path)
+    (path / "commits/000001.json").unlink()
+    file = path / "calibration.json"
+    file.write_text(file.read_text().replace('"resid": ', '"resid": 1'))
+    with pytest.raises(StoreError, match=r"calibration.json.*edited"):
+        dump(model, tmp_path)
+
+
+def test_killed_dumps_resume_to_the_same_bytes(tmp_path: Path) -> None:
+    here, kills = Path(__file__).parent, 8
+    paths = [str(here), str(Path(sagsae.__file__).parents[1])]
+    process = subprocess.run(
+        [sys.executable, here / "dump_worker.py", tmp_path, "0", str(kills)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
+    left = [int(line) for line in process.stdout.split()]
+    assert len(left) == kills, "too few dumps were killed while they ran"
+    assert left[0] < left[-1] < 24, "the kills must hit an unfinished dump"
+    assert left == sorted(left)
+    whole, killed = (next((tmp_path / kind).iterdir()) for kind in ("whole", "killed"))
+    assert contents(whole) == contents(killed)
+    store = Store.open(killed)
+    assert store.n_rows == 24 * 128
+    assert store.verify() == []

@@ -1,0 +1,141 @@
+"""Hookpoints read, stop and replace exactly what they say."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from activation_samples import HIDDEN, LAYERS
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from sagsae.activations import Hookpoint, capture, default_hookpoints, resolve, run_captured, splice
+
+
+def points(model: PreTrainedModel, layer: int) -> dict[str, Hookpoint]:
+    return default_hookpoints(model.config.model_type, layer)
+
+
+def captured_at(model: PreTrainedModel, input_ids: Tensor, layer: int) -> dict[str, Tensor]:
+    with capture(model, points(model, layer)) as captured:
+        run_captured(model, input_ids)
+        return dict(captured)
+
+
+def logits_of(model: PreTrainedModel, input_ids: Tensor) -> Tensor:
+    with torch.no_grad():
+        return model(input_ids=input_ids).logits
+
+
+@pytest.mark.parametrize("layer", range(LAYERS - 1))
+def test_resid_is_the_hidden_state(model: PreTrainedModel, input_ids: Tensor, layer: int) -> None:
+    got = captured_at(model, input_ids, layer)["resid"]
+    with torch.no_grad():
+        states = model(input_ids=input_ids, output_hidden_states=True).hidden_states
+    assert got.shape == (3, 10, HIDDEN)
+    assert torch.equal(got, states[layer + 1])
+    assert not torch.equal(got, states[layer])
+
+
+def test_block_output_is_input_plus_attention_plus_mlp(
+    model: PreTrainedModel, input_ids: Tensor
+) -> None:
+    before = captured_at(model, input_ids, 1)["resid"]
+    got = captured_at(model, input_ids, 2)
+    torch.testing.assert_close(got["resid"], before + got["attn"] + got["mlp_out"])
+    for name in ("attn", "mlp_out"):
+        assert got[name].abs().max() > 1e-2, "the sum would hold without this term"
+
+
+def test_mlp_input_tells_parallel_from_sequential(
+    model: PreTrainedModel, input_ids: Tensor
+) -> None:
+    before = captured_at(model, input_ids, 1)["resid"]
+    got = captured_at(model, input_ids, 2)
+    block = resolve(model, points(model, 2))["resid"]
+    parallel = model.config.model_type == "gpt_neox"
+    mlp_input = before if parallel else before + got["attn"]
+    with torch.no_grad():
+        expected = block.mlp(block.post_attention_layernorm(mlp_input))
+    torch.testing.assert_close(got["mlp_out"], expected)
+
+
+def test_early_exit_skips_later_layers(model: PreTrainedModel, input_ids: Tensor) -> None:
+    ran: list[int] = []
+    for layer in range(LAYERS):
+        block = resolve(model, points(model, layer))["resid"]
+        block.register_forward_pre_hook(lambda *_, layer=layer: ran.append(layer))
+    with capture(model, points(model, 1)) as captured:
+        assert run_captured(model, input_ids) is None
+        assert ran == [0, 1]
+        stopped = dict(captured)
+    ran.clear()
+    with capture(model, points(model, 1), early_exit=False) as captured:
+        assert run_captured(model, input_ids).logits.shape[:2] == input_ids.shape
+        assert ran == list(range(LAYERS))
+        assert all(torch.equal(stopped[name], x) for name, x in captured.items())
+
+
+def test_capture_leaves_no_hooks_and_forgets_the_last_pass(
+    model: PreTrainedModel, input_ids: Tensor
+) -> None:
+    with capture(model, points(model, 1)) as captured:
+        run_captured(model, input_ids)
+        run_captured(model, input_ids[:2])
+        assert captured["attn"].shape[0] == 2
+    assert logits_of(model, input_ids).shape[:2] == input_ids.shape
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+@pytest.mark.parametrize("name", ["mlp_out", "attn", "resid"])
+def test_splicing_identity_is_bit_exact_and_zeros_are_not(
+    model: PreTrainedModel, input_ids: Tensor, name: str
+) -> None:
+    clean = logits_of(model, input_ids)
+    with splice(model, points(model, 2)[name], lambda x: x.clone()):
+        assert torch.equal(logits_of(model, input_ids), clean)
+    with splice(model, points(model, 2)[name], torch.zeros_like):
+        assert (logits_of(model, input_ids) - clean).abs().max() > 1e-2
+    assert torch.equal(logits_of(model, input_ids), clean)
+
+
+def test_splice_refuses_another_shape_or_dtype(model: PreTrainedModel, input_ids: Tensor) -> None:
+    point = points(model, 1)["attn"]
+    with splice(model, point, lambda x: x.double()), pytest.raises(ValueError, match="float64"):
+        logits_of(model, input_ids)
+    with splice(model, point, lambda x: x[:1]), pytest.raises(ValueError, match="attn"):
+        logits_of(model, input_ids)
+
+
+def test_tuple_and_plain_outputs_are_the_same_to_the_caller(input_ids: Tensor) -> None:
+    class Pair(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Tensor, str]:
+            return x + 1, "kept"
+
+    class Toy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pair, self.plain = Pair(), nn.Identity()
+
+        def forward(self, input_ids: Tensor, use_cache: bool = False) -> tuple[Tensor, str]:
+            x, rest = self.pair(input_ids[..., None].float())
+            return self.plain(x), rest
+
+    toy = Toy()
+    both = {name: Hookpoint(name, name) for name in ("pair", "plain")}
+    with capture(toy, both) as captured:
+        run_captured(toy, input_ids)
+        assert torch.equal(captured["pair"], captured["plain"])
+    with splice(toy, both["pair"], torch.zeros_like):
+        out, rest = toy(input_ids)
+    assert rest == "kept"
+    assert not out.any()
+
+
+def test_unknown_paths_say_what_exists(model: PreTrainedModel) -> None:
+    good = points(model, 0)["mlp_out"].module
+    with pytest.raises(ValueError, match=r"'mlq'.*mlp"):
+        resolve(model, {"x": Hookpoint("x", good.replace("mlp", "mlq"))})
+    with pytest.raises(ValueError, match=rf"'{LAYERS}'.*{LAYERS} layers, 0 to {LAYERS - 1}"):
+        resolve(model, points(model, LAYERS))
+    with pytest.raises(ValueError, match="no default hookpoints"):
+        default_hookpoints("mamba", 0)

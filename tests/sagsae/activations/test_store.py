@@ -1,0 +1,343 @@
+"""What is written is what is read, by this package and by Zarr alone; writing is repeatable."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zarr
+from activation_samples import block_data, contents, small_config, write_store
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagsae.activations import (
+    BackgroundWriter,
+    ConfigMismatchError,
+    NonFiniteActivationError,
+    Store,
+    StoreConfig,
+    StoreError,
+    StoreFaultsError,
+    StoreLockedError,
+    StoreWriter,
+    iterate,
+    layout,
+    plan_chunks,
+    store_path,
+)
+
+MakeStore = Callable[..., Path]
+
+
+def expected_rows(config: StoreConfig, name: str) -> torch.Tensor:
+    """All rows of a `write_store` store, computed without it."""
+    dtype, blocks = getattr(torch, config.dtype), []
+    for block in range(config.n_blocks):
+        rng = np.random.default_rng([config.seed, block])
+        order = torch.from_numpy(rng.permutation(config.rows_per_block))
+        blocks.append(block_data(config, block)["activations"][name].to(dtype)[order])
+    return torch.cat(blocks)
+
+
+VARIANTS = [{}, {"profile": "disk"}, {"dtype": "float32"}]
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+@pytest.mark.parametrize("sharded", [False, True])
+def test_round_trip(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, changes: dict, sharded: bool
+) -> None:
+    if sharded:
+        monkeypatch.setattr(layout, "MAX_FILES", 3)
+    store = Store.open(make_store(**changes))
+    assert store.config == small_config(**changes)
+    assert (store.n_rows, store.n_chunks("attn"), store.width("resid")) == (256, 16, 12)
+    for name in store.config.hookpoints:
+        want = expected_rows(store.config, name)
+        got = torch.cat([store.read_rows_as_tensor(name, i) for i in range(16)])
+        assert got.dtype == want.dtype
+        assert torch.equal(got, want)
+        assert torch.equal(torch.cat(list(iterate(store, name, 23))), want)
+        files = [p for p in (store.path / "data.zarr" / name).iterdir() if p.name[0] == "c"]
+        assert len(files) == (4 if sharded else 16)
+    assert store.verify() == []
+
+
+def test_zarr_alone_opens_a_store(make_store: MakeStore) -> None:
+    path = make_store()
+    group = zarr.open_group(str(path / "data.zarr"), mode="r")
+    assert set(group.array_keys()) == {"attn", "resid", "token_id", "doc_id", "position"}
+    array = group["resid"]
+    assert dict(array.attrs) == {"logical_dtype": "bfloat16", "bit_view": "uint16"}
+    assert (array.shape, array.dtype, array.fill_value) == ((256, 12), np.uint16, 0xFFFF)
+    values = torch.from_numpy(array[:]).view(torch.bfloat16)
+    assert torch.equal(values, expected_rows(small_config(), "resid"))
+    names = {p.name for p in (path / "data.zarr" / "resid").iterdir()}
+    assert names == {"zarr.json", *(f"c.{i}.0" for i in range(16))}
+
+
+def test_rows_of_all_arrays_share_one_permutation(make_store: MakeStore) -> None:
+    store = Store.open(make_store())
+    for block in range(4):
+        tokens, data = store.read_tokens(block), block_data(store.config, block)
+        place = tokens["token_id"] - block * 64
+        assert sorted(place) == list(range(64))
+        assert (place != np.arange(64)).any()
+        assert np.array_equal(tokens["doc_id"], data["doc_id"][place])
+        assert np.array_equal(tokens["position"], data["position"][place])
+        for name, x in data["activations"].items():
+            got = torch.cat([store.read_rows_as_tensor(name, block * 4 + i) for i in range(4)])
+            assert torch.equal(got, x.bfloat16()[place])
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_statistics_against_float64(make_store: MakeStore, changes: dict) -> None:
+    store = Store.open(make_store(**changes))
+    sealed = json.loads((store.path / "SEALED.json").read_text())
+    for name in store.config.hookpoints:
+        x = expected_rows(store.config, name).double().numpy()
+        norms = np.linalg.norm(x, axis=1)
+        got = store.statistics(name)
+        assert got.count == 256
+        np.testing.assert_allclose(got.mean, x.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(got.mean_square, (norms**2).mean(), rtol=1e-12)
+        np.testing.assert_allclose(got.scale, 1 / math.sqrt((norms**2).mean()), rtol=1e-12)
+        np.testing.assert_allclose(got.mean_norm, norms.mean(), rtol=1e-12)
+        np.testing.assert_allclose(got.max_norm, norms.max(), rtol=1e-12)
+        assert sealed["statistics"][name] == got.to_json()
+    assert store.dropped == sealed["dropped"] == {"first_position": 12, "norm": 6}
+    assert sealed["n_rows"] == 256
+
+
+def test_read_into_a_given_buffer(make_store: MakeStore) -> None:
+    store = Store.open(make_store())
+    out = np.zeros((16, 8), np.uint16)
+    assert store.read_chunk("attn", 5, out=out) is out
+    assert np.array_equal(out, store.read_chunk("attn", 5))
+    with pytest.raises(ValueError, match="uint16"):
+        store.read_chunk("attn", 5, out=out.astype(np.int32))
+    with pytest.raises(IndexError, match="there are 16"):
+        store.read_chunk("attn", 16)
+    with pytest.raises(KeyError, match="attn, resid"):
+        store.read_chunk("mlp_out", 0)
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+def test_two_dumps_are_byte_identical(make_store: MakeStore, changes: dict) -> None:
+    first, second = (contents(make_store(folder, **changes)) for folder in ("a", "b"))
+    assert len(first) > 50
+    assert first == second
+
+
+def test_a_row_of_fill_bits_elsewhere_or_zeros_is_stored(tmp_path: Path) -> None:
+    config = small_config(n_blocks=1)
+    data = block_data(config, 0)
+    data["activations"]["attn"].zero_()
+    with StoreWriter(tmp_path / "s", config) as writer:
+        writer.write_block(0, **data)
+        writer.seal()
+    store = Store.open(tmp_path / "s")
+    assert not store.read_rows_as_tensor("attn", 3).any()
+    assert store.statistics("attn").scale == math.inf
+
+
+def test_unfinished_store_reads_committed_blocks_only(tmp_path: Path) -> None:
+    path, config = tmp_path / "s", small_config()
+    with StoreWriter(path, config) as writer:
+        for block in (2, 0):
+            writer.write_block(block, **block_data(config, block))
+        assert writer.pending_blocks() == [1, 3]
+        with pytest.raises(StoreError, match="lacks 2 of 4 blocks"):
+            writer.seal()
+        with pytest.raises(ValueError, match="committed already"):
+            writer.write_block(2, **block_data(config, 2))
+    with pytest.raises(StoreFaultsError, match="2 of 4 blocks"):
+        Store.open(path)
+    store = Store.open(path, require_sealed=False)
+    assert (store.n_rows, store.n_chunks("attn"), store.blocks) == (128, 8, [0, 2])
+    want = expected_rows(config, "attn")
+    got = torch.cat([store.read_rows_as_tensor("attn", i) for i in range(8)])
+    assert torch.equal(got, torch.cat([want[:64], want[128:192]]))
+
+
+def test_resume_removes_leftovers_and_gives_the_same_bytes(tmp_path: Path) -> None:
+    path, config = tmp_path / "s", small_config()
+    with StoreWriter(path, config) as writer:
+        writer.write_block(1, **block_data(config, 1))
+    chunk = path / "data.zarr" / "attn" / "c.0.0"
+    chunk.write_bytes(b"torn, and without a commit")
+    for leftover in (chunk.with_name("c.0.1234.partial"), path / "commits" / "000002.json.9.tmp"):
+        leftover.write_bytes(b"half")
+    assert contents(write_store(path, config)) == contents(write_store(tmp_path / "t", config))
+
+
+def test_ranks_write_side_by_side(tmp_path: Path) -> None:
+    path, config = tmp_path / "s", small_config(n_blocks=5)
+    with StoreWriter(path, config, 0, 2) as even, StoreWriter(path, config, 1, 2) as odd:
+        assert (even.pending_blocks(), odd.pending_blocks()) == ([0, 2, 4], [1, 3])
+        for writer in (odd, even):
+            for block in writer.pending_blocks():
+                writer.write_block(block, **block_data(config, block))
+        with pytest.raises(StoreLockedError), StoreWriter(path, config):
+            pass
+        with pytest.raises(ValueError, match="rank 0 of 2"):
+            even.write_block(1, **block_data(config, 1))
+        with pytest.raises(StoreLockedError):
+            even.seal()
+    with StoreWriter(path, config) as writer:
+        writer.seal()
+    single = contents(write_store(tmp_path / "t", config))
+    assert {k: v for k, v in contents(path).items() if not k.startswith(".lock")} == {
+        k: v for k, v in single.items() if not k.startswith(".lock")
+    }
+
+
+def test_another_configuration_is_refused_by_key(make_store: MakeStore) -> None:
+    path = make_store()
+    before = contents(path)
+    other = small_config(seed=8, provenance={"model": {"id": "tiny", "revision": "v2"}})
+    with pytest.raises(ConfigMismatchError) as error, StoreWriter(path, other):
+        pass
+    assert "seed: 7 -> 8" in str(error.value)
+    assert "provenance.model.revision: 'main' -> 'v2'" in str(error.value)
+    assert "model.id" not in str(error.value)
+    assert contents(path) == before
+
+
+def test_store_path_tells_configurations_apart(tmp_path: Path) -> None:
+    config = small_config()
+    path = store_path(tmp_path, "tiny-train", config)
+    assert path == store_path(tmp_path, "tiny-train", small_config())
+    assert path.name.rpartition("-")[0] == "tiny-train"
+    assert len(path.name.rpartition("-")[2]) == 8
+    for change in ({"seed": 8}, {"profile": "disk"}, {"provenance": {}}, {"n_blocks": 5}):
+        assert store_path(tmp_path, "tiny-train", small_config(**change)) != path
+    swapped = small_config(hookpoints={"resid": 12, "attn": 8})
+    assert store_path(tmp_path, "tiny-train", swapped) == path
+
+
+def test_a_lock_of_another_process_refuses(make_store: MakeStore) -> None:
+    path = make_store()
+    code = (
+        "import fcntl, sys\n"
+        "file = open(sys.argv[1], 'r+')\n"
+        "fcntl.flock(file, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    holder = subprocess.Popen(
+        [sys.executable, "-c", code, path / ".lock"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    with holder:
+        assert holder.stdout.readline() == b"held\n"
+        with (
+            pytest.raises(StoreLockedError, match="another process"),
+            StoreWriter(path, small_config()),
+        ):
+            pass
+        holder.stdin.close()
+    with StoreWriter(path, small_config()) as writer:
+        assert writer.pending_blocks() == []
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_non_finite_values_are_refused(tmp_path: Path, value: float) -> None:
+    config = small_config()
+    data = block_data(config, 1)
+    data["activations"]["resid"][37, 3] = value
+    with StoreWriter(tmp_path / "s", config) as writer:
+        document = data["doc_id"][37]
+        with pytest.raises(NonFiniteActivationError, match=f"'resid'.*document {document};"):
+            writer.write_block(1, **data)
+        assert writer.pending_blocks() == [0, 1, 2, 3]
+
+
+def test_wrong_shapes_and_names_are_refused(tmp_path: Path) -> None:
+    config = small_config()
+    with StoreWriter(tmp_path / "s", config) as writer:
+        for change in (
+            {"doc_id": np.zeros(63, np.int32)},
+            {"activations": {"attn": torch.zeros(64, 8)}},
+            {"activations": {"attn": torch.zeros(64, 8), "resid": torch.zeros(64, 8)}},
+        ):
+            with pytest.raises(ValueError, match="the store needs"):
+                writer.write_block(0, **(block_data(config, 0) | change))
+    with pytest.raises(ValueError, match="not open"):
+        writer.write_block(0, **block_data(config, 0))
+
+
+def test_background_writer_gives_the_same_bytes(tmp_path: Path, make_store: MakeStore) -> None:
+    config = small_config()
+    with StoreWriter(tmp_path / "s", config) as writer:
+        with BackgroundWriter(writer, depth=2) as background:
+            for block in range(4):
+                background.submit(block, **block_data(config, block))
+        assert background.blocks_written == 4
+        writer.seal()
+    assert contents(tmp_path / "s") == contents(make_store("plain"))
+
+
+@pytest.mark.parametrize("bad", [0, 3])
+def test_background_errors_reach_the_caller(tmp_path: Path, bad: int) -> None:
+    config = small_config()
+
+    def write(writer: StoreWriter) -> None:
+        with BackgroundWriter(writer) as background:
+            for block in range(4):
+                data = block_data(config, block)
+                if block == bad:
+                    data["activations"]["attn"][0, 0] = float("nan")
+                background.submit(block, **data)
+
+    with StoreWriter(tmp_path / "s", config) as writer:
+        with pytest.raises(NonFiniteActivationError):
+            write(writer)
+        assert bad in writer.pending_blocks()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows_per_chunk": 24}, "multiple"),
+        ({"hookpoints": {}}, "no hookpoints"),
+        ({"hookpoints": {"a/b": 3}}, "letters"),
+        ({"hookpoints": {"token_id": 3}}, "token_id"),
+        ({"dtype": "float16"}, "float16"),
+        ({"profile": "fast"}, "fast"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_bad_configurations_are_refused(change: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        small_config(**change)
+
+
+def test_chunk_plan_of_the_studied_widths() -> None:
+    sizes = {d: plan_chunks(d, 50_000_000) for d in (576, 640, 2048)}
+    assert {d: p.rows_per_chunk for d, p in sizes.items()} == {576: 8192, 640: 8192, 2048: 2048}
+    assert {d: p.rows_per_block for d, p in sizes.items()} == {
+        576: 2**18,
+        640: 2**18,
+        2048: 2**17,
+    }
+    small = plan_chunks(576, 100_000)
+    assert (small.rows_per_chunk, small.rows_per_block, small.n_blocks) == (1024, 8192, 12)
+    with pytest.raises(ValueError, match="8000 rows do not fill one block of 8192"):
+        plan_chunks(576, 8000)
+
+
+@given(st.integers(1, 8192), st.integers(2**18, 2**34), st.sampled_from(["bfloat16", "float32"]))
+def test_chunk_plan_properties(d: int, n_rows: int, dtype: str) -> None:
+    plan = plan_chunks(d, n_rows, dtype)
+    assert plan.rows_per_block % plan.rows_per_chunk == 0
+    assert 0 <= n_rows - plan.n_blocks * plan.rows_per_block < plan.rows_per_block
+    assert n_rows // plan.rows_per_chunk >= 64

@@ -1,0 +1,154 @@
+"""Shuffled streams: each row once an epoch, the same batches always, from any point."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from activation_samples import small_config
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sagsae.activations import ActivationStream, Store, StoreWriter, iterate
+from sagsae.activations.stream import chunk_groups
+
+MakeStore = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """256 rows whose first value is the row's number (exact in bfloat16 up to 256)."""
+    config = small_config(hookpoints={"attn": 2}, n_blocks=4)
+    path = tmp_path_factory.mktemp("stream") / "s"
+    with StoreWriter(path, config) as writer:
+        for block in range(4):
+            number = torch.arange(block * 64, (block + 1) * 64)
+            rows = torch.stack([number, number // 16], dim=1).float()
+            zeros = number.numpy()
+            writer.write_block(block, {"attn": rows}, zeros, zeros, zeros, {}, {})
+        writer.seal()
+    return Store.open(path)
+
+
+def take(store: Store, rows: int, batch: int, **settings: int) -> list[int]:
+    """The numbers of the first rows of a stream."""
+    with ActivationStream(store, "attn", batch, **settings) as stream:
+        batches = list(islice(stream, -(-rows // batch)))
+    assert all(b.shape == (batch, 2) and b.dtype == torch.bfloat16 for b in batches)
+    return torch.cat(batches)[:rows, 0].int().tolist()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 600), st.integers(1, 20), st.integers(1, 3), st.integers(0, 99))
+def test_each_epoch_has_each_row_once(
+    store: Store, batch: int, group_chunks: int, prefetch: int, seed: int
+) -> None:
+    rows = take(store, 768, batch, seed=seed, group_chunks=group_chunks, prefetch=prefetch)
+    epochs = [rows[i : i + 256] for i in (0, 256, 512)]
+    for epoch in epochs:
+        assert sorted(epoch) == list(range(256))
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_order_depends_on_the_seed_not_on_batch_or_prefetch(store: Store) -> None:
+    reference = take(store, 512, 32, seed=1)
+    assert take(store, 512, 50, seed=1, prefetch=3) == reference
+    assert take(store, 512, 32, seed=2) != reference
+    assert take(store, 512, 32, seed=1, group_chunks=4) != reference
+
+
+def test_slow_reads_change_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    reference, read = take(store, 400, 32, seed=1, group_chunks=3), store.read_chunk
+
+    def slow(hookpoint: str, chunk: int, out: object = None) -> object:
+        time.sleep(0.002 * (chunk % 3))
+        return read(hookpoint, chunk, out)
+
+    monkeypatch.setattr(store, "read_chunk", slow)
+    assert take(store, 400, 32, seed=1, group_chunks=3) == reference
+    with ActivationStream(store, "attn", 256, seed=0) as stream:
+        next(stream)
+        assert stream.wait_seconds > 0.01
+
+
+def test_batches_stay_valid_when_kept(store: Store) -> None:
+    with ActivationStream(store, "attn", 20, seed=0, group_chunks=2) as stream:
+        kept = list(islice(stream, 60))
+    again = take(store, 1200, 20, seed=0, group_chunks=2)
+    assert torch.cat(kept)[:, 0].int().tolist() == again
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 120), st.integers(1, 20))
+def test_resumed_streams_replay_the_same_batches(
+    store: Store, before: int, elsewhere: int, batch: int, group_chunks: int
+) -> None:
+    arguments = {"hookpoint": "attn", "batch_size": batch, "seed": 3, "group_chunks": group_chunks}
+    with ActivationStream(store, **arguments) as stream:
+        list(islice(stream, before))
+        state = json.loads(json.dumps(stream.state()))
+        expected = list(islice(stream, 12))
+    with ActivationStream(store, **arguments) as resumed:
+        list(islice(resumed, elsewhere))
+        resumed.load_state(state)
+        assert resumed.state() == state
+        got = list(islice(resumed, 12))
+    assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))
+
+
+def test_a_state_of_another_stream_is_refused(store: Store) -> None:
+    with ActivationStream(store, "attn", 8, seed=3) as stream:
+        state = stream.state()
+        for key, value in (("seed", 4), ("group_chunks", 2), ("store", "x"), ("hookpoint", "y")):
+            with pytest.raises(ValueError, match=key):
+                stream.load_state(state | {key: value})
+        stream.load_state(state)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 8, 16])
+def test_groups_mix_blocks(store: Store, size: int) -> None:
+    for epoch in range(5):
+        groups = chunk_groups(store, "attn", 0, epoch, size)
+        assert sorted(chunk for group in groups for chunk in group) == list(range(16))
+        assert [len(group) for group in groups[:-1]] == [size] * (len(groups) - 1)
+        for group in groups:
+            blocks = Counter(store.block_of_chunk(chunk) for chunk in group)
+            assert max(blocks.values()) == -(-len(group) // 4), "more of one block than needed"
+    assert chunk_groups(store, "attn", 0, 0, size) != chunk_groups(store, "attn", 0, 1, size)
+
+
+def test_rows_of_a_group_are_mixed(store: Store) -> None:
+    first = take(store, 64, 64, seed=0, group_chunks=4)
+    assert len({row // 64 for row in first[:16]}) > 1, "chunks come one after the other"
+
+
+@pytest.mark.parametrize("batch", [1, 7, 16, 50, 300])
+def test_iterate_is_every_row_once_in_order(store: Store, batch: int) -> None:
+    batches = list(iterate(store, "attn", batch))
+    assert [len(b) for b in batches[:-1]] == [batch] * (len(batches) - 1)
+    assert 1 <= len(batches[-1]) <= batch
+    chunks = [store.read_rows_as_tensor("attn", i) for i in range(16)]
+    assert torch.equal(torch.cat(batches), torch.cat(chunks))
+
+
+def test_impossible_streams_are_refused(store: Store, make_store: MakeStore) -> None:
+    with pytest.raises(ValueError, match="batch_size 0"):
+        ActivationStream(store, "attn", 0, seed=0)
+    with pytest.raises(KeyError, match="mlp"):
+        ActivationStream(store, "mlp", 4, seed=0)
+
+
+def test_float32_stores_stream_float32(make_store: MakeStore) -> None:
+    store = Store.open(make_store(dtype="float32"))
+    with ActivationStream(store, "resid", 256, seed=0) as stream:
+        rows = next(stream)
+    assert rows.dtype == torch.float32
+    torch.testing.assert_close(
+        rows.double().mean(0).numpy(), store.statistics("resid").mean, rtol=1e-9, atol=1e-9
+    )

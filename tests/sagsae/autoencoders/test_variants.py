@@ -1,0 +1,189 @@
+"""Every variant against its formulas in float64: codes, loss terms and every gradient."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sagsae.autoencoders.base import Autoencoder, build, load
+from sagsae.autoencoders.registry import VARIANTS, variant
+from sagsae.training import step as step_module
+from sagsae.training.step import Step
+from tests.sagsae.autoencoders import reference
+
+NAMES = sorted(VARIANTS)
+
+
+def random_autoencoder(name: str, d: int, width: int, seed: int, dtype=torch.float64) -> Autoencoder:
+    generator = torch.Generator().manual_seed(seed)
+    sae = variant(name)(d, width, 1.0, dtype)
+    for key, value in sae.params.items():
+        value.copy_(torch.randn(value.shape, generator=generator, dtype=dtype) * 0.3)
+        if key.startswith("theta"):
+            value.abs_()
+    sae.normalise_decoder()
+    return sae
+
+
+def batch(b: int, d: int, seed: int) -> Tensor:
+    return torch.randn(b, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def reference_gradients(sae: Autoencoder, x: Tensor, lam: float):
+    params = {key: value.clone().requires_grad_() for key, value in sae.params.items()}
+    terms = reference.loss(sae.name, params, x, lam)
+    terms["total"].backward()
+    return terms, {key: value.grad for key, value in params.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=25, deadline=None)
+@given(
+    d=st.integers(1, 12),
+    width=st.integers(1, 20),
+    b=st.integers(1, 17),
+    lam=st.floats(0, 3),
+    seed=st.integers(0, 2**31),
+    rows=st.integers(1, 20),
+    sparse=st.booleans(),
+)
+def test_step_equals_autograd(name, d, width, b, lam, seed, rows, sparse):
+    sae, x = random_autoencoder(name, d, width, seed), batch(b, d, seed + 1)
+    step = Step(sae, b, torch.float64, sparse_below=2.0 if sparse else 0.0)
+    step.rows = rows
+    terms = step(x, lam)
+    assert step.sparse_steps == sparse
+    expected, grads = reference_gradients(sae, x, lam)
+    for key in ("reconstruction", "penalty", "auxiliary", "l0"):
+        torch.testing.assert_close(getattr(terms, key), expected[key].detach(), rtol=1e-10, atol=1e-12)
+    for key, value in grads.items():
+        torch.testing.assert_close(step.grads[key], value, rtol=1e-9, atol=1e-11, msg=lambda m, k=key: f"{k}: {m}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("sparse_below", [0.0, 2.0])
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
+def test_step_in_lower_precision(name, dtype, bound, sparse_below):
+    exact = random_autoencoder(name, 48, 96, 3)
+    sae = variant(name)(48, 96)
+    for key, value in exact.params.items():
+        sae.params[key].copy_(value)
+    x = batch(256, 48, 4)
+    step = Step(sae, 256, dtype, sparse_below)
+    step(x.float(), 0.2)
+    _, grads = reference_gradients(exact, x, 0.2)
+    for key, value in grads.items():
+        error = (step.grads[key].double() - value).norm() / value.norm()
+        assert error < bound, (key, error)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_do_not_depend_on_the_row_blocks(name):
+    sae, x = random_autoencoder(name, 8, 16, 5), batch(64, 8, 6)
+    results = []
+    for rows in (1, 7, 64):
+        step = Step(sae, 64, torch.float64)
+        step.rows = rows
+        step(x, 0.3)
+        results.append({key: value.clone() for key, value in step.grads.items()})
+    for other in results[1:]:
+        for key, value in other.items():
+            torch.testing.assert_close(value, results[0][key], rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_encode_and_decode_follow_the_formulas(name):
+    sae, x = random_autoencoder(name, 10, 24, 7), batch(33, 10, 8)
+    u = (x - sae.params["b_dec"]) @ sae.params["W_enc"]
+    expected = reference.CODES[name](u, sae.params)[0]
+    z = sae.encode(x)
+    torch.testing.assert_close(z, expected)
+    torch.testing.assert_close(sae.decode(z), expected @ sae.params["W_dec"] + sae.params["b_dec"])
+    assert (z < 0).any() == (name != "gated")
+
+
+def test_dead_zone_and_both_sides():
+    sae = build("sagsae_tied", 1, 1)
+    sae.params["W_enc"].fill_(1.0)
+    sae.params["theta"].fill_(0.5)
+    sae.params["c"].fill_(0.25)
+    z = sae.encode(torch.tensor([[-2.0], [-0.5], [0.4], [0.5], [2.0]]))
+    assert z.flatten().tolist() == [-2.25, 0.0, 0.0, 0.0, 2.25]
+
+
+@pytest.mark.parametrize(
+    ("name", "extra"), [("gated", 3), ("sagsae_sym", 5), ("sagsae_tied", 3)]
+)
+def test_parameter_count(name, extra):
+    d, width = 16, 40
+    assert build(name, d, width).parameter_count() == 2 * d * width + extra * width + d
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_initialisation(name):
+    sae, mean = build(name, 64, 32), torch.arange(64.0)
+    sae.initialise(mean, seed=1)
+    rows = sae.params["W_dec"]
+    torch.testing.assert_close(rows.norm(dim=1), torch.ones(32))
+    assert torch.equal(sae.params["W_enc"], rows.T)
+    assert torch.equal(sae.params["b_dec"], mean)
+    thetas = [value for key, value in sae.params.items() if key.startswith("theta")]
+    assert bool(thetas) == (name != "gated")
+    for theta in thetas:
+        torch.testing.assert_close(theta, torch.full((32,), 1.2 / 8))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_and_loaded(name, tmp_path):
+    sae = random_autoencoder(name, 6, 9, 2, torch.float32)
+    sae.scale = 0.037
+    sae.save(tmp_path / "sae.safetensors")
+    again = load(tmp_path / "sae.safetensors")
+    assert (again.name, again.d, again.width, again.scale) == (name, 6, 9, 0.037)
+    assert all(torch.equal(again.params[key], value) for key, value in sae.params.items())
+
+
+@pytest.mark.parametrize("content", [b"", b"not a safetensors file at all", b"\x08\0\0\0\0\0\0\0{}      "])
+def test_hostile_weight_files(content, tmp_path):
+    path = tmp_path / "sae.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"sae\.safetensors"):
+        load(path)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path):
+    sae = build("gated", 4, 8)
+    sae.params["b_mag"] = torch.zeros(7)
+    sae.save(tmp_path / "sae.safetensors")
+    with pytest.raises(ValueError, match="b_mag"):
+        load(tmp_path / "sae.safetensors")
+
+
+def test_unknown_variant_lists_the_known():
+    with pytest.raises(KeyError, match="gated, sagsae_sym, sagsae_tied"):
+        build("gatd", 2, 2)
+
+
+def test_elementwise_blocks_fit_the_cache():
+    step = Step(build("gated", 4, 512), 1024, torch.float32)
+    assert step.rows * 512 <= step_module.CACHE_ELEMENTS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_path_is_chosen_from_the_open_gates(name):
+    sae, x = random_autoencoder(name, 8, 16, 5, torch.float32), batch(64, 8, 6).float()
+    for key, value in sae.params.items():
+        if key.startswith(("theta", "b_gate")):
+            value.fill_(1e3 if key.startswith("theta") else -1e3)
+    step = Step(sae, 64, torch.float32)
+    fired = torch.zeros(16, dtype=torch.bool)
+    assert step(x, 0.1, fired).l0 == 0
+    assert (step.sparse_steps, fired.any().item()) == (1, False)
+    for key, value in sae.params.items():
+        if key.startswith(("theta", "b_gate")):
+            value.fill_(0)
+    assert step(x, 0.1, fired).l0 > 1
+    assert (step.sparse_steps, fired.all().item()) == (1, True)

@@ -1,0 +1,65 @@
+"""Tiny random models of four architectures, and an autoencoder whose code is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM
+
+VOCABULARY, LAYERS, HIDDEN, LENGTH = 97, 4, 32, 16
+
+_COMMON = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "max_position_embeddings": 64,
+    "initializer_range": 0.2,  # large, so that every module matters to the loss
+    "bos_token_id": 0,
+    "eos_token_id": 0,
+    "pad_token_id": 0,
+}
+_OWN: dict[str, dict[str, Any]] = {
+    "gpt_neox": {"use_parallel_residual": True},
+    "smollm3": {"num_key_value_heads": 2},
+    "llama": {"num_key_value_heads": 2},
+    "gemma3_text": {
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "query_pre_attn_scalar": 8,
+        "sliding_window": 5,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "final_logit_softcapping": 3.0,
+    },
+}
+ARCHITECTURES = list(_OWN)
+
+
+def tiny_model(architecture: str, dtype: torch.dtype = torch.float32) -> Any:
+    """A seeded random causal language model of 4 blocks."""
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(architecture, **{**_COMMON, **_OWN[architecture]})
+    return AutoModelForCausalLM.from_config(config, dtype=dtype).eval()
+
+
+class FakeAutoencoder:
+    """Soft-thresholds each coordinate of `x R`, R orthogonal: signed codes, shrunk and sparse.
+
+    Latents beyond the first d never fire.
+    """
+
+    def __init__(self, d: int, width: int, scale: float, threshold: float = 0.5) -> None:
+        self.d, self.width, self.scale, self.threshold = d, width, scale, threshold
+        generator = torch.Generator().manual_seed(3)
+        self.rotation = torch.linalg.qr(torch.randn(d, d, generator=generator))[0]
+
+    def encode(self, x: Tensor) -> Tensor:
+        u = x @ self.rotation
+        z = u.sign() * (u.abs() - self.threshold).clamp_min(0)
+        return torch.nn.functional.pad(z, (0, self.width - self.d))
+
+    def decode(self, z: Tensor) -> Tensor:
+        return z[:, : self.d] @ self.rotation.T

@@ -1,0 +1,234 @@
+"""Spliced losses against plain forward passes, and Loss Recovered against hand-made numbers."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+
+from sagsae.activations.hookpoints import capture, default_hookpoints
+from sagsae.evaluation import loss_recovered
+from sagsae.evaluation.loss_recovered import (
+    Contexts,
+    LossRecovered,
+    SummedLoss,
+    all_losses,
+    summed_loss,
+    token_losses,
+)
+from sagsae.evaluation.replacements import constant, reconstruction, zeros
+from sagsae.evaluation.resume import find_blocks
+from tests.sagsae.evaluation.samples import HIDDEN, VOCABULARY
+
+NAMES = ["mlp_out", "attn", "resid"]
+
+
+def point_of(model, name="resid", layer=1):
+    return default_hookpoints(model.config.model_type, layer)[name]
+
+
+def reference_losses(model, input_ids):
+    """[B, L - 1] float64 cross entropies from whole logits, in NumPy."""
+    with torch.no_grad():
+        logits = model(input_ids=input_ids, use_cache=False).logits.double().numpy()
+    logits, labels = logits[:, :-1], input_ids[:, 1:].numpy()
+    peak = logits.max(-1)
+    log_sum = np.log(np.exp(logits - peak[..., None]).sum(-1)) + peak
+    return log_sum - np.take_along_axis(logits, labels[..., None], -1)[..., 0]
+
+
+@contextmanager
+def replaced_output(model, name, layer, value_of, kept):
+    """An independent splice: a plain hook that loops over the kept positions."""
+
+    def hook(module, inputs, output):
+        x = (output[0] if isinstance(output, tuple) else output).clone()
+        for b, t in kept.nonzero().tolist():
+            x[b, t] = value_of(x[b, t])
+        return (x, *output[1:]) if isinstance(output, tuple) else x
+
+    handle = model.get_submodule(point_of(model, name, layer).module).register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@pytest.mark.parametrize("chunks", [(7, 3), (2**25, 2**18)])
+def test_token_losses_agree_with_whole_logits(model, input_ids, monkeypatch, chunks):
+    monkeypatch.setattr(loss_recovered, "LOGITS_PER_HEAD", chunks[0] * VOCABULARY)
+    monkeypatch.setattr(loss_recovered, "LOGITS_PER_SOFTMAX", chunks[1] * VOCABULARY)
+    found = token_losses(model, input_ids)
+    assert found.dtype == torch.float32
+    assert found.numpy() == pytest.approx(reference_losses(model, input_ids), abs=2e-5)
+
+
+def test_bfloat16_logits_are_summed_in_float32(neox, input_ids):
+    found = token_losses(neox, input_ids).numpy()
+    assert found == pytest.approx(reference_losses(neox, input_ids), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_ablated_losses_agree_with_plain_hooks(model, input_ids, kept, name):
+    contexts, point = Contexts(input_ids=input_ids, kept=kept), point_of(model, name)
+    mean = torch.linspace(-1, 1, HIDDEN)
+    counted = kept[:, :-1].numpy()
+    cases = {"zero": (zeros, lambda x: x * 0), "mean": (constant(mean), lambda x: mean)}
+    for replacement, value_of in cases.values():
+        with replaced_output(model, name, 1, value_of, kept):
+            expected = reference_losses(model, input_ids)[counted]
+        found = summed_loss(model, contexts, 4, point, replacement)
+        assert found.tokens == counted.sum()
+        assert found.total == pytest.approx(expected.sum(), rel=1e-5)
+    clean = summed_loss(model, contexts, 4, point, None)
+    expected = reference_losses(model, input_ids)[counted].sum()
+    assert clean.total == pytest.approx(expected, rel=1e-6)
+    assert abs(found.total - expected) > 0.1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", NAMES)
+def test_an_identity_splice_is_exact_and_a_zero_splice_recovers_nothing(
+    model, input_ids, kept, name, dtype
+):
+    model = model.to(dtype)
+    contexts, point = Contexts(input_ids=input_ids, kept=kept), point_of(model, name)
+    losses = {
+        key: summed_loss(model, contexts, 4, point, replacement)
+        for key, replacement in {
+            "clean": None,
+            "same": lambda x: x.float(),  # as a reconstruction would: float32, cast back
+            "zero": zeros,
+            "mean": constant(torch.ones(HIDDEN)),
+        }.items()
+    }
+    same, clean = losses.pop("same"), losses["clean"]
+    assert same == clean
+    assert float(all_losses(model, contexts, 4)[contexts.predicted].double().sum()) == (
+        pytest.approx(clean.total, rel=1e-12)
+    )
+    perfect, nothing = (LossRecovered(sae=sae, **losses) for sae in (same, losses["zero"]))
+    assert (perfect.over_zero, perfect.over_mean) == (1.0, 1.0)
+    assert nothing.over_zero == 0.0
+    assert nothing.over_mean != 0.0
+
+
+def test_reconstruction_works_at_the_autoencoders_scale(model, input_ids, kept, fake):
+    sae = fake(HIDDEN, HIDDEN, scale=0.5, threshold=0.1)
+    contexts, point = Contexts(input_ids=input_ids, kept=kept), point_of(model)
+
+    def by_hand(x):
+        u = (0.5 * x) @ sae.rotation
+        z = torch.where(u > 0.1, u - 0.1, torch.where(u < -0.1, u + 0.1, 0.0))
+        return (z @ sae.rotation.T) / 0.5
+
+    with replaced_output(model, "resid", 1, by_hand, kept):
+        expected = reference_losses(model, input_ids)[kept[:, :-1].numpy()].sum()
+    found = summed_loss(model, contexts, 3, point, reconstruction(sae))
+    assert found.total == pytest.approx(expected, rel=1e-5)
+    sae.threshold = 0.0
+    clean = summed_loss(model, contexts, 3, point, None)
+    assert summed_loss(model, contexts, 3, point, reconstruction(sae)).total == pytest.approx(
+        clean.total, rel=1e-5
+    )
+
+
+def test_only_kept_positions_are_replaced_and_counted(neox, input_ids, kept):
+    contexts = Contexts(input_ids=input_ids, kept=kept)
+    nothing_of_it = capture(neox, {"resid": point_of(neox)}, early_exit=False)
+    with nothing_of_it as captured:
+        all_losses(neox, contexts, 6)
+        clean = captured["resid"].clone()
+    entered, rows = [], []
+
+    def mark(x):
+        rows.append(x.clone())
+        return torch.full_like(x, 3.0)
+
+    block = neox.get_submodule(find_blocks(neox))[2]
+    handle = block.register_forward_pre_hook(lambda module, args: entered.append(args[0].clone()))
+    summed_loss(neox, contexts, 6, point_of(neox), mark)
+    handle.remove()
+    assert torch.equal(entered[0][~kept], clean[~kept])
+    assert bool((entered[0][kept] == 3.0).all())
+    assert torch.equal(rows[0], clean[kept])
+
+
+def test_the_result_does_not_depend_on_what_is_dropped_later(neox, input_ids):
+    # Causality: dropping the last positions removes their own terms and changes no other.
+    kept = torch.ones_like(input_ids, dtype=torch.bool)
+    late = kept.clone()
+    late[:, 10:] = False
+    full, part = (
+        summed_loss(neox, Contexts(input_ids=input_ids, kept=mask), 6, point_of(neox), zeros)
+        for mask in (kept, late)
+    )
+    assert (full.tokens, part.tokens) == (6 * 15, 6 * 10)
+    with replaced_output(neox, "resid", 1, lambda x: x * 0, kept):
+        expected = reference_losses(neox, input_ids)[:, :10].sum()
+    assert part.total == pytest.approx(expected, rel=1e-4)
+
+
+def test_progress_counts_contexts(neox, input_ids, kept):
+    seen: list[int] = []
+    contexts = Contexts(input_ids=input_ids, kept=kept)
+    summed_loss(neox, contexts, 4, point_of(neox), zeros, seen.append)
+    assert seen == [4, 6]
+
+
+def test_what_cannot_be_measured_is_refused(neox, input_ids, kept):
+    last_only = torch.zeros_like(kept)
+    last_only[:, -1] = True
+    hidden = torch.zeros(*input_ids.shape, HIDDEN, dtype=torch.bfloat16)
+    resumed = Contexts(
+        input_ids=input_ids, kept=kept, hidden=hidden, blocks=find_blocks(neox), layer=2
+    )
+    with pytest.raises(ValueError, match="no position that predicts"):
+        summed_loss(neox, Contexts(input_ids=input_ids, kept=last_only), 6, point_of(neox), zeros)
+    with pytest.raises(ValueError, match=r"layers\.1\) does not lie in block 2"):
+        summed_loss(neox, resumed, 6, point_of(neox, layer=1), zeros)
+    with pytest.raises(ValueError, match="'resid' replaced is nan"):
+        summed_loss(neox, resumed.full, 6, point_of(neox), lambda x: x * float("nan"))
+    with pytest.raises(ValueError, match="has no head"):
+        token_losses(neox.gpt_neox, input_ids)
+
+
+def test_contexts_check_their_shapes(input_ids, kept):
+    with pytest.raises(ValueError, match="with L at least 2"):
+        Contexts(input_ids=input_ids[:, :1], kept=kept[:, :1])
+    with pytest.raises(ValueError, match="must be bool"):
+        Contexts(input_ids=input_ids, kept=kept.long())
+    with pytest.raises(ValueError, match=r"hidden is \(5, 16, 8\)"):
+        Contexts(input_ids=input_ids, kept=kept, hidden=torch.zeros(5, 16, 8))
+
+
+def losses(tokens=100, **totals):
+    return {name: SummedLoss(total, tokens) for name, total in totals.items()}
+
+
+def test_loss_recovered_is_a_ratio_of_sums():
+    found = LossRecovered(**losses(clean=300.0, sae=320.0, zero=500.0, mean=400.0))
+    assert (found.over_zero, found.over_mean) == (180 / 200, 80 / 100)
+    assert (found.sae.mean, found.tokens, found.gap) == (3.2, 100, 2.0)
+
+
+def test_small_gaps_are_flagged():
+    found = LossRecovered(**losses(clean=300.0, sae=301.0, zero=309.0, mean=299.0))
+    assert found.noisy(0.1)
+    assert not found.noisy(0.08)
+    helped = LossRecovered(**losses(clean=300.0, sae=301.0, zero=290.0, mean=299.0))
+    assert helped.noisy(0.1)
+
+
+def test_no_gap_gives_no_ratio():
+    found = LossRecovered(**losses(clean=300.0, sae=301.0, zero=300.0, mean=310.0))
+    assert found.over_zero is None
+    assert found.over_mean == 0.9
+
+
+def test_losses_over_different_tokens_are_refused():
+    parts = losses(clean=1.0, sae=1.0, zero=1.0) | losses(tokens=99, mean=1.0)
+    with pytest.raises(ValueError, match=r"\[100, 100, 100, 99\]"):
+        LossRecovered(**parts)

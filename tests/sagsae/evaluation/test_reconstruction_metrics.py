@@ -1,0 +1,246 @@
+"""Metrics against an independent float64 NumPy reference, and the traps that others fell into."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sagsae.autoencoders.base import build
+from sagsae.evaluation import metrics
+from sagsae.evaluation.metrics import (
+    Accumulators,
+    ReconstructionMetrics,
+    accumulate,
+    evaluate_reconstruction,
+)
+
+D, WIDTH, SCALE = 6, 9, 0.25
+
+
+class Table:
+    """An autoencoder that looks its answer up: row i of `x` is `i` in its first column."""
+
+    def __init__(self, z: Tensor, x_hat: Tensor) -> None:
+        self.z, self.x_hat = z, x_hat
+        self.d, self.width, self.scale = x_hat.shape[1], z.shape[1], 1.0
+
+    def encode(self, x: Tensor) -> Tensor:
+        self.rows = x[:, 0].long()
+        return self.z[self.rows]
+
+    def decode(self, z: Tensor) -> Tensor:
+        return self.x_hat[self.rows]
+
+
+def activations(n: int = 101, offset: float = 0.7) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return (torch.randn(n, D, generator=generator) * 3 + offset).bfloat16()
+
+
+def numbered(n: int) -> Tensor:
+    """[n, 2] float32 whose first column numbers the rows."""
+    return torch.stack([torch.arange(n), torch.arange(n) % 3], 1).float()
+
+
+def measure(z: list[list[float]]) -> ReconstructionMetrics:
+    """Metrics of given codes [n, H] with a perfect reconstruction."""
+    x = numbered(len(z))
+    return evaluate_reconstruction(Table(torch.tensor(z), x), [x])
+
+
+def reference(x: np.ndarray, sae: Any) -> dict[str, Any]:
+    """Metrics of the soft-thresholding fake, written from their definitions in float64."""
+    x, rotation = x.astype(np.float64), sae.rotation.double().numpy()
+    u = x * sae.scale @ rotation
+    z = np.sign(u) * np.maximum(np.abs(u) - sae.threshold, 0)
+    x_hat = z @ rotation.T / sae.scale
+    z = np.pad(z, ((0, 0), (0, sae.width - sae.d)))
+    n_pos, n_neg = (z > 0).sum(0), (z < 0).sum(0)
+    live, both = (n_pos + n_neg) > 0, (n_pos > 0) & (n_neg > 0)
+    return {
+        "l0": (z != 0).sum(1).mean(),
+        "r2": 1 - ((x - x_hat) ** 2).sum() / ((x - x.mean(0)) ** 2).sum(),
+        "sse": ((x - x_hat) ** 2).sum(),
+        "sst": ((x - x.mean(0)) ** 2).sum(),
+        "dead_latents": (~live).sum(),
+        "dead_fraction": (~live).mean(),
+        "bipolar_fraction": both.sum() / live.sum(),
+        "bipolar_firing_share": (n_pos + n_neg)[both].sum() / (n_pos + n_neg).sum(),
+        "n_pos": n_pos,
+        "n_neg": n_neg,
+        "minority_share": np.minimum(n_pos, n_neg)[live] / (n_pos + n_neg)[live],
+    }
+
+
+@pytest.mark.parametrize("rows_per_chunk", [7, 2048])
+@pytest.mark.parametrize("batch", [13, 101])
+def test_agrees_with_a_float64_reference(fake, monkeypatch, rows_per_chunk, batch):
+    monkeypatch.setattr(metrics, "ROWS_PER_CHUNK", rows_per_chunk)
+    x, sae = activations(), fake(D, WIDTH, SCALE)
+    found = evaluate_reconstruction(sae, x.split(batch))
+    expected = reference(x.float().numpy(), sae)
+    assert 0 < expected["dead_fraction"] < 1
+    assert 0.2 < expected["r2"] < 0.95
+    for name in ("l0", "dead_latents", "dead_fraction", "bipolar_fraction", "bipolar_firing_share"):
+        assert getattr(found, name) == pytest.approx(expected[name], rel=1e-12), name
+    for name in ("r2", "sse", "sst"):
+        assert getattr(found, name) == pytest.approx(expected[name], rel=1e-6), name
+    assert found.tokens == 101
+    assert found.n_pos.tolist() == expected["n_pos"].tolist()
+    assert found.n_neg.tolist() == expected["n_neg"].tolist()
+    assert found.n_pos.dtype == found.n_neg.dtype == torch.int64
+    live = ~found.minority_share.isnan()
+    assert found.minority_share[live].numpy() == pytest.approx(expected["minority_share"])
+
+
+@pytest.mark.parametrize("name", ["gated", "sagsae_tied"])
+def test_real_variants_are_measured_at_their_own_scale(name):
+    sae = build(name, D, WIDTH, scale=SCALE)
+    x = activations()
+    sae.initialise(x.float().mean(0) * SCALE, seed=0)
+    found = evaluate_reconstruction(sae, x.split(50))
+    z = sae.encode(x.float() * SCALE)
+    x_hat = (sae.decode(z) / SCALE).double()
+    assert found.l0 == pytest.approx(float((z != 0).sum(1).double().mean()))
+    assert found.sse == pytest.approx(float((x.double() - x_hat).square().sum()), rel=1e-6)
+    assert bool((found.n_neg > 0).any()) == (name == "sagsae_tied")
+
+
+def test_a_latent_that_only_fires_negatively_is_alive():
+    found = measure([[-1.0, 0.0, 2.0], [-0.5, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    assert (found.dead_latents, found.dead_fraction) == (1, 1 / 3)
+    assert found.l0 == 4 / 3
+    assert found.n_neg.tolist() == [2, 0, 0]
+
+
+def test_census_by_latent_and_by_firing():
+    # Latent 0 fires 3+ and 1-, latent 1 2-, latent 2 never: one of two live ones, 4 of 6 firings.
+    found = measure([[1.0, -1, 0], [2.0, -1, 0], [1.0, 0, 0], [-1.0, 0, 0]])
+    assert (found.bipolar_fraction, found.bipolar_firing_share) == (0.5, 4 / 6)
+    assert found.minority_share[:2].tolist() == [0.25, 0.0]
+    assert found.minority_share[2].isnan()
+
+
+def test_shares_are_undefined_where_nothing_fires():
+    found = measure([[0.0, 0.0], [0.0, 0.0]])
+    assert (found.bipolar_fraction, found.bipolar_firing_share) == (None, None)
+    assert found.dead_fraction == 1
+
+
+def test_r2_is_not_the_mean_of_batch_ratios():
+    # Two far apart clusters, each reconstructed by its own centre: every batch alone has R2 = 0,
+    # and about one global mean nearly all the variance is explained.
+    x = numbered(40)
+    x[:, 1] = torch.where(x[:, 0] < 20, 0.0, 1000.0) + (x[:, 0] % 2)
+    x_hat = x.clone()
+    x_hat[:20, 1], x_hat[20:, 1] = x[:20, 1].mean(), x[20:, 1].mean()
+    x_hat[:, 0] = torch.where(x[:, 0] < 20, 9.5, 29.5)
+    sae = Table(torch.ones(40, 1), x_hat)
+    per_batch = [evaluate_reconstruction(sae, [part]).r2 for part in x.split(20)]
+    together = evaluate_reconstruction(sae, x.split(20))
+    assert per_batch == pytest.approx([0, 0], abs=1e-9)
+    y = x.double().numpy()
+    sse = ((y - x_hat.double().numpy()) ** 2).sum()
+    assert together.r2 == pytest.approx(1 - sse / ((y - y.mean(0)) ** 2).sum(), rel=1e-12)
+    assert together.r2 > 0.99
+
+
+def test_accumulators_keep_float64_precision(fake):
+    # Mean 4096, spread 1: float32 sums of squares would lose the variance altogether.
+    x = 4096 + torch.randn(4000, D, generator=torch.Generator().manual_seed(0))
+    found = evaluate_reconstruction(fake(D, WIDTH, 1.0), x.split(100))
+    y = x.double().numpy()
+    assert found.sst == pytest.approx(((y - y.mean(0)) ** 2).sum(), rel=1e-8)
+
+
+def test_merged_parts_equal_one_pass(fake):
+    x, sae = activations(), fake(D, WIDTH, SCALE)
+    whole = accumulate(sae, x.split(20))
+    merged = accumulate(sae, [x[:37]]) + accumulate(sae, x[37:].split(11))
+    assert merged.tokens == whole.tokens == 101
+    assert torch.equal(merged.n_pos, whole.n_pos)
+    assert torch.equal(merged.n_neg, whole.n_neg)
+    a, b = map(ReconstructionMetrics.from_accumulators, (merged, whole))
+    assert (a.l0, a.dead_latents, a.bipolar_fraction) == (b.l0, b.dead_latents, b.bipolar_fraction)
+    assert (a.r2, a.sst) == (pytest.approx(b.r2, rel=1e-7), pytest.approx(b.sst, rel=1e-12))
+
+
+def test_sums_over_other_sizes_do_not_merge(fake):
+    a = accumulate(fake(D, WIDTH, 1.0), [activations()])
+    b = accumulate(fake(D, WIDTH + 1, 1.0), [activations()])
+    with pytest.raises(ValueError, match="H = 9 with sums over d = 6, H = 10"):
+        a + b
+
+
+def healthy(**changes: Any) -> ReconstructionMetrics:
+    """Metrics of 100 latents over 50 tokens, 10 of them live and always on."""
+    counts = torch.zeros(100, dtype=torch.int64)
+    counts[:10] = 50
+    sums = {
+        "tokens": 50,
+        "sum_x": torch.zeros(2, dtype=torch.float64),
+        "sum_x2": torch.tensor(10.0, dtype=torch.float64),
+        "sse": torch.tensor(1.0, dtype=torch.float64),
+        "n_pos": counts,
+        "n_neg": torch.zeros_like(counts),
+    }
+    return ReconstructionMetrics.from_accumulators(Accumulators(**{**sums, **changes}))
+
+
+def counts(live: int, firings: int = 50) -> Tensor:
+    return torch.where(torch.arange(100) < live, firings, 0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"sse": torch.tensor(7.99, dtype=torch.float64)}, None),
+        ({"sse": torch.tensor(8.1, dtype=torch.float64)}, "R2 0.19 is below 0.2"),
+        ({"n_pos": counts(10, 5)}, None),
+        ({"n_pos": counts(10, 4)}, "L0 0.8 is below 1"),
+        ({"n_pos": counts(5)}, None),
+        ({"n_pos": counts(4)}, "96.00% of the latents are dead, more than 95%"),
+    ],
+)
+def test_collapse_is_named(changes, reason):
+    assert healthy(**changes).collapsed == ([reason] if reason else [])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("l0", 9.0, "l0 is not"),
+        ("r2", 0.8, "r2 is not"),
+        ("dead_latents", 89, "dead_latents is not"),
+        ("dead_fraction", 0.5, "dead_fraction is not"),
+        ("bipolar_fraction", 1.5, "share is outside"),
+        ("n_neg", counts(10, 1), "more tokens than there are"),
+        ("n_neg", -counts(10, 1), "negative counts"),
+        ("minority_share", torch.zeros(100), "not NaN exactly"),
+    ],
+)
+def test_contradictions_are_refused(field, value, message):
+    with pytest.raises(ValueError, match=message):
+        replace(healthy(), **{field: value})
+
+
+def test_unusable_input_is_explained(fake):
+    sae, x = fake(D, WIDTH, 1.0), activations()
+    broken = fake(D, WIDTH, 1.0)
+    broken.decode = lambda z: torch.full((len(z), D), float("nan"))
+    with pytest.raises(ValueError, match="are empty"):
+        evaluate_reconstruction(sae, [])
+    with pytest.raises(ValueError, match=r"\(101, 6\); the autoencoder needs \[B, 5\]"):
+        evaluate_reconstruction(fake(5, WIDTH, 1.0), [x])
+    with pytest.raises(ValueError, match="do not vary"):
+        evaluate_reconstruction(sae, [torch.ones(10, D)])
+    with pytest.raises(ValueError, match="training diverged"):
+        evaluate_reconstruction(broken, [x])
+    x[3, 2] = float("nan")
+    with pytest.raises(ValueError, match="verify the activation store"):
+        evaluate_reconstruction(sae, [x])

@@ -1,0 +1,174 @@
+"""Schedules that move, the loop, its constraints, resuming and failing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagsae.autoencoders.base import build
+from sagsae.training.checkpoint import load_checkpoint, save_checkpoint
+from sagsae.training.schedules import Recipe
+from sagsae.training.step import products_dtype
+from sagsae.training.trainer import NonFiniteLoss, Trainer
+
+D, B = 16, 64
+
+
+class PairStream:
+    """Batches of two signed sparse directions each, a pure function of (seed, position)."""
+
+    def __init__(self, seed: int = 0, poison_at: int = -1):
+        self.seed, self.position, self.poison_at, self.wait_seconds = seed, 0, poison_at, 0.0
+
+    def __next__(self) -> torch.Tensor:
+        rng = np.random.default_rng([self.seed, self.position])
+        x = np.zeros((B, D), np.float32)
+        for _ in range(2):
+            x[np.arange(B), rng.integers(0, D, B)] += rng.uniform(0.5, 1.5, B) * rng.choice([-1, 1], B)
+        if self.position == self.poison_at:
+            x[0, 0] = np.nan
+        self.position += 1
+        return torch.from_numpy(x)
+
+    def state(self):
+        return {"position": self.position}
+
+    def load_state(self, state):
+        self.position = state["position"]
+
+
+def recipe(**changes) -> Recipe:
+    given_ = {
+        "steps": 200,
+        "batch_size": B,
+        "lam": 0.1,
+        "learning_rate": 3e-3,
+        "lr_warmup_steps": 10,
+        "lambda_warmup_steps": 20,
+        "matmul_dtype": "float32",
+    }
+    return Recipe(**{**given_, **changes})
+
+
+def trainer(name="sagsae_tied", width=D, stream=None, **changes) -> Trainer:
+    sae = build(name, D, width, scale=0.5)
+    sae.initialise(torch.zeros(D), 0)
+    return Trainer(sae, stream or PairStream(), recipe(**changes), log_every=20)
+
+
+def test_schedules_really_move():
+    r = recipe(steps=100, lr_decay_fraction=0.2)
+    rates = [r.lr_at(step) for step in range(100)]
+    assert all(a < b for a, b in zip(rates[:10], rates[1:11], strict=True))
+    assert set(rates[10:80]) == {3e-3}
+    assert all(a > b for a, b in zip(rates[80:99], rates[81:], strict=True))
+    assert 0 < rates[-1] <= 3e-3 / 20 * 1.0001
+    lambdas = [r.lambda_at(step) for step in range(100)]
+    assert lambdas[0] == 0
+    assert lambdas[10] == pytest.approx(0.05)
+    assert set(lambdas[20:]) == {0.1}
+
+
+@given(st.integers(1, 500), st.integers(0, 100), st.floats(0, 1), st.integers(0, 100))
+def test_schedules_stay_in_bounds(steps, warmup, decay, lambda_warmup):
+    r = recipe(
+        steps=steps, lr_warmup_steps=warmup, lr_decay_fraction=decay, lambda_warmup_steps=lambda_warmup
+    )
+    for step in range(steps):
+        assert 0 < r.lr_at(step) <= r.learning_rate
+        assert 0 <= r.lambda_at(step) <= r.lam
+
+
+def test_the_schedules_reach_the_optimiser():
+    run = trainer(steps=100)
+    history = run.run()
+    logged = {row["step"]: row for row in history.rows}
+    assert logged[0]["lambda"] == 0
+    assert logged[20]["lambda"] == 0.1
+    assert logged[99]["lr"] < logged[60]["lr"]
+    assert run.optimiser.param_groups[0]["lr"] == run.recipe.lr_at(99)
+
+
+@pytest.mark.parametrize("name", ["gated", "sagsae_sym", "sagsae_tied"])
+def test_training_reconstructs_and_keeps_its_constraints(name):
+    run = trainer(name, width=2 * D, steps=400)
+    rows = run.run().rows
+    assert rows[-1]["reconstruction"] < 0.1 * rows[0]["reconstruction"]
+    torch.testing.assert_close(run.sae.params["W_dec"].norm(dim=1), torch.ones(2 * D))
+    for key, value in run.sae.params.items():
+        if key.startswith("theta"):
+            assert value.min() >= 0
+
+
+def test_the_radial_gradient_is_removed():
+    run = trainer()
+    run.compute(next(run.stream) * 0.5, 0.1)
+    run._remove_radial_gradient()
+    inner = (run.compute.grads["W_dec"] * run.sae.params["W_dec"]).sum(1)
+    assert run.compute.grads["W_dec"].norm() > 1e-3
+    assert inner.abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("stop", [1, 57, 199])
+@pytest.mark.parametrize("name", ["gated", "sagsae_sym"])
+def test_resumed_training_is_bit_identical(name, stop, tmp_path):
+    whole = trainer(name, reset_window_tokens=20 * B)
+    whole.run()
+    first = trainer(name, reset_window_tokens=20 * B)
+    while first.step < stop:
+        first._advance()
+    first._save(tmp_path / "checkpoint.safetensors")
+    second = trainer(name, reset_window_tokens=20 * B)
+    second.run(tmp_path / "checkpoint.safetensors")
+    for key, value in whole.sae.params.items():
+        assert torch.equal(value, second.sae.params[key]), key
+    assert [r["step"] for r in second.history.rows] == [r["step"] for r in whole.history.rows]
+
+
+def test_a_checkpoint_is_written_while_training(tmp_path):
+    run = trainer(steps=3)
+    run.run(tmp_path / "c.safetensors", every_seconds=0.0)
+    tensors, state = load_checkpoint(tmp_path / "c.safetensors")
+    assert state["step"] == 3
+    assert torch.equal(tensors["param.W_enc"], run.sae.params["W_enc"])
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    path = tmp_path / "c.safetensors"
+    save_checkpoint(path, {"x": torch.ones(4)}, {"step": 1})
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(ValueError, match=r"c\.safetensors"):
+        load_checkpoint(path)
+
+
+def test_a_silent_latent_is_reopened():
+    run = trainer(reset_window_tokens=10 * B, steps=25, lam=1e-6)
+    run.sae.params["theta"][3] = 1e3
+    run.sae.params["c"][3] = 0.7
+    history = run.run()
+    assert history.resets >= 1
+    assert run.sae.params["theta"][3] < 1
+
+
+def test_without_a_window_nothing_is_reset():
+    run = trainer(steps=25, lam=1e-6)
+    run.sae.params["theta"][3] = 1e3
+    assert run.run().resets == 0
+    assert run.sae.params["theta"][3] > 900
+
+
+def test_nan_stops_the_run_and_names_the_place():
+    run = trainer(stream=PairStream(poison_at=20), steps=200)
+    with pytest.raises(NonFiniteLoss, match=r"step 20: .*'position': 21"):
+        run.run()
+
+
+def test_products_dtype():
+    cpu = torch.device("cpu")
+    assert products_dtype("float32", cpu) is torch.float32
+    assert products_dtype("auto", cpu) in (torch.float32, torch.bfloat16)
+    with pytest.raises(ValueError, match="half"):
+        products_dtype("half", cpu)
