@@ -25,6 +25,7 @@ LEASE = (
     f"--jobs-per-gpu {study.config.jobs_per_gpu} --gpus {{resources.gpu}} --"
 )
 PYTHON = sys.executable
+SUMMARY = canonical(study.comparison_spec())
 
 
 container: "docker://python:3.12-slim"
@@ -65,6 +66,11 @@ rule cells:
 
 
 onsuccess:
-    shell(
-        f"{PYTHON} -m pipeline.summary --spec {{canonical(study.comparison_spec()):q}} --root {study.root}"
+    shell("{PYTHON} -m pipeline.summary --spec {SUMMARY:q} --root {study.root}")
+
+
+onerror:
+    print(
+        f"Finished work is kept. Read the message above or {study.path('logs')}, mend the cause, "
+        "and run the same command again: it continues where this run stopped."
     )

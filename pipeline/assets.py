@@ -54,6 +54,13 @@ def make_model(spec: dict[str, Any], out: Path) -> dict[str, Any]:
     return asset
 
 
+def quiet() -> None:
+    """Switch off the progress bars of Transformers: they fill logs."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
 def _recorded(source: dict[str, Any], folder: Path, start: Path) -> str:
     """An absolute path of the configuration as it was given, any other relative to asset.json."""
     if source["kind"] == "path" and folder.is_absolute():
@@ -95,7 +102,11 @@ def main() -> None:
     except StoreLockedError as error:
         raise AssetError(str(error)) from None
     try:
-        made = (make_model if "model" in options.spec else make_text)(options.spec, options.out)
+        if "model" in options.spec:
+            quiet()
+            made = make_model(options.spec, options.out)
+        else:
+            made = make_text(options.spec, options.out)
     finally:
         lock.release()
     shown = {

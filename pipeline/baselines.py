@@ -35,6 +35,7 @@ from sagsae.evaluation.loss_recovered import (
     Contexts,
     SummedLoss,
     all_losses,
+    sum_counted,
     summed_loss,
     token_losses,
 )
@@ -149,14 +150,13 @@ def ablate(
         point: the hookpoint.
         mean: [d] mean of the training activations, original units.
     """
-    counted = losses[contexts.predicted].double()
 
     def run(replacement: Replace) -> SummedLoss:
         return summed_loss(model, contexts, BATCH_CONTEXTS, point, replacement)
 
     return Ablations(
         hookpoint=point,
-        clean=SummedLoss(float(counted.sum()), len(counted)),
+        clean=sum_counted(losses, contexts),
         zero=run(zeros),
         mean=run(constant(mean)),
     )

@@ -64,7 +64,7 @@ def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
         AssetError: the file is missing or altered, or the hub cannot be reached.
     """
     import datasets
-    import pyarrow.parquet
+    import pyarrow.parquet  # type: ignore[import-untyped]
 
     if descriptor["kind"] == "hub":
         name = f"{descriptor['repo']} at {descriptor['revision']}"
@@ -154,13 +154,11 @@ def _file_texts(path: Path, column: str) -> Iterator[str]:
 
 def _json_texts(path: Path, column: str) -> Iterator[str]:
     content = _parse(path.read_text(encoding="utf-8"), str(path))
-    if isinstance(content, dict):
-        items = content.items()
-    elif isinstance(content, list):
-        items = enumerate(content)
-    else:
+    if isinstance(content, list):
+        content = dict(enumerate(content))
+    if not isinstance(content, dict):
         raise AssetError(f"{path}: neither a list of objects nor title -> object")
-    for key, item in items:
+    for key, item in content.items():
         yield _field(item, column, f"{path}, entry {key!r}")
 
 

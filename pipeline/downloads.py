@@ -18,6 +18,8 @@ from pipeline.files import sync_folder, whole_file
 
 MEBIBYTE = 2**20
 ATTEMPTS = 3
+"""Runs of pip for one wheel; each retries connections by itself, too."""
+CONNECTION_RETRIES = 4
 PIP = ["download", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
 NETWORK_SIGNS = (
     "Retrying (",
@@ -79,7 +81,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """Yield an empty folder beside ``target``; on success it takes the place of ``target``."""
     with scratch_folder(target.with_name(f".{target.name}.partial")) as partial:
         yield partial
-        for path in partial.iterdir():
+        for path in (entry for entry in partial.iterdir() if entry.is_file()):
             with path.open("rb") as handle:
                 os.fsync(handle.fileno())
         shutil.rmtree(target, ignore_errors=True)
@@ -126,12 +128,12 @@ def fetch_file(source: dict[str, Any], target: Path) -> Path:
 def _download(wheel: dict[str, Any], folder: Path) -> Path:
     """The checked wheel file, in ``folder``."""
     name = f"{wheel['package']}=={wheel['version']}"
-    command = [sys.executable, "-m", "pip", *PIP, "--progress-bar", "off"]
+    options = ["--progress-bar", "off", "--retries", str(CONNECTION_RETRIES), "--dest", str(folder)]
     say(f"downloading {name}")
     started = time.monotonic()
     for attempt in range(1, ATTEMPTS + 1):
         done = subprocess.run(
-            [*command, "--dest", str(folder), name],
+            [sys.executable, "-m", "pip", *PIP, *options, name],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

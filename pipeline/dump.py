@@ -38,7 +38,7 @@ def settings_of(spec: dict[str, Any], asset: dict[str, Any]) -> DumpSettings:
         profile=dump["profile"],
         max_norm_ratio=dump["max_norm_ratio"],
         slack=dump["slack"],
-        batch_contexts=spec["batch_contexts"],
+        batch_contexts=dump["batch_contexts"],
         provenance={
             "model": spec["model"]["name"],
             "layer": spec["model"]["layer"],

@@ -23,7 +23,7 @@ from pipeline.metrics import ComparisonSpec, spec_argument
 from pipeline.panels import BAND, CROSS, Series, bands, curve, dress, honest_zero, lambdas
 from pipeline.stage import run_stage
 from pipeline.study import FIGURES
-from pipeline.wording import read_comparison, variant_label
+from pipeline.wording import read_table, variant_label
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe-Ito without its yellow, which vanishes on white."""
@@ -109,8 +109,7 @@ def draw(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str, spec: Compar
             bands(panel, _at(overlaps, model, hookpoint))
             for label, style in series.items():
                 curve(panel, here[here["series"] == label], metric, style)
-            dress(panel, here, metric)
-            panel.set_title(f"{model}, {hookpoint}")
+            dress(panel, here, metric, f"{model}, {hookpoint}")
             if j == 0:
                 panel.set_ylabel(FIGURES[metric])
             if i == rows - 1:
@@ -143,17 +142,19 @@ def _legend(
         many = "s" if overlaps["comparison"].nunique() > 1 else ""
         handles.append(Patch(color=BAND, alpha=0.4, label=f"L0 overlap of the comparison{many}"))
     handles.append(
-        Line2D([], [], ls="none", marker="$λ$", color="#444444", label="small numbers: λ")
+        Line2D(
+            [], [], ls="none", marker="$0.1$", markersize=9, color="#444444", label="λ of a point"
+        )
     )
     if metric == "loss_recovered" and points["lr_noisy"].any():
         hollow = Line2D([], [], ls="none", marker="o", color="black", markerfacecolor="white")
         hollow.set_label("hollow: noise, the ablation costs too little")
         handles.append(hollow)
-    fallen = points[points["collapsed"].fillna("") != ""]
+    fallen = points[points["collapsed"] != ""]
     names = [
-        f"collapsed: {variant_label(row.variant)} {row.width}, λ {lambda_tag(row.lam)}, "
-        f"{row.model} {row.hookpoint}"
-        for row in fallen.itertuples()
+        f"collapsed: {variant_label(row['variant'])} {row['width']}, λ {lambda_tag(row['lam'])}, "
+        f"{row['model']} {row['hookpoint']}"
+        for row in fallen.to_dict("records")
     ]
     if len(names) > NAMED_AT_MOST:
         names[NAMED_AT_MOST:] = [f"and {len(names) - NAMED_AT_MOST} more collapsed, see cells.csv"]
@@ -178,9 +179,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--metric", required=True, choices=list(FIGURES))
     parser.add_argument("--out", required=True, type=Path, help="the .png; .svg and .csv beside it")
     options = parser.parse_args(arguments)
-    points = pd.read_csv(options.points, dtype={"collapsed": "object"}).fillna({"collapsed": ""})
+    points = read_table(options.points)
     points = with_series(points, options.spec)
-    overlaps = read_comparison(options.comparison)
+    overlaps = read_table(options.comparison)
     with mpl.rc_context(STYLE):
         figure = draw(points, overlaps, options.metric, options.spec)
         write(figure, drawn(points, overlaps, options.metric), options.out)

@@ -70,7 +70,9 @@ def installed_devices() -> list[tuple[str, str]]:
         listing = subprocess.run(
             ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True
         ).stdout
-    except (OSError, subprocess.SubprocessError):
+    except subprocess.CalledProcessError:
+        return []  # it is there and cannot reach a driver
+    except (OSError, subprocess.TimeoutExpired):
         return _driver_devices()
     devices: list[tuple[str, str]] = []
     for line in listing.splitlines():

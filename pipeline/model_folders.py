@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,21 +72,16 @@ def describe_model(folder: Path) -> dict[str, Any]:
         weights and of the tokenizer.
 
     Raises:
-        AssetError: the model or its tokenizer cannot be loaded, or they do not fit together.
+        AssetError: the model or its tokenizer cannot be loaded.
     """
     from sagsae.language_models import LanguageModelError, load_language_model, load_tokenizer
 
     try:
         config = load_language_model(folder).config
-        tokenizer = load_tokenizer(folder)
+        load_tokenizer(folder)
     except LanguageModelError as error:
         raise AssetError(str(error)) from error
     text = config.get_text_config()
-    if len(tokenizer) > text.vocab_size:
-        raise AssetError(
-            f"{folder}: the tokenizer has {len(tokenizer)} tokens but the model only "
-            f"{text.vocab_size}; they do not belong together"
-        )
     return {
         "model_type": config.model_type,
         "d_model": text.hidden_size,
@@ -150,7 +146,7 @@ def drop_gguf(folder: Path) -> None:
         gguf.unlink()
 
 
-def _from_hub(source: dict[str, Any], folder: Path) -> tuple[Path, str]:
+def _from_hub(source: dict[str, Any], folder: Path) -> tuple[Path, str | None]:
     """Download one commit of a hub repository."""
     from huggingface_hub import HfApi, snapshot_download
 
@@ -176,6 +172,7 @@ def _from_hub(source: dict[str, Any], folder: Path) -> tuple[Path, str]:
             allow_patterns=list(HUB_PATTERNS),
             ignore_patterns=["*/*"],
         )
+        shutil.rmtree(partial / ".cache", ignore_errors=True)  # the client's own bookkeeping
     return folder, info.sha
 
 

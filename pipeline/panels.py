@@ -37,9 +37,9 @@ class Series:
 
 def bands(panel: Axes, overlaps: pd.DataFrame) -> None:
     """Shade the L0 range of each comparison."""
-    for band in overlaps.dropna(subset=["overlap_lo", "overlap_hi"]).itertuples():
-        panel.axvspan(band.overlap_lo, band.overlap_hi, color=BAND, alpha=0.22, lw=0, zorder=0)
-        for end in (band.overlap_lo, band.overlap_hi):
+    for low, high in overlaps[["overlap_lo", "overlap_hi"]].dropna().to_numpy():
+        panel.axvspan(low, high, color=BAND, alpha=0.22, lw=0, zorder=0)
+        for end in (low, high):
             panel.axvline(end, color=BAND, lw=0.7, zorder=0)
 
 
@@ -76,8 +76,8 @@ def curve(panel: Axes, points: pd.DataFrame, metric: str, style: Series) -> None
             panel.plot(row["l0"], row[metric], **CROSS, zorder=4)
 
 
-def dress(panel: Axes, points: pd.DataFrame, metric: str) -> None:
-    """Axes of one panel, and a note on points that a log axis cannot hold."""
+def dress(panel: Axes, points: pd.DataFrame, metric: str, title: str) -> None:
+    """Axes of one panel, and in its title a note on points that a log axis cannot hold."""
     panel.set_xscale("log")
     panel.margins(x=0.08, y=0.14)
     low, high = panel.get_xlim()
@@ -86,13 +86,11 @@ def dress(panel: Axes, points: pd.DataFrame, metric: str) -> None:
     panel.xaxis.set_minor_formatter(NullFormatter())
     panel.grid(True, color="#E6E6E6", lw=0.5, zorder=0)
     panel.set_axisbelow(True)
-    placed = points[(points["l0"] > 0) & points[metric].notna()]
-    note = "no value to draw" if placed.empty else ""
-    silent = points[points["l0"] == 0]
-    if len(silent):
-        note = f"{len(silent)} point(s) at L0 = 0 not on a log axis"
-    if note:
-        panel.text(0.03, 0.03, note, transform=panel.transAxes, fontsize=6, color="#555555")
+    silent = int((points["l0"] == 0).sum())
+    note = f"\n{silent} at L0 = 0, off the log axis" if silent else ""
+    if not (points[metric].notna() & (points["l0"] > 0)).any():
+        note += "\nnothing to draw"
+    panel.set_title(title + note)
 
 
 def honest_zero(panel: Axes, points: pd.DataFrame) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import Any
 
 from safetensors.torch import save_file
 
+from pipeline.downloads import sha256_of
 from pipeline.evaluate import evaluate_cell
 from pipeline.files import read_json, whole_file, write_json
 from pipeline.stage import device_of, run_stage
@@ -55,22 +55,21 @@ def run_cell(args: argparse.Namespace) -> None:
     with cell_lock(state):
         record = _record(state / "trained.json")
         kept = state / WEIGHTS
-        if record.get("train") != train_key or record.get("evaluated") == evaluate_key:
+        if record.get("made_from", {}).get("train") != train_key or record.get("evaluated") == evaluate_key:
             (state / "trained.json").unlink(missing_ok=True)
             record = _train(args, state, train_key, device)
         link_or_copy(kept, folder / WEIGHTS)
-        write_json(folder / TRAINING, record["training"])
+        write_json(folder / TRAINING, record["training"] | record["course"])
         metrics, latents = evaluate_cell(
             args.evaluate_spec,
             args.train_spec["cell"],
-            record["training"],
+            record,
             kept,
             args.heldout_manifest,
             args.baselines,
             args.asset,
             device,
         )
-        metrics["made_from"] |= {"train": train_key, "evaluate": evaluate_key}
         with whole_file(folder / LATENTS) as partial:
             save_file(latents, str(partial))
         write_json(args.out, metrics)
@@ -81,8 +80,7 @@ def _record(path: Path) -> dict[str, Any]:
     """What the kept weights are; empty when there are none or their record is damaged."""
     try:
         record = read_json(path)
-        weights = path.parent / WEIGHTS
-        found = hashlib.sha256(weights.read_bytes()).hexdigest()
+        found = sha256_of(path.parent / WEIGHTS)
     except (FileNotFoundError, ValueError):
         return {}
     return record if isinstance(record, dict) and record.get("weights_sha256") == found else {}
@@ -93,11 +91,10 @@ def _train(args: argparse.Namespace, state: Path, key: str, device: Any) -> dict
     for other in state.glob("checkpoint-*.safetensors"):
         if other != checkpoint:
             other.unlink()
-    sae, training = train_cell(args.train_spec, args.train_manifest, device, checkpoint)
+    sae, record = train_cell(args.train_spec, args.train_manifest, device, checkpoint)
     with whole_file(state / WEIGHTS) as partial:
         sae.save(partial)
-    weights_sha256 = hashlib.sha256((state / WEIGHTS).read_bytes()).hexdigest()
-    record = {"train": key, "training": training, "weights_sha256": weights_sha256}
+    record |= {"weights_sha256": sha256_of(state / WEIGHTS)}
     write_json(state / "trained.json", record)
     checkpoint.unlink(missing_ok=True)
     return record

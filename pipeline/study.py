@@ -124,7 +124,7 @@ class Study:
 
     def dump_spec(self, model: str, split: str) -> dict[str, Any]:
         entry = self.model_named(model).model_dump(exclude={"source", "start_token"})
-        rows = ("train_rows", "heldout_rows", "acts_root", "batch_contexts")
+        rows = {"train_rows", "heldout_rows", "acts_root"}
         return {
             "revision": REVISION["dump"],
             "model": entry,
@@ -135,7 +135,7 @@ class Study:
             "rows": self.config.dump.train_rows if split == "train" else self.config.dump.heldout_rows,
             "seed": self.config.text.seed,
             "context_length": self.config.text.context_length,
-            "dump": self.config.dump.model_dump(exclude=set(rows)),
+            "dump": self.config.dump.model_dump(exclude=rows),
         }
 
     def baseline_spec(self, model: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from pipeline.metrics import ComparisonSpec, spec_argument
 from pipeline.stage import run_stage
-from pipeline.wording import BLANK, COMPARISON, read_comparison, views
+from pipeline.wording import BLANK, COMPARISON, read_table, views
 
 
 def summary(table: pd.DataFrame, spec: ComparisonSpec, root: Path) -> str:
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spec_argument(parser)
     parser.add_argument("--root", required=True, type=Path, help="folder of the study's results")
     options = parser.parse_args(arguments)
-    table = read_comparison(options.root / "tables" / COMPARISON)
+    table = read_table(options.root / "tables" / COMPARISON)
     print(summary(table, options.spec, options.root))
 
 

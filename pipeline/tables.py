@@ -20,7 +20,7 @@ from pipeline.files import whole_file
 from pipeline.metrics import CellMetrics, ComparisonSpec, read_all, spec_argument
 from pipeline.stage import run_stage
 from pipeline.study import FIGURES
-from pipeline.wording import COMPARISON, Grid, matched_column, read_comparison, sweep_label, views
+from pipeline.wording import COMPARISON, Grid, matched_column, read_table, sweep_label, views
 from sagsae.comparison import dead_reduction, dominance, matched, overlap
 from sagsae.sweeps import CellResult, Sweep
 
@@ -256,7 +256,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with whole_file(options.out_dir / name) as partial:
             make().to_csv(partial, index=False)
     with whole_file(options.out_dir / MARKDOWN) as partial:
-        partial.write_text(markdown(read_comparison(options.out_dir / COMPARISON), spec))
+        partial.write_text(markdown(read_table(options.out_dir / COMPARISON), spec))
 
 
 if __name__ == "__main__":

@@ -51,12 +51,15 @@ def heldout_period(heldout_fraction: float) -> int:
     return period
 
 
-def documents_of(dataset: Any, descriptor: dict[str, Any], spec: dict[str, Any]) -> Iterator[Any]:
+def documents_of(
+    dataset: Any, descriptor: dict[str, Any], spec: dict[str, Any]
+) -> Iterator[tuple[int, str]]:
     """(document id, text) of one split, in permuted order, empty documents left out.
 
     The id is the row in documents.parquet, or for streamed text the place in the shuffled stream.
     """
     period = heldout_period(spec["heldout_fraction"])
+    permuted: Iterable[tuple[int, str]]
     if descriptor["kind"] == "hub":
         stream = dataset.shuffle(seed=spec["seed"], buffer_size=descriptor["shuffle_buffer"])
         permuted = enumerate(row["text"] for row in stream)
@@ -84,7 +87,7 @@ def tokenised(
             texts, add_special_tokens=False, return_attention_mask=False, verbose=False
         )
         for (doc, _), ids in zip(batch, encoded["input_ids"], strict=True):
-            read, tokens = read + 1, tokens + len(ids)
+            read, tokens = read + 1, tokens + len(ids) + 1  # and the separator
             progress.update(min(tokens, progress.total), f"{read:,} documents")
             yield doc, ids
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import torch
 from pipeline.cell import Cell
 from pipeline.files import read_json
 from pipeline.progress import Progress
+from pipeline.study import digest
 from sagsae.activations import ActivationStream, Store
 from sagsae.autoencoders.base import Autoencoder, build
 from sagsae.training.schedules import Recipe
@@ -49,8 +49,9 @@ def train_cell(
     """Train, or finish training, the cell of ``spec``.
 
     Returns:
-        The autoencoder on the CPU and what there is to tell of its training: steps, tokens,
-        seconds, tokens_per_second, data_wait_seconds, device, threads, history and so on.
+        The autoencoder on the CPU, and a record: ``training`` (the section of that name in
+        metrics.json), ``made_from`` (digests of the specification and of the store) and
+        ``course`` (loss terms over the steps).
     """
     cell, recipe = Cell(**spec["cell"]), recipe_of(spec)
     store = open_store(manifest, spec["store"])
@@ -75,17 +76,25 @@ def train_cell(
         trainer = Trainer(sae, stream, recipe, progress=report)
         history = trainer.run(checkpoint)
     tokens = recipe.steps * recipe.batch_size
-    info = {
+    training = {
         "steps": recipe.steps,
         "tokens": tokens,
+        "seconds": history.seconds,
         "tokens_per_second": tokens / history.seconds,
+        "data_wait_seconds": history.data_wait_seconds,
         "peak_memory_mb": _peak_memory_mb(device),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "matmul_dtype": str(trainer.dtype).removeprefix("torch."),
-        **asdict(history),
     }
-    return sae.to("cpu"), info
+    course = {
+        "history": history.rows,
+        "latents_reset": history.resets,
+        "sparse_steps": trainer.compute.sparse_steps,
+    }
+    made_from = {"train": digest(spec), "store": read_json(manifest)["seal"]}
+    record = {"training": training, "made_from": made_from, "course": course}
+    return sae.to("cpu"), record
 
 
 def _peak_memory_mb(device: torch.device) -> float:

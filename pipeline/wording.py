@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,11 +69,18 @@ def times(value: float) -> str:
     return f"{value:,.0f}x" if value >= 10 else f"{value:.2g}x"
 
 
-def read_comparison(path: Path) -> pd.DataFrame:
-    """comparison.csv with its types: dominates is True, False or missing, a reason is a text."""
-    table = pd.read_csv(path, dtype={"dominates": "boolean"})
-    texts = [name for name in table.columns if name.endswith("_reason") or name == "collapsed"]
-    return table.astype(dict.fromkeys(texts, "object")).fillna(dict.fromkeys(texts, ""))
+TEXTS = re.compile(
+    r"model|hookpoint|(.*_)?variant|collapsed|.*_reason|made_from_.*|.*_d(evice|type)"
+)
+"""Columns that stay text whatever they look like: a digest may read as a number."""
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A CSV of the tables folder with its types; an empty text is "", an empty number is NaN."""
+    names = pd.read_csv(path, nrows=0).columns
+    types = {name: "str" for name in names if TEXTS.fullmatch(name)} | {"dominates": "boolean"}
+    table = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=[""])
+    return table.fillna({name: "" for name, kind in types.items() if kind == "str"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +100,7 @@ class View:
     headline: str
     dominance: Grid
     matched: tuple[Grid, ...]
+    """One a matched L0 that lies inside some overlap; the notes say why others are missing."""
     notes: tuple[str, ...]
 
 
@@ -109,11 +118,15 @@ def views(table: pd.DataFrame, spec: ComparisonSpec) -> list[View]:
                 title=title(rows),
                 headline=headline(rows),
                 dominance=_dominance(rows),
-                matched=grids,
+                matched=tuple(grid for grid in grids if _answered(grid)),
                 notes=tuple(_notes(rows, comparison.matched_l0)),
             )
         )
     return result
+
+
+def _answered(grid: Grid) -> bool:
+    return any(text != BLANK for row in grid.rows for text in row[2:])
 
 
 def title(rows: pd.DataFrame) -> str:
@@ -131,6 +144,8 @@ def headline(rows: pd.DataFrame) -> str:
     candidate = variant_label(rows["candidate_variant"].iloc[0])
     baseline = variant_label(rows["baseline_variant"].iloc[0])
     compared = rows[rows["dominates"].notna()]
+    if compared.empty:
+        return f"{candidate} and {baseline} cannot be compared: no common L0 range anywhere."
     wins = compared[compared["dominates"].astype(bool)]
     text = (
         f"{candidate} {_width_phrase(rows)} strictly dominates {baseline} in R2 on {len(wins)} of "
@@ -154,19 +169,18 @@ def headline(rows: pd.DataFrame) -> str:
 
 def _hedges(compared: pd.DataFrame) -> list[str]:
     hedges = []
-    seeds = compared[["candidate_seeds", "baseline_seeds"]].min(axis=None)
-    if len(compared) and seeds < 2:
-        hedges.append(
-            "There is one seed per cell, so no standard error and no probability: "
-            "each gap is a single observation."
-        )
-    elif len(compared):
-        probability = compared["p_dominance"].dropna()
-        shown = f", P(dominance) {_span(probability, share)}" if len(probability) else ""
-        hedges.append(f"Seeds per lambda: {seeds:.0f}{shown}.")
+    seeds = compared[["candidate_seeds", "baseline_seeds"]].to_numpy()
+    if seeds.min() < 2:
+        which = "There is one seed per cell" if seeds.max() < 2 else "Some sweeps have one seed"
+        hedges.append(f"{which}, so no standard error and no P(dominance): single observations.")
+    else:
+        won = compared.loc[compared["dominates"].astype(bool), "p_dominance"].dropna()
+        shown = f"; where it dominates, P(dominance) is {_span(won, share)}" if len(won) else ""
+        least = "" if seeds.min() == seeds.max() else "at least "
+        hedges.append(f"Points are means over {least}{seeds.min():.0f} seeds{shown}.")
     fallen = int((compared["collapsed"] != "").sum())
     if fallen:
-        hedges.append(f"Sweeps of {fallen} of these pairs contain collapsed cells, named below.")
+        hedges.append(f"Collapsed cells take part in {fallen} of the pairs; they are named below.")
     if (compared["overlap_lo"] == compared["overlap_hi"]).any():
         hedges.append("Where the overlap is a single L0, dominance rests on that one point.")
     return hedges
@@ -212,12 +226,22 @@ def _dominance(rows: pd.DataFrame) -> Grid:
                 signed(row["min_gap"]),
                 plain(row["min_gap_l0"]),
                 signed(row["mean_gap"]),
-                times(row["dead_reduction"]),
-                f"{row['dead_floored']:.0f} of {row['dead_points']:.0f}",
+                "none dead" if _uninformative(row) else times(row["dead_reduction"]),
+                _floored(row),
             )
             for _, row in rows.iterrows()
         ),
     )
+
+
+def _uninformative(row: pd.Series) -> bool:
+    """Neither side has dead latents: the ratio is that of the floors."""
+    return bool(row["dead_points"] > 0 and row["dead_floored"] == row["dead_points"])
+
+
+def _floored(row: pd.Series) -> str:
+    points = row["dead_points"]
+    return f"{row['dead_floored']:.0f} of {points:.0f}" if points else BLANK
 
 
 def overlap_text(row: pd.Series) -> str:
@@ -266,8 +290,8 @@ def _notes(rows: pd.DataFrame, matched_l0: Sequence[float]) -> list[str]:
             if not pd.isna(row[column]) and row[column]:
                 where = f"{row['model']} {row['hookpoint']}"
                 notes.setdefault(f"{lead}: {row[column]}", []).append(where)
-    everywhere = len(rows)
-    return [
-        f"{text} ({'everywhere' if len(where) == everywhere > 1 else '; '.join(where)})."
-        for text, where in notes.items()
-    ]
+    return [f"{text}. ({_where(where, len(rows))})" for text, where in notes.items()]
+
+
+def _where(places: Sequence[str], rows: int) -> str:
+    return "everywhere" if len(places) == rows > 1 else "; ".join(places)

@@ -71,11 +71,12 @@ def overlap(candidate: Sweep, baseline: Sweep) -> Overlap:
     """
     ends = []
     for sweep in (candidate, baseline):
-        l0 = [point.l0.mean for point in sweep.points if point.l0.mean > 0]
-        if not l0:
+        l0 = np.array([point.l0.mean for point in sweep.points])
+        l0 = Frontier.through(l0, l0).l0
+        if not l0.size:
             reason = f"{sweep.label}: no point has L0 above zero"
             return Overlap(lo=None, hi=None, reason=reason)
-        ends.append((min(l0), max(l0)))
+        ends.append((float(l0[0]), float(l0[-1])))
     (a_lo, a_hi), (b_lo, b_hi) = ends
     lo, hi = max(a_lo, b_lo), min(a_hi, b_hi)
     if lo > hi:
@@ -131,9 +132,9 @@ def _gap(a: Frontier, b: Frontier) -> tuple[Floats, Floats] | None:
     """Breakpoints (L0) of both inside the overlap, ends included, and a minus b there."""
     if not a.l0.size or not b.l0.size:
         return None
-    lo, hi = max(a.log_l0[0], b.log_l0[0]), min(a.log_l0[-1], b.log_l0[-1])
-    if lo > hi:
+    if max(a.l0[0], b.l0[0]) > min(a.l0[-1], b.l0[-1]):
         return None
+    lo, hi = max(a.log_l0[0], b.log_l0[0]), min(a.log_l0[-1], b.log_l0[-1])
     log_l0, first = np.unique(np.concatenate([a.log_l0, b.log_l0]), return_index=True)
     l0 = np.concatenate([a.l0, b.l0])[first]
     inside = (log_l0 >= lo) & (log_l0 <= hi)

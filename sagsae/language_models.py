@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+
 
 class LanguageModelError(ValueError):
     """A folder that does not hold a usable model or tokenizer; the message names it."""
@@ -107,12 +109,18 @@ def load_tokenizer(folder: str | Path) -> Any:
     folder = Path(folder)
     if not folder.is_dir():
         raise LanguageModelError(f"{folder}: no such folder, so no tokenizer; check the path")
+    if not any((folder / name).is_file() for name in VOCABULARY_FILES):
+        raise LanguageModelError(
+            f"{folder}: there is no tokenizer in this folder (none of "
+            f"{', '.join(VOCABULARY_FILES)}); save the model's own tokenizer into it with "
+            "save_pretrained"
+        )  # Transformers would make up an empty one for some architectures
     try:
         return AutoTokenizer.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # as above
         raise LanguageModelError(
-            f"{folder}: the tokenizer cannot be loaded ({type(error).__name__}: {error}); it needs "
-            "tokenizer.json and tokenizer_config.json as save_pretrained writes them"
+            f"{folder}: the tokenizer cannot be loaded ({type(error).__name__}: {error}); check or "
+            "replace its tokenizer files"
         ) from error
 
 

@@ -31,17 +31,14 @@ def create_arrays(path: Path, config: StoreConfig) -> None:
     for name in array_names(config):
         if (path / DATA / name / "zarr.json").exists():
             continue
-        shape, chunks, shards = (config.n_rows,), (rows_per_read(config, name),), None
-        if name in config.hookpoints:
-            width = (config.hookpoints[name],)
-            shape, chunks = shape + width, chunks + width
-            shards = (config.rows_per_block, *width) if config.sharded else None
+        width = (config.hookpoints[name],) if name in config.hookpoints else ()
+        sharded = config.sharded and name in config.hookpoints
         zarr.create_array(
             store,
             name=name,
-            shape=shape,
-            chunks=chunks,
-            shards=shards,
+            shape=(config.n_rows, *width),
+            chunks=(rows_per_read(config, name), *width),
+            shards=(config.rows_per_block, *width) if sharded else None,
             compressors=(*compressors, Crc32cCodec()),
             chunk_key_encoding={"name": "default", "separator": "."},
             **_array_type(config, name),
@@ -51,7 +48,7 @@ def create_arrays(path: Path, config: StoreConfig) -> None:
 def _array_type(config: StoreConfig, name: str) -> dict[str, Any]:
     if name in TOKEN_ARRAYS:
         return {"dtype": np.int32, "fill_value": -1}
-    attributes = {"logical_dtype": config.dtype}
+    attributes: dict[str, str] = {"logical_dtype": config.dtype}
     if config.dtype == "float32":
         return {"dtype": np.float32, "fill_value": float("nan"), "attributes": attributes}
     attributes["bit_view"] = "uint16"
@@ -76,9 +73,7 @@ def stored_rows(x: Tensor, dtype: str) -> np.ndarray:
 
 def as_float32(rows: np.ndarray) -> np.ndarray:
     """Stored rows as float32."""
-    if rows.dtype == np.uint16:
-        return (rows.astype(np.uint32) << 16).view(np.float32)
-    return rows
+    return as_tensor(rows).float().numpy()
 
 
 def as_tensor(rows: np.ndarray) -> Tensor:

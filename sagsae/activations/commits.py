@@ -14,6 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from sagsae.activations.arrays import as_float32
 from sagsae.activations.errors import Fault
 from sagsae.activations.files import read_signed_json, signed_json, write_atomic
 from sagsae.activations.layout import (
@@ -42,17 +43,17 @@ class Moments:
     non_finite: int
 
     @classmethod
-    def of(cls, x: np.ndarray) -> Self:
-        """Moments of float rows [n, d]."""
-        total, squares = np.zeros(x.shape[1]), []
-        for start in range(0, len(x), _STATISTICS_ROWS):
-            part = x[start : start + _STATISTICS_ROWS].astype(np.float64)
+    def of(cls, rows: np.ndarray) -> Self:
+        """Moments of stored rows [n, d]: float32, or bfloat16 bits in uint16."""
+        total, squares = np.zeros(rows.shape[1]), []
+        for start in range(0, len(rows), _STATISTICS_ROWS):
+            part = as_float32(rows[start : start + _STATISTICS_ROWS]).astype(np.float64)
             total += part.sum(axis=0)
             squares.append(np.einsum("nd,nd->n", part, part))
         squared = np.concatenate(squares)
         norms = np.sqrt(squared)
         return cls(
-            count=len(x),
+            count=len(rows),
             sum=total,
             sum_of_squares=float(squared.sum()),
             norm_sum=float(norms.sum()),
@@ -163,7 +164,7 @@ class Commit:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"missing or unknown keys ({error})") from error
         files = {name: set(block_files(config, name, block)) for name in array_names(config)}
-        if commit.block != block or files != {n: set(f) for n, f in commit.files.items()}:
+        if files != {n: set(f) for n, f in commit.files.items()}:
             raise ValueError("it belongs to another block or configuration")
         return commit
 

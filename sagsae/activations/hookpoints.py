@@ -77,7 +77,8 @@ def resolve(model: nn.Module, hookpoints: Mapping[str, Hookpoint]) -> dict[str, 
 
 
 def _find_module(model: nn.Module, hookpoint: Hookpoint) -> nn.Module:
-    module, walked = model, []
+    module = model
+    walked: list[str] = []
     for part in hookpoint.module.split("."):
         children = dict(module.named_children())
         if part not in children:

@@ -182,7 +182,7 @@ class StoreConfig:
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat = {}
+    flat: dict[str, str] = {}
     for key, item in value.items():
         if isinstance(item, Mapping) and item:
             flat |= _flatten(item, f"{prefix}{key}.")

@@ -99,6 +99,7 @@ class ActivationStream:
         self._free = [self._buffer() for _ in range(1 + prefetch)]
         self._coming: deque[tuple[np.ndarray, Future[Tensor]]] = deque()
         self._groups_of: tuple[int, list[list[int]]] = (-1, [])
+        self._rows: Tensor | None = None  # of the current group, on its buffer `_current`
         self._start(0, 0, 0)
 
     def __iter__(self) -> Self:
@@ -112,16 +113,15 @@ class ActivationStream:
         """
         parts, missing = [], self.batch_size
         while missing:
-            if self._rows is None:
-                self._rows = self._receive()
+            if (rows := self._rows) is None:
+                rows = self._rows = self._receive()
                 rng = np.random.default_rng([self.seed, self._epoch, self._group])
-                order = torch.from_numpy(rng.permutation(len(self._rows)))
-                self._order = order.to(self._device)
+                self._order = torch.from_numpy(rng.permutation(len(rows))).to(self._device)
             take = self._order[self._offset : self._offset + missing]
-            parts.append(self._rows.index_select(0, take))
+            parts.append(rows.index_select(0, take))
             missing -= len(take)
             self._offset += len(take)
-            if self._offset == len(self._rows):
+            if self._offset == len(rows):
                 self._finish_group()
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
@@ -178,10 +178,10 @@ class ActivationStream:
             if not future.cancel():
                 future.exception()
             self._free.append(buffer)
-        if getattr(self, "_rows", None) is not None:
+        if self._rows is not None:
             self._free.append(self._current)
+            self._rows = None
         self._epoch, self._group, self._offset = epoch, group, offset
-        self._rows: Tensor | None = None
         self._ahead = (epoch, group)
         while self._free:
             self._read_ahead(self._free.pop())

@@ -213,15 +213,15 @@ class StoreWriter:
                 f"{self.rank} of {self.world}; write only pending_blocks()"
             )
         size, widths = self.config.rows_per_block, self.config.hookpoints
-        wanted = {name: (size, width) for name, width in widths.items()}
-        found = {name: tuple(x.shape) for name, x in activations.items()}
+        wanted: dict[str, tuple[int, ...]] = {n: (size, d) for n, d in widths.items()}
+        found: dict[str, tuple[int, ...]] = {n: tuple(x.shape) for n, x in activations.items()}
         wanted |= dict.fromkeys(TOKEN_ARRAYS, (size,))
         found |= {name: tuple(np.shape(values)) for name, values in tokens.items()}
         if wanted != found:
             raise ValueError(f"block {block} has shapes {found}, the store needs {wanted}")
 
     def _moments(self, name: str, rows: np.ndarray, doc_id: np.ndarray) -> Moments:
-        moments = Moments.of(as_float32(rows))
+        moments = Moments.of(rows)
         if moments.non_finite:
             bad = int(np.flatnonzero(~np.isfinite(as_float32(rows)).all(axis=1))[0])
             raise NonFiniteActivationError(

@@ -170,17 +170,30 @@ def summed_loss(
             finite.
     """
     _check_reachable(contexts, hookpoint)
-    total, done = 0.0, 0
+    losses: list[Tensor] = []
     for batch in contexts.batches(batch_contexts, _device_of(model)):
         with ExitStack() as stack:
             stack.enter_context(_resumed(model, batch))
             if replacement is not None:
                 stack.enter_context(splice(model, hookpoint, kept_only(replacement, batch.kept)))
-            losses = token_losses(model, batch.input_ids)
-        total += float(losses[batch.predicted].double().sum())
-        done += len(batch.input_ids)
-        progress(done)
-    return _checked(total, int(contexts.predicted.sum()), hookpoint)
+            losses.append(token_losses(model, batch.input_ids).cpu())
+        progress(sum(map(len, losses)))
+    return sum_counted(torch.cat(losses), contexts)
+
+
+def sum_counted(losses: Tensor, contexts: Contexts) -> SummedLoss:
+    """Sum the losses [n, L - 1] that count, always in the same order.
+
+    Raises:
+        ValueError: none counts, or the sum is not finite.
+    """
+    counted = losses[contexts.predicted].double()
+    if not len(counted):
+        raise ValueError("no position that predicts a token is kept; check the drop rules")
+    total = float(counted.sum())
+    if not math.isfinite(total):
+        raise ValueError(f"the summed loss is {total}: check the model, or what was spliced in")
+    return SummedLoss(total, len(counted))
 
 
 def _check_reachable(contexts: Contexts, hookpoint: Hookpoint) -> None:
@@ -191,14 +204,6 @@ def _check_reachable(contexts: Contexts, hookpoint: Hookpoint) -> None:
         f"{contexts.layer} of {contexts.blocks} or above, so a pass resumed there would not "
         "reach it; pass contexts without hidden states"
     )
-
-
-def _checked(total: float, tokens: int, hookpoint: Hookpoint) -> SummedLoss:
-    if tokens == 0:
-        raise ValueError("no position that predicts a token is kept; check the drop rules")
-    if not math.isfinite(total):
-        raise ValueError(f"the loss with {hookpoint.name!r} replaced is {total}")
-    return SummedLoss(total, tokens)
 
 
 def _resumed(model: nn.Module, batch: Contexts) -> Any:

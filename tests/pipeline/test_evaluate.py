@@ -111,6 +111,8 @@ def test_spliced_loss_agrees_with_a_plain_hook_on_the_whole_model(trained, measu
     expected = float(-chosen[kept[:, :-1]].mean())
     assert metrics["ce_sae"] == pytest.approx(expected, rel=1e-5)
     assert metrics["ce_tokens"] == int(kept[:, :-1].sum())
+    for name in ("clean", "zero", "mean"):
+        assert metrics[f"ce_{name}"] == getattr(found.ablations["resid"], name).mean
     assert metrics["loss_recovered"] == pytest.approx(
         (metrics["ce_zero"] - metrics["ce_sae"]) / (metrics["ce_zero"] - metrics["ce_clean"])
     )

@@ -14,7 +14,7 @@ import pytest
 import torch
 import zarr
 from activation_samples import block_data, contents, small_config, write_store
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagsae.activations import (
@@ -175,6 +175,9 @@ def test_resume_removes_leftovers_and_gives_the_same_bytes(tmp_path: Path) -> No
     chunk.write_bytes(b"torn, and without a commit")
     for leftover in (chunk.with_name("c.0.1234.partial"), path / "commits" / "000002.json.9.tmp"):
         leftover.write_bytes(b"half")
+    with StoreWriter(path, config) as writer:
+        assert writer.pending_blocks() == [0, 2, 3]
+        assert not [name for name in contents(path) if name.endswith((".partial", ".tmp"))]
     assert contents(write_store(path, config)) == contents(write_store(tmp_path / "t", config))
 
 
@@ -335,6 +338,7 @@ def test_chunk_plan_of_the_studied_widths() -> None:
         plan_chunks(576, 8000)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 8192), st.integers(2**18, 2**34), st.sampled_from(["bfloat16", "float32"]))
 def test_chunk_plan_properties(d: int, n_rows: int, dtype: str) -> None:
     plan = plan_chunks(d, n_rows, dtype)

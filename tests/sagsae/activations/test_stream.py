@@ -9,6 +9,7 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from activation_samples import small_config
@@ -56,6 +57,16 @@ def test_each_epoch_has_each_row_once(
     assert epochs[0] != epochs[1] != epochs[2]
 
 
+def test_the_order_is_the_documented_one(store: Store) -> None:
+    expected: list[torch.Tensor] = []
+    for epoch in range(2):
+        for i, group in enumerate(chunk_groups(store, "attn", 5, epoch, 6)):
+            rows = torch.cat([store.read_rows_as_tensor("attn", chunk) for chunk in group])
+            expected.append(rows[np.random.default_rng([5, epoch, i]).permutation(len(rows))])
+    want = torch.cat(expected)[:, 0].int().tolist()
+    assert take(store, 512, 50, seed=5, group_chunks=6) == want
+
+
 def test_order_depends_on_the_seed_not_on_batch_or_prefetch(store: Store) -> None:
     reference = take(store, 512, 32, seed=1)
     assert take(store, 512, 50, seed=1, prefetch=3) == reference
@@ -95,8 +106,9 @@ def test_resumed_streams_replay_the_same_batches(
         state = json.loads(json.dumps(stream.state()))
         expected = list(islice(stream, 12))
     with ActivationStream(store, **arguments) as resumed:
-        list(islice(resumed, elsewhere))
-        resumed.load_state(state)
+        for _ in range(3):  # in the middle of a group, so that its buffer must come back
+            list(islice(resumed, elsewhere))
+            resumed.load_state(state)
         assert resumed.state() == state
         got = list(islice(resumed, 12))
     assert all(torch.equal(a, b) for a, b in zip(got, expected, strict=True))

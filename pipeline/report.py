@@ -1,0 +1,194 @@
+"""The report of a study: one HTML file that opens without a network.
+
+python -m pipeline.report --spec JSON --tables DIR --figures DIR --out report.html
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline.files import whole_file
+from pipeline.metrics import ComparisonSpec, spec_argument
+from pipeline.stage import run_stage
+from pipeline.study import FIGURES
+from pipeline.tables import CELLS
+from pipeline.wording import COMPARISON, Grid, plain, read_table, variant_label, views
+
+TEMPLATES = Path(__file__).with_name("templates")
+PACKAGES = ("sagsae", "torch", "transformers", "zarr", "numpy", "pandas", "matplotlib", "snakemake")
+NAME_COLUMNS = ("model", "hookpoint", "variant", "width", "lam", "seed")
+
+CAPTIONS = {
+    "r2": (
+        "Share of the variance of held-out activations that the autoencoder explains, against the "
+        "mean number of active latents a token. Higher and further left is better. Within the "
+        "shaded range both sweeps have points, and only there are they compared."
+    ),
+    "dead_fraction": (
+        "Share of latents that never fire on the held-out tokens. Lower is better. Zero is drawn "
+        "at zero: below one latent the axis is linear, above it logarithmic."
+    ),
+    "loss_recovered": (
+        "Share of the next-token loss that the spliced reconstruction wins back from zero "
+        "ablation. Higher is better; 1 is the untouched model. Hollow points: ablating this "
+        "hookpoint costs the model so little that the ratio is noise."
+    ),
+}
+CAPTION_END = (
+    "Each point is one λ, averaged over seeds; bars, where there are several seeds, are ± one "
+    "standard error on both axes. A cross marks a collapsed point. Lines only join points."
+)
+
+
+def figure_sources(folder: Path) -> list[dict[str, str]]:
+    """The figures as data URIs with their captions."""
+    result = []
+    for metric, label in FIGURES.items():
+        image = base64.b64encode((folder / f"{metric}.png").read_bytes()).decode()
+        source = f"data:image/png;base64,{image}"
+        caption = f"{CAPTIONS[metric]} {CAPTION_END}"
+        result.append({"title": f"{label} against L0", "source": source, "caption": caption})
+    return result
+
+
+def baseline_grid(cells: pd.DataFrame) -> Grid:
+    """Cross entropies of the language model itself; cells that disagree show a range."""
+    columns = ["ce_clean", "ce_mean", "ce_zero"]
+    rows = []
+    for (model, hookpoint), group in cells.groupby(["model", "hookpoint"], sort=False):
+        gap = group["ce_zero"] - group["ce_clean"]
+        values = [_range(series) for series in (*(group[name] for name in columns), gap)]
+        noisy = "noise" if group["lr_noisy"].any() else "usable"
+        rows.append(
+            (str(model), str(hookpoint), *values, noisy, _range(group["ce_tokens"], "{:,}"))
+        )
+    heads = ("Model", "Hookpoint", "Clean", "Mean-ablated", "Zero-ablated", "Zero - clean")
+    return Grid(
+        title="Next-token cross entropy (nats)",
+        columns=(*heads, "Loss Recovered is", "Tokens"),
+        rows=tuple(rows),
+    )
+
+
+def _range(values: pd.Series, form: str = "{:.4f}") -> str:
+    low, high = form.format(values.min()), form.format(values.max())
+    return low if low == high else f"{low} to {high}"
+
+
+def collapsed_grid(cells: pd.DataFrame) -> Grid:
+    """Every collapsed cell and why."""
+    fallen = cells[cells["collapsed"] != ""]
+    rows = (
+        (*(str(row[name]) for name in NAME_COLUMNS), plain(row["l0"]), plain(row["r2"]), row["why"])
+        for row in fallen.assign(why=fallen["collapsed"]).to_dict("records")
+    )
+    columns = (*map(str.capitalize, NAME_COLUMNS), "L0", "R2", "Why")
+    return Grid(title="Collapsed cells", columns=columns, rows=tuple(rows))
+
+
+def cell_grid(cells: pd.DataFrame) -> Grid:
+    """cells.csv, rounded for reading."""
+    rows = (
+        tuple(_shown(name, value) for name, value in zip(cells.columns, row, strict=True))
+        for row in cells.itertuples(index=False, name=None)
+    )
+    return Grid(title="Every cell", columns=tuple(cells.columns), rows=tuple(rows))
+
+
+def _shown(name: str, value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    if name.endswith("_sha256"):
+        return str(value)[:16]
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def provenance(cells: pd.DataFrame, spec: ComparisonSpec) -> list[tuple[str, str]]:
+    """What the numbers were made with and from."""
+    hours = cells["training_seconds"].sum() / 3600
+    facts = [
+        ("Study", spec.study or "unnamed"),
+        ("Cells", str(len(cells))),
+        ("Seeds", _listed(cells["seed"])),
+        ("Variants", ", ".join(variant_label(name) for name in cells["variant"].unique())),
+        ("λ", _listed(cells["lam"])),
+        ("Training tokens a cell", _listed(cells["training_tokens"], "{:,}")),
+        ("Optimiser steps a cell", _listed(cells["training_steps"], "{:,}")),
+        ("Evaluation tokens", _listed(cells["eval_tokens"], "{:,}")),
+        ("Training time, all cells", f"{hours:.2f} h"),
+        ("Devices", _listed(cells["training_device"])),
+        ("Matrix products", _listed(cells["training_matmul_dtype"])),
+    ]
+    for model, group in cells.groupby("model", sort=False):
+        facts.append((f"Activation store, {model}", _listed(group["made_from_store"])))
+    return facts
+
+
+def _listed(values: pd.Series, form: str = "{}") -> str:
+    return ", ".join(form.format(value) for value in sorted(values.unique()))
+
+
+def versions() -> list[tuple[str, str]]:
+    """Python and the packages that decide the numbers, as installed where the report is made."""
+    found = [("Python", platform.python_version())]
+    for name in PACKAGES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            found.append((name, "not installed as a package"))
+    return found
+
+
+def render(spec: ComparisonSpec, tables: Path, figures: Path) -> str:
+    """The report's HTML."""
+    cells = read_table(tables / CELLS)
+    order = {name: i for i, name in enumerate([*spec.models, *spec.hookpoints])}
+    ordered = cells.sort_values(["model", "hookpoint"], key=lambda c: c.map(order), kind="stable")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    seeds = cells.groupby(["model", "hookpoint", "variant", "width", "lam"])["seed"].nunique()
+    return environment.get_template("report.html.j2").render(
+        study=spec.study or "unnamed",
+        models=spec.models,
+        hookpoints=spec.hookpoints,
+        cell_count=len(cells),
+        variants=[variant_label(name) for name in cells["variant"].unique()],
+        seeds=int(seeds.min()),
+        views=views(read_table(tables / COMPARISON), spec),
+        figures=figure_sources(figures),
+        baselines=baseline_grid(ordered),
+        collapsed=collapsed_grid(ordered),
+        cells=cell_grid(ordered),
+        provenance=provenance(ordered, spec),
+        versions=versions(),
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.report")
+    spec_argument(parser)
+    parser.add_argument("--tables", required=True, type=Path, help="folder of the tables")
+    parser.add_argument("--figures", required=True, type=Path, help="folder of the figures")
+    parser.add_argument("--out", required=True, type=Path, help="the HTML file")
+    options = parser.parse_args(arguments)
+    html = render(options.spec, options.tables, options.figures)
+    with whole_file(options.out) as partial:
+        partial.write_text(html, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,170 @@
+"""Made-up studies on disk whose comparison is known, and everything built on them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline import figures, report, tables
+from pipeline.cell import Cell
+from pipeline.study import FIGURES
+
+LAMBDAS = (0.05, 0.1, 0.2)
+SEEDS = (0, 1)
+CANDIDATE = {"variant": "sagsae_tied", "expansion": 2.0, "width": None}
+BASELINE = {"variant": "gated", "expansion": 4.0, "width": None}
+MODELS = {"small": 64, "large": 96}
+GAPS = {("small", "mlp_out"): 0.05, ("large", "mlp_out"): 0.04, ("large", "resid"): 0.03}
+"""R2 of the candidate minus the baseline; small resid is -0.02."""
+
+
+@dataclass(frozen=True)
+class MadeStudy:
+    """A study folder: cells/, and after ``build`` tables/, figures/, report.html."""
+
+    root: Path
+    spec: dict[str, Any]
+
+    def tables(self) -> Path:
+        out = self.root / "tables"
+        cells = str(self.root / "cells")
+        tables.main(["--spec", json.dumps(self.spec), "--cells-root", cells, "--out-dir", str(out)])
+        return out
+
+    def figure(self, metric: str, out: Path | None = None) -> Path:
+        out = out or self.root / "figures" / f"{metric}.png"
+        sources = [
+            part
+            for name in ("points", "comparison")
+            for part in (f"--{name}", str(self.root / "tables" / f"{name}.csv"))
+        ]
+        spec = ["--spec", json.dumps(self.spec)]
+        figures.main([*spec, *sources, "--metric", metric, "--out", str(out)])
+        return out
+
+    def report(self) -> str:
+        out = self.root / "report.html"
+        folders = [f"--{name}={self.root / name}" for name in ("tables", "figures")]
+        report.main(["--spec", json.dumps(self.spec), *folders, "--out", str(out)])
+        return out.read_text(encoding="utf-8")
+
+    def metrics_file(self, cell: str) -> Path:
+        return self.root / "cells" / cell / "metrics.json"
+
+    def change(self, cell: str, **values: Any) -> None:
+        path = self.metrics_file(cell)
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def metrics_of(cell: Cell, d_model: int, *, l0: float, r2: float, dead: int) -> dict[str, Any]:
+    """A complete metrics file."""
+    return {
+        "cell": cell.as_dict(),
+        "d_model": d_model,
+        "parameters": 2 * d_model * cell.width + 3 * cell.width + d_model,
+        "l0": l0,
+        "r2": r2,
+        "sse": (1 - r2) * 3.2,
+        "sst": 3.2,
+        "dead_fraction": dead / cell.width,
+        "dead_latents": dead,
+        "eval_tokens": 8192,
+        "loss_recovered": 0.9,
+        "loss_recovered_mean": 0.88,
+        "ce_sae": 3.24,
+        "ce_clean": 3.1,
+        "ce_zero": 4.5,
+        "ce_mean": 4.3,
+        "ce_tokens": 1016,
+        "lr_noisy": cell.hookpoint == "resid",
+        "bipolar_fraction": 0.71,
+        "bipolar_firing_share": 0.8,
+        "collapsed": [],
+        "training": {
+            "steps": 400,
+            "tokens": 819200,
+            "seconds": 55.0,
+            "tokens_per_second": 14900.0,
+            "data_wait_seconds": 0.4,
+            "peak_memory_mb": 900.0,
+            "device": "cpu",
+            "threads": 1,
+            "matmul_dtype": "bfloat16",
+        },
+        "made_from": {
+            "train": "1" * 16,
+            "evaluate": "2" * 16,
+            "store": "12e3456789012345",
+            "weights_sha256": "4" * 64,
+        },
+    }
+
+
+def make_study(root: Path, *, seeds: tuple[int, ...] = SEEDS) -> MadeStudy:
+    """Two models, two hookpoints; the candidate wins by ``GAPS`` except on small resid."""
+    cells = []
+    for model, d_model in MODELS.items():
+        for hookpoint in ("mlp_out", "resid"):
+            gap = GAPS.get((model, hookpoint), -0.02)
+            for side, lift in ((CANDIDATE, gap), (BASELINE, 0.0)):
+                for lam in LAMBDAS:
+                    for seed in seeds:
+                        width = int(side["expansion"] * d_model)
+                        cell = Cell(
+                            model=model,
+                            hookpoint=hookpoint,
+                            variant=side["variant"],
+                            width=width,
+                            lam=lam,
+                            seed=seed,
+                        )
+                        l0 = (4 / lam) * (1.01 if seed else 1.0)
+                        r2 = 0.3 + 0.1 * math.log(l0 / 20) + lift
+                        dead = width // 8 if side is BASELINE else 1
+                        path = root / "cells" / cell.path / "metrics.json"
+                        path.parent.mkdir(parents=True)
+                        path.write_text(
+                            json.dumps(metrics_of(cell, d_model, l0=l0, r2=r2, dead=dead))
+                        )
+                        cells.append(cell.path)
+    comparison = {"candidate": CANDIDATE, "baseline": BASELINE, "matched_l0": [30.0, 64.0, 900.0]}
+    spec = {
+        "study": "made-up",
+        "cells": cells,
+        "comparisons": [comparison],
+        "models": MODELS,
+        "hookpoints": ["mlp_out", "resid"],
+    }
+    return MadeStudy(root, spec)
+
+
+@pytest.fixture
+def made_study(tmp_path: Path) -> MadeStudy:
+    """A fresh study of two seeds with metrics only; tests may damage it."""
+    return make_study(tmp_path)
+
+
+@pytest.fixture
+def one_seed_study(tmp_path: Path) -> MadeStudy:
+    """The same with one seed."""
+    return make_study(tmp_path, seeds=(0,))
+
+
+COLLAPSED = "large/resid/gated/w384_lam0.2_seed0"
+
+
+@pytest.fixture(scope="session")
+def built_study(tmp_path_factory: pytest.TempPathFactory) -> MadeStudy:
+    """A finished study with one collapsed cell; read only."""
+    study = make_study(tmp_path_factory.mktemp("built"))
+    study.change(COLLAPSED, collapsed=["more than 95 % dead"])
+    study.tables()
+    for metric in FIGURES:
+        study.figure(metric)
+    study.report()
+    return study

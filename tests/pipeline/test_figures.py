@@ -1,0 +1,114 @@
+"""Figures: what is drawn is what the tables say, and the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+
+from pipeline import figures
+from pipeline.metrics import ComparisonSpec, read_spec
+from pipeline.wording import read_table
+
+from .conftest import COLLAPSED, MadeStudy
+
+
+def inputs(study: MadeStudy) -> tuple[pd.DataFrame, pd.DataFrame, ComparisonSpec]:
+    folder, spec = study.root / "tables", read_spec(json.dumps(study.spec))
+    points = figures.with_series(read_table(folder / "points.csv"), spec)
+    return points, read_table(folder / "comparison.csv"), spec
+
+
+def drawn_figure(study: MadeStudy, metric: str):
+    points, overlaps, spec = inputs(study)
+    with mpl.rc_context(figures.STYLE):
+        return figures.draw(points, overlaps, metric, spec)
+
+
+def test_the_same_input_gives_the_same_bytes(built_study, tmp_path: Path):
+    again = built_study.figure("r2", tmp_path / "r2.png")
+    for suffix in (".png", ".svg", ".csv"):
+        first = (built_study.root / "figures" / f"r2{suffix}").read_bytes()
+        assert again.with_suffix(suffix).read_bytes() == first
+
+
+def test_csv_holds_every_point_and_every_overlap(built_study):
+    table = pd.read_csv(built_study.root / "figures" / "dead_fraction.csv")
+    points = pd.read_csv(built_study.root / "tables" / "points.csv")
+    assert (table["kind"] == "point").sum() == len(points)
+    assert (table["kind"] == "overlap").sum() == 4
+    assert table["value"].dropna().tolist() == points["dead_fraction"].tolist()
+    assert set(table["series"].dropna()) == {
+        "Gated, H = 256 / 384",
+        "SA-GSAE tied, H = 128 / 192",
+    }
+
+
+def test_a_panel_for_each_model_and_hookpoint_on_a_log_axis(built_study):
+    axes = drawn_figure(built_study, "r2").axes
+    titles = [panel.get_title() for panel in axes]
+    assert titles == ["small, mlp_out", "small, resid", "large, mlp_out", "large, resid"]
+    assert {panel.get_xscale() for panel in axes} == {"log"}
+    points, _, _ = inputs(built_study)
+    here = points.query("model == 'large' and hookpoint == 'mlp_out' and variant == 'gated'")
+    curve = next(line for line in axes[2].lines if len(line.get_xdata()) == 3)
+    assert sorted(curve.get_xdata()) == pytest.approx(sorted(here["l0"]))
+
+
+def test_legend_names_series_overlap_and_the_collapsed_point(built_study):
+    (legend,) = drawn_figure(built_study, "r2").legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels[:2] == ["Gated, H = 256 / 384", "SA-GSAE tied, H = 128 / 192"]
+    assert "L0 overlap of the comparison" in labels
+    assert labels[-1] == "collapsed: Gated 384, λ 0.2, large resid"
+    assert COLLAPSED == "large/resid/gated/w384_lam0.2_seed0"
+
+
+def test_noisy_loss_recovered_is_hollow_and_other_points_are_not(built_study):
+    axes = drawn_figure(built_study, "loss_recovered").axes
+    faces = [
+        {line.get_markerfacecolor() for line in panel.lines if line.get_marker() in ("o", "s")}
+        for panel in axes
+    ]
+    assert faces[1] == faces[3] == {"white"}
+    assert "white" not in faces[0] | faces[2]
+    r2_axes = drawn_figure(built_study, "r2").axes
+    assert all(line.get_markerfacecolor() != "white" for line in r2_axes[1].lines)
+
+
+def test_zero_dead_latents_are_drawn_at_zero_inside_the_axis(built_study):
+    points, overlaps, spec = inputs(built_study)
+    points.loc[points["variant"] == "sagsae_tied", "dead_fraction"] = 0.0
+    for dead in (points, points.assign(dead_fraction=0.0)):
+        with mpl.rc_context(figures.STYLE):
+            panel = figures.draw(dead, overlaps, "dead_fraction", spec).axes[0]
+        low, high = panel.get_ylim()
+        assert low < 0 < high
+        assert 0.0 in panel.get_yticks()
+
+
+def test_points_without_a_log_are_counted_in_the_title(built_study):
+    points, overlaps, spec = inputs(built_study)
+    points.loc[points.index[0], "l0"] = 0.0
+    with mpl.rc_context(figures.STYLE):
+        figure = figures.draw(points, overlaps, "r2", spec)
+    noted = [panel.get_title() for panel in figure.axes if "off the log axis" in panel.get_title()]
+    first = points.iloc[0]
+    title = f"{first['model']}, {first['hookpoint']}"
+    assert noted == [f"{title}\n1 at L0 = 0, off the log axis"]
+
+
+def test_widths_shared_by_all_models_and_widths_in_multiples_of_d_are_one_line_each():
+    columns = ["variant", "width", "model"]
+    rows = [("topk", 512, "a"), ("topk", 512, "b"), ("topk", 128, "a"), ("topk", 192, "b")]
+    spec = ComparisonSpec(cells=[], comparisons=[], models={"a": 64, "b": 96}, hookpoints=["resid"])
+    series = figures.with_series(pd.DataFrame(rows, columns=columns), spec)["series"]
+    assert series.tolist() == ["TopK, H = 512"] * 2 + ["TopK, H = 128 / 192"] * 2
+
+
+def test_only_the_metrics_of_the_study_can_be_drawn(built_study):
+    with pytest.raises(SystemExit):
+        built_study.figure("accuracy")

@@ -1,0 +1,323 @@
+"""Comparisons of constructed sweeps whose answer is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sagsae.comparison import dead_reduction, dominance, matched, overlap
+from sagsae.sweeps import CellResult, Frontier, Sweep
+
+E = math.e
+
+
+def sweep(points, *, label="A", width=100, dead=None, seed=0) -> Sweep:
+    """One seed; ``points`` are (L0, R2), lambdas 1, 2, ... in the order given."""
+    dead = dead or [0.0] * len(points)
+    return Sweep(
+        label=label,
+        width=width,
+        cells=tuple(
+            CellResult(
+                name=f"{label}/lam{i}_seed{seed}",
+                lam=float(i),
+                seed=seed,
+                l0=l0,
+                values={"r2": r2, "dead_fraction": d},
+            )
+            for i, ((l0, r2), d) in enumerate(zip(points, dead, strict=True), start=1)
+        ),
+    )
+
+
+def seeded(*sweeps: Sweep) -> Sweep:
+    """Several one-seed sweeps as the seeds of one."""
+    cells = tuple(
+        CellResult(name=f"{cell.name}_{s}", lam=cell.lam, seed=s, l0=cell.l0, values=cell.values)
+        for s, one in enumerate(sweeps)
+        for cell in one.cells
+    )
+    return Sweep(label=sweeps[0].label, width=sweeps[0].width, cells=cells)
+
+
+l0s = st.lists(st.floats(0.01, 1e4), min_size=1, max_size=6, unique=True)
+curves = l0s.flatmap(
+    lambda xs: st.lists(st.floats(-1, 1), min_size=len(xs), max_size=len(xs)).map(
+        lambda ys: list(zip(xs, ys, strict=True))
+    )
+)
+
+
+class TestOverlap:
+    def test_nested(self):
+        inner, outer = sweep([(10, 0.5), (20, 0.6)]), sweep([(1, 0), (100, 1)])
+        assert (overlap(inner, outer).lo, overlap(inner, outer).hi) == (10, 20)
+
+    def test_touching_ranges_share_one_l0(self):
+        left, right = sweep([(1, 0.1), (10, 0.4)]), sweep([(10, 0.3), (50, 0.6)])
+        shared, verdict = overlap(left, right), dominance(left, right)
+        assert (shared.lo, shared.hi) == (10, 10)
+        assert verdict.dominates is True
+        assert verdict.min_gap == verdict.mean_gap == pytest.approx(0.1)
+
+    def test_disjoint_has_a_reason_and_no_numbers(self):
+        left, right = sweep([(1, 0.1), (2, 0.4)], label="L"), sweep([(3, 0.3)], label="R")
+        shared, verdict = overlap(left, right), dominance(left, right)
+        assert (shared.lo, shared.hi) == (None, None)
+        assert "L spans 1 to 2" in shared.reason
+        assert "R 3 to 3" in shared.reason
+        assert verdict.dominates is verdict.min_gap is verdict.mean_gap is None
+        assert verdict.probability_reason == "no overlap"
+
+    def test_zero_l0_is_named_and_outside_every_range(self):
+        some, none = sweep([(0, -0.1), (5, 0.5)]), sweep([(0, 0.0)], label="B")
+        assert some.silent == ("A/lam1_seed0",)
+        assert overlap(some, some).lo == 5
+        assert overlap(some, none).reason == "B: no point has L0 above zero"
+
+    @given(curves, curves)
+    def test_is_symmetric(self, a, b):
+        forth, back = overlap(sweep(a), sweep(b)), overlap(sweep(b), sweep(a))
+        assert (forth.lo, forth.hi) == (back.lo, back.hi)
+
+
+class TestFrontier:
+    def test_is_linear_in_log_l0(self):
+        assert sweep([(1, 0.0), (100, 1.0)]).frontier("r2").at(10) == pytest.approx(0.5)
+
+    def test_never_extrapolates(self):
+        with pytest.raises(ValueError, match="never extrapolated"):
+            sweep([(1, 0.0), (100, 1.0)]).frontier("r2").at(101)
+
+    def test_keeps_a_dip(self):
+        dip = sweep([(1, 0.5), (10, 0.1), (100, 0.6)]).frontier("r2")
+        assert dip.at(10) == 0.1
+
+    def test_ties_in_l0_become_one_point_with_the_mean(self):
+        tied = sweep([(10, 0.2), (10, 0.6), (100, 0.9)])
+        assert [point.lam for point in tied.points] == [1.0, 2.0, 3.0]
+        assert tied.frontier("r2").at(10) == pytest.approx(0.4)
+
+    @given(curves, st.randoms(use_true_random=False))
+    def test_does_not_depend_on_the_order_of_points(self, points, random):
+        shuffled = random.sample(points, len(points))
+        one, other = (np.array(p, dtype=float).T for p in (points, shuffled))
+        a, b = Frontier.through(*one), Frontier.through(*other)
+        assert a.l0.tolist() == b.l0.tolist()
+        assert a.value.tolist() == b.value.tolist()
+
+    @given(curves)
+    def test_passes_through_its_points(self, points):
+        frontier = sweep(points).frontier("r2")
+        distinct = {math.log(l0) for l0, _ in points}
+        for l0, r2 in points:
+            if len(distinct) == len(points):
+                assert frontier.at(l0) == pytest.approx(r2, abs=1e-9)
+
+
+class TestDominance:
+    def test_crossing_does_not_dominate_and_is_found_at_the_lowest_gap(self):
+        steep, flat = sweep([(1, 0.0), (100, 1.0)]), sweep([(1, 0.4), (100, 0.4)])
+        verdict = dominance(steep, flat)
+        assert verdict.dominates is False
+        assert (verdict.min_gap, verdict.min_gap_l0) == (pytest.approx(-0.4), 1)
+        assert verdict.mean_gap == pytest.approx(0.1)
+
+    def test_touching_at_one_point_is_not_strict(self):
+        bent, flat = sweep([(1, 0.5), (10, 0.3), (100, 0.5)]), sweep([(1, 0.3), (100, 0.3)])
+        verdict = dominance(bent, flat)
+        assert verdict.dominates is False
+        assert (verdict.min_gap, verdict.min_gap_l0) == (0, 10)
+
+    def test_a_dip_between_the_others_points_is_seen(self):
+        dipping = sweep([(1, 0.9), (9, 0.9), (10, 0.1), (11, 0.9), (100, 0.9)])
+        assert dominance(dipping, sweep([(1, 0.5), (100, 0.5)])).min_gap_l0 == 10
+        assert dominance(sweep([(1, 1.0), (100, 1.0)]), dipping).dominates is True
+
+    def test_the_ends_of_the_overlap_count(self):
+        falling = sweep([(1, 0.9), (100, 0.1)])
+        assert dominance(falling, sweep([(2, 0.5), (5, 0.5)])).dominates is True
+        assert dominance(falling, sweep([(2, 0.5), (50, 0.5)])).min_gap_l0 == 50
+
+    def test_mean_gap_is_exact_for_known_areas(self):
+        peak = sweep([(1, 0.0), (E, 1.0), (E**3, 0.0)])
+        verdict = dominance(peak, sweep([(1, 0.0), (E**3, 0.0)]))
+        assert verdict.mean_gap == pytest.approx(1.5 / 3)
+
+    def test_one_point_inside_the_other_sweep(self):
+        verdict = dominance(sweep([(10, 0.7)]), sweep([(1, 0.0), (100, 1.0)]))
+        assert verdict.dominates is True
+        assert verdict.min_gap == verdict.mean_gap == pytest.approx(0.2)
+
+    @given(curves, st.floats(1e-3, 0.5))
+    def test_a_lifted_copy_dominates_by_the_lift(self, points, lift):
+        lifted = [(l0, r2 + lift) for l0, r2 in points]
+        verdict = dominance(sweep(lifted), sweep(points))
+        assert verdict.dominates is True
+        assert verdict.min_gap == pytest.approx(lift, abs=1e-9)
+        assert verdict.mean_gap == pytest.approx(lift, abs=1e-9)
+        assert dominance(sweep(points), sweep(lifted)).dominates is False
+
+    @given(curves, curves)
+    def test_agrees_with_a_dense_grid(self, a, b):
+        one, two = sweep(a), sweep(b)
+        shared, verdict = overlap(one, two), dominance(one, two)
+        if shared.lo is None:
+            assert verdict.dominates is None
+            return
+        inside = [l0 for l0, _ in a + b if shared.contains(l0)]
+        grid = [*np.geomspace(shared.lo, shared.hi, 60).clip(shared.lo, shared.hi), *inside]
+        gaps = [one.frontier("r2").at(x) - two.frontier("r2").at(x) for x in grid]
+        assert verdict.min_gap == pytest.approx(min(gaps), abs=1e-9)
+        assert min(gaps) - 1e-9 <= verdict.mean_gap <= max(gaps) + 1e-9
+
+    @given(curves, curves)
+    def test_both_cannot_dominate(self, a, b):
+        verdicts = dominance(sweep(a), sweep(b)), dominance(sweep(b), sweep(a))
+        assert not all(verdict.dominates for verdict in verdicts)
+
+
+class TestBootstrap:
+    base = sweep([(1, 0.3), (100, 0.5)], label="base")
+
+    def test_one_seed_has_a_reason(self):
+        verdict = dominance(sweep([(1, 0.4), (100, 0.6)]), self.base)
+        assert verdict.probability is None
+        assert verdict.probability_reason == "A has one seed"
+
+    def test_clear_cases_are_certain(self):
+        base = seeded(self.base, self.base)
+        high = seeded(sweep([(1, 0.4), (100, 0.6)]), sweep([(1, 0.45), (100, 0.6)]))
+        assert dominance(high, base, draws=50).probability == 1
+        assert dominance(base, high, draws=50).probability == 0
+
+    def test_one_winning_seed_of_two_against_a_fixed_baseline(self):
+        """Means 0.4 (good twice), 0.3 and 0.2 against 0.31: one draw in four wins."""
+        base = seeded(*[sweep([(1, 0.31), (100, 0.31)], label="base")] * 2)
+        mixed = seeded(sweep([(1, 0.4), (100, 0.4)]), sweep([(1, 0.2), (100, 0.2)]))
+        verdict = dominance(mixed, base, draws=4000)
+        assert verdict.probability == pytest.approx(0.25, abs=0.03)
+        assert verdict == dominance(mixed, base, draws=4000), "same seed, same answer"
+
+    def test_the_seeds_of_a_sweep_stay_together(self):
+        """One seed is good on the left, the other on the right; only the pair of both wins."""
+        base = seeded(*[sweep([(1, 0.25), (100, 0.25)], label="base")] * 2)
+        halves = seeded(sweep([(1, 0.4), (100, 0.2)]), sweep([(1, 0.2), (100, 0.4)]))
+        assert dominance(halves, base, draws=4000).probability == pytest.approx(0.5, abs=0.03)
+
+    def test_unequal_seeds_have_a_reason(self):
+        two = seeded(self.base, self.base)
+        extra = CellResult(
+            name="x", lam=1.0, seed=7, l0=1.0, values={"r2": 0.3, "dead_fraction": 0}
+        )
+        ragged = Sweep(label="ragged", width=100, cells=(*two.cells, extra))
+        verdict = dominance(ragged, two)
+        assert verdict.probability is None
+        assert "not every lambda has the same seeds" in verdict.probability_reason
+
+    def test_standard_error_on_both_axes(self):
+        point = seeded(sweep([(1, 0.2)]), sweep([(3, 0.4)]), sweep([(5, 0.6)])).points[0]
+        assert (point.l0.mean, point.l0.se) == (3, pytest.approx(2 / math.sqrt(3)))
+        r2 = point.values["r2"]
+        assert r2 is not None
+        assert (r2.mean, r2.se) == (pytest.approx(0.4), pytest.approx(0.2 / math.sqrt(3)))
+        assert self.base.points[0].l0.se is None
+
+
+class TestMatched:
+    def test_reads_both_off_their_frontiers(self):
+        found = matched(sweep([(1, 0.0), (100, 1.0)]), sweep([(5, 0.3), (20, 0.3)]), "r2", 10)
+        assert (found.candidate, found.baseline) == (pytest.approx(0.5), pytest.approx(0.3))
+        assert found.reason == ""
+
+    @pytest.mark.parametrize("l0", [4.99, 20.01])
+    def test_outside_the_overlap_is_empty_although_one_side_reaches_it(self, l0):
+        found = matched(sweep([(1, 0.0), (100, 1.0)]), sweep([(5, 0.3), (20, 0.3)]), "r2", l0)
+        assert (found.candidate, found.baseline) == (None, None)
+        assert "outside the overlap 5 to 20" in found.reason
+
+    def test_undefined_metric_names_the_cell(self):
+        cell = CellResult(name="bad", lam=1.0, seed=0, l0=10, values={"lr": None})
+        found = matched(*[Sweep(label="A", width=9, cells=(cell,))] * 2, "lr", 10)
+        assert found.candidate is None
+        assert found.reason == "lr is undefined for bad"
+
+
+class TestDeadReduction:
+    def test_geometric_mean_over_shared_lambdas(self):
+        points = [(10, 0.5), (20, 0.6), (30, 0.7)]
+        few = sweep(points, dead=[0.1, 0.01, 0.2], width=1000)
+        many = sweep(points[:2], dead=[0.4, 0.16], width=2000)
+        found = dead_reduction(few, many)
+        assert found.factor == pytest.approx(8)
+        assert (found.points, found.floored, found.reason) == (4, 0, "")
+
+    def test_floor_is_half_a_latent_of_its_own_width(self):
+        points = [(10, 0.5)]
+        few, many = sweep(points, dead=[0.0], width=100), sweep(points, dead=[0.5], width=200)
+        found = dead_reduction(few, many)
+        assert (found.factor, found.floored) == (pytest.approx(0.5 / 0.005), 1)
+        assert dead_reduction(many, few).factor == pytest.approx(0.005 / 0.5)
+
+    def test_exactly_half_a_latent_is_not_floored(self):
+        points = [(10, 0.5)]
+        both = [sweep(points, dead=[0.005], width=100)] * 2
+        assert dead_reduction(*both).floored == 0
+
+    def test_no_dead_latents_anywhere_says_so(self):
+        points = [(10, 0.5)]
+        found = dead_reduction(sweep(points, width=100), sweep(points, width=200))
+        assert found.factor == pytest.approx(0.5)
+        assert found.reason == "no dead latents on either side"
+
+    def test_no_shared_lambda(self):
+        cell = CellResult(name="x", lam=9.0, seed=0, l0=1, values={"dead_fraction": 0.1})
+        found = dead_reduction(Sweep(label="A", width=9, cells=(cell,)), sweep([(1, 0.5)]))
+        assert (found.factor, found.reason) == (None, "no lambda in common")
+
+    @settings(max_examples=30)
+    @given(st.lists(st.floats(0, 1), min_size=1, max_size=5), st.integers(1, 5000))
+    def test_swapping_sides_inverts(self, dead, width):
+        points = [(float(i + 1), 0.5) for i in range(len(dead))]
+        a = sweep(points, dead=dead, width=width)
+        b = sweep(points, dead=dead[::-1], width=2 * width)
+        product = dead_reduction(a, b).factor * dead_reduction(b, a).factor
+        assert product == pytest.approx(1)
+
+
+class TestRefusals:
+    @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+    @pytest.mark.parametrize("where", ["l0", "r2"])
+    def test_a_number_that_is_not_finite_names_the_cell(self, where, bad):
+        point = (bad, 0.5) if where == "l0" else (10, bad)
+        with pytest.raises(ValueError, match=r"A/lam2_seed0: (L0|r2) is -?(nan|inf)"):
+            sweep([(5, 0.5), point])
+
+    def test_negative_l0_the_same_cell_twice_and_nothing(self):
+        with pytest.raises(ValueError, match="A/lam1_seed0: L0 is -1"):
+            sweep([(-1, 0.5)])
+        cell = sweep([(1, 0.5)]).cells[0]
+        with pytest.raises(ValueError, match="same lambda and seed as A/lam1_seed0"):
+            Sweep(label="A", width=9, cells=(cell, cell))
+        with pytest.raises(ValueError, match="at least one cell"):
+            Sweep(label="A", width=9, cells=())
+
+
+def test_collapsed_cells_take_part_and_are_named():
+    good = sweep([(1, 0.1), (100, 0.9)])
+    fallen = CellResult(
+        name="fallen",
+        lam=3.0,
+        seed=0,
+        l0=0.5,
+        values={"r2": 0.05, "dead_fraction": 0.99},
+        collapsed=("R2 below 0.2",),
+    )
+    both = Sweep(label="A", width=100, cells=(*good.cells, fallen))
+    assert both.collapsed == {"fallen": ("R2 below 0.2",)}
+    assert overlap(both, both).lo == 0.5
+    assert both.points[0].collapsed == ("fallen",)
