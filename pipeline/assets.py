@@ -22,7 +22,7 @@ from pipeline.model_folders import describe_model, drop_gguf, make_model_folder
 from pipeline.stage import run_stage
 from pipeline.study import digest
 from sagsae.activations.errors import StoreLockedError
-from sagsae.activations.files import FileLock
+from sagsae.files import FileLock
 
 
 def make_model(spec: dict[str, Any], out: Path) -> dict[str, Any]:

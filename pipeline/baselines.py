@@ -24,7 +24,9 @@ from torch import Tensor, nn
 
 from pipeline.assets import model_folder
 from pipeline.downloads import sha256_of
-from pipeline.files import read_json, whole_file, write_json
+from pipeline.files import read_json, write_json
+from pipeline.hookpoints import stored_hookpoints
+from pipeline.manifests import open_store
 from pipeline.stage import device_of, run_stage
 from pipeline.study import digest
 from sagsae.activations.calibration import kept_mask, load_calibration
@@ -41,10 +43,8 @@ from sagsae.evaluation.loss_recovered import (
 )
 from sagsae.evaluation.replacements import Replace, constant, zeros
 from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
+from sagsae.files import whole_file
 from sagsae.language_models import load_language_model
-
-BATCH_CONTEXTS = 4
-"""Contexts a forward pass."""
 
 
 class BaselineError(ValueError):
@@ -76,24 +76,13 @@ class Baselines:
     ablations: dict[str, Ablations]
 
 
-def open_store(manifest: Path) -> Store:
-    """The activation store that a manifest points to."""
-    return Store.open(manifest.parent / read_json(manifest)["store"])
-
-
 def load_asset(asset: Path, dtype: str, device: torch.device) -> Any:
     """The language model of an ``asset.json``."""
     return load_language_model(model_folder(asset), getattr(torch, dtype), device)
 
 
-def hookpoints_of(store: Store, names: list[str]) -> dict[str, Hookpoint]:
-    """The modules that a store was dumped from."""
-    modules = store.config.provenance["dump"]["modules"]
-    return {name: Hookpoint(name, modules[name]) for name in names}
-
-
 def read_contexts(
-    model: nn.Module, input_ids: Tensor, store: Store, layer: int
+    model: nn.Module, input_ids: Tensor, store: Store, layer: int, batch: int
 ) -> tuple[Contexts, Tensor]:
     """One full pass over the evaluation contexts.
 
@@ -102,12 +91,13 @@ def read_contexts(
         input_ids: [n, L] evaluation contexts.
         store: the training store, for its hookpoints and drop rules.
         layer: the tapped block.
+        batch: contexts a forward pass.
 
     Returns:
         The contexts with hidden states that enter the block, and [n, L - 1] float32 losses on
         every predicted token.
     """
-    points = hookpoints_of(store, list(store.config.hookpoints))
+    points = stored_hookpoints(store, list(store.config.hookpoints))
     medians = load_calibration(store.path)
     ratio = store.config.provenance["dump"]["max_norm_ratio"]
     blocks, device = find_blocks(model), next(model.parameters()).device
@@ -116,8 +106,8 @@ def read_contexts(
         capture(model, points, early_exit=False) as captured,
         record_entry(model, blocks, layer) as entered,
     ):
-        for batch in input_ids.split(BATCH_CONTEXTS):
-            losses.append(token_losses(model, batch.to(device, torch.long)).cpu())
+        for part in input_ids.split(batch):
+            losses.append(token_losses(model, part.to(device, torch.long)).cpu())
             kept.append(kept_mask(captured, medians, ratio).cpu())
             entered[-1] = entered[-1].cpu()
     hidden, mask = torch.cat(entered), torch.cat(kept)
@@ -126,20 +116,29 @@ def read_contexts(
 
 
 def why_not_resumed(
-    model: nn.Module, contexts: Contexts, losses: Tensor, points: dict[str, Hookpoint]
+    model: nn.Module,
+    contexts: Contexts,
+    losses: Tensor,
+    points: dict[str, Hookpoint],
+    batch: int,
 ) -> str:
     """Why passes must start from the tokens; empty if resuming gives the same losses to the bit."""
     for point in points.values():
         if not runs_from(contexts.blocks, contexts.layer, point.module):
             return f"{point.module} does not lie in block {contexts.layer} or above"
-    resumed = all_losses(model, contexts, BATCH_CONTEXTS)
+    resumed = all_losses(model, contexts, batch)
     if torch.equal(resumed, losses):
         return ""
     return f"resumed losses differ by up to {float((resumed - losses).abs().max()):.3g} nats"
 
 
 def ablate(
-    model: nn.Module, contexts: Contexts, losses: Tensor, point: Hookpoint, mean: Tensor
+    model: nn.Module,
+    contexts: Contexts,
+    losses: Tensor,
+    point: Hookpoint,
+    mean: Tensor,
+    batch: int,
 ) -> Ablations:
     """Clean, zero-ablated and mean-ablated losses at one hookpoint.
 
@@ -149,10 +148,11 @@ def ablate(
         losses: [n, L - 1] clean losses.
         point: the hookpoint.
         mean: [d] mean of the training activations, original units.
+        batch: contexts a forward pass.
     """
 
     def run(replacement: Replace) -> SummedLoss:
-        return summed_loss(model, contexts, BATCH_CONTEXTS, point, replacement)
+        return summed_loss(model, contexts, batch, point, replacement)
 
     return Ablations(
         hookpoint=point,
@@ -257,19 +257,20 @@ def run_baselines(
     device: torch.device,
 ) -> None:
     """Compute and write the baselines of one model; ``spec`` is ``Study.baseline_spec``."""
-    entry, store = spec["model"], open_store(train_manifest)
-    ids = evaluation_ids(spec, tokens, open_store(heldout_manifest))
+    entry, batch, (train, heldout) = spec["model"], spec["batch_contexts"], spec["stores"]
+    store = open_store(train_manifest, train)
+    ids = evaluation_ids(spec, tokens, open_store(heldout_manifest, heldout))
     model = load_asset(asset, entry["dtype"], device)
-    contexts, losses = read_contexts(model, ids, store, entry["layer"])
-    points = hookpoints_of(store, spec["hookpoints"])
+    contexts, losses = read_contexts(model, ids, store, entry["layer"], batch)
+    points = stored_hookpoints(store, spec["hookpoints"])
     _say(f"{entry['name']}: {float(losses.double().mean()):.3f} nats a token, {len(ids)} contexts")
-    if note := why_not_resumed(model, contexts, losses, points):
+    if note := why_not_resumed(model, contexts, losses, points, batch):
         _say(f"{entry['name']}: every pass runs all blocks: {note}")
         contexts = contexts.full
     ablations = {}
     for name, point in points.items():
         mean = torch.from_numpy(store.statistics(name).mean)
-        ablations[name] = item = ablate(model, contexts, losses, point, mean)
+        ablations[name] = item = ablate(model, contexts, losses, point, mean, batch)
         _say(f"{name}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
     baselines = Baselines(contexts=contexts, dtype=entry["dtype"], ablations=ablations)
     made_from = {

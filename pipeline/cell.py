@@ -17,9 +17,7 @@ WILDCARDS = {
 """Snakemake constraints: wide on purpose, so that ``Cell.parse`` can say what is wrong."""
 
 PATTERN = "{model}/{hookpoint}/{variant}/w{width}_lam{lam}_seed{seed}"
-_PATH = re.compile(
-    PATTERN.replace("{", "(?P<").replace("}", ">[^/]+)").replace("w(?P<width>[^/]+)", "w(?P<width>[^/_]+)")
-)
+_PATH = re.compile(PATTERN.replace("{", "(?P<").replace("}", ">[^/]+?)"))
 
 
 class CellNameError(ValueError):
@@ -60,7 +58,9 @@ class Cell:
         return PATTERN.format(**fields)
 
     @classmethod
-    def parse(cls, *, model: str, hookpoint: str, variant: str, width: str, lam: str, seed: str):
+    def parse(
+        cls, *, model: str, hookpoint: str, variant: str, width: str, lam: str, seed: str
+    ) -> Cell:
         """A cell from the text of its name.
 
         Raises:
@@ -69,7 +69,7 @@ class Cell:
         """
         for name, text in (("w", width), ("seed", seed)):
             if not re.fullmatch(r"0|[1-9][0-9]{0,17}", text):
-                raise CellNameError(f"{name}{text} is not canonical: write {name} and a plain integer")
+                raise CellNameError(f"{name}{text} is not canonical: give a plain integer")
         if width == "0":
             raise CellNameError("w0: a dictionary has at least one latent")
         try:
@@ -93,7 +93,9 @@ class Cell:
         """Inverse of ``path``; raises CellNameError for anything that ``path`` cannot return."""
         match = _PATH.fullmatch(path)
         if match is None:
-            raise CellNameError(f"{path!r} is not <model>/<hookpoint>/<variant>/w<H>_lam<l>_seed<s>")
+            raise CellNameError(
+                f"{path!r} is not <model>/<hookpoint>/<variant>/w<H>_lam<lambda>_seed<s>"
+            )
         return cls.parse(**match.groupdict())
 
     def as_dict(self) -> dict[str, Any]:

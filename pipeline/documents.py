@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.downloads import AssetError, fetch_file, require_space, say
-from pipeline.files import whole_file
 from pipeline.model_folders import hub_errors
 from pipeline.random_sources import random_documents
+from sagsae.files import whole_file
 
 PARQUET = "documents.parquet"
 

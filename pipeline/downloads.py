@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from pipeline.files import sync_folder, whole_file
+from sagsae.files import fsync_path, whole_file
 
 MEBIBYTE = 2**20
 ATTEMPTS = 3
@@ -86,7 +86,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
                 os.fsync(handle.fileno())
         shutil.rmtree(target, ignore_errors=True)
         partial.replace(target)
-        sync_folder(target.parent)
+        fsync_path(target.parent)
 
 
 def fetch_file(source: dict[str, Any], target: Path) -> Path:

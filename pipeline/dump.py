@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import torch
 
 from pipeline.files import read_json, write_json
 from pipeline.hookpoints import hookpoints_of
+from pipeline.manifests import describe
 from pipeline.progress import Progress
 from pipeline.stage import device_of, run_stage
 from pipeline.study import digest
@@ -23,7 +22,6 @@ from sagsae.activations import (
     dump_activations,
     load_tokens,
 )
-from sagsae.activations.layout import SEALED
 from sagsae.language_models import load_language_model
 
 
@@ -85,28 +83,6 @@ def dump(spec: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
         progress=report,
     )
     return describe(Store.open(store_path), spec, Path(args.out))
-
-
-def describe(store: Store, spec: dict[str, Any], manifest: Path) -> dict[str, Any]:
-    """The manifest: where the store is and what it holds. Deterministic."""
-    hookpoints = {}
-    for name, width in store.config.hookpoints.items():
-        found = store.statistics(name)
-        hookpoints[name] = {
-            "d": width,
-            "scale": found.scale,
-            "mean_norm": found.mean_norm,
-            "max_norm": found.max_norm,
-        }
-    return {
-        "store": os.path.relpath(store.path, manifest.parent),
-        "split": spec["split"],
-        "rows": store.n_rows,
-        "dropped": store.dropped,
-        "seal": hashlib.sha256((store.path / SEALED).read_bytes()).hexdigest(),
-        "spec": digest(spec),
-        "hookpoints": hookpoints,
-    }
 
 
 def main() -> None:

@@ -20,10 +20,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline.baselines import load_asset, open_store, read_baselines
+from pipeline.baselines import load_asset, read_baselines
 from pipeline.cell import Cell
 from pipeline.downloads import sha256_of
-from pipeline.files import read_json, whole_file, write_json
+from pipeline.files import read_json, write_json
+from pipeline.manifests import open_store
 from pipeline.metrics import CellMetrics
 from pipeline.progress import Progress
 from pipeline.stage import device_of, run_stage
@@ -34,6 +35,7 @@ from sagsae.autoencoders.base import Autoencoder, load
 from sagsae.evaluation.loss_recovered import LossRecovered, summed_loss
 from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
 from sagsae.evaluation.replacements import reconstruction
+from sagsae.files import whole_file
 
 ROWS = 8192
 """Rows read at once."""

@@ -18,12 +18,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pipeline.cell import lambda_tag
-from pipeline.files import whole_file
 from pipeline.metrics import ComparisonSpec, spec_argument
 from pipeline.panels import BAND, CROSS, Series, bands, curve, dress, honest_zero, lambdas
 from pipeline.stage import run_stage
 from pipeline.study import FIGURES
 from pipeline.wording import read_table, variant_label
+from sagsae.files import whole_file
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe-Ito without its yellow, which vanishes on white."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sagsae.activations import Hookpoint, default_hookpoints
+from sagsae.activations import Hookpoint, Store, default_hookpoints
 
 
 def hookpoints_of(model: dict[str, Any], names: list[str], model_type: str) -> dict[str, Hookpoint]:
@@ -29,3 +29,9 @@ def hookpoints_of(model: dict[str, Any], names: list[str], model_type: str) -> d
             "for example resid: model.layers.{layer}"
         ) from None
     return {name: known[name] for name in names}
+
+
+def stored_hookpoints(store: Store, names: list[str]) -> dict[str, Hookpoint]:
+    """The modules that a store was dumped from."""
+    modules = store.config.provenance["dump"]["modules"]
+    return {name: Hookpoint(name, modules[name]) for name in names}

@@ -16,12 +16,12 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from pipeline.files import whole_file
 from pipeline.metrics import ComparisonSpec, spec_argument
 from pipeline.stage import run_stage
 from pipeline.study import FIGURES
 from pipeline.tables import CELLS
 from pipeline.wording import COMPARISON, Grid, plain, read_table, variant_label, views
+from sagsae.files import whole_file
 
 TEMPLATES = Path(__file__).with_name("templates")
 PACKAGES = ("sagsae", "torch", "transformers", "zarr", "numpy", "pandas", "matplotlib", "snakemake")

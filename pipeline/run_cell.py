@@ -8,7 +8,6 @@ evaluation failed, or its settings changed) evaluates them again and trains noth
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,32 +18,30 @@ from safetensors.torch import save_file
 
 from pipeline.downloads import sha256_of
 from pipeline.evaluate import evaluate_cell
-from pipeline.files import read_json, whole_file, write_json
+from pipeline.files import read_json, write_json
 from pipeline.stage import device_of, run_stage
 from pipeline.study import digest
 from pipeline.train import link_or_copy, train_cell
+from sagsae.files import FileLock, whole_file
 
 WEIGHTS, TRAINING = "sae.safetensors", "training.json"
 METRICS, LATENTS = "metrics.json", "latents.safetensors"
 
 
 @contextmanager
-def cell_lock(folder: Path) -> Iterator[None]:
+def cell_lock(state: Path) -> Iterator[None]:
     """Hold the cell's folder; an orphan of a killed run may still be writing in it.
 
     Raises:
-        RuntimeError: another process holds it.
+        StoreLockedError: another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RuntimeError(
-                f"{folder.parent}: another process is working on this cell: let it finish or stop "
-                "it, then run the same command again"
-            ) from None
+    state.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(state / "lock")
+    lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def run_cell(args: argparse.Namespace) -> None:
@@ -55,7 +52,10 @@ def run_cell(args: argparse.Namespace) -> None:
     with cell_lock(state):
         record = _record(state / "trained.json")
         kept = state / WEIGHTS
-        if record.get("made_from", {}).get("train") != train_key or record.get("evaluated") == evaluate_key:
+        if (
+            record.get("made_from", {}).get("train") != train_key
+            or record.get("evaluated") == evaluate_key
+        ):
             (state / "trained.json").unlink(missing_ok=True)
             record = _train(args, state, train_key, device)
         link_or_copy(kept, folder / WEIGHTS)

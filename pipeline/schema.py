@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.config import StudyConfig
 from pipeline.files import write_json
 from pipeline.stage import run_stage
-from pipeline.study import StudyConfig
 
 
 def main() -> None:

@@ -50,5 +50,5 @@ def device_of(choice: str) -> torch.device:
 
     available = torch.cuda.is_available() and torch.cuda.device_count() > 0
     if choice == "cuda" and not available:
-        raise ValueError("device cuda was asked for and PyTorch sees no GPU: use device auto or cpu")
+        raise ValueError("device cuda was asked for and PyTorch sees no GPU: use auto or cpu")
     return torch.device("cuda" if available and choice != "cpu" else "cpu")

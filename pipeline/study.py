@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from itertools import product
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from pipeline import config as c
-from pipeline.cell import PATTERN, Cell, CellNameError, lambda_tag
+from pipeline.cell import PATTERN, Cell, CellNameError
+from pipeline.grid import cells_of, cross_faults
 from sagsae.autoencoders.registry import VARIANTS
 
 SPLITS = ("train", "heldout")
@@ -25,28 +25,6 @@ REVISION = {"assets": 1, "tokens": 1, "dump": 1, "baselines": 1, "train": 1, "ev
 
 FIGURES = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
 """Metric drawn against L0 -> its axis label; each is one named figure."""
-
-
-class StudyConfig(c.Section):
-    """A configuration file."""
-
-    study: Annotated[str, Field(pattern=c.NAME)]
-    """Name of the study; its outputs lie in results/<study>/."""
-    results: str = "results"
-    """Folder that holds the studies."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: GPUs where there are some, else the CPU."""
-    jobs_per_gpu: c.Count = 1
-    """Jobs that may share one GPU."""
-    models: Annotated[list[c.Model], Field(min_length=1)]
-    hookpoints: Annotated[list[str], Field(min_length=1)]
-    """Hookpoints dumped from every model: mlp_out, attn, resid, or names that the models define."""
-    text: c.Text
-    dump: c.Dump
-    grid: Annotated[list[c.GridEntry], Field(min_length=1)]
-    training: c.Training
-    evaluation: c.Evaluation = c.Evaluation()
-    comparisons: list[c.Comparison] = []
 
 
 def digest(spec: Any) -> str:
@@ -62,7 +40,7 @@ def canonical(spec: Any) -> str:
 class Study:
     """One study. Build with ``Study.load`` or ``Study.from_dict``; both raise ConfigError."""
 
-    def __init__(self, config: StudyConfig):
+    def __init__(self, config: c.StudyConfig):
         self.config = config
         self.models = {model.name: model for model in config.models}
         self.root = PurePosixPath(config.results) / config.study
@@ -72,10 +50,10 @@ class Study:
     def from_dict(cls, raw: Any, where: str = "configuration") -> Study:
         """Validate a parsed configuration; every fault is reported at once."""
         try:
-            config = StudyConfig.model_validate(raw)
+            config = c.StudyConfig.model_validate(raw)
         except ValidationError as error:
             raise c.ConfigError(c.describe(error, where)) from None
-        faults = _cross_faults(config)
+        faults = cross_faults(config)
         if faults:
             lines = "\n".join(f"  {fault}" for fault in faults)
             raise c.ConfigError(f"{where}: {len(faults)} error(s)\n{lines}")
@@ -87,9 +65,11 @@ class Study:
         return cls.from_dict(c.load_yaml(Path(path)), str(path))
 
     def _grid(self) -> list[Cell]:
-        return sorted(
-            {cell for entry in self.config.grid for cell in _cells_of(entry, self.config)}
-        )
+        return sorted({cell for entry in self.config.grid for cell in cells_of(entry, self.config)})
+
+    def _rows(self, split: str) -> int:
+        dump = self.config.dump
+        return dump.train_rows if split == "train" else dump.heldout_rows
 
     def model_named(self, name: str) -> c.Model:
         """A model of the study; raises CellNameError that lists those there are."""
@@ -109,14 +89,13 @@ class Study:
     def token_spec(self, model: str, split: str) -> dict[str, Any]:
         text = self.config.text.model_dump(exclude={"source"})
         dump = self.config.dump
-        rows = dump.train_rows if split == "train" else dump.heldout_rows
         return {
             "revision": REVISION["tokens"],
             "asset": digest(self.asset_spec(model)),
             "documents": digest(self.text_spec()),
             "start_token": self.model_named(model).start_token,
             "split": split,
-            "rows": rows,
+            "rows": self._rows(split),
             "rows_per_block": dump.rows_per_block,
             "slack": dump.slack,
             **text,
@@ -132,7 +111,7 @@ class Study:
             "split": split,
             "tokens": digest(self.token_spec(model, split)),
             "calibration_tokens": digest(self.token_spec(model, "train")),
-            "rows": self.config.dump.train_rows if split == "train" else self.config.dump.heldout_rows,
+            "rows": self._rows(split),
             "seed": self.config.text.seed,
             "context_length": self.config.text.context_length,
             "dump": self.config.dump.model_dump(exclude=rows),
@@ -143,6 +122,7 @@ class Study:
             "revision": REVISION["baselines"],
             "stores": [digest(self.dump_spec(model, split)) for split in SPLITS],
             "lr_contexts": self.config.evaluation.lr_contexts,
+            "batch_contexts": self.config.evaluation.batch_contexts,
             "hookpoints": self.config.hookpoints,
             "model": self.model_named(model).model_dump(exclude={"source", "start_token"}),
         }
@@ -234,63 +214,3 @@ class Study:
                     f"this study has {', '.join(names)}"
                 )
         return cell
-
-
-def _cells_of(entry: c.GridEntry, config: StudyConfig) -> list[Cell]:
-    models = [m for m in config.models if entry.models is None or m.name in entry.models]
-    hookpoints = entry.hookpoints or config.hookpoints
-    return [
-        Cell(
-            model=model.name,
-            hookpoint=hookpoint,
-            variant=entry.variant,
-            width=entry.width_for(model.d_model),
-            lam=lam,
-            seed=seed,
-        )
-        for model, hookpoint, lam, seed in product(models, hookpoints, entry.lambdas, entry.seeds)
-    ]
-
-
-def _cross_faults(config: StudyConfig) -> list[str]:
-    """Faults that concern more than one field, each with its path."""
-    faults = []
-    names = [model.name for model in config.models]
-    for what, values in (("models", names), ("hookpoints", config.hookpoints)):
-        faults += [f"{what}: {v!r} is listed twice" for v in sorted({v for v in values if values.count(v) > 1})]
-    standard = {"mlp_out", "attn", "resid"}
-    for i, model in enumerate(config.models):
-        missing = [h for h in config.hookpoints if h not in (set(model.hookpoints) or standard)]
-        faults += [f"models.{i}.hookpoints: no module path for hookpoint {h!r}" for h in missing]
-    seen: dict[Cell, int] = {}
-    for i, entry in enumerate(config.grid):
-        faults += [f"grid.{i}.{fault}" for fault in _entry_faults(entry, names, config.hookpoints)]
-        if any(f.startswith(f"grid.{i}.") for f in faults):
-            continue
-        for cell in _cells_of(entry, config):
-            if cell in seen:
-                faults.append(f"grid.{i}: cell {cell.path} is already given by grid.{seen[cell]}")
-            seen.setdefault(cell, i)
-    for i, item in enumerate(config.comparisons):
-        for side in ("candidate", "baseline"):
-            name = getattr(item, side).variant
-            if name not in VARIANTS:
-                faults.append(f"comparisons.{i}.{side}.variant: {_unknown(name)}")
-    return faults
-
-
-def _unknown(name: str) -> str:
-    return f"unknown variant {name!r}; known are {', '.join(sorted(VARIANTS))}"
-
-
-def _entry_faults(entry: c.GridEntry, models: list[str], hookpoints: list[str]) -> list[str]:
-    faults = [] if entry.variant in VARIANTS else [f"variant: {_unknown(entry.variant)}"]
-    for field, known in (("models", models), ("hookpoints", hookpoints)):
-        given = getattr(entry, field)
-        faults += [f"{field}: unknown {v!r}; known are {', '.join(known)}" for v in given or [] if v not in known]
-    for lam in entry.lambdas:
-        try:
-            lambda_tag(lam)
-        except CellNameError as error:
-            faults.append(f"lambdas: {error}")
-    return faults

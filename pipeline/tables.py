@@ -16,12 +16,12 @@ from typing import Any
 import pandas as pd
 
 from pipeline.cell import Cell
-from pipeline.files import whole_file
 from pipeline.metrics import CellMetrics, ComparisonSpec, read_all, spec_argument
 from pipeline.stage import run_stage
 from pipeline.study import FIGURES
 from pipeline.wording import COMPARISON, Grid, matched_column, read_table, sweep_label, views
 from sagsae.comparison import dead_reduction, dominance, matched, overlap
+from sagsae.files import whole_file
 from sagsae.sweeps import CellResult, Sweep
 
 CELLS, POINTS, MARKDOWN = "cells.csv", "points.csv", "comparison.md"

@@ -12,27 +12,13 @@ import torch
 
 from pipeline.cell import Cell
 from pipeline.files import read_json
+from pipeline.manifests import open_store
 from pipeline.progress import Progress
 from pipeline.study import digest
-from sagsae.activations import ActivationStream, Store
+from sagsae.activations import ActivationStream
 from sagsae.autoencoders.base import Autoencoder, build
 from sagsae.training.schedules import Recipe
 from sagsae.training.trainer import Trainer
-
-
-def open_store(manifest: Path, expected: str) -> Store:
-    """The store that a manifest names.
-
-    Raises:
-        ValueError: the manifest belongs to another configuration; the message says what to do.
-    """
-    found = read_json(manifest)
-    if found["spec"] != expected:
-        raise ValueError(
-            f"{manifest}: was made for specification {found['spec']} where {expected} is needed; "
-            f"run snakemake on {manifest} to dump the store of this configuration"
-        )
-    return Store.open(manifest.parent / found["store"])
 
 
 def recipe_of(spec: dict[str, Any]) -> Recipe:
@@ -111,4 +97,3 @@ def link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 
 from sagsae.activations.errors import StoreError
-from sagsae.activations.files import create_atomic, read_signed_json, signed_json
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
 from sagsae.activations.layout import CALIBRATION
+from sagsae.files import create_atomic, read_signed_json, signed_json
 
 
 def kept_mask(

@@ -16,7 +16,6 @@ import numpy as np
 
 from sagsae.activations.arrays import as_float32
 from sagsae.activations.errors import Fault
-from sagsae.activations.files import read_signed_json, signed_json, write_atomic
 from sagsae.activations.layout import (
     COMMITS,
     SEALED,
@@ -25,6 +24,7 @@ from sagsae.activations.layout import (
     block_files,
     commit_path,
 )
+from sagsae.files import read_signed_json, signed_json, write_atomic
 
 _STATISTICS_ROWS = 1024
 

@@ -24,11 +24,11 @@ from sagsae.activations.calibration import (
     median_norms,
     save_calibration,
 )
-from sagsae.activations.files import digest
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
 from sagsae.activations.layout import CALIBRATION, SEALED, StoreConfig, store_path
 from sagsae.activations.tokens import TokenStore
 from sagsae.activations.writer import StoreWriter
+from sagsae.files import digest
 
 
 @dataclass(frozen=True, kw_only=True)

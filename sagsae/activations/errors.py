@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 
-class StoreError(Exception):
+class StoreError(RuntimeError):
     """An activation store cannot be used or written as asked."""
 
 

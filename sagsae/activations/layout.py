@@ -26,7 +26,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from sagsae.activations.errors import StoreError
-from sagsae.activations.files import canonical_json, digest
+from sagsae.files import canonical_json, digest
 
 FORMAT = "sagsae-activations-1"
 TOKEN_ARRAYS = ("token_id", "doc_id", "position")

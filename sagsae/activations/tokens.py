@@ -12,7 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from sagsae.activations.files import canonical_json, digest, write_atomic
+from sagsae.files import canonical_json, digest, write_atomic
 
 _METADATA_KEY = "sagsae_tokens"
 

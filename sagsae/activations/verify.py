@@ -16,7 +16,6 @@ import zarr
 from sagsae.activations.arrays import crc32c, open_array
 from sagsae.activations.commits import Commit, block_fault
 from sagsae.activations.errors import Fault
-from sagsae.activations.files import digest, read_signed_json
 from sagsae.activations.layout import (
     DATA,
     SEALED,
@@ -27,6 +26,7 @@ from sagsae.activations.layout import (
     commit_path,
     rows_per_read,
 )
+from sagsae.files import digest, read_signed_json
 
 
 def commits_digest(path: Path, config: StoreConfig) -> str:

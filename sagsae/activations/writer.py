@@ -35,14 +35,6 @@ from sagsae.activations.errors import (
     StoreFaultsError,
     StoreLockedError,
 )
-from sagsae.activations.files import (
-    FileLock,
-    canonical_json,
-    fsync_path,
-    remove_temporaries,
-    signed_json,
-    write_atomic,
-)
 from sagsae.activations.layout import (
     COMMITS,
     DATA,
@@ -57,6 +49,14 @@ from sagsae.activations.layout import (
     rows_per_read,
 )
 from sagsae.activations.verify import commits_digest, content_faults
+from sagsae.files import (
+    FileLock,
+    canonical_json,
+    fsync_path,
+    remove_temporaries,
+    signed_json,
+    write_atomic,
+)
 
 _PATIENCE = 30.0
 """Seconds a rank waits for another that is preparing the folder."""

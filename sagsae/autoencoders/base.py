@@ -1,9 +1,10 @@
 """What every sparse autoencoder variant shares: parameters, encode, decode, storage.
 
-Notation, used throughout the package: ``x`` [B, d] activations at unit mean square, ``W_enc`` [d, H],
-``W_dec`` [H, d] with unit rows, ``b_dec`` [d], per-latent vectors [H], ``u = (x - b_dec) W_enc``
-[B, H] the one encoder product that every variant starts from, ``z`` [B, H] the code,
-``a`` [B, H] the auxiliary code, ``p`` the gate's rectified pre-activations that lambda penalises.
+Notation, used throughout the package: ``x`` [B, d] activations at unit mean square, ``W_enc``
+[d, H], ``W_dec`` [H, d] with unit rows, ``b_dec`` [d], per-latent vectors [H],
+``u = (x - b_dec) W_enc`` [B, H] the one encoder product that every variant starts from, ``z``
+[B, H] the code, ``a`` [B, H] the auxiliary code, ``p`` the gate's rectified pre-activations that
+lambda penalises.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ class Autoencoder(ABC):
 
     def initialise_vectors(self, theta: float) -> None:
         """Set the per-latent vectors; zero unless a variant says otherwise."""
+        return
 
     def to(self, device: torch.device | str) -> Autoencoder:
         """Move the parameters, in place."""
@@ -116,6 +118,7 @@ class Autoencoder(ABC):
 
     def project(self) -> None:
         """Return the vectors to their feasible set after an optimiser step."""
+        return
 
     def reset_latents(self, silent: Tensor, theta: float) -> tuple[str, ...]:
         """Reopen latents that have been silent for too long.
@@ -177,7 +180,9 @@ def load(path: str | Path) -> Autoencoder:
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
         sae = build(header["variant"], int(header["d"]), int(header["width"]), header["scale"])
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not an autoencoder file ({error}): train the cell again") from None
+        raise ValueError(
+            f"{path}: not an autoencoder file ({error}): train the cell again"
+        ) from None
     expected = {name: tuple(value.shape) for name, value in sae.params.items()}
     found = {name: tuple(value.shape) for name, value in tensors.items()}
     if expected != found:

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sagsae.autoencoders.base import Variant
+    from sagsae.autoencoders.base import Autoencoder
 
 VARIANTS: dict[str, str] = {
     "gated": "gated:Gated",
@@ -16,7 +16,7 @@ VARIANTS: dict[str, str] = {
 """Variant name -> ``module:class`` inside ``sagsae.autoencoders``. A new variant adds one line."""
 
 
-def variant(name: str) -> type[Variant]:
+def variant(name: str) -> type[Autoencoder]:
     """The class of a variant.
 
     Raises:

@@ -88,7 +88,7 @@ class SymmetricSignAware(_SignAware):
 
 
 class TiedSignAware(_SignAware):
-    """Everything tied: ``theta+ = theta-``, ``r+ = r-``, ``c+ = c-``; the second version's default."""
+    """All tied: ``theta+ = theta-``, ``r+ = r-``, ``c+ = c-``; the second version's default."""
 
     name = "sagsae_tied"
     vectors = ("theta", "r", "c")

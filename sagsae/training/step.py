@@ -5,8 +5,8 @@ The loss (method: Gated SAE, arXiv 2404.16014, section 3; SA-GSAE keeps its form
     mean_B |x - x_hat|^2  +  lambda mean_B sum_i p_i  +  mean_B |x - x_aux|^2
 
 with the auxiliary decoder frozen. Main and auxiliary code share one stacked decoder product and
-one stacked product back. The gradient that ``b_dec`` receives through the encoder is a matrix-vector
-product of the batch-summed ``du``, so the input gradient [B, d] is never formed.
+one stacked product back. The gradient that ``b_dec`` receives through the encoder is a
+matrix-vector product of the batch-summed ``du``, so the input gradient [B, d] is never formed.
 """
 
 from __future__ import annotations
@@ -156,7 +156,9 @@ class Step:
     def _forward_codes(self) -> Tensor:
         z, a = self.codes.view(2, self.batch_size, -1)
         params = self.sae.params
-        sums = [self.sae.codes(self.u[s].to(self.master), params, z[s], a[s]) for s in self._slices()]
+        sums = [
+            self.sae.codes(self.u[s].to(self.master), params, z[s], a[s]) for s in self._slices()
+        ]
         return torch.stack(sums).sum()
 
     def _backward_codes(self, penalty: float) -> None:

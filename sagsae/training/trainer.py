@@ -37,7 +37,7 @@ class History:
     """Loss terms every ``log_every`` steps and the run's cost.
 
     Attributes:
-        rows: One dictionary a logged step: step, lr, lambda, reconstruction, penalty, auxiliary, l0.
+        rows: A dictionary a logged step: step, lr, lambda, reconstruction, penalty, auxiliary, l0.
         seconds: Wall time in the loop, all sessions of a resumed run together.
         data_wait_seconds: Part of it spent waiting for batches.
         resets: Latents whose threshold was reset.
@@ -185,7 +185,9 @@ class Trainer:
         self.last_fired.copy_(tensors["last_fired"])
         for name, value in self.sae.params.items():
             value.copy_(tensors[f"param.{name}"])
-            moments = {key: tensors[f"{key}.{name}"].to(self.device) for key in ("exp_avg", "exp_avg_sq")}
+            moments = {
+                key: tensors[f"{key}.{name}"].to(self.device) for key in ("exp_avg", "exp_avg_sq")
+            }
             clock = torch.tensor(float(self.step), device=self.device)
             self.optimiser.state[value] = {"step": clock, **moments}
         self.compute.refresh()

@@ -17,7 +17,9 @@ from tests.sagsae.autoencoders import reference
 NAMES = sorted(VARIANTS)
 
 
-def random_autoencoder(name: str, d: int, width: int, seed: int, dtype=torch.float64) -> Autoencoder:
+def random_autoencoder(
+    name: str, d: int, width: int, seed: int, dtype=torch.float64
+) -> Autoencoder:
     generator = torch.Generator().manual_seed(seed)
     sae = variant(name)(d, width, 1.0, dtype)
     for key, value in sae.params.items():
@@ -58,9 +60,13 @@ def test_step_equals_autograd(name, d, width, b, lam, seed, rows, sparse):
     assert step.sparse_steps == sparse
     expected, grads = reference_gradients(sae, x, lam)
     for key in ("reconstruction", "penalty", "auxiliary", "l0"):
-        torch.testing.assert_close(getattr(terms, key), expected[key].detach(), rtol=1e-10, atol=1e-12)
+        torch.testing.assert_close(
+            getattr(terms, key), expected[key].detach(), rtol=1e-10, atol=1e-12
+        )
     for key, value in grads.items():
-        torch.testing.assert_close(step.grads[key], value, rtol=1e-9, atol=1e-11, msg=lambda m, k=key: f"{k}: {m}")
+        torch.testing.assert_close(
+            step.grads[key], value, rtol=1e-9, atol=1e-11, msg=lambda m, k=key: f"{k}: {m}"
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -114,9 +120,7 @@ def test_dead_zone_and_both_sides():
     assert z.flatten().tolist() == [-2.25, 0.0, 0.0, 0.0, 2.25]
 
 
-@pytest.mark.parametrize(
-    ("name", "extra"), [("gated", 3), ("sagsae_sym", 5), ("sagsae_tied", 3)]
-)
+@pytest.mark.parametrize(("name", "extra"), [("gated", 3), ("sagsae_sym", 5), ("sagsae_tied", 3)])
 def test_parameter_count(name, extra):
     d, width = 16, 40
     assert build(name, d, width).parameter_count() == 2 * d * width + extra * width + d
@@ -146,7 +150,9 @@ def test_saved_and_loaded(name, tmp_path):
     assert all(torch.equal(again.params[key], value) for key, value in sae.params.items())
 
 
-@pytest.mark.parametrize("content", [b"", b"not a safetensors file at all", b"\x08\0\0\0\0\0\0\0{}      "])
+@pytest.mark.parametrize(
+    "content", [b"", b"not a safetensors file at all", b"\x08\0\0\0\0\0\0\0{}      "]
+)
 def test_hostile_weight_files(content, tmp_path):
     path = tmp_path / "sae.safetensors"
     path.write_bytes(content)

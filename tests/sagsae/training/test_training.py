@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -27,7 +29,9 @@ class PairStream:
         rng = np.random.default_rng([self.seed, self.position])
         x = np.zeros((B, D), np.float32)
         for _ in range(2):
-            x[np.arange(B), rng.integers(0, D, B)] += rng.uniform(0.5, 1.5, B) * rng.choice([-1, 1], B)
+            x[np.arange(B), rng.integers(0, D, B)] += rng.uniform(0.5, 1.5, B) * rng.choice(
+                [-1, 1], B
+            )
         if self.position == self.poison_at:
             x[0, 0] = np.nan
         self.position += 1
@@ -62,9 +66,9 @@ def trainer(name="sagsae_tied", width=D, stream=None, **changes) -> Trainer:
 def test_schedules_really_move():
     r = recipe(steps=100, lr_decay_fraction=0.2)
     rates = [r.lr_at(step) for step in range(100)]
-    assert all(a < b for a, b in zip(rates[:10], rates[1:11], strict=True))
+    assert all(a < b for a, b in pairwise(rates[:11]))
     assert set(rates[10:80]) == {3e-3}
-    assert all(a > b for a, b in zip(rates[80:99], rates[81:], strict=True))
+    assert all(a > b for a, b in pairwise(rates[80:]))
     assert 0 < rates[-1] <= 3e-3 / 20 * 1.0001
     lambdas = [r.lambda_at(step) for step in range(100)]
     assert lambdas[0] == 0
@@ -75,7 +79,10 @@ def test_schedules_really_move():
 @given(st.integers(1, 500), st.integers(0, 100), st.floats(0, 1), st.integers(0, 100))
 def test_schedules_stay_in_bounds(steps, warmup, decay, lambda_warmup):
     r = recipe(
-        steps=steps, lr_warmup_steps=warmup, lr_decay_fraction=decay, lambda_warmup_steps=lambda_warmup
+        steps=steps,
+        lr_warmup_steps=warmup,
+        lr_decay_fraction=decay,
+        lambda_warmup_steps=lambda_warmup,
     )
     for step in range(steps):
         assert 0 < r.lr_at(step) <= r.learning_rate

@@ -1,4 +1,4 @@
-"""Durable files: atomic writes, fsync, self-checking JSON and an advisory lock.
+"""Durable files: whole or not there, fsync, self-checking JSON and an advisory lock.
 
 Everything written here is a pure function of its content: no time stamps, sorted keys.
 """
@@ -11,6 +11,8 @@ import json
 import os
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +31,25 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is flushed and renamed over `path`."""
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        yield partial
+        fsync_path(partial)
+        partial.replace(target)
+        fsync_path(target.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_atomic(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, all of it or nothing: temporary file, fsync, rename, fsync."""
-    temporary = _write_temporary(path, content)
-    os.replace(temporary, path)
-    fsync_path(path.parent)
+    """Put `content` at `path`, all of it or nothing."""
+    with whole_file(path) as partial:
+        partial.write_bytes(content)
 
 
 def create_atomic(path: Path, content: bytes) -> bool:
