@@ -21,8 +21,7 @@ from pipeline.files import read_json, write_json
 from pipeline.model_folders import describe_model, drop_gguf, make_model_folder
 from pipeline.stage import run_stage
 from pipeline.study import digest
-from sagsae.activations.errors import StoreLockedError
-from sagsae.files import FileLock
+from sagsae.files import FileLock, LockedError
 
 
 def make_model(spec: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -99,7 +98,7 @@ def main() -> None:
     lock = FileLock(options.out.parent / ".lock")
     try:
         lock.acquire()
-    except StoreLockedError as error:
+    except LockedError as error:
         raise AssetError(str(error)) from None
     try:
         if "model" in options.spec:

@@ -30,6 +30,7 @@ class Model(Section):
     name: Annotated[str, Field(pattern=NAME)]
     """Name used in paths and tables."""
     source: ModelSource
+    """Where the model comes from."""
     d_model: Count
     """Width of the residual stream; checked against the loaded model."""
     layer: Annotated[int, Field(ge=0)]
@@ -47,6 +48,7 @@ class Text(Section):
     """The documents, how they are split and how they are packed into contexts."""
 
     source: TextSource
+    """Where the documents come from."""
     context_length: Annotated[int, Field(ge=8)] = 128
     """Tokens a context, the start token included."""
     heldout_fraction: Annotated[Number, Field(gt=0, le=0.5)] = 0.1
@@ -98,10 +100,15 @@ class Training(Section):
     tokens: Count
     """Token-steps a cell: rows seen, counted with repetition over epochs."""
     batch_size: Count = 2048
+    """Tokens a step."""
     learning_rate: Positive = 1e-3
+    """Peak learning rate of Adam."""
     beta1: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    """Decay of the mean of the gradients."""
     beta2: Annotated[Number, Field(ge=0, lt=1)] = 0.999
+    """Decay of the mean of the squared gradients."""
     lr_warmup_steps: Annotated[int, Field(ge=0)] = 50
+    """Steps over which the learning rate rises linearly from zero."""
     lr_decay_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.2
     """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
     lambda_warmup_steps: Annotated[int, Field(ge=0)] = 100
@@ -141,6 +148,7 @@ class Sized(Section):
     """A variant at one dictionary width."""
 
     variant: str
+    """Name in the registry of variants: gated, sagsae_sym, sagsae_tied."""
     expansion: Positive | None = None
     """Dictionary width in multiples of d_model. Give this or width."""
     width: Count | None = None
@@ -166,6 +174,7 @@ class GridEntry(Sized):
     lambdas: Annotated[list[Positive], Field(min_length=1)]
     """Sparsity coefficients at unit mean square activations."""
     seeds: Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1)] = [0]
+    """Seeds of the initial weights and of the order of the batches."""
     models: list[str] | None = None
     """Restrict to these models; all when absent."""
     hookpoints: list[str] | None = None
@@ -180,7 +189,9 @@ class Comparison(Section):
     """Candidate against baseline over the overlap of their swept L0 ranges."""
 
     candidate: Contender
+    """The variant that is claimed to be better."""
     baseline: Contender
+    """The variant it is compared with."""
     matched_l0: list[Positive] = [64.0]
     """L0 values at which both are read off their frontiers, where the overlap contains them."""
 
@@ -197,14 +208,21 @@ class StudyConfig(Section):
     jobs_per_gpu: Count = 1
     """Jobs that may share one GPU."""
     models: Annotated[list[Model], Field(min_length=1)]
+    """The language models."""
     hookpoints: Annotated[list[str], Field(min_length=1)]
     """Hookpoints dumped from every model: mlp_out, attn, resid, or names that the models define."""
     text: Text
+    """Documents, split and packing."""
     dump: Dump
+    """The activation store."""
     grid: Annotated[list[GridEntry], Field(min_length=1)]
+    """The cells to train, block by block."""
     training: Training
+    """The recipe of every cell."""
     evaluation: Evaluation = Evaluation()
+    """What is measured."""
     comparisons: list[Comparison] = Field(default_factory=list)
+    """Pairs of variants that the tables compare."""
 
 
 def load_yaml(path: Path) -> Any:

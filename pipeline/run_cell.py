@@ -33,7 +33,7 @@ def cell_lock(state: Path) -> Iterator[None]:
     """Hold the cell's folder; an orphan of a killed run may still be writing in it.
 
     Raises:
-        StoreLockedError: another process holds it.
+        LockedError: another process holds it.
     """
     state.mkdir(parents=True, exist_ok=True)
     lock = FileLock(state / "lock")

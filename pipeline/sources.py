@@ -49,6 +49,7 @@ class LocalModel(Section):
 
     kind: Literal["path"]
     path: str
+    """The folder."""
 
 
 class RandomModel(Section):
@@ -60,6 +61,7 @@ class RandomModel(Section):
     parameters: dict[str, int | float | bool | str] = Field(default_factory=dict)
     """Arguments of the Transformers configuration class."""
     seed: int = 0
+    """Seed of the random numbers."""
 
 
 class HubText(Section):
@@ -67,9 +69,13 @@ class HubText(Section):
 
     kind: Literal["hub"]
     repo: str
+    """Dataset, owner/name."""
     split: str = "train"
+    """Split of the dataset."""
     revision: str = "main"
+    """Branch, tag or commit."""
     column: str = "text"
+    """Field that holds the document."""
     shuffle_buffer: Count = 10_000
     """Documents held in memory by the streaming shuffle."""
 
@@ -79,7 +85,9 @@ class TextFiles(Section):
 
     kind: Literal["files"]
     paths: Annotated[list[str], Field(min_length=1)]
+    """Files, read in this order."""
     column: str = "text"
+    """Field that holds the document."""
 
 
 class RandomText(Section):
@@ -87,10 +95,13 @@ class RandomText(Section):
 
     kind: Literal["random"]
     documents: Count = 1000
+    """Documents to make."""
     words: Count = 120
     """Words a document, on average."""
     vocabulary: Count = 800
+    """Distinct words."""
     seed: int = 0
+    """Seed of the random numbers."""
 
 
 class WheelText(WheelFile):

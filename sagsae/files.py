@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sagsae.activations.errors import StoreLockedError
-
 TEMPORARY_SUFFIXES = (".partial", ".tmp")
 DIGEST_KEY = "sha256"
 
@@ -113,18 +111,22 @@ def remove_temporaries(root: Path) -> None:
                 Path(folder, name).unlink(missing_ok=True)
 
 
+class LockedError(RuntimeError):
+    """Another process holds a lock; the message names the file and what to do."""
+
+
 class FileLock:
     """Advisory lock of one file (flock), gone with the process that holds it."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, error: type[LockedError] = LockedError) -> None:
+        self.path, self.error = path, error
         self._descriptor: int | None = None
 
     def acquire(self, *, shared: bool = False, patience: float = 0.0) -> None:
         """Take the lock, or change the kind held; tries for `patience` seconds.
 
         Raises:
-            StoreLockedError: another process holds it.
+            LockedError: another process holds it.
         """
         if self._descriptor is None:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -137,8 +139,8 @@ class FileLock:
             except BlockingIOError:
                 if time.monotonic() >= deadline:
                     self.release()
-                    raise StoreLockedError(
-                        f"{self.path.parent} is being written by another process, which holds "
+                    raise self.error(
+                        f"{self.path.parent} is in use by another process, which holds "
                         f"{self.path.name}; wait for it, or end it if it is an orphan of an "
                         f"earlier run (`fuser {self.path}` shows its id)"
                     ) from None

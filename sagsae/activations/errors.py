@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sagsae.files import LockedError
+
 
 class StoreError(RuntimeError):
     """An activation store cannot be used or written as asked."""
@@ -14,7 +16,7 @@ class ConfigMismatchError(StoreError):
     """The folder holds a store of another configuration; the message names the keys that differ."""
 
 
-class StoreLockedError(StoreError):
+class StoreLockedError(StoreError, LockedError):
     """Another process is writing to the store."""
 
 

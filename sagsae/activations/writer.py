@@ -79,8 +79,8 @@ class StoreWriter:
         if not 0 <= rank < world:
             raise ValueError(f"rank {rank} is not below world {world}")
         self.path, self.config, self.rank, self.world = Path(path), config, rank, world
-        self._lock = FileLock(self.path / LOCK)
-        self._rank_lock = FileLock(self.path / f"{LOCK}-{rank}-of-{world}")
+        self._lock = FileLock(self.path / LOCK, StoreLockedError)
+        self._rank_lock = FileLock(self.path / f"{LOCK}-{rank}-of-{world}", StoreLockedError)
         self._arrays: dict[str, Any] = {}
 
     def __enter__(self) -> Self:

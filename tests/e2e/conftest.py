@@ -1,0 +1,73 @@
+"""Real Snakemake on real folders. The smoke study runs once and the tests look at what came out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pipeline.study import Study
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """The project's workflow in a folder of its own."""
+
+    folder: Path
+    config: Path | None = None
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake; output and errors together in ``stdout``."""
+        snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        configuration = ["--configfile", str(self.config)] if self.config else []
+        options = ["--directory", str(self.folder), "--cores", "2", *configuration]
+        return subprocess.run(
+            [*snakemake, *options, *arguments],
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""} | environment,
+            cwd=ROOT,
+            check=False,
+        )
+
+    def planned(self, *arguments: str) -> dict[str, int]:
+        """Jobs of a dry run by rule; empty when there is nothing to do."""
+        done = self.run("--dry-run", "--quiet", "reason", *arguments)
+        assert done.returncode == 0, done.stdout
+        table = done.stdout.split("Job stats:")[-1] if "Job stats:" in done.stdout else ""
+        rows = [line.split() for line in table.splitlines()]
+        return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
+@dataclass(frozen=True)
+class Finished(Workflow):
+    """A study that ran to its end."""
+
+    study: Study = None  # type: ignore[assignment]
+    output: str = ""
+
+    def path(self, relative: str) -> Path:
+        return self.folder / relative
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory) -> Finished:
+    """The smoke study, run as a user runs it on a machine without a GPU."""
+    config = ROOT / "workflow" / "configs" / "smoke.yaml"
+    workflow = Workflow(tmp_path_factory.mktemp("smoke"), config)
+    done = workflow.run("--resources", "gpu=2")
+    assert done.returncode == 0, done.stdout
+    return Finished(workflow.folder, config, Study.load(config), done.stdout)
+
+
+@pytest.fixture
+def elsewhere(tmp_path) -> Workflow:
+    """The workflow in an empty folder, with its default configuration."""
+    return Workflow(tmp_path)

@@ -1,0 +1,78 @@
+"""Dry runs: what a command would do, and what a bad one says."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.study import Study
+from tests.e2e.conftest import ROOT, Workflow
+
+GATED = "results/local/cells/smollm2-135m/attn/gated"
+
+
+def test_without_a_configuration_it_is_the_local_study(elsewhere):
+    planned = elsewhere.planned()
+    assert planned["cell"] == 48
+    assert planned == elsewhere.planned("--resources", "gpu=2")
+    assert planned == elsewhere.planned("--resources", "gpu=0")
+
+
+def test_the_paper_study_plans_in_full(elsewhere):
+    planned = Workflow(elsewhere.folder, ROOT / "workflow/configs/paper.yaml").planned()
+    assert planned["dump"] == 4
+    assert planned["cell"] == 2 * 3 * 3 * 3 * 6
+
+
+def test_one_cell_by_name_and_no_other(elsewhere):
+    planned = elsewhere.planned(f"{GATED}/w2304_lam0.0777_seed5/metrics.json")
+    assert planned["cell"] == 1
+    assert planned["dump"] == 2
+    assert "make_tables" not in planned
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (f"{GATED}/w2304_lam3e-3_seed0/metrics.json", "ask for lam0.003"),
+        (f"{GATED}/w2304_lam0.10_seed0/metrics.json", "ask for lam0.1"),
+        (f"{GATED}/w02304_lam0.1_seed0/metrics.json", "w02304 is not canonical"),
+        (f"{GATED}/w2304_lamx_seed0/metrics.json", "'x' is not a number"),
+        (f"{GATED}/w2304_lam-1_seed0/metrics.json", "not a positive finite number"),
+        (f"{GATED}x/w2304_lam0.1_seed0/metrics.json", "unknown variant 'gatedx'"),
+        (
+            "results/local/cells/gpt5/attn/gated/w8_lam0.1_seed0/metrics.json",
+            "unknown model 'gpt5'; this study has smollm2-135m, gemma3-270m",
+        ),
+        (
+            "results/local/cells/smollm2-135m/mlp/gated/w8_lam0.1_seed0/metrics.json",
+            "unknown hookpoint 'mlp'; this study has mlp_out, attn, resid",
+        ),
+    ],
+)
+def test_a_bad_target_says_what_to_ask_for(elsewhere, target, message):
+    done = elsewhere.run("--dry-run", target)
+    assert done.returncode != 0
+    assert message in done.stdout
+
+
+def test_all_configuration_errors_at_once(elsewhere):
+    text = (ROOT / "workflow/configs/smoke.yaml").read_text()
+    text = text.replace("lambdas: [0.1, 0.3]}\n", "lambdas: [3e-3, 0.1]}\n", 1)
+    text = text.replace("batch_size: 512", "batch_size: 512\n  learning_rat: 0.1")
+    config = elsewhere.folder / "bad.yaml"
+    config.write_text(text.replace("layer: 2", "layer: -1", 1))
+    done = Workflow(elsewhere.folder, config).run("--dry-run")
+    assert done.returncode != 0
+    for part in ("3 error(s)", "grid.0.lambdas.0", "3.0e-3", "learning_rat", "models.0.layer"):
+        assert part in done.stdout, part
+
+
+def test_cores_are_shared_by_cells_of_one_thread(elsewhere):
+    done = elsewhere.run("--dry-run", f"{GATED}/w2304_lam0.1_seed0/metrics.json")
+    assert "threads: 1" not in done.stdout
+    assert "threads: 2" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["local", "smoke", "paper"])
+def test_shipped_configurations_are_valid(name):
+    assert Study.load(ROOT / f"workflow/configs/{name}.yaml").cells

@@ -1,0 +1,76 @@
+"""What is built again, and what is not. These tests change the finished smoke study and mend it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+
+import pandas as pd
+
+CELL = "results/smoke/cells/tiny-gpt-neox/attn/gated/w256_lam0.1_seed0"
+ALL = {"all": 1}
+
+
+def digest(path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_second_run_does_nothing(smoke):
+    assert smoke.planned() == {}
+
+
+def test_forcing_a_cell_trains_it_again_to_the_same_weights(smoke):
+    target = f"{CELL}/metrics.json"
+    assert smoke.planned("--force", target) == {"cell": 1, "total": 1}
+    weights = smoke.path(f"{CELL}/sae.safetensors")
+    before, when = digest(weights), weights.stat().st_mtime_ns
+    done = smoke.run("--force", target)
+    assert done.returncode == 0, done.stdout
+    assert "train tiny-gpt-neox/attn/gated" in done.stdout
+    assert weights.stat().st_mtime_ns > when
+    assert digest(weights) == before
+
+
+def test_a_deleted_cell_comes_back(smoke):
+    metrics = smoke.path(f"{CELL}/metrics.json")
+    before = metrics.read_text()
+    shutil.rmtree(smoke.path(CELL))
+    planned = smoke.planned()
+    assert planned["cell"] == 1
+    assert not {"dump", "asset", "tokens", "baselines"} & set(planned)
+    done = smoke.run()
+    assert done.returncode == 0, done.stdout
+    assert [line for line in before.splitlines() if '"r2"' in line][0] in metrics.read_text()
+    assert smoke.planned() == {}
+
+
+def test_a_cell_off_the_grid_is_built_by_name_and_stays_out_of_the_tables(smoke):
+    target = "results/smoke/cells/tiny-smollm3/resid/sagsae_tied/w96_lam0.123_seed7/metrics.json"
+    done = smoke.run(target)
+    assert done.returncode == 0, done.stdout
+    assert smoke.path(target).exists()
+    assert smoke.planned() == {}
+    assert not (pd.read_csv(smoke.path("results/smoke/tables/cells.csv")).lam == 0.123).any()
+
+
+def test_another_evaluation_keeps_the_weights(smoke):
+    change = ("--config", "evaluation={lr_contexts: 16, batch_contexts: 16}")
+    target = f"{CELL}/metrics.json"
+    before = digest(smoke.path(f"{CELL}/sae.safetensors"))
+    assert smoke.planned(target, *change) == {"baselines": 1, "cell": 1, "total": 2}
+    done = smoke.run(target, *change)
+    assert done.returncode == 0, done.stdout
+    assert "evaluate tiny-gpt-neox/attn/gated" in done.stdout
+    assert "train tiny-gpt-neox/attn/gated" not in done.stdout
+    assert digest(smoke.path(f"{CELL}/sae.safetensors")) == before
+    assert smoke.run().returncode == 0
+
+
+def test_another_recipe_retrains_and_dumps_nothing(smoke):
+    planned = smoke.planned("--config", "training={tokens: 32768, batch_size: 512}")
+    assert planned["cell"] == 26
+    assert not {"dump", "asset", "tokens", "baselines"} & set(planned)
+
+
+def test_gpu_zero_plans_the_same_study(smoke):
+    assert smoke.planned("--resources", "gpu=0") == {}

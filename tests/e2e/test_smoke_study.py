@@ -1,0 +1,141 @@
+"""The whole workflow on tiny random models of the paper's two architectures."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import zarr
+from safetensors.torch import load_file
+
+from pipeline.cell import Cell
+from pipeline.study import FIGURES
+from sagsae.activations import load_tokens
+from sagsae.autoencoders.base import load
+from sagsae.language_models import load_language_model
+
+MODELS = ["tiny-gpt-neox", "tiny-smollm3"]
+
+
+def metrics(smoke, cell: Cell) -> dict:
+    return json.loads(smoke.path(smoke.study.metrics(cell)).read_text())
+
+
+def test_every_cell_has_metrics_of_its_own(smoke):
+    assert len(smoke.study.cells) == 26
+    for cell in smoke.study.cells:
+        found = metrics(smoke, cell)
+        assert found["cell"] == cell.as_dict()
+        assert found["training"]["tokens"] == 65536
+        assert found["eval_tokens"] == 8192
+        assert 0 < found["l0"] < cell.width
+        assert 0.2 < found["r2"] < 1
+
+
+def test_metrics_follow_from_weights_and_store(smoke):
+    cell = next(c for c in smoke.study.cells if c.variant == "sagsae_sym")
+    found = metrics(smoke, cell)
+    manifest = json.loads(smoke.path(smoke.study.manifest(cell.model, "heldout")).read_text())
+    folder = smoke.path(smoke.study.manifest(cell.model, "heldout")).parent / manifest["store"]
+    bits = zarr.open_group(folder / "data.zarr", mode="r")[cell.hookpoint][:]
+    x = torch.from_numpy(bits.view(np.int16)).view(torch.bfloat16).double()
+    sae = load(smoke.path(smoke.study.cell_file(cell, "sae.safetensors")))
+    sae.params = {name: value.double() for name, value in sae.params.items()}
+    z = sae.encode(x * sae.scale)
+    sse = (x - sae.decode(z) / sae.scale).square().sum()
+    sst = (x - x.mean(0)).square().sum()
+    assert found["r2"] == pytest.approx(float(1 - sse / sst), abs=1e-4)
+    assert found["l0"] == pytest.approx(float((z != 0).sum(1).double().mean()), rel=1e-3)
+    counts = load_file(smoke.path(smoke.study.cell_file(cell, "latents.safetensors")))
+    assert int((counts["n_pos"] - (z > 0).sum(0)).abs().max()) <= 8
+    assert int((counts["n_neg"] - (z < 0).sum(0)).abs().max()) <= 8
+    assert int((z < 0).sum()) > 1000
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_stored_rows_are_the_models_own_activations(smoke, model):
+    """Block 0, brought back into reading order, against the model's own hidden states."""
+    study = smoke.study
+    manifest_path = smoke.path(study.manifest(model, "train"))
+    store = manifest_path.parent / json.loads(manifest_path.read_text())["store"]
+    group = zarr.open_group(store / "data.zarr", mode="r")
+    rows, length = study.config.dump.rows_per_block, study.config.text.context_length
+    order = np.argsort(np.random.default_rng([study.config.text.seed, 0]).permutation(rows))
+    position = group["position"][:rows][order]
+    token = group["token_id"][:rows][order]
+    tokens = load_tokens(smoke.path(study.tokens(model, "train")))
+    ids = torch.from_numpy(tokens.input_ids[:8]).long()
+    kept = 8 * (length - 1)
+    assert position[:kept].tolist() == list(range(1, length)) * 8
+    assert token[:kept].tolist() == ids[:, 1:].flatten().tolist()
+    folder = smoke.path(study.asset(model)).parent / "model"
+    lm = load_language_model(folder, torch.bfloat16, torch.device("cpu"))
+    layer = study.models[model].layer
+    with torch.no_grad():
+        hidden = lm(ids, output_hidden_states=True).hidden_states
+    into, out = hidden[layer], hidden[layer + 1]
+
+    def stored(name: str) -> torch.Tensor:
+        bits = group[name][:rows][order][:kept].view(np.int16)
+        return torch.from_numpy(bits).view(torch.bfloat16).float().view(8, length - 1, -1)
+
+    torch.testing.assert_close(stored("resid"), out[:, 1:].float(), rtol=0.02, atol=0.02)
+    added = stored("attn") + stored("mlp_out")
+    torch.testing.assert_close(added, (out - into)[:, 1:].float(), rtol=0.05, atol=0.05)
+    assert stored("attn").abs().mean() > 0.01
+    assert stored("mlp_out").abs().mean() > 0.001
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_baselines_of_each_hookpoint(smoke, model):
+    found = json.loads(smoke.path(smoke.study.baselines(model)).read_text())
+    assert set(found["hookpoints"]) == {"mlp_out", "attn", "resid"}
+    vocabulary = json.loads(smoke.path(smoke.study.asset(model)).read_text())["vocab_size"]
+    assert abs(found["loss"] - math.log(vocabulary)) < 1.0
+    clean = {item["ce_clean"] for item in found["hookpoints"].values()}
+    assert len(clean) == 1
+    assert found["hookpoints"]["resid"]["ce_zero"] not in clean
+    assert found["resume"] is True
+
+
+def test_documents_are_never_in_both_splits(smoke):
+    for model in MODELS:
+        ids = [
+            set(load_tokens(smoke.path(smoke.study.tokens(model, split))).doc_id.flatten().tolist())
+            for split in ("train", "heldout")
+        ]
+        assert not (ids[0] & ids[1]) - {-1}
+
+
+def test_tables_hold_every_cell(smoke):
+    cells = pd.read_csv(smoke.path(smoke.study.table("cells.csv")))
+    assert len(cells) == 26
+    row = cells[(cells.model == MODELS[0]) & (cells.hookpoint == "attn") & (cells.lam == 0.1)]
+    for _, one in row.iterrows():
+        cell = Cell(
+            **{f: one[f] for f in ("model", "hookpoint", "variant", "width", "lam", "seed")}
+        )
+        assert one.r2 == metrics(smoke, cell)["r2"]
+    comparison = pd.read_csv(smoke.path(smoke.study.table("comparison.csv")))
+    assert len(comparison) == 6
+
+
+def test_figures_and_report_are_there(smoke):
+    for metric in FIGURES:
+        png = smoke.path(smoke.study.figure(metric)).read_bytes()
+        assert png.startswith(b"\x89PNG")
+        assert len(png) > 20_000
+        assert "<svg" in smoke.path(smoke.study.figure(metric, "svg")).read_text()
+    report = smoke.path(smoke.study.report).read_text()
+    assert report.count("data:image/png;base64,") + report.count("<svg") >= len(FIGURES)
+
+
+def test_the_run_says_how_far_it_is_and_where_things_are(smoke):
+    for text in ("tokens/s", "ETA", "dump tiny-gpt-neox-train", "results/smoke/report.html"):
+        assert text in smoke.output, text
+    log = smoke.path(smoke.study.log("dump", "tiny-smollm3-train"))
+    assert "model tokens/s" in log.read_text()
