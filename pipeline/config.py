@@ -114,7 +114,8 @@ class Training(Section):
     lambda_warmup_steps: Annotated[int, Field(ge=0)] = 100
     """Steps over which lambda rises linearly from zero."""
     theta_init: Annotated[Number, Field(ge=0)] = 1.2
-    """Initial threshold of sign-aware gates, in units of 1/sqrt(d)."""
+    """Initial threshold of sign-aware gates, in units of the spread of the encoder's products at
+    the start: sqrt((1 - |mean|^2) / d)."""
     reset_window_tokens: Annotated[int, Field(ge=0)] = 0
     """A latent silent for this many tokens gets its threshold reset; 0 switches resets off."""
     matmul_dtype: Literal["auto", "bfloat16", "float32"] = "auto"
@@ -214,7 +215,7 @@ class StudyConfig(Section):
     text: Text
     """Documents, split and packing."""
     dump: Dump
-    """The activation store."""
+    """Sizes and layout of the activation store."""
     grid: Annotated[list[GridEntry], Field(min_length=1)]
     """The cells to train, block by block."""
     training: Training

@@ -44,8 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spec_argument(parser)
     parser.add_argument("--root", required=True, type=Path, help="folder of the study's results")
     options = parser.parse_args(arguments)
-    table = read_table(options.root / "tables" / COMPARISON)
-    print(summary(table, options.spec, options.root))
+    table = options.root / "tables" / COMPARISON
+    if table.exists():  # a run of single targets may come before any table
+        print(summary(read_table(table), options.spec, options.root))
 
 
 if __name__ == "__main__":

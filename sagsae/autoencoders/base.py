@@ -43,6 +43,7 @@ class Autoencoder(ABC):
 
     def __init__(self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32):
         self.d, self.width, self.scale = d, width, float(scale)
+        self.theta = 0.0  # what thresholds start from, and are reset to
         self.params: dict[str, Tensor] = {
             "W_enc": torch.zeros(d, width, dtype=dtype),
             "W_dec": torch.zeros(width, d, dtype=dtype),
@@ -56,7 +57,9 @@ class Autoencoder(ABC):
         Args:
             mean: [d] mean of the normalised training activations.
             seed: Seed of the decoder rows; drawn on the CPU, so equal on every device.
-            theta_init: Initial threshold of two-sided gates in units of 1/sqrt(d).
+            theta_init: Initial threshold of two-sided gates in units of the spread that a random
+                row gives ``u``: sqrt((1 - |mean|^2) / d), as the mean square norm is one. Where the
+                mean carries most of the norm, a threshold in units of 1/sqrt(d) shuts every gate.
         """
         generator = torch.Generator().manual_seed(seed)
         rows = torch.randn(self.width, self.d, generator=generator, dtype=torch.float32)
@@ -64,7 +67,9 @@ class Autoencoder(ABC):
         self.params["W_dec"].copy_(rows)
         self.params["W_enc"].copy_(rows.T)
         self.params["b_dec"].copy_(mean)
-        self.initialise_vectors(theta_init / math.sqrt(self.d))
+        centred_share = max(0.0, 1.0 - float(mean.double().square().sum()))
+        self.theta = theta_init * math.sqrt(centred_share / self.d)
+        self.initialise_vectors(self.theta)
 
     def initialise_vectors(self, theta: float) -> None:
         """Set the per-latent vectors; zero unless a variant says otherwise."""
@@ -120,12 +125,11 @@ class Autoencoder(ABC):
         """Return the vectors to their feasible set after an optimiser step."""
         return
 
-    def reset_latents(self, silent: Tensor, theta: float) -> tuple[str, ...]:
+    def reset_latents(self, silent: Tensor) -> tuple[str, ...]:
         """Reopen latents that have been silent for too long.
 
         Args:
             silent: [H] bool.
-            theta: Initial threshold.
 
         Returns:
             Names of the vectors that were changed, whose optimiser moments must be cleared.

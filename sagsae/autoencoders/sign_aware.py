@@ -73,10 +73,10 @@ class _SignAware(Autoencoder):
             if name.startswith("theta"):
                 value.clamp_min_(0)
 
-    def reset_latents(self, silent: Tensor, theta: float) -> tuple[str, ...]:
+    def reset_latents(self, silent: Tensor) -> tuple[str, ...]:
         changed = tuple(name for name in self.vectors if name.startswith(("theta", "c")))
         for name in changed:
-            self.params[name].masked_fill_(silent, theta if name.startswith("theta") else 0.0)
+            self.params[name].masked_fill_(silent, self.theta if name.startswith("theta") else 0.0)
         return changed
 
 

@@ -160,8 +160,7 @@ class Trainer:
         silent = self.step - self.last_fired >= window
         if self.step % window or not silent.any():
             return
-        theta = self.recipe.theta_init / math.sqrt(self.sae.d)
-        for name in self.sae.reset_latents(silent, theta):
+        for name in self.sae.reset_latents(silent):
             state = self.optimiser.state[self.sae.params[name]]
             state["exp_avg"].masked_fill_(silent, 0)
             state["exp_avg_sq"].masked_fill_(silent, 0)

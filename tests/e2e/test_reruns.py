@@ -40,7 +40,7 @@ def test_a_deleted_cell_comes_back(smoke):
     assert not {"dump", "asset", "tokens", "baselines"} & set(planned)
     done = smoke.run()
     assert done.returncode == 0, done.stdout
-    assert [line for line in before.splitlines() if '"r2"' in line][0] in metrics.read_text()
+    assert next(line for line in before.splitlines() if '"r2"' in line) in metrics.read_text()
     assert smoke.planned() == {}
 
 

@@ -128,7 +128,8 @@ def test_parameter_count(name, extra):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_initialisation(name):
-    sae, mean = build(name, 64, 32), torch.arange(64.0)
+    sae, mean = build(name, 64, 32), torch.zeros(64)
+    mean[:3] = 0.5
     sae.initialise(mean, seed=1)
     rows = sae.params["W_dec"]
     torch.testing.assert_close(rows.norm(dim=1), torch.ones(32))
@@ -137,7 +138,7 @@ def test_initialisation(name):
     thetas = [value for key, value in sae.params.items() if key.startswith("theta")]
     assert bool(thetas) == (name != "gated")
     for theta in thetas:
-        torch.testing.assert_close(theta, torch.full((32,), 1.2 / 8))
+        torch.testing.assert_close(theta, torch.full((32,), 1.2 / 8 * 0.5))
 
 
 @pytest.mark.parametrize("name", NAMES)
