@@ -1,5 +1,5 @@
 # What can be asked for. Configuration: --configfile FILE, else workflow/configs/local.yaml.
-import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
@@ -7,6 +7,7 @@ from snakemake.utils import min_version
 from pipeline.cell import PATTERN, WILDCARDS, CellNameError
 from pipeline.config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.gpu_lease import visible_devices
+from pipeline.stage import put_interpreter_first
 from pipeline.study import FIGURES, SPLITS, Study, canonical, digest
 
 min_version("9.20")
@@ -18,13 +19,20 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
+# Jobs run the interpreter that runs Snakemake, by a name that is the same on every machine: the text
+# of a command is compared between runs, and its change would train everything again.
+put_interpreter_first()
+
 GPUS = 0 if study.config.device == "cpu" else len(visible_devices())
-GPU_DEMAND = 1 if GPUS or study.config.device == "cuda" else 0
+GPU = {
+    "gpu": 1 if GPUS or study.config.device == "cuda" else 0,
+    "device": study.config.device,
+    "jobs_per_gpu": study.config.jobs_per_gpu,
+}
 LEASE = (
-    f"{sys.executable} -m pipeline.gpu_lease --device {study.config.device} "
-    f"--jobs-per-gpu {study.config.jobs_per_gpu} --gpus {{resources.gpu}} --"
+    "python -m pipeline.gpu_lease --device {resources.device}"
+    " --jobs-per-gpu {resources.jobs_per_gpu} --gpus {resources.gpu} -- "
 )
-PYTHON = sys.executable
 SUMMARY = canonical(study.comparison_spec())
 
 
@@ -32,9 +40,9 @@ container: "docker://python:3.12-slim"
 
 
 wildcard_constraints:
+    **WILDCARDS,
     split="|".join(SPLITS),
     metric="|".join(FIGURES),
-    **WILDCARDS,
 
 
 include: "pipeline/rules/assets.smk"
@@ -66,7 +74,7 @@ rule cells:
 
 
 onsuccess:
-    shell("{PYTHON} -m pipeline.summary --spec {SUMMARY:q} --root {study.root}")
+    shell("python -m pipeline.summary --spec {SUMMARY:q} --root {study.root}")
 
 
 onerror:

@@ -202,6 +202,8 @@ class StudyConfig(Section):
 
     study: Annotated[str, Field(pattern=NAME)]
     """Name of the study; its outputs lie in results/<study>/."""
+    note: str = ""
+    """What readers of the report must know before they read a number."""
     results: str = "results"
     """Folder that holds the studies."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

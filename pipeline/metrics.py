@@ -147,6 +147,8 @@ class ComparisonSpec(BaseModel):
     hookpoints: list[str]
     study: str = ""
     """Name of the study; only the report needs it."""
+    note: str = ""
+    """What readers must know before they read a number; only the report needs it."""
 
 
 def spec_argument(parser: argparse.ArgumentParser) -> None:

@@ -163,6 +163,7 @@ def render(spec: ComparisonSpec, tables: Path, figures: Path) -> str:
     seeds = cells.groupby(["model", "hookpoint", "variant", "width", "lam"])["seed"].nunique()
     return environment.get_template("report.html.j2").render(
         study=spec.study or "unnamed",
+        note=spec.note,
         models=spec.models,
         hookpoints=spec.hookpoints,
         cell_count=len(cells),

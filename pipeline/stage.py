@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,6 +37,12 @@ def _explain(error: OSError) -> str:
         errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
     }.get(error.errno or 0, "")
     return f"{error}" + (f": {remedy}" if remedy else "")
+
+
+def put_interpreter_first() -> None:
+    """Make ``python`` mean the running interpreter in every command started from here."""
+    folder = str(Path(sys.executable).parent)
+    os.environ["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", "")])
 
 
 def device_of(choice: str) -> torch.device:

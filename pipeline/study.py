@@ -151,6 +151,10 @@ class Study:
             "hookpoints": self.config.hookpoints,
         }
 
+    def report_spec(self) -> dict[str, Any]:
+        named = {"study": self.config.study, "note": self.config.note}
+        return self.comparison_spec() | named
+
     # Where things lie ------------------------------------------------------------------------
 
     def path(self, *parts: str) -> str:

@@ -8,18 +8,18 @@ rule dump:
         calibration=ancient(study.tokens(split="train")),
     output:
         study.manifest(),
-    params:
-        spec=lambda wildcards: canonical(study.dump_spec(wildcards.model, wildcards.split)),
-        acts_root=study.acts_root,
     log:
         study.log("dump", "{model}-{split}"),
     threads: 16
     resources:
-        gpu=GPU_DEMAND,
+        **GPU,
+    params:
+        spec=lambda wildcards: canonical(study.dump_spec(wildcards.model, wildcards.split)),
+        acts_root=lambda wildcards: study.acts_root,
     shell:
-        LEASE + " {PYTHON} -m pipeline.dump --spec {params.spec:q} --asset {input.asset}"
+        LEASE + "python -m pipeline.dump --spec {params.spec:q} --asset {input.asset}"
         " --tokens {input.tokens} --calibration-tokens {input.calibration}"
-        " --acts-root {params.acts_root} --device {study.config.device} --out {output}"
+        " --acts-root {params.acts_root} --device {resources.device} --out {output}"
         " 2>&1 | tee {log}"
 
 
@@ -31,14 +31,14 @@ rule baselines:
         heldout=ancient(study.manifest(split="heldout")),
     output:
         study.baselines(),
-    params:
-        spec=lambda wildcards: canonical(study.baseline_spec(wildcards.model)),
     log:
         study.log("baselines", "{model}"),
     threads: 16
     resources:
-        gpu=GPU_DEMAND,
+        **GPU,
+    params:
+        spec=lambda wildcards: canonical(study.baseline_spec(wildcards.model)),
     shell:
-        LEASE + " {PYTHON} -m pipeline.baselines --spec {params.spec:q} --asset {input.asset}"
+        LEASE + "python -m pipeline.baselines --spec {params.spec:q} --asset {input.asset}"
         " --tokens {input.tokens} --train-manifest {input.train} --heldout-manifest {input.heldout}"
-        " --device {study.config.device} --out {output} 2>&1 | tee {log}"
+        " --device {resources.device} --out {output} 2>&1 | tee {log}"

@@ -4,23 +4,23 @@
 rule asset:
     output:
         study.asset(),
-    params:
-        spec=lambda wildcards: canonical(study.asset_spec(wildcards.model)),
     log:
         study.log("assets", "{model}"),
+    params:
+        spec=lambda wildcards: canonical(study.asset_spec(wildcards.model)),
     shell:
-        "{PYTHON} -m pipeline.assets --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
+        "python -m pipeline.assets --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
 
 
 rule documents:
     output:
         study.documents,
-    params:
-        spec=canonical(study.text_spec()),
     log:
         study.log("assets", "text"),
+    params:
+        spec=canonical(study.text_spec()),
     shell:
-        "{PYTHON} -m pipeline.assets --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
+        "python -m pipeline.assets --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
 
 
 rule tokens:
@@ -29,10 +29,10 @@ rule tokens:
         documents=ancient(study.documents),
     output:
         study.tokens(),
-    params:
-        spec=lambda wildcards: canonical(study.token_spec(wildcards.model, wildcards.split)),
     log:
         study.log("tokens", "{model}-{split}"),
+    params:
+        spec=lambda wildcards: canonical(study.token_spec(wildcards.model, wildcards.split)),
     shell:
-        "{PYTHON} -m pipeline.tokenise --spec {params.spec:q} --asset {input.asset}"
+        "python -m pipeline.tokenise --spec {params.spec:q} --asset {input.asset}"
         " --documents {input.documents} --out {output} 2>&1 | tee {log}"

@@ -14,12 +14,12 @@ rule figure:
         png=study.figure(),
         svg=study.figure(suffix="svg"),
         csv=study.figure(suffix="csv"),
-    params:
-        spec=canonical(study.comparison_spec()),
     log:
         study.log("figures", "{metric}"),
+    params:
+        spec=canonical(study.comparison_spec()),
     shell:
-        "{PYTHON} -m pipeline.figures --spec {params.spec:q} --points {input.points}"
+        "python -m pipeline.figures --spec {params.spec:q} --points {input.points}"
         " --comparison {input.comparison} --metric {wildcards.metric} --out {output.png}"
         " 2>&1 | tee {log}"
 
@@ -30,12 +30,12 @@ rule report:
         rules.figures.input,
     output:
         study.report,
-    params:
-        spec=canonical(study.comparison_spec() | {"study": study.config.study}),
-        tables=study.path("tables"),
-        figures=study.path("figures"),
     log:
         study.log("report"),
+    params:
+        spec=canonical(study.report_spec()),
+        tables=lambda wildcards: study.path("tables"),
+        figures=lambda wildcards: study.path("figures"),
     shell:
-        "{PYTHON} -m pipeline.report --spec {params.spec:q} --tables {params.tables}"
+        "python -m pipeline.report --spec {params.spec:q} --tables {params.tables}"
         " --figures {params.figures} --out {output} 2>&1 | tee {log}"

@@ -13,12 +13,12 @@ rule make_tables:
         [study.metrics(cell) for cell in study.cells],
     output:
         [study.table(name) for name in TABLES],
-    params:
-        spec=canonical(study.comparison_spec()),
-        cells_root=study.path("cells"),
-        out_dir=study.path("tables"),
     log:
         study.log("tables"),
+    params:
+        spec=canonical(study.comparison_spec()),
+        cells_root=lambda wildcards: study.path("cells"),
+        out_dir=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "{PYTHON} -m pipeline.tables --spec {params.spec:q} --cells-root {params.cells_root}"
+        "python -m pipeline.tables --spec {params.spec:q} --cells-root {params.cells_root}"
         " --out-dir {params.out_dir} 2>&1 | tee {log}"

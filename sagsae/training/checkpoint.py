@@ -31,4 +31,6 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             state = json.loads((file.metadata() or {})["state"])
             return {key: file.get_tensor(key) for key in file.keys()}, state  # noqa: SIM118
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path}: not a readable checkpoint ({error})") from None
+        raise ValueError(
+            f"{path}: damaged ({error}): delete it, and training starts over"
+        ) from None

@@ -39,7 +39,7 @@ class Workflow:
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Jobs of a dry run by rule; empty when there is nothing to do."""
-        done = self.run("--dry-run", "--quiet", "reason", *arguments)
+        done = self.run(*arguments, "--dry-run", "--quiet", "reason")
         assert done.returncode == 0, done.stdout
         table = done.stdout.split("Job stats:")[-1] if "Job stats:" in done.stdout else ""
         rows = [line.split() for line in table.splitlines()]

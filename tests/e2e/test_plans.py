@@ -76,3 +76,23 @@ def test_cores_are_shared_by_cells_of_one_thread(elsewhere):
 @pytest.mark.parametrize("name", ["local", "smoke", "paper"])
 def test_shipped_configurations_are_valid(name):
     assert Study.load(ROOT / f"workflow/configs/{name}.yaml").cells
+
+
+def test_with_gpus_every_job_that_computes_leases_one(elsewhere):
+    done = elsewhere.run("--dry-run", "--printshellcmds", CUDA_VISIBLE_DEVICES="0,1")
+    assert done.returncode == 0, done.stdout
+    for stage in ("dump", "baselines", "run_cell"):
+        commands = [line for line in done.stdout.splitlines() if f"pipeline.{stage} " in line]
+        assert commands
+        for command in commands:
+            assert "-m pipeline.gpu_lease --device auto --jobs-per-gpu 1 --gpus 1 -- " in command
+    assert "gpu=1" in done.stdout
+
+
+def test_gpu_zero_leases_none(elsewhere):
+    done = elsewhere.run(
+        "--dry-run", "--printshellcmds", "--resources", "gpu=0", CUDA_VISIBLE_DEVICES="0,1"
+    )
+    commands = [line for line in done.stdout.splitlines() if "pipeline.gpu_lease" in line]
+    assert len(commands) == 4 + 2 + 48
+    assert all("--gpus 0 -- " in command for command in commands)

@@ -131,6 +131,7 @@ def test_figures_and_report_are_there(smoke):
         assert len(png) > 20_000
         assert "<svg" in smoke.path(smoke.study.figure(metric, "svg")).read_text()
     report = smoke.path(smoke.study.report).read_text()
+    assert "nothing about autoencoders" in report
     assert report.count("data:image/png;base64,") + report.count("<svg") >= len(FIGURES)
 
 
