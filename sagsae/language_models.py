@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils.logging import disable_progress_bar
 
 VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
@@ -62,6 +63,7 @@ def load_language_model(
         LanguageModelError: the folder is no model, or its files are damaged or incomplete.
     """
     folder = check_model_folder(folder)
+    disable_progress_bar()
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             folder,

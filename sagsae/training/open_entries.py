@@ -7,11 +7,15 @@ inner products at the entries are one sampled product.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
 from torch.nn.functional import embedding_bag
+
+# Said once a process; the one call that needs the layout is covered by the gradient tests.
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta state")
 
 
 class OpenEntries:

@@ -46,12 +46,12 @@ class Workflow:
         return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Finished(Workflow):
     """A study that ran to its end."""
 
-    study: Study = None  # type: ignore[assignment]
-    output: str = ""
+    study: Study
+    output: str
 
     def path(self, relative: str) -> Path:
         return self.folder / relative
@@ -64,7 +64,7 @@ def smoke(tmp_path_factory) -> Finished:
     workflow = Workflow(tmp_path_factory.mktemp("smoke"), config)
     done = workflow.run("--resources", "gpu=2")
     assert done.returncode == 0, done.stdout
-    return Finished(workflow.folder, config, Study.load(config), done.stdout)
+    return Finished(workflow.folder, config, study=Study.load(config), output=done.stdout)
 
 
 @pytest.fixture
