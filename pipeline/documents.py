@@ -64,7 +64,7 @@ def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
         AssetError: the file is missing or altered, or the hub cannot be reached.
     """
     import datasets
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow.parquet
 
     if descriptor["kind"] == "hub":
         name = f"{descriptor['repo']} at {descriptor['revision']}"

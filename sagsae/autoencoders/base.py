@@ -18,7 +18,7 @@ from typing import ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sagsae.autoencoders.registry import variant
@@ -181,7 +181,7 @@ def load(path: str | Path) -> Autoencoder:
     try:
         with safe_open(str(path), framework="pt") as file:
             header = json.loads((file.metadata() or {})["autoencoder"])
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        tensors = load_file(str(path))
         sae = build(header["variant"], int(header["d"]), int(header["width"]), header["scale"])
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
         raise ValueError(

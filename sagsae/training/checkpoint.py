@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sagsae.files import whole_file
@@ -29,7 +29,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(str(path), framework="pt") as file:
             state = json.loads((file.metadata() or {})["state"])
-            return {key: file.get_tensor(key) for key in file.keys()}, state  # noqa: SIM118
+        return load_file(str(path)), state
     except (SafetensorError, KeyError, json.JSONDecodeError) as error:
         raise ValueError(
             f"{path}: damaged ({error}): delete it, and training starts over"
