@@ -141,7 +141,7 @@ class Evaluation(Section):
     """Held-out contexts over which Loss Recovered is measured."""
     batch_contexts: Count = 4
     """Contexts a spliced forward pass."""
-    lr_noise_gap: Positive = 0.05
+    lr_noise_gap: Positive = 0.1
     """Loss Recovered is flagged as noise where CE_zero - CE_clean (nats) is below this."""
 
 
