@@ -6,7 +6,7 @@ import zipfile
 import gguf
 import numpy as np
 
-from pipeline.config import RandomModel
+from pipeline.sources import RandomModel
 
 LLAMA = {
     "num_hidden_layers": 1,

@@ -131,7 +131,7 @@ def test_two_writers_of_one_asset(tmp_path, monkeypatch):
     out = tmp_path / "documents.json"
     spec = json.dumps(text_spec(source))
     monkeypatch.setattr(sys, "argv", ["assets", "--spec", spec, "--out", str(out)])
-    with pytest.raises(AssetError, match="being written by another process"):
+    with pytest.raises(AssetError, match="in use by another process"):
         assets.main()
     lock.release()
     assert not (tmp_path / "documents.json").exists()

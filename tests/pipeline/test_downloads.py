@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pipeline import assets, downloads
-from pipeline.config import WheelFile
 from pipeline.downloads import AssetError
+from pipeline.sources import WheelFile
 from pipeline.study import digest
 from sagsae.language_models import load_language_model, load_tokenizer
 from tests.pipeline.small_assets import (

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from pipeline import assets
-from pipeline.config import RandomModel
+from pipeline.sources import RandomModel
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TINY = {

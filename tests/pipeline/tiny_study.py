@@ -12,7 +12,7 @@ import torch
 
 from pipeline.hookpoints import hookpoints_of
 from pipeline.random_sources import save_random_model
-from pipeline.study import Study
+from pipeline.study import Study, digest
 from sagsae.activations import (
     DumpSettings,
     TokenStore,
@@ -147,5 +147,10 @@ def _dump(
             batch_contexts=8,
         ),
     )
-    manifest = {"store": f"../stores/{store.name}", "split": split, "seal": f"seal-of-{split}"}
+    manifest = {
+        "store": f"../stores/{store.name}",
+        "split": split,
+        "seal": f"seal-of-{split}",
+        "spec": digest(made.study.dump_spec("tiny", split)),
+    }
     made.manifest(split).write_text(json.dumps(manifest))
