@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.study import Study
 
@@ -26,7 +27,7 @@ class Workflow:
         """Run Snakemake; output and errors together in ``stdout``."""
         snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         configuration = ["--configfile", str(self.config)] if self.config else []
-        options = ["--directory", str(self.folder), "--cores", "2", *configuration]
+        options = [*configuration, "--directory", str(self.folder), "--cores", "2"]
         return subprocess.run(
             [*snakemake, *options, *arguments],
             text=True,
@@ -36,6 +37,16 @@ class Workflow:
             cwd=ROOT,
             check=False,
         )
+
+    def changed(self, **sections: dict[str, object]) -> Workflow:
+        """The same folder under a configuration with some keys of some sections replaced."""
+        assert self.config is not None
+        raw = yaml.safe_load(self.config.read_text())
+        for name, keys in sections.items():
+            raw[name] |= keys
+        config = self.folder / f"changed-{'-'.join(sections)}.yaml"
+        config.write_text(yaml.safe_dump(raw))
+        return Workflow(self.folder, config)
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Jobs of a dry run by rule; empty when there is nothing to do."""

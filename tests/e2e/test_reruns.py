@@ -54,11 +54,11 @@ def test_a_cell_off_the_grid_is_built_by_name_and_stays_out_of_the_tables(smoke)
 
 
 def test_another_evaluation_keeps_the_weights(smoke):
-    change = ("--config", "evaluation={lr_contexts: 16, batch_contexts: 16}")
+    changed = smoke.changed(evaluation={"lr_contexts": 16})
     target = f"{CELL}/metrics.json"
     before = digest(smoke.path(f"{CELL}/sae.safetensors"))
-    assert smoke.planned(target, *change) == {"baselines": 1, "cell": 1, "total": 2}
-    done = smoke.run(target, *change)
+    assert changed.planned(target) == {"baselines": 1, "cell": 1, "total": 2}
+    done = changed.run(target)
     assert done.returncode == 0, done.stdout
     assert "evaluate tiny-gpt-neox/attn/gated" in done.stdout
     assert "train tiny-gpt-neox/attn/gated" not in done.stdout
@@ -67,7 +67,7 @@ def test_another_evaluation_keeps_the_weights(smoke):
 
 
 def test_another_recipe_retrains_and_dumps_nothing(smoke):
-    planned = smoke.planned("--config", "training={tokens: 32768, batch_size: 512}")
+    planned = smoke.changed(training={"tokens": 32768}).planned()
     assert planned["cell"] == 26
     assert not {"dump", "asset", "tokens", "baselines"} & set(planned)
 
