@@ -8,7 +8,8 @@ from pipeline.cell import PATTERN, WILDCARDS, CellNameError
 from pipeline.config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.gpu_lease import visible_devices
 from pipeline.stage import put_interpreter_first
-from pipeline.study import FIGURES, SPLITS, Study, canonical, digest
+from pipeline.study import FIGURES, SPLITS, Study, canonical
+from pipeline.tracking import settled
 
 min_version("9.20")
 
@@ -54,7 +55,6 @@ include: "pipeline/rules/figures.smk"
 
 localrules:
     all,
-    cells,
     tables,
     figures,
 
@@ -66,11 +66,6 @@ rule all:
         rules.tables.input,
         rules.figures.input,
         study.report,
-
-
-rule cells:
-    input:
-        [study.metrics(cell) for cell in study.cells],
 
 
 onsuccess:

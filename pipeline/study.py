@@ -180,6 +180,14 @@ class Study:
     def baselines(self, model: str = "{model}") -> str:
         return self.path("baselines", f"{model}.json")
 
+    def dumped(self, model: str, split: str) -> tuple[str, str]:
+        """A store's manifest and the digest that it must carry."""
+        return self.manifest(model, split), digest(self.dump_spec(model, split))
+
+    def measured(self, model: str) -> tuple[str, str]:
+        """A model's baselines and the digest that they must carry."""
+        return self.baselines(model), digest(self.baseline_spec(model))
+
     def cell_file(self, cell: Cell | None, name: str) -> str:
         return self.path("cells", cell.path if cell else PATTERN, name)
 

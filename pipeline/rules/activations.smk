@@ -3,9 +3,9 @@
 
 rule dump:
     input:
-        asset=ancient(study.asset()),
-        tokens=ancient(study.tokens()),
-        calibration=ancient(study.tokens(split="train")),
+        asset=study.asset(),
+        tokens=study.tokens(),
+        calibration=study.tokens(split="train"),
     output:
         study.manifest(),
     log:
@@ -25,10 +25,10 @@ rule dump:
 
 rule baselines:
     input:
-        asset=ancient(study.asset()),
-        tokens=ancient(study.tokens(split="heldout")),
-        train=ancient(study.manifest(split="train")),
-        heldout=ancient(study.manifest(split="heldout")),
+        asset=study.asset(),
+        tokens=study.tokens(split="heldout"),
+        train=study.manifest(split="train"),
+        heldout=study.manifest(split="heldout"),
     output:
         study.baselines(),
     log:

@@ -25,8 +25,8 @@ rule documents:
 
 rule tokens:
     input:
-        asset=ancient(study.asset()),
-        documents=ancient(study.documents),
+        asset=study.asset(),
+        documents=study.documents,
     output:
         study.tokens(),
     log:

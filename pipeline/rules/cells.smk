@@ -4,9 +4,9 @@
 rule cell:
     input:
         asset=lambda wildcards: ancient(study.asset(study.cell_named(**wildcards).model)),
-        train=ancient(study.manifest(split="train")),
-        heldout=ancient(study.manifest(split="heldout")),
-        baselines=ancient(study.baselines()),
+        train=lambda wildcards: settled(*study.dumped(wildcards.model, "train")),
+        heldout=lambda wildcards: settled(*study.dumped(wildcards.model, "heldout")),
+        baselines=lambda wildcards: settled(*study.measured(wildcards.model)),
     output:
         metrics=study.metrics(),
         weights=study.cell_file(None, "sae.safetensors"),

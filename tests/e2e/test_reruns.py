@@ -74,3 +74,21 @@ def test_another_recipe_retrains_and_dumps_nothing(smoke):
 
 def test_gpu_zero_plans_the_same_study(smoke):
     assert smoke.planned("--resources", "gpu=0") == {}
+
+
+def test_another_seed_of_the_documents_reruns_everything_after_them_in_one_run(smoke):
+    planned = smoke.changed(text={"seed": 1}).planned()
+    assert planned["tokens"] == planned["dump"] == 4
+    assert (planned["baselines"], planned["cell"]) == (2, 26)
+    assert not {"asset", "documents"} & set(planned)
+
+
+def test_a_manifest_made_again_retrains_nothing(smoke):
+    target = smoke.study.manifest("tiny-gpt-neox", "train")
+    manifest = smoke.path(target)
+    before, when = manifest.read_bytes(), manifest.stat().st_mtime_ns
+    done = smoke.run("--force", target)
+    assert done.returncode == 0, done.stdout
+    assert manifest.stat().st_mtime_ns > when
+    assert manifest.read_bytes() == before
+    assert smoke.planned() == {}
