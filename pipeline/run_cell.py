@@ -24,8 +24,7 @@ from pipeline.study import digest
 from pipeline.train import link_or_copy, train_cell
 from sagsae.files import FileLock, whole_file
 
-WEIGHTS, TRAINING = "sae.safetensors", "training.json"
-METRICS, LATENTS = "metrics.json", "latents.safetensors"
+WEIGHTS, TRAINING, LATENTS = "sae.safetensors", "training.json", "latents.safetensors"
 
 
 @contextmanager

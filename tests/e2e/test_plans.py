@@ -67,10 +67,11 @@ def test_all_configuration_errors_at_once(elsewhere):
         assert part in done.stdout, part
 
 
-def test_cores_are_shared_by_cells_of_one_thread(elsewhere):
-    done = elsewhere.run("--dry-run", f"{GATED}/w2304_lam0.1_seed0/metrics.json")
-    assert "threads: 1" not in done.stdout
-    assert "threads: 2" in done.stdout
+def test_cells_take_one_thread_and_dumps_all(elsewhere):
+    done = elsewhere.run(f"{GATED}/w2304_lam0.1_seed0/metrics.json", "--dry-run")
+    jobs = {block.split(":")[0]: block for block in done.stdout.split("\nrule ")[1:]}
+    threads = {name: "threads: 2" in jobs[name].split("\n\n")[0] for name in ("cell", "dump")}
+    assert threads == {"cell": False, "dump": True}
 
 
 @pytest.mark.parametrize("name", ["local", "smoke", "paper"])
