@@ -7,7 +7,7 @@ GPUS ?=
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=1 HF_HUB_DISABLE_TELEMETRY=1
 
-.PHONY: results test lint smoke paper-plan schema clean
+.PHONY: results test test-faults lint smoke paper-plan schema clean
 .DELETE_ON_ERROR:
 
 results: $(VENV)/.ready ## the local study: tables, figures and report in results/local/
@@ -15,6 +15,9 @@ results: $(VENV)/.ready ## the local study: tables, figures and report in result
 
 test: $(VENV)/.ready-dev ## every test, the smoke study end to end included
 	$(BIN)/python -m pytest
+
+test-faults: $(VENV)/.ready-dev ## the fault tests in full (about an hour); their table goes into docs/
+	$(BIN)/python -m pytest tests/faults --faults full --fault-report docs/reliability-figures.md
 
 lint: $(VENV)/.ready-dev ## style, types, workflow
 	$(BIN)/ruff check .

@@ -1,4 +1,5 @@
 # What can be asked for. Configuration: --configfile FILE, else workflow/configs/local.yaml.
+import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -10,6 +11,7 @@ from pipeline.gpu_lease import visible_devices
 from pipeline.stage import put_interpreter_first
 from pipeline.study import FIGURES, SPLITS, Study, canonical
 from pipeline.tracking import settled
+from sagsae.files import FileLock, LockedError
 
 min_version("9.20")
 
@@ -23,6 +25,10 @@ except ConfigError as error:
 # Jobs run the interpreter that runs Snakemake, by a name that is the same on every machine: the text
 # of a command is compared between runs, and its change would train everything again.
 put_interpreter_first()
+
+# Snakemake's own lock outlives a kill and knows one working directory only; this one does neither.
+# The profile switches Snakemake's off.
+RUN_LOCK = FileLock(Path(study.path(".run.lock")))
 
 GPUS = 0 if study.config.device == "cpu" else len(visible_devices())
 GPU = {
@@ -51,6 +57,7 @@ include: "pipeline/rules/activations.smk"
 include: "pipeline/rules/cells.smk"
 include: "pipeline/rules/tables.smk"
 include: "pipeline/rules/figures.smk"
+include: "pipeline/rules/verify.smk"
 
 
 localrules:
@@ -68,8 +75,18 @@ rule all:
         study.report,
 
 
+onstart:
+    RUN_LOCK.path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        RUN_LOCK.acquire()
+    except LockedError as error:
+        raise WorkflowError(str(error)) from None
+    # So that a job can tell whether it outlived its run.
+    os.environ["SAGSAE_RUN"] = f"{os.getpid()} {os.uname().nodename}"
+
+
 onsuccess:
-    shell("python -m pipeline.summary --spec {SUMMARY:q} --root {study.root}")
+    shell("python -m pipeline.summary --spec {SUMMARY:q} --root {study.root:q}")
 
 
 onerror:

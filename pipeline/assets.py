@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.documents import make_documents
-from pipeline.downloads import AssetError, say
+from pipeline.downloads import say
 from pipeline.files import read_json, write_json
 from pipeline.model_folders import describe_model, drop_gguf, make_model_folder
-from pipeline.stage import run_stage
+from pipeline.stage import exclusive, run_stage
 from pipeline.study import digest
-from sagsae.files import FileLock, LockedError
 
 
 def make_model(spec: dict[str, Any], out: Path) -> dict[str, Any]:
@@ -94,20 +93,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     options = parser.parse_args()
     started = time.monotonic()
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(options.out.parent / ".lock")
-    try:
-        lock.acquire()
-    except LockedError as error:
-        raise AssetError(str(error)) from None
-    try:
+    with exclusive(options.out.parent):
         if "model" in options.spec:
             quiet()
             made = make_model(options.spec, options.out)
         else:
             made = make_text(options.spec, options.out)
-    finally:
-        lock.release()
     shown = {
         key: made[key] for key in ("model_type", "d_model", "documents", "repo") if key in made
     }

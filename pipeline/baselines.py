@@ -27,7 +27,7 @@ from pipeline.downloads import sha256_of
 from pipeline.files import read_json, write_json
 from pipeline.hookpoints import stored_hookpoints
 from pipeline.manifests import open_store
-from pipeline.stage import device_of, run_stage
+from pipeline.stage import device_of, exclusive, run_stage
 from pipeline.study import digest
 from sagsae.activations.calibration import kept_mask, load_calibration
 from sagsae.activations.hookpoints import Hookpoint, capture
@@ -292,7 +292,8 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     options = vars(parser.parse_args())
-    run_baselines(**{**options, "device": device_of(options["device"])})
+    with exclusive(options["out"].parent, options["out"].stem):
+        run_baselines(**{**options, "device": device_of(options["device"])})
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +19,10 @@ WILDCARDS = {
 
 PATTERN = "{model}/{hookpoint}/{variant}/w{width}_lam{lam}_seed{seed}"
 _PATH = re.compile(PATTERN.replace("{", "(?P<").replace("}", ">[^/]+?)"))
+
+NAME_LENGTH = 64
+"""Characters of the longest model, hookpoint or variant name: each becomes a folder."""
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NAME_LENGTH - 1}}}")
 
 
 class CellNameError(ValueError):
@@ -38,6 +43,25 @@ def lambda_tag(value: float) -> str:
             f"lambda {value!r} needs more than six significant digits: round it to {tag}"
         )
     return tag
+
+
+def _whole(field: str, text: str) -> int:
+    """A number of a name, in its one spelling."""
+    if re.fullmatch(r"0|[1-9][0-9]{0,17}", text):
+        return int(text)
+    meant = _meant(text)
+    remedy = "give a plain integer below 10^18" if meant is None else f"ask for {field}{meant}"
+    raise CellNameError(f"{field}{text} is not canonical: {remedy}")
+
+
+def _meant(text: str) -> int | None:
+    """The number that another spelling stands for."""
+    for read in (int, float):
+        with suppress(ValueError):  # of more than 4,300 digits, too
+            value = read(text)
+            if 0 <= value < 10**18 and value == int(value):
+                return int(value)
+    return None
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -67,10 +91,14 @@ class Cell:
             CellNameError: a number is malformed or not in its canonical spelling; the message
                 gives the spelling to ask for.
         """
-        for name, text in (("w", width), ("seed", seed)):
-            if not re.fullmatch(r"0|[1-9][0-9]{0,17}", text):
-                raise CellNameError(f"{name}{text} is not canonical: give a plain integer")
-        if width == "0":
+        for field, text in (("model", model), ("hookpoint", hookpoint), ("variant", variant)):
+            if not _NAME.fullmatch(text):
+                raise CellNameError(
+                    f"{field} {text!r} is no name: letters, digits, - and _, "
+                    f"{NAME_LENGTH} characters at most"
+                )
+        latents, number = _whole("w", width), _whole("seed", seed)
+        if latents == 0:
             raise CellNameError("w0: a dictionary has at least one latent")
         try:
             value = float(lam)
@@ -83,9 +111,9 @@ class Cell:
             model=model,
             hookpoint=hookpoint,
             variant=variant,
-            width=int(width),
+            width=latents,
             lam=value,
-            seed=int(seed),
+            seed=number,
         )
 
     @classmethod

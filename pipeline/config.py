@@ -6,36 +6,50 @@ neither torch nor transformers, so the Snakefile can read it in a fraction of a 
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from pipeline.sections import NAME, Count, Fraction, Number, Positive, Section
+from pipeline.config_files import ConfigError as ConfigError
+from pipeline.config_files import describe as describe
+from pipeline.config_files import load_yaml as load_yaml
+from pipeline.sections import (
+    Count,
+    FieldFaults,
+    Folder,
+    FolderOrNone,
+    Fraction,
+    HookpointName,
+    Lambda,
+    ModulePath,
+    Name,
+    Natural,
+    Number,
+    Positive,
+    Section,
+    Variant,
+    Width,
+    Words,
+)
 from pipeline.sources import ModelSource, TextSource
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "workflow" / "configs" / "local.yaml"
 
 
-class ConfigError(ValueError):
-    """A configuration that cannot be run; the message lists every fault with its path."""
-
-
 class Model(Section):
     """One language model of the study and where it is tapped."""
 
-    name: Annotated[str, Field(pattern=NAME)]
+    name: Name
     """Name used in paths and tables."""
     source: ModelSource
     """Where the model comes from."""
-    d_model: Count
+    d_model: Width
     """Width of the residual stream; checked against the loaded model."""
-    layer: Annotated[int, Field(ge=0)]
+    layer: Natural
     """Index of the block whose hookpoints are dumped."""
-    hookpoints: dict[str, str] = Field(default_factory=dict)
+    hookpoints: dict[HookpointName, ModulePath] = Field(default_factory=dict)
     """Module path of each hookpoint, ``{layer}`` standing for the layer. Empty: the known paths of
     the architecture (GPT-NeoX, Llama, SmolLM3, Gemma 3 and relatives)."""
     start_token: Literal["bos", "eos", "none"] = "bos"
@@ -49,11 +63,11 @@ class Text(Section):
 
     source: TextSource
     """Where the documents come from."""
-    context_length: Annotated[int, Field(ge=8)] = 128
+    context_length: Annotated[int, Field(ge=8, le=2**20)] = 128
     """Tokens a context, the start token included."""
-    heldout_fraction: Annotated[Number, Field(gt=0, le=0.5)] = 0.1
+    heldout_fraction: Annotated[Number, Field(ge=1e-6, le=0.5)] = 0.1
     """Share of the documents kept apart for evaluation. No document is in both splits."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the permutation of the documents."""
 
 
@@ -78,19 +92,20 @@ class Dump(Section):
     """Contexts a forward pass."""
     slack: Fraction = 0.02
     """Share of a block's tokens that the drop rule may take before the dump stops."""
-    acts_root: str = ""
+    acts_root: FolderOrNone = ""
     """Folder of the stores. Empty: the study's own activations folder."""
 
     @model_validator(mode="after")
     def _whole_chunks(self) -> Dump:
-        if self.rows_per_block % self.rows_per_chunk:
-            raise ValueError(
-                f"rows_per_block {self.rows_per_block} is not a multiple of rows_per_chunk "
-                f"{self.rows_per_chunk}"
-            )
+        block, faults = self.rows_per_block, []
+        if block % self.rows_per_chunk:
+            message = f"rows_per_block {block} is not a multiple of it ({self.rows_per_chunk})"
+            faults.append(("rows_per_chunk", message))
         for split in ("train_rows", "heldout_rows"):
-            if getattr(self, split) < self.rows_per_block:
-                raise ValueError(f"{split} is less than one block of {self.rows_per_block} rows")
+            if (rows := getattr(self, split)) < block:
+                faults.append((split, f"{rows} is less than one block of {block} rows"))
+        if faults:
+            raise FieldFaults(faults)
         return self
 
 
@@ -107,16 +122,16 @@ class Training(Section):
     """Decay of the mean of the gradients."""
     beta2: Annotated[Number, Field(ge=0, lt=1)] = 0.999
     """Decay of the mean of the squared gradients."""
-    lr_warmup_steps: Annotated[int, Field(ge=0)] = 50
+    lr_warmup_steps: Natural = 50
     """Steps over which the learning rate rises linearly from zero."""
     lr_decay_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.2
     """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
-    lambda_warmup_steps: Annotated[int, Field(ge=0)] = 100
+    lambda_warmup_steps: Natural = 100
     """Steps over which lambda rises linearly from zero."""
     theta_init: Annotated[Number, Field(ge=0)] = 1.2
     """Initial threshold of sign-aware gates, in units of the spread of the encoder's products at
     the start: sqrt((1 - |mean|^2) / d)."""
-    reset_window_tokens: Annotated[int, Field(ge=0)] = 0
+    reset_window_tokens: Natural = 0
     """A latent silent for this many tokens gets its threshold reset; 0 switches resets off."""
     matmul_dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """Matrix products; auto: bfloat16 where the hardware has it. Master weights are float32."""
@@ -126,7 +141,8 @@ class Training(Section):
     @model_validator(mode="after")
     def _at_least_one_step(self) -> Training:
         if self.steps < 1:
-            raise ValueError(f"tokens {self.tokens} is less than one batch of {self.batch_size}")
+            message = f"{self.tokens} is less than one batch of {self.batch_size}"
+            raise FieldFaults([("tokens", message)])
         return self
 
     @property
@@ -148,17 +164,18 @@ class Evaluation(Section):
 class Sized(Section):
     """A variant at one dictionary width."""
 
-    variant: str
+    variant: Variant
     """Name in the registry of variants: gated, sagsae_sym, sagsae_tied."""
-    expansion: Positive | None = None
+    expansion: Annotated[Positive, Field(le=1e6)] | None = None
     """Dictionary width in multiples of d_model. Give this or width."""
-    width: Count | None = None
+    width: Width | None = None
     """Dictionary width H in latents. Give this or expansion."""
 
     @model_validator(mode="after")
     def _one_width(self) -> Self:
         if (self.expansion is None) == (self.width is None):
-            raise ValueError("give exactly one of expansion and width")
+            field = "expansion" if self.width is None else "width"
+            raise FieldFaults([(field, "give exactly one of expansion and width")])
         return self
 
     def width_for(self, d_model: int) -> int:
@@ -172,13 +189,13 @@ class Sized(Section):
 class GridEntry(Sized):
     """A block of the grid: one variant at one width over lambdas, seeds, models, hookpoints."""
 
-    lambdas: Annotated[list[Positive], Field(min_length=1)]
+    lambdas: Annotated[list[Lambda], Field(min_length=1)]
     """Sparsity coefficients at unit mean square activations."""
-    seeds: Annotated[list[Annotated[int, Field(ge=0, strict=True)]], Field(min_length=1)] = [0]
+    seeds: Annotated[list[Natural], Field(min_length=1)] = [0]
     """Seeds of the initial weights and of the order of the batches."""
-    models: list[str] | None = None
+    models: Annotated[list[str], Field(min_length=1)] | None = None
     """Restrict to these models; all when absent."""
-    hookpoints: list[str] | None = None
+    hookpoints: Annotated[list[str], Field(min_length=1)] | None = None
     """Restrict to these hookpoints; all when absent."""
 
 
@@ -200,19 +217,21 @@ class Comparison(Section):
 class StudyConfig(Section):
     """A configuration file."""
 
-    study: Annotated[str, Field(pattern=NAME)]
+    study: Name
     """Name of the study; its outputs lie in results/<study>/."""
-    note: str = ""
+    note: Words = ""
     """What readers of the report must know before they read a number."""
-    results: str = "results"
+    results: Folder = "results"
     """Folder that holds the studies."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: GPUs where there are some, else the CPU."""
     jobs_per_gpu: Count = 1
     """Jobs that may share one GPU."""
+    checkpoint_seconds: Count = 300
+    """Time between two checkpoints of a cell: what a kill can cost of its training, at most."""
     models: Annotated[list[Model], Field(min_length=1)]
     """The language models."""
-    hookpoints: Annotated[list[str], Field(min_length=1)]
+    hookpoints: Annotated[list[HookpointName], Field(min_length=1)]
     """Hookpoints dumped from every model: mlp_out, attn, resid, or names that the models define."""
     text: Text
     """Documents, split and packing."""
@@ -226,27 +245,3 @@ class StudyConfig(Section):
     """What is measured."""
     comparisons: list[Comparison] = Field(default_factory=list)
     """Pairs of variants that the tables compare."""
-
-
-def load_yaml(path: Path) -> Any:
-    """Parse one YAML file with the safe loader; faults name the file."""
-    try:
-        return yaml.safe_load(path.read_text())
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: no such configuration file") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not readable as YAML: {error}") from None
-
-
-def describe(error: ValidationError, where: str) -> str:
-    """Every fault of a validation on its own line: path, what is wrong, what was given."""
-    lines = [f"{where}: {error.error_count()} error(s)"]
-    for item in error.errors():
-        path = ".".join(str(part) for part in item["loc"]) or "(whole file)"
-        message = item["msg"].removeprefix("Value error, ")
-        given = item.get("input")
-        shown = (
-            "" if isinstance(given, dict | list) else f" (given: {json.dumps(given, default=str)})"
-        )
-        lines.append(f"  {path}: {message}{shown}")
-    return "\n".join(lines)

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.downloads import AssetError, fetch_file, require_space, say
+from pipeline.downloads import AssetError, fetch_file, require_space, say, sha256_of
 from pipeline.model_folders import hub_errors
 from pipeline.random_sources import random_documents
 from sagsae.files import whole_file
@@ -46,6 +47,7 @@ def make_documents(source: dict[str, Any], folder: Path) -> dict[str, Any]:
         "documents": len(texts),
         "characters": sum(map(len, texts)),
         "sha256": texts_digest(texts),
+        "file_sha256": sha256_of(folder / PARQUET),
         "terms": source.get("terms", ""),
     }
 
@@ -81,11 +83,13 @@ def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
     path = folder / descriptor["file"]
     remedy = f"delete {folder / 'documents.json'} and run snakemake again"
     try:
-        table = pyarrow.parquet.read_table(path)
-    except (OSError, pyarrow.ArrowInvalid) as error:
+        # In this thread alone: a reader that gets no other waits for it for ever, without an error.
+        with pyarrow.parquet.ParquetFile(path) as file:
+            dataset = datasets.Dataset(file.read(use_threads=False))
+        found = texts_digest(dataset["text"])
+    except Exception as error:  # damaged metadata raises whatever it leads the readers to
         raise AssetError(f"{path}: cannot be read ({error}); {remedy}") from error
-    dataset = datasets.Dataset(table)
-    if texts_digest(dataset["text"]) != descriptor["sha256"]:
+    if found != descriptor["sha256"]:
         raise AssetError(f"{path}: the text is not what was downloaded; {remedy}")
     return dataset
 
@@ -153,7 +157,10 @@ def _file_texts(path: Path, column: str) -> Iterator[str]:
 
 
 def _json_texts(path: Path, column: str) -> Iterator[str]:
-    content = _parse(path.read_text(encoding="utf-8"), str(path))
+    try:
+        content = _parse(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise AssetError(f"{path}: not UTF-8 text ({error}): check `member`") from error
     if isinstance(content, list):
         content = dict(enumerate(content))
     if not isinstance(content, dict):
@@ -165,7 +172,7 @@ def _json_texts(path: Path, column: str) -> Iterator[str]:
 def _parse(content: str, where: str) -> Any:
     try:
         return json.loads(content)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise AssetError(f"{where}: not JSON ({error})") from error
 
 
@@ -173,6 +180,9 @@ def _field(item: Any, column: str, where: str) -> str:
     if not isinstance(item, dict) or column not in item:
         fields = f"; it has {', '.join(item)}" if isinstance(item, dict) else ""
         raise AssetError(f"{where}: no field {column!r}{fields}: check text.source.column")
-    if not isinstance(item[column], str):
+    text = item[column]
+    if not isinstance(text, str):
         raise AssetError(f"{where}: field {column!r} is no text: check text.source.column")
-    return item[column]
+    if re.search("[\ud800-\udfff]", text):
+        raise AssetError(f"{where}: field {column!r} holds half of a surrogate pair: mend the file")
+    return text

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from pipeline.remedies import AGAIN
 from sagsae.files import fsync_path, whole_file
 
 MEBIBYTE = 2**20
@@ -21,6 +23,8 @@ ATTEMPTS = 3
 """Runs of pip for one wheel; each retries connections by itself, too."""
 CONNECTION_RETRIES = 4
 PIP = ["download", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
+CUT_SHORT = ("DO NOT MATCH THE HASHES", "is invalid.")
+"""What pip says of a wheel whose connection was closed in the middle, as if it were complete."""
 NETWORK_SIGNS = (
     "Retrying (",
     "ConnectionError",
@@ -31,6 +35,7 @@ NETWORK_SIGNS = (
     "ProxyError",
     "SSLError",
     "name resolution",
+    "not enough bytes were received",
 )
 
 Say = Callable[[str], None]
@@ -60,8 +65,9 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise AssetError(
-            f"no disk space for {what}: {needed} bytes needed in {folder}, {free} free; make room, "
-            "or point `results` in the configuration at a larger disk"
+            f"the disk is full: no disk space for {what}: {needed} bytes needed in {folder}, "
+            f"{free} free: free some space and {AGAIN}; or point `results` in the configuration "
+            "at a larger disk"
         )
 
 
@@ -140,7 +146,7 @@ def _download(wheel: dict[str, Any], folder: Path) -> Path:
         )
         if done.returncode == 0:
             break
-        fault, again = _why(done.stdout, name)
+        fault, again = _why(done.stdout, name, folder)
         if not again or attempt == ATTEMPTS:
             raise AssetError(fault)
         say(f"{name}: attempt {attempt} of {ATTEMPTS} failed, trying again")
@@ -158,24 +164,38 @@ def _download(wheel: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def _why(output: str, name: str) -> tuple[str, bool]:
+def _why(output: str, name: str, folder: Path) -> tuple[str, bool]:
     """What a failed pip run means, and whether trying again can help."""
-    tail = "\n".join(output.strip().splitlines()[-5:])
     if "No module named pip" in output:
         return f"{name}: this Python has no pip; run `python -m ensurepip` and try again", False
     if "No space left on device" in output:
-        return f"{name}: no disk space left while downloading; make room and try again", False
-    if any(sign in output for sign in NETWORK_SIGNS):
+        return (
+            f"the disk is full: no disk space left while downloading {name} by way of "
+            f"{tempfile.gettempdir()} to {folder}: free some space and {AGAIN}"
+        ), False
+    if any(sign in output for sign in CUT_SHORT):
+        return (
+            f"{name}: what arrived is not the wheel that the package index announced, as when a "
+            "connection breaks in the middle or a proxy alters files; check the network and "
+            f"{AGAIN}"
+        ), True
+    if said := _last_line(output, NETWORK_SIGNS):
         return (
             f"{name}: the package index cannot be reached; check the network, or the proxy and "
-            f"index settings of pip (`python -m pip config list`), and try again. pip said:\n{tail}"
+            f"index settings of pip (`python -m pip config list`), and {AGAIN}. pip said: {said}"
         ), True
+    said = _last_line(output, ("ERROR:",)) or _last_line(output, ("",))
     if "No matching distribution found" in output:
         return (
             f"{name}: the package index has no such package, version or wheel; check `package` and "
-            f"`version` in the configuration. pip said:\n{tail}"
+            f"`version` in the configuration. pip said: {said}"
         ), False
-    return f"{name}: pip could not download it. pip said:\n{tail}", True
+    return f"{name}: pip could not download it. pip said: {said}", True
+
+
+def _last_line(output: str, signs: tuple[str, ...]) -> str:
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    return next((x for x in reversed(lines) if any(sign in x for sign in signs)), "")
 
 
 def _append_member(path: Path, wheel: dict[str, Any], joined: IO[bytes]) -> None:

@@ -13,7 +13,7 @@ from pipeline.files import read_json, write_json
 from pipeline.hookpoints import hookpoints_of
 from pipeline.manifests import describe
 from pipeline.progress import Progress
-from pipeline.stage import device_of, run_stage
+from pipeline.stage import device_of, exclusive, run_stage
 from pipeline.study import digest
 from sagsae.activations import (
     DumpProgress,
@@ -95,7 +95,9 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--out", required=True, help="manifest to write")
     args = parser.parse_args()
-    write_json(args.out, dump(args.spec, args))
+    out = Path(args.out)
+    with exclusive(out.parent, out.stem):
+        write_json(out, dump(args.spec, args))
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ is JSON of two objects: ``training`` (the section of that name in metrics.json) 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from pipeline.baselines import load_asset, read_baselines
@@ -35,7 +36,7 @@ from sagsae.autoencoders.base import Autoencoder, load
 from sagsae.evaluation.loss_recovered import LossRecovered, summed_loss
 from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
 from sagsae.evaluation.replacements import reconstruction
-from sagsae.files import whole_file
+from sagsae.files import write_atomic
 
 ROWS = 8192
 """Rows read at once."""
@@ -54,7 +55,7 @@ def evaluate_cell(
     baselines: Path,
     asset: Path,
     device: torch.device,
-) -> tuple[dict[str, Any], dict[str, Tensor]]:
+) -> tuple[dict[str, Any], bytes]:
     """Measure one cell.
 
     Args:
@@ -68,7 +69,8 @@ def evaluate_cell(
         device: where to compute.
 
     Returns:
-        The content of metrics.json, and per latent ``n_pos`` and ``n_neg``, [H] int64.
+        The content of metrics.json, and that of latents.safetensors: per latent ``n_pos`` and
+        ``n_neg``, [H] int64.
 
     Raises:
         EvaluationError: weights of another cell, or a hookpoint without baselines.
@@ -78,11 +80,13 @@ def evaluate_cell(
     label = f"evaluate {Cell(**cell).path}"
     quality = evaluate_reconstruction(sae, _rows(store, cell["hookpoint"], device, label))
     recovered = _loss_recovered(spec, cell, sae, baselines, asset, device, label)
+    latents = save({"n_pos": quality.n_pos, "n_neg": quality.n_neg})
     made_from = {
         "train": train_info["made_from"]["train"],
         "store": train_info["made_from"]["store"],
         "evaluate": digest(spec),
         "weights_sha256": sha256_of(weights),
+        "latents_sha256": hashlib.sha256(latents).hexdigest(),
     }
     metrics = {
         "cell": cell,
@@ -93,8 +97,7 @@ def evaluate_cell(
         "training": train_info["training"],
         "made_from": made_from,
     }
-    checked = CellMetrics.model_validate(metrics).model_dump()
-    return checked, {"n_pos": quality.n_pos, "n_neg": quality.n_neg}
+    return CellMetrics.model_validate(metrics).model_dump(), latents
 
 
 def _autoencoder(weights: Path, cell: dict[str, Any]) -> Autoencoder:
@@ -184,8 +187,7 @@ def main() -> None:
         options.asset,
         device_of(options.device),
     )
-    with whole_file(options.latents) as partial:
-        save_file(latents, partial)
+    write_atomic(options.latents, latents)
     write_json(options.out, metrics)
 
 

@@ -1,18 +1,25 @@
-"""The grid: its cells, and the faults of a configuration that concern more than one field."""
+"""The grid: its cells, and the faults of a configuration that concern more than one section."""
 
 from __future__ import annotations
 
+import json
 from itertools import product
+from math import prod
+from shlex import quote
 
 from pipeline import config as c
-from pipeline.cell import Cell, CellNameError, lambda_tag
-from sagsae.autoencoders.registry import VARIANTS
+from pipeline.cell import Cell
+
+COMMAND_BYTES = 120_000
+"""What names and settings may take of one argument of a command; Linux ends it at 131,072."""
+MOST_CELLS = 5_000
+"""More never fit into ``COMMAND_BYTES``, and need not be enumerated to know it."""
+RESERVED_MODEL = "text"
+"""Its folder among the assets is that of the documents."""
 
 
 def cells_of(entry: c.GridEntry, config: c.StudyConfig) -> list[Cell]:
     """Cells of one block of the grid."""
-    models = [m for m in config.models if entry.models is None or m.name in entry.models]
-    hookpoints = entry.hookpoints or config.hookpoints
     return [
         Cell(
             model=model.name,
@@ -22,50 +29,65 @@ def cells_of(entry: c.GridEntry, config: c.StudyConfig) -> list[Cell]:
             lam=lam,
             seed=seed,
         )
-        for model, hookpoint, lam, seed in product(models, hookpoints, entry.lambdas, entry.seeds)
+        for model, hookpoint, lam, seed in product(*_axes(entry, config))
     ]
 
 
+def _axes(
+    entry: c.GridEntry, config: c.StudyConfig
+) -> tuple[list[c.Model], list[str], list[float], list[int]]:
+    models = [m for m in config.models if entry.models is None or m.name in entry.models]
+    return models, entry.hookpoints or config.hookpoints, entry.lambdas, entry.seeds
+
+
 def cross_faults(config: c.StudyConfig) -> list[str]:
-    """Faults that concern more than one field, each with its path."""
-    faults = []
+    """Faults that concern more than one section, each with its path."""
     names = [model.name for model in config.models]
-    for what, values in (("models", names), ("hookpoints", config.hookpoints)):
-        twice = sorted({value for value in values if values.count(value) > 1})
-        faults += [f"{what}: {value!r} is listed twice" for value in twice]
+    faults = [
+        f"models.{i}.name: {name!r} names the folder of the text; choose another"
+        for i, name in enumerate(names)
+        if name == RESERVED_MODEL
+    ]
+    faults += _twice("models.{}.name", names) + _twice("hookpoints.{}", config.hookpoints)
     standard = {"mlp_out", "attn", "resid"}
     for i, model in enumerate(config.models):
         missing = [h for h in config.hookpoints if h not in (set(model.hookpoints) or standard)]
         faults += [f"models.{i}.hookpoints: no module path for hookpoint {h!r}" for h in missing]
+    for i, entry in enumerate(config.grid):
+        for field, known in (("models", names), ("hookpoints", config.hookpoints)):
+            faults += [
+                f"grid.{i}.{field}.{j}: unknown {value!r}; known are {', '.join(known)}"
+                for j, value in enumerate(getattr(entry, field) or [])
+                if value not in known
+            ]
+    return faults or _cell_faults(config)
+
+
+def _twice(path: str, values: list[str]) -> list[str]:
+    return [
+        f"{path.format(i)}: {value!r} is listed twice"
+        for i, value in enumerate(values)
+        if value in values[:i]
+    ]
+
+
+def _cell_faults(config: c.StudyConfig) -> list[str]:
+    """Cells given twice, or more of them than a command line holds."""
+    count = sum(prod(len(axis) for axis in _axes(entry, config)) for entry in config.grid)
+    if count > MOST_CELLS:
+        return [f"grid: {count:,} cells, and {MOST_CELLS:,} at most: divide the study"]
+    faults = []
     seen: dict[Cell, int] = {}
     for i, entry in enumerate(config.grid):
-        faults += [f"grid.{i}.{fault}" for fault in _entry_faults(entry, names, config.hookpoints)]
-        if any(f.startswith(f"grid.{i}.") for f in faults):
-            continue
         for cell in cells_of(entry, config):
             if cell in seen:
                 faults.append(f"grid.{i}: cell {cell.path} is already given by grid.{seen[cell]}")
             seen.setdefault(cell, i)
-    for i, item in enumerate(config.comparisons):
-        for side in ("candidate", "baseline"):
-            name = getattr(item, side).variant
-            if name not in VARIANTS:
-                faults.append(f"comparisons.{i}.{side}.variant: {_unknown(name)}")
-    return faults
-
-
-def _unknown(name: str) -> str:
-    return f"unknown variant {name!r}; known are {', '.join(sorted(VARIANTS))}"
-
-
-def _entry_faults(entry: c.GridEntry, models: list[str], hookpoints: list[str]) -> list[str]:
-    faults = [] if entry.variant in VARIANTS else [f"variant: {_unknown(entry.variant)}"]
-    for field, known in (("models", models), ("hookpoints", hookpoints)):
-        unknown = [value for value in getattr(entry, field) or [] if value not in known]
-        faults += [f"{field}: unknown {v!r}; known are {', '.join(known)}" for v in unknown]
-    for lam in entry.lambdas:
-        try:
-            lambda_tag(lam)
-        except CellNameError as error:
-            faults.append(f"lambdas: {error}")
+    everything = {"cells": [cell.path for cell in seen], "config": config.model_dump()}
+    size = len(quote(json.dumps(everything)))
+    if size > COMMAND_BYTES:
+        faults.append(
+            f"grid: the names of {len(seen):,} cells and the settings take {size:,} bytes of a "
+            f"command line that has {COMMAND_BYTES:,} for them: divide the study"
+        )
     return faults

@@ -20,7 +20,8 @@ def hookpoints_of(model: dict[str, Any], names: list[str], model_type: str) -> d
     """
     layer, given = model["layer"], model["hookpoints"]
     if given:
-        return {name: Hookpoint(name, given[name].format(layer=layer)) for name in names}
+        # Not str.format: a template could then reach into the objects it is given.
+        return {n: Hookpoint(n, given[n].replace("{layer}", str(layer))) for n in names}
     try:
         known = default_hookpoints(model_type, layer)
     except (KeyError, ValueError) as error:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.cell import Cell
 from pipeline.config import Comparison, Count, Section, describe
+from pipeline.files import read_json
 
 METRICS = "metrics.json"
 
@@ -57,6 +58,8 @@ class MadeFrom(Section):
     evaluate: str
     store: str
     weights_sha256: str
+    latents_sha256: str
+    """Of latents.safetensors, which is written before the metrics."""
 
 
 class CellMetrics(Section):
@@ -105,13 +108,13 @@ def read_metrics(path: Path, cell: Cell) -> CellMetrics:
             message names the file.
     """
     try:
-        metrics = CellMetrics.model_validate(json.loads(path.read_text()))
+        metrics = CellMetrics.model_validate(read_json(path))
     except FileNotFoundError:
         raise MetricsError(f"{path}: no such file: run snakemake to evaluate the cell") from None
     except ValidationError as error:
         raise MetricsError(describe(error, str(path))) from None
     except ValueError as error:
-        raise MetricsError(f"{path}: not JSON ({error}): delete it and evaluate again") from None
+        raise MetricsError(str(error)) from None
     if metrics.cell.model_dump() != cell.as_dict():
         named = Cell(**metrics.cell.model_dump())
         raise MetricsError(

@@ -68,8 +68,7 @@ def describe_model(folder: Path) -> dict[str, Any]:
     """Load a model and its tokenizer once, and say what they are.
 
     Returns:
-        model_type, d_model, n_layers, vocab_size (rows of the embedding), and the digests of the
-        weights and of the tokenizer.
+        model_type, d_model, n_layers, vocab_size (rows of the embedding), and ``folder_digests``.
 
     Raises:
         AssetError: the model or its tokenizer cannot be loaded.
@@ -87,8 +86,16 @@ def describe_model(folder: Path) -> dict[str, Any]:
         "d_model": text.hidden_size,
         "n_layers": text.num_hidden_layers,
         "vocab_size": text.vocab_size,
+        **folder_digests(folder),
+    }
+
+
+def folder_digests(folder: Path) -> dict[str, str]:
+    """Digests of a model's weights, of its tokenizer and of its configuration."""
+    return {
         "weights_sha256": _files_digest(folder, ("*.safetensors",)),
         "tokenizer_sha256": _files_digest(folder, TOKENIZER_FILES),
+        "config_sha256": _files_digest(folder, ("config.json", "generation_config.json")),
     }
 
 
@@ -128,12 +135,13 @@ def _dequantise(gguf: Path, folder: Path) -> None:
         quantization_config=GgufConfig(dequantize=True),
         dtype=torch.bfloat16,
         local_files_only=True,
+        trust_remote_code=False,
         output_loading_info=True,
     )
     require_complete(info, gguf.parent, gguf.name)
     model.save_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, local_files_only=True
+        gguf.parent, gguf_file=gguf.name, local_files_only=True, trust_remote_code=False
     )
     tokenizer.save_pretrained(folder)
 

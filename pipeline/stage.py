@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import errno
+import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pipeline.remedies import explain
+from sagsae.files import FileLock
 
 if TYPE_CHECKING:
     import torch
@@ -23,20 +27,40 @@ def run_stage(main: Callable[[], None]) -> None:
         return
     try:
         main()
-    except OSError as error:
-        sys.exit(f"error: {_explain(error)}")
-    except (ValueError, RuntimeError, MemoryError) as error:
-        sys.exit(f"error: {type(error).__name__}: {error}")
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # Exception is not enough: extensions in Rust may panic
+        if line := explain(error, sys.argv[1:]):
+            sys.exit(f"error: {line}")
+        if isinstance(error, OSError):
+            sys.exit(f"error: {error}")
+        if isinstance(error, ValueError | RuntimeError):
+            sys.exit(f"error: {type(error).__name__}: {error}")
+        raise
 
 
-def _explain(error: OSError) -> str:
-    remedy = {
-        errno.ENOSPC: "the disk is full: free some space and run the same command again",
-        errno.EROFS: "the file system is read-only: choose another results folder",
-        errno.EACCES: "permission denied: make the folder writable or choose another",
-        errno.EDQUOT: "the disk quota is used up: free some space and run the same command again",
-    }.get(error.errno or 0, "")
-    return f"{error}" + (f": {remedy}" if remedy else "")
+@contextmanager
+def exclusive(folder: Path, stem: str = "") -> Iterator[bool]:
+    """Hold ``folder``, or what is made in it under the name ``stem``, against other processes.
+
+    An orphan of a killed run may still be writing there: then this waits, and says for whom. What
+    a killed one left half written is removed.
+
+    Yields:
+        Whether somebody else held it, so that the work may be done already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / (f".{stem}.lock" if stem else ".lock"))
+    waited = lock.acquire(
+        patience=math.inf, waiting=lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    try:
+        for leftover in folder.glob(f".{stem}.*.partial" if stem else ".*.partial"):
+            if leftover.is_file():
+                leftover.unlink()
+        yield waited
+    finally:
+        lock.release()
 
 
 def put_interpreter_first() -> None:

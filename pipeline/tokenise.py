@@ -24,7 +24,7 @@ from pipeline.documents import open_documents
 from pipeline.downloads import say
 from pipeline.files import read_json
 from pipeline.progress import Progress
-from pipeline.stage import run_stage
+from pipeline.stage import exclusive, run_stage
 from pipeline.study import digest
 from sagsae.activations.dump import contexts_per_block
 from sagsae.activations.tokens import TokenStore, pack, save_tokens
@@ -192,9 +192,10 @@ def main() -> None:
                 f"{path}: made for another configuration ({made}, not {wanted}); delete it and run "
                 "snakemake again"
             )
-    dataset = open_documents(descriptor, options.documents.parent)
-    tokens = tokenise(options.spec, asset, model_folder(options.asset), descriptor, dataset)
-    save_tokens(options.out, tokens)
+    with exclusive(options.out.parent, options.out.stem):
+        dataset = open_documents(descriptor, options.documents.parent)
+        tokens = tokenise(options.spec, asset, model_folder(options.asset), descriptor, dataset)
+        save_tokens(options.out, tokens)
     say(
         f"{options.out}: {tokens.n_contexts:,} contexts of {tokens.context_length} from "
         f"{len(np.unique(tokens.doc_id)):,} documents"

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 from snakemake.io import ancient
+
+from pipeline.files import read_json
 
 
 def settled(path: str, expected: str) -> str:
@@ -20,7 +19,7 @@ def settled(path: str, expected: str) -> str:
         expected: Digest of the specification that it must have been made for.
     """
     try:
-        found = json.loads(Path(path).read_text())
+        found = read_json(path)
         made_for = found.get("spec") or found["made_from"]["baselines"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return path

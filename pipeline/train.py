@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import resource
-import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,20 @@ def recipe_of(spec: dict[str, Any]) -> Recipe:
 
 
 def train_cell(
-    spec: dict[str, Any], manifest: Path, device: torch.device, checkpoint: Path
+    spec: dict[str, Any],
+    manifest: Path,
+    device: torch.device,
+    checkpoint: Path,
+    every_seconds: float = 300.0,
 ) -> tuple[Autoencoder, dict[str, Any]]:
     """Train, or finish training, the cell of ``spec``.
+
+    Args:
+        spec: ``Study.train_spec``.
+        manifest: Of the training store.
+        device: Where to compute.
+        checkpoint: Where the state is kept while training.
+        every_seconds: Wall time between two checkpoints.
 
     Returns:
         The autoencoder on the CPU, and a record: ``training`` (the section of that name in
@@ -60,7 +72,8 @@ def train_cell(
         device=device,
     ) as stream:
         trainer = Trainer(sae, stream, recipe, progress=report)
-        history = trainer.run(checkpoint)
+        with stopped_by_signals(trainer):
+            history = trainer.run(checkpoint, every_seconds)
     tokens = recipe.steps * recipe.batch_size
     training = {
         "steps": recipe.steps,
@@ -83,17 +96,24 @@ def train_cell(
     return sae.to("cpu"), record
 
 
+@contextmanager
+def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
+    """Let SIGTERM (preemption) and SIGINT end training with a checkpoint; a second one kills."""
+
+    def stop(number: int, _: object) -> None:
+        trainer.stop_requested = True
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _peak_memory_mb(device: torch.device) -> float:
     """Peak of the GPU's allocated memory, or of the process's resident memory on a CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Make ``target`` a hard link to ``source``, or a copy where links are not to be had."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -11,13 +11,15 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 TEMPORARY_SUFFIXES = (".partial", ".tmp")
-DIGEST_KEY = "sha256"
+DIGEST_KEY = "content_sha256"
+_FIRST_MESSAGE, _MESSAGE_EVERY = 1.0, 300.0
+"""Seconds until a waiting process says for whom it waits, and between reminders."""
 
 
 def fsync_path(path: Path) -> None:
@@ -83,7 +85,13 @@ def digest(content: bytes) -> str:
 
 
 def signed_json(value: dict[str, Any]) -> bytes:
-    """JSON that carries the sha256 of its own content, so that an edited file shows."""
+    """JSON that carries the sha256 of its own content, so that an edited file shows.
+
+    Raises:
+        ValueError: NaN, an infinity, or a key of the digest's name in `value`.
+    """
+    if DIGEST_KEY in value:
+        raise ValueError(f"a signed JSON object has a key {DIGEST_KEY!r} of its own")
     return canonical_json({**value, DIGEST_KEY: digest(canonical_json(value))})
 
 
@@ -93,12 +101,14 @@ def read_signed_json(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is no JSON object or was changed after it was written.
     """
+    content = path.read_bytes()
     try:
-        value = json.loads(path.read_bytes())
-        recorded = value.pop(DIGEST_KEY)
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, AttributeError, TypeError) as error:
+        value = json.loads(content)
+        del value[DIGEST_KEY]
+        expected = signed_json(value)
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise ValueError(f"not a JSON object with a {DIGEST_KEY} key ({error!r})") from error
-    if digest(canonical_json(value)) != recorded:
+    if content != expected:
         raise ValueError(f"content does not match its own {DIGEST_KEY}: edited or damaged")
     return value
 
@@ -116,38 +126,76 @@ class LockedError(RuntimeError):
 
 
 class FileLock:
-    """Advisory lock of one file (flock), gone with the process that holds it."""
+    """Advisory lock of one file (flock), gone with the process that holds it.
+
+    While it is held exclusively the file names the holder, for the message that others get.
+    """
 
     def __init__(self, path: Path, error: type[LockedError] = LockedError) -> None:
         self.path, self.error = path, error
         self._descriptor: int | None = None
+        self._exclusive = False
 
-    def acquire(self, *, shared: bool = False, patience: float = 0.0) -> None:
-        """Take the lock, or change the kind held; tries for `patience` seconds.
+    def acquire(
+        self,
+        *,
+        shared: bool = False,
+        patience: float = 0.0,
+        waiting: Callable[[str], None] | None = None,
+    ) -> bool:
+        """Take the lock, or change the kind held.
+
+        Args:
+            shared: beside other shared holders, instead of alone.
+            patience: seconds to try for, `math.inf` for ever.
+            waiting: called with a line that names the holder, soon and then every few minutes.
+
+        Returns:
+            Whether somebody else had to give it up first.
 
         Raises:
-            LockedError: another process holds it.
+            LockedError: another process still holds it.
         """
         if self._descriptor is None:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-        deadline = time.monotonic() + patience
+        began = time.monotonic()
+        next_message, waited = began + _FIRST_MESSAGE, False
         while True:
             try:
                 fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
-                return
+                break
             except BlockingIOError:
-                if time.monotonic() >= deadline:
+                now, waited = time.monotonic(), True
+                if now - began >= patience:
+                    message = f"{self._in_use()}; wait for it, or end it if it is an orphan"
                     self.release()
-                    raise self.error(
-                        f"{self.path.parent} is in use by another process, which holds "
-                        f"{self.path.name}; wait for it, or end it if it is an orphan of an "
-                        f"earlier run (`fuser {self.path}` shows its id)"
-                    ) from None
+                    raise self.error(f"{message} of an earlier run") from None
+                if waiting is not None and now >= next_message:
+                    waiting(f"waiting since {now - began:.0f} s: {self._in_use()}")
+                    next_message = now + _MESSAGE_EVERY
                 time.sleep(0.05)
+        if self._exclusive or not shared:
+            me = f"process {os.getpid()} on {os.uname().nodename}"
+            self._sign(b"" if shared else me.encode())
+        self._exclusive = not shared
+        return waited
+
+    def _in_use(self) -> str:
+        assert self._descriptor is not None
+        holder = os.pread(self._descriptor, 200, 0).decode(errors="replace") or "another process"
+        return f"{self.path.parent} is in use by {holder}, which holds {self.path.name}"
+
+    def _sign(self, holder: bytes) -> None:
+        assert self._descriptor is not None
+        with suppress(OSError):  # a full disk must not cost the lock
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, holder, 0)
 
     def release(self) -> None:
         """Give the lock back; harmless when it is not held."""
         if self._descriptor is not None:
+            if self._exclusive:
+                self._sign(b"")
             os.close(self._descriptor)
-            self._descriptor = None
+            self._descriptor, self._exclusive = None, False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+WEIGHTS = "model.safetensors"
+_WEIGHTS_FILE = re.compile(r"[^/]+\.safetensors")
 VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 
 
@@ -37,7 +41,31 @@ def check_model_folder(folder: str | Path) -> Path:
             f"{folder}: there are no *.safetensors weights in this folder, and pickled weights are "
             "not read; load the model elsewhere and save it with save_pretrained"
         )
+    if others := sorted(_pickled(folder)):
+        raise LanguageModelError(
+            f"{folder}: its weights are said to lie in {', '.join(others[:5])}; only *.safetensors "
+            "files of this folder are read, never pickled ones: save it with save_pretrained"
+        )
     return folder
+
+
+def _pickled(folder: Path) -> set[str]:
+    """Files that Transformers would be led to and that are no safetensors of the folder itself."""
+    named = [_json_object(folder / "config.json").get("transformers_weights") or WEIGHTS]
+    named = [str(name).removesuffix(".index.json") for name in named]
+    for index in folder.glob("*.safetensors.index.json"):
+        weights = _json_object(index).get("weight_map")
+        named += weights.values() if isinstance(weights, dict) else []
+    return {str(name) for name in named if not _WEIGHTS_FILE.fullmatch(str(name))}
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where Transformers will say what is wrong with the file."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def load_language_model(
@@ -70,10 +98,12 @@ def load_language_model(
             dtype=dtype,
             use_safetensors=True,
             local_files_only=True,
+            trust_remote_code=False,
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
     except Exception as error:  # Transformers passes on whatever the parser of each file raises
+        _refuse_own_code(folder, error)
         raise LanguageModelError(
             f"{folder}: the model cannot be loaded ({type(error).__name__}: {error}); check "
             f"config.json and {_weights(folder)}, or make the folder again"
@@ -118,12 +148,22 @@ def load_tokenizer(folder: str | Path) -> Any:
             "save_pretrained"
         )  # Transformers would make up an empty one for some architectures
     try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # as above
+        _refuse_own_code(folder, error)
         raise LanguageModelError(
             f"{folder}: the tokenizer cannot be loaded ({type(error).__name__}: {error}); check or "
             "replace its tokenizer files"
         ) from error
+
+
+def _refuse_own_code(folder: Path, error: Exception) -> None:
+    """Say it in this project's words: Transformers' own advice is to trust the code."""
+    if "trust_remote_code" in str(error):
+        raise LanguageModelError(
+            f"{folder}: it brings code of its own (auto_map), which is never run: choose a model "
+            "whose architecture and tokenizer are part of Transformers"
+        ) from None
 
 
 def _weights(folder: Path) -> str:

@@ -9,7 +9,7 @@ rule asset:
     params:
         spec=lambda wildcards: canonical(study.asset_spec(wildcards.model)),
     shell:
-        "python -m pipeline.assets --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
+        "python -m pipeline.assets --spec {params.spec:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule documents:
@@ -18,9 +18,9 @@ rule documents:
     log:
         study.log("assets", "text"),
     params:
-        spec=canonical(study.text_spec()),
+        spec=lambda wildcards: canonical(study.text_spec()),
     shell:
-        "python -m pipeline.assets --spec {params.spec:q} --out {output} 2>&1 | tee {log}"
+        "python -m pipeline.assets --spec {params.spec:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule tokens:
@@ -34,5 +34,5 @@ rule tokens:
     params:
         spec=lambda wildcards: canonical(study.token_spec(wildcards.model, wildcards.split)),
     shell:
-        "python -m pipeline.tokenise --spec {params.spec:q} --asset {input.asset}"
-        " --documents {input.documents} --out {output} 2>&1 | tee {log}"
+        "python -m pipeline.tokenise --spec {params.spec:q} --asset {input.asset:q}"
+        " --documents {input.documents:q} --out {output:q} 2>&1 | tee {log:q}"

@@ -17,11 +17,11 @@ rule figure:
     log:
         study.log("figures", "{metric}"),
     params:
-        spec=canonical(study.comparison_spec()),
+        spec=lambda wildcards: canonical(study.comparison_spec()),
     shell:
-        "python -m pipeline.figures --spec {params.spec:q} --points {input.points}"
-        " --comparison {input.comparison} --metric {wildcards.metric} --out {output.png}"
-        " 2>&1 | tee {log}"
+        "python -m pipeline.figures --spec {params.spec:q} --points {input.points:q}"
+        " --comparison {input.comparison:q} --metric {wildcards.metric:q} --out {output.png:q}"
+        " 2>&1 | tee {log:q}"
 
 
 rule report:
@@ -33,9 +33,9 @@ rule report:
     log:
         study.log("report"),
     params:
-        spec=canonical(study.report_spec()),
+        spec=lambda wildcards: canonical(study.report_spec()),
         tables=lambda wildcards: study.path("tables"),
         figures=lambda wildcards: study.path("figures"),
     shell:
-        "python -m pipeline.report --spec {params.spec:q} --tables {params.tables}"
-        " --figures {params.figures} --out {output} 2>&1 | tee {log}"
+        "python -m pipeline.report --spec {params.spec:q} --tables {params.tables:q}"
+        " --figures {params.figures:q} --out {output:q} 2>&1 | tee {log:q}"

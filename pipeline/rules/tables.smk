@@ -16,9 +16,9 @@ rule make_tables:
     log:
         study.log("tables"),
     params:
-        spec=canonical(study.comparison_spec()),
+        spec=lambda wildcards: canonical(study.comparison_spec()),
         cells_root=lambda wildcards: study.path("cells"),
         out_dir=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "python -m pipeline.tables --spec {params.spec:q} --cells-root {params.cells_root}"
-        " --out-dir {params.out_dir} 2>&1 | tee {log}"
+        "python -m pipeline.tables --spec {params.spec:q} --cells-root {params.cells_root:q}"
+        " --out-dir {params.out_dir:q} 2>&1 | tee {log:q}"

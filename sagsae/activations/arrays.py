@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import zarr
 from torch import Tensor
-from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.storage import LocalStore, StorePath
 
 from sagsae.activations.layout import (
     DATA,
@@ -20,48 +20,90 @@ from sagsae.activations.layout import (
     array_names,
     rows_per_read,
 )
+from sagsae.files import canonical_json, fsync_path, write_atomic
 
 
 def create_arrays(path: Path, config: StoreConfig) -> None:
-    """Create the Zarr group and those of its arrays that do not exist yet."""
-    store = str(path / DATA)
-    if not (path / DATA / "zarr.json").exists():
-        zarr.create_group(store, zarr_format=3)
-    compressors = (ZstdCodec(level=1),) if config.profile == "disk" else ()
+    """Write every zarr.json of the store that is missing or not what it has to be."""
+    for file, content in metadata_files(config).items():
+        if not has_content(path / file, content):
+            write_atomic(path / file, content)
+    fsync_path(path / DATA)
+    fsync_path(path)
+
+
+def has_content(file: Path, content: bytes) -> bool:
+    """Whether a file is there and holds exactly `content`."""
+    return file.is_file() and file.read_bytes() == content
+
+
+def metadata_files(config: StoreConfig) -> dict[str, bytes]:
+    """Every zarr.json of a store, by its path in it.
+
+    Written here and not by Zarr, whose spelling may change with its version: so a store's bytes
+    follow from its configuration, and any change of one of these files shows.
+    """
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {}}
+    documents = {f"{DATA}/zarr.json": group}
     for name in array_names(config):
-        if (path / DATA / name / "zarr.json").exists():
-            continue
-        width = (config.hookpoints[name],) if name in config.hookpoints else ()
-        sharded = config.sharded and name in config.hookpoints
-        zarr.create_array(
-            store,
-            name=name,
-            shape=(config.n_rows, *width),
-            chunks=(rows_per_read(config, name), *width),
-            shards=(config.rows_per_block, *width) if sharded else None,
-            compressors=(*compressors, Crc32cCodec()),
-            chunk_key_encoding={"name": "default", "separator": "."},
-            **_array_type(config, name),
-        )
+        documents[f"{DATA}/{name}/zarr.json"] = array_metadata(config, name)
+    return {file: canonical_json(document) for file, document in documents.items()}
+
+
+def array_metadata(config: StoreConfig, name: str) -> dict[str, Any]:
+    """The Zarr v3 metadata of one array."""
+    width = [config.hookpoints[name]] if name in config.hookpoints else []
+    chunk, block = ([rows, *width] for rows in (rows_per_read(config, name), config.rows_per_block))
+    codecs = _codecs(config)
+    sharded = config.sharded and name in config.hookpoints
+    if sharded:
+        shard = {"chunk_shape": chunk, "codecs": codecs, "index_location": "end"}
+        shard["index_codecs"] = [_LITTLE_ENDIAN, _CRC32C]
+        codecs = [{"name": "sharding_indexed", "configuration": shard}]
+    grid = {"chunk_shape": block if sharded else chunk}
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [config.n_rows, *width],
+        "chunk_grid": {"name": "regular", "configuration": grid},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+        "codecs": codecs,
+        "storage_transformers": [],
+        **_array_type(config, name),
+    }
+
+
+_LITTLE_ENDIAN = {"name": "bytes", "configuration": {"endian": "little"}}
+_ZSTD = {"name": "zstd", "configuration": {"level": 1, "checksum": False}}
+_CRC32C = {"name": "crc32c"}
+
+
+def _codecs(config: StoreConfig) -> list[dict[str, Any]]:
+    compressors = [_ZSTD] if config.profile == "disk" else []
+    return [_LITTLE_ENDIAN, *compressors, _CRC32C]
 
 
 def _array_type(config: StoreConfig, name: str) -> dict[str, Any]:
     if name in TOKEN_ARRAYS:
-        return {"dtype": np.int32, "fill_value": -1}
+        return {"data_type": "int32", "fill_value": -1, "attributes": {}}
     attributes: dict[str, str] = {"logical_dtype": config.dtype}
     if config.dtype == "float32":
-        return {"dtype": np.float32, "fill_value": float("nan"), "attributes": attributes}
+        return {"data_type": "float32", "fill_value": "NaN", "attributes": attributes}
     attributes["bit_view"] = "uint16"
-    return {"dtype": np.uint16, "fill_value": MISSING, "attributes": attributes}
+    return {"data_type": "uint16", "fill_value": MISSING, "attributes": attributes}
 
 
-def open_array(path: Path, name: str, *, writable: bool = False) -> zarr.Array:
-    """Open one array; a writable one also stores chunks that hold nothing but fill."""
-    return zarr.open_array(
-        str(path / DATA),
-        path=name,
-        mode="r+" if writable else "r",
-        config={"write_empty_chunks": writable},
+def open_array(path: Path, config: StoreConfig, name: str, *, writable: bool = False) -> zarr.Array:
+    """One array, as its configuration describes it, whatever its zarr.json says.
+
+    A writable one also stores chunks that hold nothing but fill.
+    """
+    where = StorePath(LocalStore(path / DATA, read_only=not writable), path=name)
+    document: Any = array_metadata(config, name)
+    return zarr.Array(
+        zarr.AsyncArray(
+            metadata=document, store_path=where, config={"write_empty_chunks": writable}
+        )
     )
 
 

@@ -86,8 +86,8 @@ def load_calibration(path: Path) -> dict[str, float]:
         return read_signed_json(Path(path) / CALIBRATION)["median_norms"]
     except (FileNotFoundError, KeyError, ValueError) as error:
         raise StoreError(
-            f"{path}/{CALIBRATION} cannot be used ({error}); restore it, or delete the store and "
-            "dump it again: blocks of different medians do not belong together"
+            f"{path}/{CALIBRATION} cannot be used ({error}); delete it and run the dump again: it "
+            "computes the medians again and compares them with those of the blocks"
         ) from error
 
 

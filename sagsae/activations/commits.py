@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,14 +17,16 @@ import numpy as np
 from sagsae.activations.arrays import as_float32
 from sagsae.activations.errors import Fault
 from sagsae.activations.layout import (
+    CALIBRATION,
     COMMITS,
     SEALED,
     StoreConfig,
     array_names,
     block_files,
+    commit_name,
     commit_path,
 )
-from sagsae.files import read_signed_json, signed_json, write_atomic
+from sagsae.files import digest, read_signed_json, signed_json, write_atomic
 
 _STATISTICS_ROWS = 1024
 
@@ -131,13 +133,16 @@ def decode_vector(text: str) -> np.ndarray:
 class Commit:
     """A finished block.
 
-    `files` has the size in bytes of each file of each array. `crc32c` has the checksum of each
-    piece of logical content (R rows of a hookpoint, S of a token array, as little-endian bytes
-    before compression). It is not that of the file: a file that ends in its own crc32c has the
-    same crc32c whatever it holds.
+    `run_sha256` is `StoreConfig.digest`, `calibration_sha256` that of calibration.json, or None
+    where there is none: blocks of different medians do not belong together. `files` has the size
+    in bytes of each file of each array. `crc32c` has the checksum of each piece of logical content
+    (R rows of a hookpoint, S of a token array, as little-endian bytes before compression). It is
+    not that of the file: a file that ends in its own crc32c has the same crc32c whatever it holds.
     """
 
     block: int
+    run_sha256: str
+    calibration_sha256: str | None
     files: Mapping[str, Mapping[str, int]]
     crc32c: Mapping[str, list[str]]
     moments: Mapping[str, Moments]
@@ -147,7 +152,7 @@ class Commit:
     def write(self, path: Path) -> None:
         """Write the commit file of this block in the store at `path`."""
         moments = {name: value.to_json() for name, value in self.moments.items()}
-        content = {f: getattr(self, f) for f in ("block", "files", "crc32c", "cursor", "dropped")}
+        content = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "moments"}
         write_atomic(commit_path(path, self.block), signed_json({**content, "statistics": moments}))
 
     @classmethod
@@ -164,33 +169,43 @@ class Commit:
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"missing or unknown keys ({error})") from error
         files = {name: set(block_files(config, name, block)) for name in array_names(config)}
-        if files != {n: set(f) for n, f in commit.files.items()}:
+        found = {name: set(sizes) for name, sizes in commit.files.items()}
+        if (block, config.digest(), files) != (commit.block, commit.run_sha256, found):
             raise ValueError("it belongs to another block or configuration")
         return commit
 
 
 def committed_blocks(path: Path) -> list[int]:
     """Blocks that have a commit file, in order."""
-    return sorted(int(p.stem) for p in (path / COMMITS).glob("*.json") if p.stem.isdigit())
+    numbers = [int(p.stem) for p in (path / COMMITS).glob("*.json") if p.stem.isdecimal()]
+    return sorted({number for number in numbers if commit_path(path, number).exists()})
 
 
 def read_commits(path: Path, config: StoreConfig) -> tuple[dict[int, Commit], list[Fault]]:
     """All commits of a store by block, and a fault for each that cannot be used."""
     commits, faults = {}, []
     for block in committed_blocks(path):
+        name = commit_name(block)
+        if block >= config.n_blocks:
+            problem, outcome = f"the store has {config.n_blocks} blocks", "it needs no such block"
+            faults.append(Fault(name, problem, outcome, (name,)))
+            continue
         try:
-            if block >= config.n_blocks:
-                raise ValueError(f"the store has {config.n_blocks} blocks")
             commits[block] = Commit.read(path, config, block)
         except ValueError as error:
-            faults.append(block_fault(f"{COMMITS}/{commit_path(path, block).name}", error, block))
+            faults.append(block_fault(name, error, block))
     return commits, faults
+
+
+def calibration_digest(path: Path) -> str | None:
+    """sha256 of a store's calibration.json; None where there is none."""
+    try:
+        return digest((path / CALIBRATION).read_bytes())
+    except FileNotFoundError:
+        return None
 
 
 def block_fault(file: str, problem: object, block: int) -> Fault:
     """A fault that rewriting one block cures."""
-    remedy = (
-        f"Delete {COMMITS}/{block:06d}.json and {SEALED}, then run the dump again: it rewrites "
-        f"block {block} only"
-    )
-    return Fault(file, str(problem), remedy)
+    outcome = f"it rewrites block {block} only"
+    return Fault(file, str(problem), outcome, (commit_name(block), SEALED))

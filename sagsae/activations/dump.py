@@ -172,8 +172,11 @@ def dump_activations(
         )
     path = store_path(root, name, config)
     with StoreWriter(path, config, rank, world) as writer:
-        if pending := writer.pending_blocks():
+        pending = writer.pending_blocks()
+        if pending or not (path / CALIBRATION).exists():
             medians = _medians(path, model, hookpoints, calibration_tokens, settings, device)
+            writer.check_calibration()
+        if pending:
             reader = _BlockReader(model, tokens, hookpoints, medians, settings, config, device)
             done = len(range(rank, config.n_blocks, world)) - len(pending)
             _write_blocks(writer, reader, pending, done, progress)

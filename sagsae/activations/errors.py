@@ -30,11 +30,26 @@ class ChunkReadError(StoreError):
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with one file of a store."""
+    """One thing wrong with one file of a store. Paths are relative to the store.
+
+    Attributes:
+        file: what is wrong.
+        problem: how.
+        outcome: what the dump does about it when it runs again, once `delete` is gone.
+        delete: files to delete before, "." for the whole store.
+    """
 
     file: str
     problem: str
-    remedy: str
+    outcome: str
+    delete: tuple[str, ...] = ()
+
+    @property
+    def remedy(self) -> str:
+        """What to do, as a sentence."""
+        names = " and ".join("the whole store" if name == "." else name for name in self.delete)
+        first = f"Delete {names}, then run" if self.delete else "Run"
+        return f"{first} the dump again: {self.outcome}"
 
     def __str__(self) -> str:
         return f"{self.file}: {self.problem}. {self.remedy}"
@@ -46,4 +61,7 @@ class StoreFaultsError(StoreError):
     def __init__(self, store: object, faults: Sequence[Fault]) -> None:
         self.faults = list(faults)
         shown = "\n".join(f"  - {fault}" for fault in self.faults)
-        super().__init__(f"activation store {store} has {len(self.faults)} fault(s):\n{shown}")
+        super().__init__(
+            f"activation store {store} has {len(self.faults)} fault(s):\n{shown}\n"
+            "(of a study, `snakemake verify` gives the commands)"
+        )

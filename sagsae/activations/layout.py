@@ -1,7 +1,7 @@
 """What an activation store looks like on disk.
 
     <root>/<name>-<hash8>/
-      run.json              the configuration; its sha256 gives the hash in the name
+      run.json              the configuration; its digest gives the hash in the name
       calibration.json      median norms behind the drop rule, when the dumper made the store
       data.zarr/            a Zarr v3 group that any Zarr reader opens
         <hookpoint>         [n_rows, d], bfloat16 as its bits in uint16, or float32
@@ -9,6 +9,7 @@
       commits/000000.json   one for every finished block
       SEALED.json           written last, after every chunk was verified
 
+The JSON files are signed, see `read_signed_json`; every zarr.json follows from run.json alone.
 Rows come in blocks of S rows, the unit of shuffling and of commit, and blocks in chunks of R rows,
 the unit of reading. Above `MAX_FILES` chunks a hookpoint keeps each block in one shard.
 """
@@ -25,10 +26,10 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
-from sagsae.activations.errors import StoreError
-from sagsae.files import canonical_json, digest
+from sagsae.activations.errors import Fault, StoreError, StoreFaultsError
+from sagsae.files import canonical_json, digest, read_signed_json
 
-FORMAT = "sagsae-activations-1"
+FORMAT = "sagsae-activations-2"
 TOKEN_ARRAYS = ("token_id", "doc_id", "position")
 RUN, CALIBRATION, SEALED = "run.json", "calibration.json", "SEALED.json"
 COMMITS, DATA, LOCK = "commits", "data.zarr", ".lock"
@@ -167,7 +168,7 @@ class StoreConfig:
             raise ValueError(f"run.json has missing or unknown keys ({error})") from error
 
     def digest(self) -> str:
-        """sha256 of run.json."""
+        """sha256 of `to_json`, which run.json carries as the digest of its content."""
         return digest(canonical_json(self.to_json()))
 
     def differences(self, other: Self) -> list[str]:
@@ -198,7 +199,12 @@ def store_path(root: Path, name: str, config: StoreConfig) -> Path:
 
 def commit_path(path: Path, block: int) -> Path:
     """The commit file of a block."""
-    return path / COMMITS / f"{block:06d}.json"
+    return path / commit_name(block)
+
+
+def commit_name(block: int) -> str:
+    """The commit file of a block, relative to the store."""
+    return f"{COMMITS}/{block:06d}.json"
 
 
 def block_files(config: StoreConfig, array: str, block: int) -> list[str]:
@@ -225,11 +231,49 @@ def read_config(path: Path) -> StoreConfig:
     """The configuration of the store at `path`.
 
     Raises:
-        StoreError: there is no store, or its run.json cannot be used.
+        StoreError: there is no store.
+        StoreFaultsError: its run.json is lost, edited or damaged, or the folder is named for
+            another configuration.
     """
+    path, again = Path(path), "it writes the file again and keeps the blocks that belong to it"
     try:
-        return StoreConfig.from_json(json.loads((Path(path) / RUN).read_bytes()))
+        config = StoreConfig.from_json(read_signed_json(path / RUN))
     except FileNotFoundError:
+        if any((path / COMMITS).glob("*.json")):
+            raise StoreFaultsError(path, [Fault(RUN, "missing", again)]) from None
         raise StoreError(f"no activation store at {path} ({RUN} is missing); dump it") from None
     except ValueError as error:
-        raise StoreError(f"{path}/{RUN} cannot be used: {error}; dump the store again") from error
+        raise StoreFaultsError(path, [Fault(RUN, str(error), again, (RUN,))]) from error
+    check_name(path, config)
+    return config
+
+
+def check_name(path: Path, config: StoreConfig) -> None:
+    """Refuse a folder that is named for, or whose blocks are of, another configuration.
+
+    Raises:
+        StoreFaultsError: it is.
+    """
+    name, _, named = path.absolute().name.rpartition("-")
+    own, blocks = config.digest()[:8], _blocks_hash(path)
+    if not re.fullmatch(r"[0-9a-f]{8}", named):
+        named = blocks or own
+    if named == own:
+        return
+    problem = f"of the configuration {own} where the folder's name or its blocks say {named}"
+    if blocks == named:
+        fault = Fault(RUN, problem, "it writes the file again", (RUN,))
+    else:
+        outcome = f"it makes this store; a folder named {name}-{own} may keep what is here"
+        fault = Fault(RUN, problem, outcome, (".",))
+    raise StoreFaultsError(path, [fault])
+
+
+def _blocks_hash(path: Path) -> str | None:
+    """The hash of the configuration that the first readable commit was written for."""
+    for file in sorted((path / COMMITS).glob("*.json")):
+        try:
+            return read_signed_json(file)["run_sha256"][:8]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return None

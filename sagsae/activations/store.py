@@ -1,4 +1,4 @@
-"""Reads an activation store. Every chunk read is checked against its own crc32c."""
+"""Reads an activation store. Every chunk read is checked against what was committed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import numpy as np
 from torch import Tensor
 from zarr.buffer.cpu import NDBuffer
 
-from sagsae.activations.arrays import as_tensor, open_array
+from sagsae.activations.arrays import as_tensor, crc32c, open_array
 from sagsae.activations.commits import Commit, Moments, Statistics, read_commits
 from sagsae.activations.errors import ChunkReadError, Fault, StoreFaultsError
 from sagsae.activations.layout import (
     DATA,
-    MISSING,
     SEALED,
     TOKEN_ARRAYS,
     StoreConfig,
@@ -23,7 +22,7 @@ from sagsae.activations.layout import (
     block_files,
     read_config,
 )
-from sagsae.activations.verify import content_faults, quick_faults
+from sagsae.activations.verify import quick_faults, verify_store
 
 
 class Store:
@@ -41,7 +40,7 @@ class Store:
     def __init__(self, path: Path, config: StoreConfig, commits: dict[int, Commit]) -> None:
         self.path, self.config, self.commits = path, config, commits
         self.blocks = sorted(commits)
-        self._arrays = {name: open_array(path, name) for name in array_names(config)}
+        self._arrays = {name: open_array(path, config, name) for name in array_names(config)}
         self._statistics = cache(self._merged_statistics)
 
     @classmethod
@@ -62,8 +61,8 @@ class Store:
         faults += quick_faults(path, config, commits)
         if require_sealed and not (path / SEALED).exists():
             problem = f"missing: the dump has {len(commits)} of {config.n_blocks} blocks"
-            remedy = "Run the dump again to finish and seal it, or open with require_sealed=False"
-            faults.append(Fault(SEALED, problem, remedy))
+            outcome = "it finishes and seals the store; require_sealed=False opens it as it is"
+            faults.append(Fault(SEALED, problem, outcome))
         if faults:
             raise StoreFaultsError(path, faults)
         return cls(path, config, commits)
@@ -120,19 +119,15 @@ class Store:
             raise IndexError(
                 f"chunk {chunk} of {hookpoint!r}: there are {self.n_chunks(hookpoint)}"
             )
-        rows, shape = (
-            self.config.rows_per_chunk,
-            (self.config.rows_per_chunk, self.width(hookpoint)),
-        )
+        shape = (self.config.rows_per_chunk, self.width(hookpoint))
         if out is None:
             out = np.empty(shape, self.config.storage_dtype)
         elif out.shape != shape or out.dtype != self.config.storage_dtype:
             raise ValueError(
                 f"out is {out.dtype} {out.shape}, a chunk is {self.config.storage_dtype} {shape}"
             )
-        block, inside = divmod(chunk, self.config.chunks_per_block)
-        first = self.blocks[block] * self.config.rows_per_block + inside * rows
-        self._read(hookpoint, first, out, self._file(hookpoint, self.blocks[block], inside))
+        place, inside = divmod(chunk, self.config.chunks_per_block)
+        self._read(hookpoint, self.blocks[place], inside, out)
         return out
 
     def read_rows_as_tensor(self, hookpoint: str, chunk: int) -> Tensor:
@@ -146,16 +141,16 @@ class Store:
         size, tokens = self.config.rows_per_block, {}
         for name in TOKEN_ARRAYS:
             tokens[name] = np.empty(size, np.int32)
-            self._read(name, block * size, tokens[name], self._file(name, block, 0))
+            self._read(name, block, 0, tokens[name])
         return tokens
 
-    def _file(self, array: str, block: int, inside: int) -> str:
+    def _read(self, array: str, block: int, inside: int, out: np.ndarray) -> None:
+        """Fill `out` from piece `inside` of a block."""
+        first = block * self.config.rows_per_block + inside * len(out)
         files = block_files(self.config, array, block)
-        return f"{DATA}/{array}/{files[inside if len(files) > 1 else 0]}"
-
-    def _read(self, array: str, first: int, out: np.ndarray, file: str) -> None:
+        file = f"{DATA}/{array}/{files[inside if len(files) > 1 else 0]}"
         where = f"{self.path}: {array!r} rows {first} to {first + len(out) - 1} ({file})"
-        advice = "run Store.verify() for the list of damaged files and the remedy"
+        advice = "Store.verify() (of a study: `snakemake verify`) lists the damage and its remedy"
         try:
             # Into the caller's memory: faster than slicing, which allocates every time.
             self._arrays[array].get_basic_selection(
@@ -163,26 +158,18 @@ class Store:
             )
         except Exception as error:  # codecs raise many kinds; each means an unusable chunk
             raise ChunkReadError(f"{where} cannot be read: {error}; {advice}") from error
-        # Zarr fills in for a missing chunk; the fill is a value that no committed row holds.
-        if out.dtype == np.uint16:
-            missing = (out[0] == MISSING).all()
-        else:
-            missing = out.flat[0] == -1 if out.dtype == np.int32 else np.isnan(out[0]).all()
-        if missing:
-            raise ChunkReadError(f"{where} is missing; {advice}")
+        # Zarr fills in for a missing chunk, and a sound chunk may lie in another's place.
+        if crc32c(out) != self.commits[block].crc32c[array][inside]:
+            there = (self.path / file).exists()
+            problem = "does not hold what was committed" if there else "is missing"
+            raise ChunkReadError(f"{where} {problem}; {advice}")
 
     def verify(self) -> list[Fault]:
         """Check everything, reading every committed chunk once; an empty list means sound.
 
         Runs as one dask task per chunk, on threads or on the active dask client.
         """
-        commits, faults = read_commits(self.path, self.config)
-        faults += quick_faults(self.path, self.config, commits)
-        return faults + [
-            fault
-            for fault in content_faults(self.path, self.config, commits)
-            if fault not in faults
-        ]
+        return verify_store(self.path).faults
 
     def _check_hookpoint(self, hookpoint: str) -> None:
         if hookpoint not in self.config.hookpoints:

@@ -13,6 +13,7 @@ Order of a shuffled stream, a function of (store, seed, group_chunks) alone:
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import time
 from collections import deque
@@ -23,6 +24,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from torch import Tensor
+from zarr.core.sync import sync
 
 from sagsae.activations.arrays import as_tensor
 from sagsae.activations.store import Store
@@ -97,6 +99,9 @@ class ActivationStream:
         self._device = torch.device(device)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="activation-stream")
         self._free = [self._buffer() for _ in range(1 + prefetch)]
+        # Zarr's own thread is started here: where it cannot be, reads in other threads would wait
+        # for it for ever, after the first one failed.
+        sync(asyncio.sleep(0))
         self._coming: deque[tuple[np.ndarray, Future[Tensor]]] = deque()
         self._groups_of: tuple[int, list[list[int]]] = (-1, [])
         self._rows: Tensor | None = None  # of the current group, on its buffer `_current`

@@ -1,4 +1,4 @@
-"""Text as fixed-length contexts of token ids, in one safetensors file."""
+"""Text as fixed-length contexts of token ids, in one safetensors file that checks itself."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from safetensors.numpy import save
 from sagsae.files import canonical_json, digest, write_atomic
 
 _METADATA_KEY = "sagsae_tokens"
+"""Its value is a sha256 and JSON, in one string: safetensors keeps several keys in any order."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +143,16 @@ def _pieces(
 
 
 def save_tokens(path: Path, tokens: TokenStore) -> None:
-    """Write the store to `path`, atomically; equal stores give equal bytes."""
+    """Write the store to `path`, atomically; equal stores give equal bytes.
+
+    The file carries the sha256 of its content: safetensors notices a torn file but not an altered
+    one.
+    """
     arrays = {"input_ids": tokens.input_ids, "doc_id": tokens.doc_id}
     arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     metadata = json.dumps(tokens.metadata, sort_keys=True, allow_nan=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, save(arrays, metadata={_METADATA_KEY: metadata}))
+    signed = f"{_content_digest(tokens, metadata)} {metadata}"
+    write_atomic(path, save(arrays, metadata={_METADATA_KEY: signed}))
 
 
 def load_tokens(path: Path) -> TokenStore:
@@ -161,7 +166,15 @@ def load_tokens(path: Path) -> TokenStore:
         raise FileNotFoundError(f"no token store at {path}; make it with pack and save_tokens")
     try:
         with safe_open(path, "numpy") as file:
-            metadata = json.loads((file.metadata() or {})[_METADATA_KEY])
-            return TokenStore(file.get_tensor("input_ids"), file.get_tensor("doc_id"), metadata)
-    except (SafetensorError, KeyError, json.JSONDecodeError, ValueError) as error:
+            recorded, _, metadata = (file.metadata() or {})[_METADATA_KEY].partition(" ")
+            arrays = file.get_tensor("input_ids"), file.get_tensor("doc_id")
+            tokens = TokenStore(*arrays, json.loads(metadata))
+        if recorded != _content_digest(tokens, metadata):
+            raise ValueError("its content does not have the sha256 it was written with")
+        return tokens
+    except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"{path} is not a usable token store: {error}; make it again") from error
+
+
+def _content_digest(tokens: TokenStore, metadata: str) -> str:
+    return digest(f"{tokens.digest()} {metadata}".encode())

@@ -1,4 +1,4 @@
-"""Checks of a store against its commits. Each returns every fault it finds.
+"""Checks of a store against its configuration, its commits and its seal.
 
 Sizes are compared whenever a store is opened; contents by `content_faults`, one dask task per
 chunk, so a dask cluster's client spreads a large store over its workers.
@@ -6,63 +6,121 @@ chunk, so a dask cluster's client spreads a large store over its workers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import dask
 import numpy as np
 import zarr
 
-from sagsae.activations.arrays import crc32c, open_array
-from sagsae.activations.commits import Commit, block_fault
-from sagsae.activations.errors import Fault
+from sagsae.activations.arrays import crc32c, has_content, metadata_files, open_array
+from sagsae.activations.commits import Commit, block_fault, calibration_digest, read_commits
+from sagsae.activations.errors import Fault, StoreFaultsError
 from sagsae.activations.layout import (
+    CALIBRATION,
     DATA,
     SEALED,
-    TOKEN_ARRAYS,
     StoreConfig,
     array_names,
     block_files,
-    commit_path,
+    read_config,
     rows_per_read,
 )
-from sagsae.files import digest, read_signed_json
+from sagsae.activations.seal import seal_faults
+from sagsae.files import read_signed_json
+
+Report = Callable[[int, int], None]
+"""Called with the chunks checked so far and those there are."""
+
+_TASKS = 1024
+"""Chunks checked between two reports."""
 
 
-def commits_digest(path: Path, config: StoreConfig) -> str:
-    """sha256 over all commit files of a full store, in block order."""
-    blocks = range(config.n_blocks)
-    return digest(b"".join(commit_path(path, block).read_bytes() for block in blocks))
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What `verify_store` found.
+
+    Attributes:
+        faults: everything that is wrong.
+        sealed: whether the dump was finished.
+        blocks: usable commits.
+        chunks: pieces with a checksum of their own that were read.
+        size: their files' bytes.
+    """
+
+    faults: list[Fault]
+    sealed: bool
+    blocks: int = 0
+    chunks: int = 0
+    size: int = 0
+
+
+def verify_store(path: Path, report: Report | None = None) -> Verification:
+    """Check everything in the store at `path`, finished or not, reading every chunk once.
+
+    Runs as one dask task per chunk, on threads or on the active dask client.
+
+    Raises:
+        StoreError: there is no store.
+    """
+    sealed = (path / SEALED).exists()
+    try:
+        config = read_config(path)
+    except StoreFaultsError as error:
+        return Verification(faults=error.faults, sealed=sealed)
+    commits, faults = read_commits(path, config)
+    faults += quick_faults(path, config, commits)
+    known = set(faults)
+    faults += [f for f in content_faults(path, config, commits, report) if f not in known]
+    return Verification(
+        faults=faults,
+        sealed=sealed,
+        blocks=len(commits),
+        chunks=sum(len(sums) for c in commits.values() for sums in c.crc32c.values()),
+        size=sum(size for c in commits.values() for f in c.files.values() for size in f.values()),
+    )
 
 
 def quick_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit]) -> list[Fault]:
-    """What can be found without reading a chunk: metadata, sizes and the seal."""
+    """What can be found without reading a chunk: metadata, calibration, sizes and the seal."""
+    return [*unsealed_faults(path, config, commits), *seal_faults(path, config, commits)]
+
+
+def unsealed_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit]) -> list[Fault]:
+    """The same without the seal."""
     return [
-        *_array_faults(path, config),
+        *_metadata_faults(path, config),
+        *calibration_faults(path, commits),
         *_size_faults(path, config, commits),
-        *_seal_faults(path, config, commits),
     ]
 
 
-def _array_faults(path: Path, config: StoreConfig) -> Iterator[Fault]:
-    remedy = "Restore the file, or delete the store and dump it again"
-    for name in array_names(config):
-        file = f"{DATA}/{name}/zarr.json"
+def _metadata_faults(path: Path, config: StoreConfig) -> Iterator[Fault]:
+    for file, content in metadata_files(config).items():
+        if not has_content(path / file, content):
+            problem = "altered: not what run.json makes it" if (path / file).exists() else "missing"
+            yield Fault(file, problem, "it writes this file again")
+
+
+def calibration_faults(path: Path, commits: Mapping[int, Commit]) -> Iterator[Fault]:
+    """Whether calibration.json is sound, and the one that every block was made with."""
+    found = calibration_digest(path)
+    others = sorted(b for b, commit in commits.items() if commit.calibration_sha256 != found)
+    problem = f"not what block {others[0]} was made with" if others else ""
+    if found is None:
+        problem = problem and f"missing, and {problem}"
+    else:
         try:
-            array = open_array(path, name)
-        except Exception as error:  # zarr raises many kinds; each means an unusable array
-            yield Fault(file, f"cannot be opened ({error!r})", remedy)
-            continue
-        token = name in TOKEN_ARRAYS
-        shape = (config.n_rows,) if token else (config.n_rows, config.hookpoints[name])
-        dtype = np.dtype(np.int32) if token else config.storage_dtype
-        chunk = rows_per_read(config, name)
-        if (array.shape, array.dtype, array.chunks[0]) != (shape, dtype, chunk):
-            problem = (
-                f"describes {array.dtype} {array.shape} in chunks of {array.chunks[0]} rows where "
-                f"run.json has {dtype} {shape} in chunks of {chunk}"
-            )
-            yield Fault(file, problem, remedy)
+            read_signed_json(path / CALIBRATION)
+        except ValueError as error:
+            problem = str(error)
+    if problem:
+        outcome = (
+            "it computes the medians again and compares them with those of the blocks; if they "
+            "differ, delete the whole store"
+        )
+        yield Fault(CALIBRATION, problem, outcome, () if found is None else (CALIBRATION,))
 
 
 def _size_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit]) -> list[Fault]:
@@ -82,23 +140,9 @@ def _size_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit])
     return faults
 
 
-def _seal_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit]) -> Iterator[Fault]:
-    if not (path / SEALED).exists():
-        return
-    remedy = f"Delete {SEALED} and run the dump again: it verifies the blocks and seals"
-    try:
-        seal = read_signed_json(path / SEALED)
-        if len(commits) != config.n_blocks:
-            raise ValueError(f"{len(commits)} usable commits of {config.n_blocks} blocks")
-        if seal["run_sha256"] != config.digest():
-            raise ValueError("made for another run.json")
-        if seal["commits_sha256"] != commits_digest(path, config):
-            raise ValueError("the commits are not those that were sealed")
-    except (ValueError, KeyError, FileNotFoundError) as error:
-        yield Fault(SEALED, str(error), remedy)
-
-
-def content_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit]) -> list[Fault]:
+def content_faults(
+    path: Path, config: StoreConfig, commits: Mapping[int, Commit], report: Report | None = None
+) -> list[Fault]:
     """Reads every committed chunk and compares it with its commit.
 
     Files of the wrong size are reported once, by their size.
@@ -106,7 +150,7 @@ def content_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit
     faults = _size_faults(path, config, commits)
     skip, tasks = {fault.file for fault in faults}, []
     for name in array_names(config):
-        array, rows = open_array(path, name), rows_per_read(config, name)
+        array, rows = open_array(path, config, name), rows_per_read(config, name)
         check = dask.delayed(_check_piece, traverse=False)
         for block, commit in commits.items():
             files = block_files(config, name, block)
@@ -115,7 +159,12 @@ def content_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit
                 file = f"{DATA}/{name}/{files[i if len(files) > 1 else 0]}"
                 if file not in skip:
                     tasks.append(check(array, first + i * rows, rows, expected, file, block))
-    return faults + [fault for fault in dask.compute(*tasks) if fault is not None]
+    for start in range(0, len(tasks), _TASKS):
+        found = dask.compute(*tasks[start : start + _TASKS])
+        faults += [fault for fault in found if fault is not None]
+        if report is not None:
+            report(min(start + _TASKS, len(tasks)), len(tasks))
+    return faults
 
 
 def _check_piece(

@@ -24,7 +24,7 @@ from sagsae.activations.arrays import (
 from sagsae.activations.commits import (
     Commit,
     Moments,
-    Statistics,
+    calibration_digest,
     committed_blocks,
     read_commits,
 )
@@ -45,13 +45,14 @@ from sagsae.activations.layout import (
     StoreConfig,
     array_names,
     block_files,
+    check_name,
     read_config,
     rows_per_read,
 )
-from sagsae.activations.verify import commits_digest, content_faults
+from sagsae.activations.seal import seal_content
+from sagsae.activations.verify import calibration_faults, content_faults, unsealed_faults
 from sagsae.files import (
     FileLock,
-    canonical_json,
     fsync_path,
     remove_temporaries,
     signed_json,
@@ -94,7 +95,7 @@ class StoreWriter:
         try:
             self._take_locks()
             names = array_names(self.config)
-            self._arrays = {n: open_array(self.path, n, writable=True) for n in names}
+            self._arrays = {n: open_array(self.path, self.config, n, writable=True) for n in names}
         except BaseException:
             self._release()
             raise
@@ -132,14 +133,10 @@ class StoreWriter:
             self._compare_config()
         remove_temporaries(self.path)
         if not (self.path / RUN).exists():
-            write_atomic(self.path / RUN, canonical_json(self.config.to_json()))
+            check_name(self.path, self.config)
+            write_atomic(self.path / RUN, signed_json(self.config.to_json()))
             fsync_path(self.path.parent)
         create_arrays(self.path, self.config)
-        for name in array_names(self.config):
-            fsync_path(self.path / DATA / name / "zarr.json")
-            fsync_path(self.path / DATA / name)
-        fsync_path(self.path / DATA / "zarr.json")
-        fsync_path(self.path / DATA)
 
     def _compare_config(self) -> None:
         found = read_config(self.path)
@@ -149,6 +146,16 @@ class StoreWriter:
                 + "; ".join(differences)
                 + ". Use store_path, which gives each configuration its own folder"
             )
+
+    def check_calibration(self) -> None:
+        """Refuse to add blocks of other medians to those there are.
+
+        Raises:
+            StoreFaultsError: calibration.json is not the one that the blocks were made with.
+        """
+        commits, _ = read_commits(self.path, self.config)
+        if faults := list(calibration_faults(self.path, commits)):
+            raise StoreFaultsError(self.path, faults)
 
     def pending_blocks(self) -> list[int]:
         """Blocks of this rank without a commit, in order."""
@@ -195,6 +202,8 @@ class StoreWriter:
             files[name], checksums[name] = self._write_array(name, block, rows)
         Commit(
             block=block,
+            run_sha256=self.config.digest(),
+            calibration_sha256=calibration_digest(self.path),
             files=files,
             crc32c=checksums,
             moments=moments,
@@ -237,6 +246,8 @@ class StoreWriter:
         array, folder = self._arrays[name], self.path / DATA / name
         names = block_files(self.config, name, block)
         per_file, first = len(rows) // len(names), block * len(rows)
+        for file in names:  # Zarr reads what is there of a shard first, and stumbles over damage
+            (folder / file).unlink(missing_ok=True)
         for start in range(0, len(rows), per_file):
             array[first + start : first + start + per_file] = rows[start : start + per_file]
         for file in names:
@@ -263,21 +274,9 @@ class StoreWriter:
             )
         remove_temporaries(self.path)
         commits, faults = read_commits(self.path, self.config)
-        faults += content_faults(self.path, self.config, commits)
+        faults += unsealed_faults(self.path, self.config, commits)
+        faults = list(dict.fromkeys(faults + content_faults(self.path, self.config, commits)))
         if faults:
             raise StoreFaultsError(self.path, faults)
-        write_atomic(self.path / SEALED, signed_json(self._seal_content(commits)))
-
-    def _seal_content(self, commits: Mapping[int, Commit]) -> dict[str, Any]:
-        blocks = [commits[block] for block in sorted(commits)]
-        rules = sorted({rule for commit in blocks for rule in commit.dropped})
-        return {
-            "n_rows": self.config.n_rows,
-            "run_sha256": self.config.digest(),
-            "commits_sha256": commits_digest(self.path, self.config),
-            "dropped": {rule: sum(c.dropped.get(rule, 0) for c in blocks) for rule in rules},
-            "statistics": {
-                name: Statistics.of(Moments.merged(c.moments[name] for c in blocks)).to_json()
-                for name in self.config.hookpoints
-            },
-        }
+        content = seal_content(self.path, self.config, commits)
+        write_atomic(self.path / SEALED, signed_json(content))

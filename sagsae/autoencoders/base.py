@@ -14,11 +14,11 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from sagsae.autoencoders.registry import variant
@@ -176,20 +176,49 @@ def load(path: str | Path) -> Autoencoder:
     """Read an autoencoder written by ``Autoencoder.save``. Nothing is unpickled.
 
     Raises:
-        ValueError: not such a file, or tensors that do not fit its header; the message names both.
+        FileNotFoundError: there is no such file.
+        ValueError: not such a file, or tensors that do not fit its header, or values that are not
+            finite; the message names the file.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
-            header = json.loads((file.metadata() or {})["autoencoder"])
-        tensors = load_file(str(path))
-        sae = build(header["variant"], int(header["d"]), int(header["width"]), header["scale"])
-    except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            header = _header(json.loads((file.metadata() or {})["autoencoder"]))
+            _check_tensors(file, header)
+            sae = build(**header)
+            sae.params = {name: file.get_tensor(name) for name in sae.params}
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: no such autoencoder file") from None
+    except (SafetensorError, LookupError, TypeError, ValueError, OSError, RecursionError) as error:
         raise ValueError(
             f"{path}: not an autoencoder file ({error}): train the cell again"
         ) from None
-    expected = {name: tuple(value.shape) for name, value in sae.params.items()}
-    found = {name: tuple(value.shape) for name, value in tensors.items()}
-    if expected != found:
-        raise ValueError(f"{path}: holds {found} where {sae.name} needs {expected}")
-    sae.params = tensors
+    for name, value in sae.params.items():
+        if not bool(value.isfinite().all()):
+            raise ValueError(f"{path}: {name} holds values that are not finite")
     return sae
+
+
+def _header(found: Any) -> dict[str, Any]:
+    """The arguments of ``build``, each of its type and in its range."""
+    header = {key: found[key] for key in ("variant", "d", "width", "scale")}
+    sizes = [header["d"], header["width"]]
+    if not all(type(size) is int and size > 0 for size in sizes):
+        raise ValueError(f"d and width are {sizes}")
+    scale = header["scale"]
+    if type(scale) is not float or not 0 < scale < math.inf:
+        raise ValueError(f"scale is {scale!r}")
+    return {"name": header.pop("variant"), **header}
+
+
+def _check_tensors(file: Any, header: dict[str, Any]) -> None:
+    """Compare the file's shapes with the header's before anything of either size is allocated."""
+    d, width, kind = header["d"], header["width"], variant(header["name"])
+    expected = {"W_enc": [d, width], "W_dec": [width, d], "b_dec": [d]}
+    expected |= {name: [width] for name in kind.vectors}
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    found = {name: tensor.get_shape() for name, tensor in slices.items()}
+    if expected != found:
+        raise ValueError(f"holds {found} where {kind.name} needs {expected}")
+    types = {tensor.get_dtype() for tensor in slices.values()}
+    if types not in ({"F32"}, {"F64"}, {"BF16"}):
+        raise ValueError(f"holds {', '.join(sorted(types))}, not one type of F32, F64 and BF16")

@@ -1,36 +1,99 @@
-"""A training run's state on disk: one safetensors file, replaced atomically, never unpickled."""
+"""A training run's state on disk: safetensors that check themselves, the last two of them kept.
+
+A checkpoint is written whole, the one before it stays as ``<name>.previous``. Each carries the
+sha256 of its own content, because safetensors notices a torn file but not an altered one. Nothing
+is unpickled.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
+from torch import Tensor, uint8
 
 from sagsae.files import whole_file
 
+State = tuple[dict[str, Tensor], dict[str, Any]]
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint before the one at ``path`` is kept."""
+    return path.with_name(f"{path.name}.previous")
+
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write tensors and a JSON state; a crash leaves the checkpoint before this one intact."""
+    """Write tensors and a JSON state.
+
+    A crash at any instant leaves a whole checkpoint: this one, or the one before it.
+
+    Raises:
+        OSError, SafetensorError: it could not be written; what was there before still is.
+    """
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    text = json.dumps(state, sort_keys=True)
+    metadata = {"state": text, "sha256": _digest(plain, text)}
     with whole_file(path) as partial:
-        save_file(plain, str(partial), metadata={"state": json.dumps(state, sort_keys=True)})
+        save_file(plain, str(partial), metadata=metadata)
+        if path.exists():
+            path.replace(previous(path))
 
 
-def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+def load_checkpoint(path: Path) -> State:
     """Inverse of ``save_checkpoint``.
 
     Raises:
-        ValueError: damaged or not a checkpoint; the message names the file.
+        FileNotFoundError: there is none.
+        ValueError: torn, altered, or not a checkpoint; the message names the file.
     """
+    if not path.exists():
+        raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         with safe_open(str(path), framework="pt") as file:
-            state = json.loads((file.metadata() or {})["state"])
-        return load_file(str(path)), state
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(
-            f"{path}: damaged ({error}): delete it, and training starts over"
-        ) from None
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        if _digest(tensors, metadata["state"]) != metadata["sha256"]:
+            raise ValueError("its content does not have the sha256 it was written with")
+        return tensors, json.loads(metadata["state"])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise ValueError(f"checkpoint {path} is damaged ({error})") from None
+
+
+def newest_checkpoint(path: Path) -> State | None:
+    """The checkpoint at ``path``, or the one before it when that is damaged, or None.
+
+    What is damaged is said on standard error and passed over: training repeats what lies after
+    the checkpoint that it continues from, and comes to the same weights.
+    """
+    for candidate, fallback in (
+        (path, "the one before it is used"),
+        (previous(path), "training starts from the beginning"),
+    ):
+        try:
+            return load_checkpoint(candidate)
+        except FileNotFoundError:
+            continue
+        except ValueError as error:
+            print(f"warning: {error}; {fallback}", file=sys.stderr, flush=True)
+    return None
+
+
+def drop_checkpoints(path: Path) -> None:
+    """Remove the checkpoints of a run that is finished."""
+    for file in (path, previous(path)):
+        file.unlink(missing_ok=True)
+
+
+def _digest(tensors: dict[str, Tensor], text: str) -> str:
+    """sha256 over names, types, shapes and bytes, and the state's text."""
+    found = hashlib.sha256(text.encode())
+    for name in sorted(tensors):
+        value = tensors[name]
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.reshape(-1).view(uint8).numpy().data)
+    return found.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,9 +12,14 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.training.checkpoint import load_checkpoint, save_checkpoint
+from sagsae.training.checkpoint import newest_checkpoint, save_checkpoint
 from sagsae.training.schedules import Recipe
 from sagsae.training.step import Step, Terms, products_dtype
+
+_REMEDY = (
+    "Lower training.learning_rate or lengthen training.lr_warmup_steps, or set "
+    "training.matmul_dtype to float32"
+)
 
 
 class Stream(Protocol):
@@ -29,7 +33,11 @@ class Stream(Protocol):
 
 
 class NonFiniteLoss(RuntimeError):
-    """The loss became NaN or infinite; the message gives the step and the stream's position."""
+    """The loss became NaN or infinite; the message gives the step, its batch and what to do."""
+
+
+class Interrupted(RuntimeError):
+    """The run was asked to stop; the message says at which step, and what is kept."""
 
 
 @dataclass
@@ -84,17 +92,25 @@ class Trainer:
             value.grad = self.compute.grads[name]
         self.history = History()
         self.step = 0
+        self.stop_requested = False
+        self._first_bad = torch.full((), -1, dtype=torch.int64, device=self.device)
         self.last_fired = torch.zeros(sae.width, dtype=torch.int64, device=self.device)
 
     def run(self, checkpoint: Path | None = None, every_seconds: float = 300.0) -> History:
-        """Train to the end, resuming from ``checkpoint`` if it exists.
+        """Train to the end, continuing from ``checkpoint`` or the one before it if they exist.
+
+        A resumed run sees the same batches in the same order and ends with the same weights.
+
+        Args:
+            checkpoint: Where to keep the state, see ``sagsae.training.checkpoint``.
+            every_seconds: Wall time between two checkpoints.
 
         Raises:
-            NonFiniteLoss: the loss stopped being a number.
-            ValueError: the checkpoint cannot be read.
+            NonFiniteLoss: the loss stopped being a number. Checkpoints of earlier steps stay.
+            Interrupted: ``stop_requested`` was set, by a signal handler for example.
         """
-        if checkpoint is not None and checkpoint.exists():
-            self._restore(checkpoint)
+        if checkpoint is not None and (found := newest_checkpoint(checkpoint)):
+            self._restore(*found)
         waited, past = self.stream.wait_seconds, self.history.seconds
         past_wait = self.history.data_wait_seconds
         started = saved = time.monotonic()
@@ -103,9 +119,13 @@ class Trainer:
             now = time.monotonic()
             self.history.seconds = past + now - started
             self.history.data_wait_seconds = past_wait + self.stream.wait_seconds - waited
-            if checkpoint is not None and now - saved > every_seconds:
+            if checkpoint is not None and (now - saved > every_seconds or self.stop_requested):
                 self._save(checkpoint)
                 saved = time.monotonic()
+            if self.stop_requested:
+                kept = f"; {checkpoint} continues there" if checkpoint else ""
+                raise Interrupted(f"stopped after step {self.step} of {self.recipe.steps}{kept}")
+        self._check_weights()
         return self.history
 
     def _advance(self) -> None:
@@ -115,6 +135,7 @@ class Trainer:
         logged = step % self.log_every == 0 or step == recipe.steps - 1
         fired = self._fired_buffer()
         terms = self.compute(x, recipe.lambda_at(step), fired=fired)
+        self._watch(terms, step)
         if logged:
             self._log(terms)
         self._remove_radial_gradient()
@@ -133,17 +154,33 @@ class Trainer:
         rows, grad = self.sae.params["W_dec"], self.compute.grads["W_dec"]
         grad.addcmul_(rows, (rows * grad).sum(1, keepdim=True), value=-1.0)
 
+    def _watch(self, terms: Terms, step: int) -> None:
+        """Note the first step without a finite loss; on a GPU without waiting for it."""
+        loss = terms.reconstruction + terms.penalty + terms.auxiliary
+        fresh = ~torch.isfinite(loss) & (self._first_bad < 0)
+        self._first_bad.masked_fill_(fresh, step)
+        if self.device.type == "cpu":
+            self._check_finite()
+
+    def _check_finite(self) -> None:
+        step = int(self._first_bad)
+        if step < 0:
+            return
+        first = step * self.recipe.batch_size
+        raise NonFiniteLoss(
+            f"the loss of step {step} is not finite, from rows {first} to "
+            f"{first + self.recipe.batch_size - 1} of the stream (position after the last batch "
+            f"read: {self.stream.state()}). Earlier checkpoints are kept. {_REMEDY}"
+        )
+
     def _log(self, terms: Terms) -> None:
+        self._check_finite()
         row = {
             "step": float(self.step),
             "lr": self.recipe.lr_at(self.step),
             "lambda": self.recipe.lambda_at(self.step),
             **{name: value.item() for name, value in vars(terms).items()},
         }
-        if not all(math.isfinite(value) for value in row.values()):
-            raise NonFiniteLoss(
-                f"step {self.step}: loss terms {row} at stream position {self.stream.state()}"
-            )
         self.history.rows.append(row)
         if self.progress is not None:
             self.progress(self.step, row)
@@ -167,7 +204,18 @@ class Trainer:
         self.last_fired.masked_fill_(silent, self.step)
         self.history.resets += int(silent.sum())
 
+    def _check_weights(self) -> None:
+        """A finite loss may have gradients that are not; nobody continues from such weights."""
+        self._check_finite()
+        bad = [name for name, v in self.sae.params.items() if not torch.isfinite(v).all()]
+        if bad:
+            raise NonFiniteLoss(
+                f"{', '.join(bad)} are not finite after step {self.step - 1}, at stream position "
+                f"{self.stream.state()}. Earlier checkpoints are kept. {_REMEDY}"
+            )
+
     def _save(self, path: Path) -> None:
+        self._check_weights()
         tensors = {f"param.{name}": value for name, value in self.sae.params.items()}
         for name, value in self.sae.params.items():
             for key in ("exp_avg", "exp_avg_sq"):
@@ -176,8 +224,7 @@ class Trainer:
         state = {"step": self.step, "stream": self.stream.state(), "history": vars(self.history)}
         save_checkpoint(path, tensors, state)
 
-    def _restore(self, path: Path) -> None:
-        tensors, state = load_checkpoint(path)
+    def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         self.step = state["step"]
         self.history = History(**state["history"])
         self.stream.load_state(state["stream"])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 import yaml
@@ -23,20 +24,28 @@ class Workflow:
     folder: Path
     config: Path | None = None
 
-    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake; output and errors together in ``stdout``."""
+    def start(
+        self, *arguments: str, output: int | IO[str] = subprocess.PIPE, **environment: str
+    ) -> subprocess.Popen[str]:
+        """Start Snakemake as the leader of a process group; errors go where ``output`` goes."""
         snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         configuration = ["--configfile", str(self.config)] if self.config else []
         options = [*configuration, "--directory", str(self.folder), "--cores", "2"]
-        return subprocess.run(
+        return subprocess.Popen(
             [*snakemake, *options, *arguments],
             text=True,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | {"PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""} | environment,
             cwd=ROOT,
-            check=False,
+            start_new_session=True,
         )
+
+    def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run Snakemake to its end; output and errors together in ``stdout``."""
+        running = self.start(*arguments, **environment)
+        output, _ = running.communicate()
+        return subprocess.CompletedProcess(running.args, running.returncode, output)
 
     def changed(self, **sections: dict[str, object]) -> Workflow:
         """The same folder under a configuration with some keys of some sections replaced."""

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline import figures, report, tables
 from pipeline.cell import Cell
+from pipeline.files import read_json, write_json
 from pipeline.study import FIGURES
 
 LAMBDAS = (0.05, 0.1, 0.2)
@@ -58,7 +59,7 @@ class MadeStudy:
 
     def change(self, cell: str, **values: Any) -> None:
         path = self.metrics_file(cell)
-        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+        write_json(path, read_json(path) | values)
 
 
 def metrics_of(cell: Cell, d_model: int, *, l0: float, r2: float, dead: int) -> dict[str, Any]:
@@ -101,6 +102,7 @@ def metrics_of(cell: Cell, d_model: int, *, l0: float, r2: float, dead: int) -> 
             "evaluate": "2" * 16,
             "store": "12e3456789012345",
             "weights_sha256": "4" * 64,
+            "latents_sha256": "5" * 64,
         },
     }
 
@@ -128,9 +130,7 @@ def make_study(root: Path, *, seeds: tuple[int, ...] = SEEDS) -> MadeStudy:
                         dead = width // 8 if side is BASELINE else 1
                         path = root / "cells" / cell.path / "metrics.json"
                         path.parent.mkdir(parents=True)
-                        path.write_text(
-                            json.dumps(metrics_of(cell, d_model, l0=l0, r2=r2, dead=dead))
-                        )
+                        write_json(path, metrics_of(cell, d_model, l0=l0, r2=r2, dead=dead))
                         cells.append(cell.path)
     comparison = {"candidate": CANDIDATE, "baseline": BASELINE, "matched_l0": [30.0, 64.0, 900.0]}
     spec = {

@@ -1,6 +1,7 @@
 """Random models and folders become assets; the command line."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import torch
 
 from pipeline import assets
 from pipeline.downloads import AssetError
+from pipeline.files import read_json
+from sagsae.files import FileLock
 from sagsae.language_models import load_tokenizer
 from tests.pipeline.small_assets import (
     LLAMA,
@@ -124,14 +127,17 @@ def test_command_line(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_two_writers_of_one_asset(tmp_path, monkeypatch):
-    lock = assets.FileLock(tmp_path / ".lock")
+def test_a_second_writer_of_an_asset_waits_for_the_first(tmp_path, capfd):
+    lock = FileLock(tmp_path / ".lock")
     lock.acquire()
     source = {"kind": "random", "documents": 5, "words": 4, "vocabulary": 50, "seed": 0}
     out = tmp_path / "documents.json"
-    spec = json.dumps(text_spec(source))
-    monkeypatch.setattr(sys, "argv", ["assets", "--spec", spec, "--out", str(out)])
-    with pytest.raises(AssetError, match="in use by another process"):
-        assets.main()
+    command = [sys.executable, "-m", "pipeline.assets", "--spec", json.dumps(text_spec(source))]
+    second = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
+    assert second.stderr is not None
+    said = second.stderr.readline()
+    assert f"in use by process {os.getpid()}" in said
+    assert not out.exists()
     lock.release()
-    assert not (tmp_path / "documents.json").exists()
+    assert second.wait(timeout=60) == 0
+    assert read_json(out)["documents"] == 5

@@ -1,6 +1,5 @@
 """Wheels are downloaded, checked and joined, and become models; or they fail with a remedy."""
 
-import json
 import shutil
 from collections import namedtuple
 
@@ -9,6 +8,7 @@ import torch
 
 from pipeline import assets, downloads
 from pipeline.downloads import AssetError
+from pipeline.files import read_json
 from pipeline.sources import WheelFile
 from pipeline.study import digest
 from sagsae.language_models import load_language_model, load_tokenizer
@@ -57,7 +57,7 @@ def test_parts_are_joined_and_dequantised(in_two_parts, tmp_path, capsys):
     source, values = in_two_parts
     out = tmp_path / "made" / "asset.json"
     asset = assets.make_model(model_spec(source), out)
-    assert json.loads(out.read_text()) == asset
+    assert read_json(out) == asset
     assert asset["spec"] == digest(model_spec(source))
     assert (asset["model_type"], asset["d_model"], asset["n_layers"]) == ("llama", 32, 1)
     assert (asset["folder"], asset["resolved_revision"]) == ("model", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,11 +12,12 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 
 from pipeline.baselines import read_baselines, run_baselines
 from pipeline.downloads import sha256_of
 from pipeline.evaluate import EvaluationError, evaluate_cell
+from pipeline.files import read_json, write_json
 from pipeline.metrics import read_metrics
 from pipeline.study import digest
 from sagsae.activations import Store, iterate, load_tokens
@@ -70,7 +72,7 @@ def trained(tmp_path_factory) -> Trained:
 
 
 @pytest.fixture(scope="module")
-def measured(trained) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def measured(trained) -> tuple[dict[str, Any], bytes]:
     return evaluate_cell(**trained.arguments, device=CPU)
 
 
@@ -79,7 +81,7 @@ def heldout(study: TinyStudy, split: str = "heldout") -> Store:
 
 
 def test_reconstruction_agrees_with_the_whole_store(trained, measured):
-    metrics, latents = measured
+    metrics, latents = measured[0], load(measured[1])
     x = torch.cat(list(iterate(heldout(trained.study), "resid", 64))).double()
     z = trained.sae.encode(x.float() * trained.sae.scale)
     x_hat = trained.sae.decode(z).double() / trained.sae.scale
@@ -137,6 +139,7 @@ def test_the_record_says_what_it_was_made_from(trained, measured):
         "evaluate": digest(trained.arguments["spec"]),
         "store": "seal-of-train",
         "weights_sha256": sha256_of(trained.arguments["weights"]),
+        "latents_sha256": hashlib.sha256(measured[1]).hexdigest(),
     }
     assert measured[0]["training"] == TRAINING
 
@@ -154,7 +157,7 @@ def test_the_command_writes_what_the_tables_read(trained, measured, tmp_path):
     study = trained.study.study
     cell = next(cell for cell in study.cells if cell.hookpoint == "resid")
     info, out = tmp_path / "train.json", tmp_path / cell.path / "metrics.json"
-    info.write_text(json.dumps(TRAIN_INFO))
+    write_json(info, TRAIN_INFO)
     latents = out.with_name("latents.safetensors")
     options = trained.arguments | {"spec": json.dumps(trained.arguments["spec"])}
     options |= {"cell": cell.path, "train_info": info, "out": out, "latents": latents}
@@ -164,11 +167,12 @@ def test_the_command_writes_what_the_tables_read(trained, measured, tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"evaluate {cell.path}" in done.stderr
     assert read_metrics(out, cell).model_dump() == measured[0]
+    assert latents.read_bytes() == measured[1]
+    assert sha256_of(latents) == measured[0]["made_from"]["latents_sha256"]
     counts = load_file(latents)
     assert {name: tensor.dtype for name, tensor in counts.items()} == (
         dict.fromkeys(("n_pos", "n_neg"), torch.int64)
     )
-    assert torch.equal(counts["n_pos"], measured[1]["n_pos"])
 
 
 def test_weights_of_another_cell_are_refused(trained, tmp_path):
@@ -180,9 +184,9 @@ def test_weights_of_another_cell_are_refused(trained, tmp_path):
 
 def test_a_hookpoint_without_baselines_is_refused(trained, tmp_path):
     path = trained.arguments["baselines"]
-    record = json.loads(path.read_text())
+    record = read_json(path)
     del record["hookpoints"]["resid"]
-    (tmp_path / "tiny.json").write_text(json.dumps(record))
+    write_json(tmp_path / "tiny.json", record)
     (tmp_path / "tiny.safetensors").write_bytes(path.with_suffix(".safetensors").read_bytes())
     with pytest.raises(EvaluationError, match="has mlp_out but not resid"):
         evaluate_cell(**trained.arguments | {"baselines": tmp_path / "tiny.json"}, device=CPU)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline.files import write_json
 from pipeline.hookpoints import hookpoints_of
 from pipeline.random_sources import save_random_model
 from pipeline.study import Study, digest
@@ -80,7 +80,7 @@ def make_tiny_study(root: Path, architecture: str) -> TinyStudy:
     }
     (root / "model").mkdir()
     save_random_model(source, root / "model")
-    made.asset.write_text(json.dumps({"folder": "model"}))
+    write_json(made.asset, {"folder": "model"})
     (root / "manifests").mkdir()
     model = load_language_model(root / "model", torch.bfloat16)
     train = _tokens(0)
@@ -153,4 +153,4 @@ def _dump(
         "seal": f"seal-of-{split}",
         "spec": digest(made.study.dump_spec("tiny", split)),
     }
-    made.manifest(split).write_text(json.dumps(manifest))
+    write_json(made.manifest(split), manifest)

@@ -31,6 +31,7 @@ from sagsae.activations import (
     load_calibration,
     splice,
 )
+from sagsae.files import signed_json
 
 LENGTH, BLOCKS, ROWS = 16, 3, 64
 CALIBRATION = torch.from_numpy(random_tokens(6, LENGTH, seed=9).input_ids)
@@ -234,6 +235,48 @@ def test_an_edited_calibration_is_refused(tmp_path: Path) -> None:
     file.write_text(file.read_text().replace('"resid": ', '"resid": 1'))
     with pytest.raises(StoreError, match=r"calibration.json.*edited"):
         dump(model, tmp_path)
+
+
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_lost_or_damaged_calibration_is_computed_again(tmp_path: Path, sealed: bool) -> None:
+    model = tiny_model("smollm3")
+    path = dump(model, tmp_path)
+    sound, file = contents(path), path / "calibration.json"
+    medians = load_calibration(path)
+    for damaged, problem in (
+        (sound[file.name][:-1], "edited or damaged"),
+        (signed_json({"median_norms": medians | {"resid": 1.0}}), "not what block 0 was made with"),
+        (None, "missing, and not what block 0"),
+    ):
+        if damaged is None:
+            file.unlink()
+        else:
+            file.write_bytes(damaged)
+        if not sealed:
+            (path / "SEALED.json").unlink()
+        with pytest.raises(StoreFaultsError) as error:
+            Store.open(path, require_sealed=False)
+        (fault,) = error.value.faults
+        assert problem in fault.problem
+        for name in fault.delete:
+            (path / name).unlink()
+        dump(model, tmp_path)
+        assert contents(path) == sound
+
+
+def test_blocks_of_other_medians_are_not_added(tmp_path: Path) -> None:
+    model = tiny_model("smollm3")
+    path = dump(model, tmp_path)
+    (path / "commits/000002.json").unlink()
+    (path / "SEALED.json").unlink()
+    file = path / "calibration.json"
+    file.write_bytes(signed_json({"median_norms": load_calibration(path) | {"resid": 1.0}}))
+    before = contents(path)
+    with pytest.raises(
+        StoreFaultsError, match=r"calibration\.json: not what block 0 was made with"
+    ):
+        dump(model, tmp_path)
+    assert contents(path) == before
 
 
 def test_killed_dumps_resume_to_the_same_bytes(tmp_path: Path) -> None:

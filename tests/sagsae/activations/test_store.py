@@ -16,6 +16,7 @@ import zarr
 from activation_samples import block_data, contents, small_config, write_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zarr.codecs import Crc32cCodec, ZstdCodec
 
 from sagsae.activations import (
     BackgroundWriter,
@@ -32,6 +33,7 @@ from sagsae.activations import (
     plan_chunks,
     store_path,
 )
+from sagsae.activations.arrays import metadata_files
 
 MakeStore = Callable[..., Path]
 
@@ -81,6 +83,40 @@ def test_zarr_alone_opens_a_store(make_store: MakeStore) -> None:
     assert torch.equal(values, expected_rows(small_config(), "resid"))
     names = {p.name for p in (path / "data.zarr" / "resid").iterdir()}
     assert names == {"zarr.json", *(f"c.{i}.0" for i in range(16))}
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
+@pytest.mark.parametrize("sharded", [False, True])
+def test_metadata_is_what_zarr_itself_would_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict, sharded: bool
+) -> None:
+    if sharded:
+        monkeypatch.setattr(layout, "MAX_FILES", 3)
+    config = small_config(**changes)
+    zstd = (ZstdCodec(level=1),) if config.profile == "disk" else ()
+    bits = {"logical_dtype": config.dtype, "bit_view": "uint16"}
+    rows: dict = {"dtype": np.uint16, "fill_value": 0xFFFF, "attributes": bits}
+    if config.dtype == "float32":
+        attributes = {"logical_dtype": "float32"}
+        rows = {"dtype": np.float32, "fill_value": math.nan, "attributes": attributes}
+    chunks = {"shards": (64, 8) if sharded else None, "chunks": (16, 8)}
+    cases: dict = {
+        "attn": {"shape": (256, 8), **chunks, **rows},
+        "doc_id": {"shape": (256,), "chunks": (64,), "dtype": np.int32, "fill_value": -1},
+    }
+    zarr.create_group(tmp_path, zarr_format=3)
+    ours = {file: json.loads(content) for file, content in metadata_files(config).items()}
+    assert ours.pop("data.zarr/zarr.json") == json.loads((tmp_path / "zarr.json").read_bytes())
+    for name, options in cases.items():
+        zarr.create_array(
+            tmp_path,
+            name=name,
+            compressors=(*zstd, Crc32cCodec()),
+            chunk_key_encoding={"name": "default", "separator": "."},
+            **options,
+        )
+        theirs = json.loads((tmp_path / name / "zarr.json").read_bytes())
+        assert ours[f"data.zarr/{name}/zarr.json"] == theirs
 
 
 def test_rows_of_all_arrays_share_one_permutation(make_store: MakeStore) -> None:
@@ -243,7 +279,7 @@ def test_a_lock_of_another_process_refuses(make_store: MakeStore) -> None:
     with holder:
         assert holder.stdout.readline() == b"held\n"
         with (
-            pytest.raises(StoreLockedError, match="another process"),
+            pytest.raises(StoreLockedError, match="in use by another process"),
             StoreWriter(path, small_config()),
         ):
             pass

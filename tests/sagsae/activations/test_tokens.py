@@ -78,14 +78,30 @@ def test_file_round_trip_is_exact_and_deterministic(tmp_path: Path) -> None:
         ({"input_ids": np.full((2, 3), -1, np.int32)}, "negative"),
         ({"input_ids": np.full((2, 3), 9, np.int32)}, "vocabulary has 9"),
         ({"doc_id": None}, "doc_id"),
+        ({}, "sha256"),
     ],
 )
 def test_damaged_files_are_refused(tmp_path: Path, change: dict, message: str) -> None:
     arrays = {name: np.zeros((2, 3), np.int32) for name in ("input_ids", "doc_id")} | change
     arrays = {name: array for name, array in arrays.items() if array is not None}
-    save_file(arrays, tmp_path / "t", metadata={"sagsae_tokens": '{"vocab_size": 9}'})
+    signed = f'{"0" * 64} {{"vocab_size": 9}}'
+    save_file(arrays, tmp_path / "t", metadata={"sagsae_tokens": signed})
     with pytest.raises(ValueError, match=message):
         load_tokens(tmp_path / "t")
+
+
+def test_every_single_bit_counts(tmp_path: Path) -> None:
+    file = tmp_path / "t"
+    save_tokens(file, random_tokens(2, 4))
+    sound = file.read_bytes()
+    for bit in range(8 * len(sound)):
+        damaged = bytearray(sound)
+        damaged[bit // 8] ^= 1 << bit % 8
+        file.write_bytes(damaged)
+        with pytest.raises(ValueError, match="make it again"):
+            load_tokens(file)
+    file.write_bytes(sound)
+    load_tokens(file)
 
 
 def test_truncated_and_missing_files_are_refused(tmp_path: Path) -> None:

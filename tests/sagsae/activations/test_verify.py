@@ -14,15 +14,28 @@ from activation_samples import contents, small_config, write_store
 from sagsae.activations import (
     ActivationStream,
     ChunkReadError,
+    Fault,
     Store,
     StoreError,
     StoreFaultsError,
     StoreWriter,
     layout,
+    store_path,
 )
+from sagsae.activations.verify import verify_store
+from sagsae.files import read_signed_json, signed_json
 
 MakeStore = Callable[..., Path]
 CHUNK = "data.zarr/attn/c.6.0"  # of block 1
+
+
+def follow(path: Path, *faults: Fault) -> None:
+    """Delete what the remedies say."""
+    for name in {name for fault in faults for name in fault.delete}:
+        if name == ".":
+            shutil.rmtree(path)
+        else:
+            (path / name).unlink()
 
 
 def flip_bit(file: Path, at: int) -> None:
@@ -48,9 +61,17 @@ def test_bit_flip(make_store: MakeStore, changes: dict, at: int) -> None:
 def test_bit_flip_in_a_shard(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layout, "MAX_FILES", 3)
     path = make_store()
-    flip_bit(path / "data.zarr/attn/c.1.0", 300)
+    sound, shard = contents(path), path / "data.zarr/attn/c.1.0"
+    flip_bit(shard, 300)
     (fault,) = Store.open(path).verify()
     assert fault.file == "data.zarr/attn/c.1.0"
+    follow(path, fault)
+    assert contents(write_store(path, small_config())) == sound
+    flip_bit(shard, -10)  # in the index of the shard's chunks
+    faults = Store.open(path).verify()
+    assert {fault.file for fault in faults} == {"data.zarr/attn/c.1.0"}
+    follow(path, *faults)
+    assert contents(write_store(path, small_config())) == sound
 
 
 def test_bit_flip_in_a_token_array(make_store: MakeStore) -> None:
@@ -93,11 +114,32 @@ def test_all_faults_of_open_come_together(make_store: MakeStore) -> None:
     assert "commits/000001.json" in str(error.value)
 
 
+@pytest.mark.parametrize("seal", [True, False])
+@pytest.mark.parametrize("file", ["data.zarr/zarr.json", "data.zarr/attn/zarr.json"])
+def test_altered_metadata_is_found_and_written_again(
+    make_store: MakeStore, seal: bool, file: str
+) -> None:
+    """Also a change that Zarr would not mind, and in a store without a seal."""
+    path = make_store(seal=seal)
+    sound = contents(path)
+    for damaged in (b" " + sound[file], sound[file][:-3] + b',\n "x": 1\n}\n', b"{}", None):
+        if damaged is None:
+            (path / file).unlink()
+        else:
+            (path / file).write_bytes(damaged)
+        with pytest.raises(StoreFaultsError) as error:
+            Store.open(path, require_sealed=False)
+        (fault,) = error.value.faults
+        assert (fault.file, fault.delete) == (file, ())
+        assert verify_store(path).faults == [fault], "the chunks can be checked all the same"
+        assert contents(write_store(path, small_config(), seal)) == sound
+
+
 def test_array_metadata_of_another_store(make_store: MakeStore) -> None:
     path = make_store()
     other = make_store("other", hookpoints={"attn": 9, "resid": 12})
     shutil.copy(other / "data.zarr/attn/zarr.json", path / "data.zarr/attn/zarr.json")
-    with pytest.raises(StoreFaultsError, match=r"\(256, 9\).*run.json has uint16 \(256, 8\)"):
+    with pytest.raises(StoreFaultsError, match=r"not what run\.json makes it"):
         Store.open(path)
 
 
@@ -146,15 +188,61 @@ def test_damaged_commit(make_store: MakeStore, damage: Callable[[Path], None]) -
 def test_commit_replaced_by_a_well_formed_one_breaks_the_seal(make_store: MakeStore) -> None:
     path, other = make_store(), make_store("other", seed=8)
     shutil.copy(other / "commits/000002.json", path / "commits/000002.json")
-    with pytest.raises(StoreFaultsError, match="not those that were sealed"):
+    with pytest.raises(StoreFaultsError, match="another block or configuration"):
         Store.open(path)
+
+
+@pytest.mark.parametrize("key", ["dropped", "crc32c"])
+def test_a_commit_edited_and_signed_again_breaks_the_seal(make_store: MakeStore, key: str) -> None:
+    path = make_store()
+    sound, file = contents(path), path / "commits/000002.json"
+    value = read_signed_json(file)
+    if key == "dropped":
+        value["dropped"]["norm"] += 1
+    else:
+        value["crc32c"]["attn"][1] = "00000000"
+    file.write_bytes(signed_json(value))
+    with pytest.raises(StoreFaultsError) as error:
+        Store.open(path)
+    (fault,) = error.value.faults
+    assert fault.file == "commits/000002.json"
+    assert "not the commit that was sealed" in fault.problem
+    follow(path, fault)
+    assert contents(write_store(path, small_config())) == sound
 
 
 def test_a_missing_commit_breaks_the_seal(make_store: MakeStore) -> None:
     path = make_store()
+    sound = contents(path)
     (path / "commits/000003.json").unlink()
-    with pytest.raises(StoreFaultsError, match="3 usable commits of 4"):
+    with pytest.raises(StoreFaultsError, match=r"000003\.json: missing, but sealed") as error:
         Store.open(path)
+    follow(path, *error.value.faults)
+    assert contents(write_store(path, small_config())) == sound
+
+
+def test_a_commit_that_the_store_has_no_block_for(make_store: MakeStore) -> None:
+    path = make_store()
+    sound = contents(path)
+    shutil.copy(path / "commits/000001.json", path / "commits/000004.json")
+    (path / "commits/notes.json").write_text("of no concern")
+    with pytest.raises(StoreFaultsError, match=r"000004\.json: the store has 4 blocks") as error:
+        Store.open(path)
+    follow(path, *error.value.faults)
+    (path / "commits/notes.json").unlink()
+    assert contents(write_store(path, small_config())) == sound
+
+
+def test_a_seal_edited_and_signed_again(make_store: MakeStore) -> None:
+    path = make_store()
+    sound = contents(path)
+    for change in ({"run_sha256": "0" * 64}, {"commits_sha256": []}):
+        file = path / "SEALED.json"
+        file.write_bytes(signed_json(read_signed_json(file) | change))
+        with pytest.raises(StoreFaultsError, match=r"made for another run\.json") as error:
+            Store.open(path)
+        follow(path, *error.value.faults)
+        assert contents(write_store(path, small_config())) == sound
 
 
 def test_seal_refuses_a_damaged_store(make_store: MakeStore) -> None:
@@ -171,17 +259,103 @@ def test_the_printed_remedy_restores_the_store(make_store: MakeStore) -> None:
     sound = contents(path)
     flip_bit(path / CHUNK, 50)
     (fault,) = Store.open(path).verify()
-    assert "Delete commits/000001.json and SEALED.json" in fault.remedy
-    (path / "commits/000001.json").unlink()
-    (path / "SEALED.json").unlink()
+    assert fault.remedy == (
+        "Delete commits/000001.json and SEALED.json, then run the dump again: it rewrites block 1 "
+        "only"
+    )
+    follow(path, fault)
     assert contents(write_store(path, small_config())) == sound
+
+
+@pytest.mark.parametrize("seal", [True, False])
+def test_run_json_edited_lost_or_of_another_store(make_store: MakeStore, seal: bool) -> None:
+    config = small_config()
+    path = make_store(store_path(Path(), "tiny", config).name, seal)
+    sound, file = contents(path), path / "run.json"
+    value = config.to_json()
+    for damaged, problem in (
+        (sound["run.json"].replace(b'"seed": 7', b'"seed": 5'), "edited or damaged"),
+        (b" " + sound["run.json"], "edited or damaged"),
+        (
+            signed_json({**value, "seed": 5}),
+            f"the folder's name or its blocks say {config.digest()[:8]}",
+        ),
+        (None, "missing"),
+    ):
+        if damaged is None:
+            file.unlink()
+        else:
+            file.write_bytes(damaged)
+        (fault,) = verify_store(path).faults
+        assert problem in fault.problem
+        with pytest.raises(StoreFaultsError) as error:
+            Store.open(path, require_sealed=False)
+        assert error.value.faults == [fault]
+        follow(path, fault)
+        assert contents(write_store(path, config, seal)) == sound
+
+
+def test_run_json_of_another_store_keeps_the_blocks(make_store: MakeStore) -> None:
+    config = small_config()
+    for folder in ("plain-name", store_path(Path(), "tiny", config).name):
+        path, other = make_store(folder), make_store("other", seed=8)
+        sound = contents(path)
+        shutil.copy(other / "run.json", path / "run.json")
+        (fault,) = verify_store(path).faults
+        assert (fault.file, fault.delete) == ("run.json", ("run.json",))
+        with pytest.raises(StoreFaultsError, match="name or its blocks say"):
+            Store.open(path)
+        follow(path, fault)
+        assert contents(write_store(path, config)) == sound
+
+
+def test_a_store_in_the_folder_of_another_is_dumped_again(make_store: MakeStore) -> None:
+    config = small_config()
+    path = make_store(store_path(Path(), "tiny", config).name)
+    sound = contents(path)
+    shutil.rmtree(path)
+    shutil.copytree(make_store("other", seed=8), path)
+    (fault,) = verify_store(path).faults
+    assert fault.delete == (".",)
+    assert f"a folder named tiny-{small_config(seed=8).digest()[:8]} may keep" in fault.remedy
+    assert fault.remedy.startswith("Delete the whole store, then run the dump again: ")
+    follow(path, fault)
+    assert contents(write_store(path, config)) == sound
+
+
+def test_a_name_with_another_hash_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StoreFaultsError, match="20260101"),
+        StoreWriter(tmp_path / "acts-20260101", small_config()),
+    ):
+        pass
+    assert not [p for p in tmp_path.rglob("*") if p.suffix == ".json"]
+
+
+def test_a_sound_chunk_in_anothers_place_is_found_when_read(make_store: MakeStore) -> None:
+    path = make_store()
+    store = Store.open(path)
+    shutil.copy(path / "data.zarr/attn/c.7.0", path / CHUNK)
+    with pytest.raises(ChunkReadError, match=r"c\.6\.0\) does not hold what was committed"):
+        store.read_chunk("attn", 6)
+    (fault,) = store.verify()
+    assert fault.file == CHUNK
+
+
+def test_progress_counts_every_chunk(make_store: MakeStore) -> None:
+    path, said = make_store(), []
+    found = verify_store(path, lambda done, total: said.append((done, total)))
+    assert (found.faults, found.sealed, found.blocks, found.chunks) == ([], True, 4, 44)
+    assert said == [(44, 44)]
+    data = list((path / "data.zarr").rglob("c.*"))
+    assert found.size == sum(p.stat().st_size for p in data)
 
 
 def test_no_store_and_foreign_folders(tmp_path: Path, make_store: MakeStore) -> None:
     with pytest.raises(StoreError, match="no activation store"):
         Store.open(tmp_path / "absent")
     path = make_store()
-    (path / "run.json").write_text(json.dumps({"format": "other"}))
+    (path / "run.json").write_bytes(signed_json({"format": "other"}))
     with pytest.raises(StoreError, match="'other'"):
         Store.open(path)
 

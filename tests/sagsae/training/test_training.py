@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagsae.autoencoders.base import build
-from sagsae.training.checkpoint import load_checkpoint, save_checkpoint
+from sagsae.training.checkpoint import load_checkpoint, newest_checkpoint
 from sagsae.training.schedules import Recipe
 from sagsae.training.step import products_dtype
-from sagsae.training.trainer import NonFiniteLoss, Trainer
+from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
 
 D, B = 16, 64
 
@@ -143,12 +143,28 @@ def test_a_checkpoint_is_written_while_training(tmp_path):
     assert torch.equal(tensors["param.W_enc"], run.sae.params["W_enc"])
 
 
-def test_a_damaged_checkpoint_is_named(tmp_path):
-    path = tmp_path / "c.safetensors"
-    save_checkpoint(path, {"x": torch.ones(4)}, {"step": 1})
-    path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(ValueError, match=r"c\.safetensors"):
-        load_checkpoint(path)
+def test_a_run_asked_to_stop_keeps_its_state_and_continues(tmp_path):
+    path, whole, first = tmp_path / "c.safetensors", trainer(), trainer()
+    whole.run()
+    first.progress = lambda step, _: setattr(first, "stop_requested", step >= 100)
+    with pytest.raises(Interrupted, match="after step 101 of 200"):
+        first.run(path)
+    second = trainer()
+    second.run(path)
+    assert second.history.rows[2:] == whole.history.rows[2:]
+    for key, value in whole.sae.params.items():
+        assert torch.equal(value, second.sae.params[key]), key
+
+
+def test_weights_that_are_not_finite_are_never_kept(tmp_path):
+    path, run = tmp_path / "c.safetensors", trainer()
+    for _ in range(5):
+        run._advance()
+    run._save(path)
+    run.sae.params["W_enc"][0, 0] = float("inf")
+    with pytest.raises(NonFiniteLoss, match="W_enc are not finite after step 4"):
+        run._save(path)
+    assert newest_checkpoint(path)[1]["step"] == 5
 
 
 def test_a_silent_latent_is_reopened():
@@ -169,7 +185,7 @@ def test_without_a_window_nothing_is_reset():
 
 def test_nan_stops_the_run_and_names_the_place():
     run = trainer(stream=PairStream(poison_at=20), steps=200)
-    with pytest.raises(NonFiniteLoss, match=r"step 20: .*'position': 21"):
+    with pytest.raises(NonFiniteLoss, match=rf"step 20 .* rows {20 * B} to .*'position': 21"):
         run.run()
 
 

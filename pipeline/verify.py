@@ -1,0 +1,125 @@
+"""Stage: check everything that a study has on disk; list every fault with its remedy.
+
+    python -m pipeline.verify --config JSON --configfile FILE --threads 4
+
+Nothing is changed. The exit status is 1 if there is a fault. What an unfinished study has not made
+yet is none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import dask
+
+from pipeline.audit import Audit, amount
+from pipeline.stage import run_stage
+from pipeline.study import FIGURES, Study
+from pipeline.tables import CELLS, MARKDOWN, POINTS
+from pipeline.verify_cells import FINISHED, check_cells
+from pipeline.verify_inputs import (
+    check_assets,
+    check_baselines,
+    check_documents,
+    check_stores,
+    check_tokens,
+)
+from pipeline.wording import COMPARISON
+from sagsae.files import TEMPORARY_SUFFIXES
+
+SHOWN = 10
+"""Names of absent files and left-over temporaries that are listed one by one."""
+
+
+def verify(study: Study, options: str = "") -> Audit:
+    """Check a study, from its models to its report.
+
+    Args:
+        study: Its paths are relative to the working directory.
+        options: Snakemake's options that choose the study, for the commands of the remedies.
+    """
+    audit = Audit(study, options)
+    check_assets(audit)
+    check_documents(audit)
+    check_tokens(audit)
+    seals = check_stores(audit)
+    check_baselines(audit, seals)
+    check_cells(audit, seals)
+    for file in _outputs(study):
+        if audit.there(file):
+            audit.checked["tables, figures and reports"] += 1
+    audit.notes += _leftovers(study)
+    return audit
+
+
+def _outputs(study: Study) -> list[str]:
+    tables = [study.table(name) for name in (CELLS, POINTS, COMPARISON, MARKDOWN)]
+    figures = [study.figure(metric, end) for metric in FIGURES for end in ("png", "svg", "csv")]
+    return [*tables, *figures, study.report]
+
+
+def _leftovers(study: Study) -> list[str]:
+    found = sorted({path for root in (str(study.root), study.acts_root) for path in _partial(root)})
+    if not found:
+        return []
+    return [
+        f"{len(found)} left over by killed jobs; the next job there removes them, or delete them "
+        f"while nothing runs: {_some(found)}"
+    ]
+
+
+def _partial(root: str) -> Iterator[str]:
+    for folder, folders, files in os.walk(root):
+        yield from (
+            os.path.join(folder, name)
+            for name in (*folders, *files)
+            if name.endswith(TEMPORARY_SUFFIXES)
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def report(audit: Audit) -> str:
+    """Faults, then notes, then what was checked."""
+    study, lines = audit.study, []
+    if audit.faults:
+        lines += [f"{len(audit.faults)} fault(s), to be mended from the first to the last:", ""]
+        lines += [f"{fault}\n" for fault in audit.faults]
+        lines += [f"The commands are for {Path.cwd()}; then run this study as always.", ""]
+    lines += [f"note: {note}" for note in audit.notes]
+    if audit.absent:
+        lines.append(f"not made yet: {_some(audit.absent)}")
+    counts = [f"{kind} {count:,}" for kind, count in audit.checked.items() if kind != FINISHED]
+    verdict = f"{len(audit.faults)} FAULT(S)" if audit.faults else "no fault"
+    lines.append(
+        f"study {study.config.study}: {verdict}; {audit.checked[FINISHED]:,} of "
+        f"{len(study.cells):,} cells finished; checked: {', '.join(counts)}; "
+        f"{amount(audit.size)} read"
+    )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m pipeline.verify", description=__doc__)
+    parser.add_argument("--config", type=json.loads, required=True, help="configuration, as JSON")
+    parser.add_argument("--configfile", nargs="*", default=[], help="for the printed commands")
+    parser.add_argument("--threads", type=int, default=1, help="that read chunks side by side")
+    given = parser.parse_args()
+    options = f" --configfile {shlex.join(given.configfile)}" if given.configfile else ""
+    with dask.config.set(scheduler="threads", num_workers=given.threads):
+        audit = verify(Study.from_dict(given.config), options)
+    print(report(audit), flush=True)
+    sys.exit(1 if audit.faults else 0)
+
+
+if __name__ == "__main__":
+    run_stage(main)

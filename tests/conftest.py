@@ -1,0 +1,40 @@
+"""Options of the fault tests, and the table they end with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.campaign import Campaign
+
+CAMPAIGN = pytest.StashKey[Campaign]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("faults")
+    group.addoption("--faults", choices=["short", "full"], default="short", help="how many faults")
+    group.addoption("--fault-seed", type=int, default=0, help="of every random choice")
+    group.addoption("--fault-report", type=Path, help="Markdown file to write the table to")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    full = config.getoption("--faults") == "full"
+    config.stash[CAMPAIGN] = Campaign(full=full, seed=config.getoption("--fault-seed"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    config = terminalreporter.config
+    campaign = config.stash[CAMPAIGN]
+    if not campaign.rows:
+        return
+    terminalreporter.write_sep("-", "faults")
+    terminalreporter.write_line(campaign.table())
+    if report := config.getoption("--fault-report"):
+        report.write_text(campaign.report(), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def campaign(request: pytest.FixtureRequest) -> Campaign:
+    """Where fault tests take their numbers from and count what came of them."""
+    return request.config.stash[CAMPAIGN]

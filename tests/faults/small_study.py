@@ -1,0 +1,209 @@
+"""A study small enough to run again and again: the command of each stage, and what it makes."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from pipeline.files import read_json
+from sagsae.activations import Store
+from sagsae.files import TEMPORARY_SUFFIXES
+from sagsae.training.checkpoint import load_checkpoint
+from tests.faults.small_disk import ROOT, Stages
+
+RULES = ("asset", "documents", "tokens", "dump", "baselines", "cell")
+RULES += ("make_tables", "figure", "report")
+"""Rules that make something, each after those it needs."""
+STUDY = Path("results/small")
+COSTS = ("seconds", "tokens_per_second", "data_wait_seconds", "peak_memory_mb")
+"""What no two runs of training share."""
+CONFIGURATION: dict[str, Any] = {
+    "study": "small",
+    "device": "cpu",
+    "checkpoint_seconds": 1,
+    "models": [
+        {
+            "name": "tiny",
+            "source": {
+                "kind": "random",
+                "architecture": "smollm3",
+                "parameters": {
+                    "num_hidden_layers": 2,
+                    "hidden_size": 32,
+                    "num_attention_heads": 4,
+                    "num_key_value_heads": 2,
+                    "intermediate_size": 48,
+                },
+            },
+            "d_model": 32,
+            "layer": 1,
+        }
+    ],
+    "hookpoints": ["mlp_out", "resid"],
+    "text": {
+        "source": {"kind": "random", "documents": 200, "words": 40},
+        "context_length": 16,
+        "heldout_fraction": 0.25,
+    },
+    "dump": {
+        "train_rows": 2048,
+        "heldout_rows": 512,
+        "rows_per_block": 256,
+        "rows_per_chunk": 64,
+        "slack": 0.3,
+    },
+    "grid": [
+        {"variant": "sagsae_tied", "width": 64, "lambdas": [0.1, 0.2], "hookpoints": ["resid"]}
+    ],
+    "training": {"tokens": 16384, "batch_size": 256},
+    "evaluation": {"lr_contexts": 8},
+    "comparisons": [
+        {
+            "candidate": {"variant": "sagsae_tied", "width": 64},
+            "baseline": {"variant": "sagsae_tied", "width": 64},
+            "matched_l0": [8],
+        }
+    ],
+}
+
+_JOB = re.compile(r"^rule (\w+):\n.*?^Shell command: (.*?) 2>&1 \| tee ", re.MULTILINE | re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the study.
+
+    Attributes:
+        arguments: Its module and command line; paths are relative to the folder it runs in.
+        makes: The files of an undisturbed run, relative to the study's folder.
+    """
+
+    arguments: list[str]
+    makes: frozenset[str]
+
+
+def commands(folder: Path, configuration: dict[str, Any]) -> dict[str, list[list[str]]]:
+    """Module and command line of every stage by rule, as the workflow would start them."""
+    config = folder / "study.yaml"
+    config.write_text(yaml.safe_dump(configuration))
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores=1"]
+    options = ["--configfile", config, "--directory", folder, "--dry-run", "--printshellcmds"]
+    plan = subprocess.run([*snakemake, *options], cwd=ROOT, capture_output=True, text=True)
+    found: dict[str, list[list[str]]] = {rule: [] for rule in RULES}
+    for rule, command in _JOB.findall(plan.stdout + plan.stderr):
+        module = command.rindex("python -m pipeline.") + len("python -m ")
+        found[rule].append(shlex.split(command[module:]))
+    assert all(found.values()), plan.stderr
+    return found
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The study as it comes out when nothing is amiss.
+
+    Attributes:
+        folder: Where it lies.
+        stages: By rule.
+    """
+
+    folder: Path
+    stages: dict[str, list[Stage]]
+
+    @property
+    def study(self) -> Path:
+        return self.folder / STUDY
+
+    def prepare(self, folder: Path, stage: Stage) -> None:
+        """Put what a stage reads in ``folder``, as links, and nothing of what it makes."""
+        (folder / STUDY).mkdir(parents=True)
+        mine = {name.partition("/")[0] for name in stage.makes}
+        for entry in self.study.iterdir():
+            if entry.name not in mine:
+                (folder / STUDY / entry.name).symlink_to(entry)
+
+    def differences(self, folder: Path, stage: Stage) -> list[str]:
+        """What a finished run in ``folder`` made otherwise, left out or left behind."""
+        found = files_below(folder / STUDY)
+        strange = [f"{name}: left behind" for name in sorted(found - stage.makes)]
+        absent = [f"{name}: missing" for name in sorted(stage.makes - found)]
+        return strange + absent + self._altered(folder, found & stage.makes)
+
+    def torn(self, folder: Path, stage: Stage) -> list[str]:
+        """Files of a run that failed in ``folder`` which are not whole, temporaries aside."""
+        study = folder / STUDY
+        found = {f for f in files_below(study) if not f.endswith(TEMPORARY_SUFFIXES)}
+        faults = self._altered(folder, found & stage.makes, without="evaluated")
+        for name in sorted(found - stage.makes):
+            if "/checkpoint-" in name:
+                load_checkpoint(study / name)  # or it raises
+            else:
+                faults.append(f"{name}: not a file of this stage")
+        for commits in study.glob("activations/*/commits"):
+            if any(commits.glob("*.json")):
+                Store.open(commits.parent, require_sealed=False)  # or it raises
+        return faults
+
+    def _altered(self, folder: Path, names: set[str], without: str = "") -> list[str]:
+        return [
+            f"{name}: altered"
+            for name in sorted(names)
+            if content(folder / STUDY / name, without) != content(self.study / name, without)
+        ]
+
+
+def files_below(folder: Path) -> set[str]:
+    """Files that are really there, relative to ``folder``; logs and the run's lock aside."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    names = {path.relative_to(folder).as_posix() for path in paths}
+    return {name for name in names if not re.search(r"(^|/)(logs/|\.run\.lock$)", name)}
+
+
+def content(path: Path, without: str = "") -> bytes | str:
+    """The bytes of a file; of a cell's records all that two runs share, ``without`` a field."""
+    if path.name == "cells.csv":
+        table = pd.read_csv(path, dtype=str)
+        return table.drop(columns=[f"training_{name}" for name in COSTS]).to_csv()
+    if path.name not in ("metrics.json", "training.json", "trained.json"):
+        return path.read_bytes()
+    value = read_json(path)
+    for section in (value, value.get("training", {})):
+        for name in (*COSTS, without):
+            section.pop(name, None)
+    return json.dumps(value, sort_keys=True)
+
+
+def settled(folder: Path) -> dict[Path, int]:
+    """Work that no later run has to do again, and when it was done: blocks, trained weights."""
+    commits = folder.glob(f"{STUDY}/activations/*/commits/*.json")
+    trained = folder.glob(f"{STUDY}/cells/*/*/*/*/.state/trained.json")
+    weights = (path.with_name("sae.safetensors") for path in trained)
+    return {path: path.stat().st_mtime_ns for path in (*commits, *weights)}
+
+
+def run_study(
+    stages: Stages,
+    folder: Path,
+    configuration: dict[str, Any] = CONFIGURATION,
+    **more: list[str],
+) -> Reference:
+    """Run every stage in ``folder``, and the command lines ``more``; note what each made."""
+    made: dict[str, list[Stage]] = {}
+    before = files_below(folder / STUDY)
+    plan = commands(folder, configuration) | {name: [line] for name, line in more.items()}
+    for rule, lines in plan.items():
+        for arguments in lines:
+            done = stages.run(folder, *arguments)
+            assert done.status == 0, done.output
+            after = files_below(folder / STUDY)
+            made.setdefault(rule, []).append(Stage(arguments, frozenset(after - before)))
+            before = after
+    return Reference(folder, made)

@@ -1,0 +1,94 @@
+"""Runs stages, each in a child forked from one process that has imported them all.
+
+    python -m tests.faults.stage_server
+
+Reads a JSON request a line: ``arguments`` (module and command line of a stage, or any command),
+``forked`` (a stage, or a process of its own), ``folder`` to run in, ``sabotage`` (see
+``tests.faults.sabotage``). Answers each with a line: exit status and output.
+Stages see the file systems of this process; those mounted in its namespace vanish with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+from typing import Any
+
+import torch
+
+from pipeline.stage import run_stage
+from tests.faults import sabotage
+
+PATIENCE = 120
+"""Seconds after which a stage counts as hanging, and is killed."""
+STAGES = ("assets", "tokenise", "dump", "baselines", "run_cell", "tables", "figures", "report")
+MODULES = {f"pipeline.{name}": importlib.import_module(f"pipeline.{name}") for name in STAGES}
+for late in (  # what stages import when they need it, and slow
+    "datasets",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
+    "transformers.models.smollm3.modeling_smollm3",
+    "transformers.tokenization_utils_tokenizers",
+):
+    importlib.import_module(late)
+
+
+def forked(request: dict[str, Any], log: int) -> int:
+    """Exit status of a child that is the stage."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    status = 1
+    try:
+        signal.alarm(PATIENCE)
+        torch.set_num_threads(1)
+        os.chdir(request["folder"])
+        sys.argv = request["arguments"]
+        sabotage.prepare(request["sabotage"])
+        run_stage(MODULES[sys.argv[0]].main)
+        status = 0
+    except SystemExit as stop:  # as the interpreter treats it
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+        status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def started(request: dict[str, Any], log: int) -> int:
+    """Exit status of a command in a process of its own."""
+    done = subprocess.run(
+        request["arguments"],
+        cwd=request["folder"],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+    )
+    return done.returncode
+
+
+def main() -> None:
+    print("ready", flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        with tempfile.TemporaryFile() as log:
+            run = forked if request["forked"] else started
+            status = run(request, log.fileno())
+            log.seek(0)
+            output = log.read().decode(errors="replace")
+        print(json.dumps({"status": status, "output": output}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""Several processes on one study, one cell, one store: they wait, or are refused by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import ROOT, Workflow
+from tests.faults import orphans
+from tests.faults.campaign import Campaign, folder_digest
+from tests.faults.orphans import (
+    CELL,
+    DUMP,
+    STUDY,
+    TRAIN,
+    Finished,
+    Outcome,
+)
+from tests.faults.rivals import Rivalry, rivalry
+
+SAMPLES = ROOT / "tests" / "sagsae" / "activations"
+ENVIRONMENT = os.environ | {
+    "PYTHONPATH": os.pathsep.join([str(ROOT), str(SAMPLES)]),
+    "CUDA_VISIBLE_DEVICES": "",
+    "OMP_NUM_THREADS": "1",
+}
+
+Crowd = Callable[[Path, list[list[str]], list[float]], list[dict[str, Any]]]
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Iterator[Crowd]:
+    """Runs stages in a folder at the same time, each after a delay."""
+    module = [sys.executable, "-m", "tests.faults.stage_crowd"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(module, cwd=ROOT, env=ENVIRONMENT, **pipes) as server:
+
+        def run(folder: Path, stages: list[list[str]], delays: list[float]) -> list[dict[str, Any]]:
+            pairs = zip(stages, delays, strict=True)
+            request = [{"arguments": words, "delay": delay} for words, delay in pairs]
+            server.stdin.write(json.dumps({"folder": str(folder), "stages": request}) + "\n")
+            server.stdin.flush()
+            return json.loads(server.stdout.readline())
+
+        yield run
+        server.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, crowd: Crowd) -> Finished:
+    """The study by single runs of its stages."""
+    folder = tmp_path_factory.mktemp("finished")
+    workflow = Workflow(folder, orphans.configure(folder))
+    stages = orphans.commands(workflow)
+    for _, arguments in stages:
+        (answer,) = crowd(folder, [arguments], [0.0])
+        assert answer["status"] == 0, answer["output"]
+    return Finished(workflow, stages)
+
+
+def test_a_second_run_is_refused(campaign: Campaign, finished: Finished, tmp_path: Path) -> None:
+    """At once, by name, and without changing anything; the first one ends as if alone."""
+    times, chance = campaign.times(full=5, short=1), campaign.chance("second run")
+    wanted = orphans.digest(finished.workflow.folder / STUDY, ("cells",))
+    found = []
+    for number in range(times):
+        base, other = tmp_path / f"{number}", tmp_path / f"{number}-elsewhere"
+        other.mkdir()
+        finished.copy(base, CELL)
+        found.append(rivalry(base, other, moment=chance.uniform(0.5, 3.0)))
+    well = sum(one.untouched and one.planned and one.end == (0, wanted) for one in found)
+    here, elsewhere = sum(one.here for one in found), sum(one.elsewhere for one in found)
+    count = {"injected": 2 * times, "detected": here, "recovered": 2 * well}
+    campaign.record("second snakemake, same working directory", **count)
+    count = {"injected": times, "detected": elsewhere, "recovered": well}
+    campaign.record("second snakemake, other working directory", **count)
+    campaign.same("cell of a run that others tried to disturb", wanted, found[-1].end[1])
+    assert found == [Rivalry(2, 1, True, True, (0, wanted))] * times
+
+
+ORPHANS = {
+    (TRAIN, "finishes"): ("orphaned cell; the next run waits", 3, 1),
+    (TRAIN, "killed"): ("orphaned cell, killed while the next run waits", 3, 1),
+    (TRAIN, "done"): ("orphaned cell that ends before the next run", 2, 1),
+    (TRAIN, "free"): ("orphaned cell, the next run at once", 5, 0),
+    (DUMP, "finishes"): ("orphaned dump; the next run waits", 3, 1),
+    (DUMP, "killed"): ("orphaned dump, killed while the next run waits", 3, 1),
+    (DUMP, "free"): ("orphaned dump, the next run at once", 3, 0),
+}
+"""Job and fate of an orphan: name, and how often in the full and in the short form."""
+
+
+def test_orphans_and_their_successors(
+    campaign: Campaign, finished: Finished, tmp_path: Path
+) -> None:
+    """Work goes on where it stands, nothing is done twice, the results are those of one run."""
+    chance = campaign.chance("orphans")
+    store = next((finished.workflow.folder / STUDY / "activations").glob("*-train-*"))
+    parts = {TRAIN: [CELL], DUMP: [Path(orphans.MANIFEST), STUDY / "activations" / store.name]}
+
+    def run(job: orphans.Job, fate: str, number: int, moment: float) -> Outcome:
+        folder = tmp_path / f"{job.target.count('/')}-{fate}-{number}"
+        return orphans.orphan(job, finished.copy(folder, *parts[job]), moment, fate)
+
+    with ThreadPoolExecutor(2) as pool:
+        futures = {
+            (job, fate): [
+                pool.submit(run, job, fate, number, moment_of(job, fate, chance.random()))
+                for number in range(campaign.times(full=full, short=short))
+            ]
+            for (job, fate), (_, full, short) in ORPHANS.items()
+        }
+    faults = []
+    for (job, fate), runs in futures.items():
+        outcomes = [future.result() for future in runs]
+        wanted = job.digest(finished.workflow.folder)
+        wrong = [outcome for outcome in outcomes if not as_it_should(outcome, fate, wanted)]
+        faults += [(ORPHANS[job, fate][0], outcome) for outcome in wrong]
+        if outcomes:
+            campaign.record(
+                ORPHANS[job, fate][0],
+                injected=len(outcomes),
+                detected=sum(outcome.lived for outcome in outcomes),
+                recovered=len(outcomes) - len(wrong),
+                lost=sum(outcome.lost for outcome in outcomes),
+            )
+    assert not faults, "\n\n".join(f"{name}: {fault}" for name, fault in faults)
+
+
+def moment_of(job: orphans.Job, fate: str, share: float) -> float:
+    """When to kill Snakemake: seconds of training, of about six, or blocks."""
+    late = fate in ("free", "done")
+    if job is DUMP:
+        return 1 + int(share * (orphans.BLOCKS - 1 if late else orphans.BLOCKS // 2))
+    return 0.5 + share * (4.5 if late else 2.0)
+
+
+def as_it_should(outcome: Outcome, fate: str, wanted: str) -> bool:
+    """Whether an orphan and its successor came to one good end."""
+    met = outcome.told or fate in ("done", "free")
+    whole = outcome.status == 0 and outcome.digest == wanted and not outcome.leftovers
+    return outcome.lived and met and whole and outcome.lost == 0 and outcome.seconds < 1.0
+
+
+def test_every_stage_twice_at_once(
+    campaign: Campaign, crowd: Crowd, finished: Finished, tmp_path: Path
+) -> None:
+    """The whole study, each stage by several processes with one output; a cell trains once."""
+    times, chance = campaign.times(full=4, short=1), campaign.chance("twice")
+    rivals: Counter[str] = Counter()
+    ended: Counter[str] = Counter()
+    trained, digests, faults = [], [], []
+    for number in range(times):
+        folder = tmp_path / f"{number}"
+        folder.mkdir()
+        for rule, arguments in finished.stages:
+            size = 2 + number % 2
+            delays = [0.0, *(chance.choice((0.0, chance.uniform(0, 1))) for _ in range(size - 1))]
+            answers = crowd(folder, [arguments] * size, delays)
+            bad = [answer["output"] for answer in answers if answer["status"] != 0]
+            rivals[rule] += size - 1
+            ended[rule] += 0 if bad else size - 1
+            faults += [f"{rule}: {output}" for output in bad]
+            if rule == "cell":
+                lines = "\n".join(answer["output"] for answer in answers).splitlines()
+                trained.append(sum(x.startswith("train ") and "done in" in x for x in lines))
+        digests.append(orphans.digest(folder / STUDY))
+    wanted = orphans.digest(finished.workflow.folder / STUDY)
+    same = all(digest == wanted for digest in digests)
+    for rule, injected in rivals.items():
+        campaign.record(
+            f"{rule}: the same stage at the same time",
+            injected=injected,
+            detected=ended[rule],
+            recovered=ended[rule] if same else 0,
+            lost=sum(trained) - times if rule == "cell" else 0,
+        )
+    campaign.same("study of which each stage ran twice at once", wanted, digests[-1])
+    assert not faults, "\n".join(faults)
+    assert trained == [1] * times
+    assert digests == [wanted] * times
+
+
+STORES: list[dict[str, Any]] = [
+    {"changes": {"n_blocks": 16}, "ranks": 1, "max_files": 10**6},
+    {"changes": {"n_blocks": 16, "profile": "disk"}, "ranks": 2, "max_files": 0},
+    {"changes": {"n_blocks": 16, "dtype": "float32"}, "ranks": 3, "max_files": 10**6},
+    {"changes": {"n_blocks": 16}, "ranks": 1, "max_files": 0},
+]
+"""Kinds of stores: plain, compressed shards, float32, shards; and how many write at a time."""
+LOCKS = (".lock", "-of-2", "-of-3")
+
+
+def store_crowd(folder: Path, plans: list[dict[str, Any]]) -> list[dict[str, list[Any]]]:
+    """What ``tests.faults.store_crowd`` counted, by plan and role."""
+    file = folder / "plans.json"
+    file.write_text(json.dumps(plans))
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.store_crowd", file],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_readers_beside_writers(campaign: Campaign, tmp_path: Path) -> None:
+    """Four readers, a stream and an intruder on a store that is being written, then sealed."""
+    plans = []
+    for number in range(campaign.times(full=12, short=2)):
+        places = {"path": str(tmp_path / f"{number}"), "lone": str(tmp_path / f"{number}-lone")}
+        size = {"pause": 0.06, "readers": 4, "streams": 1, "seed": 100 * campaign.seed + number}
+        plans.append(STORES[number % len(STORES)] | places | size)
+    looks: Counter[str] = Counter()
+    tries: Counter[str] = Counter()
+    faults = []
+    for seen in store_crowd(tmp_path, plans):
+        counts = [count for role in seen.values() for count in role]
+        faults += [count.pop("error") for count in counts if "error" in count]
+        for count in (*seen["read"], *seen["stream"]):
+            looks.update(count)
+            assert faults or count["unsealed"] > 3, "a reader came too late to meet a writer"
+        tries.update(seen["intrude"][0])
+    ranks = sum(plan["ranks"] - 1 for plan in plans)
+    digests = [
+        [folder_digest(Path(plan[key]), without=LOCKS) for key in ("path", "lone")]
+        for plan in plans
+    ]
+    same = all(found == wanted for found, wanted in digests)
+    campaign.record(
+        f"reader beside a writer, {looks['reads']:,} chunks compared",
+        injected=looks["unsealed"] + len(faults),
+        detected=looks["unsealed"],
+        recovered=looks["unsealed"] - min(looks["wrong"], looks["unsealed"]),
+    )
+    refusals = {"injected": tries["refused"], "detected": tries["named"]}
+    recovered = tries["refused"] if same else 0
+    campaign.record("second writer of a store", **refusals, recovered=recovered)
+    side = {"injected": ranks, "detected": 0 if faults else ranks, "recovered": ranks * same}
+    campaign.record("another rank writes the same store", **side)
+    campaign.same("store written before readers", digests[-1][1], digests[-1][0])
+    assert not faults, "\n".join(faults)
+    assert looks["wrong"] == 0
+    assert tries["refused"] == tries["named"] > 0
+    assert same

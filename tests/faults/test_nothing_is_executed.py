@@ -1,0 +1,269 @@
+"""No configuration value and no file of a model is executed, unpickled or leaves its folder."""
+
+from __future__ import annotations
+
+import ast
+import json
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from pipeline.random_sources import save_random_model
+from pipeline.study import Study
+from sagsae.language_models import LanguageModelError, load_language_model, load_tokenizer
+from tests.e2e.conftest import ROOT, Workflow
+from tests.faults.campaign import Campaign
+from tests.pipeline.small_assets import random_source
+from tests.pipeline.strategies import ODD_FOLDERS
+
+MARK = "INJECTED"
+SOURCES = [*ROOT.glob("sagsae/**/*.py"), *ROOT.glob("pipeline/**/*.py")]
+WORKFLOW = [ROOT / "Snakefile", *ROOT.glob("pipeline/rules/*.smk")]
+FORBIDDEN_CALLS = {
+    *("eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.load", "np.load"),
+    *("yaml.load", "yaml.unsafe_load", "yaml.full_load", "subprocess.getoutput", "torch.save"),
+}
+FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
+
+
+def violations(tree: ast.AST) -> Iterator[str]:
+    """What in a module could run or unpickle something that it was given."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names = [alias.name for alias in node.names]
+            modules = names if isinstance(node, ast.Import) else [node.module or ""]
+            yield from (name for name in modules if name.split(".")[0] in FORBIDDEN_MODULES)
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if called in FORBIDDEN_CALLS:
+                yield called
+            given = {word.arg: word.value for word in node.keywords}
+            if "shell" in given:
+                yield f"{called} with shell="
+            if called.endswith("from_pretrained"):
+                trust = given.get("trust_remote_code")
+                if not (isinstance(trust, ast.Constant) and trust.value is False):
+                    yield f"{called} without trust_remote_code=False"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_executes_or_unpickles_what_it_is_given(path: Path) -> None:
+    assert list(violations(ast.parse(path.read_text()))) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import pickle",
+        "from pickle import loads",
+        "import os; os.system(x)",
+        "eval(x)",
+        "torch.load(x)",
+        "subprocess.run(x, shell=True)",
+        "AutoModel.from_pretrained(x)",
+        "AutoModel.from_pretrained(x, trust_remote_code=True)",
+    ],
+)
+def test_the_search_finds_what_it_looks_for(code: str) -> None:
+    assert len(list(violations(ast.parse(code)))) == 1
+
+
+SAFE = (
+    "threads",
+    *(f"resources.{name}" for name in ("device", "gpu", "jobs_per_gpu", "checkpoint_seconds")),
+)
+"""Numbers, and one of three words."""
+
+
+@pytest.mark.parametrize("path", WORKFLOW, ids=lambda path: path.name)
+def test_every_value_in_a_shell_command_is_quoted(path: Path) -> None:
+    text = path.read_text()
+    commands = re.findall(
+        r'shell:\n((?: {8}[^\n]*\n?)+)|shell\(("[^\n]*")\)|LEASE = \((.*?)\n\)', text, re.S
+    )
+    fields = re.findall(r"\{([^{}]*)\}", " ".join("".join(parts) for parts in commands))
+    assert [f for f in fields if not f.endswith(":q") and f not in SAFE] == []
+    assert fields or "shell" not in text
+
+
+def smallest(**changes: Any) -> dict[str, Any]:
+    """A configuration of one tiny random model and a little random text."""
+    config = yaml.safe_load((ROOT / "workflow/configs/smoke.yaml").read_text())
+    config["models"] = config["models"][:1]
+    config["text"]["source"] |= {"documents": 20, "words": 5}
+    return config | changes
+
+
+def workflow_of(folder: Path, config: dict[str, Any]) -> Workflow:
+    folder.mkdir()
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(config))
+    return Workflow(folder, file)
+
+
+def test_odd_folders_are_folders_and_no_commands(campaign: Campaign, tmp_path: Path) -> None:
+    every = f"""a b'c "$(touch {MARK}) `touch {MARK}`; touch {MARK} & | > {MARK} #%s \\ *?[x] é"""
+    names = [every, *(name for name in ODD_FOLDERS if campaign.full and name[0] not in "./")]
+    wrong = []
+    for number, name in enumerate(names):
+        note = f"{{model}} {{x}} '\"$(touch {MARK})"
+        config = smallest(results=name, note=note)
+        config["dump"]["acts_root"] = name
+        workflow, study = workflow_of(tmp_path / str(number), config), Study.from_dict(config)
+        targets = [study.documents] + ([study.asset("tiny-gpt-neox")] if number == 0 else [])
+        done = workflow.run(*targets)
+        made = {path.name for path in workflow.folder.iterdir()} - {".snakemake", "config.yaml"}
+        there = all((workflow.folder / target).is_file() for target in targets)
+        if done.returncode or not there or made != {name.split("/")[0]}:
+            wrong.append(f"{name}: made {made}\n{done.stdout}")
+        if found := [str(path) for path in tmp_path.rglob(f"{MARK}*")]:
+            wrong.append(f"{name}: executed, {found}")
+    right = len(names) - len(wrong)
+    campaign.record("odd folder name", injected=len(names), detected=0, recovered=right)
+    assert wrong == [], wrong[0]
+    assert not (ROOT / MARK).exists()
+
+
+def test_a_whole_study_plans_in_an_odd_folder(tmp_path: Path) -> None:
+    config = smallest(results=f"$(touch {MARK})'", note=f"{{model}} {{x}} $(touch {MARK})")
+    done = workflow_of(tmp_path / "here", config).run("--dry-run", "--printshellcmds")
+    assert done.returncode == 0, done.stdout
+    assert f"'$(touch {MARK})'\"'\"'/smoke/report.html'" in done.stdout
+    assert not list(tmp_path.rglob(MARK))
+
+
+def test_no_rule_makes_a_cell_outside_the_folder_of_cells(tmp_path: Path) -> None:
+    target = "results/local/cells/../attn/gated/w8_lam0.1_seed0/metrics.json"
+    done = Workflow(tmp_path).run("--dry-run", target)
+    assert done.returncode != 0
+    assert "MissingRuleException" in done.stdout  # Snakemake looks for what it leads to
+
+
+@pytest.fixture(scope="module")
+def sound_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sound") / "model"
+    folder.mkdir()
+    save_random_model(random_source(), folder)
+    return folder
+
+
+@pytest.fixture
+def model_folder(sound_folder: Path, tmp_path: Path) -> Path:
+    """A sound model folder with a module beside it that leaves a mark when it is imported."""
+    folder = tmp_path / "model"
+    shutil.copytree(sound_folder, folder)
+    (folder / "own.py").write_text(
+        f"open({str(tmp_path / MARK)!r}, 'w').close()\n"
+        "from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast\n"
+        "class Config(LlamaConfig):\n    model_type = 'own'\n"
+        "class Model(LlamaForCausalLM):\n    config_class = Config\n"
+        "class Tokenizer(PreTrainedTokenizerFast):\n    pass\n"
+    )
+    return folder
+
+
+def change(path: Path, **values: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+OWN_MODEL = {"auto_map": {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}}
+OWN_TOKENIZER = {"auto_map": {"AutoTokenizer": ["own.Tokenizer", "own.Tokenizer"]}}
+
+
+def test_the_module_would_be_run_if_it_were_trusted(model_folder: Path, tmp_path: Path) -> None:
+    from transformers import AutoConfig
+
+    change(model_folder / "config.json", model_type="own", **OWN_MODEL)
+    AutoConfig.from_pretrained(model_folder, trust_remote_code=True)
+    assert (tmp_path / MARK).exists()
+
+
+def test_code_of_a_model_is_not_run(model_folder: Path, tmp_path: Path, campaign: Campaign) -> None:
+    config, tokenizer = model_folder / "config.json", model_folder / "tokenizer_config.json"
+    change(config, **OWN_MODEL)
+    change(tokenizer, **OWN_TOKENIZER)
+    assert type(load_language_model(model_folder)).__module__.startswith("transformers.")
+    assert type(load_tokenizer(model_folder)).__module__.startswith("transformers.")
+    change(config, model_type="own")
+    with pytest.raises(LanguageModelError, match=r"code of its own \(auto_map\), .* never run"):
+        load_language_model(model_folder)
+    change(tokenizer, tokenizer_class="Tokenizer")
+    with pytest.raises(LanguageModelError, match=r"code of its own \(auto_map\), .* never run"):
+        load_tokenizer(model_folder)
+    campaign.record("code in a model folder", injected=4, detected=2, recovered=2)
+    assert not (tmp_path / MARK).exists()
+
+
+def test_consent_on_the_terminal_is_not_asked_for(model_folder: Path, tmp_path: Path) -> None:
+    change(model_folder / "config.json", model_type="own", **OWN_MODEL)
+    spec = json.dumps({"revision": 1, "model": {"kind": "path", "path": str(model_folder)}})
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.assets", "--spec", spec, "--out", tmp_path / "asset.json"],
+        input="y\n" * 9,
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert done.returncode == 1
+    assert f"{model_folder}: it brings code of its own" in done.stderr
+    assert not (tmp_path / MARK).exists()
+
+
+class Evil:
+    """Leaves a mark when it is unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open, (str(self.mark), "w")
+
+
+def only_pickled(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def index_to(shard: str) -> Any:
+    def harm(folder: Path) -> None:
+        (folder / "model.safetensors").rename(folder / "other.safetensors")
+        index = {"metadata": {}, "weight_map": {"lm_head.weight": shard}}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+    return harm
+
+
+def named_by_the_configuration(folder: Path) -> None:
+    change(folder / "config.json", transformers_weights="adapter_model.bin")
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (only_pickled, r"no \*\.safetensors weights in this folder, and pickled weights are not"),
+        (index_to("pytorch_model.bin"), r"lie in pytorch_model\.bin; only .* never pickled ones"),
+        (index_to("../model.safetensors"), r"lie in \.\./model\.safetensors; only .* this folder"),
+        (named_by_the_configuration, r"lie in adapter_model\.bin; only .* never pickled ones"),
+    ],
+)
+def test_pickled_weights_are_refused(harm, message, model_folder, tmp_path, monkeypatch):
+    for name in ("pytorch_model.bin", "adapter_model.bin"):
+        torch.save({"lm_head.weight": Evil(tmp_path / MARK)}, model_folder / name)
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("torch.load was reached"))
+    harm(model_folder)
+    with pytest.raises(LanguageModelError, match=message):
+        load_language_model(model_folder)
+    assert not (tmp_path / MARK).exists()
+
+
+def test_the_pickle_would_leave_its_mark(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Evil(tmp_path / MARK))).close()
+    assert (tmp_path / MARK).exists()

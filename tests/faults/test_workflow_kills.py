@@ -1,0 +1,73 @@
+"""SIGKILL of Snakemake, alone or with its jobs: the same command again ends with the same bytes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from tests.e2e.conftest import Workflow
+from tests.faults.workflow_results import results_digest, small_study
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> tuple[str, float]:
+    """Digest and duration of the small study without a kill."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    began = time.monotonic()
+    done = Workflow(folder, small_study(folder)).run()
+    assert done.returncode == 0, done.stdout
+    return results_digest(folder / "results" / "smoke"), time.monotonic() - began
+
+
+def test_a_killed_snakemake_continues_with_the_same_command(campaign, undisturbed, tmp_path):
+    expected, seconds = undisturbed
+    workflow = Workflow(tmp_path, small_study(tmp_path))
+    chance, kills = campaign.chance("snakemake"), campaign.times(full=24, short=3)
+    log, killed = (tmp_path / "log").open("w"), 0
+    while killed < kills:
+        running = workflow.start(output=log)
+        time.sleep(chance.uniform(1.0, max(2.5, 0.4 * seconds)))
+        alone = chance.random() < 0.5
+        (os.kill if alone else os.killpg)(running.pid, signal.SIGKILL)
+        if running.wait() == -signal.SIGKILL:
+            killed += 1
+        elif killed < kills:  # it came to its end first: let it begin again
+            subprocess.run(["rm", "-rf", tmp_path / "results"], check=True)
+    done = workflow.run()
+    found = results_digest(tmp_path / "results" / "smoke")
+    whole = done.returncode == 0 and found == expected
+    campaign.record(
+        "SIGKILL: snakemake", injected=kills, detected=killed, recovered=kills if whole else 0
+    )
+    campaign.same("small study after kills of snakemake", expected, found)
+    assert done.returncode == 0, done.stdout
+    assert found == expected
+    assert workflow.planned() == {}
+
+
+def test_a_cell_that_diverges_stops_alone(campaign, tmp_path):
+    grid = [
+        {"variant": "gated", "width": 64, "lambdas": [0.1, 1.0e39], "hookpoints": ["resid"]},
+    ]
+    workflow = Workflow(tmp_path, small_study(tmp_path, grid=grid, comparisons=[]))
+    done = workflow.run()
+    cells = tmp_path / "results/smoke/cells/tiny-smollm3/resid/gated"
+    good, bad = cells / "w64_lam0.1_seed0", cells / "w64_lam1e+39_seed0"
+    stopped = done.returncode != 0 and "NonFiniteLoss" in done.stdout
+    alone = (good / "metrics.json").exists() and not (bad / "metrics.json").exists()
+    campaign.record(
+        "loss not finite, in one cell of two",
+        injected=1,
+        detected=int(stopped),
+        recovered=int(alone),
+        lost=0,
+    )
+    assert stopped, done.stdout
+    assert "training.learning_rate" in done.stdout
+    assert "rows" in done.stdout
+    assert "of the stream" in done.stdout
+    assert alone

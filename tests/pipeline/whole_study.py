@@ -1,0 +1,198 @@
+"""A small study made by the real stages, up to its cells, and what makes a file of it again."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline import assets
+from pipeline.baselines import run_baselines
+from pipeline.cell import Cell
+from pipeline.documents import open_documents
+from pipeline.dump import dump
+from pipeline.files import read_json, write_json
+from pipeline.run_cell import LATENTS, TRAINING, WEIGHTS, run_cell
+from pipeline.study import SPLITS, Study
+from pipeline.tokenise import tokenise
+from sagsae.activations import save_tokens
+from sagsae.files import canonical_json, read_signed_json
+
+_SIZES = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4}
+CONFIG: dict[str, Any] = {
+    "study": "small",
+    "device": "cpu",
+    "models": [
+        {
+            "name": "m",
+            "source": {
+                "kind": "random",
+                "architecture": "gpt_neox",
+                "parameters": _SIZES | {"intermediate_size": 32},
+            },
+            "d_model": 32,
+            "layer": 1,
+        }
+    ],
+    "hookpoints": ["mlp_out", "resid"],
+    "text": {
+        "source": {"kind": "random", "documents": 150, "words": 20},
+        "context_length": 16,
+        "heldout_fraction": 0.5,
+    },
+    "dump": {
+        "train_rows": 512,
+        "heldout_rows": 256,
+        "rows_per_block": 256,
+        "rows_per_chunk": 64,
+        "calibration_contexts": 8,
+        "slack": 0.1,
+    },
+    "grid": [{"variant": "sagsae_tied", "width": 24, "lambdas": [0.1, 0.2]}],
+    "training": {"tokens": 1024, "batch_size": 128, "group_chunks": 2},
+    "evaluation": {"lr_contexts": 4, "batch_contexts": 4},
+}
+COSTS = ("seconds", "tokens_per_second", "data_wait_seconds", "peak_memory_mb")
+"""What no two runs of training share."""
+CELL = Cell(model="m", hookpoint="resid", variant="sagsae_tied", width=24, lam=0.1, seed=0)
+
+
+@dataclass(frozen=True)
+class WholeStudy:
+    """A study whose stages have all run."""
+
+    study: Study
+
+    @property
+    def root(self) -> Path:
+        return Path(self.study.root)
+
+    def stores(self, split: str) -> Path:
+        """The folder of the store of a split."""
+        return next(Path(self.study.acts_root).glob(f"m-{split}-*"))
+
+    def cell(self, cell: Cell = CELL) -> Path:
+        """The folder of a cell."""
+        return Path(self.study.metrics(cell)).parent
+
+    def make(self, target: str) -> None:
+        """What ``snakemake --force target`` does."""
+        study, path = self.study, Path(target)
+        outputs = [path]
+        if path.name == "metrics.json":
+            outputs += [path.with_name(name) for name in (WEIGHTS, LATENTS, TRAINING)]
+        for output in outputs:
+            output.unlink(missing_ok=True)
+        if target == study.asset("m"):
+            assets.make_model(study.asset_spec("m"), path)
+        elif target == study.documents:
+            assets.make_text(study.text_spec(), path)
+        elif target == study.baselines("m"):
+            run_baselines(**self._baseline_arguments(path))
+        elif path.name == "metrics.json":
+            run_cell(self._cell_arguments(path))
+        else:
+            split = path.stem.removeprefix("m-")
+            assert split in SPLITS, f"nothing makes {target}"
+            (self._tokenise if path.suffix == ".safetensors" else self._dump)(split, path)
+
+    def follow(self, remedy: str) -> None:
+        """Do what the shell would do with the remedy of a fault."""
+        words = shlex.split(remedy, comments=True)
+        if words[0] == "rm":
+            end = words.index("&&")
+            for name in words[2:end]:
+                path = Path(name)
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            words = words[end + 1 :]
+        assert words[:4] == ["snakemake", "--cores", "all", "--force"], remedy
+        self.make(*words[4:])
+
+    def _tokenise(self, split: str, out: Path) -> None:
+        documents = Path(self.study.documents)
+        descriptor = read_json(documents)
+        dataset = open_documents(descriptor, documents.parent)
+        asset, folder = read_json(self.study.asset("m")), assets.model_folder(self.study.asset("m"))
+        spec = self.study.token_spec("m", split)
+        save_tokens(out, tokenise(spec, asset, folder, descriptor, dataset))
+
+    def _dump(self, split: str, out: Path) -> None:
+        study = self.study
+        arguments = argparse.Namespace(
+            asset=study.asset("m"),
+            tokens=study.tokens("m", split),
+            calibration_tokens=study.tokens("m", "train"),
+            acts_root=study.acts_root,
+            device="cpu",
+            out=out,
+        )
+        write_json(out, dump(study.dump_spec("m", split), arguments))
+
+    def _baseline_arguments(self, out: Path) -> dict[str, Any]:
+        study = self.study
+        return {
+            "spec": study.baseline_spec("m"),
+            "asset": Path(study.asset("m")),
+            "tokens": Path(study.tokens("m", "heldout")),
+            "train_manifest": Path(study.manifest("m", "train")),
+            "heldout_manifest": Path(study.manifest("m", "heldout")),
+            "out": out,
+            "device": torch.device("cpu"),
+        }
+
+    def _cell_arguments(self, out: Path) -> argparse.Namespace:
+        study = self.study
+        cell = Cell.from_path(out.parent.relative_to(study.path("cells")).as_posix())
+        return argparse.Namespace(
+            train_spec=study.train_spec(cell),
+            evaluate_spec=study.evaluate_spec(cell),
+            train_manifest=Path(study.manifest("m", "train")),
+            heldout_manifest=Path(study.manifest("m", "heldout")),
+            baselines=Path(study.baselines("m")),
+            asset=Path(study.asset("m")),
+            checkpoint_seconds=300.0,
+            device="cpu",
+            out=out,
+        )
+
+
+def without_costs(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder but locks; a cell's records without what training cost."""
+    found = {}
+    for path in folder.rglob("*"):
+        if not path.is_file() or "lock" in path.name:
+            continue
+        name, content = path.relative_to(folder).as_posix(), path.read_bytes()
+        if path.name in ("metrics.json", TRAINING, "trained.json"):
+            try:
+                value = read_signed_json(path)
+            except ValueError:
+                pass
+            else:
+                for section in (value, value.get("training", {})):
+                    for cost in COSTS:
+                        section.pop(cost, None)
+                content = canonical_json(value)
+        found[name] = content
+    return found
+
+
+def make_whole_study(folder: Path) -> WholeStudy:
+    """Run every stage but tables, figures and the report, in ``folder``."""
+    made = WholeStudy(Study.from_dict(CONFIG | {"results": str(folder)}))
+    study = made.study
+    splits = [(study.tokens, split) for split in SPLITS] + [(study.manifest, s) for s in SPLITS]
+    for target in (
+        study.asset("m"),
+        study.documents,
+        *(name("m", split) for name, split in splits),
+        study.baselines("m"),
+        *(study.metrics(cell) for cell in study.cells),
+    ):
+        made.make(target)
+    return made
