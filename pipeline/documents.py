@@ -38,7 +38,8 @@ def make_documents(source: dict[str, Any], folder: Path) -> dict[str, Any]:
         return _hub_descriptor(source)
     texts = list(_texts(source, folder))
     if not any(texts):
-        raise AssetError(f"the text source of kind {source['kind']} holds no text")
+        named = f" ({', '.join(source['paths'])})" if "paths" in source else ""
+        raise AssetError(f"the text source of kind {source['kind']}{named} holds no text")
     _write_parquet(texts, folder / PARQUET)
     (folder / "text.json").unlink(missing_ok=True)
     return {

@@ -19,6 +19,7 @@ from pipeline.downloads import (
     whole_folder,
 )
 from pipeline.random_sources import save_random_model
+from pipeline.remedies import AGAIN
 
 HUB_PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 """What is fetched of a hub repository: configuration, tokenizer, safetensors; never pickles."""
@@ -208,7 +209,7 @@ def hub_errors(name: str, field: str) -> Iterator[None]:
     except Exception as error:  # network faults come as errors of several HTTP libraries
         raise AssetError(
             f"{name}: cannot be fetched from the hub ({type(error).__name__}: {error}); check the "
-            "network and try again, or use a source of another kind"
+            f"network and {AGAIN}; or use a source of another kind"
         ) from error
 
 

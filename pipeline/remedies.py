@@ -29,7 +29,7 @@ _WORDS = {  # of errors without a number: safetensors, tokenizers, PyTorch, pip
     "memory": r"can't allocate memory|Cannot allocate memory|Unable to allocate|os error 12\b"
     r"|failed to map segment|std::bad_alloc|could not create a primitive$",
 }
-_ASKED = re.compile(r"(?:tried to|Tried to|Unable to) allocate ([\d.,]+) ?(\w+)")
+_ASKED = re.compile(r"to (?:allocate|mmap) ([\d.,]+) ?(\w+)")
 _WIDTH = "the width or expansion of the grid entry"
 _USES = {
     "sagsae.language_models": ("the language model", ""),
@@ -166,7 +166,7 @@ def _memory(error: BaseException, modules: set[str], *, on_gpu: bool) -> str:
     )
     advice = [f"lower {fields} in the configuration"] if fields else []
     if on_gpu:
-        advice.append("lower jobs_per_gpu if several jobs share the GPU, end others that use it")
+        advice.append("lower jobs_per_gpu if several jobs share the GPU or end what else uses it")
     else:
         advice.append("give the job more memory")
     where = "GPU memory" if on_gpu else "memory"
@@ -177,7 +177,7 @@ def _asked(error: BaseException) -> str:
     """How much was asked for, as far as the error tells, and what a GPU still had."""
     text = _text(error)
     if (found := _ASKED.search(text)) is None:
-        return text or type(error).__name__
+        return text or "of unknown size"
     number, unit = found.groups()
     size = f"{number} {unit}" if unit != "bytes" else f"{int(number) / 2**20:,.1f} MiB"
     free = re.search(r"GPU \d+ has .*? is free(?=\.)", text)

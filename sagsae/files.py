@@ -168,6 +168,7 @@ class FileLock:
             except BlockingIOError:
                 now, waited = time.monotonic(), True
                 if now - began >= patience:
+                    time.sleep(0.05)  # who took it this very instant has not signed yet
                     message = f"{self._in_use()}; wait for it, or end it if it is an orphan"
                     self.release()
                     raise self.error(f"{message} of an earlier run") from None
@@ -175,7 +176,7 @@ class FileLock:
                     waiting(f"waiting since {now - began:.0f} s: {self._in_use()}")
                     next_message = now + _MESSAGE_EVERY
                 time.sleep(0.05)
-        if self._exclusive or not shared:
+        if self._exclusive == shared:
             me = f"process {os.getpid()} on {os.uname().nodename}"
             self._sign(b"" if shared else me.encode())
         self._exclusive = not shared

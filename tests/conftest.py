@@ -31,7 +31,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.write_sep("-", "faults")
     terminalreporter.write_line(campaign.table())
     if report := config.getoption("--fault-report"):
-        report.write_text(campaign.report(), encoding="utf-8")
+        campaign.write_report(report)
 
 
 @pytest.fixture(scope="session")

@@ -40,6 +40,7 @@ from sagsae.activations.layout import ChunkPlan, StoreConfig, plan_chunks, store
 from sagsae.activations.store import Store
 from sagsae.activations.stream import ActivationStream, iterate
 from sagsae.activations.tokens import TokenStore, load_tokens, pack, save_tokens
+from sagsae.activations.verify import verify_store
 from sagsae.activations.writer import StoreWriter
 
 __all__ = [
@@ -79,4 +80,5 @@ __all__ = [
     "save_tokens",
     "splice",
     "store_path",
+    "verify_store",
 ]

@@ -20,6 +20,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -255,8 +256,11 @@ def check_name(path: Path, config: StoreConfig) -> None:
         StoreFaultsError: it is.
     """
     name, _, named = path.absolute().name.rpartition("-")
-    own, blocks = config.digest()[:8], _blocks_hash(path)
-    if not re.fullmatch(r"[0-9a-f]{8}", named):
+    own, is_hash = config.digest()[:8], re.fullmatch(r"[0-9a-f]{8}", named)
+    if is_hash and named == own:
+        return
+    blocks = _blocks_hash(path)
+    if not is_hash:
         named = blocks or own
     if named == own:
         return
@@ -270,10 +274,9 @@ def check_name(path: Path, config: StoreConfig) -> None:
 
 
 def _blocks_hash(path: Path) -> str | None:
-    """The hash of the configuration that the first readable commit was written for."""
-    for file in sorted((path / COMMITS).glob("*.json")):
-        try:
-            return read_signed_json(file)["run_sha256"][:8]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-    return None
+    """The hash of the configuration that all readable commits were written for, if it is one."""
+    found = set()
+    for file in (path / COMMITS).glob("*.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # reported by whoever reads it
+            found.add(read_signed_json(file)["run_sha256"][:8])
+    return found.pop() if len(found) == 1 else None

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import platform
 import random
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
@@ -80,13 +81,26 @@ class Campaign:
             parts.append(tabulate(pairs, heads, tablefmt="github", disable_numparse=True))
         return "\n\n".join(parts)
 
-    def report(self) -> str:
-        """The table as a page, with the versions it was made with."""
+    def write_report(self, page: Path) -> None:
+        """Write the table as a page, beside the JSON that it is made of.
+
+        Kinds that this session did not try keep the figures of the session that did.
+        """
+        data = page.with_suffix(".json")
+        kept = json.loads(data.read_text()) if data.exists() else {"faults": {}, "digests": {}}
+        for row in self.rows:
+            kept["faults"][row.kind] = asdict(row)
+        for pair in self.pairs:
+            kept["digests"][pair.what] = asdict(pair)
+        data.write_text(json.dumps(kept, indent=1) + "\n")
+        whole = Campaign(self.full, self.seed)
+        whole.rows = [Row(**row) for row in kept["faults"].values()]
+        whole.pairs = [Digests(**pair) for pair in kept["digests"].values()]
         versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
-        return (
+        page.write_text(
             "# Figures of the last full run of the fault tests\n\n"
-            f"Written by `make test-faults`. Seed {self.seed}; Python {platform.python_version()}, "
-            f"{versions}; {platform.machine()}, {platform.system()}.\n\n{self.table()}\n"
+            f"Written by `make test-faults`. Python {platform.python_version()}, {versions}; "
+            f"{platform.machine()}, {platform.system()}.\n\n{whole.table()}\n"
         )
 
 

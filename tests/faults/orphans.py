@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import read_json
 from sagsae.files import TEMPORARY_SUFFIXES
 from sagsae.training.checkpoint import newest_checkpoint
 from tests.e2e.conftest import Workflow
@@ -39,7 +38,7 @@ def configure(folder: Path, **more: Any) -> Path:
     grid = [{"variant": "gated", "expansion": 4, "lambdas": [0.1]}]
     sections = {"hookpoints": ["resid"], "grid": grid, "comparisons": []}
     dump = {"train_rows": BLOCKS * 2048}
-    return small_study(folder, **sections, dump=dump, training={"tokens": 655360}, **more)
+    return small_study(folder, **sections, dump=dump, training={"tokens": 524288}, **more)
 
 
 def commands(workflow: Workflow) -> list[tuple[str, list[str]]]:
@@ -116,12 +115,18 @@ def holder(lock: Path) -> int:
     return int(found[1]) if found else 0
 
 
+def states(process: int) -> set[str]:
+    """What the threads of a process are doing: letters of proc(5), none when it is gone."""
+    found = set()
+    for task in Path(f"/proc/{process}/task").glob("*/stat"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.add(task.read_text().rpartition(")")[2].split()[0])
+    return found
+
+
 def alive(process: int) -> bool:
     """Whether a process still runs; one that nobody has waited for yet does not."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
+    return bool(states(process) - {"Z", "X"})
 
 
 @dataclass(frozen=True)
@@ -143,23 +148,11 @@ class Job:
     def progress(self, folder: Path) -> float:
         """How much is done: seconds of training in the newest checkpoint, or committed blocks."""
         if self is DUMP:
-            return len(self.work(folder))
+            return len(commits(folder))
         for path in (folder / CELL / ".state").glob("checkpoint-*"):
             if found := newest_checkpoint(path.with_name(path.name.removesuffix(".previous"))):
                 return found[1]["history"]["seconds"]
         return 0.0
-
-    def work(self, folder: Path) -> dict[str, float]:
-        """Finished work and what tells it from the same work done again.
-
-        That is the time of a commit; of weights, how long they were trained: their file is touched
-        by Snakemake.
-        """
-        if self is DUMP:
-            files = (folder / STUDY).glob("activations/*-train-*/commits/*.json")
-            return {str(path): path.stat().st_mtime_ns for path in files}
-        records = (folder / CELL).glob(".state/trained.json")
-        return {str(path): read_json(path)["training"]["seconds"] for path in records}
 
     def digest(self, folder: Path) -> str:
         """Of everything that it made."""
@@ -178,6 +171,12 @@ DUMP = Job(
     STUDY / "logs/dump/tiny-smollm3-train.log",
     ("manifests/tiny-smollm3-train.json", "activations"),
 )
+
+
+def commits(folder: Path) -> dict[str, int]:
+    """Blocks of the training store that are finished, and when they were."""
+    files = (folder / STUDY).glob("activations/*-train-*/commits/*.json")
+    return {str(path): path.stat().st_mtime_ns for path in files}
 
 
 @dataclass
@@ -229,15 +228,17 @@ def orphan(job: Job, workflow: Workflow, moment: float, fate: str) -> Outcome:
             wait_for("the orphan's end", lambda: not alive(process))
         with running(workflow, job.target, log=log) as second:
             told, lost, seconds = succession(job, folder, process, second, fate)
+    lines = log.read_text().splitlines()  # of the orphan as well
+    trained = sum(line.startswith("train ") and "done in" in line for line in lines)
     return Outcome(
         lived=lived,
         told=told,
         status=second.returncode,
         digest=job.digest(folder),
-        lost=lost,
+        lost=lost + max(trained - 1, 0),
         leftovers=[p for p in folder.rglob("*") if p.name.endswith(TEMPORARY_SUFFIXES)],
         seconds=seconds,
-        output=log.read_text(),
+        output="\n".join(lines),
     )
 
 
@@ -245,7 +246,7 @@ def succession(
     job: Job, folder: Path, process: int, second: subprocess.Popen[str], fate: str
 ) -> tuple[bool, int, float]:
     """``told``, ``lost`` and ``seconds`` of an ``Outcome``, at the end of the second run."""
-    before, done = job.work(folder), job.progress(folder)
+    before, done = commits(folder), job.progress(folder)
     told, lost, seconds = False, 0, 0.0
     if fate in ("finishes", "killed"):
         message = wait_for("a message", lambda: names(folder / job.log, process) or ended(second))
@@ -260,9 +261,9 @@ def succession(
         if fate == "finishes":
             os.kill(process, signal.SIGCONT)
         wait_for("the orphan's end", lambda: not alive(process))
-        before = job.work(folder)
+        before = commits(folder)
     second.wait(PATIENCE)
-    after = job.work(folder)
+    after = commits(folder)
     return told, lost + sum(after.get(path) != when for path, when in before.items()), seconds
 
 

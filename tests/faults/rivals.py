@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.e2e.conftest import Workflow
 from tests.faults import orphans
-from tests.faults.orphans import STUDY, TARGET, TRAIN, digest, running, wait_for
+from tests.faults.orphans import STUDY, TARGET, TRAIN, digest, holder, running, states, wait_for
 
 
 @dataclass
@@ -21,14 +21,14 @@ class Rivalry:
     Attributes:
         here, elsewhere: Refused by name, from the same and from another working directory.
         planned: A dry run went well meanwhile.
-        untouched: Those that were refused changed nothing.
+        changed: Files that those which were refused made, changed or removed.
         end: Exit status of the first run, and the digest of its cell.
     """
 
     here: int
     elsewhere: int
     planned: bool
-    untouched: bool
+    changed: list[tuple[str, int, int]]
     end: tuple[int, str]
 
 
@@ -49,13 +49,15 @@ def rivalry(base: Path, other: Path, moment: float) -> Rivalry:
         here = refused(pair[loser], logs[loser], first.pid)
         wait_for("training", lambda: TRAIN.progress(base) >= moment or first.poll() is not None)
         os.killpg(first.pid, signal.SIGSTOP)
+        for process in (first.pid, holder(base / TRAIN.lock)):
+            wait_for("standstill", lambda p=process: states(p) == {"T"})
         before = snapshot(base)
         more = [run(2, near), run(3, far), run(4, near, "--dry-run")]
         result = Rivalry(
             here=here + refused(more[0], logs[2], first.pid),
             elsewhere=int(refused(more[1], logs[3], first.pid)),
             planned=more[2].wait(60) == 0 and "This was a dry-run" in logs[4].read_text(),
-            untouched=snapshot(base) == before and not (other / "results").exists(),
+            changed=sorted(snapshot(base) ^ before | snapshot(other)),
             end=(-1, ""),
         )
         os.killpg(first.pid, signal.SIGCONT)
@@ -64,14 +66,14 @@ def rivalry(base: Path, other: Path, moment: float) -> Rivalry:
     return result
 
 
-def snapshot(folder: Path) -> dict[str, tuple[int, int]]:
-    """Every file of a study and of Snakemake's notes about it, apart from the runs' own logs."""
+def snapshot(folder: Path) -> set[tuple[str, int, int]]:
+    """Name, time and size of every file of a study and of Snakemake's notes that others read."""
     files = [path for part in ("results", ".snakemake") for path in (folder / part).rglob("*")]
-    logs = folder / ".snakemake" / "log"
+    own = {folder / ".snakemake" / name for name in ("log", "iocache")}
     return {
-        str(path): (path.stat().st_mtime_ns, path.stat().st_size)
+        (str(path), path.stat().st_mtime_ns, path.stat().st_size)
         for path in files
-        if path.is_file() and logs not in path.parents
+        if path.is_file() and own.isdisjoint(path.parents)
     }
 
 

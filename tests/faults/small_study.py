@@ -75,7 +75,7 @@ CONFIGURATION: dict[str, Any] = {
     ],
 }
 
-_JOB = re.compile(r"^rule (\w+):\n.*?^Shell command: (.*?) 2>&1 \| tee ", re.MULTILINE | re.DOTALL)
+_JOB = re.compile(r"^rule (\w+):\n.*?^Shell command: (.*?) 2>&1 \|", re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class Reference:
         """Files of a run that failed in ``folder`` which are not whole, temporaries aside."""
         study = folder / STUDY
         found = {f for f in files_below(study) if not f.endswith(TEMPORARY_SUFFIXES)}
-        faults = self._altered(folder, found & stage.makes, without="evaluated")
+        faults = self._altered(folder, found & stage.makes, without=("evaluated", "orphaned"))
         for name in sorted(found - stage.makes):
             if "/checkpoint-" in name:
                 load_checkpoint(study / name)  # or it raises
@@ -152,7 +152,7 @@ class Reference:
                 Store.open(commits.parent, require_sealed=False)  # or it raises
         return faults
 
-    def _altered(self, folder: Path, names: set[str], without: str = "") -> list[str]:
+    def _altered(self, folder: Path, names: set[str], without: tuple[str, ...] = ()) -> list[str]:
         return [
             f"{name}: altered"
             for name in sorted(names)
@@ -167,8 +167,8 @@ def files_below(folder: Path) -> set[str]:
     return {name for name in names if not re.search(r"(^|/)(logs/|\.run\.lock$)", name)}
 
 
-def content(path: Path, without: str = "") -> bytes | str:
-    """The bytes of a file; of a cell's records all that two runs share, ``without`` a field."""
+def content(path: Path, without: tuple[str, ...] = ()) -> bytes | str:
+    """The bytes of a file; of a cell's records all that two runs share, ``without`` some fields."""
     if path.name == "cells.csv":
         table = pd.read_csv(path, dtype=str)
         return table.drop(columns=[f"training_{name}" for name in COSTS]).to_csv()
@@ -176,7 +176,7 @@ def content(path: Path, without: str = "") -> bytes | str:
         return path.read_bytes()
     value = read_json(path)
     for section in (value, value.get("training", {})):
-        for name in (*COSTS, without):
+        for name in COSTS + without:
             section.pop(name, None)
     return json.dumps(value, sort_keys=True)
 
@@ -193,12 +193,14 @@ def run_study(
     stages: Stages,
     folder: Path,
     configuration: dict[str, Any] = CONFIGURATION,
+    rules: tuple[str, ...] = RULES,
     **more: list[str],
 ) -> Reference:
-    """Run every stage in ``folder``, and the command lines ``more``; note what each made."""
+    """Run the stages of ``rules`` in ``folder``, and the command lines ``more``."""
     made: dict[str, list[Stage]] = {}
     before = files_below(folder / STUDY)
-    plan = commands(folder, configuration) | {name: [line] for name, line in more.items()}
+    found = commands(folder, configuration)
+    plan = {rule: found[rule] for rule in rules} | {name: [line] for name, line in more.items()}
     for rule, lines in plan.items():
         for arguments in lines:
             done = stages.run(folder, *arguments)

@@ -164,10 +164,10 @@ def test_faulty_configurations_are_refused_by_field(campaign: Campaign) -> None:
         return configurations().flatmap(lambda c: st.tuples(st.just(c), fault(c, *most)))
 
     kinds = {
-        "wrong value of one field": (with_config(wrong_values, 1), 1200, 80),
-        "wrong values of several fields": (with_config(wrong_values, 5), 500, 40),
-        "unknown or missing key": (with_config(wrong_keys), 300, 25),
-        "fields that contradict each other": (with_config(contradictions), 300, 30),
+        "wrong value of one field": (with_config(wrong_values, 1), 1200, 70),
+        "wrong values of several fields": (with_config(wrong_values, 5), 500, 35),
+        "unknown or missing key": (with_config(wrong_keys), 300, 20),
+        "fields that contradict each other": (with_config(contradictions), 300, 25),
     }
     faults = []
     for kind, (strategy, full, short) in kinds.items():

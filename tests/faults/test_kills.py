@@ -156,14 +156,14 @@ def test_a_killed_tokeniser(campaign, stages, tmp_path):
     out = tmp_path / "tokens" / "m-train.safetensors"
     plan = {"module": "pipeline.tokenise", "arguments": stages.tokenise("train", out)}
     plan |= {"result": [out], "made": [out]}
-    killed(campaign, tmp_path, "SIGKILL: tokenise", campaign.times(full=50, short=4), plan)
+    killed(campaign, tmp_path, "SIGKILL: tokenise", campaign.times(full=20, short=3), plan)
 
 
 def test_a_killed_dump(campaign, stages, tmp_path):
     acts, out = tmp_path / "activations", tmp_path / "manifests" / "m-train.json"
     plan = {"module": "pipeline.dump", "arguments": stages.dump("train", acts, out)}
     plan |= {"result": [acts, out], "made": [acts, out], "watch": "activations/*/commits/*.json"}
-    kills = campaign.times(full=60, short=6)
+    kills = campaign.times(full=50, short=5)
     assert killed(campaign, tmp_path, "SIGKILL: dump", kills, plan) > kills // 5
 
 
@@ -174,5 +174,5 @@ def test_a_killed_cell(campaign, stages, tmp_path):
     names = ("sae.safetensors", "latents.safetensors", "training.json", "metrics.json")
     plan |= {"result": [out / name for name in names], "made": [out]}
     plan |= {"checkpoints": "cell/.state/checkpoint-*.safetensors"}
-    kills = campaign.times(full=60, short=6)
+    kills = campaign.times(full=40, short=5)
     assert killed(campaign, tmp_path, "SIGKILL: train and evaluate", kills, plan) > kills // 5

@@ -26,7 +26,7 @@ def undisturbed(tmp_path_factory) -> tuple[str, float]:
 def test_a_killed_snakemake_continues_with_the_same_command(campaign, undisturbed, tmp_path):
     expected, seconds = undisturbed
     workflow = Workflow(tmp_path, small_study(tmp_path))
-    chance, kills = campaign.chance("snakemake"), campaign.times(full=24, short=3)
+    chance, kills = campaign.chance("snakemake"), campaign.times(full=12, short=2)
     log, killed = (tmp_path / "log").open("w"), 0
     while killed < kills:
         running = workflow.start(output=log)

@@ -22,19 +22,19 @@ ODD_FOLDERS = (
     "back\\slash %s *?[x]",
 )
 
-names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,15}", fullmatch=True) | st.just(("long-name-" * 7)[:64])
+names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,9}", fullmatch=True) | st.just(("long-name-" * 7)[:64])
 model_names = names.filter(lambda name: name != "text")
-hookpoint_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,15}", fullmatch=True).filter(
+hookpoint_names = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,9}", fullmatch=True).filter(
     lambda name: name not in ("token_id", "doc_id", "position")
 )
-texts = st.text(max_size=30)
+texts = st.text(max_size=12)
 folders = st.sampled_from(["results", "a/b", *ODD_FOLDERS]) | st.from_regex(
     r"[a-zA-Z0-9_. ][a-zA-Z0-9_. /'\"$;&()-]{0,20}", fullmatch=True
 )
-paths = st.from_regex(r"[a-zA-Z0-9_.{}/ -]{1,20}", fullmatch=True)
+paths = st.from_regex(r"[a-zA-Z0-9_.{}/ -]{1,9}", fullmatch=True)
 counts = st.integers(1, 10**6)
 seeds = st.integers(0, 2**53)
-digests = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
+digests = st.integers(0, 2**256 - 1).map("{:064x}".format)
 positive = st.floats(1e-12, 1e12) | st.integers(1, 1000)
 fractions = st.floats(1e-6, 0.999)
 shares = st.floats(0, 1) | st.sampled_from([0, 1])

@@ -185,9 +185,11 @@ def test_damaged_commit(make_store: MakeStore, damage: Callable[[Path], None]) -
     assert "commits/000002.json" in {fault.file for fault in sound.verify()}
 
 
-def test_commit_replaced_by_a_well_formed_one_breaks_the_seal(make_store: MakeStore) -> None:
+@pytest.mark.parametrize("block", [0, 2])
+def test_commit_of_another_store(make_store: MakeStore, block: int) -> None:
     path, other = make_store(), make_store("other", seed=8)
-    shutil.copy(other / "commits/000002.json", path / "commits/000002.json")
+    name = f"commits/{block:06d}.json"
+    shutil.copy(other / name, path / name)
     with pytest.raises(StoreFaultsError, match="another block or configuration"):
         Store.open(path)
 
