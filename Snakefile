@@ -1,5 +1,4 @@
 # What can be asked for. Configuration: --configfile FILE, else workflow/configs/local.yaml.
-import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -8,7 +7,7 @@ from snakemake.utils import min_version
 from pipeline.cell import PATTERN, WILDCARDS, CellNameError
 from pipeline.config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.gpu_lease import visible_devices
-from pipeline.stage import put_interpreter_first
+from pipeline.stage import name_run, put_interpreter_first
 from pipeline.study import FIGURES, SPLITS, Study, canonical
 from pipeline.tracking import settled
 from sagsae.files import FileLock, LockedError
@@ -18,6 +17,8 @@ min_version("9.20")
 if "study" not in config:
     config = load_yaml(DEFAULT_CONFIG) | config
 try:
+    for path in workflow.configfiles:
+        load_yaml(Path(path))  # sees keys that are given twice, of which Snakemake keeps the last
     study = Study.from_dict(config, "configuration")
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
@@ -81,8 +82,7 @@ onstart:
         RUN_LOCK.acquire()
     except LockedError as error:
         raise WorkflowError(str(error)) from None
-    # So that a job can tell whether it outlived its run.
-    os.environ["SAGSAE_RUN"] = f"{os.getpid()} {os.uname().nodename}"
+    name_run()
 
 
 onsuccess:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.documents import make_documents
 from pipeline.downloads import say
-from pipeline.files import read_json, write_json
+from pipeline.files import of_its_kind, read_json, write_json
 from pipeline.model_folders import describe_model, drop_gguf, make_model_folder
 from pipeline.stage import exclusive, run_stage
 from pipeline.study import digest
@@ -68,7 +68,9 @@ def _recorded(source: dict[str, Any], folder: Path, start: Path) -> str:
 
 def model_folder(asset: str | Path) -> Path:
     """The folder, written by ``save_pretrained``, that an asset.json describes."""
-    return Path(asset).parent / read_json(asset)["folder"]
+    found = read_json(asset)
+    with of_its_kind(asset):
+        return Path(asset).parent / found["folder"]
 
 
 def make_text(spec: dict[str, Any], out: Path) -> dict[str, Any]:

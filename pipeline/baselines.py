@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from pipeline.assets import model_folder
 from pipeline.downloads import sha256_of
-from pipeline.files import read_json, write_json
+from pipeline.files import of_its_kind, read_json, write_json
 from pipeline.hookpoints import stored_hookpoints
 from pipeline.manifests import open_store
 from pipeline.stage import device_of, exclusive, run_stage
@@ -208,27 +208,34 @@ def read_baselines(path: Path) -> Baselines:
 
     Raises:
         BaselineError: the tensors are absent or not those the JSON was written for.
+        ValueError: the JSON is damaged or of another kind.
     """
     record = read_json(path)
-    beside = path.parent / record["tensors"]["file"]
-    if not beside.exists() or sha256_of(beside) != record["tensors"]["sha256"]:
+    with of_its_kind(path):
+        beside, expected = path.parent / record["tensors"]["file"], record["tensors"]["sha256"]
+        ablations = {
+            name: Ablations(
+                hookpoint=Hookpoint(name, item["module"]),
+                **{
+                    k: SummedLoss(float(item[f"sum_{k}"]), int(item["tokens"]))
+                    for k in ("clean", "zero", "mean")
+                },
+            )
+            for name, item in record["hookpoints"].items()
+        }
+        blocks, layer, dtype = record["blocks"], record["layer"], record["dtype"]
+    if not beside.is_file() or sha256_of(beside) != expected:
         raise BaselineError(f"{beside}: absent or altered since {path} was written; delete {path}")
-    tensors = load_file(beside)
-    contexts = Contexts(
-        input_ids=tensors["input_ids"],
-        kept=tensors["kept"],
-        hidden=tensors.get("hidden"),
-        blocks=record["blocks"],
-        layer=record["layer"],
-    )
-    ablations = {
-        name: Ablations(
-            hookpoint=Hookpoint(name, item["module"]),
-            **{k: SummedLoss(item[f"sum_{k}"], item["tokens"]) for k in ("clean", "zero", "mean")},
+    with of_its_kind(beside):
+        tensors = load_file(beside)
+        contexts = Contexts(
+            input_ids=tensors["input_ids"],
+            kept=tensors["kept"],
+            hidden=tensors.get("hidden"),
+            blocks=blocks,
+            layer=layer,
         )
-        for name, item in record["hookpoints"].items()
-    }
-    return Baselines(contexts=contexts, dtype=record["dtype"], ablations=ablations)
+    return Baselines(contexts=contexts, dtype=dtype, ablations=ablations)
 
 
 def evaluation_ids(spec: dict[str, Any], tokens: Path, heldout: Store) -> Tensor:

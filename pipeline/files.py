@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,21 @@ def write_json(path: str | Path, value: dict[str, Any]) -> None:
         ValueError: a value is NaN or infinite.
     """
     write_atomic(Path(path), signed_json(value))
+
+
+@contextmanager
+def of_its_kind(path: str | Path) -> Iterator[None]:
+    """Name the file where a sound one of another kind has not what is looked for in it.
+
+    Raises:
+        ValueError: instead of the errors of indexing and of types; the message says what to do.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: not such a file ({error!r}): delete it and run snakemake again"
+        ) from error
 
 
 def read_json(path: str | Path) -> dict[str, Any]:

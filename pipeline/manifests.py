@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pipeline.files import read_json
+from pipeline.files import of_its_kind, read_json
 from pipeline.study import digest
 from sagsae.activations import Store
 from sagsae.activations.layout import SEALED
@@ -47,9 +47,11 @@ def open_store(manifest: Path, expected: str | None = None) -> Store:
         StoreError: the store is absent or damaged.
     """
     found = read_json(manifest)
-    if expected is not None and found["spec"] != expected:
+    with of_its_kind(manifest):
+        made_for, store = found["spec"], manifest.parent / found["store"]
+    if expected is not None and made_for != expected:
         raise ValueError(
-            f"{manifest}: was made for specification {found['spec']} where {expected} is needed; "
+            f"{manifest}: was made for specification {made_for} where {expected} is needed; "
             f"run snakemake on {manifest} to dump the store of this configuration"
         )
-    return Store.open(manifest.parent / found["store"])
+    return Store.open(store)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pipeline.cell import Cell
 from pipeline.config import Comparison, Count, Section, describe
 from pipeline.files import read_json
+from pipeline.sections import Lambda
 
 METRICS = "metrics.json"
 
@@ -33,7 +34,7 @@ class CellName(Section):
     hookpoint: str
     variant: str
     width: Count
-    lam: Annotated[Finite, Field(gt=0)]
+    lam: Lambda
     seed: Natural
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from pipeline.downloads import sha256_of
 from pipeline.evaluate import evaluate_cell
 from pipeline.files import read_json, write_json
-from pipeline.stage import device_of, exclusive, run_stage
+from pipeline.stage import device_of, exclusive, run_is_gone, run_stage
 from pipeline.study import digest
 from pipeline.train import train_cell
 from sagsae.files import whole_file, write_atomic
@@ -36,10 +36,11 @@ def run_cell(args: argparse.Namespace) -> None:
         kept = state / WEIGHTS
         same = record.get("made_from", {}).get("train") == train_key
         evaluated = record.get("evaluated") == evaluate_key
-        adopted = waited or record.get("orphaned", False)  # nobody has seen these weights yet
+        # Of an orphan nobody has noted the outputs: that they are asked for is no demand to train.
+        adopted = waited or record.get("orphaned", False)
         outputs = (args.out, *(folder / name for name in (WEIGHTS, TRAINING, LATENTS)))
         if same and evaluated and adopted and all(path.exists() for path in outputs):
-            write_json(state / "trained.json", record | {"orphaned": _orphaned()})
+            write_json(state / "trained.json", record | {"orphaned": run_is_gone()})
             return  # another process did it all
         if not same or (evaluated and not adopted):
             (state / "trained.json").unlink(missing_ok=True)
@@ -58,25 +59,8 @@ def run_cell(args: argparse.Namespace) -> None:
         )
         write_atomic(folder / LATENTS, latents)
         write_json(args.out, metrics)
-        done = {"evaluated": evaluate_key, "orphaned": _orphaned()}
+        done = {"evaluated": evaluate_key, "orphaned": run_is_gone()}
         write_json(state / "trained.json", record | done)
-
-
-def _orphaned() -> bool:
-    """Whether the workflow run that started this job is gone, so that nobody notes its outputs.
-
-    The next run then starts the job again, which must not be taken for a demand to train again.
-    """
-    pid, _, node = os.environ.get("SAGSAE_RUN", "").partition(" ")
-    if node != os.uname().nodename:
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass  # it is somebody else's, and alive
-    return False
 
 
 def _record(path: Path) -> dict[str, Any]:

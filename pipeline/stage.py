@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import torch
 
 
+RUN = "SAGSAE_RUN"
+
+
 def run_stage(main: Callable[[], None]) -> None:
     """Run a stage's ``main``; the failures that users meet become one message and exit status 1.
 
@@ -67,6 +70,25 @@ def put_interpreter_first() -> None:
     """Make ``python`` mean the running interpreter in every command started from here."""
     folder = str(Path(sys.executable).parent)
     os.environ["PATH"] = os.pathsep.join([folder, os.environ.get("PATH", "")])
+
+
+def name_run() -> None:
+    """Tell the jobs started from here which run they belong to, see ``run_is_gone``."""
+    os.environ[RUN] = f"{os.getpid()} {os.uname().nodename}"
+
+
+def run_is_gone() -> bool:
+    """Whether the run that started this job is gone, so that nobody notes the job's outputs."""
+    pid, _, node = os.environ.get(RUN, "").partition(" ")
+    if node != os.uname().nodename:
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # it is somebody else's, and alive
+    return False
 
 
 def device_of(choice: str) -> torch.device:

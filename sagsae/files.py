@@ -54,24 +54,19 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 def create_atomic(path: Path, content: bytes) -> bool:
     """Like `write_atomic`, but the first writer wins; False when `path` existed already."""
-    temporary = _write_temporary(path, content)
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
         os.link(temporary, path)
     except FileExistsError:
         return False
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
     fsync_path(path.parent)
     return True
-
-
-def _write_temporary(path: Path, content: bytes) -> Path:
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary
 
 
 def canonical_json(value: Any) -> bytes:

@@ -25,6 +25,7 @@ from sagsae.activations.layout import (
     block_files,
     commit_name,
     commit_path,
+    rows_per_read,
 )
 from sagsae.files import digest, read_signed_json, signed_json, write_atomic
 
@@ -166,13 +167,28 @@ class Commit:
         try:
             moments = {name: Moments.from_json(m) for name, m in value.pop("statistics").items()}
             commit = cls(moments=moments, **value)
+            found = {name: set(sizes) for name, sizes in commit.files.items()}
+            commit._check_values(config)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"missing or unknown keys ({error})") from error
         files = {name: set(block_files(config, name, block)) for name in array_names(config)}
-        found = {name: set(sizes) for name, sizes in commit.files.items()}
         if (block, config.digest(), files) != (commit.block, commit.run_sha256, found):
             raise ValueError("it belongs to another block or configuration")
         return commit
+
+    def _check_values(self, config: StoreConfig) -> None:
+        """Raise ValueError, or what comes of a value of another type, if a reader would fail."""
+        for name in array_names(config):
+            pieces = config.rows_per_block // rows_per_read(config, name)
+            if len(self.crc32c[name]) != pieces:
+                raise ValueError(f"{len(self.crc32c[name])} checksums of {name}, not {pieces}")
+        for name, d in config.hookpoints.items():
+            found = self.moments[name]
+            Statistics.of(Moments.merged([found, found]))
+            if found.sum.shape != (d,):
+                raise ValueError(f"sums of {name} are {found.sum.shape}, not ({d},)")
+        if not all(isinstance(count, int) for count in self.dropped.values()):
+            raise ValueError(f"counts of dropped tokens are {dict(self.dropped)}")
 
 
 def committed_blocks(path: Path) -> list[int]:

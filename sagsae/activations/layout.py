@@ -165,7 +165,7 @@ class StoreConfig:
             raise ValueError(f"format is {value.get('format')!r}, this code reads {FORMAT!r}")
         try:
             return cls(**{key: item for key, item in value.items() if key != "format"})
-        except TypeError as error:
+        except (TypeError, AttributeError) as error:
             raise ValueError(f"run.json has missing or unknown keys ({error})") from error
 
     def digest(self) -> str:

@@ -172,7 +172,15 @@ def load_tokens(path: Path) -> TokenStore:
         if recorded != _content_digest(tokens, metadata):
             raise ValueError("its content does not have the sha256 it was written with")
         return tokens
-    except (SafetensorError, KeyError, TypeError, AttributeError, ValueError) as error:
+    except (
+        SafetensorError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        OSError,
+        RecursionError,
+    ) as error:
         raise ValueError(f"{path} is not a usable token store: {error}; make it again") from error
 
 

@@ -60,7 +60,7 @@ def load_checkpoint(path: Path) -> State:
         if _digest(tensors, metadata["state"]) != metadata["sha256"]:
             raise ValueError("its content does not have the sha256 it was written with")
         return tensors, json.loads(metadata["state"])
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
+    except (SafetensorError, KeyError, ValueError, OSError, RecursionError) as error:
         raise ValueError(f"checkpoint {path} is damaged ({error})") from None
 
 

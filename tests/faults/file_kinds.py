@@ -190,7 +190,7 @@ KINDS = {
         make_manifest,
         lambda path: open_store(path, "d").n_rows,
         (ValueError, StoreError),
-        other="no activation store at ",
+        other="activation store ",
     ),
     "baselines": Kind(make_baselines, lambda path: read_baselines(path).ablations),
     "tensors of baselines": Kind(

@@ -16,7 +16,6 @@ import yaml
 
 from pipeline.files import read_json
 from sagsae.activations import Store
-from sagsae.files import TEMPORARY_SUFFIXES
 from sagsae.training.checkpoint import load_checkpoint
 from tests.faults.small_disk import ROOT, Stages
 
@@ -138,9 +137,9 @@ class Reference:
         return strange + absent + self._altered(folder, found & stage.makes)
 
     def torn(self, folder: Path, stage: Stage) -> list[str]:
-        """Files of a run that failed in ``folder`` which are not whole, temporaries aside."""
+        """Files of a run that failed in ``folder`` which are not whole, or temporary ones."""
         study = folder / STUDY
-        found = {f for f in files_below(study) if not f.endswith(TEMPORARY_SUFFIXES)}
+        found = files_below(study)
         faults = self._altered(folder, found & stage.makes, without=("evaluated", "orphaned"))
         for name in sorted(found - stage.makes):
             if "/checkpoint-" in name:

@@ -59,15 +59,8 @@ def test_hostile_bytes(name: str, campaign: Campaign, tmp_path: Path) -> None:
     assert missed == [], missed[0]
 
 
-NO_FILE = [
-    (name, instead)
-    for name in KINDS
-    for instead in hostile.INSTEAD
-    if (name, instead) != ("tokens", hostile.folder_instead)
-]
-
-
-@pytest.mark.parametrize(("name", "instead"), NO_FILE)
+@pytest.mark.parametrize("instead", hostile.INSTEAD)
+@pytest.mark.parametrize("name", KINDS)
 def test_what_is_no_file(name: str, instead: Callable[[Path], None], tmp_path: Path) -> None:
     kind = KINDS[name]
     path = kind.make(tmp_path)
@@ -91,7 +84,7 @@ def signed_again(real: bytes, chance: random.Random) -> bytes:
     return signed_json(hostile.odd_json(value, chance))
 
 
-SIGNED = ("metrics", "seal", "calibration")
+SIGNED = ("metrics", "manifest", "baselines", "asset", "run.json", "commit", "seal", "calibration")
 
 
 @pytest.mark.parametrize("name", SIGNED)
@@ -191,3 +184,12 @@ def test_bad_lines_of_text_are_named(line: str, tmp_path: Path) -> None:
     path.write_text(path.read_text() + "\n" + line)
     with pytest.raises(AssetError, match=r"text\.jsonl, line 10: "):
         read_lines(path)
+
+
+def test_metrics_of_a_lambda_that_no_name_holds(tmp_path: Path) -> None:
+    path = tmp_path / CELL.path / "metrics.json"
+    metrics = metrics_of(CELL, 16, l0=3.0, r2=0.5, dead=1)
+    write_json(path, metrics | {"cell": metrics["cell"] | {"lam": 0.1234567}})
+    with pytest.raises(MetricsError, match=r"  cell\.lam: .* round it to 0\.123457") as caught:
+        read_all(tmp_path, [CELL])
+    assert str(path) in str(caught.value)

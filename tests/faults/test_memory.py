@@ -27,7 +27,7 @@ from tests.faults.small_study import (
     settled,
 )
 
-STEPS = 8
+STEPS = 5
 MEBIBYTE = 2**20
 STEP = "sagsae.training.step:Step.__call__"
 SPLICED = "sagsae.evaluation.loss_recovered:token_losses"
@@ -103,8 +103,8 @@ def larger_study() -> dict[str, Any]:
     study["text"]["source"] |= {"documents": 2500, "words": 50}
     study["dump"] |= {"train_rows": 32768, "heldout_rows": 16384, "batch_contexts": 1024}
     study["dump"] |= {"rows_per_block": 16384, "rows_per_chunk": 4096}
-    study["grid"][0] |= {"width": 512, "lambdas": [0.1]}
-    study["training"] = {"tokens": 2048 * STEPS, "batch_size": 2048, "matmul_dtype": "float32"}
+    study["grid"][0] |= {"width": 256, "lambdas": [0.1]}
+    study["training"] = {"tokens": 4096 * STEPS, "batch_size": 4096, "matmul_dtype": "float32"}
     return study
 
 
@@ -226,19 +226,19 @@ def test_configurations_that_ask_too_much(
 ):
     """The message names the size; the configuration as it was before then gives what it gave."""
     cell, dump = (account.reference.stages[rule][0] for rule in ("cell", "dump"))
-    many = 2**20
+    many = 2**19
     batch = changed(cell.arguments, "--train-spec", "training", batch_size=many, tokens=many)
-    account.refuse(cell, tmp_path / "batch", f"limit {256 * MEBIBYTE}", BUFFERS, instead=batch)
+    account.refuse(cell, tmp_path / "batch", f"limit {128 * MEBIBYTE}", BUFFERS, instead=batch)
     wide = changed(cell.arguments, "--train-spec", "cell", width=many)
     autoencoder = Place("cell", "", 1, "the autoencoder", WIDTH)
-    account.refuse(cell, tmp_path / "width", f"limit {256 * MEBIBYTE}", autoencoder, instead=wide)
+    account.refuse(cell, tmp_path / "width", f"limit {128 * MEBIBYTE}", autoencoder, instead=wide)
     block = changed(dump.arguments, "--spec", "dump", rows_per_block=many)
     spec = json.loads(block[block.index("--spec") + 1]) | {"rows": many}
     block[block.index("--spec") + 1] = json.dumps(spec)
     ids = np.ones((contexts_per_block(many, 16, spec["dump"]["slack"]), 16), np.int32)
     block[block.index("--tokens") + 1] = str(tmp_path / "many.safetensors")
     save_tokens(tmp_path / "many.safetensors", TokenStore(ids, np.zeros_like(ids)))
-    account.refuse(dump, tmp_path / "block", f"limit {192 * MEBIBYTE}", BLOCK, instead=block)
+    account.refuse(dump, tmp_path / "block", f"limit {96 * MEBIBYTE}", BLOCK, instead=block)
     account.close(campaign, "no memory, configuration that asks too much")
 
 
@@ -249,7 +249,7 @@ def test_checkpoints_outlive_refusals(
     arguments = list(stage.arguments)
     arguments[arguments.index("--checkpoint-seconds") + 1] = "0"
     reference.prepare(tmp_path, stage)
-    step = campaign.chance("checkpoint").randint(3, STEPS - 2)
+    step = campaign.chance("checkpoint").randint(2, STEPS - 1)
     gpu = stages.run(tmp_path, *arguments, sabotage=f"fill_gpu {STEP} {step}")
     (checkpoint,) = (tmp_path / STUDY).glob("cells/**/.state/checkpoint-*.safetensors")
     kept = checkpoint.read_bytes()

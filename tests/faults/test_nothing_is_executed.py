@@ -7,8 +7,6 @@ import json
 import pickle
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,8 @@ import pytest
 import torch
 import yaml
 
+from pipeline.downloads import AssetError
+from pipeline.model_folders import describe_model
 from pipeline.random_sources import save_random_model
 from pipeline.study import Study
 from sagsae.language_models import LanguageModelError, load_language_model, load_tokenizer
@@ -187,7 +187,7 @@ def test_the_module_would_be_run_if_it_were_trusted(model_folder: Path, tmp_path
     assert (tmp_path / MARK).exists()
 
 
-def test_code_of_a_model_is_not_run(model_folder: Path, tmp_path: Path, campaign: Campaign) -> None:
+def test_code_of_a_model_is_not_run(model_folder: Path, tmp_path: Path) -> None:
     config, tokenizer = model_folder / "config.json", model_folder / "tokenizer_config.json"
     change(config, **OWN_MODEL)
     change(tokenizer, **OWN_TOKENIZER)
@@ -199,22 +199,14 @@ def test_code_of_a_model_is_not_run(model_folder: Path, tmp_path: Path, campaign
     change(tokenizer, tokenizer_class="Tokenizer")
     with pytest.raises(LanguageModelError, match=r"code of its own \(auto_map\), .* never run"):
         load_tokenizer(model_folder)
-    campaign.record("code in a model folder", injected=4, detected=2, recovered=2)
     assert not (tmp_path / MARK).exists()
 
 
-def test_consent_on_the_terminal_is_not_asked_for(model_folder: Path, tmp_path: Path) -> None:
+def test_consent_is_not_asked_for(model_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("builtins.input", lambda _: "y")
     change(model_folder / "config.json", model_type="own", **OWN_MODEL)
-    spec = json.dumps({"revision": 1, "model": {"kind": "path", "path": str(model_folder)}})
-    done = subprocess.run(
-        [sys.executable, "-m", "pipeline.assets", "--spec", spec, "--out", tmp_path / "asset.json"],
-        input="y\n" * 9,
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-    assert done.returncode == 1
-    assert f"{model_folder}: it brings code of its own" in done.stderr
+    with pytest.raises(AssetError, match="it brings code of its own"):
+        describe_model(model_folder)
     assert not (tmp_path / MARK).exists()
 
 
