@@ -2,7 +2,8 @@
 
 Weights are kept in the cell's ``.state`` folder as well, with the digest of what they were trained
 from. A job that finds weights of the same training which were not evaluated this way yet (the
-evaluation failed, or its settings changed) evaluates them again and trains nothing.
+evaluation failed, or its settings changed) evaluates them again and trains nothing. Nor does one
+that finds the work of an orphan, a job that outlived the workflow run that had started it.
 """
 
 from __future__ import annotations

@@ -150,8 +150,9 @@ class Job:
         if self is DUMP:
             return len(commits(folder))
         for path in (folder / CELL / ".state").glob("checkpoint-*"):
-            if found := newest_checkpoint(path.with_name(path.name.removesuffix(".previous"))):
-                return found[1]["history"]["seconds"]
+            with suppress(RuntimeError):  # it was replaced just now
+                newest = newest_checkpoint(path.with_name(path.name.removesuffix(".previous")))
+                return newest[1]["history"]["seconds"] if newest else 0.0
         return 0.0
 
     def digest(self, folder: Path) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-MARGIN = 2 * 2**20
+MARGIN = 2**20
 """Bytes that a starved stage still gets, for what is small."""
 CUDA_MESSAGE = (
     "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.10 GiB of "

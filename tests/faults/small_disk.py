@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -94,7 +95,7 @@ def namespace() -> list[str]:
         pytest.skip(f"{NO_MOUNTS}=1 in the environment: nothing is mounted")
     faults = []
     for command in _NAMESPACES:
-        trial = [*command, "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", "/mnt"]
+        trial = [*command, "mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", tempfile.gettempdir()]
         try:
             done = subprocess.run(trial, capture_output=True, text=True)
         except OSError as error:

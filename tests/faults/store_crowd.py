@@ -116,9 +116,9 @@ def in_order(rows: np.ndarray) -> np.ndarray:
 
 
 def not_there_yet(error: StoreError) -> bool:
-    """Whether a store could not be opened because its writer has only just begun."""
+    """Whether a store could not be opened because its writer is only just making its arrays."""
     if isinstance(error, StoreFaultsError):
-        return all(f.problem == "missing" and f.file.endswith("zarr.json") for f in error.faults)
+        return all(fault.file.endswith("zarr.json") for fault in error.faults)
     return "no activation store at" in str(error)
 
 
