@@ -45,7 +45,7 @@ class Autoencoder(ABC):
         self.d, self.width, self.scale = d, width, float(scale)
         self.theta = 0.0  # what thresholds start from, and are reset to
         self.params: dict[str, Tensor] = {
-            "W_enc": torch.zeros(d, width, dtype=dtype),
+            "W_enc": torch.zeros(width, d, dtype=dtype).T,  # a latent's weights lie together
             "W_dec": torch.zeros(width, d, dtype=dtype),
             "b_dec": torch.zeros(d, dtype=dtype),
             **{name: torch.zeros(width, dtype=dtype) for name in self.vectors},
@@ -88,6 +88,24 @@ class Autoencoder(ABC):
             u: Encoder products, float32 or float64: a block [b, H], or any selection of elements.
             v: The per-latent vectors, broadcastable against ``u``: [H] for a block, one value an
                 element for a selection.
+        """
+
+    @abstractmethod
+    def sides(self, v: Vectors) -> tuple[Tensor, ...]:
+        """The gate as six vectors [H]: theta+, theta-, gain+, gain-, c+, c-.
+
+        u opens the positive side above theta+, else the negative one below -theta-. With s = u or
+        -u and the vectors of that side, p = s - theta and |z| = max(0, s gain + c). A side that
+        never opens has an infinite theta.
+        """
+
+    @abstractmethod
+    def add_side_gradients(self, sums: Tensor, grads: dict[str, Tensor]) -> None:
+        """Add to the vectors' gradients.
+
+        Args:
+            sums: [6, H] gradients of theta+, theta-, log gain+, log gain-, c+, c-.
+            grads: By name; changed.
         """
 
     @abstractmethod
@@ -185,7 +203,8 @@ def load(path: str | Path) -> Autoencoder:
             header = _header(json.loads((file.metadata() or {})["autoencoder"]))
             _check_tensors(file, header)
             sae = build(**header)
-            sae.params = {name: file.get_tensor(name) for name in sae.params}
+            for name, value in sae.params.items():
+                value.copy_(file.get_tensor(name))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such autoencoder file") from None
     except (SafetensorError, LookupError, TypeError, ValueError, OSError, RecursionError) as error:

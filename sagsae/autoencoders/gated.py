@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Add, Autoencoder, Vectors
@@ -18,6 +19,15 @@ class Gated(Autoencoder):
 
     def is_open(self, u: Tensor, v: Vectors) -> Tensor:
         return u + v["b_gate"] > 0
+
+    def sides(self, v: Vectors) -> tuple[Tensor, ...]:
+        never = torch.full_like(v["b_gate"], torch.inf)
+        gain = v["r_mag"].exp()
+        return -v["b_gate"], never, gain, gain, v["b_mag"], v["b_mag"]
+
+    def add_side_gradients(self, sums: Tensor, grads: dict[str, Tensor]) -> None:
+        for name, value in zip(self.vectors, (-sums[0], sums[2], sums[4]), strict=True):
+            grads[name] += value
 
     def codes(self, u: Tensor, v: Vectors, z: Tensor, a: Tensor) -> Tensor:
         p = (u + v["b_gate"]).clamp_min_(0)

@@ -44,6 +44,22 @@ class _SignAware(Autoencoder):
     def is_open(self, u: Tensor, v: Vectors) -> Tensor:
         return u.abs() > self._sided("theta", v, u > 0)
 
+    def sides(self, v: Vectors) -> tuple[Tensor, ...]:
+        pairs = [self._pair(name, v) for name in ("theta", "r", "c")]
+        (theta_pos, theta_neg), (r_pos, r_neg), (c_pos, c_neg) = pairs
+        return theta_pos, theta_neg, r_pos.exp(), r_neg.exp(), c_pos, c_neg
+
+    def _pair(self, name: str, v: Vectors) -> tuple[Tensor, Tensor]:
+        return (v[name], v[name]) if name in v else (v[f"{name}_pos"], v[f"{name}_neg"])
+
+    def add_side_gradients(self, sums: Tensor, grads: dict[str, Tensor]) -> None:
+        for name, (positive, negative) in zip(("theta", "r", "c"), sums.view(3, 2, -1), strict=True):
+            if name in grads:
+                grads[name] += positive + negative
+            else:
+                grads[f"{name}_pos"] += positive
+                grads[f"{name}_neg"] += negative
+
     def codes(self, u: Tensor, v: Vectors, z: Tensor, a: Tensor) -> Tensor:
         size, positive = u.abs(), u > 0
         p = (size - self._sided("theta", v, positive)).clamp_min_(0)

@@ -1,4 +1,4 @@
-"""Loss and gradients of one batch, written out: seven matrix products, elementwise parts in cache.
+"""Loss and gradients of one batch, written out: seven matrix products.
 
 The loss (method: Gated SAE, arXiv 2404.16014, section 3; SA-GSAE keeps its form) is
 
@@ -17,14 +17,6 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.training.open_entries import OpenEntries
-
-SPARSE_BELOW = 0.08
-"""Share of open gates under which the products over open entries are the faster ones."""
-
-CACHE_ELEMENTS = 98_304
-"""Elements of one [rows, H] block of elementwise work on a CPU: a few of them fit the L2 cache."""
-
 
 @dataclass
 class Terms:
@@ -60,40 +52,34 @@ def products_dtype(choice: str, device: torch.device) -> torch.dtype:
 
 
 class Step:
-    """Reusable buffers and the gradients of one batch.
+    """Reusable buffers and the gradients of one batch, in plain PyTorch operations.
 
     Args:
         sae: The autoencoder; its ``params`` are read, never written.
         batch_size: B; every batch has exactly this many rows.
-        dtype: Operands and results of the dense matrix products.
-        sparse_below: Share of open gates under which everything after the encoder runs on the open
-            entries alone, in the master dtype. Decided anew from each batch, so that a resumed run
-            decides alike. Only on a CPU.
+        dtype: Operands and results of the matrix products.
+
+    Attributes:
+        grads: Gradients of the last batch by parameter, in the master dtype and the parameters'
+            memory layout.
+        sparse_steps: Steps that worked on open entries alone, see `sagsae.training.cpu_step`.
     """
 
-    def __init__(
-        self,
-        sae: Autoencoder,
-        batch_size: int,
-        dtype: torch.dtype,
-        sparse_below: float = SPARSE_BELOW,
-    ):
+    def __init__(self, sae: Autoencoder, batch_size: int, dtype: torch.dtype):
         self.sae, self.batch_size, self.dtype = sae, batch_size, dtype
         master = sae.params["W_enc"]
         self.master, device = master.dtype, master.device
-        self.sparse_below = sparse_below if device.type == "cpu" else 0.0
         self.sparse_steps = 0
 
-        def buffer(*shape: int, of: torch.dtype = dtype) -> Tensor:
-            return torch.empty(*shape, dtype=of, device=device)
+        def buffer(*shape: int) -> Tensor:
+            return torch.empty(*shape, dtype=dtype, device=device)
 
         b, d, h = batch_size, sae.d, sae.width
         self.u, self.du, self.codes = buffer(b, h), buffer(b, h), buffer(2 * b, h)
-        self.open = buffer(b, h, of=torch.bool)
         self.code_grads = buffer(2 * b, h)
         self.outputs, self.output_grads = buffer(2 * b, d), buffer(2 * b, d)
-        self.W_enc, self.W_dec = buffer(d, h), buffer(h, d)
-        self.rows = b if device.type == "cuda" else max(1, min(b, CACHE_ELEMENTS // h))
+        self.W_enc, self.W_dec = buffer(h, d).T, buffer(h, d)
+        self.weight_product = buffer(h, d)
         self.grads = {name: torch.zeros_like(value) for name, value in sae.params.items()}
         self.refresh()
 
@@ -115,32 +101,17 @@ class Step:
         torch.mm(operand, self.W_enc, out=self.u)
         for name in self.sae.vectors:
             self.grads[name].zero_()
-        if self._is_sparse():
-            self.sparse_steps += 1
-            return self._on_open_entries(centred, lam, fired)
-        return self._dense(centred, operand, lam, fired)
+        return self._after_encoder(centred, operand, lam, fired)
 
-    def _is_sparse(self) -> bool:
-        """Whether few enough gates are open; fills ``open`` where that is asked."""
-        if not self.sparse_below:
-            return False
-        for s in self._slices():
-            self.open[s] = self.sae.is_open(self.u[s].to(self.master), self.sae.params)
-        return int(self.open.count_nonzero()) < self.sparse_below * self.open.numel()
-
-    def _slices(self) -> list[slice]:
-        b = self.batch_size
-        return [slice(i, min(i + self.rows, b)) for i in range(0, b, self.rows)]
-
-    # Dense: main and auxiliary code share one stacked product each way -------------------------
-
-    def _dense(self, centred: Tensor, operand: Tensor, lam: float, fired: Tensor | None) -> Terms:
-        b = self.batch_size
-        penalty = self._forward_codes()
+    def _after_encoder(
+        self, centred: Tensor, operand: Tensor, lam: float, fired: Tensor | None
+    ) -> Terms:
+        b, params = self.batch_size, self.sae.params
+        z, a = self.codes.view(2, b, -1)
+        penalty = self.sae.codes(self.u.to(self.master), params, z, a)
         torch.mm(self.codes, self.W_dec, out=self.outputs)
         residual = self.outputs.to(self.master).view(2, b, -1).sub_(centred)
         squares = residual.square().sum(dim=(1, 2)) / b
-        z = self.codes[:b]
         if fired is not None:
             fired |= (z != 0).any(dim=0)
         l0 = z.count_nonzero().to(self.master) / b
@@ -148,50 +119,30 @@ class Step:
         self.output_grads.view(2, b, -1).copy_(residual)
         torch.mm(self.output_grads, self.W_dec.T, out=self.code_grads)
         self._backward_codes(lam / b)
-        self.grads["W_dec"].copy_(z.T @ self.output_grads[:b])
-        self.grads["W_enc"].copy_(operand.T @ self.du)
+        torch.mm(z.T, self.output_grads[:b], out=self.weight_product)
+        self.grads["W_dec"].copy_(self.weight_product)
+        torch.mm(self.du.T, operand, out=self.weight_product)
+        self.grads["W_enc"].T.copy_(self.weight_product)
         self._bias_gradient(residual[0].sum(0), self.du.sum(0, dtype=self.master))
         return Terms(squares[0], penalty / b, squares[1], l0)
-
-    def _forward_codes(self) -> Tensor:
-        z, a = self.codes.view(2, self.batch_size, -1)
-        params = self.sae.params
-        sums = [
-            self.sae.codes(self.u[s].to(self.master), params, z[s], a[s]) for s in self._slices()
-        ]
-        return torch.stack(sums).sum()
 
     def _backward_codes(self, penalty: float) -> None:
         def add(name: str, value: Tensor) -> None:
             self.grads[name] += value.sum(0)
 
-        dz, da = self.code_grads.view(2, self.batch_size, -1)
-        for s in self._slices():
-            u, dz_s, da_s = (t[s].to(self.master, copy=True) for t in (self.u, dz, da))
-            self.sae.code_gradients(u, self.sae.params, dz_s, da_s, penalty, self.du[s], add)
+        parts = (self.u, *self.code_grads.view(2, self.batch_size, -1))
+        u, dz, da = (part.to(self.master, copy=True) for part in parts)
+        self.sae.code_gradients(u, self.sae.params, dz, da, penalty, self.du, add)
 
     def _bias_gradient(self, direct: Tensor, du: Tensor) -> None:
         """``b_dec`` is added after the decoder and subtracted before the encoder."""
         torch.sub(direct, self.sae.params["W_enc"] @ du, out=self.grads["b_dec"])
 
-    # Sparse: the same on the open entries alone ------------------------------------------------
 
-    def _on_open_entries(self, centred: Tensor, lam: float, fired: Tensor | None) -> Terms:
-        b, params = self.batch_size, self.sae.params
-        entries = OpenEntries(self.open)
-        u, v = entries.gather(self.u).to(self.master), entries.vectors(params, self.sae.vectors)
-        z, a, du = torch.empty_like(u), torch.empty_like(u), torch.empty_like(u)
-        penalty = self.sae.codes(u, v, z, a)
-        residuals = [entries.times(values, params["W_dec"]).sub_(centred) for values in (z, a)]
-        squares = [residual.square().sum() / b for residual in residuals]
-        if fired is not None:
-            fired[entries.latents[z != 0]] = True
-        l0 = z.count_nonzero().to(self.master) / b
-        g, g_aux = (residual.mul_(2.0 / b) for residual in residuals)
-        dz, da = (entries.inner(grad, params["W_dec"]) for grad in (g, g_aux))
-        add = entries.adder(self.grads)
-        self.sae.code_gradients(u, v, dz, da, lam / b, du, add)
-        self.grads["W_dec"].copy_(entries.transposed_times(z, g))
-        self.grads["W_enc"].copy_(entries.transposed_times(du, centred).T)
-        self._bias_gradient(g.sum(0), entries.sum_by_latent(du))
-        return Terms(squares[0], penalty / b, squares[1], l0)
+def step_for(sae: Autoencoder, batch_size: int, dtype: torch.dtype) -> Step:
+    """The fastest step on the device that the autoencoder lies on."""
+    if sae.params["W_enc"].device.type != "cpu":
+        return Step(sae, batch_size, dtype)
+    from sagsae.training.cpu_step import CpuStep
+
+    return CpuStep(sae, batch_size, dtype)

@@ -14,7 +14,7 @@ from torch import Tensor
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.training.checkpoint import newest_checkpoint, save_checkpoint
 from sagsae.training.schedules import Recipe
-from sagsae.training.step import Step, Terms, products_dtype
+from sagsae.training.step import Terms, products_dtype, step_for
 
 _REMEDY = (
     "Lower training.learning_rate or lengthen training.lr_warmup_steps, or set "
@@ -81,7 +81,7 @@ class Trainer:
         self.log_every, self.progress = log_every, progress
         self.device = sae.params["W_enc"].device
         self.dtype = products_dtype(recipe.matmul_dtype, self.device)
-        self.compute = Step(sae, recipe.batch_size, self.dtype)
+        self.compute = step_for(sae, recipe.batch_size, self.dtype)
         self.optimiser = torch.optim.Adam(
             list(sae.params.values()),
             lr=recipe.learning_rate,
@@ -232,7 +232,8 @@ class Trainer:
         for name, value in self.sae.params.items():
             value.copy_(tensors[f"param.{name}"])
             moments = {
-                key: tensors[f"{key}.{name}"].to(self.device) for key in ("exp_avg", "exp_avg_sq")
+                key: torch.empty_like(value).copy_(tensors[f"{key}.{name}"])
+                for key in ("exp_avg", "exp_avg_sq")
             }
             clock = torch.tensor(float(self.step), device=self.device)
             self.optimiser.state[value] = {"step": clock, **moments}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,11 +12,16 @@ from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder, build, load
 from sagsae.autoencoders.registry import VARIANTS, variant
-from sagsae.training import step as step_module
+from sagsae.training.cpu_step import CpuStep, Threads
 from sagsae.training.step import Step
 from tests.sagsae.autoencoders import reference
 
 NAMES = sorted(VARIANTS)
+PATHS = {
+    "plain": Step,
+    "dense": partial(CpuStep, sparse_below=0.0),
+    "sparse": partial(CpuStep, sparse_below=2.0),
+}
 
 
 def random_autoencoder(
@@ -49,15 +56,13 @@ def reference_gradients(sae: Autoencoder, x: Tensor, lam: float):
     b=st.integers(1, 17),
     lam=st.floats(0, 3),
     seed=st.integers(0, 2**31),
-    rows=st.integers(1, 20),
-    sparse=st.booleans(),
+    path=st.sampled_from(["plain", "dense", "sparse"]),
 )
-def test_step_equals_autograd(name, d, width, b, lam, seed, rows, sparse):
+def test_step_equals_autograd(name, d, width, b, lam, seed, path):
     sae, x = random_autoencoder(name, d, width, seed), batch(b, d, seed + 1)
-    step = Step(sae, b, torch.float64, sparse_below=2.0 if sparse else 0.0)
-    step.rows = rows
+    step = PATHS[path](sae, b, torch.float64)
     terms = step(x, lam)
-    assert step.sparse_steps == sparse
+    assert step.sparse_steps == (path == "sparse")
     expected, grads = reference_gradients(sae, x, lam)
     for key in ("reconstruction", "penalty", "auxiliary", "l0"):
         torch.testing.assert_close(
@@ -70,15 +75,15 @@ def test_step_equals_autograd(name, d, width, b, lam, seed, rows, sparse):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("sparse_below", [0.0, 2.0])
+@pytest.mark.parametrize("path", ["plain", "dense", "sparse"])
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
-def test_step_in_lower_precision(name, dtype, bound, sparse_below):
+def test_step_in_lower_precision(name, dtype, bound, path):
     exact = random_autoencoder(name, 48, 96, 3)
     sae = variant(name)(48, 96)
     for key, value in exact.params.items():
         sae.params[key].copy_(value)
     x = batch(256, 48, 4)
-    step = Step(sae, 256, dtype, sparse_below)
+    step = PATHS[path](sae, 256, dtype)
     step(x.float(), 0.2)
     _, grads = reference_gradients(exact, x, 0.2)
     for key, value in grads.items():
@@ -87,17 +92,20 @@ def test_step_in_lower_precision(name, dtype, bound, sparse_below):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_gradients_do_not_depend_on_the_row_blocks(name):
-    sae, x = random_autoencoder(name, 8, 16, 5), batch(64, 8, 6)
-    results = []
-    for rows in (1, 7, 64):
-        step = Step(sae, 64, torch.float64)
-        step.rows = rows
-        step(x, 0.3)
+@pytest.mark.parametrize("path", ["dense", "sparse"])
+def test_threads_share_the_work(name, path):
+    """Latents' gradients are the very same; sums over threads' parts may round differently."""
+    sae, x = random_autoencoder(name, 8, 33, 5), batch(65, 8, 6)
+    results, terms = [], []
+    for threads in (1, 2, 3):
+        step = PATHS[path](sae, 65, torch.float64)
+        step.threads = Threads(threads)
+        terms.append(step(x, 0.3))
         results.append({key: value.clone() for key, value in step.grads.items()})
-    for other in results[1:]:
+    for other, term in zip(results[1:], terms[1:], strict=True):
         for key, value in other.items():
             torch.testing.assert_close(value, results[0][key], rtol=1e-11, atol=1e-13)
+        torch.testing.assert_close(vars(term), vars(terms[0]))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -174,18 +182,13 @@ def test_unknown_variant_lists_the_known():
         build("gatd", 2, 2)
 
 
-def test_elementwise_blocks_fit_the_cache():
-    step = Step(build("gated", 4, 512), 1024, torch.float32)
-    assert step.rows * 512 <= step_module.CACHE_ELEMENTS
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_path_is_chosen_from_the_open_gates(name):
     sae, x = random_autoencoder(name, 8, 16, 5, torch.float32), batch(64, 8, 6).float()
     for key, value in sae.params.items():
         if key.startswith(("theta", "b_gate")):
             value.fill_(1e3 if key.startswith("theta") else -1e3)
-    step = Step(sae, 64, torch.float32)
+    step = CpuStep(sae, 64, torch.float32)
     fired = torch.zeros(16, dtype=torch.bool)
     assert step(x, 0.1, fired).l0 == 0
     assert (step.sparse_steps, fired.any().item()) == (1, False)
