@@ -53,7 +53,9 @@ class _SignAware(Autoencoder):
         return (v[name], v[name]) if name in v else (v[f"{name}_pos"], v[f"{name}_neg"])
 
     def add_side_gradients(self, sums: Tensor, grads: dict[str, Tensor]) -> None:
-        for name, (positive, negative) in zip(("theta", "r", "c"), sums.view(3, 2, -1), strict=True):
+        for name, (positive, negative) in zip(
+            ("theta", "r", "c"), sums.view(3, 2, -1), strict=True
+        ):
             if name in grads:
                 grads[name] += positive + negative
             else:

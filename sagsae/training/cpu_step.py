@@ -1,7 +1,7 @@
 """The step on a CPU: one dense product where codes are sparse, seven where they are not.
 
 The encoder product is always dense. Where few gates are open, everything after it runs on the open
-entries alone (`sagsae.training.kernels`); where many are, the other six products are dense as well
+entries alone (`sagsae.training.open_entries`); where many are, the other six products are dense as well
 and the elementwise work between them is one compiled pass each.
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.training import kernels
+from sagsae.training import kernels, open_entries
 from sagsae.training.step import Step, Terms
 
 SPARSE_BELOW = 0.2
@@ -38,6 +38,11 @@ class Threads:
             return [work(0, total)]
         edges = [total * part // self.count for part in range(self.count + 1)]
         return list(self._pool.map(work, edges[:-1], edges[1:]))
+
+
+def total(parts: list[np.ndarray]) -> np.ndarray:
+    """Sum of equally shaped arrays, in order."""
+    return np.sum(parts, axis=0)
 
 
 def as_array(tensor: Tensor) -> np.ndarray:
@@ -95,9 +100,7 @@ class CpuStep(Step):
     ) -> Terms:
         sides = self._sides()
         entries, u, b = self._entries, as_array(self.u), self.batch_size
-        self.threads.share(
-            b, lambda i, j: kernels.count_open(u, sides, i, j, entries.counts)
-        )
+        self.threads.share(b, lambda i, j: open_entries.count_open(u, sides, i, j, entries.counts))
         if entries.counts.sum() < self.sparse_below * u.size:
             self.sparse_steps += 1
             return self._sparse(centred, operand, lam, fired, sides)
@@ -135,16 +138,16 @@ class CpuStep(Step):
         e.lay_out()
         penalties = share(
             b,
-            lambda i, j: kernels.fill_open(
+            lambda i, j: open_entries.fill_open(
                 u, sides, e.starts, i, j, e.latents, e.values, e.z, e.a
             ),
         )
         scale, weight = self._scalar(2.0 / b), self._scalar(lam / b)
-        kernels.order_by_latent(e.starts, e.latents, e.latent_starts, e.rows, e.entries)
+        open_entries.order_by_latent(e.starts, e.latents, e.latent_starts, e.rows, e.entries)
 
         def rows(i: int, j: int) -> tuple[float, float, np.ndarray]:
             columns = np.zeros(self.sae.d, self._float)
-            squares = kernels.rows_on_open(
+            squares = open_entries.rows_on_open(
                 W_dec, x, e.starts, e.latents, e.z, e.a, i, j, scale, g, columns, e.dz, e.da
             )
             return (*squares, columns)
@@ -154,17 +157,26 @@ class CpuStep(Step):
 
         def latents(i: int, j: int) -> None:
             order = (e.latent_starts, e.rows, e.entries)
-            kernels.entry_gradients(
-                sides, e.latent_starts, e.entries, e.values, e.z, e.dz, e.da, weight, i, j,
+            open_entries.entry_gradients(
+                sides,
+                e.latent_starts,
+                e.entries,
+                e.values,
+                e.z,
+                e.dz,
+                e.da,
+                weight,
+                i,
+                j,
                 self._sums,
             )
-            kernels.weight_gradients(*order, e.z, e.da, xb, g, i, j, dW_enc, dW_dec)
+            open_entries.weight_gradients(*order, e.z, e.da, xb, g, i, j, dW_enc, dW_dec)
 
         share(h, latents)
         if fired is not None:
             n = e.starts[-1]
             fired[torch.from_numpy(e.latents[:n][e.z[:n] != 0]).long()] = True
-        self._vector_gradients(sum(part[2] for part in squares))
+        self._vector_gradients(total([part[2] for part in squares]))
         sums = (sum(part[0] for part in squares), sum(part[1] for part in squares))
         return self._terms(sums, sum(p for p, _ in penalties), sum(n for _, n in penalties))
 
@@ -196,13 +208,15 @@ class CpuStep(Step):
         for half in (slice(0, b), slice(b, 2 * b)):
             out, grads = as_array(self.outputs[half]), as_array(self.output_grads[half])
 
-            def residuals(i: int, j: int, out=out, grads=grads) -> tuple[float, np.ndarray]:
+            def residuals(
+                i: int, j: int, out: np.ndarray = out, grads: np.ndarray = grads
+            ) -> tuple[float, np.ndarray]:
                 sums = np.zeros(self.sae.d, self._float)
                 return kernels.output_gradients(out, x, scale, i, j, grads, sums), sums
 
             parts = share(b, residuals)
             squares.append(sum(part[0] for part in parts))
-            columns.append(sum(part[1] for part in parts))
+            columns.append(total([part[1] for part in parts]))
         torch.mm(self.output_grads, self.W_dec.T, out=self.code_grads)
         dz, da, du = as_array(self.code_grads[:b]), as_array(self.code_grads[b:]), as_array(self.du)
 
@@ -211,7 +225,7 @@ class CpuStep(Step):
             kernels.code_gradients(u, sides, dz, da, weight, i, j, du, sums)
             return sums
 
-        self._sums = sum(share(b, backward))
+        self._sums = total(share(b, backward))
         torch.mm(self.codes[:b].T, self.output_grads[:b], out=self.weight_product)
         self.grads["W_dec"].copy_(self.weight_product)
         torch.mm(self.du.T, operand, out=self.weight_product)

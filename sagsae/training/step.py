@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
 
+
 @dataclass
 class Terms:
     """Raw loss terms of one batch, before coefficients; scalars on the training device.
