@@ -1,8 +1,8 @@
 """The step on a CPU: one dense product where codes are sparse, seven where they are not.
 
 The encoder product is always dense. Where few gates are open, everything after it runs on the open
-entries alone (`sagsae.training.open_entries`); where many are, the other six products are dense as well
-and the elementwise work between them is one compiled pass each.
+entries alone (`sagsae.training.open_entries`); where many are, the other six products are dense as
+well and the elementwise work between them is one compiled pass each.
 """
 
 from __future__ import annotations
