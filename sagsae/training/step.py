@@ -138,12 +138,3 @@ class Step:
     def _bias_gradient(self, direct: Tensor, du: Tensor) -> None:
         """``b_dec`` is added after the decoder and subtracted before the encoder."""
         torch.sub(direct, self.sae.params["W_enc"] @ du, out=self.grads["b_dec"])
-
-
-def step_for(sae: Autoencoder, batch_size: int, dtype: torch.dtype) -> Step:
-    """The fastest step on the device that the autoencoder lies on."""
-    if sae.params["W_enc"].device.type != "cpu":
-        return Step(sae, batch_size, dtype)
-    from sagsae.training.cpu_step import CpuStep
-
-    return CpuStep(sae, batch_size, dtype)

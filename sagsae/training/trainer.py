@@ -13,8 +13,9 @@ from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.training.checkpoint import newest_checkpoint, save_checkpoint
+from sagsae.training.cpu_step import CpuStep
 from sagsae.training.schedules import Recipe
-from sagsae.training.step import Terms, products_dtype, step_for
+from sagsae.training.step import Step, Terms, products_dtype
 
 _REMEDY = (
     "Lower training.learning_rate or lengthen training.lr_warmup_steps, or set "
@@ -81,7 +82,8 @@ class Trainer:
         self.log_every, self.progress = log_every, progress
         self.device = sae.params["W_enc"].device
         self.dtype = products_dtype(recipe.matmul_dtype, self.device)
-        self.compute = step_for(sae, recipe.batch_size, self.dtype)
+        fastest = CpuStep if self.device.type == "cpu" else Step
+        self.compute = fastest(sae, recipe.batch_size, self.dtype)
         self.optimiser = torch.optim.Adam(
             list(sae.params.values()),
             lr=recipe.learning_rate,
