@@ -148,7 +148,9 @@ def header_of(d: Any, width: Any, scale: Any = 1.0, variant: Any = "gated") -> d
 )
 def test_hostile_headers_of_autoencoders_allocate_nothing(metadata, tmp_path, monkeypatch):
     path = tmp_path / "sae.safetensors"
-    save_file(base.build("gated", 4, 3).params, path, metadata=metadata)
+    params = base.build("gated", 4, 3).params
+    tensors = {name: value.contiguous() for name, value in params.items()}
+    save_file(tensors, path, metadata=metadata)
     monkeypatch.setattr(base, "build", lambda **_: pytest.fail("allocated"))
     with pytest.raises(ValueError, match=r"sae\.safetensors: not an autoencoder file"):
         base.load(path)
@@ -167,7 +169,8 @@ def test_hostile_headers_of_autoencoders_allocate_nothing(metadata, tmp_path, mo
 )
 def test_hostile_tensors_of_autoencoders(name, value, message, tmp_path):
     path = tmp_path / "sae.safetensors"
-    tensors = base.build("gated", 4, 3).params | {name: value}
+    params = base.build("gated", 4, 3).params | {name: value}
+    tensors = {key: tensor.contiguous() for key, tensor in params.items()}
     save_file(tensors, path, metadata=header_of(4, 3))
     with pytest.raises(ValueError, match=message) as caught:
         base.load(path)
