@@ -7,6 +7,7 @@ from snakemake.utils import min_version
 from pipeline.cell import PATTERN, WILDCARDS, CellNameError
 from pipeline.config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.gpu_lease import visible_devices
+from pipeline.remedies import explain
 from pipeline.stage import name_run, put_interpreter_first
 from pipeline.study import FIGURES, SPLITS, Study, canonical
 from pipeline.tracking import settled
@@ -77,11 +78,11 @@ rule all:
 
 
 onstart:
-    RUN_LOCK.path.parent.mkdir(parents=True, exist_ok=True)
     try:
+        RUN_LOCK.path.parent.mkdir(parents=True, exist_ok=True)
         RUN_LOCK.acquire()
-    except LockedError as error:
-        raise WorkflowError(str(error)) from None
+    except (LockedError, OSError) as error:
+        raise WorkflowError(explain(error) or str(error)) from None
     name_run()
 
 
