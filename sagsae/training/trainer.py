@@ -224,11 +224,13 @@ class Trainer:
                 tensors[f"{key}.{name}"] = self.optimiser.state[value][key]
         tensors["last_fired"] = self.last_fired
         state = {"step": self.step, "stream": self.stream.state(), "history": vars(self.history)}
+        state["sparse_steps"] = self.compute.sparse_steps
         save_checkpoint(path, tensors, state)
 
     def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         self.step = state["step"]
         self.history = History(**state["history"])
+        self.compute.sparse_steps = state["sparse_steps"]
         self.stream.load_state(state["stream"])
         self.last_fired.copy_(tensors["last_fired"])
         for name, value in self.sae.params.items():

@@ -133,6 +133,7 @@ def test_resumed_training_is_bit_identical(name, stop, tmp_path):
     for key, value in whole.sae.params.items():
         assert torch.equal(value, second.sae.params[key]), key
     assert [r["step"] for r in second.history.rows] == [r["step"] for r in whole.history.rows]
+    assert second.compute.sparse_steps == whole.compute.sparse_steps
 
 
 def test_a_checkpoint_is_written_while_training(tmp_path):
