@@ -30,7 +30,7 @@ BLOCKS = 32
 PATIENCE = 240.0
 """Seconds until a test gives up what it waits for."""
 
-_JOB = re.compile(r"^(?:local)?rule (\w+):\n.*?^Shell command: (.*?) 2>&1 \| tee ", re.M | re.S)
+_JOB = re.compile(r"^(?:local)?rule (\w+):\n.*?^Shell command: (.*?) 2>&1 \| \(tee ", re.M | re.S)
 
 
 def configure(folder: Path, **more: Any) -> Path:
