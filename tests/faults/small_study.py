@@ -171,6 +171,8 @@ def content(path: Path, without: tuple[str, ...] = ()) -> bytes | str:
     if path.name == "cells.csv":
         table = pd.read_csv(path, dtype=str)
         return table.drop(columns=[f"training_{name}" for name in COSTS]).to_csv()
+    if path.name == "report.html":
+        return _report(path)
     if path.name not in ("metrics.json", "training.json", "trained.json"):
         return path.read_bytes()
     value = read_json(path)
@@ -178,6 +180,18 @@ def content(path: Path, without: tuple[str, ...] = ()) -> bytes | str:
         for name in COSTS + without:
             section.pop(name, None)
     return json.dumps(value, sort_keys=True)
+
+
+def _report(path: Path) -> str:
+    """A report without the costs in its table of cells, whose columns are those of cells.csv."""
+    columns = list(pd.read_csv(path.parent / "tables/cells.csv", nrows=0))
+    costs = {columns.index(f"training_{name}") for name in COSTS}
+    lines = []
+    for line in path.read_text().splitlines():
+        parts = re.findall(r"<td.*?</td>", line)
+        row = "".join(part for i, part in enumerate(parts) if i not in costs)
+        lines.append(row if len(parts) == len(columns) else line)
+    return "\n".join(lines)
 
 
 def settled(folder: Path) -> dict[Path, int]:

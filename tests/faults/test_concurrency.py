@@ -111,7 +111,7 @@ def test_orphans_and_their_successors(
         folder = tmp_path / f"{job.target.count('/')}-{fate}-{number}"
         return orphans.orphan(job, finished.copy(folder, *parts[job]), moment, fate)
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         futures = {
             (job, fate): [
                 pool.submit(run, job, fate, number, moment_of(job, fate, chance.random()))
