@@ -3,9 +3,6 @@
 Writes ``<model>.safetensors`` (evaluation contexts, kept positions, and the hidden states that
 enter the tapped block, so that cells skip the blocks below it) and then ``<model>.json`` with the
 losses and the digest of the first file.
-
-    python -m pipeline.baselines --spec JSON --asset A --tokens T --train-manifest M \
-        --heldout-manifest M --out baselines/<model>.json
 """
 
 from __future__ import annotations
@@ -13,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from pipeline.assets import model_folder
-from pipeline.downloads import sha256_of
+from pipeline.downloads import say, sha256_of
 from pipeline.files import of_its_kind, read_json, write_json
 from pipeline.hookpoints import stored_hookpoints
 from pipeline.manifests import open_store
@@ -216,10 +212,7 @@ def read_baselines(path: Path) -> Baselines:
         ablations = {
             name: Ablations(
                 hookpoint=Hookpoint(name, item["module"]),
-                **{
-                    k: SummedLoss(float(item[f"sum_{k}"]), int(item["tokens"]))
-                    for k in ("clean", "zero", "mean")
-                },
+                **{k: _loss(item, k) for k in ("clean", "zero", "mean")},
             )
             for name, item in record["hookpoints"].items()
         }
@@ -236,6 +229,10 @@ def read_baselines(path: Path) -> Baselines:
             layer=layer,
         )
     return Baselines(contexts=contexts, dtype=dtype, ablations=ablations)
+
+
+def _loss(item: dict[str, Any], kind: str) -> SummedLoss:
+    return SummedLoss(float(item[f"sum_{kind}"]), int(item["tokens"]))
 
 
 def evaluation_ids(spec: dict[str, Any], tokens: Path, heldout: Store) -> Tensor:
@@ -270,15 +267,15 @@ def run_baselines(
     model = load_asset(asset, entry["dtype"], device)
     contexts, losses = read_contexts(model, ids, store, entry["layer"], batch)
     points = stored_hookpoints(store, spec["hookpoints"])
-    _say(f"{entry['name']}: {float(losses.double().mean()):.3f} nats a token, {len(ids)} contexts")
+    say(f"{entry['name']}: {float(losses.double().mean()):.3f} nats a token, {len(ids)} contexts")
     if note := why_not_resumed(model, contexts, losses, points, batch):
-        _say(f"{entry['name']}: every pass runs all blocks: {note}")
+        say(f"{entry['name']}: every pass runs all blocks: {note}")
         contexts = contexts.full
     ablations = {}
     for name, point in points.items():
         mean = torch.from_numpy(store.statistics(name).mean)
         ablations[name] = item = ablate(model, contexts, losses, point, mean, batch)
-        _say(f"{name}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
+        say(f"{name}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
     baselines = Baselines(contexts=contexts, dtype=entry["dtype"], ablations=ablations)
     made_from = {
         "baselines": digest(spec),
@@ -286,10 +283,6 @@ def run_baselines(
         "heldout": read_json(heldout_manifest)["seal"],
     }
     write_baselines(out, baselines, losses, note, made_from)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> None:

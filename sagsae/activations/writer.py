@@ -132,11 +132,13 @@ class StoreWriter:
         if (self.path / RUN).exists():
             self._compare_config()
         remove_temporaries(self.path)
-        if not (self.path / RUN).exists():
+        new = not (self.path / RUN).exists()
+        if new:
             check_name(self.path, self.config)
+        create_arrays(self.path, self.config)
+        if new:  # last: with it there is a store, and readers look for its arrays
             write_atomic(self.path / RUN, signed_json(self.config.to_json()))
             fsync_path(self.path.parent)
-        create_arrays(self.path, self.config)
 
     def _compare_config(self) -> None:
         found = read_config(self.path)
@@ -265,7 +267,12 @@ class StoreWriter:
             StoreError: blocks are missing.
             StoreFaultsError: a file does not hold what was committed.
         """
-        self._lock.acquire()
+        try:
+            self._lock.acquire()
+        except StoreLockedError:
+            if self.world > 1:  # to ask for more costs what was held
+                self._lock.acquire(shared=True, patience=_PATIENCE)
+            raise
         missing = sorted(set(range(self.config.n_blocks)) - set(committed_blocks(self.path)))
         if missing:
             raise StoreError(

@@ -81,16 +81,6 @@ class Autoencoder(ABC):
         return self
 
     @abstractmethod
-    def is_open(self, u: Tensor, v: Vectors) -> Tensor:
-        """Where the gate is open, that is where z, a, p and their gradients can differ from zero.
-
-        Args:
-            u: Encoder products, float32 or float64: a block [b, H], or any selection of elements.
-            v: The per-latent vectors, broadcastable against ``u``: [H] for a block, one value an
-                element for a selection.
-        """
-
-    @abstractmethod
     def sides(self, v: Vectors) -> tuple[Tensor, ...]:
         """The gate as six vectors [H]: theta+, theta-, gain+, gain-, c+, c-.
 
@@ -113,8 +103,8 @@ class Autoencoder(ABC):
         """Write the code and the auxiliary code of ``u``.
 
         Args:
-            u: As in ``is_open``. Left as it is.
-            v: As in ``is_open``.
+            u: Encoder products, float32 or float64, any shape [..., H]. Left as it is.
+            v: The per-latent vectors [H].
             z: Shape of ``u``; receives the code, in whatever dtype it has.
             a: Shape of ``u``; receives the auxiliary code.
 
@@ -129,8 +119,8 @@ class Autoencoder(ABC):
         """Backward of ``codes``.
 
         Args:
-            u: As in ``is_open``. May be overwritten.
-            v: As in ``is_open``.
+            u: As in ``codes``. May be overwritten.
+            v: As in ``codes``.
             dz: Gradient of the loss with respect to the code. May be overwritten.
             da: Gradient with respect to the auxiliary code. May be overwritten.
             penalty: Weight of each element of ``p`` in the loss (lambda / B).
@@ -234,7 +224,7 @@ def _check_tensors(file: Any, header: dict[str, Any]) -> None:
     d, width, kind = header["d"], header["width"], variant(header["name"])
     expected = {"W_enc": [d, width], "W_dec": [width, d], "b_dec": [d]}
     expected |= {name: [width] for name in kind.vectors}
-    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    slices = {name: file.get_slice(name) for name in sorted(file.keys())}
     found = {name: tensor.get_shape() for name, tensor in slices.items()}
     if expected != found:
         raise ValueError(f"holds {found} where {kind.name} needs {expected}")

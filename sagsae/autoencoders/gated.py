@@ -17,9 +17,6 @@ class Gated(Autoencoder):
     name = "gated"
     vectors = ("b_gate", "r_mag", "b_mag")
 
-    def is_open(self, u: Tensor, v: Vectors) -> Tensor:
-        return u + v["b_gate"] > 0
-
     def sides(self, v: Vectors) -> tuple[Tensor, ...]:
         never = torch.full_like(v["b_gate"], torch.inf)
         gain = v["r_mag"].exp()
@@ -40,7 +37,7 @@ class Gated(Autoencoder):
         self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: float, du: Tensor, add: Add
     ) -> None:
         gain = v["r_mag"].exp()
-        is_open = self.is_open(u, v)
+        is_open = u + v["b_gate"] > 0
         scaled = u.mul_(gain)
         dz = dz.mul_(is_open & (scaled + v["b_mag"] > 0))
         da = da.add_(penalty).mul_(is_open)

@@ -41,9 +41,6 @@ class _SignAware(Autoencoder):
             if name.startswith("theta"):
                 value.fill_(theta)
 
-    def is_open(self, u: Tensor, v: Vectors) -> Tensor:
-        return u.abs() > self._sided("theta", v, u > 0)
-
     def sides(self, v: Vectors) -> tuple[Tensor, ...]:
         pairs = [self._pair(name, v) for name in ("theta", "r", "c")]
         (theta_pos, theta_neg), (r_pos, r_neg), (c_pos, c_neg) = pairs

@@ -56,11 +56,11 @@ def load_checkpoint(path: Path) -> State:
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
         if _digest(tensors, metadata["state"]) != metadata["sha256"]:
             raise ValueError("its content does not have the sha256 it was written with")
         return tensors, json.loads(metadata["state"])
-    except (SafetensorError, KeyError, ValueError, OSError, RecursionError) as error:
+    except (SafetensorError, KeyError, ValueError, OSError, RuntimeError) as error:
         raise ValueError(f"checkpoint {path} is damaged ({error})") from None
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.training import kernels, open_entries
-from sagsae.training.step import Step, Terms
+from sagsae.training.step import Batch, Step, Terms
 
 SPARSE_BELOW = 0.2
 """Share of open gates under which the products over open entries are the faster ones."""
@@ -95,20 +95,17 @@ class CpuStep(Step):
         self._entries = Entries(batch_size, sae.width, self._float)
         self._sums = np.zeros((7, sae.width), self._float)
 
-    def _after_encoder(
-        self, centred: Tensor, operand: Tensor, lam: float, fired: Tensor | None
-    ) -> Terms:
+    def _after_encoder(self, batch: Batch) -> Terms:
         sides = self._sides()
         entries, u, b = self._entries, as_array(self.u), self.batch_size
         self.threads.share(b, lambda i, j: open_entries.count_open(u, sides, i, j, entries.counts))
         if entries.counts.sum() < self.sparse_below * u.size:
             self.sparse_steps += 1
-            return self._sparse(centred, operand, lam, fired, sides)
-        return self._dense_kernels(centred, operand, lam, fired, sides)
+            return self._sparse(batch, sides)
+        return self._dense_kernels(batch, sides)
 
     def _sides(self) -> kernels.Sides:
-        found = [value.expand(self.sae.width) for value in self.sae.sides(self.sae.params)]
-        return kernels.Sides(*(as_array(value.contiguous()) for value in found))
+        return kernels.Sides(*map(as_array, self.sae.sides(self.sae.params)))
 
     def _scalar(self, value: float) -> np.generic:
         return self._float.type(value)
@@ -124,16 +121,9 @@ class CpuStep(Step):
 
     # Few gates are open ------------------------------------------------------------------------
 
-    def _sparse(
-        self,
-        centred: Tensor,
-        operand: Tensor,
-        lam: float,
-        fired: Tensor | None,
-        sides: kernels.Sides,
-    ) -> Terms:
+    def _sparse(self, batch: Batch, sides: kernels.Sides) -> Terms:
         b, h, e, share = self.batch_size, self.sae.width, self._entries, self.threads.share
-        u, x, xb = as_array(self.u), as_array(centred), as_array(operand)
+        u, x, xb = as_array(self.u), as_array(batch.centred), as_array(batch.operand)
         W_dec, g = as_array(self.W_dec), as_array(self.output_grads[:b])
         e.lay_out()
         penalties = share(
@@ -142,7 +132,7 @@ class CpuStep(Step):
                 u, sides, e.starts, i, j, e.latents, e.values, e.z, e.a
             ),
         )
-        scale, weight = self._scalar(2.0 / b), self._scalar(lam / b)
+        scale, weight = self._scalar(2.0 / b), self._scalar(batch.lam / b)
         open_entries.order_by_latent(e.starts, e.latents, e.latent_starts, e.rows, e.entries)
 
         def rows(i: int, j: int) -> tuple[float, float, np.ndarray]:
@@ -156,53 +146,35 @@ class CpuStep(Step):
         dW_enc, dW_dec = as_array(self.grads["W_enc"].T), as_array(self.grads["W_dec"])
 
         def latents(i: int, j: int) -> None:
+            entries = (e.latent_starts, e.entries, e.values, e.z, e.dz, e.da)
+            open_entries.entry_gradients(sides, *entries, weight, i, j, self._sums)
             order = (e.latent_starts, e.rows, e.entries)
-            open_entries.entry_gradients(
-                sides,
-                e.latent_starts,
-                e.entries,
-                e.values,
-                e.z,
-                e.dz,
-                e.da,
-                weight,
-                i,
-                j,
-                self._sums,
-            )
             open_entries.weight_gradients(*order, e.z, e.da, xb, g, i, j, dW_enc, dW_dec)
 
         share(h, latents)
-        if fired is not None:
+        if batch.fired is not None:
             n = e.starts[-1]
-            fired[torch.from_numpy(e.latents[:n][e.z[:n] != 0]).long()] = True
+            batch.fired[torch.from_numpy(e.latents[:n][e.z[:n] != 0]).long()] = True
         self._vector_gradients(total([part[2] for part in squares]))
         sums = (sum(part[0] for part in squares), sum(part[1] for part in squares))
         return self._terms(sums, sum(p for p, _ in penalties), sum(n for _, n in penalties))
 
     # Many gates are open -----------------------------------------------------------------------
 
-    def _dense_kernels(
-        self,
-        centred: Tensor,
-        operand: Tensor,
-        lam: float,
-        fired: Tensor | None,
-        sides: kernels.Sides,
-    ) -> Terms:
+    def _dense_kernels(self, batch: Batch, sides: kernels.Sides) -> Terms:
         b, share = self.batch_size, self.threads.share
-        u, x = as_array(self.u), as_array(centred)
+        u, x = as_array(self.u), as_array(batch.centred)
         z, a = as_array(self.codes[:b]), as_array(self.codes[b:])
-        scale, weight = self._scalar(2.0 / b), self._scalar(lam / b)
+        scale, weight = self._scalar(2.0 / b), self._scalar(batch.lam / b)
 
         def codes(i: int, j: int) -> tuple[float, int, np.ndarray]:
             seen = np.zeros(self.sae.width, np.bool_)
             return (*kernels.codes(u, sides, i, j, z, a, seen), seen)
 
         found = share(b, codes)
-        if fired is not None:
+        if batch.fired is not None:
             for part in found:
-                fired |= torch.from_numpy(part[2])
+                batch.fired.logical_or_(torch.from_numpy(part[2]))
         torch.mm(self.codes, self.W_dec, out=self.outputs)
         squares, columns = [], []
         for half in (slice(0, b), slice(b, 2 * b)):
@@ -228,7 +200,7 @@ class CpuStep(Step):
         self._sums = total(share(b, backward))
         torch.mm(self.codes[:b].T, self.output_grads[:b], out=self.weight_product)
         self.grads["W_dec"].copy_(self.weight_product)
-        torch.mm(self.du.T, operand, out=self.weight_product)
+        torch.mm(self.du.T, batch.operand, out=self.weight_product)
         self.grads["W_enc"].T.copy_(self.weight_product)
         self._vector_gradients(columns[0])
         return self._terms(

@@ -5,7 +5,8 @@ needed. All variants share them: a gate is described by six vectors [H], see `Si
 side of zero. Operands of products are float32, float64, or bfloat16 as its bits in uint16.
 
 Loops run over a range of rows or latents and release the GIL, so that threads can share them; what
-a thread writes, no other does, and results do not depend on how many there are.
+a thread writes, no other does. Sums over rows are made of the threads' parts, and so they round
+otherwise with another number of threads.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def codes(u, sides, first, last, z, a, fired):
             p = size - (sides.theta_pos[j] if positive else sides.theta_neg[j])
             gain = sides.gain_pos[j] if positive else sides.gain_neg[j]
             m = max(size * gain + (sides.c_pos[j] if positive else sides.c_neg[j]), zero)
-            p = max(p, zero)
+            p = zero if p <= 0 else p  # NaN stays, and reaches the loss
             m = m if p > 0 else zero
             z[i, j] = narrow(m if positive else -m, z)
             a[i, j] = narrow(p if positive else -p, a)

@@ -19,7 +19,7 @@ def count_open(u, sides, first, last, counts):
         n = 0
         for j in range(u.shape[1]):
             x = widen(u[i, j])
-            n += (x > sides.theta_pos[j]) | (-x > sides.theta_neg[j])
+            n += (not x <= sides.theta_pos[j]) | (not -x <= sides.theta_neg[j])  # NaN counts
         counts[i] = n
 
 
@@ -39,11 +39,11 @@ def fill_open(u, sides, starts, first, last, latents, values, z, a):
         e = starts[i]
         for j in range(u.shape[1]):
             x = widen(u[i, j])
-            if x > sides.theta_pos[j]:
+            if not x <= sides.theta_pos[j]:
                 p = x - sides.theta_pos[j]
                 m = max(x * sides.gain_pos[j] + sides.c_pos[j], zero)
                 z[e], a[e] = m, p
-            elif -x > sides.theta_neg[j]:
+            elif not -x <= sides.theta_neg[j]:
                 p = -x - sides.theta_neg[j]
                 m = max(-x * sides.gain_neg[j] + sides.c_neg[j], zero)
                 z[e], a[e] = -m, -p

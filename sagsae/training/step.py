@@ -36,6 +36,23 @@ class Terms:
     l0: Tensor
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What every part of a step starts from.
+
+    Attributes:
+        centred: [B, d] activations less ``b_dec``, in the master dtype.
+        operand: The same in the dtype of the products.
+        lam: Sparsity coefficient.
+        fired: [H] bool to set where a latent has z != 0, or None.
+    """
+
+    centred: Tensor
+    operand: Tensor
+    lam: float
+    fired: Tensor | None
+
+
 def products_dtype(choice: str, device: torch.device) -> torch.dtype:
     """Resolve "auto": bfloat16 where the device multiplies it in hardware, else float32.
 
@@ -102,27 +119,25 @@ class Step:
         torch.mm(operand, self.W_enc, out=self.u)
         for name in self.sae.vectors:
             self.grads[name].zero_()
-        return self._after_encoder(centred, operand, lam, fired)
+        return self._after_encoder(Batch(centred, operand, lam, fired))
 
-    def _after_encoder(
-        self, centred: Tensor, operand: Tensor, lam: float, fired: Tensor | None
-    ) -> Terms:
+    def _after_encoder(self, batch: Batch) -> Terms:
         b, params = self.batch_size, self.sae.params
         z, a = self.codes.view(2, b, -1)
         penalty = self.sae.codes(self.u.to(self.master), params, z, a)
         torch.mm(self.codes, self.W_dec, out=self.outputs)
-        residual = self.outputs.to(self.master).view(2, b, -1).sub_(centred)
+        residual = self.outputs.to(self.master).view(2, b, -1).sub_(batch.centred)
         squares = residual.square().sum(dim=(1, 2)) / b
-        if fired is not None:
-            fired |= (z != 0).any(dim=0)
+        if batch.fired is not None:
+            batch.fired.logical_or_((z != 0).any(dim=0))
         l0 = z.count_nonzero().to(self.master) / b
         residual *= 2.0 / b
         self.output_grads.view(2, b, -1).copy_(residual)
         torch.mm(self.output_grads, self.W_dec.T, out=self.code_grads)
-        self._backward_codes(lam / b)
+        self._backward_codes(batch.lam / b)
         torch.mm(z.T, self.output_grads[:b], out=self.weight_product)
         self.grads["W_dec"].copy_(self.weight_product)
-        torch.mm(self.du.T, operand, out=self.weight_product)
+        torch.mm(self.du.T, batch.operand, out=self.weight_product)
         self.grads["W_enc"].T.copy_(self.weight_product)
         self._bias_gradient(residual[0].sum(0), self.du.sum(0, dtype=self.master))
         return Terms(squares[0], penalty / b, squares[1], l0)

@@ -39,7 +39,7 @@ BAD: dict[str, list[Any]] = {
     "text": [*NO_TEXT, HALF],
     "choice": [*NO_TEXT, "zzz", "", "Auto"],
     "digest": [*NO_TEXT, "", "a" * 63, "A" * 64, "g" * 64, "a" * 64 + "\n"],
-    "package": [*NO_TEXT, "", "-r", "--index-url=http://x", "a @ https://x/y.whl", "git+ssh://x"],
+    "package": [*NO_TEXT, "", "-r", "--no-index", "a @ file:y.whl", "git+file:y"],
     "version": [*NO_TEXT, "", "-1", "1 --pre", "1;a"],
     "repository": [*NO_TEXT, "", "../x", "/etc", "a/b/c", "a b", "-x", "a/"],
     "path": [*NO_TEXT, "", "a\0b", "a\rb", "~/a", HALF],

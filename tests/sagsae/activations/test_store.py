@@ -238,6 +238,16 @@ def test_ranks_write_side_by_side(tmp_path: Path) -> None:
     }
 
 
+def test_a_rank_that_may_not_seal_yet_stays_a_writer(tmp_path: Path) -> None:
+    path, config = tmp_path / "s", small_config(n_blocks=2)
+    with StoreWriter(path, config, 0, 2) as even:
+        with StoreWriter(path, config, 1, 2), pytest.raises(StoreLockedError):
+            even.seal()
+        with pytest.raises(StoreLockedError), StoreWriter(path, config):
+            pass
+        even.write_block(0, **block_data(config, 0))
+
+
 def test_another_configuration_is_refused_by_key(make_store: MakeStore) -> None:
     path = make_store()
     before = contents(path)

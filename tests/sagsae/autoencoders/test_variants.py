@@ -109,6 +109,15 @@ def test_threads_share_the_work(name, path):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("path", PATHS)
+def test_weights_that_are_not_numbers_reach_the_loss(name, path):
+    sae, x = random_autoencoder(name, 8, 33, 5, torch.float32), batch(65, 8, 6).float()
+    sae.params["W_enc"][3, 7] = torch.nan
+    terms = PATHS[path](sae, 65, torch.float32)(x, 0.3)
+    assert not torch.isfinite(terms.penalty)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_encode_and_decode_follow_the_formulas(name):
     sae, x = random_autoencoder(name, 10, 24, 7), batch(33, 10, 8)
     u = (x - sae.params["b_dec"]) @ sae.params["W_enc"]
