@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
-import shlex
 import shutil
 import signal
 import subprocess
@@ -20,7 +17,7 @@ from typing import Any
 from sagsae.files import TEMPORARY_SUFFIXES
 from sagsae.training.checkpoint import newest_checkpoint
 from tests.e2e.conftest import Workflow
-from tests.faults.workflow_results import small_study, without_costs
+from tests.faults.workflow_results import planned_stages, reduced_smoke, results_digest
 
 STUDY = Path("results/smoke")
 CELL = STUDY / "cells/tiny-smollm3/resid/gated/w256_lam0.1_seed0"
@@ -30,26 +27,20 @@ BLOCKS = 32
 PATIENCE = 240.0
 """Seconds until a test gives up what it waits for."""
 
-_JOB = re.compile(r"^(?:local)?rule (\w+):\n.*?^Shell command: (.*?) 2>&1 \| \(tee ", re.M | re.S)
-
 
 def configure(folder: Path, **more: Any) -> Path:
     """One model, one hookpoint, one cell that trains for some seconds, one core."""
     grid = [{"variant": "gated", "expansion": 4, "lambdas": [0.1]}]
     sections = {"hookpoints": ["resid"], "grid": grid, "comparisons": []}
     dump = {"train_rows": BLOCKS * 2048}
-    return small_study(folder, **sections, dump=dump, training={"tokens": 524288}, **more)
+    return reduced_smoke(folder, **sections, dump=dump, training={"tokens": 524288}, **more)
 
 
 def commands(workflow: Workflow) -> list[tuple[str, list[str]]]:
     """Rule, and module with command line, of every stage up to the cell, in order."""
     done = workflow.run("--cores", "1", TARGET, "--dry-run", "--printshellcmds")
-    found = _JOB.findall(done.stdout)
-    assert len(found) == 8, done.stdout
-    stages = []
-    for rule, command in found:
-        module = command.rindex("python -m pipeline.") + len("python -m ")
-        stages.append((rule, shlex.split(command[module:])))
+    stages = planned_stages(done.stdout)
+    assert len(stages) == 8, done.stdout
     return stages
 
 
@@ -80,23 +71,6 @@ def running(workflow: Workflow, *arguments: str, log: Path) -> Iterator[subproce
         with suppress(ProcessLookupError):
             os.killpg(run.pid, signal.SIGKILL)
         run.wait()
-
-
-def digest(study: Path, parts: tuple[str, ...] = ("",)) -> str:
-    """sha256 over everything in parts of a study; costs, logs and hidden files are left out."""
-    state = hashlib.sha256()
-    paths = [path for part in parts for path in (study / part, *sorted((study / part).rglob("*")))]
-    for path in paths:
-        name = path.relative_to(study).as_posix()
-        hidden = any(part.startswith(".") for part in name.split("/")) and name != "."
-        if hidden or name.startswith("logs/") or not path.is_file():
-            continue
-        if path.name in ("metrics.json", "training.json"):
-            content = json.dumps(without_costs(path), sort_keys=True).encode()
-        else:
-            content = path.read_bytes()
-        state.update(f"{name} {len(content)}\n".encode() + content)
-    return state.hexdigest()
 
 
 def wait_for(what: str, condition: Callable[[], Any], pause: float = 0.005) -> Any:
@@ -157,7 +131,7 @@ class Job:
 
     def digest(self, folder: Path) -> str:
         """Of everything that it made."""
-        return digest(folder / STUDY, self.makes)
+        return results_digest(folder / STUDY, self.makes)
 
 
 TRAIN = Job(

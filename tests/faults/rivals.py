@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tests.e2e.conftest import Workflow
 from tests.faults import orphans
-from tests.faults.orphans import STUDY, TARGET, TRAIN, digest, holder, running, states, wait_for
+from tests.faults.orphans import STUDY, TARGET, TRAIN, holder, running, states, wait_for
+from tests.faults.workflow_results import results_digest
 
 
 @dataclass
@@ -62,7 +63,7 @@ def rivalry(base: Path, other: Path, moment: float) -> Rivalry:
         )
         os.killpg(first.pid, signal.SIGCONT)
         status = first.wait(orphans.PATIENCE)
-    result.end = (status, digest(base / STUDY, ("cells",)))
+    result.end = (status, results_digest(base / STUDY, ("cells",)))
     return result
 
 

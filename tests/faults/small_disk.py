@@ -70,15 +70,24 @@ class Stages:
         self._process.stdin.close()
         self._process.wait()
 
-    def run(self, folder: Path, *arguments: str | Path, sabotage: str = "") -> Done:
+    def run(
+        self,
+        folder: Path,
+        *arguments: str | Path,
+        sabotage: str = "",
+        kill_after: float | None = None,
+    ) -> Done:
         """Run a stage: its module and its command line."""
-        return self._ask(folder, arguments, sabotage=sabotage, forked=True)
+        how = {"sabotage": sabotage, "kill_after": kill_after}
+        return self._ask(folder, arguments, forked=True, **how)
 
     def command(self, folder: Path, *arguments: str | Path) -> Done:
         """Run any command."""
-        return self._ask(folder, arguments, sabotage="", forked=False)
+        return self._ask(folder, arguments, forked=False)
 
-    def _ask(self, folder: Path, arguments: tuple[str | Path, ...], **how: str | bool) -> Done:
+    def _ask(
+        self, folder: Path, arguments: tuple[str | Path, ...], **how: str | bool | float | None
+    ) -> Done:
         what = {"arguments": [str(word) for word in arguments], "folder": str(folder)}
         assert self._process.stdin is not None
         print(json.dumps(what | how), file=self._process.stdin, flush=True)

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 
-from pipeline.files import read_json
 from sagsae.activations import Store
 from sagsae.training.checkpoint import load_checkpoint
 from tests.faults.small_disk import ROOT, Stages
+from tests.faults.workflow_results import content, digest_of, planned_stages
 
 RULES = ("asset", "documents", "tokens", "dump", "baselines", "cell")
 RULES += ("make_tables", "figure", "report")
 """Rules that make something, each after those it needs."""
 STUDY = Path("results/small")
-COSTS = ("seconds", "tokens_per_second", "data_wait_seconds", "peak_memory_mb")
-"""What no two runs of training share."""
 CONFIGURATION: dict[str, Any] = {
     "study": "small",
     "device": "cpu",
@@ -74,8 +69,6 @@ CONFIGURATION: dict[str, Any] = {
     ],
 }
 
-_JOB = re.compile(r"^rule (\w+):\n.*?^Shell command: (.*?) 2>&1 \|", re.MULTILINE | re.DOTALL)
-
 
 @dataclass(frozen=True)
 class Stage:
@@ -98,9 +91,8 @@ def commands(folder: Path, configuration: dict[str, Any]) -> dict[str, list[list
     options = ["--configfile", config, "--directory", folder, "--dry-run", "--printshellcmds"]
     plan = subprocess.run([*snakemake, *options], cwd=ROOT, capture_output=True, text=True)
     found: dict[str, list[list[str]]] = {rule: [] for rule in RULES}
-    for rule, command in _JOB.findall(plan.stdout + plan.stderr):
-        module = command.rindex("python -m pipeline.") + len("python -m ")
-        found[rule].append(shlex.split(command[module:]))
+    for rule, arguments in planned_stages(plan.stdout + plan.stderr):
+        found[rule].append(arguments)
     assert all(found.values()), plan.stderr
     return found
 
@@ -136,6 +128,10 @@ class Reference:
         absent = [f"{name}: missing" for name in sorted(stage.makes - found)]
         return strange + absent + self._altered(folder, found & stage.makes)
 
+    def digest(self, folder: Path, stage: Stage) -> str:
+        """sha256 over what a run in ``folder`` made, costs left out."""
+        return digest_of(folder / STUDY, sorted(stage.makes))
+
     def torn(self, folder: Path, stage: Stage) -> list[str]:
         """Files of a run that failed in ``folder`` which are not whole, or temporary ones."""
         study = folder / STUDY
@@ -164,34 +160,6 @@ def files_below(folder: Path) -> set[str]:
     paths = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     names = {path.relative_to(folder).as_posix() for path in paths}
     return {name for name in names if not re.search(r"(^|/)(logs/|\.run\.lock$)", name)}
-
-
-def content(path: Path, without: tuple[str, ...] = ()) -> bytes | str:
-    """The bytes of a file; of a cell's records all that two runs share, ``without`` some fields."""
-    if path.name == "cells.csv":
-        table = pd.read_csv(path, dtype=str)
-        return table.drop(columns=[f"training_{name}" for name in COSTS]).to_csv()
-    if path.name == "report.html":
-        return _report(path)
-    if path.name not in ("metrics.json", "training.json", "trained.json"):
-        return path.read_bytes()
-    value = read_json(path)
-    for section in (value, value.get("training", {})):
-        for name in COSTS + without:
-            section.pop(name, None)
-    return json.dumps(value, sort_keys=True)
-
-
-def _report(path: Path) -> str:
-    """A report without the costs in its table of cells, whose columns are those of cells.csv."""
-    columns = list(pd.read_csv(path.parent / "tables/cells.csv", nrows=0))
-    costs = {columns.index(f"training_{name}") for name in COSTS}
-    lines = []
-    for line in path.read_text().splitlines():
-        parts = re.findall(r"<td.*?</td>", line)
-        row = "".join(part for i, part in enumerate(parts) if i not in costs)
-        lines.append(row if len(parts) == len(columns) else line)
-    return "\n".join(lines)
 
 
 def settled(folder: Path) -> dict[Path, int]:

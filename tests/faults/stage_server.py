@@ -4,7 +4,8 @@
 
 Reads a JSON request a line: ``arguments`` (module and command line of a stage, or any command),
 ``forked`` (a stage, or a process of its own), ``folder`` to run in, ``sabotage`` (see
-``tests.faults.sabotage``). Answers each with a line: exit status and output.
+``tests.faults.sabotage``), ``kill_after`` (seconds until SIGKILL, or null). Answers each with a
+line: exit status and output.
 Stages see the file systems of this process; those mounted in its namespace vanish with it.
 """
 
@@ -17,6 +18,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import traceback
 from typing import Any
 
@@ -43,6 +45,9 @@ def forked(request: dict[str, Any], log: int) -> int:
     """Exit status of a child that is the stage."""
     child = os.fork()
     if child:
+        if request["kill_after"] is not None:
+            time.sleep(request["kill_after"])
+            os.kill(child, signal.SIGKILL)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     os.dup2(log, 1)
     os.dup2(log, 2)

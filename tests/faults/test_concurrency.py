@@ -26,6 +26,7 @@ from tests.faults.orphans import (
     Outcome,
 )
 from tests.faults.rivals import Rivalry, rivalry
+from tests.faults.workflow_results import results_digest
 
 SAMPLES = ROOT / "tests" / "sagsae" / "activations"
 ENVIRONMENT = os.environ | {
@@ -70,7 +71,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, crowd: Crowd) -> Finished
 def test_a_second_run_is_refused(campaign: Campaign, finished: Finished, tmp_path: Path) -> None:
     """At once, by name, and without changing anything; the first one ends as if alone."""
     times, chance = campaign.times(full=5, short=1), campaign.chance("second run")
-    wanted = orphans.digest(finished.workflow.folder / STUDY, ("cells",))
+    wanted = results_digest(finished.workflow.folder / STUDY, ("cells",))
     found = []
     for number in range(times):
         base, other = tmp_path / f"{number}", tmp_path / f"{number}-elsewhere"
@@ -176,8 +177,8 @@ def test_every_stage_twice_at_once(
             if rule == "cell":
                 lines = "\n".join(answer["output"] for answer in answers).splitlines()
                 trained.append(sum(x.startswith("train ") and "done in" in x for x in lines))
-        digests.append(orphans.digest(folder / STUDY))
-    wanted = orphans.digest(finished.workflow.folder / STUDY)
+        digests.append(results_digest(folder / STUDY))
+    wanted = results_digest(finished.workflow.folder / STUDY)
     same = all(digest == wanted for digest in digests)
     for rule, injected in rivals.items():
         campaign.record(

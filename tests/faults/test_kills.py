@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
+import signal
+import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pipeline import assets, baselines, dump, tokenise
-from pipeline.cell import Cell
-from pipeline.study import SPLITS, Study, canonical
+from sagsae.training.checkpoint import newest_checkpoint
+from tests.faults.campaign import Campaign
+from tests.faults.small_disk import Stages
+from tests.faults.small_study import (
+    CONFIGURATION,
+    RULES,
+    STUDY,
+    Reference,
+    Stage,
+    run_study,
+    settled,
+)
 
-CONFIG: dict[str, Any] = {
-    "study": "kills",
-    "models": [
-        {
-            "name": "m",
-            "source": {
-                "kind": "random",
-                "architecture": "smollm3",
-                "parameters": {
-                    "num_hidden_layers": 2,
-                    "hidden_size": 32,
-                    "num_attention_heads": 4,
-                    "num_key_value_heads": 2,
-                    "intermediate_size": 64,
-                },
-            },
-            "d_model": 32,
-            "layer": 0,
-        }
-    ],
-    "hookpoints": ["mlp_out", "resid"],
+LONGER: dict[str, Any] = CONFIGURATION | {
     "text": {
         "source": {"kind": "random", "documents": 2000, "words": 60},
         "context_length": 32,
@@ -48,131 +38,76 @@ CONFIG: dict[str, Any] = {
         "batch_contexts": 16,
         "slack": 0.1,
     },
-    "grid": [{"variant": "sagsae_tied", "width": 64, "lambdas": [0.1]}],
     "training": {"tokens": 1500 * 256, "batch_size": 256, "reset_window_tokens": 25600},
-    "evaluation": {"lr_contexts": 16},
 }
-
-
-class Stages:
-    """The command line of every stage of one small study, and where its files are."""
-
-    def __init__(self, root: Path) -> None:
-        self.root, self.study = root, Study.from_dict(CONFIG)
-        self.asset, self.documents = root / "m" / "asset.json", root / "text" / "documents.json"
-        self.cell = self.study.cells[0]
-
-    def tokens(self, split: str) -> Path:
-        return self.root / "tokens" / f"m-{split}.safetensors"
-
-    def manifest(self, split: str) -> Path:
-        return self.root / "manifests" / f"m-{split}.json"
-
-    def cell_folder(self, cell: Cell) -> Path:
-        return self.root / "cells" / cell.path
-
-    def tokenise(self, split: str, out: Path | None = None) -> list[str]:
-        spec = canonical(self.study.token_spec("m", split))
-        inputs = ["--asset", self.asset, "--documents", self.documents]
-        return text("--spec", spec, *inputs, "--out", out or self.tokens(split))
-
-    def dump(self, split: str, acts: Path | None = None, out: Path | None = None) -> list[str]:
-        spec = canonical(self.study.dump_spec("m", split))
-        inputs = ["--asset", self.asset, "--tokens", self.tokens(split)]
-        inputs += ["--calibration-tokens", self.tokens("train")]
-        acts = acts or self.root / "activations"
-        places = ["--acts-root", acts, "--out", out or self.manifest(split)]
-        return text("--spec", spec, *inputs, *places, "--device", "cpu")
-
-    def baselines(self) -> list[str]:
-        inputs = ["--asset", self.asset, "--tokens", self.tokens("heldout")]
-        inputs += [f"--{split}-manifest={self.manifest(split)}" for split in SPLITS]
-        out = self.root / "baselines" / "m.json"
-        return text("--spec", canonical(self.study.baseline_spec("m")), *inputs, "--out", out)
-
-    def run_cell(self, out: Path) -> list[str]:
-        specs = ["--train-spec", canonical(self.study.train_spec(self.cell))]
-        specs += ["--evaluate-spec", canonical(self.study.evaluate_spec(self.cell))]
-        inputs = [f"--{split}-manifest={self.manifest(split)}" for split in SPLITS]
-        inputs += ["--baselines", self.root / "baselines" / "m.json", "--asset", self.asset]
-        options = ["--checkpoint-seconds", "0.02", "--device", "cpu"]
-        return text(*specs, *inputs, *options, "--out", out / "metrics.json")
-
-
-def text(*parts: object) -> list[str]:
-    return [str(part) for part in parts]
+"""The small study with stages that take long enough to be met in the middle."""
+CHECKPOINT_SECONDS = "0.02"
+KILLS = {"tokens": (20, 3), "dump": (50, 5), "cell": (40, 5)}
+"""Rule: kills in the full and in the short form."""
 
 
 @pytest.fixture(scope="module")
-def stages(tmp_path_factory: pytest.TempPathFactory) -> Stages:
-    """Everything that a cell needs, made without a kill."""
-    made = Stages(tmp_path_factory.mktemp("kills"))
-    assets.make_model(made.study.asset_spec("m"), made.asset)
-    assets.make_text(made.study.text_spec(), made.documents)
-    with pytest.MonkeyPatch.context() as patch:
-        for module, arguments in (
-            *((tokenise, made.tokenise(split)) for split in SPLITS),
-            *((dump, made.dump(split)) for split in SPLITS),
-            (baselines, made.baselines()),
-        ):
-            patch.setattr(sys, "argv", ["stage", *arguments])
-            module.main()
-    return made
+def stages() -> Iterator[Stages]:
+    with Stages() as running:
+        yield running
 
 
-def killed(campaign, tmp_path: Path, kind: str, kills: int, plan: dict[str, Any]) -> int:
-    """Run the campaign of ``tests.faults.killer`` and hold it to the promise.
-
-    Returns:
-        How many kills left something to continue from.
-    """
-    file, log = tmp_path / "plan.json", tmp_path / "log"
-    seed = campaign.chance("kill", kind).randrange(2**32)
-    paths = {key: [str(path) for path in plan[key]] for key in ("result", "made")}
-    whole = {"seed": seed, "kills": kills, "log": str(log), "root": str(tmp_path)}
-    whole |= {"watch": "no file", "checkpoints": "no file"} | plan | paths
-    file.write_text(json.dumps(whole))
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.killer", str(file)], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr + log.read_text()
-    found = json.loads(done.stdout)
-    equal = [value == found["digest"] for value in found["digests"]]
-    recovered = kills if all(equal) else 0
-    campaign.record(
-        kind, injected=kills, detected=found["kills"], recovered=recovered, lost=found["lost"]
-    )
-    campaign.same(f"{kind}: result after the kills", found["digest"], found["digests"][-1])
-    assert found["kills"] == kills
-    assert equal
-    assert all(equal)
-    assert found["lost"] == 0
-    leftovers = [p for p in tmp_path.rglob("*") if p.name.endswith((".partial", ".tmp"))]
-    assert leftovers == []
-    return found["resumable"]
+@pytest.fixture(scope="module")
+def reference(stages: Stages, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """Everything up to the cells, made without a kill."""
+    rules = RULES[: RULES.index("cell") + 1]
+    return run_study(stages, tmp_path_factory.mktemp("kills"), LONGER, rules)
 
 
-def test_a_killed_tokeniser(campaign, stages, tmp_path):
-    out = tmp_path / "tokens" / "m-train.safetensors"
-    plan = {"module": "pipeline.tokenise", "arguments": stages.tokenise("train", out)}
-    plan |= {"result": [out], "made": [out]}
-    killed(campaign, tmp_path, "SIGKILL: tokenise", campaign.times(full=20, short=3), plan)
+def longest(reference: Reference, rule: str) -> Stage:
+    """The stage of a rule that has most to do: the training split's, for those of splits."""
+    stage = next(s for s in reference.stages[rule] if rule == "cell" or "train" in str(s.makes))
+    arguments = list(stage.arguments)
+    if rule == "cell":
+        arguments[arguments.index("--checkpoint-seconds") + 1] = CHECKPOINT_SECONDS
+    return replace(stage, arguments=arguments)
 
 
-def test_a_killed_dump(campaign, stages, tmp_path):
-    acts, out = tmp_path / "activations", tmp_path / "manifests" / "m-train.json"
-    plan = {"module": "pipeline.dump", "arguments": stages.dump("train", acts, out)}
-    plan |= {"result": [acts, out], "made": [acts, out], "watch": "activations/*/commits/*.json"}
-    kills = campaign.times(full=50, short=5)
-    assert killed(campaign, tmp_path, "SIGKILL: dump", kills, plan) > kills // 5
+def work(folder: Path) -> tuple[dict[Path, int], int]:
+    """Finished blocks and weights with their times, and the step of the newest checkpoint."""
+    found = (folder / STUDY).glob("cells/*/*/*/*/.state/checkpoint-*.safetensors")
+    steps = [state[1]["step"] for path in found if (state := newest_checkpoint(path))]
+    return settled(folder), max(steps, default=0)
 
 
-def test_a_killed_cell(campaign, stages, tmp_path):
-    """Weights, latents, training history and metrics; the time between checkpoints is tiny."""
-    out = tmp_path / "cell"
-    plan = {"module": "pipeline.run_cell", "arguments": stages.run_cell(out)}
-    names = ("sae.safetensors", "latents.safetensors", "training.json", "metrics.json")
-    plan |= {"result": [out / name for name in names], "made": [out]}
-    plan |= {"checkpoints": "cell/.state/checkpoint-*.safetensors"}
-    kills = campaign.times(full=40, short=5)
-    assert killed(campaign, tmp_path, "SIGKILL: train and evaluate", kills, plan) > kills // 5
+@pytest.mark.parametrize("rule", KILLS)
+def test_a_killed_stage(
+    rule: str, stages: Stages, reference: Reference, campaign: Campaign, tmp_path: Path
+) -> None:
+    """Again and again until it was killed often enough; whenever it ends, all is as it should."""
+    stage, chance = longest(reference, rule), campaign.chance("kill", rule)
+    full, short = KILLS[rule]
+    wanted, kills = campaign.times(full=full, short=short), 0
+    resumable, lost, digests, faults, seconds = 0, 0, [], [], 0.0
+    folder = tmp_path / "0"
+    reference.prepare(folder, stage)
+    while kills < wanted or len(digests) < 2:
+        first = not digests  # undisturbed, and timed
+        delay = chance.uniform(0, 1.2 * seconds) if not first and kills < wanted else None
+        (before, step), began = work(folder), time.monotonic()
+        done = stages.run(folder, *stage.arguments, kill_after=delay)
+        after, later = work(folder)
+        lost += sum(after.get(path) != when for path, when in before.items())
+        if done.status == -signal.SIGKILL:
+            kills += 1
+            lost += 0 < later < step
+            resumable += bool(after) or later > 0
+            continue
+        assert done.status == 0, done.output
+        seconds = seconds or time.monotonic() - began
+        digests.append(reference.digest(folder, stage))
+        faults += reference.differences(folder, stage)
+        folder = tmp_path / f"{len(digests)}"
+        reference.prepare(folder, stage)
+    recovered = 0 if faults else kills
+    kind = f"SIGKILL: {rule}"
+    campaign.record(kind, injected=wanted, detected=kills, recovered=recovered, lost=lost)
+    campaign.same(kind, reference.digest(reference.folder, stage), digests[-1])
+    assert not faults, "\n".join(faults)
+    assert lost == 0
+    assert rule == "tokens" or resumable > kills // 5, "most kills must hit work that was begun"

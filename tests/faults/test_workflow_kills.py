@@ -10,7 +10,7 @@ import time
 import pytest
 
 from tests.e2e.conftest import Workflow
-from tests.faults.workflow_results import results_digest, small_study
+from tests.faults.workflow_results import reduced_smoke, results_digest
 
 
 @pytest.fixture(scope="module")
@@ -18,14 +18,14 @@ def undisturbed(tmp_path_factory) -> tuple[str, float]:
     """Digest and duration of the small study without a kill."""
     folder = tmp_path_factory.mktemp("undisturbed")
     began = time.monotonic()
-    done = Workflow(folder, small_study(folder)).run()
+    done = Workflow(folder, reduced_smoke(folder)).run()
     assert done.returncode == 0, done.stdout
     return results_digest(folder / "results" / "smoke"), time.monotonic() - began
 
 
 def test_a_killed_snakemake_continues_with_the_same_command(campaign, undisturbed, tmp_path):
     expected, seconds = undisturbed
-    workflow = Workflow(tmp_path, small_study(tmp_path))
+    workflow = Workflow(tmp_path, reduced_smoke(tmp_path))
     chance, kills = campaign.chance("snakemake"), campaign.times(full=12, short=2)
     log, killed = (tmp_path / "log").open("w"), 0
     while killed < kills:
@@ -53,7 +53,7 @@ def test_a_cell_that_diverges_stops_alone(campaign, tmp_path):
     grid = [
         {"variant": "gated", "width": 64, "lambdas": [0.1, 1.0e39], "hookpoints": ["resid"]},
     ]
-    workflow = Workflow(tmp_path, small_study(tmp_path, grid=grid, comparisons=[]))
+    workflow = Workflow(tmp_path, reduced_smoke(tmp_path, grid=grid, comparisons=[]))
     done = workflow.run()
     cells = tmp_path / "results/smoke/cells/tiny-smollm3/resid/gated"
     good, bad = cells / "w64_lam0.1_seed0", cells / "w64_lam1e+39_seed0"

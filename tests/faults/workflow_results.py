@@ -1,9 +1,11 @@
-"""What a study's results are, apart from what no two runs share: times, logs, memory."""
+"""What runs of a study have in common: their commands, and their results but for costs and logs."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,15 @@ import yaml
 
 from pipeline.files import read_json
 from tests.e2e.conftest import ROOT
+from tests.pipeline.whole_study import COSTS
 
-COSTS = ("seconds", "tokens_per_second", "data_wait_seconds", "peak_memory_mb")
-"""Fields of a cell's training section that no two runs share."""
+RECORDS = ("metrics.json", "training.json", "trained.json")
+"""Files of a cell that say what its training cost."""
+_JOB = re.compile(r"^(?:local)?rule (\w+):\n.*?^Shell command: (.*?) 2>&1 \|", re.M | re.S)
 
 
-def small_study(folder: Path, **sections: Any) -> Path:
-    """A configuration of one tiny model and two cells; ``sections`` are merged into it."""
+def reduced_smoke(folder: Path, **sections: Any) -> Path:
+    """The smoke study with one model and two cells; ``sections`` are merged into it."""
     raw = yaml.safe_load((ROOT / "workflow/configs/smoke.yaml").read_text())
     raw["models"] = raw["models"][1:]
     raw["grid"] = [
@@ -33,34 +37,55 @@ def small_study(folder: Path, **sections: Any) -> Path:
     return config
 
 
-def without_costs(path: Path) -> dict[str, Any]:
-    """A signed JSON file of a cell without its costs."""
+def planned_stages(output: str) -> list[tuple[str, list[str]]]:
+    """Rule, and module with command line, of every stage in a dry run that prints its commands."""
+    stages = []
+    for rule, command in _JOB.findall(output):
+        module = command.rindex("python -m pipeline.") + len("python -m ")
+        stages.append((rule, shlex.split(command[module:])))
+    return stages
+
+
+def content(path: Path, without: tuple[str, ...] = ()) -> bytes:
+    """What all runs share of a file; of a cell's records ``without`` some fields, too."""
+    if path.name == "cells.csv":
+        table = pd.read_csv(path, dtype=str)
+        return table.drop(columns=[f"training_{name}" for name in COSTS]).to_csv().encode()
+    if path.name == "report.html":
+        return _report(path).encode()
+    if path.name not in RECORDS:
+        return path.read_bytes()
     value = read_json(path)
     for section in (value, value.get("training", {})):
-        for field in COSTS:
-            section.pop(field, None)
-    return value
+        for name in COSTS + without:
+            section.pop(name, None)
+    return json.dumps(value, sort_keys=True).encode()
 
 
-def results_digest(root: Path) -> str:
-    """sha256 over everything that a study made, costs, logs and working state left out."""
+def _report(path: Path) -> str:
+    """A report without the costs in its table of cells, whose columns are those of cells.csv."""
+    columns = list(pd.read_csv(path.parent / "tables/cells.csv", nrows=0))
+    costs = {columns.index(f"training_{name}") for name in COSTS}
+    lines = []
+    for line in path.read_text().splitlines():
+        parts = re.findall(r"<td.*?</td>", line)
+        row = "".join(part for i, part in enumerate(parts) if i not in costs)
+        lines.append(row if len(parts) == len(columns) else line)
+    return "\n".join(lines)
+
+
+def digest_of(root: Path, names: list[str]) -> str:
+    """sha256 over the names below ``root`` and what runs share of the files."""
+    assert names, f"nothing to compare in {root}"
     state = hashlib.sha256()
-    assert (root / "report.html").exists(), f"{root} holds no finished study"
-    for path in sorted(root.rglob("*")):
-        name = path.relative_to(root).as_posix()
-        hidden = any(part.startswith(".") for part in name.split("/"))
-        if hidden or name.startswith("logs/") or not path.is_file():
-            continue
-        if name == "report.html":  # shows the tables, their costs as well
-            state.update(f"{name}\n".encode())
-            continue
-        if path.name in ("metrics.json", "training.json"):
-            content = json.dumps(without_costs(path), sort_keys=True).encode()
-        elif path.name == "cells.csv":
-            table = pd.read_csv(path)
-            costs = [f"training_{field}" for field in COSTS]
-            content = table.drop(columns=costs).to_csv().encode()
-        else:
-            content = path.read_bytes()
-        state.update(f"{name} {len(content)}\n".encode() + content)
+    for name in names:
+        found = content(root / name)
+        state.update(f"{name} {len(found)}\n".encode() + found)
     return state.hexdigest()
+
+
+def results_digest(study: Path, parts: tuple[str, ...] = ("",)) -> str:
+    """sha256 over everything in parts of a study; costs, logs and hidden files are left out."""
+    paths = [path for part in parts for path in (study / part, *(study / part).rglob("*"))]
+    names = [path.relative_to(study).as_posix() for path in paths if path.is_file()]
+    return digest_of(study, sorted(n for n in names if not re.search(r"(^|/)\.|^logs/", n)))
