@@ -31,7 +31,14 @@ from tests.pipeline.faulty import (
     wrong_keys,
     wrong_values,
 )
-from tests.pipeline.strategies import Config, cells, cells_expected, configurations, respelt
+from tests.pipeline.strategies import (
+    Config,
+    cells,
+    cells_expected,
+    configurations,
+    models_used,
+    respelt,
+)
 
 Check = Callable[[Any], None]
 
@@ -183,7 +190,7 @@ def test_snakemake_plans_valid_configurations(campaign: Campaign, tmp_path: Path
     def check(config: Config) -> None:
         file = tmp_path / "config.yaml"
         file.write_text(yaml.safe_dump(config))
-        jobs, models = Workflow(tmp_path, file).planned(), len(config["models"])
+        jobs, models = Workflow(tmp_path, file).planned(), len(models_used(config))
         expected = {"cell": cells_expected(config), "dump": 2 * models, "asset": models}
         assert {rule: jobs[rule] for rule in expected} == expected
 

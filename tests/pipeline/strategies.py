@@ -251,6 +251,12 @@ def cells_expected(config: Config) -> int:
     )
 
 
+def models_used(config: Config) -> set[str]:
+    """Names of the models that some cell needs; no other is fetched or run."""
+    names = [model["name"] for model in config["models"]]
+    return {name for entry in config["grid"] for name in entry.get("models", names)}
+
+
 cells = st.builds(
     Cell,
     model=names,
