@@ -42,7 +42,7 @@ LEASE = (
     "python -m pipeline.gpu_lease --device {resources.device}"
     " --jobs-per-gpu {resources.jobs_per_gpu} --gpus {resources.gpu} -- "
 )
-SUMMARY = canonical(study.comparison_spec())
+SPECS = {name: f"@{path}" for name, path in study.shared_specs.items()}
 
 
 container: "docker://python:3.12-slim"
@@ -81,13 +81,14 @@ onstart:
     try:
         RUN_LOCK.path.parent.mkdir(parents=True, exist_ok=True)
         RUN_LOCK.acquire()
+        study.write_shared_specs()
     except (LockedError, OSError) as error:
         raise WorkflowError(explain(error) or str(error)) from None
     name_run()
 
 
 onsuccess:
-    shell("python -m pipeline.summary --spec {SUMMARY:q} --root {study.root:q}")
+    shell("python -m pipeline.summary --spec {SPECS[comparison]:q} --root {study.root:q}")
 
 
 onerror:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,3 +46,14 @@ def read_json(path: str | Path) -> dict[str, Any]:
         return read_signed_json(Path(path))
     except ValueError as error:
         raise ValueError(f"{path}: {error}: delete it and run snakemake again") from None
+
+
+def json_argument(text: str) -> Any:
+    """What an argument of a stage says: JSON, or @ and a ``write_json`` file that holds it.
+
+    Linux ends one argument of a command, which is the whole command of a rule, at 128 KiB.
+
+    Raises:
+        ValueError: not JSON, or a file as in ``read_json``.
+    """
+    return read_json(text[1:]) if text.startswith("@") else json.loads(text)

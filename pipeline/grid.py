@@ -6,14 +6,15 @@ import json
 from itertools import product
 from math import prod
 from shlex import quote
+from typing import Any
 
 from pipeline import config as c
 from pipeline.cell import Cell
 
 COMMAND_BYTES = 120_000
-"""What names and settings may take of one argument of a command; Linux ends it at 131,072."""
-MOST_CELLS = 5_000
-"""More never fit into ``COMMAND_BYTES``, and need not be enumerated to know it."""
+"""What settings may take of one argument of a command; Linux ends it at 131,072."""
+MOST_CELLS = 50_000
+"""Snakemake plans some 1,000 a second and keeps them all in memory."""
 RESERVED_MODEL = "text"
 """Its folder among the assets is that of the documents."""
 
@@ -60,7 +61,7 @@ def cross_faults(config: c.StudyConfig) -> list[str]:
                 for j, value in enumerate(getattr(entry, field) or [])
                 if value not in known
             ]
-    return faults or _cell_faults(config)
+    return faults or _cell_faults(config) + _long_settings(config)
 
 
 def _twice(path: str, values: list[str]) -> list[str]:
@@ -72,7 +73,7 @@ def _twice(path: str, values: list[str]) -> list[str]:
 
 
 def _cell_faults(config: c.StudyConfig) -> list[str]:
-    """Cells given twice, or more of them than a command line holds."""
+    """Cells given twice, or more of them than a plan holds."""
     count = sum(prod(len(axis) for axis in _axes(entry, config)) for entry in config.grid)
     if count > MOST_CELLS:
         return [f"grid: {count:,} cells, and {MOST_CELLS:,} at most: divide the study"]
@@ -83,11 +84,19 @@ def _cell_faults(config: c.StudyConfig) -> list[str]:
             if cell in seen:
                 faults.append(f"grid.{i}: cell {cell.path} is already given by grid.{seen[cell]}")
             seen.setdefault(cell, i)
-    everything = {"cells": [cell.path for cell in seen], "config": config.model_dump()}
-    size = len(quote(json.dumps(everything)))
-    if size > COMMAND_BYTES:
-        faults.append(
-            f"grid: the names of {len(seen):,} cells and the settings take {size:,} bytes of a "
-            f"command line that has {COMMAND_BYTES:,} for them: divide the study"
-        )
+    return faults
+
+
+def _long_settings(config: c.StudyConfig) -> list[str]:
+    """Settings that no command holds; a stage is given those of one model or of the text."""
+    parts: dict[str, Any] = {f"models.{i}": model for i, model in enumerate(config.models)}
+    shared = config.model_dump(include={"hookpoints", "dump", "training", "evaluation"})
+    faults = []
+    for path, part in (parts | {"text": config.text}).items():
+        size = len(quote(json.dumps([part.model_dump(), shared])))
+        if size > COMMAND_BYTES:
+            faults.append(
+                f"{path}: with what every stage needs it takes {size:,} bytes of a command line "
+                f"that has {COMMAND_BYTES:,} for it: shorten it"
+            )
     return faults

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.cell import Cell
 from pipeline.config import Comparison, Count, Section, describe
-from pipeline.files import read_json
+from pipeline.files import json_argument, read_json
 from pipeline.sections import Lambda
 
 METRICS = "metrics.json"
@@ -167,6 +166,5 @@ def spec_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def read_spec(text: str) -> ComparisonSpec:
-    """A spec from JSON text, or from the file named after an @ (a command line holds 128 KiB)."""
-    raw: Any = json.loads(Path(text[1:]).read_text() if text.startswith("@") else text)
-    return ComparisonSpec.model_validate(raw)
+    """A spec from JSON text, or from the signed file named after an @."""
+    return ComparisonSpec.model_validate(json_argument(text))

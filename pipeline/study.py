@@ -2,13 +2,15 @@
 
 This is the only module that knows a file name under ``results/``. A stage receives its *spec*: a
 JSON object that holds everything its output depends on, digests of the specs before it included.
-Snakemake compares specs to decide what to rerun, so nothing else may reach a stage.
+Snakemake compares specs to decide what to rerun, so nothing else may reach a stage. A spec that
+grows with the grid reaches it through a file that is named after its digest.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +18,7 @@ from pydantic import ValidationError
 
 from pipeline import config as c
 from pipeline.cell import PATTERN, Cell, CellNameError
+from pipeline.files import write_json
 from pipeline.grid import cells_of, cross_faults
 from sagsae.autoencoders.registry import VARIANTS
 
@@ -154,6 +157,30 @@ class Study:
     def report_spec(self) -> dict[str, Any]:
         named = {"study": self.config.study, "note": self.config.note}
         return self.comparison_spec() | named
+
+    @cached_property
+    def shared_specs(self) -> dict[str, str]:
+        """Name -> file of each spec that covers the whole grid, too long for a command line.
+
+        The name of the file ends in the digest of the spec, so that a command that names the file
+        changes when its content does.
+        """
+        return {
+            name: self.path("specs", f"{name}-{digest(spec)}.json")
+            for name, spec in self._shared().items()
+        }
+
+    def _shared(self) -> dict[str, dict[str, Any]]:
+        return {
+            "comparison": self.comparison_spec(),
+            "report": self.report_spec(),
+            "configuration": self.config.model_dump(),
+        }
+
+    def write_shared_specs(self, folder: Path = Path()) -> None:
+        """Write the files of ``shared_specs``, whose paths are relative to ``folder``."""
+        for name, spec in self._shared().items():
+            write_json(folder / self.shared_specs[name], spec)
 
     # Where things lie ------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Stage: check everything that a study has on disk; list every fault with its remedy.
 
-    python -m pipeline.verify --config JSON --configfile FILE --threads 4
+    python -m pipeline.verify --config @FILE --configfile FILE --threads 4
 
 Nothing is changed. The exit status is 1 if there is a fault. What an unfinished study has not made
 yet is none.
@@ -9,7 +9,6 @@ yet is none.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shlex
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 import dask
 
 from pipeline.audit import Audit, amount
+from pipeline.files import json_argument
 from pipeline.stage import run_stage
 from pipeline.study import FIGURES, Study
 from pipeline.tables import CELLS, MARKDOWN, POINTS
@@ -110,7 +110,7 @@ def report(audit: Audit) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.verify", description=__doc__)
-    parser.add_argument("--config", type=json.loads, required=True, help="configuration, as JSON")
+    parser.add_argument("--config", type=json_argument, required=True, help="JSON, or @FILE")
     parser.add_argument("--configfile", nargs="*", default=[], help="for the printed commands")
     parser.add_argument("--threads", type=int, default=1, help="that read chunks side by side")
     given = parser.parse_args()

@@ -17,7 +17,7 @@ rule figure:
     log:
         study.log("figures", "{metric}"),
     params:
-        spec=lambda wildcards: canonical(study.comparison_spec()),
+        spec=SPECS["comparison"],
     shell:
         "python -m pipeline.figures --spec {params.spec:q} --points {input.points:q}"
         " --comparison {input.comparison:q} --metric {wildcards.metric:q} --out {output.png:q}"
@@ -33,7 +33,7 @@ rule report:
     log:
         study.log("report"),
     params:
-        spec=lambda wildcards: canonical(study.report_spec()),
+        spec=SPECS["report"],
         tables=lambda wildcards: study.path("tables"),
         figures=lambda wildcards: study.path("figures"),
     shell:

@@ -16,7 +16,7 @@ rule make_tables:
     log:
         study.log("tables"),
     params:
-        spec=lambda wildcards: canonical(study.comparison_spec()),
+        spec=SPECS["comparison"],
         cells_root=lambda wildcards: study.path("cells"),
         out_dir=lambda wildcards, output: Path(output[0]).parent,
     shell:

@@ -7,7 +7,7 @@ rule verify:
     localrule: True
     threads: 16
     params:
-        config=lambda wildcards: canonical(config),
+        config=SPECS["configuration"],
         files=lambda wildcards: [str(path) for path in workflow.configfiles],
     shell:
         "python -m pipeline.verify --config {params.config:q} --configfile {params.files:q}"

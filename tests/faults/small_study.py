@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from pipeline.study import Study
 from sagsae.activations import Store
 from sagsae.training.checkpoint import load_checkpoint
 from tests.faults.small_disk import ROOT, Stages
@@ -94,6 +95,7 @@ def commands(folder: Path, configuration: dict[str, Any]) -> dict[str, list[list
     for rule, arguments in planned_stages(plan.stdout + plan.stderr):
         found[rule].append(arguments)
     assert all(found.values()), plan.stderr
+    Study.from_dict(configuration).write_shared_specs(folder)
     return found
 
 
@@ -179,8 +181,8 @@ def run_study(
 ) -> Reference:
     """Run the stages of ``rules`` in ``folder``, and the command lines ``more``."""
     made: dict[str, list[Stage]] = {}
-    before = files_below(folder / STUDY)
     found = commands(folder, configuration)
+    before = files_below(folder / STUDY)
     plan = {rule: found[rule] for rule in rules} | {name: [line] for name, line in more.items()}
     for rule, lines in plan.items():
         for arguments in lines:

@@ -72,7 +72,7 @@ def missed_by(campaign: Campaign, times: int, strategy: st.SearchStrategy[Any], 
 
 
 def specifications(study: Study) -> list[Any]:
-    """What every stage is given."""
+    """What every stage is given on its command line."""
     models, splits = list(study.models), ("train", "heldout")
     return [
         study.text_spec(),
@@ -82,7 +82,6 @@ def specifications(study: Study) -> list[Any]:
         *(study.dump_spec(model, split) for model in models for split in splits),
         *(study.train_spec(cell) for cell in study.cells),
         *(study.evaluate_spec(cell) for cell in study.cells),
-        study.report_spec(),
     ]
 
 
@@ -93,6 +92,7 @@ def outputs(study: Study) -> list[str]:
     return [
         study.documents,
         study.report,
+        *study.shared_specs.values(),
         study.log("report"),
         study.figure("r2"),
         study.table("cells.csv"),

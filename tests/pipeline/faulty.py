@@ -8,6 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from pipeline.grid import MOST_CELLS
 from tests.pipeline.strategies import Config
 
 Place = tuple[str | int, ...]
@@ -217,7 +218,7 @@ def _same_seed(config: Config) -> list[str]:
 
 
 def _too_many(config: Config) -> list[str]:
-    config["grid"][0]["seeds"] = list(range(5001))
+    config["grid"][0]["seeds"] = list(range(MOST_CELLS + 1))
     return ["grid"]
 
 
@@ -262,7 +263,7 @@ CONTRADICTIONS: dict[str, Callable[[Config], list[str]]] = {
     "no module for a hookpoint": _no_module,
     "cells given twice": _same_cells,
     "a seed given twice": _same_seed,
-    "more cells than a command line holds": _too_many,
+    "more cells than a plan holds": _too_many,
     "chunks that do not divide blocks": _broken_blocks,
     "splits of less than a block": _no_block,
     "less than one batch": _no_batch,

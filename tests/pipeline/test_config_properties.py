@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -17,7 +18,8 @@ from hypothesis import strategies as st
 
 from pipeline.config import ConfigError, load_yaml
 from pipeline.config_files import LARGEST_FILE, MOST_VALUES
-from pipeline.grid import COMMAND_BYTES
+from pipeline.files import json_argument
+from pipeline.grid import COMMAND_BYTES, MOST_CELLS
 from pipeline.hookpoints import hookpoints_of
 from pipeline.sections import RESERVED
 from pipeline.study import Study, digest
@@ -156,12 +158,34 @@ def study_with(seeds: int) -> Config:
     }
 
 
-def test_grids_that_no_command_line_holds_are_refused():
-    assert len(Study.from_dict(study_with(2000)).cells) == 2000
-    with pytest.raises(ConfigError, match=r"  grid: the names of 4,900 cells .* command line"):
-        Study.from_dict(study_with(4900))
-    with pytest.raises(ConfigError, match="  grid: 100,000 cells, and 5,000 at most"):
+def test_a_grid_is_as_large_as_a_plan_may_be():
+    assert len(Study.from_dict(study_with(5000)).cells) == 5000
+    with pytest.raises(ConfigError, match=f"  grid: 100,000 cells, and {MOST_CELLS:,} at most"):
         Study.from_dict(study_with(100_000))
+
+
+def test_settings_that_no_command_line_holds_are_refused():
+    config = study_with(1)
+    config["text"]["source"] = {"kind": "files", "paths": ["p" * 90 + str(i) for i in range(1000)]}
+    assert Study.from_dict(config).cells
+    config["text"]["source"]["paths"] *= 2
+    with pytest.raises(ConfigError, match=r"1 error.*\n  text: .* command line"):
+        Study.from_dict(config)
+
+
+@quick
+@given(config=configurations())
+def test_shared_specs_are_files_that_say_what_the_study_is(config):
+    study = Study.from_dict(config | {"results": "results"})
+    with TemporaryDirectory() as folder:
+        study.write_shared_specs(Path(folder))
+        found = {
+            name: json_argument(f"@{folder}/{path}") for name, path in study.shared_specs.items()
+        }
+    assert Study.from_dict(found["configuration"]).config == study.config
+    assert found["comparison"]["cells"] == [cell.path for cell in study.cells]
+    assert found["report"] == study.report_spec()
+    assert all(digest(found[name]) in path for name, path in study.shared_specs.items())
 
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

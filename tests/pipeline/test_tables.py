@@ -8,6 +8,7 @@ import re
 import pandas as pd
 import pytest
 
+from pipeline.files import write_json
 from pipeline.metrics import MetricsError, read_spec
 from pipeline.summary import main as summary_main
 from pipeline.wording import read_table
@@ -155,7 +156,7 @@ def test_running_twice_writes_the_same_bytes_and_leaves_nothing_else(made_study)
 
 
 def test_a_spec_may_come_from_a_file(made_study, tmp_path):
-    (tmp_path / "spec.json").write_text(json.dumps(made_study.spec))
+    write_json(tmp_path / "spec.json", made_study.spec)
     assert read_spec(f"@{tmp_path / 'spec.json'}") == read_spec(json.dumps(made_study.spec))
 
 
