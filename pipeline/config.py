@@ -165,7 +165,8 @@ class Sized(Section):
     """A variant at one dictionary width."""
 
     variant: Variant
-    """Name in the registry of variants: gated, sagsae_sym, sagsae_tied."""
+    """Name in the registry of variants: gated, sagsae, sagsae_noaux, sagsae_onesided, sagsae_sym,
+    sagsae_tied."""
     expansion: Annotated[Positive, Field(le=1e6)] | None = None
     """Dictionary width in multiples of d_model. Give this or width."""
     width: Width | None = None

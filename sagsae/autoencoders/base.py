@@ -40,6 +40,8 @@ class Autoencoder(ABC):
     name: ClassVar[str]
     vectors: ClassVar[tuple[str, ...]]
     """Names of the per-latent parameters, in order."""
+    auxiliary: ClassVar[bool] = True
+    """Whether the loss has the auxiliary term, mean_B |x - x_aux|^2."""
 
     def __init__(self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32):
         self.d, self.width, self.scale = d, width, float(scale)

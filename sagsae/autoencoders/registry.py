@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 
 VARIANTS: dict[str, str] = {
     "gated": "gated:Gated",
+    "sagsae": "sign_aware:FreeSignAware",
+    "sagsae_noaux": "sign_aware:NoAuxiliarySignAware",
+    "sagsae_onesided": "sign_aware:OneSidedSignAware",
     "sagsae_sym": "sign_aware:SymmetricSignAware",
     "sagsae_tied": "sign_aware:TiedSignAware",
 }

@@ -95,6 +95,13 @@ class _SignAware(Autoencoder):
         return changed
 
 
+class FreeSignAware(_SignAware):
+    """Nothing tied: each side has its own threshold, magnitude scale and magnitude bias."""
+
+    name = "sagsae"
+    vectors = ("theta_pos", "theta_neg", "r_pos", "r_neg", "c_pos", "c_neg")
+
+
 class SymmetricSignAware(_SignAware):
     """Magnitude scales tied, ``r+ = r-``; the default that the paper's first version recommends."""
 
@@ -107,3 +114,32 @@ class TiedSignAware(_SignAware):
 
     name = "sagsae_tied"
     vectors = ("theta", "r", "c")
+
+
+class NoAuxiliarySignAware(SymmetricSignAware):
+    """Ablation: no auxiliary term. Only lambda moves the thresholds then, and only upwards."""
+
+    name = "sagsae_noaux"
+    auxiliary = False
+
+
+class OneSidedSignAware(TiedSignAware):
+    """Ablation: the signed path removed, only ``p+`` and ``m+`` open.
+
+    ``z = 1[p+ > 0] m+``, ``a = p+``, ``theta >= 0``: what the two-sided gate does with ReLU(u). A
+    Gated SAE whose gate bias cannot be positive.
+    """
+
+    name = "sagsae_onesided"
+
+    def sides(self, v: Vectors) -> tuple[Tensor, ...]:
+        theta, _, *others = super().sides(v)
+        return theta, torch.full_like(theta, torch.inf), *others
+
+    def codes(self, u: Tensor, v: Vectors, z: Tensor, a: Tensor) -> Tensor:
+        return super().codes(u.clamp_min(0), v, z, a)
+
+    def code_gradients(
+        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: float, du: Tensor, add: Add
+    ) -> None:
+        super().code_gradients(u.clamp_min_(0), v, dz, da, penalty, du, add)

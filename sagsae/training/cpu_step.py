@@ -143,6 +143,8 @@ class CpuStep(Step):
             return (*squares, columns)
 
         squares = share(b, rows)
+        if not self.sae.auxiliary:  # computed for nothing, but such gates soon shut
+            e.da[: e.starts[-1]] = 0
         dW_enc, dW_dec = as_array(self.grads["W_enc"].T), as_array(self.grads["W_dec"])
 
         def latents(i: int, j: int) -> None:
@@ -156,7 +158,8 @@ class CpuStep(Step):
             n = e.starts[-1]
             batch.fired[torch.from_numpy(e.latents[:n][e.z[:n] != 0]).long()] = True
         self._vector_gradients(total([part[2] for part in squares]))
-        sums = (sum(part[0] for part in squares), sum(part[1] for part in squares))
+        auxiliary = sum(part[1] for part in squares) if self.sae.auxiliary else 0.0
+        sums = (sum(part[0] for part in squares), auxiliary)
         return self._terms(sums, sum(p for p, _ in penalties), sum(n for _, n in penalties))
 
     # Many gates are open -----------------------------------------------------------------------
@@ -175,9 +178,10 @@ class CpuStep(Step):
         if batch.fired is not None:
             for part in found:
                 batch.fired.logical_or_(torch.from_numpy(part[2]))
-        torch.mm(self.codes, self.W_dec, out=self.outputs)
+        torch.mm(self.codes[: self.decoded], self.W_dec, out=self.outputs)
         squares, columns = [], []
-        for half in (slice(0, b), slice(b, 2 * b)):
+        for first in range(0, self.decoded, b):
+            half = slice(first, first + b)
             out, grads = as_array(self.outputs[half]), as_array(self.output_grads[half])
 
             def residuals(
@@ -189,7 +193,7 @@ class CpuStep(Step):
             parts = share(b, residuals)
             squares.append(sum(part[0] for part in parts))
             columns.append(total([part[1] for part in parts]))
-        torch.mm(self.output_grads, self.W_dec.T, out=self.code_grads)
+        torch.mm(self.output_grads, self.W_dec.T, out=self.code_grads[: self.decoded])
         dz, da, du = as_array(self.code_grads[:b]), as_array(self.code_grads[b:]), as_array(self.du)
 
         def backward(i: int, j: int) -> np.ndarray:
@@ -204,5 +208,7 @@ class CpuStep(Step):
         self.grads["W_enc"].T.copy_(self.weight_product)
         self._vector_gradients(columns[0])
         return self._terms(
-            (squares[0], squares[1]), sum(p[0] for p in found), sum(p[1] for p in found)
+            (squares[0], squares[1] if self.sae.auxiliary else 0.0),
+            sum(p[0] for p in found),
+            sum(p[1] for p in found),
         )

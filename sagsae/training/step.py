@@ -5,8 +5,9 @@ The loss (method: Gated SAE, arXiv 2404.16014, section 3; SA-GSAE keeps its form
     mean_B |x - x_hat|^2  +  lambda mean_B sum_i p_i  +  mean_B |x - x_aux|^2
 
 with the auxiliary decoder frozen. Main and auxiliary code share one stacked decoder product and
-one stacked product back. The gradient that ``b_dec`` receives through the encoder is a
-matrix-vector product of the batch-summed ``du``, so the input gradient [B, d] is never formed.
+one stacked product back; without an auxiliary term the main code is alone in both. The gradient
+that ``b_dec`` receives through the encoder is a matrix-vector product of the batch-summed ``du``,
+so the input gradient [B, d] is never formed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Terms:
     Attributes:
         reconstruction: mean_B |x - x_hat|^2.
         penalty: mean_B sum_i p_i.
-        auxiliary: mean_B |x - x_aux|^2.
+        auxiliary: mean_B |x - x_aux|^2; 0 where the variant has no such term.
         l0: mean_B count of z != 0.
     """
 
@@ -94,8 +95,9 @@ class Step:
 
         b, d, h = batch_size, sae.d, sae.width
         self.u, self.du, self.codes = buffer(b, h), buffer(b, h), buffer(2 * b, h)
-        self.code_grads = buffer(2 * b, h)
-        self.outputs, self.output_grads = buffer(2 * b, d), buffer(2 * b, d)
+        self.code_grads = buffer(2 * b, h).zero_()  # and so they stay without an auxiliary term
+        self.decoded = 2 * b if sae.auxiliary else b
+        self.outputs, self.output_grads = buffer(self.decoded, d), buffer(self.decoded, d)
         self.W_enc, self.W_dec = buffer(h, d).T, buffer(h, d)
         self.weight_product = buffer(h, d)
         self.grads = {name: torch.zeros_like(value) for name, value in sae.params.items()}
@@ -125,22 +127,23 @@ class Step:
         b, params = self.batch_size, self.sae.params
         z, a = self.codes.view(2, b, -1)
         penalty = self.sae.codes(self.u.to(self.master), params, z, a)
-        torch.mm(self.codes, self.W_dec, out=self.outputs)
-        residual = self.outputs.to(self.master).view(2, b, -1).sub_(batch.centred)
+        torch.mm(self.codes[: self.decoded], self.W_dec, out=self.outputs)
+        residual = self.outputs.to(self.master).view(-1, b, self.sae.d).sub_(batch.centred)
         squares = residual.square().sum(dim=(1, 2)) / b
         if batch.fired is not None:
             batch.fired.logical_or_((z != 0).any(dim=0))
         l0 = z.count_nonzero().to(self.master) / b
         residual *= 2.0 / b
-        self.output_grads.view(2, b, -1).copy_(residual)
-        torch.mm(self.output_grads, self.W_dec.T, out=self.code_grads)
+        self.output_grads.view_as(residual).copy_(residual)
+        torch.mm(self.output_grads, self.W_dec.T, out=self.code_grads[: self.decoded])
         self._backward_codes(batch.lam / b)
         torch.mm(z.T, self.output_grads[:b], out=self.weight_product)
         self.grads["W_dec"].copy_(self.weight_product)
         torch.mm(self.du.T, batch.operand, out=self.weight_product)
         self.grads["W_enc"].T.copy_(self.weight_product)
         self._bias_gradient(residual[0].sum(0), self.du.sum(0, dtype=self.master))
-        return Terms(squares[0], penalty / b, squares[1], l0)
+        auxiliary = squares[1] if self.sae.auxiliary else torch.zeros_like(l0)
+        return Terms(squares[0], penalty / b, auxiliary, l0)
 
     def _backward_codes(self, penalty: float) -> None:
         def add(name: str, value: Tensor) -> None:

@@ -26,7 +26,7 @@ def metrics(smoke, cell: Cell) -> dict:
 
 
 def test_every_cell_has_metrics_of_its_own(smoke):
-    assert len(smoke.study.cells) == 26
+    assert len(smoke.study.cells) == 29
     for cell in smoke.study.cells:
         found = metrics(smoke, cell)
         assert found["cell"] == cell.as_dict()
@@ -113,7 +113,7 @@ def test_documents_are_never_in_both_splits(smoke):
 
 def test_tables_hold_every_cell(smoke):
     cells = pd.read_csv(smoke.path(smoke.study.table("cells.csv")))
-    assert len(cells) == 26
+    assert len(cells) == 29
     row = cells[(cells.model == MODELS[0]) & (cells.hookpoint == "attn") & (cells.lam == 0.1)]
     for _, one in row.iterrows():
         cell = Cell(

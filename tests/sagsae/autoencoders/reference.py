@@ -27,7 +27,22 @@ def sign_aware(u: Tensor, v: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]
     return z, p_pos - p_neg, p_pos + p_neg
 
 
-CODES = {"gated": gated, "sagsae_sym": sign_aware, "sagsae_tied": sign_aware}
+def one_sided(u: Tensor, v: dict[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """z, a and p+ of SA-GSAE without its negative side."""
+    p = torch.relu(u - v["theta"])
+    m = torch.relu(torch.exp(v["r"]) * u + v["c"])
+    return (p > 0).to(u) * m, p, p
+
+
+CODES = {
+    "gated": gated,
+    "sagsae": sign_aware,
+    "sagsae_noaux": sign_aware,
+    "sagsae_onesided": one_sided,
+    "sagsae_sym": sign_aware,
+    "sagsae_tied": sign_aware,
+}
+WITHOUT_AUXILIARY = {"sagsae_noaux"}
 
 
 def loss(name: str, params: dict[str, Tensor], x: Tensor, lam: float) -> dict[str, Tensor]:
@@ -39,7 +54,7 @@ def loss(name: str, params: dict[str, Tensor], x: Tensor, lam: float) -> dict[st
     terms = {
         "reconstruction": (x - x_hat).square().sum(1).mean(),
         "penalty": p.sum(1).mean(),
-        "auxiliary": (x - x_aux).square().sum(1).mean(),
+        "auxiliary": (x - x_aux).square().sum(1).mean() * (name not in WITHOUT_AUXILIARY),
         "l0": (z != 0).sum(1).to(x).mean(),
     }
     total = terms["reconstruction"] + lam * terms["penalty"] + terms["auxiliary"]

@@ -17,6 +17,7 @@ from sagsae.training.step import Step
 from tests.sagsae.autoencoders import reference
 
 NAMES = sorted(VARIANTS)
+ONE_SIDED = {"gated", "sagsae_onesided"}
 PATHS = {
     "plain": Step,
     "dense": partial(CpuStep, sparse_below=0.0),
@@ -125,7 +126,7 @@ def test_encode_and_decode_follow_the_formulas(name):
     z = sae.encode(x)
     torch.testing.assert_close(z, expected)
     torch.testing.assert_close(sae.decode(z), expected @ sae.params["W_dec"] + sae.params["b_dec"])
-    assert (z < 0).any() == (name != "gated")
+    assert (z < 0).any() == (name not in ONE_SIDED)
 
 
 def test_dead_zone_and_both_sides():
@@ -137,10 +138,53 @@ def test_dead_zone_and_both_sides():
     assert z.flatten().tolist() == [-2.25, 0.0, 0.0, 0.0, 2.25]
 
 
-@pytest.mark.parametrize(("name", "extra"), [("gated", 3), ("sagsae_sym", 5), ("sagsae_tied", 3)])
-def test_parameter_count(name, extra):
+VECTORS = {
+    "gated": 3,
+    "sagsae": 6,
+    "sagsae_noaux": 5,
+    "sagsae_onesided": 3,
+    "sagsae_sym": 5,
+    "sagsae_tied": 3,
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_parameter_count(name):
     d, width = 16, 40
-    assert build(name, d, width).parameter_count() == 2 * d * width + extra * width + d
+    expected = 2 * d * width + VECTORS[name] * width + d
+    assert build(name, d, width).parameter_count() == expected
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_without_the_auxiliary_term_only_lambda_moves_the_thresholds(path):
+    sae, x = random_autoencoder("sagsae_noaux", 8, 33, 5), batch(65, 8, 6)
+    step = PATHS[path](sae, 65, torch.float64)
+    u = (x - sae.params["b_dec"]) @ sae.params["W_enc"]
+    assert step(x, 0.3).auxiliary == 0
+    for side, sign in (("pos", 1), ("neg", -1)):
+        times_open = (sign * u > sae.params[f"theta_{side}"]).double().sum(0)
+        torch.testing.assert_close(step.grads[f"theta_{side}"], -0.3 / 65 * times_open)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_silent_latents_are_set_back(name):
+    sae = random_autoencoder(name, 8, 6, 5)
+    sae.initialise(torch.zeros(8), seed=1)
+    before = {}
+    for key, value in sae.params.items():
+        value += 0.5
+        before[key] = value.clone()
+    silent = torch.arange(6) % 2 == 0
+    changed = sae.reset_latents(silent)
+    thresholds = {key for key in sae.vectors if key.startswith("theta")}
+    offsets = {key for key in sae.vectors if key.split("_")[0] == "c"}
+    assert set(changed) == thresholds | offsets
+    assert bool(changed) == (name != "gated")
+    for key, value in sae.params.items():
+        expected = before[key].clone()
+        if key in changed:
+            expected[silent] = 1.2 / 8**0.5 if key in thresholds else 0.0
+        torch.testing.assert_close(value, expected)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -187,7 +231,7 @@ def test_weights_of_another_shape_are_refused(tmp_path):
 
 
 def test_unknown_variant_lists_the_known():
-    with pytest.raises(KeyError, match="gated, sagsae_sym, sagsae_tied"):
+    with pytest.raises(KeyError, match=r"gated, sagsae, sagsae_noaux, .*sagsae_tied"):
         build("gatd", 2, 2)
 
 

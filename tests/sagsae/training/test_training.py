@@ -99,7 +99,7 @@ def test_the_schedules_reach_the_optimiser():
     assert run.optimiser.param_groups[0]["lr"] == run.recipe.lr_at(99)
 
 
-@pytest.mark.parametrize("name", ["gated", "sagsae_sym", "sagsae_tied"])
+@pytest.mark.parametrize("name", ["gated", "sagsae", "sagsae_sym", "sagsae_tied"])
 def test_training_reconstructs_and_keeps_its_constraints(name):
     run = trainer(name, width=2 * D, steps=400)
     rows = run.run().rows
