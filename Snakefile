@@ -1,4 +1,5 @@
 # What can be asked for. Configuration: --configfile FILE, else workflow/configs/local.yaml.
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError

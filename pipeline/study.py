@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cached_property
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -80,6 +81,17 @@ class Study:
             raise CellNameError(f"unknown model {name!r}; this study has {', '.join(self.models)}")
         return self.models[name]
 
+    @cached_property
+    def _stores(self) -> dict[tuple[str, str], str]:
+        """Digest of each store's spec, worked out once for all cells."""
+        pairs = product(self.models, SPLITS)
+        return {(model, split): digest(self.dump_spec(model, split)) for model, split in pairs}
+
+    @cached_property
+    def _baselines(self) -> dict[str, str]:
+        """Digest of each model's baselines' spec."""
+        return {model: digest(self.baseline_spec(model)) for model in self.models}
+
     # What a stage depends on -----------------------------------------------------------------
 
     def asset_spec(self, model: str) -> dict[str, Any]:
@@ -123,7 +135,7 @@ class Study:
     def baseline_spec(self, model: str) -> dict[str, Any]:
         return {
             "revision": REVISION["baselines"],
-            "stores": [digest(self.dump_spec(model, split)) for split in SPLITS],
+            "stores": [self._stores[model, split] for split in SPLITS],
             "lr_contexts": self.config.evaluation.lr_contexts,
             "batch_contexts": self.config.evaluation.batch_contexts,
             "hookpoints": self.config.hookpoints,
@@ -135,14 +147,14 @@ class Study:
             "revision": REVISION["train"],
             "cell": cell.as_dict(),
             "d_model": self.model_named(cell.model).d_model,
-            "store": digest(self.dump_spec(cell.model, "train")),
+            "store": self._stores[cell.model, "train"],
             "training": self.config.training.model_dump(),
         }
 
     def evaluate_spec(self, cell: Cell) -> dict[str, Any]:
         return {
             "revision": REVISION["evaluate"],
-            "baselines": digest(self.baseline_spec(cell.model)),
+            "baselines": self._baselines[cell.model],
             "evaluation": self.config.evaluation.model_dump(),
         }
 
@@ -209,11 +221,11 @@ class Study:
 
     def dumped(self, model: str, split: str) -> tuple[str, str]:
         """A store's manifest and the digest that it must carry."""
-        return self.manifest(model, split), digest(self.dump_spec(model, split))
+        return self.manifest(model, split), self._stores[model, split]
 
     def measured(self, model: str) -> tuple[str, str]:
         """A model's baselines and the digest that they must carry."""
-        return self.baselines(model), digest(self.baseline_spec(model))
+        return self.baselines(model), self._baselines[model]
 
     def cell_file(self, cell: Cell | None, name: str) -> str:
         return self.path("cells", cell.path if cell else PATTERN, name)
