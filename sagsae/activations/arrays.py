@@ -166,7 +166,7 @@ class PieceReader:
 def _read_plain(file: Path, out: np.ndarray) -> str:
     """Fill `out` from an uncompressed chunk's file and return the checksum."""
     with file.open("rb") as stream:
-        found = stream.readinto(memoryview(out).cast("B"))
+        found = stream.readinto(out.data.cast("B"))
         trailer = stream.read(_CRC32C_BYTES + 1)  # one more than there is
     if found != out.nbytes or len(trailer) != _CRC32C_BYTES:
         raise ValueError(f"the file does not have {out.nbytes + _CRC32C_BYTES} bytes")
