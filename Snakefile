@@ -1,4 +1,5 @@
 # What can be asked for. Configuration: --configfile FILE, else workflow/configs/local.yaml.
+import gc
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,11 @@ from pipeline.tracking import settled
 from sagsae.files import FileLock, LockedError
 
 min_version("9.20")
+
+# A plan is millions of small objects that stay. The collector would look through all of them each
+# time that there are a quarter more.
+gc.freeze()
+gc.set_threshold(100_000)
 
 if "study" not in config:
     config = load_yaml(DEFAULT_CONFIG) | config
