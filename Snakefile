@@ -12,6 +12,7 @@ from pipeline.gpu_lease import visible_devices
 from pipeline.remedies import explain
 from pipeline.stage import name_run, put_interpreter_first
 from pipeline.study import FIGURES, SPLITS, Study, canonical
+from pipeline.synthetic_config import FIGURE_PROTOCOLS, PROTOCOLS
 from pipeline.tracking import settled
 from sagsae.files import FileLock, LockedError
 
@@ -66,6 +67,7 @@ include: "pipeline/rules/activations.smk"
 include: "pipeline/rules/cells.smk"
 include: "pipeline/rules/tables.smk"
 include: "pipeline/rules/figures.smk"
+include: "pipeline/rules/synthetic.smk"
 include: "pipeline/rules/verify.smk"
 
 

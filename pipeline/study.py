@@ -24,7 +24,15 @@ from pipeline.grid import cells_of, cross_faults
 from sagsae.autoencoders.registry import VARIANTS
 
 SPLITS = ("train", "heldout")
-REVISION = {"assets": 2, "tokens": 2, "dump": 2, "baselines": 2, "train": 3, "evaluate": 3}
+REVISION = {
+    "assets": 2,
+    "tokens": 2,
+    "dump": 2,
+    "baselines": 2,
+    "train": 3,
+    "evaluate": 3,
+    "synthetic": 1,
+}
 """Revision of each stage's code. Raise one when that stage's output changes for the same spec."""
 
 FIGURES = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
@@ -170,6 +178,16 @@ class Study:
         named = {"study": self.config.study, "note": self.config.note}
         return self.comparison_spec() | named
 
+    def synthetic_spec(self, protocol: str, seed: int) -> dict[str, Any]:
+        """Of one seed of one synthetic protocol."""
+        shared = {"evaluation_rows", "tau", "training"}
+        return {
+            "revision": REVISION["synthetic"],
+            "protocol": protocol,
+            "seed": seed,
+            "synthetic": self.config.synthetic.model_dump(include={protocol, *shared}),
+        }
+
     @cached_property
     def shared_specs(self) -> dict[str, str]:
         """Name -> file of each spec that covers the whole grid, too long for a command line.
@@ -238,6 +256,13 @@ class Study:
 
     def figure(self, metric: str = "{metric}", suffix: str = "png") -> str:
         return self.path("figures", f"{metric}.{suffix}")
+
+    def synthetic_run(self, protocol: str = "{protocol}", seed: int | str = "{seed}") -> str:
+        return self.path("synthetic", "runs", f"{protocol}_seed{seed}.json")
+
+    def synthetic_table(self, protocol: str = "{protocol}") -> str:
+        """Means over seeds of one protocol; of all of them where it is ``summary``."""
+        return self.path("synthetic", f"{protocol}.csv")
 
     @property
     def report(self) -> str:
