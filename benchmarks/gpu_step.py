@@ -1,0 +1,70 @@
+"""A training step on one GPU: time, FLOP/s reached, and share of what the card's products reach.
+
+    python -m benchmarks.gpu_step [--d 2048 --width 16384 --batch 4096]
+
+The real trainer's step: optimiser, constraints and logging included, batches already on the card as
+`sagsae.activations.stream` leaves them. The card's rate is that of one bfloat16 product of the
+encoder's shape, measured in turn with the steps. FLOPs are those of the seven dense products.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from statistics import median
+
+import torch
+
+from benchmarks.interleaved import table
+from benchmarks.ours import sparse_batches, trainer
+
+ROUNDS, STEPS = 10, 20
+
+
+def milliseconds(work: Callable[[], object], count: int) -> float:
+    """Of one call, between two events on the card."""
+    began, ended = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    began.record()
+    for _ in range(count):
+        work()
+    ended.record()
+    ended.synchronize()
+    return began.elapsed_time(ended) / count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--d", type=int, default=2048)
+    parser.add_argument("--width", type=int, default=16384)
+    parser.add_argument("--batch", type=int, default=4096)
+    parser.add_argument("--l0", type=float, default=64.0)
+    args = parser.parse_args()
+    if not torch.cuda.is_available():
+        sys.exit("no GPU here: nothing was measured. Run this on a machine with a CUDA device")
+    batches = list(sparse_batches(4, args.batch, args.d))
+    x = batches[0].to("cuda", torch.bfloat16)
+    W = torch.randn(args.d, args.width, device="cuda", dtype=torch.bfloat16)
+    u = torch.empty(args.batch, args.width, device="cuda", dtype=torch.bfloat16)
+    flops = 2 * args.batch * args.d * args.width
+    rows = []
+    for name in ("gated", "sagsae_tied"):
+        run = trainer(name, args.width, batches, args.l0, "cuda")
+        for _ in range(STEPS):  # compiles
+            run._advance()
+        steps, products = [], []
+        for _ in range(ROUNDS):
+            products.append(milliseconds(lambda: torch.mm(x, W, out=u), STEPS))
+            steps.append(milliseconds(run._advance, STEPS))
+        step, reached = median(steps), median(7 * flops / ms / 1e9 for ms in steps)
+        card = median(flops / ms / 1e9 for ms in products)
+        cells = [name, f"{step:.2f}", f"{args.batch / step * 1e3:,.0f}", f"{reached:.0f}"]
+        rows.append([*cells, f"{card:.0f}", f"{reached / card:.0%}"])
+        del run
+    print(f"{torch.cuda.get_device_name()}: d = {args.d}, H = {args.width}, batch {args.batch}\n")
+    headings = ["variant", "ms a step", "tokens/s", "TFLOP/s", "one product's TFLOP/s", "share"]
+    print(table(headings, rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Tokens a second of a training step beside SAELens and dictionary_learning, and where time goes.
+
+    python -m benchmarks.step --peers .venv-peers/bin/python
+
+Every round runs each contender in turn. Prints medians and ratios over the rounds, the seven dense
+products measured in the same run, and the time of every part of a step.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.interleaved import Timing, table
+from benchmarks.ours import STATES, sparse_batches, trainer
+from benchmarks.workers import Worker
+from sagsae.training import kernels, open_entries, weight_updates
+from sagsae.training.step import products_dtype
+
+PARTS = {
+    torch: ["mm"],
+    open_entries: ["find_open", "rows_on_open", "order_by_latent"],
+    kernels: ["codes", "output_gradients", "code_gradients"],
+    weight_updates: ["update_on_open", "update_from_products"],
+}
+"""Functions that a step is made of, by where they are looked up."""
+
+PEERS = ("SAELens", "dictionary_learning")
+
+
+def compete(args: argparse.Namespace, path: Path) -> dict[str, Timing]:
+    """Seconds a step by contender."""
+    common = ["--width", str(args.width), "--threads", str(args.threads), "--batches", str(path)]
+    with ExitStack() as stack:
+        workers = [(stack.enter_context(Worker(sys.executable, "benchmarks.ours", *common)), 4)]
+        for library in PEERS if args.peers else ():
+            worker = Worker(args.peers, "benchmarks.peers", *common, "--library", library)
+            workers.append((stack.enter_context(worker), 2))  # steps a round: theirs are longer
+        timings = {name: Timing([], []) for worker, _ in workers for name in worker.names}
+        for number in range(args.rounds + 1):
+            for worker, steps in workers:
+                for name in worker.names:
+                    wall, cpu = worker.run(name, steps)
+                    if number:  # the first one compiles
+                        timings[name].wall.append(wall / steps)
+                        timings[name].cpu.append(cpu / steps)
+    return timings
+
+
+def comparison(timings: dict[str, Timing], batch: int) -> str:
+    """Each contender against SAELens as shipped and the best setting of any peer."""
+    peers = {name: timing for name, timing in timings.items() if name.startswith(PEERS)}
+    best = min(peers, key=lambda name: median(peers[name].wall)) if peers else ""
+    headings = ["step", "ms", "CPU ms", "tokens/s"]
+    headings += ["x SAELens as shipped", f"x best peer ({best})"] if peers else []
+    rows = []
+    for name, timing in timings.items():
+        wall = median(timing.wall)
+        cells = [name, f"{wall * 1e3:.1f}", f"{median(timing.cpu) * 1e3:.1f}"]
+        cells.append(f"{batch / wall:,.0f}")
+        for peer in ("SAELens, as shipped", best) if peers else ():
+            ratios = timing.wall_ratio(timings[peer]), timing.cpu_ratio(timings[peer])
+            cells.append("{:.2f} (CPU {:.2f})".format(*ratios))
+        rows.append(cells)
+    return table(headings, rows)
+
+
+def seven_products(d: int, width: int, batch: int) -> tuple[float, float]:
+    """Seconds of the seven dense products of a step, and the FLOP/s reached in them."""
+    dtype = products_dtype("auto", torch.device("cpu"))
+    x, u = torch.randn(batch, d).to(dtype), torch.randn(batch, width).to(dtype)
+    W = torch.randn(width, d).to(dtype)
+    products: list[Callable[[], object]] = [lambda: torch.mm(x, W.T, out=u)]
+    out, weights = torch.empty_like(x), torch.empty_like(W)
+    products += [lambda: torch.mm(u, W, out=out)] * 2
+    products += [lambda: torch.mm(x, W.T, out=u)] * 2
+    products += [lambda: torch.mm(u.T, x, out=weights)] * 2
+    rounds = []
+    for _ in range(6):
+        began = time.perf_counter()
+        for product in products:
+            product()
+        rounds.append(time.perf_counter() - began)
+    seconds = median(rounds[1:])
+    return seconds, 7 * 2 * batch * d * width / seconds
+
+
+@contextmanager
+def timed_parts(clock: Callable[[], float]) -> Any:
+    """Seconds by part, summed over the calls made inside; threads of one call are added up."""
+    seconds: dict[str, float] = defaultdict(float)
+    kept = [(module, name, getattr(module, name)) for module in PARTS for name in PARTS[module]]
+
+    def timed(name: str, part: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            began = clock()
+            try:
+                return part(*args, **kwargs)
+            finally:
+                seconds[name] += clock() - began
+
+        return call
+
+    for module, name, part in kept:
+        setattr(module, name, timed(name, part))
+    try:
+        yield seconds
+    finally:
+        for module, name, part in kept:
+            setattr(module, name, part)
+
+
+def profile(width: int, batches: list[torch.Tensor], steps: int = 8) -> str:
+    """Processor time of each part of a step on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    columns = []
+    for l0 in STATES.values():
+        run = trainer("sagsae_tied", width, batches, l0)
+        for _ in range(2):
+            run._advance()
+        with timed_parts(time.process_time) as seconds:
+            began = time.process_time()
+            for _ in range(steps):
+                run._advance()
+            total = time.process_time() - began
+        seconds["everything else"] = total - sum(seconds.values())
+        columns.append({name: part / steps for name, part in [*seconds.items(), ("step", total)]})
+    torch.set_num_threads(threads)
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = [
+        [name, *(f"{column[name] * 1e3:.2f}" if name in column else "" for column in columns)]
+        for name in sorted(names, key=lambda n: (n == "step", n == "everything else"))
+    ]
+    return table(["ms of one core", *STATES], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peers", help="interpreter of the peers' environment")
+    parser.add_argument("--d", type=int, default=576)
+    parser.add_argument("--width", type=int, default=2304)
+    parser.add_argument("--batch", type=int, default=2048)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--rounds", type=int, default=7)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    batches = sparse_batches(4, args.batch, args.d)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "batches.npy"
+        np.save(path, batches.numpy())
+        timings = compete(args, path)
+    print(f"d = {args.d}, H = {args.width}, batch {args.batch}, {args.threads} threads\n")
+    print(comparison(timings, args.batch))
+    seconds, rate = seven_products(args.d, args.width, args.batch)
+    print(f"\nSeven dense products: {seconds * 1e3:.1f} ms, {rate / 1e9:.0f} GFLOP/s\n")
+    print(profile(args.width, list(batches)))
+
+
+if __name__ == "__main__":
+    main()
