@@ -118,7 +118,7 @@ class Autoencoder(ABC):
 
     @abstractmethod
     def code_gradients(
-        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: float, du: Tensor, add: Add
+        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: Tensor, du: Tensor, add: Add
     ) -> None:
         """Backward of ``codes``.
 
@@ -127,7 +127,7 @@ class Autoencoder(ABC):
             v: As in ``codes``.
             dz: Gradient of the loss with respect to the code. May be overwritten.
             da: Gradient with respect to the auxiliary code. May be overwritten.
-            penalty: Weight of each element of ``p`` in the loss (lambda / B).
+            penalty: Scalar weight of each element of ``p`` in the loss (lambda / B).
             du: Receives the gradient with respect to ``u``.
             add: Called as ``add(name, value)`` with each element's share, shaped like ``u``, of
                 the gradient of the vector ``name``.

@@ -34,7 +34,7 @@ class Gated(Autoencoder):
         return p.sum()
 
     def code_gradients(
-        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: float, du: Tensor, add: Add
+        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: Tensor, du: Tensor, add: Add
     ) -> None:
         gain = v["r_mag"].exp()
         is_open = u + v["b_gate"] > 0

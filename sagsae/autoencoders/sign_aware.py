@@ -71,7 +71,7 @@ class _SignAware(Autoencoder):
         return p.sum()
 
     def code_gradients(
-        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: float, du: Tensor, add: Add
+        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: Tensor, du: Tensor, add: Add
     ) -> None:
         positive, size, sign = u > 0, u.abs(), u.sign()
         gain = self._sided("r", v, positive).exp()
@@ -143,6 +143,6 @@ class OneSidedSignAware(TiedSignAware):
         return super().codes(u.clamp_min(0), v, z, a)
 
     def code_gradients(
-        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: float, du: Tensor, add: Add
+        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: Tensor, du: Tensor, add: Add
     ) -> None:
         super().code_gradients(u.clamp_min_(0), v, dz, da, penalty, du, add)

@@ -207,7 +207,7 @@ class CpuStep(Step):
 
         found = share(b, codes)
         torch.mm(self.codes[: self.decoded], self.W_dec, out=self.outputs)
-        squares, columns = self._residuals(batch)
+        squares, columns = self._residual_kernels(batch)
         torch.mm(self.output_grads, self.W_dec.T, out=self.code_grads[: self.decoded])
         dz, da, du = as_array(self.code_grads[:b]), as_array(self.code_grads[b:]), as_array(self.du)
 
@@ -228,7 +228,7 @@ class CpuStep(Step):
             self._keep_products()
         return self._terms(batch, squares, found)
 
-    def _residuals(self, batch: Batch) -> tuple[tuple[float, float], np.ndarray]:
+    def _residual_kernels(self, batch: Batch) -> tuple[tuple[float, float], np.ndarray]:
         """Fill ``output_grads``; squares of both residuals and the main one's sums over rows."""
         b, x, scale = self.batch_size, as_array(batch.centred), self._scalar(2.0 / self.batch_size)
         squares, columns = [0.0, 0.0], []

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.utils._triton import has_triton
 
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.training.checkpoint import newest_checkpoint, save_checkpoint
@@ -85,6 +86,8 @@ class Trainer:
         self.dtype = products_dtype(recipe.matmul_dtype, self.device)
         fastest = CpuStep if self.device.type == "cpu" else Step
         self.compute = fastest(sae, recipe.batch_size, self.dtype)
+        if self.device.type == "cuda" and has_triton():
+            self.compute.fuse()
         self.optimiser = optimiser(self.compute, recipe)
         self.history = History()
         self.step = 0
