@@ -2,12 +2,14 @@
 # PYTHON chooses the interpreter (3.11 to 3.13); CORES and GPUS what the study may use.
 PYTHON ?= python3
 VENV ?= .venv
+PEERS ?= .venv-peers
 CORES ?= all
 GPUS ?=
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .PHONY: results test test-faults lint smoke paper-plan schema clean
+.PHONY: bench bench-step bench-width bench-gpu
 .DELETE_ON_ERROR:
 
 results: $(VENV)/.ready ## the local study: tables, figures and report in results/local/
@@ -32,6 +34,17 @@ smoke: $(VENV)/.ready ## tiny random models through the whole workflow, in resul
 paper-plan: $(VENV)/.ready ## what the paper study would run, without running it
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/paper.yaml --dry-run --quiet rules
 
+bench: bench-step bench-width bench-gpu ## every benchmark, beside the peers; see docs/performance.md
+
+bench-step: $(VENV)/.ready $(PEERS)/.ready ## a training step beside SAELens and dictionary_learning
+	$(BIN)/python -m benchmarks.step --peers $(PEERS)/bin/python
+
+bench-width: $(VENV)/.ready ## what a step costs at larger widths
+	$(BIN)/python -m benchmarks.width
+
+bench-gpu: $(VENV)/.ready ## the same step on a GPU, where there is one
+	$(BIN)/python -m benchmarks.gpu_step
+
 schema: $(VENV)/.ready ## the configuration's JSON schema, from the code
 	$(BIN)/python -m pipeline.schema workflow/configs/schema.json
 
@@ -47,5 +60,10 @@ $(VENV)/.ready-dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.ready
 
-clean: ## remove the environment, never results
-	rm -rf $(VENV)
+$(PEERS)/.ready: benchmarks/peers-requirements.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+clean: ## remove the environments, never results
+	rm -rf $(VENV) $(PEERS)

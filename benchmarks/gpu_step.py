@@ -10,7 +10,6 @@ encoder's shape, measured in turn with the steps. FLOPs are those of the seven d
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from statistics import median
 
@@ -41,7 +40,8 @@ def main() -> None:
     parser.add_argument("--l0", type=float, default=64.0)
     args = parser.parse_args()
     if not torch.cuda.is_available():
-        sys.exit("no GPU here: nothing was measured. Run this on a machine with a CUDA device")
+        print("No GPU here: nothing was measured. Run this on a machine with a CUDA device.")
+        return
     batches = list(sparse_batches(4, args.batch, args.d))
     x = batches[0].to("cuda", torch.bfloat16)
     W = torch.randn(args.d, args.width, device="cuda", dtype=torch.bfloat16)

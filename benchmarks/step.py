@@ -9,6 +9,8 @@ products measured in the same run, and the time of every part of a step.
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -146,6 +148,32 @@ def profile(width: int, batches: list[torch.Tensor], steps: int = 8) -> str:
     return table(["ms of one core", *STATES], rows)
 
 
+STARTING = """
+import time, torch
+from benchmarks.ours import sparse_batches, trainer
+torch.set_num_threads(1)
+runs = [trainer("sagsae_tied", 256, list(sparse_batches(1, 256, 64)), l0) for l0 in (None, 8.0)]
+began = time.perf_counter(), time.process_time()
+for run in runs:
+    run._advance()
+print(time.perf_counter() - began[0], time.process_time() - began[1])
+"""
+
+
+def start_up() -> str:
+    """First steps on both paths in a new process: kernels compiled, then from Numba's cache."""
+    rows = []
+    with tempfile.TemporaryDirectory() as cache:
+        for name in ("an empty cache", "a warm cache"):
+            environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+            command = [sys.executable, "-c", STARTING]
+            found = subprocess.run(
+                command, env=environment, capture_output=True, text=True, check=True
+            ).stdout
+            rows.append([name, *(f"{float(seconds):.2f}" for seconds in found.split())])
+    return table(["a job's first steps with", "s", "CPU s"], rows)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", help="interpreter of the peers' environment")
@@ -166,6 +194,7 @@ def main() -> None:
     seconds, rate = seven_products(args.d, args.width, args.batch)
     print(f"\nSeven dense products: {seconds * 1e3:.1f} ms, {rate / 1e9:.0f} GFLOP/s\n")
     print(profile(args.width, list(batches)))
+    print(f"\n{start_up()}")
 
 
 if __name__ == "__main__":
