@@ -15,7 +15,7 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -26,23 +26,30 @@ from benchmarks.interleaved import interleaved, table
 from benchmarks.models import SHAPES, random_model
 from sagsae.activations.hookpoints import default_hookpoints
 from sagsae.autoencoders.base import Autoencoder, build
+from sagsae.evaluation.histograms import activation_histograms
 from sagsae.evaluation.loss_recovered import Contexts, summed_loss, token_losses
-from sagsae.evaluation.metrics import evaluate_reconstruction
+from sagsae.evaluation.metrics import accumulate, evaluate_reconstruction
 from sagsae.evaluation.replacements import reconstruction
 from sagsae.evaluation.resume import find_blocks, forward_replaced, resume_from
 from sagsae.language_models import load_language_model
 
 ROWS, READ = 49152, 8192
 """Held-out rows of the local study, and how many are read at once."""
-CONTEXTS, LENGTH, BATCH = 32, 128, 4
+CONTEXTS, LENGTH, BATCH, L0 = 32, 128, 4, 64
 AUTOENCODERS = (("gated", 4), ("sagsae_tied", 2))
 """Variant and width over d."""
 
 
-def random_autoencoder(variant: str, d: int, expansion: int) -> Autoencoder:
-    """Initialised as for training, for rows of about unit mean square."""
+def random_autoencoder(variant: str, expansion: int, rows: Tensor) -> Autoencoder:
+    """A random dictionary whose gates open as often as trained ones: `L0` latents a row."""
+    d = rows.shape[1]
     sae = build(variant, d, expansion * d, d**-0.5)
-    sae.initialise(torch.zeros(d), seed=0, theta_init=0.1)
+    sae.initialise(torch.zeros(d), seed=0, theta_init=0.0)
+    u = (rows[:256].float() * sae.scale) @ sae.params["W_enc"]
+    opening = u.abs() if sae.two_sided else u
+    threshold = opening.flatten().kthvalue(opening.numel() - L0 * len(u)).values
+    vector = sae.params["theta" if sae.two_sided else "b_gate"]
+    vector.fill_(threshold if sae.two_sided else -threshold)
     return sae
 
 
@@ -63,10 +70,15 @@ def arms_of(name: str, folder: Path) -> dict[str, Callable[[int], object]]:
     rows = torch.randn(READ, d).bfloat16()
     point = default_hookpoints(model.config.model_type, layer)["resid"]
     batches = list(contexts.batches(BATCH, torch.device("cpu")))
-    saes = {variant: random_autoencoder(variant, d, times) for variant, times in AUTOENCODERS}
+    saes = {variant: random_autoencoder(variant, times, rows) for variant, times in AUTOENCODERS}
+
+    def split() -> Iterator[Tensor]:
+        return (rows for _ in range(ROWS // READ))
 
     def reconstruct(sae: Autoencoder) -> Callable[[int], object]:
-        return lambda _: evaluate_reconstruction(sae, (rows for _ in range(ROWS // READ)))
+        return lambda _: evaluate_reconstruction(sae, split())
+
+    firings = accumulate(saes["gated"], [rows]).firings
 
     def blocks(_: int) -> None:
         for batch in batches:
@@ -87,6 +99,7 @@ def arms_of(name: str, folder: Path) -> dict[str, Callable[[int], object]]:
     return {
         "open the model": lambda _: load_language_model(folder),
         **{f"reconstruction, {name}": reconstruct(sae) for name, sae in saes.items()},
+        "histograms, gated": lambda _: activation_histograms(saes["gated"], split(), firings),
         "spliced pass": lambda _: summed_loss(model, contexts, BATCH, point, replacement),
         "of it, blocks": blocks,
         "of it, head and loss": head,

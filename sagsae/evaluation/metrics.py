@@ -19,7 +19,7 @@ from torch import Tensor
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.census import bipolar_fraction, share
 
-ROWS_PER_CHUNK = 2048
+ROWS_PER_CHUNK = 512
 """Rows encoded together; bounds memory to a few [2048, H] float32 tensors."""
 
 COLLAPSED_R2 = 0.2
