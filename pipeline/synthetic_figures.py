@@ -16,8 +16,10 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pipeline.figures import COLOURS, DPI, MARKERS, STYLE, write
 from pipeline.geometry_figures import bi_jump, plane
@@ -75,6 +77,13 @@ def dressed(panel: Axes, x: str, y: str, title: str = "") -> None:
     panel.set_axisbelow(True)
 
 
+def plain(axis: Axis) -> None:
+    """A log axis with numbers such as 0.002 and 5."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def legend(figure: Figure, table: pd.DataFrame, *notes: str, columns: int = 2) -> None:
     """All systems of the table, then notes without a line."""
     handles = [Line2D([], [], label=label(*s), **look(*s)) for s in systems(table)]
@@ -114,6 +123,8 @@ def polarity_dial(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -
         dressed(right, "", "calibration slope")
         left.set_yscale("log")
         left.set_xscale("log")
+        for axis in (left.xaxis, left.yaxis):
+            plain(axis)
     for panel in axes[-1]:
         panel.set_xlabel("L0 (active latents per sample)")
     legend(figure, table, "right: ▲ positive side, ▽ negative side")

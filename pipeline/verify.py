@@ -13,14 +13,16 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import dask
 
-from pipeline.audit import Audit, amount
+from pipeline.audit import Audit, amount, size_of
 from pipeline.files import json_argument
 from pipeline.stage import run_stage
-from pipeline.study import FIGURES, Study
+from pipeline.study import FIGURES, Study, digest
+from pipeline.synthetic_config import PROTOCOLS
 from pipeline.tables import CELLS, MARKDOWN, POINTS
 from pipeline.verify_cells import FINISHED, check_cells
 from pipeline.verify_inputs import (
@@ -51,11 +53,26 @@ def verify(study: Study, options: str = "") -> Audit:
     seals = check_stores(audit)
     check_baselines(audit, seals)
     check_cells(audit, seals)
+    _check_synthetic_runs(audit)
     for file in _outputs(study):
         if audit.there(file):
             audit.checked["tables, figures and reports"] += 1
     audit.notes += _leftovers(study)
     return audit
+
+
+def _check_synthetic_runs(audit: Audit) -> None:
+    """Runs of the synthetic protocols, which no other target makes, where they are there."""
+    study = audit.study
+    for protocol, seed in product(PROTOCOLS, study.config.synthetic.seeds):
+        file = study.synthetic_run(protocol, seed)
+        if not Path(file).exists():
+            continue
+        audit.size += size_of(Path(file))
+        found = audit.read(file, "spec", "rows")
+        expected = digest(study.synthetic_spec(protocol, seed))
+        if found and audit.same(file, "specification", found["spec"], expected):
+            audit.checked["synthetic runs"] += 1
 
 
 def _outputs(study: Study) -> list[str]:
