@@ -17,6 +17,10 @@ FLAGS = 8
 """Columns that are looked at together, as one 64-bit word: most hold no open entry."""
 
 
+SAMPLE = 32
+"""Rows after which a batch with half as many entries again as there is room for is given up."""
+
+
 class Open(NamedTuple):
     """Open entries, row by row; those of row i lie from ``starts[i]`` up to ``ends[i]``.
 
@@ -82,7 +86,8 @@ def find_open(u, sides, first, last, room, found, fired):
             for j in range(begin, begin + FLAGS):
                 chosen[n] = j
                 n += np.int64(flags[j])
-        if e + n >= end:
+        crowded = i - first == SAMPLE and e - first * room > 1.5 * SAMPLE * room
+        if crowded or e + n >= end:
             return penalty, alive, False
         found.starts[i], found.ends[i] = e, e + n
         for j in chosen[:n]:
