@@ -21,6 +21,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.interleaved import interleaved, table
 from benchmarks.models import SHAPES, random_model

@@ -32,7 +32,7 @@ from sagsae.autoencoders.base import build
 from sagsae.training.schedules import Recipe
 from sagsae.training.trainer import Trainer
 
-WIDTH, BATCH, STEPS = 576, 1024, 100
+WIDTH, BATCH, STEPS = 576, 1024, 200
 STORES = {1024: (8192, 32), 8192: (131072, 2)}
 """Rows of a chunk: rows of a block and blocks."""
 
