@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+
 import pytest
+import yaml
 
 from pipeline.study import Study
 from tests.e2e.conftest import ROOT, Workflow
@@ -21,6 +25,23 @@ def test_the_paper_study_plans_in_full(elsewhere):
     planned = Workflow(elsewhere.folder, ROOT / "workflow/configs/paper.yaml").planned()
     assert planned["dump"] == 4
     assert planned["cell"] == 2 * 3 * 3 * 3 * 6
+
+
+def test_five_thousand_cells_plan_and_no_command_grows_with_them(elsewhere):
+    raw = yaml.safe_load((ROOT / "workflow/configs/local.yaml").read_text())
+    sides = [{"variant": "gated", "expansion": 4}, {"variant": "sagsae_tied", "expansion": 2}]
+    lambdas = [round(0.01 * i, 2) for i in range(1, 43)]
+    raw["grid"] = [side | {"lambdas": lambdas, "seeds": list(range(10))} for side in sides]
+    config = elsewhere.folder / "large.yaml"
+    config.write_text(yaml.safe_dump(raw))
+    done = Workflow(elsewhere.folder, config).run("--dry-run", "--printshellcmds")
+    assert done.returncode == 0, done.stdout[-2000:]
+    commands = [line for line in done.stdout.splitlines() if "python -m pipeline." in line]
+    stages = Counter(re.findall(r"pipeline\.(?!gpu_lease)(\w+) ", "\n".join(commands)))
+    assert stages["run_cell"] == len(Study.load(config).cells) == 2 * 3 * 2 * 42 * 10
+    assert (stages["dump"], stages["baselines"], stages["tables"], stages["report"]) == (4, 2, 1, 1)
+    assert max(map(len, commands)) < 5_000
+    assert not list(elsewhere.folder.glob("results/*/specs"))
 
 
 def test_one_cell_by_name_and_no_other(elsewhere):
