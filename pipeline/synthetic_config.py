@@ -90,6 +90,7 @@ class PolarityDial(Protocol):
     ]
     """Variants and widths."""
     lambdas: Lambdas = [0.1, 0.2, 0.45, 0.9]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
 
     @property
     def runs(self) -> int:
@@ -115,6 +116,7 @@ class Anomalies(Protocol):
     variants: Annotated[list[Variant], Field(min_length=1)] = ["gated", "sagsae_sym", "sagsae_tied"]
     """Variants that are compared."""
     lambdas: Lambdas = [0.7, 1.2, 1.8]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
 
     @property
     def runs(self) -> int:
@@ -132,6 +134,7 @@ class Consolidation(Protocol):
     taus: Annotated[list[Cosine], Field(min_length=1)] = [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98]
     """Cosines from which a pole counts as found; the curve over them."""
     lambdas: Lambdas = [0.6, 1.0, 1.5]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
 
     @property
     def runs(self) -> int:
@@ -153,6 +156,7 @@ class Robustness(Protocol):
     contestants: Contestants = [_entry("gated", 2.0), _entry("sagsae_tied")]
     """Variants and widths."""
     lambdas: Lambdas = [0.4, 0.6]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
 
     @property
     def runs(self) -> int:
@@ -165,11 +169,13 @@ class Geometry(Protocol):
     """Protocol C on a plane, for looking at."""
 
     d: Literal[2] = 2
+    """Width of the synthetic activations: a plane."""
     pairs: Count = 3
     """Pairs, evenly spread over the circle."""
     contestants: Contestants = [*BASELINES, _entry("sagsae_tied")]
     """Variants and widths."""
     lambdas: Lambdas = [0.4, 0.8, 1.2]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
 
     @property
     def runs(self) -> int:
