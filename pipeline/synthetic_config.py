@@ -49,8 +49,6 @@ Contestants = Annotated[list[Contestant], Field(min_length=1)]
 class SyntheticTraining(Section):
     """The recipe of every synthetic run; what is not here is as in section training."""
 
-    steps: Count = 2500
-    """Optimiser steps."""
     batch_size: Count = 1024
     """Samples a step."""
     learning_rate: Positive = 3e-3
@@ -66,6 +64,8 @@ class Protocol(Section):
 
     d: Count = 32
     """Width of the synthetic activations."""
+    steps: Count = 1500
+    """Optimiser steps of a run."""
     lambdas: Lambdas
     """Sweep of the sparsity coefficient. The operating point is the one whose mean L0 is nearest,
     in ratio, to the expected number of active features."""
@@ -127,6 +127,8 @@ class Anomalies(Protocol):
 class Consolidation(Protocol):
     """Protocol C: antipodal pairs in superposition, about one active a sample."""
 
+    steps: Count = 2500
+    """Optimiser steps of a run; many pairs are each seen seldom."""
     superpositions: Annotated[list[Positive], Field(min_length=1)] = [0.5, 1.0, 2.0, 4.0, 8.0]
     """Pairs per dimension n / d."""
     contestants: Contestants = [*BASELINES, _entry("sagsae_sym"), _entry("sagsae_tied")]
