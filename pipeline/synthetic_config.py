@@ -49,8 +49,6 @@ Contestants = Annotated[list[Contestant], Field(min_length=1)]
 class SyntheticTraining(Section):
     """The recipe of every synthetic run; what is not here is as in section training."""
 
-    steps: Count = 2500
-    """Optimiser steps."""
     batch_size: Count = 1024
     """Samples a step."""
     learning_rate: Positive = 3e-3
@@ -66,6 +64,8 @@ class Protocol(Section):
 
     d: Count = 32
     """Width of the synthetic activations."""
+    steps: Count = 1500
+    """Optimiser steps of a run."""
     lambdas: Lambdas
     """Sweep of the sparsity coefficient. The operating point is the one whose mean L0 is nearest,
     in ratio, to the expected number of active features."""
@@ -90,6 +90,7 @@ class PolarityDial(Protocol):
     ]
     """Variants and widths."""
     lambdas: Lambdas = [0.1, 0.2, 0.45, 0.9]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
 
     @property
     def runs(self) -> int:
@@ -115,6 +116,7 @@ class Anomalies(Protocol):
     variants: Annotated[list[Variant], Field(min_length=1)] = ["gated", "sagsae_sym", "sagsae_tied"]
     """Variants that are compared."""
     lambdas: Lambdas = [0.7, 1.2, 1.8]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
 
     @property
     def runs(self) -> int:
@@ -125,6 +127,8 @@ class Anomalies(Protocol):
 class Consolidation(Protocol):
     """Protocol C: antipodal pairs in superposition, about one active a sample."""
 
+    steps: Count = 2500
+    """Optimiser steps of a run; many pairs are each seen seldom."""
     superpositions: Annotated[list[Positive], Field(min_length=1)] = [0.5, 1.0, 2.0, 4.0, 8.0]
     """Pairs per dimension n / d."""
     contestants: Contestants = [*BASELINES, _entry("sagsae_sym"), _entry("sagsae_tied")]
@@ -132,6 +136,7 @@ class Consolidation(Protocol):
     taus: Annotated[list[Cosine], Field(min_length=1)] = [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98]
     """Cosines from which a pole counts as found; the curve over them."""
     lambdas: Lambdas = [0.6, 1.0, 1.5]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
 
     @property
     def runs(self) -> int:
@@ -153,6 +158,7 @@ class Robustness(Protocol):
     contestants: Contestants = [_entry("gated", 2.0), _entry("sagsae_tied")]
     """Variants and widths."""
     lambdas: Lambdas = [0.4, 0.6]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
 
     @property
     def runs(self) -> int:
@@ -165,11 +171,13 @@ class Geometry(Protocol):
     """Protocol C on a plane, for looking at."""
 
     d: Literal[2] = 2
+    """Width of the synthetic activations: a plane."""
     pairs: Count = 3
     """Pairs, evenly spread over the circle."""
     contestants: Contestants = [*BASELINES, _entry("sagsae_tied")]
     """Variants and widths."""
     lambdas: Lambdas = [0.4, 0.8, 1.2]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
 
     @property
     def runs(self) -> int:

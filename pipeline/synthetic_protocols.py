@@ -57,7 +57,12 @@ class Bench:
         for contestant in contestants:
             width = contestant.width_for(pairs)
             for lam in section.lambdas:
-                recipe = Recipe(lam=lam, matmul_dtype="float32", **self.training.model_dump())
+                recipe = Recipe(
+                    steps=section.steps,
+                    lam=lam,
+                    matmul_dtype="float32",
+                    **self.training.model_dump(),
+                )
                 sae = train(source, contestant.variant, width, recipe, self.seed)
                 found = measure(sae, source, self.rows, self.seed)
                 metrics = {

@@ -28,10 +28,18 @@ def study(**changes: Any) -> Study:
     return Study.from_dict(SMOKE | {"synthetic": SMOKE["synthetic"] | changes})
 
 
+def brief(results: str = "results") -> Study:
+    """The smoke study with every synthetic run cut to a moment."""
+    section = SMOKE["synthetic"]
+    short = {name: section.get(name, {}) | {"steps": 15} for name in PROTOCOLS}
+    section = section | short | {"training": {"batch_size": 64}, "evaluation_rows": 512}
+    return Study.from_dict(SMOKE | {"results": results, "synthetic": section})
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory) -> list[Path]:
     """Two seeds of every protocol, trained for a moment."""
-    made = study(training={"steps": 15, "batch_size": 64}, evaluation_rows=512)
+    made = brief()
     folder, files = tmp_path_factory.mktemp("synthetic"), []
     for protocol in PROTOCOLS:
         for seed in made.config.synthetic.seeds:
@@ -61,7 +69,7 @@ def row(**changes: Any) -> dict[str, Any]:
         ("geometry", {"pairs": 2}, {"geometry"}),
         ("evaluation_rows", 99, set(PROTOCOLS)),
         ("tau", 0.8, set(PROTOCOLS)),
-        ("training", {"steps": 7}, set(PROTOCOLS)),
+        ("training", {"batch_size": 7}, set(PROTOCOLS)),
         ("seeds", [5], set()),
     ],
 )
@@ -108,7 +116,7 @@ def test_every_protocol_runs_every_contestant_at_every_lambda(runs):
 
 
 def test_a_run_is_made_alike_twice_and_differs_between_seeds(runs, tmp_path):
-    made = study(training={"steps": 15, "batch_size": 64}, evaluation_rows=512)
+    made = brief()
     spec = canonical(made.synthetic_spec("geometry", 0))
     synthetic.main(["--spec", spec, "--out", str(tmp_path / "again.json")])
     first, other = (path for path in runs if path.stem.startswith("geometry"))
@@ -139,10 +147,7 @@ def test_a_damaged_run_is_named(runs, tmp_path):
 
 
 def test_verify_names_altered_runs_and_those_of_another_configuration(runs, tmp_path):
-    options = {"training": {"steps": 15, "batch_size": 64}, "evaluation_rows": 512}
-    made = Study.from_dict(
-        SMOKE | {"results": str(tmp_path), "synthetic": SMOKE["synthetic"] | options}
-    )
+    made = brief(str(tmp_path))
     assert "synthetic runs" not in verify(made).checked
     folder = Path(made.synthetic_run("geometry", 0)).parent
     shutil.copytree(runs[0].parent, folder)
