@@ -26,8 +26,25 @@ SPLITS = ("train", "heldout")
 REVISION = {"assets": 2, "tokens": 2, "dump": 2, "baselines": 2, "train": 2, "evaluate": 2}
 """Revision of each stage's code. Raise one when that stage's output changes for the same spec."""
 
-FIGURES = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
-"""Metric drawn against L0 -> its axis label; each is one named figure."""
+CELLS, POINTS, COMPARISON = "cells.csv", "points.csv", "comparison.csv"
+CONTRASTS, LATENTS, PARAMETERS = "contrasts.csv", "latents.csv", "parameters.csv"
+CALIBRATION, CLAIMS = "calibration.csv", "claims.csv"
+READABLE = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS)
+"""Tables that are also written as .md and .tex."""
+TABLES = (
+    *(CELLS, POINTS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CALIBRATION),
+    *(name.replace("csv", end) for name in READABLE for end in ("md", "tex")),
+)
+"""File names of the tables but for the claims."""
+REPORT = "report.html"
+SYNTHETIC_SUMMARY = "synthetic/summary.csv"
+CLAIM_TABLES = (CLAIMS, "claims.md", "claims.tex")
+
+FIGURES = ("figure_2", "figure_3", "figure_11", "figure_r2")
+"""Figures of a study, numbered as in the paper; the paper has none of R2 against L0."""
+FIGURE_FILES = ("png", "svg", "csv")
+VARIANTS_SUFFIX = "_variants"
+"""Ends the name of the same figure with every sweep of the grid."""
 
 
 def digest(spec: Any) -> str:
@@ -156,7 +173,7 @@ class Study:
 
     def report_spec(self) -> dict[str, Any]:
         named = {"study": self.config.study, "note": self.config.note}
-        return self.comparison_spec() | named
+        return self.comparison_spec() | named | {"figures": list(self.figures)}
 
     @cached_property
     def shared_specs(self) -> dict[str, str]:
@@ -224,12 +241,31 @@ class Study:
     def table(self, name: str) -> str:
         return self.path("tables", name)
 
-    def figure(self, metric: str = "{metric}", suffix: str = "png") -> str:
-        return self.path("figures", f"{metric}.{suffix}")
+    def figure(self, name: str = "{figure}", suffix: str = "png") -> str:
+        return self.path("figures", f"{name}.{suffix}")
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The main comparison in figures of their own, and all sweeps where there are others."""
+        main = self.config.comparisons[:1]
+        sides = {
+            (model.name, side.variant, side.width_for(model.d_model))
+            for item in main
+            for side in (item.candidate, item.baseline)
+            for model in self.config.models
+        }
+        others = any((cell.model, cell.variant, cell.width) not in sides for cell in self.cells)
+        more = tuple(name + VARIANTS_SUFFIX for name in FIGURES) if main and others else ()
+        return FIGURES + more
+
+    @property
+    def synthetic_summary(self) -> str:
+        """What the synthetic protocols found; the claims page uses it once it is there."""
+        return self.path(SYNTHETIC_SUMMARY)
 
     @property
     def report(self) -> str:
-        return self.path("report.html")
+        return self.path(REPORT)
 
     def log(self, *parts: str) -> str:
         return self.path("logs", *parts) + ".log"

@@ -20,8 +20,7 @@ import dask
 from pipeline.audit import Audit, amount
 from pipeline.files import json_argument
 from pipeline.stage import run_stage
-from pipeline.study import FIGURES, Study
-from pipeline.tables import CELLS, MARKDOWN, POINTS
+from pipeline.study import CLAIM_TABLES, FIGURE_FILES, TABLES, Study
 from pipeline.verify_cells import FINISHED, check_cells
 from pipeline.verify_inputs import (
     check_assets,
@@ -30,7 +29,6 @@ from pipeline.verify_inputs import (
     check_stores,
     check_tokens,
 )
-from pipeline.wording import COMPARISON
 from sagsae.files import TEMPORARY_SUFFIXES
 
 SHOWN = 10
@@ -59,8 +57,8 @@ def verify(study: Study, options: str = "") -> Audit:
 
 
 def _outputs(study: Study) -> list[str]:
-    tables = [study.table(name) for name in (CELLS, POINTS, COMPARISON, MARKDOWN)]
-    figures = [study.figure(metric, end) for metric in FIGURES for end in ("png", "svg", "csv")]
+    tables = [study.table(name) for name in TABLES + CLAIM_TABLES]
+    figures = [study.figure(name, end) for name in study.figures for end in FIGURE_FILES]
     return [*tables, *figures, study.report]
 
 
