@@ -14,6 +14,7 @@ import argparse
 import hashlib
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,13 @@ from pipeline.stage import device_of, run_stage
 from pipeline.study import digest
 from sagsae.activations.store import Store
 from sagsae.activations.stream import iterate
+from sagsae.autoencoders.accounting import break_even_share, parameters_per_latent
 from sagsae.autoencoders.base import Autoencoder, load
+from sagsae.evaluation.census import bipolar_fraction, mean_minority_share, top
+from sagsae.evaluation.distributions import Summary, quantiles
+from sagsae.evaluation.histograms import Histograms, activation_histograms
 from sagsae.evaluation.loss_recovered import LossRecovered, summed_loss
-from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
+from sagsae.evaluation.metrics import ReconstructionMetrics, accumulate
 from sagsae.evaluation.replacements import reconstruction
 from sagsae.files import write_atomic
 
@@ -70,7 +75,9 @@ def evaluate_cell(
 
     Returns:
         The content of metrics.json, and that of latents.safetensors: per latent ``n_pos`` and
-        ``n_neg``, [H] int64.
+        ``n_neg`` [H] int64, ``slope_pos`` and ``slope_neg`` [H] float32 (NaN where it never fires
+        with that sign); of k latents ``histogram_latents`` [k], ``histogram_edges`` [k, bins + 1]
+        float64 and ``histogram_counts`` [k, bins], int64, see `Histograms`.
 
     Raises:
         EvaluationError: weights of another cell, or a hookpoint without baselines.
@@ -78,9 +85,12 @@ def evaluate_cell(
     sae = _autoencoder(weights, cell).to(device)
     store = open_store(heldout_manifest)
     label = f"evaluate {Cell(**cell).path}"
-    quality = evaluate_reconstruction(sae, _rows(store, cell["hookpoint"], device, label))
+    sums = accumulate(sae, _rows(store, cell["hookpoint"], device, label))
+    quality = ReconstructionMetrics.from_accumulators(sums)
+    rows = _rows(store, cell["hookpoint"], device, f"{label}, histograms")
+    histograms = activation_histograms(sae, rows, sums.firings)
     recovered = _loss_recovered(spec, cell, sae, baselines, asset, device, label)
-    latents = save({"n_pos": quality.n_pos, "n_neg": quality.n_neg})
+    latents = save(_latent_tensors(quality, histograms))
     made_from = {
         "train": train_info["made_from"]["train"],
         "store": train_info["made_from"]["store"],
@@ -92,6 +102,8 @@ def evaluate_cell(
         "cell": cell,
         "d_model": sae.d,
         "parameters": sae.parameter_count(),
+        "parameters_per_latent": parameters_per_latent(sae.name, sae.d),
+        "break_even_share": break_even_share(sae.name, sae.d),
         **_reconstruction_part(quality),
         **_loss_part(recovered, spec["evaluation"]["lr_noise_gap"]),
         "training": train_info["training"],
@@ -152,6 +164,35 @@ def _reconstruction_part(quality: ReconstructionMetrics) -> dict[str, Any]:
     return {
         "eval_tokens": quality.tokens,
         **{name: getattr(quality, name) for name in same + census},
+        "census": _census_part(quality),
+        "calibration": {
+            side: asdict(Summary.of(slopes))
+            for side, slopes in zip(("positive", "negative"), quality.slopes, strict=True)
+        },
+    }
+
+
+def _census_part(quality: ReconstructionMetrics) -> dict[str, Any]:
+    counts = torch.stack([quality.n_pos, quality.n_neg])
+    part: dict[str, Any] = {"minority_share_quantiles": quantiles(quality.minority_share)}
+    for percent in (1, 10):
+        latents = top(quality.contribution, counts.sum(0) > 0, percent / 100)
+        part[f"top{percent}_bipolar_fraction"] = bipolar_fraction(counts, latents)
+        minority_share = mean_minority_share(quality.minority_share, latents)
+        part[f"top{percent}_minority_share"] = minority_share
+    return part
+
+
+def _latent_tensors(quality: ReconstructionMetrics, histograms: Histograms) -> dict[str, Tensor]:
+    slope_pos, slope_neg = quality.slopes.float()
+    return {
+        "n_pos": quality.n_pos,
+        "n_neg": quality.n_neg,
+        "slope_pos": slope_pos,
+        "slope_neg": slope_neg,
+        "histogram_latents": histograms.latents,
+        "histogram_edges": histograms.edges,
+        "histogram_counts": histograms.counts,
     }
 
 

@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.cell import Cell
 from pipeline.config import Comparison, Count, Section, describe
 from pipeline.files import json_argument, read_json
 from pipeline.sections import Lambda
+from sagsae.evaluation.distributions import LEVELS
 
 METRICS = "metrics.json"
 SWEPT = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
@@ -24,6 +25,16 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[Finite, Field(ge=0)]
 Share = Annotated[Finite, Field(ge=0, le=1)]
 Natural = Annotated[int, Field(ge=0, strict=True)]
+
+
+def _all_or_none(values: list[float]) -> list[float]:
+    if values and (len(values) != len(LEVELS) or sorted(values) != values):
+        raise ValueError(f"give {len(LEVELS)} ascending numbers, or none")
+    return values
+
+
+Quantiles = Annotated[list[Finite], AfterValidator(_all_or_none)]
+"""At 0, 2, ..., 100 %, six significant digits; empty where there is nothing to rank."""
 
 
 class MetricsError(ValueError):
@@ -66,12 +77,47 @@ class MadeFrom(Section):
     """Of latents.safetensors, which is written before the metrics."""
 
 
+class CensusRecord(Section):
+    """Which latents fire with both signs. Top latents are those of the live ones that contribute
+    most to the reconstructions, by their sum of z^2 over tokens. Null where no latent lives."""
+
+    minority_share_quantiles: Quantiles
+    """Of min(n+, n-) / (n+ + n-) over live latents."""
+    top1_bipolar_fraction: Share | None
+    """Share of the top 1 % that fire with both signs."""
+    top10_bipolar_fraction: Share | None
+    top1_minority_share: Share | None
+    """Mean minority share of the top 1 %."""
+    top10_minority_share: Share | None
+
+
+class SlopesRecord(Section):
+    """Calibration slopes on one sign over the latents that fire with it; 1 is no shrinkage."""
+
+    latents: Natural
+    """How many there are."""
+    mean: Finite | None
+    median: Finite | None
+    quantiles: Quantiles
+
+
+class CalibrationRecord(Section):
+    """Slopes of the residual's coefficient on the activation, by its sign."""
+
+    positive: SlopesRecord
+    negative: SlopesRecord
+
+
 class CellMetrics(Section):
     """One cell on the held-out split. A ratio is null where its denominator is zero."""
 
     cell: CellName
     d_model: Count
     parameters: Count
+    parameters_per_latent: Count
+    break_even_share: NonNegative | None
+    """Share of latents that must serve both signs for the variant to cost no more parameters than
+    Gated; null for variants with one side."""
     l0: NonNegative
     """Mean count of latents that are not zero, a token."""
     r2: Annotated[Finite, Field(le=1)]
@@ -98,6 +144,8 @@ class CellMetrics(Section):
     """Share of live latents that fire with both signs."""
     bipolar_firing_share: Share | None
     """The same, weighted by firing."""
+    census: CensusRecord
+    calibration: CalibrationRecord
     collapsed: list[str]
     """Why the cell counts as collapsed; empty when it does not."""
     training: TrainingRecord

@@ -21,6 +21,7 @@ from pipeline.run_cell import LATENTS, TRAINING, WEIGHTS
 from pipeline.study import Study, digest
 from pipeline.verify_inputs import Seals
 from sagsae.autoencoders.base import load
+from sagsae.evaluation import histograms
 from sagsae.files import read_signed_json
 
 STATE = ".state"
@@ -138,12 +139,20 @@ class CellCheck:
         if not self._is_measured(LATENTS, metrics.made_from.latents_sha256):
             return
         try:
-            counts = load_file(self.folder / LATENTS)
+            tensors = load_file(self.folder / LATENTS)
         except SafetensorError as error:
             self._fault(LATENTS, f"cannot be read ({error})")
             return
-        found = {name: (tuple(count.shape), count.dtype) for name, count in counts.items()}
-        expected = dict.fromkeys(("n_pos", "n_neg"), ((self.cell.width,), torch.int64))
+        found = {name: (tuple(value.shape), value.dtype) for name, value in tensors.items()}
+        width = self.cell.width
+        sampled = min(histograms.LATENTS, width - metrics.dead_latents)
+        expected = {
+            **dict.fromkeys(("n_pos", "n_neg"), ((width,), torch.int64)),
+            **dict.fromkeys(("slope_pos", "slope_neg"), ((width,), torch.float32)),
+            "histogram_latents": ((sampled,), torch.int64),
+            "histogram_edges": ((sampled, histograms.BINS + 1), torch.float64),
+            "histogram_counts": ((sampled, histograms.BINS), torch.int64),
+        }
         if found != expected:
             self._fault(LATENTS, f"{found} where the cell has {expected}")
 

@@ -42,6 +42,8 @@ class Autoencoder(ABC):
     """Names of the per-latent parameters, in order."""
     auxiliary: ClassVar[bool] = True
     """Whether the loss has the auxiliary term, mean_B |x - x_aux|^2."""
+    two_sided: ClassVar[bool] = False
+    """Whether one latent serves both signs."""
 
     def __init__(self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32):
         self.d, self.width, self.scale = d, width, float(scale)
@@ -153,9 +155,20 @@ class Autoencoder(ABC):
 
     def encode(self, x: Tensor) -> Tensor:
         """Code z [B, H] of normalised activations x [B, d], in the parameters' dtype."""
-        u = (x.to(self.params["W_enc"].dtype) - self.params["b_dec"]) @ self.params["W_enc"]
+        return self._encode(x, self.params["W_enc"], self.params)
+
+    def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
+        """The columns ``latents`` [k] of ``encode(x)``, [B, k], at the cost of k latents.
+
+        Equal up to the rounding of products of another shape.
+        """
+        vectors = {name: self.params[name][latents] for name in self.vectors}
+        return self._encode(x, self.params["W_enc"][:, latents], vectors)
+
+    def _encode(self, x: Tensor, W_enc: Tensor, vectors: Vectors) -> Tensor:
+        u = (x.to(W_enc.dtype) - self.params["b_dec"]) @ W_enc
         z, a = torch.empty_like(u), torch.empty_like(u)
-        self.codes(u, self.params, z, a)
+        self.codes(u, vectors, z, a)
         return z
 
     def decode(self, z: Tensor) -> Tensor:

@@ -23,6 +23,8 @@ class _SignAware(Autoencoder):
     A shared parameter is one vector (``theta``); a free one is two (``theta_pos``, ``theta_neg``).
     """
 
+    two_sided = True
+
     def _sided(self, name: str, v: Vectors, positive: Tensor) -> Tensor:
         """The vector's value on each element's side; the vector itself where both share it."""
         if name in v:
@@ -131,6 +133,7 @@ class OneSidedSignAware(TiedSignAware):
     """
 
     name = "sagsae_onesided"
+    two_sided = False
 
     def sides(self, v: Vectors) -> tuple[Tensor, ...]:
         theta, _, *others = super().sides(v)

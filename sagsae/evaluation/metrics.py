@@ -16,6 +16,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from sagsae.evaluation.calibration import Firings
+from sagsae.evaluation.census import bipolar_fraction, share
+
 ROWS_PER_CHUNK = 2048
 """Rows encoded together; bounds memory to a few [2048, H] float32 tensors."""
 
@@ -31,11 +34,13 @@ class SupportsCode(Protocol):
         d: width of the activations.
         width: number of latents H.
         scale: normalised activations are `raw * scale`.
+        params: `W_dec` [H, d], what each latent adds to the reconstruction, of unit norm.
     """
 
     d: int
     width: int
     scale: float
+    params: dict[str, Tensor]
 
     def encode(self, x: Tensor) -> Tensor: ...
 
@@ -51,40 +56,39 @@ class Accumulators:
         sum_x: [d] float64, sum of the activations in original units.
         sum_x2: float64 scalar, sum of their squared norms.
         sse: float64 scalar, sum of the squared norms of `x - x_hat`, original units.
-        n_pos: [H] int64, tokens on which the latent is positive.
-        n_neg: [H] int64, tokens on which it is negative.
+        firings: sums over the tokens on which each latent fires, by sign, unit mean square.
     """
 
     tokens: int
     sum_x: Tensor
     sum_x2: Tensor
     sse: Tensor
-    n_pos: Tensor
-    n_neg: Tensor
+    firings: Firings
 
     def __add__(self, other: Accumulators) -> Accumulators:
-        if self.sum_x.shape != other.sum_x.shape or self.n_pos.shape != other.n_pos.shape:
-            raise ValueError(
-                f"cannot merge sums over d = {len(self.sum_x)}, H = {len(self.n_pos)} with sums "
-                f"over d = {len(other.sum_x)}, H = {len(other.n_pos)}"
-            )
+        sizes, others = self._sizes, other._sizes
+        if sizes != others:
+            raise ValueError(f"cannot merge sums over {sizes} with sums over {others}")
         return Accumulators(
             tokens=self.tokens + other.tokens,
             sum_x=self.sum_x + other.sum_x,
             sum_x2=self.sum_x2 + other.sum_x2,
             sse=self.sse + other.sse,
-            n_pos=self.n_pos + other.n_pos,
-            n_neg=self.n_neg + other.n_neg,
+            firings=self.firings + other.firings,
         )
 
+    @property
+    def _sizes(self) -> str:
+        return f"d = {len(self.sum_x)}, H = {self.firings.count.shape[1]}"
+
     @classmethod
-    def of(cls, x: Tensor, x_hat: Tensor, z: Tensor) -> Accumulators:
+    def of(cls, x: Tensor, x_hat: Tensor, firings: Firings) -> Accumulators:
         """Sums over one batch.
 
         Args:
             x: [B, d] activations in original units.
             x_hat: [B, d] their reconstruction in original units.
-            z: [B, H] codes.
+            firings: of the batch's code.
         """
         x = x.double()
         return cls(
@@ -92,8 +96,7 @@ class Accumulators:
             sum_x=x.sum(0),
             sum_x2=x.square().sum(),
             sse=(x - x_hat).square_().sum(),
-            n_pos=(z > 0).sum(0),
-            n_neg=(z < 0).sum(0),
+            firings=firings,
         )
 
 
@@ -113,6 +116,9 @@ class ReconstructionMetrics:
         bipolar_firing_share: share of all firings that belong to such latents; None if none fires.
         n_pos, n_neg: [H] int64 firing counts by sign, on the CPU.
         minority_share: [H] float64, `min(n_pos, n_neg) / (n_pos + n_neg)`; NaN for dead latents.
+        contribution: [H] float64, sum over tokens of `|z_i v_i|^2`, unit mean square.
+        slopes: [2, H] float64 calibration slopes on the positive and the negative side, see
+            `sagsae.evaluation.calibration`; NaN where a latent never fires with that sign.
     """
 
     tokens: int
@@ -127,6 +133,8 @@ class ReconstructionMetrics:
     n_pos: Tensor
     n_neg: Tensor
     minority_share: Tensor
+    contribution: Tensor
+    slopes: Tensor
 
     @classmethod
     def from_accumulators(cls, sums: Accumulators) -> ReconstructionMetrics:
@@ -138,9 +146,9 @@ class ReconstructionMetrics:
         """
         if sums.tokens < 1:
             raise ValueError("no evaluation tokens: the held-out activations are empty")
-        n_pos, n_neg = sums.n_pos.cpu(), sums.n_neg.cpu()
+        n_pos, n_neg = counts = sums.firings.count
         firings = n_pos + n_neg
-        live, both = firings > 0, (n_pos > 0) & (n_neg > 0)
+        live, both = firings > 0, (counts > 0).all(0)
         sst = float(sums.sum_x2 - sums.sum_x.square().sum() / sums.tokens)
         sse, dead = float(sums.sse), int((~live).sum())
         _check_errors(sse, sst, float(sums.sum_x2))
@@ -152,11 +160,13 @@ class ReconstructionMetrics:
             sst=sst,
             dead_latents=dead,
             dead_fraction=dead / len(firings),
-            bipolar_fraction=_share(both.sum(), live.sum()),
-            bipolar_firing_share=_share(firings[both].sum(), firings.sum()),
+            bipolar_fraction=bipolar_fraction(counts, live.nonzero().flatten()),
+            bipolar_firing_share=share(firings[both].sum(), firings.sum()),
             n_pos=n_pos,
             n_neg=n_neg,
             minority_share=torch.minimum(n_pos, n_neg).double() / firings.double(),
+            contribution=sums.firings.energy.sum(0),
+            slopes=sums.firings.slopes,
         )
 
     def __post_init__(self) -> None:
@@ -188,6 +198,10 @@ class ReconstructionMetrics:
             "minority_share is not NaN exactly at dead latents",
             not torch.equal(self.minority_share.isnan(), firings == 0),
         )
+        yield (
+            "slopes are not NaN exactly where a latent never fires with that sign",
+            not torch.equal(self.slopes.isnan(), torch.stack([self.n_pos, self.n_neg]) == 0),
+        )
 
     @property
     def collapsed(self) -> list[str]:
@@ -200,10 +214,6 @@ class ReconstructionMetrics:
             ),
         }
         return [reason for reason, holds in reasons.items() if holds]
-
-
-def _share(part: Tensor, whole: Tensor) -> float | None:
-    return int(part) / int(whole) if int(whole) else None
 
 
 def _check_errors(sse: float, sst: float, sum_x2: float) -> None:
@@ -240,7 +250,9 @@ def _measure(autoencoder: SupportsCode, rows: Tensor) -> Accumulators:
         )
     x = rows.float()
     z = autoencoder.encode(x * autoencoder.scale)
-    return Accumulators.of(x, autoencoder.decode(z) / autoencoder.scale, z)
+    x_hat = autoencoder.decode(z) / autoencoder.scale
+    error = (x - x_hat) * autoencoder.scale
+    return Accumulators.of(x, x_hat, Firings.of(z, error, autoencoder.params["W_dec"]))
 
 
 def evaluate_reconstruction(

@@ -67,7 +67,9 @@ def metrics_of(cell: Cell, d_model: int, *, l0: float, r2: float, dead: int) -> 
     return {
         "cell": cell.as_dict(),
         "d_model": d_model,
-        "parameters": 2 * d_model * cell.width + 3 * cell.width + d_model,
+        "parameters": (2 * d_model + 3) * cell.width + d_model,
+        "parameters_per_latent": 2 * d_model + 3,
+        "break_even_share": None if cell.variant == "gated" else 0.0,
         "l0": l0,
         "r2": r2,
         "sse": (1 - r2) * 3.2,
@@ -85,6 +87,22 @@ def metrics_of(cell: Cell, d_model: int, *, l0: float, r2: float, dead: int) -> 
         "lr_noisy": cell.hookpoint == "resid",
         "bipolar_fraction": 0.71,
         "bipolar_firing_share": 0.8,
+        "census": {
+            "minority_share_quantiles": [i / 100 for i in range(51)],
+            "top1_bipolar_fraction": 1.0,
+            "top10_bipolar_fraction": 0.9,
+            "top1_minority_share": 0.4,
+            "top10_minority_share": 0.35,
+        },
+        "calibration": {
+            side: {
+                "latents": cell.width - dead,
+                "mean": 1.01,
+                "median": 1.0,
+                "quantiles": [0.5 + i / 50 for i in range(51)],
+            }
+            for side in ("positive", "negative")
+        },
         "collapsed": [],
         "training": {
             "steps": 400,

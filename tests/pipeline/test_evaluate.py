@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load, load_file
@@ -22,6 +23,7 @@ from pipeline.metrics import read_metrics
 from pipeline.study import digest
 from sagsae.activations import Store, iterate, load_tokens
 from sagsae.autoencoders.base import build
+from sagsae.evaluation.distributions import LEVELS
 from sagsae.language_models import load_language_model
 from tests.pipeline.tiny_study import CONTEXTS, HIDDEN, WIDTH, TinyStudy, make_tiny_study
 
@@ -94,6 +96,57 @@ def test_reconstruction_agrees_with_the_whole_store(trained, measured):
     assert torch.equal(latents["n_neg"], (z < 0).sum(0))
     assert metrics["bipolar_fraction"] > 0.5
     assert metrics["parameters"] == trained.sae.parameter_count()
+    assert metrics["parameters_per_latent"] == 2 * HIDDEN + 3
+    assert metrics["break_even_share"] == 0
+
+
+def test_census_and_calibration_agree_with_the_whole_store(trained, measured):
+    """Both sides, in float64, from the store's rows and the weights alone."""
+    metrics, latents, sae = measured[0], load(measured[1]), trained.sae
+    x = torch.cat(list(iterate(heldout(trained.study), "resid", 64)))
+    z = sae.encode(x.float() * sae.scale).double()
+    rows, bias = sae.params["W_dec"].double(), sae.params["b_dec"].double()
+    along = (x.double() * sae.scale - z @ rows - bias) @ rows.T + z
+    slopes = {}
+    for side, fires in (("positive", z > 0), ("negative", z < 0)):
+        slopes[side] = (along * z * fires).sum(0) / (z.square() * fires).sum(0)
+        stored = latents["slope_pos" if side == "positive" else "slope_neg"]
+        torch.testing.assert_close(
+            stored, slopes[side].float(), rtol=1e-4, atol=1e-4, equal_nan=True
+        )
+        found, values = metrics["calibration"][side], slopes[side][~slopes[side].isnan()].numpy()
+        assert found["latents"] == len(values) > 10
+        assert found["mean"] == pytest.approx(values.mean(), rel=1e-4)
+        assert found["median"] == pytest.approx(np.median(values), rel=1e-4)
+        assert found["quantiles"] == pytest.approx(np.quantile(values, LEVELS), rel=1e-4)
+    n_pos, n_neg = (z > 0).sum(0).numpy(), (z < 0).sum(0).numpy()
+    minority = np.minimum(n_pos, n_neg) / (n_pos + n_neg)
+    census = metrics["census"]
+    present = minority[~np.isnan(minority)]
+    assert census["minority_share_quantiles"] == pytest.approx(
+        np.quantile(present, LEVELS), abs=1e-5
+    )
+    best = np.argsort(-z.square().sum(0).numpy(), kind="stable")
+    for percent, count in ((1, 1), (10, 5)):  # of at most 48 latents that live
+        chosen = best[:count]
+        assert census[f"top{percent}_minority_share"] == pytest.approx(
+            minority[chosen].mean(), 1e-5
+        )
+        both = (n_pos[chosen] > 0) & (n_neg[chosen] > 0)
+        assert census[f"top{percent}_bipolar_fraction"] == both.mean()
+
+
+def test_histograms_are_of_the_latents_own_activations(trained, measured):
+    latents = load(measured[1])
+    x = torch.cat(list(iterate(heldout(trained.study), "resid", 64)))
+    z = trained.sae.encode(x.float() * trained.sae.scale)
+    chosen, counts = latents["histogram_latents"], latents["histogram_counts"]
+    firings = latents["n_pos"] + latents["n_neg"]
+    assert len(chosen) == 16
+    assert (firings[chosen].diff() <= 0).all()
+    assert (counts.sum(1) - firings[chosen]).abs().max() <= 1
+    positive = counts[:, counts.shape[1] // 2 :].sum(1)
+    assert (positive - (z[:, chosen] > 0).sum(0)).abs().max() <= 1
 
 
 def test_spliced_loss_agrees_with_a_plain_hook_on_the_whole_model(trained, measured):
@@ -169,10 +222,13 @@ def test_the_command_writes_what_the_tables_read(trained, measured, tmp_path):
     assert read_metrics(out, cell).model_dump() == measured[0]
     assert latents.read_bytes() == measured[1]
     assert sha256_of(latents) == measured[0]["made_from"]["latents_sha256"]
-    counts = load_file(latents)
-    assert {name: tensor.dtype for name, tensor in counts.items()} == (
-        dict.fromkeys(("n_pos", "n_neg"), torch.int64)
-    )
+    tensors = load_file(latents)
+    assert {name: tensor.dtype for name, tensor in tensors.items()} == {
+        **dict.fromkeys(("n_pos", "n_neg"), torch.int64),
+        **dict.fromkeys(("slope_pos", "slope_neg"), torch.float32),
+        **dict.fromkeys(("histogram_latents", "histogram_counts"), torch.int64),
+        "histogram_edges": torch.float64,
+    }
 
 
 def test_weights_of_another_cell_are_refused(trained, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from sagsae.autoencoders.base import build
 from sagsae.evaluation import metrics
+from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.metrics import (
     Accumulators,
     ReconstructionMetrics,
@@ -20,6 +22,7 @@ from sagsae.evaluation.metrics import (
 )
 
 D, WIDTH, SCALE = 6, 9, 0.25
+SIGNS = (1, -1)
 
 
 class Table:
@@ -28,6 +31,7 @@ class Table:
     def __init__(self, z: Tensor, x_hat: Tensor) -> None:
         self.z, self.x_hat = z, x_hat
         self.d, self.width, self.scale = x_hat.shape[1], z.shape[1], 1.0
+        self.params = {"W_dec": torch.eye(self.width, self.d)}
 
     def encode(self, x: Tensor) -> Tensor:
         self.rows = x[:, 0].long()
@@ -60,6 +64,7 @@ def reference(x: np.ndarray, sae: Any) -> dict[str, Any]:
     z = np.sign(u) * np.maximum(np.abs(u) - sae.threshold, 0)
     x_hat = z @ rotation.T / sae.scale
     z = np.pad(z, ((0, 0), (0, sae.width - sae.d)))
+    along = np.pad((x - x_hat) * sae.scale @ rotation, ((0, 0), (0, sae.width - sae.d))) + z
     n_pos, n_neg = (z > 0).sum(0), (z < 0).sum(0)
     live, both = (n_pos + n_neg) > 0, (n_pos > 0) & (n_neg > 0)
     return {
@@ -74,7 +79,17 @@ def reference(x: np.ndarray, sae: Any) -> dict[str, Any]:
         "n_pos": n_pos,
         "n_neg": n_neg,
         "minority_share": np.minimum(n_pos, n_neg)[live] / (n_pos + n_neg)[live],
+        "contribution": (z**2).sum(0),
+        "slopes": [[slope(z[:, i], along[:, i], sign) for i in range(sae.width)] for sign in SIGNS],
     }
+
+
+def slope(z: np.ndarray, along: np.ndarray, sign: int) -> float:
+    """Least squares through zero of the residual coefficient on z, over tokens of one sign."""
+    fires = np.sign(z) == sign
+    if not fires.any():
+        return math.nan
+    return float(np.linalg.lstsq(z[fires, None], along[fires], rcond=None)[0][0])
 
 
 @pytest.mark.parametrize("rows_per_chunk", [7, 2048])
@@ -96,6 +111,9 @@ def test_agrees_with_a_float64_reference(fake, monkeypatch, rows_per_chunk, batc
     assert found.n_pos.dtype == found.n_neg.dtype == torch.int64
     live = ~found.minority_share.isnan()
     assert found.minority_share[live].numpy() == pytest.approx(expected["minority_share"])
+    assert found.contribution.numpy() == pytest.approx(expected["contribution"], rel=1e-5)
+    assert found.slopes.numpy() == pytest.approx(np.array(expected["slopes"]), 1e-5, nan_ok=True)
+    assert (found.slopes[~found.slopes.isnan()] > 1.1).all()  # a soft threshold shrinks
 
 
 @pytest.mark.parametrize("name", ["gated", "sagsae_tied"])
@@ -163,8 +181,10 @@ def test_merged_parts_equal_one_pass(fake):
     whole = accumulate(sae, x.split(20))
     merged = accumulate(sae, [x[:37]]) + accumulate(sae, x[37:].split(11))
     assert merged.tokens == whole.tokens == 101
-    assert torch.equal(merged.n_pos, whole.n_pos)
-    assert torch.equal(merged.n_neg, whole.n_neg)
+    assert torch.equal(merged.firings.count, whole.firings.count)
+    for sums in ("energy", "cross"):
+        parts, one = getattr(merged.firings, sums), getattr(whole.firings, sums)
+        torch.testing.assert_close(parts, one, rtol=1e-5, atol=1e-6)
     a, b = map(ReconstructionMetrics.from_accumulators, (merged, whole))
     assert (a.l0, a.dead_latents, a.bipolar_fraction) == (b.l0, b.dead_latents, b.bipolar_fraction)
     assert (a.r2, a.sst) == (pytest.approx(b.r2, rel=1e-7), pytest.approx(b.sst, rel=1e-12))
@@ -186,10 +206,15 @@ def healthy(**changes: Any) -> ReconstructionMetrics:
         "sum_x": torch.zeros(2, dtype=torch.float64),
         "sum_x2": torch.tensor(10.0, dtype=torch.float64),
         "sse": torch.tensor(1.0, dtype=torch.float64),
-        "n_pos": counts,
-        "n_neg": torch.zeros_like(counts),
+        "firings": firings(counts),
     }
     return ReconstructionMetrics.from_accumulators(Accumulators(**{**sums, **changes}))
+
+
+def firings(n_pos: Tensor) -> Firings:
+    """Latents that are 1 on n_pos tokens and reconstruct exactly what they stand for."""
+    by_sign = torch.stack([n_pos, torch.zeros_like(n_pos)])
+    return Firings(by_sign, by_sign.double(), torch.zeros(2, 100, dtype=torch.float64))
 
 
 def counts(live: int, firings: int = 50) -> Tensor:
@@ -201,10 +226,10 @@ def counts(live: int, firings: int = 50) -> Tensor:
     [
         ({"sse": torch.tensor(7.99, dtype=torch.float64)}, None),
         ({"sse": torch.tensor(8.1, dtype=torch.float64)}, "R2 0.19 is below 0.2"),
-        ({"n_pos": counts(10, 5)}, None),
-        ({"n_pos": counts(10, 4)}, "L0 0.8 is below 1"),
-        ({"n_pos": counts(5)}, None),
-        ({"n_pos": counts(4)}, "96.00% of the latents are dead, more than 95%"),
+        ({"firings": firings(counts(10, 5))}, None),
+        ({"firings": firings(counts(10, 4))}, "L0 0.8 is below 1"),
+        ({"firings": firings(counts(5))}, None),
+        ({"firings": firings(counts(4))}, "96.00% of the latents are dead, more than 95%"),
     ],
 )
 def test_collapse_is_named(changes, reason):
@@ -221,7 +246,8 @@ def test_collapse_is_named(changes, reason):
         ("bipolar_fraction", 1.5, "share is outside"),
         ("n_neg", counts(10, 1), "more tokens than there are"),
         ("n_neg", -counts(10, 1), "negative counts"),
-        ("minority_share", torch.zeros(100), "not NaN exactly"),
+        ("minority_share", torch.zeros(100), "minority_share is not NaN exactly"),
+        ("slopes", torch.ones(2, 100), "slopes are not NaN exactly"),
     ],
 )
 def test_contradictions_are_refused(field, value, message):

@@ -1,0 +1,36 @@
+"""Parameters counted by formula equal those that are allocated; the break-even share is one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagsae.autoencoders.accounting import break_even_share, parameters, parameters_per_latent
+from sagsae.autoencoders.base import build
+from sagsae.autoencoders.registry import VARIANTS
+
+
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+@pytest.mark.parametrize(("d", "width"), [(1, 1), (16, 40), (7, 3)])
+def test_the_formula_counts_what_is_allocated(name, d, width):
+    assert parameters(name, d, width) == build(name, d, width).parameter_count()
+    assert parameters(name, d, width + 1) - parameters(name, d, width) == (
+        parameters_per_latent(name, d)
+    )
+
+
+def test_break_even_at_the_width_of_the_papers_models():
+    assert break_even_share("sagsae", 2048) == pytest.approx(3 / 4099)  # 0.07 %
+    assert break_even_share("sagsae_sym", 2048) == pytest.approx(2 / 4099)
+    assert break_even_share("sagsae_tied", 2048) == 0
+    assert break_even_share("gated", 2048) is None
+    assert break_even_share("sagsae_onesided", 2048) is None
+
+
+@given(st.integers(1, 4096), st.sampled_from(["sagsae", "sagsae_noaux", "sagsae_sym"]))
+def test_at_break_even_both_cost_the_same(d, name):
+    """H latents of which q H serve both signs, against (1 + q) H gated ones, biases aside."""
+    width, q = 1000, break_even_share(name, d)
+    gated = parameters_per_latent("gated", d) * (1 + q) * width
+    assert gated == pytest.approx(parameters(name, d, width) - d, rel=1e-12)

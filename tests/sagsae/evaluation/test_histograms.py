@@ -1,0 +1,77 @@
+"""Histograms of chosen latents against NumPy's, on the autoencoders' own codes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagsae.autoencoders.base import build
+from sagsae.autoencoders.registry import VARIANTS
+from sagsae.evaluation.histograms import BINS, REACH, activation_histograms, spread_over_ranks
+from sagsae.evaluation.metrics import accumulate
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=100), st.integers(1, 20))
+def test_latents_are_spread_over_the_ranks_of_those_that_live(firings, k):
+    found = spread_over_ranks(torch.tensor(firings), k).tolist()
+    ranking = sorted((i for i, n in enumerate(firings) if n), key=lambda i: (-firings[i], i))
+    ranks = [ranking.index(i) for i in found]
+    assert len(found) == min(k, len(ranking))
+    assert ranks == sorted(set(ranks))
+    if len(ranking) > k:
+        gaps = np.diff([-1, *ranks, len(ranking)])
+        assert gaps[1:-1].min(initial=len(ranking)) >= len(ranking) // k
+        assert gaps.max() <= len(ranking) / k + 1
+
+
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+def test_counts_agree_with_numpy(name):
+    sae = build(name, 6, 40, scale=0.4)
+    sae.initialise(torch.zeros(6), seed=0)
+    x = torch.randn(700, 6, generator=torch.Generator().manual_seed(1))
+    x[0] *= 40  # beyond the outermost edge
+    firings = accumulate(sae, [x]).firings
+    found = activation_histograms(sae, x.split(300), firings)
+    z = sae.encode(x * 0.4).double().numpy()
+    assert found.counts.shape == (16, BINS)
+    beyond = 0
+    for latent, edges, counts in zip(found.latents, found.edges, found.counts, strict=True):
+        values = z[:, latent][z[:, latent] != 0]
+        rms = np.sqrt((values**2).mean())
+        expected = np.linspace(-REACH * rms, REACH * rms, BINS + 1)
+        assert edges.numpy() == pytest.approx(expected, rel=1e-9, abs=1e-12)
+        beyond += int((np.abs(values) > edges[-1].item()).sum())
+        clipped = np.clip(values, edges[0].item(), edges[-1].item())
+        plain = np.histogram(clipped, edges.numpy())[0]
+        assert np.abs(counts.numpy() - plain).sum() <= 2  # rounding at an edge moves one entry
+        assert abs(int(counts.sum()) - len(values)) <= 1
+        one_sided = not (z[:, latent] < 0).any()
+        assert (counts[: BINS // 2].sum() == 0) == one_sided
+    assert beyond > 0
+
+
+def test_the_dead_zone_is_empty():
+    sae = build("sagsae_tied", 1, 1)
+    sae.params["W_enc"].fill_(1.0)
+    sae.params["theta"].fill_(0.5)
+    x = torch.linspace(-1, 1, 2001)[:, None]
+    found = activation_histograms(sae, [x], accumulate(sae, [x]).firings)
+    inside = (found.edges[0, 1:] <= 0.5) & (found.edges[0, :-1] >= -0.5)
+    assert inside.sum() > 8
+    assert found.counts[0, inside].sum() == 0
+    assert found.counts.sum() == 1000
+
+
+def test_no_latent_lives():
+    sae = build("gated", 3, 5)
+    x = torch.ones(4, 3)
+    sae.params["b_gate"].fill_(-1.0)
+    found = activation_histograms(sae, [x, x], accumulate(sae, [x, x]).firings)
+    assert (found.latents.shape, found.edges.shape, found.counts.shape) == (
+        (0,),
+        (0, BINS + 1),
+        (0, BINS),
+    )
