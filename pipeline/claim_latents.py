@@ -8,8 +8,11 @@ import pandas as pd
 
 from pipeline.evidence import Evidence, Verdict, decided, untestable
 from pipeline.wording import plain, span, with_error
+from sagsae.autoencoders.accounting import break_even_share
 
 Values = Mapping[str, float]
+UNTIED = "sagsae"
+"""The variant whose latents cost most, and so break even last."""
 
 
 def parameters(evidence: Evidence, values: Values) -> Verdict:
@@ -17,11 +20,12 @@ def parameters(evidence: Evidence, values: Values) -> Verdict:
     rows = rows[rows["two_sided_share"].notna()]
     if rows.empty:
         return untestable(evidence.no_main or "no sign-aware latent is alive")
-    least, even = rows["two_sided_share_lo"], rows["break_even_share"]
+    least = rows["two_sided_share_lo"]
+    even = rows["d_model"].map(lambda d: break_even_share(UNTIED, d))
     here = f"two-sided share of latents {span(rows['two_sided_share'], plain)}"
     if rows["two_sided_share_se"].notna().any():
         here += f" (standard error at most {plain(rows['two_sided_share_se'].max())})"
-    here += f", break-even {span(even, plain)}"
+    here += f", break-even {span(even, plain)} with nothing tied"
     why = f"lowest share of any cell {plain(least.min())}"
     return decided(bool((least > even).all()), here, why)
 

@@ -105,7 +105,9 @@ RULES = {
         parts.half_width,
     ),
     "parameters": Rule(
-        "In every cell of the candidate, more latents fire with both signs than break even.",
+        "In every cell of the candidate, the share of all latents that fire with both signs is "
+        "above 3 / (2d + 3), from which even the variant with nothing tied, the costliest, breaks "
+        "even.",
         latents.parameters,
     ),
     "mlp_polarity": Rule(

@@ -66,9 +66,13 @@ def times(value: float) -> str:
 
 
 def with_error(value: float, se: float, shown: Callable[[float], str] = plain) -> str:
-    """A number and its standard error, where it has one."""
+    """A number and its standard error, where it has one, to the digits of the number."""
     text = shown(value)
-    return text if text == BLANK or pd.isna(se) else f"{text} ± {plain(se)}"
+    if text == BLANK or pd.isna(se):
+        return text
+    if value == 0 or "e" in text:
+        return f"{text} ± {plain(se)}"
+    return f"{text} ± {se:.{len(text.partition('.')[2])}f}"
 
 
 def span(values: pd.Series, shown: Callable[[float], str] = signed) -> str:
