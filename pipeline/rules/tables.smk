@@ -24,12 +24,13 @@ rule make_tables:
 
 rule claims:
     input:
-        rules.make_tables.output,
+        tables=rules.make_tables.output,
         synthetic=lambda wildcards: [
             path for path in [study.synthetic_summary] if Path(path).exists()
         ],
     output:
-        [study.table(name) for name in CLAIM_TABLES],
+        csv=study.table(CLAIM_TABLES[0]),
+        pages=[study.table(name) for name in CLAIM_TABLES[1:]],
     log:
         study.log("claims"),
     params:
@@ -37,4 +38,4 @@ rule claims:
         tables=lambda wildcards: study.path("tables"),
     shell:
         "python -m pipeline.claims --spec {params.spec:q} --tables {params.tables:q}"
-        " --synthetic {input.synthetic:q} --out {output[0]:q} 2>&1 | (tee {log:q} || true)"
+        " --synthetic {input.synthetic:q} --out {output.csv:q} 2>&1 | (tee {log:q} || true)"
