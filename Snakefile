@@ -1,4 +1,6 @@
 # What can be asked for. Configuration: --configfile FILE, else workflow/configs/local.yaml.
+import gc
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -9,11 +11,18 @@ from pipeline.config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.gpu_lease import visible_devices
 from pipeline.remedies import explain
 from pipeline.stage import name_run, put_interpreter_first
-from pipeline.study import CLAIM_TABLES, FIGURE_FILES, SPLITS, TABLES, Study, canonical
+from pipeline.outputs import CLAIM_TABLES, FIGURE_FILES, TABLES
+from pipeline.study import SPLITS, Study, canonical
+from pipeline.synthetic_config import FIGURE_PROTOCOLS, PROTOCOLS, SYNTHETIC_FIGURES
 from pipeline.tracking import settled
 from sagsae.files import FileLock, LockedError
 
 min_version("9.20")
+
+# A plan is millions of small objects that stay. The collector would look through all of them each
+# time that there are a quarter more.
+gc.freeze()
+gc.set_threshold(100_000)
 
 if "study" not in config:
     config = load_yaml(DEFAULT_CONFIG) | config
@@ -58,6 +67,7 @@ include: "pipeline/rules/activations.smk"
 include: "pipeline/rules/cells.smk"
 include: "pipeline/rules/tables.smk"
 include: "pipeline/rules/figures.smk"
+include: "pipeline/rules/synthetic.smk"
 include: "pipeline/rules/verify.smk"
 
 

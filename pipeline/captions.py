@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.study import VARIANTS_SUFFIX
+from pipeline.outputs import VARIANTS_SUFFIX
 
 CAPTIONS = {
     "figure_r2": (
@@ -29,6 +29,51 @@ CAPTIONS = {
         "± one standard error over seeds. Each end of the axis may cut off 5 % of a line.",
     ),
 }
+SYNTHETIC_CAPTIONS = {
+    "figure_1": (
+        "Bi-Jump-ReLU",
+        "The code of one latent against its encoder product: zero between the two thresholds, "
+        "signed beyond them. Dashed: the one-sided gate.",
+    ),
+    "figure_4": (
+        "Protocol A, the Polarity Dial",
+        "Signed axes whose negative side is larger by α. Left: reconstruction error over the "
+        "sweep; right: calibration slopes of the latents that serve each sign, 1 being none too "
+        "small.",
+    ),
+    "figure_5": (
+        "Protocol B, anomalies",
+        "How well the code of one latent tells a large excursion of one axis in one direction "
+        "from everything else, under budgets of H latents for K axes. 0.5 is chance.",
+    ),
+    "figure_6": (
+        "Protocol C on a plane",
+        "Features in opposite pairs, and the latents that each variant spends on them.",
+    ),
+    "figure_7": (
+        "Activations of one latent",
+        "A latent that serves both poles of a pair: two lobes and the dead zone between them.",
+    ),
+    "figure_8": (
+        "Protocol C against superposition",
+        "Reconstruction, and the share of poles that some latent serves, against pairs per "
+        "dimension.",
+    ),
+    "figure_9": (
+        "Pair Consolidation Rate",
+        "Share of pairs whose two poles are served by the two signs of one latent, against "
+        "superposition and against the cosine that is asked for.",
+    ),
+    "figure_10": (
+        "Robustness of consolidation",
+        "The same where both poles may be active together, and where they are not antipodal.",
+    ),
+}
+PICTURES = ("figure_1", "figure_4", "figure_6", "figure_7")
+"""Those that are not means at one lambda."""
+SYNTHETIC_END = (
+    "Means over seeds, ± one standard error, at the lambda whose L0 is nearest the truth."
+)
 SWEEP_END = (
     "Each point is one λ, averaged over seeds; bars, where there are several seeds, are ± one "
     "standard error on both axes. A cross marks a collapsed point. Lines only join points."
@@ -39,6 +84,9 @@ VARIANTS_END = "Every sweep of the grid; heavier lines are those of the main com
 
 def caption_of(name: str) -> tuple[str, str]:
     """Title and caption of a figure."""
+    if name in SYNTHETIC_CAPTIONS:
+        title, caption = SYNTHETIC_CAPTIONS[name]
+        return title, caption if name in PICTURES else f"{caption} {SYNTHETIC_END}"
     kind, everything = name.removesuffix(VARIANTS_SUFFIX), name.endswith(VARIANTS_SUFFIX)
     title, caption = CAPTIONS[kind]
     parts = [caption] if kind == "figure_11" else [caption, SWEEP_END]

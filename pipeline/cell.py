@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 WILDCARDS = {
@@ -78,7 +78,7 @@ class Cell:
     @property
     def path(self) -> str:
         """Folder of the cell, relative to ``cells/``."""
-        fields = asdict(self) | {"lam": lambda_tag(self.lam)}
+        fields = vars(self) | {"lam": lambda_tag(self.lam)}
         return PATTERN.format(**fields)
 
     @classmethod
@@ -128,4 +128,4 @@ class Cell:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return asdict(self)
+        return dict(vars(self))

@@ -15,10 +15,14 @@ SLOPE_WITHIN, CONSOLIDATED, NONE_CONSOLIDATED, KEPT = 0.1, 0.9, 0.05, 0.9
 
 
 def _found(evidence: Evidence, protocol: str) -> pd.DataFrame | str:
-    """Rows of a protocol with ``value``, the number behind the = of the setting, or why none."""
+    """Rows of a protocol at its operating points, or why there are none.
+
+    ``asked`` and ``value`` are the two sides of the = in a setting such as alpha=2.
+    """
     if evidence.synthetic is None:
         return "the synthetic protocols were not run for this study"
-    rows = evidence.synthetic[evidence.synthetic["protocol"] == protocol]
+    table = evidence.synthetic
+    rows = table[(table["protocol"] == protocol) & table["picked"]]
     if rows.empty:
         return f"protocol {protocol} is not among the synthetic results"
     parts = rows["setting"].str.partition("=")

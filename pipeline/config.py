@@ -34,6 +34,7 @@ from pipeline.sections import (
     Words,
 )
 from pipeline.sources import ModelSource, TextSource
+from pipeline.synthetic_config import Synthetic
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[1] / "workflow" / "configs" / "local.yaml"
 
@@ -246,3 +247,5 @@ class StudyConfig(Section):
     """What is measured."""
     comparisons: list[Comparison] = Field(default_factory=list)
     """Pairs of variants that the tables compare."""
+    synthetic: Synthetic = Synthetic()
+    """Protocols on data whose features are known; made by `snakemake synthetic` alone."""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.contrast_table import WIDTH
 from pipeline.metrics import ComparisonSpec
-from pipeline.study import CELLS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS
+from pipeline.outputs import CELLS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS
 from pipeline.wording import plain, read_table, with_error
 from sagsae.sweeps import Estimate
 

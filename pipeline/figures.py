@@ -19,9 +19,9 @@ from matplotlib.figure import Figure
 
 from pipeline import calibration_figure, sweep_figure
 from pipeline.metrics import ComparisonSpec, spec_argument
+from pipeline.outputs import CALIBRATION, COMPARISON, FIGURES, POINTS, VARIANTS_SUFFIX
 from pipeline.series import in_main_comparison, styles, with_series
 from pipeline.stage import run_stage
-from pipeline.study import CALIBRATION, COMPARISON, FIGURES, POINTS, VARIANTS_SUFFIX
 from pipeline.tables import write_csv
 from pipeline.wording import read_table
 from sagsae.files import whole_file
@@ -82,14 +82,18 @@ def _bands(name: str, tables: Path) -> pd.DataFrame:
 
 
 def write_figure(name: str, tables: Path, spec: ComparisonSpec, out: Path) -> None:
-    """Write ``out`` (.png) and its .svg and .csv beside it. The same input gives the same bytes."""
+    """Draw a figure and write it with its numbers."""
     with mpl.rc_context(STYLE):
-        figure = draw(name, tables, spec)
-        with whole_file(out) as partial:
-            figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
-        with whole_file(out.with_suffix(".svg")) as partial:
-            figure.savefig(partial, format="svg", metadata={"Date": None})
-    write_csv(out.with_suffix(".csv"), numbers(name, tables, spec))
+        write(draw(name, tables, spec), numbers(name, tables, spec), out)
+
+
+def write(figure: Figure, table: pd.DataFrame, out: Path) -> None:
+    """Write ``out`` (.png) and its .svg and .csv beside it. The same input gives the same bytes."""
+    with whole_file(out) as partial:
+        figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
+    with whole_file(out.with_suffix(".svg")) as partial:
+        figure.savefig(partial, format="svg", metadata={"Date": None})
+    write_csv(out.with_suffix(".csv"), table)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

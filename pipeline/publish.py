@@ -18,9 +18,10 @@ from typing import Any
 from pipeline.environment import installed, machine
 from pipeline.files import write_json
 from pipeline.metrics import METRICS, CellMetrics, read_all
+from pipeline.outputs import CLAIM_TABLES, REPORT, SYNTHETIC, SYNTHETIC_SUMMARY, TABLES
 from pipeline.rebuild import CONFIGURATION, ENVIRONMENT, rebuild_published
 from pipeline.stage import run_stage
-from pipeline.study import CLAIM_TABLES, REPORT, SYNTHETIC_SUMMARY, TABLES, Study
+from pipeline.study import Study
 from sagsae.files import whole_file
 
 RECORDS = Path(".snakemake", "metadata")
@@ -53,10 +54,12 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
     write_json(partial / CONFIGURATION, study.config.model_dump())
     environment = _environment(study, cells.values(), workdir)
     write_json(partial / ENVIRONMENT, environment)
-    if (root / SYNTHETIC_SUMMARY).exists():
-        (partial / SYNTHETIC_SUMMARY).parent.mkdir()
-        shutil.copyfile(root / SYNTHETIC_SUMMARY, partial / SYNTHETIC_SUMMARY)
-    shutil.copytree(root / "figures", partial / "figures", ignore=shutil.ignore_patterns(".*"))
+    runs = root / SYNTHETIC / "runs"
+    finished = (root / SYNTHETIC_SUMMARY).exists()
+    for path in sorted(runs.glob("*.json")) if finished else []:
+        kept = partial / SYNTHETIC / "runs" / path.name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, kept)
     rebuild_published(partial, partial)
     _must_agree(study, root, partial)
     (partial / REPORT).unlink()  # megabytes of images that lie beside it
@@ -68,7 +71,8 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
 
 def _must_agree(study: Study, root: Path, rebuilt: Path) -> None:
     names = [f"tables/{name}" for name in TABLES + CLAIM_TABLES]
-    names += [f"figures/{name}.csv" for name in study.figures]
+    for folder in ("figures", SYNTHETIC):
+        names += [f"{folder}/{path.name}" for path in sorted((rebuilt / folder).glob("*.csv"))]
     stale = [
         name
         for name in [*names, REPORT]

@@ -20,8 +20,8 @@ from pipeline.environment import installed
 from pipeline.latent_views import contrast_grids, latent_grid, parameter_grid
 from pipeline.limits import limits
 from pipeline.metrics import ComparisonSpec, spec_argument
+from pipeline.outputs import CELLS, CLAIMS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS
 from pipeline.stage import run_stage
-from pipeline.study import CELLS, CLAIMS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS
 from pipeline.views import views
 from pipeline.wording import Grid, plain, read_table, variant_label
 from sagsae.files import whole_file
@@ -30,12 +30,12 @@ TEMPLATES = Path(__file__).with_name("templates")
 NAME_COLUMNS = ("model", "hookpoint", "variant", "width", "lam", "seed")
 
 
-def figure_sources(names: Sequence[str], folder: Path) -> list[dict[str, str]]:
-    """The figures as data URIs with their captions."""
+def figure_sources(images: Sequence[Path]) -> list[dict[str, str]]:
+    """Figures, PNG files named after them, as data URIs with their captions."""
     result = []
-    for name in names:
-        image = base64.b64encode((folder / f"{name}.png").read_bytes()).decode()
-        title, caption = caption_of(name)
+    for path in images:
+        image = base64.b64encode(path.read_bytes()).decode()
+        title, caption = caption_of(path.stem)
         source = f"data:image/png;base64,{image}"
         result.append({"title": title, "source": source, "caption": caption})
     return result
@@ -118,8 +118,22 @@ def _listed(values: pd.Series, form: str = "{}") -> str:
     return ", ".join(form.format(value) for value in sorted(values.unique()))
 
 
-def render(spec: ComparisonSpec, tables: Path, figures: Path, versions: Mapping[str, str]) -> str:
-    """The report's HTML; ``versions`` are those of ``pipeline.environment``."""
+def render(
+    spec: ComparisonSpec,
+    tables: Path,
+    figures: Path,
+    synthetic: Sequence[Path],
+    versions: Mapping[str, str],
+) -> str:
+    """The report's HTML.
+
+    Args:
+        spec: What the study covers.
+        tables: Folder of the tables.
+        figures: Folder of the figures that ``spec`` names.
+        synthetic: Figures of the synthetic protocols, where they were run.
+        versions: See ``pipeline.environment``.
+    """
     cells, claims = read_table(tables / CELLS), read_table(tables / CLAIMS)
     order = {name: i for i, name in enumerate([*spec.models, *spec.hookpoints])}
     ordered = cells.sort_values(["model", "hookpoint"], key=lambda c: c.map(order), kind="stable")
@@ -147,7 +161,8 @@ def render(spec: ComparisonSpec, tables: Path, figures: Path, versions: Mapping[
         contrasts=contrast_grids(read_table(tables / CONTRASTS), spec.matched_levels),
         latents=latent_grid(read_table(tables / LATENTS)),
         parameters=parameter_grid(read_table(tables / PARAMETERS)),
-        figures=figure_sources(spec.figures, figures),
+        figures=figure_sources([figures / f"{name}.png" for name in spec.figures]),
+        synthetic=figure_sources(synthetic),
         baselines=baseline_grid(ordered),
         collapsed=collapsed_grid(ordered),
         cells=cell_grid(ordered),
@@ -157,11 +172,17 @@ def render(spec: ComparisonSpec, tables: Path, figures: Path, versions: Mapping[
 
 
 def write_report(
-    spec: ComparisonSpec, tables: Path, figures: Path, versions: Mapping[str, str], out: Path
+    spec: ComparisonSpec,
+    tables: Path,
+    figures: Path,
+    synthetic: Sequence[Path],
+    versions: Mapping[str, str],
+    out: Path,
 ) -> None:
-    """Write the HTML file whole."""
+    """Write the HTML file whole; see ``render``."""
     with whole_file(out) as partial:
-        partial.write_text(render(spec, tables, figures, versions), encoding="utf-8")
+        html = render(spec, tables, figures, synthetic, versions)
+        partial.write_text(html, encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -169,9 +190,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spec_argument(parser)
     parser.add_argument("--tables", required=True, type=Path, help="folder of the tables")
     parser.add_argument("--figures", required=True, type=Path, help="folder of the figures")
+    parser.add_argument(
+        "--synthetic", type=Path, nargs="*", default=[], help="figures of the synthetic protocols"
+    )
     parser.add_argument("--out", required=True, type=Path, help="the HTML file")
     options = parser.parse_args(arguments)
-    write_report(options.spec, options.tables, options.figures, installed(), options.out)
+    places = options.tables, options.figures, options.synthetic
+    write_report(options.spec, *places, installed(), options.out)
 
 
 if __name__ == "__main__":

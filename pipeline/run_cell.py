@@ -16,13 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.downloads import sha256_of
-from pipeline.evaluate import evaluate_cell
 from pipeline.files import read_json, write_json
-from pipeline.stage import device_of, exclusive, run_is_gone, run_stage
+from pipeline.stage import device_of, exclusive, quick_import, run_is_gone, run_stage
 from pipeline.study import digest
-from pipeline.train import train_cell
 from sagsae.files import whole_file, write_atomic
-from sagsae.training.checkpoint import drop_checkpoints
 
 WEIGHTS, TRAINING, LATENTS = "sae.safetensors", "training.json", "latents.safetensors"
 
@@ -48,6 +45,8 @@ def run_cell(args: argparse.Namespace) -> None:
             record = _train(args, state, train_key, device)
         link_or_copy(kept, folder / WEIGHTS)
         write_json(folder / TRAINING, record["training"] | record["course"])
+        with quick_import():  # Transformers, which training does without
+            from pipeline.evaluate import evaluate_cell
         metrics, latents = evaluate_cell(
             args.evaluate_spec,
             args.train_spec["cell"],
@@ -75,6 +74,10 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def _train(args: argparse.Namespace, state: Path, key: str, device: Any) -> dict[str, Any]:
+    with quick_import():
+        from pipeline.train import train_cell
+        from sagsae.training.checkpoint import drop_checkpoints
+
     checkpoint = state / f"checkpoint-{key}.safetensors"
     for other in state.glob("checkpoint-*"):
         if not other.name.startswith(checkpoint.name):

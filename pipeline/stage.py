@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import sys
@@ -91,6 +92,16 @@ def run_is_gone() -> bool:
     return False
 
 
+@contextmanager
+def quick_import() -> Iterator[None]:
+    """Import large packages without looking for garbage among what stays, a quarter of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
 def device_of(choice: str) -> torch.device:
     """The device a stage computes on: CUDA device 0 of those visible, or the CPU.
 
@@ -100,7 +111,8 @@ def device_of(choice: str) -> torch.device:
     Raises:
         ValueError: CUDA was demanded and there is none.
     """
-    import torch
+    with quick_import():
+        import torch
 
     available = torch.cuda.is_available() and torch.cuda.device_count() > 0
     if choice == "cuda" and not available:

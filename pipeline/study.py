@@ -1,6 +1,6 @@
 """A study: a validated configuration, its grid of cells, its stage specifications, every path.
 
-This is the only module that knows a file name under ``results/``. A stage receives its *spec*: a
+Only this module and ``outputs`` know file names under ``results/``. A stage receives its *spec*: a
 JSON object that holds everything its output depends on, digests of the specs before it included.
 Snakemake compares specs to decide what to rerun, so nothing else may reach a stage. A spec that
 grows with the grid reaches it through a file that is named after its digest.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import cached_property
+from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -20,31 +21,20 @@ from pipeline import config as c
 from pipeline.cell import PATTERN, Cell, CellNameError
 from pipeline.files import write_json
 from pipeline.grid import cells_of, cross_faults
+from pipeline.outputs import REPORT, SYNTHETIC, figure_names
 from sagsae.autoencoders.registry import VARIANTS
 
 SPLITS = ("train", "heldout")
-REVISION = {"assets": 2, "tokens": 2, "dump": 2, "baselines": 2, "train": 2, "evaluate": 3}
+REVISION = {
+    "assets": 2,
+    "tokens": 2,
+    "dump": 2,
+    "baselines": 2,
+    "train": 3,
+    "evaluate": 3,
+    "synthetic": 1,
+}
 """Revision of each stage's code. Raise one when that stage's output changes for the same spec."""
-
-CELLS, POINTS, COMPARISON = "cells.csv", "points.csv", "comparison.csv"
-CONTRASTS, LATENTS, PARAMETERS = "contrasts.csv", "latents.csv", "parameters.csv"
-CALIBRATION, CLAIMS = "calibration.csv", "claims.csv"
-READABLE = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS)
-"""Tables that are also written as .md and .tex."""
-TABLES = (
-    *(CELLS, POINTS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CALIBRATION),
-    *(name.replace("csv", end) for name in READABLE for end in ("md", "tex")),
-)
-"""File names of the tables but for the claims."""
-REPORT = "report.html"
-SYNTHETIC_SUMMARY = "synthetic/summary.csv"
-CLAIM_TABLES = (CLAIMS, "claims.md", "claims.tex")
-
-FIGURES = ("figure_2", "figure_3", "figure_11", "figure_r2")
-"""Figures of a study, numbered as in the paper; the paper has none of R2 against L0."""
-FIGURE_FILES = ("png", "svg", "csv")
-VARIANTS_SUFFIX = "_variants"
-"""Ends the name of the same figure with every sweep of the grid."""
 
 
 def digest(spec: Any) -> str:
@@ -97,6 +87,17 @@ class Study:
             raise CellNameError(f"unknown model {name!r}; this study has {', '.join(self.models)}")
         return self.models[name]
 
+    @cached_property
+    def _stores(self) -> dict[tuple[str, str], str]:
+        """Digest of each store's spec, worked out once for all cells."""
+        pairs = product(self.models, SPLITS)
+        return {(model, split): digest(self.dump_spec(model, split)) for model, split in pairs}
+
+    @cached_property
+    def _baselines(self) -> dict[str, str]:
+        """Digest of each model's baselines' spec."""
+        return {model: digest(self.baseline_spec(model)) for model in self.models}
+
     # What a stage depends on -----------------------------------------------------------------
 
     def asset_spec(self, model: str) -> dict[str, Any]:
@@ -140,7 +141,7 @@ class Study:
     def baseline_spec(self, model: str) -> dict[str, Any]:
         return {
             "revision": REVISION["baselines"],
-            "stores": [digest(self.dump_spec(model, split)) for split in SPLITS],
+            "stores": [self._stores[model, split] for split in SPLITS],
             "lr_contexts": self.config.evaluation.lr_contexts,
             "batch_contexts": self.config.evaluation.batch_contexts,
             "hookpoints": self.config.hookpoints,
@@ -152,14 +153,14 @@ class Study:
             "revision": REVISION["train"],
             "cell": cell.as_dict(),
             "d_model": self.model_named(cell.model).d_model,
-            "store": digest(self.dump_spec(cell.model, "train")),
+            "store": self._stores[cell.model, "train"],
             "training": self.config.training.model_dump(),
         }
 
     def evaluate_spec(self, cell: Cell) -> dict[str, Any]:
         return {
             "revision": REVISION["evaluate"],
-            "baselines": digest(self.baseline_spec(cell.model)),
+            "baselines": self._baselines[cell.model],
             "evaluation": self.config.evaluation.model_dump(),
         }
 
@@ -174,6 +175,16 @@ class Study:
     def report_spec(self) -> dict[str, Any]:
         named = {"study": self.config.study, "note": self.config.note}
         return self.comparison_spec() | named | {"figures": list(self.figures)}
+
+    def synthetic_spec(self, protocol: str, seed: int) -> dict[str, Any]:
+        """Of one seed of one synthetic protocol."""
+        shared = {"evaluation_rows", "tau", "training"}
+        return {
+            "revision": REVISION["synthetic"],
+            "protocol": protocol,
+            "seed": seed,
+            "synthetic": self.config.synthetic.model_dump(include={protocol, *shared}),
+        }
 
     @cached_property
     def shared_specs(self) -> dict[str, str]:
@@ -226,11 +237,11 @@ class Study:
 
     def dumped(self, model: str, split: str) -> tuple[str, str]:
         """A store's manifest and the digest that it must carry."""
-        return self.manifest(model, split), digest(self.dump_spec(model, split))
+        return self.manifest(model, split), self._stores[model, split]
 
     def measured(self, model: str) -> tuple[str, str]:
         """A model's baselines and the digest that they must carry."""
-        return self.baselines(model), digest(self.baseline_spec(model))
+        return self.baselines(model), self._baselines[model]
 
     def cell_file(self, cell: Cell | None, name: str) -> str:
         return self.path("cells", cell.path if cell else PATTERN, name)
@@ -246,22 +257,15 @@ class Study:
 
     @property
     def figures(self) -> tuple[str, ...]:
-        """The main comparison in figures of their own, and all sweeps where there are others."""
-        main = self.config.comparisons[:1]
-        sides = {
-            (model.name, side.variant, side.width_for(model.d_model))
-            for item in main
-            for side in (item.candidate, item.baseline)
-            for model in self.config.models
-        }
-        others = any((cell.model, cell.variant, cell.width) not in sides for cell in self.cells)
-        more = tuple(name + VARIANTS_SUFFIX for name in FIGURES) if main and others else ()
-        return FIGURES + more
+        """Names of the figures that the grid has."""
+        return figure_names(self.config, self.cells)
 
-    @property
-    def synthetic_summary(self) -> str:
-        """What the synthetic protocols found; the claims page uses it once it is there."""
-        return self.path(SYNTHETIC_SUMMARY)
+    def synthetic_run(self, protocol: str = "{protocol}", seed: int | str = "{seed}") -> str:
+        return self.path(SYNTHETIC, "runs", f"{protocol}_seed{seed}.json")
+
+    def synthetic_table(self, protocol: str = "{protocol}") -> str:
+        """Means over seeds of one protocol; of all of them where it is ``summary``."""
+        return self.path(SYNTHETIC, f"{protocol}.csv")
 
     @property
     def report(self) -> str:

@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.metrics import ComparisonSpec, spec_argument
+from pipeline.outputs import COMPARISON
 from pipeline.stage import run_stage
-from pipeline.study import COMPARISON
 from pipeline.views import views
 from pipeline.wording import BLANK, read_table
 

@@ -22,8 +22,8 @@ from pipeline.latent_table import calibration_table, latent_table, parameter_tab
 from pipeline.latent_views import READS, contrast_grids, latent_grid, parameter_grid
 from pipeline.markup import latex_page, markdown_page
 from pipeline.metrics import SWEPT, ComparisonSpec, read_all, spec_argument
+from pipeline.outputs import CALIBRATION, CELLS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, POINTS
 from pipeline.stage import run_stage
-from pipeline.study import CALIBRATION, CELLS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, POINTS
 from pipeline.sweeps import Metrics, named_collapses, sweeps_of
 from pipeline.views import views
 from pipeline.wording import Grid, read_table

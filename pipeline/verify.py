@@ -19,8 +19,9 @@ import dask
 
 from pipeline.audit import Audit, amount
 from pipeline.files import json_argument
+from pipeline.outputs import CLAIM_TABLES, FIGURE_FILES, TABLES
 from pipeline.stage import run_stage
-from pipeline.study import CLAIM_TABLES, FIGURE_FILES, TABLES, Study
+from pipeline.study import Study
 from pipeline.verify_cells import FINISHED, check_cells
 from pipeline.verify_inputs import (
     check_assets,

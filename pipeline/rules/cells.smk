@@ -1,12 +1,20 @@
 # One autoencoder per cell, on the grid or asked for by name.
 
 
+@cache
+def made_for_cells(model):
+    """What the cells of a model read; looked at once a run, not once a cell."""
+    return {
+        "asset": ancient(study.asset(model)),
+        "train": settled(*study.dumped(model, "train")),
+        "heldout": settled(*study.dumped(model, "heldout")),
+        "baselines": settled(*study.measured(model)),
+    }
+
+
 rule cell:
     input:
-        asset=lambda wildcards: ancient(study.asset(study.cell_named(**wildcards).model)),
-        train=lambda wildcards: settled(*study.dumped(wildcards.model, "train")),
-        heldout=lambda wildcards: settled(*study.dumped(wildcards.model, "heldout")),
-        baselines=lambda wildcards: settled(*study.measured(wildcards.model)),
+        unpack(lambda wildcards: made_for_cells(study.cell_named(**wildcards).model)),
     output:
         metrics=study.metrics(),
         weights=study.cell_file(None, "sae.safetensors"),

@@ -39,8 +39,14 @@ rule report:
     input:
         rules.tables.input,
         rules.figures.input,
+        # Once they are there: `snakemake synthetic` makes them, the study needs them not.
+        synthetic=lambda wildcards: [
+            path
+            for path in [study.figure(name) for name in SYNTHETIC_FIGURES]
+            if Path(path).exists()
+        ],
     output:
-        study.report,
+        html=study.report,
     log:
         study.log("report"),
     params:
@@ -49,4 +55,4 @@ rule report:
         figures=lambda wildcards: study.path("figures"),
     shell:
         "python -m pipeline.report --spec {params.spec:q} --tables {params.tables:q}"
-        " --figures {params.figures:q} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        " --figures {params.figures:q} --synthetic {input.synthetic:q} --out {output.html:q} 2>&1 | (tee {log:q} || true)"

@@ -26,7 +26,7 @@ rule claims:
     input:
         tables=rules.make_tables.output,
         synthetic=lambda wildcards: [
-            path for path in [study.synthetic_summary] if Path(path).exists()
+            path for path in [study.synthetic_table("summary")] if Path(path).exists()
         ],
     output:
         csv=study.table(CLAIM_TABLES[0]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 import zarr
 from torch import Tensor
+from zarr.buffer.cpu import NDBuffer
 from zarr.storage import LocalStore, StorePath
 
 from sagsae.activations.layout import (
@@ -18,6 +20,7 @@ from sagsae.activations.layout import (
     TOKEN_ARRAYS,
     StoreConfig,
     array_names,
+    block_files,
     rows_per_read,
 )
 from sagsae.files import canonical_json, fsync_path, write_atomic
@@ -76,6 +79,7 @@ def array_metadata(config: StoreConfig, name: str) -> dict[str, Any]:
 _LITTLE_ENDIAN = {"name": "bytes", "configuration": {"endian": "little"}}
 _ZSTD = {"name": "zstd", "configuration": {"level": 1, "checksum": False}}
 _CRC32C = {"name": "crc32c"}
+_CRC32C_BYTES = 4
 
 
 def _codecs(config: StoreConfig) -> list[dict[str, Any]]:
@@ -105,6 +109,71 @@ def open_array(path: Path, config: StoreConfig, name: str, *, writable: bool = F
             metadata=document, store_path=where, config={"write_empty_chunks": writable}
         )
     )
+
+
+class PieceReader:
+    """Reads the pieces of one array that have a checksum of their own: R rows, of tokens S.
+
+    A plain chunk's file is its rows as they are in memory, then their crc32c: it is read straight
+    into the caller's memory, and summed once. That is several times as fast as through Zarr, which
+    hands each chunk from thread to thread and copies it twice. Zarr reads everything else.
+
+    Args:
+        path: the store's folder.
+        config: of the store.
+        name: of the array.
+    """
+
+    def __init__(self, path: Path, config: StoreConfig, name: str) -> None:
+        self._path, self._config, self.name = path, config, name
+        self._array = open_array(path, config, name)
+        sharded = config.sharded and name in config.hookpoints
+        self._plain = config.profile == "plain" and not sharded and sys.byteorder == "little"
+
+    def file(self, block: int, piece: int) -> str:
+        """The file of piece `piece` of a block, relative to the store."""
+        files = block_files(self._config, self.name, block)
+        return f"{DATA}/{self.name}/{files[piece if len(files) > 1 else 0]}"
+
+    def rows(self, block: int, piece: int) -> slice:
+        """The rows of the array that the piece holds."""
+        size = rows_per_read(self._config, self.name)
+        first = block * self._config.rows_per_block + piece * size
+        return slice(first, first + size)
+
+    def read(self, block: int, piece: int, out: np.ndarray | None = None) -> tuple[np.ndarray, str]:
+        """The piece as it is stored, and the checksum of what was read.
+
+        Args:
+            block: index of a block.
+            piece: which of its pieces.
+            out: contiguous memory of the piece's shape and dtype; a new array without it.
+
+        Raises:
+            Exception: whatever a codec raises. Zarr fills in for a missing file, so only the
+                checksum shows that it is absent.
+        """
+        if out is None:
+            shape = (rows_per_read(self._config, self.name), *self._array.shape[1:])
+            out = np.empty(shape, self._array.dtype)
+        if self._plain:
+            return out, _read_plain(self._path / self.file(block, piece), out)
+        buffer = NDBuffer.from_numpy_array(out)
+        self._array.get_basic_selection(self.rows(block, piece), out=buffer)
+        return out, crc32c(out)
+
+
+def _read_plain(file: Path, out: np.ndarray) -> str:
+    """Fill `out` from an uncompressed chunk's file and return the checksum."""
+    with file.open("rb") as stream:
+        found = stream.readinto(out.data.cast("B"))
+        trailer = stream.read(_CRC32C_BYTES + 1)  # one more than there is
+    if found != out.nbytes or len(trailer) != _CRC32C_BYTES:
+        raise ValueError(f"the file does not have {out.nbytes + _CRC32C_BYTES} bytes")
+    checksum = crc32c(out)
+    if trailer != bytes.fromhex(checksum)[::-1]:
+        raise ValueError(f"crc32c of its content is {checksum}, not {trailer[::-1].hex()}")
+    return checksum
 
 
 def stored_rows(x: Tensor, dtype: str) -> np.ndarray:

@@ -8,18 +8,15 @@ from typing import Self
 
 import numpy as np
 from torch import Tensor
-from zarr.buffer.cpu import NDBuffer
 
-from sagsae.activations.arrays import as_tensor, crc32c, open_array
+from sagsae.activations.arrays import PieceReader, as_tensor
 from sagsae.activations.commits import Commit, Moments, Statistics, read_commits
 from sagsae.activations.errors import ChunkReadError, Fault, StoreFaultsError
 from sagsae.activations.layout import (
-    DATA,
     SEALED,
     TOKEN_ARRAYS,
     StoreConfig,
     array_names,
-    block_files,
     read_config,
 )
 from sagsae.activations.verify import quick_faults, verify_store
@@ -40,7 +37,7 @@ class Store:
     def __init__(self, path: Path, config: StoreConfig, commits: dict[int, Commit]) -> None:
         self.path, self.config, self.commits = path, config, commits
         self.blocks = sorted(commits)
-        self._arrays = {name: open_array(path, config, name) for name in array_names(config)}
+        self._readers = {name: PieceReader(path, config, name) for name in array_names(config)}
         self._statistics = cache(self._merged_statistics)
 
     @classmethod
@@ -144,22 +141,20 @@ class Store:
             self._read(name, block, 0, tokens[name])
         return tokens
 
-    def _read(self, array: str, block: int, inside: int, out: np.ndarray) -> None:
-        """Fill `out` from piece `inside` of a block."""
-        first = block * self.config.rows_per_block + inside * len(out)
-        files = block_files(self.config, array, block)
-        file = f"{DATA}/{array}/{files[inside if len(files) > 1 else 0]}"
-        where = f"{self.path}: {array!r} rows {first} to {first + len(out) - 1} ({file})"
+    def _read(self, array: str, block: int, piece: int, out: np.ndarray) -> None:
+        """Fill `out` from a piece of a block."""
+        reader, found = self._readers[array], None
+        file, rows = reader.file(block, piece), reader.rows(block, piece)
+        where = f"{self.path}: {array!r} rows {rows.start} to {rows.stop - 1} ({file})"
         advice = "Store.verify() (of a study: `snakemake verify`) lists the damage and its remedy"
         try:
-            # Into the caller's memory: faster than slicing, which allocates every time.
-            self._arrays[array].get_basic_selection(
-                slice(first, first + len(out)), out=NDBuffer.from_numpy_array(out)
-            )
+            _, found = reader.read(block, piece, out)
+        except FileNotFoundError:
+            pass
         except Exception as error:  # codecs raise many kinds; each means an unusable chunk
             raise ChunkReadError(f"{where} cannot be read: {error}; {advice}") from error
         # Zarr fills in for a missing chunk, and a sound chunk may lie in another's place.
-        if crc32c(out) != self.commits[block].crc32c[array][inside]:
+        if found != self.commits[block].crc32c[array][piece]:
             there = (self.path / file).exists()
             problem = "does not hold what was committed" if there else "is missing"
             raise ChunkReadError(f"{where} {problem}; {advice}")

@@ -75,7 +75,7 @@ class ActivationStream:
         device: where batches live; groups are sent there whole, from pinned memory.
 
     Attributes:
-        wait_seconds: time spent waiting for the reading thread so far.
+        wait_seconds: time that `next` took so far: waiting for the reading thread, and gathering.
     """
 
     def __init__(
@@ -116,6 +116,12 @@ class ActivationStream:
         Raises:
             ChunkReadError: the store is damaged.
         """
+        began = time.perf_counter()
+        batch = self._gather()
+        self.wait_seconds += time.perf_counter() - began
+        return batch
+
+    def _gather(self) -> Tensor:
         parts, missing = [], self.batch_size
         while missing:
             if (rows := self._rows) is None:
@@ -207,10 +213,8 @@ class ActivationStream:
         return self._groups_of[1]
 
     def _receive(self) -> Tensor:
-        began = time.perf_counter()
         buffer, future = self._coming[0]
         rows = future.result()
-        self.wait_seconds += time.perf_counter() - began
         self._coming.popleft()
         self._current = buffer
         return rows
@@ -227,7 +231,7 @@ class ActivationStream:
 def _read_group(
     store: Store, hookpoint: str, chunks: list[int], buffer: np.ndarray, device: torch.device
 ) -> Tensor:
-    """The rows of some chunks, one after the other. One chunk a call: no Zarr concurrency."""
+    """The rows of some chunks, one after the other."""
     rows = store.config.rows_per_chunk
     for i, chunk in enumerate(chunks):
         store.read_chunk(hookpoint, chunk, out=buffer[i * rows : (i + 1) * rows])

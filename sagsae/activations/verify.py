@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dask
-import numpy as np
-import zarr
 
-from sagsae.activations.arrays import crc32c, has_content, metadata_files, open_array
+from sagsae.activations.arrays import PieceReader, has_content, metadata_files
 from sagsae.activations.commits import Commit, block_fault, calibration_digest, read_commits
 from sagsae.activations.errors import Fault, StoreFaultsError
 from sagsae.activations.layout import (
@@ -23,9 +21,7 @@ from sagsae.activations.layout import (
     SEALED,
     StoreConfig,
     array_names,
-    block_files,
     read_config,
-    rows_per_read,
 )
 from sagsae.activations.seal import seal_faults
 from sagsae.files import read_signed_json
@@ -149,16 +145,13 @@ def content_faults(
     """
     faults = _size_faults(path, config, commits)
     skip, tasks = {fault.file for fault in faults}, []
+    check = dask.delayed(_check_piece, traverse=False)
     for name in array_names(config):
-        array, rows = open_array(path, config, name), rows_per_read(config, name)
-        check = dask.delayed(_check_piece, traverse=False)
+        reader = PieceReader(path, config, name)
         for block, commit in commits.items():
-            files = block_files(config, name, block)
-            first = block * config.rows_per_block
-            for i, expected in enumerate(commit.crc32c[name]):
-                file = f"{DATA}/{name}/{files[i if len(files) > 1 else 0]}"
-                if file not in skip:
-                    tasks.append(check(array, first + i * rows, rows, expected, file, block))
+            for piece, expected in enumerate(commit.crc32c[name]):
+                if reader.file(block, piece) not in skip:
+                    tasks.append(check(reader, block, piece, expected))
     for start in range(0, len(tasks), _TASKS):
         found = dask.compute(*tasks[start : start + _TASKS])
         faults += [fault for fault in found if fault is not None]
@@ -167,14 +160,13 @@ def content_faults(
     return faults
 
 
-def _check_piece(
-    array: zarr.Array, first: int, rows: int, expected: str, file: str, block: int
-) -> Fault | None:
+def _check_piece(reader: PieceReader, block: int, piece: int, expected: str) -> Fault | None:
+    file, rows = reader.file(block, piece), reader.rows(block, piece)
     try:
-        found = crc32c(np.asarray(array[first : first + rows]))
+        _, found = reader.read(block, piece)
     except Exception as error:  # whatever a codec raises, the chunk cannot be read
         return block_fault(file, f"cannot be decoded ({error})", block)
     if found == expected:
         return None
-    where = f"rows {first} to {first + rows - 1}"
+    where = f"rows {rows.start} to {rows.stop - 1}"
     return block_fault(file, f"crc32c of {where} is {found}, committed {expected}", block)

@@ -22,7 +22,7 @@ from sagsae.activations.hookpoints import Hookpoint, splice
 from sagsae.evaluation.replacements import Replace, kept_only
 from sagsae.evaluation.resume import forward_replaced, resume_from, runs_from
 
-LOGITS_PER_HEAD = 2**25
+LOGITS_PER_HEAD = 2**26
 """Logits the head computes at once, in the model's dtype; bounds memory whatever the vocabulary."""
 
 LOGITS_PER_SOFTMAX = 2**18

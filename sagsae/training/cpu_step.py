@@ -7,19 +7,29 @@ well and the elementwise work between them is one compiled pass each.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.training import kernels, open_entries
+from sagsae.training import kernels, open_entries, weight_updates
+from sagsae.training.open_entries import Open
 from sagsae.training.step import Batch, Step, Terms
 
-SPARSE_BELOW = 0.2
+
+class Update(NamedTuple):
+    """What the matrices' optimiser step needs, see `sagsae.training.weight_updates`."""
+
+    weights: weight_updates.Weights
+    rates: weight_updates.Rates
+
+
+SPARSE_BELOW = 0.15
 """Share of open gates under which the products over open entries are the faster ones."""
 
 T = TypeVar("T")
@@ -51,30 +61,23 @@ def as_array(tensor: Tensor) -> np.ndarray:
 
 
 class Entries:
-    """Memory for the open entries of a batch, kept from batch to batch and grown when needed."""
+    """Memory for a batch's open entries, ``room`` a row on average; unused, it stays virtual."""
 
-    def __init__(self, rows: int, width: int, dtype: np.dtype) -> None:
-        self.counts = np.empty(rows, np.int64)
-        self.starts = np.zeros(rows + 1, np.int64)
-        self.latent_starts = np.zeros(width + 1, np.int64)
-        self._floats, self._integers = np.empty((5, 0), dtype), np.empty((3, 0), np.int32)
-
-    def lay_out(self) -> None:
-        """Make room for ``counts`` entries a row."""
-        np.cumsum(self.counts, out=self.starts[1:])
-        if self.starts[-1] > self._floats.shape[1]:
-            size = int(self.starts[-1] * 1.25)
-            self._floats = np.empty((5, size), self._floats.dtype)
-            self._integers = np.empty((3, size), np.int32)
-        self.values, self.z, self.a, self.dz, self.da = self._floats
-        self.latents, self.rows, self.entries = self._integers
+    def __init__(self, rows: int, width: int, room: int, dtype: np.dtype) -> None:
+        size = rows * room
+        starts, ends = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+        latents, by_row, entries = (np.empty(size, np.int32) for _ in range(3))
+        values, z, a, du = (np.empty(size, dtype) for _ in range(4))
+        latent_starts = np.zeros(width + 1, np.int64)
+        self.room = room
+        self.found = Open(starts, ends, latents, values, z, a, du, latent_starts, by_row, entries)
 
 
 class CpuStep(Step):
     """As `Step`; see this module.
 
     Args:
-        sae: The autoencoder; its ``params`` are read, never written.
+        sae: The autoencoder; its ``params`` are written by `descend` alone.
         batch_size: B; every batch has exactly this many rows.
         dtype: Operands and results of the dense products.
         sparse_below: Share of open gates under which the open entries alone are worked on. Decided
@@ -89,20 +92,36 @@ class CpuStep(Step):
         sparse_below: float = SPARSE_BELOW,
     ):
         super().__init__(sae, batch_size, dtype)
-        self.sparse_below = sparse_below
         self.threads = Threads(torch.get_num_threads())
         self._float = as_array(torch.empty(0, dtype=self.master)).dtype
-        self._entries = Entries(batch_size, sae.width, self._float)
-        self._sums = np.zeros((7, sae.width), self._float)
+        room = math.ceil(sparse_below * sae.width)
+        self._entries = Entries(batch_size, sae.width, room, self._float)
+        self._update: Update | None = None
+
+    def descend(self, x: Tensor, lam: float, update: Update, fired: Tensor | None = None) -> Terms:
+        """As ``step(x, lam, fired)``, and both weight matrices make ``update``'s step at once.
+
+        The gradients of the other parameters are in ``grads``, those of the matrices nowhere.
+        """
+        self._update = update
+        try:
+            return self(x, lam, fired)
+        finally:
+            self._update = None
 
     def _after_encoder(self, batch: Batch) -> Terms:
-        sides = self._sides()
-        entries, u, b = self._entries, as_array(self.u), self.batch_size
-        self.threads.share(b, lambda i, j: open_entries.count_open(u, sides, i, j, entries.counts))
-        if entries.counts.sum() < self.sparse_below * u.size:
-            self.sparse_steps += 1
-            return self._sparse(batch, sides)
-        return self._dense_kernels(batch, sides)
+        sides, u, found = self._sides(), as_array(self.u), self._entries.found
+
+        def find(i: int, j: int) -> tuple[float, int, bool, np.ndarray]:
+            seen = np.zeros(self.sae.width, np.bool_)
+            return (*open_entries.find_open(u, sides, i, j, self._entries.room, found, seen), seen)
+
+        parts = self.threads.share(self.batch_size, find) if self._entries.room else []
+        if not parts or not all(fits for _, _, fits, _ in parts):
+            return self._dense_kernels(batch, sides)
+        self.sparse_steps += 1
+        squares = self._sparse(batch, sides)
+        return self._terms(batch, squares, [(p, n, seen) for p, n, _, seen in parts])
 
     def _sides(self) -> kernels.Sides:
         return kernels.Sides(*map(as_array, self.sae.sides(self.sae.params)))
@@ -110,79 +129,112 @@ class CpuStep(Step):
     def _scalar(self, value: float) -> np.generic:
         return self._float.type(value)
 
-    def _terms(self, sums: tuple[float, float], penalty: float, alive: int) -> Terms:
-        parts = (sums[0], penalty, sums[1], alive)
+    def _terms(
+        self,
+        batch: Batch,
+        squares: tuple[float, float],
+        found: list[tuple[float, int, np.ndarray]],
+    ) -> Terms:
+        if batch.fired is not None:
+            for _, _, seen in found:
+                batch.fired.logical_or_(torch.from_numpy(seen))
+        auxiliary = squares[1] if self.sae.auxiliary else 0.0
+        parts = (squares[0], sum(p for p, _, _ in found), auxiliary, sum(n for _, n, _ in found))
         return Terms(*(torch.tensor(part / self.batch_size, dtype=self.master) for part in parts))
 
-    def _vector_gradients(self, direct: np.ndarray) -> None:
-        sums = torch.from_numpy(self._sums)
-        self.sae.add_side_gradients(sums[:6], self.grads)
-        self._bias_gradient(torch.from_numpy(direct), sums[6])
+    def _vector_gradients(self, sums: np.ndarray, direct: np.ndarray) -> None:
+        """All but those of the matrices, from sums [H, 7] over the rows and [d] of the residual."""
+        by_kind = torch.from_numpy(np.ascontiguousarray(sums.T))
+        self.sae.add_side_gradients(by_kind[:6], self.grads)
+        if self._update is None:
+            self._bias_gradient(torch.from_numpy(direct), by_kind[6])
+
+    def _update_latents(
+        self, update: Update, direct: np.ndarray, work: Callable[..., None], *args: Any
+    ) -> None:
+        """Step the matrices by ``work``, and give ``b_dec`` its gradient on the way."""
+
+        def latents(i: int, j: int) -> np.ndarray:
+            bias = np.zeros(self.sae.d, self._float)
+            work(update.weights, update.rates, *args, i, j, bias)
+            return bias
+
+        through_encoder = total(self.threads.share(self.sae.width, latents))
+        self.grads["b_dec"].copy_(torch.from_numpy(direct - through_encoder))
 
     # Few gates are open ------------------------------------------------------------------------
 
-    def _sparse(self, batch: Batch, sides: kernels.Sides) -> Terms:
-        b, h, e, share = self.batch_size, self.sae.width, self._entries, self.threads.share
-        u, x, xb = as_array(self.u), as_array(batch.centred), as_array(batch.operand)
+    def _sparse(self, batch: Batch, sides: kernels.Sides) -> tuple[float, float]:
+        b, found, share = self.batch_size, self._entries.found, self.threads.share
+        x, xb = as_array(batch.centred), as_array(batch.operand)
         W_dec, g = as_array(self.W_dec), as_array(self.output_grads[:b])
-        e.lay_out()
-        penalties = share(
-            b,
-            lambda i, j: open_entries.fill_open(
-                u, sides, e.starts, i, j, e.latents, e.values, e.z, e.a
-            ),
-        )
-        scale, weight = self._scalar(2.0 / b), self._scalar(batch.lam / b)
-        open_entries.order_by_latent(e.starts, e.latents, e.latent_starts, e.rows, e.entries)
+        scalars = tuple(map(self._scalar, (2.0 / b, float(self.sae.auxiliary), batch.lam / b)))
 
-        def rows(i: int, j: int) -> tuple[float, float, np.ndarray]:
+        def rows(i: int, j: int) -> tuple[float, float, np.ndarray, np.ndarray]:
             columns = np.zeros(self.sae.d, self._float)
+            sums = np.zeros((self.sae.width, 7), self._float)
             squares = open_entries.rows_on_open(
-                W_dec, x, e.starts, e.latents, e.z, e.a, i, j, scale, g, columns, e.dz, e.da
+                W_dec, x, sides, found, i, j, *scalars, g, columns, sums
             )
-            return (*squares, columns)
+            return (*squares, columns, sums)
 
-        squares = share(b, rows)
-        if not self.sae.auxiliary:  # computed for nothing, but such gates soon shut
-            e.da[: e.starts[-1]] = 0
-        dW_enc, dW_dec = as_array(self.grads["W_enc"].T), as_array(self.grads["W_dec"])
-
-        def latents(i: int, j: int) -> None:
-            entries = (e.latent_starts, e.entries, e.values, e.z, e.dz, e.da)
-            open_entries.entry_gradients(sides, *entries, weight, i, j, self._sums)
-            order = (e.latent_starts, e.rows, e.entries)
-            open_entries.weight_gradients(*order, e.z, e.da, xb, g, i, j, dW_enc, dW_dec)
-
-        share(h, latents)
-        if batch.fired is not None:
-            n = e.starts[-1]
-            batch.fired[torch.from_numpy(e.latents[:n][e.z[:n] != 0]).long()] = True
-        self._vector_gradients(total([part[2] for part in squares]))
-        auxiliary = sum(part[1] for part in squares) if self.sae.auxiliary else 0.0
-        sums = (sum(part[0] for part in squares), auxiliary)
-        return self._terms(sums, sum(p for p, _ in penalties), sum(n for _, n in penalties))
+        parts = share(b, rows)
+        open_entries.order_by_latent(found)
+        columns, sums = total([part[2] for part in parts]), total([part[3] for part in parts])
+        self._vector_gradients(sums, columns)
+        if self._update is not None:
+            step = weight_updates.update_on_open
+            self._update_latents(self._update, columns, step, found, xb, g, sums)
+        else:
+            dW_enc, dW_dec = as_array(self.grads["W_enc"].T), as_array(self.grads["W_dec"])
+            share(
+                self.sae.width,
+                lambda i, j: open_entries.weight_gradients(found, xb, g, i, j, dW_enc, dW_dec),
+            )
+        return sum(part[0] for part in parts), sum(part[1] for part in parts)
 
     # Many gates are open -----------------------------------------------------------------------
 
     def _dense_kernels(self, batch: Batch, sides: kernels.Sides) -> Terms:
         b, share = self.batch_size, self.threads.share
-        u, x = as_array(self.u), as_array(batch.centred)
+        u = as_array(self.u)
         z, a = as_array(self.codes[:b]), as_array(self.codes[b:])
-        scale, weight = self._scalar(2.0 / b), self._scalar(batch.lam / b)
+        weight = self._scalar(batch.lam / b)
 
         def codes(i: int, j: int) -> tuple[float, int, np.ndarray]:
             seen = np.zeros(self.sae.width, np.bool_)
             return (*kernels.codes(u, sides, i, j, z, a, seen), seen)
 
         found = share(b, codes)
-        if batch.fired is not None:
-            for part in found:
-                batch.fired.logical_or_(torch.from_numpy(part[2]))
         torch.mm(self.codes[: self.decoded], self.W_dec, out=self.outputs)
-        squares, columns = [], []
-        for first in range(0, self.decoded, b):
-            half = slice(first, first + b)
-            out, grads = as_array(self.outputs[half]), as_array(self.output_grads[half])
+        squares, columns = self._residuals(batch)
+        torch.mm(self.output_grads, self.W_dec.T, out=self.code_grads[: self.decoded])
+        dz, da, du = as_array(self.code_grads[:b]), as_array(self.code_grads[b:]), as_array(self.du)
+
+        def backward(i: int, j: int) -> np.ndarray:
+            sums = np.zeros((7, self.sae.width), self._float)
+            kernels.code_gradients(u, sides, dz, da, weight, i, j, du, sums)
+            return sums
+
+        sums = np.ascontiguousarray(total(share(b, backward)).T)
+        self._vector_gradients(sums, columns)
+        torch.mm(self.codes[:b].T, self.output_grads[:b], out=self.d_dec)
+        torch.mm(self.du.T, batch.operand, out=self.d_enc)
+        if self._update is not None:
+            d_enc, d_dec = as_array(self.d_enc), as_array(self.d_dec)
+            step = weight_updates.update_from_products
+            self._update_latents(self._update, columns, step, d_enc, d_dec, sums)
+        else:
+            self._keep_products()
+        return self._terms(batch, squares, found)
+
+    def _residuals(self, batch: Batch) -> tuple[tuple[float, float], np.ndarray]:
+        """Fill ``output_grads``; squares of both residuals and the main one's sums over rows."""
+        b, x, scale = self.batch_size, as_array(batch.centred), self._scalar(2.0 / self.batch_size)
+        squares, columns = [0.0, 0.0], []
+        for half in range(self.decoded // b):
+            rows = slice(half * b, (half + 1) * b)
+            out, grads = as_array(self.outputs[rows]), as_array(self.output_grads[rows])
 
             def residuals(
                 i: int, j: int, out: np.ndarray = out, grads: np.ndarray = grads
@@ -190,25 +242,7 @@ class CpuStep(Step):
                 sums = np.zeros(self.sae.d, self._float)
                 return kernels.output_gradients(out, x, scale, i, j, grads, sums), sums
 
-            parts = share(b, residuals)
-            squares.append(sum(part[0] for part in parts))
+            parts = self.threads.share(b, residuals)
+            squares[half] = sum(part[0] for part in parts)
             columns.append(total([part[1] for part in parts]))
-        torch.mm(self.output_grads, self.W_dec.T, out=self.code_grads[: self.decoded])
-        dz, da, du = as_array(self.code_grads[:b]), as_array(self.code_grads[b:]), as_array(self.du)
-
-        def backward(i: int, j: int) -> np.ndarray:
-            sums = np.zeros_like(self._sums)
-            kernels.code_gradients(u, sides, dz, da, weight, i, j, du, sums)
-            return sums
-
-        self._sums = total(share(b, backward))
-        torch.mm(self.codes[:b].T, self.output_grads[:b], out=self.weight_product)
-        self.grads["W_dec"].copy_(self.weight_product)
-        torch.mm(self.du.T, batch.operand, out=self.weight_product)
-        self.grads["W_enc"].T.copy_(self.weight_product)
-        self._vector_gradients(columns[0])
-        return self._terms(
-            (squares[0], squares[1] if self.sae.auxiliary else 0.0),
-            sum(p[0] for p in found),
-            sum(p[1] for p in found),
-        )
+        return (squares[0], squares[1]), columns[0]

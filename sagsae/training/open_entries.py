@@ -6,80 +6,129 @@ dense arithmetic. Entries are kept row by row; the weight gradients visit them l
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 
 from sagsae.training.kernels import OPTIONS, narrow, widen
 
+FLAGS = 8
+"""Columns that are looked at together, as one 64-bit word: most hold no open entry."""
+
+
+class Open(NamedTuple):
+    """Open entries, row by row; those of row i lie from ``starts[i]`` up to ``ends[i]``.
+
+    ``latents`` [n], ``values`` u, the code ``z`` and the auxiliary code ``a``; ``du`` receives the
+    gradient at u. ``rows`` and ``entries`` list row and place of each once more, latent by latent,
+    those of latent h from ``latent_starts[h]`` up to ``latent_starts[h + 1]``.
+    """
+
+    starts: np.ndarray
+    ends: np.ndarray
+    latents: np.ndarray
+    values: np.ndarray
+    z: np.ndarray
+    a: np.ndarray
+    du: np.ndarray
+    latent_starts: np.ndarray
+    rows: np.ndarray
+    entries: np.ndarray
+
 
 @njit(**OPTIONS)
-def count_open(u, sides, first, last, counts):
-    """Open entries of rows [first, last) of ``u`` [B, H], into ``counts`` [B]."""
-    for i in range(first, last):
-        n = 0
-        for j in range(u.shape[1]):
-            x = widen(u[i, j])
-            n += (not x <= sides.theta_pos[j]) | (not -x <= sides.theta_neg[j])  # NaN counts
-        counts[i] = n
+def _on_side(sides, h, u, positive):
+    """|u| on its side, and theta, gain and c there; loaded from both, which spares a branch."""
+    theta_pos, theta_neg = sides.theta_pos[h], sides.theta_neg[h]
+    gain_pos, gain_neg = sides.gain_pos[h], sides.gain_neg[h]
+    c_pos, c_neg = sides.c_pos[h], sides.c_neg[h]
+    return (
+        u if positive else -u,
+        theta_pos if positive else theta_neg,
+        gain_pos if positive else gain_neg,
+        c_pos if positive else c_neg,
+    )
 
 
 @njit(**OPTIONS)
-def fill_open(u, sides, starts, first, last, latents, values, z, a):
-    """The open entries of rows [first, last), row by row: latent, u, code and auxiliary code.
+def find_open(u, sides, first, last, room, found, fired):
+    """The open entries of rows [first, last) of ``u`` [B, H], into ``found``.
 
     Args:
-        starts: [B + 1] where each row's entries begin.
-        latents, values, z, a: [n], filled.
+        room: Entries a row that there is memory for, on average over these rows.
+        fired: [H] bool, set where a latent has z != 0.
 
     Returns:
-        Sum of p, and how many z are not zero.
+        Sum of p, how many z are not zero, and whether there was room; without it, the rest of
+        the rows was not looked at.
     """
     penalty, alive, zero = 0.0, 0, sides.c_pos.dtype.type(0)
+    width = u.shape[1]
+    flags = np.zeros((width + FLAGS - 1) // FLAGS * FLAGS, np.uint8)
+    words = flags.view(np.uint64)
+    chosen, some = np.empty(width + FLAGS, np.int32), np.empty(len(words) + 1, np.int32)
+    e, end = first * room, last * room
     for i in range(first, last):
-        e = starts[i]
-        for j in range(u.shape[1]):
-            x = widen(u[i, j])
-            if not x <= sides.theta_pos[j]:
-                p = x - sides.theta_pos[j]
-                m = max(x * sides.gain_pos[j] + sides.c_pos[j], zero)
-                z[e], a[e] = m, p
-            elif not -x <= sides.theta_neg[j]:
-                p = -x - sides.theta_neg[j]
-                m = max(-x * sides.gain_neg[j] + sides.c_neg[j], zero)
-                z[e], a[e] = -m, -p
-            else:
-                continue
-            latents[e], values[e] = j, x
+        row, n, k = u[i], 0, 0
+        for j in range(width):
+            x = widen(row[j])
+            flags[j] = (not x <= sides.theta_pos[j]) | (not -x <= sides.theta_neg[j])  # or NaN
+        for word in range(len(words)):  # no branch that can be foreseen wrongly
+            some[k] = word
+            k += np.int64(words[word] != 0)
+        for word in some[:k]:
+            begin = np.int64(word) * FLAGS
+            for j in range(begin, begin + FLAGS):
+                chosen[n] = j
+                n += np.int64(flags[j])
+        if e + n >= end:
+            return penalty, alive, False
+        found.starts[i], found.ends[i] = e, e + n
+        for j in chosen[:n]:
+            x = widen(row[j])
+            positive = not x <= sides.theta_pos[j]
+            size, theta, gain, c = _on_side(sides, j, x, positive)
+            p = size - theta
+            m = max(size * gain + c, zero)
+            found.latents[e], found.values[e] = j, x
+            found.z[e] = m if positive else -m
+            found.a[e] = p if positive else -p
             penalty += p
-            alive += m > 0
+            alive += np.int64(m > 0)
+            fired[j] |= m > 0
             e += 1
-    return penalty, alive
+    return penalty, alive, True
 
 
 @njit(**OPTIONS)
-def rows_on_open(W, x, starts, latents, z, a, first, last, scale, g, column_sums, dz, da):
-    """Reconstruct rows [first, last) from their open entries, and go back to the codes.
+def rows_on_open(W, x, sides, found, first, last, scale, auxiliary, penalty, g, columns, sums):
+    """Reconstruct rows [first, last) from their open entries, and go back to the gate.
 
     Args:
         W: [H, d] decoder.
         x: [B, d] centred activations.
-        starts, latents, z, a: the open entries.
+        found: The open entries; ``du`` is filled.
         scale: 2 / B.
+        auxiliary: Weight of the auxiliary term: one, or zero without such a term.
+        penalty: lambda / B.
         g: [B, d], receives the gradient of the reconstruction loss at the reconstruction.
-        column_sums: [d], added to: the same summed over the rows.
-        dz, da: [n], receive the gradients at the codes.
+        columns: [d], added to: the same summed over the rows.
+        sums: [H, 7], added to: gradients of theta, r and c, the positive side before the
+            negative, and the gradient at u, summed over the rows.
 
     Returns:
         Sums of |x - x_hat|^2 and |x - x_aux|^2.
     """
     d, zero = W.shape[1], x.dtype.type(0)
     main, aux = np.empty_like(x[0]), np.empty_like(x[0])
+    latents, z, a = found.latents, found.z, found.a
     total, total_aux = 0.0, 0.0
     for i in range(first, last):
         for k in range(d):
             main[k] = -x[i, k]
             aux[k] = -x[i, k]
-        e, end = starts[i], starts[i + 1]
+        e, end = found.starts[i], found.ends[i]
         while e + 4 <= end:  # four entries for each pass over the sums
             w0, w1, w2, w3 = W[latents[e]], W[latents[e + 1]], W[latents[e + 2]], W[latents[e + 3]]
             z0, z1, z2, z3 = z[e], z[e + 1], z[e + 2], z[e + 3]
@@ -101,12 +150,12 @@ def rows_on_open(W, x, starts, latents, z, a, first, last, scale, g, column_sums
             square += main[k] * main[k]
             square_aux += aux[k] * aux[k]
             main[k] *= scale
-            aux[k] *= scale
+            aux[k] *= scale * auxiliary
             g[i, k] = narrow(main[k], g)
-            column_sums[k] += main[k]
+            columns[k] += main[k]
         total += square
         total_aux += square_aux
-        e = starts[i]
+        e = found.starts[i]
         while e + 2 <= end:
             w0, w1 = W[latents[e]], W[latents[e + 1]]
             s0, s1, t0, t1 = zero, zero, zero, zero
@@ -116,7 +165,8 @@ def rows_on_open(W, x, starts, latents, z, a, first, last, scale, g, column_sums
                 s1 += main[k] * v1
                 t0 += aux[k] * v0
                 t1 += aux[k] * v1
-            dz[e], dz[e + 1], da[e], da[e + 1] = s0, s1, t0, t1
+            _gate_gradient(sides, found, e, s0, t0, penalty, sums)
+            _gate_gradient(sides, found, e + 1, s1, t1, penalty, sums)
             e += 2
         if e < end:
             w = W[latents[e]]
@@ -125,95 +175,85 @@ def rows_on_open(W, x, starts, latents, z, a, first, last, scale, g, column_sums
                 wk = widen(w[k])
                 at += main[k] * wk
                 at_aux += aux[k] * wk
-            dz[e], da[e] = at, at_aux
+            _gate_gradient(sides, found, e, at, at_aux, penalty, sums)
     return total, total_aux
 
 
 @njit(**OPTIONS)
-def order_by_latent(starts, latents, latent_starts, rows, entries):
-    """Sort the open entries by latent, rows ascending.
+def _gate_gradient(sides, found, e, dz, da, penalty, sums):
+    """Gradient at u of entry ``e`` from those at its codes, and its share of the vectors'."""
+    zero = sides.c_pos.dtype.type(0)
+    h, value = found.latents[e], found.values[e]
+    positive = value > sides.theta_pos[h]
+    side = 0 if positive else 1
+    size, _, gain, _ = _on_side(sides, h, value, positive)
+    at_z = (dz if positive else -dz) if found.z[e] != 0 else zero
+    at_p = (da if positive else -da) + penalty
+    sums[h, side] -= at_p
+    sums[h, 2 + side] += size * gain * at_z
+    sums[h, 4 + side] += at_z
+    du = at_z * gain + at_p
+    du = du if positive else -du
+    sums[h, 6] += du
+    found.du[e] = du
 
-    Args:
-        latent_starts: [H + 1], filled: where each latent's entries begin.
-        rows, entries: [n], filled: row and place of each entry, in the new order.
-    """
+
+@njit(**OPTIONS)
+def order_by_latent(found):
+    """List the open entries by latent, rows ascending: ``latent_starts``, ``rows``, ``entries``."""
+    latents, latent_starts = found.latents, found.latent_starts
     latent_starts[:] = 0
-    for e in range(starts[-1]):
-        latent_starts[latents[e] + 1] += 1
+    for i in range(len(found.starts)):
+        for e in range(found.starts[i], found.ends[i]):
+            latent_starts[latents[e] + 1] += 1
     for h in range(len(latent_starts) - 1):
         latent_starts[h + 1] += latent_starts[h]
     place = latent_starts[:-1].copy()
-    for i in range(len(starts) - 1):
-        for e in range(starts[i], starts[i + 1]):
+    for i in range(len(found.starts)):
+        for e in range(found.starts[i], found.ends[i]):
             at = place[latents[e]]
-            rows[at], entries[at] = i, e
+            found.rows[at], found.entries[at] = i, e
             place[latents[e]] = at + 1
 
 
 @njit(**OPTIONS)
-def entry_gradients(sides, latent_starts, entries, values, z, dz, da, penalty, first, last, sums):
-    """Gradients at u, and of the vectors, from the open entries of the latents [first, last).
+def weight_gradient(found, h, x, g, enc, dec):
+    """Gradients of one latent's weights from its open entries.
 
     Args:
-        latent_starts, entries: the order by latent.
-        values, z: [n] u and the code, by row.
-        dz, da: [n] gradients at the codes, by row; ``da`` receives the gradient at u.
-        penalty: lambda / B.
-        sums: [7, H], filled: gradients of theta, r and c, the positive side before the negative,
-            and the gradient at u summed over the batch.
+        found: The open entries, ordered by latent.
+        h: The latent.
+        x, g: [B, d] centred activations; gradients of the reconstruction.
+        enc, dec: [d], filled.
     """
-    zero = sides.c_pos.dtype.type(0)
-    for h in range(first, last):
-        for j in range(7):
-            sums[j, h] = zero
-        for at in range(latent_starts[h], latent_starts[h + 1]):
-            e = entries[at]
-            positive = values[e] > sides.theta_pos[h]
-            side = 0 if positive else 1
-            gain = sides.gain_pos[h] if positive else sides.gain_neg[h]
-            scaled = (values[e] if positive else -values[e]) * gain
-            at_z = (dz[e] if positive else -dz[e]) if z[e] != 0 else zero
-            at_p = (da[e] if positive else -da[e]) + penalty
-            sums[side, h] -= at_p
-            sums[2 + side, h] += scaled * at_z
-            sums[4 + side, h] += at_z
-            du = at_z * gain + at_p
-            da[e] = du if positive else -du
-            sums[6, h] += da[e]
+    rows, entries, z, du = found.rows, found.entries, found.z, found.du
+    enc[:] = 0
+    dec[:] = 0
+    at, end = found.latent_starts[h], found.latent_starts[h + 1]
+    while at + 4 <= end:  # four entries for each pass over the sums
+        g0, g1, g2, g3 = g[rows[at]], g[rows[at + 1]], g[rows[at + 2]], g[rows[at + 3]]
+        x0, x1, x2, x3 = x[rows[at]], x[rows[at + 1]], x[rows[at + 2]], x[rows[at + 3]]
+        e0, e1, e2, e3 = entries[at], entries[at + 1], entries[at + 2], entries[at + 3]
+        z0, z1, z2, z3 = z[e0], z[e1], z[e2], z[e3]
+        u0, u1, u2, u3 = du[e0], du[e1], du[e2], du[e3]
+        for k in range(len(enc)):
+            dec[k] += (
+                z0 * widen(g0[k]) + z1 * widen(g1[k]) + (z2 * widen(g2[k]) + z3 * widen(g3[k]))
+            )
+            enc[k] += (
+                u0 * widen(x0[k]) + u1 * widen(x1[k]) + (u2 * widen(x2[k]) + u3 * widen(x3[k]))
+            )
+        at += 4
+    while at < end:
+        gi, xi, ze, ue = g[rows[at]], x[rows[at]], z[entries[at]], du[entries[at]]
+        for k in range(len(enc)):
+            dec[k] += ze * widen(gi[k])
+            enc[k] += ue * widen(xi[k])
+        at += 1
 
 
 @njit(**OPTIONS)
-def weight_gradients(latent_starts, rows, entries, z, du, x, g, first, last, dW_enc, dW_dec):
-    """Gradients of the weights of the latents [first, last) from their open entries.
-
-    Args:
-        latent_starts, rows, entries: the order by latent.
-        z, du: [n] code and gradient at u, by row.
-        x, g: [B, d] centred activations; gradients of the reconstruction.
-        dW_enc, dW_dec: [H, d], filled (the encoder's transposed).
-    """
+def weight_gradients(found, x, g, first, last, dW_enc, dW_dec):
+    """`weight_gradient` of the latents [first, last) into rows of [H, d]."""
     for h in range(first, last):
-        enc, dec = dW_enc[h], dW_dec[h]
-        enc[:] = 0
-        dec[:] = 0
-        at, end = latent_starts[h], latent_starts[h + 1]
-        while at + 4 <= end:  # four entries for each pass over the sums
-            g0, g1, g2, g3 = g[rows[at]], g[rows[at + 1]], g[rows[at + 2]], g[rows[at + 3]]
-            x0, x1, x2, x3 = x[rows[at]], x[rows[at + 1]], x[rows[at + 2]], x[rows[at + 3]]
-            e0, e1, e2, e3 = entries[at], entries[at + 1], entries[at + 2], entries[at + 3]
-            z0, z1, z2, z3 = z[e0], z[e1], z[e2], z[e3]
-            u0, u1, u2, u3 = du[e0], du[e1], du[e2], du[e3]
-            for k in range(len(enc)):
-                dec[k] += (
-                    z0 * widen(g0[k]) + z1 * widen(g1[k]) + (z2 * widen(g2[k]) + z3 * widen(g3[k]))
-                )
-                enc[k] += (
-                    u0 * widen(x0[k]) + u1 * widen(x1[k]) + (u2 * widen(x2[k]) + u3 * widen(x3[k]))
-                )
-            at += 4
-        while at < end:
-            gi, xi, ze, ue = g[rows[at]], x[rows[at]], z[entries[at]], du[entries[at]]
-            for k in range(len(enc)):
-                dec[k] += ze * widen(gi[k])
-                enc[k] += ue * widen(xi[k])
-            at += 1
+        weight_gradient(found, h, x, g, dW_enc[h], dW_dec[h])

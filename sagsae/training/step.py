@@ -99,7 +99,7 @@ class Step:
         self.decoded = 2 * b if sae.auxiliary else b
         self.outputs, self.output_grads = buffer(self.decoded, d), buffer(self.decoded, d)
         self.W_enc, self.W_dec = buffer(h, d).T, buffer(h, d)
-        self.weight_product = buffer(h, d)
+        self.d_enc, self.d_dec = buffer(h, d), buffer(h, d)
         self.grads = {name: torch.zeros_like(value) for name, value in sae.params.items()}
         self.refresh()
 
@@ -137,13 +137,16 @@ class Step:
         self.output_grads.view_as(residual).copy_(residual)
         torch.mm(self.output_grads, self.W_dec.T, out=self.code_grads[: self.decoded])
         self._backward_codes(batch.lam / b)
-        torch.mm(z.T, self.output_grads[:b], out=self.weight_product)
-        self.grads["W_dec"].copy_(self.weight_product)
-        torch.mm(self.du.T, batch.operand, out=self.weight_product)
-        self.grads["W_enc"].T.copy_(self.weight_product)
+        torch.mm(z.T, self.output_grads[:b], out=self.d_dec)
+        torch.mm(self.du.T, batch.operand, out=self.d_enc)
+        self._keep_products()
         self._bias_gradient(residual[0].sum(0), self.du.sum(0, dtype=self.master))
         auxiliary = squares[1] if self.sae.auxiliary else torch.zeros_like(l0)
         return Terms(squares[0], penalty / b, auxiliary, l0)
+
+    def _keep_products(self) -> None:
+        self.grads["W_dec"].copy_(self.d_dec)
+        self.grads["W_enc"].T.copy_(self.d_enc)
 
     def _backward_codes(self, penalty: float) -> None:
         def add(name: str, value: Tensor) -> None:

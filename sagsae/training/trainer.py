@@ -14,6 +14,7 @@ from torch import Tensor
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.training.checkpoint import newest_checkpoint, save_checkpoint
 from sagsae.training.cpu_step import CpuStep
+from sagsae.training.optimiser import optimiser
 from sagsae.training.schedules import Recipe
 from sagsae.training.step import Step, Terms, products_dtype
 
@@ -84,14 +85,7 @@ class Trainer:
         self.dtype = products_dtype(recipe.matmul_dtype, self.device)
         fastest = CpuStep if self.device.type == "cpu" else Step
         self.compute = fastest(sae, recipe.batch_size, self.dtype)
-        self.optimiser = torch.optim.Adam(
-            list(sae.params.values()),
-            lr=recipe.learning_rate,
-            betas=(recipe.beta1, recipe.beta2),
-            fused=True,
-        )
-        for name, value in sae.params.items():
-            value.grad = self.compute.grads[name]
+        self.optimiser = optimiser(self.compute, recipe)
         self.history = History()
         self.step = 0
         self.stop_requested = False
@@ -136,25 +130,14 @@ class Trainer:
         x = batch.to(self.device, non_blocking=True).to(torch.float32).mul_(self.sae.scale)
         logged = step % self.log_every == 0 or step == recipe.steps - 1
         fired = self._fired_buffer()
-        terms = self.compute(x, recipe.lambda_at(step), fired=fired)
+        rate = recipe.lr_at(step)
+        terms = self.optimiser.step(x, recipe.lambda_at(step), rate, fired)
         self._watch(terms, step)
         if logged:
             self._log(terms)
-        self._remove_radial_gradient()
-        for group in self.optimiser.param_groups:
-            group["lr"] = recipe.lr_at(step)
-        self.optimiser.step()
-        self.sae.normalise_decoder()
-        self.sae.project()
         self.step += 1
         if fired is not None:
             self._reset_silent(fired)
-        self.compute.refresh()
-
-    def _remove_radial_gradient(self) -> None:
-        """Remove the part of each decoder row's gradient that is parallel to the row."""
-        rows, grad = self.sae.params["W_dec"], self.compute.grads["W_dec"]
-        grad.addcmul_(rows, (rows * grad).sum(1, keepdim=True), value=-1.0)
 
     def _watch(self, terms: Terms, step: int) -> None:
         """Note the first step without a finite loss; on a GPU without waiting for it."""
@@ -199,10 +182,7 @@ class Trainer:
         silent = self.step - self.last_fired >= window
         if self.step % window or not silent.any():
             return
-        for name in self.sae.reset_latents(silent):
-            state = self.optimiser.state[self.sae.params[name]]
-            state["exp_avg"].masked_fill_(silent, 0)
-            state["exp_avg_sq"].masked_fill_(silent, 0)
+        self.optimiser.forget(self.sae.reset_latents(silent), silent)
         self.last_fired.masked_fill_(silent, self.step)
         self.history.resets += int(silent.sum())
 
@@ -219,9 +199,7 @@ class Trainer:
     def _save(self, path: Path) -> None:
         self._check_weights()
         tensors = {f"param.{name}": value for name, value in self.sae.params.items()}
-        for name, value in self.sae.params.items():
-            for key in ("exp_avg", "exp_avg_sq"):
-                tensors[f"{key}.{name}"] = self.optimiser.state[value][key]
+        tensors |= self.optimiser.state()
         tensors["last_fired"] = self.last_fired
         state = {"step": self.step, "stream": self.stream.state(), "history": vars(self.history)}
         state["sparse_steps"] = self.compute.sparse_steps
@@ -235,10 +213,4 @@ class Trainer:
         self.last_fired.copy_(tensors["last_fired"])
         for name, value in self.sae.params.items():
             value.copy_(tensors[f"param.{name}"])
-            moments = {
-                key: torch.empty_like(value).copy_(tensors[f"{key}.{name}"])
-                for key in ("exp_avg", "exp_avg_sq")
-            }
-            clock = torch.tensor(float(self.step), device=self.device)
-            self.optimiser.state[value] = {"step": clock, **moments}
-        self.compute.refresh()
+        self.optimiser.load_state(tensors, self.step)

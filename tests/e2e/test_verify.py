@@ -7,7 +7,7 @@ import shlex
 
 from pipeline.cell import Cell
 from pipeline.files import read_json
-from pipeline.study import CLAIM_TABLES, TABLES
+from pipeline.outputs import CLAIM_TABLES, TABLES
 
 CELL = Cell(
     model="tiny-smollm3", hookpoint="resid", variant="sagsae_tied", width=128, lam=0.3, seed=0

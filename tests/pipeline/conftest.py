@@ -13,7 +13,7 @@ import pytest
 from pipeline import claims, figures, report, tables
 from pipeline.cell import Cell
 from pipeline.files import read_json, write_json
-from pipeline.study import FIGURES
+from pipeline.outputs import FIGURES
 
 LAMBDAS = (0.05, 0.1, 0.2)
 SEEDS = (0, 1)

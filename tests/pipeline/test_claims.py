@@ -174,13 +174,15 @@ def synthetic(path: Path, **means: float) -> Path:
                 "setting": setting,
                 "variant": variant,
                 "width": 16,
+                "picked": True,
                 "seed_count": 3,
                 "metric": metric,
                 "mean": means.get(f"{protocol}/{setting}/{variant}/{metric}", mean),
                 "se": 0.02,
             }
         )
-    pd.DataFrame(rows).to_csv(path, index=False)
+    beside = [row | {"picked": False, "mean": 7.0} for row in rows]
+    pd.DataFrame(rows + beside).to_csv(path, index=False)
     return path
 
 

@@ -12,9 +12,10 @@ from pipeline.environment import installed
 from pipeline.figures import numbers
 from pipeline.files import read_json, write_json
 from pipeline.metrics import ComparisonSpec, MetricsError, read_all
+from pipeline.outputs import CLAIM_TABLES, CLAIMS, SYNTHETIC_SUMMARY, TABLES
 from pipeline.publish import PublishError, busy_seconds, publish
-from pipeline.rebuild import CONFIGURATION, main, rebuild
-from pipeline.study import CLAIM_TABLES, CLAIMS, SYNTHETIC_SUMMARY, TABLES, Study
+from pipeline.rebuild import CONFIGURATION, main, rebuild, rebuild_synthetic
+from pipeline.study import Study
 from pipeline.tables import write_csv, write_tables
 from pipeline.wording import read_table
 
@@ -29,8 +30,8 @@ def check(folder: Path, out: Path) -> None:
     study = Study.from_dict(read_json(folder / CONFIGURATION))
     spec = ComparisonSpec.model_validate(study.report_spec())
     write_tables(read_all(folder / "cells", study.cells), spec, out)
-    synthetic = folder / SYNTHETIC_SUMMARY
-    write_claims(spec, out, synthetic if synthetic.exists() else None, out / CLAIMS)
+    synthetic = check_synthetic(study, folder, out)
+    write_claims(spec, out, synthetic, out / CLAIMS)
     for name in TABLES + CLAIM_TABLES:
         assert (out / name).read_bytes() == (folder / "tables" / name).read_bytes(), name
     for name in study.figures:
@@ -38,6 +39,17 @@ def check(folder: Path, out: Path) -> None:
         committed = folder / "figures" / f"{name}.csv"
         assert (out / f"{name}.csv").read_bytes() == committed.read_bytes(), name
         assert committed.with_suffix(".png").stat().st_size > 10_000
+
+
+def check_synthetic(study: Study, folder: Path, out: Path) -> Path | None:
+    """The same of the synthetic protocols; the path of their summary if there is one."""
+    runs = sorted((folder / "synthetic" / "runs").glob("*.json"))
+    if not runs:
+        return None
+    rebuild_synthetic(runs, study, out)
+    for path in [*(out / "synthetic").glob("*.csv"), *(out / "figures").glob("*.csv")]:
+        assert path.read_bytes() == (folder / path.relative_to(out)).read_bytes(), path.name
+    return out / SYNTHETIC_SUMMARY
 
 
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda path: path.name)
@@ -50,7 +62,7 @@ def finished(tmp_path_factory) -> Study:
     """A made-up study with results, two figures' worth of variants left out to save time."""
     study = make_grid(tmp_path_factory.mktemp("finished"), hookpoints=["mlp_out", "resid"])
     root = Path(study.root)
-    rebuild(study, root / "cells", None, installed(), root)
+    rebuild(root, study, installed(), root)
     return study
 
 
@@ -135,7 +147,7 @@ def test_a_study_of_one_variant_has_figures_and_claims_too(tmp_path):
     grid = [{"variant": "sagsae_tied", "expansion": 2, "lambdas": [0.1]}]
     study = make_grid(tmp_path, grid=grid, comparisons=[], hookpoints=["resid"])
     root = Path(study.root)
-    rebuild(study, root / "cells", None, installed(), root)
+    rebuild(root, study, installed(), root)
     outcomes = read_table(Path(study.table("claims.csv"))).set_index("claim")["outcome"]
     assert set(outcomes) == {"not testable"}
     assert len(study.figures) == 4

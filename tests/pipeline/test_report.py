@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pipeline.study import FIGURES
+from pipeline.outputs import FIGURES
 from pipeline.wording import read_table
 
 from .conftest import COLLAPSED

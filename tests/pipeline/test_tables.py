@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.files import write_json
 from pipeline.metrics import MetricsError, read_spec
-from pipeline.study import TABLES
+from pipeline.outputs import TABLES
 from pipeline.summary import main as summary_main
 from pipeline.wording import read_table
 

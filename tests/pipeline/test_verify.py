@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from pipeline import assets
 from pipeline.audit import Audit, amount
@@ -307,20 +307,26 @@ def test_weights_that_are_vouched_for_and_wrong(
 
 
 @pytest.mark.parametrize(
-    "counts",
+    "changes",
     [
-        {"n_pos": torch.zeros(24, dtype=torch.int64)},
-        {name: torch.zeros(23, dtype=torch.int64) for name in ("n_pos", "n_neg")},
-        {name: torch.zeros(24) for name in ("n_pos", "n_neg")},
+        {"n_pos": None},
+        {"slope_neg": None},
+        {"n_neg": torch.zeros(23, dtype=torch.int64)},
+        {"n_pos": torch.zeros(24)},
+        {"slope_pos": torch.zeros(24, dtype=torch.int64)},
+        {"histogram_latents": torch.zeros(17, dtype=torch.int64)},
+        {"histogram_edges": torch.zeros(16, 96, dtype=torch.float64)},
+        {"histogram_counts": torch.zeros(15, 96, dtype=torch.int64)},
         None,
     ],
 )
-def test_firing_counts_that_are_vouched_for_and_wrong(whole, counts):
+def test_latents_that_are_vouched_for_and_wrong(whole, changes):
     path = whole.cell() / "latents.safetensors"
-    if counts is None:
+    if changes is None:
         path.write_bytes(b"torn")
     else:
-        save_file(counts, path)
+        tensors = load_file(path) | changes
+        save_file({name: value for name, value in tensors.items() if value is not None}, path)
     change_metrics(whole, latents_sha256=sha256_of(path))
     found = problems(whole.study)
     assert found.keys() == {f"cells/{CELL.path}/latents.safetensors"}

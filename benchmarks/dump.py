@@ -1,0 +1,109 @@
+"""How fast a dump is beside the forward passes it is made of.
+
+    python -m benchmarks.dump [--model smollm2-135m] [--batches 8 16 32 64]
+
+Arms, interleaved: the full forward pass, head included; the bare pass cut after the tapped block,
+of which nothing is kept; and the dump itself with three hookpoints, calibration apart: drop rules,
+permutation, statistics, checksums, fsync and, on its own line, the seal, which reads all of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.interleaved import Timing, interleaved, table
+from benchmarks.models import SHAPES, random_model
+from sagsae.activations.dump import DumpSettings, contexts_per_block, dump_activations
+from sagsae.activations.hookpoints import capture, default_hookpoints, run_captured
+from sagsae.activations.tokens import TokenStore
+
+LENGTH = 128
+
+
+def random_tokens(contexts: int, vocabulary: int) -> TokenStore:
+    """Contexts of uniformly drawn tokens."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(0, vocabulary, (contexts, LENGTH), dtype=np.int32)
+    return TokenStore(ids, np.zeros_like(ids))
+
+
+def measure(
+    name: str, rows: int, batch: int, rounds: int, root: Path
+) -> tuple[int, dict[str, Timing], float]:
+    """Tokens of a round, the timings, and CPU seconds of the seal per round."""
+    layer, model = SHAPES[name][1], random_model(name)
+    per_block = contexts_per_block(rows, LENGTH)
+    tokens = random_tokens(per_block * (rounds + 1), model.config.vocab_size)
+    points = default_hookpoints(model.config.model_type, layer)
+    read = -(-rows // ((LENGTH - 1) * batch)) * batch  # a block stops once it is full
+    read = min(read, per_block)
+    settings = DumpSettings(
+        rows_per_chunk=1024,
+        rows_per_block=rows,
+        n_blocks=rounds + 1,
+        seed=0,
+        batch_contexts=batch,
+    )
+
+    def batches(number: int) -> Any:
+        first = number * per_block
+        ids = torch.from_numpy(tokens.input_ids[first : first + read]).long()
+        return ids.split(batch)
+
+    def full(number: int) -> None:
+        with torch.no_grad():
+            for ids in batches(number):
+                model(input_ids=ids, use_cache=False)
+
+    def truncated(number: int) -> None:
+        with capture(model, {"resid": points["resid"]}):
+            for ids in batches(number):
+                run_captured(model, ids)
+
+    def fill(number: int, world: int = rounds + 1) -> None:
+        calibration = torch.from_numpy(tokens.input_ids[:8]).long()
+        arguments = (model, tokens, calibration, points, root, "bench", settings)
+        dump_activations(*arguments, rank=number, world=world)
+
+    arms = {"full": full, "truncated": truncated, "dump": fill}
+    timings = interleaved(arms, rounds)
+    began = time.process_time()
+    fill(0, world=1)
+    return read * LENGTH, timings, (time.process_time() - began) / (rounds + 1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--model", choices=SHAPES, default="smollm2-135m")
+    parser.add_argument("--rows", type=int, default=8192, help="of a block, one a round")
+    parser.add_argument("--batches", type=int, nargs="+", default=[32], help="contexts a pass")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, help="where the store goes; default: temporary")
+    options = parser.parse_args()
+    lines = []
+    for batch in options.batches:
+        with tempfile.TemporaryDirectory(dir=options.folder) as root:
+            tokens, timings, seal = measure(
+                options.model, options.rows, batch, options.rounds, Path(root)
+            )
+        for arm, timing in timings.items():
+            speeds = [f"{tokens / median(seconds):,.0f}" for seconds in (timing.wall, timing.cpu)]
+            bare = timings["truncated"]
+            ratios = [f"{r:.2f}" for r in (timing.wall_ratio(bare), timing.cpu_ratio(bare))]
+            lines.append([str(batch), arm, *speeds, *ratios])
+        share = f"{seal / median(timings['dump'].cpu):.1%}"
+        lines.append([str(batch), f"seal, share of the dump's CPU: {share}", "", "", "", ""])
+    columns = ("tokens/s of wall", "tokens/s of CPU", "bare pass = 1, wall", "bare pass = 1, CPU")
+    print(table(["contexts a pass", "arm", *columns], lines))
+
+
+if __name__ == "__main__":
+    main()

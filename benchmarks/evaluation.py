@@ -1,0 +1,126 @@
+"""What evaluating one cell costs, by part, on language models of the local study's shapes.
+
+    python -m benchmarks.evaluation [--models ...] [--rounds 3]
+
+Parts: starting Python with everything a cell imports; opening the language model (mapped, so its
+weights are read where they are first used); reconstruction metrics over the held-out rows; and the
+spliced pass behind Loss Recovered, of which the blocks and the head are timed on their own too.
+One thread; the weights and the text are random, which changes no shape.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.interleaved import interleaved, table
+from benchmarks.models import SHAPES, random_model
+from sagsae.activations.hookpoints import default_hookpoints
+from sagsae.autoencoders.base import Autoencoder, build
+from sagsae.evaluation.loss_recovered import Contexts, summed_loss, token_losses
+from sagsae.evaluation.metrics import evaluate_reconstruction
+from sagsae.evaluation.replacements import reconstruction
+from sagsae.evaluation.resume import find_blocks, forward_replaced, resume_from
+from sagsae.language_models import load_language_model
+
+ROWS, READ = 49152, 8192
+"""Held-out rows of the local study, and how many are read at once."""
+CONTEXTS, LENGTH, BATCH = 32, 128, 4
+AUTOENCODERS = (("gated", 4), ("sagsae_tied", 2))
+"""Variant and width over d."""
+
+
+def random_autoencoder(variant: str, d: int, expansion: int) -> Autoencoder:
+    """Initialised as for training, for rows of about unit mean square."""
+    sae = build(variant, d, expansion * d, d**-0.5)
+    sae.initialise(torch.zeros(d), seed=0, theta_init=0.1)
+    return sae
+
+
+def random_contexts(model: Any, layer: int) -> Contexts:
+    """Contexts of random tokens with random hidden states that enter the tapped block."""
+    ids = torch.randint(0, model.config.vocab_size, (CONTEXTS, LENGTH))
+    kept = torch.ones(CONTEXTS, LENGTH, dtype=torch.bool)
+    kept[:, 0] = False
+    hidden = torch.randn(CONTEXTS, LENGTH, model.config.hidden_size).bfloat16()
+    return Contexts(input_ids=ids, kept=kept, hidden=hidden, blocks=find_blocks(model), layer=layer)
+
+
+def arms_of(name: str, folder: Path) -> dict[str, Callable[[int], object]]:
+    """The parts of one cell's evaluation; those of the spliced pass overlap with it."""
+    layer = SHAPES[name][1]
+    model = load_language_model(folder)
+    contexts, d = random_contexts(model, layer), model.config.hidden_size
+    rows = torch.randn(READ, d).bfloat16()
+    point = default_hookpoints(model.config.model_type, layer)["resid"]
+    batches = list(contexts.batches(BATCH, torch.device("cpu")))
+    saes = {variant: random_autoencoder(variant, d, times) for variant, times in AUTOENCODERS}
+
+    def reconstruct(sae: Autoencoder) -> Callable[[int], object]:
+        return lambda _: evaluate_reconstruction(sae, (rows for _ in range(ROWS // READ)))
+
+    def blocks(_: int) -> None:
+        for batch in batches:
+            hidden = batch.hidden
+            assert hidden is not None
+            with torch.inference_mode(), resume_from(model, batch.blocks, layer, hidden):
+                model.base_model(input_ids=batch.input_ids, use_cache=False)
+
+    with torch.inference_mode():
+        ended = model.base_model(input_ids=batches[0].input_ids, use_cache=False)
+
+    def head(_: int) -> None:
+        with forward_replaced(model.base_model, lambda *args, **kwargs: ended):
+            for _ in range(len(batches)):
+                token_losses(model, batches[0].input_ids)
+
+    replacement = reconstruction(saes["sagsae_tied"])
+    return {
+        "open the model": lambda _: load_language_model(folder),
+        **{f"reconstruction, {name}": reconstruct(sae) for name, sae in saes.items()},
+        "spliced pass": lambda _: summed_loss(model, contexts, BATCH, point, replacement),
+        "of it, blocks": blocks,
+        "of it, head and loss": head,
+    }
+
+
+def import_seconds() -> float:
+    """CPU seconds of a Python that imports what a cell's job does."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", "import pipeline.run_cell"], check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("--models", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    parts: dict[str, list[str]] = {}
+    for name in options.models:
+        with tempfile.TemporaryDirectory() as folder:
+            random_model(name).save_pretrained(folder)
+            timings = interleaved(arms_of(name, Path(folder)), options.rounds)
+        for part, timing in timings.items():
+            cells = parts.setdefault(part, [])
+            cells += [f"{median(timing.cpu):.2f}", f"{median(timing.wall):.2f}"]
+    print(
+        f"start and imports: {median(import_seconds() for _ in range(options.rounds)):.2f} s CPU\n"
+    )
+    headings = [f"{name}, s {kind}" for name in options.models for kind in ("CPU", "wall")]
+    print(table(["part", *headings], [[part, *cells] for part, cells in parts.items()]))
+
+
+if __name__ == "__main__":
+    main()

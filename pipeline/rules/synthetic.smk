@@ -1,0 +1,82 @@
+# Protocols on data whose features are known, and the figures that show them. No language model.
+
+SYNTHETIC = study.config.synthetic
+
+
+def synthetic_runs(protocol):
+    return [study.synthetic_run(protocol, seed) for seed in SYNTHETIC.seeds]
+
+
+rule synthetic:
+    input:
+        study.synthetic_table("summary"),
+        [study.figure(name) for name in SYNTHETIC_FIGURES],
+    localrule: True
+
+
+rule synthetic_run:
+    output:
+        study.synthetic_run(),
+    log:
+        study.log("synthetic", "{protocol}_seed{seed}"),
+    wildcard_constraints:
+        protocol="|".join(PROTOCOLS),
+        seed="[0-9]+",
+    threads: 1
+    params:
+        spec=lambda wildcards: canonical(
+            study.synthetic_spec(wildcards.protocol, int(wildcards.seed))
+        ),
+    shell:
+        "python -m pipeline.synthetic --spec {params.spec:q} --out {output:q}"
+        " 2>&1 | (tee {log:q} || true)"
+
+
+for table, protocols in {"summary": PROTOCOLS, **{name: [name] for name in PROTOCOLS}}.items():
+
+    rule:
+        name:
+            f"synthetic_table_{table}"
+        input:
+            [run for protocol in protocols for run in synthetic_runs(protocol)],
+        output:
+            study.synthetic_table(table),
+        log:
+            study.log("synthetic", table),
+        shell:
+            "python -m pipeline.synthetic_tables --runs {input:q} --out {output:q}"
+            " 2>&1 | (tee {log:q} || true)"
+
+
+rule figure_1:
+    output:
+        png=study.figure("figure_1"),
+        svg=study.figure("figure_1", "svg"),
+        csv=study.figure("figure_1", "csv"),
+    log:
+        study.log("figures", "figure_1"),
+    shell:
+        "python -m pipeline.activation_figure --out {output.png:q} 2>&1 | (tee {log:q} || true)"
+
+
+for figure, protocol in FIGURE_PROTOCOLS.items():
+
+    rule:
+        name:
+            figure
+        input:
+            table=study.synthetic_table(protocol),
+            runs=synthetic_runs(protocol),
+        output:
+            png=study.figure(figure),
+            svg=study.figure(figure, "svg"),
+            csv=study.figure(figure, "csv"),
+        log:
+            study.log("figures", figure),
+        params:
+            figure=figure,
+            tau=SYNTHETIC.tau,
+        shell:
+            "python -m pipeline.synthetic_figures --figure {params.figure} --tau {params.tau}"
+            " --table {input.table:q} --runs {input.runs:q} --out {output.png:q}"
+            " 2>&1 | (tee {log:q} || true)"

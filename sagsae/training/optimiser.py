@@ -1,0 +1,167 @@
+"""One optimiser step: Adam, decoder rows of unit norm, thresholds that stay feasible.
+
+The part of each decoder row's gradient that is parallel to the row is removed before Adam, and
+rows are brought back to unit norm after it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sagsae.training.cpu_step import CpuStep, Update, as_array
+from sagsae.training.schedules import Recipe
+from sagsae.training.step import Step, Terms
+from sagsae.training.weight_updates import Rates, Weights
+
+MATRICES = ("W_enc", "W_dec")
+EPSILON = 1e-8
+
+
+class Optimiser:
+    """Gradients of a batch, then the step that they ask for, in PyTorch's own operations.
+
+    Args:
+        compute: Fills the gradients; its autoencoder is trained in place.
+        recipe: beta1 and beta2; learning rates come with each step.
+    """
+
+    def __init__(self, compute: Step, recipe: Recipe):
+        self.compute, self.sae = compute, compute.sae
+        self._adam = self._adam_of(self.sae.params, recipe)
+
+    def _adam_of(self, names: Iterable[str], recipe: Recipe) -> torch.optim.Adam:
+        params = [self.sae.params[name] for name in names]
+        for name in names:
+            self.sae.params[name].grad = self.compute.grads[name]
+        betas = (recipe.beta1, recipe.beta2)
+        return torch.optim.Adam(params, lr=0.0, betas=betas, eps=EPSILON, fused=True)
+
+    def step(self, x: Tensor, lam: float, rate: float, fired: Tensor | None = None) -> Terms:
+        """Train on normalised activations x [B, d].
+
+        Args:
+            x: Batch in the master dtype.
+            lam: Sparsity coefficient of this step.
+            rate: Learning rate of this step.
+            fired: [H] bool, set where a latent has z != 0 in this batch.
+        """
+        terms = self.compute(x, lam, fired)
+        self._remove_radial_gradient()
+        self._step_adam(rate)
+        self.sae.normalise_decoder()
+        self.sae.project()
+        self.compute.refresh()
+        return terms
+
+    def _step_adam(self, rate: float) -> None:
+        for group in self._adam.param_groups:
+            group["lr"] = rate
+        self._adam.step()
+
+    def _remove_radial_gradient(self) -> None:
+        rows, grad = self.sae.params["W_dec"], self.compute.grads["W_dec"]
+        grad.addcmul_(rows, (rows * grad).sum(1, keepdim=True), value=-1.0)
+
+    def forget(self, names: Iterable[str], latents: Tensor) -> None:
+        """Clear the moments of some latents' vectors.
+
+        Args:
+            names: Of the vectors.
+            latents: [H] bool.
+        """
+        for name in names:
+            state = self._adam.state[self.sae.params[name]]
+            state["exp_avg"].masked_fill_(latents, 0)
+            state["exp_avg_sq"].masked_fill_(latents, 0)
+
+    def state(self) -> dict[str, Tensor]:
+        """The moments by name, from which `load_state` continues."""
+        tensors = {}
+        for name, value in self.sae.params.items():
+            if value in self._adam.state:
+                for key in ("exp_avg", "exp_avg_sq"):
+                    tensors[f"{key}.{name}"] = self._adam.state[value][key]
+        return tensors
+
+    def load_state(self, tensors: dict[str, Tensor], steps: int) -> None:
+        """Continue after ``steps`` steps; the autoencoder's parameters are already as they were."""
+        for group in self._adam.param_groups:
+            for value in group["params"]:
+                name = next(name for name, v in self.sae.params.items() if v is value)
+                clock = torch.tensor(float(steps), device=value.device)
+                self._adam.state[value] = {"step": clock, **_both_moments(tensors, name, value)}
+        self.compute.refresh()
+
+
+class FusedOptimiser(Optimiser):
+    """The same step where the weight matrices are updated while their gradients are computed.
+
+    For a CPU and beta1 = 0; see `sagsae.training.weight_updates`.
+    """
+
+    compute: CpuStep
+
+    def __init__(self, compute: CpuStep, recipe: Recipe):
+        self.compute, self.sae, self._beta2, self._steps = compute, compute.sae, recipe.beta2, 0
+        self._adam = self._adam_of([n for n in self.sae.params if n not in MATRICES], recipe)
+        params = self.sae.params
+        self._moments = {name: torch.zeros_like(params[name]) for name in MATRICES}
+        self._clock = torch.zeros(self.sae.width, dtype=torch.int64)
+        self._weights = Weights(
+            W_enc=as_array(params["W_enc"].T),
+            W_dec=as_array(params["W_dec"]),
+            v_enc=as_array(self._moments["W_enc"].T),
+            v_dec=as_array(self._moments["W_dec"]),
+            enc=as_array(compute.W_enc.T),
+            dec=as_array(compute.W_dec),
+            clock=as_array(self._clock),
+        )
+
+    def step(self, x: Tensor, lam: float, rate: float, fired: Tensor | None = None) -> Terms:
+        self._steps += 1
+        terms = self.compute.descend(x, lam, Update(self._weights, self._rates(rate)), fired)
+        self._step_adam(rate)
+        self.sae.project()
+        return terms
+
+    def _rates(self, rate: float) -> Rates:
+        scalar = self._weights.W_enc.dtype.type
+        return Rates(
+            step=self._steps,
+            beta2=self._beta2,
+            fresh=scalar(1.0 - self._beta2),
+            correction=scalar(1.0 / math.sqrt(1.0 - self._beta2**self._steps)),
+            learning_rate=scalar(rate),
+            epsilon=scalar(EPSILON),
+            tiny=scalar(torch.finfo(self.compute.master).tiny),
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        moments = {f"exp_avg_sq.{name}": value for name, value in self._moments.items()}
+        return {**super().state(), **moments, "clock": self._clock}
+
+    def load_state(self, tensors: dict[str, Tensor], steps: int) -> None:
+        super().load_state(tensors, steps)
+        self._steps = steps
+        for name, value in self._moments.items():
+            value.copy_(tensors[f"exp_avg_sq.{name}"])
+        self._clock.copy_(tensors["clock"])
+
+
+def optimiser(compute: Step, recipe: Recipe) -> Optimiser:
+    """The fastest that there is for this step and recipe."""
+    if isinstance(compute, CpuStep) and recipe.beta1 == 0:
+        return FusedOptimiser(compute, recipe)
+    return Optimiser(compute, recipe)
+
+
+def _both_moments(tensors: dict[str, Tensor], name: str, like: Tensor) -> dict[str, Any]:
+    return {
+        key: torch.empty_like(like).copy_(tensors[f"{key}.{name}"])
+        for key in ("exp_avg", "exp_avg_sq")
+    }

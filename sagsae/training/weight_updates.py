@@ -1,0 +1,128 @@
+"""Compiled optimiser step of both weight matrices, one latent at a time while its gradient is hot.
+
+What a step does to a latent's weights after their gradients are known is one pass over them: the
+encoder's share of ``b_dec``'s gradient, the removal of the decoder gradient's radial part, Adam,
+the unit norm, and the cast for the next batch's products. Gradients are never written to memory.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from sagsae.training.kernels import OPTIONS, narrow, widen
+from sagsae.training.open_entries import weight_gradient
+
+
+class Weights(NamedTuple):
+    """The matrices [H, d], a latent's row each: encoder (transposed) and decoder.
+
+    ``W`` in the master dtype, ``v`` Adam's second moments, ``enc`` and ``dec`` the operands of the
+    products. ``clock`` [H]: step, counted from one, up to which a latent's moments are advanced.
+    Without open entries a latent's gradients are zero: with beta1 = 0 its weights stay, its moments
+    only decay, and that waits until it is open again.
+    """
+
+    W_enc: np.ndarray
+    W_dec: np.ndarray
+    v_enc: np.ndarray
+    v_dec: np.ndarray
+    enc: np.ndarray
+    dec: np.ndarray
+    clock: np.ndarray
+
+
+class Rates(NamedTuple):
+    """Scalars of Adam(0, beta2) at one step, in the master dtype but for ``step`` and ``beta2``.
+
+    Attributes:
+        step: Counted from one.
+        beta2: Decay of the second moments.
+        fresh: 1 - beta2.
+        correction: 1 / sqrt(1 - beta2^step).
+        learning_rate, epsilon: Of Adam.
+        tiny: Smallest norm that a row is divided by.
+    """
+
+    step: int
+    beta2: float
+    fresh: np.floating
+    correction: np.floating
+    learning_rate: np.floating
+    epsilon: np.floating
+    tiny: np.floating
+
+
+@njit(**OPTIONS)
+def _update(weights, rates, h, enc, dec, du_sum, bias):
+    """Step latent ``h``, whose gradients are ``enc`` and ``dec`` [d].
+
+    Args:
+        du_sum: Gradient at u summed over the batch.
+        bias: [d], added to: the encoder row times ``du_sum``.
+    """
+    W_enc, W_dec, v_enc, v_dec = (
+        weights.W_enc[h],
+        weights.W_dec[h],
+        weights.v_enc[h],
+        weights.v_dec[h],
+    )
+    zero = W_enc.dtype.type(0)
+    decay = W_enc.dtype.type(rates.beta2 ** (rates.step - weights.clock[h]))
+    weights.clock[h] = rates.step
+    radial, square = zero, zero
+    for k in range(len(enc)):
+        bias[k] += W_enc[k] * du_sum
+        radial += W_dec[k] * dec[k]
+    for k in range(len(enc)):
+        v = decay * v_enc[k] + rates.fresh * (enc[k] * enc[k])
+        v_enc[k] = v
+        W_enc[k] -= rates.learning_rate * enc[k] / (np.sqrt(v) * rates.correction + rates.epsilon)
+        weights.enc[h, k] = narrow(W_enc[k], weights.enc)
+    for k in range(len(enc)):
+        along = dec[k] - radial * W_dec[k]
+        v = decay * v_dec[k] + rates.fresh * (along * along)
+        v_dec[k] = v
+        w = W_dec[k] - rates.learning_rate * along / (np.sqrt(v) * rates.correction + rates.epsilon)
+        square += w * w
+        W_dec[k] = w
+    inverse = W_enc.dtype.type(1) / max(np.sqrt(square), rates.tiny)
+    for k in range(len(enc)):
+        W_dec[k] *= inverse
+        weights.dec[h, k] = narrow(W_dec[k], weights.dec)
+
+
+@njit(**OPTIONS)
+def update_on_open(weights, rates, found, x, g, sums, first, last, bias):
+    """Gradients and step of the latents [first, last) from their open entries.
+
+    Args:
+        found: The open entries, ordered by latent.
+        x, g: [B, d] centred activations; gradients of the reconstruction.
+        sums: [H, 7] as filled by `open_entries.rows_on_open`.
+        bias: [d], added to, see `_update`.
+    """
+    enc, dec = np.empty_like(weights.W_enc[0]), np.empty_like(weights.W_enc[0])
+    for h in range(first, last):
+        if found.latent_starts[h] < found.latent_starts[h + 1]:
+            weight_gradient(found, h, x, g, enc, dec)
+            _update(weights, rates, h, enc, dec, sums[h, 6], bias)
+
+
+@njit(**OPTIONS)
+def update_from_products(weights, rates, d_enc, d_dec, sums, first, last, bias):
+    """Step of the latents [first, last) from dense gradients.
+
+    Args:
+        d_enc, d_dec: [H, d] gradients, as the products left them.
+        sums: [H, 7], of which the last column is the gradient at u summed over the batch.
+        bias: [d], added to, see `_update`.
+    """
+    enc, dec = np.empty_like(weights.W_enc[0]), np.empty_like(weights.W_enc[0])
+    for h in range(first, last):
+        for k in range(len(enc)):
+            enc[k] = widen(d_enc[h, k])
+            dec[k] = widen(d_dec[h, k])
+        _update(weights, rates, h, enc, dec, sums[h, 6], bias)

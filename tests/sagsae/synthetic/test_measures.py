@@ -1,0 +1,161 @@
+"""Measures on dictionaries and codes whose answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sagsae.synthetic.anomalies import ExcursionSample, auroc, direction_aurocs
+from sagsae.synthetic.consolidation import Matches, match_poles
+from sagsae.synthetic.pairs import antipodal
+from sagsae.synthetic.polarity_dial import pole_slopes
+from sagsae.synthetic.sources import unit_directions
+
+few = settings(max_examples=40, deadline=None)
+
+
+def one_pole_a_row(n: int, repeats: int = 4) -> torch.Tensor:
+    """[2 n repeats, n, 2] bool: each pole active alone, in turn."""
+    return torch.eye(2 * n, dtype=torch.bool).repeat(repeats, 1).view(-1, n, 2)
+
+
+def matched(W_dec: torch.Tensor, z: torch.Tensor, directions: torch.Tensor) -> Matches:
+    return match_poles(W_dec, z, antipodal(directions), one_pole_a_row(len(directions)))
+
+
+def signed_code(n: int) -> torch.Tensor:
+    """Code of n latents that each fire with the sign of the active pole of their own pair."""
+    active = one_pole_a_row(n).float()
+    return active[:, :, 0] - active[:, :, 1]
+
+
+@few
+@given(st.integers(1, 8), st.integers(0, 2**32), st.data())
+def test_a_bipolar_dictionary_consolidates_every_pair_however_it_is_permuted(n, seed, data):
+    directions = unit_directions(n, 16, seed)
+    order = torch.tensor(data.draw(st.permutations(range(n))))
+    flip = torch.tensor(data.draw(st.lists(st.sampled_from([-1.0, 1.0]), min_size=n, max_size=n)))
+    found = matched(directions[order] * flip[:, None], signed_code(n)[:, order] * flip, directions)
+    assert found.consolidated(0.999).all()
+    assert not found.separate(0.5).any()
+    assert found.latent[:, 0].tolist() == torch.argsort(order).tolist()
+
+
+@few
+@given(st.integers(1, 8), st.integers(0, 2**32))
+def test_two_latents_a_pair_are_separate_and_never_consolidated(n, seed):
+    directions = unit_directions(n, 16, seed)
+    W_dec = torch.cat([directions, -directions])
+    code = torch.cat([signed_code(n), -signed_code(n)], dim=1).clamp_min(0)
+    found = matched(W_dec, code, directions)
+    assert not found.consolidated(0.0).any()
+    assert found.separate(0.999).all()
+
+
+def test_a_latent_that_only_fires_on_one_side_does_not_consolidate():
+    directions = unit_directions(3, 16, 0)
+    found = matched(directions, signed_code(3).clamp_min(0), directions)
+    assert not found.consolidated(0.0).any()
+    assert found.found(0.999).tolist() == [[True, False]] * 3
+    assert found.latent[:, 1].tolist() == [-1] * 3
+
+
+def test_a_side_answers_from_half_of_the_rows_on():
+    directions, active = torch.eye(2), one_pole_a_row(2)
+    code = signed_code(2)
+    positive, negative = (active[:, 0, side].nonzero()[:, 0] for side in (0, 1))
+    code[positive[:2], 0] = 0.0  # two of four rows left
+    code[negative[:3], 0] = 0.0  # one of four
+    found = matched(directions, code, directions)
+    assert found.found(0.9).tolist() == [[True, False], [True, True]]
+
+
+@pytest.mark.parametrize(("tau", "counts"), [(0.79, True), (0.81, False)])
+def test_a_latent_below_the_threshold_does_not_count(tau, counts):
+    directions = torch.eye(2)[:1]
+    W_dec = torch.tensor([[0.8, 0.6]])
+    found = matched(W_dec, signed_code(1), directions)
+    assert found.consolidated(tau).tolist() == [counts]
+    assert found.cosine.flatten().tolist() == pytest.approx([0.8, 0.8])
+
+
+def test_the_lower_of_two_equal_latents_takes_both_poles():
+    directions = unit_directions(2, 8, 0)
+    found = matched(directions.repeat(2, 1), signed_code(2).repeat(1, 2), directions)
+    assert found.latent.tolist() == [[0, 0], [1, 1]]
+    assert found.consolidated(0.99).all()
+
+
+def test_a_closer_latent_that_does_not_answer_is_passed_over():
+    directions = torch.eye(2)[:1]
+    W_dec = torch.tensor([[1.0, 0.0], [0.95, 0.3122]])
+    code = torch.cat([torch.zeros(8, 1), signed_code(1)], dim=1)
+    found = matched(W_dec, code, directions)
+    assert found.latent.tolist() == [[1, 1]]
+
+
+def test_a_pole_that_is_never_active_is_found_by_nobody():
+    active = one_pole_a_row(1)
+    active[:, 0, 1] = False
+    found = match_poles(torch.eye(2)[:1], signed_code(1), antipodal(torch.eye(2)[:1]), active)
+    assert found.found(0.0).tolist() == [[True, False]]
+
+
+@few
+@given(
+    st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=60).filter(
+        lambda rows: 0 < sum(hit for _, hit in rows) < len(rows)
+    )
+)
+def test_auroc_is_the_share_of_ordered_pairs(rows):
+    scores, positive = (np.array(part) for part in zip(*rows, strict=True))
+    pairs = [(a > b) + (a == b) / 2 for a in scores[positive] for b in scores[~positive]]
+    assert auroc(scores, positive) == pytest.approx(np.mean(pairs), abs=1e-12)
+    assert auroc(-scores, positive) == pytest.approx(1 - np.mean(pairs), abs=1e-12)
+
+
+@pytest.mark.parametrize("positive", [True, False])
+def test_auroc_needs_both_classes(positive):
+    with pytest.raises(ValueError, match="needs both classes"):
+        auroc(np.arange(3), np.full(3, positive))
+
+
+def excursions(axes: int, repeats: int = 5) -> ExcursionSample:
+    """Normal rows, and each axis in each direction in turn."""
+    size = torch.cat([torch.zeros(1, axes), torch.eye(axes), -torch.eye(axes)]).repeat(repeats, 1)
+    axis = torch.where(size.any(1), size.abs().argmax(1), -1)
+    return ExcursionSample(x=size, axis=axis, negative=size.sum(1) < 0)
+
+
+def test_a_signed_latent_tells_both_directions_and_a_positive_one_only_its_own():
+    sample, axes = excursions(3), torch.eye(3)
+    both = direction_aurocs(axes, sample.x, axes, sample)
+    assert both.tolist() == [[1.0, 1.0]] * 3
+    flipped = direction_aurocs(-axes, -sample.x, axes, sample)
+    assert flipped.tolist() == [[1.0, 1.0]] * 3
+    one = direction_aurocs(axes, sample.x.clamp_min(0), axes, sample)
+    assert one[:, 0].tolist() == [1.0] * 3
+    assert one[:, 1].max() < 0.6
+
+
+def test_a_silent_code_is_a_coin_toss():
+    sample, axes = excursions(2), torch.eye(2)
+    assert direction_aurocs(axes, torch.zeros(25, 2), axes, sample).tolist() == [[0.5, 0.5]] * 2
+
+
+def test_slopes_go_to_the_poles_that_their_sides_serve():
+    slopes = torch.tensor([[1.0, 3.0], [2.0, torch.nan]], dtype=torch.float64)
+    found = pole_slopes(
+        slopes,
+        Matches(
+            latent=torch.tensor([[1, 0], [0, -1]]),
+            negative=torch.tensor([[False, True], [False, False]]),
+            cosine=torch.ones(2, 2),
+        ),
+    )
+    assert found[0].tolist() == [3.0, 2.0]
+    assert found[1, 0] == 1.0
+    assert found[1, 1].isnan()
