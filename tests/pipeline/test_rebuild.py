@@ -16,6 +16,8 @@ from pipeline.outputs import CLAIM_TABLES, CLAIMS, SYNTHETIC_SUMMARY, TABLES
 from pipeline.publish import PublishError, busy_seconds, publish
 from pipeline.rebuild import CONFIGURATION, main, rebuild, rebuild_synthetic
 from pipeline.study import Study
+from pipeline.synthetic import run_protocol
+from pipeline.synthetic_config import PROTOCOLS
 from pipeline.tables import write_csv, write_tables
 from pipeline.wording import read_table
 
@@ -23,6 +25,22 @@ from .made_grid import make_grid
 
 REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 PUBLISHED = sorted(path.parent for path in REFERENCE.glob(f"*/{CONFIGURATION}"))
+
+
+_SMALL = {"d": 8, "lambdas": [0.6]}
+_TIED = [{"variant": "sagsae_tied"}]
+PROTOCOL_SIZES = {
+    "seeds": [0],
+    "evaluation_rows": 2048,
+    "training": {"steps": 600, "batch_size": 256},
+    "polarity_dial": _SMALL | {"pairs": 4, "alphas": [1, 4], "contestants": _TIED},
+    "anomalies": _SMALL | {"pairs": 4, "budgets": [0.5], "variants": ["gated", "sagsae_tied"]},
+    "consolidation": _SMALL | {"superpositions": [0.5], "contestants": _TIED},
+    "robustness": _SMALL
+    | {"pairs": 4, "correlations": [-1, -0.5], "cosines": [-1, 0], "contestants": _TIED},
+    "geometry": {"lambdas": [0.2], "contestants": _TIED},
+}
+"""Just enough that some pair is consolidated, which figure 7 shows."""
 
 
 def check(folder: Path, out: Path) -> None:
@@ -59,9 +77,16 @@ def test_a_committed_study_follows_from_its_metrics(folder, tmp_path):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Study:
-    """A made-up study with results, two figures' worth of variants left out to save time."""
-    study = make_grid(tmp_path_factory.mktemp("finished"), hookpoints=["mlp_out", "resid"])
+    """A made-up study with all its results, and small synthetic protocols."""
+    study = make_grid(
+        tmp_path_factory.mktemp("finished"),
+        hookpoints=["mlp_out", "resid"],
+        synthetic=PROTOCOL_SIZES,
+    )
     root = Path(study.root)
+    for protocol in PROTOCOLS:
+        spec = study.synthetic_spec(protocol, 0)
+        write_json(study.synthetic_run(protocol, 0), run_protocol(spec))
     rebuild(root, study, installed(), root)
     return study
 
@@ -88,7 +113,8 @@ def test_a_published_study_follows_from_its_metrics(published, tmp_path):
 def test_a_rebuilt_study_is_the_same_to_the_byte(finished, published, tmp_path):
     main(["--from", str(published), "--out", str(tmp_path)])
     rebuilt, kept = files(tmp_path), files(published)
-    results = {name for name in kept if name.startswith(("tables/", "figures/"))}
+    results = {name for name in kept if name.split("/")[0] in ("tables", "figures", "synthetic")}
+    results = {name for name in results if "/runs/" not in name}
     assert {name for name in rebuilt if name != "report.html"} == results
     assert all(rebuilt[name] == kept[name] for name in results)
     assert rebuilt["report.html"] == Path(finished.report).read_bytes()
