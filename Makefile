@@ -1,14 +1,18 @@
 # Two commands do everything on a fresh machine: `make results` and `make test`.
-# PYTHON chooses the interpreter (3.11 to 3.13); CORES and GPUS what the study may use.
+# PYTHON chooses the interpreter (3.11 to 3.13); CORES and GPUS what the study may use; DEVICE, FROM and
+# TO are for the targets that name them.
 PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= .venv-peers
 CORES ?= all
 GPUS ?=
+DEVICE ?= h100
+FROM ?= results/reference/local
+TO ?= results/rebuilt
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=1 HF_HUB_DISABLE_TELEMETRY=1
 
-.PHONY: results test test-faults lint smoke paper-plan schema clean
+.PHONY: results test test-faults lint smoke paper-plan paper-cost reference rebuild schema clean
 .PHONY: bench bench-step bench-width bench-gpu
 .DELETE_ON_ERROR:
 
@@ -44,6 +48,16 @@ bench-width: $(VENV)/.ready ## what a step costs at larger widths
 
 bench-gpu: $(VENV)/.ready ## the same step on a GPU, where there is one
 	$(BIN)/python -m benchmarks.gpu_step
+
+paper-cost: $(VENV)/.ready ## device-hours, tokens and disk of the paper study; DEVICE of workflow/rates.yaml
+	$(BIN)/python -m pipeline.cost --configfile workflow/configs/paper.yaml --device $(DEVICE)
+
+reference: $(VENV)/.ready ## run the reference study and keep what can be committed in results/reference/local
+	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/reference.yaml
+	$(BIN)/python -m pipeline.publish --configfile workflow/configs/reference.yaml --out results/reference/local
+
+rebuild: $(VENV)/.ready ## tables, figures, claims and report of FROM again in TO, from its metrics alone
+	$(BIN)/python -m pipeline.rebuild --from $(FROM) --out $(TO)
 
 schema: $(VENV)/.ready ## the configuration's JSON schema, from the code
 	$(BIN)/python -m pipeline.schema workflow/configs/schema.json

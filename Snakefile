@@ -11,8 +11,9 @@ from pipeline.config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.gpu_lease import visible_devices
 from pipeline.remedies import explain
 from pipeline.stage import name_run, put_interpreter_first
-from pipeline.study import FIGURES, SPLITS, Study, canonical
-from pipeline.synthetic_config import FIGURE_PROTOCOLS, PROTOCOLS
+from pipeline.outputs import CLAIM_TABLES, FIGURE_FILES, TABLES
+from pipeline.study import SPLITS, Study, canonical
+from pipeline.synthetic_config import FIGURE_PROTOCOLS, PROTOCOLS, SYNTHETIC_FIGURES
 from pipeline.tracking import settled
 from sagsae.files import FileLock, LockedError
 
@@ -59,7 +60,6 @@ container: "docker://python:3.12-slim"
 wildcard_constraints:
     **WILDCARDS,
     split="|".join(SPLITS),
-    metric="|".join(FIGURES),
 
 
 include: "pipeline/rules/assets.smk"

@@ -72,13 +72,18 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
+def write_figure(out: Path) -> None:
+    """Draw figure 1 and write it with its numbers."""
+    table = curves()
+    with mpl.rc_context(STYLE):
+        write(draw(table), table, out)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.activation_figure")
     parser.add_argument("--out", required=True, type=Path, help="the .png; .svg and .csv beside it")
     options = parser.parse_args(arguments)
-    table = curves()
-    with mpl.rc_context(STYLE):
-        write(draw(table), table, options.out)
+    write_figure(options.out)
 
 
 if __name__ == "__main__":

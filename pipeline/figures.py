@@ -1,7 +1,9 @@
-"""One metric against log L0 for a whole study: PNG, SVG, and a CSV of what is drawn.
+"""Figures 2, 3 and 11, and R2 against L0: PNG, SVG, and a CSV of what is drawn.
 
-    python -m pipeline.figures --spec JSON --points points.csv --comparison comparison.csv \
-        --metric r2 --out figures/r2.png
+    python -m pipeline.figures --spec JSON --tables DIR --figure figure_2 --out figures/figure_2.png
+
+A figure shows the two sides of the first comparison; its name with ``_variants`` at the end asks
+for every sweep of the grid.
 """
 
 from __future__ import annotations
@@ -14,21 +16,18 @@ from typing import Any
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
-from pipeline.cell import lambda_tag
+from pipeline import calibration_figure, sweep_figure
 from pipeline.metrics import ComparisonSpec, spec_argument
-from pipeline.panels import BAND, CROSS, Series, bands, curve, dress, honest_zero, lambdas
+from pipeline.outputs import CALIBRATION, COMPARISON, FIGURES, POINTS, VARIANTS_SUFFIX
+from pipeline.series import in_main_comparison, styles, with_series
 from pipeline.stage import run_stage
-from pipeline.study import FIGURES
-from pipeline.wording import read_table, variant_label
+from pipeline.tables import write_csv
+from pipeline.wording import read_table
 from sagsae.files import whole_file
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe-Ito without its yellow, which vanishes on white."""
-MARKERS = ("o", "s", "^", "D", "v", "P", "h", "<", ">")
-LINES = ("-", "--", "-.", ":")
+METRIC = {"figure_2": "dead_fraction", "figure_3": "loss_recovered", "figure_r2": "r2"}
+"""Figures of one metric against log L0; figure_11 is the other one."""
 DPI = 200
 STYLE: dict[str, Any] = {
     "font.size": 8,
@@ -42,123 +41,50 @@ STYLE: dict[str, Any] = {
     "axes.linewidth": 0.7,
     "lines.linewidth": 1.3,
     "lines.markersize": 4.5,
+    "figure.dpi": DPI,
     "svg.hashsalt": "sagsae",
 }
-NAMED_AT_MOST = 6
-"""Collapsed points that the legend names; the rest are counted and stand in the tables."""
 
 
-def with_series(points: pd.DataFrame, spec: ComparisonSpec) -> pd.DataFrame:
-    """Adds ``series``, the label of the line that a point belongs to.
-
-    A width that every model has is one line; widths that grow with d_model are one line too,
-    labelled with the widths of all models.
-    """
-    models = points.groupby(["variant", "width"])["model"].transform("nunique")
-    shared = models == points["model"].nunique()
-    multiple = (points["width"] / points["model"].map(spec.models)).where(~shared, points["width"])
-    widths = points.groupby(["variant", shared, multiple], sort=False)["width"].transform(
-        lambda group: " / ".join(str(width) for width in sorted(set(group)))
-    )
-    return points.assign(series=points["variant"].map(variant_label) + ", H = " + widths)
+def numbers(name: str, tables: Path, spec: ComparisonSpec) -> pd.DataFrame:
+    """What a figure draws, as its CSV has it."""
+    shown = _shown(name, tables, spec)
+    if (metric := _metric(name)) is None:
+        return calibration_figure.drawn(shown)
+    return sweep_figure.drawn(shown, _bands(name, tables), metric)
 
 
-def styles(points: pd.DataFrame) -> dict[str, Series]:
-    """Series label -> style. The same study gives the same style in every figure."""
-    first = points.sort_values(["variant", "width"]).drop_duplicates("series")
-    return {
-        label: Series(
-            label=label,
-            colour=COLOURS[i % len(COLOURS)],
-            marker=MARKERS[i % len(MARKERS)],
-            line=LINES[i % len(LINES)],
-        )
-        for i, label in enumerate(first["series"])
-    }
+def draw(name: str, tables: Path, spec: ComparisonSpec) -> Figure:
+    """The figure itself."""
+    series = styles(with_series(read_table(tables / POINTS), spec), spec)
+    shown = _shown(name, tables, spec)
+    if (metric := _metric(name)) is None:
+        return calibration_figure.draw(shown, spec, series)
+    return sweep_figure.draw(shown, _bands(name, tables), metric, spec, series)
 
 
-def drawn(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """What the figure shows, a row a point (``kind`` point) and a row a band (``kind`` overlap)."""
-    marks = points.assign(
-        kind="point",
-        value=points[metric],
-        value_se=points[f"{metric}_se"],
-        hollow=points["lr_noisy"] & (metric == "loss_recovered"),
-    )
-    columns = ["kind", "model", "hookpoint", "series", "variant", "width", "lam", "seeds"]
-    marks = marks[[*columns, "l0", "l0_se", "value", "value_se", "hollow", "collapsed"]]
-    spans = overlaps[["model", "hookpoint", "comparison", "overlap_lo", "overlap_hi"]].dropna()
-    return pd.concat([marks, spans.assign(kind="overlap")], ignore_index=True)
+def _metric(name: str) -> str | None:
+    return METRIC.get(name.removesuffix(VARIANTS_SUFFIX))
 
 
-def draw(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str, spec: ComparisonSpec) -> Figure:
-    """The grid of panels: a row a model, a column a hookpoint."""
-    rows, columns = len(spec.models), len(spec.hookpoints)
-    series = styles(points)
-    legend = _legend(points, overlaps, metric, series)
-    across = 2 if columns > 2 else 1
-    below = 0.2 * -(-len(legend) // across) + 0.12
-    size = (max(3.5, 2.45 * columns), 2.05 * rows + below + 0.3)
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    axes = figure.subplots(
-        rows, columns, squeeze=False, sharey="all" if metric == "dead_fraction" else "none"
-    )
-    for i, model in enumerate(spec.models):
-        for j, hookpoint in enumerate(spec.hookpoints):
-            here, panel = _at(points, model, hookpoint), axes[i, j]
-            bands(panel, _at(overlaps, model, hookpoint))
-            for label, style in series.items():
-                curve(panel, here[here["series"] == label], metric, style)
-            dress(panel, here, metric, f"{model}, {hookpoint}")
-            if j == 0:
-                panel.set_ylabel(FIGURES[metric])
-            if i == rows - 1:
-                panel.set_xlabel("L0 (active latents per token)")
-    if metric == "dead_fraction":
-        honest_zero(axes[0, 0], points)
-    figure.legend(handles=legend, loc="outside lower center", ncols=across, frameon=False)
-    figure.canvas.draw()
-    for i, model in enumerate(spec.models):
-        for j, hookpoint in enumerate(spec.hookpoints):
-            lambdas(axes[i, j], _at(points, model, hookpoint), metric)
-    return figure
+def _shown(name: str, tables: Path, spec: ComparisonSpec) -> pd.DataFrame:
+    """Sweep points, or slopes, of the main comparison or of everything."""
+    table = with_series(read_table(tables / (POINTS if _metric(name) else CALIBRATION)), spec)
+    if name.endswith(VARIANTS_SUFFIX):
+        return table
+    return table[in_main_comparison(table, spec)]
 
 
-def _at(table: pd.DataFrame, model: str, hookpoint: str) -> pd.DataFrame:
-    return table[(table["model"] == model) & (table["hookpoint"] == hookpoint)]
+def _bands(name: str, tables: Path) -> pd.DataFrame:
+    """Overlaps that are shaded: those of the main comparison in its own figures."""
+    overlaps = read_table(tables / COMPARISON)
+    return overlaps[(overlaps["comparison"] == 1) & (not name.endswith(VARIANTS_SUFFIX))]
 
 
-def _legend(
-    points: pd.DataFrame,
-    overlaps: pd.DataFrame,
-    metric: str,
-    series: dict[str, Series],
-) -> list[Line2D | Patch]:
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=s.colour, marker=s.marker, ls=s.line, label=s.label)
-        for s in series.values()
-    ]
-    if overlaps["overlap_lo"].notna().any():
-        many = "s" if overlaps["comparison"].nunique() > 1 else ""
-        handles.append(Patch(color=BAND, alpha=0.4, label=f"L0 overlap of the comparison{many}"))
-    handles.append(
-        Line2D(
-            [], [], ls="none", marker="$0.1$", markersize=9, color="#444444", label="λ of a point"
-        )
-    )
-    if metric == "loss_recovered" and points["lr_noisy"].any():
-        hollow = Line2D([], [], ls="none", marker="o", color="black", markerfacecolor="white")
-        hollow.set_label("hollow: noise, the ablation costs too little")
-        handles.append(hollow)
-    fallen = points[points["collapsed"] != ""]
-    names = [
-        f"collapsed: {variant_label(row['variant'])} {row['width']}, λ {lambda_tag(row['lam'])}, "
-        f"{row['model']} {row['hookpoint']}"
-        for row in fallen.to_dict("records")
-    ]
-    if len(names) > NAMED_AT_MOST:
-        names[NAMED_AT_MOST:] = [f"and {len(names) - NAMED_AT_MOST} more collapsed, see cells.csv"]
-    return handles + [Line2D([], [], **CROSS | {"markersize": 6}, label=name) for name in names]
+def write_figure(name: str, tables: Path, spec: ComparisonSpec, out: Path) -> None:
+    """Draw a figure and write it with its numbers."""
+    with mpl.rc_context(STYLE):
+        write(draw(name, tables, spec), numbers(name, tables, spec), out)
 
 
 def write(figure: Figure, table: pd.DataFrame, out: Path) -> None:
@@ -167,24 +93,18 @@ def write(figure: Figure, table: pd.DataFrame, out: Path) -> None:
         figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
     with whole_file(out.with_suffix(".svg")) as partial:
         figure.savefig(partial, format="svg", metadata={"Date": None})
-    with whole_file(out.with_suffix(".csv")) as partial:
-        table.to_csv(partial, index=False)
+    write_csv(out.with_suffix(".csv"), table)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.figures")
     spec_argument(parser)
-    parser.add_argument("--points", required=True, type=Path, help="points.csv")
-    parser.add_argument("--comparison", required=True, type=Path, help="comparison.csv")
-    parser.add_argument("--metric", required=True, choices=list(FIGURES))
+    names = [name + end for end in ("", VARIANTS_SUFFIX) for name in FIGURES]
+    parser.add_argument("--tables", required=True, type=Path, help="folder of the tables")
+    parser.add_argument("--figure", required=True, choices=names)
     parser.add_argument("--out", required=True, type=Path, help="the .png; .svg and .csv beside it")
     options = parser.parse_args(arguments)
-    points = read_table(options.points)
-    points = with_series(points, options.spec)
-    overlaps = read_table(options.comparison)
-    with mpl.rc_context(STYLE):
-        figure = draw(points, overlaps, options.metric, options.spec)
-        write(figure, drawn(points, overlaps, options.metric), options.out)
+    write_figure(options.figure, options.tables, options.spec, options.out)
 
 
 if __name__ == "__main__":

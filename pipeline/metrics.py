@@ -16,6 +16,10 @@ from pipeline.sections import Lambda
 from sagsae.evaluation.distributions import LEVELS
 
 METRICS = "metrics.json"
+SWEPT = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
+"""What is compared along a sweep, at equal L0 or equal lambda -> its name in words."""
+DEFAULT_LEVEL = 64.0
+"""L0 at which sweeps are read off where a study compares nothing."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[Finite, Field(ge=0)]
@@ -199,7 +203,15 @@ class ComparisonSpec(BaseModel):
     study: str = ""
     """Name of the study; only the report needs it."""
     note: str = ""
-    """What readers must know before they read a number; only the report needs it."""
+    """What readers must know before they read a number; claims and report need it."""
+    figures: list[str] = []
+    """Names of the figures that the report shows."""
+
+    @property
+    def matched_levels(self) -> list[float]:
+        """Every L0 at which some comparison is read off, in the order of the configuration."""
+        levels = [l0 for item in self.comparisons for l0 in item.matched_l0]
+        return list(dict.fromkeys(levels)) or [DEFAULT_LEVEL]
 
 
 def spec_argument(parser: argparse.ArgumentParser) -> None:

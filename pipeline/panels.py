@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -30,9 +33,13 @@ class Series:
     """How one variant at one width (in multiples of d, so over all models) is drawn."""
 
     label: str
+    name: str
+    """The variant alone, to be written beside its curve."""
     colour: str
     marker: str
     line: str
+    weight: float
+    """Width of the line and size of the markers, in multiples of the usual ones."""
 
 
 def bands(panel: Axes, overlaps: pd.DataFrame) -> None:
@@ -43,12 +50,19 @@ def bands(panel: Axes, overlaps: pd.DataFrame) -> None:
             panel.axvline(end, color=BAND, lw=0.7, zorder=0)
 
 
+def drawable(points: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Points that a log axis can hold, in order of L0."""
+    shown = points[(points["l0"] > 0) & points[metric].notna()]
+    return shown.sort_values(["l0", "lam", "variant"])
+
+
 def curve(panel: Axes, points: pd.DataFrame, metric: str, style: Series) -> None:
     """Line through the points in order of L0, error bars, and one marker a point."""
-    shown = points[(points["l0"] > 0) & points[metric].notna()].sort_values(["l0", "lam"])
+    shown = drawable(points, metric)
     if shown.empty:
         return
-    panel.plot(shown["l0"], shown[metric], color=style.colour, ls=style.line, zorder=2)
+    line = 1.3 * style.weight
+    panel.plot(shown["l0"], shown[metric], color=style.colour, ls=style.line, lw=line, zorder=2)
     panel.errorbar(
         shown["l0"],
         shown[metric],
@@ -67,6 +81,7 @@ def curve(panel: Axes, points: pd.DataFrame, metric: str, style: Series) -> None
             row["l0"],
             row[metric],
             marker=style.marker,
+            markersize=4.5 * style.weight,
             markerfacecolor=face,
             markeredgecolor=style.colour,
             ls="none",
@@ -85,13 +100,18 @@ def dress(panel: Axes, points: pd.DataFrame, metric: str, title: str) -> None:
     panel.xaxis.set_major_locator(LogLocator(subs=steps))
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     panel.xaxis.set_minor_formatter(NullFormatter())
-    panel.grid(True, color="#E6E6E6", lw=0.5, zorder=0)
-    panel.set_axisbelow(True)
+    grid(panel)
     silent = int((points["l0"] == 0).sum())
     note = f"\n{silent} at L0 = 0, off the log axis" if silent else ""
-    if not (points[metric].notna() & (points["l0"] > 0)).any():
+    if drawable(points, metric).empty:
         note += "\nnothing to draw"
     panel.set_title(title + note)
+
+
+def grid(panel: Axes) -> None:
+    """A faint grid behind everything."""
+    panel.grid(True, color="#E6E6E6", lw=0.5, zorder=0)
+    panel.set_axisbelow(True)
 
 
 def honest_zero(panel: Axes, points: pd.DataFrame) -> None:
@@ -108,33 +128,93 @@ def honest_zero(panel: Axes, points: pd.DataFrame) -> None:
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def lambdas(panel: Axes, points: pd.DataFrame, metric: str) -> None:
-    """Write each point's lambda above or below it, where neither text nor marker is covered."""
-    shown = points[(points["l0"] > 0) & points[metric].notna()].sort_values(
-        ["l0", "lam", "variant"]
-    )
-    scale = panel.figure.dpi / 72
-    centres = [panel.transData.transform((r["l0"], r[metric])) for r in shown.to_dict("records")]
-    taken = [(x - 4 * scale, y - 4 * scale, x + 4 * scale, y + 4 * scale) for x, y in centres]
-    for row, (x, y) in zip(shown.to_dict("records"), centres, strict=True):
-        text = lambda_tag(row["lam"])
-        half = 1.7 * len(text) * scale
-        for up in (True, False):
-            low = y + (5 if up else -11) * scale
-            box = (x - half, low, x + half, low + 6 * scale)
-            if not any(_meet(box, other) for other in taken) and panel.bbox.contains(x, low):
-                taken.append(box)
-                panel.annotate(
-                    text,
-                    (row["l0"], row[metric]),
-                    xytext=(0, 5 if up else -5),
-                    textcoords="offset points",
-                    ha="center",
-                    va="bottom" if up else "top",
-                    fontsize=5.5,
-                    color="#444444",
-                )
-                break
+@dataclass
+class Notes:
+    """Texts in one panel, each where it covers neither a text nor a marker. Lay out first."""
+
+    panel: Axes
+    taken: list[Box] = field(default_factory=list)
+
+    @property
+    def scale(self) -> float:
+        """Pixels a point."""
+        return self.panel.figure.dpi / 72
+
+    def occupy(self, points: pd.DataFrame, metric: str) -> None:
+        """Keep the markers of these points free."""
+        half = 4 * self.scale
+        for x, y in self._pixels(points, metric):
+            self.taken.append((x - half, y - half, x + half, y + half))
+
+    def occupy_line(self, points: pd.DataFrame, metric: str) -> None:
+        """Keep the line through these points free."""
+        pixels, half = self._pixels(points, metric), 2 * self.scale
+        for (x0, y0), (x1, y1) in pairwise(pixels):
+            steps = int(max(abs(x1 - x0), abs(y1 - y0)) / half) + 1
+            for t in np.linspace(0, 1, steps + 1):
+                x, y = x0 + t * (x1 - x0), y0 + t * (y1 - y0)
+                self.taken.append((x - half, y - half, x + half, y + half))
+
+    def _pixels(self, points: pd.DataFrame, metric: str) -> list[tuple[float, float]]:
+        pairs = points[["l0", metric]].to_numpy()
+        return [tuple(self.panel.transData.transform(pair)) for pair in pairs]
+
+    def lambdas(self, points: pd.DataFrame, metric: str) -> None:
+        """Write each point's lambda above or below it."""
+        for row in points.to_dict("records"):
+            at = (row["l0"], row[metric])
+            self._place(at, lambda_tag(row["lam"]), 5.5, "#444444", [(0, 5), (0, -5)])
+
+    def name_curve(self, points: pd.DataFrame, metric: str, style: Series) -> None:
+        """Write the variant's name beside its curve, from the middle of the curve outwards."""
+        middle = (len(points) - 1) / 2
+        order = sorted(range(len(points)), key=lambda i: abs(i - middle))
+        offsets = [(0, 13), (0, -13), (0, 20), (0, -20), (0, 28), (0, -28)]
+        for i in order:
+            row = points.iloc[i]
+            at = (float(row["l0"]), float(row[metric]))
+            if self._place(at, style.name, 7, style.colour, offsets):
+                return
+
+    def _place(
+        self,
+        at: tuple[float, float],
+        text: str,
+        size: float,
+        colour: str,
+        offsets: Sequence[tuple[float, float]],
+    ) -> bool:
+        x, y = self.panel.transData.transform(at)
+        for dx, dy in offsets:
+            box = self._box(x + dx * self.scale, y + dy * self.scale, text, size, dy > 0)
+            if any(_meet(box, other) for other in self.taken) or not self._inside(box):
+                continue
+            self.taken.append(box)
+            self.panel.annotate(
+                text,
+                at,
+                xytext=(dx, dy),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if dy > 0 else "top",
+                fontsize=size,
+                color=colour,
+            )
+            return True
+        return False
+
+    def _box(self, x: float, y: float, text: str, size: float, up: bool) -> Box:
+        half, tall = 0.31 * size * len(text) * self.scale, 1.1 * size * self.scale
+        low = y if up else y - tall
+        return x - half, low, x + half, low + tall
+
+    def _inside(self, box: Box) -> bool:
+        return all(self.panel.bbox.contains(x, y) for x, y in _corners(box))
+
+
+def _corners(box: Box) -> Iterator[tuple[float, float]]:
+    yield box[0], box[1]
+    yield box[2], box[3]
 
 
 def _meet(a: Box, b: Box) -> bool:

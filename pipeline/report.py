@@ -7,56 +7,37 @@ from __future__ import annotations
 
 import argparse
 import base64
-import platform
-from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipeline.captions import caption_of
+from pipeline.claims import claim_grid, criteria, tally
+from pipeline.environment import installed
+from pipeline.latent_views import contrast_grids, latent_grid, parameter_grid
+from pipeline.limits import limits
 from pipeline.metrics import ComparisonSpec, spec_argument
+from pipeline.outputs import CELLS, CLAIMS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS
 from pipeline.stage import run_stage
-from pipeline.study import FIGURES
-from pipeline.tables import CELLS
-from pipeline.wording import COMPARISON, Grid, plain, read_table, variant_label, views
+from pipeline.views import views
+from pipeline.wording import Grid, plain, read_table, variant_label
 from sagsae.files import whole_file
 
 TEMPLATES = Path(__file__).with_name("templates")
-PACKAGES = ("sagsae", "torch", "transformers", "zarr", "numpy", "pandas", "matplotlib", "snakemake")
 NAME_COLUMNS = ("model", "hookpoint", "variant", "width", "lam", "seed")
 
-CAPTIONS = {
-    "r2": (
-        "Share of the variance of held-out activations that the autoencoder explains, against the "
-        "mean number of active latents a token. Higher and further left is better. Within the "
-        "shaded range both sweeps have points, and only there are they compared."
-    ),
-    "dead_fraction": (
-        "Share of latents that never fire on the held-out tokens. Lower is better. Zero is drawn "
-        "at zero: below one latent the axis is linear, above it logarithmic."
-    ),
-    "loss_recovered": (
-        "Share of the next-token loss that the spliced reconstruction wins back from zero "
-        "ablation. Higher is better; 1 is the untouched model. Hollow points: ablating this "
-        "hookpoint costs the model so little that the ratio is noise."
-    ),
-}
-CAPTION_END = (
-    "Each point is one λ, averaged over seeds; bars, where there are several seeds, are ± one "
-    "standard error on both axes. A cross marks a collapsed point. Lines only join points."
-)
 
-
-def figure_sources(folder: Path) -> list[dict[str, str]]:
-    """The figures as data URIs with their captions."""
+def figure_sources(images: Sequence[Path]) -> list[dict[str, str]]:
+    """Figures, PNG files named after them, as data URIs with their captions."""
     result = []
-    for metric, label in FIGURES.items():
-        image = base64.b64encode((folder / f"{metric}.png").read_bytes()).decode()
+    for path in images:
+        image = base64.b64encode(path.read_bytes()).decode()
+        title, caption = caption_of(path.stem)
         source = f"data:image/png;base64,{image}"
-        caption = f"{CAPTIONS[metric]} {CAPTION_END}"
-        result.append({"title": f"{label} against L0", "source": source, "caption": caption})
+        result.append({"title": title, "source": source, "caption": caption})
     return result
 
 
@@ -137,20 +118,23 @@ def _listed(values: pd.Series, form: str = "{}") -> str:
     return ", ".join(form.format(value) for value in sorted(values.unique()))
 
 
-def versions() -> list[tuple[str, str]]:
-    """Python and the packages that decide the numbers, as installed where the report is made."""
-    found = [("Python", platform.python_version())]
-    for name in PACKAGES:
-        try:
-            found.append((name, version(name)))
-        except PackageNotFoundError:
-            found.append((name, "not installed as a package"))
-    return found
+def render(
+    spec: ComparisonSpec,
+    tables: Path,
+    figures: Path,
+    synthetic: Sequence[Path],
+    versions: Mapping[str, str],
+) -> str:
+    """The report's HTML.
 
-
-def render(spec: ComparisonSpec, tables: Path, figures: Path) -> str:
-    """The report's HTML."""
-    cells = read_table(tables / CELLS)
+    Args:
+        spec: What the study covers.
+        tables: Folder of the tables.
+        figures: Folder of the figures that ``spec`` names.
+        synthetic: Figures of the synthetic protocols, where they were run.
+        versions: See ``pipeline.environment``.
+    """
+    cells, claims = read_table(tables / CELLS), read_table(tables / CLAIMS)
     order = {name: i for i, name in enumerate([*spec.models, *spec.hookpoints])}
     ordered = cells.sort_values(["model", "hookpoint"], key=lambda c: c.map(order), kind="stable")
     environment = Environment(
@@ -170,13 +154,35 @@ def render(spec: ComparisonSpec, tables: Path, figures: Path) -> str:
         variants=[variant_label(name) for name in cells["variant"].unique()],
         seeds=int(seeds.min()),
         views=views(read_table(tables / COMPARISON), spec),
-        figures=figure_sources(figures),
+        claims=claim_grid(claims),
+        tally=tally(claims),
+        criteria=criteria(claims),
+        limits=limits(spec, cells),
+        contrasts=contrast_grids(read_table(tables / CONTRASTS), spec.matched_levels),
+        latents=latent_grid(read_table(tables / LATENTS)),
+        parameters=parameter_grid(read_table(tables / PARAMETERS)),
+        figures=figure_sources([figures / f"{name}.png" for name in spec.figures]),
+        synthetic=figure_sources(synthetic),
         baselines=baseline_grid(ordered),
         collapsed=collapsed_grid(ordered),
         cells=cell_grid(ordered),
         provenance=provenance(ordered, spec),
-        versions=versions(),
+        versions=sorted(versions.items()),
     )
+
+
+def write_report(
+    spec: ComparisonSpec,
+    tables: Path,
+    figures: Path,
+    synthetic: Sequence[Path],
+    versions: Mapping[str, str],
+    out: Path,
+) -> None:
+    """Write the HTML file whole; see ``render``."""
+    with whole_file(out) as partial:
+        html = render(spec, tables, figures, synthetic, versions)
+        partial.write_text(html, encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -184,11 +190,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     spec_argument(parser)
     parser.add_argument("--tables", required=True, type=Path, help="folder of the tables")
     parser.add_argument("--figures", required=True, type=Path, help="folder of the figures")
+    parser.add_argument(
+        "--synthetic", type=Path, nargs="*", default=[], help="figures of the synthetic protocols"
+    )
     parser.add_argument("--out", required=True, type=Path, help="the HTML file")
     options = parser.parse_args(arguments)
-    html = render(options.spec, options.tables, options.figures)
-    with whole_file(options.out) as partial:
-        partial.write_text(html, encoding="utf-8")
+    places = options.tables, options.figures, options.synthetic
+    write_report(options.spec, *places, installed(), options.out)
 
 
 if __name__ == "__main__":

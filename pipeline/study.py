@@ -1,6 +1,6 @@
 """A study: a validated configuration, its grid of cells, its stage specifications, every path.
 
-This is the only module that knows a file name under ``results/``. A stage receives its *spec*: a
+Only this module and ``outputs`` know file names under ``results/``. A stage receives its *spec*: a
 JSON object that holds everything its output depends on, digests of the specs before it included.
 Snakemake compares specs to decide what to rerun, so nothing else may reach a stage. A spec that
 grows with the grid reaches it through a file that is named after its digest.
@@ -21,6 +21,7 @@ from pipeline import config as c
 from pipeline.cell import PATTERN, Cell, CellNameError
 from pipeline.files import write_json
 from pipeline.grid import cells_of, cross_faults
+from pipeline.outputs import REPORT, SYNTHETIC, figure_names
 from sagsae.autoencoders.registry import VARIANTS
 
 SPLITS = ("train", "heldout")
@@ -34,9 +35,6 @@ REVISION = {
     "synthetic": 1,
 }
 """Revision of each stage's code. Raise one when that stage's output changes for the same spec."""
-
-FIGURES = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
-"""Metric drawn against L0 -> its axis label; each is one named figure."""
 
 
 def digest(spec: Any) -> str:
@@ -176,7 +174,7 @@ class Study:
 
     def report_spec(self) -> dict[str, Any]:
         named = {"study": self.config.study, "note": self.config.note}
-        return self.comparison_spec() | named
+        return self.comparison_spec() | named | {"figures": list(self.figures)}
 
     def synthetic_spec(self, protocol: str, seed: int) -> dict[str, Any]:
         """Of one seed of one synthetic protocol."""
@@ -254,19 +252,24 @@ class Study:
     def table(self, name: str) -> str:
         return self.path("tables", name)
 
-    def figure(self, metric: str = "{metric}", suffix: str = "png") -> str:
-        return self.path("figures", f"{metric}.{suffix}")
+    def figure(self, name: str = "{figure}", suffix: str = "png") -> str:
+        return self.path("figures", f"{name}.{suffix}")
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures that the grid has."""
+        return figure_names(self.config, self.cells)
 
     def synthetic_run(self, protocol: str = "{protocol}", seed: int | str = "{seed}") -> str:
-        return self.path("synthetic", "runs", f"{protocol}_seed{seed}.json")
+        return self.path(SYNTHETIC, "runs", f"{protocol}_seed{seed}.json")
 
     def synthetic_table(self, protocol: str = "{protocol}") -> str:
         """Means over seeds of one protocol; of all of them where it is ``summary``."""
-        return self.path("synthetic", f"{protocol}.csv")
+        return self.path(SYNTHETIC, f"{protocol}.csv")
 
     @property
     def report(self) -> str:
-        return self.path("report.html")
+        return self.path(REPORT)
 
     def log(self, *parts: str) -> str:
         return self.path("logs", *parts) + ".log"

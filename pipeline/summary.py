@@ -12,8 +12,10 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.metrics import ComparisonSpec, spec_argument
+from pipeline.outputs import COMPARISON
 from pipeline.stage import run_stage
-from pipeline.wording import BLANK, COMPARISON, read_table, views
+from pipeline.views import views
+from pipeline.wording import BLANK, read_table
 
 
 def summary(table: pd.DataFrame, spec: ComparisonSpec, root: Path) -> str:

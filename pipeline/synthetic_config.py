@@ -219,3 +219,5 @@ FIGURE_PROTOCOLS: dict[str, str] = {
     "figure_10": "robustness",
 }
 """Figure -> the protocol whose runs it shows."""
+SYNTHETIC_FIGURES = ("figure_1", *FIGURE_PROTOCOLS)
+"""Figures that need no language model."""

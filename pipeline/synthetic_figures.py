@@ -21,8 +21,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from pipeline.figures import COLOURS, DPI, MARKERS, STYLE, write
+from pipeline.figures import DPI, STYLE, write
 from pipeline.geometry_figures import bi_jump, plane
+from pipeline.series import COLOURS, MARKERS
 from pipeline.stage import run_stage
 from pipeline.synthetic_config import FIGURE_PROTOCOLS
 from pipeline.synthetic_tables import read_runs
@@ -237,6 +238,14 @@ FIGURES: dict[str, Callable[[pd.DataFrame, list[dict[str, Any]], float], Drawn]]
 }
 
 
+def write_figure(
+    name: str, table: pd.DataFrame, runs: list[dict[str, Any]], tau: float, out: Path
+) -> None:
+    """Draw a figure from its protocol's table and runs, and write it with its numbers."""
+    with mpl.rc_context(STYLE):
+        write(*FIGURES[name](table, runs, tau), out)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m pipeline.synthetic_figures")
     parser.add_argument("--figure", required=True, choices=list(FIGURE_PROTOCOLS))
@@ -246,8 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="the .png; .svg and .csv beside it")
     options = parser.parse_args(arguments)
     table, runs = read_table(options.table), read_runs(options.runs)
-    with mpl.rc_context(STYLE):
-        write(*FIGURES[options.figure](table, runs, options.tau), options.out)
+    write_figure(options.figure, table, runs, options.tau, options.out)
 
 
 if __name__ == "__main__":

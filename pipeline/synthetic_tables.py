@@ -18,7 +18,7 @@ import pandas as pd
 
 from pipeline.files import of_its_kind, read_json
 from pipeline.stage import run_stage
-from sagsae.files import whole_file
+from pipeline.tables import write_csv
 
 SYSTEM = ["protocol", "setting", "variant", "multiple", "width"]
 COLUMNS = [*SYSTEM, "lam", "picked", "seed_count", "metric", "mean", "se"]
@@ -73,9 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--runs", required=True, nargs="+", type=Path, help="files of runs")
     parser.add_argument("--out", required=True, type=Path, help="the .csv")
     options = parser.parse_args(arguments)
-    table = summarise(read_runs(options.runs))
-    with whole_file(options.out) as partial:
-        table.to_csv(partial, index=False)
+    write_csv(options.out, summarise(read_runs(options.runs)))
 
 
 if __name__ == "__main__":

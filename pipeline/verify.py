@@ -20,10 +20,10 @@ import dask
 
 from pipeline.audit import Audit, amount, size_of
 from pipeline.files import json_argument
+from pipeline.outputs import CLAIM_TABLES, FIGURE_FILES, TABLES
 from pipeline.stage import run_stage
-from pipeline.study import FIGURES, Study, digest
+from pipeline.study import Study, digest
 from pipeline.synthetic_config import PROTOCOLS
-from pipeline.tables import CELLS, MARKDOWN, POINTS
 from pipeline.verify_cells import FINISHED, check_cells
 from pipeline.verify_inputs import (
     check_assets,
@@ -32,7 +32,6 @@ from pipeline.verify_inputs import (
     check_stores,
     check_tokens,
 )
-from pipeline.wording import COMPARISON
 from sagsae.files import TEMPORARY_SUFFIXES
 
 SHOWN = 10
@@ -76,8 +75,8 @@ def _check_synthetic_runs(audit: Audit) -> None:
 
 
 def _outputs(study: Study) -> list[str]:
-    tables = [study.table(name) for name in (CELLS, POINTS, COMPARISON, MARKDOWN)]
-    figures = [study.figure(metric, end) for metric in FIGURES for end in ("png", "svg", "csv")]
+    tables = [study.table(name) for name in TABLES + CLAIM_TABLES]
+    figures = [study.figure(name, end) for name in study.figures for end in FIGURE_FILES]
     return [*tables, *figures, study.report]
 
 

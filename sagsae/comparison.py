@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sagsae.sweeps import Floats, Frontier, Sweep
+from sagsae.sweeps import Estimate, Frontier, Gap, Sweep
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,19 +26,31 @@ class Overlap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Bootstrap:
+    """What resampling the seeds says; every number is None, with a reason, with one seed."""
+
+    probability: float | None = None
+    """Share of the draws in which dominance holds."""
+    min_gap_se: float | None = None
+    mean_gap_se: float | None = None
+    """Standard deviations over the draws that have an overlap. With n seeds a bootstrap falls
+    short of the true error by about sqrt((n - 1) / n)."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Dominance:
     """Candidate minus baseline over the overlap; every field is None where there is no overlap."""
 
-    dominates: bool | None
+    dominates: bool | None = None
     """The gap is above zero at every L0 of the overlap."""
-    min_gap: float | None
-    min_gap_l0: float | None
+    min_gap: float | None = None
+    min_gap_l0: float | None = None
     """Where the smallest gap is; the lowest such L0."""
-    mean_gap: float | None
+    mean_gap: float | None = None
     """Integral of the gap in log L0 over the overlap, divided by its length."""
-    probability: float | None
-    """Share of bootstrap draws over seeds in which dominance holds."""
-    probability_reason: str = ""
+    max_gap: float | None = None
+    bootstrap: Bootstrap
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +58,8 @@ class Matched:
     """One metric of both sweeps at the same L0, interpolated; None with a reason elsewhere."""
 
     l0: float
-    candidate: float | None
-    baseline: float | None
+    candidate: Estimate | None
+    baseline: Estimate | None
     reason: str = ""
 
 
@@ -61,6 +73,8 @@ class DeadReduction:
     """Points that went in: two a shared lambda."""
     floored: int
     """Points below half a latent, raised to 0.5 / H of their own width."""
+    ceiling: float | None = None
+    """The factor if no latent of the candidate were dead: more cannot be seen here."""
     reason: str = ""
 
 
@@ -93,83 +107,52 @@ def dominance(
 ) -> Dominance:
     """Whether the candidate's metric is strictly higher at every L0 of the overlap.
 
-    The gap of two piecewise linear curves is piecewise linear, so it is checked at the breakpoints
-    of both inside the overlap and at its two ends.
-
     Args:
-        draws: Bootstrap draws over seeds; see ``probability_of_dominance``.
+        draws: Bootstrap draws over seeds; see ``bootstrap``.
         seed: Seed of the bootstrap.
     """
-    gap = _gap(candidate.frontier(metric), baseline.frontier(metric))
+    gap = Gap.between(candidate.frontier(metric), baseline.frontier(metric))
     if gap is None:
-        why = "no overlap"
-        return Dominance(
-            dominates=None,
-            min_gap=None,
-            min_gap_l0=None,
-            mean_gap=None,
-            probability=None,
-            probability_reason=why,
-        )
-    l0, value = gap
-    log_l0 = np.log(l0)
-    length = log_l0[-1] - log_l0[0]
-    mean = np.trapezoid(value, log_l0) / length if length > 0 else value.mean()
-    probability, reason = probability_of_dominance(
-        candidate, baseline, metric, draws=draws, seed=seed
-    )
+        return Dominance(bootstrap=Bootstrap(reason="no overlap"))
     return Dominance(
-        dominates=bool(value.min() > 0),
-        min_gap=float(value.min()),
-        min_gap_l0=float(l0[value.argmin()]),
-        mean_gap=float(mean),
-        probability=probability,
-        probability_reason=reason,
+        dominates=bool(gap.value.min() > 0),
+        min_gap=float(gap.value.min()),
+        min_gap_l0=float(gap.l0[gap.value.argmin()]),
+        mean_gap=gap.mean,
+        max_gap=float(gap.value.max()),
+        bootstrap=bootstrap(candidate, baseline, metric, draws=draws, seed=seed),
     )
 
 
-def _gap(a: Frontier, b: Frontier) -> tuple[Floats, Floats] | None:
-    """Breakpoints (L0) of both inside the overlap, ends included, and a minus b there."""
-    if not a.l0.size or not b.l0.size:
-        return None
-    if max(a.l0[0], b.l0[0]) > min(a.l0[-1], b.l0[-1]):
-        return None
-    lo, hi = max(a.log_l0[0], b.log_l0[0]), min(a.log_l0[-1], b.log_l0[-1])
-    log_l0, first = np.unique(np.concatenate([a.log_l0, b.log_l0]), return_index=True)
-    l0 = np.concatenate([a.l0, b.l0])[first]
-    inside = (log_l0 >= lo) & (log_l0 <= hi)
-    x = log_l0[inside]
-    return l0[inside], np.interp(x, a.log_l0, a.value) - np.interp(x, b.log_l0, b.value)
-
-
-def probability_of_dominance(
+def bootstrap(
     candidate: Sweep, baseline: Sweep, metric: str, *, draws: int = 1000, seed: int = 0
-) -> tuple[float | None, str]:
-    """Bootstrap over seeds: the share of draws in which dominance holds, or None and a reason.
+) -> Bootstrap:
+    """Bootstrap over seeds: how sure dominance is, and the errors of the gaps.
 
     A draw resamples the seeds of each sweep with replacement, independently for the two sweeps; a
     seed's cells stay together over the lambdas. Each draw has its own points and so its own
     overlap; a draw without overlap counts against dominance.
     """
-    tables = []
-    for sweep in (candidate, baseline):
-        seeds = {tuple(cell.seed for cell in cells) for cells in sweep.by_lambda.values()}
-        if sweep.seeds < 2:
-            return None, f"{sweep.label} has one seed"
-        if len(seeds) > 1:
-            return None, f"{sweep.label}: not every lambda has the same seeds"
-        rows = sweep.by_lambda.values()
-        l0 = np.array([[cell.l0 for cell in row] for row in rows])
-        value = np.array([[cell.values[metric] for cell in row] for row in rows], dtype=np.float64)
-        tables.append((l0, value))
     rng = np.random.default_rng(seed)
     frontiers = []
-    for l0, value in tables:
+    for sweep in (candidate, baseline):
+        table = sweep.by_seed(metric)
+        if isinstance(table, str):
+            return Bootstrap(reason=table)
+        l0, value = table
         chosen = rng.integers(l0.shape[1], size=(draws, l0.shape[1]))
         resampled = zip(l0[:, chosen].mean(axis=2).T, value[:, chosen].mean(axis=2).T, strict=True)
         frontiers.append([Frontier.through(x, y) for x, y in resampled])
-    gaps = (_gap(a, b) for a, b in zip(*frontiers, strict=True))
-    return sum(gap is not None and gap[1].min() > 0 for gap in gaps) / draws, ""
+    drawn = [Gap.between(a, b) for a, b in zip(*frontiers, strict=True)]
+    gaps = [gap for gap in drawn if gap is not None]
+    if not gaps:
+        return Bootstrap(probability=0.0, reason="no draw has an overlap")
+    lowest = np.array([gap.value.min() for gap in gaps])
+    return Bootstrap(
+        probability=float((lowest > 0).sum() / draws),
+        min_gap_se=float(lowest.std()),
+        mean_gap_se=float(np.std([gap.mean for gap in gaps])),
+    )
 
 
 def matched(candidate: Sweep, baseline: Sweep, metric: str, l0: float) -> Matched:
@@ -183,7 +166,7 @@ def matched(candidate: Sweep, baseline: Sweep, metric: str, l0: float) -> Matche
         reason = f"{metric} is undefined for {undefined[0]}"
     if reason:
         return Matched(l0=l0, candidate=None, baseline=None, reason=reason)
-    values = [sweep.frontier(metric).at(l0) for sweep in (candidate, baseline)]
+    values = [sweep.estimate(metric, l0) for sweep in (candidate, baseline)]
     return Matched(l0=l0, candidate=values[0], baseline=values[1])
 
 
@@ -200,6 +183,7 @@ def dead_reduction(
     if not shared:
         return DeadReduction(factor=None, points=0, floored=0, reason="no lambda in common")
     logs, floored = [], 0
+    least = float(np.log(0.5 / candidate.width))
     for sweep, values in zip((candidate, baseline), dead, strict=True):
         floor = 0.5 / sweep.width
         known = [estimate.mean for lam in shared if (estimate := values[lam]) is not None]
@@ -213,5 +197,6 @@ def dead_reduction(
         factor=float(np.exp((logs[1] - logs[0]).mean())),
         points=2 * len(shared),
         floored=floored,
+        ceiling=float(np.exp(logs[1].mean() - least)),
         reason=reason,
     )

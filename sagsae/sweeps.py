@@ -84,9 +84,48 @@ class Frontier:
 
     def at(self, l0: float) -> float:
         """Value at one L0; ValueError outside the breakpoints."""
-        if not self.l0.size or not self.l0[0] <= l0 <= self.l0[-1]:
+        if not self.reaches(l0):
             raise ValueError(f"L0 = {l0:g} is outside this frontier: it is never extrapolated")
         return float(np.interp(np.log(l0), self.log_l0, self.value))
+
+    def reaches(self, l0: float) -> bool:
+        """Whether an L0 lies between the first and the last breakpoint, ends included."""
+        return bool(self.l0.size) and bool(self.l0[0] <= l0 <= self.l0[-1])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gap:
+    """One frontier minus another over their overlap, at every breakpoint of both and its ends.
+
+    The difference of two piecewise linear curves is piecewise linear, so these points say all.
+    """
+
+    l0: Floats
+    value: Floats
+
+    @classmethod
+    def between(cls, a: Frontier, b: Frontier) -> Gap | None:
+        """a minus b; None where they share no L0."""
+        if not a.l0.size or not b.l0.size:
+            return None
+        if max(a.l0[0], b.l0[0]) > min(a.l0[-1], b.l0[-1]):
+            return None
+        lo, hi = max(a.log_l0[0], b.log_l0[0]), min(a.log_l0[-1], b.log_l0[-1])
+        log_l0, first = np.unique(np.concatenate([a.log_l0, b.log_l0]), return_index=True)
+        l0 = np.concatenate([a.l0, b.l0])[first]
+        inside = (log_l0 >= lo) & (log_l0 <= hi)
+        x = log_l0[inside]
+        value = np.interp(x, a.log_l0, a.value) - np.interp(x, b.log_l0, b.value)
+        return cls(l0=l0[inside], value=value)
+
+    @property
+    def mean(self) -> float:
+        """Integral in log L0 divided by the length of the overlap."""
+        log_l0 = np.log(self.l0)
+        length = log_l0[-1] - log_l0[0]
+        if length == 0:
+            return float(self.value.mean())
+        return float(np.trapezoid(self.value, log_l0) / length)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +189,35 @@ class Sweep:
     def undefined(self, metric: str) -> tuple[str, ...]:
         """Cells for which a metric has no value."""
         return tuple(cell.name for cell in self.cells if cell.values[metric] is None)
+
+    def by_seed(self, metric: str) -> tuple[Floats, Floats] | str:
+        """L0 and one metric, [lambdas, seeds] float64, or in words why there is no such table."""
+        if self.seeds < 2:
+            return f"{self.label} has one seed"
+        rows = list(self.by_lambda.values())
+        if len({tuple(cell.seed for cell in row) for row in rows}) > 1:
+            return f"{self.label}: not every lambda has the same seeds"
+        if undefined := self.undefined(metric):
+            return f"{metric} is undefined for {undefined[0]}"
+        l0 = np.array([[cell.l0 for cell in row] for row in rows])
+        return l0, np.array([[cell.values[metric] for cell in row] for row in rows], np.float64)
+
+    def estimate(self, metric: str, l0: float) -> Estimate:
+        """One metric at one L0: the frontier's value, and the standard error over seeds.
+
+        Each seed has its own frontier; the error is that of their values. It is None with one
+        seed, with unequal seeds, and where some seed's frontier does not reach this L0.
+
+        Raises:
+            ValueError: the frontier does not reach this L0, or the metric is undefined for a cell.
+        """
+        mean, table = self.frontier(metric).at(l0), self.by_seed(metric)
+        if isinstance(table, str):
+            return Estimate(mean=mean, se=None)
+        seeds = [Frontier.through(x, y) for x, y in zip(table[0].T, table[1].T, strict=True)]
+        if not all(frontier.reaches(l0) for frontier in seeds):
+            return Estimate(mean=mean, se=None)
+        return Estimate(mean=mean, se=Estimate.of(frontier.at(l0) for frontier in seeds).se)
 
     def frontier(self, metric: str) -> Frontier:
         """The frontier of one metric; ValueError where the metric is undefined for a cell."""

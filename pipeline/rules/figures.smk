@@ -1,35 +1,52 @@
-# Figures, each with the numbers that it draws, and the report that shows everything.
+# Figures, each with the numbers that it draws and under its own name, and the report.
 
 
 rule figures:
     input:
-        [study.figure(metric) for metric in FIGURES],
+        [study.figure(name, end) for name in study.figures for end in FIGURE_FILES],
 
 
-rule figure:
+for name in study.figures:
+
+    rule:
+        name:
+            name
+        input:
+            [study.figure(name, end) for end in FIGURE_FILES],
+        localrule: True
+
+
+rule draw_figure:
     input:
-        points=study.table("points.csv"),
-        comparison=study.table("comparison.csv"),
+        rules.make_tables.output,
     output:
         png=study.figure(),
         svg=study.figure(suffix="svg"),
         csv=study.figure(suffix="csv"),
     log:
-        study.log("figures", "{metric}"),
+        study.log("figures", "{figure}"),
+    wildcard_constraints:
+        figure="|".join(study.figures),
     params:
         spec=SPECS["comparison"],
+        tables=lambda wildcards: study.path("tables"),
     shell:
-        "python -m pipeline.figures --spec {params.spec:q} --points {input.points:q}"
-        " --comparison {input.comparison:q} --metric {wildcards.metric:q} --out {output.png:q}"
-        " 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline.figures --spec {params.spec:q} --tables {params.tables:q}"
+        " --figure {wildcards.figure:q} --out {output.png:q} 2>&1 | (tee {log:q} || true)"
 
 
 rule report:
     input:
         rules.tables.input,
         rules.figures.input,
+        # Once they are there: `snakemake synthetic` makes them, the study needs them not.
+        synthetic=lambda wildcards: [
+            path
+            for path in [study.figure(name) for name in SYNTHETIC_FIGURES]
+            if Path(path).exists()
+        ],
     output:
-        study.report,
+        html=study.report,
     log:
         study.log("report"),
     params:
@@ -38,4 +55,4 @@ rule report:
         figures=lambda wildcards: study.path("figures"),
     shell:
         "python -m pipeline.report --spec {params.spec:q} --tables {params.tables:q}"
-        " --figures {params.figures:q} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        " --figures {params.figures:q} --synthetic {input.synthetic:q} --out {output.html:q} 2>&1 | (tee {log:q} || true)"

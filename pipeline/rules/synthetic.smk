@@ -10,7 +10,7 @@ def synthetic_runs(protocol):
 rule synthetic:
     input:
         study.synthetic_table("summary"),
-        [study.figure(name) for name in ["figure_1", *FIGURE_PROTOCOLS]],
+        [study.figure(name) for name in SYNTHETIC_FIGURES],
     localrule: True
 
 

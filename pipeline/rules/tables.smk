@@ -1,11 +1,9 @@
-# Every cell in one table, the sweep points, the comparisons.
-
-TABLES = ["cells.csv", "points.csv", "comparison.csv", "comparison.md"]
+# Every cell in one table, the sweep points, comparisons, contrasts, latents; the claims page.
 
 
 rule tables:
     input:
-        [study.table(name) for name in TABLES],
+        [study.table(name) for name in TABLES + CLAIM_TABLES],
 
 
 rule make_tables:
@@ -22,3 +20,22 @@ rule make_tables:
     shell:
         "python -m pipeline.tables --spec {params.spec:q} --cells-root {params.cells_root:q}"
         " --out-dir {params.out_dir:q} 2>&1 | (tee {log:q} || true)"
+
+
+rule claims:
+    input:
+        tables=rules.make_tables.output,
+        synthetic=lambda wildcards: [
+            path for path in [study.synthetic_table("summary")] if Path(path).exists()
+        ],
+    output:
+        csv=study.table(CLAIM_TABLES[0]),
+        pages=[study.table(name) for name in CLAIM_TABLES[1:]],
+    log:
+        study.log("claims"),
+    params:
+        spec=SPECS["report"],
+        tables=lambda wildcards: study.path("tables"),
+    shell:
+        "python -m pipeline.claims --spec {params.spec:q} --tables {params.tables:q}"
+        " --synthetic {input.synthetic:q} --out {output.csv:q} 2>&1 | (tee {log:q} || true)"

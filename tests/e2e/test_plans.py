@@ -24,7 +24,15 @@ def test_without_a_configuration_it_is_the_local_study(elsewhere):
 def test_the_paper_study_plans_in_full(elsewhere):
     planned = Workflow(elsewhere.folder, ROOT / "workflow/configs/paper.yaml").planned()
     assert planned["dump"] == 4
-    assert planned["cell"] == 2 * 3 * 3 * 3 * 6
+    assert planned["cell"] == 2 * 3 * 3 * 6 * 9
+
+
+@pytest.mark.parametrize("name", ["figure_2", "figure_3", "figure_11", "figure_r2"])
+def test_a_figure_has_a_name_to_ask_for(elsewhere, name):
+    planned = elsewhere.planned(name)
+    assert planned["draw_figure"] == 1
+    assert planned["cell"] == 48
+    assert "report" not in planned
 
 
 def test_five_thousand_cells_plan_and_no_command_grows_with_them(elsewhere):
@@ -95,7 +103,7 @@ def test_cells_take_one_thread_and_dumps_all(elsewhere):
     assert threads == {"cell": False, "dump": True}
 
 
-@pytest.mark.parametrize("name", ["local", "smoke", "paper"])
+@pytest.mark.parametrize("name", ["local", "smoke", "paper", "reference"])
 def test_shipped_configurations_are_valid(name):
     assert Study.load(ROOT / f"workflow/configs/{name}.yaml").cells
 

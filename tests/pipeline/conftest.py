@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from pipeline import figures, report, tables
+from pipeline import claims, figures, report, tables
 from pipeline.cell import Cell
 from pipeline.files import read_json, write_json
-from pipeline.study import FIGURES
+from pipeline.outputs import FIGURES
 
 LAMBDAS = (0.05, 0.1, 0.2)
 SEEDS = (0, 1)
@@ -37,15 +37,17 @@ class MadeStudy:
         tables.main(["--spec", json.dumps(self.spec), "--cells-root", cells, "--out-dir", str(out)])
         return out
 
-    def figure(self, metric: str, out: Path | None = None) -> Path:
-        out = out or self.root / "figures" / f"{metric}.png"
-        sources = [
-            part
-            for name in ("points", "comparison")
-            for part in (f"--{name}", str(self.root / "tables" / f"{name}.csv"))
-        ]
+    def claims(self) -> Path:
+        out = self.root / "tables" / "claims.csv"
+        source = f"--tables={self.root / 'tables'}"
+        claims.main(["--spec", json.dumps(self.spec), source, "--synthetic", "--out", str(out)])
+        return out
+
+    def figure(self, name: str, out: Path | None = None) -> Path:
+        out = out or self.root / "figures" / f"{name}.png"
+        source = f"--tables={self.root / 'tables'}"
         spec = ["--spec", json.dumps(self.spec)]
-        figures.main([*spec, *sources, "--metric", metric, "--out", str(out)])
+        figures.main([*spec, source, "--figure", name, "--out", str(out)])
         return out
 
     def report(self) -> str:
@@ -157,6 +159,7 @@ def make_study(root: Path, *, seeds: tuple[int, ...] = SEEDS) -> MadeStudy:
         "comparisons": [comparison],
         "models": MODELS,
         "hookpoints": ["mlp_out", "resid"],
+        "figures": list(FIGURES),
     }
     return MadeStudy(root, spec)
 
@@ -182,7 +185,8 @@ def built_study(tmp_path_factory: pytest.TempPathFactory) -> MadeStudy:
     study = make_study(tmp_path_factory.mktemp("built"))
     study.change(COLLAPSED, collapsed=["more than 95 % dead"])
     study.tables()
-    for metric in FIGURES:
-        study.figure(metric)
+    study.claims()
+    for name in FIGURES:
+        study.figure(name)
     study.report()
     return study

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pipeline.study import FIGURES
+from pipeline.outputs import FIGURES
 from pipeline.wording import read_table
 
 from .conftest import COLLAPSED
@@ -57,7 +57,7 @@ def test_nothing_is_loaded_from_anywhere(html, page):
 
 def test_every_figure_is_embedded_whole(page, built_study):
     embedded = [base64.b64decode(load.split(",", 1)[1]) for load in page.loads]
-    files = [(built_study.root / "figures" / f"{metric}.png").read_bytes() for metric in FIGURES]
+    files = [(built_study.root / "figures" / f"{name}.png").read_bytes() for name in FIGURES]
     assert embedded == files
 
 
@@ -77,7 +77,7 @@ def test_what_the_report_must_say(page, built_study):
         "reconstruction from the paper's abstract, figure captions and claims",
         "3.1000",
         "more than 95 % dead",
-        "0.900 (noise)",
+        "0.900 ± 0.000 (noise)",
         "matplotlib",
         "12e3456789012345",
     ):
@@ -89,8 +89,9 @@ def test_what_the_report_must_say(page, built_study):
 
 def test_one_seed_is_hedged(one_seed_study):
     one_seed_study.tables()
-    for metric in FIGURES:
-        path = one_seed_study.root / "figures" / f"{metric}.png"
+    one_seed_study.claims()
+    for name in FIGURES:
+        path = one_seed_study.root / "figures" / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"not looked at")
     text = Page(one_seed_study.report()).text
@@ -101,8 +102,9 @@ def test_one_seed_is_hedged(one_seed_study):
 def test_names_are_escaped(one_seed_study):
     one_seed_study.spec["study"] = "<script>alert(1)</script>"
     one_seed_study.tables()
-    for metric in FIGURES:
-        path = one_seed_study.root / "figures" / f"{metric}.png"
+    one_seed_study.claims()
+    for name in FIGURES:
+        path = one_seed_study.root / "figures" / f"{name}.png"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"not looked at")
     assert "script" not in Page(one_seed_study.report()).tags
@@ -110,6 +112,7 @@ def test_names_are_escaped(one_seed_study):
 
 def test_a_missing_figure_stops_the_report(one_seed_study):
     one_seed_study.tables()
-    with pytest.raises(FileNotFoundError, match=r"r2\.png"):
+    one_seed_study.claims()
+    with pytest.raises(FileNotFoundError, match=r"figure_2\.png"):
         one_seed_study.report()
     assert not (one_seed_study.root / "report.html").exists()

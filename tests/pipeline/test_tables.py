@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.files import write_json
 from pipeline.metrics import MetricsError, read_spec
+from pipeline.outputs import TABLES
 from pipeline.summary import main as summary_main
 from pipeline.wording import read_table
 
@@ -83,7 +84,7 @@ def test_markdown_says_what_the_table_says(made_study):
     page = (made_study.tables() / "comparison.md").read_text()
     assert "at half the width strictly dominates Gated in R2 on 3 of 4" in page
     assert "It does not on small resid, where the gap falls to -0.020" in page
-    assert "0.900 (noise)" in page
+    assert "0.900 ± 0.000 (noise)" in page
     assert "At L0 = 900: L0 = 900 is outside the overlap" in page
     assert "### At L0 = 900" not in page
 
@@ -152,7 +153,7 @@ def test_running_twice_writes_the_same_bytes_and_leaves_nothing_else(made_study)
     first = {path.name: path.read_bytes() for path in made_study.tables().iterdir()}
     second = {path.name: path.read_bytes() for path in made_study.tables().iterdir()}
     assert first == second
-    assert set(first) == {"cells.csv", "points.csv", "comparison.csv", "comparison.md"}
+    assert set(first) == set(TABLES)
 
 
 def test_a_spec_may_come_from_a_file(made_study, tmp_path):
@@ -166,7 +167,7 @@ def test_summary_has_a_line_a_pair_and_the_places(made_study, capsys):
     summary_main(["--spec", json.dumps(made_study.spec), "--root", root])
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1 + 4 + 3
-    assert lines[1].strip().startswith("small mlp_out: dominates; R2 gap +0.050 at least")
+    assert lines[1].strip().startswith("small mlp_out: dominates; R2 gap +0.050 ± 0.000 at least")
     assert "small resid: does not dominate; R2 gap -0.020" in lines[2]
     assert "over L0 20.1 to 80.4" in lines[2]
     assert lines[-1].endswith("report.html")
