@@ -92,7 +92,7 @@ onstart:
         RUN_LOCK.acquire()
         study.write_shared_specs()
     except (LockedError, OSError) as error:
-        raise WorkflowError(explain(error) or str(error)) from None
+        raise WorkflowError(explain(error, ["--out", str(study.root)]) or str(error)) from None
     name_run()
 
 

@@ -18,8 +18,9 @@ from tests.faults.small_disk import ROOT, Stages
 from tests.faults.workflow_results import content, digest_of, planned_stages
 
 RULES = ("asset", "documents", "tokens", "dump", "baselines", "cell")
-RULES += ("make_tables", "figure", "report")
+RULES += ("make_tables", "claims", "draw_figure", "report")
 """Rules that make something, each after those it needs."""
+ASIDE = r"(^|/)(logs/|specs/configuration-|\.run\.lock$)"
 STUDY = Path("results/small")
 CONFIGURATION: dict[str, Any] = {
     "study": "small",
@@ -122,6 +123,16 @@ class Reference:
         for entry in self.study.iterdir():
             if entry.name not in mine:
                 (folder / STUDY / entry.name).symlink_to(entry)
+            elif entry.is_dir():
+                self._link_beside(folder, entry, stage)
+
+    def _link_beside(self, folder: Path, shared: Path, stage: Stage) -> None:
+        """Link what other stages made in a folder in which this one makes something too."""
+        (folder / STUDY / shared.name).mkdir()
+        for entry in shared.iterdir():
+            name = entry.relative_to(self.study)
+            if entry.is_file() and name.as_posix() not in stage.makes:
+                (folder / STUDY / name).symlink_to(entry)
 
     def differences(self, folder: Path, stage: Stage) -> list[str]:
         """What a finished run in ``folder`` made otherwise, left out or left behind."""
@@ -158,10 +169,13 @@ class Reference:
 
 
 def files_below(folder: Path) -> set[str]:
-    """Files that are really there, relative to ``folder``; logs and the run's lock aside."""
+    """Files that are really there, relative to ``folder``.
+
+    Logs and the run's lock aside, and the configuration, which names the folder of the results.
+    """
     paths = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
     names = {path.relative_to(folder).as_posix() for path in paths}
-    return {name for name in names if not re.search(r"(^|/)(logs/|\.run\.lock$)", name)}
+    return {name for name in names if not re.search(ASIDE, name)}
 
 
 def settled(folder: Path) -> dict[Path, int]:
