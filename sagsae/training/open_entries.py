@@ -41,7 +41,7 @@ class Open(NamedTuple):
     entries: np.ndarray
 
 
-@njit(**OPTIONS)
+@njit(inline="always", **OPTIONS)
 def _on_side(sides, h, u, positive):
     """|u| on its side, and theta, gain and c there; loaded from both, which spares a branch."""
     theta_pos, theta_neg = sides.theta_pos[h], sides.theta_neg[h]
@@ -184,7 +184,7 @@ def rows_on_open(W, x, sides, found, first, last, scale, auxiliary, penalty, g, 
     return total, total_aux
 
 
-@njit(**OPTIONS)
+@njit(inline="always", **OPTIONS)
 def _gate_gradient(sides, found, e, dz, da, penalty, sums):
     """Gradient at u of entry ``e`` from those at its codes, and its share of the vectors'."""
     zero = sides.c_pos.dtype.type(0)
@@ -221,7 +221,7 @@ def order_by_latent(found):
             place[latents[e]] = at + 1
 
 
-@njit(**OPTIONS)
+@njit(inline="always", **OPTIONS)
 def weight_gradient(found, h, x, g, enc, dec):
     """Gradients of one latent's weights from its open entries.
 

@@ -55,7 +55,7 @@ class Rates(NamedTuple):
     tiny: np.floating
 
 
-@njit(**OPTIONS)
+@njit(inline="always", **OPTIONS)
 def _update(weights, rates, h, enc, dec, du_sum, bias):
     """Step latent ``h``, whose gradients are ``enc`` and ``dec`` [d].
 
