@@ -12,11 +12,8 @@ TO ?= results/rebuilt
 BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=1 HF_HUB_DISABLE_TELEMETRY=1
 
-.PHONY: results test test-faults lint smoke paper-plan schema clean
-.PHONY: bench bench-step bench-width bench-gpu bench-workflow
-
 .PHONY: results test test-faults lint smoke paper-plan paper-cost reference rebuild schema clean
-.PHONY: bench bench-step bench-width bench-gpu
+.PHONY: bench bench-step bench-width bench-gpu bench-workflow
 .DELETE_ON_ERROR:
 
 results: $(VENV)/.ready ## the local study: tables, figures and report in results/local/
