@@ -1,5 +1,4 @@
 # What can be asked for. Configuration: --configfile FILE, else workflow/configs/local.yaml.
-import gc
 from functools import cache
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from pipeline.cell import PATTERN, WILDCARDS, CellNameError
 from pipeline.config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.gpu_lease import visible_devices
 from pipeline.remedies import explain
-from pipeline.stage import name_run, put_interpreter_first
+from pipeline.stage import collect_rarely, name_run, put_interpreter_first
 from pipeline.outputs import CLAIM_TABLES, FIGURE_FILES, TABLES
 from pipeline.study import SPLITS, Study, canonical
 from pipeline.synthetic_config import FIGURE_PROTOCOLS, PROTOCOLS, SYNTHETIC_FIGURES
@@ -19,10 +18,7 @@ from sagsae.files import FileLock, LockedError
 
 min_version("9.20")
 
-# A plan is millions of small objects that stay. The collector would look through all of them each
-# time that there are a quarter more.
-gc.freeze()
-gc.set_threshold(100_000)
+collect_rarely()  # a plan is millions of objects
 
 if "study" not in config:
     config = load_yaml(DEFAULT_CONFIG) | config

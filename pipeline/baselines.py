@@ -23,7 +23,7 @@ from pipeline.downloads import say, sha256_of
 from pipeline.files import of_its_kind, read_json, write_json
 from pipeline.hookpoints import stored_hookpoints
 from pipeline.manifests import open_store
-from pipeline.stage import device_of, exclusive, quick_import, run_stage
+from pipeline.stage import device_of, exclusive, run_stage
 from pipeline.study import digest
 from sagsae.activations.calibration import kept_mask, load_calibration
 from sagsae.activations.hookpoints import Hookpoint, capture
@@ -74,8 +74,7 @@ class Baselines:
 
 def load_asset(asset: Path, dtype: str, device: torch.device) -> Any:
     """The language model of an ``asset.json``."""
-    with quick_import():  # Transformers imports a model's classes when it is loaded
-        return load_language_model(model_folder(asset), getattr(torch, dtype), device)
+    return load_language_model(model_folder(asset), getattr(torch, dtype), device)
 
 
 def read_contexts(

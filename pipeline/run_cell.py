@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline.downloads import sha256_of
 from pipeline.files import read_json, write_json
-from pipeline.stage import device_of, exclusive, quick_import, run_is_gone, run_stage
+from pipeline.stage import collect_rarely, device_of, exclusive, run_is_gone, run_stage
 from pipeline.study import digest
 from sagsae.files import whole_file, write_atomic
 
@@ -45,8 +45,8 @@ def run_cell(args: argparse.Namespace) -> None:
             record = _train(args, state, train_key, device)
         link_or_copy(kept, folder / WEIGHTS)
         write_json(folder / TRAINING, record["training"] | record["course"])
-        with quick_import():  # Transformers, which training does without
-            from pipeline.evaluate import evaluate_cell
+        from pipeline.evaluate import evaluate_cell  # and Transformers, which no training needs
+
         metrics, latents = evaluate_cell(
             args.evaluate_spec,
             args.train_spec["cell"],
@@ -74,9 +74,8 @@ def _record(path: Path) -> dict[str, Any]:
 
 
 def _train(args: argparse.Namespace, state: Path, key: str, device: Any) -> dict[str, Any]:
-    with quick_import():
-        from pipeline.train import train_cell
-        from sagsae.training.checkpoint import drop_checkpoints
+    from pipeline.train import train_cell
+    from sagsae.training.checkpoint import drop_checkpoints
 
     checkpoint = state / f"checkpoint-{key}.safetensors"
     for other in state.glob("checkpoint-*"):
@@ -104,6 +103,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def main() -> None:
+    collect_rarely()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--train-spec", type=json.loads, required=True, help="Study.train_spec")
     parser.add_argument("--evaluate-spec", type=json.loads, required=True)
