@@ -40,6 +40,11 @@ ROWS, READ = 49152, 8192
 CONTEXTS, LENGTH, BATCH, L0 = 32, 128, 4, 64
 AUTOENCODERS = (("gated", 4), ("sagsae_tied", 2))
 """Variant and width over d."""
+IMPORTS = """
+import pipeline.run_cell
+with pipeline.run_cell.quick_import():
+    import pipeline.train, pipeline.evaluate
+"""
 
 
 def random_autoencoder(variant: str, expansion: int, rows: Tensor) -> Autoencoder:
@@ -107,7 +112,7 @@ def arms_of(name: str, folder: Path) -> dict[str, Callable[[int], object]]:
 def import_seconds() -> float:
     """CPU seconds of a Python that imports what a cell's job does."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", "import pipeline.run_cell"], check=True)
+    subprocess.run([sys.executable, "-c", IMPORTS], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
