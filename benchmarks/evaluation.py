@@ -25,6 +25,7 @@ from torch import Tensor
 
 from benchmarks.interleaved import interleaved, table
 from benchmarks.models import SHAPES, random_model
+from benchmarks.ours import open_as_trained
 from sagsae.activations.hookpoints import default_hookpoints
 from sagsae.autoencoders.base import Autoencoder, build
 from sagsae.evaluation.histograms import activation_histograms
@@ -39,18 +40,19 @@ ROWS, READ = 49152, 8192
 CONTEXTS, LENGTH, BATCH, L0 = 32, 128, 4, 64
 AUTOENCODERS = (("gated", 4), ("sagsae_tied", 2))
 """Variant and width over d."""
+IMPORTS = """
+import pipeline.run_cell
+with pipeline.run_cell.quick_import():
+    import pipeline.train, pipeline.evaluate
+"""
 
 
 def random_autoencoder(variant: str, expansion: int, rows: Tensor) -> Autoencoder:
     """A random dictionary whose gates open as often as trained ones: `L0` latents a row."""
     d = rows.shape[1]
     sae = build(variant, d, expansion * d, d**-0.5)
-    sae.initialise(torch.zeros(d), seed=0, theta_init=0.0)
-    u = (rows[:256].float() * sae.scale) @ sae.params["W_enc"]
-    opening = u.abs() if sae.two_sided else u
-    threshold = opening.flatten().kthvalue(opening.numel() - L0 * len(u)).values
-    vector = sae.params["theta" if sae.two_sided else "b_gate"]
-    vector.fill_(threshold if sae.two_sided else -threshold)
+    sae.initialise(torch.zeros(d), seed=0)
+    open_as_trained(sae, rows[:1024].float() * sae.scale, L0)
     return sae
 
 
@@ -110,7 +112,7 @@ def arms_of(name: str, folder: Path) -> dict[str, Callable[[int], object]]:
 def import_seconds() -> float:
     """CPU seconds of a Python that imports what a cell's job does."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-c", "import pipeline.run_cell"], check=True)
+    subprocess.run([sys.executable, "-c", IMPORTS], check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
