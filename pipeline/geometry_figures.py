@@ -20,6 +20,11 @@ RARE = 0.001
 """A side that fires on less of a latent's firings than this is not drawn."""
 
 
+def width_label(multiple: float) -> str:
+    """A width in latents for n pairs or axes."""
+    return f"H = {'' if multiple == 1 else f'{multiple:g}'}n"
+
+
 def chosen(table: pd.DataFrame, runs: Rows) -> Rows:
     """The rows of the first seed at the operating points of the table."""
     keys = ["setting", "variant", "multiple", "lam"]
@@ -32,15 +37,14 @@ def chosen(table: pd.DataFrame, runs: Rows) -> Rows:
 def plane(table: pd.DataFrame, runs: Rows, tau: float) -> tuple[Figure, pd.DataFrame]:
     """Figure 6: a panel a contestant; one arrow for each side of a latent that fires."""
     rows = chosen(table, runs)
-    figure = Figure(figsize=(1.75 * len(rows), 2.5), layout="constrained")
+    figure = Figure(figsize=(1.75 * len(rows), 2.9), layout="constrained")
     drawn = []
     for panel, row in zip(figure.subplots(1, len(rows), squeeze=False)[0], rows, strict=True):
         drawn += _truth(panel, row) + _latents(panel, row)
-        width = f"{row['multiple']:g}n" if row["multiple"] != 1 else "n"
         metrics = row["metrics"]
         panel.set_title(
-            f"{variant_label(row['variant'])}, H = {width}\n"
-            f"R2 {metrics['r2']:.3f}, consolidated {metrics['pcr']:.0%}"
+            f"{variant_label(row['variant'])}, {width_label(row['multiple'])}\n"
+            f"R2 {metrics['r2']:.3f}\n{metrics['pcr']:.0%} consolidated"
         )
         panel.set_aspect("equal")
         panel.set_axis_off()

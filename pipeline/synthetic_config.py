@@ -131,11 +131,11 @@ class Consolidation(Protocol):
     """Optimiser steps of a run; many pairs are each seen seldom."""
     superpositions: Annotated[list[Positive], Field(min_length=1)] = [0.5, 1.0, 2.0, 4.0, 8.0]
     """Pairs per dimension n / d."""
-    contestants: Contestants = [*BASELINES, _entry("sagsae_sym"), _entry("sagsae_tied")]
+    contestants: Contestants = [*BASELINES, _entry("sagsae_tied")]
     """Variants and widths."""
     taus: Annotated[list[Cosine], Field(min_length=1)] = [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98]
     """Cosines from which a pole counts as found; the curve over them."""
-    lambdas: Lambdas = [0.6, 1.0, 1.5]
+    lambdas: Lambdas = [0.6, 1.0, 1.5, 2.2]
     """Sweep of the sparsity coefficient, see ``Protocol``."""
 
     @property

@@ -22,7 +22,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pipeline.figures import DPI, STYLE, write
-from pipeline.geometry_figures import bi_jump, plane
+from pipeline.geometry_figures import bi_jump, plane, width_label
 from pipeline.series import COLOURS, MARKERS
 from pipeline.stage import run_stage
 from pipeline.synthetic_config import FIGURE_PROTOCOLS
@@ -42,7 +42,7 @@ def systems(table: pd.DataFrame) -> list[tuple[str, float]]:
 
 def label(variant: str, multiple: float) -> str:
     """With the width in latents for n pairs or axes."""
-    return f"{variant_label(variant)}, H = {'' if multiple == 1 else f'{multiple:g}'}n"
+    return f"{variant_label(variant)}, {width_label(multiple)}"
 
 
 def look(variant: str, multiple: float) -> dict[str, Any]:
@@ -126,6 +126,8 @@ def polarity_dial(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -
         left.set_xscale("log")
         for axis in (left.xaxis, left.yaxis):
             plain(axis)
+    low, high = axes[0, 1].get_ylim()
+    axes[0, 1].set_ylim(min(low, 0.9), max(high, 1.1))  # a hundredth is not to look like much
     for panel in axes[-1]:
         panel.set_xlabel("L0 (active latents per sample)")
     legend(figure, table, "right: ▲ positive side, ▽ negative side")
@@ -149,7 +151,7 @@ def anomalies(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -> Dr
                 line(panel, found.assign(x=place + 0.22 * (i - (len(variants) - 1) / 2)), **style)
         panel.set_xticks(range(len(names)), names.values(), rotation=35)
         panel.axhline(0.5, color="black", lw=0.6, ls=":", zorder=1)
-        dressed(panel, "", "", f"H = {budget:g} K")
+        dressed(panel, "", "", width_label(budget))
     axes[0].set_ylabel("AUROC")
     handles = [Line2D([], [], label=variant_label(v), **look(v, 2) | {"ls": ""}) for v in variants]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
