@@ -62,7 +62,9 @@ def open_as_trained(sae: Autoencoder, x: Tensor, l0: float, seed: int = 0) -> No
     sizes = (u if sae.name == "gated" else u.abs()).sort(dim=0, descending=True).values
     generator = torch.Generator().manual_seed(seed)
     spread = (torch.randn(sae.width, generator=generator) * SPREAD).exp()
-    often = spread.mul_(l0 / spread.sum()).clamp_max_(0.5).to(x.device)
+    for _ in range(20):  # what the limit takes from some goes to the others
+        spread = spread.mul_(l0 / spread.sum()).clamp_max_(0.5)
+    often = spread.to(x.device)
     ranks = (often * len(x)).round().long().clamp_max_(len(x) - 1)
     thresholds = sizes.gather(0, ranks[None])[0].clamp_min_(0)
     for name, value in sae.params.items():

@@ -121,14 +121,15 @@ def test_the_radial_gradient_is_removed():
 
 @pytest.mark.parametrize("stop", [1, 57, 199])
 @pytest.mark.parametrize("name", ["gated", "sagsae_sym"])
-def test_resumed_training_is_bit_identical(name, stop, tmp_path):
-    whole = trainer(name, reset_window_tokens=20 * B)
+@pytest.mark.parametrize("beta1", [0.0, 0.9])
+def test_resumed_training_is_bit_identical(name, stop, beta1, tmp_path):
+    whole = trainer(name, reset_window_tokens=20 * B, beta1=beta1)
     whole.run()
-    first = trainer(name, reset_window_tokens=20 * B)
+    first = trainer(name, reset_window_tokens=20 * B, beta1=beta1)
     while first.step < stop:
         first._advance()
     first._save(tmp_path / "checkpoint.safetensors")
-    second = trainer(name, reset_window_tokens=20 * B)
+    second = trainer(name, reset_window_tokens=20 * B, beta1=beta1)
     second.run(tmp_path / "checkpoint.safetensors")
     for key, value in whole.sae.params.items():
         assert torch.equal(value, second.sae.params[key]), key
