@@ -93,7 +93,7 @@ def write(figure: Figure, table: pd.DataFrame, out: Path) -> None:
         figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
     with whole_file(out.with_suffix(".svg")) as partial:
         figure.savefig(partial, format="svg", metadata={"Date": None})
-    write_csv(out.with_suffix(".csv"), table)
+    write_csv(out.with_suffix(".csv"), table, None)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -27,18 +27,18 @@ REFERENCE = Path(__file__).resolve().parents[2] / "results" / "reference"
 PUBLISHED = sorted(path.parent for path in REFERENCE.glob(f"*/{CONFIGURATION}"))
 
 
-_SMALL = {"d": 8, "lambdas": [0.6]}
+_SMALL = {"d": 8, "steps": 600, "lambdas": [0.6]}
 _TIED = [{"variant": "sagsae_tied"}]
 PROTOCOL_SIZES = {
     "seeds": [0],
     "evaluation_rows": 2048,
-    "training": {"steps": 600, "batch_size": 256},
+    "training": {"batch_size": 256},
     "polarity_dial": _SMALL | {"pairs": 4, "alphas": [1, 4], "contestants": _TIED},
     "anomalies": _SMALL | {"pairs": 4, "budgets": [0.5], "variants": ["gated", "sagsae_tied"]},
     "consolidation": _SMALL | {"superpositions": [0.5], "contestants": _TIED},
     "robustness": _SMALL
     | {"pairs": 4, "correlations": [-1, -0.5], "cosines": [-1, 0], "contestants": _TIED},
-    "geometry": {"lambdas": [0.2], "contestants": _TIED},
+    "geometry": {"steps": 100, "lambdas": [0.4], "contestants": _TIED},
 }
 """Just enough that some pair is consolidated, which figure 7 shows."""
 
@@ -53,7 +53,7 @@ def check(folder: Path, out: Path) -> None:
     for name in TABLES + CLAIM_TABLES:
         assert (out / name).read_bytes() == (folder / "tables" / name).read_bytes(), name
     for name in study.figures:
-        write_csv(out / f"{name}.csv", numbers(name, out, spec))
+        write_csv(out / f"{name}.csv", numbers(name, out, spec), None)
         committed = folder / "figures" / f"{name}.csv"
         assert (out / f"{name}.csv").read_bytes() == committed.read_bytes(), name
         assert committed.with_suffix(".png").stat().st_size > 10_000
