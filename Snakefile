@@ -1,5 +1,4 @@
 # What can be asked for. Configuration: --configfile FILE, else workflow/configs/local.yaml.
-from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -13,7 +12,7 @@ from pipeline.stage import collect_rarely, name_run, put_interpreter_first
 from pipeline.outputs import CLAIM_TABLES, FIGURE_FILES, TABLES
 from pipeline.study import SPLITS, Study, canonical
 from pipeline.synthetic_config import FIGURE_PROTOCOLS, PROTOCOLS, SYNTHETIC_FIGURES
-from pipeline.tracking import settled
+from pipeline.tracking import read_by_cells
 from sagsae.files import FileLock, LockedError
 
 min_version("9.20")

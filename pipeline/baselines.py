@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from pipeline.assets import model_folder
@@ -39,7 +39,7 @@ from sagsae.evaluation.loss_recovered import (
 )
 from sagsae.evaluation.replacements import Replace, constant, zeros
 from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
-from sagsae.files import whole_file
+from sagsae.files import write_atomic
 from sagsae.language_models import load_language_model
 
 
@@ -167,8 +167,7 @@ def write_baselines(
     if contexts.hidden is not None:
         tensors["hidden"] = contexts.hidden
     beside = out.with_suffix(".safetensors")
-    with whole_file(beside) as partial:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, partial)
+    write_atomic(beside, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
     loss = float(losses.double().mean())
     record = {
         "blocks": contexts.blocks,

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from snakemake.io import ancient
 
 from pipeline.files import read_json
+from pipeline.study import Study
+
+
+@cache
+def read_by_cells(study: Study, model: str) -> dict[str, str]:
+    """What the cells of a model read; looked at once a run, not once a cell."""
+    return {
+        "asset": ancient(study.asset(model)),
+        "train": settled(*study.dumped(model, "train")),
+        "heldout": settled(*study.dumped(model, "heldout")),
+        "baselines": settled(*study.measured(model)),
+    }
 
 
 def settled(path: str, expected: str) -> str:

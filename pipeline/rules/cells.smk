@@ -1,20 +1,9 @@
 # One autoencoder per cell, on the grid or asked for by name.
 
 
-@cache
-def made_for_cells(model):
-    """What the cells of a model read; looked at once a run, not once a cell."""
-    return {
-        "asset": ancient(study.asset(model)),
-        "train": settled(*study.dumped(model, "train")),
-        "heldout": settled(*study.dumped(model, "heldout")),
-        "baselines": settled(*study.measured(model)),
-    }
-
-
 rule cell:
     input:
-        unpack(lambda wildcards: made_for_cells(study.cell_named(**wildcards).model)),
+        unpack(lambda wildcards: read_by_cells(study, study.cell_named(**wildcards).model)),
     output:
         metrics=study.metrics(),
         weights=study.cell_file(None, "sae.safetensors"),

@@ -1,10 +1,7 @@
 # Protocols on data whose features are known, and the figures that show them. No language model.
 
 SYNTHETIC = study.config.synthetic
-
-
-def synthetic_runs(protocol):
-    return [study.synthetic_run(protocol, seed) for seed in SYNTHETIC.seeds]
+RUNS = {name: [study.synthetic_run(name, seed) for seed in SYNTHETIC.seeds] for name in PROTOCOLS}
 
 
 rule synthetic:
@@ -38,7 +35,7 @@ for table, protocols in {"summary": PROTOCOLS, **{name: [name] for name in PROTO
         name:
             f"synthetic_table_{table}"
         input:
-            [run for protocol in protocols for run in synthetic_runs(protocol)],
+            [run for protocol in protocols for run in RUNS[protocol]],
         output:
             study.synthetic_table(table),
         log:
@@ -66,7 +63,7 @@ for figure, protocol in FIGURE_PROTOCOLS.items():
             figure
         input:
             table=study.synthetic_table(protocol),
-            runs=synthetic_runs(protocol),
+            runs=RUNS[protocol],
         output:
             png=study.figure(figure),
             svg=study.figure(figure, "svg"),

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from sagsae.autoencoders.registry import variant
@@ -183,7 +183,8 @@ class Autoencoder(ABC):
         """Write one safetensors file; its metadata names the variant, sizes and scale."""
         header = {"variant": self.name, "d": self.d, "width": self.width, "scale": self.scale}
         tensors = {name: value.detach().cpu().contiguous() for name, value in self.params.items()}
-        save_file(tensors, str(path), metadata={"autoencoder": json.dumps(header, sort_keys=True)})
+        content = save(tensors, metadata={"autoencoder": json.dumps(header, sort_keys=True)})
+        Path(path).write_bytes(content)  # not save_file: killed, it leaves a file of its own behind
 
 
 def build(name: str, d: int, width: int, scale: float = 1.0) -> Autoencoder:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, uint8
 
 from sagsae.files import whole_file
@@ -39,7 +39,7 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any
     text = json.dumps(state, sort_keys=True)
     metadata = {"state": text, "sha256": _digest(plain, text)}
     with whole_file(path) as partial:
-        save_file(plain, str(partial), metadata=metadata)
+        partial.write_bytes(save(plain, metadata))
         if path.exists():
             path.replace(previous(path))
 
