@@ -13,7 +13,7 @@ BIN := $(VENV)/bin
 RUN := OMP_NUM_THREADS=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .PHONY: results test test-faults lint smoke paper-plan paper-cost reference rebuild schema clean
-.PHONY: bench bench-step bench-width bench-gpu bench-workflow
+.PHONY: bench bench-step bench-width bench-gpu bench-data bench-workflow
 .DELETE_ON_ERROR:
 
 results: $(VENV)/.ready ## the local study: tables, figures and report in results/local/
@@ -38,7 +38,7 @@ smoke: $(VENV)/.ready ## tiny random models through the whole workflow, in resul
 paper-plan: $(VENV)/.ready ## what the paper study would run, without running it
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/paper.yaml --dry-run --quiet rules
 
-bench: bench-step bench-width bench-gpu bench-workflow ## every benchmark, beside the peers; see docs/performance.md
+bench: bench-step bench-width bench-gpu bench-data bench-workflow ## every benchmark, beside the peers; see docs/performance.md
 
 bench-step: $(VENV)/.ready $(PEERS)/.ready ## a training step beside SAELens and dictionary_learning
 	$(BIN)/python -m benchmarks.step --peers $(PEERS)/bin/python
@@ -49,7 +49,15 @@ bench-width: $(VENV)/.ready ## what a step costs at larger widths
 bench-gpu: $(VENV)/.ready ## the same step on a GPU, where there is one
 	$(BIN)/python -m benchmarks.gpu_step
 
-<<<<<<< HEAD
+bench-data: $(VENV)/.ready ## the stream, the dump and the evaluation of a cell
+	$(BIN)/python -m benchmarks.stream
+	$(BIN)/python -m benchmarks.dump
+	$(BIN)/python -m benchmarks.evaluation
+
+bench-workflow: $(VENV)/.ready-dev ## a plan, the start of a cell, tables and figures; jobs against threads
+	$(BIN)/python -m benchmarks.workflow
+	$(BIN)/python -m benchmarks.threads
+
 paper-cost: $(VENV)/.ready ## device-hours, tokens and disk of the paper study; DEVICE of workflow/rates.yaml
 	$(BIN)/python -m pipeline.cost --configfile workflow/configs/paper.yaml --device $(DEVICE)
 
@@ -60,11 +68,6 @@ reference: $(VENV)/.ready ## run the reference study and keep what can be commit
 
 rebuild: $(VENV)/.ready ## tables, figures, claims and report of FROM again in TO, from its metrics alone
 	$(BIN)/python -m pipeline.rebuild --from $(FROM) --out $(TO)
-=======
-bench-workflow: $(VENV)/.ready-dev ## a plan, the start of a cell, tables and figures; jobs against threads
-	$(BIN)/python -m benchmarks.workflow
-	$(BIN)/python -m benchmarks.threads
->>>>>>> 53670a5 (make bench-workflow; README names the specs folder)
 
 schema: $(VENV)/.ready ## the configuration's JSON schema, from the code
 	$(BIN)/python -m pipeline.schema workflow/configs/schema.json
