@@ -189,7 +189,7 @@ class CpuStep(Step):
             dW_enc, dW_dec = as_array(self.grads["W_enc"].T), as_array(self.grads["W_dec"])
             share(
                 self.sae.width,
-                lambda i, j: open_entries.weight_gradients(found, xb, g, i, j, dW_enc, dW_dec),
+                lambda i, j: weight_updates.weight_gradients(found, xb, g, i, j, dW_enc, dW_dec),
             )
         return sum(part[0] for part in parts), sum(part[1] for part in parts)
 

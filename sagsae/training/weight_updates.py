@@ -13,7 +13,6 @@ import numpy as np
 from numba import njit
 
 from sagsae.training.kernels import OPTIONS, narrow, widen
-from sagsae.training.open_entries import weight_gradient
 
 
 class Weights(NamedTuple):
@@ -53,6 +52,49 @@ class Rates(NamedTuple):
     learning_rate: np.floating
     epsilon: np.floating
     tiny: np.floating
+
+
+@njit(inline="always", **OPTIONS)
+def weight_gradient(found, h, x, g, enc, dec):
+    """Gradients of one latent's weights from its open entries.
+
+    Args:
+        found: The open entries, ordered by latent.
+        h: The latent.
+        x, g: [B, d] centred activations; gradients of the reconstruction.
+        enc, dec: [d], filled.
+    """
+    rows, entries, z, du = found.rows, found.entries, found.z, found.du
+    enc[:] = 0
+    dec[:] = 0
+    at, end = found.latent_starts[h], found.latent_starts[h + 1]
+    while at + 4 <= end:  # four entries for each pass over the sums
+        g0, g1, g2, g3 = g[rows[at]], g[rows[at + 1]], g[rows[at + 2]], g[rows[at + 3]]
+        x0, x1, x2, x3 = x[rows[at]], x[rows[at + 1]], x[rows[at + 2]], x[rows[at + 3]]
+        e0, e1, e2, e3 = entries[at], entries[at + 1], entries[at + 2], entries[at + 3]
+        z0, z1, z2, z3 = z[e0], z[e1], z[e2], z[e3]
+        u0, u1, u2, u3 = du[e0], du[e1], du[e2], du[e3]
+        for k in range(len(enc)):
+            dec[k] += (
+                z0 * widen(g0[k]) + z1 * widen(g1[k]) + (z2 * widen(g2[k]) + z3 * widen(g3[k]))
+            )
+            enc[k] += (
+                u0 * widen(x0[k]) + u1 * widen(x1[k]) + (u2 * widen(x2[k]) + u3 * widen(x3[k]))
+            )
+        at += 4
+    while at < end:
+        gi, xi, ze, ue = g[rows[at]], x[rows[at]], z[entries[at]], du[entries[at]]
+        for k in range(len(enc)):
+            dec[k] += ze * widen(gi[k])
+            enc[k] += ue * widen(xi[k])
+        at += 1
+
+
+@njit(**OPTIONS)
+def weight_gradients(found, x, g, first, last, dW_enc, dW_dec):
+    """`weight_gradient` of the latents [first, last) into rows of [H, d]."""
+    for h in range(first, last):
+        weight_gradient(found, h, x, g, dW_enc[h], dW_dec[h])
 
 
 @njit(inline="always", **OPTIONS)
