@@ -8,10 +8,10 @@ Loops run over a range of rows or latents and release the GIL, so that threads c
 a thread writes, no other does. Sums over rows are made of the threads' parts, and so they round
 otherwise with another number of threads.
 
-Helpers of kernels are inlined before compilation (``inline="always"``) and lie in the file of their
-callers. Otherwise each kernel's machine code holds a copy of its own, optimised otherwise, and which
-one runs depends on what was loaded first; and the cache of a kernel, which looks at the date of its own
-file alone, would not notice that a helper changed.
+Helpers of kernels are inlined before compilation (``inline="always"``) and lie in the file of
+their callers. Otherwise each kernel's machine code holds a copy of its own, optimised otherwise,
+and which one runs depends on what was loaded first; and the cache of a kernel, which looks at the
+date of its own file alone, would not notice that a helper changed.
 """
 
 from __future__ import annotations
