@@ -74,6 +74,6 @@ for figure, protocol in FIGURE_PROTOCOLS.items():
             figure=figure,
             tau=SYNTHETIC.tau,
         shell:
-            "python -m pipeline.synthetic_figures --figure {params.figure} --tau {params.tau}"
+            "python -m pipeline.synthetic_figures --figure {params.figure:q} --tau {params.tau:q}"
             " --table {input.table:q} --runs {input.runs:q} --out {output.png:q}"
             " 2>&1 | (tee {log:q} || true)"

@@ -36,6 +36,8 @@ for late in (  # what stages import when they need it, and slow
     "datasets",
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_svg",
+    "pipeline.evaluate",
+    "pipeline.train",
     "transformers.models.smollm3.modeling_smollm3",
     "transformers.tokenization_utils_tokenizers",
 ):
