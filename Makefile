@@ -10,7 +10,6 @@ DEVICE ?= h100
 FROM ?= results/reference/local
 TO ?= results/rebuilt
 BIN := $(VENV)/bin
-RUN := OMP_NUM_THREADS=1 HF_HUB_DISABLE_TELEMETRY=1
 
 .PHONY: results test test-faults lint smoke paper-plan paper-cost reference rebuild schema clean
 .PHONY: bench bench-step bench-width bench-gpu bench-data bench-workflow

@@ -43,6 +43,7 @@ def run_cell(args: argparse.Namespace) -> None:
         if not same or (evaluated and not adopted):
             (state / "trained.json").unlink(missing_ok=True)
             record = _train(args, state, train_key, device)
+        _drop_checkpoints(state)  # those of a job that was killed before it could, too
         link_or_copy(kept, folder / WEIGHTS)
         write_json(folder / TRAINING, record["training"] | record["course"])
         from pipeline.evaluate import evaluate_cell  # and Transformers, which no training needs
@@ -75,12 +76,9 @@ def _record(path: Path) -> dict[str, Any]:
 
 def _train(args: argparse.Namespace, state: Path, key: str, device: Any) -> dict[str, Any]:
     from pipeline.train import train_cell
-    from sagsae.training.checkpoint import drop_checkpoints
 
     checkpoint = state / f"checkpoint-{key}.safetensors"
-    for other in state.glob("checkpoint-*"):
-        if not other.name.startswith(checkpoint.name):
-            other.unlink()
+    _drop_checkpoints(state, but=checkpoint.name)
     sae, record = train_cell(
         args.train_spec, args.train_manifest, device, checkpoint, args.checkpoint_seconds
     )
@@ -88,8 +86,14 @@ def _train(args: argparse.Namespace, state: Path, key: str, device: Any) -> dict
         sae.save(partial)
     record |= {"weights_sha256": sha256_of(state / WEIGHTS)}
     write_json(state / "trained.json", record)
-    drop_checkpoints(checkpoint)
     return record
+
+
+def _drop_checkpoints(state: Path, but: str | None = None) -> None:
+    """Remove the checkpoints of a cell, except those of the training with a given file name."""
+    for path in state.glob("checkpoint-*"):
+        if but is None or not path.name.startswith(but):
+            path.unlink()
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -83,12 +83,6 @@ def newest_checkpoint(path: Path) -> State | None:
     return None
 
 
-def drop_checkpoints(path: Path) -> None:
-    """Remove the checkpoints of a run that is finished."""
-    for file in (path, previous(path)):
-        file.unlink(missing_ok=True)
-
-
 def _digest(tensors: dict[str, Tensor], text: str) -> str:
     """sha256 over names, types, shapes and bytes, and the state's text."""
     found = hashlib.sha256(text.encode())

@@ -57,12 +57,15 @@ def test_another_evaluation_keeps_the_weights(smoke):
     changed = smoke.changed(evaluation={"lr_contexts": 16})
     target = f"{CELL}/metrics.json"
     before = digest(smoke.path(f"{CELL}/sae.safetensors"))
+    killed_while_it_tidied_up = smoke.path(f"{CELL}/.state/checkpoint-1.safetensors.previous")
+    killed_while_it_tidied_up.touch()
     assert changed.planned(target) == {"baselines": 1, "cell": 1, "total": 2}
     done = changed.run(target)
     assert done.returncode == 0, done.stdout
     assert "evaluate tiny-gpt-neox/attn/gated" in done.stdout
     assert "train tiny-gpt-neox/attn/gated" not in done.stdout
     assert digest(smoke.path(f"{CELL}/sae.safetensors")) == before
+    assert not killed_while_it_tidied_up.exists()
     assert smoke.run().returncode == 0
 
 

@@ -23,7 +23,8 @@ STUDY = Path("results/smoke")
 CELL = STUDY / "cells/tiny-smollm3/resid/gated/w256_lam0.1_seed0"
 TARGET = f"{CELL}/metrics.json"
 MANIFEST = f"{STUDY}/manifests/tiny-smollm3-train.json"
-BLOCKS = 32
+BLOCKS, BATCH = 32, 512
+TOKENS = 1 << 20  # about ten seconds of training, with a checkpoint a second
 PATIENCE = 240.0
 """Seconds until a test gives up what it waits for."""
 
@@ -33,7 +34,7 @@ def configure(folder: Path, **more: Any) -> Path:
     grid = [{"variant": "gated", "expansion": 4, "lambdas": [0.1]}]
     sections = {"hookpoints": ["resid"], "grid": grid, "comparisons": []}
     dump = {"train_rows": BLOCKS * 2048}
-    return reduced_smoke(folder, **sections, dump=dump, training={"tokens": 524288}, **more)
+    return reduced_smoke(folder, **sections, dump=dump, training={"tokens": TOKENS, "batch_size": BATCH}, **more)
 
 
 def commands(workflow: Workflow) -> list[tuple[str, list[str]]]:
@@ -120,13 +121,13 @@ class Job:
     makes: tuple[str, ...]
 
     def progress(self, folder: Path) -> float:
-        """How much is done: seconds of training in the newest checkpoint, or committed blocks."""
+        """How much is done: share of the training in the newest checkpoint, or committed blocks."""
         if self is DUMP:
             return len(commits(folder))
         for path in (folder / CELL / ".state").glob("checkpoint-*"):
             with suppress(RuntimeError):  # it was replaced just now
                 newest = newest_checkpoint(path.with_name(path.name.removesuffix(".previous")))
-                return newest[1]["history"]["seconds"] if newest else 0.0
+                return newest[1]["step"] * BATCH / TOKENS if newest else 0.0
         return 0.0
 
     def digest(self, folder: Path) -> str:

@@ -77,7 +77,7 @@ def test_a_second_run_is_refused(campaign: Campaign, finished: Finished, tmp_pat
         base, other = tmp_path / f"{number}", tmp_path / f"{number}-elsewhere"
         other.mkdir()
         finished.copy(base, CELL)
-        found.append(rivalry(base, other, moment=chance.uniform(0.5, 3.0)))
+        found.append(rivalry(base, other, moment=chance.uniform(0.1, 0.4)))
     well = sum(not one.changed and one.planned and one.end == (0, wanted) for one in found)
     here, elsewhere = sum(one.here for one in found), sum(one.elsewhere for one in found)
     count = {"injected": 2 * times, "detected": here, "recovered": 2 * well}
@@ -138,14 +138,12 @@ def test_orphans_and_their_successors(
 
 
 def moment_of(job: orphans.Job, fate: str, share: float) -> float:
-    """When to kill Snakemake: seconds of training, of about five, or blocks."""
+    """When to kill Snakemake: share of the training, or blocks."""
     if job is DUMP:
         return 1 + int(share * (orphans.BLOCKS - 1 if fate == "free" else orphans.BLOCKS // 2))
     if fate == "killed":
-        return (
-            2.0 + share / 2
-        )  # so that a training which begins again has its first checkpoint sooner
-    return 0.5 + share * (2.5 if fate in ("free", "done") else 1.5)
+        return 0.4 + share / 10  # a training that begins again has its first checkpoint sooner
+    return 0.1 + share * (0.4 if fate in ("free", "done") else 0.2)
 
 
 def as_it_should(outcome: Outcome, fate: str, wanted: str) -> bool:
