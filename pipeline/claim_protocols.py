@@ -11,7 +11,7 @@ from pipeline.wording import plain, span, variant_label, with_error
 
 Values = Mapping[str, float]
 PREFERRED = ("sagsae_tied", "sagsae_sym", "sagsae")
-SLOPE_WITHIN, CONSOLIDATED, NONE_CONSOLIDATED, KEPT = 0.1, 0.9, 0.05, 0.9
+SLOPE_WITHIN, FOUND, CONSOLIDATED, NONE_CONSOLIDATED, KEPT = 0.1, 0.9, 0.9, 0.05, 0.9
 
 
 def _found(evidence: Evidence, protocol: str) -> pd.DataFrame | str:
@@ -44,12 +44,17 @@ def protocol_a(evidence: Evidence, values: Values) -> Verdict:
     rows = _found(evidence, "polarity_dial")
     if isinstance(rows, str) or (variant := _sign_aware(rows)) is None:
         return untestable(rows if isinstance(rows, str) else "no sign-aware variant took part")
-    both = pd.concat([_of(rows, variant, f"slope_{sign}") for sign in ("pos", "neg")])
+    both, found = (
+        pd.concat([_of(rows, variant, f"{what}_{sign}") for sign in ("pos", "neg")])
+        for what in ("slope", "found")
+    )
     if both["mean"].isna().any():
         return untestable("some pole is served by no latent")
     here = f"{variant_label(variant)}: slopes {span(both['mean'], plain)}, standard error at most "
-    here += f"{plain(both['se'].max())}, over alpha {span(both.index.to_series(), plain)}"
-    return decided(bool(((both["mean"] - 1).abs() <= SLOPE_WITHIN).all()), here)
+    here += f"{plain(both['se'].max())}, over alpha {span(both.index.to_series(), plain)}; "
+    here += f"share of poles found {span(found['mean'], plain)}"
+    calibrated = ((both["mean"] - 1).abs() <= SLOPE_WITHIN).all()
+    return decided(bool(calibrated and (found["mean"] >= FOUND).all()), here)
 
 
 def protocol_b(evidence: Evidence, values: Values) -> Verdict:

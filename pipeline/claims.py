@@ -126,7 +126,7 @@ RULES = {
     ),
     "protocol_a": Rule(
         "At every alpha the mean slope of both signs of the most tied sign-aware variant is within "
-        f"{protocols.SLOPE_WITHIN:g} of 1.",
+        f"{protocols.SLOPE_WITHIN:g} of 1, over at least {protocols.FOUND:g} of the poles.",
         protocols.protocol_a,
     ),
     "protocol_b": Rule(

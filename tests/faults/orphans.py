@@ -34,7 +34,8 @@ def configure(folder: Path, **more: Any) -> Path:
     grid = [{"variant": "gated", "expansion": 4, "lambdas": [0.1]}]
     sections = {"hookpoints": ["resid"], "grid": grid, "comparisons": []}
     dump = {"train_rows": BLOCKS * 2048}
-    return reduced_smoke(folder, **sections, dump=dump, training={"tokens": TOKENS, "batch_size": BATCH}, **more)
+    training = {"tokens": TOKENS, "batch_size": BATCH}
+    return reduced_smoke(folder, **sections, dump=dump, training=training, **more)
 
 
 def commands(workflow: Workflow) -> list[tuple[str, list[str]]]:

@@ -151,6 +151,8 @@ def synthetic(path: Path, **means: float) -> Path:
     """A summary of the protocols in which everything that they claim holds, but for ``means``."""
     rows = []
     found = {
+        ("polarity_dial", "alpha=1", "sagsae_tied", "found_pos"): 1.0,
+        ("polarity_dial", "alpha=4", "sagsae_tied", "found_neg"): 0.95,
         ("polarity_dial", "alpha=1", "sagsae_tied", "slope_pos"): 1.02,
         ("polarity_dial", "alpha=1", "sagsae_tied", "slope_neg"): 1.03,
         ("polarity_dial", "alpha=4", "sagsae_tied", "slope_pos"): 1.05,
@@ -186,17 +188,17 @@ def synthetic(path: Path, **means: float) -> Path:
     return path
 
 
-PROTOCOL_FLIPS = {
-    "protocol_a": ("polarity_dial/alpha=4/sagsae_tied/slope_neg", 1.11),
-    "protocol_b": ("anomalies/budget=0.5/gated/auroc_worse", 0.75),
-    "protocol_c": ("consolidation/superposition=8/gated/pcr", 0.06),
-    "robustness": ("robustness/rho=-0.5/sagsae_tied/pcr", 0.89),
-}
+PROTOCOL_FLIPS = (
+    ("protocol_a", "polarity_dial/alpha=4/sagsae_tied/slope_neg", 1.11),
+    ("protocol_a", "polarity_dial/alpha=4/sagsae_tied/found_neg", 0.89),
+    ("protocol_b", "anomalies/budget=0.5/gated/auroc_worse", 0.75),
+    ("protocol_c", "consolidation/superposition=8/gated/pcr", 0.06),
+    ("robustness", "robustness/rho=-0.5/sagsae_tied/pcr", 0.89),
+)
 
 
-@pytest.mark.parametrize("key", PROTOCOL_FLIPS)
-def test_protocols_are_judged_by_their_summary(evidence, tmp_path, key):
-    name, mean = PROTOCOL_FLIPS[key]
+@pytest.mark.parametrize(("key", "name", "mean"), PROTOCOL_FLIPS)
+def test_protocols_are_judged_by_their_summary(evidence, tmp_path, key, name, mean):
     for path, expected in (
         (synthetic(tmp_path / "all.csv"), HOLDS),
         (synthetic(tmp_path / "one.csv", **{name: mean}), FAILS),
