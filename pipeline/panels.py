@@ -92,9 +92,10 @@ def curve(panel: Axes, points: pd.DataFrame, metric: str, style: Series) -> None
 
 
 def dress(panel: Axes, points: pd.DataFrame, metric: str, title: str) -> None:
-    """Axes of one panel, and in its title a note on points that a log axis cannot hold."""
+    """Axes of one panel, and in its title a note on points that they do not hold."""
     panel.set_xscale("log")
     panel.margins(x=0.08, y=0.14)
+    outside = _frame(panel, drawable(points, metric), metric)
     low, high = panel.get_xlim()
     steps = (1, 1.5, 2, 3, 4, 5, 7) if high < 6 * low else (1, 2, 5) if high < 60 * low else (1,)
     panel.xaxis.set_major_locator(LogLocator(subs=steps))
@@ -103,9 +104,26 @@ def dress(panel: Axes, points: pd.DataFrame, metric: str, title: str) -> None:
     grid(panel)
     silent = int((points["l0"] == 0).sum())
     note = f"\n{silent} at L0 = 0, off the log axis" if silent else ""
+    note += f"\n{outside} points outside the frame" if outside else ""
     if drawable(points, metric).empty:
         note += "\nnothing to draw"
     panel.set_title(title + note)
+
+
+def _frame(panel: Axes, shown: pd.DataFrame, metric: str) -> int:
+    """Leave out sweeps that mostly collapsed, far from all others; how many points that hides."""
+    intact = shown.groupby("series")["collapsed"].transform(lambda found: (found == "").mean())
+    inside, outside = shown[intact >= 0.5], shown[intact < 0.5]
+    low, high = inside["l0"].min(), inside["l0"].max()
+    outside = outside[~outside["l0"].between(low, high)]
+    if len(inside) < 2 or outside.empty:
+        return 0
+    panel.set_xlim(low / 1.15, high * 1.15)
+    if metric != "dead_fraction":  # whose axis all panels share
+        least, most = inside[metric].min(), inside[metric].max()
+        pad = 0.14 * (most - least) + 1e-3
+        panel.set_ylim(least - pad, most + pad)
+    return len(outside)
 
 
 def grid(panel: Axes) -> None:

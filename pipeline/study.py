@@ -168,7 +168,8 @@ class Study:
         return {
             "cells": [cell.path for cell in self.cells],
             "comparisons": [item.model_dump() for item in self.config.comparisons],
-            "models": {name: model.d_model for name, model in self.models.items()},
+            # By name, as in its file: tables follow this order.
+            "models": {name: model.d_model for name, model in sorted(self.models.items())},
             "hookpoints": self.config.hookpoints,
         }
 
