@@ -109,6 +109,20 @@ def test_points_without_a_log_are_counted_in_the_title(built_study):
     assert noted == [f"{title}\n1 at L0 = 0, off the log axis"]
 
 
+def test_a_sweep_that_collapsed_far_away_does_not_squeeze_the_others(built_study):
+    points, overlaps, spec = inputs(built_study)
+    before = drawn_sweeps(points, overlaps, "r2", spec).axes[0]
+    fallen = points[points["variant"] == "gated"].assign(
+        variant="sagsae_noaux", series="fallen", l0=lambda p: p["l0"] / 1e4, r2=0.0, collapsed="L0"
+    )
+    panel = drawn_sweeps(pd.concat([points, fallen]), overlaps, "r2", spec).axes[0]
+    assert panel.get_xlim()[0] > before.get_xlim()[0] / 2
+    assert panel.get_ylim()[0] > 0
+    first = points.iloc[0]
+    here = fallen[(fallen["model"] == first["model"]) & (fallen["hookpoint"] == first["hookpoint"])]
+    assert panel.get_title().endswith(f"{len(here)} points outside the frame")
+
+
 def test_widths_shared_by_all_models_and_widths_in_multiples_of_d_are_one_line_each():
     columns = ["variant", "width", "model"]
     rows = [("topk", 512, "a"), ("topk", 512, "b"), ("topk", 128, "a"), ("topk", 192, "b")]
