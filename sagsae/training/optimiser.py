@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from sagsae.training.adam import EPSILON, Adam
 from sagsae.training.cpu_step import CpuStep, Update, as_array
 from sagsae.training.schedules import Recipe
 from sagsae.training.step import Step, Terms
 from sagsae.training.weight_updates import Rates, Weights
 
 MATRICES = ("W_enc", "W_dec")
-EPSILON = 1e-8
 
 
 class Optimiser:
@@ -34,12 +33,9 @@ class Optimiser:
         self.compute, self.sae = compute, compute.sae
         self._adam = self._adam_of(self.sae.params, recipe)
 
-    def _adam_of(self, names: Iterable[str], recipe: Recipe) -> torch.optim.Adam:
-        params = [self.sae.params[name] for name in names]
-        for name in names:
-            self.sae.params[name].grad = self.compute.grads[name]
-        betas = (recipe.beta1, recipe.beta2)
-        return torch.optim.Adam(params, lr=0.0, betas=betas, eps=EPSILON, fused=True)
+    def _adam_of(self, names: Iterable[str], recipe: Recipe) -> Adam:
+        params = {name: self.sae.params[name] for name in names}
+        return Adam(params, self.compute.grads, (recipe.beta1, recipe.beta2))
 
     def step(self, x: Tensor, lam: float, rate: float, fired: Tensor | None = None) -> Terms:
         """Train on normalised activations x [B, d].
@@ -52,16 +48,11 @@ class Optimiser:
         """
         terms = self.compute(x, lam, fired)
         self._remove_radial_gradient()
-        self._step_adam(rate)
+        self._adam.step(rate)
         self.sae.normalise_decoder()
         self.sae.project()
         self.compute.refresh()
         return terms
-
-    def _step_adam(self, rate: float) -> None:
-        for group in self._adam.param_groups:
-            group["lr"] = rate
-        self._adam.step()
 
     def _remove_radial_gradient(self) -> None:
         rows, grad = self.sae.params["W_dec"], self.compute.grads["W_dec"]
@@ -74,27 +65,15 @@ class Optimiser:
             names: Of the vectors.
             latents: [H] bool.
         """
-        for name in names:
-            state = self._adam.state[self.sae.params[name]]
-            state["exp_avg"].masked_fill_(latents, 0)
-            state["exp_avg_sq"].masked_fill_(latents, 0)
+        self._adam.forget(names, latents)
 
     def state(self) -> dict[str, Tensor]:
         """The moments by name, from which `load_state` continues."""
-        tensors = {}
-        for name, value in self.sae.params.items():
-            if value in self._adam.state:
-                for key in ("exp_avg", "exp_avg_sq"):
-                    tensors[f"{key}.{name}"] = self._adam.state[value][key]
-        return tensors
+        return self._adam.state()
 
     def load_state(self, tensors: dict[str, Tensor], steps: int) -> None:
         """Continue after ``steps`` steps; the autoencoder's parameters are already as they were."""
-        for group in self._adam.param_groups:
-            for value in group["params"]:
-                name = next(name for name, v in self.sae.params.items() if v is value)
-                clock = torch.tensor(float(steps), device=value.device)
-                self._adam.state[value] = {"step": clock, **_both_moments(tensors, name, value)}
+        self._adam.load_state(tensors, steps)
         self.compute.refresh()
 
 
@@ -125,7 +104,7 @@ class FusedOptimiser(Optimiser):
     def step(self, x: Tensor, lam: float, rate: float, fired: Tensor | None = None) -> Terms:
         self._steps += 1
         terms = self.compute.descend(x, lam, Update(self._weights, self._rates(rate)), fired)
-        self._step_adam(rate)
+        self._adam.step(rate)
         self.sae.project()
         return terms
 
@@ -158,10 +137,3 @@ def optimiser(compute: Step, recipe: Recipe) -> Optimiser:
     if isinstance(compute, CpuStep) and recipe.beta1 == 0:
         return FusedOptimiser(compute, recipe)
     return Optimiser(compute, recipe)
-
-
-def _both_moments(tensors: dict[str, Tensor], name: str, like: Tensor) -> dict[str, Any]:
-    return {
-        key: torch.empty_like(like).copy_(tensors[f"{key}.{name}"])
-        for key in ("exp_avg", "exp_avg_sq")
-    }
