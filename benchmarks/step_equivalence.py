@@ -1,112 +1,140 @@
-"""Does the fast step give what the plain PyTorch step gives? R2 and L0 of both, over seeds.
+"""Does a study with the fast step give what it gives with the plain step? R2 and L0 of both.
 
-    python -m benchmarks.step_equivalence TRAIN HELDOUT HOOKPOINT --variant gated --width 2304 \
-        --lam 0.15 --tokens 1000000 --seeds 3
+    python -m benchmarks.step_equivalence [--configfile workflow/configs/local.yaml] [--seeds 3]
 
-TRAIN and HELDOUT are stores, or manifests of a study. Trains the same cells twice from the same
-seeds on the same batches, with `CpuStep` and with `Step`, and evaluates both on the same rows. The
-two round differently, so a gate near its threshold may open in one and not in the other; what that
-does to a result is set against what another seed does to it.
+Needs the study's stores (`make results`). Of every sweep, the cell of the middle lambda is trained
+by its own recipe: with `CpuStep` from several seeds, with `Step` from the first of them, and all
+are evaluated on the held-out rows. The two steps round differently, so a gate near its threshold
+may open in one and not in the other; what that does to a result is set against what a new seed does.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from itertools import groupby
+from multiprocessing import get_context
 from pathlib import Path
-from statistics import mean, stdev
 
+import numpy as np
 import torch
 
 from benchmarks.interleaved import table
 from benchmarks.ours import plain
+from pipeline.cell import Cell
+from pipeline.config import DEFAULT_CONFIG
 from pipeline.manifests import open_store
-from sagsae.activations.store import Store
+from pipeline.study import Study
+from pipeline.train import recipe_of
 from sagsae.activations.stream import ActivationStream, iterate
 from sagsae.autoencoders.base import build
 from sagsae.evaluation.metrics import evaluate_reconstruction
-from sagsae.training.schedules import Recipe
 from sagsae.training.trainer import Trainer
 
-ROWS = 4096  # evaluated at once
-METRICS = {"R2": ".5f", "L0": ".3f"}
+ROWS = 512  # evaluated at once
+METRICS = {"R2": ".4f", "L0": ".2f"}
+Result = tuple[float, float]
+"""R2 and L0."""
 
 
-def opened(path: Path) -> Store:
-    """A store by its folder, or by the manifest that names it."""
-    return open_store(path) if path.is_file() else Store.open(path)
+def middle_cells(cells: list[Cell]) -> list[Cell]:
+    """Of every sweep, the cell of the middle lambda; of several seeds the lowest."""
+
+    def sweep(cell: Cell) -> tuple[str, str, str, int]:
+        return cell.model, cell.hookpoint, cell.variant, cell.width
+
+    sweeps = [list(found) for _, found in groupby(sorted(cells), sweep)]
+    lambdas = [sorted({cell.lam for cell in found}) for found in sweeps]
+    return [
+        next(cell for cell in found if cell.lam == lams[(len(lams) - 1) // 2])
+        for found, lams in zip(sweeps, lambdas, strict=True)
+    ]
 
 
-def trained(
-    stores: tuple[Store, Store],
-    hookpoint: str,
-    variant: str,
-    width: int,
-    recipe: Recipe,
-    seed: int,
-    fast: bool,
-) -> dict[str, float]:
-    """R2 and L0 on the second store after training on the first."""
-    train, heldout = stores
-    found = train.statistics(hookpoint)
-    sae = build(variant, train.width(hookpoint), width, found.scale)
-    sae.initialise(torch.from_numpy(found.mean * found.scale), seed, recipe.theta_init)
-    with ActivationStream(train, hookpoint, recipe.batch_size, seed) as stream:
+def trained(study: Study, cell: Cell, fast: bool) -> Result:
+    """R2 and L0 on the held-out store after training, on one thread as rule `cell` has it."""
+    torch.set_num_threads(1)
+    spec = study.train_spec(cell)
+    recipe = recipe_of(spec)
+    dumped = [study.dumped(cell.model, split) for split in ("train", "heldout")]
+    train, heldout = (open_store(Path(manifest), made_for) for manifest, made_for in dumped)
+    found = train.statistics(cell.hookpoint)
+    sae = build(cell.variant, spec["d_model"], cell.width, found.scale)
+    sae.initialise(torch.from_numpy(found.mean * found.scale), cell.seed, recipe.theta_init)
+    chunks = spec["training"]["group_chunks"]
+    with ActivationStream(
+        train, cell.hookpoint, recipe.batch_size, cell.seed, group_chunks=chunks
+    ) as stream:
         run = Trainer(sae, stream, recipe)
         (run if fast else plain(run)).run()
-    quality = evaluate_reconstruction(sae, iterate(heldout, hookpoint, ROWS))
-    return {"R2": quality.r2, "L0": quality.l0}
+    quality = evaluate_reconstruction(sae, iterate(heldout, cell.hookpoint, ROWS))
+    return quality.r2, quality.l0
 
 
-def comparison(fast: list[dict[str, float]], slow: list[dict[str, float]]) -> str:
-    """Both steps' results by seed, their differences, and the spread between seeds."""
-    headings = ["seed", *(f"{name}, {step}" for name in METRICS for step in ("fast", "plain"))]
+def results(
+    study: Study, cells: list[Cell], seeds: int, plain_seeds: int
+) -> dict[tuple[Cell, bool], list[Result]]:
+    """Results by cell and step (fast or not), seed by seed; a process a core."""
+    found: dict[tuple[Cell, bool], list[Result]] = {}
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
+        asked = {
+            pool.submit(trained, study, replace(cell, seed=cell.seed + k), fast): (cell, fast, k)
+            for fast, count in ((False, plain_seeds), (True, seeds))
+            for cell in cells
+            for k in range(count)
+        }
+        for done, task in enumerate(as_completed(asked), 1):
+            cell, fast, k = asked[task]
+            found.setdefault((cell, fast), [(np.nan, np.nan)] * (seeds if fast else plain_seeds))
+            found[cell, fast][k] = task.result()
+            step = "fast" if fast else "plain"
+            print(f"{done} of {len(asked)}: {cell.path}, seed +{k}, {step}", file=sys.stderr)
+    return found
+
+
+def comparison(cells: list[Cell], found: dict[tuple[Cell, bool], list[Result]]) -> str:
+    """A row a cell: first seed of both steps, their difference, and the spread between seeds."""
+    fast = np.array([found[cell, True] for cell in cells])
+    slow = np.array([found[cell, False] for cell in cells])
+    gaps, spread = fast[:, : slow.shape[1]] - slow, fast.std(axis=1, ddof=1)
+    headings = ["cell"]
+    for name in METRICS:
+        headings += [f"{name}, fast", "plain", "fast less plain", "SD of seeds"]
     rows = []
-    for seed, pair in enumerate(zip(fast, slow, strict=True)):
-        cells = [f"{found[name]:{how}}" for name, how in METRICS.items() for found in pair]
-        rows.append([str(seed), *cells])
+    for i, cell in enumerate(cells):
+        row = [cell.path]
+        for m, how in enumerate(METRICS.values()):
+            row += [f"{fast[i, 0, m]:{how}}", f"{slow[i, 0, m]:{how}}"]
+            row += [f"{gaps[i, 0, m]:+{how}}", f"{spread[i, m]:{how}}"]
+        rows.append(row)
     lines = [table(headings, rows), ""]
-    for name, how in METRICS.items():
-        gaps = [a[name] - b[name] for a, b in zip(fast, slow, strict=True)]
-        spread = stdev(found[name] for found in slow)
+    for m, (name, how) in enumerate(METRICS.items()):
+        gap = gaps[..., m].ravel()
+        error = gap.std(ddof=1) / np.sqrt(len(gap))
+        # Two runs from different seeds differ by sqrt(2) standard deviations.
+        noise = np.sqrt(2 * np.mean(spread[:, m] ** 2))
         lines.append(
-            f"{name}: fast less plain {mean(gaps):+{how}} on average, {max(gaps, key=abs):+{how}} "
-            f"at most; standard deviation over seeds {spread:{how}}"
+            f"{name}: fast less plain {gap.mean():+{how}} (standard error {error:{how}}) over "
+            f"{len(gap)} pairs, root mean square {np.sqrt(np.mean(gap**2)):{how}}; "
+            f"of two seeds {noise:{how}}"
         )
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("train", type=Path)
-    parser.add_argument("heldout", type=Path)
-    parser.add_argument("hookpoint")
-    parser.add_argument("--variant", default="sagsae_tied")
-    parser.add_argument("--width", type=int, required=True)
-    parser.add_argument("--lam", type=float, required=True)
-    parser.add_argument("--tokens", type=int, default=1_000_000)
-    parser.add_argument("--batch", type=int, default=2048)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--configfile", type=Path, default=DEFAULT_CONFIG)
+    parser.add_argument("--seeds", type=int, default=3, help="with the fast step")
+    parser.add_argument("--plain-seeds", type=int, default=1, help="of them with the plain one")
     args = parser.parse_args()
-    steps = args.tokens // args.batch
-    recipe = Recipe(
-        steps=steps,
-        batch_size=args.batch,
-        lam=args.lam,
-        learning_rate=args.learning_rate,
-        lr_warmup_steps=steps // 20,
-        lambda_warmup_steps=steps // 5,
-    )
-    stores = opened(args.train), opened(args.heldout)
-    fast, slow = (
-        [
-            trained(stores, args.hookpoint, args.variant, args.width, recipe, seed, is_fast)
-            for seed in range(args.seeds)
-        ]
-        for is_fast in (True, False)
-    )
-    print(f"{args.variant}, H = {args.width}, lambda {args.lam}, {steps} steps of {args.batch}\n")
-    print(comparison(fast, slow))
+    if not 1 <= args.plain_seeds <= args.seeds or args.seeds < 2:
+        parser.error("give at least two seeds, and at most as many plain ones")
+    study = Study.load(args.configfile)
+    cells = middle_cells(study.cells)
+    print(comparison(cells, results(study, cells, args.seeds, args.plain_seeds)))
 
 
 if __name__ == "__main__":

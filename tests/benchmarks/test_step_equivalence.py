@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from benchmarks import step_equivalence
 from benchmarks.ours import sparse_batches
-from sagsae.activations import StoreConfig, StoreWriter
+from benchmarks.workflow import TINY
+from pipeline.files import write_json
+from pipeline.manifests import describe
+from pipeline.study import Study
+from sagsae.activations import Store, StoreConfig, StoreWriter
 
 ROWS, D = 256, 16
 
@@ -41,22 +47,42 @@ def sparse_store(path, seed):
 
 
 @pytest.fixture
-def stores(tmp_path):
-    return sparse_store(tmp_path / "train", 0), sparse_store(tmp_path / "heldout", 1)
+def configuration(tmp_path):
+    """A study of two sweeps whose stores are there."""
+    grid = {"variant": "gated", "width": 32, "lambdas": [0.04, 0.01, 0.02], "seeds": [0, 1]}
+    raw = TINY | {
+        "results": str(tmp_path),
+        "models": [TINY["models"][0] | {"d_model": D}],
+        "grid": [grid, grid | {"variant": "sagsae_tied", "width": 16}],
+        "training": {"tokens": 12800, "batch_size": 64, "learning_rate": 0.001},
+    }
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(raw))
+    study = Study.load(path)
+    for seed, split in enumerate(("train", "heldout")):
+        store = Store.open(sparse_store(tmp_path / split, seed))
+        manifest = Path(study.manifest("m", split))
+        write_json(manifest, describe(store, study.dump_spec("m", split), manifest))
+    return path
 
 
-def test_both_steps_and_their_spread_are_printed(stores, monkeypatch, capsys):
-    arguments = ["resid", "--width", "32", "--lam", "0.02", "--tokens", "12800", "--batch", "64"]
-    monkeypatch.setattr("sys.argv", ["step_equivalence", *map(str, stores), *arguments])
+def test_both_steps_and_their_spread_are_printed(configuration, monkeypatch, capsys):
+    arguments = ["--configfile", str(configuration), "--seeds", "3", "--plain-seeds", "2"]
+    monkeypatch.setattr("sys.argv", ["step_equivalence", *arguments])
     step_equivalence.main()
     printed = capsys.readouterr().out
+    cells = re.findall(r"^\| (m/\S+)", printed, re.MULTILINE)
+    assert cells == ["m/resid/gated/w32_lam0.02_seed0", "m/resid/sagsae_tied/w16_lam0.02_seed0"]
     for name in ("R2", "L0"):
-        gap, most, spread = map(
-            float,
-            re.search(
-                rf"{name}: fast less plain (\S+) on average, (\S+) at most; .* seeds (\S+)", printed
-            ).groups(),
-        )
-        assert abs(gap) <= abs(most) <= spread
-        assert spread > 0
-    assert printed.count("\n| ") == 5
+        pattern = rf"{name}: fast less plain (\S+) .* over 4 pairs, .* square (\S+); .* seeds (\S+)"
+        gap, size, noise = map(float, re.search(pattern, printed).groups())
+        assert abs(gap) <= size < noise
+
+
+def test_the_two_steps_are_two(configuration):
+    """Both are in bfloat16, but what each keeps in it differs."""
+    study = Study.load(configuration)
+    cell = step_equivalence.middle_cells(study.cells)[0]
+    assert step_equivalence.trained(study, cell, True) != step_equivalence.trained(
+        study, cell, False
+    )
