@@ -5,7 +5,7 @@
 Needs the study's stores (`make results`). Of every sweep, the cell of the middle lambda is trained
 by its own recipe: with `CpuStep` from several seeds, with `Step` from the first of them, and all
 are evaluated on the held-out rows. The two steps round differently, so a gate near its threshold
-may open in one and not in the other; what that does to a result is set against what a new seed does.
+may open in one and not the other; what that does to a result is set against the spread of seeds.
 """
 
 from __future__ import annotations
