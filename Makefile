@@ -12,7 +12,7 @@ TO ?= results/rebuilt
 BIN := $(VENV)/bin
 
 .PHONY: results test test-faults lint smoke paper-plan paper-cost reference rebuild schema clean
-.PHONY: bench bench-step bench-width bench-gpu bench-data bench-workflow
+.PHONY: bench bench-machine bench-step bench-width bench-gpu bench-data bench-workflow
 .DELETE_ON_ERROR:
 
 results: $(VENV)/.ready ## the local study: tables, figures and report in results/local/
@@ -37,20 +37,25 @@ smoke: $(VENV)/.ready ## tiny random models through the whole workflow, in resul
 paper-plan: $(VENV)/.ready ## what the paper study would run, without running it
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/paper.yaml --dry-run --quiet rules
 
-bench: bench-step bench-width bench-gpu bench-data bench-workflow ## every benchmark, beside the peers; see docs/performance.md
+bench: bench-machine bench-step bench-width bench-gpu bench-data bench-workflow ## every benchmark, beside the peers; see docs/performance.md
+
+bench-machine: $(VENV)/.ready ## products and copies alone, from which the floors are derived
+	$(BIN)/python -m benchmarks.machine
 
 bench-step: $(VENV)/.ready $(PEERS)/.ready ## a training step beside SAELens and dictionary_learning
 	$(BIN)/python -m benchmarks.step --peers $(PEERS)/bin/python
+	$(BIN)/python -m benchmarks.step --peers $(PEERS)/bin/python --threads 1
 
 bench-width: $(VENV)/.ready ## what a step costs at larger widths
-	$(BIN)/python -m benchmarks.width
+	$(BIN)/python -m benchmarks.width --threads 1
 
 bench-gpu: $(VENV)/.ready ## the same step on a GPU, where there is one
 	$(BIN)/python -m benchmarks.gpu_step
 
 bench-data: $(VENV)/.ready ## the stream, the dump and the evaluation of a cell
 	$(BIN)/python -m benchmarks.stream
-	$(BIN)/python -m benchmarks.dump
+	$(BIN)/python -m benchmarks.dump --model smollm2-135m
+	$(BIN)/python -m benchmarks.dump --model gemma3-270m
 	$(BIN)/python -m benchmarks.evaluation
 
 bench-workflow: $(VENV)/.ready-dev ## a plan, the start of a cell, tables and figures; jobs against threads

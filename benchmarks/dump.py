@@ -1,6 +1,6 @@
 """How fast a dump is beside the forward passes it is made of.
 
-    python -m benchmarks.dump [--model smollm2-135m] [--batches 8 16 32 64]
+    python -m benchmarks.dump [--model smollm2-135m] [--batches 4 8 16 32]
 
 Arms, interleaved: the full forward pass, head included; the bare pass cut after the tapped block,
 of which nothing is kept; and the dump itself with three hookpoints, calibration apart: drop rules,
@@ -84,8 +84,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--model", choices=SHAPES, default="smollm2-135m")
     parser.add_argument("--rows", type=int, default=8192, help="of a block, one a round")
-    parser.add_argument("--batches", type=int, nargs="+", default=[32], help="contexts a pass")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--batches", type=int, nargs="+", default=[8], help="contexts a pass")
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path, help="where the store goes; default: temporary")
     options = parser.parse_args()
     lines = []
