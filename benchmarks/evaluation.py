@@ -41,9 +41,10 @@ CONTEXTS, LENGTH, BATCH, L0 = 32, 128, 4, 64
 AUTOENCODERS = (("gated", 4), ("sagsae_tied", 2))
 """Variant and width over d."""
 IMPORTS = """
+from pipeline.stage import collect_rarely
 import pipeline.run_cell
-with pipeline.run_cell.quick_import():
-    import pipeline.train, pipeline.evaluate
+collect_rarely()
+import pipeline.train, pipeline.evaluate
 """
 
 

@@ -63,6 +63,7 @@ class Worker:
 
     def __init__(self, python: str, module: str, *args: str):
         environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+        environment.pop("GOMP_SPINCOUNT", None)  # every contender as it comes: ours sets its own
         self._process = subprocess.Popen(
             [python, "-m", module, *args],
             stdin=subprocess.PIPE,
