@@ -85,7 +85,7 @@ def main() -> None:
     parser.add_argument("--model", choices=SHAPES, default="smollm2-135m")
     parser.add_argument("--rows", type=int, default=8192, help="of a block, one a round")
     parser.add_argument("--batches", type=int, nargs="+", default=[8], help="contexts a pass")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--folder", type=Path, help="where the store goes; default: temporary")
     options = parser.parse_args()
     lines = []

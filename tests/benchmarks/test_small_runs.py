@@ -1,0 +1,57 @@
+"""Benchmarks at sizes that measure nothing: they must still run when what they time has changed."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from benchmarks import evaluation, gpu_step, machine, step, width
+
+NUMBER = r"[\d.,]+"
+
+
+@pytest.fixture
+def printed(monkeypatch, capsys):
+    """What a benchmark prints, called with these arguments; PyTorch's threads stay as they were."""
+    threads = torch.get_num_threads()
+
+    def run(module, *arguments):
+        monkeypatch.setattr("sys.argv", [module.__name__, *map(str, arguments)])
+        module.main()
+        return capsys.readouterr().out
+
+    yield run
+    torch.set_num_threads(threads)
+
+
+def test_rates_of_the_machine(printed, monkeypatch):
+    monkeypatch.setattr(machine, "COPIED", 2**20)
+    out = printed(machine, "--rounds", 1)
+    for rate in ("copy in memory", "product in bfloat16", "product in float32"):
+        assert re.search(rf"^\| {rate} \| 1 \| {NUMBER} \|", out, re.MULTILINE)
+
+
+def test_a_step(printed):
+    """Without peers, of which nothing is said then."""
+    out = printed(step, "--d", 16, "--width", 1024, "--batch", 64, "--rounds", 1, "--threads", 1)
+    assert re.search(rf"^\| sagsae, gated, start \| {NUMBER} \|", out, re.MULTILINE)
+    assert re.search(rf"^\| update_on_open \| .*{NUMBER}", out, re.MULTILINE)
+    assert re.search(rf"^\| an empty cache \| {NUMBER} \|", out, re.MULTILINE)
+    assert "SAELens" not in out
+
+
+def test_widths(printed):
+    sizes = ("--d", 16, "--batch", 64, "--l0", 4, "--widths", 64, 128)
+    out = printed(width, *sizes, "--rounds", 1, "--threads", 1)
+    assert re.findall(r"^\| (\d+) \|", out, re.MULTILINE) == ["64", "128"]
+
+
+def test_the_start_of_an_evaluation():
+    assert evaluation.import_seconds() > 0
+
+
+def test_a_gpu_that_is_not_there(printed, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert printed(gpu_step).startswith("No GPU here")
