@@ -35,7 +35,7 @@ from sagsae.evaluation.replacements import reconstruction
 from sagsae.evaluation.resume import find_blocks, forward_replaced, resume_from
 from sagsae.language_models import load_language_model
 
-ROWS, READ = 49152, 8192
+ROWS, READ = 40960, 8192
 """Held-out rows of the local study, and how many are read at once."""
 CONTEXTS, LENGTH, BATCH, L0 = 32, 128, 4, 64
 AUTOENCODERS = (("gated", 4), ("sagsae_tied", 2))
