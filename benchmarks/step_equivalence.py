@@ -15,7 +15,7 @@ import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
-from itertools import groupby
+from itertools import chain, groupby
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -28,11 +28,9 @@ from pipeline.cell import Cell
 from pipeline.config import DEFAULT_CONFIG
 from pipeline.manifests import open_store
 from pipeline.study import Study
-from pipeline.train import recipe_of
-from sagsae.activations.stream import ActivationStream, iterate
-from sagsae.autoencoders.base import build
+from pipeline.train import opened_trainer
+from sagsae.activations.stream import iterate
 from sagsae.evaluation.metrics import evaluate_reconstruction
-from sagsae.training.trainer import Trainer
 
 ROWS = 512  # evaluated at once
 METRICS = {"R2": ".4f", "L0": ".2f"}
@@ -57,20 +55,12 @@ def middle_cells(cells: list[Cell]) -> list[Cell]:
 def trained(study: Study, cell: Cell, fast: bool) -> Result:
     """R2 and L0 on the held-out store after training, on one thread as rule `cell` has it."""
     torch.set_num_threads(1)
-    spec = study.train_spec(cell)
-    recipe = recipe_of(spec)
-    dumped = [study.dumped(cell.model, split) for split in ("train", "heldout")]
-    train, heldout = (open_store(Path(manifest), made_for) for manifest, made_for in dumped)
-    found = train.statistics(cell.hookpoint)
-    sae = build(cell.variant, spec["d_model"], cell.width, found.scale)
-    sae.initialise(torch.from_numpy(found.mean * found.scale), cell.seed, recipe.theta_init)
-    chunks = spec["training"]["group_chunks"]
-    with ActivationStream(
-        train, cell.hookpoint, recipe.batch_size, cell.seed, group_chunks=chunks
-    ) as stream:
-        run = Trainer(sae, stream, recipe)
+    manifest = study.manifest(cell.model, "train")
+    heldout, made_for = study.dumped(cell.model, "heldout")
+    with opened_trainer(study.train_spec(cell), Path(manifest), torch.device("cpu")) as run:
         (run if fast else plain(run)).run()
-    quality = evaluate_reconstruction(sae, iterate(heldout, cell.hookpoint, ROWS))
+    rows = iterate(open_store(Path(heldout), made_for), cell.hookpoint, ROWS)
+    quality = evaluate_reconstruction(run.sae, rows)
     return quality.r2, quality.l0
 
 
@@ -78,21 +68,20 @@ def results(
     study: Study, cells: list[Cell], seeds: int, plain_seeds: int
 ) -> dict[tuple[Cell, bool], list[Result]]:
     """Results by cell and step (fast or not), seed by seed; a process a core."""
-    found: dict[tuple[Cell, bool], list[Result]] = {}
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
         asked = {
-            pool.submit(trained, study, replace(cell, seed=cell.seed + k), fast): (cell, fast, k)
+            (cell, fast): [
+                pool.submit(trained, study, replace(cell, seed=cell.seed + k), fast)
+                for k in range(count)
+            ]
             for fast, count in ((False, plain_seeds), (True, seeds))
             for cell in cells
-            for k in range(count)
         }
-        for done, task in enumerate(as_completed(asked), 1):
-            cell, fast, k = asked[task]
-            found.setdefault((cell, fast), [(np.nan, np.nan)] * (seeds if fast else plain_seeds))
-            found[cell, fast][k] = task.result()
-            step = "fast" if fast else "plain"
-            print(f"{done} of {len(asked)}: {cell.path}, seed +{k}, {step}", file=sys.stderr)
-    return found
+        trainings = list(chain.from_iterable(asked.values()))
+        for done, training in enumerate(as_completed(trainings), 1):
+            training.result()  # what failed ends all
+            print(f"{done} of {len(trainings)} trainings", file=sys.stderr)
+    return {key: [training.result() for training in some] for key, some in asked.items()}
 
 
 def comparison(cells: list[Cell], found: dict[tuple[Cell, bool], list[Result]]) -> str:

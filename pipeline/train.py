@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,38 @@ def recipe_of(spec: dict[str, Any]) -> Recipe:
     return Recipe(steps=steps, lam=spec["cell"]["lam"], **training)
 
 
+@contextmanager
+def opened_trainer(
+    spec: dict[str, Any],
+    manifest: Path,
+    device: torch.device,
+    progress: Callable[[int, dict[str, float]], None] | None = None,
+) -> Iterator[Trainer]:
+    """The trainer of a cell before its first step, on the stream of its hookpoint.
+
+    Args:
+        spec: ``Study.train_spec``.
+        manifest: Of the training store.
+        device: Where to compute.
+        progress: As `Trainer` calls it.
+    """
+    cell, recipe = Cell(**spec["cell"]), recipe_of(spec)
+    store = open_store(manifest, spec["store"])
+    found = store.statistics(cell.hookpoint)
+    sae = build(cell.variant, spec["d_model"], cell.width, found.scale)
+    sae.initialise(torch.from_numpy(found.mean * found.scale), cell.seed, recipe.theta_init)
+    sae.to(device)
+    with ActivationStream(
+        store,
+        cell.hookpoint,
+        recipe.batch_size,
+        cell.seed,
+        group_chunks=spec["training"]["group_chunks"],
+        device=device,
+    ) as stream:
+        yield Trainer(sae, stream, recipe, progress=progress)
+
+
 def train_cell(
     spec: dict[str, Any],
     manifest: Path,
@@ -52,29 +84,15 @@ def train_cell(
         ``course`` (loss terms over the steps).
     """
     cell, recipe = Cell(**spec["cell"]), recipe_of(spec)
-    store = open_store(manifest, spec["store"])
-    found = store.statistics(cell.hookpoint)
-    sae = build(cell.variant, spec["d_model"], cell.width, found.scale)
-    sae.initialise(torch.from_numpy(found.mean * found.scale), cell.seed, recipe.theta_init)
-    sae.to(device)
-    progress = Progress(f"train {cell.path}", recipe.steps * recipe.batch_size, "tokens")
+    tokens = recipe.steps * recipe.batch_size
+    progress = Progress(f"train {cell.path}", tokens, "tokens")
 
     def report(step: int, row: dict[str, float]) -> None:
         loss = f"loss {row['reconstruction']:.4f}, L0 {row['l0']:.1f}"
         progress.update((step + 1) * recipe.batch_size, loss)
 
-    with ActivationStream(
-        store,
-        cell.hookpoint,
-        recipe.batch_size,
-        cell.seed,
-        group_chunks=spec["training"]["group_chunks"],
-        device=device,
-    ) as stream:
-        trainer = Trainer(sae, stream, recipe, progress=report)
-        with stopped_by_signals(trainer):
-            history = trainer.run(checkpoint, every_seconds)
-    tokens = recipe.steps * recipe.batch_size
+    with opened_trainer(spec, manifest, device, report) as trainer, stopped_by_signals(trainer):
+        history = trainer.run(checkpoint, every_seconds)
     training = {
         "steps": recipe.steps,
         "tokens": tokens,
@@ -93,7 +111,7 @@ def train_cell(
     }
     made_from = {"train": digest(spec), "store": read_json(manifest)["seal"]}
     record = {"training": training, "made_from": made_from, "course": course}
-    return sae.to("cpu"), record
+    return trainer.sae.to("cpu"), record
 
 
 @contextmanager
