@@ -10,9 +10,6 @@ from __future__ import annotations
 from itertools import cycle
 from typing import Any
 
-import sagsae  # noqa: F401  before PyTorch, see there
-
-# isort: split
 import torch
 from torch import Tensor
 

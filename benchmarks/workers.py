@@ -59,11 +59,13 @@ class Worker:
         python: Interpreter of its environment.
         module: What it runs, for example ``benchmarks.peers``.
         args: Its arguments, as in `arguments`.
+        environment: Variables; by default those of this process.
     """
 
-    def __init__(self, python: str, module: str, *args: str):
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-        environment.pop("GOMP_SPINCOUNT", None)  # every contender as it comes: ours sets its own
+    def __init__(
+        self, python: str, module: str, *args: str, environment: Mapping[str, str] = os.environ
+    ):
+        environment = {**environment, "PYTHONPATH": str(Path(__file__).parents[1])}
         self._process = subprocess.Popen(
             [python, "-m", module, *args],
             stdin=subprocess.PIPE,

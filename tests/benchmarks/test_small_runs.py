@@ -7,6 +7,7 @@ import re
 import pytest
 import torch
 
+import sagsae
 from benchmarks import evaluation, gpu_step, machine, step, width
 
 NUMBER = r"[\d.,]+"
@@ -55,3 +56,10 @@ def test_the_start_of_an_evaluation():
 def test_a_gpu_that_is_not_there(printed, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert printed(gpu_step).startswith("No GPU here")
+
+
+def test_peers_run_as_they_come(monkeypatch):
+    monkeypatch.setenv("GOMP_SPINCOUNT", str(sagsae.SPIN_COUNT))
+    assert "GOMP_SPINCOUNT" not in step.as_they_come()
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    assert step.as_they_come()["GOMP_SPINCOUNT"] == "7"
