@@ -124,6 +124,7 @@ def plan(folder: Path) -> Iterator[Row]:
 
 def own_share(profile: Path) -> float:
     """Part of a profile's time below calls that enter this project's modules from others'."""
+    # Only `stats` has the callers; typeshed does not know it.
     stats = pstats.Stats(str(profile)).stats  # type: ignore[attr-defined]
 
     def own(function: tuple[str, int, str]) -> bool:

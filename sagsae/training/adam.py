@@ -30,7 +30,7 @@ class Adam:
     ):
         self._params, self._betas = params, betas
         self._grads = [grads[name] for name in params]
-        self.moments = {
+        self._moments = {
             key: {name: torch.zeros_like(value) for name, value in params.items()}
             for key in MOMENTS
         }
@@ -38,7 +38,7 @@ class Adam:
 
     def step(self, rate: float) -> None:
         """One step at learning rate ``rate``."""
-        first, second = (list(self.moments[key].values()) for key in MOMENTS)
+        first, second = (list(self._moments[key].values()) for key in MOMENTS)
         adam(
             list(self._params.values()),
             self._grads,
@@ -60,13 +60,13 @@ class Adam:
         """Clear the moments of some latents, [H] bool, in the vectors ``names``."""
         for name in names:
             for key in MOMENTS:
-                self.moments[key][name].masked_fill_(latents, 0)
+                self._moments[key][name].masked_fill_(latents, 0)
 
     def state(self) -> dict[str, Tensor]:
         """The moments, from which `load_state` continues."""
         return {
             f"{key}.{name}": value
-            for key, values in self.moments.items()
+            for key, values in self._moments.items()
             for name, value in values.items()
         }
 

@@ -99,7 +99,10 @@ class Stages:
 
 
 def namespace() -> list[str]:
-    """The command that gives a process mounts of its own; without one the test fails."""
+    """The command that gives a process mounts of its own; without one the test fails.
+
+    Only who asks for it by SAGSAE_NO_MOUNTS, on a machine that forbids mounts, has it skipped.
+    """
     if os.environ.get(NO_MOUNTS) == "1":
         pytest.skip(f"{NO_MOUNTS}=1 in the environment: nothing is mounted")
     faults = []

@@ -36,5 +36,8 @@ def test_the_spin_count_of_openmp(given, expected):
 
 def test_a_cell_imports_the_package_before_pytorch():
     """Where it counts: the OpenMP of PyTorch reads its environment once, when it is loaded."""
-    imported = "import sys, pipeline.run_cell; sys.exit('torch' in sys.modules)"
+    imported = (
+        "import sys, pipeline.run_cell; "
+        "sys.exit('torch' in sys.modules or 'sagsae' not in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", imported]).returncode == 0
