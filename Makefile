@@ -63,18 +63,18 @@ bench-workflow: $(VENV)/.ready-dev ## a plan, the start of a cell, tables and fi
 	$(BIN)/python -m benchmarks.threads
 
 paper-cost: $(VENV)/.ready ## device-hours, tokens and disk of the paper study; DEVICE of workflow/rates.yaml
-	$(BIN)/python -m pipeline.cost --configfile workflow/configs/paper.yaml --device $(DEVICE)
+	$(BIN)/python -m pipeline cost --configfile workflow/configs/paper.yaml --device $(DEVICE)
 
 reference: $(VENV)/.ready ## run the reference study and keep what can be committed in results/reference/local
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/reference.yaml synthetic
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/reference.yaml
-	$(BIN)/python -m pipeline.publish --configfile workflow/configs/reference.yaml --out results/reference/local
+	$(BIN)/python -m pipeline publish --configfile workflow/configs/reference.yaml --out results/reference/local
 
 rebuild: $(VENV)/.ready ## tables, figures, claims and report of FROM again in TO, from its metrics alone
-	$(BIN)/python -m pipeline.rebuild --from $(FROM) --out $(TO)
+	$(BIN)/python -m pipeline rebuild --from $(FROM) --out $(TO)
 
 schema: $(VENV)/.ready ## the configuration's JSON schema, from the code
-	$(BIN)/python -m pipeline.schema workflow/configs/schema.json
+	$(BIN)/python -m pipeline schema workflow/configs/schema.json
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, this is %d.%d: make PYTHON=python3.12 ..." % v)'

@@ -1,23 +1,28 @@
 # What can be asked for. Configuration: --configfile FILE, else workflow/configs/local.yaml.
+import sys
 from pathlib import Path
+
+sys.path.insert(0, workflow.basedir)  # the checkout, whatever --directory says
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
 
-from pipeline.cell import PATTERN, WILDCARDS, CellNameError
-from pipeline.config import DEFAULT_CONFIG, ConfigError, load_yaml
-from pipeline.gpu_lease import visible_devices
-from pipeline.remedies import explain
-from pipeline.stage import collect_rarely, name_run, put_interpreter_first
-from pipeline.outputs import CLAIM_TABLES, FIGURE_FILES, TABLES
-from pipeline.study import SPLITS, Study, canonical
-from pipeline.synthetic_config import FIGURE_PROTOCOLS, PROTOCOLS, SYNTHETIC_FIGURES
-from pipeline.tracking import read_by_cells
+from pipeline.study.cell import PATTERN, WILDCARDS
+from pipeline.config.spelling import CellNameError
+from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, load_yaml
+from pipeline.jobs.gpu_lease import visible_devices
+from pipeline.jobs.remedies import explain
+from pipeline.jobs.stage import name_run, put_checkout_first, relax_gc
+from pipeline.study.outputs import CLAIM_TABLES, FIGURE_FILES, TABLES
+from pipeline.study.study import SPLITS, Study
+from pipeline.jobs.json_files import canonical
+from pipeline.config.synthetic import FIGURE_PROTOCOLS, PROTOCOLS, SYNTHETIC_FIGURES
+from pipeline.study.ancient_inputs import read_by_cells
 from sagsae.files import FileLock, LockedError
 
 min_version("9.20")
 
-collect_rarely()  # a plan is millions of objects
+relax_gc()  # a plan is millions of objects
 
 if "study" not in config:
     config = load_yaml(DEFAULT_CONFIG) | config
@@ -28,9 +33,10 @@ try:
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
-# Jobs run the interpreter that runs Snakemake, by a name that is the same on every machine: the text
-# of a command is compared between runs, and its change would train everything again.
-put_interpreter_first()
+# Jobs run the interpreter that runs Snakemake and the code of this checkout, by names that are the
+# same on every machine: the text of a command is compared between runs, and its change would train
+# everything again.
+put_checkout_first(Path(workflow.basedir))
 
 # Snakemake's own lock outlives a kill and knows one working directory only; this one does neither.
 # The profile switches Snakemake's off.
@@ -43,7 +49,7 @@ GPU = {
     "jobs_per_gpu": study.config.jobs_per_gpu,
 }
 LEASE = (
-    "python -m pipeline.gpu_lease --device {resources.device}"
+    "python -m pipeline gpu-lease --device {resources.device}"
     " --jobs-per-gpu {resources.jobs_per_gpu} --gpus {resources.gpu} -- "
 )
 SPECS = {name: f"@{path}" for name, path in study.shared_specs.items()}
@@ -92,7 +98,7 @@ onstart:
 
 
 onsuccess:
-    shell("python -m pipeline.summary --spec {SPECS[comparison]:q} --root {study.root:q}")
+    shell("python -m pipeline summary --spec {SPECS[comparison]:q} --root {study.root:q}")
 
 
 onerror:

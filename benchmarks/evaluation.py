@@ -41,9 +41,9 @@ CONTEXTS, LENGTH, BATCH, L0 = 32, 128, 4, 64
 AUTOENCODERS = (("gated", 4), ("sagsae_tied", 2))
 """Variant and width over d."""
 IMPORTS = """
-from pipeline.stage import collect_rarely
-import pipeline.run_cell
-collect_rarely()
+from pipeline.jobs.stage import relax_gc
+import pipeline.cells.run
+relax_gc()
 import pipeline.train, pipeline.evaluate
 """
 

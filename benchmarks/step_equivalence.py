@@ -24,11 +24,11 @@ import torch
 
 from benchmarks.interleaved import table
 from benchmarks.ours import plain
-from pipeline.cell import Cell
-from pipeline.config import DEFAULT_CONFIG
-from pipeline.manifests import open_store
-from pipeline.study import Study
-from pipeline.train import opened_trainer
+from pipeline.activations.manifests import open_store
+from pipeline.cells.train import opened_trainer
+from pipeline.config.study_config import DEFAULT_CONFIG
+from pipeline.study.cell import Cell
+from pipeline.study.study import Study
 from sagsae.activations.stream import iterate
 from sagsae.evaluation.metrics import evaluate_reconstruction
 
@@ -56,7 +56,7 @@ def trained(study: Study, cell: Cell, fast: bool) -> Result:
     """R2 and L0 on the held-out store after training, on one thread as rule `cell` has it."""
     torch.set_num_threads(1)
     manifest = study.manifest(cell.model, "train")
-    heldout, made_for = study.dumped(cell.model, "heldout")
+    heldout, made_for = study.manifest_and_digest(cell.model, "heldout")
     with opened_trainer(study.train_spec(cell), Path(manifest), torch.device("cpu")) as run:
         (run if fast else plain(run)).run()
     rows = iterate(open_store(Path(heldout), made_for), cell.hookpoint, ROWS)

@@ -21,9 +21,9 @@ import pandas as pd
 import yaml
 
 from benchmarks.workflow import ROOT, SNAKEMAKE, TINY, Cost, cell_job
-from pipeline.cell import Cell
-from pipeline.files import read_json
-from pipeline.study import Study
+from pipeline.jobs.json_files import read_json
+from pipeline.study.cell import Cell
+from pipeline.study.study import Study
 
 
 def study_of(jobs: int, steps: int) -> dict[str, Any]:

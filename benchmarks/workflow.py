@@ -25,10 +25,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from pipeline.cell import Cell
-from pipeline.config import DEFAULT_CONFIG, load_yaml
-from pipeline.files import write_json
-from pipeline.study import Study, canonical
+from pipeline.config.study_config import DEFAULT_CONFIG, load_yaml
+from pipeline.jobs.json_files import canonical, write_json
+from pipeline.study.cell import Cell
+from pipeline.study.study import Study
 from tests.pipeline.conftest import metrics_of
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -143,7 +143,7 @@ def own_share(profile: Path) -> float:
 def cell_job(study: Study, cell: Cell) -> list[str]:
     """The command of rule ``cell``."""
     return [
-        *(sys.executable, "-m", "pipeline.run_cell"),
+        *(sys.executable, "-m", "pipeline", "cell"),
         *("--train-spec", canonical(study.train_spec(cell))),
         *("--evaluate-spec", canonical(study.evaluate_spec(cell))),
         *("--train-manifest", study.manifest(cell.model, "train")),
@@ -166,8 +166,8 @@ def cell(folder: Path) -> Iterator[Row]:
     model = folder / study.asset("m").replace("asset.json", "model")
     steps = {
         "import PyTorch": "import torch",
-        "import training": "import pipeline.train",
-        "import evaluation and Transformers": "import pipeline.evaluate",
+        "import training": "import pipeline.cells.train",
+        "import evaluation and Transformers": "import pipeline.cells.evaluate",
         "load the language model": (
             "from sagsae.language_models import load_language_model; "
             f"load_language_model({str(model)!r})"

@@ -17,7 +17,7 @@ rule dump:
         spec=lambda wildcards: canonical(study.dump_spec(wildcards.model, wildcards.split)),
         acts_root=lambda wildcards: study.acts_root,
     shell:
-        LEASE + "python -m pipeline.dump --spec {params.spec:q} --asset {input.asset:q}"
+        LEASE + "python -m pipeline dump --spec {params.spec:q} --asset {input.asset:q}"
         " --tokens {input.tokens:q} --calibration-tokens {input.calibration:q}"
         " --acts-root {params.acts_root:q} --device {resources.device} --out {output:q}"
         " 2>&1 | (tee {log:q} || true)"
@@ -39,6 +39,6 @@ rule baselines:
     params:
         spec=lambda wildcards: canonical(study.baseline_spec(wildcards.model)),
     shell:
-        LEASE + "python -m pipeline.baselines --spec {params.spec:q} --asset {input.asset:q}"
+        LEASE + "python -m pipeline baselines --spec {params.spec:q} --asset {input.asset:q}"
         " --tokens {input.tokens:q} --train-manifest {input.train:q} --heldout-manifest {input.heldout:q}"
         " --device {resources.device} --out {output:q} 2>&1 | (tee {log:q} || true)"

@@ -9,7 +9,7 @@ rule asset:
     params:
         spec=lambda wildcards: canonical(study.asset_spec(wildcards.model)),
     shell:
-        "python -m pipeline.assets --spec {params.spec:q} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline fetch --spec {params.spec:q} --out {output:q} 2>&1 | (tee {log:q} || true)"
 
 
 rule documents:
@@ -20,7 +20,7 @@ rule documents:
     params:
         spec=lambda wildcards: canonical(study.text_spec()),
     shell:
-        "python -m pipeline.assets --spec {params.spec:q} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline fetch --spec {params.spec:q} --out {output:q} 2>&1 | (tee {log:q} || true)"
 
 
 rule tokens:
@@ -34,5 +34,5 @@ rule tokens:
     params:
         spec=lambda wildcards: canonical(study.token_spec(wildcards.model, wildcards.split)),
     shell:
-        "python -m pipeline.tokenise --spec {params.spec:q} --asset {input.asset:q}"
+        "python -m pipeline tokenise --spec {params.spec:q} --asset {input.asset:q}"
         " --documents {input.documents:q} --out {output:q} 2>&1 | (tee {log:q} || true)"

@@ -19,7 +19,7 @@ rule cell:
         train=lambda wildcards: canonical(study.train_spec(study.cell_named(**wildcards))),
         evaluate=lambda wildcards: canonical(study.evaluate_spec(study.cell_named(**wildcards))),
     shell:
-        LEASE + "python -m pipeline.run_cell --train-spec {params.train:q}"
+        LEASE + "python -m pipeline cell --train-spec {params.train:q}"
         " --evaluate-spec {params.evaluate:q} --train-manifest {input.train:q}"
         " --heldout-manifest {input.heldout:q} --baselines {input.baselines:q} --asset {input.asset:q}"
         " --checkpoint-seconds {resources.checkpoint_seconds} --device {resources.device} --out {output.metrics:q} 2>&1 | (tee {log:q} || true)"

@@ -31,7 +31,7 @@ rule draw_figure:
         spec=SPECS["comparison"],
         tables=lambda wildcards: study.path("tables"),
     shell:
-        "python -m pipeline.figures --spec {params.spec:q} --tables {params.tables:q}"
+        "python -m pipeline figure --spec {params.spec:q} --tables {params.tables:q}"
         " --figure {wildcards.figure:q} --out {output.png:q} 2>&1 | (tee {log:q} || true)"
 
 
@@ -54,5 +54,5 @@ rule report:
         tables=lambda wildcards: study.path("tables"),
         figures=lambda wildcards: study.path("figures"),
     shell:
-        "python -m pipeline.report --spec {params.spec:q} --tables {params.tables:q}"
+        "python -m pipeline report --spec {params.spec:q} --tables {params.tables:q}"
         " --figures {params.figures:q} --synthetic {input.synthetic:q} --out {output.html:q} 2>&1 | (tee {log:q} || true)"

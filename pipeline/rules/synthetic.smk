@@ -25,7 +25,7 @@ rule synthetic_run:
             study.synthetic_spec(wildcards.protocol, int(wildcards.seed))
         ),
     shell:
-        "python -m pipeline.synthetic --spec {params.spec:q} --out {output:q}"
+        "python -m pipeline synthetic-run --spec {params.spec:q} --out {output:q}"
         " 2>&1 | (tee {log:q} || true)"
 
 
@@ -41,7 +41,7 @@ for table, protocols in {"summary": PROTOCOLS, **{name: [name] for name in PROTO
         log:
             study.log("synthetic", table),
         shell:
-            "python -m pipeline.synthetic_tables --runs {input:q} --out {output:q}"
+            "python -m pipeline synthetic-means --runs {input:q} --out {output:q}"
             " 2>&1 | (tee {log:q} || true)"
 
 
@@ -53,7 +53,7 @@ rule figure_1:
     log:
         study.log("figures", "figure_1"),
     shell:
-        "python -m pipeline.activation_figure --out {output.png:q} 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline figure-1 --out {output.png:q} 2>&1 | (tee {log:q} || true)"
 
 
 for figure, protocol in FIGURE_PROTOCOLS.items():
@@ -74,6 +74,6 @@ for figure, protocol in FIGURE_PROTOCOLS.items():
             figure=figure,
             tau=SYNTHETIC.tau,
         shell:
-            "python -m pipeline.synthetic_figures --figure {params.figure:q} --tau {params.tau:q}"
+            "python -m pipeline synthetic-figure --figure {params.figure:q} --tau {params.tau:q}"
             " --table {input.table:q} --runs {input.runs:q} --out {output.png:q}"
             " 2>&1 | (tee {log:q} || true)"

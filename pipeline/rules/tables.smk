@@ -18,7 +18,7 @@ rule make_tables:
         cells_root=lambda wildcards: study.path("cells"),
         out_dir=lambda wildcards, output: Path(output[0]).parent,
     shell:
-        "python -m pipeline.tables --spec {params.spec:q} --cells-root {params.cells_root:q}"
+        "python -m pipeline tables --spec {params.spec:q} --cells-root {params.cells_root:q}"
         " --out-dir {params.out_dir:q} 2>&1 | (tee {log:q} || true)"
 
 
@@ -37,5 +37,5 @@ rule claims:
         spec=SPECS["report"],
         tables=lambda wildcards: study.path("tables"),
     shell:
-        "python -m pipeline.claims --spec {params.spec:q} --tables {params.tables:q}"
+        "python -m pipeline claims --spec {params.spec:q} --tables {params.tables:q}"
         " --synthetic {input.synthetic:q} --out {output.csv:q} 2>&1 | (tee {log:q} || true)"

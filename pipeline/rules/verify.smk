@@ -10,5 +10,5 @@ rule verify:
         config=SPECS["configuration"],
         files=lambda wildcards: [str(path) for path in workflow.configfiles],
     shell:
-        "python -m pipeline.verify --config {params.config:q} --configfile {params.files:q}"
+        "python -m pipeline verify --config {params.config:q} --configfile {params.files:q}"
         " --threads {threads} 2> >(tee {log:q} >&2)"

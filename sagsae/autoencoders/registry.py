@@ -29,3 +29,19 @@ def variant(name: str) -> type[Autoencoder]:
         raise KeyError(f"unknown variant {name!r}: registered are {', '.join(sorted(VARIANTS))}")
     module, cls = VARIANTS[name].split(":")
     return getattr(import_module(f"sagsae.autoencoders.{module}"), cls)
+
+
+VARIANT_LABELS = {
+    "gated": "Gated",
+    "sagsae": "SA-GSAE",
+    "sagsae_sym": "SA-GSAE symmetric",
+    "sagsae_tied": "SA-GSAE tied",
+    "sagsae_noaux": "SA-GSAE without auxiliary loss",
+    "sagsae_onesided": "SA-GSAE one-sided",
+    "abstopk": "AbsTopK",
+    "topk": "TopK",
+    "batchtopk": "BatchTopK",
+    "jumprelu": "JumpReLU",
+    "matryoshka_batchtopk": "Matryoshka BatchTopK",
+    "relu": "ReLU",
+}

@@ -12,9 +12,9 @@ import yaml
 from benchmarks import step_equivalence
 from benchmarks.ours import sparse_batches
 from benchmarks.workflow import TINY
-from pipeline.files import write_json
-from pipeline.manifests import describe
-from pipeline.study import Study
+from pipeline.activations.manifests import describe
+from pipeline.jobs.json_files import write_json
+from pipeline.study.study import Study
 from sagsae.activations import Store, StoreConfig, StoreWriter
 
 ROWS, D = 256, 16

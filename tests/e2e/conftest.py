@@ -12,7 +12,7 @@ from typing import IO
 import pytest
 import yaml
 
-from pipeline.study import Study
+from pipeline.study.study import Study
 
 ROOT = Path(__file__).resolve().parents[2]
 

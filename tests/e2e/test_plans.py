@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 import yaml
 
-from pipeline.study import Study
+from pipeline.study.study import Study
 from tests.e2e.conftest import ROOT, Workflow
 
 GATED = "results/local/cells/smollm2-135m/attn/gated"
@@ -111,11 +111,11 @@ def test_shipped_configurations_are_valid(name):
 def test_with_gpus_every_job_that_computes_leases_one(elsewhere):
     done = elsewhere.run("--dry-run", "--printshellcmds", CUDA_VISIBLE_DEVICES="0,1")
     assert done.returncode == 0, done.stdout
-    for stage in ("dump", "baselines", "run_cell"):
-        commands = [line for line in done.stdout.splitlines() if f"pipeline.{stage} " in line]
+    for stage in ("dump", "baselines", "cell"):
+        commands = [line for line in done.stdout.splitlines() if f"-m pipeline {stage} " in line]
         assert commands
         for command in commands:
-            assert "-m pipeline.gpu_lease --device auto --jobs-per-gpu 1 --gpus 1 -- " in command
+            assert "-m pipeline gpu-lease --device auto --jobs-per-gpu 1 --gpus 1 -- " in command
     assert "gpu=1" in done.stdout
 
 
@@ -123,6 +123,6 @@ def test_gpu_zero_leases_none(elsewhere):
     done = elsewhere.run(
         "--dry-run", "--printshellcmds", "--resources", "gpu=0", CUDA_VISIBLE_DEVICES="0,1"
     )
-    commands = [line for line in done.stdout.splitlines() if "pipeline.gpu_lease" in line]
+    commands = [line for line in done.stdout.splitlines() if "pipeline gpu-lease" in line]
     assert len(commands) == 4 + 2 + 48
     assert all("--gpus 0 -- " in command for command in commands)

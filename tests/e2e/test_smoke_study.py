@@ -12,7 +12,7 @@ import torch
 import zarr
 from safetensors.torch import load_file
 
-from pipeline.cell import Cell
+from pipeline.study.cell import Cell
 from sagsae.activations import load_tokens
 from sagsae.autoencoders.base import load
 from sagsae.language_models import load_language_model

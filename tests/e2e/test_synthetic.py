@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.synthetic_config import PROTOCOLS
+from pipeline.config.synthetic import PROTOCOLS
 from tests.e2e.conftest import ROOT, Workflow
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 
-from pipeline.cell import Cell
-from pipeline.files import read_json
-from pipeline.outputs import CLAIM_TABLES, TABLES
+from pipeline.jobs.json_files import read_json
+from pipeline.study.cell import Cell
+from pipeline.study.outputs import CLAIM_TABLES, TABLES
 
 CELL = Cell(
     model="tiny-smollm3", hookpoint="resid", variant="sagsae_tied", width=128, lam=0.3, seed=0

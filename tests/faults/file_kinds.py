@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from pipeline import assets
-from pipeline.baselines import BaselineError, read_baselines
-from pipeline.cell import Cell
-from pipeline.config import ConfigError
-from pipeline.documents import open_documents
-from pipeline.downloads import AssetError, sha256_of
-from pipeline.files import read_json, write_json
-from pipeline.manifests import open_store
-from pipeline.metrics import MetricsError, read_metrics
-from pipeline.study import Study
+from pipeline.activations.baselines import BaselineError, read_baselines
+from pipeline.activations.manifests import open_store
+from pipeline.assets import fetch as assets
+from pipeline.assets.documents import open_documents
+from pipeline.assets.wheels import AssetError
+from pipeline.config.study_config import ConfigError
+from pipeline.jobs.json_files import read_json, sha256_of, write_json
+from pipeline.study.cell import Cell
+from pipeline.study.metrics import MetricsError, read_metrics
+from pipeline.study.study import Study
 from sagsae.activations import Store, StoreError, TokenStore, load_tokens, save_tokens
 from sagsae.activations.calibration import load_calibration
 from sagsae.autoencoders import base

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from pipeline.study import Study
+from pipeline.study.study import Study
 from sagsae.activations import Store
 from sagsae.training.checkpoint import load_checkpoint
 from tests.faults.small_disk import ROOT, Stages
@@ -178,7 +178,7 @@ def files_below(folder: Path) -> set[str]:
     return {name for name in names if not re.search(ASIDE, name)}
 
 
-def settled(folder: Path) -> dict[Path, int]:
+def ancient_if_current(folder: Path) -> dict[Path, int]:
     """Work that no later run has to do again, and when it was done: blocks, trained weights."""
     commits = folder.glob(f"{STUDY}/activations/*/commits/*.json")
     trained = folder.glob(f"{STUDY}/cells/*/*/*/*/.state/trained.json")

@@ -2,8 +2,8 @@
 
     python -m tests.faults.stage_crowd
 
-Reads a JSON request a line: ``folder`` to run in and ``stages``, each with ``arguments`` (module
-and command line) and ``delay`` (seconds to wait before). Answers with a line: a list of exit status
+Reads a JSON request a line: ``folder`` to run in and ``stages``, each with ``arguments`` (its name
+and options) and ``delay`` (seconds to wait before). Answers with a line: a list of exit status
 and output of each. What is forked begins at the same instant, where processes that still have to
 import everything drift apart by more than a small stage takes.
 """
@@ -20,8 +20,8 @@ from typing import Any
 
 import torch
 
-from pipeline.stage import run_stage
-from tests.faults.stage_server import MODULES
+from pipeline.jobs.stage import run_stage
+from tests.faults.stage_server import stage as run
 
 
 def start(folder: str, stage: dict[str, Any], log: Path) -> int:
@@ -36,9 +36,9 @@ def start(folder: str, stage: dict[str, Any], log: Path) -> int:
         os.dup2(descriptor, 2)
         torch.set_num_threads(1)
         os.chdir(folder)
-        sys.argv = stage["arguments"]
+        sys.argv = ["pipeline", *stage["arguments"]]
         time.sleep(stage["delay"])
-        run_stage(MODULES[sys.argv[0]].main)
+        run_stage(lambda: run(sys.argv[1:]))
         status = 0
     except BaseException as error:
         print(repr(error), file=sys.stderr, flush=True)

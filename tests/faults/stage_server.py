@@ -2,7 +2,7 @@
 
     python -m tests.faults.stage_server
 
-Reads a JSON request a line: ``arguments`` (module and command line of a stage, or any command),
+Reads a JSON request a line: ``arguments`` (name and options of a stage, or any command),
 ``forked`` (a stage, or a process of its own), ``folder`` to run in, ``sabotage`` (see
 ``tests.faults.sabotage``), ``kill_after`` (seconds until SIGKILL, or null). Answers each with a
 line: exit status and output.
@@ -24,20 +24,20 @@ from typing import Any
 
 import torch
 
-from pipeline.stage import run_stage
+from pipeline.__main__ import MODULES
+from pipeline.__main__ import main as stage
+from pipeline.jobs.stage import run_stage
 from tests.faults import sabotage
 
 PATIENCE = 120
 """Seconds after which a stage counts as hanging, and is killed."""
-STAGES = ("assets", "tokenise", "dump", "baselines", "run_cell")
-STAGES += ("tables", "claims", "figures", "report")
-MODULES = {f"pipeline.{name}": importlib.import_module(f"pipeline.{name}") for name in STAGES}
-for late in (  # what stages import when they need it, and slow
+for late in (  # what stages are made of  # what stages import when they need it, and slow
     "datasets",
     "matplotlib.backends.backend_agg",
     "matplotlib.backends.backend_svg",
-    "pipeline.evaluate",
-    "pipeline.train",
+    *(f"pipeline.{module}" for module in MODULES.values()),
+    "pipeline.cells.evaluate",
+    "pipeline.cells.train",
     "transformers.models.smollm3.modeling_smollm3",
     "transformers.tokenization_utils_tokenizers",
 ):
@@ -59,9 +59,9 @@ def forked(request: dict[str, Any], log: int) -> int:
         signal.alarm(PATIENCE)
         torch.set_num_threads(1)
         os.chdir(request["folder"])
-        sys.argv = request["arguments"]
+        sys.argv = ["pipeline", *request["arguments"]]
         sabotage.prepare(request["sabotage"])
-        run_stage(MODULES[sys.argv[0]].main)
+        run_stage(lambda: stage(sys.argv[1:]))
         status = 0
     except SystemExit as stop:  # as the interpreter treats it
         if isinstance(stop.code, str):

@@ -16,13 +16,15 @@ import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from pipeline.cell import Cell, CellNameError
-from pipeline.config import ConfigError
-from pipeline.grid import COMMAND_BYTES
-from pipeline.study import Study, canonical
+from pipeline.config.spelling import CellNameError
+from pipeline.config.study_config import ConfigError
+from pipeline.jobs.json_files import canonical
+from pipeline.study.cell import Cell
+from pipeline.study.grid import COMMAND_BYTES
+from pipeline.study.study import Study
 from tests.e2e.conftest import Workflow
 from tests.faults.campaign import Campaign
-from tests.pipeline.faulty import (
+from tests.pipeline.config.faulty import (
     KINDS,
     NO_NAME,
     Fault,
@@ -31,7 +33,7 @@ from tests.pipeline.faulty import (
     wrong_keys,
     wrong_values,
 )
-from tests.pipeline.strategies import (
+from tests.pipeline.config.strategies import (
     Config,
     cells,
     cells_expected,

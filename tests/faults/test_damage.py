@@ -19,16 +19,16 @@ import dask
 import pytest
 import torch
 
-from pipeline.audit import Audit
-from pipeline.verify import verify
-from pipeline.verify_cells import check_cells
-from pipeline.verify_inputs import (
+from pipeline.verify.audit import Audit
+from pipeline.verify.cells import check_cells
+from pipeline.verify.inputs import (
     check_assets,
     check_baselines,
     check_documents,
     check_stores,
     check_tokens,
 )
+from pipeline.verify.run import verify
 from sagsae.activations import StoreConfig, layout, store_path
 from sagsae.activations.errors import Fault
 from sagsae.activations.verify import verify_store

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sources import WheelText
-from pipeline.study import canonical
+from pipeline.config.sources import WheelText
+from pipeline.jobs.json_files import canonical
 from tests.faults.campaign import Campaign
 from tests.faults.small_disk import PAGE, ROOT, Done, SmallDisk, Stages, namespace, small_disk
 from tests.faults.small_study import (
@@ -20,11 +20,11 @@ from tests.faults.small_study import (
     STUDY,
     Reference,
     Stage,
+    ancient_if_current,
     files_below,
     run_study,
-    settled,
 )
-from tests.pipeline.small_assets import make_wheel, sha256
+from tests.pipeline.assets.small_assets import make_wheel, sha256
 
 FULL = re.compile(
     r"(error: .*)?the disk is full: .*results/small.*: free some space and run the same command "
@@ -66,7 +66,7 @@ def wheel_command(index: Path) -> list[str]:
     source = {"kind": "wheels", "wheels": [wheel], "sha256": sha256(text)}
     spec = {"revision": 1, "text": WheelText.model_validate(source).model_dump()}
     out = STUDY / "assets/wheel/documents.json"
-    return ["pipeline.assets", f"--spec={canonical(spec)}", f"--out={out}"]
+    return ["fetch", f"--spec={canonical(spec)}", f"--out={out}"]
 
 
 def fill(disk: SmallDisk, reference: Reference, rule: str, stage: Stage, chance: random.Random):
@@ -108,13 +108,13 @@ def test_full_disk(
             injected += 1
             found = faults_of(done, FULL) + reference.torn(disk.seen, stage)
             detected += not found
-            before = settled(disk.seen)
+            before = ancient_if_current(disk.seen)
             disk.resize()
             again = stages.run(disk.folder, *arguments)
             after = reference.differences(disk.seen, stage)
             after += [again.output] if again.status else []
             recovered += not after
-            times = settled(disk.seen)
+            times = ancient_if_current(disk.seen)
             lost += sum(times[path] != before[path] for path in before)
             faults += [f"{rule}, fault {injected}: {fault}" for fault in found + after]
     campaign.record(

@@ -13,9 +13,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pipeline.downloads import AssetError
-from pipeline.files import write_json
-from pipeline.metrics import MetricsError, read_all
+from pipeline.assets.wheels import AssetError
+from pipeline.jobs.json_files import write_json
+from pipeline.study.metrics import MetricsError, read_all
 from sagsae.autoencoders import base
 from sagsae.files import DIGEST_KEY, signed_json
 from tests.faults import hostile

@@ -20,8 +20,8 @@ from tests.faults.small_study import (
     STUDY,
     Reference,
     Stage,
+    ancient_if_current,
     run_study,
-    settled,
 )
 
 LONGER: dict[str, Any] = CONFIGURATION | {
@@ -73,7 +73,7 @@ def work(folder: Path) -> tuple[dict[Path, int], int]:
     """Finished blocks and weights with their times, and the step of the newest checkpoint."""
     found = (folder / STUDY).glob("cells/*/*/*/*/.state/checkpoint-*.safetensors")
     steps = [state[1]["step"] for path in found if (state := newest_checkpoint(path))]
-    return settled(folder), max(steps, default=0)
+    return ancient_if_current(folder), max(steps, default=0)
 
 
 @pytest.mark.parametrize("rule", KILLS)

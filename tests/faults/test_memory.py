@@ -23,8 +23,8 @@ from tests.faults.small_study import (
     STUDY,
     Reference,
     Stage,
+    ancient_if_current,
     run_study,
-    settled,
 )
 
 STEPS = 5
@@ -169,12 +169,12 @@ class Account:
         found = faults_of(done, place.use, place.fields, on_gpu=on_gpu)
         found += [] if instead else self.reference.torn(folder, stage)
         self.detected += not found
-        before = settled(folder)
+        before = ancient_if_current(folder)
         again = self.stages.run(folder, *stage.arguments)
         after = [again.output] if again.status else []
         after += [] if instead else self.reference.differences(folder, stage)
         self.recovered += not after
-        times = settled(folder)
+        times = ancient_if_current(folder)
         self.lost += sum(times[path] != before[path] for path in before)
         self.faults += [f"{sabotage}: {fault}" for fault in found + after]
 

@@ -15,16 +15,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.documents import open_documents
-from pipeline.downloads import ATTEMPTS
-from pipeline.files import read_json
-from pipeline.sources import WheelText
-from pipeline.study import canonical
+from pipeline.assets.documents import open_documents
+from pipeline.assets.wheels import ATTEMPTS
+from pipeline.config.sources import WheelText
+from pipeline.jobs.json_files import canonical, read_json
 from tests.faults.campaign import Campaign
 from tests.faults.small_disk import Done, Stages
 from tests.faults.small_study import files_below
-from tests.pipeline.small_assets import make_wheel, random_source, sha256
-from tests.pipeline.test_hub_sources import Hub
+from tests.pipeline.assets.small_assets import make_wheel, random_source, sha256
+from tests.pipeline.assets.test_hub_sources import Hub
 
 ENDS = ("closed", "reset", "silent")
 """How a connection ends: orderly, by a reset, or never, without another byte."""
@@ -179,7 +178,7 @@ def text_command(folder: Path, chance: random.Random, out: Path) -> list[str]:
         wheels.append(fields)
     source = {"kind": "wheels", "wheels": wheels, "sha256": sha256(text)}
     spec = {"revision": 1, "text": WheelText.model_validate(source).model_dump()}
-    return ["pipeline.assets", f"--spec={canonical(spec)}", f"--out={out}/documents.json"]
+    return ["fetch", f"--spec={canonical(spec)}", f"--out={out}/documents.json"]
 
 
 def test_index_dies_in_the_middle(
@@ -260,4 +259,4 @@ def test_hub_dies_in_the_middle(stages: Stages, hub: Server, campaign: Campaign,
 def model_command(source: dict[str, Any], out: Path) -> list[str]:
     """Command line of a stage that makes a model."""
     spec = canonical({"revision": 1, "model": source})
-    return ["pipeline.assets", f"--spec={spec}", f"--out={out}/asset.json"]
+    return ["fetch", f"--spec={spec}", f"--out={out}/asset.json"]

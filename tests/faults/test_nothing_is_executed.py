@@ -15,15 +15,15 @@ import pytest
 import torch
 import yaml
 
-from pipeline.downloads import AssetError
-from pipeline.model_folders import describe_model
-from pipeline.random_sources import save_random_model
-from pipeline.study import Study
+from pipeline.assets.model_folders import describe_model
+from pipeline.assets.random_sources import save_random_model
+from pipeline.assets.wheels import AssetError
+from pipeline.study.study import Study
 from sagsae.language_models import LanguageModelError, load_language_model, load_tokenizer
 from tests.e2e.conftest import ROOT, Workflow
 from tests.faults.campaign import Campaign
-from tests.pipeline.small_assets import random_source
-from tests.pipeline.strategies import ODD_FOLDERS
+from tests.pipeline.assets.small_assets import random_source
+from tests.pipeline.config.strategies import ODD_FOLDERS
 
 MARK = "INJECTED"
 SOURCES = [*ROOT.glob("sagsae/**/*.py"), *ROOT.glob("pipeline/**/*.py")]

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from pipeline.files import read_json
+from pipeline.jobs.json_files import read_json
 from tests.e2e.conftest import ROOT
 from tests.pipeline.whole_study import COSTS
 
@@ -38,11 +38,11 @@ def reduced_smoke(folder: Path, **sections: Any) -> Path:
 
 
 def planned_stages(output: str) -> list[tuple[str, list[str]]]:
-    """Rule, and module with command line, of every stage in a dry run that prints its commands."""
+    """Rule, and name with options, of every stage in a dry run that prints its commands."""
     stages = []
     for rule, command in _JOB.findall(output):
-        module = command.rindex("python -m pipeline.") + len("python -m ")
-        stages.append((rule, shlex.split(command[module:])))
+        name = command.rindex("python -m pipeline ") + len("python -m pipeline ")
+        stages.append((rule, shlex.split(command[name:])))
     return stages
 
 

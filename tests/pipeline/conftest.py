@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from pipeline import claims, figures, report, tables
-from pipeline.cell import Cell
-from pipeline.files import read_json, write_json
-from pipeline.outputs import FIGURES
+from pipeline.__main__ import main as run
+from pipeline.jobs.json_files import read_json, write_json
+from pipeline.study.cell import Cell
+from pipeline.study.outputs import FIGURES
 
 LAMBDAS = (0.05, 0.1, 0.2)
 SEEDS = (0, 1)
@@ -34,26 +34,36 @@ class MadeStudy:
     def tables(self) -> Path:
         out = self.root / "tables"
         cells = str(self.root / "cells")
-        tables.main(["--spec", json.dumps(self.spec), "--cells-root", cells, "--out-dir", str(out)])
+        run(
+            [
+                "tables",
+                "--spec",
+                json.dumps(self.spec),
+                "--cells-root",
+                cells,
+                "--out-dir",
+                str(out),
+            ]
+        )
         return out
 
     def claims(self) -> Path:
         out = self.root / "tables" / "claims.csv"
         source = f"--tables={self.root / 'tables'}"
-        claims.main(["--spec", json.dumps(self.spec), source, "--synthetic", "--out", str(out)])
+        run(["claims", "--spec", json.dumps(self.spec), source, "--synthetic", "--out", str(out)])
         return out
 
     def figure(self, name: str, out: Path | None = None) -> Path:
         out = out or self.root / "figures" / f"{name}.png"
         source = f"--tables={self.root / 'tables'}"
         spec = ["--spec", json.dumps(self.spec)]
-        figures.main([*spec, source, "--figure", name, "--out", str(out)])
+        run(["figure", *spec, source, "--figure", name, "--out", str(out)])
         return out
 
     def report(self) -> str:
         out = self.root / "report.html"
         folders = [f"--{name}={self.root / name}" for name in ("tables", "figures")]
-        report.main(["--spec", json.dumps(self.spec), *folders, "--out", str(out)])
+        run(["report", "--spec", json.dumps(self.spec), *folders, "--out", str(out)])
         return out.read_text(encoding="utf-8")
 
     def metrics_file(self, cell: str) -> Path:

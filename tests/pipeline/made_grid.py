@@ -6,12 +6,11 @@ import math
 from pathlib import Path
 from typing import Any
 
-from pipeline.cell import Cell
-from pipeline.files import write_json
-from pipeline.metrics import METRICS
-from pipeline.study import Study
-
-from .conftest import metrics_of
+from pipeline.jobs.json_files import write_json
+from pipeline.study.cell import Cell
+from pipeline.study.outputs import METRICS
+from pipeline.study.study import Study
+from tests.pipeline.conftest import metrics_of
 
 LAMBDAS = [0.05, 0.1, 0.2]
 LIFT = {

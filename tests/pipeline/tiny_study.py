@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.files import write_json
-from pipeline.hookpoints import hookpoints_of
-from pipeline.random_sources import save_random_model
-from pipeline.study import Study, digest
+from pipeline.activations.hookpoints import hookpoints_of
+from pipeline.assets.random_sources import save_random_model
+from pipeline.jobs.json_files import digest, write_json
+from pipeline.study.study import Study
 from sagsae.activations import (
     DumpSettings,
     TokenStore,

@@ -11,15 +11,16 @@ from typing import Any
 
 import torch
 
-from pipeline import assets
-from pipeline.baselines import run_baselines
-from pipeline.cell import Cell
-from pipeline.documents import open_documents
-from pipeline.dump import dump
-from pipeline.files import read_json, write_json
-from pipeline.run_cell import LATENTS, TRAINING, WEIGHTS, run_cell
-from pipeline.study import SPLITS, Study
-from pipeline.tokenise import tokenise
+from pipeline.activations.baselines import run_baselines
+from pipeline.activations.dump import dump
+from pipeline.assets import fetch as assets
+from pipeline.assets.documents import open_documents
+from pipeline.assets.tokenise import tokenise
+from pipeline.cells.run import run_cell
+from pipeline.jobs.json_files import read_json, write_json
+from pipeline.study.cell import Cell
+from pipeline.study.outputs import LATENT_TENSORS, TRAINING, WEIGHTS
+from pipeline.study.study import SPLITS, Study
 from sagsae.activations import save_tokens
 from sagsae.files import canonical_json, read_signed_json
 
@@ -85,7 +86,7 @@ class WholeStudy:
         study, path = self.study, Path(target)
         outputs = [path]
         if path.name == "metrics.json":
-            outputs += [path.with_name(name) for name in (WEIGHTS, LATENTS, TRAINING)]
+            outputs += [path.with_name(name) for name in (WEIGHTS, LATENT_TENSORS, TRAINING)]
         for output in outputs:
             output.unlink(missing_ok=True)
         if target == study.asset("m"):

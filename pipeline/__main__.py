@@ -1,0 +1,84 @@
+"""The one entry of the workflow: ``python -m pipeline STAGE``.
+
+Rules and people name stages, never modules, so that code can move without a rerun.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from pipeline.jobs.stage import prepare_process, run_stage
+
+STAGES = {
+    "Stages, which rules run": {
+        "fetch": ("assets.fetch", "fetch a language model, or the text"),
+        "tokenise": ("assets.tokenise", "pack the documents of one split into contexts"),
+        "dump": ("activations.dump", "fill one activation store by one pass of a model"),
+        "baselines": ("activations.baselines", "measure a model's own and ablated losses"),
+        "cell": ("cells.run", "train and evaluate one cell"),
+        "tables": ("tables.write", "write the tables from the metrics of all cells"),
+        "claims": ("claims.page", "judge the paper's claims by the tables"),
+        "figure": ("figures.draw", "draw one figure from the tables"),
+        "report": ("report.write", "write the report, one HTML file"),
+        "summary": ("report.summary", "print what the comparisons found and where things are"),
+        "synthetic-run": ("synthetic.run", "run one seed of one synthetic protocol"),
+        "synthetic-means": ("synthetic.means", "average the runs of a synthetic protocol"),
+        "synthetic-figure": ("synthetic.figures", "draw one figure of a synthetic protocol"),
+        "figure-1": ("synthetic.activation", "draw figure 1, Bi-Jump-ReLU itself"),
+        "gpu-lease": ("jobs.gpu_lease", "lease a GPU and run a command on it"),
+    },
+    "Tools, for people": {
+        "cells": ("study.list_cells", "list the cells of a study"),
+        "cost": ("cost.estimate", "estimate device-hours, tokens and disk of a study"),
+        "verify": ("verify.run", "check everything that a study has on disk"),
+        "rebuild": ("report.rebuild", "make tables, figures and report from published metrics"),
+        "publish": ("report.publish", "keep what can be committed of a finished study"),
+        "schema": ("config.export_schema", "write the JSON schema of the configuration"),
+    },
+}
+"""Group -> name -> (module of this package, what it does). A module has ``add_arguments(parser)``
+and ``main(options)``; its docstring is the help."""
+MODULES = {name: entry[0] for group in STAGES.values() for name, entry in group.items()}
+
+
+def usage() -> str:
+    """All stages and tools, a line each."""
+    lines = ["usage: python -m pipeline STAGE [options]"]
+    for title, group in STAGES.items():
+        lines += ["", f"{title}:", *(f"  {name:18}{text}" for name, (_, text) in group.items())]
+    return "\n".join([*lines, "", "`python -m pipeline STAGE --help` lists the options of one."])
+
+
+def stage_parser(name: str) -> argparse.ArgumentParser:
+    """The command line of one stage or tool."""
+    module = import_module(f"pipeline.{MODULES[name]}")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipeline {name}",
+        description=inspect.getdoc(module),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    parser.set_defaults(main=module.main)
+    return parser
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run the stage or tool that the first argument names."""
+    name, *rest = arguments or ["--help"]
+    if name in ("-h", "--help"):
+        print(usage())
+        return
+    if name not in MODULES:
+        sys.exit(f"error: no stage {name!r}\n\n{usage()}")
+    options = stage_parser(name).parse_args(rest)
+    run = vars(options).pop("main")
+    run(options)
+
+
+if __name__ == "__main__":
+    prepare_process()
+    run_stage(lambda: main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Activation stores of language models, and the models' own losses."""

@@ -1,0 +1,299 @@
+"""What one language model loses when a hookpoint is silenced, computed once for all its cells.
+
+Writes ``<model>.safetensors`` (evaluation contexts, kept positions, and the hidden states that
+enter the tapped block, so that cells skip the blocks below it) and then ``<model>.json`` with the
+losses and the digest of the first file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from pipeline.activations.hookpoints import stored_hookpoints
+from pipeline.activations.manifests import open_store
+from pipeline.assets.fetch import load_asset
+from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
+from pipeline.jobs.progress import say
+from pipeline.jobs.stage import device_argument, device_of, locked, path_arguments
+from sagsae.activations.calibration import kept_mask, load_calibration
+from sagsae.activations.hookpoints import Hookpoint, capture
+from sagsae.activations.store import Store
+from sagsae.activations.tokens import load_tokens
+from sagsae.evaluation.loss_recovered import (
+    Contexts,
+    SummedLoss,
+    all_losses,
+    sum_counted,
+    summed_loss,
+    token_losses,
+)
+from sagsae.evaluation.replacements import Replace, constant, zeros
+from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
+from sagsae.files import write_atomic
+
+
+class BaselineError(ValueError):
+    """Baselines that cannot be computed or used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablations:
+    """Losses at one hookpoint, all over the same tokens."""
+
+    hookpoint: Hookpoint
+    clean: SummedLoss
+    zero: SummedLoss
+    mean: SummedLoss
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baselines:
+    """A finished baselines file.
+
+    Attributes:
+        contexts: the evaluation contexts; with hidden states where resuming proved exact.
+        dtype: name of the language model's dtype.
+        ablations: by hookpoint name.
+    """
+
+    contexts: Contexts
+    dtype: str
+    ablations: dict[str, Ablations]
+
+
+def read_contexts(
+    model: nn.Module, input_ids: Tensor, store: Store, layer: int, batch: int
+) -> tuple[Contexts, Tensor]:
+    """One full pass over the evaluation contexts.
+
+    Args:
+        model: the language model.
+        input_ids: [n, L] evaluation contexts.
+        store: the training store, for its hookpoints and drop rules.
+        layer: the tapped block.
+        batch: contexts a forward pass.
+
+    Returns:
+        The contexts with hidden states that enter the block, and [n, L - 1] float32 losses on
+        every predicted token.
+    """
+    points = stored_hookpoints(store, list(store.config.hookpoints))
+    medians = load_calibration(store.path)
+    ratio = store.config.provenance["dump"]["max_norm_ratio"]
+    blocks, device = find_blocks(model), next(model.parameters()).device
+    kept, losses = [], []
+    with (
+        capture(model, points, early_exit=False) as captured,
+        record_entry(model, blocks, layer) as entered,
+    ):
+        for part in input_ids.split(batch):
+            losses.append(token_losses(model, part.to(device, torch.long)).cpu())
+            kept.append(kept_mask(captured, medians, ratio).cpu())
+            entered[-1] = entered[-1].cpu()
+    hidden, mask = torch.cat(entered), torch.cat(kept)
+    contexts = Contexts(input_ids=input_ids, kept=mask, hidden=hidden, blocks=blocks, layer=layer)
+    return contexts, torch.cat(losses)
+
+
+def why_not_resumed(
+    model: nn.Module,
+    contexts: Contexts,
+    losses: Tensor,
+    points: dict[str, Hookpoint],
+    batch: int,
+) -> str:
+    """Why passes must start from the tokens; empty if resuming gives the same losses to the bit."""
+    for point in points.values():
+        if not runs_from(contexts.blocks, contexts.layer, point.module):
+            return f"{point.module} does not lie in block {contexts.layer} or above"
+    resumed = all_losses(model, contexts, batch)
+    if torch.equal(resumed, losses):
+        return ""
+    return f"resumed losses differ by up to {float((resumed - losses).abs().max()):.3g} nats"
+
+
+def ablate(
+    model: nn.Module,
+    contexts: Contexts,
+    losses: Tensor,
+    point: Hookpoint,
+    mean: Tensor,
+    batch: int,
+) -> Ablations:
+    """Clean, zero-ablated and mean-ablated losses at one hookpoint.
+
+    Args:
+        model: the language model.
+        contexts: see ``read_contexts``.
+        losses: [n, L - 1] clean losses.
+        point: the hookpoint.
+        mean: [d] mean of the training activations, original units.
+        batch: contexts a forward pass.
+    """
+
+    def run(replacement: Replace) -> SummedLoss:
+        return summed_loss(model, contexts, batch, point, replacement)
+
+    return Ablations(
+        hookpoint=point,
+        clean=sum_counted(losses, contexts),
+        zero=run(zeros),
+        mean=run(constant(mean)),
+    )
+
+
+def write_baselines(
+    out: Path, baselines: Baselines, losses: Tensor, note: str, made_from: dict[str, str]
+) -> None:
+    """Write the tensors, then the JSON that vouches for them."""
+    contexts = baselines.contexts
+    tensors = {"input_ids": contexts.input_ids, "kept": contexts.kept}
+    if contexts.hidden is not None:
+        tensors["hidden"] = contexts.hidden
+    beside = out.with_suffix(".safetensors")
+    write_atomic(beside, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+    loss = float(losses.double().mean())
+    record = {
+        "blocks": contexts.blocks,
+        "contexts": len(contexts.input_ids),
+        "context_length": contexts.input_ids.shape[1],
+        "dtype": baselines.dtype,
+        "hookpoints": {name: _record(item) for name, item in baselines.ablations.items()},
+        "kept_positions": int(contexts.kept.sum()),
+        "layer": contexts.layer,
+        "loss": loss,
+        "loss_tokens": losses.numel(),
+        "made_from": made_from,
+        "perplexity": math.exp(loss),
+        "resume": contexts.hidden is not None,
+        "resume_note": note,
+        "tensors": {"file": beside.name, "sha256": sha256_of(beside)},
+    }
+    write_json(out, record)
+
+
+def _record(item: Ablations) -> dict[str, Any]:
+    sums = {"clean": item.clean, "zero": item.zero, "mean": item.mean}
+    return {
+        "module": item.hookpoint.module,
+        "tokens": item.clean.tokens,
+        **{f"sum_{name}": loss.total for name, loss in sums.items()},
+        **{f"ce_{name}": loss.mean for name, loss in sums.items()},
+    }
+
+
+def read_baselines(path: Path) -> Baselines:
+    """Read what ``write_baselines`` wrote.
+
+    Raises:
+        BaselineError: the tensors are absent or not those the JSON was written for.
+        ValueError: the JSON is damaged or of another kind.
+    """
+    record = read_json(path)
+    with expect_fields(path):
+        beside, expected = path.parent / record["tensors"]["file"], record["tensors"]["sha256"]
+        ablations = {
+            name: Ablations(
+                hookpoint=Hookpoint(name, item["module"]),
+                **{k: _loss(item, k) for k in ("clean", "zero", "mean")},
+            )
+            for name, item in record["hookpoints"].items()
+        }
+        blocks, layer, dtype = record["blocks"], record["layer"], record["dtype"]
+    if not beside.is_file() or sha256_of(beside) != expected:
+        raise BaselineError(f"{beside}: absent or altered since {path} was written; delete {path}")
+    with expect_fields(beside):
+        tensors = load_file(beside)
+        contexts = Contexts(
+            input_ids=tensors["input_ids"],
+            kept=tensors["kept"],
+            hidden=tensors.get("hidden"),
+            blocks=blocks,
+            layer=layer,
+        )
+    return Baselines(contexts=contexts, dtype=dtype, ablations=ablations)
+
+
+def _loss(item: dict[str, Any], kind: str) -> SummedLoss:
+    return SummedLoss(float(item[f"sum_{kind}"]), int(item["tokens"]))
+
+
+def evaluation_ids(spec: dict[str, Any], tokens: Path, heldout: Store) -> Tensor:
+    """[lr_contexts, L] int32: the first contexts of the held-out token file.
+
+    Raises:
+        BaselineError: too few contexts, or tokens that the held-out store was not made from.
+    """
+    found, wanted = load_tokens(tokens), spec["lr_contexts"]
+    if found.digest() != heldout.config.provenance["dump"]["tokens_sha256"]:
+        raise BaselineError(f"{tokens}: not the tokens that {heldout.path} was dumped from")
+    if found.n_contexts < wanted:
+        raise BaselineError(
+            f"{tokens}: has {found.n_contexts} contexts, evaluation.lr_contexts asks for {wanted}"
+        )
+    return torch.from_numpy(found.input_ids[:wanted].copy())
+
+
+def run_baselines(
+    spec: dict[str, Any],
+    asset: Path,
+    tokens: Path,
+    train_manifest: Path,
+    heldout_manifest: Path,
+    out: Path,
+    device: torch.device,
+) -> None:
+    """Compute and write the baselines of one model; ``spec`` is ``Study.baseline_spec``."""
+    entry, batch, (train, heldout) = spec["model"], spec["batch_contexts"], spec["stores"]
+    store = open_store(train_manifest, train)
+    ids = evaluation_ids(spec, tokens, open_store(heldout_manifest, heldout))
+    model = load_asset(asset, entry["dtype"], device)
+    contexts, losses = read_contexts(model, ids, store, entry["layer"], batch)
+    points = stored_hookpoints(store, spec["hookpoints"])
+    say(f"{entry['name']}: {float(losses.double().mean()):.3f} nats a token, {len(ids)} contexts")
+    if note := why_not_resumed(model, contexts, losses, points, batch):
+        say(f"{entry['name']}: every pass runs all blocks: {note}")
+        contexts = contexts.full
+    ablations = {}
+    for name, point in points.items():
+        mean = torch.from_numpy(store.statistics(name).mean)
+        ablations[name] = item = ablate(model, contexts, losses, point, mean, batch)
+        say(f"{name}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
+    baselines = Baselines(contexts=contexts, dtype=entry["dtype"], ablations=ablations)
+    made_from = {
+        "baselines": digest(spec),
+        "train": read_json(train_manifest)["seal"],
+        "heldout": read_json(heldout_manifest)["seal"],
+    }
+    write_baselines(out, baselines, losses, note, made_from)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the stage."""
+    parser.add_argument(
+        "--spec", type=json.loads, required=True, help="Study.baseline_spec as JSON"
+    )
+    path_arguments(
+        parser,
+        asset="asset.json of the model",
+        tokens="contexts of the held-out split",
+        train_manifest="manifest of the training store",
+        heldout_manifest="manifest of the held-out store",
+        out="baselines JSON to write",
+    )
+    device_argument(parser)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the stage."""
+    with locked(options.out.parent, options.out.stem):
+        run_baselines(**{**vars(options), "device": device_of(options.device)})

@@ -1,0 +1,1 @@
+"""Language models and text: fetched, checked, made ready, tokenised."""

@@ -1,0 +1,121 @@
+"""Stage: fetch one language model, or the text, and say in one JSON file what was got.
+
+The JSON file is written last, so where it exists, what it describes is whole.
+
+    python -m pipeline fetch --spec JSON --out results/local/assets/<model>/asset.json
+    python -m pipeline fetch --spec JSON --out results/local/assets/text/documents.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.assets.documents import make_documents
+from pipeline.assets.model_folders import describe_model, drop_gguf, make_model_folder
+from pipeline.jobs.json_files import digest, expect_fields, read_json, write_json
+from pipeline.jobs.progress import say
+from pipeline.jobs.stage import locked
+
+
+def make_model(spec: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Make a model's folder beside ``out`` and describe it in ``out``.
+
+    Args:
+        spec: ``Study.asset_spec``.
+        out: the asset.json to write.
+
+    Returns:
+        Its content: digest of the spec; ``folder`` of the model, relative to ``out`` unless it was
+        given as an absolute path; model_type, d_model, n_layers, vocab_size; digests of weights and
+        tokenizer; commit of a hub model; terms.
+
+    Raises:
+        AssetError: the model cannot be had or cannot be loaded.
+    """
+    source = spec["model"]
+    folder, commit = make_model_folder(source, out.parent / "model")
+    asset = {
+        "spec": digest(spec),
+        "folder": _recorded(source, folder, out.parent),
+        "resolved_revision": commit,
+        "terms": source.get("terms", ""),
+        **describe_model(folder),
+    }
+    write_json(out, asset)
+    drop_gguf(out.parent / "model")
+    return asset
+
+
+def quiet() -> None:
+    """Switch off the progress bars of Transformers: they fill logs."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+
+
+def _recorded(source: dict[str, Any], folder: Path, start: Path) -> str:
+    """An absolute path of the configuration as it was given, any other relative to asset.json."""
+    if source["kind"] == "path" and folder.is_absolute():
+        return str(folder)
+    return os.path.relpath(folder, start)
+
+
+def model_folder(asset: str | Path) -> Path:
+    """The folder, written by ``save_pretrained``, that an asset.json describes."""
+    found = read_json(asset)
+    with expect_fields(asset):
+        return Path(asset).parent / found["folder"]
+
+
+def make_text(spec: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Store the documents beside ``out`` and describe them in ``out``.
+
+    Args:
+        spec: ``Study.text_spec``.
+        out: the documents.json to write.
+
+    Raises:
+        AssetError: the text cannot be had.
+    """
+    documents = {"spec": digest(spec), **make_documents(spec["text"], out.parent)}
+    write_json(out, documents)
+    return documents
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the stage."""
+    parser.add_argument("--spec", type=json.loads, required=True, help="specification, as JSON")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Parse the command line and make what the specification describes."""
+    started = time.monotonic()
+    with locked(options.out.parent):
+        if "model" in options.spec:
+            quiet()
+            made = make_model(options.spec, options.out)
+        else:
+            made = make_text(options.spec, options.out)
+    shown = {
+        key: made[key] for key in ("model_type", "d_model", "documents", "repo") if key in made
+    }
+    say(f"{options.out}: {shown} in {time.monotonic() - started:.1f} s")
+
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load_asset(asset: Path, dtype: str, device: torch.device) -> Any:
+    """The language model of an ``asset.json``."""
+    import torch
+
+    from sagsae.language_models import load_language_model
+
+    return load_language_model(model_folder(asset), getattr(torch, dtype), device)

@@ -1,0 +1,204 @@
+"""One trained autoencoder against the held-out split: everything that ``metrics.json`` says.
+
+    python -m pipeline.cells.evaluate --spec JSON --cell CELL --train-info T --weights W \
+        --heldout-manifest M --baselines B --asset A --out metrics.json --latents L.safetensors
+
+``--cell`` is the cell's path, <model>/<hookpoint>/<variant>/w<H>_lam<l>_seed<s>. ``--train-info``
+is JSON of two objects: ``training`` (the section of that name in metrics.json) and ``made_from``
+(``train``: digest of the training specification; ``store``: seal of the training store).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from pipeline.activations.baselines import read_baselines
+from pipeline.activations.manifests import open_store
+from pipeline.assets.fetch import load_asset
+from pipeline.jobs.json_files import digest, sha256_of
+from pipeline.jobs.progress import Progress
+from pipeline.study.cell import Cell
+from pipeline.study.metrics import CellMetrics
+from sagsae.activations.store import Store
+from sagsae.activations.stream import iterate
+from sagsae.autoencoders.accounting import break_even_share, parameters_per_latent
+from sagsae.autoencoders.base import Autoencoder, load
+from sagsae.evaluation.census import bipolar_fraction, mean_minority_share, top
+from sagsae.evaluation.distributions import Summary, quantiles
+from sagsae.evaluation.histograms import Histograms, activation_histograms
+from sagsae.evaluation.loss_recovered import LossRecovered, summed_loss
+from sagsae.evaluation.metrics import ReconstructionMetrics, accumulate
+from sagsae.evaluation.replacements import reconstruction
+
+ROWS = 8192
+"""Rows read at once."""
+
+
+class EvaluationError(ValueError):
+    """A cell that cannot be evaluated; the message says why and what to do."""
+
+
+def evaluate_cell(
+    spec: dict[str, Any],
+    cell: dict[str, Any],
+    train_info: dict[str, Any],
+    weights: Path,
+    heldout_manifest: Path,
+    baselines: Path,
+    asset: Path,
+    device: torch.device,
+) -> tuple[dict[str, Any], bytes]:
+    """Measure one cell.
+
+    Args:
+        spec: ``Study.evaluate_spec`` of the cell.
+        cell: ``Cell.as_dict``.
+        train_info: ``training`` and ``made_from``, see the module.
+        weights: the autoencoder, written by ``Autoencoder.save``.
+        heldout_manifest: manifest of the model's held-out store.
+        baselines: the model's baselines JSON.
+        asset: the model's asset.json.
+        device: where to compute.
+
+    Returns:
+        The content of metrics.json, and that of latents.safetensors: per latent ``n_pos`` and
+        ``n_neg`` [H] int64, ``slope_pos`` and ``slope_neg`` [H] float32 (NaN where it never fires
+        with that sign); of k latents ``histogram_latents`` [k], ``histogram_edges`` [k, bins + 1]
+        float64 and ``histogram_counts`` [k, bins], int64, see `Histograms`.
+
+    Raises:
+        EvaluationError: weights of another cell, or a hookpoint without baselines.
+    """
+    sae = _autoencoder(weights, cell).to(device)
+    store = open_store(heldout_manifest)
+    label = f"evaluate {Cell(**cell).path}"
+    sums = accumulate(sae, _rows(store, cell["hookpoint"], device, label))
+    quality = ReconstructionMetrics.from_accumulators(sums)
+    rows = _rows(store, cell["hookpoint"], device, f"{label}, histograms")
+    histograms = activation_histograms(sae, rows, sums.firings)
+    recovered = _loss_recovered(spec, cell, sae, baselines, asset, device, label)
+    latents = save(_latent_tensors(quality, histograms))
+    made_from = {
+        "train": train_info["made_from"]["train"],
+        "store": train_info["made_from"]["store"],
+        "evaluate": digest(spec),
+        "weights_sha256": sha256_of(weights),
+        "latents_sha256": hashlib.sha256(latents).hexdigest(),
+    }
+    metrics = {
+        "cell": cell,
+        "d_model": sae.d,
+        "parameters": sae.parameter_count(),
+        "parameters_per_latent": parameters_per_latent(sae.name, sae.d),
+        "break_even_share": break_even_share(sae.name, sae.d),
+        **_reconstruction_part(quality),
+        **_loss_part(recovered, spec["evaluation"]["lr_noise_gap"]),
+        "training": train_info["training"],
+        "made_from": made_from,
+    }
+    return CellMetrics.model_validate(metrics).model_dump(), latents
+
+
+def _autoencoder(weights: Path, cell: dict[str, Any]) -> Autoencoder:
+    sae = load(weights)
+    if (sae.name, sae.width) != (cell["variant"], cell["width"]):
+        raise EvaluationError(
+            f"{weights}: holds {sae.name} of width {sae.width}, the cell is {cell['variant']} of "
+            f"width {cell['width']}; delete the cell's folder and train it again"
+        )
+    return sae
+
+
+def _rows(store: Store, hookpoint: str, device: torch.device, label: str) -> Iterator[Tensor]:
+    progress, done = Progress(label, store.n_rows, "tokens"), 0
+    for batch in iterate(store, hookpoint, ROWS):
+        yield batch.to(device)
+        done += len(batch)
+        progress.update(done)
+
+
+def _loss_recovered(
+    spec: dict[str, Any],
+    cell: dict[str, Any],
+    sae: Autoencoder,
+    baselines: Path,
+    asset: Path,
+    device: torch.device,
+    label: str,
+) -> LossRecovered:
+    found = read_baselines(baselines)
+    if cell["hookpoint"] not in found.ablations:
+        raise EvaluationError(
+            f"{baselines}: has {', '.join(found.ablations)} but not {cell['hookpoint']}; delete it"
+        )
+    item = found.ablations[cell["hookpoint"]]
+    model = load_asset(asset, found.dtype, device)
+    progress = Progress(f"{label}, spliced", len(found.contexts.input_ids), "contexts")
+    sae_loss = summed_loss(
+        model,
+        found.contexts,
+        spec["evaluation"]["batch_contexts"],
+        item.hookpoint,
+        reconstruction(sae),
+        progress.update,
+    )
+    return LossRecovered(clean=item.clean, sae=sae_loss, zero=item.zero, mean=item.mean)
+
+
+def _reconstruction_part(quality: ReconstructionMetrics) -> dict[str, Any]:
+    same = ("l0", "r2", "sse", "sst", "dead_fraction", "dead_latents", "collapsed")
+    census = ("bipolar_fraction", "bipolar_firing_share")
+    return {
+        "eval_tokens": quality.tokens,
+        **{name: getattr(quality, name) for name in same + census},
+        "census": _census_part(quality),
+        "calibration": {
+            side: asdict(Summary.of(slopes))
+            for side, slopes in zip(("positive", "negative"), quality.slopes, strict=True)
+        },
+    }
+
+
+def _census_part(quality: ReconstructionMetrics) -> dict[str, Any]:
+    counts = torch.stack([quality.n_pos, quality.n_neg])
+    part: dict[str, Any] = {"minority_share_quantiles": quantiles(quality.minority_share)}
+    for percent in (1, 10):
+        latents = top(quality.contribution, counts.sum(0) > 0, percent / 100)
+        part[f"top{percent}_bipolar_fraction"] = bipolar_fraction(counts, latents)
+        minority_share = mean_minority_share(quality.minority_share, latents)
+        part[f"top{percent}_minority_share"] = minority_share
+    return part
+
+
+def _latent_tensors(quality: ReconstructionMetrics, histograms: Histograms) -> dict[str, Tensor]:
+    slope_pos, slope_neg = quality.slopes.float()
+    return {
+        "n_pos": quality.n_pos,
+        "n_neg": quality.n_neg,
+        "slope_pos": slope_pos,
+        "slope_neg": slope_neg,
+        "histogram_latents": histograms.latents,
+        "histogram_edges": histograms.edges,
+        "histogram_counts": histograms.counts,
+    }
+
+
+def _loss_part(recovered: LossRecovered, least_gap: float) -> dict[str, Any]:
+    return {
+        "loss_recovered": recovered.over_zero,
+        "loss_recovered_mean": recovered.over_mean,
+        "ce_sae": recovered.sae.mean,
+        "ce_clean": recovered.clean.mean,
+        "ce_zero": recovered.zero.mean,
+        "ce_mean": recovered.mean.mean,
+        "ce_tokens": recovered.tokens,
+        "lr_noisy": recovered.noisy(least_gap),
+    }

@@ -1,0 +1,135 @@
+"""Stage: one cell, trained and then evaluated in one job, so that forcing its metrics retrains it.
+
+Weights are kept in the cell's ``.state`` folder as well, with the digest of what they were trained
+from. A job that finds weights of the same training which were not evaluated this way yet (the
+evaluation failed, or its settings changed) evaluates them again and trains nothing. Nor does one
+that finds the work of an orphan, a job that outlived the workflow run that had started it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
+from pipeline.jobs.stage import device_argument, device_of, locked, path_arguments, run_is_gone
+from pipeline.study.outputs import LATENT_TENSORS, TRAINING, WEIGHTS
+from sagsae.files import whole_file, write_atomic
+
+
+def run_cell(args: argparse.Namespace) -> None:
+    """Train unless there is nothing to train, evaluate, write the metrics last."""
+    folder, device = args.out.parent, device_of(args.device)
+    state = folder / ".state"
+    train_key, evaluate_key = digest(args.train_spec), digest(args.evaluate_spec)
+    with locked(state) as waited, locked(folder):
+        record = _record(state / "trained.json")
+        kept = state / WEIGHTS
+        same = record.get("made_from", {}).get("train") == train_key
+        evaluated = record.get("evaluated") == evaluate_key
+        # Of an orphan nobody has noted the outputs: that they are asked for is no demand to train.
+        adopted = waited or record.get("orphaned", False)
+        outputs = (args.out, *(folder / name for name in (WEIGHTS, TRAINING, LATENT_TENSORS)))
+        if same and evaluated and adopted and all(path.exists() for path in outputs):
+            write_json(state / "trained.json", record | {"orphaned": run_is_gone()})
+            return  # another process did it all
+        if not same or (evaluated and not adopted):
+            (state / "trained.json").unlink(missing_ok=True)
+            record = _train(args, state, train_key, device)
+        _drop_checkpoints(state)  # those of a job that was killed before it could, too
+        link_or_copy(kept, folder / WEIGHTS)
+        write_json(folder / TRAINING, record["training"] | record["course"])
+        from pipeline.cells.evaluate import (
+            evaluate_cell,  # and Transformers, which no training needs
+        )
+
+        metrics, latents = evaluate_cell(
+            args.evaluate_spec,
+            args.train_spec["cell"],
+            record,
+            kept,
+            args.heldout_manifest,
+            args.baselines,
+            args.asset,
+            device,
+        )
+        write_atomic(folder / LATENT_TENSORS, latents)
+        write_json(args.out, metrics)
+        done = {"evaluated": evaluate_key, "orphaned": run_is_gone()}
+        write_json(state / "trained.json", record | done)
+
+
+def _record(path: Path) -> dict[str, Any]:
+    """What the kept weights are; empty when there are none or their record is damaged."""
+    try:
+        record = read_json(path)
+        found = sha256_of(path.parent / WEIGHTS)
+    except (FileNotFoundError, ValueError):
+        return {}
+    return record if isinstance(record, dict) and record.get("weights_sha256") == found else {}
+
+
+def _train(args: argparse.Namespace, state: Path, key: str, device: Any) -> dict[str, Any]:
+    from pipeline.cells.train import train_cell
+
+    checkpoint = state / f"checkpoint-{key}.safetensors"
+    _drop_checkpoints(state, but=checkpoint.name)
+    sae, record = train_cell(
+        args.train_spec, args.train_manifest, device, checkpoint, args.checkpoint_seconds
+    )
+    with whole_file(state / WEIGHTS) as partial:
+        sae.save(partial)
+    record |= {"weights_sha256": sha256_of(state / WEIGHTS)}
+    write_json(state / "trained.json", record)
+    return record
+
+
+def _drop_checkpoints(state: Path, but: str | None = None) -> None:
+    """Remove the checkpoints of a cell, except those of the training with a given file name."""
+    for path in state.glob("checkpoint-*"):
+        if but is None or not path.name.startswith(but):
+            path.unlink()
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make ``target`` a hard link to ``source``, or a copy where links are not to be had."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        with whole_file(target) as partial:
+            shutil.copyfile(source, partial)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the stage."""
+    parser.add_argument(
+        "--train-spec", type=json.loads, required=True, help="Study.train_spec as JSON"
+    )
+    parser.add_argument(
+        "--evaluate-spec", type=json.loads, required=True, help="Study.evaluate_spec as JSON"
+    )
+    path_arguments(
+        parser,
+        train_manifest="manifest of the training store",
+        heldout_manifest="manifest of the held-out store",
+        baselines="baselines JSON of the model",
+        asset="asset.json of the model",
+        out="metrics.json of the cell, to write",
+    )
+    parser.add_argument(
+        "--checkpoint-seconds",
+        type=float,
+        default=300.0,
+        help="seconds between two checkpoints (default: %(default)s)",
+    )
+    device_argument(parser)
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the stage."""
+    run_cell(options)

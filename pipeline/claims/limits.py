@@ -1,0 +1,60 @@
+"""What a study cannot say, in plain words: from its configuration and its data."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.text.numbers import variant_label
+
+STANDING = (
+    "The equations of SA-GSAE used here are a reconstruction from the paper's abstract, figure "
+    "captions and claims (arXiv 2605.28149); they are not copied from its text. Initial "
+    "thresholds, the reset rule, widths, lambdas and schedules are choices of this project.",
+    "The rules that decide the claims are this project's too: the paper's models are not this "
+    "study's, so a rule asks for what a claim says of any models.",
+    "A probability of dominance and the errors of gaps are a bootstrap over the seeds that were "
+    "run: with few seeds they take few values, and they cover neither the choice of text nor that "
+    "of models.",
+    "Loss Recovered sets the loss with the reconstruction spliced in against zero ablation. Where "
+    "zero ablation hardly hurts, the ratio is noise and is flagged.",
+)
+
+
+def limits(spec: ComparisonSpec, cells: pd.DataFrame) -> list[str]:
+    """One sentence or two a limit; the study's own first."""
+    found = [spec.note] if spec.note else []
+    models = " and ".join(f"{name} (d = {d_model})" for name, d_model in spec.models.items())
+    found.append(
+        f"Sites: {', '.join(spec.hookpoints)} at one layer of {models}. The paper's are Pythia-1B "
+        "and SmolLM3-3B; nothing here says what happens at other layers, models or sizes."
+    )
+    found.append(
+        f"Budget: {_range(cells['training_tokens'])} training tokens and "
+        f"{_range(cells['eval_tokens'])} evaluation tokens a cell, Loss Recovered over "
+        f"{_range(cells['ce_tokens'])}. Longer training changes dead fractions most of all, and a "
+        "latent counts as dead if it is silent on the evaluation tokens."
+    )
+    return [*found, _seeds(cells), *STANDING]
+
+
+def _range(values: pd.Series) -> str:
+    low, high = f"{values.min():,}", f"{values.max():,}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _seeds(cells: pd.DataFrame) -> str:
+    point = ["model", "hookpoint", "variant", "width", "lam"]
+    widths = cells.assign(multiple=cells["width"] / cells["d_model"])
+    by_point = widths.groupby([*point, "multiple"])["seed"].nunique()
+    groups: dict[int, list[str]] = {}
+    fewest = by_point.groupby(["variant", "multiple"]).min().reset_index()
+    for row in fewest.to_dict("records"):
+        label = f"{variant_label(row['variant'])} at H = {row['multiple']:g}d"
+        groups.setdefault(int(row["seed"]), []).append(label)
+    parts = [
+        f"{count} {'seed' if count == 1 else 'seeds'} of {', '.join(names)}"
+        for count, names in sorted(groups.items(), reverse=True)
+    ]
+    single = " One seed has no error: its numbers are single observations." if 1 in groups else ""
+    return f"Seeds: at least {'; '.join(parts)}.{single}"

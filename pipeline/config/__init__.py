@@ -1,0 +1,1 @@
+"""What a study may ask for: every key of a configuration file."""

@@ -1,0 +1,153 @@
+"""What every section of a configuration is built from: strict values, closed sections."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from pipeline.config.spelling import NAME_LENGTH, CellNameError, lambda_tag
+from sagsae.autoencoders.registry import VARIANTS
+
+LARGEST = 2**53
+"""Every reader of JSON keeps whole numbers up to here exact."""
+
+RESERVED = ("token_id", "doc_id", "position")
+"""Arrays that every activation store has beside its hookpoints."""
+
+
+class FieldFaults(ValueError):
+    """Faults that concern several fields of a section, each with the field that is to change."""
+
+    def __init__(self, faults: list[tuple[str, str]]):
+        super().__init__("; ".join(f"{field}: {message}" for field, message in faults))
+        self.faults = faults
+
+
+def _plain_number(value: Any) -> Any:
+    if isinstance(value, str):
+        raise ValueError(
+            f"{value!r} is text, not a number: YAML reads 3e-3 as text; write 0.003 or 3.0e-3"
+        )
+    return value
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return _writable(value)
+        return _plain_number(value)
+    if not isinstance(value, bool | int | float):
+        raise ValueError("give a number, true, false or text")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("not a finite number")
+    if abs(value) > LARGEST and isinstance(value, int):
+        raise ValueError(f"whole numbers end at {LARGEST}")
+    return value
+
+
+def _one_spelling(value: float) -> float:
+    try:
+        lambda_tag(value)
+    except CellNameError as error:
+        raise ValueError(str(error)) from None
+    return value
+
+
+def _known_variant(name: str) -> str:
+    if name not in VARIANTS:
+        raise ValueError(f"unknown variant {name!r}; known are {', '.join(sorted(VARIANTS))}")
+    return name
+
+
+def _not_reserved(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError(f"{name!r} is an array that every activation store has; name it otherwise")
+    return name
+
+
+def _not_endless(name: str) -> str:
+    if re.search(r"(.+)\1{19}$", name):
+        raise ValueError("ends in 20 repetitions, which Snakemake takes for an endless recursion")
+    return name
+
+
+def _writable(value: str) -> str:
+    if re.search("[\ud800-\udfff]", value):
+        raise ValueError("holds half of a surrogate pair, which no file can hold")
+    return value
+
+
+def _usable_path(value: str) -> str:
+    if found := re.search(r"[\x00-\x1f\x7f]", value):
+        raise ValueError(f"holds the control character {found.group()!r}")
+    if value.startswith("~"):
+        raise ValueError("~ does not stand for a folder here: write the path in full")
+    return value
+
+
+def _usable_folder(value: str) -> str:
+    if found := re.search("[{}]", value):
+        raise ValueError(f"holds {found.group()!r}, which means a wildcard in Snakemake's paths")
+    if value.startswith("-"):
+        raise ValueError("begins with '-' like an option of a command: write ./ before it")
+    if any(len(part.encode()) > 255 for part in PurePosixPath(value).parts):
+        raise ValueError("has a part of more than 255 bytes, which no file system holds")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_plain_number), Field(allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0)]
+Fraction = Annotated[Number, Field(gt=0, lt=1)]
+Lambda = Annotated[Positive, AfterValidator(_one_spelling)]
+Natural = Annotated[int, Field(ge=0, le=LARGEST)]
+Count = Annotated[int, Field(gt=0, le=LARGEST)]
+Width = Annotated[int, Field(gt=0, le=10**9)]
+Value = Annotated[int | float | bool | str, BeforeValidator(_plain_value)]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Name = Annotated[
+    str,
+    Field(pattern="^[a-z0-9][a-z0-9-]*$", max_length=NAME_LENGTH),
+    AfterValidator(_not_endless),
+]
+HookpointName = Annotated[
+    str,
+    Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=NAME_LENGTH),
+    AfterValidator(_not_endless),
+    AfterValidator(_not_reserved),
+]
+ModulePath = Annotated[
+    str, Field(pattern=r"^([A-Za-z0-9_]|\{layer\})+(\.([A-Za-z0-9_]|\{layer\})+)*$")
+]
+Variant = Annotated[str, AfterValidator(_known_variant)]
+Words = Annotated[str, AfterValidator(_writable)]
+FilePath = Annotated[
+    str,
+    Field(min_length=1, max_length=1000),
+    AfterValidator(_writable),
+    AfterValidator(_usable_path),
+]
+Folder = Annotated[FilePath, AfterValidator(_usable_folder)]
+FolderOrNone = Annotated[
+    str,
+    Field(max_length=1000),
+    AfterValidator(_writable),
+    AfterValidator(_usable_path),
+    AfterValidator(_usable_folder),
+]
+
+
+class Section(BaseModel):
+    """Base of every section: unknown keys are errors and values never change after loading.
+
+    Values are taken as they are: true is no number, 2.0 no count, and no number is text.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
+    )

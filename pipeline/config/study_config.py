@@ -1,0 +1,251 @@
+"""What a study may ask for: every key of a configuration file, its default and its meaning.
+
+One pydantic model checks the whole file and reports every error at once with its path. It imports
+neither torch nor transformers, so the Snakefile can read it in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.config.sections import (
+    Count,
+    FieldFaults,
+    Folder,
+    FolderOrNone,
+    Fraction,
+    HookpointName,
+    Lambda,
+    ModulePath,
+    Name,
+    Natural,
+    Number,
+    Positive,
+    Section,
+    Variant,
+    Width,
+    Words,
+)
+from pipeline.config.sources import ModelSource, TextSource
+from pipeline.config.synthetic import Synthetic
+from pipeline.config.yaml_files import ConfigError as ConfigError
+from pipeline.config.yaml_files import describe as describe
+from pipeline.config.yaml_files import load_yaml as load_yaml
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "workflow" / "configs" / "local.yaml"
+
+
+class Model(Section):
+    """One language model of the study and where it is tapped."""
+
+    name: Name
+    """Name used in paths and tables."""
+    source: ModelSource
+    """Where the model comes from."""
+    d_model: Width
+    """Width of the residual stream; checked against the loaded model."""
+    layer: Natural
+    """Index of the block whose hookpoints are dumped."""
+    hookpoints: dict[HookpointName, ModulePath] = Field(default_factory=dict)
+    """Module path of each hookpoint, ``{layer}`` standing for the layer. Empty: the known paths of
+    the architecture (GPT-NeoX, Llama, SmolLM3, Gemma 3 and relatives)."""
+    start_token: Literal["bos", "eos", "none"] = "bos"
+    """Special token that every context begins with; its position is never trained on."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Arithmetic of the language model's forward passes."""
+
+
+class Text(Section):
+    """The documents, how they are split and how they are packed into contexts."""
+
+    source: TextSource
+    """Where the documents come from."""
+    context_length: Annotated[int, Field(ge=8, le=2**20)] = 128
+    """Tokens a context, the start token included."""
+    heldout_fraction: Annotated[Number, Field(ge=1e-6, le=0.5)] = 0.1
+    """Share of the documents kept apart for evaluation. No document is in both splits."""
+    seed: Natural = 0
+    """Seed of the permutation of the documents."""
+
+
+class Dump(Section):
+    """The activation store."""
+
+    train_rows: Count
+    """Tokens stored for training; rounded down to whole blocks."""
+    heldout_rows: Count
+    """Tokens stored for evaluation; rounded down to whole blocks."""
+    rows_per_block: Count = 8192
+    """Rows that are permuted and committed together."""
+    rows_per_chunk: Count = 1024
+    """Rows a Zarr chunk; divides rows_per_block. Aim at 8 MiB a chunk for large stores."""
+    profile: Literal["plain", "disk"] = "plain"
+    """plain: uncompressed; disk: zstd level 1, about a fifth smaller. Both carry crc32c."""
+    max_norm_ratio: Positive = 10.0
+    """Tokens whose norm exceeds this many medians at any hookpoint are left out."""
+    calibration_contexts: Count = 64
+    """Contexts of the training split from which the median norms are taken."""
+    batch_contexts: Count = 16
+    """Contexts a forward pass."""
+    slack: Fraction = 0.02
+    """Share of a block's tokens that the drop rule may take before the dump stops."""
+    acts_root: FolderOrNone = ""
+    """Folder of the stores. Empty: the study's own activations folder."""
+
+    @model_validator(mode="after")
+    def _whole_chunks(self) -> Dump:
+        block, faults = self.rows_per_block, []
+        if block % self.rows_per_chunk:
+            message = f"rows_per_block {block} is not a multiple of it ({self.rows_per_chunk})"
+            faults.append(("rows_per_chunk", message))
+        for split in ("train_rows", "heldout_rows"):
+            if (rows := getattr(self, split)) < block:
+                faults.append((split, f"{rows} is less than one block of {block} rows"))
+        if faults:
+            raise FieldFaults(faults)
+        return self
+
+
+class Training(Section):
+    """The recipe of every cell. Lengths are optimiser steps unless a name says tokens."""
+
+    tokens: Count
+    """Token-steps a cell: rows seen, counted with repetition over epochs."""
+    batch_size: Count = 2048
+    """Tokens a step."""
+    learning_rate: Positive = 1e-3
+    """Peak learning rate of Adam."""
+    beta1: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    """Decay of the mean of the gradients."""
+    beta2: Annotated[Number, Field(ge=0, lt=1)] = 0.999
+    """Decay of the mean of the squared gradients."""
+    lr_warmup_steps: Natural = 50
+    """Steps over which the learning rate rises linearly from zero."""
+    lr_decay_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.2
+    """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
+    lambda_warmup_steps: Natural = 100
+    """Steps over which lambda rises linearly from zero."""
+    theta_init: Annotated[Number, Field(ge=0)] = 1.2
+    """Initial threshold of sign-aware gates, in units of the spread of the encoder's products at
+    the start: sqrt((1 - |mean|^2) / d)."""
+    reset_window_tokens: Natural = 0
+    """A latent silent for this many tokens gets its threshold reset; 0 switches resets off."""
+    matmul_dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Matrix products; auto: bfloat16 where the hardware has it. Master weights are float32."""
+    group_chunks: Count = 16
+    """Chunks of different blocks that are shuffled together."""
+
+    @model_validator(mode="after")
+    def _at_least_one_step(self) -> Training:
+        if self.steps < 1:
+            message = f"{self.tokens} is less than one batch of {self.batch_size}"
+            raise FieldFaults([("tokens", message)])
+        return self
+
+    @property
+    def steps(self) -> int:
+        return self.tokens // self.batch_size
+
+
+class Evaluation(Section):
+    """What is measured on the held-out split."""
+
+    lr_contexts: Count = 64
+    """Held-out contexts over which Loss Recovered is measured."""
+    batch_contexts: Count = 4
+    """Contexts a spliced forward pass."""
+    lr_noise_gap: Positive = 0.1
+    """Loss Recovered is flagged as noise where CE_zero - CE_clean (nats) is below this."""
+
+
+class Sized(Section):
+    """A variant at one dictionary width."""
+
+    variant: Variant
+    """Name in the registry of variants: gated, sagsae, sagsae_noaux, sagsae_onesided, sagsae_sym,
+    sagsae_tied."""
+    expansion: Annotated[Positive, Field(le=1e6)] | None = None
+    """Dictionary width in multiples of d_model. Give this or width."""
+    width: Width | None = None
+    """Dictionary width H in latents. Give this or expansion."""
+
+    @model_validator(mode="after")
+    def _one_width(self) -> Self:
+        if (self.expansion is None) == (self.width is None):
+            field = "expansion" if self.width is None else "width"
+            raise FieldFaults([(field, "give exactly one of expansion and width")])
+        return self
+
+    def width_for(self, d_model: int) -> int:
+        """H for a model of this width."""
+        if self.expansion is None:
+            assert self.width is not None
+            return self.width
+        return max(1, math.floor(self.expansion * d_model + 0.5))
+
+
+class GridEntry(Sized):
+    """A block of the grid: one variant at one width over lambdas, seeds, models, hookpoints."""
+
+    lambdas: Annotated[list[Lambda], Field(min_length=1)]
+    """Sparsity coefficients at unit mean square activations."""
+    seeds: Annotated[list[Natural], Field(min_length=1)] = [0]
+    """Seeds of the initial weights and of the order of the batches."""
+    models: Annotated[list[str], Field(min_length=1)] | None = None
+    """Restrict to these models; all when absent."""
+    hookpoints: Annotated[list[str], Field(min_length=1)] | None = None
+    """Restrict to these hookpoints; all when absent."""
+
+
+class Contender(Sized):
+    """One side of a comparison."""
+
+
+class Comparison(Section):
+    """Candidate against baseline over the overlap of their swept L0 ranges."""
+
+    candidate: Contender
+    """The variant that is claimed to be better."""
+    baseline: Contender
+    """The variant it is compared with."""
+    matched_l0: list[Positive] = [64.0]
+    """L0 values at which both are read off their frontiers, where the overlap contains them."""
+
+
+class StudyConfig(Section):
+    """A configuration file."""
+
+    study: Name
+    """Name of the study; its outputs lie in results/<study>/."""
+    note: Words = ""
+    """What readers of the report must know before they read a number."""
+    results: Folder = "results"
+    """Folder that holds the studies."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: GPUs where there are some, else the CPU."""
+    jobs_per_gpu: Count = 1
+    """Jobs that may share one GPU."""
+    checkpoint_seconds: Count = 300
+    """Time between two checkpoints of a cell: what a kill can cost of its training, at most."""
+    models: Annotated[list[Model], Field(min_length=1)]
+    """The language models."""
+    hookpoints: Annotated[list[HookpointName], Field(min_length=1)]
+    """Hookpoints dumped from every model: mlp_out, attn, resid, or names that the models define."""
+    text: Text
+    """Documents, split and packing."""
+    dump: Dump
+    """Sizes and layout of the activation store."""
+    grid: Annotated[list[GridEntry], Field(min_length=1)]
+    """The cells to train, block by block."""
+    training: Training
+    """The recipe of every cell."""
+    evaluation: Evaluation = Evaluation()
+    """What is measured."""
+    comparisons: list[Comparison] = Field(default_factory=list)
+    """Pairs of variants that the tables compare."""
+    synthetic: Synthetic = Synthetic()
+    """Protocols on data whose features are known; made by `snakemake synthetic` alone."""

@@ -1,0 +1,223 @@
+"""The ``synthetic`` section of a configuration. Its defaults are the protocols.
+
+Sizes, rates and grids are this project's own: the paper's were not at hand.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from pipeline.config.sections import (
+    Count,
+    Fraction,
+    Lambda,
+    Natural,
+    Number,
+    Positive,
+    Section,
+    Variant,
+)
+
+Correlations = Annotated[list[Annotated[Number, Field(ge=-1, le=0)]], Field(min_length=1)]
+Cosine = Annotated[Number, Field(ge=0, le=1)]
+Lambdas = Annotated[list[Lambda], Field(min_length=1)]
+
+
+class Contestant(Section):
+    """A variant at a width that follows the number of features."""
+
+    variant: Variant
+    """Name in the registry of variants."""
+    multiple: Positive = 1.0
+    """Dictionary width H in latents per pair of opposite features; rounded."""
+
+    def width_for(self, pairs: int) -> int:
+        """H for this many pairs."""
+        return max(1, round(self.multiple * pairs))
+
+
+def _entry(variant: str, multiple: float = 1.0) -> Contestant:
+    return Contestant(variant=variant, multiple=multiple)
+
+
+BASELINES = (_entry("gated", 2.0), _entry("gated"))
+Contestants = Annotated[list[Contestant], Field(min_length=1)]
+
+
+class SyntheticTraining(Section):
+    """The recipe of every synthetic run; what is not here is as in section training."""
+
+    batch_size: Count = 1024
+    """Samples a step."""
+    learning_rate: Positive = 3e-3
+    """Peak learning rate of Adam."""
+    lr_warmup_steps: Natural = 50
+    """Steps over which the learning rate rises linearly from zero."""
+    lambda_warmup_steps: Natural = 100
+    """Steps over which lambda rises linearly from zero."""
+
+
+class Protocol(Section):
+    """What every protocol chooses."""
+
+    d: Count = 32
+    """Width of the synthetic activations."""
+    steps: Count = 1500
+    """Optimiser steps of a run."""
+    lambdas: Lambdas
+    """Sweep of the sparsity coefficient. The operating point is the one whose mean L0 is nearest,
+    in ratio, to the expected number of active features."""
+
+
+class PolarityDial(Protocol):
+    """Protocol A: signed axes whose negative side is larger by alpha, in noise."""
+
+    pairs: Count = 16
+    """Axes K."""
+    probability: Fraction = 0.1
+    """Of an axis to be active; its sign is fair."""
+    alphas: Annotated[list[Positive], Field(min_length=1)] = [1.0, 2.0, 4.0]
+    """Scales of the negative side."""
+    noise: Annotated[Number, Field(ge=0)] = 0.05
+    """Standard deviation of the noise on every coordinate."""
+    contestants: Contestants = [
+        *BASELINES,
+        _entry("sagsae"),
+        _entry("sagsae_sym"),
+        _entry("sagsae_tied"),
+    ]
+    """Variants and widths."""
+    lambdas: Lambdas = [0.1, 0.2, 0.45, 0.9]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
+
+    @property
+    def runs(self) -> int:
+        """Autoencoders a seed."""
+        return len(self.alphas) * len(self.contestants) * len(self.lambdas)
+
+
+class Anomalies(Protocol):
+    """Protocol B: large excursions of one axis in one direction, under a budget of latents."""
+
+    pairs: Count = 16
+    """Axes K."""
+    fluctuation: Positive = 0.3
+    """Standard deviation of every axis in every sample."""
+    share: Fraction = 0.5
+    """Of the samples that have an excursion, of one axis in one direction."""
+    low: Positive = 1.0
+    """Smallest excursion."""
+    high: Positive = 2.0
+    """Largest excursion."""
+    budgets: Annotated[list[Positive], Field(min_length=1)] = [0.5, 1.0, 2.0]
+    """Latents per axis; every variant gets each budget."""
+    variants: Annotated[list[Variant], Field(min_length=1)] = ["gated", "sagsae_sym", "sagsae_tied"]
+    """Variants that are compared."""
+    lambdas: Lambdas = [0.7, 1.2, 1.8]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
+
+    @property
+    def runs(self) -> int:
+        """Autoencoders a seed."""
+        return len(self.budgets) * len(self.variants) * len(self.lambdas)
+
+
+class Consolidation(Protocol):
+    """Protocol C: antipodal pairs in superposition, about one active a sample."""
+
+    steps: Count = 2500
+    """Optimiser steps of a run; many pairs are each seen seldom."""
+    superpositions: Annotated[list[Positive], Field(min_length=1)] = [0.5, 1.0, 2.0, 4.0, 8.0]
+    """Pairs per dimension n / d."""
+    contestants: Contestants = [*BASELINES, _entry("sagsae_tied")]
+    """Variants and widths."""
+    taus: Annotated[list[Cosine], Field(min_length=1)] = [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98]
+    """Cosines from which a pole counts as found; the curve over them."""
+    lambdas: Lambdas = [0.6, 1.0, 1.5, 2.2]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
+
+    @property
+    def runs(self) -> int:
+        """Autoencoders a seed."""
+        return len(self.superpositions) * len(self.contestants) * len(self.lambdas)
+
+
+class Robustness(Protocol):
+    """Protocol C with poles that are not strictly opposed, in their activity or their direction."""
+
+    pairs: Count = 16
+    """Pairs n."""
+    probability: Annotated[Number, Field(gt=0, le=0.5)] = 0.1
+    """Of each pole to be active, q."""
+    correlations: Correlations = [-1.0, -0.75, -0.5, -0.25, 0.0]
+    """rho: both poles of a pair are active with probability q^2 (1 + rho)."""
+    cosines: Correlations = [-1.0, -0.95, -0.9, -0.8, -0.7, -0.5]
+    """Of the two poles of a pair that are never active together."""
+    contestants: Contestants = [_entry("gated", 2.0), _entry("sagsae_tied")]
+    """Variants and widths."""
+    lambdas: Lambdas = [0.4, 0.6]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
+
+    @property
+    def runs(self) -> int:
+        """Autoencoders a seed."""
+        settings = len(self.correlations) + len(self.cosines)
+        return settings * len(self.contestants) * len(self.lambdas)
+
+
+class Geometry(Protocol):
+    """Protocol C on a plane, for looking at."""
+
+    d: Literal[2] = 2
+    """Width of the synthetic activations: a plane."""
+    pairs: Count = 3
+    """Pairs, evenly spread over the circle."""
+    contestants: Contestants = [*BASELINES, _entry("sagsae_tied")]
+    """Variants and widths."""
+    lambdas: Lambdas = [0.4, 0.8, 1.2]
+    """Sweep of the sparsity coefficient, see ``Protocol``."""
+
+    @property
+    def runs(self) -> int:
+        """Autoencoders a seed."""
+        return len(self.contestants) * len(self.lambdas)
+
+
+class Synthetic(Section):
+    """Protocols whose features are known: `snakemake synthetic`."""
+
+    seeds: Annotated[list[Natural], Field(min_length=1)] = [0, 1, 2]
+    """Seeds of features, samples and initial weights."""
+    evaluation_rows: Count = 16384
+    """Samples, drawn apart, on which everything is measured."""
+    tau: Cosine = 0.9
+    """Cosine from which a pole counts as found by a latent."""
+    training: SyntheticTraining = SyntheticTraining()
+    """The recipe of every run."""
+    polarity_dial: PolarityDial = PolarityDial()
+    """Protocol A."""
+    anomalies: Anomalies = Anomalies()
+    """Protocol B."""
+    consolidation: Consolidation = Consolidation()
+    """Protocol C."""
+    robustness: Robustness = Robustness()
+    """The robustness sweep."""
+    geometry: Geometry = Geometry()
+    """Pairs on a plane."""
+
+
+PROTOCOLS = ("polarity_dial", "anomalies", "consolidation", "robustness", "geometry")
+FIGURE_PROTOCOLS: dict[str, str] = {
+    "figure_4": "polarity_dial",
+    "figure_5": "anomalies",
+    "figure_6": "geometry",
+    "figure_7": "consolidation",
+    "figure_8": "consolidation",
+    "figure_9": "consolidation",
+    "figure_10": "robustness",
+}
+"""Figure -> the protocol whose runs it shows."""
+SYNTHETIC_FIGURES = ("figure_1", *FIGURE_PROTOCOLS)
+"""Figures that need no language model."""

@@ -1,0 +1,227 @@
+"""What a study will cost, before anything runs: device-hours, tokens, disk.
+
+    python -m pipeline cost --configfile workflow/configs/paper.yaml --device h100
+
+Arithmetic follows from the configuration; rates from workflow/rates.yaml, which says of each
+whether it was measured. ``--measured-from results/reference/local`` takes the training rate from
+the cells of a published study instead, ``--measure`` from a few steps on this machine. What no job
+computes (downloads, waiting for a disk) is not in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import pandas as pd
+
+from pipeline.config.sections import Count, Natural, Positive, Section
+from pipeline.config.study_config import Model, load_yaml
+from pipeline.jobs.json_files import read_json
+from pipeline.study.metrics import CellMetrics
+from pipeline.study.outputs import METRICS
+from pipeline.study.study import SPLITS, Study
+
+RATES = Path(__file__).resolve().parents[2] / "workflow" / "rates.yaml"
+STEP_PRODUCTS = 7
+"""Encode, decode, auxiliary decode; two backward through the decoder; one for the gradients of each
+of encoder and decoder. A product of [B, d] and [d, H] is 2 B d H operations."""
+EVALUATION_PRODUCTS = 3
+"""Encode, decode, and the residual's coefficients for the calibration slopes."""
+COMPRESSED = 0.8
+"""Size of a store of the profile ``disk``, against a plain one."""
+
+
+class Device(Section):
+    """How fast one device is."""
+
+    unit: str
+    """What its hours are called."""
+    training_tflops: Positive
+    """Of the seven products of a training step."""
+    forward_tflops: Positive
+    """Of a language model's forward pass."""
+    job_seconds: Natural
+    """Start of a job: imports, loading the language model."""
+    basis: str
+    """Where these numbers come from."""
+
+
+class Architecture(Section):
+    """Size of a language model."""
+
+    blocks: Count
+    block_parameters: Count
+    """Matrix parameters of one block."""
+    head_parameters: Count
+    """d_model times the vocabulary."""
+
+
+class Rates(Section):
+    """workflow/rates.yaml."""
+
+    devices: dict[str, Device]
+    models: dict[str, Architecture]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """What one stage costs over the whole study."""
+
+    name: str
+    jobs: int
+    tokens: float
+    """Tokens that pass through a language model or an autoencoder."""
+    operations: float
+    training: bool = False
+    """At the rate of training, not of forward passes."""
+    disk: float = 0.0
+    """Bytes that stay."""
+
+    def hours(self, device: Device) -> float:
+        """Device-hours."""
+        rate = device.training_tflops if self.training else device.forward_tflops
+        return (self.operations / (rate * 1e12) + self.jobs * device.job_seconds) / 3600
+
+
+def architecture(model: Model, rates: Rates) -> Architecture:
+    """Size of a model of the study; a guess from d_model and the layer where it is not known."""
+    known = rates.models.get(model.name)
+    return known or Architecture(
+        blocks=2 * model.layer or 1,
+        block_parameters=12 * model.d_model**2,
+        head_parameters=50_000 * model.d_model,
+    )
+
+
+def stages(study: Study, rates: Rates) -> list[Stage]:
+    """The study's costs, stage by stage."""
+    config, hookpoints = study.config, len(study.config.hookpoints)
+    length = config.text.context_length
+    used = {cell.model for cell in study.cells}
+    models = {name: model for name, model in study.models.items() if name in used}
+    sizes = {name: architecture(model, rates) for name, model in models.items()}
+    kept = (length - 1) / length  # the first position of a context is dropped
+    rows = config.dump.train_rows + config.dump.heldout_rows
+    spliced = config.evaluation.lr_contexts * length
+
+    def forward(name: str, blocks: int) -> float:
+        """Operations a token, attention over half a context on average included."""
+        model, size = models[name], sizes[name]
+        head = 2 * size.head_parameters if blocks == size.blocks else 0
+        return blocks * (2 * size.block_parameters + 2 * length * model.d_model) + head
+
+    dumped = {name: forward(name, model.layer + 1) for name, model in models.items()}
+    whole = {name: forward(name, sizes[name].blocks) for name in models}
+    shrink = COMPRESSED if config.dump.profile == "disk" else 1.0
+    passes = 1 + 2 * hookpoints  # clean; zero and mean at each hookpoint
+    parameters = sum(2 * models[c.model].d_model * c.width for c in study.cells)
+    products = [2.0 * models[cell.model].d_model * cell.width for cell in study.cells]
+    return [
+        Stage(
+            name="activations",
+            jobs=len(models) * len(SPLITS),
+            tokens=len(models) * rows / kept,
+            operations=sum(dumped.values()) * rows / kept,
+            disk=sum(2.0 * hookpoints * m.d_model * rows * shrink for m in models.values()),
+        ),
+        Stage(
+            name="baselines",
+            jobs=len(models),
+            tokens=len(models) * passes * spliced,
+            operations=sum(whole.values()) * passes * spliced,
+        ),
+        Stage(
+            name="training",
+            jobs=len(study.cells),
+            tokens=len(study.cells) * config.training.tokens,
+            operations=sum(products) * STEP_PRODUCTS * config.training.tokens,
+            training=True,
+            disk=4.0 * parameters,
+        ),
+        Stage(
+            name="evaluation",
+            jobs=0,  # in the job that trains
+            tokens=len(study.cells) * (config.dump.heldout_rows + spliced),
+            operations=sum(products) * EVALUATION_PRODUCTS * config.dump.heldout_rows
+            + sum(whole[cell.model] for cell in study.cells) * spliced,
+        ),
+    ]
+
+
+def measured(folder: Path) -> tuple[float, str]:
+    """Median training rate, TFLOP/s, of the cells of a published study, and on what."""
+    found = [
+        CellMetrics.model_validate(read_json(path))
+        for path in sorted((folder / "cells").rglob(METRICS))
+    ]
+    if not found:
+        raise ValueError(f"{folder}: no metrics under cells/: give the folder of a published study")
+    rates = [
+        training_tflops(cell.training.tokens_per_second, cell.d_model, cell.cell.width)
+        for cell in found
+    ]
+    devices = ", ".join(sorted({cell.training.device for cell in found}))
+    return median(rates), f"measured: median of {len(found)} cells of {folder} on {devices}"
+
+
+def training_tflops(rate: float, d: int, width: int) -> float:
+    """TFLOP/s of a step's products at a rate of tokens a second."""
+    return rate * STEP_PRODUCTS * 2 * d * width / 1e12
+
+
+def summary(study: Study, rates: Rates, device: Device, basis: str) -> str:
+    """The estimate in words."""
+    found = stages(study, rates)
+    rows = [
+        (
+            stage.name,
+            stage.jobs or "",
+            f"{stage.tokens / 1e6:,.1f} M",
+            f"{stage.operations / 1e15:,.1f} P",
+            f"{stage.hours(device):,.1f}",
+            f"{stage.disk / 1e9:,.1f} GB" if stage.disk else "",
+        )
+        for stage in found
+    ]
+    hours, disk = sum(s.hours(device) for s in found), sum(s.disk for s in found)
+    rows.append(
+        ("total", sum(s.jobs for s in found), "", "", f"{hours:,.1f}", f"{disk / 1e9:,.1f} GB")
+    )
+    columns = ["stage", "jobs", "tokens", "operations", device.unit, "disk"]
+    table = pd.DataFrame(rows, columns=columns).to_markdown(index=False, disable_numparse=True)
+    unknown = [name for name in study.models if name not in rates.models]
+    guess = f"\nSizes guessed from d_model and the layer: {', '.join(unknown)}." if unknown else ""
+    head = f"Study {study.config.study}: {len(study.cells):,} cells"
+    return f"{head}\n\n{table}\n\nRates: {basis}.{guess}"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the stage."""
+    parser.add_argument("--configfile", required=True, help="configuration of the study")
+    parser.add_argument("--rates", type=Path, default=RATES, help="rates of devices, as YAML")
+    parser.add_argument("--device", default="h100", help="a device of the rates")
+    parser.add_argument("--measure", action="store_true", help="time a few steps on this machine")
+    parser.add_argument("--measured-from", type=Path, help="published study of the same device")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the stage."""
+    rates = Rates.model_validate(load_yaml(options.rates))
+    if options.device not in rates.devices:
+        raise ValueError(f"unknown device {options.device!r}; known are {', '.join(rates.devices)}")
+    device, basis = rates.devices[options.device], rates.devices[options.device].basis
+    study, rate = Study.load(options.configfile), None
+    if options.measured_from:
+        rate, source = measured(options.measured_from)
+    elif options.measure:
+        from pipeline.cost.speed import tokens_per_second  # imports torch
+
+        found, d, width, what = tokens_per_second(study)
+        rate, source = training_tflops(found, d, width), f"measured now: {what}"
+    if rate is not None:
+        device = device.model_copy(update={"training_tflops": rate})
+        basis = f"training {source}; the rest {basis}"
+    print(summary(study, rates, device, basis))

@@ -1,0 +1,73 @@
+"""The rate of training steps on this machine, for the estimate of ``pipeline.cost.estimate``."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.jobs.stage import device_of
+from pipeline.study.study import Study
+from sagsae.autoencoders.base import build
+from sagsae.training.schedules import Recipe
+from sagsae.training.trainer import Trainer
+
+WARM, TIMED = 5, 20
+"""Steps before the clock starts, and under it."""
+
+
+class SameBatch:
+    """One batch of Gaussian activations, again and again."""
+
+    wait_seconds = 0.0
+
+    def __init__(self, rows: int, d: int, device: torch.device):
+        generator = torch.Generator().manual_seed(0)
+        self.batch = (torch.randn(rows, d, generator=generator) / d**0.5).to(device)
+
+    def __next__(self) -> Tensor:
+        return self.batch
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """There is nothing to restore."""
+
+
+def tokens_per_second(study: Study) -> tuple[float, int, int, str]:
+    """Train the study's widest cell for a few steps on noise.
+
+    The step is at its slowest on noise with the gates open, so the rate errs on the safe side.
+
+    Returns:
+        Tokens a second, d, H, and what was measured in words.
+    """
+    cell = max(study.cells, key=lambda cell: study.models[cell.model].d_model * cell.width)
+    d, device = study.models[cell.model].d_model, device_of(study.config.device)
+    training = study.config.training
+    sae = build(cell.variant, d, cell.width)
+    sae.initialise(torch.zeros(d), cell.seed, training.theta_init)
+    sae.to(device)
+    seconds = []
+    for steps in (WARM, WARM + TIMED):
+        recipe = Recipe(
+            steps=steps,
+            batch_size=training.batch_size,
+            lam=cell.lam,
+            learning_rate=training.learning_rate,
+            matmul_dtype=training.matmul_dtype,
+        )
+        trainer = Trainer(sae, SameBatch(training.batch_size, d, device), recipe)
+        started = time.perf_counter()
+        trainer.run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - started)
+    rate = TIMED * training.batch_size / (seconds[1] - seconds[0])
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "this CPU"
+    threads = "" if device.type == "cuda" else f", {torch.get_num_threads()} threads"
+    what = f"{TIMED} steps of {cell.variant} at H = {cell.width} on {name}{threads}"
+    return rate, d, cell.width, what

@@ -1,0 +1,244 @@
+"""Parts of one panel of a figure: curves, overlap bands, axes, annotations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from pipeline.config.spelling import lambda_tag
+
+BAND = "#B8B8B8"
+CROSS: dict[str, Any] = {
+    "marker": "x",
+    "color": "black",
+    "markersize": 9,
+    "markeredgewidth": 1.3,
+    "ls": "none",
+}
+"""Marker laid over a collapsed point."""
+
+Box = tuple[float, float, float, float]
+"""Left, bottom, right and top in pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """How one variant at one width (in multiples of d, so over all models) is drawn."""
+
+    label: str
+    name: str
+    """The variant alone, to be written beside its curve."""
+    colour: str
+    marker: str
+    line: str
+    weight: float
+    """Width of the line and size of the markers, in multiples of the usual ones."""
+
+
+def bands(panel: Axes, overlaps: pd.DataFrame) -> None:
+    """Shade the L0 range of each comparison."""
+    for low, high in overlaps[["overlap_lo", "overlap_hi"]].dropna().to_numpy():
+        panel.axvspan(low, high, color=BAND, alpha=0.22, lw=0, zorder=0)
+        for end in (low, high):
+            panel.axvline(end, color=BAND, lw=0.7, zorder=0)
+
+
+def drawable(points: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Points that a log axis can hold, in order of L0."""
+    shown = points[(points["l0"] > 0) & points[metric].notna()]
+    return shown.sort_values(["l0", "lam", "variant"])
+
+
+def curve(panel: Axes, points: pd.DataFrame, metric: str, style: Series) -> None:
+    """Line through the points in order of L0, error bars, and one marker a point."""
+    shown = drawable(points, metric)
+    if shown.empty:
+        return
+    line = 1.3 * style.weight
+    panel.plot(shown["l0"], shown[metric], color=style.colour, ls=style.line, lw=line, zorder=2)
+    panel.errorbar(
+        shown["l0"],
+        shown[metric],
+        xerr=shown["l0_se"].fillna(0),
+        yerr=shown[f"{metric}_se"].fillna(0),
+        fmt="none",
+        ecolor=style.colour,
+        elinewidth=0.8,
+        capsize=1.5 if shown["l0_se"].notna().any() else 0,
+        zorder=2,
+    )
+    for row in shown.to_dict("records"):
+        hollow = metric == "loss_recovered" and row["lr_noisy"]
+        face = "white" if hollow else style.colour
+        panel.plot(
+            row["l0"],
+            row[metric],
+            marker=style.marker,
+            markersize=4.5 * style.weight,
+            markerfacecolor=face,
+            markeredgecolor=style.colour,
+            ls="none",
+            zorder=3,
+        )
+        if row["collapsed"]:
+            panel.plot(row["l0"], row[metric], **CROSS, zorder=4)
+
+
+def dress(panel: Axes, points: pd.DataFrame, metric: str, title: str) -> None:
+    """Axes of one panel, and in its title a note on points that they do not hold."""
+    panel.set_xscale("log")
+    panel.margins(x=0.08, y=0.14)
+    outside = _frame(panel, drawable(points, metric), metric)
+    low, high = panel.get_xlim()
+    steps = (1, 1.5, 2, 3, 4, 5, 7) if high < 6 * low else (1, 2, 5) if high < 60 * low else (1,)
+    panel.xaxis.set_major_locator(LogLocator(subs=steps))
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    grid(panel)
+    silent = int((points["l0"] == 0).sum())
+    note = f"\n{silent} at L0 = 0, off the log axis" if silent else ""
+    note += f"\n{outside} points outside the frame" if outside else ""
+    if drawable(points, metric).empty:
+        note += "\nnothing to draw"
+    panel.set_title(title + note)
+
+
+def _frame(panel: Axes, shown: pd.DataFrame, metric: str) -> int:
+    """Leave out sweeps that mostly collapsed, far from all others; how many points that hides."""
+    intact = shown.groupby("series")["collapsed"].transform(lambda found: (found == "").mean())
+    inside, outside = shown[intact >= 0.5], shown[intact < 0.5]
+    low, high = inside["l0"].min(), inside["l0"].max()
+    outside = outside[~outside["l0"].between(low, high)]
+    if len(inside) < 2 or outside.empty:
+        return 0
+    panel.set_xlim(low / 1.15, high * 1.15)
+    if metric != "dead_fraction":  # whose axis all panels share
+        least, most = inside[metric].min(), inside[metric].max()
+        pad = 0.14 * (most - least) + 1e-3
+        panel.set_ylim(least - pad, most + pad)
+    return len(outside)
+
+
+def grid(panel: Axes) -> None:
+    """A faint grid behind everything."""
+    panel.grid(True, color="#E6E6E6", lw=0.5, zorder=0)
+    panel.set_axisbelow(True)
+
+
+def honest_zero(panel: Axes, points: pd.DataFrame) -> None:
+    """A dead-fraction axis on which 0 is a place: linear below one latent, logarithmic above."""
+    dead, one = points["dead_fraction"], 1 / points["width"].max()
+    if dead.max() > 0:
+        panel.set_yscale("symlog", linthresh=one, linscale=0.4)
+        decades = [10.0**k for k in range(-8, 1) if 10.0**k >= one]
+        panel.set_yticks([0, *decades])
+        panel.set_yticks([], minor=True)
+        panel.set_ylim(-0.35 * one, max(1.5 * dead.max(), 10 * one))
+    else:
+        panel.set_ylim(-0.04, 1)
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+@dataclass
+class Notes:
+    """Texts in one panel, each where it covers neither a text nor a marker. Lay out first."""
+
+    panel: Axes
+    taken: list[Box] = field(default_factory=list)
+
+    @property
+    def scale(self) -> float:
+        """Pixels a point."""
+        return self.panel.figure.dpi / 72
+
+    def occupy(self, points: pd.DataFrame, metric: str) -> None:
+        """Keep the markers of these points free."""
+        half = 4 * self.scale
+        for x, y in self._pixels(points, metric):
+            self.taken.append((x - half, y - half, x + half, y + half))
+
+    def occupy_line(self, points: pd.DataFrame, metric: str) -> None:
+        """Keep the line through these points free."""
+        pixels, half = self._pixels(points, metric), 2 * self.scale
+        for (x0, y0), (x1, y1) in pairwise(pixels):
+            steps = int(max(abs(x1 - x0), abs(y1 - y0)) / half) + 1
+            for t in np.linspace(0, 1, steps + 1):
+                x, y = x0 + t * (x1 - x0), y0 + t * (y1 - y0)
+                self.taken.append((x - half, y - half, x + half, y + half))
+
+    def _pixels(self, points: pd.DataFrame, metric: str) -> list[tuple[float, float]]:
+        pairs = points[["l0", metric]].to_numpy()
+        return [tuple(self.panel.transData.transform(pair)) for pair in pairs]
+
+    def lambdas(self, points: pd.DataFrame, metric: str) -> None:
+        """Write each point's lambda above or below it."""
+        for row in points.to_dict("records"):
+            at = (row["l0"], row[metric])
+            self._place(at, lambda_tag(row["lam"]), 5.5, "#444444", [(0, 5), (0, -5)])
+
+    def name_curve(self, points: pd.DataFrame, metric: str, style: Series) -> None:
+        """Write the variant's name beside its curve, from the middle of the curve outwards."""
+        middle = (len(points) - 1) / 2
+        order = sorted(range(len(points)), key=lambda i: abs(i - middle))
+        offsets = [(0, 13), (0, -13), (0, 20), (0, -20), (0, 28), (0, -28)]
+        for i in order:
+            row = points.iloc[i]
+            at = (float(row["l0"]), float(row[metric]))
+            if self._place(at, style.name, 7, style.colour, offsets):
+                return
+
+    def _place(
+        self,
+        at: tuple[float, float],
+        text: str,
+        size: float,
+        colour: str,
+        offsets: Sequence[tuple[float, float]],
+    ) -> bool:
+        x, y = self.panel.transData.transform(at)
+        for dx, dy in offsets:
+            box = self._box(x + dx * self.scale, y + dy * self.scale, text, size, dy > 0)
+            if any(_meet(box, other) for other in self.taken) or not self._inside(box):
+                continue
+            self.taken.append(box)
+            self.panel.annotate(
+                text,
+                at,
+                xytext=(dx, dy),
+                textcoords="offset points",
+                ha="center",
+                va="bottom" if dy > 0 else "top",
+                fontsize=size,
+                color=colour,
+            )
+            return True
+        return False
+
+    def _box(self, x: float, y: float, text: str, size: float, up: bool) -> Box:
+        half, tall = 0.31 * size * len(text) * self.scale, 1.1 * size * self.scale
+        low = y if up else y - tall
+        return x - half, low, x + half, low + tall
+
+    def _inside(self, box: Box) -> bool:
+        return all(self.panel.bbox.contains(x, y) for x, y in _corners(box))
+
+
+def _corners(box: Box) -> Iterator[tuple[float, float]]:
+    yield box[0], box[1]
+    yield box[2], box[3]
+
+
+def _meet(a: Box, b: Box) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def at(table: pd.DataFrame, model: str, hookpoint: str) -> pd.DataFrame:
+    """Rows of one panel."""
+    return table[(table["model"] == model) & (table["hookpoint"] == hookpoint)]

@@ -1,0 +1,67 @@
+"""Series of figures: which sweeps make one line, which lines a figure has, how each looks."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pipeline.figures.panels import Series
+from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.text.numbers import variant_label
+from sagsae.autoencoders.registry import VARIANT_LABELS
+
+COLOURS = ("#0072B2", "#CC79A7", "#009E73", "#D55E00", "#E69F00", "#56B4E9", "#000000")
+"""Okabe-Ito without its yellow, which vanishes on white."""
+MARKERS = ("o", "D", "^", "s", "v", "P", "h", "<", ">")
+LINES = ("-", "--", ":", "-.")
+
+
+def with_series(points: pd.DataFrame, spec: ComparisonSpec) -> pd.DataFrame:
+    """Adds ``series``, the label of the line that a point belongs to.
+
+    A width that every model has is one line; widths that grow with d_model are one line too,
+    labelled with the widths of all models.
+    """
+    models = points.groupby(["variant", "width"])["model"].transform("nunique")
+    shared = models == points["model"].nunique()
+    multiple = (points["width"] / points["model"].map(spec.models)).where(~shared, points["width"])
+    widths = points.groupby(["variant", shared, multiple], sort=False)["width"].transform(
+        lambda group: " / ".join(str(width) for width in sorted(set(group)))
+    )
+    return points.assign(series=points["variant"].map(variant_label) + ", H = " + widths)
+
+
+def in_main_comparison(points: pd.DataFrame, spec: ComparisonSpec) -> pd.Series:
+    """Which rows belong to a side of the first comparison; all where there is none."""
+    sides = {
+        (model, side.variant, side.width_for(d_model))
+        for item in spec.comparisons[:1]
+        for side in (item.candidate, item.baseline)
+        for model, d_model in spec.models.items()
+    }
+    keys = zip(points["model"], points["variant"], points["width"], strict=True)
+    return pd.Series([not sides or key in sides for key in keys], index=points.index, dtype=bool)
+
+
+def styles(points: pd.DataFrame, spec: ComparisonSpec) -> dict[str, Series]:
+    """Series label -> style, for all series of a study, so that every figure of it agrees.
+
+    Colour and marker say which variant, the line which of its widths: solid is the one that the
+    main comparison has, which is also drawn heavier.
+    """
+    main = set(points.loc[in_main_comparison(points, spec), "series"])
+    first = points.sort_values(["width", "variant"]).drop_duplicates("series")
+    known = [*VARIANT_LABELS, *sorted(set(first["variant"]) - set(VARIANT_LABELS))]
+    result = {}
+    for variant in sorted(set(first["variant"]), key=known.index):
+        labels = first.loc[first["variant"] == variant, "series"]
+        place = known.index(variant)
+        for i, label in enumerate(sorted(labels, key=lambda label: label not in main)):
+            result[label] = Series(
+                label=label,
+                name=variant_label(variant),
+                colour=COLOURS[place % len(COLOURS)],
+                marker=MARKERS[place % len(MARKERS)],
+                line=LINES[i % len(LINES)],
+                weight=1.0 if label in main else 0.75,
+            )
+    return result

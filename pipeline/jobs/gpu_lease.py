@@ -1,0 +1,226 @@
+"""Which GPU a job gets: lease one of the visible ones, then become the job's command.
+
+    python -m pipeline gpu-lease --jobs-per-gpu 1 -- python -m pipeline.cells.train ...
+
+Each GPU has ``--jobs-per-gpu`` slots, each a lock file in one folder of this machine. The launcher
+takes the first free one with flock, sets CUDA_VISIBLE_DEVICES to that GPU and replaces itself by
+the command, which inherits the open lock. The kernel frees the slot when the last process that
+holds the lock is gone, however it ended: SIGKILL too. Processes forked by the command (data
+loaders) hold it as well, as they may hold GPU memory; one started with its other file descriptors
+closed, as Python's subprocess does, does not.
+
+Jobs of one user on one machine never share a slot, whichever studies or Snakemake runs they belong
+to. Other users' jobs are not seen: give each user GPUs through CUDA_VISIBLE_DEVICES or a scheduler.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import re
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from pipeline.jobs.stage import device_argument
+
+DIRECTORY_VARIABLE = "SAGSAE_LEASE_DIR"
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+POLL_SECONDS = 0.2
+FIRST_MESSAGE_SECONDS = 3.0
+MESSAGE_SECONDS = 300.0
+
+
+class LeaseError(RuntimeError):
+    """No GPU can be leased; the message says why and what to do."""
+
+
+def visible_devices() -> list[str]:
+    """The GPUs this process may use, as values for CUDA_VISIBLE_DEVICES; no torch is imported.
+
+    An outer CUDA_VISIBLE_DEVICES (SLURM, Kubernetes, a user) is honoured, empty meaning none.
+    Indices become UUIDs where nvidia-smi is there to ask, for two reasons: two SLURM jobs may both
+    see their own, different GPU as 0, and CUDA may number GPUs in another order than nvidia-smi.
+    """
+    installed = installed_devices()
+    outer = os.environ.get(VISIBLE)
+    if outer is None:
+        return [uuid for _, uuid in installed]
+    by_index = dict(installed)
+    devices: list[str] = []
+    for entry in (part.strip() for part in outer.split(",")):
+        if not entry or entry in ("-1", "NoDevFiles"):
+            break  # CUDA ignores everything after an invalid entry
+        same = [uuid for uuid in by_index.values() if uuid.startswith(entry)]
+        device = by_index.get(entry) or (same[0] if len(same) == 1 else entry)
+        if device not in devices:
+            devices.append(device)
+    return devices
+
+
+def installed_devices() -> list[tuple[str, str]]:
+    """(index, UUID) of every GPU that nvidia-smi lists, or else the driver; MIG parts count singly.
+
+    The index of a MIG part is its UUID again, as CUDA has no number for it.
+    """
+    if os.environ.get(VISIBLE) == "":
+        return []
+    try:
+        listing = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True
+        ).stdout
+    except subprocess.CalledProcessError:
+        return []  # it is there and cannot reach a driver
+    except (OSError, subprocess.TimeoutExpired):
+        return _driver_devices()
+    devices: list[tuple[str, str]] = []
+    for line in listing.splitlines():
+        if match := re.match(r"GPU (\d+): .*\(UUID: (GPU-[^)\s]+)\)", line):
+            devices.append((match[1], match[2]))
+        elif match := re.match(r"\s+MIG .*\(UUID: +(MIG-[^)\s]+)\)", line):
+            if devices and devices[-1][1].startswith("GPU-"):
+                devices.pop()  # a partitioned GPU can only be used through its parts
+            devices.append((match[1], match[1]))
+    return devices
+
+
+def _driver_devices() -> list[tuple[str, str]]:
+    """As ``installed_devices``, from the driver's files, in the order of the bus."""
+    uuids = []
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        try:
+            match = re.search(r"GPU UUID:\s*(GPU-[0-9a-f-]+)", path.read_text())
+        except OSError:
+            continue
+        if match:
+            uuids.append(match[1])
+    return [(str(index), uuid) for index, uuid in enumerate(uuids)]
+
+
+def lease_folder() -> Path:
+    """The folder of the lock files, private to this user.
+
+    It is /tmp whatever TMPDIR says: jobs with different TMPDIRs must meet in one folder. The
+    environment variable SAGSAE_LEASE_DIR names another; it must lie on a local file system.
+
+    Raises:
+        LeaseError: the folder belongs to somebody else, is a link, or cannot be made.
+    """
+    named = os.environ.get(DIRECTORY_VARIABLE)
+    folder = Path(named) if named else Path("/tmp") / f"sagsae-gpu-{os.getuid()}"
+    try:
+        folder.mkdir(mode=0o700, parents=bool(named), exist_ok=True)
+        status = folder.lstat()
+    except OSError as error:
+        raise LeaseError(
+            f"{folder}: cannot be made ({error.strerror}); set {DIRECTORY_VARIABLE} to a folder of "
+            "yours on a local disk"
+        ) from error
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise LeaseError(
+            f"{folder}: not a folder of user {os.getuid()}; remove it, or set {DIRECTORY_VARIABLE} "
+            "to a folder of yours on a local disk"
+        )
+    return folder
+
+
+def take(devices: list[str], jobs_per_gpu: int) -> str:
+    """Wait for a slot and hold it for the rest of this process, through exec.
+
+    Idle GPUs come first: the second slot of one is tried only when no first slot is free.
+
+    Returns:
+        The leased device.
+    """
+    folder = lease_folder()
+    slots = [
+        (device, folder / f"{re.sub(r'[^A-Za-z0-9-]', '_', device)}.slot{number}.lock")
+        for number in range(jobs_per_gpu)
+        for device in devices
+    ]
+    started = time.monotonic()
+    next_message = started + FIRST_MESSAGE_SECONDS
+    while True:
+        for device, path in slots:
+            if _lock(path):
+                return device
+        if time.monotonic() >= next_message:
+            next_message += MESSAGE_SECONDS
+            names = ", ".join(path.name for _, path in slots)
+            _say(
+                f"waiting for a GPU since {time.monotonic() - started:.0f} s; taken in {folder}: "
+                f"{names} (`fuser -v {folder}/*` shows by whom)"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _lock(path: Path) -> bool:
+    """Take one lock file if it is free; its descriptor stays open, inheritable."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held, named = os.fstat(descriptor), path.stat()
+    except (BlockingIOError, FileNotFoundError):
+        os.close(descriptor)
+        return False
+    if (held.st_dev, held.st_ino) != (named.st_dev, named.st_ino):
+        os.close(descriptor)  # the file was deleted and made again in between
+        return False
+    os.set_inheritable(descriptor, True)
+    return True
+
+
+def choose(device: str, gpus: int, jobs_per_gpu: int) -> str:
+    """The value of CUDA_VISIBLE_DEVICES for a job; empty means the CPU.
+
+    Args:
+        device: "auto", "cpu" or "cuda", as the study's configuration says.
+        gpus: GPUs that Snakemake grants the job; 0 means the CPU whatever ``device`` says.
+        jobs_per_gpu: slots of each GPU.
+
+    Raises:
+        LeaseError: a GPU is demanded and none is visible.
+    """
+    if gpus == 0 or device == "cpu":
+        return ""
+    devices = visible_devices()
+    if devices:
+        return take(devices, jobs_per_gpu)
+    if device == "cuda":
+        outer = os.environ.get(VISIBLE)
+        why = "nvidia-smi lists none" if outer is None else f"{VISIBLE} is {outer!r}"
+        raise LeaseError(
+            f"device cuda was asked for and no GPU is visible ({why}); use `device: auto` or `cpu` "
+            "in the configuration, or run with --resources gpu=0"
+        )
+    return ""
+
+
+def _say(message: str) -> None:
+    print(f"gpu lease: {message}", file=sys.stderr, flush=True)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the stage."""
+    device_argument(parser)
+    parser.add_argument("--jobs-per-gpu", type=int, default=1, help="slots of each GPU")
+    parser.add_argument("--gpus", type=int, choices=[0, 1], default=1, help="0: use the CPU")
+    parser.add_argument("command", nargs="+", help="after --: what to run")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Lease, and become the command."""
+    if options.jobs_per_gpu < 1:
+        raise LeaseError("--jobs-per-gpu must be at least 1")
+    device = choose(options.device, options.gpus, options.jobs_per_gpu)
+    if device:
+        _say(f"device {device}")
+    os.environ[VISIBLE] = device
+    try:
+        os.execvp(options.command[0], options.command)
+    except OSError as error:
+        _say(f"{options.command[0]}: cannot be run ({error.strerror})")
+        sys.exit(127)

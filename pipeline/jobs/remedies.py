@@ -1,0 +1,198 @@
+"""What an exhausted resource means to a user: which one, where, and what to do about it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+AGAIN = "run the same command again: what is finished is kept"
+OUTPUTS = ("--out", "--out-dir", "--latents", "--acts-root")
+"""Options of the stages that name what they write."""
+
+_NUMBERS = {
+    errno.ENOSPC: "disk",
+    errno.EDQUOT: "quota",
+    errno.EROFS: "read-only",
+    errno.ENOMEM: "memory",
+}
+_WORDS = {  # of errors without a number: safetensors, tokenizers, PyTorch, pip
+    "disk": r"No space left on device|os error 28\b",
+    "quota": r"Disk quota exceeded|os error 122\b",
+    "read-only": r"Read-only file system|os error 30\b",
+    "GPU": r"CUDA out of memory|CUDA error: out of memory|CUBLAS_STATUS_ALLOC_FAILED",
+    "threads": r"can't start new thread|ThreadPoolBuildError",
+    "memory": r"can't allocate memory|Cannot allocate memory|Unable to allocate|os error 12\b"
+    r"|failed to map segment|std::bad_alloc|could not create a primitive$",
+}
+_ASKED = re.compile(r"to (?:allocate|mmap) ([\d.,]+) ?(\w+)")
+_WIDTH = "the width or expansion of the grid entry"
+_USES = {
+    "sagsae.language_models": ("the language model", ""),
+    "sagsae.evaluation.loss_recovered": (
+        "spliced passes of the language model",
+        "evaluation.batch_contexts",
+    ),
+    "pipeline.activations.baselines": (
+        "the language model's own losses",
+        "evaluation.batch_contexts or evaluation.lr_contexts",
+    ),
+    "sagsae.evaluation": ("the evaluation of the autoencoder", _WIDTH),
+    "sagsae.activations.stream": (
+        "the chunks that are shuffled together",
+        "training.group_chunks, dump.rows_per_chunk or training.batch_size",
+    ),
+    "sagsae.training": ("a training step", f"training.batch_size or {_WIDTH}"),
+    "pipeline.cells.train": ("the autoencoder", _WIDTH),
+    "sagsae.activations.hookpoints": (
+        "a forward pass of the language model",
+        "dump.batch_contexts or text.context_length",
+    ),
+    "sagsae.activations.dump": (
+        "a block of activations",
+        "dump.rows_per_block or dump.batch_contexts",
+    ),
+    "sagsae.activations.writer": ("a block of activations", "dump.rows_per_block"),
+    "pipeline.assets.tokenise": ("the tokens of a split", "dump.train_rows and dump.heldout_rows"),
+    "sagsae.activations": ("chunks of activations", "dump.rows_per_chunk or dump.rows_per_block"),
+    "pipeline.assets.documents": ("the documents", ""),
+}
+"""Module that runs out of memory: what it needs the memory for, and what makes that smaller.
+
+The first one with a frame in the traceback counts, so callees that serve several stand below.
+"""
+
+
+def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
+    """One line on an error that comes of a resource; empty for any other error.
+
+    Args:
+        error: What ended a stage.
+        arguments: The stage's command line, which tells where it writes.
+    """
+    causes = [(kind, cause) for cause in _chain(error) if (kind := _kind(cause))]
+    kind, cause = causes[-1] if causes else ("", error)  # the innermost says it best
+    match kind:
+        case "disk":
+            return f"the disk is full: {_disk(cause, arguments)}: free some space and {AGAIN}"
+        case "quota":
+            return (
+                f"the disk quota is used up: {_disk(cause, arguments)}: free some space and {AGAIN}"
+            )
+        case "read-only":
+            return (
+                f"the file system is read-only: {_text(cause)}: make it writable and {AGAIN}; or "
+                "choose another folder for `results` in the configuration"
+            )
+        case "threads":
+            return (
+                "no thread can be started, memory or the number of processes is used up (see "
+                f"`ulimit -v` and `ulimit -u`): end other programs or get more, and {AGAIN}"
+            )
+        case "GPU" | "memory":
+            return _memory(cause, set(_modules(error)), on_gpu=kind == "GPU")
+    if isinstance(error, PermissionError):
+        return f"permission denied: {_text(error)}: make the folder writable or choose another"
+    return ""
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from: libraries wrap whatever they meet."""
+    found: BaseException | None = error
+    while found is not None:
+        yield found
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+
+
+def _kind(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.errno in _NUMBERS:
+        return _NUMBERS[error.errno]
+    named = (kind for kind, words in _WORDS.items() if re.search(words, str(error)))
+    return next(named, "memory" if isinstance(error, MemoryError) else "")
+
+
+def _text(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _disk(error: BaseException, arguments: Sequence[str]) -> str:
+    """The error, and how full the disk is on which it arose."""
+    named = [getattr(error, name, None) for name in ("filename", "filename2")]
+    paths = [Path(os.fsdecode(name)) for name in named if isinstance(name, str | bytes)]
+    disks = [_Disk.of(path) for path in paths or _written(arguments)]
+    return f"{_text(error)}{min(disks) if disks else ''}"
+
+
+@dataclass(frozen=True, order=True)
+class _Disk:
+    """How much is left of what a disk has least of: bytes or inodes."""
+
+    share: float
+    left: str
+    folder: str
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """The disk that ``path`` lies on or would lie on."""
+        folder = next((place for place in (path, *path.parents) if place.is_dir()), Path())
+        found = os.statvfs(folder)
+        free, total = (blocks * found.f_frsize for blocks in (found.f_bavail, found.f_blocks))
+        scarce = [(free / max(total, 1), f"{free:,} of {total:,} bytes")]
+        if found.f_files:  # some file systems do not count theirs
+            inodes = f"{found.f_favail:,} of {found.f_files:,} inodes"
+            scarce.append((found.f_favail / found.f_files, inodes))
+        return cls(*min(scarce), str(folder))
+
+    def __str__(self) -> str:
+        return f"; {self.left} are free in {self.folder}"
+
+
+def _written(arguments: Sequence[str]) -> Iterator[Path]:
+    """What the options of a command line name for writing."""
+    words = iter(arguments)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if option in OUTPUTS:
+            yield Path(value if equals else next(words, "."))
+
+
+def _memory(error: BaseException, modules: set[str], *, on_gpu: bool) -> str:
+    use, fields = next(
+        (found for module, found in _USES.items() if _within(module, modules)), ("this stage", "")
+    )
+    advice = [f"lower {fields} in the configuration"] if fields else []
+    if on_gpu:
+        advice.append("lower jobs_per_gpu if several jobs share the GPU or end what else uses it")
+    else:
+        advice.append("give the job more memory")
+    where = "GPU memory" if on_gpu else "memory"
+    return f"no {where} for {use}, {_asked(error)}: {', or '.join(advice)}, and {AGAIN}"
+
+
+def _asked(error: BaseException) -> str:
+    """How much was asked for, as far as the error tells, and what a GPU still had."""
+    text = _text(error)
+    if (found := _ASKED.search(text)) is None:
+        return text or "of unknown size"
+    number, unit = found.groups()
+    size = f"{number} {unit}" if unit != "bytes" else f"{int(number) / 2**20:,.1f} MiB"
+    free = re.search(r"GPU \d+ has .*? is free(?=\.)", text)
+    return f"{size} asked for" + (f" ({free[0]})" if free else "")
+
+
+def _within(package: str, modules: set[str]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for name in modules)
+
+
+def _modules(error: BaseException) -> Iterator[str]:
+    """Modules with a frame in the tracebacks of an error and of what it was raised from."""
+    for cause in _chain(error):
+        trace = cause.__traceback__
+        while trace is not None:
+            spec = trace.tb_frame.f_globals.get("__spec__")  # a stage's __name__ is __main__
+            yield spec.name if spec else ""
+            trace = trace.tb_next

@@ -1,0 +1,156 @@
+"""What every stage does around its work: one clear line for an expected failure, the device."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import math
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.jobs.remedies import explain
+from sagsae.files import FileLock
+
+if TYPE_CHECKING:
+    import torch
+
+
+RUN = "SAGSAE_RUN"
+SPIN_COUNT = 10_000
+"""Rounds that an idle OpenMP thread waits: from one PyTorch operation to the next, no more."""
+
+
+def run_stage(main: Callable[[], None]) -> None:
+    """Run a stage's ``main``; the failures that users meet become one message and exit status 1.
+
+    Set SAGSAE_TRACEBACK=1 to see where such a failure arose.
+    """
+    if os.environ.get("SAGSAE_TRACEBACK"):
+        main()
+        return
+    try:
+        main()
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # Exception is not enough: extensions in Rust may panic
+        if line := explain(error, sys.argv[1:]):
+            sys.exit(f"error: {line}")
+        if isinstance(error, OSError):
+            sys.exit(f"error: {error}")
+        if isinstance(error, ValueError | RuntimeError):
+            sys.exit(f"error: {type(error).__name__}: {error}")
+        raise
+    gc.freeze()  # a process that ends would search all its objects once more, for over a second
+
+
+def prepare_process() -> None:
+    """Settings of a process that runs one stage; they must come before PyTorch is imported.
+
+    Idle threads of OpenMP spin for milliseconds after each product and so keep the cores from the
+    compiled loops between two products. ``GOMP_SPINCOUNT`` or ``OMP_WAIT_POLICY`` in the
+    environment take precedence.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
+    relax_gc()
+
+
+def path_arguments(parser: argparse.ArgumentParser, **helps: str) -> None:
+    """Add required options that name files: ``train_manifest`` is ``--train-manifest``."""
+    for name, text in helps.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True, help=text)
+
+
+def device_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--device``."""
+    parser.add_argument(
+        "--device",
+        choices=["auto", "cpu", "cuda"],
+        default="auto",
+        help="where to compute; auto: a GPU where there is one (default: %(default)s)",
+    )
+
+
+@contextmanager
+def locked(folder: Path, stem: str = "") -> Iterator[bool]:
+    """Hold ``folder``, or what is made in it under the name ``stem``, against other processes.
+
+    An orphan of a killed run may still be writing there: then this waits, and says for whom. What
+    a killed one left half written is removed.
+
+    Yields:
+        Whether somebody else held it, so that the work may be done already.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / (f".{stem}.lock" if stem else ".lock"))
+    waited = lock.acquire(
+        patience=math.inf, waiting=lambda line: print(line, file=sys.stderr, flush=True)
+    )
+    try:
+        for leftover in folder.glob(f".{stem}.*.partial" if stem else ".*.partial"):
+            if leftover.is_file():
+                leftover.unlink()
+        yield waited
+    finally:
+        lock.release()
+
+
+def put_checkout_first(checkout: Path) -> None:
+    """Let ``python -m pipeline`` mean the running interpreter and ``checkout`` in every job."""
+    for name, folder in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", checkout)):
+        others = [part for part in os.environ.get(name, "").split(os.pathsep) if part]
+        os.environ[name] = os.pathsep.join([str(folder), *others])
+
+
+def name_run() -> None:
+    """Tell the jobs started from here which run they belong to, see ``run_is_gone``."""
+    os.environ[RUN] = f"{os.getpid()} {os.uname().nodename}"
+
+
+def run_is_gone() -> bool:
+    """Whether the run that started this job is gone, so that nobody notes the job's outputs."""
+    pid, _, node = os.environ.get(RUN, "").partition(" ")
+    if node != os.uname().nodename:
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        pass  # it is somebody else's, and alive
+    return False
+
+
+def relax_gc() -> None:
+    """Let the garbage collector look less often: a process starts with objects that all stay.
+
+    Large packages import a quarter faster, and Snakemake plans that much faster, when not each few
+    hundred new objects lead to another search among all the others.
+    """
+    gc.freeze()
+    gc.set_threshold(100_000)
+
+
+def device_of(choice: str) -> torch.device:
+    """The device a stage computes on: CUDA device 0 of those visible, or the CPU.
+
+    The GPU lease narrows CUDA_VISIBLE_DEVICES to one device before the stage starts. On it the
+    kernels that give the same bits every time are taken, wherever PyTorch has such a kernel.
+
+    Raises:
+        ValueError: CUDA was demanded and there is none.
+    """
+    import torch
+
+    available = torch.cuda.is_available() and torch.cuda.device_count() > 0
+    if choice == "cuda" and not available:
+        raise ValueError("device cuda was asked for and PyTorch sees no GPU: use auto or cpu")
+    if not available or choice == "cpu":
+        return torch.device("cpu")
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return torch.device("cuda")

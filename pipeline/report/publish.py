@@ -1,0 +1,154 @@
+"""Keep a finished study without its stores and weights: what can be committed and rebuilt.
+
+    python -m pipeline publish --configfile FILE.yaml --out results/reference/local
+
+The folder gets the metrics of every cell as they are, the resolved configuration, what it was run
+with, and tables, figures and claims rebuilt from those; they must equal the study's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pipeline.jobs.json_files import write_json
+from pipeline.report.environment import installed, machine
+from pipeline.report.rebuild import CONFIGURATION, ENVIRONMENT, rebuild_published
+from pipeline.study.metrics import CellMetrics, read_all
+from pipeline.study.outputs import (
+    CLAIM_TABLES,
+    METRICS,
+    REPORT,
+    SYNTHETIC,
+    SYNTHETIC_SUMMARY,
+    TABLES,
+)
+from pipeline.study.study import Study
+from sagsae.files import whole_file
+
+RECORDS = Path(".snakemake", "metadata")
+"""Where Snakemake keeps a record of each file that a job made."""
+
+
+class PublishError(ValueError):
+    """A study that cannot be kept as it is; the message says what to do."""
+
+
+def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
+    """Collect a finished study in ``out``, which is replaced.
+
+    Args:
+        study: Its paths are relative to ``workdir``.
+        out: Folder of the published study.
+        workdir: Where Snakemake ran.
+
+    Raises:
+        MetricsError: a cell of the grid has no usable metrics.
+        PublishError: a table, a figure or the report of the study does not follow from them.
+    """
+    root, partial = workdir / study.root, out.with_name(f".{out.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    cells = read_all(root / "cells", study.cells)
+    for cell in cells:
+        folder = partial / "cells" / cell.path
+        folder.mkdir(parents=True)
+        shutil.copyfile(root / "cells" / cell.path / METRICS, folder / METRICS)
+    write_json(partial / CONFIGURATION, study.config.model_dump())
+    environment = _environment(study, cells.values(), workdir)
+    write_json(partial / ENVIRONMENT, environment)
+    runs = root / SYNTHETIC / "runs"
+    finished = (root / SYNTHETIC_SUMMARY).exists()
+    for path in sorted(runs.glob("*.json")) if finished else []:
+        kept = partial / SYNTHETIC / "runs" / path.name
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, kept)
+    rebuild_published(partial, partial)
+    _must_agree(study, root, partial)
+    (partial / REPORT).unlink()  # megabytes of images that lie beside it
+    with whole_file(partial / "README.md") as page:
+        page.write_text(_readme(study, environment, out), encoding="utf-8")
+    shutil.rmtree(out, ignore_errors=True)
+    partial.rename(out)
+
+
+def _must_agree(study: Study, root: Path, rebuilt: Path) -> None:
+    names = [f"tables/{name}" for name in TABLES + CLAIM_TABLES]
+    for folder in ("figures", SYNTHETIC):
+        names += [f"{folder}/{path.name}" for path in sorted((rebuilt / folder).glob("*.csv"))]
+    stale = [
+        name
+        for name in [*names, REPORT]
+        if not (root / name).exists() or (root / name).read_bytes() != (rebuilt / name).read_bytes()
+    ]
+    if stale:
+        raise PublishError(
+            f"{root}: {', '.join(stale)} do not follow from the metrics of the cells: "
+            "run the study to its end with this version first"
+        )
+
+
+def _environment(study: Study, cells: Iterable[CellMetrics], workdir: Path) -> dict[str, Any]:
+    seconds = [cell.training.seconds for cell in cells]
+    return {
+        "versions": installed(),
+        "machine": machine(),
+        "busy_seconds": busy_seconds(workdir / RECORDS, study.path("logs")),
+        "training_seconds": sum(seconds),
+        "cells": len(seconds),
+    }
+
+
+def busy_seconds(records: Path, logs: str) -> float:
+    """Wall time in which at least one job of a study ran, from Snakemake's records of its jobs.
+
+    A job that made several files has a record for each; jobs made again count as their last run.
+    """
+    spans = set()
+    for path in records.rglob("*"):
+        if path.is_file():
+            record = json.loads(path.read_text())
+            if any(log.startswith(logs) for log in record.get("log") or []):
+                spans.add((record["starttime"], record["endtime"]))
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, reached))
+        reached = max(reached, end)
+    return total
+
+
+def _readme(study: Study, environment: dict[str, Any], out: Path) -> str:
+    versions = ", ".join(f"{name} {found}" for name, found in environment["versions"].items())
+    hours = environment["busy_seconds"] / 3600
+    training = environment["training_seconds"] / 3600
+    return f"""# Study `{study.config.study}`
+
+{study.config.note}
+
+| | |
+|---|---|
+| cells | {environment["cells"]} |
+| machine | {environment["machine"]} |
+| wall time in which a job ran | {hours:.2f} h |
+| training, summed over cells | {training:.2f} h |
+| versions | {versions} |
+
+`tables/claims.md` is the claims page, `tables/comparison.md` the main comparison; each figure lies
+beside the numbers that it draws. `cells/` holds the metrics of every cell as evaluation wrote them,
+`configuration.json` the resolved configuration. Everything else here follows from these:
+`python -m pipeline rebuild --from {out} --out FOLDER` makes it again, and the report.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the stage."""
+    parser.add_argument("--configfile", required=True, help="configuration of a finished study")
+    parser.add_argument("--out", required=True, type=Path, help="the published folder")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the stage."""
+    publish(Study.load(options.configfile), options.out)

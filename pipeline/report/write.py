@@ -1,0 +1,202 @@
+"""The report of a study: one HTML file that opens without a network.
+
+python -m pipeline report --spec JSON --tables DIR --figures DIR --out report.html
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from pipeline.claims.limits import limits
+from pipeline.claims.page import claim_grid, criteria, tally
+from pipeline.report.captions import caption_of
+from pipeline.report.environment import installed
+from pipeline.study.comparison_spec import ComparisonSpec, spec_argument
+from pipeline.study.outputs import CELLS, CLAIMS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS
+from pipeline.tables.comparison_text import views
+from pipeline.tables.latent_text import contrast_grids, latent_grid, parameter_grid
+from pipeline.text.csv_files import read_table
+from pipeline.text.numbers import Grid, plain, variant_label
+from sagsae.files import whole_file
+
+TEMPLATES = Path(__file__).parent
+NAME_COLUMNS = ("model", "hookpoint", "variant", "width", "lam", "seed")
+
+
+def figure_sources(images: Sequence[Path]) -> list[dict[str, str]]:
+    """Figures, PNG files named after them, as data URIs with their captions."""
+    result = []
+    for path in images:
+        image = base64.b64encode(path.read_bytes()).decode()
+        title, caption = caption_of(path.stem)
+        source = f"data:image/png;base64,{image}"
+        result.append({"title": title, "source": source, "caption": caption})
+    return result
+
+
+def baseline_grid(cells: pd.DataFrame) -> Grid:
+    """Cross entropies of the language model itself; cells that disagree show a range."""
+    columns = ["ce_clean", "ce_mean", "ce_zero"]
+    rows = []
+    for (model, hookpoint), group in cells.groupby(["model", "hookpoint"], sort=False):
+        gap = group["ce_zero"] - group["ce_clean"]
+        values = [_range(series) for series in (*(group[name] for name in columns), gap)]
+        noisy = "noise" if group["lr_noisy"].any() else "usable"
+        rows.append(
+            (str(model), str(hookpoint), *values, noisy, _range(group["ce_tokens"], "{:,}"))
+        )
+    heads = ("Model", "Hookpoint", "Clean", "Mean-ablated", "Zero-ablated", "Zero - clean")
+    return Grid(
+        title="Next-token cross entropy (nats)",
+        columns=(*heads, "Loss Recovered is", "Tokens"),
+        rows=tuple(rows),
+    )
+
+
+def _range(values: pd.Series, form: str = "{:.4f}") -> str:
+    low, high = form.format(values.min()), form.format(values.max())
+    return low if low == high else f"{low} to {high}"
+
+
+def collapsed_grid(cells: pd.DataFrame) -> Grid:
+    """Every collapsed cell and why."""
+    fallen = cells[cells["collapsed"] != ""]
+    rows = (
+        (*(str(row[name]) for name in NAME_COLUMNS), plain(row["l0"]), plain(row["r2"]), row["why"])
+        for row in fallen.assign(why=fallen["collapsed"]).to_dict("records")
+    )
+    columns = (*map(str.capitalize, NAME_COLUMNS), "L0", "R2", "Why")
+    return Grid(title="Collapsed cells", columns=columns, rows=tuple(rows))
+
+
+def cell_grid(cells: pd.DataFrame) -> Grid:
+    """cells.csv, rounded for reading."""
+    rows = (
+        tuple(_shown(name, value) for name, value in zip(cells.columns, row, strict=True))
+        for row in cells.itertuples(index=False, name=None)
+    )
+    return Grid(title="Every cell", columns=tuple(cells.columns), rows=tuple(rows))
+
+
+def _shown(name: str, value: Any) -> str:
+    if pd.isna(value):
+        return ""
+    if name.endswith("_sha256"):
+        return str(value)[:16]
+    return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def provenance(cells: pd.DataFrame, spec: ComparisonSpec) -> list[tuple[str, str]]:
+    """What the numbers were made with and from."""
+    hours = cells["training_seconds"].sum() / 3600
+    facts = [
+        ("Study", spec.study or "unnamed"),
+        ("Cells", str(len(cells))),
+        ("Seeds", _listed(cells["seed"])),
+        ("Variants", ", ".join(variant_label(name) for name in cells["variant"].unique())),
+        ("λ", _listed(cells["lam"])),
+        ("Training tokens a cell", _listed(cells["training_tokens"], "{:,}")),
+        ("Optimiser steps a cell", _listed(cells["training_steps"], "{:,}")),
+        ("Evaluation tokens", _listed(cells["eval_tokens"], "{:,}")),
+        ("Training time, all cells", f"{hours:.2f} h"),
+        ("Devices", _listed(cells["training_device"])),
+        ("Matrix products", _listed(cells["training_matmul_dtype"])),
+    ]
+    for model, group in cells.groupby("model", sort=False):
+        facts.append((f"Activation store, {model}", _listed(group["made_from_store"])))
+    return facts
+
+
+def _listed(values: pd.Series, form: str = "{}") -> str:
+    return ", ".join(form.format(value) for value in sorted(values.unique()))
+
+
+def render(
+    spec: ComparisonSpec,
+    tables: Path,
+    figures: Path,
+    synthetic: Sequence[Path],
+    versions: Mapping[str, str],
+) -> str:
+    """The report's HTML.
+
+    Args:
+        spec: What the study covers.
+        tables: Folder of the tables.
+        figures: Folder of the figures that ``spec`` names.
+        synthetic: Figures of the synthetic protocols, where they were run.
+        versions: See ``pipeline.report.environment``.
+    """
+    cells, claims = read_table(tables / CELLS), read_table(tables / CLAIMS)
+    order = {name: i for i, name in enumerate([*spec.models, *spec.hookpoints])}
+    ordered = cells.sort_values(["model", "hookpoint"], key=lambda c: c.map(order), kind="stable")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    seeds = cells.groupby(["model", "hookpoint", "variant", "width", "lam"])["seed"].nunique()
+    return environment.get_template("report.html.j2").render(
+        study=spec.study or "unnamed",
+        note=spec.note,
+        models=spec.models,
+        hookpoints=spec.hookpoints,
+        cell_count=len(cells),
+        variants=[variant_label(name) for name in cells["variant"].unique()],
+        seeds=int(seeds.min()),
+        views=views(read_table(tables / COMPARISON), spec),
+        claims=claim_grid(claims),
+        tally=tally(claims),
+        criteria=criteria(claims),
+        limits=limits(spec, cells),
+        contrasts=contrast_grids(read_table(tables / CONTRASTS), spec.matched_levels),
+        latents=latent_grid(read_table(tables / LATENTS)),
+        parameters=parameter_grid(read_table(tables / PARAMETERS)),
+        figures=figure_sources([figures / f"{name}.png" for name in spec.figures]),
+        synthetic=figure_sources(synthetic),
+        baselines=baseline_grid(ordered),
+        collapsed=collapsed_grid(ordered),
+        cells=cell_grid(ordered),
+        provenance=provenance(ordered, spec),
+        versions=sorted(versions.items()),
+    )
+
+
+def write_report(
+    spec: ComparisonSpec,
+    tables: Path,
+    figures: Path,
+    synthetic: Sequence[Path],
+    versions: Mapping[str, str],
+    out: Path,
+) -> None:
+    """Write the HTML file whole; see ``render``."""
+    with whole_file(out) as partial:
+        html = render(spec, tables, figures, synthetic, versions)
+        partial.write_text(html, encoding="utf-8")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the stage."""
+    spec_argument(parser)
+    parser.add_argument("--tables", required=True, type=Path, help="folder of the tables")
+    parser.add_argument("--figures", required=True, type=Path, help="folder of the figures")
+    parser.add_argument(
+        "--synthetic", type=Path, nargs="*", default=[], help="figures of the synthetic protocols"
+    )
+    parser.add_argument("--out", required=True, type=Path, help="the HTML file")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the stage."""
+    places = options.tables, options.figures, options.synthetic
+    write_report(options.spec, *places, installed(), options.out)

@@ -1,0 +1,1 @@
+"""A study: its cells, its stages' specifications, every path under ``results/``."""

@@ -1,0 +1,111 @@
+"""The name of one training run: a point of the grid and its folder under ``cells/``."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.config.spelling import NAME_LENGTH, CellNameError, lambda_tag
+
+WILDCARDS = {
+    "model": r"[^/]+",
+    "hookpoint": r"[^/]+",
+    "variant": r"[^/]+",
+    "width": r"[^/_]+",
+    "lam": r"[^/_]+",
+    "seed": r"[^/_]+",
+}
+"""Snakemake constraints: wide on purpose, so that ``Cell.parse`` can say what is wrong."""
+
+PATTERN = "{model}/{hookpoint}/{variant}/w{width}_lam{lam}_seed{seed}"
+_PATH = re.compile(PATTERN.replace("{", "(?P<").replace("}", ">[^/]+?)"))
+
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NAME_LENGTH - 1}}}")
+
+
+def _whole(field: str, text: str) -> int:
+    """A number of a name, in its one spelling."""
+    if re.fullmatch(r"0|[1-9][0-9]{0,17}", text):
+        return int(text)
+    meant = _meant(text)
+    remedy = "give a plain integer below 10^18" if meant is None else f"ask for {field}{meant}"
+    raise CellNameError(f"{field}{text} is not canonical: {remedy}")
+
+
+def _meant(text: str) -> int | None:
+    """The number that another spelling stands for."""
+    for read in (int, float):
+        with suppress(ValueError):  # of more than 4,300 digits, too
+            value = read(text)
+            if 0 <= value < 10**18 and value == int(value):
+                return int(value)
+    return None
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Cell:
+    """One autoencoder: (model, hookpoint, variant, width H, lambda, seed)."""
+
+    model: str
+    hookpoint: str
+    variant: str
+    width: int
+    lam: float
+    seed: int
+
+    @property
+    def path(self) -> str:
+        """Folder of the cell, relative to ``cells/``."""
+        fields = vars(self) | {"lam": lambda_tag(self.lam)}
+        return PATTERN.format(**fields)
+
+    @classmethod
+    def parse(
+        cls, *, model: str, hookpoint: str, variant: str, width: str, lam: str, seed: str
+    ) -> Cell:
+        """A cell from the text of its name.
+
+        Raises:
+            CellNameError: a number is malformed or not in its canonical spelling; the message
+                gives the spelling to ask for.
+        """
+        for field, text in (("model", model), ("hookpoint", hookpoint), ("variant", variant)):
+            if not _NAME.fullmatch(text):
+                raise CellNameError(
+                    f"{field} {text!r} is no name: letters, digits, - and _, "
+                    f"{NAME_LENGTH} characters at most"
+                )
+        latents, number = _whole("w", width), _whole("seed", seed)
+        if latents == 0:
+            raise CellNameError("w0: a dictionary has at least one latent")
+        try:
+            value = float(lam)
+        except ValueError:
+            raise CellNameError(f"lam{lam}: {lam!r} is not a number") from None
+        tag = lambda_tag(value)
+        if tag != lam:
+            raise CellNameError(f"lam{lam} is not canonical: ask for lam{tag}")
+        return cls(
+            model=model,
+            hookpoint=hookpoint,
+            variant=variant,
+            width=latents,
+            lam=value,
+            seed=number,
+        )
+
+    @classmethod
+    def from_path(cls, path: str) -> Cell:
+        """Inverse of ``path``; raises CellNameError for anything that ``path`` cannot return."""
+        match = _PATH.fullmatch(path)
+        if match is None:
+            raise CellNameError(
+                f"{path!r} is not <model>/<hookpoint>/<variant>/w<H>_lam<lambda>_seed<s>"
+            )
+        return cls.parse(**match.groupdict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return dict(vars(self))

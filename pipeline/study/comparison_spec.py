@@ -1,0 +1,58 @@
+"""What tables, figures, claims and report cover: the specification that they are given."""
+
+from __future__ import annotations
+
+import argparse
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.config.study_config import Comparison
+from pipeline.jobs.json_files import json_argument
+
+SWEPT = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
+"""What is compared along a sweep, at equal L0 or equal lambda -> its name in words."""
+
+
+DEFAULT_LEVEL = 64.0
+"""L0 at which sweeps are read off where a study compares nothing."""
+
+
+class ComparisonSpec(BaseModel):
+    """What the tables, the figures and the report cover."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    cells: list[str]
+    """Paths of the grid's cells."""
+    comparisons: list[Comparison]
+    models: dict[str, int]
+    """Model name -> d_model, in the order of the configuration."""
+    hookpoints: list[str]
+    study: str = ""
+    """Name of the study; only the report needs it."""
+    note: str = ""
+    """What readers must know before they read a number; claims and report need it."""
+    figures: list[str] = []
+    """Names of the figures that the report shows."""
+
+    @property
+    def matched_levels(self) -> list[float]:
+        """Every L0 at which some comparison is read off, in the order of the configuration."""
+        levels = [l0 for item in self.comparisons for l0 in item.matched_l0]
+        return list(dict.fromkeys(levels)) or [DEFAULT_LEVEL]
+
+
+def spec_argument(parser: argparse.ArgumentParser) -> None:
+    """Add ``--spec`` to a stage's command line."""
+    parser.add_argument(
+        "--spec",
+        required=True,
+        type=read_spec,
+        metavar="JSON",
+        help="the study's comparison spec as JSON, or @FILE that holds it",
+    )
+
+
+def read_spec(text: str) -> ComparisonSpec:
+    """A spec from JSON text, or from the signed file named after an @."""
+    return ComparisonSpec.model_validate(json_argument(text))

@@ -1,0 +1,102 @@
+"""The grid: its cells, and the faults of a configuration that concern more than one section."""
+
+from __future__ import annotations
+
+import json
+from itertools import product
+from math import prod
+from shlex import quote
+from typing import Any
+
+from pipeline.config import study_config as c
+from pipeline.study.cell import Cell
+
+COMMAND_BYTES = 120_000
+"""What settings may take of one argument of a command; Linux ends it at 131,072."""
+MOST_CELLS = 50_000
+"""Snakemake plans some 1,000 a second and keeps them all in memory."""
+RESERVED_MODEL = "text"
+"""Its folder among the assets is that of the documents."""
+
+
+def cells_of(entry: c.GridEntry, config: c.StudyConfig) -> list[Cell]:
+    """Cells of one block of the grid."""
+    return [
+        Cell(
+            model=model.name,
+            hookpoint=hookpoint,
+            variant=entry.variant,
+            width=entry.width_for(model.d_model),
+            lam=lam,
+            seed=seed,
+        )
+        for model, hookpoint, lam, seed in product(*_axes(entry, config))
+    ]
+
+
+def _axes(
+    entry: c.GridEntry, config: c.StudyConfig
+) -> tuple[list[c.Model], list[str], list[float], list[int]]:
+    models = [m for m in config.models if entry.models is None or m.name in entry.models]
+    return models, entry.hookpoints or config.hookpoints, entry.lambdas, entry.seeds
+
+
+def cross_faults(config: c.StudyConfig) -> list[str]:
+    """Faults that concern more than one section, each with its path."""
+    names = [model.name for model in config.models]
+    faults = [
+        f"models.{i}.name: {name!r} names the folder of the text; choose another"
+        for i, name in enumerate(names)
+        if name == RESERVED_MODEL
+    ]
+    faults += _twice("models.{}.name", names) + _twice("hookpoints.{}", config.hookpoints)
+    standard = {"mlp_out", "attn", "resid"}
+    for i, model in enumerate(config.models):
+        missing = [h for h in config.hookpoints if h not in (set(model.hookpoints) or standard)]
+        faults += [f"models.{i}.hookpoints: no module path for hookpoint {h!r}" for h in missing]
+    for i, entry in enumerate(config.grid):
+        for field, known in (("models", names), ("hookpoints", config.hookpoints)):
+            faults += [
+                f"grid.{i}.{field}.{j}: unknown {value!r}; known are {', '.join(known)}"
+                for j, value in enumerate(getattr(entry, field) or [])
+                if value not in known
+            ]
+    return faults or _cell_faults(config) + _long_settings(config)
+
+
+def _twice(path: str, values: list[str]) -> list[str]:
+    return [
+        f"{path.format(i)}: {value!r} is listed twice"
+        for i, value in enumerate(values)
+        if value in values[:i]
+    ]
+
+
+def _cell_faults(config: c.StudyConfig) -> list[str]:
+    """Cells given twice, or more of them than a plan holds."""
+    count = sum(prod(len(axis) for axis in _axes(entry, config)) for entry in config.grid)
+    if count > MOST_CELLS:
+        return [f"grid: {count:,} cells, and {MOST_CELLS:,} at most: divide the study"]
+    faults = []
+    seen: dict[Cell, int] = {}
+    for i, entry in enumerate(config.grid):
+        for cell in cells_of(entry, config):
+            if cell in seen:
+                faults.append(f"grid.{i}: cell {cell.path} is already given by grid.{seen[cell]}")
+            seen.setdefault(cell, i)
+    return faults
+
+
+def _long_settings(config: c.StudyConfig) -> list[str]:
+    """Settings that no command holds; a stage is given those of one model or of the text."""
+    parts: dict[str, Any] = {f"models.{i}": model for i, model in enumerate(config.models)}
+    shared = config.model_dump(include={"hookpoints", "dump", "training", "evaluation"})
+    faults = []
+    for path, part in (parts | {"text": config.text}).items():
+        size = len(quote(json.dumps([part.model_dump(), shared])))
+        if size > COMMAND_BYTES:
+            faults.append(
+                f"{path}: with what every stage needs it takes {size:,} bytes of a command line "
+                f"that has {COMMAND_BYTES:,} for it: shorten it"
+            )
+    return faults

@@ -1,0 +1,183 @@
+"""metrics.json of one cell: the schema that evaluation writes and every later stage reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from pipeline.config.sections import Lambda
+from pipeline.config.study_config import Count, Section, describe
+from pipeline.jobs.json_files import read_json
+from pipeline.study.cell import Cell
+from pipeline.study.outputs import METRICS
+from sagsae.evaluation.distributions import LEVELS
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+NonNegative = Annotated[Finite, Field(ge=0)]
+Share = Annotated[Finite, Field(ge=0, le=1)]
+Natural = Annotated[int, Field(ge=0, strict=True)]
+
+
+def _all_or_none(values: list[float]) -> list[float]:
+    if values and (len(values) != len(LEVELS) or sorted(values) != values):
+        raise ValueError(f"give {len(LEVELS)} ascending numbers, or none")
+    return values
+
+
+Quantiles = Annotated[list[Finite], AfterValidator(_all_or_none)]
+"""At 0, 2, ..., 100 %, six significant digits; empty where there is nothing to rank."""
+
+
+class MetricsError(ValueError):
+    """Metrics files that cannot be used; the message names every one of them."""
+
+
+class CellName(Section):
+    """Which cell was measured."""
+
+    model: str
+    hookpoint: str
+    variant: str
+    width: Count
+    lam: Lambda
+    seed: Natural
+
+
+class TrainingRecord(Section):
+    """How the cell was trained and at what cost."""
+
+    steps: Natural
+    tokens: Natural
+    seconds: NonNegative
+    tokens_per_second: NonNegative
+    data_wait_seconds: NonNegative
+    peak_memory_mb: NonNegative
+    device: str
+    threads: Count
+    matmul_dtype: str
+
+
+class MadeFrom(Section):
+    """Digests of everything the numbers depend on."""
+
+    train: str
+    evaluate: str
+    store: str
+    weights_sha256: str
+    latents_sha256: str
+    """Of latents.safetensors, which is written before the metrics."""
+
+
+class CensusRecord(Section):
+    """Which latents fire with both signs. Top latents are those of the live ones that contribute
+    most to the reconstructions, by their sum of z^2 over tokens. Null where no latent lives."""
+
+    minority_share_quantiles: Quantiles
+    """Of min(n+, n-) / (n+ + n-) over live latents."""
+    top1_bipolar_fraction: Share | None
+    """Share of the top 1 % that fire with both signs."""
+    top10_bipolar_fraction: Share | None
+    top1_minority_share: Share | None
+    """Mean minority share of the top 1 %."""
+    top10_minority_share: Share | None
+
+
+class SlopesRecord(Section):
+    """Calibration slopes on one sign over the latents that fire with it; 1 is no shrinkage."""
+
+    latents: Natural
+    """How many there are."""
+    mean: Finite | None
+    median: Finite | None
+    quantiles: Quantiles
+
+
+class CalibrationRecord(Section):
+    """Slopes of the residual's coefficient on the activation, by its sign."""
+
+    positive: SlopesRecord
+    negative: SlopesRecord
+
+
+class CellMetrics(Section):
+    """One cell on the held-out split. A ratio is null where its denominator is zero."""
+
+    cell: CellName
+    d_model: Count
+    parameters: Count
+    parameters_per_latent: Count
+    break_even_share: NonNegative | None
+    """Share of latents that must serve both signs for the variant to cost no more parameters than
+    Gated; null for variants with one side."""
+    l0: NonNegative
+    """Mean count of latents that are not zero, a token."""
+    r2: Annotated[Finite, Field(le=1)]
+    """1 - sse / sst."""
+    sse: NonNegative
+    sst: NonNegative
+    dead_fraction: Share
+    """Latents that never fire over eval_tokens, as a share of the width."""
+    dead_latents: Natural
+    eval_tokens: Count
+    loss_recovered: Finite | None
+    """(ce_zero - ce_sae) / (ce_zero - ce_clean)."""
+    loss_recovered_mean: Finite | None
+    """The same against mean ablation."""
+    ce_sae: NonNegative
+    ce_clean: NonNegative
+    ce_zero: NonNegative
+    ce_mean: NonNegative
+    """Cross entropies in nats a token."""
+    ce_tokens: Count
+    lr_noisy: bool
+    """ce_zero - ce_clean is too small for Loss Recovered to mean anything."""
+    bipolar_fraction: Share | None
+    """Share of live latents that fire with both signs."""
+    bipolar_firing_share: Share | None
+    """The same, weighted by firing."""
+    census: CensusRecord
+    calibration: CalibrationRecord
+    collapsed: list[str]
+    """Why the cell counts as collapsed; empty when it does not."""
+    training: TrainingRecord
+    made_from: MadeFrom
+
+
+def read_metrics(path: Path, cell: Cell) -> CellMetrics:
+    """Read and validate the metrics of one cell.
+
+    Raises:
+        MetricsError: missing, not JSON, not of this schema, or measured on another cell; the
+            message names the file.
+    """
+    try:
+        metrics = CellMetrics.model_validate(read_json(path))
+    except FileNotFoundError:
+        raise MetricsError(f"{path}: no such file: run snakemake to evaluate the cell") from None
+    except ValidationError as error:
+        raise MetricsError(describe(error, str(path))) from None
+    except ValueError as error:
+        raise MetricsError(str(error)) from None
+    if metrics.cell.model_dump() != cell.as_dict():
+        named = Cell(**metrics.cell.model_dump())
+        raise MetricsError(
+            f"{path}: metrics of another cell: the file says {named.path}, "
+            f"its folder {cell.path}; delete it and evaluate again"
+        )
+    return metrics
+
+
+def read_all(root: Path, cells: Iterable[Cell]) -> dict[Cell, CellMetrics]:
+    """Metrics of many cells at ``<root>/<cell path>/metrics.json``; all faults at once."""
+    found, faults = {}, []
+    for cell in sorted(cells):
+        try:
+            found[cell] = read_metrics(root / cell.path / METRICS, cell)
+        except MetricsError as error:
+            faults.append(str(error))
+    if faults:
+        raise MetricsError(f"{len(faults)} unusable metrics file(s)\n" + "\n".join(faults))
+    return found

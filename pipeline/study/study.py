@@ -1,0 +1,285 @@
+"""A study: a validated configuration, its grid of cells, its stage specifications, every path.
+
+Only this module and ``outputs`` know file names under ``results/``. A stage receives its *spec*: a
+JSON object that holds everything its output depends on, digests of the specs before it included.
+Snakemake compares specs to decide what to rerun, so nothing else may reach a stage. A spec that
+grows with the grid reaches it through a file that is named after its digest.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import product
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.config import study_config as c
+from pipeline.config.spelling import CellNameError
+from pipeline.jobs.json_files import digest, write_json
+from pipeline.study.cell import PATTERN, Cell
+from pipeline.study.grid import cells_of, cross_faults
+from pipeline.study.outputs import REPORT, SYNTHETIC, figure_names
+from sagsae.autoencoders.registry import VARIANTS
+
+SPLITS = ("train", "heldout")
+REVISION = {
+    "assets": 2,
+    "tokens": 2,
+    "dump": 2,
+    "baselines": 2,
+    "train": 3,
+    "evaluate": 3,
+    "synthetic": 1,
+}
+"""Revision of each stage's code. Raise one when that stage's output changes for the same spec."""
+
+
+class Study:
+    """One study. Build with ``Study.load`` or ``Study.from_dict``; both raise ConfigError."""
+
+    def __init__(self, config: c.StudyConfig):
+        self.config = config
+        self.models = {model.name: model for model in config.models}
+        self.root = PurePosixPath(config.results) / config.study
+        self.cells = self._grid()
+
+    @classmethod
+    def from_dict(cls, raw: Any, where: str = "configuration") -> Study:
+        """Validate a parsed configuration; every fault is reported at once."""
+        try:
+            config = c.StudyConfig.model_validate(raw)
+        except ValidationError as error:
+            raise c.ConfigError(c.describe(error, where)) from None
+        faults = cross_faults(config)
+        if faults:
+            lines = "\n".join(f"  {fault}" for fault in faults)
+            raise c.ConfigError(f"{where}: {len(faults)} error(s)\n{lines}")
+        return cls(config)
+
+    @classmethod
+    def load(cls, path: str | Path = c.DEFAULT_CONFIG) -> Study:
+        """Read and validate a YAML file."""
+        return cls.from_dict(c.load_yaml(Path(path)), str(path))
+
+    def _grid(self) -> list[Cell]:
+        return sorted({cell for entry in self.config.grid for cell in cells_of(entry, self.config)})
+
+    def _rows(self, split: str) -> int:
+        dump = self.config.dump
+        return dump.train_rows if split == "train" else dump.heldout_rows
+
+    def model_named(self, name: str) -> c.Model:
+        """A model of the study; raises CellNameError that lists those there are."""
+        if name not in self.models:
+            raise CellNameError(f"unknown model {name!r}; this study has {', '.join(self.models)}")
+        return self.models[name]
+
+    @cached_property
+    def _stores(self) -> dict[tuple[str, str], str]:
+        """Digest of each store's spec, worked out once for all cells."""
+        pairs = product(self.models, SPLITS)
+        return {(model, split): digest(self.dump_spec(model, split)) for model, split in pairs}
+
+    @cached_property
+    def _baselines(self) -> dict[str, str]:
+        """Digest of each model's baselines' spec."""
+        return {model: digest(self.baseline_spec(model)) for model in self.models}
+
+    # What a stage depends on -----------------------------------------------------------------
+
+    def asset_spec(self, model: str) -> dict[str, Any]:
+        source = self.model_named(model).source.model_dump()
+        return {"revision": REVISION["assets"], "model": source}
+
+    def text_spec(self) -> dict[str, Any]:
+        return {"revision": REVISION["assets"], "text": self.config.text.source.model_dump()}
+
+    def token_spec(self, model: str, split: str) -> dict[str, Any]:
+        text = self.config.text.model_dump(exclude={"source"})
+        dump = self.config.dump
+        return {
+            "revision": REVISION["tokens"],
+            "asset": digest(self.asset_spec(model)),
+            "documents": digest(self.text_spec()),
+            "start_token": self.model_named(model).start_token,
+            "split": split,
+            "rows": self._rows(split),
+            "rows_per_block": dump.rows_per_block,
+            "slack": dump.slack,
+            **text,
+        }
+
+    def dump_spec(self, model: str, split: str) -> dict[str, Any]:
+        entry = self.model_named(model).model_dump(exclude={"source", "start_token"})
+        rows = {"train_rows", "heldout_rows", "acts_root"}
+        return {
+            "revision": REVISION["dump"],
+            "model": entry,
+            "hookpoints": self.config.hookpoints,
+            "split": split,
+            "tokens": digest(self.token_spec(model, split)),
+            "calibration_tokens": digest(self.token_spec(model, "train")),
+            "rows": self._rows(split),
+            "seed": self.config.text.seed,
+            "context_length": self.config.text.context_length,
+            "dump": self.config.dump.model_dump(exclude=rows),
+        }
+
+    def baseline_spec(self, model: str) -> dict[str, Any]:
+        return {
+            "revision": REVISION["baselines"],
+            "stores": [self._stores[model, split] for split in SPLITS],
+            "lr_contexts": self.config.evaluation.lr_contexts,
+            "batch_contexts": self.config.evaluation.batch_contexts,
+            "hookpoints": self.config.hookpoints,
+            "model": self.model_named(model).model_dump(exclude={"source", "start_token"}),
+        }
+
+    def train_spec(self, cell: Cell) -> dict[str, Any]:
+        return {
+            "revision": REVISION["train"],
+            "cell": cell.as_dict(),
+            "d_model": self.model_named(cell.model).d_model,
+            "store": self._stores[cell.model, "train"],
+            "training": self.config.training.model_dump(),
+        }
+
+    def evaluate_spec(self, cell: Cell) -> dict[str, Any]:
+        return {
+            "revision": REVISION["evaluate"],
+            "baselines": self._baselines[cell.model],
+            "evaluation": self.config.evaluation.model_dump(),
+        }
+
+    def comparison_spec(self) -> dict[str, Any]:
+        return {
+            "cells": [cell.path for cell in self.cells],
+            "comparisons": [item.model_dump() for item in self.config.comparisons],
+            # By name, as in its file: tables follow this order.
+            "models": {name: model.d_model for name, model in sorted(self.models.items())},
+            "hookpoints": self.config.hookpoints,
+        }
+
+    def report_spec(self) -> dict[str, Any]:
+        named = {"study": self.config.study, "note": self.config.note}
+        return self.comparison_spec() | named | {"figures": list(self.figures)}
+
+    def synthetic_spec(self, protocol: str, seed: int) -> dict[str, Any]:
+        """Of one seed of one synthetic protocol."""
+        shared = {"evaluation_rows", "tau", "training"}
+        return {
+            "revision": REVISION["synthetic"],
+            "protocol": protocol,
+            "seed": seed,
+            "synthetic": self.config.synthetic.model_dump(include={protocol, *shared}),
+        }
+
+    @cached_property
+    def shared_specs(self) -> dict[str, str]:
+        """Name -> file of each spec that covers the whole grid, too long for a command line.
+
+        The name of the file ends in the digest of the spec, so that a command that names the file
+        changes when its content does.
+        """
+        return {
+            name: self.path("specs", f"{name}-{digest(spec)}.json")
+            for name, spec in self._shared().items()
+        }
+
+    def _shared(self) -> dict[str, dict[str, Any]]:
+        return {
+            "comparison": self.comparison_spec(),
+            "report": self.report_spec(),
+            "configuration": self.config.model_dump(),
+        }
+
+    def write_shared_specs(self, folder: Path = Path()) -> None:
+        """Write the files of ``shared_specs``, whose paths are relative to ``folder``."""
+        for name, spec in self._shared().items():
+            write_json(folder / self.shared_specs[name], spec)
+
+    # Where things lie ------------------------------------------------------------------------
+
+    def path(self, *parts: str) -> str:
+        return str(self.root.joinpath(*parts))
+
+    @property
+    def acts_root(self) -> str:
+        return self.config.dump.acts_root or self.path("activations")
+
+    def asset(self, model: str = "{model}") -> str:
+        return self.path("assets", model, "asset.json")
+
+    @property
+    def documents(self) -> str:
+        return self.path("assets", "text", "documents.json")
+
+    def tokens(self, model: str = "{model}", split: str = "{split}") -> str:
+        return self.path("tokens", f"{model}-{split}.safetensors")
+
+    def manifest(self, model: str = "{model}", split: str = "{split}") -> str:
+        return self.path("manifests", f"{model}-{split}.json")
+
+    def baselines(self, model: str = "{model}") -> str:
+        return self.path("baselines", f"{model}.json")
+
+    def manifest_and_digest(self, model: str, split: str) -> tuple[str, str]:
+        """A store's manifest and the digest that it must carry."""
+        return self.manifest(model, split), self._stores[model, split]
+
+    def baselines_and_digest(self, model: str) -> tuple[str, str]:
+        """A model's baselines and the digest that they must carry."""
+        return self.baselines(model), self._baselines[model]
+
+    def cell_file(self, cell: Cell | None, name: str) -> str:
+        return self.path("cells", cell.path if cell else PATTERN, name)
+
+    def metrics(self, cell: Cell | None = None) -> str:
+        return self.cell_file(cell, "metrics.json")
+
+    def table(self, name: str) -> str:
+        return self.path("tables", name)
+
+    def figure(self, name: str = "{figure}", suffix: str = "png") -> str:
+        return self.path("figures", f"{name}.{suffix}")
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the figures that the grid has."""
+        return figure_names(self.config, self.cells)
+
+    def synthetic_run(self, protocol: str = "{protocol}", seed: int | str = "{seed}") -> str:
+        return self.path(SYNTHETIC, "runs", f"{protocol}_seed{seed}.json")
+
+    def synthetic_table(self, protocol: str = "{protocol}") -> str:
+        """Means over seeds of one protocol; of all of them where it is ``summary``."""
+        return self.path(SYNTHETIC, f"{protocol}.csv")
+
+    @property
+    def report(self) -> str:
+        return self.path(REPORT)
+
+    def log(self, *parts: str) -> str:
+        return self.path("logs", *parts) + ".log"
+
+    def cell_named(self, **text: str) -> Cell:
+        """The cell of a path's wildcards, on the grid or off it.
+
+        Raises:
+            CellNameError: not canonical, or of a model, hookpoint or variant unknown here.
+        """
+        cell = Cell.parse(**text)
+        known = {
+            "model": list(self.models),
+            "hookpoint": self.config.hookpoints,
+            "variant": sorted(VARIANTS),
+        }
+        for field, names in known.items():
+            if getattr(cell, field) not in names:
+                raise CellNameError(
+                    f"{cell.path}: unknown {field} {getattr(cell, field)!r}; "
+                    f"this study has {', '.join(names)}"
+                )
+        return cell

@@ -1,0 +1,1 @@
+"""Protocols on data whose features are known, and their figures."""

@@ -1,0 +1,266 @@
+"""Figures of the synthetic protocols: PNG, SVG, and a CSV of what is drawn.
+
+    python -m pipeline synthetic-figure --figure figure_9 --tau 0.9 --table synthetic/a.csv \
+        --runs synthetic/runs/a_seed0.json ... --out figures/figure_9.png
+
+Points are means over seeds, error bars their standard errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from pipeline.config.synthetic import FIGURE_PROTOCOLS
+from pipeline.figures.canvas import DPI, STYLE, write
+from pipeline.figures.series import COLOURS, MARKERS
+from pipeline.synthetic.geometry import bi_jump, plane, width_label
+from pipeline.synthetic.means import read_runs
+from pipeline.text.csv_files import read_table
+from pipeline.text.numbers import variant_label
+from sagsae.autoencoders.registry import VARIANT_LABELS
+
+Drawn = tuple[Figure, pd.DataFrame]
+SEPARATE = "dotted, hollow: the two poles found by two latents"
+
+
+def systems(table: pd.DataFrame) -> list[tuple[str, float]]:
+    """(variant, width in latents a pair), wider first within a variant."""
+    known = list(VARIANT_LABELS)
+    found = set(zip(table["variant"], table["multiple"], strict=True))
+    return sorted(found, key=lambda system: (known.index(system[0]), -system[1]))
+
+
+def label(variant: str, multiple: float) -> str:
+    """With the width in latents for n pairs or axes."""
+    return f"{variant_label(variant)}, {width_label(multiple)}"
+
+
+def look(variant: str, multiple: float) -> dict[str, Any]:
+    """Colour and marker say which variant; a second width of it is dashed."""
+    place = list(VARIANT_LABELS).index(variant)
+    dashed = variant == "gated" and multiple <= 1
+    return {"color": COLOURS[place], "marker": MARKERS[place], "ls": "--" if dashed else "-"}
+
+
+def values(table: pd.DataFrame, metric: str, setting: str) -> pd.DataFrame:
+    """Rows of a metric in the settings named ``setting=x``, with the number ``x``, in its order."""
+    name, _, x = (table["setting"].str.partition("=")[i] for i in range(3))
+    rows = table[(name == setting) & (table["metric"] == metric)]
+    return rows.assign(x=x[rows.index].astype(float)).sort_values("x", kind="stable")
+
+
+def of(rows: pd.DataFrame, system: tuple[str, float]) -> pd.DataFrame:
+    return rows[(rows["variant"] == system[0]) & (rows["multiple"] == system[1])]
+
+
+def line(panel: Axes, rows: pd.DataFrame, **style: Any) -> None:
+    """Means against ``x`` with their standard errors."""
+    panel.errorbar(
+        rows["x"], rows["mean"], yerr=rows["se"].fillna(0), capsize=1.5, elinewidth=0.8, **style
+    )
+
+
+def dressed(panel: Axes, x: str, y: str, title: str = "") -> None:
+    panel.set_xlabel(x)
+    panel.set_ylabel(y)
+    panel.set_title(title)
+    panel.grid(True, color="#E6E6E6", lw=0.5, zorder=0)
+    panel.set_axisbelow(True)
+
+
+def plain(axis: Axis) -> None:
+    """A log axis with numbers such as 0.002 and 5."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def legend(figure: Figure, table: pd.DataFrame, *notes: str, columns: int = 2) -> None:
+    """All systems of the table, then notes without a line."""
+    handles = [Line2D([], [], label=label(*s), **look(*s)) for s in systems(table)]
+    handles += [Line2D([], [], ls="none", label=note) for note in notes]
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
+
+
+def grid(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+
+
+def polarity_dial(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -> Drawn:
+    """Figure 4: a row an alpha; MSE and the slopes of the two signs against L0."""
+    alphas = sorted(set(values(table, "mse", "alpha")["x"]))
+    figure = grid(5.2, 1.75 * len(alphas) + 0.8)
+    axes = figure.subplots(len(alphas), 2, squeeze=False, sharex="all", sharey="col")
+    keys = ["setting", "variant", "multiple", "lam"]
+    l0 = table[table["metric"] == "l0"].set_index(keys)
+    shown = []
+    for metric in ("mse", "slope_pos", "slope_neg"):
+        rows = values(table, metric, "alpha").rename(columns={"x": "alpha"})
+        at = l0.loc[pd.MultiIndex.from_frame(rows[keys])]
+        shown.append(rows.assign(x=at["mean"].to_numpy(), x_se=at["se"].to_numpy()))
+    drawn = pd.concat(shown, ignore_index=True)
+    for i, alpha in enumerate(alphas):
+        left, right = axes[i]
+        here = drawn[(drawn["alpha"] == alpha) & (drawn["x"] > 0)].sort_values("x")
+        for system in systems(table):
+            style, rows = look(*system), of(here, system)
+            line(left, rows[rows["metric"] == "mse"], **style)
+            for sign, marker in (("pos", "^"), ("neg", "v")):
+                face = style["color"] if sign == "pos" else "white"
+                part = rows[rows["metric"] == f"slope_{sign}"]
+                line(right, part, **style | {"marker": marker, "markerfacecolor": face})
+        right.axhline(1, color="black", lw=0.6, zorder=1)
+        dressed(left, "", "MSE a coordinate", f"negative side × {alpha:g}")
+        dressed(right, "", "calibration slope")
+        left.set_yscale("log")
+        left.set_xscale("log")
+        for axis in (left.xaxis, left.yaxis):
+            plain(axis)
+    low, high = axes[0, 1].get_ylim()
+    axes[0, 1].set_ylim(min(low, 0.9), max(high, 1.1))  # a hundredth is not to look like much
+    for panel in axes[-1]:
+        panel.set_xlabel("L0 (active latents per sample)")
+    legend(figure, table, "right: ▲ positive side, ▽ negative side")
+    return figure, drawn
+
+
+def anomalies(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -> Drawn:
+    """Figure 5: a panel a budget; AUROC of each direction, their mean, and the worse one."""
+    names = {"pos": "positive", "neg": "negative", "mean": "mean", "worse": "worse"}
+    picked = table[table["picked"]]
+    rows = {name: values(picked, f"auroc_{name}", "budget") for name in names}
+    budgets = sorted(set(rows["pos"]["x"]))
+    variants = sorted(set(table["variant"]), key=list(VARIANT_LABELS).index)
+    figure = grid(1.75 * len(budgets) + 0.5, 2.7)
+    axes = figure.subplots(1, len(budgets), squeeze=False, sharey="all")[0]
+    for panel, budget in zip(axes, budgets, strict=True):
+        for i, variant in enumerate(variants):
+            style = look(variant, 2) | {"ls": "none"}
+            for place, name in enumerate(names):
+                found = rows[name][(rows[name]["x"] == budget) & (rows[name]["variant"] == variant)]
+                line(panel, found.assign(x=place + 0.22 * (i - (len(variants) - 1) / 2)), **style)
+        panel.set_xticks(range(len(names)), names.values(), rotation=35)
+        panel.axhline(0.5, color="black", lw=0.6, ls=":", zorder=1)
+        dressed(panel, "", "", width_label(budget))
+    axes[0].set_ylabel("AUROC")
+    handles = [Line2D([], [], label=variant_label(v), **look(v, 2) | {"ls": ""}) for v in variants]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    return figure, pd.concat(rows.values(), ignore_index=True)
+
+
+def superposition(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -> Drawn:
+    """Figure 8: R2, and the share of poles found, against pairs per dimension."""
+    picked = table[table["picked"]]
+    figure = grid(5.2, 2.9)
+    shown = {"r2": "R2", "poles_found": f"poles found (|cos| ≥ {tau:g})"}
+    rows = {metric: values(picked, metric, "superposition") for metric in shown}
+    for panel, (metric, words) in zip(figure.subplots(1, 2), shown.items(), strict=True):
+        for system in systems(table):
+            line(panel, of(rows[metric], system), **look(*system))
+        over_superposition(panel, words)
+    legend(figure, table)
+    return figure, pd.concat(rows.values(), ignore_index=True)
+
+
+def over_superposition(panel: Axes, words: str) -> None:
+    dressed(panel, "superposition n / d", words)
+    panel.set_xscale("log", base=2)
+    panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def rates(panel: Axes, consolidated: pd.DataFrame, separate: pd.DataFrame) -> None:
+    """Consolidation of every system; of the wider Gated also the pairs found by two latents."""
+    for system in systems(consolidated):
+        style = look(*system)
+        line(panel, of(consolidated, system), **style)
+        if system == ("gated", 2):
+            line(panel, of(separate, system), **style | {"ls": ":", "markerfacecolor": "white"})
+    panel.set_ylim(-0.04, 1.04)
+
+
+def pair_rate(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -> Drawn:
+    """Figure 9: Pair Consolidation Rate against superposition, and against the threshold."""
+    picked = table[table["picked"]]
+    figure = grid(5.2, 3.0)
+    left, right = figure.subplots(1, 2, sharey="all")
+    shown = [values(picked, metric, "superposition") for metric in ("pcr", "separate")]
+    rates(left, *shown)
+    over_superposition(left, f"share of pairs (|cos| ≥ {tau:g})")
+    levels = sorted(set(shown[0]["x"]))
+    level = levels[len(levels) // 2]
+    curves = []
+    for name in ("pcr", "separate"):
+        here = picked[picked["metric"].str.fullmatch(rf"{name}_[0-9.]+")]
+        here = here[here["setting"] == f"superposition={level:g}"]
+        at = here["metric"].str.removeprefix(f"{name}_").astype(float)
+        curves.append(here.assign(x=at).sort_values("x", kind="stable"))
+    rates(right, *curves)
+    dressed(right, "threshold on |cos|", "", f"n / d = {level:g}")
+    legend(figure, table, SEPARATE)
+    return figure, pd.concat([*shown, *curves], ignore_index=True)
+
+
+def robustness(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -> Drawn:
+    """Figure 10: Pair Consolidation Rate where the poles are not strictly opposed."""
+    picked = table[table["picked"]]
+    figure = grid(5.2, 2.9)
+    words = {
+        "rho": "within-pair correlation ρ of activity",
+        "cosine": "cosine between the two poles",
+    }
+    shown = []
+    for panel, (name, text) in zip(figure.subplots(1, 2, sharey="all"), words.items(), strict=True):
+        both = [values(picked, metric, name) for metric in ("pcr", "separate")]
+        rates(panel, *both)
+        dressed(panel, text, "")
+        shown += both
+        panel.set_ylabel(f"share of pairs (|cos| ≥ {tau:g})" if name == "rho" else "")
+    legend(figure, table, SEPARATE)
+    return figure, pd.concat(shown, ignore_index=True)
+
+
+FIGURES: dict[str, Callable[[pd.DataFrame, list[dict[str, Any]], float], Drawn]] = {
+    "figure_4": polarity_dial,
+    "figure_5": anomalies,
+    "figure_6": plane,
+    "figure_7": bi_jump,
+    "figure_8": superposition,
+    "figure_9": pair_rate,
+    "figure_10": robustness,
+}
+
+
+def write_figure(
+    name: str, table: pd.DataFrame, runs: list[dict[str, Any]], tau: float, out: Path
+) -> None:
+    """Draw a figure from its protocol's table and runs, and write it with its numbers."""
+    with mpl.rc_context(STYLE):
+        write(*FIGURES[name](table, runs, tau), out)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the stage."""
+    parser.add_argument(
+        "--figure", required=True, choices=list(FIGURE_PROTOCOLS), help="name of the figure"
+    )
+    parser.add_argument("--tau", required=True, type=float, help="cosine that counts as found")
+    parser.add_argument("--table", required=True, type=Path, help="means over seeds")
+    parser.add_argument("--runs", required=True, nargs="+", type=Path, help="files of runs")
+    parser.add_argument("--out", required=True, type=Path, help="the .png; .svg and .csv beside it")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the stage."""
+    table, runs = read_table(options.table), read_runs(options.runs)
+    write_figure(options.figure, table, runs, options.tau, options.out)

@@ -1,0 +1,78 @@
+"""Means over seeds of synthetic runs.
+
+    python -m pipeline synthetic-means --runs a_seed0.json a_seed1.json --out synthetic/a.csv
+
+A row is one metric of one variant at one lambda in one setting. ``picked`` marks the lambda of the
+operating point, the one whose mean L0 is nearest, in ratio, to the expected number of active
+features; no other measure takes part in the choice.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.jobs.json_files import expect_fields, read_json
+from pipeline.text.csv_files import write_csv
+
+SYSTEM = ["protocol", "setting", "variant", "multiple", "width"]
+COLUMNS = [*SYSTEM, "lam", "picked", "seed_count", "metric", "mean", "se"]
+
+
+def read_runs(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """Rows of runs, each with its ``protocol`` and ``seed``.
+
+    Raises:
+        ValueError: damaged, or not such a file; the message names it.
+    """
+    rows = []
+    for path in paths:
+        run = read_json(path)
+        with expect_fields(path):
+            known = {"protocol": run["protocol"], "seed": run["seed"]}
+            rows += [known | row for row in run["rows"]]
+    return rows
+
+
+def summarise(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The table of ``COLUMNS``. A seed without a value for a metric does not count there.
+
+    The standard error is empty with one seed; so is the mean with none.
+    """
+    keys = [*SYSTEM, "lam"]
+    long = pd.DataFrame(
+        [
+            {**{key: row[key] for key in keys}, "metric": name, "value": value}
+            for row in rows
+            for name, value in row["metrics"].items()
+        ]
+    ).astype({"value": float})
+    values = long.groupby([*keys, "metric"], sort=False)["value"]
+    table = values.agg(seed_count="count", mean="mean", se="sem").reset_index()
+    return table.assign(picked=_picked(table))[COLUMNS]
+
+
+def _picked(table: pd.DataFrame) -> pd.Series:
+    """Whether a row's lambda is that of its system's operating point."""
+    keys = [*SYSTEM, "lam"]
+    wide = table.pivot_table(index=keys, columns="metric", values="mean", sort=False)
+    ratio = (wide["l0"] / wide["target_l0"]).clip(lower=1e-9)
+    away = ratio.where(ratio >= 1, 1 / ratio)
+    chosen = away.groupby(SYSTEM, sort=False).idxmin()
+    found = pd.MultiIndex.from_frame(table[keys]).isin(list(chosen))
+    return pd.Series(found, index=table.index)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the stage."""
+    parser.add_argument("--runs", required=True, nargs="+", type=Path, help="files of runs")
+    parser.add_argument("--out", required=True, type=Path, help="the .csv")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the stage."""
+    write_csv(options.out, summarise(read_runs(options.runs)))

@@ -1,0 +1,227 @@
+"""The synthetic protocols: every setting, contestant and lambda, measured against the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.config.synthetic import (
+    Anomalies,
+    Consolidation,
+    Contestant,
+    Geometry,
+    PolarityDial,
+    Protocol,
+    Robustness,
+    SyntheticTraining,
+)
+from sagsae.synthetic.anomalies import ExcursionSource, direction_aurocs
+from sagsae.synthetic.consolidation import Matches, match_poles
+from sagsae.synthetic.pairs import PairSample, PairSource, antipodal, at_cosine
+from sagsae.synthetic.polarity_dial import pole_slopes
+from sagsae.synthetic.runs import Measured, measure, train
+from sagsae.synthetic.sources import Drawn, Source, unit_directions
+from sagsae.training.schedules import Recipe
+
+Row = dict[str, Any]
+"""setting, variant, multiple, width, lam, metrics (name -> number or None), and perhaps what a
+figure shows of the run."""
+
+BINS, EDGE = 80, 2.0
+"""Histogram of a latent's activations: bins between -EDGE and EDGE, in units of the source."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """One seed's runs: trains, measures, and counts them."""
+
+    seed: int
+    training: SyntheticTraining
+    rows: int
+    tau: float
+    report: Callable[[], None]
+
+    def sweep(
+        self,
+        setting: str,
+        source: Source[Drawn],
+        section: Protocol,
+        contestants: Sequence[Contestant],
+        pairs: int,
+    ) -> Iterator[tuple[Row, Measured[Drawn]]]:
+        """Every contestant at every lambda on one source; rows hold what all protocols report."""
+        for contestant in contestants:
+            width = contestant.width_for(pairs)
+            for lam in section.lambdas:
+                recipe = Recipe(
+                    steps=section.steps,
+                    lam=lam,
+                    matmul_dtype="float32",
+                    **self.training.model_dump(),
+                )
+                sae = train(source, contestant.variant, width, recipe, self.seed)
+                found = measure(sae, source, self.rows, self.seed)
+                metrics = {
+                    "l0": found.metrics.l0,
+                    "r2": found.metrics.r2,
+                    "mse": found.mse,
+                    "dead_fraction": found.metrics.dead_fraction,
+                }
+                row = {"setting": setting, **contestant.model_dump(), "width": width, "lam": lam}
+                yield row | {"metrics": metrics}, found
+                self.report()
+
+    def matches(self, found: Measured[PairSample], source: PairSource) -> Matches:
+        """Which side of which latent serves each pole."""
+        return match_poles(found.W_dec, found.z, source.poles, found.sample.active())
+
+
+def polarity_dial(section: PolarityDial, bench: Bench) -> Iterator[Row]:
+    """Protocol A: calibration slopes of the two signs of each axis."""
+    poles = antipodal(unit_directions(section.pairs, section.d, bench.seed))
+    for alpha in section.alphas:
+        source = PairSource(
+            poles=poles,
+            probability=section.probability / 2,
+            negative_scale=alpha,
+            noise=section.noise,
+        )
+        arguments = f"alpha={alpha:g}", source, section, section.contestants, section.pairs
+        for row, found in bench.sweep(*arguments):
+            matches = bench.matches(found, source)
+            matched = pole_slopes(found.metrics.slopes, matches)
+            served = matches.found(bench.tau).double()
+            for side, sign in enumerate(("pos", "neg")):
+                row["metrics"][f"slope_{sign}"] = _number(matched[:, side].nanmean())
+                row["metrics"][f"found_{sign}"] = float(served[:, side].mean())
+            row["metrics"]["target_l0"] = source.active_pairs
+            yield row
+
+
+def anomalies(section: Anomalies, bench: Bench) -> Iterator[Row]:
+    """Protocol B: AUROC of an excursion's axis and direction, from one latent's code."""
+    axes = unit_directions(section.pairs, section.d, bench.seed)
+    names = ("fluctuation", "share", "low", "high")
+    source = ExcursionSource(axes=axes, **section.model_dump(include=set(names)))
+    for budget in section.budgets:
+        contestants = [Contestant(variant=name, multiple=budget) for name in section.variants]
+        arguments = f"budget={budget:g}", source, section, contestants, section.pairs
+        for row, found in bench.sweep(*arguments):
+            aurocs = direction_aurocs(found.W_dec, found.z, axes, found.sample)
+            row["metrics"] |= {
+                "auroc_pos": float(aurocs[:, 0].mean()),
+                "auroc_neg": float(aurocs[:, 1].mean()),
+                "auroc_mean": float(aurocs.mean()),
+                "auroc_worse": float(aurocs.min(1).values.mean()),
+                "target_l0": section.share,
+            }
+            yield row
+
+
+def consolidation(section: Consolidation, bench: Bench) -> Iterator[Row]:
+    """Protocol C: pairs served by one latent, and by two, against superposition."""
+    for superposition in section.superpositions:
+        pairs = max(1, round(superposition * section.d))
+        source = PairSource(
+            poles=antipodal(unit_directions(pairs, section.d, bench.seed)), probability=0.5 / pairs
+        )
+        setting = f"superposition={superposition:g}"
+        for row, found in bench.sweep(setting, source, section, section.contestants, pairs):
+            matches = bench.matches(found, source)
+            row["metrics"] |= _pair_metrics(matches, source, bench.tau)
+            for tau in section.taus:
+                row["metrics"][f"pcr_{tau:g}"] = _share(matches.consolidated(tau))
+                row["metrics"][f"separate_{tau:g}"] = _share(matches.separate(tau))
+            if superposition == min(section.superpositions):
+                row["histogram"] = histogram(found, matches, bench.tau)
+            yield row
+
+
+def robustness(section: Robustness, bench: Bench) -> Iterator[Row]:
+    """Consolidation where poles are active together, and where they are not antipodal."""
+    directions = unit_directions(2 * section.pairs, section.d, bench.seed)
+    kept, aside = directions[: section.pairs], directions[section.pairs :]
+    sources = {
+        f"rho={rho:g}": PairSource(
+            poles=antipodal(kept), probability=section.probability, correlation=rho
+        )
+        for rho in section.correlations
+    } | {
+        f"cosine={cosine:g}": PairSource(
+            poles=at_cosine(kept, aside, cosine), probability=section.probability
+        )
+        for cosine in section.cosines
+    }
+    for setting, source in sources.items():
+        for row, found in bench.sweep(setting, source, section, section.contestants, section.pairs):
+            matches = bench.matches(found, source)
+            row["metrics"] |= _pair_metrics(matches, source, bench.tau)
+            yield row
+
+
+def geometry(section: Geometry, bench: Bench) -> Iterator[Row]:
+    """Pairs on a plane, with every latent's direction and the signs that it fires with."""
+    angles = torch.arange(section.pairs, dtype=torch.float64) * torch.pi / section.pairs
+    directions = torch.stack([angles.cos(), angles.sin()], dim=1).float()
+    source = PairSource(poles=antipodal(directions), probability=0.5 / section.pairs)
+    arguments = f"pairs={section.pairs}", source, section, section.contestants, section.pairs
+    for row, found in bench.sweep(*arguments):
+        row["metrics"] |= _pair_metrics(bench.matches(found, source), source, bench.tau)
+        row["decoder"] = found.W_dec.tolist()
+        counts = (found.metrics.n_pos, found.metrics.n_neg)
+        row["fires"] = [[int(part[i]) for part in counts] for i in range(row["width"])]
+        yield row
+
+
+MEASURED: dict[str, Callable[[Any, Bench], Iterator[Row]]] = {
+    "polarity_dial": polarity_dial,
+    "anomalies": anomalies,
+    "consolidation": consolidation,
+    "robustness": robustness,
+    "geometry": geometry,
+}
+
+
+def histogram(found: Measured[PairSample], matches: Matches, tau: float) -> Row | None:
+    """Activations of the latent that serves both poles of the median pair, by cosine.
+
+    None if no latent serves both poles of a pair.
+    """
+    pairs = matches.consolidated(tau).nonzero()[:, 0]
+    if not len(pairs):
+        return None
+    order = matches.cosine[pairs].min(1).values.argsort(stable=True)
+    latent = int(matches.latent[pairs[order[len(pairs) // 2]], 0])
+    z = found.z[:, latent] / found.sae.scale
+    fired = z[z != 0]
+    counts = torch.histc(fired, BINS, -EDGE, EDGE).long()
+    return {
+        "latent": latent,
+        "counts": counts.tolist(),
+        "edge": EDGE,
+        "silent": int((z == 0).sum()),
+        "outside": len(fired) - int(counts.sum()),
+        "least": [_number(fired[fired > 0].min()), _number(fired[fired < 0].max())],
+    }
+
+
+def _pair_metrics(matches: Matches, source: PairSource, tau: float) -> dict[str, float]:
+    return {
+        "pcr": _share(matches.consolidated(tau)),
+        "separate": _share(matches.separate(tau)),
+        "poles_found": _share(matches.found(tau)),
+        "target_l0": source.active_pairs,
+    }
+
+
+def _share(found: Tensor) -> float:
+    return float(found.double().mean())
+
+
+def _number(value: Tensor) -> float | None:
+    """None for a value that does not exist."""
+    return None if value.isnan() else float(value)

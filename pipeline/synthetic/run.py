@@ -1,0 +1,55 @@
+"""Stage: one seed of one synthetic protocol.
+
+    python -m pipeline synthetic-run --spec JSON --out synthetic/runs/consolidation_seed0.json
+
+The specification is ``Study.synthetic_spec``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.synthetic import Synthetic
+from pipeline.jobs.json_files import digest, write_json
+from pipeline.jobs.progress import Progress
+from pipeline.jobs.stage import locked
+from pipeline.synthetic.protocols import MEASURED, Bench
+
+
+def run_protocol(spec: dict[str, Any]) -> dict[str, Any]:
+    """Train and measure every setting, contestant and lambda of a protocol, for one seed.
+
+    Returns:
+        protocol, seed, spec (digest) and ``rows``, see ``synthetic_protocols.Row``.
+    """
+    name, seed = spec["protocol"], spec["seed"]
+    synthetic = Synthetic.model_validate(spec["synthetic"])
+    section = getattr(synthetic, name)
+    progress, done = Progress(f"{name}, seed {seed}", section.runs, "runs"), count(1)
+    bench = Bench(
+        seed=seed,
+        training=synthetic.training,
+        rows=synthetic.evaluation_rows,
+        tau=synthetic.tau,
+        report=lambda: progress.update(next(done)),
+    )
+    rows = list(MEASURED[name](section, bench))
+    return {"protocol": name, "seed": seed, "spec": digest(spec), "rows": rows}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the stage."""
+    parser.add_argument(
+        "--spec", required=True, type=json.loads, help="Study.synthetic_spec as JSON"
+    )
+    parser.add_argument("--out", required=True, type=Path, help="the .json of the runs")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the stage."""
+    with locked(options.out.parent, options.out.stem):
+        write_json(options.out, run_protocol(options.spec))

@@ -1,0 +1,1 @@
+"""Tables of a study, made from the metrics of its cells."""

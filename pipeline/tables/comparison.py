@@ -1,0 +1,141 @@
+"""comparison.csv: one row a (comparison, model, hookpoint), with everything at equal L0."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pipeline.study.comparison_spec import SWEPT, ComparisonSpec
+from pipeline.tables.sweeps import Key, Metrics, named_collapses, sweeps_of
+from pipeline.text.numbers import matched_column, sweep_label
+from sagsae.comparison import dead_reduction, dominance, matched, overlap
+from sagsae.sweeps import Sweep
+
+SIDES = ("candidate", "baseline")
+ANSWERS = (
+    "candidate_seeds",
+    "baseline_seeds",
+    "overlap_lo",
+    "overlap_hi",
+    "overlap_reason",
+    "dominates",
+    "p_dominance",
+    "p_reason",
+    "min_gap",
+    "min_gap_se",
+    "min_gap_l0",
+    "mean_gap",
+    "mean_gap_se",
+    "max_gap",
+    "dead_reduction",
+    "dead_ceiling",
+    "dead_floored",
+    "dead_points",
+    "dead_reason",
+    "lr_noisy",
+    "collapsed",
+)
+"""Columns of ``answer`` that do not depend on the matched L0 asked for."""
+QUESTION = (
+    "model",
+    "hookpoint",
+    "candidate_variant",
+    "candidate_width",
+    "baseline_variant",
+    "baseline_width",
+)
+
+
+def comparison_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
+    """One row a (comparison, model, hookpoint), in the order of the configuration."""
+    sweeps = sweeps_of(metrics)
+    noisy = noisy_places(metrics)
+    rows = []
+    for question, matched_l0 in _questions(spec):
+        row = question | {"lr_noisy": (question["model"], question["hookpoint"]) in noisy}
+        rows.append(row | answer(sweeps, question, matched_l0))
+    asked = [column for l0 in spec.matched_levels for column in matched_columns(l0)]
+    return pd.DataFrame(rows, columns=["comparison", *QUESTION, *ANSWERS, *asked])
+
+
+def noisy_places(metrics: Metrics) -> set[tuple[str, str]]:
+    """(model, hookpoint) where Loss Recovered is noise."""
+    return {(cell.model, cell.hookpoint) for cell, found in metrics.items() if found.lr_noisy}
+
+
+def _questions(spec: ComparisonSpec) -> Iterator[tuple[dict[str, Any], list[float]]]:
+    for number, item in enumerate(spec.comparisons, start=1):
+        for model, d_model in spec.models.items():
+            for hookpoint in spec.hookpoints:
+                row = {
+                    "comparison": number,
+                    "model": model,
+                    "hookpoint": hookpoint,
+                    "candidate_variant": item.candidate.variant,
+                    "candidate_width": item.candidate.width_for(d_model),
+                    "baseline_variant": item.baseline.variant,
+                    "baseline_width": item.baseline.width_for(d_model),
+                }
+                yield row, item.matched_l0
+
+
+def matched_columns(l0: float) -> list[str]:
+    """Columns of one matched L0: both sides with their errors, metric by metric, and a reason."""
+    values = [matched_column(l0, metric, side) for metric in SWEPT for side in SIDES]
+    return [*(column for value in values for column in (value, f"{value}_se")), f"l0_{l0:g}_reason"]
+
+
+def answer(
+    sweeps: dict[Key, Sweep], question: dict[str, Any], matched_l0: Sequence[float]
+) -> dict[str, Any]:
+    """Columns that answer one question; a side that the grid lacks leaves a reason."""
+    keys = [
+        (question["model"], question["hookpoint"], question[f"{s}_variant"], question[f"{s}_width"])
+        for s in SIDES
+    ]
+    missing = [sweep_label(*key[2:]) for key in keys if key not in sweeps]
+    if missing:
+        reason = f"the grid has no {' and no '.join(missing)} here"
+        return {"overlap_reason": reason, "dead_floored": 0, "dead_points": 0}
+    candidate, baseline = (sweeps[key] for key in keys)
+    shared, verdict = overlap(candidate, baseline), dominance(candidate, baseline)
+    dead = dead_reduction(candidate, baseline)
+    row: dict[str, Any] = {
+        "candidate_seeds": candidate.seeds,
+        "baseline_seeds": baseline.seeds,
+        "overlap_lo": shared.lo,
+        "overlap_hi": shared.hi,
+        "overlap_reason": shared.reason,
+        "dominates": verdict.dominates,
+        "p_dominance": verdict.bootstrap.probability,
+        "p_reason": verdict.bootstrap.reason,
+        "min_gap": verdict.min_gap,
+        "min_gap_se": verdict.bootstrap.min_gap_se,
+        "min_gap_l0": verdict.min_gap_l0,
+        "mean_gap": verdict.mean_gap,
+        "mean_gap_se": verdict.bootstrap.mean_gap_se,
+        "max_gap": verdict.max_gap,
+        "dead_reduction": dead.factor,
+        "dead_ceiling": dead.ceiling,
+        "dead_floored": dead.floored,
+        "dead_points": dead.points,
+        "dead_reason": dead.reason,
+        "collapsed": named_collapses([candidate, baseline]),
+    }
+    for l0 in matched_l0:
+        row |= _matched(candidate, baseline, l0)
+    return row
+
+
+def _matched(candidate: Sweep, baseline: Sweep, l0: float) -> dict[str, Any]:
+    row, reasons = {}, []
+    for metric in SWEPT:
+        found = matched(candidate, baseline, metric, l0)
+        for side, estimate in zip(SIDES, (found.candidate, found.baseline), strict=True):
+            column = matched_column(l0, metric, side)
+            row[column] = estimate.mean if estimate else None
+            row[f"{column}_se"] = estimate.se if estimate else None
+        reasons.append(found.reason)
+    return row | {f"l0_{l0:g}_reason": "; ".join(dict.fromkeys(filter(None, reasons)))}

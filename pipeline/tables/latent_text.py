@@ -1,0 +1,153 @@
+"""Contrasts, latents and parameters in words: the tables that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from pipeline.study.outputs import ABLATION, TYING, WIDTH
+from pipeline.tables.latents import SWEEP
+from pipeline.text.numbers import (
+    BLANK,
+    Grid,
+    matched_column,
+    plain,
+    signed,
+    variant_label,
+    with_error,
+)
+
+KINDS = {
+    TYING: "Tying",
+    ABLATION: "Ablation",
+    WIDTH: "Width",
+}
+READS = {
+    TYING: "Candidate minus baseline: what tying more changes.",
+    ABLATION: "Candidate minus baseline: what the part that the baseline lacks is worth.",
+    WIDTH: "Candidate minus baseline: H minus 2H.",
+}
+CONTRAST_HEADS = (
+    "Model",
+    "Hookpoint",
+    "Runs",
+    "Mean |ΔR2|",
+    "ΔR2",
+    "ΔL0",
+    "ΔDead",
+    "ΔLoss Recovered",
+    "Dominates",
+    "Mean gap",
+    "Collapsed",
+)
+LATENT_HEADS = {
+    "bipolar_fraction": "Two-sided",
+    "bipolar_firing_share": "by firing",
+    "minority_share_median": "Median minority share",
+    "top1_bipolar_fraction": "Two-sided, top 1 %",
+    "top10_bipolar_fraction": "top 10 %",
+    "top1_minority_share": "Minority share, top 1 %",
+    "slope_positive_median": "Slope, z > 0",
+    "slope_negative_median": "z < 0",
+}
+
+
+def contrast_title(kind: str, candidate: str, baseline: str) -> str:
+    """Such as "Tying: SA-GSAE tied against SA-GSAE symmetric"."""
+    if kind == WIDTH:
+        return f"{KINDS[kind]}: {variant_label(candidate)} at H against 2H"
+    return f"{KINDS[kind]}: {variant_label(candidate)} against {variant_label(baseline)}"
+
+
+def contrast_grids(table: pd.DataFrame, levels: Sequence[float]) -> list[Grid]:
+    """One a pair of variants: every (model, hookpoint) at equal lambda and seed, then at equal L0.
+
+    ``levels``: the matched L0 of the study; one that no row answers has no column.
+    """
+    grids = []
+    for (kind, candidate, baseline), rows in table.groupby(
+        ["kind", "candidate_variant", "baseline_variant"], sort=False
+    ):
+        gaps = {l0: _matched_gap(rows, l0) for l0 in levels}
+        gaps = {l0: gap for l0, gap in gaps.items() if gap.notna().any()}
+        grids.append(
+            Grid(
+                title=contrast_title(str(kind), str(candidate), str(baseline)),
+                columns=(*CONTRAST_HEADS, *(f"ΔR2 at L0 = {l0:g}" for l0 in gaps)),
+                rows=tuple(
+                    (*_contrast_row(row), *(signed(gap.iloc[i]) for gap in gaps.values()))
+                    for i, (_, row) in enumerate(rows.iterrows())
+                ),
+            )
+        )
+    return grids
+
+
+def _matched_gap(rows: pd.DataFrame, l0: float) -> pd.Series:
+    sides = (rows[matched_column(l0, "r2", side)] for side in ("candidate", "baseline"))
+    candidate, baseline = sides
+    return candidate - baseline
+
+
+def _contrast_row(row: pd.Series) -> tuple[str, ...]:
+    deltas = (
+        with_error(row[f"{metric}_delta"], row[f"{metric}_delta_se"], signed)
+        for metric in ("r2", "l0", "dead_fraction", "loss_recovered")
+    )
+    noisy = row["lr_noisy"] and not pd.isna(row["loss_recovered_delta"])
+    answered = not pd.isna(row["dominates"])
+    r2, l0, dead, recovered = deltas
+    return (
+        row["model"],
+        row["hookpoint"],
+        f"{row['pairs']:.0f}",
+        plain(row["r2_delta_abs"]),
+        r2,
+        l0,
+        dead,
+        f"{recovered} (noise)" if noisy else recovered,
+        ("yes" if row["dominates"] else "no") if answered else BLANK,
+        signed(row["mean_gap"]),
+        f"{row['candidate_collapsed']:.0f} against {row['baseline_collapsed']:.0f}",
+    )
+
+
+def latent_grid(table: pd.DataFrame) -> Grid:
+    """Census and calibration, a row a sweep: means over cells with errors over seeds."""
+    rows = []
+    for sweep, found in table.groupby(list(SWEEP), sort=False):
+        text = {
+            row["quantity"]: with_error(row["mean"], row["se"]) for row in found.to_dict("records")
+        }
+        rows.append((*_named(sweep), *(text[name] for name in LATENT_HEADS)))
+    columns = ("Model", "Hookpoint", "Variant", "H", *LATENT_HEADS.values())
+    return Grid(title="Latents that fire with both signs", columns=columns, rows=tuple(rows))
+
+
+def _named(sweep: Sequence[object]) -> tuple[str, ...]:
+    model, hookpoint, variant, width = (str(part) for part in sweep)
+    return model, hookpoint, variant_label(variant), width
+
+
+def parameter_grid(table: pd.DataFrame) -> Grid:
+    """Parameters, the share of two-sided latents from which they pay, the share there is."""
+    rows = []
+    for row in table.to_dict("records"):
+        equivalent = row["gated_equivalent_width"]
+        rows.append(
+            (
+                *_named([row[name] for name in SWEEP]),
+                f"{row['parameters']:,}",
+                str(row["parameters_per_latent"]),
+                plain(row["break_even_share"]),
+                with_error(row["two_sided_share"], row["two_sided_share_se"]),
+                BLANK if pd.isna(equivalent) else f"{equivalent:.0f}",
+            )
+        )
+    heads = ("Parameters", "a latent", "Break-even share", "Two-sided share", "Gated equivalent H")
+    return Grid(
+        title="Parameter accounting",
+        columns=("Model", "Hookpoint", "Variant", "H", *heads),
+        rows=tuple(rows),
+    )

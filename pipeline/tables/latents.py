@@ -1,0 +1,147 @@
+"""Tables of latents: census and calibration of each sweep, its parameters, its slopes in full."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from pipeline.study.cell import Cell
+from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.metrics import CellMetrics
+from pipeline.tables.sweeps import Metrics, cells_by_sweep
+from sagsae.sweeps import Estimate
+
+SWEEP = ("model", "hookpoint", "variant", "width")
+Quantity = Callable[[CellMetrics], float | None]
+QUANTITIES: dict[str, Quantity] = {
+    "bipolar_fraction": lambda found: found.bipolar_fraction,
+    "bipolar_firing_share": lambda found: found.bipolar_firing_share,
+    "bipolar_of_all": lambda found: bipolar_of_all(found),
+    "minority_share_median": lambda found: _middle(found.census.minority_share_quantiles),
+    "top1_bipolar_fraction": lambda found: found.census.top1_bipolar_fraction,
+    "top10_bipolar_fraction": lambda found: found.census.top10_bipolar_fraction,
+    "top1_minority_share": lambda found: found.census.top1_minority_share,
+    "top10_minority_share": lambda found: found.census.top10_minority_share,
+    "slope_positive_median": lambda found: found.calibration.positive.median,
+    "slope_negative_median": lambda found: found.calibration.negative.median,
+}
+"""What latents.csv holds of each sweep. Shares are of live latents but for ``bipolar_of_all``."""
+PERCENT = range(0, 101, 2)
+"""Where the metrics of a cell keep quantiles."""
+
+
+def bipolar_of_all(found: CellMetrics) -> float | None:
+    """Latents that fire with both signs, as a share of the width."""
+    share = found.bipolar_fraction
+    return None if share is None else share * (1 - found.dead_fraction)
+
+
+def _middle(quantiles: Sequence[float]) -> float | None:
+    return quantiles[len(quantiles) // 2] if quantiles else None
+
+
+def latent_table(metrics: Metrics) -> pd.DataFrame:
+    """Long: one row a (sweep, quantity).
+
+    ``mean`` is over cells and ``se`` over seeds, each seed averaged over its lambdas first; ``lo``
+    and ``hi`` are the extremes over cells. A cell where the quantity is undefined (no live
+    latents) is left out and not counted in ``cells``.
+    """
+    rows = []
+    for sweep, cells in cells_by_sweep(metrics).items():
+        for name, quantity in QUANTITIES.items():
+            found = {cell: quantity(metrics[cell]) for cell in cells}
+            rows.append(dict(zip(SWEEP, sweep, strict=True)) | {"quantity": name} | _spread(found))
+    columns = [*SWEEP, "quantity", "mean", "se", "lo", "hi", "cells", "seeds"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _spread(found: dict[Cell, float | None]) -> dict[str, Any]:
+    known = {cell: value for cell, value in found.items() if value is not None}
+    if not known:
+        return {"cells": 0, "seeds": 0}
+    seeds: dict[int, list[float]] = {}
+    for cell, value in known.items():
+        seeds.setdefault(cell.seed, []).append(value)
+    overall = Estimate.of(known.values())
+    return {
+        "mean": overall.mean,
+        "se": Estimate.of(sum(values) / len(values) for values in seeds.values()).se,
+        "lo": min(known.values()),
+        "hi": max(known.values()),
+        "cells": len(known),
+        "seeds": len(seeds),
+    }
+
+
+def parameter_table(metrics: Metrics) -> pd.DataFrame:
+    """One row a sweep: what it costs, and what its two-sided latents make of it.
+
+    A sign-aware dictionary of width H in which a share q of all latents serves both signs holds as
+    much as a Gated one of width (1 + q) H. It pays where q exceeds ``break_even_share``.
+    """
+    rows = []
+    for sweep, cells in cells_by_sweep(metrics).items():
+        first = metrics[cells[0]]
+        share = _spread({cell: bipolar_of_all(metrics[cell]) for cell in cells})
+        row = dict(zip(SWEEP, sweep, strict=True)) | {
+            "d_model": first.d_model,
+            "parameters": first.parameters,
+            "parameters_per_latent": first.parameters_per_latent,
+            "break_even_share": first.break_even_share,
+        }
+        if first.break_even_share is not None and share["cells"]:
+            row["two_sided_share"] = share["mean"]
+            row["two_sided_share_se"] = share["se"]
+            row["two_sided_share_lo"] = share["lo"]
+            row["gated_equivalent_width"] = (1 + share["mean"]) * sweep[3]
+        rows.append(row)
+    shares = ["two_sided_share", "two_sided_share_se", "two_sided_share_lo"]
+    costs = ["d_model", "parameters", "parameters_per_latent", "break_even_share"]
+    return pd.DataFrame(rows, columns=[*SWEEP, *costs, *shares, "gated_equivalent_width"])
+
+
+def calibration_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
+    """Calibration slopes in full, at one lambda a sweep: the one whose L0 is nearest the first
+    matched L0 (in log L0; cells with L0 = 0 have none).
+
+    One row a (sweep, sign, percentage): the mean over seeds of the slope's quantile, with its
+    standard error; ``latents`` is the mean number of slopes a seed.
+    """
+    level = spec.matched_levels[0]
+    rows = []
+    for sweep, cells in cells_by_sweep(metrics).items():
+        points: dict[float, list[CellMetrics]] = {}
+        for cell in cells:
+            points.setdefault(cell.lam, []).append(metrics[cell])
+        l0 = {lam: Estimate.of(found.l0 for found in point).mean for lam, point in points.items()}
+        firing = [lam for lam in points if l0[lam] > 0]
+        if firing:
+            lam = min(firing, key=lambda lam: (abs(math.log(l0[lam] / level)), lam))
+            place = dict(zip(SWEEP, sweep, strict=True)) | {"lam": lam, "l0": l0[lam]}
+            rows += [place | row for row in _slopes(points[lam])]
+    columns = [*SWEEP, "lam", "l0", "sign", "seeds", "latents", "percent", "slope", "slope_se"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _slopes(point: list[CellMetrics]) -> list[dict[str, Any]]:
+    rows = []
+    for sign in ("positive", "negative"):
+        found = [getattr(cell.calibration, sign) for cell in point]
+        known = [slopes for slopes in found if slopes.quantiles]
+        for i, percent in enumerate(PERCENT if known else ()):
+            slope = Estimate.of(slopes.quantiles[i] for slopes in known)
+            rows.append(
+                {
+                    "sign": sign,
+                    "seeds": len(known),
+                    "latents": Estimate.of(slopes.latents for slopes in known).mean,
+                    "percent": percent,
+                    "slope": slope.mean,
+                    "slope_se": slope.se,
+                }
+            )
+    return rows

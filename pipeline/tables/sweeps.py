@@ -1,0 +1,58 @@
+"""From the metrics of a study's cells to its sweeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from pipeline.study.cell import Cell
+from pipeline.study.comparison_spec import SWEPT
+from pipeline.study.metrics import CellMetrics
+from pipeline.text.numbers import sweep_label
+from sagsae.sweeps import CellResult, Sweep
+
+Metrics = dict[Cell, CellMetrics]
+Key = tuple[str, str, str, int]
+"""(model, hookpoint, variant, width): what one sweep is."""
+
+
+def cells_by_sweep(metrics: Metrics) -> dict[Key, list[Cell]]:
+    """Cells of each sweep, all in sorted order."""
+
+    def key(cell: Cell) -> Key:
+        return cell.model, cell.hookpoint, cell.variant, cell.width
+
+    return {name: list(cells) for name, cells in groupby(sorted(metrics), key=key)}
+
+
+def sweeps_of(metrics: Metrics) -> dict[Key, Sweep]:
+    """All sweeps, in sorted order."""
+    return {
+        name: Sweep(
+            label=sweep_label(*name[2:]),
+            width=name[3],
+            cells=tuple(_result(cell, metrics[cell]) for cell in cells),
+        )
+        for name, cells in cells_by_sweep(metrics).items()
+    }
+
+
+def _result(cell: Cell, metrics: CellMetrics) -> CellResult:
+    return CellResult(
+        name=cell.path,
+        lam=cell.lam,
+        seed=cell.seed,
+        l0=metrics.l0,
+        values={name: getattr(metrics, name) for name in SWEPT},
+        collapsed=tuple(metrics.collapsed),
+    )
+
+
+def named_collapses(sweeps: Sequence[Sweep], names: set[str] | None = None) -> str:
+    """Collapsed cells and why, restricted to some names."""
+    found = {name: why for sweep in sweeps for name, why in sweep.collapsed.items()}
+    return "; ".join(
+        f"{name} ({', '.join(why)})"
+        for name, why in found.items()
+        if names is None or name in names
+    )

@@ -1,0 +1,156 @@
+"""Tables of a study as CSV, Markdown and LaTeX: cells, sweep points, comparisons, latents.
+
+    python -m pipeline tables --spec JSON --cells-root DIR --out-dir DIR
+
+The metrics of a cell lie at <cells-root>/<cell path>/metrics.json. CSVs hold every digit of what
+was measured, and twelve of what was computed from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.study.cell import Cell
+from pipeline.study.comparison_spec import SWEPT, ComparisonSpec, spec_argument
+from pipeline.study.metrics import read_all
+from pipeline.study.outputs import (
+    CALIBRATION,
+    CELLS,
+    COMPARISON,
+    CONTRASTS,
+    LATENTS,
+    PARAMETERS,
+    POINTS,
+)
+from pipeline.tables.comparison import comparison_table
+from pipeline.tables.comparison_text import views
+from pipeline.tables.contrasts import contrast_table
+from pipeline.tables.latent_text import READS, contrast_grids, latent_grid, parameter_grid
+from pipeline.tables.latents import calibration_table, latent_table, parameter_table
+from pipeline.tables.sweeps import Metrics, named_collapses, sweeps_of
+from pipeline.text.csv_files import read_table, write_csv
+from pipeline.text.numbers import Grid
+from pipeline.text.pages import write_page
+
+POINT_COLUMNS = (
+    "model",
+    "hookpoint",
+    "variant",
+    "width",
+    "lam",
+    "seeds",
+    "l0",
+    "l0_se",
+    *(column for metric in SWEPT for column in (metric, f"{metric}_se")),
+    "lr_noisy",
+    "collapsed",
+)
+
+
+def cell_table(metrics: Metrics) -> pd.DataFrame:
+    """One flat row a cell: the cell's own fields first, nested records as ``group_field``.
+
+    Quantiles stay in the cell's metrics.
+    """
+    rows = []
+    for cell in sorted(metrics):
+        row: dict[str, Any] = cell.as_dict()
+        rows.append(row | _flat(metrics[cell].model_dump(exclude={"cell"})))
+    return pd.DataFrame(rows)
+
+
+def _flat(values: dict[str, Any]) -> dict[str, Any]:
+    row: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            row |= {f"{name}_{inner}": item for inner, item in _flat(value).items()}
+        elif name == "collapsed":
+            row[name] = "; ".join(value)
+        elif not isinstance(value, list):
+            row[name] = value
+    return row
+
+
+def point_table(metrics: Metrics) -> pd.DataFrame:
+    """One row a (sweep, lambda): means over seeds and standard errors (empty with one seed)."""
+    noisy = {cell.path for cell, found in metrics.items() if found.lr_noisy}
+    rows = []
+    for (model, hookpoint, variant, width), sweep in sweeps_of(metrics).items():
+        for point in sorted(sweep.points, key=lambda p: p.lam):
+            row: dict[str, Any] = {
+                "model": model,
+                "hookpoint": hookpoint,
+                "variant": variant,
+                "width": width,
+                "lam": point.lam,
+                "seeds": point.seeds,
+                "l0": point.l0.mean,
+                "l0_se": point.l0.se,
+                "lr_noisy": any(cell.name in noisy for cell in sweep.by_lambda[point.lam]),
+                "collapsed": named_collapses([sweep], set(point.collapsed)),
+            }
+            for metric, estimate in point.values.items():
+                row[metric] = estimate.mean if estimate else None
+                row[f"{metric}_se"] = estimate.se if estimate else None
+            rows.append(row)
+    return pd.DataFrame(rows, columns=list(POINT_COLUMNS))
+
+
+def write_tables(metrics: Metrics, spec: ComparisonSpec, folder: Path) -> None:
+    """Write every table of a study but the claims into ``folder``."""
+    tables = {
+        CELLS: cell_table(metrics),
+        POINTS: point_table(metrics),
+        COMPARISON: comparison_table(metrics, spec),
+        CONTRASTS: contrast_table(metrics, spec),
+        LATENTS: latent_table(metrics),
+        PARAMETERS: parameter_table(metrics),
+        CALIBRATION: calibration_table(metrics, spec),
+    }
+    for name, table in tables.items():
+        write_csv(folder / name, table, None if name == CELLS else "%.12g")
+    read = {name: read_table(folder / name) for name in tables}
+    contrasts = contrast_parts(read[CONTRASTS], spec)
+    pages: dict[str, tuple[str, list[str | Grid]]] = {
+        COMPARISON: ("Comparisons", comparison_parts(read[COMPARISON], spec)),
+        CONTRASTS: ("Tying, ablations, width", contrasts),
+        LATENTS: ("Latents", [latent_grid(read[LATENTS])]),
+        PARAMETERS: ("Parameters", [parameter_grid(read[PARAMETERS])]),
+    }
+    for name, (title, parts) in pages.items():
+        write_page(folder / name, title, parts)
+
+
+def comparison_parts(table: pd.DataFrame, spec: ComparisonSpec) -> list[str | Grid]:
+    """The comparisons as paragraphs and tables."""
+    parts: list[str | Grid] = []
+    for view in views(table, spec):
+        parts += [f"## {view.title}", view.headline, view.dominance, *view.matched]
+        parts += ["\n".join(f"- {note}" for note in view.notes)] if view.notes else []
+    return parts or ["The configuration lists no comparisons."]
+
+
+def contrast_parts(table: pd.DataFrame, spec: ComparisonSpec) -> list[str | Grid]:
+    """The contrasts under what each kind reads as."""
+    parts: list[str | Grid] = []
+    for kind, rows in table.groupby("kind", sort=False):
+        parts += [READS[str(kind)], *contrast_grids(rows, spec.matched_levels)]
+    return parts or ["The grid has no two sweeps that differ by one part or by the width."]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the stage."""
+    spec_argument(parser)
+    parser.add_argument("--cells-root", required=True, type=Path, help="folder of the cells")
+    parser.add_argument("--out-dir", required=True, type=Path, help="where the tables go")
+
+
+def main(options: argparse.Namespace) -> None:
+    """Run the stage."""
+    spec: ComparisonSpec = options.spec
+    metrics = read_all(options.cells_root, [Cell.from_path(path) for path in spec.cells])
+    write_tables(metrics, spec, options.out_dir)

@@ -1,0 +1,1 @@
+"""Numbers in words, tables of texts, CSV with types."""

@@ -1,0 +1,83 @@
+"""Tables of texts as Markdown and as LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.text.numbers import Grid
+from sagsae.files import whole_file
+
+SYMBOLS = {
+    "λ": r"$\lambda$",
+    "θ": r"$\theta$",
+    "±": r"$\pm$",
+    "−": "$-$",
+    "≥": r"$\ge$",
+    "≤": r"$\le$",
+    "×": r"$\times$",
+    "–": "--",
+    "Δ": r"$\Delta$",
+    "²": r"\textsuperscript{2}",
+}
+"""What LaTeX cannot set as it is, replaced once its special characters are escaped."""
+
+
+def frame(grid: Grid) -> pd.DataFrame:
+    return pd.DataFrame(list(grid.rows), columns=list(grid.columns))
+
+
+def markdown(grid: Grid) -> str:
+    """A pipe table, without its title."""
+    rows = [[text.replace("|", r"\|") for text in row] for row in grid.rows]
+    return pd.DataFrame(rows, columns=list(grid.columns)).to_markdown(
+        index=False, disable_numparse=True
+    )
+
+
+def markdown_page(title: str, parts: Sequence[str | Grid]) -> str:
+    """A page of paragraphs and tables, each table under its title."""
+    lines = [f"# {title}"]
+    for part in parts:
+        if isinstance(part, Grid):
+            lines += [f"### {part.title}", markdown(part)]
+        else:
+            lines.append(part)
+    return "\n\n".join(lines) + "\n"
+
+
+def latex(grid: Grid) -> str:
+    """A ``table`` environment; needs booktabs."""
+    style = frame(grid).style.hide(axis="index")
+    style = style.format(escape="latex").format_index(escape="latex", axis="columns")
+    text = style.to_latex(
+        hrules=True,
+        column_format="l" * len(grid.columns),
+        position_float="centering",
+        caption=_caption(grid.title),
+    )
+    for symbol, command in SYMBOLS.items():
+        text = text.replace(symbol, command)
+    return text
+
+
+def _caption(title: str) -> str:
+    for character in "&%$#_":
+        title = title.replace(character, f"\\{character}")
+    return title
+
+
+def latex_page(grids: Sequence[Grid]) -> str:
+    """Tables one after the other, to be used by ``\\input``."""
+    return "% needs \\usepackage{booktabs}\n" + "\n".join(latex(grid) for grid in grids)
+
+
+def write_page(path: Path, title: str, parts: Sequence[str | Grid]) -> None:
+    """Write what people read of a CSV beside it: .md with all parts, .tex with the tables."""
+    with whole_file(path.with_suffix(".md")) as partial:
+        partial.write_text(markdown_page(title, parts), encoding="utf-8")
+    with whole_file(path.with_suffix(".tex")) as partial:
+        grids = [part for part in parts if isinstance(part, Grid)]
+        partial.write_text(latex_page(grids), encoding="utf-8")

@@ -1,0 +1,165 @@
+"""Baselines of tiny models against plain forward passes; the file and its refusals."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pipeline.__main__ import main as run
+from pipeline.activations import baselines
+from pipeline.activations.baselines import BaselineError, read_baselines, run_baselines
+from pipeline.jobs.json_files import digest
+from sagsae.activations import Store, load_tokens
+from sagsae.language_models import load_language_model
+from tests.pipeline.tiny_study import CONTEXTS, LENGTH, TinyStudy, make_tiny_study
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module", params=["gpt_neox", "gemma3_text"])
+def study(request, tmp_path_factory) -> TinyStudy:
+    return make_tiny_study(tmp_path_factory.mktemp(request.param), request.param)
+
+
+@pytest.fixture(scope="module")
+def out(study) -> Path:
+    path = study.root / "baselines" / "tiny.json"
+    run_baselines(**study.baseline_arguments(path), device=CPU)
+    return path
+
+
+def store_of(study: TinyStudy, split: str) -> Store:
+    return Store.open(next((study.root / "stores").glob(f"tiny-{split}-*")))
+
+
+def losses_of(model, ids):
+    """[n, L - 1] float64 losses from whole logits."""
+    with torch.no_grad():
+        logits = model(input_ids=ids, use_cache=False).logits.double()
+    chosen = logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None])
+    return -chosen.squeeze(-1).numpy()
+
+
+def test_losses_agree_with_plain_forward_passes(study, out):
+    record, found = json.loads(out.read_text()), read_baselines(out)
+    model = load_language_model(study.root / "model", torch.bfloat16)
+    ids = torch.from_numpy(load_tokens(study.tokens).input_ids[:CONTEXTS]).long()
+    losses, kept = losses_of(model, ids), found.contexts.kept
+    assert record["loss"] == pytest.approx(losses.mean(), rel=1e-5)
+    assert record["perplexity"] == pytest.approx(math.exp(record["loss"]))
+    assert record["loss_tokens"] == CONTEXTS * (LENGTH - 1)
+    assert torch.equal(found.contexts.input_ids.long(), ids)
+    for name, item in found.ablations.items():
+        mean = torch.from_numpy(store_of(study, "train").statistics(name).mean).bfloat16()
+        for ablation, value in (("zero", torch.zeros_like(mean)), ("mean", mean)):
+
+            def hook(module, inputs, output, value=value):
+                return torch.where(kept[..., None], value, output)
+
+            module = model.get_submodule(item.hookpoint.module)
+            handle = module.register_forward_hook(hook)
+            expected = losses_of(model, ids)[kept[:, :-1].numpy()]
+            handle.remove()
+            sums = getattr(item, ablation)
+            assert sums.tokens == len(expected)
+            assert sums.total == pytest.approx(expected.sum(), rel=1e-5), (name, ablation)
+        clean = losses[kept[:, :-1].numpy()].sum()
+        assert item.clean.total == pytest.approx(clean, rel=1e-5)
+        assert abs(item.zero.total - clean) / clean > 1e-3
+
+
+def test_positions_are_kept_exactly_as_in_the_store(study, out):
+    kept = read_baselines(out).contexts.kept
+    store = store_of(study, "heldout")
+    rows = store.read_tokens(0)
+    stored = np.zeros((CONTEXTS, LENGTH), bool)
+    inside = rows["doc_id"] < CONTEXTS  # a document is a context here
+    stored[rows["doc_id"][inside], rows["position"][inside]] = True
+    assert kept.numpy().tolist() == stored.tolist()
+    assert 0 < int((~kept[:, 1:]).sum()) < CONTEXTS * 4
+
+
+def test_the_record_says_what_it_was_made_from(study, out):
+    record = json.loads(out.read_text())
+    assert record["made_from"] == {
+        "baselines": digest(study.spec),
+        "train": "seal-of-train",
+        "heldout": "seal-of-heldout",
+    }
+    assert record["kept_positions"] == int(read_baselines(out).contexts.kept.sum())
+    assert record["layer"] == 2
+    assert set(record["hookpoints"]) == {"mlp_out", "resid"}
+
+
+def test_resuming_is_used_where_it_is_exact(study, out):
+    record, found = json.loads(out.read_text()), read_baselines(out)
+    assert (record["resume"], record["resume_note"]) == (True, "")
+    assert found.contexts.hidden.shape == (CONTEXTS, LENGTH, 32)
+    assert found.contexts.hidden.dtype == torch.bfloat16
+
+
+def test_resuming_is_given_up_where_it_is_not_exact(study, out, tmp_path, monkeypatch):
+    def off_by_a_bit(model, contexts, batch):
+        return exact(model, contexts, batch) + 1e-3
+
+    exact = baselines.all_losses
+    monkeypatch.setattr(baselines, "all_losses", off_by_a_bit)
+    other = tmp_path / "tiny.json"
+    run_baselines(**study.baseline_arguments(other), device=CPU)
+    record = json.loads(other.read_text())
+    assert record["resume"] is False
+    assert "differ by up to 0.001 nats" in record["resume_note"]
+    assert read_baselines(other).contexts.hidden is None
+    assert record["hookpoints"] == json.loads(out.read_text())["hookpoints"]
+
+
+def test_resuming_is_given_up_for_hookpoints_below_the_block(study, tmp_path):
+    arguments = study.baseline_arguments(tmp_path / "tiny.json")
+    arguments["spec"]["model"]["layer"] = 3
+    run_baselines(**arguments, device=CPU)
+    record = json.loads((tmp_path / "tiny.json").read_text())
+    assert record["resume"] is False
+    assert "does not lie in block 3" in record["resume_note"]
+
+
+def test_the_command_writes_the_same_bytes(study, out, tmp_path, capsys):
+    again = tmp_path / "tiny.json"
+    arguments = study.baseline_arguments(again)
+    command = ["baselines", "--device", "cpu", "--spec", json.dumps(arguments.pop("spec"))]
+    for name, value in arguments.items():
+        command += [f"--{name.replace('_', '-')}", str(value)]
+    run(command)
+    assert "nats a token" in capsys.readouterr().err
+    assert again.read_bytes() == out.read_bytes()
+    assert again.with_suffix(".safetensors").read_bytes() == (
+        out.with_suffix(".safetensors").read_bytes()
+    )
+
+
+def test_altered_tensors_are_refused(study, out, tmp_path):
+    copy = tmp_path / "tiny.json"
+    copy.write_bytes(out.read_bytes())
+    tensors = load_file(out.with_suffix(".safetensors"))
+    tensors["kept"][0, 3] ^= True
+    save_file(tensors, tmp_path / "tiny.safetensors")
+    with pytest.raises(BaselineError, match="absent or altered"):
+        read_baselines(copy)
+    (tmp_path / "tiny.safetensors").unlink()
+    with pytest.raises(BaselineError, match="absent or altered"):
+        read_baselines(copy)
+
+
+def test_wrong_or_too_few_tokens_are_refused(study, tmp_path):
+    arguments = study.baseline_arguments(tmp_path / "tiny.json")
+    with pytest.raises(BaselineError, match="not the tokens"):
+        run_baselines(**arguments | {"tokens": study.root / "train.safetensors"}, device=CPU)
+    arguments["spec"]["lr_contexts"] = 1000
+    with pytest.raises(BaselineError, match="lr_contexts asks for 1000"):
+        run_baselines(**arguments, device=CPU)
+    assert not list(tmp_path.iterdir())

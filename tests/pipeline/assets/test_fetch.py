@@ -1,0 +1,151 @@
+"""Random models and folders become assets; the command line."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from pipeline.assets import fetch as assets
+from pipeline.assets.wheels import AssetError
+from pipeline.jobs.json_files import read_json
+from sagsae.files import FileLock
+from sagsae.language_models import load_tokenizer
+from tests.pipeline.assets.small_assets import (
+    LLAMA,
+    model_spec,
+    nothing_finished,
+    random_source,
+    text_spec,
+)
+
+
+def test_random_models_are_reproducible(tmp_path):
+    made = {}
+    for name, source in {
+        "one": random_source(),
+        "again": random_source(),
+        "other": random_source(seed=1),
+    }.items():
+        torch.manual_seed(len(made))  # the caller's generator plays no part
+        made[name] = assets.make_model(model_spec(source), tmp_path / name / "asset.json")
+    assert made["one"] == made["again"]
+    assert made["one"]["weights_sha256"] != made["other"]["weights_sha256"]
+    assert made["one"]["tokenizer_sha256"] != made["other"]["tokenizer_sha256"]
+
+
+@pytest.mark.parametrize("architecture", ["gpt_neox", "llama", "gemma3_text"])
+def test_random_architectures(architecture, tmp_path):
+    out = tmp_path / "asset.json"
+    parameters = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4}
+    source = random_source(architecture=architecture, parameters=parameters)
+    asset = assets.make_model(model_spec(source), out)
+    assert (asset["model_type"], asset["d_model"], asset["n_layers"]) == (architecture, 32, 2)
+    tokenizer = load_tokenizer(out.parent / "model")
+    assert (tokenizer.bos_token, tokenizer.eos_token) == ("<bos>", "<eos>")
+    assert asset["vocab_size"] == len(tokenizer)
+    ids = tokenizer("zebra ab", add_special_tokens=False).input_ids
+    assert tokenizer.decode(ids) == "zebra ab"
+
+
+def test_unknown_parameter_of_a_random_model(tmp_path):
+    source = random_source(parameters={"hidden_sise": 32})
+    with pytest.raises(AssetError, match="smollm3 has no hidden_sise"):
+        assets.make_model(model_spec(source), tmp_path / "asset.json")
+    assert nothing_finished(tmp_path)
+
+
+def test_impossible_parameter_of_a_random_model(tmp_path):
+    source = random_source(parameters=LLAMA | {"num_attention_heads": 0})
+    with pytest.raises(AssetError, match="smollm3 cannot be built"):
+        assets.make_model(model_spec(source), tmp_path / "asset.json")
+
+
+def test_folders_are_used_in_place(tmp_path, monkeypatch):
+    assets.make_model(model_spec(random_source()), tmp_path / "mine" / "asset.json")
+    monkeypatch.chdir(tmp_path)
+    out = tmp_path / "study" / "assets" / "asset.json"
+    for given, recorded in (
+        ("mine/model", "../../mine/model"),
+        (str(tmp_path / "mine" / "model"), str(tmp_path / "mine" / "model")),
+    ):
+        asset = assets.make_model(model_spec({"kind": "path", "path": given}), out)
+        assert asset["folder"] == recorded
+        assert assets.model_folder(out).resolve() == tmp_path / "mine" / "model"
+
+
+def test_bad_folders(tmp_path):
+    assets.make_model(model_spec(random_source()), tmp_path / "mine" / "asset.json")
+    folder = tmp_path / "mine" / "model"
+    spec = model_spec({"kind": "path", "path": str(folder)})
+    (folder / "tokenizer.json").unlink()
+    (folder / "tokenizer_config.json").unlink()
+    with pytest.raises(AssetError, match=f"{folder}: there is no tokenizer"):
+        assets.make_model(spec, tmp_path / "asset.json")
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(AssetError, match=f"{folder}: there are no .*safetensors"):
+        assets.make_model(spec, tmp_path / "asset.json")
+    shutil.rmtree(folder)
+    with pytest.raises(AssetError, match=f"{folder}: no such model folder"):
+        assets.make_model(spec, tmp_path / "asset.json")
+    assert not (tmp_path / "asset.json").exists()
+
+
+def test_leftovers_of_a_killed_run_do_no_harm(tmp_path):
+    for leftover in (".model.partial", "model"):
+        (tmp_path / leftover).mkdir()
+        (tmp_path / leftover / "junk.safetensors").write_text("half")
+    assets.make_model(model_spec(random_source()), tmp_path / "asset.json")
+    assert not list(tmp_path.rglob("junk*"))
+
+
+def run_cli(spec, out):
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "fetch",
+        "--spec",
+        json.dumps(spec),
+        "--out",
+        str(out),
+    ]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_command_line(tmp_path):
+    source = {"kind": "random", "documents": 5, "words": 4, "vocabulary": 50, "seed": 0}
+    out = tmp_path / "text" / "documents.json"
+    done = run_cli(text_spec(source), out)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(out.read_text())["documents"] == 5
+    done = run_cli(model_spec({"kind": "path", "path": "nowhere"}), tmp_path / "m" / "asset.json")
+    assert done.returncode == 1
+    assert "nowhere: no such model folder" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_writer_of_an_asset_waits_for_the_first(tmp_path, capfd):
+    lock = FileLock(tmp_path / ".lock")
+    lock.acquire()
+    source = {"kind": "random", "documents": 5, "words": 4, "vocabulary": 50, "seed": 0}
+    out = tmp_path / "documents.json"
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "fetch",
+        "--spec",
+        json.dumps(text_spec(source)),
+    ]
+    second = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
+    assert second.stderr is not None
+    said = second.stderr.readline()
+    assert f"in use by process {os.getpid()}" in said
+    assert not out.exists()
+    lock.release()
+    assert second.wait(timeout=60) == 0
+    assert read_json(out)["documents"] == 5

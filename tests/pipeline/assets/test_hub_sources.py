@@ -1,0 +1,170 @@
+"""Models of the hub, against a small hub of our own on this machine."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from pipeline.assets import fetch as assets
+from pipeline.config.sources import RandomModel
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+TINY = {
+    "num_hidden_layers": 1,
+    "hidden_size": 16,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "intermediate_size": 16,
+}
+
+
+class Hub(BaseHTTPRequestHandler):
+    """What the hub's client asks of a server: descriptions, and files of a commit."""
+
+    files: dict[str, bytes]
+    asked: list[str]
+
+    def do_HEAD(self):
+        self.do_GET()
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        path = self.path.partition("?")[0]
+        if path in ("/api/models/me/good/revision/v1", f"/api/models/me/good/revision/{COMMIT}"):
+            self.answer(json.dumps(self.describe("good")).encode())
+        elif path == "/api/models/me/pickles/revision/main":
+            self.answer(json.dumps(self.describe("pickles", [".bin", ".json"])).encode())
+        elif path == f"/api/models/me/good/tree/{COMMIT}":
+            entries = [
+                {"type": "file", "path": file, "size": len(content), "oid": "0"}
+                for file, content in self.files.items()
+            ]
+            self.answer(json.dumps(entries).encode())
+        elif path.startswith(f"/me/good/resolve/{COMMIT}/"):
+            self.answer(self.files[path.rpartition("/")[2]])
+        elif path == "/api/datasets/me/text/revision/main":
+            self.answer(json.dumps({"id": "me/text", "sha": COMMIT, "siblings": []}).encode())
+        else:
+            self.answer(b'{"error": "Repository not found"}', 404)
+
+    def describe(self, name, suffixes=("",)):
+        files = [
+            {"rfilename": file, "size": len(content)}
+            for file, content in self.files.items()
+            if file.endswith(tuple(suffixes))
+        ]
+        return {"id": f"me/{name}", "sha": COMMIT, "siblings": files}
+
+    def answer(self, content, status=200):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(content)))
+        self.send_header("X-Repo-Commit", COMMIT)
+        self.send_header("ETag", f'"{hashlib.sha1(content).hexdigest()}"')
+        if status == 404:
+            self.send_header("X-Error-Code", "RepoNotFound")
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(content)
+
+    def log_message(self, format, *args):
+        pass
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """A tiny random model: its asset and its folder."""
+    out = tmp_path_factory.mktemp("original") / "asset.json"
+    source = {"kind": "random", "architecture": "smollm3", "parameters": TINY}
+    spec = {"revision": 1, "model": RandomModel.model_validate(source).model_dump()}
+    return assets.make_model(spec, out), assets.model_folder(out)
+
+
+@pytest.fixture
+def hub(model):
+    """The running hub; ``asked`` is the list of the requests so far."""
+    files = {path.name: path.read_bytes() for path in model[1].iterdir()}
+    files |= {"pytorch_model.bin": b"pickle", "code.py": b"evil", "onnx/model.safetensors": b"no"}
+    handler = type("Handler", (Hub,), {"files": files, "asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", handler.asked
+    server.shutdown()
+    server.server_close()
+
+
+def run(endpoint, spec, out):
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "fetch",
+        "--spec",
+        json.dumps(spec),
+        "--out",
+        out,
+    ]
+    changed = {"HF_ENDPOINT": endpoint, "HF_HOME": str(out.parent / "hf"), "HF_HUB_OFFLINE": "0"}
+    return subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, env=os.environ | changed
+    )
+
+
+def hub_model(repo, revision="main"):
+    return {"revision": 1, "model": {"kind": "hub", "repo": repo, "revision": revision}}
+
+
+def test_a_model_is_fetched_without_pickles_or_code(hub, model, tmp_path):
+    endpoint, asked = hub
+    out = tmp_path / "m" / "asset.json"
+    done = run(endpoint, hub_model("me/good", "v1"), out)
+    assert done.returncode == 0, done.stderr
+    asset = json.loads(out.read_text())
+    assert asset["resolved_revision"] == COMMIT
+    assert asset["folder"] == "model"
+    for same in ("weights_sha256", "tokenizer_sha256", "d_model", "n_layers", "vocab_size"):
+        assert asset[same] == model[0][same]
+    found = sorted(path.name for path in (tmp_path / "m" / "model").iterdir())
+    assert found == sorted(path.name for path in model[1].iterdir())
+    assert not any("pytorch_model.bin" in path or "code.py" in path for path in asked)
+
+
+def test_a_repository_of_pickles_is_refused(hub, tmp_path):
+    done = run(hub[0], hub_model("me/pickles"), tmp_path / "asset.json")
+    assert done.returncode == 1
+    assert "me/pickles at revision main: the repository has no safetensors" in done.stderr
+    assert not (tmp_path / "asset.json").exists()
+    assert not (tmp_path / "model").exists()
+
+
+def test_unknown_repository(hub, tmp_path):
+    done = run(hub[0], hub_model("me/nothing"), tmp_path / "asset.json")
+    assert done.returncode == 1
+    assert "me/nothing at revision main: the hub has no such repository" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_network(tmp_path):
+    done = run("http://127.0.0.1:9", hub_model("me/good"), tmp_path / "asset.json")
+    assert done.returncode == 1
+    assert "me/good at revision main: cannot be fetched from the hub" in done.stderr
+    assert "check the network" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_text_is_only_described(hub, tmp_path):
+    source = {"kind": "hub", "repo": "me/text", "split": "train", "revision": "main"}
+    spec = {"revision": 1, "text": source | {"column": "body", "shuffle_buffer": 7}}
+    out = tmp_path / "text" / "documents.json"
+    done = run(hub[0], spec, out)
+    assert done.returncode == 0, done.stderr
+    documents = json.loads(out.read_text())
+    assert documents["resolved_revision"] == COMMIT
+    assert documents["streaming"] is True
+    assert {key: documents[key] for key in source} == source
+    assert (documents["column"], documents["shuffle_buffer"]) == ("body", 7)
+    assert not (out.parent / "documents.parquet").exists()

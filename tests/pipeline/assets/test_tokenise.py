@@ -1,0 +1,253 @@
+"""Documents become contexts: each in one split, permuted, packed, reproducible."""
+
+import json
+import subprocess
+import sys
+
+import datasets
+import numpy as np
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.assets import fetch as assets
+from pipeline.assets.tokenise import contexts_wanted, documents_of, heldout_period, special_id
+from pipeline.jobs.json_files import digest, read_json, sha256_of
+from pipeline.jobs.stage import run_stage
+from pipeline.study.study import Study
+from sagsae.activations.tokens import load_tokens
+from sagsae.language_models import load_tokenizer
+
+CONFIG = {
+    "study": "tiny",
+    "models": [
+        {
+            "name": "m",
+            "source": {
+                "kind": "random",
+                "architecture": "gpt_neox",
+                "parameters": {
+                    "num_hidden_layers": 1,
+                    "hidden_size": 16,
+                    "num_attention_heads": 2,
+                    "intermediate_size": 16,
+                },
+            },
+            "d_model": 16,
+            "layer": 0,
+        }
+    ],
+    "hookpoints": ["resid"],
+    "text": {
+        "source": {"kind": "random", "documents": 300, "words": 20},
+        "context_length": 16,
+        "heldout_fraction": 0.2,
+    },
+    "dump": {
+        "train_rows": 2048,
+        "heldout_rows": 512,
+        "rows_per_block": 512,
+        "rows_per_chunk": 128,
+        "slack": 0.1,
+    },
+    "grid": [{"variant": "gated", "expansion": 1, "lambdas": [0.1]}],
+    "training": {"tokens": 2048},
+}
+
+
+def study(**text):
+    return Study.from_dict(CONFIG | {"text": CONFIG["text"] | text})
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Folder with the model's asset and the documents of the study above."""
+    folder = tmp_path_factory.mktemp("tokenise")
+    assets.make_model(study().asset_spec("m"), folder / "m" / "asset.json")
+    assets.make_text(study().text_spec(), folder / "text" / "documents.json")
+    return folder
+
+
+def arguments(spec, made, out):
+    """The command line after ``python -m pipeline``."""
+    parts = ["tokenise", "--spec", json.dumps(spec), "--out", out]
+    parts += ["--asset", made / "m" / "asset.json"]
+    parts += ["--documents", made / "text" / "documents.json"]
+    return [str(part) for part in parts]
+
+
+@pytest.fixture
+def run(made):
+    """Runs the stage in this process; returns what it exits with, None if all is well."""
+
+    def run(spec, out):
+        try:
+            run_stage(lambda: main(arguments(spec, made, out)))
+        except SystemExit as stop:
+            return stop.code
+        return None
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def stores(made):
+    """Split -> (path, tokens) as the command line makes them."""
+    found = {}
+    for split in ("train", "heldout"):
+        path = made / "tokens" / f"m-{split}.safetensors"
+        command = [
+            sys.executable,
+            "-m",
+            "pipeline",
+            *arguments(study().token_spec("m", split), made, path),
+        ]
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        assert f"tokenise {split}:" in done.stderr
+        found[split] = path, load_tokens(path)
+    return found
+
+
+def documents(texts):
+    return datasets.Dataset.from_dict({"text": texts})
+
+
+def split_of(split, texts, fraction=0.2, seed=0):
+    spec = {"heldout_fraction": fraction, "seed": seed, "split": split}
+    return list(documents_of(documents(texts), {"kind": "parquet"}, spec))
+
+
+# Splits --------------------------------------------------------------------------------------
+
+
+def test_every_document_is_in_exactly_one_split():
+    texts = [f"document {n}" for n in range(101)]
+    train, heldout = split_of("train", texts), split_of("heldout", texts)
+    assert sorted(train + heldout) == list(enumerate(texts))
+    assert len(heldout) == 21
+    order = [doc for doc, _ in train]
+    assert order != sorted(order), "the documents must be permuted"
+
+
+def test_permutation_follows_the_seed():
+    texts = [f"document {n}" for n in range(60)]
+    assert split_of("heldout", texts) == split_of("heldout", texts)
+    assert split_of("heldout", texts) != split_of("heldout", texts, seed=1)
+
+
+def test_empty_documents_are_skipped():
+    texts = ["" if n % 3 else f"document {n}" for n in range(60)]
+    found = split_of("train", texts) + split_of("heldout", texts)
+    assert sorted(found) == [(n, texts[n]) for n in range(0, 60, 3)]
+
+
+@pytest.mark.parametrize(("fraction", "period"), [(0.1, 10), (0.5, 2), (0.3, 3), (0.015, 67)])
+def test_heldout_period(fraction, period):
+    assert heldout_period(fraction) == period
+
+
+def test_heldout_fraction_that_takes_everything():
+    with pytest.raises(ValueError, match=r"text\.heldout_fraction 0\.9 holds out every document"):
+        heldout_period(0.9)
+
+
+def test_streamed_text_is_split_in_the_same_way():
+    texts = [f"document {n}" for n in range(101)]
+    descriptor = {"kind": "hub", "shuffle_buffer": 20}
+    parts = {}
+    for split in ("train", "heldout"):
+        stream = documents(texts).to_iterable_dataset(num_shards=4)
+        spec = {"heldout_fraction": 0.2, "seed": 5, "split": split}
+        parts[split] = list(documents_of(stream, descriptor, spec))
+    found = sorted(parts["train"] + parts["heldout"])
+    assert [place for place, _ in found] == list(range(101))
+    assert sorted(text for _, text in found) == sorted(texts)
+    assert [text for _, text in found] != texts
+    assert [place for place, _ in parts["heldout"]] == list(range(0, 101, 5))
+
+
+# Contexts ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", ["train", "heldout"])
+def test_contexts_hold_the_text_of_their_split(made, stores, split):
+    """Packing is undone with nothing but the tokenizer, and gives back the documents."""
+    tokens = stores[split][1]
+    tokenizer = load_tokenizer(made / "m" / "model")
+    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    table = datasets.Dataset.from_parquet(
+        str(made / "text" / "documents.parquet"), cache_dir=str(made / "cache")
+    )
+    assert (tokens.input_ids[:, 0] == bos).all()
+    assert not (tokens.input_ids[:, 1:] == bos).any()
+    ids, docs = tokens.input_ids[:, 1:].ravel(), tokens.doc_id[:, 1:].ravel()
+    ends = np.flatnonzero(ids == eos)
+    assert len(ends) > 10
+    start = 0
+    for end in ends:
+        assert len(set(docs[start : end + 1])) == 1
+        assert tokenizer.decode(ids[start:end]) == table[int(docs[end])]["text"]
+        start = end + 1
+
+
+def test_splits_share_no_document(stores):
+    train, heldout = (set(stores[s][1].doc_id.ravel().tolist()) for s in ("train", "heldout"))
+    assert not train & heldout
+    assert len(train) > 50
+    assert len(heldout) > 10
+
+
+def test_enough_contexts_for_the_blocks(stores):
+    train, heldout = stores["train"][1], stores["heldout"][1]
+    assert train.n_contexts == 4 * 38  # 512 rows / (15 text tokens * 0.9) is 37.9
+    assert heldout.n_contexts == 38
+    assert contexts_wanted(study().token_spec("m", "train")) == train.n_contexts
+    assert train.context_length == 16
+
+
+def test_metadata_names_what_it_was_made_from(made, stores):
+    metadata = stores["train"][1].metadata
+    asset = read_json(made / "m" / "asset.json")
+    assert metadata["spec"] == digest(study().token_spec("m", "train"))
+    assert metadata["tokenizer_sha256"] == asset["tokenizer_sha256"]
+    assert metadata["vocab_size"] == asset["vocab_size"]
+    assert metadata["documents"] == read_json(made / "text" / "documents.json")["sha256"]
+
+
+def test_bytes_are_reproducible(run, stores, tmp_path):
+    again = tmp_path / "again.safetensors"
+    assert run(study().token_spec("m", "heldout"), again) is None
+    assert sha256_of(again) == sha256_of(stores["heldout"][0])
+
+
+# Bad input -----------------------------------------------------------------------------------
+
+
+def test_text_that_is_too_short(run, tmp_path):
+    spec = study().token_spec("m", "heldout") | {"rows": 512 * 40}
+    fault = run(spec, tmp_path / "t.safetensors")
+    assert fault.startswith("error: TextTooShortError: heldout split: the text has ")
+    assert f"({40 * 38 * 15} tokens) were asked" in fault
+    assert "dump.heldout_rows (20480)" in fault
+    assert not (tmp_path / "t.safetensors").exists()
+
+
+def test_inputs_of_another_configuration(run, tmp_path):
+    other = study(source={"kind": "random", "documents": 301, "words": 20})
+    fault = run(other.token_spec("m", "train"), tmp_path / "t.safetensors")
+    assert "documents.json: made for another configuration" in fault
+    assert list(tmp_path.iterdir()) == []
+
+
+class Tokenizer:
+    bos_token_id = None
+    eos_token_id = 7
+
+
+def test_missing_special_token():
+    assert special_id(Tokenizer, "eos", "x") == 7
+    assert special_id(Tokenizer, "none", "x") is None
+    with pytest.raises(
+        ValueError, match=r"no bos token for the start.*it has eos: choose `start_to"
+    ):
+        special_id(Tokenizer, "bos", "the start of each context")

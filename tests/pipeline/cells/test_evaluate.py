@@ -1,0 +1,237 @@
+"""Metrics of one cell, against a reference that reads store and model directly."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load, load_file
+
+from pipeline.activations.baselines import read_baselines, run_baselines
+from pipeline.cells.evaluate import EvaluationError, evaluate_cell
+from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
+from pipeline.study.metrics import read_metrics
+from sagsae.activations import Store, iterate, load_tokens
+from sagsae.autoencoders.base import build
+from sagsae.evaluation.distributions import LEVELS
+from sagsae.language_models import load_language_model
+from tests.pipeline.tiny_study import CONTEXTS, HIDDEN, WIDTH, TinyStudy, make_tiny_study
+
+CPU = torch.device("cpu")
+TRAINING = {
+    "steps": 2,
+    "tokens": 4096,
+    "seconds": 1.0,
+    "tokens_per_second": 4096.0,
+    "data_wait_seconds": 0.0,
+    "peak_memory_mb": 1.0,
+    "device": "cpu",
+    "threads": 1,
+    "matmul_dtype": "float32",
+}
+TRAIN_INFO = {"training": TRAINING, "made_from": {"train": "t" * 16, "store": "seal-of-train"}}
+
+
+@dataclass
+class Trained:
+    """A tiny study with baselines and one autoencoder at resid."""
+
+    study: TinyStudy
+    arguments: dict[str, Any]
+    sae: Any
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Trained:
+    study = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox")
+    baselines = study.root / "baselines" / "tiny.json"
+    run_baselines(**study.baseline_arguments(baselines), device=CPU)
+    cell = next(cell for cell in study.study.cells if cell.hookpoint == "resid")
+    statistics = heldout(study, "train").statistics("resid")
+    sae = build("sagsae_tied", HIDDEN, WIDTH, statistics.scale)
+    sae.initialise(torch.from_numpy(statistics.mean * statistics.scale), seed=0)
+    sae.save(study.root / "weights.safetensors")
+    arguments = {
+        "spec": study.study.evaluate_spec(cell),
+        "cell": cell.as_dict(),
+        "train_info": TRAIN_INFO,
+        "weights": study.root / "weights.safetensors",
+        "heldout_manifest": study.manifest("heldout"),
+        "baselines": baselines,
+        "asset": study.asset,
+    }
+    return Trained(study, arguments, sae)
+
+
+@pytest.fixture(scope="module")
+def measured(trained) -> tuple[dict[str, Any], bytes]:
+    return evaluate_cell(**trained.arguments, device=CPU)
+
+
+def heldout(study: TinyStudy, split: str = "heldout") -> Store:
+    return Store.open(next((study.root / "stores").glob(f"tiny-{split}-*")))
+
+
+def test_reconstruction_agrees_with_the_whole_store(trained, measured):
+    metrics, latents = measured[0], load(measured[1])
+    x = torch.cat(list(iterate(heldout(trained.study), "resid", 64))).double()
+    z = trained.sae.encode(x.float() * trained.sae.scale)
+    x_hat = trained.sae.decode(z).double() / trained.sae.scale
+    sse, sst = float((x - x_hat).square().sum()), float((x - x.mean(0)).square().sum())
+    assert metrics["eval_tokens"] == len(x) == 512
+    assert metrics["r2"] == pytest.approx(1 - sse / sst, rel=1e-5)
+    assert metrics["l0"] == pytest.approx(float((z != 0).sum()) / len(x))
+    assert metrics["dead_latents"] == int((z == 0).all(0).sum())
+    assert torch.equal(latents["n_pos"], (z > 0).sum(0))
+    assert torch.equal(latents["n_neg"], (z < 0).sum(0))
+    assert metrics["bipolar_fraction"] > 0.5
+    assert metrics["parameters"] == trained.sae.parameter_count()
+    assert metrics["parameters_per_latent"] == 2 * HIDDEN + 3
+    assert metrics["break_even_share"] == 0
+
+
+def test_census_and_calibration_agree_with_the_whole_store(trained, measured):
+    """Both sides, in float64, from the store's rows and the weights alone."""
+    metrics, latents, sae = measured[0], load(measured[1]), trained.sae
+    x = torch.cat(list(iterate(heldout(trained.study), "resid", 64)))
+    z = sae.encode(x.float() * sae.scale).double()
+    rows, bias = sae.params["W_dec"].double(), sae.params["b_dec"].double()
+    along = (x.double() * sae.scale - z @ rows - bias) @ rows.T + z
+    slopes = {}
+    for side, fires in (("positive", z > 0), ("negative", z < 0)):
+        slopes[side] = (along * z * fires).sum(0) / (z.square() * fires).sum(0)
+        stored = latents["slope_pos" if side == "positive" else "slope_neg"]
+        torch.testing.assert_close(
+            stored, slopes[side].float(), rtol=1e-4, atol=1e-4, equal_nan=True
+        )
+        found, values = metrics["calibration"][side], slopes[side][~slopes[side].isnan()].numpy()
+        assert found["latents"] == len(values) > 10
+        assert found["mean"] == pytest.approx(values.mean(), rel=1e-4)
+        assert found["median"] == pytest.approx(np.median(values), rel=1e-4)
+        assert found["quantiles"] == pytest.approx(np.quantile(values, LEVELS), rel=1e-4)
+    n_pos, n_neg = (z > 0).sum(0).numpy(), (z < 0).sum(0).numpy()
+    minority = np.minimum(n_pos, n_neg) / (n_pos + n_neg)
+    census = metrics["census"]
+    present = minority[~np.isnan(minority)]
+    assert census["minority_share_quantiles"] == pytest.approx(
+        np.quantile(present, LEVELS), abs=1e-5
+    )
+    best = np.argsort(-z.square().sum(0).numpy(), kind="stable")
+    for percent, count in ((1, 1), (10, 5)):  # of at most 48 latents that live
+        chosen = best[:count]
+        assert census[f"top{percent}_minority_share"] == pytest.approx(
+            minority[chosen].mean(), 1e-5
+        )
+        both = (n_pos[chosen] > 0) & (n_neg[chosen] > 0)
+        assert census[f"top{percent}_bipolar_fraction"] == both.mean()
+
+
+def test_histograms_are_of_the_latents_own_activations(trained, measured):
+    latents = load(measured[1])
+    x = torch.cat(list(iterate(heldout(trained.study), "resid", 64)))
+    z = trained.sae.encode(x.float() * trained.sae.scale)
+    chosen, counts = latents["histogram_latents"], latents["histogram_counts"]
+    firings = latents["n_pos"] + latents["n_neg"]
+    assert len(chosen) == 16
+    assert (firings[chosen].diff() <= 0).all()
+    assert (counts.sum(1) - firings[chosen]).abs().max() <= 1
+    positive = counts[:, counts.shape[1] // 2 :].sum(1)
+    assert (positive - (z[:, chosen] > 0).sum(0)).abs().max() <= 1
+
+
+def test_spliced_loss_agrees_with_a_plain_hook_on_the_whole_model(trained, measured):
+    metrics, found = measured[0], read_baselines(trained.arguments["baselines"])
+    model = load_language_model(trained.study.root / "model", torch.bfloat16)
+    ids = torch.from_numpy(load_tokens(trained.study.tokens).input_ids[:CONTEXTS]).long()
+    kept, sae = found.contexts.kept, trained.sae
+
+    def hook(module, inputs, output):
+        x_hat = sae.decode(sae.encode(output.float() * sae.scale)) / sae.scale
+        return torch.where(kept[..., None], x_hat.to(output.dtype), output)
+
+    model.gpt_neox.layers[2].register_forward_hook(hook)
+    with torch.no_grad():
+        logits = model(input_ids=ids, use_cache=False).logits.double()
+    chosen = logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None]).squeeze(-1)
+    expected = float(-chosen[kept[:, :-1]].mean())
+    assert metrics["ce_sae"] == pytest.approx(expected, rel=1e-5)
+    assert metrics["ce_tokens"] == int(kept[:, :-1].sum())
+    for name in ("clean", "zero", "mean"):
+        assert metrics[f"ce_{name}"] == getattr(found.ablations["resid"], name).mean
+    assert metrics["loss_recovered"] == pytest.approx(
+        (metrics["ce_zero"] - metrics["ce_sae"]) / (metrics["ce_zero"] - metrics["ce_clean"])
+    )
+    assert metrics["loss_recovered_mean"] == pytest.approx(
+        (metrics["ce_mean"] - metrics["ce_sae"]) / (metrics["ce_mean"] - metrics["ce_clean"])
+    )
+    assert metrics["ce_clean"] != pytest.approx(metrics["ce_sae"], abs=1e-3)
+
+
+def test_a_noisy_gap_is_flagged(trained, measured):
+    gap = measured[0]["ce_zero"] - measured[0]["ce_clean"]
+    for least, flagged in ((gap + 1e-6, True), (gap - 1e-6, False)):
+        spec = json.loads(json.dumps(trained.arguments["spec"]))
+        spec["evaluation"]["lr_noise_gap"] = least
+        metrics, _ = evaluate_cell(**trained.arguments | {"spec": spec}, device=CPU)
+        assert metrics["lr_noisy"] is flagged
+
+
+def test_the_record_says_what_it_was_made_from(trained, measured):
+    assert measured[0]["made_from"] == {
+        "train": "t" * 16,
+        "evaluate": digest(trained.arguments["spec"]),
+        "store": "seal-of-train",
+        "weights_sha256": sha256_of(trained.arguments["weights"]),
+        "latents_sha256": hashlib.sha256(measured[1]).hexdigest(),
+    }
+    assert measured[0]["training"] == TRAINING
+
+
+def test_a_full_forward_gives_the_same_metrics(trained, measured, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.activations.baselines.runs_from", lambda *_: False)
+    full = tmp_path / "tiny.json"
+    run_baselines(**trained.study.baseline_arguments(full), device=CPU)
+    assert json.loads(full.read_text())["resume"] is False
+    metrics, _ = evaluate_cell(**trained.arguments | {"baselines": full}, device=CPU)
+    assert metrics == measured[0]
+
+
+def test_the_tables_read_what_is_measured(trained, measured, tmp_path):
+    study = trained.study.study
+    cell = next(cell for cell in study.cells if cell.hookpoint == "resid")
+    out = tmp_path / cell.path / "metrics.json"
+    write_json(out, measured[0])
+    assert read_metrics(out, cell).model_dump() == measured[0]
+    latents = out.with_name("latents.safetensors")
+    latents.write_bytes(measured[1])
+    assert sha256_of(latents) == measured[0]["made_from"]["latents_sha256"]
+    tensors = load_file(latents)
+    assert {name: tensor.dtype for name, tensor in tensors.items()} == {
+        **dict.fromkeys(("n_pos", "n_neg"), torch.int64),
+        **dict.fromkeys(("slope_pos", "slope_neg"), torch.float32),
+        **dict.fromkeys(("histogram_latents", "histogram_counts"), torch.int64),
+        "histogram_edges": torch.float64,
+    }
+
+
+def test_weights_of_another_cell_are_refused(trained, tmp_path):
+    other: Path = tmp_path / "weights.safetensors"
+    build("gated", HIDDEN, WIDTH).save(other)
+    with pytest.raises(EvaluationError, match="holds gated of width 48, the cell is sagsae_tied"):
+        evaluate_cell(**trained.arguments | {"weights": other}, device=CPU)
+
+
+def test_a_hookpoint_without_baselines_is_refused(trained, tmp_path):
+    path = trained.arguments["baselines"]
+    record = read_json(path)
+    del record["hookpoints"]["resid"]
+    write_json(tmp_path / "tiny.json", record)
+    (tmp_path / "tiny.safetensors").write_bytes(path.with_suffix(".safetensors").read_bytes())
+    with pytest.raises(EvaluationError, match="has mlp_out but not resid"):
+        evaluate_cell(**trained.arguments | {"baselines": tmp_path / "tiny.json"}, device=CPU)

@@ -1,0 +1,232 @@
+"""Claims: verdicts on made-up studies whose answers are known, and what flips them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.claims.evidence import FAILS, HOLDS, OPEN, Evidence
+from pipeline.claims.page import RULES, claim_table, page_parts, write_claims
+from pipeline.claims.paper_claims import CLAIMS
+from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.metrics import read_all
+from pipeline.tables.write import write_tables
+from pipeline.text.csv_files import read_table
+from pipeline.text.pages import markdown_page
+from tests.pipeline.made_grid import configuration, make_grid
+
+
+def evidence_of(folder: Path, synthetic: Path | None = None, **changes) -> Evidence:
+    study = make_grid(folder, **changes)
+    spec = ComparisonSpec.model_validate(study.report_spec())
+    root = Path(study.root)
+    write_tables(read_all(root / "cells", study.cells), spec, root / "tables")
+    return Evidence.read(spec, root / "tables", synthetic)
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory) -> Evidence:
+    return evidence_of(tmp_path_factory.mktemp("claims"))
+
+
+def outcomes(evidence: Evidence) -> dict[str, str]:
+    table = claim_table(evidence)
+    return dict(zip(table["claim"], table["outcome"], strict=True))
+
+
+def row(evidence: Evidence, key: str) -> pd.Series:
+    return claim_table(evidence).set_index("claim").loc[key]
+
+
+def test_every_claim_has_a_rule_and_every_rule_a_claim():
+    assert [claim.key for claim in CLAIMS] == list(RULES)
+    assert all(rule.criterion for rule in RULES.values())
+
+
+def test_the_full_grid_gives_the_known_answers(evidence):
+    """The candidate loses by 0.01 at one attn, which is within 0.025 and beyond 0.008."""
+    found = outcomes(evidence)
+    untested = {"causal_dial", "protocol_a", "protocol_b", "protocol_c", "robustness"}
+    assert {key for key, outcome in found.items() if outcome == OPEN} == untested
+    assert {key for key, outcome in found.items() if outcome == FAILS} == {"rest_gap"}
+
+
+def test_numbers_carry_their_uncertainty(evidence):
+    assert "5 of 6 pairs" in row(evidence, "dominance")["here"]
+    assert "small attn 0.00" in row(evidence, "dominance")["here"]
+    assert "small attn -0.010 ± 0.001" in row(evidence, "rest_within")["here"]
+    assert "largest negative gap -0.010" in row(evidence, "rest_gap")["here"]
+    assert (
+        "0.599 to 0.602 at L0 = 64 (standard error at most" in row(evidence, "dead_matched")["here"]
+    )
+    assert "18 of 18 runs collapse, 0 with it" in row(evidence, "no_auxiliary")["here"]
+    assert "0.270 (one seed)" in row(evidence, "no_auxiliary")["here"]
+    assert "mean |ΔR2| 0.001 over 18 runs" in row(evidence, "tied_radii")["here"]
+    assert "2 of 6 runs at 2H collapse, 0 at H" in row(evidence, "full_width")["here"]
+
+
+def changed(evidence: Evidence, table: str, where: str, **values) -> Evidence:
+    """The evidence with some columns of the rows of a query replaced."""
+    frame = getattr(evidence, table).copy()
+    asked = frame.index.isin(frame.query(where).index)
+    assert asked.any()
+    for name, value in values.items():
+        frame[name] = frame[name].mask(asked, value)
+    return replace(evidence, **{table: frame})
+
+
+MAIN = "comparison == 1"
+CANDIDATE, BASELINE = "l0_64_dead_fraction_candidate", "l0_64_dead_fraction_baseline"
+FLIPS = [
+    ("dominance", "comparison", "hookpoint != 'mlp_out'", {"dominates": False}, FAILS),
+    ("dominance_where", "comparison", "hookpoint == 'resid'", {"dominates": False}, FAILS),
+    ("dominance_where", "comparison", "model == 'small'", {"dominates": False}, FAILS),
+    ("rest_within", "comparison", "model == 'small'", {"min_gap": -0.026}, FAILS),
+    ("rest_gap", "comparison", "model == 'small'", {"min_gap": -0.008}, HOLDS),
+    ("dead_rest", "comparison", MAIN, {CANDIDATE: 0.3}, FAILS),
+    (
+        "dead_matched",
+        "comparison",
+        "model == 'large'",
+        {CANDIDATE: 0.3},
+        FAILS,
+    ),
+    ("dead_matched", "comparison", MAIN, {BASELINE: 0.34}, OPEN),
+    ("dead_matched", "comparison", "model == 'large'", {BASELINE: 0.3}, OPEN),
+    ("dead_mlp", "comparison", "model == 'large'", {"dead_reduction": 99.0}, FAILS),
+    ("dead_mlp", "comparison", MAIN, {"dead_ceiling": 99.0}, OPEN),
+    ("dead_other", "comparison", "hookpoint == 'attn'", {"dead_reduction": 1.9}, FAILS),
+    ("no_auxiliary", "contrasts", "kind == 'ablation'", {"baseline_collapsed": 1}, FAILS),
+    ("no_auxiliary", "contrasts", "kind == 'ablation'", {"candidate_collapsed": 1}, FAILS),
+    ("no_auxiliary_dead", "cells", "variant == 'sagsae_noaux'", {"dead_fraction": 0.9}, FAILS),
+    ("two_sided", "contrasts", "model == 'small'", {"dominates": False}, FAILS),
+    ("tied_radii", "contrasts", "kind == 'tying'", {"r2_delta_abs": 0.006}, FAILS),
+    ("tied_all", "contrasts", "kind == 'tying'", {"r2_delta_abs": 0.0049}, HOLDS),
+    ("full_width", "contrasts", "kind == 'width'", {"baseline_collapsed": 0}, FAILS),
+    ("half_width", "cells", "variant == 'sagsae' and lam == 0.1", {"collapsed": "R2"}, FAILS),
+    ("half_width", "cells", "variant == 'sagsae_noaux'", {"collapsed": "R2"}, HOLDS),
+    ("parameters", "parameters", "variant == 'sagsae_tied'", {"two_sided_share_lo": 0.01}, FAILS),
+    ("mlp_polarity", "latents", "quantity == 'bipolar_fraction'", {"mean": 0.5}, FAILS),
+    ("attn_top", "latents", "quantity == 'top1_bipolar_fraction'", {"mean": 0.3}, FAILS),
+]
+
+
+@pytest.mark.parametrize(("key", "table", "where", "values", "outcome"), FLIPS)
+def test_a_verdict_follows_its_numbers(evidence, key, table, where, values, outcome):
+    assert row(changed(evidence, table, where, **values), key)["outcome"] == outcome
+
+
+def test_where_it_dominates_everywhere_no_pair_is_left(evidence):
+    everywhere = changed(evidence, "comparison", MAIN, dominates=True)
+    for key in ("rest_within", "rest_gap", "dead_rest"):
+        assert row(everywhere, key)["outcome"] == OPEN
+        assert "none is left" in row(everywhere, key)["why"]
+
+
+def test_a_study_without_the_other_variants_says_what_its_grid_lacks(tmp_path):
+    grid = [
+        entry for entry in configuration()["grid"] if "seeds" in entry and entry["seeds"] != [0]
+    ]
+    lone = evidence_of(tmp_path, grid=grid, hookpoints=["mlp_out"])
+    table = claim_table(lone).set_index("claim")
+    assert table.loc["dominance", "outcome"] == HOLDS
+    for key, reason in {
+        "no_auxiliary": "no sagsae_noaux",
+        "two_sided": "no sagsae_onesided",
+        "tied_radii": "no sagsae_sym and sagsae",
+        "tied_all": "no sagsae_tied and sagsae",
+        "full_width": "no sign-aware variant at 2H",
+        "dominance_where": "nothing is compared at resid",
+        "dead_other": "nothing is compared at attn, resid",
+        "attn_top": "no live latent at attn",
+    }.items():
+        assert table.loc[key, "outcome"] == OPEN, key
+        assert reason in table.loc[key, "why"], key
+
+
+def synthetic(path: Path, **means: float) -> Path:
+    """A summary of the protocols in which everything that they claim holds, but for ``means``."""
+    rows = []
+    found = {
+        ("polarity_dial", "alpha=1", "sagsae_tied", "found_pos"): 1.0,
+        ("polarity_dial", "alpha=4", "sagsae_tied", "found_neg"): 0.95,
+        ("polarity_dial", "alpha=1", "sagsae_tied", "slope_pos"): 1.02,
+        ("polarity_dial", "alpha=1", "sagsae_tied", "slope_neg"): 1.03,
+        ("polarity_dial", "alpha=4", "sagsae_tied", "slope_pos"): 1.05,
+        ("polarity_dial", "alpha=4", "sagsae_tied", "slope_neg"): 0.97,
+        ("anomalies", "budget=0.5", "sagsae_tied", "auroc_worse"): 0.8,
+        ("anomalies", "budget=0.5", "gated", "auroc_worse"): 0.6,
+        ("anomalies", "budget=2", "sagsae_tied", "auroc_worse"): 0.95,
+        ("anomalies", "budget=2", "gated", "auroc_worse"): 0.95,
+        ("consolidation", "superposition=0.5", "sagsae_tied", "pcr"): 0.99,
+        ("consolidation", "superposition=8", "sagsae_tied", "pcr"): 0.2,
+        ("consolidation", "superposition=0.5", "gated", "pcr"): 0.0,
+        ("consolidation", "superposition=8", "gated", "pcr"): 0.0,
+        ("robustness", "rho=-1", "sagsae_tied", "pcr"): 1.0,
+        ("robustness", "rho=-0.5", "sagsae_tied", "pcr"): 0.95,
+        ("robustness", "cosine=0", "sagsae_tied", "pcr"): 0.0,
+    }
+    for (protocol, setting, variant, metric), mean in found.items():
+        rows.append(
+            {
+                "protocol": protocol,
+                "setting": setting,
+                "variant": variant,
+                "width": 16,
+                "picked": True,
+                "seed_count": 3,
+                "metric": metric,
+                "mean": means.get(f"{protocol}/{setting}/{variant}/{metric}", mean),
+                "se": 0.02,
+            }
+        )
+    beside = [row | {"picked": False, "mean": 7.0} for row in rows]
+    pd.DataFrame(rows + beside).to_csv(path, index=False)
+    return path
+
+
+PROTOCOL_FLIPS = (
+    ("protocol_a", "polarity_dial/alpha=4/sagsae_tied/slope_neg", 1.11),
+    ("protocol_a", "polarity_dial/alpha=4/sagsae_tied/found_neg", 0.89),
+    ("protocol_b", "anomalies/budget=0.5/gated/auroc_worse", 0.75),
+    ("protocol_c", "consolidation/superposition=8/gated/pcr", 0.06),
+    ("robustness", "robustness/rho=-0.5/sagsae_tied/pcr", 0.89),
+)
+
+
+@pytest.mark.parametrize(("key", "name", "mean"), PROTOCOL_FLIPS)
+def test_protocols_are_judged_by_their_summary(evidence, tmp_path, key, name, mean):
+    for path, expected in (
+        (synthetic(tmp_path / "all.csv"), HOLDS),
+        (synthetic(tmp_path / "one.csv", **{name: mean}), FAILS),
+    ):
+        assert row(replace(evidence, synthetic=read_table(path)), key)["outcome"] == expected
+
+
+def test_the_page_has_every_claim_every_criterion_and_the_limits(evidence, tmp_path):
+    table = claim_table(evidence)
+    page = markdown_page("Claims", page_parts(table, evidence.spec, evidence.cells))
+    for claim in CLAIMS:
+        assert claim.statement in page
+        assert RULES[claim.key].criterion in page
+    assert "bears out 17, contradicts 1 and cannot test 5" in page
+    assert "Made-up numbers." in page
+    assert "819,200 training tokens" in page
+    assert "3 seeds of Gated at H = 4d, SA-GSAE tied at H = 2d; 1 seed of Gated at H = 2d" in page
+
+
+def test_the_written_table_reads_back(evidence, tmp_path):
+    study = make_grid(tmp_path / "study", hookpoints=["mlp_out"])
+    spec = ComparisonSpec.model_validate(study.report_spec())
+    tables = Path(study.root) / "tables"
+    write_tables(read_all(Path(study.root) / "cells", study.cells), spec, tables)
+    write_claims(spec, tables, synthetic(tmp_path / "s.csv"), tables / "claims.csv")
+    written = read_table(tables / "claims.csv").set_index("claim")
+    assert written.loc["protocol_a", "outcome"] == HOLDS
+    tex = (tables / "claims.tex").read_text()
+    assert tex.count(r"\begin{table}") == 1
+    assert r"mlp\_out" in tex
+    assert not {"±", "Δ", "λ"} & set(tex)

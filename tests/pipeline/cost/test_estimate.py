@@ -1,0 +1,88 @@
+"""Estimates: the arithmetic of a study counted by hand, and where rates come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.config.study_config import load_yaml
+from pipeline.cost.estimate import RATES, Rates, measured, stages
+from pipeline.jobs.json_files import read_json, write_json
+from pipeline.study.study import Study
+from tests.pipeline.made_grid import make_grid
+
+CONFIGS = Path(__file__).resolve().parents[3] / "workflow" / "configs"
+
+
+@pytest.fixture(scope="module")
+def rates() -> Rates:
+    return Rates.model_validate(load_yaml(RATES))
+
+
+def test_operations_and_bytes_of_the_paper_study_by_hand(rates):
+    study = Study.load(CONFIGS / "paper.yaml")
+    found = {stage.name: stage for stage in stages(study, rates)}
+    full, half = 2048 * 32768, 2048 * 16384
+    cells = 2 * 3 * 3 * 6
+    products = cells * (3 * full + 6 * half)
+    assert found["training"].operations == products * 2 * 7 * 209715200
+    assert found["training"].tokens == 9 * cells * 209715200
+    assert found["training"].disk == products * 2 * 4
+    rows = 52428800 + 524288
+    assert found["activations"].disk == 2 * 3 * 2048 * 2 * rows
+    assert found["activations"].tokens == pytest.approx(2 * rows * 1024 / 1023)
+    blocks = 9 * (2 * 50331648 + 2 * 1024 * 2048) + 19 * (2 * 78118912 + 2 * 1024 * 2048)
+    assert found["activations"].operations == pytest.approx(blocks * rows * 1024 / 1023)
+
+
+def test_models_that_no_cell_needs_cost_nothing(rates):
+    study = Study.load(CONFIGS / "paper.yaml")
+    raw = study.config.model_dump()
+    raw["grid"] = [raw["grid"][0] | {"models": ["pythia-1b"]}]
+    found = {stage.name: stage for stage in stages(Study.from_dict(raw), rates)}
+    assert found["activations"].jobs == 2
+    assert found["training"].jobs == 54
+
+
+def test_every_rate_says_where_it_comes_from(rates):
+    assert all(
+        "assumed" in rate.basis or "measured" in rate.basis for rate in rates.devices.values()
+    )
+    for name in ("paper", "local", "reference"):
+        assert set(Study.load(CONFIGS / f"{name}.yaml").models) <= set(rates.models)
+
+
+def test_the_page_names_assumptions(capsys, tmp_path):
+    main(["cost", "--configfile", str(CONFIGS / "paper.yaml")])
+    page = capsys.readouterr().out
+    assert "Study paper: 972 cells" in page
+    assert "GPU-hours" in page
+    assert "1,649.3 GB" in page
+    assert "assumed, no such card was at hand" in page
+    main(["cost", "--configfile", str(CONFIGS / "smoke.yaml"), "--device", "cpu-core"])
+    assert "guessed from d_model and the layer: tiny-gpt-neox" in capsys.readouterr().out
+
+
+def test_a_published_study_gives_the_rate_of_its_cells(tmp_path):
+    study = make_grid(tmp_path, hookpoints=["mlp_out"])
+    for cell in study.cells:
+        path = Path(study.metrics(cell))
+        found = read_json(path)
+        found["training"]["tokens_per_second"] = 1e12 / (14 * found["d_model"] * cell.width)
+        write_json(path, found)
+    rate, basis = measured(Path(study.root))
+    assert rate == pytest.approx(1.0)
+    assert f"median of {len(study.cells)} cells" in basis
+    assert "on cpu" in basis
+
+
+def test_a_rate_can_be_measured_on_the_spot(capsys):
+    main(["cost", "--configfile", str(CONFIGS / "smoke.yaml"), "--device", "cpu-core", "--measure"])
+    assert "training measured now: 20 steps of" in capsys.readouterr().out
+
+
+def test_an_unknown_device_lists_those_there_are():
+    with pytest.raises(ValueError, match="known are cpu-core, h100, a100"):
+        main(["cost", "--configfile", str(CONFIGS / "smoke.yaml"), "--device", "tpu"])

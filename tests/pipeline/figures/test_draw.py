@@ -1,0 +1,196 @@
+"""Figures: what is drawn is what the tables say, and the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from pipeline.figures import draw as figures
+from pipeline.figures import sweep as sweep_figure
+from pipeline.figures.series import styles, with_series
+from pipeline.study.comparison_spec import ComparisonSpec, read_spec
+from pipeline.study.metrics import read_all
+from pipeline.tables.write import write_tables
+from pipeline.text.csv_files import read_table
+from tests.pipeline.conftest import COLLAPSED, MadeStudy
+from tests.pipeline.made_grid import make_grid
+
+
+def inputs(study: MadeStudy) -> tuple[pd.DataFrame, pd.DataFrame, ComparisonSpec]:
+    folder, spec = study.root / "tables", read_spec(json.dumps(study.spec))
+    points = with_series(read_table(folder / "points.csv"), spec)
+    return points, read_table(folder / "comparison.csv"), spec
+
+
+def drawn_figure(study: MadeStudy, name: str):
+    _, _, spec = inputs(study)
+    with mpl.rc_context(figures.STYLE):
+        return figures.draw(name, study.root / "tables", spec)
+
+
+def drawn_sweeps(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str, spec: ComparisonSpec):
+    with mpl.rc_context(figures.STYLE):
+        return sweep_figure.draw(points, overlaps, metric, spec, styles(points, spec))
+
+
+@pytest.mark.parametrize("name", ["figure_r2", "figure_11"])
+def test_the_same_input_gives_the_same_bytes(built_study, tmp_path: Path, name):
+    again = built_study.figure(name, tmp_path / f"{name}.png")
+    for suffix in (".png", ".svg", ".csv"):
+        first = (built_study.root / "figures" / f"{name}{suffix}").read_bytes()
+        assert again.with_suffix(suffix).read_bytes() == first
+
+
+def test_csv_holds_every_point_and_every_overlap(built_study):
+    table = pd.read_csv(built_study.root / "figures" / "figure_2.csv")
+    points = pd.read_csv(built_study.root / "tables" / "points.csv")
+    assert (table["kind"] == "point").sum() == len(points)
+    assert (table["kind"] == "overlap").sum() == 4
+    assert table["value"].dropna().tolist() == points["dead_fraction"].tolist()
+    assert set(table["series"].dropna()) == {
+        "Gated, H = 256 / 384",
+        "SA-GSAE tied, H = 128 / 192",
+    }
+
+
+def test_a_panel_for_each_model_and_hookpoint_on_a_log_axis(built_study):
+    axes = drawn_figure(built_study, "figure_r2").axes
+    titles = [panel.get_title() for panel in axes]
+    assert titles == ["small, mlp_out", "small, resid", "large, mlp_out", "large, resid"]
+    assert {panel.get_xscale() for panel in axes} == {"log"}
+    points, _, _ = inputs(built_study)
+    here = points.query("model == 'large' and hookpoint == 'mlp_out' and variant == 'gated'")
+    curve = next(line for line in axes[2].lines if len(line.get_xdata()) == 3)
+    assert sorted(curve.get_xdata()) == pytest.approx(sorted(here["l0"]))
+
+
+def test_legend_names_series_overlap_and_the_collapsed_point(built_study):
+    (legend,) = drawn_figure(built_study, "figure_r2").legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels[:2] == ["Gated, H = 256 / 384", "SA-GSAE tied, H = 128 / 192"]
+    assert "L0 overlap of the comparison" in labels
+    assert labels[-1] == "collapsed: Gated 384, λ 0.2, large resid"
+    assert COLLAPSED == "large/resid/gated/w384_lam0.2_seed0"
+
+
+def test_noisy_loss_recovered_is_hollow_and_other_points_are_not(built_study):
+    axes = drawn_figure(built_study, "figure_3").axes
+    faces = [
+        {line.get_markerfacecolor() for line in panel.lines if line.get_marker() in ("o", "s")}
+        for panel in axes
+    ]
+    assert faces[1] == faces[3] == {"white"}
+    assert "white" not in faces[0] | faces[2]
+    r2_axes = drawn_figure(built_study, "figure_r2").axes
+    assert all(line.get_markerfacecolor() != "white" for line in r2_axes[1].lines)
+
+
+def test_zero_dead_latents_are_drawn_at_zero_inside_the_axis(built_study):
+    points, overlaps, spec = inputs(built_study)
+    points.loc[points["variant"] == "sagsae_tied", "dead_fraction"] = 0.0
+    for dead in (points, points.assign(dead_fraction=0.0)):
+        panel = drawn_sweeps(dead, overlaps, "dead_fraction", spec).axes[0]
+        low, high = panel.get_ylim()
+        assert low < 0 < high
+        assert 0.0 in panel.get_yticks()
+
+
+def test_points_without_a_log_are_counted_in_the_title(built_study):
+    points, overlaps, spec = inputs(built_study)
+    points.loc[points.index[0], "l0"] = 0.0
+    figure = drawn_sweeps(points, overlaps, "r2", spec)
+    noted = [panel.get_title() for panel in figure.axes if "off the log axis" in panel.get_title()]
+    first = points.iloc[0]
+    title = f"{first['model']}, {first['hookpoint']}"
+    assert noted == [f"{title}\n1 at L0 = 0, off the log axis"]
+
+
+def test_a_sweep_that_collapsed_far_away_does_not_squeeze_the_others(built_study):
+    points, overlaps, spec = inputs(built_study)
+    before = drawn_sweeps(points, overlaps, "r2", spec).axes[0]
+    fallen = points[points["variant"] == "gated"].assign(
+        variant="sagsae_noaux", series="fallen", l0=lambda p: p["l0"] / 1e4, r2=0.0, collapsed="L0"
+    )
+    panel = drawn_sweeps(pd.concat([points, fallen]), overlaps, "r2", spec).axes[0]
+    assert panel.get_xlim()[0] > before.get_xlim()[0] / 2
+    assert panel.get_ylim()[0] > 0
+    first = points.iloc[0]
+    here = fallen[(fallen["model"] == first["model"]) & (fallen["hookpoint"] == first["hookpoint"])]
+    assert panel.get_title().endswith(f"{len(here)} points outside the frame")
+
+
+def test_widths_shared_by_all_models_and_widths_in_multiples_of_d_are_one_line_each():
+    columns = ["variant", "width", "model"]
+    rows = [("topk", 512, "a"), ("topk", 512, "b"), ("topk", 128, "a"), ("topk", 192, "b")]
+    spec = ComparisonSpec(cells=[], comparisons=[], models={"a": 64, "b": 96}, hookpoints=["resid"])
+    series = with_series(pd.DataFrame(rows, columns=columns), spec)["series"]
+    assert series.tolist() == ["TopK, H = 512"] * 2 + ["TopK, H = 128 / 192"] * 2
+
+
+def test_only_known_figures_can_be_drawn(built_study):
+    with pytest.raises(SystemExit):
+        built_study.figure("figure_12")
+
+
+def test_slopes_are_drawn_by_sign_as_the_metrics_have_them(built_study):
+    table = pd.read_csv(built_study.root / "figures" / "figure_11.csv")
+    assert len(table) == 2 * 2 * 2 * 2 * 51
+    assert set(table["sign"]) == {"positive", "negative"}
+    medians = table.loc[table["percent_of_latents"] == 50, "slope"]
+    assert medians.tolist() == pytest.approx([1.0] * 16)
+    assert set(table["lam"]) == {0.1}
+    axes = drawn_figure(built_study, "figure_11").axes
+    assert [panel.get_title() for panel in axes][:2] == ["small, mlp_out", "small, resid"]
+    steps = next(line for line in axes[0].lines if len(line.get_xdata()) == 51)
+    assert (steps.get_ydata()[0], steps.get_ydata()[-1]) == (0, 1)
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory) -> tuple[Path, ComparisonSpec]:
+    study = make_grid(tmp_path_factory.mktemp("grid"), hookpoints=["mlp_out"])
+    spec = ComparisonSpec.model_validate(study.report_spec())
+    root = Path(study.root)
+    write_tables(read_all(root / "cells", study.cells), spec, root / "tables")
+    return root / "tables", spec
+
+
+def test_the_main_figure_has_the_main_comparison_and_the_other_one_everything(grid):
+    tables, spec = grid
+    series = {
+        name: set(figures.numbers(name, tables, spec)["series"].dropna())
+        for name in ("figure_2", "figure_2_variants", "figure_11", "figure_11_variants")
+    }
+    assert series["figure_2"] == {"Gated, H = 256 / 384", "SA-GSAE tied, H = 128 / 192"}
+    assert len(series["figure_2_variants"]) == 8
+    assert series["figure_11"] == series["figure_2"]
+    assert series["figure_11_variants"] == series["figure_2_variants"]
+
+
+def test_no_two_lines_look_alike_and_figures_agree(grid):
+    tables, spec = grid
+    points = with_series(read_table(tables / "points.csv"), spec)
+    looks = styles(points, spec)
+    assert len({(s.colour, s.marker, s.line) for s in looks.values()}) == len(looks) == 8
+    main = {label for label, style in looks.items() if style.weight == 1}
+    assert main == {"Gated, H = 256 / 384", "SA-GSAE tied, H = 128 / 192"}
+    slopes = with_series(read_table(tables / "calibration.csv"), spec)
+    assert set(slopes["series"]) == set(looks)
+
+
+def test_curves_are_named_in_the_main_figure_where_nothing_is_covered(grid):
+    tables, spec = grid
+    with mpl.rc_context(figures.STYLE):
+        main = figures.draw("figure_r2", tables, spec)
+        crowded = figures.draw("figure_r2_variants", tables, spec)
+    texts = [text.get_text() for text in main.axes[0].texts]
+    assert {"Gated", "SA-GSAE tied", "0.1"} <= set(texts)
+    assert not [text for panel in crowded.axes for text in panel.texts]
+    renderer = FigureCanvasAgg(main).get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in main.axes[0].texts]
+    overlapping = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)]
+    assert not overlapping

@@ -1,0 +1,295 @@
+"""The lease with real processes and made-up devices."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pipeline.jobs import gpu_lease
+from pipeline.jobs.gpu_lease import LeaseError, visible_devices
+
+ROOT = Path(__file__).resolve().parents[3]
+
+RECORD = """
+import os, sys, time
+log, hold = sys.argv[1], float(sys.argv[2])
+device = os.environ["CUDA_VISIBLE_DEVICES"]
+def note(what):
+    with open(log, "a") as file:
+        file.write(f"{time.monotonic_ns()} {what} {device} {os.getpid()}\\n")
+note("enter")
+time.sleep(hold)
+note("exit")
+"""
+
+UUIDS = [f"GPU-{c * 8}-1111-2222-3333-444455556666" for c in "abc"]
+LISTING = "".join(f"GPU {i}: NVIDIA X (UUID: {uuid})\n" for i, uuid in enumerate(UUIDS))
+
+
+@pytest.fixture(autouse=True)
+def no_hardware(tmp_path, monkeypatch):
+    """Locks of our own, no GPUs of this machine's: nvidia-smi is what a test makes of it."""
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    set_listing(commands, None)
+    monkeypatch.setenv("PATH", f"{commands}:{os.environ['PATH']}")
+    monkeypatch.setenv("SAGSAE_LEASE_DIR", str(tmp_path / "leases"))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    return commands
+
+
+def set_listing(commands, text):
+    """Make ``nvidia-smi -L`` print a text; None: make it fail, as without a driver."""
+    script = "#!/bin/sh\nexit 9\n"
+    if text is not None:
+        (commands / "listing").write_text(text)
+        script = f'#!/bin/sh\n[ "$1" = -L ] && cat "{commands / "listing"}"\n'
+    (commands / "nvidia-smi").write_text(script)
+    (commands / "nvidia-smi").chmod(0o755)
+
+
+def lease(*command, options=(), **popen):
+    """Start a command under the lease."""
+    line = [sys.executable, "-m", "pipeline", "gpu-lease", *options, "--", *map(str, command)]
+    return subprocess.Popen(
+        line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **popen
+    )
+
+
+def record(log, hold, options=()):
+    return lease(sys.executable, "-c", RECORD, log, hold, options=options)
+
+
+def finish(process):
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return out
+
+
+def wait_for(log, lines, timeout=30.0):
+    """The events in a log, once there are so many."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        events = log.read_text().splitlines() if log.exists() else []
+        if len(events) >= lines:
+            return [event.split() for event in events]
+        time.sleep(0.02)
+    raise AssertionError(f"{log} did not reach {lines} lines: {events}")
+
+
+def most_at_once(events):
+    """Device -> the largest number of jobs that were on it at one time."""
+    running, most = {}, {}
+    for _, what, device, _ in sorted(events, key=lambda event: int(event[0])):
+        running[device] = running.get(device, 0) + (1 if what == "enter" else -1)
+        most[device] = max(most.get(device, 0), running[device])
+    return most
+
+
+# Exclusion -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("slots", "jobs"), [(1, 12), (2, 8)])
+def test_never_more_jobs_on_a_device_than_slots(tmp_path, monkeypatch, slots, jobs):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    log = tmp_path / "log"
+    options = ["--device", "cuda", "--jobs-per-gpu", str(slots)]
+    started = [record(log, 0.4, options) for _ in range(jobs)]
+    for process in started:
+        finish(process)
+    events = wait_for(log, 2 * jobs)
+    assert len({pid for *_, pid in events}) == jobs
+    assert most_at_once(events) == {"0": slots, "1": slots}
+
+
+def test_idle_devices_come_before_second_slots(monkeypatch, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    log = tmp_path / "log"
+    started = []
+    for number in range(2):
+        started.append(record(log, 3, ["--jobs-per-gpu", "2"]))
+        wait_for(log, number + 1)
+    assert {event[2] for event in wait_for(log, 2)} == {"0", "1"}
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_sigkill_frees_the_slot(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    log = tmp_path / "log"
+    first = record(log, 60)
+    assert wait_for(log, 1)[0][3] == str(first.pid), "the command must replace the launcher"
+    second = record(log, 0)
+    time.sleep(1.0)
+    assert len(wait_for(log, 1)) == 1, "the second job entered a taken device"
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    finish(second)
+    assert [event[1] for event in wait_for(log, 3)] == ["enter", "enter", "exit"]
+
+
+def test_a_forked_process_keeps_the_slot(tmp_path, monkeypatch):
+    """What the command forked may still hold the GPU's memory when the command is gone."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    log = tmp_path / "log"
+    orphan = lease(
+        sys.executable,
+        "-c",
+        f"import os, time\nif os.fork() == 0: time.sleep(2.0); open({str(log)!r}, 'a').write("
+        "f'{time.monotonic_ns()} exit orphan 0\\n')",
+    )
+    assert orphan.wait(timeout=30) == 0
+    finish(record(log, 0))
+    assert [event[1] for event in wait_for(log, 3)] == ["exit", "enter", "exit"]
+
+
+def test_waiting_says_for_what(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    log = tmp_path / "log"
+    first = record(log, 60)
+    wait_for(log, 1)
+    second = record(log, 0)
+    assert "0.slot0.lock" in second.stderr.readline()
+    first.kill()
+    first.communicate()
+    finish(second)
+
+
+def test_a_deleted_lock_file_is_not_mistaken_for_a_slot(tmp_path, monkeypatch):
+    """Between open and flock the file may be deleted; the lock of a nameless file is no lease."""
+    path = tmp_path / "slot"
+    flock = gpu_lease.fcntl.flock
+
+    def delete_first(descriptor, how):
+        path.unlink()
+        path.touch()
+        flock(descriptor, how)
+
+    monkeypatch.setattr(gpu_lease.fcntl, "flock", delete_first)
+    assert not gpu_lease._lock(path)
+    monkeypatch.setattr(gpu_lease.fcntl, "flock", flock)
+    assert gpu_lease._lock(path)
+
+
+# Which device --------------------------------------------------------------------------------
+
+
+def seen_by(options, **environment):
+    """CUDA_VISIBLE_DEVICES as the command sees it."""
+    show = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    process = lease(sys.executable, "-c", show, options=options, env=os.environ | environment)
+    return finish(process).strip()
+
+
+@pytest.mark.parametrize(
+    "options", [["--gpus", "0"], ["--device", "cpu"], ["--gpus", "0", "--device", "cuda"]]
+)
+def test_cpu_needs_no_lease(options, tmp_path):
+    assert seen_by(options, CUDA_VISIBLE_DEVICES="0,1") == ""
+    assert not (tmp_path / "leases").exists()
+
+
+def test_auto_without_gpus_is_the_cpu(no_hardware):
+    assert seen_by(["--device", "auto"]) == ""
+    set_listing(no_hardware, LISTING)
+    assert seen_by(["--device", "auto"], CUDA_VISIBLE_DEVICES="") == ""
+    assert seen_by(["--device", "auto"]) == UUIDS[0]
+
+
+def test_cuda_without_gpus_is_an_error(monkeypatch):
+    process = lease("true", options=["--device", "cuda"])
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "no GPU is visible (nvidia-smi lists none)" in err
+    assert "--resources gpu=0" in err
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(LeaseError, match="CUDA_VISIBLE_DEVICES is ''"):
+        gpu_lease.choose("cuda", 1, 1)
+
+
+def test_unknown_command_is_an_error(monkeypatch):
+    process = lease("no-such-command-here", options=["--gpus", "0"])
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 127
+    assert "no-such-command-here: cannot be run" in err
+
+
+def test_arguments_and_status_of_the_command_pass_through():
+    process = lease(
+        "sh", "-c", 'echo "$1|$2"; exit 7', "sh", "a b", "--gpus", options=["--gpus", "0"]
+    )
+    out, _ = process.communicate(timeout=30)
+    assert (out, process.returncode) == ("a b|--gpus\n", 7)
+
+
+@pytest.mark.parametrize(
+    ("outer", "devices"),
+    [
+        (None, UUIDS),
+        ("", []),
+        ("-1", []),
+        ("NoDevFiles", []),
+        ("1", [UUIDS[1]]),
+        ("2,0", [UUIDS[2], UUIDS[0]]),
+        ("0,-1,2", [UUIDS[0]]),
+        ("1,1", [UUIDS[1]]),
+        ("GPU-cc", [UUIDS[2]]),
+        (f"{UUIDS[1]},0", [UUIDS[1], UUIDS[0]]),
+        ("7,MIG-55", ["7", "MIG-55"]),
+    ],
+)
+def test_outer_setting_is_honoured(outer, devices, no_hardware, monkeypatch):
+    set_listing(no_hardware, LISTING)
+    if outer is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", outer)
+    assert visible_devices() == devices
+
+
+def test_outer_setting_without_nvidia_smi(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-ab")
+    assert visible_devices() == ["3", "GPU-ab"]
+
+
+def test_parts_of_a_partitioned_gpu(no_hardware):
+    parts = [f"MIG-{n}a{n}b" for n in range(2)]
+    mig = "".join(f"  MIG 1g.10gb     Device  {n}: (UUID: {p})\n" for n, p in enumerate(parts))
+    first, second = LISTING.splitlines(keepends=True)[:2]
+    set_listing(no_hardware, first + mig + second)
+    assert visible_devices() == [*parts, UUIDS[1]]
+
+
+def test_listing_does_not_import_torch():
+    code = (
+        "import sys; from pipeline.jobs.gpu_lease import visible_devices; visible_devices(); "
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr
+
+
+# The folder ----------------------------------------------------------------------------------
+
+
+def test_folder_is_private(tmp_path):
+    assert gpu_lease.lease_folder() == tmp_path / "leases"
+    assert (tmp_path / "leases").stat().st_mode & 0o777 == 0o700
+
+
+def test_foreign_folders_are_refused(tmp_path, monkeypatch):
+    (tmp_path / "leases").symlink_to(tmp_path)
+    with pytest.raises(LeaseError, match="not a folder of user"):
+        gpu_lease.lease_folder()
+    monkeypatch.setenv("SAGSAE_LEASE_DIR", str(tmp_path / "bin" / "nvidia-smi" / "x"))
+    with pytest.raises(LeaseError, match="set SAGSAE_LEASE_DIR"):
+        gpu_lease.lease_folder()
+
+
+def test_default_folder_ignores_tmpdir(monkeypatch):
+    monkeypatch.delenv("SAGSAE_LEASE_DIR")
+    monkeypatch.setenv("TMPDIR", "/nowhere")
+    assert gpu_lease.lease_folder() == Path("/tmp") / f"sagsae-gpu-{os.getuid()}"

@@ -1,0 +1,68 @@
+"""What is said of errors that cannot be brought about at will: quotas, GPUs, wrapped errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from pipeline.assets.model_folders import hub_errors
+from pipeline.assets.wheels import AssetError
+from pipeline.jobs.remedies import explain
+
+
+def of_number(number: int, path: str) -> OSError:
+    return OSError(number, os.strerror(number), path)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (of_number(errno.ENOSPC, "made/x"), "the disk is full: [Errno 28] No space left"),
+        (of_number(errno.EDQUOT, "made/x"), "the disk quota is used up: [Errno 122] Disk quota"),
+        (of_number(errno.EROFS, "made/x"), "the file system is read-only: [Errno 30] Read-only"),
+        (of_number(errno.EACCES, "made/x"), "permission denied: [Errno 13] Permission denied"),
+        (RuntimeError("CUDA error: out of memory"), "no GPU memory for this stage, CUDA error"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling"), "no GPU memory for"),
+        (MemoryError(), "no memory for this stage, of unknown size: give the job more memory"),
+        (RuntimeError("can't start new thread"), "no thread can be started, memory or the number"),
+    ],
+)
+def test_resources_are_named(error: Exception, said: str):
+    found = explain(error)
+    assert found.startswith(said)
+    assert "\n" not in found
+    if not isinstance(error, PermissionError):
+        assert "run the same command again" in found
+
+
+@pytest.mark.parametrize("error", [ValueError("a field"), FileNotFoundError(2, "No such file")])
+def test_other_errors_are_left_alone(error: Exception):
+    assert explain(error) == ""
+
+
+def test_a_full_disk_is_told_from_a_dead_network(tmp_path):
+    with pytest.raises(AssetError, match="check the network") as raised, hub_errors("m", "models"):
+        raise of_number(errno.ENOSPC, str(tmp_path / "model.safetensors"))
+    said = explain(raised.value)
+    assert said.startswith(f"the disk is full: [Errno 28] No space left on device: '{tmp_path}")
+    assert f"are free in {tmp_path}: free some space" in said
+    assert "network" not in said
+
+
+def test_the_fullest_disk_that_a_command_writes_to_is_named(tmp_path, monkeypatch):
+    """An error of a library may name no file; the command line tells where it may have been."""
+    error = RuntimeError("I/O error: No space left on device (os error 28)")
+    (tmp_path / "acts").mkdir()
+    free = {str(tmp_path / "acts"): 1, str(tmp_path): 500}
+
+    def statvfs(path):
+        left = free[str(path)]
+        return os.statvfs_result((4096, 4096, 1000, left, left, 0, 0, 0, 0, 255))
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    words = ["--spec", "{}", "--acts-root", f"{tmp_path}/acts", f"--out={tmp_path}/m/a.json"]
+    assert f"; 4,096 of 4,096,000 bytes are free in {tmp_path}/acts: free" in explain(error, words)
+    free[str(tmp_path)] = 0
+    assert f"; 0 of 4,096,000 bytes are free in {tmp_path}: free" in explain(error, words)

@@ -1,0 +1,77 @@
+"""Names of cells: one spelling each, both ways."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.config.spelling import CellNameError, lambda_tag
+from pipeline.study.cell import Cell
+
+names = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,12}", fullmatch=True)
+lambdas = st.floats(1e-9, 1e9).map(lambda value: float(format(value, "g")))
+cells = st.builds(
+    Cell,
+    model=names,
+    hookpoint=names,
+    variant=names,
+    width=st.integers(1, 10**7),
+    lam=lambdas,
+    seed=st.integers(0, 10**6),
+)
+
+
+@given(cells)
+def test_round_trip(cell):
+    assert Cell.from_path(cell.path) == cell
+
+
+@given(cells, cells)
+def test_different_cells_have_different_names(one, other):
+    assert (one.path == other.path) == (one == other)
+
+
+@given(st.text(max_size=60))
+def test_any_text_is_a_cell_or_an_error_that_says_why(text):
+    try:
+        assert Cell.from_path(text).path == text
+    except CellNameError as error:
+        assert len(str(error)) > 10
+
+
+@pytest.mark.parametrize(
+    ("lam", "right"),
+    [("3e-3", "0.003"), ("0.10", "0.1"), ("1.0", "1"), ("1E-5", "1e-05"), ("+1", "1"), ("01", "1")],
+)
+def test_other_spellings_are_told_the_right_one(lam, right):
+    with pytest.raises(CellNameError, match=f"ask for lam{right}$"):
+        Cell.from_path(f"m/attn/gated/w8_lam{lam}_seed0")
+
+
+@pytest.mark.parametrize("lam", ["nan", "inf", "-1", "0", "x", "1_0"])
+def test_what_is_no_lambda(lam):
+    with pytest.raises(CellNameError):
+        Cell.parse(model="m", hookpoint="h", variant="v", width="8", lam=lam, seed="0")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "m/attn/gated/w08_lam0.1_seed0",
+        "m/attn/gated/w0_lam0.1_seed0",
+        "m/attn/gated/w8_lam0.1_seed00",
+        "m/attn/gated/w8_lam0.1_seed-1",
+        "m/attn/gated/w8_lam0.1",
+        "m/x/attn/gated/w8_lam0.1_seed0",
+        "../m/attn/gated/w8_lam0.1_seed0/..",
+    ],
+)
+def test_malformed_names(path):
+    with pytest.raises(CellNameError):
+        Cell.from_path(path)
+
+
+def test_a_lambda_that_no_tag_holds_is_refused():
+    with pytest.raises(CellNameError, match=r"round it to 0\.123457"):
+        lambda_tag(0.1234567)

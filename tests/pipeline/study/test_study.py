@@ -1,0 +1,174 @@
+"""Configurations: valid ones plan, faulty ones name the field; specs change when they must."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, StudyConfig, load_yaml
+from pipeline.jobs.json_files import canonical, digest
+from pipeline.study.study import Study
+
+SMOKE = yaml.safe_load((DEFAULT_CONFIG.parent / "smoke.yaml").read_text())
+
+
+def changed(**changes) -> dict:
+    """The smoke configuration with ``a__b=value`` set at a.b; digits index lists."""
+    raw = copy.deepcopy(SMOKE)
+    for path, value in changes.items():
+        place = raw
+        *parents, last = [int(part) if part.isdigit() else part for part in path.split("__")]
+        for part in parents:
+            place = place[part]
+        place[last] = value
+    return raw
+
+
+@pytest.mark.parametrize(
+    ("change", "where", "what"),
+    [
+        ({"colour": "red"}, "colour", "Extra inputs"),
+        ({"training__learning_rat": 1}, "training.learning_rat", "Extra inputs"),
+        ({"grid__0__lambdas": ["3e-3"]}, "grid.0.lambdas.0", "3.0e-3"),
+        ({"grid__0__lambdas": [0.1234567]}, "grid.0.lambdas", "round it to 0.123457"),
+        ({"grid__0__lambdas": [-0.1]}, "grid.0.lambdas.0", "greater than 0"),
+        ({"grid__0__lambdas": [float("nan")]}, "grid.0.lambdas.0", "finite"),
+        ({"grid__0__lambdas": []}, "grid.0.lambdas", "at least 1"),
+        ({"grid__0__variant": "gatd"}, "grid.0.variant", "unknown variant 'gatd'"),
+        ({"grid__0__width": 12}, "grid.0", "exactly one of expansion and width"),
+        ({"grid__0__models": ["gpt5"]}, "grid.0.models", "unknown 'gpt5'"),
+        ({"grid__0__hookpoints": ["mlp"]}, "grid.0.hookpoints", "unknown 'mlp'"),
+        ({"grid__0__seeds": [0, 0]}, "grid.0", "already given by grid.0"),
+        ({"grid__1": SMOKE["grid"][0]}, "grid.1", "already given by grid.0"),
+        ({"hookpoints": ["mlp_out", "router"]}, "models.0.hookpoints", "'router'"),
+        ({"hookpoints": ["attn", "attn"]}, "hookpoints", "listed twice"),
+        ({"models__1__name": "tiny-gpt-neox"}, "models", "listed twice"),
+        ({"models__0__name": "../up"}, "models.0.name", "pattern"),
+        ({"models__0__layer": -1}, "models.0.layer", "greater than or equal to 0"),
+        ({"models__0__source__kind": "pickle"}, "models.0.source", "pickle"),
+        ({"study": "a/b"}, "study", "pattern"),
+        ({"training__tokens": 10}, "training", "less than one batch"),
+        ({"training__batch_size": 2.5}, "training.batch_size", "integer"),
+        ({"dump__rows_per_chunk": 300}, "dump", "not a multiple"),
+        ({"dump__train_rows": 10}, "dump", "less than one block"),
+        ({"text__heldout_fraction": 0.7}, "text.heldout_fraction", "less than or equal to 0.5"),
+        ({"comparisons__0__baseline__variant": "x"}, "comparisons.0.baseline.variant", "'x'"),
+    ],
+)
+def test_faults_name_the_field(change, where, what):
+    with pytest.raises(ConfigError) as caught:
+        Study.from_dict(changed(**change))
+    lines = [line for line in str(caught.value).splitlines() if f"  {where}" in line]
+    assert any(what in line for line in lines), str(caught.value)
+
+
+def test_every_fault_is_reported():
+    raw = changed(colour="red", training__batch_size=0, grid__0__lambdas=["3e-3"])
+    with pytest.raises(ConfigError, match=r"3 error\(s\)"):
+        Study.from_dict(raw)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+        max_leaves=12,
+    )
+)
+def test_any_value_is_a_study_or_a_configuration_error(raw):
+    with pytest.raises(ConfigError):
+        Study.from_dict(raw)
+
+
+@settings(max_examples=200)
+@given(
+    key=st.sampled_from(sorted(SMOKE)),
+    value=st.none()
+    | st.integers(-2, 2)
+    | st.text(max_size=5)
+    | st.lists(st.integers(), max_size=2),
+)
+def test_a_replaced_section_plans_or_is_named(key, value):
+    try:
+        study = Study.from_dict(changed(**{key: value}))
+    except ConfigError as error:
+        assert f"  {key}" in str(error)
+    else:
+        assert study.cells
+
+
+def test_a_file_that_is_not_yaml_or_not_there(tmp_path):
+    with pytest.raises(ConfigError, match="no such configuration file"):
+        Study.load(tmp_path / "none.yaml")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("study: [unclosed")
+    with pytest.raises(ConfigError, match=r"bad\.yaml: not readable as YAML"):
+        Study.load(bad)
+    bad.write_text("study: !!python/object/apply:os.getcwd []")
+    with pytest.raises(ConfigError, match="not readable as YAML"):
+        load_yaml(bad)
+
+
+def spec_digests(raw: dict) -> dict[str, str]:
+    study = Study.from_dict(raw)
+    cell = study.cells[0]
+    return {
+        "asset": digest(study.asset_spec(cell.model)),
+        "tokens": digest(study.token_spec(cell.model, "train")),
+        "dump": digest(study.dump_spec(cell.model, "train")),
+        "baselines": digest(study.baseline_spec(cell.model)),
+        "train": digest(study.train_spec(cell)),
+        "evaluate": digest(study.evaluate_spec(cell)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "reruns"),
+    [
+        ({"training__learning_rate": 2e-3}, {"train"}),
+        ({"evaluation__lr_noise_gap": 0.2}, {"evaluate"}),
+        ({"evaluation__lr_contexts": 16}, {"baselines", "evaluate"}),
+        ({"dump__max_norm_ratio": 9.0}, {"dump", "baselines", "train", "evaluate"}),
+        ({"text__seed": 5}, {"tokens", "dump", "baselines", "train", "evaluate"}),
+        (
+            {"models__0__source__seed": 5},
+            {"asset", "tokens", "dump", "baselines", "train", "evaluate"},
+        ),
+        ({"device": "cpu"}, set()),
+        ({"dump__acts_root": "elsewhere"}, set()),
+        ({"grid__0__lambdas": [0.1, 0.3, 0.7]}, set()),
+    ],
+)
+def test_a_change_reruns_what_depends_on_it_and_nothing_else(change, reruns):
+    before, after = spec_digests(SMOKE), spec_digests(changed(**change))
+    assert {name for name in before if before[name] != after[name]} == reruns
+
+
+def test_canonical_json_is_one_text_per_value():
+    assert canonical({"b": 1, "a": [1.5]}) == canonical({"a": [1.5], "b": 1}) == '{"a":[1.5],"b":1}'
+    with pytest.raises(ValueError, match="JSON"):
+        canonical(float("nan"))
+
+
+def test_the_exported_schema_is_the_codes():
+    import json
+
+    exported = json.loads((DEFAULT_CONFIG.parent / "schema.json").read_text())
+    assert exported == StudyConfig.model_json_schema()
+
+
+def test_every_field_is_documented():
+    schema = StudyConfig.model_json_schema()
+    sections = {**schema["$defs"], "StudyConfig": schema}
+    undocumented = [
+        f"{name}.{field}"
+        for name, section in sections.items()
+        for field, value in section["properties"].items()
+        if "description" not in value and "const" not in value
+    ]
+    assert len(sections) > 12
+    assert undocumented == []

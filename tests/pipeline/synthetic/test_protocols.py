@@ -1,0 +1,219 @@
+"""Synthetic protocols as stages: specifications, runs, means over seeds, the operating point."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline.__main__ import main as stage
+from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError
+from pipeline.config.synthetic import PROTOCOLS
+from pipeline.jobs.json_files import canonical, digest, read_json
+from pipeline.study.study import Study
+from pipeline.synthetic import means as synthetic_tables
+from pipeline.synthetic.means import read_runs, summarise
+from pipeline.text.csv_files import read_table
+from pipeline.verify.run import verify
+
+SMOKE = yaml.safe_load((DEFAULT_CONFIG.parent / "smoke.yaml").read_text())
+
+
+def study(**changes: Any) -> Study:
+    """The smoke study with keys of its synthetic section replaced."""
+    return Study.from_dict(SMOKE | {"synthetic": SMOKE["synthetic"] | changes})
+
+
+def brief(results: str = "results") -> Study:
+    """The smoke study with every synthetic run cut to a moment."""
+    section = SMOKE["synthetic"]
+    short = {name: section.get(name, {}) | {"steps": 15} for name in PROTOCOLS}
+    section = section | short | {"training": {"batch_size": 64}, "evaluation_rows": 512}
+    return Study.from_dict(SMOKE | {"results": results, "synthetic": section})
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> list[Path]:
+    """Two seeds of every protocol, trained for a moment."""
+    made = brief()
+    folder, files = tmp_path_factory.mktemp("synthetic"), []
+    for protocol in PROTOCOLS:
+        for seed in made.config.synthetic.seeds:
+            files.append(folder / f"{protocol}_seed{seed}.json")
+            spec = canonical(made.synthetic_spec(protocol, seed))
+            stage(["synthetic-run", "--spec", spec, "--out", str(files[-1])])
+    return files
+
+
+def row(**changes: Any) -> dict[str, Any]:
+    made = {
+        "protocol": "consolidation",
+        "setting": "superposition=1",
+        "variant": "gated",
+        "multiple": 2.0,
+        "width": 16,
+        "lam": 0.6,
+        "metrics": {"l0": 1.0, "target_l0": 1.0, "pcr": 0.0},
+    }
+    return made | changes
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "touched"),
+    [
+        ("polarity_dial", {"alphas": [3]}, {"polarity_dial"}),
+        ("geometry", {"pairs": 2}, {"geometry"}),
+        ("evaluation_rows", 99, set(PROTOCOLS)),
+        ("tau", 0.8, set(PROTOCOLS)),
+        ("training", {"batch_size": 7}, set(PROTOCOLS)),
+        ("seeds", [5], set()),
+    ],
+)
+def test_a_change_reaches_the_runs_that_depend_on_it(section, value, touched):
+    before, after = study(), study(**{section: value})
+    found = {
+        name
+        for name in PROTOCOLS
+        if digest(before.synthetic_spec(name, 0)) != digest(after.synthetic_spec(name, 0))
+    }
+    assert found == touched
+
+
+def test_the_protocols_reach_no_cell():
+    cell = study().cells[0]
+    assert study().train_spec(cell) == study(tau=0.5).train_spec(cell)
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "where"),
+    [
+        ("robustness", {"correlations": [0.1]}, "synthetic.robustness.correlations.0"),
+        ("robustness", {"probability": 0.6}, "synthetic.robustness.probability"),
+        ("consolidation", {"contestants": [{"variant": "gatd"}]}, "contestants.0.variant"),
+        ("geometry", {"d": 3}, "synthetic.geometry.d"),
+        ("anomalies", {"lambdas": []}, "synthetic.anomalies.lambdas"),
+        ("taux", 0.9, "synthetic.taux"),
+    ],
+)
+def test_faults_of_the_section_are_named(section, value, where):
+    with pytest.raises(ConfigError, match=where.replace(".", r"\.")):
+        study(**{section: value})
+
+
+def test_every_protocol_runs_every_contestant_at_every_lambda(runs):
+    sections = study().config.synthetic
+    for path in runs:
+        found = read_json(path)
+        rows = found["rows"]
+        assert len(rows) == getattr(sections, found["protocol"]).runs
+        names = {(r["setting"], r["variant"], r["width"], r["lam"]) for r in rows}
+        assert len(names) == len(rows)
+        assert all({"l0", "r2", "mse", "target_l0"} <= r["metrics"].keys() for r in rows)
+
+
+def test_a_run_is_made_alike_twice_and_differs_between_seeds(runs, tmp_path):
+    made = brief()
+    spec = canonical(made.synthetic_spec("geometry", 0))
+    stage(["synthetic-run", "--spec", spec, "--out", str(tmp_path / "again.json")])
+    first, other = (path for path in runs if path.stem.startswith("geometry"))
+    assert (tmp_path / "again.json").read_bytes() == first.read_bytes()
+    assert read_json(first)["rows"] != read_json(other)["rows"]
+    assert read_json(first)["spec"] == digest(json.loads(spec))
+
+
+def test_the_summary_is_written_and_read_back(runs, tmp_path):
+    out = tmp_path / "summary.csv"
+    stage(["synthetic-means", "--runs", *map(str, runs), "--out", str(out)])
+    table = read_table(out)
+    assert list(table.columns) == synthetic_tables.COLUMNS
+    assert set(table["protocol"]) == set(PROTOCOLS)
+    assert table["picked"].dtype == bool
+    systems = table.groupby([*synthetic_tables.SYSTEM, "metric"])["picked"]
+    assert (systems.sum() == 1).all()
+    gated = table[(table["variant"] == "gated") & (table["metric"] == "pcr")]
+    assert len(gated)
+    assert (gated["mean"] == 0).all()
+
+
+def test_a_damaged_run_is_named(runs, tmp_path):
+    torn = tmp_path / "torn.json"
+    torn.write_bytes(runs[0].read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"torn\.json"):
+        read_runs([torn])
+
+
+def test_verify_names_altered_runs_and_those_of_another_configuration(runs, tmp_path):
+    made = brief(str(tmp_path))
+    assert "synthetic runs" not in verify(made).checked
+    folder = Path(made.synthetic_run("geometry", 0)).parent
+    shutil.copytree(runs[0].parent, folder)
+    sound = verify(made)
+    assert sound.checked["synthetic runs"] == len(runs)
+    assert not sound.faults
+    altered = folder / "geometry_seed0.json"
+    altered.write_text(altered.read_text().replace('"l0"', '"l1"', 1))
+    (folder / "anomalies_seed1.json").write_bytes((folder / "anomalies_seed0.json").read_bytes())
+    found = verify(made)
+    assert [Path(fault.file).name for fault in found.faults] == [
+        "anomalies_seed1.json",
+        "geometry_seed0.json",
+    ]
+    assert "--force" in found.faults[0].remedy
+    assert found.checked["synthetic runs"] == len(runs) - 2
+
+
+def test_means_and_standard_errors_leave_out_what_has_no_value():
+    rows = [
+        row(metrics={"l0": 1.0, "target_l0": 1.0, "slope": value}) for value in (1.0, None, 3.0)
+    ]
+    table = summarise(rows).set_index("metric")
+    assert table.loc["slope", ["seed_count", "mean", "se"]].tolist() == [2, 2.0, 1.0]
+    assert table.loc["l0", "seed_count"] == 3
+    alone = summarise(rows[:1]).set_index("metric")
+    assert alone.loc["slope", "mean"] == 1.0
+    assert pd.isna(alone.loc["slope", "se"])
+    none = summarise(rows[1:2]).set_index("metric")
+    assert none.loc["slope", "seed_count"] == 0
+    assert pd.isna(none.loc["slope", "mean"])
+
+
+@pytest.mark.parametrize(
+    ("l0", "picked"),
+    [
+        ({0.1: [4.0], 0.2: [1.6], 0.4: [0.6]}, 0.2),  # 1.6 is nearer than 0.6 = 1 / 1.67
+        ({0.1: [4.0], 0.2: [1.7], 0.4: [0.6]}, 0.4),
+        ({0.1: [4.0], 0.2: [0.0]}, 0.1),
+        ({0.1: [0.0], 0.2: [0.0]}, 0.1),
+        ({0.1: [2.0], 0.2: [0.5]}, 0.1),
+        ({0.1: [0.2, 1.8], 0.2: [1.2, 1.2]}, 0.1),  # the mean over seeds decides
+    ],
+)
+def test_the_operating_point_is_nearest_to_the_truth_in_ratio(l0, picked):
+    rows = [
+        row(lam=lam, metrics={"l0": value, "target_l0": 1.0, "pcr": 1 - value})
+        for lam, values in l0.items()
+        for value in values
+    ]
+    table = summarise(rows)
+    assert set(table.loc[table["picked"], "lam"]) == {picked}
+    assert set(table.loc[table["picked"], "metric"]) == {"l0", "target_l0", "pcr"}
+
+
+def test_each_system_has_its_own_operating_point():
+    rows = [
+        row(variant=variant, lam=lam, metrics={"l0": l0, "target_l0": 1.0})
+        for variant, lam, l0 in [
+            ("gated", 0.1, 1.0),
+            ("gated", 0.2, 3.0),
+            ("sagsae_tied", 0.1, 3.0),
+            ("sagsae_tied", 0.2, 1.0),
+        ]
+    ]
+    table = summarise(rows)
+    chosen = table[table["picked"] & (table["metric"] == "l0")]
+    assert chosen.set_index("variant")["lam"].to_dict() == {"gated": 0.1, "sagsae_tied": 0.2}

@@ -1,0 +1,174 @@
+"""Tables: every cell arrives, comparisons say what the metrics imply, faults are named."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.jobs.json_files import write_json
+from pipeline.study.comparison_spec import read_spec
+from pipeline.study.metrics import MetricsError
+from pipeline.study.outputs import TABLES
+from pipeline.text.csv_files import read_table
+
+GATED = "small/mlp_out/gated/w256_lam0.1_seed0"
+TIED = "small/mlp_out/sagsae_tied/w128_lam0.1_seed0"
+
+
+def test_cells_table_has_every_cell_once_sorted_at_full_precision(made_study):
+    value = 0.1 + 0.2  # 17 digits
+    made_study.change(GATED, r2=value)
+    cells = read_table(made_study.tables() / "cells.csv")
+    names = ["model", "hookpoint", "variant", "width", "lam", "seed"]
+    assert len(cells) == len(made_study.spec["cells"])
+    assert list(cells.columns[:6]) == names
+    assert cells[names].apply(tuple, axis=1).is_monotonic_increasing
+    row = cells.query("model == 'small' and hookpoint == 'mlp_out' and variant == 'gated'")
+    row = row.query("lam == 0.1 and seed == 0").iloc[0]
+    assert row["r2"] == value
+    assert (row["training_device"], row["made_from_store"]) == ("cpu", "12e3456789012345")
+
+
+def test_points_are_means_over_seeds_with_standard_errors(made_study):
+    points = pd.read_csv(made_study.tables() / "points.csv")
+    assert len(points) == 2 * 2 * 2 * 3
+    row = points.query("model == 'small' and hookpoint == 'resid' and lam == 0.1").iloc[0]
+    assert (row["seeds"], row["lr_noisy"]) == (2, True)
+    assert row["l0"] == pytest.approx(40 * 1.005)
+    assert row["l0_se"] == pytest.approx(0.2)
+    assert points[["r2_se", "dead_fraction_se", "loss_recovered_se"]].notna().all(axis=None)
+
+
+def test_points_of_one_seed_have_no_standard_error(one_seed_study):
+    points = pd.read_csv(one_seed_study.tables() / "points.csv")
+    assert points[["l0_se", "r2_se"]].isna().all(axis=None)
+
+
+def test_comparison_finds_the_known_gaps_in_configuration_order(made_study):
+    table = read_table(made_study.tables() / "comparison.csv")
+    where = list(zip(table["model"], table["hookpoint"], strict=True))
+    expected = [("small", "mlp_out"), ("small", "resid"), ("large", "mlp_out"), ("large", "resid")]
+    assert where == expected
+    assert table["dominates"].tolist() == [True, False, True, True]
+    assert table["min_gap"].tolist() == pytest.approx([0.05, -0.02, 0.04, 0.03])
+    assert table["mean_gap"].tolist() == pytest.approx([0.05, -0.02, 0.04, 0.03])
+    assert table["p_dominance"].tolist() == [1, 0, 1, 1]
+    assert table["overlap_lo"].tolist() == pytest.approx([20.1] * 4)
+    assert table["candidate_width"].tolist() == [128, 128, 192, 192]
+    assert table["dead_reduction"].tolist() == pytest.approx([16, 16, 24, 24])
+
+
+def test_matched_values_and_the_reason_outside_the_overlap(made_study):
+    table = read_table(made_study.tables() / "comparison.csv")
+    gap = table["l0_30_r2_candidate"] - table["l0_30_r2_baseline"]
+    assert gap.tolist() == pytest.approx([0.05, -0.02, 0.04, 0.03])
+    assert table["l0_900_r2_candidate"].isna().all()
+    assert table["l0_900_reason"].str.contains("outside the overlap 20.1 to 80.4").all()
+    assert (table["l0_30_reason"] == "").all()
+
+
+def test_one_seed_has_a_reason_instead_of_a_probability(one_seed_study):
+    out = one_seed_study.tables()
+    table = read_table(out / "comparison.csv")
+    assert table["p_dominance"].isna().all()
+    assert table["p_reason"].str.endswith("has one seed").all()
+    page = (out / "comparison.md").read_text()
+    assert "one seed per cell" in page
+    assert not re.search(r"\bnan\b|<NA>|None", page)
+
+
+def test_markdown_says_what_the_table_says(made_study):
+    page = (made_study.tables() / "comparison.md").read_text()
+    assert "at half the width strictly dominates Gated in R2 on 3 of 4" in page
+    assert "It does not on small resid, where the gap falls to -0.020" in page
+    assert "0.900 ± 0.000 (noise)" in page
+    assert "At L0 = 900: L0 = 900 is outside the overlap" in page
+    assert "### At L0 = 900" not in page
+
+
+def test_a_collapsed_cell_is_compared_and_named(made_study):
+    made_study.change(GATED, collapsed=["R2 below 0.2"])
+    table = read_table(made_study.tables() / "comparison.csv")
+    assert table["collapsed"][0] == f"{GATED} (R2 below 0.2)"
+    assert bool(table["dominates"][0])
+
+
+def test_a_side_that_the_grid_lacks_leaves_a_reason(made_study):
+    made_study.spec["cells"] = [c for c in made_study.spec["cells"] if "small/resid/gated" not in c]
+    table = read_table(made_study.tables() / "comparison.csv")
+    assert table["overlap_reason"].tolist()[1] == "the grid has no Gated, H = 256 here"
+    assert pd.isna(table["dominates"][1])
+
+
+def test_no_comparisons_is_a_table_without_rows(made_study, capsys):
+    made_study.spec["comparisons"] = []
+    out = made_study.tables()
+    assert len(read_table(out / "comparison.csv")) == 0
+    assert "lists no comparisons" in (out / "comparison.md").read_text()
+    root = str(made_study.root)
+    main(["summary", "--spec", json.dumps(made_study.spec), "--root", root])
+    assert "compares nothing" in capsys.readouterr().out
+
+
+def test_undefined_loss_recovered_is_empty_with_a_reason(made_study):
+    made_study.change(TIED, loss_recovered=None)
+    out = made_study.tables()
+    table = read_table(out / "comparison.csv")
+    assert pd.isna(table["l0_30_loss_recovered_candidate"][0])
+    assert table["l0_30_reason"][0] == f"loss_recovered is undefined for {TIED}"
+    assert table["l0_30_r2_candidate"].notna().all()
+    assert pd.read_csv(out / "points.csv")["loss_recovered"].isna().sum() == 1
+
+
+def test_all_unusable_files_are_named_at_once_and_no_table_is_written(made_study):
+    other = made_study.metrics_file(TIED).read_text()
+    made_study.metrics_file(GATED).write_text(other)
+    made_study.metrics_file(TIED).unlink()
+    torn = made_study.spec["cells"][-1]
+    made_study.metrics_file(torn).write_text("{")
+    extra = made_study.spec["cells"][-2]
+    made_study.change(extra, surprise=1)
+    with pytest.raises(MetricsError) as caught:
+        made_study.tables()
+    message = str(caught.value)
+    assert f"{GATED}/metrics.json: metrics of another cell: the file says {TIED}" in message
+    assert f"{TIED}/metrics.json: no such file" in message
+    assert f"{torn}/metrics.json: not a JSON object" in message
+    assert f"{extra}/metrics.json: 1 error(s)\n  surprise: Extra inputs" in message
+    assert not (made_study.root / "tables").exists()
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_json_lacks_are_refused_with_the_file(made_study, value):
+    path = made_study.metrics_file(GATED)
+    path.write_text(path.read_text().replace('"ce_zero": 4.5', f'"ce_zero": {value}'))
+    with pytest.raises(MetricsError, match=rf"{GATED}/metrics.json: not a JSON object"):
+        made_study.tables()
+
+
+def test_running_twice_writes_the_same_bytes_and_leaves_nothing_else(made_study):
+    first = {path.name: path.read_bytes() for path in made_study.tables().iterdir()}
+    second = {path.name: path.read_bytes() for path in made_study.tables().iterdir()}
+    assert first == second
+    assert set(first) == set(TABLES)
+
+
+def test_a_spec_may_come_from_a_file(made_study, tmp_path):
+    write_json(tmp_path / "spec.json", made_study.spec)
+    assert read_spec(f"@{tmp_path / 'spec.json'}") == read_spec(json.dumps(made_study.spec))
+
+
+def test_summary_has_a_line_a_pair_and_the_places(made_study, capsys):
+    made_study.tables()
+    root = str(made_study.root)
+    main(["summary", "--spec", json.dumps(made_study.spec), "--root", root])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + 4 + 3
+    assert lines[1].strip().startswith("small mlp_out: dominates; R2 gap +0.050 ± 0.000 at least")
+    assert "small resid: does not dominate; R2 gap -0.020" in lines[2]
+    assert "over L0 20.1 to 80.4" in lines[2]
+    assert lines[-1].endswith("report.html")

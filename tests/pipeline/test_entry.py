@@ -1,0 +1,82 @@
+"""``python -m pipeline``: every stage is listed, every argument has help, jobs prepare their process."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.__main__ import MODULES, STAGES, main, stage_parser, usage
+from pipeline.jobs.stage import SPIN_COUNT
+from tests.e2e.conftest import ROOT
+
+NAMES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+SHOW = "import os, {}; {}; print(*map(os.environ.get, %r))" % (NAMES,)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_argument_has_help(name):
+    parser = stage_parser(name)
+    actions = [a for a in parser._actions if not isinstance(a, argparse._HelpAction)]
+    assert [action.dest for action in actions if not action.help] == []
+    assert parser.description
+
+
+def test_the_usage_has_a_line_for_each(capsys):
+    main(["--help"])
+    shown = capsys.readouterr().out
+    assert shown.strip() == usage()
+    for title, group in STAGES.items():
+        assert f"{title}:\n" in shown
+        assert all(f"\n  {name} " in shown and text in shown for name, (_, text) in group.items())
+
+
+def test_an_unknown_stage_lists_those_there_are():
+    with pytest.raises(SystemExit) as stop:
+        main(["evaluated"])
+    assert str(stop.value).startswith("error: no stage 'evaluated'\n\nusage: ")
+
+
+def test_rules_name_stages_only():
+    rules = [*(ROOT / "pipeline" / "rules").glob("*.smk"), ROOT / "Snakefile"]
+    named = [
+        part.split()[0].strip("\"'")
+        for path in rules
+        for part in path.read_text().split("python -m pipeline")[1:]
+    ]
+    assert len(named) > len(rules)
+    assert set(named) <= set(MODULES)
+
+
+def environment(code: str, **given: str) -> str:
+    clean = {name: value for name, value in os.environ.items() if name not in NAMES}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=clean | given, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, f"{SPIN_COUNT} None"),
+        ({"GOMP_SPINCOUNT": "7"}, "7 None"),
+        ({"OMP_WAIT_POLICY": "PASSIVE"}, "None PASSIVE"),
+    ],
+)
+def test_a_job_says_how_long_idle_threads_spin(given, expected):
+    code = SHOW.format("pipeline.jobs.stage", "pipeline.jobs.stage.prepare_process()")
+    assert environment(code, **given) == expected
+
+
+def test_importing_the_library_changes_nothing():
+    assert environment(SHOW.format("sagsae", "pass")) == "None None"
+
+
+def test_a_job_is_prepared_before_pytorch():
+    """Where it counts: the OpenMP of PyTorch reads its environment once, when it is loaded."""
+    code = "import sys, pipeline.__main__; print('torch' in sys.modules)"
+    assert environment(code) == "False"

@@ -1,0 +1,451 @@
+"""What `snakemake verify` finds and says; that it misses no damage is in tests/faults."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pipeline.__main__ import main
+from pipeline.assets import fetch as assets
+from pipeline.jobs.json_files import read_json, sha256_of, write_json
+from pipeline.jobs.stage import run_stage
+from pipeline.study.cell import Cell
+from pipeline.study.outputs import CLAIM_TABLES, FIGURE_FILES, TABLES
+from pipeline.study.study import Study
+from pipeline.verify.audit import Audit, amount
+from pipeline.verify.run import report, verify
+from sagsae.autoencoders.base import build
+from tests.pipeline.whole_study import CELL, CONFIG, WholeStudy, make_whole_study
+
+
+@pytest.fixture(scope="module")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> tuple[WholeStudy, Path]:
+    made = make_whole_study(tmp_path_factory.mktemp("whole"))
+    backup = tmp_path_factory.mktemp("backup") / "small"
+    shutil.copytree(made.root, backup)
+    return made, backup
+
+
+@pytest.fixture
+def whole(_made: tuple[WholeStudy, Path]) -> Iterator[WholeStudy]:
+    """A sound study that a test may damage."""
+    made, backup = _made
+    yield made
+    shutil.rmtree(made.root)
+    shutil.copytree(backup, made.root)
+
+
+def changed(whole: WholeStudy, **sections: dict[str, Any]) -> Study:
+    """The same folder under another configuration."""
+    raw = copy.deepcopy(CONFIG) | {"results": str(whole.root.parent)}
+    for name, keys in sections.items():
+        raw[name] = raw[name] | keys
+    return Study.from_dict(raw)
+
+
+def problems(study: Study) -> dict[str, str]:
+    """File, relative to the study -> problem."""
+    root = Path(study.root)
+    return {
+        Path(fault.file).relative_to(root).as_posix(): fault.problem
+        for fault in verify(study).faults
+    }
+
+
+def outputs_of(study: Study) -> int:
+    """How many files the tables, the figures and the report are."""
+    return len(TABLES + CLAIM_TABLES) + len(FIGURE_FILES) * len(study.figures) + 1
+
+
+def test_a_sound_study(whole):
+    audit = verify(whole.study)
+    assert (audit.faults, audit.notes) == ([], [])
+    assert all("tables" in name or "figures" in name or "report" in name for name in audit.absent)
+    assert len(audit.absent) == outputs_of(whole.study)
+    stores = [whole.stores(split) for split in ("train", "heldout")]
+    assert audit.checked == {
+        "models": 1,
+        "texts": 1,
+        "token stores": 2,
+        "manifests": 2,
+        "stores": 2,
+        "chunks": sum(len(list(s.glob("data.zarr/*/c.*"))) for s in stores),
+        "baselines": 1,
+        "cells of the grid": 4,
+    }
+    line = report(audit).splitlines()[-1]
+    assert line.startswith("study small: no fault; 4 of 4 cells finished; checked: models 1, ")
+    everything = [p for p in whole.root.rglob("*") if p.is_file() and "lock" not in p.name]
+    size = sum(p.stat().st_size for p in everything)
+    assert 0.5 * size < audit.size <= size
+
+
+def test_nothing_is_changed(whole):
+    def state() -> dict[str, tuple[int, bytes]]:
+        files = [path for path in whole.root.rglob("*") if path.is_file()]
+        return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+    before = state()
+    (whole.cell() / "metrics.json").unlink()
+    before.pop(str(whole.cell() / "metrics.json"))
+    verify(whole.study)
+    assert state() == before
+
+
+def test_what_is_not_made_yet_is_no_fault(whole):
+    shutil.rmtree(whole.cell())
+    (whole.cell(CELL_2) / "metrics.json").unlink()
+    Path(whole.study.baselines("m")).unlink()
+    manifest, store = Path(whole.study.manifest("m", "heldout")), whole.stores("heldout")
+    manifest.unlink()
+    (store / "SEALED.json").unlink()
+    audit = verify(whole.study)
+    assert audit.faults == []
+    assert audit.checked["cells of the grid"] == 2
+    assert {str(manifest), whole.study.baselines("m")} <= set(audit.absent)
+    assert audit.notes == [f"{store}: not finished, 1 blocks are there and sound"]
+    assert "2 of 4 cells" in report(audit)
+
+
+def test_an_empty_folder_is_no_fault(tmp_path):
+    study = Study.from_dict(CONFIG | {"results": str(tmp_path)})
+    audit = verify(study)
+    assert (audit.faults, audit.notes, audit.size) == ([], [], 0)
+    before = 7  # the model, the text, two of tokens and of manifests, the baselines
+    assert len(audit.absent) == before + outputs_of(study)
+    assert "not made yet: " in report(audit)
+    assert f" and {len(audit.absent) - 10} more" in report(audit)
+
+
+CELL_2 = Cell(model="m", hookpoint="mlp_out", variant="sagsae_tied", width=24, lam=0.2, seed=0)
+
+
+def test_another_configuration(whole):
+    for sections, expected in (
+        ({"training": {"tokens": 2048}}, {f"cells/{c.path}/metrics.json" for c in cells(whole)}),
+        (
+            {"evaluation": {"lr_contexts": 3}},
+            {"baselines/m.json", *(f"cells/{c.path}/metrics.json" for c in cells(whole))},
+        ),
+        (
+            {"text": {"source": {"kind": "random", "documents": 151, "words": 20}}},
+            {
+                "assets/text/documents.json",
+                *(f"tokens/m-{split}.safetensors" for split in ("train", "heldout")),
+                *(f"manifests/m-{split}.json" for split in ("train", "heldout")),
+                "baselines/m.json",
+                *(f"cells/{c.path}/metrics.json" for c in cells(whole)),
+            },
+        ),
+    ):
+        found = problems(changed(whole, **sections))
+        assert found.keys() == expected
+        assert all("made for another configuration: " in text for text in found.values())
+
+
+def cells(whole: WholeStudy) -> list[Cell]:
+    return whole.study.cells
+
+
+def test_faults_come_with_commands_that_make_the_file_again(whole):
+    chunk = whole.stores("train") / "data.zarr/resid/c.5.0"
+    chunk.write_bytes(bytes(len(chunk.read_bytes())))
+    audit = Audit(whole.study, " --configfile it.yaml")
+    metrics = whole.study.metrics(CELL)
+    store, manifest = whole.stores("train"), whole.study.manifest("m", "train")
+    again = "snakemake --cores all --configfile it.yaml --force"
+    assert audit.command(metrics) == f"{again} {metrics}"
+    (fault,) = verify(whole.study, " --configfile it.yaml").faults
+    assert fault.file == str(chunk)
+    assert "cannot be decoded" in fault.problem
+    assert fault.remedy == (
+        f"rm -rf {store}/commits/000001.json {store}/SEALED.json && {again} {manifest}"
+        "  # it rewrites block 1 only"
+    )
+    assert f"{chunk}\n  cannot be decoded" in report(verify(whole.study))
+
+
+def test_a_second_damaged_file_does_not_hide_behind_the_first(whole):
+    damaged = [
+        whole.root / "assets/m/asset.json",
+        whole.root / "tokens/m-train.safetensors",
+        whole.stores("heldout") / "run.json",
+        whole.cell(CELL_2) / "sae.safetensors",
+        whole.cell(CELL_2) / "latents.safetensors",
+        whole.cell(CELL_2) / "training.json",
+        whole.cell() / "metrics.json",
+    ]
+    for path in damaged:
+        path.write_bytes(path.read_bytes()[:-1])
+    assert [fault.file for fault in verify(whole.study).faults] == [str(path) for path in damaged]
+
+
+def test_stores_of_others_and_stores_without_a_manifest(whole):
+    root, manifest = Path(whole.study.acts_root), Path(whole.study.manifest("m", "train"))
+    store = whole.stores("train")
+    shutil.copytree(store, root / "elsewhere")
+    (root / "empty").mkdir()
+    (root / "a file").touch()
+    size = sum(p.stat().st_size for p in store.rglob("*") if p.is_file())
+    unused = [
+        f"{root / 'elsewhere'}: not used by this study, {amount(size)}",
+        f"{root / 'empty'}: not used by this study, 0 bytes",
+    ]
+    assert verify(whole.study).notes == unused
+    shutil.rmtree(root / "elsewhere")
+    shutil.rmtree(root / "empty")
+    manifest.unlink()
+    (store / "data.zarr/attn").mkdir()  # of no concern
+    for name, problem in (("data.zarr/resid/c.0.0", "missing"), ("run.json", "missing")):
+        content = (store / name).read_bytes()
+        (store / name).unlink()
+        (fault,) = verify(whole.study).faults
+        assert fault.file == str(store / name)
+        assert problem in fault.problem
+        assert str(manifest) in fault.remedy
+        (store / name).write_bytes(content)
+
+
+def test_manifests_and_seals(whole):
+    manifest, store = Path(whole.study.manifest("m", "train")), whole.stores("train")
+    seal = store / "SEALED.json"
+    content = read_json(seal)
+    write_json(seal, content | {"dropped": {"norm": 10**6}})
+    assert "its seal is " in problems(whole.study)["manifests/m-train.json"]
+    seal.unlink()
+    (fault,) = verify(whole.study).faults
+    assert fault.file == str(seal)
+    whole.follow(fault.remedy)
+    assert read_json(seal) == content
+    assert verify(whole.study).faults == []
+    store.rename(store.with_name("away"))
+    (fault,) = verify(whole.study).faults
+    assert (fault.file, "is gone" in fault.problem) == (str(manifest), True)
+
+
+def test_baselines_of_another_store(whole):
+    path = Path(whole.study.baselines("m"))
+    record = read_json(path)
+    made_from = record["made_from"] | {"heldout": "0" * 64}
+    write_json(path, record | {"made_from": made_from})
+    assert problems(whole.study) == {
+        "baselines/m.json": f"computed on another heldout store, seal {'0' * 64}"
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "assets/m/asset.json",
+        "assets/text/documents.json",
+        "manifests/m-train.json",
+        "baselines/m.json",
+    ],
+)
+def test_a_sound_file_of_another_kind(whole, name):
+    write_json(whole.root / name, {"purpose": "none"})
+    assert "not such a file: it has no " in problems(whole.study)[name]
+
+
+def test_a_changed_model_folder(whole):
+    folder = whole.root / "assets/m/model"
+    (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
+    assert problems(whole.study)["assets/m/model"].startswith("config_sha256 is ")
+    shutil.rmtree(folder)
+    assert "no such folder" in problems(whole.study)["assets/m/model"]
+
+
+def test_the_users_own_model_folder_is_to_be_restored(whole, tmp_path):
+    shutil.copytree(whole.root / "assets/m/model", tmp_path / "mine")
+    raw = copy.deepcopy(CONFIG) | {"results": str(whole.root.parent)}
+    raw["models"][0]["source"] = {"kind": "path", "path": str(tmp_path / "mine")}
+    study = Study.from_dict(raw)
+    assets.make_model(study.asset_spec("m"), Path(study.asset("m")))
+    weights = tmp_path / "mine/model.safetensors"
+    weights.write_bytes(weights.read_bytes() + b" ")
+    fault = verify(study).faults[0]
+    assert fault.file == str(tmp_path / "mine")
+    assert fault.remedy.startswith("restore the folder; if its change is meant: snakemake ")
+
+
+def test_text_of_the_hub_is_not_on_disk(whole):
+    path = Path(whole.study.documents)
+    write_json(path, {"spec": read_json(path)["spec"], "kind": "hub"})
+    audit = verify(whole.study)
+    assert audit.faults == []
+    assert audit.notes == [f"{path}: the text is streamed from the hub, there is none to check"]
+
+
+def change_metrics(whole: WholeStudy, **made_from: str) -> None:
+    """Metrics that vouch for other files than those that were measured."""
+    path = whole.cell() / "metrics.json"
+    metrics = read_json(path)
+    write_json(path, metrics | {"made_from": metrics["made_from"] | made_from})
+
+
+def other_weights(path: Path) -> None:
+    build("gated", 32, 24).save(path)
+
+
+def no_weights(path: Path) -> None:
+    save_file({"x": torch.ones(2)}, path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [(other_weights, "('gated', 24, 32) where the cell has"), (no_weights, "not an autoencoder")],
+)
+def test_weights_that_are_vouched_for_and_wrong(
+    whole, damage: Callable[[Path], None], problem: str
+):
+    path = whole.cell() / "sae.safetensors"
+    path.unlink()
+    damage(path)
+    change_metrics(whole, weights_sha256=sha256_of(path))
+    assert problem in problems(whole.study)[f"cells/{CELL.path}/sae.safetensors"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"n_pos": None},
+        {"slope_neg": None},
+        {"n_neg": torch.zeros(23, dtype=torch.int64)},
+        {"n_pos": torch.zeros(24)},
+        {"slope_pos": torch.zeros(24, dtype=torch.int64)},
+        {"histogram_latents": torch.zeros(17, dtype=torch.int64)},
+        {"histogram_edges": torch.zeros(16, 96, dtype=torch.float64)},
+        {"histogram_counts": torch.zeros(15, 96, dtype=torch.int64)},
+        None,
+    ],
+)
+def test_latents_that_are_vouched_for_and_wrong(whole, changes):
+    path = whole.cell() / "latents.safetensors"
+    if changes is None:
+        path.write_bytes(b"torn")
+    else:
+        tensors = load_file(path) | changes
+        save_file({name: value for name, value in tensors.items() if value is not None}, path)
+    change_metrics(whole, latents_sha256=sha256_of(path))
+    found = problems(whole.study)
+    assert found.keys() == {f"cells/{CELL.path}/latents.safetensors"}
+    assert any(text in next(iter(found.values())) for text in ("where the cell has", "cannot be"))
+
+
+@pytest.mark.parametrize("name", ["sae.safetensors", "latents.safetensors", "training.json"])
+def test_a_file_missing_beside_the_metrics(whole, name):
+    (whole.cell() / name).unlink()
+    assert problems(whole.study) == {
+        f"cells/{CELL.path}/{name}": "missing, but metrics.json is there"
+    }
+
+
+def test_kept_weights_that_are_not_those_that_were_measured(whole):
+    state = whole.cell() / ".state"
+    (state / "sae.safetensors").unlink()
+    where = f"cells/{CELL.path}/.state"
+    assert "missing, or other" in problems(whole.study)[f"{where}/sae.safetensors"]
+    build("gated", 32, 24).save(state / "sae.safetensors")
+    assert "missing, or other" in problems(whole.study)[f"{where}/sae.safetensors"]
+    record = read_json(state / "trained.json")
+    write_json(state / "trained.json", record | {"weights_sha256": "0" * 64})
+    assert "of other weights" in problems(whole.study)[f"{where}/trained.json"]
+
+
+def test_metrics_of_another_schema(whole):
+    path = whole.cell() / "metrics.json"
+    metrics = read_json(path)
+    del metrics["made_from"]["latents_sha256"]
+    write_json(path, metrics)
+    problem = problems(whole.study)[f"cells/{CELL.path}/metrics.json"]
+    assert "made_from.latents_sha256: Field required" in problem
+
+
+def test_cells_beside_the_grid_are_checked_too(whole):
+    beside = Cell(model="m", hookpoint="resid", variant="gated", width=8, lam=0.5, seed=3)
+    whole.make(whole.study.metrics(beside))
+    shutil.copytree(whole.cell(), whole.root / "cells/other/resid/sagsae_tied" / whole.cell().name)
+    (whole.root / "cells/m/resid/gated/latest").mkdir()
+    audit = verify(whole.study)
+    (fault,) = audit.faults
+    assert "metrics of another cell: the file says m/resid/sagsae_tied/w24_lam0.1_seed0" in (
+        fault.problem
+    )
+    assert audit.checked["cells beside the grid"] == 1
+    assert audit.notes[0].startswith(f"{whole.root}/cells/m/resid/gated/latest: no cell (")
+    (whole.cell(beside) / "sae.safetensors").write_bytes(b"")
+    assert f"cells/{beside.path}/sae.safetensors" in problems(whole.study)
+
+
+def test_cells_of_a_model_or_hookpoint_that_the_study_has_no_more(whole):
+    raw = copy.deepcopy(CONFIG) | {"results": str(whole.root.parent), "hookpoints": ["mlp_out"]}
+    study = Study.from_dict(raw)
+    assert verify(study).notes[-1] == (
+        "cells of a model, hookpoint or variant that this study does not have: 2, "
+        f"{CELL.path} the first"
+    )
+    (whole.cell() / "latents.safetensors").unlink()
+    remedies = {fault.file: fault.remedy for fault in verify(study).faults}
+    assert remedies[f"{whole.cell()}/latents.safetensors"] == f"rm -rf {whole.cell()}"
+
+
+def test_cells_of_a_store_that_is_there_no_more_are_noted(whole):
+    change_metrics(whole, store="0" * 64)
+    audit = verify(whole.study)
+    assert audit.faults == []
+    assert audit.notes == [
+        "cells trained on a store with another seal than the one there is now: 1, "
+        f"{CELL.path} the first"
+    ]
+
+
+def test_leftovers_of_killed_jobs_are_listed(whole):
+    left = [
+        whole.cell() / ".metrics.json.77.partial",
+        whole.stores("train") / "commits/000001.json.1f.tmp",
+        whole.root / "assets/m/.model.partial",
+    ]
+    left[0].touch()
+    left[1].touch()
+    left[2].mkdir()
+    audit = verify(whole.study)
+    assert audit.faults == []
+    (note,) = audit.notes
+    assert note.startswith("3 left over by killed jobs; ")
+    assert all(str(path) in note for path in left)
+
+
+def run_main(whole: WholeStudy, *options: str) -> object:
+    config = json.dumps(CONFIG | {"results": str(whole.root.parent)})
+    with pytest.raises(SystemExit) as stop:
+        run_stage(lambda: main(["verify", "--config", config, *options]))
+    return stop.value.code
+
+
+def test_the_command_line(whole, capsys):
+    assert run_main(whole, "--configfile", "--threads", "2") == 0
+    said = capsys.readouterr()
+    assert "study small: no fault; 4 of 4 cells" in said.out
+    assert "verify cells: 4/4 cells" in said.err
+    (whole.cell() / "metrics.json").write_text("{}")
+    assert run_main(whole, "--configfile", "a b.yaml", "--threads", "1") == 1
+    said = capsys.readouterr().out
+    assert "1 fault(s), to be mended from the first to the last:" in said
+    assert f"remedy: snakemake --cores all --configfile 'a b.yaml' --force {whole.cell()}" in said
+    assert "1 FAULT(S); 3 of 4 cells" in said
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [(0, "0 bytes"), (1023, "1,023 bytes"), (2**20, "1.0 MiB"), (3 * 2**50, "3,072.0 TiB")],
+)
+def test_amount(size, text):
+    assert amount(size) == text
