@@ -27,7 +27,8 @@ from benchmarks.interleaved import interleaved, table
 from benchmarks.models import SHAPES, random_model
 from benchmarks.ours import open_as_trained
 from sagsae.activations.hookpoints import default_hookpoints
-from sagsae.autoencoders.base import Autoencoder, build
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.storage import build
 from sagsae.evaluation.histograms import activation_histograms
 from sagsae.evaluation.loss_recovered import Contexts, summed_loss, token_losses
 from sagsae.evaluation.metrics import accumulate, evaluate_reconstruction

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.workers import Step, arguments, load_batches, serve
-from sagsae.autoencoders.base import Autoencoder, build
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.storage import build
 from sagsae.training.optimiser import Optimiser
 from sagsae.training.schedules import Recipe
 from sagsae.training.step import Step as PlainStep

@@ -28,7 +28,7 @@ from numcodecs import CRC32C
 from benchmarks.interleaved import interleaved, table
 from sagsae.activations import ActivationStream, Store, StoreWriter
 from sagsae.activations.layout import StoreConfig
-from sagsae.autoencoders.base import build
+from sagsae.autoencoders.storage import build
 from sagsae.training.schedules import Recipe
 from sagsae.training.trainer import Trainer
 

@@ -30,7 +30,8 @@ from pipeline.study.metrics import CellMetrics
 from sagsae.activations.store import Store
 from sagsae.activations.stream import iterate
 from sagsae.autoencoders.accounting import break_even_share, parameters_per_latent
-from sagsae.autoencoders.base import Autoencoder, load
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.storage import load
 from sagsae.evaluation.census import bipolar_fraction, mean_minority_share, top
 from sagsae.evaluation.distributions import Summary, quantiles
 from sagsae.evaluation.histograms import Histograms, activation_histograms

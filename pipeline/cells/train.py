@@ -16,7 +16,8 @@ from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
 from sagsae.activations import ActivationStream
-from sagsae.autoencoders.base import Autoencoder, build
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.storage import build
 from sagsae.training.schedules import Recipe
 from sagsae.training.trainer import Trainer
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pipeline.jobs.stage import device_of
 from pipeline.study.study import Study
-from sagsae.autoencoders.base import build
+from sagsae.autoencoders.storage import build
 from sagsae.training.schedules import Recipe
 from sagsae.training.trainer import Trainer
 

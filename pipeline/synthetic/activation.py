@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 
 from pipeline.figures.canvas import DPI, STYLE, write
 from pipeline.figures.panels import BAND
-from sagsae.autoencoders.base import Autoencoder, build
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.storage import build
 
 GAIN = 0.1
 THETA_POS, THETA_NEG = 0.6, 0.9

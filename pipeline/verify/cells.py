@@ -21,7 +21,7 @@ from pipeline.study.outputs import LATENT_TENSORS, METRICS, TRAINING, WEIGHTS
 from pipeline.study.study import Study
 from pipeline.verify.audit import Audit, size_of
 from pipeline.verify.inputs import Seals
-from sagsae.autoencoders.base import load
+from sagsae.autoencoders.storage import load
 from sagsae.evaluation import histograms
 from sagsae.files import read_signed_json
 

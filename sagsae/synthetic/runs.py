@@ -8,7 +8,8 @@ from typing import Generic
 import torch
 from torch import Tensor
 
-from sagsae.autoencoders.base import Autoencoder, build
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.storage import build
 from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
 from sagsae.synthetic.sources import (
     CALIBRATION,

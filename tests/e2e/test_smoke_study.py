@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 from pipeline.study.cell import Cell
 from sagsae.activations import load_tokens
-from sagsae.autoencoders.base import load
+from sagsae.autoencoders.storage import load
 from sagsae.language_models import load_language_model
 
 MODELS = ["tiny-gpt-neox", "tiny-smollm3"]

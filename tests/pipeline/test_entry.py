@@ -1,4 +1,4 @@
-"""``python -m pipeline``: every stage is listed, every argument has help, jobs prepare their process."""
+"""``python -m pipeline``: stages are listed, arguments have help, a job prepares its process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.jobs.stage import SPIN_COUNT
 from tests.e2e.conftest import ROOT
 
 NAMES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-SHOW = "import os, {}; {}; print(*map(os.environ.get, %r))" % (NAMES,)
+SHOW = "import os, {}; {}; print(*map(os.environ.get, " + repr(NAMES) + "))"
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -18,7 +18,7 @@ from pipeline.cells.evaluate import EvaluationError, evaluate_cell
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.study.metrics import read_metrics
 from sagsae.activations import Store, iterate, load_tokens
-from sagsae.autoencoders.base import build
+from sagsae.autoencoders.storage import build
 from sagsae.evaluation.distributions import LEVELS
 from sagsae.language_models import load_language_model
 from tests.pipeline.tiny_study import CONTEXTS, HIDDEN, WIDTH, TinyStudy, make_tiny_study

@@ -22,7 +22,7 @@ from pipeline.study.outputs import CLAIM_TABLES, FIGURE_FILES, TABLES
 from pipeline.study.study import Study
 from pipeline.verify.audit import Audit, amount
 from pipeline.verify.run import report, verify
-from sagsae.autoencoders.base import build
+from sagsae.autoencoders.storage import build
 from tests.pipeline.whole_study import CELL, CONFIG, WholeStudy, make_whole_study
 
 

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagsae.autoencoders.accounting import break_even_share, parameters, parameters_per_latent
-from sagsae.autoencoders.base import build
 from sagsae.autoencoders.registry import VARIANTS
+from sagsae.autoencoders.storage import build
 
 
 @pytest.mark.parametrize("name", sorted(VARIANTS))

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sagsae.autoencoders.base import Autoencoder, build, load
+from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.registry import VARIANTS, variant
+from sagsae.autoencoders.storage import build, load
 from sagsae.training.cpu_step import CpuStep, Threads
 from sagsae.training.step import Step
 from tests.sagsae.autoencoders import reference

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagsae.autoencoders.base import build
 from sagsae.autoencoders.registry import VARIANTS
+from sagsae.autoencoders.storage import build
 from sagsae.evaluation.histograms import BINS, REACH, activation_histograms, spread_over_ranks
 from sagsae.evaluation.metrics import accumulate
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sagsae.autoencoders.base import build
+from sagsae.autoencoders.storage import build
 from sagsae.evaluation import metrics
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.metrics import (

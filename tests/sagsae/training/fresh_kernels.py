@@ -9,7 +9,7 @@ import hashlib
 
 import torch
 
-from sagsae.autoencoders.base import build
+from sagsae.autoencoders.storage import build
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import FusedOptimiser
 from sagsae.training.schedules import Recipe

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagsae.autoencoders.base import build
+from sagsae.autoencoders.storage import build
 from sagsae.training.checkpoint import load_checkpoint, newest_checkpoint
 from sagsae.training.schedules import Recipe
 from sagsae.training.step import products_dtype
