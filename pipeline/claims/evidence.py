@@ -1,7 +1,8 @@
-"""What the claims are judged by: a study's tables, and the questions that claims ask of them."""
+"""What a claim is, and what claims are judged by: the tables of a study."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,12 +12,24 @@ import pandas as pd
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.outputs import CELLS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, WIDTH
 from pipeline.text.csv_files import read_table
-from pipeline.text.numbers import plain, with_error
+from pipeline.text.numbers import format_number, with_error
 from sagsae.sweeps import Estimate
 
 SIGN_AWARE = ("sagsae", "sagsae_sym", "sagsae_tied")
 """The intact sign-aware variants, which the paper's claims are about."""
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not testable"
+
+
+V1, V2, CAPTION = "abstract, v1", "abstract, v2", "captions"
+"""Sources: arXiv 2605.28149, v1 of May 2026, v2 of August 2026, its titles and figure captions."""
+WORDS = {0.5: "half", 1: "one", 2: "two"}
+
+
+class Number(float):
+    """A number of a claim. Its texts show it as ``{least}`` (0.35) or ``{share:words}`` (half)."""
+
+    def __format__(self, form: str) -> str:
+        return WORDS[self] if form == "words" else super().__format__(form or "g")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +43,78 @@ class Verdict:
     """Why it is not testable, or what must be known beside the number."""
 
 
-def untestable(why: str, here: str = "") -> Verdict:
-    return Verdict(outcome=OPEN, here=here, why=why)
+class Untestable(Exception):
+    """The study cannot decide the claim; the message says why. A judge raises it."""
+
+    def __init__(self, why: str, here: str = ""):
+        super().__init__(why)
+        self.verdict = Verdict(outcome=OPEN, here=here, why=why)
 
 
 def decided(true: bool, here: str, why: str = "") -> Verdict:
     return Verdict(outcome=HOLDS if true else FAILS, here=here, why=why)
+
+
+def needed(rows: pd.DataFrame, why: str) -> pd.DataFrame:
+    """The same rows; raises Untestable where there are none."""
+    if rows.empty:
+        raise Untestable(why)
+    return rows
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One claim of the paper, the project's own criterion for it, and the judge that applies it.
+
+    The texts are format strings. They show the claim's numbers by name, and the place of another
+    claim in the list as ``{claims[key]}``.
+    """
+
+    key: str
+    statement: str
+    paper: str
+    """The paper's number in words; empty where the paper gives none that is at hand."""
+    source: str
+    criterion: str
+    numbers: Mapping[str, Number]
+    judge: Callable[..., Verdict]
+    """Takes the evidence, and the numbers by name."""
+
+    def verdict(self, evidence: Evidence) -> Verdict:
+        """Apply the criterion to the tables of a study."""
+        try:
+            return self.judge(evidence, **self.numbers)
+        except Untestable as reason:
+            return reason.verdict
+
+    def texts(self, places: Mapping[str, int]) -> dict[str, str]:
+        """statement, paper, source and criterion as readers see them."""
+        return {
+            name: getattr(self, name).format(**self.numbers, claims=places)
+            for name in ("statement", "paper", "source", "criterion")
+        }
+
+
+def claim(
+    *, statement: str, source: str, criterion: str, paper: str = "", **numbers: float
+) -> Callable[[Callable[..., Verdict]], Claim]:
+    """Make a function that judges a claim, and is named after it, into the ``Claim``.
+
+    Each number is written once, here: the texts show it and the judge is given it.
+    """
+
+    def record(judge: Callable[..., Verdict]) -> Claim:
+        return Claim(
+            key=judge.__name__,
+            statement=statement,
+            paper=paper,
+            source=source,
+            criterion=criterion,
+            numbers={name: Number(value) for name, value in numbers.items()},
+            judge=judge,
+        )
+
+    return record
 
 
 @dataclass(frozen=True)
@@ -78,13 +157,14 @@ class Evidence:
 
     @property
     def compared(self) -> pd.DataFrame:
-        """Those with an L0 overlap."""
-        return self.main[self.main["dominates"].notna()]
+        """Those with an L0 overlap; raises Untestable where there are none."""
+        return needed(self.main[self.main["dominates"].notna()], self.no_main)
 
     @property
     def rest(self) -> pd.DataFrame:
-        """Those where the candidate does not dominate."""
-        return self.compared[~self.compared["dominates"].astype(bool)]
+        """Those where the candidate does not dominate; raises Untestable where there are none."""
+        rows = self.compared[~self.compared["dominates"].astype(bool)]
+        return needed(rows, "it strictly dominates on every pair compared: none is left")
 
     @property
     def no_main(self) -> str:
@@ -113,17 +193,10 @@ class Evidence:
 
     def candidate_only(self, table: pd.DataFrame) -> pd.DataFrame:
         """Rows of a table of sweeps that are the main comparison's candidate."""
-        keys = set(
-            zip(
-                *(self.main[name] for name in ("model", "hookpoint")),
-                self.main["candidate_variant"],
-                self.main["candidate_width"],
-                strict=True,
-            )
-        )
-        names = ("model", "hookpoint", "variant", "width")
-        rows = zip(*(table[name] for name in names), strict=True)
-        return table[[row in keys for row in rows]]
+        names = ["model", "hookpoint", "variant", "width"]
+        sides = ["model", "hookpoint", "candidate_variant", "candidate_width"]
+        candidates = pd.MultiIndex.from_frame(self.main[sides])
+        return table[pd.MultiIndex.from_frame(table[names]).isin(candidates)]
 
 
 def place(row: pd.Series) -> str:
@@ -137,8 +210,8 @@ def over_seeds(cells: pd.DataFrame, column: str) -> Estimate:
     return Estimate(mean=float(cells[column].mean()), se=Estimate.of(by_seed).se)
 
 
-def shown(estimate: Estimate) -> str:
+def format_estimate(estimate: Estimate) -> str:
     """An estimate in words, with a remark where one seed leaves it without error."""
     if estimate.se is None:
-        return f"{plain(estimate.mean)} (one seed)"
+        return f"{format_number(estimate.mean)} (one seed)"
     return with_error(estimate.mean, estimate.se)

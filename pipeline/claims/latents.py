@@ -1,40 +1,49 @@
-"""Claims about what single latents do. Criteria stand in ``claims``."""
+"""Claims about what single latents do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 
-from pipeline.claims.evidence import Evidence, Verdict, decided, untestable
-from pipeline.text.numbers import plain, span, with_error
+from pipeline.claims.evidence import V1, V2, Evidence, Untestable, Verdict, claim, decided, needed
+from pipeline.text.numbers import format_number, span, with_error
 from sagsae.autoencoders.accounting import break_even_share
 
-Values = Mapping[str, float]
 UNTIED = "sagsae"
 """The variant whose latents cost most, and so break even last."""
 
 
-def parameters(evidence: Evidence, values: Values) -> Verdict:
+@claim(
+    statement="Sign-awareness pays for its parameters even where two-sided latents are rare",
+    source=V1,
+    criterion="In every cell of the candidate, the share of all latents that fire with both signs "
+    "is above 3 / (2d + 3), from which even the variant with nothing tied, the costliest, breaks "
+    "even.",
+)
+def parameters(evidence: Evidence) -> Verdict:
     rows = evidence.candidate_only(evidence.parameters)
     rows = rows[rows["two_sided_share"].notna()]
-    if rows.empty:
-        return untestable(evidence.no_main or "no sign-aware latent is alive")
+    needed(rows, evidence.no_main or "no sign-aware latent is alive")
     least = rows["two_sided_share_lo"]
     even = rows["d_model"].map(lambda d: break_even_share(UNTIED, d))
-    here = f"two-sided share of latents {span(rows['two_sided_share'], plain)}"
+    here = f"two-sided share of latents {span(rows['two_sided_share'], format_number)}"
     if rows["two_sided_share_se"].notna().any():
-        here += f" (standard error at most {plain(rows['two_sided_share_se'].max())})"
-    here += f", break-even {span(even, plain)} with nothing tied"
-    why = f"lowest share of any cell {plain(least.min())}"
+        here += f" (standard error at most {format_number(rows['two_sided_share_se'].max())})"
+    here += f", break-even {span(even, format_number)} with nothing tied"
+    why = f"lowest share of any cell {format_number(least.min())}"
     return decided(bool((least > even).all()), here, why)
 
 
-def _latents(evidence: Evidence, hookpoint: str) -> dict[str, pd.DataFrame]:
-    """Quantity -> rows of the main candidate at a hookpoint, one a model."""
+def _latents(evidence: Evidence, hookpoint: str, *names: str) -> dict[str, pd.DataFrame]:
+    """Quantity -> rows of the main candidate at a hookpoint, one per model.
+
+    Raises Untestable where one of ``names`` has none.
+    """
     rows = evidence.candidate_only(evidence.latents)
     rows = rows[(rows["hookpoint"] == hookpoint) & (rows["cells"] > 0)]
-    return {str(name): found.set_index("model") for name, found in rows.groupby("quantity")}
+    found = {str(name): part.set_index("model") for name, part in rows.groupby("quantity")}
+    if not found.keys() >= set(names):
+        raise Untestable(evidence.no_main or f"no live latent at {hookpoint}")
+    return found
 
 
 def _by_model(found: pd.DataFrame) -> str:
@@ -43,27 +52,46 @@ def _by_model(found: pd.DataFrame) -> str:
     )
 
 
-def mlp_polarity(evidence: Evidence, values: Values) -> Verdict:
-    found = _latents(evidence, "mlp_out")
-    if "bipolar_fraction" not in found:
-        return untestable(evidence.no_main or "no live latent at mlp_out")
-    share_of_live = found["bipolar_fraction"]
+@claim(
+    statement="At MLP outputs most latents carry both polarities",
+    paper="most",
+    source=V1,
+    criterion="At mlp_out of every model, more than {share:words} of the candidate's live latents "
+    "fire with both signs (mean over the sweep).",
+    share=0.5,
+)
+def mlp_polarity(evidence: Evidence, share: float) -> Verdict:
+    found = _latents(evidence, "mlp_out", "bipolar_fraction")
+    of_live = found["bipolar_fraction"]
     why = ""
     if "minority_share_median" in found:
-        why = f"median minority share {span(found['minority_share_median']['mean'], plain)}"
-    here = f"two-sided share of live latents {_by_model(share_of_live)}"
-    return decided(bool((share_of_live["mean"] > values["share"]).all()), here, why)
+        minority = span(found["minority_share_median"]["mean"], format_number)
+        why = f"median minority share {minority}"
+    here = f"two-sided share of live latents {_by_model(of_live)}"
+    return decided(bool((of_live["mean"] > share).all()), here, why)
 
 
-def attn_top(evidence: Evidence, values: Values) -> Verdict:
-    found = _latents(evidence, "attn")
-    if "top1_bipolar_fraction" not in found:
-        return untestable(evidence.no_main or "no live latent at attn")
-    top, all_live = found["top1_bipolar_fraction"], found["bipolar_fraction"]
-    here = f"two-sided share in the top 1 % by contribution {_by_model(top)}; "
+@claim(
+    statement="At attention outputs two-sidedness concentrates in a few top latents",
+    paper="a small set of top latents",
+    source=V1,
+    criterion="At attn of every model, two-sided latents are a larger share of the top {percent} % "
+    "by contribution than of all live latents (means over the sweep).",
+    percent=1,
+)
+def attn_top(evidence: Evidence, percent: float) -> Verdict:
+    names = f"top{percent:g}_bipolar_fraction", "bipolar_fraction"
+    found = _latents(evidence, "attn", *names)
+    top, all_live = (found[name] for name in names)
+    here = f"two-sided share in the top {percent:g} % by contribution {_by_model(top)}; "
     here += f"of all live latents {_by_model(all_live)}"
     return decided(bool((top["mean"] > all_live["mean"]).all()), here)
 
 
-def causal_dial(evidence: Evidence, values: Values) -> Verdict:
-    return untestable("no stage of this project steers with a latent")
+@claim(
+    statement="A single signed latent is a bidirectional causal dial",
+    source=V2,
+    criterion="None: nothing here measures it.",
+)
+def causal_dial(evidence: Evidence) -> Verdict:
+    raise Untestable("no stage of this project steers with a latent")

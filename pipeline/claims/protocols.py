@@ -1,37 +1,30 @@
-"""Claims about the synthetic protocols. Criteria stand in ``claims``."""
+"""Claims about the synthetic protocols."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pandas as pd
 
-from pipeline.claims.evidence import Evidence, Verdict, decided, untestable
-from pipeline.text.numbers import plain, span, variant_label, with_error
+from pipeline.claims.evidence import CAPTION, Evidence, Untestable, Verdict, claim, decided, needed
+from pipeline.text.numbers import format_number, span, variant_label, with_error
 
-Values = Mapping[str, float]
 PREFERRED = ("sagsae_tied", "sagsae_sym", "sagsae")
-SLOPE_WITHIN, FOUND, CONSOLIDATED, NONE_CONSOLIDATED, KEPT = 0.1, 0.9, 0.9, 0.05, 0.9
 
 
-def _found(evidence: Evidence, protocol: str) -> pd.DataFrame | str:
-    """Rows of a protocol at its operating points, or why there are none.
+def _picked(evidence: Evidence, protocol: str) -> tuple[pd.DataFrame, str]:
+    """Rows of a protocol at its operating points, and the most tied sign-aware variant in them.
 
     ``asked`` and ``value`` are the two sides of the = in a setting such as alpha=2.
     """
     if evidence.synthetic is None:
-        return "the synthetic protocols were not run for this study"
+        raise Untestable("the synthetic protocols were not run for this study")
     table = evidence.synthetic
     rows = table[(table["protocol"] == protocol) & table["picked"]]
-    if rows.empty:
-        return f"protocol {protocol} is not among the synthetic results"
+    needed(rows, f"protocol {protocol} is not among the synthetic results")
+    variant = next((name for name in PREFERRED if name in set(rows["variant"])), None)
+    if variant is None:
+        raise Untestable("no sign-aware variant took part")
     parts = rows["setting"].str.partition("=")
-    return rows.assign(asked=parts[0], value=pd.to_numeric(parts[2]))
-
-
-def _sign_aware(rows: pd.DataFrame) -> str | None:
-    known = set(rows["variant"])
-    return next((name for name in PREFERRED if name in known), None)
+    return rows.assign(asked=parts[0], value=pd.to_numeric(parts[2])), variant
 
 
 def _of(rows: pd.DataFrame, variant: str, metric: str) -> pd.DataFrame:
@@ -40,65 +33,92 @@ def _of(rows: pd.DataFrame, variant: str, metric: str) -> pd.DataFrame:
     return rows.sort_values("width").groupby("value").last()
 
 
-def protocol_a(evidence: Evidence, values: Values) -> Verdict:
-    rows = _found(evidence, "polarity_dial")
-    if isinstance(rows, str) or (variant := _sign_aware(rows)) is None:
-        return untestable(rows if isinstance(rows, str) else "no sign-aware variant took part")
+def _mean(rows: pd.DataFrame, value: float) -> str:
+    """The mean at one setting with its standard error."""
+    return with_error(*rows.loc[value, ["mean", "se"]])
+
+
+@claim(
+    statement="Protocol A: one latent is calibrated on both signs of an asymmetric axis",
+    source=CAPTION,
+    criterion="At every alpha the mean slope of both signs of the most tied sign-aware variant is "
+    "within {within} of 1, over at least {share} of the poles.",
+    within=0.1,
+    share=0.9,
+)
+def protocol_a(evidence: Evidence, within: float, share: float) -> Verdict:
+    rows, variant = _picked(evidence, "polarity_dial")
     both, found = (
         pd.concat([_of(rows, variant, f"{what}_{sign}") for sign in ("pos", "neg")])
         for what in ("slope", "found")
     )
     if both["mean"].isna().any():
-        return untestable("some pole is served by no latent")
-    here = f"{variant_label(variant)}: slopes {span(both['mean'], plain)}, standard error at most "
-    here += f"{plain(both['se'].max())}, over alpha {span(both.index.to_series(), plain)}; "
-    here += f"share of poles found {span(found['mean'], plain)}"
-    calibrated = ((both["mean"] - 1).abs() <= SLOPE_WITHIN).all()
-    return decided(bool(calibrated and (found["mean"] >= FOUND).all()), here)
+        raise Untestable("some pole is served by no latent")
+    here = f"{variant_label(variant)}: slopes {span(both['mean'], format_number)}, standard error "
+    here += f"at most {format_number(both['se'].max())}, "
+    here += f"over alpha {span(both.index.to_series(), format_number)}; "
+    here += f"share of poles found {span(found['mean'], format_number)}"
+    calibrated = ((both["mean"] - 1).abs() <= within).all()
+    return decided(bool(calibrated and (found["mean"] >= share).all()), here)
 
 
-def protocol_b(evidence: Evidence, values: Values) -> Verdict:
-    rows = _found(evidence, "anomalies")
-    if isinstance(rows, str) or (variant := _sign_aware(rows)) is None:
-        return untestable(rows if isinstance(rows, str) else "no sign-aware variant took part")
+@claim(
+    statement="Protocol B: under a strict budget of latents, anomalies of both directions show",
+    source=CAPTION,
+    criterion="With at most {most:words} latent an axis, its AUROC of the worse direction exceeds "
+    "that of Gated by more than {errors:words} standard errors.",
+    most=1,
+    errors=2,
+)
+def protocol_b(evidence: Evidence, most: float, errors: float) -> Verdict:
+    rows, variant = _picked(evidence, "anomalies")
     signed, gated = (_of(rows, name, "auroc_worse") for name in (variant, "gated"))
     shared = signed.index.intersection(gated.index)
-    strict = shared[shared <= 1]
+    strict = shared[shared <= most]
     if strict.empty:
-        return untestable("no budget of at most one latent an axis")
+        raise Untestable("no budget of at most one latent an axis")
     here = "AUROC of the worse direction " + "; ".join(
-        f"budget {budget:g}: {with_error(*signed.loc[budget, ['mean', 'se']])} against "
-        f"{with_error(*gated.loc[budget, ['mean', 'se']])}"
+        f"budget {budget:g}: {_mean(signed, budget)} against {_mean(gated, budget)}"
         for budget in shared
     )
     lead = signed.loc[strict, "mean"] - gated.loc[strict, "mean"]
     error = (signed.loc[strict, "se"] ** 2 + gated.loc[strict, "se"] ** 2) ** 0.5
-    return decided(bool((lead > 2 * error.fillna(0)).all()), here)
+    return decided(bool((lead > errors * error.fillna(0)).all()), here)
 
 
-def protocol_c(evidence: Evidence, values: Values) -> Verdict:
-    rows = _found(evidence, "consolidation")
-    if isinstance(rows, str) or (variant := _sign_aware(rows)) is None:
-        return untestable(rows if isinstance(rows, str) else "no sign-aware variant took part")
+@claim(
+    statement="Protocol C: opposite features are consolidated into one signed latent",
+    source=CAPTION,
+    criterion="At the lowest superposition its Pair Consolidation Rate is {least} or more, and "
+    "that of Gated never above {most}.",
+    least=0.9,
+    most=0.05,
+)
+def protocol_c(evidence: Evidence, least: float, most: float) -> Verdict:
+    rows, variant = _picked(evidence, "consolidation")
     signed, gated = (_of(rows, name, "pcr") for name in (variant, "gated"))
-    lowest = signed.index.min()
-    here = f"Pair Consolidation Rate {with_error(*signed.loc[lowest, ['mean', 'se']])} at "
-    here += (
-        f"superposition {lowest:g}, {span(signed['mean'], plain)} up to {signed.index.max():g}; "
-    )
-    here += f"Gated {span(gated['mean'], plain)}"
-    true = signed.loc[lowest, "mean"] >= CONSOLIDATED and gated["mean"].max() <= NONE_CONSOLIDATED
-    return decided(bool(true), here)
+    lowest, highest = signed.index.min(), signed.index.max()
+    here = f"Pair Consolidation Rate {_mean(signed, lowest)} at superposition {lowest:g}, "
+    here += f"{span(signed['mean'], format_number)} up to {highest:g}; "
+    here += f"Gated {span(gated['mean'], format_number)}"
+    return decided(bool(signed.loc[lowest, "mean"] >= least and gated["mean"].max() <= most), here)
 
 
-def robustness(evidence: Evidence, values: Values) -> Verdict:
-    rows = _found(evidence, "robustness")
-    if isinstance(rows, str) or (variant := _sign_aware(rows)) is None:
-        return untestable(rows if isinstance(rows, str) else "no sign-aware variant took part")
+@claim(
+    statement="Consolidation withstands correlation within a pair",
+    source=CAPTION,
+    criterion="At rho = {weak} its Pair Consolidation Rate is at least {share} times that at rho = "
+    "{strict}.",
+    weak=-0.5,
+    strict=-1,
+    share=0.9,
+)
+def robustness(evidence: Evidence, weak: float, strict: float, share: float) -> Verdict:
+    rows, variant = _picked(evidence, "robustness")
     rate = _of(rows[rows["asked"] == "rho"], variant, "pcr")
-    if not {-1.0, -0.5} <= set(rate.index):
-        return untestable("rho = -1 and -0.5 are not among the settings")
+    if not {weak, strict} <= set(rate.index):
+        raise Untestable(f"rho = {strict:g} and {weak:g} are not among the settings")
     here = "Pair Consolidation Rate " + ", ".join(
-        f"{with_error(row['mean'], row['se'])} at rho = {rho:g}" for rho, row in rate.iterrows()
+        f"{_mean(rate, rho)} at rho = {rho:g}" for rho in rate.index
     )
-    return decided(bool(rate["mean"][-0.5] >= KEPT * rate["mean"][-1.0]), here)
+    return decided(bool(rate["mean"][weak] >= share * rate["mean"][strict]), here)

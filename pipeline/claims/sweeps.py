@@ -1,144 +1,182 @@
-"""Claims about the main comparison: dominance, gaps, dead latents. Criteria stand in ``claims``."""
+"""Claims about the main comparison: dominance, gaps, dead latents."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
 import pandas as pd
 
-from pipeline.claims.evidence import Evidence, Verdict, decided, place, untestable
-from pipeline.text.numbers import matched_column, plain, share, signed, span, times, with_error
+from pipeline.claims.evidence import V1, V2, Evidence, Untestable, Verdict, claim, decided, place
+from pipeline.text.numbers import (
+    format_number,
+    matched_column,
+    share,
+    signed,
+    span,
+    times,
+    with_error,
+)
 
-Values = Mapping[str, float]
 
-
-def dominance(evidence: Evidence, values: Values) -> Verdict:
+@claim(
+    statement="Half-width SA-GSAE strictly dominates full-width Gated in R2 over the whole swept "
+    "L0 overlap on {least:words} of the (model, hookpoint) pairs",
+    paper="3 of 6 pairs",
+    source=V1,
+    criterion="Of the pairs with an L0 overlap, at least {least:words} are strictly dominated.",
+    least=0.5,
+)
+def dominance(evidence: Evidence, least: float) -> Verdict:
     rows = evidence.compared
-    if rows.empty:
-        return untestable(evidence.no_main)
     wins = rows[rows["dominates"].astype(bool)]
     here = f"{len(wins)} of {len(rows)} pairs"
-    sure = rows["p_dominance"].dropna()
+    sure = rows[rows["p_dominance"].notna()]
     if len(sure):
-        each = "; ".join(
-            f"{place(row)} {share(row['p_dominance'])}"
-            for _, row in rows.iterrows()
-            if not pd.isna(row["p_dominance"])
-        )
+        each = "; ".join(f"{place(row)} {share(row['p_dominance'])}" for _, row in sure.iterrows())
         here += f" (P(dominance), bootstrap over seeds: {each})"
     why = f"mean R2 gap {span(rows['mean_gap'])}"
     if missing := len(evidence.main) - len(rows):
         why += f"; {missing} more pairs have no L0 overlap"
-    return decided(len(wins) >= values["share"] * len(rows), here, why)
+    return decided(len(wins) >= least * len(rows), here, why)
 
 
-def dominance_where(evidence: Evidence, values: Values) -> Verdict:
+@claim(
+    statement="It does so at every MLP output and at one residual stream",
+    paper="both mlp_out, resid of Pythia-1B",
+    source=V1,
+    criterion="Every mlp_out pair and at least one resid pair is strictly dominated.",
+)
+def dominance_where(evidence: Evidence) -> Verdict:
     rows = evidence.compared
     found = {
         name: rows.loc[rows["hookpoint"] == name, "dominates"].astype(bool)
         for name in ("mlp_out", "resid")
     }
     if missing := [name for name, wins in found.items() if wins.empty]:
-        return untestable(f"nothing is compared at {' and '.join(missing)}")
+        raise Untestable(f"nothing is compared at {' and '.join(missing)}")
     here = ", ".join(f"{name} {wins.sum()} of {len(wins)}" for name, wins in found.items())
     return decided(bool(found["mlp_out"].all() and found["resid"].any()), here)
 
 
-def _least_gaps(rows: pd.DataFrame) -> str:
-    return "; ".join(
+@claim(
+    statement="Where it does not dominate, R2 is matched",
+    paper="within {within} on the other 3",
+    source=V1,
+    criterion="R2 falls at most {within} short anywhere in the overlap.",
+    within=0.025,
+)
+def rest_within(evidence: Evidence, within: float) -> Verdict:
+    gaps = "; ".join(
         f"{place(row)} {with_error(row['min_gap'], row['min_gap_se'], signed)}"
-        for _, row in rows.iterrows()
+        for _, row in evidence.rest.iterrows()
     )
+    return decided(bool((evidence.rest["min_gap"] >= -within).all()), f"smallest gap {gaps}")
 
 
-def _rest(evidence: Evidence, judge: Callable[[pd.DataFrame], Verdict]) -> Verdict:
-    if evidence.compared.empty:
-        return untestable(evidence.no_main)
-    if evidence.rest.empty:
-        return untestable("it strictly dominates on every pair compared: none is left")
-    return judge(evidence.rest)
-
-
-def rest_within(evidence: Evidence, values: Values) -> Verdict:
-    return _rest(
-        evidence,
-        lambda rows: decided(
-            bool((rows["min_gap"] >= -values["within"]).all()),
-            f"smallest gap {_least_gaps(rows)}",
-        ),
-    )
-
-
-def rest_gap(evidence: Evidence, values: Values) -> Verdict:
-    return _rest(
-        evidence,
-        lambda rows: decided(
-            bool((rows["min_gap"] >= values["gap"]).all()),
-            f"largest negative gap {signed(rows['min_gap'].min())}",
-        ),
-    )
+@claim(
+    statement="Where it does not dominate, the largest negative gap is small",
+    paper="{gap}",
+    source=V1,
+    criterion="The smallest gap is {gap} or more.",
+    gap=-0.008,
+)
+def rest_gap(evidence: Evidence, gap: float) -> Verdict:
+    least = evidence.rest["min_gap"].min()
+    return decided(bool(least >= gap), f"largest negative gap {signed(least)}")
 
 
 def _dead_at_matched(rows: pd.DataFrame, least: float, l0: float) -> Verdict:
     sides = [matched_column(l0, "dead_fraction", side) for side in ("candidate", "baseline")]
     if sides[0] not in rows or rows[sides[0]].isna().all():
-        return untestable(f"no pair can be read off at L0 = {l0:g}")
+        raise Untestable(f"no pair can be read off at L0 = {l0:g}")
     rows = rows[rows[sides[0]].notna()]
     candidate, baseline = rows[sides[0]], rows[sides[1]]
     drop = baseline - candidate
     error = (rows[f"{sides[0]}_se"] ** 2 + rows[f"{sides[1]}_se"] ** 2) ** 0.5
-    here = f"lower by {span(drop, plain)} at L0 = {l0:g}"
+    here = f"lower by {span(drop, format_number)} at L0 = {l0:g}"
     if error.notna().any():
-        here += f" (standard error at most {plain(error.max())})"
-    here += f"; Gated has {span(baseline, plain)} dead"
+        here += f" (standard error at most {format_number(error.max())})"
+    here += f"; Gated has {span(baseline, format_number)} dead"
     room = baseline >= least
     if not room.any():
-        return untestable(
+        raise Untestable(
             f"Gated has less than {least:g} dead everywhere: nothing can be lower by that", here
         )
-    if (drop[room] < least).any() or room.all():
-        return decided(bool((drop[room] >= least).all()), here, _roomless(rows[~room], "that much"))
-    return untestable(_roomless(rows[~room], "that much"), here)
+    return _decided_with_room(drop >= least, room, here, _roomless(rows[~room], "that much"))
+
+
+def _decided_with_room(
+    enough: pd.Series, room: pd.Series, here: str, why: str, more: str = ""
+) -> Verdict:
+    """Whether every pair has enough, by the pairs that have room for it. The others refute nothing;
+    where those with room hold, the others leave the claim open, for which ``more`` says why."""
+    holds = bool(enough[room].all())
+    if holds and not room.all():
+        raise Untestable(why + more, here)
+    return decided(holds, here, why)
 
 
 def _roomless(rows: pd.DataFrame, what: str) -> str:
-    if rows.empty:
-        return ""
     names = ", ".join(place(row) for _, row in rows.iterrows())
-    return f"too few dead latents in Gated for {what} at {names}"
+    return f"too few dead latents in Gated for {what} at {names}" if names else ""
 
 
-def dead_rest(evidence: Evidence, values: Values) -> Verdict:
-    level = evidence.spec.matched_levels[0]
-    return _rest(evidence, lambda rows: _dead_at_matched(rows, values["least"], level))
+@claim(
+    statement="Where it does not dominate, far fewer latents are dead",
+    paper="dead fraction lower by {least} to 0.62",
+    source=V1,
+    criterion="At the first matched L0 the dead fraction is lower by {least} or more; not testable "
+    "where Gated has less than {least} dead there.",
+    least=0.35,
+)
+def dead_rest(evidence: Evidence, least: float) -> Verdict:
+    return _dead_at_matched(evidence.rest, least, evidence.spec.matched_levels[0])
 
 
-def dead_matched(evidence: Evidence, values: Values) -> Verdict:
-    if evidence.compared.empty:
-        return untestable(evidence.no_main)
-    return _dead_at_matched(evidence.compared, values["least"], values["l0"])
+@claim(
+    statement="At L0 = {l0} far fewer latents are dead on every pair",
+    paper="dead fraction lower by {least} to 0.82 on all 6",
+    source=V2,
+    criterion="On every pair the dead fraction at L0 = {l0} is lower by {least} or more; not "
+    "testable where Gated has less than {least} dead there.",
+    least=0.35,
+    l0=64,
+)
+def dead_matched(evidence: Evidence, least: float, l0: float) -> Verdict:
+    return _dead_at_matched(evidence.compared, least, l0)
 
 
 def _dead_over_sweep(evidence: Evidence, hookpoints: tuple[str, ...], least: float) -> Verdict:
     rows = evidence.main[evidence.main["hookpoint"].isin(hookpoints)]
     rows = rows[rows["dead_reduction"].notna()]
     if rows.empty:
-        return untestable(evidence.no_main or f"nothing is compared at {', '.join(hookpoints)}")
+        raise Untestable(evidence.no_main or f"nothing is compared at {', '.join(hookpoints)}")
     floored = f"{rows['dead_floored'].sum():.0f} of {rows['dead_points'].sum():.0f} points floored"
     here = f"{span(rows['dead_reduction'], times)} ({floored})"
     room = rows["dead_ceiling"] >= least
-    factor = rows["dead_reduction"]
-    if (factor[room] < least).any() or room.all():
-        why = _roomless(rows[~room], times(least))
-        return decided(bool((factor[room] >= least).all()), here, why)
+    enough, why = rows["dead_reduction"] >= least, _roomless(rows[~room], times(least))
     most = span(rows.loc[~room, "dead_ceiling"], times)
-    why = f"{_roomless(rows[~room], times(least))}: with none dead it were {most}"
-    return untestable(why, here)
+    return _decided_with_room(enough, room, here, why, f": with none dead it were {most}")
 
 
-def dead_mlp(evidence: Evidence, values: Values) -> Verdict:
-    return _dead_over_sweep(evidence, ("mlp_out",), values["least"])
+@claim(
+    statement="At MLP outputs the dead fraction falls by two orders of magnitude",
+    paper="{least}x to 500x on mlp_out (and resid of Pythia-1B), geometric mean",
+    source=V1,
+    criterion="Geometric mean of dead(Gated) / dead(SA-GSAE) over shared lambdas, each floored at "
+    "half a latent: {least} or more at every mlp_out; not testable where it could not reach that "
+    "with no latent of SA-GSAE dead.",
+    least=100,
+)
+def dead_mlp(evidence: Evidence, least: float) -> Verdict:
+    return _dead_over_sweep(evidence, ("mlp_out",), least)
 
 
-def dead_other(evidence: Evidence, values: Values) -> Verdict:
-    return _dead_over_sweep(evidence, ("attn", "resid"), values["least"])
+@claim(
+    statement="At attention outputs and residual streams it falls by a small factor at least",
+    paper="{least}x to 4x on attn and resid of SmolLM3-3B, geometric mean",
+    source=V1,
+    criterion="The geometric mean of claim {claims[dead_mlp]}, but {least} or more at every attn "
+    "and resid.",
+    least=2,
+)
+def dead_other(evidence: Evidence, least: float) -> Verdict:
+    return _dead_over_sweep(evidence, ("attn", "resid"), least)

@@ -23,7 +23,7 @@ from pipeline.study.outputs import CELLS, CLAIMS, COMPARISON, CONTRASTS, LATENTS
 from pipeline.tables.comparison_text import views
 from pipeline.tables.latent_text import contrast_grids, latent_grid, parameter_grid
 from pipeline.text.csv_files import read_table
-from pipeline.text.numbers import Grid, plain, variant_label
+from pipeline.text.numbers import Grid, format_number, variant_label
 from sagsae.files import whole_file
 
 TEMPLATES = Path(__file__).parent
@@ -69,7 +69,12 @@ def collapsed_grid(cells: pd.DataFrame) -> Grid:
     """Every collapsed cell and why."""
     fallen = cells[cells["collapsed"] != ""]
     rows = (
-        (*(str(row[name]) for name in NAME_COLUMNS), plain(row["l0"]), plain(row["r2"]), row["why"])
+        (
+            *(str(row[name]) for name in NAME_COLUMNS),
+            format_number(row["l0"]),
+            format_number(row["r2"]),
+            row["why"],
+        )
         for row in fallen.assign(why=fallen["collapsed"]).to_dict("records")
     )
     columns = (*map(str.capitalize, NAME_COLUMNS), "L0", "R2", "Why")

@@ -79,7 +79,7 @@ def dressed(panel: Axes, x: str, y: str, title: str = "") -> None:
     panel.set_axisbelow(True)
 
 
-def plain(axis: Axis) -> None:
+def decimal_ticks(axis: Axis) -> None:
     """A log axis with numbers such as 0.002 and 5."""
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
@@ -126,7 +126,7 @@ def polarity_dial(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -
         left.set_yscale("log")
         left.set_xscale("log")
         for axis in (left.xaxis, left.yaxis):
-            plain(axis)
+            decimal_ticks(axis)
     low, high = axes[0, 1].get_ylim()
     axes[0, 1].set_ylim(min(low, 0.9), max(high, 1.1))  # a hundredth is not to look like much
     for panel in axes[-1]:

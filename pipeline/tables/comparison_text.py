@@ -11,8 +11,8 @@ from pipeline.study.comparison_spec import SWEPT, ComparisonSpec
 from pipeline.text.numbers import (
     BLANK,
     Grid,
+    format_number,
     matched_column,
-    plain,
     share,
     signed,
     span,
@@ -88,7 +88,7 @@ def headline(rows: pd.DataFrame) -> str:
     for _, row in compared[~compared["dominates"].astype(bool)].iterrows():
         sentences.append(
             f"It does not on {row['model']} {row['hookpoint']}, where the gap falls to "
-            f"{signed(row['min_gap'])} at L0 = {plain(row['min_gap_l0'])} "
+            f"{signed(row['min_gap'])} at L0 = {format_number(row['min_gap_l0'])} "
             f"(mean {signed(row['mean_gap'])})."
         )
     missing = len(rows) - len(compared)
@@ -149,7 +149,7 @@ def _dominance(rows: pd.DataFrame) -> Grid:
                 BLANK if pd.isna(row["dominates"]) else "yes" if row["dominates"] else "no",
                 share(row["p_dominance"]),
                 with_error(row["min_gap"], row["min_gap_se"], signed),
-                plain(row["min_gap_l0"]),
+                format_number(row["min_gap_l0"]),
                 with_error(row["mean_gap"], row["mean_gap_se"], signed),
                 "none dead" if _uninformative(row) else times(row["dead_reduction"]),
                 _floored(row),
@@ -172,7 +172,7 @@ def _floored(row: pd.Series) -> str:
 def overlap_text(row: pd.Series) -> str:
     if pd.isna(row["overlap_lo"]):
         return "none"
-    return f"{plain(row['overlap_lo'])} to {plain(row['overlap_hi'])}"
+    return f"{format_number(row['overlap_lo'])} to {format_number(row['overlap_hi'])}"
 
 
 def _matched(rows: pd.DataFrame, l0: float, names: Sequence[str]) -> Grid:

@@ -11,8 +11,8 @@ from pipeline.tables.latents import SWEEP
 from pipeline.text.numbers import (
     BLANK,
     Grid,
+    format_number,
     matched_column,
-    plain,
     signed,
     variant_label,
     with_error,
@@ -102,7 +102,7 @@ def _contrast_row(row: pd.Series) -> tuple[str, ...]:
         row["model"],
         row["hookpoint"],
         f"{row['pairs']:.0f}",
-        plain(row["r2_delta_abs"]),
+        format_number(row["r2_delta_abs"]),
         r2,
         l0,
         dead,
@@ -140,7 +140,7 @@ def parameter_grid(table: pd.DataFrame) -> Grid:
                 *_named([row[name] for name in SWEEP]),
                 f"{row['parameters']:,}",
                 str(row["parameters_per_latent"]),
-                plain(row["break_even_share"]),
+                format_number(row["break_even_share"]),
                 with_error(row["two_sided_share"], row["two_sided_share_se"]),
                 BLANK if pd.isna(equivalent) else f"{equivalent:.0f}",
             )

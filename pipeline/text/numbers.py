@@ -20,7 +20,7 @@ def sweep_label(variant: str, width: int) -> str:
     return f"{variant_label(variant)}, H = {width}"
 
 
-def plain(value: float) -> str:
+def format_number(value: float) -> str:
     """A magnitude (L0, R2, a share) at the precision a reader can use; a dash for no value."""
     if pd.isna(value):
         return BLANK
@@ -51,13 +51,13 @@ def times(value: float) -> str:
     return f"{value:,.0f}x" if value >= 10 else f"{value:.2g}x"
 
 
-def with_error(value: float, se: float, shown: Callable[[float], str] = plain) -> str:
+def with_error(value: float, se: float, shown: Callable[[float], str] = format_number) -> str:
     """A number and its standard error, where it has one, to the digits of the number."""
     text = shown(value)
     if text == BLANK or pd.isna(se):
         return text
     if value == 0 or "e" in text:
-        return f"{text} ± {plain(se)}"
+        return f"{text} ± {format_number(se)}"
     return f"{text} ± {se:.{len(text.partition('.')[2])}f}"
 
 
