@@ -13,10 +13,16 @@ from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.jobs.gpu_lease import visible_devices
 from pipeline.jobs.remedies import explain
 from pipeline.jobs.stage import name_run, put_checkout_first, relax_gc
-from pipeline.study.outputs import CLAIM_TABLES, FIGURE_FILES, TABLES
+from pipeline.study.figures import (
+    FIGURE_FILES,
+    FIGURE_PROTOCOLS,
+    SYNTHETIC_FIGURES,
+    title_and_caption,
+)
+from pipeline.study.outputs import CLAIM_TABLES, TABLES
 from pipeline.study.study import SPLITS, Study
 from pipeline.jobs.json_files import canonical
-from pipeline.config.synthetic import FIGURE_PROTOCOLS, PROTOCOLS, SYNTHETIC_FIGURES
+from pipeline.config.synthetic import PROTOCOLS
 from pipeline.study.ancient_inputs import read_by_cells
 from sagsae.files import FileLock, LockedError
 

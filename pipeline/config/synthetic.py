@@ -209,15 +209,3 @@ class Synthetic(Section):
 
 
 PROTOCOLS = ("polarity_dial", "anomalies", "consolidation", "robustness", "geometry")
-FIGURE_PROTOCOLS: dict[str, str] = {
-    "figure_4": "polarity_dial",
-    "figure_5": "anomalies",
-    "figure_6": "geometry",
-    "figure_7": "consolidation",
-    "figure_8": "consolidation",
-    "figure_9": "consolidation",
-    "figure_10": "robustness",
-}
-"""Figure -> the protocol whose runs it shows."""
-SYNTHETIC_FIGURES = ("figure_1", *FIGURE_PROTOCOLS)
-"""Figures that need no language model."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.figures.panels import Series, at, grid
-from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.figures.panels import Series, at, grid, panels_of
+from pipeline.figures.shown import Drawn, Shown
+from pipeline.study.outputs import CALIBRATION
 
 SIGNS = {"positive": ("z > 0", 1.0), "negative": ("z < 0", 0.45)}
 """Sign -> its name, opacity of its line."""
@@ -16,37 +16,24 @@ MARGIN = 0.05
 """Of the slopes at each end, the share that may lie outside the axis; the CSV has all."""
 
 
-def drawn(slopes: pd.DataFrame) -> pd.DataFrame:
-    """What the figure shows: one row a quantile."""
-    return slopes.rename(columns={"percent": "percent_of_latents"})
-
-
-def draw(slopes: pd.DataFrame, spec: ComparisonSpec, series: dict[str, Series]) -> Figure:
-    """A row of panels a model, a column a hookpoint; a line a (series, sign)."""
-    rows, columns = len(spec.models), len(spec.hookpoints)
-    series = {label: style for label, style in series.items() if label in set(slopes["series"])}
-    handles = _legend(slopes, series)
-    across = 2 if columns > 2 else 1
-    below = 0.19 * -(-len(handles) // across) + 0.12
-    size = (max(3.5, 2.25 * columns), 1.85 * rows + below + 0.3)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False, sharex="all", sharey="all")
-    for i, model in enumerate(spec.models):
-        for j, hookpoint in enumerate(spec.hookpoints):
-            here, panel = at(slopes, model, hookpoint), axes[i, j]
-            for label, style in series.items():
-                _curves(panel, here[here["series"] == label], style)
-            panel.set_title(f"{model}, {hookpoint}" + ("\nnothing to draw" if here.empty else ""))
-            panel.axvline(1, color="#888888", lw=0.8, ls="--", zorder=1)
-            grid(panel)
-            if j == 0:
-                panel.set_ylabel("Share of latents")
-            if i == rows - 1:
-                panel.set_xlabel("Calibration slope (1: no shrinkage)")
-    axes[0, 0].set_xlim(*_span(slopes))
-    axes[0, 0].set_ylim(0, 1)
-    figure.legend(handles=handles, loc="outside lower center", ncols=across, frameon=False)
-    return figure
+def figure_11(shown: Shown) -> Drawn:
+    """A panel per model and hookpoint, a line per series and sign; the CSV has a row a quantile."""
+    slopes = shown.rows(CALIBRATION)
+    known = set(slopes["series"])
+    series = {label: style for label, style in shown.series.items() if label in known}
+    labels = "Calibration slope (1: no shrinkage)", "Share of latents"
+    legend = _legend(slopes, series)
+    figure, panels = panels_of(shown.spec, 1.85, legend, labels, sharex="all", sharey="all")
+    for (model, hookpoint), panel in panels.items():
+        here = at(slopes, model, hookpoint)
+        for label, style in series.items():
+            _curves(panel, here[here["series"] == label], style)
+        panel.set_title(f"{model}, {hookpoint}" + ("\nnothing to draw" if here.empty else ""))
+        panel.axvline(1, color="#888888", lw=0.8, ls="--", zorder=1)
+        grid(panel)
+    figure.axes[0].set_xlim(*_span(slopes))
+    figure.axes[0].set_ylim(0, 1)
+    return figure, slopes.rename(columns={"percent": "percent_of_latents"})
 
 
 def _curves(panel: Axes, slopes: pd.DataFrame, style: Series) -> None:

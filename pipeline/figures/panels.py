@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pipeline.config.spelling import lambda_tag
+from pipeline.study.comparison_spec import ComparisonSpec
 
 BAND = "#B8B8B8"
 CROSS: dict[str, Any] = {
@@ -40,6 +43,39 @@ class Series:
     line: str
     weight: float
     """Width of the line and size of the markers, in multiples of the usual ones."""
+
+
+def panels_of(
+    spec: ComparisonSpec,
+    tall: float,
+    legend: Sequence[Artist],
+    labels: tuple[str, str],
+    **axes: str,
+) -> tuple[Figure, dict[tuple[str, str], Axes]]:
+    """A figure with a row of panels per model, a column per hookpoint, and a legend below.
+
+    Args:
+        spec: Has the models and the hookpoints.
+        tall: Height of a row in inches.
+        legend: Its handles, all with labels.
+        labels: Of the x axes and of the y axes.
+        axes: ``sharex`` and ``sharey`` of the panels.
+
+    Returns:
+        The figure, and the panel of each (model, hookpoint).
+    """
+    models, hookpoints = list(spec.models), spec.hookpoints
+    across = 2 if len(hookpoints) > 2 else 1
+    below = 0.19 * -(-len(legend) // across) + 0.12
+    size = (max(3.5, 2.25 * len(hookpoints)), tall * len(models) + below + 0.3)
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(len(models), len(hookpoints), squeeze=False, **axes)
+    for panel in panels[-1]:
+        panel.set_xlabel(labels[0])
+    for panel in panels[:, 0]:
+        panel.set_ylabel(labels[1])
+    figure.legend(handles=legend, loc="outside lower center", ncols=across, frameon=False)
+    return figure, dict(zip(product(models, hookpoints), panels.flat, strict=True))
 
 
 def bands(panel: Axes, overlaps: pd.DataFrame) -> None:

@@ -1,4 +1,4 @@
-"""One metric against log L0: a row of panels a model, a column a hookpoint."""
+"""Figures 2, 3 and R2: one metric against log L0, a panel per model and hookpoint."""
 
 from __future__ import annotations
 
@@ -20,8 +20,11 @@ from pipeline.figures.panels import (
     drawable,
     dress,
     honest_zero,
+    panels_of,
 )
+from pipeline.figures.shown import Drawn, Shown
 from pipeline.study.comparison_spec import SWEPT, ComparisonSpec
+from pipeline.study.outputs import POINTS
 from pipeline.text.numbers import variant_label
 
 NAMED_AT_MOST = 6
@@ -30,8 +33,30 @@ ANNOTATED_AT_MOST = 2
 """Series of a figure whose points carry their lambda and whose curves carry their names."""
 
 
-def drawn(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """What the figure shows, a row a point (``kind`` point) and a row a band (``kind`` overlap)."""
+def figure_2(shown: Shown) -> Drawn:
+    """Dead fraction."""
+    return against_l0(shown, "dead_fraction")
+
+
+def figure_3(shown: Shown) -> Drawn:
+    """Loss Recovered."""
+    return against_l0(shown, "loss_recovered")
+
+
+def figure_r2(shown: Shown) -> Drawn:
+    """R2."""
+    return against_l0(shown, "r2")
+
+
+def against_l0(shown: Shown, metric: str) -> Drawn:
+    """A metric of ``SWEPT`` against log L0."""
+    points, overlaps = shown.rows(POINTS), shown.overlaps
+    figure = draw(points, overlaps, metric, shown.spec, shown.series)
+    return figure, numbers(points, overlaps, metric)
+
+
+def numbers(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """What the figure shows, a row per point (``kind`` point) and per band (``kind`` overlap)."""
     marks = points.assign(
         kind="point",
         value=points[metric],
@@ -52,38 +77,25 @@ def draw(
     series: dict[str, Series],
 ) -> Figure:
     """The figure of some points; ``overlaps`` are the bands, ``series`` how lines look."""
-    rows, columns = len(spec.models), len(spec.hookpoints)
     series = {label: style for label, style in series.items() if label in set(points["series"])}
     annotated = len(series) <= ANNOTATED_AT_MOST
     legend = _legend(points, overlaps, metric, series, annotated)
-    across = 2 if columns > 2 else 1
-    below = 0.19 * -(-len(legend) // across) + 0.12
-    size = (max(3.5, 2.25 * columns), 1.95 * rows + below + 0.3)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(
-        rows, columns, squeeze=False, sharey="all" if metric == "dead_fraction" else "none"
-    )
-    for i, model in enumerate(spec.models):
-        for j, hookpoint in enumerate(spec.hookpoints):
-            here, panel = at(points, model, hookpoint), axes[i, j]
-            bands(panel, at(overlaps, model, hookpoint))
-            for label, style in series.items():
-                curve(panel, here[here["series"] == label], metric, style)
-            dress(panel, here, metric, f"{model}, {hookpoint}")
-            if j == 0:
-                panel.set_ylabel(SWEPT[metric])
-            if i == rows - 1:
-                panel.set_xlabel("L0 (active latents per token)")
+    labels = "L0 (active latents per token)", SWEPT[metric]
+    sharing = "all" if metric == "dead_fraction" else "none"
+    figure, panels = panels_of(spec, 1.95, legend, labels, sharey=sharing)
+    for (model, hookpoint), panel in panels.items():
+        here = at(points, model, hookpoint)
+        bands(panel, at(overlaps, model, hookpoint))
+        for label, style in series.items():
+            curve(panel, here[here["series"] == label], metric, style)
+        dress(panel, here, metric, f"{model}, {hookpoint}")
     if metric == "dead_fraction":
-        honest_zero(axes[0, 0], points)
-    figure.legend(handles=legend, loc="outside lower center", ncols=across, frameon=False)
+        honest_zero(figure.axes[0], points)
     if annotated:
         figure.canvas.draw()
-        for i, model in enumerate(spec.models):
-            for j, hookpoint in enumerate(spec.hookpoints):
-                _annotate(
-                    axes[i, j], at(points, model, hookpoint), metric, series, named=i + j == 0
-                )
+        for place, panel in panels.items():
+            first = panel is figure.axes[0]
+            _annotate(panel, at(points, *place), metric, series, named=first)
     return figure
 
 

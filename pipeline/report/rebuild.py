@@ -14,11 +14,12 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 
 from pipeline.claims.page import write_claims
-from pipeline.config.synthetic import FIGURE_PROTOCOLS, PROTOCOLS, SYNTHETIC_FIGURES
+from pipeline.config.synthetic import PROTOCOLS
 from pipeline.figures.draw import write_figure
 from pipeline.jobs.json_files import read_json
 from pipeline.report.write import write_report
 from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.figures import FIGURE_PROTOCOLS, SYNTHETIC_FIGURES
 from pipeline.study.metrics import read_all
 from pipeline.study.outputs import CLAIMS, REPORT, SYNTHETIC, SYNTHETIC_SUMMARY
 from pipeline.study.study import Study

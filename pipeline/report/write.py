@@ -16,9 +16,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.claims.limits import limits
 from pipeline.claims.page import claim_grid, criteria, tally
-from pipeline.report.captions import caption_of
 from pipeline.report.environment import installed
 from pipeline.study.comparison_spec import ComparisonSpec, spec_argument
+from pipeline.study.figures import title_and_caption
 from pipeline.study.outputs import CELLS, CLAIMS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS
 from pipeline.tables.comparison_text import views
 from pipeline.tables.latent_text import contrast_grids, latent_grid, parameter_grid
@@ -35,7 +35,7 @@ def figure_sources(images: Sequence[Path]) -> list[dict[str, str]]:
     result = []
     for path in images:
         image = base64.b64encode(path.read_bytes()).decode()
-        title, caption = caption_of(path.stem)
+        title, caption = title_and_caption(path.stem)
         source = f"data:image/png;base64,{image}"
         result.append({"title": title, "source": source, "caption": caption})
     return result

@@ -1,6 +1,14 @@
 # Figures, each with the numbers that it draws and under its own name, and the report.
 
 
+def image(path, category="Figures"):
+    """An image of ``snakemake --report``, under its title; the caption is a parameter of its rule."""
+    labels = lambda wildcards, output: {
+        "figure": title_and_caption(Path(output.png).stem)[0]
+    }
+    return report(path, caption="figure.rst", category=category, labels=labels)
+
+
 rule figures:
     input:
         [study.figure(name, end) for name in study.figures for end in FIGURE_FILES],
@@ -20,7 +28,7 @@ rule draw_figure:
     input:
         rules.make_tables.output,
     output:
-        png=study.figure(),
+        png=image(study.figure()),
         svg=study.figure(suffix="svg"),
         csv=study.figure(suffix="csv"),
     log:
@@ -30,6 +38,7 @@ rule draw_figure:
     params:
         spec=SPECS["comparison"],
         tables=lambda wildcards: study.path("tables"),
+        caption=lambda wildcards: title_and_caption(wildcards.figure)[1],
     shell:
         "python -m pipeline figure --spec {params.spec:q} --tables {params.tables:q}"
         " --figure {wildcards.figure:q} --out {output.png:q} 2>&1 | (tee {log:q} || true)"
@@ -39,14 +48,14 @@ rule report:
     input:
         rules.tables.input,
         rules.figures.input,
-        # Once they are there: `snakemake synthetic` makes them, the study needs them not.
+        # Once they are there: `snakemake synthetic` makes them, the study does not need them.
         synthetic=lambda wildcards: [
             path
             for path in [study.figure(name) for name in SYNTHETIC_FIGURES]
             if Path(path).exists()
         ],
     output:
-        html=study.report,
+        html=report(study.report, category="Report", labels={"page": "The study on one page"}),
     log:
         study.log("report"),
     params:

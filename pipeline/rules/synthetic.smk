@@ -47,11 +47,13 @@ for table, protocols in {"summary": PROTOCOLS, **{name: [name] for name in PROTO
 
 rule figure_1:
     output:
-        png=study.figure("figure_1"),
+        png=image(study.figure("figure_1"), "Synthetic protocols"),
         svg=study.figure("figure_1", "svg"),
         csv=study.figure("figure_1", "csv"),
     log:
         study.log("figures", "figure_1"),
+    params:
+        caption=title_and_caption("figure_1")[1],
     shell:
         "python -m pipeline figure-1 --out {output.png:q} 2>&1 | (tee {log:q} || true)"
 
@@ -65,13 +67,14 @@ for figure, protocol in FIGURE_PROTOCOLS.items():
             table=study.synthetic_table(protocol),
             runs=RUNS[protocol],
         output:
-            png=study.figure(figure),
+            png=image(study.figure(figure), "Synthetic protocols"),
             svg=study.figure(figure, "svg"),
             csv=study.figure(figure, "csv"),
         log:
             study.log("figures", figure),
         params:
             figure=figure,
+            caption=title_and_caption(figure)[1],
             tau=SYNTHETIC.tau,
         shell:
             "python -m pipeline synthetic-figure --figure {params.figure:q} --tau {params.tau:q}"

@@ -1,6 +1,13 @@
 # Every cell in one table, the sweep points, comparisons, contrasts, latents; the claims page.
 
 
+def in_report(path, category, caption):
+    """A table of ``snakemake --report``; LaTeX files are not shown there."""
+    labels = {"table": Path(path).name}
+    shown = report(path, caption=caption, category=category, labels=labels)
+    return path if path.endswith(".tex") else shown
+
+
 rule tables:
     input:
         [study.table(name) for name in TABLES + CLAIM_TABLES],
@@ -10,7 +17,7 @@ rule make_tables:
     input:
         [study.metrics(cell) for cell in study.cells],
     output:
-        [study.table(name) for name in TABLES],
+        [in_report(study.table(name), "Tables", "table.rst") for name in TABLES],
     log:
         study.log("tables"),
     params:
@@ -29,8 +36,8 @@ rule claims:
             path for path in [study.synthetic_table("summary")] if Path(path).exists()
         ],
     output:
-        csv=study.table(CLAIM_TABLES[0]),
-        pages=[study.table(name) for name in CLAIM_TABLES[1:]],
+        csv=in_report(study.table(CLAIM_TABLES[0]), "Claims", "claims.rst"),
+        pages=[in_report(study.table(name), "Claims", "claims.rst") for name in CLAIM_TABLES[1:]],
     log:
         study.log("claims"),
     params:

@@ -19,8 +19,9 @@ from pipeline.config import study_config as c
 from pipeline.config.spelling import CellNameError
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.cell import PATTERN, Cell
+from pipeline.study.figures import figure_names
 from pipeline.study.grid import cells_of, cross_faults
-from pipeline.study.outputs import REPORT, SYNTHETIC, figure_names
+from pipeline.study.outputs import REPORT, SYNTHETIC
 from sagsae.autoencoders.registry import VARIANTS
 
 SPLITS = ("train", "heldout")

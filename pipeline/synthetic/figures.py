@@ -9,7 +9,7 @@ Points are means over seeds, error bars their standard errors.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from pipeline.config.synthetic import FIGURE_PROTOCOLS
 from pipeline.figures.canvas import DPI, STYLE, write
 from pipeline.figures.series import COLOURS, MARKERS
-from pipeline.synthetic.geometry import bi_jump, plane, width_label
+from pipeline.figures.shown import Drawn, function_named
+from pipeline.study.figures import FIGURE_PROTOCOLS
+from pipeline.synthetic import geometry
+from pipeline.synthetic.geometry import Rows, width_label
 from pipeline.synthetic.means import read_runs
 from pipeline.text.csv_files import read_table
 from pipeline.text.numbers import variant_label
 from sagsae.autoencoders.registry import VARIANT_LABELS
 
-Drawn = tuple[Figure, pd.DataFrame]
 SEPARATE = "dotted, hollow: the two poles found by two latents"
 
 
@@ -97,8 +98,8 @@ def grid(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
-def polarity_dial(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -> Drawn:
-    """Figure 4: a row an alpha; MSE and the slopes of the two signs against L0."""
+def figure_4(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+    """A row an alpha; MSE and the slopes of the two signs against L0."""
     alphas = sorted(set(values(table, "mse", "alpha")["x"]))
     figure = grid(5.2, 1.75 * len(alphas) + 0.8)
     axes = figure.subplots(len(alphas), 2, squeeze=False, sharex="all", sharey="col")
@@ -135,8 +136,8 @@ def polarity_dial(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -
     return figure, drawn
 
 
-def anomalies(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -> Drawn:
-    """Figure 5: a panel a budget; AUROC of each direction, their mean, and the worse one."""
+def figure_5(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+    """A panel a budget; AUROC of each direction, their mean, and the worse one."""
     names = {"pos": "positive", "neg": "negative", "mean": "mean", "worse": "worse"}
     picked = table[table["picked"]]
     rows = {name: values(picked, f"auroc_{name}", "budget") for name in names}
@@ -159,8 +160,8 @@ def anomalies(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -> Dr
     return figure, pd.concat(rows.values(), ignore_index=True)
 
 
-def superposition(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -> Drawn:
-    """Figure 8: R2, and the share of poles found, against pairs per dimension."""
+def figure_8(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+    """R2, and the share of poles found, against pairs per dimension."""
     picked = table[table["picked"]]
     figure = grid(5.2, 2.9)
     shown = {"r2": "R2", "poles_found": f"poles found (|cos| ≥ {tau:g})"}
@@ -189,8 +190,8 @@ def rates(panel: Axes, consolidated: pd.DataFrame, separate: pd.DataFrame) -> No
     panel.set_ylim(-0.04, 1.04)
 
 
-def pair_rate(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -> Drawn:
-    """Figure 9: Pair Consolidation Rate against superposition, and against the threshold."""
+def figure_9(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+    """Pair Consolidation Rate against superposition, and against the threshold."""
     picked = table[table["picked"]]
     figure = grid(5.2, 3.0)
     left, right = figure.subplots(1, 2, sharey="all")
@@ -211,8 +212,8 @@ def pair_rate(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -> Dr
     return figure, pd.concat([*shown, *curves], ignore_index=True)
 
 
-def robustness(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -> Drawn:
-    """Figure 10: Pair Consolidation Rate where the poles are not strictly opposed."""
+def figure_10(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+    """Pair Consolidation Rate where the poles are not strictly opposed."""
     picked = table[table["picked"]]
     figure = grid(5.2, 2.9)
     words = {
@@ -230,23 +231,15 @@ def robustness(table: pd.DataFrame, runs: list[dict[str, Any]], tau: float) -> D
     return figure, pd.concat(shown, ignore_index=True)
 
 
-FIGURES: dict[str, Callable[[pd.DataFrame, list[dict[str, Any]], float], Drawn]] = {
-    "figure_4": polarity_dial,
-    "figure_5": anomalies,
-    "figure_6": plane,
-    "figure_7": bi_jump,
-    "figure_8": superposition,
-    "figure_9": pair_rate,
-    "figure_10": robustness,
-}
+def draw(name: str, table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+    """A figure and its numbers, by the function of its name here or in ``geometry``."""
+    return function_named(name, (sys.modules[__name__], geometry))(table, runs, tau)
 
 
-def write_figure(
-    name: str, table: pd.DataFrame, runs: list[dict[str, Any]], tau: float, out: Path
-) -> None:
+def write_figure(name: str, table: pd.DataFrame, runs: Rows, tau: float, out: Path) -> None:
     """Draw a figure from its protocol's table and runs, and write it with its numbers."""
     with mpl.rc_context(STYLE):
-        write(*FIGURES[name](table, runs, tau), out)
+        write(*draw(name, table, runs, tau), out)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

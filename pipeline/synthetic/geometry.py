@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
+from pipeline.figures.shown import Drawn
 from pipeline.text.numbers import variant_label
 
 Rows = list[dict[str, Any]]
@@ -34,8 +35,8 @@ def chosen(table: pd.DataFrame, runs: Rows) -> Rows:
     return [row for row in found if tuple(row[key] for key in keys) in picked]
 
 
-def plane(table: pd.DataFrame, runs: Rows, tau: float) -> tuple[Figure, pd.DataFrame]:
-    """Figure 6: a panel a contestant; one arrow for each side of a latent that fires."""
+def figure_6(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+    """A panel per contestant; one arrow for each side of a latent that fires."""
     rows = chosen(table, runs)
     figure = Figure(figsize=(1.75 * len(rows), 2.9), layout="constrained")
     drawn = []
@@ -93,8 +94,8 @@ def _latents(panel: Axes, row: dict[str, Any]) -> Rows:
     return drawn
 
 
-def bi_jump(table: pd.DataFrame, runs: Rows, tau: float) -> tuple[Figure, pd.DataFrame]:
-    """Figure 7: histogram of the activations of one latent of the last sign-aware contestant.
+def figure_7(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+    """Histogram of the activations of one latent of the last sign-aware contestant.
 
     Raises:
         ValueError: no latent serves both poles of a pair there.

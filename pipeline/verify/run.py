@@ -20,7 +20,8 @@ import dask
 
 from pipeline.config.synthetic import PROTOCOLS
 from pipeline.jobs.json_files import digest, json_argument
-from pipeline.study.outputs import CLAIM_TABLES, FIGURE_FILES, TABLES
+from pipeline.study.figures import FIGURE_FILES
+from pipeline.study.outputs import CLAIM_TABLES, TABLES
 from pipeline.study.study import Study
 from pipeline.verify.audit import Audit, amount, size_of
 from pipeline.verify.cells import FINISHED, check_cells

@@ -13,7 +13,7 @@ import pytest
 from pipeline.__main__ import main as run
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study.cell import Cell
-from pipeline.study.outputs import FIGURES
+from pipeline.study.figures import FIGURES
 
 LAMBDAS = (0.05, 0.1, 0.2)
 SEEDS = (0, 1)

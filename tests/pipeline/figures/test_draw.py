@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -9,16 +10,20 @@ import matplotlib as mpl
 import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from pipeline.figures import draw as figures
 from pipeline.figures import sweep as sweep_figure
 from pipeline.figures.series import styles, with_series
+from pipeline.figures.shown import Drawn, Shown
 from pipeline.study.comparison_spec import ComparisonSpec, read_spec
+from pipeline.study.figures import FIGURES, FigureEntry, figure_names
 from pipeline.study.metrics import read_all
+from pipeline.study.study import Study
 from pipeline.tables.write import write_tables
 from pipeline.text.csv_files import read_table
 from tests.pipeline.conftest import COLLAPSED, MadeStudy
-from tests.pipeline.made_grid import make_grid
+from tests.pipeline.made_grid import configuration, make_grid
 
 
 def inputs(study: MadeStudy) -> tuple[pd.DataFrame, pd.DataFrame, ComparisonSpec]:
@@ -30,7 +35,7 @@ def inputs(study: MadeStudy) -> tuple[pd.DataFrame, pd.DataFrame, ComparisonSpec
 def drawn_figure(study: MadeStudy, name: str):
     _, _, spec = inputs(study)
     with mpl.rc_context(figures.STYLE):
-        return figures.draw(name, study.root / "tables", spec)
+        return figures.draw(name, study.root / "tables", spec)[0]
 
 
 def drawn_sweeps(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str, spec: ComparisonSpec):
@@ -137,6 +142,36 @@ def test_only_known_figures_can_be_drawn(built_study):
         built_study.figure("figure_12")
 
 
+def test_a_figure_is_added_by_its_function_and_one_entry(made_study, monkeypatch):
+    def figure_dummy(shown: Shown) -> Drawn:
+        points = shown.rows("points.csv")
+        figure = Figure(layout="constrained")
+        figure.subplots().scatter(points["l0"], points["r2"])
+        return figure, points[["series", "l0", "r2"]]
+
+    entry = FigureEntry(title="A dummy", caption="Points without lines.")
+    monkeypatch.setattr(sweep_figure, "figure_dummy", figure_dummy, raising=False)
+    monkeypatch.setitem(FIGURES, "figure_dummy", entry)
+    made_study.tables()
+    made_study.claims()
+    assert "figure_dummy" in figure_names(Study.from_dict(configuration()).config, [])
+    made_study.spec["figures"] = ["figure_dummy"]
+    image = made_study.figure("figure_dummy")
+    assert image.read_bytes().startswith(b"\x89PNG")
+    assert image.with_suffix(".svg").exists()
+    assert len(pd.read_csv(image.with_suffix(".csv"))) == 2 * 2 * 2 * 3
+    report = made_study.report()
+    assert "<b>A dummy.</b> Points without lines." in report
+    assert base64.b64encode(image.read_bytes()).decode() in report
+
+
+def test_an_entry_without_a_function_says_what_to_do(made_study, monkeypatch):
+    monkeypatch.setitem(FIGURES, "figure_absent", FigureEntry(title="", caption=""))
+    made_study.tables()
+    with pytest.raises(KeyError, match="no function figure_absent draws the figure"):
+        made_study.figure("figure_absent")
+
+
 def test_slopes_are_drawn_by_sign_as_the_metrics_have_them(built_study):
     table = pd.read_csv(built_study.root / "figures" / "figure_11.csv")
     assert len(table) == 2 * 2 * 2 * 2 * 51
@@ -162,7 +197,7 @@ def grid(tmp_path_factory) -> tuple[Path, ComparisonSpec]:
 def test_the_main_figure_has_the_main_comparison_and_the_other_one_everything(grid):
     tables, spec = grid
     series = {
-        name: set(figures.numbers(name, tables, spec)["series"].dropna())
+        name: set(figures.draw(name, tables, spec)[1]["series"].dropna())
         for name in ("figure_2", "figure_2_variants", "figure_11", "figure_11_variants")
     }
     assert series["figure_2"] == {"Gated, H = 256 / 384", "SA-GSAE tied, H = 128 / 192"}
@@ -185,8 +220,8 @@ def test_no_two_lines_look_alike_and_figures_agree(grid):
 def test_curves_are_named_in_the_main_figure_where_nothing_is_covered(grid):
     tables, spec = grid
     with mpl.rc_context(figures.STYLE):
-        main = figures.draw("figure_r2", tables, spec)
-        crowded = figures.draw("figure_r2_variants", tables, spec)
+        main, _ = figures.draw("figure_r2", tables, spec)
+        crowded, _ = figures.draw("figure_r2_variants", tables, spec)
     texts = [text.get_text() for text in main.axes[0].texts]
     assert {"Gated", "SA-GSAE tied", "0.1"} <= set(texts)
     assert not [text for panel in crowded.axes for text in panel.texts]

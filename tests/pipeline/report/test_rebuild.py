@@ -10,7 +10,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.claims.page import write_claims
 from pipeline.config.synthetic import PROTOCOLS
-from pipeline.figures.draw import numbers
+from pipeline.figures.draw import draw
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.report.environment import installed
 from pipeline.report.publish import PublishError, busy_seconds, publish
@@ -54,7 +54,7 @@ def check(folder: Path, out: Path) -> None:
     for name in TABLES + CLAIM_TABLES:
         assert (out / name).read_bytes() == (folder / "tables" / name).read_bytes(), name
     for name in study.figures:
-        write_csv(out / f"{name}.csv", numbers(name, out, spec), None)
+        write_csv(out / f"{name}.csv", draw(name, out, spec)[1], None)
         committed = folder / "figures" / f"{name}.csv"
         assert (out / f"{name}.csv").read_bytes() == committed.read_bytes(), name
         assert committed.with_suffix(".png").stat().st_size > 10_000

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pipeline.study.outputs import FIGURES
+from pipeline.study.figures import FIGURES
 from pipeline.text.csv_files import read_table
 from tests.pipeline.conftest import COLLAPSED
 

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import main as stage
-from pipeline.config.synthetic import FIGURE_PROTOCOLS
 from pipeline.figures.canvas import STYLE
 from pipeline.jobs.json_files import write_json
+from pipeline.study.figures import FIGURE_PROTOCOLS
 from pipeline.synthetic import activation as activation_figure
 from pipeline.synthetic import figures as synthetic_figures
 from pipeline.synthetic.means import read_runs, summarise
@@ -80,7 +80,7 @@ def figure(folder: Path, name: str):
     protocol = FIGURE_PROTOCOLS[name]
     runs = read_runs([folder / f"{protocol}_seed{seed}.json" for seed in (3, 4)])
     with mpl.rc_context(STYLE):
-        return synthetic_figures.FIGURES[name](summarise(runs), runs, 0.9)[0]
+        return synthetic_figures.draw(name, summarise(runs), runs, 0.9)[0]
 
 
 @pytest.mark.parametrize("name", FIGURE_PROTOCOLS)
@@ -146,7 +146,7 @@ def test_without_a_consolidated_pair_there_is_no_histogram():
     made = [{**row, "protocol": "consolidation", "seed": 0} for row in rows("consolidation", 0)]
     bare = [{**row, "histogram": None} for row in made]
     with pytest.raises(ValueError, match="no latent serves both poles"):
-        synthetic_figures.FIGURES["figure_7"](summarise(bare), bare, 0.9)
+        synthetic_figures.draw("figure_7", summarise(bare), bare, 0.9)
 
 
 def test_bi_jump_relu_is_zero_in_its_dead_zone_and_jumps_at_both_ends(tmp_path):

@@ -18,7 +18,8 @@ from pipeline.assets import fetch as assets
 from pipeline.jobs.json_files import read_json, sha256_of, write_json
 from pipeline.jobs.stage import run_stage
 from pipeline.study.cell import Cell
-from pipeline.study.outputs import CLAIM_TABLES, FIGURE_FILES, TABLES
+from pipeline.study.figures import FIGURE_FILES
+from pipeline.study.outputs import CLAIM_TABLES, TABLES
 from pipeline.study.study import Study
 from pipeline.verify.audit import Audit, amount
 from pipeline.verify.run import report, verify

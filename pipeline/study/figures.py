@@ -1,0 +1,149 @@
+"""Every figure: an entry here, and a function of its name that draws it.
+
+A function in ``pipeline/figures`` draws a figure of the tables, a function in ``pipeline/synthetic``
+one of a synthetic protocol. Workflow, report and command lines take names and captions from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipeline.config.study_config import StudyConfig
+from pipeline.study.cell import Cell
+
+FIGURE_FILES = ("png", "svg", "csv")
+VARIANTS_SUFFIX = "_variants"
+"""Ends the name of the same figure with every sweep of the grid."""
+EACH_POINT = (
+    "Each point is one λ, averaged over seeds; bars, where there are several seeds, are ± one "
+    "standard error on both axes. A cross marks a collapsed point. Lines only join points."
+)
+SHADED = "Within the shaded range both sweeps have points, and only there are they compared."
+EVERY_SWEEP = "Every sweep of the grid; heavier lines are those of the main comparison."
+AT_ONE_LAMBDA = "Means over seeds, ± one standard error, at the λ whose L0 is nearest the truth."
+
+
+@dataclass(frozen=True, kw_only=True)
+class FigureEntry:
+    """What is known of a figure without drawing it."""
+
+    title: str
+    caption: str
+    averaged: bool = False
+    """Whether the caption must say that its points are means over seeds."""
+    protocol: str | None = None
+    """The synthetic protocol whose runs it shows; None where it shows none."""
+
+
+FIGURES = {
+    "figure_2": FigureEntry(
+        title="Dead fraction against L0",
+        caption="Share of latents that never fire on the held-out tokens. Lower is better. Zero is "
+        "drawn at zero: below one latent the axis is linear, above it logarithmic.",
+        averaged=True,
+    ),
+    "figure_3": FigureEntry(
+        title="Loss Recovered against L0",
+        caption="Share of the next-token loss that the spliced reconstruction wins back from zero "
+        "ablation. Higher is better; 1 is the untouched model. Hollow points: ablating this "
+        "hookpoint costs the model so little that the ratio is noise.",
+        averaged=True,
+    ),
+    "figure_11": FigureEntry(
+        title="Calibration slopes",
+        caption="Empirical distribution over latents of the slope by which a code would have to be "
+        "multiplied to fit best, each sign apart (negative sides paler), at the lambda whose L0 is "
+        "nearest the first matched L0. 1 is no shrinkage; above 1 the code is too small. Shaded: "
+        "± one standard error over seeds. Each end of the axis may cut off 5 % of a line.",
+    ),
+    "figure_r2": FigureEntry(
+        title="R2 against L0",
+        caption="Share of the variance of held-out activations that the autoencoder explains, "
+        "against the mean number of active latents per token. Higher and further left is better.",
+        averaged=True,
+    ),
+}
+"""Figures of a study's tables, numbered as in the paper, which has none of R2 against L0."""
+SYNTHETIC_FIGURES = {
+    "figure_1": FigureEntry(
+        title="Bi-Jump-ReLU",
+        caption="The code of one latent against its encoder product: zero between the two "
+        "thresholds, signed beyond them. Dashed: the one-sided gate.",
+    ),
+    "figure_4": FigureEntry(
+        title="Protocol A, the Polarity Dial",
+        caption="Signed axes whose negative side is larger by α. Left: reconstruction error over "
+        "the sweep; right: calibration slopes of the latents that serve each sign, 1 being none "
+        "too small.",
+        protocol="polarity_dial",
+    ),
+    "figure_5": FigureEntry(
+        title="Protocol B, anomalies",
+        caption="How well the code of one latent tells a large excursion of one axis in one "
+        "direction from everything else, under budgets of H latents for K axes. 0.5 is chance.",
+        averaged=True,
+        protocol="anomalies",
+    ),
+    "figure_6": FigureEntry(
+        title="Protocol C on a plane",
+        caption="Features in opposite pairs, and the latents that each variant spends on them.",
+        protocol="geometry",
+    ),
+    "figure_7": FigureEntry(
+        title="Activations of one latent",
+        caption="A latent that serves both poles of a pair: two lobes and the dead zone between "
+        "them.",
+        protocol="consolidation",
+    ),
+    "figure_8": FigureEntry(
+        title="Protocol C against superposition",
+        caption="Reconstruction, and the share of poles that some latent serves, against pairs per "
+        "dimension.",
+        averaged=True,
+        protocol="consolidation",
+    ),
+    "figure_9": FigureEntry(
+        title="Pair Consolidation Rate",
+        caption="Share of pairs whose two poles are served by the two signs of one latent, against "
+        "superposition and against the cosine that is asked for.",
+        averaged=True,
+        protocol="consolidation",
+    ),
+    "figure_10": FigureEntry(
+        title="Robustness of consolidation",
+        caption="The same where both poles may be active together, and where they are not "
+        "antipodal.",
+        averaged=True,
+        protocol="robustness",
+    ),
+}
+"""Figures that need no language model."""
+FIGURE_PROTOCOLS = {
+    name: entry.protocol for name, entry in SYNTHETIC_FIGURES.items() if entry.protocol
+}
+"""Figure -> the protocol whose runs it shows."""
+
+
+def figure_names(config: StudyConfig, cells: Iterable[Cell]) -> tuple[str, ...]:
+    """The main comparison in figures of their own, and all sweeps where there are others."""
+    main = config.comparisons[:1]
+    sides = {
+        (model.name, side.variant, side.width_for(model.d_model))
+        for item in main
+        for side in (item.candidate, item.baseline)
+        for model in config.models
+    }
+    others = any((cell.model, cell.variant, cell.width) not in sides for cell in cells)
+    return (*FIGURES, *(name + VARIANTS_SUFFIX for name in FIGURES if main and others))
+
+
+def title_and_caption(name: str) -> tuple[str, str]:
+    """What readers are told of a figure."""
+    entry = (FIGURES | SYNTHETIC_FIGURES)[name.removesuffix(VARIANTS_SUFFIX)]
+    every = name.endswith(VARIANTS_SUFFIX)
+    sentences = [entry.caption]
+    if entry.averaged:
+        sentences += [AT_ONE_LAMBDA] if entry.protocol else [EACH_POINT, *([SHADED] * (not every))]
+    sentences += [EVERY_SWEEP] * every
+    return f"{entry.title}, every variant" if every else entry.title, " ".join(sentences)
