@@ -69,6 +69,7 @@ wildcard_constraints:
     split="|".join(SPLITS),
 
 
+include: "pipeline/rules/common.smk"
 include: "pipeline/rules/assets.smk"
 include: "pipeline/rules/activations.smk"
 include: "pipeline/rules/cells.smk"

@@ -26,7 +26,7 @@ from pipeline.assets.fetch import load_asset
 from pipeline.jobs.json_files import digest, sha256_of
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
-from pipeline.study.metrics import CellMetrics
+from pipeline.study.metrics import SCHEMA_VERSION, CellMetrics
 from sagsae.activations.store import Store
 from sagsae.activations.stream import iterate
 from sagsae.autoencoders.accounting import break_even_share, parameters_per_latent
@@ -95,6 +95,7 @@ def evaluate_cell(
         "latents_sha256": hashlib.sha256(latents).hexdigest(),
     }
     metrics = {
+        "schema_version": SCHEMA_VERSION,
         "cell": cell,
         "d_model": sae.d,
         "parameters": sae.parameter_count(),
@@ -155,11 +156,10 @@ def _loss_recovered(
 
 
 def _reconstruction_part(quality: ReconstructionMetrics) -> dict[str, Any]:
-    same = ("l0", "r2", "sse", "sst", "dead_fraction", "dead_latents", "collapsed")
-    census = ("bipolar_fraction", "bipolar_firing_share")
+    same = CellMetrics.model_fields.keys() & dir(quality)
     return {
         "eval_tokens": quality.tokens,
-        **{name: getattr(quality, name) for name in same + census},
+        **{name: getattr(quality, name) for name in same},
         "census": _census_part(quality),
         "calibration": {
             side: asdict(Summary.of(slopes))

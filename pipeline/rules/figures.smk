@@ -1,14 +1,6 @@
 # Figures, each with the numbers that it draws and under its own name, and the report.
 
 
-def image(path, category="Figures"):
-    """An image of ``snakemake --report``, under its title; the caption is a parameter of its rule."""
-    labels = lambda wildcards, output: {
-        "figure": title_and_caption(Path(output.png).stem)[0]
-    }
-    return report(path, caption="figure.rst", category=category, labels=labels)
-
-
 rule figures:
     input:
         [study.figure(name, end) for name in study.figures for end in FIGURE_FILES],

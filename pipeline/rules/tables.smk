@@ -1,13 +1,6 @@
 # Every cell in one table, the sweep points, comparisons, contrasts, latents; the claims page.
 
 
-def in_report(path, category, caption):
-    """A table of ``snakemake --report``; LaTeX files are not shown there."""
-    labels = {"table": Path(path).name}
-    shown = report(path, caption=caption, category=category, labels=labels)
-    return path if path.endswith(".tex") else shown
-
-
 rule tables:
     input:
         [study.table(name) for name in TABLES + CLAIM_TABLES],

@@ -1,7 +1,7 @@
 """Every figure: an entry here, and a function of its name that draws it.
 
-A function in ``pipeline/figures`` draws a figure of the tables, a function in ``pipeline/synthetic``
-one of a synthetic protocol. Workflow, report and command lines take names and captions from here.
+The function is in ``pipeline/figures``, or in ``pipeline/synthetic`` for a synthetic protocol. The
+workflow, the report and the command lines take names and captions from here.
 """
 
 from __future__ import annotations

@@ -1,19 +1,28 @@
-"""metrics.json of one cell: the schema that evaluation writes and every later stage reads."""
+"""metrics.json of one cell: the schema that evaluation writes and every later stage reads.
+
+A new metric is a field here that has None as its default, and an attribute of that name of
+``sagsae.evaluation.metrics.ReconstructionMetrics``: evaluation and the tables need nothing else. A
+file that lacks the field is older, and the metric was not measured. Raise ``SCHEMA_VERSION`` with
+every new field, so that a program that does not know it says what to do.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from pipeline.config.sections import Lambda
+from pipeline.config.sections import FieldFaults, Lambda
 from pipeline.config.study_config import Count, Section, describe
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import METRICS
 from sagsae.evaluation.distributions import LEVELS
+
+SCHEMA_VERSION = 2
+"""Version 1 had no ``schema_version`` and is otherwise the same."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[Finite, Field(ge=0)]
@@ -105,6 +114,8 @@ class CalibrationRecord(Section):
 class CellMetrics(Section):
     """One cell on the held-out split. A ratio is null where its denominator is zero."""
 
+    schema_version: Count = 1
+    """Of the program that wrote the file."""
     cell: CellName
     d_model: Count
     parameters: Count
@@ -113,7 +124,7 @@ class CellMetrics(Section):
     """Share of latents that must serve both signs for the variant to cost no more parameters than
     Gated; null for variants with one side."""
     l0: NonNegative
-    """Mean count of latents that are not zero, a token."""
+    """Mean count of latents that are not zero, per token."""
     r2: Annotated[Finite, Field(le=1)]
     """1 - sse / sst."""
     sse: NonNegative
@@ -130,7 +141,7 @@ class CellMetrics(Section):
     ce_clean: NonNegative
     ce_zero: NonNegative
     ce_mean: NonNegative
-    """Cross entropies in nats a token."""
+    """Cross entropies in nats per token."""
     ce_tokens: Count
     lr_noisy: bool
     """ce_zero - ce_clean is too small for Loss Recovered to mean anything."""
@@ -144,6 +155,16 @@ class CellMetrics(Section):
     """Why the cell counts as collapsed; empty when it does not."""
     training: TrainingRecord
     made_from: MadeFrom
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_version(cls, values: Any) -> Any:
+        found = values.get("schema_version", 1) if isinstance(values, dict) else 1
+        if isinstance(found, int) and found > SCHEMA_VERSION:
+            remedy = "update this program, or delete the cell's folder and evaluate it again"
+            text = f"written by a newer program (version {found}, here {SCHEMA_VERSION}): {remedy}"
+            raise FieldFaults([("schema_version", text)])
+        return values
 
 
 def read_metrics(path: Path, cell: Cell) -> CellMetrics:

@@ -9,6 +9,7 @@ was measured, and twelve of what was computed from it.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,27 +53,26 @@ POINT_COLUMNS = (
 
 
 def cell_table(metrics: Metrics) -> pd.DataFrame:
-    """One flat row a cell: the cell's own fields first, nested records as ``group_field``.
+    """One flat row per cell: the cell's own fields first, nested records as ``group_field``.
 
-    Quantiles stay in the cell's metrics.
+    A metric that a cell's file does not have is empty; one that no file has is no column. Quantiles
+    stay in the cell's metrics.
     """
-    rows = []
-    for cell in sorted(metrics):
-        row: dict[str, Any] = cell.as_dict()
-        rows.append(row | _flat(metrics[cell].model_dump(exclude={"cell"})))
-    return pd.DataFrame(rows)
+    own = {"cell", "schema_version"}
+    return pd.DataFrame(
+        cell.as_dict() | dict(_flat(metrics[cell].model_dump(exclude=own, exclude_unset=True)))
+        for cell in sorted(metrics)
+    )
 
 
-def _flat(values: dict[str, Any]) -> dict[str, Any]:
-    row: dict[str, Any] = {}
+def _flat(values: dict[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
     for name, value in values.items():
         if isinstance(value, dict):
-            row |= {f"{name}_{inner}": item for inner, item in _flat(value).items()}
+            yield from _flat(value, f"{group}{name}_")
         elif name == "collapsed":
-            row[name] = "; ".join(value)
+            yield name, "; ".join(value)
         elif not isinstance(value, list):
-            row[name] = value
-    return row
+            yield f"{group}{name}", value
 
 
 def point_table(metrics: Metrics) -> pd.DataFrame:

@@ -1,0 +1,14 @@
+# What `snakemake --report` shows.
+
+
+def in_report(path, category, caption):
+    """A table of ``snakemake --report``; LaTeX files are not shown there."""
+    labels = {"table": Path(path).name}
+    shown = report(path, caption=caption, category=category, labels=labels)
+    return path if path.endswith(".tex") else shown
+
+
+def image(path, category="Figures"):
+    """An image of ``snakemake --report``, under its title; the caption is a parameter of its rule."""
+    labels = lambda wildcards, output: {"figure": title_and_caption(Path(output.png).stem)[0]}
+    return report(path, caption="figure.rst", category=category, labels=labels)
