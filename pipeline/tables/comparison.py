@@ -1,55 +1,33 @@
-"""comparison.csv: one row a (comparison, model, hookpoint), with everything at equal L0."""
+"""comparison.csv: one row per (comparison, model, hookpoint), with everything at equal L0."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import pandas as pd
 
 from pipeline.study.comparison_spec import SWEPT, ComparisonSpec
-from pipeline.tables.sweeps import Key, Metrics, named_collapses, sweeps_of
+from pipeline.tables.sweeps import SWEEP, Key, Metrics, named_collapses, sweeps_of, with_se
 from pipeline.text.numbers import matched_column, sweep_label
 from sagsae.comparison import dead_reduction, dominance, matched, overlap
 from sagsae.sweeps import Sweep
 
 SIDES = ("candidate", "baseline")
 ANSWERS = (
-    "candidate_seeds",
-    "baseline_seeds",
-    "overlap_lo",
-    "overlap_hi",
-    "overlap_reason",
-    "dominates",
-    "p_dominance",
-    "p_reason",
-    "min_gap",
-    "min_gap_se",
-    "min_gap_l0",
-    "mean_gap",
-    "mean_gap_se",
-    "max_gap",
-    "dead_reduction",
-    "dead_ceiling",
-    "dead_floored",
-    "dead_points",
-    "dead_reason",
-    "lr_noisy",
-    "collapsed",
+    *("candidate_seeds", "baseline_seeds", "overlap_lo", "overlap_hi", "overlap_reason"),
+    *("dominates", "p_dominance", "p_reason", "min_gap", "min_gap_se", "min_gap_l0"),
+    *("mean_gap", "mean_gap_se", "max_gap"),
+    *("dead_reduction", "dead_ceiling", "dead_floored", "dead_points", "dead_reason"),
+    *("lr_noisy", "collapsed"),
 )
 """Columns of ``answer`` that do not depend on the matched L0 asked for."""
-QUESTION = (
-    "model",
-    "hookpoint",
-    "candidate_variant",
-    "candidate_width",
-    "baseline_variant",
-    "baseline_width",
-)
+QUESTION = ("model", "hookpoint", *(f"{side}_{what}" for side in SIDES for what in SWEEP[2:]))
 
 
 def comparison_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
-    """One row a (comparison, model, hookpoint), in the order of the configuration."""
+    """One row per (comparison, model, hookpoint), in the order of the configuration."""
     sweeps = sweeps_of(metrics)
     noisy = noisy_places(metrics)
     rows = []
@@ -66,19 +44,12 @@ def noisy_places(metrics: Metrics) -> set[tuple[str, str]]:
 
 
 def _questions(spec: ComparisonSpec) -> Iterator[tuple[dict[str, Any], list[float]]]:
-    for number, item in enumerate(spec.comparisons, start=1):
-        for model, d_model in spec.models.items():
-            for hookpoint in spec.hookpoints:
-                row = {
-                    "comparison": number,
-                    "model": model,
-                    "hookpoint": hookpoint,
-                    "candidate_variant": item.candidate.variant,
-                    "candidate_width": item.candidate.width_for(d_model),
-                    "baseline_variant": item.baseline.variant,
-                    "baseline_width": item.baseline.width_for(d_model),
-                }
-                yield row, item.matched_l0
+    asked = product(enumerate(spec.comparisons, start=1), spec.models.items(), spec.hookpoints)
+    for (number, item), (model, d_model), hookpoint in asked:
+        row = {"comparison": number, "model": model, "hookpoint": hookpoint}
+        for side, sweep in zip(SIDES, (item.candidate, item.baseline), strict=True):
+            row |= {f"{side}_variant": sweep.variant, f"{side}_width": sweep.width_for(d_model)}
+        yield row, item.matched_l0
 
 
 def matched_columns(l0: float) -> list[str]:
@@ -130,12 +101,11 @@ def answer(
 
 
 def _matched(candidate: Sweep, baseline: Sweep, l0: float) -> dict[str, Any]:
-    row, reasons = {}, []
+    row: dict[str, Any] = {}
+    reasons = []
     for metric in SWEPT:
         found = matched(candidate, baseline, metric, l0)
         for side, estimate in zip(SIDES, (found.candidate, found.baseline), strict=True):
-            column = matched_column(l0, metric, side)
-            row[column] = estimate.mean if estimate else None
-            row[f"{column}_se"] = estimate.se if estimate else None
+            row |= with_se(matched_column(l0, metric, side), estimate)
         reasons.append(found.reason)
     return row | {f"l0_{l0:g}_reason": "; ".join(dict.fromkeys(filter(None, reasons)))}

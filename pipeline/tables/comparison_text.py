@@ -126,21 +126,10 @@ def _width_phrase(rows: pd.DataFrame) -> str:
 
 
 def _dominance(rows: pd.DataFrame) -> Grid:
-    columns = (
-        "Model",
-        "Hookpoint",
-        "L0 overlap",
-        "Dominates",
-        "P(dominance)",
-        "Smallest gap",
-        "at L0",
-        "Mean gap",
-        "Fewer dead",
-        "Floored",
-    )
+    dominance = ("L0 overlap", "Dominates", "P(dominance)", "Smallest gap", "at L0", "Mean gap")
     return Grid(
         title="R2 over the shared L0 range",
-        columns=columns,
+        columns=("Model", "Hookpoint", *dominance, "Fewer dead", "Floored"),
         rows=tuple(
             (
                 row["model"],

@@ -34,7 +34,7 @@ CONTRASTED = ("l0", *SWEPT)
 
 
 def contrast_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
-    """One row a (pair of sweeps, model, hookpoint): at equal lambda and seed, and at equal L0."""
+    """One row per (pair of sweeps, model, hookpoint): at equal lambda and seed, and at equal L0."""
     sweeps, noisy = sweeps_of(metrics), noisy_places(metrics)
     levels = spec.matched_levels
     rows = []

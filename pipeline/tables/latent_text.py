@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from pipeline.study.outputs import ABLATION, TYING, WIDTH
-from pipeline.tables.latents import SWEEP
+from pipeline.tables.sweeps import SWEEP
 from pipeline.text.numbers import (
     BLANK,
     Grid,
@@ -18,28 +18,14 @@ from pipeline.text.numbers import (
     with_error,
 )
 
-KINDS = {
-    TYING: "Tying",
-    ABLATION: "Ablation",
-    WIDTH: "Width",
-}
 READS = {
     TYING: "Candidate minus baseline: what tying more changes.",
     ABLATION: "Candidate minus baseline: what the part that the baseline lacks is worth.",
     WIDTH: "Candidate minus baseline: H minus 2H.",
 }
 CONTRAST_HEADS = (
-    "Model",
-    "Hookpoint",
-    "Runs",
-    "Mean |ΔR2|",
-    "ΔR2",
-    "ΔL0",
-    "ΔDead",
-    "ΔLoss Recovered",
-    "Dominates",
-    "Mean gap",
-    "Collapsed",
+    *("Model", "Hookpoint", "Runs", "Mean |ΔR2|", "ΔR2", "ΔL0", "ΔDead", "ΔLoss Recovered"),
+    *("Dominates", "Mean gap", "Collapsed"),
 )
 LATENT_HEADS = {
     "bipolar_fraction": "Two-sided",
@@ -55,9 +41,8 @@ LATENT_HEADS = {
 
 def contrast_title(kind: str, candidate: str, baseline: str) -> str:
     """Such as "Tying: SA-GSAE tied against SA-GSAE symmetric"."""
-    if kind == WIDTH:
-        return f"{KINDS[kind]}: {variant_label(candidate)} at H against 2H"
-    return f"{KINDS[kind]}: {variant_label(candidate)} against {variant_label(baseline)}"
+    against = "at H against 2H" if kind == WIDTH else f"against {variant_label(baseline)}"
+    return f"{kind.capitalize()}: {variant_label(candidate)} {against}"
 
 
 def contrast_grids(table: pd.DataFrame, levels: Sequence[float]) -> list[Grid]:
@@ -85,9 +70,8 @@ def contrast_grids(table: pd.DataFrame, levels: Sequence[float]) -> list[Grid]:
 
 
 def _matched_gap(rows: pd.DataFrame, l0: float) -> pd.Series:
-    sides = (rows[matched_column(l0, "r2", side)] for side in ("candidate", "baseline"))
-    candidate, baseline = sides
-    return candidate - baseline
+    candidate, baseline = (matched_column(l0, "r2", side) for side in ("candidate", "baseline"))
+    return rows[candidate] - rows[baseline]
 
 
 def _contrast_row(row: pd.Series) -> tuple[str, ...]:

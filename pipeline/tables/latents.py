@@ -11,10 +11,9 @@ import pandas as pd
 from pipeline.study.cell import Cell
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.metrics import CellMetrics
-from pipeline.tables.sweeps import Metrics, cells_by_sweep
+from pipeline.tables.sweeps import SWEEP, Metrics, cells_by_sweep, with_se
 from sagsae.sweeps import Estimate
 
-SWEEP = ("model", "hookpoint", "variant", "width")
 Quantity = Callable[[CellMetrics], float | None]
 QUANTITIES: dict[str, Quantity] = {
     "bipolar_fraction": lambda found: found.bipolar_fraction,
@@ -29,6 +28,8 @@ QUANTITIES: dict[str, Quantity] = {
     "slope_negative_median": lambda found: found.calibration.negative.median,
 }
 """What latents.csv holds of each sweep. Shares are of live latents but for ``bipolar_of_all``."""
+COSTS = ("d_model", "parameters", "parameters_per_latent", "break_even_share")
+SHARES = {"": "mean", "_se": "se", "_lo": "lo"}
 PERCENT = range(0, 101, 2)
 """Where the metrics of a cell keep quantiles."""
 
@@ -44,7 +45,7 @@ def _middle(quantiles: Sequence[float]) -> float | None:
 
 
 def latent_table(metrics: Metrics) -> pd.DataFrame:
-    """Long: one row a (sweep, quantity).
+    """Long: one row per (sweep, quantity).
 
     ``mean`` is over cells and ``se`` over seeds, each seed averaged over its lambdas first; ``lo``
     and ``hi`` are the extremes over cells. A cell where the quantity is undefined (no live
@@ -78,7 +79,7 @@ def _spread(found: dict[Cell, float | None]) -> dict[str, Any]:
 
 
 def parameter_table(metrics: Metrics) -> pd.DataFrame:
-    """One row a sweep: what it costs, and what its two-sided latents make of it.
+    """One row per sweep: what it costs, and what its two-sided latents make of it.
 
     A sign-aware dictionary of width H in which a share q of all latents serves both signs holds as
     much as a Gated one of width (1 + q) H. It pays where q exceeds ``break_even_share``.
@@ -86,30 +87,22 @@ def parameter_table(metrics: Metrics) -> pd.DataFrame:
     rows = []
     for sweep, cells in cells_by_sweep(metrics).items():
         first = metrics[cells[0]]
+        row = dict(zip(SWEEP, sweep, strict=True)) | {name: getattr(first, name) for name in COSTS}
         share = _spread({cell: bipolar_of_all(metrics[cell]) for cell in cells})
-        row = dict(zip(SWEEP, sweep, strict=True)) | {
-            "d_model": first.d_model,
-            "parameters": first.parameters,
-            "parameters_per_latent": first.parameters_per_latent,
-            "break_even_share": first.break_even_share,
-        }
         if first.break_even_share is not None and share["cells"]:
-            row["two_sided_share"] = share["mean"]
-            row["two_sided_share_se"] = share["se"]
-            row["two_sided_share_lo"] = share["lo"]
+            row |= {f"two_sided_share{end}": share[name] for end, name in SHARES.items()}
             row["gated_equivalent_width"] = (1 + share["mean"]) * sweep[3]
         rows.append(row)
-    shares = ["two_sided_share", "two_sided_share_se", "two_sided_share_lo"]
-    costs = ["d_model", "parameters", "parameters_per_latent", "break_even_share"]
-    return pd.DataFrame(rows, columns=[*SWEEP, *costs, *shares, "gated_equivalent_width"])
+    shares = [f"two_sided_share{end}" for end in SHARES]
+    return pd.DataFrame(rows, columns=[*SWEEP, *COSTS, *shares, "gated_equivalent_width"])
 
 
 def calibration_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
-    """Calibration slopes in full, at one lambda a sweep: the one whose L0 is nearest the first
+    """Calibration slopes in full, at one lambda per sweep: the one whose L0 is nearest the first
     matched L0 (in log L0; cells with L0 = 0 have none).
 
-    One row a (sweep, sign, percentage): the mean over seeds of the slope's quantile, with its
-    standard error; ``latents`` is the mean number of slopes a seed.
+    One row per (sweep, sign, percentage): the mean over seeds of the slope's quantile, with its
+    standard error; ``latents`` is the mean number of slopes per seed.
     """
     level = spec.matched_levels[0]
     rows = []
@@ -133,15 +126,8 @@ def _slopes(point: list[CellMetrics]) -> list[dict[str, Any]]:
         found = [getattr(cell.calibration, sign) for cell in point]
         known = [slopes for slopes in found if slopes.quantiles]
         for i, percent in enumerate(PERCENT if known else ()):
+            latents = Estimate.of(slopes.latents for slopes in known).mean
+            row = {"sign": sign, "seeds": len(known), "latents": latents, "percent": percent}
             slope = Estimate.of(slopes.quantiles[i] for slopes in known)
-            rows.append(
-                {
-                    "sign": sign,
-                    "seeds": len(known),
-                    "latents": Estimate.of(slopes.latents for slopes in known).mean,
-                    "percent": percent,
-                    "slope": slope.mean,
-                    "slope_se": slope.se,
-                }
-            )
+            rows.append(row | with_se("slope", slope))
     return rows

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
+from operator import attrgetter
+from typing import Any
 
 from pipeline.study.cell import Cell
 from pipeline.study.comparison_spec import SWEPT
 from pipeline.study.metrics import CellMetrics
 from pipeline.text.numbers import sweep_label
-from sagsae.sweeps import CellResult, Sweep
+from sagsae.sweeps import CellResult, Estimate, Sweep
 
 Metrics = dict[Cell, CellMetrics]
 Key = tuple[str, str, str, int]
-"""(model, hookpoint, variant, width): what one sweep is."""
+SWEEP = ("model", "hookpoint", "variant", "width")
+"""What one sweep is."""
 
 
 def cells_by_sweep(metrics: Metrics) -> dict[Key, list[Cell]]:
     """Cells of each sweep, all in sorted order."""
 
-    def key(cell: Cell) -> Key:
-        return cell.model, cell.hookpoint, cell.variant, cell.width
-
-    return {name: list(cells) for name, cells in groupby(sorted(metrics), key=key)}
+    groups = groupby(sorted(metrics), key=attrgetter(*SWEEP))
+    return {name: list(cells) for name, cells in groups}
 
 
 def sweeps_of(metrics: Metrics) -> dict[Key, Sweep]:
@@ -46,6 +47,11 @@ def _result(cell: Cell, metrics: CellMetrics) -> CellResult:
         values={name: getattr(metrics, name) for name in SWEPT},
         collapsed=tuple(metrics.collapsed),
     )
+
+
+def with_se(name: str, estimate: Estimate | None) -> dict[str, Any]:
+    """A mean and its standard error as two columns; empty where there is none."""
+    return {name: estimate and estimate.mean, f"{name}_se": estimate and estimate.se}
 
 
 def named_collapses(sweeps: Sequence[Sweep], names: set[str] | None = None) -> str:

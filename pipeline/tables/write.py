@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.study.cell import Cell
-from pipeline.study.comparison_spec import SWEPT, ComparisonSpec, spec_argument
+from pipeline.study.comparison_spec import ComparisonSpec, spec_argument
 from pipeline.study.metrics import read_all
 from pipeline.study.outputs import (
     CALIBRATION,
@@ -32,24 +32,10 @@ from pipeline.tables.comparison_text import views
 from pipeline.tables.contrasts import contrast_table
 from pipeline.tables.latent_text import READS, contrast_grids, latent_grid, parameter_grid
 from pipeline.tables.latents import calibration_table, latent_table, parameter_table
-from pipeline.tables.sweeps import Metrics, named_collapses, sweeps_of
+from pipeline.tables.sweeps import SWEEP, Metrics, named_collapses, sweeps_of, with_se
 from pipeline.text.csv_files import read_table, write_csv
 from pipeline.text.numbers import Grid
 from pipeline.text.pages import write_page
-
-POINT_COLUMNS = (
-    "model",
-    "hookpoint",
-    "variant",
-    "width",
-    "lam",
-    "seeds",
-    "l0",
-    "l0_se",
-    *(column for metric in SWEPT for column in (metric, f"{metric}_se")),
-    "lr_noisy",
-    "collapsed",
-)
 
 
 def cell_table(metrics: Metrics) -> pd.DataFrame:
@@ -76,28 +62,18 @@ def _flat(values: dict[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def point_table(metrics: Metrics) -> pd.DataFrame:
-    """One row a (sweep, lambda): means over seeds and standard errors (empty with one seed)."""
+    """One row per (sweep, lambda): means over seeds and standard errors (empty with one seed)."""
     noisy = {cell.path for cell, found in metrics.items() if found.lr_noisy}
     rows = []
-    for (model, hookpoint, variant, width), sweep in sweeps_of(metrics).items():
+    for key, sweep in sweeps_of(metrics).items():
         for point in sorted(sweep.points, key=lambda p: p.lam):
-            row: dict[str, Any] = {
-                "model": model,
-                "hookpoint": hookpoint,
-                "variant": variant,
-                "width": width,
-                "lam": point.lam,
-                "seeds": point.seeds,
-                "l0": point.l0.mean,
-                "l0_se": point.l0.se,
-                "lr_noisy": any(cell.name in noisy for cell in sweep.by_lambda[point.lam]),
-                "collapsed": named_collapses([sweep], set(point.collapsed)),
-            }
-            for metric, estimate in point.values.items():
-                row[metric] = estimate.mean if estimate else None
-                row[f"{metric}_se"] = estimate.se if estimate else None
+            row = dict(zip(SWEEP, key, strict=True)) | {"lam": point.lam, "seeds": point.seeds}
+            for name, estimate in {"l0": point.l0, **point.values}.items():
+                row |= with_se(name, estimate)
+            row["lr_noisy"] = any(cell.name in noisy for cell in sweep.by_lambda[point.lam])
+            row["collapsed"] = named_collapses([sweep], set(point.collapsed))
             rows.append(row)
-    return pd.DataFrame(rows, columns=list(POINT_COLUMNS))
+    return pd.DataFrame(rows)
 
 
 def write_tables(metrics: Metrics, spec: ComparisonSpec, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,10 +32,8 @@ def frame(grid: Grid) -> pd.DataFrame:
 
 def markdown(grid: Grid) -> str:
     """A pipe table, without its title."""
-    rows = [[text.replace("|", r"\|") for text in row] for row in grid.rows]
-    return pd.DataFrame(rows, columns=list(grid.columns)).to_markdown(
-        index=False, disable_numparse=True
-    )
+    escaped = frame(grid).map(lambda text: text.replace("|", r"\|"))
+    return escaped.to_markdown(index=False, disable_numparse=True)
 
 
 def markdown_page(title: str, parts: Sequence[str | Grid]) -> str:
@@ -56,17 +55,11 @@ def latex(grid: Grid) -> str:
         hrules=True,
         column_format="l" * len(grid.columns),
         position_float="centering",
-        caption=_caption(grid.title),
+        caption=re.sub("([&%$#_])", r"\\\1", grid.title),
     )
     for symbol, command in SYMBOLS.items():
         text = text.replace(symbol, command)
     return text
-
-
-def _caption(title: str) -> str:
-    for character in "&%$#_":
-        title = title.replace(character, f"\\{character}")
-    return title
 
 
 def latex_page(grids: Sequence[Grid]) -> str:
