@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 from typing import Any
@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
 
 from pipeline.config.spelling import lambda_tag
 from pipeline.study.comparison_spec import ComparisonSpec
@@ -26,9 +27,6 @@ CROSS: dict[str, Any] = {
     "ls": "none",
 }
 """Marker laid over a collapsed point."""
-
-Box = tuple[float, float, float, float]
-"""Left, bottom, right and top in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,31 +185,30 @@ class Notes:
     """Texts in one panel, each where it covers neither a text nor a marker. Lay out first."""
 
     panel: Axes
-    taken: list[Box] = field(default_factory=list)
+    taken: list[Bbox] = field(default_factory=list)
+    """In pixels."""
 
     @property
     def scale(self) -> float:
-        """Pixels a point."""
+        """Pixels per point."""
         return self.panel.figure.dpi / 72
 
     def occupy(self, points: pd.DataFrame, metric: str) -> None:
         """Keep the markers of these points free."""
-        half = 4 * self.scale
-        for x, y in self._pixels(points, metric):
-            self.taken.append((x - half, y - half, x + half, y + half))
+        self._keep_free(self._pixels(points, metric), 4)
 
     def occupy_line(self, points: pd.DataFrame, metric: str) -> None:
         """Keep the line through these points free."""
-        pixels, half = self._pixels(points, metric), 2 * self.scale
-        for (x0, y0), (x1, y1) in pairwise(pixels):
-            steps = int(max(abs(x1 - x0), abs(y1 - y0)) / half) + 1
-            for t in np.linspace(0, 1, steps + 1):
-                x, y = x0 + t * (x1 - x0), y0 + t * (y1 - y0)
-                self.taken.append((x - half, y - half, x + half, y + half))
+        for start, end in pairwise(self._pixels(points, metric)):
+            steps = int(np.abs(end - start).max() / (2 * self.scale)) + 1
+            self._keep_free(start + np.linspace(0, 1, steps + 1)[:, None] * (end - start), 2)
 
-    def _pixels(self, points: pd.DataFrame, metric: str) -> list[tuple[float, float]]:
-        pairs = points[["l0", metric]].to_numpy()
-        return [tuple(self.panel.transData.transform(pair)) for pair in pairs]
+    def _keep_free(self, centres: np.ndarray, half: float) -> None:
+        half *= self.scale
+        self.taken += [Bbox([centre - half, centre + half]) for centre in centres]
+
+    def _pixels(self, points: pd.DataFrame, metric: str) -> np.ndarray:
+        return self.panel.transData.transform(points[["l0", metric]].to_numpy())
 
     def lambdas(self, points: pd.DataFrame, metric: str) -> None:
         """Write each point's lambda above or below it."""
@@ -241,7 +238,8 @@ class Notes:
         x, y = self.panel.transData.transform(at)
         for dx, dy in offsets:
             box = self._box(x + dx * self.scale, y + dy * self.scale, text, size, dy > 0)
-            if any(_meet(box, other) for other in self.taken) or not self._inside(box):
+            inside = all(self.panel.bbox.contains(x, y) for x, y in (box.min, box.max))
+            if box.count_overlaps(self.taken) or not inside:
                 continue
             self.taken.append(box)
             self.panel.annotate(
@@ -257,22 +255,10 @@ class Notes:
             return True
         return False
 
-    def _box(self, x: float, y: float, text: str, size: float, up: bool) -> Box:
+    def _box(self, x: float, y: float, text: str, size: float, up: bool) -> Bbox:
         half, tall = 0.31 * size * len(text) * self.scale, 1.1 * size * self.scale
         low = y if up else y - tall
-        return x - half, low, x + half, low + tall
-
-    def _inside(self, box: Box) -> bool:
-        return all(self.panel.bbox.contains(x, y) for x, y in _corners(box))
-
-
-def _corners(box: Box) -> Iterator[tuple[float, float]]:
-    yield box[0], box[1]
-    yield box[2], box[3]
-
-
-def _meet(a: Box, b: Box) -> bool:
-    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+        return Bbox.from_extents(x - half, low, x + half, low + tall)
 
 
 def at(table: pd.DataFrame, model: str, hookpoint: str) -> pd.DataFrame:
