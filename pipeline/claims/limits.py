@@ -22,7 +22,7 @@ STANDING = (
 
 
 def limits(spec: ComparisonSpec, cells: pd.DataFrame) -> list[str]:
-    """One sentence or two a limit; the study's own first."""
+    """One or two sentences per limit; the study's own first."""
     found = [spec.note] if spec.note else []
     models = " and ".join(f"{name} (d = {d_model})" for name, d_model in spec.models.items())
     found.append(

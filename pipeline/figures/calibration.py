@@ -17,13 +17,13 @@ MARGIN = 0.05
 
 
 def figure_11(shown: Shown) -> Drawn:
-    """A panel per model and hookpoint, a line per series and sign; the CSV has a row a quantile."""
+    """A panel per model and hookpoint, a line per series and sign, a CSV row per quantile."""
     slopes = shown.rows(CALIBRATION)
     known = set(slopes["series"])
     series = {label: style for label, style in shown.series.items() if label in known}
     labels = "Calibration slope (1: no shrinkage)", "Share of latents"
     legend = _legend(slopes, series)
-    figure, panels = panels_of(shown.spec, 1.85, legend, labels, sharex="all", sharey="all")
+    figure, panels = panels_of(shown.spec, 1.85, legend, labels, sharex=True, sharey=True)
     for (model, hookpoint), panel in panels.items():
         here = at(slopes, model, hookpoint)
         for label, style in series.items():

@@ -48,7 +48,8 @@ def panels_of(
     tall: float,
     legend: Sequence[Artist],
     labels: tuple[str, str],
-    **axes: str,
+    sharex: bool = False,
+    sharey: bool = False,
 ) -> tuple[Figure, dict[tuple[str, str], Axes]]:
     """A figure with a row of panels per model, a column per hookpoint, and a legend below.
 
@@ -57,7 +58,8 @@ def panels_of(
         tall: Height of a row in inches.
         legend: Its handles, all with labels.
         labels: Of the x axes and of the y axes.
-        axes: ``sharex`` and ``sharey`` of the panels.
+        sharex: Whether all panels have the x axis of the first.
+        sharey: The same of the y axis.
 
     Returns:
         The figure, and the panel of each (model, hookpoint).
@@ -67,7 +69,9 @@ def panels_of(
     below = 0.19 * -(-len(legend) // across) + 0.12
     size = (max(3.5, 2.25 * len(hookpoints)), tall * len(models) + below + 0.3)
     figure = Figure(figsize=size, layout="constrained")
-    panels = figure.subplots(len(models), len(hookpoints), squeeze=False, **axes)
+    panels = figure.subplots(
+        len(models), len(hookpoints), squeeze=False, sharex=sharex, sharey=sharey
+    )
     for panel in panels[-1]:
         panel.set_xlabel(labels[0])
     for panel in panels[:, 0]:
@@ -91,7 +95,7 @@ def drawable(points: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def curve(panel: Axes, points: pd.DataFrame, metric: str, style: Series) -> None:
-    """Line through the points in order of L0, error bars, and one marker a point."""
+    """Line through the points in order of L0, error bars, and one marker per point."""
     shown = drawable(points, metric)
     if shown.empty:
         return
@@ -214,13 +218,13 @@ class Notes:
         """Write each point's lambda above or below it."""
         for row in points.to_dict("records"):
             at = (row["l0"], row[metric])
-            self._place(at, lambda_tag(row["lam"]), 5.5, "#444444", [(0, 5), (0, -5)])
+            self._place(at, lambda_tag(row["lam"]), 5.5, "#444444", [5, -5])
 
     def name_curve(self, points: pd.DataFrame, metric: str, style: Series) -> None:
         """Write the variant's name beside its curve, from the middle of the curve outwards."""
         middle = (len(points) - 1) / 2
         order = sorted(range(len(points)), key=lambda i: abs(i - middle))
-        offsets = [(0, 13), (0, -13), (0, 20), (0, -20), (0, 28), (0, -28)]
+        offsets = [13, -13, 20, -20, 28, -28]
         for i in order:
             row = points.iloc[i]
             at = (float(row["l0"]), float(row[metric]))
@@ -233,11 +237,11 @@ class Notes:
         text: str,
         size: float,
         colour: str,
-        offsets: Sequence[tuple[float, float]],
+        offsets: Sequence[float],
     ) -> bool:
         x, y = self.panel.transData.transform(at)
-        for dx, dy in offsets:
-            box = self._box(x + dx * self.scale, y + dy * self.scale, text, size, dy > 0)
+        for dy in offsets:
+            box = self._box(x, y + dy * self.scale, text, size, dy > 0)
             inside = all(self.panel.bbox.contains(x, y) for x, y in (box.min, box.max))
             if box.count_overlaps(self.taken) or not inside:
                 continue
@@ -245,7 +249,7 @@ class Notes:
             self.panel.annotate(
                 text,
                 at,
-                xytext=(dx, dy),
+                xytext=(0, dy),
                 textcoords="offset points",
                 ha="center",
                 va="bottom" if dy > 0 else "top",

@@ -81,15 +81,15 @@ def draw(
     annotated = len(series) <= ANNOTATED_AT_MOST
     legend = _legend(points, overlaps, metric, series, annotated)
     labels = "L0 (active latents per token)", SWEPT[metric]
-    sharing = "all" if metric == "dead_fraction" else "none"
-    figure, panels = panels_of(spec, 1.95, legend, labels, sharey=sharing)
+    dead = metric == "dead_fraction"
+    figure, panels = panels_of(spec, 1.95, legend, labels, sharey=dead)
     for (model, hookpoint), panel in panels.items():
         here = at(points, model, hookpoint)
         bands(panel, at(overlaps, model, hookpoint))
         for label, style in series.items():
             curve(panel, here[here["series"] == label], metric, style)
         dress(panel, here, metric, f"{model}, {hookpoint}")
-    if metric == "dead_fraction":
+    if dead:
         honest_zero(figure.axes[0], points)
     if annotated:
         figure.canvas.draw()

@@ -18,7 +18,7 @@ from pipeline.text.numbers import BLANK
 
 
 def summary(table: pd.DataFrame, spec: ComparisonSpec, root: Path) -> str:
-    """The end-of-run message: a line a (model, hookpoint), then where the outputs are."""
+    """The end-of-run message: a line per (model, hookpoint), then where the outputs are."""
     lines = []
     for view in views(table, spec):
         lines.append(view.title)

@@ -1,4 +1,4 @@
-"""Figures of the synthetic protocols: PNG, SVG, and a CSV of what is drawn.
+"""Figures 4, 5 and 8 to 10 of the synthetic protocols: PNG, SVG, and a CSV of what is drawn.
 
     python -m pipeline synthetic-figure --figure figure_9 --tau 0.9 --table synthetic/a.csv \
         --runs synthetic/runs/a_seed0.json ... --out figures/figure_9.png
@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from pipeline.figures import panels
 from pipeline.figures.canvas import DPI, STYLE, write
 from pipeline.figures.series import COLOURS, MARKERS
 from pipeline.figures.shown import Drawn, function_named
@@ -76,8 +77,7 @@ def dressed(panel: Axes, x: str, y: str, title: str = "") -> None:
     panel.set_xlabel(x)
     panel.set_ylabel(y)
     panel.set_title(title)
-    panel.grid(True, color="#E6E6E6", lw=0.5, zorder=0)
-    panel.set_axisbelow(True)
+    panels.grid(panel)
 
 
 def decimal_ticks(axis: Axis) -> None:
@@ -94,14 +94,14 @@ def legend(figure: Figure, table: pd.DataFrame, *notes: str, columns: int = 2) -
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 
 
-def grid(width: float, height: float) -> Figure:
+def sized(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def figure_4(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
-    """A row an alpha; MSE and the slopes of the two signs against L0."""
+    """A row per alpha; MSE and the slopes of the two signs against L0."""
     alphas = sorted(set(values(table, "mse", "alpha")["x"]))
-    figure = grid(5.2, 1.75 * len(alphas) + 0.8)
+    figure = sized(5.2, 1.75 * len(alphas) + 0.8)
     axes = figure.subplots(len(alphas), 2, squeeze=False, sharex="all", sharey="col")
     keys = ["setting", "variant", "multiple", "lam"]
     l0 = table[table["metric"] == "l0"].set_index(keys)
@@ -129,7 +129,7 @@ def figure_4(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
         for axis in (left.xaxis, left.yaxis):
             decimal_ticks(axis)
     low, high = axes[0, 1].get_ylim()
-    axes[0, 1].set_ylim(min(low, 0.9), max(high, 1.1))  # a hundredth is not to look like much
+    axes[0, 1].set_ylim(min(low, 0.9), max(high, 1.1))  # 0.01 is not to look large
     for panel in axes[-1]:
         panel.set_xlabel("L0 (active latents per sample)")
     legend(figure, table, "right: ▲ positive side, ▽ negative side")
@@ -137,13 +137,13 @@ def figure_4(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
 
 
 def figure_5(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
-    """A panel a budget; AUROC of each direction, their mean, and the worse one."""
+    """A panel per budget; AUROC of each direction, their mean, and the worse one."""
     names = {"pos": "positive", "neg": "negative", "mean": "mean", "worse": "worse"}
     picked = table[table["picked"]]
     rows = {name: values(picked, f"auroc_{name}", "budget") for name in names}
     budgets = sorted(set(rows["pos"]["x"]))
     variants = sorted(set(table["variant"]), key=list(VARIANT_LABELS).index)
-    figure = grid(1.75 * len(budgets) + 0.5, 2.7)
+    figure = sized(1.75 * len(budgets) + 0.5, 2.7)
     axes = figure.subplots(1, len(budgets), squeeze=False, sharey="all")[0]
     for panel, budget in zip(axes, budgets, strict=True):
         for i, variant in enumerate(variants):
@@ -163,7 +163,7 @@ def figure_5(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
 def figure_8(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
     """R2, and the share of poles found, against pairs per dimension."""
     picked = table[table["picked"]]
-    figure = grid(5.2, 2.9)
+    figure = sized(5.2, 2.9)
     shown = {"r2": "R2", "poles_found": f"poles found (|cos| ≥ {tau:g})"}
     rows = {metric: values(picked, metric, "superposition") for metric in shown}
     for panel, (metric, words) in zip(figure.subplots(1, 2), shown.items(), strict=True):
@@ -193,7 +193,7 @@ def rates(panel: Axes, consolidated: pd.DataFrame, separate: pd.DataFrame) -> No
 def figure_9(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
     """Pair Consolidation Rate against superposition, and against the threshold."""
     picked = table[table["picked"]]
-    figure = grid(5.2, 3.0)
+    figure = sized(5.2, 3.0)
     left, right = figure.subplots(1, 2, sharey="all")
     shown = [values(picked, metric, "superposition") for metric in ("pcr", "separate")]
     rates(left, *shown)
@@ -215,7 +215,7 @@ def figure_9(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
 def figure_10(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
     """Pair Consolidation Rate where the poles are not strictly opposed."""
     picked = table[table["picked"]]
-    figure = grid(5.2, 2.9)
+    figure = sized(5.2, 2.9)
     words = {
         "rho": "within-pair correlation ρ of activity",
         "cosine": "cosine between the two poles",

@@ -185,7 +185,7 @@ def _value(row: pd.Series, column: str) -> str:
 
 
 def _notes(rows: pd.DataFrame, matched_l0: Sequence[float]) -> list[str]:
-    """Why a field is empty or weak, one line a distinct reason, and the collapsed cells."""
+    """Why a field is empty or weak, one line per distinct reason, and the collapsed cells."""
     columns = {
         "overlap_reason": "No comparison",
         "p_reason": "No P(dominance)",

@@ -46,7 +46,7 @@ def contrast_title(kind: str, candidate: str, baseline: str) -> str:
 
 
 def contrast_grids(table: pd.DataFrame, levels: Sequence[float]) -> list[Grid]:
-    """One a pair of variants: every (model, hookpoint) at equal lambda and seed, then at equal L0.
+    """One per pair of variants: each (model, hookpoint) at equal lambda and seed, and at equal L0.
 
     ``levels``: the matched L0 of the study; one that no row answers has no column.
     """
@@ -98,7 +98,7 @@ def _contrast_row(row: pd.Series) -> tuple[str, ...]:
 
 
 def latent_grid(table: pd.DataFrame) -> Grid:
-    """Census and calibration, a row a sweep: means over cells with errors over seeds."""
+    """Census and calibration, a row per sweep: means over cells with errors over seeds."""
     rows = []
     for sweep, found in table.groupby(list(SWEEP), sort=False):
         text = {
