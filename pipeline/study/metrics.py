@@ -8,7 +8,6 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from pipeline.config.sections import Lambda
 from pipeline.config.study_config import Count, Section, describe
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
@@ -33,17 +32,6 @@ Quantiles = Annotated[list[Finite], AfterValidator(_all_or_none)]
 
 class MetricsError(ValueError):
     """Metrics files that cannot be used; the message names every one of them."""
-
-
-class CellName(Section):
-    """Which cell was measured."""
-
-    model: str
-    hookpoint: str
-    variant: str
-    width: Count
-    lam: Lambda
-    seed: Natural
 
 
 class TrainingRecord(Section):
@@ -105,7 +93,7 @@ class CalibrationRecord(Section):
 class CellMetrics(Section):
     """One cell on the held-out split. A ratio is null where its denominator is zero."""
 
-    cell: CellName
+    cell: Cell
     d_model: Count
     parameters: Count
     parameters_per_latent: Count
@@ -161,10 +149,9 @@ def read_metrics(path: Path, cell: Cell) -> CellMetrics:
         raise MetricsError(describe(error, str(path))) from None
     except ValueError as error:
         raise MetricsError(str(error)) from None
-    if metrics.cell.model_dump() != cell.as_dict():
-        named = Cell(**metrics.cell.model_dump())
+    if metrics.cell != cell:
         raise MetricsError(
-            f"{path}: metrics of another cell: the file says {named.path}, "
+            f"{path}: metrics of another cell: the file says {metrics.cell.path}, "
             f"its folder {cell.path}; delete it and evaluate again"
         )
     return metrics

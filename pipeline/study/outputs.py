@@ -10,6 +10,8 @@ from pipeline.study.cell import Cell
 METRICS, WEIGHTS, TRAINING = "metrics.json", "sae.safetensors", "training.json"
 LATENT_TENSORS = "latents.safetensors"
 """Files of a cell's folder."""
+STATE, TRAINED = ".state", "trained.json"
+"""Folder of a cell for what later jobs reuse, and the record of the weights in it."""
 CELLS, POINTS, COMPARISON = "cells.csv", "points.csv", "comparison.csv"
 CONTRASTS, LATENTS, PARAMETERS = "contrasts.csv", "latents.csv", "parameters.csv"
 CALIBRATION, CLAIMS = "calibration.csv", "claims.csv"

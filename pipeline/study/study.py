@@ -16,14 +16,24 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.config import study_config as c
+from pipeline.config.specs import (
+    AssetSpec,
+    BaselineSpec,
+    DumpSpec,
+    Split,
+    TextSpec,
+    TokenSpec,
+)
 from pipeline.config.spelling import CellNameError
+from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.cell import PATTERN, Cell
 from pipeline.study.grid import cells_of, cross_faults
 from pipeline.study.outputs import REPORT, SYNTHETIC, figure_names
+from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
 from sagsae.autoencoders.registry import VARIANTS
 
-SPLITS = ("train", "heldout")
+SPLITS: tuple[Split, ...] = ("train", "heldout")
 REVISION = {
     "assets": 2,
     "tokens": 2,
@@ -66,7 +76,7 @@ class Study:
     def _grid(self) -> list[Cell]:
         return sorted({cell for entry in self.config.grid for cell in cells_of(entry, self.config)})
 
-    def _rows(self, split: str) -> int:
+    def _rows(self, split: Split) -> int:
         dump = self.config.dump
         return dump.train_rows if split == "train" else dump.heldout_rows
 
@@ -77,7 +87,7 @@ class Study:
         return self.models[name]
 
     @cached_property
-    def _stores(self) -> dict[tuple[str, str], str]:
+    def _stores(self) -> dict[tuple[str, Split], str]:
         """Digest of each store's spec, worked out once for all cells."""
         pairs = product(self.models, SPLITS)
         return {(model, split): digest(self.dump_spec(model, split)) for model, split in pairs}
@@ -87,71 +97,69 @@ class Study:
         """Digest of each model's baselines' spec."""
         return {model: digest(self.baseline_spec(model)) for model in self.models}
 
-    # What a stage depends on -----------------------------------------------------------------
+    # What a stage depends on. A field takes of a larger section what its own type has.
 
-    def asset_spec(self, model: str) -> dict[str, Any]:
-        source = self.model_named(model).source.model_dump()
-        return {"revision": REVISION["assets"], "model": source}
+    def asset_spec(self, model: str) -> AssetSpec:
+        return AssetSpec(revision=REVISION["assets"], model=self.model_named(model).source)
 
-    def text_spec(self) -> dict[str, Any]:
-        return {"revision": REVISION["assets"], "text": self.config.text.source.model_dump()}
+    def text_spec(self) -> TextSpec:
+        return TextSpec(revision=REVISION["assets"], text=self.config.text.source)
 
-    def token_spec(self, model: str, split: str) -> dict[str, Any]:
-        text = self.config.text.model_dump(exclude={"source"})
+    def token_spec(self, model: str, split: Split) -> TokenSpec:
         dump = self.config.dump
-        return {
-            "revision": REVISION["tokens"],
-            "asset": digest(self.asset_spec(model)),
-            "documents": digest(self.text_spec()),
-            "start_token": self.model_named(model).start_token,
-            "split": split,
-            "rows": self._rows(split),
-            "rows_per_block": dump.rows_per_block,
-            "slack": dump.slack,
-            **text,
-        }
+        return TokenSpec(
+            revision=REVISION["tokens"],
+            asset=digest(self.asset_spec(model)),
+            documents=digest(self.text_spec()),
+            start_token=self.model_named(model).start_token,
+            split=split,
+            rows=self._rows(split),
+            rows_per_block=dump.rows_per_block,
+            slack=dump.slack,
+            **self.config.text.model_dump(exclude={"source"}),
+        )
 
-    def dump_spec(self, model: str, split: str) -> dict[str, Any]:
-        entry = self.model_named(model).model_dump(exclude={"source", "start_token"})
-        rows = {"train_rows", "heldout_rows", "acts_root"}
-        return {
-            "revision": REVISION["dump"],
-            "model": entry,
-            "hookpoints": self.config.hookpoints,
-            "split": split,
-            "tokens": digest(self.token_spec(model, split)),
-            "calibration_tokens": digest(self.token_spec(model, "train")),
-            "rows": self._rows(split),
-            "seed": self.config.text.seed,
-            "context_length": self.config.text.context_length,
-            "dump": self.config.dump.model_dump(exclude=rows),
-        }
+    def dump_spec(self, model: str, split: Split) -> DumpSpec:
+        text = self.config.text
+        return DumpSpec(
+            revision=REVISION["dump"],
+            model=self.model_named(model),
+            hookpoints=self.config.hookpoints,
+            split=split,
+            tokens=digest(self.token_spec(model, split)),
+            calibration_tokens=digest(self.token_spec(model, "train")),
+            rows=self._rows(split),
+            seed=text.seed,
+            context_length=text.context_length,
+            dump=self.config.dump,
+        )
 
-    def baseline_spec(self, model: str) -> dict[str, Any]:
-        return {
-            "revision": REVISION["baselines"],
-            "stores": [self._stores[model, split] for split in SPLITS],
-            "lr_contexts": self.config.evaluation.lr_contexts,
-            "batch_contexts": self.config.evaluation.batch_contexts,
-            "hookpoints": self.config.hookpoints,
-            "model": self.model_named(model).model_dump(exclude={"source", "start_token"}),
-        }
+    def baseline_spec(self, model: str) -> BaselineSpec:
+        evaluation = self.config.evaluation
+        return BaselineSpec(
+            revision=REVISION["baselines"],
+            stores=[self._stores[model, split] for split in SPLITS],
+            lr_contexts=evaluation.lr_contexts,
+            batch_contexts=evaluation.batch_contexts,
+            hookpoints=self.config.hookpoints,
+            model=self.model_named(model),
+        )
 
-    def train_spec(self, cell: Cell) -> dict[str, Any]:
-        return {
-            "revision": REVISION["train"],
-            "cell": cell.as_dict(),
-            "d_model": self.model_named(cell.model).d_model,
-            "store": self._stores[cell.model, "train"],
-            "training": self.config.training.model_dump(),
-        }
+    def train_spec(self, cell: Cell) -> TrainSpec:
+        return TrainSpec(
+            revision=REVISION["train"],
+            cell=cell,
+            d_model=self.model_named(cell.model).d_model,
+            store=self._stores[cell.model, "train"],
+            training=self.config.training,
+        )
 
-    def evaluate_spec(self, cell: Cell) -> dict[str, Any]:
-        return {
-            "revision": REVISION["evaluate"],
-            "baselines": self._baselines[cell.model],
-            "evaluation": self.config.evaluation.model_dump(),
-        }
+    def evaluate_spec(self, cell: Cell) -> EvaluateSpec:
+        return EvaluateSpec(
+            revision=REVISION["evaluate"],
+            baselines=self._baselines[cell.model],
+            evaluation=self.config.evaluation,
+        )
 
     def comparison_spec(self) -> dict[str, Any]:
         return {
@@ -166,15 +174,17 @@ class Study:
         named = {"study": self.config.study, "note": self.config.note}
         return self.comparison_spec() | named | {"figures": list(self.figures)}
 
-    def synthetic_spec(self, protocol: str, seed: int) -> dict[str, Any]:
+    def synthetic_spec(self, protocol: str, seed: int) -> SyntheticSpec:
         """Of one seed of one synthetic protocol."""
         shared = {"evaluation_rows", "tau", "training"}
-        return {
-            "revision": REVISION["synthetic"],
-            "protocol": protocol,
-            "seed": seed,
-            "synthetic": self.config.synthetic.model_dump(include={protocol, *shared}),
-        }
+        return SyntheticSpec(
+            revision=REVISION["synthetic"],
+            protocol=protocol,
+            seed=seed,
+            synthetic=Synthetic.model_validate(
+                self.config.synthetic.model_dump(include={protocol, *shared})
+            ),
+        )
 
     @cached_property
     def shared_specs(self) -> dict[str, str]:
@@ -200,7 +210,7 @@ class Study:
         for name, spec in self._shared().items():
             write_json(folder / self.shared_specs[name], spec)
 
-    # Where things lie ------------------------------------------------------------------------
+    # Where things lie.
 
     def path(self, *parts: str) -> str:
         return str(self.root.joinpath(*parts))
@@ -225,7 +235,7 @@ class Study:
     def baselines(self, model: str = "{model}") -> str:
         return self.path("baselines", f"{model}.json")
 
-    def manifest_and_digest(self, model: str, split: str) -> tuple[str, str]:
+    def manifest_and_digest(self, model: str, split: Split) -> tuple[str, str]:
         """A store's manifest and the digest that it must carry."""
         return self.manifest(model, split), self._stores[model, split]
 

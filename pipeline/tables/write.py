@@ -9,6 +9,7 @@ was measured, and twelve of what was computed from it.
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def cell_table(metrics: Metrics) -> pd.DataFrame:
     """
     rows = []
     for cell in sorted(metrics):
-        row: dict[str, Any] = cell.as_dict()
+        row: dict[str, Any] = asdict(cell)
         rows.append(row | _flat(metrics[cell].model_dump(exclude={"cell"})))
     return pd.DataFrame(rows)
 
