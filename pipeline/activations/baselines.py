@@ -39,6 +39,7 @@ from sagsae.evaluation.loss_recovered import (
 from sagsae.evaluation.replacements import Replace, constant, zeros
 from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
 from sagsae.files import write_atomic
+from sagsae.memory import needs_memory
 
 
 class BaselineError(ValueError):
@@ -243,6 +244,7 @@ def evaluation_ids(spec: BaselineSpec, tokens: Path, heldout: Store) -> Tensor:
     return torch.from_numpy(found.input_ids[:wanted].copy())
 
 
+@needs_memory("the language model's own losses")
 def run_baselines(
     spec: BaselineSpec,
     asset: Path,

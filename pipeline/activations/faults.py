@@ -22,6 +22,7 @@ from pipeline.jobs.progress import Progress
 from sagsae.activations.errors import StoreError, StoreFaultsError
 from sagsae.activations.layout import SEALED, read_config
 from sagsae.activations.verify import verify_store
+from sagsae.memory import needs_memory
 
 Key = tuple[str, str]
 """Model and split."""
@@ -67,7 +68,8 @@ def faults(
 
 def _store_faults(store: Path, manifest: str, seal: str | None = None) -> Findings:
     """Read every chunk of a store; then compare its seal with the manifest's, if there is one."""
-    found = verify_store(store, _reporter(f"verify {store.name}"))
+    with needs_memory("chunks of activations"):
+        found = verify_store(store, _reporter(f"verify {store.name}"))
     yield Checked("stores", found.size)
     yield Checked("chunks", count=found.chunks)
     for fault in found.faults:

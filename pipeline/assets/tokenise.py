@@ -27,6 +27,7 @@ from pipeline.jobs.stage import locked
 from sagsae.activations.dump import contexts_per_block
 from sagsae.activations.tokens import TokenStore, pack, save_tokens
 from sagsae.language_models import load_tokenizer
+from sagsae.memory import needs_memory
 
 DOCUMENTS_A_BATCH = 256
 
@@ -117,6 +118,7 @@ def contexts_wanted(spec: TokenSpec) -> int:
     return spec.rows // size * contexts_per_block(size, spec.context_length, spec.slack)
 
 
+@needs_memory("the tokens of a split")
 def tokenise(
     spec: TokenSpec,
     asset: dict[str, Any],

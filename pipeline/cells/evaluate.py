@@ -39,6 +39,7 @@ from sagsae.evaluation.histograms import Histograms, activation_histograms
 from sagsae.evaluation.loss_recovered import LossRecovered, summed_loss
 from sagsae.evaluation.metrics import ReconstructionMetrics, accumulate
 from sagsae.evaluation.replacements import reconstruction
+from sagsae.memory import needs_memory
 
 ROWS = 8192
 """Rows read at once."""
@@ -48,6 +49,7 @@ class EvaluationError(ValueError):
     """A cell that cannot be evaluated; the message says why and what to do."""
 
 
+@needs_memory("the evaluation of the autoencoder")
 def evaluate_cell(
     spec: EvaluateSpec,
     cell: Cell,

@@ -18,6 +18,7 @@ from pipeline.study.specs import TrainSpec
 from sagsae.activations import ActivationStream
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import build
+from sagsae.memory import needs_memory
 from sagsae.training.schedules import Recipe
 from sagsae.training.trainer import Trainer
 
@@ -60,6 +61,7 @@ def opened_trainer(
         yield Trainer(sae, stream, recipe, progress=progress)
 
 
+@needs_memory("the autoencoder")
 def train_cell(
     spec: TrainSpec,
     manifest: Path,
