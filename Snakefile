@@ -13,7 +13,14 @@ from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.jobs.gpu_lease import visible_devices
 from pipeline.jobs.remedies import explain
 from pipeline.jobs.stage import name_run, put_checkout_first, relax_gc
-from pipeline.study.outputs import CLAIM_TABLES, FIGURE_FILES, TABLES
+from pipeline.study.outputs import (
+    CLAIM_TABLES,
+    FIGURE_FILES,
+    LATENT_TENSORS,
+    TABLES,
+    TRAINING,
+    WEIGHTS,
+)
 from pipeline.study.study import SPLITS, Study
 from pipeline.jobs.json_files import canonical
 from pipeline.config.synthetic import FIGURE_PROTOCOLS, PROTOCOLS, SYNTHETIC_FIGURES
@@ -40,7 +47,7 @@ put_checkout_first(Path(workflow.basedir))
 
 # Snakemake's own lock outlives a kill and knows one working directory only; this one does neither.
 # The profile switches Snakemake's off.
-RUN_LOCK = FileLock(Path(study.path(".run.lock")))
+RUN_LOCK = FileLock(Path(study.run_lock))
 
 GPUS = 0 if study.config.device == "cpu" else len(visible_devices())
 GPU = {

@@ -87,7 +87,7 @@ def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
             {} if descriptor["column"] == "text" else {descriptor["column"]: "text"}
         )
     path = folder / descriptor["file"]
-    remedy = f"delete {folder / 'documents.json'} and run snakemake again"
+    remedy = f"delete {folder}/documents.json and run snakemake again"
     try:
         # In this thread alone: a reader that gets no other waits for it for ever, without an error.
         with pyarrow.parquet.ParquetFile(path) as file:

@@ -178,7 +178,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the stage."""
     TokenSpec.add_to(parser)
     parser.add_argument("--asset", type=Path, required=True, help="asset.json of the model")
-    parser.add_argument("--documents", type=Path, required=True, help="documents.json")
+    parser.add_argument("--documents", type=Path, required=True, help="documents.json of the text")
     parser.add_argument("--out", type=Path, required=True, help="token store to write")
 
 

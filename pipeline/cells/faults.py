@@ -23,7 +23,7 @@ FILES = (METRICS, WEIGHTS, LATENT_TENSORS, TRAINING)
 
 def faults(study: Study) -> Findings:
     """Check every cell of the grid, and every other one that is there."""
-    root, grid = Path(study.path("cells")), set(study.cells)
+    root, grid = Path(study.cells_root), set(study.cells)
     others: list[Cell] = []
     for folder in sorted(root.glob("*/*/*/*")):
         try:

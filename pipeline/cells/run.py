@@ -16,7 +16,7 @@ from typing import Any
 
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.jobs.stage import device_argument, device_of, locked, path_arguments, run_is_gone
-from pipeline.study.outputs import LATENT_TENSORS, STATE, TRAINED, TRAINING, WEIGHTS
+from pipeline.study.outputs import CHECKPOINT, LATENT_TENSORS, STATE, TRAINED, TRAINING, WEIGHTS
 from pipeline.study.specs import EvaluateSpec, TrainSpec
 from sagsae.files import whole_file, write_atomic
 
@@ -76,7 +76,7 @@ def read_trained(state: Path) -> dict[str, Any]:
 def _train(args: argparse.Namespace, state: Path, key: str, device: Any) -> dict[str, Any]:
     from pipeline.cells.train import train_cell
 
-    checkpoint = state / f"checkpoint-{key}.safetensors"
+    checkpoint = state / CHECKPOINT.format(key=key)
     _drop_checkpoints(state, but=checkpoint.name)
     sae, record = train_cell(
         args.train_spec, args.train_manifest, device, checkpoint, args.checkpoint_seconds
@@ -90,7 +90,7 @@ def _train(args: argparse.Namespace, state: Path, key: str, device: Any) -> dict
 
 def _drop_checkpoints(state: Path, but: str | None = None) -> None:
     """Remove the checkpoints of a cell, except those of the training with a given file name."""
-    for path in state.glob("checkpoint-*"):
+    for path in state.glob(CHECKPOINT.format(key="*") + "*"):
         if but is None or not path.name.startswith(but):
             path.unlink()
 

@@ -17,12 +17,16 @@ from typing import Any
 
 from pipeline.jobs.json_files import write_json
 from pipeline.report.environment import installed, machine
-from pipeline.report.rebuild import CONFIGURATION, ENVIRONMENT, rebuild_published
+from pipeline.report.rebuild import rebuild
 from pipeline.study.metrics import CellMetrics, read_all
 from pipeline.study.outputs import (
     CLAIM_TABLES,
+    CONFIGURATION,
+    ENVIRONMENT,
     METRICS,
+    README,
     REPORT,
+    RUNS,
     SYNTHETIC,
     SYNTHETIC_SUMMARY,
     TABLES,
@@ -60,16 +64,12 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
     write_json(partial / CONFIGURATION, study.config.model_dump())
     environment = _environment(study, cells.values(), workdir)
     write_json(partial / ENVIRONMENT, environment)
-    runs = root / SYNTHETIC / "runs"
-    finished = (root / SYNTHETIC_SUMMARY).exists()
-    for path in sorted(runs.glob("*.json")) if finished else []:
-        kept = partial / SYNTHETIC / "runs" / path.name
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, kept)
-    rebuild_published(partial, partial)
+    if (root / SYNTHETIC_SUMMARY).exists():
+        shutil.copytree(root / RUNS, partial / RUNS, ignore=shutil.ignore_patterns(".*"))
+    rebuild(partial, partial)
     _must_agree(study, root, partial)
     (partial / REPORT).unlink()  # megabytes of images that lie beside it
-    with whole_file(partial / "README.md") as page:
+    with whole_file(partial / README) as page:
         page.write_text(_readme(study, environment, out), encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)

@@ -1,6 +1,6 @@
-"""A study: a validated configuration, its grid of cells, its stage specifications, every path.
+"""A study: a validated configuration, its grid of cells, the specifications of its stages.
 
-Only this module and ``outputs`` know file names under ``results/``. A stage receives its *spec*: a
+A stage receives its *spec*: a
 JSON object that holds everything its output depends on, digests of the specs before it included.
 Snakemake compares specs to decide what to rerun, so nothing else may reach a stage. A spec that
 grows with the grid reaches it through a file that is named after its digest.
@@ -27,9 +27,9 @@ from pipeline.config.specs import (
 from pipeline.config.spelling import CellNameError
 from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest, write_json
-from pipeline.study.cell import PATTERN, Cell
+from pipeline.study.cell import Cell
 from pipeline.study.grid import cells_of, cross_faults
-from pipeline.study.outputs import REPORT, SYNTHETIC, figure_names
+from pipeline.study.outputs import Outputs, figure_names
 from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
 from sagsae.autoencoders.registry import VARIANTS
 
@@ -46,13 +46,13 @@ REVISION = {
 """Revision of each stage's code. Raise one when that stage's output changes for the same spec."""
 
 
-class Study:
+class Study(Outputs):
     """One study. Build with ``Study.load`` or ``Study.from_dict``; both raise ConfigError."""
 
     def __init__(self, config: c.StudyConfig):
         self.config = config
         self.models = {model.name: model for model in config.models}
-        self.root = PurePosixPath(config.results) / config.study
+        super().__init__(PurePosixPath(config.results) / config.study)
         self.cells = self._grid()
 
     @classmethod
@@ -193,10 +193,7 @@ class Study:
         The name of the file ends in the digest of the spec, so that a command that names the file
         changes when its content does.
         """
-        return {
-            name: self.path("specs", f"{name}-{digest(spec)}.json")
-            for name, spec in self._shared().items()
-        }
+        return {name: self.shared_spec(name, digest(spec)) for name, spec in self._shared().items()}
 
     def _shared(self) -> dict[str, dict[str, Any]]:
         return {
@@ -210,30 +207,10 @@ class Study:
         for name, spec in self._shared().items():
             write_json(folder / self.shared_specs[name], spec)
 
-    # Where things lie.
-
-    def path(self, *parts: str) -> str:
-        return str(self.root.joinpath(*parts))
-
     @property
     def acts_root(self) -> str:
+        """The folder of the stores."""
         return self.config.dump.acts_root or self.path("activations")
-
-    def asset(self, model: str = "{model}") -> str:
-        return self.path("assets", model, "asset.json")
-
-    @property
-    def documents(self) -> str:
-        return self.path("assets", "text", "documents.json")
-
-    def tokens(self, model: str = "{model}", split: str = "{split}") -> str:
-        return self.path("tokens", f"{model}-{split}.safetensors")
-
-    def manifest(self, model: str = "{model}", split: str = "{split}") -> str:
-        return self.path("manifests", f"{model}-{split}.json")
-
-    def baselines(self, model: str = "{model}") -> str:
-        return self.path("baselines", f"{model}.json")
 
     def manifest_and_digest(self, model: str, split: Split) -> tuple[str, str]:
         """A store's manifest and the digest that it must carry."""
@@ -243,36 +220,10 @@ class Study:
         """A model's baselines and the digest that they must carry."""
         return self.baselines(model), self._baselines[model]
 
-    def cell_file(self, cell: Cell | None, name: str) -> str:
-        return self.path("cells", cell.path if cell else PATTERN, name)
-
-    def metrics(self, cell: Cell | None = None) -> str:
-        return self.cell_file(cell, "metrics.json")
-
-    def table(self, name: str) -> str:
-        return self.path("tables", name)
-
-    def figure(self, name: str = "{figure}", suffix: str = "png") -> str:
-        return self.path("figures", f"{name}.{suffix}")
-
     @property
     def figures(self) -> tuple[str, ...]:
         """Names of the figures that the grid has."""
         return figure_names(self.config, self.cells)
-
-    def synthetic_run(self, protocol: str = "{protocol}", seed: int | str = "{seed}") -> str:
-        return self.path(SYNTHETIC, "runs", f"{protocol}_seed{seed}.json")
-
-    def synthetic_table(self, protocol: str = "{protocol}") -> str:
-        """Means over seeds of one protocol; of all of them where it is ``summary``."""
-        return self.path(SYNTHETIC, f"{protocol}.csv")
-
-    @property
-    def report(self) -> str:
-        return self.path(REPORT)
-
-    def log(self, *parts: str) -> str:
-        return self.path("logs", *parts) + ".log"
 
     def cell_named(self, **text: str) -> Cell:
         """The cell of a path's wildcards, on the grid or off it.

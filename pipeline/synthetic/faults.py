@@ -6,7 +6,7 @@ from itertools import product
 from pathlib import Path
 
 from pipeline.config.synthetic import PROTOCOLS
-from pipeline.jobs.findings import Findings, made_for, read_record
+from pipeline.jobs.findings import Checked, Findings, made_for, read_record
 from pipeline.jobs.json_files import digest
 from pipeline.study.study import Study
 
@@ -17,7 +17,9 @@ def faults(study: Study) -> Findings:
         file = study.synthetic_run(protocol, seed)
         if not Path(file).exists():
             continue
-        found = yield from read_record(file, "spec", "rows", kind="synthetic runs")
-        if found is not None:
-            expected = digest(study.synthetic_spec(protocol, seed))
-            yield from made_for(file, "specification", found["spec"], expected)
+        if (found := (yield from read_record(file, "spec", "rows"))) is None:
+            continue
+        expected = digest(study.synthetic_spec(protocol, seed))
+        yield from made_for(file, "specification", found["spec"], expected)
+        if found["spec"] == expected:
+            yield Checked("synthetic runs")
