@@ -103,7 +103,7 @@ def _problems(folder: Path, cell: Cell, metrics: CellMetrics) -> Iterator[tuple[
         elif name == WEIGHTS:
             try:
                 read_autoencoder(folder / name, cell)
-            except (ValueError, RuntimeError) as error:
+            except (ImportError, ValueError, RuntimeError) as error:
                 yield name, error
     if TRAINING not in absent:
         expected_record = metrics.training.model_dump()
