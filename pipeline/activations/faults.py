@@ -43,10 +43,9 @@ def faults(
     seals: dict[Key, str] = {}
     named: set[Path] = set()
     for key, (manifest, spec) in manifests.items():
-        found = yield from read_record(manifest, "spec", "seal", "store", kind="manifests")
-        if found is None:
+        reading = read_record(manifest, "spec", "seal", "store", spec=spec, kind="manifests")
+        if (found := (yield from reading)) is None:
             continue
-        yield from made_for(manifest, "specification", found["spec"], spec)
         seals[key] = found["seal"]
         store = Path(os.path.normpath(Path(manifest).parent / found["store"]))
         named.add(store.resolve())

@@ -24,9 +24,9 @@ from sagsae.activations.tokens import load_tokens
 
 def model_faults(file: Path, spec: AssetSpec) -> Findings:
     """Check a model's description, and its folder against the digests in it."""
-    if (asset := (yield from read_record(file, "spec", "folder", kind="models"))) is None:
+    reading = read_record(file, "spec", "folder", spec=spec, kind="models")
+    if (asset := (yield from reading)) is None:
         return
-    yield from made_for(file, "specification", asset["spec"], digest(spec))
     folder, remedy = file.parent / asset["folder"], "{}"
     if spec.model.kind == "path":
         remedy = "restore the folder; if its change is meant: {}"
@@ -43,9 +43,8 @@ def model_faults(file: Path, spec: AssetSpec) -> Findings:
 
 def text_faults(file: Path, spec: TextSpec) -> Findings:
     """Check the text against its digest; text of the hub is not on disk."""
-    if (descriptor := (yield from read_record(file, "spec", "kind"))) is None:
+    if (descriptor := (yield from read_record(file, "spec", "kind", spec=spec))) is None:
         return
-    yield from made_for(file, "specification", descriptor["spec"], digest(spec))
     if descriptor["kind"] == "hub":
         yield Note(f"{file}: the text is streamed from the hub, there is none to check")
         return

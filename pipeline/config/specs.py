@@ -25,7 +25,7 @@ class Spec(Section):
     """Base of every specification."""
 
     revision: int
-    """Of the stage's code."""
+    """Of the stage's code. Raise its default when the output changes for the same specification."""
 
     @classmethod
     def argument(cls, text: str) -> Self:
@@ -50,18 +50,21 @@ class Spec(Section):
 class AssetSpec(Spec):
     """Of a model's folder."""
 
+    revision: int = 2
     model: ModelSource
 
 
 class TextSpec(Spec):
     """Of the documents."""
 
+    revision: int = 2
     text: TextSource
 
 
 class TokenSpec(Packing, Spec):
     """Of the contexts of one split for one model."""
 
+    revision: int = 2
     asset: str
     """Digest of the AssetSpec."""
     documents: str
@@ -77,6 +80,7 @@ class TokenSpec(Packing, Spec):
 class DumpSpec(Spec):
     """Of one activation store."""
 
+    revision: int = 2
     model: TappedModel
     hookpoints: list[str]
     split: Split
@@ -93,6 +97,7 @@ class DumpSpec(Spec):
 class BaselineSpec(Spec):
     """Of a model's own and ablated losses."""
 
+    revision: int = 2
     stores: list[str]
     """Digests of the DumpSpecs: training split, held-out split."""
     lr_contexts: int

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.jobs.json_files import digest
 from sagsae.files import read_signed_json
 
 
@@ -58,13 +58,18 @@ Reading = Generator[Fault | Checked | Absent | Note, None, dict[str, Any] | None
 
 
 def read_record(
-    file: str | Path, *keys: str, kind: str = "", beside: tuple[Path, ...] = ()
+    file: str | Path,
+    *keys: str,
+    spec: object = None,
+    kind: str = "",
+    beside: tuple[Path, ...] = (),
 ) -> Reading:
     """Yield what is wrong with a JSON file; return its content, or None if it cannot be used.
 
     Args:
         file: Where it is, or would be.
         keys: What it must have: it may be a sound file of another kind.
+        spec: Specification whose digest it must carry, or that digest.
         kind: What it is counted as.
         beside: Files whose bytes are counted with it.
     """
@@ -81,6 +86,9 @@ def read_record(
         yield Fault(file, error)
         return None
     yield Checked(kind, size)
+    if spec is not None:
+        expected = spec if isinstance(spec, str) else digest(spec)
+        yield from made_for(file, "specification", found["spec"], expected)
     return found
 
 
@@ -93,11 +101,7 @@ def made_for(file: str | Path, what: str, found: object, expected: str) -> Itera
 
 def size_of(path: Path) -> int:
     """Bytes of a file, or of all files below a folder; 0 if there is none."""
-    if path.is_file():
-        return path.stat().st_size
-    return sum(
-        Path(folder, name).stat().st_size for folder, _, names in os.walk(path) for name in names
-    )
+    return sum(file.stat().st_size for file in (path, *path.rglob("*")) if file.is_file())
 
 
 def amount(size: int) -> str:

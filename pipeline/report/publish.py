@@ -12,6 +12,7 @@ import argparse
 import json
 import shutil
 from collections.abc import Iterable
+from filecmp import cmpfiles
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from pipeline.report.environment import installed, machine
 from pipeline.report.rebuild import rebuild
 from pipeline.study.metrics import CellMetrics, read_all
 from pipeline.study.outputs import (
-    CLAIM_TABLES,
     CONFIGURATION,
     ENVIRONMENT,
     METRICS,
@@ -29,7 +29,6 @@ from pipeline.study.outputs import (
     RUNS,
     SYNTHETIC,
     SYNTHETIC_SUMMARY,
-    TABLES,
 )
 from pipeline.study.study import Study
 from sagsae.files import whole_file
@@ -67,7 +66,7 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
     if (root / SYNTHETIC_SUMMARY).exists():
         shutil.copytree(root / RUNS, partial / RUNS, ignore=shutil.ignore_patterns(".*"))
     rebuild(partial, partial)
-    _must_agree(study, root, partial)
+    _must_agree(root, partial)
     (partial / REPORT).unlink()  # megabytes of images that lie beside it
     with whole_file(partial / README) as page:
         page.write_text(_readme(study, environment, out), encoding="utf-8")
@@ -75,16 +74,12 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
     partial.rename(out)
 
 
-def _must_agree(study: Study, root: Path, rebuilt: Path) -> None:
-    names = [f"tables/{name}" for name in TABLES + CLAIM_TABLES]
-    for folder in ("figures", SYNTHETIC):
-        names += [f"{folder}/{path.name}" for path in sorted((rebuilt / folder).glob("*.csv"))]
-    stale = [
-        name
-        for name in [*names, REPORT]
-        if not (root / name).exists() or (root / name).read_bytes() != (rebuilt / name).read_bytes()
-    ]
-    if stale:
+def _must_agree(root: Path, rebuilt: Path) -> None:
+    results = (rebuilt / part for part in ("tables", "figures", SYNTHETIC))
+    made = [path for folder in results if folder.exists() for path in folder.glob("*.*")]
+    names = [REPORT, *(path.relative_to(rebuilt).as_posix() for path in sorted(made))]
+    _, differing, absent = cmpfiles(root, rebuilt, names, shallow=False)
+    if stale := differing + absent:
         raise PublishError(
             f"{root}: {', '.join(stale)} do not follow from the metrics of the cells: "
             "run the study to its end with this version first"

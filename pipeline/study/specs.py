@@ -15,6 +15,7 @@ from pipeline.study.cell import Cell
 class TrainSpec(Spec):
     """Of one cell's training."""
 
+    revision: int = 3
     cell: Cell
     d_model: int
     store: str
@@ -25,6 +26,7 @@ class TrainSpec(Spec):
 class EvaluateSpec(Spec):
     """Of the evaluation of one model's cells."""
 
+    revision: int = 3
     baselines: str
     """Digest of the BaselineSpec."""
     evaluation: Evaluation
@@ -33,6 +35,7 @@ class EvaluateSpec(Spec):
 class SyntheticSpec(Spec):
     """Of one seed of one synthetic protocol."""
 
+    revision: int = 1
     protocol: str
     seed: int
     synthetic: Synthetic

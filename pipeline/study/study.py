@@ -1,9 +1,8 @@
 """A study: a validated configuration, its grid of cells, the specifications of its stages.
 
-A stage receives its *spec*: a
-JSON object that holds everything its output depends on, digests of the specs before it included.
-Snakemake compares specs to decide what to rerun, so nothing else may reach a stage. A spec that
-grows with the grid reaches it through a file that is named after its digest.
+A stage receives its specification, see ``pipeline.config.specs``. Snakemake compares specifications
+to decide what to run again, so nothing else may reach a stage. One that grows with the grid reaches
+it through a file that is named after its digest.
 """
 
 from __future__ import annotations
@@ -34,16 +33,6 @@ from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
 from sagsae.autoencoders.registry import VARIANTS
 
 SPLITS: tuple[Split, ...] = ("train", "heldout")
-REVISION = {
-    "assets": 2,
-    "tokens": 2,
-    "dump": 2,
-    "baselines": 2,
-    "train": 3,
-    "evaluate": 3,
-    "synthetic": 1,
-}
-"""Revision of each stage's code. Raise one when that stage's output changes for the same spec."""
 
 
 class Study(Outputs):
@@ -100,15 +89,14 @@ class Study(Outputs):
     # What a stage depends on. A field takes of a larger section what its own type has.
 
     def asset_spec(self, model: str) -> AssetSpec:
-        return AssetSpec(revision=REVISION["assets"], model=self.model_named(model).source)
+        return AssetSpec(model=self.model_named(model).source)
 
     def text_spec(self) -> TextSpec:
-        return TextSpec(revision=REVISION["assets"], text=self.config.text.source)
+        return TextSpec(text=self.config.text.source)
 
     def token_spec(self, model: str, split: Split) -> TokenSpec:
         dump = self.config.dump
         return TokenSpec(
-            revision=REVISION["tokens"],
             asset=digest(self.asset_spec(model)),
             documents=digest(self.text_spec()),
             start_token=self.model_named(model).start_token,
@@ -122,7 +110,6 @@ class Study(Outputs):
     def dump_spec(self, model: str, split: Split) -> DumpSpec:
         text = self.config.text
         return DumpSpec(
-            revision=REVISION["dump"],
             model=self.model_named(model),
             hookpoints=self.config.hookpoints,
             split=split,
@@ -137,7 +124,6 @@ class Study(Outputs):
     def baseline_spec(self, model: str) -> BaselineSpec:
         evaluation = self.config.evaluation
         return BaselineSpec(
-            revision=REVISION["baselines"],
             stores=[self._stores[model, split] for split in SPLITS],
             lr_contexts=evaluation.lr_contexts,
             batch_contexts=evaluation.batch_contexts,
@@ -147,7 +133,6 @@ class Study(Outputs):
 
     def train_spec(self, cell: Cell) -> TrainSpec:
         return TrainSpec(
-            revision=REVISION["train"],
             cell=cell,
             d_model=self.model_named(cell.model).d_model,
             store=self._stores[cell.model, "train"],
@@ -156,7 +141,6 @@ class Study(Outputs):
 
     def evaluate_spec(self, cell: Cell) -> EvaluateSpec:
         return EvaluateSpec(
-            revision=REVISION["evaluate"],
             baselines=self._baselines[cell.model],
             evaluation=self.config.evaluation,
         )
@@ -178,7 +162,6 @@ class Study(Outputs):
         """Of one seed of one synthetic protocol."""
         shared = {"evaluation_rows", "tau", "training"}
         return SyntheticSpec(
-            revision=REVISION["synthetic"],
             protocol=protocol,
             seed=seed,
             synthetic=Synthetic.model_validate(

@@ -9,11 +9,10 @@ are not faults.
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -94,7 +93,6 @@ def verify(study: Study, options: str = "") -> Audit:
     audit = Audit(study, options)
     for findings in checks(study).values():
         audit.add(findings)
-    audit.notes += _leftovers(study)
     return audit
 
 
@@ -115,6 +113,7 @@ def checks(study: Study) -> dict[str, Findings]:
         "cells": cells.faults(study),
         "synthetic": synthetic.faults(study),
         "outputs": _outputs(study),
+        "leftovers": _leftovers(study),
     }
 
 
@@ -127,22 +126,12 @@ def _outputs(study: Study) -> Findings:
         yield Checked(kind, size_of(Path(file))) if there else Absent(file)
 
 
-def _leftovers(study: Study) -> list[str]:
-    found = sorted({path for root in (str(study.root), study.acts_root) for path in _partial(root)})
-    if not found:
-        return []
-    return [
-        f"{len(found)} left over by killed jobs; the next job there removes them, or delete them "
-        f"while nothing runs: {_some(found)}"
-    ]
-
-
-def _partial(root: str) -> Iterator[str]:
-    for folder, folders, files in os.walk(root):
-        yield from (
-            os.path.join(folder, name)
-            for name in (*folders, *files)
-            if name.endswith(TEMPORARY_SUFFIXES)
+def _leftovers(study: Study) -> Findings:
+    below = (path for root in (str(study.root), study.acts_root) for path in Path(root).rglob("*"))
+    if found := sorted({str(path) for path in below if path.name.endswith(TEMPORARY_SUFFIXES)}):
+        yield Note(
+            f"{len(found)} left over by killed jobs; the next job there removes them, or delete "
+            f"them while nothing runs: {_some(found)}"
         )
 
 

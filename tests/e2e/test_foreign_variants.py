@@ -45,7 +45,8 @@ class Plain(Autoencoder):
 
     def __init__(self, d, width, scale=1.0):
         super().__init__(d, width, scale)
-        self.W_enc, self.W_dec = nn.Parameter(torch.empty(d, width)), nn.Parameter(torch.empty(width, d))
+        self.W_enc = nn.Parameter(torch.empty(d, width))
+        self.W_dec = nn.Parameter(torch.empty(width, d))
         self.b_dec = nn.Parameter(torch.zeros(d))
 
     def initialise(self, mean, seed, recipe=None):
