@@ -19,7 +19,7 @@ from pipeline.study.figures import (
     SYNTHETIC_FIGURES,
     title_and_caption,
 )
-from pipeline.study.outputs import CLAIM_TABLES, TABLES
+from pipeline.study.outputs import CLAIM_TABLES, LATENT_TENSORS, TABLES, TRAINING, WEIGHTS
 from pipeline.study.study import SPLITS, Study
 from pipeline.jobs.json_files import canonical
 from pipeline.config.synthetic import PROTOCOLS
@@ -46,7 +46,7 @@ put_checkout_first(Path(workflow.basedir))
 
 # Snakemake's own lock outlives a kill and knows one working directory only; this one does neither.
 # The profile switches Snakemake's off.
-RUN_LOCK = FileLock(Path(study.path(".run.lock")))
+RUN_LOCK = FileLock(Path(study.run_lock))
 
 GPUS = 0 if study.config.device == "cpu" else len(visible_devices())
 GPU = {

@@ -11,6 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from sagsae.memory import needs_memory
+
 WEIGHTS = "model.safetensors"
 _WEIGHTS_FILE = re.compile(r"[^/]+\.safetensors")
 VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
@@ -68,6 +70,7 @@ def _json_object(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+@needs_memory("the language model")
 def load_language_model(
     folder: str | Path,
     dtype: torch.dtype | str = torch.bfloat16,

@@ -8,7 +8,6 @@ losses and the digest of the first file.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from pipeline.activations.hookpoints import stored_hookpoints
 from pipeline.activations.manifests import open_store
 from pipeline.assets.fetch import load_asset
+from pipeline.config.specs import BaselineSpec
 from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import device_argument, device_of, locked, path_arguments
@@ -39,6 +39,7 @@ from sagsae.evaluation.loss_recovered import (
 from sagsae.evaluation.replacements import Replace, constant, zeros
 from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
 from sagsae.files import write_atomic
+from sagsae.memory import needs_memory
 
 
 class BaselineError(ValueError):
@@ -227,13 +228,13 @@ def _loss(item: dict[str, Any], kind: str) -> SummedLoss:
     return SummedLoss(float(item[f"sum_{kind}"]), int(item["tokens"]))
 
 
-def evaluation_ids(spec: dict[str, Any], tokens: Path, heldout: Store) -> Tensor:
+def evaluation_ids(spec: BaselineSpec, tokens: Path, heldout: Store) -> Tensor:
     """[lr_contexts, L] int32: the first contexts of the held-out token file.
 
     Raises:
         BaselineError: too few contexts, or tokens that the held-out store was not made from.
     """
-    found, wanted = load_tokens(tokens), spec["lr_contexts"]
+    found, wanted = load_tokens(tokens), spec.lr_contexts
     if found.digest() != heldout.config.provenance["dump"]["tokens_sha256"]:
         raise BaselineError(f"{tokens}: not the tokens that {heldout.path} was dumped from")
     if found.n_contexts < wanted:
@@ -243,8 +244,9 @@ def evaluation_ids(spec: dict[str, Any], tokens: Path, heldout: Store) -> Tensor
     return torch.from_numpy(found.input_ids[:wanted].copy())
 
 
+@needs_memory("the language model's own losses")
 def run_baselines(
-    spec: dict[str, Any],
+    spec: BaselineSpec,
     asset: Path,
     tokens: Path,
     train_manifest: Path,
@@ -253,22 +255,22 @@ def run_baselines(
     device: torch.device,
 ) -> None:
     """Compute and write the baselines of one model; ``spec`` is ``Study.baseline_spec``."""
-    entry, batch, (train, heldout) = spec["model"], spec["batch_contexts"], spec["stores"]
+    entry, batch, (train, heldout) = spec.model, spec.batch_contexts, spec.stores
     store = open_store(train_manifest, train)
     ids = evaluation_ids(spec, tokens, open_store(heldout_manifest, heldout))
-    model = load_asset(asset, entry["dtype"], device)
-    contexts, losses = read_contexts(model, ids, store, entry["layer"], batch)
-    points = stored_hookpoints(store, spec["hookpoints"])
-    say(f"{entry['name']}: {float(losses.double().mean()):.3f} nats a token, {len(ids)} contexts")
+    model = load_asset(asset, entry.dtype, device)
+    contexts, losses = read_contexts(model, ids, store, entry.layer, batch)
+    points = stored_hookpoints(store, spec.hookpoints)
+    say(f"{entry.name}: {float(losses.double().mean()):.3f} nats a token, {len(ids)} contexts")
     if note := why_not_resumed(model, contexts, losses, points, batch):
-        say(f"{entry['name']}: every pass runs all blocks: {note}")
+        say(f"{entry.name}: every pass runs all blocks: {note}")
         contexts = contexts.full
     ablations = {}
     for name, point in points.items():
         mean = torch.from_numpy(store.statistics(name).mean)
         ablations[name] = item = ablate(model, contexts, losses, point, mean, batch)
         say(f"{name}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
-    baselines = Baselines(contexts=contexts, dtype=entry["dtype"], ablations=ablations)
+    baselines = Baselines(contexts=contexts, dtype=entry.dtype, ablations=ablations)
     made_from = {
         "baselines": digest(spec),
         "train": read_json(train_manifest)["seal"],
@@ -279,9 +281,7 @@ def run_baselines(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the stage."""
-    parser.add_argument(
-        "--spec", type=json.loads, required=True, help="Study.baseline_spec as JSON"
-    )
+    BaselineSpec.add_to(parser)
     path_arguments(
         parser,
         asset="asset.json of the model",

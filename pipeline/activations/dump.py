@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 
 from pipeline.activations.hookpoints import hookpoints_of
 from pipeline.activations.manifests import describe
+from pipeline.config.specs import DumpSpec
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import device_argument, device_of, locked
@@ -24,57 +24,57 @@ from sagsae.activations import (
 from sagsae.language_models import load_language_model
 
 
-def settings_of(spec: dict[str, Any], asset: dict[str, Any]) -> DumpSettings:
+def settings_of(spec: DumpSpec, asset: dict[str, Any]) -> DumpSettings:
     """The library's settings for a dump; everything that names its inputs goes along."""
-    dump = spec["dump"]
+    dump = spec.dump
     return DumpSettings(
-        rows_per_chunk=dump["rows_per_chunk"],
-        rows_per_block=dump["rows_per_block"],
-        n_blocks=spec["rows"] // dump["rows_per_block"],
-        seed=spec["seed"],
-        profile=dump["profile"],
-        max_norm_ratio=dump["max_norm_ratio"],
-        slack=dump["slack"],
-        batch_contexts=dump["batch_contexts"],
+        rows_per_chunk=dump.rows_per_chunk,
+        rows_per_block=dump.rows_per_block,
+        n_blocks=spec.rows // dump.rows_per_block,
+        seed=spec.seed,
+        profile=dump.profile,
+        max_norm_ratio=dump.max_norm_ratio,
+        slack=dump.slack,
+        batch_contexts=dump.batch_contexts,
         provenance={
-            "model": spec["model"]["name"],
-            "layer": spec["model"]["layer"],
-            "model_dtype": spec["model"]["dtype"],
-            "split": spec["split"],
+            "model": spec.model.name,
+            "layer": spec.model.layer,
+            "model_dtype": spec.model.dtype,
+            "split": spec.split,
             "weights_sha256": asset["weights_sha256"],
             "tokenizer_sha256": asset["tokenizer_sha256"],
             "revision": asset["resolved_revision"],
-            "tokens": spec["tokens"],
+            "tokens": spec.tokens,
             "spec": digest(spec),
             "torch": torch.__version__.split("+")[0],
         },
     )
 
 
-def dump(spec: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+def dump(spec: DumpSpec, args: argparse.Namespace) -> dict[str, Any]:
     """Fill or finish the store and describe it."""
     asset = read_json(args.asset)
-    model_spec, device = spec["model"], device_of(args.device)
-    if asset["d_model"] != model_spec["d_model"]:
+    model_spec, device = spec.model, device_of(args.device)
+    if asset["d_model"] != model_spec.d_model:
         raise ValueError(
-            f"model {model_spec['name']}: d_model is {model_spec['d_model']} in the configuration "
+            f"model {model_spec.name}: d_model is {model_spec.d_model} in the configuration "
             f"and {asset['d_model']} in the model: correct models[].d_model"
         )
     folder = Path(args.asset).parent / asset["folder"]
-    model = load_language_model(folder, getattr(torch, model_spec["dtype"]), device)
+    model = load_language_model(folder, getattr(torch, model_spec.dtype), device)
     tokens, calibration = load_tokens(Path(args.tokens)), load_tokens(Path(args.calibration_tokens))
-    name = f"{model_spec['name']}-{spec['split']}"
-    progress = Progress(f"dump {name}", spec["rows"], "rows")
+    name = f"{model_spec.name}-{spec.split}"
+    progress = Progress(f"dump {name}", spec.rows, "rows")
 
     def report(at: DumpProgress) -> None:
-        rows = spec["dump"]["rows_per_block"]
+        rows = spec.dump.rows_per_block
         progress.update(at.blocks_done * rows, f"{at.tokens_per_second:,.0f} model tokens/s")
 
     store_path = dump_activations(
         model,
         tokens,
-        torch.from_numpy(calibration.input_ids[: spec["dump"]["calibration_contexts"]]).long(),
-        hookpoints_of(model_spec, spec["hookpoints"], asset["model_type"]),
+        torch.from_numpy(calibration.input_ids[: spec.dump.calibration_contexts]).long(),
+        hookpoints_of(model_spec, spec.hookpoints, asset["model_type"]),
         Path(args.acts_root),
         name,
         settings_of(spec, asset),
@@ -86,7 +86,7 @@ def dump(spec: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the stage."""
-    parser.add_argument("--spec", type=json.loads, required=True, help="Study.dump_spec as JSON")
+    DumpSpec.add_to(parser)
     parser.add_argument("--asset", required=True, help="asset.json of the model")
     parser.add_argument("--tokens", required=True, help="packed contexts of this split")
     parser.add_argument("--calibration-tokens", required=True, help="contexts of the train split")

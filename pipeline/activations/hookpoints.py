@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from pipeline.config.study_config import TappedModel
 from sagsae.activations import Hookpoint, Store, default_hookpoints
 
 
-def hookpoints_of(model: dict[str, Any], names: list[str], model_type: str) -> dict[str, Hookpoint]:
+def hookpoints_of(model: TappedModel, names: list[str], model_type: str) -> dict[str, Hookpoint]:
     """The study's hookpoints of one model, in the study's order.
 
     Args:
@@ -18,7 +17,7 @@ def hookpoints_of(model: dict[str, Any], names: list[str], model_type: str) -> d
     Raises:
         ValueError: no path is known; the message says which key to add.
     """
-    layer, given = model["layer"], model["hookpoints"]
+    layer, given = model.layer, model.hookpoints
     if given:
         # Not str.format: a template could then reach into the objects it is given.
         return {n: Hookpoint(n, given[n].replace("{layer}", str(layer))) for n in names}
@@ -26,7 +25,7 @@ def hookpoints_of(model: dict[str, Any], names: list[str], model_type: str) -> d
         known = default_hookpoints(model_type, layer)
     except (KeyError, ValueError) as error:
         raise ValueError(
-            f"model {model['name']}: {error}; name its modules under models[].hookpoints, "
+            f"model {model.name}: {error}; name its modules under models[].hookpoints, "
             "for example resid: model.layers.{layer}"
         ) from None
     return {name: known[name] for name in names}

@@ -7,12 +7,13 @@ import os
 from pathlib import Path
 from typing import Any
 
+from pipeline.config.specs import DumpSpec
 from pipeline.jobs.json_files import digest, expect_fields, read_json
 from sagsae.activations import Store
 from sagsae.activations.layout import SEALED
 
 
-def describe(store: Store, spec: dict[str, Any], manifest: Path) -> dict[str, Any]:
+def describe(store: Store, spec: DumpSpec, manifest: Path) -> dict[str, Any]:
     """The manifest: where the store is and what it holds. Deterministic."""
     hookpoints = {}
     for name, width in store.config.hookpoints.items():
@@ -25,7 +26,7 @@ def describe(store: Store, spec: dict[str, Any], manifest: Path) -> dict[str, An
         }
     return {
         "store": os.path.relpath(store.path, manifest.parent),
-        "split": spec["split"],
+        "split": spec.split,
         "rows": store.n_rows,
         "dropped": store.dropped,
         "seal": hashlib.sha256((store.path / SEALED).read_bytes()).hexdigest(),

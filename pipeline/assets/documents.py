@@ -18,10 +18,12 @@ from pipeline.assets.wheels import AssetError, fetch_file, require_space
 from pipeline.jobs.json_files import sha256_of
 from pipeline.jobs.progress import say
 from sagsae.files import whole_file
+from sagsae.memory import needs_memory
 
 PARQUET = "documents.parquet"
 
 
+@needs_memory("the documents")
 def make_documents(source: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Store the documents of a text source in ``folder``.
 
@@ -55,6 +57,7 @@ def make_documents(source: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
+@needs_memory("the documents")
 def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
     """The documents as a ``datasets`` dataset with a ``text`` column.
 
@@ -84,7 +87,7 @@ def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
             {} if descriptor["column"] == "text" else {descriptor["column"]: "text"}
         )
     path = folder / descriptor["file"]
-    remedy = f"delete {folder / 'documents.json'} and run snakemake again"
+    remedy = f"delete {folder}/documents.json and run snakemake again"
     try:
         # In this thread alone: a reader that gets no other waits for it for ever, without an error.
         with pyarrow.parquet.ParquetFile(path) as file:

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.assets.documents import make_documents
 from pipeline.assets.model_folders import describe_model, drop_gguf, make_model_folder
+from pipeline.config.specs import AssetSpec, TextSpec
 from pipeline.jobs.json_files import digest, expect_fields, read_json, write_json
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import locked
 
 
-def make_model(spec: dict[str, Any], out: Path) -> dict[str, Any]:
+def make_model(spec: AssetSpec, out: Path) -> dict[str, Any]:
     """Make a model's folder beside ``out`` and describe it in ``out``.
 
     Args:
@@ -37,7 +38,7 @@ def make_model(spec: dict[str, Any], out: Path) -> dict[str, Any]:
     Raises:
         AssetError: the model cannot be had or cannot be loaded.
     """
-    source = spec["model"]
+    source = spec.model.model_dump()
     folder, commit = make_model_folder(source, out.parent / "model")
     asset = {
         "spec": digest(spec),
@@ -72,7 +73,7 @@ def model_folder(asset: str | Path) -> Path:
         return Path(asset).parent / found["folder"]
 
 
-def make_text(spec: dict[str, Any], out: Path) -> dict[str, Any]:
+def make_text(spec: TextSpec, out: Path) -> dict[str, Any]:
     """Store the documents beside ``out`` and describe them in ``out``.
 
     Args:
@@ -82,14 +83,20 @@ def make_text(spec: dict[str, Any], out: Path) -> dict[str, Any]:
     Raises:
         AssetError: the text cannot be had.
     """
-    documents = {"spec": digest(spec), **make_documents(spec["text"], out.parent)}
+    documents = {"spec": digest(spec), **make_documents(spec.text.model_dump(), out.parent)}
     write_json(out, documents)
     return documents
 
 
+def _spec(text: str) -> AssetSpec | TextSpec:
+    return (AssetSpec if "model" in json.loads(text) else TextSpec).argument(text)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the stage."""
-    parser.add_argument("--spec", type=json.loads, required=True, help="specification, as JSON")
+    parser.add_argument(
+        "--spec", type=_spec, required=True, metavar="JSON", help="AssetSpec or TextSpec as JSON"
+    )
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
 
 
@@ -97,7 +104,7 @@ def main(options: argparse.Namespace) -> None:
     """Parse the command line and make what the specification describes."""
     started = time.monotonic()
     with locked(options.out.parent):
-        if "model" in options.spec:
+        if isinstance(options.spec, AssetSpec):
             quiet()
             made = make_model(options.spec, options.out)
         else:

@@ -11,7 +11,6 @@ token between documents, and cut into contexts that begin with the model's start
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -21,12 +20,14 @@ import numpy as np
 
 from pipeline.assets.documents import open_documents
 from pipeline.assets.fetch import model_folder
+from pipeline.config.specs import TokenSpec
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress, say
 from pipeline.jobs.stage import locked
 from sagsae.activations.dump import contexts_per_block
 from sagsae.activations.tokens import TokenStore, pack, save_tokens
 from sagsae.language_models import load_tokenizer
+from sagsae.memory import needs_memory
 
 DOCUMENTS_A_BATCH = 256
 
@@ -50,26 +51,26 @@ def heldout_period(heldout_fraction: float) -> int:
 
 
 def documents_of(
-    dataset: Any, descriptor: dict[str, Any], spec: dict[str, Any]
+    dataset: Any, descriptor: dict[str, Any], spec: TokenSpec
 ) -> Iterator[tuple[int, str]]:
     """(document id, text) of one split, in permuted order, empty documents left out.
 
     The id is the row in documents.parquet, or for streamed text the place in the shuffled stream.
     """
-    period = heldout_period(spec["heldout_fraction"])
+    period = heldout_period(spec.heldout_fraction)
     permuted: Iterable[tuple[int, str]]
     if descriptor["kind"] == "hub":
-        stream = dataset.shuffle(seed=spec["seed"], buffer_size=descriptor["shuffle_buffer"])
+        stream = dataset.shuffle(seed=spec.seed, buffer_size=descriptor["shuffle_buffer"])
         permuted = enumerate(row["text"] for row in stream)
     else:
         rows = dataset.add_column("row", list(range(len(dataset))))
-        shuffled = rows.shuffle(seed=spec["seed"], keep_in_memory=True)
+        shuffled = rows.shuffle(seed=spec.seed, keep_in_memory=True)
         batches = shuffled.iter(DOCUMENTS_A_BATCH)
         permuted = (
             pair for batch in batches for pair in zip(batch["row"], batch["text"], strict=True)
         )
     for place, (doc, text) in enumerate(permuted):
-        if (place % period == 0) == (spec["split"] == "heldout") and text:
+        if (place % period == 0) == (spec.split == "heldout") and text:
             yield doc, text
 
 
@@ -111,14 +112,15 @@ def special_id(tokenizer: Any, which: str, use: str) -> int | None:
     return found
 
 
-def contexts_wanted(spec: dict[str, Any]) -> int:
+def contexts_wanted(spec: TokenSpec) -> int:
     """Contexts that fill the whole blocks of the split, with slack for the dump's drop rule."""
-    size = spec["rows_per_block"]
-    return spec["rows"] // size * contexts_per_block(size, spec["context_length"], spec["slack"])
+    size = spec.rows_per_block
+    return spec.rows // size * contexts_per_block(size, spec.context_length, spec.slack)
 
 
+@needs_memory("the tokens of a split")
 def tokenise(
-    spec: dict[str, Any],
+    spec: TokenSpec,
     asset: dict[str, Any],
     folder: Path,
     descriptor: dict[str, Any],
@@ -141,11 +143,11 @@ def tokenise(
         ValueError: the tokenizer lacks a needed special token.
     """
     tokenizer = load_tokenizer(folder)
-    start = special_id(tokenizer, spec["start_token"], "the start of each context")
+    start = special_id(tokenizer, spec.start_token, "the start of each context")
     separator = special_id(tokenizer, "eos", "the end of each document")
-    wanted, length = contexts_wanted(spec), spec["context_length"]
+    wanted, length = contexts_wanted(spec), spec.context_length
     total = wanted * (length - (start is not None))
-    progress = Progress(f"tokenise {spec['split']}", total, "tokens", every=5.0)
+    progress = Progress(f"tokenise {spec.split}", total, "tokens", every=5.0)
     documents = documents_of(dataset, descriptor, spec)
     try:
         return pack(
@@ -156,7 +158,7 @@ def tokenise(
             n_contexts=wanted,
             metadata={
                 "spec": digest(spec),
-                "split": spec["split"],
+                "split": spec.split,
                 "tokenizer_sha256": asset["tokenizer_sha256"],
                 "documents": descriptor.get("sha256") or descriptor["resolved_revision"],
                 "vocab_size": asset["vocab_size"],
@@ -166,17 +168,17 @@ def tokenise(
         if "the text has" not in str(error):
             raise
         raise TextTooShortError(
-            f"{spec['split']} split: {error}. The fields are dump.{spec['split']}_rows "
-            f"({spec['rows']}) and text.source; text.heldout_fraction "
-            f"({spec['heldout_fraction']}) divides the text between the splits"
+            f"{spec.split} split: {error}. The fields are dump.{spec.split}_rows "
+            f"({spec.rows}) and text.source; text.heldout_fraction "
+            f"({spec.heldout_fraction}) divides the text between the splits"
         ) from None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the stage."""
-    parser.add_argument("--spec", type=json.loads, required=True, help="specification, as JSON")
+    TokenSpec.add_to(parser)
     parser.add_argument("--asset", type=Path, required=True, help="asset.json of the model")
-    parser.add_argument("--documents", type=Path, required=True, help="documents.json")
+    parser.add_argument("--documents", type=Path, required=True, help="documents.json of the text")
     parser.add_argument("--out", type=Path, required=True, help="token store to write")
 
 
@@ -184,8 +186,8 @@ def main(options: argparse.Namespace) -> None:
     """Parse the command line, tokenise, and write the token store."""
     asset, descriptor = read_json(options.asset), read_json(options.documents)
     for path, made, wanted in (
-        (options.asset, asset["spec"], options.spec["asset"]),
-        (options.documents, descriptor["spec"], options.spec["documents"]),
+        (options.asset, asset["spec"], options.spec.asset),
+        (options.documents, descriptor["spec"], options.spec.documents),
     ):
         if made != wanted:
             raise ValueError(

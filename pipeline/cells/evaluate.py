@@ -27,6 +27,7 @@ from pipeline.jobs.json_files import digest, sha256_of
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import SCHEMA_VERSION, CellMetrics
+from pipeline.study.specs import EvaluateSpec
 from sagsae.activations.store import Store
 from sagsae.activations.stream import iterate
 from sagsae.autoencoders.accounting import break_even_share, parameters_per_latent
@@ -38,6 +39,7 @@ from sagsae.evaluation.histograms import Histograms, activation_histograms
 from sagsae.evaluation.loss_recovered import LossRecovered, summed_loss
 from sagsae.evaluation.metrics import ReconstructionMetrics, accumulate
 from sagsae.evaluation.replacements import reconstruction
+from sagsae.memory import needs_memory
 
 ROWS = 8192
 """Rows read at once."""
@@ -47,9 +49,10 @@ class EvaluationError(ValueError):
     """A cell that cannot be evaluated; the message says why and what to do."""
 
 
+@needs_memory("the evaluation of the autoencoder")
 def evaluate_cell(
-    spec: dict[str, Any],
-    cell: dict[str, Any],
+    spec: EvaluateSpec,
+    cell: Cell,
     train_info: dict[str, Any],
     weights: Path,
     heldout_manifest: Path,
@@ -61,7 +64,7 @@ def evaluate_cell(
 
     Args:
         spec: ``Study.evaluate_spec`` of the cell.
-        cell: ``Cell.as_dict``.
+        cell: which one.
         train_info: ``training`` and ``made_from``, see the module.
         weights: the autoencoder, written by ``Autoencoder.save``.
         heldout_manifest: manifest of the model's held-out store.
@@ -78,12 +81,12 @@ def evaluate_cell(
     Raises:
         EvaluationError: weights of another cell, or a hookpoint without baselines.
     """
-    sae = _autoencoder(weights, cell).to(device)
+    sae = read_autoencoder(weights, cell).to(device)
     store = open_store(heldout_manifest)
-    label = f"evaluate {Cell(**cell).path}"
-    sums = accumulate(sae, _rows(store, cell["hookpoint"], device, label))
+    label = f"evaluate {cell.path}"
+    sums = accumulate(sae, _rows(store, cell.hookpoint, device, label))
     quality = ReconstructionMetrics.from_accumulators(sums)
-    rows = _rows(store, cell["hookpoint"], device, f"{label}, histograms")
+    rows = _rows(store, cell.hookpoint, device, f"{label}, histograms")
     histograms = activation_histograms(sae, rows, sums.firings)
     recovered = _loss_recovered(spec, cell, sae, baselines, asset, device, label)
     latents = save(_latent_tensors(quality, histograms))
@@ -102,19 +105,20 @@ def evaluate_cell(
         "parameters_per_latent": parameters_per_latent(sae.name, sae.d),
         "break_even_share": break_even_share(sae.name, sae.d),
         **_reconstruction_part(quality),
-        **_loss_part(recovered, spec["evaluation"]["lr_noise_gap"]),
+        **_loss_part(recovered, spec.evaluation.lr_noise_gap),
         "training": train_info["training"],
         "made_from": made_from,
     }
     return CellMetrics.model_validate(metrics).model_dump(), latents
 
 
-def _autoencoder(weights: Path, cell: dict[str, Any]) -> Autoencoder:
+def read_autoencoder(weights: Path, cell: Cell) -> Autoencoder:
+    """The autoencoder of a cell; raises EvaluationError or ValueError for any other file."""
     sae = load(weights)
-    if (sae.name, sae.width) != (cell["variant"], cell["width"]):
+    if (sae.name, sae.width) != (cell.variant, cell.width):
         raise EvaluationError(
-            f"{weights}: holds {sae.name} of width {sae.width}, the cell is {cell['variant']} of "
-            f"width {cell['width']}; delete the cell's folder and train it again"
+            f"{weights}: holds {sae.name} of width {sae.width}, the cell is {cell.variant} of "
+            f"width {cell.width}; delete the cell's folder and train it again"
         )
     return sae
 
@@ -128,8 +132,8 @@ def _rows(store: Store, hookpoint: str, device: torch.device, label: str) -> Ite
 
 
 def _loss_recovered(
-    spec: dict[str, Any],
-    cell: dict[str, Any],
+    spec: EvaluateSpec,
+    cell: Cell,
     sae: Autoencoder,
     baselines: Path,
     asset: Path,
@@ -137,17 +141,17 @@ def _loss_recovered(
     label: str,
 ) -> LossRecovered:
     found = read_baselines(baselines)
-    if cell["hookpoint"] not in found.ablations:
+    if cell.hookpoint not in found.ablations:
         raise EvaluationError(
-            f"{baselines}: has {', '.join(found.ablations)} but not {cell['hookpoint']}; delete it"
+            f"{baselines}: has {', '.join(found.ablations)} but not {cell.hookpoint}; delete it"
         )
-    item = found.ablations[cell["hookpoint"]]
+    item = found.ablations[cell.hookpoint]
     model = load_asset(asset, found.dtype, device)
     progress = Progress(f"{label}, spliced", len(found.contexts.input_ids), "contexts")
     sae_loss = summed_loss(
         model,
         found.contexts,
-        spec["evaluation"]["batch_contexts"],
+        spec.evaluation.batch_contexts,
         item.hookpoint,
         reconstruction(sae),
         progress.update,

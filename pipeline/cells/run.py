@@ -9,7 +9,6 @@ that finds the work of an orphan, a job that outlived the workflow run that had 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
 from pathlib import Path
@@ -17,17 +16,18 @@ from typing import Any
 
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.jobs.stage import device_argument, device_of, locked, path_arguments, run_is_gone
-from pipeline.study.outputs import LATENT_TENSORS, TRAINING, WEIGHTS
+from pipeline.study.outputs import CHECKPOINT, LATENT_TENSORS, STATE, TRAINED, TRAINING, WEIGHTS
+from pipeline.study.specs import EvaluateSpec, TrainSpec
 from sagsae.files import whole_file, write_atomic
 
 
 def run_cell(args: argparse.Namespace) -> None:
     """Train unless there is nothing to train, evaluate, write the metrics last."""
     folder, device = args.out.parent, device_of(args.device)
-    state = folder / ".state"
+    state = folder / STATE
     train_key, evaluate_key = digest(args.train_spec), digest(args.evaluate_spec)
     with locked(state) as waited, locked(folder):
-        record = _record(state / "trained.json")
+        record = read_trained(state)
         kept = state / WEIGHTS
         same = record.get("made_from", {}).get("train") == train_key
         evaluated = record.get("evaluated") == evaluate_key
@@ -35,10 +35,10 @@ def run_cell(args: argparse.Namespace) -> None:
         adopted = waited or record.get("orphaned", False)
         outputs = (args.out, *(folder / name for name in (WEIGHTS, TRAINING, LATENT_TENSORS)))
         if same and evaluated and adopted and all(path.exists() for path in outputs):
-            write_json(state / "trained.json", record | {"orphaned": run_is_gone()})
+            write_json(state / TRAINED, record | {"orphaned": run_is_gone()})
             return  # another process did it all
         if not same or (evaluated and not adopted):
-            (state / "trained.json").unlink(missing_ok=True)
+            (state / TRAINED).unlink(missing_ok=True)
             record = _train(args, state, train_key, device)
         _drop_checkpoints(state)  # those of a job that was killed before it could, too
         link_or_copy(kept, folder / WEIGHTS)
@@ -49,7 +49,7 @@ def run_cell(args: argparse.Namespace) -> None:
 
         metrics, latents = evaluate_cell(
             args.evaluate_spec,
-            args.train_spec["cell"],
+            args.train_spec.cell,
             record,
             kept,
             args.heldout_manifest,
@@ -60,14 +60,14 @@ def run_cell(args: argparse.Namespace) -> None:
         write_atomic(folder / LATENT_TENSORS, latents)
         write_json(args.out, metrics)
         done = {"evaluated": evaluate_key, "orphaned": run_is_gone()}
-        write_json(state / "trained.json", record | done)
+        write_json(state / TRAINED, record | done)
 
 
-def _record(path: Path) -> dict[str, Any]:
+def read_trained(state: Path) -> dict[str, Any]:
     """What the kept weights are; empty when there are none or their record is damaged."""
     try:
-        record = read_json(path)
-        found = sha256_of(path.parent / WEIGHTS)
+        record = read_json(state / TRAINED)
+        found = sha256_of(state / WEIGHTS)
     except (FileNotFoundError, ValueError):
         return {}
     return record if isinstance(record, dict) and record.get("weights_sha256") == found else {}
@@ -76,7 +76,7 @@ def _record(path: Path) -> dict[str, Any]:
 def _train(args: argparse.Namespace, state: Path, key: str, device: Any) -> dict[str, Any]:
     from pipeline.cells.train import train_cell
 
-    checkpoint = state / f"checkpoint-{key}.safetensors"
+    checkpoint = state / CHECKPOINT.format(key=key)
     _drop_checkpoints(state, but=checkpoint.name)
     sae, record = train_cell(
         args.train_spec, args.train_manifest, device, checkpoint, args.checkpoint_seconds
@@ -84,13 +84,13 @@ def _train(args: argparse.Namespace, state: Path, key: str, device: Any) -> dict
     with whole_file(state / WEIGHTS) as partial:
         sae.save(partial)
     record |= {"weights_sha256": sha256_of(state / WEIGHTS)}
-    write_json(state / "trained.json", record)
+    write_json(state / TRAINED, record)
     return record
 
 
 def _drop_checkpoints(state: Path, but: str | None = None) -> None:
     """Remove the checkpoints of a cell, except those of the training with a given file name."""
-    for path in state.glob("checkpoint-*"):
+    for path in state.glob(CHECKPOINT.format(key="*") + "*"):
         if but is None or not path.name.startswith(but):
             path.unlink()
 
@@ -107,12 +107,8 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the stage."""
-    parser.add_argument(
-        "--train-spec", type=json.loads, required=True, help="Study.train_spec as JSON"
-    )
-    parser.add_argument(
-        "--evaluate-spec", type=json.loads, required=True, help="Study.evaluate_spec as JSON"
-    )
+    TrainSpec.add_to(parser, "--train-spec")
+    EvaluateSpec.add_to(parser, "--evaluate-spec")
     path_arguments(
         parser,
         train_manifest="manifest of the training store",

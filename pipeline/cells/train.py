@@ -14,25 +14,24 @@ import torch
 from pipeline.activations.manifests import open_store
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress
-from pipeline.study.cell import Cell
+from pipeline.study.specs import TrainSpec
 from sagsae.activations import ActivationStream
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import build
+from sagsae.memory import needs_memory
 from sagsae.training.schedules import Recipe
 from sagsae.training.trainer import Trainer
 
 
-def recipe_of(spec: dict[str, Any]) -> Recipe:
+def recipe_of(spec: TrainSpec) -> Recipe:
     """The library's recipe for a cell."""
-    training = dict(spec["training"])
-    training.pop("group_chunks")
-    steps = training.pop("tokens") // training["batch_size"]
-    return Recipe(steps=steps, lam=spec["cell"]["lam"], **training)
+    settings = spec.training.model_dump(exclude={"group_chunks", "tokens"})
+    return Recipe(steps=spec.training.steps, lam=spec.cell.lam, **settings)
 
 
 @contextmanager
 def opened_trainer(
-    spec: dict[str, Any],
+    spec: TrainSpec,
     manifest: Path,
     device: torch.device,
     progress: Callable[[int, dict[str, float]], None] | None = None,
@@ -45,10 +44,10 @@ def opened_trainer(
         device: Where to compute.
         progress: As `Trainer` calls it.
     """
-    cell, recipe = Cell(**spec["cell"]), recipe_of(spec)
-    store = open_store(manifest, spec["store"])
+    cell, recipe = spec.cell, recipe_of(spec)
+    store = open_store(manifest, spec.store)
     found = store.statistics(cell.hookpoint)
-    sae = build(cell.variant, spec["d_model"], cell.width, found.scale)
+    sae = build(cell.variant, spec.d_model, cell.width, found.scale)
     sae.initialise(torch.from_numpy(found.mean * found.scale), cell.seed, recipe.theta_init)
     sae.to(device)
     with ActivationStream(
@@ -56,14 +55,15 @@ def opened_trainer(
         cell.hookpoint,
         recipe.batch_size,
         cell.seed,
-        group_chunks=spec["training"]["group_chunks"],
+        group_chunks=spec.training.group_chunks,
         device=device,
     ) as stream:
         yield Trainer(sae, stream, recipe, progress=progress)
 
 
+@needs_memory("the autoencoder")
 def train_cell(
-    spec: dict[str, Any],
+    spec: TrainSpec,
     manifest: Path,
     device: torch.device,
     checkpoint: Path,
@@ -83,7 +83,7 @@ def train_cell(
         metrics.json), ``made_from`` (digests of the specification and of the store) and
         ``course`` (loss terms over the steps).
     """
-    cell, recipe = Cell(**spec["cell"]), recipe_of(spec)
+    cell, recipe = spec.cell, recipe_of(spec)
     tokens = recipe.steps * recipe.batch_size
     progress = Progress(f"train {cell.path}", tokens, "tokens")
 

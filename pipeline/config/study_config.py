@@ -39,13 +39,11 @@ from pipeline.config.yaml_files import load_yaml as load_yaml
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "workflow" / "configs" / "local.yaml"
 
 
-class Model(Section):
-    """One language model of the study and where it is tapped."""
+class TappedModel(Section):
+    """What a dump knows of a language model."""
 
     name: Name
     """Name used in paths and tables."""
-    source: ModelSource
-    """Where the model comes from."""
     d_model: Width
     """Width of the residual stream; checked against the loaded model."""
     layer: Natural
@@ -53,36 +51,44 @@ class Model(Section):
     hookpoints: dict[HookpointName, ModulePath] = Field(default_factory=dict)
     """Module path of each hookpoint, ``{layer}`` standing for the layer. Empty: the known paths of
     the architecture (GPT-NeoX, Llama, SmolLM3, Gemma 3 and relatives)."""
-    start_token: Literal["bos", "eos", "none"] = "bos"
-    """Special token that every context begins with; its position is never trained on."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Arithmetic of the language model's forward passes."""
 
 
-class Text(Section):
-    """The documents, how they are split and how they are packed into contexts."""
+class Model(TappedModel):
+    """One language model of the study and where it is tapped."""
 
-    source: TextSource
-    """Where the documents come from."""
+    source: ModelSource
+    """Where the model comes from."""
+    start_token: Literal["bos", "eos", "none"] = "bos"
+    """Special token that every context begins with; its position is never trained on."""
+
+
+class Packing(Section):
+    """How documents are split and packed into contexts."""
+
     context_length: Annotated[int, Field(ge=8, le=2**20)] = 128
-    """Tokens a context, the start token included."""
+    """Tokens per context, the start token included."""
     heldout_fraction: Annotated[Number, Field(ge=1e-6, le=0.5)] = 0.1
     """Share of the documents kept apart for evaluation. No document is in both splits."""
     seed: Natural = 0
     """Seed of the permutation of the documents."""
 
 
-class Dump(Section):
-    """The activation store."""
+class Text(Packing):
+    """The documents, how they are split and how they are packed into contexts."""
 
-    train_rows: Count
-    """Tokens stored for training; rounded down to whole blocks."""
-    heldout_rows: Count
-    """Tokens stored for evaluation; rounded down to whole blocks."""
+    source: TextSource
+    """Where the documents come from."""
+
+
+class StoreLayout(Section):
+    """How an activation store is filled and laid out."""
+
     rows_per_block: Count = 8192
     """Rows that are permuted and committed together."""
     rows_per_chunk: Count = 1024
-    """Rows a Zarr chunk; divides rows_per_block. Aim at 8 MiB a chunk for large stores."""
+    """Rows per Zarr chunk; divides rows_per_block. Aim at 8 MiB per chunk for large stores."""
     profile: Literal["plain", "disk"] = "plain"
     """plain: uncompressed; disk: zstd level 1, about a fifth smaller. Both carry crc32c."""
     max_norm_ratio: Positive = 10.0
@@ -90,9 +96,18 @@ class Dump(Section):
     calibration_contexts: Count = 64
     """Contexts of the training split from which the median norms are taken."""
     batch_contexts: Count = 16
-    """Contexts a forward pass."""
+    """Contexts per forward pass."""
     slack: Fraction = 0.02
     """Share of a block's tokens that the drop rule may take before the dump stops."""
+
+
+class Dump(StoreLayout):
+    """The activation store."""
+
+    train_rows: Count
+    """Tokens stored for training; rounded down to whole blocks."""
+    heldout_rows: Count
+    """Tokens stored for evaluation; rounded down to whole blocks."""
     acts_root: FolderOrNone = ""
     """Folder of the stores. Empty: the study's own activations folder."""
 
@@ -114,9 +129,9 @@ class Training(Section):
     """The recipe of every cell. Lengths are optimiser steps unless a name says tokens."""
 
     tokens: Count
-    """Token-steps a cell: rows seen, counted with repetition over epochs."""
+    """Token-steps per cell: rows seen, counted with repetition over epochs."""
     batch_size: Count = 2048
-    """Tokens a step."""
+    """Tokens per step."""
     learning_rate: Positive = 1e-3
     """Peak learning rate of Adam."""
     beta1: Annotated[Number, Field(ge=0, lt=1)] = 0.0
@@ -157,7 +172,7 @@ class Evaluation(Section):
     lr_contexts: Count = 64
     """Held-out contexts over which Loss Recovered is measured."""
     batch_contexts: Count = 4
-    """Contexts a spliced forward pass."""
+    """Contexts per spliced forward pass."""
     lr_noise_gap: Positive = 0.1
     """Loss Recovered is flagged as noise where CE_zero - CE_clean (nats) is below this."""
 

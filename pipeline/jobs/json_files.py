@@ -66,8 +66,9 @@ def digest(spec: Any) -> str:
 
 
 def canonical(spec: Any) -> str:
-    """Sorted JSON without spaces: one text per value."""
-    return json.dumps(spec, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    """Sorted JSON without spaces, of plain values or of a pydantic model: one text per value."""
+    value = spec if isinstance(spec, dict | list | float) else spec.model_dump()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def sha256_of(path: Path) -> str:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from sagsae.memory import purpose_of
+
 AGAIN = "run the same command again: what is finished is kept"
 OUTPUTS = ("--out", "--out-dir", "--latents", "--acts-root")
 """Options of the stages that name what they write."""
@@ -31,40 +33,24 @@ _WORDS = {  # of errors without a number: safetensors, tokenizers, PyTorch, pip
 }
 _ASKED = re.compile(r"to (?:allocate|mmap) ([\d.,]+) ?(\w+)")
 _WIDTH = "the width or expansion of the grid entry"
-_USES = {
-    "sagsae.language_models": ("the language model", ""),
-    "sagsae.evaluation.loss_recovered": (
-        "spliced passes of the language model",
-        "evaluation.batch_contexts",
+SETTINGS = {
+    "the language model": "",
+    "spliced passes of the language model": "evaluation.batch_contexts",
+    "the language model's own losses": "evaluation.batch_contexts or evaluation.lr_contexts",
+    "the evaluation of the autoencoder": _WIDTH,
+    "the chunks that are shuffled together": (
+        "training.group_chunks, dump.rows_per_chunk or training.batch_size"
     ),
-    "pipeline.activations.baselines": (
-        "the language model's own losses",
-        "evaluation.batch_contexts or evaluation.lr_contexts",
-    ),
-    "sagsae.evaluation": ("the evaluation of the autoencoder", _WIDTH),
-    "sagsae.activations.stream": (
-        "the chunks that are shuffled together",
-        "training.group_chunks, dump.rows_per_chunk or training.batch_size",
-    ),
-    "sagsae.training": ("a training step", f"training.batch_size or {_WIDTH}"),
-    "pipeline.cells.train": ("the autoencoder", _WIDTH),
-    "sagsae.activations.hookpoints": (
-        "a forward pass of the language model",
-        "dump.batch_contexts or text.context_length",
-    ),
-    "sagsae.activations.dump": (
-        "a block of activations",
-        "dump.rows_per_block or dump.batch_contexts",
-    ),
-    "sagsae.activations.writer": ("a block of activations", "dump.rows_per_block"),
-    "pipeline.assets.tokenise": ("the tokens of a split", "dump.train_rows and dump.heldout_rows"),
-    "sagsae.activations": ("chunks of activations", "dump.rows_per_chunk or dump.rows_per_block"),
-    "pipeline.assets.documents": ("the documents", ""),
+    "a training step": f"training.batch_size or {_WIDTH}",
+    "the autoencoder": _WIDTH,
+    "a forward pass of the language model": "dump.batch_contexts or text.context_length",
+    "a block of activations": "dump.rows_per_block or dump.batch_contexts",
+    "a block of activations that is written": "dump.rows_per_block",
+    "the tokens of a split": "dump.train_rows and dump.heldout_rows",
+    "chunks of activations": "dump.rows_per_chunk or dump.rows_per_block",
+    "the documents": "",
 }
-"""Module that runs out of memory: what it needs the memory for, and what makes that smaller.
-
-The first one with a frame in the traceback counts, so callees that serve several stand below.
-"""
+"""What memory is for, in the words of ``needs_memory`` at the place -> settings that lower it."""
 
 
 def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
@@ -94,7 +80,8 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
                 f"`ulimit -v` and `ulimit -u`): end other programs or get more, and {AGAIN}"
             )
         case "GPU" | "memory":
-            return _memory(cause, set(_modules(error)), on_gpu=kind == "GPU")
+            purposes = [purpose for link in _chain(error) if (purpose := purpose_of(link))]
+            return _memory(cause, (purposes or ["this stage"])[-1], on_gpu=kind == "GPU")
     if isinstance(error, PermissionError):
         return f"permission denied: {_text(error)}: make the folder writable or choose another"
     return ""
@@ -160,17 +147,15 @@ def _written(arguments: Sequence[str]) -> Iterator[Path]:
             yield Path(value if equals else next(words, "."))
 
 
-def _memory(error: BaseException, modules: set[str], *, on_gpu: bool) -> str:
-    use, fields = next(
-        (found for module, found in _USES.items() if _within(module, modules)), ("this stage", "")
-    )
-    advice = [f"lower {fields} in the configuration"] if fields else []
+def _memory(error: BaseException, purpose: str, *, on_gpu: bool) -> str:
+    settings = SETTINGS.get(purpose)
+    advice = [f"lower {settings} in the configuration"] if settings else []
     if on_gpu:
         advice.append("lower jobs_per_gpu if several jobs share the GPU or end what else uses it")
     else:
         advice.append("give the job more memory")
     where = "GPU memory" if on_gpu else "memory"
-    return f"no {where} for {use}, {_asked(error)}: {', or '.join(advice)}, and {AGAIN}"
+    return f"no {where} for {purpose}, {_asked(error)}: {', or '.join(advice)}, and {AGAIN}"
 
 
 def _asked(error: BaseException) -> str:
@@ -182,17 +167,3 @@ def _asked(error: BaseException) -> str:
     size = f"{number} {unit}" if unit != "bytes" else f"{int(number) / 2**20:,.1f} MiB"
     free = re.search(r"GPU \d+ has .*? is free(?=\.)", text)
     return f"{size} asked for" + (f" ({free[0]})" if free else "")
-
-
-def _within(package: str, modules: set[str]) -> bool:
-    return any(name == package or name.startswith(f"{package}.") for name in modules)
-
-
-def _modules(error: BaseException) -> Iterator[str]:
-    """Modules with a frame in the tracebacks of an error and of what it was raised from."""
-    for cause in _chain(error):
-        trace = cause.__traceback__
-        while trace is not None:
-            spec = trace.tb_frame.f_globals.get("__spec__")  # a stage's __name__ is __main__
-            yield spec.name if spec else ""
-            trace = trace.tb_next

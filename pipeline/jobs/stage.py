@@ -104,6 +104,7 @@ def put_checkout_first(checkout: Path) -> None:
     for name, folder in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", checkout)):
         others = [part for part in os.environ.get(name, "").split(os.pathsep) if part]
         os.environ[name] = os.pathsep.join([str(folder), *others])
+    os.environ["PYTHONSAFEPATH"] = "1"  # a folder named pipeline where a job runs means nothing
 
 
 def name_run() -> None:

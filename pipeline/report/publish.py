@@ -12,20 +12,23 @@ import argparse
 import json
 import shutil
 from collections.abc import Iterable
+from filecmp import cmpfiles
 from pathlib import Path
 from typing import Any
 
 from pipeline.jobs.json_files import write_json
 from pipeline.report.environment import installed, machine
-from pipeline.report.rebuild import CONFIGURATION, ENVIRONMENT, rebuild_published
+from pipeline.report.rebuild import rebuild
 from pipeline.study.metrics import CellMetrics, read_all
 from pipeline.study.outputs import (
-    CLAIM_TABLES,
+    CONFIGURATION,
+    ENVIRONMENT,
     METRICS,
+    README,
     REPORT,
+    RUNS,
     SYNTHETIC,
     SYNTHETIC_SUMMARY,
-    TABLES,
 )
 from pipeline.study.study import Study
 from sagsae.files import whole_file
@@ -60,31 +63,23 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
     write_json(partial / CONFIGURATION, study.config.model_dump())
     environment = _environment(study, cells.values(), workdir)
     write_json(partial / ENVIRONMENT, environment)
-    runs = root / SYNTHETIC / "runs"
-    finished = (root / SYNTHETIC_SUMMARY).exists()
-    for path in sorted(runs.glob("*.json")) if finished else []:
-        kept = partial / SYNTHETIC / "runs" / path.name
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, kept)
-    rebuild_published(partial, partial)
-    _must_agree(study, root, partial)
+    if (root / SYNTHETIC_SUMMARY).exists():
+        shutil.copytree(root / RUNS, partial / RUNS, ignore=shutil.ignore_patterns(".*"))
+    rebuild(partial, partial)
+    _must_agree(root, partial)
     (partial / REPORT).unlink()  # megabytes of images that lie beside it
-    with whole_file(partial / "README.md") as page:
+    with whole_file(partial / README) as page:
         page.write_text(_readme(study, environment, out), encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
 
 
-def _must_agree(study: Study, root: Path, rebuilt: Path) -> None:
-    names = [f"tables/{name}" for name in TABLES + CLAIM_TABLES]
-    for folder in ("figures", SYNTHETIC):
-        names += [f"{folder}/{path.name}" for path in sorted((rebuilt / folder).glob("*.csv"))]
-    stale = [
-        name
-        for name in [*names, REPORT]
-        if not (root / name).exists() or (root / name).read_bytes() != (rebuilt / name).read_bytes()
-    ]
-    if stale:
+def _must_agree(root: Path, rebuilt: Path) -> None:
+    results = (rebuilt / part for part in ("tables", "figures", SYNTHETIC))
+    made = [path for folder in results if folder.exists() for path in folder.glob("*.*")]
+    names = [REPORT, *(path.relative_to(rebuilt).as_posix() for path in sorted(made))]
+    _, differing, absent = cmpfiles(root, rebuilt, names, shallow=False)
+    if stale := differing + absent:
         raise PublishError(
             f"{root}: {', '.join(stale)} do not follow from the metrics of the cells: "
             "run the study to its end with this version first"

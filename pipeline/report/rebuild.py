@@ -2,83 +2,82 @@
 
     python -m pipeline rebuild --from results/reference/local --out DIR
 
-No store, no weights and no Snakemake: the same functions as the stages, on the files that
-``pipeline.report.publish`` keeps. The same input gives the same bytes.
+No store and no weights: Snakemake runs the rules after the metrics on what ``pipeline publish``
+keeps. The same input gives the same bytes.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
-from itertools import chain
-from pathlib import Path, PurePosixPath
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path, PurePath
+from tempfile import TemporaryDirectory
 
-from pipeline.claims.page import write_claims
 from pipeline.config.synthetic import PROTOCOLS
-from pipeline.figures.draw import write_figure
 from pipeline.jobs.json_files import read_json
-from pipeline.report.write import write_report
-from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import FIGURE_PROTOCOLS, SYNTHETIC_FIGURES
-from pipeline.study.metrics import read_all
-from pipeline.study.outputs import CLAIMS, REPORT, SYNTHETIC, SYNTHETIC_SUMMARY
+from pipeline.study.figures import SYNTHETIC_FIGURES
+from pipeline.study.outputs import CONFIGURATION, ENVIRONMENT, RUNS
 from pipeline.study.study import Study
-from pipeline.synthetic.figures import write_figure as write_protocol
-from pipeline.synthetic.means import read_runs, summarise
-from pipeline.tables.write import write_tables
-from pipeline.text.csv_files import read_table, write_csv
 
-CONFIGURATION, ENVIRONMENT = "configuration.json", "environment.json"
+SNAKEFILE = Path(__file__).resolve().parents[2] / "Snakefile"
+RULES = (
+    *("tables", "make_tables", "claims", "figures", "draw_figure", "report", "synthetic"),
+    *(f"synthetic_table_{name}" for name in ("summary", *PROTOCOLS)),
+    *SYNTHETIC_FIGURES,
+)
+"""All that make something of metrics and synthetic runs; the others would want a store."""
+GIVEN = ("cells", RUNS, ENVIRONMENT)
+"""What is taken of a published study."""
+UNKEPT = ("cells", PurePath(RUNS).name, "logs", "specs", ".*", ENVIRONMENT)
+"""Names of what is not a result."""
 
 
-def rebuild(source: Path, study: Study, versions: Mapping[str, str], out: Path) -> None:
-    """Write ``tables``, ``figures``, ``synthetic`` and the report into ``out``.
+class RebuildError(RuntimeError):
+    """A study that could not be made again; what Snakemake printed says why."""
+
+
+def rebuild(source: Path, out: Path) -> Study:
+    """Write tables, figures, synthetic tables and the report of a published study into ``out``.
 
     Args:
-        source: Has the metrics in ``cells`` and, if the protocols were run, ``synthetic/runs``.
-        study: Says which cells, comparisons and figures.
-        versions: What the study's numbers were made with; the report shows it.
+        source: The published study: configuration, environment, metrics, synthetic runs if any.
         out: Folder of the results; may be ``source``.
+
+    Raises:
+        RebuildError: Snakemake failed.
     """
-    spec = ComparisonSpec.model_validate(study.report_spec())
-    tables, figures = out / "tables", out / "figures"
-    write_tables(read_all(source / "cells", study.cells), spec, tables)
-    for name in study.figures:
-        write_figure(name, tables, spec, figures / f"{name}.png")
-    runs = sorted((source / SYNTHETIC / "runs").glob("*.json"))
-    shown = rebuild_synthetic(runs, study, out) if runs else []
-    write_claims(spec, tables, out / SYNTHETIC_SUMMARY if runs else None, tables / CLAIMS)
-    write_report(spec, tables, figures, shown, versions, out / REPORT)
-
-
-def rebuild_synthetic(runs: Sequence[Path], study: Study, out: Path) -> list[Path]:
-    """Write the synthetic tables and figures; return the figures in their order."""
-    from pipeline.synthetic.activation import write_figure as write_activation  # imports torch
-
-    by_protocol = {
-        name: [
-            path
-            for seed in study.config.synthetic.seeds
-            for path in runs
-            if path.name == PurePosixPath(study.synthetic_run(name, seed)).name
+    config = read_json(source / CONFIGURATION) | {"results": "results"}
+    study = Study.from_dict(config, str(source / CONFIGURATION))
+    targets = ["tables", "figures", study.report]
+    with TemporaryDirectory() as scratch:
+        root = Path(scratch, study.root)
+        for part in filter(lambda part: (source / part).exists(), GIVEN):
+            (root / part).parent.mkdir(parents=True, exist_ok=True)
+            (root / part).symlink_to((source / part).absolute())
+        if (source / RUNS).exists():
+            targets.append("synthetic")
+            for name in (study.synthetic_table("summary"), *map(study.figure, SYNTHETIC_FIGURES)):
+                placed = Path(scratch, name)  # for rules that read what is there; made before them
+                placed.parent.mkdir(parents=True, exist_ok=True)
+                placed.touch()
+        Path(scratch, CONFIGURATION).write_text(json.dumps(config), encoding="utf-8")
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(SNAKEFILE),
+            "--cores",
+            "all",
         ]
-        for name in PROTOCOLS
-    }
-    for name, paths in {"summary": list(chain(*by_protocol.values())), **by_protocol}.items():
-        write_csv(out / SYNTHETIC / f"{name}.csv", summarise(read_runs(paths)))
-    images = [out / "figures" / f"{name}.png" for name in SYNTHETIC_FIGURES]
-    write_activation(images[0])
-    for image in images[1:]:
-        protocol, tau = FIGURE_PROTOCOLS[image.stem], study.config.synthetic.tau
-        table = read_table(out / SYNTHETIC / f"{protocol}.csv")
-        write_protocol(image.stem, table, read_runs(by_protocol[protocol]), tau, image)
-    return images
-
-
-def rebuild_published(folder: Path, out: Path) -> Study:
-    """Rebuild a published study, see ``pipeline.report.publish``, and return it."""
-    study = Study.from_dict(read_json(folder / CONFIGURATION), str(folder / CONFIGURATION))
-    rebuild(folder, study, read_json(folder / ENVIRONMENT)["versions"], out)
+        command += ["--directory", scratch, "--configfile", str(Path(scratch, CONFIGURATION))]
+        command += ["--quiet", "all", "--forceall", "--allowed-rules", *RULES, "--", *targets]
+        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+            raise RebuildError(f"{source}: not made again; the lines above say why")
+        shutil.copytree(root, out, ignore=shutil.ignore_patterns(*UNKEPT), dirs_exist_ok=True)
     return study
 
 
@@ -90,4 +89,4 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> None:
     """Run the stage."""
-    rebuild_published(options.source, options.out)
+    rebuild(options.source, options.out)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.study.comparison_spec import ComparisonSpec, spec_argument
-from pipeline.study.outputs import COMPARISON
+from pipeline.study.outputs import COMPARISON, REPORT
 from pipeline.tables.comparison_text import views
 from pipeline.text.csv_files import read_table
 from pipeline.text.numbers import BLANK
@@ -35,7 +35,7 @@ def summary(table: pd.DataFrame, spec: ComparisonSpec, root: Path) -> str:
             )
     if not lines:
         lines.append("This study compares nothing: its configuration lists no comparisons.")
-    for what, where in (("tables", "tables"), ("figures", "figures"), ("report", "report.html")):
+    for what, where in (("tables", "tables"), ("figures", "figures"), ("report", REPORT)):
         lines.append(f"{what + ':':9}{root / where}")
     return "\n".join(lines)
 

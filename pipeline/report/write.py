@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.claims.limits import limits
 from pipeline.claims.page import claim_grid, criteria, tally
+from pipeline.jobs.json_files import read_json
 from pipeline.report.environment import installed
 from pipeline.study.comparison_spec import ComparisonSpec, spec_argument
 from pipeline.study.figures import title_and_caption
@@ -166,7 +167,7 @@ def render(
         contrasts=contrast_grids(read_table(tables / CONTRASTS), spec.matched_levels),
         latents=latent_grid(read_table(tables / LATENTS)),
         parameters=parameter_grid(read_table(tables / PARAMETERS)),
-        figures=figure_sources([figures / f"{name}.png" for name in spec.figures]),
+        figures=figure_sources([(figures / name).with_suffix(".png") for name in spec.figures]),
         synthetic=figure_sources(synthetic),
         baselines=baseline_grid(ordered),
         collapsed=collapsed_grid(ordered),
@@ -198,10 +199,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--synthetic", type=Path, nargs="*", default=[], help="figures of the synthetic protocols"
     )
+    parser.add_argument(
+        "--environment", type=Path, nargs="?", help="what a published study was made with, if one"
+    )
     parser.add_argument("--out", required=True, type=Path, help="the HTML file")
 
 
 def main(options: argparse.Namespace) -> None:
     """Run the stage."""
     places = options.tables, options.figures, options.synthetic
-    write_report(options.spec, *places, installed(), options.out)
+    versions = read_json(options.environment)["versions"] if options.environment else installed()
+    write_report(options.spec, *places, versions, options.out)

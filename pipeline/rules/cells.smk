@@ -6,9 +6,9 @@ rule cell:
         unpack(lambda wildcards: read_by_cells(study, study.cell_named(**wildcards).model)),
     output:
         metrics=study.metrics(),
-        weights=study.cell_file(None, "sae.safetensors"),
-        training=study.cell_file(None, "training.json"),
-        latents=study.cell_file(None, "latents.safetensors"),
+        weights=study.cell_file(None, WEIGHTS),
+        training=study.cell_file(None, TRAINING),
+        latents=study.cell_file(None, LATENT_TENSORS),
     log:
         study.log("cells", *PATTERN.split("/")),
     threads: 1

@@ -29,7 +29,7 @@ rule draw_figure:
         figure="|".join(study.figures),
     params:
         spec=SPECS["comparison"],
-        tables=lambda wildcards: study.path("tables"),
+        tables=lambda wildcards: study.table(),
         caption=lambda wildcards: title_and_caption(wildcards.figure)[1],
     shell:
         "python -m pipeline figure --spec {params.spec:q} --tables {params.tables:q}"
@@ -46,14 +46,17 @@ rule report:
             for path in [study.figure(name) for name in SYNTHETIC_FIGURES]
             if Path(path).exists()
         ],
+        # Of a published study; another one's numbers are made with what is installed here.
+        environment=lambda wildcards: [p for p in [study.environment] if Path(p).exists()],
     output:
         html=report(study.report, category="Report", labels={"page": "The study on one page"}),
     log:
         study.log("report"),
     params:
         spec=SPECS["report"],
-        tables=lambda wildcards: study.path("tables"),
+        tables=lambda wildcards: study.table(),
         figures=lambda wildcards: study.path("figures"),
     shell:
         "python -m pipeline report --spec {params.spec:q} --tables {params.tables:q}"
-        " --figures {params.figures:q} --synthetic {input.synthetic:q} --out {output.html:q} 2>&1 | (tee {log:q} || true)"
+        " --figures {params.figures:q} --synthetic {input.synthetic:q} --environment {input.environment:q}"
+        " --out {output.html:q} 2>&1 | (tee {log:q} || true)"

@@ -15,7 +15,7 @@ rule make_tables:
         study.log("tables"),
     params:
         spec=SPECS["comparison"],
-        cells_root=lambda wildcards: study.path("cells"),
+        cells_root=lambda wildcards: study.cells_root,
         out_dir=lambda wildcards, output: Path(output[0]).parent,
     shell:
         "python -m pipeline tables --spec {params.spec:q} --cells-root {params.cells_root:q}"
@@ -35,7 +35,7 @@ rule claims:
         study.log("claims"),
     params:
         spec=SPECS["report"],
-        tables=lambda wildcards: study.path("tables"),
+        tables=lambda wildcards: study.table(),
     shell:
         "python -m pipeline claims --spec {params.spec:q} --tables {params.tables:q}"
         " --synthetic {input.synthetic:q} --out {output.csv:q} 2>&1 | (tee {log:q} || true)"

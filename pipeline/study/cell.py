@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, ClassVar
 
+from pydantic import ConfigDict, Strict
+
+from pipeline.config.sections import Count, Lambda, Natural
 from pipeline.config.spelling import NAME_LENGTH, CellNameError, lambda_tag
 
 WILDCARDS = {
@@ -46,14 +49,19 @@ def _meant(text: str) -> int | None:
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Cell:
-    """One autoencoder: (model, hookpoint, variant, width H, lambda, seed)."""
+    """One autoencoder: (model, hookpoint, variant, width H, lambda, seed).
+
+    As a field of a pydantic model it is read from an object with just these keys.
+    """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     model: str
     hookpoint: str
     variant: str
-    width: int
-    lam: float
-    seed: int
+    width: Annotated[Count, Strict()]
+    lam: Lambda
+    seed: Annotated[Natural, Strict()]
 
     @property
     def path(self) -> str:
@@ -105,7 +113,3 @@ class Cell:
                 f"{path!r} is not <model>/<hookpoint>/<variant>/w<H>_lam<lambda>_seed<s>"
             )
         return cls.parse(**match.groupdict())
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return dict(vars(self))

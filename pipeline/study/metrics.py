@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from pipeline.config.sections import FieldFaults, Lambda
+from pipeline.config.sections import FieldFaults
 from pipeline.config.study_config import Count, Section, describe
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
@@ -42,17 +42,6 @@ Quantiles = Annotated[list[Finite], AfterValidator(_all_or_none)]
 
 class MetricsError(ValueError):
     """Metrics files that cannot be used; the message names every one of them."""
-
-
-class CellName(Section):
-    """Which cell was measured."""
-
-    model: str
-    hookpoint: str
-    variant: str
-    width: Count
-    lam: Lambda
-    seed: Natural
 
 
 class TrainingRecord(Section):
@@ -116,7 +105,7 @@ class CellMetrics(Section):
 
     schema_version: Count = 1
     """Of the program that wrote the file."""
-    cell: CellName
+    cell: Cell
     d_model: Count
     parameters: Count
     parameters_per_latent: Count
@@ -182,10 +171,9 @@ def read_metrics(path: Path, cell: Cell) -> CellMetrics:
         raise MetricsError(describe(error, str(path))) from None
     except ValueError as error:
         raise MetricsError(str(error)) from None
-    if metrics.cell.model_dump() != cell.as_dict():
-        named = Cell(**metrics.cell.model_dump())
+    if metrics.cell != cell:
         raise MetricsError(
-            f"{path}: metrics of another cell: the file says {named.path}, "
+            f"{path}: metrics of another cell: the file says {metrics.cell.path}, "
             f"its folder {cell.path}; delete it and evaluate again"
         )
     return metrics

@@ -1,10 +1,16 @@
-"""Names of what a study puts out: tables, report; figures have theirs in ``figures``."""
+"""Every file name under ``results/``; no other module has one."""
 
 from __future__ import annotations
+
+from pathlib import PurePath
+
+from pipeline.study.cell import PATTERN, Cell
 
 METRICS, WEIGHTS, TRAINING = "metrics.json", "sae.safetensors", "training.json"
 LATENT_TENSORS = "latents.safetensors"
 """Files of a cell's folder."""
+STATE, TRAINED, CHECKPOINT = ".state", "trained.json", "checkpoint-{key}.safetensors"
+"""Folder of a cell for what later jobs reuse; the record of the weights in it; unfinished ones."""
 CELLS, POINTS, COMPARISON = "cells.csv", "points.csv", "comparison.csv"
 CONTRASTS, LATENTS, PARAMETERS = "contrasts.csv", "latents.csv", "parameters.csv"
 CALIBRATION, CLAIMS = "calibration.csv", "claims.csv"
@@ -18,6 +24,78 @@ TABLES = (
 TYING, ABLATION, WIDTH = "tying", "ablation", "width"
 """Kinds of contrast."""
 REPORT = "report.html"
+CONFIGURATION, ENVIRONMENT, README = "configuration.json", "environment.json", "README.md"
+"""Files of a published study beside its results."""
 SYNTHETIC = "synthetic"
-SYNTHETIC_SUMMARY = f"{SYNTHETIC}/summary.csv"
+RUNS, SYNTHETIC_SUMMARY = f"{SYNTHETIC}/runs", f"{SYNTHETIC}/summary.csv"
 CLAIM_TABLES = (CLAIMS, "claims.md", "claims.tex")
+
+
+class Outputs:
+    """Where everything lies below the folder of one study; wildcards where nothing is given."""
+
+    def __init__(self, root: PurePath) -> None:
+        self.root = root
+
+    def path(self, *parts: str) -> str:
+        return str(self.root.joinpath(*parts))
+
+    @property
+    def run_lock(self) -> str:
+        """Held while Snakemake runs."""
+        return self.path(".run.lock")
+
+    def shared_spec(self, name: str, digest: str) -> str:
+        return self.path("specs", f"{name}-{digest}.json")
+
+    def asset(self, model: str = "{model}") -> str:
+        return self.path("assets", model, "asset.json")
+
+    @property
+    def documents(self) -> str:
+        return self.path("assets", "text", "documents.json")
+
+    def tokens(self, model: str = "{model}", split: str = "{split}") -> str:
+        return self.path("tokens", f"{model}-{split}.safetensors")
+
+    def manifest(self, model: str = "{model}", split: str = "{split}") -> str:
+        return self.path("manifests", f"{model}-{split}.json")
+
+    def baselines(self, model: str = "{model}") -> str:
+        return self.path("baselines", f"{model}.json")
+
+    @property
+    def cells_root(self) -> str:
+        return self.path("cells")
+
+    def cell_file(self, cell: Cell | None, name: str) -> str:
+        return self.path("cells", cell.path if cell else PATTERN, name)
+
+    def metrics(self, cell: Cell | None = None) -> str:
+        return self.cell_file(cell, METRICS)
+
+    def table(self, name: str = "") -> str:
+        """A table; their folder without a name."""
+        return self.path("tables", name)
+
+    def figure(self, name: str = "{figure}", suffix: str = "png") -> str:
+        return self.path("figures", f"{name}.{suffix}")
+
+    def synthetic_run(self, protocol: str = "{protocol}", seed: int | str = "{seed}") -> str:
+        return self.path(RUNS, f"{protocol}_seed{seed}.json")
+
+    def synthetic_table(self, protocol: str = "{protocol}") -> str:
+        """Means over seeds of one protocol; of all of them where it is ``summary``."""
+        return self.path(SYNTHETIC, f"{protocol}.csv")
+
+    @property
+    def report(self) -> str:
+        return self.path(REPORT)
+
+    @property
+    def environment(self) -> str:
+        """What the numbers of a published study were made with."""
+        return self.path(ENVIRONMENT)
+
+    def log(self, *parts: str) -> str:
+        return self.path("logs", *parts) + ".log"

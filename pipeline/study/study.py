@@ -1,9 +1,8 @@
-"""A study: a validated configuration, its grid of cells, its stage specifications, every path.
+"""A study: a validated configuration, its grid of cells, the specifications of its stages.
 
-Only this module and ``outputs`` know file names under ``results/``. A stage receives its *spec*: a
-JSON object that holds everything its output depends on, digests of the specs before it included.
-Snakemake compares specs to decide what to rerun, so nothing else may reach a stage. A spec that
-grows with the grid reaches it through a file that is named after its digest.
+A stage receives its specification, see ``pipeline.config.specs``. Snakemake compares specifications
+to decide what to run again, so nothing else may reach a stage. One that grows with the grid reaches
+it through a file that is named after its digest.
 """
 
 from __future__ import annotations
@@ -16,34 +15,34 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.config import study_config as c
+from pipeline.config.specs import (
+    AssetSpec,
+    BaselineSpec,
+    DumpSpec,
+    Split,
+    TextSpec,
+    TokenSpec,
+)
 from pipeline.config.spelling import CellNameError
+from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest, write_json
-from pipeline.study.cell import PATTERN, Cell
+from pipeline.study.cell import Cell
 from pipeline.study.figures import figure_names
 from pipeline.study.grid import cells_of, cross_faults
-from pipeline.study.outputs import REPORT, SYNTHETIC
+from pipeline.study.outputs import Outputs
+from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
 from sagsae.autoencoders.registry import VARIANTS
 
-SPLITS = ("train", "heldout")
-REVISION = {
-    "assets": 2,
-    "tokens": 2,
-    "dump": 2,
-    "baselines": 2,
-    "train": 3,
-    "evaluate": 3,
-    "synthetic": 1,
-}
-"""Revision of each stage's code. Raise one when that stage's output changes for the same spec."""
+SPLITS: tuple[Split, ...] = ("train", "heldout")
 
 
-class Study:
+class Study(Outputs):
     """One study. Build with ``Study.load`` or ``Study.from_dict``; both raise ConfigError."""
 
     def __init__(self, config: c.StudyConfig):
         self.config = config
         self.models = {model.name: model for model in config.models}
-        self.root = PurePosixPath(config.results) / config.study
+        super().__init__(PurePosixPath(config.results) / config.study)
         self.cells = self._grid()
 
     @classmethod
@@ -67,7 +66,7 @@ class Study:
     def _grid(self) -> list[Cell]:
         return sorted({cell for entry in self.config.grid for cell in cells_of(entry, self.config)})
 
-    def _rows(self, split: str) -> int:
+    def _rows(self, split: Split) -> int:
         dump = self.config.dump
         return dump.train_rows if split == "train" else dump.heldout_rows
 
@@ -78,7 +77,7 @@ class Study:
         return self.models[name]
 
     @cached_property
-    def _stores(self) -> dict[tuple[str, str], str]:
+    def _stores(self) -> dict[tuple[str, Split], str]:
         """Digest of each store's spec, worked out once for all cells."""
         pairs = product(self.models, SPLITS)
         return {(model, split): digest(self.dump_spec(model, split)) for model, split in pairs}
@@ -88,71 +87,64 @@ class Study:
         """Digest of each model's baselines' spec."""
         return {model: digest(self.baseline_spec(model)) for model in self.models}
 
-    # What a stage depends on -----------------------------------------------------------------
+    # What a stage depends on. A field takes of a larger section what its own type has.
 
-    def asset_spec(self, model: str) -> dict[str, Any]:
-        source = self.model_named(model).source.model_dump()
-        return {"revision": REVISION["assets"], "model": source}
+    def asset_spec(self, model: str) -> AssetSpec:
+        return AssetSpec(model=self.model_named(model).source)
 
-    def text_spec(self) -> dict[str, Any]:
-        return {"revision": REVISION["assets"], "text": self.config.text.source.model_dump()}
+    def text_spec(self) -> TextSpec:
+        return TextSpec(text=self.config.text.source)
 
-    def token_spec(self, model: str, split: str) -> dict[str, Any]:
-        text = self.config.text.model_dump(exclude={"source"})
+    def token_spec(self, model: str, split: Split) -> TokenSpec:
         dump = self.config.dump
-        return {
-            "revision": REVISION["tokens"],
-            "asset": digest(self.asset_spec(model)),
-            "documents": digest(self.text_spec()),
-            "start_token": self.model_named(model).start_token,
-            "split": split,
-            "rows": self._rows(split),
-            "rows_per_block": dump.rows_per_block,
-            "slack": dump.slack,
-            **text,
-        }
+        return TokenSpec(
+            asset=digest(self.asset_spec(model)),
+            documents=digest(self.text_spec()),
+            start_token=self.model_named(model).start_token,
+            split=split,
+            rows=self._rows(split),
+            rows_per_block=dump.rows_per_block,
+            slack=dump.slack,
+            **self.config.text.model_dump(exclude={"source"}),
+        )
 
-    def dump_spec(self, model: str, split: str) -> dict[str, Any]:
-        entry = self.model_named(model).model_dump(exclude={"source", "start_token"})
-        rows = {"train_rows", "heldout_rows", "acts_root"}
-        return {
-            "revision": REVISION["dump"],
-            "model": entry,
-            "hookpoints": self.config.hookpoints,
-            "split": split,
-            "tokens": digest(self.token_spec(model, split)),
-            "calibration_tokens": digest(self.token_spec(model, "train")),
-            "rows": self._rows(split),
-            "seed": self.config.text.seed,
-            "context_length": self.config.text.context_length,
-            "dump": self.config.dump.model_dump(exclude=rows),
-        }
+    def dump_spec(self, model: str, split: Split) -> DumpSpec:
+        text = self.config.text
+        return DumpSpec(
+            model=self.model_named(model),
+            hookpoints=self.config.hookpoints,
+            split=split,
+            tokens=digest(self.token_spec(model, split)),
+            calibration_tokens=digest(self.token_spec(model, "train")),
+            rows=self._rows(split),
+            seed=text.seed,
+            context_length=text.context_length,
+            dump=self.config.dump,
+        )
 
-    def baseline_spec(self, model: str) -> dict[str, Any]:
-        return {
-            "revision": REVISION["baselines"],
-            "stores": [self._stores[model, split] for split in SPLITS],
-            "lr_contexts": self.config.evaluation.lr_contexts,
-            "batch_contexts": self.config.evaluation.batch_contexts,
-            "hookpoints": self.config.hookpoints,
-            "model": self.model_named(model).model_dump(exclude={"source", "start_token"}),
-        }
+    def baseline_spec(self, model: str) -> BaselineSpec:
+        evaluation = self.config.evaluation
+        return BaselineSpec(
+            stores=[self._stores[model, split] for split in SPLITS],
+            lr_contexts=evaluation.lr_contexts,
+            batch_contexts=evaluation.batch_contexts,
+            hookpoints=self.config.hookpoints,
+            model=self.model_named(model),
+        )
 
-    def train_spec(self, cell: Cell) -> dict[str, Any]:
-        return {
-            "revision": REVISION["train"],
-            "cell": cell.as_dict(),
-            "d_model": self.model_named(cell.model).d_model,
-            "store": self._stores[cell.model, "train"],
-            "training": self.config.training.model_dump(),
-        }
+    def train_spec(self, cell: Cell) -> TrainSpec:
+        return TrainSpec(
+            cell=cell,
+            d_model=self.model_named(cell.model).d_model,
+            store=self._stores[cell.model, "train"],
+            training=self.config.training,
+        )
 
-    def evaluate_spec(self, cell: Cell) -> dict[str, Any]:
-        return {
-            "revision": REVISION["evaluate"],
-            "baselines": self._baselines[cell.model],
-            "evaluation": self.config.evaluation.model_dump(),
-        }
+    def evaluate_spec(self, cell: Cell) -> EvaluateSpec:
+        return EvaluateSpec(
+            baselines=self._baselines[cell.model],
+            evaluation=self.config.evaluation,
+        )
 
     def comparison_spec(self) -> dict[str, Any]:
         return {
@@ -167,15 +159,16 @@ class Study:
         named = {"study": self.config.study, "note": self.config.note}
         return self.comparison_spec() | named | {"figures": list(self.figures)}
 
-    def synthetic_spec(self, protocol: str, seed: int) -> dict[str, Any]:
+    def synthetic_spec(self, protocol: str, seed: int) -> SyntheticSpec:
         """Of one seed of one synthetic protocol."""
         shared = {"evaluation_rows", "tau", "training"}
-        return {
-            "revision": REVISION["synthetic"],
-            "protocol": protocol,
-            "seed": seed,
-            "synthetic": self.config.synthetic.model_dump(include={protocol, *shared}),
-        }
+        return SyntheticSpec(
+            protocol=protocol,
+            seed=seed,
+            synthetic=Synthetic.model_validate(
+                self.config.synthetic.model_dump(include={protocol, *shared})
+            ),
+        )
 
     @cached_property
     def shared_specs(self) -> dict[str, str]:
@@ -184,10 +177,7 @@ class Study:
         The name of the file ends in the digest of the spec, so that a command that names the file
         changes when its content does.
         """
-        return {
-            name: self.path("specs", f"{name}-{digest(spec)}.json")
-            for name, spec in self._shared().items()
-        }
+        return {name: self.shared_spec(name, digest(spec)) for name, spec in self._shared().items()}
 
     def _shared(self) -> dict[str, dict[str, Any]]:
         return {
@@ -201,32 +191,12 @@ class Study:
         for name, spec in self._shared().items():
             write_json(folder / self.shared_specs[name], spec)
 
-    # Where things lie ------------------------------------------------------------------------
-
-    def path(self, *parts: str) -> str:
-        return str(self.root.joinpath(*parts))
-
     @property
     def acts_root(self) -> str:
+        """The folder of the stores."""
         return self.config.dump.acts_root or self.path("activations")
 
-    def asset(self, model: str = "{model}") -> str:
-        return self.path("assets", model, "asset.json")
-
-    @property
-    def documents(self) -> str:
-        return self.path("assets", "text", "documents.json")
-
-    def tokens(self, model: str = "{model}", split: str = "{split}") -> str:
-        return self.path("tokens", f"{model}-{split}.safetensors")
-
-    def manifest(self, model: str = "{model}", split: str = "{split}") -> str:
-        return self.path("manifests", f"{model}-{split}.json")
-
-    def baselines(self, model: str = "{model}") -> str:
-        return self.path("baselines", f"{model}.json")
-
-    def manifest_and_digest(self, model: str, split: str) -> tuple[str, str]:
+    def manifest_and_digest(self, model: str, split: Split) -> tuple[str, str]:
         """A store's manifest and the digest that it must carry."""
         return self.manifest(model, split), self._stores[model, split]
 
@@ -234,36 +204,10 @@ class Study:
         """A model's baselines and the digest that they must carry."""
         return self.baselines(model), self._baselines[model]
 
-    def cell_file(self, cell: Cell | None, name: str) -> str:
-        return self.path("cells", cell.path if cell else PATTERN, name)
-
-    def metrics(self, cell: Cell | None = None) -> str:
-        return self.cell_file(cell, "metrics.json")
-
-    def table(self, name: str) -> str:
-        return self.path("tables", name)
-
-    def figure(self, name: str = "{figure}", suffix: str = "png") -> str:
-        return self.path("figures", f"{name}.{suffix}")
-
     @property
     def figures(self) -> tuple[str, ...]:
         """Names of the figures that the grid has."""
         return figure_names(self.config, self.cells)
-
-    def synthetic_run(self, protocol: str = "{protocol}", seed: int | str = "{seed}") -> str:
-        return self.path(SYNTHETIC, "runs", f"{protocol}_seed{seed}.json")
-
-    def synthetic_table(self, protocol: str = "{protocol}") -> str:
-        """Means over seeds of one protocol; of all of them where it is ``summary``."""
-        return self.path(SYNTHETIC, f"{protocol}.csv")
-
-    @property
-    def report(self) -> str:
-        return self.path(REPORT)
-
-    def log(self, *parts: str) -> str:
-        return self.path("logs", *parts) + ".log"
 
     def cell_named(self, **text: str) -> Cell:
         """The cell of a path's wildcards, on the grid or off it.

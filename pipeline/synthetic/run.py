@@ -8,26 +8,24 @@ The specification is ``Study.synthetic_spec``.
 from __future__ import annotations
 
 import argparse
-import json
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import locked
+from pipeline.study.specs import SyntheticSpec
 from pipeline.synthetic.protocols import MEASURED, Bench
 
 
-def run_protocol(spec: dict[str, Any]) -> dict[str, Any]:
+def run_protocol(spec: SyntheticSpec) -> dict[str, Any]:
     """Train and measure every setting, contestant and lambda of a protocol, for one seed.
 
     Returns:
         protocol, seed, spec (digest) and ``rows``, see ``synthetic_protocols.Row``.
     """
-    name, seed = spec["protocol"], spec["seed"]
-    synthetic = Synthetic.model_validate(spec["synthetic"])
+    name, seed, synthetic = spec.protocol, spec.seed, spec.synthetic
     section = getattr(synthetic, name)
     progress, done = Progress(f"{name}, seed {seed}", section.runs, "runs"), count(1)
     bench = Bench(
@@ -43,9 +41,7 @@ def run_protocol(spec: dict[str, Any]) -> dict[str, Any]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the stage."""
-    parser.add_argument(
-        "--spec", required=True, type=json.loads, help="Study.synthetic_spec as JSON"
-    )
+    SyntheticSpec.add_to(parser)
     parser.add_argument("--out", required=True, type=Path, help="the .json of the runs")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def cell_table(metrics: Metrics) -> pd.DataFrame:
     """
     own = {"cell", "schema_version"}
     return pd.DataFrame(
-        cell.as_dict() | dict(_flat(metrics[cell].model_dump(exclude=own, exclude_unset=True)))
+        asdict(cell) | dict(_flat(metrics[cell].model_dump(exclude=own, exclude_unset=True)))
         for cell in sorted(metrics)
     )
 

@@ -2,40 +2,86 @@
 
     python -m pipeline verify --config @FILE --configfile FILE --threads 4
 
-Nothing is changed. The exit status is 1 if there is a fault. What an unfinished study has not made
-yet is none.
+Nothing is changed. The exit status is 1 if there is a fault. Missing outputs of an unfinished study
+are not faults.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 
 import dask
 
-from pipeline.config.synthetic import PROTOCOLS
-from pipeline.jobs.json_files import digest, json_argument
+from pipeline.activations import faults as activations
+from pipeline.assets import faults as assets
+from pipeline.cells import faults as cells
+from pipeline.jobs.findings import Absent, Checked, Fault, Findings, Note, amount, size_of
+from pipeline.jobs.json_files import json_argument
 from pipeline.study.figures import FIGURE_FILES
 from pipeline.study.outputs import CLAIM_TABLES, TABLES
-from pipeline.study.study import Study
-from pipeline.verify.audit import Audit, amount, size_of
-from pipeline.verify.cells import FINISHED, check_cells
-from pipeline.verify.inputs import (
-    check_assets,
-    check_baselines,
-    check_documents,
-    check_stores,
-    check_tokens,
-)
+from pipeline.study.study import SPLITS, Study
+from pipeline.synthetic import faults as synthetic
 from sagsae.files import TEMPORARY_SUFFIXES
 
 SHOWN = 10
 """Names of absent files and left-over temporaries that are listed one by one."""
+
+
+@dataclass
+class Audit:
+    """Everything found in one study.
+
+    Attributes:
+        study: What is checked; its paths are relative to the working directory.
+        options: Snakemake's options that choose the study, for the commands of the remedies.
+        faults: In the order in which they are to be mended; their remedies are complete.
+        absent: Files that the study has not made yet.
+        notes: What is no fault and should be known.
+        checked: What was found sound or not, by kind.
+        size: Bytes read.
+    """
+
+    study: Study
+    options: str = ""
+    faults: list[Fault] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    checked: Counter[str] = field(default_factory=Counter)
+    size: int = 0
+
+    def add(self, findings: Findings) -> None:
+        """Enter what a check yields."""
+        for found in findings:
+            match found:
+                case Fault():
+                    remedy = found.remedy.replace("{}", self.command(found))
+                    file, problem = str(found.file), str(found.problem)
+                    self.faults.append(Fault(file, problem, remedy=remedy))
+                case Absent(file):
+                    self.absent.append(str(file))
+                case Note(text):
+                    self.notes.append(text)
+                case Checked(kind, size, count):
+                    self.size += size
+                    if kind:
+                        self.checked[kind] += count
+
+    def command(self, fault: Fault) -> str:
+        """The shell command that makes one file again and nothing that was made from it.
+
+        A deleted file would do as well, but takes with it the cells whose input it is.
+        """
+        names = " ".join(shlex.quote(str(name)) for name in fault.delete)
+        first = f"rm -rf {names} && " if names else ""
+        target = shlex.quote(str(fault.target or fault.file))
+        return f"{first}snakemake --cores all{self.options} --force {target}"
 
 
 def verify(study: Study, options: str = "") -> Audit:
@@ -46,56 +92,47 @@ def verify(study: Study, options: str = "") -> Audit:
         options: Snakemake's options that choose the study, for the commands of the remedies.
     """
     audit = Audit(study, options)
-    check_assets(audit)
-    check_documents(audit)
-    check_tokens(audit)
-    seals = check_stores(audit)
-    check_baselines(audit, seals)
-    check_cells(audit, seals)
-    _check_synthetic_runs(audit)
-    for file in _outputs(study):
-        if audit.there(file):
-            audit.checked["tables, figures and reports"] += 1
-    audit.notes += _leftovers(study)
+    for findings in checks(study).values():
+        audit.add(findings)
     return audit
 
 
-def _check_synthetic_runs(audit: Audit) -> None:
-    """Runs of the synthetic protocols, which no other target makes, where they are there."""
-    study = audit.study
-    for protocol, seed in product(PROTOCOLS, study.config.synthetic.seeds):
-        file = study.synthetic_run(protocol, seed)
-        if not Path(file).exists():
-            continue
-        audit.size += size_of(Path(file))
-        found = audit.read(file, "spec", "rows")
-        expected = digest(study.synthetic_spec(protocol, seed))
-        if found and audit.same(file, "specification", found["spec"], expected):
-            audit.checked["synthetic runs"] += 1
+def checks(study: Study) -> dict[str, Findings]:
+    """What each wing checks of a study, in the order in which faults are to be mended."""
+    models, stores = list(study.models), list(product(study.models, SPLITS))
+    return {
+        "assets": assets.faults(
+            {study.asset(model): study.asset_spec(model) for model in models},
+            (study.documents, study.text_spec()),
+            {study.tokens(*store): study.token_spec(*store) for store in stores},
+        ),
+        "activations": activations.faults(
+            {store: study.manifest_and_digest(*store) for store in stores},
+            {model: study.baselines_and_digest(model) for model in models},
+            Path(study.acts_root),
+        ),
+        "cells": cells.faults(study),
+        "synthetic": synthetic.faults(study),
+        "outputs": _outputs(study),
+        "leftovers": _leftovers(study),
+    }
 
 
-def _outputs(study: Study) -> list[str]:
+def _outputs(study: Study) -> Findings:
     tables = [study.table(name) for name in TABLES + CLAIM_TABLES]
     figures = [study.figure(name, end) for name in study.figures for end in FIGURE_FILES]
-    return [*tables, *figures, study.report]
+    for file in (*tables, *figures, study.report):
+        there = Path(file).exists()
+        kind = "tables, figures and reports"
+        yield Checked(kind, size_of(Path(file))) if there else Absent(file)
 
 
-def _leftovers(study: Study) -> list[str]:
-    found = sorted({path for root in (str(study.root), study.acts_root) for path in _partial(root)})
-    if not found:
-        return []
-    return [
-        f"{len(found)} left over by killed jobs; the next job there removes them, or delete them "
-        f"while nothing runs: {_some(found)}"
-    ]
-
-
-def _partial(root: str) -> Iterator[str]:
-    for folder, folders, files in os.walk(root):
-        yield from (
-            os.path.join(folder, name)
-            for name in (*folders, *files)
-            if name.endswith(TEMPORARY_SUFFIXES)
+def _leftovers(study: Study) -> Findings:
+    below = (path for root in (str(study.root), study.acts_root) for path in Path(root).rglob("*"))
+    if found := sorted({str(path) for path in below if path.name.endswith(TEMPORARY_SUFFIXES)}):
+        yield Note(
+            f"{len(found)} left over by killed jobs; the next job there removes them, or delete "
+            f"them while nothing runs: {_some(found)}"
         )
 
 
@@ -109,17 +146,19 @@ def report(audit: Audit) -> str:
     study, lines = audit.study, []
     if audit.faults:
         lines += [f"{len(audit.faults)} fault(s), to be mended from the first to the last:", ""]
-        lines += [f"{fault}\n" for fault in audit.faults]
+        lines += [
+            f"{fault.file}\n  {fault.problem}\n  remedy: {fault.remedy}\n" for fault in audit.faults
+        ]
         lines += [f"The commands are for {Path.cwd()}; then run this study as always.", ""]
     lines += [f"note: {note}" for note in audit.notes]
     if audit.absent:
         lines.append(f"not made yet: {_some(audit.absent)}")
-    counts = [f"{kind} {count:,}" for kind, count in audit.checked.items() if kind != FINISHED]
+    finished = audit.checked[cells.FINISHED]
+    counts = [f"{kind} {n:,}" for kind, n in audit.checked.items() if kind != cells.FINISHED]
     verdict = f"{len(audit.faults)} FAULT(S)" if audit.faults else "no fault"
     lines.append(
-        f"study {study.config.study}: {verdict}; {audit.checked[FINISHED]:,} of "
-        f"{len(study.cells):,} cells finished; checked: {', '.join(counts)}; "
-        f"{amount(audit.size)} read"
+        f"study {study.config.study}: {verdict}; {finished:,} of {len(study.cells):,} cells "
+        f"finished; checked: {', '.join(counts)}; {amount(audit.size)} read"
     )
     return "\n".join(lines)
 

@@ -29,6 +29,7 @@ from sagsae.activations.layout import CALIBRATION, SEALED, StoreConfig, store_pa
 from sagsae.activations.tokens import TokenStore
 from sagsae.activations.writer import StoreWriter
 from sagsae.files import digest
+from sagsae.memory import needs_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +116,7 @@ def dump_config(
     )
 
 
+@needs_memory("a block of activations")
 def dump_activations(
     model: nn.Module,
     tokens: TokenStore,

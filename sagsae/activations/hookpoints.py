@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sagsae.memory import needs_memory
+
 _NEOX = {
     "mlp_out": "gpt_neox.layers.{layer}.mlp",
     "attn": "gpt_neox.layers.{layer}.attention",
@@ -132,6 +134,7 @@ def capture(
         yield captured
 
 
+@needs_memory("a forward pass of the language model")
 def run_captured(model: nn.Module, input_ids: Tensor, **inputs: Any) -> Any:
     """One forward pass without gradients under `capture`.
 

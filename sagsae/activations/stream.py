@@ -28,6 +28,7 @@ from zarr.core.sync import sync
 
 from sagsae.activations.arrays import as_tensor
 from sagsae.activations.store import Store
+from sagsae.memory import needs_memory
 
 
 def chunk_groups(store: Store, hookpoint: str, seed: int, epoch: int, size: int) -> list[list[int]]:
@@ -78,6 +79,7 @@ class ActivationStream:
         wait_seconds: time that `next` took so far: waiting for the reading thread, and gathering.
     """
 
+    @needs_memory("the chunks that are shuffled together")
     def __init__(
         self,
         store: Store,
@@ -121,6 +123,7 @@ class ActivationStream:
         self.wait_seconds += time.perf_counter() - began
         return batch
 
+    @needs_memory("the chunks that are shuffled together")
     def _gather(self) -> Tensor:
         parts, missing = [], self.batch_size
         while missing:

@@ -58,6 +58,7 @@ from sagsae.files import (
     signed_json,
     write_atomic,
 )
+from sagsae.memory import needs_memory
 
 _PATIENCE = 30.0
 """Seconds a rank waits for another that is preparing the folder."""
@@ -165,6 +166,7 @@ class StoreWriter:
         mine = range(self.rank, self.config.n_blocks, self.world)
         return [block for block in mine if block not in done]
 
+    @needs_memory("a block of activations that is written")
     def write_block(
         self,
         block: int,

@@ -21,6 +21,7 @@ from torch.nn.functional import cross_entropy
 from sagsae.activations.hookpoints import Hookpoint, splice
 from sagsae.evaluation.replacements import Replace, kept_only
 from sagsae.evaluation.resume import forward_replaced, resume_from, runs_from
+from sagsae.memory import needs_memory
 
 LOGITS_PER_HEAD = 2**26
 """Logits the head computes at once, in the model's dtype; bounds memory whatever the vocabulary."""
@@ -96,6 +97,7 @@ class SummedLoss:
         return self.total / self.tokens
 
 
+@needs_memory("spliced passes of the language model")
 def token_losses(model: Any, input_ids: Tensor) -> Tensor:
     """Loss on every token but the first of each context, given the tokens before it.
 
@@ -147,6 +149,7 @@ def all_losses(model: nn.Module, contexts: Contexts, batch_contexts: int) -> Ten
     return torch.cat(parts)
 
 
+@needs_memory("spliced passes of the language model")
 def summed_loss(
     model: nn.Module,
     contexts: Contexts,

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils._triton import has_triton
 
 from sagsae.autoencoders.base import Autoencoder
+from sagsae.memory import needs_memory
 from sagsae.training.checkpoint import newest_checkpoint, save_checkpoint
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import optimiser
@@ -71,6 +72,7 @@ class Trainer:
         progress: Called as ``progress(step, row)``.
     """
 
+    @needs_memory("a training step")
     def __init__(
         self,
         sae: Autoencoder,
@@ -95,6 +97,7 @@ class Trainer:
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=self.device)
         self.last_fired = torch.zeros(sae.width, dtype=torch.int64, device=self.device)
 
+    @needs_memory("a training step")
     def run(self, checkpoint: Path | None = None, every_seconds: float = 300.0) -> History:
         """Train to the end, continuing from ``checkpoint`` or the one before it if they exist.
 

@@ -44,9 +44,9 @@ def test_five_thousand_cells_plan_and_no_command_grows_with_them(elsewhere):
     config.write_text(yaml.safe_dump(raw))
     done = Workflow(elsewhere.folder, config).run("--dry-run", "--printshellcmds")
     assert done.returncode == 0, done.stdout[-2000:]
-    commands = [line for line in done.stdout.splitlines() if "python -m pipeline." in line]
-    stages = Counter(re.findall(r"pipeline\.(?!gpu_lease)(\w+) ", "\n".join(commands)))
-    assert stages["run_cell"] == len(Study.load(config).cells) == 2 * 3 * 2 * 42 * 10
+    commands = [line for line in done.stdout.splitlines() if "python -m pipeline " in line]
+    stages = Counter(re.findall(r"-m pipeline (?!gpu-lease)(\S+) ", "\n".join(commands)))
+    assert stages["cell"] == len(Study.load(config).cells) == 2 * 3 * 2 * 42 * 10
     assert (stages["dump"], stages["baselines"], stages["tables"], stages["report"]) == (4, 2, 1, 1)
     assert max(map(len, commands)) < 5_000
     assert not list(elsewhere.folder.glob("results/*/specs"))

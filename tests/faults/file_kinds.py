@@ -28,6 +28,7 @@ from sagsae.autoencoders import base
 from sagsae.training.checkpoint import load_checkpoint, save_checkpoint
 from tests.e2e.conftest import ROOT
 from tests.faults import small_stores
+from tests.pipeline.assets.small_assets import text_spec
 from tests.pipeline.conftest import metrics_of
 
 CELL = Cell(model="m", hookpoint="attn", variant="gated", width=8, lam=0.1, seed=0)
@@ -159,7 +160,7 @@ def read_store(path: Path) -> Any:
 
 def make_documents(folder: Path) -> Path:
     source = {"kind": "random", "documents": 30, "words": 9, "vocabulary": 50, "seed": 0}
-    assets.make_text({"revision": 1, "text": source}, folder / "documents.json")
+    assets.make_text(text_spec(source), folder / "documents.json")
     return folder / "documents.parquet"
 
 
@@ -175,7 +176,7 @@ def make_lines(folder: Path) -> Path:
 
 def read_lines(path: Path) -> None:
     source = {"kind": "files", "paths": [str(path)], "column": "text"}
-    made = assets.make_text({"revision": 1, "text": source}, path.parent / "documents.json")
+    made = assets.make_text(text_spec(source), path.parent / "documents.json")
     assert made["documents"] == len(open_documents(made, path.parent)) > 0
 
 

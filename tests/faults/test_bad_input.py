@@ -223,7 +223,7 @@ def check_any_text(text: str) -> None:
 
 def check_folder_name(example: tuple[Cell, str, str]) -> None:
     cell, field, name = example
-    text = {key: str(value) for key, value in cell.as_dict().items()} | {field: name}
+    text = {key: str(value) for key, value in vars(cell).items()} | {field: name}
     with pytest.raises(CellNameError, match=f"^{field} "):
         Cell.parse(**text)
 

@@ -19,16 +19,7 @@ import dask
 import pytest
 import torch
 
-from pipeline.verify.audit import Audit
-from pipeline.verify.cells import check_cells
-from pipeline.verify.inputs import (
-    check_assets,
-    check_baselines,
-    check_documents,
-    check_stores,
-    check_tokens,
-)
-from pipeline.verify.run import verify
+from pipeline.verify.run import Audit, checks, verify
 from sagsae.activations import StoreConfig, layout, store_path
 from sagsae.activations.errors import Fault
 from sagsae.activations.verify import verify_store
@@ -233,62 +224,54 @@ def study(tmp_path_factory: pytest.TempPathFactory, backup: Path) -> SoundStudy:
     return SoundStudy(made, without_costs(made.root))
 
 
-def cells(audit: Audit) -> None:
-    check_cells(audit, {})
-
-
-def stores_and_baselines(audit: Audit) -> None:
-    check_baselines(audit, check_stores(audit))
-
-
 CELL = "cells/*/*/*/*"
 STORE = "activations/*"
-STUDY_KINDS: dict[str, tuple[Callable[[Audit], object], damage.Damage]] = {
-    "asset.json: one bit": (check_assets, damage.flips("assets/m/asset.json")),
+STUDY_KINDS: dict[str, tuple[str, damage.Damage]] = {
+    "asset.json: one bit": ("assets", damage.flips("assets/m/asset.json")),
     "model folder: one bit": (
-        check_assets,
+        "assets",
         damage.flips("assets/m/model/*"),
     ),
-    "documents.json: one bit": (check_documents, damage.flips("assets/text/documents.json")),
-    "documents.parquet: one bit": (check_documents, damage.flips("assets/text/*.parquet")),
-    "tokens: one bit": (check_tokens, damage.flips("tokens/*.safetensors")),
-    "tokens: those of the other split": (check_tokens, damage.swapped("tokens/*.safetensors")),
-    "manifest: one bit": (check_stores, damage.flips("manifests/*.json")),
-    "manifest: that of the other split": (check_stores, damage.swapped("manifests/*.json")),
-    "study's store: one bit of a chunk": (check_stores, damage.flips(f"{STORE}/{CHUNKS}")),
-    "study's store: one bit of its JSON": (check_stores, damage.flips(f"{STORE}/**/*.json")),
-    "baselines: one bit": (stores_and_baselines, damage.flips("baselines/*.json")),
-    "baselines' tensors: one bit": (stores_and_baselines, damage.flips("baselines/*.safetensors")),
-    "metrics.json: one bit": (cells, damage.flips(f"{CELL}/metrics.json")),
-    "metrics.json: that of another cell": (cells, damage.swapped(f"{CELL}/metrics.json")),
-    "sae.safetensors: one bit": (cells, damage.flips(f"{CELL}/sae.safetensors")),
-    "sae.safetensors: that of another cell": (cells, damage.swapped(f"{CELL}/sae.safetensors")),
-    "latents.safetensors: one bit": (cells, damage.flips(f"{CELL}/latents.safetensors")),
+    "documents.json: one bit": ("assets", damage.flips("assets/text/documents.json")),
+    "documents.parquet: one bit": ("assets", damage.flips("assets/text/*.parquet")),
+    "tokens: one bit": ("assets", damage.flips("tokens/*.safetensors")),
+    "tokens: those of the other split": ("assets", damage.swapped("tokens/*.safetensors")),
+    "manifest: one bit": ("activations", damage.flips("manifests/*.json")),
+    "manifest: that of the other split": ("activations", damage.swapped("manifests/*.json")),
+    "study's store: one bit of a chunk": ("activations", damage.flips(f"{STORE}/{CHUNKS}")),
+    "study's store: one bit of its JSON": ("activations", damage.flips(f"{STORE}/**/*.json")),
+    "baselines: one bit": ("activations", damage.flips("baselines/*.json")),
+    "baselines' tensors: one bit": ("activations", damage.flips("baselines/*.safetensors")),
+    "metrics.json: one bit": ("cells", damage.flips(f"{CELL}/metrics.json")),
+    "metrics.json: that of another cell": ("cells", damage.swapped(f"{CELL}/metrics.json")),
+    "sae.safetensors: one bit": ("cells", damage.flips(f"{CELL}/sae.safetensors")),
+    "sae.safetensors: that of another cell": ("cells", damage.swapped(f"{CELL}/sae.safetensors")),
+    "latents.safetensors: one bit": ("cells", damage.flips(f"{CELL}/latents.safetensors")),
     "latents.safetensors: that of another cell": (
-        cells,
+        "cells",
         damage.swapped(f"{CELL}/latents.safetensors"),
     ),
-    "training.json: one bit": (cells, damage.flips(f"{CELL}/training.json")),
-    "training.json: that of another cell": (cells, damage.swapped(f"{CELL}/training.json")),
-    "trained.json: one bit": (cells, damage.flips(f"{CELL}/.state/trained.json")),
+    "training.json: one bit": ("cells", damage.flips(f"{CELL}/training.json")),
+    "training.json: that of another cell": ("cells", damage.swapped(f"{CELL}/training.json")),
+    "trained.json: one bit": ("cells", damage.flips(f"{CELL}/.state/trained.json")),
 }
 
 
 @pytest.mark.parametrize("kind", STUDY_KINDS)
 def test_damaged_studies(kind: str, study: SoundStudy, backup: Path, campaign: Campaign) -> None:
-    check, harm = STUDY_KINDS[kind]
+    wing, harm = STUDY_KINDS[kind]
     times = campaign.times(full=FULL, short=SHORT)
     missed, unmended, lost = [], [], 0
     for number in range(times):
         before = stamps(study.folder, f"{CELL}/metrics.json")
         hit = f"{number}: {harm(study.folder, campaign.chance(kind, number))}"
         audit = Audit(study.made.study)
-        check(audit)
+        audit.add(checks(study.made.study)[wing])
         if not audit.faults:
             missed.append(hit)
         for remedy in dict.fromkeys(fault.remedy for fault in audit.faults):
             hit += attempt(study.made.follow, remedy)
-        lost += rewritten(before, study.folder, f"{CELL}/metrics.json", may=int(check is cells))
+        lost += rewritten(before, study.folder, f"{CELL}/metrics.json", may=int(wing == "cells"))
         if study.found() != study.content:
             unmended.append(hit)
             study.restore(backup)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,7 @@ class MadeStudy:
 def metrics_of(cell: Cell, d_model: int, *, l0: float, r2: float, dead: int) -> dict[str, Any]:
     """A complete metrics file."""
     return {
-        "cell": cell.as_dict(),
+        "cell": asdict(cell),
         "d_model": d_model,
         "parameters": (2 * d_model + 3) * cell.width + d_model,
         "parameters_per_latent": 2 * d_model + 3,

@@ -11,6 +11,7 @@ import torch
 
 from pipeline.activations.hookpoints import hookpoints_of
 from pipeline.assets.random_sources import save_random_model
+from pipeline.config.specs import BaselineSpec
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.study import Study
 from sagsae.activations import (
@@ -56,7 +57,7 @@ class TinyStudy:
         return self.root / "manifests" / f"{split}.json"
 
     @property
-    def spec(self) -> dict[str, Any]:
+    def spec(self) -> BaselineSpec:
         return self.study.baseline_spec("tiny")
 
     def baseline_arguments(self, out: Path) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def _dump(
     train: TokenStore,
     split: str,
 ) -> None:
-    entry = made.study.models["tiny"].model_dump()
+    entry = made.study.models["tiny"]
     store = dump_activations(
         model,
         tokens,

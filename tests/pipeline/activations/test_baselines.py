@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.__main__ import main as run
 from pipeline.activations import baselines
 from pipeline.activations.baselines import BaselineError, read_baselines, run_baselines
-from pipeline.jobs.json_files import digest
+from pipeline.jobs.json_files import canonical, digest
 from sagsae.activations import Store, load_tokens
 from sagsae.language_models import load_language_model
 from tests.pipeline.tiny_study import CONTEXTS, LENGTH, TinyStudy, make_tiny_study
@@ -121,7 +121,9 @@ def test_resuming_is_given_up_where_it_is_not_exact(study, out, tmp_path, monkey
 
 def test_resuming_is_given_up_for_hookpoints_below_the_block(study, tmp_path):
     arguments = study.baseline_arguments(tmp_path / "tiny.json")
-    arguments["spec"]["model"]["layer"] = 3
+    spec = arguments["spec"]
+    higher = spec.model.model_copy(update={"layer": 3})
+    arguments["spec"] = spec.model_copy(update={"model": higher})
     run_baselines(**arguments, device=CPU)
     record = json.loads((tmp_path / "tiny.json").read_text())
     assert record["resume"] is False
@@ -131,7 +133,7 @@ def test_resuming_is_given_up_for_hookpoints_below_the_block(study, tmp_path):
 def test_the_command_writes_the_same_bytes(study, out, tmp_path, capsys):
     again = tmp_path / "tiny.json"
     arguments = study.baseline_arguments(again)
-    command = ["baselines", "--device", "cpu", "--spec", json.dumps(arguments.pop("spec"))]
+    command = ["baselines", "--device", "cpu", "--spec", canonical(arguments.pop("spec"))]
     for name, value in arguments.items():
         command += [f"--{name.replace('_', '-')}", str(value)]
     run(command)
@@ -159,7 +161,7 @@ def test_wrong_or_too_few_tokens_are_refused(study, tmp_path):
     arguments = study.baseline_arguments(tmp_path / "tiny.json")
     with pytest.raises(BaselineError, match="not the tokens"):
         run_baselines(**arguments | {"tokens": study.root / "train.safetensors"}, device=CPU)
-    arguments["spec"]["lr_contexts"] = 1000
+    arguments["spec"] = arguments["spec"].model_copy(update={"lr_contexts": 1000})
     with pytest.raises(BaselineError, match="lr_contexts asks for 1000"):
         run_baselines(**arguments, device=CPU)
     assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@ import gguf
 import numpy as np
 
 from pipeline.config.sources import RandomModel
+from pipeline.config.specs import AssetSpec, TextSpec
 
 LLAMA = {
     "num_hidden_layers": 1,
@@ -91,11 +92,11 @@ def sha256(content):
 
 
 def model_spec(source):
-    return {"revision": 1, "model": source}
+    return AssetSpec.model_validate({"revision": 1, "model": source})
 
 
 def text_spec(source):
-    return {"revision": 1, "text": source}
+    return TextSpec.model_validate({"revision": 1, "text": source})
 
 
 def nothing_finished(folder):

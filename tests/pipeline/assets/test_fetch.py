@@ -11,7 +11,7 @@ import torch
 
 from pipeline.assets import fetch as assets
 from pipeline.assets.wheels import AssetError
-from pipeline.jobs.json_files import read_json
+from pipeline.jobs.json_files import canonical, read_json
 from sagsae.files import FileLock
 from sagsae.language_models import load_tokenizer
 from tests.pipeline.assets.small_assets import (
@@ -109,7 +109,7 @@ def run_cli(spec, out):
         "pipeline",
         "fetch",
         "--spec",
-        json.dumps(spec),
+        canonical(spec),
         "--out",
         str(out),
     ]
@@ -139,7 +139,7 @@ def test_a_second_writer_of_an_asset_waits_for_the_first(tmp_path, capfd):
         "pipeline",
         "fetch",
         "--spec",
-        json.dumps(text_spec(source)),
+        canonical(text_spec(source)),
     ]
     second = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
     assert second.stderr is not None

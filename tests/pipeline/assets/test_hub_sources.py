@@ -12,6 +12,8 @@ import pytest
 
 from pipeline.assets import fetch as assets
 from pipeline.config.sources import RandomModel
+from pipeline.config.specs import AssetSpec
+from pipeline.jobs.json_files import canonical
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TINY = {
@@ -80,7 +82,7 @@ def model(tmp_path_factory):
     """A tiny random model: its asset and its folder."""
     out = tmp_path_factory.mktemp("original") / "asset.json"
     source = {"kind": "random", "architecture": "smollm3", "parameters": TINY}
-    spec = {"revision": 1, "model": RandomModel.model_validate(source).model_dump()}
+    spec = AssetSpec(revision=1, model=RandomModel.model_validate(source))
     return assets.make_model(spec, out), assets.model_folder(out)
 
 
@@ -104,7 +106,7 @@ def run(endpoint, spec, out):
         "pipeline",
         "fetch",
         "--spec",
-        json.dumps(spec),
+        canonical(spec),
         "--out",
         out,
     ]

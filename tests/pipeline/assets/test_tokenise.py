@@ -1,6 +1,5 @@
 """Documents become contexts: each in one split, permuted, packed, reproducible."""
 
-import json
 import subprocess
 import sys
 
@@ -11,7 +10,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.assets import fetch as assets
 from pipeline.assets.tokenise import contexts_wanted, documents_of, heldout_period, special_id
-from pipeline.jobs.json_files import digest, read_json, sha256_of
+from pipeline.jobs.json_files import canonical, digest, read_json, sha256_of
 from pipeline.jobs.stage import run_stage
 from pipeline.study.study import Study
 from sagsae.activations.tokens import load_tokens
@@ -69,7 +68,7 @@ def made(tmp_path_factory):
 
 def arguments(spec, made, out):
     """The command line after ``python -m pipeline``."""
-    parts = ["tokenise", "--spec", json.dumps(spec), "--out", out]
+    parts = ["tokenise", "--spec", canonical(spec), "--out", out]
     parts += ["--asset", made / "m" / "asset.json"]
     parts += ["--documents", made / "text" / "documents.json"]
     return [str(part) for part in parts]
@@ -113,7 +112,8 @@ def documents(texts):
 
 
 def split_of(split, texts, fraction=0.2, seed=0):
-    spec = {"heldout_fraction": fraction, "seed": seed, "split": split}
+    given = {"heldout_fraction": fraction, "seed": seed}
+    spec = study().token_spec("m", split).model_copy(update=given)
     return list(documents_of(documents(texts), {"kind": "parquet"}, spec))
 
 
@@ -157,7 +157,8 @@ def test_streamed_text_is_split_in_the_same_way():
     parts = {}
     for split in ("train", "heldout"):
         stream = documents(texts).to_iterable_dataset(num_shards=4)
-        spec = {"heldout_fraction": 0.2, "seed": 5, "split": split}
+        given = {"heldout_fraction": 0.2, "seed": 5}
+        spec = study().token_spec("m", split).model_copy(update=given)
         parts[split] = list(documents_of(stream, descriptor, spec))
     found = sorted(parts["train"] + parts["heldout"])
     assert [place for place, _ in found] == list(range(101))
@@ -224,7 +225,7 @@ def test_bytes_are_reproducible(run, stores, tmp_path):
 
 
 def test_text_that_is_too_short(run, tmp_path):
-    spec = study().token_spec("m", "heldout") | {"rows": 512 * 40}
+    spec = study().token_spec("m", "heldout").model_copy(update={"rows": 512 * 40})
     fault = run(spec, tmp_path / "t.safetensors")
     assert fault.startswith("error: TextTooShortError: heldout split: the text has ")
     assert f"({40 * 38 * 15} tokens) were asked" in fault

@@ -59,7 +59,7 @@ def trained(tmp_path_factory) -> Trained:
     sae.save(study.root / "weights.safetensors")
     arguments = {
         "spec": study.study.evaluate_spec(cell),
-        "cell": cell.as_dict(),
+        "cell": cell,
         "train_info": TRAIN_INFO,
         "weights": study.root / "weights.safetensors",
         "heldout_manifest": study.manifest("heldout"),
@@ -176,8 +176,9 @@ def test_spliced_loss_agrees_with_a_plain_hook_on_the_whole_model(trained, measu
 def test_a_noisy_gap_is_flagged(trained, measured):
     gap = measured[0]["ce_zero"] - measured[0]["ce_clean"]
     for least, flagged in ((gap + 1e-6, True), (gap - 1e-6, False)):
-        spec = json.loads(json.dumps(trained.arguments["spec"]))
-        spec["evaluation"]["lr_noise_gap"] = least
+        spec = trained.arguments["spec"]
+        evaluation = spec.evaluation.model_copy(update={"lr_noise_gap": least})
+        spec = spec.model_copy(update={"evaluation": evaluation})
         metrics, _ = evaluate_cell(**trained.arguments | {"spec": spec}, device=CPU)
         assert metrics["lr_noisy"] is flagged
 

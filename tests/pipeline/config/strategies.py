@@ -273,7 +273,7 @@ cells = st.builds(
 def respelt(draw: st.DrawFn) -> tuple[Cell, dict[str, str], str]:
     """A cell, the text of its name with one number written otherwise, and the right spelling."""
     cell = draw(cells)
-    text = {name: str(value) for name, value in cell.as_dict().items()}
+    text = {name: str(value) for name, value in vars(cell).items()}
     text["lam"] = lambda_tag(cell.lam)
     field = draw(st.sampled_from(["width", "seed", "lam"]))
     right = text[field]

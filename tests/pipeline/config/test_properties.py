@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pipeline.activations.hookpoints import hookpoints_of
 from pipeline.config.sections import RESERVED
-from pipeline.config.study_config import ConfigError, load_yaml
+from pipeline.config.study_config import ConfigError, TappedModel, load_yaml
 from pipeline.config.yaml_files import LARGEST_FILE, MOST_VALUES
 from pipeline.jobs.json_files import digest, json_argument
 from pipeline.study.grid import COMMAND_BYTES, MOST_CELLS
@@ -126,11 +126,12 @@ def test_the_order_of_keys_and_the_kind_of_number_change_nothing(config, chance)
 @quick
 @given(path=module_paths(), layer=st.integers(0, 99))
 def test_module_paths_are_filled_in_and_not_formatted(path, layer):
-    model = {"name": "m", "layer": layer, "hookpoints": {"h": path}}
+    model = TappedModel(name="m", d_model=8, layer=layer, hookpoints={"h": path})
     found = hookpoints_of(model, ["h"], "llama")["h"].module
     assert found == path.replace("{layer}", str(layer))
-    model["hookpoints"]["h"] = "{layer.__class__.__mro__}.{0}.{layer!r:>9}"
-    assert hookpoints_of(model, ["h"], "llama")["h"].module == model["hookpoints"]["h"]
+    hostile = "{layer.__class__.__mro__}.{0}.{layer!r:>9}"
+    model = model.model_copy(update={"hookpoints": {"h": hostile}})
+    assert hookpoints_of(model, ["h"], "llama")["h"].module == hostile
 
 
 def test_reserved_hookpoint_names_are_the_arrays_of_a_store():

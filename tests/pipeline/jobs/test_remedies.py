@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import errno
 import os
+from pathlib import Path
 
 import pytest
 
 from pipeline.assets.model_folders import hub_errors
 from pipeline.assets.wheels import AssetError
-from pipeline.jobs.remedies import explain
+from pipeline.jobs.remedies import SETTINGS, explain
+from sagsae.memory import needs_memory
 
 
 def of_number(number: int, path: str) -> OSError:
@@ -66,3 +69,38 @@ def test_the_fullest_disk_that_a_command_writes_to_is_named(tmp_path, monkeypatc
     assert f"; 4,096 of 4,096,000 bytes are free in {tmp_path}/acts: free" in explain(error, words)
     free[str(tmp_path)] = 0
     assert f"; 0 of 4,096,000 bytes are free in {tmp_path}: free" in explain(error, words)
+
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def purposes() -> set[str]:
+    """What every place in the code says that it needs memory for."""
+    found = set()
+    for path in (*ROOT.glob("sagsae/**/*.py"), *ROOT.glob("pipeline/**/*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "needs_memory":
+                found.add(ast.literal_eval(node.args[0]))
+    return found
+
+
+def test_every_place_that_needs_memory_has_its_settings():
+    assert purposes() == set(SETTINGS)
+
+
+def test_the_innermost_place_says_what_the_memory_was_for():
+    @needs_memory("a training step")
+    def step() -> None:
+        raise MemoryError
+
+    def wrapped() -> None:
+        try:
+            with needs_memory("the autoencoder"):
+                step()
+        except MemoryError as error:
+            raise ValueError("the stage failed") from error
+
+    with pytest.raises(ValueError, match="the stage failed") as raised, needs_memory("x"):
+        wrapped()
+    said = explain(raised.value)
+    assert said.startswith("no memory for a training step, of unknown size: lower training.batch")

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from pipeline.__main__ import main
 from pipeline.assets import fetch as assets
+from pipeline.jobs.findings import Fault, amount
 from pipeline.jobs.json_files import read_json, sha256_of, write_json
 from pipeline.jobs.stage import run_stage
 from pipeline.study.cell import Cell
 from pipeline.study.figures import FIGURE_FILES
 from pipeline.study.outputs import CLAIM_TABLES, TABLES
 from pipeline.study.study import Study
-from pipeline.verify.audit import Audit, amount
-from pipeline.verify.run import report, verify
+from pipeline.verify.run import Audit, report, verify
 from sagsae.autoencoders.storage import build
 from tests.pipeline.whole_study import CELL, CONFIG, WholeStudy, make_whole_study
 
@@ -163,7 +163,7 @@ def test_faults_come_with_commands_that_make_the_file_again(whole):
     metrics = whole.study.metrics(CELL)
     store, manifest = whole.stores("train"), whole.study.manifest("m", "train")
     again = "snakemake --cores all --configfile it.yaml --force"
-    assert audit.command(metrics) == f"{again} {metrics}"
+    assert audit.command(Fault(metrics, "")) == f"{again} {metrics}"
     (fault,) = verify(whole.study, " --configfile it.yaml").faults
     assert fault.file == str(chunk)
     assert "cannot be decoded" in fault.problem
@@ -302,7 +302,10 @@ def no_weights(path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("damage", "problem"),
-    [(other_weights, "('gated', 24, 32) where the cell has"), (no_weights, "not an autoencoder")],
+    [
+        (other_weights, "holds gated of width 24, the cell is sagsae_tied"),
+        (no_weights, "not an autoencoder"),
+    ],
 )
 def test_weights_that_are_vouched_for_and_wrong(
     whole, damage: Callable[[Path], None], problem: str
@@ -314,33 +317,6 @@ def test_weights_that_are_vouched_for_and_wrong(
     assert problem in problems(whole.study)[f"cells/{CELL.path}/sae.safetensors"]
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"n_pos": None},
-        {"slope_neg": None},
-        {"n_neg": torch.zeros(23, dtype=torch.int64)},
-        {"n_pos": torch.zeros(24)},
-        {"slope_pos": torch.zeros(24, dtype=torch.int64)},
-        {"histogram_latents": torch.zeros(17, dtype=torch.int64)},
-        {"histogram_edges": torch.zeros(16, 96, dtype=torch.float64)},
-        {"histogram_counts": torch.zeros(15, 96, dtype=torch.int64)},
-        None,
-    ],
-)
-def test_latents_that_are_vouched_for_and_wrong(whole, changes):
-    path = whole.cell() / "latents.safetensors"
-    if changes is None:
-        path.write_bytes(b"torn")
-    else:
-        tensors = load_file(path) | changes
-        save_file({name: value for name, value in tensors.items() if value is not None}, path)
-    change_metrics(whole, latents_sha256=sha256_of(path))
-    found = problems(whole.study)
-    assert found.keys() == {f"cells/{CELL.path}/latents.safetensors"}
-    assert any(text in next(iter(found.values())) for text in ("where the cell has", "cannot be"))
-
-
 @pytest.mark.parametrize("name", ["sae.safetensors", "latents.safetensors", "training.json"])
 def test_a_file_missing_beside_the_metrics(whole, name):
     (whole.cell() / name).unlink()
@@ -349,16 +325,22 @@ def test_a_file_missing_beside_the_metrics(whole, name):
     }
 
 
+KEPT_FAULT = "damaged, or it keeps no weights or others than metrics.json"
+
+
 def test_kept_weights_that_are_not_those_that_were_measured(whole):
     state = whole.cell() / ".state"
+    kept = (state / "sae.safetensors").read_bytes()
     (state / "sae.safetensors").unlink()
-    where = f"cells/{CELL.path}/.state"
-    assert "missing, or other" in problems(whole.study)[f"{where}/sae.safetensors"]
+    fault = {f"cells/{CELL.path}/.state/trained.json": KEPT_FAULT}
+    assert problems(whole.study) == fault
     build("gated", 32, 24).save(state / "sae.safetensors")
-    assert "missing, or other" in problems(whole.study)[f"{where}/sae.safetensors"]
+    assert problems(whole.study) == fault
+    (state / "sae.safetensors").write_bytes(kept)
+    assert problems(whole.study) == {}
     record = read_json(state / "trained.json")
     write_json(state / "trained.json", record | {"weights_sha256": "0" * 64})
-    assert "of other weights" in problems(whole.study)[f"{where}/trained.json"]
+    assert problems(whole.study) == fault
 
 
 def test_metrics_of_another_schema(whole):

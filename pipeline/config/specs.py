@@ -1,0 +1,106 @@
+"""Specifications: everything that the output of a stage depends on, digests of others included.
+
+A stage gets its specification as JSON text. Snakemake compares these texts to decide what to run
+again, and outputs carry their digests. A new field with a default changes the text of every
+specification, so each study would start again: leave such a field out of ``model_dump`` where it
+has its default.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import Literal, Self
+
+from pydantic import ValidationError
+
+from pipeline.config.sections import Section
+from pipeline.config.sources import ModelSource, TextSource
+from pipeline.config.study_config import Packing, StoreLayout, TappedModel
+from pipeline.config.yaml_files import describe
+
+Split = Literal["train", "heldout"]
+
+
+class Spec(Section):
+    """Base of every specification."""
+
+    revision: int
+    """Of the stage's code. Raise its default when the output changes for the same specification."""
+
+    @classmethod
+    def argument(cls, text: str) -> Self:
+        """Read a command line's JSON text.
+
+        Raises:
+            argparse.ArgumentTypeError: Every fault with its path, unknown keys included.
+        """
+        try:
+            return cls.model_validate_json(text)
+        except ValidationError as error:
+            raise argparse.ArgumentTypeError(describe(error, cls.__name__)) from None
+
+    @classmethod
+    def add_to(cls, parser: argparse.ArgumentParser, option: str = "--spec") -> None:
+        """Add the option that gives the specification to a stage."""
+        parser.add_argument(
+            option, type=cls.argument, required=True, metavar="JSON", help=f"{cls.__name__} as JSON"
+        )
+
+
+class AssetSpec(Spec):
+    """Of a model's folder."""
+
+    revision: int = 2
+    model: ModelSource
+
+
+class TextSpec(Spec):
+    """Of the documents."""
+
+    revision: int = 2
+    text: TextSource
+
+
+class TokenSpec(Packing, Spec):
+    """Of the contexts of one split for one model."""
+
+    revision: int = 2
+    asset: str
+    """Digest of the AssetSpec."""
+    documents: str
+    """Digest of the TextSpec."""
+    start_token: Literal["bos", "eos", "none"]
+    split: Split
+    rows: int
+    """Rows that the contexts must fill."""
+    rows_per_block: int
+    slack: float
+
+
+class DumpSpec(Spec):
+    """Of one activation store."""
+
+    revision: int = 2
+    model: TappedModel
+    hookpoints: list[str]
+    split: Split
+    tokens: str
+    """Digest of the split's TokenSpec."""
+    calibration_tokens: str
+    """Digest of the training split's TokenSpec."""
+    rows: int
+    seed: int
+    context_length: int
+    dump: StoreLayout
+
+
+class BaselineSpec(Spec):
+    """Of a model's own and ablated losses."""
+
+    revision: int = 2
+    stores: list[str]
+    """Digests of the DumpSpecs: training split, held-out split."""
+    lr_contexts: int
+    batch_contexts: int
+    hookpoints: list[str]
+    model: TappedModel

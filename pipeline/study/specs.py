@@ -1,0 +1,46 @@
+"""Specifications of cells and of synthetic runs, see ``pipeline.config.specs``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import field_serializer
+
+from pipeline.config.specs import Spec
+from pipeline.config.study_config import Evaluation, Training
+from pipeline.config.synthetic import Synthetic
+from pipeline.study.cell import Cell
+
+
+class TrainSpec(Spec):
+    """Of one cell's training."""
+
+    revision: int = 3
+    cell: Cell
+    d_model: int
+    store: str
+    """Digest of the training store's DumpSpec."""
+    training: Training
+
+
+class EvaluateSpec(Spec):
+    """Of the evaluation of one model's cells."""
+
+    revision: int = 3
+    baselines: str
+    """Digest of the BaselineSpec."""
+    evaluation: Evaluation
+
+
+class SyntheticSpec(Spec):
+    """Of one seed of one synthetic protocol."""
+
+    revision: int = 1
+    protocol: str
+    seed: int
+    synthetic: Synthetic
+    """Settings of this protocol and those that all share; the others are not set."""
+
+    @field_serializer("synthetic")
+    def _as_given(self, value: Synthetic) -> dict[str, Any]:
+        return value.model_dump(exclude_unset=True)

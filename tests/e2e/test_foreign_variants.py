@@ -1,0 +1,130 @@
+"""A package of a user's own: a gate and an autoencoder in plain PyTorch, to tables and figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from tests.e2e.conftest import ROOT, Workflow
+
+PACKAGE = '''
+"""Two autoencoders that the library does not know."""
+
+import torch
+from torch import nn
+
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.gate import GatedAutoencoder
+
+
+class OneBias(GatedAutoencoder):
+    """A two-sided gate whose threshold is its only vector."""
+
+    vectors = ("theta",)
+    two_sided = True
+
+    def initialise_vectors(self, theta):
+        self.params["theta"].fill_(theta)
+
+    def sides(self, v):
+        theta, one, zero = v["theta"], torch.ones_like(v["theta"]), torch.zeros_like(v["theta"])
+        return theta, theta, one, one, zero, zero
+
+    def add_side_gradients(self, sums, grads):
+        grads["theta"] += sums[0] + sums[1]
+
+    def project(self):
+        self.params["theta"].clamp_(min=0)
+
+
+class Plain(Autoencoder):
+    """ReLU and an L1 penalty, differentiated by autograd."""
+
+    def __init__(self, d, width, scale=1.0):
+        super().__init__(d, width, scale)
+        self.W_enc = nn.Parameter(torch.empty(d, width))
+        self.W_dec = nn.Parameter(torch.empty(width, d))
+        self.b_dec = nn.Parameter(torch.zeros(d))
+
+    def initialise(self, mean, seed, recipe=None):
+        rows = torch.randn(self.width, self.d, generator=torch.Generator().manual_seed(seed))
+        rows /= rows.norm(dim=1, keepdim=True)
+        self.params["W_dec"].copy_(rows)
+        self.params["W_enc"].copy_(rows.T)
+        self.params["b_dec"].copy_(mean)
+
+    def encode(self, x):
+        return torch.relu((x - self.b_dec) @ self.W_enc)
+
+    def decode(self, z):
+        return z @ self.W_dec + self.b_dec
+
+    def loss(self, x, lam):
+        z = self.encode(x)
+        return {
+            "reconstruction": (x - self.decode(z)).square().sum(1).mean(),
+            "sparsity": lam * z.sum(1).mean(),
+        }
+
+    def constrain(self):
+        rows = self.W_dec.detach()
+        rows /= rows.norm(dim=1, keepdim=True)
+'''
+GATE, PLAIN = "their_package.autoencoders:OneBias", "their_package.autoencoders:Plain"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
+    """A small study of both beside Gated, run to its end, and its package."""
+    folder = tmp_path_factory.mktemp("foreign")
+    package = folder / "elsewhere" / "their_package"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "autoencoders.py").write_text(PACKAGE)
+    raw = yaml.safe_load((ROOT / "workflow/configs/smoke.yaml").read_text())
+    raw |= {"study": "foreign", "models": raw["models"][:1], "hookpoints": ["resid"]}
+    raw["training"]["tokens"] = 16384
+    raw["grid"] = [
+        {"variant": name, "expansion": 2, "lambdas": [0.1, 0.3]} for name in ("gated", GATE, PLAIN)
+    ]
+    raw["comparisons"] = [
+        {
+            "candidate": {"variant": name, "expansion": 2},
+            "baseline": {"variant": "gated", "expansion": 2},
+        }
+        for name in (GATE, PLAIN)
+    ]
+    config = folder / "foreign.yaml"
+    config.write_text(yaml.safe_dump(raw))
+    workflow = Workflow(folder, config)
+    done = workflow.run(PYTHONPATH=f"{ROOT}:{package.parent}")
+    assert done.returncode == 0, done.stdout[-4000:]
+    return workflow
+
+
+def test_their_cells_are_in_the_tables(study):
+    cells = pd.read_csv(study.folder / "results/foreign/tables/cells.csv")
+    assert set(cells["variant"]) == {"gated", GATE, PLAIN}
+    assert (cells["r2"] > 0).all()
+    assert (cells["l0"] > 0).all()
+
+
+def test_their_lines_are_in_the_figures(study):
+    numbers = (study.folder / "results/foreign/figures/figure_r2.csv").read_text()
+    assert "OneBias" in numbers
+    assert (study.folder / "results/foreign/figures/figure_r2_variants.png").exists()
+
+
+def test_the_claims_page_is_there(study):
+    page = study.folder / "results/foreign/tables/claims.md"
+    assert "OneBias" in page.read_text() + Path(page.parent / "comparison.md").read_text()
+
+
+def test_a_package_that_is_not_there_is_named(study):
+    done = study.run("--dry-run")
+    assert done.returncode != 0
+    assert "their_package" in done.stdout
+    assert "PYTHONPATH" in done.stdout

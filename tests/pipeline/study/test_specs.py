@@ -1,0 +1,78 @@
+"""Specifications: read back as they were written, and the same for today's studies for ever."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import pytest
+
+from pipeline.config.specs import Spec
+from pipeline.config.study_config import DEFAULT_CONFIG
+from pipeline.jobs.json_files import canonical, digest
+from pipeline.study.study import Study
+
+PINNED = {
+    "local": (
+        *("dbd4384528847600", "56286f276a04f8b5", "f42f68cb1d5071f9", "05a58d6614b73739"),
+        *("1632d26896be5cf5", "43350694f0b3da54", "4e9acc5765ab20f0", "74de8bb8d808a789"),
+    ),
+    "reference": (
+        *("dbd4384528847600", "56286f276a04f8b5", "e7bf7dc7daf01c32", "07cc1e665366f55c"),
+        *("6760414259057071", "f7369d7732628764", "ef14575e1351cf98", "74de8bb8d808a789"),
+    ),
+    "paper": (
+        *("f55cc117dd08952e", "c3785ea96b301584", "d3bda2a3bd92253f", "2f240486a8f5104d"),
+        *("e84b94103a83a792", "50c354dc09da8bae", "2da02469d8ae9410", "74de8bb8d808a789"),
+    ),
+    "smoke": (
+        *("0edb9194bc248d50", "bb39e9e37b2d7397", "65dc6b121d7949dc", "2530e2f7510ca1be"),
+        *("8d31ffa2fa0e20ec", "947ee44c4d49702b", "21b3170e0dcb69ca", "d9959cd8608f9e60"),
+    ),
+}
+"""Digests of the specifications of the first cell. Another one makes every user train again."""
+
+
+def specs(name: str) -> list[Spec]:
+    """One specification of each stage of a shipped study."""
+    study = Study.load(DEFAULT_CONFIG.with_name(f"{name}.yaml"))
+    cell = study.cells[0]
+    return [
+        study.asset_spec(cell.model),
+        study.text_spec(),
+        study.token_spec(cell.model, "train"),
+        study.dump_spec(cell.model, "heldout"),
+        study.baseline_spec(cell.model),
+        study.train_spec(cell),
+        study.evaluate_spec(cell),
+        study.synthetic_spec("consolidation", study.config.synthetic.seeds[0]),
+    ]
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_the_texts_of_shipped_studies_stay(name):
+    assert tuple(map(digest, specs(name))) == PINNED[name]
+
+
+@pytest.mark.parametrize("name", PINNED)
+def test_a_stage_reads_what_snakemake_wrote(name):
+    for spec in specs(name):
+        text = canonical(spec)
+        assert canonical(type(spec).argument(text)) == text
+
+
+@pytest.mark.parametrize("place", range(8))
+def test_unknown_and_missing_keys_are_refused(place):
+    spec = specs("smoke")[place]
+    given = json.loads(canonical(spec))
+    with pytest.raises(argparse.ArgumentTypeError, match="colour: Extra inputs"):
+        type(spec).argument(json.dumps(given | {"colour": "red"}))
+    del given[max(given.keys() - {"revision"})]
+    with pytest.raises(argparse.ArgumentTypeError, match="Field required"):
+        type(spec).argument(json.dumps(given))
+
+
+def test_a_spec_does_not_change():
+    spec = specs("smoke")[0]
+    with pytest.raises(ValueError, match="frozen"):
+        spec.revision = 9

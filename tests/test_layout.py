@@ -1,0 +1,177 @@
+"""How the house is built: wings import downwards only, no circle, modules of one screenful."""
+
+from __future__ import annotations
+
+import ast
+import re
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PIPELINE = (
+    {"text", "jobs"},
+    {"config"},
+    {"assets", "study"},
+    {"activations"},
+    {"cells", "tables", "figures", "claims", "cost"},
+    {"synthetic"},
+    {"verify", "report"},
+)
+"""Floors of ``pipeline``, the lowest first; a wing may import its own floor and those below."""
+SAGSAE = (
+    {"files", "memory"},
+    {"activations", "autoencoders", "language_models"},
+    {"evaluation", "training", "contrasts", "sweeps"},
+    {"comparison", "synthetic"},
+    {"result_files", "api"},
+)
+MOST_LINES = 300
+FILE_NAME = re.compile(r"[\w./{}-]*[\w}]\.(json|csv|safetensors|html|png|svg|md|tex|gguf|parquet)")
+OF_OTHERS = {"config.json", "generation_config.json", "special_tokens_map.json"}
+OF_OTHERS |= {"added_tokens.json", "tokenizer.json", "tokenizer_config.json"}
+"""File names that Transformers gives."""
+WITHIN_ASSETS = {"documents.parquet", "text.json", "model.gguf"}
+"""Lie beside documents.json or asset.json, which names them: no other wing looks for them."""
+
+
+def modules(root: Path, package: str) -> dict[str, Path]:
+    """Dotted name -> file of every module of a package."""
+    found = {}
+    for path in sorted((root / package).rglob("*.py")):
+        parts = path.relative_to(root).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(path: Path, known: dict[str, Path], *, at_once: bool = False) -> set[str]:
+    """Modules of ``known`` that a file imports; with ``at_once`` those it needs to be imported."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = set()
+    nodes = list(tree.body) if at_once else list(ast.walk(tree))
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: a relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} & known.keys() or {
+                str(node.module)
+            }
+    return {name for name in found if name in known or name.partition(".")[0] in PACKAGES}
+
+
+PACKAGES = ("pipeline", "sagsae")
+
+
+def faults(root: Path) -> list[str]:
+    """Imports that go up or round, and modules that are too long."""
+    known = modules(root, "pipeline") | modules(root, "sagsae")
+    found = []
+    graph = {name: imports(path, known, at_once=True) for name, path in known.items()}
+    try:
+        TopologicalSorter({name: used - {name} for name, used in graph.items()}).prepare()
+    except CycleError as error:
+        found.append(f"circle: {' <- '.join(error.args[1])}")
+    for name, path in known.items():
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MOST_LINES:
+            found.append(f"{name} has {lines} lines")
+        for used in imports(path, known):
+            if fault := _direction(name, used):
+                found.append(fault)
+    return found
+
+
+def _direction(name: str, used: str) -> str:
+    """Why a module may not import another; empty if it may."""
+    (package, *own), (other, *theirs) = name.split("."), used.split(".")
+    if package == "sagsae" and other == "pipeline":
+        return f"{name} imports {used}: the library knows no workflow"
+    if package != other or not own or not theirs or own == ["__main__"]:
+        return ""
+    floors = PIPELINE if package == "pipeline" else SAGSAE
+    level = {wing: number for number, floor in enumerate(floors) for wing in floor}
+    for wing in (own[0], theirs[0]):
+        if wing not in level:
+            return f"{package}.{wing} has no floor here: give it one"
+    if level[theirs[0]] > level[own[0]]:
+        return f"{name} imports {used}, which is a floor above"
+    return ""
+
+
+def test_imports_go_down_and_modules_are_short():
+    assert faults(ROOT) == []
+
+
+def made(root: Path, **files: str) -> Path:
+    """A tree of modules; ``a__b`` is a/b.py."""
+    for name, text in files.items():
+        path = root / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("files", "fault"),
+    [
+        (
+            {"pipeline__jobs__a": "from pipeline.study.b import x", "pipeline__study__b": ""},
+            "pipeline.jobs.a imports pipeline.study.b, which is a floor above",
+        ),
+        (
+            {"pipeline__jobs__a": "def f():\n    import pipeline.report.b"},
+            "pipeline.jobs.a imports pipeline.report.b, which is a floor above",
+        ),
+        (
+            {
+                "pipeline__jobs__a": "from pipeline.jobs import b",
+                "pipeline__jobs__b": "import pipeline.jobs.a",
+            },
+            "circle: ",
+        ),
+        ({"sagsae__files": "from pipeline.jobs import stage"}, "the library knows no workflow"),
+        ({"sagsae__activations__a": "import sagsae.training.b"}, "which is a floor above"),
+        ({"pipeline__attic__a": "import pipeline.jobs.b"}, "pipeline.attic has no floor here"),
+        ({"pipeline__jobs__a": "\n" * 301}, "pipeline.jobs.a has 301 lines"),
+    ],
+)
+def test_what_is_forbidden_is_found(tmp_path, files, fault):
+    found = faults(made(tmp_path, **files))
+    assert len(found) == 1
+    assert fault in found[0]
+
+
+def file_names(text: str) -> set[str]:
+    """Literal file names in Python code, f-strings included; documentation aside."""
+    tree = ast.parse(text)
+    documentation = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.JoinedStr):
+            parts = (p.value if isinstance(p, ast.Constant) else "{}" for p in node.values)
+            found.add("".join(map(str, parts)))
+        elif isinstance(node, ast.Constant) and id(node) not in documentation:
+            found.add(str(node.value))
+    return {name for name in found if FILE_NAME.fullmatch(name)} - OF_OTHERS - WITHIN_ASSETS
+
+
+def test_one_module_knows_the_names_of_files_under_results():
+    outside = {}
+    for name, path in modules(ROOT, "pipeline").items():
+        if name != "pipeline.study.outputs" and (names := file_names(path.read_text())):
+            outside[name] = names
+    for path in (ROOT / "Snakefile", *(ROOT / "pipeline" / "rules").glob("*.smk")):
+        quoted = re.findall(r'"([^"\n]*)"', path.read_text())
+        if names := {text for text in quoted if FILE_NAME.fullmatch(text)}:
+            outside[path.name] = names
+    assert outside == {}
+
+
+def test_file_names_are_seen():
+    code = '"""a.json"""\nx = ["b.csv", f"{y}.png", f"c/{y}.svg", ".json", "an e.md"]'
+    assert file_names(code) == {"b.csv", "{}.png", "c/{}.svg"}
