@@ -24,6 +24,8 @@ from pipeline.tables.write import write_tables
 from pipeline.text.csv_files import read_table, write_csv
 from tests.pipeline.made_grid import make_grid
 
+pytestmark = pytest.mark.slow
+
 REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"
 PUBLISHED = sorted(path.parent for path in REFERENCE.glob(f"*/{CONFIGURATION}"))
 

@@ -279,6 +279,7 @@ def test_blocks_of_other_medians_are_not_added(tmp_path: Path) -> None:
     assert contents(path) == before
 
 
+@pytest.mark.slow
 def test_killed_dumps_resume_to_the_same_bytes(tmp_path: Path) -> None:
     here, kills = Path(__file__).parent, 8
     paths = [str(here), str(Path(sagsae.__file__).parents[1])]
