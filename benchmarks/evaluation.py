@@ -45,7 +45,7 @@ IMPORTS = """
 from pipeline.jobs.stage import relax_gc
 import pipeline.cells.run
 relax_gc()
-import pipeline.train, pipeline.evaluate
+import pipeline.cells.train, pipeline.cells.evaluate
 """
 
 
