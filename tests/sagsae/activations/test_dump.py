@@ -199,6 +199,7 @@ def test_ranks_make_the_store_of_one(tmp_path: Path) -> None:
     assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_everything_that_matters_is_in_the_name(tmp_path: Path) -> None:
     model = tiny_model("gpt_neox")
     changes: list[dict] = [
