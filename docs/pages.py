@@ -6,7 +6,7 @@ stages are written from the code that reads them; each package of the library ge
 
 from __future__ import annotations
 
-import inspect
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from pipeline.__main__ import STAGES, stage_parser
+from pipeline.config.sections import LARGEST
 from pipeline.config.study_config import StudyConfig
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,7 +29,16 @@ COPIED = {
 }
 LINK = re.compile(r"\[([^\[\]]+)\]\(([^()#:\s]+)(#[^()\s]*)?\)")
 IMAGES = (".png", ".svg")
-UNSHOWN = ("$ref", "allOf", "anyOf", "default", "description", "items", "oneOf", "title", "type")
+LIMITS = {
+    "exclusiveMinimum": "more than {}",
+    "minimum": "at least {}",
+    "exclusiveMaximum": "less than {}",
+    "maximum": "at most {}",
+    "minItems": "at least {} of them",
+    "maxLength": "at most {} characters",
+    "pattern": "matches `{}`",
+}
+"""Keywords of JSON schema in words."""
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -80,7 +90,7 @@ def library() -> dict[str, list[str]]:
 
 def stages() -> Iterator[str]:
     """The page of stages and tools: their own help."""
-    os.environ["COLUMNS"] = "96"
+    os.environ["COLUMNS"] = "79"
     yield "# Stages and tools\n\n`python -m pipeline STAGE`, from the checkout of the workflow.\n"
     for title, group in STAGES.items():
         yield f"## {title}\n"
@@ -99,14 +109,30 @@ def configuration() -> Iterator[str]:
         " section with keys of its own. A key without a default must be given. Unknown keys and"
         " values of another type are refused.\n"
     )
-    for name, section in [("A configuration file", schema), *schema["$defs"].items()]:
-        yield f"## {name}\n\n{inspect.cleandoc(section.get('description', ''))}\n"
+    for name, section in _sections(schema).items():
+        yield f"## {name}\n\n{_text(section)}\n"
         yield from ("| key | type | default | what |", "|---|---|---|---|")
         for key, field in section.get("properties", {}).items():
             default = _default(field) if key not in section.get("required", []) else "must be given"
-            what = " ".join(field.get("description", "").split())
-            yield _row(f"`{key}`", _type(field), default, what)
+            yield _row(f"`{key}`", _type(field), default, _text(field))
         yield ""
+
+
+def _sections(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The whole file, then each section, in the order in which keys mention them."""
+    sections = {"A configuration file": schema}
+    for section in (waiting := [schema]):
+        for name in re.findall(r'"#/\$defs/(\w+)"', json.dumps(section["properties"])):
+            if name not in sections:
+                sections[name] = schema["$defs"][name]
+                waiting.append(sections[name])
+    return sections
+
+
+def _text(described: dict[str, Any]) -> str:
+    """Its description as one line of Markdown, in which <name> is no HTML."""
+    words = " ".join(described.get("description", "").split())
+    return re.sub("(`[^`]*`)|<", lambda part: part[1] or "&lt;", words)
 
 
 def _row(*cells: str) -> str:
@@ -115,8 +141,8 @@ def _row(*cells: str) -> str:
 
 def _default(field: dict[str, Any]) -> str:
     default = field.get("default")
-    if isinstance(default, dict) or (isinstance(default, list) and len(str(default)) > 60):
-        return "as in its section" if isinstance(default, dict) else "see the code's defaults"
+    if isinstance(default, dict):
+        return "as in its section"
     return f"`{default}`" if default not in (None, "") else "none"
 
 
@@ -136,10 +162,10 @@ def _type(field: dict[str, Any]) -> str:
         kind = f"list of {_type(field['items'])}"
     if kind == "object" and isinstance(values := field.get("additionalProperties"), dict):
         kind = f"map to {_type(values)}"
-    limits = {key: value for key, value in field.items() if key not in UNSHOWN}
-    limits.pop("additionalProperties", None)
-    limits.pop("patternProperties", None)
-    limits.pop("propertyNames", None)
-    limits.pop("discriminator", None)
-    shown = ", ".join(f"{key} `{value}`" for key, value in limits.items())
+    limits = (
+        text.format(field[key])
+        for key, text in LIMITS.items()
+        if field.get(key, LARGEST) != LARGEST
+    )
+    shown = ", ".join(limits)
     return f"{kind} ({shown})" if shown else kind
