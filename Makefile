@@ -26,7 +26,7 @@ test: $(VENV)/.ready-dev ## every test, the smoke study end to end included; pri
 	$(BIN)/python -m pytest --cov
 
 test-fast: $(VENV)/.ready-dev ## the tests of single parts, in under 90 seconds on two free cores
-	$(BIN)/python -m pytest -m "not slow and not faults and not e2e"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not faults and not e2e" -n auto --maxprocesses 8
 
 test-faults: $(VENV)/.ready-dev ## the fault tests in full (about an hour); writes their table into docs/
 	$(BIN)/python -m pytest tests/faults --faults full --fault-report docs/reliability-figures.md
