@@ -1,4 +1,4 @@
-"""Tokens a second of a training step beside SAELens and dictionary_learning, and where time goes.
+"""Tokens per second of a training step beside SAELens and dictionary_learning, and its parts.
 
     python -m benchmarks.step --peers .venv-peers/bin/python
 
@@ -37,7 +37,7 @@ PARTS = {
     kernels: ["codes", "output_gradients", "code_gradients"],
     weight_updates: ["update_on_open", "update_from_products"],
 }
-"""Functions that a step is made of, by where they are looked up."""
+"""Functions that a step calls, by the module in which they are looked up."""
 
 PEERS = ("SAELens", "dictionary_learning")
 
@@ -48,7 +48,7 @@ def as_jobs_run() -> dict[str, str]:
 
 
 def compete(args: argparse.Namespace, path: Path) -> dict[str, Timing]:
-    """Seconds a step by contender."""
+    """Seconds per step, by contender."""
     common = ["--width", str(args.width), "--threads", str(args.threads), "--batches", str(path)]
     with ExitStack() as stack:
         ours = Worker(sys.executable, "benchmarks.ours", *common, environment=as_jobs_run())
