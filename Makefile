@@ -1,6 +1,6 @@
-# Two commands do everything on a fresh machine: `make results` and `make test`.
-# PYTHON chooses the interpreter (3.11 to 3.13); CORES and GPUS what the study may use; DEVICE, FROM and
-# TO are for the targets that name them.
+# Two commands do everything on a fresh machine: `make results` and `make test`. `make help` lists all.
+# PYTHON is the interpreter (3.11 to 3.13). CORES and GPUS are what a study may use. DEVICE, FROM and TO
+# belong to the targets that name them.
 PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= .venv-peers
@@ -11,25 +11,36 @@ FROM ?= results/reference/local
 TO ?= results/rebuilt
 BIN := $(VENV)/bin
 
-.PHONY: results test test-faults lint smoke paper-plan paper-cost reference rebuild schema clean
+.PHONY: help results test test-fast test-faults lint docs smoke paper-plan paper-cost reference rebuild
+.PHONY: schema clean
 .PHONY: bench bench-machine bench-step bench-width bench-gpu bench-data bench-workflow
 .DELETE_ON_ERROR:
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 results: $(VENV)/.ready ## the local study: tables, figures and report in results/local/
 	$(BIN)/snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS))
 
-test: $(VENV)/.ready-dev ## every test, the smoke study end to end included
-	$(BIN)/python -m pytest
+test: $(VENV)/.ready-dev ## every test, the smoke study end to end included; prints the coverage
+	$(BIN)/python -m pytest --cov
 
-test-faults: $(VENV)/.ready-dev ## the fault tests in full (about an hour); their table goes into docs/
+test-fast: $(VENV)/.ready-dev ## the tests of single parts, in under 90 seconds on two free cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not faults and not e2e" -n auto --maxprocesses 8
+
+test-faults: $(VENV)/.ready-dev ## the fault tests in full (about an hour); writes their table into docs/
 	$(BIN)/python -m pytest tests/faults --faults full --fault-report docs/reliability-figures.md
 
-lint: $(VENV)/.ready-dev ## style, types, workflow
+lint: $(VENV)/.ready-dev ## style, spelling, types, workflow
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/codespell
 	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile pipeline/rules
+	$(BIN)/snakefmt --check Snakefile workflow/Snakefile pipeline/rules
 	$(BIN)/snakemake --lint --configfile workflow/configs/smoke.yaml
+
+docs: $(VENV)/.ready-docs ## the documentation as a site, in site/; open site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 smoke: $(VENV)/.ready ## tiny random models through the whole workflow, in results/smoke/
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/smoke.yaml
@@ -37,9 +48,9 @@ smoke: $(VENV)/.ready ## tiny random models through the whole workflow, in resul
 paper-plan: $(VENV)/.ready ## what the paper study would run, without running it
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/paper.yaml --dry-run --quiet rules
 
-bench: bench-machine bench-step bench-width bench-gpu bench-data bench-workflow ## every benchmark, beside the peers; see docs/performance.md
+bench: bench-machine bench-step bench-width bench-gpu bench-data bench-workflow ## every benchmark, with other libraries beside ours; see docs/performance.md
 
-bench-machine: $(VENV)/.ready ## products and copies alone, from which the floors are derived
+bench-machine: $(VENV)/.ready ## matrix products and copies alone: the machine's limits
 	$(BIN)/python -m benchmarks.machine
 
 bench-step: $(VENV)/.ready $(PEERS)/.ready ## a training step beside SAELens and dictionary_learning
@@ -58,22 +69,22 @@ bench-data: $(VENV)/.ready ## the stream, the dump and the evaluation of a cell
 	$(BIN)/python -m benchmarks.dump --model gemma3-270m
 	$(BIN)/python -m benchmarks.evaluation
 
-bench-workflow: $(VENV)/.ready-dev ## a plan, the start of a cell, tables and figures; jobs against threads
+bench-workflow: $(VENV)/.ready-dev ## planning, the start of a cell, tables and figures; jobs against threads
 	$(BIN)/python -m benchmarks.workflow
 	$(BIN)/python -m benchmarks.threads
 
-paper-cost: $(VENV)/.ready ## device-hours, tokens and disk of the paper study; DEVICE of workflow/rates.yaml
+paper-cost: $(VENV)/.ready ## device-hours, tokens and disk of the paper study; DEVICE names a device of workflow/rates.yaml
 	$(BIN)/python -m pipeline cost --configfile workflow/configs/paper.yaml --device $(DEVICE)
 
-reference: $(VENV)/.ready ## run the reference study and keep what can be committed in results/reference/local
+reference: $(VENV)/.ready ## run the reference study; copy what git keeps of it to results/reference/local
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/reference.yaml synthetic
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/reference.yaml
 	$(BIN)/python -m pipeline publish --configfile workflow/configs/reference.yaml --out results/reference/local
 
-rebuild: $(VENV)/.ready ## tables, figures, claims and report of FROM again in TO, from its metrics alone
+rebuild: $(VENV)/.ready ## make tables, figures, claims and report of FROM again, in TO, from its metrics alone
 	$(BIN)/python -m pipeline rebuild --from $(FROM) --out $(TO)
 
-schema: $(VENV)/.ready ## the configuration's JSON schema, from the code
+schema: $(VENV)/.ready ## write the configuration's JSON schema from the code
 	$(BIN)/python -m pipeline schema workflow/configs/schema.json
 
 $(VENV)/bin/python:
@@ -87,6 +98,10 @@ $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
 $(VENV)/.ready-dev: pyproject.toml | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	touch $@ $(VENV)/.ready
+
+$(VENV)/.ready-docs: pyproject.toml | $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
 
 $(PEERS)/.ready: benchmarks/peers-requirements.txt
 	$(PYTHON) -m venv $(PEERS)

@@ -2,7 +2,8 @@
 import sys
 from pathlib import Path
 
-sys.path.insert(0, workflow.basedir)  # the checkout, whatever --directory says
+CHECKOUT = Path(workflow.source_path("Snakefile")).parent
+sys.path.insert(0, str(CHECKOUT))  # whatever --directory says
 
 from snakemake.exceptions import WorkflowError
 from snakemake.utils import min_version
@@ -42,7 +43,7 @@ except ConfigError as error:
 # Jobs run the interpreter that runs Snakemake and the code of this checkout, by names that are the
 # same on every machine: the text of a command is compared between runs, and its change would train
 # everything again.
-put_checkout_first(Path(workflow.basedir))
+put_checkout_first(CHECKOUT)
 
 # Snakemake's own lock outlives a kill and knows one working directory only; this one does neither.
 # The profile switches Snakemake's off.

@@ -2,9 +2,9 @@
 
     python -m benchmarks.dump [--model smollm2-135m] [--batches 4 8 16 32]
 
-Arms, interleaved: the full forward pass, head included; the bare pass cut after the tapped block,
-of which nothing is kept; and the dump itself with three hookpoints, calibration apart: drop rules,
-permutation, statistics, checksums, fsync and, on its own line, the seal, which reads all of it.
+Three arms take turns. The full forward pass includes the head. The bare pass ends after the studied
+block and keeps nothing. The dump stores three hookpoints: drop rules, permutation, statistics,
+checksums and fsync, without the calibration. The seal, which reads all of it, has its own line.
 """
 
 from __future__ import annotations

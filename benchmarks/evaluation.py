@@ -2,10 +2,10 @@
 
     python -m benchmarks.evaluation [--models ...] [--rounds 3]
 
-Parts: starting Python with everything a cell imports; opening the language model (mapped, so its
-weights are read where they are first used); reconstruction metrics over the held-out rows; and the
-spliced pass behind Loss Recovered, of which the blocks and the head are timed on their own too.
-One thread; the weights and the text are random, which changes no shape.
+Parts: start Python with everything a cell imports; open the language model (it is mapped, so its
+weights are read where they are first used); measure the reconstruction over the held-out rows; run
+the spliced pass for Loss Recovered. The blocks and the head of that pass are timed alone, too.
+One thread. The weights and the text are random, which changes no shape.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ IMPORTS = """
 from pipeline.jobs.stage import relax_gc
 import pipeline.cells.run
 relax_gc()
-import pipeline.train, pipeline.evaluate
+import pipeline.cells.train, pipeline.cells.evaluate
 """
 
 

@@ -1,8 +1,8 @@
 """Worker: training steps of this library, as its `Trainer` makes them, logging and checks included.
 
-States of an autoencoder: ``start``, as initialised, where many gates are open and every product is
-dense; and ``L0 = n``, thresholds set so that latents open with frequencies spread log-normally over
-two decades, as trained ones do, n of them a token on average. ``plain`` is the plain PyTorch step.
+States of an autoencoder: ``start`` is as initialised; many gates are open and every product is
+dense. For ``L0 = n``, thresholds are set so that n latents open per token on average. Their
+frequencies spread log-normally over two decades, as in trained ones. ``plain``: the PyTorch step.
 """
 
 from __future__ import annotations

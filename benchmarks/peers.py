@@ -1,8 +1,8 @@
 """Worker: training steps of SAELens and dictionary_learning, as their own trainers make them.
 
-Runs in the environment of benchmarks/peers-requirements.txt. Settings of each: as shipped, and what
-it or PyTorch offers to go faster. dictionary_learning switches its autocast off on a CPU and
-compiles nothing. Each library has its own process: what one of them imports (nnsight) changes
+Runs in the environment of benchmarks/peers-requirements.txt. Each library runs as shipped, and with
+what it or PyTorch offers to go faster. dictionary_learning switches its autocast off on a CPU and
+compiles nothing. Each library has its own process, because an import of one (nnsight) changes
 PyTorch so that the other no longer compiles. No experiment tracking, no evaluation, no checkpoint.
 """
 

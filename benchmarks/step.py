@@ -1,4 +1,4 @@
-"""Tokens a second of a training step beside SAELens and dictionary_learning, and where time goes.
+"""Tokens per second of a training step beside SAELens and dictionary_learning, and its parts.
 
     python -m benchmarks.step --peers .venv-peers/bin/python
 
@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 import torch
 
-import sagsae
 from benchmarks.interleaved import Timing, interleaved, table
 from benchmarks.ours import STATES, sparse_batches, trainer
 from benchmarks.workers import Worker
+from pipeline.jobs.stage import SPIN_COUNT
 from sagsae.training import kernels, open_entries, weight_updates
 from sagsae.training.step import products_dtype
 
@@ -37,25 +37,25 @@ PARTS = {
     kernels: ["codes", "output_gradients", "code_gradients"],
     weight_updates: ["update_on_open", "update_from_products"],
 }
-"""Functions that a step is made of, by where they are looked up."""
+"""Functions that a step calls, by the module in which they are looked up."""
 
 PEERS = ("SAELens", "dictionary_learning")
 
 
-def as_they_come() -> dict[str, str]:
-    """The environment without what importing this library has set in it, for the peers."""
-    ours = ("GOMP_SPINCOUNT", str(sagsae.SPIN_COUNT))
-    return {name: value for name, value in os.environ.items() if (name, value) != ours}
+def as_jobs_run() -> dict[str, str]:
+    """The environment of the workflow's jobs, for our steps. Peers keep OpenMP's own setting."""
+    return {"GOMP_SPINCOUNT": str(SPIN_COUNT), **os.environ}
 
 
 def compete(args: argparse.Namespace, path: Path) -> dict[str, Timing]:
-    """Seconds a step by contender."""
+    """Seconds per step, by contender."""
     common = ["--width", str(args.width), "--threads", str(args.threads), "--batches", str(path)]
     with ExitStack() as stack:
-        workers = [(stack.enter_context(Worker(sys.executable, "benchmarks.ours", *common)), 4)]
+        ours = Worker(sys.executable, "benchmarks.ours", *common, environment=as_jobs_run())
+        workers = [(stack.enter_context(ours), 4)]
         for library in PEERS if args.peers else ():
             options = [*common, "--library", library]
-            worker = Worker(args.peers, "benchmarks.peers", *options, environment=as_they_come())
+            worker = Worker(args.peers, "benchmarks.peers", *options)
             workers.append((stack.enter_context(worker), 2))  # steps a round: theirs are longer
         timings = {name: Timing([], []) for worker, _ in workers for name in worker.names}
         for number in range(args.rounds + 1):

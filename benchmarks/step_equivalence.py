@@ -2,10 +2,10 @@
 
     python -m benchmarks.step_equivalence [--configfile workflow/configs/local.yaml] [--seeds 3]
 
-Needs the study's stores (`make results`). Of every sweep, the cell of the middle lambda is trained
-by its own recipe: with `CpuStep` from several seeds, with `Step` from the first of them, and all
+Needs the study's stores (`make results`). For every sweep, the cell of the middle lambda is trained
+by its own recipe: with `CpuStep` from several seeds, and with `Step` from the first of them. All
 are evaluated on the held-out rows. The two steps round differently, so a gate near its threshold
-may open in one and not the other; what that does to a result is set against the spread of seeds.
+may open in one and not in the other. The effect on a result is compared with the spread of seeds.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def results(
 
 
 def comparison(cells: list[Cell], found: dict[tuple[Cell, bool], list[Result]]) -> str:
-    """A row a cell: first seed of both steps, their difference, and the spread between seeds."""
+    """One row per cell: first seed of both steps, their difference, and the spread of seeds."""
     fast = np.array([found[cell, True] for cell in cells])
     slow = np.array([found[cell, False] for cell in cells])
     gaps, spread = fast[:, : slow.shape[1]] - slow, fast.std(axis=1, ddof=1)

@@ -3,11 +3,11 @@
     python -m benchmarks.stream [--folder DIR] [--rounds 5]
 
 Two stores of width 576: chunks of 1024 rows (1.1 MiB, small studies) and of 8192 (9 MiB, the
-recommended size). Every round reads each store once with every arm. The floors: copying the bytes
-in memory, google_crc32c over them (numcodecs' beside it), the files read into memory or mapped
-and copied, and a plain Zarr slice a chunk. The stream's rounds are epochs of one stream that never
+recommended size). Every round reads each store once with every arm. The floors: a copy of the bytes
+in memory; google_crc32c over them (numcodecs' beside it); the files, read into memory or mapped
+and copied; one plain Zarr slice per chunk. The stream's rounds are epochs of one stream that never
 stops, so that what it reads ahead is counted once. Then a Gated autoencoder trains on each store,
-and the trainer's own account says which share of its time went into waiting for batches.
+and its trainer records which share of the time it waited for batches.
 """
 
 from __future__ import annotations

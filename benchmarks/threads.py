@@ -2,9 +2,9 @@
 
     python -m benchmarks.threads [--cores 2] [--rounds 3] [--steps 120]
 
-Every round runs each split once: as many jobs at a time as the split has, each with its threads.
-The throughput of a split is the sum of the tokens/s that its jobs record. Rule `cell` takes one
-thread, which is the first row.
+Every round runs each split once: all jobs of the split at the same time, each with its threads.
+The throughput of a split is the sum of the tokens/s that its jobs record. The first row is what
+rule `cell` does: one thread per job.
 """
 
 from __future__ import annotations

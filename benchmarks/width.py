@@ -2,8 +2,8 @@
 
     python -m benchmarks.width [--l0 64] [--widths 2304 4608 9216 16384]
 
-Widths take turns. Beside each: the seven dense products of that width, measured in the same run,
-and the parts of a step that grow with it.
+Widths take turns. Each row also has the seven dense products of that width, measured in the same
+run, and the parts of a step that grow with the width.
 """
 
 from __future__ import annotations

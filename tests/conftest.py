@@ -1,4 +1,4 @@
-"""Options of the fault tests, and the table they end with."""
+"""Markers by folder; options of the fault tests, and the table they end with."""
 
 from __future__ import annotations
 
@@ -21,6 +21,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     full = config.getoption("--faults") == "full"
     config.stash[CAMPAIGN] = Campaign(full=full, seed=config.getoption("--fault-seed"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of ``tests/faults`` and ``tests/e2e`` with their folder's name.
+
+    They take most of the time and work in processes of their own, so no coverage is measured there.
+    """
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in ("faults", "e2e"):
+            item.add_marker(folder)
+            item.add_marker("no_cover")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,8 +7,8 @@ import re
 import pytest
 import torch
 
-import sagsae
 from benchmarks import evaluation, gpu_step, machine, step, width
+from pipeline.jobs.stage import SPIN_COUNT
 
 NUMBER = r"[\d.,]+"
 
@@ -27,6 +27,7 @@ def printed(monkeypatch, capsys):
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_rates_of_the_machine(printed, monkeypatch):
     monkeypatch.setattr(machine, "COPIED", 2**20)
     out = printed(machine, "--rounds", 1)
@@ -34,6 +35,7 @@ def test_rates_of_the_machine(printed, monkeypatch):
         assert re.search(rf"^\| {rate} \| 1 \| {NUMBER} \|", out, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_step(printed):
     """Without peers, of which nothing is said then."""
     out = printed(step, "--d", 16, "--width", 1024, "--batch", 64, "--rounds", 1, "--threads", 1)
@@ -49,6 +51,7 @@ def test_widths(printed):
     assert re.findall(r"^\| (\d+) \|", out, re.MULTILINE) == ["64", "128"]
 
 
+@pytest.mark.slow
 def test_the_start_of_an_evaluation():
     assert evaluation.import_seconds() > 0
 
@@ -58,8 +61,8 @@ def test_a_gpu_that_is_not_there(printed, monkeypatch):
     assert printed(gpu_step).startswith("No GPU here")
 
 
-def test_peers_run_as_they_come(monkeypatch):
-    monkeypatch.setenv("GOMP_SPINCOUNT", str(sagsae.SPIN_COUNT))
-    assert "GOMP_SPINCOUNT" not in step.as_they_come()
+def test_our_steps_run_as_jobs_do(monkeypatch):
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    assert step.as_jobs_run()["GOMP_SPINCOUNT"] == str(SPIN_COUNT)
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    assert step.as_they_come()["GOMP_SPINCOUNT"] == "7"
+    assert step.as_jobs_run()["GOMP_SPINCOUNT"] == "7"

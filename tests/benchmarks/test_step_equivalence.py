@@ -66,6 +66,7 @@ def configuration(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_both_steps_and_their_spread_are_printed(configuration, monkeypatch, capsys):
     arguments = ["--configfile", str(configuration), "--seeds", "3", "--plain-seeds", "2"]
     monkeypatch.setattr("sys.argv", ["step_equivalence", *arguments])

@@ -126,3 +126,11 @@ def test_gpu_zero_leases_none(elsewhere):
     commands = [line for line in done.stdout.splitlines() if "pipeline gpu-lease" in line]
     assert len(commands) == 4 + 2 + 48
     assert all("--gpus 0 -- " in command for command in commands)
+
+
+def test_the_snakefile_for_the_catalog_is_the_same_workflow(elsewhere):
+    smoke = ("--configfile", str(ROOT / "workflow" / "configs" / "smoke.yaml"))
+    plan = elsewhere.planned(*smoke)
+    catalog = elsewhere.planned(*smoke, "--snakefile", str(ROOT / "workflow" / "Snakefile"))
+    assert catalog.pop("study") == plan.pop("all") == 1
+    assert catalog == plan

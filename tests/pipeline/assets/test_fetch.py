@@ -116,6 +116,7 @@ def run_cli(spec, out):
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path):
     source = {"kind": "random", "documents": 5, "words": 4, "vocabulary": 50, "seed": 0}
     out = tmp_path / "text" / "documents.json"
@@ -128,6 +129,7 @@ def test_command_line(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_second_writer_of_an_asset_waits_for_the_first(tmp_path, capfd):
     lock = FileLock(tmp_path / ".lock")
     lock.acquire()

@@ -120,6 +120,7 @@ def hub_model(repo, revision="main"):
     return {"revision": 1, "model": {"kind": "hub", "repo": repo, "revision": revision}}
 
 
+@pytest.mark.slow
 def test_a_model_is_fetched_without_pickles_or_code(hub, model, tmp_path):
     endpoint, asked = hub
     out = tmp_path / "m" / "asset.json"

@@ -76,6 +76,7 @@ def test_a_claim_is_added_by_one_record(evidence, monkeypatch, tmp_path):
     assert "16: At least 3 rows" in page
 
 
+@pytest.mark.slow
 def test_the_full_grid_gives_the_known_answers(evidence):
     """The candidate loses by 0.01 at one attn, which is within 0.025 and beyond 0.008."""
     found = outcomes(evidence)
@@ -156,6 +157,7 @@ def test_where_it_dominates_everywhere_no_pair_is_left(evidence):
         assert "none is left" in row(everywhere, key)["why"]
 
 
+@pytest.mark.slow
 def test_a_study_without_the_other_variants_says_what_its_grid_lacks(tmp_path):
     grid = [
         entry for entry in configuration()["grid"] if "seeds" in entry and entry["seeds"] != [0]

@@ -136,7 +136,7 @@ comparisons = section(
 
 @st.composite
 def dumps(draw: st.DrawFn) -> Config:
-    """Whole chunks a block and at least one block a split."""
+    """Whole chunks per block and at least one block per split."""
     chunk = draw(st.integers(1, 5000))
     block = chunk * draw(st.integers(1, 100))
     rows = st.integers(block, block * 1000)

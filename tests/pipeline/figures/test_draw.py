@@ -43,6 +43,7 @@ def drawn_sweeps(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str, spec
         return sweep_figure.draw(points, overlaps, metric, spec, styles(points, spec))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["figure_r2", "figure_11"])
 def test_the_same_input_gives_the_same_bytes(built_study, tmp_path: Path, name):
     again = built_study.figure(name, tmp_path / f"{name}.png")

@@ -93,6 +93,7 @@ def most_at_once(events):
 # Exclusion -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("slots", "jobs"), [(1, 12), (2, 8)])
 def test_never_more_jobs_on_a_device_than_slots(tmp_path, monkeypatch, slots, jobs):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
@@ -133,6 +134,7 @@ def test_sigkill_frees_the_slot(tmp_path, monkeypatch):
     assert [event[1] for event in wait_for(log, 3)] == ["enter", "enter", "exit"]
 
 
+@pytest.mark.slow
 def test_a_forked_process_keeps_the_slot(tmp_path, monkeypatch):
     """What the command forked may still hold the GPU's memory when the command is gone."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
@@ -148,6 +150,7 @@ def test_a_forked_process_keeps_the_slot(tmp_path, monkeypatch):
     assert [event[1] for event in wait_for(log, 3)] == ["exit", "enter", "exit"]
 
 
+@pytest.mark.slow
 def test_waiting_says_for_what(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     log = tmp_path / "log"

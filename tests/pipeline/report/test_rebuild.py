@@ -21,6 +21,8 @@ from pipeline.synthetic.run import run_protocol
 from pipeline.text.csv_files import read_table
 from tests.pipeline.made_grid import make_grid
 
+pytestmark = pytest.mark.slow
+
 REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"
 PUBLISHED = sorted(path.parent for path in REFERENCE.glob(f"*/{CONFIGURATION}"))
 

@@ -83,6 +83,7 @@ def figure(folder: Path, name: str):
         return synthetic_figures.draw(name, summarise(runs), runs, 0.9)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FIGURE_PROTOCOLS)
 def test_the_same_input_gives_the_same_bytes(folder, tmp_path, name):
     for place in ("a", "b"):

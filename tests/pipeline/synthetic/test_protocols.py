@@ -21,6 +21,8 @@ from pipeline.synthetic.means import read_runs, summarise
 from pipeline.text.csv_files import read_table
 from pipeline.verify.run import verify
 
+pytestmark = pytest.mark.slow
+
 SMOKE = yaml.safe_load((DEFAULT_CONFIG.parent / "smoke.yaml").read_text())
 
 

@@ -150,6 +150,7 @@ def test_numbers_that_json_lacks_are_refused_with_the_file(made_study, value):
         made_study.tables()
 
 
+@pytest.mark.slow
 def test_running_twice_writes_the_same_bytes_and_leaves_nothing_else(made_study):
     first = {path.name: path.read_bytes() for path in made_study.tables().iterdir()}
     second = {path.name: path.read_bytes() for path in made_study.tables().iterdir()}

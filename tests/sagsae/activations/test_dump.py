@@ -199,6 +199,7 @@ def test_ranks_make_the_store_of_one(tmp_path: Path) -> None:
     assert files[0] == files[1]
 
 
+@pytest.mark.slow
 def test_everything_that_matters_is_in_the_name(tmp_path: Path) -> None:
     model = tiny_model("gpt_neox")
     changes: list[dict] = [
@@ -279,6 +280,7 @@ def test_blocks_of_other_medians_are_not_added(tmp_path: Path) -> None:
     assert contents(path) == before
 
 
+@pytest.mark.slow
 def test_killed_dumps_resume_to_the_same_bytes(tmp_path: Path) -> None:
     here, kills = Path(__file__).parent, 8
     paths = [str(here), str(Path(sagsae.__file__).parents[1])]

@@ -90,6 +90,7 @@ def test_damaged_files_are_refused(tmp_path: Path, change: dict, message: str) -
         load_tokens(tmp_path / "t")
 
 
+@pytest.mark.slow
 def test_every_single_bit_counts(tmp_path: Path) -> None:
     file = tmp_path / "t"
     save_tokens(file, random_tokens(2, 4))

@@ -76,6 +76,7 @@ def test_step_equals_autograd(name, d, width, b, lam, seed, path):
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("path", ["plain", "dense", "sparse"])
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])

@@ -13,6 +13,8 @@ from sagsae.synthetic.runs import measure, train
 from sagsae.synthetic.sources import unit_directions
 from sagsae.training.schedules import Recipe
 
+pytestmark = pytest.mark.slow
+
 PAIRS, D, ROWS = 8, 32, 8192
 SEEDS = [0, 1, 2]
 

@@ -66,5 +66,6 @@ sys.exit("torch._dynamo" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_a_step_does_not_import_the_compiler():
     assert subprocess.run([sys.executable, "-c", TRAINING]).returncode == 0

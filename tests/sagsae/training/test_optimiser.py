@@ -38,6 +38,7 @@ def batches(count: int, b: int, d: int, seed: int, dtype: torch.dtype):
     return [0.4 * torch.randn(b, d, generator=generator, dtype=dtype) for _ in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @settings(max_examples=15, deadline=None)
 @given(
