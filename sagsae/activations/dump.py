@@ -46,7 +46,7 @@ class DumpSettings:
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """What rows are stored as."""
     profile: Literal["plain", "disk"] = "plain"
-    """`disk` compresses."""
+    """`disk` compresses, as profile `disk-2` of `StoreConfig` says."""
     max_norm_ratio: float = 10.0
     """Tokens beyond this many median norms, in any hookpoint, are dropped."""
     slack: float = 0.02
@@ -100,6 +100,8 @@ def dump_config(
         raise ValueError(f"hookpoints {sorted(absent)} never ran in a forward pass; name others")
     own = asdict(settings)
     layout = ("rows_per_chunk", "rows_per_block", "n_blocks", "seed", "dtype", "profile")
+    if settings.profile == "disk":
+        own["profile"] = "disk-2"
     dump = {key: own[key] for key in ("max_norm_ratio", "slack", "batch_contexts")}
     dump |= {
         "drop_first_position": True,

@@ -96,8 +96,9 @@ class StoreConfig:
     """Of the permutation inside every block."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """What rows are stored as."""
-    profile: Literal["plain", "disk"] = "plain"
-    """`disk` compresses with zstd level 1: about a fifth smaller, slower to read."""
+    profile: Literal["plain", "disk", "disk-2"] = "plain"
+    """`disk-2` compresses (byte shuffle, zstd level 1): 30 % smaller, slower to write and to read.
+    Stores made before it have `disk`: zstd level 1 alone, 21 % smaller."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """JSON values that name model, text, drop rules and versions."""
 
@@ -127,8 +128,8 @@ class StoreConfig:
             )
         if self.dtype not in _ITEM_SIZE:
             yield f"dtype {self.dtype!r} is not one of {', '.join(_ITEM_SIZE)}"
-        if self.profile not in ("plain", "disk"):
-            yield f"profile {self.profile!r} is neither 'plain' nor 'disk'"
+        if self.profile not in ("plain", "disk", "disk-2"):
+            yield f"profile {self.profile!r} is none of 'plain', 'disk-2' and 'disk'"
 
     @property
     def n_rows(self) -> int:

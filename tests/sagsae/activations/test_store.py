@@ -16,7 +16,7 @@ import zarr
 from activation_samples import block_data, contents, small_config, write_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from sagsae.activations import (
     BackgroundWriter,
@@ -48,7 +48,16 @@ def expected_rows(config: StoreConfig, name: str) -> torch.Tensor:
     return torch.cat(blocks)
 
 
-VARIANTS = [{}, {"profile": "disk"}, {"dtype": "float32"}]
+def compressors(config: StoreConfig, dtype: np.dtype) -> tuple:
+    """What a profile asks of Zarr."""
+    shuffled = BloscCodec(
+        typesize=dtype.itemsize, cname="zstd", clevel=1, shuffle="shuffle", blocksize=2**20
+    )
+    return {"plain": (), "disk": (ZstdCodec(level=1),), "disk-2": (shuffled,)}[config.profile]
+
+
+VARIANTS = [{}, {"profile": "disk"}, {"profile": "disk-2"}, {"dtype": "float32"}]
+VARIANTS += [{"profile": "disk-2", "dtype": "float32"}]
 
 
 @pytest.mark.parametrize("changes", VARIANTS)
@@ -93,7 +102,6 @@ def test_metadata_is_what_zarr_itself_would_write(
     if sharded:
         monkeypatch.setattr(layout, "MAX_FILES", 3)
     config = small_config(**changes)
-    zstd = (ZstdCodec(level=1),) if config.profile == "disk" else ()
     bits = {"logical_dtype": config.dtype, "bit_view": "uint16"}
     rows: dict = {"dtype": np.uint16, "fill_value": 0xFFFF, "attributes": bits}
     if config.dtype == "float32":
@@ -101,17 +109,25 @@ def test_metadata_is_what_zarr_itself_would_write(
         rows = {"dtype": np.float32, "fill_value": math.nan, "attributes": attributes}
     chunks = {"shards": (64, 8) if sharded else None, "chunks": (16, 8)}
     cases: dict = {
-        "attn": {"shape": (256, 8), **chunks, **rows},
-        "doc_id": {"shape": (256,), "chunks": (64,), "dtype": np.int32, "fill_value": -1},
+        "attn": {"shape": (256, 8), **chunks, **rows, "dimension_names": ("row", "feature_8")},
+        "doc_id": {
+            "shape": (256,),
+            "chunks": (64,),
+            "dtype": np.int32,
+            "fill_value": -1,
+            "dimension_names": ("row",),
+        },
     }
-    zarr.create_group(tmp_path, zarr_format=3)
+    provenance = {"model": {"id": "tiny", "revision": "main"}, "run_sha256": config.digest()}
+    attributes = provenance | {"format": "sagsae-activations-2"}
+    zarr.create_group(tmp_path, zarr_format=3, attributes=attributes)
     ours = {file: json.loads(content) for file, content in metadata_files(config).items()}
     assert ours.pop("data.zarr/zarr.json") == json.loads((tmp_path / "zarr.json").read_bytes())
     for name, options in cases.items():
         zarr.create_array(
             tmp_path,
             name=name,
-            compressors=(*zstd, Crc32cCodec()),
+            compressors=(*compressors(config, np.dtype(options["dtype"])), Crc32cCodec()),
             chunk_key_encoding={"name": "default", "separator": "."},
             **options,
         )
@@ -266,7 +282,7 @@ def test_store_path_tells_configurations_apart(tmp_path: Path) -> None:
     assert path == store_path(tmp_path, "tiny-train", small_config())
     assert path.name.rpartition("-")[0] == "tiny-train"
     assert len(path.name.rpartition("-")[2]) == 8
-    for change in ({"seed": 8}, {"profile": "disk"}, {"provenance": {}}, {"n_blocks": 5}):
+    for change in ({"seed": 8}, {"profile": "disk-2"}, {"provenance": {}}, {"n_blocks": 5}):
         assert store_path(tmp_path, "tiny-train", small_config(**change)) != path
     swapped = small_config(hookpoints={"resid": 12, "attn": 8})
     assert store_path(tmp_path, "tiny-train", swapped) == path

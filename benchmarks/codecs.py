@@ -1,0 +1,104 @@
+"""Compressors on the activations of a store: size, and speed of writing and reading.
+
+    python -m benchmarks.codecs STORE... [--rounds 5] [--megabytes 24]
+
+Each hookpoint's first chunks go through a Zarr array in memory, checksum included, as those of a
+store do. Arms are interleaved on one core. Speeds are of the uncompressed bytes, in processor time.
+"""
+
+from __future__ import annotations
+
+import argparse
+from functools import partial
+from itertools import product
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import zarr
+from zarr.abc.codec import BytesBytesCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
+from zarr.storage import MemoryStore
+
+from benchmarks.interleaved import interleaved, table
+from sagsae.activations import Store
+
+ARMS: dict[str, list[BytesBytesCodec]] = {"none": [], "zstd 1": [ZstdCodec(level=1)]}
+ARMS |= {
+    f"{shuffle}, {cname} {level}": [
+        BloscCodec(typesize=2, cname=cname, clevel=level, shuffle=shuffle)
+    ]
+    for (cname, level), shuffle in product(
+        (("lz4", 1), ("lz4", 5), ("zstd", 1), ("zstd", 3)), ("shuffle", "bitshuffle")
+    )
+}
+
+
+def sample(store: Store, hookpoint: str, size: int) -> np.ndarray:
+    """The first chunks of a hookpoint, about `size` bytes: [rows, d] uint16."""
+    row = 2 * store.config.rows_per_chunk * store.width(hookpoint)
+    chunks = range(min(store.n_chunks(hookpoint), max(1, size // row)))
+    return np.concatenate([store.read_chunk(hookpoint, chunk) for chunk in chunks])
+
+
+def measure(rows: np.ndarray, chunk: int, rounds: int) -> dict[str, tuple[float, float, float]]:
+    """Of each arm: share of the bytes that is left, GB/s of writing and of reading."""
+    arrays, stores, arms = {}, {}, {}
+    for name, compressors in ARMS.items():
+        stores[name] = MemoryStore()
+        arrays[name] = zarr.create_array(
+            stores[name],
+            shape=rows.shape,
+            dtype=rows.dtype,
+            chunks=(chunk, rows.shape[1]),
+            compressors=(*compressors, Crc32cCodec()),
+        )
+        arms[f"write {name}"] = partial(_write, arrays[name], rows)
+        arms[f"read {name}"] = partial(_read, arrays[name])
+    timings = interleaved(arms, rounds)
+    speed = {arm: rows.nbytes / median(timing.cpu) / 1e9 for arm, timing in timings.items()}
+    for name, array in arrays.items():
+        assert np.array_equal(array[:], rows), name
+    return {
+        name: (
+            arrays[name].nbytes_stored() / rows.nbytes,
+            speed[f"write {name}"],
+            speed[f"read {name}"],
+        )
+        for name in ARMS
+    }
+
+
+def _write(array: zarr.Array, rows: np.ndarray, _: int) -> None:
+    array[:] = rows
+
+
+def _read(array: zarr.Array, _: int) -> None:
+    array[:]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("stores", nargs="+", type=Path, help="finished stores of bfloat16 rows")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--megabytes", type=int, default=24, help="per hookpoint")
+    options = parser.parse_args()
+    zarr.config.set({"async.concurrency": 1, "threading.max_workers": 1})
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ARMS}
+    lines = []
+    for store in map(Store.open, options.stores):
+        for hookpoint in store.config.hookpoints:
+            rows = sample(store, hookpoint, options.megabytes * 2**20)
+            measured = measure(rows, store.config.rows_per_chunk, options.rounds)
+            for name, values in measured.items():
+                found[name].append(values)
+            left = " ".join(f"{name} {values[0]:.3f};" for name, values in measured.items())
+            print(f"{store.path.name} {hookpoint}: {left}")
+    for name, values in found.items():
+        left, write, read = (f"{np.mean(column):.2f}" for column in zip(*values, strict=True))
+        lines.append([name, left, write, read])
+    print("\n" + table(["compressor", "bytes left", "write, GB/s", "read, GB/s"], lines))
+
+
+if __name__ == "__main__":
+    main()
