@@ -5,7 +5,6 @@ model, `Store` reads it, `ActivationStream` shuffles it for training and `splice
 reconstructions back into the model.
 """
 
-from sagsae.activations.background import BackgroundWriter
 from sagsae.activations.calibration import (
     kept_mask,
     load_calibration,
@@ -36,7 +35,7 @@ from sagsae.activations.hookpoints import (
     run_captured,
     splice,
 )
-from sagsae.activations.layout import ChunkPlan, StoreConfig, plan_chunks, store_path
+from sagsae.activations.layout import StoreConfig, store_path
 from sagsae.activations.store import Store
 from sagsae.activations.stream import ActivationStream, iterate
 from sagsae.activations.tokens import TokenStore, load_tokens, pack, save_tokens
@@ -45,8 +44,6 @@ from sagsae.activations.writer import StoreWriter
 
 __all__ = [
     "ActivationStream",
-    "BackgroundWriter",
-    "ChunkPlan",
     "ChunkReadError",
     "ConfigMismatchError",
     "DumpProgress",
@@ -74,7 +71,6 @@ __all__ = [
     "load_tokens",
     "median_norms",
     "pack",
-    "plan_chunks",
     "resolve",
     "run_captured",
     "save_tokens",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sagsae.activations.background import BackgroundWriter
 from sagsae.activations.calibration import (
     kept_mask,
     load_calibration,
@@ -36,9 +36,9 @@ class DumpSettings:
     """How a dump is made. All of it goes into run.json and so into the store's name."""
 
     rows_per_chunk: int
-    """R, see `plan_chunks`."""
+    """R, see `StoreConfig`."""
     rows_per_block: int
-    """S, see `plan_chunks`."""
+    """S, see `StoreConfig`."""
     n_blocks: int
     """Blocks to make; the store gets n_blocks * S rows."""
     seed: int
@@ -208,13 +208,20 @@ def _write_blocks(
     done: int,
     progress: Callable[[DumpProgress], None] | None,
 ) -> None:
+    """Read one block while a thread writes the one before."""
     total, began = done + len(pending), time.perf_counter()
-    with BackgroundWriter(writer) as background:
+    before: Future[None] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="store-writer") as thread:
         for count, block in enumerate(pending, start=1):
-            background.submit(block, **reader.read(block))
+            arguments = reader.read(block)
+            if before is not None:
+                before.result()
+            before = thread.submit(writer.write_block, block, **arguments)
             if progress is not None:
                 seconds = time.perf_counter() - began
                 progress(DumpProgress(done + count, total, reader.tokens_read, seconds))
+        if before is not None:
+            before.result()
 
 
 class _BlockReader:

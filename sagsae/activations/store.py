@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -99,11 +100,10 @@ class Store:
     @cached_property
     def dropped(self) -> dict[str, int]:
         """Tokens kept out by each rule, over all committed blocks."""
-        totals: dict[str, int] = {}
-        for block in self.blocks:
-            for rule, count in self.commits[block].dropped.items():
-                totals[rule] = totals.get(rule, 0) + count
-        return totals
+        totals: Counter[str] = Counter()
+        for commit in self.commits.values():
+            totals.update(commit.dropped)
+        return dict(totals)
 
     def read_chunk(self, hookpoint: str, chunk: int, out: np.ndarray | None = None) -> np.ndarray:
         """One chunk, [R, d], as stored: bfloat16 bits in uint16, or float32.
@@ -174,7 +174,10 @@ class Store:
             _float32_chunk,
             store=delayed(self, pure=True),  # sent once per worker, not with every task
             hookpoint=hookpoint,
-            chunks=((self.config.rows_per_chunk,) * self.n_chunks(hookpoint), self.width(hookpoint)),
+            chunks=(
+                (self.config.rows_per_chunk,) * self.n_chunks(hookpoint),
+                self.width(hookpoint),
+            ),
             meta=np.empty((0, 0), np.float32),
         )
 

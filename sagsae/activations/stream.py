@@ -258,6 +258,6 @@ def iterate(store: Store, hookpoint: str, batch_size: int) -> Iterator[Tensor]:
         rows = torch.cat([*rest, rows]) if rest else rows
         whole = len(rows) - len(rows) % batch_size
         if whole:
-            yield from rows[:whole].split(batch_size)
+            yield from torch.split(rows[:whole], batch_size)
         rest = [rows[whole:]] if whole < len(rows) else []
     yield from rest

@@ -14,12 +14,9 @@ import pytest
 import torch
 import zarr
 from activation_samples import block_data, contents, small_config, write_store
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from sagsae.activations import (
-    BackgroundWriter,
     ConfigMismatchError,
     NonFiniteActivationError,
     Store,
@@ -30,7 +27,6 @@ from sagsae.activations import (
     StoreWriter,
     iterate,
     layout,
-    plan_chunks,
     store_path,
 )
 from sagsae.activations.arrays import metadata_files
@@ -340,35 +336,6 @@ def test_wrong_shapes_and_names_are_refused(tmp_path: Path) -> None:
         writer.write_block(0, **block_data(config, 0))
 
 
-def test_background_writer_gives_the_same_bytes(tmp_path: Path, make_store: MakeStore) -> None:
-    config = small_config()
-    with StoreWriter(tmp_path / "s", config) as writer:
-        with BackgroundWriter(writer, depth=2) as background:
-            for block in range(4):
-                background.submit(block, **block_data(config, block))
-        assert background.blocks_written == 4
-        writer.seal()
-    assert contents(tmp_path / "s") == contents(make_store("plain"))
-
-
-@pytest.mark.parametrize("bad", [0, 3])
-def test_background_errors_reach_the_caller(tmp_path: Path, bad: int) -> None:
-    config = small_config()
-
-    def write(writer: StoreWriter) -> None:
-        with BackgroundWriter(writer) as background:
-            for block in range(4):
-                data = block_data(config, block)
-                if block == bad:
-                    data["activations"]["attn"][0, 0] = float("nan")
-                background.submit(block, **data)
-
-    with StoreWriter(tmp_path / "s", config) as writer:
-        with pytest.raises(NonFiniteActivationError):
-            write(writer)
-        assert bad in writer.pending_blocks()
-
-
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -384,26 +351,3 @@ def test_background_errors_reach_the_caller(tmp_path: Path, bad: int) -> None:
 def test_bad_configurations_are_refused(change: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         small_config(**change)
-
-
-def test_chunk_plan_of_the_studied_widths() -> None:
-    sizes = {d: plan_chunks(d, 50_000_000) for d in (576, 640, 2048)}
-    assert {d: p.rows_per_chunk for d, p in sizes.items()} == {576: 8192, 640: 8192, 2048: 2048}
-    assert {d: p.rows_per_block for d, p in sizes.items()} == {
-        576: 2**18,
-        640: 2**18,
-        2048: 2**17,
-    }
-    small = plan_chunks(576, 100_000)
-    assert (small.rows_per_chunk, small.rows_per_block, small.n_blocks) == (1024, 8192, 12)
-    with pytest.raises(ValueError, match="8000 rows do not fill one block of 8192"):
-        plan_chunks(576, 8000)
-
-
-@settings(deadline=None)
-@given(st.integers(1, 8192), st.integers(2**18, 2**34), st.sampled_from(["bfloat16", "float32"]))
-def test_chunk_plan_properties(d: int, n_rows: int, dtype: str) -> None:
-    plan = plan_chunks(d, n_rows, dtype)
-    assert plan.rows_per_block % plan.rows_per_chunk == 0
-    assert 0 <= n_rows - plan.n_blocks * plan.rows_per_block < plan.rows_per_block
-    assert n_rows // plan.rows_per_chunk >= 64
