@@ -98,7 +98,7 @@ def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
     path = folder / descriptor["file"]
     remedy = f"delete {folder / 'documents.json'} and run snakemake again"
     try:
-        # In this thread alone: a reader that gets no other waits for it for ever, without an error.
+        # use_threads=False: where no thread can be started, the reader would wait for one for ever.
         with pyarrow.parquet.ParquetFile(path) as file:
             dataset = datasets.Dataset(file.read(use_threads=False))
         found = texts_digest(dataset["text"])

@@ -1,22 +1,20 @@
 """Activations of language models: where they are read, how they are stored and streamed.
 
-`pack` turns text into contexts, `dump_activations` fills a store from them in one pass of a
-model, `Store` reads it, `ActivationStream` shuffles it for training and `splice` puts
-reconstructions back into the model.
+`pack` makes contexts of text. `dump_activations` fills a store from them in one pass of a model.
+`Store` reads it, also as a lazy dask array. `ActivationStream` shuffles it for training. `splice`
+puts reconstructions back into the model.
 """
 
 from sagsae.activations.calibration import (
     kept_mask,
     load_calibration,
-    median_norms,
 )
-from sagsae.activations.commits import Moments, Statistics
+from sagsae.activations.commits import Statistics
 from sagsae.activations.dump import (
     DumpProgress,
     DumpSettings,
     contexts_per_block,
     dump_activations,
-    dump_config,
 )
 from sagsae.activations.errors import (
     ChunkReadError,
@@ -50,7 +48,6 @@ __all__ = [
     "DumpSettings",
     "Fault",
     "Hookpoint",
-    "Moments",
     "NonFiniteActivationError",
     "Statistics",
     "Store",
@@ -64,12 +61,10 @@ __all__ = [
     "contexts_per_block",
     "default_hookpoints",
     "dump_activations",
-    "dump_config",
     "iterate",
     "kept_mask",
     "load_calibration",
     "load_tokens",
-    "median_norms",
     "pack",
     "resolve",
     "run_captured",

@@ -1,9 +1,9 @@
 """Which positions of a context are kept: neither the first, nor any with a massive norm.
 
-The first position of a context, and a few others, carry norms a hundred times the usual ones; left
-in, they own the variance that everything is measured against. Medians are computed once, from
-calibration contexts, and kept with the store, so that every block and every later splice uses the
-very same numbers.
+The first position of a context, and a few others, carry norms a hundred times the usual ones. If
+they stayed, they would make up most of the variance that reconstructions are measured against.
+Medians are computed once, from calibration contexts, and kept with the store. So every block and
+every later splice uses the very same numbers.
 """
 
 from __future__ import annotations

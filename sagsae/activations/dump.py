@@ -1,7 +1,7 @@
 """One pass of a language model fills one store with all its hookpoints.
 
-Block b is made from contexts [b * C, (b + 1) * C) and nothing else, C = `contexts_per_block`, so
-blocks can be made in any order, by any rank, again after a kill, and come out the same.
+Block b is made from contexts [b * C, (b + 1) * C) alone, with C = `contexts_per_block`. So blocks
+come out the same in any order, from any rank, and when they are made again after a kill.
 """
 
 from __future__ import annotations
