@@ -1,10 +1,12 @@
 """The documents of a study: each kind of text source becomes one checked Parquet file.
 
 Text of the hub is the exception: it is streamed later, and only its commit is recorded here.
+Files and text of the hub are read by `datasets.load_dataset`.
 """
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import re
@@ -14,13 +16,21 @@ from typing import Any
 
 from pipeline.assets.model_folders import hub_errors
 from pipeline.assets.random_sources import random_documents
-from pipeline.assets.wheels import AssetError, fetch_file, require_space
+from pipeline.assets.wheels import AssetError, fetch_file, require_space, scratch_folder
 from pipeline.jobs.json_files import sha256_of
 from pipeline.jobs.progress import say
 from sagsae.files import whole_file
 from sagsae.memory import needs_memory
 
 PARQUET = "documents.parquet"
+READERS: dict[str, tuple[str, dict[str, Any]]] = {
+    ".txt": ("text", {"sample_by": "document"}),
+    ".jsonl": ("text", {"sample_by": "line"}),
+    ".csv": ("csv", {"keep_default_na": False}),
+    ".parquet": ("parquet", {}),
+}
+"""How `datasets` reads a file of each kind. Its reader of JSON makes dates of texts that look like
+dates, so lines of JSON are read as text and parsed here."""
 
 
 @needs_memory("the documents")
@@ -79,6 +89,8 @@ def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
         with hub_errors(name, "text.source"):
             stream = datasets.load_dataset(
                 descriptor["repo"],
+                descriptor["name"] or None,
+                data_files=descriptor["data_files"] or None,
                 split=descriptor["split"],
                 revision=descriptor["resolved_revision"],
                 streaming=True,
@@ -89,7 +101,7 @@ def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
     path = folder / descriptor["file"]
     remedy = f"delete {folder}/documents.json and run snakemake again"
     try:
-        # In this thread alone: a reader that gets no other waits for it for ever, without an error.
+        # use_threads=False: where no thread can be started, the reader would wait for one for ever.
         with pyarrow.parquet.ParquetFile(path) as file:
             dataset = datasets.Dataset(file.read(use_threads=False))
         found = texts_digest(dataset["text"])
@@ -134,8 +146,9 @@ def _texts(source: dict[str, Any], folder: Path) -> Iterator[str]:
             fields = ("documents", "words", "vocabulary", "seed")
             yield from random_documents(**{name: source[name] for name in fields})
         case "files":
-            for path in source["paths"]:
-                yield from _file_texts(Path(path), source["column"])
+            with scratch_folder(folder / ".datasets") as cache:
+                for path in source["paths"]:
+                    yield from _file_texts(Path(path), source["column"], cache)
         case "wheels":
             path = fetch_file(source, folder / "text.json")
             yield from _json_texts(path, source["column"])
@@ -143,23 +156,37 @@ def _texts(source: dict[str, Any], folder: Path) -> Iterator[str]:
             raise AssetError(f"unknown kind of text source: {other!r}")
 
 
-def _file_texts(path: Path, column: str) -> Iterator[str]:
-    if path.suffix not in (".txt", ".jsonl"):
-        raise AssetError(f"{path}: only .txt and .jsonl files are read; convert it")
+def _file_texts(path: Path, column: str, cache: Path) -> Iterator[str]:
+    if path.suffix not in READERS:
+        raise AssetError(f"{path}: only {', '.join(READERS)} files are read; convert it")
+    if not path.is_file():
+        raise AssetError(f"{path}: cannot be read, there is no such file; check text.source.paths")
+    for number, row in enumerate(_rows(path, column, cache), start=1):
+        if path.suffix == ".txt":
+            yield row["text"]
+        elif path.suffix != ".jsonl":
+            yield _field(row, column, f"{path}, row {number}")
+        elif row["text"].strip():
+            where = f"{path}, line {number}"
+            yield _field(_parse(row["text"], where), column, where)
+
+
+def _rows(path: Path, column: str, cache: Path) -> Iterator[dict[str, Any]]:
+    """Rows of one file, in its order; ``cache`` gets empty lock files only."""
+    import datasets
+
+    reader, options = READERS[path.suffix]
+    if reader == "csv":
+        options = options | {"converters": {column: str}}  # no numbers, no missing values
+    file = glob.escape(str(path.absolute()))  # else it is a pattern, or an address
     try:
-        content = path.read_text(encoding="utf-8")
-    except OSError as error:
+        yield from datasets.load_dataset(
+            reader, data_files=[file], split="train", streaming=True, cache_dir=cache, **options
+        )
+    except Exception as error:  # each reader has its own ways to refuse
         raise AssetError(
-            f"{path}: cannot be read ({error.strerror}); check text.source.paths"
+            f"{path}: cannot be read as {reader} in UTF-8 ({error}); mend or convert it"
         ) from error
-    except UnicodeDecodeError as error:
-        raise AssetError(f"{path}: not UTF-8 text ({error}); convert it") from error
-    if path.suffix == ".txt":
-        yield content
-        return
-    for number, line in enumerate(content.split("\n"), start=1):
-        if line.strip():
-            yield _field(_parse(line, f"{path}, line {number}"), column, f"{path}, line {number}")
 
 
 def _json_texts(path: Path, column: str) -> Iterator[str]:

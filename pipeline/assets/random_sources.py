@@ -18,7 +18,7 @@ def random_documents(documents: int, words: int, vocabulary: int, seed: int) -> 
 
     Args:
         documents: how many.
-        words: words a document, on average (Poisson, at least one).
+        words: mean number of words per document (Poisson, at least one).
         vocabulary: size of the lexicon. A smaller one is a prefix of a larger one.
         seed: of the choice and number of words.
     """

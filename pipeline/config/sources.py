@@ -76,6 +76,11 @@ class HubText(Section):
     kind: Literal["hub"]
     repo: Repository
     """Dataset, owner/name."""
+    name: Words = ""
+    """Configuration (subset) of the dataset. Empty: its default."""
+    data_files: list[FilePath] = Field(default_factory=list)
+    """Files of the repository to read; patterns such as en/*.jsonl are allowed. Empty: those that
+    the dataset names."""
     split: Words = "train"
     """Split of the dataset."""
     revision: Words = "main"
@@ -87,7 +92,7 @@ class HubText(Section):
 
 
 class TextFiles(Section):
-    """Local text: .txt files (one document each) or .jsonl with a text field."""
+    """Local text: .txt (one document per file), or .jsonl, .csv and .parquet (one per row)."""
 
     kind: Literal["files"]
     paths: Annotated[list[FilePath], Field(min_length=1)]
@@ -103,7 +108,7 @@ class RandomText(Section):
     documents: Count = 1000
     """Documents to make."""
     words: Count = 120
-    """Words a document, on average."""
+    """Mean number of words per document."""
     vocabulary: Count = 800
     """Distinct words."""
     seed: Natural = 0

@@ -1,23 +1,20 @@
 """Activations of language models: where they are read, how they are stored and streamed.
 
-`pack` turns text into contexts, `dump_activations` fills a store from them in one pass of a
-model, `Store` reads it, `ActivationStream` shuffles it for training and `splice` puts
-reconstructions back into the model.
+`pack` makes contexts of text. `dump_activations` fills a store from them in one pass of a model.
+`Store` reads it, also as a lazy dask array. `ActivationStream` shuffles it for training. `splice`
+puts reconstructions back into the model.
 """
 
-from sagsae.activations.background import BackgroundWriter
 from sagsae.activations.calibration import (
     kept_mask,
     load_calibration,
-    median_norms,
 )
-from sagsae.activations.commits import Moments, Statistics
+from sagsae.activations.commits import Statistics
 from sagsae.activations.dump import (
     DumpProgress,
     DumpSettings,
     contexts_per_block,
     dump_activations,
-    dump_config,
 )
 from sagsae.activations.errors import (
     ChunkReadError,
@@ -36,7 +33,7 @@ from sagsae.activations.hookpoints import (
     run_captured,
     splice,
 )
-from sagsae.activations.layout import ChunkPlan, StoreConfig, plan_chunks, store_path
+from sagsae.activations.layout import StoreConfig, store_path
 from sagsae.activations.store import Store
 from sagsae.activations.stream import ActivationStream, iterate
 from sagsae.activations.tokens import TokenStore, load_tokens, pack, save_tokens
@@ -45,15 +42,12 @@ from sagsae.activations.writer import StoreWriter
 
 __all__ = [
     "ActivationStream",
-    "BackgroundWriter",
-    "ChunkPlan",
     "ChunkReadError",
     "ConfigMismatchError",
     "DumpProgress",
     "DumpSettings",
     "Fault",
     "Hookpoint",
-    "Moments",
     "NonFiniteActivationError",
     "Statistics",
     "Store",
@@ -67,14 +61,11 @@ __all__ = [
     "contexts_per_block",
     "default_hookpoints",
     "dump_activations",
-    "dump_config",
     "iterate",
     "kept_mask",
     "load_calibration",
     "load_tokens",
-    "median_norms",
     "pack",
-    "plan_chunks",
     "resolve",
     "run_captured",
     "save_tokens",

@@ -1,9 +1,9 @@
 """Which positions of a context are kept: neither the first, nor any with a massive norm.
 
-The first position of a context, and a few others, carry norms a hundred times the usual ones; left
-in, they own the variance that everything is measured against. Medians are computed once, from
-calibration contexts, and kept with the store, so that every block and every later splice uses the
-very same numbers.
+The first position of a context, and a few others, carry norms a hundred times the usual ones. If
+they stayed, they would make up most of the variance that reconstructions are measured against.
+Medians are computed once, from calibration contexts, and kept with the store. So every block and
+every later splice uses the very same numbers.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def median_norms(
     """Median norm of every hookpoint over `contexts` [n, L], first positions left out."""
     norms: dict[str, list[np.ndarray]] = {name: [] for name in hookpoints}
     with capture(model, hookpoints) as captured:
-        for batch in contexts.split(batch_contexts):
+        for batch in torch.split(contexts, batch_contexts):
             run_captured(model, batch.to(device, torch.long))
             for name, x in captured.items():
                 norms[name].append(_norms(x[:, 1:]).flatten().cpu().numpy())
@@ -83,7 +83,7 @@ def load_calibration(path: Path) -> dict[str, float]:
         StoreError: the file is absent or was edited.
     """
     try:
-        return read_signed_json(Path(path) / CALIBRATION)["median_norms"]
+        return dict(read_signed_json(Path(path) / CALIBRATION)["median_norms"])
     except (FileNotFoundError, KeyError, ValueError) as error:
         raise StoreError(
             f"{path}/{CALIBRATION} cannot be used ({error}); delete it and run the dump again: it "
@@ -92,4 +92,5 @@ def load_calibration(path: Path) -> dict[str, float]:
 
 
 def _norms(x: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32)
+    norms: Tensor = torch.linalg.vector_norm(x, dim=-1, dtype=torch.float32)
+    return norms

@@ -1,7 +1,7 @@
 """One pass of a language model fills one store with all its hookpoints.
 
-Block b is made from contexts [b * C, (b + 1) * C) and nothing else, C = `contexts_per_block`, so
-blocks can be made in any order, by any rank, again after a kill, and come out the same.
+Block b is made from contexts [b * C, (b + 1) * C) alone, with C = `contexts_per_block`. So blocks
+come out the same in any order, from any rank, and when they are made again after a kill.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +18,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sagsae.activations.background import BackgroundWriter
 from sagsae.activations.calibration import (
     kept_mask,
     load_calibration,
@@ -37,9 +37,9 @@ class DumpSettings:
     """How a dump is made. All of it goes into run.json and so into the store's name."""
 
     rows_per_chunk: int
-    """R, see `plan_chunks`."""
+    """R, see `StoreConfig`."""
     rows_per_block: int
-    """S, see `plan_chunks`."""
+    """S, see `StoreConfig`."""
     n_blocks: int
     """Blocks to make; the store gets n_blocks * S rows."""
     seed: int
@@ -47,7 +47,7 @@ class DumpSettings:
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """What rows are stored as."""
     profile: Literal["plain", "disk"] = "plain"
-    """`disk` compresses."""
+    """`disk` compresses, as profile `disk-2` of `StoreConfig` says."""
     max_norm_ratio: float = 10.0
     """Tokens beyond this many median norms, in any hookpoint, are dropped."""
     slack: float = 0.02
@@ -101,6 +101,8 @@ def dump_config(
         raise ValueError(f"hookpoints {sorted(absent)} never ran in a forward pass; name others")
     own = asdict(settings)
     layout = ("rows_per_chunk", "rows_per_block", "n_blocks", "seed", "dtype", "profile")
+    if settings.profile == "disk":
+        own["profile"] = "disk-2"
     dump = {key: own[key] for key in ("max_norm_ratio", "slack", "batch_contexts")}
     dump |= {
         "drop_first_position": True,
@@ -208,13 +210,20 @@ def _write_blocks(
     done: int,
     progress: Callable[[DumpProgress], None] | None,
 ) -> None:
+    """Read one block while a thread writes the one before."""
     total, began = done + len(pending), time.perf_counter()
-    with BackgroundWriter(writer) as background:
+    before: Future[None] | None = None
+    with ThreadPoolExecutor(1, thread_name_prefix="store-writer") as thread:
         for count, block in enumerate(pending, start=1):
-            background.submit(block, **reader.read(block))
+            arguments = reader.read(block)
+            if before is not None:
+                before.result()
+            before = thread.submit(writer.write_block, block, **arguments)
             if progress is not None:
                 seconds = time.perf_counter() - began
                 progress(DumpProgress(done + count, total, reader.tokens_read, seconds))
+        if before is not None:
+            before.result()
 
 
 class _BlockReader:

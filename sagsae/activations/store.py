@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache, cached_property
+from collections import Counter
+from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
+from dask import delayed
 from torch import Tensor
 
-from sagsae.activations.arrays import PieceReader, as_tensor
+from sagsae.activations.arrays import PieceReader, as_float32, as_tensor
 from sagsae.activations.commits import Commit, Moments, Statistics, read_commits
 from sagsae.activations.errors import ChunkReadError, Fault, StoreFaultsError
 from sagsae.activations.layout import (
@@ -38,7 +40,6 @@ class Store:
         self.path, self.config, self.commits = path, config, commits
         self.blocks = sorted(commits)
         self._readers = {name: PieceReader(path, config, name) for name in array_names(config)}
-        self._statistics = cache(self._merged_statistics)
 
     @classmethod
     def open(cls, path: Path, require_sealed: bool = True) -> Self:
@@ -86,20 +87,23 @@ class Store:
     def statistics(self, hookpoint: str) -> Statistics:
         """Mean, scale and norms over all committed rows, float64."""
         self._check_hookpoint(hookpoint)
-        return self._statistics(hookpoint)
+        return self._statistics[hookpoint]
 
-    def _merged_statistics(self, hookpoint: str) -> Statistics:
-        moments = [self.commits[block].moments[hookpoint] for block in self.blocks]
-        return Statistics.of(Moments.merged(moments))
+    @cached_property
+    def _statistics(self) -> dict[str, Statistics]:
+        found = {}
+        for name in self.config.hookpoints:
+            moments = [self.commits[block].moments[name] for block in self.blocks]
+            found[name] = Statistics.of(Moments.merged(moments))
+        return found
 
     @cached_property
     def dropped(self) -> dict[str, int]:
         """Tokens kept out by each rule, over all committed blocks."""
-        totals: dict[str, int] = {}
-        for block in self.blocks:
-            for rule, count in self.commits[block].dropped.items():
-                totals[rule] = totals.get(rule, 0) + count
-        return totals
+        totals: Counter[str] = Counter()
+        for commit in self.commits.values():
+            totals.update(commit.dropped)
+        return dict(totals)
 
     def read_chunk(self, hookpoint: str, chunk: int, out: np.ndarray | None = None) -> np.ndarray:
         """One chunk, [R, d], as stored: bfloat16 bits in uint16, or float32.
@@ -143,26 +147,47 @@ class Store:
 
     def _read(self, array: str, block: int, piece: int, out: np.ndarray) -> None:
         """Fill `out` from a piece of a block."""
-        reader, found = self._readers[array], None
-        file, rows = reader.file(block, piece), reader.rows(block, piece)
-        where = f"{self.path}: {array!r} rows {rows.start} to {rows.stop - 1} ({file})"
-        advice = "Store.verify() (of a study: `snakemake verify`) lists the damage and its remedy"
+        reader = self._readers[array]
         try:
-            _, found = reader.read(block, piece, out)
-        except FileNotFoundError:
-            pass
-        except Exception as error:  # codecs raise many kinds; each means an unusable chunk
-            raise ChunkReadError(f"{where} cannot be read: {error}; {advice}") from error
-        # Zarr fills in for a missing chunk, and a sound chunk may lie in another's place.
-        if found != self.commits[block].crc32c[array][piece]:
-            there = (self.path / file).exists()
-            problem = "does not hold what was committed" if there else "is missing"
-            raise ChunkReadError(f"{where} {problem}; {advice}")
+            reader.read(block, piece, self.commits[block].crc32c[array][piece], out)
+        except ValueError as error:
+            rows = reader.rows(block, piece)
+            raise ChunkReadError(
+                f"{self.path}: {array!r} rows {rows.start} to {rows.stop - 1} "
+                f"({reader.file(block, piece)}) {error}; Store.verify() (of a study: `snakemake "
+                "verify`) lists the damage and its remedy"
+            ) from error
+
+    def dask(self, hookpoint: str) -> Any:
+        """All committed rows as a lazy `dask.array.Array`, [n_rows, d] float32.
+
+        One task reads one chunk of R rows, checks it against its commit and converts it: exactly,
+        since every bfloat16 value is a float32 value. It runs on threads, or on the active client
+        of `dask.distributed`, whose workers must see the store under the same path.
+
+        Raises:
+            ChunkReadError: (when computed) a chunk is missing, torn or altered.
+        """
+        import dask.array as da
+
+        return da.map_blocks(
+            _float32_chunk,
+            store=delayed(self, pure=True),  # sent once per worker, not with every task
+            hookpoint=hookpoint,
+            chunks=(
+                (self.config.rows_per_chunk,) * self.n_chunks(hookpoint),
+                self.width(hookpoint),
+            ),
+            meta=np.empty((0, 0), np.float32),
+        )
+
+    def __dask_tokenize__(self) -> tuple[str, str, list[int]]:
+        return str(self.path.absolute()), self.config.digest(), self.blocks
 
     def verify(self) -> list[Fault]:
         """Check everything, reading every committed chunk once; an empty list means sound.
 
-        Runs as one dask task per chunk, on threads or on the active dask client.
+        One dask task reads one chunk, on threads or on the active dask client.
         """
         return verify_store(self.path).faults
 
@@ -172,3 +197,11 @@ class Store:
                 f"no hookpoint {hookpoint!r} in {self.path}; it has "
                 f"{', '.join(self.config.hookpoints)}"
             )
+
+
+def _float32_chunk(
+    store: Store, hookpoint: str, block_id: tuple[int, int] | None = None
+) -> np.ndarray:
+    """The chunk that dask asks for; without `block_id` dask only asks for the dtype."""
+    assert block_id is not None
+    return as_float32(store.read_chunk(hookpoint, block_id[0]))

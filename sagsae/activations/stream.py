@@ -13,7 +13,6 @@ Order of a shuffled stream, a function of (store, seed, group_chunks) alone:
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import time
 from collections import deque
@@ -23,10 +22,12 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+import zarr
 from torch import Tensor
-from zarr.core.sync import sync
+from torch.utils.data import IterableDataset, get_worker_info
 
 from sagsae.activations.arrays import as_tensor
+from sagsae.activations.layout import DATA
 from sagsae.activations.store import Store
 from sagsae.memory import needs_memory
 
@@ -59,12 +60,14 @@ def _one_of_each_block(
     return group
 
 
-class ActivationStream:
+class ActivationStream(IterableDataset[Tensor]):
     """Endless shuffled batches [batch_size, d] of one hookpoint, in the order of this module.
 
-    Groups are read ahead by one thread into buffers that are used again; the batches are fresh
-    tensors that the caller may keep. Memory: (1 + prefetch) groups, each of
-    `group_chunks` chunks (128 MiB at the default sizes).
+    One thread reads groups ahead into buffers that are used again. The batches are fresh tensors
+    that the caller may keep. Memory: (1 + prefetch) groups, each of `group_chunks` chunks (128 MiB
+    at the default sizes).
+
+    `DataLoader(stream, batch_size=None)` gives the same batches.
 
     Args:
         store: an open store.
@@ -101,15 +104,20 @@ class ActivationStream:
         self._device = torch.device(device)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="activation-stream")
         self._free = [self._buffer() for _ in range(1 + prefetch)]
-        # Zarr's own thread is started here: where it cannot be, reads in other threads would wait
-        # for it for ever, after the first one failed.
-        sync(asyncio.sleep(0))
+        # Any call of Zarr starts its own thread. It happens here because a thread that cannot be
+        # started is an error only once: later reads, in other threads, would wait for it for ever.
+        zarr.open_group(store.path / DATA, mode="r")
         self._coming: deque[tuple[np.ndarray, Future[Tensor]]] = deque()
         self._groups_of: tuple[int, list[list[int]]] = (-1, [])
         self._rows: Tensor | None = None  # of the current group, on its buffer `_current`
         self._start(0, 0, 0)
 
     def __iter__(self) -> Self:
+        if get_worker_info() is not None:
+            raise ValueError(
+                "an ActivationStream cannot be read in a worker process of a DataLoader: it reads "
+                "ahead by itself; use num_workers=0"
+            )
         return self
 
     def __next__(self) -> Tensor:
@@ -253,6 +261,6 @@ def iterate(store: Store, hookpoint: str, batch_size: int) -> Iterator[Tensor]:
         rows = torch.cat([*rest, rows]) if rest else rows
         whole = len(rows) - len(rows) % batch_size
         if whole:
-            yield from rows[:whole].split(batch_size)
+            yield from torch.split(rows[:whole], batch_size)
         rest = [rows[whole:]] if whole < len(rows) else []
     yield from rest

@@ -58,12 +58,12 @@ class TokenStore:
     @property
     def n_contexts(self) -> int:
         """How many contexts there are."""
-        return self.input_ids.shape[0]
+        return len(self.input_ids)
 
     @property
     def context_length(self) -> int:
         """Tokens per context, L."""
-        return self.input_ids.shape[1]
+        return int(self.input_ids.shape[1])
 
     def digest(self) -> str:
         """sha256 of both arrays and their shape: equal digests, equal dumps."""

@@ -1,7 +1,8 @@
 """Checks of a store against its configuration, its commits and its seal.
 
-Sizes are compared whenever a store is opened; contents by `content_faults`, one dask task per
-chunk, so a dask cluster's client spreads a large store over its workers.
+Opening a store compares sizes. `content_faults` compares contents, with one dask task per chunk: a
+client of a dask cluster spreads a large store over its workers. Its tasks are those of `Store.dask`
+without the conversion, and they return faults, so that the first fault does not hide the others.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import dask
 
-from sagsae.activations.arrays import PieceReader, has_content, metadata_files
+from sagsae.activations.arrays import PieceReader, is_metadata, metadata_files
 from sagsae.activations.commits import Commit, block_fault, calibration_digest, read_commits
 from sagsae.activations.errors import Fault, StoreFaultsError
 from sagsae.activations.layout import (
@@ -55,7 +56,7 @@ class Verification:
 def verify_store(path: Path, report: Report | None = None) -> Verification:
     """Check everything in the store at `path`, finished or not, reading every chunk once.
 
-    Runs as one dask task per chunk, on threads or on the active dask client.
+    One dask task reads one chunk, on threads or on the active dask client.
 
     Raises:
         StoreError: there is no store.
@@ -94,7 +95,7 @@ def unsealed_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commi
 
 def _metadata_faults(path: Path, config: StoreConfig) -> Iterator[Fault]:
     for file, content in metadata_files(config).items():
-        if not has_content(path / file, content):
+        if not is_metadata(path / file, content):
             problem = "altered: not what run.json makes it" if (path / file).exists() else "missing"
             yield Fault(file, problem, "it writes this file again")
 
@@ -139,19 +140,20 @@ def _size_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit])
 def content_faults(
     path: Path, config: StoreConfig, commits: Mapping[int, Commit], report: Report | None = None
 ) -> list[Fault]:
-    """Reads every committed chunk and compares it with its commit.
+    """What differs between every committed chunk, read once, and its commit.
 
-    Files of the wrong size are reported once, by their size.
+    A file of the wrong size is reported once, by its size.
     """
     faults = _size_faults(path, config, commits)
     skip, tasks = {fault.file for fault in faults}, []
     check = dask.delayed(_check_piece, traverse=False)
     for name in array_names(config):
         reader = PieceReader(path, config, name)
+        sent = dask.delayed(reader, traverse=False)
         for block, commit in commits.items():
             for piece, expected in enumerate(commit.crc32c[name]):
                 if reader.file(block, piece) not in skip:
-                    tasks.append(check(reader, block, piece, expected))
+                    tasks.append(check(sent, block, piece, expected))
     for start in range(0, len(tasks), _TASKS):
         found = dask.compute(*tasks[start : start + _TASKS])
         faults += [fault for fault in found if fault is not None]
@@ -161,12 +163,10 @@ def content_faults(
 
 
 def _check_piece(reader: PieceReader, block: int, piece: int, expected: str) -> Fault | None:
-    file, rows = reader.file(block, piece), reader.rows(block, piece)
     try:
-        _, found = reader.read(block, piece)
-    except Exception as error:  # whatever a codec raises, the chunk cannot be read
-        return block_fault(file, f"cannot be decoded ({error})", block)
-    if found == expected:
-        return None
-    where = f"rows {rows.start} to {rows.stop - 1}"
-    return block_fault(file, f"crc32c of {where} is {found}, committed {expected}", block)
+        reader.read(block, piece, expected)
+    except ValueError as error:
+        rows = reader.rows(block, piece)
+        problem = f"rows {rows.start} to {rows.stop - 1}: {error}"
+        return block_fault(reader.file(block, piece), problem, block)
+    return None

@@ -1,7 +1,7 @@
 """Writes an activation store block by block, so that a kill at any instant loses one block.
 
-A block's chunks reach the disk before its commit file exists; what has no commit is written
-again. Writing a block twice gives the same bytes.
+The chunks of a block reach the disk before its commit file exists. Blocks without a commit are
+written again, and writing a block twice gives the same bytes.
 """
 
 from __future__ import annotations
@@ -250,7 +250,7 @@ class StoreWriter:
         array, folder = self._arrays[name], self.path / DATA / name
         names = block_files(self.config, name, block)
         per_file, first = len(rows) // len(names), block * len(rows)
-        for file in names:  # Zarr reads what is there of a shard first, and stumbles over damage
+        for file in names:  # Zarr would first read what is left of a damaged shard, and fail
             (folder / file).unlink(missing_ok=True)
         for start in range(0, len(rows), per_file):
             array[first + start : first + start + per_file] = rows[start : start + per_file]
@@ -272,7 +272,7 @@ class StoreWriter:
         try:
             self._lock.acquire()
         except StoreLockedError:
-            if self.world > 1:  # to ask for more costs what was held
+            if self.world > 1:  # a refused request has given up the shared lock
                 self._lock.acquire(shared=True, patience=_PATIENCE)
             raise
         missing = sorted(set(range(self.config.n_blocks)) - set(committed_blocks(self.path)))

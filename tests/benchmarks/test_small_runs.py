@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from benchmarks import evaluation, gpu_step, machine, step, width
+from benchmarks import codecs, evaluation, gpu_step, machine, step, stream, width
 from pipeline.jobs.stage import SPIN_COUNT
 
 NUMBER = r"[\d.,]+"
@@ -49,6 +49,13 @@ def test_widths(printed):
     sizes = ("--d", 16, "--batch", 64, "--l0", 4, "--widths", 64, 128)
     out = printed(width, *sizes, "--rounds", 1, "--threads", 1)
     assert re.findall(r"^\| (\d+) \|", out, re.MULTILINE) == ["64", "128"]
+
+
+def test_compressors(printed, monkeypatch, tmp_path):
+    monkeypatch.setattr(stream, "STORES", {16: (64, 2)})
+    store = stream.make_store(tmp_path / "store", 16)
+    out = printed(codecs, store.path, "--rounds", 1)
+    assert len(re.findall(rf"^\| .* \| {NUMBER}% \|", out, re.MULTILINE)) == len(codecs.ARMS)
 
 
 @pytest.mark.slow

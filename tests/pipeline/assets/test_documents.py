@@ -3,11 +3,13 @@
 import json
 import shutil
 
+import pandas
 import pytest
 
 from pipeline.assets import fetch as assets
 from pipeline.assets.documents import open_documents
 from pipeline.assets.wheels import AssetError
+from pipeline.config.sources import HubText
 from pipeline.jobs.json_files import digest
 from tests.pipeline.assets.small_assets import make_wheel, nothing_finished, sha256, text_spec
 
@@ -17,14 +19,66 @@ def texts_of(spec, folder):
     return list(open_documents(descriptor, folder)["text"])
 
 
+def test_tables_of_text(tmp_path):
+    """Texts stay texts, whatever they look like, and come in the order of the files."""
+    texts = ["one, two", "NA", "7", "", "2020-01-01", "two\nlines é"]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps({"t": x, "n": [1]}) + "\n" for x in texts))
+    pandas.DataFrame({"n": range(6), "t": texts}).to_csv(tmp_path / "b.csv", index=False)
+    pandas.DataFrame({"t": texts, "n": 0.5}).to_parquet(tmp_path / "c[0]*.parquet")
+    for names in (["a.jsonl", "b.csv", "c[0]*.parquet"], ["b.csv", "a.jsonl"]):
+        paths = [str(tmp_path / name) for name in names]
+        spec = text_spec({"kind": "files", "paths": paths, "column": "t"})
+        assert texts_of(spec, tmp_path / "text") == texts * len(paths)
+    left = sorted(p.name for p in (tmp_path / "text").iterdir())
+    assert left == ["documents.json", "documents.parquet"], "the cache of datasets is gone"
+
+
+def test_many_lines_keep_their_order(tmp_path):
+    texts = [f"{number} " + "x" * (number % 3000) for number in range(20_000)]
+    lines = [json.dumps({"text": text}) for text in texts]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    assert (tmp_path / "a.jsonl").stat().st_size > 2 * 10 * 2**20, (
+        "more than datasets reads at once"
+    )
+    spec = text_spec({"kind": "files", "paths": [str(tmp_path / "a.jsonl")], "column": "text"})
+    assert texts_of(spec, tmp_path / "text") == texts
+
+
+def test_hub_text_by_name_and_by_files(tmp_path, monkeypatch):
+    """A folder stands for the repository, which `datasets` reads in the same way."""
+    folder = tmp_path / "me" / "text"
+    folder.mkdir(parents=True)
+    (folder / "en.csv").write_text("body\none\ntwo\n")
+    (folder / "de.csv").write_text("body\neins\n")
+    configs = "".join(f"- config_name: {x}\n  data_files: {x}.csv\n" for x in ("en", "de"))
+    (folder / "README.md").write_text(f"---\nconfigs:\n{configs}---\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    source = HubText(kind="hub", repo="me/text", column="body").model_dump()
+    for changes, texts in (
+        ({"name": "en"}, ["one", "two"]),
+        ({"name": "de"}, ["eins"]),
+        ({"data_files": ["d*.csv", "en.csv"]}, ["eins", "one", "two"]),
+    ):
+        descriptor = source | changes | {"resolved_revision": None}
+        assert [row["text"] for row in open_documents(descriptor, tmp_path)] == texts
+    with pytest.raises(AssetError, match=r"me/text at main: cannot be fetched.*fr"):
+        open_documents(source | {"name": "fr", "resolved_revision": None}, tmp_path)
+
+
 def test_text_files(tmp_path):
-    (tmp_path / "a.txt").write_text("first\ndocument")
+    (tmp_path / "a.txt").write_bytes("\ufefffirst\r\ndocument\r\x85\x0b é\n\n".encode())
     (tmp_path / "b.jsonl").write_text('{"body": "second"}\n\n{"body": "", "x": 1}\n')
     paths = [str(tmp_path / "a.txt"), str(tmp_path / "b.jsonl")]
     spec = text_spec({"kind": "files", "paths": paths, "column": "body"})
-    assert texts_of(spec, tmp_path / "text") == ["first\ndocument", "second", ""]
+    assert texts_of(spec, tmp_path / "text") == [
+        "\ufefffirst\ndocument\n\x85\x0b é\n\n",
+        "second",
+        "",
+    ]
+    assert (tmp_path / "a.txt").read_text() == "\ufefffirst\ndocument\n\x85\x0b é\n\n"
     descriptor = json.loads((tmp_path / "text" / "documents.json").read_text())
-    assert (descriptor["documents"], descriptor["characters"]) == (3, 20)
+    assert (descriptor["documents"], descriptor["characters"]) == (3, 28)
     assert descriptor["spec"] == digest(spec)
 
 
@@ -38,9 +92,14 @@ def test_text_files(tmp_path):
             r"line 1: no field 'text'; it has body: check text\.source",
         ),
         ("a.jsonl", b'{"text": 3}\n', "line 1: field 'text' is no text"),
-        ("a.txt", b"\xff\xfe", r"a\.txt: not UTF-8"),
-        ("a.csv", b"x", r"a\.csv: only \.txt and \.jsonl"),
-        ("a.txt", None, r"a\.txt: cannot be read"),
+        ("a.jsonl", b'{"text": "x"}\n"text"\n', "line 2: no field 'text'"),
+        ("a.txt", b"\xff\xfe", r"a\.txt: cannot be read as text in UTF-8 \(.*0xff"),
+        ("a.csv", b"\xff,\xfe\nx,y", r"a\.csv: cannot be read as csv in UTF-8 \(.*0xff"),
+        ("a.csv", b"text,b\n1,2\n3,4,5", r"a\.csv: cannot be read as csv.*line 3, saw 3"),
+        ("a.csv", b"body,b\n1,2", r"a\.csv, row 1: no field 'text'; it has body, b: check"),
+        ("a.parquet", b"PAR1", r"a\.parquet: cannot be read as parquet"),
+        ("a.md", b"x", r"a\.md: only \.txt, \.jsonl, \.csv, \.parquet files"),
+        ("a.txt", None, r"a\.txt: cannot be read, there is no such file"),
         ("a.txt", b"", "holds no text"),
     ],
 )

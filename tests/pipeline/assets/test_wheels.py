@@ -106,10 +106,12 @@ def test_missing_member_names_what_is_there(in_two_parts, tmp_path):
     assert nothing_finished(tmp_path / "made")
 
 
-def test_unknown_package(in_two_parts, tmp_path):
+def test_unknown_package(in_two_parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
     source, _ = in_two_parts
     source["wheels"][0]["package"] = "tiny-part7"
-    with pytest.raises(AssetError, match=r"tiny-part7==1\.0: the package index has no such"):
+    match = r"tiny-part7==1\.0: pip could .*No matching distribution.*If `package` and `version`"
+    with pytest.raises(AssetError, match=match):
         downloads.fetch_file(source, tmp_path / "made" / "file")
 
 
@@ -121,7 +123,7 @@ def test_no_network(in_two_parts, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(downloads, "CONNECTION_RETRIES", 1)
     monkeypatch.setattr(downloads, "ATTEMPTS", 2)
     monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
-    with pytest.raises(AssetError, match="index cannot be reached; check the network"):
+    with pytest.raises(AssetError, match="check the network"):
         downloads.fetch_file(source, tmp_path / "made" / "file")
     assert "attempt 1 of 2 failed" in capsys.readouterr().err
     assert nothing_finished(tmp_path / "made")

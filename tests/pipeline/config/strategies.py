@@ -88,6 +88,8 @@ text_sources = st.one_of(
     section(wheel_file, terms=texts, column=texts),
     section(
         {"kind": st.just("hub"), "repo": repositories},
+        name=texts,
+        data_files=st.lists(paths, max_size=2),
         split=texts,
         revision=texts,
         column=texts,

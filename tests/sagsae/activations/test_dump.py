@@ -140,20 +140,23 @@ def test_kept_mask() -> None:
         assert kept_mask({"x": x}, medians, 5.0)[0, 2], "a broken row must reach the writer"
 
 
-def test_non_finite_activations_stop_the_dump(tmp_path: Path) -> None:
+@pytest.mark.parametrize("blocks", [1, 3])
+def test_non_finite_activations_stop_the_dump(tmp_path: Path, blocks: int) -> None:
+    """The thread's error reaches the caller, from the last block and from one before."""
     model = tiny_model("smollm3")
     point = default_hookpoints("smollm3", 1)["attn"]
-    dump(model, tmp_path, n_blocks=1)
+    dump(model, tmp_path, n_blocks=blocks)
     (path,) = tmp_path.iterdir()
-    (path / "commits/000000.json").unlink()
+    for commit in (path / "commits").iterdir():
+        commit.unlink()
     factors = torch.ones(4, LENGTH)
     factors[2, 5] = float("inf")
     with (
         splice(model, point, amplify(factors)),
         pytest.raises(NonFiniteActivationError, match="document 2"),
     ):
-        dump(model, tmp_path, n_blocks=1)
-    assert not (path / "commits/000000.json").exists()
+        dump(model, tmp_path, n_blocks=blocks)
+    assert not any((path / "commits").iterdir())
 
 
 def test_later_layers_do_not_run(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 from activation_samples import small_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.data import DataLoader, IterableDataset
 
 from sagsae.activations import ActivationStream, Store, StoreWriter, iterate
 from sagsae.activations.stream import chunk_groups
@@ -147,6 +148,17 @@ def test_iterate_is_every_row_once_in_order(store: Store, batch: int) -> None:
     assert 1 <= len(batches[-1]) <= batch
     chunks = [store.read_rows_as_tensor("attn", i) for i in range(16)]
     assert torch.equal(torch.cat(batches), torch.cat(chunks))
+
+
+def test_a_data_loader_gives_the_same_batches(store: Store) -> None:
+    with ActivationStream(store, "attn", 20, seed=0) as stream:
+        assert isinstance(stream, IterableDataset)
+        got = list(islice(DataLoader(stream, batch_size=None), 20))
+        with pytest.raises(ValueError, match="use num_workers=0"):
+            next(iter(DataLoader(stream, batch_size=None, num_workers=1)))
+    with ActivationStream(store, "attn", 20, seed=0) as stream:
+        want = list(islice(stream, 20))
+    assert torch.equal(torch.stack(got), torch.stack(want))
 
 
 def test_impossible_streams_are_refused(store: Store, make_store: MakeStore) -> None:

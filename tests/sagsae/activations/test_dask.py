@@ -1,0 +1,126 @@
+"""Stores as lazy arrays: for dask on threads or on worker processes, and for xarray."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dask.array as da
+import numpy as np
+import pytest
+import torch
+import xarray
+from distributed import Client, LocalCluster
+
+from sagsae.activations import ChunkReadError, Store, layout
+from sagsae.activations.arrays import PieceReader
+
+MakeStore = Callable[..., Path]
+
+
+def rows_of(store: Store, name: str) -> np.ndarray:
+    """All rows as float32, read chunk by chunk."""
+    chunks = [store.read_rows_as_tensor(name, i) for i in range(store.n_chunks(name))]
+    return torch.cat(chunks).float().numpy()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Client]:
+    """The client of two worker processes."""
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as workers,
+        Client(workers, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@pytest.mark.parametrize("changes", [{}, {"profile": "disk-2"}, {"dtype": "float32"}])
+def test_lazy_rows_are_the_rows(make_store: MakeStore, changes: dict) -> None:
+    store = Store.open(make_store(**changes))
+    lazy = store.dask("resid")
+    assert isinstance(lazy, da.Array)
+    assert (lazy.shape, lazy.dtype, lazy.chunks) == ((256, 12), np.float32, ((16,) * 16, (12,)))
+    np.testing.assert_array_equal(lazy.compute(), rows_of(store, "resid"))
+    np.testing.assert_array_equal(lazy[40:100, 3].compute(), rows_of(store, "resid")[40:100, 3])
+    assert store.dask("resid").name == lazy.name != store.dask("attn").name
+    with pytest.raises(KeyError, match="attn, resid"):
+        store.dask("mlp_out")
+
+
+def test_only_what_is_asked_for_is_read(make_store: MakeStore) -> None:
+    path = make_store()
+    lazy = Store.open(path).dask("attn")
+    (path / "data.zarr/attn/c.6.0").unlink()
+    lazy[:96].compute()
+    with pytest.raises(ChunkReadError, match=r"c\.6\.0\) is missing"):
+        lazy[:97].compute()
+
+
+def test_unfinished_stores_are_their_committed_rows(make_store: MakeStore) -> None:
+    path = make_store(seal=False)
+    (path / "commits/000001.json").unlink()
+    store = Store.open(path, require_sealed=False)
+    assert store.dask("attn").shape == (192, 8)
+    np.testing.assert_array_equal(store.dask("attn").compute(), rows_of(store, "attn"))
+
+
+def test_statistics_and_verification_on_two_processes(
+    make_store: MakeStore, cluster: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_store(profile="disk-2")
+    store = Store.open(path)
+    lazy = store.dask("resid")
+    rows = rows_of(store, "resid").astype(np.float64)
+
+    def refuse(*_: object) -> np.ndarray:
+        raise AssertionError("read in this process")
+
+    with cluster.as_current(), monkeypatch.context() as patch:
+        patch.setattr(PieceReader, "read", refuse)
+        mean, variance = da.compute(lazy.mean(axis=0, dtype="f8"), lazy.var(axis=0, dtype="f8"))
+        assert store.verify() == []
+        shutil.copy(path / "data.zarr/attn/c.7.0", path / "data.zarr/attn/c.6.0")
+        faults = store.verify()
+    np.testing.assert_allclose(mean, store.statistics("resid").mean, rtol=1e-12)
+    np.testing.assert_allclose(variance, rows.var(axis=0), rtol=1e-12)
+    assert [fault.file for fault in faults] == ["data.zarr/attn/c.6.0"]
+    assert faults == store.verify()
+
+
+def test_conversion_is_what_dask_does(make_store: MakeStore, tmp_path: Path) -> None:
+    store = Store.open(make_store())
+    store.dask("resid").rechunk((128, 4)).to_zarr(str(tmp_path / "out.zarr"))
+    copy = da.from_zarr(str(tmp_path / "out.zarr"))
+    assert (copy.dtype, copy.chunksize) == (np.float32, (128, 4))
+    np.testing.assert_array_equal(copy.compute(), rows_of(store, "resid"))
+
+
+@pytest.mark.parametrize("changes", [{}, {"profile": "disk-2"}, {"dtype": "float32"}])
+@pytest.mark.parametrize("sharded", [False, True])
+def test_xarray_opens_a_store(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, changes: dict, sharded: bool
+) -> None:
+    if sharded:
+        monkeypatch.setattr(layout, "MAX_FILES", 3)
+    widths = {"attn": 12, "resid": 12}
+    store = Store.open(make_store(hookpoints=widths, **changes))
+    found = xarray.open_zarr(store.path / "data.zarr", consolidated=False)
+    assert dict(found.sizes) == {"row": 256, "feature": 12}
+    assert found["attn"].dims == ("row", "feature")
+    assert found["doc_id"].dims == ("row",)
+    assert found.attrs["model"] == {"id": "tiny", "revision": "main"}
+    assert found.attrs["run_sha256"] == store.config.digest()
+    bits = found["attn"].values
+    values = bits if store.config.dtype == "float32" else layout_float32(bits)
+    np.testing.assert_array_equal(values, rows_of(store, "attn"))
+
+
+def layout_float32(bits: np.ndarray) -> np.ndarray:
+    """bfloat16 bits as the documentation says to read them with numpy alone."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def test_xarray_opens_hookpoints_of_two_widths(make_store: MakeStore) -> None:
+    found = xarray.open_zarr(make_store() / "data.zarr", consolidated=False)
+    assert dict(found.sizes) == {"row": 256, "feature_8": 8, "feature_12": 12}
