@@ -10,57 +10,38 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sagsae.activations.hookpoints import Hookpoint, default_hookpoints
-    from sagsae.activations.store import Store
-    from sagsae.activations.stream import ActivationStream
-    from sagsae.api import Trained, evaluate, splice, train
-    from sagsae.autoencoders.base import Autoencoder
-    from sagsae.autoencoders.storage import load
-    from sagsae.comparison import Comparison, compare
-    from sagsae.language_models import load_language_model, load_tokenizer
-    from sagsae.result_files import results
-    from sagsae.sweeps import Sweep
-    from sagsae.training.schedules import Recipe
+    from sagsae.activations import ActivationStream as ActivationStream
+    from sagsae.activations import Hookpoint as Hookpoint
+    from sagsae.activations import Store as Store
+    from sagsae.activations import default_hookpoints as default_hookpoints
+    from sagsae.api import Trained as Trained
+    from sagsae.api import evaluate as evaluate
+    from sagsae.api import splice as splice
+    from sagsae.api import train as train
+    from sagsae.autoencoders.base import Autoencoder as Autoencoder
+    from sagsae.autoencoders.storage import load as load
+    from sagsae.comparison import Comparison as Comparison
+    from sagsae.comparison import compare as compare
+    from sagsae.language_models import load_language_model as load_language_model
+    from sagsae.language_models import load_tokenizer as load_tokenizer
+    from sagsae.result_files import results as results
+    from sagsae.sweeps import Sweep as Sweep
+    from sagsae.training.schedules import Recipe as Recipe
 
 __version__ = "0.1.0"
-__all__ = [
-    "ActivationStream",
-    "Autoencoder",
-    "Comparison",
-    "Hookpoint",
-    "Recipe",
-    "Store",
-    "Sweep",
-    "Trained",
-    "compare",
-    "default_hookpoints",
-    "evaluate",
-    "load",
-    "load_language_model",
-    "load_tokenizer",
-    "results",
-    "splice",
-    "train",
-]
-_MODULES = {
-    "ActivationStream": "activations.stream",
-    "Autoencoder": "autoencoders.base",
-    "Comparison": "comparison",
-    "Hookpoint": "activations.hookpoints",
-    "Recipe": "training.schedules",
-    "Store": "activations.store",
-    "Sweep": "sweeps",
-    "Trained": "api",
-    "compare": "comparison",
-    "default_hookpoints": "activations.hookpoints",
-    "evaluate": "api",
-    "load": "autoencoders.storage",
-    "load_language_model": "language_models",
-    "load_tokenizer": "language_models",
-    "results": "result_files",
-    "splice": "api",
-    "train": "api",
+_NAMES = {
+    "activations": "ActivationStream Hookpoint Store default_hookpoints",
+    "api": "Trained evaluate splice train",
+    "autoencoders.base": "Autoencoder",
+    "autoencoders.storage": "load",
+    "comparison": "Comparison compare",
+    "language_models": "load_language_model load_tokenizer",
+    "result_files": "results",
+    "sweeps": "Sweep",
+    "training.schedules": "Recipe",
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:

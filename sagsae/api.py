@@ -151,7 +151,7 @@ def evaluate(
         KeyError: unknown hookpoint.
         ValueError: the widths differ, or the activations do not vary.
     """
-    device = autoencoder.params["W_dec"].device
+    device = next(iter(autoencoder.params.values())).device
     batches = (batch.to(device) for batch in iterate(store, hookpoint, batch_size))
     return evaluate_reconstruction(autoencoder, batches)
 
