@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -195,10 +196,8 @@ class Sweep:
     @cached_property
     def by_lambda(self) -> dict[float, list[CellResult]]:
         """Cells of each lambda, both in increasing order (cells by seed)."""
-        groups: dict[float, list[CellResult]] = {}
-        for cell in sorted(self.cells, key=lambda c: (c.lam, c.seed)):
-            groups.setdefault(cell.lam, []).append(cell)
-        return groups
+        ordered = sorted(self.cells, key=lambda cell: (cell.lam, cell.seed))
+        return {lam: list(cells) for lam, cells in groupby(ordered, key=lambda cell: cell.lam)}
 
     @cached_property
     def points(self) -> tuple[SweepPoint, ...]:

@@ -13,6 +13,7 @@ import pytest
 import sagsae
 
 SOURCE = Path(sagsae.__file__)
+REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "local"
 HEAVY = ("torch", "numpy", "pandas", "transformers", "zarr", "numba", "dask")
 OBSERVE = """
 import json, os, signal, sys, threading, warnings, logging
@@ -62,6 +63,16 @@ def test_the_use_of_every_name_changes_nothing():
 def test_results_need_no_torch():
     _, modules = observed(use="sagsae.results; sagsae.compare; sagsae.Sweep")
     assert "torch" not in modules
+
+
+def test_the_library_needs_no_extra():
+    extras = "snakemake pydantic matplotlib datasets pyarrow tabulate gguf accelerate pipeline"
+    _, modules = observed(
+        setup=f"for name in '{extras}'.split(): sys.modules[name] = None",
+        use=f"for name in sagsae.__all__: getattr(sagsae, name)\n"
+        f"sagsae.results({str(REFERENCE)!r}); import sagsae.synthetic.runs, sagsae.contrasts",
+    )
+    assert "sagsae.training.trainer" in modules
 
 
 def test_every_name_is_typed_as_it_is_found():
