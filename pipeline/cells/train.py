@@ -49,7 +49,13 @@ def opened_trainer(
     store = open_store(manifest, spec["store"])
     found = store.statistics(cell.hookpoint)
     sae = build(cell.variant, spec["d_model"], cell.width, found.scale)
-    sae.initialise(torch.from_numpy(found.mean * found.scale), cell.seed, recipe.theta_init)
+    sae.initialise(torch.from_numpy(found.mean * found.scale), cell.seed, recipe)
+    sae.provenance = {
+        **spec["cell"],
+        "layer": store.config.provenance.get("layer"),
+        "recipe": spec["training"],
+        "store": read_json(manifest)["seal"],
+    }
     sae.to(device)
     with ActivationStream(
         store,

@@ -128,7 +128,7 @@ class CellCheck:
             return
         try:
             sae = load(self.folder / WEIGHTS)
-        except (ValueError, RuntimeError) as error:
+        except (ImportError, ValueError, RuntimeError) as error:
             self._fault(WEIGHTS, error)
             return
         found = sae.name, sae.width, sae.d

@@ -34,13 +34,13 @@ class SupportsCode(Protocol):
         d: width of the activations.
         width: number of latents H.
         scale: normalised activations are `raw * scale`.
-        params: `W_dec` [H, d], what each latent adds to the reconstruction, of unit norm.
+        W_dec: [H, d], what each latent adds to the reconstruction, of unit norm.
     """
 
     d: int
     width: int
     scale: float
-    params: dict[str, Tensor]
+    W_dec: Tensor
 
     def encode(self, x: Tensor) -> Tensor: ...
 
@@ -243,7 +243,7 @@ def _measure(autoencoder: SupportsCode, rows: Tensor) -> Accumulators:
     z = autoencoder.encode(x * autoencoder.scale)
     x_hat = autoencoder.decode(z) / autoencoder.scale
     error = (x - x_hat) * autoencoder.scale
-    return Accumulators.of(x, x_hat, Firings.of(z, error, autoencoder.params["W_dec"]))
+    return Accumulators.of(x, x_hat, Firings.of(z, error, autoencoder.W_dec))
 
 
 def evaluate_reconstruction(

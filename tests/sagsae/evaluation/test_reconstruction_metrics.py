@@ -30,7 +30,7 @@ class Table:
     def __init__(self, z: Tensor, x_hat: Tensor) -> None:
         self.z, self.x_hat = z, x_hat
         self.d, self.width, self.scale = x_hat.shape[1], z.shape[1], 1.0
-        self.params = {"W_dec": torch.eye(self.width, self.d)}
+        self.W_dec = torch.eye(self.width, self.d)
 
     def encode(self, x: Tensor) -> Tensor:
         self.rows = x[:, 0].long()
