@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,11 +42,26 @@ def opened_trainer(
     group_chunks: int = 16,
     device: torch.device | str = "cpu",
     progress: Callable[[int, dict[str, float]], None] | None = None,
+    origin: dict[str, Any] | None = None,
 ) -> Iterator[Trainer]:
-    """The trainer of a fresh autoencoder before its first step; arguments as in `train`."""
+    """The trainer of a fresh autoencoder before its first step; arguments as in `train`.
+
+    What the autoencoder says of its origin in a file is made from the arguments; ``origin`` adds to
+    it, or replaces some of it.
+    """
     found = store.statistics(hookpoint)
     sae = build(variant, store.width(hookpoint), width, found.scale)
-    sae.initialise(torch.from_numpy(found.mean * found.scale), seed, recipe.theta_init)
+    sae.initialise(torch.from_numpy(found.mean * found.scale), seed, recipe)
+    sae.provenance = {
+        "model": store.config.provenance.get("model"),
+        "layer": store.config.provenance.get("layer"),
+        "hookpoint": hookpoint,
+        "lam": recipe.lam,
+        "seed": seed,
+        "recipe": asdict(recipe),
+        "store": store.config.digest(),
+        **(origin or {}),
+    }
     sae.to(device)
     with ActivationStream(
         store, hookpoint, recipe.batch_size, seed, group_chunks=group_chunks, device=device
@@ -78,7 +94,8 @@ def train(
     Args:
         store: Activations, see `Store.open`.
         hookpoint: Name of one of the store's hookpoints.
-        variant: A registered variant, for example "gated" or "sagsae_tied".
+        variant: A registered variant, for example "gated" or "sagsae_tied", or a class of your own,
+            "my_package.module:Class".
         width: Number of latents H.
         lam: Sparsity coefficient lambda, for activations at unit mean square norm.
         tokens: Rows to train on, with repetition; by default each row of the store once.

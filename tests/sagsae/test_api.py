@@ -102,6 +102,15 @@ def test_an_interrupted_run_continues_from_its_checkpoint(store, tmp_path):
         assert torch.equal(continued.params[name], value), name
 
 
+def test_a_saved_file_says_where_it_comes_from(store, tmp_path):
+    trained(store, tokens=1280, seed=3).autoencoder.save(tmp_path / "sae.safetensors")
+    found = sagsae.load(tmp_path / "sae.safetensors").provenance
+    assert found["hookpoint"] == "resid"
+    assert (found["lam"], found["seed"], found["recipe"]["steps"]) == (0.02, 3, 10)
+    assert found["store"] == store.config.digest()
+    assert found["versions"]["sagsae"] == sagsae.__version__
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
