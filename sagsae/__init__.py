@@ -1,3 +1,56 @@
-"""Sign-aware and other gated sparse autoencoders on cached language-model activations."""
+"""Sign-aware and other gated sparse autoencoders on cached language-model activations.
+
+The names below are all that most users need. Each is imported when it is first used, so that
+``import sagsae`` itself takes no time and changes nothing in the process.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sagsae.activations import ActivationStream as ActivationStream
+    from sagsae.activations import Hookpoint as Hookpoint
+    from sagsae.activations import Store as Store
+    from sagsae.activations import default_hookpoints as default_hookpoints
+    from sagsae.api import Trained as Trained
+    from sagsae.api import evaluate as evaluate
+    from sagsae.api import splice as splice
+    from sagsae.api import train as train
+    from sagsae.autoencoders.base import Autoencoder as Autoencoder
+    from sagsae.autoencoders.storage import load as load
+    from sagsae.comparison import Comparison as Comparison
+    from sagsae.comparison import compare as compare
+    from sagsae.language_models import load_language_model as load_language_model
+    from sagsae.language_models import load_tokenizer as load_tokenizer
+    from sagsae.result_files import results as results
+    from sagsae.sweeps import Sweep as Sweep
+    from sagsae.training.schedules import Recipe as Recipe
 
 __version__ = "0.1.0"
+_NAMES = {
+    "activations": "ActivationStream Hookpoint Store default_hookpoints",
+    "api": "Trained evaluate splice train",
+    "autoencoders.base": "Autoencoder",
+    "autoencoders.storage": "load",
+    "comparison": "Comparison compare",
+    "language_models": "load_language_model load_tokenizer",
+    "result_files": "results",
+    "sweeps": "Sweep",
+    "training.schedules": "Recipe",
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,11 +6,16 @@ result holds None and a reason in words.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from sagsae.sweeps import Estimate, Frontier, Gap, Sweep
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +81,59 @@ class DeadReduction:
     ceiling: float | None = None
     """The factor if no latent of the candidate were dead: more cannot be seen here."""
     reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Everything that two sweeps say of each other; made by `compare`."""
+
+    candidate: Sweep
+    baseline: Sweep
+    overlap: Overlap
+    dominance: Dominance
+    matched: tuple[Matched, ...]
+    """One per L0 that was asked for."""
+    dead_reduction: DeadReduction
+
+
+def compare(
+    candidate: Sweep | pd.DataFrame,
+    baseline: Sweep | pd.DataFrame,
+    metric: str = "r2",
+    *,
+    matched_l0: Sequence[float] = (),
+    draws: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Compare two sweeps at equal L0, and their dead latents at equal lambda.
+
+    Args:
+        candidate: A sweep, or its rows of `sagsae.results`.
+        baseline: The same, of what the candidate is compared with.
+        metric: Higher is better; a column of `sagsae.results`.
+        matched_l0: Where both sweeps' values of the metric are wanted, in latents per token.
+        draws: Bootstrap draws over seeds.
+        seed: Seed of the bootstrap.
+
+    Raises:
+        ValueError: rows that are not one sweep, a metric that the sweeps do not have or that is
+            undefined for one of their cells.
+    """
+    sides = [
+        side if isinstance(side, Sweep) else Sweep.from_rows(side) for side in (candidate, baseline)
+    ]
+    for side in sides:
+        if absent := {metric, "dead_fraction"} - side.cells[0].values.keys():
+            raise ValueError(f"{side.label}: there is no {' and no '.join(sorted(absent))}")
+    a, b = sides
+    return Comparison(
+        candidate=a,
+        baseline=b,
+        overlap=overlap(a, b),
+        dominance=dominance(a, b, metric, draws=draws, seed=seed),
+        matched=tuple(matched(a, b, metric, l0) for l0 in matched_l0),
+        dead_reduction=dead_reduction(a, b),
+    )
 
 
 def overlap(candidate: Sweep, baseline: Sweep) -> Overlap:

@@ -47,14 +47,13 @@ def contrast(candidate: Sweep, baseline: Sweep, metric: str) -> Contrast:
     sides = []
     for sweep in (candidate, baseline):
         cells = {(cell.lam, cell.seed): cell for cell in sweep.cells}
-        values = []
-        for run in shared:
-            cell = cells[run]
-            value = cell.l0 if metric == "l0" else cell.values[metric]
-            if value is None:
-                return Contrast(pairs=0, reason=f"{metric} is undefined for {cell.name}")
-            values.append(value)
-        sides.append(np.array(values))
+        values = {
+            cells[run].name: cells[run].l0 if metric == "l0" else cells[run].values[metric]
+            for run in shared
+        }
+        if undefined := [name for name, value in values.items() if value is None]:
+            return Contrast(pairs=0, reason=f"{metric} is undefined for {undefined[0]}")
+        sides.append(np.array(list(values.values())))
     gap = sides[0] - sides[1]
     seeds = np.array([seed for _, seed in shared])
     by_seed = Estimate.of(float(gap[seeds == seed].mean()) for seed in np.unique(seeds))

@@ -98,7 +98,7 @@ def read_signed_json(path: Path) -> dict[str, Any]:
     """
     content = path.read_bytes()
     try:
-        value = json.loads(content)
+        value: dict[str, Any] = json.loads(content)
         del value[DIGEST_KEY]
         expected = signed_json(value)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:

@@ -11,9 +11,14 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Floats = NDArray[np.float64]
 
@@ -156,13 +161,43 @@ class Sweep:
                 raise ValueError(f"{cell.name}: same lambda and seed as {other}")
             seen[cell.lam, cell.seed] = cell.name
 
+    @classmethod
+    def from_rows(cls, rows: pd.DataFrame) -> Sweep:
+        """The sweep that some rows of `sagsae.results` are; NaN counts as undefined.
+
+        Raises:
+            ValueError: no rows, rows of several models, hookpoints, variants or widths, or what
+                `Sweep` refuses.
+        """
+        kinds = rows[["model", "hookpoint", "variant", "width"]].drop_duplicates()
+        if len(kinds) != 1:
+            found = kinds.to_string(index=False) if len(kinds) else "no rows"
+            raise ValueError(
+                "a sweep is one variant of one width at one hookpoint of one model; select its "
+                f"rows with DataFrame.query. Given:\n{found}"
+            )
+        model, hookpoint, variant, width = kinds.iloc[0]
+        numbers = rows.select_dtypes("number").drop(columns=["width", "lam", "seed", "l0"])
+        values = numbers.astype(object).where(numbers.notna(), None).to_dict("records")
+        keys = zip(rows["lam"], rows["seed"], rows["l0"], rows["collapsed"], strict=True)
+        cells = tuple(
+            CellResult(
+                name=f"{model}/{hookpoint}/{variant}/w{width}_lam{lam:g}_seed{seed}",
+                lam=float(lam),
+                seed=int(seed),
+                l0=float(l0),
+                values={str(name): value for name, value in found.items()},
+                collapsed=(collapsed,) if collapsed else (),
+            )
+            for (lam, seed, l0, collapsed), found in zip(keys, values, strict=True)
+        )
+        return cls(label=f"{variant}, H = {width}", width=int(width), cells=cells)
+
     @cached_property
     def by_lambda(self) -> dict[float, list[CellResult]]:
         """Cells of each lambda, both in increasing order (cells by seed)."""
-        groups: dict[float, list[CellResult]] = {}
-        for cell in sorted(self.cells, key=lambda c: (c.lam, c.seed)):
-            groups.setdefault(cell.lam, []).append(cell)
-        return groups
+        ordered = sorted(self.cells, key=lambda cell: (cell.lam, cell.seed))
+        return {lam: list(cells) for lam, cells in groupby(ordered, key=lambda cell: cell.lam)}
 
     @cached_property
     def points(self) -> tuple[SweepPoint, ...]:

@@ -30,7 +30,7 @@ from pipeline.study.metrics import SCHEMA_VERSION, CellMetrics
 from pipeline.study.specs import EvaluateSpec
 from sagsae.activations.store import Store
 from sagsae.activations.stream import iterate
-from sagsae.autoencoders.accounting import break_even_share, parameters_per_latent
+from sagsae.autoencoders.accounting import break_even_share
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import load
 from sagsae.evaluation.census import bipolar_fraction, mean_minority_share, top
@@ -102,7 +102,7 @@ def evaluate_cell(
         "cell": cell,
         "d_model": sae.d,
         "parameters": sae.parameter_count(),
-        "parameters_per_latent": parameters_per_latent(sae.name, sae.d),
+        "parameters_per_latent": sae.parameters_per_latent(),
         "break_even_share": break_even_share(sae.name, sae.d),
         **_reconstruction_part(quality),
         **_loss_part(recovered, spec.evaluation.lr_noise_gap),

@@ -15,9 +15,8 @@ from pipeline.activations.manifests import open_store
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.specs import TrainSpec
-from sagsae.activations import ActivationStream
+from sagsae import api
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.storage import build
 from sagsae.memory import needs_memory
 from sagsae.training.schedules import Recipe
 from sagsae.training.trainer import Trainer
@@ -44,21 +43,20 @@ def opened_trainer(
         device: Where to compute.
         progress: As `Trainer` calls it.
     """
-    cell, recipe = spec.cell, recipe_of(spec)
-    store = open_store(manifest, spec.store)
-    found = store.statistics(cell.hookpoint)
-    sae = build(cell.variant, spec.d_model, cell.width, found.scale)
-    sae.initialise(torch.from_numpy(found.mean * found.scale), cell.seed, recipe.theta_init)
-    sae.to(device)
-    with ActivationStream(
-        store,
+    cell = spec.cell
+    with api.opened_trainer(
+        open_store(manifest, spec.store),
         cell.hookpoint,
-        recipe.batch_size,
-        cell.seed,
+        cell.variant,
+        cell.width,
+        recipe_of(spec),
+        seed=cell.seed,
         group_chunks=spec.training.group_chunks,
         device=device,
-    ) as stream:
-        yield Trainer(sae, stream, recipe, progress=progress)
+        progress=progress,
+        origin={"model": cell.model, "store": read_json(manifest)["seal"]},
+    ) as trainer:
+        yield trainer
 
 
 @needs_memory("the autoencoder")

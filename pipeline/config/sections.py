@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipeline.config.spelling import NAME_LENGTH, CellNameError, lambda_tag
-from sagsae.autoencoders.registry import VARIANTS
+from sagsae.autoencoders.registry import check_name
 
 LARGEST = 2**53
 """Every reader of JSON keeps whole numbers up to here exact."""
@@ -57,12 +57,6 @@ def _one_spelling(value: float) -> float:
     except CellNameError as error:
         raise ValueError(str(error)) from None
     return value
-
-
-def _known_variant(name: str) -> str:
-    if name not in VARIANTS:
-        raise ValueError(f"unknown variant {name!r}; known are {', '.join(sorted(VARIANTS))}")
-    return name
 
 
 def _not_reserved(name: str) -> str:
@@ -124,7 +118,12 @@ HookpointName = Annotated[
 ModulePath = Annotated[
     str, Field(pattern=r"^([A-Za-z0-9_]|\{layer\})+(\.([A-Za-z0-9_]|\{layer\})+)*$")
 ]
-Variant = Annotated[str, AfterValidator(_known_variant)]
+Variant = Annotated[
+    str,
+    Field(max_length=NAME_LENGTH),
+    AfterValidator(check_name),
+    AfterValidator(_not_endless),
+]
 Words = Annotated[str, AfterValidator(_writable)]
 FilePath = Annotated[
     str,

@@ -183,7 +183,7 @@ class Sized(Section):
 
     variant: Variant
     """Name in the registry of variants: gated, sagsae, sagsae_noaux, sagsae_onesided, sagsae_sym,
-    sagsae_tied."""
+    sagsae_tied; or a class of your own, ``my_package.module:Class``."""
     expansion: Annotated[Positive, Field(le=1e6)] | None = None
     """Dictionary width in multiples of d_model. Give this or width."""
     width: Width | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -49,18 +50,20 @@ def tokens_per_second(study: Study) -> tuple[float, int, int, str]:
     d, device = study.models[cell.model].d_model, device_of(study.config.device)
     training = study.config.training
     sae = build(cell.variant, d, cell.width)
-    sae.initialise(torch.zeros(d), cell.seed, training.theta_init)
+    recipe = Recipe(
+        steps=WARM,
+        batch_size=training.batch_size,
+        lam=cell.lam,
+        learning_rate=training.learning_rate,
+        theta_init=training.theta_init,
+        matmul_dtype=training.matmul_dtype,
+    )
+    sae.initialise(torch.zeros(d), cell.seed, recipe)
     sae.to(device)
     seconds = []
     for steps in (WARM, WARM + TIMED):
-        recipe = Recipe(
-            steps=steps,
-            batch_size=training.batch_size,
-            lam=cell.lam,
-            learning_rate=training.learning_rate,
-            matmul_dtype=training.matmul_dtype,
-        )
-        trainer = Trainer(sae, SameBatch(training.batch_size, d, device), recipe)
+        batches = SameBatch(training.batch_size, d, device)
+        trainer = Trainer(sae, batches, replace(recipe, steps=steps))
         started = time.perf_counter()
         trainer.run()
         if device.type == "cuda":

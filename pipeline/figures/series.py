@@ -7,11 +7,8 @@ import pandas as pd
 from pipeline.figures.panels import Series
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.text.numbers import variant_label
-from sagsae.autoencoders.registry import VARIANT_LABELS
+from sagsae.autoencoders.registry import looks
 
-COLOURS = ("#0072B2", "#CC79A7", "#009E73", "#D55E00", "#E69F00", "#56B4E9", "#000000")
-"""Okabe-Ito without its yellow, which vanishes on white."""
-MARKERS = ("o", "D", "^", "s", "v", "P", "h", "<", ">")
 LINES = ("-", "--", ":", "-.")
 
 
@@ -50,17 +47,15 @@ def styles(points: pd.DataFrame, spec: ComparisonSpec) -> dict[str, Series]:
     """
     main = set(points.loc[in_main_comparison(points, spec), "series"])
     first = points.sort_values(["width", "variant"]).drop_duplicates("series")
-    known = [*VARIANT_LABELS, *sorted(set(first["variant"]) - set(VARIANT_LABELS))]
     result = {}
-    for variant in sorted(set(first["variant"]), key=known.index):
+    for variant, (colour, marker) in looks(first["variant"]).items():
         labels = first.loc[first["variant"] == variant, "series"]
-        place = known.index(variant)
         for i, label in enumerate(sorted(labels, key=lambda label: label not in main)):
             result[label] = Series(
                 label=label,
                 name=variant_label(variant),
-                colour=COLOURS[place % len(COLOURS)],
-                marker=MARKERS[place % len(MARKERS)],
+                colour=colour,
+                marker=marker,
                 line=LINES[i % len(LINES)],
                 weight=1.0 if label in main else 0.75,
             )

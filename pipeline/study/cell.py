@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Strict
 
 from pipeline.config.sections import Count, Lambda, Natural
 from pipeline.config.spelling import NAME_LENGTH, CellNameError, lambda_tag
+from sagsae.autoencoders.registry import FOREIGN
 
 WILDCARDS = {
     "model": r"[^/]+",
@@ -80,7 +81,8 @@ class Cell:
                 gives the spelling to ask for.
         """
         for field, text in (("model", model), ("hookpoint", hookpoint), ("variant", variant)):
-            if not _NAME.fullmatch(text):
+            foreign = field == "variant" and len(text) <= NAME_LENGTH and FOREIGN.fullmatch(text)
+            if not (_NAME.fullmatch(text) or foreign):
                 raise CellNameError(
                     f"{field} {text!r} is no name: letters, digits, - and _, "
                     f"{NAME_LENGTH} characters at most"

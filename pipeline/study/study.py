@@ -219,7 +219,7 @@ class Study(Outputs):
         known = {
             "model": list(self.models),
             "hookpoint": self.config.hookpoints,
-            "variant": sorted(VARIANTS),
+            "variant": sorted({*VARIANTS, *(entry.variant for entry in self.config.grid)}),
         }
         for field, names in known.items():
             if getattr(cell, field) not in names:

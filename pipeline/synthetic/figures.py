@@ -23,7 +23,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pipeline.figures import panels
 from pipeline.figures.canvas import DPI, STYLE, write
-from pipeline.figures.series import COLOURS, MARKERS
 from pipeline.figures.shown import Drawn, function_named
 from pipeline.study.figures import FIGURE_PROTOCOLS
 from pipeline.synthetic import geometry
@@ -31,28 +30,31 @@ from pipeline.synthetic.geometry import Rows, width_label
 from pipeline.synthetic.means import read_runs
 from pipeline.text.csv_files import read_table
 from pipeline.text.numbers import variant_label
-from sagsae.autoencoders.registry import VARIANT_LABELS
+from sagsae.autoencoders.registry import looks
 
 SEPARATE = "dotted, hollow: the two poles found by two latents"
 
 
-def systems(table: pd.DataFrame) -> list[tuple[str, float]]:
-    """(variant, width in latents a pair), wider first within a variant."""
-    known = list(VARIANT_LABELS)
+def systems(table: pd.DataFrame) -> dict[tuple[str, float], dict[str, Any]]:
+    """(variant, width in latents a pair) -> style, wider first within a variant.
+
+    Colour and marker say which variant; a second width of Gated is dashed.
+    """
     found = set(zip(table["variant"], table["multiple"], strict=True))
-    return sorted(found, key=lambda system: (known.index(system[0]), -system[1]))
+    return {
+        (variant, multiple): {
+            "color": colour,
+            "marker": marker,
+            "ls": "--" if variant == "gated" and multiple <= 1 else "-",
+        }
+        for variant, (colour, marker) in looks(table["variant"]).items()
+        for multiple in sorted((m for name, m in found if name == variant), reverse=True)
+    }
 
 
 def label(variant: str, multiple: float) -> str:
     """With the width in latents for n pairs or axes."""
     return f"{variant_label(variant)}, {width_label(multiple)}"
-
-
-def look(variant: str, multiple: float) -> dict[str, Any]:
-    """Colour and marker say which variant; a second width of it is dashed."""
-    place = list(VARIANT_LABELS).index(variant)
-    dashed = variant == "gated" and multiple <= 1
-    return {"color": COLOURS[place], "marker": MARKERS[place], "ls": "--" if dashed else "-"}
 
 
 def values(table: pd.DataFrame, metric: str, setting: str) -> pd.DataFrame:
@@ -89,7 +91,7 @@ def decimal_ticks(axis: Axis) -> None:
 
 def legend(figure: Figure, table: pd.DataFrame, *notes: str, columns: int = 2) -> None:
     """All systems of the table, then notes without a line."""
-    handles = [Line2D([], [], label=label(*s), **look(*s)) for s in systems(table)]
+    handles = [Line2D([], [], label=label(*s), **style) for s, style in systems(table).items()]
     handles += [Line2D([], [], ls="none", label=note) for note in notes]
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False)
 
@@ -114,8 +116,8 @@ def figure_4(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
     for i, alpha in enumerate(alphas):
         left, right = axes[i]
         here = drawn[(drawn["alpha"] == alpha) & (drawn["x"] > 0)].sort_values("x")
-        for system in systems(table):
-            style, rows = look(*system), of(here, system)
+        for system, style in systems(table).items():
+            rows = of(here, system)
             line(left, rows[rows["metric"] == "mse"], **style)
             for sign, marker in (("pos", "^"), ("neg", "v")):
                 face = style["color"] if sign == "pos" else "white"
@@ -142,12 +144,12 @@ def figure_5(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
     picked = table[table["picked"]]
     rows = {name: values(picked, f"auroc_{name}", "budget") for name in names}
     budgets = sorted(set(rows["pos"]["x"]))
-    variants = sorted(set(table["variant"]), key=list(VARIANT_LABELS).index)
+    variants = looks(table["variant"])
     figure = sized(1.75 * len(budgets) + 0.5, 2.7)
     axes = figure.subplots(1, len(budgets), squeeze=False, sharey="all")[0]
     for panel, budget in zip(axes, budgets, strict=True):
-        for i, variant in enumerate(variants):
-            style = look(variant, 2) | {"ls": "none"}
+        for i, (variant, (colour, marker)) in enumerate(variants.items()):
+            style = {"color": colour, "marker": marker, "ls": "none"}
             for place, name in enumerate(names):
                 found = rows[name][(rows[name]["x"] == budget) & (rows[name]["variant"] == variant)]
                 line(panel, found.assign(x=place + 0.22 * (i - (len(variants) - 1) / 2)), **style)
@@ -155,7 +157,10 @@ def figure_5(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
         panel.axhline(0.5, color="black", lw=0.6, ls=":", zorder=1)
         dressed(panel, "", "", width_label(budget))
     axes[0].set_ylabel("AUROC")
-    handles = [Line2D([], [], label=variant_label(v), **look(v, 2) | {"ls": ""}) for v in variants]
+    handles = [
+        Line2D([], [], label=variant_label(variant), color=colour, marker=marker, ls="")
+        for variant, (colour, marker) in variants.items()
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return figure, pd.concat(rows.values(), ignore_index=True)
 
@@ -167,8 +172,8 @@ def figure_8(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
     shown = {"r2": "R2", "poles_found": f"poles found (|cos| ≥ {tau:g})"}
     rows = {metric: values(picked, metric, "superposition") for metric in shown}
     for panel, (metric, words) in zip(figure.subplots(1, 2), shown.items(), strict=True):
-        for system in systems(table):
-            line(panel, of(rows[metric], system), **look(*system))
+        for system, style in systems(table).items():
+            line(panel, of(rows[metric], system), **style)
         over_superposition(panel, words)
     legend(figure, table)
     return figure, pd.concat(rows.values(), ignore_index=True)
@@ -182,8 +187,7 @@ def over_superposition(panel: Axes, words: str) -> None:
 
 def rates(panel: Axes, consolidated: pd.DataFrame, separate: pd.DataFrame) -> None:
     """Consolidation of every system; of the wider Gated also the pairs found by two latents."""
-    for system in systems(consolidated):
-        style = look(*system)
+    for system, style in systems(consolidated).items():
         line(panel, of(consolidated, system), **style)
         if system == ("gated", 2):
             line(panel, of(separate, system), **style | {"ls": ":", "markerfacecolor": "white"})

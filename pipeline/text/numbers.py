@@ -7,13 +7,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sagsae.autoencoders.registry import VARIANT_LABELS
+from sagsae.autoencoders.registry import label as variant_label
 
 BLANK = "–"
-
-
-def variant_label(variant: str) -> str:
-    return VARIANT_LABELS.get(variant, variant)
 
 
 def sweep_label(variant: str, width: int) -> str:

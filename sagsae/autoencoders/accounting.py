@@ -1,34 +1,13 @@
 """What a dictionary costs, and how many two-sided latents pay for a sign-aware one.
 
-A latent costs its encoder row, its decoder row and the variant's per-latent vectors: ``2d + v``
-scalars, so that a dictionary of H latents has ``(2d + v) H + d`` (v is 3 for ``gated`` and
-``sagsae_tied``, 5 for ``sagsae_sym``, 6 for ``sagsae``).
+A gated latent costs its encoder row, its decoder row and the variant's per-latent vectors:
+``2d + v`` scalars, so that a dictionary of H latents has ``(2d + v) H + d`` (v is 3 for ``gated``
+and ``sagsae_tied``, 5 for ``sagsae_sym``, 6 for ``sagsae``).
 """
 
 from __future__ import annotations
 
 from sagsae.autoencoders.registry import variant
-
-ONE_SIDED = "gated"
-"""What two-sided variants are compared with."""
-
-
-def parameters_per_latent(name: str, d: int) -> int:
-    """Trainable scalars of one latent of a variant, activations of width d.
-
-    Raises:
-        KeyError: unknown variant.
-    """
-    return 2 * d + len(variant(name).vectors)
-
-
-def parameters(name: str, d: int, width: int) -> int:
-    """Trainable scalars of a whole autoencoder of ``width`` latents; ``b_dec`` has d of them.
-
-    Raises:
-        KeyError: unknown variant.
-    """
-    return parameters_per_latent(name, d) * width + d
 
 
 def break_even_share(name: str, d: int) -> float | None:
@@ -40,11 +19,15 @@ def break_even_share(name: str, d: int) -> float | None:
     latent costs no more than a gated one.
 
     Returns:
-        q*, or None for variants with one side.
+        q*, or None for variants with one side, and for those that are not gated.
 
     Raises:
-        KeyError: unknown variant.
+        KeyError, ImportError, TypeError: see `variant`.
     """
-    if not variant(name).two_sided:
+    from sagsae.autoencoders.gate import GatedAutoencoder  # and torch
+    from sagsae.autoencoders.gated import Gated
+
+    kind = variant(name)
+    if not issubclass(kind, GatedAutoencoder) or not kind.two_sided:
         return None
-    return parameters_per_latent(name, d) / parameters_per_latent(ONE_SIDED, d) - 1
+    return (2 * d + len(kind.vectors)) / (2 * d + len(Gated.vectors)) - 1

@@ -1,184 +1,151 @@
-"""What every sparse autoencoder variant shares: parameters, encode, decode, storage.
+"""What every sparse autoencoder is, also one of a user's own package.
 
-Notation, used throughout the package: ``x`` [B, d] activations at unit mean square, ``W_enc``
-[d, H], ``W_dec`` [H, d] with unit rows, ``b_dec`` [d], per-latent vectors [H],
-``u = (x - b_dec) W_enc`` [B, H] the one encoder product that every variant starts from, ``z``
-[B, H] the code, ``a`` [B, H] the auxiliary code, ``p`` the gate's rectified pre-activations that
-lambda penalises.
+Notation, used throughout the package: ``x`` [B, d] activations at unit mean square, ``W_dec``
+[H, d] what each latent adds to the reconstruction, ``z`` [B, H] the code.
+
+A class of a user's own derives from `Autoencoder`, makes its parameters in ``__init__(d, width,
+scale)``, and defines ``W_dec``, ``encode``, ``decode`` and ``loss``. A grid names it
+``my_package.module:Class``. The trainer differentiates ``loss`` by autograd.
 """
 
 from __future__ import annotations
 
 import json
-import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
-Vectors = Mapping[str, Tensor]
-Add = Callable[[str, Tensor], None]
+from sagsae import __version__
+
+if TYPE_CHECKING:
+    from sagsae.training.schedules import Recipe
 
 
-class Autoencoder(ABC):
+class Autoencoder(nn.Module, ABC):
     """A sparse autoencoder over activations of width ``d`` with ``width`` = H latents.
+
+    ``__init__`` makes parameters and buffers and reads none of their values: `load` also runs it
+    on PyTorch's meta device, to learn their shapes before it allocates them.
 
     Args:
         d: Width of the activations.
         width: Number of latents H.
         scale: Multiplies raw activations so that their mean square norm is one; kept with the
-            weights. ``decode(encode(raw * scale)) / scale`` reconstructs raw activations.
+            weights, outside ``state_dict``.
+
+    Attributes:
+        name: The variant's name in configurations and files; ``module:Class`` by default.
+        provenance: What a saved file says of its origin; empty for one that was not loaded.
+        W_dec: [H, d], what each latent adds to the reconstruction. Calibration slopes and
+            contributions take its rows to be of unit norm.
     """
 
-    name: ClassVar[str]
-    vectors: ClassVar[tuple[str, ...]]
-    """Names of the per-latent parameters, in order."""
-    auxiliary: ClassVar[bool] = True
-    """Whether the loss has the auxiliary term, mean_B |x - x_aux|^2."""
-    two_sided: ClassVar[bool] = False
-    """Whether one latent serves both signs."""
+    name: str
+    W_dec: Tensor
 
-    def __init__(self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32):
+    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
+        super().__init__()
         self.d, self.width, self.scale = d, width, float(scale)
-        self.theta = 0.0  # what thresholds start from, and are reset to
-        self.params: dict[str, Tensor] = {
-            "W_enc": torch.zeros(width, d, dtype=dtype).T,  # a latent's weights lie together
-            "W_dec": torch.zeros(width, d, dtype=dtype),
-            "b_dec": torch.zeros(d, dtype=dtype),
-            **{name: torch.zeros(width, dtype=dtype) for name in self.vectors},
-        }
+        self.provenance: dict[str, Any] = {}
 
-    def initialise(self, mean: Tensor, seed: int, theta_init: float = 1.2) -> None:
-        """Random unit decoder rows, tied encoder, ``b_dec`` = mean of the normalised activations.
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" not in vars(cls):
+            cls.name = f"{cls.__module__}:{cls.__qualname__}"
+
+    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
+        """Set the initial weights; without a method of its own, those of ``__init__`` stay.
+
+        Write through ``params``, which lie outside autograd.
 
         Args:
             mean: [d] mean of the normalised training activations.
-            seed: Seed of the decoder rows; drawn on the CPU, so equal on every device.
-            theta_init: Initial threshold of two-sided gates in units of the spread that a random
-                row gives ``u``: sqrt((1 - |mean|^2) / d), as the mean square norm is one. Where the
-                mean carries most of the norm, a threshold in units of 1/sqrt(d) shuts every gate.
+            seed: Seed of the weights. Draw on the CPU, so that every device starts alike.
+            recipe: The run's recipe; its defaults where there is none.
         """
-        generator = torch.Generator().manual_seed(seed)
-        rows = torch.randn(self.width, self.d, generator=generator, dtype=torch.float32)
-        rows /= rows.norm(dim=1, keepdim=True)
-        self.params["W_dec"].copy_(rows)
-        self.params["W_enc"].copy_(rows.T)
-        self.params["b_dec"].copy_(mean)
-        centred_share = max(0.0, 1.0 - float(mean.double().square().sum()))
-        self.theta = theta_init * math.sqrt(centred_share / self.d)
-        self.initialise_vectors(self.theta)
-
-    def initialise_vectors(self, theta: float) -> None:
-        """Set the per-latent vectors; zero unless a variant says otherwise."""
         return
 
-    def to(self, device: torch.device | str) -> Autoencoder:
-        """Move the parameters, in place."""
-        self.params = {name: value.to(device) for name, value in self.params.items()}
-        return self
+    @abstractmethod
+    def encode(self, x: Tensor) -> Tensor:
+        """Code z [B, H] of normalised activations x [B, d], in the parameters' dtype."""
 
     @abstractmethod
-    def sides(self, v: Vectors) -> tuple[Tensor, ...]:
-        """The gate as six vectors [H]: theta+, theta-, gain+, gain-, c+, c-.
-
-        u opens the positive side above theta+, else the negative one below -theta-. With s = u or
-        -u and the vectors of that side, p = s - theta and |z| = max(0, s gain + c). A side that
-        never opens has an infinite theta.
-        """
+    def decode(self, z: Tensor) -> Tensor:
+        """Reconstruction [B, d] of normalised activations from a code [B, H]."""
 
     @abstractmethod
-    def add_side_gradients(self, sums: Tensor, grads: dict[str, Tensor]) -> None:
-        """Add to the vectors' gradients.
+    def loss(self, x: Tensor, lam: float) -> dict[str, Tensor]:
+        """The terms whose sum is minimised, by name, each with its coefficient in it.
 
         Args:
-            sums: [6, H] gradients of theta+, theta-, log gain+, log gain-, c+, c-.
-            grads: By name; changed.
-        """
-
-    @abstractmethod
-    def codes(self, u: Tensor, v: Vectors, z: Tensor, a: Tensor) -> Tensor:
-        """Write the code and the auxiliary code of ``u``.
-
-        Args:
-            u: Encoder products, float32 or float64, any shape [..., H]. Left as it is.
-            v: The per-latent vectors [H].
-            z: Shape of ``u``; receives the code, in whatever dtype it has.
-            a: Shape of ``u``; receives the auxiliary code.
+            x: [B, d] normalised activations.
+            lam: Sparsity coefficient of this step.
 
         Returns:
-            Scalar sum of the penalised gate pre-activations ``p``.
+            Scalars, ``reconstruction`` = mean_B |x - x_hat|^2 among them.
         """
 
-    @abstractmethod
-    def code_gradients(
-        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: Tensor, du: Tensor, add: Add
-    ) -> None:
-        """Backward of ``codes``.
+    def forward(self, x: Tensor) -> Tensor:
+        """Reconstruction [B, d] of raw activations x [B, d], in raw units."""
+        return self.decode(self.encode(x * self.scale)) / self.scale
 
-        Args:
-            u: As in ``codes``. May be overwritten.
-            v: As in ``codes``.
-            dz: Gradient of the loss with respect to the code. May be overwritten.
-            da: Gradient with respect to the auxiliary code. May be overwritten.
-            penalty: Scalar weight of each element of ``p`` in the loss (lambda / B).
-            du: Receives the gradient with respect to ``u``.
-            add: Called as ``add(name, value)`` with each element's share, shaped like ``u``, of
-                the gradient of the vector ``name``.
-        """
-
-    def project(self) -> None:
-        """Return the vectors to their feasible set after an optimiser step."""
+    def constrain(self) -> None:
+        """Return the parameters to their feasible set after an optimiser step; without autograd."""
         return
 
     def reset_latents(self, silent: Tensor) -> tuple[str, ...]:
-        """Reopen latents that have been silent for too long.
+        """Reopen latents that have been silent for too long; none by default.
 
         Args:
             silent: [H] bool.
 
         Returns:
-            Names of the vectors that were changed, whose optimiser moments must be cleared.
+            Names of the parameters that were changed, all [H], whose optimiser moments must be
+            cleared.
         """
         return ()
 
-    def normalise_decoder(self) -> None:
-        """Give every decoder row unit norm, in place."""
-        rows = self.params["W_dec"]
-        rows /= rows.norm(dim=1, keepdim=True).clamp_min_(torch.finfo(rows.dtype).tiny)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Code z [B, H] of normalised activations x [B, d], in the parameters' dtype."""
-        return self._encode(x, self.params["W_enc"], self.params)
-
     def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
-        """The columns ``latents`` [k] of ``encode(x)``, [B, k], at the cost of k latents.
+        """The columns ``latents`` [k] of ``encode(x)``, [B, k]."""
+        return self.encode(x)[:, latents]
 
-        Equal up to the rounding of products of another shape.
-        """
-        vectors = {name: self.params[name][latents] for name in self.vectors}
-        return self._encode(x, self.params["W_enc"][:, latents], vectors)
-
-    def _encode(self, x: Tensor, W_enc: Tensor, vectors: Vectors) -> Tensor:
-        u = (x.to(W_enc.dtype) - self.params["b_dec"]) @ W_enc
-        z, a = torch.empty_like(u), torch.empty_like(u)
-        self.codes(u, vectors, z, a)
-        return z
-
-    def decode(self, z: Tensor) -> Tensor:
-        """Reconstruction [B, d] of normalised activations from a code [B, H]."""
-        return z @ self.params["W_dec"] + self.params["b_dec"]
+    @property
+    def params(self) -> dict[str, Tensor]:
+        """The parameters by name, in their own memory but outside autograd."""
+        return {name: value.detach() for name, value in self.named_parameters()}
 
     def parameter_count(self) -> int:
-        """Trainable scalars: 2dH + len(vectors) H + d."""
-        return sum(value.numel() for value in self.params.values())
+        """Trainable scalars."""
+        return sum(value.numel() for value in self.parameters())
 
-    def save(self, path: str | Path) -> None:
-        """Write one safetensors file; its metadata names the variant, sizes and scale."""
-        header = {"variant": self.name, "d": self.d, "width": self.width, "scale": self.scale}
-        tensors = {name: value.detach().cpu().contiguous() for name, value in self.params.items()}
+    def parameters_per_latent(self) -> int:
+        """Trainable scalars of one latent: its share of each parameter with an axis of length H.
+
+        Where d = H, a parameter [d] is counted too.
+        """
+        shared = (value for value in self.parameters() if self.width in value.shape)
+        return sum(value.numel() for value in shared) // self.width
+
+    def save(self, path: str | Path, provenance: dict[str, Any] | None = None) -> None:
+        """Write one safetensors file. Equal weights and provenance give equal bytes.
+
+        Args:
+            path: The file.
+            provenance: Where the weights come from, as JSON values; kept in the file's header
+                with the versions of torch and of this library. That of a loaded file stays.
+        """
+        versions = {"sagsae": __version__, "torch": torch.__version__}
+        header = {
+            "variant": self.name,
+            "d": self.d,
+            "width": self.width,
+            "scale": self.scale,
+            "provenance": {"versions": versions, **self.provenance, **(provenance or {})},
+        }
+        tensors = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
         content = save(tensors, metadata={"autoencoder": json.dumps(header, sort_keys=True)})
         Path(path).write_bytes(content)  # not save_file: killed, it leaves a file of its own behind

@@ -1,47 +1,126 @@
-"""Names of the variants and where each is implemented. Importing this module is free of torch."""
+"""Names of the variants, where each is implemented, how each looks. Free of torch until a class is
+asked for.
+
+A name with a colon, ``my_package.module:Class``, is a class of a user's own package.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from importlib import import_module
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from itertools import cycle
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from sagsae.autoencoders.base import Autoencoder
 
-VARIANTS: dict[str, str] = {
-    "gated": "gated:Gated",
-    "sagsae": "sign_aware:FreeSignAware",
-    "sagsae_noaux": "sign_aware:NoAuxiliarySignAware",
-    "sagsae_onesided": "sign_aware:OneSidedSignAware",
-    "sagsae_sym": "sign_aware:SymmetricSignAware",
-    "sagsae_tied": "sign_aware:TiedSignAware",
+
+class Variant(NamedTuple):
+    """A registered variant.
+
+    Attributes:
+        place: ``module:class`` inside ``sagsae.autoencoders``.
+        label: Name for people.
+        colour, marker: Of its lines in figures, in Matplotlib's notation.
+    """
+
+    place: str
+    label: str
+    colour: str
+    marker: str
+
+
+VARIANTS: dict[str, Variant] = {
+    "gated": Variant("gated:Gated", "Gated", "#0072B2", "o"),
+    "sagsae": Variant("sign_aware:FreeSignAware", "SA-GSAE", "#CC79A7", "D"),
+    "sagsae_sym": Variant("sign_aware:SymmetricSignAware", "SA-GSAE symmetric", "#009E73", "^"),
+    "sagsae_tied": Variant("sign_aware:TiedSignAware", "SA-GSAE tied", "#D55E00", "s"),
+    "sagsae_noaux": Variant(
+        "sign_aware:NoAuxiliarySignAware", "SA-GSAE without auxiliary loss", "#E69F00", "v"
+    ),
+    "sagsae_onesided": Variant("sign_aware:OneSidedSignAware", "SA-GSAE one-sided", "#56B4E9", "P"),
 }
-"""Variant name -> ``module:class`` inside ``sagsae.autoencoders``. A new variant adds one line."""
+"""By name, in the order of legends. A new variant adds one line.
+
+Colours are those of Okabe and Ito without their yellow, which vanishes on white.
+"""
+
+OTHER_LOOKS = tuple(
+    zip(
+        ("#000000", "#0072B2", "#CC79A7", "#009E73", "#D55E00", "#E69F00", "#56B4E9"),
+        "h<>*pXd",
+        strict=True,
+    )
+)
+"""Colours and markers of variants that are not registered, in turn."""
+
+FOREIGN = re.compile(r"(?P<module>[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):[A-Za-z_]\w*", re.ASCII)
+"""The form of a name of a user's own class."""
+
+
+def check_name(name: str) -> str:
+    """The name, if it is registered or of a class in a package that Python can find.
+
+    Imports nothing, so whether the package has the class is seen when a job needs it.
+
+    Raises:
+        ValueError: neither; the message says what is possible.
+    """
+    if name in VARIANTS:
+        return name
+    found = FOREIGN.fullmatch(name)
+    if found is None:
+        raise ValueError(
+            f"unknown variant {name!r}; known are {', '.join(sorted(VARIANTS))}, and a class of "
+            "your own is named my_package.module:Class"
+        )
+    package = found["module"].partition(".")[0]
+    if package == "__main__" or find_spec(package) is None:  # a job has another __main__
+        raise ValueError(
+            f"variant {name!r}: Python finds no package {package!r}; install it, or put the folder "
+            "that holds it on PYTHONPATH"
+        )
+    return name
 
 
 def variant(name: str) -> type[Autoencoder]:
     """The class of a variant.
 
     Raises:
-        KeyError: the name is not registered; the message lists those that are.
+        KeyError: the name is neither registered nor of the form ``module:Class``; the message
+            lists those that are registered.
+        ImportError: a class that cannot be imported; the message says which and what to do.
+        TypeError: what is imported is no `Autoencoder`.
     """
-    if name not in VARIANTS:
+    if name not in VARIANTS and not FOREIGN.fullmatch(name):
         raise KeyError(f"unknown variant {name!r}: registered are {', '.join(sorted(VARIANTS))}")
-    module, cls = VARIANTS[name].split(":")
-    return getattr(import_module(f"sagsae.autoencoders.{module}"), cls)
+    ours = name in VARIANTS
+    module, cls = (VARIANTS[name].place if ours else name).split(":")
+    if ours:
+        module = f"sagsae.autoencoders.{module}"
+    try:
+        kind = getattr(import_module(module), cls)
+    except (ImportError, AttributeError) as error:
+        raise ImportError(
+            f"variant {name!r} cannot be imported ({error}); install its package here, or put the "
+            "folder that holds it on PYTHONPATH"
+        ) from error
+    from sagsae.autoencoders.base import Autoencoder
+
+    if not (isinstance(kind, type) and issubclass(kind, Autoencoder)):
+        raise TypeError(f"variant {name!r} is no class derived from {Autoencoder.__qualname__}")
+    return kind
 
 
-VARIANT_LABELS = {
-    "gated": "Gated",
-    "sagsae": "SA-GSAE",
-    "sagsae_sym": "SA-GSAE symmetric",
-    "sagsae_tied": "SA-GSAE tied",
-    "sagsae_noaux": "SA-GSAE without auxiliary loss",
-    "sagsae_onesided": "SA-GSAE one-sided",
-    "abstopk": "AbsTopK",
-    "topk": "TopK",
-    "batchtopk": "BatchTopK",
-    "jumprelu": "JumpReLU",
-    "matryoshka_batchtopk": "Matryoshka BatchTopK",
-    "relu": "ReLU",
-}
+def label(name: str) -> str:
+    """The variant's name for people; of a user's own class, the class's name."""
+    return VARIANTS[name].label if name in VARIANTS else name.rpartition(":")[2]
+
+
+def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Colour and marker of variants by name, in the order of legends: registered ones first."""
+    found, others = set(names), cycle(OTHER_LOOKS)
+    registered = {name: VARIANTS[name][2:] for name in VARIANTS if name in found}
+    return registered | {name: next(others) for name in sorted(found - set(VARIANTS))}

@@ -14,10 +14,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sagsae.autoencoders.base import Add, Autoencoder, Vectors
+from sagsae.autoencoders.gate import GatedAutoencoder, Sides, Vectors
 
 
-class _SignAware(Autoencoder):
+class _SignAware(GatedAutoencoder):
     """Two-sided gate; subclasses say which of (theta, r, c) the two sides share.
 
     A shared parameter is one vector (``theta``); a free one is two (``theta_pos``, ``theta_neg``).
@@ -25,31 +25,16 @@ class _SignAware(Autoencoder):
 
     two_sided = True
 
-    def _sided(self, name: str, v: Vectors, positive: Tensor) -> Tensor:
-        """The vector's value on each element's side; the vector itself where both share it."""
-        if name in v:
-            return v[name]
-        return torch.where(positive, v[f"{name}_pos"], v[f"{name}_neg"])
-
-    def _add_sided(self, add: Add, name: str, value: Tensor, positive: Tensor) -> None:
-        if name in self.params:
-            add(name, value)
-        else:
-            add(f"{name}_pos", value * positive)
-            add(f"{name}_neg", value * ~positive)
-
     def initialise_vectors(self, theta: float) -> None:
-        for name, value in self.params.items():
-            if name.startswith("theta"):
-                value.fill_(theta)
+        for value in self._thresholds():
+            value.fill_(theta)
 
-    def sides(self, v: Vectors) -> tuple[Tensor, ...]:
-        pairs = [self._pair(name, v) for name in ("theta", "r", "c")]
-        (theta_pos, theta_neg), (r_pos, r_neg), (c_pos, c_neg) = pairs
-        return theta_pos, theta_neg, r_pos.exp(), r_neg.exp(), c_pos, c_neg
+    def _thresholds(self) -> list[Tensor]:
+        return [value for name, value in self.params.items() if name.startswith("theta")]
 
-    def _pair(self, name: str, v: Vectors) -> tuple[Tensor, Tensor]:
-        return (v[name], v[name]) if name in v else (v[f"{name}_pos"], v[f"{name}_neg"])
+    def sides(self, v: Vectors) -> Sides:
+        gains = {name: v[name].exp() for name in self.vectors if name.startswith("r")}
+        return *_pair("theta", v), *_pair("r", gains), *_pair("c", v)
 
     def add_side_gradients(self, sums: Tensor, grads: dict[str, Tensor]) -> None:
         for name, (positive, negative) in zip(
@@ -61,40 +46,22 @@ class _SignAware(Autoencoder):
                 grads[f"{name}_pos"] += positive
                 grads[f"{name}_neg"] += negative
 
-    def codes(self, u: Tensor, v: Vectors, z: Tensor, a: Tensor) -> Tensor:
-        size, positive = u.abs(), u > 0
-        p = (size - self._sided("theta", v, positive)).clamp_min_(0)
-        m = size.mul_(self._sided("r", v, positive).exp())
-        m = m.add_(self._sided("c", v, positive)).clamp_min_(0)
-        z.copy_(m.mul_(p > 0).copysign_(u))
-        a.copy_(torch.copysign(p, u))
-        return p.sum()
-
-    def code_gradients(
-        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: Tensor, du: Tensor, add: Add
-    ) -> None:
-        positive, size, sign = u > 0, u.abs(), u.sign()
-        gain = self._sided("r", v, positive).exp()
-        is_open = size > self._sided("theta", v, positive)
-        scaled = size.mul_(gain)
-        # From here on gradients are with respect to |z| and |a|, which the two sides share.
-        dz = dz.mul_(sign).mul_(is_open & (scaled + self._sided("c", v, positive) > 0))
-        da = da.mul_(sign).add_(penalty).mul_(is_open)
-        self._add_sided(add, "theta", -da, positive)
-        self._add_sided(add, "c", dz, positive)
-        self._add_sided(add, "r", scaled.mul_(dz), positive)
-        du.copy_(dz.mul_(gain).add_(da).mul_(sign))
-
     def project(self) -> None:
-        for name, value in self.params.items():
-            if name.startswith("theta"):
-                value.clamp_min_(0)
+        for value in self._thresholds():
+            value.clamp_min_(0)
 
     def reset_latents(self, silent: Tensor) -> tuple[str, ...]:
         changed = tuple(name for name in self.vectors if name.startswith(("theta", "c")))
+        params = self.params
         for name in changed:
-            self.params[name].masked_fill_(silent, self.theta if name.startswith("theta") else 0.0)
+            start = self.initial_theta if name.startswith("theta") else 0.0
+            params[name].masked_fill_(silent, start)
         return changed
+
+
+def _pair(name: str, v: Vectors) -> tuple[Tensor, Tensor]:
+    """The vector's values on the two sides; the vector itself twice where both share it."""
+    return (v[name], v[name]) if name in v else (v[f"{name}_pos"], v[f"{name}_neg"])
 
 
 class FreeSignAware(_SignAware):
@@ -135,14 +102,6 @@ class OneSidedSignAware(TiedSignAware):
     name = "sagsae_onesided"
     two_sided = False
 
-    def sides(self, v: Vectors) -> tuple[Tensor, ...]:
-        theta, _, *others = super().sides(v)
-        return theta, torch.full_like(theta, torch.inf), *others
-
-    def codes(self, u: Tensor, v: Vectors, z: Tensor, a: Tensor) -> Tensor:
-        return super().codes(u.clamp_min(0), v, z, a)
-
-    def code_gradients(
-        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: Tensor, du: Tensor, add: Add
-    ) -> None:
-        super().code_gradients(u.clamp_min_(0), v, dz, da, penalty, du, add)
+    def sides(self, v: Vectors) -> Sides:
+        theta, _, gain, _, c, _ = super().sides(v)
+        return theta, torch.full_like(theta, torch.inf), gain, gain, c, c

@@ -7,69 +7,91 @@ import math
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.registry import variant
 
+UNREADABLE = (SafetensorError, LookupError, TypeError, ValueError, OSError, ArithmeticError)
+"""What reading a file that was not written by ``Autoencoder.save`` raises, and RuntimeError."""
+
 
 def build(name: str, d: int, width: int, scale: float = 1.0) -> Autoencoder:
-    """An autoencoder of a registered variant with all parameters zero.
+    """An autoencoder as its class makes it: registered variants with all parameters zero.
+
+    Args:
+        name: A registered variant, or ``my_package.module:Class``.
+        d: Width of the activations.
+        width: Number of latents H.
+        scale: See `Autoencoder`.
 
     Raises:
         KeyError: unknown variant.
+        ImportError, TypeError: see `variant`.
     """
-    return variant(name)(d, width, scale)
+    sae = variant(name)(d, width, scale)
+    sae.name = name
+    return sae
 
 
 def load(path: str | Path) -> Autoencoder:
     """Read an autoencoder written by ``Autoencoder.save``. Nothing is unpickled.
 
+    A class of another package is imported by the name in the file.
+
     Raises:
         FileNotFoundError: there is no such file.
+        ImportError: the class cannot be imported; the message says which and what to do.
         ValueError: not such a file, or tensors that do not fit its header, or values that are not
             finite; the message names the file.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
-            header = _header(json.loads((file.metadata() or {})["autoencoder"]))
+            header, provenance = _header(json.loads((file.metadata() or {})["autoencoder"]))
             _check_tensors(file, header)
             sae = build(**header)
-            for name, value in sae.params.items():
+            for name, value in sae.state_dict().items():
                 value.copy_(file.get_tensor(name))
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: no such autoencoder file") from None
-    except (SafetensorError, LookupError, TypeError, ValueError, OSError, RecursionError) as error:
+    except ImportError as error:
+        raise ImportError(f"{path}: {error}") from None
+    except (*UNREADABLE, RuntimeError) as error:
         raise ValueError(
             f"{path}: not an autoencoder file ({error}): train the cell again"
         ) from None
-    for name, value in sae.params.items():
+    for name, value in sae.state_dict().items():
         if not bool(value.isfinite().all()):
             raise ValueError(f"{path}: {name} holds values that are not finite")
+    sae.provenance = provenance
     return sae
 
 
-def _header(found: Any) -> dict[str, Any]:
-    """The arguments of ``build``, each of its type and in its range."""
+def _header(found: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The arguments of ``build``, each of its type and in its range, and the provenance."""
     header = {key: found[key] for key in ("variant", "d", "width", "scale")}
+    provenance = found.get("provenance", {})  # files of earlier versions have none
+    if not isinstance(header["variant"], str) or not isinstance(provenance, dict):
+        raise ValueError("variant is no text, or provenance no object")
     sizes = [header["d"], header["width"]]
     if not all(type(size) is int and size > 0 for size in sizes):
         raise ValueError(f"d and width are {sizes}")
     scale = header["scale"]
     if type(scale) is not float or not 0 < scale < math.inf:
         raise ValueError(f"scale is {scale!r}")
-    return {"name": header.pop("variant"), **header}
+    return {"name": header.pop("variant"), **header}, provenance
 
 
 def _check_tensors(file: Any, header: dict[str, Any]) -> None:
     """Compare the file's shapes with the header's before anything of either size is allocated."""
-    d, width, kind = header["d"], header["width"], variant(header["name"])
-    expected = {"W_enc": [d, width], "W_dec": [width, d], "b_dec": [d]}
-    expected |= {name: [width] for name in kind.vectors}
+    with torch.device("meta"):
+        tensors = build(**header).state_dict()
+    expected = {name: list(value.shape) for name, value in sorted(tensors.items())}
     slices = {name: file.get_slice(name) for name in sorted(file.keys())}
     found = {name: tensor.get_shape() for name, tensor in slices.items()}
     if expected != found:
-        raise ValueError(f"holds {found} where {kind.name} needs {expected}")
-    types = {tensor.get_dtype() for tensor in slices.values()}
+        raise ValueError(f"holds {found} where {header['name']} needs {expected}")
+    types = {slices[n].get_dtype() for n, value in tensors.items() if value.is_floating_point()}
     if types not in ({"F32"}, {"F64"}, {"BF16"}):
         raise ValueError(f"holds {', '.join(sorted(types))}, not one type of F32, F64 and BF16")

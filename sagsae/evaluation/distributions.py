@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,6 +54,6 @@ class Summary:
         return cls(len(found), rounded(float(found.mean())), levels[len(levels) // 2], levels)
 
 
-def _present(values: Tensor) -> np.ndarray:
-    found = values.double().cpu().numpy()
+def _present(values: Tensor) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = values.double().cpu().numpy()
     return found[~np.isnan(found)]

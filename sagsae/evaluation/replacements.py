@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from sagsae.evaluation.metrics import SupportsCode
 
 Replace = Callable[[Tensor], Tensor]
 """Maps activations [N, d] at kept positions, original units, to what replaces them."""
@@ -38,7 +39,7 @@ def constant(mean: Tensor) -> Replace:
     return lambda x: mean.to(x.device, x.dtype).expand_as(x)
 
 
-def reconstruction(autoencoder: Any) -> Replace:
+def reconstruction(autoencoder: SupportsCode) -> Replace:
     """Replacement by the autoencoder's reconstruction, computed in float32.
 
     Args:

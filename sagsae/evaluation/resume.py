@@ -24,7 +24,7 @@ def find_blocks(model: Any) -> str:
     config = model.config
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
     wanted = config.num_hidden_layers
-    found = [
+    found: list[str] = [
         name
         for name, module in model.named_modules()
         if isinstance(module, nn.ModuleList) and len(module) == wanted

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -75,8 +76,7 @@ def auroc(scores: np.ndarray, positive: np.ndarray) -> float:
     misses = len(positive) - hits
     if not hits or not misses:
         raise ValueError(f"an AUROC needs both classes: {hits} positive, {misses} negative rows")
-    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    ranks = pd.Series(scores).rank().to_numpy()
     return float((ranks[positive].sum() - hits * (hits + 1) / 2) / (hits * misses))
 
 

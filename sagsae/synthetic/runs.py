@@ -37,7 +37,7 @@ def train(
     x = source.draw(CALIBRATION_ROWS, generator(seed, CALIBRATION)).x.double()
     scale = float(x.square().sum(1).mean() ** -0.5)
     sae = build(variant, source.d, width, scale)
-    sae.initialise((x.mean(0) * scale).float(), seed, recipe.theta_init)
+    sae.initialise((x.mean(0) * scale).float(), seed, recipe)
     Trainer(sae, SyntheticStream(source, recipe.batch_size, seed), recipe).run()
     return sae
 
@@ -61,7 +61,7 @@ class Measured(Generic[Drawn]):
     @property
     def W_dec(self) -> Tensor:
         """[H, d] unit rows."""
-        return self.sae.params["W_dec"]
+        return self.sae.W_dec
 
     @property
     def mse(self) -> float:

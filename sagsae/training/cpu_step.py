@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.gate import GatedAutoencoder
 from sagsae.training import kernels, open_entries, weight_updates
 from sagsae.training.open_entries import Open
 from sagsae.training.step import Batch, Step, Terms
@@ -52,7 +52,8 @@ class Threads:
 
 def total(parts: list[np.ndarray]) -> np.ndarray:
     """Sum of equally shaped arrays, in order."""
-    return np.sum(parts, axis=0)
+    added: np.ndarray = np.sum(parts, axis=0)
+    return added
 
 
 def as_array(tensor: Tensor) -> np.ndarray:
@@ -86,7 +87,7 @@ class CpuStep(Step):
 
     def __init__(
         self,
-        sae: Autoencoder,
+        sae: GatedAutoencoder,
         batch_size: int,
         dtype: torch.dtype,
         sparse_below: float = SPARSE_BELOW,
@@ -124,10 +125,11 @@ class CpuStep(Step):
         return self._terms(batch, squares, [(p, n, seen) for p, n, _, seen in parts])
 
     def _sides(self) -> kernels.Sides:
-        return kernels.Sides(*map(as_array, self.sae.sides(self.sae.params)))
+        return kernels.Sides(*map(as_array, self.sae.sides(self.params)))
 
     def _scalar(self, value: float) -> np.generic:
-        return self._float.type(value)
+        scalar: np.generic = self._float.type(value)
+        return scalar
 
     def _terms(
         self,
@@ -139,8 +141,14 @@ class CpuStep(Step):
             for _, _, seen in found:
                 batch.fired.logical_or_(torch.from_numpy(seen))
         auxiliary = squares[1] if self.sae.auxiliary else 0.0
-        parts = (squares[0], sum(p for p, _, _ in found), auxiliary, sum(n for _, n, _ in found))
-        return Terms(*(torch.tensor(part / self.batch_size, dtype=self.master) for part in parts))
+        parts = {
+            "reconstruction": squares[0],
+            "penalty": sum(p for p, _, _ in found),
+            "auxiliary": auxiliary,
+            "l0": sum(n for _, n, _ in found),
+        }
+        b, dtype = self.batch_size, self.master
+        return Terms(**{name: torch.tensor(part / b, dtype=dtype) for name, part in parts.items()})
 
     def _vector_gradients(self, sums: np.ndarray, direct: np.ndarray) -> None:
         """All but those of the matrices, from sums [H, 7] over the rows and [d] of the residual."""

@@ -1,7 +1,7 @@
-"""One optimiser step: Adam, decoder rows of unit norm, thresholds that stay feasible.
+"""One optimiser step: Adam, then the autoencoder's constraints.
 
-The part of each decoder row's gradient that is parallel to the row is removed before Adam, and
-rows are brought back to unit norm after it.
+Of a gate, the part of each decoder row's gradient that is parallel to the row is removed before
+Adam, and rows are brought back to unit norm after it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from sagsae.autoencoders.gate import GatedAutoencoder
 from sagsae.training.adam import EPSILON, Adam
+from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep, Update, as_array
 from sagsae.training.schedules import Recipe
 from sagsae.training.step import Step, Terms
@@ -29,12 +31,14 @@ class Optimiser:
         recipe: beta1 and beta2; learning rates come with each step.
     """
 
-    def __init__(self, compute: Step, recipe: Recipe):
-        self.compute, self.sae = compute, compute.sae
-        self._adam = self._adam_of(self.sae.params, recipe)
+    compute: Step | AutogradStep
+
+    def __init__(self, compute: Step | AutogradStep, recipe: Recipe):
+        self.compute = compute
+        self._adam = self._adam_of(compute.params, recipe)
 
     def _adam_of(self, names: Iterable[str], recipe: Recipe) -> Adam:
-        params = {name: self.sae.params[name] for name in names}
+        params = {name: self.compute.params[name] for name in names}
         return Adam(params, self.compute.grads, (recipe.beta1, recipe.beta2))
 
     def step(self, x: Tensor, lam: float, rate: float, fired: Tensor | None = None) -> Terms:
@@ -47,15 +51,16 @@ class Optimiser:
             fired: [H] bool, set where a latent has z != 0 in this batch.
         """
         terms = self.compute(x, lam, fired)
-        self._remove_radial_gradient()
+        if isinstance(self.compute.sae, GatedAutoencoder):
+            self._remove_radial_gradient()
         self._adam.step(rate)
-        self.sae.normalise_decoder()
-        self.sae.project()
+        with torch.no_grad():
+            self.compute.sae.constrain()
         self.compute.refresh()
         return terms
 
     def _remove_radial_gradient(self) -> None:
-        rows, grad = self.sae.params["W_dec"], self.compute.grads["W_dec"]
+        rows, grad = self.compute.params["W_dec"], self.compute.grads["W_dec"]
         grad.addcmul_(rows, (rows * grad).sum(1, keepdim=True), value=-1.0)
 
     def forget(self, names: Iterable[str], latents: Tensor) -> None:
@@ -86,11 +91,11 @@ class FusedOptimiser(Optimiser):
     compute: CpuStep
 
     def __init__(self, compute: CpuStep, recipe: Recipe):
-        self.compute, self.sae, self._beta2, self._steps = compute, compute.sae, recipe.beta2, 0
-        self._adam = self._adam_of([n for n in self.sae.params if n not in MATRICES], recipe)
-        params = self.sae.params
+        self.compute, self._beta2, self._steps = compute, recipe.beta2, 0
+        params = compute.params
+        self._adam = self._adam_of([name for name in params if name not in MATRICES], recipe)
         self._moments = {name: torch.zeros_like(params[name]) for name in MATRICES}
-        self._clock = torch.zeros(self.sae.width, dtype=torch.int64)
+        self._clock = torch.zeros(compute.sae.width, dtype=torch.int64)
         self._weights = Weights(
             W_enc=as_array(params["W_enc"].T),
             W_dec=as_array(params["W_dec"]),
@@ -105,7 +110,7 @@ class FusedOptimiser(Optimiser):
         self._steps += 1
         terms = self.compute.descend(x, lam, Update(self._weights, self._rates(rate)), fired)
         self._adam.step(rate)
-        self.sae.project()
+        self.compute.sae.project()
         return terms
 
     def _rates(self, rate: float) -> Rates:
@@ -132,7 +137,7 @@ class FusedOptimiser(Optimiser):
         self._clock.copy_(tensors["clock"])
 
 
-def optimiser(compute: Step, recipe: Recipe) -> Optimiser:
+def optimiser(compute: Step | AutogradStep, recipe: Recipe) -> Optimiser:
     """The fastest that there is for this step and recipe."""
     if isinstance(compute, CpuStep) and recipe.beta1 == 0:
         return FusedOptimiser(compute, recipe)

@@ -1,28 +1,28 @@
 """Loss and gradients of one batch, written out: seven matrix products.
 
-The loss (method: Gated SAE, arXiv 2404.16014, section 3; SA-GSAE keeps its form) is
-
-    mean_B |x - x_hat|^2  +  lambda mean_B sum_i p_i  +  mean_B |x - x_aux|^2
-
-with the auxiliary decoder frozen. Main and auxiliary code share one stacked decoder product and
-one stacked product back; without an auxiliary term the main code is alone in both. The gradient
-that ``b_dec`` receives through the encoder is a matrix-vector product of the batch-summed ``du``,
-so the input gradient [B, d] is never formed.
+The loss is that of `sagsae.autoencoders.gate` (Gated SAE, arXiv 2404.16014, section 3; SA-GSAE
+keeps its form). Main and auxiliary code share one stacked decoder product and one stacked product
+back; without an auxiliary term the main code is alone in both. The gradient that ``b_dec`` receives
+through the encoder is a matrix-vector product of the batch-summed ``du``, so the input gradient
+[B, d] is never formed.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import torch
 from torch import Tensor
 
-from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.gate import GatedAutoencoder
 
 
-@dataclass
-class Terms:
-    """Raw loss terms of one batch, before coefficients; scalars on the training device.
+class Terms(SimpleNamespace):
+    """Loss terms of one batch; scalars on the training device.
+
+    Those of a gate are raw, before coefficients; an autoencoder that is trained by autograd has its
+    own names for what is not listed here, and coefficients in them.
 
     Attributes:
         reconstruction: mean_B |x - x_hat|^2.
@@ -79,14 +79,16 @@ class Step:
         dtype: Operands and results of the matrix products.
 
     Attributes:
+        params: The autoencoder's parameters.
         grads: Gradients of the last batch by parameter, in the master dtype and the parameters'
             memory layout.
         sparse_steps: Steps that worked on open entries alone, see `sagsae.training.cpu_step`.
     """
 
-    def __init__(self, sae: Autoencoder, batch_size: int, dtype: torch.dtype):
+    def __init__(self, sae: GatedAutoencoder, batch_size: int, dtype: torch.dtype):
         self.sae, self.batch_size, self.dtype = sae, batch_size, dtype
-        master = sae.params["W_enc"]
+        self.params = sae.params
+        master = self.params["W_enc"]
         self.master, device = master.dtype, master.device
         self.sparse_steps = 0
 
@@ -100,13 +102,13 @@ class Step:
         self.outputs, self.output_grads = buffer(self.decoded, d), buffer(self.decoded, d)
         self.W_enc, self.W_dec = buffer(h, d).T, buffer(h, d)
         self.d_enc, self.d_dec = buffer(h, d), buffer(h, d)
-        self.grads = {name: torch.zeros_like(value) for name, value in sae.params.items()}
+        self.grads = {name: torch.zeros_like(value) for name, value in self.params.items()}
         self.refresh()
 
     def refresh(self) -> None:
         """Cast the weights once for the products of the next batch."""
-        self.W_enc.copy_(self.sae.params["W_enc"])
-        self.W_dec.copy_(self.sae.params["W_dec"])
+        self.W_enc.copy_(self.params["W_enc"])
+        self.W_dec.copy_(self.params["W_dec"])
 
     def __call__(self, x: Tensor, lam: float, fired: Tensor | None = None) -> Terms:
         """Fill ``grads`` for normalised activations x [B, d].
@@ -116,7 +118,7 @@ class Step:
             lam: Sparsity coefficient of this step.
             fired: [H] bool, set where a latent has z != 0 in this batch.
         """
-        centred = x - self.sae.params["b_dec"]
+        centred = x - self.params["b_dec"]
         operand = centred.to(self.dtype)
         torch.mm(operand, self.W_enc, out=self.u)
         for name in self.sae.vectors:
@@ -150,12 +152,14 @@ class Step:
         self._keep_products()
         self._bias_gradient(direct, through_encoder)
         auxiliary = squares[1] if self.sae.auxiliary else torch.zeros_like(l0)
-        return Terms(squares[0] / b, penalty / b, auxiliary / b, l0 / b)
+        return Terms(
+            reconstruction=squares[0] / b, penalty=penalty / b, auxiliary=auxiliary / b, l0=l0 / b
+        )
 
     def _forward_codes(self) -> tuple[Tensor, Tensor, Tensor]:
         """Fill ``codes``; sums of p and of z != 0, and [H] which latents have z != 0."""
         z, a = self.codes.view(2, self.batch_size, -1)
-        penalty = self.sae.codes(self.u.to(self.master), self.sae.params, z, a)
+        penalty = self.sae.codes(self.u.to(self.master), self.params, z, a)
         alive = z != 0
         return penalty, alive.sum().to(self.master), alive.any(dim=0)
 
@@ -170,13 +174,10 @@ class Step:
 
     def _backward_codes(self, penalty: Tensor) -> Tensor:
         """Fill ``du`` and add to the vectors' gradients; ``du`` summed over the batch, [H]."""
-
-        def add(name: str, value: Tensor) -> None:
-            self.grads[name] += value.sum(0)
-
         parts = (self.u, *self.code_grads.view(2, self.batch_size, -1))
         u, dz, da = (part.to(self.master, copy=True) for part in parts)
-        self.sae.code_gradients(u, self.sae.params, dz, da, penalty, self.du, add)
+        sums = self.sae.code_gradients(u, self.params, dz, da, penalty, self.du)
+        self.sae.add_side_gradients(sums, self.grads)
         return self.du.sum(0, dtype=self.master)
 
     def _keep_products(self) -> None:
@@ -185,4 +186,4 @@ class Step:
 
     def _bias_gradient(self, direct: Tensor, du: Tensor) -> None:
         """``b_dec`` is added after the decoder and subtracted before the encoder."""
-        torch.sub(direct, self.sae.params["W_enc"] @ du, out=self.grads["b_dec"])
+        torch.sub(direct, self.params["W_enc"] @ du, out=self.grads["b_dec"])

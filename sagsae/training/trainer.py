@@ -13,7 +13,9 @@ from torch import Tensor
 from torch.utils._triton import has_triton
 
 from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.gate import GatedAutoencoder
 from sagsae.memory import needs_memory
+from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import newest_checkpoint, save_checkpoint
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import optimiser
@@ -49,7 +51,7 @@ class History:
     """Loss terms every ``log_every`` steps and the run's cost.
 
     Attributes:
-        rows: A dictionary a logged step: step, lr, lambda, reconstruction, penalty, auxiliary, l0.
+        rows: A dictionary a logged step: step, lr, lambda, and what the step's `Terms` hold.
         seconds: Wall time in the loop, all sessions of a resumed run together.
         data_wait_seconds: Part of it spent waiting for batches.
         resets: Latents whose threshold was reset.
@@ -63,6 +65,9 @@ class History:
 
 class Trainer:
     """Trains ``sae`` in place on batches from ``stream``.
+
+    Gradients of a gate are written out (`sagsae.training.step`); any other autoencoder's are those
+    of its ``loss`` by autograd.
 
     Args:
         sae: Initialised autoencoder, on the training device.
@@ -84,18 +89,25 @@ class Trainer:
     ):
         self.sae, self.stream, self.recipe = sae, stream, recipe
         self.log_every, self.progress = log_every, progress
-        self.device = sae.params["W_enc"].device
+        self.device = next(sae.parameters()).device
         self.dtype = products_dtype(recipe.matmul_dtype, self.device)
-        fastest = CpuStep if self.device.type == "cpu" else Step
-        self.compute = fastest(sae, recipe.batch_size, self.dtype)
-        if self.device.type == "cuda" and has_triton():
-            self.compute.fuse()
+        self.compute = self._fastest_step()
         self.optimiser = optimiser(self.compute, recipe)
         self.history = History()
         self.step = 0
         self.stop_requested = False
         self._first_bad = torch.full((), -1, dtype=torch.int64, device=self.device)
         self.last_fired = torch.zeros(sae.width, dtype=torch.int64, device=self.device)
+
+    def _fastest_step(self) -> Step | AutogradStep:
+        if not isinstance(self.sae, GatedAutoencoder):
+            return AutogradStep(self.sae, self.dtype)
+        if self.device.type == "cpu":
+            return CpuStep(self.sae, self.recipe.batch_size, self.dtype)
+        step = Step(self.sae, self.recipe.batch_size, self.dtype)
+        if self.device.type == "cuda" and has_triton():
+            step.fuse()
+        return step
 
     @needs_memory("a training step")
     def run(self, checkpoint: Path | None = None, every_seconds: float = 300.0) -> History:
@@ -147,8 +159,7 @@ class Trainer:
 
     def _watch(self, terms: Terms, step: int) -> None:
         """Note the first step without a finite loss; on a GPU without waiting for it."""
-        loss = terms.reconstruction + terms.penalty + terms.auxiliary
-        fresh = ~torch.isfinite(loss) & (self._first_bad < 0)
+        fresh = ~torch.isfinite(sum(vars(terms).values())) & (self._first_bad < 0)
         self._first_bad.masked_fill_(fresh, step)
         if self.device.type == "cpu":
             self._check_finite()
@@ -188,14 +199,17 @@ class Trainer:
         silent = self.step - self.last_fired >= window
         if self.step % window or not silent.any():
             return
-        self.optimiser.forget(self.sae.reset_latents(silent), silent)
+        with torch.no_grad():
+            changed = self.sae.reset_latents(silent)
+        self.optimiser.forget(changed, silent)
         self.last_fired.masked_fill_(silent, self.step)
         self.history.resets += int(silent.sum())
 
     def _check_weights(self) -> None:
         """A finite loss may have gradients that are not; nobody continues from such weights."""
         self._check_finite()
-        bad = [name for name, v in self.sae.params.items() if not torch.isfinite(v).all()]
+        tensors = self.sae.state_dict()
+        bad = [name for name, value in tensors.items() if not torch.isfinite(value).all()]
         if bad:
             raise NonFiniteLoss(
                 f"{', '.join(bad)} are not finite after step {self.step - 1}, at stream position "
@@ -204,7 +218,7 @@ class Trainer:
 
     def _save(self, path: Path) -> None:
         self._check_weights()
-        tensors = {f"param.{name}": value for name, value in self.sae.params.items()}
+        tensors = {f"param.{name}": value for name, value in self.sae.state_dict().items()}
         tensors |= self.optimiser.state()
         tensors["last_fired"] = self.last_fired
         state = {"step": self.step, "stream": self.stream.state(), "history": vars(self.history)}
@@ -217,6 +231,6 @@ class Trainer:
         self.compute.sparse_steps = state["sparse_steps"]
         self.stream.load_state(state["stream"])
         self.last_fired.copy_(tensors["last_fired"])
-        for name, value in self.sae.params.items():
+        for name, value in self.sae.state_dict().items():
             value.copy_(tensors[f"param.{name}"])
         self.optimiser.load_state(tensors, self.step)

@@ -24,7 +24,7 @@ from pipeline.study.metrics import MetricsError, read_metrics
 from pipeline.study.study import Study
 from sagsae.activations import Store, StoreError, TokenStore, load_tokens, save_tokens
 from sagsae.activations.calibration import load_calibration
-from sagsae.autoencoders import base
+from sagsae.autoencoders import storage
 from sagsae.training.checkpoint import load_checkpoint, save_checkpoint
 from tests.e2e.conftest import ROOT
 from tests.faults import small_stores
@@ -66,14 +66,14 @@ def read_config(path: Path) -> None:
 
 
 def make_autoencoder(folder: Path) -> Path:
-    sae = base.build("sagsae_tied", 5, 7, 0.5)
+    sae = storage.build("sagsae_tied", 5, 7, 0.5)
     sae.initialise(torch.zeros(5), seed=0)
     sae.save(folder / "sae.safetensors")
     return folder / "sae.safetensors"
 
 
 def read_autoencoder(path: Path) -> None:
-    sae = base.load(path)
+    sae = storage.load(path)
     codes = sae.encode(torch.ones(3, sae.d))
     assert codes.shape == (3, sae.width)
     assert sae.decode(codes).shape == (3, sae.d)

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from pipeline.assets.wheels import AssetError
 from pipeline.jobs.json_files import write_json
 from pipeline.study.metrics import MetricsError, read_all
-from sagsae.autoencoders import base
+from sagsae.autoencoders import storage
 from sagsae.files import DIGEST_KEY, signed_json
 from tests.faults import hostile
 from tests.faults.campaign import Campaign
@@ -148,12 +148,18 @@ def header_of(d: Any, width: Any, scale: Any = 1.0, variant: Any = "gated") -> d
 )
 def test_hostile_headers_of_autoencoders_allocate_nothing(metadata, tmp_path, monkeypatch):
     path = tmp_path / "sae.safetensors"
-    params = base.build("gated", 4, 3).params
+    params = storage.build("gated", 4, 3).params
     tensors = {name: value.contiguous() for name, value in params.items()}
     save_file(tensors, path, metadata=metadata)
-    monkeypatch.setattr(base, "build", lambda **_: pytest.fail("allocated"))
+    empty = torch.zeros
+
+    def on_meta_alone(*size, **options):
+        made = empty(*size, **options)
+        return made if made.is_meta else pytest.fail("allocated")
+
+    monkeypatch.setattr(torch, "zeros", on_meta_alone)
     with pytest.raises(ValueError, match=r"sae\.safetensors: not an autoencoder file"):
-        base.load(path)
+        storage.load(path)
 
 
 @pytest.mark.parametrize(
@@ -169,11 +175,11 @@ def test_hostile_headers_of_autoencoders_allocate_nothing(metadata, tmp_path, mo
 )
 def test_hostile_tensors_of_autoencoders(name, value, message, tmp_path):
     path = tmp_path / "sae.safetensors"
-    params = base.build("gated", 4, 3).params | {name: value}
+    params = storage.build("gated", 4, 3).params | {name: value}
     tensors = {key: tensor.contiguous() for key, tensor in params.items()}
     save_file(tensors, path, metadata=header_of(4, 3))
     with pytest.raises(ValueError, match=message) as caught:
-        base.load(path)
+        storage.load(path)
     assert str(path) in str(caught.value)
 
 

@@ -76,7 +76,7 @@ BUFFERS = Place(
 )
 MEASURES = Place(
     "cell",
-    "sagsae.autoencoders.base:Autoencoder.encode",
+    "sagsae.autoencoders.gate:GatedAutoencoder.encode",
     (1, 1),
     "the evaluation of the autoencoder",
     WIDTH,

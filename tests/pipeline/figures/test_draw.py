@@ -132,7 +132,7 @@ def test_a_sweep_that_collapsed_far_away_does_not_squeeze_the_others(built_study
 
 def test_widths_shared_by_all_models_and_widths_in_multiples_of_d_are_one_line_each():
     columns = ["variant", "width", "model"]
-    rows = [("topk", 512, "a"), ("topk", 512, "b"), ("topk", 128, "a"), ("topk", 192, "b")]
+    rows = [("zoo.sparse:TopK", *rest) for rest in [(512, "a"), (512, "b"), (128, "a"), (192, "b")]]
     spec = ComparisonSpec(cells=[], comparisons=[], models={"a": 64, "b": 96}, hookpoints=["resid"])
     series = with_series(pd.DataFrame(rows, columns=columns), spec)["series"]
     assert series.tolist() == ["TopK, H = 512"] * 2 + ["TopK, H = 128 / 192"] * 2

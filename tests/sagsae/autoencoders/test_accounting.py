@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagsae.autoencoders.accounting import break_even_share, parameters, parameters_per_latent
+from sagsae.autoencoders.accounting import break_even_share
 from sagsae.autoencoders.registry import VARIANTS
 from sagsae.autoencoders.storage import build
 
 
 @pytest.mark.parametrize("name", sorted(VARIANTS))
-@pytest.mark.parametrize(("d", "width"), [(1, 1), (16, 40), (7, 3)])
+@pytest.mark.parametrize(("d", "width"), [(1, 1), (16, 40), (7, 3), (5, 5)])
 def test_the_formula_counts_what_is_allocated(name, d, width):
-    assert parameters(name, d, width) == build(name, d, width).parameter_count()
-    assert parameters(name, d, width + 1) - parameters(name, d, width) == (
-        parameters_per_latent(name, d)
-    )
+    sae = build(name, d, width)
+    assert sae.parameter_count() == sae.parameters_per_latent() * width + d
+    wider = build(name, d, width + 1)
+    assert wider.parameter_count() - sae.parameter_count() == sae.parameters_per_latent()
 
 
 def test_break_even_at_the_width_of_the_papers_models():
@@ -31,6 +31,6 @@ def test_break_even_at_the_width_of_the_papers_models():
 @given(st.integers(1, 4096), st.sampled_from(["sagsae", "sagsae_noaux", "sagsae_sym"]))
 def test_at_break_even_both_cost_the_same(d, name):
     """H latents of which q H serve both signs, against (1 + q) H gated ones, biases aside."""
-    width, q = 1000, break_even_share(name, d)
-    gated = parameters_per_latent("gated", d) * (1 + q) * width
-    assert gated == pytest.approx(parameters(name, d, width) - d, rel=1e-12)
+    q = break_even_share(name, d)
+    gated, two_sided = (build(kind, d, 1).parameters_per_latent() for kind in ("gated", name))
+    assert gated * (1 + q) == pytest.approx(two_sided, rel=1e-12)

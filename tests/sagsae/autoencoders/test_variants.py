@@ -226,7 +226,7 @@ def test_hostile_weight_files(content, tmp_path):
 
 def test_weights_of_another_shape_are_refused(tmp_path):
     sae = build("gated", 4, 8)
-    sae.params["b_mag"] = torch.zeros(7)
+    sae.b_mag = torch.nn.Parameter(torch.zeros(7))
     sae.save(tmp_path / "sae.safetensors")
     with pytest.raises(ValueError, match="b_mag"):
         load(tmp_path / "sae.safetensors")

@@ -56,7 +56,7 @@ class FakeAutoencoder:
         generator = torch.Generator().manual_seed(3)
         self.rotation = torch.linalg.qr(torch.randn(d, d, generator=generator))[0]
         rows = torch.nn.functional.pad(self.rotation.T, (0, 0, 0, max(0, width - d)))
-        self.params = {"W_dec": rows}
+        self.W_dec = rows
 
     def encode(self, x: Tensor) -> Tensor:
         u = x @ self.rotation

@@ -1,0 +1,240 @@
+"""Autoencoders whose code is a gate's: one family of losses, written once.
+
+With ``u = (x - b_dec) W_enc`` [B, H] the one encoder product that every variant starts from, ``a``
+[B, H] the auxiliary code, and ``p`` the gate's rectified pre-activations, the loss is
+
+    mean_B |x - z W_dec - b_dec|^2  +  lambda mean_B sum_i p_i  +  mean_B |x - a W_dec' - b_dec'|^2
+
+with the auxiliary decoder (W_dec', b_dec') frozen. A variant is its per-latent ``vectors`` and the
+``sides`` that they make; the training steps write the gradients out from these alone.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from sagsae.autoencoders.base import Autoencoder
+
+if TYPE_CHECKING:
+    from sagsae.training.schedules import Recipe
+
+Vectors = Mapping[str, Tensor]
+Sides = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
+"""theta+, theta-, gain+, gain-, c+, c-, each [H]."""
+
+
+class GatedAutoencoder(Autoencoder):
+    """Parameters ``W_enc`` [d, H], ``W_dec`` [H, d] of unit rows, ``b_dec`` [d], vectors [H].
+
+    None of them requires gradients: the trainer writes their gradients out.
+
+    Args:
+        d: Width of the activations.
+        width: Number of latents H.
+        scale: See `Autoencoder`.
+        dtype: Of the parameters.
+    """
+
+    vectors: ClassVar[tuple[str, ...]]
+    """Names of the per-latent parameters, in order."""
+    auxiliary: ClassVar[bool] = True
+    """Whether the loss has the auxiliary term."""
+    two_sided: ClassVar[bool] = False
+    """Whether one latent serves both signs."""
+
+    W_enc: Tensor
+    b_dec: Tensor
+
+    def __init__(
+        self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__(d, width, scale)
+        self.initial_theta = 0.0  # what thresholds start from, and are reset to
+        tensors = {
+            "W_enc": torch.zeros(width, d, dtype=dtype).T,  # a latent's weights lie together
+            "W_dec": torch.zeros(width, d, dtype=dtype),
+            "b_dec": torch.zeros(d, dtype=dtype),
+            **{name: torch.zeros(width, dtype=dtype) for name in self.vectors},
+        }
+        for name, value in tensors.items():
+            self.register_parameter(name, nn.Parameter(value, requires_grad=False))
+
+    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
+        """Random unit decoder rows, tied encoder, ``b_dec`` = ``mean``.
+
+        Thresholds start at ``recipe.theta_init`` (1.2 without a recipe) in units of the spread
+        that a random row gives ``u``: sqrt((1 - |mean|^2) / d), as the mean square norm is one.
+        Where the mean carries most of the norm, a threshold in units of 1/sqrt(d) shuts every gate.
+        """
+        generator = torch.Generator().manual_seed(seed)
+        rows = torch.randn(self.width, self.d, generator=generator, dtype=torch.float32)
+        rows /= rows.norm(dim=1, keepdim=True)
+        params = self.params
+        params["W_dec"].copy_(rows)
+        params["W_enc"].copy_(rows.T)
+        params["b_dec"].copy_(mean)
+        centred_share = max(0.0, 1.0 - float(mean.double().square().sum()))
+        theta_init = 1.2 if recipe is None else recipe.theta_init
+        self.initial_theta = theta_init * math.sqrt(centred_share / self.d)
+        self.initialise_vectors(self.initial_theta)
+
+    def initialise_vectors(self, theta: float) -> None:
+        """Set the per-latent vectors; zero unless a variant says otherwise."""
+        return
+
+    @abstractmethod
+    def sides(self, v: Vectors) -> Sides:
+        """The gate as six vectors [H]: theta+, theta-, gain+, gain-, c+, c-.
+
+        u opens the positive side above theta+, else the negative one below -theta-. With s = u or
+        -u and the vectors of that side, p = s - theta and |z| = max(0, s gain + c). Both thetas of
+        a two-sided gate are non-negative; the theta- of a one-sided gate is infinite. What both
+        sides share is the same tensor in both places.
+        """
+
+    @abstractmethod
+    def add_side_gradients(self, sums: Tensor, grads: dict[str, Tensor]) -> None:
+        """Add to the vectors' gradients.
+
+        Args:
+            sums: [6, H] gradients of theta+, theta-, log gain+, log gain-, c+, c-. That of a
+                tensor which both sides share may lie in the first of its two rows alone.
+            grads: By name; changed.
+        """
+
+    def codes(self, u: Tensor, v: Vectors, z: Tensor, a: Tensor) -> Tensor:
+        """Write the code and the auxiliary code of ``u``.
+
+        Args:
+            u: Encoder products, float32 or float64, any shape [..., H]. Left as it is.
+            v: The per-latent vectors [H].
+            z: Shape of ``u``; receives the code, in whatever dtype it has.
+            a: Shape of ``u``; receives the auxiliary code.
+
+        Returns:
+            Scalar sum of the penalised gate pre-activations ``p``.
+        """
+        theta, gain, c = self._facing(u, self.sides(v))
+        size = u.abs() if self.two_sided else u
+        p = (size - theta).clamp_min_(0)
+        m = (size * gain).add_(c).clamp_min_(0).mul_(p > 0)
+        z.copy_(m.copysign_(u) if self.two_sided else m)
+        a.copy_(torch.copysign(p, u) if self.two_sided else p)
+        return p.sum()
+
+    def code_gradients(
+        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: Tensor, du: Tensor
+    ) -> Tensor:
+        """Backward of ``codes``.
+
+        Args:
+            u: As in ``codes``.
+            v: As in ``codes``.
+            dz: Gradient of the loss with respect to the code. May be overwritten.
+            da: Gradient with respect to the auxiliary code. May be overwritten.
+            penalty: Scalar weight of each element of ``p`` in the loss (lambda / B).
+            du: Receives the gradient with respect to ``u``.
+
+        Returns:
+            [6, H], as `add_side_gradients` takes them.
+        """
+        sides = self.sides(v)
+        theta, gain, c = self._facing(u, sides)
+        size = u.abs() if self.two_sided else u
+        if self.two_sided:  # from here on with respect to |z| and |a|
+            dz, da = dz.mul_(u.sign()), da.mul_(u.sign())
+        is_open, scaled = size > theta, size * gain
+        dz = dz.mul_(is_open & (scaled + c > 0))
+        da = da.add_(penalty).mul_(is_open)
+        values = (-da, scaled.mul_(dz), dz)
+        sums = [
+            row
+            for k, value in enumerate(values)
+            for row in self._by_side(value, u, sides[2 * k] is sides[2 * k + 1])
+        ]
+        back = dz.mul_(gain).add_(da)
+        du.copy_(back.mul_(u.sign()) if self.two_sided else back)
+        return torch.stack(sums)
+
+    def _facing(self, u: Tensor, sides: Sides) -> tuple[Tensor, Tensor, Tensor]:
+        """theta, gain and c of the side that each element faces; [H] where both sides agree."""
+        theta, gain, c = (
+            positive
+            if positive is negative or not self.two_sided
+            else torch.where(u > 0, positive, negative)
+            for positive, negative in zip(sides[::2], sides[1::2], strict=True)
+        )
+        return theta, gain, c
+
+    def _by_side(self, value: Tensor, u: Tensor, shared: bool) -> tuple[Tensor, Tensor]:
+        """Sums over the rows, [H], of the elements on either side of zero."""
+        if shared or not self.two_sided:
+            total = value.sum(0)
+            return total, torch.zeros_like(total)
+        return (value * (u > 0)).sum(0), (value * (u <= 0)).sum(0)
+
+    def loss(self, x: Tensor, lam: float) -> dict[str, Tensor]:
+        """The loss of this module, as autograd takes it; the trainer writes its gradients out."""
+        u = self._products(x, self.W_enc)
+        z, a = torch.empty_like(u), torch.empty_like(u)
+        penalty = self.codes(u, self._vectors(), z, a)
+        terms = {
+            "reconstruction": (x - self.decode(z)).square().sum(1).mean(),
+            "penalty": lam / len(x) * penalty,
+        }
+        if self.auxiliary:
+            reached = a @ self.W_dec.detach() + self.b_dec.detach()
+            terms["auxiliary"] = (x - reached).square().sum(1).mean()
+        return terms
+
+    def parameters_per_latent(self) -> int:
+        """Trainable scalars of one latent: its encoder row, its decoder row and its vectors."""
+        return 2 * self.d + len(self.vectors)
+
+    def constrain(self) -> None:
+        """Unit decoder rows, and the vectors' feasible set."""
+        self.normalise_decoder()
+        self.project()
+
+    def project(self) -> None:
+        """Return the vectors to their feasible set after an optimiser step."""
+        return
+
+    def normalise_decoder(self) -> None:
+        """Give every decoder row unit norm, in place."""
+        rows = self.W_dec.detach()
+        rows /= rows.norm(dim=1, keepdim=True).clamp_min_(torch.finfo(rows.dtype).tiny)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Code z [B, H] of normalised activations x [B, d], in the parameters' dtype."""
+        return self._codes_alone(x, self.W_enc, self._vectors())
+
+    def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
+        """The columns ``latents`` [k] of ``encode(x)``, [B, k], at the cost of k latents.
+
+        Equal up to the rounding of products of another shape.
+        """
+        vectors = {name: value[latents] for name, value in self._vectors().items()}
+        return self._codes_alone(x, self.W_enc[:, latents], vectors)
+
+    def _codes_alone(self, x: Tensor, W_enc: Tensor, vectors: Vectors) -> Tensor:
+        u = self._products(x, W_enc)
+        z, a = torch.empty_like(u), torch.empty_like(u)
+        self.codes(u, vectors, z, a)
+        return z
+
+    def _products(self, x: Tensor, W_enc: Tensor) -> Tensor:
+        return (x.to(W_enc.dtype) - self.b_dec) @ W_enc
+
+    def _vectors(self) -> dict[str, Tensor]:
+        return {name: self.get_parameter(name) for name in self.vectors}
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Reconstruction [B, d] of normalised activations from a code [B, H]."""
+        return z @ self.W_dec + self.b_dec

@@ -1,0 +1,68 @@
+"""The metrics of trained cells as one table."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sagsae.files import DIGEST_KEY
+
+FILE = "metrics.json"
+CELL = ["model", "hookpoint", "variant", "width", "lam", "seed"]
+"""Columns that say which cell a row is; rows are sorted by them."""
+
+
+def results(folder: str | Path) -> pd.DataFrame:
+    """One row per trained cell, from all files ``metrics.json`` below a folder.
+
+    Columns have the names of a study's ``cells.csv``: a field of a nested record is
+    ``<record>_<field>``, for example ``training_seconds``. The first six say which cell it is.
+    Lists of numbers (quantiles) are left out. ``collapsed`` is a text, empty for a sound cell.
+    Numbers that a file does not have, or holds as null, are NaN.
+
+    Args:
+        folder: Results of a study, a published reference, or any part of either.
+
+    Raises:
+        FileNotFoundError: there is no ``metrics.json`` below the folder.
+        ValueError: one of the files is not the metrics of a cell; the message names it.
+    """
+    paths = sorted(_metrics_files(Path(folder)))
+    if not paths:
+        raise FileNotFoundError(f"{folder}: no {FILE} below this folder; check the path")
+    table = flat_table(_record(path) for path in paths)
+    rest = [name for name in table.columns if name not in CELL]
+    return table[[*CELL, *rest]].sort_values(CELL, ignore_index=True)
+
+
+def flat_table(records: Iterator[dict[str, Any]]) -> pd.DataFrame:
+    """One flat row per record of ``metrics.json``, in the order given; see `results`."""
+    table = pd.json_normalize(list(records), sep="_")
+    table = table.rename(columns={f"cell_{name}": name for name in CELL})
+    table["collapsed"] = table["collapsed"].str.join("; ")
+    lists = table.map(lambda value: isinstance(value, list)).any()
+    table = table.loc[:, ~lists]
+    return table.where(table.notna(), float("nan")).infer_objects()
+
+
+def _metrics_files(folder: Path) -> Iterator[Path]:
+    for parent, names, files in os.walk(folder):
+        names[:] = [name for name in names if not name.endswith(".zarr")]  # many files, no metrics
+        if FILE in files:
+            yield Path(parent, FILE)
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_bytes())
+        missing = {*CELL} - {*found["cell"]} or {"l0", "r2", "collapsed"} - {*found}
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path}: not the metrics of a cell ({error!r})") from None
+    if missing:
+        raise ValueError(f"{path}: not the metrics of a cell, it lacks {', '.join(missing)}")
+    return {key: value for key, value in found.items() if key != DIGEST_KEY}

@@ -1,0 +1,62 @@
+"""Loss and gradients of one batch by autograd, for an autoencoder that is no gate."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.training.step import Terms
+
+
+class AutogradStep:
+    """Gradients of ``sae.loss``. Each batch is encoded once more, to count what fires.
+
+    Args:
+        sae: The autoencoder; parameters that require no gradient are left as they are.
+        dtype: bfloat16 for products under PyTorch's autocast; else everything is computed in the
+            parameters' dtype.
+
+    Attributes:
+        params: The trained parameters by name, outside autograd.
+        grads: Gradients of the last batch, by parameter.
+        sparse_steps: 0; see `sagsae.training.step.Step`.
+
+    Raises:
+        ValueError: no parameter requires a gradient, or ``loss`` gives no reconstruction.
+    """
+
+    sparse_steps = 0
+
+    def __init__(self, sae: Autoencoder, dtype: torch.dtype):
+        self.sae, self.dtype = sae, dtype
+        trained = {name: value for name, value in sae.named_parameters() if value.requires_grad}
+        if not trained:
+            raise ValueError(f"{sae.name}: no parameter requires a gradient, so nothing is trained")
+        self.device = next(iter(trained.values())).device
+        self.params = {name: value.detach() for name, value in trained.items()}
+        self.grads = {name: torch.zeros_like(value) for name, value in self.params.items()}
+        for name, value in trained.items():
+            value.grad = self.grads[name]  # autograd adds to what is there
+
+    def refresh(self) -> None:
+        """There are no copies of the weights."""
+        return
+
+    def __call__(self, x: Tensor, lam: float, fired: Tensor | None = None) -> Terms:
+        """Fill ``grads`` for normalised activations x [B, d]; arguments as of `Step`."""
+        for grad in self.grads.values():
+            grad.zero_()
+        low = self.dtype == torch.bfloat16
+        with torch.enable_grad(), torch.autocast(self.device.type, self.dtype, enabled=low):
+            terms = self.sae.loss(x, lam)
+            total = sum(terms.values(), x.new_zeros(()))
+        if "reconstruction" not in terms:
+            raise ValueError(f"{self.sae.name}.loss gives {', '.join(terms)}, no reconstruction")
+        torch.autograd.backward(total)
+        with torch.no_grad():
+            alive = self.sae.encode(x) != 0
+            if fired is not None:
+                fired.logical_or_(alive.any(0))
+            l0 = alive.sum().to(total.dtype) / len(x)
+        return Terms(**{name: term.detach() for name, term in terms.items()}, l0=l0)

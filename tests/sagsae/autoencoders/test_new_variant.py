@@ -1,0 +1,117 @@
+"""A new gated variant is one file with its vectors and its sides, and one line of the registry."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+import sagsae.autoencoders
+from sagsae.autoencoders import registry
+from sagsae.autoencoders.registry import VARIANTS, Variant, check_name, label, looks
+from sagsae.autoencoders.storage import build, load
+from sagsae.training.cpu_step import CpuStep
+from sagsae.training.optimiser import FusedOptimiser, Optimiser
+from sagsae.training.schedules import Recipe
+from sagsae.training.step import Step
+
+FILE = '''
+import torch
+
+from sagsae.autoencoders.gate import GatedAutoencoder
+
+
+class Plain(GatedAutoencoder):
+    """Sides of their own thresholds, one offset, no magnitude scale."""
+
+    name = "plain"
+    vectors = ("low", "high", "c")
+    two_sided = True
+
+    def sides(self, v):
+        one = torch.ones_like(v["c"])
+        return v["high"], v["low"], one, one, v["c"], v["c"]
+
+    def add_side_gradients(self, sums, grads):
+        grads["high"] += sums[0]
+        grads["low"] += sums[1]
+        grads["c"] += sums[4] + sums[5]
+
+    def project(self):
+        for name in ("low", "high"):
+            self.params[name].clamp_min_(0)
+'''
+
+
+@pytest.fixture
+def plain(tmp_path, monkeypatch) -> str:
+    """The name of the variant; its file lies where the others lie, as far as Python can tell."""
+    (tmp_path / "plain.py").write_text(FILE)
+    monkeypatch.setattr(
+        sagsae.autoencoders, "__path__", [*sagsae.autoencoders.__path__, str(tmp_path)]
+    )
+    monkeypatch.setitem(VARIANTS, "plain", Variant("plain:Plain", "Plain", "#123456", "x"))
+    yield "plain"
+    sys.modules.pop("sagsae.autoencoders.plain", None)
+
+
+@pytest.mark.parametrize("sparse_below", [0.0, 2.0])
+def test_it_trains_by_the_fast_step_as_by_the_plain_one(plain, sparse_below):
+    recipe = Recipe(steps=8, batch_size=64, lam=0.1, learning_rate=0.01)
+    made = []
+    for fast in (False, True):
+        sae = build(plain, 12, 20).double()
+        sae.initialise(torch.zeros(12), 0, recipe)
+        if fast:
+            step = CpuStep(sae, 64, torch.float64, sparse_below)
+            optimiser = FusedOptimiser(step, recipe)
+        else:
+            optimiser = Optimiser(Step(sae, 64, torch.float64), recipe)
+        generator = torch.Generator().manual_seed(1)
+        for _ in range(recipe.steps):
+            x = torch.randn(64, 12, generator=generator, dtype=torch.float64) / 12**0.5
+            terms = optimiser.step(x, 0.1, 0.01)
+        made.append((sae, terms))
+    (slow, expected), (fast, found) = made
+    torch.testing.assert_close(vars(found), vars(expected), rtol=1e-7, atol=1e-9)
+    start = build(plain, 12, 20).double()
+    start.initialise(torch.zeros(12), 0, recipe)
+    for key, value in slow.params.items():
+        assert not torch.equal(value, start.params[key]), key
+        torch.testing.assert_close(fast.params[key], value, rtol=1e-6, atol=1e-8, msg=key)
+
+
+def test_its_written_out_gradients_are_those_of_autograd(plain):
+    sae = build(plain, 6, 9).double()
+    sae.initialise(torch.zeros(6), 3)
+    generator = torch.Generator().manual_seed(2)
+    for name in sae.vectors:
+        sae.params[name].copy_(0.2 * torch.rand(9, generator=generator, dtype=torch.float64))
+    x = torch.randn(33, 6, generator=generator, dtype=torch.float64)
+    step = Step(sae, 33, torch.float64)
+    step(x, 0.3)
+    sae.requires_grad_()
+    sum(sae.loss(x, 0.3).values()).backward()
+    for key, value in sae.named_parameters():
+        torch.testing.assert_close(step.grads[key], value.grad, rtol=1e-9, atol=1e-12, msg=key)
+
+
+def test_it_has_a_name_a_label_and_a_look_and_is_saved(plain, tmp_path):
+    assert check_name(plain) == plain
+    assert label(plain) == "Plain"
+    assert list(looks(["zoo:Other", plain, "gated"]).items())[:2] == [
+        ("gated", ("#0072B2", "o")),
+        (plain, ("#123456", "x")),
+    ]
+    build(plain, 4, 5).save(tmp_path / "sae.safetensors")
+    again = load(tmp_path / "sae.safetensors")
+    assert (again.name, again.parameters_per_latent()) == (plain, 2 * 4 + 3)
+
+
+def test_looks_of_classes_that_are_not_registered_differ_and_come_round():
+    names = [f"zoo:Class{i}" for i in range(len(registry.OTHER_LOOKS) + 1)]
+    found = list(looks(names).values())
+    assert len(set(found)) == len(registry.OTHER_LOOKS)
+    assert found[0] == found[-1]
+    assert not set(found) & {variant[2:] for variant in VARIANTS.values()}

@@ -1,0 +1,169 @@
+"""Training, evaluating and splicing as a notebook does it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import sagsae
+from tests.sagsae.evaluation.samples import HIDDEN, VOCABULARY, tiny_model
+from tests.sagsae.samples import WIDTH, sparse_store
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two stores, ``train`` and ``heldout``."""
+    folder = tmp_path_factory.mktemp("activations")
+    sparse_store(folder / "train", 1)
+    sparse_store(folder / "heldout", 2, blocks=2)
+    return folder
+
+
+@pytest.fixture
+def store(folder: Path) -> sagsae.Store:
+    return sagsae.Store.open(folder / "train")
+
+
+@pytest.fixture
+def heldout(folder: Path) -> sagsae.Store:
+    return sagsae.Store.open(folder / "heldout")
+
+
+def trained(store: sagsae.Store, **changes: object) -> sagsae.Trained:
+    return sagsae.train(
+        store,
+        **{
+            "hookpoint": "resid",
+            "variant": "sagsae_tied",
+            "width": 48,
+            "lam": 0.02,
+            "batch_size": 128,
+            "learning_rate": 3e-3,
+            "device": "cpu",
+            **changes,
+        },
+    )
+
+
+def test_a_trained_autoencoder_reconstructs_what_it_has_not_seen(store, heldout, tmp_path):
+    sae, history = trained(store, tokens=40_000)
+    metrics = sagsae.evaluate(sae, heldout, "resid")
+    assert metrics.tokens == heldout.n_rows == 1024
+    assert metrics.r2 > 0.6
+    assert 1 < metrics.l0 < 30
+    assert history.rows[-1]["reconstruction"] < history.rows[0]["reconstruction"]
+    assert history.rows[-1]["step"] == 40_000 // 128 - 1
+    sae.save(tmp_path / "sae.safetensors")
+    again = sagsae.evaluate(sagsae.load(tmp_path / "sae.safetensors"), heldout, "resid")
+    assert (again.r2, again.l0) == (metrics.r2, metrics.l0)
+
+
+def test_equal_arguments_give_equal_weights_and_another_seed_others(store):
+    first, second, other = (trained(store, tokens=1280, seed=seed) for seed in (3, 3, 4))
+    for name, value in first.autoencoder.params.items():
+        assert torch.equal(value, second.autoencoder.params[name]), name
+    assert not torch.equal(first.autoencoder.params["W_enc"], other.autoencoder.params["W_enc"])
+
+
+def test_one_epoch_by_default_and_warm_ups_that_fit_a_short_run(store):
+    rows = []
+    _, history = trained(store, progress=lambda step, row: rows.append((step, row)))
+    assert [step for step, _ in rows] == [0, store.n_rows // 128 - 1]
+    assert [row for _, row in rows] == history.rows
+    assert rows[0][1]["lambda"] == 0
+    assert rows[1][1]["lambda"] == 0.02
+
+
+def test_fields_of_the_recipe_are_keywords(store):
+    _, history = trained(store, tokens=256, lambda_warmup_steps=0, matmul_dtype="float32")
+    assert history.rows[0]["lambda"] == 0.02
+    with pytest.raises(TypeError, match="momentum"):
+        trained(store, momentum=0.9)
+
+
+def test_an_interrupted_run_continues_from_its_checkpoint(store, tmp_path):
+    run = {"tokens": 12_800, "checkpoint": tmp_path / "state.safetensors", "checkpoint_seconds": 0}
+    steps = []
+
+    def interrupt(step: int, row: dict[str, float]) -> None:
+        steps.append(step)
+        if steps == [0, 50]:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(store, progress=interrupt, **run)
+    continued, history = trained(store, progress=interrupt, **run)
+    assert steps == [0, 50, 50, 99]
+    assert [row["step"] for row in history.rows] == [0, 50, 99]
+    whole = trained(store, tokens=12_800).autoencoder
+    for name, value in whole.params.items():
+        assert torch.equal(continued.params[name], value), name
+
+
+def test_a_saved_file_says_where_it_comes_from(store, tmp_path):
+    trained(store, tokens=1280, seed=3).autoencoder.save(tmp_path / "sae.safetensors")
+    found = sagsae.load(tmp_path / "sae.safetensors").provenance
+    assert found["hookpoint"] == "resid"
+    assert (found["lam"], found["seed"], found["recipe"]["steps"]) == (0.02, 3, 10)
+    assert found["store"] == store.config.digest()
+    assert found["versions"]["sagsae"] == sagsae.__version__
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"tokens": 127}, ValueError, "127 tokens are less than one batch of 128"),
+        ({"hookpoint": "attn"}, KeyError, "no hookpoint 'attn'"),
+        ({"variant": "gatedd"}, KeyError, "gatedd"),
+    ],
+)
+def test_wrong_arguments_are_named(store, changes, error, message):
+    with pytest.raises(error, match=message):
+        trained(store, **changes)
+
+
+def test_splice_puts_the_reconstruction_into_the_model(store):
+    assert WIDTH == HIDDEN
+    model, path = tiny_model("llama"), "model.layers.2.mlp"
+    sae, _ = trained(store, tokens=1280)
+    ids = torch.randint(1, VOCABULARY, (3, 10), generator=torch.Generator().manual_seed(0))
+    kept = torch.ones(3, 10, dtype=torch.bool)
+    kept[:, 0] = False
+    seen = {}
+
+    def watch(module, inputs, output):
+        seen["now"] = output.detach().clone()
+
+    with torch.no_grad():
+        with model.get_submodule(path).register_forward_hook(watch):
+            clean = model(ids).logits
+        raw = seen["now"]
+        wanted = sae.decode(sae.encode(raw.flatten(0, 1) * sae.scale)).view_as(raw) / sae.scale
+        hookpoint = sagsae.default_hookpoints("llama", 2)["mlp_out"]
+        for place, mask in ((path, None), (hookpoint, kept)):
+            with (
+                sagsae.splice(model, place, sae, mask),
+                model.get_submodule(path).register_forward_hook(watch),
+            ):
+                spliced = model(ids).logits
+            expected = wanted if mask is None else wanted.where(mask[..., None], raw)
+            torch.testing.assert_close(seen["now"], expected)
+            assert not torch.allclose(spliced, clean)
+        assert torch.equal(model(ids).logits, clean)
+
+
+def test_splice_refuses_another_width_and_a_wrong_path(store):
+    model = tiny_model("llama")
+    sae, _ = trained(store, tokens=128)
+    with (
+        sagsae.splice(model, "lm_head", sae),
+        pytest.raises(ValueError, match=f"lm_head gives activations of width {VOCABULARY}"),
+    ):
+        model(torch.ones(1, 4, dtype=torch.long))
+    with (
+        pytest.raises(ValueError, match="breaks at 'mpl'"),
+        sagsae.splice(model, "model.layers.2.mpl", sae),
+    ):
+        pass

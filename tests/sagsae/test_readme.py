@@ -1,0 +1,37 @@
+"""The library's example in the README, as it stands there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import sagsae
+from tests.sagsae.samples import sparse_store
+
+ROOT = Path(__file__).parents[2]
+
+
+def example() -> str:
+    """The one Python block of the section "The library"."""
+    section = re.split(r"^## ", (ROOT / "README.md").read_text(), flags=re.M)
+    (library,) = (text for text in section if text.startswith("The library\n"))
+    (code,) = re.findall(r"^```python\n(.*?)^```", library, flags=re.M | re.S)
+    return str(code)
+
+
+def test_the_example_runs(tmp_path, monkeypatch, capsys):
+    sparse_store(tmp_path / "activations" / "train", 1)
+    sparse_store(tmp_path / "activations" / "heldout", 2, blocks=2)
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example(), "README.md", "exec"), {})
+    first, second = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"R2 0\.\d{3} at L0 \d+\.\d", first)
+    assert second == "strictly dominates: True; +0.0299 at least"
+    assert sagsae.load(tmp_path / "sae.safetensors").width == 64
+
+
+def test_the_example_is_short():
+    lines = [line for line in example().splitlines() if line]
+    assert len(lines) <= 10
+    assert max(map(len, lines)) <= 100

@@ -1,0 +1,258 @@
+"""An autoencoder of a user's own package, trained by autograd, from the grid's name to its file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from sagsae.autoencoders.registry import check_name, label, variant
+from sagsae.autoencoders.storage import build, load
+from sagsae.evaluation.metrics import evaluate_reconstruction
+from sagsae.training.autograd_step import AutogradStep
+from sagsae.training.schedules import Recipe
+from sagsae.training.step import Step
+from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
+from tests.sagsae.training.test_training import B, D, PairStream, recipe
+
+PACKAGE = '''
+import torch
+from torch import nn
+
+from sagsae.autoencoders.base import Autoencoder
+
+
+class TopK(Autoencoder):
+    """The k largest |u|, k = 4 whatever lambda is; an L1 penalty as well, so that lambda acts."""
+
+    def __init__(self, d, width, scale=1.0):
+        super().__init__(d, width, scale)
+        self.W_enc = nn.Parameter(torch.zeros(d, width))
+        self.W_dec = nn.Parameter(torch.zeros(width, d))
+        self.b_dec = nn.Parameter(torch.zeros(d))
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    def initialise(self, mean, seed, recipe=None):
+        rows = torch.randn(self.width, self.d, generator=torch.Generator().manual_seed(seed))
+        self.params["W_dec"].copy_(nn.functional.normalize(rows, dim=1))
+        self.params["W_enc"].copy_(self.params["W_dec"].T)
+        self.params["b_dec"].copy_(mean)
+
+    def encode(self, x):
+        u = (x - self.b_dec) @ self.W_enc
+        least = u.abs().topk(4, dim=1).values[:, -1:]
+        return torch.where(u.abs() >= least, u, 0)
+
+    def decode(self, z):
+        return z @ self.W_dec + self.b_dec
+
+    def loss(self, x, lam):
+        z = self.encode(x)
+        error = (x - self.decode(z)).square().sum(1).mean()
+        return {"reconstruction": error, "sparsity": lam * z.abs().sum(1).mean()}
+
+    def constrain(self):
+        self.W_dec.copy_(nn.functional.normalize(self.W_dec, dim=1))
+        self.steps += 1
+
+
+class PlainGated(Autoencoder):
+    """The Gated SAE as its paper writes it."""
+
+    def __init__(self, d, width, scale=1.0):
+        super().__init__(d, width, scale)
+        self.W_enc = nn.Parameter(torch.zeros(d, width))
+        self.W_dec = nn.Parameter(torch.zeros(width, d))
+        self.b_dec = nn.Parameter(torch.zeros(d))
+        for name in ("b_gate", "r_mag", "b_mag"):
+            self.register_parameter(name, nn.Parameter(torch.zeros(width)))
+
+    def both(self, x):
+        u = (x - self.b_dec) @ self.W_enc
+        p = torch.relu(u + self.b_gate)
+        return p, (p > 0) * torch.relu(self.r_mag.exp() * u + self.b_mag)
+
+    def encode(self, x):
+        return self.both(x)[1]
+
+    def decode(self, z):
+        return z @ self.W_dec + self.b_dec
+
+    def loss(self, x, lam):
+        p, z = self.both(x)
+        aux = p @ self.W_dec.detach() + self.b_dec.detach()
+        return {
+            "reconstruction": (x - self.decode(z)).square().sum(1).mean(),
+            "penalty": lam * p.sum(1).mean(),
+            "auxiliary": (x - aux).square().sum(1).mean(),
+        }
+
+
+class NoError(PlainGated):
+    def loss(self, x, lam):
+        return {"error": super().loss(x, lam)["reconstruction"]}
+
+
+class Frozen(PlainGated):
+    def __init__(self, d, width, scale=1.0):
+        super().__init__(d, width, scale)
+        self.requires_grad_(False)
+
+
+NOT_ONE = dict
+'''
+
+
+@pytest.fixture
+def zoo(tmp_path, monkeypatch):
+    """A package of a user's own; yields the name under which it is imported."""
+    folder = tmp_path / "site" / "their_zoo"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    (folder / "sparse.py").write_text(PACKAGE)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    yield "their_zoo.sparse"
+    for name in [name for name in sys.modules if name.partition(".")[0] == "their_zoo"]:
+        del sys.modules[name]
+
+
+def trainer(name: str, stream: PairStream | None = None, **changes) -> Trainer:
+    sae, how = build(name, D, 2 * D, 0.5), recipe(**changes)
+    sae.initialise(torch.zeros(D), 0, how)
+    return Trainer(sae, stream or PairStream(), how, log_every=20)
+
+
+def test_it_trains_by_its_loss_and_keeps_its_constraints(zoo):
+    run = trainer(f"{zoo}:TopK", steps=300)
+    rows = run.run().rows
+    assert isinstance(run.compute, AutogradStep)
+    assert rows[-1]["reconstruction"] < 0.2 * rows[0]["reconstruction"]
+    assert set(rows[0]) == {"step", "lr", "lambda", "reconstruction", "sparsity", "l0"}
+    assert rows[0]["sparsity"] == 0 < rows[-1]["sparsity"]
+    assert {row["l0"] for row in rows} == {4.0}
+    torch.testing.assert_close(run.sae.W_dec.detach().norm(dim=1), torch.ones(2 * D))
+    assert run.sae.steps == 300
+
+
+@pytest.mark.parametrize("beta1", [0.0, 0.9])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_run_that_was_stopped_ends_with_equal_weights(zoo, beta1, dtype, tmp_path):
+    settings = {"beta1": beta1, "matmul_dtype": dtype, "reset_window_tokens": 20 * B}
+    path, whole = tmp_path / "c.safetensors", trainer(f"{zoo}:TopK", **settings)
+    whole.run()
+    first = trainer(f"{zoo}:TopK", **settings)
+    first.progress = lambda step, _: setattr(first, "stop_requested", step >= 100)
+    with pytest.raises(Interrupted, match="after step 101 of 200"):
+        first.run(path)
+    second = trainer(f"{zoo}:TopK", **settings)
+    second.run(path)
+    assert second.history.rows == whole.history.rows
+    assert torch.equal(second.last_fired, whole.last_fired)
+    for key, value in whole.sae.state_dict().items():
+        assert torch.equal(value, second.sae.state_dict()[key]), key
+
+
+def test_saved_loaded_and_evaluated(zoo, tmp_path):
+    run, path = trainer(f"{zoo}:TopK"), tmp_path / "sae.safetensors"
+    run.run()
+    run.sae.save(path, {"model": "small", "layer": 3})
+    again, x = load(path), next(PairStream(seed=5))
+    assert (again.name, again.d, again.width, again.scale) == (f"{zoo}:TopK", D, 2 * D, 0.5)
+    assert again.provenance["model"] == "small"
+    assert again.steps == 200
+    assert torch.equal(again.encode(x * 0.5), run.sae.encode(x * 0.5))
+    torch.testing.assert_close(again(x), again.decode(again.encode(x * 0.5)) / 0.5)
+    assert torch.equal(again.encode_latents(x, torch.tensor([3, 1])), again.encode(x)[:, [3, 1]])
+    metrics = evaluate_reconstruction(again, [x])
+    assert metrics.l0 == 4
+    assert metrics.r2 > 0.8
+    assert again.parameters_per_latent() == 2 * D
+
+
+def test_a_file_of_another_shape_is_refused(zoo, tmp_path):
+    sae = build(f"{zoo}:TopK", D, 8)
+    sae.W_enc = torch.nn.Parameter(torch.zeros(D, 7))
+    sae.save(tmp_path / "sae.safetensors")
+    with pytest.raises(ValueError, match=r"sae\.safetensors.*W_enc"):
+        load(tmp_path / "sae.safetensors")
+
+
+def test_autograd_equals_the_gradients_that_are_written_out(zoo):
+    """Gated in plain PyTorch against this library's own, in float64."""
+    theirs, ours = build(f"{zoo}:PlainGated", 10, 24).double(), build("gated", 10, 24).double()
+    generator = torch.Generator().manual_seed(1)
+    for key, value in ours.params.items():
+        value.copy_(0.3 * torch.randn(value.shape, generator=generator, dtype=torch.float64))
+        theirs.params[key].copy_(value)
+    x = torch.randn(33, 10, generator=generator, dtype=torch.float64)
+    by_hand, by_autograd = Step(ours, 33, torch.float64), AutogradStep(theirs, torch.float64)
+    fired = [torch.zeros(24, dtype=torch.bool) for _ in range(2)]
+    for _ in range(2):  # gradients of one batch do not add to those of the next
+        expected, found = by_hand(x, 0.3, fired[0]), by_autograd(x, 0.3, fired[1])
+    exact = {"rtol": 1e-12, "atol": 1e-14}
+    torch.testing.assert_close(found.reconstruction, expected.reconstruction, **exact)
+    torch.testing.assert_close(found.penalty, 0.3 * expected.penalty, **exact)
+    torch.testing.assert_close(found.auxiliary, expected.auxiliary, **exact)
+    assert found.l0 == expected.l0
+    assert torch.equal(*fired)
+    assert by_autograd.grads.keys() == by_hand.grads.keys()
+    for key, value in by_hand.grads.items():
+        torch.testing.assert_close(by_autograd.grads[key], value, rtol=1e-10, atol=1e-13, msg=key)
+
+
+def test_nan_stops_the_run(zoo):
+    with pytest.raises(NonFiniteLoss, match="step 20 "):
+        trainer(f"{zoo}:TopK", PairStream(poison_at=20)).run()
+
+
+def test_a_loss_without_reconstruction_and_a_class_without_parameters_are_named(zoo):
+    with pytest.raises(ValueError, match=r"their_zoo\.sparse:NoError\.loss gives error"):
+        trainer(f"{zoo}:NoError").run()
+    with pytest.raises(ValueError, match=r"their_zoo\.sparse:Frozen: no parameter"):
+        trainer(f"{zoo}:Frozen")
+
+
+def test_names(zoo):
+    """A configuration is read where the package is; nothing of it is imported for that."""
+    assert check_name(f"{zoo}:TopK") == f"{zoo}:TopK"
+    assert "their_zoo" not in sys.modules
+    assert label(f"{zoo}:TopK") == "TopK"
+    assert variant(f"{zoo}:TopK").name == f"{zoo}:TopK"
+    for name in (f"{zoo}:", ":TopK", "their_zoo.sparse", f"{zoo}:Top-K", "a/b:C", f"{zoo}:A:B"):
+        with pytest.raises(ValueError, match="unknown variant"):
+            check_name(name)
+    for name in ("no_such_zoo.sparse:TopK", "__main__:TopK"):
+        with pytest.raises(ValueError, match=r"finds no package .* PYTHONPATH"):
+            check_name(name)
+
+
+@pytest.mark.parametrize("name", ["their_zoo.sparse:Gone", "their_zoo.gone:TopK", "no_zoo.a:B"])
+def test_what_cannot_be_imported(zoo, name):
+    with pytest.raises(ImportError, match=rf"'{name}' cannot be imported.*PYTHONPATH"):
+        variant(name)
+
+
+def test_what_is_no_autoencoder(zoo):
+    with pytest.raises(TypeError, match="no class derived from Autoencoder"):
+        variant(f"{zoo}:NOT_ONE")
+
+
+def test_a_file_whose_class_is_not_there_says_so(zoo, tmp_path):
+    path = tmp_path / "sae.safetensors"
+    build(f"{zoo}:TopK", 4, 8).save(path)
+    script = f"from sagsae.autoencoders.storage import load\nload({str(path)!r})"
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert found.returncode == 1
+    last = found.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"ImportError: {path}: variant 'their_zoo.sparse:TopK' cannot be ")
+    assert "PYTHONPATH" in last
+
+
+def test_recipe_reaches_a_class_that_asks_for_it():
+    how = Recipe(steps=1, batch_size=1, lam=0.1, learning_rate=0.1, theta_init=2.4)
+    one, other = build("sagsae_tied", 4, 4), build("sagsae_tied", 4, 4)
+    one.initialise(torch.zeros(4), 0)
+    other.initialise(torch.zeros(4), 0, how)
+    torch.testing.assert_close(other.params["theta"], 2 * one.params["theta"])
