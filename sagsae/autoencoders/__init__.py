@@ -1,1 +1,3 @@
-"""Sparse autoencoder variants, one family a file, looked up by name through ``registry``."""
+"""Sparse autoencoders: ``base`` says what each is, ``gate`` what the gated ones share, ``registry``
+knows them by name, ``storage`` builds and loads them.
+"""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 from torch import Tensor
 
+import sagsae
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.registry import VARIANTS, variant
 from sagsae.autoencoders.storage import build, load
@@ -212,6 +215,56 @@ def test_saved_and_loaded(name, tmp_path):
     again = load(tmp_path / "sae.safetensors")
     assert (again.name, again.d, again.width, again.scale) == (name, 6, 9, 0.037)
     assert all(torch.equal(again.params[key], value) for key, value in sae.params.items())
+
+
+def test_a_file_says_where_its_weights_come_from(tmp_path):
+    """It keeps saying so when it is saved again, and equal weights give equal files."""
+    sae, origin = build("gated", 6, 9), {"model": "small", "layer": 3, "recipe": {"steps": 4}}
+    one, other = tmp_path / "one", tmp_path / "other"
+    sae.save(one, origin)
+    again = load(one)
+    assert again.provenance == origin | {
+        "versions": {"sagsae": sagsae.__version__, "torch": torch.__version__}
+    }
+    again.save(other)
+    assert one.read_bytes() == other.read_bytes()
+
+
+def test_files_of_earlier_versions_are_read(tmp_path):
+    sae, path = random_autoencoder("sagsae_tied", 6, 9, 2, torch.float32), tmp_path / "old"
+    header = {"variant": "sagsae_tied", "d": 6, "width": 9, "scale": 0.5}
+    tensors = {name: value.contiguous() for name, value in sae.params.items()}
+    save_file(tensors, path, metadata={"autoencoder": json.dumps(header)})
+    assert load(path).provenance == {}
+    assert torch.equal(load(path).encode(torch.ones(1, 6)), sae.encode(torch.ones(1, 6)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_a_module(name):
+    sae, x = random_autoencoder(name, 6, 9, 2), batch(5, 6, 1)
+    sae.scale = 0.25
+    torch.testing.assert_close(sae(x), sae.decode(sae.encode(x * 0.25)) / 0.25)
+    assert (
+        list(sae.state_dict()) == list(sae.params) == [name for name, _ in sae.named_parameters()]
+    )
+    assert not any(value.requires_grad for value in sae.parameters())
+    other = build(name, 6, 9, 0.25).double()
+    other.load_state_dict(sae.state_dict())
+    assert torch.equal(other(x), sae(x))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_loss_by_autograd_is_what_the_steps_write_out(name):
+    sae, x = random_autoencoder(name, 6, 9, 2), batch(33, 6, 1)
+    step = Step(sae, 33, torch.float64)
+    terms = step(x, 0.3)
+    sae.requires_grad_()
+    found = sae.loss(x, 0.3)
+    sum(found.values()).backward()
+    torch.testing.assert_close(found["reconstruction"].detach(), terms.reconstruction)
+    torch.testing.assert_close(found["penalty"].detach(), 0.3 * terms.penalty)
+    for key, value in sae.named_parameters():
+        torch.testing.assert_close(value.grad, step.grads[key], msg=key)
 
 
 @pytest.mark.parametrize(

@@ -16,106 +16,14 @@ from sagsae.training.schedules import Recipe
 from sagsae.training.step import Step
 from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
 from tests.sagsae.training.test_training import B, D, PairStream, recipe
-
-PACKAGE = '''
-import torch
-from torch import nn
-
-from sagsae.autoencoders.base import Autoencoder
-
-
-class TopK(Autoencoder):
-    """The k largest |u|, k = 4 whatever lambda is; an L1 penalty as well, so that lambda acts."""
-
-    def __init__(self, d, width, scale=1.0):
-        super().__init__(d, width, scale)
-        self.W_enc = nn.Parameter(torch.zeros(d, width))
-        self.W_dec = nn.Parameter(torch.zeros(width, d))
-        self.b_dec = nn.Parameter(torch.zeros(d))
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
-
-    def initialise(self, mean, seed, recipe=None):
-        rows = torch.randn(self.width, self.d, generator=torch.Generator().manual_seed(seed))
-        self.params["W_dec"].copy_(nn.functional.normalize(rows, dim=1))
-        self.params["W_enc"].copy_(self.params["W_dec"].T)
-        self.params["b_dec"].copy_(mean)
-
-    def encode(self, x):
-        u = (x - self.b_dec) @ self.W_enc
-        least = u.abs().topk(4, dim=1).values[:, -1:]
-        return torch.where(u.abs() >= least, u, 0)
-
-    def decode(self, z):
-        return z @ self.W_dec + self.b_dec
-
-    def loss(self, x, lam):
-        z = self.encode(x)
-        error = (x - self.decode(z)).square().sum(1).mean()
-        return {"reconstruction": error, "sparsity": lam * z.abs().sum(1).mean()}
-
-    def constrain(self):
-        self.W_dec.copy_(nn.functional.normalize(self.W_dec, dim=1))
-        self.steps += 1
-
-
-class PlainGated(Autoencoder):
-    """The Gated SAE as its paper writes it."""
-
-    def __init__(self, d, width, scale=1.0):
-        super().__init__(d, width, scale)
-        self.W_enc = nn.Parameter(torch.zeros(d, width))
-        self.W_dec = nn.Parameter(torch.zeros(width, d))
-        self.b_dec = nn.Parameter(torch.zeros(d))
-        for name in ("b_gate", "r_mag", "b_mag"):
-            self.register_parameter(name, nn.Parameter(torch.zeros(width)))
-
-    def both(self, x):
-        u = (x - self.b_dec) @ self.W_enc
-        p = torch.relu(u + self.b_gate)
-        return p, (p > 0) * torch.relu(self.r_mag.exp() * u + self.b_mag)
-
-    def encode(self, x):
-        return self.both(x)[1]
-
-    def decode(self, z):
-        return z @ self.W_dec + self.b_dec
-
-    def loss(self, x, lam):
-        p, z = self.both(x)
-        aux = p @ self.W_dec.detach() + self.b_dec.detach()
-        return {
-            "reconstruction": (x - self.decode(z)).square().sum(1).mean(),
-            "penalty": lam * p.sum(1).mean(),
-            "auxiliary": (x - aux).square().sum(1).mean(),
-        }
-
-
-class NoError(PlainGated):
-    def loss(self, x, lam):
-        return {"error": super().loss(x, lam)["reconstruction"]}
-
-
-class Frozen(PlainGated):
-    def __init__(self, d, width, scale=1.0):
-        super().__init__(d, width, scale)
-        self.requires_grad_(False)
-
-
-NOT_ONE = dict
-'''
+from tests.their_package import installed
 
 
 @pytest.fixture
 def zoo(tmp_path, monkeypatch):
-    """A package of a user's own; yields the name under which it is imported."""
-    folder = tmp_path / "site" / "their_zoo"
-    folder.mkdir(parents=True)
-    (folder / "__init__.py").write_text("")
-    (folder / "sparse.py").write_text(PACKAGE)
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    yield "their_zoo.sparse"
-    for name in [name for name in sys.modules if name.partition(".")[0] == "their_zoo"]:
-        del sys.modules[name]
+    """The name of the module of `tests.their_package`."""
+    with installed(tmp_path / "site", monkeypatch) as name:
+        yield name
 
 
 def trainer(name: str, stream: PairStream | None = None, **changes) -> Trainer:
