@@ -50,7 +50,7 @@ class SyntheticTraining(Section):
     """The recipe of every synthetic run; what is not here is as in section training."""
 
     batch_size: Count = 1024
-    """Samples a step."""
+    """Samples per step."""
     learning_rate: Positive = 3e-3
     """Peak learning rate of Adam."""
     lr_warmup_steps: Natural = 50
@@ -94,7 +94,7 @@ class PolarityDial(Protocol):
 
     @property
     def runs(self) -> int:
-        """Autoencoders a seed."""
+        """Autoencoders per seed."""
         return len(self.alphas) * len(self.contestants) * len(self.lambdas)
 
 
@@ -120,7 +120,7 @@ class Anomalies(Protocol):
 
     @property
     def runs(self) -> int:
-        """Autoencoders a seed."""
+        """Autoencoders per seed."""
         return len(self.budgets) * len(self.variants) * len(self.lambdas)
 
 
@@ -140,7 +140,7 @@ class Consolidation(Protocol):
 
     @property
     def runs(self) -> int:
-        """Autoencoders a seed."""
+        """Autoencoders per seed."""
         return len(self.superpositions) * len(self.contestants) * len(self.lambdas)
 
 
@@ -162,7 +162,7 @@ class Robustness(Protocol):
 
     @property
     def runs(self) -> int:
-        """Autoencoders a seed."""
+        """Autoencoders per seed."""
         settings = len(self.correlations) + len(self.cosines)
         return settings * len(self.contestants) * len(self.lambdas)
 
@@ -181,7 +181,7 @@ class Geometry(Protocol):
 
     @property
     def runs(self) -> int:
-        """Autoencoders a seed."""
+        """Autoencoders per seed."""
         return len(self.contestants) * len(self.lambdas)
 
 

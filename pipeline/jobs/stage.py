@@ -44,7 +44,7 @@ def run_stage(main: Callable[[], None]) -> None:
         if isinstance(error, ValueError | RuntimeError):
             sys.exit(f"error: {type(error).__name__}: {error}")
         raise
-    gc.freeze()  # a process that ends would search all its objects once more, for over a second
+    gc.freeze()  # skip the final garbage collection: it takes over a second
 
 
 def prepare_process() -> None:
@@ -79,8 +79,8 @@ def device_argument(parser: argparse.ArgumentParser) -> None:
 def locked(folder: Path, stem: str = "") -> Iterator[bool]:
     """Hold ``folder``, or what is made in it under the name ``stem``, against other processes.
 
-    An orphan of a killed run may still be writing there: then this waits, and says for whom. What
-    a killed one left half written is removed.
+    An orphan of a killed run may still write there. Then this waits, and says for whom. It removes
+    what a killed process left half written.
 
     Yields:
         Whether somebody else held it, so that the work may be done already.
@@ -127,10 +127,9 @@ def run_is_gone() -> bool:
 
 
 def relax_gc() -> None:
-    """Let the garbage collector look less often: a process starts with objects that all stay.
+    """Let the garbage collector run less often: what a process makes at its start all stays.
 
-    Large packages import a quarter faster, and Snakemake plans that much faster, when not each few
-    hundred new objects lead to another search among all the others.
+    Large packages then import a quarter faster, and Snakemake plans a quarter faster.
     """
     gc.freeze()
     gc.set_threshold(100_000)

@@ -140,6 +140,7 @@ def _head_losses(model: Any, output: type, rows: Tensor, labels: Tensor) -> Tens
     return torch.cat([cross_entropy(x.float(), y, reduction="none") for x, y in pairs])
 
 
+@needs_memory("spliced passes of the language model")
 def all_losses(model: nn.Module, contexts: Contexts, batch_contexts: int) -> Tensor:
     """[n, L - 1] float32 losses on the CPU of the model as it is, every position included."""
     parts = []

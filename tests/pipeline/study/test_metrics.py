@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import Any
 
 import pandas as pd
@@ -72,7 +73,7 @@ def evaluated(tmp_path_factory) -> dict[str, Any]:
     training |= {"peak_memory_mb": 1.0, "device": "cpu", "matmul_dtype": "float32"}
     return {
         "spec": study.study.evaluate_spec(cell),
-        "cell": cell.as_dict(),
+        "cell": cell,
         "train_info": {"training": training, "made_from": {"train": "t" * 16, "store": "s"}},
         "weights": study.root / "weights.safetensors",
         "heldout_manifest": study.manifest("heldout"),
@@ -92,9 +93,9 @@ def test_a_metric_is_added_by_its_function_and_its_field(evaluated, tmp_path, mo
     after, _ = evaluate.evaluate_cell(**evaluated)
     assert after == before | {"dummy": before["l0"] / before["eval_tokens"]}
 
-    cell = metrics.Cell(**evaluated["cell"])
-    older = metrics.Cell(**evaluated["cell"] | {"seed": 1})
-    for one, values in ((cell, after), (older, before | {"cell": older.as_dict()})):
+    cell = evaluated["cell"]
+    older = replace(cell, seed=1)
+    for one, values in ((cell, after), (older, before | {"cell": asdict(older)})):
         (tmp_path / one.path).mkdir(parents=True)
         write_json(tmp_path / one.path / "metrics.json", values)
     table = cell_table(metrics.read_all(tmp_path, [cell, older]))
