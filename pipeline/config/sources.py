@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -76,9 +77,9 @@ class HubText(Section):
     kind: Literal["hub"]
     repo: Repository
     """Dataset, owner/name."""
-    name: Words = ""
+    name: Words = Field(default="", exclude_if=not_)
     """Configuration (subset) of the dataset. Empty: its default."""
-    data_files: list[FilePath] = Field(default_factory=list)
+    data_files: list[FilePath] = Field(default_factory=list, exclude_if=not_)
     """Files of the repository to read; patterns such as en/*.jsonl are allowed. Empty: those that
     the dataset names."""
     split: Words = "train"
