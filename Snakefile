@@ -2,7 +2,7 @@
 import sys
 from pathlib import Path
 
-CHECKOUT = Path(workflow.source_path("Snakefile")).parent
+CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 sys.path.insert(0, str(CHECKOUT))  # whatever --directory says
 
 from snakemake.exceptions import WorkflowError

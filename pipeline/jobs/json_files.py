@@ -11,6 +11,8 @@ from typing import Any
 
 from sagsae.files import read_signed_json, signed_json, write_atomic
 
+ADVICE = ": delete it and run snakemake again"
+
 
 def write_json(path: str | Path, value: dict[str, Any]) -> None:
     """Write sorted, indented JSON with its own sha256, all of it or nothing.
@@ -31,9 +33,7 @@ def expect_fields(path: str | Path) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"{path}: not such a file ({error!r}): delete it and run snakemake again"
-        ) from error
+        raise ValueError(f"{path}: not such a file ({error!r}){ADVICE}") from error
 
 
 def read_json(path: str | Path) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def read_json(path: str | Path) -> dict[str, Any]:
     try:
         return read_signed_json(Path(path))
     except ValueError as error:
-        raise ValueError(f"{path}: {error}: delete it and run snakemake again") from None
+        raise ValueError(f"{path}: {error}{ADVICE}") from None
 
 
 def json_argument(text: str) -> Any:

@@ -23,7 +23,7 @@ from pipeline.activations import faults as activations
 from pipeline.assets import faults as assets
 from pipeline.cells import faults as cells
 from pipeline.jobs.findings import Absent, Checked, Fault, Findings, Note, amount, size_of
-from pipeline.jobs.json_files import json_argument
+from pipeline.jobs.json_files import ADVICE, json_argument
 from pipeline.study.figures import FIGURE_FILES
 from pipeline.study.outputs import CLAIM_TABLES, TABLES
 from pipeline.study.study import SPLITS, Study
@@ -62,7 +62,8 @@ class Audit:
             match found:
                 case Fault():
                     remedy = found.remedy.replace("{}", self.command(found))
-                    file, problem = str(found.file), str(found.problem)
+                    file = str(found.file)
+                    problem = str(found.problem).removeprefix(f"{file}: ").removesuffix(ADVICE)
                     self.faults.append(Fault(file, problem, remedy=remedy))
                 case Absent(file):
                     self.absent.append(str(file))

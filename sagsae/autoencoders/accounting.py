@@ -30,4 +30,4 @@ def break_even_share(name: str, d: int) -> float | None:
     kind = variant(name)
     if not issubclass(kind, GatedAutoencoder) or not kind.two_sided:
         return None
-    return (2 * d + len(kind.vectors)) / (2 * d + len(Gated.vectors)) - 1
+    return max(0.0, (2 * d + len(kind.vectors)) / (2 * d + len(Gated.vectors)) - 1)
