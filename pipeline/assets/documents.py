@@ -89,8 +89,8 @@ def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
         with hub_errors(name, "text.source"):
             stream = datasets.load_dataset(
                 descriptor["repo"],
-                descriptor["name"] or None,
-                data_files=descriptor["data_files"] or None,
+                descriptor.get("name"),
+                data_files=descriptor.get("data_files"),
                 split=descriptor["split"],
                 revision=descriptor["resolved_revision"],
                 streaming=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -73,12 +74,14 @@ class RandomModel(Section):
 class HubText(Section):
     """A dataset of the Hugging Face hub, streamed."""
 
+    # exclude_if: studies that were made before a field was added keep their specifications
+
     kind: Literal["hub"]
     repo: Repository
     """Dataset, owner/name."""
-    name: Words = ""
+    name: Words = Field(default="", exclude_if=operator.not_)
     """Configuration (subset) of the dataset. Empty: its default."""
-    data_files: list[FilePath] = Field(default_factory=list)
+    data_files: list[FilePath] = Field(default_factory=list, exclude_if=operator.not_)
     """Files of the repository to read; patterns such as en/*.jsonl are allowed. Empty: those that
     the dataset names."""
     split: Words = "train"
