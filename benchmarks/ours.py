@@ -16,8 +16,8 @@ from torch import Tensor
 from benchmarks.workers import Step, arguments, load_batches, serve
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import build
+from sagsae.schedules import Recipe
 from sagsae.training.optimiser import Optimiser
-from sagsae.training.schedules import Recipe
 from sagsae.training.step import Step as PlainStep
 from sagsae.training.trainer import Trainer
 

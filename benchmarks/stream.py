@@ -29,7 +29,7 @@ from benchmarks.interleaved import interleaved, table
 from sagsae.activations import ActivationStream, Store, StoreWriter
 from sagsae.activations.layout import StoreConfig
 from sagsae.autoencoders.storage import build
-from sagsae.training.schedules import Recipe
+from sagsae.schedules import Recipe
 from sagsae.training.trainer import Trainer
 
 WIDTH, BATCH, STEPS = 576, 1024, 200

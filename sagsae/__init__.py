@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from sagsae.language_models import load_language_model as load_language_model
     from sagsae.language_models import load_tokenizer as load_tokenizer
     from sagsae.result_files import results as results
+    from sagsae.schedules import Recipe as Recipe
     from sagsae.sweeps import Sweep as Sweep
-    from sagsae.training.schedules import Recipe as Recipe
 
 __version__ = "0.1.0"
 _NAMES = {
@@ -38,7 +38,7 @@ _NAMES = {
     "language_models": "load_language_model load_tokenizer",
     "result_files": "results",
     "sweeps": "Sweep",
-    "training.schedules": "Recipe",
+    "schedules": "Recipe",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = sorted(_MODULES)

@@ -19,7 +19,7 @@ from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
 from sagsae.evaluation.replacements import kept_only, reconstruction
-from sagsae.training.schedules import Recipe
+from sagsae.schedules import Recipe
 from sagsae.training.trainer import History, Trainer
 
 

@@ -21,7 +21,7 @@ PIPELINE = (
 )
 """Floors of ``pipeline``, the lowest first; a wing may import its own floor and those below."""
 SAGSAE = (
-    {"files", "memory"},
+    {"files", "memory", "schedules"},
     {"activations", "autoencoders", "language_models"},
     {"evaluation", "training", "contrasts", "sweeps"},
     {"comparison", "synthetic"},

@@ -18,7 +18,7 @@ from pipeline.study.specs import TrainSpec
 from sagsae import api
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.memory import needs_memory
-from sagsae.training.schedules import Recipe
+from sagsae.schedules import Recipe
 from sagsae.training.trainer import Trainer
 
 

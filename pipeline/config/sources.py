@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import operator
+from operator import not_
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -74,14 +74,12 @@ class RandomModel(Section):
 class HubText(Section):
     """A dataset of the Hugging Face hub, streamed."""
 
-    # exclude_if: studies that were made before a field was added keep their specifications
-
     kind: Literal["hub"]
     repo: Repository
     """Dataset, owner/name."""
-    name: Words = Field(default="", exclude_if=operator.not_)
+    name: Words = Field(default="", exclude_if=not_)
     """Configuration (subset) of the dataset. Empty: its default."""
-    data_files: list[FilePath] = Field(default_factory=list, exclude_if=operator.not_)
+    data_files: list[FilePath] = Field(default_factory=list, exclude_if=not_)
     """Files of the repository to read; patterns such as en/*.jsonl are allowed. Empty: those that
     the dataset names."""
     split: Words = "train"

@@ -12,7 +12,7 @@ from torch import Tensor
 from pipeline.jobs.stage import device_of
 from pipeline.study.study import Study
 from sagsae.autoencoders.storage import build
-from sagsae.training.schedules import Recipe
+from sagsae.schedules import Recipe
 from sagsae.training.trainer import Trainer
 
 WARM, TIMED = 5, 20

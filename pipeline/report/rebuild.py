@@ -64,17 +64,10 @@ def rebuild(source: Path, out: Path) -> Study:
                 placed.parent.mkdir(parents=True, exist_ok=True)
                 placed.touch()
         Path(scratch, CONFIGURATION).write_text(json.dumps(config), encoding="utf-8")
-        command = [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--snakefile",
-            str(SNAKEFILE),
-            "--cores",
-            "all",
-        ]
-        command += ["--directory", scratch, "--configfile", str(Path(scratch, CONFIGURATION))]
-        command += ["--quiet", "all", "--forceall", "--allowed-rules", *RULES, "--", *targets]
+        command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory"]
+        command += [scratch, "--configfile", str(Path(scratch, CONFIGURATION)), "--cores", "all"]
+        command += ["--quiet", "progress", "rules", "--forceall", "--allowed-rules", *RULES, "--"]
+        command += targets
         if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
             raise RebuildError(f"{source}: not made again; the lines above say why")
         shutil.copytree(root, out, ignore=shutil.ignore_patterns(*UNKEPT), dirs_exist_ok=True)

@@ -19,13 +19,13 @@ from pipeline.config.synthetic import (
     Robustness,
     SyntheticTraining,
 )
+from sagsae.schedules import Recipe
 from sagsae.synthetic.anomalies import ExcursionSource, direction_aurocs
 from sagsae.synthetic.consolidation import Matches, match_poles
 from sagsae.synthetic.pairs import PairSample, PairSource, antipodal, at_cosine
 from sagsae.synthetic.polarity_dial import pole_slopes
 from sagsae.synthetic.runs import Measured, measure, train
 from sagsae.synthetic.sources import Drawn, Source, unit_directions
-from sagsae.training.schedules import Recipe
 
 Row = dict[str, Any]
 """setting, variant, multiple, width, lam, metrics (name -> number or None), and perhaps what a

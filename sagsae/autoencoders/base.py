@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from sagsae import __version__
 
 if TYPE_CHECKING:
-    from sagsae.training.schedules import Recipe
+    from sagsae.schedules import Recipe
 
 
 class Autoencoder(nn.Module, ABC):

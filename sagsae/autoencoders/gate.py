@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from sagsae.autoencoders.base import Autoencoder
 
 if TYPE_CHECKING:
-    from sagsae.training.schedules import Recipe
+    from sagsae.schedules import Recipe
 
 Vectors = Mapping[str, Tensor]
 Sides = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]

@@ -11,6 +11,7 @@ from torch import Tensor
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
+from sagsae.schedules import Recipe
 from sagsae.synthetic.sources import (
     CALIBRATION,
     EVALUATION,
@@ -19,7 +20,6 @@ from sagsae.synthetic.sources import (
     SyntheticStream,
     generator,
 )
-from sagsae.training.schedules import Recipe
 from sagsae.training.trainer import Trainer
 
 CALIBRATION_ROWS = 16384

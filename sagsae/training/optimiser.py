@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.gate import GatedAutoencoder
+from sagsae.schedules import Recipe
 from sagsae.training.adam import EPSILON, Adam
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep, Update, as_array
-from sagsae.training.schedules import Recipe
 from sagsae.training.step import Step, Terms
 from sagsae.training.weight_updates import Rates, Weights
 

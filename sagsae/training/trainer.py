@@ -15,11 +15,11 @@ from torch.utils._triton import has_triton
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.gate import GatedAutoencoder
 from sagsae.memory import needs_memory
+from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import newest_checkpoint, save_checkpoint
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import optimiser
-from sagsae.training.schedules import Recipe
 from sagsae.training.step import Step, Terms, products_dtype
 
 _REMEDY = (

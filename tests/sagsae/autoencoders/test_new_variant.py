@@ -11,9 +11,9 @@ import sagsae.autoencoders
 from sagsae.autoencoders import registry
 from sagsae.autoencoders.registry import VARIANTS, Variant, check_name, label, looks
 from sagsae.autoencoders.storage import build, load
+from sagsae.schedules import Recipe
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import FusedOptimiser, Optimiser
-from sagsae.training.schedules import Recipe
 from sagsae.training.step import Step
 
 FILE = '''

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sagsae.schedules import Recipe
 from sagsae.synthetic.anomalies import ExcursionSource, direction_aurocs
 from sagsae.synthetic.consolidation import match_poles
 from sagsae.synthetic.pairs import PairSource, antipodal
 from sagsae.synthetic.polarity_dial import pole_slopes
 from sagsae.synthetic.runs import measure, train
 from sagsae.synthetic.sources import unit_directions
-from sagsae.training.schedules import Recipe
 
 pytestmark = pytest.mark.slow
 

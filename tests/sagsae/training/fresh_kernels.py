@@ -10,9 +10,9 @@ import hashlib
 import torch
 
 from sagsae.autoencoders.storage import build
+from sagsae.schedules import Recipe
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import FusedOptimiser
-from sagsae.training.schedules import Recipe
 
 D, WIDTH, ROWS, STEPS = 96, 192, 256, 6
 

@@ -11,8 +11,8 @@ import torch
 from sagsae.autoencoders.registry import check_name, label, variant
 from sagsae.autoencoders.storage import build, load
 from sagsae.evaluation.metrics import evaluate_reconstruction
+from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
-from sagsae.training.schedules import Recipe
 from sagsae.training.step import Step
 from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
 from tests.sagsae.training.test_training import B, D, PairStream, recipe

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagsae.autoencoders.registry import VARIANTS, variant
+from sagsae.schedules import Recipe
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import FusedOptimiser, Optimiser, optimiser
-from sagsae.training.schedules import Recipe
 from sagsae.training.step import Step
 
 NAMES = sorted(VARIANTS)

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagsae.autoencoders.storage import build
+from sagsae.schedules import Recipe
 from sagsae.training.checkpoint import load_checkpoint, newest_checkpoint
-from sagsae.training.schedules import Recipe
 from sagsae.training.step import products_dtype
 from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
 
