@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import math
 import os
@@ -10,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pipeline.jobs.remedies import explain
 from sagsae.files import FileLock
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 
 RUN = "SAGSAE_RUN"
+Device = Literal["auto", "cpu", "cuda"]
+"""Where to compute; auto: a GPU where there is one."""
 SPIN_COUNT = 10_000
 """Rounds that an idle OpenMP thread waits: from one PyTorch operation to the next, no more."""
 
@@ -57,22 +58,6 @@ def prepare_process() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPIN_COUNT))
     relax_gc()
-
-
-def path_arguments(parser: argparse.ArgumentParser, **helps: str) -> None:
-    """Add required options that name files: ``train_manifest`` is ``--train-manifest``."""
-    for name, text in helps.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True, help=text)
-
-
-def device_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--device``."""
-    parser.add_argument(
-        "--device",
-        choices=["auto", "cpu", "cuda"],
-        default="auto",
-        help="where to compute; auto: a GPU where there is one (default: %(default)s)",
-    )
 
 
 @contextmanager
@@ -135,7 +120,7 @@ def relax_gc() -> None:
     gc.set_threshold(100_000)
 
 
-def device_of(choice: str) -> torch.device:
+def device_of(choice: Device) -> torch.device:
     """The device a stage computes on: CUDA device 0 of those visible, or the CPU.
 
     The GPU lease narrows CUDA_VISIBLE_DEVICES to one device before the stage starts. On it the

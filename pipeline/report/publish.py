@@ -8,7 +8,6 @@ with, and tables, figures and claims rebuilt from those; they must equal the stu
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from collections.abc import Iterable
@@ -138,12 +137,11 @@ beside the numbers that it draws. `cells/` holds the metrics of every cell as ev
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    parser.add_argument("--configfile", required=True, help="configuration of a finished study")
-    parser.add_argument("--out", required=True, type=Path, help="the published folder")
+def main(configfile: Path, out: Path) -> None:
+    """Run the stage.
 
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    publish(Study.load(options.configfile), options.out)
+    Args:
+        configfile: configuration of a finished study
+        out: the published folder
+    """
+    publish(Study.load(configfile), out)

@@ -5,7 +5,6 @@ python -m pipeline report --spec JSON --tables DIR --figures DIR --out report.ht
 
 from __future__ import annotations
 
-import argparse
 import base64
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from pipeline.claims.limits import limits
 from pipeline.claims.page import claim_grid, criteria, tally
 from pipeline.jobs.json_files import read_json
 from pipeline.report.environment import installed
-from pipeline.study.comparison_spec import ComparisonSpec, spec_argument
+from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.figures import title_and_caption
 from pipeline.study.outputs import CELLS, CLAIMS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS
 from pipeline.tables.comparison_text import views
@@ -177,36 +176,25 @@ def render(
     )
 
 
-def write_report(
+def main(
     spec: ComparisonSpec,
     tables: Path,
     figures: Path,
-    synthetic: Sequence[Path],
-    versions: Mapping[str, str],
     out: Path,
+    synthetic: list[Path] = [],  # noqa: B006 never changed
+    environment: Path | None = None,
 ) -> None:
-    """Write the HTML file whole; see ``render``."""
+    """Write the HTML file whole.
+
+    Args:
+        spec: the study's comparison spec as JSON, or @FILE that holds it
+        tables: folder of the tables
+        figures: folder of the figures
+        out: the HTML file
+        synthetic: figures of the synthetic protocols
+        environment: what a published study was made with, if one
+    """
+    versions = read_json(environment)["versions"] if environment else installed()
     with whole_file(out) as partial:
         html = render(spec, tables, figures, synthetic, versions)
         partial.write_text(html, encoding="utf-8")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    spec_argument(parser)
-    parser.add_argument("--tables", required=True, type=Path, help="folder of the tables")
-    parser.add_argument("--figures", required=True, type=Path, help="folder of the figures")
-    parser.add_argument(
-        "--synthetic", type=Path, nargs="*", default=[], help="figures of the synthetic protocols"
-    )
-    parser.add_argument(
-        "--environment", type=Path, nargs="?", help="what a published study was made with, if one"
-    )
-    parser.add_argument("--out", required=True, type=Path, help="the HTML file")
-
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    places = options.tables, options.figures, options.synthetic
-    versions = read_json(options.environment)["versions"] if options.environment else installed()
-    write_report(options.spec, *places, versions, options.out)

@@ -5,7 +5,6 @@ python -m pipeline figure-1 --out figures/figure_1.png
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import matplotlib as mpl
@@ -71,18 +70,12 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def write_figure(out: Path) -> None:
-    """Draw figure 1 and write it with its numbers."""
+def main(out: Path) -> None:
+    """Draw figure 1 and write it with its numbers.
+
+    Args:
+        out: the .png; .svg and .csv beside it
+    """
     table = curves()
     with mpl.rc_context(STYLE):
         write(draw(table), table, out)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    parser.add_argument("--out", required=True, type=Path, help="the .png; .svg and .csv beside it")
-
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    write_figure(options.out)

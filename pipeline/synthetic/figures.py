@@ -8,7 +8,6 @@ Points are means over seeds, error bars their standard errors.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from pipeline.figures import panels
 from pipeline.figures.canvas import DPI, STYLE, write
 from pipeline.figures.shown import Drawn, function_named
-from pipeline.study.figures import FIGURE_PROTOCOLS
 from pipeline.synthetic import geometry
 from pipeline.synthetic.geometry import Rows, width_label
 from pipeline.synthetic.means import read_runs
@@ -235,29 +233,16 @@ def figure_10(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
     return figure, pd.concat(shown, ignore_index=True)
 
 
-def draw(name: str, table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
-    """A figure and its numbers, by the function of its name here or in ``geometry``."""
-    return function_named(name, (sys.modules[__name__], geometry))(table, runs, tau)
+def main(figure: str, tau: float, table: Path, runs: list[Path], out: Path) -> None:
+    """Draw a figure from its protocol's table and runs, and write it with its numbers.
 
-
-def write_figure(name: str, table: pd.DataFrame, runs: Rows, tau: float, out: Path) -> None:
-    """Draw a figure from its protocol's table and runs, and write it with its numbers."""
+    Args:
+        figure: name of the figure
+        tau: cosine that counts as found
+        table: means over seeds
+        runs: files of runs
+        out: the .png; .svg and .csv beside it
+    """
+    draw = function_named(figure, (sys.modules[__name__], geometry))
     with mpl.rc_context(STYLE):
-        write(*draw(name, table, runs, tau), out)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    parser.add_argument(
-        "--figure", required=True, choices=list(FIGURE_PROTOCOLS), help="name of the figure"
-    )
-    parser.add_argument("--tau", required=True, type=float, help="cosine that counts as found")
-    parser.add_argument("--table", required=True, type=Path, help="means over seeds")
-    parser.add_argument("--runs", required=True, nargs="+", type=Path, help="files of runs")
-    parser.add_argument("--out", required=True, type=Path, help="the .png; .svg and .csv beside it")
-
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    table, runs = read_table(options.table), read_runs(options.runs)
-    write_figure(options.figure, table, runs, options.tau, options.out)
+        write(*draw(read_table(table), read_runs(runs), tau), out)

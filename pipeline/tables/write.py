@@ -8,7 +8,6 @@ was measured, and twelve of what was computed from it.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.study.cell import Cell
-from pipeline.study.comparison_spec import ComparisonSpec, spec_argument
+from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.metrics import read_all
 from pipeline.study.outputs import (
     CALIBRATION,
@@ -119,15 +118,13 @@ def contrast_parts(table: pd.DataFrame, spec: ComparisonSpec) -> list[str | Grid
     return parts or ["The grid has no two sweeps that differ by one part or by the width."]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    spec_argument(parser)
-    parser.add_argument("--cells-root", required=True, type=Path, help="folder of the cells")
-    parser.add_argument("--out-dir", required=True, type=Path, help="where the tables go")
+def main(spec: ComparisonSpec, cells_root: Path, out_dir: Path) -> None:
+    """Run the stage.
 
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    spec: ComparisonSpec = options.spec
-    metrics = read_all(options.cells_root, [Cell.from_path(path) for path in spec.cells])
-    write_tables(metrics, spec, options.out_dir)
+    Args:
+        spec: the study's comparison spec as JSON, or @FILE that holds it
+        cells_root: folder of the cells
+        out_dir: where the tables go
+    """
+    metrics = read_all(cells_root, [Cell.from_path(path) for path in spec.cells])
+    write_tables(metrics, spec, out_dir)

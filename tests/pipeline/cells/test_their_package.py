@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from pipeline.activations.baselines import run_baselines
+from pipeline.activations.baselines import main as run_baselines
 from pipeline.cells.evaluate import evaluate_cell
 from pipeline.cells.train import train_cell
 from pipeline.config.spelling import CellNameError
@@ -34,7 +34,7 @@ def test_trained_saved_and_evaluated(variant, tmp_path):
     (tmp_path / "study").mkdir()
     tiny = make_tiny_study(tmp_path / "study", "gpt_neox")
     baselines = tiny.root / "baselines" / "tiny.json"
-    run_baselines(**tiny.baseline_arguments(baselines), device=CPU)
+    run_baselines(**tiny.baseline_arguments(baselines), device="cpu")
     first = next(cell for cell in tiny.study.cells if cell.hookpoint == "resid")
     cell = Cell.from_path(replace(first, variant=variant).path)
     assert cell.variant == variant
