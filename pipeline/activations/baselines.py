@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ from sagsae.evaluation.loss_recovered import (
     summed_loss,
     token_losses,
 )
-from sagsae.evaluation.replacements import Replace, constant, zeros
+from sagsae.evaluation.replacements import constant, zeros
 from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
 from sagsae.files import write_atomic
 from sagsae.memory import needs_memory
@@ -119,36 +120,6 @@ def why_not_resumed(
     if torch.equal(resumed, losses):
         return ""
     return f"resumed losses differ by up to {float((resumed - losses).abs().max()):.3g} nats"
-
-
-def ablate(
-    model: nn.Module,
-    contexts: Contexts,
-    losses: Tensor,
-    point: Hookpoint,
-    mean: Tensor,
-    batch: int,
-) -> Ablations:
-    """Clean, zero-ablated and mean-ablated losses at one hookpoint.
-
-    Args:
-        model: the language model.
-        contexts: see ``read_contexts``.
-        losses: [n, L - 1] clean losses.
-        point: the hookpoint.
-        mean: [d] mean of the training activations, original units.
-        batch: contexts a forward pass.
-    """
-
-    def run(replacement: Replace) -> SummedLoss:
-        return summed_loss(model, contexts, batch, point, replacement)
-
-    return Ablations(
-        hookpoint=point,
-        clean=sum_counted(losses, contexts),
-        zero=run(zeros),
-        mean=run(constant(mean)),
-    )
 
 
 def write_baselines(
@@ -278,7 +249,13 @@ def main(
         ablations = {}
         for name, point in points.items():
             mean = torch.from_numpy(store.statistics(name).mean)
-            ablations[name] = item = ablate(model, contexts, losses, point, mean, batch)
+            spliced = partial(summed_loss, model, contexts, batch, point)
+            ablations[name] = item = Ablations(
+                hookpoint=point,
+                clean=sum_counted(losses, contexts),
+                zero=spliced(zeros),
+                mean=spliced(constant(mean)),
+            )
             say(f"{name}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
         baselines = Baselines(contexts=contexts, dtype=entry.dtype, ablations=ablations)
         made_from = {

@@ -25,16 +25,10 @@ from sagsae.activations import (
 
 def settings_of(spec: DumpSpec, asset: dict[str, Any]) -> DumpSettings:
     """The library's settings for a dump; everything that names its inputs goes along."""
-    dump = spec.dump
     return DumpSettings(
-        rows_per_chunk=dump.rows_per_chunk,
-        rows_per_block=dump.rows_per_block,
-        n_blocks=spec.rows // dump.rows_per_block,
+        **spec.dump.model_dump(exclude={"calibration_contexts"}),
+        n_blocks=spec.rows // spec.dump.rows_per_block,
         seed=spec.seed,
-        profile=dump.profile,
-        max_norm_ratio=dump.max_norm_ratio,
-        slack=dump.slack,
-        batch_contexts=dump.batch_contexts,
         provenance={
             "model": spec.model.name,
             "layer": spec.model.layer,

@@ -51,13 +51,6 @@ def make_model(spec: AssetSpec, out: Path) -> dict[str, Any]:
     return asset
 
 
-def quiet() -> None:
-    """Switch off the progress bars of Transformers: they fill logs."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-
-
 def _recorded(source: dict[str, Any], folder: Path, start: Path) -> str:
     """An absolute path of the configuration as it was given, any other relative to asset.json."""
     if source["kind"] == "path" and folder.is_absolute():
@@ -101,7 +94,9 @@ def main(spec: Annotated[AssetSpec | TextSpec, _spec], out: Path) -> None:
     started = time.monotonic()
     with locked(out.parent):
         if isinstance(spec, AssetSpec):
-            quiet()
+            from transformers.utils import logging
+
+            logging.disable_progress_bar()  # it fills logs
             made = make_model(spec, out)
         else:
             made = make_text(spec, out)

@@ -91,8 +91,7 @@ def evaluate_cell(
     recovered = _loss_recovered(spec, cell, sae, baselines, asset, device, label)
     latents = save(_latent_tensors(quality, histograms))
     made_from = {
-        "train": train_info["made_from"]["train"],
-        "store": train_info["made_from"]["store"],
+        **train_info["made_from"],
         "evaluate": digest(spec),
         "weights_sha256": sha256_of(weights),
         "latents_sha256": hashlib.sha256(latents).hexdigest(),
@@ -148,14 +147,8 @@ def _loss_recovered(
     item = found.ablations[cell.hookpoint]
     model = load_asset(asset, found.dtype, device)
     progress = Progress(f"{label}, spliced", len(found.contexts.input_ids), "contexts")
-    sae_loss = summed_loss(
-        model,
-        found.contexts,
-        spec.evaluation.batch_contexts,
-        item.hookpoint,
-        reconstruction(sae),
-        progress.update,
-    )
+    batch, spliced = spec.evaluation.batch_contexts, reconstruction(sae)
+    sae_loss = summed_loss(model, found.contexts, batch, item.hookpoint, spliced, progress.update)
     return LossRecovered(clean=item.clean, sae=sae_loss, zero=item.zero, mean=item.mean)
 
 

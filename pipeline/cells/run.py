@@ -66,19 +66,10 @@ def main(
         _drop_checkpoints(state)  # those of a job that was killed before it could, too
         link_or_copy(kept, folder / WEIGHTS)
         write_json(folder / TRAINING, record["training"] | record["course"])
-        from pipeline.cells.evaluate import (
-            evaluate_cell,  # and Transformers, which no training needs
-        )
+        from pipeline.cells.evaluate import evaluate_cell  # Transformers, too; no training needs it
 
         metrics, latents = evaluate_cell(
-            evaluate_spec,
-            train_spec.cell,
-            record,
-            kept,
-            heldout_manifest,
-            baselines,
-            asset,
-            place,
+            evaluate_spec, train_spec.cell, record, kept, heldout_manifest, baselines, asset, place
         )
         write_atomic(folder / LATENT_TENSORS, latents)
         write_json(out, metrics)

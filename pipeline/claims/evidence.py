@@ -103,18 +103,9 @@ def claim(
     Each number is written once, here: the texts show it and the judge is given it.
     """
 
-    def record(judge: Callable[..., Verdict]) -> Claim:
-        return Claim(
-            key=judge.__name__,
-            statement=statement,
-            paper=paper,
-            source=source,
-            criterion=criterion,
-            numbers={name: Number(value) for name, value in numbers.items()},
-            judge=judge,
-        )
-
-    return record
+    texts = {"statement": statement, "paper": paper, "source": source, "criterion": criterion}
+    shown = {name: Number(value) for name, value in numbers.items()}
+    return lambda judge: Claim(key=judge.__name__, judge=judge, numbers=shown, **texts)
 
 
 @dataclass(frozen=True)

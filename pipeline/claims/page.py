@@ -72,12 +72,8 @@ def tally(table: pd.DataFrame) -> str:
 
 def criteria(table: pd.DataFrame) -> list[str]:
     """How verdicts are reached, each criterion with the numbers of its claims."""
-    rules = dict.fromkeys(table["criterion"])
-    numbers = {
-        rule: ", ".join(str(i) for i, other in enumerate(table["criterion"], 1) if other == rule)
-        for rule in rules
-    }
-    return [f"{numbers[rule]}: {rule}" for rule in rules]
+    by_rule = table.reset_index(drop=True).groupby("criterion", sort=False)
+    return [f"{', '.join(str(i + 1) for i in rows.index)}: {rule}" for rule, rows in by_rule]
 
 
 def page_parts(table: pd.DataFrame, spec: ComparisonSpec, cells: pd.DataFrame) -> list[str | Grid]:

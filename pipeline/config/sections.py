@@ -125,20 +125,10 @@ Variant = Annotated[
     AfterValidator(_not_endless),
 ]
 Words = Annotated[str, AfterValidator(_writable)]
-FilePath = Annotated[
-    str,
-    Field(min_length=1, max_length=1000),
-    AfterValidator(_writable),
-    AfterValidator(_usable_path),
-]
-Folder = Annotated[FilePath, AfterValidator(_usable_folder)]
-FolderOrNone = Annotated[
-    str,
-    Field(max_length=1000),
-    AfterValidator(_writable),
-    AfterValidator(_usable_path),
-    AfterValidator(_usable_folder),
-]
+PathOrNone = Annotated[Words, Field(max_length=1000), AfterValidator(_usable_path)]
+FolderOrNone = Annotated[PathOrNone, AfterValidator(_usable_folder)]
+FilePath = Annotated[PathOrNone, Field(min_length=1)]
+Folder = Annotated[FolderOrNone, Field(min_length=1)]
 
 
 class Section(BaseModel):

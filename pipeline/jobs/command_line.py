@@ -25,11 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser, main: Callable[..., None]) ->
         if parameter.kind is parameter.POSITIONAL_ONLY:
             parser.add_argument(name, **given)
             continue
-        if parameter.default is parameter.empty:
-            given["required"] = True
-        else:
-            given["default"] = parameter.default
-        if given.get("nargs") == "+" and "default" in given:
+        required = parameter.default is parameter.empty
+        given |= {"required": True} if required else {"default": parameter.default}
+        if given.get("nargs") == "+" and not required:
             given["nargs"] = "*"
         option = name.rstrip("_").replace("_", "-")  # from is a word of Python, from_ a name
         parser.add_argument(f"--{option}", dest=name, **given)

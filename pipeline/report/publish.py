@@ -18,17 +18,8 @@ from typing import Any
 from pipeline.jobs.json_files import write_json
 from pipeline.report.environment import installed, machine
 from pipeline.report.rebuild import rebuild
+from pipeline.study import outputs
 from pipeline.study.metrics import CellMetrics, read_all
-from pipeline.study.outputs import (
-    CONFIGURATION,
-    ENVIRONMENT,
-    METRICS,
-    README,
-    REPORT,
-    RUNS,
-    SYNTHETIC,
-    SYNTHETIC_SUMMARY,
-)
 from pipeline.study.study import Study
 from sagsae.files import whole_file
 
@@ -58,25 +49,27 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
     for cell in cells:
         folder = partial / "cells" / cell.path
         folder.mkdir(parents=True)
-        shutil.copyfile(root / "cells" / cell.path / METRICS, folder / METRICS)
-    write_json(partial / CONFIGURATION, study.config.model_dump())
+        shutil.copyfile(root / "cells" / cell.path / outputs.METRICS, folder / outputs.METRICS)
+    write_json(partial / outputs.CONFIGURATION, study.config.model_dump())
     environment = _environment(study, cells.values(), workdir)
-    write_json(partial / ENVIRONMENT, environment)
-    if (root / SYNTHETIC_SUMMARY).exists():
-        shutil.copytree(root / RUNS, partial / RUNS, ignore=shutil.ignore_patterns(".*"))
+    write_json(partial / outputs.ENVIRONMENT, environment)
+    if (root / outputs.SYNTHETIC_SUMMARY).exists():
+        shutil.copytree(
+            root / outputs.RUNS, partial / outputs.RUNS, ignore=shutil.ignore_patterns(".*")
+        )
     rebuild(partial, partial)
     _must_agree(root, partial)
-    (partial / REPORT).unlink()  # megabytes of images that lie beside it
-    with whole_file(partial / README) as page:
+    (partial / outputs.REPORT).unlink()  # megabytes of images that lie beside it
+    with whole_file(partial / outputs.README) as page:
         page.write_text(_readme(study, environment, out), encoding="utf-8")
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
 
 
 def _must_agree(root: Path, rebuilt: Path) -> None:
-    results = (rebuilt / part for part in ("tables", "figures", SYNTHETIC))
+    results = (rebuilt / part for part in ("tables", "figures", outputs.SYNTHETIC))
     made = [path for folder in results if folder.exists() for path in folder.glob("*.*")]
-    names = [REPORT, *(path.relative_to(rebuilt).as_posix() for path in sorted(made))]
+    names = [outputs.REPORT, *(path.relative_to(rebuilt).as_posix() for path in sorted(made))]
     _, differing, absent = cmpfiles(root, rebuilt, names, shallow=False)
     if stale := differing + absent:
         raise PublishError(

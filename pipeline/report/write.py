@@ -23,7 +23,7 @@ from pipeline.study.outputs import CELLS, CLAIMS, COMPARISON, CONTRASTS, LATENTS
 from pipeline.tables.comparison_text import views
 from pipeline.tables.latent_text import contrast_grids, latent_grid, parameter_grid
 from pipeline.text.csv_files import read_table
-from pipeline.text.numbers import Grid, format_number, variant_label
+from pipeline.text.numbers import Grid, format_number, span, variant_label
 from sagsae.files import whole_file
 
 TEMPLATES = Path(__file__).parent
@@ -47,11 +47,12 @@ def baseline_grid(cells: pd.DataFrame) -> Grid:
     rows = []
     for (model, hookpoint), group in cells.groupby(["model", "hookpoint"], sort=False):
         gap = group["ce_zero"] - group["ce_clean"]
-        values = [_range(series) for series in (*(group[name] for name in columns), gap)]
+        values = [
+            span(series, "{:.4f}".format) for series in (*(group[name] for name in columns), gap)
+        ]
         noisy = "noise" if group["lr_noisy"].any() else "usable"
-        rows.append(
-            (str(model), str(hookpoint), *values, noisy, _range(group["ce_tokens"], "{:,}"))
-        )
+        tokens = span(group["ce_tokens"], "{:,}".format)
+        rows.append((str(model), str(hookpoint), *values, noisy, tokens))
     heads = ("Model", "Hookpoint", "Clean", "Mean-ablated", "Zero-ablated", "Zero - clean")
     return Grid(
         title="Next-token cross entropy (nats)",
@@ -60,23 +61,11 @@ def baseline_grid(cells: pd.DataFrame) -> Grid:
     )
 
 
-def _range(values: pd.Series, form: str = "{:.4f}") -> str:
-    low, high = form.format(values.min()), form.format(values.max())
-    return low if low == high else f"{low} to {high}"
-
-
 def collapsed_grid(cells: pd.DataFrame) -> Grid:
     """Every collapsed cell and why."""
     fallen = cells[cells["collapsed"] != ""]
-    rows = (
-        (
-            *(str(row[name]) for name in NAME_COLUMNS),
-            format_number(row["l0"]),
-            format_number(row["r2"]),
-            row["why"],
-        )
-        for row in fallen.assign(why=fallen["collapsed"]).to_dict("records")
-    )
+    shown = dict.fromkeys(NAME_COLUMNS, str) | {"l0": format_number, "r2": format_number}
+    rows = fallen.transform(shown).assign(why=fallen["collapsed"]).itertuples(index=False)
     columns = (*map(str.capitalize, NAME_COLUMNS), "L0", "R2", "Why")
     return Grid(title="Collapsed cells", columns=columns, rows=tuple(rows))
 

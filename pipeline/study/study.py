@@ -43,7 +43,7 @@ class Study(Outputs):
         self.config = config
         self.models = {model.name: model for model in config.models}
         super().__init__(PurePosixPath(config.results) / config.study)
-        self.cells = self._grid()
+        self.cells = sorted({cell for entry in config.grid for cell in cells_of(entry, config)})
 
     @classmethod
     def from_dict(cls, raw: Any, where: str = "configuration") -> Study:
@@ -62,9 +62,6 @@ class Study(Outputs):
     def load(cls, path: str | Path = c.DEFAULT_CONFIG) -> Study:
         """Read and validate a YAML file."""
         return cls.from_dict(c.load_yaml(Path(path)), str(path))
-
-    def _grid(self) -> list[Cell]:
-        return sorted({cell for entry in self.config.grid for cell in cells_of(entry, self.config)})
 
     def _rows(self, split: Split) -> int:
         dump = self.config.dump

@@ -178,11 +178,8 @@ def geometry(section: Geometry, bench: Bench) -> Iterator[Row]:
 
 
 MEASURED: dict[str, Callable[[Any, Bench], Iterator[Row]]] = {
-    "polarity_dial": polarity_dial,
-    "anomalies": anomalies,
-    "consolidation": consolidation,
-    "robustness": robustness,
-    "geometry": geometry,
+    protocol.__name__: protocol
+    for protocol in (polarity_dial, anomalies, consolidation, robustness, geometry)
 }
 
 

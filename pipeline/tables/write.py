@@ -15,18 +15,10 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.study import outputs
 from pipeline.study.cell import Cell
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.metrics import read_all
-from pipeline.study.outputs import (
-    CALIBRATION,
-    CELLS,
-    COMPARISON,
-    CONTRASTS,
-    LATENTS,
-    PARAMETERS,
-    POINTS,
-)
 from pipeline.tables.comparison import comparison_table
 from pipeline.tables.comparison_text import views
 from pipeline.tables.contrasts import contrast_table
@@ -79,23 +71,23 @@ def point_table(metrics: Metrics) -> pd.DataFrame:
 def write_tables(metrics: Metrics, spec: ComparisonSpec, folder: Path) -> None:
     """Write every table of a study but the claims into ``folder``."""
     tables = {
-        CELLS: cell_table(metrics),
-        POINTS: point_table(metrics),
-        COMPARISON: comparison_table(metrics, spec),
-        CONTRASTS: contrast_table(metrics, spec),
-        LATENTS: latent_table(metrics),
-        PARAMETERS: parameter_table(metrics),
-        CALIBRATION: calibration_table(metrics, spec),
+        outputs.CELLS: cell_table(metrics),
+        outputs.POINTS: point_table(metrics),
+        outputs.COMPARISON: comparison_table(metrics, spec),
+        outputs.CONTRASTS: contrast_table(metrics, spec),
+        outputs.LATENTS: latent_table(metrics),
+        outputs.PARAMETERS: parameter_table(metrics),
+        outputs.CALIBRATION: calibration_table(metrics, spec),
     }
     for name, table in tables.items():
-        write_csv(folder / name, table, None if name == CELLS else "%.12g")
+        write_csv(folder / name, table, None if name == outputs.CELLS else "%.12g")
     read = {name: read_table(folder / name) for name in tables}
-    contrasts = contrast_parts(read[CONTRASTS], spec)
+    contrasts = contrast_parts(read[outputs.CONTRASTS], spec)
     pages: dict[str, tuple[str, list[str | Grid]]] = {
-        COMPARISON: ("Comparisons", comparison_parts(read[COMPARISON], spec)),
-        CONTRASTS: ("Tying, ablations, width", contrasts),
-        LATENTS: ("Latents", [latent_grid(read[LATENTS])]),
-        PARAMETERS: ("Parameters", [parameter_grid(read[PARAMETERS])]),
+        outputs.COMPARISON: ("Comparisons", comparison_parts(read[outputs.COMPARISON], spec)),
+        outputs.CONTRASTS: ("Tying, ablations, width", contrasts),
+        outputs.LATENTS: ("Latents", [latent_grid(read[outputs.LATENTS])]),
+        outputs.PARAMETERS: ("Parameters", [parameter_grid(read[outputs.PARAMETERS])]),
     }
     for name, (title, parts) in pages.items():
         write_page(folder / name, title, parts)

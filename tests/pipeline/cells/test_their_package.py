@@ -39,7 +39,8 @@ def test_trained_saved_and_evaluated(variant, tmp_path):
     cell = Cell.from_path(replace(first, variant=variant).path)
     assert cell.variant == variant
     spec = tiny.study.train_spec(cell)
-    spec["training"] |= {"tokens": 64 * 40, "batch_size": 64}
+    training = spec.training.model_copy(update={"tokens": 64 * 40, "batch_size": 64})
+    spec = spec.model_copy(update={"training": training})
     weights = []
     for name in ("one", "two"):
         sae, record = train_cell(spec, tiny.manifest("train"), CPU, tmp_path / f"{name}.checkpoint")

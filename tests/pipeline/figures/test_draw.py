@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import pandas as pd
@@ -39,8 +40,10 @@ def drawn_figure(study: MadeStudy, name: str):
 
 
 def drawn_sweeps(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str, spec: ComparisonSpec):
+    tables = {"rows": lambda name: points, "overlaps": overlaps, "spec": spec}
+    shown = SimpleNamespace(**tables, series=styles(points, spec))
     with mpl.rc_context(figures.STYLE):
-        return sweep_figure.draw(points, overlaps, metric, spec, styles(points, spec))
+        return sweep_figure.against_l0(shown, metric)[0]
 
 
 @pytest.mark.slow
