@@ -106,11 +106,7 @@ def read_contexts(
 
 
 def why_not_resumed(
-    model: nn.Module,
-    contexts: Contexts,
-    losses: Tensor,
-    points: dict[str, Hookpoint],
-    batch: int,
+    model: nn.Module, contexts: Contexts, losses: Tensor, points: dict[str, Hookpoint], batch: int
 ) -> str:
     """Why passes must start from the tokens; empty if resuming gives the same losses to the bit."""
     for point in points.values():

@@ -14,13 +14,7 @@ from pipeline.config.specs import DumpSpec
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of, locked
-from sagsae.activations import (
-    DumpProgress,
-    DumpSettings,
-    Store,
-    dump_activations,
-    load_tokens,
-)
+from sagsae.activations import DumpProgress, DumpSettings, Store, dump_activations, load_tokens
 
 
 def settings_of(spec: DumpSpec, asset: dict[str, Any]) -> DumpSettings:

@@ -119,11 +119,7 @@ def contexts_wanted(spec: TokenSpec) -> int:
 
 @needs_memory("the tokens of a split")
 def tokenise(
-    spec: TokenSpec,
-    asset: dict[str, Any],
-    folder: Path,
-    descriptor: dict[str, Any],
-    dataset: Any,
+    spec: TokenSpec, asset: dict[str, Any], folder: Path, descriptor: dict[str, Any], dataset: Any
 ) -> TokenStore:
     """Tokenise and pack one split.
 

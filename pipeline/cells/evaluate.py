@@ -183,9 +183,7 @@ def _latent_tensors(quality: ReconstructionMetrics, histograms: Histograms) -> d
         "n_neg": quality.n_neg,
         "slope_pos": slope_pos,
         "slope_neg": slope_neg,
-        "histogram_latents": histograms.latents,
-        "histogram_edges": histograms.edges,
-        "histogram_counts": histograms.counts,
+        **{f"histogram_{of}": getattr(histograms, of) for of in ("latents", "edges", "counts")},
     }
 
 
@@ -193,10 +191,7 @@ def _loss_part(recovered: LossRecovered, least_gap: float) -> dict[str, Any]:
     return {
         "loss_recovered": recovered.over_zero,
         "loss_recovered_mean": recovered.over_mean,
-        "ce_sae": recovered.sae.mean,
-        "ce_clean": recovered.clean.mean,
-        "ce_zero": recovered.zero.mean,
-        "ce_mean": recovered.mean.mean,
+        **{f"ce_{of}": getattr(recovered, of).mean for of in ("sae", "clean", "zero", "mean")},
         "ce_tokens": recovered.tokens,
         "lr_noisy": recovered.noisy(least_gap),
     }

@@ -43,14 +43,12 @@ def _seeds(cells: pd.DataFrame) -> str:
     point = ["model", "hookpoint", "variant", "width", "lam"]
     widths = cells.assign(multiple=cells["width"] / cells["d_model"])
     by_point = widths.groupby([*point, "multiple"])["seed"].nunique()
-    groups: dict[int, list[str]] = {}
-    fewest = by_point.groupby(["variant", "multiple"]).min().reset_index()
-    for row in fewest.to_dict("records"):
-        label = f"{variant_label(row['variant'])} at H = {row['multiple']:g}d"
-        groups.setdefault(int(row["seed"]), []).append(label)
+    fewest = by_point.groupby(["variant", "multiple"]).min()
+    names = [f"{variant_label(variant)} at H = {multiple:g}d" for variant, multiple in fewest.index]
+    groups = pd.Series(names).groupby(fewest.to_numpy()).agg(", ".join)
     parts = [
-        f"{count} {'seed' if count == 1 else 'seeds'} of {', '.join(names)}"
-        for count, names in sorted(groups.items(), reverse=True)
+        f"{count} {'seed' if count == 1 else 'seeds'} of {listed}"
+        for count, listed in groups[::-1].items()
     ]
     single = " One seed has no error: its numbers are single observations." if 1 in groups else ""
     return f"Seeds: at least {'; '.join(parts)}.{single}"

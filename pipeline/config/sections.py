@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from pipeline.config.spelling import NAME_LENGTH, CellNameError, lambda_tag
+from pipeline.config.spelling import NAME_LENGTH, lambda_tag
 from sagsae.autoencoders.registry import check_name
 
 LARGEST = 2**53
@@ -52,10 +52,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def _one_spelling(value: float) -> float:
-    try:
-        lambda_tag(value)
-    except CellNameError as error:
-        raise ValueError(str(error)) from None
+    lambda_tag(value)  # raises ValueError where it has none
     return value
 
 

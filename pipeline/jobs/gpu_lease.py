@@ -111,19 +111,14 @@ def lease_folder() -> Path:
     """
     named = os.environ.get(DIRECTORY_VARIABLE)
     folder = Path(named) if named else Path("/tmp") / f"sagsae-gpu-{os.getuid()}"
+    remedy = f"set {DIRECTORY_VARIABLE} to a folder of yours on a local disk"
     try:
         folder.mkdir(mode=0o700, parents=bool(named), exist_ok=True)
         status = folder.lstat()
     except OSError as error:
-        raise LeaseError(
-            f"{folder}: cannot be made ({error.strerror}); set {DIRECTORY_VARIABLE} to a folder of "
-            "yours on a local disk"
-        ) from error
+        raise LeaseError(f"{folder}: cannot be made ({error.strerror}); {remedy}") from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise LeaseError(
-            f"{folder}: not a folder of user {os.getuid()}; remove it, or set {DIRECTORY_VARIABLE} "
-            "to a folder of yours on a local disk"
-        )
+        raise LeaseError(f"{folder}: not a folder of user {os.getuid()}; remove it, or {remedy}")
     return folder
 
 
@@ -204,11 +199,7 @@ def _say(message: str) -> None:
 
 
 def main(
-    command: list[str],
-    /,
-    device: Device = "auto",
-    jobs_per_gpu: int = 1,
-    gpus: Literal[0, 1] = 1,
+    command: list[str], /, device: Device = "auto", jobs_per_gpu: int = 1, gpus: Literal[0, 1] = 1
 ) -> None:
     """Lease, and become the command.
 

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pipeline.jobs.progress import say
 from pipeline.jobs.remedies import explain
 from sagsae.files import FileLock
 
@@ -72,9 +73,7 @@ def locked(folder: Path, stem: str = "") -> Iterator[bool]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / (f".{stem}.lock" if stem else ".lock"))
-    waited = lock.acquire(
-        patience=math.inf, waiting=lambda line: print(line, file=sys.stderr, flush=True)
-    )
+    waited = lock.acquire(patience=math.inf, waiting=say)
     try:
         for leftover in folder.glob(f".{stem}.*.partial" if stem else ".*.partial"):
             if leftover.is_file():

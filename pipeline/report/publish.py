@@ -21,7 +21,7 @@ from pipeline.report.rebuild import rebuild
 from pipeline.study import outputs
 from pipeline.study.metrics import CellMetrics, read_all
 from pipeline.study.study import Study
-from sagsae.files import whole_file
+from sagsae.files import write_atomic
 
 RECORDS = Path(".snakemake", "metadata")
 """Where Snakemake keeps a record of each file that a job made."""
@@ -60,8 +60,7 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
     rebuild(partial, partial)
     _must_agree(root, partial)
     (partial / outputs.REPORT).unlink()  # megabytes of images that lie beside it
-    with whole_file(partial / outputs.README) as page:
-        page.write_text(_readme(study, environment, out), encoding="utf-8")
+    write_atomic(partial / outputs.README, _readme(study, environment, out).encode())
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
 

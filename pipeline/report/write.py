@@ -6,7 +6,7 @@ python -m pipeline report --spec JSON --tables DIR --figures DIR --out report.ht
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from pipeline.tables.comparison_text import views
 from pipeline.tables.latent_text import contrast_grids, latent_grid, parameter_grid
 from pipeline.text.csv_files import read_table
 from pipeline.text.numbers import Grid, format_number, span, variant_label
-from sagsae.files import whole_file
+from sagsae.files import write_atomic
 
 TEMPLATES = Path(__file__).parent
 NAME_COLUMNS = ("model", "hookpoint", "variant", "width", "lam", "seed")
@@ -112,26 +112,29 @@ def _listed(values: pd.Series, form: str = "{}") -> str:
     return ", ".join(form.format(value) for value in sorted(values.unique()))
 
 
-def render(
+def main(
     spec: ComparisonSpec,
     tables: Path,
     figures: Path,
-    synthetic: Sequence[Path],
-    versions: Mapping[str, str],
-) -> str:
-    """The report's HTML.
+    out: Path,
+    synthetic: list[Path] = [],  # noqa: B006 never changed
+    environment: Path | None = None,
+) -> None:
+    """Write the HTML file whole.
 
     Args:
-        spec: What the study covers.
-        tables: Folder of the tables.
-        figures: Folder of the figures that ``spec`` names.
-        synthetic: Figures of the synthetic protocols, where they were run.
-        versions: See ``pipeline.report.environment``.
+        spec: the study's comparison spec as JSON, or @FILE that holds it
+        tables: folder of the tables
+        figures: folder of the figures
+        out: the HTML file
+        synthetic: figures of the synthetic protocols
+        environment: what a published study was made with, if one
     """
+    versions = read_json(environment)["versions"] if environment else installed()
     cells, claims = read_table(tables / CELLS), read_table(tables / CLAIMS)
     order = {name: i for i, name in enumerate([*spec.models, *spec.hookpoints])}
     ordered = cells.sort_values(["model", "hookpoint"], key=lambda c: c.map(order), kind="stable")
-    environment = Environment(
+    renderer = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -139,7 +142,7 @@ def render(
         lstrip_blocks=True,
     )
     seeds = cells.groupby(["model", "hookpoint", "variant", "width", "lam"])["seed"].nunique()
-    return environment.get_template("report.html.j2").render(
+    html = renderer.get_template("report.html.j2").render(
         study=spec.study or "unnamed",
         note=spec.note,
         models=spec.models,
@@ -163,27 +166,4 @@ def render(
         provenance=provenance(ordered, spec),
         versions=sorted(versions.items()),
     )
-
-
-def main(
-    spec: ComparisonSpec,
-    tables: Path,
-    figures: Path,
-    out: Path,
-    synthetic: list[Path] = [],  # noqa: B006 never changed
-    environment: Path | None = None,
-) -> None:
-    """Write the HTML file whole.
-
-    Args:
-        spec: the study's comparison spec as JSON, or @FILE that holds it
-        tables: folder of the tables
-        figures: folder of the figures
-        out: the HTML file
-        synthetic: figures of the synthetic protocols
-        environment: what a published study was made with, if one
-    """
-    versions = read_json(environment)["versions"] if environment else installed()
-    with whole_file(out) as partial:
-        html = render(spec, tables, figures, synthetic, versions)
-        partial.write_text(html, encoding="utf-8")
+    write_atomic(out, html.encode())

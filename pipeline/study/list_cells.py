@@ -33,8 +33,6 @@ def main(
     study, patterns = Study.load(configfile), (model, hookpoint, variant)
     for cell in study.cells:
         names = cell.model, cell.hookpoint, cell.variant
-        if not all(map(fnmatchcase, names, patterns)):
-            continue
-        if missing and Path(study.metrics(cell)).exists():
-            continue
-        print(study.metrics(cell) if targets else cell.path)
+        unwanted = missing and Path(study.metrics(cell)).exists()
+        if all(map(fnmatchcase, names, patterns)) and not unwanted:
+            print(study.metrics(cell) if targets else cell.path)

@@ -15,14 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.config import study_config as c
-from pipeline.config.specs import (
-    AssetSpec,
-    BaselineSpec,
-    DumpSpec,
-    Split,
-    TextSpec,
-    TokenSpec,
-)
+from pipeline.config.specs import AssetSpec, BaselineSpec, DumpSpec, Split, TextSpec, TokenSpec
 from pipeline.config.spelling import CellNameError
 from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest, write_json
@@ -138,10 +131,8 @@ class Study(Outputs):
         )
 
     def evaluate_spec(self, cell: Cell) -> EvaluateSpec:
-        return EvaluateSpec(
-            baselines=self._baselines[cell.model],
-            evaluation=self.config.evaluation,
-        )
+        baselines = self._baselines[cell.model]
+        return EvaluateSpec(baselines=baselines, evaluation=self.config.evaluation)
 
     def comparison_spec(self) -> dict[str, Any]:
         return {
@@ -158,14 +149,9 @@ class Study(Outputs):
 
     def synthetic_spec(self, protocol: str, seed: int) -> SyntheticSpec:
         """Of one seed of one synthetic protocol."""
-        shared = {"evaluation_rows", "tau", "training"}
-        return SyntheticSpec(
-            protocol=protocol,
-            seed=seed,
-            synthetic=Synthetic.model_validate(
-                self.config.synthetic.model_dump(include={protocol, *shared})
-            ),
-        )
+        needed = {protocol, "evaluation_rows", "tau", "training"}
+        part = Synthetic.model_validate(self.config.synthetic.model_dump(include=needed))
+        return SyntheticSpec(protocol=protocol, seed=seed, synthetic=part)
 
     @cached_property
     def shared_specs(self) -> dict[str, str]:

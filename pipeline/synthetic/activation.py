@@ -30,10 +30,7 @@ SHOWN: dict[str, dict[str, float]] = {
     "gated": {"b_gate": -THETA_POS, "r_mag": GAIN, "b_mag": 0.0},
 }
 """Variant -> the parameters it is drawn with. They only serve to tell the parts apart."""
-NAMES = {
-    "sagsae_sym": "Bi-Jump-ReLU (sign-aware)",
-    "gated": "Jump-ReLU (gated)",
-}
+NAMES = {"sagsae_sym": "Bi-Jump-ReLU (sign-aware)", "gated": "Jump-ReLU (gated)"}
 
 
 def example(variant: str) -> Autoencoder:
@@ -63,9 +60,7 @@ def draw(table: pd.DataFrame) -> Figure:
     panel.text((THETA_POS - THETA_NEG) / 2, -1.75, "dead zone", ha="center", color="#444444")
     panel.set_xticks([-2, -1, -THETA_NEG, 0, THETA_POS, 1, 2])
     panel.set_xticks([-2, -THETA_NEG, 0, THETA_POS, 2], ["−2", "−θ⁻", "0", "θ⁺", "2"])
-    panel.set_xlabel("encoder product u")
-    panel.set_ylabel("code z")
-    panel.set_ylim(-2.4, 2.4)
+    panel.set(xlabel="encoder product u", ylabel="code z", ylim=(-2.4, 2.4))
     panel.legend(loc="upper left", frameon=False)
     return figure
 

@@ -74,9 +74,7 @@ def line(panel: Axes, rows: pd.DataFrame, **style: Any) -> None:
 
 
 def dressed(panel: Axes, x: str, y: str, title: str = "") -> None:
-    panel.set_xlabel(x)
-    panel.set_ylabel(y)
-    panel.set_title(title)
+    panel.set(xlabel=x, ylabel=y, title=title)
     panels.grid(panel)
 
 
@@ -124,8 +122,7 @@ def figure_4(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
         right.axhline(1, color="black", lw=0.6, zorder=1)
         dressed(left, "", "MSE a coordinate", f"negative side × {alpha:g}")
         dressed(right, "", "calibration slope")
-        left.set_yscale("log")
-        left.set_xscale("log")
+        left.set(yscale="log", xscale="log")
         for axis in (left.xaxis, left.yaxis):
             decimal_ticks(axis)
     low, high = axes[0, 1].get_ylim()

@@ -27,13 +27,7 @@ def run_protocol(spec: SyntheticSpec) -> dict[str, Any]:
     name, seed, synthetic = spec.protocol, spec.seed, spec.synthetic
     section = getattr(synthetic, name)
     progress, done = Progress(f"{name}, seed {seed}", section.runs, "runs"), count(1)
-    bench = Bench(
-        seed=seed,
-        training=synthetic.training,
-        rows=synthetic.evaluation_rows,
-        tau=synthetic.tau,
-        report=lambda: progress.update(next(done)),
-    )
+    bench = Bench(seed=seed, settings=synthetic, report=lambda: progress.update(next(done)))
     rows = list(MEASURED[name](section, bench))
     return {"protocol": name, "seed": seed, "spec": digest(spec), "rows": rows}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -54,12 +54,12 @@ def test_trained_saved_and_evaluated(variant, tmp_path):
     assert (header["variant"], header["d"], header["width"]) == (variant, HIDDEN, cell.width)
     provenance = header["provenance"]
     assert provenance["versions"]["torch"] == torch.__version__
-    assert provenance["recipe"] == spec["training"]
+    assert provenance["recipe"] == spec.training.model_dump()
     assert provenance["store"] == record["made_from"]["store"] == "seal-of-train"
-    assert {key: provenance[key] for key in cell.as_dict()} == cell.as_dict()
+    assert {key: provenance[key] for key in asdict(cell)} == asdict(cell)
     metrics, latents = evaluate_cell(
         spec=tiny.study.evaluate_spec(cell),
-        cell=cell.as_dict(),
+        cell=cell,
         train_info=record,
         weights=tmp_path / "one",
         heldout_manifest=tiny.manifest("heldout"),
