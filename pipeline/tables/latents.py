@@ -64,10 +64,12 @@ def latent_table(metrics: Metrics) -> pd.DataFrame:
 
 def _spread(found: dict[Cell, float | None]) -> dict[str, Any]:
     known = pd.Series(list(found.values()), [cell.seed for cell in found], float).dropna()
-    by_seed = known.groupby(level=0).mean()
+    if known.empty:
+        return {"cells": 0, "seeds": 0}
+    by_seed = [sum(values) / len(values) for _, values in known.groupby(level=0)]
     return {
-        "mean": known.mean(),
-        "se": by_seed.sem(),
+        "mean": Estimate.of(known).mean,
+        "se": Estimate.of(by_seed).se,
         "lo": known.min(),
         "hi": known.max(),
         "cells": len(known),
