@@ -230,6 +230,11 @@ def figure_10(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
     return figure, pd.concat(shown, ignore_index=True)
 
 
+def draw(name: str, table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+    """A figure and its numbers, by the function of its name here or in ``geometry``."""
+    return function_named(name, (sys.modules[__name__], geometry))(table, runs, tau)
+
+
 def main(figure: str, tau: float, table: Path, runs: list[Path], out: Path) -> None:
     """Draw a figure from its protocol's table and runs, and write it with its numbers.
 
@@ -240,6 +245,5 @@ def main(figure: str, tau: float, table: Path, runs: list[Path], out: Path) -> N
         runs: files of runs
         out: the .png; .svg and .csv beside it
     """
-    draw = function_named(figure, (sys.modules[__name__], geometry))
     with mpl.rc_context(STYLE):
-        write(*draw(read_table(table), read_runs(runs), tau), out)
+        write(*draw(figure, read_table(table), read_runs(runs), tau), out)

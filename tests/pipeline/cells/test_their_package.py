@@ -11,7 +11,7 @@ from safetensors import safe_open
 
 from pipeline.activations.baselines import main as run_baselines
 from pipeline.cells.evaluate import evaluate_cell
-from pipeline.cells.train import train_cell
+from pipeline.cells.train import recipe_of, train_cell
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.jobs.json_files import digest
@@ -54,7 +54,7 @@ def test_trained_saved_and_evaluated(variant, tmp_path):
     assert (header["variant"], header["d"], header["width"]) == (variant, HIDDEN, cell.width)
     provenance = header["provenance"]
     assert provenance["versions"]["torch"] == torch.__version__
-    assert provenance["recipe"] == spec.training.model_dump()
+    assert provenance["recipe"] == asdict(recipe_of(spec))
     assert provenance["store"] == record["made_from"]["store"] == "seal-of-train"
     assert {key: provenance[key] for key in asdict(cell)} == asdict(cell)
     metrics, latents = evaluate_cell(
