@@ -11,6 +11,7 @@ from pipeline.activations.hookpoints import hookpoints_of
 from pipeline.activations.manifests import describe
 from pipeline.assets.fetch import load_asset
 from pipeline.config.specs import DumpSpec
+from pipeline.config.study_config import StoreLayout
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of, locked
@@ -19,8 +20,9 @@ from sagsae.activations import DumpProgress, DumpSettings, Store, dump_activatio
 
 def settings_of(spec: DumpSpec, asset: dict[str, Any]) -> DumpSettings:
     """The library's settings for a dump; everything that names its inputs goes along."""
+    layout = StoreLayout.model_fields.keys() - {"calibration_contexts"}
     return DumpSettings(
-        **spec.dump.model_dump(exclude={"calibration_contexts"}),
+        **spec.dump.model_dump(include=set(layout)),
         n_blocks=spec.rows // spec.dump.rows_per_block,
         seed=spec.seed,
         provenance={

@@ -78,7 +78,7 @@ def test_named_in_a_study(variant):
     raw["grid"][0]["variant"] = variant
     study = Study.from_dict(raw)
     cell = next(cell for cell in study.cells if cell.variant == variant)
-    text = {name: str(value) for name, value in cell.as_dict().items()}
+    text = {name: str(value) for name, value in asdict(cell).items()}
     assert study.cell_named(**text) == cell
     assert f"/{variant}/" in study.metrics(cell)
     with pytest.raises(CellNameError, match="unknown variant"):
