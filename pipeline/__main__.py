@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from pipeline.jobs.command_line import add_arguments, call
 from pipeline.jobs.stage import prepare_process, run_stage
 
 STAGES = {
@@ -40,8 +41,9 @@ STAGES = {
         "schema": ("config.export_schema", "write the JSON schema of the configuration"),
     },
 }
-"""Group -> name -> (module of this package, what it does). A module has ``add_arguments(parser)``
-and ``main(options)``; its docstring is the help."""
+"""Group -> name -> (module of this package, what it does). The signature and the docstring of
+a module's ``main`` are its command line, see ``pipeline.jobs.command_line``; the module's own
+docstring is the help."""
 MODULES = {name: entry[0] for group in STAGES.values() for name, entry in group.items()}
 
 
@@ -61,8 +63,7 @@ def stage_parser(name: str) -> argparse.ArgumentParser:
         description=inspect.getdoc(module),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    module.add_arguments(parser)
-    parser.set_defaults(main=module.main)
+    add_arguments(parser, module.main)
     return parser
 
 
@@ -75,8 +76,7 @@ def main(arguments: Sequence[str]) -> None:
     if name not in MODULES:
         sys.exit(f"error: no stage {name!r}\n\n{usage()}")
     options = stage_parser(name).parse_args(rest)
-    run = vars(options).pop("main")
-    run(options)
+    call(import_module(f"pipeline.{MODULES[name]}").main, options)
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ losses and the digest of the first file.
 
 from __future__ import annotations
 
-import argparse
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from pipeline.assets.fetch import load_asset
 from pipeline.config.specs import BaselineSpec
 from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
 from pipeline.jobs.progress import say
-from pipeline.jobs.stage import device_argument, device_of, locked, path_arguments
+from pipeline.jobs.stage import Device, device_of, locked
 from sagsae.activations.calibration import kept_mask, load_calibration
 from sagsae.activations.hookpoints import Hookpoint, capture
 from sagsae.activations.store import Store
@@ -36,7 +36,7 @@ from sagsae.evaluation.loss_recovered import (
     summed_loss,
     token_losses,
 )
-from sagsae.evaluation.replacements import Replace, constant, zeros
+from sagsae.evaluation.replacements import constant, zeros
 from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
 from sagsae.files import write_atomic
 from sagsae.memory import needs_memory
@@ -106,11 +106,7 @@ def read_contexts(
 
 
 def why_not_resumed(
-    model: nn.Module,
-    contexts: Contexts,
-    losses: Tensor,
-    points: dict[str, Hookpoint],
-    batch: int,
+    model: nn.Module, contexts: Contexts, losses: Tensor, points: dict[str, Hookpoint], batch: int
 ) -> str:
     """Why passes must start from the tokens; empty if resuming gives the same losses to the bit."""
     for point in points.values():
@@ -120,36 +116,6 @@ def why_not_resumed(
     if torch.equal(resumed, losses):
         return ""
     return f"resumed losses differ by up to {float((resumed - losses).abs().max()):.3g} nats"
-
-
-def ablate(
-    model: nn.Module,
-    contexts: Contexts,
-    losses: Tensor,
-    point: Hookpoint,
-    mean: Tensor,
-    batch: int,
-) -> Ablations:
-    """Clean, zero-ablated and mean-ablated losses at one hookpoint.
-
-    Args:
-        model: the language model.
-        contexts: see ``read_contexts``.
-        losses: [n, L - 1] clean losses.
-        point: the hookpoint.
-        mean: [d] mean of the training activations, original units.
-        batch: contexts a forward pass.
-    """
-
-    def run(replacement: Replace) -> SummedLoss:
-        return summed_loss(model, contexts, batch, point, replacement)
-
-    return Ablations(
-        hookpoint=point,
-        clean=sum_counted(losses, contexts),
-        zero=run(zeros),
-        mean=run(constant(mean)),
-    )
 
 
 def write_baselines(
@@ -245,55 +211,52 @@ def evaluation_ids(spec: BaselineSpec, tokens: Path, heldout: Store) -> Tensor:
 
 
 @needs_memory("the language model's own losses")
-def run_baselines(
+def main(
     spec: BaselineSpec,
     asset: Path,
     tokens: Path,
     train_manifest: Path,
     heldout_manifest: Path,
     out: Path,
-    device: torch.device,
+    device: Device = "auto",
 ) -> None:
-    """Compute and write the baselines of one model; ``spec`` is ``Study.baseline_spec``."""
-    entry, batch, (train, heldout) = spec.model, spec.batch_contexts, spec.stores
-    store = open_store(train_manifest, train)
-    ids = evaluation_ids(spec, tokens, open_store(heldout_manifest, heldout))
-    model = load_asset(asset, entry.dtype, device)
-    contexts, losses = read_contexts(model, ids, store, entry.layer, batch)
-    points = stored_hookpoints(store, spec.hookpoints)
-    say(f"{entry.name}: {float(losses.double().mean()):.3f} nats a token, {len(ids)} contexts")
-    if note := why_not_resumed(model, contexts, losses, points, batch):
-        say(f"{entry.name}: every pass runs all blocks: {note}")
-        contexts = contexts.full
-    ablations = {}
-    for name, point in points.items():
-        mean = torch.from_numpy(store.statistics(name).mean)
-        ablations[name] = item = ablate(model, contexts, losses, point, mean, batch)
-        say(f"{name}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
-    baselines = Baselines(contexts=contexts, dtype=entry.dtype, ablations=ablations)
-    made_from = {
-        "baselines": digest(spec),
-        "train": read_json(train_manifest)["seal"],
-        "heldout": read_json(heldout_manifest)["seal"],
-    }
-    write_baselines(out, baselines, losses, note, made_from)
+    """Compute and write the baselines of one model.
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    BaselineSpec.add_to(parser)
-    path_arguments(
-        parser,
-        asset="asset.json of the model",
-        tokens="contexts of the held-out split",
-        train_manifest="manifest of the training store",
-        heldout_manifest="manifest of the held-out store",
-        out="baselines JSON to write",
-    )
-    device_argument(parser)
-
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    with locked(options.out.parent, options.out.stem):
-        run_baselines(**{**vars(options), "device": device_of(options.device)})
+    Args:
+        spec: BaselineSpec as JSON
+        asset: asset.json of the model
+        tokens: contexts of the held-out split
+        train_manifest: manifest of the training store
+        heldout_manifest: manifest of the held-out store
+        out: baselines JSON to write
+        device: where to compute; auto: a GPU where there is one
+    """
+    with locked(out.parent, out.stem):
+        entry, batch, (train, heldout) = spec.model, spec.batch_contexts, spec.stores
+        store = open_store(train_manifest, train)
+        ids = evaluation_ids(spec, tokens, open_store(heldout_manifest, heldout))
+        model = load_asset(asset, entry.dtype, device_of(device))
+        contexts, losses = read_contexts(model, ids, store, entry.layer, batch)
+        points = stored_hookpoints(store, spec.hookpoints)
+        say(f"{entry.name}: {float(losses.double().mean()):.3f} nats a token, {len(ids)} contexts")
+        if note := why_not_resumed(model, contexts, losses, points, batch):
+            say(f"{entry.name}: every pass runs all blocks: {note}")
+            contexts = contexts.full
+        ablations = {}
+        for name, point in points.items():
+            mean = torch.from_numpy(store.statistics(name).mean)
+            spliced = partial(summed_loss, model, contexts, batch, point)
+            ablations[name] = item = Ablations(
+                hookpoint=point,
+                clean=sum_counted(losses, contexts),
+                zero=spliced(zeros),
+                mean=spliced(constant(mean)),
+            )
+            say(f"{name}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
+        baselines = Baselines(contexts=contexts, dtype=entry.dtype, ablations=ablations)
+        made_from = {
+            "baselines": digest(spec),
+            "train": read_json(train_manifest)["seal"],
+            "heldout": read_json(heldout_manifest)["seal"],
+        }
+        write_baselines(out, baselines, losses, note, made_from)

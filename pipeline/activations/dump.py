@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -10,32 +9,22 @@ import torch
 
 from pipeline.activations.hookpoints import hookpoints_of
 from pipeline.activations.manifests import describe
+from pipeline.assets.fetch import load_asset
 from pipeline.config.specs import DumpSpec
+from pipeline.config.study_config import StoreLayout
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.jobs.progress import Progress
-from pipeline.jobs.stage import device_argument, device_of, locked
-from sagsae.activations import (
-    DumpProgress,
-    DumpSettings,
-    Store,
-    dump_activations,
-    load_tokens,
-)
-from sagsae.language_models import load_language_model
+from pipeline.jobs.stage import Device, device_of, locked
+from sagsae.activations import DumpProgress, DumpSettings, Store, dump_activations, load_tokens
 
 
 def settings_of(spec: DumpSpec, asset: dict[str, Any]) -> DumpSettings:
     """The library's settings for a dump; everything that names its inputs goes along."""
-    dump = spec.dump
+    layout = StoreLayout.model_fields.keys() - {"calibration_contexts"}
     return DumpSettings(
-        rows_per_chunk=dump.rows_per_chunk,
-        rows_per_block=dump.rows_per_block,
-        n_blocks=spec.rows // dump.rows_per_block,
+        **spec.dump.model_dump(include=set(layout)),
+        n_blocks=spec.rows // spec.dump.rows_per_block,
         seed=spec.seed,
-        profile=dump.profile,
-        max_norm_ratio=dump.max_norm_ratio,
-        slack=dump.slack,
-        batch_contexts=dump.batch_contexts,
         provenance={
             "model": spec.model.name,
             "layer": spec.model.layer,
@@ -51,52 +40,50 @@ def settings_of(spec: DumpSpec, asset: dict[str, Any]) -> DumpSettings:
     )
 
 
-def dump(spec: DumpSpec, args: argparse.Namespace) -> dict[str, Any]:
-    """Fill or finish the store and describe it."""
-    asset = read_json(args.asset)
-    model_spec, device = spec.model, device_of(args.device)
-    if asset["d_model"] != model_spec.d_model:
+def main(
+    spec: DumpSpec,
+    asset: Path,
+    tokens: Path,
+    calibration_tokens: Path,
+    acts_root: Path,
+    out: Path,
+    device: Device = "auto",
+) -> None:
+    """Fill or finish the store, and describe it.
+
+    Args:
+        spec: DumpSpec as JSON
+        asset: asset.json of the model
+        tokens: packed contexts of this split
+        calibration_tokens: contexts of the train split
+        acts_root: folder of stores
+        out: manifest to write
+        device: where to compute; auto: a GPU where there is one
+    """
+    found, entry, place = read_json(asset), spec.model, device_of(device)
+    if found["d_model"] != entry.d_model:
         raise ValueError(
-            f"model {model_spec.name}: d_model is {model_spec.d_model} in the configuration "
-            f"and {asset['d_model']} in the model: correct models[].d_model"
+            f"model {entry.name}: d_model is {entry.d_model} in the configuration "
+            f"and {found['d_model']} in the model: correct models[].d_model"
         )
-    folder = Path(args.asset).parent / asset["folder"]
-    model = load_language_model(folder, getattr(torch, model_spec.dtype), device)
-    tokens, calibration = load_tokens(Path(args.tokens)), load_tokens(Path(args.calibration_tokens))
-    name = f"{model_spec.name}-{spec.split}"
+    name = f"{entry.name}-{spec.split}"
     progress = Progress(f"dump {name}", spec.rows, "rows")
 
     def report(at: DumpProgress) -> None:
         rows = spec.dump.rows_per_block
         progress.update(at.blocks_done * rows, f"{at.tokens_per_second:,.0f} model tokens/s")
 
-    store_path = dump_activations(
-        model,
-        tokens,
-        torch.from_numpy(calibration.input_ids[: spec.dump.calibration_contexts]).long(),
-        hookpoints_of(model_spec, spec.hookpoints, asset["model_type"]),
-        Path(args.acts_root),
-        name,
-        settings_of(spec, asset),
-        device=device,
-        progress=report,
-    )
-    return describe(Store.open(store_path), spec, Path(args.out))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    DumpSpec.add_to(parser)
-    parser.add_argument("--asset", required=True, help="asset.json of the model")
-    parser.add_argument("--tokens", required=True, help="packed contexts of this split")
-    parser.add_argument("--calibration-tokens", required=True, help="contexts of the train split")
-    parser.add_argument("--acts-root", required=True, help="folder of stores")
-    device_argument(parser)
-    parser.add_argument("--out", required=True, help="manifest to write")
-
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    out = Path(options.out)
     with locked(out.parent, out.stem):
-        write_json(out, dump(options.spec, options))
+        calibration = load_tokens(calibration_tokens).input_ids[: spec.dump.calibration_contexts]
+        store = dump_activations(
+            load_asset(asset, entry.dtype, place),
+            load_tokens(tokens),
+            torch.from_numpy(calibration).long(),
+            hookpoints_of(entry, spec.hookpoints, found["model_type"]),
+            acts_root,
+            name,
+            settings_of(spec, found),
+            device=place,
+            progress=report,
+        )
+        write_json(out, describe(Store.open(store), spec, out))

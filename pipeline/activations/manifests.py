@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.specs import DumpSpec
-from pipeline.jobs.json_files import digest, expect_fields, read_json
+from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of
 from sagsae.activations import Store
 from sagsae.activations.layout import SEALED
 
@@ -17,19 +16,14 @@ def describe(store: Store, spec: DumpSpec, manifest: Path) -> dict[str, Any]:
     """The manifest: where the store is and what it holds. Deterministic."""
     hookpoints = {}
     for name, width in store.config.hookpoints.items():
-        found = store.statistics(name)
-        hookpoints[name] = {
-            "d": width,
-            "scale": found.scale,
-            "mean_norm": found.mean_norm,
-            "max_norm": found.max_norm,
-        }
+        found, shown = store.statistics(name), ("scale", "mean_norm", "max_norm")
+        hookpoints[name] = {"d": width} | {field: getattr(found, field) for field in shown}
     return {
         "store": os.path.relpath(store.path, manifest.parent),
         "split": spec.split,
         "rows": store.n_rows,
         "dropped": store.dropped,
-        "seal": hashlib.sha256((store.path / SEALED).read_bytes()).hexdigest(),
+        "seal": sha256_of(store.path / SEALED),
         "spec": digest(spec),
         "hookpoints": hookpoints,
     }

@@ -8,12 +8,11 @@ The JSON file is written last, so where it exists, what it describes is whole.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pipeline.assets.documents import make_documents
 from pipeline.assets.model_folders import describe_model, drop_gguf, make_model_folder
@@ -52,13 +51,6 @@ def make_model(spec: AssetSpec, out: Path) -> dict[str, Any]:
     return asset
 
 
-def quiet() -> None:
-    """Switch off the progress bars of Transformers: they fill logs."""
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-
-
 def _recorded(source: dict[str, Any], folder: Path, start: Path) -> str:
     """An absolute path of the configuration as it was given, any other relative to asset.json."""
     if source["kind"] == "path" and folder.is_absolute():
@@ -92,27 +84,26 @@ def _spec(text: str) -> AssetSpec | TextSpec:
     return (AssetSpec if "model" in json.loads(text) else TextSpec).argument(text)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    parser.add_argument(
-        "--spec", type=_spec, required=True, metavar="JSON", help="AssetSpec or TextSpec as JSON"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+def main(spec: Annotated[AssetSpec | TextSpec, _spec], out: Path) -> None:
+    """Make what the specification describes.
 
-
-def main(options: argparse.Namespace) -> None:
-    """Parse the command line and make what the specification describes."""
+    Args:
+        spec: AssetSpec or TextSpec as JSON
+        out: JSON file to write
+    """
     started = time.monotonic()
-    with locked(options.out.parent):
-        if isinstance(options.spec, AssetSpec):
-            quiet()
-            made = make_model(options.spec, options.out)
+    with locked(out.parent):
+        if isinstance(spec, AssetSpec):
+            from transformers.utils import logging
+
+            logging.disable_progress_bar()  # it fills logs
+            made = make_model(spec, out)
         else:
-            made = make_text(options.spec, options.out)
+            made = make_text(spec, out)
     shown = {
         key: made[key] for key in ("model_type", "d_model", "documents", "repo") if key in made
     }
-    say(f"{options.out}: {shown} in {time.monotonic() - started:.1f} s")
+    say(f"{out}: {shown} in {time.monotonic() - started:.1f} s")
 
 
 if TYPE_CHECKING:

@@ -10,7 +10,6 @@ token between documents, and cut into contexts that begin with the model's start
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -120,11 +119,7 @@ def contexts_wanted(spec: TokenSpec) -> int:
 
 @needs_memory("the tokens of a split")
 def tokenise(
-    spec: TokenSpec,
-    asset: dict[str, Any],
-    folder: Path,
-    descriptor: dict[str, Any],
-    dataset: Any,
+    spec: TokenSpec, asset: dict[str, Any], folder: Path, descriptor: dict[str, Any], dataset: Any
 ) -> TokenStore:
     """Tokenise and pack one split.
 
@@ -174,31 +169,30 @@ def tokenise(
         ) from None
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    TokenSpec.add_to(parser)
-    parser.add_argument("--asset", type=Path, required=True, help="asset.json of the model")
-    parser.add_argument("--documents", type=Path, required=True, help="documents.json of the text")
-    parser.add_argument("--out", type=Path, required=True, help="token store to write")
+def main(spec: TokenSpec, asset: Path, documents: Path, out: Path) -> None:
+    """Tokenise, and write the token store.
 
-
-def main(options: argparse.Namespace) -> None:
-    """Parse the command line, tokenise, and write the token store."""
-    asset, descriptor = read_json(options.asset), read_json(options.documents)
+    Args:
+        spec: TokenSpec as JSON
+        asset: asset.json of the model
+        documents: documents.json of the text
+        out: token store to write
+    """
+    found, descriptor = read_json(asset), read_json(documents)
     for path, made, wanted in (
-        (options.asset, asset["spec"], options.spec.asset),
-        (options.documents, descriptor["spec"], options.spec.documents),
+        (asset, found["spec"], spec.asset),
+        (documents, descriptor["spec"], spec.documents),
     ):
         if made != wanted:
             raise ValueError(
                 f"{path}: made for another configuration ({made}, not {wanted}); delete it and run "
                 "snakemake again"
             )
-    with locked(options.out.parent, options.out.stem):
-        dataset = open_documents(descriptor, options.documents.parent)
-        tokens = tokenise(options.spec, asset, model_folder(options.asset), descriptor, dataset)
-        save_tokens(options.out, tokens)
+    with locked(out.parent, out.stem):
+        dataset = open_documents(descriptor, documents.parent)
+        tokens = tokenise(spec, found, model_folder(asset), descriptor, dataset)
+        save_tokens(out, tokens)
     say(
-        f"{options.out}: {tokens.n_contexts:,} contexts of {tokens.context_length} from "
+        f"{out}: {tokens.n_contexts:,} contexts of {tokens.context_length} from "
         f"{len(np.unique(tokens.doc_id)):,} documents"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -62,8 +61,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     with scratch_folder(target.with_name(f".{target.name}.partial")) as partial:
         yield partial
         for path in (entry for entry in partial.iterdir() if entry.is_file()):
-            with path.open("rb") as handle:
-                os.fsync(handle.fileno())
+            fsync_path(path)
         shutil.rmtree(target, ignore_errors=True)
         partial.replace(target)
         fsync_path(target.parent)

@@ -91,8 +91,7 @@ def evaluate_cell(
     recovered = _loss_recovered(spec, cell, sae, baselines, asset, device, label)
     latents = save(_latent_tensors(quality, histograms))
     made_from = {
-        "train": train_info["made_from"]["train"],
-        "store": train_info["made_from"]["store"],
+        **train_info["made_from"],
         "evaluate": digest(spec),
         "weights_sha256": sha256_of(weights),
         "latents_sha256": hashlib.sha256(latents).hexdigest(),
@@ -148,14 +147,8 @@ def _loss_recovered(
     item = found.ablations[cell.hookpoint]
     model = load_asset(asset, found.dtype, device)
     progress = Progress(f"{label}, spliced", len(found.contexts.input_ids), "contexts")
-    sae_loss = summed_loss(
-        model,
-        found.contexts,
-        spec.evaluation.batch_contexts,
-        item.hookpoint,
-        reconstruction(sae),
-        progress.update,
-    )
+    batch, spliced = spec.evaluation.batch_contexts, reconstruction(sae)
+    sae_loss = summed_loss(model, found.contexts, batch, item.hookpoint, spliced, progress.update)
     return LossRecovered(clean=item.clean, sae=sae_loss, zero=item.zero, mean=item.mean)
 
 
@@ -190,9 +183,7 @@ def _latent_tensors(quality: ReconstructionMetrics, histograms: Histograms) -> d
         "n_neg": quality.n_neg,
         "slope_pos": slope_pos,
         "slope_neg": slope_neg,
-        "histogram_latents": histograms.latents,
-        "histogram_edges": histograms.edges,
-        "histogram_counts": histograms.counts,
+        **{f"histogram_{of}": getattr(histograms, of) for of in ("latents", "edges", "counts")},
     }
 
 
@@ -200,10 +191,7 @@ def _loss_part(recovered: LossRecovered, least_gap: float) -> dict[str, Any]:
     return {
         "loss_recovered": recovered.over_zero,
         "loss_recovered_mean": recovered.over_mean,
-        "ce_sae": recovered.sae.mean,
-        "ce_clean": recovered.clean.mean,
-        "ce_zero": recovered.zero.mean,
-        "ce_mean": recovered.mean.mean,
+        **{f"ce_{of}": getattr(recovered, of).mean for of in ("sae", "clean", "zero", "mean")},
         "ce_tokens": recovered.tokens,
         "lr_noisy": recovered.noisy(least_gap),
     }

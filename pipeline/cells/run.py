@@ -8,24 +8,45 @@ that finds the work of an orphan, a job that outlived the workflow run that had 
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
-from pipeline.jobs.stage import device_argument, device_of, locked, path_arguments, run_is_gone
+from pipeline.jobs.stage import Device, device_of, locked, run_is_gone
 from pipeline.study.outputs import CHECKPOINT, LATENT_TENSORS, STATE, TRAINED, TRAINING, WEIGHTS
 from pipeline.study.specs import EvaluateSpec, TrainSpec
 from sagsae.files import whole_file, write_atomic
 
 
-def run_cell(args: argparse.Namespace) -> None:
-    """Train unless there is nothing to train, evaluate, write the metrics last."""
-    folder, device = args.out.parent, device_of(args.device)
+def main(
+    train_spec: TrainSpec,
+    evaluate_spec: EvaluateSpec,
+    train_manifest: Path,
+    heldout_manifest: Path,
+    baselines: Path,
+    asset: Path,
+    out: Path,
+    checkpoint_seconds: float = 300.0,
+    device: Device = "auto",
+) -> None:
+    """Train unless there is nothing to train, evaluate, write the metrics last.
+
+    Args:
+        train_spec: TrainSpec as JSON
+        evaluate_spec: EvaluateSpec as JSON
+        train_manifest: manifest of the training store
+        heldout_manifest: manifest of the held-out store
+        baselines: baselines JSON of the model
+        asset: asset.json of the model
+        out: metrics.json of the cell, to write
+        checkpoint_seconds: seconds between two checkpoints (default: 300)
+        device: where to compute; auto: a GPU where there is one
+    """
+    folder, place = out.parent, device_of(device)
     state = folder / STATE
-    train_key, evaluate_key = digest(args.train_spec), digest(args.evaluate_spec)
+    train_key, evaluate_key = digest(train_spec), digest(evaluate_spec)
     with locked(state) as waited, locked(folder):
         record = read_trained(state)
         kept = state / WEIGHTS
@@ -33,32 +54,25 @@ def run_cell(args: argparse.Namespace) -> None:
         evaluated = record.get("evaluated") == evaluate_key
         # Of an orphan nobody has noted the outputs: that they are asked for is no demand to train.
         adopted = waited or record.get("orphaned", False)
-        outputs = (args.out, *(folder / name for name in (WEIGHTS, TRAINING, LATENT_TENSORS)))
+        outputs = (out, *(folder / name for name in (WEIGHTS, TRAINING, LATENT_TENSORS)))
         if same and evaluated and adopted and all(path.exists() for path in outputs):
             write_json(state / TRAINED, record | {"orphaned": run_is_gone()})
             return  # another process did it all
         if not same or (evaluated and not adopted):
             (state / TRAINED).unlink(missing_ok=True)
-            record = _train(args, state, train_key, device)
+            checkpoint = state / CHECKPOINT.format(key=train_key)
+            _drop_checkpoints(state, but=checkpoint.name)
+            record = _train(train_spec, train_manifest, place, checkpoint, checkpoint_seconds)
         _drop_checkpoints(state)  # those of a job that was killed before it could, too
         link_or_copy(kept, folder / WEIGHTS)
         write_json(folder / TRAINING, record["training"] | record["course"])
-        from pipeline.cells.evaluate import (
-            evaluate_cell,  # and Transformers, which no training needs
-        )
+        from pipeline.cells.evaluate import evaluate_cell  # Transformers, too; no training needs it
 
         metrics, latents = evaluate_cell(
-            args.evaluate_spec,
-            args.train_spec.cell,
-            record,
-            kept,
-            args.heldout_manifest,
-            args.baselines,
-            args.asset,
-            device,
+            evaluate_spec, train_spec.cell, record, kept, heldout_manifest, baselines, asset, place
         )
         write_atomic(folder / LATENT_TENSORS, latents)
-        write_json(args.out, metrics)
+        write_json(out, metrics)
         done = {"evaluated": evaluate_key, "orphaned": run_is_gone()}
         write_json(state / TRAINED, record | done)
 
@@ -73,14 +87,14 @@ def read_trained(state: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) and record.get("weights_sha256") == found else {}
 
 
-def _train(args: argparse.Namespace, state: Path, key: str, device: Any) -> dict[str, Any]:
+def _train(
+    spec: TrainSpec, manifest: Path, device: Any, checkpoint: Path, every_seconds: float
+) -> dict[str, Any]:
+    """Train; keep the weights, and the record of them, beside the checkpoint."""
     from pipeline.cells.train import train_cell
 
-    checkpoint = state / CHECKPOINT.format(key=key)
-    _drop_checkpoints(state, but=checkpoint.name)
-    sae, record = train_cell(
-        args.train_spec, args.train_manifest, device, checkpoint, args.checkpoint_seconds
-    )
+    sae, record = train_cell(spec, manifest, device, checkpoint, every_seconds)
+    state = checkpoint.parent
     with whole_file(state / WEIGHTS) as partial:
         sae.save(partial)
     record |= {"weights_sha256": sha256_of(state / WEIGHTS)}
@@ -103,29 +117,3 @@ def link_or_copy(source: Path, target: Path) -> None:
     except OSError:
         with whole_file(target) as partial:
             shutil.copyfile(source, partial)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    TrainSpec.add_to(parser, "--train-spec")
-    EvaluateSpec.add_to(parser, "--evaluate-spec")
-    path_arguments(
-        parser,
-        train_manifest="manifest of the training store",
-        heldout_manifest="manifest of the held-out store",
-        baselines="baselines JSON of the model",
-        asset="asset.json of the model",
-        out="metrics.json of the cell, to write",
-    )
-    parser.add_argument(
-        "--checkpoint-seconds",
-        type=float,
-        default=300.0,
-        help="seconds between two checkpoints (default: %(default)s)",
-    )
-    device_argument(parser)
-
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    run_cell(options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +28,12 @@ def recipe_of(spec: TrainSpec) -> Recipe:
     return Recipe(steps=spec.training.steps, lam=spec.cell.lam, **settings)
 
 
-@contextmanager
 def opened_trainer(
     spec: TrainSpec,
     manifest: Path,
     device: torch.device,
     progress: Callable[[int, dict[str, float]], None] | None = None,
-) -> Iterator[Trainer]:
+) -> AbstractContextManager[Trainer]:
     """The trainer of a cell before its first step, on the stream of its hookpoint.
 
     Args:
@@ -44,7 +43,7 @@ def opened_trainer(
         progress: As `Trainer` calls it.
     """
     cell = spec.cell
-    with api.opened_trainer(
+    return api.opened_trainer(
         open_store(manifest, spec.store),
         cell.hookpoint,
         cell.variant,
@@ -55,8 +54,7 @@ def opened_trainer(
         device=device,
         progress=progress,
         origin={"model": cell.model, "store": read_json(manifest)["seal"]},
-    ) as trainer:
-        yield trainer
+    )
 
 
 @needs_memory("the autoencoder")

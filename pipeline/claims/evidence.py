@@ -103,18 +103,9 @@ def claim(
     Each number is written once, here: the texts show it and the judge is given it.
     """
 
-    def record(judge: Callable[..., Verdict]) -> Claim:
-        return Claim(
-            key=judge.__name__,
-            statement=statement,
-            paper=paper,
-            source=source,
-            criterion=criterion,
-            numbers={name: Number(value) for name, value in numbers.items()},
-            judge=judge,
-        )
-
-    return record
+    texts = {"statement": statement, "paper": paper, "source": source, "criterion": criterion}
+    shown = {name: Number(value) for name, value in numbers.items()}
+    return lambda judge: Claim(key=judge.__name__, judge=judge, numbers=shown, **texts)
 
 
 @dataclass(frozen=True)
@@ -132,15 +123,9 @@ class Evidence:
     @classmethod
     def read(cls, spec: ComparisonSpec, tables: Path, synthetic: Path | None) -> Evidence:
         """From the folder of the tables, and the summary of the synthetic protocols."""
-        return cls(
-            spec=spec,
-            comparison=read_table(tables / COMPARISON),
-            contrasts=read_table(tables / CONTRASTS),
-            latents=read_table(tables / LATENTS),
-            parameters=read_table(tables / PARAMETERS),
-            cells=read_table(tables / CELLS),
-            synthetic=read_table(synthetic) if synthetic else None,
-        )
+        names = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CELLS)
+        found = (read_table(tables / name) for name in names)
+        return cls(spec, *found, synthetic=read_table(synthetic) if synthetic else None)
 
     @cached_property
     def main(self) -> pd.DataFrame:

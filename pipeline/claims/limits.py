@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.text.numbers import variant_label
+from pipeline.text.numbers import span, variant_label
 
 STANDING = (
     "The equations of SA-GSAE used here are a reconstruction from the paper's abstract, figure "
@@ -29,32 +29,26 @@ def limits(spec: ComparisonSpec, cells: pd.DataFrame) -> list[str]:
         f"Sites: {', '.join(spec.hookpoints)} at one layer of {models}. The paper's are Pythia-1B "
         "and SmolLM3-3B; nothing here says what happens at other layers, models or sizes."
     )
+    names = ("training_tokens", "eval_tokens", "ce_tokens")
+    training, evaluation, recovered = (span(cells[name], "{:,}".format) for name in names)
     found.append(
-        f"Budget: {_range(cells['training_tokens'])} training tokens and "
-        f"{_range(cells['eval_tokens'])} evaluation tokens a cell, Loss Recovered over "
-        f"{_range(cells['ce_tokens'])}. Longer training changes dead fractions most of all, and a "
+        f"Budget: {training} training tokens and {evaluation} evaluation tokens a cell, Loss "
+        f"Recovered over {recovered}. Longer training changes dead fractions most of all, and a "
         "latent counts as dead if it is silent on the evaluation tokens."
     )
     return [*found, _seeds(cells), *STANDING]
-
-
-def _range(values: pd.Series) -> str:
-    low, high = f"{values.min():,}", f"{values.max():,}"
-    return low if low == high else f"{low} to {high}"
 
 
 def _seeds(cells: pd.DataFrame) -> str:
     point = ["model", "hookpoint", "variant", "width", "lam"]
     widths = cells.assign(multiple=cells["width"] / cells["d_model"])
     by_point = widths.groupby([*point, "multiple"])["seed"].nunique()
-    groups: dict[int, list[str]] = {}
-    fewest = by_point.groupby(["variant", "multiple"]).min().reset_index()
-    for row in fewest.to_dict("records"):
-        label = f"{variant_label(row['variant'])} at H = {row['multiple']:g}d"
-        groups.setdefault(int(row["seed"]), []).append(label)
+    fewest = by_point.groupby(["variant", "multiple"]).min()
+    names = [f"{variant_label(variant)} at H = {multiple:g}d" for variant, multiple in fewest.index]
+    groups = pd.Series(names).groupby(fewest.to_numpy()).agg(", ".join)
     parts = [
-        f"{count} {'seed' if count == 1 else 'seeds'} of {', '.join(names)}"
-        for count, names in sorted(groups.items(), reverse=True)
+        f"{count} {'seed' if count == 1 else 'seeds'} of {listed}"
+        for count, listed in groups[::-1].items()
     ]
     single = " One seed has no error: its numbers are single observations." if 1 in groups else ""
     return f"Seeds: at least {'; '.join(parts)}.{single}"

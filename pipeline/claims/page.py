@@ -9,7 +9,6 @@ criteria are this project's own, and printed with the verdicts.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
@@ -17,7 +16,7 @@ import pandas as pd
 from pipeline.claims import latents, parts, protocols, sweeps
 from pipeline.claims.evidence import FAILS, HOLDS, OPEN, Claim, Evidence
 from pipeline.claims.limits import limits
-from pipeline.study.comparison_spec import ComparisonSpec, spec_argument
+from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.text.csv_files import read_table, write_csv
 from pipeline.text.numbers import BLANK, Grid
 from pipeline.text.pages import write_page
@@ -73,12 +72,8 @@ def tally(table: pd.DataFrame) -> str:
 
 def criteria(table: pd.DataFrame) -> list[str]:
     """How verdicts are reached, each criterion with the numbers of its claims."""
-    rules = dict.fromkeys(table["criterion"])
-    numbers = {
-        rule: ", ".join(str(i) for i, other in enumerate(table["criterion"], 1) if other == rule)
-        for rule in rules
-    }
-    return [f"{numbers[rule]}: {rule}" for rule in rules]
+    by_rule = table.reset_index(drop=True).groupby("criterion", sort=False)
+    return [f"{', '.join(str(i + 1) for i in rows.index)}: {rule}" for rule, rows in by_rule]
 
 
 def page_parts(table: pd.DataFrame, spec: ComparisonSpec, cells: pd.DataFrame) -> list[str | Grid]:
@@ -93,23 +88,15 @@ def page_parts(table: pd.DataFrame, spec: ComparisonSpec, cells: pd.DataFrame) -
     ]
 
 
-def write_claims(spec: ComparisonSpec, tables: Path, synthetic: Path | None, out: Path) -> None:
-    """Judge every claim; write ``out`` (.csv) and .md and .tex beside it."""
+def main(spec: ComparisonSpec, tables: Path, out: Path, synthetic: Path | None = None) -> None:
+    """Judge every claim, and write the page.
+
+    Args:
+        spec: the study's comparison spec as JSON, or @FILE that holds it
+        tables: folder of the tables
+        out: claims.csv; .md, .tex beside it
+        synthetic: summary.csv of the synthetic protocols, if run
+    """
     evidence = Evidence.read(spec, tables, synthetic)
     write_csv(out, claim_table(evidence))
     write_page(out, "Claims of the paper", page_parts(read_table(out), spec, evidence.cells))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    spec_argument(parser)
-    parser.add_argument("--tables", required=True, type=Path, help="folder of the tables")
-    parser.add_argument(
-        "--synthetic", type=Path, nargs="?", help="summary.csv of the synthetic protocols, if run"
-    )
-    parser.add_argument("--out", required=True, type=Path, help="claims.csv; .md, .tex beside it")
-
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    write_claims(options.spec, options.tables, options.synthetic, options.out)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-from pipeline.config.spelling import NAME_LENGTH, CellNameError, lambda_tag
+from pipeline.config.spelling import NAME_LENGTH, lambda_tag
 from sagsae.autoencoders.registry import check_name
 
 LARGEST = 2**53
@@ -52,10 +52,7 @@ def _plain_value(value: Any) -> Any:
 
 
 def _one_spelling(value: float) -> float:
-    try:
-        lambda_tag(value)
-    except CellNameError as error:
-        raise ValueError(str(error)) from None
+    lambda_tag(value)  # raises ValueError where it has none
     return value
 
 
@@ -125,20 +122,10 @@ Variant = Annotated[
     AfterValidator(_not_endless),
 ]
 Words = Annotated[str, AfterValidator(_writable)]
-FilePath = Annotated[
-    str,
-    Field(min_length=1, max_length=1000),
-    AfterValidator(_writable),
-    AfterValidator(_usable_path),
-]
-Folder = Annotated[FilePath, AfterValidator(_usable_folder)]
-FolderOrNone = Annotated[
-    str,
-    Field(max_length=1000),
-    AfterValidator(_writable),
-    AfterValidator(_usable_path),
-    AfterValidator(_usable_folder),
-]
+PathOrNone = Annotated[Words, Field(max_length=1000), AfterValidator(_usable_path)]
+FolderOrNone = Annotated[PathOrNone, AfterValidator(_usable_folder)]
+FilePath = Annotated[PathOrNone, Field(min_length=1)]
+Folder = Annotated[FolderOrNone, Field(min_length=1)]
 
 
 class Section(BaseModel):

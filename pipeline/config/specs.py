@@ -39,13 +39,6 @@ class Spec(Section):
         except ValidationError as error:
             raise argparse.ArgumentTypeError(describe(error, cls.__name__)) from None
 
-    @classmethod
-    def add_to(cls, parser: argparse.ArgumentParser, option: str = "--spec") -> None:
-        """Add the option that gives the specification to a stage."""
-        parser.add_argument(
-            option, type=cls.argument, required=True, metavar="JSON", help=f"{cls.__name__} as JSON"
-        )
-
 
 class AssetSpec(Spec):
     """Of a model's folder."""

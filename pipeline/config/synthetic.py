@@ -5,7 +5,8 @@ Sizes, rates and grids are this project's own: the paper's were not at hand.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from math import prod
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -69,10 +70,19 @@ class Protocol(Section):
     lambdas: Lambdas
     """Sweep of the sparsity coefficient. The operating point is the one whose mean L0 is nearest,
     in ratio, to the expected number of active features."""
+    axes: ClassVar[tuple[str, ...]] = ("contestants", "lambdas")
+    """Fields whose values are combined, each with each."""
+
+    @property
+    def runs(self) -> int:
+        """Autoencoders per seed."""
+        return prod(len(getattr(self, axis)) for axis in self.axes)
 
 
 class PolarityDial(Protocol):
     """Protocol A: signed axes whose negative side is larger by alpha, in noise."""
+
+    axes: ClassVar = ("alphas", "contestants", "lambdas")
 
     pairs: Count = 16
     """Axes K."""
@@ -92,14 +102,11 @@ class PolarityDial(Protocol):
     lambdas: Lambdas = [0.1, 0.2, 0.45, 0.9]
     """Sweep of the sparsity coefficient, see ``Protocol``."""
 
-    @property
-    def runs(self) -> int:
-        """Autoencoders per seed."""
-        return len(self.alphas) * len(self.contestants) * len(self.lambdas)
-
 
 class Anomalies(Protocol):
     """Protocol B: large excursions of one axis in one direction, under a budget of latents."""
+
+    axes: ClassVar = ("budgets", "variants", "lambdas")
 
     pairs: Count = 16
     """Axes K."""
@@ -118,14 +125,11 @@ class Anomalies(Protocol):
     lambdas: Lambdas = [0.7, 1.2, 1.8]
     """Sweep of the sparsity coefficient, see ``Protocol``."""
 
-    @property
-    def runs(self) -> int:
-        """Autoencoders per seed."""
-        return len(self.budgets) * len(self.variants) * len(self.lambdas)
-
 
 class Consolidation(Protocol):
     """Protocol C: antipodal pairs in superposition, about one active a sample."""
+
+    axes: ClassVar = ("superpositions", "contestants", "lambdas")
 
     steps: Count = 2500
     """Optimiser steps of a run; many pairs are each seen seldom."""
@@ -137,11 +141,6 @@ class Consolidation(Protocol):
     """Cosines from which a pole counts as found; the curve over them."""
     lambdas: Lambdas = [0.6, 1.0, 1.5, 2.2]
     """Sweep of the sparsity coefficient, see ``Protocol``."""
-
-    @property
-    def runs(self) -> int:
-        """Autoencoders per seed."""
-        return len(self.superpositions) * len(self.contestants) * len(self.lambdas)
 
 
 class Robustness(Protocol):
@@ -163,8 +162,7 @@ class Robustness(Protocol):
     @property
     def runs(self) -> int:
         """Autoencoders per seed."""
-        settings = len(self.correlations) + len(self.cosines)
-        return settings * len(self.contestants) * len(self.lambdas)
+        return super().runs * (len(self.correlations) + len(self.cosines))
 
 
 class Geometry(Protocol):
@@ -178,11 +176,6 @@ class Geometry(Protocol):
     """Variants and widths."""
     lambdas: Lambdas = [0.4, 0.8, 1.2]
     """Sweep of the sparsity coefficient, see ``Protocol``."""
-
-    @property
-    def runs(self) -> int:
-        """Autoencoders per seed."""
-        return len(self.contestants) * len(self.lambdas)
 
 
 class Synthetic(Section):

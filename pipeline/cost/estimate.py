@@ -10,7 +10,6 @@ computes (downloads, waiting for a disk) is not in it.
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -198,30 +197,35 @@ def summary(study: Study, rates: Rates, device: Device, basis: str) -> str:
     return f"{head}\n\n{table}\n\nRates: {basis}.{guess}"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    parser.add_argument("--configfile", required=True, help="configuration of the study")
-    parser.add_argument("--rates", type=Path, default=RATES, help="rates of devices, as YAML")
-    parser.add_argument("--device", default="h100", help="a device of the rates")
-    parser.add_argument("--measure", action="store_true", help="time a few steps on this machine")
-    parser.add_argument("--measured-from", type=Path, help="published study of the same device")
+def main(
+    configfile: Path,
+    rates: Path = RATES,
+    device: str = "h100",
+    measure: bool = False,
+    measured_from: Path | None = None,
+) -> None:
+    """Run the stage.
 
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    rates = Rates.model_validate(load_yaml(options.rates))
-    if options.device not in rates.devices:
-        raise ValueError(f"unknown device {options.device!r}; known are {', '.join(rates.devices)}")
-    device, basis = rates.devices[options.device], rates.devices[options.device].basis
-    study, rate = Study.load(options.configfile), None
-    if options.measured_from:
-        rate, source = measured(options.measured_from)
-    elif options.measure:
+    Args:
+        configfile: configuration of the study
+        rates: rates of devices, as YAML
+        device: a device of the rates
+        measure: time a few steps on this machine
+        measured_from: published study of the same device
+    """
+    known = Rates.model_validate(load_yaml(rates))
+    if device not in known.devices:
+        raise ValueError(f"unknown device {device!r}; known are {', '.join(known.devices)}")
+    chosen, basis = known.devices[device], known.devices[device].basis
+    study, rate = Study.load(configfile), None
+    if measured_from:
+        rate, source = measured(measured_from)
+    elif measure:
         from pipeline.cost.speed import tokens_per_second  # imports torch
 
         found, d, width, what = tokens_per_second(study)
         rate, source = training_tflops(found, d, width), f"measured now: {what}"
     if rate is not None:
-        device = device.model_copy(update={"training_tflops": rate})
+        chosen = chosen.model_copy(update={"training_tflops": rate})
         basis = f"training {source}; the rest {basis}"
-    print(summary(study, rates, device, basis))
+    print(summary(study, known, chosen, basis))

@@ -8,7 +8,6 @@ for every sweep of the grid.
 
 from __future__ import annotations
 
-import argparse
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -17,8 +16,8 @@ import matplotlib as mpl
 
 from pipeline.figures.canvas import STYLE, write
 from pipeline.figures.shown import Drawn, Shown, function_named
-from pipeline.study.comparison_spec import ComparisonSpec, spec_argument
-from pipeline.study.figures import FIGURES, VARIANTS_SUFFIX
+from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.figures import VARIANTS_SUFFIX
 
 
 def draw(name: str, tables: Path, spec: ComparisonSpec) -> Drawn:
@@ -29,21 +28,14 @@ def draw(name: str, tables: Path, spec: ComparisonSpec) -> Drawn:
     return function(Shown(tables, spec, name.endswith(VARIANTS_SUFFIX)))
 
 
-def write_figure(name: str, tables: Path, spec: ComparisonSpec, out: Path) -> None:
-    """Draw a figure and write it with its numbers."""
+def main(figure: str, tables: Path, spec: ComparisonSpec, out: Path) -> None:
+    """Draw a figure and write it with its numbers.
+
+    Args:
+        figure: name of the figure, such as figure_2 or figure_2_variants
+        tables: folder of the tables
+        spec: the study's comparison spec as JSON, or @FILE that holds it
+        out: the .png; .svg and .csv beside it
+    """
     with mpl.rc_context(STYLE):
-        write(*draw(name, tables, spec), out)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    spec_argument(parser)
-    names = [name + end for end in ("", VARIANTS_SUFFIX) for name in FIGURES]
-    parser.add_argument("--tables", required=True, type=Path, help="folder of the tables")
-    parser.add_argument("--figure", required=True, choices=names, help="name of the figure")
-    parser.add_argument("--out", required=True, type=Path, help="the .png; .svg and .csv beside it")
-
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    write_figure(options.figure, options.tables, options.spec, options.out)
+        write(*draw(figure, tables, spec), out)

@@ -50,9 +50,11 @@ def function_named(name: str, modules: Iterable[ModuleType]) -> Callable[..., Dr
     """The function that draws a figure, which has its name.
 
     Raises:
-        KeyError: no module has one.
+        ValueError: no module has one.
     """
     for module in modules:
         if hasattr(module, name):
             return getattr(module, name)
-    raise KeyError(f"no function {name} draws the figure of that name: write it, or mend the entry")
+    raise ValueError(
+        f"no function {name} draws the figure of that name: write it, or mend the entry"
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
@@ -23,7 +22,7 @@ from pipeline.figures.panels import (
     panels_of,
 )
 from pipeline.figures.shown import Drawn, Shown
-from pipeline.study.comparison_spec import SWEPT, ComparisonSpec
+from pipeline.study.comparison_spec import SWEPT
 from pipeline.study.outputs import POINTS
 from pipeline.text.numbers import variant_label
 
@@ -51,7 +50,26 @@ def figure_r2(shown: Shown) -> Drawn:
 def against_l0(shown: Shown, metric: str) -> Drawn:
     """A metric of ``SWEPT`` against log L0."""
     points, overlaps = shown.rows(POINTS), shown.overlaps
-    figure = draw(points, overlaps, metric, shown.spec, shown.series)
+    drawn = set(points["series"])
+    series = {label: style for label, style in shown.series.items() if label in drawn}
+    annotated = len(series) <= ANNOTATED_AT_MOST
+    legend = _legend(points, overlaps, metric, series, annotated)
+    labels = "L0 (active latents per token)", SWEPT[metric]
+    dead = metric == "dead_fraction"
+    figure, panels = panels_of(shown.spec, 1.95, legend, labels, sharey=dead)
+    for (model, hookpoint), panel in panels.items():
+        here = at(points, model, hookpoint)
+        bands(panel, at(overlaps, model, hookpoint))
+        for label, style in series.items():
+            curve(panel, here[here["series"] == label], metric, style)
+        dress(panel, here, metric, f"{model}, {hookpoint}")
+    if dead:
+        honest_zero(figure.axes[0], points)
+    if annotated:
+        figure.canvas.draw()
+        for place, panel in panels.items():
+            first = panel is figure.axes[0]
+            _annotate(panel, at(points, *place), metric, series, named=first)
     return figure, numbers(points, overlaps, metric)
 
 
@@ -67,36 +85,6 @@ def numbers(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str) -> pd.Dat
     marks = marks[[*columns, "l0", "l0_se", "value", "value_se", "hollow", "collapsed"]]
     spans = overlaps[["model", "hookpoint", "comparison", "overlap_lo", "overlap_hi"]].dropna()
     return pd.concat([marks, spans.assign(kind="overlap")], ignore_index=True)
-
-
-def draw(
-    points: pd.DataFrame,
-    overlaps: pd.DataFrame,
-    metric: str,
-    spec: ComparisonSpec,
-    series: dict[str, Series],
-) -> Figure:
-    """The figure of some points; ``overlaps`` are the bands, ``series`` how lines look."""
-    series = {label: style for label, style in series.items() if label in set(points["series"])}
-    annotated = len(series) <= ANNOTATED_AT_MOST
-    legend = _legend(points, overlaps, metric, series, annotated)
-    labels = "L0 (active latents per token)", SWEPT[metric]
-    dead = metric == "dead_fraction"
-    figure, panels = panels_of(spec, 1.95, legend, labels, sharey=dead)
-    for (model, hookpoint), panel in panels.items():
-        here = at(points, model, hookpoint)
-        bands(panel, at(overlaps, model, hookpoint))
-        for label, style in series.items():
-            curve(panel, here[here["series"] == label], metric, style)
-        dress(panel, here, metric, f"{model}, {hookpoint}")
-    if dead:
-        honest_zero(figure.axes[0], points)
-    if annotated:
-        figure.canvas.draw()
-        for place, panel in panels.items():
-            first = panel is figure.axes[0]
-            _annotate(panel, at(points, *place), metric, series, named=first)
-    return figure
 
 
 def _annotate(

@@ -15,7 +15,6 @@ to. Other users' jobs are not seen: give each user GPUs through CUDA_VISIBLE_DEV
 
 from __future__ import annotations
 
-import argparse
 import fcntl
 import os
 import re
@@ -24,8 +23,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
-from pipeline.jobs.stage import device_argument
+from pipeline.jobs.stage import Device
 
 DIRECTORY_VARIABLE = "SAGSAE_LEASE_DIR"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -111,19 +111,14 @@ def lease_folder() -> Path:
     """
     named = os.environ.get(DIRECTORY_VARIABLE)
     folder = Path(named) if named else Path("/tmp") / f"sagsae-gpu-{os.getuid()}"
+    remedy = f"set {DIRECTORY_VARIABLE} to a folder of yours on a local disk"
     try:
         folder.mkdir(mode=0o700, parents=bool(named), exist_ok=True)
         status = folder.lstat()
     except OSError as error:
-        raise LeaseError(
-            f"{folder}: cannot be made ({error.strerror}); set {DIRECTORY_VARIABLE} to a folder of "
-            "yours on a local disk"
-        ) from error
+        raise LeaseError(f"{folder}: cannot be made ({error.strerror}); {remedy}") from error
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise LeaseError(
-            f"{folder}: not a folder of user {os.getuid()}; remove it, or set {DIRECTORY_VARIABLE} "
-            "to a folder of yours on a local disk"
-        )
+        raise LeaseError(f"{folder}: not a folder of user {os.getuid()}; remove it, or {remedy}")
     return folder
 
 
@@ -203,24 +198,25 @@ def _say(message: str) -> None:
     print(f"gpu lease: {message}", file=sys.stderr, flush=True)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    device_argument(parser)
-    parser.add_argument("--jobs-per-gpu", type=int, default=1, help="slots of each GPU")
-    parser.add_argument("--gpus", type=int, choices=[0, 1], default=1, help="0: use the CPU")
-    parser.add_argument("command", nargs="+", help="after --: what to run")
+def main(
+    command: list[str], /, device: Device = "auto", jobs_per_gpu: int = 1, gpus: Literal[0, 1] = 1
+) -> None:
+    """Lease, and become the command.
 
-
-def main(options: argparse.Namespace) -> None:
-    """Lease, and become the command."""
-    if options.jobs_per_gpu < 1:
+    Args:
+        command: after --: what to run
+        device: where to compute; auto: a GPU where there is one
+        jobs_per_gpu: slots of each GPU
+        gpus: 0: use the CPU
+    """
+    if jobs_per_gpu < 1:
         raise LeaseError("--jobs-per-gpu must be at least 1")
-    device = choose(options.device, options.gpus, options.jobs_per_gpu)
-    if device:
-        _say(f"device {device}")
-    os.environ[VISIBLE] = device
+    leased = choose(device, gpus, jobs_per_gpu)
+    if leased:
+        _say(f"device {leased}")
+    os.environ[VISIBLE] = leased
     try:
-        os.execvp(options.command[0], options.command)
+        os.execvp(command[0], command)
     except OSError as error:
-        _say(f"{options.command[0]}: cannot be run ({error.strerror})")
+        _say(f"{command[0]}: cannot be run ({error.strerror})")
         sys.exit(127)

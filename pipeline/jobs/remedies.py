@@ -6,9 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 from sagsae.memory import purpose_of
 
@@ -63,12 +61,9 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
     causes = [(kind, cause) for cause in _chain(error) if (kind := _kind(cause))]
     kind, cause = causes[-1] if causes else ("", error)  # the innermost says it best
     match kind:
-        case "disk":
-            return f"the disk is full: {_disk(cause, arguments)}: free some space and {AGAIN}"
-        case "quota":
-            return (
-                f"the disk quota is used up: {_disk(cause, arguments)}: free some space and {AGAIN}"
-            )
+        case "disk" | "quota":
+            what = "disk is full" if kind == "disk" else "disk quota is used up"
+            return f"the {what}: {_disk(cause, arguments)}: free some space and {AGAIN}"
         case "read-only":
             return (
                 f"the file system is read-only: {_text(cause)}: make it writable and {AGAIN}; or "
@@ -110,32 +105,24 @@ def _disk(error: BaseException, arguments: Sequence[str]) -> str:
     """The error, and how full the disk is on which it arose."""
     named = [getattr(error, name, None) for name in ("filename", "filename2")]
     paths = [Path(os.fsdecode(name)) for name in named if isinstance(name, str | bytes)]
-    disks = [_Disk.of(path) for path in paths or _written(arguments)]
-    return f"{_text(error)}{min(disks) if disks else ''}"
+    fullest = min(map(_left, paths or _written(arguments)), default=(0, ""))
+    return _text(error) + fullest[1]
 
 
-@dataclass(frozen=True, order=True)
-class _Disk:
-    """How much is left of what a disk has least of: bytes or inodes."""
+def _left(path: Path) -> tuple[float, str]:
+    """What the disk that ``path`` lies on, or would lie on, has least of: its share, and in words.
 
-    share: float
-    left: str
-    folder: str
-
-    @classmethod
-    def of(cls, path: Path) -> Self:
-        """The disk that ``path`` lies on or would lie on."""
-        folder = next((place for place in (path, *path.parents) if place.is_dir()), Path())
-        found = os.statvfs(folder)
-        free, total = (blocks * found.f_frsize for blocks in (found.f_bavail, found.f_blocks))
-        scarce = [(free / max(total, 1), f"{free:,} of {total:,} bytes")]
-        if found.f_files:  # some file systems do not count theirs
-            inodes = f"{found.f_favail:,} of {found.f_files:,} inodes"
-            scarce.append((found.f_favail / found.f_files, inodes))
-        return cls(*min(scarce), str(folder))
-
-    def __str__(self) -> str:
-        return f"; {self.left} are free in {self.folder}"
+    That is bytes or inodes.
+    """
+    folder = next((place for place in (path, *path.parents) if place.is_dir()), Path())
+    found = os.statvfs(folder)
+    free, total = (blocks * found.f_frsize for blocks in (found.f_bavail, found.f_blocks))
+    scarce = [(free / max(total, 1), f"{free:,} of {total:,} bytes")]
+    if found.f_files:  # some file systems do not count theirs
+        inodes = f"{found.f_favail:,} of {found.f_files:,} inodes"
+        scarce.append((found.f_favail / found.f_files, inodes))
+    share, words = min(scarce)
+    return share, f"; {words} are free in {folder}"
 
 
 def _written(arguments: Sequence[str]) -> Iterator[Path]:

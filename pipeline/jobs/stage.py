@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import math
 import os
@@ -10,8 +9,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
+from pipeline.jobs.progress import say
 from pipeline.jobs.remedies import explain
 from sagsae.files import FileLock
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 RUN = "SAGSAE_RUN"
+Device = Literal["auto", "cpu", "cuda"]
+"""Where to compute; auto: a GPU where there is one."""
 SPIN_COUNT = 10_000
 """Rounds that an idle OpenMP thread waits: from one PyTorch operation to the next, no more."""
 
@@ -59,22 +61,6 @@ def prepare_process() -> None:
     relax_gc()
 
 
-def path_arguments(parser: argparse.ArgumentParser, **helps: str) -> None:
-    """Add required options that name files: ``train_manifest`` is ``--train-manifest``."""
-    for name, text in helps.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True, help=text)
-
-
-def device_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--device``."""
-    parser.add_argument(
-        "--device",
-        choices=["auto", "cpu", "cuda"],
-        default="auto",
-        help="where to compute; auto: a GPU where there is one (default: %(default)s)",
-    )
-
-
 @contextmanager
 def locked(folder: Path, stem: str = "") -> Iterator[bool]:
     """Hold ``folder``, or what is made in it under the name ``stem``, against other processes.
@@ -87,9 +73,7 @@ def locked(folder: Path, stem: str = "") -> Iterator[bool]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / (f".{stem}.lock" if stem else ".lock"))
-    waited = lock.acquire(
-        patience=math.inf, waiting=lambda line: print(line, file=sys.stderr, flush=True)
-    )
+    waited = lock.acquire(patience=math.inf, waiting=say)
     try:
         for leftover in folder.glob(f".{stem}.*.partial" if stem else ".*.partial"):
             if leftover.is_file():
@@ -135,7 +119,7 @@ def relax_gc() -> None:
     gc.set_threshold(100_000)
 
 
-def device_of(choice: str) -> torch.device:
+def device_of(choice: Device) -> torch.device:
     """The device a stage computes on: CUDA device 0 of those visible, or the CPU.
 
     The GPU lease narrows CUDA_VISIBLE_DEVICES to one device before the stage starts. On it the

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -24,14 +25,11 @@ def installed() -> dict[str, str]:
 def machine() -> str:
     """Processor, cores and memory of this machine."""
     model = platform.processor() or platform.machine()
-    for line in _lines(Path("/proc/cpuinfo")):
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
+    cpus = Path("/proc/cpuinfo")
+    if found := re.search(
+        r"^model name\s*:\s*(.*)", cpus.read_text() if cpus.exists() else "", re.M
+    ):
+        model = found[1].strip()
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{model}, {cores} cores, {memory:.0f} GiB"
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []

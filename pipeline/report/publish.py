@@ -8,7 +8,6 @@ with, and tables, figures and claims rebuilt from those; they must equal the stu
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 from collections.abc import Iterable
@@ -19,19 +18,10 @@ from typing import Any
 from pipeline.jobs.json_files import write_json
 from pipeline.report.environment import installed, machine
 from pipeline.report.rebuild import rebuild
+from pipeline.study import outputs
 from pipeline.study.metrics import CellMetrics, read_all
-from pipeline.study.outputs import (
-    CONFIGURATION,
-    ENVIRONMENT,
-    METRICS,
-    README,
-    REPORT,
-    RUNS,
-    SYNTHETIC,
-    SYNTHETIC_SUMMARY,
-)
 from pipeline.study.study import Study
-from sagsae.files import whole_file
+from sagsae.files import write_atomic
 
 RECORDS = Path(".snakemake", "metadata")
 """Where Snakemake keeps a record of each file that a job made."""
@@ -59,25 +49,26 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
     for cell in cells:
         folder = partial / "cells" / cell.path
         folder.mkdir(parents=True)
-        shutil.copyfile(root / "cells" / cell.path / METRICS, folder / METRICS)
-    write_json(partial / CONFIGURATION, study.config.model_dump())
+        shutil.copyfile(root / "cells" / cell.path / outputs.METRICS, folder / outputs.METRICS)
+    write_json(partial / outputs.CONFIGURATION, study.config.model_dump())
     environment = _environment(study, cells.values(), workdir)
-    write_json(partial / ENVIRONMENT, environment)
-    if (root / SYNTHETIC_SUMMARY).exists():
-        shutil.copytree(root / RUNS, partial / RUNS, ignore=shutil.ignore_patterns(".*"))
+    write_json(partial / outputs.ENVIRONMENT, environment)
+    if (root / outputs.SYNTHETIC_SUMMARY).exists():
+        shutil.copytree(
+            root / outputs.RUNS, partial / outputs.RUNS, ignore=shutil.ignore_patterns(".*")
+        )
     rebuild(partial, partial)
     _must_agree(root, partial)
-    (partial / REPORT).unlink()  # megabytes of images that lie beside it
-    with whole_file(partial / README) as page:
-        page.write_text(_readme(study, environment, out), encoding="utf-8")
+    (partial / outputs.REPORT).unlink()  # megabytes of images that lie beside it
+    write_atomic(partial / outputs.README, _readme(study, environment, out).encode())
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
 
 
 def _must_agree(root: Path, rebuilt: Path) -> None:
-    results = (rebuilt / part for part in ("tables", "figures", SYNTHETIC))
+    results = (rebuilt / part for part in ("tables", "figures", outputs.SYNTHETIC))
     made = [path for folder in results if folder.exists() for path in folder.glob("*.*")]
-    names = [REPORT, *(path.relative_to(rebuilt).as_posix() for path in sorted(made))]
+    names = [outputs.REPORT, *(path.relative_to(rebuilt).as_posix() for path in sorted(made))]
     _, differing, absent = cmpfiles(root, rebuilt, names, shallow=False)
     if stale := differing + absent:
         raise PublishError(
@@ -138,12 +129,11 @@ beside the numbers that it draws. `cells/` holds the metrics of every cell as ev
 """
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    parser.add_argument("--configfile", required=True, help="configuration of a finished study")
-    parser.add_argument("--out", required=True, type=Path, help="the published folder")
+def main(configfile: Path, out: Path) -> None:
+    """Run the stage.
 
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    publish(Study.load(options.configfile), options.out)
+    Args:
+        configfile: configuration of a finished study
+        out: the published folder
+    """
+    publish(Study.load(configfile), out)

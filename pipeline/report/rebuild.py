@@ -8,7 +8,6 @@ keeps. The same input gives the same bytes.
 
 from __future__ import annotations
 
-import argparse
 import json
 import shutil
 import subprocess
@@ -74,12 +73,11 @@ def rebuild(source: Path, out: Path) -> Study:
     return study
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    parser.add_argument("--from", required=True, type=Path, dest="source", help="published study")
-    parser.add_argument("--out", required=True, type=Path, help="where the results go")
+def main(from_: Path, out: Path) -> None:
+    """Run the stage.
 
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    rebuild(options.source, options.out)
+    Args:
+        from_: published study
+        out: where the results go
+    """
+    rebuild(from_, out)

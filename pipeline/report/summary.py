@@ -5,12 +5,11 @@ python -m pipeline summary --spec JSON --root results/<study>
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import pandas as pd
 
-from pipeline.study.comparison_spec import ComparisonSpec, spec_argument
+from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.outputs import COMPARISON, REPORT
 from pipeline.tables.comparison_text import views
 from pipeline.text.csv_files import read_table
@@ -40,14 +39,13 @@ def summary(table: pd.DataFrame, spec: ComparisonSpec, root: Path) -> str:
     return "\n".join(lines)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    spec_argument(parser)
-    parser.add_argument("--root", required=True, type=Path, help="folder of the study's results")
+def main(spec: ComparisonSpec, root: Path) -> None:
+    """Run the stage.
 
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    table = options.root / "tables" / COMPARISON
+    Args:
+        spec: the study's comparison spec as JSON, or @FILE that holds it
+        root: folder of the study's results
+    """
+    table = root / "tables" / COMPARISON
     if table.exists():  # a run of single targets may come before any table
-        print(summary(read_table(table), options.spec, options.root))
+        print(summary(read_table(table), spec, root))

@@ -5,9 +5,8 @@ python -m pipeline report --spec JSON --tables DIR --figures DIR --out report.ht
 
 from __future__ import annotations
 
-import argparse
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +17,14 @@ from pipeline.claims.limits import limits
 from pipeline.claims.page import claim_grid, criteria, tally
 from pipeline.jobs.json_files import read_json
 from pipeline.report.environment import installed
-from pipeline.study.comparison_spec import ComparisonSpec, spec_argument
+from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.figures import title_and_caption
 from pipeline.study.outputs import CELLS, CLAIMS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS
 from pipeline.tables.comparison_text import views
 from pipeline.tables.latent_text import contrast_grids, latent_grid, parameter_grid
 from pipeline.text.csv_files import read_table
-from pipeline.text.numbers import Grid, format_number, variant_label
-from sagsae.files import whole_file
+from pipeline.text.numbers import Grid, format_number, span, variant_label
+from sagsae.files import write_atomic
 
 TEMPLATES = Path(__file__).parent
 NAME_COLUMNS = ("model", "hookpoint", "variant", "width", "lam", "seed")
@@ -48,11 +47,12 @@ def baseline_grid(cells: pd.DataFrame) -> Grid:
     rows = []
     for (model, hookpoint), group in cells.groupby(["model", "hookpoint"], sort=False):
         gap = group["ce_zero"] - group["ce_clean"]
-        values = [_range(series) for series in (*(group[name] for name in columns), gap)]
+        values = [
+            span(series, "{:.4f}".format) for series in (*(group[name] for name in columns), gap)
+        ]
         noisy = "noise" if group["lr_noisy"].any() else "usable"
-        rows.append(
-            (str(model), str(hookpoint), *values, noisy, _range(group["ce_tokens"], "{:,}"))
-        )
+        tokens = span(group["ce_tokens"], "{:,}".format)
+        rows.append((str(model), str(hookpoint), *values, noisy, tokens))
     heads = ("Model", "Hookpoint", "Clean", "Mean-ablated", "Zero-ablated", "Zero - clean")
     return Grid(
         title="Next-token cross entropy (nats)",
@@ -61,23 +61,11 @@ def baseline_grid(cells: pd.DataFrame) -> Grid:
     )
 
 
-def _range(values: pd.Series, form: str = "{:.4f}") -> str:
-    low, high = form.format(values.min()), form.format(values.max())
-    return low if low == high else f"{low} to {high}"
-
-
 def collapsed_grid(cells: pd.DataFrame) -> Grid:
     """Every collapsed cell and why."""
     fallen = cells[cells["collapsed"] != ""]
-    rows = (
-        (
-            *(str(row[name]) for name in NAME_COLUMNS),
-            format_number(row["l0"]),
-            format_number(row["r2"]),
-            row["why"],
-        )
-        for row in fallen.assign(why=fallen["collapsed"]).to_dict("records")
-    )
+    shown = dict.fromkeys(NAME_COLUMNS, str) | {"l0": format_number, "r2": format_number}
+    rows = fallen.transform(shown).assign(why=fallen["collapsed"]).itertuples(index=False)
     columns = (*map(str.capitalize, NAME_COLUMNS), "L0", "R2", "Why")
     return Grid(title="Collapsed cells", columns=columns, rows=tuple(rows))
 
@@ -124,26 +112,29 @@ def _listed(values: pd.Series, form: str = "{}") -> str:
     return ", ".join(form.format(value) for value in sorted(values.unique()))
 
 
-def render(
+def main(
     spec: ComparisonSpec,
     tables: Path,
     figures: Path,
-    synthetic: Sequence[Path],
-    versions: Mapping[str, str],
-) -> str:
-    """The report's HTML.
+    out: Path,
+    synthetic: list[Path] = [],  # noqa: B006 never changed
+    environment: Path | None = None,
+) -> None:
+    """Write the HTML file whole.
 
     Args:
-        spec: What the study covers.
-        tables: Folder of the tables.
-        figures: Folder of the figures that ``spec`` names.
-        synthetic: Figures of the synthetic protocols, where they were run.
-        versions: See ``pipeline.report.environment``.
+        spec: the study's comparison spec as JSON, or @FILE that holds it
+        tables: folder of the tables
+        figures: folder of the figures
+        out: the HTML file
+        synthetic: figures of the synthetic protocols
+        environment: what a published study was made with, if one
     """
+    versions = read_json(environment)["versions"] if environment else installed()
     cells, claims = read_table(tables / CELLS), read_table(tables / CLAIMS)
     order = {name: i for i, name in enumerate([*spec.models, *spec.hookpoints])}
     ordered = cells.sort_values(["model", "hookpoint"], key=lambda c: c.map(order), kind="stable")
-    environment = Environment(
+    renderer = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -151,7 +142,7 @@ def render(
         lstrip_blocks=True,
     )
     seeds = cells.groupby(["model", "hookpoint", "variant", "width", "lam"])["seed"].nunique()
-    return environment.get_template("report.html.j2").render(
+    html = renderer.get_template("report.html.j2").render(
         study=spec.study or "unnamed",
         note=spec.note,
         models=spec.models,
@@ -175,38 +166,4 @@ def render(
         provenance=provenance(ordered, spec),
         versions=sorted(versions.items()),
     )
-
-
-def write_report(
-    spec: ComparisonSpec,
-    tables: Path,
-    figures: Path,
-    synthetic: Sequence[Path],
-    versions: Mapping[str, str],
-    out: Path,
-) -> None:
-    """Write the HTML file whole; see ``render``."""
-    with whole_file(out) as partial:
-        html = render(spec, tables, figures, synthetic, versions)
-        partial.write_text(html, encoding="utf-8")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    spec_argument(parser)
-    parser.add_argument("--tables", required=True, type=Path, help="folder of the tables")
-    parser.add_argument("--figures", required=True, type=Path, help="folder of the figures")
-    parser.add_argument(
-        "--synthetic", type=Path, nargs="*", default=[], help="figures of the synthetic protocols"
-    )
-    parser.add_argument(
-        "--environment", type=Path, nargs="?", help="what a published study was made with, if one"
-    )
-    parser.add_argument("--out", required=True, type=Path, help="the HTML file")
-
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    places = options.tables, options.figures, options.synthetic
-    versions = read_json(options.environment)["versions"] if options.environment else installed()
-    write_report(options.spec, *places, versions, options.out)
+    write_atomic(out, html.encode())

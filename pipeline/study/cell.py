@@ -80,7 +80,8 @@ class Cell:
             CellNameError: a number is malformed or not in its canonical spelling; the message
                 gives the spelling to ask for.
         """
-        for field, text in (("model", model), ("hookpoint", hookpoint), ("variant", variant)):
+        names = {"model": model, "hookpoint": hookpoint, "variant": variant}
+        for field, text in names.items():
             foreign = field == "variant" and len(text) <= NAME_LENGTH and FOREIGN.fullmatch(text)
             if not (_NAME.fullmatch(text) or foreign):
                 raise CellNameError(
@@ -97,14 +98,7 @@ class Cell:
         tag = lambda_tag(value)
         if tag != lam:
             raise CellNameError(f"lam{lam} is not canonical: ask for lam{tag}")
-        return cls(
-            model=model,
-            hookpoint=hookpoint,
-            variant=variant,
-            width=latents,
-            lam=value,
-            seed=number,
-        )
+        return cls(**names, width=latents, lam=value, seed=number)
 
     @classmethod
     def from_path(cls, path: str) -> Cell:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
@@ -35,24 +35,13 @@ class ComparisonSpec(BaseModel):
     figures: list[str] = []
     """Names of the figures that the report shows."""
 
+    @classmethod
+    def argument(cls, text: str) -> Self:
+        """A spec from JSON text, or from the signed file named after an @."""
+        return cls.model_validate(json_argument(text))
+
     @property
     def matched_levels(self) -> list[float]:
         """Every L0 at which some comparison is read off, in the order of the configuration."""
         levels = [l0 for item in self.comparisons for l0 in item.matched_l0]
         return list(dict.fromkeys(levels)) or [DEFAULT_LEVEL]
-
-
-def spec_argument(parser: argparse.ArgumentParser) -> None:
-    """Add ``--spec`` to a stage's command line."""
-    parser.add_argument(
-        "--spec",
-        required=True,
-        type=read_spec,
-        metavar="JSON",
-        help="the study's comparison spec as JSON, or @FILE that holds it",
-    )
-
-
-def read_spec(text: str) -> ComparisonSpec:
-    """A spec from JSON text, or from the signed file named after an @."""
-    return ComparisonSpec.model_validate(json_argument(text))

@@ -15,14 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.config import study_config as c
-from pipeline.config.specs import (
-    AssetSpec,
-    BaselineSpec,
-    DumpSpec,
-    Split,
-    TextSpec,
-    TokenSpec,
-)
+from pipeline.config.specs import AssetSpec, BaselineSpec, DumpSpec, Split, TextSpec, TokenSpec
 from pipeline.config.spelling import CellNameError
 from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest, write_json
@@ -43,7 +36,7 @@ class Study(Outputs):
         self.config = config
         self.models = {model.name: model for model in config.models}
         super().__init__(PurePosixPath(config.results) / config.study)
-        self.cells = self._grid()
+        self.cells = sorted({cell for entry in config.grid for cell in cells_of(entry, config)})
 
     @classmethod
     def from_dict(cls, raw: Any, where: str = "configuration") -> Study:
@@ -62,9 +55,6 @@ class Study(Outputs):
     def load(cls, path: str | Path = c.DEFAULT_CONFIG) -> Study:
         """Read and validate a YAML file."""
         return cls.from_dict(c.load_yaml(Path(path)), str(path))
-
-    def _grid(self) -> list[Cell]:
-        return sorted({cell for entry in self.config.grid for cell in cells_of(entry, self.config)})
 
     def _rows(self, split: Split) -> int:
         dump = self.config.dump
@@ -141,10 +131,8 @@ class Study(Outputs):
         )
 
     def evaluate_spec(self, cell: Cell) -> EvaluateSpec:
-        return EvaluateSpec(
-            baselines=self._baselines[cell.model],
-            evaluation=self.config.evaluation,
-        )
+        baselines = self._baselines[cell.model]
+        return EvaluateSpec(baselines=baselines, evaluation=self.config.evaluation)
 
     def comparison_spec(self) -> dict[str, Any]:
         return {
@@ -161,14 +149,9 @@ class Study(Outputs):
 
     def synthetic_spec(self, protocol: str, seed: int) -> SyntheticSpec:
         """Of one seed of one synthetic protocol."""
-        shared = {"evaluation_rows", "tau", "training"}
-        return SyntheticSpec(
-            protocol=protocol,
-            seed=seed,
-            synthetic=Synthetic.model_validate(
-                self.config.synthetic.model_dump(include={protocol, *shared})
-            ),
-        )
+        needed = {protocol, "evaluation_rows", "tau", "training"}
+        part = Synthetic.model_validate(self.config.synthetic.model_dump(include=needed))
+        return SyntheticSpec(protocol=protocol, seed=seed, synthetic=part)
 
     @cached_property
     def shared_specs(self) -> dict[str, str]:

@@ -5,7 +5,6 @@ python -m pipeline figure-1 --out figures/figure_1.png
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import matplotlib as mpl
@@ -31,10 +30,7 @@ SHOWN: dict[str, dict[str, float]] = {
     "gated": {"b_gate": -THETA_POS, "r_mag": GAIN, "b_mag": 0.0},
 }
 """Variant -> the parameters it is drawn with. They only serve to tell the parts apart."""
-NAMES = {
-    "sagsae_sym": "Bi-Jump-ReLU (sign-aware)",
-    "gated": "Jump-ReLU (gated)",
-}
+NAMES = {"sagsae_sym": "Bi-Jump-ReLU (sign-aware)", "gated": "Jump-ReLU (gated)"}
 
 
 def example(variant: str) -> Autoencoder:
@@ -64,25 +60,17 @@ def draw(table: pd.DataFrame) -> Figure:
     panel.text((THETA_POS - THETA_NEG) / 2, -1.75, "dead zone", ha="center", color="#444444")
     panel.set_xticks([-2, -1, -THETA_NEG, 0, THETA_POS, 1, 2])
     panel.set_xticks([-2, -THETA_NEG, 0, THETA_POS, 2], ["−2", "−θ⁻", "0", "θ⁺", "2"])
-    panel.set_xlabel("encoder product u")
-    panel.set_ylabel("code z")
-    panel.set_ylim(-2.4, 2.4)
+    panel.set(xlabel="encoder product u", ylabel="code z", ylim=(-2.4, 2.4))
     panel.legend(loc="upper left", frameon=False)
     return figure
 
 
-def write_figure(out: Path) -> None:
-    """Draw figure 1 and write it with its numbers."""
+def main(out: Path) -> None:
+    """Draw figure 1 and write it with its numbers.
+
+    Args:
+        out: the .png; .svg and .csv beside it
+    """
     table = curves()
     with mpl.rc_context(STYLE):
         write(draw(table), table, out)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    parser.add_argument("--out", required=True, type=Path, help="the .png; .svg and .csv beside it")
-
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    write_figure(options.out)

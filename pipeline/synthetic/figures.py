@@ -8,7 +8,6 @@ Points are means over seeds, error bars their standard errors.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from pipeline.figures import panels
 from pipeline.figures.canvas import DPI, STYLE, write
 from pipeline.figures.shown import Drawn, function_named
-from pipeline.study.figures import FIGURE_PROTOCOLS
 from pipeline.synthetic import geometry
 from pipeline.synthetic.geometry import Rows, width_label
 from pipeline.synthetic.means import read_runs
@@ -76,9 +74,7 @@ def line(panel: Axes, rows: pd.DataFrame, **style: Any) -> None:
 
 
 def dressed(panel: Axes, x: str, y: str, title: str = "") -> None:
-    panel.set_xlabel(x)
-    panel.set_ylabel(y)
-    panel.set_title(title)
+    panel.set(xlabel=x, ylabel=y, title=title)
     panels.grid(panel)
 
 
@@ -126,8 +122,7 @@ def figure_4(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
         right.axhline(1, color="black", lw=0.6, zorder=1)
         dressed(left, "", "MSE a coordinate", f"negative side × {alpha:g}")
         dressed(right, "", "calibration slope")
-        left.set_yscale("log")
-        left.set_xscale("log")
+        left.set(yscale="log", xscale="log")
         for axis in (left.xaxis, left.yaxis):
             decimal_ticks(axis)
     low, high = axes[0, 1].get_ylim()
@@ -240,24 +235,15 @@ def draw(name: str, table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
     return function_named(name, (sys.modules[__name__], geometry))(table, runs, tau)
 
 
-def write_figure(name: str, table: pd.DataFrame, runs: Rows, tau: float, out: Path) -> None:
-    """Draw a figure from its protocol's table and runs, and write it with its numbers."""
+def main(figure: str, tau: float, table: Path, runs: list[Path], out: Path) -> None:
+    """Draw a figure from its protocol's table and runs, and write it with its numbers.
+
+    Args:
+        figure: name of the figure
+        tau: cosine that counts as found
+        table: means over seeds
+        runs: files of runs
+        out: the .png; .svg and .csv beside it
+    """
     with mpl.rc_context(STYLE):
-        write(*draw(name, table, runs, tau), out)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    parser.add_argument(
-        "--figure", required=True, choices=list(FIGURE_PROTOCOLS), help="name of the figure"
-    )
-    parser.add_argument("--tau", required=True, type=float, help="cosine that counts as found")
-    parser.add_argument("--table", required=True, type=Path, help="means over seeds")
-    parser.add_argument("--runs", required=True, nargs="+", type=Path, help="files of runs")
-    parser.add_argument("--out", required=True, type=Path, help="the .png; .svg and .csv beside it")
-
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    table, runs = read_table(options.table), read_runs(options.runs)
-    write_figure(options.figure, table, runs, options.tau, options.out)
+        write(*draw(figure, read_table(table), read_runs(runs), tau), out)

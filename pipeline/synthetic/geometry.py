@@ -47,20 +47,14 @@ def figure_6(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
             f"{variant_label(row['variant'])}, {width_label(row['multiple'])}\n"
             f"R2 {metrics['r2']:.3f}\n{metrics['pcr']:.0%} consolidated"
         )
-        panel.set_aspect("equal")
+        panel.set(aspect="equal", xlim=(-1.25, 1.25), ylim=(-1.25, 1.25))
         panel.set_axis_off()
-        panel.set_xlim(-1.25, 1.25)
-        panel.set_ylim(-1.25, 1.25)
-    figure.legend(
-        handles=[
-            Line2D([], [], marker="o", ls="none", color=TRUTH, label="true direction"),
-            Line2D([], [], color=SIDES[0], lw=2, label="z > 0 of a latent"),
-            Line2D([], [], color=SIDES[1], lw=2, ls="--", label="z < 0 of a latent"),
-        ],
-        loc="outside lower center",
-        ncols=3,
-        frameon=False,
-    )
+    handles = [
+        Line2D([], [], marker="o", ls="none", color=TRUTH, label="true direction"),
+        Line2D([], [], color=SIDES[0], lw=2, label="z > 0 of a latent"),
+        Line2D([], [], color=SIDES[1], lw=2, ls="--", label="z < 0 of a latent"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return figure, pd.DataFrame(drawn)
 
 
@@ -116,8 +110,7 @@ def figure_7(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
     total = found["silent"] + found["outside"] + sum(found["counts"])
     silent = f"dead zone\nz = 0 on\n{found['silent'] / total:.1%}"
     panel.text((up + down) / 2, 0.62 * top, silent, ha="center", va="center", fontsize=7)
-    panel.set_xlabel("activation z, in units of the data")
-    panel.set_ylabel("samples")
+    panel.set(xlabel="activation z, in units of the data", ylabel="samples")
     panel.set_title(f"{variant_label(row['variant'])}, latent {found['latent']}, {row['setting']}")
     bins = {"low": edges[:-1], "high": edges[1:], "count": found["counts"]}
     known = {"latent": found["latent"], "silent": found["silent"], "outside": found["outside"]}

@@ -9,7 +9,6 @@ features; no other measure takes part in the choice.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -67,12 +66,11 @@ def _picked(table: pd.DataFrame) -> pd.Series:
     return pd.Series(found, index=table.index)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    parser.add_argument("--runs", required=True, nargs="+", type=Path, help="files of runs")
-    parser.add_argument("--out", required=True, type=Path, help="the .csv")
+def main(runs: list[Path], out: Path) -> None:
+    """Run the stage.
 
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    write_csv(options.out, summarise(read_runs(options.runs)))
+    Args:
+        runs: files of runs
+        out: the .csv
+    """
+    write_csv(out, summarise(read_runs(runs)))

@@ -17,7 +17,7 @@ from pipeline.config.synthetic import (
     PolarityDial,
     Protocol,
     Robustness,
-    SyntheticTraining,
+    Synthetic,
 )
 from sagsae.schedules import Recipe
 from sagsae.synthetic.anomalies import ExcursionSource, direction_aurocs
@@ -40,9 +40,7 @@ class Bench:
     """One seed's runs: trains, measures, and counts them."""
 
     seed: int
-    training: SyntheticTraining
-    rows: int
-    tau: float
+    settings: Synthetic
     report: Callable[[], None]
 
     def sweep(
@@ -61,10 +59,10 @@ class Bench:
                     steps=section.steps,
                     lam=lam,
                     matmul_dtype="float32",
-                    **self.training.model_dump(),
+                    **self.settings.training.model_dump(),
                 )
                 sae = train(source, contestant.variant, width, recipe, self.seed)
-                found = measure(sae, source, self.rows, self.seed)
+                found = measure(sae, source, self.settings.evaluation_rows, self.seed)
                 metrics = {
                     "l0": found.metrics.l0,
                     "r2": found.metrics.r2,
@@ -94,7 +92,7 @@ def polarity_dial(section: PolarityDial, bench: Bench) -> Iterator[Row]:
         for row, found in bench.sweep(*arguments):
             matches = bench.matches(found, source)
             matched = pole_slopes(found.metrics.slopes, matches)
-            served = matches.found(bench.tau).double()
+            served = matches.found(bench.settings.tau).double()
             for side, sign in enumerate(("pos", "neg")):
                 row["metrics"][f"slope_{sign}"] = _number(matched[:, side].nanmean())
                 row["metrics"][f"found_{sign}"] = float(served[:, side].mean())
@@ -132,12 +130,12 @@ def consolidation(section: Consolidation, bench: Bench) -> Iterator[Row]:
         setting = f"superposition={superposition:g}"
         for row, found in bench.sweep(setting, source, section, section.contestants, pairs):
             matches = bench.matches(found, source)
-            row["metrics"] |= _pair_metrics(matches, source, bench.tau)
+            row["metrics"] |= _pair_metrics(matches, source, bench.settings.tau)
             for tau in section.taus:
                 row["metrics"][f"pcr_{tau:g}"] = _share(matches.consolidated(tau))
                 row["metrics"][f"separate_{tau:g}"] = _share(matches.separate(tau))
             if superposition == min(section.superpositions):
-                row["histogram"] = histogram(found, matches, bench.tau)
+                row["histogram"] = histogram(found, matches, bench.settings.tau)
             yield row
 
 
@@ -159,7 +157,7 @@ def robustness(section: Robustness, bench: Bench) -> Iterator[Row]:
     for setting, source in sources.items():
         for row, found in bench.sweep(setting, source, section, section.contestants, section.pairs):
             matches = bench.matches(found, source)
-            row["metrics"] |= _pair_metrics(matches, source, bench.tau)
+            row["metrics"] |= _pair_metrics(matches, source, bench.settings.tau)
             yield row
 
 
@@ -170,7 +168,7 @@ def geometry(section: Geometry, bench: Bench) -> Iterator[Row]:
     source = PairSource(poles=antipodal(directions), probability=0.5 / section.pairs)
     arguments = f"pairs={section.pairs}", source, section, section.contestants, section.pairs
     for row, found in bench.sweep(*arguments):
-        row["metrics"] |= _pair_metrics(bench.matches(found, source), source, bench.tau)
+        row["metrics"] |= _pair_metrics(bench.matches(found, source), source, bench.settings.tau)
         row["decoder"] = found.W_dec.tolist()
         counts = (found.metrics.n_pos, found.metrics.n_neg)
         row["fires"] = [[int(part[i]) for part in counts] for i in range(row["width"])]
@@ -178,11 +176,8 @@ def geometry(section: Geometry, bench: Bench) -> Iterator[Row]:
 
 
 MEASURED: dict[str, Callable[[Any, Bench], Iterator[Row]]] = {
-    "polarity_dial": polarity_dial,
-    "anomalies": anomalies,
-    "consolidation": consolidation,
-    "robustness": robustness,
-    "geometry": geometry,
+    protocol.__name__: protocol
+    for protocol in (polarity_dial, anomalies, consolidation, robustness, geometry)
 }
 
 

@@ -7,7 +7,6 @@ The specification is ``Study.synthetic_spec``.
 
 from __future__ import annotations
 
-import argparse
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -28,24 +27,17 @@ def run_protocol(spec: SyntheticSpec) -> dict[str, Any]:
     name, seed, synthetic = spec.protocol, spec.seed, spec.synthetic
     section = getattr(synthetic, name)
     progress, done = Progress(f"{name}, seed {seed}", section.runs, "runs"), count(1)
-    bench = Bench(
-        seed=seed,
-        training=synthetic.training,
-        rows=synthetic.evaluation_rows,
-        tau=synthetic.tau,
-        report=lambda: progress.update(next(done)),
-    )
+    bench = Bench(seed=seed, settings=synthetic, report=lambda: progress.update(next(done)))
     rows = list(MEASURED[name](section, bench))
     return {"protocol": name, "seed": seed, "spec": digest(spec), "rows": rows}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    SyntheticSpec.add_to(parser)
-    parser.add_argument("--out", required=True, type=Path, help="the .json of the runs")
+def main(spec: SyntheticSpec, out: Path) -> None:
+    """Run the stage.
 
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    with locked(options.out.parent, options.out.stem):
-        write_json(options.out, run_protocol(options.spec))
+    Args:
+        spec: SyntheticSpec as JSON
+        out: the .json of the runs
+    """
+    with locked(out.parent, out.stem):
+        write_json(out, run_protocol(spec))

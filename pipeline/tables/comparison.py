@@ -22,7 +22,7 @@ ANSWERS = (
     *("dead_reduction", "dead_ceiling", "dead_floored", "dead_points", "dead_reason"),
     *("lr_noisy", "collapsed"),
 )
-"""Columns of ``answer`` that do not depend on the matched L0 asked for."""
+"""Columns of tables that do not depend on the matched L0 asked for. ``answer`` has more."""
 QUESTION = ("model", "hookpoint", *(f"{side}_{what}" for side in SIDES for what in SWEEP[2:]))
 
 
@@ -76,23 +76,13 @@ def answer(
     row: dict[str, Any] = {
         "candidate_seeds": candidate.seeds,
         "baseline_seeds": baseline.seeds,
-        "overlap_lo": shared.lo,
-        "overlap_hi": shared.hi,
-        "overlap_reason": shared.reason,
-        "dominates": verdict.dominates,
+        **{f"overlap_{name}": value for name, value in vars(shared).items()},
+        **vars(verdict),
+        **vars(verdict.bootstrap),
         "p_dominance": verdict.bootstrap.probability,
         "p_reason": verdict.bootstrap.reason,
-        "min_gap": verdict.min_gap,
-        "min_gap_se": verdict.bootstrap.min_gap_se,
-        "min_gap_l0": verdict.min_gap_l0,
-        "mean_gap": verdict.mean_gap,
-        "mean_gap_se": verdict.bootstrap.mean_gap_se,
-        "max_gap": verdict.max_gap,
+        **{f"dead_{name}": value for name, value in vars(dead).items()},
         "dead_reduction": dead.factor,
-        "dead_ceiling": dead.ceiling,
-        "dead_floored": dead.floored,
-        "dead_points": dead.points,
-        "dead_reason": dead.reason,
         "collapsed": named_collapses([candidate, baseline]),
     }
     for l0 in matched_l0:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 import pandas as pd
@@ -61,20 +63,17 @@ def latent_table(metrics: Metrics) -> pd.DataFrame:
 
 
 def _spread(found: dict[Cell, float | None]) -> dict[str, Any]:
-    known = {cell: value for cell, value in found.items() if value is not None}
-    if not known:
+    known = pd.Series(list(found.values()), [cell.seed for cell in found], float).dropna()
+    if known.empty:
         return {"cells": 0, "seeds": 0}
-    seeds: dict[int, list[float]] = {}
-    for cell, value in known.items():
-        seeds.setdefault(cell.seed, []).append(value)
-    overall = Estimate.of(known.values())
+    by_seed = [sum(values) / len(values) for _, values in known.groupby(level=0)]
     return {
-        "mean": overall.mean,
-        "se": Estimate.of(sum(values) / len(values) for values in seeds.values()).se,
-        "lo": min(known.values()),
-        "hi": max(known.values()),
+        "mean": Estimate.of(known).mean,
+        "se": Estimate.of(by_seed).se,
+        "lo": known.min(),
+        "hi": known.max(),
         "cells": len(known),
-        "seeds": len(seeds),
+        "seeds": len(by_seed),
     }
 
 
@@ -107,9 +106,8 @@ def calibration_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
     level = spec.matched_levels[0]
     rows = []
     for sweep, cells in cells_by_sweep(metrics).items():
-        points: dict[float, list[CellMetrics]] = {}
-        for cell in cells:
-            points.setdefault(cell.lam, []).append(metrics[cell])
+        by_lambda = groupby(cells, attrgetter("lam"))
+        points = {lam: [metrics[cell] for cell in point] for lam, point in by_lambda}
         l0 = {lam: Estimate.of(found.l0 for found in point).mean for lam, point in points.items()}
         firing = [lam for lam in points if l0[lam] > 0]
         if firing:

@@ -8,7 +8,6 @@ was measured, and twelve of what was computed from it.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -16,18 +15,10 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.study import outputs
 from pipeline.study.cell import Cell
-from pipeline.study.comparison_spec import ComparisonSpec, spec_argument
+from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.metrics import read_all
-from pipeline.study.outputs import (
-    CALIBRATION,
-    CELLS,
-    COMPARISON,
-    CONTRASTS,
-    LATENTS,
-    PARAMETERS,
-    POINTS,
-)
 from pipeline.tables.comparison import comparison_table
 from pipeline.tables.comparison_text import views
 from pipeline.tables.contrasts import contrast_table
@@ -80,23 +71,23 @@ def point_table(metrics: Metrics) -> pd.DataFrame:
 def write_tables(metrics: Metrics, spec: ComparisonSpec, folder: Path) -> None:
     """Write every table of a study but the claims into ``folder``."""
     tables = {
-        CELLS: cell_table(metrics),
-        POINTS: point_table(metrics),
-        COMPARISON: comparison_table(metrics, spec),
-        CONTRASTS: contrast_table(metrics, spec),
-        LATENTS: latent_table(metrics),
-        PARAMETERS: parameter_table(metrics),
-        CALIBRATION: calibration_table(metrics, spec),
+        outputs.CELLS: cell_table(metrics),
+        outputs.POINTS: point_table(metrics),
+        outputs.COMPARISON: comparison_table(metrics, spec),
+        outputs.CONTRASTS: contrast_table(metrics, spec),
+        outputs.LATENTS: latent_table(metrics),
+        outputs.PARAMETERS: parameter_table(metrics),
+        outputs.CALIBRATION: calibration_table(metrics, spec),
     }
     for name, table in tables.items():
-        write_csv(folder / name, table, None if name == CELLS else "%.12g")
+        write_csv(folder / name, table, None if name == outputs.CELLS else "%.12g")
     read = {name: read_table(folder / name) for name in tables}
-    contrasts = contrast_parts(read[CONTRASTS], spec)
+    contrasts = contrast_parts(read[outputs.CONTRASTS], spec)
     pages: dict[str, tuple[str, list[str | Grid]]] = {
-        COMPARISON: ("Comparisons", comparison_parts(read[COMPARISON], spec)),
-        CONTRASTS: ("Tying, ablations, width", contrasts),
-        LATENTS: ("Latents", [latent_grid(read[LATENTS])]),
-        PARAMETERS: ("Parameters", [parameter_grid(read[PARAMETERS])]),
+        outputs.COMPARISON: ("Comparisons", comparison_parts(read[outputs.COMPARISON], spec)),
+        outputs.CONTRASTS: ("Tying, ablations, width", contrasts),
+        outputs.LATENTS: ("Latents", [latent_grid(read[outputs.LATENTS])]),
+        outputs.PARAMETERS: ("Parameters", [parameter_grid(read[outputs.PARAMETERS])]),
     }
     for name, (title, parts) in pages.items():
         write_page(folder / name, title, parts)
@@ -119,15 +110,13 @@ def contrast_parts(table: pd.DataFrame, spec: ComparisonSpec) -> list[str | Grid
     return parts or ["The grid has no two sweeps that differ by one part or by the width."]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    spec_argument(parser)
-    parser.add_argument("--cells-root", required=True, type=Path, help="folder of the cells")
-    parser.add_argument("--out-dir", required=True, type=Path, help="where the tables go")
+def main(spec: ComparisonSpec, cells_root: Path, out_dir: Path) -> None:
+    """Run the stage.
 
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    spec: ComparisonSpec = options.spec
-    metrics = read_all(options.cells_root, [Cell.from_path(path) for path in spec.cells])
-    write_tables(metrics, spec, options.out_dir)
+    Args:
+        spec: the study's comparison spec as JSON, or @FILE that holds it
+        cells_root: folder of the cells
+        out_dir: where the tables go
+    """
+    metrics = read_all(cells_root, [Cell.from_path(path) for path in spec.cells])
+    write_tables(metrics, spec, out_dir)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.text.numbers import Grid
-from sagsae.files import whole_file
+from sagsae.files import write_atomic
 
 SYMBOLS = {
     "λ": r"$\lambda$",
@@ -69,8 +69,6 @@ def latex_page(grids: Sequence[Grid]) -> str:
 
 def write_page(path: Path, title: str, parts: Sequence[str | Grid]) -> None:
     """Write what people read of a CSV beside it: .md with all parts, .tex with the tables."""
-    with whole_file(path.with_suffix(".md")) as partial:
-        partial.write_text(markdown_page(title, parts), encoding="utf-8")
-    with whole_file(path.with_suffix(".tex")) as partial:
-        grids = [part for part in parts if isinstance(part, Grid)]
-        partial.write_text(latex_page(grids), encoding="utf-8")
+    grids = [part for part in parts if isinstance(part, Grid)]
+    write_atomic(path.with_suffix(".md"), markdown_page(title, parts).encode())
+    write_atomic(path.with_suffix(".tex"), latex_page(grids).encode())

@@ -8,7 +8,6 @@ are not faults.
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections import Counter
@@ -16,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
+from typing import Annotated, Any
 
 import dask
 
@@ -164,17 +164,20 @@ def report(audit: Audit) -> str:
     return "\n".join(lines)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments of the stage."""
-    parser.add_argument("--config", type=json_argument, required=True, help="JSON, or @FILE")
-    parser.add_argument("--configfile", nargs="*", default=[], help="for the printed commands")
-    parser.add_argument("--threads", type=int, default=1, help="that read chunks side by side")
+def main(
+    config: Annotated[Any, json_argument],
+    configfile: list[Path] = [],  # noqa: B006 never changed
+    threads: int = 1,
+) -> None:
+    """Run the stage.
 
-
-def main(options: argparse.Namespace) -> None:
-    """Run the stage."""
-    chosen = f" --configfile {shlex.join(options.configfile)}" if options.configfile else ""
-    with dask.config.set(scheduler="threads", num_workers=options.threads):
-        audit = verify(Study.from_dict(options.config), chosen)
+    Args:
+        config: the study's configuration as JSON, or @FILE that holds it
+        configfile: for the printed commands
+        threads: that read chunks side by side
+    """
+    chosen = f" --configfile {shlex.join(map(str, configfile))}" if configfile else ""
+    with dask.config.set(scheduler="threads", num_workers=threads):
+        audit = verify(Study.from_dict(config), chosen)
     print(report(audit), flush=True)
     sys.exit(1 if audit.faults else 0)

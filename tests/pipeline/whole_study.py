@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from pipeline.activations.baselines import run_baselines
-from pipeline.activations.dump import dump
+from pipeline.activations.baselines import main as run_baselines
+from pipeline.activations.dump import main as dump
 from pipeline.assets import fetch as assets
-from pipeline.assets.documents import open_documents
-from pipeline.assets.tokenise import tokenise
-from pipeline.cells.run import run_cell
-from pipeline.jobs.json_files import read_json, write_json
+from pipeline.assets.tokenise import main as tokenise
+from pipeline.cells.run import main as run_cell
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import LATENT_TENSORS, TRAINING, WEIGHTS
 from pipeline.study.study import SPLITS, Study
-from sagsae.activations import save_tokens
 from sagsae.files import canonical_json, read_signed_json
 
 _SIZES = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4}
@@ -96,7 +90,7 @@ class WholeStudy:
         elif target == study.baselines("m"):
             run_baselines(**self._baseline_arguments(path))
         elif path.name == "metrics.json":
-            run_cell(self._cell_arguments(path))
+            run_cell(**self._cell_arguments(path))
         else:
             split = path.stem.removeprefix("m-")
             assert split in SPLITS, f"nothing makes {target}"
@@ -115,24 +109,20 @@ class WholeStudy:
         self.make(*words[4:])
 
     def _tokenise(self, split: str, out: Path) -> None:
-        documents = Path(self.study.documents)
-        descriptor = read_json(documents)
-        dataset = open_documents(descriptor, documents.parent)
-        asset, folder = read_json(self.study.asset("m")), assets.model_folder(self.study.asset("m"))
-        spec = self.study.token_spec("m", split)
-        save_tokens(out, tokenise(spec, asset, folder, descriptor, dataset))
+        study, asset = self.study, Path(self.study.asset("m"))
+        tokenise(study.token_spec("m", split), asset, Path(study.documents), out)
 
     def _dump(self, split: str, out: Path) -> None:
         study = self.study
-        arguments = argparse.Namespace(
-            asset=study.asset("m"),
-            tokens=study.tokens("m", split),
-            calibration_tokens=study.tokens("m", "train"),
-            acts_root=study.acts_root,
+        dump(
+            study.dump_spec("m", split),
+            asset=Path(study.asset("m")),
+            tokens=Path(study.tokens("m", split)),
+            calibration_tokens=Path(study.tokens("m", "train")),
+            acts_root=Path(study.acts_root),
             device="cpu",
             out=out,
         )
-        write_json(out, dump(study.dump_spec("m", split), arguments))
 
     def _baseline_arguments(self, out: Path) -> dict[str, Any]:
         study = self.study
@@ -143,23 +133,23 @@ class WholeStudy:
             "train_manifest": Path(study.manifest("m", "train")),
             "heldout_manifest": Path(study.manifest("m", "heldout")),
             "out": out,
-            "device": torch.device("cpu"),
+            "device": "cpu",
         }
 
-    def _cell_arguments(self, out: Path) -> argparse.Namespace:
+    def _cell_arguments(self, out: Path) -> dict[str, Any]:
         study = self.study
         cell = Cell.from_path(out.parent.relative_to(study.path("cells")).as_posix())
-        return argparse.Namespace(
-            train_spec=study.train_spec(cell),
-            evaluate_spec=study.evaluate_spec(cell),
-            train_manifest=Path(study.manifest("m", "train")),
-            heldout_manifest=Path(study.manifest("m", "heldout")),
-            baselines=Path(study.baselines("m")),
-            asset=Path(study.asset("m")),
-            checkpoint_seconds=300.0,
-            device="cpu",
-            out=out,
-        )
+        return {
+            "train_spec": study.train_spec(cell),
+            "evaluate_spec": study.evaluate_spec(cell),
+            "train_manifest": Path(study.manifest("m", "train")),
+            "heldout_manifest": Path(study.manifest("m", "heldout")),
+            "baselines": Path(study.baselines("m")),
+            "asset": Path(study.asset("m")),
+            "checkpoint_seconds": 300.0,
+            "device": "cpu",
+            "out": out,
+        }
 
 
 def without_costs(folder: Path) -> dict[str, bytes]:

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from pipeline.__main__ import main as run
 from pipeline.activations import baselines
-from pipeline.activations.baselines import BaselineError, read_baselines, run_baselines
+from pipeline.activations.baselines import BaselineError, read_baselines
+from pipeline.activations.baselines import main as run_baselines
 from pipeline.jobs.json_files import canonical, digest
 from sagsae.activations import Store, load_tokens
 from sagsae.language_models import load_language_model
@@ -30,7 +31,7 @@ def study(request, tmp_path_factory) -> TinyStudy:
 @pytest.fixture(scope="module")
 def out(study) -> Path:
     path = study.root / "baselines" / "tiny.json"
-    run_baselines(**study.baseline_arguments(path), device=CPU)
+    run_baselines(**study.baseline_arguments(path), device="cpu")
     return path
 
 
@@ -111,7 +112,7 @@ def test_resuming_is_given_up_where_it_is_not_exact(study, out, tmp_path, monkey
     exact = baselines.all_losses
     monkeypatch.setattr(baselines, "all_losses", off_by_a_bit)
     other = tmp_path / "tiny.json"
-    run_baselines(**study.baseline_arguments(other), device=CPU)
+    run_baselines(**study.baseline_arguments(other), device="cpu")
     record = json.loads(other.read_text())
     assert record["resume"] is False
     assert "differ by up to 0.001 nats" in record["resume_note"]
@@ -124,7 +125,7 @@ def test_resuming_is_given_up_for_hookpoints_below_the_block(study, tmp_path):
     spec = arguments["spec"]
     higher = spec.model.model_copy(update={"layer": 3})
     arguments["spec"] = spec.model_copy(update={"model": higher})
-    run_baselines(**arguments, device=CPU)
+    run_baselines(**arguments, device="cpu")
     record = json.loads((tmp_path / "tiny.json").read_text())
     assert record["resume"] is False
     assert "does not lie in block 3" in record["resume_note"]
@@ -160,8 +161,8 @@ def test_altered_tensors_are_refused(study, out, tmp_path):
 def test_wrong_or_too_few_tokens_are_refused(study, tmp_path):
     arguments = study.baseline_arguments(tmp_path / "tiny.json")
     with pytest.raises(BaselineError, match="not the tokens"):
-        run_baselines(**arguments | {"tokens": study.root / "train.safetensors"}, device=CPU)
+        run_baselines(**arguments | {"tokens": study.root / "train.safetensors"}, device="cpu")
     arguments["spec"] = arguments["spec"].model_copy(update={"lr_contexts": 1000})
     with pytest.raises(BaselineError, match="lr_contexts asks for 1000"):
-        run_baselines(**arguments, device=CPU)
-    assert not list(tmp_path.iterdir())
+        run_baselines(**arguments, device="cpu")
+    assert not list(tmp_path.glob("tiny*"))

@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load, load_file
 
-from pipeline.activations.baselines import read_baselines, run_baselines
+from pipeline.activations.baselines import main as run_baselines
+from pipeline.activations.baselines import read_baselines
 from pipeline.cells.evaluate import EvaluationError, evaluate_cell
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.study.metrics import read_metrics
@@ -51,7 +52,7 @@ class Trained:
 def trained(tmp_path_factory) -> Trained:
     study = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox")
     baselines = study.root / "baselines" / "tiny.json"
-    run_baselines(**study.baseline_arguments(baselines), device=CPU)
+    run_baselines(**study.baseline_arguments(baselines), device="cpu")
     cell = next(cell for cell in study.study.cells if cell.hookpoint == "resid")
     statistics = heldout(study, "train").statistics("resid")
     sae = build("sagsae_tied", HIDDEN, WIDTH, statistics.scale)
@@ -197,7 +198,7 @@ def test_the_record_says_what_it_was_made_from(trained, measured):
 def test_a_full_forward_gives_the_same_metrics(trained, measured, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.activations.baselines.runs_from", lambda *_: False)
     full = tmp_path / "tiny.json"
-    run_baselines(**trained.study.baseline_arguments(full), device=CPU)
+    run_baselines(**trained.study.baseline_arguments(full), device="cpu")
     assert json.loads(full.read_text())["resume"] is False
     metrics, _ = evaluate_cell(**trained.arguments | {"baselines": full}, device=CPU)
     assert metrics == measured[0]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 from safetensors import safe_open
 
-from pipeline.activations.baselines import run_baselines
+from pipeline.activations.baselines import main as run_baselines
 from pipeline.cells.evaluate import evaluate_cell
-from pipeline.cells.train import train_cell
+from pipeline.cells.train import recipe_of, train_cell
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.jobs.json_files import digest
@@ -34,12 +34,13 @@ def test_trained_saved_and_evaluated(variant, tmp_path):
     (tmp_path / "study").mkdir()
     tiny = make_tiny_study(tmp_path / "study", "gpt_neox")
     baselines = tiny.root / "baselines" / "tiny.json"
-    run_baselines(**tiny.baseline_arguments(baselines), device=CPU)
+    run_baselines(**tiny.baseline_arguments(baselines), device="cpu")
     first = next(cell for cell in tiny.study.cells if cell.hookpoint == "resid")
     cell = Cell.from_path(replace(first, variant=variant).path)
     assert cell.variant == variant
     spec = tiny.study.train_spec(cell)
-    spec["training"] |= {"tokens": 64 * 40, "batch_size": 64}
+    training = spec.training.model_copy(update={"tokens": 64 * 40, "batch_size": 64})
+    spec = spec.model_copy(update={"training": training})
     weights = []
     for name in ("one", "two"):
         sae, record = train_cell(spec, tiny.manifest("train"), CPU, tmp_path / f"{name}.checkpoint")
@@ -53,12 +54,13 @@ def test_trained_saved_and_evaluated(variant, tmp_path):
     assert (header["variant"], header["d"], header["width"]) == (variant, HIDDEN, cell.width)
     provenance = header["provenance"]
     assert provenance["versions"]["torch"] == torch.__version__
-    assert provenance["recipe"] == spec["training"]
+    assert provenance["recipe"] == asdict(recipe_of(spec))
     assert provenance["store"] == record["made_from"]["store"] == "seal-of-train"
-    assert {key: provenance[key] for key in cell.as_dict()} == cell.as_dict()
+    for key in ("model", "hookpoint", "lam", "seed"):
+        assert provenance[key] == getattr(cell, key)
     metrics, latents = evaluate_cell(
         spec=tiny.study.evaluate_spec(cell),
-        cell=cell.as_dict(),
+        cell=cell,
         train_info=record,
         weights=tmp_path / "one",
         heldout_manifest=tiny.manifest("heldout"),
@@ -77,7 +79,7 @@ def test_named_in_a_study(variant):
     raw["grid"][0]["variant"] = variant
     study = Study.from_dict(raw)
     cell = next(cell for cell in study.cells if cell.variant == variant)
-    text = {name: str(value) for name, value in cell.as_dict().items()}
+    text = {name: str(value) for name, value in asdict(cell).items()}
     assert study.cell_named(**text) == cell
     assert f"/{variant}/" in study.metrics(cell)
     with pytest.raises(CellNameError, match="unknown variant"):

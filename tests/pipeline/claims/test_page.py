@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.claims import parts
 from pipeline.claims.evidence import FAILS, HOLDS, OPEN, V1, Evidence, Verdict, claim, decided
-from pipeline.claims.page import claim_table, claims, page_parts, write_claims
+from pipeline.claims.page import claim_table, claims, page_parts
+from pipeline.claims.page import main as write_claims
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.metrics import read_all
 from pipeline.tables.write import write_tables
@@ -254,7 +255,7 @@ def test_the_written_table_reads_back(evidence, tmp_path):
     spec = ComparisonSpec.model_validate(study.report_spec())
     tables = Path(study.root) / "tables"
     write_tables(read_all(Path(study.root) / "cells", study.cells), spec, tables)
-    write_claims(spec, tables, synthetic(tmp_path / "s.csv"), tables / "claims.csv")
+    write_claims(spec, tables, tables / "claims.csv", synthetic(tmp_path / "s.csv"))
     written = read_table(tables / "claims.csv").set_index("claim")
     assert written.loc["protocol_a", "outcome"] == HOLDS
     tex = (tables / "claims.tex").read_text()

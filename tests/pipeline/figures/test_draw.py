@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import pandas as pd
@@ -16,7 +17,7 @@ from pipeline.figures import draw as figures
 from pipeline.figures import sweep as sweep_figure
 from pipeline.figures.series import styles, with_series
 from pipeline.figures.shown import Drawn, Shown
-from pipeline.study.comparison_spec import ComparisonSpec, read_spec
+from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.figures import FIGURES, FigureEntry, figure_names
 from pipeline.study.metrics import read_all
 from pipeline.study.study import Study
@@ -27,7 +28,7 @@ from tests.pipeline.made_grid import configuration, make_grid
 
 
 def inputs(study: MadeStudy) -> tuple[pd.DataFrame, pd.DataFrame, ComparisonSpec]:
-    folder, spec = study.root / "tables", read_spec(json.dumps(study.spec))
+    folder, spec = study.root / "tables", ComparisonSpec.argument(json.dumps(study.spec))
     points = with_series(read_table(folder / "points.csv"), spec)
     return points, read_table(folder / "comparison.csv"), spec
 
@@ -39,8 +40,10 @@ def drawn_figure(study: MadeStudy, name: str):
 
 
 def drawn_sweeps(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str, spec: ComparisonSpec):
+    tables = {"rows": lambda name: points, "overlaps": overlaps, "spec": spec}
+    shown = SimpleNamespace(**tables, series=styles(points, spec))
     with mpl.rc_context(figures.STYLE):
-        return sweep_figure.draw(points, overlaps, metric, spec, styles(points, spec))
+        return sweep_figure.against_l0(shown, metric)[0]
 
 
 @pytest.mark.slow
@@ -139,7 +142,7 @@ def test_widths_shared_by_all_models_and_widths_in_multiples_of_d_are_one_line_e
 
 
 def test_only_known_figures_can_be_drawn(built_study):
-    with pytest.raises(SystemExit):
+    with pytest.raises(ValueError, match="no function figure_12 draws"):
         built_study.figure("figure_12")
 
 
@@ -169,7 +172,7 @@ def test_a_figure_is_added_by_its_function_and_one_entry(made_study, monkeypatch
 def test_an_entry_without_a_function_says_what_to_do(made_study, monkeypatch):
     monkeypatch.setitem(FIGURES, "figure_absent", FigureEntry(title="", caption=""))
     made_study.tables()
-    with pytest.raises(KeyError, match="no function figure_absent draws the figure"):
+    with pytest.raises(ValueError, match="no function figure_absent draws the figure"):
         made_study.figure("figure_absent")
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from pipeline.activations.baselines import run_baselines
+from pipeline.activations.baselines import main as run_baselines
 from pipeline.cells import evaluate
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study import metrics
@@ -63,7 +63,7 @@ def evaluated(tmp_path_factory) -> dict[str, Any]:
     """Arguments that evaluate one cell."""
     study = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox")
     baselines = study.root / "baselines.json"
-    run_baselines(**study.baseline_arguments(baselines), device=CPU)
+    run_baselines(**study.baseline_arguments(baselines), device="cpu")
     cell = next(cell for cell in study.study.cells if cell.hookpoint == "resid")
     sae = build("sagsae_tied", HIDDEN, WIDTH)
     sae.initialise(torch.zeros(HIDDEN), seed=0)

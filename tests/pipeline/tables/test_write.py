@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.jobs.json_files import write_json
-from pipeline.study.comparison_spec import read_spec
+from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.metrics import MetricsError
 from pipeline.study.outputs import TABLES
 from pipeline.text.csv_files import read_table
@@ -160,7 +160,8 @@ def test_running_twice_writes_the_same_bytes_and_leaves_nothing_else(made_study)
 
 def test_a_spec_may_come_from_a_file(made_study, tmp_path):
     write_json(tmp_path / "spec.json", made_study.spec)
-    assert read_spec(f"@{tmp_path / 'spec.json'}") == read_spec(json.dumps(made_study.spec))
+    read = ComparisonSpec.argument
+    assert read(f"@{tmp_path / 'spec.json'}") == read(json.dumps(made_study.spec))
 
 
 def test_summary_has_a_line_a_pair_and_the_places(made_study, capsys):

@@ -166,12 +166,12 @@ def test_faults_come_with_commands_that_make_the_file_again(whole):
     assert audit.command(Fault(metrics, "")) == f"{again} {metrics}"
     (fault,) = verify(whole.study, " --configfile it.yaml").faults
     assert fault.file == str(chunk)
-    assert "cannot be decoded" in fault.problem
+    assert "rows 320 to 383: cannot be read" in fault.problem
     assert fault.remedy == (
         f"rm -rf {store}/commits/000001.json {store}/SEALED.json && {again} {manifest}"
         "  # it rewrites block 1 only"
     )
-    assert f"{chunk}\n  cannot be decoded" in report(verify(whole.study))
+    assert f"{chunk}\n  rows 320 to 383: cannot be read" in report(verify(whole.study))
 
 
 def test_a_second_damaged_file_does_not_hide_behind_the_first(whole):

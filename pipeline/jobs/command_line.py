@@ -1,0 +1,55 @@
+"""The command line of a stage: the signature of its ``main`` and the docstring's ``Args``."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Callable
+from types import UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+
+def add_arguments(parser: argparse.ArgumentParser, main: Callable[..., None]) -> None:
+    """Add one option per parameter of ``main``, named after it; its help stands under ``Args``.
+
+    A parameter without a default must be given. ``Literal`` lists the choices, a list takes several
+    values, ``X | None`` may be left empty, bool is a switch, and the second part of ``Annotated``
+    reads the text; so does the method ``argument`` of a type that has one. A parameter before a /
+    has no option name.
+    """
+    texts = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", inspect.getdoc(main) or "", re.MULTILINE)
+    helps = {name: " ".join(text.split()).replace("%", "%%") for name, text in texts}
+    for name, parameter in inspect.signature(main, eval_str=True).parameters.items():
+        given = _reading(parameter.annotation) | {"help": helps.get(name)}
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            parser.add_argument(name, **given)
+            continue
+        required = parameter.default is parameter.empty
+        given |= {"required": True} if required else {"default": parameter.default}
+        if given.get("nargs") == "+" and not required:
+            given["nargs"] = "*"
+        option = name.rstrip("_").replace("_", "-")  # from is a word of Python, from_ a name
+        parser.add_argument(f"--{option}", dest=name, **given)
+
+
+def _reading(kind: Any) -> dict[str, Any]:
+    """How argparse reads a text as a value of some type."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return {"choices": parts, "type": type(parts[0])}
+    if origin is list:
+        return _reading(parts[0]) | {"nargs": "+"}
+    if origin is UnionType:
+        return _reading(parts[0]) | {"nargs": "?"}
+    if origin is Annotated:
+        return {"type": parts[1], "metavar": "JSON"}
+    if hasattr(kind, "argument"):
+        return {"type": kind.argument, "metavar": "JSON"}
+    return {"action": "store_true"} if kind is bool else {"type": kind}
+
+
+def call(main: Callable[..., None], options: argparse.Namespace) -> None:
+    """Call ``main`` with what was parsed for it."""
+    given = inspect.BoundArguments(inspect.signature(main), vars(options))
+    main(*given.args, **given.kwargs)
