@@ -17,19 +17,10 @@ from torch import Tensor, nn
 
 from sagsae.memory import needs_memory
 
-_NEOX = {
-    "mlp_out": "gpt_neox.layers.{layer}.mlp",
-    "attn": "gpt_neox.layers.{layer}.attention",
-    "resid": "gpt_neox.layers.{layer}",
-}
-_LLAMA = {
-    "mlp_out": "model.layers.{layer}.mlp",
-    "attn": "model.layers.{layer}.self_attn",
-    "resid": "model.layers.{layer}",
-}
-_TEMPLATES = {"gpt_neox": _NEOX} | dict.fromkeys(
-    ("llama", "smollm3", "gemma2", "gemma3_text", "mistral", "qwen2", "qwen3"), _LLAMA
-)
+_LLAMA = ("llama", "smollm3", "gemma2", "gemma3_text", "mistral", "qwen2", "qwen3")
+_MODULES = {"gpt_neox": ("gpt_neox.layers", "attention")}
+_MODULES |= dict.fromkeys(_LLAMA, ("model.layers", "self_attn"))
+"""Of each architecture: the list of its blocks, and what attention is called in a block."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +50,16 @@ def default_hookpoints(model_type: str, layer: int) -> dict[str, Hookpoint]:
     Raises:
         ValueError: the architecture is not known; name its modules with `Hookpoint`.
     """
-    if model_type not in _TEMPLATES:
+    if model_type not in _MODULES:
         raise ValueError(
             f"no default hookpoints for model type {model_type!r} (known: "
-            f"{', '.join(sorted(_TEMPLATES))}); name the modules yourself, for example "
+            f"{', '.join(sorted(_MODULES))}); name the modules yourself, for example "
             f"Hookpoint('mlp_out', 'model.layers.{layer}.mlp')"
         )
-    templates = _TEMPLATES[model_type]
-    return {name: Hookpoint(name, path.format(layer=layer)) for name, path in templates.items()}
+    blocks, attention = _MODULES[model_type]
+    block = f"{blocks}.{layer}"
+    modules = {"mlp_out": f"{block}.mlp", "attn": f"{block}.{attention}", "resid": block}
+    return {name: Hookpoint(name, module) for name, module in modules.items()}
 
 
 def resolve(model: nn.Module, hookpoints: Mapping[str, Hookpoint]) -> dict[str, nn.Module]:
@@ -128,9 +121,9 @@ def capture(
         return hook
 
     with ExitStack() as stack:
-        stack.callback(model.register_forward_pre_hook(start).remove)
+        stack.enter_context(model.register_forward_pre_hook(start))
         for name, module in modules.items():
-            stack.callback(module.register_forward_hook(record(name)).remove)
+            stack.enter_context(module.register_forward_hook(record(name)))
         yield captured
 
 
@@ -179,11 +172,8 @@ def splice(
             )
         return (new, *output[1:]) if isinstance(output, tuple) else new
 
-    handle = module.register_forward_hook(hook)
-    try:
+    with module.register_forward_hook(hook):
         yield
-    finally:
-        handle.remove()
 
 
 def _tensor_of(output: Any, hookpoint: Hookpoint) -> Tensor:

@@ -24,11 +24,8 @@ def find_blocks(model: Any) -> str:
     config = model.config
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
     wanted = config.num_hidden_layers
-    found: list[str] = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == wanted
-    ]
+    lists = {n: module for n, module in model.named_modules() if isinstance(module, nn.ModuleList)}
+    found: list[str] = [name for name, blocks in lists.items() if len(blocks) == wanted]
     if len(found) != 1:
         raise ValueError(
             f"{type(model).__name__} has {len(found)} module lists of {wanted} blocks "
@@ -73,11 +70,8 @@ def record_entry(model: nn.Module, blocks: str, layer: int) -> Iterator[list[Ten
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         entered.append(kwargs["hidden_states"] if "hidden_states" in kwargs else args[0])
 
-    handle = _block_list(model, blocks)[layer].register_forward_pre_hook(hook, with_kwargs=True)
-    try:
+    with _block_list(model, blocks)[layer].register_forward_pre_hook(hook, with_kwargs=True):
         yield entered
-    finally:
-        handle.remove()
 
 
 @contextmanager
@@ -107,6 +101,5 @@ def resume_from(model: nn.Module, blocks: str, layer: int, hidden: Tensor) -> It
     with ExitStack() as stack:
         for block in modules[:layer]:
             stack.enter_context(forward_replaced(block, skip))
-        handle = modules[layer].register_forward_pre_hook(feed, with_kwargs=True)
-        stack.callback(handle.remove)
+        stack.enter_context(modules[layer].register_forward_pre_hook(feed, with_kwargs=True))
         yield
