@@ -148,6 +148,10 @@ class Commit:
             path / commit_name(self.block), signed_json({**content, "statistics": moments})
         )
 
+    def file_digest(self, path: Path) -> str:
+        """sha256 of the commit file in the store at `path`, as the seal records it."""
+        return digest((path / commit_name(self.block)).read_bytes())
+
     @classmethod
     def read(cls, path: Path, config: StoreConfig, block: int) -> Self:
         """Read and check a commit.

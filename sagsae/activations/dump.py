@@ -27,6 +27,7 @@ from sagsae.activations.calibration import (
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
 from sagsae.activations.layout import CALIBRATION, SEALED, Layout, StoreConfig, store_path
 from sagsae.activations.tokens import TokenStore
+from sagsae.activations.verify import check_calibration
 from sagsae.activations.writer import StoreWriter
 from sagsae.files import digest
 from sagsae.memory import needs_memory
@@ -166,7 +167,7 @@ def dump_activations(
                 found = median_norms(model, hookpoints, calibration_tokens, batch, device)
                 save_calibration(path, found)
             medians = load_calibration(path)
-            writer.check_calibration()
+            check_calibration(path, config)
         if pending:
             reader = _BlockReader(model, tokens, hookpoints, medians, settings, config, device)
             done = len(range(rank, config.n_blocks, world)) - len(pending)
@@ -185,18 +186,17 @@ def _write_blocks(
 ) -> None:
     """Read one block while a thread writes the one before."""
     total, began = done + len(pending), time.perf_counter()
-    before: Future[None] | None = None
+    before: Future[None] = Future()
+    before.set_result(None)
     with ThreadPoolExecutor(1, thread_name_prefix="store-writer") as thread:
         for count, block in enumerate(pending, start=1):
             arguments = reader.read(block)
-            if before is not None:
-                before.result()
+            before.result()
             before = thread.submit(writer.write_block, block, **arguments)
             if progress is not None:
                 seconds = time.perf_counter() - began
                 progress(DumpProgress(done + count, total, reader.tokens_read, seconds))
-        if before is not None:
-            before.result()
+        before.result()
 
 
 @dataclass

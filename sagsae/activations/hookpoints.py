@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -73,17 +74,14 @@ def resolve(model: nn.Module, hookpoints: Mapping[str, Hookpoint]) -> dict[str, 
 
 def _find_module(model: nn.Module, hookpoint: Hookpoint) -> nn.Module:
     module = model
-    walked: list[str] = []
     for part in hookpoint.module.split("."):
         children = dict(module.named_children())
         if part not in children:
-            where = ".".join(walked) or type(model).__name__
             raise ValueError(
                 f"hookpoint {hookpoint.name!r}: module path {hookpoint.module!r} breaks at "
-                f"{part!r}; {where} has {_listing(children)}"
+                f"{part!r}; the {type(module).__name__} there has {_listing(children)}"
             )
         module = children[part]
-        walked.append(part)
     return module
 
 
@@ -109,21 +107,15 @@ def capture(
     modules = resolve(model, hookpoints)
     captured: dict[str, Tensor] = {}
 
-    def start(*_: Any) -> None:
-        captured.clear()
-
-    def record(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            captured[name] = _tensor_of(output, hookpoints[name])
-            if early_exit and len(captured) == len(modules):
-                raise _AllCapturedError
-
-        return hook
+    def record(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        captured[name] = _tensor_of(output, hookpoints[name])
+        if early_exit and len(captured) == len(modules):
+            raise _AllCapturedError
 
     with ExitStack() as stack:
-        stack.enter_context(model.register_forward_pre_hook(start))
+        stack.enter_context(model.register_forward_pre_hook(lambda *_: captured.clear()))
         for name, module in modules.items():
-            stack.enter_context(module.register_forward_hook(record(name)))
+            stack.enter_context(module.register_forward_hook(partial(record, name)))
         yield captured
 
 

@@ -103,10 +103,8 @@ class Store:
         Raises:
             ChunkReadError: the chunk is missing, torn or altered.
         """
-        if not 0 <= chunk < self.n_chunks(hookpoint):
-            raise IndexError(
-                f"chunk {chunk} of {hookpoint!r}: there are {self.n_chunks(hookpoint)}"
-            )
+        if not 0 <= chunk < (count := self.n_chunks(hookpoint)):
+            raise IndexError(f"chunk {chunk} of {hookpoint!r}: there are {count}")
         shape, dtype = (
             (self.config.rows_per_chunk, self.width(hookpoint)),
             self.config.storage_dtype,
@@ -153,14 +151,12 @@ class Store:
         """
         import dask.array as da
 
+        rows = (self.config.rows_per_chunk,) * self.n_chunks(hookpoint)
         return da.map_blocks(
             _float32_chunk,
             store=delayed(self, pure=True),  # sent once per worker, not with every task
             hookpoint=hookpoint,
-            chunks=(
-                (self.config.rows_per_chunk,) * self.n_chunks(hookpoint),
-                self.width(hookpoint),
-            ),
+            chunks=(rows, self.width(hookpoint)),
             meta=np.empty((0, 0), np.float32),
         )
 

@@ -41,16 +41,13 @@ class TokenStore:
             value = getattr(self, name)
             if value.dtype != np.int32 or value.ndim != 2:
                 raise ValueError(
-                    f"{name} is {value.dtype} {value.shape}; a token store needs int32 "
-                    "[n_contexts, L]"
+                    f"{name} is {value.dtype} {value.shape}, not int32 [n_contexts, L]"
                 )
             if value.size and value.min() < 0:
                 raise ValueError(f"{name} holds {value.min()}; ids must not be negative")
         if self.input_ids.shape != self.doc_id.shape:
-            raise ValueError(
-                f"input_ids is {self.input_ids.shape} but doc_id is {self.doc_id.shape}; they "
-                "must be equal"
-            )
+            shapes = f"input_ids {self.input_ids.shape}, doc_id {self.doc_id.shape}"
+            raise ValueError(f"the shapes must be equal: {shapes}")
         vocab_size = self.metadata.get("vocab_size")
         if vocab_size is not None and self.input_ids.size and self.input_ids.max() >= vocab_size:
             raise ValueError(

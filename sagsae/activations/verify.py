@@ -16,8 +16,7 @@ import dask
 from sagsae.activations.arrays import PieceReader, is_metadata, metadata_files
 from sagsae.activations.commits import Commit, block_fault, calibration_digest, read_commits
 from sagsae.activations.errors import Fault, StoreFaultsError
-from sagsae.activations.layout import CALIBRATION, DATA, SEALED, StoreConfig
-from sagsae.activations.seal import seal_faults
+from sagsae.activations.layout import CALIBRATION, DATA, SEALED, StoreConfig, commit_name
 from sagsae.files import read_signed_json
 
 Report = Callable[[int, int], None]
@@ -75,9 +74,9 @@ def quick_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit])
     """What can be found without reading a chunk: metadata, calibration, sizes and the seal."""
     return [
         *_metadata_faults(path, config),
-        *calibration_faults(path, commits),
+        *_calibration_faults(path, commits),
         *_size_faults(path, commits),
-        *seal_faults(path, config, commits),
+        *_seal_faults(path, config, commits),
     ]
 
 
@@ -88,7 +87,18 @@ def _metadata_faults(path: Path, config: StoreConfig) -> Iterator[Fault]:
             yield Fault(file, problem, "it writes this file again")
 
 
-def calibration_faults(path: Path, commits: Mapping[int, Commit]) -> Iterator[Fault]:
+def check_calibration(path: Path, config: StoreConfig) -> None:
+    """Refuse to add blocks of other medians to those there are.
+
+    Raises:
+        StoreFaultsError: calibration.json is not the one that the blocks were made with.
+    """
+    commits, _ = read_commits(path, config)
+    if faults := list(_calibration_faults(path, commits)):
+        raise StoreFaultsError(path, faults)
+
+
+def _calibration_faults(path: Path, commits: Mapping[int, Commit]) -> Iterator[Fault]:
     """Whether calibration.json is sound, and the one that every block was made with."""
     found = calibration_digest(path)
     others = sorted(b for b, commit in commits.items() if commit.calibration_sha256 != found)
@@ -106,6 +116,26 @@ def calibration_faults(path: Path, commits: Mapping[int, Commit]) -> Iterator[Fa
             "differ, delete the whole store"
         )
         yield Fault(CALIBRATION, problem, outcome, () if found is None else (CALIBRATION,))
+
+
+def _seal_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit]) -> Iterator[Fault]:
+    """What the seal, if there is one, says about the commits; unusable ones are passed over."""
+    if not (path / SEALED).exists():
+        return
+    try:
+        seal = read_signed_json(path / SEALED)
+        sealed = seal["commits_sha256"]
+        if (seal["run_sha256"], len(sealed)) != (config.digest(), config.n_blocks):
+            raise ValueError("made for another run.json")
+    except (ValueError, KeyError, TypeError) as error:
+        yield Fault(SEALED, str(error), "it verifies every block and seals the store", (SEALED,))
+        return
+    for block, expected in enumerate(sealed):
+        if not (path / commit_name(block)).exists():
+            outcome = f"it writes block {block} again"
+            yield Fault(commit_name(block), "missing, but sealed", outcome, (SEALED,))
+        elif block in commits and commits[block].file_digest(path) != expected:
+            yield block_fault(commit_name(block), "not the commit that was sealed", block)
 
 
 def _size_faults(path: Path, commits: Mapping[int, Commit]) -> Iterator[Fault]:

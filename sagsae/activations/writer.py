@@ -14,13 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from sagsae.activations.arrays import as_float32, crc32c, create_arrays, open_array, stored_rows
-from sagsae.activations.commits import (
-    Commit,
-    Moments,
-    calibration_digest,
-    committed_blocks,
-    read_commits,
-)
+from sagsae.activations.commits import Commit, Moments, calibration_digest, committed_blocks
 from sagsae.activations.errors import (
     ConfigMismatchError,
     NonFiniteActivationError,
@@ -29,9 +23,8 @@ from sagsae.activations.errors import (
     StoreLockedError,
 )
 from sagsae.activations.layout import COMMITS, DATA, LOCK, RUN, SEALED, TOKEN_ARRAYS, StoreConfig
-from sagsae.activations.seal import commit_digest
 from sagsae.activations.store import Store
-from sagsae.activations.verify import calibration_faults, verify_store
+from sagsae.activations.verify import verify_store
 from sagsae.files import FileLock, fsync_path, remove_temporaries, signed_json, write_atomic
 from sagsae.memory import needs_memory
 
@@ -100,12 +93,12 @@ class StoreWriter:
 
     def _prepare(self) -> None:
         """Bring the folder into a known state; nobody else writes meanwhile."""
-        if (self.path / RUN).exists():
-            self._compare_config()
-        remove_temporaries(self.path)
         new = not (self.path / RUN).exists()
         if new:
             self.config.check_name(self.path)
+        else:
+            self._compare_config()
+        remove_temporaries(self.path)
         create_arrays(self.path, self.config)
         if new:  # last: with it there is a store, and readers look for its arrays
             write_atomic(self.path / RUN, signed_json(self.config.to_json()))
@@ -119,16 +112,6 @@ class StoreWriter:
                 + "; ".join(differences)
                 + ". Use store_path, which gives each configuration its own folder"
             )
-
-    def check_calibration(self) -> None:
-        """Refuse to add blocks of other medians to those there are.
-
-        Raises:
-            StoreFaultsError: calibration.json is not the one that the blocks were made with.
-        """
-        commits, _ = read_commits(self.path, self.config)
-        if faults := list(calibration_faults(self.path, commits)):
-            raise StoreFaultsError(self.path, faults)
 
     def pending_blocks(self) -> list[int]:
         """Blocks of this rank without a commit, in order."""
@@ -259,7 +242,7 @@ class StoreWriter:
         content = {
             "n_rows": store.n_rows,
             "run_sha256": self.config.digest(),
-            "commits_sha256": [commit_digest(self.path, block) for block in store.blocks],
+            "commits_sha256": [store.commits[b].file_digest(self.path) for b in store.blocks],
             "dropped": store.dropped,
             "statistics": {n: store.statistics(n).to_json() for n in self.config.hookpoints},
         }
