@@ -47,13 +47,11 @@ def contrast(candidate: Sweep, baseline: Sweep, metric: str) -> Contrast:
     sides = []
     for sweep in (candidate, baseline):
         cells = {(cell.lam, cell.seed): cell for cell in sweep.cells}
-        values = {
-            cells[run].name: cells[run].l0 if metric == "l0" else cells[run].values[metric]
-            for run in shared
-        }
-        if undefined := [name for name, value in values.items() if value is None]:
-            return Contrast(pairs=0, reason=f"{metric} is undefined for {undefined[0]}")
-        sides.append(np.array(list(values.values())))
+        values = [{**cells[run].values, "l0": cells[run].l0}[metric] for run in shared]
+        if None in values:
+            name = cells[shared[values.index(None)]].name
+            return Contrast(pairs=0, reason=f"{metric} is undefined for {name}")
+        sides.append(np.array(values, np.float64))
     gap = sides[0] - sides[1]
     seeds = np.array([seed for _, seed in shared])
     by_seed = Estimate.of(float(gap[seeds == seed].mean()) for seed in np.unique(seeds))

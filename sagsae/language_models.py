@@ -30,25 +30,24 @@ def check_model_folder(folder: str | Path) -> Path:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise LanguageModelError(
-            f"{folder}: no such model folder; check the path, or make it with save_pretrained"
+        problem = "no such model folder; check the path, or make it with save_pretrained"
+    elif not (folder / "config.json").is_file():
+        problem = (
+            "there is no config.json in this folder; save the model there with save_pretrained"
         )
-    if not (folder / "config.json").is_file():
-        raise LanguageModelError(
-            f"{folder}: there is no config.json in this folder; save the model into it with "
-            "save_pretrained"
+    elif not any(folder.glob("*.safetensors")):
+        problem = (
+            "there are no *.safetensors weights in this folder, and pickled weights are not read; "
+            "load the model elsewhere and save it with save_pretrained"
         )
-    if not any(folder.glob("*.safetensors")):
-        raise LanguageModelError(
-            f"{folder}: there are no *.safetensors weights in this folder, and pickled weights are "
-            "not read; load the model elsewhere and save it with save_pretrained"
+    elif others := sorted(_pickled(folder)):
+        problem = (
+            f"its weights are said to lie in {', '.join(others[:5])}; only *.safetensors files of "
+            "this folder are read, never pickled ones: save it with save_pretrained"
         )
-    if others := sorted(_pickled(folder)):
-        raise LanguageModelError(
-            f"{folder}: its weights are said to lie in {', '.join(others[:5])}; only *.safetensors "
-            "files of this folder are read, never pickled ones: save it with save_pretrained"
-        )
-    return folder
+    else:
+        return folder
+    raise LanguageModelError(f"{folder}: {problem}")
 
 
 def _pickled(folder: Path) -> set[str]:

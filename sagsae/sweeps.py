@@ -111,9 +111,8 @@ class Gap:
     @classmethod
     def between(cls, a: Frontier, b: Frontier) -> Gap | None:
         """a minus b; None where they share no L0."""
-        if not a.l0.size or not b.l0.size:
-            return None
-        if max(a.l0[0], b.l0[0]) > min(a.l0[-1], b.l0[-1]):
+        both = a.l0.size and b.l0.size
+        if not both or max(a.l0[0], b.l0[0]) > min(a.l0[-1], b.l0[-1]):
             return None
         lo, hi = max(a.log_l0[0], b.log_l0[0]), min(a.log_l0[-1], b.log_l0[-1])
         log_l0, first = np.unique(np.concatenate([a.log_l0, b.log_l0]), return_index=True)
@@ -256,14 +255,12 @@ class Sweep:
 
     def frontier(self, metric: str) -> Frontier:
         """The frontier of one metric; ValueError where the metric is undefined for a cell."""
-        l0, values = [], []
-        for point in self.points:
-            value = point.values[metric]
-            if value is None:
-                raise ValueError(f"{metric} is undefined for {self.undefined(metric)[0]}")
-            l0.append(point.l0.mean)
-            values.append(value.mean)
-        return Frontier.through(np.array(l0), np.array(values))
+        if undefined := self.undefined(metric):
+            raise ValueError(f"{metric} is undefined for {undefined[0]}")
+        values = [value.mean for point in self.points if (value := point.values[metric])]
+        return Frontier.through(
+            np.array([point.l0.mean for point in self.points]), np.array(values)
+        )
 
 
 def _point(lam: float, cells: list[CellResult]) -> SweepPoint:

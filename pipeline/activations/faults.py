@@ -20,7 +20,7 @@ from pipeline.jobs.findings import (
 from pipeline.jobs.json_files import sha256_of
 from pipeline.jobs.progress import Progress
 from sagsae.activations.errors import StoreError, StoreFaultsError
-from sagsae.activations.layout import SEALED, read_config
+from sagsae.activations.layout import SEALED, StoreConfig
 from sagsae.activations.verify import verify_store
 from sagsae.memory import needs_memory
 
@@ -78,7 +78,7 @@ def _store_faults(store: Path, manifest: str, seal: str | None = None) -> Findin
     if found.faults:
         return
     if not found.sealed:
-        yield Note(f"{store}: not finished, {found.blocks} blocks are there and sound")
+        yield Note(f"{store}: not finished, {len(found.commits)} blocks are there and sound")
     if seal is None:
         return
     if not (store / SEALED).exists():
@@ -100,7 +100,7 @@ def _reporter(label: str) -> Callable[[int, int], None]:
 def _owner(store: Path, unnamed: Mapping[str, Key]) -> Key | None:
     """The model and split that a store was dumped for, of those without a sound manifest."""
     try:
-        return unnamed.get(read_config(store).provenance.get("spec", ""))
+        return unnamed.get(StoreConfig.read(store).provenance.get("spec", ""))
     except StoreFaultsError:
         name = store.name.rpartition("-")[0]
         return next((key for key in unnamed.values() if "-".join(key) == name), None)

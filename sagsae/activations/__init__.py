@@ -5,71 +5,34 @@
 puts reconstructions back into the model.
 """
 
-from sagsae.activations.calibration import (
-    kept_mask,
-    load_calibration,
-)
-from sagsae.activations.commits import Statistics
-from sagsae.activations.dump import (
-    DumpProgress,
-    DumpSettings,
-    contexts_per_block,
-    dump_activations,
-)
-from sagsae.activations.errors import (
-    ChunkReadError,
-    ConfigMismatchError,
-    Fault,
-    NonFiniteActivationError,
-    StoreError,
-    StoreFaultsError,
-    StoreLockedError,
-)
-from sagsae.activations.hookpoints import (
-    Hookpoint,
-    capture,
-    default_hookpoints,
-    resolve,
-    run_captured,
-    splice,
-)
-from sagsae.activations.layout import StoreConfig, store_path
-from sagsae.activations.store import Store
-from sagsae.activations.stream import ActivationStream, iterate
-from sagsae.activations.tokens import TokenStore, load_tokens, pack, save_tokens
-from sagsae.activations.verify import verify_store
-from sagsae.activations.writer import StoreWriter
-
-__all__ = [
-    "ActivationStream",
-    "ChunkReadError",
-    "ConfigMismatchError",
-    "DumpProgress",
-    "DumpSettings",
-    "Fault",
-    "Hookpoint",
-    "NonFiniteActivationError",
-    "Statistics",
-    "Store",
-    "StoreConfig",
-    "StoreError",
-    "StoreFaultsError",
-    "StoreLockedError",
-    "StoreWriter",
-    "TokenStore",
-    "capture",
-    "contexts_per_block",
-    "default_hookpoints",
-    "dump_activations",
-    "iterate",
-    "kept_mask",
-    "load_calibration",
-    "load_tokens",
-    "pack",
-    "resolve",
-    "run_captured",
-    "save_tokens",
-    "splice",
-    "store_path",
-    "verify_store",
-]
+from sagsae.activations.calibration import kept_mask as kept_mask
+from sagsae.activations.calibration import load_calibration as load_calibration
+from sagsae.activations.commits import Statistics as Statistics
+from sagsae.activations.dump import DumpProgress as DumpProgress
+from sagsae.activations.dump import DumpSettings as DumpSettings
+from sagsae.activations.dump import contexts_per_block as contexts_per_block
+from sagsae.activations.dump import dump_activations as dump_activations
+from sagsae.activations.errors import ChunkReadError as ChunkReadError
+from sagsae.activations.errors import ConfigMismatchError as ConfigMismatchError
+from sagsae.activations.errors import Fault as Fault
+from sagsae.activations.errors import NonFiniteActivationError as NonFiniteActivationError
+from sagsae.activations.errors import StoreError as StoreError
+from sagsae.activations.errors import StoreFaultsError as StoreFaultsError
+from sagsae.activations.errors import StoreLockedError as StoreLockedError
+from sagsae.activations.hookpoints import Hookpoint as Hookpoint
+from sagsae.activations.hookpoints import capture as capture
+from sagsae.activations.hookpoints import default_hookpoints as default_hookpoints
+from sagsae.activations.hookpoints import resolve as resolve
+from sagsae.activations.hookpoints import run_captured as run_captured
+from sagsae.activations.hookpoints import splice as splice
+from sagsae.activations.layout import StoreConfig as StoreConfig
+from sagsae.activations.layout import store_path as store_path
+from sagsae.activations.store import Store as Store
+from sagsae.activations.stream import ActivationStream as ActivationStream
+from sagsae.activations.stream import iterate as iterate
+from sagsae.activations.tokens import TokenStore as TokenStore
+from sagsae.activations.tokens import load_tokens as load_tokens
+from sagsae.activations.tokens import pack as pack
+from sagsae.activations.tokens import save_tokens as save_tokens
+from sagsae.activations.verify import verify_store as verify_store
+from sagsae.activations.writer import StoreWriter as StoreWriter

@@ -15,16 +15,7 @@ from torch import Tensor
 from zarr.buffer.cpu import NDBuffer
 from zarr.storage import LocalStore, StorePath
 
-from sagsae.activations.layout import (
-    DATA,
-    FORMAT,
-    MISSING,
-    TOKEN_ARRAYS,
-    StoreConfig,
-    array_names,
-    block_files,
-    rows_per_read,
-)
+from sagsae.activations.layout import DATA, FORMAT, MISSING, TOKEN_ARRAYS, StoreConfig
 from sagsae.files import canonical_json, fsync_path, write_atomic
 
 
@@ -59,7 +50,7 @@ def metadata_files(config: StoreConfig) -> dict[str, bytes]:
     attributes = {**config.provenance, "format": FORMAT, "run_sha256": config.digest()}
     group = {"zarr_format": 3, "node_type": "group", "attributes": attributes}
     documents: dict[str, Any] = {f"{DATA}/zarr.json": group}
-    for name in array_names(config):
+    for name in config.arrays:
         documents[f"{DATA}/{name}/zarr.json"] = array_metadata(config, name)
     return {file: canonical_json(document) for file, document in documents.items()}
 
@@ -67,7 +58,7 @@ def metadata_files(config: StoreConfig) -> dict[str, bytes]:
 def array_metadata(config: StoreConfig, name: str) -> dict[str, Any]:
     """The Zarr v3 metadata of one array."""
     width = [config.hookpoints[name]] if name in config.hookpoints else []
-    chunk, block = ([rows, *width] for rows in (rows_per_read(config, name), config.rows_per_block))
+    chunk, block = ([rows, *width] for rows in (config.piece_rows(name), config.rows_per_block))
     array_type = _array_type(config, name)
     codecs = _codecs(config, np.dtype(array_type["data_type"]).itemsize)
     sharded = config.sharded and name in config.hookpoints
@@ -151,12 +142,12 @@ class PieceReader:
 
     def file(self, block: int, piece: int) -> str:
         """The file of piece `piece` of a block, relative to the store."""
-        files = block_files(self._config, self.name, block)
+        files = self._config.block_files(self.name, block)
         return f"{DATA}/{self.name}/{files[piece if len(files) > 1 else 0]}"
 
     def rows(self, block: int, piece: int) -> slice:
         """The rows of the array that the piece holds."""
-        size = rows_per_read(self._config, self.name)
+        size = self._config.piece_rows(self.name)
         first = block * self._config.rows_per_block + piece * size
         return slice(first, first + size)
 
@@ -175,7 +166,7 @@ class PieceReader:
             ValueError: the piece is missing, torn or altered.
         """
         if out is None:
-            shape = (rows_per_read(self._config, self.name), *self._array.shape[1:])
+            shape = (self._config.piece_rows(self.name), *self._array.shape[1:])
             out = np.empty(shape, self._array.dtype)
         file, found = self._path / self.file(block, piece), ""
         try:

@@ -70,10 +70,9 @@ def median_norms(
     return medians
 
 
-def save_calibration(path: Path, medians: Mapping[str, float]) -> dict[str, float]:
-    """Keep the medians with the store at `path`; the first to do so wins, and is returned."""
+def save_calibration(path: Path, medians: Mapping[str, float]) -> None:
+    """Keep the medians with the store at `path`; the first to do so wins."""
     create_atomic(path / CALIBRATION, signed_json({"median_norms": dict(medians)}))
-    return load_calibration(path)
 
 
 def load_calibration(path: Path) -> dict[str, float]:

@@ -16,17 +16,7 @@ import numpy as np
 
 from sagsae.activations.arrays import as_float32
 from sagsae.activations.errors import Fault
-from sagsae.activations.layout import (
-    CALIBRATION,
-    COMMITS,
-    SEALED,
-    StoreConfig,
-    array_names,
-    block_files,
-    commit_name,
-    commit_path,
-    rows_per_read,
-)
+from sagsae.activations.layout import CALIBRATION, COMMITS, SEALED, StoreConfig, commit_name
 from sagsae.files import digest, read_signed_json, signed_json, write_atomic
 
 _STATISTICS_ROWS = 1024
@@ -154,7 +144,13 @@ class Commit:
         """Write the commit file of this block in the store at `path`."""
         moments = {name: value.to_json() for name, value in self.moments.items()}
         content = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "moments"}
-        write_atomic(commit_path(path, self.block), signed_json({**content, "statistics": moments}))
+        write_atomic(
+            path / commit_name(self.block), signed_json({**content, "statistics": moments})
+        )
+
+    def file_digest(self, path: Path) -> str:
+        """sha256 of the commit file in the store at `path`, as the seal records it."""
+        return digest((path / commit_name(self.block)).read_bytes())
 
     @classmethod
     def read(cls, path: Path, config: StoreConfig, block: int) -> Self:
@@ -163,7 +159,7 @@ class Commit:
         Raises:
             ValueError: edited, damaged, or not of this block and configuration.
         """
-        value = read_signed_json(commit_path(path, block))
+        value = read_signed_json(path / commit_name(block))
         try:
             moments = {name: Moments.from_json(m) for name, m in value.pop("statistics").items()}
             commit = cls(moments=moments, **value)
@@ -171,15 +167,15 @@ class Commit:
             commit._check_values(config)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"missing or unknown keys ({error})") from error
-        files = {name: set(block_files(config, name, block)) for name in array_names(config)}
+        files = {name: set(config.block_files(name, block)) for name in config.arrays}
         if (block, config.digest(), files) != (commit.block, commit.run_sha256, found):
             raise ValueError("it belongs to another block or configuration")
         return commit
 
     def _check_values(self, config: StoreConfig) -> None:
         """Raise ValueError, or what comes of a value of another type, if a reader would fail."""
-        for name in array_names(config):
-            pieces = config.rows_per_block // rows_per_read(config, name)
+        for name in config.arrays:
+            pieces = config.rows_per_block // config.piece_rows(name)
             if len(self.crc32c[name]) != pieces:
                 raise ValueError(f"{len(self.crc32c[name])} checksums of {name}, not {pieces}")
         for name, d in config.hookpoints.items():
@@ -194,7 +190,7 @@ class Commit:
 def committed_blocks(path: Path) -> list[int]:
     """Blocks that have a commit file, in order."""
     numbers = [int(p.stem) for p in (path / COMMITS).glob("*.json") if p.stem.isdecimal()]
-    return sorted({number for number in numbers if commit_path(path, number).exists()})
+    return sorted({number for number in numbers if (path / commit_name(number)).exists()})
 
 
 def read_commits(path: Path, config: StoreConfig) -> tuple[dict[int, Commit], list[Fault]]:

@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,27 +25,18 @@ from sagsae.activations.calibration import (
     save_calibration,
 )
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
-from sagsae.activations.layout import CALIBRATION, SEALED, StoreConfig, store_path
+from sagsae.activations.layout import CALIBRATION, SEALED, Layout, StoreConfig, store_path
 from sagsae.activations.tokens import TokenStore
+from sagsae.activations.verify import check_calibration
 from sagsae.activations.writer import StoreWriter
 from sagsae.files import digest
 from sagsae.memory import needs_memory
 
 
 @dataclass(frozen=True, kw_only=True)
-class DumpSettings:
+class DumpSettings(Layout):
     """How a dump is made. All of it goes into run.json and so into the store's name."""
 
-    rows_per_chunk: int
-    """R, see `StoreConfig`."""
-    rows_per_block: int
-    """S, see `StoreConfig`."""
-    n_blocks: int
-    """Blocks to make; the store gets n_blocks * S rows."""
-    seed: int
-    """Of the permutation inside every block."""
-    dtype: Literal["bfloat16", "float32"] = "bfloat16"
-    """What rows are stored as."""
     profile: Literal["plain", "disk"] = "plain"
     """`disk` compresses, as profile `disk-2` of `StoreConfig` says."""
     max_norm_ratio: float = 10.0
@@ -54,8 +45,6 @@ class DumpSettings:
     """Share of the tokens that the norm rule may drop before a block falls short."""
     batch_contexts: int = 32
     """Contexts of one forward pass; rounding in the model may depend on it."""
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    """JSON values that name model, weights, tokenizer, data set and versions."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +88,8 @@ def dump_config(
         widths = {name: x.shape[-1] for name, x in captured.items()}
     if absent := hookpoints.keys() - widths.keys():
         raise ValueError(f"hookpoints {sorted(absent)} never ran in a forward pass; name others")
-    own = asdict(settings)
-    layout = ("rows_per_chunk", "rows_per_block", "n_blocks", "seed", "dtype", "profile")
-    if settings.profile == "disk":
-        own["profile"] = "disk-2"
-    dump = {key: own[key] for key in ("max_norm_ratio", "slack", "batch_contexts")}
+    own = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    dump = {key: own.pop(key) for key in ("max_norm_ratio", "slack", "batch_contexts")}
     dump |= {
         "drop_first_position": True,
         "context_length": tokens.context_length,
@@ -111,11 +97,9 @@ def dump_config(
         "tokens_sha256": tokens.digest(),
         "calibration_sha256": digest(calibration_tokens.to(torch.int32).numpy().tobytes()),
     }
-    return StoreConfig(
-        hookpoints=widths,
-        provenance={**settings.provenance, "dump": dump},
-        **{key: own[key] for key in layout},
-    )
+    own["provenance"] = {**settings.provenance, "dump": dump}
+    own["profile"] = "disk-2" if settings.profile == "disk" else settings.profile
+    return StoreConfig(hookpoints=widths, **own)
 
 
 @needs_memory("a block of activations")
@@ -178,8 +162,12 @@ def dump_activations(
     with StoreWriter(path, config, rank, world) as writer:
         pending = writer.pending_blocks()
         if pending or not (path / CALIBRATION).exists():
-            medians = _medians(path, model, hookpoints, calibration_tokens, settings, device)
-            writer.check_calibration()
+            if not (path / CALIBRATION).exists():
+                batch = settings.batch_contexts
+                found = median_norms(model, hookpoints, calibration_tokens, batch, device)
+                save_calibration(path, found)
+            medians = load_calibration(path)
+            check_calibration(path, config)
         if pending:
             reader = _BlockReader(model, tokens, hookpoints, medians, settings, config, device)
             done = len(range(rank, config.n_blocks, world)) - len(pending)
@@ -187,20 +175,6 @@ def dump_activations(
         if world == 1 and not (path / SEALED).exists():
             writer.seal()
     return path
-
-
-def _medians(
-    path: Path,
-    model: nn.Module,
-    hookpoints: Mapping[str, Hookpoint],
-    contexts: Tensor,
-    settings: DumpSettings,
-    device: torch.device | str,
-) -> dict[str, float]:
-    if (path / CALIBRATION).exists():
-        return load_calibration(path)
-    medians = median_norms(model, hookpoints, contexts, settings.batch_contexts, device)
-    return save_calibration(path, medians)
 
 
 def _write_blocks(
@@ -212,36 +186,31 @@ def _write_blocks(
 ) -> None:
     """Read one block while a thread writes the one before."""
     total, began = done + len(pending), time.perf_counter()
-    before: Future[None] | None = None
+    before: Future[None] = Future()
+    before.set_result(None)
     with ThreadPoolExecutor(1, thread_name_prefix="store-writer") as thread:
         for count, block in enumerate(pending, start=1):
             arguments = reader.read(block)
-            if before is not None:
-                before.result()
+            before.result()
             before = thread.submit(writer.write_block, block, **arguments)
             if progress is not None:
                 seconds = time.perf_counter() - began
                 progress(DumpProgress(done + count, total, reader.tokens_read, seconds))
-        if before is not None:
-            before.result()
+        before.result()
 
 
+@dataclass
 class _BlockReader:
     """Runs the model over the contexts of a block and keeps the rows to store."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        tokens: TokenStore,
-        hookpoints: Mapping[str, Hookpoint],
-        medians: Mapping[str, float],
-        settings: DumpSettings,
-        config: StoreConfig,
-        device: torch.device | str,
-    ) -> None:
-        self.model, self.tokens, self.hookpoints, self.medians = model, tokens, hookpoints, medians
-        self.settings, self.config, self.device = settings, config, device
-        self.tokens_read = 0
+    model: nn.Module
+    tokens: TokenStore
+    hookpoints: Mapping[str, Hookpoint]
+    medians: Mapping[str, float]
+    settings: DumpSettings
+    config: StoreConfig
+    device: torch.device | str
+    tokens_read: int = 0
 
     def read(self, block: int) -> dict[str, Any]:
         """The arguments of `StoreWriter.write_block`, without the block's number."""

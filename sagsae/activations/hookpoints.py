@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,19 +18,10 @@ from torch import Tensor, nn
 
 from sagsae.memory import needs_memory
 
-_NEOX = {
-    "mlp_out": "gpt_neox.layers.{layer}.mlp",
-    "attn": "gpt_neox.layers.{layer}.attention",
-    "resid": "gpt_neox.layers.{layer}",
-}
-_LLAMA = {
-    "mlp_out": "model.layers.{layer}.mlp",
-    "attn": "model.layers.{layer}.self_attn",
-    "resid": "model.layers.{layer}",
-}
-_TEMPLATES = {"gpt_neox": _NEOX} | dict.fromkeys(
-    ("llama", "smollm3", "gemma2", "gemma3_text", "mistral", "qwen2", "qwen3"), _LLAMA
-)
+_LLAMA = ("llama", "smollm3", "gemma2", "gemma3_text", "mistral", "qwen2", "qwen3")
+_MODULES = {"gpt_neox": ("gpt_neox.layers", "attention")}
+_MODULES |= dict.fromkeys(_LLAMA, ("model.layers", "self_attn"))
+"""Of each architecture: the list of its blocks, and what attention is called in a block."""
 
 
 @dataclass(frozen=True)
@@ -59,14 +51,16 @@ def default_hookpoints(model_type: str, layer: int) -> dict[str, Hookpoint]:
     Raises:
         ValueError: the architecture is not known; name its modules with `Hookpoint`.
     """
-    if model_type not in _TEMPLATES:
+    if model_type not in _MODULES:
         raise ValueError(
             f"no default hookpoints for model type {model_type!r} (known: "
-            f"{', '.join(sorted(_TEMPLATES))}); name the modules yourself, for example "
+            f"{', '.join(sorted(_MODULES))}); name the modules yourself, for example "
             f"Hookpoint('mlp_out', 'model.layers.{layer}.mlp')"
         )
-    templates = _TEMPLATES[model_type]
-    return {name: Hookpoint(name, path.format(layer=layer)) for name, path in templates.items()}
+    blocks, attention = _MODULES[model_type]
+    block = f"{blocks}.{layer}"
+    modules = {"mlp_out": f"{block}.mlp", "attn": f"{block}.{attention}", "resid": block}
+    return {name: Hookpoint(name, module) for name, module in modules.items()}
 
 
 def resolve(model: nn.Module, hookpoints: Mapping[str, Hookpoint]) -> dict[str, nn.Module]:
@@ -80,17 +74,14 @@ def resolve(model: nn.Module, hookpoints: Mapping[str, Hookpoint]) -> dict[str, 
 
 def _find_module(model: nn.Module, hookpoint: Hookpoint) -> nn.Module:
     module = model
-    walked: list[str] = []
     for part in hookpoint.module.split("."):
         children = dict(module.named_children())
         if part not in children:
-            where = ".".join(walked) or type(model).__name__
             raise ValueError(
                 f"hookpoint {hookpoint.name!r}: module path {hookpoint.module!r} breaks at "
-                f"{part!r}; {where} has {_listing(children)}"
+                f"{part!r}; the {type(module).__name__} there has {_listing(children)}"
             )
         module = children[part]
-        walked.append(part)
     return module
 
 
@@ -116,21 +107,15 @@ def capture(
     modules = resolve(model, hookpoints)
     captured: dict[str, Tensor] = {}
 
-    def start(*_: Any) -> None:
-        captured.clear()
-
-    def record(name: str) -> Callable[..., None]:
-        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            captured[name] = _tensor_of(output, hookpoints[name])
-            if early_exit and len(captured) == len(modules):
-                raise _AllCapturedError
-
-        return hook
+    def record(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        captured[name] = _tensor_of(output, hookpoints[name])
+        if early_exit and len(captured) == len(modules):
+            raise _AllCapturedError
 
     with ExitStack() as stack:
-        stack.callback(model.register_forward_pre_hook(start).remove)
+        stack.enter_context(model.register_forward_pre_hook(lambda *_: captured.clear()))
         for name, module in modules.items():
-            stack.callback(module.register_forward_hook(record(name)).remove)
+            stack.enter_context(module.register_forward_hook(partial(record, name)))
         yield captured
 
 
@@ -179,11 +164,8 @@ def splice(
             )
         return (new, *output[1:]) if isinstance(output, tuple) else new
 
-    handle = module.register_forward_hook(hook)
-    try:
+    with module.register_forward_hook(hook):
         yield
-    finally:
-        handle.remove()
 
 
 def _tensor_of(output: Any, hookpoint: Hookpoint) -> Tensor:

@@ -39,11 +39,9 @@ MISSING = 0xFFFF
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoreConfig:
-    """Everything that decides what a store holds. Equal configurations share one store."""
+class Layout:
+    """How rows are laid out in a store, and where they came from."""
 
-    hookpoints: Mapping[str, int]
-    """Width d of every hookpoint."""
     rows_per_chunk: int
     """R, the unit of reading. Aim at 8 MiB per chunk; 1024 rows suit small stores."""
     rows_per_block: int
@@ -61,6 +59,14 @@ class StoreConfig:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """JSON values that name model, text, drop rules and versions."""
 
+
+@dataclass(frozen=True, kw_only=True)
+class StoreConfig(Layout):
+    """Everything that decides what a store holds. Equal configurations share one store."""
+
+    hookpoints: Mapping[str, int]
+    """Width d of every hookpoint."""
+
     def __post_init__(self) -> None:
         problems = list(self._problems())
         if problems:
@@ -73,18 +79,14 @@ class StoreConfig:
             yield "no hookpoints"
         for name, width in self.hookpoints.items():
             if not re.fullmatch(r"[A-Za-z0-9_-]+", name) or name in TOKEN_ARRAYS:
-                yield f"hookpoint name {name!r} must be letters, digits, _ or -, none of " + (
-                    ", ".join(TOKEN_ARRAYS)
-                )
+                yield f"hookpoint name {name!r}: use letters, digits, _ or -, not {TOKEN_ARRAYS}"
             if width < 1:
                 yield f"hookpoint {name!r} has width {width}"
-        if min(self.rows_per_chunk, self.rows_per_block, self.n_blocks) < 1 or self.seed < 0:
+        chunk, block = self.rows_per_chunk, self.rows_per_block
+        if min(chunk, block, self.n_blocks) < 1 or self.seed < 0:
             yield "rows_per_chunk, rows_per_block and n_blocks must be positive, seed not negative"
-        elif self.rows_per_block % self.rows_per_chunk:
-            yield (
-                f"rows_per_block {self.rows_per_block} is not a multiple of rows_per_chunk "
-                f"{self.rows_per_chunk}"
-            )
+        elif block % chunk:
+            yield f"rows_per_block {block} is not a multiple of rows_per_chunk {chunk}"
         if self.dtype not in ("bfloat16", "float32"):
             yield f"dtype {self.dtype!r} is neither 'bfloat16' nor 'float32'"
         if self.profile not in ("plain", "disk", "disk-2"):
@@ -110,6 +112,24 @@ class StoreConfig:
         """NumPy dtype of the hookpoint arrays on disk."""
         return np.dtype(np.uint16 if self.dtype == "bfloat16" else np.float32)
 
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Every array of the store, hookpoints first."""
+        return (*self.hookpoints, *TOKEN_ARRAYS)
+
+    def piece_rows(self, array: str) -> int:
+        """Rows of the smallest piece of an array that carries its own checksum."""
+        return self.rows_per_block if array in TOKEN_ARRAYS else self.rows_per_chunk
+
+    def block_files(self, array: str, block: int) -> list[str]:
+        """Names, inside the array's folder, of the files that hold one block of an array."""
+        if array in TOKEN_ARRAYS:
+            return [f"c.{block}"]
+        if self.sharded:
+            return [f"c.{block}.0"]
+        first = block * self.chunks_per_block
+        return [f"c.{first + i}.0" for i in range(self.chunks_per_block)]
+
     def to_json(self) -> dict[str, Any]:
         """The content of run.json."""
         return {"format": FORMAT, **{f.name: getattr(self, f.name) for f in fields(self)}}
@@ -128,6 +148,50 @@ class StoreConfig:
         except (TypeError, AttributeError) as error:
             raise ValueError(f"run.json has missing or unknown keys ({error})") from error
 
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """The configuration of the store at `path`.
+
+        Raises:
+            StoreError: there is no store.
+            StoreFaultsError: its run.json is lost, edited or damaged, or the folder is named for
+                another configuration.
+        """
+        path, again = Path(path), "it writes the file again and keeps the blocks that belong to it"
+        try:
+            config = cls.from_json(read_signed_json(path / RUN))
+        except FileNotFoundError:
+            if any((path / COMMITS).glob("*.json")):
+                raise StoreFaultsError(path, [Fault(RUN, "missing", again)]) from None
+            raise StoreError(f"no activation store at {path} ({RUN} is missing); dump it") from None
+        except ValueError as error:
+            raise StoreFaultsError(path, [Fault(RUN, str(error), again, (RUN,))]) from error
+        config.check_name(path)
+        return config
+
+    def check_name(self, path: Path) -> None:
+        """Refuse a folder that is named for, or whose blocks are of, another configuration.
+
+        Raises:
+            StoreFaultsError: it is.
+        """
+        name, _, named = path.absolute().name.rpartition("-")
+        own, is_hash = self.digest()[:8], re.fullmatch(r"[0-9a-f]{8}", named)
+        if is_hash and named == own:
+            return
+        blocks = _blocks_hash(path)
+        if not is_hash:
+            named = blocks or own
+        if named == own:
+            return
+        problem = f"of the configuration {own} where the folder's name or its blocks say {named}"
+        if blocks == named:
+            fault = Fault(RUN, problem, "it writes the file again", (RUN,))
+        else:
+            outcome = f"it makes this store; a folder named {name}-{own} may keep what is here"
+            fault = Fault(RUN, problem, outcome, (".",))
+        raise StoreFaultsError(path, [fault])
+
     def digest(self) -> str:
         """sha256 of `to_json`, which run.json carries as the digest of its content."""
         return digest(canonical_json(self.to_json()))
@@ -135,12 +199,9 @@ class StoreConfig:
     def differences(self, other: Self) -> list[str]:
         """Dotted keys that differ, as `key: mine -> theirs`."""
         mine, theirs = _flatten(self.to_json()), _flatten(other.to_json())
-        absent = "(absent)"
-        return [
-            f"{key}: {mine.get(key, absent)} -> {theirs.get(key, absent)}"
-            for key in sorted(mine.keys() | theirs.keys())
-            if mine.get(key, absent) != theirs.get(key, absent)
-        ]
+        keys = sorted(mine.keys() | theirs.keys())
+        pairs = [(key, mine.get(key, "(absent)"), theirs.get(key, "(absent)")) for key in keys]
+        return [f"{key}: {here} -> {there}" for key, here, there in pairs if here != there]
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -158,79 +219,9 @@ def store_path(root: Path, name: str, config: StoreConfig) -> Path:
     return Path(root) / f"{name}-{config.digest()[:8]}"
 
 
-def commit_path(path: Path, block: int) -> Path:
-    """The commit file of a block."""
-    return path / commit_name(block)
-
-
 def commit_name(block: int) -> str:
     """The commit file of a block, relative to the store."""
     return f"{COMMITS}/{block:06d}.json"
-
-
-def block_files(config: StoreConfig, array: str, block: int) -> list[str]:
-    """Names, inside the array's folder, of the files that hold one block of an array."""
-    if array in TOKEN_ARRAYS:
-        return [f"c.{block}"]
-    if config.sharded:
-        return [f"c.{block}.0"]
-    first = block * config.chunks_per_block
-    return [f"c.{first + i}.0" for i in range(config.chunks_per_block)]
-
-
-def array_names(config: StoreConfig) -> tuple[str, ...]:
-    """Every array of the store, hookpoints first."""
-    return (*config.hookpoints, *TOKEN_ARRAYS)
-
-
-def rows_per_read(config: StoreConfig, array: str) -> int:
-    """Rows of the smallest piece of an array that carries its own checksum."""
-    return config.rows_per_block if array in TOKEN_ARRAYS else config.rows_per_chunk
-
-
-def read_config(path: Path) -> StoreConfig:
-    """The configuration of the store at `path`.
-
-    Raises:
-        StoreError: there is no store.
-        StoreFaultsError: its run.json is lost, edited or damaged, or the folder is named for
-            another configuration.
-    """
-    path, again = Path(path), "it writes the file again and keeps the blocks that belong to it"
-    try:
-        config = StoreConfig.from_json(read_signed_json(path / RUN))
-    except FileNotFoundError:
-        if any((path / COMMITS).glob("*.json")):
-            raise StoreFaultsError(path, [Fault(RUN, "missing", again)]) from None
-        raise StoreError(f"no activation store at {path} ({RUN} is missing); dump it") from None
-    except ValueError as error:
-        raise StoreFaultsError(path, [Fault(RUN, str(error), again, (RUN,))]) from error
-    check_name(path, config)
-    return config
-
-
-def check_name(path: Path, config: StoreConfig) -> None:
-    """Refuse a folder that is named for, or whose blocks are of, another configuration.
-
-    Raises:
-        StoreFaultsError: it is.
-    """
-    name, _, named = path.absolute().name.rpartition("-")
-    own, is_hash = config.digest()[:8], re.fullmatch(r"[0-9a-f]{8}", named)
-    if is_hash and named == own:
-        return
-    blocks = _blocks_hash(path)
-    if not is_hash:
-        named = blocks or own
-    if named == own:
-        return
-    problem = f"of the configuration {own} where the folder's name or its blocks say {named}"
-    if blocks == named:
-        fault = Fault(RUN, problem, "it writes the file again", (RUN,))
-    else:
-        outcome = f"it makes this store; a folder named {name}-{own} may keep what is here"
-        fault = Fault(RUN, problem, outcome, (".",))
-    raise StoreFaultsError(path, [fault])
 
 
 def _blocks_hash(path: Path) -> str | None:

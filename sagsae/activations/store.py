@@ -14,13 +14,7 @@ from torch import Tensor
 from sagsae.activations.arrays import PieceReader, as_float32, as_tensor
 from sagsae.activations.commits import Commit, Moments, Statistics, read_commits
 from sagsae.activations.errors import ChunkReadError, Fault, StoreFaultsError
-from sagsae.activations.layout import (
-    SEALED,
-    TOKEN_ARRAYS,
-    StoreConfig,
-    array_names,
-    read_config,
-)
+from sagsae.activations.layout import SEALED, TOKEN_ARRAYS, StoreConfig
 from sagsae.activations.verify import quick_faults, verify_store
 
 
@@ -39,7 +33,7 @@ class Store:
     def __init__(self, path: Path, config: StoreConfig, commits: dict[int, Commit]) -> None:
         self.path, self.config, self.commits = path, config, commits
         self.blocks = sorted(commits)
-        self._readers = {name: PieceReader(path, config, name) for name in array_names(config)}
+        self._readers = {name: PieceReader(path, config, name) for name in config.arrays}
 
     @classmethod
     def open(cls, path: Path, require_sealed: bool = True) -> Self:
@@ -54,7 +48,7 @@ class Store:
             StoreFaultsError: everything found wrong, with the file and the remedy of each.
         """
         path = Path(path)
-        config = read_config(path)
+        config = StoreConfig.read(path)
         commits, faults = read_commits(path, config)
         faults += quick_faults(path, config, commits)
         if require_sealed and not (path / SEALED).exists():
@@ -87,15 +81,8 @@ class Store:
     def statistics(self, hookpoint: str) -> Statistics:
         """Mean, scale and norms over all committed rows, float64."""
         self._check_hookpoint(hookpoint)
-        return self._statistics[hookpoint]
-
-    @cached_property
-    def _statistics(self) -> dict[str, Statistics]:
-        found = {}
-        for name in self.config.hookpoints:
-            moments = [self.commits[block].moments[name] for block in self.blocks]
-            found[name] = Statistics.of(Moments.merged(moments))
-        return found
+        moments = [self.commits[block].moments[hookpoint] for block in self.blocks]
+        return Statistics.of(Moments.merged(moments))
 
     @cached_property
     def dropped(self) -> dict[str, int]:
@@ -116,20 +103,16 @@ class Store:
         Raises:
             ChunkReadError: the chunk is missing, torn or altered.
         """
-        if not 0 <= chunk < self.n_chunks(hookpoint):
-            raise IndexError(
-                f"chunk {chunk} of {hookpoint!r}: there are {self.n_chunks(hookpoint)}"
-            )
-        shape = (self.config.rows_per_chunk, self.width(hookpoint))
-        if out is None:
-            out = np.empty(shape, self.config.storage_dtype)
-        elif out.shape != shape or out.dtype != self.config.storage_dtype:
-            raise ValueError(
-                f"out is {out.dtype} {out.shape}, a chunk is {self.config.storage_dtype} {shape}"
-            )
-        place, inside = divmod(chunk, self.config.chunks_per_block)
-        self._read(hookpoint, self.blocks[place], inside, out)
-        return out
+        if not 0 <= chunk < (count := self.n_chunks(hookpoint)):
+            raise IndexError(f"chunk {chunk} of {hookpoint!r}: there are {count}")
+        shape, dtype = (
+            (self.config.rows_per_chunk, self.width(hookpoint)),
+            self.config.storage_dtype,
+        )
+        if out is not None and (out.shape, out.dtype) != (shape, dtype):
+            raise ValueError(f"out is {out.dtype} {out.shape}, a chunk is {dtype} {shape}")
+        inside = chunk % self.config.chunks_per_block
+        return self._read(hookpoint, self.block_of_chunk(chunk), inside, out)
 
     def read_rows_as_tensor(self, hookpoint: str, chunk: int) -> Tensor:
         """One chunk, [R, d], as a bfloat16 (or float32) tensor."""
@@ -139,17 +122,15 @@ class Store:
         """`token_id`, `doc_id` and `position` of a committed block's rows, each [S] int32."""
         if block not in self.commits:
             raise IndexError(f"block {block} of {self.path} is not committed")
-        size, tokens = self.config.rows_per_block, {}
-        for name in TOKEN_ARRAYS:
-            tokens[name] = np.empty(size, np.int32)
-            self._read(name, block, 0, tokens[name])
-        return tokens
+        return {name: self._read(name, block, 0) for name in TOKEN_ARRAYS}
 
-    def _read(self, array: str, block: int, piece: int, out: np.ndarray) -> None:
-        """Fill `out` from a piece of a block."""
+    def _read(
+        self, array: str, block: int, piece: int, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        """A piece of a block, in `out` if it is given."""
         reader = self._readers[array]
         try:
-            reader.read(block, piece, self.commits[block].crc32c[array][piece], out)
+            return reader.read(block, piece, self.commits[block].crc32c[array][piece], out)
         except ValueError as error:
             rows = reader.rows(block, piece)
             raise ChunkReadError(
@@ -170,14 +151,12 @@ class Store:
         """
         import dask.array as da
 
+        rows = (self.config.rows_per_chunk,) * self.n_chunks(hookpoint)
         return da.map_blocks(
             _float32_chunk,
             store=delayed(self, pure=True),  # sent once per worker, not with every task
             hookpoint=hookpoint,
-            chunks=(
-                (self.config.rows_per_chunk,) * self.n_chunks(hookpoint),
-                self.width(hookpoint),
-            ),
+            chunks=(rows, self.width(hookpoint)),
             meta=np.empty((0, 0), np.float32),
         )
 

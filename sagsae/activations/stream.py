@@ -18,6 +18,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache, partial
 from typing import Any, Self
 
 import numpy as np
@@ -108,7 +109,8 @@ class ActivationStream(IterableDataset[Tensor]):
         # started is an error only once: later reads, in other threads, would wait for it for ever.
         zarr.open_group(store.path / DATA, mode="r")
         self._coming: deque[tuple[np.ndarray, Future[Tensor]]] = deque()
-        self._groups_of: tuple[int, list[list[int]]] = (-1, [])
+        groups = partial(chunk_groups, store, hookpoint, seed, size=self.group_chunks)
+        self._groups = lru_cache(maxsize=1)(groups)  # by epoch
         self._rows: Tensor | None = None  # of the current group, on its buffer `_current`
         self._start(0, 0, 0)
 
@@ -210,18 +212,16 @@ class ActivationStream(IterableDataset[Tensor]):
 
     def _read_ahead(self, buffer: np.ndarray) -> None:
         epoch, group = self._ahead
-        groups = self._groups(epoch)
+        chunks = self._groups(epoch)[group]
         future = self._thread.submit(
-            _read_group, self.store, self.hookpoint, groups[group], buffer, self._device
+            _read_group, self.store, self.hookpoint, chunks, buffer, self._device
         )
         self._coming.append((buffer, future))
-        self._ahead = (epoch, group + 1) if group + 1 < len(groups) else (epoch + 1, 0)
+        self._ahead = self._after(epoch, group)
 
-    def _groups(self, epoch: int) -> list[list[int]]:
-        if self._groups_of[0] != epoch:
-            groups = chunk_groups(self.store, self.hookpoint, self.seed, epoch, self.group_chunks)
-            self._groups_of = (epoch, groups)
-        return self._groups_of[1]
+    def _after(self, epoch: int, group: int) -> tuple[int, int]:
+        more = (group + 1) * self.group_chunks < self.store.n_chunks(self.hookpoint)
+        return (epoch, group + 1) if more else (epoch + 1, 0)
 
     def _receive(self) -> Tensor:
         buffer, future = self._coming[0]
@@ -232,10 +232,7 @@ class ActivationStream(IterableDataset[Tensor]):
 
     def _finish_group(self) -> None:
         self._rows, self._offset = None, 0
-        chunks = self.store.n_chunks(self.hookpoint)
-        self._group += 1
-        if self._group * self.group_chunks >= chunks:
-            self._epoch, self._group = self._epoch + 1, 0
+        self._epoch, self._group = self._after(self._epoch, self._group)
         self._read_ahead(self._current)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from sagsae.files import canonical_json, digest, write_atomic
+
+_BAD = (SafetensorError, KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError)
+"""What reading a damaged file may raise."""
 
 _METADATA_KEY = "sagsae_tokens"
 """Its value is a sha256 and JSON, in one string: safetensors keeps several keys in any order."""
@@ -38,16 +41,13 @@ class TokenStore:
             value = getattr(self, name)
             if value.dtype != np.int32 or value.ndim != 2:
                 raise ValueError(
-                    f"{name} is {value.dtype} {value.shape}; a token store needs int32 "
-                    "[n_contexts, L]"
+                    f"{name} is {value.dtype} {value.shape}, not int32 [n_contexts, L]"
                 )
             if value.size and value.min() < 0:
                 raise ValueError(f"{name} holds {value.min()}; ids must not be negative")
         if self.input_ids.shape != self.doc_id.shape:
-            raise ValueError(
-                f"input_ids is {self.input_ids.shape} but doc_id is {self.doc_id.shape}; they "
-                "must be equal"
-            )
+            shapes = f"input_ids {self.input_ids.shape}, doc_id {self.doc_id.shape}"
+            raise ValueError(f"the shapes must be equal: {shapes}")
         vocab_size = self.metadata.get("vocab_size")
         if vocab_size is not None and self.input_ids.size and self.input_ids.max() >= vocab_size:
             raise ValueError(
@@ -109,8 +109,9 @@ def pack(
         )
     wanted = n_contexts * per_window
     ids, docs, filled = np.empty(wanted, np.int32), np.empty(wanted, np.int32), 0
-    for doc, piece in _pieces(documents, separator_id):
-        piece = piece[: wanted - filled]
+    end = [] if separator_id is None else [separator_id]
+    for doc, tokens in documents:
+        piece = [*tokens, *end][: wanted - filled] if len(tokens) else []
         ids[filled : filled + len(piece)] = piece
         docs[filled : filled + len(piece)] = doc
         filled += len(piece)
@@ -131,15 +132,6 @@ def pack(
         doc_id[:, 0] = doc_id[:, 1]
     packing = {"start_token_id": start_token_id, "separator_id": separator_id}
     return TokenStore(input_ids, doc_id, {**(metadata or {}), **packing})
-
-
-def _pieces(
-    documents: Iterable[tuple[int, list[int]]], separator_id: int | None
-) -> Iterator[tuple[int, np.ndarray]]:
-    end = [] if separator_id is None else [separator_id]
-    for doc, tokens in documents:
-        if len(tokens):
-            yield doc, np.asarray([*tokens, *end], np.int32)
 
 
 def save_tokens(path: Path, tokens: TokenStore) -> None:
@@ -172,15 +164,7 @@ def load_tokens(path: Path) -> TokenStore:
         if recorded != _content_digest(tokens, metadata):
             raise ValueError("its content does not have the sha256 it was written with")
         return tokens
-    except (
-        SafetensorError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        ValueError,
-        OSError,
-        RecursionError,
-    ) as error:
+    except _BAD as error:
         raise ValueError(f"{path} is not a usable token store: {error}; make it again") from error
 
 

@@ -1,6 +1,6 @@
 """Checks of a store against its configuration, its commits and its seal.
 
-Opening a store compares sizes. `content_faults` compares contents, with one dask task per chunk: a
+Opening a store compares sizes. `verify_store` compares contents, with one dask task per chunk: a
 client of a dask cluster spreads a large store over its workers. Its tasks are those of `Store.dask`
 without the conversion, and they return faults, so that the first fault does not hide the others.
 """
@@ -8,7 +8,7 @@ without the conversion, and they return faults, so that the first fault does not
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import dask
@@ -16,15 +16,7 @@ import dask
 from sagsae.activations.arrays import PieceReader, is_metadata, metadata_files
 from sagsae.activations.commits import Commit, block_fault, calibration_digest, read_commits
 from sagsae.activations.errors import Fault, StoreFaultsError
-from sagsae.activations.layout import (
-    CALIBRATION,
-    DATA,
-    SEALED,
-    StoreConfig,
-    array_names,
-    read_config,
-)
-from sagsae.activations.seal import seal_faults
+from sagsae.activations.layout import CALIBRATION, DATA, SEALED, StoreConfig, commit_name
 from sagsae.files import read_signed_json
 
 Report = Callable[[int, int], None]
@@ -41,14 +33,14 @@ class Verification:
     Attributes:
         faults: everything that is wrong.
         sealed: whether the dump was finished.
-        blocks: usable commits.
+        commits: the usable ones, by block.
         chunks: pieces with a checksum of their own that were read.
         size: their files' bytes.
     """
 
     faults: list[Fault]
     sealed: bool
-    blocks: int = 0
+    commits: Mapping[int, Commit] = field(default_factory=dict)
     chunks: int = 0
     size: int = 0
 
@@ -63,17 +55,16 @@ def verify_store(path: Path, report: Report | None = None) -> Verification:
     """
     sealed = (path / SEALED).exists()
     try:
-        config = read_config(path)
+        config = StoreConfig.read(path)
     except StoreFaultsError as error:
         return Verification(faults=error.faults, sealed=sealed)
     commits, faults = read_commits(path, config)
     faults += quick_faults(path, config, commits)
-    known = set(faults)
-    faults += [f for f in content_faults(path, config, commits, report) if f not in known]
+    faults += _content_faults(path, config, commits, {fault.file for fault in faults}, report)
     return Verification(
         faults=faults,
         sealed=sealed,
-        blocks=len(commits),
+        commits=commits,
         chunks=sum(len(sums) for c in commits.values() for sums in c.crc32c.values()),
         size=sum(size for c in commits.values() for f in c.files.values() for size in f.values()),
     )
@@ -81,15 +72,11 @@ def verify_store(path: Path, report: Report | None = None) -> Verification:
 
 def quick_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit]) -> list[Fault]:
     """What can be found without reading a chunk: metadata, calibration, sizes and the seal."""
-    return [*unsealed_faults(path, config, commits), *seal_faults(path, config, commits)]
-
-
-def unsealed_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit]) -> list[Fault]:
-    """The same without the seal."""
     return [
         *_metadata_faults(path, config),
-        *calibration_faults(path, commits),
-        *_size_faults(path, config, commits),
+        *_calibration_faults(path, commits),
+        *_size_faults(path, commits),
+        *_seal_faults(path, config, commits),
     ]
 
 
@@ -100,7 +87,18 @@ def _metadata_faults(path: Path, config: StoreConfig) -> Iterator[Fault]:
             yield Fault(file, problem, "it writes this file again")
 
 
-def calibration_faults(path: Path, commits: Mapping[int, Commit]) -> Iterator[Fault]:
+def check_calibration(path: Path, config: StoreConfig) -> None:
+    """Refuse to add blocks of other medians to those there are.
+
+    Raises:
+        StoreFaultsError: calibration.json is not the one that the blocks were made with.
+    """
+    commits, _ = read_commits(path, config)
+    if faults := list(_calibration_faults(path, commits)):
+        raise StoreFaultsError(path, faults)
+
+
+def _calibration_faults(path: Path, commits: Mapping[int, Commit]) -> Iterator[Fault]:
     """Whether calibration.json is sound, and the one that every block was made with."""
     found = calibration_digest(path)
     others = sorted(b for b, commit in commits.items() if commit.calibration_sha256 != found)
@@ -120,34 +118,50 @@ def calibration_faults(path: Path, commits: Mapping[int, Commit]) -> Iterator[Fa
         yield Fault(CALIBRATION, problem, outcome, () if found is None else (CALIBRATION,))
 
 
-def _size_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit]) -> list[Fault]:
-    faults = []
+def _seal_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit]) -> Iterator[Fault]:
+    """What the seal, if there is one, says about the commits; unusable ones are passed over."""
+    if not (path / SEALED).exists():
+        return
+    try:
+        seal = read_signed_json(path / SEALED)
+        sealed = seal["commits_sha256"]
+        if (seal["run_sha256"], len(sealed)) != (config.digest(), config.n_blocks):
+            raise ValueError("made for another run.json")
+    except (ValueError, KeyError, TypeError) as error:
+        yield Fault(SEALED, str(error), "it verifies every block and seals the store", (SEALED,))
+        return
+    for block, expected in enumerate(sealed):
+        if not (path / commit_name(block)).exists():
+            outcome = f"it writes block {block} again"
+            yield Fault(commit_name(block), "missing, but sealed", outcome, (SEALED,))
+        elif block in commits and commits[block].file_digest(path) != expected:
+            yield block_fault(commit_name(block), "not the commit that was sealed", block)
+
+
+def _size_faults(path: Path, commits: Mapping[int, Commit]) -> Iterator[Fault]:
     for block, commit in commits.items():
         for name, sizes in commit.files.items():
             for file, size in sizes.items():
                 try:
-                    found = (path / DATA / name / file).stat().st_size
+                    found = f"{(path / DATA / name / file).stat().st_size} bytes"
                 except FileNotFoundError:
-                    problem = f"missing; the commit of block {block} has {size} bytes"
-                else:
-                    if found == size:
-                        continue
-                    problem = f"{found} bytes where the commit of block {block} has {size}"
-                faults.append(block_fault(f"{DATA}/{name}/{file}", problem, block))
-    return faults
+                    found = "missing"
+                if found != f"{size} bytes":
+                    problem = f"{found} where the commit of block {block} has {size} bytes"
+                    yield block_fault(f"{DATA}/{name}/{file}", problem, block)
 
 
-def content_faults(
-    path: Path, config: StoreConfig, commits: Mapping[int, Commit], report: Report | None = None
+def _content_faults(
+    path: Path,
+    config: StoreConfig,
+    commits: Mapping[int, Commit],
+    skip: set[str],
+    report: Report | None,
 ) -> list[Fault]:
-    """What differs between every committed chunk, read once, and its commit.
-
-    A file of the wrong size is reported once, by its size.
-    """
-    faults = _size_faults(path, config, commits)
-    skip, tasks = {fault.file for fault in faults}, []
-    check = dask.delayed(_check_piece, traverse=False)
-    for name in array_names(config):
+    """What differs between every committed chunk and its commit; files in `skip` are not read."""
+    faults: list[Fault] = []
+    tasks, check = [], dask.delayed(_check_piece, traverse=False)
+    for name in config.arrays:
         reader = PieceReader(path, config, name)
         sent = dask.delayed(reader, traverse=False)
         for block, commit in commits.items():

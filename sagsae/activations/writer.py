@@ -8,26 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
 from torch import Tensor
 
-from sagsae.activations.arrays import (
-    as_float32,
-    crc32c,
-    create_arrays,
-    open_array,
-    stored_rows,
-)
-from sagsae.activations.commits import (
-    Commit,
-    Moments,
-    calibration_digest,
-    committed_blocks,
-    read_commits,
-)
+from sagsae.activations.arrays import as_float32, crc32c, create_arrays, open_array, stored_rows
+from sagsae.activations.commits import Commit, Moments, calibration_digest, committed_blocks
 from sagsae.activations.errors import (
     ConfigMismatchError,
     NonFiniteActivationError,
@@ -35,29 +22,10 @@ from sagsae.activations.errors import (
     StoreFaultsError,
     StoreLockedError,
 )
-from sagsae.activations.layout import (
-    COMMITS,
-    DATA,
-    LOCK,
-    RUN,
-    SEALED,
-    TOKEN_ARRAYS,
-    StoreConfig,
-    array_names,
-    block_files,
-    check_name,
-    read_config,
-    rows_per_read,
-)
-from sagsae.activations.seal import seal_content
-from sagsae.activations.verify import calibration_faults, content_faults, unsealed_faults
-from sagsae.files import (
-    FileLock,
-    fsync_path,
-    remove_temporaries,
-    signed_json,
-    write_atomic,
-)
+from sagsae.activations.layout import COMMITS, DATA, LOCK, RUN, SEALED, TOKEN_ARRAYS, StoreConfig
+from sagsae.activations.store import Store
+from sagsae.activations.verify import verify_store
+from sagsae.files import FileLock, fsync_path, remove_temporaries, signed_json, write_atomic
 from sagsae.memory import needs_memory
 
 _PATIENCE = 30.0
@@ -95,19 +63,14 @@ class StoreWriter:
         (self.path / COMMITS).mkdir(parents=True, exist_ok=True)
         try:
             self._take_locks()
-            names = array_names(self.config)
-            self._arrays = {n: open_array(self.path, self.config, n, writable=True) for n in names}
+            for name in self.config.arrays:
+                self._arrays[name] = open_array(self.path, self.config, name, writable=True)
         except BaseException:
             self._release()
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._release()
 
     def _release(self) -> None:
@@ -130,35 +93,25 @@ class StoreWriter:
 
     def _prepare(self) -> None:
         """Bring the folder into a known state; nobody else writes meanwhile."""
-        if (self.path / RUN).exists():
-            self._compare_config()
-        remove_temporaries(self.path)
         new = not (self.path / RUN).exists()
         if new:
-            check_name(self.path, self.config)
+            self.config.check_name(self.path)
+        else:
+            self._compare_config()
+        remove_temporaries(self.path)
         create_arrays(self.path, self.config)
         if new:  # last: with it there is a store, and readers look for its arrays
             write_atomic(self.path / RUN, signed_json(self.config.to_json()))
             fsync_path(self.path.parent)
 
     def _compare_config(self) -> None:
-        found = read_config(self.path)
+        found = StoreConfig.read(self.path)
         if differences := found.differences(self.config):
             raise ConfigMismatchError(
                 f"{self.path} was made with another configuration (there -> asked for): "
                 + "; ".join(differences)
                 + ". Use store_path, which gives each configuration its own folder"
             )
-
-    def check_calibration(self) -> None:
-        """Refuse to add blocks of other medians to those there are.
-
-        Raises:
-            StoreFaultsError: calibration.json is not the one that the blocks were made with.
-        """
-        commits, _ = read_commits(self.path, self.config)
-        if faults := list(calibration_faults(self.path, commits)):
-            raise StoreFaultsError(self.path, faults)
 
     def pending_blocks(self) -> list[int]:
         """Blocks of this rank without a commit, in order."""
@@ -227,9 +180,9 @@ class StoreWriter:
             )
         size, widths = self.config.rows_per_block, self.config.hookpoints
         wanted: dict[str, tuple[int, ...]] = {n: (size, d) for n, d in widths.items()}
-        found: dict[str, tuple[int, ...]] = {n: tuple(x.shape) for n, x in activations.items()}
         wanted |= dict.fromkeys(TOKEN_ARRAYS, (size,))
-        found |= {name: tuple(np.shape(values)) for name, values in tokens.items()}
+        found: dict[str, tuple[int, ...]] = {n: tuple(x.shape) for n, x in activations.items()}
+        found |= {name: np.shape(values) for name, values in tokens.items()}
         if wanted != found:
             raise ValueError(f"block {block} has shapes {found}, the store needs {wanted}")
 
@@ -248,7 +201,7 @@ class StoreWriter:
         self, name: str, block: int, rows: np.ndarray
     ) -> tuple[dict[str, int], list[str]]:
         array, folder = self._arrays[name], self.path / DATA / name
-        names = block_files(self.config, name, block)
+        names = self.config.block_files(name, block)
         per_file, first = len(rows) // len(names), block * len(rows)
         for file in names:  # Zarr would first read what is left of a damaged shard, and fail
             (folder / file).unlink(missing_ok=True)
@@ -257,7 +210,7 @@ class StoreWriter:
         for file in names:
             fsync_path(folder / file)
         fsync_path(folder)
-        piece = rows_per_read(self.config, name)
+        piece = self.config.piece_rows(name)
         checksums = [crc32c(rows[i : i + piece]) for i in range(0, len(rows), piece)]
         return {file: (folder / file).stat().st_size for file in names}, checksums
 
@@ -282,10 +235,15 @@ class StoreWriter:
                 f"{missing[0]}); run the dump again before sealing"
             )
         remove_temporaries(self.path)
-        commits, faults = read_commits(self.path, self.config)
-        faults += unsealed_faults(self.path, self.config, commits)
-        faults = list(dict.fromkeys(faults + content_faults(self.path, self.config, commits)))
-        if faults:
-            raise StoreFaultsError(self.path, faults)
-        content = seal_content(self.path, self.config, commits)
+        found = verify_store(self.path)
+        if found.faults:
+            raise StoreFaultsError(self.path, found.faults)
+        store = Store(self.path, self.config, dict(found.commits))
+        content = {
+            "n_rows": store.n_rows,
+            "run_sha256": self.config.digest(),
+            "commits_sha256": [store.commits[b].file_digest(self.path) for b in store.blocks],
+            "dropped": store.dropped,
+            "statistics": {n: store.statistics(n).to_json() for n in self.config.hookpoints},
+        }
         write_atomic(self.path / SEALED, signed_json(content))

@@ -9,25 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.calibration import Firings
 
 LATENTS = 16
 BINS = 96
 REACH = 6.0
 """Bins cover -REACH to REACH root mean squares of a latent's non-zero activations."""
-
-
-class SupportsLatents(Protocol):
-    """An autoencoder that can encode some of its latents alone; see `Autoencoder`."""
-
-    scale: float
-
-    def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -59,7 +51,7 @@ def spread_over_ranks(firings: Tensor, k: int = LATENTS) -> Tensor:
 
 
 def activation_histograms(
-    autoencoder: SupportsLatents, batches: Iterable[Tensor], firings: Firings
+    autoencoder: Autoencoder, batches: Iterable[Tensor], firings: Firings
 ) -> Histograms:
     """Histograms of latents spread over the ranks of firing.
 

@@ -54,13 +54,10 @@ class Contexts:
         if len(shape) != 2 or shape[1] < 2:
             raise ValueError(f"input_ids is {shape}; it must be [n, L] with L at least 2")
         if tuple(self.kept.shape) != shape or self.kept.dtype != torch.bool:
-            raise ValueError(
-                f"kept is {self.kept.dtype} {tuple(self.kept.shape)}; it must be bool {shape}"
-            )
+            found = f"{self.kept.dtype} {tuple(self.kept.shape)}"
+            raise ValueError(f"kept is {found}; it must be bool {shape}, like input_ids")
         if self.hidden is not None and tuple(self.hidden.shape[:2]) != shape:
-            raise ValueError(
-                f"hidden is {tuple(self.hidden.shape)}; it must begin with {shape} like input_ids"
-            )
+            raise ValueError(f"hidden is {tuple(self.hidden.shape)}; it must begin with {shape}")
 
     @property
     def predicted(self) -> Tensor:
@@ -144,7 +141,7 @@ def _head_losses(model: Any, output: type, rows: Tensor, labels: Tensor) -> Tens
 def all_losses(model: nn.Module, contexts: Contexts, batch_contexts: int) -> Tensor:
     """[n, L - 1] float32 losses on the CPU of the model as it is, every position included."""
     parts = []
-    for batch in contexts.batches(batch_contexts, _device_of(model)):
+    for batch in contexts.batches(batch_contexts, next(model.parameters()).device):
         with _resumed(model, batch):
             parts.append(token_losses(model, batch.input_ids).cpu())
     return torch.cat(parts)
@@ -175,7 +172,7 @@ def summed_loss(
     """
     _check_reachable(contexts, hookpoint)
     losses: list[Tensor] = []
-    for batch in contexts.batches(batch_contexts, _device_of(model)):
+    for batch in contexts.batches(batch_contexts, next(model.parameters()).device):
         with ExitStack() as stack:
             stack.enter_context(_resumed(model, batch))
             if replacement is not None:
@@ -214,10 +211,6 @@ def _resumed(model: nn.Module, batch: Contexts) -> Any:
     if batch.hidden is None:
         return nullcontext()
     return resume_from(model, batch.blocks, batch.layer, batch.hidden)
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    return next(model.parameters()).device
 
 
 @dataclass(frozen=True, kw_only=True)

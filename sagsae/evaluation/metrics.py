@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import reduce
 from typing import Protocol
 
@@ -66,38 +66,8 @@ class Accumulators:
     firings: Firings
 
     def __add__(self, other: Accumulators) -> Accumulators:
-        sizes, others = self._sizes, other._sizes
-        if sizes != others:
-            raise ValueError(f"cannot merge sums over {sizes} with sums over {others}")
-        return Accumulators(
-            tokens=self.tokens + other.tokens,
-            sum_x=self.sum_x + other.sum_x,
-            sum_x2=self.sum_x2 + other.sum_x2,
-            sse=self.sse + other.sse,
-            firings=self.firings + other.firings,
-        )
-
-    @property
-    def _sizes(self) -> str:
-        return f"d = {len(self.sum_x)}, H = {self.firings.count.shape[1]}"
-
-    @classmethod
-    def of(cls, x: Tensor, x_hat: Tensor, firings: Firings) -> Accumulators:
-        """Sums over one batch.
-
-        Args:
-            x: [B, d] activations in original units.
-            x_hat: [B, d] their reconstruction in original units.
-            firings: of the batch's code.
-        """
-        x = x.double()
-        return cls(
-            tokens=len(x),
-            sum_x=x.sum(0),
-            sum_x2=x.square().sum(),
-            sse=(x - x_hat).square_().sum(),
-            firings=firings,
-        )
+        names = [field.name for field in fields(self)]
+        return Accumulators(**{n: getattr(self, n) + getattr(other, n) for n in names})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,9 +96,14 @@ class ReconstructionMetrics:
         """
         if sums.tokens < 1:
             raise ValueError("no evaluation tokens: the held-out activations are empty")
-        sst = float(sums.sum_x2 - sums.sum_x.square().sum() / sums.tokens)
-        _check_errors(float(sums.sse), sst, float(sums.sum_x2))
-        return cls(tokens=sums.tokens, sse=float(sums.sse), sst=sst, firings=sums.firings)
+        sse, sst = float(sums.sse), float(sums.sum_x2 - sums.sum_x.square().sum() / sums.tokens)
+        if not math.isfinite(sst):
+            raise ValueError("the activations hold NaN or infinities; verify the activation store")
+        if sst <= 1e-12 * float(sums.sum_x2):
+            raise ValueError("the activations do not vary, so R2 is undefined; check the hookpoint")
+        if not math.isfinite(sse):
+            raise ValueError("the reconstruction holds NaN or infinities: training diverged")
+        return cls(tokens=sums.tokens, sse=sse, sst=sst, firings=sums.firings)
 
     def __repr__(self) -> str:
         return (
@@ -207,15 +182,6 @@ class ReconstructionMetrics:
         return [reason for reason, holds in reasons.items() if holds]
 
 
-def _check_errors(sse: float, sst: float, sum_x2: float) -> None:
-    if not math.isfinite(sst):
-        raise ValueError("the activations hold NaN or infinities; verify the activation store")
-    if sst <= 1e-12 * sum_x2:
-        raise ValueError("the activations do not vary, so R2 is undefined; check the hookpoint")
-    if not math.isfinite(sse):
-        raise ValueError("the reconstruction holds NaN or infinities: training diverged")
-
-
 def accumulate(autoencoder: SupportsCode, batches: Iterable[Tensor]) -> Accumulators:
     """Sums over all batches, row chunk by row chunk, on the device of the batches.
 
@@ -242,8 +208,15 @@ def _measure(autoencoder: SupportsCode, rows: Tensor) -> Accumulators:
     x = rows.float()
     z = autoencoder.encode(x * autoencoder.scale)
     x_hat = autoencoder.decode(z) / autoencoder.scale
-    error = (x - x_hat) * autoencoder.scale
-    return Accumulators.of(x, x_hat, Firings.of(z, error, autoencoder.W_dec))
+    firings = Firings.of(z, (x - x_hat) * autoencoder.scale, autoencoder.W_dec)
+    x = x.double()
+    return Accumulators(
+        tokens=len(x),
+        sum_x=x.sum(0),
+        sum_x2=x.square().sum(),
+        sse=(x - x_hat).square_().sum(),
+        firings=firings,
+    )
 
 
 def evaluate_reconstruction(

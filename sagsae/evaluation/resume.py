@@ -24,24 +24,14 @@ def find_blocks(model: Any) -> str:
     config = model.config
     config = config.get_text_config() if hasattr(config, "get_text_config") else config
     wanted = config.num_hidden_layers
-    found: list[str] = [
-        name
-        for name, module in model.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == wanted
-    ]
+    lists = {n: module for n, module in model.named_modules() if isinstance(module, nn.ModuleList)}
+    found: list[str] = [name for name, blocks in lists.items() if len(blocks) == wanted]
     if len(found) != 1:
         raise ValueError(
             f"{type(model).__name__} has {len(found)} module lists of {wanted} blocks "
             f"({', '.join(found) or 'none'}); its blocks cannot be told"
         )
     return found[0]
-
-
-def _block_list(model: nn.Module, blocks: str) -> nn.ModuleList:
-    found = model.get_submodule(blocks)
-    if not isinstance(found, nn.ModuleList):
-        raise ValueError(f"{blocks} is a {type(found).__name__}, not a list of blocks")
-    return found
 
 
 def runs_from(blocks: str, layer: int, module: str) -> bool:
@@ -66,22 +56,20 @@ def forward_replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator
 
 
 @contextmanager
-def record_entry(model: nn.Module, blocks: str, layer: int) -> Iterator[list[Tensor]]:
+def record_entry(model: Any, blocks: str, layer: int) -> Iterator[list[Tensor]]:
     """Append the hidden states [B, L, d] that enter block `layer` at every forward pass."""
     entered: list[Tensor] = []
 
     def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         entered.append(kwargs["hidden_states"] if "hidden_states" in kwargs else args[0])
 
-    handle = _block_list(model, blocks)[layer].register_forward_pre_hook(hook, with_kwargs=True)
-    try:
+    block = model.get_submodule(blocks)[layer]
+    with block.register_forward_pre_hook(hook, with_kwargs=True):
         yield entered
-    finally:
-        handle.remove()
 
 
 @contextmanager
-def resume_from(model: nn.Module, blocks: str, layer: int, hidden: Tensor) -> Iterator[None]:
+def resume_from(model: Any, blocks: str, layer: int, hidden: Tensor) -> Iterator[None]:
     """Skip blocks 0 to `layer - 1` and feed `hidden` to block `layer`.
 
     Forward passes inside must be given the input ids that `hidden` was computed from.
@@ -103,10 +91,9 @@ def resume_from(model: nn.Module, blocks: str, layer: int, hidden: Tensor) -> It
             return args, {**kwargs, "hidden_states": hidden}
         return (hidden, *args[1:]), kwargs
 
-    modules = _block_list(model, blocks)
+    modules = model.get_submodule(blocks)
     with ExitStack() as stack:
         for block in modules[:layer]:
             stack.enter_context(forward_replaced(block, skip))
-        handle = modules[layer].register_forward_pre_hook(feed, with_kwargs=True)
-        stack.callback(handle.remove)
+        stack.enter_context(modules[layer].register_forward_pre_hook(feed, with_kwargs=True))
         yield

@@ -11,6 +11,7 @@ import torch
 from sagsae.activations import Store, StoreConfig, StoreError, StoreWriter
 from sagsae.activations.calibration import save_calibration
 from sagsae.activations.layout import CALIBRATION, SEALED
+from sagsae.activations.verify import check_calibration
 
 MOST_FILES = 20
 """Chunks of a hookpoint above which these tests let a store keep each block in one shard."""
@@ -34,7 +35,7 @@ def dump(path: Path, config: StoreConfig, *, seal: bool) -> None:
     with StoreWriter(path, config) as writer:
         if not (path / CALIBRATION).exists():
             save_calibration(path, {"attn": 2.5, "resid": 3.25 + config.seed})
-        writer.check_calibration()
+        check_calibration(path, config)
         for block in writer.pending_blocks():
             writer.write_block(block, **_block(config, block))
         if seal and not (path / SEALED).exists():
