@@ -26,6 +26,7 @@ import time
 from pathlib import Path
 
 from pipeline.jobs.stage import device_argument
+from sagsae.files import try_flock
 
 DIRECTORY_VARIABLE = "SAGSAE_LEASE_DIR"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -161,16 +162,15 @@ def _lock(path: Path) -> bool:
     """Take one lock file if it is free; its descriptor stays open, inheritable."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        held, named = os.fstat(descriptor), path.stat()
-    except (BlockingIOError, FileNotFoundError):
+        held = try_flock(descriptor, fcntl.LOCK_EX, path)
+        held = held and os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        held = False  # the file was deleted in between; it may have been made again, too
+    if held:
+        os.set_inheritable(descriptor, True)
+    else:
         os.close(descriptor)
-        return False
-    if (held.st_dev, held.st_ino) != (named.st_dev, named.st_ino):
-        os.close(descriptor)  # the file was deleted and made again in between
-        return False
-    os.set_inheritable(descriptor, True)
-    return True
+    return held
 
 
 def choose(device: str, gpus: int, jobs_per_gpu: int) -> str:
