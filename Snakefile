@@ -98,11 +98,11 @@ rule all:
 onstart:
     try:
         RUN_LOCK.path.parent.mkdir(parents=True, exist_ok=True)
-        RUN_LOCK.acquire()
+        RUN_LOCK.acquire(patience=1.0)  # a job may hold it while it asks whose it is
         study.write_shared_specs()
     except (LockedError, OSError) as error:
         raise WorkflowError(explain(error, ["--out", str(study.root)]) or str(error)) from None
-    name_run()
+    name_run(RUN_LOCK)
 
 
 onsuccess:
