@@ -49,9 +49,12 @@ put_checkout_first(CHECKOUT)
 # The profile switches Snakemake's off.
 RUN_LOCK = FileLock(Path(study.run_lock))
 
-GPUS = 0 if study.config.device == "cpu" else len(visible_devices())
+# `--resources gpu=N` counts GPUs, Snakemake counts jobs. Whether there is a GPU the job finds out
+# where it runs, which may be another host.
+if (granted := workflow.global_resources.get("gpu").value) is not None:
+    workflow.register_resource("gpu", granted * study.config.jobs_per_gpu)
 GPU = {
-    "gpu": 1 if GPUS or study.config.device == "cuda" else 0,
+    "gpu": 0 if study.config.device == "cpu" else 1,
     "device": study.config.device,
     "jobs_per_gpu": study.config.jobs_per_gpu,
 }
@@ -103,6 +106,12 @@ onstart:
     except (LockedError, OSError) as error:
         raise WorkflowError(explain(error, ["--out", str(study.root)]) or str(error)) from None
     name_run(RUN_LOCK)
+    if granted and study.config.device == "auto" and not visible_devices():
+        print(
+            f"--resources gpu={granted}, and no GPU is visible on this host: jobs that run here "
+            "compute on the CPU. `device: cuda` in the configuration makes them stop instead.",
+            file=sys.stderr,
+        )
 
 
 onsuccess:

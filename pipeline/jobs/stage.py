@@ -149,6 +149,13 @@ def device_of(choice: str) -> torch.device:
     available = torch.cuda.is_available() and torch.cuda.device_count() > 0
     if choice == "cuda" and not available:
         raise ValueError("device cuda was asked for and PyTorch sees no GPU: use auto or cpu")
+    if choice == "auto" and not available and (leased := os.environ.get("CUDA_VISIBLE_DEVICES")):
+        print(
+            f"GPU {leased} is visible and PyTorch {torch.__version__} cannot use it: computing on "
+            "the CPU; install a PyTorch for this GPU's driver, or set `device: cuda` to stop here",
+            file=sys.stderr,
+            flush=True,
+        )
     if not available or choice == "cpu":
         return torch.device("cpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used

@@ -63,6 +63,18 @@ def test_a_cpu_is_left_as_it_is(settings: pytest.MonkeyPatch, choice: str, gpus:
     assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
 
 
+def test_a_leased_gpu_that_pytorch_cannot_use_is_said(
+    settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    see_gpus(settings, 0)
+    settings.setenv("CUDA_VISIBLE_DEVICES", "GPU-1234")
+    assert device_of("auto") == torch.device("cpu")
+    assert "GPU GPU-1234 is visible and PyTorch" in capsys.readouterr().err
+    settings.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert device_of("auto") == torch.device("cpu")
+    assert capsys.readouterr().err == ""
+
+
 def test_a_gpu_that_is_not_there(settings: pytest.MonkeyPatch) -> None:
     see_gpus(settings, 0)
     with pytest.raises(ValueError, match="PyTorch sees no GPU: use auto or cpu"):
