@@ -38,7 +38,9 @@ try:
         load_yaml(Path(path))  # sees keys that are given twice, of which Snakemake keeps the last
     study = Study.from_dict(config, "configuration")
 except ConfigError as error:
-    raise WorkflowError(str(error)) from None
+    files = " and ".join(map(str, workflow.configfiles))
+    taken = f"\n--configfile took {files}: is one a target? Then name targets before options."
+    raise WorkflowError(f"{error}{taken if ' and ' in files else ''}") from None
 
 # Jobs run the interpreter that runs Snakemake and the code of this checkout, by names that are the
 # same on every machine: the text of a command is compared between runs, and its change would train

@@ -47,6 +47,16 @@ print("jobs with a GPU:", workflow.global_resources["gpu"].value)
         assert f"jobs with a GPU: {jobs}\n" in done.stdout, done.stdout[:2000]
 
 
+def test_a_target_that_was_taken_for_a_configuration_is_named(elsewhere):
+    target = elsewhere.folder / "metrics.json"
+    target.write_text('{"schema_version": 1, "r2": 0.9}')
+    config = ROOT / "workflow/configs/smoke.yaml"
+    done = elsewhere.run("--configfile", str(config), str(target), "--dry-run")
+    assert done.returncode == 1
+    assert f"--configfile took {config} and {target}" in done.stdout
+    assert "name targets before options" in done.stdout
+
+
 def test_the_paper_study_plans_in_full(elsewhere):
     planned = Workflow(elsewhere.folder, ROOT / "workflow/configs/paper.yaml").planned()
     assert planned["dump"] == 4
