@@ -77,7 +77,7 @@ paper-cost: $(VENV)/.ready ## device-hours, tokens and disk of the paper study; 
 	$(BIN)/python -m pipeline cost --configfile workflow/configs/paper.yaml --device $(DEVICE)
 
 reference: $(VENV)/.ready ## run the reference study; copy what git keeps of it to results/reference/local
-	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/reference.yaml synthetic
+	$(BIN)/snakemake --cores $(CORES) synthetic --configfile workflow/configs/reference.yaml
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/reference.yaml
 	$(BIN)/python -m pipeline publish --configfile workflow/configs/reference.yaml --out results/reference/local
 

@@ -38,7 +38,9 @@ try:
         load_yaml(Path(path))  # sees keys that are given twice, of which Snakemake keeps the last
     study = Study.from_dict(config, "configuration")
 except ConfigError as error:
-    raise WorkflowError(str(error)) from None
+    files = " and ".join(map(str, workflow.configfiles))
+    taken = f"\n--configfile took {files}: is one a target? Then name targets before options."
+    raise WorkflowError(f"{error}{taken if ' and ' in files else ''}") from None
 
 # Jobs run the interpreter that runs Snakemake and the code of this checkout, by names that are the
 # same on every machine: the text of a command is compared between runs, and its change would train
@@ -49,9 +51,12 @@ put_checkout_first(CHECKOUT)
 # The profile switches Snakemake's off.
 RUN_LOCK = FileLock(Path(study.run_lock))
 
-GPUS = 0 if study.config.device == "cpu" else len(visible_devices())
+# `--resources gpu=N` counts GPUs, Snakemake counts jobs. Whether there is a GPU the job finds out
+# where it runs, which may be another host.
+if (granted := workflow.global_resources.get("gpu").value) is not None:
+    workflow.register_resource("gpu", granted * study.config.jobs_per_gpu)
 GPU = {
-    "gpu": 1 if GPUS or study.config.device == "cuda" else 0,
+    "gpu": 0 if study.config.device == "cpu" else 1,
     "device": study.config.device,
     "jobs_per_gpu": study.config.jobs_per_gpu,
 }
@@ -98,11 +103,17 @@ rule all:
 onstart:
     try:
         RUN_LOCK.path.parent.mkdir(parents=True, exist_ok=True)
-        RUN_LOCK.acquire()
+        RUN_LOCK.acquire(patience=1.0)  # a job may hold it while it asks whose it is
         study.write_shared_specs()
     except (LockedError, OSError) as error:
         raise WorkflowError(explain(error, ["--out", str(study.root)]) or str(error)) from None
-    name_run()
+    name_run(RUN_LOCK)
+    if granted and study.config.device == "auto" and not visible_devices():
+        print(
+            f"--resources gpu={granted}, and no GPU is visible on this host: jobs that run here "
+            "compute on the CPU. `device: cuda` in the configuration makes them stop instead.",
+            file=sys.stderr,
+        )
 
 
 onsuccess:

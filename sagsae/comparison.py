@@ -45,16 +45,18 @@ class Bootstrap:
 
 @dataclass(frozen=True, kw_only=True)
 class Dominance:
-    """Candidate minus baseline over the overlap; every field is None where there is no overlap."""
+    """Candidate minus baseline over the overlap; every number is None where there is no overlap."""
 
     dominates: bool | None = None
-    """The gap is above zero at every L0 of the overlap."""
+    """The gap is above zero at every L0 of the overlap. None, with a reason, where the overlap is
+    empty or a single L0."""
     min_gap: float | None = None
     min_gap_l0: float | None = None
     """Where the smallest gap is; the lowest such L0."""
     mean_gap: float | None = None
     """Integral of the gap in log L0 over the overlap, divided by its length."""
     max_gap: float | None = None
+    reason: str = ""
     bootstrap: Bootstrap
 
 
@@ -72,14 +74,18 @@ class Matched:
 class DeadReduction:
     """How many times fewer latents are dead in the candidate than in the baseline."""
 
-    factor: float | None
-    """Geometric mean over the shared lambdas of dead(baseline) / dead(candidate)."""
-    points: int
-    """Points that went in: two a shared lambda."""
-    floored: int
-    """Points below half a latent, raised to 0.5 / H of their own width."""
+    factor: float | None = None
+    """Geometric mean over the lambdas that are not left out of dead(baseline) / dead(candidate)."""
+    points: int = 0
+    """Points that went in: two per lambda."""
+    floored: int = 0
+    """Points among them below half a latent, raised to 0.5 / H of their own width."""
+    left_out: int = 0
+    """Shared lambdas at which both sides are below half a latent: their ratio is that of the
+    floors."""
     ceiling: float | None = None
-    """The factor if no latent of the candidate were dead: more cannot be seen here."""
+    """The factor if no latent of the candidate were dead: more cannot be seen here. None if the
+    baseline has no dead latents either."""
     reason: str = ""
 
 
@@ -171,9 +177,12 @@ def dominance(
     """
     gap = Gap.between(candidate.frontier(metric), baseline.frontier(metric))
     if gap is None:
-        return Dominance(bootstrap=Bootstrap(reason="no overlap"))
+        reason = overlap(candidate, baseline).reason
+        return Dominance(reason=reason, bootstrap=Bootstrap(reason="no overlap"))
+    single = f"the L0 ranges share a single L0, {gap.l0[0]:.3g}: dominance needs a range"
     return Dominance(
-        dominates=bool(gap.value.min() > 0),
+        dominates=bool(gap.value.min() > 0) if gap.is_range else None,
+        reason="" if gap.is_range else single,
         min_gap=float(gap.value.min()),
         min_gap_l0=float(gap.l0[gap.value.argmin()]),
         mean_gap=gap.mean,
@@ -189,7 +198,7 @@ def bootstrap(
 
     A draw resamples the seeds of each sweep with replacement, independently for the two sweeps; a
     seed's cells stay together over the lambdas. Each draw has its own points and so its own
-    overlap; a draw without overlap counts against dominance.
+    overlap; a draw whose overlap is empty or a single L0 counts against dominance.
     """
     rng = np.random.default_rng(seed)
     frontiers = []
@@ -206,8 +215,9 @@ def bootstrap(
     if not gaps:
         return Bootstrap(probability=0.0, reason="no draw has an overlap")
     lowest = np.array([gap.value.min() for gap in gaps])
+    won = [gap.is_range and gap.value.min() > 0 for gap in gaps]
     return Bootstrap(
-        probability=float((lowest > 0).sum() / draws),
+        probability=sum(won) / draws,
         min_gap_se=float(lowest.std()),
         mean_gap_se=float(np.std([gap.mean for gap in gaps])),
     )
@@ -233,28 +243,33 @@ def dead_reduction(
 ) -> DeadReduction:
     """Geometric mean of dead(baseline) / dead(candidate), paired by lambda, floored at 0.5 / H.
 
-    Where neither has a dead latent the ratio is that of the floors, which says nothing about the
-    variants; ``reason`` then says so.
+    A lambda at which both sides are below their floors is left out and counted: its ratio says
+    nothing about the variants.
     """
-    dead = [{p.lam: p.values[metric] for p in sweep.points} for sweep in (candidate, baseline)]
+    sides = (candidate, baseline)
+    dead = [{point.lam: point.values[metric] for point in sweep.points} for sweep in sides]
     shared = sorted(dead[0].keys() & dead[1].keys())
     if not shared:
-        return DeadReduction(factor=None, points=0, floored=0, reason="no lambda in common")
-    logs, floored = [], 0
-    least = float(np.log(0.5 / candidate.width))
-    for sweep, values in zip((candidate, baseline), dead, strict=True):
-        floor = 0.5 / sweep.width
-        known = [estimate.mean for lam in shared if (estimate := values[lam]) is not None]
-        if len(known) < len(shared):
-            reason = f"{metric} is undefined for {sweep.undefined(metric)[0]}"
-            return DeadReduction(factor=None, points=0, floored=0, reason=reason)
-        floored += sum(value < floor for value in known)
-        logs.append(np.log(np.maximum(known, floor)))
-    reason = "no dead latents on either side" if floored == 2 * len(shared) else ""
+        return DeadReduction(reason="no lambda in common")
+    found = []
+    for sweep, values in zip(sides, dead, strict=True):
+        found.append([estimate.mean for lam in shared if (estimate := values[lam]) is not None])
+        if len(found[-1]) < len(shared):
+            return DeadReduction(reason=f"{metric} is undefined for {sweep.undefined(metric)[0]}")
+    shares, floors = np.array(found), np.array([[0.5 / sweep.width] for sweep in sides])
+    floored = shares < floors
+    kept = ~floored.all(axis=0)
+    left_out = int((~kept).sum())
+    reason = "no dead latents on either side" if left_out else ""
+    if not kept.any():
+        return DeadReduction(left_out=left_out, reason=reason)
+    logs = np.log(np.maximum(shares, floors))
+    room = logs[1, ~floored[1]] - np.log(floors[0])
     return DeadReduction(
-        factor=float(np.exp((logs[1] - logs[0]).mean())),
-        points=2 * len(shared),
-        floored=floored,
-        ceiling=float(np.exp(logs[1].mean() - least)),
-        reason=reason,
+        factor=float(np.exp((logs[1] - logs[0])[kept].mean())),
+        points=2 * int(kept.sum()),
+        floored=int(floored[:, kept].sum()),
+        left_out=left_out,
+        ceiling=float(np.exp(room.mean())) if room.size else None,
+        reason=f"{left_out} of {len(shared)} lambdas left out: {reason}" if left_out else "",
     )

@@ -5,9 +5,11 @@ Everything written here is a pure function of its content: no time stamps, sorte
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import time
 import uuid
@@ -18,6 +20,7 @@ from typing import Any
 
 TEMPORARY_SUFFIXES = (".partial", ".tmp")
 DIGEST_KEY = "content_sha256"
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 _FIRST_MESSAGE, _MESSAGE_EVERY = 1.0, 300.0
 """Seconds until a waiting process says for whom it waits, and between reminders."""
 
@@ -60,11 +63,27 @@ def create_atomic(path: Path, content: bytes) -> bool:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.link(temporary, path)
-    except FileExistsError:
-        return False
+        return _name_first(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _name_first(whole: Path, path: Path) -> bool:
+    """Give a whole file its name unless the name is taken; False if it is."""
+    try:
+        os.link(whole, path)
+    except FileExistsError:
+        return False
+    except OSError:  # the file system has no hard links; under a lock a rename does as well
+        claim = FileLock(path.with_name(f".{path.name}.lock"))
+        claim.acquire(patience=math.inf)
+        try:
+            if path.exists():
+                return False
+            whole.rename(path)
+        finally:
+            claim.path.unlink(missing_ok=True)  # who waits for it finds that `path` exists
+            claim.release()
     fsync_path(path.parent)
     return True
 
@@ -116,6 +135,34 @@ def remove_temporaries(root: Path) -> None:
                 Path(folder, name).unlink(missing_ok=True)
 
 
+def try_flock(descriptor: int, kind: int, path: Path) -> bool:
+    """Take a lock (flock) on the open file `path`; False while others hold it.
+
+    Raises:
+        OSError: the file system refuses locks; the message says what to do.
+    """
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise OSError(
+            error.errno,
+            f"{os.strerror(error.errno)}: this file system refuses locks (flock), which keep two "
+            "processes from writing the same files; mount it with locks (NFS without `nolock`, "
+            "Lustre with `flock`) or choose a folder on another file system",
+            str(path),
+        ) from error
+    return True
+
+
+def this_process() -> str:
+    """How this process names itself in the locks that it holds."""
+    return f"process {os.getpid()} on {os.uname().nodename}"
+
+
 class LockedError(RuntimeError):
     """Another process holds a lock; the message names the file and what to do."""
 
@@ -150,6 +197,7 @@ class FileLock:
 
         Raises:
             LockedError: another process still holds it.
+            OSError: the file system refuses locks.
         """
         if self._descriptor is None:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -158,24 +206,40 @@ class FileLock:
         next_message, waited = began + _FIRST_MESSAGE, False
         while True:
             try:
-                fcntl.flock(self._descriptor, kind | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                now, waited = time.monotonic(), True
-                if now - began >= patience:
-                    time.sleep(0.05)  # who took it this very instant has not signed yet
-                    message = f"{self._in_use()}; wait for it, or end it if it is an orphan"
-                    self.release()
-                    raise self.error(f"{message} of an earlier run") from None
-                if waiting is not None and now >= next_message:
-                    waiting(f"waiting since {now - began:.0f} s: {self._in_use()}")
-                    next_message = now + _MESSAGE_EVERY
-                time.sleep(0.05)
+                if try_flock(self._descriptor, kind, self.path):
+                    break
+            except OSError:
+                self.release()
+                raise
+            now, waited = time.monotonic(), True
+            if now - began >= patience:
+                time.sleep(0.05)  # who took it this very instant has not signed yet
+                message = f"{self._in_use()}; wait for it, or end it if it is an orphan"
+                self.release()
+                raise self.error(f"{message} of an earlier run")
+            if waiting is not None and now >= next_message:
+                waiting(f"waiting since {now - began:.0f} s: {self._in_use()}")
+                next_message = now + _MESSAGE_EVERY
+            time.sleep(0.05)
         if self._exclusive == shared:
-            me = f"process {os.getpid()} on {os.uname().nodename}"
-            self._sign(b"" if shared else me.encode())
+            self._sign(b"" if shared else this_process().encode())
         self._exclusive = not shared
         return waited
+
+    def held_by(self, holder: str) -> bool:
+        """Whether a process that names itself `holder`, on this host or another, has it alone.
+
+        Asking takes the lock for a moment where it is free.
+
+        Raises:
+            OSError: there is no such file, or the file system refuses locks.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY)
+        try:
+            signed = os.pread(descriptor, 200, 0).decode(errors="replace")
+            return signed == holder and not try_flock(descriptor, fcntl.LOCK_SH, self.path)
+        finally:
+            os.close(descriptor)
 
     def _in_use(self) -> str:
         assert self._descriptor is not None

@@ -123,13 +123,17 @@ class Gap:
         return cls(l0=l0[inside], value=value)
 
     @property
+    def is_range(self) -> bool:
+        """Whether the overlap is more than a single L0."""
+        return self.l0.size > 1
+
+    @property
     def mean(self) -> float:
         """Integral in log L0 divided by the length of the overlap."""
         log_l0 = np.log(self.l0)
-        length = log_l0[-1] - log_l0[0]
-        if length == 0:
-            return float(self.value.mean())
-        return float(np.trapezoid(self.value, log_l0) / length)
+        if not self.is_range:
+            return float(self.value[0])
+        return float(np.trapezoid(self.value, log_l0) / (log_l0[-1] - log_l0[0]))
 
 
 @dataclass(frozen=True, kw_only=True)

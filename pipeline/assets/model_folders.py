@@ -150,23 +150,24 @@ def drop_gguf(folder: Path) -> None:
         gguf.unlink()
 
 
+class HubUnreachableError(AssetError):
+    """The hub does not answer."""
+
+
 def _from_hub(source: dict[str, Any], folder: Path) -> tuple[Path, str | None]:
-    """Download one commit of a hub repository."""
+    """One commit of a hub repository: downloaded, or without a network from the hub's cache."""
     from huggingface_hub import HfApi, snapshot_download
 
     name = f"{source['repo']} at revision {source['revision']}"
-    with hub_errors(name, "models"):
-        info = HfApi().model_info(
-            source["repo"], revision=source["revision"], files_metadata=True, timeout=30
-        )
+    try:
+        with hub_errors(name, "models"):
+            info = HfApi().model_info(
+                source["repo"], revision=source["revision"], files_metadata=True, timeout=30
+            )
+    except HubUnreachableError as error:
+        return folder, _from_cache(source, name, folder, error)
     sizes = {item.rfilename: item.size or 0 for item in info.siblings or []}
-    weights = [path for path in sizes if path.endswith(".safetensors") and "/" not in path]
-    if not weights:
-        raise AssetError(
-            f"{name}: the repository has no safetensors weights, and pickled weights are not read; "
-            "choose a revision that has them, or convert the model and use a source of kind: path"
-        )
-    require_space(folder.parent, sum(sizes[path] for path in weights), f"the weights of {name}")
+    _require_weights(name, sizes, folder)
     say(f"downloading {name}, commit {info.sha}")
     with whole_folder(folder) as partial, hub_errors(name, "models"):
         snapshot_download(
@@ -178,6 +179,41 @@ def _from_hub(source: dict[str, Any], folder: Path) -> tuple[Path, str | None]:
         )
         shutil.rmtree(partial / ".cache", ignore_errors=True)  # the client's own bookkeeping
     return folder, info.sha
+
+
+def _from_cache(
+    source: dict[str, Any], name: str, folder: Path, unreachable: HubUnreachableError
+) -> str:
+    """Copy a model out of the hub's cache on this machine; return its commit."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    repo, revision = source["repo"], source["revision"]
+    try:
+        cached = Path(snapshot_download(repo, revision=revision, local_files_only=True))
+    except LocalEntryNotFoundError:
+        raise AssetError(
+            f"{unreachable}; or put it into the hub's cache on this machine with "
+            f"`hf download {repo} --revision {revision}` while there is a network"
+        ) from unreachable
+    paths = {path.name: path for pattern in HUB_PATTERNS for path in cached.glob(pattern)}
+    _require_weights(name, {file: path.stat().st_size for file, path in paths.items()}, folder)
+    say(f"{name}: the hub cannot be reached; taken from its cache, {cached}")
+    with whole_folder(folder) as partial:
+        for file, path in paths.items():
+            shutil.copyfile(path, partial / file)
+    return cached.name
+
+
+def _require_weights(name: str, sizes: dict[str, int], folder: Path) -> None:
+    """Refuse a repository, of files of some sizes, without safetensors weights or room for them."""
+    weights = [file for file in sizes if file.endswith(".safetensors") and "/" not in file]
+    if not weights:
+        raise AssetError(
+            f"{name}: the repository has no safetensors weights, and pickled weights are not read; "
+            "choose a revision that has them, or convert the model and use a source of kind: path"
+        )
+    require_space(folder.parent, sum(sizes[file] for file in weights), f"the weights of {name}")
 
 
 @contextmanager
@@ -202,7 +238,14 @@ def hub_errors(name: str, field: str) -> Iterator[None]:
             "configuration, or log in with `hf auth login` if it is private"
         ) from error
     except Exception as error:  # network faults come as errors of several HTTP libraries
-        raise AssetError(
+        if "Dataset scripts are no longer supported" in str(error):
+            raise AssetError(
+                f"{name}: this revision is a program that loads the text ({error}), and programs "
+                "of the hub are not run; set `revision` to one that holds Parquet files (of many "
+                "data sets the hub keeps one as `refs/convert/parquet`) and name them in "
+                f"`data_files`, see `{field}` in the configuration"
+            ) from error
+        raise HubUnreachableError(
             f"{name}: cannot be fetched from the hub ({type(error).__name__}: {error}); check the "
             f"network and {AGAIN}; or use a source of another kind"
         ) from error

@@ -142,7 +142,7 @@ class Evidence:
 
     @property
     def compared(self) -> pd.DataFrame:
-        """Those with an L0 overlap; raises Untestable where there are none."""
+        """Those with a common L0 range; raises Untestable where there are none."""
         return needed(self.main[self.main["dominates"].notna()], self.no_main)
 
     @property

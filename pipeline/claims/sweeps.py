@@ -6,6 +6,7 @@ import pandas as pd
 
 from pipeline.claims.evidence import V1, V2, Evidence, Untestable, Verdict, claim, decided, place
 from pipeline.text.numbers import (
+    BLANK,
     format_number,
     matched_column,
     share,
@@ -21,7 +22,7 @@ from pipeline.text.numbers import (
     "L0 overlap on {least:words} of the (model, hookpoint) pairs",
     paper="3 of 6 pairs",
     source=V1,
-    criterion="Of the pairs with an L0 overlap, at least {least:words} are strictly dominated.",
+    criterion="Of the pairs with a common L0 range, at least {least:words} are strictly dominated.",
     least=0.5,
 )
 def dominance(evidence: Evidence, least: float) -> Verdict:
@@ -34,7 +35,7 @@ def dominance(evidence: Evidence, least: float) -> Verdict:
         here += f" (P(dominance), bootstrap over seeds: {each})"
     why = f"mean R2 gap {span(rows['mean_gap'])}"
     if missing := len(evidence.main) - len(rows):
-        why += f"; {missing} more pairs have no L0 overlap"
+        why += f"; {missing} more pairs have no common L0 range"
     return decided(len(wins) >= least * len(rows), here, why)
 
 
@@ -146,15 +147,21 @@ def dead_matched(evidence: Evidence, least: float, l0: float) -> Verdict:
 
 def _dead_over_sweep(evidence: Evidence, hookpoints: tuple[str, ...], least: float) -> Verdict:
     rows = evidence.main[evidence.main["hookpoint"].isin(hookpoints)]
-    rows = rows[rows["dead_reduction"].notna()]
+    rows = rows[rows["dead_points"] + rows["dead_left_out"] > 0]
     if rows.empty:
         raise Untestable(evidence.no_main or f"nothing is compared at {', '.join(hookpoints)}")
-    floored = f"{rows['dead_floored'].sum():.0f} of {rows['dead_points'].sum():.0f} points floored"
-    here = f"{span(rows['dead_reduction'], times)} ({floored})"
+    names = ("dead_floored", "dead_points", "dead_left_out")
+    floored, points, left_out = (int(rows[name].sum()) for name in names)
+    here = f"no dead latents on either side at {left_out} lambdas"
+    if points:
+        here = (
+            f"{span(rows['dead_reduction'], times)} ({floored} of {points} points floored; {here})"
+        )
     room = rows["dead_ceiling"] >= least
     enough, why = rows["dead_reduction"] >= least, _roomless(rows[~room], times(least))
     most = span(rows.loc[~room, "dead_ceiling"], times)
-    return _decided_with_room(enough, room, here, why, f": with none dead it were {most}")
+    more = "" if most == BLANK else f": it would be at most {most} with no dead latents"
+    return _decided_with_room(enough, room, here, why, more)
 
 
 @claim(
@@ -162,8 +169,8 @@ def _dead_over_sweep(evidence: Evidence, hookpoints: tuple[str, ...], least: flo
     paper="{least}x to 500x on mlp_out (and resid of Pythia-1B), geometric mean",
     source=V1,
     criterion="Geometric mean of dead(Gated) / dead(SA-GSAE) over shared lambdas, each floored at "
-    "half a latent: {least} or more at every mlp_out; not testable where it could not reach that "
-    "with no latent of SA-GSAE dead.",
+    "half a latent, lambdas without dead latents left out: {least} or more at every mlp_out; not "
+    "testable where it could not reach that with no latent of SA-GSAE dead.",
     least=100,
 )
 def dead_mlp(evidence: Evidence, least: float) -> Verdict:

@@ -10,6 +10,7 @@ computes (downloads, waiting for a disk) is not in it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -167,7 +168,16 @@ def measured(folder: Path) -> tuple[float, str]:
 
 
 def training_tflops(rate: float, d: int, width: int) -> float:
-    """TFLOP/s of a step's products at a rate of tokens a second."""
+    """TFLOP/s of a step's products at a rate of tokens per second.
+
+    Raises:
+        ValueError: the rate is not positive and finite.
+    """
+    if not 0 < rate < math.inf:
+        raise ValueError(
+            f"{rate:g} tokens/s cannot be a rate of training; measure again, or leave it to the "
+            "rates of --device"
+        )
     return rate * STEP_PRODUCTS * 2 * d * width / 1e12
 
 

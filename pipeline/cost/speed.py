@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,8 +14,8 @@ from sagsae.autoencoders.storage import build
 from sagsae.schedules import Recipe
 from sagsae.training.trainer import Trainer
 
-WARM, TIMED = 5, 20
-"""Steps before the clock starts, and under it."""
+STEPS = 20
+"""Steps before the clock starts, and again under it: the first ones compile."""
 
 
 class SameBatch:
@@ -51,7 +50,7 @@ def tokens_per_second(study: Study) -> tuple[float, int, int, str]:
     training = study.config.training
     sae = build(cell.variant, d, cell.width)
     recipe = Recipe(
-        steps=WARM,
+        steps=2 * STEPS + 1,
         batch_size=training.batch_size,
         lam=cell.lam,
         learning_rate=training.learning_rate,
@@ -60,17 +59,16 @@ def tokens_per_second(study: Study) -> tuple[float, int, int, str]:
     )
     sae.initialise(torch.zeros(d), cell.seed, recipe)
     sae.to(device)
-    seconds = []
-    for steps in (WARM, WARM + TIMED):
-        batches = SameBatch(training.batch_size, d, device)
-        trainer = Trainer(sae, batches, replace(recipe, steps=steps))
-        started = time.perf_counter()
-        trainer.run()
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - started)
-    rate = TIMED * training.batch_size / (seconds[1] - seconds[0])
+    seconds: list[float] = []  # after steps 0, STEPS and 2 STEPS; their losses have been computed
+    Trainer(
+        sae,
+        SameBatch(training.batch_size, d, device),
+        recipe,
+        log_every=STEPS,
+        progress=lambda step, row: seconds.append(time.perf_counter()),
+    ).run()
+    rate = STEPS * training.batch_size / (seconds[2] - seconds[1])
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "this CPU"
     threads = "" if device.type == "cuda" else f", {torch.get_num_threads()} threads"
-    what = f"{TIMED} steps of {cell.variant} at H = {cell.width} on {name}{threads}"
+    what = f"{STEPS} steps of {cell.variant} at H = {cell.width} on {name}{threads}"
     return rate, d, cell.width, what

@@ -26,9 +26,11 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.jobs.stage import Device
+from sagsae.files import try_flock
 
 DIRECTORY_VARIABLE = "SAGSAE_LEASE_DIR"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+ORDER, BUS = "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
 POLL_SECONDS = 0.2
 FIRST_MESSAGE_SECONDS = 3.0
 MESSAGE_SECONDS = 300.0
@@ -42,19 +44,21 @@ def visible_devices() -> list[str]:
     """The GPUs this process may use, as values for CUDA_VISIBLE_DEVICES; no torch is imported.
 
     An outer CUDA_VISIBLE_DEVICES (SLURM, Kubernetes, a user) is honoured, empty meaning none.
-    Indices become UUIDs where nvidia-smi is there to ask, for two reasons: two SLURM jobs may both
-    see their own, different GPU as 0, and CUDA may number GPUs in another order than nvidia-smi.
+    Indices become UUIDs where nvidia-smi is there to ask: two SLURM jobs may both see their own,
+    different GPU as 0. An index counts in the order of the bus, which is nvidia-smi's, and jobs get
+    CUDA_DEVICE_ORDER=PCI_BUS_ID. Where the environment has another CUDA_DEVICE_ORDER, nvidia-smi
+    cannot tell which GPU an index means, and it stays an index.
     """
     installed = installed_devices()
     outer = os.environ.get(VISIBLE)
     if outer is None:
         return [uuid for _, uuid in installed]
-    by_index = dict(installed)
+    by_index = dict(installed) if os.environ.get(ORDER, BUS) == BUS else {}
     devices: list[str] = []
     for entry in (part.strip() for part in outer.split(",")):
         if not entry or entry in ("-1", "NoDevFiles"):
             break  # CUDA ignores everything after an invalid entry
-        same = [uuid for uuid in by_index.values() if uuid.startswith(entry)]
+        same = [uuid for _, uuid in installed if uuid.startswith(entry)]
         device = by_index.get(entry) or (same[0] if len(same) == 1 else entry)
         if device not in devices:
             devices.append(device)
@@ -156,16 +160,15 @@ def _lock(path: Path) -> bool:
     """Take one lock file if it is free; its descriptor stays open, inheritable."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        held, named = os.fstat(descriptor), path.stat()
-    except (BlockingIOError, FileNotFoundError):
+        held = try_flock(descriptor, fcntl.LOCK_EX, path)
+        held = held and os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        held = False  # the file was deleted in between; it may have been made again, too
+    if held:
+        os.set_inheritable(descriptor, True)
+    else:
         os.close(descriptor)
-        return False
-    if (held.st_dev, held.st_ino) != (named.st_dev, named.st_ino):
-        os.close(descriptor)  # the file was deleted and made again in between
-        return False
-    os.set_inheritable(descriptor, True)
-    return True
+    return held
 
 
 def choose(device: str, gpus: int, jobs_per_gpu: int) -> str:
@@ -184,13 +187,15 @@ def choose(device: str, gpus: int, jobs_per_gpu: int) -> str:
     devices = visible_devices()
     if devices:
         return take(devices, jobs_per_gpu)
+    outer = os.environ.get(VISIBLE)
+    why = "nvidia-smi lists none" if outer is None else f"{VISIBLE} is {outer!r}"
+    why = f"no GPU is visible on {os.uname().nodename} ({why})"
     if device == "cuda":
-        outer = os.environ.get(VISIBLE)
-        why = "nvidia-smi lists none" if outer is None else f"{VISIBLE} is {outer!r}"
         raise LeaseError(
-            f"device cuda was asked for and no GPU is visible ({why}); use `device: auto` or `cpu` "
-            "in the configuration, or run with --resources gpu=0"
+            f"device cuda was asked for and {why}; use `device: auto` or `cpu` in the "
+            "configuration, or run with --resources gpu=0"
         )
+    _say(f"{why}: this job computes on the CPU, as `device: auto` allows")
     return ""
 
 
@@ -215,6 +220,7 @@ def main(
     if leased:
         _say(f"device {leased}")
     os.environ[VISIBLE] = leased
+    os.environ.setdefault(ORDER, BUS)
     try:
         os.execvp(command[0], command)
     except OSError as error:

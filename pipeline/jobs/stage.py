@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pipeline.jobs.progress import say
 from pipeline.jobs.remedies import explain
-from sagsae.files import FileLock
+from sagsae.files import FileLock, this_process
 
 if TYPE_CHECKING:
     import torch
@@ -91,23 +91,23 @@ def put_checkout_first(checkout: Path) -> None:
     os.environ["PYTHONSAFEPATH"] = "1"  # a folder named pipeline where a job runs means nothing
 
 
-def name_run() -> None:
-    """Tell the jobs started from here which run they belong to, see ``run_is_gone``."""
-    os.environ[RUN] = f"{os.getpid()} {os.uname().nodename}"
+def name_run(lock: FileLock) -> None:
+    """Tell the jobs started from here which run they belong to, see ``run_is_gone``.
+
+    Args:
+        lock: What the run holds to its end; its file is seen by every host that runs jobs.
+    """
+    os.environ[RUN] = f"{this_process()}: {lock.path.absolute()}"
 
 
 def run_is_gone() -> bool:
-    """Whether the run that started this job is gone, so that nobody notes the job's outputs."""
-    pid, _, node = os.environ.get(RUN, "").partition(" ")
-    if node != os.uname().nodename:
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        pass  # it is somebody else's, and alive
-    return False
+    """Whether the run that started this job is gone, so that nobody notes the job's outputs.
+
+    The lock of the run tells, also where it ran on another host. A job that no run started, or
+    whose run's lock has been deleted, has none that is gone.
+    """
+    run, _, path = os.environ.get(RUN, "").partition(": ")
+    return Path(path).is_file() and not FileLock(Path(path)).held_by(run)
 
 
 def relax_gc() -> None:
@@ -133,6 +133,13 @@ def device_of(choice: Device) -> torch.device:
     available = torch.cuda.is_available() and torch.cuda.device_count() > 0
     if choice == "cuda" and not available:
         raise ValueError("device cuda was asked for and PyTorch sees no GPU: use auto or cpu")
+    if choice == "auto" and not available and (leased := os.environ.get("CUDA_VISIBLE_DEVICES")):
+        print(
+            f"GPU {leased} is visible and PyTorch {torch.__version__} cannot use it: computing on "
+            "the CPU; install a PyTorch for this GPU's driver, or set `device: cuda` to stop here",
+            file=sys.stderr,
+            flush=True,
+        )
     if not available or choice == "cpu":
         return torch.device("cpu")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used

@@ -25,7 +25,7 @@ def summary(table: pd.DataFrame, spec: ComparisonSpec, root: Path) -> str:
             cell = dict(zip(view.dominance.columns, row, strict=True))
             where = f"  {cell['Model']} {cell['Hookpoint']}:"
             if cell["Dominates"] == BLANK:
-                lines.append(f"{where} not comparable (no L0 overlap)")
+                lines.append(f"{where} not comparable (no common L0 range)")
                 continue
             verdict = "dominates" if cell["Dominates"] == "yes" else "does not dominate"
             lines.append(

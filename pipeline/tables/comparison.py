@@ -19,8 +19,8 @@ ANSWERS = (
     *("candidate_seeds", "baseline_seeds", "overlap_lo", "overlap_hi", "overlap_reason"),
     *("dominates", "p_dominance", "p_reason", "min_gap", "min_gap_se", "min_gap_l0"),
     *("mean_gap", "mean_gap_se", "max_gap"),
-    *("dead_reduction", "dead_ceiling", "dead_floored", "dead_points", "dead_reason"),
-    *("lr_noisy", "collapsed"),
+    *("dead_reduction", "dead_ceiling", "dead_floored", "dead_points"),
+    *("dead_left_out", "dead_reason", "lr_noisy", "collapsed"),
 )
 """Columns of tables that do not depend on the matched L0 asked for. ``answer`` has more."""
 QUESTION = ("model", "hookpoint", *(f"{side}_{what}" for side in SIDES for what in SWEEP[2:]))
@@ -69,7 +69,8 @@ def answer(
     missing = [sweep_label(*key[2:]) for key in keys if key not in sweeps]
     if missing:
         reason = f"the grid has no {' and no '.join(missing)} here"
-        return {"overlap_reason": reason, "dead_floored": 0, "dead_points": 0}
+        none = dict.fromkeys(("dead_floored", "dead_points", "dead_left_out"), 0)
+        return {"overlap_reason": reason} | none
     candidate, baseline = (sweeps[key] for key in keys)
     shared, verdict = overlap(candidate, baseline), dominance(candidate, baseline)
     dead = dead_reduction(candidate, baseline)
@@ -79,6 +80,7 @@ def answer(
         **{f"overlap_{name}": value for name, value in vars(shared).items()},
         **vars(verdict),
         **vars(verdict.bootstrap),
+        "overlap_reason": verdict.reason,
         "p_dominance": verdict.bootstrap.probability,
         "p_reason": verdict.bootstrap.reason,
         **{f"dead_{name}": value for name, value in vars(dead).items()},

@@ -111,8 +111,6 @@ def _hedges(compared: pd.DataFrame) -> list[str]:
     fallen = int((compared["collapsed"] != "").sum())
     if fallen:
         hedges.append(f"Collapsed cells take part in {fallen} of the pairs; they are named below.")
-    if (compared["overlap_lo"] == compared["overlap_hi"]).any():
-        hedges.append("Where the overlap is a single L0, dominance rests on that one point.")
     return hedges
 
 
@@ -140,7 +138,7 @@ def _dominance(rows: pd.DataFrame) -> Grid:
                 with_error(row["min_gap"], row["min_gap_se"], signed),
                 format_number(row["min_gap_l0"]),
                 with_error(row["mean_gap"], row["mean_gap_se"], signed),
-                "none dead" if _uninformative(row) else times(row["dead_reduction"]),
+                times(row["dead_reduction"]) if row["dead_points"] else _none_dead(row),
                 _floored(row),
             )
             for _, row in rows.iterrows()
@@ -148,9 +146,8 @@ def _dominance(rows: pd.DataFrame) -> Grid:
     )
 
 
-def _uninformative(row: pd.Series) -> bool:
-    """Neither side has dead latents: the ratio is that of the floors."""
-    return bool(row["dead_points"] > 0 and row["dead_floored"] == row["dead_points"])
+def _none_dead(row: pd.Series) -> str:
+    return "none dead" if row["dead_left_out"] else BLANK
 
 
 def _floored(row: pd.Series) -> str:

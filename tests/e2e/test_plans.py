@@ -21,6 +21,42 @@ def test_without_a_configuration_it_is_the_local_study(elsewhere):
     assert planned == elsewhere.planned("--resources", "gpu=0")
 
 
+def test_a_job_finds_out_on_its_own_node_whether_there_is_a_gpu(elsewhere):
+    """This host has none: a login node, say."""
+    target = f"{GATED}/w2304_lam0.14_seed0/metrics.json"
+    for options, gpus in (([], 1), (["--resources", "gpu=2"], 1), (["--resources", "gpu=0"], 0)):
+        done = elsewhere.run(target, *options, "--dry-run", "--printshellcmds")
+        assert done.returncode == 0, done.stdout
+        assert set(re.findall(r"--device auto --jobs-per-gpu 1 --gpus (.)", done.stdout)) == {
+            str(gpus)
+        }
+
+
+def test_several_jobs_share_each_gpu_that_is_granted(elsewhere):
+    raw = yaml.safe_load((ROOT / "workflow/configs/local.yaml").read_text())
+    config = elsewhere.folder / "shared.yaml"
+    config.write_text(yaml.safe_dump(raw | {"jobs_per_gpu": 2}))
+    asked = elsewhere.folder / "Snakefile"
+    asked.write_text(f"""
+include: "{ROOT / "Snakefile"}"
+print("jobs with a GPU:", workflow.global_resources["gpu"].value)
+""")
+    for granted, jobs in (("8", "16"), ("0", "0")):
+        options = ["--snakefile", str(asked), "--resources", f"gpu={granted}", "--dry-run"]
+        done = Workflow(elsewhere.folder, config).run(*options)
+        assert f"jobs with a GPU: {jobs}\n" in done.stdout, done.stdout[:2000]
+
+
+def test_a_target_that_was_taken_for_a_configuration_is_named(elsewhere):
+    target = elsewhere.folder / "metrics.json"
+    target.write_text('{"schema_version": 1, "r2": 0.9}')
+    config = ROOT / "workflow/configs/smoke.yaml"
+    done = elsewhere.run("--configfile", str(config), str(target), "--dry-run")
+    assert done.returncode == 1
+    assert f"--configfile took {config} and {target}" in done.stdout
+    assert "name targets before options" in done.stdout
+
+
 def test_the_paper_study_plans_in_full(elsewhere):
     planned = Workflow(elsewhere.folder, ROOT / "workflow/configs/paper.yaml").planned()
     assert planned["dump"] == 4

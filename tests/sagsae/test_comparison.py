@@ -51,6 +51,8 @@ curves = l0s.flatmap(
     )
 )
 
+ranges = curves.filter(lambda points: len({math.log(l0) for l0, _ in points}) > 1)
+
 
 class TestOverlap:
     def test_nested(self):
@@ -61,8 +63,9 @@ class TestOverlap:
         left, right = sweep([(1, 0.1), (10, 0.4)]), sweep([(10, 0.3), (50, 0.6)])
         shared, verdict = overlap(left, right), dominance(left, right)
         assert (shared.lo, shared.hi) == (10, 10)
-        assert verdict.dominates is True
         assert verdict.min_gap == verdict.mean_gap == pytest.approx(0.1)
+        assert verdict.dominates is None
+        assert verdict.reason == "the L0 ranges share a single L0, 10: dominance needs a range"
 
     def test_disjoint_has_a_reason_and_no_numbers(self):
         left, right = sweep([(1, 0.1), (2, 0.4)], label="L"), sweep([(3, 0.3)], label="R")
@@ -72,6 +75,7 @@ class TestOverlap:
         assert "R 3 to 3" in shared.reason
         assert verdict.dominates is verdict.min_gap is verdict.mean_gap is None
         assert verdict.bootstrap.reason == "no overlap"
+        assert verdict.reason == shared.reason
 
     def test_zero_l0_is_named_and_outside_every_range(self):
         some, none = sweep([(0, -0.1), (5, 0.5)]), sweep([(0, 0.0)], label="B")
@@ -148,12 +152,13 @@ class TestDominance:
         verdict = dominance(peak, sweep([(1, 0.0), (E**3, 0.0)]))
         assert verdict.mean_gap == pytest.approx(1.5 / 3)
 
-    def test_one_point_inside_the_other_sweep(self):
+    def test_one_point_inside_the_other_sweep_has_a_gap_and_no_dominance(self):
         verdict = dominance(sweep([(10, 0.7)]), sweep([(1, 0.0), (100, 1.0)]))
-        assert verdict.dominates is True
         assert verdict.min_gap == verdict.mean_gap == pytest.approx(0.2)
+        assert verdict.dominates is None
+        assert "a single L0, 10" in verdict.reason
 
-    @given(curves, st.floats(1e-3, 0.5))
+    @given(ranges, st.floats(1e-3, 0.5))
     def test_a_lifted_copy_dominates_by_the_lift(self, points, lift):
         lifted = [(l0, r2 + lift) for l0, r2 in points]
         verdict = dominance(sweep(lifted), sweep(points))
@@ -211,6 +216,14 @@ class TestBootstrap:
             0.5, abs=0.03
         )
 
+    def test_a_draw_whose_overlap_is_a_single_l0_counts_against_dominance(self):
+        """One draw of four ends at L0 = 10, where the baseline starts."""
+        near, far = sweep([(1, 0.5), (10, 0.5)]), sweep([(1, 0.5), (30, 0.5)])
+        base = seeded(*[sweep([(10, 0.3), (100, 0.3)], label="base")] * 2)
+        verdict = dominance(seeded(near, far), base, draws=4000)
+        assert verdict.dominates is True
+        assert verdict.bootstrap.probability == pytest.approx(0.75, abs=0.03)
+
     def test_unequal_seeds_have_a_reason(self):
         two = seeded(self.base, self.base)
         extra = CellResult(
@@ -260,6 +273,25 @@ class TestDeadReduction:
         found = dead_reduction(few, many)
         assert found.factor == pytest.approx(8)
         assert (found.points, found.floored, found.reason) == (4, 0, "")
+        assert found.left_out == 0
+
+    def test_a_lambda_without_dead_latents_on_either_side_is_left_out(self):
+        """Its ratio is that of the floors, 0.5 at H against 2H, whatever the variants do."""
+        points = [(10, 0.5), (20, 0.6), (30, 0.7)]
+        few = sweep(points, dead=[0.1, 0.004, 0.0], width=100)
+        many = sweep(points, dead=[0.4, 0.0, 0.0], width=200)
+        found = dead_reduction(few, many)
+        assert found.factor == pytest.approx(4)
+        assert (found.points, found.floored, found.left_out) == (2, 0, 2)
+        assert found.reason == "2 of 3 lambdas left out: no dead latents on either side"
+
+    def test_the_ceiling_is_over_the_lambdas_that_no_dead_candidate_would_leave(self):
+        points = [(10, 0.5), (20, 0.6)]
+        few, many = sweep(points, dead=[0.1, 0.1], width=100), sweep(points, dead=[0.4, 0.0])
+        found = dead_reduction(few, many)
+        assert found.factor == pytest.approx(math.sqrt(4 * 0.05))
+        assert found.ceiling == pytest.approx(0.4 / 0.005)
+        assert dead_reduction(few, sweep(points)).ceiling is None
 
     def test_floor_is_half_a_latent_of_its_own_width(self):
         points = [(10, 0.5)]
@@ -276,7 +308,8 @@ class TestDeadReduction:
     def test_no_dead_latents_anywhere_says_so(self):
         points = [(10, 0.5)]
         found = dead_reduction(sweep(points, width=100), sweep(points, width=200))
-        assert found.factor == pytest.approx(0.5)
+        assert (found.factor, found.ceiling) == (None, None)
+        assert (found.points, found.left_out) == (0, 1)
         assert found.reason == "no dead latents on either side"
 
     def test_no_shared_lambda(self):
@@ -290,8 +323,13 @@ class TestDeadReduction:
         points = [(float(i + 1), 0.5) for i in range(len(dead))]
         a = sweep(points, dead=dead, width=width)
         b = sweep(points, dead=dead[::-1], width=2 * width)
-        product = dead_reduction(a, b).factor * dead_reduction(b, a).factor
-        assert product == pytest.approx(1)
+        forth, back = dead_reduction(a, b), dead_reduction(b, a)
+        assert forth.left_out == back.left_out
+        if forth.factor is None:
+            assert back.factor is None
+            return
+        assert forth.factor * back.factor == pytest.approx(1)
+        assert forth.ceiling is None or forth.factor <= forth.ceiling * (1 + 1e-9)
 
 
 class TestRefusals:

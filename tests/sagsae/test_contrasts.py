@@ -149,7 +149,7 @@ class TestGaps:
     @given(runs)
     def test_a_sweep_never_dominates_itself(self, a):
         verdict = dominance(sweep(a), sweep(a), draws=9)
-        assert verdict.dominates is False
+        assert not verdict.dominates
         assert (verdict.min_gap, verdict.max_gap) == (0, 0)
 
     def test_touching_ranges_have_one_gap(self):

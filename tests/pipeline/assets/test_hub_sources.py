@@ -7,14 +7,19 @@ import subprocess
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import datasets
 import pytest
 
 from pipeline.assets import fetch as assets
+from pipeline.assets.documents import open_documents
+from pipeline.assets.wheels import AssetError
 from pipeline.config.sources import RandomModel
 from pipeline.config.specs import AssetSpec
 from pipeline.jobs.json_files import canonical
 
+ROOT = Path(__file__).resolve().parents[3]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TINY = {
     "num_hidden_layers": 1,
@@ -99,7 +104,7 @@ def hub(model):
     server.server_close()
 
 
-def run(endpoint, spec, out):
+def run(endpoint, spec, out, **environment):
     command = [
         sys.executable,
         "-m",
@@ -112,7 +117,10 @@ def run(endpoint, spec, out):
     ]
     changed = {"HF_ENDPOINT": endpoint, "HF_HOME": str(out.parent / "hf"), "HF_HUB_OFFLINE": "0"}
     return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, env=os.environ | changed
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        env=os.environ | changed | environment,
     )
 
 
@@ -156,7 +164,46 @@ def test_no_network(tmp_path):
     assert done.returncode == 1
     assert "me/good at revision main: cannot be fetched from the hub" in done.stderr
     assert "check the network" in done.stderr
+    assert "`hf download me/good --revision main`" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_cached_model_needs_no_network(model, tmp_path):
+    """As `hf download` leaves it: a branch that names a commit, and links to the content."""
+    repo = tmp_path / "hf" / "hub" / "models--me--good"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text(COMMIT)
+    (repo / "blobs").mkdir()
+    (repo / "snapshots" / COMMIT).mkdir(parents=True)
+    for path in [*model[1].iterdir(), ROOT / "README.md"]:
+        (repo / "blobs" / path.name).write_bytes(path.read_bytes())
+        (repo / "snapshots" / COMMIT / path.name).symlink_to(repo / "blobs" / path.name)
+    for number, offline in enumerate(("0", "1")):
+        out = tmp_path / str(number) / "asset.json"
+        home = {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": offline}
+        done = run("http://127.0.0.1:9", hub_model("me/good"), out, **home)
+        assert done.returncode == 0, done.stderr
+        assert "the hub cannot be reached; taken from its cache" in done.stderr + done.stdout
+        asset = json.loads(out.read_text())
+        assert asset["resolved_revision"] == COMMIT
+        assert asset["weights_sha256"] == model[0]["weights_sha256"]
+        folder = out.parent / "model"
+        assert sorted(p.name for p in folder.iterdir()) == sorted(
+            p.name for p in model[1].iterdir()
+        )
+        assert not any(path.is_symlink() for path in folder.iterdir())
+
+
+def test_text_of_a_program_says_so_and_not_to_check_the_network(monkeypatch, tmp_path):
+    def refuse(*arguments, **options):
+        raise RuntimeError("Dataset scripts are no longer supported, but found openwebtext.py")
+
+    monkeypatch.setattr(datasets, "load_dataset", refuse)
+    text = {"kind": "hub", "repo": "me/text", "split": "train", "revision": "main"}
+    text |= {"column": "text", "resolved_revision": COMMIT}
+    with pytest.raises(AssetError, match=r"program .*openwebtext\.py.* set `revision`") as caught:
+        open_documents(text, tmp_path)
+    assert "check the network" not in str(caught.value)
 
 
 def test_text_is_only_described(hub, tmp_path):

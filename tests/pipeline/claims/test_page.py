@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,6 +113,7 @@ def changed(evidence: Evidence, table: str, where: str, **values) -> Evidence:
 
 MAIN = "comparison == 1"
 CANDIDATE, BASELINE = "l0_64_dead_fraction_candidate", "l0_64_dead_fraction_baseline"
+NONE_DEAD = {"dead_reduction": math.nan, "dead_ceiling": math.nan, "dead_left_out": 3}
 FLIPS = [
     ("dominance", "comparison", "hookpoint != 'mlp_out'", {"dominates": False}, FAILS),
     ("dominance_where", "comparison", "hookpoint == 'resid'", {"dominates": False}, FAILS),
@@ -130,6 +132,8 @@ FLIPS = [
     ("dead_matched", "comparison", "model == 'large'", {BASELINE: 0.3}, OPEN),
     ("dead_mlp", "comparison", "model == 'large'", {"dead_reduction": 99.0}, FAILS),
     ("dead_mlp", "comparison", MAIN, {"dead_ceiling": 99.0}, OPEN),
+    ("dead_mlp", "comparison", "model == 'large'", NONE_DEAD, OPEN),
+    ("dead_mlp", "comparison", MAIN, NONE_DEAD, OPEN),
     ("dead_other", "comparison", "hookpoint == 'attn'", {"dead_reduction": 1.9}, FAILS),
     ("no_auxiliary", "contrasts", "kind == 'ablation'", {"baseline_collapsed": 1}, FAILS),
     ("no_auxiliary", "contrasts", "kind == 'ablation'", {"candidate_collapsed": 1}, FAILS),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,10 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.config.study_config import load_yaml
 from pipeline.cost.estimate import RATES, Rates, measured, stages
+from pipeline.cost.speed import tokens_per_second
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study.study import Study
+from sagsae.training.trainer import Trainer
 from tests.pipeline.made_grid import make_grid
 
 CONFIGS = Path(__file__).resolve().parents[3] / "workflow" / "configs"
@@ -81,6 +85,32 @@ def test_a_published_study_gives_the_rate_of_its_cells(tmp_path):
 def test_a_rate_can_be_measured_on_the_spot(capsys):
     main(["cost", "--configfile", str(CONFIGS / "smoke.yaml"), "--device", "cpu-core", "--measure"])
     assert "training measured now: 20 steps of" in capsys.readouterr().out
+
+
+def test_what_is_compiled_at_the_first_step_is_not_in_a_measured_rate(monkeypatch):
+    """Compilation happens once in a process, however many trainers there are."""
+    seconds, compiled = 0.05, []
+
+    def advance(trainer: Trainer) -> None:
+        time.sleep(seconds if compiled else 60 * seconds)
+        compiled.append(trainer)
+        step(trainer)
+
+    step = Trainer._advance
+    monkeypatch.setattr(Trainer, "_advance", advance)
+    study = Study.load(CONFIGS / "smoke.yaml")
+    rate, *_ = tokens_per_second(study)
+    assert 0.1 * study.config.training.batch_size / seconds < rate
+    assert rate <= study.config.training.batch_size / seconds
+
+
+@pytest.mark.parametrize("rate", [-549.0, 0.0, math.nan, math.inf])
+def test_a_rate_that_cannot_be_is_refused(rate, monkeypatch):
+    monkeypatch.setattr(
+        "pipeline.cost.speed.tokens_per_second", lambda study: (rate, 64, 128, "20 steps")
+    )
+    with pytest.raises(ValueError, match="tokens/s cannot be a rate of training; measure again"):
+        main(["cost", "--configfile", str(CONFIGS / "smoke.yaml"), "--measure"])
 
 
 def test_an_unknown_device_lists_those_there_are():

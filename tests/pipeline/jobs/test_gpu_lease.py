@@ -208,7 +208,7 @@ def test_cuda_without_gpus_is_an_error(monkeypatch):
     process = lease("true", options=["--device", "cuda"])
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert "no GPU is visible (nvidia-smi lists none)" in err
+    assert f"no GPU is visible on {os.uname().nodename} (nvidia-smi lists none)" in err
     assert "--resources gpu=0" in err
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(LeaseError, match="CUDA_VISIBLE_DEVICES is ''"):
@@ -251,6 +251,28 @@ def test_outer_setting_is_honoured(outer, devices, no_hardware, monkeypatch):
     if outer is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", outer)
     assert visible_devices() == devices
+
+
+def test_an_index_counts_in_the_order_of_the_bus(no_hardware, monkeypatch):
+    """CUDA's own order puts the fastest GPU first; nvidia-smi lists in the order of the bus."""
+    set_listing(no_hardware, LISTING)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    show = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['CUDA_DEVICE_ORDER'])"
+    command = (sys.executable, "-c", show)
+    assert finish(lease(*command)).split() == [UUIDS[1], "PCI_BUS_ID"]
+    monkeypatch.setenv("CUDA_DEVICE_ORDER", "FASTEST_FIRST")
+    assert finish(lease(*command)).split() == ["1", "FASTEST_FIRST"]
+    assert visible_devices() == ["1"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-cc")
+    assert visible_devices() == [UUIDS[2]]
+
+
+def test_a_job_says_that_it_computes_on_the_cpu_for_want_of_a_gpu():
+    process = lease("true", options=["--device", "auto"])
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert f"no GPU is visible on {os.uname().nodename}" in err
+    assert "this job computes on the CPU" in err
 
 
 def test_outer_setting_without_nvidia_smi(monkeypatch):

@@ -104,6 +104,37 @@ def test_a_side_that_the_grid_lacks_leaves_a_reason(made_study):
     assert pd.isna(table["dominates"][1])
 
 
+def test_lambdas_without_dead_latents_are_left_out_and_said_to_be(made_study):
+    for cell in made_study.spec["cells"]:
+        where = cell.split("/")
+        if where[1] == "resid" or (where[0] == "small" and "_lam0.1_" in cell):
+            made_study.change(cell, dead_fraction=0.0)
+    out = made_study.tables()
+    table = read_table(out / "comparison.csv")
+    lambdas = len({cell.split("_lam")[1].split("_")[0] for cell in made_study.spec["cells"]})
+    assert table["dead_left_out"].tolist() == [1, lambdas, 0, lambdas]
+    assert table["dead_reduction"].isna().tolist() == [False, True, False, True]
+    assert table["dead_reduction"][0] == pytest.approx(16)
+    page = (out / "comparison.md").read_text()
+    assert f"Dead latents: 1 of {lambdas} lambdas left out: no dead latents on either side" in page
+    assert page.count("none dead") == 2
+
+
+def test_an_overlap_of_a_single_l0_is_no_dominance(made_study, capsys):
+    kept = [c for c in made_study.spec["cells"] if "sagsae_tied" not in c or "_lam0.1_" in c]
+    made_study.spec["cells"] = kept
+    out = made_study.tables()
+    table = read_table(out / "comparison.csv")
+    assert table["dominates"].isna().all()
+    assert table["min_gap"].notna().all()
+    assert table["overlap_reason"].str.contains("share a single L0").all()
+    page = (out / "comparison.md").read_text()
+    assert "cannot be compared: no common L0 range anywhere" in page
+    assert "No comparison: the L0 ranges share a single L0, 40.2" in page
+    main(["summary", "--spec", json.dumps(made_study.spec), "--root", str(made_study.root)])
+    assert "not comparable (no common L0 range)" in capsys.readouterr().out
+
+
 def test_no_comparisons_is_a_table_without_rows(made_study, capsys):
     made_study.spec["comparisons"] = []
     out = made_study.tables()
