@@ -54,7 +54,7 @@ class History:
         rows: A dictionary a logged step: step, lr, lambda, and what the step's `Terms` hold.
         seconds: Wall time in the loop, all sessions of a resumed run together.
         data_wait_seconds: Part of it spent waiting for batches.
-        resets: Latents whose threshold was reset.
+        resets: Latents that were reset, each as often as it was.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -188,7 +188,7 @@ class Trainer:
             self.progress(self.step, row)
 
     def _fired_buffer(self) -> Tensor | None:
-        if not self.recipe.reset_window_tokens:
+        if not self.recipe.reset_window_tokens or not self.sae.latent_axes:
             return None
         return torch.zeros(self.sae.width, dtype=torch.bool, device=self.device)
 
@@ -200,8 +200,8 @@ class Trainer:
         if self.step % window or not silent.any():
             return
         with torch.no_grad():
-            changed = self.sae.reset_latents(silent)
-        self.optimiser.forget(changed, silent)
+            self.sae.reset_latents(silent)
+        self.optimiser.forget(silent)
         self.last_fired.masked_fill_(silent, self.step)
         self.history.resets += int(silent.sum())
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sagsae.autoencoders.storage import build
 from sagsae.schedules import Recipe
 from sagsae.training.checkpoint import load_checkpoint, newest_checkpoint
-from sagsae.training.step import products_dtype
+from sagsae.training.optimiser import Optimiser
+from sagsae.training.step import Step, products_dtype
 from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
 
 D, B = 16, 64
@@ -178,6 +179,52 @@ def test_a_silent_latent_is_reopened():
     history = run.run()
     assert history.resets >= 1
     assert run.sae.params["theta"][3] < 1
+
+
+@pytest.mark.parametrize("name", ["gated", "sagsae", "sagsae_tied"])
+def test_a_reset_is_for_every_gate(name):
+    """Silent latents of the baseline open again like those of the variants beside it."""
+    run = trainer(name, reset_window_tokens=10 * B, steps=25, lam=1e-6)
+    for key, value in run.sae.params.items():
+        if key.startswith(("theta", "b_gate")):
+            value[3] = 1e3 if key.startswith("theta") else -1e3
+    assert run.run().resets == 1
+    assert run.last_fired[3] > 10
+
+
+def test_a_class_without_a_reset_counts_none():
+    class Frozen(type(trainer("gated").sae)):
+        latent_axes = {}
+
+    sae = Frozen(D, D)
+    sae.initialise(torch.zeros(D), 0)
+    sae.params["b_gate"][3] = -1e3
+    run = Trainer(sae, PairStream(), recipe(reset_window_tokens=10 * B, steps=25))
+    assert run.run().resets == 0
+    assert sae.params["b_gate"][3] < -900
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_reopened_latent_stays_open(fast):
+    """Its steps are those of a fresh optimiser: they begin at one learning rate, and none of the
+    first fifty is far beyond. With the other latents' count of steps, the first was 19.9."""
+    rate, window = 3e-3, 500
+    run = trainer(reset_window_tokens=window * B, steps=1000, lam=0.05, learning_rate=rate)
+    if not fast:
+        run.compute = Step(run.sae, B, torch.float32)
+        run.optimiser = Optimiser(run.compute, run.recipe)
+    run.sae.params["theta"][3] = 1e3
+    thetas = []
+    while run.step < window + 50:
+        run._advance()
+        if run.step >= window:
+            thetas.append(float(run.sae.params["theta"][3]))
+    assert thetas[0] == pytest.approx(run.sae.initial_theta)
+    changes = [abs(b - a) / rate for a, b in pairwise(thetas)]
+    assert changes[0] <= 1.0001
+    assert max(changes) < 3
+    assert min(thetas[:21]) > 0.75 * run.sae.initial_theta  # was 0.39
+    assert min(thetas) > 0.25 * run.sae.initial_theta  # was 0.13
 
 
 def test_without_a_window_nothing_is_reset():
