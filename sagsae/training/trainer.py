@@ -123,7 +123,7 @@ class Trainer:
             NonFiniteLoss: the loss stopped being a number. Checkpoints of earlier steps stay.
             Interrupted: ``stop_requested`` was set, by a signal handler for example.
         """
-        if checkpoint is not None and (found := newest_checkpoint(checkpoint)):
+        if checkpoint is not None and (found := newest_checkpoint(checkpoint, self._tensors())):
             self._restore(*found)
         waited, past = self.stream.wait_seconds, self.history.seconds
         past_wait = self.history.data_wait_seconds
@@ -218,12 +218,14 @@ class Trainer:
 
     def _save(self, path: Path) -> None:
         self._check_weights()
-        tensors = {f"param.{name}": value for name, value in self.sae.state_dict().items()}
-        tensors |= self.optimiser.state()
-        tensors["last_fired"] = self.last_fired
         state = {"step": self.step, "stream": self.stream.state(), "history": vars(self.history)}
         state["sparse_steps"] = self.compute.sparse_steps
-        save_checkpoint(path, tensors, state)
+        save_checkpoint(path, self._tensors(), state)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint holds, the same names on every device."""
+        params = {f"param.{name}": value for name, value in self.sae.state_dict().items()}
+        return {**params, **self.optimiser.state(), "last_fired": self.last_fired}
 
     def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         self.step = state["step"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from sagsae.autoencoders.storage import build
 from sagsae.schedules import Recipe
-from sagsae.training.checkpoint import load_checkpoint, newest_checkpoint
+from sagsae.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
 from sagsae.training.optimiser import Optimiser
 from sagsae.training.step import Step, products_dtype
 from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
@@ -138,6 +138,37 @@ def test_resumed_training_is_bit_identical(name, stop, beta1, tmp_path):
         assert torch.equal(value, second.sae.params[key]), key
     assert [r["step"] for r in second.history.rows] == [r["step"] for r in whole.history.rows]
     assert second.compute.sparse_steps == whole.compute.sparse_steps
+
+
+@pytest.mark.parametrize("gpu_first", [True, False])
+def test_a_run_goes_on_on_the_other_device(gpu_first, tmp_path):
+    """The step and the optimiser of a GPU, on a CPU: what they write and read is one format."""
+
+    def run(gpu):
+        made = trainer(reset_window_tokens=20 * B, steps=60)
+        if gpu:
+            made.compute = Step(made.sae, B, torch.float32)
+            made.optimiser = Optimiser(made.compute, made.recipe)
+        return made
+
+    path, whole, first, second = tmp_path / "c", run(gpu_first), run(gpu_first), run(not gpu_first)
+    whole.run()
+    first.progress = lambda step, _: setattr(first, "stop_requested", step >= 40)
+    with pytest.raises(Interrupted):
+        first.run(path)
+    second.run(path)
+    for key, value in whole.sae.params.items():
+        torch.testing.assert_close(second.sae.params[key], value, rtol=1e-3, atol=1e-4, msg=key)
+
+
+def test_a_checkpoint_of_another_version_is_passed_over(tmp_path, capsys):
+    path, whole, run = tmp_path / "c", trainer(steps=30), trainer(steps=30)
+    whole.run()
+    tensors, state = {"param.W_enc": run.sae.params["W_enc"]}, {"step": 3}
+    save_checkpoint(path, tensors, state)
+    run.run(path)
+    assert "clock" in capsys.readouterr().err
+    assert torch.equal(run.sae.params["W_enc"], whole.sae.params["W_enc"])
 
 
 def test_a_checkpoint_is_written_while_training(tmp_path):
