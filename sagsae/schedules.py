@@ -18,7 +18,7 @@ class Recipe:
         lr_decay_fraction: Share of the steps, at the end, of the linear fall to zero.
         lambda_warmup_steps: Linear rise of lambda from zero.
         theta_init: Initial gate threshold, see ``Autoencoder.initialise``.
-        reset_window_tokens: Silence after which a latent's threshold is reset; 0 for never.
+        reset_window_tokens: Silence after which a latent is reset; 0 for never.
         matmul_dtype: "auto", "bfloat16" or "float32".
     """
 

@@ -149,7 +149,7 @@ class Training(Section):
     """Initial threshold of sign-aware gates, in units of the spread of the encoder's products at
     the start: sqrt((1 - |mean|^2) / d)."""
     reset_window_tokens: Natural = 0
-    """A latent silent for this many tokens gets its threshold reset; 0 switches resets off."""
+    """A latent silent for this many tokens is reset, in every variant; 0 switches resets off."""
     matmul_dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """Matrix products; auto: bfloat16 where the hardware has it. Master weights are float32."""
     group_chunks: Count = 16

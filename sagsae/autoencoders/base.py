@@ -97,17 +97,21 @@ class Autoencoder(nn.Module, ABC):
         """Return the parameters to their feasible set after an optimiser step; without autograd."""
         return
 
-    def reset_latents(self, silent: Tensor) -> tuple[str, ...]:
-        """Reopen latents that have been silent for too long; none by default.
+    @property
+    def latent_axes(self) -> dict[str, int]:
+        """The axis of length H of each parameter of which a reset clears the optimiser's state.
+
+        Empty for a class without `reset_latents`: nothing of it is reset, nor counted as reset.
+        """
+        return {}
+
+    def reset_latents(self, silent: Tensor) -> None:
+        """Reopen latents that have been silent for too long; see `latent_axes`.
 
         Args:
             silent: [H] bool.
-
-        Returns:
-            Names of the parameters that were changed, all [H], whose optimiser moments must be
-            cleared.
         """
-        return ()
+        return
 
     def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
         """The columns ``latents`` [k] of ``encode(x)``, [B, k]."""

@@ -82,11 +82,20 @@ class GatedAutoencoder(Autoencoder):
         centred_share = max(0.0, 1.0 - float(mean.double().square().sum()))
         theta_init = 1.2 if recipe is None else recipe.theta_init
         self.initial_theta = theta_init * math.sqrt(centred_share / self.d)
-        self.initialise_vectors(self.initial_theta)
+        self.reset_latents(torch.ones_like(params["W_dec"][:, 0], dtype=torch.bool))
 
-    def initialise_vectors(self, theta: float) -> None:
-        """Set the per-latent vectors; zero unless a variant says otherwise."""
-        return
+    @property
+    def latent_axes(self) -> dict[str, int]:
+        return {"W_enc": 1, "W_dec": 0, **dict.fromkeys(self.vectors, 0)}
+
+    def reset_latents(self, silent: Tensor) -> None:
+        """Set vectors to their initial values: ``initial_theta`` where the name begins with theta.
+
+        Gains, whose names begin with r, stay as they are; all others are set to zero.
+        """
+        for name, value in self.params.items():
+            if name in self.vectors and not name.startswith("r"):
+                value.masked_fill_(silent, self.initial_theta if name.startswith("theta") else 0.0)
 
     @abstractmethod
     def sides(self, v: Vectors) -> Sides:

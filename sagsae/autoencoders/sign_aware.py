@@ -25,13 +25,6 @@ class _SignAware(GatedAutoencoder):
 
     two_sided = True
 
-    def initialise_vectors(self, theta: float) -> None:
-        for value in self._thresholds():
-            value.fill_(theta)
-
-    def _thresholds(self) -> list[Tensor]:
-        return [value for name, value in self.params.items() if name.startswith("theta")]
-
     def sides(self, v: Vectors) -> Sides:
         gains = {name: v[name].exp() for name in self.vectors if name.startswith("r")}
         return *_pair("theta", v), *_pair("r", gains), *_pair("c", v)
@@ -47,16 +40,9 @@ class _SignAware(GatedAutoencoder):
                 grads[f"{name}_neg"] += negative
 
     def project(self) -> None:
-        for value in self._thresholds():
-            value.clamp_min_(0)
-
-    def reset_latents(self, silent: Tensor) -> tuple[str, ...]:
-        changed = tuple(name for name in self.vectors if name.startswith(("theta", "c")))
-        params = self.params
-        for name in changed:
-            start = self.initial_theta if name.startswith("theta") else 0.0
-            params[name].masked_fill_(silent, start)
-        return changed
+        for name, value in self.params.items():
+            if name.startswith("theta"):
+                value.clamp_min_(0)
 
 
 def _pair(name: str, v: Vectors) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,16 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any
             path.replace(previous(path))
 
 
-def load_checkpoint(path: Path) -> State:
+def load_checkpoint(path: Path, expected: Iterable[str] | None = None) -> State:
     """Inverse of ``save_checkpoint``.
+
+    Args:
+        path: The file.
+        expected: Names of the tensors that it must hold, no more and no fewer.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: torn, altered, or not a checkpoint; the message names the file.
+        ValueError: torn, altered, or not such a checkpoint; the message names the file.
     """
     if not path.exists():
         raise FileNotFoundError(f"no checkpoint at {path}")
@@ -59,15 +64,17 @@ def load_checkpoint(path: Path) -> State:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
         if _digest(tensors, metadata["state"]) != metadata["sha256"]:
             raise ValueError("its content does not have the sha256 it was written with")
+        if expected is not None and (other := tensors.keys() ^ set(expected)):
+            raise ValueError(f"another version or recipe wrote it: {', '.join(sorted(other))}")
         return tensors, json.loads(metadata["state"])
     except (SafetensorError, KeyError, ValueError, OSError, RuntimeError) as error:
-        raise ValueError(f"checkpoint {path} is damaged ({error})") from None
+        raise ValueError(f"checkpoint {path} cannot be used ({error})") from None
 
 
-def newest_checkpoint(path: Path) -> State | None:
-    """The checkpoint at ``path``, or the one before it when that is damaged, or None.
+def newest_checkpoint(path: Path, expected: Iterable[str] | None = None) -> State | None:
+    """The checkpoint at ``path``, or the one before it when that cannot be used, or None.
 
-    What is damaged is said on standard error and passed over: training repeats what lies after
+    What is wrong is said on standard error and passed over: training repeats what lies after
     the checkpoint that it continues from, and comes to the same weights.
     """
     for candidate, fallback in (
@@ -75,7 +82,7 @@ def newest_checkpoint(path: Path) -> State | None:
         (previous(path), "training starts from the beginning"),
     ):
         try:
-            return load_checkpoint(candidate)
+            return load_checkpoint(candidate, expected)
         except FileNotFoundError:
             continue
         except ValueError as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -36,10 +37,12 @@ class Optimiser:
     def __init__(self, compute: Step | AutogradStep, recipe: Recipe):
         self.compute = compute
         self._adam = self._adam_of(compute.params, recipe)
+        self._beta2 = recipe.beta2
 
     def _adam_of(self, names: Iterable[str], recipe: Recipe) -> Adam:
-        params = {name: self.compute.params[name] for name in names}
-        return Adam(params, self.compute.grads, (recipe.beta1, recipe.beta2))
+        params, sae = {name: self.compute.params[name] for name in names}, self.compute.sae
+        betas = recipe.beta1, recipe.beta2
+        return Adam(params, self.compute.grads, betas, sae.latent_axes, sae.width)
 
     def step(self, x: Tensor, lam: float, rate: float, fired: Tensor | None = None) -> Terms:
         """Train on normalised activations x [B, d].
@@ -63,21 +66,31 @@ class Optimiser:
         rows, grad = self.compute.params["W_dec"], self.compute.grads["W_dec"]
         grad.addcmul_(rows, (rows * grad).sum(1, keepdim=True), value=-1.0)
 
-    def forget(self, names: Iterable[str], latents: Tensor) -> None:
-        """Clear the moments of some latents' vectors.
-
-        Args:
-            names: Of the vectors.
-            latents: [H] bool.
-        """
-        self._adam.forget(names, latents)
+    def forget(self, latents: Tensor) -> None:
+        """Clear the moments of some latents, [H] bool, which count their steps from here."""
+        self._adam.forget(latents)
 
     def state(self) -> dict[str, Tensor]:
-        """The moments by name, from which `load_state` continues."""
-        return self._adam.state()
+        """What `load_state` of this class and of `FusedOptimiser` continues from, on any device.
+
+        Moments, ``cleared`` of `Adam`, and ``clock`` [H]: the step up to which the second moments
+        of a latent's rows in the matrices are advanced. After it, they only decayed.
+        """
+        return {
+            **self._adam.state(),
+            "clock": torch.full_like(self._adam.cleared, self._adam.count),
+        }
 
     def load_state(self, tensors: dict[str, Tensor], steps: int) -> None:
         """Continue after ``steps`` steps; the autoencoder's parameters are already as they were."""
+        late = steps - tensors["clock"]
+        if late.any():
+            decay, tensors = self._beta2 ** late.double(), dict(tensors)
+            for name in MATRICES:
+                value = tensors[f"exp_avg_sq.{name}"]
+                axis = self.compute.sae.latent_axes[name]
+                by_latent = (decay if axis == 1 else decay[:, None]).to(value.dtype)
+                tensors[f"exp_avg_sq.{name}"] = value * by_latent
         self._adam.load_state(tensors, steps)
         self.compute.refresh()
 
@@ -91,7 +104,7 @@ class FusedOptimiser(Optimiser):
     compute: CpuStep
 
     def __init__(self, compute: CpuStep, recipe: Recipe):
-        self.compute, self._beta2, self._steps = compute, recipe.beta2, 0
+        self.compute, self._beta2 = compute, recipe.beta2
         params = compute.params
         self._adam = self._adam_of([name for name in params if name not in MATRICES], recipe)
         self._moments = {name: torch.zeros_like(params[name]) for name in MATRICES}
@@ -107,19 +120,24 @@ class FusedOptimiser(Optimiser):
         )
 
     def step(self, x: Tensor, lam: float, rate: float, fired: Tensor | None = None) -> Terms:
-        self._steps += 1
-        terms = self.compute.descend(x, lam, Update(self._weights, self._rates(rate)), fired)
+        update = Update(self._weights, self._rates(self._adam.count + 1, rate))
+        terms = self.compute.descend(x, lam, update, fired)
         self._adam.step(rate)
         self.compute.sae.project()
         return terms
 
-    def _rates(self, rate: float) -> Rates:
+    def _rates(self, step: int, rate: float) -> Rates:
         scalar = self._weights.W_enc.dtype.type
+        correction = np.full(len(self._clock), 1.0 / math.sqrt(1.0 - self._beta2**step))
+        reset = as_array(self._adam.reset)
+        correction[reset] = (
+            1.0 - self._beta2 ** (step - as_array(self._adam.cleared)[reset])
+        ) ** -0.5
         return Rates(
-            step=self._steps,
+            step=step,
             beta2=self._beta2,
             fresh=scalar(1.0 - self._beta2),
-            correction=scalar(1.0 / math.sqrt(1.0 - self._beta2**self._steps)),
+            correction=correction.astype(scalar),
             learning_rate=scalar(rate),
             epsilon=scalar(EPSILON),
             tiny=scalar(torch.finfo(self.compute.master).tiny),
@@ -130,11 +148,16 @@ class FusedOptimiser(Optimiser):
         return {**super().state(), **moments, "clock": self._clock}
 
     def load_state(self, tensors: dict[str, Tensor], steps: int) -> None:
-        super().load_state(tensors, steps)
-        self._steps = steps
+        self._adam.load_state(tensors, steps)
         for name, value in self._moments.items():
             value.copy_(tensors[f"exp_avg_sq.{name}"])
         self._clock.copy_(tensors["clock"])
+        self.compute.refresh()
+
+    def forget(self, latents: Tensor) -> None:
+        super().forget(latents)
+        for name, value in self._moments.items():
+            value.movedim(self.compute.sae.latent_axes[name], -1).masked_fill_(latents, 0)
 
 
 def optimiser(compute: Step | AutogradStep, recipe: Recipe) -> Optimiser:

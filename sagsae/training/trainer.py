@@ -54,7 +54,7 @@ class History:
         rows: A dictionary a logged step: step, lr, lambda, and what the step's `Terms` hold.
         seconds: Wall time in the loop, all sessions of a resumed run together.
         data_wait_seconds: Part of it spent waiting for batches.
-        resets: Latents whose threshold was reset.
+        resets: Latents that were reset, each as often as it was.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -123,7 +123,7 @@ class Trainer:
             NonFiniteLoss: the loss stopped being a number. Checkpoints of earlier steps stay.
             Interrupted: ``stop_requested`` was set, by a signal handler for example.
         """
-        if checkpoint is not None and (found := newest_checkpoint(checkpoint)):
+        if checkpoint is not None and (found := newest_checkpoint(checkpoint, self._tensors())):
             self._restore(*found)
         waited, past = self.stream.wait_seconds, self.history.seconds
         past_wait = self.history.data_wait_seconds
@@ -188,7 +188,7 @@ class Trainer:
             self.progress(self.step, row)
 
     def _fired_buffer(self) -> Tensor | None:
-        if not self.recipe.reset_window_tokens:
+        if not self.recipe.reset_window_tokens or not self.sae.latent_axes:
             return None
         return torch.zeros(self.sae.width, dtype=torch.bool, device=self.device)
 
@@ -200,8 +200,8 @@ class Trainer:
         if self.step % window or not silent.any():
             return
         with torch.no_grad():
-            changed = self.sae.reset_latents(silent)
-        self.optimiser.forget(changed, silent)
+            self.sae.reset_latents(silent)
+        self.optimiser.forget(silent)
         self.last_fired.masked_fill_(silent, self.step)
         self.history.resets += int(silent.sum())
 
@@ -218,12 +218,14 @@ class Trainer:
 
     def _save(self, path: Path) -> None:
         self._check_weights()
-        tensors = {f"param.{name}": value for name, value in self.sae.state_dict().items()}
-        tensors |= self.optimiser.state()
-        tensors["last_fired"] = self.last_fired
         state = {"step": self.step, "stream": self.stream.state(), "history": vars(self.history)}
         state["sparse_steps"] = self.compute.sparse_steps
-        save_checkpoint(path, tensors, state)
+        save_checkpoint(path, self._tensors(), state)
+
+    def _tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint holds, the same names on every device."""
+        params = {f"param.{name}": value for name, value in self.sae.state_dict().items()}
+        return {**params, **self.optimiser.state(), "last_fired": self.last_fired}
 
     def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         self.step = state["step"]

@@ -34,13 +34,13 @@ class Weights(NamedTuple):
 
 
 class Rates(NamedTuple):
-    """Scalars of Adam(0, beta2) at one step, in the master dtype but for ``step`` and ``beta2``.
+    """Adam(0, beta2) at one step, in the master dtype but for ``step`` and ``beta2``.
 
     Attributes:
         step: Counted from one.
         beta2: Decay of the second moments.
         fresh: 1 - beta2.
-        correction: 1 / sqrt(1 - beta2^step).
+        correction: [H] 1 / sqrt(1 - beta2^n), n a latent's steps since its moments were cleared.
         learning_rate, epsilon: Of Adam.
         tiny: Smallest norm that a row is divided by.
     """
@@ -48,7 +48,7 @@ class Rates(NamedTuple):
     step: int
     beta2: float
     fresh: np.floating
-    correction: np.floating
+    correction: np.ndarray
     learning_rate: np.floating
     epsilon: np.floating
     tiny: np.floating
@@ -113,7 +113,7 @@ def _update(weights, rates, h, enc, dec, du_sum, bias):
     )
     zero = W_enc.dtype.type(0)
     decay = W_enc.dtype.type(rates.beta2 ** (rates.step - weights.clock[h]))
-    weights.clock[h] = rates.step
+    weights.clock[h], correction = rates.step, rates.correction[h]
     radial, square = zero, zero
     for k in range(len(enc)):
         bias[k] += W_enc[k] * du_sum
@@ -121,13 +121,13 @@ def _update(weights, rates, h, enc, dec, du_sum, bias):
     for k in range(len(enc)):
         v = decay * v_enc[k] + rates.fresh * (enc[k] * enc[k])
         v_enc[k] = v
-        W_enc[k] -= rates.learning_rate * enc[k] / (np.sqrt(v) * rates.correction + rates.epsilon)
+        W_enc[k] -= rates.learning_rate * enc[k] / (np.sqrt(v) * correction + rates.epsilon)
         weights.enc[h, k] = narrow(W_enc[k], weights.enc)
     for k in range(len(enc)):
         along = dec[k] - radial * W_dec[k]
         v = decay * v_dec[k] + rates.fresh * (along * along)
         v_dec[k] = v
-        w = W_dec[k] - rates.learning_rate * along / (np.sqrt(v) * rates.correction + rates.epsilon)
+        w = W_dec[k] - rates.learning_rate * along / (np.sqrt(v) * correction + rates.epsilon)
         square += w * w
         W_dec[k] = w
     inverse = W_enc.dtype.type(1) / max(np.sqrt(square), rates.tiny)

@@ -26,9 +26,6 @@ class OneBias(GatedAutoencoder):
     vectors = ("theta",)
     two_sided = True
 
-    def initialise_vectors(self, theta):
-        self.params["theta"].fill_(theta)
-
     def sides(self, v):
         theta, one, zero = v["theta"], torch.ones_like(v["theta"]), torch.zeros_like(v["theta"])
         return theta, theta, one, one, zero, zero

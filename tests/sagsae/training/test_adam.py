@@ -28,10 +28,10 @@ def test_the_steps_of_pytorch(betas, dtype):
     for name, value in expected.items():
         value.grad = grads[name]
     theirs = torch.optim.Adam(expected.values(), betas=betas, eps=EPSILON, fused=True)
-    ours = Adam(params, grads, betas)
+    ours = Adam(params, grads, betas, {"W": 1, "theta": 0}, 7)
     for step in range(9):
         if step == 5:  # a run that was stopped
-            kept, ours = ours.state(), Adam(params, grads, betas)
+            kept, ours = ours.state(), Adam(params, grads, betas, {"W": 1, "theta": 0}, 7)
             ours.load_state(kept, step)
         for name, fresh in tensors(generator, dtype).items():
             grads[name].copy_(fresh)
@@ -43,19 +43,31 @@ def test_the_steps_of_pytorch(betas, dtype):
             assert torch.equal(params[name], value), (step, name)
 
 
-def test_some_latents_are_forgotten():
+@pytest.mark.parametrize("betas", [(0.0, 0.999), (0.9, 0.99)])
+def test_latents_that_are_reset_step_as_if_training_began_there(betas):
+    """The others do not notice; a run that was stopped afterwards continues alike."""
     generator = torch.Generator().manual_seed(1)
-    params, grads = tensors(generator, torch.float32), tensors(generator, torch.float32)
-    adam = Adam(params, grads, (0.9, 0.99))
-    adam.step(0.1)
-    kept = {name: value.clone() for name, value in adam.state().items()}
+    params, grads = tensors(generator, torch.float64), tensors(generator, torch.float64)
+    untouched = {name: value.clone() for name, value in params.items()}
+    axes = {"W": 1, "theta": 0}
+    ours, other = Adam(params, grads, betas, axes, 7), Adam(untouched, grads, betas, axes, 7)
     some = torch.tensor([True, False, False, True, False, True, False])
-    adam.forget(["theta"], some)
-    for key in ("exp_avg", "exp_avg_sq"):
-        found = adam.state()[f"{key}.theta"]
-        assert not found[some].any()
-        assert torch.equal(found[~some], kept[f"{key}.theta"][~some])
-        assert torch.equal(adam.state()[f"{key}.W"], kept[f"{key}.W"])
+    for step in range(12):
+        if step == 5:
+            ours.forget(some)
+            fresh = {name: value.clone() for name, value in params.items()}
+            anew = Adam(fresh, grads, betas, axes, 7)
+        if step == 8:
+            kept, ours = ours.state(), Adam(params, grads, betas, axes, 7)
+            ours.load_state(kept, step)
+        for name, value in tensors(generator, torch.float64).items():
+            grads[name].copy_(value)
+        for adam in (ours, other, anew) if step >= 5 else (ours, other):
+            adam.step(0.1)
+    for name in axes:
+        torch.testing.assert_close(params[name][..., some], fresh[name][..., some])
+        assert torch.equal(params[name][..., ~some], untouched[name][..., ~some])
+    assert torch.equal(params["b"], untouched["b"])
 
 
 TRAINING = """

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sagsae.autoencoders.registry import VARIANTS, variant
 from sagsae.schedules import Recipe
+from sagsae.training.checkpoint import load_checkpoint, save_checkpoint
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import FusedOptimiser, Optimiser, optimiser
 from sagsae.training.step import Step
@@ -95,6 +96,39 @@ def test_moments_of_a_silent_latent_decay_when_it_opens_again():
         decay = caught_up[:, None] if latents_first else caught_up
         found = fused.state()[f"exp_avg_sq.{key}"] * decay
         torch.testing.assert_close(found, plain.state()[f"exp_avg_sq.{key}"])
+
+
+FORMAT = {"W_enc", "W_dec", "b_dec", "theta", "r", "c"}
+"""Each of them has second moments; with beta1 = 0 nothing reads the first ones."""
+
+
+@pytest.mark.parametrize("writer", [Optimiser, FusedOptimiser])
+@pytest.mark.parametrize("reader", [Optimiser, FusedOptimiser])
+def test_either_reads_what_the_other_wrote(writer, reader, tmp_path):
+    """A run is stopped after a reset, while a latent is silent, and goes on on another device."""
+
+    def made(kind, sae):
+        if kind is FusedOptimiser:
+            return kind(CpuStep(sae, 9, torch.float64, 2.0), RECIPE)
+        return kind(Step(sae, 9, torch.float64), RECIPE)
+
+    one, other = twins("sagsae_tied", 6, 4, 1, torch.float64)
+    whole, stopped, path = made(Optimiser, one), made(writer, other), tmp_path / "c"
+    some = torch.tensor([False, True, False, False])
+    for k, x in enumerate(batches(12, 9, 6, 5, torch.float64)):
+        if k == 6:
+            state = stopped.state()
+            assert {f"exp_avg_sq.{name}" for name in FORMAT} | {"clock", "cleared"} == set(state)
+            save_checkpoint(path, state, {})
+            stopped = made(reader, other)
+            stopped.load_state(load_checkpoint(path)[0], k)
+        for run, sae in ((whole, one), (stopped, other)):
+            sae.params["theta"][2] = 1e3 if 4 <= k <= 7 else 0.01
+            if k == 3:
+                run.forget(some)
+            run.step(x, 0.1, 0.01)
+    for key, value in one.params.items():
+        torch.testing.assert_close(other.params[key], value, msg=key)
 
 
 def test_the_operands_follow_the_weights():

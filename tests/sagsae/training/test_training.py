@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from sagsae.autoencoders.storage import build
 from sagsae.schedules import Recipe
-from sagsae.training.checkpoint import load_checkpoint, newest_checkpoint
-from sagsae.training.step import products_dtype
+from sagsae.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from sagsae.training.optimiser import Optimiser
+from sagsae.training.step import Step, products_dtype
 from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
 
 D, B = 16, 64
@@ -139,6 +140,37 @@ def test_resumed_training_is_bit_identical(name, stop, beta1, tmp_path):
     assert second.compute.sparse_steps == whole.compute.sparse_steps
 
 
+@pytest.mark.parametrize("gpu_first", [True, False])
+def test_a_run_goes_on_on_the_other_device(gpu_first, tmp_path):
+    """The step and the optimiser of a GPU, on a CPU: what they write and read is one format."""
+
+    def run(gpu):
+        made = trainer(reset_window_tokens=20 * B, steps=60)
+        if gpu:
+            made.compute = Step(made.sae, B, torch.float32)
+            made.optimiser = Optimiser(made.compute, made.recipe)
+        return made
+
+    path, whole, first, second = tmp_path / "c", run(gpu_first), run(gpu_first), run(not gpu_first)
+    whole.run()
+    first.progress = lambda step, _: setattr(first, "stop_requested", step >= 40)
+    with pytest.raises(Interrupted):
+        first.run(path)
+    second.run(path)
+    for key, value in whole.sae.params.items():
+        torch.testing.assert_close(second.sae.params[key], value, rtol=1e-3, atol=1e-4, msg=key)
+
+
+def test_a_checkpoint_of_another_version_is_passed_over(tmp_path, capsys):
+    path, whole, run = tmp_path / "c", trainer(steps=30), trainer(steps=30)
+    whole.run()
+    tensors, state = {"param.W_enc": run.sae.params["W_enc"]}, {"step": 3}
+    save_checkpoint(path, tensors, state)
+    run.run(path)
+    assert "clock" in capsys.readouterr().err
+    assert torch.equal(run.sae.params["W_enc"], whole.sae.params["W_enc"])
+
+
 def test_a_checkpoint_is_written_while_training(tmp_path):
     run = trainer(steps=3)
     run.run(tmp_path / "c.safetensors", every_seconds=0.0)
@@ -178,6 +210,52 @@ def test_a_silent_latent_is_reopened():
     history = run.run()
     assert history.resets >= 1
     assert run.sae.params["theta"][3] < 1
+
+
+@pytest.mark.parametrize("name", ["gated", "sagsae", "sagsae_tied"])
+def test_a_reset_is_for_every_gate(name):
+    """Silent latents of the baseline open again like those of the variants beside it."""
+    run = trainer(name, reset_window_tokens=10 * B, steps=25, lam=1e-6)
+    for key, value in run.sae.params.items():
+        if key.startswith(("theta", "b_gate")):
+            value[3] = 1e3 if key.startswith("theta") else -1e3
+    assert run.run().resets == 1
+    assert run.last_fired[3] > 10
+
+
+def test_a_class_without_a_reset_counts_none():
+    class Frozen(type(trainer("gated").sae)):
+        latent_axes = {}
+
+    sae = Frozen(D, D)
+    sae.initialise(torch.zeros(D), 0)
+    sae.params["b_gate"][3] = -1e3
+    run = Trainer(sae, PairStream(), recipe(reset_window_tokens=10 * B, steps=25))
+    assert run.run().resets == 0
+    assert sae.params["b_gate"][3] < -900
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_reopened_latent_stays_open(fast):
+    """Its steps are those of a fresh optimiser: they begin at one learning rate, and none of the
+    first fifty is far beyond. With the other latents' count of steps, the first was 19.9."""
+    rate, window = 3e-3, 500
+    run = trainer(reset_window_tokens=window * B, steps=1000, lam=0.05, learning_rate=rate)
+    if not fast:
+        run.compute = Step(run.sae, B, torch.float32)
+        run.optimiser = Optimiser(run.compute, run.recipe)
+    run.sae.params["theta"][3] = 1e3
+    thetas = []
+    while run.step < window + 50:
+        run._advance()
+        if run.step >= window:
+            thetas.append(float(run.sae.params["theta"][3]))
+    assert thetas[0] == pytest.approx(run.sae.initial_theta)
+    changes = [abs(b - a) / rate for a, b in pairwise(thetas)]
+    assert changes[0] <= 1.0001
+    assert max(changes) < 3
+    assert min(thetas[:21]) > 0.75 * run.sae.initial_theta  # was 0.39
+    assert min(thetas) > 0.25 * run.sae.initial_theta  # was 0.13
 
 
 def test_without_a_window_nothing_is_reset():
