@@ -125,7 +125,7 @@ class Evidence:
         """From the folder of the tables, and the summary of the synthetic protocols."""
         names = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CELLS)
         found = (read_table(tables / name) for name in names)
-        return cls(spec, *found, synthetic=read_table(synthetic) if synthetic else None)
+        return cls(spec, *found, read_table(synthetic) if synthetic else None)
 
     @cached_property
     def main(self) -> pd.DataFrame:
