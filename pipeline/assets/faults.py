@@ -76,9 +76,7 @@ def token_faults(file: Path, spec: TokenSpec) -> Findings:
 
 
 def faults(
-    models: Mapping[str, AssetSpec],
-    text: tuple[str, TextSpec],
-    tokens: Mapping[str, TokenSpec],
+    models: Mapping[str, AssetSpec], text: tuple[str, TextSpec], tokens: Mapping[str, TokenSpec]
 ) -> Findings:
     """Check every model, the text and every token store, by file and specification."""
     for file, spec in models.items():

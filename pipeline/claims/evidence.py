@@ -124,8 +124,8 @@ class Evidence:
     def read(cls, spec: ComparisonSpec, tables: Path, synthetic: Path | None) -> Evidence:
         """From the folder of the tables, and the summary of the synthetic protocols."""
         names = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CELLS)
-        found = (read_table(tables / name) for name in names)
-        return cls(spec, *found, synthetic=read_table(synthetic) if synthetic else None)
+        found = {Path(name).stem: read_table(tables / name) for name in names}
+        return cls(spec=spec, synthetic=read_table(synthetic) if synthetic else None, **found)
 
     @cached_property
     def main(self) -> pd.DataFrame:
