@@ -43,8 +43,7 @@ def test_metrics_follow_from_weights_and_store(smoke):
     folder = smoke.path(smoke.study.manifest(cell.model, "heldout")).parent / manifest["store"]
     bits = zarr.open_group(folder / "data.zarr", mode="r")[cell.hookpoint][:]
     x = torch.from_numpy(bits.view(np.int16)).view(torch.bfloat16).double()
-    sae = load(smoke.path(smoke.study.cell_file(cell, "sae.safetensors")))
-    sae.params = {name: value.double() for name, value in sae.params.items()}
+    sae = load(smoke.path(smoke.study.cell_file(cell, "sae.safetensors"))).double()
     z = sae.encode(x * sae.scale)
     sse = (x - sae.decode(z) / sae.scale).square().sum()
     sst = (x - x.mean(0)).square().sum()

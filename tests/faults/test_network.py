@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import socket
 import struct
 import threading
@@ -222,7 +223,9 @@ def repeated(paths: list[str]) -> list[str]:
 def faults_of(done: Done, subject: str) -> list[str]:
     """What is wrong with how a stage without a network ended."""
     good = done.status == 1 and "Traceback" not in done.output
-    good = good and done.error.startswith(f"error: AssetError: {subject}")
+    good = (
+        good and re.match(rf"error: (Asset|HubUnreachable)Error: {subject}", done.error) is not None
+    )
     words = ("check the network", "run the same command again")
     return [] if good and all(word in done.error for word in words) else [done.output]
 
