@@ -23,10 +23,10 @@ results: $(VENV)/.ready ## the local study: tables, figures and report in result
 	$(BIN)/snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS))
 
 test: $(VENV)/.ready-dev ## every test, the smoke study end to end included; prints the coverage
-	$(BIN)/python -m pytest --cov
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov -n 2 --dist loadgroup
 
 test-fast: $(VENV)/.ready-dev ## the tests of single parts, in under 90 seconds on two free cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not faults and not e2e" -n auto --maxprocesses 8
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not faults and not e2e" -n auto --maxprocesses 8 --dist loadgroup
 
 test-faults: $(VENV)/.ready-dev ## the fault tests in full (about an hour); writes their table into docs/
 	$(BIN)/python -m pytest tests/faults --faults full --fault-report docs/reliability-figures.md

@@ -27,12 +27,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of ``tests/faults`` and ``tests/e2e`` with their folder's name.
 
     They take most of the time and work in processes of their own, so no coverage is measured there.
+    Under pytest-xdist each of these folders stays in one worker, as its tests share a study; so
+    does every other file.
     """
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        path = item.path.relative_to(Path(__file__).parent)
+        folder = path.parts[0]
+        group = str(path)
         if folder in ("faults", "e2e"):
+            group = folder
             item.add_marker(folder)
             item.add_marker("no_cover")
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
