@@ -8,6 +8,7 @@ of the batch-summed ``du``, so the input gradient [B, d] is never formed.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -133,10 +134,11 @@ class Step:
         return self._after_encoder(Batch(centred, operand, lam, fired))
 
     def fuse(self, backend: str = "inductor") -> None:
-        """Compile the elementwise parts between the products.
+        """Compile the elementwise parts between the products, and run each once.
 
         Each is a few passes over [B, H] then instead of some thirty, which take longer than the
-        products on a GPU. Compilation happens in the first step.
+        products on a GPU. Where PyTorch cannot compile, without a C compiler for example, the parts
+        stay as they are and a warning says so.
         """
         # No sum over the rows leaves what it sums in memory: to compute it again costs less.
         options: dict[str, Any] | None = (
@@ -148,6 +150,23 @@ class Step:
                 getattr(self, part), fullgraph=True, dynamic=False, backend=backend, options=options
             )
             setattr(self, part, compiled)
+        try:
+            self._forward_codes()
+            self._residuals(self.grads["W_dec"].new_zeros(self.batch_size, self.sae.d))
+            self._backward_codes(self.grads["W_dec"].new_zeros(()))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            for part in parts:
+                delattr(self, part)
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            print(
+                f"warning: PyTorch cannot compile the training step ({type(error).__name__}: "
+                f"{' '.join(lines[:3])}); it runs uncompiled, which makes a step on a GPU several "
+                "times slower. Install gcc or clang, or name a compiler in CC.",
+                file=sys.stderr,
+                flush=True,
+            )
 
     def _both(self, rows: int, columns: int) -> tuple[Tensor, ...]:
         """A buffer for the main code, and one for the auxiliary one where there is such a term."""

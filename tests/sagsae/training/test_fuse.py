@@ -1,7 +1,11 @@
-"""The compiled parts of a step: how often they pass over [B, H]."""
+"""The compiled parts of a step: how often they pass over [B, H], and a machine without compiler."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from shutil import which
 
 import pytest
@@ -13,6 +17,7 @@ from torch._inductor.utils import fresh_inductor_cache
 from sagsae.training.step import Step
 from tests.sagsae.autoencoders.test_variants import batch, random_autoencoder
 
+ROOT = Path(__file__).resolve().parents[3]
 B, D, H = 64, 8, 128
 
 
@@ -61,3 +66,28 @@ def test_few_passes_over_the_large_buffers(name, passes):
         torch.testing.assert_close(vars(terms), vars(expected))
         for key, value in plain.grads.items():
             torch.testing.assert_close(fused.grads[key], value)
+
+
+WITHOUT_COMPILER = """
+import torch
+from sagsae.training.step import Step
+from tests.sagsae.autoencoders.test_variants import batch, random_autoencoder
+
+sae, x = random_autoencoder("sagsae", 8, 20, 3), batch(33, 8, 0)
+plain, fused = Step(sae, 33, torch.float64), Step(sae, 33, torch.float64)
+fused.fuse()
+for _ in range(2):
+    assert vars(fused(x, 0.1)) == vars(plain(x, 0.1))
+    assert all(torch.equal(fused.grads[name], value) for name, value in plain.grads.items())
+"""
+
+
+@pytest.mark.slow
+def test_without_a_compiler_the_step_runs_uncompiled_and_says_so_once(tmp_path):
+    environment = os.environ | {"PATH": str(tmp_path), "CXX": str(tmp_path / "none")}
+    environment |= {"PYTHONPATH": str(ROOT), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}
+    command = [sys.executable, "-W", "ignore", "-c", WITHOUT_COMPILER]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("warning: PyTorch cannot compile the training step") == 1
+    assert "Install gcc or clang" in done.stderr
