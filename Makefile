@@ -11,7 +11,7 @@ FROM ?= results/reference/local
 TO ?= results/rebuilt
 BIN := $(VENV)/bin
 
-.PHONY: help results test test-fast test-faults lint docs smoke paper-plan paper-cost reference rebuild
+.PHONY: help results test test-fast test-gpu test-faults lint docs smoke paper-plan paper-cost reference rebuild
 .PHONY: schema clean
 .PHONY: bench bench-machine bench-step bench-width bench-gpu bench-data bench-workflow
 .DELETE_ON_ERROR:
@@ -27,6 +27,12 @@ test: $(VENV)/.ready-dev ## every test, the smoke study end to end included; pri
 
 test-fast: $(VENV)/.ready-dev ## the tests of single parts, in under 90 seconds on two free cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not faults and not e2e" -n auto --maxprocesses 8 --dist loadgroup
+
+test-gpu: $(VENV)/.ready-dev ## all that needs a GPU, in about five minutes on one: tests, a step's and a dump's speed
+	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "PyTorch finds no GPU here: nothing was tested. Run make test-gpu on a machine with one.")'
+	$(BIN)/python -m pytest tests/gpu
+	$(BIN)/python -m benchmarks.gpu_step
+	$(BIN)/python -m benchmarks.dump --device cuda --batches 32 --rows 65536 --rounds 3
 
 test-faults: $(VENV)/.ready-dev ## the fault tests in full (about an hour); writes their table into docs/
 	$(BIN)/python -m pytest tests/faults --faults full --fault-report docs/reliability-figures.md

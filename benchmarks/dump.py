@@ -36,10 +36,10 @@ def random_tokens(contexts: int, vocabulary: int) -> TokenStore:
 
 
 def measure(
-    name: str, rows: int, batch: int, rounds: int, root: Path
+    name: str, rows: int, batch: int, rounds: int, root: Path, device: str = "cpu"
 ) -> tuple[int, dict[str, Timing], float]:
     """Tokens of a round, the timings, and CPU seconds of the seal per round."""
-    layer, model = SHAPES[name][1], random_model(name)
+    layer, model = SHAPES[name][1], random_model(name).to(device)
     per_block = contexts_per_block(rows, LENGTH)
     tokens = random_tokens(per_block * (rounds + 1), model.config.vocab_size)
     points = default_hookpoints(model.config.model_type, layer)
@@ -56,22 +56,28 @@ def measure(
     def batches(number: int) -> Any:
         first = number * per_block
         ids = torch.from_numpy(tokens.input_ids[first : first + read]).long()
-        return ids.split(batch)
+        return ids.to(device).split(batch)
+
+    def finished() -> None:
+        if device != "cpu":
+            torch.cuda.synchronize()
 
     def full(number: int) -> None:
         with torch.no_grad():
             for ids in batches(number):
                 model(input_ids=ids, use_cache=False)
+        finished()
 
     def truncated(number: int) -> None:
         with capture(model, {"resid": points["resid"]}):
             for ids in batches(number):
                 run_captured(model, ids)
+        finished()
 
     def fill(number: int, world: int = rounds + 1) -> None:
         calibration = torch.from_numpy(tokens.input_ids[:8]).long()
         arguments = (model, tokens, calibration, points, root, "bench", settings)
-        dump_activations(*arguments, rank=number, world=world)
+        dump_activations(*arguments, rank=number, world=world, device=device)
 
     arms = {"full": full, "truncated": truncated, "dump": fill}
     timings = interleaved(arms, rounds)
@@ -86,13 +92,14 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=8192, help="of a block, one a round")
     parser.add_argument("--batches", type=int, nargs="+", default=[8], help="contexts a pass")
     parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--folder", type=Path, help="where the store goes; default: temporary")
     options = parser.parse_args()
     lines = []
     for batch in options.batches:
         with tempfile.TemporaryDirectory(dir=options.folder) as root:
             tokens, timings, seal = measure(
-                options.model, options.rows, batch, options.rounds, Path(root)
+                options.model, options.rows, batch, options.rounds, Path(root), options.device
             )
         for arm, timing in timings.items():
             speeds = [f"{tokens / median(seconds):,.0f}" for seconds in (timing.wall, timing.cpu)]

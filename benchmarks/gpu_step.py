@@ -4,7 +4,9 @@
 
 The real trainer's step: optimiser, constraints and logging included, batches already on the card as
 `sagsae.activations.stream` leaves them. The card's rate is that of one bfloat16 product of the
-encoder's shape, measured in turn with the steps. FLOPs are those of the seven dense products.
+encoder's shape, measured in turn with the steps. FLOPs are those of the seven dense products. The
+error is that of the step's gradients at d = 512, H = 4096, batch 1024, against the plain step in
+float64: the largest, over the parameters, of |g - exact| / |exact|.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ import torch
 
 from benchmarks.interleaved import table
 from benchmarks.ours import sparse_batches, trainer
+from sagsae.autoencoders.gate import GatedAutoencoder
+from sagsae.autoencoders.storage import build
+from sagsae.training.step import Step
 
 ROUNDS, STEPS = 10, 20
 
@@ -30,6 +35,31 @@ def milliseconds(work: Callable[[], object], count: int) -> float:
     ended.record()
     ended.synchronize()
     return began.elapsed_time(ended) / count
+
+
+def gradient_error(
+    name: str, device: str, d: int = 512, width: int = 4096, batch: int = 1024, fused: bool = True
+) -> float:
+    """Of the step in bfloat16; see this module."""
+    x = sparse_batches(1, batch, d)[0]
+    low, exact = build(name, d, width), build(name, d, width).double()
+    assert isinstance(low, GatedAutoencoder)
+    assert isinstance(exact, GatedAutoencoder)
+    low.initialise(x.mean(0), 0)
+    exact.load_state_dict(low.state_dict())
+    steps = [
+        Step(sae.to(device), batch, dtype)
+        for sae, dtype in ((low, torch.bfloat16), (exact, torch.float64))
+    ]
+    if fused:
+        steps[0].fuse()
+    for step in steps:
+        step(x.to(device, step.master), 0.05)
+    errors = [
+        (steps[0].grads[key].double() - value).norm() / value.norm()
+        for key, value in steps[1].grads.items()
+    ]
+    return float(torch.stack(errors).max())
 
 
 def main() -> None:
@@ -59,10 +89,12 @@ def main() -> None:
         step, reached = median(steps), median(7 * flops / ms / 1e9 for ms in steps)
         card = median(flops / ms / 1e9 for ms in products)
         cells = [name, f"{step:.2f}", f"{args.batch / step * 1e3:,.0f}", f"{reached:.0f}"]
-        rows.append([*cells, f"{card:.0f}", f"{reached / card:.0%}"])
+        error = f"{gradient_error(name, 'cuda'):.1e}"
+        rows.append([*cells, f"{card:.0f}", f"{reached / card:.0%}", error])
         del run
     print(f"{torch.cuda.get_device_name()}: d = {args.d}, H = {args.width}, batch {args.batch}\n")
     headings = ["variant", "ms a step", "tokens/s", "TFLOP/s", "one product's TFLOP/s", "share"]
+    headings.append("gradient error")
     print(table(headings, rows))
 
 

@@ -117,59 +117,69 @@ class GatedAutoencoder(Autoencoder):
             grads: By name; changed.
         """
 
-    def codes(self, u: Tensor, v: Vectors, z: Tensor, a: Tensor) -> Tensor:
+    def codes(
+        self, u: Tensor, v: Vectors, z: Tensor, a: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Write the code and the auxiliary code of ``u``.
 
         Args:
-            u: Encoder products, float32 or float64, any shape [..., H]. Left as it is.
+            u: Encoder products [B, H], float32 or float64. Left as it is.
             v: The per-latent vectors [H].
             z: Shape of ``u``; receives the code, in whatever dtype it has.
-            a: Shape of ``u``; receives the auxiliary code.
+            a: Shape of ``u``; receives the auxiliary code, unless it is None.
 
         Returns:
-            Scalar sum of the penalised gate pre-activations ``p``.
+            Summed over the rows, [H]: the penalised gate pre-activations ``p``, and z != 0.
         """
         theta, gain, c = self._facing(u, self.sides(v))
         size = u.abs() if self.two_sided else u
         p = (size - theta).clamp_min_(0)
         m = (size * gain).add_(c).clamp_min_(0).mul_(p > 0)
+        sums = p.sum(0), (m > 0).sum(0)
         z.copy_(m.copysign_(u) if self.two_sided else m)
-        a.copy_(torch.copysign(p, u) if self.two_sided else p)
-        return p.sum()
+        if a is not None:
+            a.copy_(torch.copysign(p, u) if self.two_sided else p)
+        return sums
 
     def code_gradients(
-        self, u: Tensor, v: Vectors, dz: Tensor, da: Tensor, penalty: Tensor, du: Tensor
+        self,
+        u: Tensor,
+        v: Vectors,
+        penalty: Tensor,
+        du: Tensor,
+        dz: Tensor,
+        da: Tensor | None = None,
     ) -> Tensor:
         """Backward of ``codes``.
 
         Args:
             u: As in ``codes``.
             v: As in ``codes``.
-            dz: Gradient of the loss with respect to the code. May be overwritten.
-            da: Gradient with respect to the auxiliary code. May be overwritten.
             penalty: Scalar weight of each element of ``p`` in the loss (lambda / B).
             du: Receives the gradient with respect to ``u``.
+            dz: Gradient of the loss with respect to the code.
+            da: Gradient with respect to the auxiliary code; None where there is none.
 
         Returns:
-            [6, H], as `add_side_gradients` takes them.
+            [7, H]: six rows as `add_side_gradients` takes them, and ``du`` summed over the batch.
         """
         sides = self.sides(v)
         theta, gain, c = self._facing(u, sides)
-        size = u.abs() if self.two_sided else u
-        if self.two_sided:  # from here on with respect to |z| and |a|
-            dz, da = dz.mul_(u.sign()), da.mul_(u.sign())
+        size, sign = (u.abs(), u.sign()) if self.two_sided else (u, None)
         is_open, scaled = size > theta, size * gain
-        dz = dz.mul_(is_open & (scaled + c > 0))
-        da = da.add_(penalty).mul_(is_open)
-        values = (-da, scaled.mul_(dz), dz)
-        sums = [
+        at_z = dz if sign is None else dz * sign  # from here on with respect to |z| and |a|
+        at_z = at_z * (is_open & (scaled + c > 0))
+        at_p = penalty if da is None else penalty + (da if sign is None else da * sign)
+        at_p = at_p * is_open
+        back = at_z * gain + at_p
+        back = back if sign is None else back * sign
+        du.copy_(back)
+        rows = [
             row
-            for k, value in enumerate(values)
+            for k, value in enumerate((-at_p, scaled * at_z, at_z))
             for row in self._by_side(value, u, sides[2 * k] is sides[2 * k + 1])
         ]
-        back = dz.mul_(gain).add_(da)
-        du.copy_(back.mul_(u.sign()) if self.two_sided else back)
-        return torch.stack(sums)
+        return torch.stack([*rows, back.sum(0)])
 
     def _facing(self, u: Tensor, sides: Sides) -> tuple[Tensor, Tensor, Tensor]:
         """theta, gain and c of the side that each element faces; [H] where both sides agree."""
@@ -192,10 +202,10 @@ class GatedAutoencoder(Autoencoder):
         """The loss of this module, as autograd takes it; the trainer writes its gradients out."""
         u = self._products(x, self.W_enc)
         z, a = torch.empty_like(u), torch.empty_like(u)
-        penalty = self.codes(u, self._vectors(), z, a)
+        penalty, _ = self.codes(u, self._vectors(), z, a)
         terms = {
             "reconstruction": (x - self.decode(z)).square().sum(1).mean(),
-            "penalty": lam / len(x) * penalty,
+            "penalty": lam / len(x) * penalty.sum(),
         }
         if self.auxiliary:
             reached = a @ self.W_dec.detach() + self.b_dec.detach()
@@ -234,8 +244,8 @@ class GatedAutoencoder(Autoencoder):
 
     def _codes_alone(self, x: Tensor, W_enc: Tensor, vectors: Vectors) -> Tensor:
         u = self._products(x, W_enc)
-        z, a = torch.empty_like(u), torch.empty_like(u)
-        self.codes(u, vectors, z, a)
+        z = torch.empty_like(u)
+        self.codes(u, vectors, z)
         return z
 
     def _products(self, x: Tensor, W_enc: Tensor) -> Tensor:

@@ -93,11 +93,17 @@ class CpuStep(Step):
         sparse_below: float = SPARSE_BELOW,
     ):
         super().__init__(sae, batch_size, dtype)
+        self.code_grads[0].zero_()  # and so its lower half stays without an auxiliary term
+        self.decoded = batch_size * (1 + sae.auxiliary)
         self.threads = Threads(torch.get_num_threads())
         self._float = as_array(torch.empty(0, dtype=self.master)).dtype
         room = math.ceil(sparse_below * sae.width)
         self._entries = Entries(batch_size, sae.width, room, self._float)
         self._update: Update | None = None
+
+    def _both(self, rows: int, columns: int) -> tuple[Tensor, ...]:
+        """One buffer, the auxiliary code below the main one: both share their products."""
+        return (self.u.new_empty(2 * rows, columns),)
 
     def descend(self, x: Tensor, lam: float, update: Update, fired: Tensor | None = None) -> Terms:
         """As ``step(x, lam, fired)``, and both weight matrices make ``update``'s step at once.
@@ -175,7 +181,7 @@ class CpuStep(Step):
     def _sparse(self, batch: Batch, sides: kernels.Sides) -> tuple[float, float]:
         b, found, share = self.batch_size, self._entries.found, self.threads.share
         x, xb = as_array(batch.centred), as_array(batch.operand)
-        W_dec, g = as_array(self.W_dec), as_array(self.output_grads[:b])
+        W_dec, g = as_array(self.W_dec), as_array(self.output_grads[0][:b])
         scalars = tuple(map(self._scalar, (2.0 / b, float(self.sae.auxiliary), batch.lam / b)))
 
         def rows(i: int, j: int) -> tuple[float, float, np.ndarray, np.ndarray]:
@@ -205,8 +211,12 @@ class CpuStep(Step):
 
     def _dense_kernels(self, batch: Batch, sides: kernels.Sides) -> Terms:
         b, share = self.batch_size, self.threads.share
-        u = as_array(self.u)
-        z, a = as_array(self.codes[:b]), as_array(self.codes[b:])
+        (both,), (grads,) = self.codes, self.code_grads
+        outputs, output_grads = (
+            self.outputs[0][: self.decoded],
+            self.output_grads[0][: self.decoded],
+        )
+        u, z, a = as_array(self.u), as_array(both[:b]), as_array(both[b:])
         weight = self._scalar(batch.lam / b)
 
         def codes(i: int, j: int) -> tuple[float, int, np.ndarray]:
@@ -214,10 +224,10 @@ class CpuStep(Step):
             return (*kernels.codes(u, sides, i, j, z, a, seen), seen)
 
         found = share(b, codes)
-        torch.mm(self.codes[: self.decoded], self.W_dec, out=self.outputs)
+        torch.mm(both[: self.decoded], self.W_dec, out=outputs)
         squares, columns = self._residual_kernels(batch)
-        torch.mm(self.output_grads, self.W_dec.T, out=self.code_grads[: self.decoded])
-        dz, da, du = as_array(self.code_grads[:b]), as_array(self.code_grads[b:]), as_array(self.du)
+        torch.mm(output_grads, self.W_dec.T, out=grads[: self.decoded])
+        dz, da, du = as_array(grads[:b]), as_array(grads[b:]), as_array(self.du)
 
         def backward(i: int, j: int) -> np.ndarray:
             sums = np.zeros((7, self.sae.width), self._float)
@@ -226,7 +236,7 @@ class CpuStep(Step):
 
         sums = np.ascontiguousarray(total(share(b, backward)).T)
         self._vector_gradients(sums, columns)
-        torch.mm(self.codes[:b].T, self.output_grads[:b], out=self.d_dec)
+        torch.mm(both[:b].T, output_grads[:b], out=self.d_dec)
         torch.mm(self.du.T, batch.operand, out=self.d_enc)
         if self._update is not None:
             d_enc, d_dec = as_array(self.d_enc), as_array(self.d_dec)
@@ -242,7 +252,7 @@ class CpuStep(Step):
         squares, columns = [0.0, 0.0], []
         for half in range(self.decoded // b):
             rows = slice(half * b, (half + 1) * b)
-            out, grads = as_array(self.outputs[rows]), as_array(self.output_grads[rows])
+            out, grads = as_array(self.outputs[0][rows]), as_array(self.output_grads[0][rows])
 
             def residuals(
                 i: int, j: int, out: np.ndarray = out, grads: np.ndarray = grads

@@ -83,14 +83,11 @@ class Optimiser:
 
     def load_state(self, tensors: dict[str, Tensor], steps: int) -> None:
         """Continue after ``steps`` steps; the autoencoder's parameters are already as they were."""
-        late = steps - tensors["clock"]
-        if late.any():
-            decay, tensors = self._beta2 ** late.double(), dict(tensors)
-            for name in MATRICES:
-                value = tensors[f"exp_avg_sq.{name}"]
-                axis = self.compute.sae.latent_axes[name]
-                by_latent = (decay if axis == 1 else decay[:, None]).to(value.dtype)
-                tensors[f"exp_avg_sq.{name}"] = value * by_latent
+        decay, tensors = self._beta2 ** (steps - tensors["clock"]).double(), dict(tensors)
+        if isinstance(self.compute.sae, GatedAutoencoder):
+            for name, late in zip(MATRICES, (decay, decay[:, None]), strict=True):
+                moments = tensors[f"exp_avg_sq.{name}"]
+                tensors[f"exp_avg_sq.{name}"] = moments * late.to(moments.dtype)
         self._adam.load_state(tensors, steps)
         self.compute.refresh()
 

@@ -1,21 +1,29 @@
 """Loss and gradients of one batch, written out: seven matrix products.
 
 The loss is that of `sagsae.autoencoders.gate` (Gated SAE, arXiv 2404.16014, section 3; SA-GSAE
-keeps its form). Main and auxiliary code share one stacked decoder product and one stacked product
-back; without an auxiliary term the main code is alone in both. The gradient that ``b_dec`` receives
-through the encoder is a matrix-vector product of the batch-summed ``du``, so the input gradient
-[B, d] is never formed.
+keeps its form). The auxiliary code has two of the products to itself; without an auxiliary term
+there are five. The gradient that ``b_dec`` receives through the encoder is a matrix-vector product
+of the batch-summed ``du``, so the input gradient [B, d] is never formed.
 """
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sagsae.autoencoders.gate import GatedAutoencoder
+
+RECOMPUTE = (
+    "realize_opcount_threshold",
+    "realize_reads_threshold",
+    "realize_acc_reads_threshold",
+)
+"""Limits of Inductor, beyond which it stores a value instead of computing it where it is needed."""
 
 
 class Terms(SimpleNamespace):
@@ -96,10 +104,10 @@ class Step:
             return torch.empty(*shape, dtype=dtype, device=device)
 
         b, d, h = batch_size, sae.d, sae.width
-        self.u, self.du, self.codes = buffer(b, h), buffer(b, h), buffer(2 * b, h)
-        self.code_grads = buffer(2 * b, h).zero_()  # and so they stay without an auxiliary term
-        self.decoded = 2 * b if sae.auxiliary else b
-        self.outputs, self.output_grads = buffer(self.decoded, d), buffer(self.decoded, d)
+        self.u, self.du = buffer(b, h), buffer(b, h)
+        # Main and auxiliary; tensors of their own, which the compiler of `fuse` passes over once.
+        self.codes, self.code_grads = (self._both(b, h) for _ in range(2))
+        self.outputs, self.output_grads = (self._both(b, d) for _ in range(2))
         self.W_enc, self.W_dec = buffer(h, d).T, buffer(h, d)
         self.d_enc, self.d_dec = buffer(h, d), buffer(h, d)
         self.grads = {name: torch.zeros_like(value) for name, value in self.params.items()}
@@ -126,28 +134,57 @@ class Step:
         return self._after_encoder(Batch(centred, operand, lam, fired))
 
     def fuse(self, backend: str = "inductor") -> None:
-        """Compile the elementwise parts between the products, where PyTorch has a compiler.
+        """Compile the elementwise parts between the products, and run each once.
 
         Each is a few passes over [B, H] then instead of some thirty, which take longer than the
-        products on a GPU. Compilation happens in the first step.
+        products on a GPU. Where PyTorch cannot compile, without a C compiler for example, the parts
+        stay as they are and a warning says so.
         """
-        for part in ("_forward_codes", "_residuals", "_backward_codes"):
+        # No sum over the rows leaves what it sums in memory: to compute it again costs less.
+        options: dict[str, Any] | None = (
+            dict.fromkeys(RECOMPUTE, 1000) if backend == "inductor" else None
+        )
+        parts = ("_forward_codes", "_residuals", "_backward_codes")
+        for part in parts:
             compiled = torch.compile(
-                getattr(self, part), fullgraph=True, dynamic=False, backend=backend
+                getattr(self, part), fullgraph=True, dynamic=False, backend=backend, options=options
             )
             setattr(self, part, compiled)
+        try:
+            self._forward_codes()
+            self._residuals(self.grads["W_dec"].new_zeros(self.batch_size, self.sae.d))
+            self._backward_codes(self.grads["W_dec"].new_zeros(()))
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            for part in parts:
+                delattr(self, part)
+            lines = [line for line in str(error).splitlines() if line.strip()]
+            print(
+                f"warning: PyTorch cannot compile the training step ({type(error).__name__}: "
+                f"{' '.join(lines[:3])}); it runs uncompiled, which makes a step on a GPU several "
+                "times slower. Install gcc or clang, or name a compiler in CC.",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _both(self, rows: int, columns: int) -> tuple[Tensor, ...]:
+        """A buffer for the main code, and one for the auxiliary one where there is such a term."""
+        return tuple(self.u.new_empty(rows, columns) for _ in range(1 + self.sae.auxiliary))
 
     def _after_encoder(self, batch: Batch) -> Terms:
         b = self.batch_size
         penalty, l0, alive = self._forward_codes()
         if batch.fired is not None:
             batch.fired.logical_or_(alive)
-        torch.mm(self.codes[: self.decoded], self.W_dec, out=self.outputs)
+        for code, output in zip(self.codes, self.outputs, strict=True):
+            torch.mm(code, self.W_dec, out=output)
         squares, direct = self._residuals(batch.centred)
-        torch.mm(self.output_grads, self.W_dec.T, out=self.code_grads[: self.decoded])
+        for grad, code_grad in zip(self.output_grads, self.code_grads, strict=True):
+            torch.mm(grad, self.W_dec.T, out=code_grad)
         # Made on the device, where a number handed over would be compiled in or waited for.
         through_encoder = self._backward_codes(direct.new_full((), batch.lam / b))
-        torch.mm(self.codes[:b].T, self.output_grads[:b], out=self.d_dec)
+        torch.mm(self.codes[0].T, self.output_grads[0], out=self.d_dec)
         torch.mm(self.du.T, batch.operand, out=self.d_enc)
         self._keep_products()
         self._bias_gradient(direct, through_encoder)
@@ -158,27 +195,23 @@ class Step:
 
     def _forward_codes(self) -> tuple[Tensor, Tensor, Tensor]:
         """Fill ``codes``; sums of p and of z != 0, and [H] which latents have z != 0."""
-        z, a = self.codes.view(2, self.batch_size, -1)
-        penalty = self.sae.codes(self.u.to(self.master), self.params, z, a)
-        alive = z != 0
-        return penalty, alive.sum().to(self.master), alive.any(dim=0)
+        penalty, counts = self.sae.codes(self.u.to(self.master), self.params, *self.codes)
+        return penalty.sum(), counts.sum().to(self.master), counts > 0
 
-    def _residuals(self, centred: Tensor) -> tuple[Tensor, Tensor]:
+    def _residuals(self, centred: Tensor) -> tuple[list[Tensor], Tensor]:
         """Fill ``output_grads``; squares of each residual, and [d] the main one's gradient."""
-        b = self.batch_size
-        residual = self.outputs.to(self.master).view(-1, b, self.sae.d) - centred
-        squares = residual.square().sum(dim=(1, 2))
-        residual = residual * (2.0 / b)
-        self.output_grads.view_as(residual).copy_(residual)
-        return squares, residual[0].sum(0)
+        residuals = [output.to(self.master) - centred for output in self.outputs]
+        scale = 2.0 / self.batch_size
+        for residual, grad in zip(residuals, self.output_grads, strict=True):
+            grad.copy_(residual * scale)
+        return [residual.square().sum() for residual in residuals], (residuals[0] * scale).sum(0)
 
     def _backward_codes(self, penalty: Tensor) -> Tensor:
         """Fill ``du`` and add to the vectors' gradients; ``du`` summed over the batch, [H]."""
-        parts = (self.u, *self.code_grads.view(2, self.batch_size, -1))
-        u, dz, da = (part.to(self.master, copy=True) for part in parts)
-        sums = self.sae.code_gradients(u, self.params, dz, da, penalty, self.du)
-        self.sae.add_side_gradients(sums, self.grads)
-        return self.du.sum(0, dtype=self.master)
+        u, *grads = (part.to(self.master) for part in (self.u, *self.code_grads))
+        sums = self.sae.code_gradients(u, self.params, penalty, self.du, *grads)
+        self.sae.add_side_gradients(sums[:6], self.grads)
+        return sums[6]
 
     def _keep_products(self) -> None:
         self.grads["W_dec"].copy_(self.d_dec)

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.utils._triton import has_triton
 
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.gate import GatedAutoencoder
@@ -105,7 +104,7 @@ class Trainer:
         if self.device.type == "cpu":
             return CpuStep(self.sae, self.recipe.batch_size, self.dtype)
         step = Step(self.sae, self.recipe.batch_size, self.dtype)
-        if self.device.type == "cuda" and has_triton():
+        if self.device.type == "cuda":
             step.fuse()
         return step
 

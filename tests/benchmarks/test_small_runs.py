@@ -68,6 +68,12 @@ def test_a_gpu_that_is_not_there(printed, monkeypatch):
     assert printed(gpu_step).startswith("No GPU here")
 
 
+@pytest.mark.parametrize("name", ["gated", "sagsae_tied"])
+def test_bfloat16_agrees_with_float64(name):
+    error = gpu_step.gradient_error(name, "cpu", d=32, width=128, batch=256, fused=False)
+    assert 1e-3 < error < 0.1
+
+
 def test_our_steps_run_as_jobs_do(monkeypatch):
     monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
     assert step.as_jobs_run()["GOMP_SPINCOUNT"] == str(SPIN_COUNT)

@@ -17,7 +17,6 @@ ROOT = Path(__file__).parents[2]
 OURS = ("sagsae", "pipeline", "benchmarks", "tests")
 USED = {
     "torch.cpu._is_avx512_bf16_supported": "PyTorch 2.6 has no torch.cpu.get_capabilities",
-    "torch.utils._triton.has_triton": "asks what torch.compile asks; nothing public does",
 }
 """Full name -> why no public one serves."""
 

@@ -123,7 +123,9 @@ def test_either_reads_what_the_other_wrote(writer, reader, tmp_path):
             stopped = made(reader, other)
             stopped.load_state(load_checkpoint(path)[0], k)
         for run, sae in ((whole, one), (stopped, other)):
-            sae.params["theta"][2] = 1e3 if 4 <= k <= 7 else 0.01
+            sae.params["theta"][1:3] = 0.01
+            if 4 <= k <= 7:
+                sae.params["theta"][2] = 1e3
             if k == 3:
                 run.forget(some)
             run.step(x, 0.1, 0.01)

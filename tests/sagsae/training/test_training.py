@@ -102,6 +102,22 @@ def test_the_schedules_reach_the_optimiser():
     assert rates == [run.recipe.lr_at(step) for step in range(100)]
 
 
+def test_a_step_gets_scaled_activations_and_the_warm_up_of_lambda():
+    run, asked = trainer(steps=60), []
+    step = run.optimiser.step
+
+    def noted(x, lam, rate, fired):
+        asked.append((x.clone(), lam))
+        return step(x, lam, rate, fired)
+
+    run.optimiser.step = noted
+    run.run()
+    assert [lam for _, lam in asked] == [run.recipe.lambda_at(step) for step in range(60)]
+    again = PairStream()
+    for x, _ in asked:
+        assert torch.equal(x, 0.5 * next(again))
+
+
 @pytest.mark.parametrize("name", ["gated", "sagsae", "sagsae_sym", "sagsae_tied"])
 def test_training_reconstructs_and_keeps_its_constraints(name):
     run = trainer(name, width=2 * D, steps=400)
@@ -221,6 +237,29 @@ def test_a_reset_is_for_every_gate(name):
             value[3] = 1e3 if key.startswith("theta") else -1e3
     assert run.run().resets == 1
     assert run.last_fired[3] > 10
+
+
+def test_a_resumed_run_remembers_when_a_latent_fired(tmp_path):
+    """A latent that fell silent before the stop is not reset a window earlier for that."""
+
+    def until(run, stop):
+        while run.step < stop:
+            if run.step == 25:
+                run.sae.params["theta"][3] = 1e3
+            run._advance()
+
+    window, path = {"reset_window_tokens": 20 * B, "steps": 70}, tmp_path / "c"
+    whole, first, second = (trainer(**window) for _ in range(3))
+    until(whole, 60)
+    until(first, 30)
+    first._save(path)
+    second._restore(*load_checkpoint(path))
+    assert torch.equal(second.last_fired, first.last_fired)
+    until(second, 40)
+    assert (second.last_fired[3], second.history.resets) == (25, 0)
+    until(second, 60)
+    assert torch.equal(second.last_fired, whole.last_fired)
+    assert second.history.resets == whole.history.resets == 1
 
 
 def test_a_class_without_a_reset_counts_none():

@@ -1,0 +1,122 @@
+"""The code of a GPU on tensors that only claim to lie on one, in PyTorch's FakeTensorMode.
+
+A tensor on the wrong device raises, and so does whatever makes the host wait for the GPU. No values
+are computed. The mode knows no backward pass of autograd, no compiler, no streams.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+
+from sagsae.autoencoders.registry import VARIANTS
+from sagsae.autoencoders.storage import build
+from sagsae.evaluation.calibration import Firings
+from sagsae.evaluation.metrics import accumulate
+from sagsae.schedules import Recipe
+from sagsae.training.step import Step
+from sagsae.training.trainer import Trainer
+
+pytestmark = pytest.mark.skipif(
+    torch.version.cuda is None,
+    reason="this PyTorch is built without CUDA, so it has not even fake GPUs: install the package "
+    "index's ordinary wheel",
+)
+B, D, H = 32, 8, 24
+CUDA = torch.device("cuda", 0)
+NAMES = sorted(VARIANTS)
+
+
+@pytest.fixture(autouse=True)
+def fake(monkeypatch):
+    """Every tensor is fake. The compiler would need a device, compiled loops a tensor's memory."""
+    monkeypatch.setattr(Step, "fuse", lambda step: None)
+    monkeypatch.setattr("sagsae.training.trainer.CpuStep", Step)
+    with FakeTensorMode():
+        yield
+
+
+class Stream:
+    """Batches as they come from a store: on the host, in bfloat16."""
+
+    wait_seconds = 0.0
+
+    def __next__(self):
+        return torch.zeros(B, D, dtype=torch.bfloat16)
+
+    def state(self):
+        return {}
+
+    def load_state(self, state):
+        return
+
+
+def made(name, device=CUDA):
+    with torch.device(device):
+        return build(name, D, H, 0.5)
+
+
+def trainer(name, device=CUDA, **changes):
+    settings = {"steps": 9, "batch_size": B, "lam": 0.1, "learning_rate": 0.01}
+    settings |= {"matmul_dtype": "bfloat16", "reset_window_tokens": 5 * B}
+    return Trainer(made(name, device), Stream(), Recipe(**settings | changes), log_every=1000)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("beta1", [0.0, 0.9])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_step_runs_on_the_gpu_without_waiting(name, beta1, dtype):
+    """Between logged steps and reset windows, with latents that were reset before."""
+    run = trainer(name, beta1=beta1, matmul_dtype=dtype)
+    run.step = 1
+    for step in range(3):
+        if step:
+            run.optimiser._adam.reset = torch.arange(3, device=CUDA)
+        run._advance()
+    held = [*run.sae.state_dict().values(), *run.compute.grads.values(), run.last_fired]
+    held += run.optimiser.state().values()
+    assert {value.device for value in held} == {CUDA}
+
+
+def test_waiting_and_a_wrong_device_are_seen():
+    """Logging waits, once every ``log_every`` steps."""
+    with pytest.raises(DataDependentOutputException):
+        trainer("gated")._advance()
+    with pytest.raises(RuntimeError, match="device"):
+        torch.zeros(2, device=CUDA) + torch.zeros(2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_evaluation_stays_on_the_gpu(name, monkeypatch):
+    """All but the sums over what fires, which are of sparse matrices: those have no fake ones."""
+    seen = []
+
+    def firings(z, error, decoder):
+        seen.extend([z, error, decoder])
+        return Firings(*(torch.zeros(2, H) for _ in range(3)))
+
+    monkeypatch.setattr(Firings, "of", firings)
+    sae, rows = made(name), torch.zeros(2 * B, D, device=CUDA)
+    sums = accumulate(sae, [rows.bfloat16(), rows.float()])
+    seen += [sums.sum_x, sums.sum_x2, sums.sse, sae.encode_latents(rows, torch.arange(2).to(CUDA))]
+    assert {value.device for value in seen} == {CUDA}
+
+
+@pytest.mark.parametrize(("writer", "reader"), [(CUDA, "cpu"), ("cpu", CUDA), (CUDA, CUDA)])
+@pytest.mark.parametrize("beta1", [0.0, 0.9])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_checkpoint_goes_from_device_to_device(name, beta1, writer, reader, monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "nonzero", lambda x: x.new_zeros((0, 1)))  # of no reset
+    first, second = trainer(name, writer, beta1=beta1), trainer(name, reader, beta1=beta1)
+    kept = {key: value.cpu() for key, value in first._tensors().items()}
+    assert kept.keys() == second._tensors().keys()
+    state = {"step": 5, "stream": {}, "history": {}, "sparse_steps": 0}
+    second._restore(kept, state)
+    held = second._tensors()
+    assert {value.device.type for value in held.values()} == {torch.device(reader).type}
+    assert {key: (x.shape, x.dtype) for key, x in held.items()} == {
+        key: (x.shape, x.dtype) for key, x in kept.items()
+    }
+    if reader == CUDA:
+        second._advance()
