@@ -59,8 +59,9 @@ class Workflow:
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Jobs of a dry run by rule; empty when there is nothing to do."""
-        done = self.run(*arguments, "--dry-run", "--quiet", "reason")
+        done = self.run(*arguments, "--dry-run")
         assert done.returncode == 0, done.stdout
+        print(done.stdout)  # the reasons, for whom an assertion on the plan fails
         table = done.stdout.split("Job stats:")[-1] if "Job stats:" in done.stdout else ""
         rows = [line.split() for line in table.splitlines()]
         return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
