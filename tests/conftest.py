@@ -23,6 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[CAMPAIGN] = Campaign(full=full, seed=config.getoption("--fault-seed"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of ``tests/faults`` and ``tests/e2e`` with their folder's name.
 
