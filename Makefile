@@ -23,10 +23,10 @@ results: $(VENV)/.ready ## the local study: tables, figures and report in result
 	$(BIN)/snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS))
 
 test: $(VENV)/.ready-dev ## every test, the smoke study end to end included; prints the coverage
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov -n 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov -n 2 --dist loadscope --no-loadscope-reorder
 
 test-fast: $(VENV)/.ready-dev ## the tests of single parts, in under 90 seconds on two free cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not faults and not e2e" -n auto --maxprocesses 8 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not faults and not e2e" -n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
 test-gpu: $(VENV)/.ready-dev ## all that needs a GPU, in about five minutes on one: tests, a step's and a dump's speed
 	@$(BIN)/python -c 'import sys, torch; sys.exit(None if torch.cuda.is_available() else "PyTorch finds no GPU here: nothing was tested. Run make test-gpu on a machine with one.")'

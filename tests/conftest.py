@@ -1,13 +1,18 @@
-"""Markers by folder; options of the fault tests, and the table they end with."""
+"""Markers by folder, how processes share the tests, and the table that fault tests end with."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.faults.campaign import Campaign
 
+TESTS = Path(__file__).parent
+WHOLE = ("e2e", "faults")
+"""Folders whose tests share a study and take most of the time."""
 CAMPAIGN = pytest.StashKey[Campaign]()
 
 
@@ -23,23 +28,29 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[CAMPAIGN] = Campaign(full=full, seed=config.getoption("--fault-seed"))
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of ``tests/faults`` and ``tests/e2e`` with their folder's name.
 
-    They take most of the time and work in processes of their own, so no coverage is measured there.
-    Under pytest-xdist each of these folders stays in one worker, as its tests share a study; so
-    does every other file.
+    They work in processes of their own, so no coverage is measured there.
     """
     for item in items:
-        path = item.path.relative_to(Path(__file__).parent)
-        folder = path.parts[0]
-        group = str(path)
-        if folder in ("faults", "e2e"):
-            group = folder
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in WHOLE:
             item.add_marker(folder)
             item.add_marker("no_cover")
-        item.add_marker(pytest.mark.xdist_group(group))
+
+
+class FoldersAndFiles(LoadScopeScheduling):
+    """Gives a process of pytest-xdist a whole folder of ``WHOLE``, or one of the other files."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(nodeid.split("::")[0])
+        folder = file.relative_to(TESTS.name).parts[0]
+        return folder if folder in WHOLE else str(file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FoldersAndFiles:
+    return FoldersAndFiles(config, log)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
