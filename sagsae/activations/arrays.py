@@ -142,8 +142,12 @@ class PieceReader:
 
     def file(self, block: int, piece: int) -> str:
         """The file of piece `piece` of a block, relative to the store."""
+        return f"{DATA}/{self.name}/{self.file_name(block, piece)}"
+
+    def file_name(self, block: int, piece: int) -> str:
+        """The same file, relative to the array."""
         files = self._config.block_files(self.name, block)
-        return f"{DATA}/{self.name}/{files[piece if len(files) > 1 else 0]}"
+        return files[piece if len(files) > 1 else 0]
 
     def rows(self, block: int, piece: int) -> slice:
         """The rows of the array that the piece holds."""
@@ -152,14 +156,15 @@ class PieceReader:
         return slice(first, first + size)
 
     def read(
-        self, block: int, piece: int, expected: str, out: np.ndarray | None = None
+        self, block: int, piece: int, expected: str, size: int, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """The piece as it is stored, after a check of its content.
+        """The piece as it is stored, after a check of its content and of its file's size.
 
         Args:
             block: index of a block.
             piece: which of its pieces.
             expected: the checksum in the block's commit.
+            size: bytes of its file in the block's commit.
             out: contiguous memory of the piece's shape and dtype; a new array without it.
 
         Raises:
@@ -170,16 +175,16 @@ class PieceReader:
             out = np.empty(shape, self._array.dtype)
         file, found = self._path / self.file(block, piece), ""
         try:
+            if (actual := file.stat().st_size) != size:
+                raise ValueError(f"its file has {actual} bytes and its commit says {size}")
             found = _read_plain(file, out) if self._plain else self._decode(block, piece, out)
         except FileNotFoundError:
-            pass
+            raise ValueError("is missing") from None
         except Exception as error:  # codecs raise many kinds; each means an unusable chunk
             raise ValueError(f"cannot be read ({error})") from error
-        if found == expected:
-            return out
-        if not file.exists():  # Zarr fills in for it, so that only the checksum shows it
-            raise ValueError("is missing")
-        raise ValueError(f"does not hold what was committed (crc32c {found}, not {expected})")
+        if found != expected:
+            raise ValueError(f"does not hold what was committed (crc32c {found}, not {expected})")
+        return out
 
     def _decode(self, block: int, piece: int, out: np.ndarray) -> str:
         buffer = NDBuffer.from_numpy_array(out)

@@ -109,6 +109,16 @@ class Statistics:
         scale = self.scale if math.isfinite(self.scale) else None
         return {**asdict(self), "mean": encode_vector(self.mean), "scale": scale}
 
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        scale = math.inf if value["scale"] is None else value["scale"]
+        found = cls(**{**value, "mean": decode_vector(value["mean"]), "scale": scale})
+        numbers = (found.mean_square, found.scale, found.mean_norm, found.max_norm)
+        if not all(isinstance(number, float) for number in numbers):
+            raise TypeError(f"statistics are {numbers}")
+        return found
+
 
 def encode_vector(vector: np.ndarray) -> str:
     """Base64 of a vector's little-endian float64 bytes."""
@@ -189,8 +199,9 @@ class Commit:
 
 def committed_blocks(path: Path) -> list[int]:
     """Blocks that have a commit file, in order."""
-    numbers = [int(p.stem) for p in (path / COMMITS).glob("*.json") if p.stem.isdecimal()]
-    return sorted({number for number in numbers if (path / commit_name(number)).exists()})
+    files = set((path / COMMITS).glob("*.json"))
+    blocks = {int(file.stem) for file in files if file.stem.isdecimal()}
+    return sorted(block for block in blocks if path / commit_name(block) in files)
 
 
 def read_commits(path: Path, config: StoreConfig) -> tuple[dict[int, Commit], list[Fault]]:

@@ -225,9 +225,15 @@ def commit_name(block: int) -> str:
 
 
 def _blocks_hash(path: Path) -> str | None:
-    """The hash of the configuration that all readable commits were written for, if it is one."""
+    """The hash of the configuration that all readable commits were written for, if it is one.
+
+    Of a sealed store, the seal and one commit speak for all.
+    """
+    files = [path / SEALED, path / commit_name(0)]
+    if not all(file.exists() for file in files):
+        files = list((path / COMMITS).glob("*.json"))
     found = set()
-    for file in (path / COMMITS).glob("*.json"):
+    for file in files:
         with suppress(OSError, ValueError, KeyError, TypeError):  # reported by whoever reads it
             found.add(read_signed_json(file)["run_sha256"][:8])
     return found.pop() if len(found) == 1 else None

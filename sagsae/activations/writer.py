@@ -22,8 +22,16 @@ from sagsae.activations.errors import (
     StoreFaultsError,
     StoreLockedError,
 )
-from sagsae.activations.layout import COMMITS, DATA, LOCK, RUN, SEALED, TOKEN_ARRAYS, StoreConfig
-from sagsae.activations.store import Store
+from sagsae.activations.layout import (
+    COMMITS,
+    DATA,
+    LOCK,
+    RUN,
+    TOKEN_ARRAYS,
+    StoreConfig,
+    commit_name,
+)
+from sagsae.activations.seal import Seal
 from sagsae.activations.verify import verify_store
 from sagsae.files import FileLock, fsync_path, remove_temporaries, signed_json, write_atomic
 from sagsae.memory import needs_memory
@@ -173,7 +181,8 @@ class StoreWriter:
     ) -> None:
         if not self._arrays:
             raise ValueError("the writer is not open; use it in a with statement")
-        if block not in self.pending_blocks():
+        mine = 0 <= block < self.config.n_blocks and block % self.world == self.rank
+        if not mine or (self.path / commit_name(block)).exists():
             raise ValueError(
                 f"block {block} of {self.path} is committed already or is not one of rank "
                 f"{self.rank} of {self.world}; write only pending_blocks()"
@@ -238,12 +247,4 @@ class StoreWriter:
         found = verify_store(self.path)
         if found.faults:
             raise StoreFaultsError(self.path, found.faults)
-        store = Store(self.path, self.config, dict(found.commits))
-        content = {
-            "n_rows": store.n_rows,
-            "run_sha256": self.config.digest(),
-            "commits_sha256": [store.commits[b].file_digest(self.path) for b in store.blocks],
-            "dropped": store.dropped,
-            "statistics": {n: store.statistics(n).to_json() for n in self.config.hookpoints},
-        }
-        write_atomic(self.path / SEALED, signed_json(content))
+        Seal.of(self.path, self.config, found.commits).write(self.path)

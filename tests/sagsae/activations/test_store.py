@@ -14,6 +14,7 @@ import pytest
 import torch
 import zarr
 from activation_samples import block_data, contents, small_config, write_store
+from file_calls import counted_calls, file_calls
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
 from sagsae.activations import (
@@ -213,6 +214,32 @@ def test_unfinished_store_reads_committed_blocks_only(tmp_path: Path) -> None:
     want = expected_rows(config, "attn")
     got = torch.cat([store.read_rows_as_tensor("attn", i) for i in range(8)])
     assert torch.equal(got, torch.cat([want[:64], want[128:192]]))
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_sealed_store_opens_without_a_look_at_its_blocks(tmp_path: Path, named: bool) -> None:
+    """As many calls of the file system for 60 blocks as for 2; every cell opens a store."""
+    found = []
+    for blocks in (2, 60):
+        config = small_config(n_blocks=blocks, rows_per_chunk=4, rows_per_block=16)
+        path = store_path(tmp_path, "s", config) if named else tmp_path / f"of {blocks}"
+        write_store(path, config)
+        found.append(file_calls(lambda path=path: Store.open(path)))
+        store = Store.open(path)
+        assert store.blocks == list(range(blocks))
+        assert store.statistics("attn").count == store.n_rows == 16 * blocks
+    assert found[0] == found[1]
+    assert found[0]["stat"] + found[0]["open"] < 60
+
+
+def test_writing_a_block_costs_the_same_however_many_there_are(tmp_path: Path) -> None:
+    config, found = small_config(n_blocks=50, rows_per_chunk=4, rows_per_block=16), []
+    with StoreWriter(tmp_path / "s", config) as writer:
+        for block in range(config.n_blocks):
+            with counted_calls() as calls:
+                writer.write_block(block, **block_data(config, block))
+            found.append(calls)
+    assert found[1] == found[-1]
 
 
 def test_resume_removes_leftovers_and_gives_the_same_bytes(tmp_path: Path) -> None:
