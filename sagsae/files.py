@@ -35,16 +35,21 @@ def fsync_path(path: Path) -> None:
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is flushed and renamed over `path`."""
+def whole_file(path: str | Path, flush: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is flushed and renamed over `path`.
+
+    Without `flush` the caller has to flush the file and its folder (`fsync_path`).
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         yield partial
-        fsync_path(partial)
+        if flush:
+            fsync_path(partial)
         partial.replace(target)
-        fsync_path(target.parent)
+        if flush:
+            fsync_path(target.parent)
     finally:
         partial.unlink(missing_ok=True)
 

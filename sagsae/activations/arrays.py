@@ -16,7 +16,7 @@ from zarr.buffer.cpu import NDBuffer
 from zarr.storage import LocalStore, StorePath
 
 from sagsae.activations.layout import DATA, FORMAT, MISSING, TOKEN_ARRAYS, StoreConfig
-from sagsae.files import canonical_json, fsync_path, write_atomic
+from sagsae.files import canonical_json, fsync_path, whole_file, write_atomic
 
 
 def create_arrays(path: Path, config: StoreConfig) -> None:
@@ -120,13 +120,29 @@ def open_array(path: Path, config: StoreConfig, name: str, *, writable: bool = F
     )
 
 
+def is_plain(config: StoreConfig, name: str) -> bool:
+    """Whether a file of an array holds its rows as they are in memory, then their crc32c."""
+    sharded = config.sharded and name in config.hookpoints
+    return config.profile == "plain" and not sharded and sys.byteorder == "little"
+
+
+def write_plain(file: Path, rows: np.ndarray, checksum: str) -> None:
+    """Write the file of an uncompressed chunk, whole but not flushed.
+
+    Zarr writes the same bytes, in one thread for all threads that ask it to, and computes the
+    checksum by itself.
+    """
+    with whole_file(file, flush=False) as partial, partial.open("wb") as stream:
+        stream.write(rows.data.cast("B"))
+        stream.write(bytes.fromhex(checksum)[::-1])
+
+
 class PieceReader:
     """Reads the pieces of one array that have a checksum of their own: R rows, of tokens S rows.
 
-    The file of an uncompressed chunk holds its rows as they are in memory, then their crc32c. Such
-    a file is read straight into the caller's memory, and its checksum is computed once. That is
-    several times as fast as through Zarr, which hands each chunk from thread to thread and copies
-    it twice. Zarr reads everything else.
+    A plain file, see `is_plain`, is read straight into the caller's memory, and its checksum is
+    computed once. That is several times as fast as through Zarr, which hands each chunk from thread
+    to thread and copies it twice. Zarr reads everything else.
 
     Args:
         path: the store's folder.
@@ -137,8 +153,7 @@ class PieceReader:
     def __init__(self, path: Path, config: StoreConfig, name: str) -> None:
         self._path, self._config, self.name = path, config, name
         self._array = open_array(path, config, name)
-        sharded = config.sharded and name in config.hookpoints
-        self._plain = config.profile == "plain" and not sharded and sys.byteorder == "little"
+        self._plain = is_plain(config, name)
 
     def file(self, block: int, piece: int) -> str:
         """The file of piece `piece` of a block, relative to the store."""

@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 
-from sagsae.activations.arrays import as_float32
+from sagsae.activations.arrays import as_tensor
 from sagsae.activations.errors import Fault
 from sagsae.activations.layout import CALIBRATION, COMMITS, SEALED, StoreConfig, commit_name
 from sagsae.files import digest, read_signed_json, signed_json, write_atomic
 
-_STATISTICS_ROWS = 1024
+STATISTICS_ROWS = 1024
+"""Rows that are summed at once; the last digits of a sum depend on it."""
+_VALUES_AT_ONCE = 32_767
+"""Fewer than PyTorch spreads over threads: it would start some for every thread that writes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,25 +38,6 @@ class Moments:
     norm_sum: float
     max_norm: float
     non_finite: int
-
-    @classmethod
-    def of(cls, rows: np.ndarray) -> Self:
-        """Moments of stored rows [n, d]: float32, or bfloat16 bits in uint16."""
-        total, squares = np.zeros(rows.shape[1]), []
-        for start in range(0, len(rows), _STATISTICS_ROWS):
-            part = as_float32(rows[start : start + _STATISTICS_ROWS]).astype(np.float64)
-            total += part.sum(axis=0)
-            squares.append(np.einsum("nd,nd->n", part, part))
-        squared = np.concatenate(squares)
-        norms = np.sqrt(squared)
-        return cls(
-            count=len(rows),
-            sum=total,
-            sum_of_squares=float(squared.sum()),
-            norm_sum=float(norms.sum()),
-            max_norm=float(norms.max()),
-            non_finite=int(np.count_nonzero(~np.isfinite(squared))),
-        )
 
     @classmethod
     def merged(cls, parts: Iterable[Moments]) -> Self:
@@ -75,6 +60,56 @@ class Moments:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""
         return cls(**{**value, "sum": decode_vector(value["sum"])})
+
+
+class RunningMoments:
+    """Moments of rows that come in parts.
+
+    Args:
+        width: d of the rows.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._sum, self._squares = np.zeros(width), list[np.ndarray]()
+        self._values = torch.empty(STATISTICS_ROWS, width, dtype=torch.float64)
+        self._step = max(1, _VALUES_AT_ONCE // width)
+
+    def add(self, rows: np.ndarray) -> np.ndarray:
+        """Add a part.
+
+        Args:
+            rows: [n, d] as stored: float32, or bfloat16 bits in uint16. n is a multiple of
+                `STATISTICS_ROWS`, but for the last part.
+
+        Returns:
+            [n] float64, |x|^2 of each row; not finite where the row is not.
+        """
+        x, squares = as_tensor(rows), []
+        for part in x.split(STATISTICS_ROWS):
+            values = self._values[: len(part)]
+            for target, source in zip(
+                values.split(self._step), part.split(self._step), strict=True
+            ):
+                target.copy_(source)
+            wide = values.numpy()
+            self._sum += wide.sum(axis=0)
+            squares.append(np.einsum("nd,nd->n", wide, wide))
+        squared = np.concatenate(squares)
+        self._squares.append(squared)
+        return squared
+
+    def total(self) -> Moments:
+        """Moments of all rows that were added."""
+        squared = np.concatenate(self._squares)
+        norms = np.sqrt(squared)
+        return Moments(
+            count=len(squared),
+            sum=self._sum,
+            sum_of_squares=float(squared.sum()),
+            norm_sum=float(norms.sum()),
+            max_norm=float(norms.max()),
+            non_finite=int(np.count_nonzero(~np.isfinite(squared))),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,15 +6,30 @@ written again, and writing a block twice gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import zarr
 from torch import Tensor
 
-from sagsae.activations.arrays import as_float32, crc32c, create_arrays, open_array, stored_rows
-from sagsae.activations.commits import Commit, Moments, calibration_digest, committed_blocks
+from sagsae.activations.arrays import (
+    crc32c,
+    create_arrays,
+    is_plain,
+    open_array,
+    stored_rows,
+    write_plain,
+)
+from sagsae.activations.commits import (
+    STATISTICS_ROWS,
+    Commit,
+    RunningMoments,
+    calibration_digest,
+    committed_blocks,
+)
 from sagsae.activations.errors import (
     ConfigMismatchError,
     NonFiniteActivationError,
@@ -73,6 +88,7 @@ class StoreWriter:
             self._take_locks()
             for name in self.config.arrays:
                 self._arrays[name] = open_array(self.path, self.config, name, writable=True)
+            zarr.open_group(self.path / DATA, mode="r")  # starts Zarr's thread, see stream.py
         except BaseException:
             self._release()
             raise
@@ -137,34 +153,44 @@ class StoreWriter:
         position: np.ndarray,
         cursor: Mapping[str, Any],
         dropped: Mapping[str, int],
+        places: np.ndarray | None = None,
     ) -> None:
-        """Permute, write, flush and commit one block. Safe in a thread beside a forward pass.
+        """Permute, write, flush and commit one block.
+
+        Safe in a thread beside a forward pass, and in several threads for different blocks. Beside
+        its arguments it needs memory for a few chunks, or of a sharded or converted hookpoint for a
+        block.
 
         Args:
             block: index, one of `pending_blocks`.
-            activations: a float tensor [S, d] for every hookpoint; stored in the store's dtype.
+            activations: a float tensor [n, d] for every hookpoint; stored in the store's dtype.
             token_id: [S] integers, the token of each row.
             doc_id: [S] integers, its document.
             position: [S] integers, its place in the context.
             cursor: JSON values that say where in the source the block came from.
             dropped: how many tokens each rule kept out of the block.
+            places: [S] integers, the row of `activations` that each row of the block is. Without
+                them n is S and all rows are stored.
 
         Raises:
             NonFiniteActivationError: a row holds NaN or an infinity; nothing is committed.
             ValueError: wrong names or shapes, or a block that is not this writer's.
         """
         tokens = dict(zip(TOKEN_ARRAYS, (token_id, doc_id, position), strict=True))
-        self._check_block(block, activations, tokens)
+        self._check_block(block, activations, tokens, places)
         size = self.config.rows_per_block
         order = np.random.default_rng([self.config.seed, block]).permutation(size)
+        source = order if places is None else places[order]
+        documents = np.asarray(doc_id)[order]
         files, checksums, moments = {}, {}, {}
         for name, x in activations.items():
-            rows = stored_rows(x, self.config.dtype)[order]
-            moments[name] = self._moments(name, rows, np.asarray(doc_id)[order])
-            files[name], checksums[name] = self._write_array(name, block, rows)
+            sums = RunningMoments(x.shape[1])
+            parts = self._parts(name, stored_rows(x, self.config.dtype), source, documents, sums)
+            files[name], checksums[name] = self._write_array(name, block, parts)
+            moments[name] = sums.total()
         for name, values in tokens.items():
             rows = np.asarray(values)[order].astype(np.int32)
-            files[name], checksums[name] = self._write_array(name, block, rows)
+            files[name], checksums[name] = self._write_array(name, block, [rows])
         Commit(
             block=block,
             run_sha256=self.config.digest(),
@@ -177,7 +203,11 @@ class StoreWriter:
         ).write(self.path)
 
     def _check_block(
-        self, block: int, activations: Mapping[str, Tensor], tokens: Mapping[str, np.ndarray]
+        self,
+        block: int,
+        activations: Mapping[str, Tensor],
+        tokens: Mapping[str, np.ndarray],
+        places: np.ndarray | None,
     ) -> None:
         if not self._arrays:
             raise ValueError("the writer is not open; use it in a with statement")
@@ -188,39 +218,66 @@ class StoreWriter:
                 f"{self.rank} of {self.world}; write only pending_blocks()"
             )
         size, widths = self.config.rows_per_block, self.config.hookpoints
-        wanted: dict[str, tuple[int, ...]] = {n: (size, d) for n, d in widths.items()}
+        rows = size if places is None else len(next(iter(activations.values()), ()))
+        wanted: dict[str, tuple[int, ...]] = {n: (rows, d) for n, d in widths.items()}
         wanted |= dict.fromkeys(TOKEN_ARRAYS, (size,))
         found: dict[str, tuple[int, ...]] = {n: tuple(x.shape) for n, x in activations.items()}
         found |= {name: np.shape(values) for name, values in tokens.items()}
+        if places is not None:
+            wanted, found = wanted | {"places": (size,)}, found | {"places": places.shape}
         if wanted != found:
             raise ValueError(f"block {block} has shapes {found}, the store needs {wanted}")
 
-    def _moments(self, name: str, rows: np.ndarray, doc_id: np.ndarray) -> Moments:
-        moments = Moments.of(rows)
-        if moments.non_finite:
-            bad = int(np.flatnonzero(~np.isfinite(as_float32(rows)).all(axis=1))[0])
-            raise NonFiniteActivationError(
-                f"hookpoint {name!r} gives NaN or infinity in {moments.non_finite} rows, one of "
-                f"them in document {doc_id[bad]}; run the model in bfloat16 or float32 instead of "
-                "float16, or leave that document out"
-            )
-        return moments
+    def _parts(
+        self,
+        name: str,
+        rows: np.ndarray,
+        source: np.ndarray,
+        documents: np.ndarray,
+        sums: RunningMoments,
+    ) -> Iterator[np.ndarray]:
+        """The rows of a block in their order, some chunks at a time, which `sums` adds up.
+
+        The parts are small enough to stay in a processor's cache until they are written. A shard
+        is one part, because Zarr writes it whole.
+        """
+        chunk, size = self.config.rows_per_chunk, len(source)
+        step = size if self.config.sharded else min(size, math.lcm(chunk, STATISTICS_ROWS))
+        for start in range(0, size, step):
+            part = rows[source[start : start + step]]
+            finite = np.isfinite(sums.add(part))
+            if not finite.all():
+                raise NonFiniteActivationError(
+                    f"hookpoint {name!r} gives NaN or infinity, for one in document "
+                    f"{documents[start + int(finite.argmin())]}; run the model in bfloat16 or "
+                    "float32 instead of float16, or leave that document out"
+                )
+            yield part
 
     def _write_array(
-        self, name: str, block: int, rows: np.ndarray
+        self, name: str, block: int, parts: Iterable[np.ndarray]
     ) -> tuple[dict[str, int], list[str]]:
+        """Write and flush one block of an array; its files' sizes and its pieces' checksums."""
         array, folder = self._arrays[name], self.path / DATA / name
-        names = self.config.block_files(name, block)
-        per_file, first = len(rows) // len(names), block * len(rows)
+        names, piece = self.config.block_files(name, block), self.config.piece_rows(name)
         for file in names:  # Zarr would first read what is left of a damaged shard, and fail
             (folder / file).unlink(missing_ok=True)
-        for start in range(0, len(rows), per_file):
-            array[first + start : first + start + per_file] = rows[start : start + per_file]
+        per_file = self.config.rows_per_block // len(names)
+        plain, checksums = is_plain(self.config, name), list[str]()
+        files = iter([folder / file for file in names])
+        at = block * self.config.rows_per_block
+        for rows in parts:
+            for start in range(0, len(rows), per_file):
+                whole, target = rows[start : start + per_file], next(files)
+                sums = [crc32c(whole[i : i + piece]) for i in range(0, per_file, piece)]
+                if plain:
+                    write_plain(target, whole, *sums)
+                else:
+                    array[at : at + per_file] = whole
+                checksums, at = checksums + sums, at + per_file
         for file in names:
             fsync_path(folder / file)
         fsync_path(folder)
-        piece = self.config.piece_rows(name)
-        checksums = [crc32c(rows[i : i + piece]) for i in range(0, len(rows), piece)]
         return {file: (folder / file).stat().st_size for file in names}, checksums
 
     def seal(self) -> None:

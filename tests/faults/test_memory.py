@@ -55,7 +55,7 @@ class Place:
 
 BLOCK = Place(
     "dump",
-    "sagsae.activations.dump:_BlockReader.read",
+    "sagsae.activations.reading:BlockReader.memory",
     (1, 1),  # later ones run beside a thread that gives memory back
     "a block of activations",
     "dump.rows_per_block or dump.batch_contexts",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -15,16 +16,14 @@ def counted_calls() -> Iterator[Counter[str]]:
     found: Counter[str] = Counter()
 
     def see(frame: object, event: str, called: Any) -> None:
-        if event == "c_call" and called.__module__ in ("posix", "_io"):
-            found[called.__name__] += called.__module__ == "posix" or called.__name__ == "open"
+        if event == "c_call" and (called.__module__ == "posix" or called is io.open):
+            found[called.__name__] += 1
 
     sys.setprofile(see)
     try:
         yield found
     finally:
         sys.setprofile(None)
-        for name in [name for name, count in found.items() if not count]:
-            del found[name]
 
 
 def file_calls(work: Callable[[], object]) -> Counter[str]:

@@ -78,6 +78,16 @@ def test_round_trip(
     assert store.verify() == []
 
 
+@pytest.mark.parametrize("changes", [{}, {"dtype": "float32"}])
+def test_a_plain_file_has_the_bytes_that_zarr_writes(make_store: MakeStore, changes: dict) -> None:
+    path = make_store(**changes)
+    group = zarr.open_group(str(path / "data.zarr"), mode="r+")
+    before = contents(path)
+    for name in small_config().arrays:
+        group[name][:] = group[name][:]
+    assert contents(path) == before
+
+
 def test_zarr_alone_opens_a_store(make_store: MakeStore) -> None:
     path = make_store()
     group = zarr.open_group(str(path / "data.zarr"), mode="r")
