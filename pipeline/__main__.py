@@ -19,6 +19,7 @@ STAGES = {
         "fetch": ("assets.fetch", "fetch a language model, or the text"),
         "tokenise": ("assets.tokenise", "pack the documents of one split into contexts"),
         "dump": ("activations.dump", "fill one activation store by one pass of a model"),
+        "seal": ("activations.seal", "verify and seal a filled store: the end of a dump"),
         "baselines": ("activations.baselines", "measure a model's own and ablated losses"),
         "cell": ("cells.run", "train and evaluate one cell"),
         "tables": ("tables.write", "write the tables from the metrics of all cells"),

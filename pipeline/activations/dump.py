@@ -1,7 +1,12 @@
-"""Stage: one pass of a language model fills one activation store; a manifest is written last."""
+"""Stage: one pass of a language model fills one activation store; a manifest is written last.
+
+Sealing a store reads all of it and needs no GPU. A dump under a lease gives the GPU back first: it
+becomes the stage ``seal``.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +17,8 @@ from pipeline.activations.manifests import describe
 from pipeline.assets.fetch import load_asset
 from pipeline.config.specs import DumpSpec
 from pipeline.config.study_config import StoreLayout
-from pipeline.jobs.json_files import digest, read_json, write_json
+from pipeline.jobs.gpu_lease import become_without_gpu, is_leased
+from pipeline.jobs.json_files import canonical, digest, read_json, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of, locked
 from sagsae.activations import DumpProgress, DumpSettings, Store, dump_activations, load_tokens
@@ -84,6 +90,10 @@ def main(
             name,
             settings_of(spec, found),
             device=place,
+            seal=not is_leased(),
             progress=report,
         )
+        if is_leased():
+            stage = [sys.executable, "-m", "pipeline", "seal", "--spec", canonical(spec)]
+            become_without_gpu([*stage, "--store", str(store), "--out", str(out)])
         write_json(out, describe(Store.open(store), spec, out))
