@@ -16,7 +16,7 @@ from pipeline.jobs import gpu_lease
 from tests.pipeline.whole_study import WholeStudy, make_whole_study, without_costs
 
 
-class Became(Exception):  # noqa: N818
+class Became(Exception):
     """In place of a process that becomes another command."""
 
 
@@ -75,7 +75,8 @@ def test_a_lease_is_free_once_the_process_is_another(
     command = [sys.executable, "-m", "pipeline", "gpu-lease", *options]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
-        assert process.stdin and process.stdout
+        assert process.stdin
+        assert process.stdout
         assert process.stdout.read(4) == "held"
         with (tmp_path / "0.slot0.lock").open() as slot:
             with pytest.raises(BlockingIOError):
