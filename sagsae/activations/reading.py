@@ -214,5 +214,8 @@ class _Count:
     def _settle_oldest(self) -> None:
         contexts, most, arrival = self._coming.popleft()
         arrival.wait()
-        self._counted += int(self._kept[contexts].sum())
+        self._counted += self._kept_in(contexts)
         self._possible -= most
+
+    def _kept_in(self, contexts: slice) -> int:
+        return int(self._kept[contexts].sum())
