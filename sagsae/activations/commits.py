@@ -23,7 +23,7 @@ from sagsae.files import digest, read_signed_json, signed_json, write_atomic
 STATISTICS_ROWS = 1024
 """Rows that are summed at once; the last digits of a sum depend on it."""
 _VALUES_AT_ONCE = 32_767
-"""Fewer than PyTorch spreads over threads: it would start some for every thread that writes."""
+"""Few enough for a processor's cache, and fewer than PyTorch spreads over threads of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +71,8 @@ class RunningMoments:
 
     def __init__(self, width: int) -> None:
         self._sum, self._squares = np.zeros(width), list[np.ndarray]()
-        self._values = torch.empty(STATISTICS_ROWS, width, dtype=torch.float64)
         self._step = max(1, _VALUES_AT_ONCE // width)
+        self._values = torch.empty(1 + self._step, width, dtype=torch.float64)
 
     def add(self, rows: np.ndarray) -> np.ndarray:
         """Add a part.
@@ -84,17 +84,18 @@ class RunningMoments:
         Returns:
             [n] float64, |x|^2 of each row; not finite where the row is not.
         """
-        x, squares = as_tensor(rows), []
-        for part in x.split(STATISTICS_ROWS):
-            values = self._values[: len(part)]
-            for target, source in zip(
-                values.split(self._step), part.split(self._step), strict=True
-            ):
-                target.copy_(source)
-            wide = values.numpy()
-            self._sum += wide.sum(axis=0)
-            squares.append(np.einsum("nd,nd->n", wide, wide))
-        squared = np.concatenate(squares)
+        squared, filled = np.empty(len(rows)), 0
+        values, wide = self._values, self._values.numpy()
+        for part in as_tensor(rows).split(STATISTICS_ROWS):
+            wide[0] = 0.0  # the sum of this part so far: rows are added one after the other
+            for few in part.split(self._step):
+                end = 1 + len(few)
+                values[1:end].copy_(few)
+                here = squared[filled : filled + len(few)]
+                np.einsum("nd,nd->n", wide[1:end], wide[1:end], out=here)
+                wide[0] = wide[:end].sum(axis=0)
+                filled += len(few)
+            self._sum += wide[0]
         self._squares.append(squared)
         return squared
 

@@ -27,9 +27,7 @@ class FakeStreams:
         monkeypatch.setattr(
             torch.cuda, "current_stream", lambda device: FakeStream(self, self._current[-1])
         )
-        monkeypatch.setattr(
-            torch.Tensor, "record_stream", lambda x, stream: self.keep(x, stream)
-        )
+        monkeypatch.setattr(torch.Tensor, "record_stream", lambda x, stream: self.keep(x, stream))
         monkeypatch.setattr(torch.Tensor, "pin_memory", lambda x: x)
         empty = torch.empty
         monkeypatch.setattr(

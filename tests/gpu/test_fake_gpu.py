@@ -12,8 +12,7 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from transformers import SmolLM3Config, SmolLM3ForCausalLM
 
-from sagsae.activations import StoreConfig, TokenStore, default_hookpoints
-from sagsae.activations import reading
+from sagsae.activations import StoreConfig, TokenStore, default_hookpoints, reading
 from sagsae.activations.reading import PASSES_AHEAD, BlockReader
 from sagsae.activations.transfers import SideStream
 from sagsae.autoencoders.registry import VARIANTS
