@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,43 @@ def write_plain(file: Path, rows: np.ndarray, checksum: str) -> None:
     with whole_file(file, flush=False) as partial, partial.open("wb") as stream:
         stream.write(rows.data.cast("B"))
         stream.write(bytes.fromhex(checksum)[::-1])
+
+
+def write_rows(
+    array: Any, path: Path, config: StoreConfig, name: str, block: int, parts: Iterable[np.ndarray]
+) -> tuple[dict[str, int], list[str]]:
+    """Write one block of an array and flush it, its names included.
+
+    Args:
+        array: see `open_array`.
+        path: the store's folder.
+        config: of the store.
+        name: of the array.
+        block: which block.
+        parts: its rows as they are stored; each part has the rows of some files.
+
+    Returns:
+        The size of each file, and the checksum of each piece.
+    """
+    folder, piece = path / DATA / name, config.piece_rows(name)
+    files = [folder / file for file in config.block_files(name, block)]
+    for file in files:  # Zarr would first read what is left of a damaged shard, and fail
+        file.unlink(missing_ok=True)
+    per_file, at = config.rows_per_block // len(files), block * config.rows_per_block
+    waiting, checksums = iter(files), list[str]()
+    for rows in parts:
+        for start in range(0, len(rows), per_file):
+            content, file = rows[start : start + per_file], next(waiting)
+            sums = [crc32c(content[i : i + piece]) for i in range(0, per_file, piece)]
+            if is_plain(config, name):
+                write_plain(file, content, *sums)
+            else:
+                array[at : at + per_file] = content
+            checksums, at = checksums + sums, at + per_file
+    for file in files:
+        fsync_path(file)
+    fsync_path(folder)
+    return {file.name: file.stat().st_size for file in files}, checksums
 
 
 class PieceReader:

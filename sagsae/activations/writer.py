@@ -15,14 +15,7 @@ import numpy as np
 import zarr
 from torch import Tensor
 
-from sagsae.activations.arrays import (
-    crc32c,
-    create_arrays,
-    is_plain,
-    open_array,
-    stored_rows,
-    write_plain,
-)
+from sagsae.activations.arrays import create_arrays, open_array, stored_rows, write_rows
 from sagsae.activations.commits import (
     STATISTICS_ROWS,
     Commit,
@@ -186,11 +179,11 @@ class StoreWriter:
         for name, x in activations.items():
             sums = RunningMoments(x.shape[1])
             parts = self._parts(name, stored_rows(x, self.config.dtype), source, documents, sums)
-            files[name], checksums[name] = self._write_array(name, block, parts)
+            files[name], checksums[name] = self._write_rows(name, block, parts)
             moments[name] = sums.total()
         for name, values in tokens.items():
             rows = np.asarray(values)[order].astype(np.int32)
-            files[name], checksums[name] = self._write_array(name, block, [rows])
+            files[name], checksums[name] = self._write_rows(name, block, [rows])
         Commit(
             block=block,
             run_sha256=self.config.digest(),
@@ -254,31 +247,10 @@ class StoreWriter:
                 )
             yield part
 
-    def _write_array(
+    def _write_rows(
         self, name: str, block: int, parts: Iterable[np.ndarray]
     ) -> tuple[dict[str, int], list[str]]:
-        """Write and flush one block of an array; its files' sizes and its pieces' checksums."""
-        array, folder = self._arrays[name], self.path / DATA / name
-        names, piece = self.config.block_files(name, block), self.config.piece_rows(name)
-        for file in names:  # Zarr would first read what is left of a damaged shard, and fail
-            (folder / file).unlink(missing_ok=True)
-        per_file = self.config.rows_per_block // len(names)
-        plain, checksums = is_plain(self.config, name), list[str]()
-        files = iter([folder / file for file in names])
-        at = block * self.config.rows_per_block
-        for rows in parts:
-            for start in range(0, len(rows), per_file):
-                whole, target = rows[start : start + per_file], next(files)
-                sums = [crc32c(whole[i : i + piece]) for i in range(0, per_file, piece)]
-                if plain:
-                    write_plain(target, whole, *sums)
-                else:
-                    array[at : at + per_file] = whole
-                checksums, at = checksums + sums, at + per_file
-        for file in names:
-            fsync_path(folder / file)
-        fsync_path(folder)
-        return {file: (folder / file).stat().st_size for file in names}, checksums
+        return write_rows(self._arrays[name], self.path, self.config, name, block, parts)
 
     def seal(self) -> None:
         """Verify every chunk against its commit, then write SEALED.json.
