@@ -220,7 +220,14 @@ def test_manifests_and_seals(whole):
     seal = store / "SEALED.json"
     content = read_json(seal)
     write_json(seal, content | {"dropped": {"norm": 10**6}})
+    (fault,) = verify(whole.study).faults
+    assert fault.file == str(seal)
+    assert "not those of the commits" in fault.problem
+    write_json(seal, content)
+    described = read_json(manifest)
+    write_json(manifest, described | {"seal": "0" * 64})
     assert "its seal is " in problems(whole.study)["manifests/m-train.json"]
+    write_json(manifest, described)
     seal.unlink()
     (fault,) = verify(whole.study).faults
     assert fault.file == str(seal)
