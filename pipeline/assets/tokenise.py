@@ -23,7 +23,7 @@ from pipeline.config.specs import TokenSpec
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress, say
 from pipeline.jobs.stage import locked
-from sagsae.activations.dump import contexts_per_block
+from sagsae.activations.reading import contexts_per_block
 from sagsae.activations.tokens import TokenStore, pack, save_tokens
 from sagsae.language_models import load_tokenizer
 from sagsae.memory import needs_memory
