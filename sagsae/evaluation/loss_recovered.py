@@ -27,7 +27,8 @@ LOGITS_PER_HEAD = 2**26
 """Logits the head computes at once, in the model's dtype; bounds memory whatever the vocabulary."""
 
 LOGITS_PER_SOFTMAX = 2**18
-"""Logits converted to float32 at once. A megabyte stays in a CPU's cache: five times as fast."""
+"""Logits that a CPU converts to float32 at once. A megabyte stays in its cache: five times as fast.
+A GPU takes all that the head computed at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +133,8 @@ def _head_losses(model: Any, output: type, rows: Tensor, labels: Tensor) -> Tens
     with forward_replaced(model.base_model, given):
         # Not a call: hooks on the whole model mark forward passes, and this is not one.
         logits = model.forward(inputs_embeds=rows[None], use_cache=False).logits[0]
-    size = max(1, LOGITS_PER_SOFTMAX // logits.shape[1])
+    on_cpu = logits.device.type == "cpu"
+    size = max(1, LOGITS_PER_SOFTMAX // logits.shape[1]) if on_cpu else len(logits)
     pairs = zip(logits.split(size), labels.split(size), strict=True)
     return torch.cat([cross_entropy(x.float(), y, reduction="none") for x, y in pairs])
 

@@ -20,7 +20,10 @@ from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.census import bipolar_fraction, share
 
 ROWS_PER_CHUNK = 512
-"""Rows encoded together; bounds memory to a few [2048, H] float32 tensors."""
+"""Rows encoded together on a CPU, so that their codes stay in its cache."""
+
+ENTRIES_ON_GPU = 2**26
+"""Entries of a code that a GPU computes together: enough to fill it, and 256 MiB in float32."""
 
 COLLAPSED_R2 = 0.2
 COLLAPSED_L0 = 1.0
@@ -193,11 +196,20 @@ def accumulate(autoencoder: SupportsCode, batches: Iterable[Tensor]) -> Accumula
         ValueError: there are no batches, or their width is not the autoencoder's.
     """
     with torch.inference_mode():
-        parts = (_measure(autoencoder, rows) for x in batches for rows in x.split(ROWS_PER_CHUNK))
+        parts = (
+            _measure(autoencoder, rows)
+            for x in batches
+            for rows in x.split(_rows_at_once(x.device, autoencoder.width))
+        )
         first = next(parts, None)
         if first is None:
             raise ValueError("no evaluation tokens: the held-out activations are empty")
         return reduce(Accumulators.__add__, parts, first)
+
+
+def _rows_at_once(device: torch.device, width: int) -> int:
+    on_gpu = max(ROWS_PER_CHUNK, ENTRIES_ON_GPU // width)
+    return ROWS_PER_CHUNK if device.type == "cpu" else on_gpu
 
 
 def _measure(autoencoder: SupportsCode, rows: Tensor) -> Accumulators:

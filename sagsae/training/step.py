@@ -74,7 +74,9 @@ def products_dtype(choice: str, device: torch.device) -> torch.dtype:
     if choice != "auto":
         raise ValueError(f"matmul_dtype {choice!r}: choose auto, bfloat16 or float32")
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        # By default it says yes of every card, as PyTorch emulates bfloat16 where there is none.
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if has_bfloat16 else torch.float32
     return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 

@@ -115,6 +115,21 @@ def test_agrees_with_a_float64_reference(fake, monkeypatch, rows_per_chunk, batc
     assert (found.slopes[~found.slopes.isnan()] > 1.1).all()  # a soft threshold shrinks
 
 
+@pytest.mark.parametrize(("width", "calls"), [(24, 1), (2**14, 2)])
+def test_a_gpu_takes_many_rows_at_once(monkeypatch, width, calls):
+    """A few rows keep a code in the cache of a CPU; a GPU would wait for each call."""
+    seen = []
+
+    def firings(z, error, decoder):
+        seen.append(len(z))
+        return Firings(*(torch.zeros(2, width) for _ in range(3)))
+
+    monkeypatch.setattr(Firings, "of", firings)
+    with torch.device("meta"):  # any device but a CPU
+        accumulate(build("gated", D, width), [torch.zeros(8192, D)])
+    assert seen == [8192 // calls] * calls
+
+
 @pytest.mark.parametrize("name", ["gated", "sagsae_tied"])
 def test_real_variants_are_measured_at_their_own_scale(name):
     sae = build(name, D, WIDTH, scale=SCALE)
