@@ -46,7 +46,8 @@ def run_stage(main: Callable[[], None]) -> None:
         if isinstance(error, ValueError | RuntimeError):
             sys.exit(f"error: {type(error).__name__}: {error}")
         raise
-    gc.freeze()  # skip the final garbage collection: it takes over a second
+    if "triton" not in sys.modules:  # it calls what is left of it at the end leaked, in 60 lines
+        gc.freeze()  # skip the final garbage collection: it takes over a second
 
 
 def prepare_process() -> None:
