@@ -79,8 +79,8 @@ bench-workflow: $(VENV)/.ready-dev ## planning, the start of a cell, tables and 
 	$(BIN)/python -m benchmarks.workflow
 	$(BIN)/python -m benchmarks.threads
 
-paper-cost: $(VENV)/.ready ## device-hours, tokens and disk of the paper study; DEVICE names a device of workflow/rates.yaml
-	$(BIN)/python -m pipeline cost --configfile workflow/configs/paper.yaml --device $(DEVICE)
+paper-cost: $(VENV)/.ready ## device-hours, tokens, disk and disk rate of the paper study on GPUS (8) of DEVICE, see workflow/rates.yaml
+	$(BIN)/python -m pipeline cost --configfile workflow/configs/paper.yaml --device $(DEVICE) --devices $(if $(GPUS),$(GPUS),8)
 
 reference: $(VENV)/.ready ## run the reference study; copy what git keeps of it to results/reference/local
 	$(BIN)/snakemake --cores $(CORES) synthetic --configfile workflow/configs/reference.yaml

@@ -21,6 +21,7 @@ STAGES = {
         "dump": ("activations.dump", "fill one activation store by one pass of a model"),
         "baselines": ("activations.baselines", "measure a model's own and ablated losses"),
         "cell": ("cells.run", "train and evaluate one cell"),
+        "train-together": ("cells.together", "train several cells on one stream of batches"),
         "tables": ("tables.write", "write the tables from the metrics of all cells"),
         "claims": ("claims.page", "judge the paper's claims by the tables"),
         "figure": ("figures.draw", "draw one figure from the tables"),

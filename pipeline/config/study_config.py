@@ -245,6 +245,13 @@ class StudyConfig(Section):
     """auto: GPUs where there are some, else the CPU."""
     jobs_per_gpu: Count = 1
     """Jobs that may share one GPU."""
+    cells_per_stream: Annotated[int, Field(ge=1, le=64)] = 1
+    """Cells of one model, hookpoint and seed that one job trains on one stream of batches, which is
+    then read once for all of them. Each comes to the weights that it has alone, so no finished cell
+    runs again when this is changed. Raise it where training waits for the disk (`python -m pipeline
+    cost` says how much is read). Cells that are asked for by name share with one another alone. All
+    cells of a job are in memory together: on a GPU a gate takes (40 d + 12 B) H bytes, at d
+    activations, H latents and a batch of B in bfloat16."""
     checkpoint_seconds: Count = 300
     """Time between two checkpoints of a cell: what a kill can cost of its training, at most."""
     models: Annotated[list[Model], Field(min_length=1)]
