@@ -62,11 +62,17 @@ class Streams:
             write_json(folder / self._study.shared_spec("stream", name), spec.model_dump())
 
     def _noted(self, cell: Cell) -> str | None:
-        """The file of the job that trained the cell, if it did so for the present specification."""
+        """The file of the job that trained the cell, if it did so for the present specification.
+
+        Where it is gone, it still counts for a finished cell, which needs it no more.
+        """
         try:
             note = read_json(self._study.cell_file(cell, f"{STATE}/{SHARED}"))
-            wanted = digest(self._study.train_spec(cell))
-            return str(note["together"]) if note["train"] == wanted else None
+            if note["train"] != digest(self._study.train_spec(cell)):
+                return None
+            file = str(note["together"])
+            needed = not Path(self._study.metrics(cell)).exists()
+            return None if needed and not Path(file).exists() else file
         except (FileNotFoundError, NotADirectoryError):
             return None
         except (ValueError, KeyError):  # damaged: as if it were not there

@@ -185,6 +185,10 @@ class Trainer:
         self.last_fired.masked_fill_(silent, self.step)
         self.history.resets += int(silent.sum())
 
+    def _finish(self) -> None:
+        """What is left to do after the last step."""
+        self._check_weights()
+
     def _check_weights(self) -> None:
         """A finite loss may have gradients that are not; nobody continues from such weights."""
         self._check_finite()

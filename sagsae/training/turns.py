@@ -115,7 +115,7 @@ def train_in_turn(
             raise _interruption(going, checkpoints)
     for name in list(trainers):
         with apart(name, trainers, failed):
-            trainers[name]._check_weights()
+            trainers[name]._finish()
     return failed
 
 

@@ -67,9 +67,11 @@ def test_what_decides_the_batches_and_the_recipe_is_in_the_key(study):
     assert spec.model_copy(update={"cell": replace(spec.cell, **same)}).stream == spec.stream
     others = [spec.model_copy(update={"cell": replace(spec.cell, seed=9)})]
     others += [spec.model_copy(update={"store": "0"})]
-    for name, value in spec.training.model_dump().items():
-        other = "float32" if name == "matmul_dtype" else value + 1
-        training = spec.training.model_copy(update={name: other})
+    changes = {"matmul_dtype": "float32"}
+    changes |= {k: v + 1 for k, v in spec.training.model_dump().items() if type(v) in (int, float)}
+    assert len(changes) > 10
+    for name, value in changes.items():
+        training = spec.training.model_copy(update={name: value})
         others.append(spec.model_copy(update={"training": training}))
     assert spec.stream not in {other.stream for other in others}
     assert len({other.stream for other in others}) == len(others)
@@ -98,9 +100,13 @@ def test_a_noted_cell_keeps_its_file_whatever_is_planned(study):
     path = Path(study.cell_file(cell, ".state/stream.json"))
     path.parent.mkdir(parents=True)
     write_json(path, note)
+    assert streams(study, most=1).inputs(cell) == {}  # neither is there
+    finish(study, cell)
     for most in (1, 3):
         assert streams(study, most=most).inputs(cell) == {"together": file}
     write_json(path, note | {"train": "of another recipe"})
+    assert streams(study).inputs(cell) == {}  # finished alone since
+    finish(study, cell, train="of another recipe")
     assert streams(study).inputs(cell)["together"] != file
     path.write_text("damaged")
     assert streams(study, most=1).inputs(cell) == {}
