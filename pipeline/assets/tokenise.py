@@ -11,6 +11,7 @@ token between documents, and cut into contexts that begin with the model's start
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import numpy as np
 
 from pipeline.assets.documents import open_documents
 from pipeline.assets.fetch import model_folder
+from pipeline.assets.mixture import token_shares
 from pipeline.config.specs import TokenSpec
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress, say
@@ -145,7 +147,7 @@ def tokenise(
     progress = Progress(f"tokenise {spec.split}", total, "tokens", every=5.0)
     documents = documents_of(dataset, descriptor, spec)
     try:
-        return pack(
+        tokens = pack(
             tokenised(documents, tokenizer, progress),
             context_length=length,
             start_token_id=start,
@@ -167,6 +169,12 @@ def tokenise(
             f"({spec.rows}) and text.source; text.heldout_fraction "
             f"({spec.heldout_fraction}) divides the text between the splits"
         ) from None
+    if sources := descriptor.get("sources"):
+        lengths = np.array([len(text) for text in dataset["text"]])
+        shares = token_shares(sources, tokens.doc_id[:, int(start is not None) :], lengths)
+        say(f"{spec.split}: " + ", ".join(f"{s['name']} {s['share']:.1%}" for s in shares))
+        tokens = replace(tokens, metadata=tokens.metadata | {"sources": shares})
+    return tokens
 
 
 def main(spec: TokenSpec, asset: Path, documents: Path, out: Path) -> None:

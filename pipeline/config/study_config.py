@@ -7,6 +7,7 @@ neither torch nor transformers, so the Snakefile can read it in a fraction of a 
 from __future__ import annotations
 
 import math
+from operator import not_
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -30,7 +31,7 @@ from pipeline.config.sections import (
     Width,
     Words,
 )
-from pipeline.config.sources import ModelSource, TextSource
+from pipeline.config.sources import ModelSource, NamedSource, TextSource, source_faults
 from pipeline.config.synthetic import Synthetic
 from pipeline.config.yaml_files import ConfigError as ConfigError
 from pipeline.config.yaml_files import describe as describe
@@ -78,8 +79,17 @@ class Packing(Section):
 class Text(Packing):
     """The documents, how they are split and how they are packed into contexts."""
 
-    source: TextSource
-    """Where the documents come from."""
+    source: TextSource | None = Field(default=None, exclude_if=lambda source: source is None)
+    """Where the documents come from. Give this or sources."""
+    sources: list[NamedSource] = Field(default_factory=list, exclude_if=not_)
+    """Several sources, each with a cap. Their documents are permuted together, so that every
+    source is in both splits; what is measured is shown for each of them, too."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Text:
+        if faults := source_faults(self.source, self.sources):
+            raise FieldFaults(faults)
+        return self
 
 
 class StoreLayout(Section):

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.config import study_config as c
+from pipeline.config.sources import MixedText
 from pipeline.config.specs import AssetSpec, BaselineSpec, DumpSpec, Split, TextSpec, TokenSpec
 from pipeline.config.spelling import CellNameError
 from pipeline.config.synthetic import Synthetic
@@ -83,7 +84,8 @@ class Study(Outputs):
         return AssetSpec(model=self.model_named(model).source)
 
     def text_spec(self) -> TextSpec:
-        return TextSpec(text=self.config.text.source)
+        text = self.config.text
+        return TextSpec(text=text.source or MixedText(sources=text.sources, seed=text.seed))
 
     def token_spec(self, model: str, split: Split) -> TokenSpec:
         dump = self.config.dump
@@ -95,7 +97,7 @@ class Study(Outputs):
             rows=self._rows(split),
             rows_per_block=dump.rows_per_block,
             slack=dump.slack,
-            **self.config.text.model_dump(exclude={"source"}),
+            **self.config.text.model_dump(exclude={"source", "sources"}),
         )
 
     def dump_spec(self, model: str, split: Split) -> DumpSpec:

@@ -10,6 +10,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.assets import fetch as assets
 from pipeline.assets.tokenise import contexts_wanted, documents_of, heldout_period, special_id
+from pipeline.assets.tokenise import main as tokenise
 from pipeline.jobs.json_files import canonical, digest, read_json, sha256_of
 from pipeline.jobs.stage import run_stage
 from pipeline.study.study import Study
@@ -219,6 +220,32 @@ def test_bytes_are_reproducible(run, stores, tmp_path):
     again = tmp_path / "again.safetensors"
     assert run(study().token_spec("m", "heldout"), again) is None
     assert sha256_of(again) == sha256_of(stores["heldout"][0])
+
+
+def test_shares_of_several_sources(made, stores, tmp_path):
+    """Every source is in both splits, and the token store says what it holds of each."""
+    parts = [
+        {"name": name, "source": {"kind": "random", "documents": documents, "words": 20}}
+        for name, documents in (("few", 60), ("many", 240))
+    ]
+    config = CONFIG["text"] | {"sources": parts}
+    del config["source"]
+    mixed = Study.from_dict(CONFIG | {"text": config})
+    assets.make_text(mixed.text_spec(), tmp_path / "documents.json")
+    for split in ("train", "heldout"):
+        out = tmp_path / f"{split}.safetensors"
+        places = [made / "m" / "asset.json", tmp_path / "documents.json", out]
+        tokenise(mixed.token_spec("m", split), *places)
+        tokens = load_tokens(out)
+        few, many = tokens.metadata["sources"]
+        assert [few["first_document"], many["first_document"]] == [0, 60]
+        docs = tokens.doc_id[:, 1:]
+        assert few["tokens"] == (docs < 60).sum()
+        assert few["documents"] == len(np.unique(docs[docs < 60])) > 0
+        assert few["tokens"] + many["tokens"] == docs.size
+        assert few["share"] == few["tokens"] / docs.size
+        assert 0.1 < few["share"] < 0.3
+    assert "sources" not in load_tokens(made / "tokens" / "m-train.safetensors").metadata
 
 
 # Bad input -----------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ ENDLESS = ["a" * 20, "b" + "ab" * 20]
 
 BAD: dict[str, list[Any]] = {
     "count": [*NO_NUMBER, 0, -1, 2.0, 2.5, 2**53 + 1, 10**30],
+    "count or none": [*NO_NUMBER[1:], 0, -1, 2.0, 2.5, 2**53 + 1, 10**30],
     "natural": [*NO_NUMBER, -1, 2.0, 2.5, 2**53 + 1],
     "width": [True, "3", [1], NAN, 0, -1, 2.0, 10**9 + 1],
     "length": [*NO_NUMBER, 7, 2**20 + 1, 8.0],
@@ -38,6 +39,8 @@ BAD: dict[str, list[Any]] = {
     "lambda": [*NO_NUMBER, 0, -0.1, 0.1234567, 1 / 3],
     "value": [None, [1], {}, NAN, INFINITY, "3e-3", "nan", 2**53 + 1, b"a", HALF],
     "text": [*NO_TEXT, HALF],
+    "pattern": [*NO_TEXT, HALF, "", "(", "*a", "[b", "(?P<x"],
+    "pattern or none": [*NO_TEXT[1:], HALF, "", "(", "*a", "[b", "(?P<x"],
     "choice": [*NO_TEXT, "zzz", "", "Auto"],
     "digest": [*NO_TEXT, "", "a" * 63, "A" * 64, "g" * 64, "a" * 64 + "\n"],
     "package": [*NO_TEXT, "", "-r", "--no-index", "a @ file:y.whl", "git+file:y"],
@@ -69,10 +72,13 @@ BAD: dict[str, list[Any]] = {
 }
 KINDS = {
     "name": "study name",
-    "text": "note member terms revision column split",
+    "text": "note member terms revision column split source.name by",
+    "pattern": "pattern",
+    "pattern or none": "split_at",
+    "count or none": "max_documents max_characters",
     "folder": "results",
     "folder or none": "acts_root",
-    "choice": "device kind architecture start_token dtype profile variant matmul_dtype",
+    "choice": "device kind architecture start_token dtype profile variant matmul_dtype format",
     "count": "jobs_per_gpu checkpoint_seconds shuffle_buffer documents words vocabulary train_rows"
     " heldout_rows rows_per_block rows_per_chunk calibration_contexts batch_contexts tokens"
     " batch_size group_chunks lr_contexts",
@@ -98,10 +104,10 @@ KINDS = {
     "known": "grid.*.models.* grid.*.hookpoints.*",
     "filled list": "models wheels hookpoints paths grid lambdas seeds",
     "filled list or none": "grid.*.models grid.*.hookpoints",
-    "list": "comparisons matched_l0 data_files",
+    "list": "comparisons matched_l0 data_files sources replace",
     "mapping": "parameters models.*.hookpoints",
     "section": "models.* source text dump training evaluation wheels.* grid.* comparisons.*"
-    " candidate baseline",
+    " candidate baseline sources.* replace.*",
 }
 KIND_OF = {pattern: kind for kind, patterns in KINDS.items() for pattern in patterns.split()}
 OPEN = ("parameters", "models.*.hookpoints")
@@ -174,7 +180,7 @@ NEEDED = {
     *("study", "models", "hookpoints", "text", "dump", "grid", "training", "source", "kind"),
     *("name", "d_model", "layer", "sha256", "wheels", "package", "version", "member", "repo"),
     *("architecture", "path", "paths", "train_rows", "heldout_rows", "tokens", "variant"),
-    *("lambdas", "candidate", "baseline"),
+    *("lambdas", "candidate", "baseline", "pattern", "by"),
 }
 """Keys that are required; those of the whole file that sections may have too only there."""
 
@@ -222,6 +228,25 @@ def _too_many(config: Config) -> list[str]:
     return ["grid"]
 
 
+def _two_ways(config: Config) -> list[str]:
+    random = {"kind": "random"}
+    config["text"] |= {"source": random, "sources": [{"name": "a", "source": random}]}
+    return ["text.sources"]
+
+
+def _no_way(config: Config) -> list[str]:
+    for way in ("source", "sources"):
+        config["text"].pop(way, None)
+    return ["text.source"]
+
+
+def _same_sources(config: Config) -> list[str]:
+    config["text"].pop("source", None)
+    part = {"name": "a", "source": {"kind": "hub", "repo": "me/text"}}
+    config["text"]["sources"] = [part | {"max_documents": 3}, part]
+    return ["text.sources.1.name", "text.sources.1.max_characters"]
+
+
 def _broken_blocks(config: Config) -> list[str]:
     config["dump"]["rows_per_chunk"] = config["dump"]["rows_per_block"] + 1
     return ["dump.rows_per_chunk"]
@@ -264,6 +289,9 @@ CONTRADICTIONS: dict[str, Callable[[Config], list[str]]] = {
     "cells given twice": _same_cells,
     "a seed given twice": _same_seed,
     "more cells than a plan holds": _too_many,
+    "one source and several": _two_ways,
+    "neither one source nor several": _no_way,
+    "a source listed twice and without a cap": _same_sources,
     "chunks that do not divide blocks": _broken_blocks,
     "splits of less than a block": _no_block,
     "less than one batch": _no_batch,

@@ -85,7 +85,7 @@ model_sources = st.one_of(
     ),
 )
 text_sources = st.one_of(
-    section(wheel_file, terms=texts, column=texts),
+    section(wheel_file, terms=texts, column=texts, format=st.sampled_from(["json", "python"])),
     section(
         {"kind": st.just("hub"), "repo": repositories},
         name=texts,
@@ -102,11 +102,31 @@ text_sources = st.one_of(
         {"kind": st.just("random")}, documents=counts, words=counts, vocabulary=counts, seed=seeds
     ),
 )
-text_sections = section(
-    {"source": text_sources},
-    context_length=st.integers(8, 4096),
-    heldout_fraction=st.floats(1e-6, 0.5),
-    seed=seeds,
+patterns = st.sampled_from(["a", "(?:x+)?<b>", "\n", "[{}]", " "])
+
+
+@st.composite
+def named_sources(draw: st.DrawFn) -> list[Config]:
+    """Several sources; those of the hub have a cap."""
+    found = []
+    for name in draw(st.lists(names, min_size=1, max_size=3, unique=True)):
+        source = draw(text_sources)
+        need = {"max_documents": counts} if source["kind"] == "hub" else {}
+        changes = st.lists(section({"pattern": patterns, "by": texts}), max_size=2)
+        rest = {"max_characters": counts, "split_at": patterns}
+        rest |= {} if need else {"max_documents": counts}
+        given = {"name": st.just(name), "source": st.just(source), **need}
+        found.append(draw(section(given, replace=changes, **rest)))
+    return found
+
+
+ways = {
+    "context_length": st.integers(8, 4096),
+    "heldout_fraction": st.floats(1e-6, 0.5),
+    "seed": seeds,
+}
+text_sections = section({"source": text_sources}, **ways) | section(
+    {"sources": named_sources()}, **ways
 )
 training = st.integers(1, 5000).flatmap(
     lambda batch: section(
