@@ -2,7 +2,8 @@
 
 Writes ``<model>.safetensors`` (evaluation contexts, kept positions, and the hidden states that
 enter the tapped block, so that cells skip the blocks below it) and then ``<model>.json`` with the
-losses and the digest of the first file.
+losses and the digest of the first file. Where the text has several sources, the first file has the
+losses of every token, too, and the source that it is of.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from pipeline.activations.hookpoints import stored_hookpoints
 from pipeline.activations.manifests import open_store
+from pipeline.activations.sources import ABLATIONS, CLEAN, Sources
 from pipeline.assets.fetch import load_asset
 from pipeline.config.specs import BaselineSpec
 from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
@@ -27,13 +29,13 @@ from pipeline.jobs.stage import Device, device_of, locked
 from sagsae.activations.calibration import kept_mask, load_calibration
 from sagsae.activations.hookpoints import Hookpoint, capture
 from sagsae.activations.store import Store
-from sagsae.activations.tokens import load_tokens
+from sagsae.activations.tokens import TokenStore, load_tokens
 from sagsae.evaluation.loss_recovered import (
     Contexts,
     SummedLoss,
     all_losses,
+    spliced_losses,
     sum_counted,
-    summed_loss,
     token_losses,
 )
 from sagsae.evaluation.replacements import constant, zeros
@@ -64,11 +66,13 @@ class Baselines:
         contexts: the evaluation contexts; with hidden states where resuming proved exact.
         dtype: name of the language model's dtype.
         ablations: by hookpoint name.
+        sources: None where the text has one.
     """
 
     contexts: Contexts
     dtype: str
     ablations: dict[str, Ablations]
+    sources: Sources | None = None
 
 
 def read_contexts(
@@ -126,6 +130,8 @@ def write_baselines(
     tensors = {"input_ids": contexts.input_ids, "kept": contexts.kept}
     if contexts.hidden is not None:
         tensors["hidden"] = contexts.hidden
+    if baselines.sources is not None:
+        tensors |= baselines.sources.tensors
     beside = out.with_suffix(".safetensors")
     write_atomic(beside, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
     loss = float(losses.double().mean())
@@ -145,11 +151,13 @@ def write_baselines(
         "resume_note": note,
         "tensors": {"file": beside.name, "sha256": sha256_of(beside)},
     }
+    if baselines.sources is not None:
+        record["sources"] = baselines.sources.record
     write_json(out, record)
 
 
 def _record(item: Ablations) -> dict[str, Any]:
-    sums = {"clean": item.clean, "zero": item.zero, "mean": item.mean}
+    sums = {name: getattr(item, name) for name in (CLEAN, *ABLATIONS)}
     return {
         "module": item.hookpoint.module,
         "tokens": item.clean.tokens,
@@ -171,7 +179,7 @@ def read_baselines(path: Path) -> Baselines:
         ablations = {
             name: Ablations(
                 hookpoint=Hookpoint(name, item["module"]),
-                **{k: _loss(item, k) for k in ("clean", "zero", "mean")},
+                **{k: _loss(item, k) for k in (CLEAN, *ABLATIONS)},
             )
             for name, item in record["hookpoints"].items()
         }
@@ -187,15 +195,16 @@ def read_baselines(path: Path) -> Baselines:
             blocks=blocks,
             layer=layer,
         )
-    return Baselines(contexts=contexts, dtype=dtype, ablations=ablations)
+        sources = Sources.read(record["sources"], tensors) if "sources" in record else None
+    return Baselines(contexts=contexts, dtype=dtype, ablations=ablations, sources=sources)
 
 
 def _loss(item: dict[str, Any], kind: str) -> SummedLoss:
     return SummedLoss(float(item[f"sum_{kind}"]), int(item["tokens"]))
 
 
-def evaluation_ids(spec: BaselineSpec, tokens: Path, heldout: Store) -> Tensor:
-    """[lr_contexts, L] int32: the first contexts of the held-out token file.
+def evaluation_tokens(spec: BaselineSpec, tokens: Path, heldout: Store) -> TokenStore:
+    """The first ``lr_contexts`` contexts of the held-out token file.
 
     Raises:
         BaselineError: too few contexts, or tokens that the held-out store was not made from.
@@ -207,7 +216,7 @@ def evaluation_ids(spec: BaselineSpec, tokens: Path, heldout: Store) -> Tensor:
         raise BaselineError(
             f"{tokens}: has {found.n_contexts} contexts, evaluation.lr_contexts asks for {wanted}"
         )
-    return torch.from_numpy(found.input_ids[:wanted].copy())
+    return TokenStore(found.input_ids[:wanted], found.doc_id[:wanted], found.metadata)
 
 
 @needs_memory("the language model's own losses")
@@ -234,7 +243,8 @@ def main(
     with locked(out.parent, out.stem):
         entry, batch, (train, heldout) = spec.model, spec.batch_contexts, spec.stores
         store = open_store(train_manifest, train)
-        ids = evaluation_ids(spec, tokens, open_store(heldout_manifest, heldout))
+        chosen = evaluation_tokens(spec, tokens, open_store(heldout_manifest, heldout))
+        ids = torch.from_numpy(chosen.input_ids.copy())
         model = load_asset(asset, entry.dtype, device_of(device))
         contexts, losses = read_contexts(model, ids, store, entry.layer, batch)
         points = stored_hookpoints(store, spec.hookpoints)
@@ -242,18 +252,22 @@ def main(
         if note := why_not_resumed(model, contexts, losses, points, batch):
             say(f"{entry.name}: every pass runs all blocks: {note}")
             contexts = contexts.full
-        ablations = {}
+        ablations, sources = {}, Sources.of(chosen, store)
+        if sources is not None:
+            sources.keep(losses, CLEAN)
         for name, point in points.items():
             mean = torch.from_numpy(store.statistics(name).mean)
-            spliced = partial(summed_loss, model, contexts, batch, point)
-            ablations[name] = item = Ablations(
-                hookpoint=point,
-                clean=sum_counted(losses, contexts),
-                zero=spliced(zeros),
-                mean=spliced(constant(mean)),
-            )
+            spliced = partial(spliced_losses, model, contexts, batch, point)
+            found = {CLEAN: losses, "zero": spliced(zeros), "mean": spliced(constant(mean))}
+            sums = {kind: sum_counted(x, contexts) for kind, x in found.items()}
+            ablations[name] = item = Ablations(hookpoint=point, **sums)
+            if sources is not None:
+                for kind in ABLATIONS:
+                    sources.keep(found[kind], name, kind)
             say(f"{name}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
-        baselines = Baselines(contexts=contexts, dtype=entry.dtype, ablations=ablations)
+        baselines = Baselines(
+            contexts=contexts, dtype=entry.dtype, ablations=ablations, sources=sources
+        )
         made_from = {
             "baselines": digest(spec),
             "train": read_json(train_manifest)["seal"],

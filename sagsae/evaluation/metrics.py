@@ -18,6 +18,7 @@ from torch import Tensor
 
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.census import bipolar_fraction, share
+from sagsae.evaluation.groups import GroupSums
 
 ROWS_PER_CHUNK = 512
 """Rows encoded together; bounds memory to a few [2048, H] float32 tensors."""
@@ -182,25 +183,31 @@ class ReconstructionMetrics:
         return [reason for reason, holds in reasons.items() if holds]
 
 
-def accumulate(autoencoder: SupportsCode, batches: Iterable[Tensor]) -> Accumulators:
+def accumulate(
+    autoencoder: SupportsCode, batches: Iterable[Tensor], groups: GroupSums | None = None
+) -> Accumulators:
     """Sums over all batches, row chunk by row chunk, on the device of the batches.
 
     Args:
         autoencoder: on the device of the batches.
         batches: [B, d] bfloat16 or float32 activations in original units; B may vary.
+        groups: filled with the sums of each group of rows.
 
     Raises:
         ValueError: there are no batches, or their width is not the autoencoder's.
     """
     with torch.inference_mode():
-        parts = (_measure(autoencoder, rows) for x in batches for rows in x.split(ROWS_PER_CHUNK))
+        chunks = (rows for x in batches for rows in x.split(ROWS_PER_CHUNK))
+        parts = (_measure(autoencoder, rows, groups) for rows in chunks)
         first = next(parts, None)
         if first is None:
             raise ValueError("no evaluation tokens: the held-out activations are empty")
         return reduce(Accumulators.__add__, parts, first)
 
 
-def _measure(autoencoder: SupportsCode, rows: Tensor) -> Accumulators:
+def _measure(
+    autoencoder: SupportsCode, rows: Tensor, groups: GroupSums | None = None
+) -> Accumulators:
     if rows.ndim != 2 or rows.shape[1] != autoencoder.d:
         raise ValueError(
             f"a batch is {tuple(rows.shape)}; the autoencoder needs [B, {autoencoder.d}]"
@@ -210,11 +217,14 @@ def _measure(autoencoder: SupportsCode, rows: Tensor) -> Accumulators:
     x_hat = autoencoder.decode(z) / autoencoder.scale
     firings = Firings.of(z, (x - x_hat) * autoencoder.scale, autoencoder.W_dec)
     x = x.double()
+    squared_error = (x - x_hat).square_()
+    if groups is not None:
+        groups.add(x, squared_error, z)
     return Accumulators(
         tokens=len(x),
         sum_x=x.sum(0),
         sum_x2=x.square().sum(),
-        sse=(x - x_hat).square_().sum(),
+        sse=squared_error.sum(),
         firings=firings,
     )
 

@@ -24,7 +24,7 @@ from sagsae.activations import (
 from sagsae.language_models import load_language_model
 
 HIDDEN, LENGTH, ROWS, CONTEXTS, WIDTH = 32, 16, 256, 10, 48
-SLACK = 0.3
+SLACK, SHORT = 0.3, 5
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "gpt_neox": {"num_attention_heads": 4},
@@ -71,8 +71,13 @@ class TinyStudy:
         }
 
 
-def make_tiny_study(root: Path, architecture: str) -> TinyStudy:
-    """Model, tokens, both stores and their manifests below ``root``."""
+def make_tiny_study(
+    root: Path, architecture: str, first_documents: dict[str, int] | None = None
+) -> TinyStudy:
+    """Model, tokens, both stores and their manifests below ``root``.
+
+    With the first document of each of several sources, documents are `SHORT` tokens long.
+    """
     made = TinyStudy(Study.from_dict(_configuration(architecture)), root)
     source = made.study.models["tiny"].source.model_dump() | {
         "parameters": _PARAMETERS[architecture]
@@ -84,8 +89,8 @@ def make_tiny_study(root: Path, architecture: str) -> TinyStudy:
     write_json(made.asset, {"folder": "model"})
     (root / "manifests").mkdir()
     model = load_language_model(root / "model", torch.bfloat16)
-    train = _tokens(0)
-    for split, tokens in (("train", train), ("heldout", _tokens(1))):
+    train = _tokens(0, first_documents)
+    for split, tokens in (("train", train), ("heldout", _tokens(1, first_documents))):
         save_tokens(root / f"{split}.safetensors", tokens)
         _dump(made, model, architecture, tokens, train, split)
     return made
@@ -115,11 +120,16 @@ def _configuration(architecture: str) -> dict[str, Any]:
     }
 
 
-def _tokens(seed: int) -> TokenStore:
+def _tokens(seed: int, first_documents: dict[str, int] | None) -> TokenStore:
     contexts = 2 * contexts_per_block(ROWS, LENGTH, slack=SLACK)
     ids = np.random.default_rng(seed).integers(2, 300, (contexts, LENGTH), dtype=np.int32)
-    docs = np.repeat(np.arange(contexts, dtype=np.int32)[:, None], LENGTH, axis=1)
-    return TokenStore(ids, docs)
+    if first_documents is None:
+        return TokenStore(ids, np.repeat(np.arange(contexts, dtype=np.int32)[:, None], LENGTH, 1))
+    count = -(-ids.size // SHORT)
+    order = np.random.default_rng([seed, 1]).permutation(count).astype(np.int32)
+    docs = np.repeat(order, SHORT)[: ids.size].reshape(ids.shape)
+    named = [{"name": k, "first_document": v} for k, v in first_documents.items()]
+    return TokenStore(ids, docs, {"sources": named})
 
 
 def _dump(
