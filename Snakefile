@@ -20,7 +20,7 @@ from pipeline.study.figures import (
     SYNTHETIC_FIGURES,
     title_and_caption,
 )
-from pipeline.study.outputs import CLAIM_TABLES, LATENT_TENSORS, TABLES, TRAINING, WEIGHTS
+from pipeline.study.outputs import CLAIM_TABLES, LATENT_TENSORS, TRAINING, WEIGHTS
 from pipeline.study.study import SPLITS, Study
 from pipeline.jobs.json_files import canonical
 from pipeline.config.synthetic import PROTOCOLS

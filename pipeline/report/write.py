@@ -19,9 +19,19 @@ from pipeline.jobs.json_files import read_json
 from pipeline.report.environment import installed
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.figures import title_and_caption
-from pipeline.study.outputs import CELLS, CLAIMS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS
+from pipeline.study.outputs import (
+    BY_SOURCE,
+    CELLS,
+    CLAIMS,
+    COMPARISON,
+    CONTRASTS,
+    LATENTS,
+    PARAMETERS,
+    SOURCES,
+)
 from pipeline.tables.comparison_text import views
 from pipeline.tables.latent_text import contrast_grids, latent_grid, parameter_grid
+from pipeline.tables.sources import share_grid, source_comparisons, source_grids
 from pipeline.text.csv_files import read_table
 from pipeline.text.numbers import Grid, format_number, span, variant_label
 from sagsae.files import write_atomic
@@ -85,6 +95,13 @@ def _shown(name: str, value: Any) -> str:
     if name.endswith("_sha256"):
         return str(value)[:16]
     return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def by_source(tables: Path, cells: pd.DataFrame) -> list[Grid]:
+    """Shares of the sources of text, the comparisons on each, and how results spread over them."""
+    table = read_table(tables / SOURCES)
+    compared = read_table(tables / BY_SOURCE)
+    return [share_grid(table), *source_comparisons(compared), *source_grids(table, cells)]
 
 
 def provenance(cells: pd.DataFrame, spec: ComparisonSpec) -> list[tuple[str, str]]:
@@ -155,6 +172,7 @@ def main(
         tally=tally(claims),
         criteria=criteria(claims),
         limits=limits(spec, cells),
+        sources=by_source(tables, cells) if spec.sources else [],
         contrasts=contrast_grids(read_table(tables / CONTRASTS), spec.matched_levels),
         latents=latent_grid(read_table(tables / LATENTS)),
         parameters=parameter_grid(read_table(tables / PARAMETERS)),

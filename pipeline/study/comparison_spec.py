@@ -32,6 +32,8 @@ class ComparisonSpec(BaseModel):
     """Name of the study; only the report needs it."""
     note: str = ""
     """What readers must know before they read a number; claims and report need it."""
+    sources: list[str] = []
+    """Names of the sources of text, where there are several; only the report needs them."""
     figures: list[str] = []
     """Names of the figures that the report shows."""
 

@@ -14,6 +14,8 @@ STATE, TRAINED, CHECKPOINT = ".state", "trained.json", "checkpoint-{key}.safeten
 CELLS, POINTS, COMPARISON = "cells.csv", "points.csv", "comparison.csv"
 CONTRASTS, LATENTS, PARAMETERS = "contrasts.csv", "latents.csv", "parameters.csv"
 CALIBRATION, CLAIMS = "calibration.csv", "claims.csv"
+SOURCES, BY_SOURCE = "sources.csv", "comparison_by_source.csv"
+"""Tables of a study whose text has several sources."""
 READABLE = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS)
 """Tables that are also written as .md and .tex."""
 TABLES = (

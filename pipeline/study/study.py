@@ -23,7 +23,7 @@ from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.cell import Cell
 from pipeline.study.figures import figure_names
 from pipeline.study.grid import cells_of, cross_faults
-from pipeline.study.outputs import Outputs
+from pipeline.study.outputs import BY_SOURCE, SOURCES, TABLES, Outputs
 from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
 from sagsae.autoencoders.registry import VARIANTS
 
@@ -146,7 +146,9 @@ class Study(Outputs):
         }
 
     def report_spec(self) -> dict[str, Any]:
-        named = {"study": self.config.study, "note": self.config.note}
+        named: dict[str, Any] = {"study": self.config.study, "note": self.config.note}
+        if len(self.sources) > 1:
+            named["sources"] = self.sources
         return self.comparison_spec() | named | {"figures": list(self.figures)}
 
     def synthetic_spec(self, protocol: str, seed: int) -> SyntheticSpec:
@@ -188,6 +190,16 @@ class Study(Outputs):
     def baselines_and_digest(self, model: str) -> tuple[str, str]:
         """A model's baselines and the digest that they must carry."""
         return self.baselines(model), self._baselines[model]
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """File names of the tables but for the claims."""
+        return TABLES + ((SOURCES, BY_SOURCE) if len(self.sources) > 1 else ())
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the sources of text; none where there is one that has no name."""
+        return [part.name for part in self.config.text.sources]
 
     @property
     def figures(self) -> tuple[str, ...]:
