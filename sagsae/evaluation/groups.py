@@ -52,13 +52,13 @@ class GroupSums:
         self.group, self.count, self.rows = group, count, 0
         self._sums: tuple[Tensor, Tensor] | None = None
 
-    def add(self, x: Tensor, squared_error: Tensor, z: Tensor) -> None:
+    def add(self, x: Tensor, squared_error: Tensor, fired: Tensor) -> None:
         """Add the next rows.
 
         Args:
             x: [B, d] float64, original units.
             squared_error: [B, d] float64, `(x - x_hat)^2`.
-            z: [B, H] code.
+            fired: [B] number of latents with `z != 0`.
 
         Raises:
             ValueError: there are more rows than groups were given for.
@@ -68,7 +68,11 @@ class GroupSums:
             raise ValueError(f"there are more rows than the {len(self.group)} with a known group")
         self.rows += len(x)
         member = torch.nn.functional.one_hot(own, self.count).T.double()  # [G, B]
-        columns = (x.square().sum(1), squared_error.sum(1), (z != 0).sum(1).double())
+        columns = (
+            torch.linalg.vector_norm(x, dim=1).square(),
+            squared_error.sum(1),
+            fired.double(),
+        )
         sums = member @ x, member @ torch.stack(columns, 1)
         before = self._sums
         self._sums = sums if before is None else (before[0] + sums[0], before[1] + sums[1])

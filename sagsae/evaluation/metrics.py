@@ -215,11 +215,11 @@ def _measure(
     x = rows.float()
     z = autoencoder.encode(x * autoencoder.scale)
     x_hat = autoencoder.decode(z) / autoencoder.scale
-    firings = Firings.of(z, (x - x_hat) * autoencoder.scale, autoencoder.W_dec)
+    firings, fired = Firings.of_rows(z, (x - x_hat) * autoencoder.scale, autoencoder.W_dec)
     x = x.double()
     squared_error = (x - x_hat).square_()
     if groups is not None:
-        groups.add(x, squared_error, z)
+        groups.add(x, squared_error, fired)
     return Accumulators(
         tokens=len(x),
         sum_x=x.sum(0),
