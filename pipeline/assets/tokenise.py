@@ -166,7 +166,7 @@ def tokenise(
             raise
         raise TextTooShortError(
             f"{spec.split} split: {error}. The fields are dump.{spec.split}_rows "
-            f"({spec.rows}) and text.source; text.heldout_fraction "
+            f"({spec.rows}) and text.source, or the caps of text.sources; text.heldout_fraction "
             f"({spec.heldout_fraction}) divides the text between the splits"
         ) from None
     if sources := descriptor.get("sources"):

@@ -137,8 +137,8 @@ class WheelText(WheelFile):
     which is read and never run."""
     column: Words = "text"
     """Field of each JSON object that holds the document. It may be a path such as
-    messages.*.text: a dot leads into an object, * to each element of a list. Texts that are found
-    on the way are joined by line breaks."""
+    ``messages.*.text``: a dot leads into an object, ``*`` to each element of a list. Texts that are
+    found on the way are joined by line breaks."""
 
 
 ModelSource = Annotated[
