@@ -75,12 +75,16 @@ def share_grid(table: pd.DataFrame) -> Grid:
     shares = table.drop_duplicates(["model", "source"])
     return Grid(
         title="Share of each source in the activations",
-        columns=("Model", "Source", "Training rows", "share", "Held-out rows", "share"),
+        columns=(
+            *("Model", "Source", "Training rows", "share", "Held-out rows", "share"),
+            "Tokens of Loss Recovered",
+        ),
         rows=tuple(
             (
                 *(row["model"], row["source"]),
-                *(f"{row['train_rows']:,}", f"{row['train_share']:.1%}"),
-                *(f"{row['rows']:,}", f"{row['share']:.1%}"),
+                *(f"{row['train_rows']:,}", f"{100 * row['train_share']:.1f} %"),
+                *(f"{row['rows']:,}", f"{100 * row['share']:.1f} %"),
+                f"{row['ce_tokens']:,}",
             )
             for row in shares.to_dict("records")
         ),

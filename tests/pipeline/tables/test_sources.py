@@ -100,7 +100,7 @@ def test_one_source_has_no_such_tables(made_study):
 def test_the_report_shows_shares_comparisons_and_spread(study):
     page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", unescape(study.report())))
     part = page[page.index("Kinds of text") : page.index("Tying, ablations, width")]
-    assert "small chats 3,072 75.0% 6,144 75.0%" in part
+    assert "small chats 3,072 75.0 % 6,144 75.0 % 508" in part
     assert "SA-GSAE tied, H = 128 / 192 against Gated, H = 256 / 384, on each source alone" in part
     assert "Loss Recovered by source" in part
     table = read_table(study.root / "tables" / SOURCES)
