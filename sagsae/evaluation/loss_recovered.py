@@ -184,12 +184,20 @@ def spliced_losses(
     return torch.cat(losses)
 
 
-def summed_loss(model: nn.Module, contexts: Contexts, *splicing: Any) -> SummedLoss:
+def summed_loss(
+    model: nn.Module,
+    contexts: Contexts,
+    batch_contexts: int,
+    hookpoint: Hookpoint,
+    replacement: Replace | None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> SummedLoss:
     """Loss on the tokens predicted from kept positions, with those positions replaced.
 
     Arguments are those of `spliced_losses`, errors those of `sum_counted`, too.
     """
-    return sum_counted(spliced_losses(model, contexts, *splicing), contexts)
+    losses = spliced_losses(model, contexts, batch_contexts, hookpoint, replacement, progress)
+    return sum_counted(losses, contexts)
 
 
 def sum_counted(losses: Tensor, contexts: Contexts) -> SummedLoss:
