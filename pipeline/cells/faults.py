@@ -57,7 +57,7 @@ def faults(study: Study) -> Findings:
                     restored.append(cell)
         progress.update(done)
     yield from _note(restored, "trained on a store with another seal than the one there is now")
-    yield from _note(strangers, "of a model, hookpoint or variant that this study does not have")
+    yield from _note(strangers, "of a model, hookpoint, variant or recipe that this study lacks")
 
 
 def _note(cells: Sequence[Cell], what: str) -> Findings:

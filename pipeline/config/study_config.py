@@ -7,11 +7,13 @@ neither torch nor transformers, so the Snakefile can read it in a fraction of a 
 from __future__ import annotations
 
 import math
+from operator import not_
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, Training
 from pipeline.config.sections import (
     Count,
     FieldFaults,
@@ -126,47 +128,6 @@ class Dump(StoreLayout):
         return self
 
 
-class Training(Section):
-    """The recipe of every cell. Lengths are optimiser steps unless a name says tokens."""
-
-    tokens: Count
-    """Token-steps per cell: rows seen, counted with repetition over epochs."""
-    batch_size: Count = 2048
-    """Tokens per step."""
-    learning_rate: Positive = 1e-3
-    """Peak learning rate of Adam."""
-    beta1: Annotated[Number, Field(ge=0, lt=1)] = 0.0
-    """Decay of the mean of the gradients."""
-    beta2: Annotated[Number, Field(ge=0, lt=1)] = 0.999
-    """Decay of the mean of the squared gradients."""
-    lr_warmup_steps: Natural = 50
-    """Steps over which the learning rate rises linearly from zero."""
-    lr_decay_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.2
-    """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
-    lambda_warmup_steps: Natural = 100
-    """Steps over which lambda rises linearly from zero."""
-    theta_init: Annotated[Number, Field(ge=0)] = 1.2
-    """Initial threshold of sign-aware gates, in units of the spread of the encoder's products at
-    the start: sqrt((1 - |mean|^2) / d)."""
-    reset_window_tokens: Natural = 0
-    """A latent silent for this many tokens is reset, in every variant; 0 switches resets off."""
-    matmul_dtype: Literal["auto", "bfloat16", "float32"] = "auto"
-    """Matrix products; auto: bfloat16 where the hardware has it. Master weights are float32."""
-    group_chunks: Count = 16
-    """Chunks of different blocks that are shuffled together."""
-
-    @model_validator(mode="after")
-    def _at_least_one_step(self) -> Training:
-        if self.steps < 1:
-            message = f"{self.tokens} is less than one batch of {self.batch_size}"
-            raise FieldFaults([("tokens", message)])
-        return self
-
-    @property
-    def steps(self) -> int:
-        return self.tokens // self.batch_size
-
-
 class Evaluation(Section):
     """What is measured on the held-out split."""
 
@@ -215,6 +176,16 @@ class GridEntry(Sized):
     """Restrict to these models; all when absent."""
     hookpoints: Annotated[list[str], Field(min_length=1)] | None = None
     """Restrict to these hookpoints; all when absent."""
+    recipes: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, exclude_if=lambda recipes: recipes is None
+    )
+    """Recipes under which the cells are trained, by name; ``default`` is section training, which
+    is also meant when absent."""
+
+    @property
+    def recipe_names(self) -> list[str]:
+        """The recipes by name, the default one as an empty text."""
+        return ["" if name == DEFAULT_RECIPE else name for name in self.recipes or [""]]
 
 
 class Contender(Sized):
@@ -258,7 +229,9 @@ class StudyConfig(Section):
     grid: Annotated[list[GridEntry], Field(min_length=1)]
     """The cells to train, block by block."""
     training: Training
-    """The recipe of every cell."""
+    """The default recipe: that of every cell whose grid entry names no other."""
+    recipes: dict[Name, Recipe] = Field(default_factory=dict, exclude_if=not_)
+    """Further recipes by name. No table, figure or claim mixes the cells of two."""
     evaluation: Evaluation = Evaluation()
     """What is measured."""
     comparisons: list[Comparison] = Field(default_factory=list)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import mul
 from pathlib import Path
 from statistics import median
 
@@ -119,6 +120,7 @@ def stages(study: Study, rates: Rates) -> list[Stage]:
     passes = 1 + 2 * hookpoints  # clean; zero and mean at each hookpoint
     parameters = sum(2 * models[c.model].d_model * c.width for c in study.cells)
     products = [2.0 * models[cell.model].d_model * cell.width for cell in study.cells]
+    trained = [study.training(cell).tokens for cell in study.cells]
     return [
         Stage(
             name="activations",
@@ -136,8 +138,8 @@ def stages(study: Study, rates: Rates) -> list[Stage]:
         Stage(
             name="training",
             jobs=len(study.cells),
-            tokens=len(study.cells) * config.training.tokens,
-            operations=sum(products) * STEP_PRODUCTS * config.training.tokens,
+            tokens=sum(trained),
+            operations=STEP_PRODUCTS * sum(map(mul, products, trained)),
             training=True,
             disk=4.0 * parameters,
         ),

@@ -6,8 +6,9 @@ from typing import Any
 
 from pydantic import field_serializer
 
+from pipeline.config.recipes import Training
 from pipeline.config.specs import Spec
-from pipeline.config.study_config import Evaluation, Training
+from pipeline.config.study_config import Evaluation
 from pipeline.config.synthetic import Synthetic
 from pipeline.study.cell import Cell
 

@@ -7,6 +7,7 @@ it through a file that is named after its digest.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.config import study_config as c
+from pipeline.config.recipes import DEFAULT_RECIPE, Training, home
 from pipeline.config.specs import AssetSpec, BaselineSpec, DumpSpec, Split, TextSpec, TokenSpec
 from pipeline.config.spelling import CellNameError
 from pipeline.config.synthetic import Synthetic
@@ -23,6 +25,7 @@ from pipeline.study.cell import Cell
 from pipeline.study.figures import figure_names
 from pipeline.study.grid import cells_of, cross_faults
 from pipeline.study.outputs import Outputs
+from pipeline.study.recipes import training_of
 from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
 from sagsae.autoencoders.registry import VARIANTS
 
@@ -35,6 +38,7 @@ class Study(Outputs):
     def __init__(self, config: c.StudyConfig):
         self.config = config
         self.models = {model.name: model for model in config.models}
+        self._trainings: dict[tuple[str, str], Training] = {}
         super().__init__(PurePosixPath(config.results) / config.study)
         self.cells = sorted({cell for entry in config.grid for cell in cells_of(entry, config)})
 
@@ -59,6 +63,13 @@ class Study(Outputs):
     def _rows(self, split: Split) -> int:
         dump = self.config.dump
         return dump.train_rows if split == "train" else dump.heldout_rows
+
+    def training(self, cell: Cell) -> Training:
+        """The settings by which a cell is trained."""
+        key = cell.recipe, cell.variant
+        if key not in self._trainings:
+            self._trainings[key] = training_of(self.config, *key)
+        return self._trainings[key]
 
     def model_named(self, name: str) -> c.Model:
         """A model of the study; raises CellNameError that lists those there are."""
@@ -127,7 +138,7 @@ class Study(Outputs):
             cell=cell,
             d_model=self.model_named(cell.model).d_model,
             store=self._stores[cell.model, "train"],
-            training=self.config.training,
+            training=self.training(cell),
         )
 
     def evaluate_spec(self, cell: Cell) -> EvaluateSpec:
@@ -196,18 +207,25 @@ class Study(Outputs):
         """The cell of a path's wildcards, on the grid or off it.
 
         Raises:
-            CellNameError: not canonical, or of a model, hookpoint or variant unknown here.
+            CellNameError: not canonical, of a model, hookpoint, variant or recipe unknown here, or
+                of a variant that its recipe does not concern.
         """
         cell = Cell.parse(**text)
         known = {
             "model": list(self.models),
             "hookpoint": self.config.hookpoints,
             "variant": sorted({*VARIANTS, *(entry.variant for entry in self.config.grid)}),
+            "recipe": ["", *self.config.recipes],
         }
         for field, names in known.items():
             if getattr(cell, field) not in names:
                 raise CellNameError(
                     f"{cell.path}: unknown {field} {getattr(cell, field)!r}; "
-                    f"this study has {', '.join(names)}"
+                    f"this study has {', '.join(name or DEFAULT_RECIPE for name in names)}"
                 )
+        if (recipe := home(self.config.recipes, cell.recipe, cell.variant)) != cell.recipe:
+            raise CellNameError(
+                f"{cell.path}: recipe {cell.recipe!r} does not concern {cell.variant}; ask for "
+                f"{replace(cell, recipe=recipe).path}"
+            )
         return cell

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -29,7 +28,7 @@ def test_every_cell_has_metrics_of_its_own(smoke):
     assert len(smoke.study.cells) == 29
     for cell in smoke.study.cells:
         found = metrics(smoke, cell)
-        assert found["cell"] == asdict(cell)
+        assert Cell(**found["cell"]) == cell
         assert found["training"]["tokens"] == 65536
         assert found["eval_tokens"] == 8192
         assert 0 < found["l0"] < cell.width

@@ -68,11 +68,11 @@ BAD: dict[str, list[Any]] = {
     "known": NO_TEXT,
 }
 KINDS = {
-    "name": "study name",
-    "text": "note member terms revision column split",
+    "name": "study name extends",
+    "text": "note member terms revision column split recipes.*.factors.*",
     "folder": "results",
     "folder or none": "acts_root",
-    "choice": "device kind architecture start_token dtype profile variant matmul_dtype",
+    "choice": "device kind architecture start_token dtype profile variant matmul_dtype variants.*",
     "count": "jobs_per_gpu checkpoint_seconds shuffle_buffer documents words vocabulary train_rows"
     " heldout_rows rows_per_block rows_per_chunk calibration_contexts batch_contexts tokens"
     " batch_size group_chunks lr_contexts",
@@ -95,16 +95,16 @@ KINDS = {
     "value": "source.parameters.*",
     "module": "models.*.hookpoints.*",
     "hookpoint": "hookpoints.*",
-    "known": "grid.*.models.* grid.*.hookpoints.*",
+    "known": "grid.*.models.* grid.*.hookpoints.* grid.*.recipes.*",
     "filled list": "models wheels hookpoints paths grid lambdas seeds",
-    "filled list or none": "grid.*.models grid.*.hookpoints",
+    "filled list or none": "grid.*.models grid.*.hookpoints grid.*.recipes variants",
     "list": "comparisons matched_l0 data_files",
-    "mapping": "parameters models.*.hookpoints",
+    "mapping": "parameters models.*.hookpoints recipes factors",
     "section": "models.* source text dump training evaluation wheels.* grid.* comparisons.*"
-    " candidate baseline",
+    " candidate baseline recipes.*",
 }
 KIND_OF = {pattern: kind for kind, patterns in KINDS.items() for pattern in patterns.split()}
-OPEN = ("parameters", "models.*.hookpoints")
+OPEN = ("parameters", "models.*.hookpoints", "recipes", "factors")
 """Mappings whose keys are names that the configuration makes up."""
 
 
@@ -160,7 +160,8 @@ def wrong_keys(draw: st.DrawFn, config: Config) -> Fault:
     sections = [()] + [place for place, kind in places(config) if kind == "section"]
     place = draw(st.sampled_from(sections))
     found = at(faulty, place)
-    needed = sorted(set(found) & (NEEDED - {"hookpoints", "models"} if place else NEEDED))
+    known = NEEDED - {"hookpoints", "models"} if place else NEEDED
+    needed = [] if place[:1] == ("recipes",) else sorted(set(found) & known)
     if needed and draw(st.booleans()):
         key = draw(st.sampled_from(needed))
         del found[key]
@@ -256,6 +257,14 @@ def _bad_keys(config: Config) -> list[str]:
     return ["models.0.hookpoints.../up.[key]", "models.0.hookpoints.token_id.[key]"]
 
 
+def _no_recipes(config: Config) -> list[str]:
+    config["grid"][0]["recipes"] = ["default", "nowhere"]
+    config["recipes"] = {"a": {"extends": "b"}, "b": {"extends": "a"}, "c": {}}
+    config["recipes"] |= {"d": {"extends": "e"}, "default": {"training": {"beta1": 0.3}}}
+    faulty = ("a.extends", "b.extends", "c", "d.extends", "default")
+    return ["grid.0.recipes.1", *(f"recipes.{path}" for path in faulty)]
+
+
 CONTRADICTIONS: dict[str, Callable[[Config], list[str]]] = {
     "a model and a hookpoint listed twice": _twice,
     "a model in the folder of the text": _reserved_model,
@@ -270,6 +279,7 @@ CONTRADICTIONS: dict[str, Callable[[Config], list[str]]] = {
     "two widths": _two_widths,
     "no width": _no_width,
     "impossible hookpoint names": _bad_keys,
+    "recipes without ground, twice the same, under a taken name": _no_recipes,
 }
 
 

@@ -191,7 +191,42 @@ def models(draw: st.DrawFn, name: str, hookpoints: list[str]) -> Config:
 
 
 @st.composite
-def grids(draw: st.DrawFn, model_names: list[str], hookpoints: list[str]) -> list[Config]:
+def recipe_sections(draw: st.DrawFn) -> dict[str, Config]:
+    """Recipes that extend each other and have a learning rate each."""
+    found: dict[str, Config] = {}
+    for name in draw(st.lists(names.filter("default".__ne__), max_size=3, unique=True)):
+        variants = st.lists(st.sampled_from(sorted(VARIANTS)), min_size=1, unique=True)
+        found[name] = draw(
+            section(
+                {
+                    "extends": st.sampled_from(["default", *found]),
+                    "training": section(
+                        {"learning_rate": st.just(0.07 + len(found))},
+                        beta1=st.floats(0, 0.999),
+                        lr_decay_fraction=shares,
+                        theta_init=st.floats(0, 100),
+                    ),
+                },
+                note=texts,
+                variants=variants,
+                factors=st.dictionaries(hookpoint_names, texts, max_size=2),
+            )
+        )
+    return found
+
+
+def recipes_for(variant: str, recipes: dict[str, Config]) -> list[str]:
+    """Those that a grid entry of a variant may name."""
+    named = [
+        name for name, recipe in recipes.items() if variant in recipe.get("variants", [variant])
+    ]
+    return ["default", *named]
+
+
+@st.composite
+def grids(
+    draw: st.DrawFn, model_names: list[str], hookpoints: list[str], recipes: dict[str, Config]
+) -> list[Config]:
     """Entries that share no cell, as no two of them share a seed."""
     pool = draw(st.lists(seeds, unique=True, min_size=1, max_size=4))
     entries = []
@@ -202,7 +237,9 @@ def grids(draw: st.DrawFn, model_names: list[str], hookpoints: list[str]) -> lis
             "lambdas": draw(st.lists(lambdas, unique_by=float, min_size=1, max_size=3)),
             "seeds": mine,
         }
-        for field, known in (("models", model_names), ("hookpoints", hookpoints)):
+        named = recipes_for(entry["variant"], recipes)
+        known_names = {"models": model_names, "hookpoints": hookpoints, "recipes": named}
+        for field, known in known_names.items():
             if draw(st.booleans()):
                 some = st.lists(st.sampled_from(known), min_size=1, unique=True)
                 entry[field] = draw(some)
@@ -235,10 +272,12 @@ def configurations(draw: st.DrawFn) -> Config:
             comparisons=st.lists(comparisons, max_size=2),
         )
     )
+    recipes = draw(recipe_sections())
     return config | {
+        "recipes": recipes,
         "models": [draw(models(name, hookpoints)) for name in own],
         "hookpoints": hookpoints,
-        "grid": draw(grids(own, hookpoints)),
+        "grid": draw(grids(own, hookpoints, recipes)),
     }
 
 
@@ -248,6 +287,7 @@ def cells_expected(config: Config) -> int:
     return sum(
         len(entry.get("models", range(models)))
         * len(entry.get("hookpoints", range(hookpoints)))
+        * len(entry.get("recipes", [""]))
         * len(entry["lambdas"])
         * len(entry["seeds"])
         for entry in config["grid"]

@@ -38,7 +38,7 @@ def stage_digests(config: Config) -> dict[str, str]:
     """What the stages of a cell of the first model depend on, and the report."""
     study = Study.from_dict(config)
     model = config["models"][0]["name"]
-    cell = replace(study.cells[0], model=model)
+    cell = replace(study.cells[0], model=model, recipe="")
     specs = {
         "asset": study.asset_spec(model),
         "text": study.text_spec(),
@@ -84,6 +84,7 @@ CHANGES: dict[str, tuple[str, Any, set[str]]] = {
     "groups": ("training.group_chunks", 77_777, {"train"}),
     "steps": ("training.tokens", 10**9, {"train"}),
     "note": ("note", "another note", {"report"}),
+    "recipes": ("recipes.added", {"training": {"beta2": 0.0123}}, set()),
     "name": ("study", "another-study", {"report"}),
     "device": ("device", "cuda", set()),
     "jobs": ("jobs_per_gpu", 77_777, set()),

@@ -372,7 +372,7 @@ def test_cells_of_a_model_or_hookpoint_that_the_study_has_no_more(whole):
     raw = copy.deepcopy(CONFIG) | {"results": str(whole.root.parent), "hookpoints": ["mlp_out"]}
     study = Study.from_dict(raw)
     assert verify(study).notes[-1] == (
-        "cells of a model, hookpoint or variant that this study does not have: 2, "
+        "cells of a model, hookpoint, variant or recipe that this study lacks: 2, "
         f"{CELL.path} the first"
     )
     (whole.cell() / "latents.safetensors").unlink()
