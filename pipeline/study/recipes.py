@@ -23,6 +23,29 @@ def training_of(config: StudyConfig, recipe: str, variant: str) -> Training:
     return Training.model_validate(dict(config.training) | changed) if changed else config.training
 
 
+def levels_of(config: StudyConfig) -> dict[str, dict[str, str]]:
+    """Recipe -> factor -> its level there, the default recipe, the empty text, first.
+
+    A setting that some recipe changes is a factor, and its value the level. What a recipe names
+    under ``factors`` adds to that, or stands in its place. Recipes that extend it have it too.
+    """
+    changed = {name for recipe in config.recipes.values() for name in recipe.training.given}
+    base = {name: _level(value) for name, value in config.training if name in changed}
+    found = {"": base}
+    for name in config.recipes:
+        levels = base
+        for above in reversed([name, *_above(config, name)[:-1]]):
+            recipe = config.recipes[above]
+            given = {setting: _level(value) for setting, value in recipe.training.given.items()}
+            levels = levels | given | recipe.factors
+        found[name] = levels
+    return found
+
+
+def _level(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def recipe_faults(config: StudyConfig) -> list[str]:
     """Faults of the recipes and of where the grid names them, each with its path."""
     known = list(dict.fromkeys([DEFAULT_RECIPE, *config.recipes]))

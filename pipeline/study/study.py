@@ -25,7 +25,7 @@ from pipeline.study.cell import Cell
 from pipeline.study.figures import figure_names
 from pipeline.study.grid import cells_of, cross_faults
 from pipeline.study.outputs import Outputs
-from pipeline.study.recipes import training_of
+from pipeline.study.recipes import levels_of, training_of
 from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
 from sagsae.autoencoders.registry import VARIANTS
 
@@ -146,12 +146,15 @@ class Study(Outputs):
         return EvaluateSpec(baselines=baselines, evaluation=self.config.evaluation)
 
     def comparison_spec(self) -> dict[str, Any]:
+        recipes = {name: recipe.model_dump() for name, recipe in self.config.recipes.items()}
+        named = {"recipes": recipes, "levels": levels_of(self.config)} if recipes else {}
         return {
             "cells": [cell.path for cell in self.cells],
             "comparisons": [item.model_dump() for item in self.config.comparisons],
             # By name, as in its file: tables follow this order.
             "models": {name: model.d_model for name, model in sorted(self.models.items())},
             "hookpoints": self.config.hookpoints,
+            **named,
         }
 
     def report_spec(self) -> dict[str, Any]:

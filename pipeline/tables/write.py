@@ -83,11 +83,16 @@ def write_tables(metrics: Metrics, spec: ComparisonSpec, folder: Path) -> None:
         write_csv(folder / name, table, None if name == outputs.CELLS else "%.12g")
     read = {name: read_table(folder / name) for name in tables}
     contrasts = contrast_parts(read[outputs.CONTRASTS], spec)
+    latents = latent_grid(read[outputs.LATENTS], spec.several)
+    parameters = parameter_grid(read[outputs.PARAMETERS], spec.several)
     pages: dict[str, tuple[str, list[str | Grid]]] = {
         outputs.COMPARISON: ("Comparisons", comparison_parts(read[outputs.COMPARISON], spec)),
         outputs.CONTRASTS: ("Tying, ablations, width", contrasts),
-        outputs.LATENTS: ("Latents", [latent_grid(read[outputs.LATENTS])]),
-        outputs.PARAMETERS: ("Parameters", [parameter_grid(read[outputs.PARAMETERS])]),
+        outputs.LATENTS: ("Latents", [latents]),
+        outputs.PARAMETERS: (
+            "Parameters",
+            [parameters],
+        ),
     }
     for name, (title, parts) in pages.items():
         write_page(folder / name, title, parts)
@@ -106,7 +111,7 @@ def contrast_parts(table: pd.DataFrame, spec: ComparisonSpec) -> list[str | Grid
     """The contrasts under what each kind reads as."""
     parts: list[str | Grid] = []
     for kind, rows in table.groupby("kind", sort=False):
-        parts += [READS[str(kind)], *contrast_grids(rows, spec.matched_levels)]
+        parts += [READS[str(kind)], *contrast_grids(rows, spec)]
     return parts or ["The grid has no two sweeps that differ by one part or by the width."]
 
 
