@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,7 +57,7 @@ def opened_trainer(
         "hookpoint": hookpoint,
         "lam": recipe.lam,
         "seed": seed,
-        "recipe": asdict(recipe),
+        "recipe": recipe.described(),
         "store": store.config.digest(),
         **(origin or {}),
     }

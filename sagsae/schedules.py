@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+LATER = {"since": "files of earlier versions lack it"}
+CHOICES = {"b_dec_init": ("mean", "zero"), "gate_init": ("zero", "matched")}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,6 +24,14 @@ class Recipe:
         theta_init: Initial gate threshold, see ``Autoencoder.initialise``.
         reset_window_tokens: Silence after which a latent is reset; 0 for never.
         matmul_dtype: "auto", "bfloat16" or "float32".
+        b_dec_init: Where the decoder's bias starts: "mean" of the training activations, or "zero".
+        gate_init: Where the gate's bias of Gated starts: "zero" (arXiv 2404.16014), or "matched" to
+            the initial threshold of sign-aware gates, at minus that.
+        clip_gradient_norm: Largest norm of all gradients together; longer ones are scaled down to
+            it. 0 for no limit. The step on a CPU that never forms gradients cannot be taken then.
+
+    Raises:
+        ValueError: a word that is no choice.
     """
 
     steps: int
@@ -34,6 +46,25 @@ class Recipe:
     theta_init: float = 1.2
     reset_window_tokens: int = 0
     matmul_dtype: str = "auto"
+    b_dec_init: str = field(default="mean", metadata=LATER)
+    gate_init: str = field(default="zero", metadata=LATER)
+    clip_gradient_norm: float = field(default=0.0, metadata=LATER)
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if (value := getattr(self, name)) not in choices:
+                raise ValueError(f"{name} is {value!r}: choose {' or '.join(choices)}")
+
+    def described(self) -> dict[str, Any]:
+        """The fields by name, as files of weights have them.
+
+        A field that earlier versions had not is left out at its default, so that the files of one
+        training stay the same.
+        """
+        found = ((each, getattr(self, each.name)) for each in fields(self))
+        return {
+            each.name: value for each, value in found if not each.metadata or value != each.default
+        }
 
     def lr_at(self, step: int) -> float:
         """Learning rate of step 0 .. steps-1: warm-up, constant, linear decay."""

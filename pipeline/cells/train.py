@@ -53,7 +53,11 @@ def opened_trainer(
         group_chunks=spec.training.group_chunks,
         device=device,
         progress=progress,
-        origin={"model": cell.model, "store": read_json(manifest)["seal"]},
+        origin={
+            "model": cell.model,
+            "store": read_json(manifest)["seal"],
+            **({"recipe_name": cell.recipe} if cell.recipe else {}),
+        },
     )
 
 

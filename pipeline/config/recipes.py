@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from operator import not_
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_serializer, model_validator
@@ -49,6 +50,16 @@ class Training(Section):
     the start: sqrt((1 - |mean|^2) / d)."""
     reset_window_tokens: Natural = 0
     """A latent silent for this many tokens is reset, in every variant; 0 switches resets off."""
+    b_dec_init: Literal["mean", "zero"] = Field(default="mean", exclude_if="mean".__eq__)
+    """Where the decoder's bias starts: at the mean of the training activations, or at zero as in
+    SAELens and dictionary_learning."""
+    gate_init: Literal["zero", "matched"] = Field(default="zero", exclude_if="zero".__eq__)
+    """Where the gate's bias of Gated starts: at zero (arXiv 2404.16014), or matched to sign-aware
+    gates, at minus their initial threshold. Of other variants it changes nothing."""
+    clip_gradient_norm: Annotated[Number, Field(ge=0)] = Field(default=0.0, exclude_if=not_)
+    """Largest norm of all gradients of a step together, at unit mean square activations; longer
+    ones are scaled down. 0: no limit; SAELens has 1. The fastest step on a CPU never forms the
+    gradients, so with a limit another one is taken."""
     matmul_dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """Matrix products; auto: bfloat16 where the hardware has it. Master weights are float32."""
     group_chunks: Count = 16

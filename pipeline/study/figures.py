@@ -141,7 +141,7 @@ def figure_names(config: StudyConfig, cells: Iterable[Cell]) -> tuple[str, ...]:
     found = list(cells)
     others = any((cell.model, cell.variant, cell.width) not in sides for cell in found)
     names = (*FIGURES, *(name + VARIANTS_SUFFIX for name in FIGURES if main and others))
-    marked = [name for name in config.recipes if any(cell.recipe == name for cell in found)]
+    marked = [name for name in sorted(config.recipes) if any(cell.recipe == name for cell in found)]
     if len({cell.recipe for cell in found}) < 2:
         return names
     plain = names if any(not cell.recipe for cell in found) else ()

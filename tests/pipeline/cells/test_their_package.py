@@ -54,7 +54,7 @@ def test_trained_saved_and_evaluated(variant, tmp_path):
     assert (header["variant"], header["d"], header["width"]) == (variant, HIDDEN, cell.width)
     provenance = header["provenance"]
     assert provenance["versions"]["torch"] == torch.__version__
-    assert provenance["recipe"] == asdict(recipe_of(spec))
+    assert provenance["recipe"] == recipe_of(spec).described()
     assert provenance["store"] == record["made_from"]["store"] == "seal-of-train"
     for key in ("model", "hookpoint", "lam", "seed"):
         assert provenance[key] == getattr(cell, key)

@@ -72,7 +72,8 @@ KINDS = {
     "text": "note member terms revision column split recipes.*.factors.*",
     "folder": "results",
     "folder or none": "acts_root",
-    "choice": "device kind architecture start_token dtype profile variant matmul_dtype variants.*",
+    "choice": "device kind architecture start_token dtype profile variant matmul_dtype variants.*"
+    " b_dec_init gate_init",
     "count": "jobs_per_gpu checkpoint_seconds shuffle_buffer documents words vocabulary train_rows"
     " heldout_rows rows_per_block rows_per_chunk calibration_contexts batch_contexts tokens"
     " batch_size group_chunks lr_contexts",
@@ -83,7 +84,7 @@ KINDS = {
     "decay": "beta1 beta2",
     "fraction": "slack",
     "heldout": "heldout_fraction",
-    "not negative": "theta_init",
+    "not negative": "theta_init clip_gradient_norm",
     "length": "context_length",
     "expansion": "expansion",
     "lambda": "lambdas.*",

@@ -47,7 +47,8 @@ def stage_digests(config: Config) -> dict[str, str]:
         "baselines": study.baseline_spec(model),
         "train": study.train_spec(cell),
         "evaluate": study.evaluate_spec(cell),
-        "report": study.report_spec(),
+        # Levels repeat settings, for readers.
+        "report": {key: v for key, v in study.report_spec().items() if key != "levels"},
     }
     return {stage: digest(spec) for stage, spec in specs.items()}
 
@@ -79,12 +80,15 @@ CHANGES: dict[str, tuple[str, Any, set[str]]] = {
     "decay": ("training.lr_decay_fraction", 0.123, {"train"}),
     "warm-up of lambda": ("training.lambda_warmup_steps", 77_777, {"train"}),
     "threshold": ("training.theta_init", 0.123, {"train"}),
+    "bias": ("training.b_dec_init", "zero", {"train"}),
+    "gate": ("training.gate_init", "matched", {"train"}),
+    "clipping": ("training.clip_gradient_norm", 0.123, {"train"}),
     "resets": ("training.reset_window_tokens", 77_777, {"train"}),
     "products": ("training.matmul_dtype", "float32", {"train"}),
     "groups": ("training.group_chunks", 77_777, {"train"}),
     "steps": ("training.tokens", 10**9, {"train"}),
     "note": ("note", "another note", {"report"}),
-    "recipes": ("recipes.added", {"training": {"beta2": 0.0123}}, set()),
+    "recipes": ("recipes.added", {"training": {"beta2": 0.0123}}, {"report"}),
     "name": ("study", "another-study", {"report"}),
     "device": ("device", "cuda", set()),
     "jobs": ("jobs_per_gpu", 77_777, set()),

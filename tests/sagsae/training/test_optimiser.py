@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -145,8 +147,38 @@ def test_the_operands_follow_the_weights():
     torch.testing.assert_close(rows.norm(dim=1), torch.ones(len(rows)))
 
 
-@pytest.mark.parametrize(("beta1", "kind"), [(0.0, FusedOptimiser), (0.9, Optimiser)])
-def test_momentum_needs_the_plain_step(beta1, kind):
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [({}, FusedOptimiser), ({"beta1": 0.9}, Optimiser), ({"clip_gradient_norm": 1.0}, Optimiser)],
+)
+def test_momentum_and_clipping_need_the_plain_step(settings, kind):
     sae, _ = twins("gated", 4, 4, 0, torch.float32)
-    recipe = Recipe(steps=1, batch_size=4, lam=0.1, learning_rate=0.1, beta1=beta1)
+    recipe = replace(RECIPE, **settings)
     assert type(optimiser(CpuStep(sae, 4, torch.float32), recipe)) is kind
+
+
+@pytest.mark.parametrize("kind", [Step, CpuStep])
+def test_gradients_are_clipped_together_after_their_radial_part_is_gone(kind):
+    sae, _ = twins("sagsae_sym", 16, 24, 2, torch.float64)
+    (x,) = batches(1, 64, 16, 6, torch.float64)
+    step = kind(sae, 64, torch.float64)
+    step(x, 0.1)
+    rows, expected = sae.params["W_dec"], {key: g.clone() for key, g in step.grads.items()}
+    expected["W_dec"] -= rows * (rows * expected["W_dec"]).sum(1, keepdim=True)
+    norm = torch.cat([g.flatten() for g in expected.values()]).norm()
+    for limit in (norm / 3, 3 * norm):
+        run = Optimiser(step, replace(RECIPE, clip_gradient_norm=float(limit)))
+        run.step(x, 0.1, 0.0)  # without a rate, the weights stay
+        for key, value in step.grads.items():
+            torch.testing.assert_close(value, expected[key] * min(1.0, float(limit / norm)))
+
+
+def test_a_limit_that_no_gradient_reaches_changes_no_bit():
+    one, other = twins("gated", 16, 24, 2, torch.float32)
+    plain = Optimiser(CpuStep(one, 64, torch.float32), RECIPE)
+    limited = Optimiser(CpuStep(other, 64, torch.float32), replace(RECIPE, clip_gradient_norm=1e9))
+    for x in batches(4, 64, 16, 6, torch.float32):
+        plain.step(x, 0.1, 0.01)
+        limited.step(x, 0.1, 0.01)
+    for key, value in one.params.items():
+        assert torch.equal(value, other.params[key]), key
