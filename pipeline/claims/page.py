@@ -16,6 +16,7 @@ import pandas as pd
 from pipeline.claims import latents, parts, protocols, sweeps
 from pipeline.claims.evidence import FAILS, HOLDS, OPEN, Claim, Evidence
 from pipeline.claims.limits import limits
+from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.text.csv_files import read_table, write_csv
 from pipeline.text.numbers import BLANK, Grid
@@ -44,11 +45,15 @@ def claim_table(evidence: Evidence) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def judged(table: pd.DataFrame, spec: ComparisonSpec) -> list[tuple[str, Grid]]:
-    """Of each recipe, the tally and the table that people read."""
-    found = table.groupby("recipe", sort=False)
+def judged(table: pd.DataFrame, spec: ComparisonSpec) -> list[tuple[str, str, Grid]]:
+    """Of each recipe its name, the tally and the table that people read."""
+    found = ((str(recipe), rows) for recipe, rows in table.groupby("recipe", sort=False))
     return [
-        (tally(rows), _grid(rows, spec.titled("Claims of the paper", str(recipe))))
+        (
+            recipe or DEFAULT_RECIPE,
+            tally(rows),
+            _grid(rows, spec.titled("Claims of the paper", recipe)),
+        )
         for recipe, rows in found
     ]
 
@@ -90,8 +95,8 @@ def criteria(table: pd.DataFrame) -> list[str]:
 def page_parts(table: pd.DataFrame, spec: ComparisonSpec, cells: pd.DataFrame) -> list[str | Grid]:
     """The claims page."""
     parts: list[str | Grid] = []
-    for sentence, grid in judged(table, spec):
-        parts += [f"## {grid.title}"] * spec.several + [sentence, grid]
+    for recipe, sentence, grid in judged(table, spec):
+        parts += [f"## Recipe {recipe}"] * spec.several + [sentence, grid]
     return [
         *parts,
         "## How each is decided",

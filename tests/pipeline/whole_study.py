@@ -173,9 +173,9 @@ def without_costs(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def make_whole_study(folder: Path) -> WholeStudy:
+def make_whole_study(folder: Path, **changes: Any) -> WholeStudy:
     """Run every stage but tables, figures and the report, in ``folder``."""
-    made = WholeStudy(Study.from_dict(CONFIG | {"results": str(folder)}))
+    made = WholeStudy(Study.from_dict(CONFIG | changes | {"results": str(folder)}))
     study = made.study
     splits = [(study.tokens, split) for split in SPLITS] + [(study.manifest, s) for s in SPLITS]
     for target in (
