@@ -6,7 +6,12 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 LATER = {"since": "files of earlier versions lack it"}
-CHOICES = {"b_dec_init": ("mean", "zero"), "gate_init": ("zero", "matched")}
+CHOICES = {
+    "b_dec_init": ("mean", "zero"),
+    "gate_init": ("zero", "matched"),
+    "decoder_norm": ("unit", "free"),
+    "auxiliary_decoder": ("frozen", "trained"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,9 +34,14 @@ class Recipe:
             the initial threshold of sign-aware gates, at minus that.
         clip_gradient_norm: Largest norm of all gradients together; longer ones are scaled down to
             it. 0 for no limit. The step on a CPU that never forms gradients cannot be taken then.
+        decoder_norm: Of a gate's decoder rows: "unit" after each step, or "free". The penalty then
+            weighs each latent by the norm of its row, and a finished run folds the norms into the
+            encoder, which changes no reconstruction.
+        decoder_init_norm: Norm of the rows of decoder and encoder at the start, where it is free.
+        auxiliary_decoder: Of a gate's auxiliary term: "frozen", or "trained" by it as well.
 
     Raises:
-        ValueError: a word that is no choice.
+        ValueError: a word that is no choice, or a norm to start from where norms are not free.
     """
 
     steps: int
@@ -49,11 +59,16 @@ class Recipe:
     b_dec_init: str = field(default="mean", metadata=LATER)
     gate_init: str = field(default="zero", metadata=LATER)
     clip_gradient_norm: float = field(default=0.0, metadata=LATER)
+    decoder_norm: str = field(default="unit", metadata=LATER)
+    decoder_init_norm: float = field(default=1.0, metadata=LATER)
+    auxiliary_decoder: str = field(default="frozen", metadata=LATER)
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
             if (value := getattr(self, name)) not in choices:
                 raise ValueError(f"{name} is {value!r}: choose {' or '.join(choices)}")
+        if self.decoder_norm == "unit" and self.decoder_init_norm != 1:
+            raise ValueError("decoder_init_norm is for decoder_norm='free': choose that, or 1")
 
     def described(self) -> dict[str, Any]:
         """The fields by name, as files of weights have them.

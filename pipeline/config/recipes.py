@@ -60,16 +60,33 @@ class Training(Section):
     """Largest norm of all gradients of a step together, at unit mean square activations; longer
     ones are scaled down. 0: no limit; SAELens has 1. The fastest step on a CPU never forms the
     gradients, so with a limit another one is taken."""
+    decoder_norm: Literal["unit", "free"] = Field(default="unit", exclude_if="unit".__eq__)
+    """Norm of the decoder's rows. unit: kept at 1 after each step; free, as in SAELens: not kept.
+    The penalty then weighs each latent by the norm of its row, and at the end the norms are folded
+    into the encoder."""
+    decoder_init_norm: Positive = Field(default=1.0, exclude_if=(1.0).__eq__)
+    """Norm of the rows of decoder and encoder at the start; SAELens has 0.1. Needs ``decoder_norm:
+    free``."""
+    auxiliary_decoder: Literal["frozen", "trained"] = Field(
+        default="frozen", exclude_if="frozen".__eq__
+    )
+    """The decoder of the auxiliary term. frozen: not trained by it (arXiv 2404.16014); trained: as
+    in SAELens."""
     matmul_dtype: Literal["auto", "bfloat16", "float32"] = "auto"
     """Matrix products; auto: bfloat16 where the hardware has it. Master weights are float32."""
     group_chunks: Count = 16
     """Chunks of different blocks that are shuffled together."""
 
     @model_validator(mode="after")
-    def _at_least_one_step(self) -> Training:
+    def _consistent(self) -> Training:
+        faults = []
         if self.steps < 1:
             message = f"{self.tokens} is less than one batch of {self.batch_size}"
-            raise FieldFaults([("tokens", message)])
+            faults.append(("tokens", message))
+        if self.decoder_norm == "unit" and self.decoder_init_norm != 1:
+            faults.append(("decoder_init_norm", "give 1, or decoder_norm: free"))
+        if faults:
+            raise FieldFaults(faults)
         return self
 
     @property
@@ -92,8 +109,8 @@ class TrainingChanges(Training):
     """Token-steps per cell: rows seen, counted with repetition over epochs."""
 
     @model_validator(mode="after")
-    def _at_least_one_step(self) -> TrainingChanges:
-        return self  # that of the whole recipe is checked where it is known
+    def _consistent(self) -> TrainingChanges:
+        return self  # the whole recipe is checked where it is known
 
     @property
     def given(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """One optimiser step: Adam, then the autoencoder's constraints.
 
-Of a gate, the part of each decoder row's gradient that is parallel to the row is removed before
-Adam, and rows are brought back to unit norm after it. Clipping comes between the two.
+Of a gate whose decoder rows have unit norm, the part of each row's gradient that is parallel to the
+row is removed before Adam, and rows are brought back to unit norm after it. Gradients are clipped
+between the two.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Optimiser:
             fired: [H] bool, set where a latent has z != 0 in this batch.
         """
         terms = self.compute(x, lam, fired)
-        if isinstance(self.compute.sae, GatedAutoencoder):
+        if isinstance(self.compute.sae, GatedAutoencoder) and self.compute.sae.unit_rows:
             self._remove_radial_gradient()
         if self._longest:
             self._clip_gradients()

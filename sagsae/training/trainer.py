@@ -18,6 +18,7 @@ from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import newest_checkpoint, save_checkpoint
 from sagsae.training.cpu_step import CpuStep
+from sagsae.training.free_step import FreeStep
 from sagsae.training.optimiser import optimiser
 from sagsae.training.step import Step, Terms, products_dtype
 
@@ -101,9 +102,12 @@ class Trainer:
     def _fastest_step(self) -> Step | AutogradStep:
         if not isinstance(self.sae, GatedAutoencoder):
             return AutogradStep(self.sae, self.dtype)
-        if self.device.type == "cpu":
+        trained = self.recipe.auxiliary_decoder == "trained"
+        free = trained or not self.sae.unit_rows
+        if self.device.type == "cpu" and not free:
             return CpuStep(self.sae, self.recipe.batch_size, self.dtype)
-        step = Step(self.sae, self.recipe.batch_size, self.dtype)
+        sized = self.sae, self.recipe.batch_size, self.dtype
+        step = FreeStep(*sized, trained=trained) if free else Step(*sized)
         if self.device.type == "cuda":
             step.fuse()
         return step
@@ -139,6 +143,8 @@ class Trainer:
                 kept = f"; {checkpoint} continues there" if checkpoint else ""
                 raise Interrupted(f"stopped after step {self.step} of {self.recipe.steps}{kept}")
         self._check_weights()
+        if isinstance(self.sae, GatedAutoencoder) and not self.sae.unit_rows:
+            self.sae.fold_norms()
         return self.history
 
     def _advance(self) -> None:

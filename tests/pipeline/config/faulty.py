@@ -73,13 +73,13 @@ KINDS = {
     "folder": "results",
     "folder or none": "acts_root",
     "choice": "device kind architecture start_token dtype profile variant matmul_dtype variants.*"
-    " b_dec_init gate_init",
+    " b_dec_init gate_init decoder_norm auxiliary_decoder",
     "count": "jobs_per_gpu checkpoint_seconds shuffle_buffer documents words vocabulary train_rows"
     " heldout_rows rows_per_block rows_per_chunk calibration_contexts batch_contexts tokens"
     " batch_size group_chunks lr_contexts",
     "width": "d_model width",
     "natural": "layer seed seeds.* lr_warmup_steps lambda_warmup_steps reset_window_tokens",
-    "positive": "max_norm_ratio learning_rate lr_noise_gap matched_l0.*",
+    "positive": "max_norm_ratio learning_rate lr_noise_gap matched_l0.* decoder_init_norm",
     "share": "lr_decay_fraction",
     "decay": "beta1 beta2",
     "fraction": "slack",

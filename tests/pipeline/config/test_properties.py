@@ -83,6 +83,8 @@ CHANGES: dict[str, tuple[str, Any, set[str]]] = {
     "bias": ("training.b_dec_init", "zero", {"train"}),
     "gate": ("training.gate_init", "matched", {"train"}),
     "clipping": ("training.clip_gradient_norm", 0.123, {"train"}),
+    "rows": ("training.decoder_norm", "free", {"train"}),
+    "auxiliary": ("training.auxiliary_decoder", "trained", {"train"}),
     "resets": ("training.reset_window_tokens", 77_777, {"train"}),
     "products": ("training.matmul_dtype", "float32", {"train"}),
     "groups": ("training.group_chunks", 77_777, {"train"}),

@@ -88,6 +88,7 @@ def test_words_that_are_no_choice_are_refused():
 
 def test_files_of_weights_say_what_is_new_only_where_it_is_not_the_default():
     new = {"b_dec_init", "gate_init", "clip_gradient_norm"}
+    new |= {"decoder_norm", "decoder_init_norm", "auxiliary_decoder"}
     assert RECIPE.described().keys() == asdict(RECIPE).keys() - new
     other = replace(RECIPE, b_dec_init="zero", clip_gradient_norm=1.0).described()
     assert other == RECIPE.described() | {"b_dec_init": "zero", "clip_gradient_norm": 1.0}
