@@ -58,9 +58,8 @@ class ComparisonSpec(BaseModel):
         places = list(product(self.models, self.hookpoints))
         found = [Cell.from_path(path) for path in self.cells]
         at = {(cell.recipe, cell.model, cell.hookpoint) for cell in found}
-        names = [
-            name for name in ("", *sorted(self.recipes)) if any(name == recipe for recipe, *_ in at)
-        ]
+        used = {cell.recipe for cell in found}
+        names = [name for name in ("", *sorted(self.recipes)) if name in used]
         if len(names) < 2:
             return dict.fromkeys(names or [""], places)
         return {name: [place for place in places if (name, *place) in at] for name in names}

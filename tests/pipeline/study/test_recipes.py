@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.config.recipes import Training
 from pipeline.config.spelling import CellNameError
@@ -20,6 +23,7 @@ from pipeline.study.study import Study
 from tests.pipeline.conftest import metrics_of
 from tests.pipeline.made_grid import configuration
 
+ROOT = Path(__file__).resolve().parents[3]
 FAST = {"training": {"learning_rate": 3e-3}}
 """The simplest recipe."""
 
@@ -204,6 +208,13 @@ def test_the_tool_lists_the_cells_of_a_recipe(tmp_path, capsys):
     assert listed["fast"] == ["small/resid/gated@fast/w256_lam0.1_seed0"]
     assert len(listed["default"]) == 2
     assert sorted(listed["fast"] + listed["default"]) == sorted(listed["*"])
+
+
+@pytest.mark.parametrize("page", ["docs/method.md", "config/README.md"])
+def test_the_recipes_of_the_documentation_are_valid(page):
+    blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / page).read_text(), flags=re.M | re.S)
+    (found,) = [yaml.safe_load(block) for block in blocks if "recipes:" in block]
+    assert Study.from_dict(with_recipes() | found).config.recipes
 
 
 def test_a_cell_given_by_two_entries_under_one_recipe_is_a_fault():
