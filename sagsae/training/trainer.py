@@ -144,7 +144,8 @@ class Trainer:
     def _advance(self) -> None:
         step, recipe = self.step, self.recipe
         batch = next(self.stream)
-        x = batch.to(self.device, non_blocking=True).to(torch.float32).mul_(self.sae.scale)
+        on_device = batch.to(self.device, non_blocking=True)
+        x = on_device.to(torch.float32, copy=True).mul_(self.sae.scale)  # the batch stays as it is
         logged = step % self.log_every == 0 or step == recipe.steps - 1
         fired = self._fired_buffer()
         rate = recipe.lr_at(step)
