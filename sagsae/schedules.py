@@ -37,10 +37,11 @@ class Recipe:
 
     def lr_at(self, step: int) -> float:
         """Learning rate of step 0 .. steps-1: warm-up, constant, linear decay."""
-        rise = min(1.0, (step + 1) / (self.lr_warmup_steps + 1))
+        shares = [1.0, (step + 1) / (self.lr_warmup_steps + 1)]
         decay_steps = self.lr_decay_fraction * self.steps
-        fall = min(1.0, (self.steps - step) / decay_steps) if decay_steps > 0 else 1.0
-        return self.learning_rate * min(rise, fall)
+        if decay_steps > 0:
+            shares.append((self.steps - step) / decay_steps)
+        return self.learning_rate * min(shares)
 
     def lambda_at(self, step: int) -> float:
         """Sparsity coefficient of a step: zero at step 0 of a warm-up, lam from its end on."""

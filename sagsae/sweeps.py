@@ -83,9 +83,8 @@ class Frontier:
         order = np.lexsort((value, l0))
         order = order[l0[order] > 0]
         log_l0, first, group = np.unique(np.log(l0[order]), return_index=True, return_inverse=True)
-        total = np.bincount(group, weights=value[order], minlength=log_l0.size)
-        count = np.bincount(group, minlength=log_l0.size)
-        return cls(l0=l0[order][first], log_l0=log_l0, value=total / count)
+        total = np.bincount(group, weights=value[order])
+        return cls(l0=l0[order][first], log_l0=log_l0, value=total / np.bincount(group))
 
     def at(self, l0: float) -> float:
         """Value at one L0; ValueError outside the breakpoints."""

@@ -86,8 +86,7 @@ class Optimiser:
         decay, tensors = self._beta2 ** (steps - tensors["clock"]).double(), dict(tensors)
         if isinstance(self.compute.sae, GatedAutoencoder):
             for name, late in zip(MATRICES, (decay, decay[:, None]), strict=True):
-                moments = tensors[f"exp_avg_sq.{name}"]
-                tensors[f"exp_avg_sq.{name}"] = moments * late.to(moments.dtype)
+                tensors[f"exp_avg_sq.{name}"] = tensors[f"exp_avg_sq.{name}"] * late
         self._adam.load_state(tensors, steps)
         self.compute.refresh()
 
