@@ -143,6 +143,11 @@ def test_census_by_latent_and_by_firing():
     assert found.minority_share[2].isnan()
 
 
+def test_the_census_is_of_the_live_latents_wherever_they_are():
+    found = measure([[0.0, 0, 1, 2], [0.0, 0, -1, 2]])
+    assert (found.bipolar_fraction, found.bipolar_firing_share) == (0.5, 0.5)
+
+
 def test_shares_are_undefined_where_nothing_fires():
     found = measure([[0.0, 0.0], [0.0, 0.0]])
     assert (found.bipolar_fraction, found.bipolar_firing_share) == (None, None)
@@ -255,3 +260,22 @@ def test_unusable_input_is_explained(fake):
     x[3, 2] = float("nan")
     with pytest.raises(ValueError, match="verify the activation store"):
         evaluate_reconstruction(sae, [x])
+
+
+def test_one_token_is_some_and_none_is_none():
+    with pytest.raises(ValueError, match=r"^no evaluation tokens: the held-out activations"):
+        healthy(tokens=0)
+    nothing_varies = torch.tensor([math.sqrt(10.0), 0.0], dtype=torch.float64)
+    with pytest.raises(ValueError, match="do not vary"):
+        healthy(tokens=1, sum_x=nothing_varies)
+
+
+@pytest.mark.parametrize(("varies", "enough"), [(1e-13, False), (1e-11, True)])
+def test_a_spread_in_the_last_digits_is_none(varies, enough):
+    sum_x2 = torch.tensor(1e6, dtype=torch.float64)
+    sum_x = torch.tensor([math.sqrt(50 * 1e6 * (1 - varies)), 0.0], dtype=torch.float64)
+    if enough:
+        assert healthy(sum_x2=sum_x2, sum_x=sum_x).sst == pytest.approx(1e6 * varies, rel=1e-3)
+    else:
+        with pytest.raises(ValueError, match="do not vary"):
+            healthy(sum_x2=sum_x2, sum_x=sum_x)
