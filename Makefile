@@ -11,8 +11,8 @@ FROM ?= results/reference/local
 TO ?= results/rebuilt
 BIN := $(VENV)/bin
 
-.PHONY: help results test test-fast test-gpu test-faults lint docs smoke paper-plan paper-cost reference rebuild
-.PHONY: schema clean
+.PHONY: help results test test-fast test-gpu test-faults mutants lint docs smoke paper-plan paper-cost reference
+.PHONY: rebuild schema clean
 .PHONY: bench bench-machine bench-step bench-width bench-gpu bench-data bench-workflow
 .DELETE_ON_ERROR:
 
@@ -36,6 +36,10 @@ test-gpu: $(VENV)/.ready-dev ## all that needs a GPU, in about five minutes on o
 
 test-faults: $(VENV)/.ready-dev ## the fault tests in full (about an hour); writes their table into docs/
 	$(BIN)/python -m pytest tests/faults --faults full --fault-report docs/reliability-figures.md
+
+mutants: $(VENV)/.ready-mutants ## one small change at a time in the core modules: which do tests notice; writes docs/mutants.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/mutants
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(if $(filter-out all,$(CORES)),--jobs $(CORES)) --page docs/mutants.md
 
 lint: $(VENV)/.ready-dev ## style, spelling, types, workflow
 	$(BIN)/ruff check .
@@ -79,8 +83,8 @@ bench-workflow: $(VENV)/.ready-dev ## planning, the start of a cell, tables and 
 	$(BIN)/python -m benchmarks.workflow
 	$(BIN)/python -m benchmarks.threads
 
-paper-cost: $(VENV)/.ready ## device-hours, tokens and disk of the paper study; DEVICE names a device of workflow/rates.yaml
-	$(BIN)/python -m pipeline cost --configfile workflow/configs/paper.yaml --device $(DEVICE)
+paper-cost: $(VENV)/.ready ## device-hours, tokens, disk and disk rate of the paper study on GPUS (8) of DEVICE, see workflow/rates.yaml
+	$(BIN)/python -m pipeline cost --configfile workflow/configs/paper.yaml --device $(DEVICE) --devices $(if $(GPUS),$(GPUS),8)
 
 reference: $(VENV)/.ready ## run the reference study; copy what git keeps of it to results/reference/local
 	$(BIN)/snakemake --cores $(CORES) synthetic --configfile workflow/configs/reference.yaml
@@ -107,6 +111,10 @@ $(VENV)/.ready-dev: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.ready-docs: pyproject.toml | $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	touch $@
+
+$(VENV)/.ready-mutants: pyproject.toml | $(VENV)/.ready-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
 	touch $@
 
 $(PEERS)/.ready: benchmarks/peers-requirements.txt

@@ -20,8 +20,17 @@ from pipeline.study.figures import (
     SYNTHETIC_FIGURES,
     title_and_caption,
 )
-from pipeline.study.outputs import CLAIM_TABLES, LATENT_TENSORS, TABLES, TRAINING, WEIGHTS
+from pipeline.study.outputs import (
+    CLAIM_TABLES,
+    LATENT_TENSORS,
+    STATE,
+    TOGETHER,
+    TRAINING,
+    WEIGHTS,
+)
+from pipeline.study.streams import Streams
 from pipeline.study.study import SPLITS, Study
+from pipeline.jobs.cache import register
 from pipeline.jobs.json_files import canonical
 from pipeline.config.synthetic import PROTOCOLS
 from pipeline.study.ancient_inputs import read_by_cells
@@ -64,6 +73,12 @@ LEASE = (
     "python -m pipeline gpu-lease --device {resources.device}"
     " --jobs-per-gpu {resources.jobs_per_gpu} --gpus {resources.gpu} -- "
 )
+# A job on another host is one of a plan: it has its files, and nothing is put together anew.
+streams = Streams(
+    study,
+    lambda: workflow.dag_settings.targets,  # known once the plan is made
+    study.config.cells_per_stream if workflow.is_main_process else 1,
+)
 SPECS = {name: f"@{path}" for name, path in study.shared_specs.items()}
 
 
@@ -73,6 +88,7 @@ container: "docker://python:3.12-slim"
 wildcard_constraints:
     **WILDCARDS,
     split="|".join(SPLITS),
+    stream="[0-9a-f]{16}",
 
 
 include: "pipeline/rules/common.smk"
@@ -105,6 +121,8 @@ onstart:
         RUN_LOCK.path.parent.mkdir(parents=True, exist_ok=True)
         RUN_LOCK.acquire(patience=1.0)  # a job may hold it while it asks whose it is
         study.write_shared_specs()
+        register(Path(study.cache), Path(study.root))
+        streams.write_specs()
     except (LockedError, OSError) as error:
         raise WorkflowError(explain(error, ["--out", str(study.root)]) or str(error)) from None
     name_run(RUN_LOCK)

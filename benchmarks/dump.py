@@ -21,8 +21,9 @@ import torch
 
 from benchmarks.interleaved import Timing, interleaved, table
 from benchmarks.models import SHAPES, random_model
-from sagsae.activations.dump import DumpSettings, contexts_per_block, dump_activations
+from sagsae.activations.dump import DumpSettings, dump_activations
 from sagsae.activations.hookpoints import capture, default_hookpoints, run_captured
+from sagsae.activations.reading import contexts_per_block
 from sagsae.activations.tokens import TokenStore
 
 LENGTH = 128

@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 import yaml
 
+from pipeline.assets.fetch import model_folder
 from pipeline.config.study_config import DEFAULT_CONFIG, load_yaml
 from pipeline.jobs.json_files import canonical, write_json
 from pipeline.study.cell import Cell
@@ -163,7 +164,7 @@ def cell(folder: Path) -> Iterator[Row]:
     job = cell_job(study, here)
     cost = min((Cost.of(job, folder) for _ in range(3)), key=lambda cost: cost.cpu)
     yield "a cell of 4 steps and 256 held-out rows, whole job", cost.wall, cost.cpu
-    model = folder / study.asset("m").replace("asset.json", "model")
+    model = model_folder(folder / study.asset("m"))
     steps = {
         "import PyTorch": "import torch",
         "import training": "import pipeline.cells.train",

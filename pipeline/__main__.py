@@ -19,8 +19,10 @@ STAGES = {
         "fetch": ("assets.fetch", "fetch a language model, or the text"),
         "tokenise": ("assets.tokenise", "pack the documents of one split into contexts"),
         "dump": ("activations.dump", "fill one activation store by one pass of a model"),
+        "seal": ("activations.seal", "verify and seal a filled store: the end of a dump"),
         "baselines": ("activations.baselines", "measure a model's own and ablated losses"),
         "cell": ("cells.run", "train and evaluate one cell"),
+        "train-together": ("cells.together", "train several cells on one stream of batches"),
         "tables": ("tables.write", "write the tables from the metrics of all cells"),
         "claims": ("claims.page", "judge the paper's claims by the tables"),
         "figure": ("figures.draw", "draw one figure from the tables"),
@@ -35,6 +37,7 @@ STAGES = {
     "Tools, for people": {
         "cells": ("study.list_cells", "list the cells of a study"),
         "cost": ("cost.estimate", "estimate device-hours, tokens and disk of a study"),
+        "cache": ("cache.run", "list, verify or prune what studies share"),
         "verify": ("verify.run", "check everything that a study has on disk"),
         "rebuild": ("report.rebuild", "make tables, figures and report from published metrics"),
         "publish": ("report.publish", "keep what can be committed of a finished study"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,8 +29,7 @@ class Trained(NamedTuple):
     history: History
 
 
-@contextmanager
-def opened_trainer(
+def initialised(
     store: Store,
     hookpoint: str,
     variant: str,
@@ -39,12 +37,10 @@ def opened_trainer(
     recipe: Recipe,
     *,
     seed: int = 0,
-    group_chunks: int = 16,
     device: torch.device | str = "cpu",
-    progress: Callable[[int, dict[str, float]], None] | None = None,
     origin: dict[str, Any] | None = None,
-) -> Iterator[Trainer]:
-    """The trainer of a fresh autoencoder before its first step; arguments as in `train`.
+) -> Autoencoder:
+    """A fresh autoencoder for the rows of a hookpoint; arguments as in `train`.
 
     What the autoencoder says of its origin in a file is made from the arguments; ``origin`` adds to
     it, or replaces some of it.
@@ -58,11 +54,28 @@ def opened_trainer(
         "hookpoint": hookpoint,
         "lam": recipe.lam,
         "seed": seed,
-        "recipe": asdict(recipe),
+        "recipe": recipe.described(),
         "store": store.config.digest(),
         **(origin or {}),
     }
-    sae.to(device)
+    return sae.to(device)
+
+
+@contextmanager
+def opened_trainer(
+    store: Store,
+    hookpoint: str,
+    variant: str,
+    width: int,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    group_chunks: int = 16,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int, dict[str, float]], None] | None = None,
+) -> Iterator[Trainer]:
+    """The trainer of a fresh autoencoder before its first step; arguments as in `train`."""
+    sae = initialised(store, hookpoint, variant, width, recipe, seed=seed, device=device)
     with ActivationStream(
         store, hookpoint, recipe.batch_size, seed, group_chunks=group_chunks, device=device
     ) as stream:

@@ -56,7 +56,7 @@ class Dominance:
     mean_gap: float | None = None
     """Integral of the gap in log L0 over the overlap, divided by its length."""
     max_gap: float | None = None
-    reason: str = ""
+    reason: str
     bootstrap: Bootstrap
 
 
@@ -86,7 +86,7 @@ class DeadReduction:
     ceiling: float | None = None
     """The factor if no latent of the candidate were dead: more cannot be seen here. None if the
     baseline has no dead latents either."""
-    reason: str = ""
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +260,7 @@ def dead_reduction(
     floored = shares < floors
     kept = ~floored.all(axis=0)
     left_out = int((~kept).sum())
-    reason = "no dead latents on either side" if left_out else ""
+    reason = "no dead latents on either side"
     if not kept.any():
         return DeadReduction(left_out=left_out, reason=reason)
     logs = np.log(np.maximum(shares, floors))

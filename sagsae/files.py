@@ -20,6 +20,8 @@ from typing import Any
 
 TEMPORARY_SUFFIXES = (".partial", ".tmp")
 DIGEST_KEY = "content_sha256"
+MAX_FILES = 50_000
+"""Files in one folder that a file system bears; a hookpoint keeps each chunk, or shard, in one."""
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
 _FIRST_MESSAGE, _MESSAGE_EVERY = 1.0, 300.0
 """Seconds until a waiting process says for whom it waits, and between reminders."""
@@ -35,16 +37,21 @@ def fsync_path(path: Path) -> None:
 
 
 @contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is flushed and renamed over `path`."""
+def whole_file(path: str | Path, flush: bool = True) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it is flushed and renamed over `path`.
+
+    Without `flush` the caller has to flush the file and its folder (`fsync_path`).
+    """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         yield partial
-        fsync_path(partial)
+        if flush:
+            fsync_path(partial)
         partial.replace(target)
-        fsync_path(target.parent)
+        if flush:
+            fsync_path(target.parent)
     finally:
         partial.unlink(missing_ok=True)
 

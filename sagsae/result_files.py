@@ -13,7 +13,7 @@ import pandas as pd
 from sagsae.files import DIGEST_KEY
 
 FILE = "metrics.json"
-CELL = ["model", "hookpoint", "variant", "width", "lam", "seed"]
+CELL = ["model", "hookpoint", "variant", "recipe", "width", "lam", "seed"]
 """Columns that say which cell a row is; rows are sorted by them."""
 
 
@@ -21,7 +21,8 @@ def results(folder: str | Path) -> pd.DataFrame:
     """One row per trained cell, from all files ``metrics.json`` below a folder.
 
     Columns have the names of a study's ``cells.csv``: a field of a nested record is
-    ``<record>_<field>``, for example ``training_seconds``. The first six say which cell it is.
+    ``<record>_<field>``, for example ``training_seconds``. The first seven say which cell it is;
+    ``recipe`` is an empty text for the study's default one.
     Lists of numbers (quantiles) are left out. ``collapsed`` is a text, empty for a sound cell.
     Numbers that a file does not have, or holds as null, are NaN.
 
@@ -44,6 +45,7 @@ def flat_table(records: Iterator[dict[str, Any]]) -> pd.DataFrame:
     """One flat row per record of ``metrics.json``, in the order given; see `results`."""
     table = pd.json_normalize(list(records), sep="_")
     table = table.rename(columns={f"cell_{name}": name for name in CELL})
+    table["recipe"] = table["recipe"].fillna("") if "recipe" in table else ""
     table["collapsed"] = table["collapsed"].str.join("; ")
     lists = table.map(lambda value: isinstance(value, list)).any()
     table = table.loc[:, ~lists]
@@ -60,7 +62,7 @@ def _metrics_files(folder: Path) -> Iterator[Path]:
 def _record(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
-        missing = {*CELL} - {*found["cell"]} or {"l0", "r2", "collapsed"} - {*found}
+        missing = {*CELL} - {"recipe", *found["cell"]} or {"l0", "r2", "collapsed"} - {*found}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: not the metrics of a cell ({error!r})") from None
     if missing:

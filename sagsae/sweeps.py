@@ -83,9 +83,8 @@ class Frontier:
         order = np.lexsort((value, l0))
         order = order[l0[order] > 0]
         log_l0, first, group = np.unique(np.log(l0[order]), return_index=True, return_inverse=True)
-        total = np.bincount(group, weights=value[order], minlength=log_l0.size)
-        count = np.bincount(group, minlength=log_l0.size)
-        return cls(l0=l0[order][first], log_l0=log_l0, value=total / count)
+        total = np.bincount(group, weights=value[order])
+        return cls(l0=l0[order][first], log_l0=log_l0, value=total / np.bincount(group))
 
     def at(self, l0: float) -> float:
         """Value at one L0; ValueError outside the breakpoints."""
@@ -169,23 +168,24 @@ class Sweep:
         """The sweep that some rows of `sagsae.results` are; NaN counts as undefined.
 
         Raises:
-            ValueError: no rows, rows of several models, hookpoints, variants or widths, or what
-                `Sweep` refuses.
+            ValueError: no rows, rows of several models, hookpoints, variants, recipes or widths, or
+                what `Sweep` refuses.
         """
-        kinds = rows[["model", "hookpoint", "variant", "width"]].drop_duplicates()
+        kinds = rows[["model", "hookpoint", "variant", "recipe", "width"]].drop_duplicates()
         if len(kinds) != 1:
             found = kinds.to_string(index=False) if len(kinds) else "no rows"
             raise ValueError(
-                "a sweep is one variant of one width at one hookpoint of one model; select its "
-                f"rows with DataFrame.query. Given:\n{found}"
+                "a sweep is one variant of one width at one hookpoint of one model under one "
+                f"recipe; select its rows with DataFrame.query. Given:\n{found}"
             )
-        model, hookpoint, variant, width = kinds.iloc[0]
+        model, hookpoint, variant, recipe, width = kinds.iloc[0]
+        named = f"{variant}@{recipe}" if recipe else variant
         numbers = rows.select_dtypes("number").drop(columns=["width", "lam", "seed", "l0"])
         values = numbers.astype(object).where(numbers.notna(), None).to_dict("records")
         keys = zip(rows["lam"], rows["seed"], rows["l0"], rows["collapsed"], strict=True)
         cells = tuple(
             CellResult(
-                name=f"{model}/{hookpoint}/{variant}/w{width}_lam{lam:g}_seed{seed}",
+                name=f"{model}/{hookpoint}/{named}/w{width}_lam{lam:g}_seed{seed}",
                 lam=float(lam),
                 seed=int(seed),
                 l0=float(l0),

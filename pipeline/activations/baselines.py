@@ -1,8 +1,9 @@
 """What one language model loses when a hookpoint is silenced, computed once for all its cells.
 
-Writes ``<model>.safetensors`` (evaluation contexts, kept positions, and the hidden states that
-enter the tapped block, so that cells skip the blocks below it) and then ``<model>.json`` with the
-losses and the digest of the first file.
+An entry of the cache holds a file of tensors (evaluation contexts, kept positions, and the hidden
+states that enter the tapped block, so that cells skip the blocks below it) and, written last,
+``baselines.json`` with the losses and the digest of that file. Where the text has several sources,
+the tensors include the losses of every token, too, and the source that it is of.
 """
 
 from __future__ import annotations
@@ -19,21 +20,24 @@ from torch import Tensor, nn
 
 from pipeline.activations.hookpoints import stored_hookpoints
 from pipeline.activations.manifests import open_store
+from pipeline.activations.sources import ABLATIONS, CLEAN, Sources
 from pipeline.assets.fetch import load_asset
+from pipeline.assets.tokenise import open_tokens
 from pipeline.config.specs import BaselineSpec
+from pipeline.jobs.cache import BASELINES, LOSSES, Entry, entry_folder, using, write_record
 from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
 from pipeline.jobs.progress import say
-from pipeline.jobs.stage import Device, device_of, locked
+from pipeline.jobs.stage import Device, device_of
 from sagsae.activations.calibration import kept_mask, load_calibration
 from sagsae.activations.hookpoints import Hookpoint, capture
 from sagsae.activations.store import Store
-from sagsae.activations.tokens import load_tokens
+from sagsae.activations.tokens import TokenStore
 from sagsae.evaluation.loss_recovered import (
     Contexts,
     SummedLoss,
     all_losses,
+    spliced_losses,
     sum_counted,
-    summed_loss,
     token_losses,
 )
 from sagsae.evaluation.replacements import constant, zeros
@@ -64,11 +68,13 @@ class Baselines:
         contexts: the evaluation contexts; with hidden states where resuming proved exact.
         dtype: name of the language model's dtype.
         ablations: by hookpoint name.
+        sources: None where the text has one.
     """
 
     contexts: Contexts
     dtype: str
     ablations: dict[str, Ablations]
+    sources: Sources | None = None
 
 
 def read_contexts(
@@ -126,6 +132,8 @@ def write_baselines(
     tensors = {"input_ids": contexts.input_ids, "kept": contexts.kept}
     if contexts.hidden is not None:
         tensors["hidden"] = contexts.hidden
+    if baselines.sources is not None:
+        tensors |= baselines.sources.tensors
     beside = out.with_suffix(".safetensors")
     write_atomic(beside, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
     loss = float(losses.double().mean())
@@ -145,11 +153,13 @@ def write_baselines(
         "resume_note": note,
         "tensors": {"file": beside.name, "sha256": sha256_of(beside)},
     }
+    if baselines.sources is not None:
+        record["sources"] = baselines.sources.record
     write_json(out, record)
 
 
 def _record(item: Ablations) -> dict[str, Any]:
-    sums = {"clean": item.clean, "zero": item.zero, "mean": item.mean}
+    sums = {name: getattr(item, name) for name in (CLEAN, *ABLATIONS)}
     return {
         "module": item.hookpoint.module,
         "tokens": item.clean.tokens,
@@ -167,11 +177,12 @@ def read_baselines(path: Path) -> Baselines:
     """
     record = read_json(path)
     with expect_fields(path):
-        beside, expected = path.parent / record["tensors"]["file"], record["tensors"]["sha256"]
+        beside = entry_folder(path, record) / record["tensors"]["file"]
+        expected = record["tensors"]["sha256"]
         ablations = {
             name: Ablations(
                 hookpoint=Hookpoint(name, item["module"]),
-                **{k: _loss(item, k) for k in ("clean", "zero", "mean")},
+                **{k: _loss(item, k) for k in (CLEAN, *ABLATIONS)},
             )
             for name, item in record["hookpoints"].items()
         }
@@ -187,40 +198,41 @@ def read_baselines(path: Path) -> Baselines:
             blocks=blocks,
             layer=layer,
         )
-    return Baselines(contexts=contexts, dtype=dtype, ablations=ablations)
+        sources = Sources.read(record["sources"], tensors) if "sources" in record else None
+    return Baselines(contexts=contexts, dtype=dtype, ablations=ablations, sources=sources)
 
 
 def _loss(item: dict[str, Any], kind: str) -> SummedLoss:
     return SummedLoss(float(item[f"sum_{kind}"]), int(item["tokens"]))
 
 
-def evaluation_ids(spec: BaselineSpec, tokens: Path, heldout: Store) -> Tensor:
-    """[lr_contexts, L] int32: the first contexts of the held-out token file.
+def evaluation_tokens(spec: BaselineSpec, tokens: Path, heldout: Store) -> TokenStore:
+    """The first ``lr_contexts`` contexts of the held-out split.
 
     Raises:
         BaselineError: too few contexts, or tokens that the held-out store was not made from.
     """
-    found, wanted = load_tokens(tokens), spec.lr_contexts
-    if found.digest() != heldout.config.provenance["dump"]["tokens_sha256"]:
+    found, wanted = open_tokens(tokens), spec.lr_contexts
+    if read_json(tokens)["family"] != heldout.config.provenance["tokens"]:
         raise BaselineError(f"{tokens}: not the tokens that {heldout.path} was dumped from")
     if found.n_contexts < wanted:
         raise BaselineError(
             f"{tokens}: has {found.n_contexts} contexts, evaluation.lr_contexts asks for {wanted}"
         )
-    return torch.from_numpy(found.input_ids[:wanted].copy())
+    return TokenStore(found.input_ids[:wanted], found.doc_id[:wanted], found.metadata)
 
 
-@needs_memory("the language model's own losses")
 def main(
     spec: BaselineSpec,
     asset: Path,
     tokens: Path,
     train_manifest: Path,
     heldout_manifest: Path,
+    cache: Path,
     out: Path,
     device: Device = "auto",
 ) -> None:
-    """Compute and write the baselines of one model.
+    """Compute the baselines of one model unless the cache has them, and record them.
 
     Args:
         spec: BaselineSpec as JSON
@@ -228,35 +240,60 @@ def main(
         tokens: contexts of the held-out split
         train_manifest: manifest of the training store
         heldout_manifest: manifest of the held-out store
-        out: baselines JSON to write
+        cache: folder of the cache
+        out: record to write
         device: where to compute; auto: a GPU where there is one
     """
-    with locked(out.parent, out.stem):
-        entry, batch, (train, heldout) = spec.model, spec.batch_contexts, spec.stores
-        store = open_store(train_manifest, train)
-        ids = evaluation_ids(spec, tokens, open_store(heldout_manifest, heldout))
-        model = load_asset(asset, entry.dtype, device_of(device))
-        contexts, losses = read_contexts(model, ids, store, entry.layer, batch)
-        points = stored_hookpoints(store, spec.hookpoints)
-        say(f"{entry.name}: {float(losses.double().mean()):.3f} nats a token, {len(ids)} contexts")
-        if note := why_not_resumed(model, contexts, losses, points, batch):
-            say(f"{entry.name}: every pass runs all blocks: {note}")
-            contexts = contexts.full
-        ablations = {}
-        for name, point in points.items():
-            mean = torch.from_numpy(store.statistics(name).mean)
-            spliced = partial(summed_loss, model, contexts, batch, point)
-            ablations[name] = item = Ablations(
-                hookpoint=point,
-                clean=sum_counted(losses, contexts),
-                zero=spliced(zeros),
-                mean=spliced(constant(mean)),
-            )
-            say(f"{name}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
-        baselines = Baselines(contexts=contexts, dtype=entry.dtype, ablations=ablations)
-        made_from = {
-            "baselines": digest(spec),
-            "train": read_json(train_manifest)["seal"],
-            "heldout": read_json(heldout_manifest)["seal"],
-        }
-        write_baselines(out, baselines, losses, note, made_from)
+    made_from = {
+        "baselines": digest(spec),
+        "train": read_json(train_manifest)["sha256"],
+        "heldout": read_json(heldout_manifest)["sha256"],
+    }
+    entry = Entry(cache, BASELINES, digest(made_from))
+    made, manifests = entry.folder / LOSSES, (train_manifest, heldout_manifest)
+    with using(asset, tokens, *manifests), entry.used():
+        if not made.exists():
+            with entry.making():
+                if not made.exists():
+                    _measure(spec, asset, tokens, manifests, made_from, made, device)
+        write_record(out, read_json(made), entry.folder)
+
+
+@needs_memory("the language model's own losses")
+def _measure(
+    spec: BaselineSpec,
+    asset: Path,
+    tokens: Path,
+    manifests: tuple[Path, Path],
+    made_from: dict[str, str],
+    out: Path,
+    device: Device,
+) -> None:
+    entry, batch = spec.model, spec.batch_contexts
+    store, heldout = (open_store(*pair) for pair in zip(manifests, spec.stores, strict=True))
+    chosen = evaluation_tokens(spec, tokens, heldout)
+    ids = torch.from_numpy(chosen.input_ids.copy())
+    model = load_asset(asset, entry.dtype, device_of(device))
+    contexts, losses = read_contexts(model, ids, store, entry.layer, batch)
+    points = stored_hookpoints(store, spec.hookpoints)
+    say(f"{entry.name}: {float(losses.double().mean()):.3f} nats a token, {len(ids)} contexts")
+    if note := why_not_resumed(model, contexts, losses, points, batch):
+        say(f"{entry.name}: every pass runs all blocks: {note}")
+        contexts = contexts.full
+    ablations, sources = {}, Sources.of(chosen, store)
+    if sources is not None:
+        sources.keep(losses, CLEAN)
+    for name, point in points.items():
+        mean = torch.from_numpy(store.statistics(name).mean)
+        spliced = partial(spliced_losses, model, contexts, batch, point)
+        found = {CLEAN: losses, "zero": spliced(zeros), "mean": spliced(constant(mean))}
+        sums = {kind: sum_counted(x, contexts) for kind, x in found.items()}
+        ablations[name] = item = Ablations(hookpoint=point, **sums)
+        if sources is not None:
+            for kind in ABLATIONS:
+                sources.keep(found[kind], name, kind)
+        say(f"{name}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
+    baselines = Baselines(
+        contexts=contexts, dtype=entry.dtype, ablations=ablations, sources=sources
+    )
+    write_baselines(out, baselines, losses, note, made_from)

@@ -1,51 +1,65 @@
-"""The small file that Snakemake tracks in place of a store: written after the store's seal."""
+"""A study's record of an activation store, or of the first blocks of one: its manifest."""
 
 from __future__ import annotations
 
-import os
+from operator import index
 from pathlib import Path
 from typing import Any
 
 from pipeline.config.specs import DumpSpec
-from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of
-from sagsae.activations import Store
-from sagsae.activations.layout import SEALED
+from pipeline.jobs.cache import entry_folder
+from pipeline.jobs.json_files import digest, expect_fields, read_json
+from sagsae.activations import Store, StoreError
 
 
-def describe(store: Store, spec: DumpSpec, manifest: Path) -> dict[str, Any]:
-    """The manifest: where the store is and what it holds. Deterministic."""
+def describe(store: Store, spec: DumpSpec) -> dict[str, Any]:
+    """What the manifest says of the rows that a study reads. Deterministic."""
     hookpoints = {}
     for name, width in store.config.hookpoints.items():
         found, shown = store.statistics(name), ("scale", "mean_norm", "max_norm")
         hookpoints[name] = {"d": width} | {field: getattr(found, field) for field in shown}
     return {
-        "store": os.path.relpath(store.path, manifest.parent),
         "split": spec.split,
         "rows": store.n_rows,
         "dropped": store.dropped,
-        "seal": sha256_of(store.path / SEALED),
+        "sha256": store.digest(),
+        "family": store.config.provenance["family"],
         "spec": digest(spec),
         "hookpoints": hookpoints,
     }
 
 
 def open_store(manifest: Path, expected: str | None = None) -> Store:
-    """The store that a manifest names.
+    """The store that a manifest names, as if it had no more rows than the study asked for.
 
     Args:
         manifest: Written by the dump stage.
         expected: Digest of the specification that the store must have been dumped for.
 
     Raises:
-        ValueError: the manifest belongs to another configuration; the message says what to do.
+        ValueError: the manifest belongs to another configuration or another store; the message
+            says what to do.
         StoreError: the store is absent or damaged.
     """
     found = read_json(manifest)
     with expect_fields(manifest):
-        made_for, store = found["spec"], manifest.parent / found["store"]
+        made_for, rows, sha256 = found["spec"], index(found["rows"]), found["sha256"]
+        folder = entry_folder(manifest, found)
     if expected is not None and made_for != expected:
         raise ValueError(
             f"{manifest}: was made for specification {made_for} where {expected} is needed; "
             f"run snakemake on {manifest} to dump the store of this configuration"
         )
-    return Store.open(store)
+    if not folder.is_dir():
+        raise StoreError(
+            f"{folder}: gone, and {manifest} names it as an activation store; run snakemake on "
+            f"{manifest} with --force to dump it again"
+        )
+    with expect_fields(manifest):
+        store = Store.open(folder, rows=rows)
+    if store.digest() != sha256:
+        raise ValueError(
+            f"{store.path}: its first {rows} rows are not those that {manifest} names; run "
+            f"`snakemake verify`, or snakemake on {manifest} to record this store"
+        )
+    return store

@@ -7,19 +7,18 @@ from pathlib import Path
 
 from pipeline.assets.documents import open_documents
 from pipeline.assets.model_folders import folder_digests
+from pipeline.assets.tokenise import open_tokens
 from pipeline.config.specs import AssetSpec, TextSpec, TokenSpec
+from pipeline.jobs.cache import CONTEXTS, entry_folder
 from pipeline.jobs.findings import (
-    Absent,
     Checked,
     Fault,
     Findings,
     Note,
-    made_for,
     read_record,
     size_of,
 )
-from pipeline.jobs.json_files import digest, sha256_of
-from sagsae.activations.tokens import load_tokens
+from pipeline.jobs.json_files import sha256_of
 
 
 def model_faults(file: Path, spec: AssetSpec) -> Findings:
@@ -27,17 +26,18 @@ def model_faults(file: Path, spec: AssetSpec) -> Findings:
     reading = read_record(file, "spec", "folder", spec=spec, kind="models")
     if (asset := (yield from reading)) is None:
         return
-    folder, remedy = file.parent / asset["folder"], "{}"
+    entry, remedy = entry_folder(file, asset), "{}"
+    folder, delete = entry / asset["folder"], [entry]
     if spec.model.kind == "path":
-        remedy = "restore the folder; if its change is meant: {}"
+        remedy, delete = "restore the folder; if its change is meant: {}", []
     if not folder.is_dir():
         problem = f"no such folder, and {file} describes a model there"
-        yield Fault(folder, problem, file, remedy=remedy)
+        yield Fault(folder, problem, file, tuple(delete), remedy)
         return
     for key, found in folder_digests(folder).items():
         if found != asset.get(key):
             problem = f"{key} is {found}, {file} has {asset.get(key)}"
-            yield Fault(folder, problem, file, remedy=remedy)
+            yield Fault(folder, problem, file, tuple(delete), remedy)
     yield Checked("", size_of(folder))
 
 
@@ -48,31 +48,33 @@ def text_faults(file: Path, spec: TextSpec) -> Findings:
     if descriptor["kind"] == "hub":
         yield Note(f"{file}: the text is streamed from the hub, there is none to check")
         return
-    text = file.parent / descriptor["file"]
+    entry = entry_folder(file, descriptor)
+    text = entry / descriptor["file"]
     yield Checked("texts", size_of(text))
     if not text.exists():
-        yield Fault(text, f"missing, but {file} is there", file)
+        yield Fault(text, f"missing, but {file} is there", file, (entry,))
     elif (found := sha256_of(text)) != descriptor.get("file_sha256"):
-        yield Fault(text, f"its sha256 is {found}, {file} was written beside another", file)
+        problem = f"its sha256 is {found}, {file} was written beside another"
+        yield Fault(text, problem, file, (entry,))
     else:
         try:
-            open_documents(descriptor, file.parent)
+            open_documents(descriptor, entry)
         except Exception as error:  # readers of Parquet raise many kinds; each means unusable text
-            yield Fault(text, error, file)
+            yield Fault(text, error, file, (entry,))
 
 
 def token_faults(file: Path, spec: TokenSpec) -> Findings:
-    """Check a token store against its own digest, and its specification."""
-    if not file.exists():
-        yield Absent(file)
+    """Check a token store against its own digest, and against what a study recorded of it."""
+    keys = ("spec", "contexts", "sha256")
+    if (record := (yield from read_record(file, *keys, spec=spec))) is None:
         return
-    yield Checked("token stores", size_of(file))
+    entry = entry_folder(file, record)
+    path = entry / CONTEXTS
+    yield Checked("token stores", size_of(path))
     try:
-        tokens = load_tokens(file)
-    except ValueError as error:
-        yield Fault(file, str(error).removeprefix(f"{file} "))
-    else:
-        yield from made_for(file, "specification", tokens.metadata.get("spec"), digest(spec))
+        open_tokens(file)
+    except (OSError, ValueError) as error:
+        yield Fault(path, str(error).removeprefix(f"{path} "), file, (entry,))
 
 
 def faults(

@@ -1,9 +1,9 @@
-"""Stage: fetch one language model, or the text, and say in one JSON file what was got.
+"""Stage: fetch one language model, or the text, into the cache, and record it for the study.
 
-The JSON file is written last, so where it exists, what it describes is whole.
+In the cache the JSON file is written last, so where it exists, what it describes is whole.
 
-    python -m pipeline fetch --spec JSON --out results/local/assets/<model>/asset.json
-    python -m pipeline fetch --spec JSON --out results/local/assets/text/documents.json
+    python -m pipeline fetch --spec JSON --cache cache --out .../assets/<model>/asset.json
+    python -m pipeline fetch --spec JSON --cache cache --out .../assets/text/documents.json
 """
 
 from __future__ import annotations
@@ -15,11 +15,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pipeline.assets.documents import make_documents
-from pipeline.assets.model_folders import describe_model, drop_gguf, make_model_folder
+from pipeline.assets.model_folders import (
+    describe_model,
+    drop_gguf,
+    folder_digests,
+    make_model_folder,
+)
 from pipeline.config.specs import AssetSpec, TextSpec
-from pipeline.jobs.json_files import digest, expect_fields, read_json, write_json
+from pipeline.jobs.cache import MODELS, TEXTS, Entry, entry_folder, write_record
+from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
 from pipeline.jobs.progress import say
-from pipeline.jobs.stage import locked
 
 
 def make_model(spec: AssetSpec, out: Path) -> dict[str, Any]:
@@ -62,7 +67,7 @@ def model_folder(asset: str | Path) -> Path:
     """The folder, written by ``save_pretrained``, that an asset.json describes."""
     found = read_json(asset)
     with expect_fields(asset):
-        return Path(asset).parent / found["folder"]
+        return entry_folder(Path(asset), found) / found["folder"]
 
 
 def make_text(spec: TextSpec, out: Path) -> dict[str, Any]:
@@ -80,26 +85,51 @@ def make_text(spec: TextSpec, out: Path) -> dict[str, Any]:
     return documents
 
 
+def _key(spec: AssetSpec | TextSpec) -> str:
+    """Digest of the specification, and of local files that it only names."""
+    found: dict[str, str] = {}
+    if isinstance(spec, TextSpec):
+        if spec.text.kind == "files":
+            found = {
+                path: sha256_of(Path(path)) for path in spec.text.paths if Path(path).is_file()
+            }
+    elif spec.model.kind == "path":
+        found = folder_digests(Path(spec.model.path))
+    return digest({"spec": digest(spec), "files": found}) if found else digest(spec)
+
+
+def _make(spec: AssetSpec | TextSpec, out: Path) -> None:
+    if isinstance(spec, TextSpec):
+        make_text(spec, out)
+        return
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # it fills logs
+    make_model(spec, out)
+
+
 def _spec(text: str) -> AssetSpec | TextSpec:
     return (AssetSpec if "model" in json.loads(text) else TextSpec).argument(text)
 
 
-def main(spec: Annotated[AssetSpec | TextSpec, _spec], out: Path) -> None:
-    """Make what the specification describes.
+def main(spec: Annotated[AssetSpec | TextSpec, _spec], cache: Path, out: Path) -> None:
+    """Make what the specification describes, unless the cache has it.
 
     Args:
         spec: AssetSpec or TextSpec as JSON
-        out: JSON file to write
+        cache: folder of the cache
+        out: record to write
     """
     started = time.monotonic()
-    with locked(out.parent):
-        if isinstance(spec, AssetSpec):
-            from transformers.utils import logging
-
-            logging.disable_progress_bar()  # it fills logs
-            made = make_model(spec, out)
-        else:
-            made = make_text(spec, out)
+    entry = Entry(cache, MODELS if isinstance(spec, AssetSpec) else TEXTS, _key(spec))
+    made_file = entry.folder / out.name
+    with entry.used():
+        if not made_file.exists():
+            with entry.making():
+                if not made_file.exists():
+                    _make(spec, made_file)
+        made = read_json(made_file)
+        write_record(out, made, entry.folder)
     shown = {
         key: made[key] for key in ("model_type", "d_model", "documents", "repo") if key in made
     }

@@ -5,7 +5,10 @@ heldout_fraction). Each split is then tokenised without special tokens, joined w
 token between documents, and cut into contexts that begin with the model's start token.
 
     python -m pipeline tokenise --spec JSON --asset .../asset.json --documents .../documents.json \\
-        --out results/local/tokens/<model>-<split>.safetensors
+        --cache cache --out results/local/tokens/<model>-<split>.json
+
+The contexts lie in the cache, in one file for all studies whose settings differ in the number of
+rows alone. A study that needs more makes the file longer; one that needs fewer reads its beginning.
 """
 
 from __future__ import annotations
@@ -19,16 +22,19 @@ import numpy as np
 
 from pipeline.assets.documents import open_documents
 from pipeline.assets.fetch import model_folder
+from pipeline.assets.mixture import token_shares
 from pipeline.config.specs import TokenSpec
-from pipeline.jobs.json_files import digest, read_json
+from pipeline.jobs.cache import CONTEXTS, TOKENS, Entry, entry_folder, write_record
+from pipeline.jobs.json_files import digest, expect_fields, read_json
 from pipeline.jobs.progress import Progress, say
-from pipeline.jobs.stage import locked
-from sagsae.activations.dump import contexts_per_block
-from sagsae.activations.tokens import TokenStore, pack, save_tokens
+from sagsae.activations.reading import contexts_per_block
+from sagsae.activations.tokens import TokenStore, load_tokens, pack, save_tokens
 from sagsae.language_models import load_tokenizer
 from sagsae.memory import needs_memory
 
 DOCUMENTS_A_BATCH = 256
+COUNTS = {"rows", "rows_per_block", "slack"}
+"""Fields of a specification that decide how many contexts there are, and not which."""
 
 
 class TextTooShortError(ValueError):
@@ -144,6 +150,10 @@ def tokenise(
     total = wanted * (length - (start is not None))
     progress = Progress(f"tokenise {spec.split}", total, "tokens", every=5.0)
     documents = documents_of(dataset, descriptor, spec)
+    sources = [
+        {key: source[key] for key in ("name", "first_document")}
+        for source in descriptor.get("sources", [])
+    ]
     try:
         return pack(
             tokenised(documents, tokenizer, progress),
@@ -152,11 +162,12 @@ def tokenise(
             separator_id=separator,
             n_contexts=wanted,
             metadata={
-                "spec": digest(spec),
+                "family": family(spec, asset, descriptor),
                 "split": spec.split,
                 "tokenizer_sha256": asset["tokenizer_sha256"],
-                "documents": descriptor.get("sha256") or descriptor["resolved_revision"],
+                "documents": documents_digest(descriptor),
                 "vocab_size": asset["vocab_size"],
+                **({"sources": sources} if sources else {}),
             },
         )
     except ValueError as error:
@@ -164,19 +175,90 @@ def tokenise(
             raise
         raise TextTooShortError(
             f"{spec.split} split: {error}. The fields are dump.{spec.split}_rows "
-            f"({spec.rows}) and text.source; text.heldout_fraction "
+            f"({spec.rows}) and text.source, or the caps of text.sources; text.heldout_fraction "
             f"({spec.heldout_fraction}) divides the text between the splits"
         ) from None
 
 
-def main(spec: TokenSpec, asset: Path, documents: Path, out: Path) -> None:
-    """Tokenise, and write the token store.
+def _shares(tokens: TokenStore, descriptor: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """What each source gives to some contexts; nothing where there is one source."""
+    if not (sources := descriptor.get("sources")):
+        return {}
+    first = int(tokens.metadata["start_token_id"] is not None)
+    lengths = np.array([len(text) for text in open_documents(descriptor, folder)["text"]])
+    shares = token_shares(sources, tokens.doc_id[:, first:], lengths)
+    say(", ".join(f"{share['name']} {share['share']:.1%}" for share in shares))
+    return {"sources": shares}
+
+
+def documents_digest(descriptor: dict[str, Any]) -> str:
+    """What says which documents there are: their digest, or the commit of streamed ones."""
+    return descriptor.get("sha256") or descriptor["resolved_revision"]
+
+
+def family(spec: TokenSpec, asset: dict[str, Any], descriptor: dict[str, Any]) -> str:
+    """Digest of all that determines the contexts but their number.
+
+    Of two specifications of one family, the contexts of one are the first of the other.
+    """
+    of = {key: asset[key] for key in ("tokenizer_sha256", "vocab_size")}
+    return digest(spec.model_dump(exclude=COUNTS) | of | {"text": documents_digest(descriptor)})
+
+
+def grown(
+    path: Path,
+    spec: TokenSpec,
+    asset: dict[str, Any],
+    folder: Path,
+    descriptor: dict[str, Any],
+    documents: Path,
+) -> TokenStore:
+    """The contexts at ``path``, after more were added if there are fewer than wanted.
+
+    Raises:
+        ValueError: those there are not the first of those that are made now.
+    """
+    wanted = contexts_wanted(spec)
+    before = load_tokens(path) if path.exists() else None
+    if before is not None and before.n_contexts >= wanted:
+        return before
+    tokens = tokenise(spec, asset, folder, descriptor, open_documents(descriptor, documents))
+    if before is not None and before.digest() != tokens.first(before.n_contexts).digest():
+        raise ValueError(
+            f"{path}: its {before.n_contexts} contexts are not the first of the {wanted} that are "
+            "made now, perhaps by another version of the tokenizer; delete its folder, and run "
+            "snakemake again: stores of the old contexts then stay as they are, and new ones are "
+            "dumped"
+        )
+    save_tokens(path, tokens)
+    return tokens
+
+
+def open_tokens(record: Path) -> TokenStore:
+    """The contexts that a study's record names.
+
+    Raises:
+        ValueError: record or file are damaged, or do not belong together.
+    """
+    found = read_json(record)
+    with expect_fields(record):
+        path, count = entry_folder(record, found) / CONTEXTS, found["contexts"]
+        expected = found["sha256"]
+    tokens = load_tokens(path).first(count)
+    if tokens.digest() != expected:
+        raise ValueError(f"{path}: its first {count} contexts are not those that {record} names")
+    return tokens
+
+
+def main(spec: TokenSpec, asset: Path, documents: Path, cache: Path, out: Path) -> None:
+    """Tokenise what the cache does not have yet, and record it.
 
     Args:
         spec: TokenSpec as JSON
         asset: asset.json of the model
         documents: documents.json of the text
-        out: token store to write
+        cache: folder of the cache
+        out: record to write
     """
     found, descriptor = read_json(asset), read_json(documents)
     for path, made, wanted in (
@@ -188,11 +270,21 @@ def main(spec: TokenSpec, asset: Path, documents: Path, out: Path) -> None:
                 f"{path}: made for another configuration ({made}, not {wanted}); delete it and run "
                 "snakemake again"
             )
-    with locked(out.parent, out.stem):
-        dataset = open_documents(descriptor, documents.parent)
-        tokens = tokenise(spec, found, model_folder(asset), descriptor, dataset)
-        save_tokens(out, tokens)
+    entry = Entry(cache, TOKENS, family(spec, found, descriptor))
+    with entry.used(), entry.making():
+        folder, text = model_folder(asset), entry_folder(documents, descriptor)
+        tokens = grown(entry.folder / CONTEXTS, spec, found, folder, descriptor, text)
+        tokens = tokens.first(contexts_wanted(spec))
+        record = {
+            "spec": digest(spec),
+            "family": entry.key,
+            "contexts": tokens.n_contexts,
+            "documents": len(np.unique(tokens.doc_id)),
+            "sha256": tokens.digest(),
+            **_shares(tokens, descriptor, text),
+        }
+        write_record(out, record, entry.folder)
     say(
         f"{out}: {tokens.n_contexts:,} contexts of {tokens.context_length} from "
-        f"{len(np.unique(tokens.doc_id)):,} documents"
+        f"{record['documents']:,} documents"
     )

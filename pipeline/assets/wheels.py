@@ -62,6 +62,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
         yield partial
         for path in (entry for entry in partial.iterdir() if entry.is_file()):
             fsync_path(path)
+        fsync_path(partial)
         shutil.rmtree(target, ignore_errors=True)
         partial.replace(target)
         fsync_path(target.parent)

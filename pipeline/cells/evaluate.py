@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from pipeline.activations.baselines import read_baselines
+from pipeline.activations.baselines import Baselines, read_baselines
 from pipeline.activations.manifests import open_store
 from pipeline.assets.fetch import load_asset
 from pipeline.jobs.json_files import digest, sha256_of
@@ -35,8 +35,9 @@ from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import load
 from sagsae.evaluation.census import bipolar_fraction, mean_minority_share, top
 from sagsae.evaluation.distributions import Summary, quantiles
+from sagsae.evaluation.groups import GroupSums
 from sagsae.evaluation.histograms import Histograms, activation_histograms
-from sagsae.evaluation.loss_recovered import LossRecovered, summed_loss
+from sagsae.evaluation.loss_recovered import LossRecovered, spliced_losses, sum_counted
 from sagsae.evaluation.metrics import ReconstructionMetrics, accumulate
 from sagsae.evaluation.replacements import reconstruction
 from sagsae.memory import needs_memory
@@ -84,11 +85,20 @@ def evaluate_cell(
     sae = read_autoencoder(weights, cell).to(device)
     store = open_store(heldout_manifest)
     label = f"evaluate {cell.path}"
-    sums = accumulate(sae, _rows(store, cell.hookpoint, device, label))
+    found = read_baselines(baselines)
+    groups = None
+    if found.sources is not None:
+        groups = GroupSums(found.sources.of_rows(store), len(found.sources.names))
+    sums = accumulate(sae, _rows(store, cell.hookpoint, device, label), groups)
     quality = ReconstructionMetrics.from_accumulators(sums)
     rows = _rows(store, cell.hookpoint, device, f"{label}, histograms")
     histograms = activation_histograms(sae, rows, sums.firings)
-    recovered = _loss_recovered(spec, cell, sae, baselines, asset, device, label)
+    if cell.hookpoint not in found.ablations:
+        raise EvaluationError(
+            f"{baselines}: has {', '.join(found.ablations)} but not {cell.hookpoint}; delete it"
+        )
+    spliced = _spliced(spec, found, cell.hookpoint, sae, asset, device, label)
+    recovered = _loss_recovered(found, cell.hookpoint, spliced)
     latents = save(_latent_tensors(quality, histograms))
     made_from = {
         **train_info["made_from"],
@@ -105,6 +115,7 @@ def evaluate_cell(
         "break_even_share": break_even_share(sae.name, sae.d),
         **_reconstruction_part(quality),
         **_loss_part(recovered, spec.evaluation.lr_noise_gap),
+        "sources": _source_part(found, groups, cell.hookpoint, spliced),
         "training": train_info["training"],
         "made_from": made_from,
     }
@@ -130,26 +141,47 @@ def _rows(store: Store, hookpoint: str, device: torch.device, label: str) -> Ite
         progress.update(done)
 
 
-def _loss_recovered(
+def _spliced(
     spec: EvaluateSpec,
-    cell: Cell,
+    found: Baselines,
+    hookpoint: str,
     sae: Autoencoder,
-    baselines: Path,
     asset: Path,
     device: torch.device,
     label: str,
-) -> LossRecovered:
-    found = read_baselines(baselines)
-    if cell.hookpoint not in found.ablations:
-        raise EvaluationError(
-            f"{baselines}: has {', '.join(found.ablations)} but not {cell.hookpoint}; delete it"
-        )
-    item = found.ablations[cell.hookpoint]
-    model = load_asset(asset, found.dtype, device)
-    progress = Progress(f"{label}, spliced", len(found.contexts.input_ids), "contexts")
-    batch, spliced = spec.evaluation.batch_contexts, reconstruction(sae)
-    sae_loss = summed_loss(model, found.contexts, batch, item.hookpoint, spliced, progress.update)
-    return LossRecovered(clean=item.clean, sae=sae_loss, zero=item.zero, mean=item.mean)
+) -> Tensor:
+    """[n, L - 1] losses with reconstructions in the place of the activations."""
+    model, contexts = load_asset(asset, found.dtype, device), found.contexts
+    progress = Progress(f"{label}, spliced", len(contexts.input_ids), "contexts")
+    point, batch = found.ablations[hookpoint].hookpoint, spec.evaluation.batch_contexts
+    return spliced_losses(model, contexts, batch, point, reconstruction(sae), progress.update)
+
+
+def _loss_recovered(found: Baselines, hookpoint: str, spliced: Tensor) -> LossRecovered:
+    item, sae = found.ablations[hookpoint], sum_counted(spliced, found.contexts)
+    return LossRecovered(clean=item.clean, sae=sae, zero=item.zero, mean=item.mean)
+
+
+def _source_part(
+    found: Baselines, groups: GroupSums | None, hookpoint: str, spliced: Tensor
+) -> dict[str, Any]:
+    """The metrics of each source of text; nothing where there is one."""
+    sources = found.sources
+    if sources is None or groups is None:
+        return {}
+    recovered = sources.recovered(hookpoint, spliced, found.contexts)
+    own = zip(sources.names, sources.train_rows, groups.metrics(), recovered, strict=True)
+    return {
+        name: {
+            "train_rows": train_rows,
+            "train_share": train_rows / sum(sources.train_rows),
+            "rows": quality.tokens,
+            "share": quality.tokens / groups.rows,
+            **{k: getattr(quality, k) for k in ("l0", "r2", "r2_common", "sse", "sst")},
+            **(_losses(loss) if loss else {}),
+        }
+        for name, train_rows, quality, loss in own
+    }
 
 
 def _reconstruction_part(quality: ReconstructionMetrics) -> dict[str, Any]:
@@ -188,10 +220,13 @@ def _latent_tensors(quality: ReconstructionMetrics, histograms: Histograms) -> d
 
 
 def _loss_part(recovered: LossRecovered, least_gap: float) -> dict[str, Any]:
+    return {**_losses(recovered), "lr_noisy": recovered.noisy(least_gap)}
+
+
+def _losses(recovered: LossRecovered) -> dict[str, Any]:
     return {
         "loss_recovered": recovered.over_zero,
         "loss_recovered_mean": recovered.over_mean,
         **{f"ce_{of}": getattr(recovered, of).mean for of in ("sae", "clean", "zero", "mean")},
         "ce_tokens": recovered.tokens,
-        "lr_noisy": recovered.noisy(least_gap),
     }

@@ -34,7 +34,7 @@ def faults(study: Study) -> Findings:
         if cell not in grid and (folder / METRICS).exists():
             others.append(cell)
     progress = Progress("verify cells", len(grid) + len(others), "cells")
-    seals = {model: _seal(study.manifest(model, "train")) for model in study.models}
+    stores = {model: _store(study.manifest(model, "train")) for model in study.models}
     restored: list[Cell] = []
     strangers = [cell for cell in others if not _is_of(study, cell)]
     for done, cell in enumerate([*study.cells, *others], start=1):
@@ -53,11 +53,11 @@ def faults(study: Study) -> Findings:
                     yield Fault(folder / name, problem, folder / METRICS, remedy=remedy)
                 yield Checked(FINISHED if cell in grid else "cells beside the grid")
                 store = metrics.made_from.store
-                if store != (seals.get(cell.model) or store):
+                if store != (stores.get(cell.model) or store):
                     restored.append(cell)
         progress.update(done)
-    yield from _note(restored, "trained on a store with another seal than the one there is now")
-    yield from _note(strangers, "of a model, hookpoint or variant that this study does not have")
+    yield from _note(restored, "trained on other rows than the store has now")
+    yield from _note(strangers, "of a model, hookpoint, variant or recipe that this study lacks")
 
 
 def _note(cells: Sequence[Cell], what: str) -> Findings:
@@ -65,10 +65,10 @@ def _note(cells: Sequence[Cell], what: str) -> Findings:
         yield Note(f"cells {what}: {len(cells)}, {cells[0].path} the first")
 
 
-def _seal(manifest: str) -> str | None:
-    """The seal of the store that a manifest vouches for; None if it says none."""
+def _store(manifest: str) -> str | None:
+    """Digest of the rows that a manifest names; None if it names none."""
     try:
-        return read_json(manifest).get("seal")
+        return read_json(manifest).get("sha256")
     except (OSError, ValueError):
         return None
 

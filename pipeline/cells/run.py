@@ -10,14 +10,28 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.jobs.stage import Device, device_of, locked, run_is_gone
-from pipeline.study.outputs import CHECKPOINT, LATENT_TENSORS, STATE, TRAINED, TRAINING, WEIGHTS
+from pipeline.study.outputs import (
+    CHECKPOINT,
+    LATENT_TENSORS,
+    SHARED,
+    STATE,
+    TOGETHER,
+    TRAINED,
+    TRAINING,
+    WEIGHTS,
+)
 from pipeline.study.specs import EvaluateSpec, TrainSpec
 from sagsae.files import whole_file, write_atomic
+
+if TYPE_CHECKING:
+    from sagsae.autoencoders.base import Autoencoder
 
 
 def main(
@@ -47,7 +61,11 @@ def main(
     folder, place = out.parent, device_of(device)
     state = folder / STATE
     train_key, evaluate_key = digest(train_spec), digest(evaluate_spec)
-    with locked(state) as waited, locked(folder):
+    with (
+        locked(state) as waited,
+        locked(folder),
+        using(train_manifest, heldout_manifest, baselines, asset),
+    ):
         record = read_trained(state)
         kept = state / WEIGHTS
         same = record.get("made_from", {}).get("train") == train_key
@@ -59,11 +77,15 @@ def main(
             write_json(state / TRAINED, record | {"orphaned": run_is_gone()})
             return  # another process did it all
         if not same or (evaluated and not adopted):
-            (state / TRAINED).unlink(missing_ok=True)
+            from pipeline.cells.train import train_cell
+
+            make_way(state, train_key)
             checkpoint = state / CHECKPOINT.format(key=train_key)
-            _drop_checkpoints(state, but=checkpoint.name)
-            record = _train(train_spec, train_manifest, place, checkpoint, checkpoint_seconds)
-        _drop_checkpoints(state)  # those of a job that was killed before it could, too
+            sae, trained = train_cell(
+                train_spec, train_manifest, place, checkpoint, checkpoint_seconds
+            )
+            record = keep(sae, trained, state)
+        drop_checkpoints(state)  # those of a job that was killed before it could, too
         link_or_copy(kept, folder / WEIGHTS)
         write_json(folder / TRAINING, record["training"] | record["course"])
         from pipeline.cells.evaluate import evaluate_cell  # Transformers, too; no training needs it
@@ -87,22 +109,31 @@ def read_trained(state: Path) -> dict[str, Any]:
     return record if isinstance(record, dict) and record.get("weights_sha256") == found else {}
 
 
-def _train(
-    spec: TrainSpec, manifest: Path, device: Any, checkpoint: Path, every_seconds: float
-) -> dict[str, Any]:
-    """Train; keep the weights, and the record of them, beside the checkpoint."""
-    from pipeline.cells.train import train_cell
+def make_way(state: Path, key: str) -> None:
+    """Remove what another training left, and the record of this one; not its checkpoints.
 
-    sae, record = train_cell(spec, manifest, device, checkpoint, every_seconds)
-    state = checkpoint.parent
+    Args:
+        state: Of the cell.
+        key: Digest of the training specification.
+    """
+    (state / TRAINED).unlink(missing_ok=True)
+    drop_checkpoints(state, but=CHECKPOINT.format(key=key))
+    with suppress(FileNotFoundError, ValueError):
+        if read_json(state / SHARED).get("train") != key:
+            for path in (state / SHARED, *state.glob(TOGETHER.format(stream="*"))):
+                path.unlink(missing_ok=True)
+
+
+def keep(sae: Autoencoder, record: dict[str, Any], state: Path) -> dict[str, Any]:
+    """Keep trained weights, and the record of them, which is returned as it is kept."""
     with whole_file(state / WEIGHTS) as partial:
         sae.save(partial)
-    record |= {"weights_sha256": sha256_of(state / WEIGHTS)}
+    record = record | {"weights_sha256": sha256_of(state / WEIGHTS)}
     write_json(state / TRAINED, record)
     return record
 
 
-def _drop_checkpoints(state: Path, but: str | None = None) -> None:
+def drop_checkpoints(state: Path, but: str | None = None) -> None:
     """Remove the checkpoints of a cell, except those of the training with a given file name."""
     for path in state.glob(CHECKPOINT.format(key="*") + "*"):
         if but is None or not path.name.startswith(but):

@@ -1,13 +1,13 @@
-"""Stage: train the autoencoder of one cell on the shuffled stream of its hookpoint."""
+"""Train autoencoders on the shuffled stream of their hookpoint: one cell, or several at once."""
 
 from __future__ import annotations
 
 import resource
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -15,11 +15,31 @@ from pipeline.activations.manifests import open_store
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.specs import TrainSpec
-from sagsae import api
+from sagsae.activations.stream import ActivationStream
+from sagsae.api import initialised
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.memory import needs_memory
 from sagsae.schedules import Recipe
 from sagsae.training.trainer import Trainer
+from sagsae.training.turns import Turns, apart, train_in_turn
+
+
+class Trained(NamedTuple):
+    """A finished autoencoder, on the CPU, and its record.
+
+    The record has ``training`` (the section of that name in metrics.json), ``made_from`` (digests
+    of the specification and of the store) and ``course`` (loss terms over the steps).
+    """
+
+    autoencoder: Autoencoder
+    record: dict[str, Any]
+
+
+class Opened(NamedTuple):
+    """Trainers before their first step, and what kept others from being made, by cell path."""
+
+    trainers: dict[str, Trainer]
+    failed: dict[str, Exception]
 
 
 def recipe_of(spec: TrainSpec) -> Recipe:
@@ -28,75 +48,121 @@ def recipe_of(spec: TrainSpec) -> Recipe:
     return Recipe(steps=spec.training.steps, lam=spec.cell.lam, **settings)
 
 
-def opened_trainer(
-    spec: TrainSpec,
-    manifest: Path,
-    device: torch.device,
-    progress: Callable[[int, dict[str, float]], None] | None = None,
-) -> AbstractContextManager[Trainer]:
-    """The trainer of a cell before its first step, on the stream of its hookpoint.
+@contextmanager
+def opened_trainers(
+    specs: Sequence[TrainSpec], manifest: Path, device: torch.device
+) -> Iterator[Opened]:
+    """The trainers of some cells, on one stream of their hookpoint.
 
     Args:
-        spec: ``Study.train_spec``.
+        specs: ``Study.train_spec`` of each; alike up to variant, width and lambda.
         manifest: Of the training store.
         device: Where to compute.
-        progress: As `Trainer` calls it.
     """
-    cell = spec.cell
-    return api.opened_trainer(
-        open_store(manifest, spec.store),
-        cell.hookpoint,
-        cell.variant,
-        cell.width,
-        recipe_of(spec),
-        seed=cell.seed,
-        group_chunks=spec.training.group_chunks,
+    first = specs[0]
+    if any(spec.stream != first.stream for spec in specs):
+        raise ValueError("these cells have not one stream: they differ in more than lambda")
+    store, origin = open_store(manifest, first.store), read_json(manifest)["sha256"]
+    with ActivationStream(
+        store,
+        first.cell.hookpoint,
+        first.training.batch_size,
+        first.cell.seed,
+        group_chunks=first.training.group_chunks,
         device=device,
-        progress=progress,
-        origin={"model": cell.model, "store": read_json(manifest)["seal"]},
-    )
+    ) as stream:
+        turns, opened = Turns(stream), Opened({}, {})
+        for spec in specs:
+            with apart(spec.cell.path, *opened), needs_memory("the autoencoder"):
+                cell, recipe = spec.cell, recipe_of(spec)
+                sae = initialised(
+                    store,
+                    cell.hookpoint,
+                    cell.variant,
+                    cell.width,
+                    recipe,
+                    seed=cell.seed,
+                    device=device,
+                    origin={
+                        "model": cell.model,
+                        "store": origin,
+                        **({"recipe_name": cell.recipe} if cell.recipe else {}),
+                    },
+                )
+                trainer = Trainer(sae, turns, recipe, progress=_Report(cell.path, recipe))
+                opened.trainers[cell.path] = trainer
+        yield opened
 
 
-@needs_memory("the autoencoder")
+class _Report:
+    """Progress lines of one cell."""
+
+    def __init__(self, path: str, recipe: Recipe):
+        self._rows = recipe.batch_size
+        self._progress = Progress(f"train {path}", recipe.steps * self._rows, "tokens")
+
+    def __call__(self, step: int, row: dict[str, float]) -> None:
+        loss = f"loss {row['reconstruction']:.4f}, L0 {row['l0']:.1f}"
+        self._progress.update((step + 1) * self._rows, loss)
+
+
+def train_cells(
+    specs: Sequence[TrainSpec],
+    manifest: Path,
+    device: torch.device,
+    checkpoints: Mapping[str, Path],
+    every_seconds: float = 300.0,
+) -> tuple[dict[str, Trained], dict[str, Exception]]:
+    """Train, or finish training, some cells on one stream; each as if it were alone.
+
+    Args:
+        specs: As for `opened_trainers`.
+        manifest: Of the training store.
+        device: Where to compute.
+        checkpoints: By cell path, where the state is kept while training.
+        every_seconds: Wall time between two checkpoints.
+
+    Returns:
+        By cell path, what was trained, and what ended the others.
+    """
+    with opened_trainers(specs, manifest, device) as (trainers, failed):
+        if trainers:
+            with stopped_by_signals(trainers):
+                failed |= train_in_turn(trainers, checkpoints, every_seconds)
+    named, store = {spec.cell.path: spec for spec in specs}, read_json(manifest)["sha256"]
+    records = {path: _record(named[path], store, one) for path, one in trainers.items()}
+    done = {path: Trained(one.sae.to("cpu"), records[path]) for path, one in trainers.items()}
+    return done, failed
+
+
 def train_cell(
     spec: TrainSpec,
     manifest: Path,
     device: torch.device,
     checkpoint: Path,
     every_seconds: float = 300.0,
-) -> tuple[Autoencoder, dict[str, Any]]:
-    """Train, or finish training, the cell of ``spec``.
+) -> Trained:
+    """Train, or finish training, the cell of ``spec``; arguments as for `train_cells`."""
+    path = spec.cell.path
+    done, failed = train_cells([spec], manifest, device, {path: checkpoint}, every_seconds)
+    if failed:
+        raise failed[path]
+    return done[path]
 
-    Args:
-        spec: ``Study.train_spec``.
-        manifest: Of the training store.
-        device: Where to compute.
-        checkpoint: Where the state is kept while training.
-        every_seconds: Wall time between two checkpoints.
 
-    Returns:
-        The autoencoder on the CPU, and a record: ``training`` (the section of that name in
-        metrics.json), ``made_from`` (digests of the specification and of the store) and
-        ``course`` (loss terms over the steps).
-    """
-    cell, recipe = spec.cell, recipe_of(spec)
+def _record(spec: TrainSpec, store: str, trainer: Trainer) -> dict[str, Any]:
+    recipe, history = trainer.recipe, trainer.history
     tokens = recipe.steps * recipe.batch_size
-    progress = Progress(f"train {cell.path}", tokens, "tokens")
-
-    def report(step: int, row: dict[str, float]) -> None:
-        loss = f"loss {row['reconstruction']:.4f}, L0 {row['l0']:.1f}"
-        progress.update((step + 1) * recipe.batch_size, loss)
-
-    with opened_trainer(spec, manifest, device, report) as trainer, stopped_by_signals(trainer):
-        history = trainer.run(checkpoint, every_seconds)
     training = {
         "steps": recipe.steps,
         "tokens": tokens,
         "seconds": history.seconds,
         "tokens_per_second": tokens / history.seconds,
         "data_wait_seconds": history.data_wait_seconds,
-        "peak_memory_mb": _peak_memory_mb(device),
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+        "peak_memory_mb": _peak_memory_mb(trainer.device),
+        "device": torch.cuda.get_device_name(trainer.device)
+        if trainer.device.type == "cuda"
+        else "cpu",
         "threads": torch.get_num_threads(),
         "matmul_dtype": str(trainer.dtype).removeprefix("torch."),
     }
@@ -105,17 +171,17 @@ def train_cell(
         "latents_reset": history.resets,
         "sparse_steps": trainer.compute.sparse_steps,
     }
-    made_from = {"train": digest(spec), "store": read_json(manifest)["seal"]}
-    record = {"training": training, "made_from": made_from, "course": course}
-    return trainer.sae.to("cpu"), record
+    made_from = {"train": digest(spec), "store": store}
+    return {"training": training, "made_from": made_from, "course": course}
 
 
 @contextmanager
-def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
+def stopped_by_signals(trainers: Mapping[str, Trainer]) -> Iterator[None]:
     """Let SIGTERM (preemption) and SIGINT end training with a checkpoint; a second one kills."""
 
     def stop(number: int, _: object) -> None:
-        trainer.stop_requested = True
+        for trainer in list(trainers.values()):
+            trainer.stop_requested = True
         signal.signal(number, signal.SIG_DFL)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -110,7 +110,7 @@ def claim(
 
 @dataclass(frozen=True)
 class Evidence:
-    """The tables of one study."""
+    """The tables of one study, or what stands in them under one recipe."""
 
     spec: ComparisonSpec
     comparison: pd.DataFrame
@@ -126,6 +126,14 @@ class Evidence:
         names = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CELLS)
         found = {Path(name).stem: read_table(tables / name) for name in names}
         return cls(spec=spec, synthetic=read_table(synthetic) if synthetic else None, **found)
+
+    def under(self, recipe: str) -> Evidence:
+        """What stands under one recipe, as if the study had no other."""
+        asked, swept = ("comparison", "contrasts"), ("latents", "parameters", "cells")
+        tables = {name: getattr(self, name) for name in (*asked, *swept)}
+        tables |= {name: tables[name][tables[name]["recipe"] == recipe] for name in asked}
+        tables |= {name: self.spec.under(recipe, tables[name]) for name in swept}
+        return replace(self, **tables)
 
     @cached_property
     def main(self) -> pd.DataFrame:

@@ -40,7 +40,7 @@ def limits(spec: ComparisonSpec, cells: pd.DataFrame) -> list[str]:
 
 
 def _seeds(cells: pd.DataFrame) -> str:
-    point = ["model", "hookpoint", "variant", "width", "lam"]
+    point = ["recipe", "model", "hookpoint", "variant", "width", "lam"]
     widths = cells.assign(multiple=cells["width"] / cells["d_model"])
     by_point = widths.groupby([*point, "multiple"])["seed"].nunique()
     fewest = by_point.groupby(["variant", "multiple"]).min()

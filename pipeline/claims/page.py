@@ -16,12 +16,13 @@ import pandas as pd
 from pipeline.claims import latents, parts, protocols, sweeps
 from pipeline.claims.evidence import FAILS, HOLDS, OPEN, Claim, Evidence
 from pipeline.claims.limits import limits
+from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.text.csv_files import read_table, write_csv
 from pipeline.text.numbers import BLANK, Grid
 from pipeline.text.pages import write_page
 
-COLUMNS = ("claim", "statement", "paper", "source", "here", "outcome", "why", "criterion")
+COLUMNS = ("recipe", "claim", "statement", "paper", "source", "here", "outcome", "why", "criterion")
 
 
 def claims() -> list[Claim]:
@@ -32,18 +33,32 @@ def claims() -> list[Claim]:
 
 
 def claim_table(evidence: Evidence) -> pd.DataFrame:
-    """One row per claim, in the order of the paper."""
+    """One row per (recipe, claim), claims in the order of the paper."""
     listed = claims()
     places = {claim.key: number for number, claim in enumerate(listed, start=1)}
-    rows = [
-        {"claim": claim.key, **claim.texts(places), **vars(claim.verdict(evidence))}
-        for claim in listed
-    ]
+    rows = []
+    for recipe in evidence.spec.trained:
+        found = evidence.under(recipe)
+        for claim in listed:
+            row = {"recipe": recipe, "claim": claim.key, **claim.texts(places)}
+            rows.append(row | vars(claim.verdict(found)))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-def claim_grid(table: pd.DataFrame) -> Grid:
-    """The table that people read."""
+def judged(table: pd.DataFrame, spec: ComparisonSpec) -> list[tuple[str, str, Grid]]:
+    """Of each recipe its name, the tally and the table that people read."""
+    found = ((str(recipe), rows) for recipe, rows in table.groupby("recipe", sort=False))
+    return [
+        (
+            recipe or DEFAULT_RECIPE,
+            tally(rows),
+            _grid(rows, spec.titled("Claims of the paper", recipe)),
+        )
+        for recipe, rows in found
+    ]
+
+
+def _grid(table: pd.DataFrame, title: str) -> Grid:
     rows = tuple(
         (
             str(number),
@@ -56,7 +71,7 @@ def claim_grid(table: pd.DataFrame) -> Grid:
         for number, row in enumerate(table.to_dict("records"), start=1)
     )
     columns = ("No.", "Claim", "Paper", "This study", "Outcome", "Remark")
-    return Grid(title="Claims of the paper", columns=columns, rows=rows)
+    return Grid(title=title, columns=columns, rows=rows)
 
 
 def tally(table: pd.DataFrame) -> str:
@@ -72,15 +87,18 @@ def tally(table: pd.DataFrame) -> str:
 
 def criteria(table: pd.DataFrame) -> list[str]:
     """How verdicts are reached, each criterion with the numbers of its claims."""
-    by_rule = table.reset_index(drop=True).groupby("criterion", sort=False)
+    listed = table.drop_duplicates("claim").reset_index(drop=True)
+    by_rule = listed.groupby("criterion", sort=False)
     return [f"{', '.join(str(i + 1) for i in rows.index)}: {rule}" for rule, rows in by_rule]
 
 
 def page_parts(table: pd.DataFrame, spec: ComparisonSpec, cells: pd.DataFrame) -> list[str | Grid]:
     """The claims page."""
+    parts: list[str | Grid] = []
+    for recipe, sentence, grid in judged(table, spec):
+        parts += [f"## Recipe {recipe}"] * spec.several + [sentence, grid]
     return [
-        tally(table),
-        claim_grid(table),
+        *parts,
         "## How each is decided",
         "\n".join(f"- {line}" for line in criteria(table)),
         "## Limits of this study",

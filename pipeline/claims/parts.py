@@ -75,7 +75,7 @@ def two_sided(evidence: Evidence) -> Verdict:
     rows = evidence.contrast(ABLATION, ("sagsae_sym", "sagsae_tied"), "sagsae_onesided")
     lacking = "the grid has no sagsae_onesided that shares L0 with an intact variant"
     rows = needed(rows[rows["dominates"].notna()], lacking)
-    wins = int(rows["dominates"].astype(bool).sum())
+    wins = int(rows["dominates"].sum())
     here = f"the intact gate dominates on {wins} of {len(rows)} pairs, mean R2 gap "
     here += span(rows["mean_gap"])
     dead = ", ".join(

@@ -74,6 +74,14 @@ def _writable(value: str) -> str:
     return value
 
 
+def _regular_expression(value: str) -> str:
+    try:
+        re.compile(value)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    return value
+
+
 def _usable_path(value: str) -> str:
     if found := re.search(r"[\x00-\x1f\x7f]", value):
         raise ValueError(f"holds the control character {found.group()!r}")
@@ -122,6 +130,7 @@ Variant = Annotated[
     AfterValidator(_not_endless),
 ]
 Words = Annotated[str, AfterValidator(_writable)]
+Pattern = Annotated[Words, Field(min_length=1), AfterValidator(_regular_expression)]
 PathOrNone = Annotated[Words, Field(max_length=1000), AfterValidator(_usable_path)]
 FolderOrNone = Annotated[PathOrNone, AfterValidator(_usable_folder)]
 FilePath = Annotated[PathOrNone, Field(min_length=1)]

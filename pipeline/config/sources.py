@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import not_
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.config.sections import Count, FilePath, Natural, Section, Sha256, Value, Words
+from pipeline.config.sections import (
+    Count,
+    FilePath,
+    Name,
+    Natural,
+    Pattern,
+    Section,
+    Sha256,
+    Value,
+    Words,
+)
 
 _REPOSITORY = "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?$"
 
@@ -99,7 +110,7 @@ class TextFiles(Section):
     paths: Annotated[list[FilePath], Field(min_length=1)]
     """Files, read in this order."""
     column: Words = "text"
-    """Field that holds the document."""
+    """Field that holds the document. In .jsonl it may be a path, as in a wheel's JSON."""
 
 
 class RandomText(Section):
@@ -117,13 +128,80 @@ class RandomText(Section):
 
 
 class WheelText(WheelFile):
-    """Text carried by a wheel: JSON, either a list of objects or title -> object."""
+    """Text carried by a wheel: JSON, either a list of objects or title -> object; or Python."""
 
+    format: Literal["json", "python"] = Field(
+        default="json", exclude_if=lambda kind: kind == "json"
+    )
+    """json: one document per object; python: one document, the longest string of a Python module,
+    which is read and never run."""
     column: Words = "text"
-    """Field of each object that holds the document."""
+    """Field of each JSON object that holds the document. It may be a path such as
+    ``messages.*.text``: a dot leads into an object, ``*`` to each element of a list. Texts that are
+    found on the way are joined by line breaks."""
 
 
 ModelSource = Annotated[
     WheelFile | HubModel | LocalModel | RandomModel, Field(discriminator="kind")
 ]
 TextSource = Annotated[WheelText | HubText | TextFiles | RandomText, Field(discriminator="kind")]
+
+
+class Replacement(Section):
+    """A change to every document of a source."""
+
+    pattern: Pattern
+    """Regular expression."""
+    by: Words
+    """What stands in the place of each match, taken as it is."""
+
+
+class NamedSource(Section):
+    """One of several sources: what is taken of it, and under which name its share is shown."""
+
+    name: Name
+    """Name in tables and metrics."""
+    source: TextSource
+    """Where its documents come from. Text of the hub needs a cap."""
+    split_at: Pattern | None = None
+    """Regular expression at whose matches a document is cut into several; the matches are left
+    out, and so is white space beside them."""
+    replace: list[Replacement] = Field(default_factory=list)
+    """Changes to each document, one after the other."""
+    max_documents: Count | None = None
+    """Cap: documents to take, chosen by the seed of the text. Absent: all."""
+    max_characters: Count | None = None
+    """Cap: documents are taken in an order that the seed gives, up to the first that would
+    exceed this many characters together. Absent: all."""
+
+
+class MixedText(Section):
+    """Several sources, as the stage that fetches text gets them; `text.sources` makes one."""
+
+    kind: Literal["mixed"] = "mixed"
+    sources: list[NamedSource]
+    seed: Natural
+    """Of the choice of documents under a cap."""
+
+
+AnyText = Annotated[
+    WheelText | HubText | TextFiles | RandomText | MixedText, Field(discriminator="kind")
+]
+
+
+def source_faults(
+    source: TextSource | None, sources: Sequence[NamedSource]
+) -> list[tuple[str, str]]:
+    """What is wrong with the sources of a text: field and message."""
+    faults = []
+    if (source is None) == (not sources):
+        field = "source" if source is None else "sources"
+        faults.append((field, "give exactly one of source and sources"))
+    names = [part.name for part in sources]
+    for i, part in enumerate(sources):
+        if part.name in names[:i]:
+            faults.append((f"sources.{i}.name", f"{part.name!r} is listed twice"))
+        if part.source.kind == "hub" and part.max_documents is None and part.max_characters is None:
+            message = "text of the hub is streamed and may not end: give it a cap"
+            faults.append((f"sources.{i}.max_characters", message))
+    return faults

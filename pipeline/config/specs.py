@@ -14,7 +14,7 @@ from typing import Literal, Self
 from pydantic import ValidationError
 
 from pipeline.config.sections import Section
-from pipeline.config.sources import ModelSource, TextSource
+from pipeline.config.sources import AnyText, ModelSource
 from pipeline.config.study_config import Packing, StoreLayout, TappedModel
 from pipeline.config.yaml_files import describe
 
@@ -51,7 +51,7 @@ class TextSpec(Spec):
     """Of the documents."""
 
     revision: int = 2
-    text: TextSource
+    text: AnyText
 
 
 class TokenSpec(Packing, Spec):

@@ -7,11 +7,13 @@ neither torch nor transformers, so the Snakefile can read it in a fraction of a 
 from __future__ import annotations
 
 import math
+from operator import not_
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, Training
 from pipeline.config.sections import (
     Count,
     FieldFaults,
@@ -30,11 +32,12 @@ from pipeline.config.sections import (
     Width,
     Words,
 )
-from pipeline.config.sources import ModelSource, TextSource
+from pipeline.config.sources import ModelSource, NamedSource, TextSource, source_faults
 from pipeline.config.synthetic import Synthetic
 from pipeline.config.yaml_files import ConfigError as ConfigError
 from pipeline.config.yaml_files import describe as describe
 from pipeline.config.yaml_files import load_yaml as load_yaml
+from sagsae.files import MAX_FILES
 
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "workflow" / "configs" / "local.yaml"
 
@@ -78,8 +81,17 @@ class Packing(Section):
 class Text(Packing):
     """The documents, how they are split and how they are packed into contexts."""
 
-    source: TextSource
-    """Where the documents come from."""
+    source: TextSource | None = Field(default=None, exclude_if=lambda source: source is None)
+    """Where the documents come from. Give this or sources."""
+    sources: list[NamedSource] = Field(default_factory=list, exclude_if=not_)
+    """Several sources, each with a cap. Their documents are permuted together, so that every
+    source is in both splits; what is measured is shown for each of them, too."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Text:
+        if faults := source_faults(self.source, self.sources):
+            raise FieldFaults(faults)
+        return self
 
 
 class StoreLayout(Section):
@@ -92,6 +104,8 @@ class StoreLayout(Section):
     profile: Literal["plain", "disk"] = "plain"
     """plain: uncompressed; disk: byte shuffle and zstd level 1, 30 % smaller, but slower to write
     and to read. Both carry crc32c."""
+    sharded: bool = Field(default=False, exclude_if=not_)
+    """Keep each block of a hookpoint in one file. Stores of more than 50,000 chunks need it."""
     max_norm_ratio: Positive = 10.0
     """Tokens whose norm exceeds this many medians at any hookpoint are left out."""
     calibration_contexts: Count = 64
@@ -109,8 +123,6 @@ class Dump(StoreLayout):
     """Tokens stored for training; rounded down to whole blocks."""
     heldout_rows: Count
     """Tokens stored for evaluation; rounded down to whole blocks."""
-    acts_root: FolderOrNone = ""
-    """Folder of the stores. Empty: the study's own activations folder."""
 
     @model_validator(mode="after")
     def _whole_chunks(self) -> Dump:
@@ -121,50 +133,12 @@ class Dump(StoreLayout):
         for split in ("train_rows", "heldout_rows"):
             if (rows := getattr(self, split)) < block:
                 faults.append((split, f"{rows} is less than one block of {block} rows"))
+            if not self.sharded and (chunks := rows // self.rows_per_chunk) > MAX_FILES:
+                message = f"{split} make {chunks} files per hookpoint, over {MAX_FILES}: set it"
+                faults.append(("sharded", message))
         if faults:
             raise FieldFaults(faults)
         return self
-
-
-class Training(Section):
-    """The recipe of every cell. Lengths are optimiser steps unless a name says tokens."""
-
-    tokens: Count
-    """Token-steps per cell: rows seen, counted with repetition over epochs."""
-    batch_size: Count = 2048
-    """Tokens per step."""
-    learning_rate: Positive = 1e-3
-    """Peak learning rate of Adam."""
-    beta1: Annotated[Number, Field(ge=0, lt=1)] = 0.0
-    """Decay of the mean of the gradients."""
-    beta2: Annotated[Number, Field(ge=0, lt=1)] = 0.999
-    """Decay of the mean of the squared gradients."""
-    lr_warmup_steps: Natural = 50
-    """Steps over which the learning rate rises linearly from zero."""
-    lr_decay_fraction: Annotated[Number, Field(ge=0, le=1)] = 0.2
-    """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
-    lambda_warmup_steps: Natural = 100
-    """Steps over which lambda rises linearly from zero."""
-    theta_init: Annotated[Number, Field(ge=0)] = 1.2
-    """Initial threshold of sign-aware gates, in units of the spread of the encoder's products at
-    the start: sqrt((1 - |mean|^2) / d)."""
-    reset_window_tokens: Natural = 0
-    """A latent silent for this many tokens is reset, in every variant; 0 switches resets off."""
-    matmul_dtype: Literal["auto", "bfloat16", "float32"] = "auto"
-    """Matrix products; auto: bfloat16 where the hardware has it. Master weights are float32."""
-    group_chunks: Count = 16
-    """Chunks of different blocks that are shuffled together."""
-
-    @model_validator(mode="after")
-    def _at_least_one_step(self) -> Training:
-        if self.steps < 1:
-            message = f"{self.tokens} is less than one batch of {self.batch_size}"
-            raise FieldFaults([("tokens", message)])
-        return self
-
-    @property
-    def steps(self) -> int:
-        return self.tokens // self.batch_size
 
 
 class Evaluation(Section):
@@ -215,6 +189,16 @@ class GridEntry(Sized):
     """Restrict to these models; all when absent."""
     hookpoints: Annotated[list[str], Field(min_length=1)] | None = None
     """Restrict to these hookpoints; all when absent."""
+    recipes: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, exclude_if=lambda recipes: recipes is None
+    )
+    """Recipes under which the cells are trained, by name; ``default`` is section training, which
+    is also meant when absent."""
+
+    @property
+    def recipe_names(self) -> list[str]:
+        """The recipes by name, the default one as an empty text."""
+        return ["" if name == DEFAULT_RECIPE else name for name in self.recipes or [""]]
 
 
 class Contender(Sized):
@@ -241,10 +225,20 @@ class StudyConfig(Section):
     """What readers of the report must know before they read a number."""
     results: Folder = "results"
     """Folder that holds the studies."""
+    cache: FolderOrNone = ""
+    """Folder of what studies share: models, text, tokens, activation stores, the models' losses.
+    Empty: `cache` beside `results`."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: GPUs where there are some, else the CPU."""
     jobs_per_gpu: Count = 1
     """Jobs that may share one GPU."""
+    cells_per_stream: Annotated[int, Field(ge=1, le=64)] = 1
+    """Cells of one model, hookpoint and seed that one job trains on one stream of batches, which is
+    then read once for all of them. Each comes to the weights that it has alone, so no finished cell
+    runs again when this is changed. Raise it where training waits for the disk (`python -m pipeline
+    cost` says how much is read). Cells that are asked for by name share with one another alone. All
+    cells of a job are in memory together: on a GPU a gate takes (40 d + 12 B) H bytes, at d
+    activations, H latents and a batch of B in bfloat16."""
     checkpoint_seconds: Count = 300
     """Time between two checkpoints of a cell: what a kill can cost of its training, at most."""
     models: Annotated[list[Model], Field(min_length=1)]
@@ -258,7 +252,9 @@ class StudyConfig(Section):
     grid: Annotated[list[GridEntry], Field(min_length=1)]
     """The cells to train, block by block."""
     training: Training
-    """The recipe of every cell."""
+    """The default recipe: that of every cell whose grid entry names no other."""
+    recipes: dict[Name, Recipe] = Field(default_factory=dict, exclude_if=not_)
+    """Further recipes by name. No table, figure or claim mixes the cells of two."""
     evaluation: Evaluation = Evaluation()
     """What is measured."""
     comparisons: list[Comparison] = Field(default_factory=list)

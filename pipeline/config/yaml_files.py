@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from pipeline.config.recipes import MAY_CHANGE
 from pipeline.config.sections import FieldFaults
 
 LARGEST_FILE = 2**18
@@ -81,17 +82,25 @@ def _keys_once(node: yaml.MappingNode) -> None:
 
 def describe(error: ValidationError, where: str) -> str:
     """Every fault of a validation on its own line: path, what is wrong, what was given."""
-    lines = []
+    lines = [f"  {fault}" for fault in faults_of(error)]
+    return "\n".join([f"{where}: {len(lines)} error(s)", *lines])
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """Every fault of a validation: path, what is wrong, what was given."""
+    found = []
     for item in error.errors():
         path, fault = _path(item["loc"]), item.get("ctx", {}).get("error")
         if item["type"].startswith("union_tag"):
             path.append("kind")
         if isinstance(fault, FieldFaults):
-            lines += [f"  {'.'.join((*path, field))}: {text}" for field, text in fault.faults]
+            found += [f"{'.'.join((*path, field))}: {text}" for field, text in fault.faults]
             continue
         message = item["msg"].removeprefix("Value error, ")
-        lines.append(f"  {'.'.join(path) or '(whole file)'}: {message}{_given(item.get('input'))}")
-    return "\n".join([f"{where}: {len(lines)} error(s)", *lines])
+        if item["type"] == "extra_forbidden" and path[0] == "recipes":
+            message += f"; {MAY_CHANGE}"
+        found.append(f"{'.'.join(path) or '(whole file)'}: {message}{_given(item.get('input'))}")
+    return found
 
 
 def _path(place: tuple[int | str, ...]) -> list[str]:

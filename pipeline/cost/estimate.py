@@ -1,4 +1,4 @@
-"""What a study will cost, before anything runs: device-hours, tokens, disk.
+"""What a study will cost, before anything runs: device-hours, tokens, disk, and what is read of it.
 
     python -m pipeline cost --configfile workflow/configs/paper.yaml --device h100
 
@@ -12,58 +12,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from operator import mul
 from pathlib import Path
 from statistics import median
 
 import pandas as pd
 
-from pipeline.config.sections import Count, Natural, Positive, Section
 from pipeline.config.study_config import Model, load_yaml
+from pipeline.cost.rates import COMPRESSED, RATES, STEP_PRODUCTS, Architecture, Device, Rates
+from pipeline.cost.reading import reading_table
 from pipeline.jobs.json_files import read_json
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.outputs import METRICS
+from pipeline.study.streams import put_together
 from pipeline.study.study import SPLITS, Study
 
-RATES = Path(__file__).resolve().parents[2] / "workflow" / "rates.yaml"
-STEP_PRODUCTS = 7
-"""Encode, decode, auxiliary decode; two backward through the decoder; one for the gradients of each
-of encoder and decoder. A product of [B, d] and [d, H] is 2 B d H operations."""
 EVALUATION_PRODUCTS = 3
 """Encode, decode, and the residual's coefficients for the calibration slopes."""
-COMPRESSED = 0.8
-"""Size of a store of the profile ``disk``, against a plain one."""
-
-
-class Device(Section):
-    """How fast one device is."""
-
-    unit: str
-    """What its hours are called."""
-    training_tflops: Positive
-    """Of the seven products of a training step."""
-    forward_tflops: Positive
-    """Of a language model's forward pass."""
-    job_seconds: Natural
-    """Start of a job: imports, loading the language model."""
-    basis: str
-    """Where these numbers come from."""
-
-
-class Architecture(Section):
-    """Size of a language model."""
-
-    blocks: Count
-    block_parameters: Count
-    """Matrix parameters of one block."""
-    head_parameters: Count
-    """d_model times the vocabulary."""
-
-
-class Rates(Section):
-    """workflow/rates.yaml."""
-
-    devices: dict[str, Device]
-    models: dict[str, Architecture]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +83,10 @@ def stages(study: Study, rates: Rates) -> list[Stage]:
     shrink = COMPRESSED if config.dump.profile == "disk" else 1.0
     passes = 1 + 2 * hookpoints  # clean; zero and mean at each hookpoint
     parameters = sum(2 * models[c.model].d_model * c.width for c in study.cells)
+    streams = put_together(study, study.cells, config.cells_per_stream)
+    on_one = sum(len(cells) for cells in streams if len(cells) > 1)
     products = [2.0 * models[cell.model].d_model * cell.width for cell in study.cells]
+    trained = [study.training(cell).tokens for cell in study.cells]
     return [
         Stage(
             name="activations",
@@ -135,15 +103,15 @@ def stages(study: Study, rates: Rates) -> list[Stage]:
         ),
         Stage(
             name="training",
-            jobs=len(study.cells),
-            tokens=len(study.cells) * config.training.tokens,
-            operations=sum(products) * STEP_PRODUCTS * config.training.tokens,
+            jobs=len(streams),
+            tokens=sum(trained),
+            operations=STEP_PRODUCTS * sum(map(mul, products, trained)),
             training=True,
             disk=4.0 * parameters,
         ),
         Stage(
             name="evaluation",
-            jobs=0,  # in the job that trains
+            jobs=on_one,  # otherwise in the job that trains
             tokens=len(study.cells) * (config.dump.heldout_rows + spliced),
             operations=sum(products) * EVALUATION_PRODUCTS * config.dump.heldout_rows
             + sum(whole[cell.model] for cell in study.cells) * spliced,
@@ -181,7 +149,7 @@ def training_tflops(rate: float, d: int, width: int) -> float:
     return rate * STEP_PRODUCTS * 2 * d * width / 1e12
 
 
-def summary(study: Study, rates: Rates, device: Device, basis: str) -> str:
+def summary(study: Study, rates: Rates, device: Device, basis: str, devices: int) -> str:
     """The estimate in words."""
     found = stages(study, rates)
     rows = [
@@ -204,13 +172,15 @@ def summary(study: Study, rates: Rates, device: Device, basis: str) -> str:
     unknown = [name for name in study.models if name not in rates.models]
     guess = f"\nSizes guessed from d_model and the layer: {', '.join(unknown)}." if unknown else ""
     head = f"Study {study.config.study}: {len(study.cells):,} cells"
-    return f"{head}\n\n{table}\n\nRates: {basis}.{guess}"
+    read = reading_table(study, device, devices)
+    return f"{head}\n\n{table}\n\nRates: {basis}.{guess}\n\n{read}"
 
 
 def main(
     configfile: Path,
     rates: Path = RATES,
     device: str = "h100",
+    devices: int = 1,
     measure: bool = False,
     measured_from: Path | None = None,
 ) -> None:
@@ -220,9 +190,12 @@ def main(
         configfile: configuration of the study
         rates: rates of devices, as YAML
         device: a device of the rates
+        devices: how many of them train at the same time (default: 1)
         measure: time a few steps on this machine
         measured_from: published study of the same device
     """
+    if devices < 1:
+        raise ValueError(f"devices {devices}: give at least 1")
     known = Rates.model_validate(load_yaml(rates))
     if device not in known.devices:
         raise ValueError(f"unknown device {device!r}; known are {', '.join(known.devices)}")
@@ -238,4 +211,4 @@ def main(
     if rate is not None:
         chosen = chosen.model_copy(update={"training_tflops": rate})
         basis = f"training {source}; the rest {basis}"
-    print(summary(study, known, chosen, basis))
+    print(summary(study, known, chosen, basis, devices))

@@ -47,7 +47,7 @@ def tokens_per_second(study: Study) -> tuple[float, int, int, str]:
     """
     cell = max(study.cells, key=lambda cell: study.models[cell.model].d_model * cell.width)
     d, device = study.models[cell.model].d_model, device_of(study.config.device)
-    training = study.config.training
+    training = study.training(cell)
     sae = build(cell.variant, d, cell.width)
     recipe = Recipe(
         steps=2 * STEPS + 1,

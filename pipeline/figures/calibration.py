@@ -23,7 +23,7 @@ def figure_11(shown: Shown) -> Drawn:
     series = {label: style for label, style in shown.series.items() if label in known}
     labels = "Calibration slope (1: no shrinkage)", "Share of latents"
     legend = _legend(slopes, series)
-    figure, panels = panels_of(shown.spec, 1.85, legend, labels, sharex=True, sharey=True)
+    figure, panels = panels_of(shown.placed, 1.85, legend, labels, sharex=True, sharey=True)
     for (model, hookpoint), panel in panels.items():
         here = at(slopes, model, hookpoint)
         for label, style in series.items():

@@ -3,7 +3,7 @@
     python -m pipeline figure --spec JSON --tables DIR --figure figure_2 --out figures/figure_2.png
 
 A figure shows the two sides of the first comparison; its name with ``_variants`` at the end asks
-for every sweep of the grid.
+for every sweep of the grid. A recipe other than the default one follows: ``figure_2@zero-bias``.
 """
 
 from __future__ import annotations
@@ -14,25 +14,31 @@ from pkgutil import iter_modules
 
 import matplotlib as mpl
 
+from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.figures.canvas import STYLE, write
 from pipeline.figures.shown import Drawn, Shown, function_named
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import VARIANTS_SUFFIX
+from pipeline.study.figures import RECIPE_MARK, VARIANTS_SUFFIX
 
 
 def draw(name: str, tables: Path, spec: ComparisonSpec) -> Drawn:
     """A figure and its numbers, by the function of its name in whatever module of this folder."""
     found = iter_modules([str(Path(__file__).parent)], f"{__package__}.")
     modules = (import_module(module.name) for module in found)
+    name, _, asked = name.partition(RECIPE_MARK)
+    recipe = asked or next(iter(spec.trained))
     function = function_named(name.removesuffix(VARIANTS_SUFFIX), modules)
-    return function(Shown(tables, spec, name.endswith(VARIANTS_SUFFIX)))
+    figure, numbers = function(Shown(tables, spec, recipe, name.endswith(VARIANTS_SUFFIX)))
+    if spec.several:
+        figure.suptitle(f"Recipe {recipe or DEFAULT_RECIPE}", fontsize="medium")
+    return figure, numbers
 
 
 def main(figure: str, tables: Path, spec: ComparisonSpec, out: Path) -> None:
     """Draw a figure and write it with its numbers.
 
     Args:
-        figure: name of the figure, such as figure_2 or figure_2_variants
+        figure: name of the figure, such as figure_2, figure_2_variants or figure_2@zero-bias
         tables: folder of the tables
         spec: the study's comparison spec as JSON, or @FILE that holds it
         out: the .png; .svg and .csv beside it

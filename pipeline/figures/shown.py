@@ -23,22 +23,33 @@ Drawn = tuple[Figure, pd.DataFrame]
 
 @dataclass(frozen=True)
 class Shown:
-    """The tables of a study, cut to its main comparison or whole."""
+    """The tables of a study under one recipe, cut to its main comparison or whole."""
 
     tables: Path
     spec: ComparisonSpec
+    recipe: str
     everything: bool
 
     def rows(self, name: str) -> pd.DataFrame:
         """The rows of a table that are shown, with the ``series`` of each."""
         table = with_series(read_table(self.tables / name), self.spec)
+        table = self.spec.under(self.recipe, table)
         return table if self.everything else table[in_main_comparison(table, self.spec)]
+
+    @property
+    def placed(self) -> ComparisonSpec:
+        """The spec without models and hookpoints at which there is nothing to show."""
+        models, hookpoints = map(set, zip(*self.spec.trained[self.recipe], strict=True))
+        kept = {name: d for name, d in self.spec.models.items() if name in models}
+        there = [name for name in self.spec.hookpoints if name in hookpoints]
+        return self.spec.model_copy(update={"models": kept, "hookpoints": there})
 
     @property
     def overlaps(self) -> pd.DataFrame:
         """The L0 ranges that are shaded: those of the main comparison in its own figures."""
         table = read_table(self.tables / COMPARISON)
-        return table[(table["comparison"] == 1) & (not self.everything)]
+        main = (table["comparison"] == 1) & (table["recipe"] == self.recipe)
+        return table[main & (not self.everything)]
 
     @cached_property
     def series(self) -> dict[str, Series]:

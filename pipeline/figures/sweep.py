@@ -56,7 +56,7 @@ def against_l0(shown: Shown, metric: str) -> Drawn:
     legend = _legend(points, overlaps, metric, series, annotated)
     labels = "L0 (active latents per token)", SWEPT[metric]
     dead = metric == "dead_fraction"
-    figure, panels = panels_of(shown.spec, 1.95, legend, labels, sharey=dead)
+    figure, panels = panels_of(shown.placed, 1.95, legend, labels, sharey=dead)
     for (model, hookpoint), panel in panels.items():
         here = at(points, model, hookpoint)
         bands(panel, at(overlaps, model, hookpoint))
@@ -81,9 +81,10 @@ def numbers(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str) -> pd.Dat
         value_se=points[f"{metric}_se"],
         hollow=points["lr_noisy"] & (metric == "loss_recovered"),
     )
-    columns = ["kind", "model", "hookpoint", "series", "variant", "width", "lam", "seeds"]
+    columns = ["kind", "recipe", "model", "hookpoint", "series", "variant", "width", "lam", "seeds"]
     marks = marks[[*columns, "l0", "l0_se", "value", "value_se", "hollow", "collapsed"]]
-    spans = overlaps[["model", "hookpoint", "comparison", "overlap_lo", "overlap_hi"]].dropna()
+    ends = ["overlap_lo", "overlap_hi"]
+    spans = overlaps[["recipe", "model", "hookpoint", "comparison", *ends]].dropna()
     return pd.concat([marks, spans.assign(kind="overlap")], ignore_index=True)
 
 

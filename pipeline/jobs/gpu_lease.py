@@ -1,13 +1,14 @@
 """Which GPU a job gets: lease one of the visible ones, then become the job's command.
 
-    python -m pipeline gpu-lease --jobs-per-gpu 1 -- python -m pipeline.cells.train ...
+    python -m pipeline gpu-lease --jobs-per-gpu 1 -- python -m pipeline cell ...
 
 Each GPU has ``--jobs-per-gpu`` slots, each a lock file in one folder of this machine. The launcher
 takes the first free one with flock, sets CUDA_VISIBLE_DEVICES to that GPU and replaces itself by
 the command, which inherits the open lock. The kernel frees the slot when the last process that
 holds the lock is gone, however it ended: SIGKILL too. Processes forked by the command (data
 loaders) hold it as well, as they may hold GPU memory; one started with its other file descriptors
-closed, as Python's subprocess does, does not.
+closed, as Python's subprocess does, does not. A command that needs the GPU for its first part only
+becomes another command for the rest, see ``become_without_gpu``.
 
 Jobs of one user on one machine never share a slot, whichever studies or Snakemake runs they belong
 to. Other users' jobs are not seen: give each user GPUs through CUDA_VISIBLE_DEVICES or a scheduler.
@@ -22,6 +23,7 @@ import stat
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -30,6 +32,8 @@ from sagsae.files import try_flock
 
 DIRECTORY_VARIABLE = "SAGSAE_LEASE_DIR"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+HELD = "SAGSAE_GPU_LEASE"
+"""Set for a command that runs under a lease."""
 ORDER, BUS = "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
 POLL_SECONDS = 0.2
 FIRST_MESSAGE_SECONDS = 3.0
@@ -199,6 +203,28 @@ def choose(device: str, gpus: int, jobs_per_gpu: int) -> str:
     return ""
 
 
+def is_leased() -> bool:
+    """Whether this process holds the lease of a GPU."""
+    return HELD in os.environ
+
+
+def become_without_gpu(command: list[str]) -> None:
+    """Give the lease back and become ``command``, which sees no GPU.
+
+    The process keeps its number, its standard files and its place under Snakemake. It has to be
+    replaced: PyTorch never gives all of a GPU's memory back while a process lives.
+    """
+    del os.environ[HELD]
+    os.environ[VISIBLE] = ""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > 2:
+            with suppress(OSError):  # that of the listing is closed already
+                os.set_inheritable(descriptor, False)  # the lease, and what the driver opened
+    os.execvp(command[0], command)
+
+
 def _say(message: str) -> None:
     print(f"gpu lease: {message}", file=sys.stderr, flush=True)
 
@@ -219,6 +245,7 @@ def main(
     leased = choose(device, gpus, jobs_per_gpu)
     if leased:
         _say(f"device {leased}")
+        os.environ[HELD] = leased
     os.environ[VISIBLE] = leased
     os.environ.setdefault(ORDER, BUS)
     try:

@@ -46,7 +46,8 @@ def run_stage(main: Callable[[], None]) -> None:
         if isinstance(error, ValueError | RuntimeError):
             sys.exit(f"error: {type(error).__name__}: {error}")
         raise
-    gc.freeze()  # skip the final garbage collection: it takes over a second
+    if "triton" not in sys.modules:  # it calls what is left of it at the end leaked, in 60 lines
+        gc.freeze()  # skip the final garbage collection: it takes over a second
 
 
 def prepare_process() -> None:
@@ -62,18 +63,21 @@ def prepare_process() -> None:
 
 
 @contextmanager
-def locked(folder: Path, stem: str = "") -> Iterator[bool]:
+def locked(folder: Path, stem: str = "", patience: float = math.inf) -> Iterator[bool]:
     """Hold ``folder``, or what is made in it under the name ``stem``, against other processes.
 
-    An orphan of a killed run may still write there. Then this waits, and says for whom. It removes
-    what a killed process left half written.
+    An orphan of a killed run may still write there. Then this waits, and says for whom, until
+    ``patience`` seconds are over. It removes what a killed process left half written.
 
     Yields:
         Whether somebody else held it, so that the work may be done already.
+
+    Raises:
+        LockedError: Patience is over.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / (f".{stem}.lock" if stem else ".lock"))
-    waited = lock.acquire(patience=math.inf, waiting=say)
+    waited = lock.acquire(patience=patience, waiting=say)
     try:
         for leftover in folder.glob(f".{stem}.*.partial" if stem else ".*.partial"):
             if leftover.is_file():

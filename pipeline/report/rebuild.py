@@ -49,6 +49,7 @@ def rebuild(source: Path, out: Path) -> Study:
         RebuildError: Snakemake failed.
     """
     config = read_json(source / CONFIGURATION) | {"results": "results"}
+    config["dump"].pop("acts_root", None)  # of earlier versions; it says nothing of the results
     study = Study.from_dict(config, str(source / CONFIGURATION))
     targets = ["tables", "figures", study.report]
     with TemporaryDirectory() as scratch:

@@ -14,20 +14,31 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.claims.limits import limits
-from pipeline.claims.page import claim_grid, criteria, tally
+from pipeline.claims.page import criteria, judged
+from pipeline.config.recipes import DEFAULT_RECIPE, Recipe
 from pipeline.jobs.json_files import read_json
 from pipeline.report.environment import installed
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.figures import title_and_caption
-from pipeline.study.outputs import CELLS, CLAIMS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS
+from pipeline.study.outputs import (
+    BY_SOURCE,
+    CELLS,
+    CLAIMS,
+    COMPARISON,
+    CONTRASTS,
+    LATENTS,
+    PARAMETERS,
+    SOURCES,
+)
 from pipeline.tables.comparison_text import views
 from pipeline.tables.latent_text import contrast_grids, latent_grid, parameter_grid
+from pipeline.tables.sources import share_grid, source_comparisons, source_grids
 from pipeline.text.csv_files import read_table
-from pipeline.text.numbers import Grid, format_number, span, variant_label
+from pipeline.text.numbers import BLANK, Grid, format_number, span, variant_label
 from sagsae.files import write_atomic
 
 TEMPLATES = Path(__file__).parent
-NAME_COLUMNS = ("model", "hookpoint", "variant", "width", "lam", "seed")
+NAME_COLUMNS = ("model", "hookpoint", "variant", "recipe", "width", "lam", "seed")
 
 
 def figure_sources(images: Sequence[Path]) -> list[dict[str, str]]:
@@ -61,12 +72,26 @@ def baseline_grid(cells: pd.DataFrame) -> Grid:
     )
 
 
+def recipe_grid(spec: ComparisonSpec) -> Grid:
+    """The recipes that the study's cells have, and the level of each factor in them."""
+    factors = list(dict.fromkeys(factor for found in spec.levels.values() for factor in found))
+    rows = []
+    for name in spec.trained:
+        recipe, levels = spec.recipes.get(name, Recipe()), spec.levels.get(name, {})
+        concerned = ", ".join(map(variant_label, recipe.variants or [])) or "all"
+        shown = (levels.get(factor, BLANK) for factor in factors)
+        rows.append((name or DEFAULT_RECIPE, concerned, *shown, recipe.note))
+    columns = ("Recipe", "Variants", *factors, "Note")
+    return Grid(title="Recipes", columns=columns, rows=tuple(rows))
+
+
 def collapsed_grid(cells: pd.DataFrame) -> Grid:
     """Every collapsed cell and why."""
     fallen = cells[cells["collapsed"] != ""]
-    shown = dict.fromkeys(NAME_COLUMNS, str) | {"l0": format_number, "r2": format_number}
+    names = [name for name in NAME_COLUMNS if name in cells]
+    shown = dict.fromkeys(names, str) | {"l0": format_number, "r2": format_number}
     rows = fallen.transform(shown).assign(why=fallen["collapsed"]).itertuples(index=False)
-    columns = (*map(str.capitalize, NAME_COLUMNS), "L0", "R2", "Why")
+    columns = (*map(str.capitalize, names), "L0", "R2", "Why")
     return Grid(title="Collapsed cells", columns=columns, rows=tuple(rows))
 
 
@@ -85,6 +110,14 @@ def _shown(name: str, value: Any) -> str:
     if name.endswith("_sha256"):
         return str(value)[:16]
     return f"{value:.5g}" if isinstance(value, float) else str(value)
+
+
+def by_source(tables: Path, cells: pd.DataFrame, several: bool) -> list[Grid]:
+    """Shares of the sources of text, the comparisons on each, and how results spread over them."""
+    table = read_table(tables / SOURCES)
+    compared = read_table(tables / BY_SOURCE)
+    grids = [*source_comparisons(compared, several), *source_grids(table, cells, several)]
+    return [share_grid(table), *grids]
 
 
 def provenance(cells: pd.DataFrame, spec: ComparisonSpec) -> list[tuple[str, str]]:
@@ -141,7 +174,9 @@ def main(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    seeds = cells.groupby(["model", "hookpoint", "variant", "width", "lam"])["seed"].nunique()
+    seeds = cells.groupby(list(NAME_COLUMNS[:-1]))["seed"].nunique()
+    if not spec.several:
+        ordered = ordered.drop(columns="recipe")
     html = renderer.get_template("report.html.j2").render(
         study=spec.study or "unnamed",
         note=spec.note,
@@ -151,13 +186,15 @@ def main(
         variants=[variant_label(name) for name in cells["variant"].unique()],
         seeds=int(seeds.min()),
         views=views(read_table(tables / COMPARISON), spec),
-        claims=claim_grid(claims),
-        tally=tally(claims),
+        recipes=recipe_grid(spec) if spec.several else None,
+        words=3 + spec.several,
+        judged=judged(claims, spec),
         criteria=criteria(claims),
         limits=limits(spec, cells),
-        contrasts=contrast_grids(read_table(tables / CONTRASTS), spec.matched_levels),
-        latents=latent_grid(read_table(tables / LATENTS)),
-        parameters=parameter_grid(read_table(tables / PARAMETERS)),
+        sources=by_source(tables, cells, spec.several) if spec.sources else [],
+        contrasts=contrast_grids(read_table(tables / CONTRASTS), spec),
+        latents=latent_grid(read_table(tables / LATENTS), spec.several),
+        parameters=parameter_grid(read_table(tables / PARAMETERS), spec.several),
         figures=figure_sources([(figures / name).with_suffix(".png") for name in spec.figures]),
         synthetic=figure_sources(synthetic),
         baselines=baseline_grid(ordered),

@@ -15,11 +15,11 @@ rule dump:
         **GPU,
     params:
         spec=lambda wildcards: canonical(study.dump_spec(wildcards.model, wildcards.split)),
-        acts_root=lambda wildcards: study.acts_root,
+        cache=lambda wildcards: study.cache,
     shell:
         LEASE + "python -m pipeline dump --spec {params.spec:q} --asset {input.asset:q}"
         " --tokens {input.tokens:q} --calibration-tokens {input.calibration:q}"
-        " --acts-root {params.acts_root:q} --device {resources.device} --out {output:q}"
+        " --cache {params.cache:q} --device {resources.device} --out {output:q}"
         " 2>&1 | (tee {log:q} || true)"
 
 
@@ -38,7 +38,8 @@ rule baselines:
         **GPU,
     params:
         spec=lambda wildcards: canonical(study.baseline_spec(wildcards.model)),
+        cache=lambda wildcards: study.cache,
     shell:
         LEASE + "python -m pipeline baselines --spec {params.spec:q} --asset {input.asset:q}"
         " --tokens {input.tokens:q} --train-manifest {input.train:q} --heldout-manifest {input.heldout:q}"
-        " --device {resources.device} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        " --cache {params.cache:q} --device {resources.device} --out {output:q} 2>&1 | (tee {log:q} || true)"

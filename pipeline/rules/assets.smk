@@ -8,8 +8,9 @@ rule asset:
         study.log("assets", "{model}"),
     params:
         spec=lambda wildcards: canonical(study.asset_spec(wildcards.model)),
+        cache=lambda wildcards: study.cache,
     shell:
-        "python -m pipeline fetch --spec {params.spec:q} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline fetch --spec {params.spec:q} --cache {params.cache:q} --out {output:q} 2>&1 | (tee {log:q} || true)"
 
 
 rule documents:
@@ -19,8 +20,9 @@ rule documents:
         study.log("assets", "text"),
     params:
         spec=lambda wildcards: canonical(study.text_spec()),
+        cache=lambda wildcards: study.cache,
     shell:
-        "python -m pipeline fetch --spec {params.spec:q} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline fetch --spec {params.spec:q} --cache {params.cache:q} --out {output:q} 2>&1 | (tee {log:q} || true)"
 
 
 rule tokens:
@@ -33,6 +35,7 @@ rule tokens:
         study.log("tokens", "{model}-{split}"),
     params:
         spec=lambda wildcards: canonical(study.token_spec(wildcards.model, wildcards.split)),
+        cache=lambda wildcards: study.cache,
     shell:
         "python -m pipeline tokenise --spec {params.spec:q} --asset {input.asset:q}"
-        " --documents {input.documents:q} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        " --documents {input.documents:q} --cache {params.cache:q} --out {output:q} 2>&1 | (tee {log:q} || true)"

@@ -1,9 +1,36 @@
 # One autoencoder per cell, on the grid or asked for by name.
 
 
+def inputs_of(cell):
+    """What the job of a cell reads, or waits for."""
+    waited = {name: ancient(path) for name, path in streams.inputs(cell).items()}
+    return read_by_cells(study, cell.model) | waited
+
+
+rule train_together:
+    input:
+        lambda wildcards: read_by_cells(study, wildcards.model)["train"],
+    output:
+        study.cell_file(None, f"{STATE}/{TOGETHER}"),
+    log:
+        study.log("cells", *PATTERN.split("/"), "together-{stream}"),
+    threads: 1
+    resources:
+        **GPU,
+        checkpoint_seconds=study.config.checkpoint_seconds,
+    params:
+        spec=lambda wildcards: "@" + study.shared_spec("stream", wildcards.stream),
+        cells_root=study.cells_root,
+    shell:
+        LEASE + "python -m pipeline train-together --spec {params.spec:q}"
+        " --cells-root {params.cells_root:q} --train-manifest {input:q}"
+        " --checkpoint-seconds {resources.checkpoint_seconds} --device {resources.device}"
+        " --out {output:q} 2>&1 | (tee {log:q} || true)"
+
+
 rule cell:
     input:
-        unpack(lambda wildcards: read_by_cells(study, study.cell_named(**wildcards).model)),
+        unpack(lambda wildcards: inputs_of(study.cell_named(**wildcards))),
     output:
         metrics=study.metrics(),
         weights=study.cell_file(None, WEIGHTS),

@@ -3,14 +3,14 @@
 
 rule tables:
     input:
-        [study.table(name) for name in TABLES + CLAIM_TABLES],
+        [study.table(name) for name in study.tables + CLAIM_TABLES],
 
 
 rule make_tables:
     input:
         [study.metrics(cell) for cell in study.cells],
     output:
-        [in_report(study.table(name), "Tables", "table.rst") for name in TABLES],
+        [in_report(study.table(name), "Tables", "table.rst") for name in study.tables],
     log:
         study.log("tables"),
     params:

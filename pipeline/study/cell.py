@@ -1,14 +1,19 @@
-"""The name of one training run: a point of the grid and its folder under ``cells/``."""
+"""The name of one training run: a point of the grid and its folder under ``cells/``.
+
+A recipe other than the default one follows the variant's name: ``gated@zero-bias``.
+"""
 
 from __future__ import annotations
 
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import not_
 from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict, Strict
+from pydantic import ConfigDict, Field, Strict
 
+from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.config.sections import Count, Lambda, Natural
 from pipeline.config.spelling import NAME_LENGTH, CellNameError, lambda_tag
 from sagsae.autoencoders.registry import FOREIGN
@@ -50,7 +55,7 @@ def _meant(text: str) -> int | None:
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Cell:
-    """One autoencoder: (model, hookpoint, variant, width H, lambda, seed).
+    """One autoencoder: (model, hookpoint, variant, recipe, width H, lambda, seed).
 
     As a field of a pydantic model it is read from an object with just these keys.
     """
@@ -60,6 +65,8 @@ class Cell:
     model: str
     hookpoint: str
     variant: str
+    recipe: Annotated[str, Field(exclude_if=not_)] = ""
+    """Empty for the default one, of which files say nothing."""
     width: Annotated[Count, Strict()]
     lam: Lambda
     seed: Annotated[Natural, Strict()]
@@ -67,20 +74,34 @@ class Cell:
     @property
     def path(self) -> str:
         """Folder of the cell, relative to ``cells/``."""
-        fields = vars(self) | {"lam": lambda_tag(self.lam)}
+        variant = f"{self.variant}@{self.recipe}" if self.recipe else self.variant
+        fields = vars(self) | {"variant": variant, "lam": lambda_tag(self.lam)}
         return PATTERN.format(**fields)
 
     @classmethod
     def parse(
-        cls, *, model: str, hookpoint: str, variant: str, width: str, lam: str, seed: str
+        cls,
+        *,
+        model: str,
+        hookpoint: str,
+        variant: str,
+        width: str,
+        lam: str,
+        seed: str,
+        recipe: str = "",
     ) -> Cell:
-        """A cell from the text of its name.
+        """A cell from the text of its name, whose recipe may follow the variant after an ``@``.
 
         Raises:
             CellNameError: a number is malformed or not in its canonical spelling; the message
                 gives the spelling to ask for.
         """
+        variant, at, after = variant.partition("@")
+        recipe = after if at else recipe
+        if at and recipe in ("", DEFAULT_RECIPE):
+            raise CellNameError(f"{variant}@{recipe} is not canonical: ask for {variant}")
         names = {"model": model, "hookpoint": hookpoint, "variant": variant}
+        names |= {"recipe": recipe} if recipe else {}
         for field, text in names.items():
             foreign = field == "variant" and len(text) <= NAME_LENGTH and FOREIGN.fullmatch(text)
             if not (_NAME.fullmatch(text) or foreign):
@@ -106,6 +127,6 @@ class Cell:
         match = _PATH.fullmatch(path)
         if match is None:
             raise CellNameError(
-                f"{path!r} is not <model>/<hookpoint>/<variant>/w<H>_lam<lambda>_seed<s>"
+                f"{path!r} is not <model>/<hookpoint>/<variant>[@<recipe>]/w<H>_lam<lambda>_seed<s>"
             )
         return cls.parse(**match.groupdict())

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Self
+from functools import cached_property
+from itertools import product
+from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, home
 from pipeline.config.study_config import Comparison
 from pipeline.jobs.json_files import json_argument
+from pipeline.study.cell import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SWEPT = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
 """What is compared along a sweep, at equal L0 or equal lambda -> its name in words."""
@@ -32,13 +39,55 @@ class ComparisonSpec(BaseModel):
     """Name of the study; only the report needs it."""
     note: str = ""
     """What readers must know before they read a number; claims and report need it."""
+    sources: list[str] = []
+    """Names of the sources of text, where there are several; only the report needs them."""
     figures: list[str] = []
     """Names of the figures that the report shows."""
+    recipes: dict[str, Recipe] = {}
+    """The study's recipes but for the default one, whose name in tables is the empty text."""
+    levels: dict[str, dict[str, str]] = {}
+    """Recipe -> factor -> its level there, see ``pipeline.study.recipes.levels_of``."""
 
     @classmethod
     def argument(cls, text: str) -> Self:
         """A spec from JSON text, or from the signed file named after an @."""
         return cls.model_validate(json_argument(text))
+
+    @cached_property
+    def trained(self) -> dict[str, list[tuple[str, str]]]:
+        """Recipe -> each (model, hookpoint) at which it is compared: where it has cells, or all if
+        the study has one recipe."""
+        places = list(product(self.models, self.hookpoints))
+        found = [Cell.from_path(path) for path in self.cells]
+        at = {(cell.recipe, cell.model, cell.hookpoint) for cell in found}
+        used = {cell.recipe for cell in found}
+        names = [name for name in ("", *sorted(self.recipes)) if name in used]
+        if len(names) < 2:
+            return dict.fromkeys(names or [""], places)
+        return {name: [place for place in places if (name, *place) in at] for name in names}
+
+    @property
+    def several(self) -> bool:
+        """Whether readers must be told of recipes."""
+        return len(self.trained) > 1
+
+    def titled(self, title: str, recipe: str) -> str:
+        """A title with the recipe, where there are several."""
+        return f"{title}, recipe {recipe or DEFAULT_RECIPE}" if self.several else title
+
+    def home(self, recipe: str, variant: str) -> str:
+        """The recipe whose cells of a variant stand under a recipe."""
+        return home(self.recipes, recipe, variant)
+
+    def under(self, recipe: str, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a table of cells or sweeps that stand under a recipe."""
+        names = (rows[name] for name in ("model", "hookpoint", "variant", "recipe"))
+        return rows.loc[
+            [
+                own == self.home(recipe, variant) and (model, hookpoint) in self.trained[recipe]
+                for model, hookpoint, variant, own in zip(*names, strict=True)
+            ]
+        ]
 
     @property
     def matched_levels(self) -> list[float]:

@@ -15,6 +15,9 @@ from pipeline.study.cell import Cell
 FIGURE_FILES = ("png", "svg", "csv")
 VARIANTS_SUFFIX = "_variants"
 """Ends the name of the same figure with every sweep of the grid."""
+RECIPE_MARK = "@"
+"""Stands before the name of the recipe that a figure shows; without it, that is the default one, or
+the only one."""
 EACH_POINT = (
     "Each point is one λ, averaged over seeds; bars, where there are several seeds, are ± one "
     "standard error on both axes. A cross marks a collapsed point. Lines only join points."
@@ -126,7 +129,8 @@ FIGURE_PROTOCOLS = {
 
 
 def figure_names(config: StudyConfig, cells: Iterable[Cell]) -> tuple[str, ...]:
-    """The main comparison in figures of their own, and all sweeps where there are others."""
+    """The main comparison in figures of their own, and all sweeps where there are others; each
+    recipe apart."""
     main = config.comparisons[:1]
     sides = {
         (model.name, side.variant, side.width_for(model.d_model))
@@ -134,16 +138,24 @@ def figure_names(config: StudyConfig, cells: Iterable[Cell]) -> tuple[str, ...]:
         for side in (item.candidate, item.baseline)
         for model in config.models
     }
-    others = any((cell.model, cell.variant, cell.width) not in sides for cell in cells)
-    return (*FIGURES, *(name + VARIANTS_SUFFIX for name in FIGURES if main and others))
+    found = list(cells)
+    others = any((cell.model, cell.variant, cell.width) not in sides for cell in found)
+    names = (*FIGURES, *(name + VARIANTS_SUFFIX for name in FIGURES if main and others))
+    marked = [name for name in sorted(config.recipes) if any(cell.recipe == name for cell in found)]
+    if len({cell.recipe for cell in found}) < 2:
+        return names
+    plain = names if any(not cell.recipe for cell in found) else ()
+    return (*plain, *(f"{name}{RECIPE_MARK}{recipe}" for recipe in marked for name in names))
 
 
 def title_and_caption(name: str) -> tuple[str, str]:
     """What readers are told of a figure."""
+    name, mark, recipe = name.partition(RECIPE_MARK)
     entry = (FIGURES | SYNTHETIC_FIGURES)[name.removesuffix(VARIANTS_SUFFIX)]
     every = name.endswith(VARIANTS_SUFFIX)
     sentences = [entry.caption]
     if entry.averaged:
         sentences += [AT_ONE_LAMBDA] if entry.protocol else [EACH_POINT, *([SHADED] * (not every))]
     sentences += [EVERY_SWEEP] * every
-    return f"{entry.title}, every variant" if every else entry.title, " ".join(sentences)
+    title = f"{entry.title}, every variant" if every else entry.title
+    return f"{title}, recipe {recipe}" if mark else title, " ".join(sentences)

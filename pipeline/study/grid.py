@@ -10,6 +10,7 @@ from typing import Any
 
 from pipeline.config import study_config as c
 from pipeline.study.cell import Cell
+from pipeline.study.recipes import recipe_faults
 
 COMMAND_BYTES = 120_000
 """What settings may take of one argument of a command; Linux ends it at 131,072."""
@@ -26,19 +27,21 @@ def cells_of(entry: c.GridEntry, config: c.StudyConfig) -> list[Cell]:
             model=model.name,
             hookpoint=hookpoint,
             variant=entry.variant,
+            recipe=recipe,
             width=entry.width_for(model.d_model),
             lam=lam,
             seed=seed,
         )
-        for model, hookpoint, lam, seed in product(*_axes(entry, config))
+        for model, hookpoint, recipe, lam, seed in product(*_axes(entry, config))
     ]
 
 
 def _axes(
     entry: c.GridEntry, config: c.StudyConfig
-) -> tuple[list[c.Model], list[str], list[float], list[int]]:
+) -> tuple[list[c.Model], list[str], list[str], list[float], list[int]]:
     models = [m for m in config.models if entry.models is None or m.name in entry.models]
-    return models, entry.hookpoints or config.hookpoints, entry.lambdas, entry.seeds
+    hookpoints = entry.hookpoints or config.hookpoints
+    return models, hookpoints, entry.recipe_names, entry.lambdas, entry.seeds
 
 
 def cross_faults(config: c.StudyConfig) -> list[str]:
@@ -61,6 +64,7 @@ def cross_faults(config: c.StudyConfig) -> list[str]:
                 for j, value in enumerate(getattr(entry, field) or [])
                 if value not in known
             ]
+    faults += recipe_faults(config)
     return faults or _cell_faults(config) + _long_settings(config)
 
 

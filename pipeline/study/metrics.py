@@ -21,8 +21,8 @@ from pipeline.study.cell import Cell
 from pipeline.study.outputs import METRICS
 from sagsae.evaluation.distributions import LEVELS
 
-SCHEMA_VERSION = 2
-"""Version 1 had no ``schema_version`` and is otherwise the same."""
+SCHEMA_VERSION = 3
+"""Version 1 had no ``schema_version`` and is otherwise the same. Version 2 had no ``sources``."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[Finite, Field(ge=0)]
@@ -100,6 +100,34 @@ class CalibrationRecord(Section):
     negative: SlopesRecord
 
 
+class SourceRecord(Section):
+    """What is measured on one of several sources of text. Null where a ratio has no denominator,
+    or no token of the source was among those measured."""
+
+    train_rows: Natural
+    """Rows of the training store."""
+    train_share: Share
+    """The same, as a share of the store."""
+    rows: Natural
+    """Held-out rows."""
+    share: Share
+    l0: NonNegative | None
+    r2: Annotated[Finite, Field(le=1)] | None
+    """1 - sse / sst, where sst is about the mean of the source's own held-out rows."""
+    r2_common: Annotated[Finite, Field(le=1)] | None
+    """The same about the mean of the held-out rows of all sources, as in the cell's own R2."""
+    sse: NonNegative
+    sst: NonNegative
+    ce_tokens: Natural = 0
+    """Predicted tokens of the source among those of Loss Recovered."""
+    ce_sae: NonNegative | None = None
+    ce_clean: NonNegative | None = None
+    ce_zero: NonNegative | None = None
+    ce_mean: NonNegative | None = None
+    loss_recovered: Finite | None = None
+    loss_recovered_mean: Finite | None = None
+
+
 class CellMetrics(Section):
     """One cell on the held-out split. A ratio is null where its denominator is zero."""
 
@@ -140,6 +168,8 @@ class CellMetrics(Section):
     """The same, weighted by firing."""
     census: CensusRecord
     calibration: CalibrationRecord
+    sources: dict[str, SourceRecord] = Field(default_factory=dict)
+    """By name, where the text has several sources."""
     collapsed: list[str]
     """Why the cell counts as collapsed; empty when it does not."""
     training: TrainingRecord

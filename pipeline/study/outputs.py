@@ -11,9 +11,14 @@ LATENT_TENSORS = "latents.safetensors"
 """Files of a cell's folder."""
 STATE, TRAINED, CHECKPOINT = ".state", "trained.json", "checkpoint-{key}.safetensors"
 """Folder of a cell for what later jobs reuse; the record of the weights in it; unfinished ones."""
+TOGETHER, SHARED = "together-{stream}.json", "stream.json"
+"""In ``STATE``: what a job that trained several cells leaves with the first of them, and what it
+leaves with each."""
 CELLS, POINTS, COMPARISON = "cells.csv", "points.csv", "comparison.csv"
 CONTRASTS, LATENTS, PARAMETERS = "contrasts.csv", "latents.csv", "parameters.csv"
 CALIBRATION, CLAIMS = "calibration.csv", "claims.csv"
+SOURCES, BY_SOURCE = "sources.csv", "comparison_by_source.csv"
+"""Tables of a study whose text has several sources."""
 READABLE = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS)
 """Tables that are also written as .md and .tex."""
 TABLES = (
@@ -26,6 +31,14 @@ TYING, ABLATION, WIDTH = "tying", "ablation", "width"
 REPORT = "report.html"
 CONFIGURATION, ENVIRONMENT, README = "configuration.json", "environment.json", "README.md"
 """Files of a published study beside its results."""
+RECORDS = (
+    "assets/*/asset.json",
+    "assets/*/documents.json",
+    "tokens/*.json",
+    "manifests/*.json",
+    "baselines/*.json",
+)
+"""Where a study has its records of what lies in the cache."""
 SYNTHETIC = "synthetic"
 RUNS, SYNTHETIC_SUMMARY = f"{SYNTHETIC}/runs", f"{SYNTHETIC}/summary.csv"
 CLAIM_TABLES = (CLAIMS, "claims.md", "claims.tex")
@@ -56,7 +69,7 @@ class Outputs:
         return self.path("assets", "text", "documents.json")
 
     def tokens(self, model: str = "{model}", split: str = "{split}") -> str:
-        return self.path("tokens", f"{model}-{split}.safetensors")
+        return self.path("tokens", f"{model}-{split}.json")
 
     def manifest(self, model: str = "{model}", split: str = "{split}") -> str:
         return self.path("manifests", f"{model}-{split}.json")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 from pydantic import field_serializer
 
+from pipeline.config.recipes import Training
+from pipeline.config.sections import Section
 from pipeline.config.specs import Spec
-from pipeline.config.study_config import Evaluation, Training
+from pipeline.config.study_config import Evaluation
 from pipeline.config.synthetic import Synthetic
+from pipeline.jobs.json_files import digest, json_argument
 from pipeline.study.cell import Cell
 
 
@@ -21,6 +24,25 @@ class TrainSpec(Spec):
     store: str
     """Digest of the training store's DumpSpec."""
     training: Training
+
+    @property
+    def stream(self) -> str:
+        """What cells share that can be trained on one stream: all but variant, width and lambda."""
+        shared = self.model_dump()
+        for name in ("variant", "width", "lam"):
+            del shared["cell"][name]
+        return digest(shared)
+
+
+class StreamSpec(Section):
+    """Of the cells that one job trains on one stream. Each is what its TrainSpec alone says."""
+
+    cells: list[TrainSpec]
+
+    @classmethod
+    def argument(cls, text: str) -> Self:
+        """Read a command line's text, see ``json_argument``."""
+        return cls.model_validate(json_argument(text))
 
 
 class EvaluateSpec(Spec):

@@ -7,6 +7,7 @@ it through a file that is named after its digest.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path, PurePosixPath
@@ -15,6 +16,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.config import study_config as c
+from pipeline.config.recipes import DEFAULT_RECIPE, Training, home
+from pipeline.config.sources import MixedText
 from pipeline.config.specs import AssetSpec, BaselineSpec, DumpSpec, Split, TextSpec, TokenSpec
 from pipeline.config.spelling import CellNameError
 from pipeline.config.synthetic import Synthetic
@@ -22,7 +25,8 @@ from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.cell import Cell
 from pipeline.study.figures import figure_names
 from pipeline.study.grid import cells_of, cross_faults
-from pipeline.study.outputs import Outputs
+from pipeline.study.outputs import BY_SOURCE, SOURCES, TABLES, Outputs
+from pipeline.study.recipes import levels_of, training_of
 from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
 from sagsae.autoencoders.registry import VARIANTS
 
@@ -35,6 +39,7 @@ class Study(Outputs):
     def __init__(self, config: c.StudyConfig):
         self.config = config
         self.models = {model.name: model for model in config.models}
+        self._trainings: dict[tuple[str, str], Training] = {}
         super().__init__(PurePosixPath(config.results) / config.study)
         self.cells = sorted({cell for entry in config.grid for cell in cells_of(entry, config)})
 
@@ -60,6 +65,13 @@ class Study(Outputs):
         dump = self.config.dump
         return dump.train_rows if split == "train" else dump.heldout_rows
 
+    def training(self, cell: Cell) -> Training:
+        """The settings by which a cell is trained."""
+        key = cell.recipe, cell.variant
+        if key not in self._trainings:
+            self._trainings[key] = training_of(self.config, *key)
+        return self._trainings[key]
+
     def model_named(self, name: str) -> c.Model:
         """A model of the study; raises CellNameError that lists those there are."""
         if name not in self.models:
@@ -83,7 +95,8 @@ class Study(Outputs):
         return AssetSpec(model=self.model_named(model).source)
 
     def text_spec(self) -> TextSpec:
-        return TextSpec(text=self.config.text.source)
+        text = self.config.text
+        return TextSpec(text=text.source or MixedText(sources=text.sources, seed=text.seed))
 
     def token_spec(self, model: str, split: Split) -> TokenSpec:
         dump = self.config.dump
@@ -95,7 +108,7 @@ class Study(Outputs):
             rows=self._rows(split),
             rows_per_block=dump.rows_per_block,
             slack=dump.slack,
-            **self.config.text.model_dump(exclude={"source"}),
+            **self.config.text.model_dump(exclude={"source", "sources"}),
         )
 
     def dump_spec(self, model: str, split: Split) -> DumpSpec:
@@ -127,7 +140,7 @@ class Study(Outputs):
             cell=cell,
             d_model=self.model_named(cell.model).d_model,
             store=self._stores[cell.model, "train"],
-            training=self.config.training,
+            training=self.training(cell),
         )
 
     def evaluate_spec(self, cell: Cell) -> EvaluateSpec:
@@ -135,16 +148,21 @@ class Study(Outputs):
         return EvaluateSpec(baselines=baselines, evaluation=self.config.evaluation)
 
     def comparison_spec(self) -> dict[str, Any]:
+        recipes = {name: recipe.model_dump() for name, recipe in self.config.recipes.items()}
+        named = {"recipes": recipes, "levels": levels_of(self.config)} if recipes else {}
         return {
             "cells": [cell.path for cell in self.cells],
             "comparisons": [item.model_dump() for item in self.config.comparisons],
             # By name, as in its file: tables follow this order.
             "models": {name: model.d_model for name, model in sorted(self.models.items())},
             "hookpoints": self.config.hookpoints,
+            **named,
         }
 
     def report_spec(self) -> dict[str, Any]:
-        named = {"study": self.config.study, "note": self.config.note}
+        named: dict[str, Any] = {"study": self.config.study, "note": self.config.note}
+        if len(self.sources) > 1:
+            named["sources"] = self.sources
         return self.comparison_spec() | named | {"figures": list(self.figures)}
 
     def synthetic_spec(self, protocol: str, seed: int) -> SyntheticSpec:
@@ -175,9 +193,10 @@ class Study(Outputs):
             write_json(folder / self.shared_specs[name], spec)
 
     @property
-    def acts_root(self) -> str:
-        """The folder of the stores."""
-        return self.config.dump.acts_root or self.path("activations")
+    def cache(self) -> str:
+        """The folder of what studies share, see ``pipeline.jobs.cache``."""
+        beside = PurePosixPath(self.config.results).parent / "cache"
+        return self.config.cache or str(beside)
 
     def manifest_and_digest(self, model: str, split: Split) -> tuple[str, str]:
         """A store's manifest and the digest that it must carry."""
@@ -188,6 +207,16 @@ class Study(Outputs):
         return self.baselines(model), self._baselines[model]
 
     @property
+    def tables(self) -> tuple[str, ...]:
+        """File names of the tables but for the claims."""
+        return TABLES + ((SOURCES, BY_SOURCE) if len(self.sources) > 1 else ())
+
+    @property
+    def sources(self) -> list[str]:
+        """Names of the sources of text; none where there is one that has no name."""
+        return [part.name for part in self.config.text.sources]
+
+    @property
     def figures(self) -> tuple[str, ...]:
         """Names of the figures that the grid has."""
         return figure_names(self.config, self.cells)
@@ -196,18 +225,25 @@ class Study(Outputs):
         """The cell of a path's wildcards, on the grid or off it.
 
         Raises:
-            CellNameError: not canonical, or of a model, hookpoint or variant unknown here.
+            CellNameError: not canonical, of a model, hookpoint, variant or recipe unknown here, or
+                of a variant that its recipe does not concern.
         """
         cell = Cell.parse(**text)
         known = {
             "model": list(self.models),
             "hookpoint": self.config.hookpoints,
             "variant": sorted({*VARIANTS, *(entry.variant for entry in self.config.grid)}),
+            "recipe": ["", *self.config.recipes],
         }
         for field, names in known.items():
             if getattr(cell, field) not in names:
                 raise CellNameError(
                     f"{cell.path}: unknown {field} {getattr(cell, field)!r}; "
-                    f"this study has {', '.join(names)}"
+                    f"this study has {', '.join(name or DEFAULT_RECIPE for name in names)}"
                 )
+        if (recipe := home(self.config.recipes, cell.recipe, cell.variant)) != cell.recipe:
+            raise CellNameError(
+                f"{cell.path}: recipe {cell.recipe!r} does not concern {cell.variant}; ask for "
+                f"{replace(cell, recipe=recipe).path}"
+            )
         return cell

@@ -1,15 +1,22 @@
-"""comparison.csv: one row per (comparison, model, hookpoint), with everything at equal L0."""
+"""comparison.csv: one row per (comparison, recipe, model, hookpoint): everything at equal L0."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import product
 from typing import Any
 
 import pandas as pd
 
+from pipeline.config.study_config import Comparison
 from pipeline.study.comparison_spec import SWEPT, ComparisonSpec
-from pipeline.tables.sweeps import SWEEP, Key, Metrics, named_collapses, sweeps_of, with_se
+from pipeline.tables.sweeps import (
+    Metrics,
+    Side,
+    named_collapses,
+    sweeps_of,
+    sweeps_under,
+    with_se,
+)
 from pipeline.text.numbers import matched_column, sweep_label
 from sagsae.comparison import dead_reduction, dominance, matched, overlap
 from sagsae.sweeps import Sweep
@@ -23,17 +30,27 @@ ANSWERS = (
     *("dead_left_out", "dead_reason", "lr_noisy", "collapsed"),
 )
 """Columns of tables that do not depend on the matched L0 asked for. ``answer`` has more."""
-QUESTION = ("model", "hookpoint", *(f"{side}_{what}" for side in SIDES for what in SWEEP[2:]))
+ASKED = tuple(f"{side}_{what}" for side in SIDES for what in ("variant", "width"))
+QUESTION = ("recipe", "model", "hookpoint", *ASKED)
 
 
 def comparison_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
-    """One row per (comparison, model, hookpoint), in the order of the configuration."""
-    sweeps = sweeps_of(metrics)
-    noisy = noisy_places(metrics)
+    """One row per (comparison, recipe, model, hookpoint), in the order of the configuration.
+
+    Of several recipes, one under which there is neither side of a comparison has no rows of it.
+    """
+    sweeps, noisy = sweeps_of(metrics), noisy_places(metrics)
+    under = {recipe: sweeps_under(recipe, sweeps, spec) for recipe in spec.trained}
     rows = []
-    for question, matched_l0 in _questions(spec):
-        row = question | {"lr_noisy": (question["model"], question["hookpoint"]) in noisy}
-        rows.append(row | answer(sweeps, question, matched_l0))
+    for number, item in enumerate(spec.comparisons, start=1):
+        for recipe, found in under.items():
+            questions = list(_questions(item, recipe, spec))
+            if spec.several and not any(found.keys() & _sides(one) for one in questions):
+                continue
+            for question in questions:
+                place = question["model"], question["hookpoint"]
+                row = {"comparison": number, **question, "lr_noisy": place in noisy}
+                rows.append(row | answer(found, question, item.matched_l0))
     asked = [column for l0 in spec.matched_levels for column in matched_columns(l0)]
     return pd.DataFrame(rows, columns=["comparison", *QUESTION, *ANSWERS, *asked])
 
@@ -43,13 +60,18 @@ def noisy_places(metrics: Metrics) -> set[tuple[str, str]]:
     return {(cell.model, cell.hookpoint) for cell, found in metrics.items() if found.lr_noisy}
 
 
-def _questions(spec: ComparisonSpec) -> Iterator[tuple[dict[str, Any], list[float]]]:
-    asked = product(enumerate(spec.comparisons, start=1), spec.models.items(), spec.hookpoints)
-    for (number, item), (model, d_model), hookpoint in asked:
-        row = {"comparison": number, "model": model, "hookpoint": hookpoint}
+def _questions(item: Comparison, recipe: str, spec: ComparisonSpec) -> Iterator[dict[str, Any]]:
+    for model, hookpoint in spec.trained[recipe]:
+        row: dict[str, Any] = {"recipe": recipe, "model": model, "hookpoint": hookpoint}
         for side, sweep in zip(SIDES, (item.candidate, item.baseline), strict=True):
-            row |= {f"{side}_variant": sweep.variant, f"{side}_width": sweep.width_for(d_model)}
-        yield row, item.matched_l0
+            width = sweep.width_for(spec.models[model])
+            row |= {f"{side}_variant": sweep.variant, f"{side}_width": width}
+        yield row
+
+
+def _sides(question: dict[str, Any]) -> list[Side]:
+    place = question["model"], question["hookpoint"]
+    return [(*place, question[f"{side}_variant"], question[f"{side}_width"]) for side in SIDES]
 
 
 def matched_columns(l0: float) -> list[str]:
@@ -59,13 +81,11 @@ def matched_columns(l0: float) -> list[str]:
 
 
 def answer(
-    sweeps: dict[Key, Sweep], question: dict[str, Any], matched_l0: Sequence[float]
+    sweeps: dict[Side, Sweep], question: dict[str, Any], matched_l0: Sequence[float]
 ) -> dict[str, Any]:
-    """Columns that answer one question; a side that the grid lacks leaves a reason."""
-    keys = [
-        (question["model"], question["hookpoint"], question[f"{s}_variant"], question[f"{s}_width"])
-        for s in SIDES
-    ]
+    """Columns that answer one question from the sweeps under its recipe; a side that they lack
+    leaves a reason."""
+    keys = _sides(question)
     missing = [sweep_label(*key[2:]) for key in keys if key not in sweeps]
     if missing:
         reason = f"the grid has no {' and no '.join(missing)} here"

@@ -35,19 +35,24 @@ class View:
 
 
 def views(table: pd.DataFrame, spec: ComparisonSpec) -> list[View]:
-    """Each comparison of comparison.csv in words."""
+    """Each comparison of comparison.csv in words, one recipe after the other.
+
+    A recipe that concerns neither side is left out: the rows are those of the one that it extends.
+    """
     result = []
-    for number, comparison in enumerate(spec.comparisons, start=1):
-        rows = table[table["comparison"] == number]
-        names = [
-            variant_label(side.variant) for side in (comparison.candidate, comparison.baseline)
-        ]
-        grids = tuple(_matched(rows, l0, names) for l0 in comparison.matched_l0)
+    for (number, recipe), rows in table.groupby(["comparison", "recipe"], sort=False):
+        comparison = spec.comparisons[int(str(number)) - 1]
+        variants = [side.variant for side in (comparison.candidate, comparison.baseline)]
+        if str(recipe) not in [spec.home(str(recipe), variant) for variant in variants]:
+            continue
+        names = [variant_label(variant) for variant in variants]
+        levels = {l0: spec.titled(f"At L0 = {l0:g}", str(recipe)) for l0 in comparison.matched_l0}
+        grids = tuple(_matched(rows, l0, title, names) for l0, title in levels.items())
         result.append(
             View(
-                title=title(rows),
+                title=spec.titled(title(rows), str(recipe)),
                 headline=headline(rows),
-                dominance=_dominance(rows),
+                dominance=_dominance(rows, spec.titled("R2 over the shared L0 range", str(recipe))),
                 matched=tuple(grid for grid in grids if _answered(grid)),
                 notes=tuple(_notes(rows, comparison.matched_l0)),
             )
@@ -123,10 +128,10 @@ def _width_phrase(rows: pd.DataFrame) -> str:
     return words.get(ratio, f"at {ratio:.3g} times the width")
 
 
-def _dominance(rows: pd.DataFrame) -> Grid:
+def _dominance(rows: pd.DataFrame, title: str) -> Grid:
     dominance = ("L0 overlap", "Dominates", "P(dominance)", "Smallest gap", "at L0", "Mean gap")
     return Grid(
-        title="R2 over the shared L0 range",
+        title=title,
         columns=("Model", "Hookpoint", *dominance, "Fewer dead", "Floored"),
         rows=tuple(
             (
@@ -161,12 +166,12 @@ def overlap_text(row: pd.Series) -> str:
     return f"{format_number(row['overlap_lo'])} to {format_number(row['overlap_hi'])}"
 
 
-def _matched(rows: pd.DataFrame, l0: float, names: Sequence[str]) -> Grid:
+def _matched(rows: pd.DataFrame, l0: float, title: str, names: Sequence[str]) -> Grid:
     pairs = [(metric, side) for metric in SWEPT for side in ("candidate", "baseline")]
     heads = [f"{label}, {name}" for label in SWEPT.values() for name in names]
     cells = [matched_column(l0, metric, side) for metric, side in pairs]
     return Grid(
-        title=f"At L0 = {l0:g}",
+        title=title,
         columns=("Model", "Hookpoint", *heads),
         rows=tuple(
             (row["model"], row["hookpoint"], *(_value(row, cell) for cell in cells))

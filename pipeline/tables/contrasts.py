@@ -15,7 +15,7 @@ import pandas as pd
 from pipeline.study.comparison_spec import SWEPT, ComparisonSpec
 from pipeline.study.outputs import ABLATION, TYING, WIDTH
 from pipeline.tables.comparison import ANSWERS, QUESTION, answer, matched_columns, noisy_places
-from pipeline.tables.sweeps import Key, Metrics, sweeps_of
+from pipeline.tables.sweeps import Metrics, Side, sweeps_of, sweeps_under
 from sagsae.contrasts import contrast, shared_runs
 from sagsae.sweeps import Sweep
 
@@ -34,15 +34,18 @@ CONTRASTED = ("l0", *SWEPT)
 
 
 def contrast_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
-    """One row per (pair of sweeps, model, hookpoint): at equal lambda and seed, and at equal L0."""
+    """One row per (recipe, pair of sweeps, model, hookpoint): at equal lambda and seed, and at
+    equal L0."""
     sweeps, noisy = sweeps_of(metrics), noisy_places(metrics)
     levels = spec.matched_levels
     rows = []
-    for kind, candidate, baseline in _pairs(sweeps):
-        question = dict(zip(QUESTION, (*candidate, *baseline[2:]), strict=True))
-        row = {"kind": kind, **question, "lr_noisy": candidate[:2] in noisy}
-        row |= _at_equal_lambda(sweeps[candidate], sweeps[baseline])
-        rows.append(row | answer(sweeps, question, levels))
+    for recipe in spec.trained:
+        found = sweeps_under(recipe, sweeps, spec)
+        for kind, candidate, baseline in _pairs(found):
+            question = dict(zip(QUESTION, (recipe, *candidate, *baseline[2:]), strict=True))
+            row = {"kind": kind, **question, "lr_noisy": candidate[:2] in noisy}
+            row |= _at_equal_lambda(found[candidate], found[baseline])
+            rows.append(row | answer(found, question, levels))
     deltas = [f"{metric}_{what}" for metric in CONTRASTED for what in PER_METRIC]
     collapses = ["pairs", "candidate_collapsed", "baseline_collapsed", "pairs_reason"]
     asked = [column for l0 in levels for column in matched_columns(l0)]
@@ -50,7 +53,7 @@ def contrast_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def _pairs(sweeps: dict[Key, Sweep]) -> Iterator[tuple[str, Key, Key]]:
+def _pairs(sweeps: dict[Side, Sweep]) -> Iterator[tuple[str, Side, Side]]:
     for kind, variants in PAIRS.items():
         for candidate, baseline in variants:
             for model, hookpoint, variant, width in sweeps:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from pipeline.config.recipes import DEFAULT_RECIPE
+from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.outputs import ABLATION, TYING, WIDTH
 from pipeline.tables.sweeps import SWEEP
 from pipeline.text.numbers import (
@@ -45,20 +47,24 @@ def contrast_title(kind: str, candidate: str, baseline: str) -> str:
     return f"{kind.capitalize()}: {variant_label(candidate)} {against}"
 
 
-def contrast_grids(table: pd.DataFrame, levels: Sequence[float]) -> list[Grid]:
+def contrast_grids(table: pd.DataFrame, spec: ComparisonSpec) -> list[Grid]:
     """One per pair of variants: each (model, hookpoint) at equal lambda and seed, and at equal L0.
 
-    ``levels``: the matched L0 of the study; one that no row answers has no column.
+    A matched L0 that no row answers has no column. A recipe that concerns neither side is left out:
+    the rows are those of the one that it extends.
     """
     grids = []
-    for (kind, candidate, baseline), rows in table.groupby(
-        ["kind", "candidate_variant", "baseline_variant"], sort=False
+    for group, rows in table.groupby(
+        ["recipe", "kind", "candidate_variant", "baseline_variant"], sort=False
     ):
-        gaps = {l0: _matched_gap(rows, l0) for l0 in levels}
+        recipe, kind, candidate, baseline = map(str, group)
+        if recipe not in [spec.home(recipe, variant) for variant in (candidate, baseline)]:
+            continue
+        gaps = {l0: _matched_gap(rows, l0) for l0 in spec.matched_levels}
         gaps = {l0: gap for l0, gap in gaps.items() if gap.notna().any()}
         grids.append(
             Grid(
-                title=contrast_title(str(kind), str(candidate), str(baseline)),
+                title=spec.titled(contrast_title(kind, candidate, baseline), recipe),
                 columns=(*CONTRAST_HEADS, *(f"ΔR2 at L0 = {l0:g}" for l0 in gaps)),
                 rows=tuple(
                     (*_contrast_row(row), *(signed(gap.iloc[i]) for gap in gaps.values()))
@@ -97,31 +103,43 @@ def _contrast_row(row: pd.Series) -> tuple[str, ...]:
     )
 
 
-def latent_grid(table: pd.DataFrame) -> Grid:
-    """Census and calibration, a row per sweep: means over cells with errors over seeds."""
+def latent_grid(table: pd.DataFrame, several: bool) -> Grid:
+    """Census and calibration, a row per sweep: means over cells with errors over seeds.
+
+    ``several``: whether the study has several recipes.
+    """
     rows = []
     for sweep, found in table.groupby(list(SWEEP), sort=False):
         text = {
             row["quantity"]: with_error(row["mean"], row["se"]) for row in found.to_dict("records")
         }
-        rows.append((*_named(sweep), *(text[name] for name in LATENT_HEADS)))
-    columns = ("Model", "Hookpoint", "Variant", "H", *LATENT_HEADS.values())
+        rows.append((*sweep_names(sweep, several), *(text[name] for name in LATENT_HEADS)))
+    columns = (*sweep_heads(several), *LATENT_HEADS.values())
     return Grid(title="Latents that fire with both signs", columns=columns, rows=tuple(rows))
 
 
-def _named(sweep: Sequence[object]) -> tuple[str, ...]:
-    model, hookpoint, variant, width = (str(part) for part in sweep)
-    return model, hookpoint, variant_label(variant), width
+def sweep_heads(several: bool) -> tuple[str, ...]:
+    """Columns that name a sweep; its recipe where there are several."""
+    return ("Model", "Hookpoint", "Variant", *["Recipe"] * several, "H")
 
 
-def parameter_grid(table: pd.DataFrame) -> Grid:
-    """Parameters, the share of two-sided latents from which they pay, the share there is."""
+def sweep_names(sweep: Sequence[object], several: bool) -> tuple[str, ...]:
+    """What ``sweep_heads`` stand for, of one sweep."""
+    model, hookpoint, variant, recipe, width = (str(part) for part in sweep)
+    return model, hookpoint, variant_label(variant), *[recipe or DEFAULT_RECIPE] * several, width
+
+
+def parameter_grid(table: pd.DataFrame, several: bool) -> Grid:
+    """Parameters, the share of two-sided latents from which they pay, the share there is.
+
+    ``several``: whether the study has several recipes.
+    """
     rows = []
     for row in table.to_dict("records"):
         equivalent = row["gated_equivalent_width"]
         rows.append(
             (
-                *_named([row[name] for name in SWEEP]),
+                *sweep_names([row[name] for name in SWEEP], several),
                 f"{row['parameters']:,}",
                 str(row["parameters_per_latent"]),
                 format_number(row["break_even_share"]),
@@ -132,6 +150,6 @@ def parameter_grid(table: pd.DataFrame) -> Grid:
     heads = ("Parameters", "a latent", "Break-even share", "Two-sided share", "Gated equivalent H")
     return Grid(
         title="Parameter accounting",
-        columns=("Model", "Hookpoint", "Variant", "H", *heads),
+        columns=(*sweep_heads(several), *heads),
         rows=tuple(rows),
     )

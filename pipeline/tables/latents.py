@@ -90,7 +90,7 @@ def parameter_table(metrics: Metrics) -> pd.DataFrame:
         share = _spread({cell: bipolar_of_all(metrics[cell]) for cell in cells})
         if first.break_even_share is not None and share["cells"]:
             row |= {f"two_sided_share{end}": share[name] for end, name in SHARES.items()}
-            row["gated_equivalent_width"] = (1 + share["mean"]) * sweep[3]
+            row["gated_equivalent_width"] = (1 + share["mean"]) * sweep.width
         rows.append(row)
     shares = [f"two_sided_share{end}" for end in SHARES]
     return pd.DataFrame(rows, columns=[*SWEEP, *COSTS, *shares, "gated_equivalent_width"])

@@ -5,36 +5,58 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.study.cell import Cell
-from pipeline.study.comparison_spec import SWEPT
+from pipeline.study.comparison_spec import SWEPT, ComparisonSpec
 from pipeline.study.metrics import CellMetrics
 from pipeline.text.numbers import sweep_label
 from sagsae.sweeps import CellResult, Estimate, Sweep
 
 Metrics = dict[Cell, CellMetrics]
-Key = tuple[str, str, str, int]
-SWEEP = ("model", "hookpoint", "variant", "width")
-"""What one sweep is."""
+
+
+class Key(NamedTuple):
+    """What one sweep is."""
+
+    model: str
+    hookpoint: str
+    variant: str
+    recipe: str
+    width: int
+
+
+SWEEP = tuple(Key.__annotations__)
+Side = tuple[str, str, str, int]
+"""One sweep under a given recipe: model, hookpoint, variant, width."""
 
 
 def cells_by_sweep(metrics: Metrics) -> dict[Key, list[Cell]]:
     """Cells of each sweep, all in sorted order."""
 
     groups = groupby(sorted(metrics), key=attrgetter(*SWEEP))
-    return {name: list(cells) for name, cells in groups}
+    return {Key(*name): list(cells) for name, cells in groups}
 
 
 def sweeps_of(metrics: Metrics) -> dict[Key, Sweep]:
     """All sweeps, in sorted order."""
     return {
         name: Sweep(
-            label=sweep_label(*name[2:]),
-            width=name[3],
+            label=sweep_label(name.variant, name.width),
+            width=name.width,
             cells=tuple(_result(cell, metrics[cell]) for cell in cells),
         )
         for name, cells in cells_by_sweep(metrics).items()
+    }
+
+
+def sweeps_under(recipe: str, sweeps: dict[Key, Sweep], spec: ComparisonSpec) -> dict[Side, Sweep]:
+    """The sweeps that stand under a recipe, in sorted order."""
+    places = spec.trained[recipe]
+    return {
+        (key.model, key.hookpoint, key.variant, key.width): sweep
+        for key, sweep in sweeps.items()
+        if key.recipe == spec.home(recipe, key.variant) and (key.model, key.hookpoint) in places
     }
 
 

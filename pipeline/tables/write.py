@@ -24,6 +24,7 @@ from pipeline.tables.comparison_text import views
 from pipeline.tables.contrasts import contrast_table
 from pipeline.tables.latent_text import READS, contrast_grids, latent_grid, parameter_grid
 from pipeline.tables.latents import calibration_table, latent_table, parameter_table
+from pipeline.tables.sources import comparison_by_source, source_names, source_table
 from pipeline.tables.sweeps import SWEEP, Metrics, named_collapses, sweeps_of, with_se
 from pipeline.text.csv_files import read_table, write_csv
 from pipeline.text.numbers import Grid
@@ -34,9 +35,9 @@ def cell_table(metrics: Metrics) -> pd.DataFrame:
     """One flat row per cell: the cell's own fields first, nested records as ``group_field``.
 
     A metric that a cell's file does not have is empty; one that no file has is no column. Quantiles
-    stay in the cell's metrics.
+    stay in the cell's metrics; what is measured by source has a table of its own.
     """
-    own = {"cell", "schema_version"}
+    own = {"cell", "schema_version", "sources"}
     return pd.DataFrame(
         asdict(cell) | dict(_flat(metrics[cell].model_dump(exclude=own, exclude_unset=True)))
         for cell in sorted(metrics)
@@ -79,15 +80,24 @@ def write_tables(metrics: Metrics, spec: ComparisonSpec, folder: Path) -> None:
         outputs.PARAMETERS: parameter_table(metrics),
         outputs.CALIBRATION: calibration_table(metrics, spec),
     }
+    if source_names(metrics):
+        tables[outputs.SOURCES] = source_table(metrics)
+        tables[outputs.BY_SOURCE] = comparison_by_source(metrics, spec)
     for name, table in tables.items():
-        write_csv(folder / name, table, None if name == outputs.CELLS else "%.12g")
+        measured = name in (outputs.CELLS, outputs.SOURCES)
+        write_csv(folder / name, table, None if measured else "%.12g")
     read = {name: read_table(folder / name) for name in tables}
     contrasts = contrast_parts(read[outputs.CONTRASTS], spec)
+    latents = latent_grid(read[outputs.LATENTS], spec.several)
+    parameters = parameter_grid(read[outputs.PARAMETERS], spec.several)
     pages: dict[str, tuple[str, list[str | Grid]]] = {
         outputs.COMPARISON: ("Comparisons", comparison_parts(read[outputs.COMPARISON], spec)),
         outputs.CONTRASTS: ("Tying, ablations, width", contrasts),
-        outputs.LATENTS: ("Latents", [latent_grid(read[outputs.LATENTS])]),
-        outputs.PARAMETERS: ("Parameters", [parameter_grid(read[outputs.PARAMETERS])]),
+        outputs.LATENTS: ("Latents", [latents]),
+        outputs.PARAMETERS: (
+            "Parameters",
+            [parameters],
+        ),
     }
     for name, (title, parts) in pages.items():
         write_page(folder / name, title, parts)
@@ -106,7 +116,7 @@ def contrast_parts(table: pd.DataFrame, spec: ComparisonSpec) -> list[str | Grid
     """The contrasts under what each kind reads as."""
     parts: list[str | Grid] = []
     for kind, rows in table.groupby("kind", sort=False):
-        parts += [READS[str(kind)], *contrast_grids(rows, spec.matched_levels)]
+        parts += [READS[str(kind)], *contrast_grids(rows, spec)]
     return parts or ["The grid has no two sweeps that differ by one part or by the width."]
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from sagsae.files import whole_file
 
 TEXTS = re.compile(
-    r"model|hookpoint|(.*_)?variant|kind|quantity|sign|collapsed|.*_reason|made_from_.*"
+    r"model|hookpoint|(.*_)?variant|recipe|kind|quantity|sign|collapsed|.*_reason|made_from_.*"
     r"|.*_d(evice|type)|setting|metric|protocol"
     r"|claim|statement|paper|source|here|outcome|why|criterion"
 )

@@ -25,7 +25,7 @@ from pipeline.cells import faults as cells
 from pipeline.jobs.findings import Absent, Checked, Fault, Findings, Note, amount, size_of
 from pipeline.jobs.json_files import ADVICE, json_argument
 from pipeline.study.figures import FIGURE_FILES
-from pipeline.study.outputs import CLAIM_TABLES, TABLES
+from pipeline.study.outputs import CLAIM_TABLES
 from pipeline.study.study import SPLITS, Study
 from pipeline.synthetic import faults as synthetic
 from sagsae.files import TEMPORARY_SUFFIXES
@@ -110,7 +110,6 @@ def checks(study: Study) -> dict[str, Findings]:
         "activations": activations.faults(
             {store: study.manifest_and_digest(*store) for store in stores},
             {model: study.baselines_and_digest(model) for model in models},
-            Path(study.acts_root),
         ),
         "cells": cells.faults(study),
         "synthetic": synthetic.faults(study),
@@ -120,7 +119,7 @@ def checks(study: Study) -> dict[str, Findings]:
 
 
 def _outputs(study: Study) -> Findings:
-    tables = [study.table(name) for name in TABLES + CLAIM_TABLES]
+    tables = [study.table(name) for name in study.tables + CLAIM_TABLES]
     figures = [study.figure(name, end) for name in study.figures for end in FIGURE_FILES]
     for file in (*tables, *figures, study.report):
         there = Path(file).exists()
@@ -129,7 +128,7 @@ def _outputs(study: Study) -> Findings:
 
 
 def _leftovers(study: Study) -> Findings:
-    below = (path for root in (str(study.root), study.acts_root) for path in Path(root).rglob("*"))
+    below = (path for root in (str(study.root), study.cache) for path in Path(root).rglob("*"))
     if found := sorted({str(path) for path in below if path.name.endswith(TEMPORARY_SUFFIXES)}):
         yield Note(
             f"{len(found)} left over by killed jobs; the next job there removes them, or delete "

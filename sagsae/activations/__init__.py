@@ -10,7 +10,6 @@ from sagsae.activations.calibration import load_calibration as load_calibration
 from sagsae.activations.commits import Statistics as Statistics
 from sagsae.activations.dump import DumpProgress as DumpProgress
 from sagsae.activations.dump import DumpSettings as DumpSettings
-from sagsae.activations.dump import contexts_per_block as contexts_per_block
 from sagsae.activations.dump import dump_activations as dump_activations
 from sagsae.activations.errors import ChunkReadError as ChunkReadError
 from sagsae.activations.errors import ConfigMismatchError as ConfigMismatchError
@@ -27,6 +26,7 @@ from sagsae.activations.hookpoints import run_captured as run_captured
 from sagsae.activations.hookpoints import splice as splice
 from sagsae.activations.layout import StoreConfig as StoreConfig
 from sagsae.activations.layout import store_path as store_path
+from sagsae.activations.reading import contexts_per_block as contexts_per_block
 from sagsae.activations.store import Store as Store
 from sagsae.activations.stream import ActivationStream as ActivationStream
 from sagsae.activations.stream import iterate as iterate

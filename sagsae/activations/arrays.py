@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,33 +17,34 @@ from zarr.buffer.cpu import NDBuffer
 from zarr.storage import LocalStore, StorePath
 
 from sagsae.activations.layout import DATA, FORMAT, MISSING, TOKEN_ARRAYS, StoreConfig
-from sagsae.files import canonical_json, fsync_path, write_atomic
+from sagsae.files import canonical_json, fsync_path, whole_file, write_atomic
 
 
 def create_arrays(path: Path, config: StoreConfig) -> None:
-    """Write every zarr.json of the store that is missing or not what it has to be."""
+    """Write every zarr.json of the store that is missing or not what it has to be.
+
+    An array with room for more blocks than the configuration has stays as it is.
+    """
     for file, content in metadata_files(config).items():
-        if not (path / file).is_file() or (path / file).read_bytes() != content:
+        if not is_metadata(path, file, config):
             write_atomic(path / file, content)
     fsync_path(path / DATA)
     fsync_path(path)
 
 
-def is_metadata(file: Path, content: bytes) -> bool:
-    """Whether a zarr.json is there and holds `content`, one of `metadata_files`.
-
-    Stores made before dimension names and provenance were written do without these two.
-    """
-    if not file.is_file():
+def is_metadata(path: Path, file: str, config: StoreConfig) -> bool:
+    """Whether a zarr.json is there, is of this store, and has room for its blocks or for more."""
+    try:
+        content = (path / file).read_bytes()
+        rows, *_ = json.loads(content).get("shape", [0])
+        blocks = max(config.n_blocks, rows // config.rows_per_block)
+        return content == metadata_files(replace(config, n_blocks=blocks))[file]
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
         return False
-    former = json.loads(content)
-    if former.pop("dimension_names", None) is None:
-        former["attributes"] = {}
-    return file.read_bytes() in (content, canonical_json(former))
 
 
 def metadata_files(config: StoreConfig) -> dict[str, bytes]:
-    """Every zarr.json of a store, by its path in the store.
+    """Every zarr.json of a store, by its path in the store; those of tokens come last.
 
     They are written here and not by Zarr, because Zarr's spelling may change with its version. So
     a store's bytes follow from its configuration, and any change of one of these files shows.
@@ -83,7 +85,6 @@ def array_metadata(config: StoreConfig, name: str) -> dict[str, Any]:
 
 
 _LITTLE_ENDIAN = {"name": "bytes", "configuration": {"endian": "little"}}
-_ZSTD = {"name": "zstd", "configuration": {"level": 1, "checksum": False}}
 _SHUFFLE_ZSTD = {"cname": "zstd", "clevel": 1, "shuffle": "shuffle", "blocksize": 2**20}
 """Blosc's own choice, blocks of 32 KiB, leaves 78 % of the bytes instead of 70 %."""
 _CRC32C = {"name": "crc32c"}
@@ -92,7 +93,7 @@ _CRC32C_BYTES = 4
 
 def _codecs(config: StoreConfig, itemsize: int) -> list[dict[str, Any]]:
     blosc = {"name": "blosc", "configuration": {**_SHUFFLE_ZSTD, "typesize": itemsize}}
-    compressors = {"plain": [], "disk": [_ZSTD], "disk-2": [blosc]}[config.profile]
+    compressors = [blosc] if config.profile == "disk" else []
     return [_LITTLE_ENDIAN, *compressors, _CRC32C]
 
 
@@ -120,13 +121,29 @@ def open_array(path: Path, config: StoreConfig, name: str, *, writable: bool = F
     )
 
 
+def is_plain(config: StoreConfig, name: str) -> bool:
+    """Whether a file of an array holds its rows as they are in memory, then their crc32c."""
+    sharded = config.sharded and name in config.hookpoints
+    return config.profile == "plain" and not sharded and sys.byteorder == "little"
+
+
+def write_plain(file: Path, rows: np.ndarray, checksum: str) -> None:
+    """Write the file of an uncompressed chunk, whole but not flushed.
+
+    Zarr writes the same bytes, in one thread for all threads that ask it to, and computes the
+    checksum by itself.
+    """
+    with whole_file(file, flush=False) as partial, partial.open("wb") as stream:
+        stream.write(rows.data.cast("B"))
+        stream.write(bytes.fromhex(checksum)[::-1])
+
+
 class PieceReader:
     """Reads the pieces of one array that have a checksum of their own: R rows, of tokens S rows.
 
-    The file of an uncompressed chunk holds its rows as they are in memory, then their crc32c. Such
-    a file is read straight into the caller's memory, and its checksum is computed once. That is
-    several times as fast as through Zarr, which hands each chunk from thread to thread and copies
-    it twice. Zarr reads everything else.
+    A plain file, see `is_plain`, is read straight into the caller's memory, and its checksum is
+    computed once. That is several times as fast as through Zarr, which hands each chunk from thread
+    to thread and copies it twice. Zarr reads everything else.
 
     Args:
         path: the store's folder.
@@ -137,13 +154,16 @@ class PieceReader:
     def __init__(self, path: Path, config: StoreConfig, name: str) -> None:
         self._path, self._config, self.name = path, config, name
         self._array = open_array(path, config, name)
-        sharded = config.sharded and name in config.hookpoints
-        self._plain = config.profile == "plain" and not sharded and sys.byteorder == "little"
+        self._plain = is_plain(config, name)
 
     def file(self, block: int, piece: int) -> str:
         """The file of piece `piece` of a block, relative to the store."""
+        return f"{DATA}/{self.name}/{self.file_name(block, piece)}"
+
+    def file_name(self, block: int, piece: int) -> str:
+        """The same file, relative to the array."""
         files = self._config.block_files(self.name, block)
-        return f"{DATA}/{self.name}/{files[piece if len(files) > 1 else 0]}"
+        return files[piece if len(files) > 1 else 0]
 
     def rows(self, block: int, piece: int) -> slice:
         """The rows of the array that the piece holds."""
@@ -152,14 +172,15 @@ class PieceReader:
         return slice(first, first + size)
 
     def read(
-        self, block: int, piece: int, expected: str, out: np.ndarray | None = None
+        self, block: int, piece: int, expected: str, size: int, out: np.ndarray | None = None
     ) -> np.ndarray:
-        """The piece as it is stored, after a check of its content.
+        """The piece as it is stored, after a check of its content and of its file's size.
 
         Args:
             block: index of a block.
             piece: which of its pieces.
             expected: the checksum in the block's commit.
+            size: bytes of its file in the block's commit.
             out: contiguous memory of the piece's shape and dtype; a new array without it.
 
         Raises:
@@ -170,16 +191,16 @@ class PieceReader:
             out = np.empty(shape, self._array.dtype)
         file, found = self._path / self.file(block, piece), ""
         try:
+            if (actual := file.stat().st_size) != size:
+                raise ValueError(f"its file has {actual} bytes and its commit says {size}")
             found = _read_plain(file, out) if self._plain else self._decode(block, piece, out)
         except FileNotFoundError:
-            pass
+            raise ValueError("is missing") from None
         except Exception as error:  # codecs raise many kinds; each means an unusable chunk
             raise ValueError(f"cannot be read ({error})") from error
-        if found == expected:
-            return out
-        if not file.exists():  # Zarr fills in for it, so that only the checksum shows it
-            raise ValueError("is missing")
-        raise ValueError(f"does not hold what was committed (crc32c {found}, not {expected})")
+        if found != expected:
+            raise ValueError(f"does not hold what was committed (crc32c {found}, not {expected})")
+        return out
 
     def _decode(self, block: int, piece: int, out: np.ndarray) -> str:
         buffer = NDBuffer.from_numpy_array(out)

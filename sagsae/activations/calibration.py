@@ -54,13 +54,14 @@ def median_norms(
     device: torch.device | str,
 ) -> dict[str, float]:
     """Median norm of every hookpoint over `contexts` [n, L], first positions left out."""
-    norms: dict[str, list[np.ndarray]] = {name: [] for name in hookpoints}
+    norms: dict[str, list[Tensor]] = {name: [] for name in hookpoints}
     with capture(model, hookpoints) as captured:
         for batch in torch.split(contexts, batch_contexts):
             run_captured(model, batch.to(device, torch.long))
             for name, x in captured.items():
-                norms[name].append(_norms(x[:, 1:]).flatten().cpu().numpy())
-    medians = {name: float(np.median(np.concatenate(parts))) for name, parts in norms.items()}
+                norms[name].append(_norms(x[:, 1:]).flatten())
+    found = {name: torch.cat(parts).cpu().numpy() for name, parts in norms.items()}
+    medians = {name: float(np.median(values)) for name, values in found.items()}
     for name, median in medians.items():
         if not np.isfinite(median) or median <= 0:
             raise ValueError(

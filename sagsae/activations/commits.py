@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import torch
 
-from sagsae.activations.arrays import as_float32
+from sagsae.activations.arrays import as_tensor
 from sagsae.activations.errors import Fault
 from sagsae.activations.layout import CALIBRATION, COMMITS, SEALED, StoreConfig, commit_name
 from sagsae.files import digest, read_signed_json, signed_json, write_atomic
 
-_STATISTICS_ROWS = 1024
+STATISTICS_ROWS = 1024
+"""Rows that are summed at once; the last digits of a sum depend on it."""
+_VALUES_AT_ONCE = 32_767
+"""Few enough for a processor's cache, and fewer than PyTorch spreads over threads of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,25 +38,6 @@ class Moments:
     norm_sum: float
     max_norm: float
     non_finite: int
-
-    @classmethod
-    def of(cls, rows: np.ndarray) -> Self:
-        """Moments of stored rows [n, d]: float32, or bfloat16 bits in uint16."""
-        total, squares = np.zeros(rows.shape[1]), []
-        for start in range(0, len(rows), _STATISTICS_ROWS):
-            part = as_float32(rows[start : start + _STATISTICS_ROWS]).astype(np.float64)
-            total += part.sum(axis=0)
-            squares.append(np.einsum("nd,nd->n", part, part))
-        squared = np.concatenate(squares)
-        norms = np.sqrt(squared)
-        return cls(
-            count=len(rows),
-            sum=total,
-            sum_of_squares=float(squared.sum()),
-            norm_sum=float(norms.sum()),
-            max_norm=float(norms.max()),
-            non_finite=int(np.count_nonzero(~np.isfinite(squared))),
-        )
 
     @classmethod
     def merged(cls, parts: Iterable[Moments]) -> Self:
@@ -75,6 +60,57 @@ class Moments:
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""
         return cls(**{**value, "sum": decode_vector(value["sum"])})
+
+
+class RunningMoments:
+    """Moments of rows that come in parts.
+
+    Args:
+        width: d of the rows.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._sum, self._squares = np.zeros(width), list[np.ndarray]()
+        self._step = max(1, _VALUES_AT_ONCE // width)
+        self._values = torch.empty(1 + self._step, width, dtype=torch.float64)
+
+    def add(self, rows: np.ndarray) -> np.ndarray:
+        """Add a part.
+
+        Args:
+            rows: [n, d] as stored: float32, or bfloat16 bits in uint16. n is a multiple of
+                `STATISTICS_ROWS`, but for the last part.
+
+        Returns:
+            [n] float64, |x|^2 of each row; not finite where the row is not.
+        """
+        squared, filled = np.empty(len(rows)), 0
+        values, wide = self._values, self._values.numpy()
+        for part in as_tensor(rows).split(STATISTICS_ROWS):
+            wide[0] = 0.0  # the sum of this part so far: rows are added one after the other
+            for few in part.split(self._step):
+                end = 1 + len(few)
+                values[1:end].copy_(few)
+                here = squared[filled : filled + len(few)]
+                np.einsum("nd,nd->n", wide[1:end], wide[1:end], out=here)
+                wide[0] = wide[:end].sum(axis=0)
+                filled += len(few)
+            self._sum += wide[0]
+        self._squares.append(squared)
+        return squared
+
+    def total(self) -> Moments:
+        """Moments of all rows that were added."""
+        squared = np.concatenate(self._squares)
+        norms = np.sqrt(squared)
+        return Moments(
+            count=len(squared),
+            sum=self._sum,
+            sum_of_squares=float(squared.sum()),
+            norm_sum=float(norms.sum()),
+            max_norm=float(norms.max()),
+            non_finite=int(np.count_nonzero(~np.isfinite(squared))),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,6 +144,16 @@ class Statistics:
         """JSON form, exact; a scale without meaning (all rows zero) is null."""
         scale = self.scale if math.isfinite(self.scale) else None
         return {**asdict(self), "mean": encode_vector(self.mean), "scale": scale}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        scale = math.inf if value["scale"] is None else value["scale"]
+        found = cls(**{**value, "mean": decode_vector(value["mean"]), "scale": scale})
+        numbers = (found.mean_square, found.scale, found.mean_norm, found.max_norm)
+        if not all(isinstance(number, float) for number in numbers):
+            raise TypeError(f"statistics are {numbers}")
+        return found
 
 
 def encode_vector(vector: np.ndarray) -> str:
@@ -189,8 +235,9 @@ class Commit:
 
 def committed_blocks(path: Path) -> list[int]:
     """Blocks that have a commit file, in order."""
-    numbers = [int(p.stem) for p in (path / COMMITS).glob("*.json") if p.stem.isdecimal()]
-    return sorted({number for number in numbers if (path / commit_name(number)).exists()})
+    files = set((path / COMMITS).glob("*.json"))
+    blocks = {int(file.stem) for file in files if file.stem.isdecimal()}
+    return sorted(block for block in blocks if path / commit_name(block) in files)
 
 
 def read_commits(path: Path, config: StoreConfig) -> tuple[dict[int, Commit], list[Fault]]:

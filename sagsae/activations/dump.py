@@ -2,43 +2,44 @@
 
 Block b is made from contexts [b * C, (b + 1) * C) alone, with C = `contexts_per_block`. So blocks
 come out the same in any order, from any rank, and when they are made again after a kill.
+
+The main thread runs the model and nothing else. Threads permute, check, write and flush blocks.
 """
 
 from __future__ import annotations
 
-import math
+import os
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sagsae.activations.calibration import (
-    kept_mask,
-    load_calibration,
-    median_norms,
-    save_calibration,
-)
+from sagsae.activations.calibration import load_calibration, median_norms, save_calibration
+from sagsae.activations.commits import read_commits
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
-from sagsae.activations.layout import CALIBRATION, SEALED, Layout, StoreConfig, store_path
+from sagsae.activations.layout import CALIBRATION, Layout, StoreConfig, store_path
+from sagsae.activations.reading import BlockMemory, BlockRead, BlockReader, contexts_per_block
+from sagsae.activations.seal import sealed_rows
 from sagsae.activations.tokens import TokenStore
 from sagsae.activations.verify import check_calibration
 from sagsae.activations.writer import StoreWriter
 from sagsae.files import digest
 from sagsae.memory import needs_memory
 
+GPU_WRITERS = 6
+"""Threads that write blocks when a GPU reads them: `python -m benchmarks.dump_stages` has the
+figures. On a CPU one is enough, as the model takes thirty times as long as the writing."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DumpSettings(Layout):
     """How a dump is made. All of it goes into run.json and so into the store's name."""
 
-    profile: Literal["plain", "disk"] = "plain"
-    """`disk` compresses, as profile `disk-2` of `StoreConfig` says."""
     max_norm_ratio: float = 10.0
     """Tokens beyond this many median norms, in any hookpoint, are dropped."""
     slack: float = 0.02
@@ -66,11 +67,6 @@ class DumpProgress:
         return self.tokens / self.seconds if self.seconds else 0.0
 
 
-def contexts_per_block(rows_per_block: int, context_length: int, slack: float = 0.02) -> int:
-    """Contexts that make one block: each gives L - 1 rows, less what the norm rule drops."""
-    return math.ceil(rows_per_block / ((context_length - 1) * (1 - slack)))
-
-
 def dump_config(
     model: nn.Module,
     tokens: TokenStore,
@@ -78,7 +74,7 @@ def dump_config(
     hookpoints: Mapping[str, Hookpoint],
     settings: DumpSettings,
 ) -> StoreConfig:
-    """The store configuration of a dump, with the sha256 of its tokens in the provenance.
+    """The store configuration of a dump, with the sha256 of its first block's tokens.
 
     Widths come from one forward pass over two tokens.
     """
@@ -89,16 +85,16 @@ def dump_config(
     if absent := hookpoints.keys() - widths.keys():
         raise ValueError(f"hookpoints {sorted(absent)} never ran in a forward pass; name others")
     own = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    per_block = contexts_per_block(own["rows_per_block"], tokens.context_length, own["slack"])
     dump = {key: own.pop(key) for key in ("max_norm_ratio", "slack", "batch_contexts")}
     dump |= {
         "drop_first_position": True,
         "context_length": tokens.context_length,
         "modules": {name: point.module for name, point in hookpoints.items()},
-        "tokens_sha256": tokens.digest(),
+        "first_tokens_sha256": tokens.digest(slice(per_block)),
         "calibration_sha256": digest(calibration_tokens.to(torch.int32).numpy().tobytes()),
     }
     own["provenance"] = {**settings.provenance, "dump": dump}
-    own["profile"] = "disk-2" if settings.profile == "disk" else settings.profile
     return StoreConfig(hookpoints=widths, **own)
 
 
@@ -115,9 +111,11 @@ def dump_activations(
     device: torch.device | str = "cpu",
     rank: int = 0,
     world: int = 1,
+    writers: int | None = None,
+    seal: bool = True,
     progress: Callable[[DumpProgress], None] | None = None,
 ) -> Path:
-    """Fill the store of this configuration, or what is missing of it.
+    """Fill the store of this configuration, or what is missing of it, or add blocks to it.
 
     The model is put in evaluation mode on `device` and reads each context once, up to its last
     hookpoint. Of every context the first position is dropped, and every token whose norm exceeds
@@ -127,6 +125,9 @@ def dump_activations(
 
     A single writer (world 1) seals the store. Ranks leave that to a later call with world 1, which
     finds all blocks committed.
+
+    Memory of the host, pinned if the device is a GPU: `writers` + 1 blocks with every position of
+    their contexts, about 1.03 S rows of all hookpoints each; and per writer a chunk or two.
 
     Args:
         model: a causal language model of Transformers; its dtype stays what it is.
@@ -139,13 +140,16 @@ def dump_activations(
         device: where the model runs.
         rank: of this process, see `StoreWriter`.
         world: processes that share this dump.
+        writers: threads that write, each a block; `GPU_WRITERS` at most beside a GPU, else 1.
+        seal: whether to seal the finished store; `StoreWriter.seal` does it later, without a GPU.
         progress: called after every block.
 
     Returns:
         The store's folder.
 
     Raises:
-        ValueError: too few contexts, or a block that keeps fewer than S rows.
+        ValueError: too few contexts, other contexts than those of the blocks that are there, or a
+            block that keeps fewer than S rows.
         NonFiniteActivationError: the model gives NaN or infinity.
         StoreError: the folder is locked, damaged or of another configuration.
     """
@@ -168,101 +172,105 @@ def dump_activations(
                 save_calibration(path, found)
             medians = load_calibration(path)
             check_calibration(path, config)
+        _check_tokens(path, config, tokens, settings.slack)
         if pending:
-            reader = _BlockReader(model, tokens, hookpoints, medians, settings, config, device)
+            reader = BlockReader(
+                model,
+                tokens,
+                hookpoints,
+                medians,
+                config,
+                device,
+                batch_contexts=settings.batch_contexts,
+                max_norm_ratio=settings.max_norm_ratio,
+                slack=settings.slack,
+            )
             done = len(range(rank, config.n_blocks, world)) - len(pending)
-            _write_blocks(writer, reader, pending, done, progress)
-        if world == 1 and not (path / SEALED).exists():
+            _write_blocks(writer, reader, pending, done, writers or _writers(device), progress)
+        if seal and world == 1 and sealed_rows(path) < config.n_rows:
             writer.seal()
     return path
 
 
+def _check_tokens(path: Path, config: StoreConfig, tokens: TokenStore, slack: float) -> None:
+    """Refuse to add blocks of another text, or of another order of it, to those there are."""
+    commits, _ = read_commits(path, config)
+    size = contexts_per_block(config.rows_per_block, tokens.context_length, slack)
+    for block, commit in commits.items():
+        contexts = slice(block * size, (block + 1) * size)
+        if commit.cursor.get("tokens_sha256") != tokens.digest(contexts):
+            raise ValueError(
+                f"{path}: block {block} was made from other contexts than {contexts.start} to "
+                f"{contexts.stop - 1} of these tokens; dump them under another provenance, or "
+                "delete the store"
+            )
+
+
+def _writers(device: torch.device | str) -> int:
+    on_gpu = torch.device(device).type == "cuda"
+    return min(GPU_WRITERS, os.cpu_count() or 1) if on_gpu else 1
+
+
 def _write_blocks(
     writer: StoreWriter,
-    reader: _BlockReader,
+    reader: BlockReader,
     pending: list[int],
     done: int,
+    writers: int,
     progress: Callable[[DumpProgress], None] | None,
 ) -> None:
-    """Read one block while a thread writes the one before."""
+    """Read one block after the other while threads write those before."""
     total, began = done + len(pending), time.perf_counter()
-    before: Future[None] = Future()
-    before.set_result(None)
-    with ThreadPoolExecutor(1, thread_name_prefix="store-writer") as thread:
+    with _Writers(writer, reader, writers) as threads:
         for count, block in enumerate(pending, start=1):
-            arguments = reader.read(block)
-            before.result()
-            before = thread.submit(writer.write_block, block, **arguments)
+            threads.write(block, reader.read(block, threads.memory(), threads.check))
             if progress is not None:
                 seconds = time.perf_counter() - began
                 progress(DumpProgress(done + count, total, reader.tokens_read, seconds))
-        before.result()
+        threads.finish()
 
 
-@dataclass
-class _BlockReader:
-    """Runs the model over the contexts of a block and keeps the rows to store."""
+class _Writers:
+    """Threads that write blocks, each a block, and the memory of the blocks in flight.
 
-    model: nn.Module
-    tokens: TokenStore
-    hookpoints: Mapping[str, Hookpoint]
-    medians: Mapping[str, float]
-    settings: DumpSettings
-    config: StoreConfig
-    device: torch.device | str
-    tokens_read: int = 0
+    There are at most `count` + 1 blocks in flight, the one that is read included. Their memory is
+    used again, since fresh memory costs as much time as a copy, and pinned memory much more.
+    """
 
-    def read(self, block: int) -> dict[str, Any]:
-        """The arguments of `StoreWriter.write_block`, without the block's number."""
-        size, length = self.config.rows_per_block, self.tokens.context_length
-        contexts = contexts_per_block(size, length, self.settings.slack)
-        first, end = block * contexts, (block + 1) * contexts
-        dtype = getattr(torch, self.config.dtype)
-        rows = {n: torch.empty(size, d, dtype=dtype) for n, d in self.config.hookpoints.items()}
-        source = np.empty(size, np.int64)  # context * L + position of every kept row
-        dropped = {"first_position": 0, "norm": 0, "surplus": 0}
-        filled, start = 0, first
-        with capture(self.model, self.hookpoints) as captured:
-            while filled < size and start < end:
-                stop = min(start + self.settings.batch_contexts, end)
-                kept = self._run(captured, start, stop, dropped)
-                places = start * length + kept.flatten().nonzero()[:, 0].cpu().numpy()
-                take = min(len(places), size - filled)
-                source[filled : filled + take] = places[:take]
-                for name, x in captured.items():
-                    rows[name][filled : filled + take] = x[kept][:take].to(dtype)
-                dropped["surplus"] += len(places) - take
-                filled, start = filled + take, stop
-        if filled < size:
-            raise ValueError(self._shortage(block, filled, contexts, dropped))
-        cursor = {"first_context": first, "contexts_read": start - first, "contexts": contexts}
-        return {"activations": rows, "cursor": cursor, "dropped": dropped} | self._labels(source)
+    def __init__(self, writer: StoreWriter, reader: BlockReader, count: int) -> None:
+        self._writer, self._reader, self._count = writer, reader, count
+        self._threads = ThreadPoolExecutor(count, thread_name_prefix="store-writer")
+        self._writing: dict[Future[None], BlockMemory] = {}
+        self._spare: list[BlockMemory] = []
 
-    def _run(
-        self, captured: dict[str, Tensor], start: int, stop: int, dropped: dict[str, int]
-    ) -> Tensor:
-        """Fill `captured` from contexts [start, stop) and tell which positions are kept."""
-        ids = torch.from_numpy(self.tokens.input_ids[start:stop]).to(self.device, torch.long)
-        run_captured(self.model, ids)
-        self.tokens_read += ids.numel()
-        kept = kept_mask(captured, self.medians, self.settings.max_norm_ratio)
-        dropped["first_position"] += stop - start
-        dropped["norm"] += int((~kept[:, 1:]).sum())
-        return kept
+    def __enter__(self) -> Self:
+        return self
 
-    def _labels(self, source: np.ndarray) -> dict[str, np.ndarray]:
-        return {
-            "token_id": self.tokens.input_ids.reshape(-1)[source],
-            "doc_id": self.tokens.doc_id.reshape(-1)[source],
-            "position": (source % self.tokens.context_length).astype(np.int32),
-        }
+    def __exit__(self, *_: object) -> None:
+        """Wait for the blocks that are being written; after an error the others are given up."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def _shortage(self, block: int, filled: int, contexts: int, dropped: dict[str, int]) -> str:
-        size, length = self.config.rows_per_block, self.tokens.context_length
-        return (
-            f"block {block} keeps {filled} rows of the {size} it needs: {contexts} contexts of "
-            f"{length} tokens lost {dropped['first_position']} first positions and "
-            f"{dropped['norm']} tokens to the norm rule (max_norm_ratio "
-            f"{self.settings.max_norm_ratio}); raise slack above {self.settings.slack}, to at "
-            f"least {1 - filled / (contexts * (length - 1)) + 0.005:.3f}"
-        )
+    def memory(self) -> BlockMemory:
+        """Memory for the next block; waits while as many blocks as there are threads wait too."""
+        if len(self._writing) > self._count:
+            wait(self._writing, return_when=FIRST_COMPLETED)
+        self.check()
+        return self._spare.pop() if self._spare else self._reader.memory()
+
+    def write(self, block: int, read: BlockRead) -> None:
+        """Let a thread write a block."""
+        self._writing[self._threads.submit(self._write, block, read)] = read.memory
+
+    def _write(self, block: int, read: BlockRead) -> None:
+        self._writer.write_block(block, **read.arguments())
+
+    def check(self) -> None:
+        """Take back the memory of written blocks; raise what stopped a thread."""
+        for future in [future for future in self._writing if future.done()]:
+            self._spare.append(self._writing.pop(future))
+            future.result()
+
+    def finish(self) -> None:
+        """Wait for all blocks; raise what stopped a thread."""
+        for future in as_completed(self._writing):
+            future.result()

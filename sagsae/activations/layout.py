@@ -7,11 +7,14 @@
         <hookpoint>         [n_rows, d], bfloat16 as its bits in uint16, or float32
         token_id, doc_id, position      [n_rows] int32, where each row came from
       commits/000000.json   one for every finished block
-      SEALED.json           written last, after every chunk was verified
+      SEALED.json           written last, after every chunk was verified; again when it has grown
 
-The JSON files are signed, see `read_signed_json`; every zarr.json follows from run.json alone.
-Rows come in blocks of S rows, the unit of shuffling and of commit, and blocks in chunks of R rows,
-the unit of reading. Above `MAX_FILES` chunks a hookpoint keeps each block in one shard.
+The JSON files are signed, see `read_signed_json`; every zarr.json follows from run.json and the
+number of blocks. Rows come in blocks of S rows, the unit of shuffling and of commit, and blocks in
+chunks of R rows, the unit of reading.
+
+A store grows: the number of blocks is not part of its configuration. Block b is the same whatever
+the number, so the first rows of a store are, bit for bit, a store of just that size.
 """
 
 from __future__ import annotations
@@ -27,13 +30,12 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from sagsae.activations.errors import Fault, StoreError, StoreFaultsError
-from sagsae.files import canonical_json, digest, read_signed_json
+from sagsae.files import MAX_FILES, canonical_json, digest, read_signed_json
 
-FORMAT = "sagsae-activations-2"
+FORMAT = "sagsae-activations-3"
 TOKEN_ARRAYS = ("token_id", "doc_id", "position")
 RUN, CALIBRATION, SEALED = "run.json", "calibration.json", "SEALED.json"
 COMMITS, DATA, LOCK = "commits", "data.zarr", ".lock"
-MAX_FILES = 50_000
 MISSING = 0xFFFF
 """Bits of absent rows: a bfloat16 NaN, which no written row can hold."""
 
@@ -47,15 +49,17 @@ class Layout:
     rows_per_block: int
     """S, a multiple of R: the unit of shuffling and of commit. 2^18 rows suit large stores, 8192
     small ones: a shuffle needs many blocks to mix."""
-    n_blocks: int
-    """Planned blocks; a store has only whole blocks."""
+    n_blocks: int = field(compare=False)
+    """Blocks that there are to be. Not in run.json: a store may be given more later."""
     seed: int
     """Of the permutation inside every block."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """What rows are stored as."""
-    profile: Literal["plain", "disk", "disk-2"] = "plain"
-    """`disk-2` compresses (byte shuffle, zstd level 1): 30 % smaller, slower to write and to read.
-    Stores made before it have `disk`: zstd level 1 alone, 21 % smaller."""
+    profile: Literal["plain", "disk"] = "plain"
+    """`disk` compresses (byte shuffle, zstd level 1): 30 % smaller, slower to write and to read."""
+    sharded: bool = False
+    """Whether a block of a hookpoint is one shard file, instead of one file per chunk. For stores
+    of more than `MAX_FILES` chunks per hookpoint."""
     provenance: Mapping[str, Any] = field(default_factory=dict)
     """JSON values that name model, text, drop rules and versions."""
 
@@ -87,25 +91,22 @@ class StoreConfig(Layout):
             yield "rows_per_chunk, rows_per_block and n_blocks must be positive, seed not negative"
         elif block % chunk:
             yield f"rows_per_block {block} is not a multiple of rows_per_chunk {chunk}"
+        elif not self.sharded and (n := self.n_blocks * self.chunks_per_block) > MAX_FILES:
+            yield f"{n} chunks per hookpoint are more than {MAX_FILES} files: set sharded"
         if self.dtype not in ("bfloat16", "float32"):
             yield f"dtype {self.dtype!r} is neither 'bfloat16' nor 'float32'"
-        if self.profile not in ("plain", "disk", "disk-2"):
-            yield f"profile {self.profile!r} is none of 'plain', 'disk-2' and 'disk'"
+        if self.profile not in ("plain", "disk"):
+            yield f"profile {self.profile!r} is neither 'plain' nor 'disk'"
 
     @property
     def n_rows(self) -> int:
-        """Rows of the finished store."""
+        """Rows of all blocks."""
         return self.n_blocks * self.rows_per_block
 
     @property
     def chunks_per_block(self) -> int:
         """Chunks of one hookpoint in one block."""
         return self.rows_per_block // self.rows_per_chunk
-
-    @property
-    def sharded(self) -> bool:
-        """Whether a block of a hookpoint is one shard file instead of one file per chunk."""
-        return self.n_blocks * self.chunks_per_block > MAX_FILES
 
     @property
     def storage_dtype(self) -> np.dtype:
@@ -132,11 +133,12 @@ class StoreConfig(Layout):
 
     def to_json(self) -> dict[str, Any]:
         """The content of run.json."""
-        return {"format": FORMAT, **{f.name: getattr(self, f.name) for f in fields(self)}}
+        names = (f.name for f in fields(self) if f.compare)
+        return {"format": FORMAT, **{name: getattr(self, name) for name in names}}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The configuration in a run.json.
+    def from_json(cls, value: Mapping[str, Any], n_blocks: int) -> Self:
+        """The configuration in a run.json, of a store with some number of blocks.
 
         Raises:
             ValueError: another format, or values that make no configuration.
@@ -144,13 +146,14 @@ class StoreConfig(Layout):
         if value.get("format") != FORMAT:
             raise ValueError(f"format is {value.get('format')!r}, this code reads {FORMAT!r}")
         try:
-            return cls(**{key: item for key, item in value.items() if key != "format"})
+            given = {key: item for key, item in value.items() if key != "format"}
+            return cls(**given, n_blocks=n_blocks)
         except (TypeError, AttributeError) as error:
             raise ValueError(f"run.json has missing or unknown keys ({error})") from error
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """The configuration of the store at `path`.
+        """The configuration of the store at `path`, with the blocks that its arrays have room for.
 
         Raises:
             StoreError: there is no store.
@@ -159,7 +162,8 @@ class StoreConfig(Layout):
         """
         path, again = Path(path), "it writes the file again and keeps the blocks that belong to it"
         try:
-            config = cls.from_json(read_signed_json(path / RUN))
+            content = read_signed_json(path / RUN)
+            config = cls.from_json(content, _room(path, content))
         except FileNotFoundError:
             if any((path / COMMITS).glob("*.json")):
                 raise StoreFaultsError(path, [Fault(RUN, "missing", again)]) from None
@@ -204,6 +208,18 @@ class StoreConfig(Layout):
         return [f"{key}: {here} -> {there}" for key, here, there in pairs if here != there]
 
 
+def _room(path: Path, content: Mapping[str, Any]) -> int:
+    """Blocks that the arrays of a store have room for, by the one that is written last.
+
+    Where that one is lost, the blocks that were committed; its loss is found elsewhere.
+    """
+    try:
+        document = json.loads((path / DATA / TOKEN_ARRAYS[-1] / "zarr.json").read_bytes())
+        return max(1, int(document["shape"][0]) // int(content["rows_per_block"]))
+    except (OSError, ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError):
+        return max(1, len(list((path / COMMITS).glob("*.json"))))
+
+
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, item in value.items():
@@ -225,9 +241,15 @@ def commit_name(block: int) -> str:
 
 
 def _blocks_hash(path: Path) -> str | None:
-    """The hash of the configuration that all readable commits were written for, if it is one."""
+    """The hash of the configuration that all readable commits were written for, if it is one.
+
+    Of a sealed store, the seal and one commit speak for all.
+    """
+    files = [path / SEALED, path / commit_name(0)]
+    if not all(file.exists() for file in files):
+        files = list((path / COMMITS).glob("*.json"))
     found = set()
-    for file in (path / COMMITS).glob("*.json"):
+    for file in files:
         with suppress(OSError, ValueError, KeyError, TypeError):  # reported by whoever reads it
             found.add(read_signed_json(file)["run_sha256"][:8])
     return found.pop() if len(found) == 1 else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -12,10 +13,18 @@ from dask import delayed
 from torch import Tensor
 
 from sagsae.activations.arrays import PieceReader, as_float32, as_tensor
-from sagsae.activations.commits import Commit, Moments, Statistics, read_commits
+from sagsae.activations.commits import Commit, Statistics, read_commits
 from sagsae.activations.errors import ChunkReadError, Fault, StoreFaultsError
 from sagsae.activations.layout import SEALED, TOKEN_ARRAYS, StoreConfig
-from sagsae.activations.verify import quick_faults, verify_store
+from sagsae.activations.seal import (
+    Seal,
+    SealedCommits,
+    merged_statistics,
+    seal_fault,
+    total_dropped,
+)
+from sagsae.activations.verify import calibration_faults, metadata_faults, verify_store
+from sagsae.files import canonical_json, digest
 
 
 class Store:
@@ -27,37 +36,81 @@ class Store:
     Attributes:
         path: the folder.
         config: what is in run.json.
-        commits: by block.
+        commits: by block; of a sealed store each is read and checked when it is asked for.
     """
 
-    def __init__(self, path: Path, config: StoreConfig, commits: dict[int, Commit]) -> None:
-        self.path, self.config, self.commits = path, config, commits
+    def __init__(
+        self,
+        path: Path,
+        config: StoreConfig,
+        commits: Mapping[int, Commit],
+        seal: Seal | None = None,
+    ) -> None:
+        self.path, self.config, self.commits, self._seal = path, config, commits, seal
         self.blocks = sorted(commits)
         self._readers = {name: PieceReader(path, config, name) for name in config.arrays}
 
     @classmethod
-    def open(cls, path: Path, require_sealed: bool = True) -> Self:
-        """Open a store after checking its metadata, its commits and the size of every file.
+    def open(cls, path: Path, require_sealed: bool = True, *, rows: int | None = None) -> Self:
+        """Open a store by its seal, with a handful of file operations however large it is.
+
+        The seal, the configuration, the metadata of the arrays and the first commit are checked. A
+        read checks the commit of its block and its chunk. A store without a seal is opened by
+        its commits, all of which are read.
 
         Args:
             path: the folder, see `store_path`.
             require_sealed: False also accepts a dump that is not finished.
+            rows: open the first rows alone, whole blocks, as if the store had no more; without it
+                all that are sealed.
 
         Raises:
+            ValueError: `rows` is no positive number of whole blocks.
             StoreError: there is no store.
             StoreFaultsError: everything found wrong, with the file and the remedy of each.
         """
         path = Path(path)
         config = StoreConfig.read(path)
-        commits, faults = read_commits(path, config)
-        faults += quick_faults(path, config, commits)
-        if require_sealed and not (path / SEALED).exists():
-            problem = f"missing: the dump has {len(commits)} of {config.n_blocks} blocks"
-            outcome = "it finishes and seals the store; require_sealed=False opens it as it is"
-            faults.append(Fault(SEALED, problem, outcome))
-        if faults:
+        if rows is not None and (rows < 1 or rows % config.rows_per_block):
+            raise ValueError(f"{rows} rows are no whole blocks of {config.rows_per_block} rows")
+        store, faults = cls._by_seal(path, config, rows)
+        if store is None and not faults:
+            commits, faults = read_commits(path, config)
+            if rows is not None:
+                config = replace(config, n_blocks=rows // config.rows_per_block)
+                commits = {b: commit for b, commit in commits.items() if b < config.n_blocks}
+            store = cls(path, config, commits)
+            faults += calibration_faults(path, commits)
+            if require_sealed:
+                problem = f"missing: the dump has {len(commits)} of {config.n_blocks} blocks"
+                outcome = "it finishes and seals the store; require_sealed=False opens it as it is"
+                faults.append(Fault(SEALED, problem, outcome))
+        faults += metadata_faults(path, config)
+        if store is None or faults:
             raise StoreFaultsError(path, faults)
-        return cls(path, config, commits)
+        return store
+
+    @classmethod
+    def _by_seal(
+        cls, path: Path, config: StoreConfig, rows: int | None
+    ) -> tuple[Self | None, list[Fault]]:
+        """The store at `path` if it is sealed, and what is wrong with seal or calibration."""
+        try:
+            seal = Seal.read(path, config)
+            blocks = (rows or seal.n_rows) // config.rows_per_block
+            config = replace(config, n_blocks=blocks)
+            commits = SealedCommits(path, config, seal.commits_sha256[:blocks])
+            faults = list(calibration_faults(path, {0: commits[0]}))
+        except FileNotFoundError:
+            return None, []
+        except ValueError as error:
+            return None, [seal_fault(error)]
+        except StoreFaultsError as error:
+            return None, error.faults
+        if len(commits) < blocks:
+            problem = f"{seal.n_rows} rows are sealed, {rows} were asked for"
+            return None, [Fault(SEALED, problem, "it adds what is missing")]
+        return cls(path, config, commits, seal if rows in (None, seal.n_rows) else None), faults
 
     @property
     def n_rows(self) -> int:
@@ -81,16 +134,22 @@ class Store:
     def statistics(self, hookpoint: str) -> Statistics:
         """Mean, scale and norms over all committed rows, float64."""
         self._check_hookpoint(hookpoint)
-        moments = [self.commits[block].moments[hookpoint] for block in self.blocks]
-        return Statistics.of(Moments.merged(moments))
+        if self._seal is not None:
+            return self._seal.statistics[hookpoint]
+        return merged_statistics(self.commits, hookpoint)
+
+    def digest(self) -> str:
+        """sha256 that names the rows: equal digests, equal rows in an equal order."""
+        if isinstance(self.commits, SealedCommits):
+            commits = list(self.commits.expected)
+        else:
+            commits = [self.commits[block].file_digest(self.path) for block in self.blocks]
+        return digest(canonical_json([self.config.digest(), commits]))
 
     @cached_property
     def dropped(self) -> dict[str, int]:
         """Tokens kept out by each rule, over all committed blocks."""
-        totals: Counter[str] = Counter()
-        for commit in self.commits.values():
-            totals.update(commit.dropped)
-        return dict(totals)
+        return total_dropped(self.commits) if self._seal is None else dict(self._seal.dropped)
 
     def read_chunk(self, hookpoint: str, chunk: int, out: np.ndarray | None = None) -> np.ndarray:
         """One chunk, [R, d], as stored: bfloat16 bits in uint16, or float32.
@@ -102,6 +161,7 @@ class Store:
 
         Raises:
             ChunkReadError: the chunk is missing, torn or altered.
+            StoreFaultsError: the commit of its block is.
         """
         if not 0 <= chunk < (count := self.n_chunks(hookpoint)):
             raise IndexError(f"chunk {chunk} of {hookpoint!r}: there are {count}")
@@ -128,9 +188,11 @@ class Store:
         self, array: str, block: int, piece: int, out: np.ndarray | None = None
     ) -> np.ndarray:
         """A piece of a block, in `out` if it is given."""
-        reader = self._readers[array]
+        reader, commit = self._readers[array], self.commits[block]
+        expected = commit.crc32c[array][piece]
+        size = commit.files[array][reader.file_name(block, piece)]
         try:
-            return reader.read(block, piece, self.commits[block].crc32c[array][piece], out)
+            return reader.read(block, piece, expected, size, out)
         except ValueError as error:
             rows = reader.rows(block, piece)
             raise ChunkReadError(

@@ -27,9 +27,10 @@ import zarr
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from sagsae.activations.arrays import as_tensor
+from sagsae.activations.arrays import stored_rows
 from sagsae.activations.layout import DATA
 from sagsae.activations.store import Store
+from sagsae.activations.transfers import SideStream
 from sagsae.memory import needs_memory
 
 
@@ -77,7 +78,8 @@ class ActivationStream(IterableDataset[Tensor]):
         seed: of the order.
         group_chunks: K, chunks mixed with one another; 1 mixes rows of one chunk only.
         prefetch: groups read ahead, at least 1.
-        device: where batches live; groups are sent there whole, from pinned memory.
+        device: where batches live; groups are sent there whole, from pinned memory, on a stream of
+            their own beside the training.
 
     Attributes:
         wait_seconds: time that `next` took so far: waiting for the reading thread, and gathering.
@@ -102,13 +104,13 @@ class ActivationStream(IterableDataset[Tensor]):
         self.store, self.hookpoint, self.batch_size = store, hookpoint, batch_size
         self.seed, self.group_chunks = seed, min(group_chunks, store.n_chunks(hookpoint))
         self.wait_seconds = 0.0
-        self._device = torch.device(device)
+        self._copies = SideStream(device)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="activation-stream")
         self._free = [self._buffer() for _ in range(1 + prefetch)]
         # Any call of Zarr starts its own thread. It happens here because a thread that cannot be
         # started is an error only once: later reads, in other threads, would wait for it for ever.
         zarr.open_group(store.path / DATA, mode="r")
-        self._coming: deque[tuple[np.ndarray, Future[Tensor]]] = deque()
+        self._coming: deque[tuple[Tensor, Future[list[Tensor]]]] = deque()
         groups = partial(chunk_groups, store, hookpoint, seed, size=self.group_chunks)
         self._groups = lru_cache(maxsize=1)(groups)  # by epoch
         self._rows: Tensor | None = None  # of the current group, on its buffer `_current`
@@ -138,9 +140,7 @@ class ActivationStream(IterableDataset[Tensor]):
         parts, missing = [], self.batch_size
         while missing:
             if (rows := self._rows) is None:
-                rows = self._rows = self._receive()
-                rng = np.random.default_rng([self.seed, self._epoch, self._group])
-                self._order = torch.from_numpy(rng.permutation(len(rows))).to(self._device)
+                rows = self._receive()
             take = self._order[self._offset : self._offset + missing]
             parts.append(rows.index_select(0, take))
             missing -= len(take)
@@ -188,12 +188,10 @@ class ActivationStream(IterableDataset[Tensor]):
             "group_chunks": self.group_chunks,
         }
 
-    def _buffer(self) -> np.ndarray:
+    def _buffer(self) -> Tensor:
         rows = self.group_chunks * self.store.config.rows_per_chunk
-        dtype = torch.from_numpy(np.empty(0, self.store.config.storage_dtype)).dtype
         shape = (rows, self.store.width(self.hookpoint))
-        pinned = self._device.type == "cuda"
-        return torch.empty(shape, dtype=dtype, pin_memory=pinned).numpy()
+        return self._copies.host_memory(shape, getattr(torch, self.store.config.dtype))
 
     def _start(self, epoch: int, group: int, offset: int) -> None:
         """Forget what was read ahead and begin at a position."""
@@ -210,12 +208,11 @@ class ActivationStream(IterableDataset[Tensor]):
         while self._free:
             self._read_ahead(self._free.pop())
 
-    def _read_ahead(self, buffer: np.ndarray) -> None:
+    def _read_ahead(self, buffer: Tensor) -> None:
         epoch, group = self._ahead
         chunks = self._groups(epoch)[group]
-        future = self._thread.submit(
-            _read_group, self.store, self.hookpoint, chunks, buffer, self._device
-        )
+        order = np.random.default_rng([self.seed, epoch, group])
+        future = self._thread.submit(self._read_group, chunks, order, buffer)
         self._coming.append((buffer, future))
         self._ahead = self._after(epoch, group)
 
@@ -225,25 +222,26 @@ class ActivationStream(IterableDataset[Tensor]):
 
     def _receive(self) -> Tensor:
         buffer, future = self._coming[0]
-        rows = future.result()
+        rows, order = future.result()
         self._coming.popleft()
-        self._current = buffer
+        self._copies.keep_for_computing(rows, order)
+        self._current, self._rows, self._order = buffer, rows, order
         return rows
+
+    def _read_group(
+        self, chunks: list[int], order: np.random.Generator, buffer: Tensor
+    ) -> list[Tensor]:
+        """The rows of some chunks, one after the other, and their order; runs in the thread."""
+        size, bits = self.store.config.rows_per_chunk, stored_rows(buffer, self.store.config.dtype)
+        for i, chunk in enumerate(chunks):
+            self.store.read_chunk(self.hookpoint, chunk, out=bits[i * size : (i + 1) * size])
+        rows = buffer[: len(chunks) * size]
+        return self._copies.deliver(rows, torch.from_numpy(order.permutation(len(rows))))
 
     def _finish_group(self) -> None:
         self._rows, self._offset = None, 0
         self._epoch, self._group = self._after(self._epoch, self._group)
         self._read_ahead(self._current)
-
-
-def _read_group(
-    store: Store, hookpoint: str, chunks: list[int], buffer: np.ndarray, device: torch.device
-) -> Tensor:
-    """The rows of some chunks, one after the other."""
-    rows = store.config.rows_per_chunk
-    for i, chunk in enumerate(chunks):
-        store.read_chunk(hookpoint, chunk, out=buffer[i * rows : (i + 1) * rows])
-    return as_tensor(buffer[: len(chunks) * rows]).to(device)
 
 
 def iterate(store: Store, hookpoint: str, batch_size: int) -> Iterator[Tensor]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -65,10 +65,24 @@ class TokenStore:
         """Tokens per context, L."""
         return int(self.input_ids.shape[1])
 
-    def digest(self) -> str:
-        """sha256 of both arrays and their shape: equal digests, equal dumps."""
-        header = canonical_json(list(self.input_ids.shape))
-        return digest(header + self.input_ids.tobytes() + self.doc_id.tobytes())
+    def first(self, n_contexts: int) -> Self:
+        """The first contexts, as a store of their own; no copy.
+
+        Raises:
+            ValueError: there are fewer.
+        """
+        if n_contexts > self.n_contexts:
+            raise ValueError(f"there are {self.n_contexts} contexts, {n_contexts} were asked for")
+        return replace(self, input_ids=self.input_ids[:n_contexts], doc_id=self.doc_id[:n_contexts])
+
+    def digest(self, contexts: slice = slice(None)) -> str:
+        """sha256 of some contexts' ids and documents and their shape: equal digests, equal dumps.
+
+        Args:
+            contexts: which; all without it.
+        """
+        ids, docs = self.input_ids[contexts], self.doc_id[contexts]
+        return digest(canonical_json(list(ids.shape)) + ids.tobytes() + docs.tobytes())
 
 
 def pack(

@@ -1,8 +1,9 @@
 """Checks of a store against its configuration, its commits and its seal.
 
-Opening a store compares sizes. `verify_store` compares contents, with one dask task per chunk: a
-client of a dask cluster spreads a large store over its workers. Its tasks are those of `Store.dask`
-without the conversion, and they return faults, so that the first fault does not hide the others.
+Opening a store looks at what does not grow with its rows. `verify_store` looks at everything, with
+one dask task per chunk: a client of a dask cluster spreads a large store over its workers. Its
+tasks are those of `Store.dask` without the conversion, and they return faults, so that the first
+fault does not hide the others.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from sagsae.activations.arrays import PieceReader, is_metadata, metadata_files
 from sagsae.activations.commits import Commit, block_fault, calibration_digest, read_commits
 from sagsae.activations.errors import Fault, StoreFaultsError
 from sagsae.activations.layout import CALIBRATION, DATA, SEALED, StoreConfig, commit_name
+from sagsae.activations.seal import Seal, missing_commit, seal_fault
 from sagsae.files import read_signed_json
 
 Report = Callable[[int, int], None]
@@ -45,10 +47,15 @@ class Verification:
     size: int = 0
 
 
-def verify_store(path: Path, report: Report | None = None) -> Verification:
+def verify_store(path: Path, report: Report | None = None, *, trusted: int = 0) -> Verification:
     """Check everything in the store at `path`, finished or not, reading every chunk once.
 
     One dask task reads one chunk, on threads or on the active dask client.
+
+    Args:
+        path: its folder.
+        report: called as chunks are checked.
+        trusted: first blocks whose chunks are not read, since a seal says that they were verified.
 
     Raises:
         StoreError: there is no store.
@@ -59,8 +66,19 @@ def verify_store(path: Path, report: Report | None = None) -> Verification:
     except StoreFaultsError as error:
         return Verification(faults=error.faults, sealed=sealed)
     commits, faults = read_commits(path, config)
-    faults += quick_faults(path, config, commits)
-    faults += _content_faults(path, config, commits, {fault.file for fault in faults}, report)
+    faults += [
+        *metadata_faults(path, config),
+        *calibration_faults(path, commits),
+        *_size_faults(path, commits),
+        *_seal_faults(path, config, commits),
+    ]
+    faults += _content_faults(
+        path,
+        config,
+        {block: commit for block, commit in commits.items() if block >= trusted},
+        {fault.file for fault in faults},
+        report,
+    )
     return Verification(
         faults=faults,
         sealed=sealed,
@@ -70,19 +88,10 @@ def verify_store(path: Path, report: Report | None = None) -> Verification:
     )
 
 
-def quick_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit]) -> list[Fault]:
-    """What can be found without reading a chunk: metadata, calibration, sizes and the seal."""
-    return [
-        *_metadata_faults(path, config),
-        *_calibration_faults(path, commits),
-        *_size_faults(path, commits),
-        *_seal_faults(path, config, commits),
-    ]
-
-
-def _metadata_faults(path: Path, config: StoreConfig) -> Iterator[Fault]:
-    for file, content in metadata_files(config).items():
-        if not is_metadata(path / file, content):
+def metadata_faults(path: Path, config: StoreConfig) -> Iterator[Fault]:
+    """Every zarr.json that is not what run.json makes it."""
+    for file in metadata_files(config):
+        if not is_metadata(path, file, config):
             problem = "altered: not what run.json makes it" if (path / file).exists() else "missing"
             yield Fault(file, problem, "it writes this file again")
 
@@ -94,11 +103,11 @@ def check_calibration(path: Path, config: StoreConfig) -> None:
         StoreFaultsError: calibration.json is not the one that the blocks were made with.
     """
     commits, _ = read_commits(path, config)
-    if faults := list(_calibration_faults(path, commits)):
+    if faults := list(calibration_faults(path, commits)):
         raise StoreFaultsError(path, faults)
 
 
-def _calibration_faults(path: Path, commits: Mapping[int, Commit]) -> Iterator[Fault]:
+def calibration_faults(path: Path, commits: Mapping[int, Commit]) -> Iterator[Fault]:
     """Whether calibration.json is sound, and the one that every block was made with."""
     found = calibration_digest(path)
     others = sorted(b for b, commit in commits.items() if commit.calibration_sha256 != found)
@@ -123,19 +132,24 @@ def _seal_faults(path: Path, config: StoreConfig, commits: Mapping[int, Commit])
     if not (path / SEALED).exists():
         return
     try:
-        seal = read_signed_json(path / SEALED)
-        sealed = seal["commits_sha256"]
-        if (seal["run_sha256"], len(sealed)) != (config.digest(), config.n_blocks):
-            raise ValueError("made for another run.json")
-    except (ValueError, KeyError, TypeError) as error:
-        yield Fault(SEALED, str(error), "it verifies every block and seals the store", (SEALED,))
+        seal = Seal.read(path, config)
+    except ValueError as error:
+        yield seal_fault(error)
         return
-    for block, expected in enumerate(sealed):
+    sound = True
+    for block, expected in enumerate(seal.commits_sha256):
         if not (path / commit_name(block)).exists():
-            outcome = f"it writes block {block} again"
-            yield Fault(commit_name(block), "missing, but sealed", outcome, (SEALED,))
+            yield missing_commit(block)
         elif block in commits and commits[block].file_digest(path) != expected:
             yield block_fault(commit_name(block), "not the commit that was sealed", block)
+        else:
+            continue
+        sound = False
+    blocks = range(len(seal.commits_sha256))
+    sealed = {block: commits[block] for block in blocks if block in commits}
+    whole = sound and len(sealed) == len(blocks)
+    if whole and seal.to_json() != Seal.of(path, config, sealed).to_json():
+        yield seal_fault("its statistics are not those of the commits")
 
 
 def _size_faults(path: Path, commits: Mapping[int, Commit]) -> Iterator[Fault]:
@@ -167,7 +181,8 @@ def _content_faults(
         for block, commit in commits.items():
             for piece, expected in enumerate(commit.crc32c[name]):
                 if reader.file(block, piece) not in skip:
-                    tasks.append(check(sent, block, piece, expected))
+                    size = commit.files[name][reader.file_name(block, piece)]
+                    tasks.append(check(sent, block, piece, expected, size))
     for start in range(0, len(tasks), _TASKS):
         found = dask.compute(*tasks[start : start + _TASKS])
         faults += [fault for fault in found if fault is not None]
@@ -176,9 +191,11 @@ def _content_faults(
     return faults
 
 
-def _check_piece(reader: PieceReader, block: int, piece: int, expected: str) -> Fault | None:
+def _check_piece(
+    reader: PieceReader, block: int, piece: int, expected: str, size: int
+) -> Fault | None:
     try:
-        reader.read(block, piece, expected)
+        reader.read(block, piece, expected, size)
     except ValueError as error:
         rows = reader.rows(block, piece)
         problem = f"rows {rows.start} to {rows.stop - 1}: {error}"

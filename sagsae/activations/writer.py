@@ -6,24 +6,43 @@ written again, and writing a block twice gives the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import zarr
 from torch import Tensor
 
-from sagsae.activations.arrays import as_float32, crc32c, create_arrays, open_array, stored_rows
-from sagsae.activations.commits import Commit, Moments, calibration_digest, committed_blocks
+from sagsae.activations.arrays import (
+    create_arrays,
+    open_array,
+    stored_rows,
+)
+from sagsae.activations.block_rows import ordered_parts, write_array
+from sagsae.activations.commits import (
+    Commit,
+    RunningMoments,
+    calibration_digest,
+    committed_blocks,
+)
 from sagsae.activations.errors import (
     ConfigMismatchError,
-    NonFiniteActivationError,
     StoreError,
     StoreFaultsError,
     StoreLockedError,
 )
-from sagsae.activations.layout import COMMITS, DATA, LOCK, RUN, SEALED, TOKEN_ARRAYS, StoreConfig
-from sagsae.activations.store import Store
+from sagsae.activations.layout import (
+    COMMITS,
+    DATA,
+    LOCK,
+    RUN,
+    TOKEN_ARRAYS,
+    StoreConfig,
+    commit_name,
+)
+from sagsae.activations.seal import Seal, sealed_rows
 from sagsae.activations.verify import verify_store
 from sagsae.files import FileLock, fsync_path, remove_temporaries, signed_json, write_atomic
 from sagsae.memory import needs_memory
@@ -65,6 +84,7 @@ class StoreWriter:
             self._take_locks()
             for name in self.config.arrays:
                 self._arrays[name] = open_array(self.path, self.config, name, writable=True)
+            zarr.open_group(self.path / DATA, mode="r")  # starts Zarr's thread, see stream.py
         except BaseException:
             self._release()
             raise
@@ -99,7 +119,8 @@ class StoreWriter:
         else:
             self._compare_config()
         remove_temporaries(self.path)
-        create_arrays(self.path, self.config)
+        room = max([self.config.n_blocks, *(block + 1 for block in committed_blocks(self.path))])
+        create_arrays(self.path, replace(self.config, n_blocks=room))
         if new:  # last: with it there is a store, and readers look for its arrays
             write_atomic(self.path / RUN, signed_json(self.config.to_json()))
             fsync_path(self.path.parent)
@@ -129,34 +150,45 @@ class StoreWriter:
         position: np.ndarray,
         cursor: Mapping[str, Any],
         dropped: Mapping[str, int],
+        places: np.ndarray | None = None,
     ) -> None:
-        """Permute, write, flush and commit one block. Safe in a thread beside a forward pass.
+        """Permute, write, flush and commit one block.
+
+        Safe in a thread beside a forward pass, and in several threads for different blocks. Beside
+        its arguments it needs memory for a few chunks, or of a sharded or converted hookpoint for a
+        block.
 
         Args:
             block: index, one of `pending_blocks`.
-            activations: a float tensor [S, d] for every hookpoint; stored in the store's dtype.
+            activations: a float tensor [n, d] for every hookpoint; stored in the store's dtype.
             token_id: [S] integers, the token of each row.
             doc_id: [S] integers, its document.
             position: [S] integers, its place in the context.
             cursor: JSON values that say where in the source the block came from.
             dropped: how many tokens each rule kept out of the block.
+            places: [S] integers, the row of `activations` that each row of the block is. Without
+                them n is S and all rows are stored.
 
         Raises:
             NonFiniteActivationError: a row holds NaN or an infinity; nothing is committed.
             ValueError: wrong names or shapes, or a block that is not this writer's.
         """
         tokens = dict(zip(TOKEN_ARRAYS, (token_id, doc_id, position), strict=True))
-        self._check_block(block, activations, tokens)
+        self._check_block(block, activations, tokens, places)
         size = self.config.rows_per_block
         order = np.random.default_rng([self.config.seed, block]).permutation(size)
+        source = order if places is None else places[order]
+        documents = np.asarray(doc_id)[order]
         files, checksums, moments = {}, {}, {}
         for name, x in activations.items():
-            rows = stored_rows(x, self.config.dtype)[order]
-            moments[name] = self._moments(name, rows, np.asarray(doc_id)[order])
-            files[name], checksums[name] = self._write_array(name, block, rows)
+            sums = RunningMoments(x.shape[1])
+            rows = stored_rows(x, self.config.dtype)
+            parts = ordered_parts(self.config, name, rows, source, documents, sums)
+            files[name], checksums[name] = self._write(name, block, parts)
+            moments[name] = sums.total()
         for name, values in tokens.items():
             rows = np.asarray(values)[order].astype(np.int32)
-            files[name], checksums[name] = self._write_array(name, block, rows)
+            files[name], checksums[name] = self._write(name, block, [rows])
         Commit(
             block=block,
             run_sha256=self.config.digest(),
@@ -169,53 +201,40 @@ class StoreWriter:
         ).write(self.path)
 
     def _check_block(
-        self, block: int, activations: Mapping[str, Tensor], tokens: Mapping[str, np.ndarray]
+        self,
+        block: int,
+        activations: Mapping[str, Tensor],
+        tokens: Mapping[str, np.ndarray],
+        places: np.ndarray | None,
     ) -> None:
         if not self._arrays:
             raise ValueError("the writer is not open; use it in a with statement")
-        if block not in self.pending_blocks():
+        mine = 0 <= block < self.config.n_blocks and block % self.world == self.rank
+        if not mine or (self.path / commit_name(block)).exists():
             raise ValueError(
                 f"block {block} of {self.path} is committed already or is not one of rank "
                 f"{self.rank} of {self.world}; write only pending_blocks()"
             )
         size, widths = self.config.rows_per_block, self.config.hookpoints
-        wanted: dict[str, tuple[int, ...]] = {n: (size, d) for n, d in widths.items()}
+        rows = size if places is None else len(next(iter(activations.values()), ()))
+        wanted: dict[str, tuple[int, ...]] = {n: (rows, d) for n, d in widths.items()}
         wanted |= dict.fromkeys(TOKEN_ARRAYS, (size,))
         found: dict[str, tuple[int, ...]] = {n: tuple(x.shape) for n, x in activations.items()}
         found |= {name: np.shape(values) for name, values in tokens.items()}
+        if places is not None:
+            wanted, found = wanted | {"places": (size,)}, found | {"places": places.shape}
         if wanted != found:
             raise ValueError(f"block {block} has shapes {found}, the store needs {wanted}")
 
-    def _moments(self, name: str, rows: np.ndarray, doc_id: np.ndarray) -> Moments:
-        moments = Moments.of(rows)
-        if moments.non_finite:
-            bad = int(np.flatnonzero(~np.isfinite(as_float32(rows)).all(axis=1))[0])
-            raise NonFiniteActivationError(
-                f"hookpoint {name!r} gives NaN or infinity in {moments.non_finite} rows, one of "
-                f"them in document {doc_id[bad]}; run the model in bfloat16 or float32 instead of "
-                "float16, or leave that document out"
-            )
-        return moments
-
-    def _write_array(
-        self, name: str, block: int, rows: np.ndarray
+    def _write(
+        self, name: str, block: int, parts: Iterable[np.ndarray]
     ) -> tuple[dict[str, int], list[str]]:
-        array, folder = self._arrays[name], self.path / DATA / name
-        names = self.config.block_files(name, block)
-        per_file, first = len(rows) // len(names), block * len(rows)
-        for file in names:  # Zarr would first read what is left of a damaged shard, and fail
-            (folder / file).unlink(missing_ok=True)
-        for start in range(0, len(rows), per_file):
-            array[first + start : first + start + per_file] = rows[start : start + per_file]
-        for file in names:
-            fsync_path(folder / file)
-        fsync_path(folder)
-        piece = self.config.piece_rows(name)
-        checksums = [crc32c(rows[i : i + piece]) for i in range(0, len(rows), piece)]
-        return {file: (folder / file).stat().st_size for file in names}, checksums
+        return write_array(self.path, self.config, self._arrays[name], name, block, parts)
 
     def seal(self) -> None:
         """Verify every chunk against its commit, then write SEALED.json.
+
+        Chunks of blocks that are sealed already are not read again.
 
         Raises:
             StoreLockedError: another rank is still writing.
@@ -235,15 +254,11 @@ class StoreWriter:
                 f"{missing[0]}); run the dump again before sealing"
             )
         remove_temporaries(self.path)
-        found = verify_store(self.path)
+        sealed = sealed_rows(self.path) // self.config.rows_per_block
+        found = verify_store(self.path, trusted=sealed)
         if found.faults:
             raise StoreFaultsError(self.path, found.faults)
-        store = Store(self.path, self.config, dict(found.commits))
-        content = {
-            "n_rows": store.n_rows,
-            "run_sha256": self.config.digest(),
-            "commits_sha256": [store.commits[b].file_digest(self.path) for b in store.blocks],
-            "dropped": store.dropped,
-            "statistics": {n: store.statistics(n).to_json() for n in self.config.hookpoints},
-        }
-        write_atomic(self.path / SEALED, signed_json(content))
+        whole: dict[int, Commit] = {}  # a dump of more blocks may have left some behind a gap
+        while (block := len(whole)) in found.commits:
+            whole[block] = found.commits[block]
+        Seal.of(self.path, self.config, whole).write(self.path)

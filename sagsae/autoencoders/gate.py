@@ -56,6 +56,7 @@ class GatedAutoencoder(Autoencoder):
     ) -> None:
         super().__init__(d, width, scale)
         self.initial_theta = 0.0  # what thresholds start from, and are reset to
+        self.matched_gate, self.unit_rows = False, True
         tensors = {
             "W_enc": torch.zeros(width, d, dtype=dtype).T,  # a latent's weights lie together
             "W_dec": torch.zeros(width, d, dtype=dtype),
@@ -66,22 +67,29 @@ class GatedAutoencoder(Autoencoder):
             self.register_parameter(name, nn.Parameter(value, requires_grad=False))
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
-        """Random unit decoder rows, tied encoder, ``b_dec`` = ``mean``.
+        """Random unit decoder rows, tied encoder, ``b_dec`` at ``mean`` or, by the recipe, at zero.
 
         Thresholds start at ``recipe.theta_init`` (1.2 without a recipe) in units of the spread
         that a random row gives ``u``: sqrt((1 - |mean|^2) / d), as the mean square norm is one.
         Where the mean carries most of the norm, a threshold in units of 1/sqrt(d) shuts every gate.
+        The spread is that over activations, which ``b_dec`` does not change.
         """
         generator = torch.Generator().manual_seed(seed)
         rows = torch.randn(self.width, self.d, generator=generator, dtype=torch.float32)
         rows /= rows.norm(dim=1, keepdim=True)
+        norm = 1.0 if recipe is None else recipe.decoder_init_norm
+        rows *= norm
         params = self.params
         params["W_dec"].copy_(rows)
         params["W_enc"].copy_(rows.T)
-        params["b_dec"].copy_(mean)
+        params["b_dec"].zero_()
+        if recipe is None or recipe.b_dec_init == "mean":
+            params["b_dec"].copy_(mean)
         centred_share = max(0.0, 1.0 - float(mean.double().square().sum()))
         theta_init = 1.2 if recipe is None else recipe.theta_init
-        self.initial_theta = theta_init * math.sqrt(centred_share / self.d)
+        self.initial_theta = norm * theta_init * math.sqrt(centred_share / self.d)
+        self.matched_gate = recipe is not None and recipe.gate_init == "matched"
+        self.unit_rows = recipe is None or recipe.decoder_norm == "unit"
         self.reset_latents(torch.ones_like(params["W_dec"][:, 0], dtype=torch.bool))
 
     @property
@@ -89,13 +97,14 @@ class GatedAutoencoder(Autoencoder):
         return {"W_enc": 1, "W_dec": 0, **dict.fromkeys(self.vectors, 0)}
 
     def reset_latents(self, silent: Tensor) -> None:
-        """Set vectors to their initial values: ``initial_theta`` where the name begins with theta.
-
-        Gains, whose names begin with r, stay as they are; all others are set to zero.
-        """
+        """Set vectors to their initial values. Gains, whose names begin with r, stay."""
         for name, value in self.params.items():
             if name in self.vectors and not name.startswith("r"):
-                value.masked_fill_(silent, self.initial_theta if name.startswith("theta") else 0.0)
+                value.masked_fill_(silent, self.initial_value(name))
+
+    def initial_value(self, name: str) -> float:
+        """What a vector starts from: ``initial_theta`` where its name begins with theta, else 0."""
+        return self.initial_theta if name.startswith("theta") else 0.0
 
     @abstractmethod
     def sides(self, v: Vectors) -> Sides:
@@ -155,7 +164,7 @@ class GatedAutoencoder(Autoencoder):
         Args:
             u: As in ``codes``.
             v: As in ``codes``.
-            penalty: Scalar weight of each element of ``p`` in the loss (lambda / B).
+            penalty: Weight of each element of ``p`` in the loss (lambda / B): scalar, or [H].
             du: Receives the gradient with respect to ``u``.
             dz: Gradient of the loss with respect to the code.
             da: Gradient with respect to the auxiliary code; None where there is none.
@@ -217,8 +226,9 @@ class GatedAutoencoder(Autoencoder):
         return 2 * self.d + len(self.vectors)
 
     def constrain(self) -> None:
-        """Unit decoder rows, and the vectors' feasible set."""
-        self.normalise_decoder()
+        """Unit decoder rows, unless they are free, and the vectors' feasible set."""
+        if self.unit_rows:
+            self.normalise_decoder()
         self.project()
 
     def project(self) -> None:
@@ -229,6 +239,17 @@ class GatedAutoencoder(Autoencoder):
         """Give every decoder row unit norm, in place."""
         rows = self.W_dec.detach()
         rows /= rows.norm(dim=1, keepdim=True).clamp_min_(torch.finfo(rows.dtype).tiny)
+
+    def fold_norms(self) -> None:
+        """Move the norms of the decoder's rows into the encoder; no reconstruction changes."""
+        params, tiny = self.params, torch.finfo(self.W_dec.dtype).tiny
+        norms = params["W_dec"].norm(dim=1).clamp_min_(tiny)
+        params["W_dec"] /= norms[:, None]
+        params["W_enc"] *= norms
+        for name in self.vectors:
+            if not name.startswith("r"):
+                params[name] *= norms
+        self.unit_rows = True
 
     def encode(self, x: Tensor) -> Tensor:
         """Code z [B, H] of normalised activations x [B, d], in the parameters' dtype."""

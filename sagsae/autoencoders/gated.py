@@ -22,6 +22,9 @@ class Gated(GatedAutoencoder):
         gain = v["r_mag"].exp()
         return -v["b_gate"], never, gain, gain, v["b_mag"], v["b_mag"]
 
+    def initial_value(self, name: str) -> float:
+        return -self.initial_theta if name == "b_gate" and self.matched_gate else 0.0
+
     def add_side_gradients(self, sums: Tensor, grads: dict[str, Tensor]) -> None:
         for name, value in zip(self.vectors, (-sums[0], sums[2], sums[4]), strict=True):
             grads[name] += value

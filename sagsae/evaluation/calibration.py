@@ -41,18 +41,27 @@ class Firings:
 
     @classmethod
     def of(cls, z: Tensor, error: Tensor, decoder: Tensor) -> Firings:
+        """The sums of `of_rows`."""
+        return cls.of_rows(z, error, decoder)[0]
+
+    @classmethod
+    def of_rows(cls, z: Tensor, error: Tensor, decoder: Tensor) -> tuple[Firings, Tensor]:
         """Sums over one batch. The error's coefficients are computed where the code is not zero.
 
         Args:
             z: [B, H] code.
             error: [B, d] of ``x - x_hat``, in the units of the code.
             decoder: [H, d] unit rows.
+
+        Returns:
+            The sums, and [B] int64 on the device of the code: latents that fire on each token.
         """
         width = z.shape[1]
         tokens, latents = z.nonzero(as_tuple=True)
         values = z[tokens, latents]
+        fired = torch.bincount(tokens, minlength=len(z))
         starts = torch.zeros(len(z) + 1, dtype=torch.int64, device=z.device)
-        torch.cumsum(torch.bincount(tokens, minlength=len(z)), 0, out=starts[1:])
+        torch.cumsum(fired, 0, out=starts[1:])
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
             where = torch.sparse_csr_tensor(
@@ -61,11 +70,12 @@ class Firings:
         along = torch.sparse.sampled_addmm(where, error, decoder.T, beta=0.0).values()
         side = (latents + width * (values < 0)).cpu()
         values, along = values.double().cpu(), along.double().cpu()
-        return cls(
+        sums = cls(
             torch.bincount(side, minlength=2 * width).view(2, width),
             torch.bincount(side, values.square(), 2 * width).view(2, width),
             torch.bincount(side, values * along, 2 * width).view(2, width),
         )
+        return sums, fired
 
     @property
     def slopes(self) -> Tensor:

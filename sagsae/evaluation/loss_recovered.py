@@ -27,7 +27,8 @@ LOGITS_PER_HEAD = 2**26
 """Logits the head computes at once, in the model's dtype; bounds memory whatever the vocabulary."""
 
 LOGITS_PER_SOFTMAX = 2**18
-"""Logits converted to float32 at once. A megabyte stays in a CPU's cache: five times as fast."""
+"""Logits that a CPU converts to float32 at once. A megabyte stays in its cache: five times as fast.
+A GPU takes all that the head computed at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +133,8 @@ def _head_losses(model: Any, output: type, rows: Tensor, labels: Tensor) -> Tens
     with forward_replaced(model.base_model, given):
         # Not a call: hooks on the whole model mark forward passes, and this is not one.
         logits = model.forward(inputs_embeds=rows[None], use_cache=False).logits[0]
-    size = max(1, LOGITS_PER_SOFTMAX // logits.shape[1])
+    on_cpu = logits.device.type == "cpu"
+    size = max(1, LOGITS_PER_SOFTMAX // logits.shape[1]) if on_cpu else len(logits)
     pairs = zip(logits.split(size), labels.split(size), strict=True)
     return torch.cat([cross_entropy(x.float(), y, reduction="none") for x, y in pairs])
 
@@ -148,15 +150,15 @@ def all_losses(model: nn.Module, contexts: Contexts, batch_contexts: int) -> Ten
 
 
 @needs_memory("spliced passes of the language model")
-def summed_loss(
+def spliced_losses(
     model: nn.Module,
     contexts: Contexts,
     batch_contexts: int,
     hookpoint: Hookpoint,
     replacement: Replace | None,
     progress: Callable[[int], None] = lambda done: None,
-) -> SummedLoss:
-    """Loss on the tokens predicted from kept positions, with those positions replaced.
+) -> Tensor:
+    """Losses with kept positions replaced, on every token but the first of each context.
 
     Args:
         model: the language model, in evaluation mode.
@@ -166,9 +168,11 @@ def summed_loss(
         replacement: see `Replace`; None leaves the activations alone.
         progress: called with the number of contexts done after every pass.
 
+    Returns:
+        [n, L - 1] float32 nats, on the CPU. Those predicted from other positions are there, too.
+
     Raises:
-        ValueError: the hookpoint lies in a skipped block, no position counts, or the loss is not
-            finite.
+        ValueError: the hookpoint lies in a skipped block.
     """
     _check_reachable(contexts, hookpoint)
     losses: list[Tensor] = []
@@ -179,7 +183,23 @@ def summed_loss(
                 stack.enter_context(splice(model, hookpoint, kept_only(replacement, batch.kept)))
             losses.append(token_losses(model, batch.input_ids).cpu())
         progress(sum(map(len, losses)))
-    return sum_counted(torch.cat(losses), contexts)
+    return torch.cat(losses)
+
+
+def summed_loss(
+    model: nn.Module,
+    contexts: Contexts,
+    batch_contexts: int,
+    hookpoint: Hookpoint,
+    replacement: Replace | None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> SummedLoss:
+    """Loss on the tokens predicted from kept positions, with those positions replaced.
+
+    Arguments are those of `spliced_losses`, errors those of `sum_counted`, too.
+    """
+    losses = spliced_losses(model, contexts, batch_contexts, hookpoint, replacement, progress)
+    return sum_counted(losses, contexts)
 
 
 def sum_counted(losses: Tensor, contexts: Contexts) -> SummedLoss:
@@ -188,9 +208,21 @@ def sum_counted(losses: Tensor, contexts: Contexts) -> SummedLoss:
     Raises:
         ValueError: none counts, or the sum is not finite.
     """
-    counted = losses[contexts.predicted].double()
-    if not len(counted):
+    found = sum_among(losses, contexts.predicted)
+    if found is None:
         raise ValueError("no position that predicts a token is kept; check the drop rules")
+    return found
+
+
+def sum_among(losses: Tensor, chosen: Tensor) -> SummedLoss | None:
+    """Sum of the losses [n, L - 1] where `chosen` is true; None if it is true nowhere.
+
+    Raises:
+        ValueError: the sum is not finite.
+    """
+    counted = losses[chosen].double()
+    if not len(counted):
+        return None
     total = float(counted.sum())
     if not math.isfinite(total):
         raise ValueError(f"the summed loss is {total}: check the model, or what was spliced in")

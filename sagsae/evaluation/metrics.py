@@ -18,9 +18,13 @@ from torch import Tensor
 
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.census import bipolar_fraction, share
+from sagsae.evaluation.groups import GroupSums
 
 ROWS_PER_CHUNK = 512
-"""Rows encoded together; bounds memory to a few [2048, H] float32 tensors."""
+"""Rows encoded together on a CPU, so that their codes stay in its cache."""
+
+ENTRIES_ON_GPU = 2**26
+"""Entries of a code that a GPU computes together: enough to fill it, and 256 MiB in float32."""
 
 COLLAPSED_R2 = 0.2
 COLLAPSED_L0 = 1.0
@@ -182,25 +186,39 @@ class ReconstructionMetrics:
         return [reason for reason, holds in reasons.items() if holds]
 
 
-def accumulate(autoencoder: SupportsCode, batches: Iterable[Tensor]) -> Accumulators:
+def accumulate(
+    autoencoder: SupportsCode, batches: Iterable[Tensor], groups: GroupSums | None = None
+) -> Accumulators:
     """Sums over all batches, row chunk by row chunk, on the device of the batches.
 
     Args:
         autoencoder: on the device of the batches.
         batches: [B, d] bfloat16 or float32 activations in original units; B may vary.
+        groups: filled with the sums of each group of rows.
 
     Raises:
         ValueError: there are no batches, or their width is not the autoencoder's.
     """
     with torch.inference_mode():
-        parts = (_measure(autoencoder, rows) for x in batches for rows in x.split(ROWS_PER_CHUNK))
+        parts = (
+            _measure(autoencoder, rows, groups)
+            for x in batches
+            for rows in x.split(_rows_at_once(x.device, autoencoder.width))
+        )
         first = next(parts, None)
         if first is None:
             raise ValueError("no evaluation tokens: the held-out activations are empty")
         return reduce(Accumulators.__add__, parts, first)
 
 
-def _measure(autoencoder: SupportsCode, rows: Tensor) -> Accumulators:
+def _rows_at_once(device: torch.device, width: int) -> int:
+    on_gpu = max(ROWS_PER_CHUNK, ENTRIES_ON_GPU // width)
+    return ROWS_PER_CHUNK if device.type == "cpu" else on_gpu
+
+
+def _measure(
+    autoencoder: SupportsCode, rows: Tensor, groups: GroupSums | None = None
+) -> Accumulators:
     if rows.ndim != 2 or rows.shape[1] != autoencoder.d:
         raise ValueError(
             f"a batch is {tuple(rows.shape)}; the autoencoder needs [B, {autoencoder.d}]"
@@ -208,13 +226,16 @@ def _measure(autoencoder: SupportsCode, rows: Tensor) -> Accumulators:
     x = rows.float()
     z = autoencoder.encode(x * autoencoder.scale)
     x_hat = autoencoder.decode(z) / autoencoder.scale
-    firings = Firings.of(z, (x - x_hat) * autoencoder.scale, autoencoder.W_dec)
+    firings, fired = Firings.of_rows(z, (x - x_hat) * autoencoder.scale, autoencoder.W_dec)
     x = x.double()
+    squared_error = (x - x_hat).square_()
+    if groups is not None:
+        groups.add(x, squared_error, fired)
     return Accumulators(
         tokens=len(x),
         sum_x=x.sum(0),
         sum_x2=x.square().sum(),
-        sse=(x - x_hat).square_().sum(),
+        sse=squared_error.sum(),
         firings=firings,
     )
 

@@ -1,7 +1,8 @@
 """One optimiser step: Adam, then the autoencoder's constraints.
 
-Of a gate, the part of each decoder row's gradient that is parallel to the row is removed before
-Adam, and rows are brought back to unit norm after it.
+Of a gate whose decoder rows have unit norm, the part of each row's gradient that is parallel to the
+row is removed before Adam, and rows are brought back to unit norm after it. Gradients are clipped
+between the two.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from sagsae.training.step import Step, Terms
 from sagsae.training.weight_updates import Rates, Weights
 
 MATRICES = ("W_enc", "W_dec")
+CLIP_EPSILON = 1e-6
+"""Added to a norm that is divided by, as in ``torch.nn.utils.clip_grad_norm_``."""
 
 
 class Optimiser:
@@ -29,7 +32,7 @@ class Optimiser:
 
     Args:
         compute: Fills the gradients; its autoencoder is trained in place.
-        recipe: beta1 and beta2; learning rates come with each step.
+        recipe: beta1, beta2 and clip_gradient_norm; learning rates come with each step.
     """
 
     compute: Step | AutogradStep
@@ -37,7 +40,7 @@ class Optimiser:
     def __init__(self, compute: Step | AutogradStep, recipe: Recipe):
         self.compute = compute
         self._adam = self._adam_of(compute.params, recipe)
-        self._beta2 = recipe.beta2
+        self._beta2, self._longest = recipe.beta2, recipe.clip_gradient_norm
 
     def _adam_of(self, names: Iterable[str], recipe: Recipe) -> Adam:
         params, sae = {name: self.compute.params[name] for name in names}, self.compute.sae
@@ -54,8 +57,10 @@ class Optimiser:
             fired: [H] bool, set where a latent has z != 0 in this batch.
         """
         terms = self.compute(x, lam, fired)
-        if isinstance(self.compute.sae, GatedAutoencoder):
+        if isinstance(self.compute.sae, GatedAutoencoder) and self.compute.sae.unit_rows:
             self._remove_radial_gradient()
+        if self._longest:
+            self._clip_gradients()
         self._adam.step(rate)
         with torch.no_grad():
             self.compute.sae.constrain()
@@ -65,6 +70,12 @@ class Optimiser:
     def _remove_radial_gradient(self) -> None:
         rows, grad = self.compute.params["W_dec"], self.compute.grads["W_dec"]
         grad.addcmul_(rows, (rows * grad).sum(1, keepdim=True), value=-1.0)
+
+    def _clip_gradients(self) -> None:
+        grads = list(self.compute.grads.values())
+        scale = self._longest / (torch.nn.utils.get_total_norm(grads) + CLIP_EPSILON)
+        for grad in grads:
+            grad.mul_(scale.clamp(max=1.0))
 
     def forget(self, latents: Tensor) -> None:
         """Clear the moments of some latents, [H] bool, which count their steps from here."""
@@ -86,8 +97,7 @@ class Optimiser:
         decay, tensors = self._beta2 ** (steps - tensors["clock"]).double(), dict(tensors)
         if isinstance(self.compute.sae, GatedAutoencoder):
             for name, late in zip(MATRICES, (decay, decay[:, None]), strict=True):
-                moments = tensors[f"exp_avg_sq.{name}"]
-                tensors[f"exp_avg_sq.{name}"] = moments * late.to(moments.dtype)
+                tensors[f"exp_avg_sq.{name}"] = tensors[f"exp_avg_sq.{name}"] * late
         self._adam.load_state(tensors, steps)
         self.compute.refresh()
 
@@ -95,7 +105,8 @@ class Optimiser:
 class FusedOptimiser(Optimiser):
     """The same step where the weight matrices are updated while their gradients are computed.
 
-    For a CPU and beta1 = 0; see `sagsae.training.weight_updates`.
+    For a CPU, beta1 = 0 and no clipping, whose norm is known once all gradients are; see
+    `sagsae.training.weight_updates`.
     """
 
     compute: CpuStep
@@ -159,6 +170,6 @@ class FusedOptimiser(Optimiser):
 
 def optimiser(compute: Step | AutogradStep, recipe: Recipe) -> Optimiser:
     """The fastest that there is for this step and recipe."""
-    if isinstance(compute, CpuStep) and recipe.beta1 == 0:
+    if isinstance(compute, CpuStep) and recipe.beta1 == 0 and not recipe.clip_gradient_norm:
         return FusedOptimiser(compute, recipe)
     return Optimiser(compute, recipe)

@@ -74,7 +74,9 @@ def products_dtype(choice: str, device: torch.device) -> torch.dtype:
     if choice != "auto":
         raise ValueError(f"matmul_dtype {choice!r}: choose auto, bfloat16 or float32")
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+        # By default it says yes of every card, as PyTorch emulates bfloat16 where there is none.
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if has_bfloat16 else torch.float32
     return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
 
 
@@ -99,6 +101,7 @@ class Step:
         master = self.params["W_enc"]
         self.master, device = master.dtype, master.device
         self.sparse_steps = 0
+        self.penalties = master.new_zeros(sae.width)
 
         def buffer(*shape: int) -> Tensor:
             return torch.empty(*shape, dtype=dtype, device=device)
@@ -153,7 +156,7 @@ class Step:
         try:
             self._forward_codes()
             self._residuals(self.grads["W_dec"].new_zeros(self.batch_size, self.sae.d))
-            self._backward_codes(self.grads["W_dec"].new_zeros(()))
+            self._backward_codes(self._weights(self.grads["W_dec"].new_zeros(())))
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
@@ -174,7 +177,7 @@ class Step:
 
     def _after_encoder(self, batch: Batch) -> Terms:
         b = self.batch_size
-        penalty, l0, alive = self._forward_codes()
+        self.penalties, l0, alive = self._forward_codes()
         if batch.fired is not None:
             batch.fired.logical_or_(alive)
         for code, output in zip(self.codes, self.outputs, strict=True):
@@ -183,20 +186,27 @@ class Step:
         for grad, code_grad in zip(self.output_grads, self.code_grads, strict=True):
             torch.mm(grad, self.W_dec.T, out=code_grad)
         # Made on the device, where a number handed over would be compiled in or waited for.
-        through_encoder = self._backward_codes(direct.new_full((), batch.lam / b))
+        through_encoder = self._backward_codes(self._weights(direct.new_full((), batch.lam / b)))
         torch.mm(self.codes[0].T, self.output_grads[0], out=self.d_dec)
         torch.mm(self.du.T, batch.operand, out=self.d_enc)
         self._keep_products()
         self._bias_gradient(direct, through_encoder)
         auxiliary = squares[1] if self.sae.auxiliary else torch.zeros_like(l0)
         return Terms(
-            reconstruction=squares[0] / b, penalty=penalty / b, auxiliary=auxiliary / b, l0=l0 / b
+            reconstruction=squares[0] / b,
+            penalty=(self.penalties * self._weights(torch.ones_like(l0))).sum() / b,
+            auxiliary=auxiliary / b,
+            l0=l0 / b,
         )
 
     def _forward_codes(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Fill ``codes``; sums of p and of z != 0, and [H] which latents have z != 0."""
-        penalty, counts = self.sae.codes(self.u.to(self.master), self.params, *self.codes)
-        return penalty.sum(), counts.sum().to(self.master), counts > 0
+        """Fill ``codes``; [H] sums of p, the count of z != 0, and [H] which latents have z != 0."""
+        penalties, counts = self.sae.codes(self.u.to(self.master), self.params, *self.codes)
+        return penalties, counts.sum().to(self.master), counts > 0
+
+    def _weights(self, penalty: Tensor) -> Tensor:
+        """What a unit of each latent's p costs, scalar or [H], from the scalar ``penalty``."""
+        return penalty
 
     def _residuals(self, centred: Tensor) -> tuple[list[Tensor], Tensor]:
         """Fill ``output_grads``; squares of each residual, and [d] the main one's gradient."""

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,8 +17,11 @@ from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import newest_checkpoint, save_checkpoint
 from sagsae.training.cpu_step import CpuStep
+from sagsae.training.free_step import FreeStep
 from sagsae.training.optimiser import optimiser
 from sagsae.training.step import Step, Terms, products_dtype
+from sagsae.training.turns import Interrupted as Interrupted
+from sagsae.training.turns import Stream, train_in_turn
 
 _REMEDY = (
     "Lower training.learning_rate or lengthen training.lr_warmup_steps, or set "
@@ -27,22 +29,8 @@ _REMEDY = (
 )
 
 
-class Stream(Protocol):
-    """Endless shuffled batches [B, d] whose position can be saved and restored."""
-
-    wait_seconds: float
-
-    def __next__(self) -> Tensor: ...
-    def state(self) -> dict[str, Any]: ...
-    def load_state(self, state: dict[str, Any]) -> None: ...
-
-
 class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite; the message gives the step, its batch and what to do."""
-
-
-class Interrupted(RuntimeError):
-    """The run was asked to stop; the message says at which step, and what is kept."""
 
 
 @dataclass
@@ -51,7 +39,8 @@ class History:
 
     Attributes:
         rows: A dictionary a logged step: step, lr, lambda, and what the step's `Terms` hold.
-        seconds: Wall time in the loop, all sessions of a resumed run together.
+        seconds: Wall time in the loop, all sessions of a resumed run together; of several trainers
+            that share a stream, the share of each.
         data_wait_seconds: Part of it spent waiting for batches.
         resets: Latents that were reset, each as often as it was.
     """
@@ -101,9 +90,12 @@ class Trainer:
     def _fastest_step(self) -> Step | AutogradStep:
         if not isinstance(self.sae, GatedAutoencoder):
             return AutogradStep(self.sae, self.dtype)
-        if self.device.type == "cpu":
+        trained = self.recipe.auxiliary_decoder == "trained"
+        free = trained or not self.sae.unit_rows
+        if self.device.type == "cpu" and not free:
             return CpuStep(self.sae, self.recipe.batch_size, self.dtype)
-        step = Step(self.sae, self.recipe.batch_size, self.dtype)
+        sized = self.sae, self.recipe.batch_size, self.dtype
+        step = FreeStep(*sized, trained=trained) if free else Step(*sized)
         if self.device.type == "cuda":
             step.fuse()
         return step
@@ -122,29 +114,23 @@ class Trainer:
             NonFiniteLoss: the loss stopped being a number. Checkpoints of earlier steps stay.
             Interrupted: ``stop_requested`` was set, by a signal handler for example.
         """
-        if checkpoint is not None and (found := newest_checkpoint(checkpoint, self._tensors())):
-            self._restore(*found)
-        waited, past = self.stream.wait_seconds, self.history.seconds
-        past_wait = self.history.data_wait_seconds
-        started = saved = time.monotonic()
-        while self.step < self.recipe.steps:
-            self._advance()
-            now = time.monotonic()
-            self.history.seconds = past + now - started
-            self.history.data_wait_seconds = past_wait + self.stream.wait_seconds - waited
-            if checkpoint is not None and (now - saved > every_seconds or self.stop_requested):
-                self._save(checkpoint)
-                saved = time.monotonic()
-            if self.stop_requested:
-                kept = f"; {checkpoint} continues there" if checkpoint else ""
-                raise Interrupted(f"stopped after step {self.step} of {self.recipe.steps}{kept}")
-        self._check_weights()
+        checkpoints = {} if checkpoint is None else {"": checkpoint}
+        if failed := train_in_turn({"": self}, checkpoints, every_seconds):
+            raise failed[""]
         return self.history
+
+    def _resume(self, checkpoint: Path) -> bool:
+        """Continue from a checkpoint or the one before it; whether there is one."""
+        found = newest_checkpoint(checkpoint, self._tensors())
+        if found is not None:
+            self._restore(*found)
+        return found is not None
 
     def _advance(self) -> None:
         step, recipe = self.step, self.recipe
         batch = next(self.stream)
-        x = batch.to(self.device, non_blocking=True).to(torch.float32).mul_(self.sae.scale)
+        on_device = batch.to(self.device, non_blocking=True)
+        x = on_device.to(torch.float32, copy=True).mul_(self.sae.scale)  # the batch stays as it is
         logged = step % self.log_every == 0 or step == recipe.steps - 1
         fired = self._fired_buffer()
         rate = recipe.lr_at(step)
@@ -203,6 +189,12 @@ class Trainer:
         self.optimiser.forget(silent)
         self.last_fired.masked_fill_(silent, self.step)
         self.history.resets += int(silent.sum())
+
+    def _finish(self) -> None:
+        """What follows the last step."""
+        self._check_weights()
+        if isinstance(self.sae, GatedAutoencoder) and not self.sae.unit_rows:
+            self.sae.fold_norms()
 
     def _check_weights(self) -> None:
         """A finite loss may have gradients that are not; nobody continues from such weights."""

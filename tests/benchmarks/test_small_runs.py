@@ -7,7 +7,7 @@ import re
 import pytest
 import torch
 
-from benchmarks import codecs, evaluation, gpu_step, machine, step, stream, width
+from benchmarks import codecs, dump_stages, evaluation, gpu_step, machine, step, stream, width
 from pipeline.jobs.stage import SPIN_COUNT
 
 NUMBER = r"[\d.,]+"
@@ -49,6 +49,22 @@ def test_widths(printed):
     sizes = ("--d", 16, "--batch", 64, "--l0", 4, "--widths", 64, 128)
     out = printed(width, *sizes, "--rounds", 1, "--threads", 1)
     assert re.findall(r"^\| (\d+) \|", out, re.MULTILINE) == ["64", "128"]
+
+
+def test_stages_of_a_dump(printed):
+    sizes = ("--width", 16, "--rows", 64, "--rows-per-chunk", 32, "--measured-rows", 64)
+    out = printed(dump_stages, *sizes, "--rounds", 1, "--writers", 1, 2, "--forward", 9)
+    for name in (*dump_stages.STAGES, "sum"):
+        assert re.search(rf"^\| {name} \| {NUMBER} \| {NUMBER} \|", out, re.MULTILINE)
+    assert re.findall(r"^\| (\d) \| 9.00 .* \| 9.00 \| forward \|", out, re.MULTILINE) == ["1", "2"]
+
+
+def test_more_writers_help_until_something_else_is_the_bound():
+    block = dump_stages.Block(rows=2**17, width=2048, hookpoints=3, rows_per_chunk=2048)
+    costs = dump_stages.Costs(wall={"files": 6.0}, cpu={"files": 4.0})
+    rates = {"cores": 15, "forward": 1.0, "bus": 25.0, "disk": block.size / 1e9}
+    found = [max(dump_stages.bounds(block, costs, w, **rates).values()) for w in (1, 2, 5, 12)]
+    assert found == [5.0, 2.5, 1.0, 1.0]
 
 
 def test_compressors(printed, monkeypatch, tmp_path):

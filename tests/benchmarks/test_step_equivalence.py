@@ -13,7 +13,7 @@ from benchmarks import step_equivalence
 from benchmarks.ours import sparse_batches
 from benchmarks.workflow import TINY
 from pipeline.activations.manifests import describe
-from pipeline.jobs.json_files import write_json
+from pipeline.jobs.cache import write_record
 from pipeline.study.study import Study
 from sagsae.activations import Store, StoreConfig, StoreWriter
 
@@ -28,7 +28,7 @@ def sparse_store(path, seed):
         rows_per_block=ROWS,
         n_blocks=4,
         seed=seed,
-        provenance={"model": {"id": "none"}},
+        provenance={"model": {"id": "none"}, "family": "none"},
     )
     with StoreWriter(path, config) as writer:
         for block, rows in enumerate(sparse_batches(4, ROWS, D, seed)):
@@ -62,7 +62,7 @@ def configuration(tmp_path):
     for seed, split in enumerate(("train", "heldout")):
         store = Store.open(sparse_store(tmp_path / split, seed))
         manifest = Path(study.manifest("m", split))
-        write_json(manifest, describe(store, study.dump_spec("m", split), manifest))
+        write_record(manifest, describe(store, study.dump_spec("m", split)), store.path)
     return path
 
 

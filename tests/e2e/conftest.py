@@ -12,6 +12,8 @@ from typing import IO
 import pytest
 import yaml
 
+from pipeline.jobs.cache import entry_folder
+from pipeline.jobs.json_files import read_json
 from pipeline.study.study import Study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,6 +78,10 @@ class Finished(Workflow):
 
     def path(self, relative: str) -> Path:
         return self.folder / relative
+
+    def entry(self, record: str) -> Path:
+        """The cache's folder that a record of the study names."""
+        return entry_folder(self.path(record), read_json(self.path(record)))
 
 
 @pytest.fixture(scope="session")

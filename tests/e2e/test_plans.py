@@ -61,6 +61,7 @@ def test_the_paper_study_plans_in_full(elsewhere):
     planned = Workflow(elsewhere.folder, ROOT / "workflow/configs/paper.yaml").planned()
     assert planned["dump"] == 4
     assert planned["cell"] == 2 * 3 * 3 * 6 * 9
+    assert planned["train_together"] == 2 * 3 * 3 * 14  # 54 cells on a stream, 4 at most at a time
 
 
 @pytest.mark.parametrize("name", ["figure_2", "figure_3", "figure_11", "figure_r2"])
@@ -86,6 +87,33 @@ def test_five_thousand_cells_plan_and_no_command_grows_with_them(elsewhere):
     assert (stages["dump"], stages["baselines"], stages["tables"], stages["report"]) == (4, 2, 1, 1)
     assert max(map(len, commands)) < 5_000
     assert not list(elsewhere.folder.glob("results/*/specs"))
+
+
+def test_recipes_plan_with_cells_and_figures_of_their_own(elsewhere):
+    raw = yaml.safe_load((ROOT / "workflow/configs/smoke.yaml").read_text())
+    raw["recipes"] = {
+        "zero-bias": {"training": {"b_dec_init": "zero"}},
+        "matched": {
+            "extends": "zero-bias",
+            "variants": ["gated"],
+            "training": {"gate_init": "matched"},
+        },
+    }
+    raw["grid"][0]["recipes"], raw["grid"][1]["recipes"] = ["matched", "default"], ["zero-bias"]
+    config = elsewhere.folder / "recipes.yaml"
+    config.write_text(yaml.safe_dump(raw))
+    workflow = Workflow(elsewhere.folder, config)
+    whole = workflow.planned()
+    assert whole["cell"] == len(Study.load(config).cells) == 29 + 12
+    assert whole["draw_figure"] == 3 * 8
+    place = "results/smoke/cells/tiny-smollm3/resid"
+    cell = workflow.planned(
+        "figure_2@matched", f"{place}/gated@zero-bias/w9_lam0.1_seed7/metrics.json"
+    )
+    assert (cell["cell"], cell["draw_figure"]) == (29 + 12 + 1, 1)
+    done = workflow.run(f"{place}/sagsae_tied@matched/w9_lam0.1_seed0/metrics.json", "--dry-run")
+    assert done.returncode == 1
+    assert f"ask for {place.partition('cells/')[2]}/sagsae_tied@zero-bias/w9" in done.stdout
 
 
 def test_one_cell_by_name_and_no_other(elsewhere):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -13,8 +12,8 @@ import torch
 import zarr
 from safetensors.torch import load_file
 
+from pipeline.assets.tokenise import open_tokens
 from pipeline.study.cell import Cell
-from sagsae.activations import load_tokens
 from sagsae.autoencoders.storage import load
 from sagsae.language_models import load_language_model
 
@@ -29,7 +28,7 @@ def test_every_cell_has_metrics_of_its_own(smoke):
     assert len(smoke.study.cells) == 29
     for cell in smoke.study.cells:
         found = metrics(smoke, cell)
-        assert found["cell"] == asdict(cell)
+        assert Cell(**found["cell"]) == cell
         assert found["training"]["tokens"] == 65536
         assert found["eval_tokens"] == 8192
         assert 0 < found["l0"] < cell.width
@@ -39,8 +38,7 @@ def test_every_cell_has_metrics_of_its_own(smoke):
 def test_metrics_follow_from_weights_and_store(smoke):
     cell = next(c for c in smoke.study.cells if c.variant == "sagsae_sym")
     found = metrics(smoke, cell)
-    manifest = json.loads(smoke.path(smoke.study.manifest(cell.model, "heldout")).read_text())
-    folder = smoke.path(smoke.study.manifest(cell.model, "heldout")).parent / manifest["store"]
+    folder = smoke.entry(smoke.study.manifest(cell.model, "heldout"))
     bits = zarr.open_group(folder / "data.zarr", mode="r")[cell.hookpoint][:]
     x = torch.from_numpy(bits.view(np.int16)).view(torch.bfloat16).double()
     sae = load(smoke.path(smoke.study.cell_file(cell, "sae.safetensors"))).double()
@@ -59,19 +57,18 @@ def test_metrics_follow_from_weights_and_store(smoke):
 def test_stored_rows_are_the_models_own_activations(smoke, model):
     """Block 0, brought back into reading order, against the model's own hidden states."""
     study = smoke.study
-    manifest_path = smoke.path(study.manifest(model, "train"))
-    store = manifest_path.parent / json.loads(manifest_path.read_text())["store"]
+    store = smoke.entry(study.manifest(model, "train"))
     group = zarr.open_group(store / "data.zarr", mode="r")
     rows, length = study.config.dump.rows_per_block, study.config.text.context_length
     order = np.argsort(np.random.default_rng([study.config.text.seed, 0]).permutation(rows))
     position = group["position"][:rows][order]
     token = group["token_id"][:rows][order]
-    tokens = load_tokens(smoke.path(study.tokens(model, "train")))
+    tokens = open_tokens(smoke.path(study.tokens(model, "train")))
     ids = torch.from_numpy(tokens.input_ids[:8]).long()
     kept = 8 * (length - 1)
     assert position[:kept].tolist() == list(range(1, length)) * 8
     assert token[:kept].tolist() == ids[:, 1:].flatten().tolist()
-    folder = smoke.path(study.asset(model)).parent / "model"
+    folder = smoke.entry(study.asset(model)) / "model"
     lm = load_language_model(folder, torch.bfloat16, torch.device("cpu"))
     layer = study.models[model].layer
     with torch.no_grad():
@@ -104,7 +101,7 @@ def test_baselines_of_each_hookpoint(smoke, model):
 def test_documents_are_never_in_both_splits(smoke):
     for model in MODELS:
         ids = [
-            set(load_tokens(smoke.path(smoke.study.tokens(model, split))).doc_id.flatten().tolist())
+            set(open_tokens(smoke.path(smoke.study.tokens(model, split))).doc_id.flatten().tolist())
             for split in ("train", "heldout")
         ]
         assert not (ids[0] & ids[1]) - {-1}

@@ -18,10 +18,11 @@ COSTS = ("seconds", "tokens_per_second", "data_wait_seconds", "peak_memory_mb")
 
 def results(smoke) -> dict[str, bytes]:
     """Every file of the study that is the same in every run."""
-    folder = smoke.path(str(smoke.study.root))
+    folders = [smoke.path(str(smoke.study.root)), smoke.path(smoke.study.cache)]
     changing = ("metrics.json", "training.json", "trained.json", "cells.csv", "report.html")
     return {
         str(path): path.read_bytes()
+        for folder in folders
         for path in folder.rglob("*")
         if path.is_file()
         and path.suffix != ".log"
@@ -50,8 +51,7 @@ def test_a_finished_study_is_sound_and_verifying_it_plans_nothing(smoke):
 
 def test_damage_is_listed_and_its_remedies_mend_it(smoke):
     before, metrics_before = results(smoke), measured(smoke)
-    manifest = smoke.path(smoke.study.manifest("tiny-smollm3", "train"))
-    chunk = manifest.parent / read_json(manifest)["store"] / "data.zarr/resid/c.9.0"
+    chunk = smoke.entry(smoke.study.manifest("tiny-smollm3", "train")) / "data.zarr/resid/c.9.0"
     content = bytearray(chunk.read_bytes())
     content[1234] ^= 16
     chunk.write_bytes(content)
@@ -61,7 +61,7 @@ def test_damage_is_listed_and_its_remedies_mend_it(smoke):
     assert done.returncode != 0
     assert "2 fault(s), to be mended from the first to the last:" in done.stdout
     assert re.search(
-        r"^results/\S+/data\.zarr/resid/c\.9\.0\n  rows \d+ to \d+: cannot be read",
+        r"^cache/\S+/data\.zarr/resid/c\.9\.0\n  rows \d+ to \d+: cannot be read",
         done.stdout,
         re.M,
     )

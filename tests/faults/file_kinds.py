@@ -18,6 +18,7 @@ from pipeline.assets import fetch as assets
 from pipeline.assets.documents import open_documents
 from pipeline.assets.wheels import AssetError
 from pipeline.config.study_config import ConfigError
+from pipeline.jobs.cache import write_record
 from pipeline.jobs.json_files import read_json, sha256_of, write_json
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import MetricsError, read_metrics
@@ -111,8 +112,9 @@ def make_metrics(folder: Path) -> Path:
 
 def make_manifest(folder: Path) -> Path:
     small_stores.dump(folder / "store", small_stores.config(n_blocks=2), seal=True)
-    manifest = {"store": "../store", "split": "train", "seal": "s", "spec": "d"}
-    write_json(folder / "manifests" / "m.json", manifest)
+    store = Store.open(folder / "store")
+    manifest = {"split": "train", "rows": store.n_rows, "sha256": store.digest(), "spec": "d"}
+    write_record(folder / "manifests" / "m.json", manifest, store.path)
     return folder / "manifests" / "m.json"
 
 

@@ -32,9 +32,10 @@ PATIENCE = 240.0
 def configure(folder: Path, **more: Any) -> Path:
     """One model, one hookpoint, one cell that trains for some seconds, one core."""
     grid = [{"variant": "gated", "expansion": 4, "lambdas": [0.1]}]
-    sections = {"hookpoints": ["resid"], "grid": grid, "comparisons": []}
+    sections: dict[str, Any] = {"hookpoints": ["resid"], "grid": grid, "comparisons": []}
     dump = {"train_rows": BLOCKS * 2048}
     training = {"tokens": TOKENS, "batch_size": BATCH}
+    sections["cache"] = f"{STUDY}/cache"
     return reduced_smoke(folder, **sections, dump=dump, training=training, **more)
 
 
@@ -111,13 +112,13 @@ class Job:
 
     Attributes:
         target: What to ask Snakemake for.
-        lock: What names the process that does the work.
+        lock: Pattern of the files, one of which names the process that does the work.
         log: The job's log.
         makes: What it makes, below the study.
     """
 
     target: str
-    lock: Path
+    lock: str
     log: Path
     makes: tuple[str, ...]
 
@@ -131,6 +132,10 @@ class Job:
                 return newest[1]["step"] * BATCH / TOKENS if newest else 0.0
         return 0.0
 
+    def process(self, folder: Path) -> int:
+        """The one that does the work; 0 for none."""
+        return max(map(holder, folder.glob(self.lock)), default=0)
+
     def digest(self, folder: Path) -> str:
         """Of everything that it made."""
         return results_digest(folder / STUDY, self.makes)
@@ -138,21 +143,21 @@ class Job:
 
 TRAIN = Job(
     TARGET,
-    CELL / ".state/.lock",
+    f"{CELL}/.state/.lock",
     STUDY / "logs" / f"{CELL.relative_to(STUDY)}.log",
     ("cells",),
 )
 DUMP = Job(
     MANIFEST,
-    STUDY / "manifests/.tiny-smollm3-train.lock",
+    f"{STUDY}/cache/stores/.*.lock",
     STUDY / "logs/dump/tiny-smollm3-train.log",
-    ("manifests/tiny-smollm3-train.json", "activations"),
+    ("manifests/tiny-smollm3-train.json", "cache/stores"),
 )
 
 
 def commits(folder: Path) -> dict[str, int]:
     """Blocks of the training store that are finished, and when they were."""
-    files = (folder / STUDY).glob("activations/*-train-*/commits/*.json")
+    files = (folder / STUDY).glob("cache/stores/*-train-*/commits/*.json")
     return {str(path): path.stat().st_mtime_ns for path in files}
 
 
@@ -194,7 +199,7 @@ def orphan(job: Job, workflow: Workflow, moment: float, fate: str) -> Outcome:
     folder, log = workflow.folder, workflow.folder / "log"
     with running(workflow, job.target, log=log) as first:
         wait_for("the job", lambda: job.progress(folder) >= moment or first.poll() is not None)
-        process = holder(folder / job.lock)
+        process = job.process(folder)
         assert process > 1, log.read_text()
         if fate in ("finishes", "killed"):
             os.kill(process, signal.SIGSTOP)  # a slow one: the successor is certain to meet it
@@ -231,7 +236,7 @@ def succession(
     if fate == "killed":
         os.kill(process, signal.SIGKILL)
         began = time.monotonic()
-        wait_for("the successor", lambda: holder(folder / job.lock) not in (0, process))
+        wait_for("the successor", lambda: job.process(folder) not in (0, process))
         seconds = time.monotonic() - began
         lost += went_back(job, folder, second, done)
     elif fate in ("finishes", "free"):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.e2e.conftest import Workflow
 from tests.faults import orphans
-from tests.faults.orphans import STUDY, TARGET, TRAIN, holder, running, states, wait_for
+from tests.faults.orphans import STUDY, TARGET, TRAIN, running, states, wait_for
 from tests.faults.workflow_results import results_digest
 
 
@@ -50,7 +50,7 @@ def rivalry(base: Path, other: Path, moment: float) -> Rivalry:
         here = refused(pair[loser], logs[loser], first.pid)
         wait_for("training", lambda: TRAIN.progress(base) >= moment or first.poll() is not None)
         os.killpg(first.pid, signal.SIGSTOP)
-        for process in (first.pid, holder(base / TRAIN.lock)):
+        for process in (first.pid, TRAIN.process(base)):
             wait_for("standstill", lambda p=process: states(p) == {"T"})
         before = snapshot(base)
         more = [run(2, near), run(3, far), run(4, near, "--dry-run")]

@@ -13,20 +13,18 @@ from sagsae.activations.calibration import save_calibration
 from sagsae.activations.layout import CALIBRATION, SEALED
 from sagsae.activations.verify import check_calibration
 
-MOST_FILES = 20
-"""Chunks of a hookpoint above which these tests let a store keep each block in one shard."""
 CHUNKS = "data.zarr/*/c.*"
 
 
-def config(*, profile: Any = "plain", n_blocks: int = 4, seed: int = 7) -> StoreConfig:
+def config(*, profile: Any = "plain", n_blocks: int = 4, **changes: Any) -> StoreConfig:
     """Two hookpoints in blocks of 64 rows in 4 chunks."""
     return StoreConfig(
         hookpoints={"attn": 8, "resid": 12},
         rows_per_chunk=16,
         rows_per_block=64,
         n_blocks=n_blocks,
-        seed=seed,
         profile=profile,
+        **{"seed": 7, **changes},
     )
 
 

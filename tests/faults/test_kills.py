@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections.abc import Iterator
@@ -41,8 +42,10 @@ LONGER: dict[str, Any] = CONFIGURATION | {
     "training": {"tokens": 1500 * 256, "batch_size": 256, "reset_window_tokens": 25600},
 }
 """The small study with stages that take long enough to be met in the middle."""
+GROW = "dump that grows"
+"""The dump where a store of fewer rows is there already."""
 CHECKPOINT_SECONDS = "0.02"
-KILLS = {"tokens": (20, 3), "dump": (50, 5), "cell": (40, 5)}
+KILLS = {"tokens": (20, 3), "dump": (50, 5), GROW: (30, 3), "cell": (40, 5)}
 """Rule: kills in the full and in the short form."""
 
 
@@ -61,12 +64,25 @@ def reference(stages: Stages, tmp_path_factory: pytest.TempPathFactory) -> Refer
 
 def longest(reference: Reference, rule: str) -> Stage:
     """The stage of a rule that has most to do: the training split's, for those of splits."""
-    found = [s for s in reference.stages[rule] if rule == "cell" or "train" in str(s.makes)]
+    stages = reference.stages["dump" if rule == GROW else rule]
+    found = [s for s in stages if rule == "cell" or "train" in str(s.makes)]
     stage = max(found, key=lambda s: sorted(s.makes))  # Snakemake plans in no fixed order
     arguments = list(stage.arguments)
     if rule == "cell":
         arguments[arguments.index("--checkpoint-seconds") + 1] = CHECKPOINT_SECONDS
     return replace(stage, arguments=arguments)
+
+
+def begin(rule: str, stages: Stages, reference: Reference, stage: Stage, folder: Path) -> None:
+    """What a stage finds: all that others made, and of a dump that grows a quarter of its rows."""
+    reference.prepare(folder, stage)
+    if rule == GROW:
+        arguments = list(stage.arguments)
+        place = arguments.index("--spec") + 1
+        spec = json.loads(arguments[place])
+        arguments[place] = json.dumps(spec | {"rows": spec["rows"] // 4})
+        done = stages.run(folder, *arguments)
+        assert done.status == 0, done.output
 
 
 def work(folder: Path) -> tuple[dict[Path, int], int]:
@@ -86,7 +102,7 @@ def test_a_killed_stage(
     wanted, kills = campaign.times(full=full, short=short), 0
     resumable, lost, digests, faults, seconds = 0, 0, [], [], 0.0
     folder = tmp_path / "0"
-    reference.prepare(folder, stage)
+    begin(rule, stages, reference, stage, folder)
     while kills < wanted or len(digests) < 2:
         first = not digests  # undisturbed, and timed
         delay = chance.uniform(0, 1.2 * seconds) if not first and kills < wanted else None
@@ -104,7 +120,7 @@ def test_a_killed_stage(
         digests.append(reference.digest(folder, stage))
         faults += reference.differences(folder, stage)
         folder = tmp_path / f"{len(digests)}"
-        reference.prepare(folder, stage)
+        begin(rule, stages, reference, stage, folder)
     recovered = 0 if faults else kills
     kind = f"SIGKILL: {rule}"
     campaign.record(kind, injected=wanted, detected=kills, recovered=recovered, lost=lost)

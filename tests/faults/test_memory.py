@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.jobs.cache import CONTEXTS, write_record
 from sagsae.activations import TokenStore, contexts_per_block, save_tokens
 from sagsae.training.checkpoint import load_checkpoint
 from tests.faults.campaign import Campaign
@@ -55,7 +56,7 @@ class Place:
 
 BLOCK = Place(
     "dump",
-    "sagsae.activations.dump:_BlockReader.read",
+    "sagsae.activations.reading:BlockReader.memory",
     (1, 1),  # later ones run beside a thread that gives memory back
     "a block of activations",
     "dump.rows_per_block or dump.batch_contexts",
@@ -238,8 +239,11 @@ def test_configurations_that_ask_too_much(
     spec = json.loads(block[block.index("--spec") + 1]) | {"rows": many}
     block[block.index("--spec") + 1] = json.dumps(spec)
     ids = np.ones((contexts_per_block(many, 16, spec["dump"]["slack"]), 16), np.int32)
-    block[block.index("--tokens") + 1] = str(tmp_path / "many.safetensors")
-    save_tokens(tmp_path / "many.safetensors", TokenStore(ids, np.zeros_like(ids)))
+    tokens = TokenStore(ids, np.zeros_like(ids))
+    save_tokens(tmp_path / CONTEXTS, tokens)
+    record = {"contexts": len(ids), "sha256": tokens.digest(), "family": "many"}
+    write_record(tmp_path / "many.json", record, tmp_path)
+    block[block.index("--tokens") + 1] = str(tmp_path / "many.json")
     account.refuse(dump, tmp_path / "block", f"limit {96 * MEBIBYTE}", BLOCK, instead=block)
     account.close(campaign, "no memory, configuration that asks too much")
 

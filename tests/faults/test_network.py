@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 
 from pipeline.assets.documents import open_documents
+from pipeline.assets.fetch import model_folder
 from pipeline.assets.wheels import ATTEMPTS
 from pipeline.config.sources import WheelText
+from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import canonical, read_json
 from tests.faults.campaign import Campaign
 from tests.faults.small_disk import Done, Stages
@@ -179,7 +181,8 @@ def text_command(folder: Path, chance: random.Random, out: Path) -> list[str]:
         wheels.append(fields)
     source = {"kind": "wheels", "wheels": wheels, "sha256": sha256(text)}
     spec = {"revision": 1, "text": WheelText.model_validate(source).model_dump()}
-    return ["fetch", f"--spec={canonical(spec)}", f"--out={out}/documents.json"]
+    options = [f"--spec={canonical(spec)}", f"--cache={out}/cache"]
+    return ["fetch", *options, f"--out={out}/documents.json"]
 
 
 def test_index_dies_in_the_middle(
@@ -196,7 +199,7 @@ def test_index_dies_in_the_middle(
         handler.left, handler.sent = ATTEMPTS, []
         done = stages.run(tmp_path, *command, sabotage="hurry")
         found = faults_of(done, f"{PACKAGES[1]}==1.0: ")
-        found += [f"{name}: left behind" for name in files_below(out) - {".lock"}]
+        found += [f"{name}: left behind" for name in files_below(out) if not is_lock(name)]
         detected += not found
         handler.left = chance.randrange(ATTEMPTS)
         again = stages.run(tmp_path, *command, sabotage="hurry")
@@ -211,7 +214,14 @@ def test_index_dies_in_the_middle(
 
 def documents_in(folder: Path) -> int:
     """How many documents a stage left; they have the digest that it noted, or this raises."""
-    return len(open_documents(read_json(folder / "documents.json"), folder))
+    record = folder / "documents.json"
+    found = read_json(record)
+    return len(open_documents(found, entry_folder(record, found)))
+
+
+def is_lock(name: str) -> bool:
+    """Whether a file is one of the locks of the cache."""
+    return Path(name).suffix in (".lock", ".used")
 
 
 def repeated(paths: list[str]) -> list[str]:
@@ -234,7 +244,7 @@ def test_hub_dies_in_the_middle(stages: Stages, hub: Server, campaign: Campaign,
     handler, chance = hub.handler, campaign.chance("hub")
     made = stages.run(tmp_path, *model_command(random_source(), Path("original")))
     assert made.status == 0, made.output
-    original = tmp_path / "original/model"
+    original = model_folder(tmp_path / "original/asset.json")
     handler.files = {name: (original / name).read_bytes() for name in files_below(original)}
     source = {"kind": "hub", "repo": "me/good", "revision": "v1"}
     times, detected, recovered = campaign.times(full=9, short=1), 0, 0
@@ -246,12 +256,13 @@ def test_hub_dies_in_the_middle(stages: Stages, hub: Server, campaign: Campaign,
         handler.left = 1000  # more often than any client tries
         done = stages.run(tmp_path, *command, sabotage="hurry")
         found = faults_of(done, "me/good at revision v1: ")
-        found += [f"{name}: left behind" for name in files_below(out) - {".lock"}]
+        found += [f"{name}: left behind" for name in files_below(out) if not is_lock(name)]
         detected += not found
         handler.left = chance.randrange(2)
         again = stages.run(tmp_path, *command, sabotage="hurry")
         after = [again.output] if again.status else []
-        same = {n: (out / "model" / n).read_bytes() for n in files_below(out / "model")}
+        folder = model_folder(out / "asset.json") if not after else out
+        same = {name: (folder / name).read_bytes() for name in files_below(folder)}
         after += [] if same == handler.files else ["another model"]
         recovered += not after
         faults += [f"{handler.end}, fault {number}: {fault}" for fault in found + after]
@@ -262,4 +273,4 @@ def test_hub_dies_in_the_middle(stages: Stages, hub: Server, campaign: Campaign,
 def model_command(source: dict[str, Any], out: Path) -> list[str]:
     """Command line of a stage that makes a model."""
     spec = canonical({"revision": 1, "model": source})
-    return ["fetch", f"--spec={spec}", f"--out={out}/asset.json"]
+    return ["fetch", f"--spec={spec}", f"--cache={out}/cache", f"--out={out}/asset.json"]

@@ -117,7 +117,7 @@ def test_odd_folders_are_folders_and_no_commands(campaign: Campaign, tmp_path: P
     for number, name in enumerate(names):
         note = f"{{model}} {{x}} '\"$(touch {MARK})"
         config = smallest(results=name, note=note)
-        config["dump"]["acts_root"] = name
+        config["cache"] = f"{name}/cache"
         workflow, study = workflow_of(tmp_path / str(number), config), Study.from_dict(config)
         targets = [study.documents] + [study.asset("tiny-gpt-neox")] * campaign.full
         done = workflow.run(*targets)

@@ -63,8 +63,11 @@ def content(path: Path, without: tuple[str, ...] = ()) -> bytes:
 
 
 def _report(path: Path) -> str:
-    """A report without the costs in its table of cells, whose columns are those of cells.csv."""
-    columns = list(pd.read_csv(path.parent / "tables/cells.csv", nrows=0))
+    """A report without the costs in its table of cells.
+
+    Its columns are those of cells.csv; that of the recipe is left out, as there is one recipe.
+    """
+    columns = list(pd.read_csv(path.parent / "tables/cells.csv", nrows=0).drop(columns="recipe"))
     costs = {columns.index(f"training_{name}") for name in COSTS}
     lines = []
     for line in path.read_text().splitlines():
@@ -88,4 +91,6 @@ def results_digest(study: Path, parts: tuple[str, ...] = ("",)) -> str:
     """sha256 over everything in parts of a study; costs, logs and hidden files are left out."""
     paths = [path for part in parts for path in (study / part, *(study / part).rglob("*"))]
     names = [path.relative_to(study).as_posix() for path in paths if path.is_file()]
-    return digest_of(study, sorted(n for n in names if not re.search(r"(^|/)\.|^logs/", n)))
+    return digest_of(
+        study, sorted(n for n in names if not re.search(r"(^|/)\.|^(logs|cache/studies)/", n))
+    )

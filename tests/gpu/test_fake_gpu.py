@@ -6,10 +6,15 @@ are computed. The mode knows no backward pass of autograd, no compiler, no strea
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from transformers import SmolLM3Config, SmolLM3ForCausalLM
 
+from sagsae.activations import StoreConfig, TokenStore, default_hookpoints, reading
+from sagsae.activations.reading import PASSES_AHEAD, BlockReader
+from sagsae.activations.transfers import SideStream
 from sagsae.autoencoders.registry import VARIANTS
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.calibration import Firings
@@ -17,6 +22,7 @@ from sagsae.evaluation.metrics import accumulate
 from sagsae.schedules import Recipe
 from sagsae.training.step import Step
 from sagsae.training.trainer import Trainer
+from tests.gpu.fake_streams import FakeStreams
 
 pytestmark = pytest.mark.skipif(
     torch.version.cuda is None,
@@ -120,3 +126,72 @@ def test_a_checkpoint_goes_from_device_to_device(name, beta1, writer, reader, mo
     }
     if reader == CUDA:
         second._advance()
+
+
+CONTEXTS, LENGTH, WIDTH = 40, 16, 32
+
+
+def block_reader(monkeypatch, batch, dtype):
+    """Of a model on the fake GPU; no values are known, so that all positions count as kept."""
+
+    def all_kept(count, contexts):
+        return (contexts.stop - contexts.start) * (LENGTH - 1)
+
+    monkeypatch.setattr(reading._Count, "_kept_in", all_kept)
+    monkeypatch.setattr(reading, "contexts_per_block", lambda *_: CONTEXTS)
+    sizes = {"vocab_size": 97, "hidden_size": WIDTH, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
+    sizes |= {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(CUDA):
+            model = SmolLM3ForCausalLM(SmolLM3Config(**sizes)).eval()
+    finally:
+        torch.set_default_dtype(torch.float32)
+    ids = np.ones((CONTEXTS, LENGTH), np.int32)
+    points = default_hookpoints("smollm3", 1)
+    config = StoreConfig(
+        hookpoints=dict.fromkeys(points, WIDTH),
+        rows_per_chunk=1,
+        rows_per_block=(CONTEXTS - 4) * (LENGTH - 1),
+        n_blocks=1,
+        seed=0,
+    )
+    medians = dict.fromkeys(points, 1.0)
+    settings = {"batch_contexts": batch, "max_norm_ratio": 10.0, "slack": 0.1}
+    return BlockReader(model, TokenStore(ids, ids), points, medians, config, CUDA, **settings)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_a_dump_waits_for_passes_that_are_done_and_once_at_the_end(dtype, monkeypatch):
+    """Nothing between two passes needs a value of the GPU: kept rows are counted on the host."""
+    streams, batch = FakeStreams(monkeypatch), 4
+    reader = block_reader(monkeypatch, batch, dtype)
+    memory, waited = reader.memory(), []
+    run = BlockReader._run
+
+    def counted(*arguments):
+        waited.append(streams.waits)
+        return run(*arguments)
+
+    monkeypatch.setattr(BlockReader, "_run", counted)
+    found = reader.read(0, memory)
+    passes = len(waited)
+    assert found.contexts_read == CONTEXTS - 4 == passes * batch
+    assert waited == [max(0, number - PASSES_AHEAD) for number in range(passes)]
+    assert streams.waits == passes
+    assert {x.device.type for x in (*memory.rows.values(), memory.kept)} == {"cpu"}
+    copies = ["side waits for compute", *["keep for side"] * 4, "event on side"]
+    assert streams.notes == copies * passes
+
+
+def test_a_group_of_a_stream_arrives_beside_the_training(monkeypatch):
+    streams = FakeStreams(monkeypatch)
+    side = SideStream(CUDA)
+    rows = side.host_memory((8, 4), torch.bfloat16)
+    arrived = side.deliver(rows, torch.arange(8))
+    assert {x.device for x in arrived} == {CUDA}
+    assert streams.waits == 1, "the thread that reads waits, before the memory is filled again"
+    side.keep_for_computing(*arrived)
+    assert streams.notes == ["keep for compute"] * 2
+    arrived[0].index_select(0, arrived[1])

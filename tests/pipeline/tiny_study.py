@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from pipeline.activations.baselines import main as run_baselines
 from pipeline.activations.hookpoints import hookpoints_of
+from pipeline.activations.manifests import describe
 from pipeline.assets.random_sources import save_random_model
 from pipeline.config.specs import BaselineSpec
-from pipeline.jobs.json_files import digest, write_json
+from pipeline.jobs import cache
+from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study.study import Study
 from sagsae.activations import (
     DumpSettings,
+    Store,
     TokenStore,
     contexts_per_block,
     dump_activations,
@@ -24,7 +28,7 @@ from sagsae.activations import (
 from sagsae.language_models import load_language_model
 
 HIDDEN, LENGTH, ROWS, CONTEXTS, WIDTH = 32, 16, 256, 10, 48
-SLACK = 0.3
+SLACK, SHORT = 0.3, 5
 
 _PARAMETERS: dict[str, dict[str, Any]] = {
     "gpt_neox": {"num_attention_heads": 4},
@@ -51,7 +55,11 @@ class TinyStudy:
 
     @property
     def tokens(self) -> Path:
-        return self.root / "heldout.safetensors"
+        return self.record("heldout")
+
+    def record(self, split: str) -> Path:
+        """Of the contexts of a split."""
+        return self.root / f"{split}.json"
 
     def manifest(self, split: str) -> Path:
         return self.root / "manifests" / f"{split}.json"
@@ -67,12 +75,24 @@ class TinyStudy:
             "tokens": self.tokens,
             "train_manifest": self.manifest("train"),
             "heldout_manifest": self.manifest("heldout"),
+            "cache": out.with_suffix(".cache"),
             "out": out,
         }
 
 
-def make_tiny_study(root: Path, architecture: str) -> TinyStudy:
-    """Model, tokens, both stores and their manifests below ``root``."""
+def measured(study: TinyStudy, record: Path) -> Path:
+    """Compute the baselines of a study; return the file in the cache that its record names."""
+    run_baselines(**study.baseline_arguments(record), device="cpu")
+    return cache.entry_folder(record, read_json(record)) / cache.LOSSES
+
+
+def make_tiny_study(
+    root: Path, architecture: str, first_documents: dict[str, int] | None = None
+) -> TinyStudy:
+    """Model, tokens, both stores and their manifests below ``root``.
+
+    With the first document of each of several sources, documents are `SHORT` tokens long.
+    """
     made = TinyStudy(Study.from_dict(_configuration(architecture)), root)
     source = made.study.models["tiny"].source.model_dump() | {
         "parameters": _PARAMETERS[architecture]
@@ -84,9 +104,9 @@ def make_tiny_study(root: Path, architecture: str) -> TinyStudy:
     write_json(made.asset, {"folder": "model"})
     (root / "manifests").mkdir()
     model = load_language_model(root / "model", torch.bfloat16)
-    train = _tokens(0)
-    for split, tokens in (("train", train), ("heldout", _tokens(1))):
-        save_tokens(root / f"{split}.safetensors", tokens)
+    train = _tokens(0, first_documents)
+    for split, tokens in (("train", train), ("heldout", _tokens(1, first_documents))):
+        _save(made.record(split), tokens, split)
         _dump(made, model, architecture, tokens, train, split)
     return made
 
@@ -115,11 +135,24 @@ def _configuration(architecture: str) -> dict[str, Any]:
     }
 
 
-def _tokens(seed: int) -> TokenStore:
+def _tokens(seed: int, first_documents: dict[str, int] | None) -> TokenStore:
     contexts = 2 * contexts_per_block(ROWS, LENGTH, slack=SLACK)
     ids = np.random.default_rng(seed).integers(2, 300, (contexts, LENGTH), dtype=np.int32)
-    docs = np.repeat(np.arange(contexts, dtype=np.int32)[:, None], LENGTH, axis=1)
-    return TokenStore(ids, docs)
+    if first_documents is None:
+        return TokenStore(ids, np.repeat(np.arange(contexts, dtype=np.int32)[:, None], LENGTH, 1))
+    count = -(-ids.size // SHORT)
+    order = np.random.default_rng([seed, 1]).permutation(count).astype(np.int32)
+    docs = np.repeat(order, SHORT)[: ids.size].reshape(ids.shape)
+    named = [{"name": k, "first_document": v} for k, v in first_documents.items()]
+    return TokenStore(ids, docs, {"sources": named})
+
+
+def _save(record: Path, tokens: TokenStore, split: str) -> None:
+    entry = record.parent / "tokens" / f"family-of-{split}"
+    entry.mkdir(parents=True)
+    save_tokens(entry / cache.CONTEXTS, tokens)
+    content = {"contexts": tokens.n_contexts, "sha256": tokens.digest(), "family": entry.name}
+    cache.write_record(record, content, entry)
 
 
 def _dump(
@@ -146,12 +179,8 @@ def _dump(
             max_norm_ratio=1.3,  # low, so that some positions are dropped
             slack=SLACK,
             batch_contexts=8,
+            provenance={"tokens": f"family-of-{split}", "family": f"store-of-{split}"},
         ),
     )
-    manifest = {
-        "store": f"../stores/{store.name}",
-        "split": split,
-        "seal": f"seal-of-{split}",
-        "spec": digest(made.study.dump_spec("tiny", split)),
-    }
-    write_json(made.manifest(split), manifest)
+    manifest = describe(Store.open(store), made.study.dump_spec("tiny", split))
+    cache.write_record(made.manifest(split), manifest, store)

@@ -13,6 +13,8 @@ from pipeline.activations.dump import main as dump
 from pipeline.assets import fetch as assets
 from pipeline.assets.tokenise import main as tokenise
 from pipeline.cells.run import main as run_cell
+from pipeline.jobs.cache import STORES, entry_folder
+from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import LATENT_TENSORS, TRAINING, WEIGHTS
 from pipeline.study.study import SPLITS, Study
@@ -54,6 +56,13 @@ CONFIG: dict[str, Any] = {
 }
 COSTS = ("seconds", "tokens_per_second", "data_wait_seconds", "peak_memory_mb")
 """What no two runs of training share."""
+
+
+def configuration(folder: Path) -> dict[str, Any]:
+    """The study's configuration with its cache in its own folder below ``folder``."""
+    return CONFIG | {"results": str(folder), "cache": str(folder / "small/cache")}
+
+
 CELL = Cell(model="m", hookpoint="resid", variant="sagsae_tied", width=24, lam=0.1, seed=0)
 
 
@@ -69,7 +78,15 @@ class WholeStudy:
 
     def stores(self, split: str) -> Path:
         """The folder of the store of a split."""
-        return next(Path(self.study.acts_root).glob(f"m-{split}-*"))
+        return next((self.cache / STORES).glob(f"m-{split}-*"))
+
+    @property
+    def cache(self) -> Path:
+        return Path(self.study.cache)
+
+    def entry(self, record: str) -> Path:
+        """The cache's folder that a record names."""
+        return entry_folder(Path(record), read_json(record))
 
     def cell(self, cell: Cell = CELL) -> Path:
         """The folder of a cell."""
@@ -84,9 +101,9 @@ class WholeStudy:
         for output in outputs:
             output.unlink(missing_ok=True)
         if target == study.asset("m"):
-            assets.make_model(study.asset_spec("m"), path)
+            assets.main(study.asset_spec("m"), self.cache, path)
         elif target == study.documents:
-            assets.make_text(study.text_spec(), path)
+            assets.main(study.text_spec(), self.cache, path)
         elif target == study.baselines("m"):
             run_baselines(**self._baseline_arguments(path))
         elif path.name == "metrics.json":
@@ -94,7 +111,7 @@ class WholeStudy:
         else:
             split = path.stem.removeprefix("m-")
             assert split in SPLITS, f"nothing makes {target}"
-            (self._tokenise if path.suffix == ".safetensors" else self._dump)(split, path)
+            (self._tokenise if path.parent.name == "tokens" else self._dump)(split, path)
 
     def follow(self, remedy: str) -> None:
         """Do what the shell would do with the remedy of a fault."""
@@ -110,7 +127,7 @@ class WholeStudy:
 
     def _tokenise(self, split: str, out: Path) -> None:
         study, asset = self.study, Path(self.study.asset("m"))
-        tokenise(study.token_spec("m", split), asset, Path(study.documents), out)
+        tokenise(study.token_spec("m", split), asset, Path(study.documents), self.cache, out)
 
     def _dump(self, split: str, out: Path) -> None:
         study = self.study
@@ -119,7 +136,7 @@ class WholeStudy:
             asset=Path(study.asset("m")),
             tokens=Path(study.tokens("m", split)),
             calibration_tokens=Path(study.tokens("m", "train")),
-            acts_root=Path(study.acts_root),
+            cache=self.cache,
             device="cpu",
             out=out,
         )
@@ -132,6 +149,7 @@ class WholeStudy:
             "tokens": Path(study.tokens("m", "heldout")),
             "train_manifest": Path(study.manifest("m", "train")),
             "heldout_manifest": Path(study.manifest("m", "heldout")),
+            "cache": self.cache,
             "out": out,
             "device": "cpu",
         }
@@ -173,9 +191,9 @@ def without_costs(folder: Path) -> dict[str, bytes]:
     return found
 
 
-def make_whole_study(folder: Path) -> WholeStudy:
+def make_whole_study(folder: Path, **changes: Any) -> WholeStudy:
     """Run every stage but tables, figures and the report, in ``folder``."""
-    made = WholeStudy(Study.from_dict(CONFIG | {"results": str(folder)}))
+    made = WholeStudy(Study.from_dict(configuration(folder) | changes))
     study = made.study
     splits = [(study.tokens, split) for split in SPLITS] + [(study.manifest, s) for s in SPLITS]
     for target in (

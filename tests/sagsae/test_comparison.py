@@ -9,8 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagsae.comparison import dead_reduction, dominance, matched, overlap
-from sagsae.sweeps import CellResult, Frontier, Sweep
+from sagsae.comparison import (
+    Overlap,
+    bootstrap,
+    compare,
+    dead_reduction,
+    dominance,
+    matched,
+    overlap,
+)
+from sagsae.sweeps import CellResult, Estimate, Frontier, Sweep
 
 E = math.e
 
@@ -303,7 +311,8 @@ class TestDeadReduction:
     def test_exactly_half_a_latent_is_not_floored(self):
         points = [(10, 0.5)]
         both = [sweep(points, dead=[0.005], width=100)] * 2
-        assert dead_reduction(*both).floored == 0
+        found = dead_reduction(*both)
+        assert (found.floored, found.left_out, found.factor) == (0, 0, pytest.approx(1))
 
     def test_no_dead_latents_anywhere_says_so(self):
         points = [(10, 0.5)]
@@ -364,3 +373,204 @@ def test_collapsed_cells_take_part_and_are_named():
     assert both.collapsed == {"fallen": ("R2 below 0.2",)}
     assert overlap(both, both).lo == 0.5
     assert both.points[0].collapsed == ("fallen",)
+
+
+class TestWholeResults:
+    """Every field of each result, also those that are empty."""
+
+    low = sweep([(1, 0.1), (E**2, 0.5)], label="L")
+    high = sweep([(E, 0.2), (E**3, 0.2)], label="H")
+    apart = sweep([(50, 0.3), (60, 0.4)], label="far")
+
+    def test_overlaps(self):
+        assert vars(overlap(self.low, self.high)) == {"lo": E, "hi": E**2, "reason": ""}
+        reason = "the L0 ranges do not meet: L spans 1 to 7.39, far 50 to 60"
+        assert vars(overlap(self.low, self.apart)) == {"lo": None, "hi": None, "reason": reason}
+        reason = "the L0 ranges do not meet: far spans 50 to 60, L 1 to 7.39"
+        assert overlap(self.apart, self.low).reason == reason
+        silent = sweep([(0, 0.1)], label="S")
+        for pair in ((silent, self.low), (self.low, silent)):
+            reason = "S: no point has L0 above zero"
+            assert vars(overlap(*pair)) == {"lo": None, "hi": None, "reason": reason}
+
+    def test_an_overlap_contains_its_ends(self):
+        shared = overlap(self.low, self.high)
+        contained = [shared.contains(l0) for l0 in (2.7, E, 5.0, E**2, 7.4)]
+        assert contained == [False, True, True, True, False]
+        assert overlap(self.low, self.apart).contains(10) is False
+        assert Overlap(lo=None, hi=5.0).contains(3.0) is False
+        assert Overlap(lo=1.0, hi=None).contains(3.0) is False
+
+    def test_dominance(self):
+        found = dominance(self.low, self.high)
+        assert vars(found) == {
+            "dominates": True,
+            "min_gap": pytest.approx(0.1),
+            "min_gap_l0": pytest.approx(E),
+            "mean_gap": pytest.approx(0.2),
+            "max_gap": pytest.approx(0.3),
+            "reason": "",
+            "bootstrap": found.bootstrap,
+        }
+        assert type(found.dominates) is bool
+        empty = dict.fromkeys(("probability", "min_gap_se", "mean_gap_se"))
+        assert vars(found.bootstrap) == {**empty, "reason": "L has one seed"}
+        none = dominance(self.low, self.apart)
+        numbers = dict.fromkeys(("dominates", "min_gap", "min_gap_l0", "mean_gap", "max_gap"))
+        assert vars(none) == {
+            **numbers,
+            "reason": overlap(self.low, self.apart).reason,
+            "bootstrap": none.bootstrap,
+        }
+        assert vars(none.bootstrap) == {**empty, "reason": "no overlap"}
+        single = dominance(sweep([(E, 0.4)]), self.low)
+        assert (single.dominates, single.min_gap) == (None, pytest.approx(0.1))
+        assert single.reason == ("the L0 ranges share a single L0, 2.72: dominance needs a range")
+
+    def test_matched_values(self):
+        assert vars(matched(self.low, self.high, "r2", E)) == {
+            "l0": E,
+            "candidate": Estimate(mean=pytest.approx(0.3), se=None),
+            "baseline": Estimate(mean=0.2, se=None),
+            "reason": "",
+        }
+        none = {"l0": 1.0, "candidate": None, "baseline": None}
+        reason = "L0 = 1 is outside the overlap 2.72 to 7.39"
+        assert vars(matched(self.low, self.high, "r2", 1.0)) == {**none, "reason": reason}
+        apart = matched(self.low, self.apart, "r2", 1.0)
+        assert vars(apart) == {**none, "reason": overlap(self.low, self.apart).reason}
+
+    def test_a_metric_that_lacks_is_the_last_of_the_reasons(self):
+        undefined = sweep([(1, None), (E**2, 0.5)], label="U")
+        where = "r2 is undefined for U/lam1_seed0"
+        assert matched(undefined, self.high, "r2", E).reason == where
+        assert matched(self.high, undefined, "r2", E).reason == where
+        assert "outside" in matched(undefined, self.high, "r2", 1.0).reason
+        assert "do not meet" in matched(undefined, self.apart, "r2", 1.0).reason
+
+    def test_dead_reductions(self):
+        points = [(10, 0.5), (20, 0.6), (30, 0.7)]
+        few = sweep(points, dead=[0.004, 0.2, 0.001], width=100)
+        many = sweep(points, dead=[0.4, 0.001, 0.002], width=200)
+        assert vars(dead_reduction(few, many)) == {
+            "factor": pytest.approx(math.sqrt(0.4 / 0.005 * 0.0025 / 0.2)),
+            "points": 4,
+            "floored": 2,
+            "left_out": 1,
+            "ceiling": pytest.approx(0.4 / 0.005),
+            "reason": "1 of 3 lambdas left out: no dead latents on either side",
+        }
+        none = {"factor": None, "points": 0, "floored": 0, "left_out": 0, "ceiling": None}
+        assert vars(dead_reduction(few, sweep(points[:1], dead=[0.5]))) == {
+            "factor": pytest.approx(0.5 / 0.005),
+            "points": 2,
+            "floored": 1,
+            "left_out": 0,
+            "ceiling": pytest.approx(0.5 / 0.005),
+            "reason": "",
+        }
+        silent = sweep(points[:1])
+        assert vars(dead_reduction(silent, silent)) == {
+            **none,
+            "left_out": 1,
+            "reason": "no dead latents on either side",
+        }
+        other = Sweep(label="O", width=9, cells=(few.cells[2],))
+        nothing = dead_reduction(sweep(points[:1]), other)
+        assert vars(nothing) == {**none, "reason": "no lambda in common"}
+
+    def test_an_undefined_dead_fraction_is_named(self):
+        points = [(10, 0.5), (20, 0.6)]
+        some, lacking = sweep(points, dead=[0.1, 0.2]), sweep(points, dead=[0.1, None], label="N")
+        reason = "dead_fraction is undefined for N/lam2_seed0"
+        for pair in ((some, lacking), (lacking, some)):
+            found = dead_reduction(*pair)
+            assert (found.factor, found.points, found.reason) == (None, 0, reason)
+        assert dead_reduction(lacking, sweep(points[:1], dead=[0.2])).factor == pytest.approx(2)
+
+    def test_the_dead_are_read_from_the_metric_that_is_asked_for(self):
+        one, other = sweep([(10, 0.2)], dead=[0.1]), sweep([(10, 0.4)], dead=[0.8])
+        assert dead_reduction(one, other).factor == pytest.approx(8)
+        assert dead_reduction(one, other, "r2").factor == pytest.approx(2)
+
+
+class TestCompare:
+    """``compare`` hands on what it is given."""
+
+    one = seeded(sweep([(1, 0.3), (9, 0.5)], label="A"), sweep([(1, 0.5), (9, 0.3)]))
+    other = seeded(sweep([(1, 0.2), (9, 0.2)], label="B"), sweep([(1, 0.45), (9, 0.45)]))
+
+    def test_all_parts(self):
+        found = compare(self.one, self.other, matched_l0=[2, 3], draws=64, seed=5)
+        assert vars(found) == {
+            "candidate": self.one,
+            "baseline": self.other,
+            "overlap": overlap(self.one, self.other),
+            "dominance": dominance(self.one, self.other, draws=64, seed=5),
+            "matched": tuple(matched(self.one, self.other, "r2", l0) for l0 in (2, 3)),
+            "dead_reduction": dead_reduction(self.one, self.other),
+        }
+
+    def test_what_is_not_given(self):
+        found = compare(self.one, self.other)
+        assert found.dominance == dominance(self.one, self.other, "r2", draws=1000, seed=0)
+        assert found.dominance == dominance(self.one, self.other)
+        assert found.matched == ()
+
+    def test_the_metric_is_handed_on(self):
+        found = compare(self.one, self.other, "dead_fraction", matched_l0=[2])
+        assert found.dominance.min_gap == 0
+        assert found.matched[0].candidate.mean == 0
+
+    def test_draws_and_seed_make_the_bootstrap(self):
+        drawn = [
+            dominance(self.one, self.other, draws=9, seed=seed).bootstrap for seed in range(20)
+        ]
+        assert drawn[3] == bootstrap(self.one, self.other, "r2", draws=9, seed=3)
+        assert len(set(drawn)) > 10
+        assert all((9 * one.probability) % 1 == pytest.approx(0, abs=1e-9) for one in drawn)
+        assert bootstrap(self.one, self.other, "r2") == bootstrap(
+            self.one, self.other, "r2", draws=1000, seed=0
+        )
+
+    def test_metrics_that_lack_are_named_with_their_sweep(self):
+        cell = CellResult(name="x", lam=1.0, seed=0, l0=1.0, values={"r2": 0.5})
+        bare = Sweep(label="bare", width=9, cells=(cell,))
+        with pytest.raises(ValueError, match=r"^bare: there is no dead_fraction$"):
+            compare(self.one, bare)
+        with pytest.raises(ValueError, match=r"^bare: there is no dead_fraction and no recall$"):
+            compare(bare, self.one, "recall")
+
+
+def test_draws_without_any_overlap_lose():
+    """Ends 8 (once in four), 5 (twice) and 2 against starts 4, 4.5 (twice) and 5."""
+    left = seeded(sweep([(1, 0.5), (8, 0.5)]), sweep([(1, 0.5), (2, 0.5)]))
+    right = seeded(sweep([(4, 0.1), (90, 0.1)]), sweep([(5, 0.1), (90, 0.1)]))
+    found = bootstrap(left, right, "r2", draws=4000)
+    assert found.probability == pytest.approx(1 / 4 + 1 / 2 * 3 / 4, abs=0.03)
+    never = bootstrap(left, sweep_of_two(50, 60), "r2", draws=3)
+    assert vars(never) == {
+        "probability": 0.0,
+        "min_gap_se": None,
+        "mean_gap_se": None,
+        "reason": "no draw has an overlap",
+    }
+
+
+def sweep_of_two(lo: float, hi: float) -> Sweep:
+    return seeded(*[sweep([(lo, 0.1), (hi, 0.1)], label="far")] * 2)
+
+
+def test_a_bootstrap_agrees_with_the_exact_distribution():
+    """Two seeds 0 and 0.4 above the baseline: means 0, 0.2, 0.2, 0.4, each in a quarter."""
+    base = seeded(*[sweep([(1, 0.1), (100, 0.1)])] * 2)
+    spread = seeded(sweep([(1, 0.1), (100, 0.1)]), sweep([(1, 0.5), (100, 0.5)]))
+    found = bootstrap(spread, base, "r2", draws=4000)
+    assert found.probability == pytest.approx(0.75, abs=0.03)
+    assert found.min_gap_se == pytest.approx(0.4 / math.sqrt(8), rel=0.05)
+    assert found.mean_gap_se == pytest.approx(0.4 / math.sqrt(8), rel=0.05)
+    assert found.reason == ""
+    tilted = seeded(sweep([(1, 0.1), (100, 0.1)]), sweep([(1, 0.1), (100, 0.5)]))
+    found = bootstrap(tilted, base, "r2", draws=4000)
+    assert (found.probability, found.min_gap_se) == (0, pytest.approx(0, abs=1e-12))
+    assert found.mean_gap_se == pytest.approx(0.2 / math.sqrt(8), rel=0.05)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -62,19 +63,35 @@ class TestContrast:
         assert found.mean == pytest.approx((0.1 + 0.3 - 0.1) / 3)
         assert found.mean_abs == pytest.approx(0.5 / 3)
         assert found.max_abs == pytest.approx(0.3)
+        assert found.candidate == pytest.approx(1.5 / 3)
+        assert found.baseline == pytest.approx(1.2 / 3)
+        assert found.reason == ""
         # Seed 0 averages to 0, seed 1 to 0.3.
         assert found.se == pytest.approx(0.15)
         assert contrast(candidate, baseline, "l0").mean == pytest.approx(-5 / 3)
+
+    def test_each_seed_is_averaged_over_its_own_lambdas(self):
+        """Seeds 0, 1 and 2 average to 0, 3 and 9: deviations -4, -1 and 5, variance 21."""
+        gaps = {(1, 0): -1.0, (2, 0): 1.0, (1, 1): 3.0, (1, 2): 8.0, (2, 2): 10.0}
+        candidate = sweep({run: (1, gap) for run, gap in gaps.items()})
+        found = contrast(candidate, sweep(dict.fromkeys(gaps, (1, 0.0))), "r2")
+        assert found.se == pytest.approx(math.sqrt(21 / 3))
+
+    def test_values_of_float32_are_averaged_in_float64(self):
+        large = sweep({(1, 0): (1, np.float32(2**24)), (2, 0): (1, np.float32(1))})
+        assert contrast(large, large, "r2").candidate == 2**23 + 0.5
 
     def test_one_seed_has_no_error(self):
         assert contrast(sweep(line(0.1)), sweep(line(0.0)), "r2").se is None
 
     def test_nothing_in_common_and_undefined_values_have_reasons(self):
         one, other = sweep({(1, 0): (1, 0.1)}), sweep({(1, 1): (1, 0.1)})
-        assert contrast(one, other, "r2").reason == "no (lambda, seed) in common"
-        undefined = sweep({(1, 0): (1, None)}, label="B")
-        found = contrast(one, undefined, "r2")
-        assert (found.mean, found.reason) == (None, "r2 is undefined for B/lam1_seed0")
+        blank = dict.fromkeys(("mean", "se", "mean_abs", "max_abs", "candidate", "baseline"))
+        said = {"pairs": 0, **blank, "reason": "no (lambda, seed) in common"}
+        assert vars(contrast(one, other, "r2")) == said
+        undefined = sweep({(1, 0): (1, 0.5), (2, 0): (1, None)}, label="B")
+        found = contrast(sweep({(1, 0): (1, 0.1), (2, 0): (1, 0.1)}), undefined, "r2")
+        assert vars(found) == said | {"reason": "r2 is undefined for B/lam2_seed0"}
 
     @given(runs, runs)
     def test_swapping_sides_changes_the_sign_only(self, a, b):

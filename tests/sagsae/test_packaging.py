@@ -72,7 +72,7 @@ def imported(*folders: str) -> dict[str, set[str]]:
         (["sagsae"], []),
         (["pipeline"], ["workflow", "demo"]),
         (["benchmarks"], ["workflow", "demo"]),
-        (["tests"], ["workflow", "demo", "dev"]),
+        (["tests"], ["workflow", "demo", "dev", "mutants"]),
     ],
 )
 def test_what_is_imported_is_declared(folders, extras):

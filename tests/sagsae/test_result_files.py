@@ -43,8 +43,8 @@ def test_the_reference_study_has_the_rows_and_columns_of_its_cells_csv():
     table = sagsae.results(REFERENCE)
     written = pd.read_csv(REFERENCE / "tables" / "cells.csv", keep_default_na=False, na_values=[""])
     assert set(written) <= set(table)
-    assert list(table.columns[:6]) == list(written.columns[:6])
-    found = table[written.columns].replace({"collapsed": ""}, math.nan)
+    assert list(table.columns[:7]) == list(written.columns[:7])
+    found = table[written.columns].replace({"collapsed": "", "recipe": ""}, math.nan)
     pd.testing.assert_frame_equal(found, written, check_dtype=False, check_exact=True)
 
 
@@ -53,6 +53,7 @@ def test_nested_records_are_flat_and_lists_are_left_out(tmp_path):
     (row,) = sagsae.results(tmp_path).to_dict("records")
     assert row == {
         **metrics()["cell"],
+        "recipe": "",
         "l0": 2.5,
         "r2": 0.5,
         "loss_recovered": 0.9,

@@ -15,10 +15,12 @@ from pipeline.__main__ import main as run
 from pipeline.activations import baselines
 from pipeline.activations.baselines import BaselineError, read_baselines
 from pipeline.activations.baselines import main as run_baselines
-from pipeline.jobs.json_files import canonical, digest
-from sagsae.activations import Store, load_tokens
+from pipeline.assets.tokenise import open_tokens
+from pipeline.jobs.cache import LOSSES, entry_folder
+from pipeline.jobs.json_files import canonical, digest, read_json
+from sagsae.activations import Store
 from sagsae.language_models import load_language_model
-from tests.pipeline.tiny_study import CONTEXTS, LENGTH, TinyStudy, make_tiny_study
+from tests.pipeline.tiny_study import CONTEXTS, LENGTH, TinyStudy, make_tiny_study, measured
 
 CPU = torch.device("cpu")
 
@@ -30,9 +32,7 @@ def study(request, tmp_path_factory) -> TinyStudy:
 
 @pytest.fixture(scope="module")
 def out(study) -> Path:
-    path = study.root / "baselines" / "tiny.json"
-    run_baselines(**study.baseline_arguments(path), device="cpu")
-    return path
+    return measured(study, study.root / "baselines" / "tiny.json")
 
 
 def store_of(study: TinyStudy, split: str) -> Store:
@@ -50,7 +50,7 @@ def losses_of(model, ids):
 def test_losses_agree_with_plain_forward_passes(study, out):
     record, found = json.loads(out.read_text()), read_baselines(out)
     model = load_language_model(study.root / "model", torch.bfloat16)
-    ids = torch.from_numpy(load_tokens(study.tokens).input_ids[:CONTEXTS]).long()
+    ids = torch.from_numpy(open_tokens(study.tokens).input_ids[:CONTEXTS]).long()
     losses, kept = losses_of(model, ids), found.contexts.kept
     assert record["loss"] == pytest.approx(losses.mean(), rel=1e-5)
     assert record["perplexity"] == pytest.approx(math.exp(record["loss"]))
@@ -90,8 +90,8 @@ def test_the_record_says_what_it_was_made_from(study, out):
     record = json.loads(out.read_text())
     assert record["made_from"] == {
         "baselines": digest(study.spec),
-        "train": "seal-of-train",
-        "heldout": "seal-of-heldout",
+        "train": store_of(study, "train").digest(),
+        "heldout": store_of(study, "heldout").digest(),
     }
     assert record["kept_positions"] == int(read_baselines(out).contexts.kept.sum())
     assert record["layer"] == 2
@@ -111,8 +111,7 @@ def test_resuming_is_given_up_where_it_is_not_exact(study, out, tmp_path, monkey
 
     exact = baselines.all_losses
     monkeypatch.setattr(baselines, "all_losses", off_by_a_bit)
-    other = tmp_path / "tiny.json"
-    run_baselines(**study.baseline_arguments(other), device="cpu")
+    other = measured(study, tmp_path / "tiny.json")
     record = json.loads(other.read_text())
     assert record["resume"] is False
     assert "differ by up to 0.001 nats" in record["resume_note"]
@@ -139,6 +138,7 @@ def test_the_command_writes_the_same_bytes(study, out, tmp_path, capsys):
         command += [f"--{name.replace('_', '-')}", str(value)]
     run(command)
     assert "nats a token" in capsys.readouterr().err
+    again = entry_folder(again, read_json(again)) / LOSSES
     assert again.read_bytes() == out.read_bytes()
     assert again.with_suffix(".safetensors").read_bytes() == (
         out.with_suffix(".safetensors").read_bytes()
@@ -150,10 +150,10 @@ def test_altered_tensors_are_refused(study, out, tmp_path):
     copy.write_bytes(out.read_bytes())
     tensors = load_file(out.with_suffix(".safetensors"))
     tensors["kept"][0, 3] ^= True
-    save_file(tensors, tmp_path / "tiny.safetensors")
+    save_file(tensors, tmp_path / out.with_suffix(".safetensors").name)
     with pytest.raises(BaselineError, match="absent or altered"):
         read_baselines(copy)
-    (tmp_path / "tiny.safetensors").unlink()
+    (tmp_path / out.with_suffix(".safetensors").name).unlink()
     with pytest.raises(BaselineError, match="absent or altered"):
         read_baselines(copy)
 
@@ -161,8 +161,9 @@ def test_altered_tensors_are_refused(study, out, tmp_path):
 def test_wrong_or_too_few_tokens_are_refused(study, tmp_path):
     arguments = study.baseline_arguments(tmp_path / "tiny.json")
     with pytest.raises(BaselineError, match="not the tokens"):
-        run_baselines(**arguments | {"tokens": study.root / "train.safetensors"}, device="cpu")
+        run_baselines(**arguments | {"tokens": study.record("train")}, device="cpu")
     arguments["spec"] = arguments["spec"].model_copy(update={"lr_contexts": 1000})
     with pytest.raises(BaselineError, match="lr_contexts asks for 1000"):
         run_baselines(**arguments, device="cpu")
-    assert not list(tmp_path.glob("tiny*"))
+    assert not (tmp_path / "tiny.json").exists()
+    assert not list(tmp_path.rglob(LOSSES))

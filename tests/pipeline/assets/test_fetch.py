@@ -11,7 +11,7 @@ import torch
 
 from pipeline.assets import fetch as assets
 from pipeline.assets.wheels import AssetError
-from pipeline.jobs.json_files import canonical, read_json
+from pipeline.jobs.json_files import canonical, digest, read_json
 from sagsae.files import FileLock
 from sagsae.language_models import load_tokenizer
 from tests.pipeline.assets.small_assets import (
@@ -102,7 +102,7 @@ def test_leftovers_of_a_killed_run_do_no_harm(tmp_path):
     assert not list(tmp_path.rglob("junk*"))
 
 
-def run_cli(spec, out):
+def run_cli(spec, cache, out):
     command = [
         sys.executable,
         "-m",
@@ -110,6 +110,8 @@ def run_cli(spec, out):
         "fetch",
         "--spec",
         canonical(spec),
+        "--cache",
+        str(cache),
         "--out",
         str(out),
     ]
@@ -120,10 +122,11 @@ def run_cli(spec, out):
 def test_command_line(tmp_path):
     source = {"kind": "random", "documents": 5, "words": 4, "vocabulary": 50, "seed": 0}
     out = tmp_path / "text" / "documents.json"
-    done = run_cli(text_spec(source), out)
+    done = run_cli(text_spec(source), tmp_path / "cache", out)
     assert done.returncode == 0, done.stderr
     assert json.loads(out.read_text())["documents"] == 5
-    done = run_cli(model_spec({"kind": "path", "path": "nowhere"}), tmp_path / "m" / "asset.json")
+    nowhere = model_spec({"kind": "path", "path": "nowhere"})
+    done = run_cli(nowhere, tmp_path / "cache", tmp_path / "m" / "asset.json")
     assert done.returncode == 1
     assert "nowhere: no such model folder" in done.stderr
     assert "Traceback" not in done.stderr
@@ -131,10 +134,11 @@ def test_command_line(tmp_path):
 
 @pytest.mark.slow
 def test_a_second_writer_of_an_asset_waits_for_the_first(tmp_path, capfd):
-    lock = FileLock(tmp_path / ".lock")
-    lock.acquire()
     source = {"kind": "random", "documents": 5, "words": 4, "vocabulary": 50, "seed": 0}
-    out = tmp_path / "documents.json"
+    cache, out = tmp_path / "cache", tmp_path / "documents.json"
+    (cache / "texts").mkdir(parents=True)
+    lock = FileLock(cache / "texts" / f".{digest(text_spec(source))}.lock")
+    lock.acquire()
     command = [
         sys.executable,
         "-m",
@@ -142,8 +146,12 @@ def test_a_second_writer_of_an_asset_waits_for_the_first(tmp_path, capfd):
         "fetch",
         "--spec",
         canonical(text_spec(source)),
+        "--cache",
+        str(cache),
+        "--out",
+        str(out),
     ]
-    second = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True)
+    second = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert second.stderr is not None
     said = second.stderr.readline()
     assert f"in use by process {os.getpid()}" in said

@@ -112,6 +112,8 @@ def run(endpoint, spec, out, **environment):
         "fetch",
         "--spec",
         canonical(spec),
+        "--cache",
+        out.parent / "cache",
         "--out",
         out,
     ]
@@ -139,7 +141,9 @@ def test_a_model_is_fetched_without_pickles_or_code(hub, model, tmp_path):
     assert asset["folder"] == "model"
     for same in ("weights_sha256", "tokenizer_sha256", "d_model", "n_layers", "vocab_size"):
         assert asset[same] == model[0][same]
-    found = sorted(path.name for path in (tmp_path / "m" / "model").iterdir())
+    found = sorted(
+        path.name for path in assets.model_folder(tmp_path / "m" / "asset.json").iterdir()
+    )
     assert found == sorted(path.name for path in model[1].iterdir())
     assert not any("pytorch_model.bin" in path or "code.py" in path for path in asked)
 
@@ -149,7 +153,7 @@ def test_a_repository_of_pickles_is_refused(hub, tmp_path):
     assert done.returncode == 1
     assert "me/pickles at revision main: the repository has no safetensors" in done.stderr
     assert not (tmp_path / "asset.json").exists()
-    assert not (tmp_path / "model").exists()
+    assert not list(tmp_path.rglob("model"))
 
 
 def test_unknown_repository(hub, tmp_path):
@@ -187,7 +191,7 @@ def test_a_cached_model_needs_no_network(model, tmp_path):
         asset = json.loads(out.read_text())
         assert asset["resolved_revision"] == COMMIT
         assert asset["weights_sha256"] == model[0]["weights_sha256"]
-        folder = out.parent / "model"
+        folder = assets.model_folder(out)
         assert sorted(p.name for p in folder.iterdir()) == sorted(
             p.name for p in model[1].iterdir()
         )

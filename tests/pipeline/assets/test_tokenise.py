@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import datasets
 import numpy as np
@@ -9,11 +10,19 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.assets import fetch as assets
-from pipeline.assets.tokenise import contexts_wanted, documents_of, heldout_period, special_id
+from pipeline.assets.tokenise import (
+    contexts_wanted,
+    documents_of,
+    heldout_period,
+    open_tokens,
+    special_id,
+)
+from pipeline.assets.tokenise import main as tokenise
+from pipeline.jobs.cache import CONTEXTS, entry_folder
 from pipeline.jobs.json_files import canonical, digest, read_json, sha256_of
 from pipeline.jobs.stage import run_stage
 from pipeline.study.study import Study
-from sagsae.activations.tokens import load_tokens
+from sagsae.activations.tokens import load_tokens, save_tokens
 from sagsae.language_models import load_tokenizer
 
 CONFIG = {
@@ -70,7 +79,7 @@ def arguments(spec, made, out):
     """The command line after ``python -m pipeline``."""
     parts = ["tokenise", "--spec", canonical(spec), "--out", out]
     parts += ["--asset", made / "m" / "asset.json"]
-    parts += ["--documents", made / "text" / "documents.json"]
+    parts += ["--documents", made / "text" / "documents.json", "--cache", out.parent / "cache"]
     return [str(part) for part in parts]
 
 
@@ -93,7 +102,7 @@ def stores(made):
     """Split -> (path, tokens) as the command line makes them."""
     found = {}
     for split in ("train", "heldout"):
-        path = made / "tokens" / f"m-{split}.safetensors"
+        path = made / "tokens" / f"m-{split}.json"
         command = [
             sys.executable,
             "-m",
@@ -103,7 +112,7 @@ def stores(made):
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert f"tokenise {split}:" in done.stderr
-        found[split] = path, load_tokens(path)
+        found[split] = path, open_tokens(path)
     return found
 
 
@@ -209,16 +218,77 @@ def test_enough_contexts_for_the_blocks(stores):
 def test_metadata_names_what_it_was_made_from(made, stores):
     metadata = stores["train"][1].metadata
     asset = read_json(made / "m" / "asset.json")
-    assert metadata["spec"] == digest(study().token_spec("m", "train"))
+    assert read_json(stores["train"][0])["spec"] == digest(study().token_spec("m", "train"))
+    assert read_json(stores["train"][0])["family"] == metadata["family"]
     assert metadata["tokenizer_sha256"] == asset["tokenizer_sha256"]
     assert metadata["vocab_size"] == asset["vocab_size"]
     assert metadata["documents"] == read_json(made / "text" / "documents.json")["sha256"]
 
 
 def test_bytes_are_reproducible(run, stores, tmp_path):
-    again = tmp_path / "again.safetensors"
+    again = tmp_path / "again.json"
     assert run(study().token_spec("m", "heldout"), again) is None
-    assert sha256_of(again) == sha256_of(stores["heldout"][0])
+    assert sha256_of(contexts_of(again)) == sha256_of(contexts_of(stores["heldout"][0]))
+
+
+def contexts_of(record):
+    return entry_folder(record, read_json(record)) / CONTEXTS
+
+
+def test_more_rows_make_the_file_longer_and_fewer_read_its_beginning(run, tmp_path):
+    def record(rows, name):
+        spec = study().token_spec("m", "train").model_copy(update={"rows": rows})
+        assert run(spec, tmp_path / name) is None
+        return open_tokens(tmp_path / name)
+
+    two = record(2 * 512, "two.json")
+    file = contexts_of(tmp_path / "two.json")
+    assert record(3 * 512, "three.json").n_contexts == 3 * two.n_contexts // 2
+    assert contexts_of(tmp_path / "three.json") == file
+    when = file.stat().st_mtime_ns
+    assert open_tokens(tmp_path / "two.json").digest() == two.digest()
+    one = record(512, "one.json")
+    assert file.stat().st_mtime_ns == when
+    assert one.digest() == two.first(one.n_contexts).digest()
+    file.write_bytes(contexts_of_other_text(file))
+    with pytest.raises(ValueError, match=r"are not those that .*two\.json names"):
+        open_tokens(tmp_path / "two.json")
+
+
+def contexts_of_other_text(file):
+    tokens = load_tokens(file)
+    changed = tokens.input_ids.copy()
+    changed[0, 3] += 1
+    save_tokens(file, replace(tokens, input_ids=changed))
+    return file.read_bytes()
+
+
+def test_shares_of_several_sources(made, stores, tmp_path):
+    """Every source is in both splits, and the token store says what it holds of each."""
+    parts = [
+        {"name": name, "source": {"kind": "random", "documents": documents, "words": 20}}
+        for name, documents in (("few", 60), ("many", 240))
+    ]
+    config = CONFIG["text"] | {"sources": parts}
+    del config["source"]
+    mixed = Study.from_dict(CONFIG | {"text": config})
+    assets.make_text(mixed.text_spec(), tmp_path / "documents.json")
+    for split in ("train", "heldout"):
+        out = tmp_path / f"{split}.json"
+        places = [made / "m" / "asset.json", tmp_path / "documents.json", tmp_path / "cache", out]
+        tokenise(mixed.token_spec("m", split), *places)
+        tokens = open_tokens(out)
+        few, many = read_json(out)["sources"]
+        assert [part["name"] for part in tokens.metadata["sources"]] == ["few", "many"]
+        assert [few["first_document"], many["first_document"]] == [0, 60]
+        docs = tokens.doc_id[:, 1:]
+        assert few["tokens"] == (docs < 60).sum()
+        assert few["documents"] == len(np.unique(docs[docs < 60])) > 0
+        assert few["tokens"] + many["tokens"] == docs.size
+        assert few["share"] == few["tokens"] / docs.size
+        assert 0.1 < few["share"] < 0.3
+    record = made / "tokens" / "m-train.json"
+    assert "sources" not in open_tokens(record).metadata | read_json(record)
 
 
 # Bad input -----------------------------------------------------------------------------------
@@ -226,16 +296,16 @@ def test_bytes_are_reproducible(run, stores, tmp_path):
 
 def test_text_that_is_too_short(run, tmp_path):
     spec = study().token_spec("m", "heldout").model_copy(update={"rows": 512 * 40})
-    fault = run(spec, tmp_path / "t.safetensors")
+    fault = run(spec, tmp_path / "t.json")
     assert fault.startswith("error: TextTooShortError: heldout split: the text has ")
     assert f"({40 * 38 * 15} tokens) were asked" in fault
     assert "dump.heldout_rows (20480)" in fault
-    assert not (tmp_path / "t.safetensors").exists()
+    assert not (tmp_path / "t.json").exists()
 
 
 def test_inputs_of_another_configuration(run, tmp_path):
     other = study(source={"kind": "random", "documents": 301, "words": 20})
-    fault = run(other.token_spec("m", "train"), tmp_path / "t.safetensors")
+    fault = run(other.token_spec("m", "train"), tmp_path / "t.json")
     assert "documents.json: made for another configuration" in fault
     assert list(tmp_path.iterdir()) == []
 

@@ -13,16 +13,17 @@ import pytest
 import torch
 from safetensors.torch import load, load_file
 
-from pipeline.activations.baselines import main as run_baselines
 from pipeline.activations.baselines import read_baselines
+from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.evaluate import EvaluationError, evaluate_cell
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.study.metrics import read_metrics
-from sagsae.activations import Store, iterate, load_tokens
+from sagsae.activations import Store, iterate
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.distributions import LEVELS
 from sagsae.language_models import load_language_model
 from tests.pipeline.tiny_study import CONTEXTS, HIDDEN, WIDTH, TinyStudy, make_tiny_study
+from tests.pipeline.tiny_study import measured as measured_baselines
 
 CPU = torch.device("cpu")
 TRAINING = {
@@ -51,8 +52,7 @@ class Trained:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Trained:
     study = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox")
-    baselines = study.root / "baselines" / "tiny.json"
-    run_baselines(**study.baseline_arguments(baselines), device="cpu")
+    baselines = measured_baselines(study, study.root / "baselines" / "tiny.json")
     cell = next(cell for cell in study.study.cells if cell.hookpoint == "resid")
     statistics = heldout(study, "train").statistics("resid")
     sae = build("sagsae_tied", HIDDEN, WIDTH, statistics.scale)
@@ -149,7 +149,7 @@ def test_histograms_are_of_the_latents_own_activations(trained, measured):
 def test_spliced_loss_agrees_with_a_plain_hook_on_the_whole_model(trained, measured):
     metrics, found = measured[0], read_baselines(trained.arguments["baselines"])
     model = load_language_model(trained.study.root / "model", torch.bfloat16)
-    ids = torch.from_numpy(load_tokens(trained.study.tokens).input_ids[:CONTEXTS]).long()
+    ids = torch.from_numpy(open_tokens(trained.study.tokens).input_ids[:CONTEXTS]).long()
     kept, sae = found.contexts.kept, trained.sae
 
     def hook(module, inputs, output):
@@ -197,8 +197,7 @@ def test_the_record_says_what_it_was_made_from(trained, measured):
 
 def test_a_full_forward_gives_the_same_metrics(trained, measured, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.activations.baselines.runs_from", lambda *_: False)
-    full = tmp_path / "tiny.json"
-    run_baselines(**trained.study.baseline_arguments(full), device="cpu")
+    full = measured_baselines(trained.study, tmp_path / "tiny.json")
     assert json.loads(full.read_text())["resume"] is False
     metrics, _ = evaluate_cell(**trained.arguments | {"baselines": full}, device=CPU)
     assert metrics == measured[0]
@@ -234,6 +233,7 @@ def test_a_hookpoint_without_baselines_is_refused(trained, tmp_path):
     record = read_json(path)
     del record["hookpoints"]["resid"]
     write_json(tmp_path / "tiny.json", record)
-    (tmp_path / "tiny.safetensors").write_bytes(path.with_suffix(".safetensors").read_bytes())
+    beside = path.with_suffix(".safetensors")
+    (tmp_path / beside.name).write_bytes(beside.read_bytes())
     with pytest.raises(EvaluationError, match="has mlp_out but not resid"):
         evaluate_cell(**trained.arguments | {"baselines": tmp_path / "tiny.json"}, device=CPU)

@@ -9,16 +9,15 @@ import pytest
 import torch
 from safetensors import safe_open
 
-from pipeline.activations.baselines import main as run_baselines
 from pipeline.cells.evaluate import evaluate_cell
 from pipeline.cells.train import recipe_of, train_cell
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, load_yaml
-from pipeline.jobs.json_files import digest
+from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell
 from pipeline.study.study import Study
 from pipeline.text.numbers import sweep_label
-from tests.pipeline.tiny_study import HIDDEN, make_tiny_study
+from tests.pipeline.tiny_study import HIDDEN, make_tiny_study, measured
 from tests.their_package import installed
 
 CPU = torch.device("cpu")
@@ -33,8 +32,7 @@ def variant(tmp_path, monkeypatch):
 def test_trained_saved_and_evaluated(variant, tmp_path):
     (tmp_path / "study").mkdir()
     tiny = make_tiny_study(tmp_path / "study", "gpt_neox")
-    baselines = tiny.root / "baselines" / "tiny.json"
-    run_baselines(**tiny.baseline_arguments(baselines), device="cpu")
+    baselines = measured(tiny, tiny.root / "baselines" / "tiny.json")
     first = next(cell for cell in tiny.study.cells if cell.hookpoint == "resid")
     cell = Cell.from_path(replace(first, variant=variant).path)
     assert cell.variant == variant
@@ -54,8 +52,12 @@ def test_trained_saved_and_evaluated(variant, tmp_path):
     assert (header["variant"], header["d"], header["width"]) == (variant, HIDDEN, cell.width)
     provenance = header["provenance"]
     assert provenance["versions"]["torch"] == torch.__version__
-    assert provenance["recipe"] == asdict(recipe_of(spec))
-    assert provenance["store"] == record["made_from"]["store"] == "seal-of-train"
+    assert provenance["recipe"] == recipe_of(spec).described()
+    assert (
+        provenance["store"]
+        == record["made_from"]["store"]
+        == read_json(tiny.manifest("train"))["sha256"]
+    )
     for key in ("model", "hookpoint", "lam", "seed"):
         assert provenance[key] == getattr(cell, key)
     metrics, latents = evaluate_cell(

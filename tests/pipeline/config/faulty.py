@@ -25,6 +25,7 @@ ENDLESS = ["a" * 20, "b" + "ab" * 20]
 
 BAD: dict[str, list[Any]] = {
     "count": [*NO_NUMBER, 0, -1, 2.0, 2.5, 2**53 + 1, 10**30],
+    "count or none": [*NO_NUMBER[1:], 0, -1, 2.0, 2.5, 2**53 + 1, 10**30],
     "natural": [*NO_NUMBER, -1, 2.0, 2.5, 2**53 + 1],
     "width": [True, "3", [1], NAN, 0, -1, 2.0, 10**9 + 1],
     "length": [*NO_NUMBER, 7, 2**20 + 1, 8.0],
@@ -38,7 +39,10 @@ BAD: dict[str, list[Any]] = {
     "lambda": [*NO_NUMBER, 0, -0.1, 0.1234567, 1 / 3],
     "value": [None, [1], {}, NAN, INFINITY, "3e-3", "nan", 2**53 + 1, b"a", HALF],
     "text": [*NO_TEXT, HALF],
+    "pattern": [*NO_TEXT, HALF, "", "(", "*a", "[b", "(?P<x"],
+    "pattern or none": [*NO_TEXT[1:], HALF, "", "(", "*a", "[b", "(?P<x"],
     "choice": [*NO_TEXT, "zzz", "", "Auto"],
+    "switch": [None, 1, 0.0, "true", "yes", [True]],
     "digest": [*NO_TEXT, "", "a" * 63, "A" * 64, "g" * 64, "a" * 64 + "\n"],
     "package": [*NO_TEXT, "", "-r", "--no-index", "a @ file:y.whl", "git+file:y"],
     "version": [*NO_TEXT, "", "-1", "1 --pre", "1;a"],
@@ -68,22 +72,26 @@ BAD: dict[str, list[Any]] = {
     "known": NO_TEXT,
 }
 KINDS = {
-    "name": "study name",
-    "text": "note member terms revision column split",
+    "name": "study name extends",
+    "text": "note member terms revision column split source.name by recipes.*.factors.*",
+    "pattern": "pattern",
+    "pattern or none": "split_at",
+    "count or none": "max_documents max_characters",
     "folder": "results",
-    "folder or none": "acts_root",
-    "choice": "device kind architecture start_token dtype profile variant matmul_dtype",
+    "folder or none": "cache",
+    "choice": "device kind architecture start_token dtype profile variant matmul_dtype format"
+    " variants.* b_dec_init gate_init decoder_norm auxiliary_decoder",
     "count": "jobs_per_gpu checkpoint_seconds shuffle_buffer documents words vocabulary train_rows"
     " heldout_rows rows_per_block rows_per_chunk calibration_contexts batch_contexts tokens"
     " batch_size group_chunks lr_contexts",
     "width": "d_model width",
     "natural": "layer seed seeds.* lr_warmup_steps lambda_warmup_steps reset_window_tokens",
-    "positive": "max_norm_ratio learning_rate lr_noise_gap matched_l0.*",
+    "positive": "max_norm_ratio learning_rate lr_noise_gap matched_l0.* decoder_init_norm",
     "share": "lr_decay_fraction",
     "decay": "beta1 beta2",
     "fraction": "slack",
     "heldout": "heldout_fraction",
-    "not negative": "theta_init",
+    "not negative": "theta_init clip_gradient_norm",
     "length": "context_length",
     "expansion": "expansion",
     "lambda": "lambdas.*",
@@ -91,20 +99,21 @@ KINDS = {
     "package": "package",
     "version": "version",
     "repository": "repo",
+    "switch": "sharded",
     "path": "path paths.* data_files.*",
     "value": "source.parameters.*",
     "module": "models.*.hookpoints.*",
     "hookpoint": "hookpoints.*",
-    "known": "grid.*.models.* grid.*.hookpoints.*",
+    "known": "grid.*.models.* grid.*.hookpoints.* grid.*.recipes.*",
     "filled list": "models wheels hookpoints paths grid lambdas seeds",
-    "filled list or none": "grid.*.models grid.*.hookpoints",
-    "list": "comparisons matched_l0 data_files",
-    "mapping": "parameters models.*.hookpoints",
+    "filled list or none": "grid.*.models grid.*.hookpoints grid.*.recipes variants",
+    "list": "comparisons matched_l0 data_files sources replace",
+    "mapping": "parameters models.*.hookpoints recipes factors",
     "section": "models.* source text dump training evaluation wheels.* grid.* comparisons.*"
-    " candidate baseline",
+    " candidate baseline sources.* replace.* recipes.*",
 }
 KIND_OF = {pattern: kind for kind, patterns in KINDS.items() for pattern in patterns.split()}
-OPEN = ("parameters", "models.*.hookpoints")
+OPEN = ("parameters", "models.*.hookpoints", "recipes", "factors")
 """Mappings whose keys are names that the configuration makes up."""
 
 
@@ -160,7 +169,8 @@ def wrong_keys(draw: st.DrawFn, config: Config) -> Fault:
     sections = [()] + [place for place, kind in places(config) if kind == "section"]
     place = draw(st.sampled_from(sections))
     found = at(faulty, place)
-    needed = sorted(set(found) & (NEEDED - {"hookpoints", "models"} if place else NEEDED))
+    known = NEEDED - {"hookpoints", "models"} if place else NEEDED
+    needed = [] if place[:1] == ("recipes",) else sorted(set(found) & known)
     if needed and draw(st.booleans()):
         key = draw(st.sampled_from(needed))
         del found[key]
@@ -174,7 +184,7 @@ NEEDED = {
     *("study", "models", "hookpoints", "text", "dump", "grid", "training", "source", "kind"),
     *("name", "d_model", "layer", "sha256", "wheels", "package", "version", "member", "repo"),
     *("architecture", "path", "paths", "train_rows", "heldout_rows", "tokens", "variant"),
-    *("lambdas", "candidate", "baseline"),
+    *("lambdas", "candidate", "baseline", "pattern", "by"),
 }
 """Keys that are required; those of the whole file that sections may have too only there."""
 
@@ -222,6 +232,25 @@ def _too_many(config: Config) -> list[str]:
     return ["grid"]
 
 
+def _two_ways(config: Config) -> list[str]:
+    random = {"kind": "random"}
+    config["text"] |= {"source": random, "sources": [{"name": "a", "source": random}]}
+    return ["text.sources"]
+
+
+def _no_way(config: Config) -> list[str]:
+    for way in ("source", "sources"):
+        config["text"].pop(way, None)
+    return ["text.source"]
+
+
+def _same_sources(config: Config) -> list[str]:
+    config["text"].pop("source", None)
+    part = {"name": "a", "source": {"kind": "hub", "repo": "me/text"}}
+    config["text"]["sources"] = [part | {"max_documents": 3}, part]
+    return ["text.sources.1.name", "text.sources.1.max_characters"]
+
+
 def _broken_blocks(config: Config) -> list[str]:
     config["dump"]["rows_per_chunk"] = config["dump"]["rows_per_block"] + 1
     return ["dump.rows_per_chunk"]
@@ -256,6 +285,14 @@ def _bad_keys(config: Config) -> list[str]:
     return ["models.0.hookpoints.../up.[key]", "models.0.hookpoints.token_id.[key]"]
 
 
+def _no_recipes(config: Config) -> list[str]:
+    config["grid"][0]["recipes"] = ["default", "nowhere"]
+    config["recipes"] = {"a": {"extends": "b"}, "b": {"extends": "a"}, "c": {}}
+    config["recipes"] |= {"d": {"extends": "e"}, "default": {"training": {"beta1": 0.3}}}
+    faulty = ("a.extends", "b.extends", "c", "d.extends", "default")
+    return ["grid.0.recipes.1", *(f"recipes.{path}" for path in faulty)]
+
+
 CONTRADICTIONS: dict[str, Callable[[Config], list[str]]] = {
     "a model and a hookpoint listed twice": _twice,
     "a model in the folder of the text": _reserved_model,
@@ -264,12 +301,16 @@ CONTRADICTIONS: dict[str, Callable[[Config], list[str]]] = {
     "cells given twice": _same_cells,
     "a seed given twice": _same_seed,
     "more cells than a plan holds": _too_many,
+    "one source and several": _two_ways,
+    "neither one source nor several": _no_way,
+    "a source listed twice and without a cap": _same_sources,
     "chunks that do not divide blocks": _broken_blocks,
     "splits of less than a block": _no_block,
     "less than one batch": _no_batch,
     "two widths": _two_widths,
     "no width": _no_width,
     "impossible hookpoint names": _bad_keys,
+    "recipes without ground, twice the same, under a taken name": _no_recipes,
 }
 
 

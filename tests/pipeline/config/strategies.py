@@ -85,7 +85,7 @@ model_sources = st.one_of(
     ),
 )
 text_sources = st.one_of(
-    section(wheel_file, terms=texts, column=texts),
+    section(wheel_file, terms=texts, column=texts, format=st.sampled_from(["json", "python"])),
     section(
         {"kind": st.just("hub"), "repo": repositories},
         name=texts,
@@ -102,11 +102,31 @@ text_sources = st.one_of(
         {"kind": st.just("random")}, documents=counts, words=counts, vocabulary=counts, seed=seeds
     ),
 )
-text_sections = section(
-    {"source": text_sources},
-    context_length=st.integers(8, 4096),
-    heldout_fraction=st.floats(1e-6, 0.5),
-    seed=seeds,
+patterns = st.sampled_from(["a", "(?:x+)?<b>", "\n", "[{}]", " "])
+
+
+@st.composite
+def named_sources(draw: st.DrawFn) -> list[Config]:
+    """Several sources; those of the hub have a cap."""
+    found = []
+    for name in draw(st.lists(names, min_size=1, max_size=3, unique=True)):
+        source = draw(text_sources)
+        need = {"max_documents": counts} if source["kind"] == "hub" else {}
+        changes = st.lists(section({"pattern": patterns, "by": texts}), max_size=2)
+        rest = {"max_characters": counts, "split_at": patterns}
+        rest |= {} if need else {"max_documents": counts}
+        given = {"name": st.just(name), "source": st.just(source), **need}
+        found.append(draw(section(given, replace=changes, **rest)))
+    return found
+
+
+ways = {
+    "context_length": st.integers(8, 4096),
+    "heldout_fraction": st.floats(1e-6, 0.5),
+    "seed": seeds,
+}
+text_sections = section({"source": text_sources}, **ways) | section(
+    {"sources": named_sources()}, **ways
 )
 training = st.integers(1, 5000).flatmap(
     lambda batch: section(
@@ -118,6 +138,12 @@ training = st.integers(1, 5000).flatmap(
         lr_decay_fraction=shares,
         lambda_warmup_steps=seeds,
         theta_init=st.floats(0, 100),
+        b_dec_init=st.sampled_from(["mean", "zero"]),
+        gate_init=st.sampled_from(["zero", "matched"]),
+        clip_gradient_norm=st.floats(0, 100),
+        decoder_norm=st.sampled_from(["unit", "free"]),
+        decoder_init_norm=st.just(1),
+        auxiliary_decoder=st.sampled_from(["frozen", "trained"]),
         reset_window_tokens=seeds,
         matmul_dtype=st.sampled_from(["auto", "bfloat16", "float32"]),
         group_chunks=counts,
@@ -141,7 +167,7 @@ def dumps(draw: st.DrawFn) -> Config:
     """Whole chunks per block and at least one block per split."""
     chunk = draw(st.integers(1, 5000))
     block = chunk * draw(st.integers(1, 100))
-    rows = st.integers(block, block * 1000)
+    rows = st.integers(block, block * 500)  # no more files than one folder bears
     required = {
         "train_rows": rows,
         "heldout_rows": rows,
@@ -156,7 +182,7 @@ def dumps(draw: st.DrawFn) -> Config:
             calibration_contexts=counts,
             batch_contexts=counts,
             slack=fractions,
-            acts_root=folders | st.just(""),
+            sharded=st.booleans(),
         )
     )
 
@@ -191,7 +217,42 @@ def models(draw: st.DrawFn, name: str, hookpoints: list[str]) -> Config:
 
 
 @st.composite
-def grids(draw: st.DrawFn, model_names: list[str], hookpoints: list[str]) -> list[Config]:
+def recipe_sections(draw: st.DrawFn) -> dict[str, Config]:
+    """Recipes that extend each other and have a learning rate each."""
+    found: dict[str, Config] = {}
+    for name in draw(st.lists(names.filter("default".__ne__), max_size=3, unique=True)):
+        variants = st.lists(st.sampled_from(sorted(VARIANTS)), min_size=1, unique=True)
+        found[name] = draw(
+            section(
+                {
+                    "extends": st.sampled_from(["default", *found]),
+                    "training": section(
+                        {"learning_rate": st.just(0.07 + len(found))},
+                        beta1=st.floats(0, 0.999),
+                        lr_decay_fraction=shares,
+                        theta_init=st.floats(0, 100),
+                    ),
+                },
+                note=texts,
+                variants=variants,
+                factors=st.dictionaries(hookpoint_names, texts, max_size=2),
+            )
+        )
+    return found
+
+
+def recipes_for(variant: str, recipes: dict[str, Config]) -> list[str]:
+    """Those that a grid entry of a variant may name."""
+    named = [
+        name for name, recipe in recipes.items() if variant in recipe.get("variants", [variant])
+    ]
+    return ["default", *named]
+
+
+@st.composite
+def grids(
+    draw: st.DrawFn, model_names: list[str], hookpoints: list[str], recipes: dict[str, Config]
+) -> list[Config]:
     """Entries that share no cell, as no two of them share a seed."""
     pool = draw(st.lists(seeds, unique=True, min_size=1, max_size=4))
     entries = []
@@ -202,7 +263,9 @@ def grids(draw: st.DrawFn, model_names: list[str], hookpoints: list[str]) -> lis
             "lambdas": draw(st.lists(lambdas, unique_by=float, min_size=1, max_size=3)),
             "seeds": mine,
         }
-        for field, known in (("models", model_names), ("hookpoints", hookpoints)):
+        named = recipes_for(entry["variant"], recipes)
+        known_names = {"models": model_names, "hookpoints": hookpoints, "recipes": named}
+        for field, known in known_names.items():
             if draw(st.booleans()):
                 some = st.lists(st.sampled_from(known), min_size=1, unique=True)
                 entry[field] = draw(some)
@@ -228,6 +291,7 @@ def configurations(draw: st.DrawFn) -> Config:
             },
             note=texts,
             results=folders,
+            cache=folders | st.just(""),
             device=st.sampled_from(["auto", "cpu", "cuda"]),
             jobs_per_gpu=counts,
             checkpoint_seconds=counts,
@@ -235,10 +299,12 @@ def configurations(draw: st.DrawFn) -> Config:
             comparisons=st.lists(comparisons, max_size=2),
         )
     )
+    recipes = draw(recipe_sections())
     return config | {
+        "recipes": recipes,
         "models": [draw(models(name, hookpoints)) for name in own],
         "hookpoints": hookpoints,
-        "grid": draw(grids(own, hookpoints)),
+        "grid": draw(grids(own, hookpoints, recipes)),
     }
 
 
@@ -248,6 +314,7 @@ def cells_expected(config: Config) -> int:
     return sum(
         len(entry.get("models", range(models)))
         * len(entry.get("hookpoints", range(hookpoints)))
+        * len(entry.get("recipes", [""]))
         * len(entry["lambdas"])
         * len(entry["seeds"])
         for entry in config["grid"]

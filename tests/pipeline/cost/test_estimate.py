@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.config.study_config import load_yaml
 from pipeline.cost.estimate import RATES, Rates, measured, stages
+from pipeline.cost.reading import readings, total
 from pipeline.cost.speed import tokens_per_second
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study.study import Study
@@ -44,10 +46,58 @@ def test_operations_and_bytes_of_the_paper_study_by_hand(rates):
 def test_models_that_no_cell_needs_cost_nothing(rates):
     study = Study.load(CONFIGS / "paper.yaml")
     raw = study.config.model_dump()
-    raw["grid"] = [raw["grid"][0] | {"models": ["pythia-1b"]}]
+    raw |= {"cells_per_stream": 1, "grid": [raw["grid"][0] | {"models": ["pythia-1b"]}]}
     found = {stage.name: stage for stage in stages(Study.from_dict(raw), rates)}
     assert found["activations"].jobs == 2
     assert found["training"].jobs == 54
+
+
+def with_streams(study: Study, cells: int, **more: object) -> Study:
+    return Study.from_dict(study.config.model_dump() | {"cells_per_stream": cells} | more)
+
+
+@pytest.mark.parametrize(("per_stream", "streams"), [(1, 54), (4, 14), (6, 9), (54, 1)])
+def test_what_training_reads_of_the_paper_stores_by_hand(rates, per_stream, streams):
+    """A stream is read whole for each of its jobs: a row of 2,048 bfloat16 values per token."""
+    study = with_streams(Study.load(CONFIGS / "paper.yaml"), per_stream)
+    found = readings(study, rates.devices["h100"])
+    assert [reading.store for reading in found] == ["pythia-1b", "smollm3-3b"]
+    for reading in found:
+        assert reading.cells == 486
+        assert reading.streams == 3 * 3 * streams
+        assert reading.bytes == 9 * streams * 209715200 * 4096
+        operations = 9 * 6 * (3 * 32768 + 6 * 16384) * 2048 * 14 * 209715200
+        assert reading.seconds == pytest.approx(operations / 300e12)
+
+
+def test_the_disk_rate_is_that_at_which_no_device_waits(rates):
+    paper, device = Study.load(CONFIGS / "paper.yaml"), rates.devices["h100"]
+    narrow = 300e12 / (14 * 2048 * 16384) * 4096  # bytes/s of one device
+    alone = total(readings(with_streams(paper, 1), device))
+    assert alone.bytes == pytest.approx(835e12, rel=1e-3)
+    assert alone.highest == pytest.approx(narrow)
+    assert narrow / 2 < alone.bytes / alone.seconds < narrow
+    shared = total(readings(with_streams(paper, 4), device))
+    assert shared.bytes / alone.bytes == pytest.approx(252 / 972)
+    assert shared.highest < narrow / 2
+    assert shared.seconds == pytest.approx(alone.seconds)
+
+
+def test_a_compressed_store_is_read_as_it_is(rates):
+    smoke, device = Study.load(CONFIGS / "smoke.yaml"), rates.devices["cpu-core"]
+    raw = smoke.config.model_dump()
+    plain = total(readings(smoke, device)).bytes
+    disk = raw["dump"] | {"profile": "disk"}
+    assert total(readings(with_streams(smoke, 1, dump=disk), device)).bytes < plain
+
+
+def test_cells_on_one_stream_are_trained_by_one_job_and_evaluated_by_their_own(rates):
+    paper = Study.load(CONFIGS / "paper.yaml")
+    jobs = {}
+    for cells in (1, 4):
+        found = stages(with_streams(paper, cells), rates)
+        jobs[cells] = [stage.jobs for stage in found if stage.name in ("training", "evaluation")]
+    assert jobs == {1: [972, 0], 4: [252, 972]}
 
 
 def test_every_rate_says_where_it_comes_from(rates):
@@ -65,6 +115,12 @@ def test_the_page_names_assumptions(capsys, tmp_path):
     assert "GPU-hours" in page
     assert "1,649.3 GB" in page
     assert "assumed, no such card was at hand" in page
+    assert "8 devices" not in page
+    main(["cost", "--configfile", str(CONFIGS / "paper.yaml"), "--devices", "8"])
+    page = capsys.readouterr().out
+    assert "8 devices" in page
+    assert re.search(r"\| 1 +\| 972 +\| 834.9 TB +\| 15.7 GB/s +\| 20.9 GB/s", page), page
+    assert re.search(r"\| 4 +\| 252 +\| 216.5 TB", page), page
     main(["cost", "--configfile", str(CONFIGS / "smoke.yaml"), "--device", "cpu-core"])
     assert "guessed from d_model and the layer: tiny-gpt-neox" in capsys.readouterr().out
 

@@ -40,7 +40,7 @@ def drawn_figure(study: MadeStudy, name: str):
 
 
 def drawn_sweeps(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str, spec: ComparisonSpec):
-    tables = {"rows": lambda name: points, "overlaps": overlaps, "spec": spec}
+    tables = {"rows": lambda name: points, "overlaps": overlaps, "spec": spec, "placed": spec}
     shown = SimpleNamespace(**tables, series=styles(points, spec))
     with mpl.rc_context(figures.STYLE):
         return sweep_figure.against_l0(shown, metric)[0]

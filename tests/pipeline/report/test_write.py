@@ -54,6 +54,10 @@ def test_nothing_is_loaded_from_anywhere(html, page):
     assert not re.search(r"url\(|@import|https?://", html)
 
 
+def test_a_study_of_one_recipe_is_shown_without_recipes(page):
+    assert "ecipe" not in page.text
+
+
 def test_every_figure_is_embedded_whole(page, built_study):
     embedded = [base64.b64decode(load.split(",", 1)[1]) for load in page.loads]
     files = [(built_study.root / "figures" / f"{name}.png").read_bytes() for name in FIGURES]

@@ -139,7 +139,7 @@ def spec_digests(raw: dict) -> dict[str, str]:
             {"asset", "tokens", "dump", "baselines", "train", "evaluate"},
         ),
         ({"device": "cpu"}, set()),
-        ({"dump__acts_root": "elsewhere"}, set()),
+        ({"cache": "elsewhere"}, set()),
         ({"grid__0__lambdas": [0.1, 0.3, 0.7]}, set()),
     ],
 )

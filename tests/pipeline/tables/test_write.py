@@ -23,9 +23,9 @@ def test_cells_table_has_every_cell_once_sorted_at_full_precision(made_study):
     value = 0.1 + 0.2  # 17 digits
     made_study.change(GATED, r2=value)
     cells = read_table(made_study.tables() / "cells.csv")
-    names = ["model", "hookpoint", "variant", "width", "lam", "seed"]
+    names = ["model", "hookpoint", "variant", "recipe", "width", "lam", "seed"]
     assert len(cells) == len(made_study.spec["cells"])
-    assert list(cells.columns[:6]) == names
+    assert list(cells.columns[:7]) == names
     assert cells[names].apply(tuple, axis=1).is_monotonic_increasing
     row = cells.query("model == 'small' and hookpoint == 'mlp_out' and variant == 'gated'")
     row = row.query("lam == 0.1 and seed == 0").iloc[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -64,6 +65,26 @@ def test_token_losses_agree_with_whole_logits(model, input_ids, monkeypatch, chu
     found = token_losses(model, input_ids)
     assert found.dtype == torch.float32
     assert found.numpy() == pytest.approx(reference_losses(model, input_ids), abs=2e-5)
+
+
+@pytest.mark.parametrize(("device", "calls"), [("cpu", 16), ("meta", 1)])
+def test_a_gpu_takes_many_logits_at_once(monkeypatch, device, calls):
+    """A CPU's cache holds those of a few rows; a GPU would wait for each call."""
+    logits = torch.empty(64, 2**16, dtype=torch.bfloat16, device=device)
+    model = SimpleNamespace(
+        base_model=torch.nn.Identity(),
+        forward=lambda **_: SimpleNamespace(logits=logits[None]),
+    )
+    seen = []
+
+    def losses(x, y, reduction):
+        seen.append(len(x))
+        return x[:, 0]
+
+    monkeypatch.setattr(loss_recovered, "cross_entropy", losses)
+    labels = torch.zeros(64, dtype=torch.int64, device=device)
+    assert len(loss_recovered._head_losses(model, dict, logits[:, :4], labels)) == 64
+    assert seen == [64 // calls] * calls
 
 
 def test_bfloat16_logits_are_summed_in_float32(neox, input_ids):

@@ -115,6 +115,21 @@ def test_agrees_with_a_float64_reference(fake, monkeypatch, rows_per_chunk, batc
     assert (found.slopes[~found.slopes.isnan()] > 1.1).all()  # a soft threshold shrinks
 
 
+@pytest.mark.parametrize(("width", "calls"), [(24, 1), (2**14, 2)])
+def test_a_gpu_takes_many_rows_at_once(monkeypatch, width, calls):
+    """A few rows keep a code in the cache of a CPU; a GPU would wait for each call."""
+    seen = []
+
+    def firings(z, error, decoder):
+        seen.append(len(z))
+        return Firings(*(torch.zeros(2, width) for _ in range(3))), torch.zeros(len(z))
+
+    monkeypatch.setattr(Firings, "of_rows", firings)
+    with torch.device("meta"):  # any device but a CPU
+        accumulate(build("gated", D, width), [torch.zeros(8192, D)])
+    assert seen == [8192 // calls] * calls
+
+
 @pytest.mark.parametrize("name", ["gated", "sagsae_tied"])
 def test_real_variants_are_measured_at_their_own_scale(name):
     sae = build(name, D, WIDTH, scale=SCALE)
@@ -141,6 +156,11 @@ def test_census_by_latent_and_by_firing():
     assert (found.bipolar_fraction, found.bipolar_firing_share) == (0.5, 4 / 6)
     assert found.minority_share[:2].tolist() == [0.25, 0.0]
     assert found.minority_share[2].isnan()
+
+
+def test_the_census_is_of_the_live_latents_wherever_they_are():
+    found = measure([[0.0, 0, 1, 2], [0.0, 0, -1, 2]])
+    assert (found.bipolar_fraction, found.bipolar_firing_share) == (0.5, 0.5)
 
 
 def test_shares_are_undefined_where_nothing_fires():
@@ -255,3 +275,22 @@ def test_unusable_input_is_explained(fake):
     x[3, 2] = float("nan")
     with pytest.raises(ValueError, match="verify the activation store"):
         evaluate_reconstruction(sae, [x])
+
+
+def test_one_token_is_some_and_none_is_none():
+    with pytest.raises(ValueError, match=r"^no evaluation tokens: the held-out activations"):
+        healthy(tokens=0)
+    nothing_varies = torch.tensor([math.sqrt(10.0), 0.0], dtype=torch.float64)
+    with pytest.raises(ValueError, match="do not vary"):
+        healthy(tokens=1, sum_x=nothing_varies)
+
+
+@pytest.mark.parametrize(("varies", "enough"), [(1e-13, False), (1e-11, True)])
+def test_a_spread_in_the_last_digits_is_none(varies, enough):
+    sum_x2 = torch.tensor(1e6, dtype=torch.float64)
+    sum_x = torch.tensor([math.sqrt(50 * 1e6 * (1 - varies)), 0.0], dtype=torch.float64)
+    if enough:
+        assert healthy(sum_x2=sum_x2, sum_x=sum_x).sst == pytest.approx(1e6 * varies, rel=1e-3)
+    else:
+        with pytest.raises(ValueError, match="do not vary"):
+            healthy(sum_x2=sum_x2, sum_x=sum_x)

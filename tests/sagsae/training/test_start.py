@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from functools import partial
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from sagsae.activations import Store
 from sagsae.activations.stream import iterate
 from sagsae.api import opened_trainer
+from sagsae.autoencoders.registry import VARIANTS, variant
 from sagsae.schedules import Recipe
 from tests.sagsae.samples import sparse_store
 
@@ -46,3 +48,47 @@ def test_each_seed_has_its_own_order(opened):
             assert torch.equal(first[seed], batch)
         first[seed] = batch
     assert not torch.equal(first[0], first[1])
+
+
+MEAN = torch.full((16,), 0.2)
+
+
+def started(name: str, **settings):
+    sae = variant(name)(16, 24)
+    sae.initialise(MEAN, 0, replace(RECIPE, **settings))
+    return sae
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_bias_may_start_at_zero_and_nothing_else_changes(name):
+    before, after = started(name).state_dict(), started(name, b_dec_init="zero").state_dict()
+    assert torch.equal(before.pop("b_dec"), MEAN)
+    assert not after.pop("b_dec").any()
+    assert all(torch.equal(value, after[key]) for key, value in before.items())
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_gate_of_gated_alone_is_matched_to_the_threshold_of_the_others(name):
+    before, after = started(name), started(name, gate_init="matched")
+    changed = [key for key, value in before.params.items() if not value.equal(after.params[key])]
+    assert changed == (["b_gate"] if name == "gated" else [])
+    theta = started("sagsae_tied").params["theta"]
+    threshold = after.sides(after.params)[0]
+    assert torch.equal(threshold, theta)
+    if name == "gated":
+        after.params["b_gate"][3] = -9.0
+        after.reset_latents(torch.arange(24) == 3)
+        assert torch.equal(after.params["b_gate"], -theta)
+
+
+def test_words_that_are_no_choice_are_refused():
+    with pytest.raises(ValueError, match="b_dec_init is 'median': choose mean or zero"):
+        replace(RECIPE, b_dec_init="median")
+
+
+def test_files_of_weights_say_what_is_new_only_where_it_is_not_the_default():
+    new = {"b_dec_init", "gate_init", "clip_gradient_norm"}
+    new |= {"decoder_norm", "decoder_init_norm", "auxiliary_decoder"}
+    assert RECIPE.described().keys() == asdict(RECIPE).keys() - new
+    other = replace(RECIPE, b_dec_init="zero", clip_gradient_norm=1.0).described()
+    assert other == RECIPE.described() | {"b_dec_init": "zero", "clip_gradient_norm": 1.0}

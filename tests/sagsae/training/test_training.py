@@ -310,6 +310,15 @@ def test_nan_stops_the_run_and_names_the_place():
         run.run()
 
 
+@pytest.mark.parametrize(("in_hardware", "dtype"), [(True, "bfloat16"), (False, "float32")])
+def test_bfloat16_that_a_gpu_only_emulates_is_not_chosen(monkeypatch, in_hardware, dtype):
+    def supported(including_emulation=True):
+        return in_hardware or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert products_dtype("auto", torch.device("cuda")) is getattr(torch, dtype)
+
+
 def test_products_dtype():
     cpu = torch.device("cpu")
     assert products_dtype("float32", cpu) is torch.float32

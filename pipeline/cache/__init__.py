@@ -1,0 +1,1 @@
+"""The tool for the cache that studies share: list, verify, prune."""

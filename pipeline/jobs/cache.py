@@ -1,0 +1,138 @@
+"""The cache that all studies share: what is expensive to make, named by what determines it.
+
+    <cache>/models/<key>/     a language model's folder and asset.json
+    <cache>/texts/<key>/      documents.parquet and documents.json
+    <cache>/tokens/<key>/     contexts of one split for one model; the file grows
+    <cache>/stores/<name>/    activation stores, see docs/store.md; they grow
+    <cache>/baselines/<key>/  losses of a language model
+    <cache>/studies/          the folders of the studies that read here
+
+A study has a small record of each entry that it uses, and Snakemake tracks the records alone: it
+deletes outputs before it makes them again, and must not delete what another study reads.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.jobs.json_files import digest, read_json, write_json
+from pipeline.jobs.progress import say
+from pipeline.jobs.stage import locked
+from sagsae.files import FileLock
+
+MODELS, TEXTS, TOKENS, STORES, BASELINES = "models", "texts", "tokens", "stores", "baselines"
+KINDS = (MODELS, TEXTS, TOKENS, STORES, BASELINES)
+STUDIES, STUDY_FILE = "studies", "{}-{}.json"
+ASSET, DOCUMENTS, LOSSES = "asset.json", "documents.json", "baselines.json"
+"""What vouches for an entry, written last: of a model, of a text, of baselines."""
+CONTEXTS = "contexts.safetensors"
+"""The file of an entry of tokens."""
+ENTRY = "entry"
+"""Field of a record: the entry's folder, relative to the record's."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing in the cache.
+
+    Attributes:
+        cache: The cache's folder.
+        kind: One of ``KINDS``.
+        key: Digest of what determines it. Its locks are named by it; its folder is, except a
+            store's.
+    """
+
+    cache: Path
+    kind: str
+    key: str
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+        return self.cache / self.kind / self.key
+
+    @contextmanager
+    def used(self, patience: float = math.inf, *, alone: bool = False) -> Iterator[None]:
+        """Keep it from being pruned; others may use it, and make more of it, at the same time.
+
+        Args:
+            patience: Seconds to wait for who prunes it, or with ``alone`` for who uses it.
+            alone: Let nobody else use it.
+
+        Raises:
+            LockedError: Patience is over.
+        """
+        parent = self.folder.parent
+        parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(parent / f".{self.key}.used")
+        lock.acquire(shared=not alone, patience=patience, waiting=say)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def making(self, patience: float = math.inf) -> Iterator[None]:
+        """Hold it against others that would make it, or more of it; waits for one that does.
+
+        Raises:
+            LockedError: Patience is over.
+        """
+        with locked(self.folder.parent, self.key, patience):
+            yield
+
+
+def write_record(out: Path, content: dict[str, Any], folder: Path) -> None:
+    """Write a study's record of an entry.
+
+    Args:
+        out: The record.
+        content: What it says of the entry.
+        folder: The entry's folder.
+    """
+    write_json(out, content | {ENTRY: os.path.relpath(folder, out.parent)})
+
+
+def entry_folder(record: Path, content: dict[str, Any]) -> Path:
+    """The folder of the entry that a record names; the record's own if it names none."""
+    return Path(os.path.normpath(record.parent / content.get(ENTRY, "")))
+
+
+@contextmanager
+def using(*records: Path) -> Iterator[None]:
+    """Keep the entries that some records name from being pruned, while a job reads them."""
+    with ExitStack() as held:
+        for record in records:
+            found = read_json(record)
+            if ENTRY in found:
+                folder = entry_folder(record, found)
+                key = found.get("family", folder.name)
+                held.enter_context(Entry(folder.parent.parent, folder.parent.name, key).used())
+        yield
+
+
+def register(cache: Path, study: Path) -> None:
+    """Note that a study uses a cache, so that ``records`` finds it.
+
+    Args:
+        cache: The cache's folder.
+        study: The study's folder under ``results``.
+    """
+    folder = str(study.absolute())
+    path = cache / STUDIES / STUDY_FILE.format(study.name, digest([folder]))
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"folder": folder})
+
+
+def registered(cache: Path) -> list[Path]:
+    """The folders, of those that are still there, of all studies that use a cache."""
+    files = sorted((cache / STUDIES).glob("*.json"))
+    folders = (Path(read_json(file)["folder"]) for file in files)
+    return [folder for folder in folders if folder.is_dir()]

@@ -1,0 +1,226 @@
+"""Runs a language model over the contexts of a block and brings its activations to the host.
+
+Every position that the model reads is copied as it is, and so is the mask of those that are kept.
+The rows are selected when the block is permuted, by the thread that writes it. So nothing between
+two forward passes depends on how many rows are kept, and the host need not wait for the device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sagsae.activations.calibration import kept_mask
+from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
+from sagsae.activations.layout import StoreConfig
+from sagsae.activations.tokens import TokenStore
+from sagsae.activations.transfers import Arrival, SideStream
+from sagsae.memory import needs_memory
+
+PASSES_AHEAD = 2
+"""Forward passes that a GPU may have before it while their activations are not on the host yet."""
+
+
+def contexts_per_block(rows_per_block: int, context_length: int, slack: float = 0.02) -> int:
+    """Contexts that make one block: each gives L - 1 rows, less what the norm rule drops."""
+    return math.ceil(rows_per_block / ((context_length - 1) * (1 - slack)))
+
+
+@dataclass(frozen=True)
+class BlockMemory:
+    """Memory of the host for all positions of a block's contexts; used again for other blocks."""
+
+    rows: Mapping[str, Tensor]
+    """[contexts * L, d] of every hookpoint, in the store's dtype."""
+    kept: Tensor
+    """[contexts, L] bool: which positions are stored."""
+
+
+@dataclass(frozen=True)
+class BlockRead:
+    """A block as the model gave it."""
+
+    memory: BlockMemory
+    tokens: TokenStore
+    size: int
+    """S, the rows to store."""
+    first: int
+    """Its first context."""
+    contexts: int
+    """Contexts it may read."""
+    contexts_read: int
+    dropped: Mapping[str, int]
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `StoreWriter.write_block`, without the block's number."""
+        places = np.flatnonzero(self.memory.kept[: self.contexts_read].numpy())[: self.size]
+        length = self.tokens.context_length
+        source = self.first * length + places  # context * L + position of every kept row
+        mine = slice(self.first, self.first + self.contexts)
+        cursor = {
+            "first_context": self.first,
+            "contexts": self.contexts,
+            "tokens_sha256": self.tokens.digest(mine),
+        }
+        return {
+            "activations": self.memory.rows,
+            "places": places,
+            "token_id": self.tokens.input_ids.reshape(-1)[source],
+            "doc_id": self.tokens.doc_id.reshape(-1)[source],
+            "position": (source % length).astype(np.int32),
+            "cursor": cursor | {"contexts_read": self.contexts_read},
+            "dropped": self.dropped,
+        }
+
+
+class BlockReader:
+    """Reads blocks of one dump.
+
+    Args:
+        model: on `device`, in evaluation mode.
+        tokens: what it reads.
+        hookpoints: what to record.
+        medians: for the norm rule, see `kept_mask`.
+        config: of the store.
+        device: where the model is.
+        batch_contexts: of one forward pass.
+        max_norm_ratio: the largest norm kept, over the median.
+        slack: share of the tokens that the norm rule may drop.
+
+    Attributes:
+        tokens_read: by the model, so far.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokens: TokenStore,
+        hookpoints: Mapping[str, Hookpoint],
+        medians: Mapping[str, float],
+        config: StoreConfig,
+        device: torch.device | str,
+        *,
+        batch_contexts: int,
+        max_norm_ratio: float,
+        slack: float,
+    ) -> None:
+        self.model, self.tokens, self.hookpoints, self.medians = model, tokens, hookpoints, medians
+        self.config, self.batch_contexts, self.slack = config, batch_contexts, slack
+        self.max_norm_ratio = max_norm_ratio
+        self.length, self.tokens_read = tokens.context_length, 0
+        self.contexts = contexts_per_block(config.rows_per_block, self.length, slack)
+        self._copies = SideStream(device)
+
+    @needs_memory("a block of activations")
+    def memory(self) -> BlockMemory:
+        """Memory for one block."""
+        reserve, positions = self._copies.host_memory, self.contexts * self.length
+        dtype = getattr(torch, self.config.dtype)
+        rows = {n: reserve((positions, d), dtype) for n, d in self.config.hookpoints.items()}
+        return BlockMemory(rows, reserve((self.contexts, self.length), torch.bool))
+
+    def read(
+        self, block: int, memory: BlockMemory, check: Callable[[], None] = lambda: None
+    ) -> BlockRead:
+        """Run the model over as many contexts of a block as fill it.
+
+        Args:
+            block: its number.
+            memory: where its activations go.
+            check: called before every forward pass; what it raises ends the reading.
+
+        Raises:
+            ValueError: the contexts keep fewer than S rows.
+        """
+        count = _Count(memory.kept, self.length, self.config.rows_per_block)
+        start = 0
+        with capture(self.model, self.hookpoints) as captured:
+            while start < self.contexts and not count.is_full():
+                check()
+                stop = min(start + self.batch_contexts, self.contexts)
+                count.add(start, stop, self._run(captured, block, start, stop, memory))
+                start = stop
+        filled, size = count.settle(), self.config.rows_per_block
+        dropped = {
+            "first_position": start,
+            "norm": start * (self.length - 1) - filled,
+            "surplus": filled - size,
+        }
+        if filled < size:
+            raise ValueError(self._shortage(block, filled, dropped))
+        first = block * self.contexts
+        return BlockRead(memory, self.tokens, size, first, self.contexts, start, dropped)
+
+    def _run(
+        self, captured: dict[str, Tensor], block: int, start: int, stop: int, memory: BlockMemory
+    ) -> Arrival:
+        """Run contexts [start, stop) of a block and send home what they give."""
+        first, length = block * self.contexts, self.length
+        ids = torch.from_numpy(self.tokens.input_ids[first + start : first + stop])
+        run_captured(self.model, self._copies.send(ids).long())
+        self.tokens_read += ids.numel()
+        kept = kept_mask(captured, self.medians, self.max_norm_ratio)
+        places = slice(start * length, stop * length)
+        copies = [(memory.kept[start:stop], kept)]
+        for name, x in captured.items():
+            copies.append((memory.rows[name][places], x.flatten(0, 1)))
+        return self._copies.fetch(copies)
+
+    def _shortage(self, block: int, filled: int, dropped: Mapping[str, int]) -> str:
+        contexts, length = self.contexts, self.length
+        return (
+            f"block {block} keeps {filled} rows of the {self.config.rows_per_block} it needs: "
+            f"{contexts} contexts of {length} tokens lost {dropped['first_position']} first "
+            f"positions and {dropped['norm']} tokens to the norm rule (max_norm_ratio "
+            f"{self.max_norm_ratio}); raise slack above {self.slack}, to at least "
+            f"{1 - filled / (contexts * (length - 1)) + 0.005:.3f}"
+        )
+
+
+class _Count:
+    """How many rows of a block are kept, as far as the host knows.
+
+    The host waits for a pass that is `PASSES_AHEAD` passes old, and for the newest only when the
+    block may be full.
+    """
+
+    def __init__(self, kept: Tensor, length: int, size: int) -> None:
+        self._kept, self._length, self._size = kept, length, size
+        self._counted, self._possible = 0, 0
+        self._coming: deque[tuple[slice, int, Arrival]] = deque()
+
+    def add(self, start: int, stop: int, arrival: Arrival) -> None:
+        """Take note of a pass over contexts [start, stop)."""
+        most = (stop - start) * (self._length - 1)
+        self._possible += most
+        self._coming.append((slice(start, stop), most, arrival))
+        if len(self._coming) > PASSES_AHEAD:
+            self._settle_oldest()
+
+    def is_full(self) -> bool:
+        """Whether the block has all its rows."""
+        if self._counted + self._possible < self._size:
+            return False
+        return self.settle() >= self._size
+
+    def settle(self) -> int:
+        """Wait for all passes; the rows that they keep."""
+        while self._coming:
+            self._settle_oldest()
+        return self._counted
+
+    def _settle_oldest(self) -> None:
+        contexts, most, arrival = self._coming.popleft()
+        arrival.wait()
+        self._counted += self._kept_in(contexts)
+        self._possible -= most
+
+    def _kept_in(self, contexts: slice) -> int:
+        return int(self._kept[contexts].sum())

@@ -1,0 +1,212 @@
+"""The cache that studies share: what is there, who uses it, what goes, and what is never taken."""
+
+from __future__ import annotations
+
+import builtins
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.cache.run import entries
+from pipeline.jobs.cache import KINDS, Entry, register
+from pipeline.jobs.stage import run_stage
+from pipeline.study.study import Study
+from sagsae.activations import Store
+from sagsae.files import FileLock
+from tests.pipeline.whole_study import WholeStudy, configuration, make_whole_study
+
+Answer = Callable[[str], None]
+
+
+@pytest.fixture(scope="module")
+def _made(tmp_path_factory: pytest.TempPathFactory) -> WholeStudy:
+    return make_whole_study(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture
+def whole(_made: WholeStudy, tmp_path: Path) -> WholeStudy:
+    """A finished study, registered, with a cache beside its results."""
+    shutil.copytree(_made.root, tmp_path / "results/small")
+    (tmp_path / "results/small/cache").rename(tmp_path / "cache")
+    moved = {"results": str(tmp_path / "results"), "cache": str(tmp_path / "cache")}
+    found = WholeStudy(Study.from_dict(configuration(tmp_path) | moved))
+    for record in found.root.glob("*/**/*.json"):  # they name the cache where it was made
+        if record.parent.name in ("tokens", "manifests", "baselines", "m", "text"):
+            record.unlink()
+    records_of(found)
+    register(found.cache, found.root)
+    return found
+
+
+def records_of(whole: WholeStudy) -> None:
+    """What its stages find in the cache, they make again in no time."""
+    study = whole.study
+    targets = [study.asset("m"), study.documents]
+    for split in ("train", "heldout"):
+        targets += [study.tokens("m", split)]
+    for split in ("train", "heldout"):
+        targets += [study.manifest("m", split)]
+    for target in [*targets, study.baselines("m")]:
+        whole.make(target)
+
+
+def second(whole: WholeStudy, **dump: object) -> WholeStudy:
+    """Another study on the same model, text and layer."""
+    raw = configuration(whole.root)
+    raw |= {"study": "second", "results": str(whole.root.parent), "cache": str(whole.cache)}
+    raw["dump"] = raw["dump"] | dump
+    made = WholeStudy(Study.from_dict(raw))
+    register(made.cache, made.root)
+    return made
+
+
+def tool(*arguments: object) -> int:
+    try:
+        run_stage(lambda: main(["cache", *map(str, arguments)]))
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.fixture
+def answer(monkeypatch: pytest.MonkeyPatch) -> Answer:
+    """What the person at the prompt types."""
+    return lambda text: monkeypatch.setattr(builtins, "input", lambda question: text)
+
+
+def times(folder: Path) -> dict[str, int]:
+    files = (file for file in folder.rglob("*") if file.is_file() and file.name[0] != ".")
+    return {str(file): file.stat().st_mtime_ns for file in files}
+
+
+def test_what_is_there_and_who_uses_it(whole, capsys):
+    records_of(second(whole))
+    assert tool("list", "--cache", whole.cache) == 0
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[0] for line in lines] == [
+        *("models", "texts", "tokens", "tokens", "stores", "stores", "baselines")
+    ]
+    assert all(line.endswith("second, small") for line in lines)
+    said = "\n".join(lines)
+    for part in ("gpt_neox, 2 blocks, d 32", "150 documents", "512 rows of mlp_out, resid"):
+        assert part in said
+    assert "nats per token" in said
+
+
+def test_a_second_study_makes_nothing(whole):
+    before = times(whole.cache)
+    records_of(second(whole))
+    new = {name: when for name, when in times(whole.cache).items() if before.get(name) != when}
+    assert {Path(name).parent.name for name in new} <= {"studies"}
+
+
+def test_raising_the_rows_appends_blocks_and_fewer_read_a_prefix(whole):
+    store = whole.stores("train")
+    before, whole_digest = times(store), Store.open(store).digest()
+    more = second(whole, train_rows=1024)
+    records_of(more)
+    assert whole.stores("train") == store
+    after = times(store)
+    redone = {Path(n).name for n, when in before.items() if after[n] != when}
+    assert redone == {"SEALED.json", "zarr.json"}  # no commit, no chunk
+    assert Store.open(store).n_rows == 1024
+    records_of(whole)
+    assert Store.open(store, rows=512).digest() == whole_digest
+    fewer = second(whole, train_rows=256)
+    now = times(store)
+    records_of(fewer)
+    assert times(store) == now
+
+
+def test_the_first_study_trains_on_the_rows_it_asked_for(whole):
+    """After a second one made the store longer: to the bits of a store of just that size."""
+    cell = whole.study.cells[0]
+    before = (whole.cell(cell) / "sae.safetensors").read_bytes()
+    records_of(second(whole, train_rows=1024))
+    shutil.rmtree(whole.cell(cell))
+    whole.make(whole.study.metrics(cell))
+    assert (whole.cell(cell) / "sae.safetensors").read_bytes() == before
+
+
+def test_prune_takes_what_no_study_uses_after_a_question(whole, answer, capsys):
+    answer("y")
+    assert tool("prune", "--cache", whole.cache) == 0
+    assert "a study uses each entry" in capsys.readouterr().out
+    shutil.rmtree(whole.root)
+    answer("")
+    tool("prune", "--cache", whole.cache)
+    assert "nothing deleted" in capsys.readouterr().out
+    assert len(list(entries(whole.cache))) == 7
+    answer("y")
+    tool("prune", "--cache", whole.cache)
+    assert capsys.readouterr().out.count(": deleted") == 7
+    assert list(entries(whole.cache)) == []
+    assert tool("list", "--cache", whole.cache) == 0
+    assert "the cache is empty" in capsys.readouterr().out
+
+
+def test_prune_keeps_what_a_job_holds_and_what_a_study_has_come_to_use(whole, capsys, monkeypatch):
+    shutil.rmtree(whole.root)
+    found = {item.entry.kind: item for item in entries(whole.cache)}
+    used, made = found["models"], found["texts"]
+    with used.entry.used(), made.entry.making(), locked(whole.stores("train") / ".lock"):
+        assert tool("prune", "--yes", "--cache", whole.cache) == 0
+    said = capsys.readouterr().out
+    assert said.count(": kept, ") == 3
+    assert said.count(": deleted") == 4
+    assert used.folder.is_dir()
+    assert made.folder.is_dir()
+    assert whole.stores("train").is_dir()
+
+
+class locked:
+    """Hold a lock as a dump of an earlier run may do."""
+
+    def __init__(self, path: Path) -> None:
+        self.lock = FileLock(path)
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+def test_damage_of_every_kind_is_found_and_mended(whole, capsys):
+    harmed = [
+        next(whole.cache.glob(pattern))
+        for pattern in (
+            "models/*/model/model.safetensors",
+            "texts/*/documents.parquet",
+            "tokens/*/contexts.safetensors",
+            "stores/m-train-*/data.zarr/resid/c.1.0",
+            "baselines/*/*.safetensors",
+        )
+    ]
+    assert tool("verify", "--cache", whole.cache) == 0
+    assert "7 entries checked, 0 fault(s)" in capsys.readouterr().out
+    for file in harmed:
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 8
+        file.write_bytes(content)
+    assert tool("verify", "--cache", whole.cache) == 1
+    said = capsys.readouterr().out
+    assert "5 fault(s)" in said
+    for kind in KINDS:
+        assert f"{whole.cache / kind}/" in said
+    remedies = [line for line in said.splitlines() if "remedy: rm -rf " in line]
+    for remedy in remedies:
+        for name in remedy.partition("rm -rf ")[2].partition(";")[0].split():
+            shutil.rmtree(name) if Path(name).is_dir() else Path(name).unlink()
+    records_of(whole)
+    assert tool("verify", "--cache", whole.cache) == 0
+
+
+def test_a_folder_that_is_not_finished_is_no_fault(whole, capsys):
+    Entry(whole.cache, "models", "0" * 16).folder.mkdir()
+    assert tool("list", "--cache", whole.cache) == 0
+    assert "not finished" in capsys.readouterr().out
+    assert tool("verify", "--cache", whole.cache) == 0

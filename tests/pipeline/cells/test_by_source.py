@@ -1,0 +1,196 @@
+"""Metrics of each source of text, against the store's rows and the model's own logits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.activations.baselines import read_baselines
+from pipeline.assets.tokenise import open_tokens
+from pipeline.cells.evaluate import evaluate_cell
+from pipeline.jobs.json_files import read_json, write_json
+from pipeline.study.metrics import read_metrics
+from sagsae.activations import Store, iterate
+from sagsae.autoencoders.storage import build
+from sagsae.language_models import load_language_model
+from tests.pipeline.cells.test_evaluate import TRAIN_INFO, heldout
+from tests.pipeline.tiny_study import (
+    CONTEXTS,
+    HIDDEN,
+    WIDTH,
+    TinyStudy,
+    make_tiny_study,
+)
+from tests.pipeline.tiny_study import measured as measured_baselines
+
+FIRST = {"news": 0, "rare": 40, "chat": 41, "late": 100_000}
+"""First document of each source. Of `rare` there are 5 tokens, of `late` none."""
+NAMES = list(FIRST)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> TinyStudy:
+    return make_tiny_study(tmp_path_factory.mktemp("sources"), "gpt_neox", FIRST)
+
+
+@pytest.fixture(scope="module")
+def baselines(study) -> Path:
+    return measured_baselines(study, study.root / "baselines" / "tiny.json")
+
+
+@pytest.fixture(scope="module")
+def sae(study) -> Any:
+    statistics = heldout(study, "train").statistics("resid")
+    made = build("sagsae_tied", HIDDEN, WIDTH, statistics.scale)
+    made.initialise(torch.from_numpy(statistics.mean * statistics.scale), seed=0)
+    made.save(study.root / "weights.safetensors")
+    return made
+
+
+@pytest.fixture(scope="module")
+def measured(study, baselines, sae) -> dict[str, Any]:
+    return evaluate(study, baselines)
+
+
+def evaluate(study: TinyStudy, baselines: Path) -> dict[str, Any]:
+    cell = next(cell for cell in study.study.cells if cell.hookpoint == "resid")
+    return evaluate_cell(
+        spec=study.study.evaluate_spec(cell),
+        cell=cell,
+        train_info=TRAIN_INFO,
+        weights=study.root / "weights.safetensors",
+        heldout_manifest=study.manifest("heldout"),
+        baselines=baselines,
+        asset=study.asset,
+        device=torch.device("cpu"),
+    )[0]
+
+
+def source_of(doc_id: np.ndarray) -> np.ndarray:
+    """Names by a loop over the sources."""
+    found = np.full(doc_id.shape, NAMES[0], dtype=object)
+    for name, first in FIRST.items():
+        found[doc_id >= first] = name
+    return found
+
+
+def sources_of_rows(store: Store) -> np.ndarray:
+    return source_of(np.concatenate([store.read_tokens(b)["doc_id"] for b in store.blocks]))
+
+
+def test_reconstruction_of_each_source(study, sae, measured):
+    store = heldout(study)
+    x = torch.cat(list(iterate(store, "resid", 64))).double()
+    z = sae.encode(x.float() * sae.scale)
+    error = (x - sae.decode(z).double() / sae.scale).square().sum(1)
+    rows, trained = sources_of_rows(store), sources_of_rows(heldout(study, "train"))
+    assert list(measured["sources"]) == NAMES
+    for name, record in measured["sources"].items():
+        own = torch.from_numpy(rows == name)
+        assert record["rows"] == int(own.sum())
+        assert record["share"] == pytest.approx(float(own.double().mean()))
+        assert record["train_rows"] == (trained == name).sum()
+        assert record["train_share"] == pytest.approx((trained == name).mean())
+        if name == "late":
+            assert record["rows"] == record["train_rows"] == 0
+            assert record["r2"] is record["r2_common"] is record["l0"] is None
+            continue
+        sse, mean = float(error[own].sum()), x[own].mean(0)
+        sst = float((x[own] - mean).square().sum())
+        assert record["sse"] == pytest.approx(sse, rel=1e-5)
+        assert record["r2"] == pytest.approx(1 - sse / sst, rel=1e-4)
+        common = float((x[own] - x.mean(0)).square().sum())
+        assert record["r2_common"] == pytest.approx(1 - sse / common, rel=1e-4)
+        assert record["l0"] == pytest.approx(float((z[own] != 0).sum(1).double().mean()))
+    parts = measured["sources"].values()
+    assert sum(record["sse"] for record in parts) == pytest.approx(measured["sse"])
+    assert sum(record["rows"] for record in parts) == measured["eval_tokens"]
+
+
+def test_losses_belong_to_the_source_of_the_token_that_is_predicted(
+    study, baselines, sae, measured
+):
+    found, tokens = read_baselines(baselines), open_tokens(study.tokens)
+    model = load_language_model(study.root / "model", torch.bfloat16)
+    ids = torch.from_numpy(tokens.input_ids[:CONTEXTS]).long()
+    kept = found.contexts.kept
+    mean = torch.from_numpy(heldout(study, "train").statistics("resid").mean).bfloat16()
+    replacements = {
+        "clean": lambda x: x,
+        "zero": torch.zeros_like,
+        "mean": lambda x: mean.expand_as(x),
+        "sae": lambda x: sae.decode(sae.encode(x.float() * sae.scale)) / sae.scale,
+    }
+    losses = {}
+    for name, replace in replacements.items():
+
+        def hook(module, inputs, output, replace=replace):
+            return torch.where(kept[..., None], replace(output).to(output.dtype), output)
+
+        handle = model.gpt_neox.layers[2].register_forward_hook(hook)
+        with torch.no_grad():
+            logits = model(input_ids=ids, use_cache=False).logits.double()
+        handle.remove()
+        losses[name] = -logits[:, :-1].log_softmax(-1).gather(-1, ids[:, 1:, None]).squeeze(-1)
+    predicted = source_of(tokens.doc_id[:CONTEXTS, 1:])
+    assert any(len(set(row)) > 1 for row in predicted), "contexts mix documents of several sources"
+    counted = {}
+    for name, record in measured["sources"].items():
+        own = kept[:, :-1] & torch.from_numpy(predicted == name)
+        counted[name] = record["ce_tokens"]
+        assert record["ce_tokens"] == int(own.sum())
+        if not own.any():
+            assert record["ce_sae"] is record["loss_recovered"] is None
+            continue
+        ce = {kind: float(values[own].mean()) for kind, values in losses.items()}
+        for kind, value in ce.items():
+            assert record[f"ce_{kind}"] == pytest.approx(value, rel=1e-5)
+        recovered = (record["ce_zero"] - record["ce_sae"]) / (
+            record["ce_zero"] - record["ce_clean"]
+        )
+        assert record["loss_recovered"] == pytest.approx(recovered)
+    assert sum(counted.values()) == measured["ce_tokens"]
+    assert counted["late"] == 0
+    assert min(counted["news"], counted["chat"]) > 5
+    total = sum(
+        r["ce_sae"] * r["ce_tokens"] for r in measured["sources"].values() if r["ce_tokens"]
+    )
+    assert total / measured["ce_tokens"] == pytest.approx(measured["ce_sae"])
+
+
+def test_sources_change_nothing_else(study, baselines, measured, tmp_path):
+    """Baselines without sources, as those of one source are, give the same cell."""
+    record = read_json(baselines)
+    del record["sources"]
+    write_json(tmp_path / "tiny.json", record)
+    beside = baselines.with_suffix(".safetensors")
+    (tmp_path / beside.name).write_bytes(beside.read_bytes())
+    assert evaluate(study, tmp_path / "tiny.json") == measured | {"sources": {}}
+
+
+def test_without_resuming_the_sources_are_the_same(study, measured, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.activations.baselines.runs_from", lambda *_: False)
+    full = measured_baselines(study, tmp_path / "tiny.json")
+    assert json.loads(full.read_text())["resume"] is False
+    assert evaluate(study, full) == measured
+
+
+def test_metrics_are_read_as_they_were_written(study, measured, tmp_path):
+    cell = next(cell for cell in study.study.cells if cell.hookpoint == "resid")
+    out = tmp_path / cell.path / "metrics.json"
+    write_json(out, measured)
+    assert read_metrics(out, cell).model_dump() == measured
+    assert measured["schema_version"] == 3
+
+
+def test_one_source_with_a_name_is_no_comparison(study, tmp_path):
+    from pipeline.activations.sources import Sources
+
+    tokens = open_tokens(study.tokens)
+    tokens.metadata["sources"] = tokens.metadata["sources"][:1]
+    assert Sources.of(tokens, heldout(study, "train")) is None

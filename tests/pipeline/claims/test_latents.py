@@ -1,0 +1,145 @@
+"""Judges of what latents do, on censuses whose numbers are known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pipeline.claims import latents
+from pipeline.claims.evidence import FAILS, HOLDS, OPEN, V1, V2
+from tests.pipeline.claims.made_tables import evidence, pair, sources, told
+
+LACKING = "no comparison of a sign-aware variant with Gated of twice its width"
+
+
+def sweep(model="small", hookpoint="mlp_out", **values):
+    """A row of a table of sweeps: the candidate of ``pair``."""
+    return {
+        "model": model,
+        "hookpoint": hookpoint,
+        "variant": "sagsae_tied",
+        "width": 128,
+        "d_model": 64,
+    } | values
+
+
+def census(quantity, mean, se=0.01, **values):
+    return sweep(**{"quantity": quantity, "mean": mean, "se": se, "cells": 3} | values)
+
+
+def shares(share, least, se=0.02, **values):
+    found = {"two_sided_share": share, "two_sided_share_lo": least, "two_sided_share_se": se}
+    return sweep(**found | values)
+
+
+class TestParameters:
+    even = 3 / (2 * 64 + 3)
+
+    def test_the_lowest_share_of_every_cell_must_pay(self):
+        rows = [shares(0.5, 0.4), shares(0.3, 0.025, 0.05, model="large", d_model=96)]
+        found = evidence(pair(), pair("large"), parameters=rows)
+        here = "two-sided share of latents 0.300 to 0.500 (standard error at most 0.050)"
+        here += ", break-even 0.015 to 0.023 with nothing tied"
+        assert told(latents.parameters, found) == (HOLDS, here, "lowest share of any cell 0.025")
+
+    @pytest.mark.parametrize(("more", "outcome"), [(0.0, FAILS), (1e-9, HOLDS), (-1e-9, FAILS)])
+    def test_at_break_even_it_does_not_pay_yet(self, more, outcome):
+        found = evidence(parameters=[shares(0.5, latents.break_even_share("sagsae", 64) + more)])
+        assert latents.break_even_share("sagsae", 64) == pytest.approx(self.even)
+        assert told(latents.parameters, found)[0] == outcome
+
+    def test_other_sweeps_and_dead_ones_are_left_out(self):
+        others = [
+            shares(0.5, 0.0, variant="gated"),
+            shares(math.nan, 0.0),
+            shares(0.5, 0.4, math.nan),
+        ]
+        found = told(latents.parameters, evidence(parameters=others))
+        here = "two-sided share of latents 0.500, break-even 0.023 with nothing tied"
+        assert found == (HOLDS, here, "lowest share of any cell 0.400")
+        dead = told(latents.parameters, evidence(parameters=others[:2]))
+        assert dead == (OPEN, "", "no sign-aware latent is alive")
+        unlike = told(latents.parameters, evidence(pair(baseline_width=1), parameters=others))
+        assert unlike == (OPEN, "", LACKING)
+
+
+class TestPolarity:
+    def test_more_than_half_at_every_model(self):
+        both = evidence(
+            pair(),
+            pair("large"),
+            pair(hookpoint="attn"),
+            latents=[
+                census("bipolar_fraction", 0.75),
+                census("bipolar_fraction", 0.51, math.nan, model="large"),
+                census("bipolar_fraction", 0.1, hookpoint="attn"),
+                census("bipolar_fraction", 0.1, width=256),
+                census("minority_share_median", 0.2),
+                census("minority_share_median", 0.4, model="large"),
+            ],
+        )
+        here = "two-sided share of live latents small 0.750 ± 0.010, large 0.510"
+        why = "median minority share 0.200 to 0.400"
+        assert told(latents.mlp_polarity, both) == (HOLDS, here, why)
+
+    def test_half_is_not_most(self):
+        rows = [census("bipolar_fraction", 0.5), census("bipolar_fraction", 0.9, model="large")]
+        found = told(latents.mlp_polarity, evidence(pair(), pair("large"), latents=rows))
+        here = "two-sided share of live latents small 0.500 ± 0.010, large 0.900 ± 0.010"
+        assert found == (FAILS, here, "")
+
+    def test_dead_sweeps_say_nothing(self):
+        one = [census("bipolar_fraction", 0.9, cells=1), census("top1", 0.9, cells=0)]
+        assert told(latents.mlp_polarity, evidence(latents=one))[0] == HOLDS
+        none = [census("bipolar_fraction", 0.9, cells=0), census("minority_share_median", 0.4)]
+        found = told(latents.mlp_polarity, evidence(latents=none))
+        assert found == (OPEN, "", "no live latent at mlp_out")
+        unlike = evidence(pair(baseline_width=1), latents=none)
+        assert told(latents.mlp_polarity, unlike) == (OPEN, "", LACKING)
+
+
+class TestTop:
+    def rows(self, top, everywhere, **values):
+        named = {"hookpoint": "attn"} | values
+        return [
+            census("bipolar_fraction", everywhere, **named),
+            census("top1_bipolar_fraction", top, **named),
+            census("top10_bipolar_fraction", 0.0, **named),
+        ]
+
+    @pytest.mark.parametrize(("top", "outcome"), [(0.31, HOLDS), (0.3, FAILS), (0.2, FAILS)])
+    def test_the_top_must_be_more_two_sided_than_all(self, top, outcome):
+        pairs = pair(hookpoint="attn"), pair("large", "attn")
+        rows = self.rows(0.9, 0.1) + self.rows(top, 0.3, model="large")
+        here = "two-sided share in the top 1 % by contribution "
+        here += f"small 0.900 ± 0.010, large {top:.3f} ± 0.010; "
+        here += "of all live latents small 0.100 ± 0.010, large 0.300 ± 0.010"
+        found = told(latents.attn_top, evidence(*pairs, latents=rows))
+        assert found == (outcome, here, "")
+
+    def test_both_shares_are_needed(self):
+        lacking = (OPEN, "", "no live latent at attn")
+        for kept in (slice(0, 1), slice(1, 3)):
+            rows = self.rows(0.9, 0.1)[kept]
+            found = told(latents.attn_top, evidence(pair(hookpoint="attn"), latents=rows))
+            assert found == lacking
+
+
+def test_the_dial_is_not_measured_by_a_study():
+    why = "no stage of this project steers with a latent"
+    assert told(latents.causal_dial, evidence()) == (OPEN, "", why)
+
+
+def test_the_numbers_of_the_claims():
+    assert latents.mlp_polarity.numbers == {"share": 0.5}
+    assert latents.attn_top.numbers == {"percent": 1}
+
+
+def test_every_claim_has_its_texts_and_its_source():
+    assert sources(latents) == {
+        "parameters": (V1, False),
+        "mlp_polarity": (V1, True),
+        "attn_top": (V1, True),
+        "causal_dial": (V2, False),
+    }

@@ -1,0 +1,219 @@
+"""Judges of parts, tying and width, on contrasts whose numbers are known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pipeline.claims import parts
+from pipeline.claims.evidence import FAILS, HOLDS, OPEN, V1, V2
+from tests.pipeline.claims.made_tables import evidence, pair, sources, told
+
+
+def contrast(kind, candidate, baseline, **values):
+    return {
+        "kind": kind,
+        "model": "small",
+        "hookpoint": "mlp_out",
+        "candidate_variant": candidate,
+        "baseline_variant": baseline,
+        "pairs": 4,
+        "baseline_collapsed": 0,
+        "candidate_collapsed": 0,
+    } | values
+
+
+def without(**values):
+    """An intact variant against the one without the auxiliary loss."""
+    numbers = {"lr_noisy": False, "loss_recovered_candidate": 0.9, "dead_fraction_candidate": 0.1}
+    return contrast("ablation", "sagsae_tied", "sagsae_noaux", **numbers | values)
+
+
+def cell(variant="sagsae_noaux", **values):
+    return {
+        "model": "small",
+        "hookpoint": "mlp_out",
+        "variant": variant,
+        "width": 128,
+        "lam": 0.1,
+        "seed": 0,
+        "collapsed": "",
+        "lr_noisy": False,
+        "loss_recovered": 0.27,
+        "dead_fraction": 0.98,
+    } | values
+
+
+class TestNoAuxiliary:
+    intact = cell("sagsae_tied", loss_recovered=0.95, dead_fraction=0.0)
+
+    def judged(self, *rows, cells=None):
+        cells = [cell(), self.intact] if cells is None else cells
+        return told(parts.no_auxiliary, evidence(contrasts=list(rows), cells=cells))
+
+    def test_more_than_half_of_the_runs_must_collapse(self):
+        here = "; Loss Recovered 0.270 (one seed), 0.900 with it"
+        most = without(baseline_collapsed=3)
+        assert self.judged(most) == (HOLDS, f"3 of 4 runs collapse, 0 with it{here}", "")
+        half = without(baseline_collapsed=2)
+        assert self.judged(half) == (FAILS, f"2 of 4 runs collapse, 0 with it{here}", "")
+        both = self.judged(most, half)
+        assert both[:2] == (HOLDS, f"5 of 8 runs collapse, 0 with it{here}")
+
+    def test_none_with_it_may(self):
+        found = self.judged(without(baseline_collapsed=4, candidate_collapsed=1))
+        assert found[0] == FAILS
+        assert found[1].startswith("4 of 4 runs collapse, 1 with it")
+
+    def test_noisy_loss_recovered_is_not_shown(self):
+        cells = [cell(lr_noisy=True), cell(loss_recovered=math.nan), self.intact]
+        found = self.judged(without(baseline_collapsed=3), cells=cells)
+        assert found == (HOLDS, "3 of 4 runs collapse, 0 with it", "")
+        cells = [*cells, cell(seed=0, loss_recovered=0.2), cell(seed=1, loss_recovered=0.4)]
+        rows = without(baseline_collapsed=3), without(lr_noisy=True, loss_recovered_candidate=0.1)
+        assert self.judged(*rows, cells=cells)[1].endswith(
+            "; Loss Recovered 0.300 ± 0.100, 0.900 with it"
+        )
+
+    def test_the_symmetric_variant_comes_first(self):
+        first = contrast("ablation", "sagsae_sym", "sagsae_noaux", baseline_collapsed=4)
+        found = self.judged(without(), first | {"lr_noisy": False, "loss_recovered_candidate": 0.8})
+        assert found[0] == HOLDS
+        assert found[1].endswith("0.800 with it")
+
+    @pytest.mark.parametrize("judge", [parts.no_auxiliary, parts.no_auxiliary_dead])
+    def test_a_grid_without_it_says_so(self, judge):
+        lacking = "the grid has no sagsae_noaux beside an intact variant of its width"
+        onesided = without(baseline_variant="sagsae_onesided")
+        assert told(judge, evidence(contrasts=[onesided])) == (OPEN, "", lacking)
+
+    @pytest.mark.parametrize(("share", "outcome"), [(0.95, HOLDS), (0.949, FAILS)])
+    def test_nearly_all_latents_are_dead(self, share, outcome):
+        cells = [cell(dead_fraction=share), self.intact]
+        found = told(parts.no_auxiliary_dead, evidence(contrasts=[without()], cells=cells))
+        assert found == (outcome, f"{share:.3f} (one seed) dead, 0.100 with it", "")
+
+
+class TestTwoSided:
+    def rows(self, *dominates):
+        sides = {"dead_fraction_candidate": 0.1, "dead_fraction_baseline": 0.5, "mean_gap": 0.02}
+        one = contrast("ablation", "sagsae_tied", "sagsae_onesided", **sides)
+        found = [one | {"dominates": value} for value in dominates]
+        found[0] |= {"mean_gap": 0.04, "dead_fraction_baseline": 0.7}
+        return evidence(contrasts=found)
+
+    def test_every_pair_that_shares_l0_must_be_dominated(self):
+        why = "mean dead fraction 0.100 with both sides, 0.600 with one"
+        here = "the intact gate dominates on 2 of 2 pairs, mean R2 gap +0.020 to +0.040"
+        assert told(parts.two_sided, self.rows(True, True, None)) == (HOLDS, here, why)
+        assert told(parts.two_sided, self.rows(True, False)) == (
+            FAILS,
+            here.replace("2", "1", 1),
+            why,
+        )
+
+    def test_none_that_shares_l0_says_so(self):
+        lacking = "the grid has no sagsae_onesided that shares L0 with an intact variant"
+        assert told(parts.two_sided, self.rows(None)) == (OPEN, "", lacking)
+
+    def test_the_symmetric_variant_comes_first(self):
+        found = self.rows(True).contrasts.to_dict("records")
+        first = found[0] | {"candidate_variant": "sagsae_sym", "dominates": False}
+        assert told(parts.two_sided, evidence(contrasts=[*found, first]))[0] == FAILS
+
+
+def tied(candidate="sagsae_sym", mean=0.004, **values):
+    numbers = {
+        "r2_delta_abs": mean,
+        "r2_delta_max": 0.006,
+        "r2_delta_se": 0.0015,
+        "mean_gap": -0.001,
+    }
+    return contrast("tying", candidate, "sagsae", **numbers | values)
+
+
+class TestTying:
+    def test_the_mean_weighs_runs_alike(self):
+        less = tied(mean=0.001, pairs=2, r2_delta_max=0.002, r2_delta_se=0.0025, mean_gap=0.002)
+        found = told(parts.tied_radii, evidence(contrasts=[tied(), less, tied("sagsae_tied", 1.0)]))
+        assert found == (
+            HOLDS,
+            "mean |ΔR2| 0.003 over 6 runs at equal lambda and seed, largest 0.006, "
+            "standard error at most 0.003",
+            "R2 gap at equal L0 -0.001 to +0.002",
+        )
+
+    @pytest.mark.parametrize(("mean", "outcome"), [(0.005, HOLDS), (0.00501, FAILS)])
+    def test_a_fifth_of_a_match_is_the_most(self, mean, outcome):
+        for judge, name in ((parts.tied_radii, "sagsae_sym"), (parts.tied_all, "sagsae_tied")):
+            assert told(judge, evidence(contrasts=[tied(name, mean)]))[0] == outcome
+            assert judge.numbers == {"most": pytest.approx(0.005, rel=1e-12)}
+
+    def test_one_seed_has_no_error_and_sweeps_apart_have_no_gap(self):
+        alone = tied(r2_delta_se=math.nan, mean_gap=math.nan)
+        found = told(parts.tied_radii, evidence(contrasts=[alone]))
+        here = "mean |ΔR2| 0.004 over 4 runs at equal lambda and seed, largest 0.006 (one seed)"
+        assert found == (HOLDS, here, "")
+
+    def test_without_shared_runs_nothing_is_said(self):
+        for judge, name in ((parts.tied_radii, "sagsae_sym"), (parts.tied_all, "sagsae_tied")):
+            lacking = f"the grid has no {name} and sagsae at equal width and lambda"
+            assert told(judge, evidence(contrasts=[tied(name, pairs=0)])) == (OPEN, "", lacking)
+        one = tied(pairs=1), tied(pairs=0, mean=math.nan)
+        assert told(parts.tied_radii, evidence(contrasts=list(one)))[0] == HOLDS
+
+
+class TestWidth:
+    def rows(self, wide, narrow, **values):
+        changes = {"hookpoint": "resid", "baseline_collapsed": wide, "candidate_collapsed": narrow}
+        return contrast("width", "sagsae_tied", "sagsae_tied", **changes | values)
+
+    def test_one_residual_stream_that_collapses_more_at_full_width_is_enough(self):
+        found = evidence(contrasts=[self.rows(2, 1), self.rows(0, 3, model="large")])
+        assert told(parts.full_width, found) == (HOLDS, "2 of 8 runs at 2H collapse, 4 at H", "")
+
+    def test_as_many_are_not(self):
+        here = "1 of 4 runs at 2H collapse, 1 at H"
+        why = "thresholds start small here, which v2 says prevents it"
+        elsewhere = self.rows(3, 0, hookpoint="attn")
+        found = evidence(contrasts=[self.rows(1, 1), elsewhere])
+        assert told(parts.full_width, found) == (FAILS, here, why)
+        lacking = "the grid has no sign-aware variant at 2H beside itself at H at resid"
+        assert told(parts.full_width, evidence(contrasts=[elsewhere])) == (OPEN, "", lacking)
+
+    def test_no_run_at_the_candidates_width_collapses(self):
+        sound = [cell("sagsae_tied"), cell("sagsae_sym"), cell("sagsae", hookpoint="attn")]
+        apart = [
+            cell("sagsae_noaux", collapsed="R2"),
+            cell("sagsae", width=256, collapsed="R2"),
+            cell("sagsae", model="large", collapsed="R2"),
+        ]
+        found = evidence(pair(), pair(hookpoint="attn"), cells=[*sound, *apart])
+        assert told(parts.half_width, found) == (HOLDS, "0 of 3 runs collapse", "")
+        fallen = [cell("sagsae", collapsed="R2", lam=0.25), cell("sagsae_sym", collapsed="L0")]
+        found = evidence(pair(), cells=[*sound, *apart, *fallen])
+        names = "small mlp_out sagsae lambda 0.25, small mlp_out sagsae_sym lambda 0.1"
+        assert told(parts.half_width, found) == (FAILS, "2 of 5 runs collapse", names)
+
+    def test_without_a_main_comparison_nothing_is_said(self):
+        found = told(parts.half_width, evidence(pair(baseline_width=128), cells=[cell()]))
+        lacking = "no comparison of a sign-aware variant with Gated of twice its width"
+        assert found == (OPEN, "", lacking)
+
+
+def test_the_numbers_of_the_claims_are_the_papers():
+    assert parts.no_auxiliary.numbers == {"share": 0.5}
+    assert parts.no_auxiliary_dead.numbers == {"least": 0.95}
+
+
+def test_every_claim_has_its_texts_and_its_source():
+    assert sources(parts) == {
+        "no_auxiliary": (V1, True),
+        "no_auxiliary_dead": (V1, True),
+        "two_sided": (V1, False),
+        "tied_radii": (V1, True),
+        "tied_all": (V2, False),
+        "full_width": (V1, True),
+        "half_width": (V1, True),
+    }

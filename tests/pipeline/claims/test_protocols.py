@@ -1,0 +1,204 @@
+"""Judges of the synthetic protocols, on summaries whose numbers are known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pipeline.claims import protocols
+from pipeline.claims.evidence import CAPTION, FAILS, HOLDS, OPEN
+from tests.pipeline.claims.made_tables import evidence, sources, told
+
+
+def row(protocol, setting, metric, mean, variant="sagsae_tied", **values):
+    return {
+        "protocol": protocol,
+        "setting": setting,
+        "variant": variant,
+        "width": 16,
+        "picked": True,
+        "metric": metric,
+        "mean": mean,
+        "se": 0.02,
+    } | values
+
+
+def judged(claim, rows):
+    return told(claim, evidence(synthetic=list(rows)))
+
+
+ALL = (
+    (protocols.protocol_a, "polarity_dial"),
+    (protocols.protocol_b, "anomalies"),
+    (protocols.protocol_c, "consolidation"),
+    (protocols.robustness, "robustness"),
+)
+
+
+@pytest.mark.parametrize(("claim", "protocol"), ALL)
+def test_a_protocol_that_was_not_run_leaves_its_claim_open(claim, protocol):
+    why = "the synthetic protocols were not run for this study"
+    assert told(claim, evidence()) == (OPEN, "", why)
+    why = f"protocol {protocol} is not among the synthetic results"
+    beside = row(protocol, "alpha=1", "pcr", 1.0, picked=False)
+    assert judged(claim, [row("another", "alpha=1", "pcr", 1.0), beside]) == (OPEN, "", why)
+    lone = row(protocol, "alpha=1", "pcr", 1.0, variant="gated")
+    assert judged(claim, [lone]) == (OPEN, "", "no sign-aware variant took part")
+
+
+def dial(alpha, positive, negative, found=1.0, **values):
+    metrics = {
+        "slope_pos": positive,
+        "slope_neg": negative,
+        "found_pos": 1.0,
+        "found_neg": found,
+    }
+    return [
+        row("polarity_dial", f"alpha={alpha}", name, mean, **values)
+        for name, mean in metrics.items()
+    ]
+
+
+class TestA:
+    def test_slopes_of_both_signs_are_near_one(self):
+        rows = dial(1, 1.02, 1.03) + dial(4, 0.95, 1.09, 0.9, se=0.03)
+        here = "SA-GSAE tied: slopes 0.950 to 1.090, standard error at most 0.030, "
+        here += "over alpha 1.000 to 4.000; share of poles found 0.900 to 1.000"
+        assert judged(protocols.protocol_a, rows) == (HOLDS, here, "")
+
+    @pytest.mark.parametrize(
+        ("changes", "outcome"),
+        [
+            ((1.0, 1.0, 0.89), FAILS),
+            ((1.11, 1.0), FAILS),
+            ((1.0, 0.89), FAILS),
+            ((1.125, 1.0), FAILS),
+        ],
+    )
+    def test_one_that_is_not_refutes_it(self, changes, outcome):
+        rows = dial(1, 1.0, 1.0) + dial(2, *changes)
+        assert judged(protocols.protocol_a, rows)[0] == outcome
+
+    def test_the_limits_themselves_are_enough(self):
+        claim = protocols.protocol_a
+        assert claim.numbers == {"within": 0.1, "share": 0.9}
+        found = evidence(synthetic=dial(1, 1.125, 0.875, 0.75))
+        assert claim.judge(found, within=0.125, share=0.75).outcome == HOLDS
+        assert claim.judge(found, within=0.124, share=0.75).outcome == FAILS
+        assert claim.judge(found, within=0.125, share=0.76).outcome == FAILS
+
+    def test_a_pole_without_a_latent_leaves_it_open(self):
+        for slopes in ((math.nan, 1.0), (1.0, math.nan)):
+            found = judged(protocols.protocol_a, dial(1, *slopes))
+            assert found == (OPEN, "", "some pole is served by no latent")
+
+    def test_the_most_tied_variant_and_its_largest_width_are_read(self):
+        bad = dial(1, 2.0, 2.0, variant="sagsae")
+        worse = dial(1, 3.0, 3.0, variant="sagsae_sym")
+        good, narrow = dial(1, 1.0, 1.0), dial(1, 9.0, 9.0, width=8)
+        found = judged(protocols.protocol_a, bad + worse + good + narrow)
+        assert found[0] == HOLDS
+        found = judged(protocols.protocol_a, bad + worse)
+        assert found[1].startswith("SA-GSAE symmetric: slopes 3.000,")
+        assert judged(protocols.protocol_a, bad)[1].startswith("SA-GSAE: slopes 2.000,")
+
+
+def budgets(*triples, se=0.02):
+    rows = []
+    for budget, signed, gated in triples:
+        for variant, mean in (("sagsae_tied", signed), ("gated", gated)):
+            if mean is not None:
+                where = ("anomalies", f"budget={budget}", "auroc_worse")
+                rows.append(row(*where, mean, variant=variant, se=se))
+    return rows
+
+
+class TestB:
+    def test_under_a_strict_budget_it_leads_by_two_errors(self):
+        rows = budgets((0.5, 0.8, 0.6), (1, 0.9, 0.8), (2, 0.95, 0.95))
+        here = "AUROC of the worse direction budget 0.5: 0.800 ± 0.020 against 0.600 ± 0.020; "
+        here += "budget 1: 0.900 ± 0.020 against 0.800 ± 0.020; "
+        here += "budget 2: 0.950 ± 0.020 against 0.950 ± 0.020"
+        assert judged(protocols.protocol_b, rows) == (HOLDS, here, "")
+        assert protocols.protocol_b.numbers == {"most": 1, "errors": 2}
+
+    @pytest.mark.parametrize(("lead", "outcome"), [(0.057, HOLDS), (0.056, FAILS)])
+    def test_the_error_of_a_lead_is_that_of_both(self, lead, outcome):
+        """Twice sqrt(0.02^2 + 0.02^2) is 0.0566."""
+        rows = budgets((0.5, 0.8, 0.6), (1, 0.8 + lead, 0.8))
+        assert judged(protocols.protocol_b, rows)[0] == outcome
+
+    def test_one_seed_has_no_error_and_any_lead_is_enough(self):
+        assert judged(protocols.protocol_b, budgets((1, 0.81, 0.8), se=math.nan))[0] == HOLDS
+        assert judged(protocols.protocol_b, budgets((1, 0.8, 0.8), se=math.nan))[0] == FAILS
+
+    def test_only_budgets_of_both_count(self):
+        rows = budgets((0.5, 0.8, None), (0.25, None, 0.9), (1, 0.9, 0.6))
+        found = judged(protocols.protocol_b, rows)
+        assert found[0] == HOLDS
+        assert found[1].count("budget") == 1
+        none = judged(protocols.protocol_b, budgets((0.5, 0.8, None), (2, 0.9, 0.6)))
+        assert none == (OPEN, "", "no budget of at most one latent an axis")
+
+
+def rates(protocol, values, variant="sagsae_tied", name="superposition", **others):
+    return [
+        row(protocol, f"{name}={key}", "pcr", mean, variant=variant, **others)
+        for key, mean in values.items()
+    ]
+
+
+class TestC:
+    def test_the_lowest_superposition_decides_and_gated_never_consolidates(self):
+        rows = rates("consolidation", {8: 0.2, 0.5: 0.9, 2: 0.95})
+        rows += rates("consolidation", {0.5: 0.0, 8: 0.05}, "gated")
+        here = (
+            "Pair Consolidation Rate 0.900 ± 0.020 at superposition 0.5, 0.200 to 0.950 up to 8; "
+        )
+        here += "Gated 0 to 0.050"
+        assert judged(protocols.protocol_c, rows) == (HOLDS, here, "")
+
+    @pytest.mark.parametrize(("lowest", "gated"), [(0.89, 0.0), (0.9, 0.051), (0.89, 0.051)])
+    def test_either_limit_refutes_it(self, lowest, gated):
+        rows = rates("consolidation", {0.5: lowest, 8: 0.95})
+        rows += rates("consolidation", {0.5: 0.0, 8: gated}, "gated")
+        assert judged(protocols.protocol_c, rows)[0] == FAILS
+
+    def test_other_metrics_are_not_read(self):
+        rows = rates("consolidation", {0.5: 0.95}) + rates("consolidation", {0.5: 0.0}, "gated")
+        other = row("consolidation", "superposition=0.1", "r2", 0.0)
+        assert judged(protocols.protocol_c, [*rows, other])[0] == HOLDS
+
+
+class TestRobustness:
+    def judged(self, rates_by_rho):
+        rows = rates("robustness", rates_by_rho, name="rho")
+        beside = rates("robustness", {-1: 0.0, -0.5: 0.0}, name="cosine", width=99)
+        return judged(protocols.robustness, rows + beside)
+
+    @pytest.mark.parametrize(("weak", "outcome"), [(0.451, HOLDS), (0.45, HOLDS), (0.449, FAILS)])
+    def test_nine_tenths_must_be_left(self, weak, outcome):
+        found = self.judged({-1: 0.5, 0: 0.1, -0.5: weak})
+        here = (
+            f"Pair Consolidation Rate 0.500 ± 0.020 at rho = -1, {weak:.3f} ± 0.020 at rho = -0.5"
+        )
+        assert found == (outcome, f"{here}, 0.100 ± 0.020 at rho = 0", "")
+
+    def test_two_settings_are_enough(self):
+        assert self.judged({-1: 0.5, -0.5: 0.5})[0] == HOLDS
+
+    @pytest.mark.parametrize("settings", [{-1: 1.0}, {-0.5: 1.0}, {0: 1.0}])
+    def test_both_settings_are_needed(self, settings):
+        why = "rho = -1 and -0.5 are not among the settings"
+        assert self.judged(settings) == (OPEN, "", why)
+
+    def test_its_numbers(self):
+        assert protocols.robustness.numbers == {"weak": -0.5, "strict": -1, "share": 0.9}
+        assert protocols.protocol_c.numbers == {"least": 0.9, "most": 0.05}
+
+
+def test_every_claim_has_its_texts_and_its_source():
+    keys = ("protocol_a", "protocol_b", "protocol_c", "robustness")
+    assert sources(protocols) == dict.fromkeys(keys, (CAPTION, False))
+    assert CAPTION == "captions"

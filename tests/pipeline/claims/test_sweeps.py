@@ -1,0 +1,228 @@
+"""Judges of the main comparison, on pairs at, above and below each limit."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pipeline.claims import sweeps
+from pipeline.claims.evidence import FAILS, HOLDS, OPEN, V1, V2
+from tests.pipeline.claims.made_tables import evidence, pair, sources, told
+
+NO_MAIN = "no comparison of a sign-aware variant with Gated of twice its width"
+UNLIKE = pair(baseline_width=128)
+"""No main comparison."""
+
+
+class TestDominance:
+    def test_half_of_the_pairs_are_enough(self):
+        lost = pair("large", "attn", dominates=False, p_dominance=0.1, mean_gap=-0.01)
+        assert told(sweeps.dominance, evidence(pair(), lost)) == (
+            HOLDS,
+            "1 of 2 pairs (P(dominance), bootstrap over seeds: small mlp_out 0.98; "
+            "large attn 0.10)",
+            "mean R2 gap -0.010 to +0.030",
+        )
+        other = pair("large", "resid", dominates=False, mean_gap=0.0, p_dominance=0.4)
+        assert told(sweeps.dominance, evidence(pair(), lost, other))[0] == FAILS
+
+    def test_one_seed_has_no_probability_and_pairs_without_a_range_are_counted(self):
+        apart = pair("large", dominates=None, p_dominance=None, overlap_reason="apart")
+        found = evidence(pair(p_dominance=math.nan), apart, apart | {"hookpoint": "attn"})
+        why = "mean R2 gap +0.030; 2 more pairs have no common L0 range"
+        assert told(sweeps.dominance, found) == (HOLDS, "1 of 1 pairs", why)
+        sure = pair("large", p_dominance=0.5)
+        here = "2 of 2 pairs (P(dominance), bootstrap over seeds: large mlp_out 0.50)"
+        assert told(sweeps.dominance, evidence(pair(p_dominance=math.nan), sure))[1] == here
+
+    def test_without_a_main_comparison_nothing_is_said(self):
+        assert told(sweeps.dominance, evidence(UNLIKE)) == (OPEN, "", NO_MAIN)
+
+    @pytest.mark.parametrize(
+        ("lost", "outcome"),
+        [
+            ([], HOLDS),
+            ([("large", "resid")], HOLDS),
+            ([("large", "resid"), ("small", "resid")], FAILS),
+            ([("small", "mlp_out")], FAILS),
+            ([("small", "attn")], HOLDS),
+        ],
+    )
+    def test_every_mlp_out_and_one_resid_are_asked_for(self, lost, outcome):
+        places = [(m, h) for m in ("small", "large") for h in ("mlp_out", "attn", "resid")]
+        found = evidence(*[pair(*where, dominates=where not in lost) for where in places])
+        counts = {h: 2 - sum(name == h for _, name in lost) for h in ("mlp_out", "resid")}
+        here = ", ".join(f"{h} {count} of 2" for h, count in counts.items())
+        assert told(sweeps.dominance_where, found) == (outcome, here, "")
+
+    def test_a_place_that_is_not_compared_leaves_it_open(self):
+        where = told(sweeps.dominance_where, evidence(pair(hookpoint="attn")))
+        assert where == (OPEN, "", "nothing is compared at mlp_out and resid")
+        where = told(sweeps.dominance_where, evidence(pair(hookpoint="resid")))
+        assert where == (OPEN, "", "nothing is compared at mlp_out")
+
+
+class TestRest:
+    def test_the_smallest_gap_of_each_lost_pair_counts(self):
+        lost = pair("large", "attn", dominates=False, min_gap=-0.025, min_gap_se=0.004)
+        less = pair("large", "resid", dominates=False, min_gap=0.0, min_gap_se=math.nan)
+        here = "smallest gap large attn -0.025 ± 0.004; large resid +0.000"
+        assert told(sweeps.rest_within, evidence(pair(), lost, less)) == (HOLDS, here, "")
+        worse = lost | {"min_gap": -0.0251}
+        assert told(sweeps.rest_within, evidence(worse, less))[0] == FAILS
+        assert told(sweeps.rest_gap, evidence(lost, less))[:2] == (
+            FAILS,
+            "largest negative gap -0.025",
+        )
+
+    @pytest.mark.parametrize(("gap", "outcome"), [(-0.008, HOLDS), (-0.0081, FAILS)])
+    def test_the_largest_negative_gap_has_a_limit(self, gap, outcome):
+        lost = pair("large", "attn", dominates=False, min_gap=gap)
+        assert told(sweeps.rest_gap, evidence(lost, pair(min_gap=-1.0)))[0] == outcome
+
+
+def dead(model, hookpoint, candidate, baseline, l0=64, **values):
+    """A pair with dead fractions, and their errors a tenth of them, at one L0."""
+    columns = {"candidate": candidate, "baseline": baseline}
+    found = {f"l0_{l0}_dead_fraction_{side}": value for side, value in columns.items()}
+    errors = {f"{name}_se": value / 10 for name, value in found.items()}
+    return pair(model, hookpoint, **found, **errors, **values)
+
+
+class TestDeadAtMatched:
+    def test_every_pair_must_have_that_much_less(self):
+        found = evidence(dead("small", "mlp_out", 0.25, 0.75), dead("large", "attn", 0.0, 0.375))
+        error = math.sqrt(0.025**2 + 0.075**2)
+        assert told(sweeps.dead_matched, found) == (
+            HOLDS,
+            f"lower by 0.375 to 0.500 at L0 = 64 (standard error at most {error:.3f}); "
+            "Gated has 0.375 to 0.750 dead",
+            "",
+        )
+        less = evidence(dead("small", "mlp_out", 0.25, 0.75), dead("large", "attn", 0.25, 0.5))
+        assert told(sweeps.dead_matched, less)[0] == FAILS
+
+    def test_exactly_the_limit_is_enough(self):
+        found = told(sweeps.dead_matched, evidence(dead("small", "attn", 0.0, 0.35)))
+        assert found[0] == HOLDS
+
+    def test_a_pair_that_has_no_room_leaves_it_open_and_refutes_nothing(self):
+        roomless = dead("large", "attn", 0.1, 0.3)
+        held = told(sweeps.dead_matched, evidence(dead("small", "mlp_out", 0.25, 0.75), roomless))
+        why = "too few dead latents in Gated for that much at large attn"
+        assert (held[0], held[2]) == (OPEN, why)
+        assert held[1].startswith("lower by 0.200 to 0.500 at L0 = 64")
+        lost = told(sweeps.dead_matched, evidence(dead("small", "mlp_out", 0.5, 0.75), roomless))
+        assert (lost[0], lost[2]) == (FAILS, why)
+        alone = told(sweeps.dead_matched, evidence(roomless))
+        assert alone[0] == OPEN
+        assert alone[1].endswith("Gated has 0.300 dead")
+        assert alone[2] == (
+            "Gated has less than 0.35 dead everywhere: nothing can be lower by that"
+        )
+
+    def test_pairs_that_do_not_reach_the_level_are_left_out(self):
+        short = dead("large", "resid", math.nan, math.nan)
+        found = told(sweeps.dead_matched, evidence(dead("small", "mlp_out", 0.25, 0.75), short))
+        assert found[0] == HOLDS
+        assert found[1].startswith("lower by 0.500 at")
+        none = (OPEN, "", "no pair can be read off at L0 = 64")
+        assert told(sweeps.dead_matched, evidence(short)) == none
+        assert told(sweeps.dead_matched, evidence()) == none
+
+    def test_one_seed_has_no_error(self):
+        single = dead("small", "mlp_out", 0.25, 0.75)
+        single |= {name: math.nan for name in single if name.endswith("_se")}
+        here = "lower by 0.500 at L0 = 64; Gated has 0.750 dead"
+        assert told(sweeps.dead_matched, evidence(single))[1] == here
+
+    def test_where_it_does_not_dominate_the_first_matched_level_counts(self):
+        lost = dead("small", "attn", 0.1, 0.5, l0=32, dominates=False)
+        here = told(sweeps.dead_rest, evidence(lost, pair("large")))
+        assert here[0] == HOLDS
+        assert here[1].startswith("lower by 0.400 at L0 = 32 (")
+        assert told(sweeps.dead_rest, evidence(pair()))[0] == OPEN
+
+
+def swept(model="small", hookpoint="mlp_out", factor=120.0, ceiling=500.0, **values):
+    counts = {"dead_floored": 1, "dead_points": 4, "dead_left_out": 2}
+    numbers = {"dead_reduction": factor, "dead_ceiling": ceiling}
+    return pair(model, hookpoint, **(numbers | counts | values))
+
+
+NOTHING = {"dead_reduction": math.nan, "dead_ceiling": math.nan}
+COUNTED = "({} of {} points floored; no dead latents on either side at {} lambdas)"
+
+
+class TestDeadOverSweep:
+    def test_every_mlp_out_must_reach_the_factor(self):
+        both = swept(), swept("large", factor=100.0, ceiling=100.0, dead_floored=2)
+        elsewhere = swept("large", "attn", factor=1.0, dead_points=50)
+        found = told(sweeps.dead_mlp, evidence(*both, elsewhere))
+        assert found == (HOLDS, f"100x to 120x {COUNTED.format(3, 8, 4)}", "")
+        less = told(sweeps.dead_mlp, evidence(*both, swept("large", "mlp_out", factor=99.9)))
+        assert less[0] == FAILS
+
+    def test_where_no_factor_could_reach_it_the_claim_is_open(self):
+        low = swept("large", factor=30.0, ceiling=99.0)
+        found = told(sweeps.dead_mlp, evidence(swept(), low))
+        why = "too few dead latents in Gated for 100x at large mlp_out"
+        more = ": it would be at most 99x with no dead latents"
+        assert found == (OPEN, f"30x to 120x {COUNTED.format(2, 8, 4)}", why + more)
+        lost = told(sweeps.dead_mlp, evidence(swept(factor=50.0), low))
+        assert lost == (FAILS, f"30x to 50x {COUNTED.format(2, 8, 4)}", why)
+
+    def test_sweeps_without_dead_latents_say_so(self):
+        none = swept(**NOTHING, dead_points=0, dead_floored=0, dead_left_out=3)
+        found = told(sweeps.dead_mlp, evidence(none))
+        here = "no dead latents on either side at 3 lambdas"
+        why = "too few dead latents in Gated for 100x at small mlp_out"
+        assert found == (OPEN, here, why)
+        unlike = none | {"dead_left_out": 0}
+        assert told(sweeps.dead_mlp, evidence(unlike)) == (
+            OPEN,
+            "",
+            "nothing is compared at mlp_out",
+        )
+        one = swept(dead_points=1, dead_left_out=0)
+        assert told(sweeps.dead_mlp, evidence(one, unlike | {"model": "large"}))[0] == HOLDS
+
+    def test_elsewhere_a_small_factor_is_enough(self):
+        attn, resid = swept(hookpoint="attn", factor=2.0), swept(hookpoint="resid", factor=3.5)
+        found = told(sweeps.dead_other, evidence(attn, resid, swept(factor=1.0)))
+        assert found == (HOLDS, f"2x to 3.5x {COUNTED.format(2, 8, 4)}", "")
+        for less in (attn, resid):
+            lost = told(sweeps.dead_other, evidence(attn, resid, less | {"dead_reduction": 1.9}))
+            assert lost[0] == FAILS
+        assert told(sweeps.dead_other, evidence(swept())) == (
+            OPEN,
+            "",
+            "nothing is compared at attn, resid",
+        )
+
+    def test_without_a_main_comparison_nothing_is_said(self):
+        unlike = swept(baseline_width=128)
+        assert told(sweeps.dead_mlp, evidence(unlike)) == (OPEN, "", NO_MAIN)
+
+
+def test_the_numbers_of_the_claims_are_the_papers():
+    assert sweeps.dominance.numbers == {"least": 0.5}
+    assert sweeps.rest_within.numbers == {"within": 0.025}
+    assert sweeps.rest_gap.numbers == {"gap": -0.008}
+    assert sweeps.dead_rest.numbers == {"least": 0.35}
+    assert sweeps.dead_matched.numbers == {"least": 0.35, "l0": 64}
+    assert (sweeps.dead_mlp.numbers, sweeps.dead_other.numbers) == ({"least": 100}, {"least": 2})
+
+
+def test_every_claim_has_its_texts_and_its_source():
+    assert sources(sweeps) == {
+        "dominance": (V1, True),
+        "dominance_where": (V1, True),
+        "rest_within": (V1, True),
+        "rest_gap": (V1, True),
+        "dead_rest": (V1, True),
+        "dead_matched": (V2, True),
+        "dead_mlp": (V1, True),
+        "dead_other": (V1, True),
+    }

@@ -1,0 +1,234 @@
+"""Several recipes in one study: no table, page or figure mixes the cells of two."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from pipeline.__main__ import main as run
+from pipeline.claims.page import claims
+from pipeline.jobs.json_files import write_json
+from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.figures import title_and_caption
+from pipeline.study.recipes import levels_of
+from pipeline.study.study import Study
+from pipeline.tables.comparison import comparison_table
+from pipeline.tables.contrasts import contrast_table
+from pipeline.tables.sweeps import Metrics
+from pipeline.tables.write import comparison_parts
+from pipeline.text.csv_files import read_table
+from sagsae.comparison import compare
+from sagsae.result_files import results
+from tests.pipeline.conftest import MadeStudy, metrics_of
+from tests.pipeline.made_grid import configuration
+
+LAMBDAS = (0.05, 0.1, 0.2)
+LEAD = {"": 0.05, "zero-bias": -0.03, "matched": -0.06}
+"""R2 of the candidate minus the baseline, by recipe. Without recipes apart, a frontier through the
+points of two would have a gap of neither."""
+
+
+def study_of(results: Path) -> Study:
+    """Gated and SA-GSAE under two recipes, and Gated alone under a third."""
+    raw = configuration(
+        results=str(results),
+        recipes={
+            "zero-bias": {"note": "No <mean>.", "training": {"beta1": 0.5}},
+            "matched": {
+                "extends": "zero-bias",
+                "variants": ["gated"],
+                "factors": {"gate": "matched"},
+                "training": {"beta2": 0.9},
+            },
+        },
+    )
+    raw["hookpoints"] = ["mlp_out", "resid"]
+    shared = {"lambdas": list(LAMBDAS), "recipes": ["default", "zero-bias"]}
+    raw["grid"] = [
+        {"variant": "gated", "expansion": 4, **shared},
+        {"variant": "sagsae_tied", "expansion": 2, **shared},
+        {"variant": "sagsae_tied", "expansion": 4, **shared},
+        {"variant": "gated", "expansion": 4, "lambdas": list(LAMBDAS), "hookpoints": ["resid"]}
+        | {"recipes": ["matched"], "models": ["small"]},
+    ]
+    return Study.from_dict(raw)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> MadeStudy:
+    """The study with its tables, claims, two figures and report."""
+    study = study_of(tmp_path_factory.mktemp("recipes"))
+    for cell in study.cells:
+        l0 = 4 / cell.lam * (1 if cell.variant == "gated" else 1.1)
+        r2 = 0.5 + 0.1 * math.log(l0 / 20) - (LEAD[cell.recipe] if cell.variant == "gated" else 0)
+        path = Path(study.metrics(cell))
+        path.parent.mkdir(parents=True)
+        write_json(path, metrics_of(cell, study.models[cell.model].d_model, l0=l0, r2=r2, dead=1))
+    named = study.figures
+    figures = ("figure_r2", "figure_r2@zero-bias", "figure_r2@matched")
+    assert set(figures) < set(named)
+    made = MadeStudy(Path(study.root), study.report_spec() | {"figures": list(figures)})
+    made.tables()
+    made.claims()
+    for name in figures:
+        made.figure(name)
+    made.report()
+    return made
+
+
+@pytest.fixture(scope="module")
+def spec(made: MadeStudy) -> ComparisonSpec:
+    return ComparisonSpec.argument(json.dumps(made.spec))
+
+
+def test_a_comparison_is_made_under_each_recipe_and_mixes_none(made):
+    table = read_table(made.root / "tables" / "comparison.csv")
+    assert list(table.groupby("recipe", sort=False).size().items()) == [
+        ("", 4),
+        ("matched", 1),
+        ("zero-bias", 4),
+    ]
+    for recipe, rows in table.groupby("recipe"):
+        assert rows["mean_gap"].tolist() == pytest.approx([LEAD[recipe]] * len(rows))
+        assert rows["dominates"].tolist() == [recipe == ""] * len(rows)
+        assert rows["overlap_lo"].tolist() == pytest.approx([22] * len(rows))
+    matched = table[table["recipe"] == "matched"].iloc[0]
+    assert (matched["model"], matched["hookpoint"]) == ("small", "resid")
+    assert matched["candidate_seeds"] == 1  # of the recipe that it extends
+
+
+def test_a_recipe_has_the_numbers_that_it_has_in_a_study_of_its_own(made, spec):
+    table = read_table(made.root / "tables" / "comparison.csv").set_index("recipe")
+    alone = {}
+    for recipe in ("", "zero-bias"):
+        metrics = _metrics(made, recipe)
+        only = spec.model_copy(update={"cells": [cell.path for cell in metrics]})
+        only = ComparisonSpec.model_validate(only.model_dump())
+        alone[recipe] = comparison_table(metrics, only).set_index("recipe")
+        kept = contrast_table(metrics, only)
+        contrasts = read_table(made.root / "tables" / "contrasts.csv")
+        assert len(kept) == (contrasts["recipe"] == recipe).sum()
+    for recipe, expected in alone.items():
+        for column in ("mean_gap", "min_gap", "l0_64_r2_candidate", "dead_reduction"):
+            found = table.loc[recipe, column].tolist()
+            assert found == pytest.approx(expected[column].tolist(), nan_ok=True)
+
+
+def _metrics(made: MadeStudy, recipe: str) -> Metrics:
+    from pipeline.study.cell import Cell
+    from pipeline.study.metrics import read_all
+
+    cells = [Cell.from_path(path) for path in made.spec["cells"]]
+    return read_all(made.root / "cells", [cell for cell in cells if cell.recipe == recipe])
+
+
+def test_every_table_says_the_recipe(made):
+    tables = made.root / "tables"
+    cells = len(made.spec["cells"])
+    for name in ("cells", "points", "comparison", "contrasts", "latents", "parameters"):
+        assert set(read_table(tables / f"{name}.csv")["recipe"]) == set(LEAD)
+    assert len(read_table(tables / "points.csv")) == cells  # one seed
+    assert set(read_table(tables / "calibration.csv")["recipe"]) == set(LEAD)
+    for name in ("comparison", "latents", "parameters", "claims", "contrasts"):
+        assert "zero-bias" in (tables / f"{name}.md").read_text()
+        assert "zero-bias" in (tables / f"{name}.tex").read_text()
+
+
+def test_pages_leave_out_what_a_recipe_does_not_concern(made, spec):
+    contrasts = read_table(made.root / "tables" / "contrasts.csv")
+    assert set(contrasts.loc[contrasts["recipe"] == "matched", "candidate_variant"]) == {
+        "sagsae_tied"
+    }
+    page = (made.root / "tables" / "contrasts.md").read_text()
+    assert "recipe zero-bias" in page
+    assert "recipe matched" not in page
+    table = read_table(made.root / "tables" / "comparison.csv")
+    titles = [part for part in comparison_parts(table, spec) if str(part).startswith("## ")]
+    assert [title.rpartition(", ")[2] for title in titles] == [
+        *("recipe default", "recipe matched", "recipe zero-bias")
+    ]
+
+
+def test_claims_are_judged_under_each_recipe(made):
+    table = read_table(made.root / "tables" / "claims.csv")
+    assert len(table) == len(LEAD) * len(claims())
+    dominance = table[table["claim"] == "dominance"].set_index("recipe")
+    assert dominance["outcome"].to_dict() == {
+        "": "holds",
+        "zero-bias": "does not hold",
+        "matched": "does not hold",
+    }
+    assert dominance["here"].str.partition(" (")[0].to_dict() == {
+        "": "4 of 4 pairs",
+        "zero-bias": "0 of 4 pairs",
+        "matched": "0 of 1 pairs",
+    }
+    page = (made.root / "tables" / "claims.md").read_text()
+    assert page.count("\n## Recipe ") == page.count("\n### Claims of the paper, recipe ") == 3
+    assert page.count(f"Of {len(claims())} claims") == 3
+
+
+def test_a_figure_shows_one_recipe(made):
+    folder = made.root / "figures"
+    shown = {
+        name: read_table(folder / f"figure_r2{name}.csv") for name in ("", "@zero-bias", "@matched")
+    }
+    points = {name: table[table["kind"] == "point"] for name, table in shown.items()}
+    assert set(points[""]["recipe"]) == {""}
+    assert set(points["@zero-bias"]["recipe"]) == {"zero-bias"}
+    of_matched = points["@matched"].groupby("variant")["recipe"].unique().map(list).to_dict()
+    assert of_matched == {"gated": ["matched"], "sagsae_tied": ["zero-bias"]}
+    assert set(zip(points["@matched"]["model"], points["@matched"]["hookpoint"], strict=True)) == {
+        ("small", "resid")
+    }
+    assert (folder / "figure_r2@zero-bias.svg").exists()
+    assert title_and_caption("figure_r2@zero-bias")[0] == "R2 against L0, recipe zero-bias"
+
+
+def test_the_report_tells_of_the_recipes(made):
+    page = (made.root / "report.html").read_text()
+    for text in ("No &lt;mean&gt;.", ">matched</td>", "recipe default", "R2 against L0, recipe"):
+        assert text.replace("-", "‑") in page or text in page
+
+
+def test_levels_follow_from_the_settings_and_from_what_recipes_say(tmp_path):
+    assert levels_of(study_of(tmp_path).config) == {
+        "": {"beta1": "0", "beta2": "0.999"},
+        "zero-bias": {"beta1": "0.5", "beta2": "0.999"},
+        "matched": {"beta1": "0.5", "beta2": "0.9", "gate": "matched"},
+    }
+
+
+def test_a_study_of_one_recipe_has_pages_that_name_none(tmp_path):
+    raw = configuration(results=str(tmp_path), recipes={"fast": {"training": {"beta1": 0.5}}})
+    raw["grid"] = [{**entry, "recipes": ["fast"]} for entry in raw["grid"][:2]]
+    study = Study.from_dict(raw)
+    assert [name for name in study.figures if "@" in name] == []
+    spec = ComparisonSpec.argument(json.dumps(study.report_spec()))
+    assert (list(spec.trained), spec.several) == (["fast"], False)
+    assert spec.titled("Title", "fast") == "Title"
+
+
+def test_the_librarys_table_keeps_recipes_apart(made):
+    table = results(made.root)
+    assert set(table["recipe"]) == set(LEAD)
+    here = table.query("model == 'small' and hookpoint == 'resid'")
+    tied = here.query("variant == 'sagsae_tied' and width == 128 and recipe == 'zero-bias'")
+    gated = here.query("variant == 'gated'")
+    found = compare(tied, gated.query("recipe == 'zero-bias'"))
+    assert found.dominance.dominates is False
+    assert found.baseline.cells[0].name.startswith("small/resid/gated@zero-bias/w256_")
+    with pytest.raises(ValueError, match=r"one variant of one width .* under one recipe"):
+        compare(tied, gated)
+
+
+def test_the_summary_has_the_lines_of_each_recipe(made, capsys):
+    run(["summary", "--spec", json.dumps(made.spec), "--root", str(made.root)])
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 + 9 + 3
+    assert [lines[i].rpartition(", ")[2] for i in (0, 5, 7)] == [
+        *("recipe default", "recipe matched", "recipe zero-bias")
+    ]

@@ -1,0 +1,254 @@
+"""Statistics of stored rows against float64, and what a commit file vouches for."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import struct
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sagsae.activations.commits import (
+    Commit,
+    Moments,
+    Statistics,
+    block_fault,
+    calibration_digest,
+    committed_blocks,
+    decode_vector,
+    encode_vector,
+    read_commits,
+)
+from sagsae.activations.errors import Fault
+from sagsae.activations.layout import StoreConfig
+from sagsae.files import digest, read_signed_json, signed_json
+
+ROWS = np.random.default_rng(0).normal(1000, 1, (2500, 3)).astype(np.float32)
+"""More than two parts of `Moments.of`; float32 sums of their squares keep seven digits."""
+
+
+class TestMoments:
+    def test_they_are_float64_sums_over_all_rows(self):
+        found, exact = Moments.of(ROWS), ROWS.astype(np.float64)
+        squares = (exact**2).sum(1)
+        assert (found.count, found.non_finite) == (2500, 0)
+        assert found.sum.dtype == np.float64
+        np.testing.assert_allclose(found.sum, exact.sum(0), rtol=1e-13)
+        assert found.sum_of_squares == pytest.approx(squares.sum(), rel=1e-13)
+        assert found.norm_sum == pytest.approx(np.sqrt(squares).sum(), rel=1e-13)
+        assert found.max_norm == pytest.approx(np.sqrt(squares).max(), rel=1e-13)
+
+    @pytest.mark.parametrize("count", [1, 1023, 1024, 1025, 2048])
+    def test_no_row_is_left_out_or_counted_twice(self, count):
+        assert Moments.of(np.ones((count, 2), np.float32)).sum.tolist() == [count, count]
+
+    def test_rows_that_are_not_finite_are_counted(self):
+        rows = np.ones((5, 2), np.float32)
+        rows[1, 0], rows[3] = math.nan, math.inf
+        assert Moments.of(rows).non_finite == 2
+
+    def test_bits_of_bfloat16_are_read_as_numbers(self):
+        bits = np.array([[0x3F80, 0xC000], [0x0000, 0x4040]], np.uint16)  # 1, -2; 0, 3
+        found = Moments.of(bits)
+        assert (found.sum.tolist(), found.sum_of_squares, found.max_norm) == ([1, 1], 14, 3)
+
+    def test_parts_merge_to_the_whole(self):
+        parts = [Moments.of(rows) for rows in np.split(ROWS, [700, 701])]
+        parts[1] = replace(parts[1], non_finite=2)
+        found, whole = Moments.merged(iter(parts)), Moments.of(ROWS)
+        assert (found.count, found.max_norm, found.non_finite) == (2500, whole.max_norm, 2)
+        np.testing.assert_allclose(found.sum, whole.sum, rtol=1e-13)
+        assert found.sum_of_squares == pytest.approx(whole.sum_of_squares, rel=1e-13)
+        assert found.norm_sum == pytest.approx(whole.norm_sum, rel=1e-13)
+
+    def test_json_keeps_every_bit(self):
+        found = Moments.of(ROWS)
+        again = Moments.from_json(json.loads(json.dumps(found.to_json())))
+        assert {**vars(again), "sum": again.sum.tolist()} == asdict(found) | {
+            "sum": found.sum.tolist()
+        }
+
+
+def test_statistics_are_means_and_the_scale_to_unit_mean_square():
+    rows = np.array([[0.3, 0.4], [0.0, 0.5]])
+    found = Statistics.of(Moments.of(rows.astype(np.float32)))
+    assert found.count == 2
+    assert found.mean == pytest.approx([0.15, 0.45])
+    assert (found.mean_square, found.scale) == (pytest.approx(0.25), pytest.approx(2))
+    assert (found.mean_norm, found.max_norm) == (pytest.approx(0.5), pytest.approx(0.5))
+    other = Statistics.of(Moments.of(np.array([[3.0, 4.0], [0.0, 1.0]], np.float32)))
+    assert (other.mean_square, other.mean_norm, other.max_norm) == (13, 3, 5)
+    assert other.scale == pytest.approx(1 / math.sqrt(13))
+
+
+def test_rows_of_zeros_have_no_scale():
+    found = Statistics.of(Moments.of(np.zeros((3, 2), np.float32)))
+    assert (found.mean_square, found.scale, found.to_json()["scale"]) == (0, math.inf, None)
+
+
+def test_statistics_as_json():
+    found = Statistics.of(Moments.of(ROWS[:4]))
+    said = found.to_json()
+    assert decode_vector(said.pop("mean")).tolist() == found.mean.tolist()
+    named = asdict(found)
+    del named["mean"]
+    assert json.loads(json.dumps(said)) == named
+
+
+def test_vectors_are_little_endian_bytes():
+    text = encode_vector(np.array([1.5, -2.0, 9.0], ">f8")[::2])
+    assert text == base64.b64encode(struct.pack("<2d", 1.5, 9.0)).decode()
+    vector = decode_vector(text)
+    vector += 1  # a copy that may be written to
+    assert vector.tolist() == [2.5, 10.0]
+
+
+CONFIG = StoreConfig(
+    hookpoints={"attn": 2, "resid": 3}, rows_per_chunk=4, rows_per_block=8, n_blocks=3, seed=0
+)
+
+
+def commit(block: int = 1, **changes) -> Commit:
+    """Of 8 rows a hookpoint: two chunks each, and one piece of each token array."""
+    arrays = CONFIG.arrays
+    values = {
+        "block": block,
+        "run_sha256": CONFIG.digest(),
+        "calibration_sha256": "c" * 64,
+        "files": {name: dict.fromkeys(CONFIG.block_files(name, block), 9) for name in arrays},
+        "crc32c": {name: ["0a"] * (2 if name in CONFIG.hookpoints else 1) for name in arrays},
+        "moments": {
+            name: Moments.of(np.ones((8, d), np.float32)) for name, d in CONFIG.hookpoints.items()
+        },
+        "cursor": {"first_context": 3},
+        "dropped": {"norm": 2, "first": 0},
+    }
+    return Commit(**values | changes)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Path:
+    (tmp_path / "commits").mkdir()
+    return tmp_path
+
+
+class TestCommit:
+    def test_it_reads_back(self, store):
+        commit().write(store)
+        found = Commit.read(store, CONFIG, 1)
+        assert found.moments.keys() == {"attn", "resid"}
+        assert found.moments["resid"].sum.tolist() == [8, 8, 8]
+        assert {**vars(found), "moments": 0} == {**vars(commit()), "moments": 0}
+        path = store / "commits" / "000001.json"
+        assert found.file_digest(store) == digest(path.read_bytes())
+        assert "statistics" in read_signed_json(path)
+        assert "moments" not in read_signed_json(path)
+
+    def refused(self, store: Path, message: str, name: int = 1, **changes) -> None:
+        written = commit(**changes)
+        written.write(store)
+        if name != written.block:
+            files = [store / "commits" / f"{n:06d}.json" for n in (written.block, name)]
+            files[0].rename(files[1])
+        with pytest.raises(ValueError, match=message):
+            Commit.read(store, CONFIG, name)
+
+    def test_another_block_or_configuration(self, store):
+        message = "^it belongs to another block or configuration$"
+        self.refused(store, message, name=2)
+        self.refused(store, message, run_sha256="0" * 64)
+        files = commit().files
+        self.refused(store, message, files={**files, "attn": {"c.0.0": 9}})
+        self.refused(store, message, files={**files, "more": {}})
+        self.refused(store, message, files={n: files[n] for n in files if n != "resid"})
+
+    def test_checksums_that_lack_or_are_too_many(self, store):
+        crc = commit().crc32c
+        self.refused(store, "^1 checksums of attn, not 2$", crc32c={**crc, "attn": ["0a"]})
+        self.refused(store, "^2 checksums of doc_id, not 1$", crc32c={**crc, "doc_id": ["0a"] * 2})
+        lacking = {name: crc[name] for name in crc if name != "position"}
+        self.refused(store, r"missing or unknown keys \('position'\)", crc32c=lacking)
+
+    def test_statistics_that_a_reader_could_not_use(self, store):
+        moments = commit().moments
+        wide = {**moments, "attn": moments["resid"]}
+        self.refused(store, r"^sums of attn are \(3,\), not \(2,\)$", moments=wide)
+        text = {**moments, "resid": replace(moments["resid"], norm_sum="a")}
+        self.refused(store, "missing or unknown keys", moments=text)
+        self.refused(store, r"\('resid'\)", moments={"attn": moments["attn"]})
+
+    def test_counts_that_are_no_numbers(self, store):
+        message = r"^counts of dropped tokens are \{'first': 0, 'norm': 'a'\}$"
+        self.refused(store, message, dropped={"first": 0, "norm": "a"})
+
+    @pytest.mark.parametrize("lacking", ["statistics", "block", "dropped"])
+    def test_keys_that_lack(self, store, lacking):
+        commit().write(store)
+        path = store / "commits" / "000001.json"
+        content = read_signed_json(path)
+        path.write_bytes(signed_json({name: content[name] for name in content if name != lacking}))
+        with pytest.raises(ValueError, match=f"missing or unknown keys .*'{lacking}'") as refused:
+            Commit.read(store, CONFIG, 1)
+        assert refused.value.__cause__ is not None
+
+    def test_an_edited_file(self, store):
+        commit().write(store)
+        path = store / "commits" / "000001.json"
+        path.write_text(path.read_text().replace('"first": 0', '"first": 1'))
+        with pytest.raises(ValueError, match="edited or damaged"):
+            Commit.read(store, CONFIG, 1)
+
+
+def test_blocks_are_those_with_a_commit_file_in_order(store):
+    for name in ("000010.json", "000002.json", "3.json", "000004.json.5.tmp", "x.json"):
+        (store / "commits" / name).touch()
+    assert committed_blocks(store) == [2, 10]
+
+
+def test_commits_that_cannot_be_used_are_faults_and_the_others_are_read(store):
+    for block in (0, 2):
+        commit(block).write(store)
+    commit(1, run_sha256="0" * 64).write(store)
+    for beyond in (3, 7):
+        (store / "commits" / f"{beyond:06d}.json").touch()
+    found, faults = read_commits(store, CONFIG)
+    assert list(found) == [0, 2]
+    assert [found[block].block for block in found] == [0, 2]
+    name = "commits/{:06d}.json"
+    assert faults == [
+        Fault(
+            name.format(1),
+            "it belongs to another block or configuration",
+            "it rewrites block 1 only",
+            (name.format(1), "SEALED.json"),
+        ),
+        *(
+            Fault(
+                name.format(n),
+                "the store has 3 blocks",
+                "it needs no such block",
+                (name.format(n),),
+            )
+            for n in (3, 7)
+        ),
+    ]
+
+
+def test_a_fault_that_one_block_cures():
+    found = block_fault("data.zarr/attn/c.0.0", ValueError("torn"), 4)
+    assert vars(found) == {
+        "file": "data.zarr/attn/c.0.0",
+        "problem": "torn",
+        "outcome": "it rewrites block 4 only",
+        "delete": ("commits/000004.json", "SEALED.json"),
+    }
+
+
+def test_the_digest_of_a_calibration(tmp_path):
+    assert calibration_digest(tmp_path) is None
+    (tmp_path / "calibration.json").write_bytes(b"{}")
+    assert calibration_digest(tmp_path) == digest(b"{}")

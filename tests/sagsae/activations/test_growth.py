@@ -1,0 +1,183 @@
+"""A store is given more blocks; its first rows are a store of just that size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import zarr
+from activation_samples import block_data, contents, random_tokens, small_config, tiny_model
+from activation_samples import write_store as write
+from test_dump import BLOCKS, LENGTH, dump
+
+from sagsae.activations import (
+    ActivationStream,
+    Store,
+    StoreFaultsError,
+    StoreWriter,
+    store_path,
+)
+from sagsae.activations.layout import StoreConfig
+from sagsae.files import MAX_FILES
+
+KINDS = pytest.mark.parametrize("changes", [{}, {"profile": "disk"}, {"sharded": True}])
+
+
+def times(path: Path) -> dict[str, int]:
+    files = (file for file in path.rglob("*") if file.is_file())
+    return {str(file.relative_to(path)): file.stat().st_mtime_ns for file in files}
+
+
+def grow(path: Path, blocks: int, **changes: object) -> None:
+    write(path, small_config(n_blocks=blocks, **changes))
+
+
+@KINDS
+def test_a_store_grows_and_no_block_is_written_again(tmp_path: Path, changes: dict) -> None:
+    path = tmp_path / "grown"
+    grow(path, 2, **changes)
+    before, old = times(path), Store.open(path)
+    grow(path, 5, **changes)
+    after = times(path)
+    changed = {name for name, when in before.items() if after[name] != when}
+    arrays = {f"data.zarr/{name}/zarr.json" for name in old.config.arrays}
+    assert changed - {".lock"} == {"SEALED.json", *arrays}
+    grow(tmp_path / "at once", 5, **changes)
+    same = [contents(tmp_path / name) for name in ("grown", "at once")]
+    assert same[0] == same[1]
+
+
+@KINDS
+def test_the_first_rows_are_a_store_of_that_size(tmp_path: Path, changes: dict) -> None:
+    grow(tmp_path / "large", 5, **changes)
+    grow(tmp_path / "small", 3, **changes)
+    part, small = Store.open(tmp_path / "large", rows=192), Store.open(tmp_path / "small")
+    assert part.digest() == small.digest() != Store.open(tmp_path / "large").digest()
+    assert (part.n_rows, part.blocks, part.dropped) == (small.n_rows, small.blocks, small.dropped)
+    for name in ("attn", "resid"):
+        mine, theirs = part.statistics(name), small.statistics(name)
+        assert mine.to_json() == theirs.to_json()
+        streams = [ActivationStream(store, name, 32, seed=3) for store in (part, small)]
+        for _ in range(12):  # two epochs
+            assert torch.equal(*(next(stream) for stream in streams))
+        for stream in streams:
+            stream.close()
+    with pytest.raises(IndexError):
+        part.read_chunk("attn", 12)
+
+
+def test_a_study_that_asks_for_fewer_rows_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    grow(path, 4)
+    before = contents(path)
+    with StoreWriter(path, small_config(n_blocks=2)) as writer:
+        assert writer.pending_blocks() == []
+        writer.seal()
+    assert contents(path) == before
+
+
+def test_readers_of_the_old_rows_are_not_disturbed(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    grow(path, 2)
+    digest = Store.open(path).digest()
+    config = small_config(n_blocks=4)
+    with StoreWriter(path, config) as writer:
+        assert Store.open(path).digest() == digest  # the arrays have room for more already
+        writer.write_block(3, **block_data(config, 3))
+        assert Store.open(path, rows=128).digest() == digest
+        assert Store.open(path).n_rows == 128
+        with pytest.raises(StoreFaultsError, match="128 rows are sealed, 256 were asked for"):
+            Store.open(path, rows=256)
+    assert Store.open(path).verify() == []
+
+
+def test_a_seal_ends_where_a_block_is_missing(tmp_path: Path) -> None:
+    """A dump of four blocks was killed with one gap; one of two blocks seals the two."""
+    path, config = tmp_path / "s", small_config(n_blocks=4)
+    with StoreWriter(path, config) as writer:
+        for block in (0, 1, 3):
+            writer.write_block(block, **block_data(config, block))
+    grow(path, 2)
+    assert Store.open(path).blocks == [0, 1]
+    grow(path, 4)
+    assert contents(path) == contents(write(tmp_path / "t", config))
+
+
+def test_growing_reads_no_sealed_chunk_again(tmp_path: Path) -> None:
+    """What was verified is trusted until somebody reads it; then its damage shows as ever."""
+    path = tmp_path / "s"
+    grow(path, 2)
+    chunk = path / "data.zarr/attn/c.0.0"
+    chunk.write_bytes(bytes(len(chunk.read_bytes())))
+    grow(path, 3)
+    assert [fault.file for fault in Store.open(path).verify()] == ["data.zarr/attn/c.0.0"]
+    new = path / "data.zarr/attn/c.8.0"
+    (path / "SEALED.json").unlink()
+    new.write_bytes(bytes(len(new.read_bytes())))
+    with pytest.raises(StoreFaultsError, match=r"c\.8\.0"):
+        grow(path, 3)
+
+
+@pytest.mark.parametrize("rows", [0, -64, 100])
+def test_whole_blocks_only(tmp_path: Path, rows: int) -> None:
+    grow(tmp_path / "s", 2)
+    with pytest.raises(ValueError, match=f"{rows} rows are no whole blocks of 64 rows"):
+        Store.open(tmp_path / "s", rows=rows)
+
+
+def test_more_files_than_a_file_system_bears() -> None:
+    blocks = MAX_FILES // 4 + 1
+    with pytest.raises(ValueError, match="set sharded"):
+        small_config(n_blocks=blocks)
+    assert small_config(n_blocks=blocks, sharded=True).n_blocks == blocks
+
+
+def test_zarr_sees_all_rows_after_growth(tmp_path: Path) -> None:
+    grow(tmp_path / "s", 2)
+    grow(tmp_path / "s", 3)
+    array = zarr.open_group(str(tmp_path / "s/data.zarr"), mode="r")["token_id"]
+    assert np.array_equal(np.sort(array[:]), np.arange(192))
+
+
+def test_the_number_of_blocks_is_not_in_the_configuration(tmp_path: Path) -> None:
+    small, large = small_config(n_blocks=1), small_config(n_blocks=9)
+    assert small == large
+    assert small.to_json() == large.to_json()
+    path = store_path(tmp_path, "s", small)
+    write(path, small)
+    write(path, large)
+    assert StoreConfig.read(path).n_blocks == 9
+
+
+@pytest.mark.slow
+def test_a_dump_grows_by_forward_passes_over_the_new_contexts_alone(tmp_path: Path) -> None:
+    model, seen = tiny_model("smollm3"), []
+    path = dump(model, tmp_path / "a", n_blocks=1)
+    commit = (path / "commits/000000.json").stat().st_mtime_ns
+    embed = model.get_input_embeddings()
+    hook = embed.register_forward_hook(lambda module, given, out: seen.append(len(given[0])))
+    assert dump(model, tmp_path / "a") == path
+    hook.remove()
+    added = [Store.open(path).commits[block].cursor for block in range(1, BLOCKS)]
+    widths = 1  # the context that tells them
+    assert sum(seen) == widths + sum(cursor["contexts_read"] for cursor in added)
+    assert (path / "commits/000000.json").stat().st_mtime_ns == commit
+    whole = dump(model, tmp_path / "b")
+    assert contents(path) == contents(whole)
+    assert Store.open(path).n_rows == BLOCKS * Store.open(path).config.rows_per_block
+
+
+@pytest.mark.slow
+def test_a_dump_does_not_grow_by_another_text(tmp_path: Path) -> None:
+    model, tokens = tiny_model("smollm3"), random_tokens(60, LENGTH)
+    dump(model, tmp_path, n_blocks=2, tokens=tokens)
+    other = random_tokens(60, LENGTH)
+    other.input_ids[-1] = 1  # beyond both blocks
+    dump(model, tmp_path, n_blocks=2, tokens=other)
+    store = next(tmp_path.iterdir())
+    contexts = Store.open(store).commits[1].cursor["contexts"]
+    other.input_ids[2 * contexts - 1] = 1  # the last of block 1
+    with pytest.raises(ValueError, match=f"block 1 was made from other contexts than {contexts} "):
+        dump(model, tmp_path, n_blocks=3, tokens=other)

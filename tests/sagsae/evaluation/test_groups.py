@@ -1,0 +1,92 @@
+"""Metrics of groups of rows against NumPy in float64, and what holds between them and the whole."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from sagsae.evaluation.groups import GroupSums
+from sagsae.evaluation.metrics import ReconstructionMetrics, accumulate
+from tests.sagsae.evaluation.samples import FakeAutoencoder
+
+D, WIDTH, ROWS, GROUPS = 6, 9, 1301, 4
+EMPTY = 2
+
+
+def rows() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return (torch.randn(ROWS, D, generator=generator) * 3 + 0.7).bfloat16()
+
+
+def groups() -> torch.Tensor:
+    """Of every row; one group has none, another has rows about a mean of its own."""
+    drawn = torch.randint(0, GROUPS - 1, (ROWS,), generator=torch.Generator().manual_seed(1))
+    return torch.where(drawn == EMPTY, GROUPS - 1, drawn)
+
+
+def measured(x, group, batch=300):
+    sae = FakeAutoencoder(D, WIDTH, 0.25)
+    sums = GroupSums(group, GROUPS)
+    whole = accumulate(sae, x.split(batch), sums)
+    return sae, sums.metrics(), whole
+
+
+def test_groups_agree_with_numpy():
+    x, group = rows(), groups()
+    x[group == 1] += 5
+    sae, found, _ = measured(x, group)
+    values, own = x.double().numpy(), group.numpy()
+    u = values * sae.scale @ sae.rotation.double().numpy()
+    z = np.sign(u) * np.maximum(np.abs(u) - sae.threshold, 0)
+    error = ((values - z @ sae.rotation.double().numpy().T / sae.scale) ** 2).sum(1)
+    for number, metrics in enumerate(found):
+        mine = own == number
+        if number == EMPTY:
+            assert (metrics.tokens, metrics.l0, metrics.r2, metrics.r2_common) == (0, *[None] * 3)
+            continue
+        sst = ((values[mine] - values[mine].mean(0)) ** 2).sum()
+        common = ((values[mine] - values.mean(0)) ** 2).sum()
+        assert metrics.tokens == mine.sum()
+        assert metrics.l0 == pytest.approx((z[mine] != 0).sum(1).mean())
+        assert metrics.sse == pytest.approx(error[mine].sum(), rel=1e-5)
+        assert metrics.sst == pytest.approx(sst)
+        assert metrics.sst_common == pytest.approx(common)
+        assert metrics.r2 == pytest.approx(1 - error[mine].sum() / sst, rel=1e-5)
+        assert metrics.r2_common == pytest.approx(1 - error[mine].sum() / common, rel=1e-5)
+    assert found[1].sst_common > 2 * found[1].sst
+
+
+@pytest.mark.parametrize("batch", [1, 512, ROWS])
+def test_groups_add_up_to_the_whole_whatever_the_batches(batch):
+    x, group = rows(), groups()
+    _, found, sums = measured(x, group, batch)
+    whole = ReconstructionMetrics.from_accumulators(sums)
+    assert sum(metrics.tokens for metrics in found) == whole.tokens
+    assert sum(metrics.sse for metrics in found) == pytest.approx(whole.sse)
+    assert sum(metrics.sst_common for metrics in found) == pytest.approx(whole.sst)
+    fired = sum(metrics.l0 * metrics.tokens for metrics in found if metrics.tokens)
+    assert fired == pytest.approx(whole.l0 * whole.tokens)
+
+
+def test_groups_change_nothing_of_the_whole():
+    x = rows()
+    _, _, beside = measured(x, groups())
+    alone = accumulate(FakeAutoencoder(D, WIDTH, 0.25), x.split(300))
+    assert float(alone.sse) == float(beside.sse)
+    assert torch.equal(alone.sum_x, beside.sum_x)
+    assert torch.equal(alone.firings.energy, beside.firings.energy)
+
+
+def test_rows_of_one_value_have_no_r2():
+    x, group = rows(), groups()
+    x[group == 1] = x[0].clone()
+    _, found, _ = measured(x, group)
+    assert found[1].r2 is None
+    assert found[1].r2_common is not None
+
+
+@pytest.mark.parametrize("known", [ROWS - 1, ROWS + 1])
+def test_every_row_needs_a_group(known):
+    with pytest.raises(ValueError, match=f"{known}"):
+        measured(rows(), torch.zeros(known, dtype=torch.int64))

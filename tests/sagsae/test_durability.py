@@ -1,0 +1,135 @@
+"""What is promised to be on the disk is there before the next step relies on it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from pipeline.assets.wheels import whole_folder
+from sagsae.activations import StoreWriter
+from sagsae.files import create_atomic, whole_file, write_atomic
+from sagsae.training.checkpoint import previous, save_checkpoint
+from tests.disk import Disk, watched_disk
+from tests.sagsae.activations.activation_samples import block_data, small_config
+
+
+def write_a_whole_file(path: Path) -> None:
+    with whole_file(path) as partial:
+        partial.write_bytes(b"content")
+
+
+def write_over(path: Path) -> None:
+    with watched_disk(path.parent) as unimportant:
+        write_atomic(path, b"before")
+    assert not unimportant.volatile()
+    write_atomic(path, b"content")
+
+
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "write_atomic": lambda path: write_atomic(path, b"content"),
+    "write_atomic, over another": write_over,
+    "whole_file": write_a_whole_file,
+    "create_atomic": lambda path: create_atomic(path, b"content"),
+    "save_checkpoint": lambda path: save_checkpoint(path, {"x": torch.zeros(3)}, {}),
+}
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_name_appears_when_the_content_is_on_the_disk(kind: str, tmp_path: Path) -> None:
+    with watched_disk(tmp_path) as disk:
+        WRITERS[kind](tmp_path / "file")
+    assert disk.at("file") == set()
+    assert disk.volatile() == set(), "the name is not on the disk when the call ends"
+
+
+def test_without_hard_links_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EPERM, "no links")
+
+    monkeypatch.setattr(os, "link", refuse)
+    with watched_disk(tmp_path) as disk:
+        create_atomic(tmp_path / "file", b"content")
+    assert disk.at("file") <= {".file.lock"}
+    assert disk.volatile() == set()
+
+
+def test_a_checkpoint_and_the_one_before_it(tmp_path: Path) -> None:
+    """At every instant one of the two names has a whole file on the disk."""
+    path = tmp_path / "c"
+    save_checkpoint(path, {"x": torch.zeros(3)}, {})
+    with watched_disk(tmp_path) as disk:
+        save_checkpoint(path, {"x": torch.ones(3)}, {})
+    names = [name for name, _ in disk.named]
+    assert names == [previous(path).name, "c"]
+    assert disk.at("c") == {previous(path).name}, "a name, whose content was flushed before"
+    assert disk.volatile() == set()
+
+
+def test_a_whole_folder(tmp_path: Path) -> None:
+    with watched_disk(tmp_path) as disk, whole_folder(tmp_path / "model") as partial:
+        (partial / "a").write_bytes(b"a")
+        (partial / "b").write_bytes(b"b")
+    assert disk.at("model") == set()
+    assert disk.volatile() == set()
+
+
+PROFILES = [{}, {"profile": "disk"}, {"dtype": "float32"}]
+
+
+@pytest.mark.parametrize("sharded", [False, True])
+@pytest.mark.parametrize("changes", PROFILES)
+def test_a_store_step_by_step(tmp_path: Path, changes: dict, sharded: bool) -> None:
+    """Each step begins when what it relies on is on the disk: arrays, chunks, commits, the seal."""
+    config = small_config(n_blocks=2, sharded=sharded, **changes)
+    with watched_disk(tmp_path) as disk, StoreWriter(tmp_path / "s", config) as writer:
+        arrays = {f"s/data.zarr/{name}/zarr.json" for name in config.arrays}
+        assert {name for name, _ in disk.named} == arrays | {"s/data.zarr/zarr.json", "s/run.json"}
+        assert disk.at("s/run.json") == {"s"}  # the folder's own name, which comes last
+        assert disk.volatile() == set()
+        for block in writer.pending_blocks():
+            before = len(disk.named)
+            writer.write_block(block, **block_data(config, block))
+            check_block(disk, before, block, sharded=sharded)
+        writer.seal()
+    assert disk.at("s/SEALED.json") == set()
+    assert disk.volatile() == set()
+
+
+def check_block(disk: Disk, before: int, block: int, *, sharded: bool) -> None:
+    """Chunks and their folders first, then the commit, then its name."""
+    config = small_config(n_blocks=2, sharded=sharded)
+    names = [name for name, _ in disk.named[before:]]
+    assert names[-1] == f"s/commits/{block:06d}.json"
+    files = {
+        f"s/data.zarr/{array}/{file}"
+        for array in config.arrays
+        for file in config.block_files(array, block)
+    }
+    assert set(names[:-1]) == files
+    assert disk.at(names[-1]) == set(), "the commit was named before this was on the disk"
+    assert disk.volatile() == set()
+    assert len(files) == (5 if sharded else 11)
+
+
+def test_a_power_cut_is_noticed(tmp_path: Path) -> None:
+    """The watcher itself: content, names and folders that nobody flushed."""
+    (tmp_path / "d").mkdir()
+    with watched_disk(tmp_path) as disk:
+        (tmp_path / "d/a").write_bytes(b"x")
+        (tmp_path / "d/a").replace(tmp_path / "d/b")
+        (tmp_path / "e").mkdir()
+        assert disk.at("d/b") == {"d/b"}
+        assert disk.volatile() == {"d/b", "e"}
+        with (tmp_path / "d/b").open("rb") as file:
+            os.fsync(file.fileno())
+        assert disk.volatile() == {"d/b", "e"}
+        for folder in ("d", "."):
+            descriptor = os.open(tmp_path / folder, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.close(descriptor)
+        assert disk.volatile() == set()

@@ -1,0 +1,262 @@
+"""Points, frontiers, gaps and rows of sweeps whose numbers are known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sagsae.sweeps import CellResult, Estimate, Frontier, Gap, Sweep
+
+E = math.e
+
+
+def cell(lam, seed, l0, r2=0.5, collapsed=(), **values) -> CellResult:
+    found = {"r2": r2} | values
+    name = f"lam{lam:g}_seed{seed}"
+    return CellResult(name=name, lam=lam, seed=seed, l0=l0, values=found, collapsed=collapsed)
+
+
+def sweep(*cells: CellResult, label: str = "A") -> Sweep:
+    return Sweep(label=label, width=100, cells=cells)
+
+
+def frontier(points: dict[float, float]) -> Frontier:
+    return Frontier.through(np.array(list(points)), np.array(list(points.values())))
+
+
+def test_an_estimate_has_the_error_of_its_mean():
+    found = Estimate.of(iter([1, 2, 6]))
+    assert (found.mean, found.se) == (3.0, pytest.approx(math.sqrt(7 / 3)))
+    assert isinstance(found.se, float)
+    assert Estimate.of([4]) == Estimate(mean=4.0, se=None)
+    assert Estimate.of([1, 3]).se == 1.0
+    assert Estimate.of(np.float32([2**24, 1])).mean == 2**23 + 0.5, "float64 throughout"
+
+
+def test_a_cell_is_sound_unless_it_says_why_not():
+    values = {"r2": 0.5}
+    assert CellResult(name="a", lam=1.0, seed=0, l0=1.0, values=values).collapsed == ()
+
+
+class TestFrontier:
+    def test_it_is_in_order_without_zeros_and_with_means_of_ties(self):
+        found = Frontier.through(np.array([9.0, 0, 3, 9, 1]), np.array([0.5, 9, 0.2, 0.7, 0.1]))
+        assert found.l0.tolist() == [1, 3, 9]
+        assert found.log_l0.tolist() == np.log([1, 3, 9]).tolist()
+        assert found.value.tolist() == pytest.approx([0.1, 0.2, 0.6])
+
+    def test_l0_below_one_counts(self):
+        assert frontier({0.5: 0.1, 0.0: 7.0}).l0.tolist() == [0.5]
+
+    def test_l0_of_one_logarithm_are_one_breakpoint(self):
+        low = 3.0
+        high = np.nextafter(low, 4)
+        assert np.log(low) == np.log(high)
+        found = frontier({high: 0.4, low: 0.2})
+        assert found.l0.tolist() == [low]
+        assert found.value.tolist() == [pytest.approx(0.3)]
+
+    def test_it_reaches_its_ends_and_nothing_beyond(self):
+        found = frontier({1.0: 0.0, E**2: 1.0})
+        assert [found.reaches(x) for x in (0.99, 1.0, 2.0, E**2, 7.4)] == [
+            False,
+            *[True] * 3,
+            False,
+        ]
+        assert (found.at(1.0), found.at(E)) == (0.0, pytest.approx(0.5))
+        with pytest.raises(ValueError, match=r"L0 = 0\.99 is outside this frontier: it is never"):
+            found.at(0.99)
+        assert not frontier({0.0: 1.0}).reaches(0.0)
+        assert found.reaches(1.5) is True
+
+    def test_one_point_is_a_frontier(self):
+        assert (frontier({3.0: 0.4}).at(3.0), frontier({3.0: 0.4}).reaches(3.1)) == (0.4, False)
+
+
+class TestGap:
+    def test_it_is_read_at_every_breakpoint_of_both_inside_the_overlap(self):
+        a = frontier({1.0: 1.0, E**2: 3.0, E**4: 1.0})
+        b = frontier({E: 0.0, E**3: 2.0, E**5: 9.0})
+        gap = Gap.between(a, b)
+        assert gap.l0 == pytest.approx([E, E**2, E**3, E**4])
+        assert gap.value == pytest.approx([2.0, 2.0, 0.0, -4.5])
+        assert gap.is_range is True
+        assert gap.mean == pytest.approx((2.0 + 1.0 - 2.25) / 3)
+        back = Gap.between(b, a)
+        assert (back.l0.tolist(), back.value.tolist()) == (gap.l0.tolist(), (-gap.value).tolist())
+
+    def test_the_breakpoints_of_nested_ranges(self):
+        wide, narrow = frontier({1.0: 0.0, E**4: 4.0}), frontier({E: 0.5, E**2: 0.5})
+        for gap in (Gap.between(wide, narrow), Gap.between(narrow, wide)):
+            assert gap.l0 == pytest.approx([E, E**2])
+        assert Gap.between(wide, narrow).value == pytest.approx([0.5, 1.5])
+
+    def test_two_points_are_a_range(self):
+        gap = Gap.between(frontier({1.0: 0.0, E**4: 4.0}), frontier({E: 0.5, E**2: 0.5}))
+        assert (gap.is_range, gap.mean) == (True, pytest.approx(1.0))
+
+    def test_the_mean_weighs_lengths_in_log_l0(self):
+        peak = frontier({1.0: 0.0, E: 1.0, E**4: 0.0})
+        assert Gap.between(peak, frontier({1.0: 0.0, E**4: 0.0})).mean == pytest.approx(0.5)
+        slope = frontier({1.0: 0.0, E: 1.0, E**4: 1.0})
+        assert Gap.between(slope, frontier({1.0: 0.0, E**4: 0.0})).mean == pytest.approx(3.5 / 4)
+
+    def test_ranges_may_meet_beyond_inner_points(self):
+        a, b = frontier({1.0: 0.0, 2.0: 0.0, 8.0: 0.0}), frontier({4.0: 1.0, 5.0: 1.0, 16.0: 1.0})
+        for gap in (Gap.between(a, b), Gap.between(b, a)):
+            assert gap.l0.tolist() == [4, 5, 8]
+
+    def test_apart_or_empty_frontiers_have_none(self):
+        low, high, none = frontier({1.0: 0, 2.0: 0}), frontier({3.0: 0, 4.0: 0}), frontier({0.0: 0})
+        pairs = [(low, high), (high, low), (none, low), (low, none), (none, none)]
+        assert [Gap.between(*pair) for pair in pairs] == [None] * 5
+
+    def test_one_shared_l0_is_no_range(self):
+        gap = Gap.between(frontier({1.0: 0.1, 2.0: 0.5}), frontier({2.0: 0.2, 4.0: 0.7}))
+        assert (gap.l0.tolist(), gap.is_range, gap.mean) == ([2.0], False, pytest.approx(0.3))
+
+
+class TestSweep:
+    def test_lambdas_and_seeds_are_in_order(self):
+        cells = [cell(2, 1, 4), cell(1, 1, 9), cell(2, 0, 2), cell(1, 0, 7), cell(1, 2, 8)]
+        found = sweep(*cells).by_lambda
+        assert list(found) == [1, 2]
+        assert [[one.seed for one in row] for row in found.values()] == [[0, 1, 2], [0, 1]]
+        assert sweep(*cells).seeds == 2
+
+    def test_points_are_means_over_seeds_by_increasing_l0(self):
+        fallen = cell(1, 1, 9, 0.3, collapsed=("R2",), lr=None)
+        found = sweep(cell(2, 0, 2, 0.1, lr=0.9), cell(1, 0, 7, 0.5, lr=0.8), fallen)
+        low, high = found.points
+        assert (low.lam, low.seeds, low.l0, low.collapsed) == (2, 1, Estimate(mean=2, se=None), ())
+        assert (high.lam, high.seeds, high.l0) == (1, 2, Estimate(mean=8, se=1))
+        assert low.values == {"r2": Estimate.of([0.1]), "lr": Estimate.of([0.9])}
+        assert high.values == {"r2": Estimate.of([0.5, 0.3]), "lr": None}
+        assert high.collapsed == ("lam1_seed1",)
+        assert found.collapsed == {"lam1_seed1": ("R2",)}
+        assert found.undefined("lr") == ("lam1_seed1",)
+        assert found.undefined("r2") == ()
+
+    def test_equal_l0_are_in_the_order_of_lambda(self):
+        found = sweep(cell(3, 0, 5), cell(1, 0, 5), cell(2, 0, 5))
+        assert [point.lam for point in found.points] == [1, 2, 3]
+
+    def test_lambdas_whose_mean_l0_is_zero_are_silent(self):
+        found = sweep(cell(1, 0, 0), cell(1, 1, 0), cell(2, 0, 0), cell(2, 1, 1), cell(3, 0, 0.5))
+        assert found.silent == ("lam1_seed0", "lam1_seed1")
+
+    def test_refusals_name_the_cell_and_what_to_do(self):
+        with pytest.raises(ValueError, match=r"^A: a sweep needs at least one cell$"):
+            sweep()
+        message = r"^lam1_seed0: r2 is nan; evaluate this cell again$"
+        with pytest.raises(ValueError, match=message):
+            sweep(cell(1, 0, 1, math.nan))
+        with pytest.raises(ValueError, match=r"^lam1_seed0: L0 is inf; evaluate"):
+            sweep(cell(1, 0, math.inf))
+        with pytest.raises(ValueError, match=r"^lam1_seed0: L0 is -0\.5, which no code can have$"):
+            sweep(cell(1, 0, -0.5))
+        with pytest.raises(ValueError, match=r"^lam1_seed0: same lambda and seed as lam1_seed0$"):
+            sweep(cell(1, 0, 1), cell(2, 0, 1), cell(1, 1, 1), cell(1, 0, 2))
+        assert len(sweep(cell(1, 0, 0), cell(1, 1, 0), cell(2, 0, 0, None)).cells) == 3
+
+    def test_a_table_by_seed(self):
+        cells = [cell(2, 1, 4, 0.4), cell(1, 1, 9, 0.9), cell(2, 0, 2, 0.2), cell(1, 0, 7, 0.7)]
+        l0, values = sweep(*cells).by_seed("r2")
+        assert (l0.tolist(), values.tolist()) == ([[7, 9], [2, 4]], [[0.7, 0.9], [0.2, 0.4]])
+        whole = sweep(cell(1, 0, 5, 1), cell(1, 1, 5, 2)).by_seed("r2")[1]
+        assert values.dtype == whole.dtype == np.float64
+
+    def test_why_there_is_no_table_by_seed(self):
+        one, two = [cell(1, 0, 5)], [cell(2, 0, 5), cell(2, 1, 5, None)]
+        assert sweep(*one, *two).by_seed("r2") == "A has one seed"
+        ragged = sweep(*one, cell(1, 2, 5), *two).by_seed("r2")
+        assert ragged == "A: not every lambda has the same seeds"
+        assert sweep(*two).by_seed("r2") == "r2 is undefined for lam2_seed1"
+
+
+class TestEstimate:
+    cells = (cell(1, 0, 1, 0.0), cell(2, 0, E**2, 1.0), cell(1, 1, 1, 0.4), cell(2, 1, E**2, 1.8))
+
+    def test_the_mean_is_the_frontiers_and_the_error_that_of_the_seeds_frontiers(self):
+        found = sweep(*self.cells).estimate("r2", E)
+        assert found.mean == pytest.approx(0.8)
+        assert found.se == pytest.approx((1.1 - 0.5) / 2)
+
+    def test_one_seed_has_no_error(self):
+        found = sweep(*self.cells[:2]).estimate("r2", E)
+        assert (found.mean, found.se) == (pytest.approx(0.5), None)
+
+    def test_a_seed_that_does_not_reach_leaves_no_error(self):
+        short = sweep(*self.cells[:3], cell(2, 1, 2, 1.8))
+        found = short.estimate("r2", 4)
+        expected = 0.2 + 1.2 * math.log(4) / math.log((E**2 + 2) / 2)
+        assert (found.mean, found.se) == (pytest.approx(expected), None)
+
+    def test_it_never_extrapolates_and_needs_every_value(self):
+        with pytest.raises(ValueError, match="never extrapolated"):
+            sweep(*self.cells).estimate("r2", 0.9)
+        undefined = sweep(*self.cells, cell(3, 0, 1, None))
+        with pytest.raises(ValueError, match=r"^r2 is undefined for lam3_seed0$"):
+            undefined.frontier("r2")
+
+
+def rows(**changes) -> pd.DataFrame:
+    """Rows of `sagsae.results`: two cells of one sweep."""
+    found = {
+        "model": "small",
+        "hookpoint": "attn",
+        "variant": "gated",
+        "width": 128,
+        "lam": [0.1, 0.25],
+        "seed": [0, 1],
+        "l0": [9, 3],
+        "r2": [0.5, 0.25],
+        "loss_recovered": [math.nan, 0.75],
+        "collapsed": ["", "R2 0.1 is below 0.2"],
+    }
+    return pd.DataFrame(found | changes)
+
+
+class TestFromRows:
+    def test_every_row_is_a_cell(self):
+        found = Sweep.from_rows(rows())
+        assert (found.label, found.width) == ("gated, H = 128", 128)
+        assert found.cells == (
+            CellResult(
+                name="small/attn/gated/w128_lam0.1_seed0",
+                lam=0.1,
+                seed=0,
+                l0=9.0,
+                values={"r2": 0.5, "loss_recovered": None},
+                collapsed=(),
+            ),
+            CellResult(
+                name="small/attn/gated/w128_lam0.25_seed1",
+                lam=0.25,
+                seed=1,
+                l0=3.0,
+                values={"r2": 0.25, "loss_recovered": 0.75},
+                collapsed=("R2 0.1 is below 0.2",),
+            ),
+        )
+        first = found.cells[0]
+        kinds = [type(value) for value in (first.lam, first.seed, first.l0, found.width)]
+        assert kinds == [float, int, float, int]
+
+    @pytest.mark.parametrize("name", ["model", "hookpoint", "variant", "width"])
+    def test_two_sweeps_are_refused_and_shown(self, name):
+        two = ["a", "b"] if name != "width" else [1, 2]
+        with pytest.raises(ValueError, match="a sweep is one variant of one width") as refused:
+            Sweep.from_rows(rows(**{name: two}))
+        said, shown = str(refused.value).split("Given:\n")
+        assert "select its rows with DataFrame.query" in said
+        heads, *lines = [line.split() for line in shown.splitlines()]
+        assert heads == ["model", "hookpoint", "variant", "width"]
+        assert [line[heads.index(name)] for line in lines] == [str(value) for value in two]
+
+    def test_no_rows_are_refused(self):
+        with pytest.raises(ValueError, match=r"Given:\nno rows$"):
+            Sweep.from_rows(rows()[:0])

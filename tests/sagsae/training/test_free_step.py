@@ -1,0 +1,174 @@
+"""Recipes that free the decoder: against the loss of SAELens under autograd, over several steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sagsae.autoencoders.registry import VARIANTS, variant
+from sagsae.schedules import Recipe
+from sagsae.training.cpu_step import CpuStep
+from sagsae.training.free_step import FreeStep
+from sagsae.training.optimiser import optimiser
+from sagsae.training.step import Step
+from sagsae.training.trainer import Trainer
+
+SAELENS = Recipe(
+    steps=12,
+    batch_size=64,
+    lam=0.3,
+    learning_rate=3e-3,
+    beta1=0.9,
+    lr_decay_fraction=0.0,
+    matmul_dtype="float64",
+    b_dec_init="zero",
+    clip_gradient_norm=0.2,
+    decoder_norm="free",
+    decoder_init_norm=0.1,
+    auxiliary_decoder="trained",
+)
+D, WIDTH = 16, 40
+
+
+def started(name: str, recipe: Recipe, d: int = D):
+    sae = variant(name)(d, WIDTH, 1.0, torch.float64)
+    sae.initialise(torch.full((d,), 0.1, dtype=torch.float64), 0, recipe)
+    return sae
+
+
+class Batches:
+    """The same batches for everybody."""
+
+    wait_seconds = 0.0
+
+    def __init__(self) -> None:
+        self.generator = torch.Generator().manual_seed(1)
+
+    def __next__(self) -> torch.Tensor:
+        x = torch.randn(64, D, generator=self.generator, dtype=torch.float64)
+        return (x / D**0.5).float()
+
+    def state(self) -> dict:
+        return {}
+
+
+def saelens_loss(x: torch.Tensor, p: dict[str, torch.Tensor], lam: float) -> torch.Tensor:
+    """``GatedTrainingSAE`` of SAELens 6.54, whose decoder is free and trained by all terms."""
+    u = (x - p["b_dec"]) @ p["W_enc"]
+    gate = torch.relu(u + p["b_gate"])
+    z = (u + p["b_gate"] > 0) * torch.relu(u * p["r_mag"].exp() + p["b_mag"])
+    outputs = [code @ p["W_dec"] + p["b_dec"] for code in (z, gate)]
+    errors = sum((out - x).square().sum(1).mean() for out in outputs)
+    return errors + lam * (gate * p["W_dec"].norm(dim=1)).sum(1).mean()
+
+
+def test_a_run_follows_saelens_step_by_step():
+    sae = started("gated", SAELENS)
+    assert sae.params["W_dec"].norm(dim=1).allclose(torch.tensor(0.1, dtype=torch.float64))
+    assert torch.equal(sae.params["W_enc"], sae.params["W_dec"].T)
+    params = {key: value.clone().requires_grad_() for key, value in sae.params.items()}
+    adam = torch.optim.Adam(params.values(), lr=SAELENS.learning_rate, betas=(0.9, 0.999))
+    own, data = Batches(), Batches()
+    trainer = Trainer(sae, data, SAELENS, log_every=1)
+    clipped = 0
+    for _ in range(SAELENS.steps):
+        adam.zero_grad()
+        loss = saelens_loss(next(own).double(), params, SAELENS.lam)
+        loss.backward()
+        limit = SAELENS.clip_gradient_norm
+        clipped += bool(torch.nn.utils.clip_grad_norm_(params.values(), limit) > limit)
+        adam.step()
+        trainer._advance()
+        row = trainer.history.rows[-1]
+        total = row["reconstruction"] + SAELENS.lam * row["penalty"] + row["auxiliary"]
+        assert total == pytest.approx(loss.item(), rel=1e-9)
+    assert clipped > 0
+    for key, value in params.items():
+        torch.testing.assert_close(sae.params[key], value.detach(), rtol=1e-6, atol=1e-9, msg=key)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize("norm", ["unit", "free"])
+@pytest.mark.parametrize("auxiliary", ["frozen", "trained"])
+def test_gradients_are_those_of_the_loss(name, norm, auxiliary):
+    recipe = replace(
+        SAELENS,
+        decoder_norm=norm,
+        decoder_init_norm=0.7 if norm == "free" else 1.0,
+        auxiliary_decoder=auxiliary,
+    )
+    sae, x = started(name, recipe), next(Batches()).double()
+    for key in ("b_dec", *sae.vectors):
+        sae.params[key] += 0.05 * torch.randn(sae.params[key].shape, dtype=torch.float64)
+    sae.project()
+    step = FreeStep(sae, 64, torch.float64, trained=auxiliary == "trained")
+    step(x, 0.3)
+    params = {key: value.clone().requires_grad_() for key, value in sae.params.items()}
+    loss = _written_out(sae, x, params, 0.3, norm == "free", auxiliary == "trained")
+    for key, grad in zip(params, torch.autograd.grad(loss, list(params.values())), strict=True):
+        torch.testing.assert_close(step.grads[key], grad, rtol=1e-8, atol=1e-12, msg=key)
+
+
+def _written_out(sae, x, p, lam, free, trained):
+    u = (x - p["b_dec"]) @ p["W_enc"]
+    theta, below, gain, gain_below, c, c_below = sae.sides(p)
+    z = torch.where(u > theta, torch.relu(gain * u + c), torch.zeros_like(u))
+    gate, a = torch.relu(u - theta), torch.relu(u - theta)
+    if sae.two_sided:
+        z = z - torch.where(-u > below, torch.relu(-gain_below * u + c_below), torch.zeros_like(u))
+        gate, a = gate + torch.relu(-u - below), a - torch.relu(-u - below)
+    weights = p["W_dec"].norm(dim=1) if free else 1.0
+    total = (x - z @ p["W_dec"] - p["b_dec"]).square().sum(1).mean()
+    total = total + lam * (gate * weights).sum(1).mean()
+    if sae.auxiliary:
+        rows, bias = (p[key] if trained else p[key].detach() for key in ("W_dec", "b_dec"))
+        total = total + (x - a @ rows - bias).square().sum(1).mean()
+    return total
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_finished_run_has_unit_rows_and_the_codes_of_before_times_their_norms(name):
+    recipe = replace(SAELENS, steps=5)
+    sae, data = started(name, recipe), Batches()
+    trainer, x = Trainer(sae, data, recipe), next(Batches()).double()
+    for _ in range(recipe.steps):
+        trainer._advance()
+    norms, code = sae.W_dec.norm(dim=1), sae.encode(x)
+    before = sae.decode(code)
+    assert (norms - 0.1).abs().max() > 1e-3
+    trainer.run()  # which has no step left
+    torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones_like(norms))
+    torch.testing.assert_close(sae.encode(x), code * norms)
+    torch.testing.assert_close(sae.decode(sae.encode(x)), before)
+
+
+def test_with_unit_rows_and_a_frozen_decoder_it_is_the_plain_step():
+    recipe = Recipe(steps=4, batch_size=64, lam=0.3, learning_rate=3e-3)
+    one, other = started("sagsae_sym", recipe), started("sagsae_sym", recipe)
+    plain = optimiser(Step(one, 64, torch.float64), recipe)
+    free = optimiser(FreeStep(other, 64, torch.float64, trained=False), recipe)
+    data = Batches()
+    for _ in range(4):
+        x = next(data).double()
+        assert vars(plain.step(x, 0.3, 0.01)) == vars(free.step(x, 0.3, 0.01))
+    assert all(torch.equal(value, other.params[key]) for key, value in one.params.items())
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({}, CpuStep),
+        ({"decoder_norm": "free"}, FreeStep),
+        ({"auxiliary_decoder": "trained"}, FreeStep),
+    ],
+)
+def test_a_recipe_takes_the_step_that_it_needs(settings, kind):
+    recipe = Recipe(steps=1, batch_size=64, lam=0.3, learning_rate=3e-3, **settings)
+    assert type(Trainer(started("gated", recipe), Batches(), recipe).compute) is kind
+
+
+def test_a_norm_to_start_from_needs_free_norms():
+    with pytest.raises(ValueError, match="decoder_init_norm is for decoder_norm='free'"):
+        replace(SAELENS, decoder_norm="unit")

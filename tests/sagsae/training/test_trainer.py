@@ -1,0 +1,405 @@
+"""What the loop asks of its optimiser and what it keeps, call by call, on scripted losses."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from sagsae.autoencoders.storage import build
+from sagsae.memory import purpose_of
+from sagsae.schedules import Recipe
+from sagsae.training import turns
+from sagsae.training.autograd_step import AutogradStep
+from sagsae.training.checkpoint import load_checkpoint, save_checkpoint
+from sagsae.training.cpu_step import CpuStep
+from sagsae.training.optimiser import FusedOptimiser
+from sagsae.training.step import Step, Terms, products_dtype
+from sagsae.training.trainer import History, Interrupted, NonFiniteLoss, Trainer
+from tests.their_package import installed
+
+D, H, B, SCALE = 3, 4, 2, 0.5
+REMEDY = (
+    "Lower training.learning_rate or lengthen training.lr_warmup_steps, or set "
+    "training.matmul_dtype to float32"
+)
+
+
+class Counting:
+    """Batch n is full of n + 1; each takes 100 s, one of them waiting."""
+
+    def __init__(self) -> None:
+        self.position, self.wait_seconds, self.clock, self.seconds = 0, 7.0, 1000.0, 100.0
+
+    def __next__(self) -> torch.Tensor:
+        self.position += 1
+        self.wait_seconds += 1.0
+        self.clock += self.seconds
+        return torch.full((B, D), float(self.position), dtype=torch.bfloat16)
+
+    def state(self) -> dict[str, int]:
+        return {"position": self.position}
+
+    def load_state(self, state: dict[str, int]) -> None:
+        self.position = state["position"]
+
+
+class Scripted:
+    """Notes its calls; step n has loss ``losses[n]`` and the latents ``firing[n]`` fire."""
+
+    def __init__(self, losses=(), firing=()) -> None:
+        self.losses, self.firing, self.loaded = list(losses), list(firing), None
+        self.calls, self.forgotten = [], []
+
+    def step(self, x, lam, rate, fired=None) -> Terms:
+        n = len(self.calls)
+        self.calls.append((x, lam, rate, None if fired is None else fired.clone()))
+        if fired is not None:
+            fired[self.firing[n]] = True
+        loss = self.losses[n] if n < len(self.losses) else 1.0 + n
+        return Terms(reconstruction=torch.tensor(loss), l0=torch.tensor(4.0))
+
+    def forget(self, latents) -> None:
+        self.forgotten.append(latents.tolist())
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {"moments": torch.arange(3.0)}
+
+    def load_state(self, tensors, steps) -> None:
+        self.loaded = tensors["moments"].tolist(), steps
+
+
+def recipe(**changes) -> Recipe:
+    values = {"steps": 5, "batch_size": B, "lam": 0.4, "learning_rate": 8.0}
+    schedule = {"lr_warmup_steps": 1, "lambda_warmup_steps": 2, "matmul_dtype": "float32"}
+    return Recipe(**values | schedule | changes)
+
+
+def trainer(optimiser: Scripted | None = None, *, log_every=2, progress=None, **changes) -> Trainer:
+    sae = build("sagsae_tied", D, H, SCALE)
+    sae.initialise(torch.zeros(D), 0)
+    run = Trainer(sae, Counting(), recipe(**changes), log_every=log_every, progress=progress)
+    run.optimiser = optimiser or Scripted()
+    return run
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Lets time go by as the stream of a trainer says."""
+    return lambda run: monkeypatch.setattr(turns.time, "monotonic", lambda: run.stream.clock)
+
+
+class TestStart:
+    def test_a_fresh_trainer(self):
+        sae, stream = build("sagsae_tied", D, H, SCALE), Counting()
+        run = Trainer(sae, stream, recipe(matmul_dtype="bfloat16"))
+        assert (run.sae, run.stream, run.recipe) == (sae, stream, recipe(matmul_dtype="bfloat16"))
+        assert (run.log_every, run.progress, run.step, run.stop_requested) == (50, None, 0, False)
+        assert vars(run.history) == {
+            "rows": [],
+            "seconds": 0.0,
+            "data_wait_seconds": 0.0,
+            "resets": 0,
+        }
+        assert (run.device.type, run.dtype) == ("cpu", torch.bfloat16)
+        assert (type(run.compute), type(run.optimiser)) == (CpuStep, FusedOptimiser)
+        assert (run.compute.batch_size, run.compute.dtype) == (B, torch.bfloat16)
+        assert (run.optimiser.compute, run.optimiser._beta2) == (run.compute, 0.999)
+        assert (run.last_fired.dtype, run.last_fired.tolist()) == (torch.int64, [0] * H)
+
+    @pytest.mark.parametrize(("kind", "fuses"), [("cuda", True), ("meta", False)])
+    def test_the_step_of_another_device_is_plain_and_a_gpu_compiles_it(
+        self, kind, fuses, monkeypatch
+    ):
+        run, fused = trainer(matmul_dtype="bfloat16"), []
+        monkeypatch.setattr(Step, "fuse", lambda step: fused.append(step))
+        run.device = torch.device(kind)
+        step = run._fastest_step()
+        assert type(step) is Step
+        assert (step.sae, step.batch_size, step.dtype) == (run.sae, B, torch.bfloat16)
+        assert fused == [step] * fuses
+
+    def test_the_type_of_products_follows_the_device(self):
+        assert trainer(matmul_dtype="auto").dtype == products_dtype("auto", torch.device("cpu"))
+
+    def test_what_the_loop_uses_lies_on_the_device(self, monkeypatch):
+        with torch.device("meta"):
+            sae = build("sagsae_tied", D, H, SCALE)
+        run = Trainer(sae, Counting(), recipe())
+        assert {run.device.type, run.last_fired.device.type, run._first_bad.device.type} == {"meta"}
+        assert type(run.compute) is Step
+        noted = Trainer(sae, Counting(), recipe(reset_window_tokens=1))._fired_buffer()
+        assert noted.device.type == "meta"
+        run.optimiser, run.step = Scripted(), 1
+        monkeypatch.setattr(run, "_watch", lambda *_: None)
+        run._advance()
+        assert run.optimiser.calls[0][0].device.type == "meta"
+
+    def test_what_is_no_gate_is_trained_by_autograd(self, tmp_path, monkeypatch):
+        with installed(tmp_path, monkeypatch) as name:
+            sae = build(f"{name}:TopK", D, 2 * H, SCALE)
+            run = Trainer(sae, Counting(), recipe(matmul_dtype="bfloat16"))
+        assert type(run.compute) is AutogradStep
+        assert (run.compute.sae, run.compute.dtype) == (sae, torch.bfloat16)
+
+    def test_memory_is_for_a_training_step(self):
+        with pytest.raises(ValueError, match="half") as refused:
+            trainer(matmul_dtype="half")
+        assert purpose_of(refused.value) == "a training step"
+        with pytest.raises(NonFiniteLoss) as refused:
+            trainer(Scripted([math.nan])).run()
+        assert purpose_of(refused.value) == "a training step"
+
+
+class TestLoop:
+    def test_every_step_gets_its_batch_lambda_and_rate(self):
+        told, run = [], trainer(progress=lambda step, row: told.append((step, row)))
+        assert run.run() is run.history
+        assert [x.tolist() for x, *_ in run.optimiser.calls] == [
+            [[n * SCALE] * D] * B for n in (1, 2, 3, 4, 5)
+        ]
+        assert {x.dtype for x, *_ in run.optimiser.calls} == {torch.float32}
+        assert [lam for _, lam, _, _ in run.optimiser.calls] == pytest.approx(
+            [0, 0.2, 0.4, 0.4, 0.4]
+        )
+        assert [rate for _, _, rate, _ in run.optimiser.calls] == [4, 8, 8, 8, 8]
+        assert [fired for *_, fired in run.optimiser.calls] == [None] * 5
+        assert run.step == 5
+        rows = [
+            {"step": 0.0, "lr": 4.0, "lambda": 0.0, "reconstruction": 1.0, "l0": 4.0},
+            {"step": 2.0, "lr": 8.0, "lambda": 0.4, "reconstruction": 3.0, "l0": 4.0},
+            {"step": 4.0, "lr": 8.0, "lambda": 0.4, "reconstruction": 5.0, "l0": 4.0},
+        ]
+        assert run.history.rows == rows
+        assert told == list(zip((0, 2, 4), rows, strict=True))
+
+    def test_the_streams_batches_stay_as_they_are(self, monkeypatch):
+        """A stream of a user's own may give the same tensor again and again."""
+        run, batch = trainer(), torch.ones(B, D)
+        monkeypatch.setattr(Counting, "__next__", lambda _: batch)
+        run.run()
+        assert batch.tolist() == [[1.0] * D] * B
+        assert [x[0, 0].item() for x, *_ in run.optimiser.calls] == [SCALE] * 5
+
+    def test_the_last_step_is_always_logged(self):
+        run = trainer(log_every=3)
+        assert [row["step"] for row in run.run().rows] == [0, 3, 4]
+        assert type(run.history.rows[0]["step"]) is float
+
+    def test_time_and_waiting_are_counted_and_go_on_in_a_second_session(self, clock):
+        run = trainer()
+        clock(run)
+        run.history = History(seconds=30.0, data_wait_seconds=4.0)
+        run.run()
+        assert (run.history.seconds, run.history.data_wait_seconds) == (530.0, 9.0)
+
+    def test_a_finished_run_makes_no_step(self):
+        run = trainer()
+        run.step = 5
+        run.run()
+        assert run.optimiser.calls == []
+
+
+class TestResets:
+    def resets(self, *firing, tokens=5, steps=6):
+        """Batches of 2 make a window of 5 tokens 3 steps."""
+        optimiser = Scripted(firing=firing)
+        run = trainer(optimiser, steps=steps, reset_window_tokens=tokens)
+        run.sae.params["theta"].fill_(7.0)
+        run.run()
+        return run, optimiser.forgotten
+
+    def test_latents_that_are_silent_for_the_window_are_reset_at_its_end(self):
+        run, forgotten = self.resets([0, 2, 3], [0, 3], [0, 3], [0, 3], [0, 3], [0])
+        assert forgotten == [[False, True, False, False], [False, True, True, False]]
+        assert run.history.resets == 3
+        assert run.last_fired.tolist() == [6, 6, 6, 5]
+        start = run.sae.initial_theta
+        assert run.sae.params["theta"].tolist() == pytest.approx([7.0, start, start, 7.0])
+
+    def test_the_window_is_whole_steps_at_least_as_long_as_asked(self):
+        for tokens, window in ((4, 2), (5, 3), (6, 3), (1, 1)):
+            run, forgotten = self.resets(*[[0, 1, 2]] * 4, tokens=tokens, steps=4)
+            assert len(forgotten) == 4 // window, tokens
+            assert run.history.resets == 4 // window
+
+    def test_a_latent_is_reset_before_its_moments_are_cleared(self, monkeypatch):
+        order = []
+        run = trainer(Scripted(firing=[[0, 1, 3]]), steps=1, reset_window_tokens=1)
+        monkeypatch.setattr(run.sae, "reset_latents", lambda silent: order.append(silent.tolist()))
+        monkeypatch.setattr(run.optimiser, "forget", lambda latents: order.append(latents.tolist()))
+        run.run()
+        assert order == [[False, False, True, False]] * 2
+
+    def test_each_step_notes_afresh_what_fires(self):
+        run, _ = self.resets(*[[0, 1, 2, 3]] * 6)
+        assert run.history.resets == 0
+        fired = [call[3] for call in run.optimiser.calls]
+        assert [(one.dtype, one.tolist()) for one in fired] == [(torch.bool, [False] * H)] * 6
+
+    def test_without_a_window_or_latents_nothing_is_noted(self, monkeypatch):
+        assert trainer()._fired_buffer() is None
+        run = trainer(reset_window_tokens=1)
+        assert run._fired_buffer().tolist() == [False] * H
+        monkeypatch.setattr(type(run.sae), "latent_axes", {})
+        assert run._fired_buffer() is None
+
+
+class TestFiniteness:
+    @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+    def test_a_loss_that_is_not_finite_stops_the_run_and_names_its_rows(self, loss):
+        run = trainer(Scripted([1.0, 1.0, loss]))
+        with pytest.raises(NonFiniteLoss) as stopped:
+            run.run()
+        assert str(stopped.value) == (
+            "the loss of step 2 is not finite, from rows 4 to 5 of the stream (position after the "
+            f"last batch read: {{'position': 3}}). Earlier checkpoints are kept. {REMEDY}"
+        )
+        assert len(run.history.rows) == 1
+
+    def test_any_term_counts(self):
+        run = trainer()
+        run._watch(Terms(a=torch.tensor(1.0), b=torch.tensor(0.0)), 0)
+        with pytest.raises(NonFiniteLoss, match="step 1 "):
+            run._watch(Terms(a=torch.tensor(1.0), b=torch.tensor(math.nan)), 1)
+
+    def test_on_a_gpu_the_first_bad_step_is_named_when_next_asked(self):
+        run = trainer()
+        run.device = torch.device("cuda")
+        for step, loss in enumerate([1.0, math.nan, 1.0, math.nan]):
+            run._watch(Terms(a=torch.tensor(loss)), step)
+        with pytest.raises(NonFiniteLoss, match=r"step 1 is not finite, from rows 2 to 3 "):
+            run._log(Terms(a=torch.tensor(1.0)))
+        assert run.history.rows == []
+        with pytest.raises(NonFiniteLoss, match="step 1 "):
+            run._check_weights()
+
+    def test_the_first_step_may_be_the_bad_one(self):
+        run = trainer()
+        run.device = torch.device("cuda")
+        run._watch(Terms(a=torch.tensor(math.nan)), 0)
+        run._watch(Terms(a=torch.tensor(math.nan)), 1)
+        with pytest.raises(NonFiniteLoss, match=r"step 0 .* rows 0 to 1 "):
+            run._check_finite()
+
+    def test_weights_that_are_not_finite_end_the_run(self, tmp_path):
+        run = trainer()
+        run.sae.params["b_dec"][0] = math.nan
+        run.sae.params["theta"][1] = math.inf
+        with pytest.raises(NonFiniteLoss) as stopped:
+            run.run()
+        assert str(stopped.value) == (
+            "b_dec, theta are not finite after step 4, at stream position {'position': 5}. "
+            f"Earlier checkpoints are kept. {REMEDY}"
+        )
+        with pytest.raises(NonFiniteLoss, match="b_dec, theta are not finite"):
+            run._save(tmp_path / "c")
+        assert not (tmp_path / "c").exists()
+
+
+class TestCheckpoints:
+    def saves(self, monkeypatch, run, seconds=0.0) -> list[int]:
+        """Steps after which the state is kept; keeping it takes some seconds."""
+        saved = []
+
+        def save(path: Path) -> None:
+            saved.append(run.step)
+            run.stream.clock += seconds
+
+        monkeypatch.setattr(run, "_save", save)
+        return saved
+
+    def test_one_is_written_after_every_five_minutes_between_them(
+        self, monkeypatch, clock, tmp_path
+    ):
+        """Each takes 250 s, which do not count."""
+        run = trainer(steps=9)
+        clock(run)
+        run.stream.seconds = 100.125
+        saved = self.saves(monkeypatch, run, 250.0)
+        run.run(tmp_path / "c")
+        assert saved == [3, 6, 9]
+
+    def test_five_minutes_must_be_over(self, monkeypatch, clock, tmp_path):
+        run = trainer(steps=5)
+        clock(run)
+        saved = self.saves(monkeypatch, run)
+        run.run(tmp_path / "c")
+        assert saved == [4]
+
+    def test_the_time_between_them_can_be_chosen(self, monkeypatch, clock, tmp_path):
+        run = trainer(steps=5)
+        clock(run)
+        saved = self.saves(monkeypatch, run)
+        run.run(tmp_path / "c", every_seconds=199.0)
+        assert saved == [2, 4]
+
+    def test_without_a_path_none_is(self, monkeypatch, clock):
+        run = trainer(steps=9)
+        clock(run)
+        saved = self.saves(monkeypatch, run)
+        run.run(every_seconds=1.0)
+        assert saved == []
+
+    def test_a_run_that_is_asked_to_stop_keeps_its_state(self, monkeypatch, tmp_path):
+        run = trainer()
+        run.progress = lambda step, _: setattr(run, "stop_requested", step >= 2)
+        saved = self.saves(monkeypatch, run)
+        with pytest.raises(Interrupted) as stopped:
+            run.run(tmp_path / "c")
+        path = tmp_path / "c"
+        assert str(stopped.value) == f"stopped after step 3 of 5; {path} continues there"
+        assert saved == [3]
+        run.step, run.progress = 0, None
+        with pytest.raises(Interrupted, match=r"^stopped after step 1 of 5$"):
+            run.run()
+
+    def test_all_that_the_run_needs_is_in_it(self, clock, tmp_path):
+        path = tmp_path / "c"
+        first = trainer(Scripted(firing=[[0, 3], [0], [0]]), reset_window_tokens=4)
+        clock(first)
+        first.compute.sparse_steps = 9
+        first.progress = lambda step, _: setattr(first, "stop_requested", step >= 2)
+        with pytest.raises(Interrupted):
+            first.run(path)
+        tensors, state = load_checkpoint(path)
+        params = {f"param.{name}" for name in first.sae.state_dict()}
+        assert tensors.keys() == params | {"moments", "last_fired"}
+        assert tensors["last_fired"].tolist() == [3, 2, 2, 1]
+        assert torch.equal(tensors["param.W_enc"], first.sae.params["W_enc"])
+        history = {
+            "rows": first.history.rows,
+            "seconds": 300.0,
+            "data_wait_seconds": 3.0,
+            "resets": 2,
+        }
+        stream = {"position": 3}
+        assert state == {"step": 3, "stream": stream, "history": history, "sparse_steps": 9}
+
+        second = trainer(Scripted(firing=[[0], [0]]), reset_window_tokens=1000)
+        clock(second)
+        for value in second.sae.params.values():
+            value.fill_(9.0)
+        second.run(path)
+        assert second.optimiser.loaded == ([0, 1, 2], 3)
+        assert [x[0, 0].item() for x, *_ in second.optimiser.calls] == [2.0, 2.5]
+        assert second.last_fired.tolist() == [5, 2, 2, 1]
+        for name, value in first.sae.params.items():
+            assert torch.equal(second.sae.params[name], value), name
+        assert (second.compute.sparse_steps, second.history.resets) == (9, 2)
+        assert (second.history.seconds, second.history.data_wait_seconds) == (500.0, 5.0)
+        assert [row["step"] for row in second.history.rows] == [0, 2, 4]
+
+    def test_one_of_other_tensors_is_passed_over(self, tmp_path, capsys):
+        save_checkpoint(tmp_path / "c", {"moments": torch.zeros(3)}, {"step": 4})
+        run = trainer()
+        run.run(tmp_path / "c", every_seconds=1e9)
+        assert len(run.optimiser.calls) == 5
+        assert "param.W_enc" in capsys.readouterr().err
+
+    def test_weights_are_checked_before_they_are_kept(self, tmp_path):
+        run = trainer()
+        run._save(tmp_path / "c")
+        assert load_checkpoint(tmp_path / "c")[1]["step"] == 0
