@@ -209,6 +209,7 @@ def rows(**changes) -> pd.DataFrame:
         "model": "small",
         "hookpoint": "attn",
         "variant": "gated",
+        "recipe": "",
         "width": 128,
         "lam": [0.1, 0.25],
         "seed": [0, 1],
@@ -254,7 +255,8 @@ class TestFromRows:
         said, shown = str(refused.value).split("Given:\n")
         assert "select its rows with DataFrame.query" in said
         heads, *lines = [line.split() for line in shown.splitlines()]
-        assert heads == ["model", "hookpoint", "variant", "width"]
+        assert heads == ["model", "hookpoint", "variant", "recipe", "width"]
+        heads.remove("recipe")  # empty, so that a line has nothing there
         assert [line[heads.index(name)] for line in lines] == [str(value) for value in two]
 
     def test_no_rows_are_refused(self):
