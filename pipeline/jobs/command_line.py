@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import UnionType
 from typing import Annotated, Any, Literal, get_args, get_origin
 
@@ -38,7 +38,7 @@ def _reading(kind: Any) -> dict[str, Any]:
     origin, parts = get_origin(kind), get_args(kind)
     if origin is Literal:
         return {"choices": parts, "type": type(parts[0])}
-    if origin is list:
+    if origin in (list, Sequence):
         return _reading(parts[0]) | {"nargs": "+"}
     if origin is UnionType:
         return _reading(parts[0]) | {"nargs": "?"}

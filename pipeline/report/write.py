@@ -150,7 +150,7 @@ def main(
     tables: Path,
     figures: Path,
     out: Path,
-    synthetic: list[Path] = [],  # noqa: B006 never changed
+    synthetic: Sequence[Path] = (),
     environment: Path | None = None,
 ) -> None:
     """Write the HTML file whole.

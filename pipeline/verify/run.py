@@ -165,7 +165,7 @@ def report(audit: Audit) -> str:
 
 def main(
     config: Annotated[Any, json_argument],
-    configfile: list[Path] = [],  # noqa: B006 never changed
+    configfile: Sequence[Path] = (),
     threads: int = 1,
 ) -> None:
     """Run the stage.

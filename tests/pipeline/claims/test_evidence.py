@@ -125,14 +125,14 @@ class TestMain:
         other = pair("large", dominates=None, overlap_reason="no point")
         assert evidence(pair(), apart).compared["hookpoint"].tolist() == ["mlp_out"]
         with pytest.raises(Untestable, match=r"^they do not meet; no point$"):
-            evidence(apart, again, other).compared  # noqa: B018
+            _ = evidence(apart, again, other).compared
         assert evidence(pair(), apart).no_main == "they do not meet"
 
     def test_the_rest_is_where_it_does_not_dominate(self):
         some = evidence(pair(), pair(hookpoint="attn", dominates=False))
         assert some.rest["hookpoint"].tolist() == ["attn"]
         with pytest.raises(Untestable, match=r"^it strictly dominates on every pair compared"):
-            evidence(pair()).rest  # noqa: B018
+            _ = evidence(pair()).rest
 
 
 def row(kind: str, candidate: str, baseline: str, **values) -> dict:
