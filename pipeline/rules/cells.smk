@@ -1,28 +1,22 @@
 # One autoencoder per cell, on the grid or asked for by name.
 
 
-def inputs_of(cell):
-    """What the job of a cell reads, or waits for."""
-    waited = {name: ancient(path) for name, path in streams.inputs(cell).items()}
-    return read_by_cells(study, cell.model) | waited
-
-
 rule train_together:
     input:
         lambda wildcards: read_by_cells(study, wildcards.model)["train"],
     output:
         study.cell_file(None, f"{STATE}/{TOGETHER}"),
     log:
-        study.log("cells", *PATTERN.split("/"), "together-{stream}"),
+        study.log("cells", PATTERN, "together-{stream}"),
     threads: 1
     resources:
         **GPU,
         checkpoint_seconds=study.config.checkpoint_seconds,
     params:
-        spec=lambda wildcards: "@" + study.shared_spec("stream", wildcards.stream),
-        cells_root=study.cells_root,
+        spec=lambda wildcards: study.shared_spec("stream", wildcards.stream),
+        cells_root=lambda wildcards: study.cells_root,
     shell:
-        LEASE + "python -m pipeline train-together --spec {params.spec:q}"
+        LEASE + "python -m pipeline train-together --spec @{params.spec:q}"
         " --cells-root {params.cells_root:q} --train-manifest {input:q}"
         " --checkpoint-seconds {resources.checkpoint_seconds} --device {resources.device}"
         " --out {output:q} 2>&1 | (tee {log:q} || true)"
@@ -37,7 +31,7 @@ rule cell:
         training=study.cell_file(None, TRAINING),
         latents=study.cell_file(None, LATENT_TENSORS),
     log:
-        study.log("cells", *PATTERN.split("/")),
+        study.log("cells", PATTERN),
     threads: 1
     resources:
         **GPU,

@@ -1,4 +1,10 @@
-# What `snakemake --report` shows.
+# What rules share: what a cell reads, and what `snakemake --report` shows.
+
+
+def inputs_of(cell):
+    """What the job of a cell reads, or waits for."""
+    waited = {name: ancient(path) for name, path in streams.inputs(cell).items()}
+    return read_by_cells(study, cell.model) | waited
 
 
 def in_report(path, category, caption):
