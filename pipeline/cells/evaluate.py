@@ -1,12 +1,4 @@
-"""One trained autoencoder against the held-out split: everything that ``metrics.json`` says.
-
-    python -m pipeline.cells.evaluate --spec JSON --cell CELL --train-info T --weights W \
-        --heldout-manifest M --baselines B --asset A --out metrics.json --latents L.safetensors
-
-``--cell`` is the cell's path, <model>/<hookpoint>/<variant>/w<H>_lam<l>_seed<s>. ``--train-info``
-is JSON of two objects: ``training`` (the section of that name in metrics.json) and ``made_from``
-(``train``: digest of the training specification; ``store``: seal of the training store).
-"""
+"""One trained autoencoder against the held-out split: everything that ``metrics.json`` says."""
 
 from __future__ import annotations
 
@@ -66,7 +58,9 @@ def evaluate_cell(
     Args:
         spec: ``Study.evaluate_spec`` of the cell.
         cell: which one.
-        train_info: ``training`` and ``made_from``, see the module.
+        train_info: ``training``, as in metrics.json; ``made_from``, with ``train``, the digest of
+            the training specification, and ``store``, the seal of the training store; ``course``,
+            with ``diverged``, why training ended early.
         weights: the autoencoder, written by ``Autoencoder.save``.
         heldout_manifest: manifest of the model's held-out store.
         baselines: the model's baselines JSON.
@@ -114,6 +108,7 @@ def evaluate_cell(
         "parameters_per_latent": sae.parameters_per_latent(),
         "break_even_share": break_even_share(sae.name, sae.d),
         **_reconstruction_part(quality),
+        "collapsed": [*filter(None, [train_info["course"].get("diverged")]), *quality.collapsed],
         **_loss_part(recovered, spec.evaluation.lr_noise_gap),
         "sources": _source_part(found, groups, cell.hookpoint, spliced),
         "training": train_info["training"],

@@ -151,10 +151,9 @@ def train_cell(
 
 
 def _record(spec: TrainSpec, store: str, trainer: Trainer) -> dict[str, Any]:
-    recipe, history = trainer.recipe, trainer.history
-    tokens = recipe.steps * recipe.batch_size
+    history, tokens = trainer.history, trainer.step * trainer.recipe.batch_size
     training = {
-        "steps": recipe.steps,
+        "steps": trainer.step,
         "tokens": tokens,
         "seconds": history.seconds,
         "tokens_per_second": tokens / history.seconds,
@@ -169,6 +168,7 @@ def _record(spec: TrainSpec, store: str, trainer: Trainer) -> dict[str, Any]:
     course = {
         "history": history.rows,
         "latents_reset": history.resets,
+        "diverged": history.diverged,
         "sparse_steps": trainer.compute.sparse_steps,
     }
     made_from = {"train": digest(spec), "store": store}

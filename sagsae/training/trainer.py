@@ -29,6 +29,14 @@ _REMEDY = (
 )
 
 
+DIVERGED_ERROR = 2.0
+"""Reconstruction error over the variance of its batch, an R2 of -1, beyond which a step counts as
+bad."""
+
+DIVERGED_LOGS = 4
+"""Logged steps in succession that are bad: training has diverged, and ends."""
+
+
 class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite; the message gives the step, its batch and what to do."""
 
@@ -43,12 +51,17 @@ class History:
             that share a stream, the share of each.
         data_wait_seconds: Part of it spent waiting for batches.
         resets: Latents that were reset, each as often as it was.
+        bad: Logged steps in succession, up to the last one, whose error is far above the variance
+            of their batch; see `DIVERGED_ERROR`.
+        diverged: Why training ended before its last step; empty when it did not.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     data_wait_seconds: float = 0.0
     resets: int = 0
+    bad: int = 0
+    diverged: str = ""
 
 
 class Trainer:
@@ -104,7 +117,8 @@ class Trainer:
     def run(self, checkpoint: Path | None = None, every_seconds: float = 300.0) -> History:
         """Train to the end, continuing from ``checkpoint`` or the one before it if they exist.
 
-        A resumed run sees the same batches in the same order and ends with the same weights.
+        A resumed run sees the same batches in the same order and ends with the same weights. A run
+        that diverges ends before its last step, and ``history.diverged`` says so.
 
         Args:
             checkpoint: Where to keep the state, see ``sagsae.training.checkpoint``.
@@ -119,6 +133,11 @@ class Trainer:
             raise failed[""]
         return self.history
 
+    @property
+    def ended(self) -> bool:
+        """Whether no step is left to do."""
+        return self.step >= self.recipe.steps or bool(self.history.diverged)
+
     def _resume(self, checkpoint: Path) -> bool:
         """Continue from a checkpoint or the one before it; whether there is one."""
         found = newest_checkpoint(checkpoint, self._tensors())
@@ -132,12 +151,14 @@ class Trainer:
         on_device = batch.to(self.device, non_blocking=True)
         x = on_device.to(torch.float32, copy=True).mul_(self.sae.scale)  # the batch stays as it is
         logged = step % self.log_every == 0 or step == recipe.steps - 1
+        variance = x.var(0, correction=0).sum() if logged else x.new_zeros(())
         fired = self._fired_buffer()
         rate = recipe.lr_at(step)
         terms = self.optimiser.step(x, recipe.lambda_at(step), rate, fired)
         self._watch(terms, step)
         if logged:
             self._log(terms)
+            self._note_divergence(terms.reconstruction.item(), variance.item())
         self.step += 1
         if fired is not None:
             self._reset_silent(fired)
@@ -171,6 +192,22 @@ class Trainer:
         self.history.rows.append(row)
         if self.progress is not None:
             self.progress(self.step, row)
+
+    def _note_divergence(self, error: float, variance: float) -> None:
+        """End a run that went astray: it does not come back, and its steps are the slowest of all.
+
+        The start is left out: there the error is large where ``b_dec`` starts far from the mean.
+        """
+        recipe, history = self.recipe, self.history
+        start = max(recipe.steps // 10, recipe.lr_warmup_steps, recipe.lambda_warmup_steps)
+        bad = self.step >= start and 0 < variance * DIVERGED_ERROR < error
+        history.bad = history.bad + 1 if bad else 0
+        if history.bad == DIVERGED_LOGS:
+            since = history.rows[-DIVERGED_LOGS]["step"]
+            history.diverged = (
+                f"training diverged: R2 on its batches was below {1 - DIVERGED_ERROR:g} from step "
+                f"{since:.0f} to {self.step} of {recipe.steps}, where it ended"
+            )
 
     def _fired_buffer(self) -> Tensor | None:
         if not self.recipe.reset_window_tokens or not self.sae.latent_axes:

@@ -132,7 +132,8 @@ def _start(trainers: Mapping[str, Trainer], checkpoints: Mapping[str, Path]) -> 
     for name, trainer in trainers.items():
         restored = name in checkpoints and trainer._resume(checkpoints[name])
         positions[name] = stream.state() if restored else begin
-    earliest = positions[min(trainers, key=lambda name: trainers[name].step)]
+    going = [name for name, trainer in trainers.items() if not trainer.ended] or list(trainers)
+    earliest = positions[min(going, key=lambda name: trainers[name].step)]
     if stream.state() != earliest:
         stream.load_state(earliest)
     return stream
@@ -140,7 +141,7 @@ def _start(trainers: Mapping[str, Trainer], checkpoints: Mapping[str, Path]) -> 
 
 def _due(trainers: Mapping[str, Trainer]) -> list[str]:
     """Those whose next step takes the stream's next batch."""
-    steps = {name: one.step for name, one in trainers.items() if one.step < one.recipe.steps}
+    steps = {name: one.step for name, one in trainers.items() if not one.ended}
     return [name for name, step in steps.items() if step == min(steps.values())]
 
 

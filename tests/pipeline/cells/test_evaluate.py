@@ -37,7 +37,11 @@ TRAINING = {
     "threads": 1,
     "matmul_dtype": "float32",
 }
-TRAIN_INFO = {"training": TRAINING, "made_from": {"train": "t" * 16, "store": "seal-of-train"}}
+TRAIN_INFO = {
+    "training": TRAINING,
+    "made_from": {"train": "t" * 16, "store": "seal-of-train"},
+    "course": {"diverged": ""},
+}
 
 
 @dataclass
@@ -237,3 +241,10 @@ def test_a_hookpoint_without_baselines_is_refused(trained, tmp_path):
     (tmp_path / beside.name).write_bytes(beside.read_bytes())
     with pytest.raises(EvaluationError, match="has mlp_out but not resid"):
         evaluate_cell(**trained.arguments | {"baselines": tmp_path / "tiny.json"}, device=CPU)
+
+
+def test_training_that_diverged_is_the_first_reason_of_a_collapse(trained, measured):
+    said = "training diverged: R2 on its batches was below -1 from step 50 to 200 of 400"
+    info = TRAIN_INFO | {"course": {"diverged": said}}
+    metrics, _ = evaluate_cell(**trained.arguments | {"train_info": info}, device=CPU)
+    assert metrics["collapsed"] == [said, *measured[0]["collapsed"]]

@@ -102,6 +102,8 @@ class TestStart:
             "seconds": 0.0,
             "data_wait_seconds": 0.0,
             "resets": 0,
+            "bad": 0,
+            "diverged": "",
         }
         assert (run.device.type, run.dtype) == ("cpu", torch.bfloat16)
         assert (type(run.compute), type(run.optimiser)) == (CpuStep, FusedOptimiser)
@@ -374,6 +376,8 @@ class TestCheckpoints:
             "seconds": 300.0,
             "data_wait_seconds": 3.0,
             "resets": 2,
+            "bad": 0,
+            "diverged": "",
         }
         stream = {"position": 3}
         assert state == {"step": 3, "stream": stream, "history": history, "sparse_steps": 9}
