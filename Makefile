@@ -91,6 +91,13 @@ reference: $(VENV)/.ready ## run the reference study; copy what git keeps of it 
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/reference.yaml
 	$(BIN)/python -m pipeline publish --configfile workflow/configs/reference.yaml --out results/reference/local
 
+deep: DEEP = --configfile workflow/configs/reference-deep.yaml
+deep: KEPT = results/reference/deep
+deep: $(VENV)/.ready ## run the deep reference study (half a day), from where the committed metrics end; after a stop, make deep goes on
+	$(BIN)/python -m pipeline restore $(DEEP) --from $(KEPT)
+	$(BIN)/snakemake --cores $(CORES) $(DEEP) || { $(BIN)/python -m pipeline publish --unfinished $(DEEP) --out $(KEPT); exit 1; }
+	$(BIN)/python -m pipeline publish $(DEEP) --out $(KEPT)
+
 rebuild: $(VENV)/.ready ## make tables, figures, claims and report of FROM again, in TO, from its metrics alone
 	$(BIN)/python -m pipeline rebuild --from $(FROM) --out $(TO)
 

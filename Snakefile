@@ -20,6 +20,7 @@ from pipeline.study.figures import (
     SYNTHETIC_FIGURES,
     title_and_caption,
 )
+from pipeline.study.kept import Kept
 from pipeline.study.outputs import (
     CLAIM_TABLES,
     LATENT_TENSORS,
@@ -79,6 +80,7 @@ streams = Streams(
     lambda: workflow.dag_settings.targets,  # known once the plan is made
     study.config.cells_per_stream if workflow.is_main_process else 1,
 )
+kept = Kept(study, lambda: workflow.dag_settings)
 SPECS = {name: f"@{path}" for name, path in study.shared_specs.items()}
 
 

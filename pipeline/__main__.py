@@ -40,7 +40,8 @@ STAGES = {
         "cache": ("cache.run", "list, verify or prune what studies share"),
         "verify": ("verify.run", "check everything that a study has on disk"),
         "rebuild": ("report.rebuild", "make tables, figures and report from published metrics"),
-        "publish": ("report.publish", "keep what can be committed of a finished study"),
+        "publish": ("report.publish", "keep what can be committed of a study"),
+        "restore": ("report.restore", "put kept metrics back: continue on another machine"),
         "schema": ("config.export_schema", "write the JSON schema of the configuration"),
     },
 }

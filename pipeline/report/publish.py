@@ -1,9 +1,12 @@
-"""Keep a finished study without its stores and weights: what can be committed and rebuilt.
+"""Keep a study without its stores and weights: what can be committed and rebuilt.
 
     python -m pipeline publish --configfile FILE.yaml --out results/reference/local
 
 The folder gets the metrics of every cell as they are, the resolved configuration, what it was run
 with, and tables, figures and claims rebuilt from those; they must equal the study's own.
+
+``--unfinished`` keeps the configuration and the metrics of the cells that are finished, and adds
+them to what the folder has. ``restore`` puts them back on another machine.
 """
 
 from __future__ import annotations
@@ -19,6 +22,8 @@ from pipeline.jobs.json_files import write_json
 from pipeline.report.environment import installed, machine
 from pipeline.report.rebuild import rebuild
 from pipeline.study import outputs
+from pipeline.study.cell import Cell
+from pipeline.study.kept import is_current
 from pipeline.study.metrics import CellMetrics, read_all
 from pipeline.study.study import Study
 from sagsae.files import write_atomic
@@ -45,12 +50,7 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
     """
     root, partial = workdir / study.root, out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    cells = read_all(root / "cells", study.cells)
-    for cell in cells:
-        folder = partial / "cells" / cell.path
-        folder.mkdir(parents=True)
-        shutil.copyfile(root / "cells" / cell.path / outputs.METRICS, folder / outputs.METRICS)
-    write_json(partial / outputs.CONFIGURATION, study.config.model_dump())
+    cells = _keep_cells(study, study.cells, root, partial)
     environment = _environment(study, cells.values(), workdir)
     write_json(partial / outputs.ENVIRONMENT, environment)
     if (root / outputs.SYNTHETIC_SUMMARY).exists():
@@ -63,6 +63,31 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
     write_atomic(partial / outputs.README, _readme(study, environment, out).encode())
     shutil.rmtree(out, ignore_errors=True)
     partial.rename(out)
+
+
+def publish_unfinished(study: Study, out: Path, workdir: Path = Path()) -> int:
+    """Add the finished cells of a study to ``out``; how many there are.
+
+    Raises:
+        MetricsError: a finished cell has no usable metrics.
+    """
+    finished = [
+        cell for cell in study.cells if is_current(study, cell, workdir / study.metrics(cell))
+    ]
+    return len(_keep_cells(study, finished, workdir / study.root, out))
+
+
+def _keep_cells(
+    study: Study, cells: Iterable[Cell], root: Path, out: Path
+) -> dict[Cell, CellMetrics]:
+    """Copy the metrics of some cells, and the configuration."""
+    found = read_all(root / "cells", cells)
+    for cell in found:
+        folder = out / "cells" / cell.path
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / "cells" / cell.path / outputs.METRICS, folder / outputs.METRICS)
+    write_json(out / outputs.CONFIGURATION, study.config.model_dump())
+    return found
 
 
 def _must_agree(root: Path, rebuilt: Path) -> None:
@@ -129,11 +154,17 @@ beside the numbers that it draws. `cells/` holds the metrics of every cell as ev
 """
 
 
-def main(configfile: Path, out: Path) -> None:
+def main(configfile: Path, out: Path, unfinished: bool = False) -> None:
     """Run the stage.
 
     Args:
-        configfile: configuration of a finished study
+        configfile: configuration of the study
         out: the published folder
+        unfinished: keep the metrics of the cells that are finished, and no results
     """
-    publish(Study.load(configfile), out)
+    study = Study.load(configfile)
+    if unfinished:
+        kept = publish_unfinished(study, out)
+        print(f"{out}: {kept} of {len(study.cells)} cells")
+    else:
+        publish(study, out)

@@ -2,7 +2,9 @@
 
 
 def inputs_of(cell):
-    """What the job of a cell reads, or waits for."""
+    """What the job of a cell reads, or waits for; nothing if it was finished elsewhere."""
+    if workflow.is_main_process and kept.holds(cell):
+        return {}
     waited = {name: ancient(path) for name, path in streams.inputs(cell).items()}
     return read_by_cells(study, cell.model) | waited
 

@@ -1,0 +1,63 @@
+"""Put the metrics of a kept study back, so that the study continues on another machine.
+
+    python -m pipeline restore --from results/reference/deep --configfile FILE.yaml
+
+`publish --unfinished` keeps the metrics of cells as they are finished. After this, Snakemake trains
+only the cells that are missing. A cell that is here already stays as it is.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pipeline.study.kept import is_current
+from pipeline.study.outputs import METRICS
+from pipeline.study.study import Study
+from sagsae.files import write_atomic
+
+
+def restore(study: Study, source: Path, workdir: Path = Path()) -> tuple[int, list[str]]:
+    """Copy metrics that were measured under the study's present configuration.
+
+    Args:
+        study: Its paths are relative to ``workdir``.
+        source: The kept study.
+        workdir: Where Snakemake runs.
+
+    Returns:
+        How many cells were put back, and the paths of those that were kept under other settings.
+    """
+    restored, others = 0, []
+    for cell in study.cells:
+        kept = source / "cells" / cell.path / METRICS
+        place = workdir / study.metrics(cell)
+        if place.exists() or not kept.exists():
+            continue
+        if is_current(study, cell, kept):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(place, kept.read_bytes())
+            restored += 1
+        else:
+            others.append(cell.path)
+    return restored, others
+
+
+def main(from_: Path, configfile: Path) -> None:
+    """Run the stage.
+
+    Args:
+        from_: the kept study
+        configfile: configuration of the study that continues
+    """
+    study = Study.load(configfile)
+    restored, others = restore(study, from_)
+    missing = sum(not Path(study.metrics(cell)).exists() for cell in study.cells)
+    print(f"{restored} cells put back, {missing} of {len(study.cells)} are left to train")
+    if others:
+        some = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+        print(
+            f"warning: {len(others)} of these were kept under other settings and are trained "
+            f"again: {some}",
+            file=sys.stderr,
+        )

@@ -1,0 +1,63 @@
+"""Cells of which the metrics alone are here: they were finished on another machine.
+
+Their jobs want no store. So a study that continues elsewhere dumps only the stores of models that
+still have cells to train, and trains no finished cell again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pipeline.jobs.json_files import digest, read_json
+from pipeline.study.cell import Cell
+from pipeline.study.outputs import METRICS, WEIGHTS
+from pipeline.study.study import Study
+
+RULE = "cell"
+
+
+def is_current(study: Study, cell: Cell, metrics: Path) -> bool:
+    """Whether metrics were measured on a cell as the study's configuration describes it."""
+    try:
+        made_from = read_json(metrics)["made_from"]
+        found = made_from["train"], made_from["evaluate"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return found == (digest(study.train_spec(cell)), digest(study.evaluate_spec(cell)))
+
+
+class Kept:
+    """Which cells are finished and have no weights here.
+
+    Args:
+        study: The study; what it has on disk is looked at when a cell is asked for.
+        asked: Gives Snakemake's settings of the plan: ``targets``, ``forcerun``, ``forcetargets``
+            and ``forceall``.
+    """
+
+    def __init__(self, study: Study, asked: Callable[[], Any]):
+        self._study, self._asked = study, asked
+
+    def holds(self, cell: Cell) -> bool:
+        """Whether the cell's job reads nothing; what is to be trained again does."""
+        metrics = Path(self._study.metrics(cell))
+        weights = Path(self._study.cell_file(cell, WEIGHTS))
+        if weights.exists() or not metrics.exists() or self._wanted(metrics):
+            return False
+        return is_current(self._study, cell, metrics)
+
+    def _wanted(self, metrics: Path) -> bool:
+        """Whether the cell is forced, or more of it than its metrics is asked for."""
+        asked = self._asked()
+        forced = {str(name) for name in asked.forcerun}
+        targets = {PurePosixPath(str(name)) for name in asked.targets}
+        own = {path.name for path in targets if path.parent == PurePosixPath(metrics.parent)}
+        return bool(
+            asked.forceall
+            or RULE in forced
+            or any(PurePosixPath(name).parent == PurePosixPath(metrics.parent) for name in forced)
+            or own - {METRICS}
+            or (own and asked.forcetargets)
+        )
