@@ -31,7 +31,7 @@ def test_operations_and_bytes_of_the_paper_study_by_hand(rates):
     study = Study.load(CONFIGS / "paper.yaml")
     found = {stage.name: stage for stage in stages(study, rates)}
     full, half = 2048 * 32768, 2048 * 16384
-    cells = 2 * 3 * 3 * 6
+    cells = 2 * 3 * 3 * 6 * 2  # models, hookpoints, seeds, lambdas, recipes
     products = cells * (3 * full + 6 * half)
     assert found["training"].operations == products * 2 * 7 * 209715200
     assert found["training"].tokens == 9 * cells * 209715200
@@ -46,7 +46,7 @@ def test_operations_and_bytes_of_the_paper_study_by_hand(rates):
 def test_models_that_no_cell_needs_cost_nothing(rates):
     study = Study.load(CONFIGS / "paper.yaml")
     raw = study.config.model_dump()
-    raw |= {"cells_per_stream": 1, "grid": [raw["grid"][0] | {"models": ["pythia-1b"]}]}
+    raw |= {"cells_per_stream": 1, "grid": [raw["grid"][0] | {"models": ["pythia-1b"], "recipes": None}]}
     found = {stage.name: stage for stage in stages(Study.from_dict(raw), rates)}
     assert found["activations"].jobs == 2
     assert found["training"].jobs == 54
@@ -63,10 +63,10 @@ def test_what_training_reads_of_the_paper_stores_by_hand(rates, per_stream, stre
     found = readings(study, rates.devices["h100"])
     assert [reading.store for reading in found] == ["pythia-1b", "smollm3-3b"]
     for reading in found:
-        assert reading.cells == 486
-        assert reading.streams == 3 * 3 * streams
-        assert reading.bytes == 9 * streams * 209715200 * 4096
-        operations = 9 * 6 * (3 * 32768 + 6 * 16384) * 2048 * 14 * 209715200
+        assert reading.cells == 972
+        assert reading.streams == 2 * 3 * 3 * streams
+        assert reading.bytes == 18 * streams * 209715200 * 4096
+        operations = 2 * 9 * 6 * (3 * 32768 + 6 * 16384) * 2048 * 14 * 209715200
         assert reading.seconds == pytest.approx(operations / 300e12)
 
 
@@ -74,11 +74,11 @@ def test_the_disk_rate_is_that_at_which_no_device_waits(rates):
     paper, device = Study.load(CONFIGS / "paper.yaml"), rates.devices["h100"]
     narrow = 300e12 / (14 * 2048 * 16384) * 4096  # bytes/s of one device
     alone = total(readings(with_streams(paper, 1), device))
-    assert alone.bytes == pytest.approx(835e12, rel=1e-3)
+    assert alone.bytes == pytest.approx(1670e12, rel=1e-3)
     assert alone.highest == pytest.approx(narrow)
     assert narrow / 2 < alone.bytes / alone.seconds < narrow
     shared = total(readings(with_streams(paper, 4), device))
-    assert shared.bytes / alone.bytes == pytest.approx(252 / 972)
+    assert shared.bytes / alone.bytes == pytest.approx(504 / 1944)
     assert shared.highest < narrow / 2
     assert shared.seconds == pytest.approx(alone.seconds)
 
@@ -97,7 +97,7 @@ def test_cells_on_one_stream_are_trained_by_one_job_and_evaluated_by_their_own(r
     for cells in (1, 4):
         found = stages(with_streams(paper, cells), rates)
         jobs[cells] = [stage.jobs for stage in found if stage.name in ("training", "evaluation")]
-    assert jobs == {1: [972, 0], 4: [252, 972]}
+    assert jobs == {1: [1944, 0], 4: [504, 1944]}
 
 
 def test_every_rate_says_where_it_comes_from(rates):
@@ -111,16 +111,16 @@ def test_every_rate_says_where_it_comes_from(rates):
 def test_the_page_names_assumptions(capsys, tmp_path):
     main(["cost", "--configfile", str(CONFIGS / "paper.yaml")])
     page = capsys.readouterr().out
-    assert "Study paper: 972 cells" in page
+    assert "Study paper: 1,944 cells" in page
     assert "GPU-hours" in page
-    assert "1,649.3 GB" in page
+    assert "1,997.2 GB" in page
     assert "assumed, no such card was at hand" in page
     assert "8 devices" not in page
     main(["cost", "--configfile", str(CONFIGS / "paper.yaml"), "--devices", "8"])
     page = capsys.readouterr().out
     assert "8 devices" in page
-    assert re.search(r"\| 1 +\| 972 +\| 834.9 TB +\| 15.7 GB/s +\| 20.9 GB/s", page), page
-    assert re.search(r"\| 4 +\| 252 +\| 216.5 TB", page), page
+    assert re.search(r"\| 1 +\| 1,944 +\| 1,669.9 TB +\| 15.7 GB/s +\| 20.9 GB/s", page), page
+    assert re.search(r"\| 4 +\| 504 +\| 432.9 TB", page), page
     main(["cost", "--configfile", str(CONFIGS / "smoke.yaml"), "--device", "cpu-core"])
     assert "guessed from d_model and the layer: tiny-gpt-neox" in capsys.readouterr().out
 
