@@ -40,11 +40,6 @@ class Firings:
         return Firings(*(getattr(self, name) + getattr(other, name) for name in names))
 
     @classmethod
-    def of(cls, z: Tensor, error: Tensor, decoder: Tensor) -> Firings:
-        """The sums of `of_rows`."""
-        return cls.of_rows(z, error, decoder)[0]
-
-    @classmethod
     def of_rows(cls, z: Tensor, error: Tensor, decoder: Tensor) -> tuple[Firings, Tensor]:
         """Sums over one batch. The error's coefficients are computed where the code is not zero.
 

@@ -61,7 +61,9 @@ def test_the_paper_study_plans_in_full(elsewhere):
     planned = Workflow(elsewhere.folder, ROOT / "workflow/configs/paper.yaml").planned()
     assert planned["dump"] == 4
     assert planned["cell"] == 2 * 3 * 3 * 6 * 9 * 2
-    assert planned["train_together"] == 2 * 3 * 3 * 14 * 2  # 54 cells on a stream, 4 at most at a time
+    assert (
+        planned["train_together"] == 2 * 3 * 3 * 14 * 2
+    )  # 54 cells on a stream, 4 at most at a time
 
 
 @pytest.mark.parametrize("name", ["figure_2", "figure_3", "figure_11", "figure_r2"])

@@ -100,9 +100,9 @@ def test_an_evaluation_stays_on_the_gpu(name, monkeypatch):
 
     def firings(z, error, decoder):
         seen.extend([z, error, decoder])
-        return Firings(*(torch.zeros(2, H) for _ in range(3)))
+        return Firings(*(torch.zeros(2, H) for _ in range(3))), z.new_zeros(len(z)).long()
 
-    monkeypatch.setattr(Firings, "of", firings)
+    monkeypatch.setattr(Firings, "of_rows", firings)
     sae, rows = made(name), torch.zeros(2 * B, D, device=CUDA)
     sums = accumulate(sae, [rows.bfloat16(), rows.float()])
     seen += [sums.sum_x, sums.sum_x2, sums.sse, sae.encode_latents(rows, torch.arange(2).to(CUDA))]

@@ -46,7 +46,10 @@ def test_operations_and_bytes_of_the_paper_study_by_hand(rates):
 def test_models_that_no_cell_needs_cost_nothing(rates):
     study = Study.load(CONFIGS / "paper.yaml")
     raw = study.config.model_dump()
-    raw |= {"cells_per_stream": 1, "grid": [raw["grid"][0] | {"models": ["pythia-1b"], "recipes": None}]}
+    raw |= {
+        "cells_per_stream": 1,
+        "grid": [raw["grid"][0] | {"models": ["pythia-1b"], "recipes": None}],
+    }
     found = {stage.name: stage for stage in stages(Study.from_dict(raw), rates)}
     assert found["activations"].jobs == 2
     assert found["training"].jobs == 54

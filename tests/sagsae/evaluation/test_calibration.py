@@ -31,7 +31,8 @@ def test_sums_and_slopes_agree_with_least_squares(b, h, d, density, cuts, seed):
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     parts = np.split(np.arange(b), sorted(min(cut, b) for cut in cuts))
     decoder = torch.from_numpy(rows)
-    found = [Firings.of(torch.from_numpy(z[i]), torch.from_numpy(error[i]), decoder) for i in parts]
+    rows = [(torch.from_numpy(z[i]), torch.from_numpy(error[i])) for i in parts]
+    found = [Firings.of_rows(*part, decoder)[0] for part in rows]
     sums = found[0]
     for part in found[1:]:
         sums = sums + part
@@ -53,13 +54,13 @@ def test_shrinkage_of_either_side_is_read_off(shrinkage_pos, shrinkage_neg):
     rng = np.random.default_rng(0)
     true = torch.from_numpy(random_code(500, 4, 0.3, rng))
     z = torch.where(true > 0, shrinkage_pos * true, shrinkage_neg * true)
-    slopes = Firings.of(z, true - z, torch.eye(4, dtype=torch.float64)).slopes
+    slopes = Firings.of_rows(z, true - z, torch.eye(4, dtype=torch.float64))[0].slopes
     torch.testing.assert_close(slopes[0], torch.full((4,), 1 / shrinkage_pos).double())
     torch.testing.assert_close(slopes[1], torch.full((4,), 1 / shrinkage_neg).double())
 
 
 def test_the_smallest_activations_have_a_slope():
     z = torch.tensor([[1e-30, -1e-30]])
-    firings = Firings.of(z, torch.zeros(1, 2), torch.eye(2))
+    firings, _ = Firings.of_rows(z, torch.zeros(1, 2), torch.eye(2))
     assert firings.slopes[0, 0] == firings.slopes[1, 1] == 1
     assert firings.slopes.isnan().sum() == 2
