@@ -31,8 +31,8 @@ def test_sums_and_slopes_agree_with_least_squares(b, h, d, density, cuts, seed):
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     parts = np.split(np.arange(b), sorted(min(cut, b) for cut in cuts))
     decoder = torch.from_numpy(rows)
-    rows = [(torch.from_numpy(z[i]), torch.from_numpy(error[i])) for i in parts]
-    found = [Firings.of_rows(*part, decoder)[0] for part in rows]
+    given_ = [(torch.from_numpy(z[i]), torch.from_numpy(error[i])) for i in parts]
+    found = [Firings.of_rows(*part, decoder)[0] for part in given_]
     sums = found[0]
     for part in found[1:]:
         sums = sums + part
