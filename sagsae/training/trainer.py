@@ -36,6 +36,10 @@ bad."""
 DIVERGED_LOGS = 4
 """Logged steps in succession that are bad: training has diverged, and ends."""
 
+DIVERGED_FALL = 0.9
+"""An error that has fallen below this share of the lowest one, that many logged steps ago, is not
+bad: the run is slow and comes nearer."""
+
 
 class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite; the message gives the step, its batch and what to do."""
@@ -52,7 +56,7 @@ class History:
         data_wait_seconds: Part of it spent waiting for batches.
         resets: Latents that were reset, each as often as it was.
         bad: Logged steps in succession, up to the last one, whose error is far above the variance
-            of their batch; see `DIVERGED_ERROR`.
+            of their batch and does not fall; see `DIVERGED_ERROR`.
         diverged: Why training ended before its last step; empty when it did not.
     """
 
@@ -200,7 +204,9 @@ class Trainer:
         """
         recipe, history = self.recipe, self.history
         start = max(recipe.steps // 10, recipe.lr_warmup_steps, recipe.lambda_warmup_steps)
-        bad = self.step >= start and 0 < variance * DIVERGED_ERROR < error
+        earlier = [row["reconstruction"] for row in history.rows[: -1 - DIVERGED_LOGS]]
+        stays = error > DIVERGED_FALL * min(earlier, default=0.0)
+        bad = self.step >= start and stays and 0 < variance * DIVERGED_ERROR < error
         history.bad = history.bad + 1 if bad else 0
         if history.bad == DIVERGED_LOGS:
             since = history.rows[-DIVERGED_LOGS]["step"]

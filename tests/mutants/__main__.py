@@ -20,7 +20,10 @@ TARGETS = (
     Target("sagsae/comparison.py", (f"{SAGSAE}/test_comparison.py", f"{SAGSAE}/test_compare.py")),
     Target("sagsae/training/adam.py", (f"{SAGSAE}/training/test_adam.py",)),
     Target("sagsae/training/optimiser.py", (f"{SAGSAE}/training/test_optimiser.py",)),
-    Target("sagsae/training/trainer.py", (f"{SAGSAE}/training/test_trainer.py",)),
+    Target(
+        "sagsae/training/trainer.py",
+        tuple(f"{SAGSAE}/training/test_{name}.py" for name in ("trainer", "divergence")),
+    ),
     Target("sagsae/activations/commits.py", (f"{SAGSAE}/activations/test_commits.py",)),
     Target(
         "sagsae/evaluation/metrics.py", (f"{SAGSAE}/evaluation/test_reconstruction_metrics.py",)

@@ -77,6 +77,15 @@ def test_the_start_is_left_out(changes, since):
     assert f"from step {since} to {since + 6} of {steps}," in history.diverged
 
 
+@pytest.mark.parametrize(("fall", "ends"), [(0.97, False), (0.98, True)])
+def test_an_error_that_falls_is_slow_and_not_astray(fall, ends):
+    """What counts is the fall over five logged steps."""
+    errors = [100 * BAD * fall**n for n in range(20)]
+    assert min(errors) > BAD
+    assert (errors[5] > 0.9 * errors[0]) == ends
+    assert bool(scripted(errors).run().diverged) == ends
+
+
 def test_a_batch_without_variance_says_nothing():
     run = scripted([BAD] * 20)
     run.stream = Counting()
