@@ -74,7 +74,11 @@ def evaluated(tmp_path_factory) -> dict[str, Any]:
     return {
         "spec": study.study.evaluate_spec(cell),
         "cell": cell,
-        "train_info": {"training": training, "made_from": {"train": "t" * 16, "store": "s"}},
+        "train_info": {
+            "training": training,
+            "made_from": {"train": "t" * 16, "store": "s"},
+            "course": {"diverged": ""},
+        },
         "weights": study.root / "weights.safetensors",
         "heldout_manifest": study.manifest("heldout"),
         "baselines": baselines,
