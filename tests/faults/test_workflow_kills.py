@@ -6,25 +6,26 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import Workflow
-from tests.faults.workflow_results import reduced_smoke, results_digest
+from tests.faults.workflow_results import differences, reduced_smoke, results_digest
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> tuple[str, float]:
-    """Digest and duration of the small study without a kill."""
+def undisturbed(tmp_path_factory) -> tuple[Path, float]:
+    """Results and duration of the small study without a kill."""
     folder = tmp_path_factory.mktemp("undisturbed")
     began = time.monotonic()
     done = Workflow(folder, reduced_smoke(folder)).run()
     assert done.returncode == 0, done.stdout
-    return results_digest(folder / "results" / "smoke"), time.monotonic() - began
+    return folder / "results" / "smoke", time.monotonic() - began
 
 
 def test_a_killed_snakemake_continues_with_the_same_command(campaign, undisturbed, tmp_path):
-    expected, seconds = undisturbed
+    whole_study, seconds = undisturbed
     workflow = Workflow(tmp_path, reduced_smoke(tmp_path))
     chance, kills = campaign.chance("snakemake"), campaign.times(full=12, short=2)
     log, killed = (tmp_path / "log").open("w"), 0
@@ -38,13 +39,15 @@ def test_a_killed_snakemake_continues_with_the_same_command(campaign, undisturbe
         elif killed < kills:  # it came to its end first: let it begin again
             subprocess.run(["rm", "-rf", tmp_path / "results"], check=True)
     done = workflow.run()
-    found = results_digest(tmp_path / "results" / "smoke")
+    study = tmp_path / "results" / "smoke"
+    expected, found = results_digest(whole_study), results_digest(study)
     whole = done.returncode == 0 and found == expected
     campaign.record(
         "SIGKILL: snakemake", injected=kills, detected=killed, recovered=kills if whole else 0
     )
     campaign.same("small study after kills of snakemake", expected, found)
     assert done.returncode == 0, done.stdout
+    assert differences(whole_study, study) == []
     assert found == expected
     assert workflow.planned() == {}
 

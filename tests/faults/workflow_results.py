@@ -87,10 +87,21 @@ def digest_of(root: Path, names: list[str]) -> str:
     return state.hexdigest()
 
 
-def results_digest(study: Path, parts: tuple[str, ...] = ("",)) -> str:
-    """sha256 over everything in parts of a study; costs, logs and hidden files are left out."""
+def result_names(study: Path, parts: tuple[str, ...] = ("",)) -> list[str]:
+    """Files of parts of a study; costs, logs and hidden files are left out."""
     paths = [path for part in parts for path in (study / part, *(study / part).rglob("*"))]
     names = [path.relative_to(study).as_posix() for path in paths if path.is_file()]
-    return digest_of(
-        study, sorted(n for n in names if not re.search(r"(^|/)\.|^(logs|cache/studies)/", n))
-    )
+    return sorted(n for n in names if not re.search(r"(^|/)\.|^(logs|cache/studies)/", n))
+
+
+def results_digest(study: Path, parts: tuple[str, ...] = ("",)) -> str:
+    """sha256 over everything in parts of a study; costs, logs and hidden files are left out."""
+    return digest_of(study, result_names(study, parts))
+
+
+def differences(one: Path, other: Path) -> list[str]:
+    """Files that two studies do not share, for whoever reads that their digests differ."""
+    names = [result_names(study) for study in (one, other)]
+    differing = set(names[0]) ^ set(names[1])
+    differing |= {n for n in {*names[0]} & {*names[1]} if content(one / n) != content(other / n)}
+    return sorted(differing)
