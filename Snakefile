@@ -21,7 +21,6 @@ from pipeline.study.figures import (
     title_and_caption,
 )
 from pipeline.study.outputs import (
-    CLAIM_TABLES,
     LATENT_TENSORS,
     STATE,
     TOGETHER,

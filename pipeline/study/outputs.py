@@ -49,6 +49,8 @@ RECORDS = (
 SYNTHETIC = "synthetic"
 RUNS, SYNTHETIC_SUMMARY = f"{SYNTHETIC}/runs", f"{SYNTHETIC}/summary.csv"
 CLAIM_TABLES = (CLAIMS, "claims.md", "claims.tex")
+CLAIMS_MATRIX = "claims_matrix.csv"
+"""The verdicts of a study whose claims are judged under several settings, side by side."""
 
 
 class Outputs:

@@ -28,6 +28,8 @@ from pipeline.study.figures import figure_names
 from pipeline.study.grid import cells_of, cross_faults
 from pipeline.study.outputs import (
     BY_SOURCE,
+    CLAIM_TABLES,
+    CLAIMS_MATRIX,
     EFFECT_TABLES,
     SOURCES,
     TABLES,
@@ -223,6 +225,11 @@ class Study(Outputs):
         """File names of the tables but for the claims."""
         several = (SOURCES, BY_SOURCE) if len(self.sources) > 1 else ()
         return TABLES + several + (EFFECT_TABLES if self.compared.has_effects else ())
+
+    @property
+    def claim_tables(self) -> tuple[str, ...]:
+        """File names of the claims, claims.csv first."""
+        return CLAIM_TABLES + ((CLAIMS_MATRIX,) if self.compared.several_settings else ())
 
     @property
     def sources(self) -> list[str]:
