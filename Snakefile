@@ -22,7 +22,6 @@ from pipeline.study.figures import (
 )
 from pipeline.study.kept import Kept
 from pipeline.study.outputs import (
-    CLAIM_TABLES,
     LATENT_TENSORS,
     STATE,
     TOGETHER,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sagsae.dead_latents import DeadReduction, dead_reduction
 from sagsae.sweeps import Estimate, Frontier, Gap, Sweep
 
 if TYPE_CHECKING:
@@ -68,25 +69,6 @@ class Matched:
     candidate: Estimate | None
     baseline: Estimate | None
     reason: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeadReduction:
-    """How many times fewer latents are dead in the candidate than in the baseline."""
-
-    factor: float | None = None
-    """Geometric mean over the lambdas that are not left out of dead(baseline) / dead(candidate)."""
-    points: int = 0
-    """Points that went in: two per lambda."""
-    floored: int = 0
-    """Points among them below half a latent, raised to 0.5 / H of their own width."""
-    left_out: int = 0
-    """Shared lambdas at which both sides are below half a latent: their ratio is that of the
-    floors."""
-    ceiling: float | None = None
-    """The factor if no latent of the candidate were dead: more cannot be seen here. None if the
-    baseline has no dead latents either."""
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,12 +185,10 @@ def bootstrap(
     rng = np.random.default_rng(seed)
     frontiers = []
     for sweep in (candidate, baseline):
-        table = sweep.by_seed(metric)
+        table = sweep.resampled(metric, draws, rng)
         if isinstance(table, str):
             return Bootstrap(reason=table)
-        l0, value = table
-        chosen = rng.integers(l0.shape[1], size=(draws, l0.shape[1]))
-        resampled = zip(l0[:, chosen].mean(axis=2).T, value[:, chosen].mean(axis=2).T, strict=True)
+        resampled = zip(table[0].T, table[1].T, strict=True)
         frontiers.append([Frontier.through(x, y) for x, y in resampled])
     drawn = [Gap.between(a, b) for a, b in zip(*frontiers, strict=True)]
     gaps = [gap for gap in drawn if gap is not None]
@@ -236,40 +216,3 @@ def matched(candidate: Sweep, baseline: Sweep, metric: str, l0: float) -> Matche
         return Matched(l0=l0, candidate=None, baseline=None, reason=reason)
     values = [sweep.estimate(metric, l0) for sweep in (candidate, baseline)]
     return Matched(l0=l0, candidate=values[0], baseline=values[1])
-
-
-def dead_reduction(
-    candidate: Sweep, baseline: Sweep, metric: str = "dead_fraction"
-) -> DeadReduction:
-    """Geometric mean of dead(baseline) / dead(candidate), paired by lambda, floored at 0.5 / H.
-
-    A lambda at which both sides are below their floors is left out and counted: its ratio says
-    nothing about the variants.
-    """
-    sides = (candidate, baseline)
-    dead = [{point.lam: point.values[metric] for point in sweep.points} for sweep in sides]
-    shared = sorted(dead[0].keys() & dead[1].keys())
-    if not shared:
-        return DeadReduction(reason="no lambda in common")
-    found = []
-    for sweep, values in zip(sides, dead, strict=True):
-        found.append([estimate.mean for lam in shared if (estimate := values[lam]) is not None])
-        if len(found[-1]) < len(shared):
-            return DeadReduction(reason=f"{metric} is undefined for {sweep.undefined(metric)[0]}")
-    shares, floors = np.array(found), np.array([[0.5 / sweep.width] for sweep in sides])
-    floored = shares < floors
-    kept = ~floored.all(axis=0)
-    left_out = int((~kept).sum())
-    reason = "no dead latents on either side"
-    if not kept.any():
-        return DeadReduction(left_out=left_out, reason=reason)
-    logs = np.log(np.maximum(shares, floors))
-    room = logs[1, ~floored[1]] - np.log(floors[0])
-    return DeadReduction(
-        factor=float(np.exp((logs[1] - logs[0])[kept].mean())),
-        points=2 * int(kept.sum()),
-        floored=int(floored[:, kept].sum()),
-        left_out=left_out,
-        ceiling=float(np.exp(room.mean())) if room.size else None,
-        reason=f"{left_out} of {len(shared)} lambdas left out: {reason}" if left_out else "",
-    )

@@ -240,6 +240,18 @@ class Sweep:
         l0 = np.array([[cell.l0 for cell in row] for row in rows])
         return l0, np.array([[cell.values[metric] for cell in row] for row in rows], np.float64)
 
+    def resampled(
+        self, metric: str, draws: int, rng: np.random.Generator
+    ) -> tuple[Floats, Floats] | str:
+        """L0 and one metric of each lambda as means over seeds that are drawn with replacement,
+        [lambdas, draws] float64; or in words why there are none. A seed's cells stay together."""
+        table = self.by_seed(metric)
+        if isinstance(table, str):
+            return table
+        l0, value = table
+        chosen = rng.integers(l0.shape[1], size=(draws, l0.shape[1]))
+        return l0[:, chosen].mean(axis=2), value[:, chosen].mean(axis=2)
+
     def estimate(self, metric: str, l0: float) -> Estimate:
         """One metric at one L0: the frontier's value, and the standard error over seeds.
 

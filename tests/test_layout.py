@@ -24,7 +24,7 @@ SAGSAE = (
     {"files", "memory", "schedules"},
     {"activations", "autoencoders", "language_models"},
     {"evaluation", "training", "contrasts", "sweeps"},
-    {"comparison", "synthetic"},
+    {"comparison", "dead_latents", "synthetic"},
     {"result_files", "api"},
 )
 MOST_LINES = 300

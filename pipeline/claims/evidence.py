@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.outputs import CELLS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, WIDTH
+from pipeline.study.outputs import (
+    CELLS,
+    COMPARISON,
+    CONTRASTS,
+    EFFECTS,
+    LATENTS,
+    PARAMETERS,
+    WIDTH,
+)
+from pipeline.study.settings import SIGN_AWARE, Setting
 from pipeline.text.csv_files import read_table
 from pipeline.text.numbers import format_number, with_error
 from sagsae.sweeps import Estimate
 
-SIGN_AWARE = ("sagsae", "sagsae_sym", "sagsae_tied")
-"""The intact sign-aware variants, which the paper's claims are about."""
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not testable"
-
+POINT = ("comparison", "recipe", "model", "hookpoint")
+EQUAL_L0 = "equal_l0_"
+"""Begins the columns of effects.csv on dead latents at equal L0, beside those at equal lambda."""
 
 V1, V2, CAPTION = "abstract, v1", "abstract, v2", "captions"
 """Sources: arXiv 2605.28149, v1 of May 2026, v2 of August 2026, its titles and figure captions."""
@@ -110,30 +120,66 @@ def claim(
 
 @dataclass(frozen=True)
 class Evidence:
-    """The tables of one study, or what stands in them under one recipe."""
+    """The tables of one study, or what stands in them under one setting."""
 
     spec: ComparisonSpec
     comparison: pd.DataFrame
+    """Where the study has several settings, with the columns of effects.csv on equal L0."""
     contrasts: pd.DataFrame
     latents: pd.DataFrame
     parameters: pd.DataFrame
     cells: pd.DataFrame
     synthetic: pd.DataFrame | None
+    setting: Setting | None = None
 
     @classmethod
     def read(cls, spec: ComparisonSpec, tables: Path, synthetic: Path | None) -> Evidence:
         """From the folder of the tables, and the summary of the synthetic protocols."""
         names = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CELLS)
-        found = {Path(name).stem: read_table(tables / name) for name in names}
+        found: dict[str, Any] = {Path(name).stem: read_table(tables / name) for name in names}
+        if spec.has_effects:
+            effects = read_table(tables / EFFECTS).set_index(list(POINT)).filter(like=EQUAL_L0)
+            found["comparison"] = found["comparison"].join(effects, on=list(POINT))
         return cls(spec=spec, synthetic=read_table(synthetic) if synthetic else None, **found)
 
-    def under(self, recipe: str) -> Evidence:
-        """What stands under one recipe, as if the study had no other."""
-        asked, swept = ("comparison", "contrasts"), ("latents", "parameters", "cells")
-        tables = {name: getattr(self, name) for name in (*asked, *swept)}
-        tables |= {name: tables[name][tables[name]["recipe"] == recipe] for name in asked}
-        tables |= {name: self.spec.under(recipe, tables[name]) for name in swept}
-        return replace(self, **tables)
+    def under(self, setting: Setting) -> Evidence:
+        """What stands under one setting, as if the study had no other.
+
+        The comparison is that of the setting, where both its sides have cells. Where the study has
+        several pairs of widths, what else stands is what has one of the setting's own.
+        """
+        recipe, tables = setting.recipe, self._tables()
+        for name in ("comparison", "contrasts"):
+            tables[name] = tables[name][tables[name]["recipe"] == recipe]
+        for name in ("latents", "parameters", "cells"):
+            tables[name] = self.spec.under(recipe, tables[name])
+        if self.spec.several_settings:
+            rows = tables["comparison"]
+            rows = rows[rows["comparison"] == (setting.comparison or 0)]
+            there = _pairs(rows, "model", "hookpoint").isin(self.spec.places(setting))
+            tables["comparison"] = rows[there]
+        if self.spec.several_widths and setting.comparison is not None:
+            own = self.spec.widths(setting)
+            for name, columns in WIDTH_COLUMNS.items():
+                tables[name] = tables[name][_all_among(tables[name], columns, own)]
+        return replace(self, setting=setting, **tables)
+
+    def at(self, places: Collection[tuple[str, str]]) -> Evidence:
+        """What stands at some (model, hookpoint), as if the study had no other."""
+        there = {
+            name: table[_pairs(table, "model", "hookpoint").isin(places)]
+            for name, table in self._tables().items()
+        }
+        return replace(self, **there)
+
+    def _tables(self) -> dict[str, Any]:
+        """The tables that are of several recipes and places."""
+        return {name: getattr(self, name) for name in ("comparison", *WIDTH_COLUMNS)}
+
+    @property
+    def level(self) -> float:
+        """The L0 at which the main comparison is read off first."""
+        return self.spec.first_level(self.setting)
 
     @cached_property
     def main(self) -> pd.DataFrame:
@@ -190,6 +236,27 @@ class Evidence:
         sides = ["model", "hookpoint", "candidate_variant", "candidate_width"]
         candidates = pd.MultiIndex.from_frame(self.main[sides])
         return table[pd.MultiIndex.from_frame(table[names]).isin(candidates)]
+
+
+WIDTH_COLUMNS = {
+    "contrasts": ("candidate_width", "baseline_width"),
+    "latents": ("width",),
+    "parameters": ("width",),
+    "cells": ("width",),
+}
+"""Table -> its columns of widths, for those that have rows of several pairs of widths."""
+
+
+def _pairs(table: pd.DataFrame, one: str, other: str) -> pd.MultiIndex:
+    return pd.MultiIndex.from_arrays([table[one], table[other]])
+
+
+def _all_among(
+    table: pd.DataFrame, columns: tuple[str, ...], own: Collection[tuple[str, int]]
+) -> pd.Series:
+    """Which rows have (model, width) of ``own`` in every column."""
+    among = [_pairs(table, "model", column).isin(own) for column in columns]
+    return pd.Series(list(map(all, zip(*among, strict=True))), table.index, dtype=bool)
 
 
 def place(row: pd.Series) -> str:

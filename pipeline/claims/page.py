@@ -13,16 +13,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.claims import latents, parts, protocols, sweeps
+from pipeline.claims import latents, matrix_text, parts, protocols, sweeps
 from pipeline.claims.evidence import FAILS, HOLDS, OPEN, Claim, Evidence
 from pipeline.claims.limits import limits
+from pipeline.claims.matrix import matrix_table
 from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.outputs import CLAIMS_MATRIX
 from pipeline.text.csv_files import read_table, write_csv
 from pipeline.text.numbers import BLANK, Grid
 from pipeline.text.pages import write_page
 
-COLUMNS = ("recipe", "claim", "statement", "paper", "source", "here", "outcome", "why", "criterion")
+COLUMNS = ("claim", "statement", "paper", "source", "here", "outcome", "why", "criterion")
 
 
 def claims() -> list[Claim]:
@@ -33,29 +35,37 @@ def claims() -> list[Claim]:
 
 
 def claim_table(evidence: Evidence) -> pd.DataFrame:
-    """One row per (recipe, claim), claims in the order of the paper."""
-    listed = claims()
+    """One row per (setting, claim), claims in the order of the paper.
+
+    The setting is column ``recipe``, and ``widths`` where the study has several pairs of widths.
+    """
+    listed, spec = claims(), evidence.spec
     places = {claim.key: number for number, claim in enumerate(listed, start=1)}
+    names = ["recipe", *["widths"] * spec.several_widths]
     rows = []
-    for recipe in evidence.spec.trained:
-        found = evidence.under(recipe)
+    for setting in spec.settings:
+        found = evidence.under(setting)
+        own = {name: getattr(setting, name) for name in names}
         for claim in listed:
-            row = {"recipe": recipe, "claim": claim.key, **claim.texts(places)}
+            row = own | {"claim": claim.key, **claim.texts(places)}
             rows.append(row | vars(claim.verdict(found)))
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=[*names, *COLUMNS])
 
 
 def judged(table: pd.DataFrame, spec: ComparisonSpec) -> list[tuple[str, str, Grid]]:
-    """Of each recipe its name, the tally and the table that people read."""
-    found = ((str(recipe), rows) for recipe, rows in table.groupby("recipe", sort=False))
-    return [
-        (
-            recipe or DEFAULT_RECIPE,
-            tally(rows),
-            _grid(rows, spec.titled("Claims of the paper", recipe)),
-        )
-        for recipe, rows in found
-    ]
+    """Of each setting its name, the tally and the table that people read."""
+    parts = []
+    for names, rows in table.groupby(setting_columns(table), sort=False):
+        recipe, *widths = map(str, names)
+        named = [f"Recipe {recipe or DEFAULT_RECIPE}"] * spec.several + widths
+        title = ", ".join([spec.titled("Claims of the paper", recipe), *widths])
+        parts.append((", ".join(filter(None, named)), tally(rows), _grid(rows, title)))
+    return parts
+
+
+def setting_columns(table: pd.DataFrame) -> list[str]:
+    """The columns of claims.csv that say which setting a row is of."""
+    return [name for name in ("recipe", "widths") if name in table]
 
 
 def _grid(table: pd.DataFrame, title: str) -> Grid:
@@ -92,11 +102,18 @@ def criteria(table: pd.DataFrame) -> list[str]:
     return [f"{', '.join(str(i + 1) for i in rows.index)}: {rule}" for rule, rows in by_rule]
 
 
-def page_parts(table: pd.DataFrame, spec: ComparisonSpec, cells: pd.DataFrame) -> list[str | Grid]:
-    """The claims page."""
+def page_parts(
+    table: pd.DataFrame,
+    spec: ComparisonSpec,
+    cells: pd.DataFrame,
+    matrix: pd.DataFrame | None = None,
+) -> list[str | Grid]:
+    """The claims page; where there are several settings, with the matrix of their verdicts."""
     parts: list[str | Grid] = []
-    for recipe, sentence, grid in judged(table, spec):
-        parts += [f"## Recipe {recipe}"] * spec.several + [sentence, grid]
+    if matrix is not None:
+        parts += ["## Under all settings", *matrix_text.parts(matrix, spec)]
+    for name, sentence, grid in judged(table, spec):
+        parts += [f"## {name}"] * spec.several_settings + [sentence, grid]
     return [
         *parts,
         "## How each is decided",
@@ -112,9 +129,15 @@ def main(spec: ComparisonSpec, tables: Path, out: Path, synthetic: Path | None =
     Args:
         spec: the study's comparison spec as JSON, or @FILE that holds it
         tables: folder of the tables
-        out: claims.csv; .md, .tex beside it
+        out: claims.csv; .md, .tex beside it, and claims_matrix.csv of several settings
         synthetic: summary.csv of the synthetic protocols, if run
     """
     evidence = Evidence.read(spec, tables, synthetic)
-    write_csv(out, claim_table(evidence))
-    write_page(out, "Claims of the paper", page_parts(read_table(out), spec, evidence.cells))
+    verdicts, matrix = claim_table(evidence), None
+    write_csv(out, verdicts)
+    if spec.several_settings:
+        path = out.with_name(CLAIMS_MATRIX)
+        write_csv(path, matrix_table(evidence, claims(), verdicts))
+        matrix = read_table(path)
+    page = page_parts(read_table(out), spec, evidence.cells, matrix)
+    write_page(out, "Claims of the paper", page)

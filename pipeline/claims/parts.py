@@ -6,7 +6,6 @@ import pandas as pd
 
 from pipeline.claims import sweeps
 from pipeline.claims.evidence import (
-    SIGN_AWARE,
     V1,
     V2,
     Evidence,
@@ -18,6 +17,7 @@ from pipeline.claims.evidence import (
     over_seeds,
 )
 from pipeline.study.outputs import ABLATION, TYING
+from pipeline.study.settings import SIGN_AWARE
 from pipeline.text.numbers import format_number, span
 
 

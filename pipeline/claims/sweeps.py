@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+from math import ceil, comb
+
 import pandas as pd
 
-from pipeline.claims.evidence import V1, V2, Evidence, Untestable, Verdict, claim, decided, place
+from pipeline.claims.evidence import (
+    EQUAL_L0,
+    V1,
+    V2,
+    Evidence,
+    Untestable,
+    Verdict,
+    claim,
+    decided,
+    place,
+)
+from pipeline.study.paper_numbers import (
+    DEAD_LOWER_BY,
+    FEWER_DEAD_MLP,
+    FEWER_DEAD_OTHER,
+    MATCHED_WITHIN,
+)
 from pipeline.text.numbers import (
     BLANK,
     format_number,
@@ -36,7 +54,19 @@ def dominance(evidence: Evidence, least: float) -> Verdict:
     why = f"mean R2 gap {span(rows['mean_gap'])}"
     if missing := len(evidence.main) - len(rows):
         why += f"; {missing} more pairs have no common L0 range"
+    if evidence.spec.several_settings:
+        held = share(resampled(len(wins), len(rows), ceil(least * len(rows))))
+        why += f"; holds in {held} of the draws of a bootstrap over the pairs"
     return decided(len(wins) >= least * len(rows), here, why)
+
+
+def resampled(wins: int, pairs: int, least: int) -> float:
+    """Probability of at least ``least`` wins when the pairs are drawn anew with replacement: what a
+    bootstrap over pairs comes to with endless draws."""
+    share = wins / pairs
+    return sum(
+        comb(pairs, k) * share**k * (1 - share) ** (pairs - k) for k in range(least, pairs + 1)
+    )
 
 
 @claim(
@@ -62,7 +92,7 @@ def dominance_where(evidence: Evidence) -> Verdict:
     paper="within {within} on the other 3",
     source=V1,
     criterion="R2 falls at most {within} short anywhere in the overlap.",
-    within=0.025,
+    within=MATCHED_WITHIN,
 )
 def rest_within(evidence: Evidence, within: float) -> Verdict:
     gaps = "; ".join(
@@ -126,10 +156,10 @@ def _roomless(rows: pd.DataFrame, what: str) -> str:
     source=V1,
     criterion="At the first matched L0 the dead fraction is lower by {least} or more; not testable "
     "where Gated has less than {least} dead there.",
-    least=0.35,
+    least=DEAD_LOWER_BY,
 )
 def dead_rest(evidence: Evidence, least: float) -> Verdict:
-    return _dead_at_matched(evidence.rest, least, evidence.spec.matched_levels[0])
+    return _dead_at_matched(evidence.rest, least, evidence.level)
 
 
 @claim(
@@ -138,7 +168,7 @@ def dead_rest(evidence: Evidence, least: float) -> Verdict:
     source=V2,
     criterion="On every pair the dead fraction at L0 = {l0} is lower by {least} or more; not "
     "testable where Gated has less than {least} dead there.",
-    least=0.35,
+    least=DEAD_LOWER_BY,
     l0=64,
 )
 def dead_matched(evidence: Evidence, least: float, l0: float) -> Verdict:
@@ -147,21 +177,46 @@ def dead_matched(evidence: Evidence, least: float, l0: float) -> Verdict:
 
 def _dead_over_sweep(evidence: Evidence, hookpoints: tuple[str, ...], least: float) -> Verdict:
     rows = evidence.main[evidence.main["hookpoint"].isin(hookpoints)]
+    rows, at_l0, remark = _or_at_equal_l0(rows)
     rows = rows[rows["dead_points"] + rows["dead_left_out"] > 0]
     if rows.empty:
         raise Untestable(evidence.no_main or f"nothing is compared at {', '.join(hookpoints)}")
     names = ("dead_floored", "dead_points", "dead_left_out")
     floored, points, left_out = (int(rows[name].sum()) for name in names)
-    here = f"no dead latents on either side at {left_out} lambdas"
+    levels = "lambdas or levels of L0" if at_l0 else "lambdas"
+    here = f"no dead latents on either side at {left_out} {levels}"
     if points:
         here = (
             f"{span(rows['dead_reduction'], times)} ({floored} of {points} points floored; {here})"
         )
+    here += remark
     room = rows["dead_ceiling"] >= least
     enough, why = rows["dead_reduction"] >= least, _roomless(rows[~room], times(least))
     most = span(rows.loc[~room, "dead_ceiling"], times)
     more = "" if most == BLANK else f": it would be at most {most} with no dead latents"
     return _decided_with_room(enough, room, here, why, more)
+
+
+def _or_at_equal_l0(rows: pd.DataFrame) -> tuple[pd.DataFrame, bool, str]:
+    """Rows whose sweeps share no lambda are judged at equal L0, where the study has that.
+
+    Returns the rows, whether there are such, and what is to be said of equal L0.
+    """
+    names = [str(name) for name in rows]
+    known = [name for name in names if name.startswith(EQUAL_L0)]
+    if not known or rows.empty:
+        return rows, False, ""
+    remark = f"; at equal L0 {span(rows[f'{EQUAL_L0}reduction'], times)}"
+    apart = (rows["dead_points"] + rows["dead_left_out"] == 0) & rows[f"{EQUAL_L0}points"].notna()
+    if apart.any():
+        where = ", ".join(place(row) for _, row in rows[apart].iterrows())
+        remark += f", which decides at {where}, where the sweeps share no lambda"
+    instead = {
+        name: rows[name].mask(apart, rows[name.replace("dead_", EQUAL_L0)])
+        for name in names
+        if name.replace("dead_", EQUAL_L0) in known and name.startswith("dead_")
+    }
+    return rows.assign(**instead), bool(apart.any()), remark
 
 
 @claim(
@@ -171,7 +226,7 @@ def _dead_over_sweep(evidence: Evidence, hookpoints: tuple[str, ...], least: flo
     criterion="Geometric mean of dead(Gated) / dead(SA-GSAE) over shared lambdas, each floored at "
     "half a latent, lambdas without dead latents left out: {least} or more at every mlp_out; not "
     "testable where it could not reach that with no latent of SA-GSAE dead.",
-    least=100,
+    least=FEWER_DEAD_MLP,
 )
 def dead_mlp(evidence: Evidence, least: float) -> Verdict:
     return _dead_over_sweep(evidence, ("mlp_out",), least)
@@ -183,7 +238,7 @@ def dead_mlp(evidence: Evidence, least: float) -> Verdict:
     source=V1,
     criterion="The geometric mean of claim {claims[dead_mlp]}, but {least} or more at every attn "
     "and resid.",
-    least=2,
+    least=FEWER_DEAD_OTHER,
 )
 def dead_other(evidence: Evidence, least: float) -> Verdict:
     return _dead_over_sweep(evidence, ("attn", "resid"), least)

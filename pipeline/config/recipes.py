@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from operator import not_
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, field_serializer, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_serializer, model_validator
 
 from pipeline.config.sections import (
     Count,
@@ -23,7 +23,22 @@ from pipeline.config.spelling import NAME_LENGTH
 
 DEFAULT_RECIPE = "default"
 """Name of section ``training`` wherever recipes are named. Names of cells leave it out."""
-FactorName = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=NAME_LENGTH)]
+WIDTH_FACTOR, VARIANT_FACTOR = "width", "variant"
+"""Names of what tables of effects set beside the factors of recipes: the widths of a comparison,
+and its two variants."""
+
+
+def _not_taken(name: str) -> str:
+    if name in (WIDTH_FACTOR, VARIANT_FACTOR):
+        raise ValueError(f"tables call something else {name!r}; name the factor otherwise")
+    return name
+
+
+FactorName = Annotated[
+    str,
+    Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=NAME_LENGTH),
+    AfterValidator(_not_taken),
+]
 
 
 class Training(Section):

@@ -3,7 +3,8 @@
     python -m pipeline figure --spec JSON --tables DIR --figure figure_2 --out figures/figure_2.png
 
 A figure shows the two sides of the first comparison; its name with ``_variants`` at the end asks
-for every sweep of the grid. A recipe other than the default one follows: ``figure_2@zero-bias``.
+for every sweep of the grid. A recipe other than the default one follows: ``figure_2@zero-bias``. A
+specification curve, such as ``figure_spec_gap``, shows all recipes.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.figures.canvas import STYLE, write
 from pipeline.figures.shown import Drawn, Shown, function_named
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import RECIPE_MARK, VARIANTS_SUFFIX
+from pipeline.study.figures import RECIPE_MARK, SPECIFICATION_FIGURES, VARIANTS_SUFFIX
 
 
 def draw(name: str, tables: Path, spec: ComparisonSpec) -> Drawn:
@@ -29,7 +30,7 @@ def draw(name: str, tables: Path, spec: ComparisonSpec) -> Drawn:
     recipe = asked or next(iter(spec.trained))
     function = function_named(name.removesuffix(VARIANTS_SUFFIX), modules)
     figure, numbers = function(Shown(tables, spec, recipe, name.endswith(VARIANTS_SUFFIX)))
-    if spec.several:
+    if spec.several and name not in SPECIFICATION_FIGURES:
         figure.suptitle(f"Recipe {recipe or DEFAULT_RECIPE}", fontsize="medium")
     return figure, numbers
 

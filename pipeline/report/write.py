@@ -13,24 +13,28 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipeline.claims import matrix_text
 from pipeline.claims.limits import limits
 from pipeline.claims.page import criteria, judged
 from pipeline.config.recipes import DEFAULT_RECIPE, Recipe
 from pipeline.jobs.json_files import read_json
 from pipeline.report.environment import installed
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import title_and_caption
+from pipeline.study.figures import SPECIFICATION_FIGURES, title_and_caption
 from pipeline.study.outputs import (
     BY_SOURCE,
     CELLS,
     CLAIMS,
+    CLAIMS_MATRIX,
     COMPARISON,
     CONTRASTS,
     LATENTS,
+    MAIN_EFFECTS,
     PARAMETERS,
     SOURCES,
 )
 from pipeline.tables.comparison_text import views
+from pipeline.tables.effect_text import main_effect_parts
 from pipeline.tables.latent_text import contrast_grids, latent_grid, parameter_grid
 from pipeline.tables.sources import share_grid, source_comparisons, source_grids
 from pipeline.text.csv_files import read_table
@@ -120,6 +124,11 @@ def by_source(tables: Path, cells: pd.DataFrame, several: bool) -> list[Grid]:
     return [share_grid(table), *grids]
 
 
+def verdicts_side_by_side(tables: Path, spec: ComparisonSpec) -> list[str | Grid]:
+    """The matrix of the claims under all settings, with what must be known beside it."""
+    return matrix_text.parts(read_table(tables / CLAIMS_MATRIX), spec)
+
+
 def provenance(cells: pd.DataFrame, spec: ComparisonSpec) -> list[tuple[str, str]]:
     """What the numbers were made with and from."""
     hours = cells["training_seconds"].sum() / 3600
@@ -174,6 +183,8 @@ def main(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    curves = [name for name in spec.figures if name in SPECIFICATION_FIGURES]
+    others = [name for name in spec.figures if name not in curves]
     seeds = cells.groupby(list(NAME_COLUMNS[:-1]))["seed"].nunique()
     if not spec.several:
         ordered = ordered.drop(columns="recipe")
@@ -195,7 +206,10 @@ def main(
         contrasts=contrast_grids(read_table(tables / CONTRASTS), spec),
         latents=latent_grid(read_table(tables / LATENTS), spec.several),
         parameters=parameter_grid(read_table(tables / PARAMETERS), spec.several),
-        figures=figure_sources([(figures / name).with_suffix(".png") for name in spec.figures]),
+        verdicts=verdicts_side_by_side(tables, spec) if spec.several_settings else [],
+        curves=figure_sources([(figures / name).with_suffix(".png") for name in curves]),
+        moves=main_effect_parts(read_table(tables / MAIN_EFFECTS)) if spec.has_effects else [],
+        figures=figure_sources([(figures / name).with_suffix(".png") for name in others]),
         synthetic=figure_sources(synthetic),
         baselines=baseline_grid(ordered),
         collapsed=collapsed_grid(ordered),

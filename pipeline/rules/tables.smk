@@ -1,9 +1,9 @@
-# Every cell in one table, the sweep points, comparisons, contrasts, latents; the claims page.
+# Every cell in one table, the sweep points, comparisons, contrasts, latents, effects; the claims page.
 
 
 rule tables:
     input:
-        [study.table(name) for name in study.tables + CLAIM_TABLES],
+        [study.table(name) for name in study.tables + study.claim_tables],
 
 
 rule make_tables:
@@ -29,8 +29,10 @@ rule claims:
             path for path in [study.synthetic_table("summary")] if Path(path).exists()
         ],
     output:
-        csv=in_report(study.table(CLAIM_TABLES[0]), "Claims", "claims.rst"),
-        pages=[in_report(study.table(name), "Claims", "claims.rst") for name in CLAIM_TABLES[1:]],
+        csv=in_report(study.table(study.claim_tables[0]), "Claims", "claims.rst"),
+        others=[
+            in_report(study.table(name), "Claims", "claims.rst") for name in study.claim_tables[1:]
+        ],
     log:
         study.log("claims"),
     params:

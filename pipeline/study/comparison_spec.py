@@ -12,6 +12,7 @@ from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, home
 from pipeline.config.study_config import Comparison
 from pipeline.jobs.json_files import json_argument
 from pipeline.study.cell import Cell
+from pipeline.study.settings import Factor, Setting, factors_of, width_pairs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,13 +55,22 @@ class ComparisonSpec(BaseModel):
         return cls.model_validate(json_argument(text))
 
     @cached_property
+    def grid(self) -> list[Cell]:
+        """The grid's cells."""
+        return [Cell.from_path(path) for path in self.cells]
+
+    @cached_property
+    def sweeps(self) -> set[tuple[str, str, str, str, int]]:
+        """(model, hookpoint, variant, recipe, width) of every sweep."""
+        return {(c.model, c.hookpoint, c.variant, c.recipe, c.width) for c in self.grid}
+
+    @cached_property
     def trained(self) -> dict[str, list[tuple[str, str]]]:
         """Recipe -> each (model, hookpoint) at which it is compared: where it has cells, or all if
         the study has one recipe."""
         places = list(product(self.models, self.hookpoints))
-        found = [Cell.from_path(path) for path in self.cells]
-        at = {(cell.recipe, cell.model, cell.hookpoint) for cell in found}
-        used = {cell.recipe for cell in found}
+        at = {(cell.recipe, cell.model, cell.hookpoint) for cell in self.grid}
+        used = {cell.recipe for cell in self.grid}
         names = [name for name in ("", *sorted(self.recipes)) if name in used]
         if len(names) < 2:
             return dict.fromkeys(names or [""], places)
@@ -70,6 +80,81 @@ class ComparisonSpec(BaseModel):
     def several(self) -> bool:
         """Whether readers must be told of recipes."""
         return len(self.trained) > 1
+
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """What claims are judged under: each recipe with each pair of widths that is compared
+        under it, or alone if it has none."""
+        pairs, found = width_pairs(self.comparisons, self.models), []
+        for recipe in self.trained:
+            own = [Setting(recipe, number, widths) for number, widths in pairs.items()]
+            found += [one for one in own if self.places(one)] or [Setting(recipe)]
+        return found
+
+    def places(self, setting: Setting) -> list[tuple[str, str]]:
+        """Each (model, hookpoint) at which both sides of a setting's comparison have cells, one of
+        them at least of its own recipe; those of the recipe where there is no comparison."""
+        if setting.comparison is None:
+            return self.trained[setting.recipe]
+        item = self.comparisons[setting.comparison - 1]
+        sides = [
+            (side, self.home(setting.recipe, side.variant))
+            for side in (item.candidate, item.baseline)
+        ]
+        if all(home != setting.recipe for _, home in sides):
+            return []
+        return [
+            (model, hookpoint)
+            for model, hookpoint in self.trained[setting.recipe]
+            if all(
+                (model, hookpoint, side.variant, home, side.width_for(self.models[model]))
+                in self.sweeps
+                for side, home in sides
+            )
+        ]
+
+    def widths(self, setting: Setting) -> set[tuple[str, int]]:
+        """(model, width) of both sides of a setting's comparison; none where it has none."""
+        number = setting.comparison
+        items = [] if number is None else [self.comparisons[number - 1]]
+        return {
+            (model, side.width_for(d_model))
+            for item in items
+            for side in (item.candidate, item.baseline)
+            for model, d_model in self.models.items()
+        }
+
+    @property
+    def compared(self) -> list[Setting]:
+        """The settings that have a comparison."""
+        return [setting for setting in self.settings if setting.comparison is not None]
+
+    @property
+    def several_settings(self) -> bool:
+        """Whether claims are judged under several settings."""
+        return len(self.settings) > 1
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether several settings have a comparison, so that their effects can be set side by
+        side."""
+        return len(self.compared) > 1
+
+    @property
+    def several_widths(self) -> bool:
+        """Whether readers must be told of widths."""
+        return len({setting.widths for setting in self.compared}) > 1
+
+    @cached_property
+    def factors(self) -> list[Factor]:
+        """In what the settings differ."""
+        return factors_of(self.settings, self.levels)
+
+    def first_level(self, setting: Setting | None) -> float:
+        """The first L0 at which the comparison of a setting is read off."""
+        number = setting.comparison if setting else None
+        own = self.comparisons[number - 1].matched_l0 if number else []
+        return next(iter(own), self.matched_levels[0])
 
     def titled(self, title: str, recipe: str) -> str:
         """A title with the recipe, where there are several."""

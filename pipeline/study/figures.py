@@ -11,6 +11,12 @@ from dataclasses import dataclass
 
 from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell
+from pipeline.study.paper_numbers import (
+    DEAD_LOWER_BY,
+    FEWER_DEAD_MLP,
+    FEWER_DEAD_OTHER,
+    MATCHED_WITHIN,
+)
 
 FIGURE_FILES = ("png", "svg", "csv")
 VARIANTS_SUFFIX = "_variants"
@@ -68,6 +74,37 @@ FIGURES = {
     ),
 }
 """Figures of a study's tables, numbered as in the paper, which has none of R2 against L0."""
+EACH_SETTING = (
+    "Each point is one comparison of half-width SA-GSAE with full-width Gated: one model and "
+    "hookpoint, one recipe, one pair of widths. Points are sorted by what is measured. The strip "
+    "below has a row per level of a factor, and a mark under each point that has it. Marks that "
+    "gather at one end mean that the level decides; marks spread over the whole row mean that it "
+    "does not. A cross marks a point with collapsed cells. Bars, where there are several seeds, "
+    "are ± one standard error over seeds. Points far outside the others are triangles at the edge."
+)
+SPECIFICATION_FIGURES = {
+    "figure_spec_gap": FigureEntry(
+        title="Smallest R2 gap under every setting",
+        caption="The smallest gap of R2, SA-GSAE minus Gated, over the L0 that both reach. Above "
+        "the solid line SA-GSAE strictly dominates; above the dashed one it is nowhere more than "
+        f"the paper's {MATCHED_WITHIN:g} behind.",
+    ),
+    "figure_spec_dead": FigureEntry(
+        title="Dead latents at equal L0 under every setting",
+        caption="Dead fraction of Gated minus that of SA-GSAE, at the first matched L0. Above the "
+        "solid line SA-GSAE has fewer dead latents; above the dashed one its dead fraction is "
+        f"lower by the paper's {DEAD_LOWER_BY:g} or more. That cannot be where Gated has few.",
+    ),
+    "figure_spec_reduction": FigureEntry(
+        title="Reduction of the dead fraction under every setting",
+        caption="How many times smaller the dead fraction of SA-GSAE is, as a geometric mean over "
+        "equal L0, each fraction floored at half a latent. Grey: the most that could be seen, with "
+        "no latent of SA-GSAE dead. Where neither side has dead latents there is no number. "
+        f"Dashed: the paper's least factors, {FEWER_DEAD_MLP:g}x at mlp_out and "
+        f"{FEWER_DEAD_OTHER:g}x elsewhere.",
+    ),
+}
+"""Specification curves, of a study that compares under several settings. They show all of them."""
 SYNTHETIC_FIGURES = {
     "figure_1": FigureEntry(
         title="Bi-Jump-ReLU",
@@ -128,9 +165,12 @@ FIGURE_PROTOCOLS = {
 """Figure -> the protocol whose runs it shows."""
 
 
-def figure_names(config: StudyConfig, cells: Iterable[Cell]) -> tuple[str, ...]:
+def figure_names(
+    config: StudyConfig, cells: Iterable[Cell], effects: bool = False
+) -> tuple[str, ...]:
     """The main comparison in figures of their own, and all sweeps where there are others; each
-    recipe apart."""
+    recipe apart. Before them the specification curves, where there are effects to set side by side.
+    """
     main = config.comparisons[:1]
     sides = {
         (model.name, side.variant, side.width_for(model.d_model))
@@ -141,19 +181,26 @@ def figure_names(config: StudyConfig, cells: Iterable[Cell]) -> tuple[str, ...]:
     found = list(cells)
     others = any((cell.model, cell.variant, cell.width) not in sides for cell in found)
     names = (*FIGURES, *(name + VARIANTS_SUFFIX for name in FIGURES if main and others))
+    curves = tuple(SPECIFICATION_FIGURES) if effects else ()
     marked = [name for name in sorted(config.recipes) if any(cell.recipe == name for cell in found)]
     if len({cell.recipe for cell in found}) < 2:
-        return names
+        return curves + names
     plain = names if any(not cell.recipe for cell in found) else ()
-    return (*plain, *(f"{name}{RECIPE_MARK}{recipe}" for recipe in marked for name in names))
+    return (
+        *curves,
+        *plain,
+        *(f"{name}{RECIPE_MARK}{recipe}" for recipe in marked for name in names),
+    )
 
 
 def title_and_caption(name: str) -> tuple[str, str]:
     """What readers are told of a figure."""
     name, mark, recipe = name.partition(RECIPE_MARK)
-    entry = (FIGURES | SYNTHETIC_FIGURES)[name.removesuffix(VARIANTS_SUFFIX)]
+    entry = (FIGURES | SPECIFICATION_FIGURES | SYNTHETIC_FIGURES)[
+        name.removesuffix(VARIANTS_SUFFIX)
+    ]
     every = name.endswith(VARIANTS_SUFFIX)
-    sentences = [entry.caption]
+    sentences = [entry.caption, *[EACH_SETTING] * (name in SPECIFICATION_FIGURES)]
     if entry.averaged:
         sentences += [AT_ONE_LAMBDA] if entry.protocol else [EACH_POINT, *([SHADED] * (not every))]
     sentences += [EVERY_SWEEP] * every

@@ -19,13 +19,20 @@ CONTRASTS, LATENTS, PARAMETERS = "contrasts.csv", "latents.csv", "parameters.csv
 CALIBRATION, CLAIMS = "calibration.csv", "claims.csv"
 SOURCES, BY_SOURCE = "sources.csv", "comparison_by_source.csv"
 """Tables of a study whose text has several sources."""
+EFFECTS, MAIN_EFFECTS = "effects.csv", "main_effects.csv"
+"""Tables of a study that compares under several settings."""
 READABLE = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS)
 """Tables that are also written as .md and .tex."""
+READABLE_AS = ("md", "tex")
 TABLES = (
     *(CELLS, POINTS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CALIBRATION),
-    *(name.replace("csv", end) for name in READABLE for end in ("md", "tex")),
+    *(name.replace("csv", end) for name in READABLE for end in READABLE_AS),
 )
 """File names of the tables but for the claims."""
+EFFECT_TABLES = tuple(
+    name.replace("csv", end) for name in (EFFECTS, MAIN_EFFECTS) for end in ("csv", *READABLE_AS)
+)
+"""File names of what a study that compares under several settings has besides."""
 TYING, ABLATION, WIDTH = "tying", "ablation", "width"
 """Kinds of contrast."""
 REPORT = "report.html"
@@ -42,6 +49,8 @@ RECORDS = (
 SYNTHETIC = "synthetic"
 RUNS, SYNTHETIC_SUMMARY = f"{SYNTHETIC}/runs", f"{SYNTHETIC}/summary.csv"
 CLAIM_TABLES = (CLAIMS, "claims.md", "claims.tex")
+CLAIMS_MATRIX = "claims_matrix.csv"
+"""The verdicts of a study whose claims are judged under several settings, side by side."""
 
 
 class Outputs:

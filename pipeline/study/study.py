@@ -23,9 +23,18 @@ from pipeline.config.spelling import CellNameError
 from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.cell import Cell
+from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.figures import figure_names
 from pipeline.study.grid import cells_of, cross_faults
-from pipeline.study.outputs import BY_SOURCE, SOURCES, TABLES, Outputs
+from pipeline.study.outputs import (
+    BY_SOURCE,
+    CLAIM_TABLES,
+    CLAIMS_MATRIX,
+    EFFECT_TABLES,
+    SOURCES,
+    TABLES,
+    Outputs,
+)
 from pipeline.study.recipes import levels_of, training_of
 from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
 from sagsae.autoencoders.registry import VARIANTS
@@ -159,6 +168,11 @@ class Study(Outputs):
             **named,
         }
 
+    @cached_property
+    def compared(self) -> ComparisonSpec:
+        """What tables, figures and claims cover."""
+        return ComparisonSpec.model_validate(self.comparison_spec())
+
     def report_spec(self) -> dict[str, Any]:
         named: dict[str, Any] = {"study": self.config.study, "note": self.config.note}
         if len(self.sources) > 1:
@@ -209,7 +223,13 @@ class Study(Outputs):
     @property
     def tables(self) -> tuple[str, ...]:
         """File names of the tables but for the claims."""
-        return TABLES + ((SOURCES, BY_SOURCE) if len(self.sources) > 1 else ())
+        several = (SOURCES, BY_SOURCE) if len(self.sources) > 1 else ()
+        return TABLES + several + (EFFECT_TABLES if self.compared.has_effects else ())
+
+    @property
+    def claim_tables(self) -> tuple[str, ...]:
+        """File names of the claims, claims.csv first."""
+        return CLAIM_TABLES + ((CLAIMS_MATRIX,) if self.compared.several_settings else ())
 
     @property
     def sources(self) -> list[str]:
@@ -219,7 +239,7 @@ class Study(Outputs):
     @property
     def figures(self) -> tuple[str, ...]:
         """Names of the figures that the grid has."""
-        return figure_names(self.config, self.cells)
+        return figure_names(self.config, self.cells, self.compared.has_effects)
 
     def cell_named(self, **text: str) -> Cell:
         """The cell of a path's wildcards, on the grid or off it.

@@ -18,7 +18,8 @@ from pipeline.tables.sweeps import (
     with_se,
 )
 from pipeline.text.numbers import matched_column, sweep_label
-from sagsae.comparison import dead_reduction, dominance, matched, overlap
+from sagsae.comparison import dominance, matched, overlap
+from sagsae.dead_latents import dead_reduction
 from sagsae.sweeps import Sweep
 
 SIDES = ("candidate", "baseline")

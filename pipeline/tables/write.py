@@ -1,4 +1,4 @@
-"""Tables of a study as CSV, Markdown and LaTeX: cells, sweep points, comparisons, latents.
+"""Tables of a study as CSV, Markdown and LaTeX: cells, sweep points, comparisons, latents, effects.
 
     python -m pipeline tables --spec JSON --cells-root DIR --out-dir DIR
 
@@ -22,8 +22,11 @@ from pipeline.study.metrics import read_all
 from pipeline.tables.comparison import comparison_table
 from pipeline.tables.comparison_text import views
 from pipeline.tables.contrasts import contrast_table
+from pipeline.tables.effect_text import effect_parts, main_effect_parts
+from pipeline.tables.effects import effect_table
 from pipeline.tables.latent_text import READS, contrast_grids, latent_grid, parameter_grid
 from pipeline.tables.latents import calibration_table, latent_table, parameter_table
+from pipeline.tables.main_effects import main_effect_table
 from pipeline.tables.sources import comparison_by_source, source_names, source_table
 from pipeline.tables.sweeps import SWEEP, Metrics, named_collapses, sweeps_of, with_se
 from pipeline.text.csv_files import read_table, write_csv
@@ -83,6 +86,10 @@ def write_tables(metrics: Metrics, spec: ComparisonSpec, folder: Path) -> None:
     if source_names(metrics):
         tables[outputs.SOURCES] = source_table(metrics)
         tables[outputs.BY_SOURCE] = comparison_by_source(metrics, spec)
+    if spec.has_effects:
+        effects = effect_table(tables[outputs.COMPARISON], metrics, spec)
+        tables[outputs.EFFECTS] = effects
+        tables[outputs.MAIN_EFFECTS] = main_effect_table(effects, spec.factors)
     for name, table in tables.items():
         measured = name in (outputs.CELLS, outputs.SOURCES)
         write_csv(folder / name, table, None if measured else "%.12g")
@@ -99,6 +106,10 @@ def write_tables(metrics: Metrics, spec: ComparisonSpec, folder: Path) -> None:
             [parameters],
         ),
     }
+    if spec.has_effects:
+        effects, moves = read[outputs.EFFECTS], read[outputs.MAIN_EFFECTS]
+        pages[outputs.EFFECTS] = ("Effects under each setting", effect_parts(effects, spec))
+        pages[outputs.MAIN_EFFECTS] = ("What moves each effect", main_effect_parts(moves))
     for name, (title, parts) in pages.items():
         write_page(folder / name, title, parts)
 

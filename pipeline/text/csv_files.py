@@ -13,6 +13,7 @@ TEXTS = re.compile(
     r"model|hookpoint|(.*_)?variant|recipe|kind|quantity|sign|collapsed|.*_reason|made_from_.*"
     r"|.*_d(evice|type)|setting|metric|protocol"
     r"|claim|statement|paper|source|here|outcome|why|criterion"
+    r"|widths|level(_.*)?|effect|factor|together_with|against|hangs_on|dead_in_baseline|sentence"
 )
 """Columns that stay text whatever they look like: a digest may read as a number."""
 

@@ -21,6 +21,8 @@ SYMBOLS = {
     "×": r"$\times$",
     "–": "--",
     "Δ": r"$\Delta$",
+    "→": r"$\to$",
+    "·": r"$\cdot$",
     "²": r"\textsuperscript{2}",
 }
 """What LaTeX cannot set as it is, replaced once its special characters are escaped."""

@@ -25,7 +25,6 @@ from pipeline.cells import faults as cells
 from pipeline.jobs.findings import Absent, Checked, Fault, Findings, Note, amount, size_of
 from pipeline.jobs.json_files import ADVICE, json_argument
 from pipeline.study.figures import FIGURE_FILES
-from pipeline.study.outputs import CLAIM_TABLES
 from pipeline.study.study import SPLITS, Study
 from pipeline.synthetic import faults as synthetic
 from sagsae.files import TEMPORARY_SUFFIXES
@@ -119,7 +118,7 @@ def checks(study: Study) -> dict[str, Findings]:
 
 
 def _outputs(study: Study) -> Findings:
-    tables = [study.table(name) for name in study.tables + CLAIM_TABLES]
+    tables = [study.table(name) for name in study.tables + study.claim_tables]
     figures = [study.figure(name, end) for name in study.figures for end in FIGURE_FILES]
     for file in (*tables, *figures, study.report):
         there = Path(file).exists()

@@ -18,6 +18,10 @@ TARGETS = (
     Target("sagsae/sweeps.py", (f"{SAGSAE}/test_sweeps.py", f"{SAGSAE}/test_comparison.py")),
     Target("sagsae/contrasts.py", (f"{SAGSAE}/test_contrasts.py",)),
     Target("sagsae/comparison.py", (f"{SAGSAE}/test_comparison.py", f"{SAGSAE}/test_compare.py")),
+    Target(
+        "sagsae/dead_latents.py",
+        (f"{SAGSAE}/test_dead_latents.py", f"{SAGSAE}/test_comparison.py"),
+    ),
     Target("sagsae/training/adam.py", (f"{SAGSAE}/training/test_adam.py",)),
     Target("sagsae/training/optimiser.py", (f"{SAGSAE}/training/test_optimiser.py",)),
     Target(

@@ -13,11 +13,11 @@ from sagsae.comparison import (
     Overlap,
     bootstrap,
     compare,
-    dead_reduction,
     dominance,
     matched,
     overlap,
 )
+from sagsae.dead_latents import dead_reduction
 from sagsae.sweeps import CellResult, Estimate, Frontier, Sweep
 
 E = math.e

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagsae.comparison import bootstrap, dead_reduction, dominance, matched
+from sagsae.comparison import bootstrap, dominance, matched
 from sagsae.contrasts import contrast, shared_runs
+from sagsae.dead_latents import dead_reduction
 from sagsae.sweeps import CellResult, Gap, Sweep
 
 Runs = dict[tuple[float, int], tuple[float, float | None]]

@@ -26,8 +26,10 @@ from pipeline.claims.evidence import (
     over_seeds,
     place,
 )
+from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.settings import Setting
 from sagsae.sweeps import Estimate
-from tests.pipeline.claims.made_tables import evidence, pair, spec
+from tests.pipeline.claims.made_tables import BASELINE, CANDIDATE, evidence, pair, spec
 
 
 def test_a_number_shows_itself_in_digits_or_in_words():
@@ -88,6 +90,147 @@ def test_the_tables_of_a_study_are_read_by_their_names(tmp_path):
     assert found.synthetic["comparison"].tolist() == [5]
     assert found.spec == spec()
     assert Evidence.read(spec(), tmp_path, None).synthetic is None
+    assert found.setting is None
+
+
+def test_of_several_settings_the_comparison_has_what_is_known_at_equal_l0(tmp_path):
+    for name in ("contrasts", "latents", "parameters", "cells"):
+        pd.DataFrame({"comparison": [0]}).to_csv(tmp_path / f"{name}.csv", index=False)
+    names = ["comparison", "recipe", "model", "hookpoint"]
+    rows = [
+        (n, r, m, h)
+        for n in (1, 2)
+        for r in ("", "zero")
+        for m in "ab"
+        for h in ("mlp_out", "attn")
+    ]
+    table = pd.DataFrame(rows, columns=names)
+    table.assign(dead_ceiling=1).to_csv(tmp_path / "comparison.csv", index=False)
+    effects = table.assign(equal_l0_reduction=range(16), dead_drop=5)[::-1][:-1]
+    effects.to_csv(tmp_path / "effects.csv", index=False)
+    found = Evidence.read(TestUnder.spec, tmp_path, None).comparison
+    assert list(found) == [*names, "dead_ceiling", "equal_l0_reduction"]
+    assert found["equal_l0_reduction"].tolist()[1:] == list(range(1, 16))
+    assert math.isnan(found["equal_l0_reduction"][0])
+
+
+def row(kind: str, candidate: str, baseline: str, **values) -> dict:
+    return {"kind": kind, "candidate_variant": candidate, "baseline_variant": baseline} | values
+
+
+class TestUnder:
+    """Two recipes, each with two pairs of widths, at two places."""
+
+    comparisons = [
+        {"candidate": CANDIDATE | {"expansion": h}, "baseline": BASELINE | {"expansion": 2 * h}}
+        for h in (2.0, 8.0)
+    ]
+    cells = [
+        f"small/{hookpoint}/{variant}{at}/w{multiple * 64}_lam0.1_seed0"
+        for hookpoint in ("attn", "resid")
+        for at in ("", "@zero")
+        for variant, multiple in (
+            *(("sagsae_tied", 2), ("gated", 4), ("sagsae_tied", 8), ("gated", 16)),
+            ("sagsae_tied", 4),
+        )
+    ]
+    spec = spec(
+        cells=cells,
+        comparisons=comparisons,
+        hookpoints=["attn", "resid"],
+        models={"small": 64},
+        recipes={"zero": {"training": {"b_dec_init": "zero"}}},
+        levels={"": {"b_dec_init": "mean"}, "zero": {"b_dec_init": "zero"}},
+    )
+
+    def found(self) -> Evidence:
+        rows = [
+            pair(comparison=number, recipe=recipe, hookpoint=hookpoint, candidate_width=h)
+            | {"baseline_width": 2 * h}
+            for number, h in ((1, 128), (2, 512))
+            for recipe in ("", "zero")
+            for hookpoint in ("attn", "resid")
+        ]
+        sides = [(128, 128), (128, 256), (256, 512), (512, 1024), (1024, 1024)]
+        contrasts = [
+            row("width", "sagsae_tied", "sagsae_tied", recipe=recipe, model="small")
+            | {"hookpoint": "resid", "candidate_width": one, "baseline_width": other}
+            for recipe in ("", "zero")
+            for one, other in sides
+        ]
+        swept = [
+            {
+                "model": m,
+                "hookpoint": h,
+                "variant": v.split("@")[0],
+                "width": int(w[1:5].rstrip("_l")),
+            }
+            | {"recipe": v.partition("@")[2]}
+            for m, h, v, w in (path.split("/") for path in self.cells)
+        ]
+        tables = dict.fromkeys(("latents", "parameters", "cells"), swept)
+        made = evidence(*rows, contrasts=contrasts, **tables)
+        return replace(made, spec=self.spec)
+
+    def test_a_setting_has_its_recipe_its_comparison_and_its_widths(self):
+        assert [setting.named for setting in self.spec.settings] == [
+            *("default, 2d vs 4d", "default, 8d vs 16d", "zero, 2d vs 4d", "zero, 8d vs 16d")
+        ]
+        for setting, widths in zip(self.spec.settings, [{128, 256}, {512, 1024}] * 2, strict=True):
+            here = self.found().under(setting)
+            assert here.setting == setting
+            assert here.comparison["comparison"].tolist() == [setting.comparison] * 2
+            assert here.main["candidate_width"].tolist() == [min(widths)] * 2
+            for name in ("comparison", "contrasts"):
+                assert set(getattr(here, name)["recipe"]) == {setting.recipe}
+            for name in ("latents", "parameters", "cells"):
+                table = getattr(here, name)
+                assert set(table["width"]) == widths
+                assert set(table["recipe"]) == {setting.recipe}
+            found = here.contrasts[["candidate_width", "baseline_width"]].to_numpy().tolist()
+            both = [[128, 128], [128, 256]] if 128 in widths else [[512, 1024], [1024, 1024]]
+            assert found == both
+
+    def test_one_pair_of_widths_leaves_the_others_in_place(self):
+        alone = self.spec.model_copy(update={"comparisons": self.spec.comparisons[:1]})
+        alone = ComparisonSpec.model_validate(alone.model_dump())
+        found = replace(self.found(), spec=alone)
+        assert [setting.named for setting in alone.settings] == [
+            "default, 2d vs 4d",
+            "zero, 2d vs 4d",
+        ]
+        here = found.under(alone.settings[1])
+        assert set(here.cells["width"]) == {128, 256, 512, 1024}
+        assert len(here.contrasts) == 5
+
+    def test_tables_without_rows_keep_their_columns(self):
+        found = replace(self.found(), contrasts=self.found().contrasts[:0])
+        assert list(found.under(self.spec.settings[0]).contrasts) == list(found.contrasts)
+
+    def test_a_setting_without_a_comparison_has_no_rows_of_one(self):
+        here = self.found().under(Setting("zero"))
+        assert here.comparison.empty
+        assert set(here.cells["width"]) == {128, 256, 512, 1024}
+        with pytest.raises(Untestable, match="no comparison of a sign-aware variant"):
+            _ = here.compared
+
+    def test_places_cut_every_table(self):
+        here = self.found().under(self.spec.settings[3]).at([("small", "resid")])
+        assert here.comparison["hookpoint"].tolist() == ["resid"]
+        assert set(here.cells["hookpoint"]) == {"resid"}
+        assert len(here.cells) == 2
+        assert here.setting == self.spec.settings[3]
+        assert here.at([("small", "attn")]).cells.empty
+
+    def test_the_level_is_that_of_the_comparison(self):
+        assert self.found().level == 64
+        levels = [
+            item | {"matched_l0": [l0]}
+            for item, l0 in zip(self.comparisons, (8.0, 9.0), strict=True)
+        ]
+        other = ComparisonSpec.model_validate(self.spec.model_dump() | {"comparisons": levels})
+        found = replace(self.found(), spec=other)
+        assert [found.level, *(found.under(one).level for one in other.settings[:2])] == [8, 8, 9]
 
 
 class TestMain:
@@ -133,10 +276,6 @@ class TestMain:
         assert some.rest["hookpoint"].tolist() == ["attn"]
         with pytest.raises(Untestable, match=r"^it strictly dominates on every pair compared"):
             _ = evidence(pair()).rest
-
-
-def row(kind: str, candidate: str, baseline: str, **values) -> dict:
-    return {"kind": kind, "candidate_variant": candidate, "baseline_variant": baseline} | values
 
 
 class TestContrasts:

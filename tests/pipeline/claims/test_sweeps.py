@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from pipeline.claims import sweeps
 from pipeline.claims.evidence import FAILS, HOLDS, OPEN, V1, V2
-from tests.pipeline.claims.made_tables import evidence, pair, sources, told
+from tests.pipeline.claims.made_tables import evidence, pair, sources, spec, told
 
 NO_MAIN = "no comparison of a sign-aware variant with Gated of twice its width"
 UNLIKE = pair(baseline_width=128)
@@ -204,6 +205,77 @@ class TestDeadOverSweep:
     def test_without_a_main_comparison_nothing_is_said(self):
         unlike = swept(baseline_width=128)
         assert told(sweeps.dead_mlp, evidence(unlike)) == (OPEN, "", NO_MAIN)
+
+
+def at_l0(factor: float, points: float = 18, left_out: float = 0, ceiling: float = 900.0) -> dict:
+    """Columns on equal L0, as effects.csv has them."""
+    numbers = {"reduction": factor, "ceiling": ceiling, "floored": 5, "points": points}
+    return {f"equal_l0_{what}": value for what, value in (numbers | {"left_out": left_out}).items()}
+
+
+APART = NOTHING | {"dead_points": 0, "dead_floored": 0, "dead_left_out": 0}
+"""Two sweeps without a shared lambda."""
+
+
+class TestAtEqualL0:
+    def test_it_stands_beside_equal_lambda_which_decides(self):
+        found = evidence(
+            swept(**at_l0(3.0)), swept("large", dead_points=2, dead_reason="", **at_l0(math.nan))
+        )
+        shown = f"120x {COUNTED.format(2, 6, 4)}; at equal L0 3x"
+        assert told(sweeps.dead_mlp, found) == (HOLDS, shown, "")
+
+    def test_it_decides_where_no_lambda_is_shared(self):
+        other = swept("large", **APART, **at_l0(200.0, left_out=3))
+        shown = (
+            "120x to 200x (6 of 22 points floored; no dead latents on either side at 5 lambdas or "
+            "levels of L0); at equal L0 110x to 200x, which decides at large mlp_out, where the "
+            "sweeps share no lambda"
+        )
+        assert told(sweeps.dead_mlp, evidence(swept(**at_l0(110.0)), other)) == (HOLDS, shown, "")
+        less = other | at_l0(99.0)
+        assert told(sweeps.dead_mlp, evidence(swept(**at_l0(110.0)), less))[0] == FAILS
+        low = other | at_l0(50.0, ceiling=60.0)
+        outcome, _, why = told(sweeps.dead_mlp, evidence(swept(**at_l0(110.0)), low))
+        assert (outcome, why) == (
+            OPEN,
+            "too few dead latents in Gated for 100x at large mlp_out: it would be at most 60x with "
+            "no dead latents",
+        )
+
+    def test_a_pair_that_has_neither_is_not_counted(self):
+        nothing = swept("large", **APART, **dict.fromkeys(at_l0(1.0), math.nan))
+        found = told(sweeps.dead_mlp, evidence(swept(**at_l0(110.0)), nothing))
+        assert found == (HOLDS, f"120x {COUNTED.format(1, 4, 2)}; at equal L0 110x", "")
+
+
+@pytest.mark.parametrize(
+    ("wins", "pairs", "least", "chance"),
+    [(1, 2, 1, 3 / 4), (1, 2, 2, 1 / 4), (3, 6, 3, 21 / 32), (2, 3, 3, 8 / 27), (0, 4, 2, 0)],
+)
+def test_the_bootstrap_over_pairs_is_exact(wins, pairs, least, chance):
+    assert sweeps.resampled(wins, pairs, least) == pytest.approx(chance)
+    assert sweeps.resampled(pairs, pairs, least) == 1
+
+
+SEVERAL = spec(
+    cells=[f"small/attn/gated{at}/w256_lam0.1_seed0" for at in ("", "@zero")],
+    recipes={"zero": {"training": {"b_dec_init": "zero"}}},
+)
+
+
+def test_where_there_are_several_settings_the_pairs_are_drawn_anew():
+    lost = [pair(name, dominates=False, mean_gap=-0.01) for name in ("large", "third")]
+    found = replace(evidence(pair(), *lost), spec=SEVERAL)
+    outcome, here, why = told(sweeps.dominance, found)
+    assert (outcome, here.partition(" (")[0]) == (FAILS, "1 of 3 pairs")
+    assert why == (
+        "mean R2 gap -0.010 to +0.030; holds in 0.26 of the draws of a bootstrap over the pairs"
+    )  # two of three at least, one in three each: 7 / 27
+
+
+def test_a_study_of_one_setting_shows_no_bootstrap_over_pairs():
+    assert "bootstrap" not in told(sweeps.dominance, evidence(pair()))[2]
 
 
 def test_the_numbers_of_the_claims_are_the_papers():

@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from pipeline.study.figures import FIGURES
+from pipeline.study.figures import FIGURES, SPECIFICATION_FIGURES
 from pipeline.text.csv_files import read_table
-from tests.pipeline.conftest import COLLAPSED
+from tests.pipeline.conftest import COLLAPSED, MadeStudy
+from tests.pipeline.made_settings import made_settings
 
 LOADING = ("src", "href", "srcset", "data", "poster", "action", "xlink:href")
 
@@ -119,3 +120,57 @@ def test_a_missing_figure_stops_the_report(one_seed_study):
     with pytest.raises(FileNotFoundError, match=r"figure_2\.png"):
         one_seed_study.report()
     assert not (one_seed_study.root / "report.html").exists()
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> tuple[MadeStudy, str]:
+    """A study of several settings with its specification curves, and its report."""
+    made = made_settings(tmp_path_factory.mktemp("settings"))
+    made.spec["figures"] = [*SPECIFICATION_FIGURES, "figure_r2@zero"]
+    made.tables()
+    made.claims()
+    for name in made.spec["figures"]:
+        made.figure(name)
+    return made, made.report()
+
+
+def section(html: str, start: str, end: str) -> str:
+    """What stands under one heading, up to another."""
+    return html[html.index(f"<h2>{start}</h2>") : html.index(f"<h2>{end}</h2>")]
+
+
+def test_several_settings_are_set_side_by_side(settings):
+    _, html = settings
+    part = section(html, "What the claims hang on", "What the effects hang on")
+    assert part.count("<tr>") == 1 + 23 + 1 + 7  # sentences, then the matrix
+    assert "Holds under 3 of 7 settings: those with b_dec_init mean." in part
+    assert part.count('<td class="yes">+<small> b</small></td>') == 3 * 2
+    assert part.count('<td class="no">−') == 4 * 4
+    assert "table.marks" in html
+
+
+def test_curves_and_main_effects_stand_together(settings):
+    made, html = settings
+    part = section(html, "What the effects hang on", "Claims of the paper")
+    for name in SPECIFICATION_FIGURES:
+        image = (made.root / "figures" / f"{name}.png").read_bytes()
+        assert base64.b64encode(image).decode() in part
+    text = Page(part).text
+    assert "Smallest R2 gap: " in text
+    assert "b_dec_init mean → zero 12 pairs -0.050" in text
+    figures = section(html, "Figures", "The language models themselves")
+    assert figures.count("<figure>") == 1
+
+
+def test_verdicts_of_each_setting_are_folded(settings):
+    _, html = settings
+    part = section(html, "Claims of the paper", "Comparison")
+    assert part.count("<details>") == part.count("</details>") == 7 + 1
+    assert "<summary>Recipe zero-fast, 8d vs 16d</summary>" in part
+    assert part.count("nothing is typed") == 1
+
+
+def test_one_setting_is_shown_as_it_is(html):
+    assert "hang on" not in html
+    assert "table.marks" not in html
+    assert section(html, "Claims of the paper", "Comparison").count("<details>") == 1

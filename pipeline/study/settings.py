@@ -1,0 +1,127 @@
+"""Settings of a study, and the factors in which they differ.
+
+A setting is a recipe and a pair of widths: what claims are judged under. The widths are those of a
+comparison of half-width SA-GSAE with full-width Gated; of several comparisons at the same widths,
+the first one counts. A factor is a setting of training in which recipes differ, what recipes say
+of themselves, or the widths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pipeline.config.recipes import DEFAULT_RECIPE, WIDTH_FACTOR, Training
+from pipeline.config.study_config import Comparison, Sized
+from pipeline.text.numbers import BLANK
+
+LEVEL = "level_"
+"""Begins the name of a column that has the level of a factor."""
+SIGN_AWARE = ("sagsae", "sagsae_sym", "sagsae_tied")
+"""The intact sign-aware variants, which the paper's claims are about."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A recipe, and the comparison of half width with full width that is made under it."""
+
+    recipe: str
+    """Empty for the default one."""
+    comparison: int | None = None
+    """Its number in the configuration, from 1; None where the recipe has no such comparison."""
+    widths: str = ""
+    """Its two widths, such as "8d vs 16d"; empty where there is no comparison."""
+
+    @property
+    def named(self) -> str:
+        """Recipe and widths in words."""
+        return ", ".join(filter(None, (self.recipe or DEFAULT_RECIPE, self.widths)))
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A way in which settings differ."""
+
+    name: str
+    levels: Mapping[Setting, str]
+    """What each setting has of it."""
+    together_with: tuple[str, ...] = ()
+    """Other factors that change whenever it does, and only then: nothing tells them apart."""
+
+    @property
+    def column(self) -> str:
+        """Its column in tables of points."""
+        return f"{LEVEL}{self.name}"
+
+    @property
+    def ordered(self) -> list[str]:
+        """The levels: numbers in their order, else as the settings come."""
+        found = list(dict.fromkeys(self.levels.values()))
+        try:
+            return sorted(found, key=float)
+        except ValueError:
+            return found
+
+
+def width_pairs(comparisons: Sequence[Comparison], models: Mapping[str, int]) -> dict[int, str]:
+    """Number -> widths of each comparison of an intact sign-aware variant with Gated of twice its
+    width; the first one of each pair of widths."""
+    found: dict[str, int] = {}
+    for number, item in enumerate(comparisons, start=1):
+        half, full = item.candidate, item.baseline
+        fits = any(2 * half.width_for(d) == full.width_for(d) for d in models.values())
+        if half.variant in SIGN_AWARE and full.variant == "gated" and fits:
+            found.setdefault(f"{_width(half)} vs {_width(full)}", number)
+    return {number: widths for widths, number in found.items()}
+
+
+def _width(side: Sized) -> str:
+    return str(side.width) if side.expansion is None else f"{side.expansion:g}d"
+
+
+def factors_of(
+    settings: Sequence[Setting], levels: Mapping[str, Mapping[str, str]]
+) -> list[Factor]:
+    """The factors that have several levels among some settings.
+
+    Those that always change together are one factor. It is named after what recipes say of
+    themselves, if they say it, and has their words for its levels.
+
+    Args:
+        settings: In the order in which levels are to be listed.
+        levels: Recipe -> factor -> its level.
+    """
+    recipes = list(dict.fromkeys(setting.recipe for setting in settings))
+    names = dict.fromkeys(name for recipe in recipes for name in levels.get(recipe, {}))
+    found = {
+        name: [levels.get(setting.recipe, {}).get(name, "") for setting in settings]
+        for name in names
+    }
+    found[WIDTH_FACTOR] = [setting.widths for setting in settings]
+    groups: dict[tuple[int, ...], list[str]] = {}
+    for name, values in found.items():
+        if len(set(values)) > 1:
+            groups.setdefault(_partition(values), []).append(name)
+    return [_factor(group, settings, found) for group in groups.values()]
+
+
+def _partition(values: Iterable[str]) -> tuple[int, ...]:
+    """Which values are equal, whatever they are."""
+    seen: dict[str, int] = {}
+    return tuple(seen.setdefault(value, len(seen)) for value in values)
+
+
+def _factor(
+    group: Sequence[str], settings: Sequence[Setting], found: Mapping[str, Sequence[str]]
+) -> Factor:
+    known = {*Training.model_fields, WIDTH_FACTOR}
+    first = next((name for name in group if name not in known), group[0])
+    others = tuple(name for name in group if name != first)
+    rows = zip(*(found[name] for name in (first, *others)), strict=True)
+    values = [next(filter(None, row), BLANK) for row in rows]
+    return Factor(first, dict(zip(settings, values, strict=True)), others)
+
+
+def differ_in(factors: Sequence[Factor], one: Setting, other: Setting) -> list[Factor]:
+    """The factors of which two settings have different levels."""
+    return [factor for factor in factors if factor.levels[one] != factor.levels[other]]

@@ -1,0 +1,342 @@
+"""Claims under several settings: what each verdict hangs on, and what tells the verdicts apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.claims import matrix, matrix_text
+from pipeline.claims.evidence import FAILS, HOLDS, OPEN, Evidence
+from pipeline.claims.matrix import matrix_table, sentence, told_apart
+from pipeline.claims.page import claim_table, claims
+from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.settings import Factor, Setting
+from pipeline.text.csv_files import read_table
+from tests.pipeline.conftest import MadeStudy
+from tests.pipeline.made_settings import made_settings, settings_configuration
+
+NARROW, WIDE = "2d vs 4d", "8d vs 16d"
+
+
+def judged(made: MadeStudy) -> tuple[ComparisonSpec, pd.DataFrame, pd.DataFrame]:
+    """Spec, claims.csv and claims_matrix.csv of a made-up study."""
+    made.tables()
+    made.claims()
+    tables = made.root / "tables"
+    spec = ComparisonSpec.argument(json.dumps(made.spec))
+    return spec, read_table(tables / "claims.csv"), read_table(tables / "claims_matrix.csv")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> MadeStudy:
+    return made_settings(tmp_path_factory.mktemp("matrix"))
+
+
+@pytest.fixture(scope="module")
+def study(made):
+    return judged(made)
+
+
+def of(table: pd.DataFrame, key: str, column: str = "outcome") -> list[str]:
+    """One column of a claim, setting by setting."""
+    return table.loc[table["claim"] == key, column].tolist()
+
+
+class TestVerdicts:
+    def test_each_setting_is_judged_by_its_own_comparison(self, study):
+        spec, table, _ = study
+        assert len(table) == len(spec.settings) * len(claims())
+        assert list(table.columns[:3]) == ["recipe", "widths", "claim"]
+        first = table.drop_duplicates(["recipe", "widths"])
+        names = [(setting.recipe, setting.widths) for setting in spec.settings]
+        assert list(zip(first["recipe"], first["widths"], strict=True)) == names
+        mean = [HOLDS] * 3 + [FAILS] * 4
+        assert of(table, "dominance") == mean
+        assert of(table, "rest_within") == [OPEN] * 3 + [FAILS] * 4
+        wide = [HOLDS if name == WIDE else OPEN for _, name in names]
+        assert of(table, "dead_matched") == [OPEN] * 3 + wide[3:]  # a quarter dead is no room
+        shown = of(table, "dead_matched", "here")
+        assert "Gated has 0.250 dead" in shown[3]
+        assert "Gated has 0.500 dead" in shown[4]
+
+    def test_the_verdict_that_counts_pairs_has_a_bootstrap_over_them(self, study):
+        _, table, _ = study
+        why = of(table, "dominance", "why")
+        assert why[0].endswith("; holds in 1.00 of the draws of a bootstrap over the pairs")
+        assert why[4].endswith("; holds in 0.00 of the draws of a bootstrap over the pairs")
+        assert not [text for text in of(table, "dominance_where", "why") if "bootstrap" in text]
+
+    def test_dead_claims_show_equal_l0_beside_equal_lambda(self, study):
+        _, table, _ = study
+        assert of(table, "dead_mlp")[4] == HOLDS
+        shown = of(table, "dead_mlp", "here")[4]
+        assert shown.startswith("256x to 384x (0 of 8 points floored")
+        assert shown.endswith("; at equal L0 256x to 384x")
+
+    def test_evidence_under_a_setting_has_its_widths_alone(self, made, study):
+        spec, _, _ = study
+        evidence = Evidence.read(spec, made.root / "tables", None)
+        for setting, multiples in ((spec.settings[3], {2, 4}), (spec.settings[4], {8, 16})):
+            found = evidence.under(setting)
+            assert set(found.comparison["comparison"]) == {setting.comparison}
+            for name in ("latents", "parameters", "cells"):
+                rows = getattr(found, name)
+                assert set(rows["width"] / rows["model"].map(spec.models)) == multiples
+                assert set(rows["recipe"]) == {"zero"}
+        assert evidence.under(spec.settings[4]).level == 64
+
+    def test_contrasts_of_other_widths_are_not_a_settings(self, tmp_path):
+        raw = settings_configuration(tmp_path)
+        raw["grid"] += [
+            {"variant": "sagsae_tied", "expansion": full, "lambdas": [0.05], "recipes": ["zero"]}
+            for full in (4, 16)
+        ]
+        spec, table, _ = judged(made_settings(tmp_path, grid=raw["grid"]))
+        reason = "the grid has no sign-aware variant at 2H beside itself at H at resid"
+        open_under = [why == reason for why in of(table, "full_width", "why")]
+        assert open_under == [setting.recipe != "zero" for setting in spec.settings]
+        shown = [text for text in of(table, "full_width", "here") if text]
+        assert shown == ["0 of 2 runs at 2H collapse, 0 at H"] * 2  # not those at the other widths
+
+    def test_pairs_that_a_setting_does_not_have_are_not_missed(self, tmp_path):
+        """Recipe zero has wide cells at one of the four pairs, and narrow ones at all."""
+        raw = settings_configuration(tmp_path)
+        for entry in raw["grid"][2:]:
+            entry |= {"models": ["small"], "hookpoints": ["resid"], "recipes": ["zero"]}
+        spec, table, found = judged(made_settings(tmp_path, grid=raw["grid"]))
+        at = spec.settings.index(Setting("zero", 2, WIDE))
+        assert of(table, "dominance", "here")[at] == "0 of 1 pairs"
+        assert "no common L0 range" not in of(table, "dominance", "why")[at]
+        assert of(found, "dominance", "dead_in_baseline")[at] == "1 of 1 pairs"
+
+    def test_sweeps_without_a_shared_lambda_are_judged_at_equal_l0(self, tmp_path):
+        raw = settings_configuration(tmp_path)
+        for entry in raw["grid"]:
+            if entry["variant"] == "gated":
+                entry["lambdas"] = [0.06, 0.11, 0.2]
+        _, table, _ = judged(made_settings(tmp_path, grid=raw["grid"]))
+        assert of(table, "dead_mlp")[4] == HOLDS
+        here = of(table, "dead_mlp", "here")[4]
+        assert "(0 of 36 points floored; no dead latents on either side at 0 lambdas or" in here
+        assert here.endswith(
+            "at equal L0 256x to 384x, which decides at large mlp_out, small mlp_out, where the "
+            "sweeps share no lambda"
+        )
+
+
+class TestHanging:
+    def test_a_verdict_hangs_on_the_factor_whose_other_level_turns_it(self, study):
+        _, _, table = study
+        assert of(table, "dominance", "hangs_on") == [*["b_dec_init"] * 6, ""]
+        assert set(of(table, "rest_within", "hangs_on")) == {""}  # from open to failed is no turn
+
+    def test_settings_of_other_places_are_compared_where_both_have_cells(self, tmp_path):
+        """Under recipe zero the candidate loses at resid alone; zero-fast has cells at mlp_out
+        alone, and loses there. At mlp_out, zero wins like the default recipe."""
+        raw = settings_configuration(tmp_path)
+        raw["grid"] = raw["grid"][:2]
+        for entry in raw["grid"]:
+            entry["recipes"] = ["default", "zero"]
+            entry["seeds"] = [0]
+        only = [
+            {**entry, "recipes": ["zero-fast"], "hookpoints": ["mlp_out"]} for entry in raw["grid"]
+        ]
+        made = made_settings(tmp_path, grid=[*raw["grid"], *only])
+        for cell in made.spec["cells"]:
+            if "/mlp_out/sagsae_tied@zero/" in cell:
+                made.change(cell, r2=0.9)
+        spec, table, found = judged(made)
+        assert [setting.recipe for setting in spec.settings] == ["", "zero", "zero-fast"]
+        assert of(table, "dominance") == [HOLDS, HOLDS, FAILS]
+        assert of(found, "dominance", "hangs_on") == ["", "learning_rate", "learning_rate"]
+        # rest_within: fails under zero by resid; at mlp_out, which both have, nothing is left.
+        assert of(table, "rest_within") == [OPEN, FAILS, FAILS]
+        assert of(found, "rest_within", "hangs_on") == ["", "", ""]
+
+    def test_a_verdict_that_holds_only_elsewhere_hangs_on_nothing(self, tmp_path):
+        """zero loses at mlp_out and wins at resid: half of the pairs. zero-fast has mlp_out and
+        loses: where both have cells there is no turn."""
+        raw = settings_configuration(tmp_path)
+        raw["grid"] = [{**entry, "recipes": ["zero"], "seeds": [0]} for entry in raw["grid"][:2]]
+        only = [
+            {**entry, "recipes": ["zero-fast"], "hookpoints": ["mlp_out"]} for entry in raw["grid"]
+        ]
+        made = made_settings(tmp_path, grid=[*raw["grid"], *only])
+        for cell in made.spec["cells"]:
+            if "/resid/sagsae_tied@zero/" in cell:
+                made.change(cell, r2=0.9)
+        _, table, found = judged(made)
+        assert of(table, "dominance") == [HOLDS, FAILS]
+        assert of(found, "dominance", "hangs_on") == ["", ""]
+
+    def test_dead_latents_in_the_baseline_are_counted_by_setting(self, study):
+        _, _, table = study
+        counts = ["0 of 4 pairs"] * 3 + ["4 of 4 pairs"] * 4
+        assert of(table, "dead_mlp", "dead_in_baseline") == counts
+
+
+def levels(settings: list[Setting], **factors: str) -> list[Factor]:
+    """Factors whose level under each setting is a letter."""
+    return [
+        Factor(name, dict(zip(settings, letters, strict=True))) for name, letters in factors.items()
+    ]
+
+
+FOUR = [Setting(name) for name in "pqrs"]
+
+
+class TestToldApart:
+    @pytest.mark.parametrize(
+        ("held", "words"),
+        [
+            ("pq", "those with x a"),
+            ("rs", "those with x b"),
+            ("p", "those with x a and y c"),
+            ("pqr", "all but those with x b and y d"),
+            ("ps", ""),
+        ],
+    )
+    def test_one_factor_or_two_separate(self, held, words):
+        inside = [setting for setting in FOUR if setting.recipe in held]
+        outside = [setting for setting in FOUR if setting not in inside]
+        assert told_apart(inside, outside, levels(FOUR, x="aabb", y="cdcd")) == words
+
+    def test_of_several_levels_the_one_that_fails_is_named(self):
+        found = told_apart(FOUR[:3], FOUR[3:], levels(FOUR, x="aabc"))
+        assert found == "all but those with x c"
+
+    def test_another_factor_that_separates_them_too_is_named(self):
+        found = told_apart(FOUR[:2], FOUR[2:], levels(FOUR, x="aabb", y="ccdd"))
+        assert found == "those with x a, which are also those with y c"
+
+
+class Spec:
+    """What a sentence needs of a study."""
+
+    several, several_widths = True, False
+    factors = levels(FOUR, x="aabb", y="cdcd")
+
+
+def told(*outcomes: str, here: str = "", whys: tuple[str, ...] = ("none",) * 4) -> str:
+    numbers = [here or str(i) for i in range(4)]
+    rows = pd.DataFrame({"outcome": outcomes, "here": numbers, "why": whys})
+    return sentence(rows, dict(zip(FOUR, outcomes, strict=True)), Spec())
+
+
+class TestSentence:
+    def test_what_holds_under_some(self):
+        assert told(HOLDS, HOLDS, FAILS, FAILS) == "Holds under 2 of 4 recipes: those with x a."
+        assert told(HOLDS, FAILS, FAILS, HOLDS) == (
+            "Holds under 2 of 4 recipes; no level of one factor or of two tells which."
+        )
+
+    def test_what_holds_under_all_or_none(self):
+        assert told(*[HOLDS] * 4) == "Holds under all 4 recipes."
+        assert told(*[FAILS] * 4) == "Holds under none of 4 recipes."
+        assert told(*[HOLDS] * 4, here="3 of 3") == (
+            "Holds, with the same numbers under all 4 recipes."
+        )
+        assert told(*[FAILS] * 4, here="0 of 3").startswith("Does not hold, with the same")
+
+    def test_what_only_some_can_test(self):
+        assert told(HOLDS, FAILS, OPEN, OPEN) == (
+            "Testable under 2 of 4 recipes, those with x a: holds under 1 of them, those with y c."
+        )
+        assert told(HOLDS, OPEN, OPEN, HOLDS) == (
+            "Testable under 2 of 4 recipes: holds under all of them."
+        )
+        assert told(OPEN, OPEN, OPEN, FAILS) == (
+            "Testable under 1 of 4 recipes, those with x b and y d: holds under none of them."
+        )
+
+    def test_what_none_can_test_has_the_most_frequent_reason(self):
+        assert told(*[OPEN] * 4) == "Not testable under any of 4 recipes: none."
+        whys = ("b", "a", "b", "c")
+        assert told(*[OPEN] * 4, whys=whys) == (
+            "Not testable under any of 4 recipes, most often because: b."
+        )
+
+    def test_settings_are_called_by_what_differs(self, study):
+        assert matrix.noun(Spec()) == "recipes"
+        assert matrix.noun(study[0]) == "settings"
+        Widths = type("Widths", (Spec,), {"several": False, "several_widths": True})
+        assert matrix.noun(Widths()) == "widths"
+
+    def test_the_written_sentences_follow_from_the_verdicts(self, study):
+        _, _, table = study
+        assert set(of(table, "dominance", "sentence")) == {
+            "Holds under 3 of 7 settings: those with b_dec_init mean."
+        }
+        assert of(table, "dead_mlp", "sentence")[0] == (
+            "Testable under 2 of 7 settings, those with b_dec_init zero and width 8d vs 16d: holds "
+            "under all of them."
+        )
+
+
+class TestPage:
+    def test_the_matrix_has_a_row_per_setting_and_a_column_per_claim_that_differs(self, study):
+        spec, _, table = study
+        grid = matrix_text.verdict_grid(table, spec)
+        names = ("No.", "Recipe", "a: learning_rate", "b: b_dec_init", "c: width", "Dead in Gated")
+        assert grid.columns == (*names, "1", "2", "3", "4", "5", "6", "7", "8")
+        first = ("1", "default", "0.0007", "mean", NARROW, "0 of 4", "+ b", "+ b", *"······")
+        assert grid.rows[0] == first
+        last = ("7", "zero-fast", "0.003", "zero", WIDE, "4 of 4", *"−−−−++++")
+        assert grid.rows[6] == last
+        assert len(grid.rows) == 7
+
+    def test_where_no_verdict_differs_there_is_no_matrix(self, study):
+        spec, _, table = study
+        same = table.assign(outcome=OPEN, hangs_on="")
+        assert matrix_text.verdict_grid(same, spec).rows == ()
+        parts = matrix_text.parts(same, spec)
+        assert parts[1] == "No verdict differs between settings."
+
+    def test_every_claim_has_a_sentence_and_the_page_its_legend(self, made, study):
+        _, table, _ = study
+        page = (made.root / "tables" / "claims.md").read_text()
+        assert page.index("## Under all settings") < page.index("## Recipe default, 2d vs 4d")
+        assert page.count("\n## Recipe ") == 7
+        assert "+ holds, − does not hold, · not testable" in page
+        assert "bootstrap over seeds" in page
+        assert "| 1     | Half-width SA-GSAE strictly dominates" in page
+        tex = (made.root / "tables" / "claims.tex").read_text()
+        assert "$-$" in tex
+        assert r"$\cdot$" in tex
+        assert not {"−", "·"} & set(tex)
+        assert list(table.drop_duplicates("claim")["claim"]) == [claim.key for claim in claims()]
+
+    def test_factors_that_change_together_are_named(self, tmp_path):
+        raw = settings_configuration(tmp_path)
+        for recipe in raw["recipes"].values():
+            if "learning_rate" in recipe["training"]:
+                recipe["training"] = {**recipe["training"], "beta1": 0.9}
+        spec = ComparisonSpec.argument(
+            json.dumps(made_settings(tmp_path, recipes=raw["recipes"]).spec)
+        )
+        text = matrix_text.legend(spec)
+        assert "nothing tells them apart: learning_rate and beta1." in text
+
+
+def test_one_setting_has_neither_matrix_nor_widths(built_study):
+    tables = built_study.root / "tables"
+    assert not (tables / "claims_matrix.csv").exists()
+    assert "widths" not in read_table(tables / "claims.csv")
+    assert "Under all settings" not in (tables / "claims.md").read_text()
+
+
+def test_claims_of_a_study_that_compares_nothing_are_a_matrix_too(tmp_path: Path):
+    spec, table, found = judged(made_settings(tmp_path, comparisons=[]))
+    assert [setting.comparison for setting in spec.settings] == [None] * 4
+    assert set(of(table, "dominance", "why")) == {
+        "no comparison of a sign-aware variant with Gated of twice its width"
+    }
+    assert set(found["dead_in_baseline"]) == {""}
+    grid = matrix_text.verdict_grid(found.assign(outcome=[HOLDS, *[OPEN] * (len(found) - 1)]), spec)
+    assert "Dead in Gated" not in grid.columns
+    evidence = Evidence.read(spec, tmp_path / "made-grid" / "tables", None)
+    again = matrix_table(evidence, claims(), claim_table(evidence))
+    assert again["outcome"].tolist() == found["outcome"].tolist()

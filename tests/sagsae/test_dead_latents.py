@@ -1,0 +1,161 @@
+"""Reductions of the dead fraction at equal L0, and the errors of both reductions."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sagsae.comparison import overlap
+from sagsae.dead_latents import (
+    LEVELS,
+    ReductionErrors,
+    dead_reduction,
+    dead_reduction_at_equal_l0,
+    reduction_errors,
+)
+from sagsae.sweeps import CellResult, Sweep
+
+
+def sweep(
+    *points: tuple[float, float | None], width: int = 1000, label: str = "A", start: float = 1.0
+) -> Sweep:
+    """One seed; ``points`` are (L0, dead fraction) at lambdas start, start + 1, ..."""
+    cells = [
+        CellResult(
+            name=f"{label}/{i}", lam=start + i, seed=0, l0=l0, values={"dead_fraction": dead}
+        )
+        for i, (l0, dead) in enumerate(points)
+    ]
+    return Sweep(label=label, width=width, cells=tuple(cells))
+
+
+def seeded(*sweeps: Sweep) -> Sweep:
+    """One-seed sweeps as the seeds of one."""
+    cells = [
+        CellResult(name=f"{cell.name}_{s}", lam=cell.lam, seed=s, l0=cell.l0, values=cell.values)
+        for s, one in enumerate(sweeps)
+        for cell in one.cells
+    ]
+    return Sweep(label=sweeps[0].label, width=sweeps[0].width, cells=tuple(cells))
+
+
+class TestAtEqualL0:
+    def test_fractions_are_read_off_evenly_in_log_l0_whatever_the_lambdas(self):
+        few = sweep((10, 0.1), (1000, 0.1))
+        many = sweep((10, 0.2), (1000, 0.4), width=2000, start=50)
+        found = dead_reduction_at_equal_l0(few, many, levels=3)
+        assert found.factor == pytest.approx((2 * 3 * 4) ** (1 / 3))
+        assert (found.points, found.floored, found.left_out, found.reason) == (6, 0, 0, "")
+        assert dead_reduction(few, many).reason == "no lambda in common"
+
+    def test_only_the_overlap_counts_and_nine_levels_are_read(self):
+        few = sweep((1, 0.9), (10, 0.1), (1000, 0.1))
+        many = sweep((10, 0.4), (1000, 0.4), (1e6, 0.01))
+        found = dead_reduction_at_equal_l0(few, many)
+        assert found.factor == pytest.approx(4)
+        assert found.points == 2 * LEVELS == 18
+
+    def test_half_a_latent_is_the_floor_of_each_width_and_levels_without_dead_are_left_out(self):
+        few = sweep((10, 0.0), (1000, 0.0), width=100)
+        many = sweep((10, 0.0), (1000, 0.4), width=200)
+        found = dead_reduction_at_equal_l0(few, many, levels=3)
+        assert found.factor == pytest.approx(math.sqrt((0.2 / 0.005) * (0.4 / 0.005)))
+        assert (found.points, found.floored, found.left_out) == (4, 2, 1)
+        assert found.reason == "1 of 3 levels of L0 left out: no dead latents on either side"
+        assert found.ceiling == pytest.approx(found.factor)
+
+    def test_a_single_common_l0_is_one_level(self):
+        left, right = sweep((1, 0.5), (10, 0.1)), sweep((10, 0.2), (50, 0.9))
+        found = dead_reduction_at_equal_l0(left, right)
+        assert (found.factor, found.points) == (pytest.approx(2), 2)
+
+    @pytest.mark.parametrize(
+        ("left", "right", "reason"),
+        [
+            (sweep((1, 0.1)), sweep((2, 0.1)), "the L0 ranges do not meet"),
+            (sweep((0, 0.1)), sweep((2, 0.1)), "the L0 ranges do not meet"),
+            (sweep((1, None)), sweep((1, 0.1)), "dead_fraction is undefined for A/0"),
+            (sweep((1, 0.1)), sweep((1, None), label="B"), "dead_fraction is undefined for B/0"),
+            (sweep((1, 0.0)), sweep((1, 0.0)), "no dead latents on either side"),
+        ],
+    )
+    def test_without_an_answer_there_is_a_reason(self, left, right, reason):
+        found = dead_reduction_at_equal_l0(left, right)
+        assert (found.factor, found.reason) == (None, reason)
+
+    @settings(max_examples=50)
+    @given(
+        st.lists(st.tuples(st.floats(0.1, 1e3), st.floats(0, 1)), min_size=1, max_size=5),
+        st.lists(st.tuples(st.floats(0.1, 1e3), st.floats(0, 1)), min_size=1, max_size=5),
+    )
+    def test_swapping_the_sides_inverts_and_an_overlap_is_all_it_needs(self, left, right):
+        a, b = sweep(*left), sweep(*right, width=2000, label="B")
+        forth, back = dead_reduction_at_equal_l0(a, b), dead_reduction_at_equal_l0(b, a)
+        assert (forth.reason == "the L0 ranges do not meet") == (overlap(a, b).lo is None)
+        assert (forth.left_out, forth.floored) == (back.left_out, back.floored)
+        if forth.factor is None:
+            assert back.factor is None
+        else:
+            assert forth.factor * back.factor == pytest.approx(1)
+
+    def test_at_the_points_of_both_it_is_the_reduction_by_lambda(self):
+        few = sweep((10, 0.02), (100, 0.1), (1000, 0.05))
+        many = sweep((10, 0.4), (100, 0.3), (1000, 0.2))
+        by_l0 = dead_reduction_at_equal_l0(few, many, levels=3)
+        assert by_l0.factor == pytest.approx(dead_reduction(few, many).factor)
+
+
+class TestErrors:
+    def test_they_are_those_of_every_draw_of_the_seeds(self):
+        """One lambda and one L0: the draws of two seeds of each side, all sixteen of them."""
+        few = seeded(sweep((10, 0.1)), sweep((10, 0.2)))
+        many = seeded(sweep((10, 0.4)), sweep((10, 0.9)))
+        draws = [
+            math.log10((b1 + b2) / (a1 + a2))
+            for a1, a2 in product((0.1, 0.2), repeat=2)
+            for b1, b2 in product((0.4, 0.9), repeat=2)
+        ]
+        found = reduction_errors(few, many, draws=4000)
+        assert found.by_lambda == pytest.approx(np.std(draws), rel=0.05)
+        assert found.by_l0 == found.by_lambda
+
+    def test_the_lambdas_are_those_that_both_sides_share(self):
+        few = seeded(*[sweep((10, 0.1), (100, d), (500, 0.3)) for d in (0.1, 0.4)])
+        many = seeded(*[sweep((100, 0.8), (500, 0.8), start=2) for _ in range(2)])
+        exact = [0.5 * math.log10((a + b) / 2) for a, b in product((0.1, 0.4), repeat=2)]
+        found = reduction_errors(few, many, draws=4000)
+        assert found.by_lambda == pytest.approx(np.std(exact), rel=0.05)
+        assert 0 < found.by_l0 != found.by_lambda
+
+    def test_without_a_shared_lambda_there_is_the_one_at_equal_l0_alone(self):
+        few = seeded(sweep((10, 0.1), (99, 0.1)), sweep((10, 0.2), (99, 0.1)))
+        many = seeded(*[sweep((10, 0.4), (99, 0.4), start=7)] * 2)
+        found = reduction_errors(few, many, draws=50)
+        assert found.by_lambda is None
+        assert found.by_l0 > 0
+
+    def test_seeds_that_agree_have_no_error_and_one_seed_has_none_to_tell(self):
+        one, many = sweep((10, 0.1), (20, 0.2)), sweep((10, 0.4), (20, 0.4))
+        both = reduction_errors(seeded(one, one), seeded(many, many), draws=20)
+        assert both.by_lambda == pytest.approx(0, abs=1e-12)
+        assert both.by_l0 == pytest.approx(0, abs=1e-12)
+        assert reduction_errors(seeded(one, one), many) == ReductionErrors()
+        assert reduction_errors(one, seeded(many, many)) == ReductionErrors()
+
+    def test_draws_without_dead_latents_are_left_out(self):
+        none = seeded(sweep((10, 0.0)), sweep((10, 0.0)))
+        assert reduction_errors(none, none, draws=20) == ReductionErrors()
+
+    def test_the_same_seed_gives_the_same_errors(self):
+        few = seeded(sweep((10, 0.1), (90, 0.3)), sweep((12, 0.2), (80, 0.2)))
+        many = seeded(sweep((10, 0.4), (90, 0.8)), sweep((11, 0.5), (70, 0.9)))
+        first = reduction_errors(few, many, draws=30)
+        assert reduction_errors(few, many, draws=30) == first
+        assert reduction_errors(few, many, draws=30, seed=1) != first
+        usual = {"levels": LEVELS, "draws": 1000, "seed": 0}
+        assert reduction_errors(few, many) == reduction_errors(few, many, **usual)
