@@ -18,10 +18,13 @@ from pipeline.study.figures import (
     FIGURE_FILES,
     FIGURE_PROTOCOLS,
     SYNTHETIC_FIGURES,
+    shows_dial,
     title_and_caption,
 )
 from pipeline.study.outputs import (
     CLAIM_TABLES,
+    DIAL,
+    DIAL_TABLES,
     LATENT_TENSORS,
     STATE,
     TOGETHER,
@@ -95,6 +98,7 @@ include: "pipeline/rules/common.smk"
 include: "pipeline/rules/assets.smk"
 include: "pipeline/rules/activations.smk"
 include: "pipeline/rules/cells.smk"
+include: "pipeline/rules/dial.smk"
 include: "pipeline/rules/tables.smk"
 include: "pipeline/rules/figures.smk"
 include: "pipeline/rules/synthetic.smk"

@@ -10,7 +10,15 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.outputs import CELLS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, WIDTH
+from pipeline.study.outputs import (
+    CELLS,
+    COMPARISON,
+    CONTRASTS,
+    DIAL,
+    LATENTS,
+    PARAMETERS,
+    WIDTH,
+)
 from pipeline.text.csv_files import read_table
 from pipeline.text.numbers import format_number, with_error
 from sagsae.sweeps import Estimate
@@ -119,12 +127,16 @@ class Evidence:
     parameters: pd.DataFrame
     cells: pd.DataFrame
     synthetic: pd.DataFrame | None
+    dial: pd.DataFrame | None = None
+    """None where the study does not steer with latents."""
 
     @classmethod
     def read(cls, spec: ComparisonSpec, tables: Path, synthetic: Path | None) -> Evidence:
         """From the folder of the tables, and the summary of the synthetic protocols."""
         names = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CELLS)
         found = {Path(name).stem: read_table(tables / name) for name in names}
+        if spec.dial:
+            found["dial"] = read_table(tables / DIAL)
         return cls(spec=spec, synthetic=read_table(synthetic) if synthetic else None, **found)
 
     def under(self, recipe: str) -> Evidence:
@@ -133,6 +145,8 @@ class Evidence:
         tables = {name: getattr(self, name) for name in (*asked, *swept)}
         tables |= {name: tables[name][tables[name]["recipe"] == recipe] for name in asked}
         tables |= {name: self.spec.under(recipe, tables[name]) for name in swept}
+        if self.dial is not None:
+            tables["dial"] = self.dial[self.dial["recipe"] == recipe]
         return replace(self, **tables)
 
     @cached_property

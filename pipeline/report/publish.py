@@ -2,8 +2,9 @@
 
     python -m pipeline publish --configfile FILE.yaml --out results/reference/local
 
-The folder gets the metrics of every cell as they are, the resolved configuration, what it was run
-with, and tables, figures and claims rebuilt from those; they must equal the study's own.
+The folder gets the metrics of every cell and what steering found as they are, the resolved
+configuration, what it was run with, and tables, figures and claims rebuilt from those; they must
+equal the study's own.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import json
 import shutil
 from collections.abc import Iterable
 from filecmp import cmpfiles
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pipeline.jobs.json_files import write_json
 from pipeline.report.environment import installed, machine
 from pipeline.report.rebuild import rebuild
 from pipeline.study import outputs
+from pipeline.study.dial_runs import read_dial_run
 from pipeline.study.metrics import CellMetrics, read_all
 from pipeline.study.study import Study
 from sagsae.files import write_atomic
@@ -40,7 +42,7 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
         workdir: Where Snakemake ran.
 
     Raises:
-        MetricsError: a cell of the grid has no usable metrics.
+        MetricsError: a cell of the grid has no usable metrics, or a place no steering.
         PublishError: a table, a figure or the report of the study does not follow from them.
     """
     root, partial = workdir / study.root, out.with_name(f".{out.name}.partial")
@@ -50,6 +52,11 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
         folder = partial / "cells" / cell.path
         folder.mkdir(parents=True)
         shutil.copyfile(root / "cells" / cell.path / outputs.METRICS, folder / outputs.METRICS)
+    for path in study.dials:
+        file = PurePath(path).relative_to(study.root)
+        read_dial_run(root / file)
+        (partial / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / file, partial / file)
     write_json(partial / outputs.CONFIGURATION, study.config.model_dump())
     environment = _environment(study, cells.values(), workdir)
     write_json(partial / outputs.ENVIRONMENT, environment)
@@ -110,6 +117,7 @@ def _readme(study: Study, environment: dict[str, Any], out: Path) -> str:
     versions = ", ".join(f"{name} {found}" for name, found in environment["versions"].items())
     hours = environment["busy_seconds"] / 3600
     training = environment["training_seconds"] / 3600
+    steered = "`dial/` what steering found at each place,\n" if study.dials else ""
     return f"""# Study `{study.config.study}`
 
 {study.config.note}
@@ -124,7 +132,7 @@ def _readme(study: Study, environment: dict[str, Any], out: Path) -> str:
 
 `tables/claims.md` is the claims page, `tables/comparison.md` the main comparison; each figure lies
 beside the numbers that it draws. `cells/` holds the metrics of every cell as evaluation wrote them,
-`configuration.json` the resolved configuration. Everything else here follows from these:
+{steered}`configuration.json` the resolved configuration. Everything else here follows from these:
 `python -m pipeline rebuild --from {out} --out FOLDER` makes it again, and the report.
 """
 

@@ -26,11 +26,13 @@ from pipeline.study.outputs import (
     CLAIMS,
     COMPARISON,
     CONTRASTS,
+    DIAL,
     LATENTS,
     PARAMETERS,
     SOURCES,
 )
 from pipeline.tables.comparison_text import views
+from pipeline.tables.dial_text import READS, dial_grid
 from pipeline.tables.latent_text import contrast_grids, latent_grid, parameter_grid
 from pipeline.tables.sources import share_grid, source_comparisons, source_grids
 from pipeline.text.csv_files import read_table
@@ -195,6 +197,8 @@ def main(
         contrasts=contrast_grids(read_table(tables / CONTRASTS), spec),
         latents=latent_grid(read_table(tables / LATENTS), spec.several),
         parameters=parameter_grid(read_table(tables / PARAMETERS), spec.several),
+        dial=dial_grid(read_table(tables / DIAL), spec.several) if spec.dial else None,
+        dial_reads=READS,
         figures=figure_sources([(figures / name).with_suffix(".png") for name in spec.figures]),
         synthetic=figure_sources(synthetic),
         baselines=baseline_grid(ordered),

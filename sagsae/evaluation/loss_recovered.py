@@ -64,6 +64,12 @@ class Contexts:
         """The same contexts without hidden states: every pass runs all blocks."""
         return replace(self, hidden=None)
 
+    def first(self, number: int) -> Contexts:
+        """The first ones alone."""
+        part = slice(number)
+        hidden = None if self.hidden is None else self.hidden[part]
+        return replace(self, input_ids=self.input_ids[part], kept=self.kept[part], hidden=hidden)
+
     def batches(self, size: int, device: torch.device) -> Iterator[Contexts]:
         """Parts of at most `size` contexts, moved to the device."""
         for start in range(0, len(self.input_ids), size):
