@@ -34,7 +34,7 @@ from pipeline.study.outputs import (
 from pipeline.study.streams import Streams
 from pipeline.study.study import SPLITS, Study
 from pipeline.jobs.cache import register
-from pipeline.jobs.json_files import canonical
+from pipeline.jobs.json_files import canonical, digest
 from pipeline.config.synthetic import PROTOCOLS
 from pipeline.study.ancient_inputs import read_by_cells
 from sagsae.files import FileLock, LockedError

@@ -1,6 +1,6 @@
 """Stage: steer a language model with the latents of one place, with opposite pairs and at random.
 
-    python -m pipeline dial --spec JSON --cells-root DIR --heldout-manifest JSON --baselines JSON
+    python -m pipeline dial --spec @FILE --cells-root DIR --heldout-manifest JSON --baselines JSON
         --asset JSON --out dial/<model>/<hookpoint>/seed0.json
 
 The cell of each side is the one at the lambda whose L0 is nearest the level of the specification.
@@ -246,7 +246,7 @@ def main(
     """Run the stage.
 
     Args:
-        spec: DialSpec as JSON
+        spec: DialSpec as JSON, or @FILE that holds it
         cells_root: folder of the cells
         heldout_manifest: manifest of the held-out store
         baselines: baselines JSON of the model

@@ -44,10 +44,12 @@ rule dial_run:
     resources:
         **GPU,
     params:
-        spec=lambda wildcards: canonical(study.dial_spec(study.dial_run(**wildcards))),
+        spec=lambda wildcards: study.shared_spec(
+            "dial", digest(study.dial_spec(study.dial_run(**wildcards)))
+        ),
         cells_root=lambda wildcards: study.cells_root,
     shell:
-        LEASE + "python -m pipeline dial --spec {params.spec:q} --cells-root {params.cells_root:q}"
+        LEASE + "python -m pipeline dial --spec @{params.spec:q} --cells-root {params.cells_root:q}"
         " --heldout-manifest {input.heldout:q} --baselines {input.baselines:q} --asset {input.asset:q}"
         " --device {resources.device} --out {output:q} 2>&1 | (tee {log:q} || true)"
 

@@ -84,7 +84,7 @@ def dial_faults(config: StudyConfig) -> list[str]:
         )
     if dial.latents and not config.comparisons:
         faults.append(
-            "dial: it steers with the two sides of the first comparison, and there is none: add "
-            "one under comparisons"
+            "comparisons: empty, and section dial steers with the two sides of the first one: list "
+            "it, or leave dial out"
         )
     return faults

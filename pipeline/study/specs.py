@@ -74,6 +74,11 @@ class DialSpec(Spec):
     """Digest of the BaselineSpec, whose contexts are used."""
     dial: Steering
 
+    @classmethod
+    def argument(cls, text: str) -> Self:
+        """Read a command line's text, see ``json_argument``."""
+        return cls.model_validate(json_argument(text))
+
     def of_seed(self, cells: list[Cell]) -> dict[float, Cell]:
         """Lambda -> its cell of this seed, or of the lowest one where the sweep lacks this seed."""
         found: dict[float, Cell] = {}

@@ -212,9 +212,12 @@ class Study(Outputs):
         }
 
     def write_shared_specs(self, folder: Path = Path()) -> None:
-        """Write the files of ``shared_specs``, whose paths are relative to ``folder``."""
+        """Write the files of ``shared_specs``, whose paths are relative to ``folder``, and those of
+        the jobs of the dial."""
         for name, spec in self._shared().items():
             write_json(folder / self.shared_specs[name], spec)
+        for one in self.dials.values():
+            write_json(folder / self.shared_spec("dial", digest(one)), one.model_dump())
 
     @property
     def cache(self) -> str:
