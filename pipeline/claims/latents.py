@@ -130,8 +130,10 @@ def causal_dial(evidence: Evidence, share: float, symmetry: float, times: float)
     rest = table[table["kind"] != LATENT].groupby("kind")
     why = ", ".join(f"{_dials(part)} {BESIDE[str(kind)]}" for kind, part in rest)
     shares = rows.groupby(["model", "hookpoint"])["dial"].mean()
-    if lacking := table.groupby(["model", "hookpoint"]).ngroups - len(shares):
-        why += f"; no latent fires with both signs on {lacking} more pairs"
+    lacking = table.groupby(["model", "hookpoint"]).size().index.difference(shares.index)
+    if len(lacking):
+        where = ", ".join(map(" ".join, lacking))
+        why += f"; no latent fires with both signs at {where}"
     return decided(bool((shares > share).all()), here, why)
 
 
