@@ -185,6 +185,6 @@ def test_the_shipped_studies_steer_where_they_say():
     configs = Path(__file__).parents[3] / "workflow" / "configs"
     counts = {
         name: len(Study.load(configs / f"{name}.yaml").dials)
-        for name in ("local", "smoke", "reference")
+        for name in ("local", "smoke", "reference", "paper")
     }
-    assert counts == {"local": 6, "smoke": 6, "reference": 0}
+    assert counts == {"local": 6, "smoke": 6, "reference": 0, "paper": 3 * 6}
