@@ -149,13 +149,13 @@ def _measured(
     sums = []
     for context in contexts:
         clean = steering.untouched(context)
-        kl, effect = torch.zeros(2, len(added), dtype=torch.float64)
+        kl, effect = torch.zeros(2, len(added), dtype=torch.float64, device=added.device)
         for which, at, logits in steering.logits(context, added):
             tokens, before = promoted[which], clean[at].expand(len(logits), -1, -1)
             change = _difference(logits, tokens) - _difference(before, tokens)
-            effect[which] += change.double().sum(1).cpu()
-            kl[which] += _divergences(clean[at], logits).double().sum(1).cpu()
-        sums.append(torch.stack([kl, effect, torch.full_like(kl, len(clean))]))
+            effect[which] += change.double().sum(1)
+            kl[which] += _divergences(clean[at], logits).double().sum(1)
+        sums.append(torch.stack([kl, effect, torch.full_like(kl, len(clean))]).cpu())
         advance(len(added))
     kl, effect, positions = torch.stack(sums, 1)
     if not positions.any():
