@@ -23,7 +23,6 @@ from pipeline.study.figures import (
 )
 from pipeline.study.outputs import (
     CLAIM_TABLES,
-    DIAL,
     DIAL_TABLES,
     LATENT_TENSORS,
     STATE,
