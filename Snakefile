@@ -30,6 +30,7 @@ from pipeline.study.outputs import (
     TRAINING,
     WEIGHTS,
 )
+from pipeline.study.steered import read_by_dial
 from pipeline.study.streams import Streams
 from pipeline.study.study import SPLITS, Study
 from pipeline.jobs.cache import register

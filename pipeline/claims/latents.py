@@ -117,7 +117,7 @@ def attn_top(evidence: Evidence, percent: float) -> Verdict:
 def causal_dial(evidence: Evidence, share: float, symmetry: float, times: float) -> Verdict:
     if evidence.dial is None:
         raise Untestable("this study does not steer: its configuration has no section dial")
-    table = evidence.dial
+    table = needed(evidence.dial, "nothing was steered with under this recipe")
     found = is_dial(table["monotone"], table["symmetry"], table["times_random"], symmetry, times)
     table = table.assign(dial=found)
     rows = table[(table["kind"] == LATENT) & table["variant"].isin(SIGN_AWARE)]

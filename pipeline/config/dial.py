@@ -52,3 +52,5 @@ class Dial(Steering):
     """Restrict to these models; all when absent."""
     hookpoints: Annotated[list[str], Field(min_length=1)] | None = None
     """Restrict to these hookpoints; all when absent."""
+    recipes: Annotated[list[str], Field(min_length=1)] | None = None
+    """Restrict to these recipes, of which ``default`` is section training; all when absent."""

@@ -7,17 +7,6 @@ def inputs_of(cell):
     return read_by_cells(study, cell.model) | waited
 
 
-def steered_with(path):
-    """What the job that makes a file reads: cells with their weights, and what they were measured by."""
-    spec = study.dial_spec(path)
-    read = read_by_cells(study, spec.model)
-    return {
-        "metrics": [study.metrics(cell) for cell in spec.candidate + spec.baseline],
-        "weights": [study.cell_file(cell, WEIGHTS) for cell in spec.may_steer],
-        **{name: read[name] for name in ("heldout", "baselines", "asset")},
-    }
-
-
 def dial_runs(wildcards):
     """What all jobs of the dial make."""
     if not study.dials:

@@ -15,7 +15,11 @@ rule dial:
 
 rule dial_run:
     input:
-        unpack(lambda wildcards: steered_with(study.dial_run(**wildcards))),
+        unpack(
+            lambda wildcards: read_by_dial(
+                study, study.dial_run(**wildcards), workflow.dag_settings
+            )
+        ),
     output:
         study.dial_run(),
     log:

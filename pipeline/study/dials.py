@@ -7,6 +7,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from pipeline.config.dial import Dial
+from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell
 from pipeline.study.comparison_spec import ComparisonSpec
@@ -53,6 +54,8 @@ def dial_specs(
 def _places(dial: Dial, spec: ComparisonSpec) -> Iterator[tuple[str, tuple[str, str]]]:
     """Each recipe and (model, hookpoint) that is asked for."""
     for recipe, places in spec.trained.items():
+        if (recipe or DEFAULT_RECIPE) not in (dial.recipes or [recipe or DEFAULT_RECIPE]):
+            continue
         for model, hookpoint in places:
             if model in (dial.models or [model]) and hookpoint in (dial.hookpoints or [hookpoint]):
                 yield recipe, (model, hookpoint)
@@ -70,7 +73,11 @@ def dial_faults(config: StudyConfig) -> list[str]:
     if dial is None:
         return []
     faults = []
-    names = {"models": [model.name for model in config.models], "hookpoints": config.hookpoints}
+    names = {
+        "models": [model.name for model in config.models],
+        "hookpoints": config.hookpoints,
+        "recipes": [DEFAULT_RECIPE, *config.recipes],
+    }
     for field, known in names.items():
         faults += [
             f"dial.{field}.{j}: unknown {value!r}; known are {', '.join(known)}"

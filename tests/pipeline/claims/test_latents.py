@@ -196,6 +196,9 @@ class TestCausalDial:
         found = evidence(dial=rows)
         assert found.under("").dial["monotone"].tolist() == [1]
         assert told(latents.causal_dial, found.under(""))[0] == HOLDS
+        none = evidence(dial=[steered(recipe="zero")]).under("")
+        lacking = "nothing was steered with under this recipe"
+        assert told(latents.causal_dial, none) == (OPEN, "", lacking)
 
     def test_the_criterion_has_the_numbers_of_the_library(self):
         assert latents.causal_dial.numbers == {"share": 0.5, "symmetry": 0.5, "times": 2}

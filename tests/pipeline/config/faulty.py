@@ -108,10 +108,11 @@ KINDS = {
     "value": "source.parameters.*",
     "module": "models.*.hookpoints.*",
     "hookpoint": "hookpoints.*",
-    "known": "grid.*.models.* grid.*.hookpoints.* grid.*.recipes.* dial.models.* dial.hookpoints.*",
+    "known": "grid.*.models.* grid.*.hookpoints.* grid.*.recipes.* dial.models.* dial.hookpoints.*"
+    " dial.recipes.*",
     "filled list": "models wheels hookpoints paths grid lambdas seeds alphas",
     "filled list or none": "grid.*.models grid.*.hookpoints grid.*.recipes variants dial.models"
-    " dial.hookpoints",
+    " dial.hookpoints dial.recipes",
     "list": "comparisons matched_l0 data_files sources replace",
     "mapping": "parameters models.*.hookpoints recipes factors",
     "section": "models.* source text dump training evaluation wheels.* grid.* comparisons.*"
@@ -303,7 +304,9 @@ def _no_dial(config: Config) -> list[str]:
     config["comparisons"] = []
     config["evaluation"] = {"lr_contexts": 8}
     config["dial"] = {"contexts": 9, "models": ["gpt5"], "hookpoints": ["nowhere"]}
-    return ["comparisons", "dial.contexts", "dial.models.0", "dial.hookpoints.0"]
+    config["dial"]["recipes"] = ["default", "nothing"]
+    fields = ("contexts", "models.0", "hookpoints.0", "recipes.1")
+    return ["comparisons", *(f"dial.{field}" for field in fields)]
 
 
 CONTRADICTIONS: dict[str, Callable[[Config], list[str]]] = {

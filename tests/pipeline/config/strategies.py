@@ -315,7 +315,8 @@ def configurations(draw: st.DrawFn) -> Config:
     contexts = config.get("evaluation", {}).get("lr_contexts", 64)
     if config.get("comparisons") and contexts >= 4 and draw(st.booleans()):
         dial = draw(dials) | {"contexts": draw(st.integers(4, contexts))}
-        for field, known in {"models": own, "hookpoints": hookpoints}.items():
+        named = {"models": own, "hookpoints": hookpoints, "recipes": ["default", *recipes]}
+        for field, known in named.items():
             if draw(st.booleans()):
                 dial[field] = draw(st.lists(st.sampled_from(known), min_size=1, unique=True))
         config["dial"] = dial

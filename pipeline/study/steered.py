@@ -1,0 +1,66 @@
+"""What jobs of the dial read: nothing if they were done elsewhere, with weights that are not here.
+
+Results of steering are small and are kept without the weights. Where they have been put back, they
+stand, and no cell is trained for them again.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.jobs.json_files import digest, read_json
+from pipeline.study.ancient_inputs import read_by_cells
+from pipeline.study.cell import Cell
+from pipeline.study.outputs import WEIGHTS
+from pipeline.study.study import Study
+
+RULE = "dial_run"
+
+
+def read_by_dial(study: Study, file: str, asked: Any) -> dict[str, Any]:
+    """What the job that makes a file reads, by the name of the input.
+
+    Args:
+        study: The study; what it has on disk is looked at.
+        file: One of ``study.dials``.
+        asked: Snakemake's settings of the plan: ``targets``, ``forcerun``, ``forcetargets`` and
+            ``forceall``.
+
+    Raises:
+        CellNameError: The study does not steer there.
+    """
+    spec = study.dial_spec(file)
+    if done_elsewhere(study, file, asked):
+        return {}
+    read = read_by_cells(study, spec.model)
+    return {
+        "metrics": [study.metrics(cell) for cell in spec.candidate + spec.baseline],
+        "weights": [study.cell_file(cell, WEIGHTS) for cell in spec.may_steer],
+        **{name: read[name] for name in ("heldout", "baselines", "asset")},
+    }
+
+
+def done_elsewhere(study: Study, file: str, asked: Any) -> bool:
+    """Whether the result is there for the present configuration, without weights to repeat it, and
+    nobody asks to repeat it."""
+    spec = study.dials[file]
+    if all(Path(study.cell_file(cell, WEIGHTS)).exists() for cell in spec.may_steer):
+        return False
+    try:
+        found = read_json(file)["spec"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    forced = {str(name) for name in asked.forcerun}
+    targets = {str(name) for name in asked.targets} if asked.forcetargets else set()
+    return found == digest(spec) and not (
+        asked.forceall or {RULE, file} & forced | targets & {file}
+    )
+
+
+def wanted_by_dial(study: Study, cell: Cell, asked: Any) -> bool:
+    """Whether some job of the dial that is not done may want the weights of a cell."""
+    return any(
+        cell in spec.may_steer and not done_elsewhere(study, file, asked)
+        for file, spec in study.dials.items()
+    )
