@@ -25,6 +25,7 @@ rule dial_run:
     log:
         study.log("dial", "{model}", "{place}_seed{seed}"),
     threads: 16
+    priority: 1  # before cells of other sweeps: what it found stays when the run is stopped
     resources:
         **GPU,
     params:

@@ -6,7 +6,7 @@ stand, and no cell is trained for them again.
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pipeline.jobs.json_files import digest, read_json
@@ -58,9 +58,12 @@ def done_elsewhere(study: Study, file: str, asked: Any) -> bool:
     )
 
 
-def wanted_by_dial(study: Study, cell: Cell, asked: Any) -> bool:
-    """Whether some job of the dial that is not done may want the weights of a cell."""
-    return any(
-        cell in spec.may_steer and not done_elsewhere(study, file, asked)
-        for file, spec in study.dials.items()
-    )
+def weights_wanted(study: Study, asked: Any) -> frozenset[Cell]:
+    """The cells whose weights a planned job of the dial may want; none where cells alone are asked
+    for."""
+    cells = PurePath(study.cells_root)
+    targets = [PurePath(str(name)) for name in asked.targets]
+    if targets and all(target.is_relative_to(cells) for target in targets):
+        return frozenset()
+    planned = (one for file, one in study.dials.items() if not done_elsewhere(study, file, asked))
+    return frozenset(cell for spec in planned for cell in spec.may_steer)

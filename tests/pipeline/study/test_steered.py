@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.config.spelling import CellNameError
 from pipeline.study.outputs import WEIGHTS
-from pipeline.study.steered import read_by_dial, wanted_by_dial
+from pipeline.study.steered import read_by_dial, weights_wanted
 from pipeline.study.study import Study
 from tests.pipeline.made_dial import make_dials
 from tests.pipeline.made_grid import configuration
@@ -61,8 +61,7 @@ def test_a_job_reads_metrics_of_all_seeds_and_weights_of_its_own(study, file):
 def test_a_result_that_was_put_back_reads_nothing(study, file):
     make_dials(study)
     assert read_by_dial(study, file, asked()) == {}
-    cell = study.dials[file].may_steer[0]
-    assert not wanted_by_dial(study, cell, asked())
+    assert weights_wanted(study, asked()) == set()
 
 
 def test_where_the_weights_are_it_is_a_job_like_any_other(study, file):
@@ -87,7 +86,7 @@ def test_what_is_forced_is_done_again(study, file, settings):
         for name, value in settings.items()
     }
     assert len(read_by_dial(study, file, asked(**filled))) == 5
-    assert wanted_by_dial(study, study.dials[file].may_steer[0], asked(**filled))
+    assert weights_wanted(study, asked(**filled)) == set(study.dials[file].may_steer)
 
 
 def test_other_targets_force_nothing(study, file):
@@ -106,8 +105,14 @@ def test_a_result_of_another_configuration_or_a_damaged_one_is_made_again(study,
     assert len(read_by_dial(study, file, asked())) == 5
 
 
-def test_weights_are_wanted_by_jobs_that_are_not_done(study, file):
-    spec = study.dials[file]
-    seed0, seed1 = (next(cell for cell in spec.candidate if cell.seed == seed) for seed in (0, 1))
-    assert wanted_by_dial(study, seed0, asked())
-    assert not wanted_by_dial(study, seed1, asked())
+@pytest.mark.parametrize("targets", [[], ["figures"], ["{file}"], ["{metrics}", "figures"]])
+def test_weights_are_wanted_by_jobs_that_are_not_done(study, file, targets):
+    names = {"file": file, "metrics": study.metrics(study.cells[0])}
+    found = weights_wanted(study, asked(targets=[text.format(**names) for text in targets]))
+    assert found == set(study.dials[file].may_steer)
+    assert {cell.seed for cell in found} == {0}
+
+
+def test_where_cells_alone_are_asked_for_nothing_is_steered(study):
+    targets = [study.metrics(cell) for cell in study.cells[:2]]
+    assert weights_wanted(study, asked(targets=targets)) == set()
