@@ -13,6 +13,7 @@ from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.ancient_inputs import read_by_cells
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import WEIGHTS
+from pipeline.study.specs import DialSpec
 from pipeline.study.study import Study
 
 RULE = "dial_run"
@@ -47,15 +48,18 @@ def done_elsewhere(study: Study, file: str, asked: Any) -> bool:
     spec = study.dials[file]
     if all(Path(study.cell_file(cell, WEIGHTS)).exists() for cell in spec.may_steer):
         return False
-    try:
-        found = read_json(file)["spec"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
     forced = {str(name) for name in asked.forcerun}
     targets = {str(name) for name in asked.targets} if asked.forcetargets else set()
-    return found == digest(spec) and not (
-        asked.forceall or {RULE, file} & forced | targets & {file}
-    )
+    again = bool(asked.forceall or {RULE, file} & forced or file in targets)
+    return made_for(Path(file), spec) and not again
+
+
+def made_for(file: Path, spec: DialSpec) -> bool:
+    """Whether a result is there and was made for a specification."""
+    try:
+        return bool(read_json(file)["spec"] == digest(spec))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
 
 
 def weights_wanted(study: Study, asked: Any) -> frozenset[Cell]:
