@@ -73,11 +73,12 @@ bench-width: $(VENV)/.ready ## what a step costs at larger widths
 bench-gpu: $(VENV)/.ready ## the same step on a GPU, where there is one
 	$(BIN)/python -m benchmarks.gpu_step
 
-bench-data: $(VENV)/.ready ## the stream, the dump and the evaluation of a cell
+bench-data: $(VENV)/.ready ## the stream, the dump, the evaluation of a cell, and steering
 	$(BIN)/python -m benchmarks.stream
 	$(BIN)/python -m benchmarks.dump --model smollm2-135m
 	$(BIN)/python -m benchmarks.dump --model gemma3-270m
 	$(BIN)/python -m benchmarks.evaluation
+	$(BIN)/python -m benchmarks.dial
 
 bench-workflow: $(VENV)/.ready-dev ## planning, the start of a cell, tables and figures; jobs against threads
 	$(BIN)/python -m benchmarks.workflow

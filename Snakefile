@@ -18,20 +18,23 @@ from pipeline.study.figures import (
     FIGURE_FILES,
     FIGURE_PROTOCOLS,
     SYNTHETIC_FIGURES,
+    shows_dial,
     title_and_caption,
 )
 from pipeline.study.kept import Kept
 from pipeline.study.outputs import (
+    DIAL_TABLES,
     LATENT_TENSORS,
     STATE,
     TOGETHER,
     TRAINING,
     WEIGHTS,
 )
+from pipeline.study.steered import read_by_dial
 from pipeline.study.streams import Streams
 from pipeline.study.study import SPLITS, Study
 from pipeline.jobs.cache import register
-from pipeline.jobs.json_files import canonical
+from pipeline.jobs.json_files import canonical, digest
 from pipeline.config.synthetic import PROTOCOLS
 from pipeline.study.ancient_inputs import read_by_cells
 from sagsae.files import FileLock, LockedError
@@ -96,6 +99,7 @@ include: "pipeline/rules/common.smk"
 include: "pipeline/rules/assets.smk"
 include: "pipeline/rules/activations.smk"
 include: "pipeline/rules/cells.smk"
+include: "pipeline/rules/dial.smk"
 include: "pipeline/rules/tables.smk"
 include: "pipeline/rules/figures.smk"
 include: "pipeline/rules/synthetic.smk"

@@ -83,9 +83,9 @@ def evaluate_cell(
     groups = None
     if found.sources is not None:
         groups = GroupSums(found.sources.of_rows(store), len(found.sources.names))
-    sums = accumulate(sae, _rows(store, cell.hookpoint, device, label), groups)
+    sums = accumulate(sae, rows_of(store, cell.hookpoint, device, label), groups)
     quality = ReconstructionMetrics.from_accumulators(sums)
-    rows = _rows(store, cell.hookpoint, device, f"{label}, histograms")
+    rows = rows_of(store, cell.hookpoint, device, f"{label}, histograms")
     histograms = activation_histograms(sae, rows, sums.firings)
     if cell.hookpoint not in found.ablations:
         raise EvaluationError(
@@ -128,7 +128,8 @@ def read_autoencoder(weights: Path, cell: Cell) -> Autoencoder:
     return sae
 
 
-def _rows(store: Store, hookpoint: str, device: torch.device, label: str) -> Iterator[Tensor]:
+def rows_of(store: Store, hookpoint: str, device: torch.device, label: str) -> Iterator[Tensor]:
+    """A store's rows of a hookpoint on the device, [B, d] each; progress goes under a label."""
     progress, done = Progress(label, store.n_rows, "tokens"), 0
     for batch in iterate(store, hookpoint, ROWS):
         yield batch.to(device)

@@ -15,6 +15,7 @@ from pipeline.study.outputs import (
     CELLS,
     COMPARISON,
     CONTRASTS,
+    DIAL,
     EFFECTS,
     LATENTS,
     PARAMETERS,
@@ -130,6 +131,8 @@ class Evidence:
     parameters: pd.DataFrame
     cells: pd.DataFrame
     synthetic: pd.DataFrame | None
+    dial: pd.DataFrame | None = None
+    """None where the study does not steer with latents."""
     setting: Setting | None = None
 
     @classmethod
@@ -140,6 +143,8 @@ class Evidence:
         if spec.has_effects:
             effects = read_table(tables / EFFECTS).set_index(list(POINT)).filter(like=EQUAL_L0)
             found["comparison"] = found["comparison"].join(effects, on=list(POINT))
+        if spec.dial:
+            found["dial"] = read_table(tables / DIAL)
         return cls(spec=spec, synthetic=read_table(synthetic) if synthetic else None, **found)
 
     def under(self, setting: Setting) -> Evidence:
@@ -153,6 +158,9 @@ class Evidence:
             tables[name] = tables[name][tables[name]["recipe"] == recipe]
         for name in ("latents", "parameters", "cells"):
             tables[name] = self.spec.under(recipe, tables[name])
+        if self.dial is not None:
+            first = not self.spec.several_widths or setting.comparison in (None, 1)
+            tables["dial"] = self.dial[(self.dial["recipe"] == recipe) & first]
         if self.spec.several_settings:
             rows = tables["comparison"]
             rows = rows[rows["comparison"] == (setting.comparison or 0)]
@@ -174,7 +182,8 @@ class Evidence:
 
     def _tables(self) -> dict[str, Any]:
         """The tables that are of several recipes and places."""
-        return {name: getattr(self, name) for name in ("comparison", *WIDTH_COLUMNS)}
+        names = ["comparison", *WIDTH_COLUMNS, *["dial"] * (self.dial is not None)]
+        return {name: getattr(self, name) for name in names}
 
     @property
     def level(self) -> float:

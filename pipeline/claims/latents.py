@@ -4,9 +4,22 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.claims.evidence import V1, V2, Evidence, Untestable, Verdict, claim, decided, needed
+from pipeline.claims.evidence import (
+    SIGN_AWARE,
+    V1,
+    V2,
+    Evidence,
+    Untestable,
+    Verdict,
+    claim,
+    decided,
+    needed,
+)
+from pipeline.study.dial_runs import LATENT, PAIR, RANDOM
 from pipeline.text.numbers import format_number, span, with_error
+from pipeline.text.numbers import times as times_of
 from sagsae.autoencoders.accounting import break_even_share
+from sagsae.evaluation.dial_scores import SYMMETRY, TIMES_RANDOM, is_dial
 
 UNTIED = "sagsae"
 """The variant whose latents cost most, and so break even last."""
@@ -91,7 +104,41 @@ def attn_top(evidence: Evidence, percent: float) -> Verdict:
 @claim(
     statement="A single signed latent is a bidirectional causal dial",
     source=V2,
-    criterion="None: nothing here measures it.",
+    criterion="On every pair steered, more than {share:words} of the candidate's strongest latents "
+    "that fire with both signs are dials. Such a latent moves the logit difference between the "
+    "tokens that its two signs promote up at every step through zero, by at least {symmetry:words} "
+    "as much on its weaker side as on its stronger one, and over the whole range by at least "
+    "{times:words} times as much as the median random direction of the same norm. The tokens are "
+    "chosen on contexts that are not measured.",
+    share=0.5,
+    symmetry=SYMMETRY,
+    times=TIMES_RANDOM,
 )
-def causal_dial(evidence: Evidence) -> Verdict:
-    raise Untestable("no stage of this project steers with a latent")
+def causal_dial(evidence: Evidence, share: float, symmetry: float, times: float) -> Verdict:
+    if evidence.dial is None:
+        raise Untestable("this study does not steer: its configuration has no section dial")
+    table = needed(evidence.dial, "nothing was steered with under this recipe")
+    found = is_dial(table["monotone"], table["symmetry"], table["times_random"], symmetry, times)
+    table = table.assign(dial=found)
+    rows = table[(table["kind"] == LATENT) & table["variant"].isin(SIGN_AWARE)]
+    needed(rows, "no sign-aware latent that fires with both signs was steered with")
+    here = "dials: " + "; ".join(
+        f"{model} {hookpoint} {_dials(part)}"
+        for (model, hookpoint), part in rows.groupby(["model", "hookpoint"], sort=False)
+    )
+    here += f"; gain {span(rows['times_random'], times_of)} that of random directions"
+    rest = table[table["kind"] != LATENT].groupby("kind")
+    why = ", ".join(f"{_dials(part)} {BESIDE[str(kind)]}" for kind, part in rest)
+    shares = rows.groupby(["model", "hookpoint"])["dial"].mean()
+    lacking = table.groupby(["model", "hookpoint"]).size().index.difference(shares.index)
+    if len(lacking):
+        where = ", ".join(map(" ".join, lacking))
+        why += f"; no latent fires with both signs at {where}"
+    return decided(bool((shares > share).all()), here, why)
+
+
+BESIDE = {PAIR: "opposite pairs of the baseline", RANDOM: "random directions"}
+
+
+def _dials(rows: pd.DataFrame) -> str:
+    return f"{int(rows['dial'].sum())} of {len(rows)}"

@@ -11,6 +11,7 @@ computes (downloads, waiting for a disk) is not in it.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from operator import mul
 from pathlib import Path
@@ -72,14 +73,17 @@ def stages(study: Study, rates: Rates) -> list[Stage]:
     rows = config.dump.train_rows + config.dump.heldout_rows
     spliced = config.evaluation.lr_contexts * length
 
-    def forward(name: str, blocks: int) -> float:
-        """Operations a token, attention over half a context on average included."""
+    def forward(name: str, blocks: int, head: float = 0.0) -> float:
+        """Operations a token, attention over half a context on average included.
+
+        ``head``: the share of the tokens that pass through it.
+        """
         model, size = models[name], sizes[name]
-        head = 2 * size.head_parameters if blocks == size.blocks else 0
-        return blocks * (2 * size.block_parameters + 2 * length * model.d_model) + head
+        block = 2 * size.block_parameters + 2 * length * model.d_model
+        return blocks * block + head * 2 * size.head_parameters
 
     dumped = {name: forward(name, model.layer + 1) for name, model in models.items()}
-    whole = {name: forward(name, sizes[name].blocks) for name in models}
+    whole = {name: forward(name, sizes[name].blocks, head=1) for name in models}
     shrink = COMPRESSED if config.dump.profile == "disk" else 1.0
     passes = 1 + 2 * hookpoints  # clean; zero and mean at each hookpoint
     parameters = sum(2 * models[c.model].d_model * c.width for c in study.cells)
@@ -116,7 +120,31 @@ def stages(study: Study, rates: Rates) -> list[Stage]:
             operations=sum(products) * EVALUATION_PRODUCTS * config.dump.heldout_rows
             + sum(whole[cell.model] for cell in study.cells) * spliced,
         ),
+        *steering(study, forward, sizes),
     ]
+
+
+def steering(
+    study: Study, forward: Callable[..., float], sizes: Mapping[str, Architecture]
+) -> list[Stage]:
+    """The dial, where the study asks for it.
+
+    Each direction is tried in both senses: half of the contexts at the largest size alone, the
+    others at every size, from the tapped block on. Predictions are read at some positions.
+    """
+    tokens = operations = 0.0
+    length = study.config.text.context_length
+    for one in study.dials.values():
+        plan, layer = one.dial, study.models[one.model].layer
+        half = plan.contexts // 2
+        tries = 2 * (half + len(plan.alphas) * (plan.contexts - half))
+        steered = (plan.latents + plan.pairs + plan.random) * tries * length
+        read = min(1.0, plan.positions / length)
+        tokens += steered
+        operations += steered * forward(one.model, sizes[one.model].blocks - layer, read)
+    if not study.dials:
+        return []
+    return [Stage(name="dial", jobs=len(study.dials), tokens=tokens, operations=operations)]
 
 
 def measured(folder: Path) -> tuple[float, str]:

@@ -35,6 +35,7 @@ SETTINGS = {
     "the language model": "",
     "spliced passes of the language model": "evaluation.batch_contexts",
     "the language model's own losses": "evaluation.batch_contexts or evaluation.lr_contexts",
+    "steering of the language model": "dial.batch_contexts or dial.positions",
     "the evaluation of the autoencoder": _WIDTH,
     "the chunks that are shuffled together": (
         "training.group_chunks, dump.rows_per_chunk or training.batch_size"

@@ -2,11 +2,12 @@
 
     python -m pipeline publish --configfile FILE.yaml --out results/reference/local
 
-The folder gets the metrics of every cell as they are, the resolved configuration, what it was run
-with, and tables, figures and claims rebuilt from those; they must equal the study's own.
+The folder gets the metrics of every cell and what steering found as they are, the resolved
+configuration, what it was run with, and tables, figures and claims rebuilt from those; they must
+equal the study's own.
 
-``--unfinished`` keeps the configuration and the metrics of the cells that are finished, and adds
-them to what the folder has. ``restore`` puts them back on another machine.
+``--unfinished`` keeps the configuration and what is finished of cells and of steering, and adds it
+to what the folder has. ``restore`` puts it back on another machine.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from filecmp import cmpfiles
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pipeline.jobs.json_files import write_json
@@ -23,8 +24,10 @@ from pipeline.report.environment import installed, machine
 from pipeline.report.rebuild import rebuild
 from pipeline.study import outputs
 from pipeline.study.cell import Cell
+from pipeline.study.dial_runs import read_dial_run
 from pipeline.study.kept import is_current
 from pipeline.study.metrics import CellMetrics, read_all
+from pipeline.study.steered import made_for
 from pipeline.study.study import Study
 from sagsae.files import write_atomic
 
@@ -45,12 +48,13 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
         workdir: Where Snakemake ran.
 
     Raises:
-        MetricsError: a cell of the grid has no usable metrics.
+        MetricsError: a cell of the grid has no usable metrics, or a place no steering.
         PublishError: a table, a figure or the report of the study does not follow from them.
     """
     root, partial = workdir / study.root, out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     cells = _keep_cells(study, study.cells, root, partial)
+    _keep_dials(study, study.dials, root, partial)
     environment = _environment(study, cells.values(), workdir)
     write_json(partial / outputs.ENVIRONMENT, environment)
     if (root / outputs.SYNTHETIC_SUMMARY).exists():
@@ -69,11 +73,13 @@ def publish_unfinished(study: Study, out: Path, workdir: Path = Path()) -> int:
     """Add the finished cells of a study to ``out``; how many there are.
 
     Raises:
-        MetricsError: a finished cell has no usable metrics.
+        MetricsError: a finished cell has no usable metrics, or a place no usable steering.
     """
     finished = [
         cell for cell in study.cells if is_current(study, cell, workdir / study.metrics(cell))
     ]
+    steered = [file for file, spec in study.dials.items() if made_for(workdir / file, spec)]
+    _keep_dials(study, steered, workdir / study.root, out)
     return len(_keep_cells(study, finished, workdir / study.root, out))
 
 
@@ -88,6 +94,15 @@ def _keep_cells(
         shutil.copyfile(root / "cells" / cell.path / outputs.METRICS, folder / outputs.METRICS)
     write_json(out / outputs.CONFIGURATION, study.config.model_dump())
     return found
+
+
+def _keep_dials(study: Study, files: Iterable[str], root: Path, out: Path) -> None:
+    """Copy some results of steering."""
+    for path in files:
+        file = PurePath(path).relative_to(study.root)
+        read_dial_run(root / file)
+        (out / file).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / file, out / file)
 
 
 def _must_agree(root: Path, rebuilt: Path) -> None:
@@ -135,6 +150,7 @@ def _readme(study: Study, environment: dict[str, Any], out: Path) -> str:
     versions = ", ".join(f"{name} {found}" for name, found in environment["versions"].items())
     hours = environment["busy_seconds"] / 3600
     training = environment["training_seconds"] / 3600
+    steered = "`dial/` what steering found at each place,\n" if study.dials else ""
     return f"""# Study `{study.config.study}`
 
 {study.config.note}
@@ -149,7 +165,7 @@ def _readme(study: Study, environment: dict[str, Any], out: Path) -> str:
 
 `tables/claims.md` is the claims page, `tables/comparison.md` the main comparison; each figure lies
 beside the numbers that it draws. `cells/` holds the metrics of every cell as evaluation wrote them,
-`configuration.json` the resolved configuration. Everything else here follows from these:
+{steered}`configuration.json` the resolved configuration. Everything else here follows from these:
 `python -m pipeline rebuild --from {out} --out FOLDER` makes it again, and the report.
 """
 

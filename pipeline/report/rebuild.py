@@ -2,8 +2,8 @@
 
     python -m pipeline rebuild --from results/reference/local --out DIR
 
-No store and no weights: Snakemake runs the rules after the metrics on what ``pipeline publish``
-keeps. The same input gives the same bytes.
+No store and no weights: Snakemake runs the rules after the metrics, and those after steering, on
+what ``pipeline publish`` keeps. The same input gives the same bytes.
 """
 
 from __future__ import annotations
@@ -18,19 +18,21 @@ from tempfile import TemporaryDirectory
 from pipeline.config.synthetic import PROTOCOLS
 from pipeline.jobs.json_files import read_json
 from pipeline.study.figures import SYNTHETIC_FIGURES
-from pipeline.study.outputs import CONFIGURATION, ENVIRONMENT, RUNS
+from pipeline.study.outputs import CONFIGURATION, DIAL_RUNS, ENVIRONMENT, RUNS
 from pipeline.study.study import Study
 
 SNAKEFILE = Path(__file__).resolve().parents[2] / "Snakefile"
 RULES = (
     *("tables", "make_tables", "claims", "figures", "draw_figure", "report", "synthetic"),
+    "dial_tables",
     *(f"synthetic_table_{name}" for name in ("summary", *PROTOCOLS)),
     *SYNTHETIC_FIGURES,
 )
-"""All that make something of metrics and synthetic runs; the others would want a store."""
-GIVEN = ("cells", RUNS, ENVIRONMENT)
+"""All that make something of metrics, of what steering found and of synthetic runs; the others
+would want a store."""
+GIVEN = ("cells", DIAL_RUNS, RUNS, ENVIRONMENT)
 """What is taken of a published study."""
-UNKEPT = ("cells", PurePath(RUNS).name, "logs", "specs", ".*", ENVIRONMENT)
+UNKEPT = ("cells", DIAL_RUNS, PurePath(RUNS).name, "logs", "specs", ".*", ENVIRONMENT)
 """Names of what is not a result."""
 
 

@@ -1,24 +1,25 @@
-"""Put the metrics of a kept study back, so that the study continues on another machine.
+"""Put what was kept of a study back, so that the study continues on another machine.
 
     python -m pipeline restore --from results/reference/deep --configfile FILE.yaml
 
-`publish --unfinished` keeps the metrics of cells as they are finished. After this, Snakemake trains
-only the cells that are missing. A cell that is here already stays as it is.
+`publish --unfinished` keeps the metrics of cells, and what steering found, as they are finished.
+After this, Snakemake does only what is missing. What is here already stays as it is.
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from pipeline.study.kept import is_current
 from pipeline.study.outputs import METRICS
+from pipeline.study.steered import made_for
 from pipeline.study.study import Study
 from sagsae.files import write_atomic
 
 
 def restore(study: Study, source: Path, workdir: Path = Path()) -> tuple[int, list[str]]:
-    """Copy metrics that were measured under the study's present configuration.
+    """Copy metrics, and results of steering, made under the study's present configuration.
 
     Args:
         study: Its paths are relative to ``workdir``.
@@ -35,12 +36,20 @@ def restore(study: Study, source: Path, workdir: Path = Path()) -> tuple[int, li
         if place.exists() or not kept.exists():
             continue
         if is_current(study, cell, kept):
-            place.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(place, kept.read_bytes())
+            _copy(kept, place)
             restored += 1
         else:
             others.append(cell.path)
+    for file, spec in study.dials.items():
+        kept = source / PurePath(file).relative_to(study.root)
+        if not (workdir / file).exists() and made_for(kept, spec):
+            _copy(kept, workdir / file)
     return restored, others
+
+
+def _copy(kept: Path, place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(place, kept.read_bytes())
 
 
 def main(from_: Path, configfile: Path) -> None:

@@ -28,12 +28,14 @@ from pipeline.study.outputs import (
     CLAIMS_MATRIX,
     COMPARISON,
     CONTRASTS,
+    DIAL,
     LATENTS,
     MAIN_EFFECTS,
     PARAMETERS,
     SOURCES,
 )
 from pipeline.tables.comparison_text import views
+from pipeline.tables.dial_text import READS, dial_grid
 from pipeline.tables.effect_text import main_effect_parts
 from pipeline.tables.latent_text import contrast_grids, latent_grid, parameter_grid
 from pipeline.tables.sources import share_grid, source_comparisons, source_grids
@@ -209,6 +211,8 @@ def main(
         verdicts=verdicts_side_by_side(tables, spec) if spec.several_settings else [],
         curves=figure_sources([(figures / name).with_suffix(".png") for name in curves]),
         moves=main_effect_parts(read_table(tables / MAIN_EFFECTS)) if spec.has_effects else [],
+        dial=dial_grid(read_table(tables / DIAL), spec.several) if spec.dial else None,
+        dial_reads=READS,
         figures=figure_sources([(figures / name).with_suffix(".png") for name in others]),
         synthetic=figure_sources(synthetic),
         baselines=baseline_grid(ordered),

@@ -9,6 +9,15 @@ def inputs_of(cell):
     return read_by_cells(study, cell.model) | waited
 
 
+def dial_runs(wildcards):
+    """What all jobs of the dial make."""
+    if not study.dials:
+        raise WorkflowError(
+            "this study steers with no latents: see section `dial` in config/README.md"
+        )
+    return list(study.dials)
+
+
 def in_report(path, category, caption):
     """A table of ``snakemake --report``; LaTeX files are not shown there."""
     labels = {"table": Path(path).name}

@@ -18,7 +18,9 @@ for name in study.figures:
 
 rule draw_figure:
     input:
-        rules.make_tables.output,
+        lambda wildcards: (
+            rules.dial_tables if shows_dial(wildcards.figure) else rules.make_tables
+        ).output,
     output:
         png=image(study.figure()),
         svg=study.figure(suffix="svg"),

@@ -3,7 +3,7 @@
 
 rule tables:
     input:
-        [study.table(name) for name in study.tables + study.claim_tables],
+        [study.table(name) for name in study.tables + study.dial_tables + study.claim_tables],
 
 
 rule make_tables:
@@ -25,6 +25,7 @@ rule make_tables:
 rule claims:
     input:
         tables=rules.make_tables.output,
+        dial=[study.table(name) for name in study.dial_tables],
         synthetic=lambda wildcards: [
             path for path in [study.synthetic_table("summary")] if Path(path).exists()
         ],

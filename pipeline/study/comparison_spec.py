@@ -42,6 +42,8 @@ class ComparisonSpec(BaseModel):
     """What readers must know before they read a number; claims and report need it."""
     sources: list[str] = []
     """Names of the sources of text, where there are several; only the report needs them."""
+    dial: bool = False
+    """Whether the study steers with latents; claims and report need it."""
     figures: list[str] = []
     """Names of the figures that the report shows."""
     recipes: dict[str, Recipe] = {}

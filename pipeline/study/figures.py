@@ -30,6 +30,12 @@ EACH_POINT = (
 )
 SHADED = "Within the shaded range both sweeps have points, and only there are they compared."
 EVERY_SWEEP = "Every sweep of the grid; heavier lines are those of the main comparison."
+STEERED = (
+    "A step of size α along one direction is added to the activations at kept positions; α = 1 is "
+    "their root mean square distance from their mean. A thin line is one signed latent, one "
+    "opposite pair of the baseline's latents, of which each serves one sense, or one random "
+    "direction; a thick line is the median. "
+)
 AT_ONE_LAMBDA = "Means over seeds, ± one standard error, at the λ whose L0 is nearest the truth."
 
 
@@ -105,6 +111,21 @@ SPECIFICATION_FIGURES = {
     ),
 }
 """Specification curves, of a study that compares under several settings. They show all of them."""
+DIAL_FIGURES = {
+    "figure_dial": FigureEntry(
+        title="Causal dial",
+        caption=STEERED
+        + "Shown: how far the logit difference moves between the tokens that the two "
+        "senses promote most; the tokens were chosen on other contexts. A dial goes up through "
+        "zero at every step.",
+    ),
+    "figure_dial_kl": FigureEntry(
+        title="Causal dial, divergence",
+        caption=STEERED + "Shown: how far the next-token distribution moves, as KL(untouched || "
+        "steered).",
+    ),
+}
+"""Figures of a study that steers with latents."""
 SYNTHETIC_FIGURES = {
     "figure_1": FigureEntry(
         title="Bi-Jump-ReLU",
@@ -193,10 +214,29 @@ def figure_names(
     )
 
 
+def shows_dial(name: str) -> bool:
+    """Whether a figure is one of ``DIAL_FIGURES``, of whatever recipe."""
+    return name.partition(RECIPE_MARK)[0] in DIAL_FIGURES
+
+
+def dial_figure_names(recipes: Iterable[str], several: bool) -> tuple[str, ...]:
+    """Those of the dial, for each recipe under which latents steer.
+
+    Args:
+        recipes: their names, the default one as an empty text.
+        several: whether the study has several recipes.
+    """
+    return tuple(
+        name + (RECIPE_MARK + recipe if several and recipe else "")
+        for recipe in dict.fromkeys(recipes)
+        for name in DIAL_FIGURES
+    )
+
+
 def title_and_caption(name: str) -> tuple[str, str]:
     """What readers are told of a figure."""
     name, mark, recipe = name.partition(RECIPE_MARK)
-    entry = (FIGURES | SPECIFICATION_FIGURES | SYNTHETIC_FIGURES)[
+    entry = (FIGURES | SPECIFICATION_FIGURES | DIAL_FIGURES | SYNTHETIC_FIGURES)[
         name.removesuffix(VARIANTS_SUFFIX)
     ]
     every = name.endswith(VARIANTS_SUFFIX)

@@ -7,12 +7,14 @@ still have cells to train, and trains no finished cell again.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import METRICS, WEIGHTS
+from pipeline.study.steered import weights_wanted
 from pipeline.study.study import Study
 
 RULE = "cell"
@@ -46,7 +48,14 @@ class Kept:
         weights = Path(self._study.cell_file(cell, WEIGHTS))
         if weights.exists() or not metrics.exists() or self._wanted(metrics):
             return False
+        if cell in self._steered:
+            return False
         return is_current(self._study, cell, metrics)
+
+    @cached_property
+    def _steered(self) -> frozenset[Cell]:
+        """Those with whose weights a job of the dial will steer."""
+        return weights_wanted(self._study, self._asked())
 
     def _wanted(self, metrics: Path) -> bool:
         """Whether the cell is forced, or more of it than its metrics is asked for."""

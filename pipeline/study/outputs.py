@@ -21,6 +21,11 @@ SOURCES, BY_SOURCE = "sources.csv", "comparison_by_source.csv"
 """Tables of a study whose text has several sources."""
 EFFECTS, MAIN_EFFECTS = "effects.csv", "main_effects.csv"
 """Tables of a study that compares under several settings."""
+DIAL, DIAL_CURVES = "dial.csv", "dial_curves.csv"
+DIAL_TABLES = (DIAL, DIAL_CURVES, "dial.md", "dial.tex")
+"""Tables of a study that steers with latents."""
+DIAL_RUNS = "dial"
+"""Folder of what steering found, a file for each place and seed."""
 READABLE = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS)
 """Tables that are also written as .md and .tex."""
 READABLE_AS = ("md", "tex")
@@ -102,6 +107,12 @@ class Outputs:
 
     def figure(self, name: str = "{figure}", suffix: str = "png") -> str:
         return self.path("figures", f"{name}.{suffix}")
+
+    def dial_run(
+        self, model: str = "{model}", place: str = "{place}", seed: int | str = "{seed}"
+    ) -> str:
+        """``place`` is a hookpoint, and behind an @ the recipe if it is not the default one."""
+        return self.path(DIAL_RUNS, model, place, f"seed{seed}.json")
 
     def synthetic_run(self, protocol: str = "{protocol}", seed: int | str = "{seed}") -> str:
         return self.path(RUNS, f"{protocol}_seed{seed}.json")

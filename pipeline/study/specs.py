@@ -1,4 +1,4 @@
-"""Specifications of cells and of synthetic runs, see ``pipeline.config.specs``."""
+"""Specifications of cells, of the dial and of synthetic runs, see ``pipeline.config.specs``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any, Self
 
 from pydantic import field_serializer
 
+from pipeline.config.dial import Steering
 from pipeline.config.recipes import Training
 from pipeline.config.sections import Section
 from pipeline.config.specs import Spec
@@ -52,6 +53,45 @@ class EvaluateSpec(Spec):
     baselines: str
     """Digest of the BaselineSpec."""
     evaluation: Evaluation
+
+
+class DialSpec(Spec):
+    """Of steering with the latents of one candidate and its baseline, at one place."""
+
+    revision: int = 1
+    recipe: str
+    """Under which both sides stand; the default one is the empty text."""
+    model: str
+    hookpoint: str
+    seed: int
+    candidate: list[Cell]
+    """Cells of a sweep, all seeds of each lambda, from which one is taken by its L0."""
+    baseline: list[Cell]
+    """The same of the baseline; empty where the grid has none here."""
+    level: float
+    """The L0 that decides."""
+    losses: str
+    """Digest of the BaselineSpec, whose contexts are used."""
+    dial: Steering
+
+    @classmethod
+    def argument(cls, text: str) -> Self:
+        """Read a command line's text, see ``json_argument``."""
+        return cls.model_validate(json_argument(text))
+
+    def of_seed(self, cells: list[Cell]) -> dict[float, Cell]:
+        """Lambda -> its cell of this seed, or of the lowest one where the sweep lacks this seed."""
+        found: dict[float, Cell] = {}
+        for cell in sorted(cells, key=lambda cell: (cell.seed != self.seed, cell.seed)):
+            found.setdefault(cell.lam, cell)
+        return found
+
+    @property
+    def may_steer(self) -> list[Cell]:
+        """The cells whose weights may be wanted."""
+        return [
+            cell for side in (self.candidate, self.baseline) for cell in self.of_seed(side).values()
+        ]
 
 
 class SyntheticSpec(Spec):

@@ -24,19 +24,21 @@ from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.cell import Cell
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import figure_names
+from pipeline.study.dials import dial_specs
+from pipeline.study.figures import RECIPE_MARK, dial_figure_names, figure_names
 from pipeline.study.grid import cells_of, cross_faults
 from pipeline.study.outputs import (
     BY_SOURCE,
     CLAIM_TABLES,
     CLAIMS_MATRIX,
+    DIAL_TABLES,
     EFFECT_TABLES,
     SOURCES,
     TABLES,
     Outputs,
 )
 from pipeline.study.recipes import levels_of, training_of
-from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
+from pipeline.study.specs import DialSpec, EvaluateSpec, SyntheticSpec, TrainSpec
 from sagsae.autoencoders.registry import VARIANTS
 
 SPLITS: tuple[Split, ...] = ("train", "heldout")
@@ -177,7 +179,29 @@ class Study(Outputs):
         named: dict[str, Any] = {"study": self.config.study, "note": self.config.note}
         if len(self.sources) > 1:
             named["sources"] = self.sources
+        if self.dials:
+            named["dial"] = True
         return self.comparison_spec() | named | {"figures": list(self.figures)}
+
+    @cached_property
+    def dials(self) -> dict[str, DialSpec]:
+        """File -> specification of each job that steers with latents; none unless asked for."""
+        if self.config.dial is None:
+            return {}
+        spec = ComparisonSpec.model_validate(self.comparison_spec())
+        return {
+            self.dial_run(
+                one.model, one.hookpoint + (one.recipe and RECIPE_MARK + one.recipe), one.seed
+            ): one
+            for one in dial_specs(self.config.dial, self.cells, spec, self._baselines)
+        }
+
+    def dial_spec(self, file: str) -> DialSpec:
+        """Of the job that makes a file; raises CellNameError that lists those there are."""
+        if file not in self.dials:
+            known = ", ".join(self.dials) or "none: see section dial of its configuration"
+            raise CellNameError(f"{file}: this study does not steer there; it has {known}")
+        return self.dials[file]
 
     def synthetic_spec(self, protocol: str, seed: int) -> SyntheticSpec:
         """Of one seed of one synthetic protocol."""
@@ -202,9 +226,12 @@ class Study(Outputs):
         }
 
     def write_shared_specs(self, folder: Path = Path()) -> None:
-        """Write the files of ``shared_specs``, whose paths are relative to ``folder``."""
+        """Write the files of ``shared_specs``, whose paths are relative to ``folder``, and those of
+        the jobs of the dial."""
         for name, spec in self._shared().items():
             write_json(folder / self.shared_specs[name], spec)
+        for one in self.dials.values():
+            write_json(folder / self.shared_spec("dial", digest(one)), one.model_dump())
 
     @property
     def cache(self) -> str:
@@ -232,14 +259,21 @@ class Study(Outputs):
         return CLAIM_TABLES + ((CLAIMS_MATRIX,) if self.compared.several_settings else ())
 
     @property
+    def dial_tables(self) -> tuple[str, ...]:
+        """File names of the tables of steering; none where the study does not steer."""
+        return DIAL_TABLES if self.dials else ()
+
+    @property
     def sources(self) -> list[str]:
         """Names of the sources of text; none where there is one that has no name."""
         return [part.name for part in self.config.text.sources]
 
     @property
     def figures(self) -> tuple[str, ...]:
-        """Names of the figures that the grid has."""
-        return figure_names(self.config, self.cells, self.compared.has_effects)
+        """Names of the figures that the grid has, and of those of steering."""
+        several = len({cell.recipe for cell in self.cells}) > 1
+        steered = dial_figure_names((one.recipe for one in self.dials.values()), several)
+        return figure_names(self.config, self.cells, self.compared.has_effects) + steered
 
     def cell_named(self, **text: str) -> Cell:
         """The cell of a path's wildcards, on the grid or off it.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from operator import attrgetter
@@ -13,6 +12,7 @@ import pandas as pd
 from pipeline.study.cell import Cell
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.metrics import CellMetrics
+from pipeline.study.operating_point import nearest_lambda
 from pipeline.tables.sweeps import SWEEP, Metrics, cells_by_sweep, with_se
 from sagsae.sweeps import Estimate
 
@@ -109,9 +109,8 @@ def calibration_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
         by_lambda = groupby(cells, attrgetter("lam"))
         points = {lam: [metrics[cell] for cell in point] for lam, point in by_lambda}
         l0 = {lam: Estimate.of(found.l0 for found in point).mean for lam, point in points.items()}
-        firing = [lam for lam in points if l0[lam] > 0]
-        if firing:
-            lam = min(firing, key=lambda lam: (abs(math.log(l0[lam] / level)), lam))
+        lam = nearest_lambda(l0, level)
+        if lam is not None:
             place = dict(zip(SWEEP, sweep, strict=True)) | {"lam": lam, "l0": l0[lam]}
             rows += [place | row for row in _slopes(points[lam])]
     columns = [*SWEEP, "lam", "l0", "sign", "seeds", "latents", "percent", "slope", "slope_se"]

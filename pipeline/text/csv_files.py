@@ -12,6 +12,7 @@ from sagsae.files import whole_file
 TEXTS = re.compile(
     r"model|hookpoint|(.*_)?variant|recipe|kind|quantity|sign|collapsed|.*_reason|made_from_.*"
     r"|.*_d(evice|type)|setting|metric|protocol"
+    r"|promoted_.*"
     r"|claim|statement|paper|source|here|outcome|why|criterion"
     r"|widths|level(_.*)?|effect|factor|together_with|against|hangs_on|dead_in_baseline|sentence"
 )

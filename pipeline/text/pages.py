@@ -14,6 +14,7 @@ from sagsae.files import write_atomic
 SYMBOLS = {
     "λ": r"$\lambda$",
     "θ": r"$\theta$",
+    "α": r"$\alpha$",
     "±": r"$\pm$",
     "−": "$-$",
     "≥": r"$\ge$",

@@ -21,6 +21,7 @@ import dask
 
 from pipeline.activations import faults as activations
 from pipeline.assets import faults as assets
+from pipeline.cells import dial_faults as dials
 from pipeline.cells import faults as cells
 from pipeline.jobs.findings import Absent, Checked, Fault, Findings, Note, amount, size_of
 from pipeline.jobs.json_files import ADVICE, json_argument
@@ -111,6 +112,7 @@ def checks(study: Study) -> dict[str, Findings]:
             {model: study.baselines_and_digest(model) for model in models},
         ),
         "cells": cells.faults(study),
+        "dial": dials.faults(study),
         "synthetic": synthetic.faults(study),
         "outputs": _outputs(study),
         "leftovers": _leftovers(study),
@@ -118,7 +120,7 @@ def checks(study: Study) -> dict[str, Findings]:
 
 
 def _outputs(study: Study) -> Findings:
-    tables = [study.table(name) for name in study.tables + study.claim_tables]
+    tables = [study.table(name) for name in study.tables + study.dial_tables + study.claim_tables]
     figures = [study.figure(name, end) for name in study.figures for end in FIGURE_FILES]
     for file in (*tables, *figures, study.report):
         there = Path(file).exists()

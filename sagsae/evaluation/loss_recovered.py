@@ -19,16 +19,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from sagsae.activations.hookpoints import Hookpoint, splice
+from sagsae.evaluation.heads import head_logits, rows_per_head, rows_per_softmax, trunk_output
 from sagsae.evaluation.replacements import Replace, kept_only
-from sagsae.evaluation.resume import forward_replaced, resume_from, runs_from
+from sagsae.evaluation.resume import resume_from, runs_from
 from sagsae.memory import needs_memory
-
-LOGITS_PER_HEAD = 2**26
-"""Logits the head computes at once, in the model's dtype; bounds memory whatever the vocabulary."""
-
-LOGITS_PER_SOFTMAX = 2**18
-"""Logits that a CPU converts to float32 at once. A megabyte stays in its cache: five times as fast.
-A GPU takes all that the head computed at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +64,12 @@ class Contexts:
         """The same contexts without hidden states: every pass runs all blocks."""
         return replace(self, hidden=None)
 
+    def first(self, number: int) -> Contexts:
+        """The first ones alone."""
+        part = slice(number)
+        hidden = None if self.hidden is None else self.hidden[part]
+        return replace(self, input_ids=self.input_ids[part], kept=self.kept[part], hidden=hidden)
+
     def batches(self, size: int, device: torch.device) -> Iterator[Contexts]:
         """Parts of at most `size` contexts, moved to the device."""
         for start in range(0, len(self.input_ids), size):
@@ -100,7 +100,7 @@ def token_losses(model: Any, input_ids: Tensor) -> Tensor:
     """Loss on every token but the first of each context, given the tokens before it.
 
     The head runs on row chunks of all positions, kept or not, so that a token's loss never
-    depends on which others are wanted. It is the model's own, soft caps and scales included.
+    depends on which others are wanted.
 
     Args:
         model: a Transformers causal language model; hooks on its modules are in force.
@@ -109,14 +109,11 @@ def token_losses(model: Any, input_ids: Tensor) -> Tensor:
     Returns:
         [B, L - 1] float32 nats; the softmax is taken in float32.
     """
-    trunk = model.base_model
-    if trunk is model:
-        raise ValueError(f"{type(model).__name__} has no head; load it as a causal language model")
     with torch.inference_mode():
-        output = trunk(input_ids=input_ids, use_cache=False)
+        output = trunk_output(model, input_ids)
         rows = output.last_hidden_state[:, :-1].flatten(0, 1)
         labels = input_ids[:, 1:].flatten()
-        size = max(1, LOGITS_PER_HEAD // model.get_output_embeddings().weight.shape[0])
+        size = rows_per_head(model)
         losses = [
             _head_losses(model, type(output), *chunk)
             for chunk in zip(rows.split(size), labels.split(size), strict=True)
@@ -126,15 +123,8 @@ def token_losses(model: Any, input_ids: Tensor) -> Tensor:
 
 def _head_losses(model: Any, output: type, rows: Tensor, labels: Tensor) -> Tensor:
     """[N] float32 losses from the trunk's [N, d] outputs, through the model's own head."""
-
-    def given(*args: Any, **kwargs: Any) -> Any:
-        return output(last_hidden_state=rows[None])
-
-    with forward_replaced(model.base_model, given):
-        # Not a call: hooks on the whole model mark forward passes, and this is not one.
-        logits = model.forward(inputs_embeds=rows[None], use_cache=False).logits[0]
-    on_cpu = logits.device.type == "cpu"
-    size = max(1, LOGITS_PER_SOFTMAX // logits.shape[1]) if on_cpu else len(logits)
+    logits = head_logits(model, output, rows)
+    size = rows_per_softmax(logits)
     pairs = zip(logits.split(size), labels.split(size), strict=True)
     return torch.cat([cross_entropy(x.float(), y, reduction="none") for x, y in pairs])
 
@@ -144,7 +134,7 @@ def all_losses(model: nn.Module, contexts: Contexts, batch_contexts: int) -> Ten
     """[n, L - 1] float32 losses on the CPU of the model as it is, every position included."""
     parts = []
     for batch in contexts.batches(batch_contexts, next(model.parameters()).device):
-        with _resumed(model, batch):
+        with resumed(model, batch):
             parts.append(token_losses(model, batch.input_ids).cpu())
     return torch.cat(parts)
 
@@ -174,11 +164,11 @@ def spliced_losses(
     Raises:
         ValueError: the hookpoint lies in a skipped block.
     """
-    _check_reachable(contexts, hookpoint)
+    check_reachable(contexts, hookpoint)
     losses: list[Tensor] = []
     for batch in contexts.batches(batch_contexts, next(model.parameters()).device):
         with ExitStack() as stack:
-            stack.enter_context(_resumed(model, batch))
+            stack.enter_context(resumed(model, batch))
             if replacement is not None:
                 stack.enter_context(splice(model, hookpoint, kept_only(replacement, batch.kept)))
             losses.append(token_losses(model, batch.input_ids).cpu())
@@ -229,7 +219,8 @@ def sum_among(losses: Tensor, chosen: Tensor) -> SummedLoss | None:
     return SummedLoss(total, len(counted))
 
 
-def _check_reachable(contexts: Contexts, hookpoint: Hookpoint) -> None:
+def check_reachable(contexts: Contexts, hookpoint: Hookpoint) -> None:
+    """Raise ValueError where a pass resumed at the contexts' hidden states skips the hookpoint."""
     if contexts.hidden is None or runs_from(contexts.blocks, contexts.layer, hookpoint.module):
         return
     raise ValueError(
@@ -239,7 +230,8 @@ def _check_reachable(contexts: Contexts, hookpoint: Hookpoint) -> None:
     )
 
 
-def _resumed(model: nn.Module, batch: Contexts) -> Any:
+def resumed(model: nn.Module, batch: Contexts) -> Any:
+    """A context in which passes start from the hidden states of ``batch``, if it has some."""
     if batch.hidden is None:
         return nullcontext()
     return resume_from(model, batch.blocks, batch.layer, batch.hidden)

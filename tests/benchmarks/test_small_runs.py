@@ -7,8 +7,19 @@ import re
 import pytest
 import torch
 
-from benchmarks import codecs, dump_stages, evaluation, gpu_step, machine, step, stream, width
+from benchmarks import (
+    codecs,
+    dial,
+    dump_stages,
+    evaluation,
+    gpu_step,
+    machine,
+    step,
+    stream,
+    width,
+)
 from pipeline.jobs.stage import SPIN_COUNT
+from tests.sagsae.evaluation.samples import tiny_model
 
 NUMBER = r"[\d.,]+"
 
@@ -77,6 +88,15 @@ def test_compressors(printed, monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_the_start_of_an_evaluation():
     assert evaluation.import_seconds() > 0
+
+
+def test_steering(printed, monkeypatch):
+    monkeypatch.setattr(dial, "SHAPES", {"tiny": ({}, 2)})
+    monkeypatch.setattr(dial, "random_model", lambda name: tiny_model("llama", torch.bfloat16))
+    out = printed(dial, "--rounds", 1)
+    ways = re.findall(rf"^\| (.*) \| {NUMBER} \| {NUMBER} \|$", out, re.MULTILINE)
+    assert ways[0] == "one at a time, all blocks, all positions read"
+    assert len(ways) == 3 + len(dial.BATCHES)
 
 
 def test_a_gpu_that_is_not_there(printed, monkeypatch):

@@ -16,7 +16,7 @@ GATED = "results/local/cells/smollm2-135m/attn/gated"
 
 def test_without_a_configuration_it_is_the_local_study(elsewhere):
     planned = elsewhere.planned()
-    assert planned["cell"] == 48
+    assert (planned["cell"], planned["dial_run"]) == (48, 6)
     assert planned == elsewhere.planned("--resources", "gpu=2")
     assert planned == elsewhere.planned("--resources", "gpu=0")
 
@@ -87,6 +87,7 @@ def test_five_thousand_cells_plan_and_no_command_grows_with_them(elsewhere):
     stages = Counter(re.findall(r"-m pipeline (?!gpu-lease)(\S+) ", "\n".join(commands)))
     assert stages["cell"] == len(Study.load(config).cells) == 2 * 3 * 2 * 42 * 10
     assert (stages["dump"], stages["baselines"], stages["tables"], stages["report"]) == (4, 2, 1, 1)
+    assert stages["dial"] == 6
     assert max(map(len, commands)) < 5_000
     assert not list(elsewhere.folder.glob("results/*/specs"))
 
@@ -107,7 +108,8 @@ def test_recipes_plan_with_cells_and_figures_of_their_own(elsewhere):
     workflow = Workflow(elsewhere.folder, config)
     whole = workflow.planned()
     assert whole["cell"] == len(Study.load(config).cells) == 29 + 12
-    assert whole["draw_figure"] == 3 * 8
+    assert whole["draw_figure"] == 3 * 8 + 2 * 2
+    assert whole["dial_run"] == 2 * 6  # there is no sagsae_tied under the default recipe
     place = "results/smoke/cells/tiny-smollm3/resid"
     cell = workflow.planned(
         "figure_2@matched", f"{place}/gated@zero-bias/w9_lam0.1_seed7/metrics.json"
@@ -177,7 +179,7 @@ def test_shipped_configurations_are_valid(name):
 def test_with_gpus_every_job_that_computes_leases_one(elsewhere):
     done = elsewhere.run("--dry-run", "--printshellcmds", CUDA_VISIBLE_DEVICES="0,1")
     assert done.returncode == 0, done.stdout
-    for stage in ("dump", "baselines", "cell"):
+    for stage in ("dump", "baselines", "cell", "dial"):
         commands = [line for line in done.stdout.splitlines() if f"-m pipeline {stage} " in line]
         assert commands
         for command in commands:
@@ -190,7 +192,7 @@ def test_gpu_zero_leases_none(elsewhere):
         "--dry-run", "--printshellcmds", "--resources", "gpu=0", CUDA_VISIBLE_DEVICES="0,1"
     )
     commands = [line for line in done.stdout.splitlines() if "pipeline gpu-lease" in line]
-    assert len(commands) == 4 + 2 + 48
+    assert len(commands) == 4 + 2 + 48 + 6
     assert all("--gpus 0 -- " in command for command in commands)
 
 

@@ -7,7 +7,7 @@ import shlex
 
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
-from pipeline.study.outputs import CLAIM_TABLES, TABLES
+from pipeline.study.outputs import CLAIM_TABLES, DIAL_TABLES, TABLES
 
 CELL = Cell(
     model="tiny-smollm3", hookpoint="resid", variant="sagsae_tied", width=128, lam=0.3, seed=0
@@ -42,7 +42,7 @@ def test_a_finished_study_is_sound_and_verifying_it_plans_nothing(smoke):
     done = smoke.run("verify")
     assert done.returncode == 0, done.stdout
     assert "study smoke: no fault; 29 of 29 cells finished; checked: models 2, " in done.stdout
-    made = len(TABLES + CLAIM_TABLES) + 3 * len(smoke.study.figures) + 1
+    made = len(TABLES + DIAL_TABLES + CLAIM_TABLES) + 3 * len(smoke.study.figures) + 1
     assert f"tables, figures and reports {made}" in done.stdout
     assert "verify cells: " in smoke.path(smoke.study.log("verify")).read_text()
     assert smoke.planned() == {}

@@ -5,12 +5,18 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sagsae.activations.hookpoints import default_hookpoints
 from sagsae.autoencoders.registry import VARIANTS, variant
+from sagsae.evaluation.dial import steer
+from sagsae.evaluation.directions import Arms, random_directions
+from sagsae.evaluation.loss_recovered import Contexts
 from sagsae.evaluation.metrics import evaluate_reconstruction
+from sagsae.evaluation.steering import Steering
 from sagsae.training.optimiser import FusedOptimiser
 from sagsae.training.step import Step
 from sagsae.training.trainer import Interrupted, Trainer
 from tests.sagsae.autoencoders.test_variants import batch, random_autoencoder, reference_gradients
+from tests.sagsae.evaluation.samples import HIDDEN, LENGTH, VOCABULARY, tiny_model
 from tests.sagsae.training.test_training import B, D, PairStream, recipe, trainer
 
 pytestmark = [
@@ -54,6 +60,22 @@ def test_the_host_waits_at_logged_steps_and_resets_alone(name):
             run._advance()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_steering_on_a_card_agrees_with_the_cpu():
+    curves = []
+    for device in ("cpu", "cuda"):
+        model = tiny_model("llama").to(device)
+        ids = torch.arange(6 * LENGTH).view(6, LENGTH) % VOCABULARY
+        kept = torch.ones_like(ids, dtype=torch.bool)
+        point = default_hookpoints("llama", 2)["resid"]
+        steering = Steering(model=model, hookpoint=point, positions=5, tokens=3, batch=7)
+        arms = Arms.signed(random_directions(3, HIDDEN, seed=0))
+        curves.append(steer(steering, Contexts(input_ids=ids, kept=kept), arms, (1.0, 2.0)))
+    on_cpu, on_card = curves
+    assert torch.equal(on_card.promoted, on_cpu.promoted)
+    torch.testing.assert_close(on_card.kl, on_cpu.kl, rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(on_card.effect, on_cpu.effect, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("first", ["cuda", "cpu"])

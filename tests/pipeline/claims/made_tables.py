@@ -68,7 +68,9 @@ def evidence(*pairs: dict[str, Any], **tables: list[dict[str, Any]] | None) -> E
     comparison["dominates"] = comparison["dominates"].astype("boolean")
     made_up = tables.get("synthetic")
     synthetic = None if made_up is None else pd.DataFrame(made_up)
-    return Evidence(spec=spec(), comparison=comparison, synthetic=synthetic, **frames)
+    dial = None if tables.get("dial") is None else pd.DataFrame(tables["dial"])
+    beside = {"synthetic": synthetic, "dial": dial}
+    return Evidence(spec=spec(), comparison=comparison, **beside, **frames)
 
 
 def told(claim: Claim, found: Evidence) -> tuple[str, str, str]:

@@ -91,6 +91,10 @@ def test_the_tables_of_a_study_are_read_by_their_names(tmp_path):
     assert found.spec == spec()
     assert Evidence.read(spec(), tmp_path, None).synthetic is None
     assert found.setting is None
+    assert found.dial is None
+    pd.DataFrame({"comparison": [6]}).to_csv(tmp_path / "dial.csv", index=False)
+    assert Evidence.read(spec(), tmp_path, None).dial is None  # of an earlier configuration
+    assert Evidence.read(spec(dial=True), tmp_path, None).dial["comparison"].tolist() == [6]
 
 
 def test_of_several_settings_the_comparison_has_what_is_known_at_equal_l0(tmp_path):

@@ -126,9 +126,86 @@ class TestTop:
             assert found == lacking
 
 
-def test_the_dial_is_not_measured_by_a_study():
-    why = "no stage of this project steers with a latent"
-    assert told(latents.causal_dial, evidence()) == (OPEN, "", why)
+def steered(kind="latent", model="small", hookpoint="mlp_out", **values):
+    """A row of dial.csv: a latent that is just a dial."""
+    variant = {"latent": "sagsae_tied", "pair": "gated", "random": ""}[kind]
+    row = {"recipe": "", "model": model, "hookpoint": hookpoint, "kind": kind, "variant": variant}
+    return row | {"monotone": 1.0, "symmetry": 0.5, "times_random": 2.0, "dial": True} | values
+
+
+def fallen(**values):
+    return steered(**{"monotone": 0.875, "dial": False} | values)
+
+
+class TestCausalDial:
+    def test_more_than_half_of_the_latents_of_every_pair_are_dials(self):
+        rows = [
+            *(steered(), steered(times_random=3.0), fallen()),
+            *(steered(model="large"), steered(model="large")),
+            *(steered("pair"), fallen(kind="pair"), fallen(kind="random", times_random=1.0)),
+        ]
+        here = "dials: small mlp_out 2 of 3; large mlp_out 2 of 2; gain 2x to 3x that of random "
+        here += "directions"
+        why = "1 of 2 opposite pairs of the baseline, 0 of 1 random directions"
+        assert told(latents.causal_dial, evidence(dial=rows)) == (HOLDS, here, why)
+
+    def test_half_is_not_enough_at_any_pair(self):
+        rows = [steered(), fallen(), steered(model="large"), steered(model="large")]
+        outcome, here, why = told(latents.causal_dial, evidence(dial=rows))
+        assert (outcome, why) == (FAILS, "")
+        assert here.startswith("dials: small mlp_out 1 of 2; large mlp_out 2 of 2; ")
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {"monotone": 0.875},
+            {"symmetry": 0.49},
+            {"symmetry": 0.0},
+            {"times_random": 1.99},
+            {"times_random": math.nan},
+        ],
+    )
+    def test_each_condition_decides_whatever_the_table_says_of_it(self, values):
+        assert told(latents.causal_dial, evidence(dial=[steered()]))[0] == HOLDS
+        found = evidence(dial=[steered(**values)])
+        assert told(latents.causal_dial, found)[0] == FAILS
+
+    def test_pairs_and_random_directions_decide_nothing(self):
+        rows = [steered(), fallen(kind="pair"), fallen(kind="random")]
+        assert told(latents.causal_dial, evidence(dial=rows))[0] == HOLDS
+        rows = [fallen(), steered("pair"), steered("random")]
+        assert told(latents.causal_dial, evidence(dial=rows))[0] == FAILS
+
+    def test_a_pair_without_two_sided_latents_is_said(self):
+        rows = [steered(), steered("random"), steered("random", "large")]
+        outcome, _, why = told(latents.causal_dial, evidence(dial=rows))
+        assert outcome == HOLDS
+        assert why.endswith("; no latent fires with both signs at large mlp_out")
+
+    def test_without_latents_of_a_sign_aware_variant_it_is_open(self):
+        lacking = "no sign-aware latent that fires with both signs was steered with"
+        for rows in ([steered("random")], [steered(variant="gated")]):
+            assert told(latents.causal_dial, evidence(dial=rows)) == (OPEN, "", lacking)
+
+    def test_without_steering_it_is_open(self):
+        why = "this study does not steer: its configuration has no section dial"
+        assert told(latents.causal_dial, evidence()) == (OPEN, "", why)
+
+    def test_each_recipe_has_its_own(self):
+        rows = [steered(), fallen(recipe="zero")]
+        found = evidence(dial=rows)
+        assert found.under("").dial["monotone"].tolist() == [1]
+        assert told(latents.causal_dial, found.under(""))[0] == HOLDS
+        none = evidence(dial=[steered(recipe="zero")]).under("")
+        lacking = "nothing was steered with under this recipe"
+        assert told(latents.causal_dial, none) == (OPEN, "", lacking)
+
+    def test_the_criterion_has_the_numbers_of_the_library(self):
+        assert latents.causal_dial.numbers == {"share": 0.5, "symmetry": 0.5, "times": 2}
+        criterion = latents.causal_dial.texts({})["criterion"]
+        assert "more than half of the candidate's strongest latents" in criterion
+        assert "at least half as much on its weaker side" in criterion
+        assert "at least two times as much as the median random direction" in criterion
 
 
 def test_the_numbers_of_the_claims():

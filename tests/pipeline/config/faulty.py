@@ -69,6 +69,8 @@ BAD: dict[str, list[Any]] = {
     "list": [None, True, 3, "ab", {}],
     "mapping": [None, True, 3, "ab", [1]],
     "section": [None, True, 3, "ab", [1]],
+    "section or none": [True, 3, "ab", [1]],
+    "contexts": [*NO_NUMBER, 0, 3, -1, 4.0, 2**53 + 1],
     "known": NO_TEXT,
 }
 KINDS = {
@@ -83,10 +85,12 @@ KINDS = {
     " variants.* b_dec_init gate_init decoder_norm auxiliary_decoder",
     "count": "jobs_per_gpu checkpoint_seconds shuffle_buffer documents words vocabulary train_rows"
     " heldout_rows rows_per_block rows_per_chunk calibration_contexts batch_contexts tokens"
-    " batch_size group_chunks lr_contexts",
+    " batch_size group_chunks lr_contexts random positions dial.seeds",
+    "contexts": "contexts",
     "width": "d_model width",
-    "natural": "layer seed seeds.* lr_warmup_steps lambda_warmup_steps reset_window_tokens",
-    "positive": "max_norm_ratio learning_rate lr_noise_gap matched_l0.* decoder_init_norm",
+    "natural": "latents pairs layer seed seeds.* lr_warmup_steps lambda_warmup_steps"
+    " reset_window_tokens",
+    "positive": "alphas.* max_norm_ratio learning_rate lr_noise_gap matched_l0.* decoder_init_norm",
     "share": "lr_decay_fraction",
     "decay": "beta1 beta2",
     "fraction": "slack",
@@ -104,13 +108,16 @@ KINDS = {
     "value": "source.parameters.*",
     "module": "models.*.hookpoints.*",
     "hookpoint": "hookpoints.*",
-    "known": "grid.*.models.* grid.*.hookpoints.* grid.*.recipes.*",
-    "filled list": "models wheels hookpoints paths grid lambdas seeds",
-    "filled list or none": "grid.*.models grid.*.hookpoints grid.*.recipes variants",
+    "known": "grid.*.models.* grid.*.hookpoints.* grid.*.recipes.* dial.models.* dial.hookpoints.*"
+    " dial.recipes.*",
+    "filled list": "models wheels hookpoints paths grid lambdas seeds alphas",
+    "filled list or none": "grid.*.models grid.*.hookpoints grid.*.recipes variants dial.models"
+    " dial.hookpoints dial.recipes",
     "list": "comparisons matched_l0 data_files sources replace",
     "mapping": "parameters models.*.hookpoints recipes factors",
     "section": "models.* source text dump training evaluation wheels.* grid.* comparisons.*"
     " candidate baseline sources.* replace.* recipes.*",
+    "section or none": "dial",
 }
 KIND_OF = {pattern: kind for kind, patterns in KINDS.items() for pattern in patterns.split()}
 OPEN = ("parameters", "models.*.hookpoints", "recipes", "factors")
@@ -166,7 +173,7 @@ def wrong_values(draw: st.DrawFn, config: Config, most: int) -> Fault:
 def wrong_keys(draw: st.DrawFn, config: Config) -> Fault:
     """A section lacks a key that it must have, or has one that it cannot have."""
     faulty = copy.deepcopy(config)
-    sections = [()] + [place for place, kind in places(config) if kind == "section"]
+    sections = [()] + [place for place, kind in places(config) if kind.startswith("section")]
     place = draw(st.sampled_from(sections))
     found = at(faulty, place)
     known = NEEDED - {"hookpoints", "models"} if place else NEEDED
@@ -293,6 +300,15 @@ def _no_recipes(config: Config) -> list[str]:
     return ["grid.0.recipes.1", *(f"recipes.{path}" for path in faulty)]
 
 
+def _no_dial(config: Config) -> list[str]:
+    config["comparisons"] = []
+    config["evaluation"] = {"lr_contexts": 8}
+    config["dial"] = {"contexts": 9, "models": ["gpt5"], "hookpoints": ["nowhere"]}
+    config["dial"]["recipes"] = ["default", "nothing"]
+    fields = ("contexts", "models.0", "hookpoints.0", "recipes.1")
+    return ["comparisons", *(f"dial.{field}" for field in fields)]
+
+
 CONTRADICTIONS: dict[str, Callable[[Config], list[str]]] = {
     "a model and a hookpoint listed twice": _twice,
     "a model in the folder of the text": _reserved_model,
@@ -310,6 +326,7 @@ CONTRADICTIONS: dict[str, Callable[[Config], list[str]]] = {
     "two widths": _two_widths,
     "no width": _no_width,
     "impossible hookpoint names": _bad_keys,
+    "steering without sides, contexts or places": _no_dial,
     "recipes without ground, twice the same, under a taken name": _no_recipes,
 }
 

@@ -150,6 +150,18 @@ training = st.integers(1, 5000).flatmap(
     )
 )
 evaluations = section({}, lr_contexts=counts, batch_contexts=counts, lr_noise_gap=positive)
+dials = section(
+    {},
+    latents=seeds,
+    pairs=seeds,
+    random=counts,
+    alphas=st.lists(positive, min_size=1, max_size=3, unique_by=float).map(sorted),
+    contexts=st.integers(4, 64),
+    positions=counts,
+    tokens=counts,
+    seeds=counts,
+    batch_contexts=counts,
+)
 sizes = st.fixed_dictionaries({"expansion": st.floats(1e-3, 1e6) | st.integers(1, 64)}) | (
     st.fixed_dictionaries({"width": st.integers(1, 10**9)})
 )
@@ -300,6 +312,14 @@ def configurations(draw: st.DrawFn) -> Config:
         )
     )
     recipes = draw(recipe_sections())
+    contexts = config.get("evaluation", {}).get("lr_contexts", 64)
+    if config.get("comparisons") and contexts >= 4 and draw(st.booleans()):
+        dial = draw(dials) | {"contexts": draw(st.integers(4, contexts))}
+        named = {"models": own, "hookpoints": hookpoints, "recipes": ["default", *recipes]}
+        for field, known in named.items():
+            if draw(st.booleans()):
+                dial[field] = draw(st.lists(st.sampled_from(known), min_size=1, unique=True))
+        config["dial"] = dial
     return config | {
         "recipes": recipes,
         "models": [draw(models(name, hookpoints)) for name in own],

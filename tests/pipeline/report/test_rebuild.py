@@ -21,6 +21,7 @@ from pipeline.study.outputs import CONFIGURATION, ENVIRONMENT, README, REPORT
 from pipeline.study.study import Study
 from pipeline.synthetic.run import run_protocol
 from pipeline.text.csv_files import read_table
+from tests.pipeline.made_dial import make_dials
 from tests.pipeline.made_grid import make_grid
 
 pytestmark = pytest.mark.slow
@@ -74,7 +75,7 @@ def files(folder: Path) -> dict[str, Path]:
 
 def results(folder: Path) -> dict[str, Path]:
     """Tables, figures and means: what follows from metrics and synthetic runs."""
-    given = ("cells/", "synthetic/runs/", CONFIGURATION, ENVIRONMENT, README, REPORT)
+    given = ("cells/", "dial/", "synthetic/runs/", CONFIGURATION, ENVIRONMENT, README, REPORT)
     return {name: path for name, path in files(folder).items() if not name.startswith(given)}
 
 
@@ -116,12 +117,14 @@ def finish(study: Study) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Study:
-    """A made-up study with all its results, and small synthetic protocols."""
+    """A made-up study with all its results, of steering too, and small synthetic protocols."""
     study = make_grid(
         tmp_path_factory.mktemp("finished"),
         hookpoints=["mlp_out", "resid"],
         synthetic=PROTOCOL_SIZES,
+        dial={"models": ["small"]},
     )
+    make_dials(study)
     for protocol in PROTOCOLS:
         spec = study.synthetic_spec(protocol, 0)
         write_json(study.synthetic_run(protocol, 0), run_protocol(spec))
@@ -141,6 +144,33 @@ def test_a_published_study_has_the_results_of_the_study(finished, published):
     for name, path in results(published).items():
         same(path, study[name], exact=True)
     assert {name.split("/")[0] for name in results(published)} == {"tables", "figures", "synthetic"}
+
+
+def test_what_steering_found_is_kept_and_shown(finished, published):
+    for file in finished.dials:
+        kept = published / Path(file).relative_to(finished.root)
+        assert kept.read_bytes() == Path(file).read_bytes()
+    assert {path.name for path in (published / "dial").rglob("*.json")} == {"seed0.json"}
+    names = {path.name for path in results(published).values()}
+    assert {"dial.csv", "dial_curves.csv", "dial.md", "dial.tex", "figure_dial.png"} <= names
+    claims = read_table(published / "tables" / "claims.csv").set_index("claim")
+    assert claims.loc["causal_dial", "outcome"] == "holds"
+    assert "small resid 2 of 2" in claims.loc["causal_dial", "here"]
+    assert "`dial/` what steering found" in (published / "README.md").read_text()
+    report = (Path(finished.root) / REPORT).read_text()
+    assert "Latents as dials" in report
+    assert "<b>Causal dial.</b>" in report
+
+
+def test_a_study_that_has_not_steered_yet_is_not_published(finished, tmp_path):
+    file = Path(next(iter(finished.dials)))
+    kept = file.read_bytes()
+    file.unlink()
+    try:
+        with pytest.raises(MetricsError, match=r"seed0\.json: no such file: run `snakemake dial`"):
+            publish(finished, tmp_path / "out")
+    finally:
+        file.write_bytes(kept)
 
 
 def test_results_of_other_metrics_are_not_published(finished, published, tmp_path):

@@ -128,6 +128,22 @@ def test_an_empty_folder_is_no_fault(tmp_path):
 CELL_2 = Cell(model="m", hookpoint="mlp_out", variant="sagsae_tied", width=24, lam=0.2, seed=0)
 
 
+def test_steering_and_its_tables_are_looked_for(whole):
+    sides = {"candidate": {"variant": "sagsae_tied", "width": 24}}
+    sides["baseline"] = {"variant": "gated", "width": 48}
+    raw = configuration(whole.root.parent) | {"comparisons": [sides], "dial": {"contexts": 4}}
+    study = Study.from_dict(raw)
+    assert len(study.dials) == 2
+    absent = verify(study).absent
+    assert {*study.dials, study.table("dial.csv"), study.figure("figure_dial")} <= set(absent)
+    file = Path(next(iter(study.dials)))
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    (fault,) = verify(study, " --configfile it.yaml").faults
+    assert fault.file == str(file)
+    assert fault.remedy == f"snakemake --cores all --configfile it.yaml --force {file}"
+
+
 def test_another_configuration(whole):
     for sections, expected in (
         ({"training": {"tokens": 2048}}, {f"cells/{c.path}/metrics.json" for c in cells(whole)}),

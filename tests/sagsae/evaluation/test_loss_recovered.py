@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sagsae.activations.hookpoints import capture, default_hookpoints
-from sagsae.evaluation import loss_recovered
+from sagsae.evaluation import heads, loss_recovered
 from sagsae.evaluation.loss_recovered import (
     Contexts,
     LossRecovered,
@@ -60,8 +60,8 @@ def replaced_output(model, name, layer, value_of, kept):
 
 @pytest.mark.parametrize("chunks", [(7, 3), (2**25, 2**18)])
 def test_token_losses_agree_with_whole_logits(model, input_ids, monkeypatch, chunks):
-    monkeypatch.setattr(loss_recovered, "LOGITS_PER_HEAD", chunks[0] * VOCABULARY)
-    monkeypatch.setattr(loss_recovered, "LOGITS_PER_SOFTMAX", chunks[1] * VOCABULARY)
+    monkeypatch.setattr(heads, "LOGITS_PER_HEAD", chunks[0] * VOCABULARY)
+    monkeypatch.setattr(heads, "LOGITS_PER_SOFTMAX", chunks[1] * VOCABULARY)
     found = token_losses(model, input_ids)
     assert found.dtype == torch.float32
     assert found.numpy() == pytest.approx(reference_losses(model, input_ids), abs=2e-5)

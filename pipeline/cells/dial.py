@@ -1,0 +1,259 @@
+"""Stage: steer a language model with the latents of one place, with opposite pairs and at random.
+
+    python -m pipeline dial --spec @FILE --cells-root DIR --heldout-manifest JSON --baselines JSON
+        --asset JSON --out dial/<model>/<hookpoint>/seed0.json
+
+The cell of each side is the one at the lambda whose L0 is nearest the level of the specification.
+Sizes are in units of the root mean square distance of the held-out activations from their mean, so
+that they mean the same for every direction of a place, and on every model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.activations.baselines import Baselines, read_baselines
+from pipeline.activations.manifests import open_store
+from pipeline.assets.fetch import load_asset, model_folder
+from pipeline.cells.evaluate import EvaluationError, read_autoencoder, rows_of
+from pipeline.jobs.cache import using
+from pipeline.jobs.json_files import digest, sha256_of, write_json
+from pipeline.jobs.progress import Progress
+from pipeline.jobs.stage import Device, device_of, locked
+from pipeline.study.cell import Cell
+from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun
+from pipeline.study.metrics import CellMetrics, read_all
+from pipeline.study.operating_point import nearest_lambda
+from pipeline.study.outputs import WEIGHTS
+from pipeline.study.specs import DialSpec
+from sagsae.activations.store import Store
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.evaluation.calibration import Firings
+from sagsae.evaluation.dial import Curves, interventions, steer
+from sagsae.evaluation.directions import (
+    Arms,
+    opposite_pairs,
+    random_directions,
+    strongest_two_sided,
+    unit,
+)
+from sagsae.evaluation.metrics import accumulate
+from sagsae.evaluation.steering import Steering
+from sagsae.language_models import load_tokenizer
+
+
+@dataclass(frozen=True)
+class Side:
+    """One side of the comparison: its cell, its weights, and how its latents fire."""
+
+    cell: Cell
+    metrics: CellMetrics
+    sae: Autoencoder
+    firings: Firings
+    sha256: str
+
+    @property
+    def record(self) -> dict[str, Any]:
+        return {"cell": self.cell, "l0": self.metrics.l0, "weights_sha256": self.sha256}
+
+    @property
+    def unit(self) -> float:
+        """Root mean square distance of the held-out activations from their mean."""
+        return math.sqrt(self.metrics.sst / self.metrics.eval_tokens)
+
+    def known(self, latents: Sequence[int], sizes: Tensor) -> dict[str, Any]:
+        """What is recorded of latents that are steered with.
+
+        Args:
+            latents: their numbers.
+            sizes: root mean squares of z that are theirs, at unit mean square.
+        """
+        energy = self.firings.energy.sum(0)
+        scale = self.sae.scale * self.unit
+        return {
+            "latents": list(latents),
+            "contribution": float(energy[list(latents)].sum() / energy.sum()),
+            "own_sizes": (sizes / scale).tolist(),
+        }
+
+
+def chosen_cell(spec: DialSpec, side: list[Cell], metrics: dict[Cell, CellMetrics]) -> Cell | None:
+    """The cell of a side that steers; None where the grid has none here, or none fires."""
+    lambdas = {cell.lam for cell in side}
+    l0 = {
+        lam: fmean(metrics[cell].l0 for cell in side if cell.lam == lam) for lam in sorted(lambdas)
+    }
+    lam = nearest_lambda(l0, spec.level)
+    return None if lam is None else spec.of_seed(side)[lam]
+
+
+def directions(
+    spec: DialSpec, candidate: Side, baseline: Side | None
+) -> tuple[list[dict[str, Any]], Arms]:
+    """What is steered along: the record of each direction, and its arms."""
+    rows = unit(candidate.sae.W_dec).cpu()
+    count, energy = candidate.firings.count, candidate.firings.energy
+    latents = strongest_two_sided(candidate.firings, spec.dial.latents)
+    by_side = (energy / count).sqrt()
+    found = [
+        {"kind": LATENT, "rank": rank, **candidate.known([i], by_side[:, i])}
+        for rank, i in enumerate(latents.tolist(), start=1)
+    ]
+    parts = [Arms.signed(rows[latents])]
+    if baseline is not None:
+        decoder, firings = baseline.sae.W_dec, baseline.firings
+        pairs, cosines = opposite_pairs(decoder, firings, spec.dial.pairs)
+        size = (firings.energy.sum(0) / firings.count.sum(0)).sqrt()
+        for rank, (pair, cosine) in enumerate(zip(pairs, cosines.tolist(), strict=True), start=1):
+            known = baseline.known(pair.tolist(), size[pair])
+            found.append({"kind": PAIR, "rank": rank, "cosine": cosine, **known})
+        both = unit(decoder).cpu()[pairs]
+        parts.append(Arms(both[:, 0], both[:, 1]))
+    drawn = random_directions(spec.dial.random, candidate.sae.d, spec.seed)
+    parts.append(Arms.signed(drawn))
+    ranks = range(1, spec.dial.random + 1)
+    found += [{"kind": RANDOM, "rank": rank, "latents": []} for rank in ranks]
+    return found, Arms.joined(*parts)
+
+
+def dial(
+    spec: DialSpec,
+    cells_root: Path,
+    heldout_manifest: Path,
+    baselines: Path,
+    asset: Path,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Steer at one place; the content of a ``DialRun``.
+
+    Args:
+        spec: one of ``Study.dials``.
+        cells_root: folder of the cells, with metrics and weights.
+        heldout_manifest: manifest of the model's held-out store.
+        baselines: the model's baselines JSON.
+        asset: the model's asset.json.
+        device: where to compute.
+
+    Raises:
+        EvaluationError: no cell of the candidate fires, weights that do not belong to their
+            metrics, or a hookpoint without baselines.
+    """
+    label = f"dial {spec.model}/{spec.hookpoint}"
+    store, found = open_store(heldout_manifest), read_baselines(baselines)
+    if spec.hookpoint not in found.ablations:
+        raise EvaluationError(
+            f"{baselines}: has {', '.join(found.ablations)} but not {spec.hookpoint}; delete it"
+        )
+    metrics = read_all(cells_root, [*spec.candidate, *spec.baseline])
+    sides = [chosen_cell(spec, side, metrics) for side in (spec.candidate, spec.baseline)]
+    candidate, baseline = (
+        None if cell is None else _side(cell, metrics[cell], cells_root, store, device, label)
+        for cell in sides
+    )
+    if candidate is None:
+        raise EvaluationError(f"{label}: no cell of the candidate fires at all: mend its lambdas")
+    records, arms = directions(spec, candidate, baseline)
+    curves = _curves(spec, candidate.unit, arms, found, asset, device, label)
+    words, sizes = _words(curves.promoted, asset), spec.dial.alphas
+    run = {
+        "spec": digest(spec),
+        **{name: getattr(spec, name) for name in ("recipe", "model", "hookpoint", "seed")},
+        "candidate": candidate.record,
+        "baseline": baseline and baseline.record,
+        "unit": candidate.unit,
+        "sizes": [*(-size for size in reversed(sizes)), 0.0, *sizes],
+        "contexts": curves.contexts,
+        "positions": curves.positions,
+        "directions": [
+            {
+                **record,
+                **{k: getattr(curves, k)[i].tolist() for k in ("kl", "effect", "effect_se")},
+                "promoted": words[i],
+            }
+            for i, record in enumerate(records)
+        ],
+    }
+    return DialRun.model_validate(run).model_dump()
+
+
+def _side(
+    cell: Cell,
+    metrics: CellMetrics,
+    cells_root: Path,
+    store: Store,
+    device: torch.device,
+    label: str,
+) -> Side:
+    weights = cells_root / cell.path / WEIGHTS
+    sha256 = sha256_of(weights)
+    if sha256 != metrics.made_from.weights_sha256:
+        raise EvaluationError(
+            f"{weights}: not the weights that its metrics were measured on: delete the cell's "
+            "metrics and run snakemake again"
+        )
+    sae = read_autoencoder(weights, cell).to(device)
+    rows = rows_of(store, cell.hookpoint, device, f"{label}, firings of {cell.variant}")
+    return Side(cell, metrics, sae, accumulate(sae, rows).firings, sha256)
+
+
+def _curves(
+    spec: DialSpec,
+    size_one: float,
+    arms: Arms,
+    found: Baselines,
+    asset: Path,
+    device: torch.device,
+    label: str,
+) -> Curves:
+    plan = spec.dial
+    steering = Steering(
+        model=load_asset(asset, found.dtype, device),
+        hookpoint=found.ablations[spec.hookpoint].hookpoint,
+        positions=plan.positions,
+        tokens=plan.tokens,
+        batch=plan.batch_contexts,
+    )
+    contexts = found.contexts.first(plan.contexts)
+    total = interventions(plan.contexts, len(arms), len(plan.alphas))
+    progress = Progress(label, total, "steered contexts")
+    sizes = [alpha * size_one for alpha in plan.alphas]
+    return steer(steering, contexts, arms, sizes, progress.update)
+
+
+def _words(tokens: Tensor, asset: Path) -> list[list[list[str]]]:
+    """The text of tokens [n, 2, k]."""
+    tokenizer = load_tokenizer(model_folder(asset))
+    return [[[tokenizer.decode([i]) for i in arm] for arm in both] for both in tokens.tolist()]
+
+
+def main(
+    spec: DialSpec,
+    cells_root: Path,
+    heldout_manifest: Path,
+    baselines: Path,
+    asset: Path,
+    out: Path,
+    device: Device = "auto",
+) -> None:
+    """Run the stage.
+
+    Args:
+        spec: DialSpec as JSON, or @FILE that holds it
+        cells_root: folder of the cells
+        heldout_manifest: manifest of the held-out store
+        baselines: baselines JSON of the model
+        asset: asset.json of the model
+        out: JSON to write
+        device: where to compute; auto: a GPU where there is one
+    """
+    inputs = heldout_manifest, baselines, asset
+    with locked(out.parent, out.stem), using(*inputs):
+        write_json(out, dial(spec, cells_root, *inputs, device_of(device)))

@@ -1,0 +1,97 @@
+"""Where a study steers with latents: one job for each recipe, place and seed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
+from operator import attrgetter
+
+from pipeline.config.dial import Dial
+from pipeline.config.recipes import DEFAULT_RECIPE
+from pipeline.config.study_config import StudyConfig
+from pipeline.study.cell import Cell
+from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.specs import DialSpec
+
+SWEEP = attrgetter("model", "hookpoint", "variant", "recipe", "width")
+
+
+def dial_specs(
+    dial: Dial, cells: Iterable[Cell], spec: ComparisonSpec, losses: Mapping[str, str]
+) -> Iterator[DialSpec]:
+    """The jobs of a study, in the order of its tables; none where it compares nothing.
+
+    Args:
+        dial: what is asked for.
+        cells: the grid.
+        spec: which cells stand under which recipe, and what is compared.
+        losses: model -> digest of its BaselineSpec.
+    """
+    sweeps = {key: list(found) for key, found in groupby(sorted(cells, key=SWEEP), SWEEP)}
+    for item in spec.comparisons[: bool(dial.latents)]:
+        for recipe, (model, hookpoint) in _places(dial, spec):
+            candidate, baseline = (
+                sweeps.get(
+                    (model, hookpoint, side.variant, spec.home(recipe, side.variant), width), []
+                )
+                for side in (item.candidate, item.baseline)
+                for width in [side.width_for(spec.models[model])]
+            )
+            for seed in sorted({cell.seed for cell in candidate})[: dial.seeds]:
+                yield DialSpec(
+                    recipe=recipe,
+                    model=model,
+                    hookpoint=hookpoint,
+                    seed=seed,
+                    candidate=_with_seed(candidate, seed),
+                    baseline=_with_seed(baseline, seed),
+                    level=spec.matched_levels[0],
+                    losses=losses[model],
+                    dial=dial,
+                )
+
+
+def _places(dial: Dial, spec: ComparisonSpec) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Each recipe and (model, hookpoint) that is asked for."""
+    for recipe, places in spec.trained.items():
+        if (recipe or DEFAULT_RECIPE) not in (dial.recipes or [recipe or DEFAULT_RECIPE]):
+            continue
+        for model, hookpoint in places:
+            if model in (dial.models or [model]) and hookpoint in (dial.hookpoints or [hookpoint]):
+                yield recipe, (model, hookpoint)
+
+
+def _with_seed(cells: list[Cell], seed: int) -> list[Cell]:
+    """The cells at lambdas that have a seed; all where none has it."""
+    lambdas = {cell.lam for cell in cells if cell.seed == seed}
+    return [cell for cell in cells if cell.lam in lambdas or not lambdas]
+
+
+def dial_faults(config: StudyConfig) -> list[str]:
+    """Faults of section dial that concern other sections, each with its path."""
+    dial = config.dial
+    if dial is None:
+        return []
+    faults = []
+    names = {
+        "models": [model.name for model in config.models],
+        "hookpoints": config.hookpoints,
+        "recipes": [DEFAULT_RECIPE, *config.recipes],
+    }
+    for field, known in names.items():
+        faults += [
+            f"dial.{field}.{j}: unknown {value!r}; known are {', '.join(known)}"
+            for j, value in enumerate(getattr(dial, field) or [])
+            if value not in known
+        ]
+    if dial.contexts > config.evaluation.lr_contexts:
+        faults.append(
+            f"dial.contexts: {dial.contexts} are more than evaluation.lr_contexts, which is "
+            f"{config.evaluation.lr_contexts}: lower it, or raise that"
+        )
+    if dial.latents and not config.comparisons:
+        faults.append(
+            "comparisons: empty, and section dial steers with the two sides of the first one: list "
+            "it, or leave dial out"
+        )
+    return faults

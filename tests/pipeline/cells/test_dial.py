@@ -1,0 +1,298 @@
+"""The stage that steers, against plain passes of the whole model and the whole store."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.__main__ import main
+from pipeline.activations.baselines import read_baselines
+from pipeline.assets.tokenise import open_tokens
+from pipeline.cells.dial import chosen_cell, dial
+from pipeline.cells.evaluate import EvaluationError, evaluate_cell
+from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
+from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun, read_dial_run
+from pipeline.study.metrics import read_all
+from pipeline.study.outputs import METRICS, WEIGHTS
+from pipeline.study.specs import DialSpec
+from pipeline.study.study import Study
+from sagsae.activations import Store, iterate
+from sagsae.autoencoders.storage import build, load
+from sagsae.evaluation.directions import random_directions
+from sagsae.language_models import load_language_model, load_tokenizer
+from tests.pipeline.cells.test_evaluate import TRAIN_INFO
+from tests.pipeline.tiny_study import HIDDEN, TinyStudy, make_tiny_study, measured
+
+CPU = torch.device("cpu")
+SIDES = {
+    "candidate": {"variant": "sagsae_tied", "width": 48},
+    "baseline": {"variant": "gated", "width": 96},
+}
+PLAN = {"latents": 3, "pairs": 2, "random": 4, "alphas": [0.5, 1], "contexts": 8, "positions": 4}
+PLAN |= {"tokens": 5, "hookpoints": ["resid"]}
+
+
+@dataclass
+class Steered:
+    """A tiny study with metrics and weights of both sides at resid, and its dial."""
+
+    tiny: TinyStudy
+    study: Study
+    arguments: dict[str, Any]
+
+    @property
+    def spec(self) -> DialSpec:
+        return self.arguments["spec"]
+
+    @property
+    def cells(self) -> Path:
+        return self.arguments["cells_root"]
+
+
+@pytest.fixture(scope="module")
+def steered(tmp_path_factory) -> Steered:
+    tiny = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox")
+    baselines = measured(tiny, tiny.root / "baselines" / "tiny.json")
+    grid = [side | {"lambdas": [0.1, 0.3]} for side in SIDES.values()]
+    asked = {"grid": grid, "comparisons": [SIDES | {"matched_l0": [8]}], "dial": PLAN}
+    study = Study.from_dict(tiny.study.config.model_dump() | asked)
+    assert study.baseline_spec("tiny") == tiny.spec
+    root = tiny.root / "cells"
+    for cell in study.cells:
+        if cell.hookpoint == "resid":
+            make_cell(tiny, study, cell, root, baselines)
+    (spec,) = study.dials.values()
+    arguments = {
+        "spec": spec,
+        "cells_root": root,
+        "heldout_manifest": tiny.manifest("heldout"),
+        "baselines": baselines,
+        "asset": tiny.asset,
+    }
+    return Steered(tiny, study, arguments)
+
+
+def make_cell(tiny: TinyStudy, study: Study, cell, root: Path, baselines: Path) -> None:
+    """Weights as training finds them at its start, shut further at the larger lambda."""
+    statistics = store(tiny, "train").statistics("resid")
+    sae = build(cell.variant, HIDDEN, cell.width, statistics.scale)
+    sae.initialise(torch.from_numpy(statistics.mean * statistics.scale), seed=0)
+    if cell.variant == "gated":
+        sae.params["b_gate"].fill_(-0.3 if cell.lam == 0.1 else -0.6)
+    elif cell.lam == 0.3:
+        sae.params["theta"].mul_(2.5)
+    folder = root / cell.path
+    folder.mkdir(parents=True)
+    sae.save(folder / WEIGHTS)
+    found, _ = evaluate_cell(
+        study.evaluate_spec(cell),
+        cell,
+        TRAIN_INFO,
+        folder / WEIGHTS,
+        tiny.manifest("heldout"),
+        baselines,
+        tiny.asset,
+        CPU,
+    )
+    write_json(folder / METRICS, found)
+
+
+def store(tiny: TinyStudy, split: str = "heldout") -> Store:
+    return Store.open(next((tiny.root / "stores").glob(f"tiny-{split}-*")))
+
+
+@pytest.fixture(scope="module")
+def run(steered) -> DialRun:
+    return DialRun.model_validate(dial(**steered.arguments, device=CPU))
+
+
+def rows(steered: Steered) -> torch.Tensor:
+    return torch.cat(list(iterate(store(steered.tiny), "resid", 64))).double()
+
+
+def codes(steered: Steered, side: Any) -> tuple[torch.Tensor, Any]:
+    sae = load(steered.cells / side.cell.path / WEIGHTS)
+    return sae.encode(rows(steered).float() * sae.scale).double(), sae
+
+
+def test_the_cells_are_those_nearest_the_matched_l0(steered, run):
+    metrics = read_all(steered.cells, steered.spec.candidate + steered.spec.baseline)
+    for side, cells in (("candidate", steered.spec.candidate), ("baseline", steered.spec.baseline)):
+        found = getattr(run, side)
+        away = {cell: abs(np.log(metrics[cell].l0 / 8)) for cell in cells}
+        assert found.cell == min(away, key=away.__getitem__)
+        assert len(set(away.values())) == 2
+        assert found.l0 == metrics[found.cell].l0
+        assert found.weights_sha256 == sha256_of(steered.cells / found.cell.path / WEIGHTS)
+
+
+def test_a_side_is_chosen_by_the_mean_over_seeds(steered):
+    """Seed 0 alone would be nearest at 0.1."""
+    cells = {
+        (lam, seed): replace(steered.spec.candidate[0], lam=lam, seed=seed)
+        for lam in (0.1, 0.3)
+        for seed in (0, 1)
+    }
+    l0 = {(0.1, 0): 8.0, (0.1, 1): 80.0, (0.3, 0): 6.0, (0.3, 1): 6.0}
+    found = read_all(steered.cells, steered.spec.candidate[:1])[steered.spec.candidate[0]]
+    metrics = {cells[key]: found.model_copy(update={"l0": l0[key]}) for key in cells}
+    side = list(cells.values())
+    assert chosen_cell(steered.spec, side, metrics) == cells[0.3, 0]
+    other = steered.spec.model_copy(update={"seed": 1})
+    assert chosen_cell(other, side, metrics) == cells[0.3, 1]
+    silent = {cell: one.model_copy(update={"l0": 0.0}) for cell, one in metrics.items()}
+    assert chosen_cell(steered.spec, side, silent) is None
+    assert chosen_cell(steered.spec, [], metrics) is None
+
+
+def test_the_strongest_two_sided_latents_come_first(steered, run):
+    z, sae = codes(steered, run.candidate)
+    energy = z.square().sum(0)
+    both = ((z > 0).any(0) & (z < 0).any(0)).nonzero().flatten().tolist()
+    expected = sorted(both, key=lambda i: -float(energy[i]))[:3]
+    latents = [one for one in run.directions if one.kind == LATENT]
+    assert [one.latents for one in latents] == [[i] for i in expected]
+    assert [one.rank for one in latents] == [1, 2, 3]
+    x = rows(steered)
+    spread = float((x - x.mean(0)).square().sum(1).mean().sqrt())
+    assert run.unit == pytest.approx(spread, rel=1e-5)
+    for one in latents:
+        own = z[:, one.latents[0]] / sae.scale / spread
+        sizes = [float(part.square().mean().sqrt()) for part in (own[own > 0], own[own < 0])]
+        assert one.own_sizes == pytest.approx(sizes, rel=1e-4)
+        assert one.contribution == pytest.approx(float(energy[one.latents[0]] / energy.sum()), 1e-4)
+
+
+def test_pairs_are_the_most_opposed_of_the_stronger_half(steered, run):
+    z, sae = codes(steered, run.baseline)
+    energy, live = z.square().sum(0), int((z != 0).any(0).sum())
+    strong = torch.argsort(energy, descending=True)[: -(-live // 2)].tolist()
+    decoder = torch.nn.functional.normalize(sae.params["W_dec"]).double()
+    cosines = decoder @ decoder.T
+    pairs = [one for one in run.directions if one.kind == PAIR]
+    assert len(pairs) == 2
+    left = list(strong)
+    for one in pairs:
+        best = min(((i, j) for i in left for j in left), key=lambda p: float(cosines[p]))
+        assert set(one.latents) == set(best)
+        assert strong.index(one.latents[0]) < strong.index(one.latents[1])
+        assert one.cosine == pytest.approx(float(cosines[best]), rel=1e-5)
+        left = [i for i in left if i not in best]
+
+
+def test_random_directions_are_counted_and_are_those_of_the_seed(run):
+    drawn = [one for one in run.directions if one.kind == RANDOM]
+    assert [one.rank for one in drawn] == [1, 2, 3, 4]
+    assert all(one.latents == [] and one.cosine is None for one in drawn)
+    assert [one.kind for one in run.directions] == [LATENT] * 3 + [PAIR] * 2 + [RANDOM] * 4
+
+
+def arms(steered: Steered, run: DialRun, kind: str) -> tuple[int, torch.Tensor, torch.Tensor]:
+    """The number of the first direction of a kind, and what each sense of it adds at size 1."""
+    number = [one.kind for one in run.directions].index(kind)
+    one = run.directions[number]
+    if kind == RANDOM:
+        plus = random_directions(4, HIDDEN, seed=0)[0]
+        return number, plus, -plus
+    decoder = codes(steered, run.candidate if kind == LATENT else run.baseline)[1].params["W_dec"]
+    chosen = torch.nn.functional.normalize(decoder[one.latents])
+    return number, chosen[0], -chosen[0] if kind == LATENT else chosen[1]
+
+
+@pytest.mark.parametrize("kind", [LATENT, PAIR, RANDOM])
+def test_curves_agree_with_plain_hooks_on_the_whole_model(steered, run, kind):
+    number, plus, minus = arms(steered, run, kind)
+    found = run.directions[number]
+    kept = read_baselines(steered.arguments["baselines"]).contexts.kept[:8]
+    ids = torch.from_numpy(open_tokens(steered.tiny.tokens).input_ids[:8]).long()
+    model = load_language_model(steered.tiny.root / "model", torch.bfloat16)
+    read = torch.zeros_like(kept)
+    for b, one in enumerate(kept):
+        places = one.nonzero().flatten()
+        read[b, places[[(2 * i + 1) * len(places) // 8 for i in range(4)]]] = True
+
+    def logits(size: float) -> torch.Tensor:
+        vector = abs(size) * run.unit * (plus if size > 0 else minus)
+
+        def hook(module, inputs, output):
+            moved = (output.float() + vector).to(output.dtype)
+            return torch.where(kept[..., None], moved, output)
+
+        handle = model.gpt_neox.layers[2].register_forward_hook(hook)
+        with torch.no_grad():
+            whole = model(input_ids=ids, use_cache=False).logits.double()
+        handle.remove()
+        return whole
+
+    clean = logits(0.0)
+    words = load_tokenizer(steered.tiny.root / "model")
+    chosen = read & (torch.arange(8) < 4)[:, None]
+    tokens = [
+        (logits(size)[chosen].mean(0) - clean[chosen].mean(0)).topk(5).indices for size in (1, -1)
+    ]
+    assert found.promoted == [[words.decode([int(i)]) for i in arm] for arm in tokens]
+    measure = read & ~chosen
+    before = clean[measure]
+    assert run.sizes == [-1, -0.5, 0, 0.5, 1]
+    for i, size in enumerate(run.sizes):
+        after = logits(size)[measure]
+        p, q = before.log_softmax(-1), after.log_softmax(-1)
+        assert found.kl[i] == pytest.approx(float((p.exp() * (p - q)).sum(-1).mean()), abs=1e-4)
+        change = after - before
+        moved = change[:, tokens[0]].mean() - change[:, tokens[1]].mean()
+        assert found.effect[i] == pytest.approx(float(moved), rel=0.02, abs=2e-3)
+    assert found.effect[-1] - found.effect[0] > 0.02
+    assert (run.contexts, run.positions) == (4, int(measure.sum()))
+
+
+def test_the_record_says_what_it_was_made_for(steered, run):
+    assert run.spec == digest(steered.spec)
+    assert (run.model, run.hookpoint, run.recipe, run.seed) == ("tiny", "resid", "", 0)
+
+
+def test_without_a_baseline_there_are_no_pairs(steered):
+    alone = steered.spec.model_copy(update={"baseline": []})
+    found = dial(**steered.arguments | {"spec": alone}, device=CPU)
+    assert found["baseline"] is None
+    assert [one["kind"] for one in found["directions"]] == [LATENT] * 3 + [RANDOM] * 4
+
+
+def test_what_does_not_belong_together_is_refused(steered, tmp_path):
+    cell = next(iter(steered.spec.of_seed(steered.spec.candidate).values()))
+    weights = steered.cells / cell.path / WEIGHTS
+    kept, metrics = weights.read_bytes(), steered.cells / cell.path / METRICS
+    one = steered.spec.model_copy(update={"candidate": [cell]})
+    try:
+        build("sagsae_tied", HIDDEN, 48).save(weights)
+        with pytest.raises(EvaluationError, match="not the weights that its metrics"):
+            dial(**steered.arguments | {"spec": one}, device=CPU)
+    finally:
+        weights.write_bytes(kept)
+    before = metrics.read_bytes()
+    try:
+        write_json(metrics, read_json(metrics) | {"l0": 0.0})
+        with pytest.raises(EvaluationError, match="no cell of the candidate fires"):
+            dial(**steered.arguments | {"spec": one}, device=CPU)
+    finally:
+        metrics.write_bytes(before)
+    elsewhere = steered.spec.model_copy(update={"hookpoint": "attn"})
+    with pytest.raises(EvaluationError, match="has mlp_out, resid but not attn"):
+        dial(**steered.arguments | {"spec": elsewhere}, device=CPU)
+
+
+def test_the_stage_writes_the_file(steered, run, tmp_path):
+    spec, out = tmp_path / "spec.json", tmp_path / "dial" / "seed0.json"
+    write_json(spec, steered.spec.model_dump())
+    options = {
+        name.replace("_", "-"): value for name, value in steered.arguments.items() if name != "spec"
+    }
+    given = [f"--{name}={value}" for name, value in options.items()]
+    main(["dial", f"--spec=@{spec}", *given, f"--out={out}", "--device=cpu"])
+    assert read_dial_run(out) == run
+    assert json.loads(out.read_text())["unit"] == run.unit

@@ -1,0 +1,95 @@
+"""Figures of the dial, from made-up tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.figures import draw as figures
+from pipeline.jobs.json_files import write_json
+from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.dial_runs import PAIR, RANDOM
+from pipeline.study.study import Study
+from tests.pipeline.made_dial import CHANCE, DIAL, SIZES, direction, make_dials
+from tests.pipeline.made_grid import configuration
+
+
+def made(folder: Path, *directions, **dial) -> tuple[Study, ComparisonSpec]:
+    raw = configuration(results=str(folder), hookpoints=["mlp_out", "resid"])
+    study = Study.from_dict(raw | {"dial": dial})
+    files = [str(path) for path in make_dials(study, *directions)]
+    spec = folder / "spec.json"
+    write_json(spec, study.report_spec())
+    out = Path(study.table("dial.csv"))
+    out.parent.mkdir()
+    main(["dial-tables", "--spec", f"@{spec}", "--runs", *files, "--out", str(out)])
+    return study, ComparisonSpec.model_validate(study.report_spec())
+
+
+@pytest.mark.parametrize(
+    ("name", "measure", "value"), [("figure_dial", "effect", 4.0), ("figure_dial_kl", "kl", 0.5)]
+)
+def test_a_line_for_each_direction_and_a_thick_one_for_their_median(tmp_path, name, measure, value):
+    study, spec = made(tmp_path)
+    figure, numbers = figures.draw(name, Path(study.table()), spec)
+    assert [panel.get_title() for panel in figure.axes] == [
+        f"{model}, {hookpoint}"
+        for model in ("large", "small")
+        for hookpoint in ("mlp_out", "resid")
+    ]
+    lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == len(SIZES)]
+    assert len(lines) == 6 + 3
+    thick = [line for line in lines if line.get_linewidth() > 1]
+    assert len(thick) == 3
+    assert thick[-1].get_ydata()[-1] == value
+    assert list(thick[-1].get_xdata()) == SIZES
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == [
+        "SA-GSAE tied, one signed latent (8)",
+        "Gated, opposite pair (4)",
+        "random direction (12)",
+    ]
+    assert len(numbers) == 4 * 6 * len(SIZES)
+    assert numbers.loc[numbers["size"] == 1, measure].max() == value
+    assert ("effect_se" in numbers) == (measure == "effect")
+
+
+def test_a_place_that_is_not_steered_is_empty(tmp_path):
+    study, spec = made(tmp_path, hookpoints=["resid"], models=["small"])
+    figure, numbers = figures.draw("figure_dial", Path(study.table()), spec)
+    empty = [panel.get_title().endswith("nothing to draw") for panel in figure.axes]
+    assert empty == [True, True, True, False]
+    assert set(numbers["model"]) == {"small"}
+
+
+def test_the_median_is_over_seeds_as_well(tmp_path):
+    study, spec = made(tmp_path, models=["small"], hookpoints=["resid"], seeds=3)
+    figure, numbers = figures.draw("figure_dial", Path(study.table()), spec)
+    assert numbers["seed"].nunique() == 3
+    lines = [line for line in figure.axes[-1].lines if len(line.get_xdata()) == len(SIZES)]
+    assert len(lines) == 3 * 6 + 3
+
+
+def test_without_signed_latents_the_others_are_drawn(tmp_path):
+    rest = [direction(PAIR, 1, DIAL), direction(RANDOM, 1, CHANCE)]
+    study, spec = made(tmp_path, *rest)
+    figure, _ = figures.draw("figure_dial", Path(study.table()), spec)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["Gated, opposite pair (4)", "random direction (4)"]
+
+
+def test_the_stage_writes_image_and_numbers(tmp_path):
+    study, _ = made(tmp_path)
+    out = tmp_path / "figure_dial.png"
+    spec = f"@{tmp_path / 'spec.json'}"
+    main(
+        [
+            *("figure", "--spec", spec, "--tables", study.table()),
+            *("--figure", "figure_dial", "--out", str(out)),
+        ]
+    )
+    assert out.read_bytes().startswith(b"\x89PNG")
+    assert len(pd.read_csv(out.with_suffix(".csv"))) == 4 * 6 * len(SIZES)

@@ -1,0 +1,54 @@
+"""Scores of hand-made curves."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from sagsae.evaluation.dial_scores import SYMMETRY, TIMES_RANDOM, Score, is_dial, score
+
+GRID = (-2.0, -1.0, 0.0, 1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("effect", "expected"),
+    [
+        ((-4, -2, 0, 2, 4), Score(1.0, 1.0, 2.0)),
+        ((-1, -0.5, 0, 2, 4), Score(1.0, 0.25, 1.25)),
+        ((-4, -5, 0, 2, 1), Score(0.5, 0.25, 1.25)),  # two steps back
+        ((0, 0, 0, 2, 4), Score(0.5, 0.0, 1.0)),  # one arm
+        ((3, 1, 0, 2, 4), Score(0.5, 0.0, 0.25)),  # the same way in both senses
+        ((4, 2, 0, -2, -4), Score(0.0, 0.0, -2.0)),
+        ((0, 0, 0, 0, 0), Score(0.0, 0.0, 0.0)),
+    ],
+)
+def test_a_curve_has_the_score_of_its_shape(effect, expected):
+    assert score(GRID, effect) == expected
+
+
+def test_the_gain_is_per_unit_whatever_the_grid():
+    assert score((-0.5, -0.1, 0.0, 0.1, 0.5), (-1, -1, 0, 3, 3)).gain == 4
+
+
+@pytest.mark.parametrize(
+    "grid", [(-1, 0), (-1, 0, 2), (-1, -0.5, 0.5, 1), (1, 0, -1), (-1, -1, 0, 1, 1), (0,), (-1, 1)]
+)
+def test_a_grid_must_be_symmetric_about_zero(grid):
+    with pytest.raises(ValueError, match="symmetric about 0"):
+        score(grid, [0.0] * len(grid))
+
+
+def test_the_effect_is_zero_at_zero_and_has_a_value_per_size():
+    for effect in ((-1, -1, 0.1, 1, 1), (-1, 0, 1)):
+        with pytest.raises(ValueError, match="and 0 at size 0"):
+            score(GRID, effect)
+
+
+def test_a_dial_is_monotone_symmetric_and_stronger_than_chance():
+    assert (SYMMETRY, TIMES_RANDOM) == (0.5, 2.0)
+    assert is_dial(1.0, 0.5, 2.0)
+    for fallen in ((0.99, 0.5, 2.0), (1.0, 0.49, 2.0), (1.0, 0.5, 1.99), (1.0, 1.0, float("nan"))):
+        assert not is_dial(*fallen)
+    assert is_dial(1.0, 0.2, 1.5, least_symmetry=0.2, least_times=1.5)
+    table = pd.DataFrame({"m": [1.0, 1.0], "s": [0.9, 0.9], "t": [3.0, None]})
+    assert is_dial(table["m"], table["s"], table["t"]).tolist() == [True, False]
