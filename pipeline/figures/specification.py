@@ -130,7 +130,7 @@ def _sorted(effects: pd.DataFrame, curve: Curve) -> tuple[pd.DataFrame, int]:
     levels = [str(name) for name in effects if str(name).startswith(LEVEL)]
     names = ["comparison", "recipe", "widths", "model", "hookpoint", *levels]
     table = known[names].assign(
-        effect=curve.column,
+        measure=curve.column,
         value=known[curve.column],
         value_se=known[f"{curve.column}_se"],
         collapsed=known["collapsed"],

@@ -188,13 +188,9 @@ class Study(Outputs):
         """File -> specification of each job that steers with latents; none unless asked for."""
         if self.config.dial is None:
             return {}
-        spec = ComparisonSpec.model_validate(self.comparison_spec())
-        return {
-            self.dial_run(
-                one.model, one.hookpoint + (one.recipe and RECIPE_MARK + one.recipe), one.seed
-            ): one
-            for one in dial_specs(self.config.dial, self.cells, spec, self._baselines)
-        }
+        found = dial_specs(self.config.dial, self.cells, self.compared, self._baselines)
+        marked = ((one.recipe and RECIPE_MARK + one.recipe, one) for one in found)
+        return {self.dial_run(o.model, o.hookpoint + mark, o.seed): o for mark, o in marked}
 
     def dial_spec(self, file: str) -> DialSpec:
         """Of the job that makes a file; raises CellNameError that lists those there are."""

@@ -83,7 +83,7 @@ def main_effect_parts(table: pd.DataFrame) -> list[str | Grid]:
     for _, row in joined.iterrows():
         names = ", ".join(_others(row))
         parts.append(f"{row['factor']} changes together with {names}: nothing tells them apart.")
-    for effect, rows in table.groupby("effect", sort=False):
+    for effect, rows in table.groupby("measure", sort=False):
         if rows["points"].sum():
             parts += [what_moves(rows), _main_grid(rows, EFFECTS[str(effect)])]
     return parts
@@ -93,7 +93,7 @@ def what_moves(rows: pd.DataFrame) -> str:
     """The variant's own effect beside the largest paired difference of each factor: medians, which
     one collapsed point does not decide."""
     own = rows[rows["factor"] == VARIANT_FACTOR].iloc[0]
-    name = EFFECTS[own["effect"]]
+    name = EFFECTS[own["measure"]]
     text = f"{name}: {signed(own['median'])}, the median of {own['points']:.0f} points"
     paired = rows[rows["against"] != ""]
     if paired.empty:

@@ -21,7 +21,7 @@ from pipeline.study.settings import Factor
 from pipeline.tables.effects import EFFECTS
 
 COLUMNS = (
-    *("effect", "factor", "together_with", "level", "against", "points", "mean", "sd"),
+    *("measure", "factor", "together_with", "level", "against", "points", "mean", "sd"),
     *("median", "least", "most", "with_collapses"),
 )
 """``against`` is empty in a row of a level's mean. In others, ``points`` counts pairs of points and
@@ -46,11 +46,11 @@ def main_effect_table(effects: pd.DataFrame, factors: list[Factor]) -> pd.DataFr
     for effect in EFFECTS:
         known = effects[effects[effect].notna()]
         whole = {"factor": VARIANT_FACTOR, "level": VARIANT_LEVEL}
-        rows.append({"effect": effect} | whole | _summary(known[effect], _fallen(known)))
+        rows.append({"measure": effect} | whole | _summary(known[effect], _fallen(known)))
         for factor in factors:
             named = {"factor": factor.name, "together_with": "; ".join(factor.together_with)}
             for row in _of_factor(known, effect, factor, factors):
-                rows.append({"effect": effect} | named | row)
+                rows.append({"measure": effect} | named | row)
     return pd.DataFrame(rows, columns=list(COLUMNS)).fillna({"together_with": "", "against": ""})
 
 

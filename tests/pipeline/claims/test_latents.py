@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.claims import latents
 from pipeline.claims.evidence import FAILS, HOLDS, OPEN, V1, V2
+from pipeline.study.settings import Setting
 from tests.pipeline.claims.made_tables import evidence, pair, sources, told
 
 LACKING = "no comparison of a sign-aware variant with Gated of twice its width"
@@ -194,9 +195,9 @@ class TestCausalDial:
     def test_each_recipe_has_its_own(self):
         rows = [steered(), fallen(recipe="zero")]
         found = evidence(dial=rows)
-        assert found.under("").dial["monotone"].tolist() == [1]
-        assert told(latents.causal_dial, found.under(""))[0] == HOLDS
-        none = evidence(dial=[steered(recipe="zero")]).under("")
+        assert found.under(Setting("")).dial["monotone"].tolist() == [1]
+        assert told(latents.causal_dial, found.under(Setting("")))[0] == HOLDS
+        none = evidence(dial=[steered(recipe="zero")]).under(Setting(""))
         lacking = "nothing was steered with under this recipe"
         assert told(latents.causal_dial, none) == (OPEN, "", lacking)
 

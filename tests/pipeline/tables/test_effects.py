@@ -148,7 +148,7 @@ def test_a_pair_without_an_overlap_or_off_the_matched_l0_has_a_reason(tmp_path):
     assert off[["min_gap", "equal_l0_log10"]].notna().all()
     assert pd.isna(off["dead_drop"])
     assert "outside the overlap" in off["matched_reason"]
-    moves = table(made, "main_effects").set_index(["effect", "factor", "level"])
+    moves = table(made, "main_effects").set_index(["measure", "factor", "level"])
     counts = [moves.loc[(name, "variant", VARIANT_LEVEL), "points"] for name in EFFECTS]
     assert counts == [27, 27, 26, 27, 28]
 
@@ -182,7 +182,7 @@ POINTS = frame(
 
 class TestMainEffects:
     moves = main_effect_table(POINTS, FACTORS).set_index(
-        ["effect", "factor", "level", "against"], drop=False
+        ["measure", "factor", "level", "against"], drop=False
     )
 
     def row(self, name: str, level: str, against: str = "") -> pd.Series:
