@@ -245,7 +245,7 @@ class TestMainEffects:
         three = [factor("rate", "1", "2", "3")]
         points = frame(*[("a", level, "mean", float(level), "") for level in "321"])
         moves = main_effect_table(points, three)
-        paired = moves[moves["against"] != ""].query("effect == 'min_gap'")
+        paired = moves[moves["against"] != ""].query("measure == 'min_gap'")
         assert list(zip(paired["against"], paired["level"], paired["mean"], strict=True)) == [
             *(("1", "2", 1.0), ("1", "3", 2.0), ("2", "3", 1.0))
         ]
@@ -256,7 +256,7 @@ class TestMainEffects:
 def test_in_a_crossed_design_the_paired_difference_is_that_of_the_means(values):
     rows = [(m, r, s) for m in "ab" for r in "13" for s in ("mean", "zero")]
     points = frame(*[(*row, value, "") for row, value in zip(rows, values, strict=True)])
-    moves = main_effect_table(points, FACTORS).query("effect == 'min_gap'")
+    moves = main_effect_table(points, FACTORS).query("measure == 'min_gap'")
     for one in FACTORS:
         own = moves[moves["factor"] == one.name]
         low, high = own.loc[own["against"] == "", "mean"]
