@@ -85,7 +85,8 @@ def factors_of(
     """The factors that have several levels among some settings.
 
     Those that always change together are one factor. It is named after what recipes say of
-    themselves, if they say it, and has their words for its levels.
+    themselves, if they say it, and has their words for its levels. A level without words is that of
+    the other factor, if there is one, and else a dash.
 
     Args:
         settings: In the order in which levels are to be listed.
@@ -117,8 +118,8 @@ def _factor(
     known = {*Training.model_fields, WIDTH_FACTOR}
     first = next((name for name in group if name not in known), group[0])
     others = tuple(name for name in group if name != first)
-    rows = zip(*(found[name] for name in (first, *others)), strict=True)
-    values = [next(filter(None, row), BLANK) for row in rows]
+    instead = found[others[0]] if len(others) == 1 else [BLANK] * len(settings)
+    values = [own or other or BLANK for own, other in zip(found[first], instead, strict=True)]
     return Factor(first, dict(zip(settings, values, strict=True)), others)
 
 
