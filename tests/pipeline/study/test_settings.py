@@ -243,3 +243,14 @@ def test_a_factor_may_not_have_a_name_that_tables_use(tmp_path, name):
     recipes["fast"] |= {"factors": {name: "x"}}
     with pytest.raises(ConfigError, match=f"call something else '{name}'; name the factor"):
         spec_of(tmp_path, recipes=recipes)
+
+
+def test_a_level_without_words_is_a_dash_where_several_settings_stand_behind_it():
+    ours, theirs = Setting("", 1, "2d vs 4d"), Setting("peer", 1, "2d vs 4d")
+    levels = {
+        "": {"batch_size": "1024", "beta1": "0"},
+        "peer": {"batch_size": "4096", "beta1": "0.9", "library": "theirs"},
+    }
+    (found,) = factors_of([ours, theirs], levels)
+    assert (found.name, found.together_with) == ("library", ("batch_size", "beta1"))
+    assert found.levels == {ours: BLANK, theirs: "theirs"}
