@@ -24,8 +24,8 @@ rule dial_run:
         study.dial_run(),
     log:
         study.log("dial", "{model}", "{place}_seed{seed}"),
-    threads: 16
     priority: 1  # before cells of other sweeps: what it found stays when the run is stopped
+    threads: 16
     resources:
         **GPU,
     params:
