@@ -63,7 +63,7 @@ def content(path: Path, without: tuple[str, ...] = ()) -> bytes:
 
 
 def _report(path: Path) -> str:
-    """A report without the costs in its table of cells.
+    """A report without the costs in its table of cells, and their sum.
 
     Its columns are those of cells.csv; that of the recipe is left out, as there is one recipe.
     """
@@ -74,7 +74,7 @@ def _report(path: Path) -> str:
         parts = re.findall(r"<td.*?</td>", line)
         row = "".join(part for i, part in enumerate(parts) if i not in costs)
         lines.append(row if len(parts) == len(columns) else line)
-    return "\n".join(lines)
+    return re.sub(r"(Training time, all cells\D+)[\d.]+ h", r"\1", "\n".join(lines))
 
 
 def digest_of(root: Path, names: list[str]) -> str:
