@@ -6,6 +6,7 @@ CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 sys.path.insert(0, str(CHECKOUT))  # whatever --directory says
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import IOFile
 from snakemake.utils import min_version
 
 from pipeline.study.cell import PATTERN, WILDCARDS
@@ -82,7 +83,8 @@ streams = Streams(
     lambda: workflow.dag_settings.targets,  # known once the plan is made
     study.config.cells_per_stream if workflow.is_main_process else 1,
 )
-kept = Kept(study, lambda: workflow.dag_settings)
+made_here = lambda path: workflow.persistence.metadata(IOFile(path)) is not None
+kept = Kept(study, lambda: workflow.dag_settings, made_here)
 SPECS = {name: f"@{path}" for name, path in study.shared_specs.items()}
 
 

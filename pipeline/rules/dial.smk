@@ -17,7 +17,7 @@ rule dial_run:
     input:
         unpack(
             lambda wildcards: read_by_dial(
-                study, study.dial_run(**wildcards), workflow.dag_settings
+                study, study.dial_run(**wildcards), workflow.dag_settings, made_here
             )
         ),
     output:

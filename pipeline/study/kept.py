@@ -31,16 +31,18 @@ def is_current(study: Study, cell: Cell, metrics: Path) -> bool:
 
 
 class Kept:
-    """Which cells are finished and have no weights here.
+    """Which cells were finished elsewhere and have no weights here.
 
     Args:
         study: The study; what it has on disk is looked at when a cell is asked for.
         asked: Gives Snakemake's settings of the plan: ``targets``, ``forcerun``, ``forcetargets``
             and ``forceall``.
+        made_here: Whether Snakemake has a record of making a file. Such a file's job must keep its
+            inputs, since it runs again when they change.
     """
 
-    def __init__(self, study: Study, asked: Callable[[], Any]):
-        self._study, self._asked = study, asked
+    def __init__(self, study: Study, asked: Callable[[], Any], made_here: Callable[[str], bool]):
+        self._study, self._asked, self._made_here = study, asked, made_here
 
     def holds(self, cell: Cell) -> bool:
         """Whether the cell's job reads nothing; what is to be trained again does."""
@@ -48,14 +50,14 @@ class Kept:
         weights = Path(self._study.cell_file(cell, WEIGHTS))
         if weights.exists() or not metrics.exists() or self._wanted(metrics):
             return False
-        if cell in self._steered:
+        if cell in self._steered or self._made_here(str(metrics)):
             return False
         return is_current(self._study, cell, metrics)
 
     @cached_property
     def _steered(self) -> frozenset[Cell]:
         """Those with whose weights a job of the dial will steer."""
-        return weights_wanted(self._study, self._asked())
+        return weights_wanted(self._study, self._asked(), self._made_here)
 
     def _wanted(self, metrics: Path) -> bool:
         """Whether the cell is forced, or more of it than its metrics is asked for."""

@@ -6,6 +6,7 @@ stand, and no cell is trained for them again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -19,7 +20,10 @@ from pipeline.study.study import Study
 RULE = "dial_run"
 
 
-def read_by_dial(study: Study, file: str, asked: Any) -> dict[str, Any]:
+MadeHere = Callable[[str], bool]
+
+
+def read_by_dial(study: Study, file: str, asked: Any, made_here: MadeHere) -> dict[str, Any]:
     """What the job that makes a file reads, by the name of the input.
 
     Args:
@@ -27,12 +31,13 @@ def read_by_dial(study: Study, file: str, asked: Any) -> dict[str, Any]:
         file: One of ``study.dials``.
         asked: Snakemake's settings of the plan: ``targets``, ``forcerun``, ``forcetargets`` and
             ``forceall``.
+        made_here: Whether Snakemake has a record of making a file.
 
     Raises:
         CellNameError: The study does not steer there.
     """
     spec = study.dial_spec(file)
-    if done_elsewhere(study, file, asked):
+    if done_elsewhere(study, file, asked, made_here):
         return {}
     read = read_by_cells(study, spec.model)
     return {
@@ -42,10 +47,12 @@ def read_by_dial(study: Study, file: str, asked: Any) -> dict[str, Any]:
     }
 
 
-def done_elsewhere(study: Study, file: str, asked: Any) -> bool:
-    """Whether the result is there for the present configuration, without weights to repeat it, and
-    nobody asks to repeat it."""
+def done_elsewhere(study: Study, file: str, asked: Any, made_here: MadeHere) -> bool:
+    """Whether the result is there for the present configuration, was not made here, has no weights
+    to repeat it, and nobody asks to repeat it."""
     spec = study.dials[file]
+    if made_here(file):
+        return False
     if all(Path(study.cell_file(cell, WEIGHTS)).exists() for cell in spec.may_steer):
         return False
     forced = {str(name) for name in asked.forcerun}
@@ -62,12 +69,16 @@ def made_for(file: Path, spec: DialSpec) -> bool:
         return False
 
 
-def weights_wanted(study: Study, asked: Any) -> frozenset[Cell]:
+def weights_wanted(study: Study, asked: Any, made_here: MadeHere) -> frozenset[Cell]:
     """The cells whose weights a planned job of the dial may want; none where cells alone are asked
     for."""
     cells = PurePath(study.cells_root)
     targets = [PurePath(str(name)) for name in asked.targets]
     if targets and all(target.is_relative_to(cells) for target in targets):
         return frozenset()
-    planned = (one for file, one in study.dials.items() if not done_elsewhere(study, file, asked))
-    return frozenset(cell for spec in planned for cell in spec.may_steer)
+    return frozenset(
+        cell
+        for file, spec in study.dials.items()
+        if not done_elsewhere(study, file, asked, made_here)
+        for cell in spec.may_steer
+    )

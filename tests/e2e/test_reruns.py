@@ -31,6 +31,14 @@ def test_forcing_a_cell_trains_it_again_to_the_same_weights(smoke):
     assert digest(weights) == before
 
 
+def test_weights_may_be_deleted(smoke):
+    """Nothing runs for them, neither their cell nor the job that steered with them."""
+    weights = smoke.path(f"{CELL}/sae.safetensors")
+    kept = weights.rename(weights.with_suffix(".kept"))
+    assert smoke.planned() == {}
+    kept.rename(weights)
+
+
 def test_a_deleted_cell_comes_back(smoke):
     metrics = smoke.path(f"{CELL}/metrics.json")
     before = metrics.read_text()

@@ -25,6 +25,7 @@ def reduced_smoke(folder: Path, **sections: Any) -> Path:
     """The smoke study with one model and two cells; ``sections`` are merged into it."""
     raw = yaml.safe_load((ROOT / "workflow/configs/smoke.yaml").read_text())
     raw["models"] = raw["models"][1:]
+    del raw["dial"]
     raw["grid"] = [
         {"variant": variant, "expansion": expansion, "lambdas": [0.1], "hookpoints": ["resid"]}
         for variant, expansion in (("gated", 4), ("sagsae_tied", 2))

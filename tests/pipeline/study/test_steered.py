@@ -22,6 +22,14 @@ def asked(**settings: Any) -> SimpleNamespace:
     return SimpleNamespace(**plain | settings)
 
 
+def read(study: Study, file: str, settings: SimpleNamespace, made_here: bool = False):
+    return read_by_dial(study, file, settings, lambda _: made_here)
+
+
+def wanted(study: Study, settings: SimpleNamespace, made_here: bool = False):
+    return weights_wanted(study, settings, lambda _: made_here)
+
+
 @pytest.fixture
 def study(tmp_path) -> Study:
     dial = {"models": ["small"], "hookpoints": ["resid"]}
@@ -43,31 +51,38 @@ def train(study: Study) -> None:
 
 
 def test_a_job_reads_metrics_of_all_seeds_and_weights_of_its_own(study, file):
-    read = read_by_dial(study, file, asked())
+    found = read(study, file, asked())
     spec = study.dials[file]
-    assert read["metrics"] == [study.metrics(cell) for cell in spec.candidate + spec.baseline]
-    assert len(read["metrics"]) == 2 * 3 * 3
-    assert read["weights"] == [study.cell_file(cell, WEIGHTS) for cell in spec.may_steer]
-    assert len(read["weights"]) == 2 * 3
-    assert (read["heldout"], read["baselines"], read["asset"]) == (
+    assert found["metrics"] == [study.metrics(cell) for cell in spec.candidate + spec.baseline]
+    assert len(found["metrics"]) == 2 * 3 * 3
+    assert found["weights"] == [study.cell_file(cell, WEIGHTS) for cell in spec.may_steer]
+    assert len(found["weights"]) == 2 * 3
+    assert (found["heldout"], found["baselines"], found["asset"]) == (
         study.manifest("small", "heldout"),
         study.baselines("small"),
         study.asset("small"),
     )
     with pytest.raises(CellNameError, match="does not steer there"):
-        read_by_dial(study, file.replace("seed0", "seed1"), asked())
+        read(study, file.replace("seed0", "seed1"), asked())
 
 
 def test_a_result_that_was_put_back_reads_nothing(study, file):
     make_dials(study)
-    assert read_by_dial(study, file, asked()) == {}
-    assert weights_wanted(study, asked()) == set()
+    assert read(study, file, asked()) == {}
+    assert wanted(study, asked()) == set()
+
+
+def test_a_result_that_was_made_here_keeps_its_inputs(study, file):
+    """Snakemake would run its job again if they went with the weights."""
+    make_dials(study)
+    assert len(read(study, file, asked(), made_here=True)) == 5
+    assert wanted(study, asked(), made_here=True) == set(study.dials[file].may_steer)
 
 
 def test_where_the_weights_are_it_is_a_job_like_any_other(study, file):
     make_dials(study)
     train(study)
-    assert len(read_by_dial(study, file, asked())) == 5
+    assert len(read(study, file, asked())) == 5
 
 
 @pytest.mark.parametrize(
@@ -85,34 +100,34 @@ def test_what_is_forced_is_done_again(study, file, settings):
         name: [text.format(file=file) for text in value] if isinstance(value, list) else value
         for name, value in settings.items()
     }
-    assert len(read_by_dial(study, file, asked(**filled))) == 5
-    assert weights_wanted(study, asked(**filled)) == set(study.dials[file].may_steer)
+    assert len(read(study, file, asked(**filled))) == 5
+    assert wanted(study, asked(**filled)) == set(study.dials[file].may_steer)
 
 
 def test_other_targets_force_nothing(study, file):
     make_dials(study)
     others = asked(targets=["figures"], forcetargets=True, forcerun=["claims"])
-    assert read_by_dial(study, file, others) == {}
-    assert read_by_dial(study, file, asked(targets=[file])) == {}
+    assert read(study, file, others) == {}
+    assert read(study, file, asked(targets=[file])) == {}
 
 
 def test_a_result_of_another_configuration_or_a_damaged_one_is_made_again(study, file):
     make_dials(study)
     raw = study.config.model_dump()
     other = Study.from_dict(raw | {"dial": raw["dial"] | {"tokens": 3}})
-    assert len(read_by_dial(other, file, asked())) == 5
+    assert len(read(other, file, asked())) == 5
     Path(file).write_text("{}")
-    assert len(read_by_dial(study, file, asked())) == 5
+    assert len(read(study, file, asked())) == 5
 
 
 @pytest.mark.parametrize("targets", [[], ["figures"], ["{file}"], ["{metrics}", "figures"]])
 def test_weights_are_wanted_by_jobs_that_are_not_done(study, file, targets):
     names = {"file": file, "metrics": study.metrics(study.cells[0])}
-    found = weights_wanted(study, asked(targets=[text.format(**names) for text in targets]))
+    found = wanted(study, asked(targets=[text.format(**names) for text in targets]))
     assert found == set(study.dials[file].may_steer)
     assert {cell.seed for cell in found} == {0}
 
 
 def test_where_cells_alone_are_asked_for_nothing_is_steered(study):
     targets = [study.metrics(cell) for cell in study.cells[:2]]
-    assert weights_wanted(study, asked(targets=targets)) == set()
+    assert wanted(study, asked(targets=targets)) == set()
