@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import IOFile
 from snakemake.utils import min_version
 
+from pipeline.claims.reference import claims_file
 from pipeline.study.cell import PATTERN, WILDCARDS
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, load_yaml
@@ -120,6 +121,7 @@ rule all:
         [study.metrics(cell) for cell in study.cells],
         rules.tables.input,
         rules.figures.input,
+        rules.synthetic.input if study.config.synthetic.with_study else [],
         study.report,
 
 

@@ -26,7 +26,10 @@ from pipeline.text.csv_files import read_table
 from pipeline.text.numbers import format_number, with_error
 from sagsae.sweeps import Estimate
 
-HOLDS, FAILS, OPEN = "holds", "does not hold", "not testable"
+HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "not testable", "not measured"
+"""Outcomes. A claim is not testable where what was measured cannot decide it. It is not measured
+where the study has no cells for it."""
+NO_MAIN = "no comparison of a sign-aware variant with Gated of twice its width"
 POINT = ("comparison", "recipe", "model", "hookpoint")
 EQUAL_L0 = "equal_l0_"
 """Begins the columns of effects.csv on dead latents at equal L0, beside those at equal lambda."""
@@ -55,21 +58,29 @@ class Verdict:
 
 
 class Untestable(Exception):
-    """The study cannot decide the claim; the message says why. A judge raises it."""
+    """What was measured cannot decide the claim; the message says why. A judge raises it."""
+
+    outcome = OPEN
 
     def __init__(self, why: str, here: str = ""):
         super().__init__(why)
-        self.verdict = Verdict(outcome=OPEN, here=here, why=why)
+        self.verdict = Verdict(outcome=self.outcome, here=here, why=why)
+
+
+class Unmeasured(Untestable):
+    """The study has not measured what the claim is about; the message says what it lacks."""
+
+    outcome = MISSING
 
 
 def decided(true: bool, here: str, why: str = "") -> Verdict:
     return Verdict(outcome=HOLDS if true else FAILS, here=here, why=why)
 
 
-def needed(rows: pd.DataFrame, why: str) -> pd.DataFrame:
-    """The same rows; raises Untestable where there are none."""
+def measured(rows: pd.DataFrame, why: str) -> pd.DataFrame:
+    """The same rows; raises Unmeasured where there are none."""
     if rows.empty:
-        raise Untestable(why)
+        raise Unmeasured(why)
     return rows
 
 
@@ -206,21 +217,19 @@ class Evidence:
     @property
     def compared(self) -> pd.DataFrame:
         """Those with a common L0 range; raises Untestable where there are none."""
-        return needed(self.main[self.main["dominates"].notna()], self.no_main)
+        rows = measured(self.main, NO_MAIN)
+        if rows["dominates"].isna().all():
+            reasons = dict.fromkeys(reason for reason in rows["overlap_reason"] if reason)
+            raise Untestable("; ".join(reasons))
+        return rows[rows["dominates"].notna()]
 
     @property
     def rest(self) -> pd.DataFrame:
         """Those where the candidate does not dominate; raises Untestable where there are none."""
         rows = self.compared[~self.compared["dominates"].astype(bool)]
-        return needed(rows, "it strictly dominates on every pair compared: none is left")
-
-    @property
-    def no_main(self) -> str:
-        """Why there is nothing to compare."""
-        if self.main.empty:
-            return "no comparison of a sign-aware variant with Gated of twice its width"
-        reasons = dict.fromkeys(reason for reason in self.main["overlap_reason"] if reason)
-        return "; ".join(reasons)
+        if rows.empty:
+            raise Untestable("it strictly dominates on every pair compared: none is left")
+        return rows
 
     def contrast(self, kind: str, candidates: tuple[str, ...], baseline: str) -> pd.DataFrame:
         """Rows of the first candidate that the study has against a baseline."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import pandas as pd
 
 from pipeline.claims.evidence import (
+    NO_MAIN,
     SIGN_AWARE,
     V1,
     V2,
     Evidence,
+    Unmeasured,
     Untestable,
     Verdict,
     claim,
     decided,
-    needed,
+    measured,
 )
 from pipeline.study.dial_runs import LATENT, PAIR, RANDOM
 from pipeline.text.numbers import format_number, span, with_error
@@ -33,9 +35,11 @@ UNTIED = "sagsae"
     "even.",
 )
 def parameters(evidence: Evidence) -> Verdict:
+    measured(evidence.main, NO_MAIN)
     rows = evidence.candidate_only(evidence.parameters)
     rows = rows[rows["two_sided_share"].notna()]
-    needed(rows, evidence.no_main or "no sign-aware latent is alive")
+    if rows.empty:
+        raise Untestable("no sign-aware latent is alive")
     least = rows["two_sided_share_lo"]
     even = rows["d_model"].map(lambda d: break_even_share(UNTIED, d))
     here = f"two-sided share of latents {span(rows['two_sided_share'], format_number)}"
@@ -49,13 +53,15 @@ def parameters(evidence: Evidence) -> Verdict:
 def _latents(evidence: Evidence, hookpoint: str, *names: str) -> dict[str, pd.DataFrame]:
     """Quantity -> rows of the main candidate at a hookpoint, one per model.
 
-    Raises Untestable where one of ``names`` has none.
+    Raises Unmeasured where there is no such candidate, Untestable where one of ``names`` has none.
     """
+    measured(evidence.main, NO_MAIN)
     rows = evidence.candidate_only(evidence.latents)
-    rows = rows[(rows["hookpoint"] == hookpoint) & (rows["cells"] > 0)]
+    rows = measured(rows[rows["hookpoint"] == hookpoint], f"nothing is compared at {hookpoint}")
+    rows = rows[rows["cells"] > 0]
     found = {str(name): part.set_index("model") for name, part in rows.groupby("quantity")}
     if not found.keys() >= set(names):
-        raise Untestable(evidence.no_main or f"no live latent at {hookpoint}")
+        raise Untestable(f"no live latent at {hookpoint}")
     return found
 
 
@@ -116,12 +122,13 @@ def attn_top(evidence: Evidence, percent: float) -> Verdict:
 )
 def causal_dial(evidence: Evidence, share: float, symmetry: float, times: float) -> Verdict:
     if evidence.dial is None:
-        raise Untestable("this study does not steer: its configuration has no section dial")
-    table = needed(evidence.dial, "nothing was steered with under this recipe")
+        raise Unmeasured("this study does not steer: its configuration has no section dial")
+    table = measured(evidence.dial, "nothing was steered with under this recipe")
     found = is_dial(table["monotone"], table["symmetry"], table["times_random"], symmetry, times)
     table = table.assign(dial=found)
     rows = table[(table["kind"] == LATENT) & table["variant"].isin(SIGN_AWARE)]
-    needed(rows, "no sign-aware latent that fires with both signs was steered with")
+    if rows.empty:
+        raise Untestable("no sign-aware latent that fires with both signs was steered with")
     here = "dials: " + "; ".join(
         f"{model} {hookpoint} {_dials(part)}"
         for (model, hookpoint), part in rows.groupby(["model", "hookpoint"], sort=False)

@@ -12,7 +12,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from pipeline.claims.evidence import EQUAL_L0, FAILS, HOLDS, OPEN, Claim, Evidence
+from pipeline.claims.evidence import EQUAL_L0, FAILS, HOLDS, MISSING, OPEN, Claim, Evidence
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.settings import Factor, Setting, differ_in
 
@@ -54,7 +54,11 @@ def matrix_table(evidence: Evidence, listed: Sequence[Claim], table: pd.DataFram
                     "dead_in_baseline": dead[i],
                 }
             )
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    found = pd.DataFrame(rows, columns=list(COLUMNS))
+    if "reference" not in table:
+        return found
+    beside = table[["claim", "reference"]].drop_duplicates("claim")
+    return found.merge(beside, on="claim", how="left")
 
 
 def dead_in_baseline(evidence: Evidence) -> str:
@@ -120,12 +124,22 @@ def sentence(verdicts: pd.DataFrame, outcomes: Outcomes, spec: ComparisonSpec) -
         outcomes: The same, by setting.
         spec: Has the factors.
     """
+    every = f"{len(outcomes)} {noun(spec)}"
+    there = {setting: found for setting, found in outcomes.items() if found != MISSING}
+    if not there:
+        return f"Not measured: {verdicts['why'].mode()[0]}."
+    if len(there) < len(outcomes):
+        every = f"{len(there)} {noun(spec)} that measure it"
+        verdicts, outcomes = verdicts[verdicts["outcome"] != MISSING], there
+    if len(there) == 1 < len(spec.settings):
+        ((setting, found),) = there.items()
+        only = noun(spec).removesuffix("s")
+        return f"{found.capitalize()} under {setting.named}, the only {only} that measures it."
     by_outcome = {
         outcome: [setting for setting, found in outcomes.items() if found == outcome]
         for outcome in (HOLDS, FAILS, OPEN)
     }
     held, failed, left = by_outcome.values()
-    every = f"{len(outcomes)} {noun(spec)}"
     if len(left) == len(outcomes):
         reasons = verdicts["why"].value_counts()
         most = "" if len(reasons) == 1 else ", most often because"

@@ -1,4 +1,4 @@
-"""Verdicts under several settings, as people read them: a sentence per claim, and the matrix."""
+"""Verdicts under several settings, as people read them: the matrix, with a sentence per claim."""
 
 from __future__ import annotations
 
@@ -8,60 +8,65 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.claims.evidence import FAILS, HOLDS, OPEN
+from pipeline.claims.evidence import FAILS, HOLDS, MISSING, OPEN
 from pipeline.claims.matrix import noun
 from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.text.numbers import BLANK, Grid
 
-SYMBOLS = {HOLDS: "+", FAILS: "−", OPEN: "·"}
+SYMBOLS = {HOLDS: "+", FAILS: "−", OPEN: "·", MISSING: ""}
 """Outcome -> what stands for it in the matrix."""
 
 
 def parts(matrix: pd.DataFrame, spec: ComparisonSpec) -> list[str | Grid]:
-    """The sentences, the legend, the matrix, and what the whole is not."""
-    verdicts = verdict_grid(matrix, spec)
-    shown = [legend(spec), verdicts] if verdicts.rows else ["No verdict differs between settings."]
-    return [sentence_grid(matrix), *shown, remark(spec)]
-
-
-def sentence_grid(matrix: pd.DataFrame) -> Grid:
-    """A sentence per claim."""
-    listed = matrix.drop_duplicates("claim").to_dict("records")
-    return Grid(
-        title="What became of each claim",
-        columns=("No.", "Claim", "Under all settings"),
-        rows=tuple(
-            (str(number), row["statement"], row["sentence"])
-            for number, row in enumerate(listed, start=1)
-        ),
-    )
+    """The matrix, its legend, what each setting is, and what the whole is not."""
+    return [verdict_grid(matrix, spec), legend(spec), setting_grid(matrix, spec), remark(spec)]
 
 
 def verdict_grid(matrix: pd.DataFrame, spec: ComparisonSpec) -> Grid:
-    """A row per setting, a column per claim whose verdict is not the same under all of them.
+    """A row per claim, a column per setting, and what became of the claim in a sentence.
 
-    Without such a claim there are no rows.
+    Args:
+        matrix: Rows of claims_matrix.csv.
+        spec: Has the settings and their factors.
     """
     letters = _letters(spec)
-    numbers = {key: i for i, key in enumerate(matrix["claim"].unique(), start=1)}
-    differ = matrix.groupby("claim", sort=False)["outcome"].nunique()
-    keys = [str(key) for key, count in differ.items() if count > 1]
-    by_claim = {key: matrix[matrix["claim"] == key].to_dict("records") for key in keys}
-    heads = ["Dead in Gated"] if (matrix["dead_in_baseline"] != "").any() else []
-    rows = []
-    for i, setting in enumerate(spec.settings if keys else []):
-        first = by_claim[keys[0]][i]
-        names = [str(i + 1), *[setting.recipe or DEFAULT_RECIPE] * spec.several]
-        levels = [factor.levels[setting] for factor in spec.factors]
-        dead = [first["dead_in_baseline"].removesuffix(" pairs") or BLANK] * len(heads)
-        marks = [_mark(by_claim[key][i], letters) for key in keys]
-        rows.append((*names, *levels, *dead, *marks))
-    factors = [f"{letters[factor.name]}: {factor.name}" for factor in spec.factors]
-    columns = ("No.", *["Recipe"] * spec.several, *factors, *heads)
+    beside = ["reference"] if "reference" in matrix else []
+    rows: list[tuple[str, ...]] = []
+    for number, (_, of) in enumerate(matrix.groupby("claim", sort=False), start=1):
+        marks = [_mark(row, letters) for row in of.to_dict("records")]
+        statement, *told = of[["statement", "sentence", *beside]].iloc[0]
+        rows.append((str(number), statement, *marks, *told))
+    numbers = [str(i) for i in range(1, len(spec.settings) + 1)]
     return Grid(
-        title="Verdicts that differ between settings, by number of the claim",
-        columns=(*columns, *(str(numbers[key]) for key in keys)),
+        title="What became of each claim, by number of the setting",
+        columns=(
+            "No.",
+            "Claim",
+            *numbers,
+            "Under all settings",
+            *["Reference study"] * len(beside),
+        ),
+        rows=tuple(rows),
+    )
+
+
+def setting_grid(matrix: pd.DataFrame, spec: ComparisonSpec) -> Grid:
+    """A row per setting: its number, its recipe, its levels, and where its baseline has dead
+    latents."""
+    letters = _letters(spec)
+    dead = matrix.groupby("number")["dead_in_baseline"].first()
+    heads = ["Dead in Gated"] * bool((dead != "").any())
+    rows = []
+    for number, setting in enumerate(spec.settings, start=1):
+        names = [setting.recipe or DEFAULT_RECIPE] * spec.several
+        levels = [factor.levels[setting] for factor in spec.factors]
+        shown = [dead[number].removesuffix(" pairs") or BLANK] * len(heads)
+        rows.append((str(number), *names, *levels, *shown))
+    factors = [f"{letters[factor.name]}: {factor.name}" for factor in spec.factors]
+    return Grid(
+        title="The settings",
+        columns=("No.", *["Recipe"] * spec.several, *factors, *heads),
         rows=tuple(rows),
     )
 
@@ -78,7 +83,7 @@ def _mark(row: Mapping[Hashable, Any], letters: dict[str, str]) -> str:
 
 def legend(spec: ComparisonSpec) -> str:
     """What the symbols, the letters and the columns of the matrix are."""
-    words = ", ".join(f"{symbol} {outcome}" for outcome, symbol in SYMBOLS.items())
+    words = ", ".join(f"{symbol or 'empty:'} {outcome}" for outcome, symbol in SYMBOLS.items())
     text = (
         f"{words}. A letter beside a verdict names a factor on which it hangs: another level of "
         "that factor alone turns it, all else equal, on the pairs that both have."

@@ -2,21 +2,23 @@
 
     python -m pipeline claims --spec JSON --tables DIR --synthetic [summary.csv] --out claims.csv
 
-Nothing on it is typed: every verdict is a rule applied to the tables. A rule says "not testable"
-only where the study lacks what the claim is about, or where no result could have met it. The
-criteria are this project's own, and printed with the verdicts.
+Nothing on it is typed: every verdict is a rule applied to the tables. A rule says "not measured"
+where the study lacks what the claim is about, and "not testable" where what it has cannot decide
+the claim. The criteria are this project's own, and printed with the verdicts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
 from pipeline.claims import latents, matrix_text, parts, protocols, sweeps
-from pipeline.claims.evidence import FAILS, HOLDS, OPEN, Claim, Evidence
+from pipeline.claims.evidence import FAILS, HOLDS, MISSING, OPEN, Claim, Evidence
 from pipeline.claims.limits import limits
 from pipeline.claims.matrix import matrix_table
+from pipeline.claims.reference import reference_verdicts
 from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.outputs import CLAIMS_MATRIX
@@ -34,10 +36,14 @@ def claims() -> list[Claim]:
     return [value for value in found if isinstance(value, Claim)]
 
 
-def claim_table(evidence: Evidence) -> pd.DataFrame:
+def claim_table(evidence: Evidence, reference: Mapping[str, str] | None = None) -> pd.DataFrame:
     """One row per (setting, claim), claims in the order of the paper.
 
     The setting is column ``recipe``, and ``widths`` where the study has several pairs of widths.
+
+    Args:
+        evidence: The tables of the study.
+        reference: Claim -> what became of it in another study, which is then column ``reference``.
     """
     listed, spec = claims(), evidence.spec
     places = {claim.key: number for number, claim in enumerate(listed, start=1)}
@@ -49,7 +55,8 @@ def claim_table(evidence: Evidence) -> pd.DataFrame:
         for claim in listed:
             row = own | {"claim": claim.key, **claim.texts(places)}
             rows.append(row | vars(claim.verdict(found)))
-    return pd.DataFrame(rows, columns=[*names, *COLUMNS])
+    table = pd.DataFrame(rows, columns=[*names, *COLUMNS])
+    return table if reference is None else table.assign(reference=table["claim"].map(reference))
 
 
 def judged(table: pd.DataFrame, spec: ComparisonSpec) -> list[tuple[str, str, Grid]]:
@@ -77,20 +84,26 @@ def _grid(table: pd.DataFrame, title: str) -> Grid:
             row["here"] or BLANK,
             row["outcome"],
             row["why"],
+            *([row["reference"]] if "reference" in table else []),
         )
         for number, row in enumerate(table.to_dict("records"), start=1)
     )
     columns = ("No.", "Claim", "Paper", "This study", "Outcome", "Remark")
-    return Grid(title=title, columns=columns, rows=rows)
+    more = ("Reference study",) if "reference" in table else ()
+    return Grid(title=title, columns=columns + more, rows=rows)
 
 
 def tally(table: pd.DataFrame) -> str:
     """How many claims hold, in a sentence."""
     counts = table["outcome"].value_counts()
-    held, failed, left = (counts.get(outcome, 0) for outcome in (HOLDS, FAILS, OPEN))
+    held, failed, left, missing = (
+        counts.get(outcome, 0) for outcome in (HOLDS, FAILS, OPEN, MISSING)
+    )
+    rest = f"cannot test {left} and has not measured {missing}"
+    rest = f", {rest}" if missing else f" and cannot test {left}"
     return (
-        f"Of {len(table)} claims of the paper this study bears out {held}, contradicts {failed} "
-        f"and cannot test {left}. ± is one standard error: over seeds for means, from a bootstrap "
+        f"Of {len(table)} claims of the paper this study bears out {held}, contradicts {failed}"
+        f"{rest}. ± is one standard error: over seeds for means, from a bootstrap "
         "over seeds for gaps."
     )
 
@@ -123,7 +136,13 @@ def page_parts(
     ]
 
 
-def main(spec: ComparisonSpec, tables: Path, out: Path, synthetic: Path | None = None) -> None:
+def main(
+    spec: ComparisonSpec,
+    tables: Path,
+    out: Path,
+    synthetic: Path | None = None,
+    reference: Path | None = None,
+) -> None:
     """Judge every claim, and write the page.
 
     Args:
@@ -131,9 +150,11 @@ def main(spec: ComparisonSpec, tables: Path, out: Path, synthetic: Path | None =
         tables: folder of the tables
         out: claims.csv; .md, .tex beside it, and claims_matrix.csv of several settings
         synthetic: summary.csv of the synthetic protocols, if run
+        reference: claims.csv or claims_matrix.csv of a published study to compare with, if any
     """
     evidence = Evidence.read(spec, tables, synthetic)
-    verdicts, matrix = claim_table(evidence), None
+    told = reference_verdicts(reference) if reference else None
+    verdicts, matrix = claim_table(evidence, told), None
     write_csv(out, verdicts)
     if spec.several_settings:
         path = out.with_name(CLAIMS_MATRIX)

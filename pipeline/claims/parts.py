@@ -6,14 +6,16 @@ import pandas as pd
 
 from pipeline.claims import sweeps
 from pipeline.claims.evidence import (
+    NO_MAIN,
     V1,
     V2,
     Evidence,
+    Untestable,
     Verdict,
     claim,
     decided,
     format_estimate,
-    needed,
+    measured,
     over_seeds,
 )
 from pipeline.study.outputs import ABLATION, TYING
@@ -26,7 +28,7 @@ def _without_auxiliary(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows = evidence.contrast(ABLATION, ("sagsae_sym", "sagsae_tied"), "sagsae_noaux")
     lacking = "the grid has no sagsae_noaux beside an intact variant of its width"
     cells = evidence.cells
-    return needed(rows, lacking), cells[cells["variant"] == "sagsae_noaux"]
+    return measured(rows, lacking), cells[cells["variant"] == "sagsae_noaux"]
 
 
 @claim(
@@ -73,8 +75,10 @@ def no_auxiliary_dead(evidence: Evidence, least: float) -> Verdict:
 )
 def two_sided(evidence: Evidence) -> Verdict:
     rows = evidence.contrast(ABLATION, ("sagsae_sym", "sagsae_tied"), "sagsae_onesided")
-    lacking = "the grid has no sagsae_onesided that shares L0 with an intact variant"
-    rows = needed(rows[rows["dominates"].notna()], lacking)
+    measured(rows, "the grid has no sagsae_onesided beside an intact variant of its width")
+    rows = rows[rows["dominates"].notna()]
+    if rows.empty:
+        raise Untestable("sagsae_onesided shares no L0 with the intact variant")
     wins = int(rows["dominates"].sum())
     here = f"the intact gate dominates on {wins} of {len(rows)} pairs, mean R2 gap "
     here += span(rows["mean_gap"])
@@ -93,7 +97,7 @@ match."""
 def _tied(evidence: Evidence, candidate: str, most: float) -> Verdict:
     rows = evidence.contrast(TYING, (candidate,), "sagsae")
     lacking = f"the grid has no {candidate} and sagsae at equal width and lambda"
-    rows = needed(rows[rows["pairs"] > 0], lacking)
+    rows = measured(rows[rows["pairs"] > 0], lacking)
     weights = rows["pairs"] / rows["pairs"].sum()
     mean = float((rows["r2_delta_abs"] * weights).sum())
     here = f"mean |ΔR2| {format_number(mean)} over {rows['pairs'].sum():.0f} runs at equal lambda"
@@ -136,7 +140,7 @@ def tied_all(evidence: Evidence, most: float) -> Verdict:
 )
 def full_width(evidence: Evidence) -> Verdict:
     rows = evidence.widths[evidence.widths["hookpoint"] == "resid"]
-    needed(rows, "the grid has no sign-aware variant at 2H beside itself at H at resid")
+    measured(rows, "the grid has no sign-aware variant at 2H beside itself at H at resid")
     wide, narrow = (int(rows[f"{name}_collapsed"].sum()) for name in ("baseline", "candidate"))
     here = f"{wide} of {rows['pairs'].sum():.0f} runs at 2H collapse, {narrow} at H"
     found = bool((rows["baseline_collapsed"] > rows["candidate_collapsed"]).any())
@@ -155,7 +159,7 @@ def half_width(evidence: Evidence) -> Verdict:
     cells = evidence.cells.merge(
         widths, left_on=["model", "width"], right_on=["model", "candidate_width"]
     )
-    cells = needed(cells[cells["variant"].isin(SIGN_AWARE)], evidence.no_main)
+    cells = measured(cells[cells["variant"].isin(SIGN_AWARE)], NO_MAIN)
     fallen = cells[cells["collapsed"] != ""]
     names = ", ".join(
         f"{row['model']} {row['hookpoint']} {row['variant']} lambda {row['lam']:g}"

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.claims.evidence import CAPTION, Evidence, Untestable, Verdict, claim, decided, needed
+from pipeline.claims.evidence import (
+    CAPTION,
+    Evidence,
+    Unmeasured,
+    Untestable,
+    Verdict,
+    claim,
+    decided,
+    measured,
+)
 from pipeline.text.numbers import format_number, span, variant_label, with_error
 
 PREFERRED = ("sagsae_tied", "sagsae_sym", "sagsae")
@@ -16,13 +25,13 @@ def _picked(evidence: Evidence, protocol: str) -> tuple[pd.DataFrame, str]:
     ``asked`` and ``value`` are the two sides of the = in a setting such as alpha=2.
     """
     if evidence.synthetic is None:
-        raise Untestable("the synthetic protocols were not run for this study")
+        raise Unmeasured("the synthetic protocols were not run for this study")
     table = evidence.synthetic
     rows = table[(table["protocol"] == protocol) & table["picked"]]
-    needed(rows, f"protocol {protocol} is not among the synthetic results")
+    measured(rows, f"protocol {protocol} is not among the synthetic results")
     variant = next((name for name in PREFERRED if name in set(rows["variant"])), None)
     if variant is None:
-        raise Untestable("no sign-aware variant took part")
+        raise Unmeasured("no sign-aware variant took part")
     parts = rows["setting"].str.partition("=")
     return rows.assign(asked=parts[0], value=pd.to_numeric(parts[2])), variant
 
@@ -76,7 +85,7 @@ def protocol_b(evidence: Evidence, most: float, errors: float) -> Verdict:
     shared = signed.index.intersection(gated.index)
     strict = shared[shared <= most]
     if strict.empty:
-        raise Untestable("no budget of at most one latent an axis")
+        raise Unmeasured("no budget of at most one latent an axis")
     here = "AUROC of the worse direction " + "; ".join(
         f"budget {budget:g}: {_mean(signed, budget)} against {_mean(gated, budget)}"
         for budget in shared
@@ -117,7 +126,7 @@ def robustness(evidence: Evidence, weak: float, strict: float, share: float) -> 
     rows, variant = _picked(evidence, "robustness")
     rate = _of(rows[rows["asked"] == "rho"], variant, "pcr")
     if not {weak, strict} <= set(rate.index):
-        raise Untestable(f"rho = {strict:g} and {weak:g} are not among the settings")
+        raise Unmeasured(f"rho = {strict:g} and {weak:g} are not among the settings")
     here = "Pair Consolidation Rate " + ", ".join(
         f"{_mean(rate, rho)} at rho = {rho:g}" for rho in rate.index
     )

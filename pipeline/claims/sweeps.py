@@ -8,13 +8,16 @@ import pandas as pd
 
 from pipeline.claims.evidence import (
     EQUAL_L0,
+    NO_MAIN,
     V1,
     V2,
     Evidence,
+    Unmeasured,
     Untestable,
     Verdict,
     claim,
     decided,
+    measured,
     place,
 )
 from pipeline.study.paper_numbers import (
@@ -82,7 +85,7 @@ def dominance_where(evidence: Evidence) -> Verdict:
         for name in ("mlp_out", "resid")
     }
     if missing := [name for name, wins in found.items() if wins.empty]:
-        raise Untestable(f"nothing is compared at {' and '.join(missing)}")
+        raise Unmeasured(f"nothing is compared at {' and '.join(missing)}")
     here = ", ".join(f"{name} {wins.sum()} of {len(wins)}" for name, wins in found.items())
     return decided(bool(found["mlp_out"].all() and found["resid"].any()), here)
 
@@ -176,11 +179,14 @@ def dead_matched(evidence: Evidence, least: float, l0: float) -> Verdict:
 
 
 def _dead_over_sweep(evidence: Evidence, hookpoints: tuple[str, ...], least: float) -> Verdict:
-    rows = evidence.main[evidence.main["hookpoint"].isin(hookpoints)]
-    rows, at_l0, remark = _or_at_equal_l0(rows)
+    rows = measured(evidence.main, NO_MAIN)
+    rows = rows[rows["hookpoint"].isin(hookpoints)]
+    rows, at_l0, remark = _or_at_equal_l0(
+        measured(rows, f"nothing is compared at {', '.join(hookpoints)}")
+    )
     rows = rows[rows["dead_points"] + rows["dead_left_out"] > 0]
     if rows.empty:
-        raise Untestable(evidence.no_main or f"nothing is compared at {', '.join(hookpoints)}")
+        raise Untestable(f"no lambda is shared at {', '.join(hookpoints)}")
     names = ("dead_floored", "dead_points", "dead_left_out")
     floored, points, left_out = (int(rows[name].sum()) for name in names)
     levels = "lambdas or levels of L0" if at_l0 else "lambdas"

@@ -224,6 +224,9 @@ class StudyConfig(Section):
     """Name of the study; its outputs lie in results/<study>/."""
     note: Words = ""
     """What readers of the report must know before they read a number."""
+    reference: FolderOrNone = ""
+    """Folder of a published study whose verdicts claims and report show beside this study's own. A
+    relative path is of the checkout. Empty: none."""
     results: Folder = "results"
     """Folder that holds the studies."""
     cache: FolderOrNone = ""

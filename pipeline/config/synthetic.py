@@ -181,6 +181,9 @@ class Geometry(Protocol):
 class Synthetic(Section):
     """Protocols whose features are known: `snakemake synthetic`."""
 
+    with_study: bool = False
+    """Whether the study runs them by itself, so that their claims are judged. Otherwise claims and
+    report show them once `snakemake synthetic` has run."""
     seeds: Annotated[list[Natural], Field(min_length=1)] = [0, 1, 2]
     """Seeds of features, samples and initial weights."""
     evaluation_rows: Count = 16384

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -16,11 +15,19 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pipeline.claims import matrix_text
 from pipeline.claims.limits import limits
 from pipeline.claims.page import criteria, judged
-from pipeline.config.recipes import DEFAULT_RECIPE, Recipe
 from pipeline.jobs.json_files import read_json
 from pipeline.report.environment import installed
+from pipeline.report.front import front
+from pipeline.report.grids import (
+    NAME_COLUMNS,
+    baseline_grid,
+    cell_grid,
+    collapsed_grid,
+    provenance,
+    recipe_grid,
+)
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import SPECIFICATION_FIGURES, title_and_caption
+from pipeline.study.figures import title_and_caption
 from pipeline.study.outputs import (
     BY_SOURCE,
     CELLS,
@@ -40,11 +47,10 @@ from pipeline.tables.effect_text import main_effect_parts
 from pipeline.tables.latent_text import contrast_grids, latent_grid, parameter_grid
 from pipeline.tables.sources import share_grid, source_comparisons, source_grids
 from pipeline.text.csv_files import read_table
-from pipeline.text.numbers import BLANK, Grid, format_number, span, variant_label
+from pipeline.text.numbers import Grid, variant_label
 from sagsae.files import write_atomic
 
 TEMPLATES = Path(__file__).parent
-NAME_COLUMNS = ("model", "hookpoint", "variant", "recipe", "width", "lam", "seed")
 
 
 def figure_sources(images: Sequence[Path]) -> list[dict[str, str]]:
@@ -58,64 +64,9 @@ def figure_sources(images: Sequence[Path]) -> list[dict[str, str]]:
     return result
 
 
-def baseline_grid(cells: pd.DataFrame) -> Grid:
-    """Cross entropies of the language model itself; cells that disagree show a range."""
-    columns = ["ce_clean", "ce_mean", "ce_zero"]
-    rows = []
-    for (model, hookpoint), group in cells.groupby(["model", "hookpoint"], sort=False):
-        gap = group["ce_zero"] - group["ce_clean"]
-        values = [
-            span(series, "{:.4f}".format) for series in (*(group[name] for name in columns), gap)
-        ]
-        noisy = "noise" if group["lr_noisy"].any() else "usable"
-        tokens = span(group["ce_tokens"], "{:,}".format)
-        rows.append((str(model), str(hookpoint), *values, noisy, tokens))
-    heads = ("Model", "Hookpoint", "Clean", "Mean-ablated", "Zero-ablated", "Zero - clean")
-    return Grid(
-        title="Next-token cross entropy (nats)",
-        columns=(*heads, "Loss Recovered is", "Tokens"),
-        rows=tuple(rows),
-    )
-
-
-def recipe_grid(spec: ComparisonSpec) -> Grid:
-    """The recipes that the study's cells have, and the level of each factor in them."""
-    factors = list(dict.fromkeys(factor for found in spec.levels.values() for factor in found))
-    rows = []
-    for name in spec.trained:
-        recipe, levels = spec.recipes.get(name, Recipe()), spec.levels.get(name, {})
-        concerned = ", ".join(map(variant_label, recipe.variants or [])) or "all"
-        shown = (levels.get(factor, BLANK) for factor in factors)
-        rows.append((name or DEFAULT_RECIPE, concerned, *shown, recipe.note))
-    columns = ("Recipe", "Variants", *factors, "Note")
-    return Grid(title="Recipes", columns=columns, rows=tuple(rows))
-
-
-def collapsed_grid(cells: pd.DataFrame) -> Grid:
-    """Every collapsed cell and why."""
-    fallen = cells[cells["collapsed"] != ""]
-    names = [name for name in NAME_COLUMNS if name in cells]
-    shown = dict.fromkeys(names, str) | {"l0": format_number, "r2": format_number}
-    rows = fallen.transform(shown).assign(why=fallen["collapsed"]).itertuples(index=False)
-    columns = (*map(str.capitalize, names), "L0", "R2", "Why")
-    return Grid(title="Collapsed cells", columns=columns, rows=tuple(rows))
-
-
-def cell_grid(cells: pd.DataFrame) -> Grid:
-    """cells.csv, rounded for reading."""
-    rows = (
-        tuple(_shown(name, value) for name, value in zip(cells.columns, row, strict=True))
-        for row in cells.itertuples(index=False, name=None)
-    )
-    return Grid(title="Every cell", columns=tuple(cells.columns), rows=tuple(rows))
-
-
-def _shown(name: str, value: Any) -> str:
-    if pd.isna(value):
-        return ""
-    if name.endswith("_sha256"):
-        return str(value)[:16]
-    return f"{value:.5g}" if isinstance(value, float) else str(value)
+def embedded(folder: Path, names: Sequence[str]) -> list[dict[str, str]]:
+    """Figures of a folder by their names."""
+    return figure_sources([(folder / name).with_suffix(".png") for name in names])
 
 
 def by_source(tables: Path, cells: pd.DataFrame, several: bool) -> list[Grid]:
@@ -124,36 +75,6 @@ def by_source(tables: Path, cells: pd.DataFrame, several: bool) -> list[Grid]:
     compared = read_table(tables / BY_SOURCE)
     grids = [*source_comparisons(compared, several), *source_grids(table, cells, several)]
     return [share_grid(table), *grids]
-
-
-def verdicts_side_by_side(tables: Path, spec: ComparisonSpec) -> list[str | Grid]:
-    """The matrix of the claims under all settings, with what must be known beside it."""
-    return matrix_text.parts(read_table(tables / CLAIMS_MATRIX), spec)
-
-
-def provenance(cells: pd.DataFrame, spec: ComparisonSpec) -> list[tuple[str, str]]:
-    """What the numbers were made with and from."""
-    hours = cells["training_seconds"].sum() / 3600
-    facts = [
-        ("Study", spec.study or "unnamed"),
-        ("Cells", str(len(cells))),
-        ("Seeds", _listed(cells["seed"])),
-        ("Variants", ", ".join(variant_label(name) for name in cells["variant"].unique())),
-        ("λ", _listed(cells["lam"])),
-        ("Training tokens a cell", _listed(cells["training_tokens"], "{:,}")),
-        ("Optimiser steps a cell", _listed(cells["training_steps"], "{:,}")),
-        ("Evaluation tokens", _listed(cells["eval_tokens"], "{:,}")),
-        ("Training time, all cells", f"{hours:.2f} h"),
-        ("Devices", _listed(cells["training_device"])),
-        ("Matrix products", _listed(cells["training_matmul_dtype"])),
-    ]
-    for model, group in cells.groupby("model", sort=False):
-        facts.append((f"Activation store, {model}", _listed(group["made_from_store"])))
-    return facts
-
-
-def _listed(values: pd.Series, form: str = "{}") -> str:
-    return ", ".join(form.format(value) for value in sorted(values.unique()))
 
 
 def main(
@@ -185,8 +106,8 @@ def main(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    curves = [name for name in spec.figures if name in SPECIFICATION_FIGURES]
-    others = [name for name in spec.figures if name not in curves]
+    first = front(tables, spec)
+    others = [name for name in spec.figures if name not in first.figures]
     seeds = cells.groupby(list(NAME_COLUMNS[:-1]))["seed"].nunique()
     if not spec.several:
         ordered = ordered.drop(columns="recipe")
@@ -198,6 +119,9 @@ def main(
         cell_count=len(cells),
         variants=[variant_label(name) for name in cells["variant"].unique()],
         seeds=int(seeds.min()),
+        more_seeds=seeds.min() < seeds.max(),
+        front=first,
+        front_figures=embedded(figures, first.figures),
         views=views(read_table(tables / COMPARISON), spec),
         recipes=recipe_grid(spec) if spec.several else None,
         words=3 + spec.several,
@@ -208,12 +132,15 @@ def main(
         contrasts=contrast_grids(read_table(tables / CONTRASTS), spec),
         latents=latent_grid(read_table(tables / LATENTS), spec.several),
         parameters=parameter_grid(read_table(tables / PARAMETERS), spec.several),
-        verdicts=verdicts_side_by_side(tables, spec) if spec.several_settings else [],
-        curves=figure_sources([(figures / name).with_suffix(".png") for name in curves]),
+        verdicts=(
+            matrix_text.parts(read_table(tables / CLAIMS_MATRIX), spec)
+            if spec.several_settings
+            else []
+        ),
         moves=main_effect_parts(read_table(tables / MAIN_EFFECTS)) if spec.has_effects else [],
         dial=dial_grid(read_table(tables / DIAL), spec.several) if spec.dial else None,
         dial_reads=READS,
-        figures=figure_sources([(figures / name).with_suffix(".png") for name in others]),
+        figures=embedded(figures, others),
         synthetic=figure_sources(synthetic),
         baselines=baseline_grid(ordered),
         collapsed=collapsed_grid(ordered),

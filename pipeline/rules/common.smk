@@ -18,6 +18,17 @@ def dial_runs(wildcards):
     return list(study.dials)
 
 
+def synthetic_files(paths):
+    """Those that the study makes by itself; else those that `snakemake synthetic` has made."""
+    return [path for path in paths if study.config.synthetic.with_study or Path(path).exists()]
+
+
+def reference_claims():
+    """The verdicts of the published study that this one names; none if it names none."""
+    named = study.config.reference
+    return [claims_file(CHECKOUT / named)] if named else []
+
+
 def in_report(path, category, caption):
     """A table of ``snakemake --report``; LaTeX files are not shown there."""
     labels = {"table": Path(path).name}

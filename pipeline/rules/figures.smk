@@ -42,12 +42,7 @@ rule report:
     input:
         rules.tables.input,
         rules.figures.input,
-        # Once they are there: `snakemake synthetic` makes them, the study does not need them.
-        synthetic=lambda wildcards: [
-            path
-            for path in [study.figure(name) for name in SYNTHETIC_FIGURES]
-            if Path(path).exists()
-        ],
+        synthetic=lambda wildcards: synthetic_files(map(study.figure, SYNTHETIC_FIGURES)),
         # Of a published study; another one's numbers are made with what is installed here.
         environment=lambda wildcards: [p for p in [study.environment] if Path(p).exists()],
     output:

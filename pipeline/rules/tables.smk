@@ -26,9 +26,8 @@ rule claims:
     input:
         tables=rules.make_tables.output,
         dial=[study.table(name) for name in study.dial_tables],
-        synthetic=lambda wildcards: [
-            path for path in [study.synthetic_table("summary")] if Path(path).exists()
-        ],
+        synthetic=lambda wildcards: synthetic_files([study.synthetic_table("summary")]),
+        reference=lambda wildcards: reference_claims(),
     output:
         csv=in_report(study.table(study.claim_tables[0]), "Claims", "claims.rst"),
         others=[
@@ -41,4 +40,5 @@ rule claims:
         tables=lambda wildcards: study.table(),
     shell:
         "python -m pipeline claims --spec {params.spec:q} --tables {params.tables:q}"
-        " --synthetic {input.synthetic:q} --out {output.csv:q} 2>&1 | (tee {log:q} || true)"
+        " --synthetic {input.synthetic:q} --reference {input.reference:q} --out {output.csv:q}"
+        " 2>&1 | (tee {log:q} || true)"

@@ -55,14 +55,16 @@ FIGURES = {
     "figure_2": FigureEntry(
         title="Dead fraction against L0",
         caption="Share of latents that never fire on the held-out tokens. Lower is better. Zero is "
-        "drawn at zero: below one latent the axis is linear, above it logarithmic.",
+        "drawn at zero: below one latent the axis is linear, above it logarithmic. Where one line "
+        "lies below the other, that variant keeps more of its latents in use at the same L0.",
         averaged=True,
     ),
     "figure_3": FigureEntry(
         title="Loss Recovered against L0",
         caption="Share of the next-token loss that the spliced reconstruction wins back from zero "
         "ablation. Higher is better; 1 is the untouched model. Hollow points: ablating this "
-        "hookpoint costs the model so little that the ratio is noise.",
+        "hookpoint costs the model so little that the ratio is noise. Where one line lies above "
+        "the other, that variant keeps more of what the model does at the same L0.",
         averaged=True,
     ),
     "figure_11": FigureEntry(
@@ -70,12 +72,15 @@ FIGURES = {
         caption="Empirical distribution over latents of the slope by which a code would have to be "
         "multiplied to fit best, each sign apart (negative sides paler), at the lambda whose L0 is "
         "nearest the first matched L0. 1 is no shrinkage; above 1 the code is too small. Shaded: "
-        "± one standard error over seeds. Each end of the axis may cut off 5 % of a line.",
+        "± one standard error over seeds. Each end of the axis may cut off 5 % of a line. "
+        "The variant whose lines rise more steeply at 1 has the better calibrated codes.",
     ),
     "figure_r2": FigureEntry(
         title="R2 against L0",
         caption="Share of the variance of held-out activations that the autoencoder explains, "
-        "against the mean number of active latents per token. Higher and further left is better.",
+        "against the mean number of active latents per token. Higher and further left is better. A "
+        "line that lies above the other over the whole shaded range strictly dominates it. Lines "
+        "that cross mean that the answer depends on L0.",
         averaged=True,
     ),
 }
@@ -117,7 +122,7 @@ DIAL_FIGURES = {
         caption=STEERED
         + "Shown: how far the logit difference moves between the tokens that the two "
         "senses promote most; the tokens were chosen on other contexts. A dial goes up through "
-        "zero at every step.",
+        "zero at every step, and further than random directions do.",
     ),
     "figure_dial_kl": FigureEntry(
         title="Causal dial, divergence",

@@ -47,10 +47,10 @@ class MadeStudy:
         )
         return out
 
-    def claims(self) -> Path:
+    def claims(self, *more: str) -> Path:
         out = self.root / "tables" / "claims.csv"
-        source = f"--tables={self.root / 'tables'}"
-        run(["claims", "--spec", json.dumps(self.spec), source, "--synthetic", "--out", str(out)])
+        named = [f"--tables={self.root / 'tables'}", "--synthetic", "--out", str(out)]
+        run(["claims", "--spec", json.dumps(self.spec), *named, *more])
         return out
 
     def figure(self, name: str, out: Path | None = None) -> Path:

@@ -12,17 +12,19 @@ from pipeline.claims.evidence import (
     CAPTION,
     FAILS,
     HOLDS,
+    MISSING,
     OPEN,
     V1,
     V2,
     Evidence,
     Number,
+    Unmeasured,
     Untestable,
     Verdict,
     claim,
     decided,
     format_estimate,
-    needed,
+    measured,
     over_seeds,
     place,
 )
@@ -44,15 +46,21 @@ def test_a_verdict_is_one_of_two_and_an_open_claim_has_a_reason():
     assert Untestable("why").verdict == Verdict(outcome=OPEN, here="", why="why")
     assert Untestable("why", "0.3").verdict == Verdict(outcome=OPEN, here="0.3", why="why")
     assert str(Untestable("why")) == str(Untestable("why", "0.3")) == "why"
-    assert (HOLDS, FAILS, OPEN) == ("holds", "does not hold", "not testable")
+    assert (HOLDS, FAILS, OPEN, MISSING) == (
+        "holds",
+        "does not hold",
+        "not testable",
+        "not measured",
+    )
+    assert Unmeasured("why").verdict == Verdict(outcome=MISSING, here="", why="why")
     assert (V1, V2, CAPTION) == ("abstract, v1", "abstract, v2", "captions")
 
 
 def test_rows_are_needed():
     rows = pd.DataFrame({"a": [1]})
-    assert needed(rows, "none") is rows
-    with pytest.raises(Untestable, match="nothing there"):
-        needed(rows.iloc[:0], "nothing there")
+    assert measured(rows, "none") is rows
+    with pytest.raises(Unmeasured, match="nothing there"):
+        measured(rows.iloc[:0], "nothing there")
 
 
 def test_a_claim_gives_its_numbers_to_the_judge_and_to_its_texts():
@@ -215,7 +223,7 @@ class TestUnder:
         here = self.found().under(Setting("zero"))
         assert here.comparison.empty
         assert set(here.cells["width"]) == {128, 256, 512, 1024}
-        with pytest.raises(Untestable, match="no comparison of a sign-aware variant"):
+        with pytest.raises(Unmeasured, match="no comparison of a sign-aware variant"):
             _ = here.compared
 
     def test_places_cut_every_table(self):
@@ -254,9 +262,8 @@ class TestMain:
     def test_no_other_pair_is(self, other):
         found = evidence(pair(**other))
         assert found.main.empty
-        assert found.no_main == (
-            "no comparison of a sign-aware variant with Gated of twice its width"
-        )
+        with pytest.raises(Unmeasured, match="no comparison of a sign-aware variant with Gated of"):
+            _ = found.compared
 
     def test_only_the_first_such_comparison_counts(self):
         first = [pair(comparison=2), pair(comparison=2, hookpoint="attn")]
@@ -273,7 +280,6 @@ class TestMain:
         assert evidence(pair(), apart).compared["hookpoint"].tolist() == ["mlp_out"]
         with pytest.raises(Untestable, match=r"^they do not meet; no point$"):
             _ = evidence(apart, again, other).compared
-        assert evidence(pair(), apart).no_main == "they do not meet"
 
     def test_the_rest_is_where_it_does_not_dominate(self):
         some = evidence(pair(), pair(hookpoint="attn", dominates=False))

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from pipeline.claims import latents
-from pipeline.claims.evidence import FAILS, HOLDS, OPEN, V1, V2
+from pipeline.claims.evidence import FAILS, HOLDS, MISSING, OPEN, V1, V2
 from pipeline.study.settings import Setting
 from tests.pipeline.claims.made_tables import evidence, pair, sources, told
 
@@ -62,7 +62,7 @@ class TestParameters:
         dead = told(latents.parameters, evidence(parameters=others[:2]))
         assert dead == (OPEN, "", "no sign-aware latent is alive")
         unlike = told(latents.parameters, evidence(pair(baseline_width=1), parameters=others))
-        assert unlike == (OPEN, "", LACKING)
+        assert unlike == (MISSING, "", LACKING)
 
 
 class TestPolarity:
@@ -97,7 +97,7 @@ class TestPolarity:
         found = told(latents.mlp_polarity, evidence(latents=none))
         assert found == (OPEN, "", "no live latent at mlp_out")
         unlike = evidence(pair(baseline_width=1), latents=none)
-        assert told(latents.mlp_polarity, unlike) == (OPEN, "", LACKING)
+        assert told(latents.mlp_polarity, unlike) == (MISSING, "", LACKING)
 
 
 class TestTop:
@@ -190,7 +190,7 @@ class TestCausalDial:
 
     def test_without_steering_it_is_open(self):
         why = "this study does not steer: its configuration has no section dial"
-        assert told(latents.causal_dial, evidence()) == (OPEN, "", why)
+        assert told(latents.causal_dial, evidence()) == (MISSING, "", why)
 
     def test_each_recipe_has_its_own(self):
         rows = [steered(), fallen(recipe="zero")]
@@ -199,7 +199,7 @@ class TestCausalDial:
         assert told(latents.causal_dial, found.under(Setting("")))[0] == HOLDS
         none = evidence(dial=[steered(recipe="zero")]).under(Setting(""))
         lacking = "nothing was steered with under this recipe"
-        assert told(latents.causal_dial, none) == (OPEN, "", lacking)
+        assert told(latents.causal_dial, none) == (MISSING, "", lacking)
 
     def test_the_criterion_has_the_numbers_of_the_library(self):
         assert latents.causal_dial.numbers == {"share": 0.5, "symmetry": 0.5, "times": 2}

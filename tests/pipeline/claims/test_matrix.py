@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from pipeline.claims import matrix, matrix_text
-from pipeline.claims.evidence import FAILS, HOLDS, OPEN, Evidence
+from pipeline.claims.evidence import FAILS, HOLDS, MISSING, OPEN, Evidence
 from pipeline.claims.matrix import matrix_table, sentence, told_apart
 from pipeline.claims.page import claim_table, claims
 from pipeline.study.comparison_spec import ComparisonSpec
@@ -216,7 +216,7 @@ class TestToldApart:
 class Spec:
     """What a sentence needs of a study."""
 
-    several, several_widths = True, False
+    settings, several, several_widths = FOUR, True, False
     factors = levels(FOUR, x="aabb", y="cdcd")
 
 
@@ -259,6 +259,21 @@ class TestSentence:
             "Not testable under any of 4 recipes, most often because: b."
         )
 
+    def test_settings_that_do_not_measure_it_are_not_counted(self):
+        assert told(*[MISSING] * 4) == "Not measured: none."
+        assert told(MISSING, HOLDS, HOLDS, MISSING) == (
+            "Holds under all 2 recipes that measure it."
+        )
+        assert told(HOLDS, FAILS, MISSING, FAILS) == (
+            "Holds under 1 of 3 recipes that measure it: those with y c."
+        )
+        assert told(OPEN, MISSING, OPEN, OPEN, whys=("a", "b", "a", "a")) == (
+            "Not testable under any of 3 recipes that measure it: a."
+        )
+        assert told(MISSING, MISSING, FAILS, MISSING) == (
+            "Does not hold under r, the only recipe that measures it."
+        )
+
     def test_settings_are_called_by_what_differs(self, study):
         assert matrix.noun(Spec()) == "recipes"
         assert matrix.noun(study[0]) == "settings"
@@ -277,23 +292,34 @@ class TestSentence:
 
 
 class TestPage:
-    def test_the_matrix_has_a_row_per_setting_and_a_column_per_claim_that_differs(self, study):
+    def test_the_matrix_has_a_row_per_claim_and_a_column_per_setting(self, study):
         spec, _, table = study
         grid = matrix_text.verdict_grid(table, spec)
+        assert grid.columns == ("No.", "Claim", *"1234567", "Under all settings")
+        assert len(grid.rows) == len(claims())
+        first = grid.rows[0]
+        assert first[0] == "1"
+        assert first[1].startswith("Half-width SA-GSAE strictly dominates")
+        assert first[2:5] == ("+ b", "+ b", "+ b")
+        assert first[-1] == "Holds under 3 of 7 settings: those with b_dec_init mean."
+        assert [row[8] for row in grid.rows[:8]] == list("−−−−++++")
+
+    def test_settings_have_their_levels(self, study):
+        spec, _, table = study
+        grid = matrix_text.setting_grid(table, spec)
         names = ("No.", "Recipe", "a: learning_rate", "b: b_dec_init", "c: width", "Dead in Gated")
-        assert grid.columns == (*names, "1", "2", "3", "4", "5", "6", "7", "8")
-        first = ("1", "default", "0.0007", "mean", NARROW, "0 of 4", "+ b", "+ b", *"······")
-        assert grid.rows[0] == first
-        last = ("7", "zero-fast", "0.003", "zero", WIDE, "4 of 4", *"−−−−++++")
-        assert grid.rows[6] == last
+        assert grid.columns == names
+        assert grid.rows[0] == ("1", "default", "0.0007", "mean", NARROW, "0 of 4")
+        assert grid.rows[6] == ("7", "zero-fast", "0.003", "zero", WIDE, "4 of 4")
         assert len(grid.rows) == 7
 
-    def test_where_no_verdict_differs_there_is_no_matrix(self, study):
+    def test_what_is_not_measured_is_empty(self, study):
         spec, _, table = study
-        same = table.assign(outcome=OPEN, hangs_on="")
-        assert matrix_text.verdict_grid(same, spec).rows == ()
-        parts = matrix_text.parts(same, spec)
-        assert parts[1] == "No verdict differs between settings."
+        some = table.copy()
+        first = (some["claim"] == "rest_within") & (some["number"] == 1)
+        some.loc[first, "outcome"] = MISSING
+        grid = matrix_text.verdict_grid(some, spec)
+        assert grid.rows[2][2:9] == ("", "·", "·", "−", "−", "−", "−")
 
     def test_every_claim_has_a_sentence_and_the_page_its_legend(self, made, study):
         _, table, _ = study
@@ -303,6 +329,7 @@ class TestPage:
         assert "+ holds, − does not hold, · not testable" in page
         assert "bootstrap over seeds" in page
         assert "| 1     | Half-width SA-GSAE strictly dominates" in page
+        assert "· not testable, empty: not measured" in page
         tex = (made.root / "tables" / "claims.tex").read_text()
         assert "$-$" in tex
         assert r"$\cdot$" in tex
@@ -335,7 +362,7 @@ def test_claims_of_a_study_that_compares_nothing_are_a_matrix_too(tmp_path: Path
         "no comparison of a sign-aware variant with Gated of twice its width"
     }
     assert set(found["dead_in_baseline"]) == {""}
-    grid = matrix_text.verdict_grid(found.assign(outcome=[HOLDS, *[OPEN] * (len(found) - 1)]), spec)
+    grid = matrix_text.setting_grid(found, spec)
     assert "Dead in Gated" not in grid.columns
     evidence = Evidence.read(spec, tmp_path / "made-grid" / "tables", None)
     again = matrix_table(evidence, claims(), claim_table(evidence))

@@ -10,7 +10,17 @@ import pandas as pd
 import pytest
 
 from pipeline.claims import parts
-from pipeline.claims.evidence import FAILS, HOLDS, OPEN, V1, Evidence, Verdict, claim, decided
+from pipeline.claims.evidence import (
+    FAILS,
+    HOLDS,
+    MISSING,
+    OPEN,
+    V1,
+    Evidence,
+    Verdict,
+    claim,
+    decided,
+)
 from pipeline.claims.page import claim_table, claims, page_parts
 from pipeline.claims.page import main as write_claims
 from pipeline.study.comparison_spec import ComparisonSpec
@@ -82,8 +92,9 @@ def test_a_claim_is_added_by_one_record(evidence, monkeypatch, tmp_path):
 def test_the_full_grid_gives_the_known_answers(evidence):
     """The candidate loses by 0.01 at one attn, which is within 0.025 and beyond 0.008."""
     found = outcomes(evidence)
-    untested = {"causal_dial", "protocol_a", "protocol_b", "protocol_c", "robustness"}
-    assert {key for key, outcome in found.items() if outcome == OPEN} == untested
+    unmeasured = {"causal_dial", "protocol_a", "protocol_b", "protocol_c", "robustness"}
+    assert {key for key, outcome in found.items() if outcome == MISSING} == unmeasured
+    assert OPEN not in found.values()
     assert {key for key, outcome in found.items() if outcome == FAILS} == {"rest_gap"}
 
 
@@ -178,9 +189,9 @@ def test_a_study_without_the_other_variants_says_what_its_grid_lacks(tmp_path):
         "full_width": "no sign-aware variant at 2H",
         "dominance_where": "nothing is compared at resid",
         "dead_other": "nothing is compared at attn, resid",
-        "attn_top": "no live latent at attn",
+        "attn_top": "nothing is compared at attn",
     }.items():
-        assert table.loc[key, "outcome"] == OPEN, key
+        assert table.loc[key, "outcome"] == MISSING, key
         assert reason in table.loc[key, "why"], key
 
 
@@ -248,7 +259,7 @@ def test_the_page_has_every_claim_every_criterion_and_the_limits(evidence, tmp_p
     page = markdown_page("Claims", page_parts(table, evidence.spec, evidence.cells))
     for name in ("statement", "criterion"):
         assert all(text in page for text in table[name])
-    assert "bears out 17, contradicts 1 and cannot test 5" in page
+    assert "bears out 17, contradicts 1, cannot test 0 and has not measured 5" in page
     assert "Made-up numbers." in page
     assert "819,200 training tokens" in page
     assert "3 seeds of Gated at H = 4d, SA-GSAE tied at H = 2d; 1 seed of Gated at H = 2d" in page

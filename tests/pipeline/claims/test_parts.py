@@ -7,7 +7,7 @@ import math
 import pytest
 
 from pipeline.claims import parts
-from pipeline.claims.evidence import FAILS, HOLDS, OPEN, V1, V2
+from pipeline.claims.evidence import FAILS, HOLDS, MISSING, OPEN, V1, V2
 from tests.pipeline.claims.made_tables import evidence, pair, sources, told
 
 
@@ -86,7 +86,7 @@ class TestNoAuxiliary:
     def test_a_grid_without_it_says_so(self, judge):
         lacking = "the grid has no sagsae_noaux beside an intact variant of its width"
         onesided = without(baseline_variant="sagsae_onesided")
-        assert told(judge, evidence(contrasts=[onesided])) == (OPEN, "", lacking)
+        assert told(judge, evidence(contrasts=[onesided])) == (MISSING, "", lacking)
 
     @pytest.mark.parametrize(("share", "outcome"), [(0.95, HOLDS), (0.949, FAILS)])
     def test_nearly_all_latents_are_dead(self, share, outcome):
@@ -114,8 +114,10 @@ class TestTwoSided:
         )
 
     def test_none_that_shares_l0_says_so(self):
-        lacking = "the grid has no sagsae_onesided that shares L0 with an intact variant"
-        assert told(parts.two_sided, self.rows(None)) == (OPEN, "", lacking)
+        apart = "sagsae_onesided shares no L0 with the intact variant"
+        assert told(parts.two_sided, self.rows(None)) == (OPEN, "", apart)
+        lacking = "the grid has no sagsae_onesided beside an intact variant of its width"
+        assert told(parts.two_sided, evidence()) == (MISSING, "", lacking)
 
     def test_the_symmetric_variant_comes_first(self):
         found = self.rows(True).contrasts.to_dict("records")
@@ -159,7 +161,7 @@ class TestTying:
     def test_without_shared_runs_nothing_is_said(self):
         for judge, name in ((parts.tied_radii, "sagsae_sym"), (parts.tied_all, "sagsae_tied")):
             lacking = f"the grid has no {name} and sagsae at equal width and lambda"
-            assert told(judge, evidence(contrasts=[tied(name, pairs=0)])) == (OPEN, "", lacking)
+            assert told(judge, evidence(contrasts=[tied(name, pairs=0)])) == (MISSING, "", lacking)
         one = tied(pairs=1), tied(pairs=0, mean=math.nan)
         assert told(parts.tied_radii, evidence(contrasts=list(one)))[0] == HOLDS
 
@@ -180,7 +182,7 @@ class TestWidth:
         found = evidence(contrasts=[self.rows(1, 1), elsewhere])
         assert told(parts.full_width, found) == (FAILS, here, why)
         lacking = "the grid has no sign-aware variant at 2H beside itself at H at resid"
-        assert told(parts.full_width, evidence(contrasts=[elsewhere])) == (OPEN, "", lacking)
+        assert told(parts.full_width, evidence(contrasts=[elsewhere])) == (MISSING, "", lacking)
 
     def test_no_run_at_the_candidates_width_collapses(self):
         sound = [cell("sagsae_tied"), cell("sagsae_sym"), cell("sagsae", hookpoint="attn")]
@@ -199,7 +201,7 @@ class TestWidth:
     def test_without_a_main_comparison_nothing_is_said(self):
         found = told(parts.half_width, evidence(pair(baseline_width=128), cells=[cell()]))
         lacking = "no comparison of a sign-aware variant with Gated of twice its width"
-        assert found == (OPEN, "", lacking)
+        assert found == (MISSING, "", lacking)
 
 
 def test_the_numbers_of_the_claims_are_the_papers():

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from pipeline.claims import protocols
-from pipeline.claims.evidence import CAPTION, FAILS, HOLDS, OPEN
+from pipeline.claims.evidence import CAPTION, FAILS, HOLDS, MISSING, OPEN
 from tests.pipeline.claims.made_tables import evidence, sources, told
 
 
@@ -39,12 +39,12 @@ ALL = (
 @pytest.mark.parametrize(("claim", "protocol"), ALL)
 def test_a_protocol_that_was_not_run_leaves_its_claim_open(claim, protocol):
     why = "the synthetic protocols were not run for this study"
-    assert told(claim, evidence()) == (OPEN, "", why)
+    assert told(claim, evidence()) == (MISSING, "", why)
     why = f"protocol {protocol} is not among the synthetic results"
     beside = row(protocol, "alpha=1", "pcr", 1.0, picked=False)
-    assert judged(claim, [row("another", "alpha=1", "pcr", 1.0), beside]) == (OPEN, "", why)
+    assert judged(claim, [row("another", "alpha=1", "pcr", 1.0), beside]) == (MISSING, "", why)
     lone = row(protocol, "alpha=1", "pcr", 1.0, variant="gated")
-    assert judged(claim, [lone]) == (OPEN, "", "no sign-aware variant took part")
+    assert judged(claim, [lone]) == (MISSING, "", "no sign-aware variant took part")
 
 
 def dial(alpha, positive, negative, found=1.0, **values):
@@ -139,7 +139,7 @@ class TestB:
         assert found[0] == HOLDS
         assert found[1].count("budget") == 1
         none = judged(protocols.protocol_b, budgets((0.5, 0.8, None), (2, 0.9, 0.6)))
-        assert none == (OPEN, "", "no budget of at most one latent an axis")
+        assert none == (MISSING, "", "no budget of at most one latent an axis")
 
 
 def rates(protocol, values, variant="sagsae_tied", name="superposition", **others):
@@ -191,7 +191,7 @@ class TestRobustness:
     @pytest.mark.parametrize("settings", [{-1: 1.0}, {-0.5: 1.0}, {0: 1.0}])
     def test_both_settings_are_needed(self, settings):
         why = "rho = -1 and -0.5 are not among the settings"
-        assert self.judged(settings) == (OPEN, "", why)
+        assert self.judged(settings) == (MISSING, "", why)
 
     def test_its_numbers(self):
         assert protocols.robustness.numbers == {"weak": -0.5, "strict": -1, "share": 0.9}

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from pipeline.claims import sweeps
-from pipeline.claims.evidence import FAILS, HOLDS, OPEN, V1, V2
+from pipeline.claims.evidence import FAILS, HOLDS, MISSING, OPEN, V1, V2
 from tests.pipeline.claims.made_tables import evidence, pair, sources, spec, told
 
 NO_MAIN = "no comparison of a sign-aware variant with Gated of twice its width"
@@ -38,7 +38,7 @@ class TestDominance:
         assert told(sweeps.dominance, evidence(pair(p_dominance=math.nan), sure))[1] == here
 
     def test_without_a_main_comparison_nothing_is_said(self):
-        assert told(sweeps.dominance, evidence(UNLIKE)) == (OPEN, "", NO_MAIN)
+        assert told(sweeps.dominance, evidence(UNLIKE)) == (MISSING, "", NO_MAIN)
 
     @pytest.mark.parametrize(
         ("lost", "outcome"),
@@ -59,9 +59,9 @@ class TestDominance:
 
     def test_a_place_that_is_not_compared_leaves_it_open(self):
         where = told(sweeps.dominance_where, evidence(pair(hookpoint="attn")))
-        assert where == (OPEN, "", "nothing is compared at mlp_out and resid")
+        assert where == (MISSING, "", "nothing is compared at mlp_out and resid")
         where = told(sweeps.dominance_where, evidence(pair(hookpoint="resid")))
-        assert where == (OPEN, "", "nothing is compared at mlp_out")
+        assert where == (MISSING, "", "nothing is compared at mlp_out")
 
 
 class TestRest:
@@ -184,7 +184,7 @@ class TestDeadOverSweep:
         assert told(sweeps.dead_mlp, evidence(unlike)) == (
             OPEN,
             "",
-            "nothing is compared at mlp_out",
+            "no lambda is shared at mlp_out",
         )
         one = swept(dead_points=1, dead_left_out=0)
         assert told(sweeps.dead_mlp, evidence(one, unlike | {"model": "large"}))[0] == HOLDS
@@ -197,14 +197,14 @@ class TestDeadOverSweep:
             lost = told(sweeps.dead_other, evidence(attn, resid, less | {"dead_reduction": 1.9}))
             assert lost[0] == FAILS
         assert told(sweeps.dead_other, evidence(swept())) == (
-            OPEN,
+            MISSING,
             "",
             "nothing is compared at attn, resid",
         )
 
     def test_without_a_main_comparison_nothing_is_said(self):
         unlike = swept(baseline_width=128)
-        assert told(sweeps.dead_mlp, evidence(unlike)) == (OPEN, "", NO_MAIN)
+        assert told(sweeps.dead_mlp, evidence(unlike)) == (MISSING, "", NO_MAIN)
 
 
 def at_l0(factor: float, points: float = 18, left_out: float = 0, ceiling: float = 900.0) -> dict:

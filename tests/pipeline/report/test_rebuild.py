@@ -224,5 +224,5 @@ def test_a_study_of_one_variant_has_figures_and_claims_too(tmp_path):
     study = make_grid(tmp_path, grid=grid, comparisons=[], hookpoints=["resid"])
     finish(study)
     outcomes = read_table(Path(study.table("claims.csv"))).set_index("claim")["outcome"]
-    assert set(outcomes) == {"not testable"}
+    assert set(outcomes) == {"not measured"}
     assert len(study.figures) == 4

@@ -1,0 +1,145 @@
+"""The front of the report: its sentences follow from the tables."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from pipeline.report.front import front, on_claims, on_dead, on_r2, points
+from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.outputs import CLAIMS, CLAIMS_MATRIX
+from pipeline.text.csv_files import write_csv
+from tests.pipeline.claims.made_tables import spec as one_setting
+from tests.pipeline.made_settings import made_settings
+
+PAIRS = [(m, h) for m in ("small", "large") for h in ("mlp_out", "attn", "resid")]
+
+
+def rows(min_gap=(), dead=((0.5, 0.1),) * 6, **values):
+    """Six pairs; ``dead`` is (baseline, candidate) of each."""
+    gaps = list(min_gap) or [0.01] * 6
+    table = pd.DataFrame(PAIRS, columns=["model", "hookpoint"]).assign(
+        dominates=[gap > 0 for gap in gaps],
+        min_gap=gaps,
+        mean_gap=[gap + 0.01 for gap in gaps],
+        dead_baseline=[full for full, _ in dead],
+        dead_candidate=[half for _, half in dead],
+        matched_l0=64.0,
+    )
+    return table.assign(**values)
+
+
+def told(of, table):
+    return of(table, "SA", "Gated", one_setting())
+
+
+def test_r2_counts_who_dominates_keeps_up_and_falls_behind():
+    assert told(on_r2, rows([0.01, 0.02, -0.01, -0.025, -0.026, -0.2])) == (
+        "In R2, SA at half the width strictly dominates Gated at 2 of 6 pairs of model and "
+        "hookpoint, is nowhere more than 0.025 behind at 2 more, falls further behind at 2 "
+        "(smallest gap -0.200 to +0.020, mean gap -0.190 to +0.030)."
+    )
+
+
+def test_r2_leaves_out_what_no_comparison_does():
+    assert told(on_r2, rows()) == (
+        "In R2, SA at half the width strictly dominates Gated at 6 of 6 pairs of model and "
+        "hookpoint (smallest gap +0.010, mean gap +0.020)."
+    )
+
+
+def test_sweeps_that_share_no_l0_are_counted_apart():
+    table = rows([0.01] * 6)
+    table["dominates"] = table["dominates"].astype(object)
+    table.loc[0, ["dominates", "min_gap", "mean_gap"]] = None
+    assert "at 5 of 6 pairs" in told(on_r2, table)
+    assert told(on_r2, table).endswith("; at 1 the sweeps share no L0.")
+    none = table.assign(dominates=None)
+    assert told(on_r2, none) == "In R2 SA and Gated cannot be compared: their sweeps share no L0."
+
+
+def test_dead_latents_count_where_the_baseline_has_some():
+    dead = [(0.0, 0.0), (0.5, 0.1), (0.4, 0.05), (0.2, 0.3), (0.1, 0.1), (None, None)]
+    assert told(on_dead, rows(dead=dead)) == (
+        "At L0 = 64, Gated has dead latents at 4 of 5 pairs: SA has fewer at 2 of them, and a dead "
+        "fraction lower by the paper's 0.35 or more at 2 (largest drop +0.400)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("dead", "words"),
+    [
+        ([(0.0, 0.0)] * 6, "at L0 = 64 Gated has none at any of 6 pairs."),
+        ([(None, None)] * 6, "no sweep can be read off at L0 = 64."),
+    ],
+)
+def test_without_dead_latents_nothing_is_said_of_them(dead, words):
+    assert told(on_dead, rows(dead=dead)) == f"On dead latents it says nothing: {words}"
+
+
+def test_claims_of_one_setting_are_counted(tmp_path):
+    outcomes = ["holds"] * 3 + ["does not hold"] * 2 + ["not testable"]
+    write_csv(tmp_path / CLAIMS, pd.DataFrame({"claim": range(6), "outcome": outcomes}))
+    text = "Of 6 claims of the paper, 3 hold here, 2 do not, 1 cannot be decided"
+    assert on_claims(tmp_path, one_setting()) == f"{text}."
+    more = pd.DataFrame({"claim": range(7), "outcome": [*outcomes, "not measured"]})
+    write_csv(tmp_path / CLAIMS, more)
+    assert on_claims(tmp_path, one_setting()).endswith("be decided, 1 were not measured.")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    made = made_settings(tmp_path_factory.mktemp("settings"))
+    made.spec["figures"] = ["figure_3", "figure_2", "figure_spec_gap", "figure_r2", "figure_11"]
+    made.tables()
+    made.claims()
+    return made
+
+
+def test_several_settings_are_answered_over_all(made):
+    spec = ComparisonSpec.model_validate(made.spec)
+    found = front(made.root / "tables", spec)
+    assert found.question == (
+        "Does SA-GSAE tied do at half the width what Gated does at full width?"
+    )
+    assert found.figures == ("figure_spec_gap", "figure_r2", "figure_2")
+    table = points(made.root / "tables", spec)
+    wins = table["dominates"].astype(bool).sum()
+    r2, dead, claims = found.answer
+    assert f"at {wins} of 28 comparisons (4 pairs of model and hookpoint, 7 settings)" in r2
+    some = (table["dead_baseline"] > 0).sum()
+    assert f"Gated has dead latents at {some} of 28 comparisons" in dead
+    assert claims.startswith("Of 23 claims of the paper, ")
+
+
+def test_claims_of_several_settings_are_sorted_by_what_became_of_them(made, tmp_path):
+    spec = ComparisonSpec.model_validate(made.spec)
+    outcomes = {
+        "a": ["holds", "holds"],
+        "b": ["holds", "not testable"],
+        "c": ["does not hold", "not measured"],
+        "d": ["holds", "does not hold"],
+        "e": ["does not hold", "holds"],
+        "f": ["not testable", "not measured"],
+    }
+    hangs = {"d": ["x; y", "x"], "e": ["x", ""]}
+    found = [
+        {"claim": claim, "outcome": outcome, "hangs_on": hangs.get(claim, ["", ""])[i]}
+        for claim, each in outcomes.items()
+        for i, outcome in enumerate(each)
+    ]
+    write_csv(tmp_path / CLAIMS_MATRIX, pd.DataFrame(found))
+    assert on_claims(tmp_path, spec) == (
+        "Of 6 claims of the paper, 2 hold under every setting that can decide them, 1 under none, "
+        "and 2 under some, most often for x (2 claims) and y (1 claim); 1 could not be decided."
+    )
+
+
+def test_a_study_that_compares_nothing_asks_what_is_reached(tmp_path):
+    made = made_settings(tmp_path, comparisons=[])
+    made.tables()
+    made.claims()
+    found = front(made.root / "tables", ComparisonSpec.model_validate(made.spec))
+    assert found.question == "What do these autoencoders reach?"
+    assert found.answer[0] == "This study does not compare half width with full width."
+    assert found.figures == ("figure_r2", "figure_2", "figure_3")
