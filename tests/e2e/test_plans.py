@@ -16,14 +16,14 @@ GATED = "results/local/cells/smollm2-135m/attn/gated"
 
 def test_without_a_configuration_it_is_the_local_study(elsewhere):
     planned = elsewhere.planned()
-    assert (planned["cell"], planned["dial_run"]) == (48, 6)
+    assert (planned["cell"], planned["dial_run"], planned["synthetic_run"]) == (56, 1, 5)
     assert planned == elsewhere.planned("--resources", "gpu=2")
     assert planned == elsewhere.planned("--resources", "gpu=0")
 
 
 def test_a_job_finds_out_on_its_own_node_whether_there_is_a_gpu(elsewhere):
     """This host has none: a login node, say."""
-    target = f"{GATED}/w2304_lam0.14_seed0/metrics.json"
+    target = f"{GATED}/w2304_lam0.11_seed0/metrics.json"
     for options, gpus in (([], 1), (["--resources", "gpu=2"], 1), (["--resources", "gpu=0"], 0)):
         done = elsewhere.run(target, *options, "--dry-run", "--printshellcmds")
         assert done.returncode == 0, done.stdout
@@ -70,7 +70,7 @@ def test_the_paper_study_plans_in_full(elsewhere):
 def test_a_figure_has_a_name_to_ask_for(elsewhere, name):
     planned = elsewhere.planned(name)
     assert planned["draw_figure"] == 1
-    assert planned["cell"] == 48
+    assert planned["cell"] == 56
     assert "report" not in planned
 
 
@@ -87,7 +87,7 @@ def test_five_thousand_cells_plan_and_no_command_grows_with_them(elsewhere):
     stages = Counter(re.findall(r"-m pipeline (?!gpu-lease)(\S+) ", "\n".join(commands)))
     assert stages["cell"] == len(Study.load(config).cells) == 2 * 3 * 2 * 42 * 10
     assert (stages["dump"], stages["baselines"], stages["tables"], stages["report"]) == (4, 2, 1, 1)
-    assert stages["dial"] == 6
+    assert stages["dial"] == 1
     assert max(map(len, commands)) < 5_000
     assert not list(elsewhere.folder.glob("results/*/specs"))
 
@@ -171,7 +171,7 @@ def test_cells_take_one_thread_and_dumps_all(elsewhere):
     assert threads == {"cell": False, "dump": True}
 
 
-@pytest.mark.parametrize("name", ["local", "smoke", "paper", "reference"])
+@pytest.mark.parametrize("name", ["local", "smoke", "paper", "reference", "reference-deep"])
 def test_shipped_configurations_are_valid(name):
     assert Study.load(ROOT / f"workflow/configs/{name}.yaml").cells
 
@@ -192,7 +192,7 @@ def test_gpu_zero_leases_none(elsewhere):
         "--dry-run", "--printshellcmds", "--resources", "gpu=0", CUDA_VISIBLE_DEVICES="0,1"
     )
     commands = [line for line in done.stdout.splitlines() if "pipeline gpu-lease" in line]
-    assert len(commands) == 4 + 2 + 48 + 6
+    assert len(commands) == 4 + 2 + 56 + 1
     assert all("--gpus 0 -- " in command for command in commands)
 
 
