@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.sparse_product import sparse_product
 
 if TYPE_CHECKING:
     from sagsae.schedules import Recipe
@@ -140,15 +141,19 @@ class GatedAutoencoder(Autoencoder):
         Returns:
             Summed over the rows, [H]: the penalised gate pre-activations ``p``, and z != 0.
         """
-        theta, gain, c = self._facing(u, self.sides(v))
-        size = u.abs() if self.two_sided else u
-        p = (size - theta).clamp_min_(0)
-        m = (size * gain).add_(c).clamp_min_(0).mul_(p > 0)
+        p, m = self._sizes(u, v)
         sums = p.sum(0), (m > 0).sum(0)
         z.copy_(m.copysign_(u) if self.two_sided else m)
         if a is not None:
             a.copy_(torch.copysign(p, u) if self.two_sided else p)
         return sums
+
+    def _sizes(self, u: Tensor, v: Vectors) -> tuple[Tensor, Tensor]:
+        """Size of the gate's pre-activation where it is open, and of the code, both [B, H]."""
+        theta, gain, c = self._facing(u, self.sides(v))
+        size = u.abs() if self.two_sided else u
+        p = (size - theta).clamp_min_(0)
+        return p, (size * gain).add_(c).clamp_min_(0).mul_(p > 0)
 
     def code_gradients(
         self,
@@ -265,9 +270,8 @@ class GatedAutoencoder(Autoencoder):
 
     def _codes_alone(self, x: Tensor, W_enc: Tensor, vectors: Vectors) -> Tensor:
         u = self._products(x, W_enc)
-        z = torch.empty_like(u)
-        self.codes(u, vectors, z)
-        return z
+        _, size = self._sizes(u, vectors)
+        return size.copysign_(u) if self.two_sided else size
 
     def _products(self, x: Tensor, W_enc: Tensor) -> Tensor:
         return (x.to(W_enc.dtype) - self.b_dec) @ W_enc
@@ -277,4 +281,4 @@ class GatedAutoencoder(Autoencoder):
 
     def decode(self, z: Tensor) -> Tensor:
         """Reconstruction [B, d] of normalised activations from a code [B, H]."""
-        return z @ self.W_dec + self.b_dec
+        return sparse_product(z, self.W_dec) + self.b_dec

@@ -1,0 +1,35 @@
+"""Products of codes, most of whose entries are zero, where no gradient is wanted."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+DENSE = 0.1
+"""Share of entries that are not zero from which a dense product is the faster one, measured at
+H = 2304 and 9216, d = 576, on a CPU. Both are within rounding of each other."""
+SUMMED = (torch.float32, torch.float64)
+"""What a CPU sums row by row."""
+
+
+def sparse_product(codes: Tensor, matrix: Tensor) -> Tensor:
+    """``codes @ matrix``, at the cost of the entries that are not zero where a CPU gains by that.
+
+    With gradients, on a GPU, and of codes with many entries it is the dense product.
+
+    Args:
+        codes: [B, H].
+        matrix: [H, d], of the same dtype and device.
+
+    Returns:
+        [B, d] of that dtype.
+    """
+    if torch.is_grad_enabled() or codes.device.type != "cpu" or codes.dtype not in SUMMED:
+        return codes @ matrix
+    rows, latents = codes.nonzero(as_tuple=True)
+    if len(rows) > DENSE * codes.numel():
+        return codes @ matrix
+    per_row = torch.bincount(rows, minlength=len(codes))
+    starts, weights = per_row.cumsum(0) - per_row, codes[rows, latents]
+    return functional.embedding_bag(latents, matrix, starts, mode="sum", per_sample_weights=weights)

@@ -1,0 +1,58 @@
+"""A product with a sparse code is the dense one within rounding, and costs what is not zero."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sagsae.autoencoders.sparse_product import sparse_product
+
+
+def made(rows: int, share: float, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+    torch.manual_seed(0)
+    codes = torch.randn(rows, 300, dtype=dtype)
+    kept = torch.rand(rows, 300) < share
+    kept[0] = False  # a row without an entry
+    return torch.where(kept, codes, 0), torch.randn(300, 20, dtype=dtype)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.09, 0.5, 1.0])
+@pytest.mark.parametrize(("dtype", "within"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
+def test_it_is_the_product(share, dtype, within):
+    codes, matrix = made(64, share, dtype)
+    expected = codes.double() @ matrix.double()
+    with torch.no_grad():
+        found = sparse_product(codes, matrix)
+    assert found.dtype == dtype
+    assert (found - expected).abs().max() <= within * (1 + expected.abs().max())
+    assert found[0].eq(0).all()
+
+
+def test_few_entries_are_summed_and_many_multiplied(monkeypatch):
+    sums = []
+    bag = torch.nn.functional.embedding_bag
+
+    def counted(latents, *rest, **named):
+        sums.append(len(latents))
+        return bag(latents, *rest, **named)
+
+    monkeypatch.setattr(torch.nn.functional, "embedding_bag", counted)
+    sparse, matrix = made(64, 0.05, torch.float32)
+    dense, _ = made(64, 0.2, torch.float32)
+    with torch.inference_mode():
+        sparse_product(sparse, matrix)
+        sparse_product(dense, matrix)
+        sparse_product(sparse.bfloat16(), matrix.bfloat16())
+    assert sums == [int(sparse.count_nonzero())]
+
+
+def test_gradients_take_the_dense_product():
+    codes, matrix = made(8, 0.05, torch.float64)
+    codes.requires_grad_()
+    sparse_product(codes, matrix).sum().backward()
+    torch.testing.assert_close(codes.grad, matrix.sum(1).expand(8, -1))
+
+
+def test_no_rows_give_none():
+    with torch.no_grad():
+        assert sparse_product(torch.zeros(0, 5), torch.zeros(5, 3)).shape == (0, 3)
