@@ -38,6 +38,7 @@ STAGES = {
     },
     "Tools, for people": {
         "cells": ("study.list_cells", "list the cells of a study"),
+        "status": ("status.run", "what a study is doing: finished, running, failed, time left"),
         "cost": ("cost.estimate", "estimate device-hours, tokens and disk of a study"),
         "cache": ("cache.run", "list, verify or prune what studies share"),
         "verify": ("verify.run", "check everything that a study has on disk"),

@@ -233,8 +233,8 @@ class FileLock:
         self._exclusive = not shared
         return waited
 
-    def held_by(self, holder: str) -> bool:
-        """Whether a process that names itself `holder`, on this host or another, has it alone.
+    def holder(self) -> str:
+        """What the process that has the lock alone calls itself; empty where none has.
 
         Asking takes the lock for a moment where it is free.
 
@@ -244,9 +244,16 @@ class FileLock:
         descriptor = os.open(self.path, os.O_RDONLY)
         try:
             signed = os.pread(descriptor, 200, 0).decode(errors="replace")
-            return signed == holder and not try_flock(descriptor, fcntl.LOCK_SH, self.path)
+            return "" if try_flock(descriptor, fcntl.LOCK_SH, self.path) else signed
         finally:
             os.close(descriptor)
+
+    def held_by(self, holder: str) -> bool:
+        """Whether a process that names itself `holder`, on this host or another, has it alone.
+
+        Asks like ``holder``, with its errors.
+        """
+        return self.holder() == holder != ""
 
     def _in_use(self) -> str:
         assert self._descriptor is not None

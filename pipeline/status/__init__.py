@@ -1,0 +1,1 @@
+"""What a study is doing, from its files."""
