@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, home
+from pipeline.config.specs import Argument
 from pipeline.config.study_config import Comparison
-from pipeline.jobs.json_files import json_argument
 from pipeline.study.cell import Cell
 from pipeline.study.settings import Factor, Setting, factors_of, width_pairs
 
@@ -25,7 +25,7 @@ DEFAULT_LEVEL = 64.0
 """L0 at which sweeps are read off where a study compares nothing."""
 
 
-class ComparisonSpec(BaseModel):
+class ComparisonSpec(Argument):
     """What the tables, the figures and the report cover."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
@@ -50,11 +50,6 @@ class ComparisonSpec(BaseModel):
     """The study's recipes but for the default one, whose name in tables is the empty text."""
     levels: dict[str, dict[str, str]] = {}
     """Recipe -> factor -> its level there, see ``pipeline.study.recipes.levels_of``."""
-
-    @classmethod
-    def argument(cls, text: str) -> Self:
-        """A spec from JSON text, or from the signed file named after an @."""
-        return cls.model_validate(json_argument(text))
 
     @cached_property
     def grid(self) -> list[Cell]:
