@@ -14,6 +14,7 @@ from pipeline.config.study_config import Evaluation
 from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest
 from pipeline.study.cell import Cell
+from sagsae.schedules import Recipe
 
 
 class TrainSpec(Spec):
@@ -25,6 +26,12 @@ class TrainSpec(Spec):
     store: str
     """Digest of the training store's DumpSpec."""
     training: Training
+
+    @property
+    def recipe(self) -> Recipe:
+        """The library's recipe."""
+        settings = self.training.model_dump(exclude={"group_chunks", "tokens"})
+        return Recipe(steps=self.training.steps, lam=self.cell.lam, **settings)
 
     @property
     def stream(self) -> str:
