@@ -10,12 +10,16 @@ from snakemake.io import IOFile
 from snakemake.utils import min_version
 
 from pipeline.claims.reference import claims_file
-from pipeline.study.cell import PATTERN, WILDCARDS
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, load_yaml
+from pipeline.config.synthetic import PROTOCOLS
+from pipeline.jobs.cache import register
 from pipeline.jobs.gpu_lease import visible_devices
+from pipeline.jobs.json_files import canonical, digest
 from pipeline.jobs.remedies import explain
 from pipeline.jobs.stage import name_run, put_checkout_first, relax_gc
+from pipeline.study.ancient_inputs import read_by_cells
+from pipeline.study.cell import PATTERN, WILDCARDS
 from pipeline.study.figures import (
     FIGURE_FILES,
     FIGURE_PROTOCOLS,
@@ -35,10 +39,6 @@ from pipeline.study.outputs import (
 from pipeline.study.steered import read_by_dial
 from pipeline.study.streams import Streams
 from pipeline.study.study import SPLITS, Study
-from pipeline.jobs.cache import register
-from pipeline.jobs.json_files import canonical, digest
-from pipeline.config.synthetic import PROTOCOLS
-from pipeline.study.ancient_inputs import read_by_cells
 from sagsae.files import FileLock, LockedError
 
 min_version("9.20")

@@ -30,7 +30,7 @@ from sagsae.activations.hookpoints import default_hookpoints
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.histograms import activation_histograms
-from sagsae.evaluation.loss_recovered import Contexts, summed_loss, token_losses
+from sagsae.evaluation.loss_recovered import Contexts, spliced_losses, token_losses
 from sagsae.evaluation.metrics import accumulate, evaluate_reconstruction
 from sagsae.evaluation.replacements import reconstruction
 from sagsae.evaluation.resume import find_blocks, forward_replaced, resume_from
@@ -105,7 +105,7 @@ def arms_of(name: str, folder: Path) -> dict[str, Callable[[int], object]]:
         "open the model": lambda _: load_language_model(folder),
         **{f"reconstruction, {name}": reconstruct(sae) for name, sae in saes.items()},
         "histograms, gated": lambda _: activation_histograms(saes["gated"], split(), firings),
-        "spliced pass": lambda _: summed_loss(model, contexts, BATCH, point, replacement),
+        "spliced pass": lambda _: spliced_losses(model, contexts, BATCH, point, replacement),
         "of it, blocks": blocks,
         "of it, head and loss": head,
     }

@@ -89,10 +89,11 @@ def _key(spec: AssetSpec | TextSpec) -> str:
     """Digest of the specification, and of local files that it only names."""
     found: dict[str, str] = {}
     if isinstance(spec, TextSpec):
-        if spec.text.kind == "files":
-            found = {
-                path: sha256_of(Path(path)) for path in spec.text.paths if Path(path).is_file()
-            }
+        text = spec.text
+        for source in [part.source for part in text.sources] if text.kind == "mixed" else [text]:
+            if source.kind == "files":
+                files = {path: Path(path) for path in source.paths}
+                found |= {name: sha256_of(path) for name, path in files.items() if path.is_file()}
     elif spec.model.kind == "path":
         found = folder_digests(Path(spec.model.path))
     return digest({"spec": digest(spec), "files": found}) if found else digest(spec)

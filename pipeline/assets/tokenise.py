@@ -28,17 +28,19 @@ from pipeline.jobs.cache import CONTEXTS, TOKENS, Entry, entry_folder, write_rec
 from pipeline.jobs.json_files import digest, expect_fields, read_json
 from pipeline.jobs.progress import Progress, say
 from sagsae.activations.reading import contexts_per_block
-from sagsae.activations.tokens import TokenStore, load_tokens, pack, save_tokens
+from sagsae.activations.tokens import (
+    TextTooShortError,
+    TokenStore,
+    load_tokens,
+    pack,
+    save_tokens,
+)
 from sagsae.language_models import load_tokenizer
 from sagsae.memory import needs_memory
 
 DOCUMENTS_A_BATCH = 256
 COUNTS = {"rows", "rows_per_block", "slack"}
 """Fields of a specification that decide how many contexts there are, and not which."""
-
-
-class TextTooShortError(ValueError):
-    """A split has fewer tokens than the study asks for; the message gives both numbers."""
 
 
 def heldout_period(heldout_fraction: float) -> int:
@@ -170,9 +172,7 @@ def tokenise(
                 **({"sources": sources} if sources else {}),
             },
         )
-    except ValueError as error:
-        if "the text has" not in str(error):
-            raise
+    except TextTooShortError as error:
         raise TextTooShortError(
             f"{spec.split} split: {error}. The fields are dump.{spec.split}_rows "
             f"({spec.rows}) and text.source, or the caps of text.sources; text.heldout_fraction "

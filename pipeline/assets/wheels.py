@@ -39,7 +39,7 @@ def require_space(folder: Path, needed: int, what: str) -> None:
     if free < needed:
         raise AssetError(
             f"the disk is full: no disk space for {what}: {needed} bytes needed in {folder}, "
-            f"{free} free: free some space and {AGAIN}; or point `results` in the configuration "
+            f"{free} free: free some space and {AGAIN}; or point `cache` in the configuration "
             "at a larger disk"
         )
 

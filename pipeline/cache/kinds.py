@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.activations.baselines import read_baselines
@@ -67,27 +66,26 @@ def _check_text(folder: Path) -> None:
         open_documents(found, folder)
 
 
-@dataclass(frozen=True)
-class Kind:
-    """How to describe an entry's folder, and what raises where it is not sound."""
-
-    describe: Callable[[Path], str]
-    check: Callable[[Path], object]
-
-
-KINDS = {
-    MODELS: Kind(_model, _check_model),
-    TEXTS: Kind(_text, _check_text),
-    TOKENS: Kind(_tokens, lambda folder: load_tokens(folder / CONTEXTS)),
-    STORES: Kind(_store, lambda folder: None),
-    BASELINES: Kind(_baselines, lambda folder: read_baselines(folder / LOSSES)),
+DESCRIPTIONS: dict[str, Callable[[Path], str]] = {
+    MODELS: _model,
+    TEXTS: _text,
+    TOKENS: _tokens,
+    STORES: _store,
+    BASELINES: _baselines,
 }
+CHECKS: dict[str, Callable[[Path], object]] = {
+    MODELS: _check_model,
+    TEXTS: _check_text,
+    TOKENS: lambda folder: load_tokens(folder / CONTEXTS),
+    BASELINES: lambda folder: read_baselines(folder / LOSSES),
+}
+"""What raises where an entry is not sound. Of a store more is known, see ``store_faults``."""
 
 
 def describe(kind: str, folder: Path) -> str:
     """A few words on an entry; what is wrong with it where it cannot be read."""
     try:
-        return KINDS[kind].describe(folder)
+        return DESCRIPTIONS[kind](folder)
     except FileNotFoundError:
         return "not finished"
     except (OSError, ValueError, LookupError, StoreError):
@@ -101,7 +99,7 @@ def faults(kind: str, folder: Path) -> Findings:
         return
     yield Checked(kind, size_of(folder))
     try:
-        KINDS[kind].check(folder)
+        CHECKS[kind](folder)
     except FileNotFoundError:
         return  # not finished
     except Exception as error:  # readers raise many kinds; each means that nobody can use it

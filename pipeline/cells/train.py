@@ -42,12 +42,6 @@ class Opened(NamedTuple):
     failed: dict[str, Exception]
 
 
-def recipe_of(spec: TrainSpec) -> Recipe:
-    """The library's recipe for a cell."""
-    settings = spec.training.model_dump(exclude={"group_chunks", "tokens"})
-    return Recipe(steps=spec.training.steps, lam=spec.cell.lam, **settings)
-
-
 @contextmanager
 def opened_trainers(
     specs: Sequence[TrainSpec], manifest: Path, device: torch.device
@@ -74,7 +68,7 @@ def opened_trainers(
         turns, opened = Turns(stream), Opened({}, {})
         for spec in specs:
             with apart(spec.cell.path, *opened), needs_memory("the autoencoder"):
-                cell, recipe = spec.cell, recipe_of(spec)
+                cell, recipe = spec.cell, spec.recipe
                 sae = initialised(
                     store,
                     cell.hookpoint,

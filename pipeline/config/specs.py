@@ -8,36 +8,41 @@ has its default.
 
 from __future__ import annotations
 
-import argparse
 from typing import Literal, Self
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from pipeline.config.sections import Section
 from pipeline.config.sources import AnyText, ModelSource
 from pipeline.config.study_config import Packing, StoreLayout, TappedModel
-from pipeline.config.yaml_files import describe
+from pipeline.config.yaml_files import ConfigError, describe
+from pipeline.jobs.json_files import json_argument
 
 Split = Literal["train", "heldout"]
 
 
-class Spec(Section):
+class Argument(BaseModel):
+    """What stages are given on their command line."""
+
+    @classmethod
+    def argument(cls, text: str) -> Self:
+        """From JSON text, or from the file named after an @, see ``json_argument``.
+
+        Raises:
+            ConfigError: Every fault with its path.
+            ValueError: not JSON, or a damaged file.
+        """
+        try:
+            return cls.model_validate(json_argument(text))
+        except ValidationError as error:
+            raise ConfigError(describe(error, cls.__name__)) from None
+
+
+class Spec(Argument, Section):
     """Base of every specification."""
 
     revision: int
     """Of the stage's code. Raise its default when the output changes for the same specification."""
-
-    @classmethod
-    def argument(cls, text: str) -> Self:
-        """Read a command line's JSON text.
-
-        Raises:
-            argparse.ArgumentTypeError: Every fault with its path, unknown keys included.
-        """
-        try:
-            return cls.model_validate_json(text)
-        except ValidationError as error:
-            raise argparse.ArgumentTypeError(describe(error, cls.__name__)) from None
 
 
 class AssetSpec(Spec):

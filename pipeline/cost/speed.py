@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +12,6 @@ from torch import Tensor
 from pipeline.jobs.stage import device_of
 from pipeline.study.study import Study
 from sagsae.autoencoders.storage import build
-from sagsae.schedules import Recipe
 from sagsae.training.trainer import Trainer
 
 STEPS = 20
@@ -47,27 +47,24 @@ def tokens_per_second(study: Study) -> tuple[float, int, int, str]:
     """
     cell = max(study.cells, key=lambda cell: study.models[cell.model].d_model * cell.width)
     d, device = study.models[cell.model].d_model, device_of(study.config.device)
-    training = study.training(cell)
     sae = build(cell.variant, d, cell.width)
-    recipe = Recipe(
+    recipe = replace(
+        study.train_spec(cell).recipe,
         steps=2 * STEPS + 1,
-        batch_size=training.batch_size,
-        lam=cell.lam,
-        learning_rate=training.learning_rate,
-        theta_init=training.theta_init,
-        matmul_dtype=training.matmul_dtype,
+        lr_warmup_steps=0,
+        lambda_warmup_steps=0,
     )
     sae.initialise(torch.zeros(d), cell.seed, recipe)
     sae.to(device)
     seconds: list[float] = []  # after steps 0, STEPS and 2 STEPS; their losses have been computed
     Trainer(
         sae,
-        SameBatch(training.batch_size, d, device),
+        SameBatch(recipe.batch_size, d, device),
         recipe,
         log_every=STEPS,
         progress=lambda step, row: seconds.append(time.perf_counter()),
     ).run()
-    rate = STEPS * training.batch_size / (seconds[2] - seconds[1])
+    rate = STEPS * recipe.batch_size / (seconds[2] - seconds[1])
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "this CPU"
     threads = "" if device.type == "cuda" else f", {torch.get_num_threads()} threads"
     what = f"{STEPS} steps of {cell.variant} at H = {cell.width} on {name}{threads}"

@@ -118,7 +118,7 @@ def using(*records: Path) -> Iterator[None]:
 
 
 def register(cache: Path, study: Path) -> None:
-    """Note that a study uses a cache, so that ``records`` finds it.
+    """Note that a study uses a cache, so that ``registered`` finds it.
 
     Args:
         cache: The cache's folder.

@@ -42,11 +42,21 @@ def _reading(kind: Any) -> dict[str, Any]:
         return _reading(parts[0]) | {"nargs": "+"}
     if origin is UnionType:
         return _reading(parts[0]) | {"nargs": "?"}
-    if origin is Annotated:
-        return {"type": parts[1], "metavar": "JSON"}
-    if hasattr(kind, "argument"):
-        return {"type": kind.argument, "metavar": "JSON"}
+    if read := parts[1] if origin is Annotated else getattr(kind, "argument", None):
+        return {"type": _with_reasons(read), "metavar": "JSON"}
     return {"action": "store_true"} if kind is bool else {"type": kind}
+
+
+def _with_reasons(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The same, with errors of which argparse shows the text: of others it says "invalid" alone."""
+
+    def reading(text: str) -> Any:
+        try:
+            return read(text)
+        except (OSError, ValueError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return reading
 
 
 def call(main: Callable[..., None], options: argparse.Namespace) -> None:

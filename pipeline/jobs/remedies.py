@@ -68,7 +68,7 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
         case "read-only":
             return (
                 f"the file system is read-only: {_text(cause)}: make it writable and {AGAIN}; or "
-                "choose another folder for `results` in the configuration"
+                "choose another folder for `results` or `cache` in the configuration"
             )
         case "threads":
             return (

@@ -6,10 +6,12 @@ A recipe other than the default one follows the variant's name: ``gated@zero-bia
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from operator import not_
-from typing import Annotated, ClassVar
+from itertools import groupby
+from operator import attrgetter, not_
+from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import ConfigDict, Field, Strict
 
@@ -53,6 +55,16 @@ def _meant(text: str) -> int | None:
     return None
 
 
+class SweepKey(NamedTuple):
+    """What the cells of one sweep have in common."""
+
+    model: str
+    hookpoint: str
+    variant: str
+    recipe: str
+    width: int
+
+
 @dataclass(frozen=True, kw_only=True, order=True)
 class Cell:
     """One autoencoder: (model, hookpoint, variant, recipe, width H, lambda, seed).
@@ -70,6 +82,11 @@ class Cell:
     width: Annotated[Count, Strict()]
     lam: Lambda
     seed: Annotated[Natural, Strict()]
+
+    @property
+    def sweep(self) -> SweepKey:
+        """The sweep that it is of: all but lambda and seed."""
+        return SweepKey(self.model, self.hookpoint, self.variant, self.recipe, self.width)
 
     @property
     def path(self) -> str:
@@ -130,3 +147,8 @@ class Cell:
                 f"{path!r} is not <model>/<hookpoint>/<variant>[@<recipe>]/w<H>_lam<lambda>_seed<s>"
             )
         return cls.parse(**match.groupdict())
+
+
+def by_sweep(cells: Iterable[Cell]) -> dict[SweepKey, list[Cell]]:
+    """Cells of each sweep, all in sorted order."""
+    return {key: list(found) for key, found in groupby(sorted(cells), attrgetter("sweep"))}

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from itertools import product
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
 from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, home
+from pipeline.config.specs import Argument
 from pipeline.config.study_config import Comparison
-from pipeline.jobs.json_files import json_argument
-from pipeline.study.cell import Cell
+from pipeline.study.cell import Cell, SweepKey
 from pipeline.study.settings import Factor, Setting, factors_of, width_pairs
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ DEFAULT_LEVEL = 64.0
 """L0 at which sweeps are read off where a study compares nothing."""
 
 
-class ComparisonSpec(BaseModel):
+class ComparisonSpec(Argument):
     """What the tables, the figures and the report cover."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
@@ -51,20 +51,15 @@ class ComparisonSpec(BaseModel):
     levels: dict[str, dict[str, str]] = {}
     """Recipe -> factor -> its level there, see ``pipeline.study.recipes.levels_of``."""
 
-    @classmethod
-    def argument(cls, text: str) -> Self:
-        """A spec from JSON text, or from the signed file named after an @."""
-        return cls.model_validate(json_argument(text))
-
     @cached_property
     def grid(self) -> list[Cell]:
         """The grid's cells."""
         return [Cell.from_path(path) for path in self.cells]
 
     @cached_property
-    def sweeps(self) -> set[tuple[str, str, str, str, int]]:
-        """(model, hookpoint, variant, recipe, width) of every sweep."""
-        return {(c.model, c.hookpoint, c.variant, c.recipe, c.width) for c in self.grid}
+    def sweeps(self) -> set[SweepKey]:
+        """Every sweep."""
+        return {cell.sweep for cell in self.grid}
 
     @cached_property
     def trained(self) -> dict[str, list[tuple[str, str]]]:
@@ -98,22 +93,23 @@ class ComparisonSpec(BaseModel):
         them at least of its own recipe; those of the recipe where there is no comparison."""
         if setting.comparison is None:
             return self.trained[setting.recipe]
-        item = self.comparisons[setting.comparison - 1]
-        sides = [
-            (side, self.home(setting.recipe, side.variant))
+        found = []
+        for place in self.trained[setting.recipe]:
+            keys = self.sides(self.comparisons[setting.comparison - 1], setting.recipe, *place)
+            own = any(key.recipe == setting.recipe for key in keys)
+            found += [place] * (own and self.sweeps.issuperset(keys))
+        return found
+
+    def sides(
+        self, item: Comparison, recipe: str, model: str, hookpoint: str
+    ) -> tuple[SweepKey, SweepKey]:
+        """The sweeps of candidate and baseline of a comparison that stand under a recipe."""
+        candidate, baseline = (
+            SweepKey(model, hookpoint, side.variant, self.home(recipe, side.variant), width)
             for side in (item.candidate, item.baseline)
-        ]
-        if all(home != setting.recipe for _, home in sides):
-            return []
-        return [
-            (model, hookpoint)
-            for model, hookpoint in self.trained[setting.recipe]
-            if all(
-                (model, hookpoint, side.variant, home, side.width_for(self.models[model]))
-                in self.sweeps
-                for side, home in sides
-            )
-        ]
+            for width in [side.width_for(self.models[model])]
+        )
+        return candidate, baseline
 
     def widths(self, setting: Setting) -> set[tuple[str, int]]:
         """(model, width) of both sides of a setting's comparison; none where it has none."""

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import groupby
-from operator import attrgetter
 
 from pipeline.config.dial import Dial
 from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.config.study_config import StudyConfig
-from pipeline.study.cell import Cell
+from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.specs import DialSpec
-
-SWEEP = attrgetter("model", "hookpoint", "variant", "recipe", "width")
 
 
 def dial_specs(
@@ -27,16 +23,13 @@ def dial_specs(
         spec: which cells stand under which recipe, and what is compared.
         losses: model -> digest of its BaselineSpec.
     """
-    sweeps = {key: list(found) for key, found in groupby(sorted(cells, key=SWEEP), SWEEP)}
+    sweeps = by_sweep(cells)
     for item in spec.comparisons[: bool(dial.latents)]:
         for recipe, (model, hookpoint) in _places(dial, spec):
-            candidate, baseline = (
-                sweeps.get(
-                    (model, hookpoint, side.variant, spec.home(recipe, side.variant), width), []
-                )
-                for side in (item.candidate, item.baseline)
-                for width in [side.width_for(spec.models[model])]
-            )
+            keys = spec.sides(item, recipe, model, hookpoint)
+            if all(key.recipe != recipe for key in keys):
+                continue  # these cells are steered with under their own recipe
+            candidate, baseline = (sweeps.get(key, []) for key in keys)
             for seed in sorted({cell.seed for cell in candidate})[: dial.seeds]:
                 yield DialSpec(
                     recipe=recipe,

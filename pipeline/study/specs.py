@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 from pydantic import field_serializer
 
 from pipeline.config.dial import Steering
 from pipeline.config.recipes import Training
 from pipeline.config.sections import Section
-from pipeline.config.specs import Spec
+from pipeline.config.specs import Argument, Spec
 from pipeline.config.study_config import Evaluation
 from pipeline.config.synthetic import Synthetic
-from pipeline.jobs.json_files import digest, json_argument
+from pipeline.jobs.json_files import digest
 from pipeline.study.cell import Cell
+from sagsae.schedules import Recipe
 
 
 class TrainSpec(Spec):
@@ -27,6 +28,12 @@ class TrainSpec(Spec):
     training: Training
 
     @property
+    def recipe(self) -> Recipe:
+        """The library's recipe."""
+        settings = self.training.model_dump(exclude={"group_chunks", "tokens"})
+        return Recipe(steps=self.training.steps, lam=self.cell.lam, **settings)
+
+    @property
     def stream(self) -> str:
         """What cells share that can be trained on one stream: all but variant, width and lambda."""
         shared = self.model_dump()
@@ -35,15 +42,10 @@ class TrainSpec(Spec):
         return digest(shared)
 
 
-class StreamSpec(Section):
+class StreamSpec(Argument, Section):
     """Of the cells that one job trains on one stream. Each is what its TrainSpec alone says."""
 
     cells: list[TrainSpec]
-
-    @classmethod
-    def argument(cls, text: str) -> Self:
-        """Read a command line's text, see ``json_argument``."""
-        return cls.model_validate(json_argument(text))
 
 
 class EvaluateSpec(Spec):
@@ -73,11 +75,6 @@ class DialSpec(Spec):
     losses: str
     """Digest of the BaselineSpec, whose contexts are used."""
     dial: Steering
-
-    @classmethod
-    def argument(cls, text: str) -> Self:
-        """Read a command line's text, see ``json_argument``."""
-        return cls.model_validate(json_argument(text))
 
     def of_seed(self, cells: list[Cell]) -> dict[float, Cell]:
         """Lambda -> its cell of this seed, or of the lowest one where the sweep lacks this seed."""

@@ -22,7 +22,7 @@ def run_protocol(spec: SyntheticSpec) -> dict[str, Any]:
     """Train and measure every setting, contestant and lambda of a protocol, for one seed.
 
     Returns:
-        protocol, seed, spec (digest) and ``rows``, see ``synthetic_protocols.Row``.
+        protocol, seed, spec (digest) and ``rows``, see ``pipeline.synthetic.protocols``.
     """
     name, seed, synthetic = spec.protocol, spec.seed, spec.synthetic
     section = getattr(synthetic, name)

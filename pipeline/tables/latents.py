@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.study.cell import Cell
+from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.operating_point import nearest_lambda
-from pipeline.tables.sweeps import SWEEP, Metrics, cells_by_sweep, with_se
+from pipeline.tables.sweeps import SWEEP, Metrics, with_se
 from sagsae.sweeps import Estimate
 
 Quantity = Callable[[CellMetrics], float | None]
@@ -54,10 +54,10 @@ def latent_table(metrics: Metrics) -> pd.DataFrame:
     latents) is left out and not counted in ``cells``.
     """
     rows = []
-    for sweep, cells in cells_by_sweep(metrics).items():
+    for sweep, cells in by_sweep(metrics).items():
         for name, quantity in QUANTITIES.items():
             found = {cell: quantity(metrics[cell]) for cell in cells}
-            rows.append(dict(zip(SWEEP, sweep, strict=True)) | {"quantity": name} | _spread(found))
+            rows.append(sweep._asdict() | {"quantity": name} | _spread(found))
     columns = [*SWEEP, "quantity", "mean", "se", "lo", "hi", "cells", "seeds"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -84,9 +84,9 @@ def parameter_table(metrics: Metrics) -> pd.DataFrame:
     much as a Gated one of width (1 + q) H. It pays where q exceeds ``break_even_share``.
     """
     rows = []
-    for sweep, cells in cells_by_sweep(metrics).items():
+    for sweep, cells in by_sweep(metrics).items():
         first = metrics[cells[0]]
-        row = dict(zip(SWEEP, sweep, strict=True)) | {name: getattr(first, name) for name in COSTS}
+        row = sweep._asdict() | {name: getattr(first, name) for name in COSTS}
         share = _spread({cell: bipolar_of_all(metrics[cell]) for cell in cells})
         if first.break_even_share is not None and share["cells"]:
             row |= {f"two_sided_share{end}": share[name] for end, name in SHARES.items()}
@@ -105,13 +105,13 @@ def calibration_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
     """
     level = spec.matched_levels[0]
     rows = []
-    for sweep, cells in cells_by_sweep(metrics).items():
+    for sweep, cells in by_sweep(metrics).items():
         by_lambda = groupby(cells, attrgetter("lam"))
         points = {lam: [metrics[cell] for cell in point] for lam, point in by_lambda}
         l0 = {lam: Estimate.of(found.l0 for found in point).mean for lam, point in points.items()}
         lam = nearest_lambda(l0, level)
         if lam is not None:
-            place = dict(zip(SWEEP, sweep, strict=True)) | {"lam": lam, "l0": l0[lam]}
+            place = sweep._asdict() | {"lam": lam, "l0": l0[lam]}
             rows += [place | row for row in _slopes(points[lam])]
     columns = [*SWEEP, "lam", "l0", "sign", "seeds", "latents", "percent", "slope", "slope_se"]
     return pd.DataFrame(rows, columns=columns)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
-from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
-from pipeline.study.cell import Cell
+from pipeline.study.cell import Cell, SweepKey, by_sweep
 from pipeline.study.comparison_spec import SWEPT, ComparisonSpec
 from pipeline.study.metrics import CellMetrics
 from pipeline.text.numbers import sweep_label
@@ -16,29 +14,12 @@ from sagsae.sweeps import CellResult, Estimate, Sweep
 Metrics = dict[Cell, CellMetrics]
 
 
-class Key(NamedTuple):
-    """What one sweep is."""
-
-    model: str
-    hookpoint: str
-    variant: str
-    recipe: str
-    width: int
-
-
-SWEEP = tuple(Key.__annotations__)
+SWEEP = SweepKey._fields
 Side = tuple[str, str, str, int]
 """One sweep under a given recipe: model, hookpoint, variant, width."""
 
 
-def cells_by_sweep(metrics: Metrics) -> dict[Key, list[Cell]]:
-    """Cells of each sweep, all in sorted order."""
-
-    groups = groupby(sorted(metrics), key=attrgetter(*SWEEP))
-    return {Key(*name): list(cells) for name, cells in groups}
-
-
-def sweeps_of(metrics: Metrics) -> dict[Key, Sweep]:
+def sweeps_of(metrics: Metrics) -> dict[SweepKey, Sweep]:
     """All sweeps, in sorted order."""
     return {
         name: Sweep(
@@ -46,11 +27,13 @@ def sweeps_of(metrics: Metrics) -> dict[Key, Sweep]:
             width=name.width,
             cells=tuple(_result(cell, metrics[cell]) for cell in cells),
         )
-        for name, cells in cells_by_sweep(metrics).items()
+        for name, cells in by_sweep(metrics).items()
     }
 
 
-def sweeps_under(recipe: str, sweeps: dict[Key, Sweep], spec: ComparisonSpec) -> dict[Side, Sweep]:
+def sweeps_under(
+    recipe: str, sweeps: dict[SweepKey, Sweep], spec: ComparisonSpec
+) -> dict[Side, Sweep]:
     """The sweeps that stand under a recipe, in sorted order."""
     places = spec.trained[recipe]
     return {

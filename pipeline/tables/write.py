@@ -28,7 +28,7 @@ from pipeline.tables.latent_text import READS, contrast_grids, latent_grid, para
 from pipeline.tables.latents import calibration_table, latent_table, parameter_table
 from pipeline.tables.main_effects import main_effect_table
 from pipeline.tables.sources import comparison_by_source, source_names, source_table
-from pipeline.tables.sweeps import SWEEP, Metrics, named_collapses, sweeps_of, with_se
+from pipeline.tables.sweeps import Metrics, named_collapses, sweeps_of, with_se
 from pipeline.text.csv_files import read_table, write_csv
 from pipeline.text.numbers import Grid
 from pipeline.text.pages import write_page
@@ -63,7 +63,7 @@ def point_table(metrics: Metrics) -> pd.DataFrame:
     rows = []
     for key, sweep in sweeps_of(metrics).items():
         for point in sorted(sweep.points, key=lambda p: p.lam):
-            row = dict(zip(SWEEP, key, strict=True)) | {"lam": point.lam, "seeds": point.seeds}
+            row = key._asdict() | {"lam": point.lam, "seeds": point.seeds}
             for name, estimate in {"l0": point.l0, **point.values}.items():
                 row |= with_se(name, estimate)
             row["lr_noisy"] = any(cell.name in noisy for cell in sweep.by_lambda[point.lam])

@@ -21,6 +21,10 @@ _METADATA_KEY = "sagsae_tokens"
 """Its value is a sha256 and JSON, in one string: safetensors keeps several keys in any order."""
 
 
+class TextTooShortError(ValueError):
+    """A text has fewer tokens than were asked for; the message gives both numbers."""
+
+
 @dataclass(frozen=True)
 class TokenStore:
     """Packed contexts.
@@ -112,7 +116,8 @@ def pack(
         A store of `n_contexts` windows.
 
     Raises:
-        ValueError: the text is too short, or an id is out of range.
+        TextTooShortError: the text is too short.
+        ValueError: an id is out of range.
     """
     prefix = 0 if start_token_id is None else 1
     per_window = context_length - prefix
@@ -132,7 +137,7 @@ def pack(
         if filled == wanted:
             break
     if filled < wanted:
-        raise ValueError(
+        raise TextTooShortError(
             f"the text has {filled} tokens, enough for {filled // per_window} contexts of "
             f"{per_window} text tokens, but {n_contexts} contexts ({wanted} tokens) were asked "
             "for; ask for fewer contexts or give more text"

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -145,7 +145,7 @@ def spliced_losses(
     contexts: Contexts,
     batch_contexts: int,
     hookpoint: Hookpoint,
-    replacement: Replace | None,
+    replacement: Replace,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
     """Losses with kept positions replaced, on every token but the first of each context.
@@ -155,7 +155,7 @@ def spliced_losses(
         contexts: what to run it on.
         batch_contexts: contexts a forward pass. It may change the last bits of the result.
         hookpoint: whose output is replaced.
-        replacement: see `Replace`; None leaves the activations alone.
+        replacement: see `Replace`.
         progress: called with the number of contexts done after every pass.
 
     Returns:
@@ -167,29 +167,11 @@ def spliced_losses(
     check_reachable(contexts, hookpoint)
     losses: list[Tensor] = []
     for batch in contexts.batches(batch_contexts, next(model.parameters()).device):
-        with ExitStack() as stack:
-            stack.enter_context(resumed(model, batch))
-            if replacement is not None:
-                stack.enter_context(splice(model, hookpoint, kept_only(replacement, batch.kept)))
+        replaced = splice(model, hookpoint, kept_only(replacement, batch.kept))
+        with resumed(model, batch), replaced:
             losses.append(token_losses(model, batch.input_ids).cpu())
         progress(sum(map(len, losses)))
     return torch.cat(losses)
-
-
-def summed_loss(
-    model: nn.Module,
-    contexts: Contexts,
-    batch_contexts: int,
-    hookpoint: Hookpoint,
-    replacement: Replace | None,
-    progress: Callable[[int], None] = lambda done: None,
-) -> SummedLoss:
-    """Loss on the tokens predicted from kept positions, with those positions replaced.
-
-    Arguments are those of `spliced_losses`, errors those of `sum_counted`, too.
-    """
-    losses = spliced_losses(model, contexts, batch_contexts, hookpoint, replacement, progress)
-    return sum_counted(losses, contexts)
 
 
 def sum_counted(losses: Tensor, contexts: Contexts) -> SummedLoss:

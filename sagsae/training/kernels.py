@@ -115,7 +115,7 @@ def code_gradients(u, sides, dz, da, penalty, first, last, du, sums):
         dz, da: [B, H] gradients at the codes.
         penalty: lambda / B.
         du: [B, H], filled.
-        sums: [7, H], added to, as in `entry_gradients`.
+        sums: [7, H], added to: rows as `GatedAutoencoder.code_gradients` has them.
     """
     zero = sides.c_pos.dtype.type(0)
     for i in range(first, last):

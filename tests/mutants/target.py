@@ -154,7 +154,7 @@ def _apart(name: str, module: str, graph: dict[str, set[str]]) -> bool:
     """Whether a module never imports ``module``, by any way; tests are read by pytest itself."""
     if name.partition(".")[0] not in OURS:
         return name != "__main__" and not name.startswith(("_pytest.config", "pytest_cov"))
-    reached, waiting = set[str](), {name}
+    reached, waiting = set[str](), {name, name.rpartition(".")[0]} & graph.keys()
     while waiting:
         reached |= waiting
         used = {other for one in waiting for other in graph.get(one, ())}

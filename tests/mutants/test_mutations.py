@@ -11,7 +11,7 @@ pytest.importorskip("mutmut", reason="mutmut is not installed: make mutants inst
 from tests.mutants.child import Substitute
 from tests.mutants.mutations import Key, mutations
 from tests.mutants.page import Row, Survivor, page, read_reasons
-from tests.mutants.target import ROOT
+from tests.mutants.target import ROOT, _apart
 
 
 def changes(source: str) -> set[tuple[str, str]]:
@@ -96,3 +96,19 @@ def test_the_page_has_each_survivor_under_its_reason(tmp_path):
     reasons.write_text(reasons.read_text().replace("No one\\n sees it.", " "))
     with pytest.raises(ValueError, match=r"a survivor of a\.py has an empty reason"):
         read_reasons(reasons)
+
+
+def test_a_module_is_not_apart_from_what_its_package_imports():
+    """Importing `package.leaf` runs `package` first, which here imports what is to be mutated."""
+    graph = {
+        "sagsae": set(),
+        "sagsae.package": {"sagsae.package.core"},
+        "sagsae.package.core": set(),
+        "sagsae.package.leaf": set(),
+        "sagsae.other": set(),
+    }
+    assert not _apart("sagsae.package.leaf", "sagsae.package.core", graph)
+    assert not _apart("sagsae.package.core", "sagsae.package.core", graph)
+    assert _apart("sagsae.other", "sagsae.package.core", graph)
+    assert _apart("numpy", "sagsae.package.core", graph)
+    assert not _apart("tests.some", "sagsae.package.core", graph)

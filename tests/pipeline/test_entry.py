@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 
@@ -11,6 +12,7 @@ import pytest
 
 from pipeline.__main__ import MODULES, STAGES, main, stage_parser, usage
 from pipeline.jobs.stage import SPIN_COUNT
+from sagsae.files import signed_json
 from tests.e2e.conftest import ROOT
 
 NAMES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
@@ -38,6 +40,32 @@ def test_an_unknown_stage_lists_those_there_are():
     with pytest.raises(SystemExit) as stop:
         main(["evaluated"])
     assert str(stop.value).startswith("error: no stage 'evaluated'\n\nusage: ")
+
+
+@pytest.mark.parametrize("stage", ["cell", "train-together", "dial", "tables", "claims", "report"])
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('{"cells": []}', "not a JSON object with a content_sha256 key"),
+        (signed_json({"colour": 1}).decode(), "colour: Extra inputs|Field required"),
+        (None, "No such file"),
+    ],
+)
+def test_a_file_that_is_no_specification_is_named_with_what_is_wrong(
+    stage, content, problem, tmp_path, capsys
+):
+    """Snakemake's log has nothing but this message."""
+    file = tmp_path / "spec.json"
+    if content is not None:
+        file.write_text(content)
+    option = next(
+        a.option_strings[0] for a in stage_parser(stage)._actions if a.dest.endswith("spec")
+    )
+    with pytest.raises(SystemExit):
+        stage_parser(stage).parse_args([option, f"@{file}"])
+    shown = capsys.readouterr().err
+    assert re.search(problem, shown)
+    assert "Spec: " in shown or str(file) in shown
 
 
 def test_rules_name_stages_only():

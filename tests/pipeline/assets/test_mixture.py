@@ -11,6 +11,7 @@ from pipeline.assets.documents import open_documents
 from pipeline.assets.mixture import token_shares
 from pipeline.assets.wheels import AssetError
 from pipeline.config.sources import MixedText
+from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json, sha256_of
 from tests.pipeline.assets.small_assets import make_wheel, nothing_finished, sha256, text_spec
 
@@ -253,3 +254,15 @@ def test_the_file_says_what_it_holds(tmp_path):
     descriptor = read_json(tmp_path / "text" / "documents.json")
     assert [source["share"] for source in descriptor["sources"]] == [1 / 3, 2 / 3]
     assert descriptor["file_sha256"] == sha256_of(tmp_path / "text" / "documents.parquet")
+
+
+def test_a_changed_file_of_a_source_is_another_text_in_the_cache(tmp_path):
+    """Else a study that shares the cache would get the old text, and nothing would say so."""
+    cache, out = tmp_path / "cache", tmp_path / "documents.json"
+    for text in ("before", "after", "before"):
+        spec = mixed(lines(tmp_path, "a", [text]), lines(tmp_path, "b", ["other"]))
+        assets.main(spec, cache, out)
+        record = read_json(out)
+        found = open_documents(record, entry_folder(out, record))
+        assert list(found["text"]) == [text, "other"]
+    assert len([path for path in (cache / "texts").iterdir() if path.is_dir()]) == 2

@@ -10,7 +10,7 @@ import torch
 from safetensors import safe_open
 
 from pipeline.cells.evaluate import evaluate_cell
-from pipeline.cells.train import recipe_of, train_cell
+from pipeline.cells.train import train_cell
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.jobs.json_files import digest, read_json
@@ -52,7 +52,7 @@ def test_trained_saved_and_evaluated(variant, tmp_path):
     assert (header["variant"], header["d"], header["width"]) == (variant, HIDDEN, cell.width)
     provenance = header["provenance"]
     assert provenance["versions"]["torch"] == torch.__version__
-    assert provenance["recipe"] == recipe_of(spec).described()
+    assert provenance["recipe"] == spec.recipe.described()
     assert (
         provenance["store"]
         == record["made_from"]["store"]

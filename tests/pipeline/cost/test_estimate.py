@@ -16,6 +16,7 @@ from pipeline.cost.reading import readings, total
 from pipeline.cost.speed import tokens_per_second
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study.study import Study
+from sagsae.schedules import Recipe
 from sagsae.training.trainer import Trainer
 from tests.pipeline.made_grid import make_grid
 
@@ -177,6 +178,22 @@ def test_what_is_compiled_at_the_first_step_is_not_in_a_measured_rate(monkeypatc
     rate, *_ = tokens_per_second(study)
     assert 0.1 * study.config.training.batch_size / seconds < rate
     assert rate <= study.config.training.batch_size / seconds
+
+
+def test_the_step_that_is_measured_is_that_of_the_recipe(monkeypatch):
+    """With a limit on gradients, or free norms, another and slower step is taken."""
+    raw = load_yaml(CONFIGS / "smoke.yaml")
+    changes = {"clip_gradient_norm": 0.5, "decoder_norm": "free", "beta1": 0.9}
+    made = []
+
+    def noted(self: Trainer, sae: object, stream: object, recipe: Recipe, **more: object) -> None:
+        made.append(recipe)
+        begin(self, sae, stream, recipe, **more)
+
+    begin = Trainer.__init__
+    monkeypatch.setattr(Trainer, "__init__", noted)
+    tokens_per_second(Study.from_dict(raw | {"training": raw["training"] | changes}))
+    assert {name: getattr(made[0], name) for name in changes} == changes
 
 
 @pytest.mark.parametrize("rate", [-549.0, 0.0, math.nan, math.inf])

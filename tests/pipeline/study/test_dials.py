@@ -142,6 +142,19 @@ def test_recipes_have_jobs_and_figures_of_their_own():
     assert dialled[1::2] == ["figure_dial_kl", "figure_dial_kl@matched", "figure_dial_kl@zero"]
 
 
+def test_a_recipe_of_neither_side_steers_no_cell_again():
+    """Its sides are the cells of another recipe, where they are steered with already."""
+    sides = grid({"lambdas": [0.1]}, {"lambdas": [0.1]})
+    shut = {"variants": ["sagsae_onesided"], "training": {"theta_init": 2.0}}
+    sides["grid"].append(
+        {"variant": "sagsae_onesided", "expansion": 4, "lambdas": [0.1]}
+        | {"recipes": ["default", "shut"]}
+    )
+    asked = study({"models": ["small"]}, recipes={"shut": shut}, **sides)
+    assert [one.recipe for one in asked.dials.values()] == [""]
+    assert [name for name in asked.figures if "dial" in name] == ["figure_dial", "figure_dial_kl"]
+
+
 def test_a_specification_is_read_back_from_its_file(tmp_path):
     asked = study({"alphas": [0.5, 1]})
     asked.write_shared_specs(tmp_path)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from sagsae.evaluation.loss_recovered import all_losses, spliced_losses, sum_counted
+
 VOCABULARY, LAYERS, HIDDEN, LENGTH = 97, 4, 32, 16
 
 _COMMON = {
@@ -65,3 +67,11 @@ class FakeAutoencoder:
 
     def decode(self, z: Tensor) -> Tensor:
         return z[:, : self.d] @ self.rotation.T
+
+
+def summed_loss(model, contexts, batch, point, replacement=None, *progress):
+    """The loss that counts, with activations replaced; without a replacement the model's own."""
+    if replacement is None:
+        return sum_counted(all_losses(model, contexts, batch), contexts)
+    losses = spliced_losses(model, contexts, batch, point, replacement, *progress)
+    return sum_counted(losses, contexts)

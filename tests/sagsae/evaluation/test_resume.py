@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from sagsae.activations.hookpoints import default_hookpoints
-from sagsae.evaluation.loss_recovered import Contexts, all_losses, summed_loss, token_losses
+from sagsae.evaluation.loss_recovered import Contexts, all_losses, token_losses
 from sagsae.evaluation.replacements import zeros
 from sagsae.evaluation.resume import find_blocks, record_entry, resume_from, runs_from
-from tests.sagsae.evaluation.samples import LAYERS, tiny_model
+from tests.sagsae.evaluation.samples import LAYERS, summed_loss, tiny_model
 
 
 def entry_of(model, input_ids, layer):

@@ -1,4 +1,4 @@
-"""A small study with two recipes and two pairs of widths, from its cells to the report and back."""
+"""A small study of two sources of text, two recipes and two pairs of widths, up to its report."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from filecmp import cmpfiles
 import pytest
 import yaml
 
+from pipeline.jobs.json_files import read_json
 from pipeline.report.publish import publish
-from pipeline.study.outputs import CLAIMS_MATRIX, EFFECTS, MAIN_EFFECTS
+from pipeline.study.outputs import BY_SOURCE, CLAIMS_MATRIX, EFFECTS, MAIN_EFFECTS, SOURCES
 from pipeline.study.study import Study
 from pipeline.text.csv_files import read_table
 from tests.e2e.conftest import Finished, Workflow
 from tests.pipeline.whole_study import CONFIG
 
 WIDTHS = ((8, 16), (16, 32))
+TEXT_SOURCES = [
+    {"name": "few", "source": {"kind": "random", "documents": 60, "words": 20}},
+    {
+        "name": "capped",
+        "source": {"kind": "random", "documents": 500, "words": 20, "vocabulary": 90},
+        "max_documents": 120,
+    },
+]
 
 
 def configuration():
@@ -37,6 +46,7 @@ def configuration():
     }
     return CONFIG | {
         "hookpoints": ["resid"],
+        "text": {"sources": TEXT_SOURCES, "context_length": 16, "heldout_fraction": 0.5},
         "training": CONFIG["training"] | steps,
         "recipes": {"zero": {"training": {"b_dec_init": "zero"}}},
         "grid": grid,
@@ -46,7 +56,7 @@ def configuration():
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Finished:
-    folder = tmp_path_factory.mktemp("settings")
+    folder = tmp_path_factory.mktemp("several")
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump(configuration()))
     done = Workflow(folder, config).run()
@@ -75,10 +85,34 @@ def test_the_tables_have_every_setting(finished):
     assert matrix.groupby("claim", sort=False).size().eq(4).all()
 
 
-def test_the_report_sets_them_side_by_side(finished):
+def test_shares_of_the_sources_are_the_same_from_the_text_to_the_tables(finished):
+    study = finished.study
+    documents = read_json(finished.path(study.documents))
+    few, capped = documents["sources"]
+    assert [few["documents"], capped["documents"], capped["of_documents"]] == [60, 120, 500]
+    tokens = read_json(finished.path(study.tokens("m", "heldout")))["sources"]
+    assert [part["name"] for part in tokens] == ["few", "capped"]
+    assert min(part["tokens"] for part in tokens) > 50
+    table = read_table(finished.path(study.table(SOURCES)))
+    assert len(table) == 2 * len(study.cells)
+    for part in tokens:
+        rows = table[table["source"] == part["name"]]
+        assert rows["share"].nunique() == rows["train_share"].nunique() == 1
+        assert rows["share"].iloc[0] == pytest.approx(part["share"], abs=0.05)
+    assert table["r2"].notna().all()
+    metrics = read_json(finished.path(study.metrics(study.cells[0])))
+    parts = metrics["sources"].values()
+    assert sum(part["rows"] for part in parts) == metrics["eval_tokens"]
+    assert sum(part["ce_tokens"] for part in parts) == metrics["ce_tokens"]
+    compared = read_table(finished.path(study.table(BY_SOURCE)))
+    assert compared["source"].tolist() == ["capped", "few"] * 4
+
+
+def test_the_report_sets_all_side_by_side(finished):
     page = finished.path(finished.study.report).read_text(encoding="utf-8")
     assert "What the claims hang on" in page
     assert page.count("under every setting.</b>") == 3
+    assert "Kinds of text" in page
 
 
 def test_nothing_is_left_to_do_and_nothing_is_at_fault(finished):
@@ -109,3 +143,14 @@ def test_one_recipe_and_one_pair_of_widths_have_none_of_this(finished):
     assert planned["draw_figure"] == 4
     study = Study.load(config)
     assert not {EFFECTS, MAIN_EFFECTS, CLAIMS_MATRIX} & {*study.tables, *study.claim_tables}
+
+
+def test_one_source_in_the_place_of_two_starts_the_study_again(finished):
+    raw = configuration()
+    raw["text"] |= {"source": raw["text"].pop("sources")[0]["source"] | {"documents": 200}}
+    config = finished.folder / "one-source.yaml"
+    config.write_text(yaml.safe_dump(raw))
+    one = Workflow(finished.folder, config)
+    planned = one.planned()
+    assert (planned["documents"], planned["cell"]) == (1, 16)
+    assert not {SOURCES, BY_SOURCE} & set(Study.load(config).tables)
