@@ -14,8 +14,8 @@ from sagsae.files import FileLock
 State = Literal["finished", "running", "failed", "stopped", "waiting"]
 """stopped: it began and nobody works on it; the log holds no error."""
 PROGRESS = re.compile(
-    r"(?P<what>[\w-]+) [^:]+: (?P<done>[\d,]+)/(?P<total>[\d,]+) (?P<unit>[\w ]+), "
-    r"(?P<rate>[\d,]+)/s, (?:ETA (?P<left>[^,]+)|done in [^,]+)(?:, (?P<more>.*))?"
+    r"(?P<what>[\w-]+) [^:]+: (?P<done>[\d,]+)/(?P<total>[\d,]+) (?P<unit>[\w ]+)"
+    r"(?:, (?P<rate>[\d,]+)/s, (?:ETA (?P<left>[^,]+)|done in [^,]+))?(?:, (?P<more>.*))?"
 )
 """A line of ``pipeline.jobs.progress``."""
 ERROR = "error: "
@@ -35,6 +35,7 @@ class Progress:
     total: int
     unit: str
     rate: int
+    """Units a second; 0 where it is not known yet."""
     left: str
     """Such as "3 min"; empty where this part is over."""
     more: str
@@ -45,9 +46,8 @@ class Progress:
         """The last such line."""
         for line in reversed(lines):
             if found := PROGRESS.fullmatch(line.strip()):
-                done, total, rate = (
-                    int(found[name].replace(",", "")) for name in ("done", "total", "rate")
-                )
+                numbers = (found[name] or "0" for name in ("done", "total", "rate"))
+                done, total, rate = (int(number.replace(",", "")) for number in numbers)
                 left, more = found["left"] or "", found["more"] or ""
                 return cls(found["what"], done, total, found["unit"], rate, left, more)
         return None
@@ -98,7 +98,7 @@ def other_jobs(study: Study, since: float) -> list[Job]:
         reason, progress = reason_of(lines), Progress.last_of(lines)
         if reason:
             found.append(Job(str(own.with_suffix("")), "failed", log, at, progress, reason))
-        elif at >= since and progress is not None and progress.left:
+        elif at >= since and progress is not None and progress.done < progress.total:
             found.append(Job(str(own.with_suffix("")), "running", log, at, progress))
     return found
 

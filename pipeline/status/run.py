@@ -67,8 +67,9 @@ def where(job: Job) -> str:
     at = job.progress
     assert at is not None
     share = trained(job) if at.what == "train" else at.done / at.total
-    text = f"{at.what} {share:.0%}, {at.done:,} of {at.total:,} {at.unit}, {at.rate:,}/s"
-    return ", ".join(filter(None, [text, at.left and f"{at.left} left", at.more]))
+    text = f"{at.what} {share:.0%}, {at.done:,} of {at.total:,} {at.unit}"
+    rate, left = at.rate and f"{at.rate:,}/s", at.left and f"{at.left} left"
+    return ", ".join(filter(None, [text, rate, left, at.more]))
 
 
 def duration(seconds: float) -> str:

@@ -84,9 +84,13 @@ class TestJob:
 
     def test_progress_is_what_stages_print(self, capsys):
         printed = Printed("train small/x, spliced", 4000, "tokens", every=0.0)
+        printed.update(500, "loss 0.2")
         printed.update(1000, "loss 0.1")
         printed.update(4000)
-        under_way, over = capsys.readouterr().err.splitlines()
+        first, under_way, over = capsys.readouterr().err.splitlines()
+        begun = Progress.last_of([first])
+        assert begun is not None
+        assert (begun.done, begun.rate, begun.left, begun.more) == (500, 0, "", "loss 0.2")
         found = Progress.last_of([under_way, "a line of something else"])
         assert found is not None
         assert (found.what, found.done, found.total, found.more) == (
