@@ -68,8 +68,8 @@ def where(job: Job) -> str:
     assert at is not None
     share = trained(job) if at.what == "train" else at.done / at.total
     text = f"{at.what} {share:.0%}, {at.done:,} of {at.total:,} {at.unit}"
-    rate, left = at.rate and f"{at.rate:,}/s", at.left and f"{at.left} left"
-    return ", ".join(filter(None, [text, rate, left, at.more]))
+    rate = f"{at.rate:,}/s" if at.rate else ""
+    return ", ".join(filter(None, [text, rate, at.left and f"{at.left} left", at.more]))
 
 
 def duration(seconds: float) -> str:

@@ -204,6 +204,6 @@ def test_the_shipped_studies_steer_where_they_say():
     assert len(Study.load(configs / "paper.yaml").dials) >= 3 * 6
     counts = {
         name: len(Study.load(configs / f"{name}.yaml").dials)
-        for name in ("local", "smoke", "reference")
+        for name in ("local", "smoke", "reference", "reference-deep")
     }
-    assert counts == {"local": 6, "smoke": 6, "reference": 0}
+    assert counts == {"local": 1, "smoke": 6, "reference": 0, "reference-deep": 12}

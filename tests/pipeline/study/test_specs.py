@@ -13,8 +13,12 @@ from pipeline.study.study import Study
 
 PINNED = {
     "local": (
-        *("dbd4384528847600", "56286f276a04f8b5", "f42f68cb1d5071f9", "05a58d6614b73739"),
-        *("1632d26896be5cf5", "43350694f0b3da54", "4e9acc5765ab20f0", "74de8bb8d808a789"),
+        *("dbd4384528847600", "56286f276a04f8b5", "80ae28778b9537ba", "37bcc2e2212777f9"),
+        *("3d6bbd410568d6c3", "54aa39ad0408b2b9", "d1784ce3ad98b806", "f9ec20d4023b58e0"),
+    ),
+    "reference-deep": (
+        *("dbd4384528847600", "79b4e73a06381aca", "95c796a372521de9", "88e5657756884e7d"),
+        *("e6fbd68a34c5f1c7", "9633b71f33a02381", "146b493ff8744d23", "74de8bb8d808a789"),
     ),
     "reference": (
         *("dbd4384528847600", "56286f276a04f8b5", "e7bf7dc7daf01c32", "07cc1e665366f55c"),
