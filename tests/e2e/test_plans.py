@@ -23,7 +23,7 @@ def test_without_a_configuration_it_is_the_local_study(elsewhere):
 
 def test_a_job_finds_out_on_its_own_node_whether_there_is_a_gpu(elsewhere):
     """This host has none: a login node, say."""
-    target = f"{GATED}/w2304_lam0.11_seed0/metrics.json"
+    target = f"{GATED}/w2304_lam0.12_seed0/metrics.json"
     for options, gpus in (([], 1), (["--resources", "gpu=2"], 1), (["--resources", "gpu=0"], 0)):
         done = elsewhere.run(target, *options, "--dry-run", "--printshellcmds")
         assert done.returncode == 0, done.stdout
