@@ -137,17 +137,17 @@ def on_claims(tables: Path, spec: ComparisonSpec) -> str:
     left = len(by_claim) - held - failed - mixed
     text = (
         f"Of {len(by_claim)} claims of the paper, {held} hold under every setting that can decide "
-        f"them, {failed} under none, and {mixed} under some{_hang_on(matrix)}"
+        f"them, {failed} under none, and {mixed} under some"
     )
-    return text + (f"; {left} could not be decided." if left else ".")
+    return text + (f"; {left} could not be decided" if left else "") + _hang_on(matrix)
 
 
 def _hang_on(matrix: pd.DataFrame) -> str:
-    """The two factors on which the most claims hang."""
+    """The two factors on which the most claims hang, and the end of the sentence."""
     names = matrix.assign(factor=matrix["hangs_on"].str.split("; ")).explode("factor")
     counts = names[names["factor"] != ""].groupby("factor")["claim"].nunique()
     most = counts.sort_values(ascending=False, kind="stable")[:2]
     listed = " and ".join(
         f"{name} ({count} {'claim' if count == 1 else 'claims'})" for name, count in most.items()
     )
-    return f", most often for {listed}" if listed else ""
+    return f". Most often a verdict hangs on {listed}." if listed else "."

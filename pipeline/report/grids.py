@@ -34,15 +34,15 @@ def baseline_grid(cells: pd.DataFrame) -> Grid:
 
 
 def recipe_grid(spec: ComparisonSpec) -> Grid:
-    """The recipes that the study's cells have, and the level of each factor in them."""
-    factors = list(dict.fromkeys(factor for found in spec.levels.values() for factor in found))
-    rows = []
+    """The recipes that the study's cells have, and in what each differs from the default one."""
+    usual, rows = spec.levels.get("", {}), []
     for name in spec.trained:
         recipe, levels = spec.recipes.get(name, Recipe()), spec.levels.get(name, {})
         concerned = ", ".join(map(variant_label, recipe.variants or [])) or "all"
-        shown = (levels.get(factor, BLANK) for factor in factors)
-        rows.append((name or DEFAULT_RECIPE, concerned, *shown, recipe.note))
-    columns = ("Recipe", "Variants", *factors, "Note")
+        shown = levels if not name else {k: v for k, v in levels.items() if v != usual.get(k)}
+        differs = ", ".join(f"{factor} {level}" for factor, level in shown.items())
+        rows.append((name or DEFAULT_RECIPE, concerned, differs or BLANK, recipe.note))
+    columns = ("Recipe", "Variants", "Settings that differ from the default one", "Note")
     return Grid(title="Recipes", columns=columns, rows=tuple(rows))
 
 
@@ -56,11 +56,20 @@ def collapsed_grid(cells: pd.DataFrame) -> Grid:
     return Grid(title="Collapsed cells", columns=columns, rows=tuple(rows))
 
 
-SHOWN = (
-    *("model", "hookpoint", "variant", "recipe", "width", "lam", "seed", "l0", "r2"),
-    *("dead_fraction", "loss_recovered", "bipolar_fraction", "training_seconds", "collapsed"),
-)
-"""The columns of cells.csv that are read most."""
+SHOWN = {
+    **{name: name.capitalize() for name in ("model", "hookpoint", "variant", "recipe")},
+    "width": "H",
+    "lam": "λ",
+    "seed": "Seed",
+    "l0": "L0",
+    "r2": "R2",
+    "dead_fraction": "Dead",
+    "loss_recovered": "Loss Recovered",
+    "bipolar_fraction": "Two-sided",
+    "training_seconds": "Training, s",
+    "collapsed": "Collapsed",
+}
+"""The columns of cells.csv that are read most -> their names in words."""
 
 
 def cell_grid(cells: pd.DataFrame) -> Grid:
@@ -69,7 +78,9 @@ def cell_grid(cells: pd.DataFrame) -> Grid:
     rows = (
         tuple(_shown(value) for value in row) for row in kept.itertuples(index=False, name=None)
     )
-    return Grid(title="Every cell", columns=tuple(kept.columns), rows=tuple(rows))
+    return Grid(
+        title="Every cell", columns=tuple(SHOWN[str(name)] for name in kept), rows=tuple(rows)
+    )
 
 
 def _shown(value: Any) -> str:
