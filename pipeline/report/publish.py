@@ -91,7 +91,8 @@ def _keep_cells(
     for cell in found:
         folder = out / "cells" / cell.path
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / "cells" / cell.path / outputs.METRICS, folder / outputs.METRICS)
+        own = root / "cells" / cell.path / outputs.METRICS
+        write_atomic(folder / outputs.METRICS, own.read_bytes())
     write_json(out / outputs.CONFIGURATION, study.config.model_dump())
     return found
 
@@ -102,7 +103,7 @@ def _keep_dials(study: Study, files: Iterable[str], root: Path, out: Path) -> No
         file = PurePath(path).relative_to(study.root)
         read_dial_run(root / file)
         (out / file).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / file, out / file)
+        write_atomic(out / file, (root / file).read_bytes())
 
 
 def _must_agree(root: Path, rebuilt: Path) -> None:

@@ -97,8 +97,8 @@ SPECIFICATION_FIGURES = {
     "figure_spec_gap": FigureEntry(
         title="Smallest R2 gap under every setting",
         caption="The smallest gap of R2, SA-GSAE minus Gated, over the L0 that both reach. Above "
-        "the solid line SA-GSAE strictly dominates; above the dashed one it is nowhere more than "
-        f"the paper's {MATCHED_WITHIN:g} behind.",
+        "the solid line SA-GSAE is ahead at every such L0; above the dashed one it is nowhere more "
+        f"than the paper's {MATCHED_WITHIN:g} behind.",
     ),
     "figure_spec_dead": FigureEntry(
         title="Dead latents at equal L0 under every setting",
