@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import IOFile
 from snakemake.utils import min_version
 
+from pipeline.study.browsed import browsed, browsed_at, read_by_browser
 from pipeline.study.cell import PATTERN, WILDCARDS
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, load_yaml
@@ -50,7 +51,8 @@ try:
     for path in workflow.configfiles:
         load_yaml(Path(path))  # sees keys that are given twice, of which Snakemake keeps the last
     study = Study.from_dict(config, "configuration")
-except ConfigError as error:
+    browsed(study)
+except (ConfigError, CellNameError) as error:
     files = " and ".join(map(str, workflow.configfiles))
     taken = f"\n--configfile took {files}: is one a target? Then name targets before options."
     raise WorkflowError(f"{error}{taken if ' and ' in files else ''}") from None
@@ -102,6 +104,7 @@ include: "pipeline/rules/assets.smk"
 include: "pipeline/rules/activations.smk"
 include: "pipeline/rules/cells.smk"
 include: "pipeline/rules/dial.smk"
+include: "pipeline/rules/browser.smk"
 include: "pipeline/rules/tables.smk"
 include: "pipeline/rules/figures.smk"
 include: "pipeline/rules/synthetic.smk"
@@ -121,6 +124,7 @@ rule all:
         rules.tables.input,
         rules.figures.input,
         study.report,
+        [study.browser_page] if browsed(study) else [],
 
 
 onstart:

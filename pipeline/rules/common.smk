@@ -18,6 +18,16 @@ def dial_runs(wildcards):
     return list(study.dials)
 
 
+def browser_pages():
+    """The page of the latent browser."""
+    if not browsed(study):
+        raise WorkflowError(
+            "this study shows no latents: add section `browser` (config/README.md), or name cells: "
+            "snakemake browser --config 'browser={cells: [MODEL/HOOKPOINT/VARIANT/wH_lamL_seedS]}'"
+        )
+    return [study.browser_page]
+
+
 def in_report(path, category, caption):
     """A table of ``snakemake --report``; LaTeX files are not shown there."""
     labels = {"table": Path(path).name}
