@@ -120,21 +120,22 @@ class LatentsShown:
         width = self._shown.sae.width
         for number, first in enumerate(range(0, width, LATENTS_PER_FILE)):
             some = range(first, min(first + LATENTS_PER_FILE, width))
-            value = [self._latent(i, vocabulary) for i in some]
+            firings = self._examples.of(some)
+            value = [self._latent(i, vocabulary) | own for i, own in zip(some, firings, strict=True)]
             size += write_script(folder, f"latents-{number}", value)
         return size + vocabulary.write_contexts(folder, self._tokens, self.contexts)
 
     def _index(self, vocabulary: Vocabulary, kept: Shown) -> dict[str, Any]:
         firings = self._profiles.firings
-        energy = firings.energy.sum(0)
+        energy, largest = firings.energy.sum(0), self._examples.largest()
         columns = {
             "positive": firings.count[0].numpy(),
             "negative": firings.count[1].numpy(),
             "slope_positive": firings.slopes[0].numpy(),
             "slope_negative": firings.slopes[1].numpy(),
             "contribution": (energy / energy.sum()).numpy(),
-            "largest_positive": self._examples.extreme(0),
-            "largest_negative": self._examples.extreme(1),
+            "largest_positive": largest[0],
+            "largest_negative": largest[1],
             "up": vocabulary.numbers(self._up[:, :LISTED]),
             "down": vocabulary.numbers(self._down[:, :LISTED]),
         }
@@ -150,10 +151,7 @@ class LatentsShown:
 
     def _latent(self, i: int, vocabulary: Vocabulary) -> dict[str, Any]:
         arms = zip((self._up, self._down), self._scores, strict=True)
-        found = {
-            "histogram": self._examples.histogram(i),
-            "strongest": self._examples.strongest(i),
-            "drawn": self._examples.drawn(i),
+        found: dict[str, Any] = {
             "promoted": [
                 [vocabulary.numbers(ids[i]).tolist(), rounded(scores[i], 3)] for ids, scores in arms
             ],
