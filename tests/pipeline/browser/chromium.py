@@ -20,6 +20,8 @@ from typing import Any
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 VARIABLE = "SAGSAE_CHROMIUM"
 """Environment variable with the path of the browser, where it has another name."""
+CODES = {"Enter": 13, "Escape": 27}
+"""Keys that the browser itself goes by, by the number that it knows them by."""
 
 
 def find() -> str | None:
@@ -121,9 +123,12 @@ class Page:
     def press(self, *keys: str) -> None:
         """Press and release keys, by their names in events."""
         for key in keys:
-            text = {"text": key} if len(key) == 1 else {"text": "\r"} if key == "Enter" else {}
-            self.call("Input.dispatchKeyEvent", type="keyDown", key=key, **text)
-            self.call("Input.dispatchKeyEvent", type="keyUp", key=key)
+            more: dict[str, Any] = {"text": key} if len(key) == 1 else {}
+            if key in CODES:
+                more["windowsVirtualKeyCode"] = CODES[key]
+            for kind in ("keyDown", "keyUp"):
+                self.call("Input.dispatchKeyEvent", type=kind, key=key, **more)
+                more.pop("text", None)
 
     def click(self, selector: str) -> None:
         """Press the left button of the mouse on the middle of an element."""

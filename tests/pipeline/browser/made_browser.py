@@ -16,7 +16,7 @@ from pipeline.jobs.json_files import write_json
 from pipeline.study.cell import Cell
 from pipeline.study.dial_runs import DialRun
 from pipeline.study.metrics import CellMetrics
-from pipeline.study.outputs import SHOWN_CELL
+from pipeline.study.outputs import BROWSER_PAGE, SHOWN_CELL
 from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.calibration import Firings
@@ -58,22 +58,22 @@ def texts() -> list[str]:
 
 def make(variant: str, width: int, top: int = 10, samples: int = 2) -> Made:
     """Latents whose numbers follow from a seed. Every tenth is dead, every other fifth has one
-    sign. Latent 1 fires strongest in context 0, which begins with the hostile tokens."""
+    sign. Latent 1 fires strongest in context 0, which begins with the hostile tokens, and promotes
+    the first of them."""
     draw, two_sided = np.random.default_rng(width), variant != "gated"
     ids = draw.integers(10, 2_000, (CONTEXTS, LENGTH), dtype=np.int32)
     ids[0, : len(HOSTILE)] = range(len(HOSTILE))
     tokens = TokenStore(ids, np.zeros_like(ids))
-    n = np.exp(draw.uniform(2, 8, (2, width))).astype(np.int64)
-    n[1, ::5] = 0
-    n[:, ::10] = 0
-    n[1] *= two_sided
+    wanted = np.exp(draw.uniform(2, 8, (2, width)))
+    wanted[1, ::5] = 0
+    wanted[:, ::10] = 0
+    wanted[1] *= two_sided
+    bins = GrowingBins(width)
+    bins.counts[:] = np.ceil(wanted[..., None] * np.exp(-np.arange(BINS) / 12) / 12)
+    n = bins.counts.sum(2)
+    bins.exponents[:] = np.where(n > 0, -2, bins.exponents)
     energy = n * draw.uniform(0.01, 0.1, (2, width))
     firings = Firings(*(torch.from_numpy(x) for x in (n, energy, energy * 0.05)))
-    bins = GrowingBins(width)
-    bins.exponents[:] = np.where(n > 0, -2, bins.exponents)
-    shape = np.exp(-np.arange(BINS) / 12)
-    bins.counts[:] = np.where(n[..., None] > 0, (n[..., None] * shape).astype(np.int64), 0)
-    bins.counts[:, :, 0] = n - bins.counts[:, :, 1:].sum(2)
     around = 2 * REACH + 1
     strongest = Heaps(2 * width, top, around)
     drawn = Heaps(2 * width * INTERVALS, samples, around)
@@ -99,7 +99,7 @@ def _fill(heaps: Heaps, fires: np.ndarray, sign: np.ndarray, draw: np.random.Gen
     heaps.score[:] = np.where(fires[:, None], -size, np.inf)
     heaps.value[:] = sign[:, None] * size
     heaps.place[:] = draw.integers(1, CONTEXTS * LENGTH, (keys, k))
-    for offset in (-7, -1, 3):  # as dense as a real latent is around its firings
+    for offset in (-7, -1, 3) if k else ():  # as dense as a real latent is around its firings
         heaps.window[:, :, REACH + offset] = heaps.value * draw.uniform(-0.3, 0.9, (keys, k))
     heaps.window[:, :, REACH] = heaps.value
 
@@ -137,5 +137,5 @@ def write_browser(root: Path, width: int, dials: list[DialRun] | None = None) ->
         write(ours, root, theirs.cell, (near, cosines.repeat(width, 1)), dials),
         write(theirs, root, ours.cell, (back, cosines.repeat(2 * width, 1))),
     ]
-    write_page("made-up", "A note.", files, root / "index.html")
-    return root / "index.html"
+    write_page("made-up", "A note.", files, root / BROWSER_PAGE)
+    return root / BROWSER_PAGE
