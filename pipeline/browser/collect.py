@@ -110,10 +110,8 @@ def collect(
     kept = spec.browser
     keep = Keep(top=kept.top, samples=kept.samples, window=kept.window)
     progress = Progress(f"browse {cell.path}", store.n_rows, "tokens")
-    profiles = profile_latents(
-        sae, store, cell.hookpoint, contexts, keep, device, progress.update
-    )
-    model = load_asset(asset, str(store.config.provenance["model_dtype"]), device)
+    profiles = profile_latents(sae, store, cell.hookpoint, contexts, keep, device, progress.update)
+    model = load_asset(asset, spec.dtype, device)
     say(f"browse {cell.path}: tokens that {sae.width:,} latents promote")
     promoted = promoted_tokens(model, sae.W_dec, kept.promoted)
     del model

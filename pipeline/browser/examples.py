@@ -13,7 +13,7 @@ from sagsae.evaluation.heaps import Heaps
 from sagsae.evaluation.profiles import INTERVALS, Profiles
 
 STEPS = 255
-"""Steps of the activations around a firing: that many are the strongest activation of their sign."""
+"""Steps of the activations around a firing; so many is the strongest activation of its sign."""
 
 Example = list[Any]
 """Context, position, z, and the activations around: offset and step in turn."""

@@ -121,7 +121,9 @@ class LatentsShown:
         for number, first in enumerate(range(0, width, LATENTS_PER_FILE)):
             some = range(first, min(first + LATENTS_PER_FILE, width))
             firings = self._examples.of(some)
-            value = [self._latent(i, vocabulary) | own for i, own in zip(some, firings, strict=True)]
+            value = [
+                self._latent(i, vocabulary) | own for i, own in zip(some, firings, strict=True)
+            ]
             size += write_script(folder, f"latents-{number}", value)
         return size + vocabulary.write_contexts(folder, self._tokens, self.contexts)
 

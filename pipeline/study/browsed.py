@@ -58,6 +58,7 @@ def _spec(study: Study, seed: int, shown: list[Cell], **fields: Any) -> BrowserS
         level=study.compared.matched_levels[0],
         shown=shown,
         store=store,
+        dtype=study.model_named(model).dtype,
         browser=kept,
         **fields,
     )
@@ -153,4 +154,3 @@ def weights_shown(study: Study, asked: Any) -> frozenset[Cell]:
     )
     specs = browsed(study).values() if planned else ()
     return frozenset(cell for spec in specs for cell in spec.may_show)
-

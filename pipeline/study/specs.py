@@ -105,7 +105,7 @@ class BrowserSpec(SweptSpec):
 
     revision: int = 1
     shown: list[Cell]
-    """Cells of a sweep, all seeds of each lambda, from which one is taken by its L0; or one cell."""
+    """Cells of a sweep, all seeds of each lambda, from which one is taken by its L0; or one."""
     rival: list[Cell]
     """Cells of the sweep that it is compared with, from which one is taken in the same way; empty
     where there is none."""
@@ -113,6 +113,8 @@ class BrowserSpec(SweptSpec):
     """Whether the level decides; else the one cell is shown, and its L0 decides on the rival."""
     store: str
     """Digest of the held-out store's DumpSpec."""
+    dtype: str
+    """Arithmetic of the language model."""
     browser: Shown
 
     @property

@@ -146,7 +146,9 @@ def _firings_of(
 ) -> tuple[Firings, _Block]:
     """Sums over a block, and every firing in it."""
     per_block, parts, sums = store.config.chunks_per_block, [], []
-    chunks = range(store.blocks.index(block) * per_block, (store.blocks.index(block) + 1) * per_block)
+    chunks = range(
+        store.blocks.index(block) * per_block, (store.blocks.index(block) + 1) * per_block
+    )
     at = 0
     with torch.inference_mode():
         for chunk in chunks:
@@ -208,9 +210,7 @@ def _keep_strongest(strongest: Heaps, found: _Block, keep: Keep) -> None:
     score = -np.abs(found.value).astype(np.float64)
     context = found.place // found.length
     order = np.lexsort((found.place, score, context, key))
-    first = np.concatenate(
-        [[True], (np.diff(key[order]) != 0) | (np.diff(context[order]) != 0)]
-    )
+    first = np.concatenate([[True], (np.diff(key[order]) != 0) | (np.diff(context[order]) != 0)])
     _offer(strongest, key, score, order[first], found, keep)
 
 

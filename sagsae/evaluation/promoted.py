@@ -3,7 +3,7 @@
 The direction goes through the final norm and the unembedding, as if nothing came between. Of the
 norm the odd part is taken, (norm(v) - norm(-v)) / 2, in which a bias cancels. Logits are given as
 standard scores over the vocabulary, since the size at which a direction arrives there is unknown.
-This is the logit lens (nostalgebraist 2020) on decoder rows; the standard scores are this project's.
+This is the logit lens (nostalgebraist 2020) on directions; the standard scores are this project's.
 """
 
 from __future__ import annotations

@@ -27,7 +27,11 @@ from sagsae.evaluation.promoted import Promoted
 from tests.pipeline.conftest import metrics_of
 
 D, CONTEXTS, LENGTH, ROWS, REACH = 16, 40, 64, 50_000, 20
-HOSTILE = ("<script>window.harmed = 1</script>", '"><img src=x onerror="window.harmed=1">', "&lt;b>")
+HOSTILE = (
+    "<script>window.harmed = 1</script>",
+    '"><img src=x onerror="window.harmed=1">',
+    "&lt;b>",
+)
 """Tokens as a document may hold them."""
 
 

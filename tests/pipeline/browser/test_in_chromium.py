@@ -240,7 +240,8 @@ def test_both_signs_stand_side_by_side_shaded_around_zero(page, browser, made):
         )
         assert set(marks) == {f"{mark} here"}
     share = page.run(
-        "Number(document.querySelector('.firings .positive .here').style.getPropertyValue('--share'))"
+        "Number(document.querySelector('.firings .positive .here')"
+        ".style.getPropertyValue('--share'))"
     )
     assert share == pytest.approx(1)
     style = "getComputedStyle(document.querySelector('.firings .{} .here')).borderBottomStyle"
@@ -322,9 +323,7 @@ def test_on_a_phone_list_and_latent_take_turns(page, browser):
     assert page.run(hidden.format("list"))
     assert not page.run(wide)
     sides = "document.querySelector('.firings .{}').getBoundingClientRect().{}"
-    assert page.run(sides.format("negative", "bottom")) <= page.run(
-        sides.format("positive", "top")
-    )
+    assert page.run(sides.format("negative", "bottom")) <= page.run(sides.format("positive", "top"))
     page.click("#back")
     assert page.run(hidden.format("latent"))
 
