@@ -44,8 +44,11 @@ class Vocabulary:
             last = contexts[contexts < last].max() + 1
             wanted = np.isin(np.arange(first, last), contexts)
             ids = np.where(wanted[:, None], tokens.input_ids[first:last], self.ids[0])
-            value = {"first": int(first), "length": tokens.context_length}
-            value["tokens"] = column(self.numbers(ids))
+            value = {
+                "first": int(first),
+                "length": tokens.context_length,
+                "tokens": column(self.numbers(ids)),
+            }
             size += write_script(folder, f"contexts-{file}", value)
         return size
 

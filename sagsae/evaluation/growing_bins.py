@@ -45,7 +45,7 @@ class GrowingBins:
         needed = np.frexp(largest)[1].astype(np.int16)  # size < 2 ** needed
         before = self.exponents[side, latent]
         wider = needed > before
-        grown = wider & (before != EMPTY)
+        grown: np.ndarray = wider & (before != EMPTY)
         self._merge(side[grown], latent[grown], (needed - before)[grown])
         self.exponents[side, latent] = np.maximum(needed, before)
         return grown
@@ -69,7 +69,8 @@ class GrowingBins:
             n: number of parts, a power of two.
         """
         share = np.ldexp(size.astype(np.float64), -self.exponents[side, latent].astype(np.int32))
-        return (share * n).astype(np.int64)
+        found: np.ndarray = (share * n).astype(np.int64)
+        return found
 
     def add(self, side: np.ndarray, latent: np.ndarray, size: np.ndarray) -> None:
         """Count sizes that are inside the ranges."""

@@ -54,12 +54,12 @@ const latent = (() => {
   }
 
   function promotes(cell, found) {
-    const part = ([tokens, scores]) => element("ol", { class: "promoted" },
-      tokens.map((token, i) => element("li", {}, text.chip(cell.vocabulary[token]), " ", element("small", {}, text.signed(scores[i])))));
+    const part = ([tokens, scores], sign = 1) => element("ol", { class: "promoted" },
+      tokens.map((token, i) => element("li", {}, text.chip(cell.vocabulary[token]), " ", element("small", {}, text.signed(sign * scores[i])))));
     const [up, down] = found.promoted;
     return element("section", { class: "sides promotes" },
       element("div", { class: "positive" }, element("h3", {}, cell.two_sided ? "+ promotes, − suppresses" : "Promotes"), part(up)),
-      element("div", { class: "negative" }, element("h3", {}, cell.two_sided ? "− promotes, + suppresses" : "Suppresses"), part(down)));
+      element("div", { class: "negative" }, element("h3", {}, cell.two_sided ? "− promotes, + suppresses" : "Suppresses"), part(down, cell.two_sided ? -1 : 1)));
   }
 
   async function firings(cell, number, found) {

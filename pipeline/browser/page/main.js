@@ -156,7 +156,7 @@ const main = (() => {
       return;
     }
     byId("study").textContent = `of study ${catalog.study}`;
-    byId("study").title = catalog.note;
+    byId("note").textContent = catalog.note;
     fillCells();
     list.start(choose);
     byId("help").onclick = KEYS["?"];

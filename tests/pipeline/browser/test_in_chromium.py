@@ -265,6 +265,23 @@ def test_text_of_models_inputs_stays_text(page, browser):
     assert page.run("document.querySelectorAll('main script, main img, main b').length") == 0
 
 
+def test_each_sign_promotes_what_the_other_suppresses(page, browser, made):
+    for cell, head, score in (
+        (OURS, "− promotes, + suppresses", "+5"),
+        (THEIRS, "Suppresses", "−5"),
+    ):
+        show(page, browser, 2, cell)
+        lines = page.text(".promotes .negative").split("\n")
+        assert (lines[0], lines[1].split()[-1]) == (head, score)
+    show(page, browser, 2)
+    shown = page.run(
+        "Array.from(document.querySelectorAll('.promotes .positive code'), e => e.textContent)"
+    )
+    expected = [texts()[token].replace(" ", "␣") for token in made.promoted.up[2]]
+    assert shown == expected
+    assert "A note." in page.run("document.getElementById('note').textContent")
+
+
 def test_neighbours_are_shown_with_contexts_and_lead_to_the_rival(page, browser):
     show(page, browser, 2)
     cards = page.text(".near")
