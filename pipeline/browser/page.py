@@ -1,6 +1,6 @@
 """Stage: write the page of the latent browser and the list of the cells that it shows.
 
-    python -m pipeline browser-page --study NAME --cells .../cell.json ... --out browser/index.html
+    python -m pipeline browser-page --spec @FILE --cells .../cell.json ... --out browser/index.html
 
 The page and its scripts are copied from ``pipeline/browser/page``; ``catalog.js`` names the cells.
 """
@@ -15,6 +15,7 @@ from pipeline.browser.scripts import write_script
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import locked
+from pipeline.study.comparison_spec import ComparisonSpec
 from sagsae.files import write_atomic
 
 PARTS = Path(__file__).parent / "page"
@@ -44,15 +45,14 @@ def write_page(study: str, note: str, cells: Sequence[Path], out: Path) -> int:
     return size
 
 
-def main(study: str, cells: Sequence[Path], out: Path, note: str = "") -> None:
+def main(spec: ComparisonSpec, cells: Sequence[Path], out: Path) -> None:
     """Run the stage.
 
     Args:
-        study: name of the study
+        spec: the study's comparison spec as JSON, or @FILE that holds it
         cells: cell.json of each cell that is shown
         out: HTML file to write
-        note: what readers of the study must know
     """
     with locked(out.parent, out.stem):
-        size = write_page(study, note, cells, out)
+        size = write_page(spec.study, spec.note, cells, out)
     say(f"{out}: {len(cells)} autoencoders, {size / 2**20:.1f} MiB; open it in a browser")

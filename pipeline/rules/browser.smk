@@ -23,7 +23,8 @@ rule browser_cell:
         spec=lambda wildcards: canonical(browsed_at(study, wildcards.shown)),
         cells_root=lambda wildcards: study.cells_root,
     shell:
-        LEASE + "python -m pipeline browser-cell --spec {params.spec:q} --cells-root {params.cells_root:q}"
+        LEASE
+        + "python -m pipeline browser-cell --spec {params.spec:q} --cells-root {params.cells_root:q}"
         " --heldout-manifest {input.heldout:q} --tokens {input.tokens:q} --asset {input.asset:q}"
         " --dials {input.dials:q} --device {resources.device} --out {output:q} 2>&1 | (tee {log:q} || true)"
 
@@ -36,8 +37,7 @@ rule browser_page:
     log:
         study.log("browser", "page"),
     params:
-        study=lambda wildcards: study.config.study,
-        note=lambda wildcards: study.config.note,
+        spec=SPECS["report"],
     shell:
-        "python -m pipeline browser-page --study {params.study:q} --note {params.note:q} --cells {input:q}"
-        " --out {output:q} 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline browser-page --spec {params.spec:q} --cells {input:q} --out {output:q}"
+        " 2>&1 | (tee {log:q} || true)"
