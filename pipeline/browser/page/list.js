@@ -43,6 +43,17 @@ const list = (() => {
     ["up", "+ promotes", null],
     ["down", "− promotes", null, true],
   ];
+  const MEANINGS = {
+    latent: "number of the latent",
+    fires_positive: "share of the held-out tokens on which it fires with +",
+    fires_negative: "share of the held-out tokens on which it fires with −",
+    minor: "part of its firings that the rarer sign has",
+    slope_positive: "calibration slope of +; above 1 it fires too weakly",
+    slope_negative: "calibration slope of −; above 1 it fires too weakly",
+    contribution: "its part of the sum of z² over all latents",
+    up: "tokens that its direction promotes most",
+    down: "tokens that the opposite direction promotes most",
+  };
 
   function words(side, latent) {
     const { listed, vocabulary, values } = cell;
@@ -104,7 +115,7 @@ const list = (() => {
     head.replaceChildren(...columns.map(([key, name, shown]) => {
       const state = key !== sorted.key ? "none" : sorted.falling ? "descending" : "ascending";
       const button = shown === null ? name : element("button", { type: "button", "data-key": key, tabindex: "-1" }, name);
-      return element("div", { role: "columnheader", "aria-sort": state, class: key }, button);
+      return element("div", { role: "columnheader", "aria-sort": state, class: key, title: MEANINGS[key] }, button);
     }));
   }
 

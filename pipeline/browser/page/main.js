@@ -113,6 +113,7 @@ const main = (() => {
   const KEYS = {
     ArrowDown: () => list.step(1), j: () => list.step(1),
     ArrowUp: () => list.step(-1), k: () => list.step(-1),
+    ArrowRight: () => list.step(1), ArrowLeft: () => list.step(-1),
     PageDown: () => list.step(list.page()), PageUp: () => list.step(-list.page()),
     Home: () => list.step(-Infinity), End: () => list.step(Infinity),
     Enter: () => { document.body.classList.add("reading"); byId("latent").focus(); },

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -114,6 +116,7 @@ def write(
     rival: Cell | None = None,
     near: tuple[torch.Tensor, torch.Tensor] | None = None,
     dials: list[DialRun] | None = None,
+    gate: bool = True,
 ) -> Path:
     """Write one cell below the root of a browser; its cell.json."""
     folder = root / "data" / made.cell.path
@@ -121,8 +124,10 @@ def write(
     metrics = CellMetrics.model_validate(
         metrics_of(made.cell, D, l0=40.0, r2=0.8, dead=int(made.cell.width // 10))
     )
-    sae = build(made.cell.variant, D, made.cell.width)
-    sae.params["theta" if made.cell.variant != "gated" else "b_gate"].fill_(0.02)
+    sae: Any = SimpleNamespace(width=made.cell.width)
+    if gate:
+        sae = build(made.cell.variant, D, made.cell.width)
+        sae.params["theta" if made.cell.variant != "gated" else "b_gate"].fill_(0.02)
     shown = CellShown(made.cell, metrics, rival, near, sae)
     latents = LatentsShown(shown, made.profiles, made.promoted, made.tokens, dials or [])
     vocabulary = Vocabulary(np.arange(2_000))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -176,10 +177,17 @@ def test_filters_go_by_sign_by_firings_and_by_balance(page, made):
     assert set(listed(page)) == set(np.flatnonzero((plus + minus >= 500) & balanced).tolist())
 
 
+MOVES = (("j", 1), ("ArrowDown", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("k", 1)) + (
+    ("End", WIDTH - 1),
+    ("ArrowUp", WIDTH - 2),
+    ("Home", 0),
+)
+
+
 def test_keys_move_search_and_turn_signs(page):
     order = listed(page)
     page.run("document.getElementById('grid').focus()")
-    for key, at in (("j", 1), ("ArrowDown", 2), ("k", 1), ("End", WIDTH - 1), ("Home", 0)):
+    for key, at in MOVES:
         page.press(key)
         page.wait(f"main.latent() === {order[at]}")
     assert page.run("document.querySelector('[aria-selected=true]').dataset.latent") == str(
@@ -315,6 +323,21 @@ def test_addresses_name_a_latent_and_faults_are_said(page, browser):
     page.open(address(browser, 10))
     page.wait("document.querySelector('.firings')")
     assert "It never fires with + on the held-out tokens" in page.text("#latent")
+
+
+def test_a_cell_of_a_recipe_and_of_a_class_without_a_gate_is_shown(tab, made, tmp_path):
+    cell = replace(OURS, variant="their_zoo.sparse:TopK", recipe="zero-bias")
+    file = write(replace(made, cell=cell), tmp_path, gate=False)
+    write_page("made-up", "", [file], tmp_path / "index.html")
+    tab.errors.clear()
+    tab.open(address(tmp_path / "index.html", 2, cell))
+    tab.wait("document.querySelector('.histogram .plus-bar')")
+    assert tab.run("document.querySelector('.dead-zone')") is None
+    assert "Gate opens" not in tab.text(".facts")
+    assert tab.run("document.querySelector('.near')") is None
+    assert tab.run("document.querySelectorAll('.firings > div').length") == 2
+    assert "recipe zero-bias" in tab.text("#facts")
+    assert tab.errors == []
 
 
 def test_a_missing_file_is_named(tab, browser, tmp_path):
