@@ -177,10 +177,9 @@ def test_filters_go_by_sign_by_firings_and_by_balance(page, made):
     assert set(listed(page)) == set(np.flatnonzero((plus + minus >= 500) & balanced).tolist())
 
 
-MOVES = (("j", 1), ("ArrowDown", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("k", 1)) + (
-    ("End", WIDTH - 1),
-    ("ArrowUp", WIDTH - 2),
-    ("Home", 0),
+MOVES = (
+    *(("j", 1), ("ArrowDown", 2), ("ArrowRight", 3), ("ArrowLeft", 2), ("k", 1)),
+    *(("End", WIDTH - 1), ("ArrowUp", WIDTH - 2), ("Home", 0)),
 )
 
 
