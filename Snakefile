@@ -19,6 +19,7 @@ from pipeline.jobs.json_files import canonical, digest
 from pipeline.jobs.remedies import explain
 from pipeline.jobs.stage import name_run, put_checkout_first, relax_gc
 from pipeline.study.ancient_inputs import read_by_cells
+from pipeline.study.browsed import browsed, browsed_at, read_by_browser
 from pipeline.study.cell import PATTERN, WILDCARDS
 from pipeline.study.figures import (
     FIGURE_FILES,
@@ -51,7 +52,8 @@ try:
     for path in workflow.configfiles:
         load_yaml(Path(path))  # sees keys that are given twice, of which Snakemake keeps the last
     study = Study.from_dict(config, "configuration")
-except ConfigError as error:
+    browsed(study)
+except (ConfigError, CellNameError) as error:
     files = " and ".join(map(str, workflow.configfiles))
     taken = f"\n--configfile took {files}: is one a target? Then name targets before options."
     raise WorkflowError(f"{error}{taken if ' and ' in files else ''}") from None
@@ -103,6 +105,7 @@ include: "pipeline/rules/assets.smk"
 include: "pipeline/rules/activations.smk"
 include: "pipeline/rules/cells.smk"
 include: "pipeline/rules/dial.smk"
+include: "pipeline/rules/browser.smk"
 include: "pipeline/rules/tables.smk"
 include: "pipeline/rules/figures.smk"
 include: "pipeline/rules/synthetic.smk"
@@ -123,6 +126,7 @@ rule all:
         rules.figures.input,
         rules.synthetic.input if study.config.synthetic.with_study else [],
         study.report,
+        [study.browser_page] if browsed(study) else [],
 
 
 onstart:

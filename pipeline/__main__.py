@@ -25,6 +25,8 @@ STAGES = {
         "train-together": ("cells.together", "train several cells on one stream of batches"),
         "dial": ("cells.dial", "steer a model with latents, opposite pairs and random directions"),
         "tables": ("tables.write", "write the tables from the metrics of all cells"),
+        "browser-cell": ("browser.collect", "collect what the latent browser shows of one cell"),
+        "browser-page": ("browser.page", "write the page of the latent browser"),
         "dial-tables": ("tables.dial", "write the tables of steering"),
         "claims": ("claims.page", "judge the paper's claims by the tables"),
         "figure": ("figures.draw", "draw one figure from the tables"),

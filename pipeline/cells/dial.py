@@ -33,7 +33,7 @@ from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun
 from pipeline.study.metrics import CellMetrics, read_all
 from pipeline.study.operating_point import nearest_lambda
 from pipeline.study.outputs import WEIGHTS
-from pipeline.study.specs import DialSpec
+from pipeline.study.specs import DialSpec, SweptSpec
 from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.calibration import Firings
@@ -85,8 +85,8 @@ class Side:
         }
 
 
-def chosen_cell(spec: DialSpec, side: list[Cell], metrics: dict[Cell, CellMetrics]) -> Cell | None:
-    """The cell of a side that steers; None where the grid has none here, or none fires."""
+def chosen_cell(spec: SweptSpec, side: list[Cell], metrics: dict[Cell, CellMetrics]) -> Cell | None:
+    """The cell that is looked into; None where the grid has none here, or none fires."""
     lambdas = {cell.lam for cell in side}
     l0 = {
         lam: fmean(metrics[cell].l0 for cell in side if cell.lam == lam) for lam in sorted(lambdas)

@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.config.browser import Browser
 from pipeline.config.dial import Dial
 from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, Training
 from pipeline.config.sections import (
@@ -265,5 +266,7 @@ class StudyConfig(Section):
     """Pairs of variants that the tables compare."""
     dial: Dial | None = Field(default=None, exclude_if=lambda dial: dial is None)
     """Steering with single latents; none when absent."""
+    browser: Browser | None = Field(default=None, exclude_if=lambda browser: browser is None)
+    """Pages on which the latents of some cells can be looked at; none when absent."""
     synthetic: Synthetic = Synthetic()
     """Protocols on data whose features are known; made by `snakemake synthetic` alone."""

@@ -29,6 +29,16 @@ def reference_claims():
     return [claims_file(CHECKOUT / named)] if named else []
 
 
+def browser_pages():
+    """The page of the latent browser."""
+    if not browsed(study):
+        raise WorkflowError(
+            "this study shows no latents: add section `browser` (config/README.md), or name cells: "
+            "snakemake browser --config 'browser={cells: [MODEL/HOOKPOINT/VARIANT/wH_lamL_seedS]}'"
+        )
+    return [study.browser_page]
+
+
 def in_report(path, category, caption):
     """A table of ``snakemake --report``; LaTeX files are not shown there."""
     labels = {"table": Path(path).name}

@@ -9,6 +9,7 @@ from shlex import quote
 from typing import Any
 
 from pipeline.config import study_config as c
+from pipeline.study.browser_faults import browser_faults
 from pipeline.study.cell import Cell
 from pipeline.study.dials import dial_faults
 from pipeline.study.recipes import recipe_faults
@@ -65,7 +66,7 @@ def cross_faults(config: c.StudyConfig) -> list[str]:
                 for j, value in enumerate(getattr(entry, field) or [])
                 if value not in known
             ]
-    faults += recipe_faults(config) + dial_faults(config)
+    faults += recipe_faults(config) + dial_faults(config) + browser_faults(config)
     return faults or _cell_faults(config) + _long_settings(config)
 
 

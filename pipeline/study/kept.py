@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.jobs.json_files import digest, read_json
+from pipeline.study.browsed import weights_shown
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.steered import weights_wanted
@@ -50,14 +51,16 @@ class Kept:
         weights = Path(self._study.cell_file(cell, WEIGHTS))
         if weights.exists() or not metrics.exists() or self._wanted(metrics):
             return False
-        if cell in self._steered or self._made_here(str(metrics)):
+        if cell in self._looked_into or self._made_here(str(metrics)):
             return False
         return is_current(self._study, cell, metrics)
 
     @cached_property
-    def _steered(self) -> frozenset[Cell]:
-        """Those with whose weights a job of the dial will steer."""
-        return weights_wanted(self._study, self._asked(), self._made_here)
+    def _looked_into(self) -> frozenset[Cell]:
+        """Those whose weights a job of the dial or of the latent browser reads."""
+        asked = self._asked()
+        steered = weights_wanted(self._study, asked, self._made_here)
+        return steered | weights_shown(self._study, asked)
 
     def _wanted(self, metrics: Path) -> bool:
         """Whether the cell is forced, or more of it than its metrics is asked for."""

@@ -41,6 +41,10 @@ EFFECT_TABLES = tuple(
 TYING, ABLATION, WIDTH = "tying", "ablation", "width"
 """Kinds of contrast."""
 REPORT = "report.html"
+BROWSER, BROWSER_PAGE, BROWSER_DATA = "browser", "index.html", "data"
+"""Folder of the latent browser; its page; the folder of the cells in it."""
+SHOWN_CELL = "cell.json"
+"""What a cell of the latent browser is, written last; the scripts that hold it lie beside it."""
 CONFIGURATION, ENVIRONMENT, README = "configuration.json", "environment.json", "README.md"
 """Files of a published study beside its results."""
 RECORDS = (
@@ -113,6 +117,15 @@ class Outputs:
     ) -> str:
         """``place`` is a hookpoint, and behind an @ the recipe if it is not the default one."""
         return self.path(DIAL_RUNS, model, place, f"seed{seed}.json")
+
+    def browser_cell(self, shown: str = "{shown}") -> str:
+        """What the latent browser has of a cell. ``shown`` is the cell's name, without its lambda
+        where the L0 chooses it."""
+        return self.path(BROWSER, BROWSER_DATA, shown, SHOWN_CELL)
+
+    @property
+    def browser_page(self) -> str:
+        return self.path(BROWSER, BROWSER_PAGE)
 
     def synthetic_run(self, protocol: str = "{protocol}", seed: int | str = "{seed}") -> str:
         return self.path(RUNS, f"{protocol}_seed{seed}.json")

@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import field_serializer
 
+from pipeline.config.browser import Shown
 from pipeline.config.dial import Steering
 from pipeline.config.recipes import Training
 from pipeline.config.sections import Section
@@ -57,24 +58,13 @@ class EvaluateSpec(Spec):
     evaluation: Evaluation
 
 
-class DialSpec(Spec):
-    """Of steering with the latents of one candidate and its baseline, at one place."""
+class SweptSpec(Spec):
+    """Of looking into cells that are chosen from sweeps by their L0."""
 
-    revision: int = 1
-    recipe: str
-    """Under which both sides stand; the default one is the empty text."""
     model: str
-    hookpoint: str
     seed: int
-    candidate: list[Cell]
-    """Cells of a sweep, all seeds of each lambda, from which one is taken by its L0."""
-    baseline: list[Cell]
-    """The same of the baseline; empty where the grid has none here."""
     level: float
     """The L0 that decides."""
-    losses: str
-    """Digest of the BaselineSpec, whose contexts are used."""
-    dial: Steering
 
     def of_seed(self, cells: list[Cell]) -> dict[float, Cell]:
         """Lambda -> its cell of this seed, or of the lowest one where the sweep lacks this seed."""
@@ -83,12 +73,51 @@ class DialSpec(Spec):
             found.setdefault(cell.lam, cell)
         return found
 
+
+class DialSpec(SweptSpec):
+    """Of steering with the latents of one candidate and its baseline, at one place."""
+
+    revision: int = 1
+    recipe: str
+    """Under which both sides stand; the default one is the empty text."""
+    hookpoint: str
+    candidate: list[Cell]
+    """Cells of a sweep, all seeds of each lambda, from which one is taken by its L0."""
+    baseline: list[Cell]
+    """The same of the baseline; empty where the grid has none here."""
+    losses: str
+    """Digest of the BaselineSpec, whose contexts are used."""
+    dial: Steering
+
     @property
     def may_steer(self) -> list[Cell]:
         """The cells whose weights may be wanted."""
         return [
             cell for side in (self.candidate, self.baseline) for cell in self.of_seed(side).values()
         ]
+
+
+class BrowserSpec(SweptSpec):
+    """Of what is shown of one cell's latents."""
+
+    revision: int = 1
+    shown: list[Cell]
+    """Cells of a sweep, all seeds of each lambda, from which one is taken by its L0; or one."""
+    rival: list[Cell]
+    """Cells of the sweep that it is compared with, from which one is taken in the same way; empty
+    where there is none."""
+    by_level: bool
+    """Whether the level decides; else the one cell is shown, and its L0 decides on the rival."""
+    store: str
+    """Digest of the held-out store's DumpSpec."""
+    dtype: str
+    """Arithmetic of the language model."""
+    browser: Shown
+
+    @property
+    def may_show(self) -> list[Cell]:
+        """The cells whose weights may be wanted."""
+        return [*self.of_seed(self.shown).values(), *self.of_seed(self.rival).values()]
 
 
 class SyntheticSpec(Spec):

@@ -25,6 +25,7 @@ from pipeline.cells import dial_faults as dials
 from pipeline.cells import faults as cells
 from pipeline.jobs.findings import Absent, Checked, Fault, Findings, Note, amount, size_of
 from pipeline.jobs.json_files import ADVICE, json_argument
+from pipeline.study.browsed import browsed
 from pipeline.study.figures import FIGURE_FILES
 from pipeline.study.study import SPLITS, Study
 from pipeline.synthetic import faults as synthetic
@@ -122,7 +123,9 @@ def checks(study: Study) -> dict[str, Findings]:
 def _outputs(study: Study) -> Findings:
     tables = [study.table(name) for name in study.tables + study.dial_tables + study.claim_tables]
     figures = [study.figure(name, end) for name in study.figures for end in FIGURE_FILES]
-    for file in (*tables, *figures, study.report):
+    shown = browsed(study)
+    pages = [*shown, study.browser_page] if shown else []
+    for file in (*tables, *figures, study.report, *pages):
         there = Path(file).exists()
         kind = "tables, figures and reports"
         yield Checked(kind, size_of(Path(file))) if there else Absent(file)

@@ -110,6 +110,26 @@ def _most_opposed(rows: Tensor, free: Tensor) -> tuple[float, list[int]]:
     return best, [int(places[i]) for i in pair]
 
 
+def nearest(rows: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each row the other row that points most along it, and the one most against it.
+
+    Args:
+        rows: [n, d].
+        others: [m, d], m > 0.
+
+    Returns:
+        [n, 2] int64 numbers of the others and [n, 2] float32 cosines, the largest cosine first.
+    """
+    there = unit(others)
+    numbers, cosines = [], []
+    for part in unit(rows).to(there.device).split(ROWS_AT_ONCE):
+        found = part @ there.T
+        ends = [found.max(1), found.min(1)]
+        cosines.append(torch.stack([end.values for end in ends], 1))
+        numbers.append(torch.stack([end.indices for end in ends], 1))
+    return torch.cat(numbers).cpu(), torch.cat(cosines).cpu()
+
+
 def random_directions(n: int, d: int, seed: int) -> Tensor:
     """[n, d] float32 unit vectors, uniform on the sphere, the same on every device."""
     return unit(torch.randn(n, d, generator=torch.Generator().manual_seed(seed)))

@@ -203,7 +203,7 @@ def accumulate(
         parts = (
             _measure(autoencoder, rows, groups)
             for x in batches
-            for rows in x.split(_rows_at_once(x.device, autoencoder.width))
+            for rows in x.split(rows_at_once(x.device, autoencoder.width))
         )
         first = next(parts, None)
         if first is None:
@@ -211,7 +211,8 @@ def accumulate(
         return reduce(Accumulators.__add__, parts, first)
 
 
-def _rows_at_once(device: torch.device, width: int) -> int:
+def rows_at_once(device: torch.device, width: int) -> int:
+    """Rows that are encoded together by an autoencoder of a width on a device."""
     on_gpu = max(ROWS_PER_CHUNK, ENTRIES_ON_GPU // width)
     return ROWS_PER_CHUNK if device.type == "cpu" else on_gpu
 

@@ -85,10 +85,10 @@ KINDS = {
     " variants.* b_dec_init gate_init decoder_norm auxiliary_decoder",
     "count": "jobs_per_gpu checkpoint_seconds shuffle_buffer documents words vocabulary train_rows"
     " heldout_rows rows_per_block rows_per_chunk calibration_contexts batch_contexts tokens"
-    " batch_size group_chunks lr_contexts random positions dial.seeds",
+    " batch_size group_chunks lr_contexts random positions dial.seeds top promoted",
     "contexts": "contexts",
     "width": "d_model width",
-    "natural": "latents pairs layer seed seeds.* lr_warmup_steps lambda_warmup_steps"
+    "natural": "latents pairs samples window layer seed seeds.* lr_warmup_steps lambda_warmup_steps"
     " reset_window_tokens",
     "positive": "alphas.* max_norm_ratio learning_rate lr_noise_gap matched_l0.* decoder_init_norm",
     "share": "lr_decay_fraction",
@@ -109,15 +109,15 @@ KINDS = {
     "module": "models.*.hookpoints.*",
     "hookpoint": "hookpoints.*",
     "known": "grid.*.models.* grid.*.hookpoints.* grid.*.recipes.* dial.models.* dial.hookpoints.*"
-    " dial.recipes.*",
+    " dial.recipes.* browser.models.* browser.hookpoints.* browser.recipes.* browser.cells.*",
     "filled list": "models wheels hookpoints paths grid lambdas seeds alphas",
     "filled list or none": "grid.*.models grid.*.hookpoints grid.*.recipes variants dial.models"
-    " dial.hookpoints dial.recipes",
+    " dial.hookpoints dial.recipes browser.models browser.hookpoints browser.recipes browser.cells",
     "list": "comparisons matched_l0 data_files sources replace",
     "mapping": "parameters models.*.hookpoints recipes factors",
     "section": "models.* source text dump training evaluation wheels.* grid.* comparisons.*"
     " candidate baseline sources.* replace.* recipes.*",
-    "section or none": "dial",
+    "section or none": "dial browser",
 }
 KIND_OF = {pattern: kind for kind, patterns in KINDS.items() for pattern in patterns.split()}
 OPEN = ("parameters", "models.*.hookpoints", "recipes", "factors")
@@ -309,6 +309,13 @@ def _no_dial(config: Config) -> list[str]:
     return ["comparisons", *(f"dial.{field}" for field in fields)]
 
 
+def _no_browser(config: Config) -> list[str]:
+    config.pop("dial", None)
+    config["comparisons"] = []
+    config["browser"] = {"models": ["gpt5"], "hookpoints": ["nowhere"], "recipes": ["nothing"]}
+    return ["browser", *(f"browser.{field}.0" for field in config["browser"])]
+
+
 CONTRADICTIONS: dict[str, Callable[[Config], list[str]]] = {
     "a model and a hookpoint listed twice": _twice,
     "a model in the folder of the text": _reserved_model,
@@ -327,6 +334,7 @@ CONTRADICTIONS: dict[str, Callable[[Config], list[str]]] = {
     "no width": _no_width,
     "impossible hookpoint names": _bad_keys,
     "steering without sides, contexts or places": _no_dial,
+    "a browser without sides or places": _no_browser,
     "recipes without ground, twice the same, under a taken name": _no_recipes,
 }
 

@@ -162,6 +162,7 @@ dials = section(
     seeds=counts,
     batch_contexts=counts,
 )
+browsers = section({}, top=counts, samples=seeds, window=seeds, promoted=counts)
 sizes = st.fixed_dictionaries({"expansion": st.floats(1e-3, 1e6) | st.integers(1, 64)}) | (
     st.fixed_dictionaries({"width": st.integers(1, 10**9)})
 )
@@ -313,13 +314,17 @@ def configurations(draw: st.DrawFn) -> Config:
     )
     recipes = draw(recipe_sections())
     contexts = config.get("evaluation", {}).get("lr_contexts", 64)
-    if config.get("comparisons") and contexts >= 4 and draw(st.booleans()):
-        dial = draw(dials) | {"contexts": draw(st.integers(4, contexts))}
+    if config.get("comparisons"):
         named = {"models": own, "hookpoints": hookpoints, "recipes": ["default", *recipes]}
-        for field, known in named.items():
-            if draw(st.booleans()):
-                dial[field] = draw(st.lists(st.sampled_from(known), min_size=1, unique=True))
-        config["dial"] = dial
+        asked = {"browser": draw(browsers)} if draw(st.booleans()) else {}
+        if contexts >= 4 and draw(st.booleans()):
+            asked["dial"] = draw(dials) | {"contexts": draw(st.integers(4, contexts))}
+        for section_asked in asked.values():
+            for field, known in named.items():
+                if draw(st.booleans()):
+                    some = st.lists(st.sampled_from(known), min_size=1, unique=True)
+                    section_asked[field] = draw(some)
+        config |= asked
     return config | {
         "recipes": recipes,
         "models": [draw(models(name, hookpoints)) for name in own],

@@ -144,6 +144,15 @@ def test_steering_and_its_tables_are_looked_for(whole):
     assert fault.remedy == f"snakemake --cores all --configfile it.yaml --force {file}"
 
 
+def test_pages_of_the_browser_that_are_not_made_yet_are_no_faults(whole):
+    raw = whole.study.config.model_dump()
+    cells = [cell.path for cell in whole.study.cells]
+    audit = verify(Study.from_dict(raw | {"browser": {"cells": cells}}))
+    shown = {whole.study.browser_cell(name) for name in cells} | {whole.study.browser_page}
+    assert shown <= set(audit.absent)
+    assert not any("browser" in str(fault.file) for fault in audit.faults)
+
+
 def test_another_configuration(whole):
     for sections, expected in (
         ({"training": {"tokens": 2048}}, {f"cells/{c.path}/metrics.json" for c in cells(whole)}),

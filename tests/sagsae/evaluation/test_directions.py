@@ -11,6 +11,7 @@ from sagsae.evaluation import directions
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.directions import (
     Arms,
+    nearest,
     opposite_pairs,
     random_directions,
     strongest_two_sided,
@@ -96,3 +97,13 @@ def test_arms_are_of_unit_norm_and_opposed():
     joined = Arms.joined(arms, Arms.signed(rows[:1]))
     assert len(joined) == 3
     assert torch.equal(joined.plus[2], unit(rows)[0])
+
+
+def test_the_nearest_rows_are_those_most_along_and_most_against(monkeypatch):
+    monkeypatch.setattr(directions, "ROWS_AT_ONCE", 2)
+    others = angles(10, 95, 200, 300) * torch.tensor([[1.0], [9.0], [0.1], [2.0]])
+    numbers, cosines = nearest(5 * angles(0, 90, 290), others)
+    assert numbers.tolist() == [[0, 2], [1, 3], [3, 1]]
+    expected = [[10, 160], [5, 150], [10, 165]]
+    wanted = [math.cos(math.radians(a)) for pair in expected for a in pair]
+    assert cosines.flatten().tolist() == pytest.approx(wanted, abs=1e-6)

@@ -1,0 +1,43 @@
+# The latent browser: static pages, where section browser asks.
+
+
+rule browser:
+    input:
+        lambda wildcards: browser_pages(),
+    localrule: True
+
+
+rule browser_cell:
+    input:
+        unpack(lambda wildcards: read_by_browser(study, wildcards.shown)),
+    output:
+        study.browser_cell(),
+    log:
+        study.log("browser", "{shown}"),
+    wildcard_constraints:
+        shown=".+",
+    threads: 4
+    resources:
+        **GPU,
+    params:
+        spec=lambda wildcards: canonical(browsed_at(study, wildcards.shown)),
+        cells_root=lambda wildcards: study.cells_root,
+    shell:
+        LEASE
+        + "python -m pipeline browser-cell --spec {params.spec:q} --cells-root {params.cells_root:q}"
+        " --heldout-manifest {input.heldout:q} --tokens {input.tokens:q} --asset {input.asset:q}"
+        " --dials {input.dials:q} --device {resources.device} --out {output:q} 2>&1 | (tee {log:q} || true)"
+
+
+rule browser_page:
+    input:
+        lambda wildcards: list(browsed(study)),
+    output:
+        study.browser_page,
+    log:
+        study.log("browser", "page"),
+    params:
+        spec=SPECS["report"],
+    shell:
+        "python -m pipeline browser-page --spec {params.spec:q} --cells {input:q} --out {output:q}"
+        " 2>&1 | (tee {log:q} || true)"

@@ -1,0 +1,156 @@
+"""Which cells the latent browser shows, and what its jobs read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import PurePath
+from typing import Any
+
+from snakemake.io import ancient
+
+from pipeline.config.browser import Shown
+from pipeline.config.recipes import DEFAULT_RECIPE
+from pipeline.config.spelling import CellNameError, lambda_tag
+from pipeline.config.study_config import Comparison
+from pipeline.jobs.json_files import digest
+from pipeline.study.ancient_inputs import read_by_cells
+from pipeline.study.cell import Cell
+from pipeline.study.outputs import BROWSER, WEIGHTS
+from pipeline.study.specs import BrowserSpec
+from pipeline.study.study import Study
+
+RULE = "browser"
+
+
+@cache
+def browsed(study: Study) -> dict[str, BrowserSpec]:
+    """File -> specification of each job that collects what is shown; none unless asked for.
+
+    Raises:
+        CellNameError: a listed cell that the study cannot have.
+    """
+    section = study.config.browser
+    if section is None:
+        return {}
+    found = _listed(study, section.cells) if section.cells else _compared(study)
+    return {study.browser_cell(shown): spec for shown, spec in found}
+
+
+def browsed_at(study: Study, shown: str) -> BrowserSpec:
+    """Of the job that makes a file; raises CellNameError that lists those there are."""
+    specs, file = browsed(study), study.browser_cell(shown)
+    if file not in specs:
+        known = ", ".join(specs) or "none: see section browser of its configuration"
+        raise CellNameError(f"{file}: the browser of this study does not show it; it has {known}")
+    return specs[file]
+
+
+def _spec(study: Study, seed: int, shown: list[Cell], **fields: Any) -> BrowserSpec:
+    model = shown[0].model
+    section = study.config.browser
+    assert section is not None
+    kept = Shown.model_validate(section.model_dump(include=set(Shown.model_fields)))
+    store = digest(study.dump_spec(model, "heldout"))
+    return BrowserSpec(
+        model=model,
+        seed=seed,
+        level=study.compared.matched_levels[0],
+        shown=shown,
+        store=store,
+        dtype=study.model_named(model).dtype,
+        browser=kept,
+        **fields,
+    )
+
+
+def _compared(study: Study) -> Iterator[tuple[str, BrowserSpec]]:
+    """Both sides of the first comparison wherever the grid has them."""
+    section, compared = study.config.browser, study.compared
+    assert section is not None
+    for item in compared.comparisons[:1]:
+        for recipe, places in compared.trained.items():
+            if (recipe or DEFAULT_RECIPE) not in (section.recipes or [recipe or DEFAULT_RECIPE]):
+                continue
+            for model, hookpoint in places:
+                if model not in (section.models or [model]):
+                    continue
+                if hookpoint not in (section.hookpoints or [hookpoint]):
+                    continue
+                sides = _sides(study, item, recipe, model, hookpoint)
+                seeds = [cell.seed for side in sides for cell in side]
+                for shown, rival in (sides, sides[::-1]):
+                    if shown:
+                        seed = min(seeds)
+                        name = _without_lambda(shown[0], seed)
+                        yield name, _spec(study, seed, shown, rival=rival, by_level=True)
+
+
+def _sides(
+    study: Study, item: Comparison, recipe: str, model: str, hookpoint: str
+) -> tuple[list[Cell], list[Cell]]:
+    """The cells of candidate and baseline at one place, under one recipe."""
+    of = study.compared
+    candidate, baseline = (
+        [
+            cell
+            for cell in study.cells
+            if (cell.model, cell.hookpoint, cell.variant, cell.recipe, cell.width)
+            == (model, hookpoint, side.variant, of.home(recipe, side.variant), width)
+        ]
+        for side in (item.candidate, item.baseline)
+        for width in [side.width_for(of.models[model])]
+    )
+    return candidate, baseline
+
+
+def _without_lambda(cell: Cell, seed: int) -> str:
+    folder, _, _ = cell.path.rpartition("/")
+    return f"{folder}/w{cell.width}_seed{seed}"
+
+
+def _listed(study: Study, names: list[str]) -> Iterator[tuple[str, BrowserSpec]]:
+    """Cells by name, each beside the other side of the first comparison."""
+    for name in names:
+        fields = vars(Cell.from_path(name))
+        text = {key: str(value) for key, value in fields.items()}
+        cell = study.cell_named(**text | {"lam": lambda_tag(fields["lam"])})
+        rival: list[Cell] = []
+        for item in study.compared.comparisons[:1]:
+            candidate, baseline = _sides(study, item, cell.recipe, cell.model, cell.hookpoint)
+            same = cell.variant, cell.width
+            rival = candidate if same in {(c.variant, c.width) for c in baseline} else baseline
+        yield name, _spec(study, cell.seed, [cell], rival=rival, by_level=False)
+
+
+def read_by_browser(study: Study, shown: str) -> dict[str, Any]:
+    """What the job of a shown cell reads, by the name of the input.
+
+    Raises:
+        CellNameError: the browser does not show it.
+    """
+    spec = browsed_at(study, shown)
+    read, cells = read_by_cells(study, spec.model), set(spec.may_show)
+    return {
+        "metrics": [study.metrics(cell) for cell in dict.fromkeys(spec.shown + spec.rival)],
+        "weights": [study.cell_file(cell, WEIGHTS) for cell in spec.may_show],
+        "tokens": ancient(study.tokens(spec.model, "heldout")),
+        "dials": [file for file, one in study.dials.items() if cells & set(one.may_steer)],
+        **{name: read[name] for name in ("heldout", "asset")},
+    }
+
+
+def weights_shown(study: Study, asked: Any) -> frozenset[Cell]:
+    """The cells whose weights a planned job of the browser may want.
+
+    Args:
+        study: The study.
+        asked: Snakemake's settings of the plan: ``targets``.
+    """
+    targets = [str(name) for name in asked.targets]
+    folder = PurePath(study.path(BROWSER))
+    planned = not targets or any(
+        name in ("all", RULE) or PurePath(name).is_relative_to(folder) for name in targets
+    )
+    specs = browsed(study).values() if planned else ()
+    return frozenset(cell for spec in specs for cell in spec.may_show)

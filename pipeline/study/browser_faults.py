@@ -1,0 +1,43 @@
+"""Faults of section ``browser`` that concern other sections."""
+
+from __future__ import annotations
+
+from pipeline.config.recipes import DEFAULT_RECIPE
+from pipeline.config.spelling import CellNameError
+from pipeline.config.study_config import StudyConfig
+from pipeline.study.cell import Cell
+
+
+def browser_faults(config: StudyConfig) -> list[str]:
+    """Those of a configuration, each with its path; none where it has no such section."""
+    section = config.browser
+    if section is None:
+        return []
+    faults = []
+    names = {
+        "models": [model.name for model in config.models],
+        "hookpoints": config.hookpoints,
+        "recipes": [DEFAULT_RECIPE, *config.recipes],
+    }
+    for field, known in names.items():
+        values = getattr(section, field)
+        if values and section.cells:
+            faults.append(f"browser.{field}: cells are listed, so leave it out")
+        faults += [
+            f"browser.{field}.{j}: unknown {value!r}; known are {', '.join(known)}"
+            for j, value in enumerate(values or [])
+            if value not in known
+        ]
+    for j, name in enumerate(section.cells or []):
+        try:
+            Cell.from_path(name)
+        except CellNameError as error:
+            faults.append(f"browser.cells.{j}: {error}")
+        if name in (section.cells or [])[:j]:
+            faults.append(f"browser.cells.{j}: {name!r} is listed twice")
+    if not section.cells and not config.comparisons:
+        faults.append(
+            "browser: it shows the two sides of the first comparison, and comparisons is empty: "
+            "list one, or name cells under browser.cells"
+        )
+    return faults

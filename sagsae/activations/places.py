@@ -1,0 +1,63 @@
+"""Where in the text the rows of a store are from: the context of each, and its position there.
+
+A store keeps document and position of a row. A document may go on in the next context, so they do
+not name the context. The order of the rows in a block does: it is a permutation by the store's seed
+of the order in which the model read them, and the commit says which contexts those were.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sagsae.activations.store import Store
+from sagsae.activations.tokens import TokenStore
+
+
+def places_of_rows(store: Store, tokens: TokenStore, block: int) -> np.ndarray:
+    """``context * L + position`` of each row of a block, [S] int64, in stored order.
+
+    Args:
+        store: filled from ``tokens`` by `sagsae.activations.dump`.
+        tokens: all its contexts.
+        block: a committed block.
+
+    Raises:
+        ValueError: the rows are not of these contexts.
+    """
+    rows, size = store.read_tokens(block), store.config.rows_per_block
+    order = np.random.default_rng([store.config.seed, block]).permutation(size)
+    as_read = {name: np.empty(size, np.int32) for name in rows}
+    for name, values in rows.items():
+        as_read[name][order] = values
+    first = store.commits[block].cursor.get("first_context")
+    if not isinstance(first, int):
+        raise ValueError(f"{store.path}: block {block} does not say which contexts it holds")
+    found = _walk(as_read, tokens, first)
+    if found is None:
+        raise ValueError(
+            f"{store.path}: the rows of block {block} are not those of the contexts from {first} "
+            "on: store and tokens do not belong together; run `snakemake verify`"
+        )
+    return found[order]
+
+
+def _walk(rows: dict[str, np.ndarray], tokens: TokenStore, context: int) -> np.ndarray | None:
+    """Places of rows in the order in which they were read; None where they do not fit.
+
+    A context goes on while positions rise and token and document are its own.
+    """
+    length, last = tokens.context_length, -1
+    ids, documents = tokens.input_ids, tokens.doc_id
+    places = np.empty(len(rows["position"]), np.int64)
+    columns = (rows[name].tolist() for name in ("position", "token_id", "doc_id"))
+    for row, (position, token, document) in enumerate(zip(*columns, strict=True)):
+        if position <= last:
+            context, last = context + 1, -1
+        while context < tokens.n_contexts and not (
+            ids[context, position] == token and documents[context, position] == document
+        ):
+            context += 1
+        if context >= tokens.n_contexts:
+            return None
+        places[row], last = context * length + position, position
+    return places

@@ -1,0 +1,172 @@
+"""Which cells the latent browser shows, what its jobs read, and what cannot be shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pipeline.config.spelling import CellNameError
+from pipeline.config.study_config import ConfigError
+from pipeline.jobs.json_files import digest, write_json
+from pipeline.study.browsed import browsed, browsed_at, read_by_browser, weights_shown
+from pipeline.study.kept import Kept
+from pipeline.study.outputs import WEIGHTS
+from pipeline.study.study import Study
+from tests.pipeline.made_grid import LAMBDAS, configuration
+
+TIED = "small/resid/sagsae_tied/w128_lam0.1_seed1"
+OFF_GRID = "small/resid/sagsae_sym/w128_lam0.3_seed0"
+
+
+def study(browser: dict[str, Any] | None = None, **changes: Any) -> Study:
+    asked = {} if browser is None else {"browser": browser}
+    return Study.from_dict(configuration(results="results") | asked | changes)
+
+
+def shown(study: Study) -> list[str]:
+    return [
+        Path(file).parent.relative_to(study.path("browser/data")).as_posix()
+        for file in browsed(study)
+    ]
+
+
+def test_a_study_that_does_not_ask_shows_none_and_is_the_same_as_ever():
+    plain = study()
+    assert browsed(plain) == {}
+    assert "browser" not in plain.config.model_dump()
+    with pytest.raises(CellNameError, match="none: see section browser"):
+        browsed_at(plain, TIED)
+
+
+def test_both_sides_of_the_first_comparison_are_shown_each_beside_the_other():
+    asked = study({})
+    assert len(browsed(asked)) == 2 * 2 * 3
+    names = ["large/resid/sagsae_tied/w192_seed0", "large/resid/gated/w384_seed0"]
+    ours, theirs = (browsed_at(asked, name) for name in names)
+    assert (ours.shown, ours.rival) == (theirs.rival, theirs.shown)
+    assert {(c.variant, c.width, c.recipe) for c in ours.shown} == {("sagsae_tied", 192, "")}
+    assert len(ours.shown) == len(ours.rival) == 3 * len(LAMBDAS)
+    assert (ours.level, ours.by_level, ours.seed, ours.model) == (64, True, 0, "large")
+    assert {(c.lam, c.seed) for c in ours.may_show} == {(lam, 0) for lam in LAMBDAS}
+    assert ours.store == digest(asked.dump_spec("large", "heldout"))
+
+
+def test_models_and_hookpoints_can_be_chosen():
+    found = shown(study({"models": ["small"], "hookpoints": ["attn"], "top": 3}))
+    assert found == ["small/attn/sagsae_tied/w128_seed0", "small/attn/gated/w256_seed0"]
+
+
+def test_recipes_are_places_of_their_own():
+    recipes = {"zero": {"training": {"b_dec_init": "zero"}}}
+    grid = [
+        {
+            "variant": "sagsae_tied",
+            "expansion": 2,
+            "lambdas": [0.1],
+            "recipes": ["default", "zero"],
+        },
+        {"variant": "gated", "expansion": 4, "lambdas": [0.1], "recipes": ["default", "zero"]},
+    ]
+    changes = {"recipes": recipes, "grid": grid, "hookpoints": ["resid"]}
+    assert len(shown(study({"models": ["small"]}, **changes))) == 4
+    only = shown(study({"models": ["small"], "recipes": ["zero"]}, **changes))
+    assert only == [
+        f"small/resid/{v}@zero/{w}_seed0" for v, w in (("sagsae_tied", "w128"), ("gated", "w256"))
+    ]
+
+
+def test_named_cells_are_shown_on_the_grid_or_off_it():
+    asked = study({"cells": [TIED, OFF_GRID, "small/resid/gated/w256_lam0.1_seed0"]})
+    ours, off, theirs = browsed(asked).values()
+    assert [one.shown[0].path for one in (ours, off, theirs)] == list(shown(asked))
+    assert not ours.by_level
+    assert ours.seed == 1
+    assert {(c.variant, c.width) for c in ours.rival} == {("gated", 256)}
+    assert ours.rival == off.rival
+    assert {(c.variant, c.width) for c in theirs.rival} == {("sagsae_tied", 128)}
+    assert {c.seed for c in ours.may_show} == {1}
+
+
+def test_a_study_without_comparisons_shows_named_cells_alone():
+    asked = study({"cells": [TIED]}, comparisons=[])
+    (spec,) = browsed(asked).values()
+    assert spec.rival == []
+
+
+@pytest.mark.parametrize(
+    ("browser", "changes", "words"),
+    [
+        ({"cells": ["small/resid"]}, {}, "browser.cells.0: 'small/resid' is not <model>"),
+        ({"cells": [TIED, TIED]}, {}, "browser.cells.1: .* is listed twice"),
+        ({"cells": [TIED], "models": ["small"]}, {}, "browser.models: cells are listed"),
+        ({"hookpoints": ["nowhere"]}, {}, "browser.hookpoints.0: unknown 'nowhere'"),
+        ({"recipes": ["default", "x"]}, {}, "browser.recipes.1: unknown 'x'"),
+        ({}, {"comparisons": []}, "browser: it shows the two sides of the first comparison"),
+        ({"top": 0}, {}, "browser.top"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(browser, changes, words):
+    with pytest.raises(ConfigError, match=words):
+        study(browser, **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        (TIED.replace("small", "huge"), "unknown model 'huge'"),
+        (TIED.replace("resid", "nowhere"), "unknown hookpoint"),
+        (TIED.replace("sagsae_tied", "sagsae_tied@x"), "unknown recipe 'x'"),
+    ],
+)
+def test_a_cell_that_the_study_cannot_have_is_named(name, words):
+    with pytest.raises(CellNameError, match=words):
+        browsed(study({"cells": [name]}))
+
+
+def test_a_job_reads_the_metrics_that_choose_and_the_weights_that_may_be_chosen():
+    asked = study({"models": ["small"], "hookpoints": ["resid"]}, dial={"hookpoints": ["resid"]})
+    name = "small/resid/gated/w256_seed0"
+    found, spec = read_by_browser(asked, name), browsed_at(asked, name)
+    assert found["metrics"] == [asked.metrics(cell) for cell in spec.shown + spec.rival]
+    assert found["weights"] == [asked.cell_file(cell, WEIGHTS) for cell in spec.may_show]
+    assert found["dials"] == [asked.dial_run("small", "resid", 0)]
+    assert found["tokens"] == asked.tokens("small", "heldout")
+    assert found["heldout"] == asked.manifest("small", "heldout")
+
+
+def targets(*names: str) -> SimpleNamespace:
+    plain = {"forcerun": [], "forcetargets": False, "forceall": False}
+    return SimpleNamespace(targets=list(names), **plain)
+
+
+def test_weights_are_wanted_where_the_browser_is_planned():
+    asked = study({"models": ["small"], "hookpoints": ["resid"]})
+    every = {cell for spec in browsed(asked).values() for cell in spec.may_show}
+    file = next(iter(browsed(asked)))
+    for names in ((), ("all",), ("browser",), (file,), ("tables", asked.browser_page)):
+        assert weights_shown(asked, targets(*names)) == every
+    for names in (("tables",), (asked.metrics(asked.cells[0]),), ("dial",)):
+        assert weights_shown(asked, targets(*names)) == set()
+    assert weights_shown(study(), targets()) == set()
+
+
+def test_a_cell_that_was_finished_elsewhere_is_trained_again_to_be_shown(tmp_path):
+    raw = configuration(results=str(tmp_path)) | {"browser": {"cells": [TIED]}}
+    asked = Study.from_dict(raw)
+    (spec,) = browsed(asked).values()
+    (cell,) = spec.shown
+    path = Path(asked.metrics(cell))
+    path.parent.mkdir(parents=True)
+    made_from = {"train": digest(asked.train_spec(cell))}
+    made_from["evaluate"] = digest(asked.evaluate_spec(cell))
+    write_json(path, {"made_from": made_from})
+
+    def holds(*names: str) -> bool:
+        return Kept(asked, lambda: targets(*names), lambda _: False).holds(cell)
+
+    assert holds("tables")
+    assert not holds("browser")
+    assert not holds()

@@ -1,0 +1,226 @@
+"""What is kept of latents in one pass, against plain reads of whole codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sagsae.activations import (
+    DumpSettings,
+    Store,
+    TokenStore,
+    contexts_per_block,
+    default_hookpoints,
+    dump_activations,
+    iterate,
+)
+from sagsae.activations.places import places_of_rows
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.storage import build
+from sagsae.evaluation import profiles
+from sagsae.evaluation.metrics import accumulate
+from sagsae.evaluation.profiles import (
+    INTERVALS,
+    Keep,
+    Profiles,
+    profile_latents,
+    random_numbers,
+)
+from tests.sagsae.evaluation.samples import HIDDEN, LENGTH, VOCABULARY, tiny_model
+
+BLOCKS, ROWS, SLACK, WIDTH = 3, 128, 0.4, 40
+KEEP = Keep(top=3, samples=2, window=4, seed=7)
+
+
+@dataclass
+class Sample:
+    """A small store, its contexts, where its rows are from, and the code of every place."""
+
+    store: Store
+    tokens: TokenStore
+    places: np.ndarray
+    sae: Autoencoder
+    code: np.ndarray
+    """[contexts * L, H]; NaN where no row was stored."""
+
+
+@pytest.fixture(scope="module")
+def tokens() -> TokenStore:
+    """Every context is a document of its own."""
+    count = BLOCKS * contexts_per_block(ROWS, LENGTH, SLACK)
+    ids = np.random.default_rng(0).integers(1, VOCABULARY, (count, LENGTH), dtype=np.int32)
+    return TokenStore(ids, np.repeat(np.arange(count, dtype=np.int32)[:, None], LENGTH, 1))
+
+
+def dumped(tokens: TokenStore, folder: Path) -> Store:
+    """A store that lacks some positions, since the norm rule is strict."""
+    settings = DumpSettings(
+        rows_per_chunk=32,
+        rows_per_block=ROWS,
+        n_blocks=BLOCKS,
+        seed=5,
+        slack=SLACK,
+        batch_contexts=4,
+        max_norm_ratio=1.3,
+    )
+    ids = torch.from_numpy(tokens.input_ids[:6]).long()
+    points = {"resid": default_hookpoints("gpt_neox", 1)["resid"]}
+    model = tiny_model("gpt_neox")
+    return Store.open(dump_activations(model, tokens, ids, points, folder, "tiny", settings))
+
+
+@pytest.fixture(scope="module")
+def sample(tokens, tmp_path_factory) -> Sample:
+    store = dumped(tokens, tmp_path_factory.mktemp("store"))
+    labels = [store.read_tokens(block) for block in store.blocks]
+    document, position = (
+        np.concatenate([part[name] for part in labels]) for name in ("doc_id", "position")
+    )
+    places = document.astype(np.int64) * LENGTH + position
+    statistics = store.statistics("resid")
+    sae = build("sagsae_tied", HIDDEN, WIDTH, statistics.scale)
+    sae.initialise(torch.from_numpy(statistics.mean * statistics.scale), seed=0)
+    rows = torch.cat(list(iterate(store, "resid", 64)))
+    code = np.full((tokens.input_ids.size, WIDTH), np.nan, np.float32)
+    code[places] = sae.encode(rows.float() * sae.scale).numpy()
+    return Sample(store, tokens, places, sae, code)
+
+
+@pytest.fixture(scope="module")
+def found(sample) -> Profiles:
+    return profile_latents(sample.sae, sample.store, "resid", sample.tokens, KEEP)
+
+
+def test_places_are_found_where_documents_do_not_tell(sample, tokens, tmp_path):
+    """Of the same contexts, with all tokens in one document."""
+    for block in sample.store.blocks:
+        known = sample.places[block * ROWS : (block + 1) * ROWS]
+        assert places_of_rows(sample.store, tokens, block).tolist() == known.tolist()
+    alike = TokenStore(tokens.input_ids, np.zeros_like(tokens.doc_id))
+    store = dumped(alike, tmp_path)
+    assert store.dropped["norm"] > 5
+    found = np.concatenate([places_of_rows(store, alike, block) for block in store.blocks])
+    assert found.tolist() == sample.places.tolist()
+
+
+def test_other_contexts_are_refused(sample, tokens):
+    others = TokenStore(np.roll(tokens.input_ids, 1, 1), tokens.doc_id)
+    with pytest.raises(ValueError, match="store and tokens do not belong together"):
+        places_of_rows(sample.store, others, 0)
+
+
+def test_sums_are_those_of_the_evaluation(sample, found):
+    expected = accumulate(sample.sae, iterate(sample.store, "resid", 64)).firings
+    assert torch.equal(found.firings.count, expected.count)
+    torch.testing.assert_close(found.firings.energy, expected.energy)
+    torch.testing.assert_close(found.firings.slopes, expected.slopes, equal_nan=True)
+    assert found.tokens == BLOCKS * ROWS
+    assert (found.firings.count > 0).all(0).sum() > 10
+
+
+def sizes(sample: Sample, side: int, latent: int) -> np.ndarray:
+    """Sizes of the activations of one sign at every place; 0 where there is none."""
+    return np.nan_to_num(np.maximum(sample.code[:, latent] * (-1) ** side, 0))
+
+
+def test_histograms_have_every_firing_in_its_bin(sample, found):
+    for side in range(2):
+        for latent in range(WIDTH):
+            z = sizes(sample, side, latent)
+            z = z[z > 0]
+            counts = found.bins.counts[side, latent]
+            if not len(z):
+                assert not counts.any()
+                continue
+            reach = 2.0 ** found.bins.exponents[side, latent]
+            assert reach / 2 <= z.max() < reach
+            assert counts.tolist() == np.histogram(z, len(counts), (0, reach))[0].tolist()
+
+
+def test_the_strongest_contexts_are_kept_one_place_of_each(sample, found):
+    for side in range(2):
+        for latent in range(WIDTH):
+            by_context = sizes(sample, side, latent).reshape(-1, LENGTH)
+            best = np.sort(by_context.max(1))[::-1][: KEEP.top]
+            key = side * WIDTH + latent
+            there = np.isfinite(found.strongest.score[key])
+            assert there.sum() == (best > 0).sum()
+            values = found.strongest.value[key][there]
+            assert np.abs(values) == pytest.approx(best[best > 0])
+            places = found.strongest.place[key][there]
+            assert values.tolist() == sample.code[places, latent].tolist()
+            assert len(set((places // LENGTH).tolist())) == len(places)
+
+
+def test_samples_are_the_lowest_numbers_of_their_interval(sample, found):
+    """Also where ranges grew from block to block, which they did."""
+    first = profile_latents(
+        sample.sae,
+        Store.open(sample.store.path, rows=ROWS),
+        "resid",
+        sample.tokens,
+        KEEP,
+    )
+    drawn = found.drawn
+    grew = 0
+    for side in range(2):
+        for latent in range(WIDTH):
+            z = sizes(sample, side, latent)
+            old, new = (p.bins.exponents[side, latent] for p in (first, found))
+            grew += int(old > profiles.GrowingBins(1).exponents[0, 0] and new > old)
+            part = 2.0**new / INTERVALS
+            for interval in range(INTERVALS):
+                inside = np.flatnonzero((z > 0) & (z // part == interval))
+                numbers = random_numbers(inside.astype(np.int64) * WIDTH + latent, KEEP.seed)
+                expected = inside[np.argsort(numbers)][: KEEP.samples]
+                key = (side * WIDTH + latent) * INTERVALS + interval
+                there = np.isfinite(drawn.score[key])
+                assert drawn.place[key][there].tolist() == expected.tolist()
+    assert grew > 3
+
+
+def test_windows_are_the_code_around(sample, found):
+    """Beyond the context, and where no row is stored, nothing fires."""
+    edges = 0
+    for heaps, per in ((found.strongest, 1), (found.drawn, INTERVALS)):
+        for key, at in zip(*np.nonzero(np.isfinite(heaps.score)), strict=True):
+            latent, place = key // per % WIDTH, heaps.place[key, at]
+            expected = [
+                sample.code[place + offset, latent]
+                if 0 <= place % LENGTH + offset < LENGTH
+                else np.nan
+                for offset in range(-KEEP.window, KEEP.window + 1)
+            ]
+            edges += np.isnan(expected).sum()
+            want = np.nan_to_num(expected).astype(np.float16)
+            assert heaps.window[key, at].tolist() == want.tolist()
+    assert edges > 100
+
+
+def test_little_memory_changes_nothing(sample, found, monkeypatch):
+    monkeypatch.setattr(profiles, "DENSE_BYTES", 1)
+    again = profile_latents(sample.sae, sample.store, "resid", sample.tokens, KEEP)
+    assert np.array_equal(again.strongest.window, found.strongest.window)
+    assert np.array_equal(again.drawn.window, found.drawn.window)
+
+
+def test_random_numbers_are_uniform_and_differ_with_the_seed():
+    numbers = random_numbers(np.arange(20_000), 0)
+    assert 0 <= numbers.min() < numbers.max() < 1
+    assert np.histogram(numbers, 20, (0, 1))[0] == pytest.approx(1000, abs=150)
+    assert abs(np.corrcoef(numbers[:-1], numbers[1:])[0, 1]) < 0.03
+    assert not (numbers == random_numbers(np.arange(20_000), 1)).any()
+    assert numbers[5] == random_numbers(np.array([5]), 0)[0]
+
+
+def test_an_autoencoder_that_never_fires_has_empty_profiles(sample):
+    shut = build("sagsae_tied", HIDDEN, WIDTH, sample.sae.scale)
+    shut.params["theta"].fill_(1e6)
+    found = profile_latents(shut, sample.store, "resid", sample.tokens, KEEP)
+    assert found.firings.count.sum() == 0
+    assert not np.isfinite(found.strongest.score).any()
+    assert not found.bins.counts.any()

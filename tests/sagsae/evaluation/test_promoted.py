@@ -1,0 +1,64 @@
+"""Promoted tokens against whole logits, on every architecture."""
+
+from __future__ import annotations
+
+import torch
+
+from sagsae.evaluation import promoted
+from sagsae.evaluation.promoted import final_norm, promoted_tokens
+from tests.sagsae.evaluation.samples import HIDDEN, VOCABULARY
+
+NORMS = {"gpt_neox": "final_layer_norm"}
+
+
+def norm_of(model):
+    return getattr(model.base_model, NORMS.get(model.config.model_type, "norm"))
+
+
+def test_the_final_norm_is_found(model):
+    assert final_norm(model) is norm_of(model)
+
+
+def test_they_are_the_ends_of_the_logits(model, monkeypatch):
+    monkeypatch.setattr(promoted, "TOKENS_AT_ONCE", 10)
+    monkeypatch.setattr(promoted, "ROWS_AT_ONCE", 2)
+    rows = torch.randn(5, HIDDEN, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        norm = norm_of(model)
+        for parameter in norm.parameters():
+            parameter += torch.randn(HIDDEN, generator=torch.Generator().manual_seed(1)) / 3
+        seen = (norm(rows) - norm(-rows)) / 2
+        logits = seen @ model.get_output_embeddings().weight.T
+    scores = (logits - logits.mean(1, True)) / logits.std(1, unbiased=False, keepdim=True)
+    found = promoted_tokens(model, rows, 4)
+    up, down = scores.topk(4), (-scores).topk(4)
+    assert torch.equal(found.up, up.indices)
+    assert torch.equal(found.down, down.indices)
+    torch.testing.assert_close(found.up_scores, up.values, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found.down_scores, -down.values, rtol=1e-4, atol=1e-4)
+
+
+def test_a_sign_turns_promoted_into_suppressed(neox):
+    rows = torch.randn(3, HIDDEN, generator=torch.Generator().manual_seed(0))
+    there, back = (promoted_tokens(neox, sign * rows, 3) for sign in (1, -1))
+    assert torch.equal(there.up, back.down)
+    assert torch.equal(there.down, back.up)
+
+
+def test_a_small_vocabulary_is_listed_whole(neox):
+    found = promoted_tokens(neox, torch.ones(1, HIDDEN).cumsum(1), 10**6)
+    assert sorted(found.up[0].tolist()) == list(range(VOCABULARY))
+
+
+def test_without_a_norm_the_direction_reaches_the_head_as_it_is(neox, monkeypatch):
+    monkeypatch.setattr(promoted, "trunk_output", lambda model, ids: _Output())
+    assert isinstance(final_norm(neox), torch.nn.Identity)
+
+
+class _Output:
+    last_hidden_state = torch.full((1, 1, HIDDEN), 7.0)
+
+
+def test_no_hook_stays(neox):
+    final_norm(neox)
+    assert not any(child._forward_hooks for child in neox.base_model.children())
