@@ -56,7 +56,9 @@ def claim_table(evidence: Evidence, reference: Mapping[str, str] | None = None) 
             row = own | {"claim": claim.key, **claim.texts(places)}
             rows.append(row | vars(claim.verdict(found)))
     table = pd.DataFrame(rows, columns=[*names, *COLUMNS])
-    return table if reference is None else table.assign(reference=table["claim"].map(reference))
+    if reference is None:
+        return table
+    return table.assign(reference=[reference.get(key, "") for key in table["claim"]])
 
 
 def judged(table: pd.DataFrame, spec: ComparisonSpec) -> list[tuple[str, str, Grid]]:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pipeline.study.dial_runs import LATENT, RANDOM, DialRun
-from tests.pipeline.browser import chromium
-from tests.pipeline.browser.chromium import Page
+from tests import chromium
+from tests.chromium import Page
 from tests.pipeline.browser.made_browser import (
     HOSTILE,
     ROWS,
