@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sagsae.autoencoders.storage import load as load
     from sagsae.comparison import Comparison as Comparison
     from sagsae.comparison import compare as compare
+    from sagsae.exchange.saelens import export_saelens as export_saelens
     from sagsae.language_models import load_language_model as load_language_model
     from sagsae.language_models import load_tokenizer as load_tokenizer
     from sagsae.result_files import results as results
@@ -35,6 +36,7 @@ _NAMES = {
     "autoencoders.base": "Autoencoder",
     "autoencoders.storage": "load",
     "comparison": "Comparison compare",
+    "exchange.saelens": "export_saelens",
     "language_models": "load_language_model load_tokenizer",
     "result_files": "results",
     "sweeps": "Sweep",

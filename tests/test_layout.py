@@ -23,7 +23,7 @@ PIPELINE = (
 SAGSAE = (
     {"files", "memory", "schedules"},
     {"activations", "autoencoders", "language_models"},
-    {"evaluation", "training", "contrasts", "sweeps"},
+    {"evaluation", "training", "contrasts", "sweeps", "exchange"},
     {"comparison", "dead_latents", "synthetic"},
     {"result_files", "api"},
 )

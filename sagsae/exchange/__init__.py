@@ -1,0 +1,3 @@
+"""Autoencoders between this library and others: SAELens's format, and folders of the Hugging Face
+hub.
+"""
