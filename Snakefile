@@ -23,9 +23,12 @@ from pipeline.study.figures import (
     title_and_caption,
 )
 from pipeline.study.kept import Kept
+from pipeline.study.exported import export_spec, read_by_hub
 from pipeline.study.outputs import (
     DIAL_TABLES,
+    HUB,
     LATENT_TENSORS,
+    SAELENS,
     STATE,
     TOGETHER,
     TRAINING,
@@ -104,6 +107,7 @@ include: "pipeline/rules/cells.smk"
 include: "pipeline/rules/dial.smk"
 include: "pipeline/rules/tables.smk"
 include: "pipeline/rules/figures.smk"
+include: "pipeline/rules/hub.smk"
 include: "pipeline/rules/synthetic.smk"
 include: "pipeline/rules/verify.smk"
 

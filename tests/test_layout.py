@@ -17,7 +17,7 @@ PIPELINE = (
     {"activations"},
     {"cells", "tables", "figures", "claims", "cost"},
     {"synthetic"},
-    {"verify", "report", "cache"},
+    {"verify", "report", "cache", "hub"},
 )
 """Floors of ``pipeline``, the lowest first; a wing may import its own floor and those below."""
 SAGSAE = (

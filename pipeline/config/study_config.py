@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.config.dial import Dial
+from pipeline.config.hub import Hub
 from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, Training
 from pipeline.config.sections import (
     Count,
@@ -262,5 +263,8 @@ class StudyConfig(Section):
     """Pairs of variants that the tables compare."""
     dial: Dial | None = Field(default=None, exclude_if=lambda dial: dial is None)
     """Steering with single latents; none when absent."""
+    hub: Hub | None = Field(default=None, exclude_if=lambda hub: hub is None)
+    """What `snakemake hub_folder` puts into a folder for the Hugging Face hub; every cell when
+    absent."""
     synthetic: Synthetic = Synthetic()
     """Protocols on data whose features are known; made by `snakemake synthetic` alone."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell
+from pipeline.study.exported import weights_exported
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.steered import weights_wanted
 from pipeline.study.study import Study
@@ -50,7 +51,7 @@ class Kept:
         weights = Path(self._study.cell_file(cell, WEIGHTS))
         if weights.exists() or not metrics.exists() or self._wanted(metrics):
             return False
-        if cell in self._steered or self._made_here(str(metrics)):
+        if cell in self._steered | self._exported or self._made_here(str(metrics)):
             return False
         return is_current(self._study, cell, metrics)
 
@@ -58,6 +59,12 @@ class Kept:
     def _steered(self) -> frozenset[Cell]:
         """Those with whose weights a job of the dial will steer."""
         return weights_wanted(self._study, self._asked(), self._made_here)
+
+    @cached_property
+    def _exported(self) -> frozenset[Cell]:
+        """Those whose weights a job will export."""
+        targets = [PurePath(str(name)) for name in self._asked().targets]
+        return weights_exported(self._study, targets)
 
     def _wanted(self, metrics: Path) -> bool:
         """Whether the cell is forced, or more of it than its metrics is asked for."""

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import field_serializer
 
 from pipeline.config.dial import Steering
 from pipeline.config.recipes import Training
 from pipeline.config.sections import Section
+from pipeline.config.sources import AnyText, ModelSource
 from pipeline.config.specs import Spec
-from pipeline.config.study_config import Evaluation
+from pipeline.config.study_config import Evaluation, TappedModel
 from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest, json_argument
 from pipeline.study.cell import Cell
@@ -92,6 +93,19 @@ class DialSpec(Spec):
         return [
             cell for side in (self.candidate, self.baseline) for cell in self.of_seed(side).values()
         ]
+
+
+class ExportSpec(Spec):
+    """Of one cell for SAELens: what its configuration says of language model and text."""
+
+    revision: int = 1
+    cell: Cell
+    model: TappedModel
+    source: ModelSource
+    start_token: Literal["bos", "eos", "none"]
+    context_length: int
+    max_norm_ratio: float
+    text: AnyText
 
 
 class SyntheticSpec(Spec):

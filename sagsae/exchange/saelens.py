@@ -16,10 +16,10 @@ from safetensors.torch import save
 from sagsae import __version__
 from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
+from sagsae.exchange import CONFIG, WEIGHTS
 from sagsae.exchange.equal_gated import equal_gated
 from sagsae.files import write_atomic
 
-CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
 FORMAT = "6.0.0"
 """The SAELens whose configuration is written; it converts what an earlier one has written."""
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
