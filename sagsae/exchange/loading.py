@@ -8,18 +8,21 @@ from pathlib import Path
 from sagsae.autoencoders import storage
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.exchange import OWN_WEIGHTS
+from sagsae.exchange.peers import format_of, read_peer
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def load(source: str | Path, cell: str = "", *, revision: str | None = None) -> Autoencoder:
-    """Read an autoencoder written by ``Autoencoder.save``. Nothing is unpickled.
+    """Read an autoencoder written by ``Autoencoder.save``, or a folder of another library.
 
-    A class of another package is imported by the name in the file.
+    A class of another package is imported by the name in the file. No pickle runs code, see
+    `sagsae.exchange.peers`.
 
     Args:
-        source: The file, or a folder that holds it as ``sae.safetensors``, or ``owner/name``, a
-            repository of the Hugging Face hub. What is there on the disk comes first.
+        source: The file, or a folder that holds it as ``sae.safetensors``, or else what SAELens or
+            dictionary_learning has written; or ``owner/name``, a repository of the Hugging Face hub
+            with ``sae.safetensors``. What is there on the disk comes first.
         cell: Folder of the autoencoder below the source, for example
             ``smollm2-135m/resid/sagsae_tied/w1152_lam0.1_seed0``.
         revision: Branch, tag or commit of the repository; its main branch by default.
@@ -29,11 +32,14 @@ def load(source: str | Path, cell: str = "", *, revision: str | None = None) -> 
             message says which.
         ImportError: the class cannot be imported; the message says which and what to do.
         ValueError: not such a file, or tensors that do not fit its header, or values that are not
-            finite; the message names the file.
+            finite; or a folder of another library that cannot be read (``ForeignError``). The
+            message names the file.
     """
     path = Path(source)
     if path.is_dir():
-        return storage.load(path / cell / OWN_WEIGHTS)
+        folder = path / cell
+        format = None if (folder / OWN_WEIGHTS).exists() else format_of(folder)
+        return read_peer(folder, format) if format else storage.load(folder / OWN_WEIGHTS)
     if not path.exists() and REPOSITORY.fullmatch(str(source)):
         return storage.load(_downloaded(str(source), cell, revision))
     if cell:
