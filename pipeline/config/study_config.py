@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from pipeline.config.dial import Dial
+from pipeline.config.foreign import ForeignSource
 from pipeline.config.hub import Hub
 from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, Training
 from pipeline.config.sections import (
@@ -196,6 +197,11 @@ class GridEntry(Sized):
     )
     """Recipes under which the cells are trained, by name; ``default`` is section training, which
     is also meant when absent."""
+
+    source: ForeignSource | None = Field(default=None, exclude_if=lambda source: source is None)
+    """Where an autoencoder comes from that another library has trained. Such a block has one cell,
+    of a variant that is named foreign-... and whose lambda names it in its sweep; the cell is
+    evaluated and never trained."""
 
     @property
     def recipe_names(self) -> list[str]:

@@ -11,6 +11,7 @@ from snakemake.io import ancient
 from pipeline.config.hub import Hub
 from pipeline.config.spelling import CellNameError, lambda_tag
 from pipeline.study.cell import Cell
+from pipeline.study.foreign import is_foreign
 from pipeline.study.outputs import SAELENS, WEIGHTS
 from pipeline.study.specs import ExportSpec
 from pipeline.study.study import Study
@@ -39,7 +40,7 @@ def hub(study: Study) -> Hub:
 
 
 def hub_cells(study: Study) -> list[Cell]:
-    """The cells of the folder for the hub.
+    """The cells of the folder for the hub; a pattern means those that were trained here.
 
     Raises:
         CellNameError: A name of section hub that no cell has, or that no cell could have.
@@ -51,7 +52,8 @@ def hub_cells(study: Study) -> list[Cell]:
             text = {key: str(value) for key, value in vars(cell).items()}
             found.add(study.cell_named(**text | {"lam": lambda_tag(cell.lam)}))
             continue
-        matching = {cell for cell in study.cells if fnmatchcase(cell.path, name)}
+        own = (cell for cell in study.cells if not is_foreign(cell))
+        matching = {cell for cell in own if fnmatchcase(cell.path, name)}
         if not matching:
             raise CellNameError(
                 f"hub.cells: no cell of study {study.config.study} is called {name!r}; "

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import field_serializer
+from pydantic import Field, field_serializer
 
 from pipeline.config.dial import Steering
+from pipeline.config.foreign import ForeignSource
 from pipeline.config.recipes import Training
 from pipeline.config.sections import Section
 from pipeline.config.sources import AnyText, ModelSource
@@ -26,12 +27,17 @@ class TrainSpec(Spec):
     store: str
     """Digest of the training store's DumpSpec."""
     training: Training
+    source: ForeignSource | None = Field(default=None, exclude_if=lambda source: source is None)
+    """Where the weights come from, if they were trained elsewhere."""
 
     @property
     def stream(self) -> str:
-        """What cells share that can be trained on one stream: all but variant, width and lambda."""
+        """What cells share that can be trained on one stream: all but variant, width and lambda.
+
+        A cell that was trained elsewhere shares nothing.
+        """
         shared = self.model_dump()
-        for name in ("variant", "width", "lam"):
+        for name in ("variant", "width", "lam") if self.source is None else ():
             del shared["cell"][name]
         return digest(shared)
 

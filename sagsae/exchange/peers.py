@@ -21,11 +21,9 @@ from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.foreign import Foreign, JumpReLU, Rectified, TopK
 from sagsae.autoencoders.gate import GatedAutoencoder
 from sagsae.autoencoders.gated import Gated
-from sagsae.exchange import CONFIG, WEIGHTS
+from sagsae.exchange import FORMATS
 
 Tensors = dict[str, Tensor]
-FORMATS = {"saelens": (CONFIG, WEIGHTS), "dictionary_learning": ("config.json", "ae.pt")}
-"""The files of a folder in each format, the configuration first."""
 PLAIN = {"W_enc", "W_dec", "b_enc", "b_dec"}
 GATED = {"W_enc", "W_dec", "b_dec", "b_gate", "r_mag", "b_mag"}
 KINDS: dict[str, tuple[type[Autoencoder], set[str]]] = {
