@@ -7,14 +7,15 @@ rule saelens:
         asset=ancient(study.asset()),
         documents=ancient(study.documents),
     output:
-        study.saelens_files(),
+        config=study.saelens_files()[0],
+        weights=study.saelens_files()[1],
     log:
         study.log(SAELENS, PATTERN),
     params:
         spec=lambda wildcards: canonical(export_spec(study, study.cell_named(**wildcards))),
     shell:
         "python -m pipeline export --spec {params.spec:q} --weights {input.weights:q}"
-        " --asset {input.asset:q} --documents {input.documents:q} --out {output[0]:q}"
+        " --asset {input.asset:q} --documents {input.documents:q} --out {output.config:q}"
         " 2>&1 | (tee {log:q} || true)"
 
 
