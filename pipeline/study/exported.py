@@ -75,7 +75,7 @@ def read_by_hub(study: Study) -> dict[str, Any]:
     The figure needs every cell of the grid. With some cells alone it is shown once it is there.
     """
     cells, figure = hub_cells(study), hub_figure(study)
-    whole = set(study.cells) <= set(cells)
+    whole = {cell for cell in study.cells if not is_foreign(cell)} <= set(cells)
     models = sorted({cell.model for cell in cells})
     return {
         "metrics": [study.metrics(cell) for cell in cells],

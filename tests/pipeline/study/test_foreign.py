@@ -9,7 +9,7 @@ from pipeline.config.study_config import ConfigError, load_yaml
 from pipeline.cost.estimate import stages
 from pipeline.cost.rates import RATES, Rates
 from pipeline.study.cell import Cell
-from pipeline.study.exported import hub_cells
+from pipeline.study.exported import hub_cells, read_by_hub
 from pipeline.study.streams import put_together
 from pipeline.study.study import Study
 from pipeline.text.numbers import variant_label
@@ -85,6 +85,7 @@ def test_it_shares_no_stream_is_not_published_and_costs_no_training(tmp_path):
     alone = [cells for cells in put_together(found, found.cells, 8) if CELL in cells]
     assert alone == [[CELL]]
     assert CELL not in hub_cells(found)
+    assert read_by_hub(found)["figure"] == found.figure("figure_r2")
     plain = Study.from_dict(configuration(results=str(tmp_path)))
     rates = Rates.model_validate(load_yaml(RATES))
     costs = [
