@@ -23,6 +23,7 @@ UNIT = 1e-3
 """How far from 1 the norm of a decoder row may be."""
 AGREES = 1e-9
 """Largest difference, relative to the norm, of what both compute in float64."""
+NOISE = 1e-3
 TRIED = 64
 """Latents that the comparison opens, on each side."""
 
@@ -142,7 +143,8 @@ def _require_agreement(
 def _opening(params: dict[str, Tensor], sides: Sides, two_sided: bool) -> Tensor:
     """Normalised activations: for some latents, one on each side that is well beyond its threshold.
 
-    What the gate of a side lets through begins where its magnitude does, too.
+    What the gate of a side lets through begins where its magnitude does, too. A little noise keeps
+    all other latents off a threshold of zero, where rounding would open them.
     """
     W_enc = params["W_enc"]
     chosen = torch.linspace(0, W_enc.shape[1] - 1, min(TRIED, W_enc.shape[1])).round().long()
@@ -153,4 +155,6 @@ def _opening(params: dict[str, Tensor], sides: Sides, two_sided: bool) -> Tensor
         theta, gain, c = (sides[2 * n + k][chosen] for n in range(3))
         least = torch.maximum(theta, -c / gain).clamp_min(0)
         rows.append(sign * (2 * least + 0.1)[:, None] * w / reach[:, None])
-    return params["b_dec"] + torch.cat(rows)
+    x = params["b_dec"] + torch.cat(rows)
+    noise = torch.randn(x.shape, dtype=x.dtype, generator=torch.Generator().manual_seed(0))
+    return x + NOISE * noise

@@ -153,6 +153,17 @@ def test_latents_that_never_open_and_rows_of_zeros_are_no_fault():
     assert replace(equal_gated(sae)).W_enc[:, 15].abs().sum() == 0
 
 
+def test_a_gate_at_its_very_threshold_is_no_fault():
+    """Orthogonal rows: most products would be zero but for rounding, and so are the thresholds."""
+    sae = drawn("sagsae_tied", 8, 8, 3)
+    rows = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(0)))[0]
+    sae.params["W_dec"].copy_(rows)
+    sae.params["W_enc"].copy_(rows.T)
+    sae.params["theta"].zero_()
+    sae.params["c"].fill_(0.5)
+    assert equal_gated(sae).W_enc.shape == (8, 16)
+
+
 @pytest.mark.parametrize("name", ["TopK", "PlainGated"])
 def test_another_autoencoder_has_none(name, tmp_path, monkeypatch):
     with installed(tmp_path, monkeypatch) as module:
