@@ -10,6 +10,7 @@ DEVICE ?= h100
 FROM ?= results/reference/local
 TO ?= results/rebuilt
 BIN := $(VENV)/bin
+PURELIB := import sysconfig; print(sysconfig.get_path("purelib"))
 
 .PHONY: help results test test-fast test-gpu test-faults mutants lint docs smoke paper-plan paper-cost reference
 .PHONY: rebuild schema clean
@@ -22,8 +23,8 @@ help: ## this list
 results: $(VENV)/.ready ## the local study: tables, figures and report in results/local/
 	$(BIN)/snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS))
 
-test: $(VENV)/.ready-dev ## every test, the smoke study end to end included; prints the coverage
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --cov -n 2 --dist loadscope --no-loadscope-reorder
+test: $(VENV)/.ready-dev $(PEERS)/.ready ## every test, the smoke study end to end included; prints the coverage
+	OMP_NUM_THREADS=1 SAGSAE_PEERS=$(PEERS)/bin/python $(BIN)/python -m pytest --cov -n 2 --dist loadscope --no-loadscope-reorder
 
 test-fast: $(VENV)/.ready-dev ## the tests of single parts, in under 90 seconds on two free cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not faults and not e2e" -n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder
@@ -125,8 +126,10 @@ $(VENV)/.ready-mutants: pyproject.toml | $(VENV)/.ready-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
 	touch $@
 
-$(PEERS)/.ready: benchmarks/peers-requirements.txt
-	$(PYTHON) -m venv $(PEERS)
+# Sees what is in VENV, so that PyTorch and its kin are installed once.
+$(PEERS)/.ready: benchmarks/peers-requirements.txt | $(VENV)/.ready
+	$(BIN)/python -m venv $(PEERS)
+	$(BIN)/python -c '$(PURELIB)' > "$$($(PEERS)/bin/python -c '$(PURELIB)')/with-ours.pth"
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 

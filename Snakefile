@@ -29,9 +29,12 @@ from pipeline.study.figures import (
     title_and_caption,
 )
 from pipeline.study.kept import Kept
+from pipeline.study.exported import export_spec, read_by_hub
 from pipeline.study.outputs import (
     DIAL_TABLES,
+    HUB,
     LATENT_TENSORS,
+    SAELENS,
     STATE,
     TOGETHER,
     TRAINING,
@@ -108,6 +111,7 @@ include: "pipeline/rules/dial.smk"
 include: "pipeline/rules/browser.smk"
 include: "pipeline/rules/tables.smk"
 include: "pipeline/rules/figures.smk"
+include: "pipeline/rules/hub.smk"
 include: "pipeline/rules/synthetic.smk"
 include: "pipeline/rules/verify.smk"
 

@@ -32,6 +32,8 @@ STAGES = {
         "figure": ("figures.draw", "draw one figure from the tables"),
         "report": ("report.write", "write the report, one HTML file"),
         "summary": ("report.summary", "print what the comparisons found and where things are"),
+        "export": ("hub.export", "write one cell as a folder that SAELens loads"),
+        "hub-folder": ("hub.folder", "put cells into a folder for the Hugging Face hub"),
         "synthetic-run": ("synthetic.run", "run one seed of one synthetic protocol"),
         "synthetic-means": ("synthetic.means", "average the runs of a synthetic protocol"),
         "synthetic-figure": ("synthetic.figures", "draw one figure of a synthetic protocol"),

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from sagsae.api import splice as splice
     from sagsae.api import train as train
     from sagsae.autoencoders.base import Autoencoder as Autoencoder
-    from sagsae.autoencoders.storage import load as load
     from sagsae.comparison import Comparison as Comparison
     from sagsae.comparison import compare as compare
+    from sagsae.exchange.loading import load as load
+    from sagsae.exchange.saelens import export_saelens as export_saelens
     from sagsae.language_models import load_language_model as load_language_model
     from sagsae.language_models import load_tokenizer as load_tokenizer
     from sagsae.result_files import results as results
@@ -33,8 +34,9 @@ _NAMES = {
     "activations": "ActivationStream Hookpoint Store default_hookpoints",
     "api": "Trained evaluate splice train",
     "autoencoders.base": "Autoencoder",
-    "autoencoders.storage": "load",
     "comparison": "Comparison compare",
+    "exchange.loading": "load",
+    "exchange.saelens": "export_saelens",
     "language_models": "load_language_model load_tokenizer",
     "result_files": "results",
     "sweeps": "Sweep",

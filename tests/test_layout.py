@@ -17,13 +17,13 @@ PIPELINE = (
     {"activations"},
     {"cells", "tables", "figures", "claims", "cost"},
     {"synthetic"},
-    {"verify", "report", "browser", "cache", "status"},
+    {"verify", "report", "browser", "cache", "hub", "status"},
 )
 """Floors of ``pipeline``, the lowest first; a wing may import its own floor and those below."""
 SAGSAE = (
     {"files", "memory", "schedules"},
     {"activations", "autoencoders", "language_models"},
-    {"evaluation", "training", "contrasts", "sweeps"},
+    {"evaluation", "training", "contrasts", "sweeps", "exchange"},
     {"comparison", "dead_latents", "synthetic"},
     {"result_files", "api"},
 )

@@ -120,9 +120,10 @@ def evaluate_cell(
 def read_autoencoder(weights: Path, cell: Cell) -> Autoencoder:
     """The autoencoder of a cell; raises EvaluationError or ValueError for any other file."""
     sae = load(weights)
-    if (sae.name, sae.width) != (cell.variant, cell.width):
+    name = sae.provenance.get("foreign", {}).get("variant", sae.name)
+    if (name, sae.width) != (cell.variant, cell.width):
         raise EvaluationError(
-            f"{weights}: holds {sae.name} of width {sae.width}, the cell is {cell.variant} of "
+            f"{weights}: holds {name} of width {sae.width}, the cell is {cell.variant} of "
             f"width {cell.width}; delete the cell's folder and train it again"
         )
     return sae

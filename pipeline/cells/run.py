@@ -3,7 +3,8 @@
 Weights are kept in the cell's ``.state`` folder as well, with the digest of what they were trained
 from. A job that finds weights of the same training which were not evaluated this way yet (the
 evaluation failed, or its settings changed) evaluates them again and trains nothing. Nor does one
-that finds the work of an orphan, a job that outlived the workflow run that had started it.
+that finds the work of an orphan, a job that outlived the workflow run that had started it. Weights
+that another library has trained are read anew by every job.
 """
 
 from __future__ import annotations
@@ -76,7 +77,13 @@ def main(
         if same and evaluated and adopted and all(path.exists() for path in outputs):
             write_json(state / TRAINED, record | {"orphaned": run_is_gone()})
             return  # another process did it all
-        if not same or (evaluated and not adopted):
+        if train_spec.source is not None:
+            from pipeline.cells.foreign import take_cell
+
+            sae, trained = take_cell(train_spec, train_manifest)
+            make_way(state, train_key)
+            record = keep(sae, trained, state)
+        elif not same or (evaluated and not adopted):
             from pipeline.cells.train import train_cell
 
             make_way(state, train_key)

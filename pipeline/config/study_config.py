@@ -15,6 +15,8 @@ from pydantic import Field, model_validator
 
 from pipeline.config.browser import Browser
 from pipeline.config.dial import Dial
+from pipeline.config.foreign import ForeignSource
+from pipeline.config.hub import Hub
 from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, Training
 from pipeline.config.sections import (
     Count,
@@ -197,6 +199,11 @@ class GridEntry(Sized):
     """Recipes under which the cells are trained, by name; ``default`` is section training, which
     is also meant when absent."""
 
+    source: ForeignSource | None = Field(default=None, exclude_if=lambda source: source is None)
+    """Where an autoencoder comes from that another library has trained. Such a block has one cell,
+    of a variant that is named foreign-... and whose lambda names it in its sweep; the cell is
+    evaluated and never trained."""
+
     @property
     def recipe_names(self) -> list[str]:
         """The recipes by name, the default one as an empty text."""
@@ -268,5 +275,8 @@ class StudyConfig(Section):
     """Steering with single latents; none when absent."""
     browser: Browser | None = Field(default=None, exclude_if=lambda browser: browser is None)
     """Pages on which the latents of some cells can be looked at; none when absent."""
+    hub: Hub | None = Field(default=None, exclude_if=lambda hub: hub is None)
+    """What `snakemake hub_folder` puts into a folder for the Hugging Face hub; every cell when
+    absent."""
     synthetic: Synthetic = Synthetic()
     """Protocols on data whose features are known; made by `snakemake synthetic` alone."""

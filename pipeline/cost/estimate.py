@@ -87,10 +87,11 @@ def stages(study: Study, rates: Rates) -> list[Stage]:
     shrink = COMPRESSED if config.dump.profile == "disk" else 1.0
     passes = 1 + 2 * hookpoints  # clean; zero and mean at each hookpoint
     parameters = sum(2 * models[c.model].d_model * c.width for c in study.cells)
-    streams = put_together(study, study.cells, config.cells_per_stream)
+    own = [cell for cell in study.cells if cell not in study.foreign]
+    streams = put_together(study, own, config.cells_per_stream)
     on_one = sum(len(cells) for cells in streams if len(cells) > 1)
     products = [2.0 * models[cell.model].d_model * cell.width for cell in study.cells]
-    trained = [study.training(cell).tokens for cell in study.cells]
+    trained = [0 if c in study.foreign else study.training(c).tokens for c in study.cells]
     return [
         Stage(
             name="activations",
@@ -158,8 +159,9 @@ def measured(folder: Path) -> tuple[float, str]:
     rates = [
         training_tflops(cell.training.tokens_per_second, cell.d_model, cell.cell.width)
         for cell in found
+        if cell.training.steps
     ]
-    devices = ", ".join(sorted({cell.training.device for cell in found}))
+    devices = ", ".join(sorted({cell.training.device for cell in found if cell.training.steps}))
     return median(rates), f"measured: median of {len(found)} cells of {folder} on {devices}"
 
 

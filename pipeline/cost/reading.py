@@ -46,7 +46,8 @@ def readings(study: Study, device: Device, per_stream: int | None = None) -> lis
     """By store; ``per_stream`` stands in for the study's ``cells_per_stream``."""
     found: dict[str, list[Reading]] = {}
     most = per_stream or study.config.cells_per_stream
-    for cells in put_together(study, study.cells, most):
+    own = [cell for cell in study.cells if cell not in study.foreign]
+    for cells in put_together(study, own, most):
         found.setdefault(cells[0].model, []).append(_of_stream(study, cells, device))
     return [_sum(model, jobs) for model, jobs in found.items()]
 

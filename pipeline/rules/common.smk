@@ -6,7 +6,9 @@ def inputs_of(cell):
     if workflow.is_main_process and kept.holds(cell):
         return {}
     waited = {name: ancient(path) for name, path in streams.inputs(cell).items()}
-    return read_by_cells(study, cell.model) | waited
+    foreign = study.foreign.get(cell)
+    source = {"source": foreign.local_files} if foreign and foreign.local_files else {}
+    return read_by_cells(study, cell.model) | waited | source
 
 
 def dial_runs(wildcards):

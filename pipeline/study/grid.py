@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from itertools import product
 from math import prod
 from shlex import quote
 from typing import Any
 
 from pipeline.config import study_config as c
+from pipeline.study.blocks import axes_of, cells_of
 from pipeline.study.browser_faults import browser_faults
 from pipeline.study.cell import Cell
 from pipeline.study.dials import dial_faults
+from pipeline.study.foreign import foreign_faults
 from pipeline.study.recipes import recipe_faults
 
 COMMAND_BYTES = 120_000
@@ -20,30 +21,6 @@ MOST_CELLS = 50_000
 """Snakemake plans some 1,000 a second and keeps them all in memory."""
 RESERVED_MODEL = "text"
 """Its folder among the assets is that of the documents."""
-
-
-def cells_of(entry: c.GridEntry, config: c.StudyConfig) -> list[Cell]:
-    """Cells of one block of the grid."""
-    return [
-        Cell(
-            model=model.name,
-            hookpoint=hookpoint,
-            variant=entry.variant,
-            recipe=recipe,
-            width=entry.width_for(model.d_model),
-            lam=lam,
-            seed=seed,
-        )
-        for model, hookpoint, recipe, lam, seed in product(*_axes(entry, config))
-    ]
-
-
-def _axes(
-    entry: c.GridEntry, config: c.StudyConfig
-) -> tuple[list[c.Model], list[str], list[str], list[float], list[int]]:
-    models = [m for m in config.models if entry.models is None or m.name in entry.models]
-    hookpoints = entry.hookpoints or config.hookpoints
-    return models, hookpoints, entry.recipe_names, entry.lambdas, entry.seeds
 
 
 def cross_faults(config: c.StudyConfig) -> list[str]:
@@ -66,7 +43,8 @@ def cross_faults(config: c.StudyConfig) -> list[str]:
                 for j, value in enumerate(getattr(entry, field) or [])
                 if value not in known
             ]
-    faults += recipe_faults(config) + dial_faults(config) + browser_faults(config)
+    faults += recipe_faults(config) + dial_faults(config)
+    faults += browser_faults(config) + foreign_faults(config)
     return faults or _cell_faults(config) + _long_settings(config)
 
 
@@ -80,7 +58,7 @@ def _twice(path: str, values: list[str]) -> list[str]:
 
 def _cell_faults(config: c.StudyConfig) -> list[str]:
     """Cells given twice, or more of them than a plan holds."""
-    count = sum(prod(len(axis) for axis in _axes(entry, config)) for entry in config.grid)
+    count = sum(prod(len(axis) for axis in axes_of(entry, config)) for entry in config.grid)
     if count > MOST_CELLS:
         return [f"grid: {count:,} cells, and {MOST_CELLS:,} at most: divide the study"]
     faults = []

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.browsed import weights_shown
 from pipeline.study.cell import Cell
+from pipeline.study.exported import weights_exported
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.steered import weights_wanted
 from pipeline.study.study import Study
@@ -51,7 +52,7 @@ class Kept:
         weights = Path(self._study.cell_file(cell, WEIGHTS))
         if weights.exists() or not metrics.exists() or self._wanted(metrics):
             return False
-        if cell in self._looked_into or self._made_here(str(metrics)):
+        if cell in self._looked_into | self._exported or self._made_here(str(metrics)):
             return False
         return is_current(self._study, cell, metrics)
 
@@ -61,6 +62,12 @@ class Kept:
         asked = self._asked()
         steered = weights_wanted(self._study, asked, self._made_here)
         return steered | weights_shown(self._study, asked)
+
+    @cached_property
+    def _exported(self) -> frozenset[Cell]:
+        """Those whose weights a job will export."""
+        targets = [PurePath(str(name)) for name in self._asked().targets]
+        return weights_exported(self._study, targets)
 
     def _wanted(self, metrics: Path) -> bool:
         """Whether the cell is forced, or more of it than its metrics is asked for."""

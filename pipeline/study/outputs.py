@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from pipeline.study.cell import PATTERN, Cell
+from sagsae.exchange import CONFIG as SAELENS_CONFIG
+from sagsae.exchange import OWN_WEIGHTS
+from sagsae.exchange import WEIGHTS as SAELENS_WEIGHTS
 
-METRICS, WEIGHTS, TRAINING = "metrics.json", "sae.safetensors", "training.json"
+METRICS, WEIGHTS, TRAINING = "metrics.json", OWN_WEIGHTS, "training.json"
 LATENT_TENSORS = "latents.safetensors"
 """Files of a cell's folder."""
 STATE, TRAINED, CHECKPOINT = ".state", "trained.json", "checkpoint-{key}.safetensors"
@@ -40,6 +43,10 @@ EFFECT_TABLES = tuple(
 """File names of what a study that compares under several settings has besides."""
 TYING, ABLATION, WIDTH = "tying", "ablation", "width"
 """Kinds of contrast."""
+SAELENS, SAELENS_FILES = "saelens", (SAELENS_CONFIG, SAELENS_WEIGHTS)
+"""Folder of the cells that were exported, as they lie in ``cells``; the files of each."""
+HUB = "hub"
+"""Folder that becomes a repository of the Hugging Face hub."""
 REPORT = "report.html"
 BROWSER, BROWSER_PAGE, BROWSER_DATA = "browser", "index.html", "data"
 """Folder of the latent browser; its page; the folder of the cells in it."""
@@ -104,6 +111,16 @@ class Outputs:
 
     def metrics(self, cell: Cell | None = None) -> str:
         return self.cell_file(cell, METRICS)
+
+    def saelens_files(self, cell: Cell | None = None) -> list[str]:
+        """Of one cell for SAELens, the configuration first."""
+        folder = cell.path if cell else PATTERN
+        return [self.path(SAELENS, folder, name) for name in SAELENS_FILES]
+
+    @property
+    def hub_card(self) -> str:
+        """The model card of the folder for the hub."""
+        return self.path(HUB, README)
 
     def table(self, name: str = "") -> str:
         """A table; their folder without a name."""

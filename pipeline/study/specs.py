@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import field_serializer
+from pydantic import Field, field_serializer
 
 from pipeline.config.browser import Shown
 from pipeline.config.dial import Steering
+from pipeline.config.foreign import ForeignSource
 from pipeline.config.recipes import Training
 from pipeline.config.sections import Section
+from pipeline.config.sources import AnyText, ModelSource
 from pipeline.config.specs import Argument, Spec
-from pipeline.config.study_config import Evaluation
+from pipeline.config.study_config import Evaluation, TappedModel
 from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest
 from pipeline.study.cell import Cell
@@ -27,6 +29,8 @@ class TrainSpec(Spec):
     store: str
     """Digest of the training store's DumpSpec."""
     training: Training
+    source: ForeignSource | None = Field(default=None, exclude_if=lambda source: source is None)
+    """Where the weights come from, if they were trained elsewhere."""
 
     @property
     def recipe(self) -> Recipe:
@@ -36,9 +40,12 @@ class TrainSpec(Spec):
 
     @property
     def stream(self) -> str:
-        """What cells share that can be trained on one stream: all but variant, width and lambda."""
+        """What cells share that can be trained on one stream: all but variant, width and lambda.
+
+        A cell that was trained elsewhere shares nothing.
+        """
         shared = self.model_dump()
-        for name in ("variant", "width", "lam"):
+        for name in ("variant", "width", "lam") if self.source is None else ():
             del shared["cell"][name]
         return digest(shared)
 
@@ -118,6 +125,19 @@ class BrowserSpec(SweptSpec):
     def may_show(self) -> list[Cell]:
         """The cells whose weights may be wanted."""
         return [*self.of_seed(self.shown).values(), *self.of_seed(self.rival).values()]
+
+
+class ExportSpec(Spec):
+    """Of one cell for SAELens: what its configuration says of language model and text."""
+
+    revision: int = 1
+    cell: Cell
+    model: TappedModel
+    source: ModelSource
+    start_token: Literal["bos", "eos", "none"]
+    context_length: int
+    max_norm_ratio: float
+    text: AnyText
 
 
 class SyntheticSpec(Spec):

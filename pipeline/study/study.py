@@ -22,11 +22,13 @@ from pipeline.config.specs import AssetSpec, BaselineSpec, DumpSpec, Split, Text
 from pipeline.config.spelling import CellNameError
 from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest, write_json
+from pipeline.study.blocks import cells_of
 from pipeline.study.cell import Cell
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.dials import dial_specs
 from pipeline.study.figures import RECIPE_MARK, dial_figure_names, figure_names
-from pipeline.study.grid import cells_of, cross_faults
+from pipeline.study.foreign import foreign_cells, source_of
+from pipeline.study.grid import cross_faults
 from pipeline.study.outputs import (
     BY_SOURCE,
     CLAIM_TABLES,
@@ -52,6 +54,7 @@ class Study(Outputs):
         self.models = {model.name: model for model in config.models}
         self._trainings: dict[tuple[str, str], Training] = {}
         super().__init__(PurePosixPath(config.results) / config.study)
+        self.foreign = foreign_cells(config)
         self.cells = sorted({cell for entry in config.grid for cell in cells_of(entry, config)})
 
     @classmethod
@@ -71,10 +74,6 @@ class Study(Outputs):
     def load(cls, path: str | Path = c.DEFAULT_CONFIG) -> Study:
         """Read and validate a YAML file."""
         return cls.from_dict(c.load_yaml(Path(path)), str(path))
-
-    def _rows(self, split: Split) -> int:
-        dump = self.config.dump
-        return dump.train_rows if split == "train" else dump.heldout_rows
 
     def training(self, cell: Cell) -> Training:
         """The settings by which a cell is trained."""
@@ -116,7 +115,7 @@ class Study(Outputs):
             documents=digest(self.text_spec()),
             start_token=self.model_named(model).start_token,
             split=split,
-            rows=self._rows(split),
+            rows=getattr(self.config.dump, f"{split}_rows"),
             rows_per_block=dump.rows_per_block,
             slack=dump.slack,
             **self.config.text.model_dump(exclude={"source", "sources"}),
@@ -130,7 +129,7 @@ class Study(Outputs):
             split=split,
             tokens=digest(self.token_spec(model, split)),
             calibration_tokens=digest(self.token_spec(model, "train")),
-            rows=self._rows(split),
+            rows=getattr(self.config.dump, f"{split}_rows"),
             seed=text.seed,
             context_length=text.context_length,
             dump=self.config.dump,
@@ -152,6 +151,7 @@ class Study(Outputs):
             d_model=self.model_named(cell.model).d_model,
             store=self._stores[cell.model, "train"],
             training=self.training(cell),
+            source=source_of(self.foreign, cell),
         )
 
     def evaluate_spec(self, cell: Cell) -> EvaluateSpec:

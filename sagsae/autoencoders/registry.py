@@ -56,19 +56,22 @@ OTHER_LOOKS = tuple(
 )
 """Colours and markers of variants that are not registered, in turn."""
 
+ELSEWHERE = re.compile(r"foreign-(?P<name>[a-z0-9][a-z0-9-]*)")
+"""The form of a name of what another library has trained; a grid says where it comes from."""
 FOREIGN = re.compile(r"(?P<module>[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):[A-Za-z_]\w*", re.ASCII)
 """The form of a name of a user's own class."""
 
 
 def check_name(name: str) -> str:
-    """The name, if it is registered or of a class in a package that Python can find.
+    """The name, if it is registered, of what was trained elsewhere, or of a class in a package that
+    Python can find.
 
     Imports nothing, so whether the package has the class is seen when a job needs it.
 
     Raises:
         ValueError: neither; the message says what is possible.
     """
-    if name in VARIANTS:
+    if name in VARIANTS or ELSEWHERE.fullmatch(name):
         return name
     found = FOREIGN.fullmatch(name)
     if found is None:
@@ -116,6 +119,8 @@ def variant(name: str) -> type[Autoencoder]:
 
 def label(name: str) -> str:
     """The variant's name for people; of a user's own class, the class's name."""
+    if elsewhere := ELSEWHERE.fullmatch(name):
+        return f"{elsewhere['name']} (foreign)"
     return VARIANTS[name].label if name in VARIANTS else name.rpartition(":")[2]
 
 

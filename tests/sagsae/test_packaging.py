@@ -23,8 +23,8 @@ USED_WITHOUT_IMPORT = {
     "gguf": "Transformers reads GGUF files with it",
     "accelerate": "Transformers opens no GGUF file without it",
 }
-PEERS = {"sae_lens", "dictionary_learning"}
-"""Imported by benchmarks in an environment of their own."""
+PEERS = {"sae_lens", "dictionary_learning", "transformer_lens"}
+"""Imported by benchmarks and by workers of tests, in an environment of their own."""
 
 
 def normalised(name: str) -> str:

@@ -1,0 +1,79 @@
+"""Weights that another library has trained, in the place of a training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.assets.model_folders import hub_errors
+from pipeline.cells.train import Trained
+from pipeline.config.foreign import ForeignSource
+from pipeline.jobs.json_files import digest, read_json, sha256_of
+from pipeline.study.specs import TrainSpec
+from sagsae.exchange import FORMATS
+from sagsae.exchange.peers import ForeignError, read_peer
+
+ELSEWHERE = "elsewhere"
+NOT_TRAINED: dict[str, Any] = {
+    "steps": 0,
+    "tokens": 0,
+    "seconds": 0.0,
+    "tokens_per_second": 0.0,
+    "data_wait_seconds": 0.0,
+    "peak_memory_mb": 0.0,
+    "device": ELSEWHERE,
+    "threads": 1,
+    "matmul_dtype": ELSEWHERE,
+}
+
+
+def located(source: ForeignSource) -> Path:
+    """The folder that holds the files; those of the hub are fetched into its cache.
+
+    Raises:
+        AssetError: the hub cannot be reached, or has no such repository, revision or file.
+    """
+    if source.path:
+        return Path(source.path, source.folder)
+    from huggingface_hub import hf_hub_download
+
+    assert source.repo is not None
+    with hub_errors(f"{source.repo} at revision {source.revision}", "grid"):
+        prefix = f"{source.folder.strip('/')}/" if source.folder else ""
+        files = [
+            hf_hub_download(source.repo, prefix + name, revision=source.revision)
+            for name in FORMATS[source.kind]
+        ]
+    return Path(files[0]).parent
+
+
+def take_cell(spec: TrainSpec, manifest: Path) -> Trained:
+    """Read the weights of a cell; the record says that nothing was trained.
+
+    Args:
+        spec: ``Study.train_spec`` of the cell, with a source.
+        manifest: Of the training store.
+
+    Raises:
+        ForeignError: the files cannot be read, or are of other widths than the cell.
+        AssetError: they cannot be had.
+    """
+    source, cell = spec.source, spec.cell
+    assert source is not None
+    folder = located(source)
+    sae = read_peer(folder, source.kind)
+    if (sae.d, sae.width) != (spec.d_model, cell.width):
+        raise ForeignError(
+            f"{folder}: has {sae.width} latents of activations of width {sae.d}; the grid says "
+            f"{cell.width} latents, and {cell.model} has activations of width {spec.d_model}"
+        )
+    files = {name: sha256_of(folder / name) for name in FORMATS[source.kind]}
+    known = {"variant": cell.variant, "source": source.model_dump(), "sha256": files}
+    sae.provenance = {
+        "model": cell.model,
+        "hookpoint": cell.hookpoint,
+        "foreign": sae.provenance["foreign"] | known,
+    }
+    course = {"history": [], "latents_reset": 0, "diverged": "", "sparse_steps": 0}
+    made_from = {"train": digest(spec), "store": read_json(manifest)["sha256"]}
+    return Trained(sae, {"training": NOT_TRAINED, "made_from": made_from, "course": course})

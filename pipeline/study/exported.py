@@ -1,0 +1,100 @@
+"""Which cells leave a study, for SAELens or for the hub, and what is said of them there."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
+from typing import Any
+
+from snakemake.io import ancient
+
+from pipeline.config.hub import Hub
+from pipeline.config.spelling import CellNameError, lambda_tag
+from pipeline.study.cell import Cell
+from pipeline.study.foreign import is_foreign
+from pipeline.study.outputs import SAELENS, WEIGHTS
+from pipeline.study.specs import ExportSpec
+from pipeline.study.study import Study
+
+HUB_RULE = "hub_folder"
+SWEEP_FIGURE = "figure_r2"
+
+
+def export_spec(study: Study, cell: Cell) -> ExportSpec:
+    """Of the job that exports a cell."""
+    model, config = study.model_named(cell.model), study.config
+    return ExportSpec(
+        cell=cell,
+        model=model,
+        source=model.source,
+        start_token=model.start_token,
+        context_length=config.text.context_length,
+        max_norm_ratio=config.dump.max_norm_ratio,
+        text=study.text_spec().text,
+    )
+
+
+def hub(study: Study) -> Hub:
+    """The section, or its defaults."""
+    return study.config.hub or Hub()
+
+
+def hub_cells(study: Study) -> list[Cell]:
+    """The cells of the folder for the hub; a pattern means those that were trained here.
+
+    Raises:
+        CellNameError: A name of section hub that no cell has, or that no cell could have.
+    """
+    found: set[Cell] = set()
+    for name in hub(study).cells:
+        if not set("*?[") & set(name):
+            cell = Cell.from_path(name)
+            text = {key: str(value) for key, value in vars(cell).items()}
+            found.add(study.cell_named(**text | {"lam": lambda_tag(cell.lam)}))
+            continue
+        own = (cell for cell in study.cells if not is_foreign(cell))
+        matching = {cell for cell in own if fnmatchcase(cell.path, name)}
+        if not matching:
+            raise CellNameError(
+                f"hub.cells: no cell of study {study.config.study} is called {name!r}; "
+                "`python -m pipeline cells` lists them"
+            )
+        found |= matching
+    return sorted(found)
+
+
+def hub_figure(study: Study) -> str | None:
+    """The figure of the sweeps; None where the study has none."""
+    names = [name for name in study.figures if name.startswith(SWEEP_FIGURE)]
+    return study.figure(names[0]) if names else None
+
+
+def read_by_hub(study: Study) -> dict[str, Any]:
+    """What the job that makes the folder for the hub reads, by the name of the input.
+
+    The figure needs every cell of the grid. With some cells alone it is shown once it is there.
+    """
+    cells, figure = hub_cells(study), hub_figure(study)
+    whole = {cell for cell in study.cells if not is_foreign(cell)} <= set(cells)
+    models = sorted({cell.model for cell in cells})
+    return {
+        "metrics": [study.metrics(cell) for cell in cells],
+        "weights": [study.cell_file(cell, WEIGHTS) for cell in cells],
+        "assets": [ancient(study.asset(model)) for model in models],
+        "documents": ancient(study.documents),
+        **({"figure": figure} if figure and (whole or Path(figure).exists()) else {}),
+    }
+
+
+def weights_exported(study: Study, targets: list[PurePath]) -> frozenset[Cell]:
+    """The cells whose weights a planned job exports.
+
+    Args:
+        study: The study.
+        targets: What Snakemake was asked for: files, and names of rules.
+    """
+    if PurePath(HUB_RULE) in targets or PurePath(study.hub_card) in targets:
+        return frozenset(hub_cells(study))
+    root = PurePath(study.path(SAELENS))
+    named = [target.parent.relative_to(root) for target in targets if target.is_relative_to(root)]
+    return frozenset(Cell.from_path(path.as_posix()) for path in named)

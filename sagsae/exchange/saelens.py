@@ -1,0 +1,193 @@
+"""Autoencoders as folders that SAELens loads: ``cfg.json`` and ``sae_weights.safetensors``.
+
+Read in SAELens 6.54 (``sae_lens/saes/gated_sae.py``, ``sae_lens/loading``). Its ``metadata`` is
+free-form; the keys that it knows are used where they mean the same.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+
+from sagsae import __version__
+from sagsae.activations.store import Store
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.exchange import CONFIG, WEIGHTS
+from sagsae.exchange.equal_gated import equal_gated
+from sagsae.files import write_atomic
+
+FORMAT = "6.0.0"
+"""The SAELens whose configuration is written; it converts what an earlier one has written."""
+DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+STREAM = "hook_resid_post"
+OUTPUTS = {"mlp_out": ("hook_mlp_out", "mlp.hook_out"), "attn": ("hook_attn_out", "attn.hook_out")}
+"""TransformerLens's names of a module's output: what is added to the stream, and what leaves the
+module. They differ where the block normalises between the two."""
+NORMALISES_AFTER = {"gemma2": True, "gemma3_text": True}
+NORMALISES_AFTER |= dict.fromkeys(("gpt_neox", "llama", "mistral", "qwen2", "qwen3"), False)
+NORMALISES_AFTER["smollm3"] = False
+
+
+def transformer_lens_name(hookpoint: str, layer: int, model_type: str | None) -> str | None:
+    """What TransformerLens calls the output that a hookpoint of this library is.
+
+    Args:
+        hookpoint: ``mlp_out``, ``attn`` or ``resid``.
+        layer: Index of the block.
+        model_type: ``model.config.model_type`` of Transformers. Gemma 2 and 3 normalise the output
+            of attention and MLP, and TransformerLens's ``hook_mlp_out`` comes after that; the
+            module's own output has a name in its ``TransformerBridge`` alone.
+
+    Returns:
+        The name, or None for another hookpoint, or where the architecture is not known.
+    """
+    if hookpoint == "resid":
+        return f"blocks.{layer}.{STREAM}"
+    if hookpoint not in OUTPUTS or model_type not in NORMALISES_AFTER:
+        return None
+    return f"blocks.{layer}.{OUTPUTS[hookpoint][NORMALISES_AFTER[model_type]]}"
+
+
+def hook_metadata(
+    hookpoint: str, module: str, layer: int | None, model_type: str | None
+) -> dict[str, Any]:
+    """The keys of SAELens's metadata that name a hookpoint.
+
+    Args:
+        hookpoint: Its name here.
+        module: Dotted path of the module in the Hugging Face model.
+        layer: Index of the block, if there is one.
+        model_type: See `transformer_lens_name`.
+
+    Returns:
+        ``hook_name`` for TransformerLens (the module's path where it has no name there),
+        ``hf_hook_name``, the module's path, and ``hook_layer``.
+    """
+    name = None if layer is None else transformer_lens_name(hookpoint, layer, model_type)
+    return {"hook_name": name or module, "hf_hook_name": module, "hook_layer": layer}
+
+
+def position_metadata(
+    context_length: int, first_position: bool, max_norm_ratio: float | None
+) -> dict[str, Any]:
+    """The keys that say which tokens were trained on.
+
+    Args:
+        context_length: Tokens per context.
+        first_position: Whether the first token of each context was left out.
+        max_norm_ratio: Tokens beyond this many median norms were left out, too.
+
+    Returns:
+        ``context_size``, ``seqpos_slice`` as SAELens slices positions, and ``dropped_positions``
+        in words.
+    """
+    dropped = ["the first of each context"] if first_position else []
+    if max_norm_ratio is not None:
+        dropped.append(f"tokens whose norm exceeds {max_norm_ratio:g} medians at any hookpoint")
+    return {
+        "context_size": context_length,
+        "seqpos_slice": [1, None] if first_position else [None],
+        "dropped_positions": dropped,
+    }
+
+
+def store_metadata(store: Store, hookpoint: str, model_type: str | None) -> dict[str, Any]:
+    """What a store says of a hookpoint's activations, in SAELens's words.
+
+    Args:
+        store: One that `dump_activations` filled; of another the metadata are empty.
+        hookpoint: One of its hookpoints.
+        model_type: See `transformer_lens_name`.
+    """
+    known = store.config.provenance
+    dump, layer = known.get("dump", {}), known.get("layer")
+    found: dict[str, Any] = {"model_name": known.get("model"), "revision": known.get("revision")}
+    if module := dump.get("modules", {}).get(hookpoint):
+        found |= hook_metadata(hookpoint, module, layer, model_type)
+    if length := dump.get("context_length"):
+        first, ratio = dump.get("drop_first_position", False), dump.get("max_norm_ratio")
+        found |= position_metadata(length, first, ratio)
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def export_saelens(
+    autoencoder: Autoencoder,
+    folder: str | Path,
+    *,
+    store: Store | None = None,
+    model_type: str | None = None,
+    dtype: torch.dtype = torch.float32,
+    **metadata: Any,
+) -> Path:
+    """Write a folder that ``sae_lens.SAE.load_from_disk`` loads as a Gated SAE equal to this one.
+
+    Latents are in the units of the activations, and rows of ``W_dec`` are of unit norm. A two-sided
+    autoencoder of width H is one of width 2H there: latents i and i + H are the positive and the
+    negative side of latent i. L0 is the same, since the two never fire together.
+
+    Args:
+        autoencoder: Any with a gate, also of a class of your own.
+        folder: Is made where it is not there; its ``cfg.json`` and ``sae_weights.safetensors`` are
+            replaced.
+        store: What it was trained on or measured on. Says where the activations come from.
+        model_type: ``model.config.model_type`` of the language model: names the hookpoint for
+            TransformerLens.
+        dtype: float32, or float64 for no rounding: in float32 a gate that is within rounding of its
+            threshold may open in one library alone.
+        **metadata: Further keys of SAELens's metadata, such as ``model_name``, ``dataset_path`` and
+            ``prepend_bos``; they win over those of the store.
+
+    Returns:
+        The folder.
+
+    Raises:
+        NoEqualError: SAELens has no architecture that equals the autoencoder; the message says why.
+        KeyError: the dtype is neither float32 nor float64.
+    """
+    folder, type_name = Path(folder), DTYPES[dtype]
+    weights = equal_gated(autoencoder)
+    known, hookpoint = autoencoder.provenance, autoencoder.provenance.get("hookpoint")
+    origin = {"model_name": known.get("model"), "hook_layer": known.get("layer")}
+    origin = {key: value for key, value in origin.items() if value is not None}
+    if store is not None and hookpoint is not None:
+        origin |= store_metadata(store, hookpoint, model_type)
+    config = {
+        "architecture": "gated",
+        "d_in": autoencoder.d,
+        "d_sae": len(weights.W_dec),
+        "dtype": type_name,
+        "device": "cpu",
+        "apply_b_dec_to_input": True,
+        "normalize_activations": "none",
+        "reshape_activations": "none",
+        "metadata": {
+            "sae_lens_version": FORMAT,
+            "sae_lens_training_version": None,
+            **origin,
+            **metadata,
+            "sagsae": own_metadata(autoencoder),
+        },
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    content = save(vars(weights.to(dtype)), metadata={"format": "pt"})
+    write_atomic(folder / WEIGHTS, content)
+    write_atomic(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
+    return folder
+
+
+def own_metadata(autoencoder: Autoencoder) -> dict[str, Any]:
+    """What is said of the autoencoder in this library's words."""
+    H, two_sided = autoencoder.width, bool(getattr(autoencoder, "two_sided", False))
+    pairs = f"latents i and i + {H} are the positive and the negative side of latent i"
+    return {
+        "version": __version__,
+        "variant": autoencoder.name,
+        "width": H,
+        "activation_scale": autoencoder.scale,
+        **({"sides": pairs} if two_sided else {}),
+        "provenance": autoencoder.provenance,
+    }

@@ -1,0 +1,165 @@
+"""Cells whose weights another library has trained: read, measured, never trained."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import sagsae
+from pipeline.activations.manifests import open_store
+from pipeline.assets.wheels import AssetError
+from pipeline.cells.foreign import located
+from pipeline.config.foreign import ForeignSource
+from pipeline.jobs.json_files import digest, read_json
+from pipeline.study.cell import Cell
+from pipeline.study.study import Study
+from pipeline.tables.write import main as write_tables
+from pipeline.verify.run import verify
+from sagsae.exchange.peers import ForeignError
+from tests.peers import environment
+from tests.pipeline.whole_study import CELL, CONFIG, WholeStudy, configuration, make_whole_study
+
+FOREIGN = Cell(model="m", hookpoint="resid", variant="foreign-theirs", width=48, lam=1, seed=0)
+GRID = CONFIG["grid"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> WholeStudy:
+    return make_whole_study(tmp_path_factory.mktemp("whole"))
+
+
+def with_foreign(whole: WholeStudy, source: dict[str, Any], width: int = 48) -> WholeStudy:
+    """The same study with one cell of elsewhere."""
+    block = {
+        "variant": FOREIGN.variant,
+        "source": source,
+        "width": width,
+        "lambdas": [1],
+        "hookpoints": ["resid"],
+    }
+    raw = configuration(whole.root.parent) | {"grid": [*GRID, block]}
+    return WholeStudy(Study.from_dict(raw))
+
+
+def test_it_is_measured_as_the_same_autoencoder_is(whole, tmp_path):
+    """SA-GSAE of this study, by way of SAELens's format: a Gated SAE of twice the width."""
+    own = sagsae.load(whole.cell() / "sae.safetensors")
+    sagsae.export_saelens(own, tmp_path / "theirs")
+    study = with_foreign(whole, {"kind": "saelens", "path": str(tmp_path / "theirs")})
+    study.make(study.study.metrics(FOREIGN))
+    found = read_json(study.cell(FOREIGN) / "metrics.json")
+    expected = read_json(whole.cell() / "metrics.json")
+    for name in ("r2", "loss_recovered", "ce_sae", "ce_clean"):
+        assert found[name] == pytest.approx(expected[name], rel=1e-3), name
+    assert found["l0"] == pytest.approx(expected["l0"], abs=0.02)
+    assert found["cell"]["variant"] == "foreign-theirs"
+    assert (found["training"]["steps"], found["training"]["device"]) == (0, "elsewhere")
+    assert found["bipolar_fraction"] == 0
+    kept = sagsae.load(study.cell(FOREIGN) / "sae.safetensors")
+    assert (kept.name, kept.scale) == ("gated", 1.0)
+    known = kept.provenance["foreign"]
+    assert known["source"] == {"kind": "saelens", "path": str(tmp_path / "theirs")}
+    assert set(known["sha256"]) == {"cfg.json", "sae_weights.safetensors"}
+    assert read_json(study.cell(FOREIGN) / "training.json")["history"] == []
+    assert [fault.problem for fault in verify(study.study, "").faults] == []
+    tables = tmp_path / "tables"
+    write_tables(study.study.compared, Path(study.study.cells_root), tables)
+    assert "foreign-theirs" in (tables / "cells.csv").read_text()
+    assert "theirs (foreign)" in (tables / "latents.md").read_text()
+
+
+def test_changed_files_are_read_anew_and_what_cannot_be_read_changes_nothing(whole, tmp_path):
+    own = sagsae.load(whole.cell() / "sae.safetensors")
+    folder = sagsae.export_saelens(own, tmp_path / "theirs")
+    study = with_foreign(whole, {"kind": "saelens", "path": str(folder)})
+    study.make(study.study.metrics(FOREIGN))
+    state = study.cell(FOREIGN) / ".state"
+    first = (state / "sae.safetensors").read_bytes()
+    (folder / "cfg.json").write_text(json.dumps({"architecture": "transcoder"}))
+    with pytest.raises(ForeignError, match="'transcoder' is not known here"):
+        study.make(study.study.metrics(FOREIGN))
+    assert (state / "sae.safetensors").read_bytes() == first
+    assert read_json(state / "trained.json")["weights_sha256"]
+    own.params["b_dec"].add_(0.5)
+    sagsae.export_saelens(own, folder)
+    study.make(study.study.metrics(FOREIGN))
+    assert (state / "sae.safetensors").read_bytes() != first
+
+
+def test_another_width_is_refused(whole, tmp_path):
+    own = sagsae.load(whole.cell() / "sae.safetensors")
+    folder = sagsae.export_saelens(own, tmp_path / "theirs")
+    study = with_foreign(whole, {"kind": "saelens", "path": str(folder)}, width=47)
+    with pytest.raises(ForeignError, match=r"has 48 latents .* the grid says 47 latents"):
+        study.make(study.study.metrics(replace(FOREIGN, width=47)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "worker", "name"),
+    [
+        ("saelens", "train_saelens.py", "jumprelu"),
+        ("dictionary_learning", "train_dictionary_learning.py", "GatedAutoEncoder"),
+    ],
+)
+def test_of_each_librarys_own_trainer(whole, tmp_path, kind, worker, name):
+    """Trained there on this study's store, measured here as its own code measures it."""
+    stores = {
+        split: open_store(Path(whole.study.manifest("m", split))) for split in ("train", "heldout")
+    }
+    rows = {
+        split: torch.cat([b.float() for b in sagsae.activations.iterate(store, "resid", 256)])
+        for split, store in stores.items()
+    }
+    save_file({"x": rows["train"], "heldout": rows["heldout"]}, tmp_path / "rows")
+    environment.run(worker, tmp_path / "rows", tmp_path, name)
+    source = {"kind": kind, "path": str(tmp_path), "folder": name}
+    study = with_foreign(whole, source)
+    study.make(study.study.metrics(FOREIGN))
+    found = read_json(study.cell(FOREIGN) / "metrics.json")
+    out = load_file(tmp_path / "out.safetensors")
+    theirs = {of: out[f"{name}.{of}"] for of in ("f", "x_hat")}
+    x = rows["heldout"].double()
+    sse = (x - theirs["x_hat"].double()).square().sum()
+    sst = (x - x.mean(0)).square().sum()
+    assert found["r2"] == pytest.approx(float(1 - sse / sst), abs=1e-3)
+    l0 = float((theirs["f"] != 0).sum(1).double().mean())
+    assert found["l0"] == pytest.approx(l0, abs=0.05)
+    assert found["eval_tokens"] == len(x)
+
+
+def test_files_of_the_hub_are_fetched_at_their_revision(monkeypatch, tmp_path):
+    calls = []
+
+    def download(repo, name, *, revision):
+        calls.append((repo, name, revision))
+        return str(tmp_path / name)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    source = {"repo": "someone/saes", "revision": "c0ffee", "folder": "l1/x"}
+    folder = located(ForeignSource(kind="dictionary_learning", **source))
+    assert folder == tmp_path / "l1" / "x"
+    assert calls == [
+        ("someone/saes", "l1/x/config.json", "c0ffee"),
+        ("someone/saes", "l1/x/ae.pt", "c0ffee"),
+    ]
+
+
+def test_without_a_network_the_message_says_so(monkeypatch, tmp_path):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    source = ForeignSource(kind="saelens", repo="someone/saes", revision="c0ffee")
+    with pytest.raises(AssetError, match="someone/saes at revision c0ffee: cannot be fetched"):
+        located(source)
+
+
+def test_its_own_cells_are_untouched(whole):
+    before = read_json(whole.cell(CELL) / "metrics.json")["made_from"]
+    study = with_foreign(whole, {"kind": "saelens", "path": "nowhere"})
+    assert before["train"] == digest(study.study.train_spec(CELL))

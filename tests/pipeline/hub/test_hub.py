@@ -1,0 +1,228 @@
+"""A study's cells for SAELens, and the folder for the hub, made by the stages."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import CommitOperationAdd, ModelCard
+from huggingface_hub.repocard import metadata_load
+from huggingface_hub.utils import validate_repo_id
+from safetensors.torch import load_file
+
+import sagsae
+from pipeline.__main__ import main as run
+from pipeline.config.hub import Hub
+from pipeline.hub.folder import main as make_folder
+from pipeline.jobs.json_files import canonical, read_json, write_json
+from pipeline.study.cell import Cell
+from pipeline.study.exported import export_spec, hub_cells
+from pipeline.study.metrics import MetricsError
+from pipeline.study.study import Study
+from sagsae.exchange.equal_gated import NoEqualError, equal_gated
+from tests.pipeline.whole_study import CELL, WholeStudy, configuration, make_whole_study
+from tests.their_package import installed
+
+GRID = [
+    {"variant": "sagsae_tied", "width": 24, "lambdas": [0.1, 0.2], "hookpoints": ["resid"]},
+    {"variant": "gated", "width": 48, "lambdas": [0.1], "hookpoints": ["mlp_out"]},
+]
+GATED = Cell(model="m", hookpoint="mlp_out", variant="gated", width=48, lam=0.1, seed=0)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> WholeStudy:
+    return make_whole_study(tmp_path_factory.mktemp("whole"), grid=GRID)
+
+
+def with_hub(whole: WholeStudy, **hub: object) -> Study:
+    """The same study with a section hub."""
+    changes = {"grid": GRID, "note": "A test.", "hub": hub}
+    return Study.from_dict(configuration(whole.root.parent) | changes)
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_cell_for_saelens_by_the_stage(whole, tmp_path):
+    study = whole.study
+    run(
+        [
+            *("export", "--spec", canonical(export_spec(study, CELL))),
+            *("--weights", str(whole.cell() / "sae.safetensors")),
+            *("--asset", study.asset("m"), "--documents", study.documents),
+            *("--out", str(tmp_path / "out" / "cfg.json")),
+        ]
+    )
+    config = json.loads((tmp_path / "out" / "cfg.json").read_text())
+    assert (config["architecture"], config["d_in"], config["d_sae"]) == ("gated", 32, 48)
+    found = config["metadata"]
+    asset = read_json(study.asset("m"))
+    assert found["cell"] == CELL.path
+    assert (found["hook_name"], found["hook_layer"]) == ("blocks.1.hook_resid_post", 1)
+    assert found["hf_hook_name"] == "gpt_neox.layers.1"
+    assert (found["model_name"], found["model_revision"]) == ("m", None)
+    assert found["model_weights_sha256"] == asset["weights_sha256"]
+    assert (found["context_size"], found["seqpos_slice"]) == (16, [1, None])
+    assert found["dropped_positions"][1].startswith("tokens whose norm exceeds 10 medians")
+    assert (found["prepend_bos"], found["start_token"]) == (True, "bos")
+    assert (found["dataset_path"], found["dataset_revision"]) == ("random words", "seed 0")
+    assert found["sagsae"]["version"] == sagsae.__version__
+    weights = load_file(tmp_path / "out" / "sae_weights.safetensors")
+    equal = equal_gated(sagsae.load(whole.cell() / "sae.safetensors"))
+    for name, value in vars(equal).items():
+        assert torch.equal(weights[name], value.float()), name
+
+
+def test_the_folder_holds_what_is_named(whole, tmp_path):
+    study = with_hub(whole, cells=["*/gated/*", CELL.path], repo="someone/saes", license="mit")
+    (tmp_path / "figure_r2.png").write_bytes(b"\x89PNG")
+    card, figure = tmp_path / "hub" / "README.md", tmp_path / "figure_r2.png"
+    make_folder(study.config.model_dump(), card, figure)
+    names = ("cfg.json", "metrics.json", "sae.safetensors", "sae_weights.safetensors")
+    expected = {f"{cell.path}/{name}" for cell in (GATED, CELL) for name in names}
+    assert files(tmp_path / "hub") == expected | {"README.md", "figure_r2.png"}
+    for cell in (GATED, CELL):
+        ours = sagsae.load(tmp_path / "hub", cell.path)
+        own = sagsae.load(whole.cell(cell) / "sae.safetensors")
+        assert all(torch.equal(value, own.params[name]) for name, value in ours.params.items())
+    (tmp_path / "hub" / "stale").touch()
+    make_folder(study.config.model_dump(), card)
+    assert files(tmp_path / "hub") == expected | {"README.md"}
+
+
+def test_the_hubs_client_accepts_it(whole, tmp_path):
+    """What `hf upload` checks before it sends anything."""
+    study = with_hub(whole, repo="someone/saes", license="apache-2.0")
+    card = tmp_path / "hub" / "README.md"
+    make_folder(study.config.model_dump(), card)
+    validate_repo_id(study.config.hub.repo)
+    found = ModelCard.load(card)
+    assert found.data.to_dict() == metadata_load(card)
+    assert (found.data.library_name, found.data.license) == ("saelens", "apache-2.0")
+    assert {"saelens", "sparse-autoencoder"} <= set(found.data.tags)
+    assert "base_model" not in found.data.to_dict()
+    operations = [
+        CommitOperationAdd(path_in_repo=name, path_or_fileobj=tmp_path / "hub" / name)
+        for name in files(tmp_path / "hub")
+    ]
+    assert len(operations) == 3 * 4 + 1
+    assert all(operation.upload_info.size > 0 for operation in operations)
+
+
+def test_the_card_says_how_to_load_and_what_was_measured(whole, tmp_path, monkeypatch):
+    study = with_hub(whole, repo="someone/saes")
+    card = tmp_path / "hub" / "README.md"
+    make_folder(study.config.model_dump(), card)
+    text = card.read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
+    assert [len(block.splitlines()) for block in blocks] == [3, 3]
+    assert "from sae_lens import SAE" in blocks[1]
+    assert f'SAE.from_pretrained("someone/saes", "{GATED.path}")' in blocks[1]
+    monkeypatch.setattr(
+        "huggingface_hub.hf_hub_download",
+        lambda repo, name, *, revision: tmp_path / "hub" / name if repo == "someone/saes" else "",
+    )
+    names = {"x": torch.ones(3, 32)}
+    exec(blocks[0], names)
+    assert names["x_hat"].shape == (3, 32)
+    rows = [line for line in text.splitlines() if line.startswith(f"| `{CELL.path}`")]
+    cells = [part.strip() for part in rows[0].strip("|").split("|")]
+    found = read_json(whole.cell() / "metrics.json")
+    assert cells[1:4] == ["SA-GSAE tied", "24", "48"]
+    assert float(cells[4]) == pytest.approx(found["l0"], rel=0.06)
+    assert float(cells[5]) == pytest.approx(found["r2"], abs=1e-3)
+    assert "`gpt_neox.layers.1.mlp` | `blocks.1.hook_mlp_out`" in text
+    assert "random words" in text
+    assert "A test." in text
+    assert "states no licence" in text
+    assert "![" not in text
+
+
+def test_a_class_without_an_equal_is_in_the_folder_for_this_library_alone(
+    whole, tmp_path, monkeypatch
+):
+    with installed(tmp_path / "site", monkeypatch) as module:
+        made = make_whole_study(
+            tmp_path / "whole",
+            grid=[{"variant": f"{module}:TopK", "width": 24, "lambdas": [0.1]}],
+            hookpoints=["resid"],
+        )
+        (cell,) = made.study.cells
+        spec, asset = export_spec(made.study, cell), made.study.asset("m")
+        arguments = ["--asset", asset, "--documents", made.study.documents]
+        weights = str(made.cell(cell) / "sae.safetensors")
+        with pytest.raises(NoEqualError, match="TopK has no gate"):
+            run(
+                [
+                    *("export", "--spec", canonical(spec), "--weights", weights, *arguments),
+                    *("--out", str(tmp_path / "no" / "cfg.json")),
+                ]
+            )
+        card = tmp_path / "hub" / "README.md"
+        make_folder(made.study.config.model_dump(), card)
+        assert files(card.parent) == {
+            "README.md",
+            f"{cell.path}/metrics.json",
+            f"{cell.path}/sae.safetensors",
+        }
+        assert "No folder for SAELens: their_zoo.sparse:TopK: TopK has no gate" in card.read_text()
+        assert "from_pretrained" not in card.read_text()
+
+
+def test_weights_of_other_metrics_are_refused_and_the_old_folder_stays(whole, tmp_path):
+    study = with_hub(whole, cells=[CELL.path])
+    card, weights = tmp_path / "hub" / "README.md", whole.cell() / "sae.safetensors"
+    make_folder(study.config.model_dump(), card)
+    before = card.read_bytes()
+    content = weights.read_bytes()
+    try:
+        weights.unlink()  # a hard link of what the folder holds
+        weights.write_bytes(content + b" ")
+        with pytest.raises(MetricsError, match="not the weights that the cell's metrics"):
+            make_folder(study.config.model_dump(), card)
+        weights.unlink()
+        with pytest.raises(MetricsError, match="run snakemake --force"):
+            make_folder(study.config.model_dump(), card)
+    finally:
+        weights.write_bytes(content)
+    assert card.read_bytes() == before
+
+
+def test_sources_of_the_hub_are_named_in_the_cards_metadata(whole, tmp_path):
+    """Language model and text of the hub, on records as they are written for them."""
+    raw = configuration(whole.root.parent) | {"grid": GRID, "hub": {"cells": [GATED.path]}}
+    model = raw["models"][0] | {"source": {"kind": "hub", "repo": "EleutherAI/pythia-14m"}}
+    text = {"kind": "hub", "repo": "someone/texts", "revision": "v1"}
+    study = Study.from_dict(raw | {"models": [model], "text": raw["text"] | {"source": text}})
+    records = {
+        Path(study.asset("m")): {"resolved_revision": "c0ffee"},
+        Path(study.documents): {**text, "resolved_revision": "decade", "terms": ""},
+    }
+    before = {path: path.read_bytes() for path in records}
+    try:
+        for path, changes in records.items():
+            write_json(path, read_json(path) | changes)
+        card = tmp_path / "hub" / "README.md"
+        make_folder(study.config.model_dump(), card)
+    finally:
+        for path, content in before.items():
+            path.write_bytes(content)
+    found = metadata_load(card)
+    assert found["base_model"] == ["EleutherAI/pythia-14m"]
+    assert found["datasets"] == ["someone/texts"]
+    (config,) = card.parent.rglob("cfg.json")
+    known = json.loads(config.read_text())["metadata"]
+    assert (known["model_name"], known["model_revision"]) == ("EleutherAI/pythia-14m", "c0ffee")
+    assert (known["dataset_path"], known["dataset_revision"]) == ("someone/texts", "decade")
+
+
+def test_all_cells_are_meant_where_nothing_is_said(whole):
+    assert whole.study.config.hub is None
+    assert hub_cells(whole.study) == whole.study.cells
+    assert Hub().cells == ["*"]
+    assert "hub" not in whole.study.config.model_dump()

@@ -1,0 +1,116 @@
+"""Which cells leave a study."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePath
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.config.spelling import CellNameError
+from pipeline.config.study_config import ConfigError
+from pipeline.jobs.json_files import digest, write_json
+from pipeline.study.cell import Cell
+from pipeline.study.exported import export_spec, hub_cells, read_by_hub, weights_exported
+from pipeline.study.kept import Kept
+from pipeline.study.outputs import METRICS, WEIGHTS
+from pipeline.study.study import Study
+from tests.pipeline.made_grid import configuration
+
+
+def study(tmp_path: Path, *cells: str) -> Study:
+    hub = {"hub": {"cells": list(cells)}} if cells else {}
+    return Study.from_dict(configuration(results=str(tmp_path)) | hub)
+
+
+@pytest.fixture
+def cell(tmp_path) -> Cell:
+    return study(tmp_path).cells[0]
+
+
+def test_cells_by_name_and_by_pattern(tmp_path, cell):
+    assert hub_cells(study(tmp_path, cell.path)) == [cell]
+    found = hub_cells(study(tmp_path, f"*/{cell.variant}/*", cell.path))
+    assert cell in found
+    assert found == sorted(set(found))
+    assert {one.variant for one in found} == {cell.variant}
+    assert found == [one for one in study(tmp_path).cells if one.variant == cell.variant]
+
+
+def test_a_cell_off_the_grid_has_a_name_too(tmp_path, cell):
+    name = cell.path.replace(f"lam{cell.lam:g}_", "lam0.0777_")
+    (found,) = hub_cells(study(tmp_path, name))
+    assert (found.lam, found.width) == (0.0777, cell.width)
+    assert found not in study(tmp_path).cells
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("*/relu/*", r"no cell of study .* is called '\*/relu/\*'"),
+        ("resid", "'resid' is not <model>/<hookpoint>/"),
+        ("nobody/resid/gated/w8_lam0.1_seed0", "unknown model 'nobody'"),
+    ],
+)
+def test_other_names_are_refused(tmp_path, name, message):
+    with pytest.raises(CellNameError, match=message):
+        hub_cells(study(tmp_path, name))
+
+
+@pytest.mark.parametrize("repo", ["someone", "a/b/c", "some one/saes", "-x/y"])
+def test_a_repository_has_an_owner_and_a_name(tmp_path, repo):
+    with pytest.raises(ConfigError, match=r"hub\.repo"):
+        Study.from_dict(configuration(results=str(tmp_path)) | {"hub": {"repo": repo}})
+
+
+def test_the_figure_is_waited_for_where_the_whole_grid_is_shown(tmp_path, cell):
+    figure = study(tmp_path).figure("figure_r2")
+    assert read_by_hub(study(tmp_path))["figure"] == figure
+    some = study(tmp_path, cell.path)
+    assert "figure" not in read_by_hub(some)
+    Path(figure).parent.mkdir(parents=True)
+    Path(figure).touch()
+    found = read_by_hub(some)
+    assert found["figure"] == figure
+    assert found["metrics"] == [some.metrics(cell)]
+    assert found["weights"] == [some.cell_file(cell, WEIGHTS)]
+    assert found["assets"] == [some.asset(cell.model)]
+
+
+def test_a_specification_says_nothing_of_other_cells(tmp_path, cell):
+    spec, other = study(tmp_path), study(tmp_path, "*")
+    assert digest(export_spec(spec, cell)) == digest(export_spec(other, cell))
+    found = export_spec(spec, cell).model_dump()
+    assert found["cell"]["variant"] == cell.variant
+    assert found["model"]["name"] == cell.model
+
+
+def test_weights_are_wanted_of_what_is_exported(tmp_path, cell):
+    named = study(tmp_path, cell.path)
+    for target in ("hub_folder", named.hub_card):
+        assert weights_exported(named, [PurePath(target)]) == {cell}
+    for file in named.saelens_files(cell):
+        assert weights_exported(named, [PurePath(file)]) == {cell}
+    for target in ("all", named.metrics(cell), named.report):
+        assert weights_exported(named, [PurePath(target)]) == frozenset()
+    assert weights_exported(named, []) == frozenset()
+
+
+def test_a_cell_that_was_finished_elsewhere_is_trained_again_for_its_weights(tmp_path, cell):
+    named = study(tmp_path, cell.path)
+    path = Path(named.metrics(cell))
+    path.parent.mkdir(parents=True)
+    made_from = {
+        "train": digest(named.train_spec(cell)),
+        "evaluate": digest(named.evaluate_spec(cell)),
+    }
+    write_json(path, {"made_from": made_from})
+    assert path.name == METRICS
+
+    def holds(*targets: str) -> bool:
+        asked = SimpleNamespace(targets=targets, forcerun=[], forcetargets=False, forceall=False)
+        return Kept(named, lambda: asked, lambda _: False).holds(cell)
+
+    assert holds("tables")
+    assert not holds("hub_folder")
+    assert not holds(named.saelens_files(cell)[0])

@@ -1,0 +1,100 @@
+"""Blocks of the grid whose autoencoders another library has trained."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.config.spelling import CellNameError
+from pipeline.config.study_config import ConfigError, load_yaml
+from pipeline.cost.estimate import stages
+from pipeline.cost.rates import RATES, Rates
+from pipeline.study.cell import Cell
+from pipeline.study.exported import hub_cells, read_by_hub
+from pipeline.study.streams import put_together
+from pipeline.study.study import Study
+from pipeline.text.numbers import variant_label
+from tests.pipeline.made_grid import configuration
+
+SOURCE = {"kind": "saelens", "path": "theirs", "folder": "l1"}
+BLOCK = {
+    "variant": "foreign-theirs",
+    "source": SOURCE,
+    "width": 256,
+    "lambdas": [1],
+    "models": ["small"],
+    "hookpoints": ["resid"],
+}
+CELL = Cell(model="small", hookpoint="resid", variant="foreign-theirs", width=256, lam=1, seed=0)
+
+
+def study(tmp_path, **changes) -> Study:
+    raw = configuration(results=str(tmp_path))
+    return Study.from_dict(raw | {"grid": [*raw["grid"], BLOCK | changes]})
+
+
+def test_a_block_is_one_cell_with_its_source_in_its_specification(tmp_path):
+    found = study(tmp_path)
+    assert CELL in found.cells
+    spec = found.train_spec(CELL)
+    assert spec.source.model_dump() == SOURCE
+    assert spec.source.local_files == ["theirs/l1/cfg.json", "theirs/l1/sae_weights.safetensors"]
+    other = next(cell for cell in found.cells if cell != CELL)
+    assert found.train_spec(other).source is None
+    assert "source" not in found.train_spec(other).model_dump()
+    assert found.foreign == {CELL: spec.source}
+
+
+def test_of_the_hub(tmp_path):
+    source = {"kind": "dictionary_learning", "repo": "someone/saes", "revision": "c0ffee"}
+    found = study(tmp_path, source=source).train_spec(CELL).source
+    assert found.model_dump() == source
+    assert found.local_files == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"source": None}, r"grid\.\d+\.source: say where 'foreign-theirs' comes from"),
+        ({"variant": "gated"}, r"grid\.\d+\.variant: 'gated' is trained here"),
+        ({"models": None}, r"grid\.\d+\.source: is one cell, and the block has 2"),
+        ({"lambdas": [1, 2], "seeds": [0, 1]}, "the block has 4"),
+        ({"recipes": ["default"]}, r"grid\.\d+\.recipes: what was trained elsewhere has none"),
+        ({"source": {"kind": "saelens"}}, "repo: give exactly one of path and repo"),
+        ({"source": SOURCE | {"repo": "a/b", "revision": "1"}}, "path: give exactly one of"),
+        ({"source": SOURCE | {"revision": "1"}}, "a folder on this machine has none"),
+        ({"source": {"kind": "saelens", "repo": "a/b"}}, "revision: name the commit"),
+        ({"source": SOURCE | {"kind": "sparsify"}}, "should be 'saelens' or 'dictionary_learning'"),
+        ({"variant": "foreign-Theirs"}, "unknown variant 'foreign-Theirs'"),
+    ],
+)
+def test_faults(tmp_path, changes, fault):
+    with pytest.raises(ConfigError, match=fault):
+        study(tmp_path, **changes)
+
+
+def test_a_cell_that_no_block_names_comes_from_nowhere(tmp_path):
+    found = study(tmp_path)
+    text = {name: str(value) for name, value in vars(CELL).items()} | {"lam": "2"}
+    other = found.cell_named(**text)
+    with pytest.raises(CellNameError, match="says where it comes from; there is small/resid/fore"):
+        found.train_spec(other)
+
+
+def test_it_shares_no_stream_is_not_published_and_costs_no_training(tmp_path):
+    found = study(tmp_path)
+    alone = [cells for cells in put_together(found, found.cells, 8) if CELL in cells]
+    assert alone == [[CELL]]
+    assert CELL not in hub_cells(found)
+    assert read_by_hub(found)["figure"] == found.figure("figure_r2")
+    plain = Study.from_dict(configuration(results=str(tmp_path)))
+    rates = Rates.model_validate(load_yaml(RATES))
+    costs = [
+        {stage.name: stage for stage in stages(one, rates)}["training"] for one in (found, plain)
+    ]
+    assert costs[0].operations == costs[1].operations
+    assert costs[0].jobs == costs[1].jobs
+    assert costs[0].tokens == costs[1].tokens
+
+
+def test_people_see_that_it_is_foreign():
+    assert variant_label("foreign-their-saes") == "their-saes (foreign)"

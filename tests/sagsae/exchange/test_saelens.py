@@ -1,0 +1,231 @@
+"""Exported folders, loaded by SAELens itself, on activations that nothing was trained on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+import sagsae
+from sagsae.activations.hookpoints import capture, run_captured
+from sagsae.autoencoders.registry import VARIANTS, variant
+from sagsae.exchange.equal_gated import NoEqualError
+from sagsae.exchange.saelens import hook_metadata, transformer_lens_name
+from tests.peers import environment
+from tests.pipeline.tiny_study import HIDDEN, LENGTH, make_tiny_study
+from tests.sagsae.evaluation.samples import ARCHITECTURES, VOCABULARY, tiny_model
+from tests.their_package import installed
+
+WIDTH, LAYER = 48, 2
+TYPES = {"float32": torch.float32, "float64": torch.float64}
+TWO_SIDED = sorted(set(VARIANTS) - {"gated", "sagsae_onesided"})
+
+
+class Loaded(NamedTuple):
+    """A variant here and in SAELens, on the same held-out rows [B, d] and in the same dtype."""
+
+    sae: sagsae.Autoencoder
+    x: torch.Tensor
+    configuration: dict[str, Any]
+    f: torch.Tensor
+    x_hat: torch.Tensor
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory) -> dict[str, sagsae.Store]:
+    """Activations of a tiny language model, for training and held out."""
+    root = tmp_path_factory.mktemp("tiny")
+    make_tiny_study(root, "gpt_neox")
+    folders = {
+        split: next((root / "stores").glob(f"tiny-{split}*")) for split in ("train", "heldout")
+    }
+    return {split: sagsae.Store.open(folder) for split, folder in folders.items()}
+
+
+@pytest.fixture(scope="module")
+def trained(stores) -> dict[str, sagsae.Autoencoder]:
+    run = {"tokens": 64 * 200, "batch_size": 64, "learning_rate": 3e-3, "device": "cpu"}
+    return {
+        name: sagsae.train(stores["train"], "resid", name, WIDTH, 0.1, **run).autoencoder
+        for name in VARIANTS
+    }
+
+
+@pytest.fixture(scope="module")
+def loaded(stores, trained, tmp_path_factory) -> dict[tuple[str, str], Loaded]:
+    """By variant and dtype, of one process of SAELens."""
+    root, jobs = tmp_path_factory.mktemp("exported"), []
+    store = stores["heldout"]
+    x = torch.cat([batch.float() for batch in sagsae.activations.iterate(store, "resid", 256)])
+    save_file({"x": x}, root / "rows")
+    for name, sae in trained.items():
+        for dtype in TYPES:
+            folder = root / dtype / name
+            sagsae.export_saelens(sae, folder, store=store, dtype=TYPES[dtype])
+            job = {"name": f"{name}-{dtype}", "folder": str(folder), "dtype": dtype}
+            jobs.append(job | {"rows": str(root / "rows")})
+    (root / "jobs").write_text(json.dumps(jobs))
+    found = json.loads(environment.run("saelens.py", root / "jobs", root / "out"))
+    tensors = load_file(root / "out")
+    return {
+        (name, dtype): Loaded(
+            trained[name],
+            x.to(TYPES[dtype]),
+            found[f"{name}-{dtype}"],
+            *(tensors[f"{name}-{dtype}.{of}"] for of in ("f", "x_hat")),
+        )
+        for name in trained
+        for dtype in TYPES
+    }
+
+
+def ours(one: Loaded) -> tuple[torch.Tensor, torch.Tensor]:
+    """Code in raw units and reconstruction, in the dtype of the rows."""
+    sae = type(one.sae)(one.sae.d, one.sae.width, one.sae.scale).to(one.x.dtype)
+    sae.load_state_dict(one.sae.state_dict())
+    z = sae.encode(one.x * sae.scale)
+    return z / sae.scale, sae.decode(z) / sae.scale
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+def test_saelens_computes_the_same_in_float64(loaded, name):
+    """L0 is the same to the last firing, the rest up to rounding."""
+    one = loaded[name, "float64"]
+    z, x_hat = ours(one)
+    assert int((z != 0).sum()) > 100
+    assert int((one.f != 0).sum()) == int((z != 0).sum())
+    signed = one.f[:, :WIDTH] - one.f[:, WIDTH:] if name in TWO_SIDED else one.f
+    assert torch.equal(signed != 0, z != 0)
+    torch.testing.assert_close(signed, z, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(one.x_hat, x_hat, rtol=1e-9, atol=1e-9)
+    if name in TWO_SIDED:
+        assert int((z < 0).sum()) > 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+def test_and_in_float32_up_to_rounding(loaded, name):
+    """A gate within rounding of its threshold may open in one of the two alone."""
+    one = loaded[name, "float32"]
+    z, x_hat = ours(one)
+    signed = one.f[:, :WIDTH] - one.f[:, WIDTH:] if name in TWO_SIDED else one.f
+    same = ((signed != 0) == (z != 0)).all(1)
+    assert float(same.double().mean()) > 0.995
+    assert float((one.x_hat - x_hat)[same].norm() / x_hat[same].norm()) < 2e-6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(VARIANTS))
+def test_as_the_architecture_that_it_is(loaded, name):
+    found = loaded[name, "float32"].configuration
+    assert (found["class"], found["architecture"]) == ("GatedSAE", "gated")
+    assert (found["d_in"], found["d_sae"]) == (HIDDEN, WIDTH * (1 + (name in TWO_SIDED)))
+    assert (found["dtype"], found["normalize_activations"]) == ("float32", "none")
+    assert found["largest_norm_error"] < 1e-6
+
+
+@pytest.mark.slow
+def test_the_metadata_arrive(loaded, trained):
+    found = loaded["sagsae_tied", "float32"].configuration["metadata"]
+    assert found["hf_hook_name"] == found["hook_name"] == "gpt_neox.layers.2"
+    assert (found["context_size"], found["seqpos_slice"]) == (LENGTH, [1, None])
+    assert found["dropped_positions"] == [
+        "the first of each context",
+        "tokens whose norm exceeds 1.3 medians at any hookpoint",
+    ]
+    own = found["sagsae"]
+    assert (own["version"], own["variant"], own["width"]) == (
+        sagsae.__version__,
+        "sagsae_tied",
+        WIDTH,
+    )
+    assert own["activation_scale"] == trained["sagsae_tied"].scale
+    assert own["sides"].startswith(f"latents i and i + {WIDTH} are the positive and the negative")
+    assert own["provenance"]["lam"] == 0.1
+    assert "sides" not in loaded["gated", "float32"].configuration["metadata"]["sagsae"]
+
+
+def test_metadata_of_ones_own_win(trained, stores, tmp_path):
+    folder = sagsae.export_saelens(
+        trained["gated"],
+        tmp_path / "a" / "b",
+        store=stores["heldout"],
+        model_type="gpt_neox",
+        model_name="EleutherAI/pythia-14m",
+        hook_layer=2,
+        prepend_bos=False,
+    )
+    assert folder == tmp_path / "a" / "b"
+    assert {path.name for path in folder.iterdir()} == {"cfg.json", "sae_weights.safetensors"}
+    found = json.loads((folder / "cfg.json").read_text())["metadata"]
+    assert (found["model_name"], found["prepend_bos"]) == ("EleutherAI/pythia-14m", False)
+    with safe_open(folder / "sae_weights.safetensors", framework="pt") as file:
+        assert set(file.keys()) == {"W_enc", "W_dec", "b_dec", "b_gate", "r_mag", "b_mag"}
+        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float32}  # noqa: SIM118
+
+
+def test_equal_autoencoders_give_equal_bytes(trained, tmp_path):
+    for name in ("one", "two"):
+        sagsae.export_saelens(trained["sagsae"], tmp_path / name)
+    for file in (tmp_path / "one").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
+
+
+def test_what_has_no_equal_leaves_no_folder(tmp_path, monkeypatch):
+    with installed(tmp_path / "site", monkeypatch) as module:
+        sae = variant(f"{module}:TopK")(8, 12)
+        with pytest.raises(NoEqualError, match="only autoencoders with a gate have an equal"):
+            sagsae.export_saelens(sae, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_names_of_hooks():
+    assert transformer_lens_name("mlp_out", 3, "llama") == "blocks.3.hook_mlp_out"
+    assert transformer_lens_name("mlp_out", 3, "gemma3_text") == "blocks.3.mlp.hook_out"
+    assert transformer_lens_name("resid", 3, None) == "blocks.3.hook_resid_post"
+    assert transformer_lens_name("mlp_out", 3, "bert") is None
+    assert transformer_lens_name("query", 3, "llama") is None
+    assert hook_metadata("query", "model.layers.3.q", 3, "llama") == {
+        "hook_name": "model.layers.3.q",
+        "hf_hook_name": "model.layers.3.q",
+        "hook_layer": 3,
+    }
+
+
+@pytest.mark.slow
+def test_transformer_lens_has_our_activations_under_these_names(tmp_path):
+    """Of each architecture here, all three hookpoints, by TransformerLens's own bridge."""
+    from pipeline.assets.random_sources import random_tokenizer
+
+    ids = torch.randint(1, VOCABULARY, (2, 10), generator=torch.Generator().manual_seed(0))
+    jobs, expected = [], {}
+    for name in ARCHITECTURES:
+        model, points = tiny_model(name), sagsae.default_hookpoints(name, LAYER)
+        hooks = {transformer_lens_name(point, LAYER, name): point for point in points}
+        assert None not in hooks
+        model.save_pretrained(tmp_path / name)
+        random_tokenizer(0).save_pretrained(tmp_path / name)
+        jobs.append({"name": name, "model": str(tmp_path / name), "hooks": list(hooks)})
+        jobs[-1]["ids"] = ids.tolist()
+        with capture(model, points) as captured:
+            run_captured(model, ids)
+        expected |= {f"{name}.{hook}": captured[point].clone() for hook, point in hooks.items()}
+    (tmp_path / "jobs").write_text(json.dumps(jobs))
+    environment.run("transformer_lens_hooks.py", tmp_path / "jobs", tmp_path / "out")
+    found = load_file(tmp_path / "out")
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5, msg=name)
+
+
+def test_the_peers_are_tested_where_all_is():
+    """``make test`` makes their environment and names it, so that nothing is skipped there."""
+    rules = (Path(__file__).parents[3] / "Makefile").read_text()
+    assert "test: $(VENV)/.ready-dev $(PEERS)/.ready ##" in rules
+    assert f"{environment.VARIABLE}=$(PEERS)/bin/python" in rules
