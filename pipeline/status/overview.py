@@ -13,6 +13,8 @@ from pipeline.study.cell import Cell
 from pipeline.study.study import SPLITS, Study
 from sagsae.files import FileLock
 
+SEVERAL = 2
+"""Finished cells of a run from which its pace leaves out what came before the first of them."""
 FRESH = 120.0
 """Seconds without a line after which a job without a lock of its own is not taken to run."""
 
@@ -78,12 +80,18 @@ def overview(study: Study, now: float) -> Overview:
 def _pace(
     study: Study, jobs: Sequence[Job], start: float, now: float
 ) -> tuple[float | None, float | None]:
-    """Cells an hour since the run began, and the seconds that the rest takes at that pace.
+    """Cells an hour, and the seconds that the rest takes at that pace.
 
-    A cell counts by its products: the tokens that it trains on times its latents times d.
+    The pace is that since the first cell of this run was finished, once there are several: dumps
+    come before it. A cell counts by its products: the tokens that it trains on times its latents times d.
     """
     work = {cell.path: _work(study, cell) for cell in study.cells}
-    ended = [job for job in jobs if job.state == "finished" and job.at >= start]
+    ended = sorted(
+        (job for job in jobs if job.state == "finished" and job.at >= start),
+        key=lambda job: job.at,
+    )
+    if len(ended) > SEVERAL:
+        start, ended = ended[0].at, ended[1:]
     if not ended or now <= start:
         return None, None
     rest = sum(work[job.name] * (1 - trained(job)) for job in jobs if job.state != "finished")

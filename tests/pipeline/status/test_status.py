@@ -125,6 +125,18 @@ class TestOverview:
         assert found.seconds_left == pytest.approx(1.5 * 300 / 2.5)
         assert (found.stores, found.stores_needed) == (0, 2)
 
+    def test_the_pace_leaves_out_what_came_before_the_first_cell(self, study):
+        """Three of four equal cells, the first after 1,000 s of dumps, the others 100 s each."""
+        lock = FileLock(written(study.run_lock, ""))
+        lock.acquire()
+        start = Path(study.run_lock).stat().st_mtime
+        for number, at in enumerate((1000, 1100, 1200)):
+            written(study.metrics(study.cells[number]), at=start + at)
+        found = overview(study, start + 1200)
+        lock.release()
+        assert found.rate == pytest.approx(36)
+        assert found.seconds_left == pytest.approx(100)
+
     def test_without_a_run_there_is_no_pace(self, study):
         written(study.metrics(study.cells[0]))
         found = overview(study, time.time())
