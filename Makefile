@@ -12,7 +12,7 @@ TO ?= results/rebuilt
 BIN := $(VENV)/bin
 PURELIB := import sysconfig; print(sysconfig.get_path("purelib"))
 
-.PHONY: help results test test-fast test-gpu test-faults mutants lint docs smoke paper-plan paper-cost reference
+.PHONY: help results test test-fast test-gpu test-faults mutants lint docs smoke paper-plan paper-cost reference deep
 .PHONY: rebuild schema clean
 .PHONY: bench bench-machine bench-step bench-width bench-gpu bench-data bench-workflow
 .DELETE_ON_ERROR:

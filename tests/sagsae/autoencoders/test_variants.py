@@ -134,6 +134,15 @@ def test_encode_and_decode_follow_the_formulas(name):
     assert (z < 0).any() == (name not in ONE_SIDED)
 
 
+def test_raw_activations_of_low_precision_lose_nothing():
+    sae = build("sagsae_tied", 16, 64, scale=0.3)
+    sae.initialise(torch.zeros(16), seed=0)
+    x = torch.randn(8, 16).bfloat16()
+    with torch.no_grad():
+        assert torch.equal(sae(x), sae(x.float()))
+    assert sae(x).dtype == torch.float32
+
+
 def test_dead_zone_and_both_sides():
     sae = build("sagsae_tied", 1, 1)
     sae.params["W_enc"].fill_(1.0)
