@@ -63,8 +63,9 @@ def protocol_a(evidence: Evidence, within: float, share: float) -> Verdict:
     )
     if both["mean"].isna().any():
         raise Untestable("some pole is served by no latent")
-    here = f"{variant_label(variant)}: slopes {span(both['mean'], format_number)}, standard error "
-    here += f"at most {format_number(both['se'].max())}, "
+    here = f"{variant_label(variant)}: slopes {span(both['mean'], format_number)}, "
+    if both["se"].notna().any():
+        here += f"standard error at most {format_number(both['se'].max())}, "
     here += f"over alpha {span(both.index.to_series(), format_number)}; "
     here += f"share of poles found {span(found['mean'], format_number)}"
     calibrated = ((both["mean"] - 1).abs() <= within).all()

@@ -88,6 +88,10 @@ class TestA:
         assert claim.judge(found, within=0.124, share=0.75).outcome == FAILS
         assert claim.judge(found, within=0.125, share=0.76).outcome == FAILS
 
+    def test_one_seed_has_no_error(self):
+        here = "SA-GSAE tied: slopes 1.000 to 1.020, over alpha 1.000; share of poles found 1.000"
+        assert judged(protocols.protocol_a, dial(1, 1.0, 1.02, se=math.nan))[1] == here
+
     def test_a_pole_without_a_latent_leaves_it_open(self):
         for slopes in ((math.nan, 1.0), (1.0, math.nan)):
             found = judged(protocols.protocol_a, dial(1, *slopes))
