@@ -115,7 +115,7 @@ def test_agrees_with_a_float64_reference(fake, monkeypatch, rows_per_chunk, batc
     assert (found.slopes[~found.slopes.isnan()] > 1.1).all()  # a soft threshold shrinks
 
 
-@pytest.mark.parametrize(("width", "calls"), [(24, 1), (2**14, 2)])
+@pytest.mark.parametrize(("width", "calls"), [(24, 1), (2**14, 2), (2**18, 16)])
 def test_a_gpu_takes_many_rows_at_once(monkeypatch, width, calls):
     """A few rows keep a code in the cache of a CPU; a GPU would wait for each call."""
     seen = []
