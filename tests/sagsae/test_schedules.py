@@ -51,7 +51,7 @@ def test_a_setting_has_two_words_and_takes_no_other(name, other):
 
 def test_rows_start_at_another_norm_only_where_norms_are_free():
     assert recipe(decoder_norm="free", decoder_init_norm=0.1).decoder_init_norm == 0.1
-    with pytest.raises(ValueError, match="^decoder_init_norm is for decoder_norm='free': choose"):
+    with pytest.raises(ValueError, match=r"^decoder_init_norm is for decoder_norm='free': choose"):
         recipe(decoder_init_norm=0.1)
 
 
