@@ -171,7 +171,9 @@ def test_cells_take_one_thread_and_dumps_all(elsewhere):
     assert threads == {"cell": False, "dump": True}
 
 
-@pytest.mark.parametrize("name", ["local", "smoke", "paper", "reference", "reference-deep", "collapse"])
+@pytest.mark.parametrize(
+    "name", ["local", "smoke", "paper", "reference", "reference-deep", "collapse"]
+)
 def test_shipped_configurations_are_valid(name):
     assert Study.load(ROOT / f"workflow/configs/{name}.yaml").cells
 
