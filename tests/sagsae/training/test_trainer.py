@@ -175,6 +175,11 @@ class TestStart:
         with pytest.raises(NonFiniteLoss) as refused:
             trainer(Scripted([math.nan])).run()
         assert purpose_of(refused.value) == "a training step"
+        run = trainer()
+        run.sae.params["b_dec"][0] = math.nan
+        with pytest.raises(NonFiniteLoss, match="after step 4") as refused:
+            run.run()
+        assert purpose_of(refused.value) == "a training step"
 
 
 class TestLoop:
