@@ -30,7 +30,10 @@ TARGETS = (
     ),
     Target("sagsae/activations/commits.py", (f"{SAGSAE}/activations/test_commits.py",)),
     Target(
-        "sagsae/evaluation/metrics.py", (f"{SAGSAE}/evaluation/test_reconstruction_metrics.py",)
+        "sagsae/evaluation/metrics.py",
+        tuple(
+            f"{SAGSAE}/evaluation/test_{name}.py" for name in ("reconstruction_metrics", "groups")
+        ),
     ),
     *(
         Target(f"pipeline/claims/{name}.py", (f"{CLAIMS}/test_{name}.py",))

@@ -119,7 +119,7 @@ def measure(target: Target, folder: Path) -> Baseline:
     """Run the tests on the module as it is; import what all runs share."""
     path, report = str(ROOT / target.path), folder / "baseline.json"
     known = modules(ROOT, "sagsae") | modules(ROOT, "pipeline")
-    graph = {name: imports(file, known) for name, file in known.items()}
+    graph = {name: imports(file, known, at_once=True) for name, file in known.items()}
 
     def work() -> int:
         coverage = Coverage(data_file=None, include=[path], branch=False)
@@ -151,13 +151,18 @@ def measure(target: Target, folder: Path) -> Baseline:
 
 
 def _apart(name: str, module: str, graph: dict[str, set[str]]) -> bool:
-    """Whether a module never imports ``module``, by any way; tests are read by pytest itself."""
+    """Whether a module can be imported without ``module``; tests are read by pytest itself."""
     if name.partition(".")[0] not in OURS:
         return name != "__main__" and not name.startswith(("_pytest.config", "pytest_cov"))
     reached, waiting = set[str](), {name, name.rpartition(".")[0]} & graph.keys()
     while waiting:
         reached |= waiting
-        used = {other for one in waiting for other in graph.get(one, ())}
-        parents = {other.rpartition(".")[0] for other in used}
-        waiting = (used | parents) & graph.keys() - reached
+        used = waiting.union(*(graph.get(one, ()) for one in waiting))
+        waiting = used.union(*map(_packages, used)) & graph.keys() - reached
     return name in graph and module not in reached
+
+
+def _packages(name: str) -> set[str]:
+    """What Python imports before a module: the packages that it lies in."""
+    parts = name.split(".")
+    return {".".join(parts[:end]) for end in range(1, len(parts))}

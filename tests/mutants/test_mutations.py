@@ -79,6 +79,25 @@ def test_a_mutant_takes_the_place_of_its_module(monkeypatch):
     monkeypatch.delitem(sys.modules, name)
 
 
+def test_what_is_imported_before_a_mutant_never_needs_its_module():
+    """A package imports its own modules: nothing in it can be imported without them."""
+    graph = {
+        "sagsae": set(),
+        "sagsae.files": set(),
+        "sagsae.store": {"sagsae.store.commits"},
+        "sagsae.store.commits": {"sagsae.files"},
+        "sagsae.store.bits": set(),
+        "sagsae.train": {"sagsae.store.bits"},
+    }
+    for module, alone in (
+        ("sagsae.store.commits", {"sagsae", "sagsae.files"}),
+        ("sagsae.train", graph.keys() - {"sagsae.train"}),
+    ):
+        assert {name for name in graph if _apart(name, module, graph)} == alone
+    assert _apart("numpy", "sagsae.train", graph)
+    assert not _apart("tests.conftest", "sagsae.train", graph)
+
+
 def test_the_page_has_each_survivor_under_its_reason(tmp_path):
     reasons = tmp_path / "survivors.toml"
     reasons.write_text(

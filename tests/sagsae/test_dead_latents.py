@@ -147,6 +147,17 @@ class TestErrors:
         assert reduction_errors(seeded(one, one), many) == ReductionErrors()
         assert reduction_errors(one, seeded(many, many)) == ReductionErrors()
 
+    def test_draws_whose_l0_ranges_do_not_meet_are_left_out(self):
+        """Of two seeds of the candidate, twice the second reaches no L0 of the baseline."""
+        few = seeded(sweep((10, 0.1), (20, 0.1)), sweep((31, 0.2), (40, 0.2)))
+        many = seeded(*[sweep((10, 0.4), (25, 0.4))] * 2)
+        met = [math.log10(0.4 / dead) for dead in (0.1, 0.15, 0.15)]
+        found = reduction_errors(few, many, draws=4000)
+        assert found.by_l0 == pytest.approx(np.std(met), rel=0.05)
+        apart = seeded(*[sweep((30, 0.4), (40, 0.4))] * 2)
+        low = seeded(*[sweep((1, 0.4), (2, 0.4))] * 2)
+        assert reduction_errors(apart, low, draws=20).by_l0 is None
+
     def test_draws_without_dead_latents_are_left_out(self):
         none = seeded(sweep((10, 0.0)), sweep((10, 0.0)))
         assert reduction_errors(none, none, draws=20) == ReductionErrors()

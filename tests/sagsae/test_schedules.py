@@ -1,4 +1,4 @@
-"""Learning rate and lambda at every step, against their definitions."""
+"""Learning rate and lambda at every step, against their definitions; which recipes there are."""
 
 from __future__ import annotations
 
@@ -24,6 +24,35 @@ def test_what_is_not_given():
         "reset_window_tokens": 0,
         "matmul_dtype": "auto",
     }
+
+
+def test_gradients_are_not_clipped_unless_a_limit_is_given():
+    assert recipe().clip_gradient_norm == 0.0
+    assert "clip_gradient_norm" not in recipe(clip_gradient_norm=0.0).described()
+    assert recipe(clip_gradient_norm=1.0).described()["clip_gradient_norm"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [
+        ("b_dec_init", "zero"),
+        ("gate_init", "matched"),
+        ("decoder_norm", "free"),
+        ("auxiliary_decoder", "trained"),
+    ],
+)
+def test_a_setting_has_two_words_and_takes_no_other(name, other):
+    default = getattr(recipe(), name)
+    assert recipe(**{name: other}).described()[name] == other
+    with pytest.raises(ValueError, match=f"^{name} is 'none': choose ({default}|{other}) or ") as e:
+        recipe(**{name: "none"})
+    assert {default, other} == set(str(e.value).partition("choose ")[2].split(" or "))
+
+
+def test_rows_start_at_another_norm_only_where_norms_are_free():
+    assert recipe(decoder_norm="free", decoder_init_norm=0.1).decoder_init_norm == 0.1
+    with pytest.raises(ValueError, match=r"^decoder_init_norm is for decoder_norm='free': choose"):
+        recipe(decoder_init_norm=0.1)
 
 
 def test_the_rate_rises_stays_and_falls():

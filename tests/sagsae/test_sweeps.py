@@ -203,6 +203,34 @@ class TestEstimate:
             undefined.frontier("r2")
 
 
+class TestResampled:
+    table = sweep(
+        *(cell(2, seed, 10.0 * (seed + 1), 0.1 * (seed + 1)) for seed in range(3)),
+        *(cell(1, seed, 100.0 * (seed + 1), 0.4 + 0.1 * (seed + 1)) for seed in range(3)),
+    )
+
+    def test_a_draw_has_the_means_of_its_seeds_at_every_lambda(self):
+        l0, r2 = self.table.resampled("r2", 400, np.random.default_rng(0))
+        assert (l0.shape, r2.shape) == ((2, 400), (2, 400))
+        means = {round(n / 3, 9) for n in range(3, 10)}  # of three seeds out of 1, 2, 3
+        assert {round(x / 100, 9) for x in l0[0]} == means
+        assert l0[1] == pytest.approx(l0[0] / 10)
+        assert r2[1] == pytest.approx(l0[1] / 100), "the cells of a seed stay together"
+        assert r2[0] == pytest.approx(r2[1] + 0.4)
+        assert l0[0].mean() == pytest.approx(200, rel=0.05)
+
+    def test_the_generator_says_which_seeds_are_drawn(self):
+        first, again, other = (
+            self.table.resampled("r2", 20, np.random.default_rng(seed))[0].tolist()
+            for seed in (0, 0, 1)
+        )
+        assert first == again != other
+
+    def test_one_seed_is_not_drawn_anew(self):
+        single = sweep(cell(1, 0, 9.0)).resampled("r2", 5, np.random.default_rng(0))
+        assert single == "A has one seed"
+
+
 def rows(**changes) -> pd.DataFrame:
     """Rows of `sagsae.results`: two cells of one sweep."""
     found = {
@@ -258,6 +286,17 @@ class TestFromRows:
         assert heads == ["model", "hookpoint", "variant", "recipe", "width"]
         heads.remove("recipe")  # empty, so that a line has nothing there
         assert [line[heads.index(name)] for line in lines] == [str(value) for value in two]
+
+    def test_a_recipe_is_in_the_names_and_two_are_refused(self):
+        found = Sweep.from_rows(rows(recipe="zero"))
+        assert found.cells[0].name == "small/attn/gated@zero/w128_lam0.1_seed0"
+        assert found.label == "gated, H = 128"
+        with pytest.raises(ValueError, match="under one recipe") as refused:
+            Sweep.from_rows(rows(recipe=["a", "b"]))
+        _, *lines = str(refused.value).split("Given:\n")[1].splitlines()
+        assert [line.split() for line in lines] == [
+            ["small", "attn", "gated", recipe, "128"] for recipe in "ab"
+        ]
 
     def test_no_rows_are_refused(self):
         with pytest.raises(ValueError, match=r"Given:\nno rows$"):

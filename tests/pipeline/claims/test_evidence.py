@@ -234,6 +234,33 @@ class TestUnder:
         assert here.setting == self.spec.settings[3]
         assert here.at([("small", "attn")]).cells.empty
 
+    def steered(self, spec: ComparisonSpec) -> Evidence:
+        """Steered with under both recipes, at both places."""
+        dial = [
+            {"recipe": recipe, "model": "small", "hookpoint": hookpoint}
+            for recipe in ("", "zero")
+            for hookpoint in ("attn", "resid")
+        ]
+        return replace(self.found(), spec=spec, dial=pd.DataFrame(dial))
+
+    def test_what_was_steered_stands_under_the_first_comparison_of_its_recipe(self):
+        found = self.steered(self.spec)
+        default, _, zero, other = self.spec.settings
+        assert found.under(default).dial["recipe"].tolist() == ["", ""]
+        assert found.under(zero).dial["recipe"].tolist() == ["zero", "zero"]
+        assert found.under(other).dial.empty  # its latents are of other widths
+        assert found.under(Setting("zero")).dial.index.tolist() == [2, 3]
+        assert found.under(zero).at([("small", "resid")]).dial.index.tolist() == [3]
+
+    def test_of_one_pair_of_widths_it_stands_under_any_comparison(self):
+        first, second = self.comparisons
+        itself = first | {"baseline": CANDIDATE | {"expansion": 4.0}}
+        pairs = {"comparisons": [itself, second]}
+        alone = ComparisonSpec.model_validate(self.spec.model_dump() | pairs)
+        found = self.steered(alone)
+        assert [setting.comparison for setting in alone.settings] == [2, 2]
+        assert found.under(alone.settings[1]).dial.index.tolist() == [2, 3]
+
     def test_the_level_is_that_of_the_comparison(self):
         assert self.found().level == 64
         levels = [

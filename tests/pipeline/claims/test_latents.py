@@ -90,6 +90,11 @@ class TestPolarity:
         here = "two-sided share of live latents small 0.500 ± 0.010, large 0.900 ± 0.010"
         assert found == (FAILS, here, "")
 
+    def test_a_hookpoint_that_is_not_compared_is_named(self):
+        elsewhere = {"latents": [census("bipolar_fraction", 0.9, hookpoint="attn")]}
+        found = told(latents.mlp_polarity, evidence(pair(hookpoint="attn"), **elsewhere))
+        assert found == (MISSING, "", "nothing is compared at mlp_out")
+
     def test_dead_sweeps_say_nothing(self):
         one = [census("bipolar_fraction", 0.9, cells=1), census("top1", 0.9, cells=0)]
         assert told(latents.mlp_polarity, evidence(latents=one))[0] == HOLDS
@@ -171,6 +176,12 @@ class TestCausalDial:
         found = evidence(dial=[steered(**values)])
         assert told(latents.causal_dial, found)[0] == FAILS
 
+    def test_the_limits_of_the_claim_are_applied(self):
+        judge, found = latents.causal_dial.judge, evidence(dial=[steered(times_random=3.0)])
+        assert judge(found, share=0.5, symmetry=0.5, times=3).outcome == HOLDS
+        assert judge(found, share=0.5, symmetry=0.5, times=3.1).outcome == FAILS
+        assert judge(found, share=0.5, symmetry=0.6, times=3).outcome == FAILS
+
     def test_pairs_and_random_directions_decide_nothing(self):
         rows = [steered(), fallen(kind="pair"), fallen(kind="random")]
         assert told(latents.causal_dial, evidence(dial=rows))[0] == HOLDS
@@ -181,7 +192,8 @@ class TestCausalDial:
         rows = [steered(), steered("random"), steered("random", "large")]
         outcome, _, why = told(latents.causal_dial, evidence(dial=rows))
         assert outcome == HOLDS
-        assert why.endswith("; no latent fires with both signs at large mlp_out")
+        said = "2 of 2 random directions; no latent fires with both signs at large mlp_out"
+        assert why == said
 
     def test_without_latents_of_a_sign_aware_variant_it_is_open(self):
         lacking = "no sign-aware latent that fires with both signs was steered with"

@@ -38,6 +38,43 @@ def moments_of(rows: np.ndarray) -> Moments:
     return sums.total()
 
 
+def exact_squares(rows: np.ndarray) -> list[float]:
+    return (rows.astype(np.float64) ** 2).sum(1).tolist()
+
+
+class TestRunning:
+    @pytest.mark.parametrize("width", [3, 40, 20_000, 40_000])
+    def test_whatever_the_width_every_row_counts_once(self, width):
+        """A wide row is alone among the values at once."""
+        rows = (np.arange(7 * width).reshape(7, width) % 11 - 5).astype(np.float32)
+        sums = RunningMoments(width)
+        assert sums.add(rows).tolist() == exact_squares(rows)
+        assert sums.total().sum.tolist() == rows.astype(np.float64).sum(0).tolist()
+
+    def test_parts_that_come_one_after_the_other_are_one_whole(self):
+        sums = RunningMoments(3)
+        squares = [sums.add(part) for part in (ROWS[:1024], ROWS[1024:2048], ROWS[2048:])]
+        assert [len(part) for part in squares] == [1024, 1024, 452]
+        found, whole = sums.total(), moments_of(ROWS)
+        assert found.to_json() == whole.to_json()
+        assert np.concatenate(squares) == pytest.approx(exact_squares(ROWS), rel=1e-13)
+
+    def test_a_row_that_is_not_finite_has_a_square_that_is_not(self):
+        rows = np.ones((4, 2), np.float32)
+        rows[1, 0], rows[2, 1] = math.nan, -math.inf
+        assert np.isfinite(RunningMoments(2).add(rows)).tolist() == [True, False, False, True]
+
+    def test_a_sum_is_of_parts_of_1024_rows_each_added_row_by_row(self):
+        """The last digits, which stores record, come from this order."""
+        expected = np.zeros(3)
+        for start in range(0, len(ROWS), 1024):
+            part = np.zeros(3)
+            for row in ROWS[start : start + 1024].astype(np.float64):
+                part += row
+            expected += part
+        assert moments_of(ROWS).sum.tolist() == expected.tolist()
+
+
 class TestMoments:
     def test_they_are_float64_sums_over_all_rows(self):
         found, exact = moments_of(ROWS), ROWS.astype(np.float64)
@@ -104,6 +141,23 @@ def test_statistics_as_json():
     named = asdict(found)
     del named["mean"]
     assert json.loads(json.dumps(said)) == named
+
+
+@pytest.mark.parametrize("rows", [ROWS[:4], np.zeros((3, 2), np.float32)])
+def test_statistics_read_back(rows):
+    found = Statistics.of(moments_of(rows))
+    again = Statistics.from_json(json.loads(json.dumps(found.to_json())))
+    assert {**vars(again), "mean": again.mean.tolist()} == {
+        **vars(found),
+        "mean": found.mean.tolist(),
+    }
+
+
+@pytest.mark.parametrize("name", ["mean_square", "scale", "mean_norm", "max_norm"])
+def test_statistics_that_are_no_numbers_are_refused(name):
+    said = Statistics.of(moments_of(ROWS[:4])).to_json()
+    with pytest.raises(TypeError, match=r"^statistics are \(.*'2'.*\)$"):
+        Statistics.from_json({**said, name: "2"})
 
 
 def test_vectors_are_little_endian_bytes():

@@ -115,8 +115,11 @@ def test_agrees_with_a_float64_reference(fake, monkeypatch, rows_per_chunk, batc
     assert (found.slopes[~found.slopes.isnan()] > 1.1).all()  # a soft threshold shrinks
 
 
-@pytest.mark.parametrize(("width", "calls"), [(24, 1), (2**14, 2)])
-def test_a_gpu_takes_many_rows_at_once(monkeypatch, width, calls):
+@pytest.mark.parametrize(
+    ("device", "width", "rows"),  # any device but a CPU is a GPU here
+    [("meta", 24, 8192), ("meta", 2**14, 4096), ("meta", 2**18, 512), ("cpu", 24, 512)],
+)
+def test_a_gpu_takes_many_rows_at_once(monkeypatch, device, width, rows):
     """A few rows keep a code in the cache of a CPU; a GPU would wait for each call."""
     seen = []
 
@@ -125,9 +128,9 @@ def test_a_gpu_takes_many_rows_at_once(monkeypatch, width, calls):
         return Firings(*(torch.zeros(2, width) for _ in range(3))), torch.zeros(len(z))
 
     monkeypatch.setattr(Firings, "of_rows", firings)
-    with torch.device("meta"):  # any device but a CPU
+    with torch.device(device):
         accumulate(build("gated", D, width), [torch.zeros(8192, D)])
-    assert seen == [8192 // calls] * calls
+    assert seen == [rows] * (8192 // rows)
 
 
 @pytest.mark.parametrize("name", ["gated", "sagsae_tied"])

@@ -69,6 +69,8 @@ def test_any_other_run_comes_to_its_end(logged):
         ({"start": 12}, 12),
         ({"lr_warmup_steps": 10}, 10),
         ({"steps": 100}, 10),  # a tenth
+        ({"steps": 109}, 10),
+        ({"steps": 110}, 12),  # 11 is not logged
     ],
 )
 def test_the_start_is_left_out(changes, since):
@@ -84,6 +86,18 @@ def test_an_error_that_falls_is_slow_and_not_astray(fall, ends):
     assert min(errors) > BAD
     assert (errors[5] > 0.9 * errors[0]) == ends
     assert bool(scripted(errors).run().diverged) == ends
+
+
+class Faint(Opposite):
+    def __next__(self) -> torch.Tensor:
+        return super().__next__().mul_(0.125)
+
+
+def test_activations_may_vary_little():
+    """Errors count beside the variance of their batch, however small both are."""
+    run = scripted([BAD * 0.125**2] * 20)
+    run.stream = Faint()
+    assert "from step 4 to 10 of 40," in run.run().diverged
 
 
 def test_a_batch_without_variance_says_nothing():

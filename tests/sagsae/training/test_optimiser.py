@@ -177,6 +177,37 @@ def test_gradients_are_clipped_together_after_their_radial_part_is_gone(kind):
             torch.testing.assert_close(value, expected[key] * min(1.0, float(limit / norm)))
 
 
+def test_tiny_gradients_are_clipped_as_pytorch_clips_them():
+    """Where a norm is near the 1e-6 that is added to it."""
+    sae, _ = twins("gated", 16, 24, 2, torch.float64)
+    step, limit = Step(sae, 64, torch.float64), 1e-6
+    for value in step.grads.values():
+        value.normal_(generator=torch.Generator().manual_seed(3)).mul_(1e-7)
+    theirs = [torch.zeros_like(value) for value in step.grads.values()]
+    for parameter, value in zip(theirs, step.grads.values(), strict=True):
+        parameter.grad = value.clone()
+    norm = torch.nn.utils.clip_grad_norm_(theirs, limit)
+    assert limit < norm < 5 * limit
+    Optimiser(step, replace(RECIPE, clip_gradient_norm=limit))._clip_gradients()
+    for parameter, value in zip(theirs, step.grads.values(), strict=True):
+        torch.testing.assert_close(value, parameter.grad, rtol=1e-9, atol=0)
+
+
+def test_free_rows_keep_the_radial_part_of_their_gradient_and_any_norm():
+    sae, _ = twins("gated", 16, 24, 2, torch.float64)
+    sae.unit_rows = False
+    sae.params["W_dec"].mul_(0.5)
+    (x,) = batches(1, 64, 16, 6, torch.float64)
+    step = Step(sae, 64, torch.float64)
+    step(x, 0.1)
+    rows, expected = sae.params["W_dec"].clone(), step.grads["W_dec"].clone()
+    assert (rows * expected).sum(1).abs().max() > 1e-3
+    Optimiser(step, RECIPE).step(x, 0.1, 0.01)
+    assert torch.equal(step.grads["W_dec"], expected)
+    moved = sae.params["W_dec"] - rows
+    torch.testing.assert_close(moved, -0.01 * expected.sign(), rtol=1e-2, atol=1e-4)
+
+
 def test_a_limit_that_no_gradient_reaches_changes_no_bit():
     one, other = twins("gated", 16, 24, 2, torch.float32)
     plain = Optimiser(CpuStep(one, 64, torch.float32), RECIPE)

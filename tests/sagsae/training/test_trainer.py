@@ -15,6 +15,7 @@ from sagsae.training import turns
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import load_checkpoint, save_checkpoint
 from sagsae.training.cpu_step import CpuStep
+from sagsae.training.free_step import FreeStep
 from sagsae.training.optimiser import FusedOptimiser
 from sagsae.training.step import Step, Terms, products_dtype
 from sagsae.training.trainer import History, Interrupted, NonFiniteLoss, Trainer
@@ -79,7 +80,7 @@ def recipe(**changes) -> Recipe:
 
 def trainer(optimiser: Scripted | None = None, *, log_every=2, progress=None, **changes) -> Trainer:
     sae = build("sagsae_tied", D, H, SCALE)
-    sae.initialise(torch.zeros(D), 0)
+    sae.initialise(torch.zeros(D), 0, recipe(**changes))
     run = Trainer(sae, Counting(), recipe(**changes), log_every=log_every, progress=progress)
     run.optimiser = optimiser or Scripted()
     return run
@@ -123,6 +124,27 @@ class TestStart:
         assert (step.sae, step.batch_size, step.dtype) == (run.sae, B, torch.bfloat16)
         assert fused == [step] * fuses
 
+    @pytest.mark.parametrize(("kind", "fuses"), [("cpu", False), ("cuda", True)])
+    @pytest.mark.parametrize(
+        ("settings", "trained"),
+        [
+            ({"decoder_norm": "free"}, False),
+            ({"auxiliary_decoder": "trained"}, True),
+            ({"decoder_norm": "free", "auxiliary_decoder": "trained"}, True),
+        ],
+    )
+    def test_a_freer_decoder_needs_a_step_of_its_own_on_every_device(
+        self, settings, trained, kind, fuses, monkeypatch
+    ):
+        run, fused = trainer(matmul_dtype="bfloat16", **settings), []
+        assert type(run.compute) is FreeStep
+        monkeypatch.setattr(Step, "fuse", lambda step: fused.append(step))
+        run.device = torch.device(kind)
+        step = run._fastest_step()
+        assert (type(step), step.trained) == (FreeStep, trained)
+        assert (step.sae, step.batch_size, step.dtype) == (run.sae, B, torch.bfloat16)
+        assert fused == [step] * fuses
+
     def test_the_type_of_products_follows_the_device(self):
         assert trainer(matmul_dtype="auto").dtype == products_dtype("auto", torch.device("cpu"))
 
@@ -152,6 +174,11 @@ class TestStart:
         assert purpose_of(refused.value) == "a training step"
         with pytest.raises(NonFiniteLoss) as refused:
             trainer(Scripted([math.nan])).run()
+        assert purpose_of(refused.value) == "a training step"
+        run = trainer()
+        run.sae.params["b_dec"][0] = math.nan
+        with pytest.raises(NonFiniteLoss, match="after step 4") as refused:
+            run.run()
         assert purpose_of(refused.value) == "a training step"
 
 
@@ -196,6 +223,32 @@ class TestLoop:
         run.history = History(seconds=30.0, data_wait_seconds=4.0)
         run.run()
         assert (run.history.seconds, run.history.data_wait_seconds) == (530.0, 9.0)
+
+    def test_free_rows_have_unit_norm_at_the_end_and_not_before(self):
+        run = trainer(decoder_norm="free", decoder_init_norm=0.5)
+        norms = run.sae.W_dec.norm(dim=1)
+        assert norms.tolist() == pytest.approx([0.5] * H)
+        encoder = run.sae.W_enc.clone()
+        run._advance()
+        assert torch.equal(run.sae.W_dec.norm(dim=1), norms)
+        run.run()
+        assert run.sae.W_dec.norm(dim=1).tolist() == pytest.approx([1.0] * H)
+        assert torch.equal(run.sae.W_enc, encoder * norms)
+
+    def test_rows_of_unit_norm_stay_bit_for_bit(self):
+        run = trainer()
+        run.sae.params["W_dec"].mul_(1.5)
+        before = run.sae.W_dec.clone()
+        run.run()
+        assert torch.equal(run.sae.W_dec, before)
+
+    def test_what_is_no_gate_ends_as_it_is(self, tmp_path, monkeypatch):
+        with installed(tmp_path, monkeypatch) as name:
+            sae = build(f"{name}:TopK", D, 2 * H, SCALE)
+            run = Trainer(sae, Counting(), recipe())
+            run.optimiser = Scripted()
+            assert run.run().diverged == ""
+        assert run.step == 5
 
     def test_a_finished_run_makes_no_step(self):
         run = trainer()
