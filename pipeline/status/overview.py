@@ -83,7 +83,8 @@ def _pace(
     """Cells an hour, and the seconds that the rest takes at that pace.
 
     The pace is that since the first cell of this run was finished, once there are several: dumps
-    come before it. A cell counts by its products: the tokens that it trains on times its latents times d.
+    come before it. A cell counts by its products: the tokens that it trains on times its latents
+    times d.
     """
     work = {cell.path: _work(study, cell) for cell in study.cells}
     ended = sorted(
