@@ -90,7 +90,10 @@ class Autoencoder(nn.Module, ABC):
         """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Reconstruction [B, d] of raw activations x [B, d], in the parameters' dtype, raw units."""
+        """Reconstruction [B, d] of raw activations x [B, d], in raw units.
+
+        It has the dtype of the parameters.
+        """
         x = x.to(self.W_dec.dtype)  # bfloat16 times the scale would lose what it has
         return self.decode(self.encode(x * self.scale)) / self.scale
 
