@@ -27,7 +27,8 @@ from tests.pipeline.made_grid import make_grid
 pytestmark = pytest.mark.slow
 
 REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"
-PUBLISHED = sorted(path.parent for path in REFERENCE.glob(f"*/{CONFIGURATION}"))
+PUBLISHED = sorted(path.parent for path in REFERENCE.glob(f"*/{ENVIRONMENT}"))
+"""The finished ones: a study that still runs keeps metrics and no environment."""
 
 
 _SMALL = {"d": 8, "steps": 600, "lambdas": [0.6]}
