@@ -37,6 +37,8 @@ SETTINGS = {
     "the language model's own losses": "evaluation.batch_contexts or evaluation.lr_contexts",
     "steering of the language model": "dial.batch_contexts or dial.positions",
     "the evaluation of the autoencoder": _WIDTH,
+    "the logits of directions": _WIDTH,
+    "what is kept of each latent": f"browser.top, browser.samples or {_WIDTH}",
     "the chunks that are shuffled together": (
         "training.group_chunks, dump.rows_per_chunk or training.batch_size"
     ),

@@ -270,7 +270,11 @@ class GatedAutoencoder(Autoencoder):
 
     def _codes_alone(self, x: Tensor, W_enc: Tensor, vectors: Vectors) -> Tensor:
         u = self._products(x, W_enc)
-        _, size = self._sizes(u, vectors)
+        if type(self).codes is not GatedAutoencoder.codes:  # a class may have its own
+            z = torch.empty_like(u)
+            self.codes(u, vectors, z)
+            return z
+        _, size = self._sizes(u, vectors)  # without the sums, which training alone needs
         return size.copysign_(u) if self.two_sided else size
 
     def _products(self, x: Tensor, W_enc: Tensor) -> Tensor:

@@ -19,17 +19,21 @@ def sparse_product(codes: Tensor, matrix: Tensor) -> Tensor:
     With gradients, on a GPU, and of codes with many entries it is the dense product.
 
     Args:
-        codes: [B, H].
+        codes: [..., H].
         matrix: [H, d], of the same dtype and device.
 
     Returns:
-        [B, d] of that dtype.
+        [..., d] of that dtype.
     """
     if torch.is_grad_enabled() or codes.device.type != "cpu" or codes.dtype not in SUMMED:
         return codes @ matrix
-    rows, latents = codes.nonzero(as_tuple=True)
+    flat = codes.flatten(0, -2)
+    rows, latents = flat.nonzero(as_tuple=True)
     if len(rows) > DENSE * codes.numel():
         return codes @ matrix
-    per_row = torch.bincount(rows, minlength=len(codes))
-    starts, weights = per_row.cumsum(0) - per_row, codes[rows, latents]
-    return functional.embedding_bag(latents, matrix, starts, mode="sum", per_sample_weights=weights)
+    per_row = torch.bincount(rows, minlength=len(flat))
+    starts, weights = per_row.cumsum(0) - per_row, flat[rows, latents]
+    found = functional.embedding_bag(
+        latents, matrix, starts, mode="sum", per_sample_weights=weights
+    )
+    return found.unflatten(0, codes.shape[:-1])

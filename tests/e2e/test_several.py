@@ -110,7 +110,7 @@ def test_shares_of_the_sources_are_the_same_from_the_text_to_the_tables(finished
 
 def test_the_report_sets_all_side_by_side(finished):
     page = finished.path(finished.study.report).read_text(encoding="utf-8")
-    assert "What the claims hang on" in page
+    assert "Under all settings" in page
     assert page.count("under every setting.</b>") == 3
     assert "Kinds of text" in page
 
