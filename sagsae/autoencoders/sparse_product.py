@@ -36,4 +36,4 @@ def sparse_product(codes: Tensor, matrix: Tensor) -> Tensor:
     found = functional.embedding_bag(
         latents, matrix, starts, mode="sum", per_sample_weights=weights
     )
-    return found.unflatten(0, codes.shape[:-1])
+    return found.view(*codes.shape[:-1], matrix.shape[1])

@@ -177,6 +177,8 @@ def wrong_keys(draw: st.DrawFn, config: Config) -> Fault:
     place = draw(st.sampled_from(sections))
     found = at(faulty, place)
     known = NEEDED - {"hookpoints", "models"} if place else NEEDED
+    if found.get("kind") == "hub":
+        known = known - {"name"}  # of a dataset, whose default configuration it may be
     needed = [] if place[:1] == ("recipes",) else sorted(set(found) & known)
     if needed and draw(st.booleans()):
         key = draw(st.sampled_from(needed))
