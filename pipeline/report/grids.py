@@ -66,7 +66,6 @@ SHOWN = {
     "dead_fraction": "Dead",
     "loss_recovered": "Loss Recovered",
     "bipolar_fraction": "Two-sided",
-    "training_seconds": "Training, s",
     "collapsed": "Collapsed",
 }
 """The columns of cells.csv that are read most -> their names in words."""
