@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell
+from pipeline.study.restrictions import RESTRICTED, unknown_names
 
 
 def browser_faults(config: StudyConfig) -> list[str]:
@@ -13,21 +13,12 @@ def browser_faults(config: StudyConfig) -> list[str]:
     section = config.browser
     if section is None:
         return []
-    faults = []
-    names = {
-        "models": [model.name for model in config.models],
-        "hookpoints": config.hookpoints,
-        "recipes": [DEFAULT_RECIPE, *config.recipes],
-    }
-    for field, known in names.items():
-        values = getattr(section, field)
-        if values and section.cells:
-            faults.append(f"browser.{field}: cells are listed, so leave it out")
-        faults += [
-            f"browser.{field}.{j}: unknown {value!r}; known are {', '.join(known)}"
-            for j, value in enumerate(values or [])
-            if value not in known
-        ]
+    faults = [
+        f"browser.{field}: cells are listed, so leave it out"
+        for field in RESTRICTED
+        if getattr(section, field) and section.cells
+    ]
+    faults += unknown_names(config, section, "browser")
     for j, name in enumerate(section.cells or []):
         try:
             Cell.from_path(name)

@@ -9,6 +9,7 @@ from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.restrictions import unknown_names
 from pipeline.study.specs import DialSpec
 
 
@@ -65,18 +66,7 @@ def dial_faults(config: StudyConfig) -> list[str]:
     dial = config.dial
     if dial is None:
         return []
-    faults = []
-    names = {
-        "models": [model.name for model in config.models],
-        "hookpoints": config.hookpoints,
-        "recipes": [DEFAULT_RECIPE, *config.recipes],
-    }
-    for field, known in names.items():
-        faults += [
-            f"dial.{field}.{j}: unknown {value!r}; known are {', '.join(known)}"
-            for j, value in enumerate(getattr(dial, field) or [])
-            if value not in known
-        ]
+    faults = unknown_names(config, dial, "dial")
     if dial.contexts > config.evaluation.lr_contexts:
         faults.append(
             f"dial.contexts: {dial.contexts} are more than evaluation.lr_contexts, which is "

@@ -14,6 +14,7 @@ from pipeline.study.cell import Cell
 from pipeline.study.dials import dial_faults
 from pipeline.study.foreign import foreign_faults
 from pipeline.study.recipes import recipe_faults
+from pipeline.study.restrictions import unknown_names
 
 COMMAND_BYTES = 120_000
 """What settings may take of one argument of a command; Linux ends it at 131,072."""
@@ -37,12 +38,7 @@ def cross_faults(config: c.StudyConfig) -> list[str]:
         missing = [h for h in config.hookpoints if h not in (set(model.hookpoints) or standard)]
         faults += [f"models.{i}.hookpoints: no module path for hookpoint {h!r}" for h in missing]
     for i, entry in enumerate(config.grid):
-        for field, known in (("models", names), ("hookpoints", config.hookpoints)):
-            faults += [
-                f"grid.{i}.{field}.{j}: unknown {value!r}; known are {', '.join(known)}"
-                for j, value in enumerate(getattr(entry, field) or [])
-                if value not in known
-            ]
+        faults += unknown_names(config, entry, f"grid.{i}", ("models", "hookpoints"))
     faults += recipe_faults(config) + dial_faults(config)
     faults += browser_faults(config) + foreign_faults(config)
     return faults or _cell_faults(config) + _long_settings(config)
