@@ -19,7 +19,13 @@ from pipeline.jobs.json_files import canonical, digest
 from pipeline.jobs.remedies import explain
 from pipeline.jobs.stage import name_run, put_checkout_first, relax_gc
 from pipeline.study.ancient_inputs import read_by_cells
-from pipeline.study.browsed import browsed, browsed_at, read_by_browser
+from pipeline.study.browsed import (
+    browsed,
+    browsed_at,
+    browser_spec_file,
+    read_by_browser,
+    write_browser_specs,
+)
 from pipeline.study.cell import PATTERN, WILDCARDS
 from pipeline.study.figures import (
     FIGURE_FILES,
@@ -31,6 +37,8 @@ from pipeline.study.figures import (
 from pipeline.study.kept import Kept
 from pipeline.study.exported import export_spec, read_by_hub
 from pipeline.study.outputs import (
+    BROWSER,
+    BROWSER_PAGE,
     DIAL_TABLES,
     HUB,
     LATENT_TENSORS,
@@ -138,6 +146,7 @@ onstart:
         RUN_LOCK.path.parent.mkdir(parents=True, exist_ok=True)
         RUN_LOCK.acquire(patience=1.0)  # a job may hold it while it asks whose it is
         study.write_shared_specs()
+        write_browser_specs(study)
         register(Path(study.cache), Path(study.root))
         streams.write_specs()
     except (LockedError, OSError) as error:

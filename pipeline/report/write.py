@@ -84,6 +84,7 @@ def main(
     out: Path,
     synthetic: Sequence[Path] = (),
     environment: Path | None = None,
+    browser: str | None = None,
 ) -> None:
     """Write the HTML file whole.
 
@@ -94,6 +95,7 @@ def main(
         out: the HTML file
         synthetic: figures of the synthetic protocols
         environment: what a published study was made with, if one
+        browser: address of the latent browser, as seen from the report, if the study has one
     """
     versions = read_json(environment)["versions"] if environment else installed()
     cells, claims = read_table(tables / CELLS), read_table(tables / CLAIMS)
@@ -140,6 +142,7 @@ def main(
         moves=main_effect_parts(read_table(tables / MAIN_EFFECTS)) if spec.has_effects else [],
         dial=dial_grid(read_table(tables / DIAL), spec.several) if spec.dial else None,
         dial_reads=READS,
+        browser=browser,
         figures=embedded(figures, others),
         synthetic=figure_sources(synthetic),
         baselines=baseline_grid(ordered),

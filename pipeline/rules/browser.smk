@@ -20,11 +20,11 @@ rule browser_cell:
     resources:
         **GPU,
     params:
-        spec=lambda wildcards: canonical(browsed_at(study, wildcards.shown)),
+        spec=lambda wildcards: browser_spec_file(study, browsed_at(study, wildcards.shown)),
         cells_root=lambda wildcards: study.cells_root,
     shell:
         LEASE
-        + "python -m pipeline browser-cell --spec {params.spec:q} --cells-root {params.cells_root:q}"
+        + "python -m pipeline browser-cell --spec @{params.spec:q} --cells-root {params.cells_root:q}"
         " --heldout-manifest {input.heldout:q} --tokens {input.tokens:q} --asset {input.asset:q}"
         " --dials {input.dials:q} --device {resources.device} --out {output:q} 2>&1 | (tee {log:q} || true)"
 

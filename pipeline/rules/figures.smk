@@ -53,7 +53,8 @@ rule report:
         spec=SPECS["report"],
         tables=lambda wildcards: study.table(),
         figures=lambda wildcards: study.path("figures"),
+        browser=[f"{BROWSER}/{BROWSER_PAGE}"] if browsed(study) else [],
     shell:
         "python -m pipeline report --spec {params.spec:q} --tables {params.tables:q}"
         " --figures {params.figures:q} --synthetic {input.synthetic:q} --environment {input.environment:q}"
-        " --out {output.html:q} 2>&1 | (tee {log:q} || true)"
+        " --browser {params.browser:q} --out {output.html:q} 2>&1 | (tee {log:q} || true)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from snakemake.io import ancient
@@ -13,7 +13,7 @@ from pipeline.config.browser import Shown
 from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.config.spelling import CellNameError, lambda_tag
 from pipeline.config.study_config import Comparison
-from pipeline.jobs.json_files import digest
+from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.ancient_inputs import read_by_cells
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import BROWSER, WEIGHTS
@@ -44,6 +44,17 @@ def browsed_at(study: Study, shown: str) -> BrowserSpec:
         known = ", ".join(specs) or "none: see section browser of its configuration"
         raise CellNameError(f"{file}: the browser of this study does not show it; it has {known}")
     return specs[file]
+
+
+def write_browser_specs(study: Study, folder: Path = Path()) -> None:
+    """Write the specifications of those jobs. They name whole sweeps, too long for a command."""
+    for spec in browsed(study).values():
+        write_json(folder / browser_spec_file(study, spec), spec.model_dump())
+
+
+def browser_spec_file(study: Study, spec: BrowserSpec) -> str:
+    """Where a job finds its specification; the name changes with the content."""
+    return study.shared_spec("browser", digest(spec))
 
 
 def _spec(study: Study, seed: int, shown: list[Cell], **fields: Any) -> BrowserSpec:

@@ -55,6 +55,8 @@ def test_it_shows_both_sides_with_their_dial_and_then_another_cell(elsewhere):
 def test_the_whole_study_has_it_only_where_the_configuration_asks(elsewhere):
     planned = workflow(elsewhere.folder, browser={}).planned()
     assert (planned["browser_cell"], planned["browser_page"]) == (2, 1)
+    shown = workflow(elsewhere.folder, browser={}).run("--dry-run", "--printshellcmds").stdout
+    assert "--browser browser/index.html --out" in shown
     without = workflow(elsewhere.folder)
     assert not {"browser_cell", "browser_page"} & set(without.planned())
     done = without.run("browser", "--dry-run")

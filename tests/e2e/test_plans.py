@@ -194,7 +194,7 @@ def test_gpu_zero_leases_none(elsewhere):
         "--dry-run", "--printshellcmds", "--resources", "gpu=0", CUDA_VISIBLE_DEVICES="0,1"
     )
     commands = [line for line in done.stdout.splitlines() if "pipeline gpu-lease" in line]
-    assert len(commands) == 4 + 2 + 56 + 1
+    assert len(commands) == 4 + 2 + 56 + 1 + 2
     assert all("--gpus 0 -- " in command for command in commands)
 
 

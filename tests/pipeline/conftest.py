@@ -60,10 +60,10 @@ class MadeStudy:
         run(["figure", *spec, source, "--figure", name, "--out", str(out)])
         return out
 
-    def report(self) -> str:
+    def report(self, *options: str) -> str:
         out = self.root / "report.html"
         folders = [f"--{name}={self.root / name}" for name in ("tables", "figures")]
-        run(["report", "--spec", json.dumps(self.spec), *folders, "--out", str(out)])
+        run(["report", "--spec", json.dumps(self.spec), *folders, *options, "--out", str(out)])
         return out.read_text(encoding="utf-8")
 
     def metrics_file(self, cell: str) -> Path:

@@ -105,6 +105,17 @@ def test_one_seed_is_hedged(one_seed_study):
     assert "None: every cell has R2 of at least 0.2" in text
 
 
+def test_it_leads_to_the_latent_browser_of_a_study_that_has_one(one_seed_study):
+    one_seed_study.tables()
+    one_seed_study.claims()
+    for name in FIGURES:
+        path = one_seed_study.root / "figures" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"not looked at")
+    assert "index.html" not in " ".join(Page(one_seed_study.report()).loads)
+    assert "browser/index.html" in Page(one_seed_study.report("--browser=browser/index.html")).loads
+
+
 def test_names_are_escaped(one_seed_study):
     one_seed_study.spec["study"] = "<script>alert(1)</script>"
     one_seed_study.tables()
