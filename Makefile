@@ -12,7 +12,7 @@ TO ?= results/rebuilt
 BIN := $(VENV)/bin
 PURELIB := import sysconfig; print(sysconfig.get_path("purelib"))
 
-.PHONY: help results test test-fast test-gpu test-faults mutants lint docs smoke paper-plan paper-cost reference deep
+.PHONY: help results test test-fast test-gpu test-faults mutants lint docs notebook smoke paper-plan paper-cost reference deep
 .PHONY: rebuild schema clean
 .PHONY: bench bench-machine bench-step bench-width bench-gpu bench-data bench-workflow
 .DELETE_ON_ERROR:
@@ -52,6 +52,9 @@ lint: $(VENV)/.ready-dev ## style, spelling, types, workflow
 
 docs: $(VENV)/.ready-docs ## the documentation as a site, in site/; open site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+notebook: $(VENV)/.ready-dev ## run docs/notebook.ipynb on the local study, after `make results`, and keep its outputs
+	PYTHONWARNINGS=ignore $(BIN)/python -m tests.notebook results/local
 
 smoke: $(VENV)/.ready ## tiny random models through the whole workflow, in results/smoke/
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/smoke.yaml

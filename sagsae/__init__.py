@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from sagsae.api import Trained as Trained
     from sagsae.api import evaluate as evaluate
     from sagsae.api import splice as splice
+    from sagsae.api import steer as steer
     from sagsae.api import train as train
     from sagsae.autoencoders.base import Autoencoder as Autoencoder
     from sagsae.comparison import Comparison as Comparison
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _NAMES = {
     "activations": "ActivationStream Hookpoint Store default_hookpoints",
-    "api": "Trained evaluate splice train",
+    "api": "Trained evaluate splice steer train",
     "autoencoders.base": "Autoencoder",
     "comparison": "Comparison compare",
     "exchange.loading": "load",

@@ -207,17 +207,58 @@ def splice(
         ValueError: the path leads to no module, or (in a forward pass) the output does not have
             the autoencoder's width.
     """
+    with _changed(model, hookpoint, autoencoder.d, reconstruction(autoencoder), kept):
+        yield
+
+
+@contextmanager
+def steer(
+    model: nn.Module,
+    hookpoint: Hookpoint | str,
+    direction: Tensor,
+    kept: Tensor | None = None,
+) -> Iterator[None]:
+    """Add a direction to a module's output in every forward pass.
+
+    Args:
+        model: A language model.
+        hookpoint: Whose output is changed, as for `splice`.
+        direction: [d] on the model's device, in the units of the activations. A latent i of an
+            autoencoder adds ``z / sae.scale * sae.W_dec[i]`` where its code is z.
+        kept: [batch, ctx] bool, the positions to change; all by default.
+
+    Raises:
+        ValueError: the path leads to no module, or (in a forward pass) the output does not have
+            the direction's width.
+    """
+    added = direction.detach()
+
+    def shifted(x: Tensor) -> Tensor:
+        return x + added.to(x.dtype)
+
+    with _changed(model, hookpoint, len(added), shifted, kept):
+        yield
+
+
+@contextmanager
+def _changed(
+    model: nn.Module,
+    hookpoint: Hookpoint | str,
+    width: int,
+    change: Callable[[Tensor], Tensor],
+    kept: Tensor | None,
+) -> Iterator[None]:
+    """Let ``change`` act on a module's output at the kept positions of every forward pass."""
     point = Hookpoint(hookpoint, hookpoint) if isinstance(hookpoint, str) else hookpoint
-    reconstruct = reconstruction(autoencoder)
 
     def replaced(x: Tensor) -> Tensor:
-        if x.shape[-1] != autoencoder.d:
+        if x.shape[-1] != width:
             raise ValueError(
-                f"{point.module} gives activations of width {x.shape[-1]}, the autoencoder needs "
-                f"{autoencoder.d}; name the hookpoint that it was trained on"
+                f"{point.module} gives activations of width {x.shape[-1]}, and {width} is needed; "
+                "name the hookpoint that the autoencoder was trained on"
             )
         mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if kept is None else kept
-        return kept_only(reconstruct, mask)(x)
+        return kept_only(change, mask)(x)
 
     with hookpoints.splice(model, point, replaced):
         yield

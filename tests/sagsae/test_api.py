@@ -154,6 +154,39 @@ def test_splice_puts_the_reconstruction_into_the_model(store):
         assert torch.equal(model(ids).logits, clean)
 
 
+def test_steer_adds_a_direction_where_it_is_kept():
+    model, path = tiny_model("llama"), "model.layers.2.mlp"
+    ids = torch.randint(1, VOCABULARY, (3, 10), generator=torch.Generator().manual_seed(0))
+    direction = torch.randn(HIDDEN, generator=torch.Generator().manual_seed(1))
+    kept = torch.ones(3, 10, dtype=torch.bool)
+    kept[:, :4] = False
+    seen = []
+
+    def watch(module, inputs, output):
+        seen.append(output.detach().clone())
+
+    with torch.no_grad(), model.get_submodule(path).register_forward_hook(watch):
+        clean = model(ids).logits
+    for mask in (None, kept):
+        with (
+            torch.no_grad(),
+            sagsae.steer(model, path, direction, mask),
+            model.get_submodule(path).register_forward_hook(watch),
+        ):
+            steered = model(ids).logits
+        added = direction if mask is None else direction * mask[..., None]
+        torch.testing.assert_close(seen[-1], seen[0] + added)
+        assert not torch.allclose(steered[:, -1], clean[:, -1])
+        if mask is not None:
+            assert torch.equal(steered[:, :4], clean[:, :4])
+    assert torch.equal(model(ids).logits, clean)
+    with (
+        sagsae.steer(model, path, direction[1:]),
+        pytest.raises(ValueError, match=f"activations of width {HIDDEN}, and {HIDDEN - 1} is"),
+    ):
+        model(ids)
+
+
 def test_splice_refuses_another_width_and_a_wrong_path(store):
     model = tiny_model("llama")
     sae, _ = trained(store, tokens=128)
