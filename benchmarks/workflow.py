@@ -9,9 +9,9 @@ beyond it.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import pstats
-import resource
 import subprocess
 import sys
 import tempfile
@@ -34,7 +34,7 @@ from tests.pipeline.conftest import metrics_of
 
 ROOT = Path(__file__).resolve().parents[1]
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores=2"]
-PLAN, DRAWN = 5_000, 1_000
+PLAN, DRAWN = 20_000, 20_000
 """Cells that are planned, and that are tabulated and drawn."""
 TINY: dict[str, Any] = {
     "study": "tiny",
@@ -72,28 +72,34 @@ TINY: dict[str, Any] = {
 }
 """A model of SmolLM2-135M's shape and next to nothing to train and to evaluate."""
 
-Row = tuple[str, float, float]
-"""What, wall seconds, processor seconds."""
+Row = tuple[str, float, float, float]
+"""What, wall seconds, processor seconds, largest memory of a process in MB (NaN: not counted)."""
 
 
 @dataclass
 class Cost:
-    """Seconds that a command took."""
+    """Seconds of a command with its processes, and the memory of the largest of them in MB."""
 
     wall: float
     cpu: float
+    memory: float = math.nan
 
     @classmethod
     def of(cls, command: list[str], folder: Path) -> Cost:
         """Run a command that must succeed."""
-        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-        wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(command)[:200]} failed:\n{done.stdout}{done.stderr}")
-        spent = (getattr(after, name) - getattr(before, name) for name in ("ru_utime", "ru_stime"))
-        return cls(wall, sum(spent))
+        began = time.monotonic()
+        with tempfile.TemporaryFile("w+") as output:
+            process = subprocess.Popen(
+                command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+            _, status, spent = os.wait4(process.pid, 0)  # what communicate() does not tell
+            process.returncode = os.waitstatus_to_exitcode(status)
+            wall = time.monotonic() - began
+            output.seek(0)
+            if process.returncode:
+                raise RuntimeError(f"{' '.join(command)[:200]} failed:\n{output.read()}")
+        return cls(wall, spent.ru_utime + spent.ru_stime, spent.ru_maxrss / 1024)
 
 
 def large_study(cells: int, folder: Path) -> Study:
@@ -116,11 +122,12 @@ def plan(folder: Path) -> Iterator[Row]:
     study = large_study(PLAN, folder)
     dry_run = [*SNAKEMAKE, "--configfile", "study.yaml", "--dry-run", "--quiet", "all"]
     cost = Cost.of(dry_run, folder)
-    yield f"plan {len(study.cells):,} cells", cost.wall, cost.cpu
+    yield f"plan {len(study.cells):,} cells", cost.wall, cost.cpu, cost.memory
     profile = folder / "plan.profile"
     Cost.of([sys.executable, "-m", "cProfile", "-o", str(profile), *dry_run[1:]], folder)
     share = own_share(profile)
-    yield f"of it this project's, imports too: {share:.0%}", cost.wall * share, cost.cpu * share
+    parts = cost.wall * share, cost.cpu * share
+    yield f"of it this project's, imports too: {share:.0%}", *parts, math.nan
 
 
 def own_share(profile: Path) -> float:
@@ -163,7 +170,7 @@ def cell(folder: Path) -> Iterator[Row]:
     Cost.of([*SNAKEMAKE, *options, study.metrics(here)], folder)
     job = cell_job(study, here)
     cost = min((Cost.of(job, folder) for _ in range(3)), key=lambda cost: cost.cpu)
-    yield "a cell of 4 steps and 256 held-out rows, whole job", cost.wall, cost.cpu
+    yield "a cell of 4 steps and 256 held-out rows, whole job", cost.wall, cost.cpu, cost.memory
     model = model_folder(folder / study.asset("m"))
     steps = {
         "import PyTorch": "import torch",
@@ -179,7 +186,7 @@ def cell(folder: Path) -> Iterator[Row]:
         code = f"{code}; {step}"
         command = [sys.executable, "-c", code]
         cost = min((Cost.of(command, folder) for _ in range(3)), key=lambda cost: cost.cpu)
-        yield f"... {name}", cost.wall - before.wall, cost.cpu - before.cpu
+        yield f"... {name}", cost.wall - before.wall, cost.cpu - before.cpu, math.nan
         before = cost
 
 
@@ -197,7 +204,7 @@ def tables(folder: Path) -> Iterator[Row]:
     options = ["--configfile", "study.yaml", "--directory", str(folder), "--allowed-rules", *rules]
     for target, name in ((study.table("cells.csv"), "tables"), (study.report, "figures, report")):
         cost = Cost.of([*SNAKEMAKE, *options, "--", target], folder)
-        yield f"{name} of {len(study.cells):,} cells", cost.wall, cost.cpu
+        yield f"{name} of {len(study.cells):,} cells", cost.wall, cost.cpu, cost.memory
 
 
 PARTS: dict[str, Callable[[Path], Iterator[Row]]] = {"plan": plan, "cell": cell, "tables": tables}
@@ -211,7 +218,7 @@ def main() -> None:
     for name in chosen:
         with tempfile.TemporaryDirectory() as folder:
             rows += PARTS[name](Path(folder))
-    frame = pd.DataFrame(rows, columns=["", "wall s", "processor s"])
+    frame = pd.DataFrame(rows, columns=["", "wall s", "processor s", "MB"])
     print(frame.to_markdown(index=False, floatfmt=".2f"))
 
 
