@@ -1,19 +1,20 @@
 # Two commands do everything on a fresh machine: `make results` and `make test`. `make help` lists all.
-# PYTHON is the interpreter (3.11 to 3.13). CORES and GPUS are what a study may use. DEVICE, FROM and TO
-# belong to the targets that name them.
+# PYTHON is the interpreter (3.11 to 3.13). CORES and GPUS are what a study may use. DEVICE, ENGINE,
+# FROM and TO belong to the targets that name them.
 PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= .venv-peers
 CORES ?= all
 GPUS ?=
 DEVICE ?= h100
+ENGINE ?= podman
 FROM ?= results/reference/local
 TO ?= results/rebuilt
 BIN := $(VENV)/bin
 PURELIB := import sysconfig; print(sysconfig.get_path("purelib"))
 
-.PHONY: help results test test-fast test-gpu test-faults mutants lint docs notebook smoke paper-plan paper-cost reference deep
-.PHONY: rebuild schema clean
+.PHONY: help results test test-fast test-gpu test-faults test-slurm mutants lint docs notebook smoke paper-plan
+.PHONY: paper-cost paper-schedule reference deep rebuild schema container clean
 .PHONY: bench bench-machine bench-step bench-width bench-gpu bench-data bench-workflow
 .DELETE_ON_ERROR:
 
@@ -37,6 +38,9 @@ test-gpu: $(VENV)/.ready-dev ## all that needs a GPU, in about five minutes on o
 
 test-faults: $(VENV)/.ready-dev ## the fault tests in full (about an hour); writes their table into docs/
 	$(BIN)/python -m pytest tests/faults --faults full --fault-report docs/reliability-figures.md
+
+test-slurm: $(VENV)/.ready-dev ## studies on a SLURM that it sets up for itself (needs Debian's slurm-wlm and munge); half an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm --slurm -s
 
 mutants: $(VENV)/.ready-mutants ## one small change at a time in the core modules: which do tests notice; writes docs/mutants.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/mutants
@@ -91,6 +95,9 @@ bench-workflow: $(VENV)/.ready-dev ## planning, the start of a cell, tables and 
 paper-cost: $(VENV)/.ready ## device-hours, tokens, disk and disk rate of the paper study on GPUS (8) of DEVICE, see workflow/rates.yaml
 	$(BIN)/python -m pipeline cost --configfile workflow/configs/paper.yaml --device $(DEVICE) --devices $(if $(GPUS),$(GPUS),8)
 
+paper-schedule: $(VENV)/.ready ## the paper study on 1 to 64 of DEVICE, simulated: how long, and what bounds it
+	$(BIN)/python -m pipeline schedule --configfile workflow/configs/paper.yaml --device $(DEVICE)
+
 reference: $(VENV)/.ready ## run the reference study; copy what git keeps of it to results/reference/local
 	$(BIN)/snakemake --cores $(CORES) synthetic --configfile workflow/configs/reference.yaml
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/reference.yaml
@@ -108,6 +115,9 @@ rebuild: $(VENV)/.ready ## make tables, figures, claims and report of FROM again
 
 schema: $(VENV)/.ready ## write the configuration's JSON schema from the code
 	$(BIN)/python -m pipeline schema workflow/configs/schema.json
+
+container: ## a container with all that jobs need beside the checkout, built by ENGINE (podman)
+	$(ENGINE) build --file container/Containerfile --tag sagsae:$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) .
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, this is %d.%d: make PYTHON=python3.12 ..." % v)'

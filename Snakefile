@@ -1,6 +1,7 @@
 # What can be asked for. Configuration: --configfile FILE, else workflow/configs/local.yaml.
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 CHECKOUT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True))
 sys.path.insert(0, str(CHECKOUT))  # whatever --directory says
@@ -9,15 +10,24 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import IOFile
 from snakemake.utils import min_version
 
+from pipeline.cells.unnoted import mark_unnoted
 from pipeline.claims.reference import claims_file
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.config.synthetic import PROTOCOLS
+from pipeline.cost.rates import Rates
+from pipeline.cost.requests import Requests
 from pipeline.jobs.cache import register
 from pipeline.jobs.gpu_lease import visible_devices
 from pipeline.jobs.json_files import canonical, digest
 from pipeline.jobs.remedies import explain
-from pipeline.jobs.stage import name_run, put_checkout_first, relax_gc
+from pipeline.jobs.stage import (
+    name_run,
+    note_submission,
+    put_checkout_first,
+    relax_gc,
+    successor_of_run,
+)
 from pipeline.study.ancient_inputs import read_by_cells
 from pipeline.study.browsed import (
     browsed,
@@ -79,8 +89,9 @@ put_checkout_first(CHECKOUT)
 RUN_LOCK = FileLock(Path(study.run_lock))
 
 # `--resources gpu=N` counts GPUs, Snakemake counts jobs. Whether there is a GPU the job finds out
-# where it runs, which may be another host.
-if (granted := workflow.global_resources.get("gpu").value) is not None:
+# where it runs, which may be another host. Of scope local, N is for each submission alone.
+granted = workflow.global_resources.get("gpu").value
+if granted is not None and not workflow.resource_scopes.is_local("gpu"):
     workflow.register_resource("gpu", granted * study.config.jobs_per_gpu)
 GPU = {
     "gpu": 0 if study.config.device == "cpu" else 1,
@@ -90,12 +101,6 @@ GPU = {
 LEASE = (
     "python -m pipeline gpu-lease --device {resources.device}"
     " --jobs-per-gpu {resources.jobs_per_gpu} --gpus {resources.gpu} -- "
-)
-# A job on another host is one of a plan: it has its files, and nothing is put together anew.
-streams = Streams(
-    study,
-    lambda: workflow.dag_settings.targets,  # known once the plan is made
-    study.config.cells_per_stream if workflow.is_main_process else 1,
 )
 made_here = lambda path: workflow.persistence.metadata(IOFile(path)) is not None
 kept = Kept(study, lambda: workflow.dag_settings, made_here)
@@ -111,6 +116,7 @@ wildcard_constraints:
     stream="[0-9a-f]{16}",
 
 
+include: "pipeline/rules/scheduler.smk"
 include: "pipeline/rules/common.smk"
 include: "pipeline/rules/assets.smk"
 include: "pipeline/rules/activations.smk"
@@ -149,10 +155,12 @@ onstart:
         write_browser_specs(study)
         register(Path(study.cache), Path(study.root))
         streams.write_specs()
+        if SCHEDULED:
+            adopt_finished()
     except (LockedError, OSError) as error:
         raise WorkflowError(explain(error, ["--out", str(study.root)]) or str(error)) from None
     name_run(RUN_LOCK)
-    if granted and study.config.device == "auto" and not visible_devices():
+    if granted and study.config.device == "auto" and not (SCHEDULED or visible_devices()):
         print(
             f"--resources gpu={granted}, and no GPU is visible on this host: jobs that run here "
             "compute on the CPU. `device: cuda` in the configuration makes them stop instead.",

@@ -44,6 +44,7 @@ STAGES = {
         "cells": ("study.list_cells", "list the cells of a study"),
         "status": ("status.run", "what a study is doing: finished, running, failed, time left"),
         "cost": ("cost.estimate", "estimate device-hours, tokens and disk of a study"),
+        "schedule": ("schedule.run", "simulate a study on 1 to 64 GPUs: how long, bound by what"),
         "cache": ("cache.run", "list, verify or prune what studies share"),
         "verify": ("verify.run", "check everything that a study has on disk"),
         "rebuild": ("report.rebuild", "make tables, figures and report from published metrics"),

@@ -11,7 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 from tests.faults.campaign import Campaign
 
 TESTS = Path(__file__).parent
-WHOLE = ("e2e", "faults")
+WHOLE = ("e2e", "faults", "slurm")
 """Folders whose tests share a study and take most of the time."""
 CAMPAIGN = pytest.StashKey[Campaign]()
 
@@ -21,6 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--faults", choices=["short", "full"], default="short", help="how many faults")
     group.addoption("--fault-seed", type=int, default=0, help="of every random choice")
     group.addoption("--fault-report", type=Path, help="Markdown file to write the table to")
+    parser.addoption("--slurm", action="store_true", help="run tests/slurm, which takes minutes")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -29,7 +30,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of ``tests/faults`` and ``tests/e2e`` with their folder's name.
+    """Mark the tests of the folders of ``WHOLE`` with their folder's name.
 
     They work in processes of their own, so no coverage is measured there.
     """

@@ -16,7 +16,7 @@ PIPELINE = (
     {"assets", "study"},
     {"activations"},
     {"cells", "tables", "figures", "claims", "cost"},
-    {"synthetic"},
+    {"synthetic", "schedule"},
     {"verify", "report", "browser", "cache", "hub", "status"},
 )
 """Floors of ``pipeline``, the lowest first; a wing may import its own floor and those below."""

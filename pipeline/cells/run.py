@@ -3,8 +3,10 @@
 Weights are kept in the cell's ``.state`` folder as well, with the digest of what they were trained
 from. A job that finds weights of the same training which were not evaluated this way yet (the
 evaluation failed, or its settings changed) evaluates them again and trains nothing. Nor does one
-that finds the work of an orphan, a job that outlived the workflow run that had started it. Weights
-that another library has trained are read anew by every job.
+that finds the work of an orphan, a job that outlived the workflow run that had started it; nor the
+second attempt of a job whose first one ended after its work, for a scheduler may fail then, or
+another cell of the same submission. Weights that another library has trained are read anew by every
+job.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
-from pipeline.jobs.stage import Device, device_of, locked, run_is_gone
+from pipeline.jobs.stage import Device, device_of, locked, run_is_gone, submitted_by
 from pipeline.study.outputs import (
     CHECKPOINT,
     LATENT_TENSORS,
@@ -72,7 +74,9 @@ def main(
         same = record.get("made_from", {}).get("train") == train_key
         evaluated = record.get("evaluated") == evaluate_key
         # Of an orphan nobody has noted the outputs: that they are asked for is no demand to train.
-        adopted = waited or record.get("orphaned", False)
+        run = submitted_by()
+        again = bool(run) and record.get("submitted_by") == run
+        adopted = waited or again or record.get("orphaned", False)
         outputs = (out, *(folder / name for name in (WEIGHTS, TRAINING, LATENT_TENSORS)))
         if same and evaluated and adopted and all(path.exists() for path in outputs):
             write_json(state / TRAINED, record | {"orphaned": run_is_gone()})
@@ -103,7 +107,7 @@ def main(
         write_atomic(folder / LATENT_TENSORS, latents)
         write_json(out, metrics)
         done = {"evaluated": evaluate_key, "orphaned": run_is_gone()}
-        write_json(state / TRAINED, record | done)
+        write_json(state / TRAINED, record | done | ({"submitted_by": run} if run else {}))
 
 
 def read_trained(state: Path) -> dict[str, Any]:

@@ -11,25 +11,21 @@ computes (downloads, waiting for a disk) is not in it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from operator import mul
+from itertools import product
 from pathlib import Path
 from statistics import median
 
 import pandas as pd
 
-from pipeline.config.study_config import Model, load_yaml
-from pipeline.cost.rates import COMPRESSED, RATES, STEP_PRODUCTS, Architecture, Device, Rates
+from pipeline.cost.rates import RATES, STEP_PRODUCTS, Device, Rates
 from pipeline.cost.reading import reading_table
+from pipeline.cost.work import Work, Workload
 from pipeline.jobs.json_files import read_json
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.outputs import METRICS
 from pipeline.study.streams import put_together
 from pipeline.study.study import SPLITS, Study
-
-EVALUATION_PRODUCTS = 3
-"""Encode, decode, and the residual's coefficients for the calibration slopes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,100 +48,55 @@ class Stage:
         return (self.operations / (rate * 1e12) + self.jobs * device.job_seconds) / 3600
 
 
-def architecture(model: Model, rates: Rates) -> Architecture:
-    """Size of a model of the study; a guess from d_model and the layer where it is not known."""
-    known = rates.models.get(model.name)
-    return known or Architecture(
-        blocks=2 * model.layer or 1,
-        block_parameters=12 * model.d_model**2,
-        head_parameters=50_000 * model.d_model,
-    )
-
-
 def stages(study: Study, rates: Rates) -> list[Stage]:
     """The study's costs, stage by stage."""
-    config, hookpoints = study.config, len(study.config.hookpoints)
-    length = config.text.context_length
-    used = {cell.model for cell in study.cells}
-    models = {name: model for name, model in study.models.items() if name in used}
-    sizes = {name: architecture(model, rates) for name, model in models.items()}
-    kept = (length - 1) / length  # the first position of a context is dropped
-    rows = config.dump.train_rows + config.dump.heldout_rows
-    spliced = config.evaluation.lr_contexts * length
-
-    def forward(name: str, blocks: int, head: float = 0.0) -> float:
-        """Operations a token, attention over half a context on average included.
-
-        ``head``: the share of the tokens that pass through it.
-        """
-        model, size = models[name], sizes[name]
-        block = 2 * size.block_parameters + 2 * length * model.d_model
-        return blocks * block + head * 2 * size.head_parameters
-
-    dumped = {name: forward(name, model.layer + 1) for name, model in models.items()}
-    whole = {name: forward(name, sizes[name].blocks, head=1) for name in models}
-    shrink = COMPRESSED if config.dump.profile == "disk" else 1.0
-    passes = 1 + 2 * hookpoints  # clean; zero and mean at each hookpoint
-    parameters = sum(2 * models[c.model].d_model * c.width for c in study.cells)
+    load, config = Workload(study, rates), study.config
     own = [cell for cell in study.cells if cell not in study.foreign]
     streams = put_together(study, own, config.cells_per_stream)
     on_one = sum(len(cells) for cells in streams if len(cells) > 1)
-    products = [2.0 * models[cell.model].d_model * cell.width for cell in study.cells]
-    trained = [0 if c in study.foreign else study.training(c).tokens for c in study.cells]
-    return [
-        Stage(
-            name="activations",
-            jobs=len(models) * len(SPLITS),
-            tokens=len(models) * rows / kept,
-            operations=sum(dumped.values()) * rows / kept,
-            disk=sum(2.0 * hookpoints * m.d_model * rows * shrink for m in models.values()),
+    stores = list(product(load.models, SPLITS))
+    weights = sum(2 * study.models[c.model].d_model * c.width for c in study.cells)
+    found = [
+        _sum(
+            "activations",
+            [load.dump(*store) for store in stores],
+            disk=sum(load.store_bytes(*store) for store in stores),
         ),
-        Stage(
-            name="baselines",
-            jobs=len(models),
-            tokens=len(models) * passes * spliced,
-            operations=sum(whole.values()) * passes * spliced,
-        ),
-        Stage(
-            name="training",
-            jobs=len(streams),
-            tokens=sum(trained),
-            operations=STEP_PRODUCTS * sum(map(mul, products, trained)),
+        _sum("baselines", [load.baselines(model) for model in load.models]),
+        _sum(
+            "training",
+            [load.training(cells) for cells in streams],
             training=True,
-            disk=4.0 * parameters,
+            disk=4.0 * weights,
         ),
-        Stage(
-            name="evaluation",
+        _sum(
+            "evaluation",
+            [load.evaluation(cell) for cell in study.cells],
             jobs=on_one,  # otherwise in the job that trains
-            tokens=len(study.cells) * (config.dump.heldout_rows + spliced),
-            operations=sum(products) * EVALUATION_PRODUCTS * config.dump.heldout_rows
-            + sum(whole[cell.model] for cell in study.cells) * spliced,
         ),
-        *steering(study, forward, sizes),
     ]
+    if study.dials:
+        found.append(_sum("dial", [load.dial(one) for one in study.dials.values()]))
+    return found
 
 
-def steering(
-    study: Study, forward: Callable[..., float], sizes: Mapping[str, Architecture]
-) -> list[Stage]:
-    """The dial, where the study asks for it.
-
-    Each direction is tried in both senses: half of the contexts at the largest size alone, the
-    others at every size, from the tapped block on. Predictions are read at some positions.
-    """
-    tokens = operations = 0.0
-    length = study.config.text.context_length
-    for one in study.dials.values():
-        plan, layer = one.dial, study.models[one.model].layer
-        half = plan.contexts // 2
-        tries = 2 * (half + len(plan.alphas) * (plan.contexts - half))
-        steered = (plan.latents + plan.pairs + plan.random) * tries * length
-        read = min(1.0, plan.positions / length)
-        tokens += steered
-        operations += steered * forward(one.model, sizes[one.model].blocks - layer, read)
-    if not study.dials:
-        return []
-    return [Stage(name="dial", jobs=len(study.dials), tokens=tokens, operations=operations)]
+def _sum(
+    name: str,
+    parts: list[Work],
+    *,
+    jobs: int | None = None,
+    training: bool = False,
+    disk: float = 0.0,
+) -> Stage:
+    """The stage that a list of works makes; a job each unless it is said how many."""
+    return Stage(
+        name=name,
+        jobs=len(parts) if jobs is None else jobs,
+        tokens=sum(part.tokens for part in parts),
+        operations=sum(part.operations for part in parts),
+        training=training,
+        disk=disk,
+    )
 
 
 def measured(folder: Path) -> tuple[float, str]:
@@ -226,10 +177,8 @@ def main(
     """
     if devices < 1:
         raise ValueError(f"devices {devices}: give at least 1")
-    known = Rates.model_validate(load_yaml(rates))
-    if device not in known.devices:
-        raise ValueError(f"unknown device {device!r}; known are {', '.join(known.devices)}")
-    chosen, basis = known.devices[device], known.devices[device].basis
+    known = Rates.read(rates)
+    chosen, basis = known.device(device), known.device(device).basis
     study, rate = Study.load(configfile), None
     if measured_from:
         rate, source = measured(measured_from)

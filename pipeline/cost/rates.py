@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.config.sections import Count, Natural, Positive, Section
+from pipeline.config.yaml_files import load_yaml
 
 RATES = Path(__file__).resolve().parents[2] / "workflow" / "rates.yaml"
 STEP_PRODUCTS = 7
@@ -25,8 +26,15 @@ class Device(Section):
     """Of a language model's forward pass."""
     job_seconds: Natural
     """Start of a job: imports, loading the language model."""
+    host_mb: Count
+    """Resident memory of a job on its host, beside weights, buffers and batches."""
     basis: str
     """Where these numbers come from."""
+
+    @property
+    def is_core(self) -> bool:
+        """Whether it is a core, of which a job can take several."""
+        return self.unit == "core-hours"
 
 
 class Architecture(Section):
@@ -39,8 +47,43 @@ class Architecture(Section):
     """d_model times the vocabulary."""
 
 
+class Cluster(Section):
+    """What jobs on a cluster share, and how fast the process is that submits them."""
+
+    disk_gb_per_second: Positive
+    """Of the file system, all jobs together."""
+    job_gb_per_second: Positive
+    """What one job alone reads or writes."""
+    tokens_per_second: Positive
+    """Text that one core packs."""
+    plan_seconds: Positive
+    """Planning, per job of the plan."""
+    submit_seconds: Positive
+    """Submitting one job; jobs are submitted one after the other."""
+    poll_seconds: Positive
+    """Until the end of a job is noticed."""
+    basis: str
+    """Where these numbers come from."""
+
+
 class Rates(Section):
     """workflow/rates.yaml."""
 
     devices: dict[str, Device]
+    cluster: Cluster
     models: dict[str, Architecture]
+
+    @classmethod
+    def read(cls, path: Path = RATES) -> Rates:
+        """Read and check the file."""
+        return cls.model_validate(load_yaml(path))
+
+    def device(self, name: str) -> Device:
+        """A device by name.
+
+        Raises:
+            ValueError: there is none; the message lists those there are.
+        """
+        if name not in self.devices:
+            raise ValueError(f"unknown device {name!r}; known are {', '.join(self.devices)}")
+        return self.devices[name]

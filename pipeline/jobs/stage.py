@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 RUN = "SAGSAE_RUN"
+SUBMITTED = "SAGSAE_SUBMITTED_BY"
+"""Set for jobs that a scheduler runs: the run that submitted them."""
 Device = Literal["auto", "cpu", "cuda"]
 """Where to compute; auto: a GPU where there is one."""
 SPIN_COUNT = 10_000
@@ -112,6 +114,31 @@ def run_is_gone() -> bool:
     """
     run, _, path = os.environ.get(RUN, "").partition(": ")
     return Path(path).is_file() and not FileLock(Path(path)).held_by(run)
+
+
+def successor_of_run() -> str:
+    """The run that has taken over from the one that started this job; empty where none has.
+
+    A job may have waited in a scheduler's queue for longer than its run lived.
+    """
+    run, _, path = os.environ.get(RUN, "").partition(": ")
+    if not Path(path).is_file():
+        return ""
+    holder = FileLock(Path(path)).holder()
+    return "" if holder == run else holder
+
+
+def note_submission() -> None:
+    """Tell the jobs of this process that a scheduler runs them, see ``submitted_by``."""
+    os.environ[SUBMITTED] = os.environ.get(RUN, "")
+
+
+def submitted_by() -> str:
+    """The run that submitted this job to a scheduler; empty for a job that no scheduler runs.
+
+    A run that submits one job twice had its first attempt fail.
+    """
+    return os.environ.get(SUBMITTED, "")
 
 
 def relax_gc() -> None:

@@ -13,6 +13,7 @@ rule dump:
     threads: 16
     resources:
         **GPU,
+        **asked("dump"),
     params:
         spec=lambda wildcards: canonical(study.dump_spec(wildcards.model, wildcards.split)),
         cache=lambda wildcards: study.cache,
@@ -36,6 +37,7 @@ rule baselines:
     threads: 16
     resources:
         **GPU,
+        **asked("baselines"),
     params:
         spec=lambda wildcards: canonical(study.baseline_spec(wildcards.model)),
         cache=lambda wildcards: study.cache,

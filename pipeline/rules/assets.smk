@@ -6,6 +6,7 @@ rule asset:
         study.asset(),
     log:
         study.log("assets", "{model}"),
+    localrule: True
     params:
         spec=lambda wildcards: canonical(study.asset_spec(wildcards.model)),
         cache=lambda wildcards: study.cache,
@@ -18,6 +19,7 @@ rule documents:
         study.documents,
     log:
         study.log("assets", "text"),
+    localrule: True
     params:
         spec=lambda wildcards: canonical(study.text_spec()),
         cache=lambda wildcards: study.cache,
@@ -33,6 +35,8 @@ rule tokens:
         study.tokens(),
     log:
         study.log("tokens", "{model}-{split}"),
+    resources:
+        **asked("tokens"),
     params:
         spec=lambda wildcards: canonical(study.token_spec(wildcards.model, wildcards.split)),
         cache=lambda wildcards: study.cache,

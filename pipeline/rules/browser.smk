@@ -19,6 +19,7 @@ rule browser_cell:
     threads: 4
     resources:
         **GPU,
+        **asked("browser_cell"),
     params:
         spec=lambda wildcards: browser_spec_file(study, browsed_at(study, wildcards.shown)),
         cells_root=lambda wildcards: study.cells_root,
@@ -36,6 +37,7 @@ rule browser_page:
         study.browser_page,
     log:
         study.log("browser", "page"),
+    localrule: True
     params:
         spec=SPECS["report"],
     shell:

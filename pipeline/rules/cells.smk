@@ -11,6 +11,7 @@ rule train_together:
     threads: 1
     resources:
         **GPU,
+        **asked("train_together"),
         checkpoint_seconds=study.config.checkpoint_seconds,
     params:
         spec=lambda wildcards: study.shared_spec("stream", wildcards.stream),
@@ -35,6 +36,7 @@ rule cell:
     threads: 1
     resources:
         **GPU,
+        **asked("cell"),
         checkpoint_seconds=study.config.checkpoint_seconds,
     params:
         train=lambda wildcards: canonical(study.train_spec(study.cell_named(**wildcards))),

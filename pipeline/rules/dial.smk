@@ -28,6 +28,7 @@ rule dial_run:
     threads: 16
     resources:
         **GPU,
+        **asked("dial_run"),
     params:
         spec=lambda wildcards: study.shared_spec(
             "dial", digest(study.dial_spec(study.dial_run(**wildcards)))
@@ -48,6 +49,7 @@ rule dial_tables:
         others=[in_report(study.table(name), "Tables", "table.rst") for name in DIAL_TABLES[1:]],
     log:
         study.log("dial", "tables"),
+    localrule: True
     params:
         spec=SPECS["comparison"],
     shell:

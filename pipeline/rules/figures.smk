@@ -29,6 +29,7 @@ rule draw_figure:
         study.log("figures", "{figure}"),
     wildcard_constraints:
         figure="|".join(study.figures),
+    localrule: True
     params:
         spec=SPECS["comparison"],
         tables=lambda wildcards: study.table(),
@@ -49,6 +50,7 @@ rule report:
         html=report(study.report, category="Report", labels={"page": "The study on one page"}),
     log:
         study.log("report"),
+    localrule: True
     params:
         spec=SPECS["report"],
         tables=lambda wildcards: study.table(),

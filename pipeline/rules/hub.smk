@@ -11,6 +11,7 @@ rule saelens:
         weights=study.saelens_files()[1],
     log:
         study.log(SAELENS, PATTERN),
+    localrule: True
     params:
         spec=lambda wildcards: canonical(export_spec(study, study.cell_named(**wildcards))),
     shell:
@@ -26,6 +27,7 @@ rule hub_folder:
         study.hub_card,
     log:
         study.log(HUB),
+    localrule: True
     params:
         config=SPECS["configuration"],
         figure=lambda wildcards, input: input.get("figure", []),

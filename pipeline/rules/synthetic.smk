@@ -20,6 +20,8 @@ rule synthetic_run:
         protocol="|".join(PROTOCOLS),
         seed="[0-9]+",
     threads: 1
+    resources:
+        **asked("synthetic_run"),
     params:
         spec=lambda wildcards: canonical(
             study.synthetic_spec(wildcards.protocol, int(wildcards.seed))
@@ -40,6 +42,7 @@ for table, protocols in {"summary": PROTOCOLS, **{name: [name] for name in PROTO
             study.synthetic_table(table),
         log:
             study.log("synthetic", table),
+        localrule: True
         shell:
             "python -m pipeline synthetic-means --runs {input:q} --out {output:q}"
             " 2>&1 | (tee {log:q} || true)"
@@ -52,6 +55,7 @@ rule figure_1:
         csv=study.figure("figure_1", "csv"),
     log:
         study.log("figures", "figure_1"),
+    localrule: True
     params:
         caption=title_and_caption("figure_1")[1],
     shell:
@@ -72,6 +76,7 @@ for figure, protocol in FIGURE_PROTOCOLS.items():
             csv=study.figure(figure, "csv"),
         log:
             study.log("figures", figure),
+        localrule: True
         params:
             figure=figure,
             caption=title_and_caption(figure)[1],

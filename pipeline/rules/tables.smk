@@ -13,6 +13,7 @@ rule make_tables:
         [in_report(study.table(name), "Tables", "table.rst") for name in study.tables],
     log:
         study.log("tables"),
+    localrule: True
     params:
         spec=SPECS["comparison"],
         cells_root=lambda wildcards: study.cells_root,
@@ -35,6 +36,7 @@ rule claims:
         ],
     log:
         study.log("claims"),
+    localrule: True
     params:
         spec=SPECS["report"],
         tables=lambda wildcards: study.table(),

@@ -50,7 +50,7 @@ class Kept:
         """Whether the cell's job reads nothing; what is to be trained again does."""
         metrics = Path(self._study.metrics(cell))
         weights = Path(self._study.cell_file(cell, WEIGHTS))
-        if weights.exists() or not metrics.exists() or self._wanted(metrics):
+        if weights.exists() or not metrics.exists() or self._wanted(cell):
             return False
         if cell in self._looked_into | self._exported or self._made_here(str(metrics)):
             return False
@@ -69,16 +69,23 @@ class Kept:
         targets = [PurePath(str(name)) for name in self._asked().targets]
         return weights_exported(self._study, targets)
 
-    def _wanted(self, metrics: Path) -> bool:
-        """Whether the cell is forced, or more of it than its metrics is asked for."""
-        asked = self._asked()
+    def forced(self, cell: Cell) -> bool:
+        """Whether the cell is to be trained again."""
+        asked, metrics = self._asked(), PurePosixPath(self._study.metrics(cell))
         forced = {str(name) for name in asked.forcerun}
-        targets = {PurePosixPath(str(name)) for name in asked.targets}
-        own = {path.name for path in targets if path.parent == PurePosixPath(metrics.parent)}
         return bool(
             asked.forceall
             or RULE in forced
-            or any(PurePosixPath(name).parent == PurePosixPath(metrics.parent) for name in forced)
-            or own - {METRICS}
-            or (own and asked.forcetargets)
+            or any(PurePosixPath(name).parent == metrics.parent for name in forced)
+            or (asked.forcetargets and self._named(metrics))
         )
+
+    def _wanted(self, cell: Cell) -> bool:
+        """Whether the cell is forced, or more of it than its metrics is asked for."""
+        named = self._named(PurePosixPath(self._study.metrics(cell)))
+        return self.forced(cell) or bool(named - {METRICS})
+
+    def _named(self, metrics: PurePosixPath) -> set[str]:
+        """The names of a cell's files among the targets."""
+        targets = {PurePosixPath(str(name)) for name in self._asked().targets}
+        return {path.name for path in targets if path.parent == metrics.parent}

@@ -17,7 +17,7 @@ from pathlib import Path
 from pipeline.config.spelling import CellNameError
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.study.cell import Cell
-from pipeline.study.outputs import METRICS, SHARED, STATE, TOGETHER
+from pipeline.study.outputs import METRICS, SHARED, STATE, TOGETHER, TRAINED
 from pipeline.study.specs import StreamSpec
 from pipeline.study.study import Study
 
@@ -46,15 +46,31 @@ class Streams:
         targets: Gives what Snakemake was asked for; empty for the default. Where cells alone are
             named, no other cell is trained with them.
         most: ``cells_per_stream``; 1 puts none together.
+        planned: Gives the digests of streams that another process has put together and that are
+            jobs of this one; of these the study's folder has the specs. None where this process
+            plans.
     """
 
-    def __init__(self, study: Study, targets: Callable[[], Iterable[str]], most: int):
+    def __init__(
+        self,
+        study: Study,
+        targets: Callable[[], Iterable[str]],
+        most: int,
+        planned: Callable[[], Iterable[str]] | None = None,
+    ):
         self._study, self._targets, self._most = study, targets, most
+        self._given = planned
 
     def inputs(self, cell: Cell) -> dict[str, str]:
         """The file that a cell's job waits for, by the name of the input; empty for none."""
-        file = self._noted(cell) or self._planned.get(cell)
+        noted, planned = self._noted(cell), self._planned.get(cell)
+        file = (planned or noted) if self._given else (noted or planned)  # its plan binds a job
         return {"together": file} if file else {}
+
+    def cells(self, stream: str) -> list[Cell]:
+        """The cells of the job that trains a stream of this digest, planned now or before."""
+        spec = self._specs.get(stream) or self._read(stream)
+        return [one.cell for one in spec.cells]
 
     def write_specs(self, folder: Path = Path()) -> None:
         """Write the specs of the jobs that are planned; their paths are relative to ``folder``."""
@@ -81,16 +97,26 @@ class Streams:
     @cached_property
     def _specs(self) -> dict[str, StreamSpec]:
         """By digest."""
+        if self._given is not None:
+            return {name: self._read(name) for name in self._given()}
         if self._most == 1:
             return {}
         study = self._study
-        untrained = [cell for cell in self._asked() if self._to_train(cell)]
+        untrained = [cell for cell in self.asked() if self._to_train(cell)]
         specs = [
             StreamSpec(cells=[study.train_spec(cell) for cell in cells])
             for cells in put_together(study, untrained, self._most)
             if len(cells) > 1
         ]
         return {digest(spec): spec for spec in specs}
+
+    def _is_kept(self, cell: Cell) -> bool:
+        """Whether weights of the present specification lie with the cell, evaluated or not."""
+        try:
+            record = read_json(self._study.cell_file(cell, f"{STATE}/{TRAINED}"))
+            return bool(record["made_from"]["train"] == digest(self._study.train_spec(cell)))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     @cached_property
     def _planned(self) -> dict[Cell, str]:
@@ -102,7 +128,10 @@ class Streams:
         }
         return {one.cell: files[name] for name, spec in self._specs.items() for one in spec.cells}
 
-    def _asked(self) -> set[Cell]:
+    def _read(self, stream: str) -> StreamSpec:
+        return StreamSpec.argument(f"@{self._study.shared_spec('stream', stream)}")
+
+    def asked(self) -> set[Cell]:
         """Cells that were named, and those of the grid if anything else was asked for."""
         named: set[Cell] = set()
         targets = list(self._targets())
@@ -116,8 +145,11 @@ class Streams:
         return named | set(self._study.cells) if others else named
 
     def _to_train(self, cell: Cell) -> bool:
-        """Whether the cell is not there, or was trained for another specification."""
-        if self._noted(cell):
+        """Whether the cell is not there, or was trained for another specification.
+
+        Weights that were kept wait for their evaluation: the cell's own job does that.
+        """
+        if self._noted(cell) or self._is_kept(cell):
             return False
         try:
             text = Path(self._study.cell_file(cell, METRICS)).read_text(encoding="utf-8")

@@ -57,15 +57,6 @@ def test_a_target_that_was_taken_for_a_configuration_is_named(elsewhere):
     assert "name targets before options" in done.stdout
 
 
-def test_the_paper_study_plans_in_full(elsewhere):
-    planned = Workflow(elsewhere.folder, ROOT / "workflow/configs/paper.yaml").planned()
-    assert planned["dump"] == 4
-    assert planned["cell"] == 2 * 3 * 3 * 6 * 9 * 2
-    assert (
-        planned["train_together"] == 2 * 3 * 3 * 14 * 2
-    )  # 54 cells on a stream, 4 at most at a time
-
-
 @pytest.mark.parametrize("name", ["figure_2", "figure_3", "figure_11", "figure_r2"])
 def test_a_figure_has_a_name_to_ask_for(elsewhere, name):
     planned = elsewhere.planned(name)

@@ -13,6 +13,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 OURS = {"sagsae", "pipeline", "benchmarks", "tests", "workflow"}
@@ -103,6 +104,33 @@ def test_the_makefile_installs_the_extras():
     lines = (ROOT / "Makefile").read_text()
     assert "--editable '.[workflow,demo]'" in lines
     assert "--editable '.[workflow,demo,dev]'" in lines
+
+
+def test_the_container_installs_what_is_declared_at_one_version_each():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = (ROOT / "container" / "requirements.txt").read_text().splitlines()
+    pinned = [Requirement(line) for line in lines if not line.startswith("#")]
+    versions = {}
+    for one in pinned:
+        (only,) = one.specifier
+        assert only.operator == "==", one
+        versions[normalised(one.name)] = only.version
+    assert len(versions) == len(pinned)
+    extras = ("workflow", "demo", "kubernetes")
+    parts = [project["dependencies"], *(project["optional-dependencies"][e] for e in extras)]
+    for text in (text for part in parts for text in part):
+        wanted = Requirement(text)
+        assert wanted.specifier.contains(versions[normalised(wanted.name)]), text
+
+
+def test_the_container_has_what_its_file_installs():
+    """The packages of Debian by name, a Python that the project supports, and the pinned ones."""
+    text = (ROOT / "container" / "Containerfile").read_text()
+    assert "FROM debian:13-slim" in text  # Python 3.13
+    packages = re.search(r"--no-install-recommends \\\n(.*?) \\\n", text, re.DOTALL)
+    assert packages
+    assert {"gcc", "g++", "python3-dev", "python3-venv", "rsync"} <= set(packages[1].split())
+    assert "--requirement /opt/requirements.txt" in text
 
 
 def test_the_wheel_holds_the_library_alone(tmp_path):

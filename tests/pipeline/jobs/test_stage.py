@@ -12,7 +12,14 @@ import pytest
 import torch
 
 from pipeline.jobs import stage
-from pipeline.jobs.stage import device_of, name_run, run_is_gone
+from pipeline.jobs.stage import (
+    device_of,
+    name_run,
+    note_submission,
+    run_is_gone,
+    submitted_by,
+    successor_of_run,
+)
 from sagsae.files import FileLock
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -139,6 +146,36 @@ def test_a_job_that_no_run_started_has_none_that_is_gone(
     assert not run_is_gone()
     monkeypatch.setenv(stage.RUN, f"process 1 on head: {tmp_path / '.run.lock'}")
     assert not run_is_gone()
+
+
+def test_the_run_that_took_over_is_named(head: subprocess.Popen[str], tmp_path: Path) -> None:
+    """By a job that waited in a queue; while nobody has taken over, its work is worth doing."""
+    assert successor_of_run() == ""
+    head.kill()
+    head.wait()
+    assert successor_of_run() == ""
+    lock = FileLock(tmp_path / ".run.lock")
+    lock.acquire()
+    try:
+        assert successor_of_run() == f"process {os.getpid()} on {os.uname().nodename}"
+    finally:
+        lock.release()
+
+
+def test_a_job_that_no_run_started_has_no_successor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(stage.RUN, raising=False)
+    assert successor_of_run() == ""
+
+
+def test_jobs_of_a_scheduler_know_who_submitted_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(stage.SUBMITTED, "")
+    assert submitted_by() == ""
+    monkeypatch.setenv(stage.RUN, "process 1 on head: /lock")
+    note_submission()
+    assert submitted_by() == "process 1 on head: /lock"
+    monkeypatch.delenv(stage.RUN)
+    note_submission()  # Kubernetes gives jobs no environment
+    assert submitted_by() == ""
 
 
 def run_stage_with_triton(*packages: Path) -> subprocess.CompletedProcess[str]:

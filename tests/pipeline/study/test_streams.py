@@ -136,3 +136,42 @@ def test_a_job_finds_its_spec(study, tmp_path):
         assert spec.cells[0] == study.train_spec(cells[0])
         assert file.startswith(str(Path(study.metrics(cells[0])).parent))
         assert read_json(study.shared_spec("stream", name)).keys() == {"cells"}
+
+
+def test_a_job_of_the_plan_takes_the_streams_that_it_is_told(study):
+    """It plans nothing anew, whatever is finished by then, and prefers the plan to older notes."""
+    plan = streams(study)
+    plan.write_specs()
+    files = by_file(study, plan, study.cells)
+    (file, cells), *others = files.items()
+    digests = [Path(file).stem.removeprefix("together-")]
+    finish(study, cells[0])
+    job = Streams(study, list, 3, lambda: digests)
+    assert by_file(study, job, cells) == {file: cells}
+    assert all(by_file(study, job, other) == {"": other} for _, other in others)
+    note = {"together": "an/older/file", "train": digest(study.train_spec(cells[0]))}
+    path = Path(study.cell_file(cells[0], ".state/stream.json"))
+    path.parent.mkdir(parents=True)
+    write_json(path, note)
+    assert job.inputs(cells[0]) == {"together": file}
+    assert plan.inputs(cells[0]) == {"together": "an/older/file"}
+
+
+def test_the_cells_of_a_stream_are_known_before_its_spec_is_written_and_after(study):
+    plan = streams(study)
+    for file, cells in by_file(study, plan, study.cells).items():
+        name = Path(file).stem.removeprefix("together-")
+        assert plan.cells(name) == cells
+    plan.write_specs()
+    assert streams(study, most=1).cells(name) == cells
+
+
+def test_kept_weights_are_evaluated_and_not_put_together(study):
+    cells = [cell for cell in study.cells if (cell.hookpoint, cell.seed) == ("resid", 0)]
+    for cell, of in ((cells[0], cells[0]), (cells[1], cells[2])):
+        path = Path(study.cell_file(cell, ".state/trained.json"))
+        path.parent.mkdir(parents=True)
+        write_json(path, {"made_from": {"train": digest(study.train_spec(of))}})
+    files = by_file(study, streams(study), cells)
+    assert files.pop("") == [cells[0]]
+    assert sorted(c for together in files.values() for c in together) == cells[1:]

@@ -1,0 +1,146 @@
+"""What schedulers would be asked for: plans under the profiles of clusters, without a cluster."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+
+from pipeline.cost.rates import Rates
+from pipeline.cost.requests import Requests
+from pipeline.schedule.jobs import Grouping, JobsOf
+from pipeline.study.cell import WILDCARDS
+from pipeline.study.study import Study
+from tests.e2e.conftest import ROOT, Workflow
+
+PAPER = ROOT / "workflow" / "configs" / "paper.yaml"
+SLURM = ("--workflow-profile", str(ROOT / "profiles" / "slurm"))
+KUBERNETES = ("--workflow-profile", str(ROOT / "profiles" / "kubernetes"))
+LOCAL = {"asset", "documents", "make_tables", "dial_tables", "draw_figure", "claims", "report"}
+"""Rules that run beside Snakemake. A dry run does not say so."""
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What a scheduler gets at once: the rule of each job, and its resources."""
+
+    group: str
+    rules: list[str]
+    resources: list[dict[str, str]]
+
+    @property
+    def minutes(self) -> int:
+        """Time asked for: jobs with a GPU take turns on one, the others run side by side."""
+        asked = [(int(one["runtime"]), one.get("gpu") == "1") for one in self.resources]
+        beside = max((minutes for minutes, gpu in asked if not gpu), default=0)
+        return sum(minutes for minutes, gpu in asked if gpu) + beside
+
+
+def submissions(output: str) -> list[Submission]:
+    """Of a dry run under the profile of a cluster."""
+    found = []
+    for block in re.split(r"^\[.*?\] ?\n?(?=Group job|rule )", output, flags=re.MULTILINE)[1:]:
+        rules = re.findall(r"^ *rule (\w+):$", block, re.MULTILINE)
+        group = re.match(r"Group job (\w+)", block)
+        lines = re.findall(r"^ +resources: (.*)$", block, re.MULTILINE)
+        resources = [dict(part.split("=", 1) for part in line.split(", ")) for line in lines]
+        if group or rules[0] not in LOCAL | {"all"}:
+            found.append(Submission(group[1] if group else rules[0], rules, resources))
+    return found
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory) -> list[Submission]:
+    workflow = Workflow(tmp_path_factory.mktemp("paper"), PAPER)
+    done = workflow.run(*SLURM, "--dry-run")
+    assert done.returncode == 0, done.stdout[-3000:]
+    return submissions(done.stdout)
+
+
+def test_the_paper_study_is_fewer_than_500_jobs_of_slurm(paper):
+    found = Counter(one.group for one in paper)
+    assert found == {"store": 2, "stream": 324, "dial": 6}
+    assert sum(found.values()) < 500
+    planned = Counter(rule for one in paper for rule in one.rules)
+    assert planned == {
+        "tokens": 4,
+        "dump": 4,
+        "baselines": 2,
+        "train_together": 324,
+        "cell": 1944,
+        "dial_run": 36,
+    }
+
+
+def test_each_asks_for_more_than_it_is_estimated_to_take_and_for_less_than_a_day(paper):
+    """The estimates are those of `python -m pipeline schedule`, which groups jobs by itself."""
+    study, rates = Study.load(PAPER), Rates.read()
+    jobs = JobsOf(study, rates, rates.device("h100")).all()
+    estimated: dict[str, list[float]] = {}
+    for one in Grouping.read().submissions(jobs):
+        if not one.local:
+            estimated.setdefault(one.rule, []).append(one.seconds / 60)
+    for group, minutes in estimated.items():
+        asked = sorted(one.minutes for one in paper if one.group == group)
+        assert len(asked) == len(minutes), group
+        assert all(a > e for a, e in zip(asked, sorted(minutes), strict=True)), group
+        assert asked[-1] < 24 * 60, group
+        assert min(minutes) > 10, group
+        assert max(minutes) < 12 * 60, group
+
+
+def test_every_job_of_a_cluster_asks_for_a_gpu_memory_and_time(paper):
+    for one in paper:
+        for rule, resources in zip(one.rules, one.resources, strict=True):
+            assert int(resources["mem_mb"]) >= 8000, rule
+            assert int(resources["runtime"]) >= 5, rule
+            assert resources.get("gpu", "0") == ("0" if rule == "tokens" else "1"), rule
+            assert resources["rates"] == "h100"
+
+
+def test_a_local_run_asks_for_nothing(elsewhere):
+    done = elsewhere.run("--dry-run", "--resources", "gpu=2")
+    assert done.returncode == 0, done.stdout
+    for word in ("mem_mb", "runtime", "rates=", "Group job"):
+        assert word not in done.stdout
+
+
+def test_a_finished_study_has_nothing_to_run_on_a_cluster(smoke):
+    """Resources, groups and rules that run beside Snakemake are no reason to run a job again."""
+    assert smoke.planned() == {}
+    assert smoke.planned(*SLURM) == {}
+
+
+def test_the_device_of_the_rates_can_be_chosen_and_is_checked(elsewhere):
+    workflow, study = Workflow(elsewhere.folder, PAPER), Study.load(PAPER)
+    cell = next(cell for cell in study.cells if cell.width == 32768 and not cell.recipe)
+    target, given = study.metrics(cell), {name: str(getattr(cell, name)) for name in WILDCARDS}
+    done = workflow.run(target, *SLURM, "--dry-run", "--default-resources", "rates=a100")
+    assert done.returncode == 0, done.stdout
+    (asked,) = (one.minutes for one in submissions(done.stdout) if one.group == "stream")
+    by_device = {}
+    for device in ("h100", "a100"):
+        requests = Requests(study, lambda _: [], lambda _: False, Rates.read(), device)
+        by_device[device] = requests.of("cell")["runtime"](given, attempt=1, threads=1)
+    assert asked == by_device["a100"] > 1.5 * by_device["h100"]
+    done = workflow.run(target, *SLURM, "--dry-run", "--default-resources", "rates=tpu")
+    assert done.returncode != 0
+    assert "unknown device 'tpu'; known are cpu-core, h100, a100" in done.stdout
+
+
+def test_kubernetes_plans_without_a_cluster(elsewhere):
+    """Files are looked for in a folder that stands for the bucket."""
+    bucket = elsewhere.folder / "bucket"
+    bucket.mkdir()
+    smoke = ROOT / "workflow" / "configs" / "smoke.yaml"
+    done = Workflow(elsewhere.folder, smoke).run(
+        *KUBERNETES, "--default-storage-prefix", str(bucket), "--dry-run"
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    found = submissions(done.stdout)
+    assert Counter(one.group for one in found) == {"store": 2, "stream": 29, "dial": 1}
+    for one in found:
+        for rule, resources in zip(one.rules, one.resources, strict=True):
+            assert resources["gpu_manufacturer"] == "nvidia", rule

@@ -1,0 +1,164 @@
+"""What jobs ask for: minutes and memory by hand, more for wider cells and later attempts."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.cost.rates import Rates
+from pipeline.cost.requests import LEAST_MINUTES, MEMORY_GROWTH, Requests, minutes
+from pipeline.jobs.json_files import read_json
+from pipeline.study.cell import WILDCARDS, Cell
+from pipeline.study.streams import put_together
+from pipeline.study.study import Study
+
+ROOT = Path(__file__).resolve().parents[3]
+CONFIGS = ROOT / "workflow" / "configs"
+FULL, HALF = 32768, 16384
+
+
+@pytest.fixture(scope="module")
+def rates() -> Rates:
+    return Rates.read()
+
+
+@pytest.fixture(scope="module")
+def paper() -> Study:
+    return Study.load(CONFIGS / "paper.yaml")
+
+
+def wildcards(cell: Cell) -> dict[str, str]:
+    return {name: str(getattr(cell, name)) for name in WILDCARDS}
+
+
+def requests(study: Study, rates: Rates, device: str = "h100", **more: Any) -> Requests:
+    given: dict[str, Any] = {"shared": lambda stream: [], "waits": lambda cell: False} | more
+    return Requests(study, given["shared"], given["waits"], rates, device)
+
+
+def cells_of(study: Study, **fields: Any) -> list[Cell]:
+    return [c for c in study.cells if all(getattr(c, k) == v for k, v in fields.items())]
+
+
+def trained_seconds(width: int) -> float:
+    """Seven products of a step, 209,715,200 tokens, at 300 TFLOP/s."""
+    return 7 * 2 * 2048 * width * 209715200 / 300e12
+
+
+@pytest.mark.parametrize("width", [HALF, FULL])
+def test_the_minutes_of_a_cell_by_hand(paper, rates, width):
+    """Twice of: two starts of 30 s, training, three products on the held-out rows, spliced passes.
+
+    Half width computes for less time than one job takes to read its stream at 2 GB/s.
+    """
+    cell = cells_of(paper, model="pythia-1b", width=width, variant="sagsae_tied", recipe="")[0]
+    found = requests(paper, rates).of("cell")["runtime"](wildcards(cell), attempt=1, threads=1)
+    spliced = 256 * 1024 * (16 * (2 * 50331648 + 2 * 1024 * 2048) + 2 * 103022592)
+    evaluated = (3 * 2 * 2048 * width * 524288 + spliced) / 250e12
+    trained = max(trained_seconds(width), 209715200 * 4096 / 2e9)
+    assert (trained == trained_seconds(width)) == (width == FULL)
+    evaluated = max(evaluated, 524288 * 4096 / 2e9)
+    assert found == math.ceil(2 * (60 + trained + evaluated) / 60)
+
+
+def test_a_stream_asks_for_all_its_cells_and_their_evaluation_for_itself(paper, rates):
+    cells = put_together(paper, paper.cells, 6)[0]
+    found = requests(paper, rates, shared=lambda stream: cells, waits=lambda cell: True)
+    stream = found.of("train_together")["runtime"]({"stream": "0" * 16}, attempt=1, threads=1)
+    trained = sum(trained_seconds(cell.width) for cell in cells)
+    assert stream == math.ceil(2 * (30 + trained) / 60)
+    alone = requests(paper, rates).of("cell")["runtime"]
+    waiting = found.of("cell")["runtime"]
+    for cell in cells:
+        given = wildcards(cell)
+        assert waiting(given, attempt=1, threads=1) == LEAST_MINUTES
+        assert alone(given, attempt=1, threads=1) > 10
+
+
+def test_a_dump_waits_for_the_disk_and_is_sealed(paper, rates):
+    """650 GB at 2 GB/s are longer than the passes of Pythia; the sealing reads them again."""
+    found = requests(paper, rates).of("dump")["runtime"]
+    disk = 3 * 2048 * 2 * 52428800 / 2e9
+    given = {"model": "pythia-1b", "split": "train"}
+    assert found(given, attempt=1, threads=16) == math.ceil(2 * (30 + 2 * disk) / 60)
+    passes = 19 * (2 * 78118912 + 2 * 1024 * 2048) * 52428800 * 1024 / 1023 / 250e12
+    assert passes > disk
+    given = {"model": "smollm3-3b", "split": "train"}
+    assert found(given, attempt=1, threads=16) == math.ceil(2 * (30 + passes + disk) / 60)
+
+
+def test_every_attempt_asks_for_more(paper, rates):
+    given = wildcards(cells_of(paper, width=FULL)[0])
+    found = requests(paper, rates).of("cell")
+    times = [found["runtime"](given, attempt=n, threads=1) for n in (1, 2, 3)]
+    assert times == [times[0], 2 * times[0], 3 * times[0]]
+    sizes = [found["mem_mb"](given, attempt=n) for n in (1, 2, 3)]
+    for size, before in zip(sizes[1:], sizes, strict=False):
+        assert size == pytest.approx(MEMORY_GROWTH * before, abs=200)
+
+
+def test_cores_share_the_work_and_gpus_do_not(paper, rates):
+    given = {"model": "pythia-1b", "split": "train"}
+    on_cores = requests(paper, rates, "cpu-core").of("dump")["runtime"]
+    one, all_of_them = (on_cores(given, attempt=1, threads=n) for n in (1, 16))
+    assert one == pytest.approx(16 * all_of_them, rel=0.01)
+    on_gpu = requests(paper, rates).of("dump")["runtime"]
+    assert on_gpu(given, attempt=1, threads=1) == on_gpu(given, attempt=1, threads=16)
+
+
+def test_short_jobs_ask_for_the_least_time():
+    assert minutes(1) == LEAST_MINUTES
+    assert minutes(3600) == 120
+    assert minutes(3601) == 121
+    assert minutes(3600, cores=4) == 30
+
+
+def test_memory_covers_every_cell_of_the_reference_study(rates):
+    """What training took there, beside what is asked for: enough, and not out of all proportion."""
+    study = Study.load(CONFIGS / "reference.yaml")
+    found = requests(study, rates, "cpu-core").of("cell")["mem_mb"]
+    folder, seen = ROOT / "results" / "reference" / "local" / "cells", 0
+    for cell in study.cells:
+        path = folder / cell.path / "metrics.json"
+        if path.exists():
+            took = read_json(path)["training"]["peak_memory_mb"]
+            assert took < found(wildcards(cell), attempt=1) < 8 * took, cell.path
+            seen += 1
+    assert seen > 100
+
+
+def test_a_wider_cell_asks_for_more_memory(paper, rates):
+    found = requests(paper, rates).of("cell")["mem_mb"]
+    half, full = (
+        found(wildcards(cells_of(paper, model="pythia-1b", variant="gated", width=w)[0]), attempt=1)
+        for w in (HALF, FULL)
+    )
+    gate = 40 * 2048 + 12 * 4096
+    assert full - half == pytest.approx(1.25 * 2 * gate * HALF / 2**20, abs=200)
+
+
+@pytest.mark.parametrize(
+    ("rule", "given"),
+    [
+        ("tokens", {"model": "tiny-smollm3", "split": "train"}),
+        ("dump", {"model": "tiny-smollm3", "split": "heldout"}),
+        ("baselines", {"model": "tiny-gpt-neox"}),
+        ("dial_run", {"model": "tiny-gpt-neox", "place": "resid", "seed": "0"}),
+        ("synthetic_run", {"protocol": "anomalies", "seed": "1"}),
+        ("browser_cell", {"shown": "tiny-gpt-neox/resid/gated/w256_lam0.1_seed0"}),
+    ],
+)
+def test_every_rule_of_a_cluster_has_numbers(rates, rule, given):
+    cells = ["tiny-gpt-neox/resid/gated/w256_lam0.1_seed0"]
+    raw = Study.load(CONFIGS / "smoke.yaml").config.model_dump() | {"browser": {"cells": cells}}
+    found = requests(Study.from_dict(raw), rates, "cpu-core").of(rule)
+    assert LEAST_MINUTES <= found["runtime"](given, attempt=1, threads=1) < 60
+    assert 1000 <= found["mem_mb"](given, attempt=1) < 8000
+
+
+def test_an_unknown_device_lists_those_there_are(paper, rates):
+    with pytest.raises(ValueError, match="unknown device 'tpu'; known are cpu-core, h100, a100"):
+        requests(paper, rates, "tpu")

@@ -1,0 +1,124 @@
+"""The smoke study through sbatch: the results of a local run, and SLURM has what was asked for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.cost.rates import Rates
+from pipeline.cost.requests import LEAST_MINUTES, Requests
+from pipeline.study.study import Study
+from tests.e2e.conftest import ROOT, Workflow
+from tests.faults.workflow_results import differences, results_digest
+from tests.slurm.cluster import Job
+from tests.slurm.conftest import OnSlurm
+
+SMOKE = ROOT / "workflow" / "configs" / "smoke.yaml"
+PARTS = ("assets", "tokens", "manifests", "baselines", "cells", "dial", "tables", "figures")
+PER_STREAM = 4
+
+
+@dataclass(frozen=True)
+class Both:
+    """The study of a local run, that of the cluster, and the cluster's jobs."""
+
+    local: Path
+    remote: Path
+    workflow: OnSlurm
+    jobs: list[Job]
+
+
+@pytest.fixture(scope="module")
+def both(slurm, tmp_path_factory: pytest.TempPathFactory) -> Both:
+    """Locally each cell has a job of its own; on the cluster, streams are submitted whole."""
+    here, there = (tmp_path_factory.mktemp(name) for name in ("local", "remote"))
+    done = Workflow(here, SMOKE).run()
+    assert done.returncode == 0, done.stdout
+    config = there / "smoke.yaml"
+    config.write_text(yaml.safe_dump(yaml.safe_load(SMOKE.read_text()) | STREAMS))
+    workflow = OnSlurm(there, config, slurm)
+    workflow.run()
+    study = Path("results/smoke")
+    found = Both(here / study, there / study, workflow, slurm.jobs())
+    print(shown(found))
+    return found
+
+
+STREAMS = {"cells_per_stream": PER_STREAM}
+
+
+def shown(both: Both) -> str:
+    """Jobs with states and resources, and digests side by side; for `pytest -s`."""
+    lines = [
+        f"{job.number:4} {job.what:36} {job.state:10} gpu {job.gpus} cpu {job.asked['cpu']}"
+        f" mem {job.mem_mb} MB, {job.minutes} min, ran {job['RunTime']}"
+        for job in both.jobs
+    ]
+    for part in (*PARTS, "report.html", ""):
+        pair = [results_digest(root, (part,))[:16] for root in (both.local, both.remote)]
+        lines.append(f"{part or 'everything':12} local {pair[0]}  slurm {pair[1]}")
+    return "\n".join(lines)
+
+
+def test_results_are_those_of_a_local_run(both):
+    assert differences(both.local, both.remote) == []
+    for part in PARTS:
+        assert results_digest(both.remote, (part,)) == results_digest(both.local, (part,)), part
+    assert results_digest(both.remote) == results_digest(both.local)
+
+
+def test_jobs_are_submitted_in_groups_and_each_ends_well(both):
+    assert {job.state for job in both.jobs} == {"COMPLETED"}
+    kinds = [job.what.split("_")[0] for job in both.jobs]
+    # 4, 4 and 8 cells on a stream of the one model, 4, 4 and 5 of the other; 6 jobs of the dial
+    assert sorted(kinds) == sorted(["store"] * 2 + ["stream"] * (2 * 2 + 2 * 2) + ["dial"])
+
+
+def test_slurm_was_asked_for_what_the_estimates_say(both):
+    """Each job takes less than the least time: a group asks for that of its members in turn."""
+    study = Study.load(both.workflow.config)
+    requests = Requests(study, lambda stream: [], lambda cell: True, Rates.read(), "cpu-core")
+    baselines = [
+        requests.of("baselines")["mem_mb"]({"model": model}, attempt=1) for model in study.models
+    ]
+    assert len({job.mem_mb for job in both.jobs}) > 1
+    for job in both.jobs:
+        kind = job.what.split("_")[0]
+        members = {"store": 4, "dial": 6}.get(kind) or members_of(job)
+        assert job.gpus == 1, job.what
+        assert job.minutes == LEAST_MINUTES * members, job.what
+        if kind == "store":
+            assert int(job.asked["cpu"]) == 2
+            assert job.mem_mb >= min(baselines)
+        else:
+            assert int(job.asked["cpu"]) == (2 if kind == "dial" else 1)
+
+
+def members_of(job: Job) -> int:
+    """Jobs of a stream: its training, and an evaluation for each cell."""
+    log = Path(job["StdOut"]).read_text()
+    started = set(re.findall(r"^ {4}jobid: (\d+)$", log, re.MULTILINE))
+    assert started, log
+    return len(started)
+
+
+def test_logs_lie_where_slurm_says(both):
+    for job in both.jobs:
+        log = Path(job["StdOut"])
+        assert log == Path(job["StdErr"])
+        assert log.parent.parent == both.workflow.folder / ".snakemake" / "slurm_logs"
+        assert log.name == f"{job.number}.log"
+        assert "steps (100%) done" in log.read_text()
+    own = {path.stem for path in (both.remote / "logs" / "cells").rglob("*.log")}
+    assert len(own) >= len(Study.load(both.workflow.config).cells) / 2
+
+
+def test_a_second_run_submits_nothing(both):
+    before = len(both.workflow.cluster.jobs())
+    output = both.workflow.run()
+    assert "Nothing to be done" in output
+    assert len(both.workflow.cluster.jobs()) == before
