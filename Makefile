@@ -88,9 +88,10 @@ bench-data: $(VENV)/.ready ## the stream, the dump, the evaluation of a cell, an
 	$(BIN)/python -m benchmarks.evaluation
 	$(BIN)/python -m benchmarks.dial
 
-bench-workflow: $(VENV)/.ready-dev ## planning, the start of a cell, tables and figures; jobs against threads
+bench-workflow: $(VENV)/.ready-dev ## planning, the start of a cell, tables and figures; jobs against threads; trackers
 	$(BIN)/python -m benchmarks.workflow
 	$(BIN)/python -m benchmarks.threads
+	$(BIN)/python -m benchmarks.tracking
 
 paper-cost: $(VENV)/.ready ## device-hours, tokens, disk and disk rate of the paper study on GPUS (8) of DEVICE, see workflow/rates.yaml
 	$(BIN)/python -m pipeline cost --configfile workflow/configs/paper.yaml --device $(DEVICE) --devices $(if $(GPUS),$(GPUS),8)
@@ -128,7 +129,7 @@ $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.ready-dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[workflow,demo,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[workflow,demo,wandb,tensorboard,mlflow,dev]'
 	touch $@ $(VENV)/.ready
 
 $(VENV)/.ready-docs: pyproject.toml | $(VENV)/.ready

@@ -37,18 +37,20 @@ from pipeline.study.browsed import (
     write_browser_specs,
 )
 from pipeline.study.cell import PATTERN, WILDCARDS
+from pipeline.study.curve_files import curve_figures, curves_of
 from pipeline.study.figures import (
-    FIGURE_FILES,
     FIGURE_PROTOCOLS,
     SYNTHETIC_FIGURES,
     shows_dial,
     title_and_caption,
 )
+from pipeline.study.formats import converted_synthetic, converted_tables, figure_files
 from pipeline.study.kept import Kept
 from pipeline.study.exported import export_spec, read_by_hub
 from pipeline.study.outputs import (
     BROWSER,
     BROWSER_PAGE,
+    CURVE,
     DIAL_TABLES,
     HUB,
     LATENT_TENSORS,
@@ -61,6 +63,7 @@ from pipeline.study.outputs import (
 from pipeline.study.steered import read_by_dial
 from pipeline.study.streams import Streams
 from pipeline.study.study import SPLITS, Study
+from pipeline.tracking.asked import Asked, advice, pass_on
 from sagsae.files import FileLock, LockedError
 
 min_version("9.20")
@@ -83,15 +86,22 @@ except (ConfigError, CellNameError) as error:
 # same on every machine: the text of a command is compared between runs, and its change would train
 # everything again.
 put_checkout_first(CHECKOUT)
+asked = Asked.by(study)
+if asked and workflow.is_main_process and (missing := asked.missing()):
+    raise WorkflowError(advice(missing))
+pass_on(asked)
 
 # Snakemake's own lock outlives a kill and knows one working directory only; this one does neither.
 # The profile switches Snakemake's off.
 RUN_LOCK = FileLock(Path(study.run_lock))
 
+
+include: "pipeline/rules/scheduler.smk"
+
+
 # `--resources gpu=N` counts GPUs, Snakemake counts jobs. Whether there is a GPU the job finds out
-# where it runs, which may be another host. Of scope local, N is for each submission alone.
-granted = workflow.global_resources.get("gpu").value
-if granted is not None and not workflow.resource_scopes.is_local("gpu"):
+# where it runs, which may be another host.
+if (granted := workflow.global_resources.get("gpu").value) is not None and not SCHEDULED:
     workflow.register_resource("gpu", granted * study.config.jobs_per_gpu)
 GPU = {
     "gpu": 0 if study.config.device == "cpu" else 1,
@@ -104,6 +114,7 @@ LEASE = (
 )
 made_here = lambda path: workflow.persistence.metadata(IOFile(path)) is not None
 kept = Kept(study, lambda: workflow.dag_settings, made_here)
+FIGURE_FILES = figure_files(study)
 SPECS = {name: f"@{path}" for name, path in study.shared_specs.items()}
 
 
@@ -116,7 +127,6 @@ wildcard_constraints:
     stream="[0-9a-f]{16}",
 
 
-include: "pipeline/rules/scheduler.smk"
 include: "pipeline/rules/common.smk"
 include: "pipeline/rules/assets.smk"
 include: "pipeline/rules/activations.smk"

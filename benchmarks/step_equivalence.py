@@ -29,6 +29,7 @@ from pipeline.cells.train import opened_trainers
 from pipeline.config.study_config import DEFAULT_CONFIG
 from pipeline.study.cell import Cell
 from pipeline.study.study import Study
+from pipeline.tracking.live import Live
 from sagsae.activations.stream import iterate
 from sagsae.evaluation.metrics import evaluate_reconstruction
 
@@ -58,7 +59,7 @@ def trained(study: Study, cell: Cell, fast: bool) -> Result:
     manifest = study.manifest(cell.model, "train")
     heldout, made_for = study.manifest_and_digest(cell.model, "heldout")
     spec, cpu = study.train_spec(cell), torch.device("cpu")
-    with opened_trainers([spec], Path(manifest), cpu) as (trainers, failed):
+    with opened_trainers([spec], Path(manifest), cpu, Live(None)) as (trainers, failed):
         assert not failed
         run = trainers[cell.path]
         (run if fast else plain(run)).run()

@@ -14,7 +14,7 @@ PIPELINE = (
     {"text", "jobs"},
     {"config"},
     {"assets", "study"},
-    {"activations"},
+    {"activations", "tracking"},
     {"cells", "tables", "figures", "claims", "cost"},
     {"synthetic", "schedule"},
     {"verify", "report", "browser", "cache", "hub", "status"},

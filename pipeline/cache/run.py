@@ -23,6 +23,7 @@ from pipeline.cache.kinds import describe, faults
 from pipeline.jobs.cache import KINDS, STORES, Entry, entry_folder, registered
 from pipeline.jobs.findings import Fault, amount, size_of
 from pipeline.jobs.json_files import read_json
+from pipeline.jobs.progress import Progress
 from pipeline.study.outputs import RECORDS
 from sagsae.activations.errors import StoreError
 from sagsae.activations.layout import LOCK, StoreConfig
@@ -92,14 +93,15 @@ def table(found: list[Found]) -> str:
 
 def verify(found: list[Found]) -> int:
     """Print what is wrong with each entry and what to do; return the number of faults."""
-    count = 0
-    for item in found:
+    count, progress = 0, Progress("cache verify", len(found), "entries")
+    for done, item in enumerate(found, start=1):
         for fault in faults(item.entry.kind, item.folder):
             if isinstance(fault, Fault):
                 count += 1
                 names = " ".join(str(name) for name in fault.delete or (item.folder,))
                 again = "run snakemake on a study that uses it"
                 print(f"{fault.file}\n  {fault.problem}\n  remedy: rm -rf {names}; {again}\n")
+        progress.update(done)
     print(f"{len(found)} entries checked, {count} fault(s)")
     return count
 

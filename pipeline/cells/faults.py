@@ -14,11 +14,19 @@ from pipeline.jobs.json_files import digest, read_json, sha256_of
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import CellMetrics, MadeFrom, MetricsError, read_metrics
-from pipeline.study.outputs import LATENT_TENSORS, METRICS, STATE, TRAINED, TRAINING, WEIGHTS
+from pipeline.study.outputs import (
+    CURVE,
+    LATENT_TENSORS,
+    METRICS,
+    STATE,
+    TRAINED,
+    TRAINING,
+    WEIGHTS,
+)
 from pipeline.study.study import Study
 
 FINISHED = "cells of the grid"
-FILES = (METRICS, WEIGHTS, LATENT_TENSORS, TRAINING)
+FILES = (METRICS, WEIGHTS, LATENT_TENSORS, TRAINING, CURVE)
 
 
 def faults(study: Study) -> Findings:
@@ -114,7 +122,18 @@ def _problems(folder: Path, cell: Cell, metrics: CellMetrics) -> Iterator[tuple[
         else:
             if {key: record.get(key) for key in expected_record} != expected_record:
                 yield TRAINING, f"of another training than {METRICS}"
+            yield from _curve_problems(folder / CURVE, record.get("curve_sha256"))
     state = folder / STATE
     kept = read_trained(state).get("weights_sha256")
     if (state / TRAINED).exists() and kept != made_from.weights_sha256:
         yield f"{STATE}/{TRAINED}", f"damaged, or it keeps no weights or others than {METRICS}"
+
+
+def _curve_problems(curve: Path, expected: str | None) -> Iterator[tuple[str, object]]:
+    """What is wrong with a curve; earlier versions wrote none, and their records name none."""
+    if expected is None:
+        return
+    if not curve.exists():
+        yield CURVE, f"missing, but {TRAINING} is there"
+    elif (found := sha256_of(curve)) != expected:
+        yield CURVE, f"its sha256 is {found}, {TRAINING} was written beside {expected}"

@@ -11,6 +11,7 @@ job.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from contextlib import suppress
@@ -20,8 +21,10 @@ from typing import TYPE_CHECKING, Any
 from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.jobs.stage import Device, device_of, locked, run_is_gone, submitted_by
+from pipeline.study.curves import curve_content
 from pipeline.study.outputs import (
     CHECKPOINT,
+    CURVE,
     LATENT_TENSORS,
     SHARED,
     STATE,
@@ -31,6 +34,7 @@ from pipeline.study.outputs import (
     WEIGHTS,
 )
 from pipeline.study.specs import EvaluateSpec, TrainSpec
+from pipeline.tracking.live import tracked
 from sagsae.files import whole_file, write_atomic
 
 if TYPE_CHECKING:
@@ -68,6 +72,7 @@ def main(
         locked(state) as waited,
         locked(folder),
         using(train_manifest, heldout_manifest, baselines, asset),
+        tracked() as live,
     ):
         record = read_trained(state)
         kept = state / WEIGHTS
@@ -77,10 +82,11 @@ def main(
         run = submitted_by()
         again = bool(run) and record.get("submitted_by") == run
         adopted = waited or again or record.get("orphaned", False)
-        outputs = (out, *(folder / name for name in (WEIGHTS, TRAINING, LATENT_TENSORS)))
+        outputs = (out, *(folder / name for name in (WEIGHTS, TRAINING, CURVE, LATENT_TENSORS)))
         if same and evaluated and adopted and all(path.exists() for path in outputs):
             write_json(state / TRAINED, record | {"orphaned": run_is_gone()})
             return  # another process did it all
+        live.open(train_spec)
         if train_spec.source is not None:
             from pipeline.cells.foreign import take_cell
 
@@ -93,12 +99,12 @@ def main(
             make_way(state, train_key)
             checkpoint = state / CHECKPOINT.format(key=train_key)
             sae, trained = train_cell(
-                train_spec, train_manifest, place, checkpoint, checkpoint_seconds
+                train_spec, train_manifest, place, checkpoint, checkpoint_seconds, live
             )
             record = keep(sae, trained, state)
         drop_checkpoints(state)  # those of a job that was killed before it could, too
         link_or_copy(kept, folder / WEIGHTS)
-        write_json(folder / TRAINING, record["training"] | record["course"])
+        write_course(folder, train_spec, record)
         from pipeline.cells.evaluate import evaluate_cell  # Transformers, too; no training needs it
 
         metrics, latents = evaluate_cell(
@@ -106,8 +112,23 @@ def main(
         )
         write_atomic(folder / LATENT_TENSORS, latents)
         write_json(out, metrics)
+        live.rows(train_spec.cell, record["course"]["history"])
+        live.measured(train_spec.cell, metrics)
         done = {"evaluated": evaluate_key, "orphaned": run_is_gone()}
         write_json(state / TRAINED, record | done | ({"submitted_by": run} if run else {}))
+
+
+def write_course(folder: Path, spec: TrainSpec, record: dict[str, Any]) -> None:
+    """Write what a training cost and its curve, from the record of its weights."""
+    course, rows = dict(record["course"]), record["course"]["history"]
+    del course["history"]
+    tokens = [{"tokens": (row["step"] + 1) * spec.training.batch_size} for row in rows]
+    curve = curve_content(  # records of earlier versions have no tokens
+        [own | row for own, row in zip(tokens, rows, strict=True)], spec.cell, digest(spec)
+    )
+    write_atomic(folder / CURVE, curve)
+    found = {"curve_sha256": hashlib.sha256(curve).hexdigest()}
+    write_json(folder / TRAINING, record["training"] | course | found)
 
 
 def read_trained(state: Path) -> dict[str, Any]:

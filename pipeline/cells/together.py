@@ -17,6 +17,7 @@ from pipeline.jobs.progress import say
 from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.outputs import CHECKPOINT, SHARED, STATE
 from pipeline.study.specs import StreamSpec, TrainSpec
+from pipeline.tracking.live import Live, tracked
 
 if TYPE_CHECKING:
     import torch
@@ -46,7 +47,8 @@ def main(
         for state in states.values():
             held.enter_context(locked(state))
         untrained = [one for one in spec.cells if not _is_trained(one, states[one.cell.path])]
-        failed = _train(untrained, states, train_manifest, place, checkpoint_seconds)
+        live = held.enter_context(tracked())
+        failed = _train(untrained, states, train_manifest, place, checkpoint_seconds, live)
         for one in spec.cells:
             if (path := one.cell.path) not in failed:
                 note = {"together": out.as_posix(), "train": digest(one)}
@@ -64,6 +66,7 @@ def _train(
     manifest: Path,
     device: torch.device,
     every_seconds: float,
+    live: Live,
 ) -> dict[str, Exception]:
     """Train cells and keep their weights; what ended those that failed."""
     from pipeline.cells.train import train_cells
@@ -76,7 +79,8 @@ def _train(
         state, key = states[one.cell.path], digest(one)
         make_way(state, key)
         checkpoints[one.cell.path] = state / CHECKPOINT.format(key=key)
-    done, failed = train_cells(specs, manifest, device, checkpoints, every_seconds)
+        live.open(one)
+    done, failed = train_cells(specs, manifest, device, checkpoints, every_seconds, live)
     for path, (sae, record) in done.items():
         keep(sae, record, states[path])
         drop_checkpoints(states[path])

@@ -14,12 +14,13 @@ import torch
 from pipeline.activations.manifests import open_store
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress
+from pipeline.study.cell import Cell
 from pipeline.study.specs import TrainSpec
+from pipeline.tracking.live import Live
 from sagsae.activations.stream import ActivationStream
 from sagsae.api import initialised
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.memory import needs_memory
-from sagsae.schedules import Recipe
 from sagsae.training.trainer import Trainer
 from sagsae.training.turns import Turns, apart, train_in_turn
 
@@ -44,7 +45,7 @@ class Opened(NamedTuple):
 
 @contextmanager
 def opened_trainers(
-    specs: Sequence[TrainSpec], manifest: Path, device: torch.device
+    specs: Sequence[TrainSpec], manifest: Path, device: torch.device, live: Live
 ) -> Iterator[Opened]:
     """The trainers of some cells, on one stream of their hookpoint.
 
@@ -52,6 +53,7 @@ def opened_trainers(
         specs: ``Study.train_spec`` of each; alike up to variant, width and lambda.
         manifest: Of the training store.
         device: Where to compute.
+        live: Is told of their curves.
     """
     first = specs[0]
     if any(spec.stream != first.stream for spec in specs):
@@ -83,21 +85,26 @@ def opened_trainers(
                         **({"recipe_name": cell.recipe} if cell.recipe else {}),
                     },
                 )
-                trainer = Trainer(sae, turns, recipe, progress=_Report(cell.path, recipe))
+                trainer = Trainer(sae, turns, recipe)
+                trainer.progress = _Report(cell, trainer, live)
                 opened.trainers[cell.path] = trainer
         yield opened
 
 
 class _Report:
-    """Progress lines of one cell."""
+    """Progress lines of one cell, and its curve for the trackers."""
 
-    def __init__(self, path: str, recipe: Recipe):
-        self._rows = recipe.batch_size
-        self._progress = Progress(f"train {path}", recipe.steps * self._rows, "tokens")
+    def __init__(self, cell: Cell, trainer: Trainer, live: Live):
+        total = trainer.recipe.steps * trainer.recipe.batch_size
+        self._progress = Progress(f"train {cell.path}", total, "tokens")
+        self._cell, self._trainer, self._live, self._told = cell, trainer, live, 0
 
     def __call__(self, step: int, row: dict[str, float]) -> None:
         loss = f"loss {row['reconstruction']:.4f}, L0 {row['l0']:.1f}"
-        self._progress.update((step + 1) * self._rows, loss)
+        self._progress.update(row["tokens"], loss)
+        rows = self._trainer.history.rows  # those before the checkpoint that it continues from, too
+        self._live.rows(self._cell, rows[self._told :])
+        self._told = len(rows)
 
 
 def train_cells(
@@ -106,6 +113,7 @@ def train_cells(
     device: torch.device,
     checkpoints: Mapping[str, Path],
     every_seconds: float = 300.0,
+    live: Live | None = None,
 ) -> tuple[dict[str, Trained], dict[str, Exception]]:
     """Train, or finish training, some cells on one stream; each as if it were alone.
 
@@ -115,11 +123,13 @@ def train_cells(
         device: Where to compute.
         checkpoints: By cell path, where the state is kept while training.
         every_seconds: Wall time between two checkpoints.
+        live: Is told of the curves, if it is given.
 
     Returns:
         By cell path, what was trained, and what ended the others.
     """
-    with opened_trainers(specs, manifest, device) as (trainers, failed):
+    told = live or Live(None)
+    with opened_trainers(specs, manifest, device, told) as (trainers, failed):
         if trainers:
             with stopped_by_signals(trainers):
                 failed |= train_in_turn(trainers, checkpoints, every_seconds)
@@ -135,10 +145,11 @@ def train_cell(
     device: torch.device,
     checkpoint: Path,
     every_seconds: float = 300.0,
+    live: Live | None = None,
 ) -> Trained:
     """Train, or finish training, the cell of ``spec``; arguments as for `train_cells`."""
     path = spec.cell.path
-    done, failed = train_cells([spec], manifest, device, {path: checkpoint}, every_seconds)
+    done, failed = train_cells([spec], manifest, device, {path: checkpoint}, every_seconds, live)
     if failed:
         raise failed[path]
     return done[path]

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from pipeline.config.browser import Browser
 from pipeline.config.dial import Dial
 from pipeline.config.foreign import ForeignSource
+from pipeline.config.formats import Formats
 from pipeline.config.hub import Hub
 from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, Training
 from pipeline.config.sections import (
@@ -38,6 +39,7 @@ from pipeline.config.sections import (
 )
 from pipeline.config.sources import ModelSource, NamedSource, TextSource, source_faults
 from pipeline.config.synthetic import Synthetic
+from pipeline.config.tracking import Tracking
 from pipeline.config.yaml_files import ConfigError as ConfigError
 from pipeline.config.yaml_files import describe as describe
 from pipeline.config.yaml_files import load_yaml as load_yaml
@@ -275,6 +277,11 @@ class StudyConfig(Section):
     """Steering with single latents; none when absent."""
     browser: Browser | None = Field(default=None, exclude_if=lambda browser: browser is None)
     """Pages on which the latents of some cells can be looked at; none when absent."""
+    formats: Formats = Field(default=Formats(), exclude_if=Formats().__eq__)
+    """In which further formats figures and tables are written."""
+    tracking: Tracking | None = Field(default=None, exclude=True)
+    """Where training curves are shown while cells train: W&B, TensorBoard, MLflow; nowhere when
+    absent. In no specification, and not published."""
     hub: Hub | None = Field(default=None, exclude_if=lambda hub: hub is None)
     """What `snakemake hub_folder` puts into a folder for the Hugging Face hub; every cell when
     absent."""

@@ -1,8 +1,10 @@
 """What jobs ask a scheduler for: minutes (``runtime``) and host memory (``mem_mb``).
 
-Both follow from the work of a job at the rates of ``workflow/rates.yaml``, with room to spare, and
-grow with every attempt: a job that ran out of time or memory gets more when it is tried again. A
-local run asks for nothing.
+Both numbers follow from the work of a job at the rates of ``workflow/rates.yaml``, with room to
+spare, and grow with every attempt: a job that ran out of time or memory gets more when it is tried
+again. Each job also takes one of ``turns``: a profile gives one to each submission, so that the
+jobs of a group run one after the other and ask for the sum of their times. A local run asks for
+nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from pipeline.cost.rates import Device, Rates
 from pipeline.cost.work import Work, Workload
@@ -28,7 +31,8 @@ WRITERS = {False: 1, True: 6}
 FEW_SECONDS = 300.0
 """Of jobs whose work nobody counts: the protocols on made-up data."""
 
-Function = Callable[..., int]
+TURNS = "turns"
+"""A resource of which each job takes one."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,8 @@ class Requests:
         self._device: Device = rates.device(device)
         self._need = cache(self._need_of)
 
-    def of(self, rule: str) -> dict[str, Function]:
-        """The functions ``runtime`` and ``mem_mb`` of a rule, as Snakemake calls them."""
+    def of(self, rule: str) -> dict[str, Any]:
+        """A rule's ``turns``, and the functions ``runtime`` and ``mem_mb`` that Snakemake calls."""
 
         def runtime(wildcards: Mapping[str, str], attempt: int, threads: int) -> int:
             found = self._need(rule, tuple(sorted(wildcards.items())))
@@ -77,7 +81,7 @@ class Requests:
             size = self._device.host_mb + MEMORY_ROOM * found.memory / 2**20
             return math.ceil(size * MEMORY_GROWTH ** (attempt - 1) / 100) * 100
 
-        return {"runtime": runtime, "mem_mb": mem_mb}
+        return {TURNS: 1, "runtime": runtime, "mem_mb": mem_mb}
 
     def _need_of(self, rule: str, wildcards: tuple[tuple[str, str], ...]) -> Need:
         found: Need = getattr(self, f"_{rule}")(**dict(wildcards))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from pipeline.config.formats import FigureFormat
 from pipeline.text.csv_files import write_csv
 from sagsae.files import whole_file
 
@@ -28,13 +30,22 @@ STYLE: dict[str, Any] = {
     "lines.markersize": 4.5,
     "figure.dpi": DPI,
     "svg.hashsalt": "sagsae",
+    "pdf.fonttype": 42,  # text stays text in other programs
 }
+UNDATED: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""Format -> what its file must not say of the day, or of the version."""
 
 
-def write(figure: Figure, table: pd.DataFrame, out: Path) -> None:
-    """Write ``out`` (.png) and its .svg and .csv beside it. The same input gives the same bytes."""
-    with whole_file(out) as partial:
-        figure.savefig(partial, format="png", dpi=DPI, metadata={"Software": None})
-    with whole_file(out.with_suffix(".svg")) as partial:
-        figure.savefig(partial, format="svg", metadata={"Date": None})
+def write(
+    figure: Figure, table: pd.DataFrame, out: Path, formats: Sequence[FigureFormat] = ("svg",)
+) -> None:
+    """Write ``out`` (.png), its .csv and further formats beside it. The same input gives the same
+    bytes."""
+    for name in ("png", *formats):
+        with whole_file(out.with_suffix(f".{name}")) as partial:
+            figure.savefig(partial, format=name, dpi=DPI, metadata=UNDATED[name])
     write_csv(out.with_suffix(".csv"), table, None)

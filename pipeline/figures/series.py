@@ -29,14 +29,8 @@ def with_series(points: pd.DataFrame, spec: ComparisonSpec) -> pd.DataFrame:
 
 def in_main_comparison(points: pd.DataFrame, spec: ComparisonSpec) -> pd.Series:
     """Which rows belong to a side of the first comparison; all where there is none."""
-    sides = {
-        (model, side.variant, side.width_for(d_model))
-        for item in spec.comparisons[:1]
-        for side in (item.candidate, item.baseline)
-        for model, d_model in spec.models.items()
-    }
     keys = zip(points["model"], points["variant"], points["width"], strict=True)
-    return pd.Series([not sides or key in sides for key in keys], index=points.index, dtype=bool)
+    return pd.Series([spec.in_main(*key) for key in keys], index=points.index, dtype=bool)
 
 
 def styles(points: pd.DataFrame, spec: ComparisonSpec) -> dict[str, Series]:

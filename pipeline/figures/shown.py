@@ -29,6 +29,8 @@ class Shown:
     spec: ComparisonSpec
     recipe: str
     everything: bool
+    cells: Path | None = None
+    """Folder of the cells, for a figure that shows more of them than the tables do."""
 
     def rows(self, name: str) -> pd.DataFrame:
         """The rows of a table that are shown, with the ``series`` of each."""

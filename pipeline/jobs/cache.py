@@ -96,7 +96,8 @@ def write_record(out: Path, content: dict[str, Any], folder: Path) -> None:
         content: What it says of the entry.
         folder: The entry's folder.
     """
-    write_json(out, content | {ENTRY: os.path.relpath(folder, out.parent)})
+    with locked(out.parent, out.stem):  # which removes what a killed process left of it
+        write_json(out, content | {ENTRY: os.path.relpath(folder, out.parent)})
 
 
 def entry_folder(record: Path, content: dict[str, Any]) -> Path:

@@ -2,9 +2,9 @@
 
     python -m pipeline publish --configfile FILE.yaml --out results/reference/local
 
-The folder gets the metrics of every cell and what steering found as they are, the resolved
-configuration, what it was run with, and tables, figures and claims rebuilt from those; they must
-equal the study's own.
+The folder gets the metrics of every cell, the training curves that are drawn and what steering
+found as they are, the resolved configuration, what it was run with, and tables, figures and claims
+rebuilt from those; they must equal the study's own.
 
 ``--unfinished`` keeps the configuration and what is finished of cells and of steering, and adds it
 to what the folder has. ``restore`` puts it back on another machine.
@@ -24,6 +24,7 @@ from pipeline.report.environment import installed, machine
 from pipeline.report.rebuild import rebuild
 from pipeline.study import outputs
 from pipeline.study.cell import Cell
+from pipeline.study.curve_files import drawn_cells
 from pipeline.study.dial_runs import read_dial_run
 from pipeline.study.kept import is_current
 from pipeline.study.metrics import CellMetrics, read_all
@@ -86,13 +87,15 @@ def publish_unfinished(study: Study, out: Path, workdir: Path = Path()) -> int:
 def _keep_cells(
     study: Study, cells: Iterable[Cell], root: Path, out: Path
 ) -> dict[Cell, CellMetrics]:
-    """Copy the metrics of some cells, and the configuration."""
+    """Copy the metrics of some cells, the curves of those that are drawn, the configuration."""
     found = read_all(root / "cells", cells)
+    drawn = set(drawn_cells(study))
     for cell in found:
-        folder = out / "cells" / cell.path
+        folder, own = out / "cells" / cell.path, root / "cells" / cell.path
         folder.mkdir(parents=True, exist_ok=True)
-        own = root / "cells" / cell.path / outputs.METRICS
-        write_atomic(folder / outputs.METRICS, own.read_bytes())
+        write_atomic(folder / outputs.METRICS, (own / outputs.METRICS).read_bytes())
+        if cell in drawn and (own / outputs.CURVE).exists():
+            write_atomic(folder / outputs.CURVE, (own / outputs.CURVE).read_bytes())
     write_json(out / outputs.CONFIGURATION, study.config.model_dump())
     return found
 

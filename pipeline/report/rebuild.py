@@ -9,14 +9,17 @@ what ``pipeline publish`` keeps. The same input gives the same bytes.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 
 from pipeline.config.synthetic import PROTOCOLS
 from pipeline.jobs.json_files import read_json
+from pipeline.jobs.progress import Progress
 from pipeline.study.figures import SYNTHETIC_FIGURES
 from pipeline.study.outputs import CONFIGURATION, DIAL_RUNS, ENVIRONMENT, RUNS
 from pipeline.study.study import Study
@@ -24,7 +27,7 @@ from pipeline.study.study import Study
 SNAKEFILE = Path(__file__).resolve().parents[2] / "Snakefile"
 RULES = (
     *("tables", "make_tables", "claims", "figures", "draw_figure", "report", "synthetic"),
-    "dial_tables",
+    *("dial_tables", "draw_curves", "convert_table"),
     *(f"synthetic_table_{name}" for name in ("summary", *PROTOCOLS)),
     *SYNTHETIC_FIGURES,
 )
@@ -34,6 +37,10 @@ GIVEN = ("cells", DIAL_RUNS, RUNS, ENVIRONMENT)
 """What is taken of a published study."""
 UNKEPT = ("cells", DIAL_RUNS, PurePath(RUNS).name, "logs", "specs", ".*", ENVIRONMENT)
 """Names of what is not a result."""
+
+
+STEPS = re.compile(r"(\d+) of (\d+) steps .* done$")
+"""How Snakemake says how far it is."""
 
 
 class RebuildError(RuntimeError):
@@ -68,12 +75,30 @@ def rebuild(source: Path, out: Path) -> Study:
         Path(scratch, CONFIGURATION).write_text(json.dumps(config), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--directory"]
         command += [scratch, "--configfile", str(Path(scratch, CONFIGURATION)), "--cores", "all"]
-        command += ["--quiet", "progress", "rules", "--forceall", "--allowed-rules", *RULES, "--"]
+        command += ["--quiet", "rules", "--forceall", "--allowed-rules", *RULES, "--"]
         command += targets
-        if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+        if _run(command, f"rebuild {study.config.study}"):
             raise RebuildError(f"{source}: not made again; the lines above say why")
         shutil.copytree(root, out, ignore=shutil.ignore_patterns(*UNKEPT), dirs_exist_ok=True)
     return study
+
+
+def _run(command: Sequence[str], title: str) -> int:
+    """Run Snakemake and show how far it is; what it said else is printed if it fails."""
+    said, progress = [], Progress(title, 1, "steps")
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+    ) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if found := STEPS.match(line):
+                done, progress.total = map(int, found.groups())
+                progress.update(done)
+            else:
+                said.append(line)
+    if running.returncode:
+        sys.stderr.write("".join(said))
+    return running.returncode
 
 
 def main(from_: Path, out: Path) -> None:

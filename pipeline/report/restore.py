@@ -12,7 +12,7 @@ import sys
 from pathlib import Path, PurePath
 
 from pipeline.study.kept import is_current
-from pipeline.study.outputs import METRICS
+from pipeline.study.outputs import CURVE, METRICS
 from pipeline.study.steered import made_for
 from pipeline.study.study import Study
 from sagsae.files import write_atomic
@@ -36,6 +36,8 @@ def restore(study: Study, source: Path, workdir: Path = Path()) -> tuple[int, li
         if place.exists() or not kept.exists():
             continue
         if is_current(study, cell, kept):
+            if (curve := kept.with_name(CURVE)).exists():
+                _copy(curve, place.with_name(CURVE))
             _copy(kept, place)
             restored += 1
         else:

@@ -85,6 +85,7 @@ def main(
     synthetic: Sequence[Path] = (),
     environment: Path | None = None,
     browser: str | None = None,
+    curves: Sequence[Path] = (),
 ) -> None:
     """Write the HTML file whole.
 
@@ -96,6 +97,7 @@ def main(
         synthetic: figures of the synthetic protocols
         environment: what a published study was made with, if one
         browser: address of the latent browser, as seen from the report, if the study has one
+        curves: figures of training curves, if there are some
     """
     versions = read_json(environment)["versions"] if environment else installed()
     cells, claims = read_table(tables / CELLS), read_table(tables / CLAIMS)
@@ -145,6 +147,7 @@ def main(
         browser=browser,
         figures=embedded(figures, others),
         synthetic=figure_sources(synthetic),
+        curves=figure_sources(curves),
         baselines=baseline_grid(ordered),
         collapsed=collapsed_grid(ordered),
         cells=cell_grid(ordered),

@@ -30,6 +30,7 @@ rule cell:
         metrics=study.metrics(),
         weights=study.cell_file(None, WEIGHTS),
         training=study.cell_file(None, TRAINING),
+        curve=study.cell_file(None, CURVE),
         latents=study.cell_file(None, LATENT_TENSORS),
     log:
         study.log("cells", PATTERN),

@@ -31,6 +31,17 @@ def reference_claims():
     return [claims_file(CHECKOUT / named)] if named else []
 
 
+def curves_under(recipe):
+    """The training curves that are drawn under a recipe."""
+    found = curves_of(study, recipe)
+    if not found:
+        raise WorkflowError(
+            "no cell of the main comparison has a training curve here: a version before they were "
+            "kept trained them, or another machine. Cells that are trained again have one."
+        )
+    return found
+
+
 def browser_pages():
     """The page of the latent browser."""
     if not browsed(study):
@@ -46,6 +57,11 @@ def in_report(path, category, caption):
     labels = {"table": Path(path).name}
     shown = report(path, caption=caption, category=category, labels=labels)
     return path if path.endswith(".tex") else shown
+
+
+def other_files(name="{figure}"):
+    """What a figure is beside its PNG, by format."""
+    return {end: study.figure(name, end) for end in FIGURE_FILES if end != "png"}
 
 
 def image(path, category="Figures"):

@@ -1,12 +1,16 @@
 # Figures, each with the numbers that it draws and under its own name, and the report.
 
+CURVES = curve_figures(study)
+CURVES_HERE = [name for name, recipe in CURVES.items() if curves_of(study, recipe)]
+
 
 rule figures:
     input:
         [study.figure(name, end) for name in study.figures for end in FIGURE_FILES],
+        [study.figure(name, end) for name in CURVES_HERE for end in FIGURE_FILES],
 
 
-for name in study.figures:
+for name in [*study.figures, *CURVES]:
 
     rule:
         name:
@@ -22,9 +26,8 @@ rule draw_figure:
             rules.dial_tables if shows_dial(wildcards.figure) else rules.make_tables
         ).output,
     output:
+        **other_files(),
         png=image(study.figure()),
-        svg=study.figure(suffix="svg"),
-        csv=study.figure(suffix="csv"),
     log:
         study.log("figures", "{figure}"),
     wildcard_constraints:
@@ -33,10 +36,36 @@ rule draw_figure:
     params:
         spec=SPECS["comparison"],
         tables=lambda wildcards: study.table(),
+        formats=study.config.formats.figures,
         caption=lambda wildcards: title_and_caption(wildcards.figure)[1],
     shell:
         "python -m pipeline figure --spec {params.spec:q} --tables {params.tables:q}"
-        " --figure {wildcards.figure:q} --out {output.png:q} 2>&1 | (tee {log:q} || true)"
+        " --figure {wildcards.figure:q} --formats {params.formats:q} --out {output.png:q}"
+        " 2>&1 | (tee {log:q} || true)"
+
+
+rule draw_curves:
+    input:
+        rules.make_tables.output,
+        curves=lambda wildcards: curves_under(CURVES[wildcards.figure]),
+    output:
+        **other_files(),
+        png=image(study.figure()),
+    log:
+        study.log("figures", "{figure}"),
+    wildcard_constraints:
+        figure="|".join(CURVES),
+    localrule: True
+    params:
+        spec=SPECS["comparison"],
+        tables=lambda wildcards: study.table(),
+        cells_root=lambda wildcards: study.cells_root,
+        formats=study.config.formats.figures,
+        caption=lambda wildcards: title_and_caption(wildcards.figure)[1],
+    shell:
+        "python -m pipeline figure --spec {params.spec:q} --tables {params.tables:q}"
+        " --cells-root {params.cells_root:q} --figure {wildcards.figure:q}"
+        " --formats {params.formats:q} --out {output.png:q} 2>&1 | (tee {log:q} || true)"
 
 
 rule report:
@@ -46,6 +75,7 @@ rule report:
         synthetic=lambda wildcards: synthetic_files(map(study.figure, SYNTHETIC_FIGURES)),
         # Of a published study; another one's numbers are made with what is installed here.
         environment=lambda wildcards: [p for p in [study.environment] if Path(p).exists()],
+        curves=[study.figure(name) for name in CURVES_HERE],
     output:
         html=report(study.report, category="Report", labels={"page": "The study on one page"}),
     log:
@@ -59,4 +89,4 @@ rule report:
     shell:
         "python -m pipeline report --spec {params.spec:q} --tables {params.tables:q}"
         " --figures {params.figures:q} --synthetic {input.synthetic:q} --environment {input.environment:q}"
-        " --browser {params.browser:q} --out {output.html:q} 2>&1 | (tee {log:q} || true)"
+        " --browser {params.browser:q} --curves {input.curves:q} --out {output.html:q} 2>&1 | (tee {log:q} || true)"

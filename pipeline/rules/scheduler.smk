@@ -21,7 +21,7 @@ def rated_as():
 
 
 def asked(rule):
-    """Resources `runtime` and `mem_mb` of a rule; a local run has none."""
+    """Resources `turns`, `runtime` and `mem_mb` of a rule; a local run has none."""
     return requests.of(rule) if SCHEDULED else {}
 
 

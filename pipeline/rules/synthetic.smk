@@ -8,6 +8,7 @@ rule synthetic:
     input:
         study.synthetic_table("summary"),
         [study.figure(name) for name in SYNTHETIC_FIGURES],
+        list(converted_synthetic(study)),
     localrule: True
 
 
@@ -50,16 +51,17 @@ for table, protocols in {"summary": PROTOCOLS, **{name: [name] for name in PROTO
 
 rule figure_1:
     output:
+        **other_files("figure_1"),
         png=image(study.figure("figure_1"), "Synthetic protocols"),
-        svg=study.figure("figure_1", "svg"),
-        csv=study.figure("figure_1", "csv"),
     log:
         study.log("figures", "figure_1"),
     localrule: True
     params:
+        formats=study.config.formats.figures,
         caption=title_and_caption("figure_1")[1],
     shell:
-        "python -m pipeline figure-1 --out {output.png:q} 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline figure-1 --formats {params.formats:q} --out {output.png:q}"
+        " 2>&1 | (tee {log:q} || true)"
 
 
 for figure, protocol in FIGURE_PROTOCOLS.items():
@@ -71,17 +73,18 @@ for figure, protocol in FIGURE_PROTOCOLS.items():
             table=study.synthetic_table(protocol),
             runs=RUNS[protocol],
         output:
+            **other_files(figure),
             png=image(study.figure(figure), "Synthetic protocols"),
-            svg=study.figure(figure, "svg"),
-            csv=study.figure(figure, "csv"),
         log:
             study.log("figures", figure),
         localrule: True
         params:
             figure=figure,
+            formats=study.config.formats.figures,
             caption=title_and_caption(figure)[1],
             tau=SYNTHETIC.tau,
         shell:
             "python -m pipeline synthetic-figure --figure {params.figure:q} --tau {params.tau:q}"
-            " --table {input.table:q} --runs {input.runs:q} --out {output.png:q}"
+            " --table {input.table:q} --runs {input.runs:q} --formats {params.formats:q}"
+            " --out {output.png:q}"
             " 2>&1 | (tee {log:q} || true)"

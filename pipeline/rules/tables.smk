@@ -4,6 +4,7 @@
 rule tables:
     input:
         [study.table(name) for name in study.tables + study.dial_tables + study.claim_tables],
+        list(converted_tables(study)),
 
 
 rule make_tables:
@@ -44,3 +45,20 @@ rule claims:
         "python -m pipeline claims --spec {params.spec:q} --tables {params.tables:q}"
         " --synthetic {input.synthetic:q} --reference {input.reference:q} --out {output.csv:q}"
         " 2>&1 | (tee {log:q} || true)"
+
+
+CONVERTED = converted_tables(study) | converted_synthetic(study)
+if CONVERTED:
+
+    rule convert_table:
+        input:
+            lambda wildcards: CONVERTED[study.path(wildcards.converted)],
+        output:
+            study.path("{converted}"),
+        log:
+            study.log("{converted}"),
+        wildcard_constraints:
+            converted="|".join(Path(path).relative_to(study.root).as_posix() for path in CONVERTED),
+        shell:
+            "python -m pipeline convert --table {input:q} --out {output:q}"
+            " 2>&1 | (tee {log:q} || true)"

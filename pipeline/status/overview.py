@@ -114,6 +114,14 @@ def trained(job: Job) -> float:
     return at.done / at.total if at.what == "train" else 1.0
 
 
+def share(job: Job) -> float | None:
+    """How far a job is by its last word; None where it has said nothing."""
+    at = job.progress
+    if at is None:
+        return None
+    return trained(job) if at.what == "train" else at.done / at.total
+
+
 def bytes_under(folder: Path) -> int:
     """What the files of a folder take on the disk; zero where there is none."""
     total = 0

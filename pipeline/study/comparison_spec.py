@@ -111,6 +111,20 @@ class ComparisonSpec(Argument):
         )
         return candidate, baseline
 
+    @cached_property
+    def _main(self) -> set[tuple[str, str, int]]:
+        """(model, variant, width) of both sides of the first comparison."""
+        return {
+            (model, side.variant, side.width_for(d_model))
+            for item in self.comparisons[:1]
+            for side in (item.candidate, item.baseline)
+            for model, d_model in self.models.items()
+        }
+
+    def in_main(self, model: str, variant: str, width: int) -> bool:
+        """Whether cells are of a side of the first comparison; all are where there is none."""
+        return not self.comparisons or (model, variant, width) in self._main
+
     def widths(self, setting: Setting) -> set[tuple[str, int]]:
         """(model, width) of both sides of a setting's comparison; none where it has none."""
         number = setting.comparison

@@ -18,7 +18,6 @@ from pipeline.study.paper_numbers import (
     MATCHED_WITHIN,
 )
 
-FIGURE_FILES = ("png", "svg", "csv")
 VARIANTS_SUFFIX = "_variants"
 """Ends the name of the same figure with every sweep of the grid."""
 RECIPE_MARK = "@"
@@ -131,6 +130,17 @@ DIAL_FIGURES = {
     ),
 }
 """Figures of a study that steers with latents."""
+CURVE_FIGURES = {
+    "figure_curves": FigureEntry(
+        title="Training curves",
+        caption="The two sides of the main comparison while they train, each at the λ whose final "
+        "L0 is nearest the first matched L0, its lowest seed. Every 50th batch is shown. Left: "
+        "reconstruction error of the batch, in units of the mean square activation. Middle: active "
+        "latents per token. Right: share of latents that fired in none of the last 50 batches. "
+        "Curves that still fall at the end say that a longer training would change the result.",
+    ),
+}
+"""Figures of how cells trained, of a study in which some cell has a curve."""
 SYNTHETIC_FIGURES = {
     "figure_1": FigureEntry(
         title="Bi-Jump-ReLU",
@@ -224,26 +234,26 @@ def shows_dial(name: str) -> bool:
     return name.partition(RECIPE_MARK)[0] in DIAL_FIGURES
 
 
-def dial_figure_names(recipes: Iterable[str], several: bool) -> tuple[str, ...]:
-    """Those of the dial, for each recipe under which latents steer.
+def marked_names(names: Iterable[str], recipes: Iterable[str], several: bool) -> tuple[str, ...]:
+    """The names of some figures under each of some recipes.
 
     Args:
+        names: of the figures.
         recipes: their names, the default one as an empty text.
         several: whether the study has several recipes.
     """
     return tuple(
         name + (RECIPE_MARK + recipe if several and recipe else "")
         for recipe in dict.fromkeys(recipes)
-        for name in DIAL_FIGURES
+        for name in names
     )
 
 
 def title_and_caption(name: str) -> tuple[str, str]:
     """What readers are told of a figure."""
     name, mark, recipe = name.partition(RECIPE_MARK)
-    entry = (FIGURES | SPECIFICATION_FIGURES | DIAL_FIGURES | SYNTHETIC_FIGURES)[
-        name.removesuffix(VARIANTS_SUFFIX)
-    ]
+    known = FIGURES | SPECIFICATION_FIGURES | DIAL_FIGURES | CURVE_FIGURES | SYNTHETIC_FIGURES
+    entry = known[name.removesuffix(VARIANTS_SUFFIX)]
     every = name.endswith(VARIANTS_SUFFIX)
     sentences = [entry.caption, *[EACH_SETTING] * (name in SPECIFICATION_FIGURES)]
     if entry.averaged:

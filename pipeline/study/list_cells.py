@@ -1,16 +1,32 @@
 """The cells of a study, one name per line, for ``snakemake`` and for scripts.
 
-python -m pipeline cells --configfile FILE.yaml --variant gated --targets
+python -m pipeline cells --configfile FILE.yaml --variant gated --lam '0.1*' --targets
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from pipeline.config.recipes import DEFAULT_RECIPE
+from pipeline.config.spelling import lambda_tag
 from pipeline.config.study_config import DEFAULT_CONFIG
+from pipeline.study.cell import Cell
 from pipeline.study.study import Study
+
+
+def axes(cell: Cell) -> tuple[str, ...]:
+    """What a cell is on every axis of the grid, as its name spells it."""
+    names = cell.model, cell.hookpoint, cell.variant, cell.recipe or DEFAULT_RECIPE
+    return (*names, str(cell.width), lambda_tag(cell.lam), str(cell.seed))
+
+
+def matching(study: Study, *patterns: str) -> Iterator[Cell]:
+    """The cells that a pattern for each of ``axes`` lets pass."""
+    for cell in study.cells:
+        if all(map(fnmatchcase, axes(cell), patterns)):
+            yield cell
 
 
 def main(
@@ -19,6 +35,9 @@ def main(
     hookpoint: str = "*",
     variant: str = "*",
     recipe: str = "*",
+    width: str = "*",
+    lam: str = "*",
+    seed: str = "*",
     targets: bool = False,
     missing: bool = False,
 ) -> None:
@@ -30,12 +49,13 @@ def main(
         hookpoint: only cells of this hookpoint; * and ? are wildcards
         variant: only cells of this variant; * and ? are wildcards
         recipe: only cells of this recipe; * and ? are wildcards
+        width: only cells with so many latents; * and ? are wildcards
+        lam: only cells with this lambda, spelled as in names; * and ? are wildcards
+        seed: only cells with this seed; * and ? are wildcards
         targets: print the metrics file of each, a Snakemake target
         missing: only cells whose metrics file is not there
     """
-    study, patterns = Study.load(configfile), (model, hookpoint, variant, recipe)
-    for cell in study.cells:
-        names = cell.model, cell.hookpoint, cell.variant, cell.recipe or DEFAULT_RECIPE
-        unwanted = missing and Path(study.metrics(cell)).exists()
-        if all(map(fnmatchcase, names, patterns)) and not unwanted:
+    study = Study.load(configfile)
+    for cell in matching(study, model, hookpoint, variant, recipe, width, lam, seed):
+        if not (missing and Path(study.metrics(cell)).exists()):
             print(study.metrics(cell) if targets else cell.path)

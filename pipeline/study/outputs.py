@@ -10,7 +10,7 @@ from sagsae.exchange import OWN_WEIGHTS
 from sagsae.exchange import WEIGHTS as SAELENS_WEIGHTS
 
 METRICS, WEIGHTS, TRAINING = "metrics.json", OWN_WEIGHTS, "training.json"
-LATENT_TENSORS = "latents.safetensors"
+LATENT_TENSORS, CURVE = "latents.safetensors", "curve.parquet"
 """Files of a cell's folder."""
 STATE, TRAINED, CHECKPOINT = ".state", "trained.json", "checkpoint-{key}.safetensors"
 """Folder of a cell for what later jobs reuse; the record of the weights in it; unfinished ones."""
@@ -45,6 +45,8 @@ TYING, ABLATION, WIDTH = "tying", "ablation", "width"
 """Kinds of contrast."""
 SAELENS, SAELENS_FILES = "saelens", (SAELENS_CONFIG, SAELENS_WEIGHTS)
 """Folder of the cells that were exported, as they lie in ``cells``; the files of each."""
+TRACKING, MLFLOW, WANDB_NOTE = "tracking", "mlflow.db", ".{key}.json"
+"""Folder of what trackers keep on disk; MLflow's database in it; what was sent to W&B of a cell."""
 HUB = "hub"
 """Folder that becomes a repository of the Hugging Face hub."""
 REPORT = "report.html"

@@ -26,7 +26,7 @@ from pipeline.study.blocks import cells_of
 from pipeline.study.cell import Cell
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.dials import dial_specs
-from pipeline.study.figures import RECIPE_MARK, dial_figure_names, figure_names
+from pipeline.study.figures import DIAL_FIGURES, RECIPE_MARK, figure_names, marked_names
 from pipeline.study.foreign import foreign_cells, source_of
 from pipeline.study.grid import cross_faults
 from pipeline.study.outputs import (
@@ -268,7 +268,8 @@ class Study(Outputs):
     def figures(self) -> tuple[str, ...]:
         """Names of the figures that the grid has, and of those of steering."""
         several = len({cell.recipe for cell in self.cells}) > 1
-        steered = dial_figure_names((one.recipe for one in self.dials.values()), several)
+        recipes = (one.recipe for one in self.dials.values())
+        steered = marked_names(DIAL_FIGURES, recipes, several)
         return figure_names(self.config, self.cells, self.compared.has_effects) + steered
 
     def cell_named(self, **text: str) -> Cell:

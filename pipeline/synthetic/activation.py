@@ -5,6 +5,7 @@ python -m pipeline figure-1 --out figures/figure_1.png
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,6 +13,7 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
+from pipeline.config.formats import FigureFormat
 from pipeline.figures.canvas import DPI, STYLE, write
 from pipeline.figures.panels import BAND
 from sagsae.autoencoders.base import Autoencoder
@@ -65,12 +67,13 @@ def draw(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def main(out: Path) -> None:
+def main(out: Path, formats: Sequence[FigureFormat] = ("svg",)) -> None:
     """Draw figure 1 and write it with its numbers.
 
     Args:
-        out: the .png; .svg and .csv beside it
+        out: the .png; .csv and further formats beside it
+        formats: further formats
     """
     table = curves()
     with mpl.rc_context(STYLE):
-        write(draw(table), table, out)
+        write(draw(table), table, out, formats)

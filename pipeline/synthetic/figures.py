@@ -9,6 +9,7 @@ Points are means over seeds, error bars their standard errors.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from pipeline.config.formats import FigureFormat
 from pipeline.figures import panels
 from pipeline.figures.canvas import DPI, STYLE, write
 from pipeline.figures.shown import Drawn, function_named
@@ -235,7 +237,14 @@ def draw(name: str, table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
     return function_named(name, (sys.modules[__name__], geometry))(table, runs, tau)
 
 
-def main(figure: str, tau: float, table: Path, runs: list[Path], out: Path) -> None:
+def main(
+    figure: str,
+    tau: float,
+    table: Path,
+    runs: list[Path],
+    out: Path,
+    formats: Sequence[FigureFormat] = ("svg",),
+) -> None:
     """Draw a figure from its protocol's table and runs, and write it with its numbers.
 
     Args:
@@ -243,7 +252,8 @@ def main(figure: str, tau: float, table: Path, runs: list[Path], out: Path) -> N
         tau: cosine that counts as found
         table: means over seeds
         runs: files of runs
-        out: the .png; .svg and .csv beside it
+        out: the .png; .csv and further formats beside it
+        formats: further formats
     """
     with mpl.rc_context(STYLE):
-        write(*draw(figure, read_table(table), read_runs(runs), tau), out)
+        write(*draw(figure, read_table(table), read_runs(runs), tau), out, formats)

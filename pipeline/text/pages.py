@@ -50,14 +50,15 @@ def markdown_page(title: str, parts: Sequence[str | Grid]) -> str:
     return "\n\n".join(lines) + "\n"
 
 
-def latex(grid: Grid) -> str:
-    """A ``table`` environment; needs booktabs."""
+def latex(grid: Grid, long: bool = False) -> str:
+    """A ``table`` environment, or a ``longtable`` over several pages; needs booktabs."""
     style = frame(grid).style.hide(axis="index")
     style = style.format(escape="latex").format_index(escape="latex", axis="columns")
     text = style.to_latex(
         hrules=True,
         column_format="l" * len(grid.columns),
-        position_float="centering",
+        environment="longtable" if long else None,
+        position_float=None if long else "centering",
         caption=re.sub("([&%$#_])", r"\\\1", grid.title),
     )
     for symbol, command in SYMBOLS.items():
@@ -65,9 +66,10 @@ def latex(grid: Grid) -> str:
     return text
 
 
-def latex_page(grids: Sequence[Grid]) -> str:
+def latex_page(grids: Sequence[Grid], long: bool = False) -> str:
     """Tables one after the other, to be used by ``\\input``."""
-    return "% needs \\usepackage{booktabs}\n" + "\n".join(latex(grid) for grid in grids)
+    needs = "booktabs,longtable" if long else "booktabs"
+    return f"% needs \\usepackage{{{needs}}}\n" + "\n".join(latex(grid, long) for grid in grids)
 
 
 def write_page(path: Path, title: str, parts: Sequence[str | Grid]) -> None:

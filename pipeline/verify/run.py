@@ -1,6 +1,9 @@
 """Stage: check everything that a study has on disk; list every fault with its remedy.
 
-    python -m pipeline verify --config @FILE --configfile FILE --threads 4
+    snakemake --cores 4 verify
+    python -m pipeline verify --configfile FILE.yaml --threads 4
+
+Both do the same; the second one shows bars on a terminal.
 
 Nothing is changed. The exit status is 1 if there is a fault. Missing outputs of an unfinished study
 are not faults.
@@ -26,7 +29,8 @@ from pipeline.cells import faults as cells
 from pipeline.jobs.findings import Absent, Checked, Fault, Findings, Note, amount, size_of
 from pipeline.jobs.json_files import ADVICE, json_argument
 from pipeline.study.browsed import browsed
-from pipeline.study.figures import FIGURE_FILES
+from pipeline.study.curve_files import curve_figures, curves_of
+from pipeline.study.formats import converted_tables, figure_files
 from pipeline.study.study import SPLITS, Study
 from pipeline.synthetic import faults as synthetic
 from sagsae.files import TEMPORARY_SUFFIXES
@@ -122,7 +126,10 @@ def checks(study: Study) -> dict[str, Findings]:
 
 def _outputs(study: Study) -> Findings:
     tables = [study.table(name) for name in study.tables + study.dial_tables + study.claim_tables]
-    figures = [study.figure(name, end) for name in study.figures for end in FIGURE_FILES]
+    tables += converted_tables(study)
+    curves = [name for name, recipe in curve_figures(study).items() if curves_of(study, recipe)]
+    drawn, ends = [*study.figures, *curves], figure_files(study)
+    figures = [study.figure(name, end) for name in drawn for end in ends]
     shown = browsed(study)
     pages = [*shown, study.browser_page] if shown else []
     for file in (*tables, *figures, study.report, *pages):
@@ -167,20 +174,29 @@ def report(audit: Audit) -> str:
     return "\n".join(lines)
 
 
+def _study(config: Any, configfile: Sequence[Path]) -> Study:
+    """The study of a configuration, or of the file that holds it."""
+    if config is not None:
+        return Study.from_dict(config)
+    if len(configfile) > 1:
+        sys.exit("error: give one --configfile, or ask Snakemake, which merges several")
+    return Study.load(*configfile)
+
+
 def main(
-    config: Annotated[Any, json_argument],
+    config: Annotated[Any, json_argument] = None,
     configfile: Sequence[Path] = (),
     threads: int = 1,
 ) -> None:
     """Run the stage.
 
     Args:
-        config: the study's configuration as JSON, or @FILE that holds it
-        configfile: for the printed commands
+        config: the study's configuration as JSON, or @FILE that holds it; else it is read
+        configfile: configuration of the study (default: the local study)
         threads: that read chunks side by side
     """
     chosen = f" --configfile {shlex.join(map(str, configfile))}" if configfile else ""
     with dask.config.set(scheduler="threads", num_workers=threads):
-        audit = verify(Study.from_dict(config), chosen)
+        audit = verify(_study(config, configfile), chosen)
     print(report(audit), flush=True)
     sys.exit(1 if audit.faults else 0)

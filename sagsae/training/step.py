@@ -9,6 +9,7 @@ of the batch-summed ``du``, so the input gradient [B, d] is never formed.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -135,6 +136,10 @@ class Step:
         for name in self.sae.vectors:
             self.grads[name].zero_()
         return self._after_encoder(Batch(centred, operand, lam, fired))
+
+    def objective(self, terms: Mapping[str, float], lam: float) -> float:
+        """What is minimised: the terms of a batch with their coefficients, added up."""
+        return terms["reconstruction"] + lam * terms["penalty"] + terms["auxiliary"]
 
     def fuse(self, backend: str = "inductor") -> None:
         """Compile the elementwise parts between the products, and run each once.

@@ -50,7 +50,10 @@ class History:
     """Loss terms every ``log_every`` steps and the run's cost.
 
     Attributes:
-        rows: A dictionary a logged step: step, lr, lambda, and what the step's `Terms` hold.
+        rows: A dictionary a logged step: ``step`` from 0, ``tokens`` seen with it, ``lr``,
+            ``lambda``, ``loss`` (what is minimised), what the step's `Terms` hold,
+            ``dead_fraction`` (latents with no z != 0 in the last ``log_every`` steps, of which a
+            reset counts as one) and ``resets`` so far.
         seconds: Wall time in the loop, all sessions of a resumed run together; of several trainers
             that share a stream, the share of each.
         data_wait_seconds: Part of it spent waiting for batches.
@@ -156,16 +159,16 @@ class Trainer:
         x = on_device.to(torch.float32, copy=True).mul_(self.sae.scale)  # the batch stays as it is
         logged = step % self.log_every == 0 or step == recipe.steps - 1
         variance = x.var(0, correction=0).sum() if logged else x.new_zeros(())
-        fired = self._fired_buffer()
+        fired = torch.zeros_like(self.last_fired, dtype=torch.bool)
         rate = recipe.lr_at(step)
         terms = self.optimiser.step(x, recipe.lambda_at(step), rate, fired)
         self._watch(terms, step)
+        self.last_fired.masked_fill_(fired, step + 1)
         if logged:
             self._log(terms)
             self._note_divergence(terms.reconstruction.item(), variance.item())
         self.step += 1
-        if fired is not None:
-            self._reset_silent(fired)
+        self._reset_silent()
 
     def _watch(self, terms: Terms, step: int) -> None:
         """Note the first step without a finite loss; on a GPU without waiting for it."""
@@ -187,11 +190,18 @@ class Trainer:
 
     def _log(self, terms: Terms) -> None:
         self._check_finite()
+        lam = self.recipe.lambda_at(self.step)
+        parts = {name: value.item() for name, value in vars(terms).items()}
+        silent = self.last_fired <= max(self.step + 1 - self.log_every, 0)
         row = {
             "step": float(self.step),
+            "tokens": float((self.step + 1) * self.recipe.batch_size),
             "lr": self.recipe.lr_at(self.step),
-            "lambda": self.recipe.lambda_at(self.step),
-            **{name: value.item() for name, value in vars(terms).items()},
+            "lambda": lam,
+            "loss": self.compute.objective(parts, lam),
+            **parts,
+            "dead_fraction": silent.double().mean().item(),
+            "resets": float(self.history.resets),
         }
         self.history.rows.append(row)
         if self.progress is not None:
@@ -215,14 +225,10 @@ class Trainer:
                 f"{since:.0f} to {self.step} of {recipe.steps}, where it ended"
             )
 
-    def _fired_buffer(self) -> Tensor | None:
-        if not self.recipe.reset_window_tokens or not self.sae.latent_axes:
-            return None
-        return torch.zeros(self.sae.width, dtype=torch.bool, device=self.device)
-
-    def _reset_silent(self, fired: Tensor) -> None:
+    def _reset_silent(self) -> None:
         """Reset latents silent for the window; their clocks start again."""
-        self.last_fired.masked_fill_(fired, self.step)
+        if not self.recipe.reset_window_tokens or not self.sae.latent_axes:
+            return
         window = -(-self.recipe.reset_window_tokens // self.recipe.batch_size)
         silent = self.step - self.last_fired >= window
         if self.step % window or not silent.any():

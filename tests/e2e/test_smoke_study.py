@@ -14,6 +14,7 @@ from safetensors.torch import load_file
 
 from pipeline.assets.tokenise import open_tokens
 from pipeline.study.cell import Cell
+from pipeline.study.curves import read_curve
 from sagsae.autoencoders.storage import load
 from sagsae.language_models import load_language_model
 
@@ -121,7 +122,7 @@ def test_tables_hold_every_cell(smoke):
 
 
 def test_figures_and_report_are_there(smoke):
-    names = smoke.study.figures
+    names = [*smoke.study.figures, "figure_curves"]
     assert "figure_r2_variants" in names
     for name in names:
         png = smoke.path(smoke.study.figure(name)).read_bytes()
@@ -131,6 +132,15 @@ def test_figures_and_report_are_there(smoke):
     report = smoke.path(smoke.study.report).read_text()
     assert "nothing about autoencoders" in report
     assert report.count("data:image/png;base64,") + report.count("<svg") >= len(names)
+
+
+def test_every_cell_has_its_training_curve(smoke):
+    steps = 65536 // smoke.study.config.training.batch_size
+    for cell in smoke.study.cells:
+        curve = read_curve(smoke.path(smoke.study.cell_file(cell, "curve.parquet")))
+        assert curve["step"].tolist() == [*range(0, steps - 1, 50), steps - 1]
+        assert curve["tokens"].iloc[-1] == metrics(smoke, cell)["training"]["tokens"]
+        assert curve["reconstruction"].iloc[-1] < curve["reconstruction"].iloc[0]
 
 
 def test_the_run_says_how_far_it_is_and_where_things_are(smoke):

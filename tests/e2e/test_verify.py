@@ -42,7 +42,7 @@ def test_a_finished_study_is_sound_and_verifying_it_plans_nothing(smoke):
     done = smoke.run("verify")
     assert done.returncode == 0, done.stdout
     assert "study smoke: no fault; 29 of 29 cells finished; checked: models 2, " in done.stdout
-    made = len(TABLES + DIAL_TABLES + CLAIM_TABLES) + 3 * len(smoke.study.figures) + 1
+    made = len(TABLES + DIAL_TABLES + CLAIM_TABLES) + 3 * (len(smoke.study.figures) + 1) + 1
     assert f"tables, figures and reports {made}" in done.stdout
     assert "verify cells: " in smoke.path(smoke.study.log("verify")).read_text()
     assert smoke.planned() == {}

@@ -18,7 +18,7 @@ from tests.faults.small_disk import ROOT, Stages
 from tests.faults.workflow_results import content, digest_of, planned_stages
 
 RULES = ("asset", "documents", "tokens", "dump", "baselines", "cell")
-RULES += ("make_tables", "claims", "draw_figure", "report")
+RULES += ("make_tables", "claims", "draw_figure", "draw_curves", "report")
 """Rules that make something, each after those it needs."""
 ASIDE = r"(^|/)(logs/|specs/configuration-|cache/studies/|\.run\.lock$)"
 STUDY = Path("results/small")
@@ -86,8 +86,13 @@ class Stage:
     makes: frozenset[str]
 
 
-def commands(folder: Path, configuration: dict[str, Any]) -> dict[str, list[list[str]]]:
-    """Module and command line of every stage by rule, as the workflow would start them."""
+def commands(
+    folder: Path, configuration: dict[str, Any], rules: tuple[str, ...]
+) -> dict[str, list[list[str]]]:
+    """Module and command line of every stage by rule, as the workflow would start them.
+
+    Each of ``rules`` has one at least.
+    """
     config = folder / "study.yaml"
     config.write_text(yaml.safe_dump(configuration))
     snakemake = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores=1"]
@@ -96,7 +101,7 @@ def commands(folder: Path, configuration: dict[str, Any]) -> dict[str, list[list
     found: dict[str, list[list[str]]] = {rule: [] for rule in RULES}
     for rule, arguments in planned_stages(plan.stdout + plan.stderr):
         found[rule].append(arguments)
-    assert all(found.values()), plan.stderr
+    assert all(found[rule] for rule in rules), f"{plan.stdout}\n{plan.stderr}"
     Study.from_dict(configuration).write_shared_specs(folder)
     return found
 
@@ -199,7 +204,7 @@ def run_study(
 ) -> Reference:
     """Run the stages of ``rules`` in ``folder``, and the command lines ``more``."""
     made: dict[str, list[Stage]] = {}
-    found = commands(folder, configuration)
+    found = commands(folder, configuration, rules)
     before = files_below(folder / STUDY)
     plan = {rule: found[rule] for rule in rules} | {name: [line] for name, line in more.items()}
     for rule, lines in plan.items():

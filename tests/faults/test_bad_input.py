@@ -90,7 +90,8 @@ def specifications(study: Study) -> list[Any]:
 def outputs(study: Study) -> list[str]:
     """Every path that Snakemake may make."""
     models, splits = list(study.models), ("train", "heldout")
-    files = ("metrics.json", "sae.safetensors", "training.json", "latents.safetensors")
+    files = ("metrics.json", "sae.safetensors", "training.json", "curve.parquet")
+    files += ("latents.safetensors",)
     return [
         study.documents,
         study.report,

@@ -252,6 +252,8 @@ STUDY_KINDS: dict[str, tuple[str, damage.Damage]] = {
     ),
     "training.json: one bit": ("cells", damage.flips(f"{CELL}/training.json")),
     "training.json: that of another cell": ("cells", damage.swapped(f"{CELL}/training.json")),
+    "curve.parquet: one bit": ("cells", damage.flips(f"{CELL}/curve.parquet")),
+    "curve.parquet: that of another cell": ("cells", damage.swapped(f"{CELL}/curve.parquet")),
     "trained.json: one bit": ("cells", damage.flips(f"{CELL}/.state/trained.json")),
 }
 

@@ -16,7 +16,7 @@ from pipeline.cells.run import main as run_cell
 from pipeline.jobs.cache import STORES, entry_folder
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
-from pipeline.study.outputs import LATENT_TENSORS, TRAINING, WEIGHTS
+from pipeline.study.outputs import CURVE, LATENT_TENSORS, TRAINING, WEIGHTS
 from pipeline.study.study import SPLITS, Study
 from sagsae.files import canonical_json, read_signed_json
 
@@ -97,7 +97,7 @@ class WholeStudy:
         study, path = self.study, Path(target)
         outputs = [path]
         if path.name == "metrics.json":
-            outputs += [path.with_name(name) for name in (WEIGHTS, LATENT_TENSORS, TRAINING)]
+            outputs += [path.with_name(name) for name in (WEIGHTS, LATENT_TENSORS, CURVE, TRAINING)]
         for output in outputs:
             output.unlink(missing_ok=True)
         if target == study.asset("m"):

@@ -23,7 +23,11 @@ USED_WITHOUT_IMPORT = {
     "pip": "run as a command, to download wheels",
     "gguf": "Transformers reads GGUF files with it",
     "accelerate": "Transformers opens no GGUF file without it",
+    "sqlalchemy": "MLflow keeps runs in a local database with it",
+    "alembic": "MLflow makes that database with it",
 }
+TRACKERS = ["wandb", "tensorboard", "mlflow"]
+"""Extras of which a study needs those that its configuration asks for."""
 PEERS = {"sae_lens", "dictionary_learning", "transformer_lens"}
 """Imported by benchmarks and by workers of tests, in an environment of their own."""
 
@@ -71,9 +75,9 @@ def imported(*folders: str) -> dict[str, set[str]]:
     ("folders", "extras"),
     [
         (["sagsae"], []),
-        (["pipeline"], ["workflow", "demo"]),
+        (["pipeline"], ["workflow", "demo", *TRACKERS]),
         (["benchmarks"], ["workflow", "demo"]),
-        (["tests"], ["workflow", "demo", "dev", "mutants"]),
+        (["tests"], ["workflow", "demo", *TRACKERS, "dev", "mutants"]),
     ],
 )
 def test_what_is_imported_is_declared(folders, extras):
@@ -87,11 +91,12 @@ def test_what_is_declared_is_imported():
     core, workflow = imported("sagsae"), imported("pipeline")
     reasons = USED_WITHOUT_IMPORT.keys()
     assert declared() - core.keys() - reasons == set()
-    assert declared("workflow", "demo") - declared() - workflow.keys() - reasons == set()
+    extras = declared("workflow", "demo", *TRACKERS)
+    assert extras - declared() - workflow.keys() - reasons == set()
 
 
 def test_the_reasons_are_for_what_is_declared_and_not_imported():
-    assert USED_WITHOUT_IMPORT.keys() <= declared("workflow", "demo")
+    assert USED_WITHOUT_IMPORT.keys() <= declared("workflow", "demo", *TRACKERS)
     assert USED_WITHOUT_IMPORT.keys() & imported("sagsae", "pipeline").keys() == set()
 
 
@@ -103,7 +108,7 @@ def test_every_dependency_stands_in_one_place():
 def test_the_makefile_installs_the_extras():
     lines = (ROOT / "Makefile").read_text()
     assert "--editable '.[workflow,demo]'" in lines
-    assert "--editable '.[workflow,demo,dev]'" in lines
+    assert "--editable '.[workflow,demo,wandb,tensorboard,mlflow,dev]'" in lines
 
 
 def test_the_container_installs_what_is_declared_at_one_version_each():

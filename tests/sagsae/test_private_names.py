@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 OURS = ("sagsae", "pipeline", "benchmarks", "tests")
 USED = {
+    "os._exit": "is documented; it ends a process that threads of others would keep",
     "torch.cpu._is_avx512_bf16_supported": "PyTorch 2.6 has no torch.cpu.get_capabilities",
 }
 """Full name -> why no public one serves."""

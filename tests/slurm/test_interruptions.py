@@ -24,6 +24,7 @@ from tests.slurm.cluster import Cluster, Job
 from tests.slurm.conftest import OnSlurm, end, wait_for
 
 STUDY = Path("results/smoke")
+PARTS = ("cells", "tables", "figures", "report.html")
 TOKENS, BATCH = 1 << 20, 512
 
 
@@ -107,8 +108,8 @@ def trained(jobs: list[Job]) -> list[str]:
 def assert_whole(workflow: OnSlurm, whole: Path) -> None:
     """The results are those of the local run."""
     found, expected = workflow.folder / STUDY, whole / STUDY
-    assert differences(expected, found) == []
-    assert results_digest(found) == results_digest(expected)
+    assert [n for n in differences(expected, found) if not n.startswith("specs/")] == []
+    assert results_digest(found, PARTS) == results_digest(expected, PARTS)
 
 
 def cells_of(workflow: OnSlurm) -> list[str]:

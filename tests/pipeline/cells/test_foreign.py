@@ -18,6 +18,7 @@ from pipeline.cells.foreign import located
 from pipeline.config.foreign import ForeignSource
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell
+from pipeline.study.curves import read_curve
 from pipeline.study.study import Study
 from pipeline.tables.write import main as write_tables
 from pipeline.verify.run import verify
@@ -66,7 +67,7 @@ def test_it_is_measured_as_the_same_autoencoder_is(whole, tmp_path):
     known = kept.provenance["foreign"]
     assert known["source"] == {"kind": "saelens", "path": str(tmp_path / "theirs")}
     assert set(known["sha256"]) == {"cfg.json", "sae_weights.safetensors"}
-    assert read_json(study.cell(FOREIGN) / "training.json")["history"] == []
+    assert len(read_curve(study.cell(FOREIGN) / "curve.parquet")) == 0
     assert [fault.problem for fault in verify(study.study, "").faults] == []
     tables = tmp_path / "tables"
     write_tables(study.study.compared, Path(study.study.cells_root), tables)

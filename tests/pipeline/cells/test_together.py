@@ -18,6 +18,7 @@ from pipeline.cells import together
 from pipeline.cells.run import main as run_cell
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.study.cell import Cell
+from pipeline.study.curves import read_curve
 from pipeline.study.specs import StreamSpec
 from sagsae.training.checkpoint import newest_checkpoint
 from sagsae.training.trainer import NonFiniteLoss, Trainer
@@ -170,3 +171,6 @@ def test_a_killed_job_goes_on(number, made, cells_root, tmp_path):
     train(made, cells_root)
     finish(made, cells_root)
     assert_as_alone(made, cells_root)
+    for cell in CELLS:
+        curve = read_curve(cells_root / cell.path / "curve.parquet")
+        assert curve["step"].tolist() == [0, 50, 100, 150, 200, 250, 300, 350, 399]

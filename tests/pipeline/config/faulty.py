@@ -42,6 +42,7 @@ BAD: dict[str, list[Any]] = {
     "pattern": [*NO_TEXT, HALF, "", "(", "*a", "[b", "(?P<x"],
     "pattern or none": [*NO_TEXT[1:], HALF, "", "(", "*a", "[b", "(?P<x"],
     "choice": [*NO_TEXT, "zzz", "", "Auto"],
+    "choice or none": [*NO_TEXT[1:], "zzz", "", "Online"],
     "switch": [None, 1, 0.0, "true", "yes", [True]],
     "digest": [*NO_TEXT, "", "a" * 63, "A" * 64, "g" * 64, "a" * 64 + "\n"],
     "package": [*NO_TEXT, "", "-r", "--no-index", "a @ file:y.whl", "git+file:y"],
@@ -75,13 +76,16 @@ BAD: dict[str, list[Any]] = {
 }
 KINDS = {
     "name": "study name extends",
-    "text": "note member terms revision column split source.name by recipes.*.factors.*",
+    "text": "note member terms revision column split source.name by recipes.*.factors.*"
+    " project entity uri experiment",
     "pattern": "pattern",
     "pattern or none": "split_at",
     "count or none": "max_documents max_characters",
     "folder": "results",
-    "folder or none": "cache",
+    "folder or none": "cache folder",
+    "choice or none": "mode",
     "choice": "device kind architecture start_token dtype profile variant matmul_dtype format"
+    " figures.* tables.*"
     " variants.* b_dec_init gate_init decoder_norm auxiliary_decoder",
     "count": "jobs_per_gpu checkpoint_seconds shuffle_buffer documents words vocabulary train_rows"
     " heldout_rows rows_per_block rows_per_chunk calibration_contexts batch_contexts tokens"
@@ -113,11 +117,11 @@ KINDS = {
     "filled list": "models wheels hookpoints paths grid lambdas seeds alphas",
     "filled list or none": "grid.*.models grid.*.hookpoints grid.*.recipes variants dial.models"
     " dial.hookpoints dial.recipes browser.models browser.hookpoints browser.recipes browser.cells",
-    "list": "comparisons matched_l0 data_files sources replace",
+    "list": "formats.figures formats.tables comparisons matched_l0 data_files sources replace",
     "mapping": "parameters models.*.hookpoints recipes factors",
-    "section": "models.* source text dump training evaluation wheels.* grid.* comparisons.*"
+    "section": "formats models.* source text dump training evaluation wheels.* grid.* comparisons.*"
     " candidate baseline sources.* replace.* recipes.*",
-    "section or none": "dial browser",
+    "section or none": "dial browser tracking wandb tensorboard mlflow",
 }
 KIND_OF = {pattern: kind for kind, patterns in KINDS.items() for pattern in patterns.split()}
 OPEN = ("parameters", "models.*.hookpoints", "recipes", "factors")

@@ -163,6 +163,24 @@ dials = section(
     batch_contexts=counts,
 )
 browsers = section({}, top=counts, samples=seeds, window=seeds, promoted=counts)
+kept_in = folders | st.just("")
+trackings = section(
+    {},
+    wandb=section(
+        {},
+        project=texts,
+        entity=texts,
+        mode=st.sampled_from(["online", "offline"]),
+        folder=kept_in,
+    ),
+    tensorboard=section({}, folder=kept_in),
+    mlflow=section({}, uri=texts, experiment=texts),
+)
+formats = section(
+    {},
+    figures=st.lists(st.sampled_from(["svg", "pdf"]), unique=True),
+    tables=st.lists(st.sampled_from(["latex", "parquet"]), unique=True),
+)
 sizes = st.fixed_dictionaries({"expansion": st.floats(1e-3, 1e6) | st.integers(1, 64)}) | (
     st.fixed_dictionaries({"width": st.integers(1, 10**9)})
 )
@@ -310,6 +328,8 @@ def configurations(draw: st.DrawFn) -> Config:
             checkpoint_seconds=counts,
             evaluation=evaluations,
             comparisons=st.lists(comparisons, max_size=2),
+            tracking=trackings,
+            formats=formats,
         )
     )
     recipes = draw(recipe_sections())

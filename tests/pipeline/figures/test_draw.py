@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +17,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from pipeline.__main__ import main as run
 from pipeline.figures import draw as figures
 from pipeline.figures import sweep as sweep_figure
 from pipeline.figures.series import styles, with_series
@@ -233,3 +238,30 @@ def test_curves_are_named_in_the_main_figure_where_nothing_is_covered(grid):
     boxes = [text.get_window_extent(renderer) for text in main.axes[0].texts]
     overlapping = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)]
     assert not overlapping
+
+
+def test_further_formats_are_the_same_in_every_process(built_study, tmp_path: Path):
+    """No day, no version, and names that no hash of this process chose."""
+    made = []
+    for seed in ("1", "2"):
+        out = tmp_path / seed / "figure_r2.png"
+        out.parent.mkdir()
+        command = [sys.executable, "-m", "pipeline", "figure", "--figure", "figure_r2"]
+        command += ["--spec", json.dumps(built_study.spec), "--formats", "svg", "pdf"]
+        command += [f"--tables={built_study.root / 'tables'}", "--out", str(out)]
+        environment = os.environ | {"PYTHONHASHSEED": seed, "TZ": f"UTC{seed}"}
+        subprocess.run(command, check=True, env=environment)
+        made.append({path.name: path.read_bytes() for path in out.parent.iterdir()})
+    assert made[0] == made[1]
+    assert set(made[0]) == {f"figure_r2.{end}" for end in ("png", "svg", "pdf", "csv")}
+    pdf = made[0]["figure_r2.pdf"]
+    assert pdf.startswith(b"%PDF-")
+    assert b"/FontFile2" in pdf  # letters, not outlines
+    assert not re.search(rb"/(CreationDate|ModDate|Producer|Creator)", pdf)
+
+
+def test_a_format_that_is_not_asked_for_is_not_written(built_study, tmp_path: Path):
+    arguments = ["figure", "--spec", json.dumps(built_study.spec), "--figure", "figure_2"]
+    arguments += [f"--tables={built_study.root / 'tables'}", "--formats"]
+    run([*arguments, "--out", str(tmp_path / "figure_2.png")])
+    assert {path.name for path in tmp_path.iterdir()} == {"figure_2.png", "figure_2.csv"}

@@ -12,15 +12,18 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.config.synthetic import PROTOCOLS
-from pipeline.jobs.json_files import read_json, write_json
+from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.report.environment import installed
 from pipeline.report.publish import PublishError, busy_seconds, publish
 from pipeline.report.rebuild import RebuildError, rebuild
+from pipeline.report.restore import restore
+from pipeline.study.curve_files import drawn_cells
 from pipeline.study.metrics import MetricsError
 from pipeline.study.outputs import CONFIGURATION, ENVIRONMENT, README, REPORT
 from pipeline.study.study import Study
 from pipeline.synthetic.run import run_protocol
 from pipeline.text.csv_files import read_table
+from tests.pipeline.made_curves import make_curve
 from tests.pipeline.made_dial import make_dials
 from tests.pipeline.made_grid import make_grid
 
@@ -126,6 +129,9 @@ def finished(tmp_path_factory) -> Study:
         dial={"models": ["small"]},
     )
     make_dials(study)
+    for cell in study.cells:
+        if cell.lam == 0.1 or cell.model == "large":
+            make_curve(Path(study.cells_root), cell)
     for protocol in PROTOCOLS:
         spec = study.synthetic_spec(protocol, 0)
         write_json(study.synthetic_run(protocol, 0), run_protocol(spec))
@@ -161,6 +167,37 @@ def test_what_steering_found_is_kept_and_shown(finished, published):
     report = (Path(finished.root) / REPORT).read_text()
     assert "Latents as dials" in report
     assert "<b>Causal dial.</b>" in report
+
+
+def test_curves_that_are_drawn_are_kept_and_shown(finished, published):
+    names = {path.name for path in results(published).values()}
+    assert {"figure_curves.png", "figure_curves.svg", "figure_curves.csv"} <= names
+    drawn = {cell.path for cell in drawn_cells(finished)}
+    kept = {
+        path.parent.relative_to(published / "cells").as_posix(): path
+        for path in published.rglob("curve.parquet")
+    }
+    assert kept.keys() == {path for path in drawn if "lam0.1_" in path or path.startswith("large")}
+    for path, file in kept.items():
+        own = Path(finished.cells_root) / path / "curve.parquet"
+        assert file.read_bytes() == own.read_bytes()
+    report = (Path(finished.root) / REPORT).read_text()
+    assert "<h2>Training</h2>" in report
+    assert "<b>Training curves.</b>" in report
+
+
+def test_curves_are_put_back_with_their_cells(finished, published, tmp_path):
+    study = Study.from_dict(finished.config.model_dump() | {"results": "results"})
+    cell = next(cell for cell in drawn_cells(study) if cell.lam == 0.1)
+    kept = tmp_path / "kept" / "cells" / cell.path
+    shutil.copytree(published / "cells" / cell.path, kept)
+    specs = {"train": study.train_spec(cell), "evaluate": study.evaluate_spec(cell)}
+    current = {name: digest(spec) for name, spec in specs.items()}
+    record = read_json(kept / "metrics.json")
+    write_json(kept / "metrics.json", record | {"made_from": record["made_from"] | current})
+    assert restore(study, tmp_path / "kept", tmp_path / "work") == (1, [])
+    put_back = tmp_path / "work" / study.cell_file(cell, "curve.parquet")
+    assert put_back.read_bytes() == (kept / "curve.parquet").read_bytes()
 
 
 def test_a_study_that_has_not_steered_yet_is_not_published(finished, tmp_path):
@@ -227,3 +264,5 @@ def test_a_study_of_one_variant_has_figures_and_claims_too(tmp_path):
     outcomes = read_table(Path(study.table("claims.csv"))).set_index("claim")["outcome"]
     assert set(outcomes) == {"not measured"}
     assert len(study.figures) == 4
+    assert not list(Path(study.root).rglob("figure_curves*"))
+    assert "Training</h2>" not in Path(study.report).read_text()

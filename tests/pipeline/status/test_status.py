@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from pathlib import Path
 
 import pytest
+import yaml
+from rich.console import Console
 
 from pipeline.jobs.progress import Progress as Printed
-from pipeline.status import run
+from pipeline.status import run, screen
 from pipeline.status.jobs import Progress, cell_job, reason_of
 from pipeline.status.overview import bytes_under, overview
-from pipeline.status.run import duration, gigabytes, lines
+from pipeline.status.words import duration, gigabytes, lines
 from pipeline.study.study import Study
 from sagsae.files import FileLock
 from tests.pipeline.made_grid import configuration
+from tests.pipeline.terminal import on_terminal, plain
 
 TRAINS = "train small/mlp_out: 1,024/4,096 tokens, 8,181/s, ETA 3 min, loss 0.0834, L0 283.2\n"
 
@@ -194,3 +198,60 @@ def test_times_and_sizes_in_words():
         "26 h 2 min",
     ]
     assert (gigabytes(31_400_000), gigabytes(17_100_000_000)) == ("31 MB", "17.1 GB")
+
+
+class TestScreen:
+    """What a person sees who watches."""
+
+    def text(self, study: Study) -> str:
+        console = Console(width=100, record=True, file=io.StringIO())
+        now = time.time()
+        console.print(screen.drawn(overview(study, now), now))
+        return console.export_text()
+
+    def test_a_bar_for_the_cells_and_one_for_each_running_job(self, study):
+        written(study.metrics(study.cells[0]))
+        log(study, 1, TRAINS)
+        log(study, 2, "")
+        log(study, 3, "error: too hot\n")
+        own = FileLock(written(Path(study.metrics(study.cells[1])).with_name(".lock"), ""))
+        own.acquire()
+        text = self.text(study)
+        own.release()
+        rows = [line.rstrip() for line in text.splitlines()]
+        whole = next(line for line in rows if line.startswith("  cells"))
+        assert whole.count("━") == screen.WIDE // 4
+        assert whole.endswith("1 of 4")
+        job = next(line for line in rows if line.startswith(f"  {study.cells[1].path[:20]}"))
+        assert "━" in job
+        assert "train 25%" in text
+        assert "starting" in text
+        assert "failed:" in rows
+        assert "    too hot" in rows
+
+    def test_without_cells_that_run_there_is_no_job(self, study):
+        assert "running:" not in self.text(study)
+
+
+def test_watching_on_a_terminal_draws_until_all_are_finished(study, tmp_path):
+    config = tmp_path / "study.yaml"
+    raw = study.config.model_dump() | {"results": str(tmp_path), "cache": str(tmp_path / "cache")}
+    config.write_text(yaml.safe_dump(raw))
+    log(study, 0, "gpu lease: no GPU\n")
+    looks = []
+
+    def told(running, printed: str) -> None:
+        looks.append(printed.count("of 4"))
+        if "0 of 4" in plain(printed):
+            for cell in study.cells:
+                written(study.metrics(cell))
+
+    code = (
+        "from pipeline.status import run; run.EVERY = 0.2; from pathlib import Path\n"
+        f"run.main(Path({str(config)!r}), watch=True)"
+    )
+    status, printed = on_terminal("-c", code, told=told)
+    assert status == 0, printed
+    assert "4 of 4 cells finished" in plain(printed)
+    assert "━" in printed
+    assert printed.count("\x1b[?25l") == printed.count("\x1b[?25h") == 1

@@ -20,7 +20,8 @@ from pipeline.jobs.findings import Fault, amount
 from pipeline.jobs.json_files import read_json, sha256_of, write_json
 from pipeline.jobs.stage import run_stage
 from pipeline.study.cell import Cell
-from pipeline.study.figures import FIGURE_FILES
+from pipeline.study.curve_files import curve_figures
+from pipeline.study.formats import figure_files
 from pipeline.study.outputs import CLAIM_TABLES, TABLES
 from pipeline.study.study import Study
 from pipeline.verify.run import Audit, report, verify
@@ -64,7 +65,8 @@ def problems(study: Study) -> dict[str, str]:
 
 def outputs_of(study: Study) -> int:
     """How many files the tables, the figures and the report are."""
-    return len(TABLES + CLAIM_TABLES) + len(FIGURE_FILES) * len(study.figures) + 1
+    figures = [*study.figures, *curve_figures(study)]
+    return len(TABLES + CLAIM_TABLES) + len(figure_files(study)) * len(figures) + 1
 
 
 def test_a_sound_study(whole):
@@ -332,6 +334,29 @@ def test_a_file_missing_beside_the_metrics(whole, name):
     assert problems(whole.study) == {
         f"cells/{CELL.path}/{name}": "missing, but metrics.json is there"
     }
+
+
+def test_a_curve_that_is_gone_or_another(whole):
+    curve = whole.cell() / "curve.parquet"
+    content = curve.read_bytes()
+    curve.unlink()
+    name = f"cells/{CELL.path}/curve.parquet"
+    assert problems(whole.study) == {name: "missing, but training.json is there"}
+    curve.write_bytes((whole.cell(CELL_2) / "curve.parquet").read_bytes())
+    assert problems(whole.study)[name].startswith("its sha256 is ")
+    (fault,) = verify(whole.study).faults
+    whole.follow(fault.remedy)
+    assert curve.read_bytes() == content
+    assert verify(whole.study).faults == []
+
+
+def test_a_cell_of_an_earlier_version_has_no_curve(whole):
+    training = whole.cell() / "training.json"
+    record = read_json(training)
+    del record["curve_sha256"]
+    write_json(training, record | {"history": []})
+    (whole.cell() / "curve.parquet").unlink()
+    assert problems(whole.study) == {}
 
 
 KEPT_FAULT = "damaged, or it keeps no weights or others than metrics.json"

@@ -37,7 +37,10 @@ def test_it_trains_by_its_loss_and_keeps_its_constraints(zoo):
     rows = run.run().rows
     assert isinstance(run.compute, AutogradStep)
     assert rows[-1]["reconstruction"] < 0.2 * rows[0]["reconstruction"]
-    assert set(rows[0]) == {"step", "lr", "lambda", "reconstruction", "sparsity", "l0"}
+    own = {"reconstruction", "sparsity", "l0"}
+    every = {"step", "tokens", "lr", "lambda", "loss", "dead_fraction", "resets"}
+    assert set(rows[0]) == every | own
+    assert rows[-1]["loss"] == rows[-1]["reconstruction"] + rows[-1]["sparsity"]
     assert rows[0]["sparsity"] == 0 < rows[-1]["sparsity"]
     assert {row["l0"] for row in rows} == {4.0}
     torch.testing.assert_close(run.sae.W_dec.detach().norm(dim=1), torch.ones(2 * D))

@@ -47,6 +47,12 @@ class Counting:
         self.position = state["position"]
 
 
+def terms(reconstruction: float) -> Terms:
+    """Of a batch, the other terms as they always are."""
+    parts = {"reconstruction": reconstruction, "penalty": 10.0, "auxiliary": 0.5, "l0": 4.0}
+    return Terms(**{name: torch.tensor(value) for name, value in parts.items()})
+
+
 class Scripted:
     """Notes its calls; step n has loss ``losses[n]`` and the latents ``firing[n]`` fire."""
 
@@ -54,13 +60,13 @@ class Scripted:
         self.losses, self.firing, self.loaded = list(losses), list(firing), None
         self.calls, self.forgotten = [], []
 
-    def step(self, x, lam, rate, fired=None) -> Terms:
+    def step(self, x, lam, rate, fired) -> Terms:
         n = len(self.calls)
-        self.calls.append((x, lam, rate, None if fired is None else fired.clone()))
-        if fired is not None:
+        self.calls.append((x, lam, rate, fired.clone()))
+        if n < len(self.firing):
             fired[self.firing[n]] = True
         loss = self.losses[n] if n < len(self.losses) else 1.0 + n
-        return Terms(reconstruction=torch.tensor(loss), l0=torch.tensor(4.0))
+        return terms(loss)
 
     def forget(self, latents) -> None:
         self.forgotten.append(latents.tolist())
@@ -154,12 +160,11 @@ class TestStart:
         run = Trainer(sae, Counting(), recipe())
         assert {run.device.type, run.last_fired.device.type, run._first_bad.device.type} == {"meta"}
         assert type(run.compute) is Step
-        noted = Trainer(sae, Counting(), recipe(reset_window_tokens=1))._fired_buffer()
-        assert noted.device.type == "meta"
         run.optimiser, run.step = Scripted(), 1
         monkeypatch.setattr(run, "_watch", lambda *_: None)
         run._advance()
-        assert run.optimiser.calls[0][0].device.type == "meta"
+        x, _, _, fired = run.optimiser.calls[0]
+        assert (x.device.type, fired.device.type) == ("meta", "meta")
 
     def test_what_is_no_gate_is_trained_by_autograd(self, tmp_path, monkeypatch):
         with installed(tmp_path, monkeypatch) as name:
@@ -194,15 +199,30 @@ class TestLoop:
             [0, 0.2, 0.4, 0.4, 0.4]
         )
         assert [rate for _, _, rate, _ in run.optimiser.calls] == [4, 8, 8, 8, 8]
-        assert [fired for *_, fired in run.optimiser.calls] == [None] * 5
         assert run.step == 5
+        own = {
+            "step": [0.0, 2.0, 4.0],
+            "tokens": [2.0, 6.0, 10.0],
+            "lr": [4.0, 8.0, 8.0],
+            "lambda": [0.0, 0.4, 0.4],
+            "loss": [1.5, 3.5 + 0.4 * 10, 5.5 + 0.4 * 10],
+            "reconstruction": [1.0, 3.0, 5.0],
+        }
+        same = {"penalty": 10.0, "auxiliary": 0.5, "l0": 4.0, "dead_fraction": 1.0, "resets": 0.0}
         rows = [
-            {"step": 0.0, "lr": 4.0, "lambda": 0.0, "reconstruction": 1.0, "l0": 4.0},
-            {"step": 2.0, "lr": 8.0, "lambda": 0.4, "reconstruction": 3.0, "l0": 4.0},
-            {"step": 4.0, "lr": 8.0, "lambda": 0.4, "reconstruction": 5.0, "l0": 4.0},
+            {name: values[i] for name, values in own.items()} | same
+            for i in range(len(own["step"]))
         ]
         assert run.history.rows == rows
+        assert {type(value) for row in rows for value in row.values()} == {float}
         assert told == list(zip((0, 2, 4), rows, strict=True))
+
+    def test_dead_are_those_that_fired_in_no_step_since_the_row_before(self):
+        firing = [[0, 1], [2], [0], [], [3], [0, 1]]
+        run = trainer(Scripted(firing=firing), steps=6)
+        shares = {row["step"]: row["dead_fraction"] for row in run.run().rows}
+        assert shares == {0: 0.5, 2: 0.5, 4: 0.75, 5: 0.25}
+        assert run.last_fired.tolist() == [6, 6, 2, 5]
 
     def test_the_streams_batches_stay_as_they_are(self, monkeypatch):
         """A stream of a user's own may give the same tensor again and again."""
@@ -294,12 +314,19 @@ class TestResets:
         fired = [call[3] for call in run.optimiser.calls]
         assert [(one.dtype, one.tolist()) for one in fired] == [(torch.bool, [False] * H)] * 6
 
-    def test_without_a_window_or_latents_nothing_is_noted(self, monkeypatch):
-        assert trainer()._fired_buffer() is None
-        run = trainer(reset_window_tokens=1)
-        assert run._fired_buffer().tolist() == [False] * H
+    def test_rows_count_the_resets_and_a_reset_begins_anew(self):
+        run, _ = self.resets(*[[0, 1]] * 8, tokens=2 * B, steps=8)
+        rows = run.history.rows
+        assert [row["resets"] for row in rows] == [0, 2, 4, 6, 6]
+        assert [row["dead_fraction"] for row in rows] == [0.5, 0, 0, 0, 0.5]
+
+    def test_without_a_window_or_latents_nothing_is_reset(self, monkeypatch):
+        run = trainer(steps=6)
+        run.run()
+        assert (run.history.resets, run.optimiser.forgotten) == (0, [])
         monkeypatch.setattr(type(run.sae), "latent_axes", {})
-        assert run._fired_buffer() is None
+        run, forgotten = self.resets()
+        assert (run.history.resets, forgotten) == (0, [])
 
 
 class TestFiniteness:
@@ -443,6 +470,7 @@ class TestCheckpoints:
         assert second.optimiser.loaded == ([0, 1, 2], 3)
         assert [x[0, 0].item() for x, *_ in second.optimiser.calls] == [2.0, 2.5]
         assert second.last_fired.tolist() == [5, 2, 2, 1]
+        assert second.history.rows[-1]["dead_fraction"] == 0.75
         for name, value in first.sae.params.items():
             assert torch.equal(second.sae.params[name], value), name
         assert (second.compute.sparse_steps, second.history.resets) == (9, 2)

@@ -1,0 +1,131 @@
+"""Training curves: a row of panels per model and hookpoint, a line per side of the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from pipeline.config.spelling import lambda_tag
+from pipeline.figures.panels import Series, at, grid
+from pipeline.figures.shown import Drawn, Shown
+from pipeline.study.cell import Cell, SweepKey
+from pipeline.study.curves import read_curve
+from pipeline.study.operating_point import nearest_lambda
+from pipeline.study.outputs import CURVE, POINTS
+
+QUANTITIES = {
+    "reconstruction": ("Reconstruction error", "log"),
+    "l0": ("L0", "log"),
+    "dead_fraction": ("Dead fraction", "linear"),
+}
+"""Column of a curve -> its name, and the scale of its axis. One panel each."""
+MOST = 200
+"""Rows of a curve that are drawn; evenly chosen, the first and the last among them."""
+ROW, COLUMN = 1.45, 2.25
+"""Inches of a panel."""
+KEYS = ["recipe", "model", "hookpoint", "series", "variant", "width", "lam", "seed"]
+
+
+def figure_curves(shown: Shown) -> Drawn:
+    """Each side at its operating point; a CSV row per logged step that is drawn."""
+    places = [
+        (model, hookpoint)
+        for model in shown.spec.models
+        for hookpoint in shown.spec.hookpoints
+        if (model, hookpoint) in shown.spec.trained[shown.recipe]
+    ]
+    curves = list(_curves(shown))
+    table = pd.concat(curves, ignore_index=True) if curves else pd.DataFrame(columns=KEYS)
+    known = set(table["series"])
+    series = {label: style for label, style in shown.series.items() if label in known}
+    figure = Figure(
+        figsize=(COLUMN * len(QUANTITIES), ROW * len(places) + 0.19 * len(series) + 0.35),
+        layout="constrained",
+    )
+    panels = figure.subplots(len(places), len(QUANTITIES), squeeze=False, sharex="row")
+    for place, row in zip(places, panels, strict=True):
+        _row(row, at(table, *place), series, place)
+    for panel in panels[-1]:
+        panel.set_xlabel("Tokens (millions)")
+    handles = [
+        Line2D([], [], color=style.colour, ls=style.line, label=label)
+        for label, style in series.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", frameon=False)
+    return figure, table
+
+
+def _curves(shown: Shown) -> Iterator[pd.DataFrame]:
+    """Of each sweep that is shown, the curve at the lambda whose L0 is nearest, with its names.
+
+    Lambdas whose cell has no curve, as cells of earlier versions, are out of the question.
+    """
+    assert shown.cells is not None, "the figure of curves needs the folder of the cells"
+    points, level = shown.rows(POINTS), shown.spec.matched_levels[0]
+    lowest: dict[tuple[SweepKey, float], Cell] = {}
+    for cell in sorted(shown.spec.grid, key=lambda cell: cell.seed):
+        lowest.setdefault((cell.sweep, cell.lam), cell)
+    for _, rows in points.groupby([*SweepKey._fields, "series"], sort=False):
+        names = rows.iloc[0]
+        sweep = SweepKey(*names[list(SweepKey._fields)])
+        of = {lam: lowest[sweep, lam] for lam in rows["lam"]}
+        files = {lam: shown.cells / cell.path / CURVE for lam, cell in of.items()}
+        l0 = dict(zip(rows["lam"], rows["l0"], strict=True))
+        lam = nearest_lambda({lam: l0[lam] for lam in l0 if files[lam].exists()}, level)
+        if lam is not None and len(curve := read_curve(files[lam])):
+            yield _named(_thinned(curve), of[lam], names["series"])
+
+
+def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
+    rows = np.linspace(0, len(curve) - 1, min(len(curve), MOST)).round().astype(int)
+    return curve.iloc[rows]
+
+
+def _named(curve: pd.DataFrame, cell: Cell, label: str) -> pd.DataFrame:
+    names = {name: label if name == "series" else getattr(cell, name) for name in KEYS}
+    return curve.assign(**names)[[*KEYS, *curve]]
+
+
+def _row(
+    panels: list[Axes], here: pd.DataFrame, series: dict[str, Series], place: tuple[str, str]
+) -> None:
+    """The panels of one model and hookpoint."""
+    lambdas = {}
+    for label, style in series.items():
+        curve = here[here["series"] == label]
+        if len(curve):
+            lambdas[style.name] = lambda_tag(curve["lam"].iloc[0])
+        for panel, quantity in zip(panels, QUANTITIES, strict=True):
+            if quantity in curve:
+                panel.plot(
+                    curve["tokens"] / 1e6,
+                    curve[quantity],
+                    color=style.colour,
+                    ls=style.line,
+                    lw=1.2 * style.weight,
+                )
+    for panel, (label, scale) in zip(panels, QUANTITIES.values(), strict=True):
+        panel.set_ylabel(label)
+        grid(panel)
+        if scale == "log" and np.isfinite(panel.dataLim.minposy):  # something positive is shown
+            panel.set_yscale("log")
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            panel.yaxis.set_minor_formatter(NullFormatter())
+        elif scale == "linear":
+            most = max(0.1, panel.dataLim.y1)  # which is minus infinity without a line
+            panel.set_ylim(-0.04 * most, 1.04 * most)
+    panels[0].set_title(f"{', '.join(place)}, {_note(lambdas)}", loc="left")
+
+
+def _note(lambdas: dict[str, str]) -> str:
+    """The lambda of each side, or the one that all have."""
+    if len(found := set(lambdas.values())) < 2:
+        return f"λ {found.pop()}" if found else "no curve is there"
+    return "λ " + ", ".join(f"{lam} ({name})" for name, lam in lambdas.items())

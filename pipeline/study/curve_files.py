@@ -1,0 +1,50 @@
+"""Which training curves a study draws: those of the main comparison, one seed of each cell.
+
+Cells that an earlier version trained have none, and nobody trains them again for it. So what there
+is to draw is told from what is on disk.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.study.cell import Cell, by_sweep
+from pipeline.study.figures import CURVE_FIGURES, marked_names
+from pipeline.study.outputs import CURVE
+from pipeline.study.study import Study
+
+
+def drawn_cells(study: Study) -> list[Cell]:
+    """The cells whose curves may be drawn: of each sweep of the main comparison, or of the grid
+    where nothing is compared, the lowest seed of each lambda. Those of other libraries have none.
+    """
+    spec, found = study.compared, list[Cell]()
+    for cells in by_sweep(study.cells).values():
+        first: dict[float, Cell] = {}
+        for cell in sorted(cells, key=lambda cell: cell.seed):
+            if spec.in_main(cell.model, cell.variant, cell.width) and cell not in study.foreign:
+                first.setdefault(cell.lam, cell)
+        found += first.values()
+    return found
+
+
+def curves_of(study: Study, recipe: str) -> list[str]:
+    """The curves to draw under a recipe: those there are, and those of cells to be trained."""
+    spec = study.compared
+    paths = [
+        (study.cell_file(cell, CURVE), study.metrics(cell))
+        for cell in drawn_cells(study)
+        if cell.recipe == spec.home(recipe, cell.variant)
+        and (cell.model, cell.hookpoint) in spec.trained[recipe]
+    ]
+    return [curve for curve, metrics in paths if Path(curve).exists() or not Path(metrics).exists()]
+
+
+def curve_figures(study: Study) -> dict[str, str]:
+    """Figure of curves -> the recipe that it shows, whether there is something to draw or not."""
+    spec = study.compared
+    return {
+        name: recipe
+        for recipe in spec.trained
+        for name in marked_names(CURVE_FIGURES, [recipe], spec.several)
+    }

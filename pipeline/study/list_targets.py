@@ -1,0 +1,38 @@
+"""What Snakemake can be asked for by name, one a line; a shell completes with it.
+
+python -m pipeline targets --configfile FILE.yaml
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.config.study_config import DEFAULT_CONFIG
+from pipeline.study.browsed import browsed
+from pipeline.study.curve_files import curve_figures
+from pipeline.study.figures import SYNTHETIC_FIGURES
+from pipeline.study.study import Study
+
+RULES = ("all", "tables", "figures", "report", "synthetic", "hub_folder", "verify")
+"""Rules that every study has."""
+
+
+def targets(study: Study) -> Iterator[str]:
+    """Rules, figures, and the metrics of the cells."""
+    yield from RULES
+    if study.dials:
+        yield "dial"
+    if browsed(study):
+        yield "browser"
+    yield from (*study.figures, *curve_figures(study), *SYNTHETIC_FIGURES)
+    yield from map(study.metrics, study.cells)
+
+
+def main(configfile: Path = DEFAULT_CONFIG) -> None:
+    """Print them.
+
+    Args:
+        configfile: configuration of the study (default: the local study)
+    """
+    print("\n".join(targets(Study.load(configfile))))

@@ -1,0 +1,1 @@
+"""Training curves in W&B, TensorBoard and MLflow while cells train."""

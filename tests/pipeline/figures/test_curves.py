@@ -1,0 +1,125 @@
+"""The figure of training curves: which cells, how they look, what its CSV holds."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+
+import matplotlib as mpl
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.__main__ import main as run
+from pipeline.figures import draw as figures
+from pipeline.figures.curves import MOST
+from pipeline.study.cell import Cell
+from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.text.csv_files import read_table
+from tests.pipeline.conftest import MadeStudy
+from tests.pipeline.made_curves import made_rows, make_curve
+
+CURVES = "figure_curves"
+
+
+@pytest.fixture
+def curved(made_study: MadeStudy) -> MadeStudy:
+    """Every cell of the first seed has a curve."""
+    made_study.tables()
+    for path in made_study.spec["cells"]:
+        if path.endswith("seed0"):
+            make_curve(made_study.root / "cells", Cell.from_path(path))
+    return made_study
+
+
+def drawn(study: MadeStudy):
+    spec = ComparisonSpec.argument(json.dumps(study.spec))
+    with mpl.rc_context(figures.STYLE):
+        return figures.draw(CURVES, study.root / "tables", spec, study.root / "cells")
+
+
+def test_each_side_is_shown_at_its_operating_point(curved):
+    """Mean L0 is about 4 / lambda; the first matched L0 is 30."""
+    figure, table = drawn(curved)
+    assert len(figure.axes) == 4 * 3
+    titles = [panel.get_title("left") for panel in figure.axes[::3]]
+    assert titles == [
+        f"{model}, {place}, λ 0.1" for model in ("small", "large") for place in ("mlp_out", "resid")
+    ]
+    assert set(table["seed"]) == {0}
+    cell = Cell.from_path("large/resid/gated/w384_lam0.1_seed0")
+    here = table.query("model == 'large' and hookpoint == 'resid' and variant == 'gated'")
+    assert here[["step", "reconstruction", "dead_fraction"]].to_dict("records") == [
+        {name: row[name] for name in ("step", "reconstruction", "dead_fraction")}
+        for row in made_rows(cell)
+    ]
+    line = figure.axes[-3].lines[0]
+    assert list(line.get_xdata()) == [row["tokens"] / 1e6 for row in made_rows(cell)]
+    assert list(line.get_ydata()) == [row["reconstruction"] for row in made_rows(cell)]
+
+
+def test_colours_are_those_of_the_other_figures(curved):
+    figure, _ = drawn(curved)
+    spec = ComparisonSpec.argument(json.dumps(curved.spec))
+    with mpl.rc_context(figures.STYLE):
+        other = figures.draw("figure_r2", curved.root / "tables", spec)[0]
+
+    def looks(one):
+        (legend,) = one.legends
+        lines = zip(legend.get_lines(), legend.get_texts(), strict=False)
+        return {text.get_text(): (line.get_color(), line.get_linestyle()) for line, text in lines}
+
+    assert looks(figure).items() <= looks(other).items()
+    assert len(looks(figure)) == 2
+
+
+def test_a_cell_without_a_curve_is_passed_over(curved):
+    for path in (curved.root / "cells" / "small" / "resid").rglob("curve.parquet"):
+        path.unlink()
+    gated = "large/resid/gated/w384_lam0.1_seed0"
+    (curved.root / "cells" / gated / "curve.parquet").unlink()
+    figure, table = drawn(curved)
+    titles = [panel.get_title("left") for panel in figure.axes[::3]]
+    assert titles[1] == "small, resid, no curve is there"
+    assert titles[3] == "large, resid, λ 0.2 (Gated), 0.1 (SA-GSAE tied)"
+    assert set(table["hookpoint"][table["model"] == "small"]) == {"mlp_out"}
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_ends(curved):
+    cell = Cell.from_path("large/resid/gated/w384_lam0.1_seed0")
+    make_curve(curved.root / "cells", cell, range(0, 50 * 1234, 50))
+    _, table = drawn(curved)
+    steps = table.query("model == 'large' and hookpoint == 'resid' and variant == 'gated'")["step"]
+    assert (len(steps), steps.iloc[0], steps.iloc[-1]) == (MOST, 0, 50 * 1233)
+    assert steps.is_monotonic_increasing
+    assert steps.diff().max() <= 2 * steps.diff().min()
+
+
+def test_a_quantity_that_is_nowhere_positive_has_a_plain_axis(curved):
+    """As L0 may be in the one row of a training of a few steps."""
+    for path in (curved.root / "cells" / "small" / "resid").rglob("curve.parquet"):
+        rows = pq.read_table(path).to_pandas().head(1).assign(l0=0.0)
+        pq.write_table(pa.Table.from_pandas(rows, preserve_index=False), path)
+    with warnings.catch_warnings(action="error"):
+        figure, _ = drawn(curved)
+        figure.canvas.draw()
+    scales = [panel.get_yscale() for panel in figure.axes[3:6]]
+    assert scales == ["log", "linear", "linear"]
+    assert [panel.get_yscale() for panel in figure.axes[:3]] == ["log", "log", "linear"]
+
+
+def test_it_is_written_with_its_numbers(curved, tmp_path: Path):
+    out = tmp_path / "drawn" / "figure_curves.png"
+    out.parent.mkdir()
+    arguments = ["figure", "--spec", json.dumps(curved.spec), f"--tables={curved.root / 'tables'}"]
+    arguments += [f"--cells-root={curved.root / 'cells'}", "--figure", CURVES, "--out", str(out)]
+    run(arguments)
+    first = {path.name: path.read_bytes() for path in out.parent.iterdir()}
+    assert set(first) == {f"figure_curves.{end}" for end in ("png", "svg", "csv")}
+    pd.testing.assert_frame_equal(
+        read_table(out.with_suffix(".csv")), drawn(curved)[1], check_dtype=False
+    )
+    run(arguments)
+    assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == first

@@ -1,0 +1,147 @@
+"""What a study can be asked for: cells by every axis, targets by name, completed by real shells."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.study.list_cells import main as list_cells
+from pipeline.study.list_targets import main as list_targets
+from pipeline.study.list_targets import targets
+from pipeline.study.study import Study
+from tests.e2e.conftest import ROOT
+from tests.pipeline.made_grid import LAMBDAS, configuration
+
+SHELLS = {
+    "bash": (["bash", "--norc", "-i"], ""),
+    "zsh": (
+        ["zsh", "-f", "-i"],
+        "autoload -U compinit bashcompinit && compinit -u && bashcompinit; ",
+    ),
+}
+"""Shell -> how it is started without anybody's settings, and what completion needs."""
+
+
+@pytest.fixture
+def config(tmp_path) -> Path:
+    path = tmp_path / "study.yaml"
+    raw = configuration(results=str(tmp_path / "results"), dial={"models": ["small"]})
+    path.write_text(yaml.safe_dump(raw))
+    return path
+
+
+def cells(config: Path, capsys, **options) -> list[str]:
+    list_cells(config, **options)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_cells_are_listed_by_every_axis(config, capsys):
+    study = Study.load(config)
+    assert cells(config, capsys) == [cell.path for cell in study.cells]
+    for axis, value in {
+        "model": "small",
+        "hookpoint": "resid",
+        "variant": "sagsae_sym",
+        "recipe": "default",
+        "width": 128,
+        "lam": 0.05,
+        "seed": 2,
+    }.items():
+        own = "" if axis == "recipe" else value
+        expected = [cell.path for cell in study.cells if getattr(cell, axis) == own]
+        assert cells(config, capsys, **{axis: str(value)}) == expected
+        assert expected, axis
+
+
+def test_patterns_narrow_each_other(config, capsys):
+    found = cells(config, capsys, variant="gated", width="*6", lam="0.?", seed="0", model="small")
+    assert found == [
+        f"small/{place}/gated/w256_lam{lam:g}_seed0"
+        for place in ("attn", "mlp_out", "resid")
+        for lam in LAMBDAS[1:]
+    ]
+    assert cells(config, capsys, lam="0.1", seed="7") == []
+
+
+def test_targets_of_cells_are_files_that_snakemake_makes(config, capsys):
+    study = Study.load(config)
+    cell = study.cells[0]
+    Path(study.metrics(cell)).parent.mkdir(parents=True)
+    Path(study.metrics(cell)).touch()
+    every = cells(config, capsys, targets=True)
+    assert every == [study.metrics(cell) for cell in study.cells]
+    assert cells(config, capsys, targets=True, missing=True) == every[1:]
+
+
+def test_targets_are_what_the_study_has(config, capsys):
+    study = Study.load(config)
+    list_targets(config)
+    found = capsys.readouterr().out.splitlines()
+    assert found == list(targets(study))
+    assert {"all", "verify", "dial", "figure_r2_variants", "figure_curves", "figure_9"} <= set(
+        found
+    )
+    assert "browser" not in found
+    assert found[-len(study.cells) :] == [study.metrics(cell) for cell in study.cells]
+    plain = Study.from_dict(configuration(browser={}))
+    assert "dial" not in set(targets(plain))
+    assert "browser" in set(targets(plain))
+
+
+def completes(shell: str, line: str, rest: str) -> bool:
+    """Whether a shell adds the rest of a word once the tab key is pressed behind a line."""
+    command, prepare = SHELLS[shell]
+    ours, theirs = pty.openpty()
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    names = {"TERM": "dumb", "PATH": path, "PYTHONPATH": str(ROOT), "PS1": "> ", "PROMPT": "> "}
+    running = subprocess.Popen(
+        command,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=ROOT,
+        env=os.environ | names,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        os.write(ours, f"{prepare}source workflow/completion.bash; echo rea''dy\n".encode())
+        assert shown(ours, "ready\n")
+        os.write(ours, line.encode() + b"\t")
+        return shown(ours, rest)
+    finally:
+        running.kill()
+        running.wait()
+        os.close(ours)
+
+
+def shown(terminal: int, text: str) -> bool:
+    """Whether a text appears within two minutes."""
+    printed, end = b"", time.monotonic() + 120
+    while time.monotonic() < end:
+        if select.select([terminal], [], [], 1.0)[0]:
+            printed += os.read(terminal, 65536)
+        seen = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|[\x00-\x08\r]", "", printed.decode(errors="replace"))
+        if text in seen:
+            return True
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes_names_and_cells(shell):
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} on this machine")
+    assert completes(shell, "snakemake --cores 1 figure_cur", "ves")
+    before = "snakemake --configfile workflow/configs/smoke.yaml --cores 1"
+    assert completes(shell, f"{before} results/smoke/cells/tiny-smollm3/re", "sid/")

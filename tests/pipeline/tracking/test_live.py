@@ -1,0 +1,351 @@
+"""From a job to its trackers and back: nothing that a tracker does reaches the training."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.cells import together
+from pipeline.cells.run import main as run_cell
+from pipeline.config.tracking import Tracking
+from pipeline.study.curves import read_curve
+from pipeline.study.specs import StreamSpec
+from pipeline.tracking import asked as asked_module
+from pipeline.tracking import live as live_module
+from pipeline.tracking.asked import VARIABLE, Asked, pass_on, passed_on
+from pipeline.tracking.live import Live, tracked
+from pipeline.tracking.send import Sender
+from pipeline.tracking.trackers import Tracked
+from tests.e2e.conftest import ROOT
+from tests.pipeline.tracking.readers import mlflow_points, tensorboard_points, wandb_points
+from tests.pipeline.whole_study import CELL, CONFIG, WholeStudy, make_whole_study, without_costs
+
+pytestmark = pytest.mark.slow
+
+ALL = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
+TRAINING = CONFIG["training"] | {"tokens": 128 * 400}
+STEPS = [0, 50, 100, 150, 200, 250, 300, 350, 399]
+FAKE = """
+import os, time
+from pathlib import Path
+
+class Run:
+    last = -1
+    def log(self, rows):
+        {log}
+    def finish(self, heldout):
+        {finish}
+
+def start(asked, cell):
+    {start}
+    return Run()
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> WholeStudy:
+    """A study without trackers, which stays as it is."""
+    folder = tmp_path_factory.mktemp("made")
+    return make_whole_study(folder, hookpoints=["resid"], training=TRAINING)
+
+
+@pytest.fixture
+def ask(tmp_path, monkeypatch):
+    """Ask for trackers as the Snakefile does."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+    def ask(**sections) -> Asked:
+        section = Tracking.model_validate(sections)
+        asked = Asked(study="small", folder=str(tmp_path / "tracking"), tracking=section)
+        monkeypatch.setenv(VARIABLE, "")  # what pass_on sets is put back
+        pass_on(asked)
+        return asked
+
+    return ask
+
+
+@pytest.fixture
+def faulty(tmp_path, monkeypatch):
+    """TensorBoard as a tracker with faults, in the processes that send."""
+
+    def faulty(start: str = "pass", log: str = "pass", finish: str = "pass") -> None:
+        site = tmp_path / "site"
+        site.mkdir()
+        (site / "their_tracker.py").write_text(FAKE.format(start=start, log=log, finish=finish))
+        (site / "sitecustomize.py").write_text(
+            "import sys\n"
+            "if 'track-rows' in sys.orig_argv:\n"
+            "    from pipeline.tracking import trackers\n"
+            "    trackers.MODULES['tensorboard'] = 'their_tracker'\n"
+        )
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT)]))
+
+    return faulty
+
+
+def train(made: WholeStudy, root: Path) -> Path:
+    """What the job of a cell does; its folder."""
+    out = root / CELL.path / "metrics.json"
+    run_cell(**made._cell_arguments(Path(made.study.metrics(CELL))) | {"out": out})
+    return out.parent
+
+
+def curve_of(folder: Path, name: str = "loss") -> list[tuple[int, float]]:
+    curve = read_curve(folder / "curve.parquet")
+    return list(zip(curve["step"], curve[name].astype("float32"), strict=True))
+
+
+def as_float32(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    return [(step, np.float32(value)) for step, value in points]
+
+
+def assert_unharmed(made: WholeStudy, folder: Path) -> None:
+    assert without_costs(folder) == without_costs(made.cell())
+
+
+def test_all_trackers_get_the_curve_and_the_cell_stays_the_same(made, ask, tmp_path, capfd):
+    asked = ask(**ALL)
+    folder = train(made, tmp_path / "cells")
+    assert_unharmed(made, folder)
+    place = tmp_path / "tracking"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for points in (
+        wandb_points(place / "wandb", CELL.path),
+        tensorboard_points(place / "tensorboard" / CELL.path),
+        mlflow_points(asked, CELL.path),
+    ):
+        for name in ("loss", "reconstruction", "l0", "dead_fraction", "lr", "lambda", "tokens"):
+            assert as_float32(points[name]) == curve_of(folder, name), name
+        ((_, r2),) = points["heldout/r2"]
+        assert r2 == pytest.approx(metrics["r2"], rel=1e-6)
+    assert "TRACKING" not in capfd.readouterr().err
+
+
+def test_nothing_is_started_where_nothing_is_asked_for(made, monkeypatch, tmp_path):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setattr(live_module.subprocess, "Popen", None)
+    assert_unharmed(made, train(made, tmp_path / "cells"))
+
+
+@pytest.mark.parametrize(
+    ("faults", "told"),
+    [
+        ({"start": "raise OSError('no network')"}, "(OSError: no network)"),
+        ({"start": "raise SystemExit('log in first')"}, "(SystemExit: log in first)"),
+        ({"log": "raise RuntimeError('quota')"}, "(RuntimeError: quota)"),
+        ({"finish": "raise KeyError('x')"}, "(KeyError: 'x')"),
+        ({"log": "os._exit(3)"}, "TRACKING IS NOT COMPLETE"),
+        ({"start": "import no_such_module"}, "(ModuleNotFoundError: No module named"),
+    ],
+)
+def test_a_tracker_that_fails_is_told_of_once_and_harms_nothing(
+    made, ask, faulty, tmp_path, capfd, faults, told
+):
+    ask(tensorboard={})
+    faulty(**faults)
+    folder = train(made, tmp_path / "cells")
+    assert_unharmed(made, folder)
+    said = capfd.readouterr().err
+    assert said.count("warning: TRACKING") == 1
+    assert told in said
+
+
+def test_the_other_trackers_go_on(made, ask, faulty, tmp_path, capfd):
+    asked = ask(tensorboard={}, mlflow={})
+    faulty(log="raise RuntimeError('quota')")
+    folder = train(made, tmp_path / "cells")
+    assert "TRACKING BY TENSORBOARD STOPPED" in capfd.readouterr().err
+    assert as_float32(mlflow_points(asked, CELL.path)["loss"]) == curve_of(folder)
+
+
+def test_a_tracker_that_hangs_is_left_behind(made, ask, faulty, tmp_path, monkeypatch, capfd):
+    ask(tensorboard={})
+    faulty(log="time.sleep(1000)")
+    monkeypatch.setattr(live_module, "PATIENCE", 0.5)
+    monkeypatch.setattr(live_module, "LATER", 0.5)
+    began = time.monotonic()
+    folder = train(made, tmp_path / "cells")
+    assert_unharmed(made, folder)
+    assert "TRACKING IS NOT COMPLETE" in capfd.readouterr().err
+    assert time.monotonic() - began < 500
+
+
+def test_the_process_that_sends_gives_up_by_itself(ask, faulty, tmp_path):
+    """Where its job was killed, nobody else would end it."""
+    asked = ask(tensorboard={})
+    faulty(start="time.sleep(1000)")
+    command = [sys.executable, "-m", "pipeline", "track-rows", "--patience", "0.5", "--asked"]
+    message = {"cell": "a", "open": {"name": "a", "key": "b"}}
+    done = subprocess.run(
+        [*command, asked.model_dump_json()],
+        input=json.dumps(message) + "\n",
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "a tracker did not end within 0 s" in done.stderr
+
+
+def test_a_package_that_is_gone_since_the_plan_harms_nothing(
+    made, ask, tmp_path, monkeypatch, capfd
+):
+    """Jobs of a cluster may have another environment than the plan."""
+    ask(tensorboard={})
+    code = "import sys\nsys.modules['tensorboard'] = None\n"
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(code)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), str(ROOT)]))
+    assert_unharmed(made, train(made, tmp_path / "cells"))
+    said = capfd.readouterr().err
+    assert "warning: section tracking asks for tensorboard" in said
+    assert "-m pip install --editable" in said
+
+
+def test_the_loop_never_waits_for_a_tracker(ask, faulty):
+    ask(tensorboard={})
+    faulty(log="time.sleep(1000)")
+    with tracked() as live:
+        live.begin(Tracked("a", "b"))
+        began = time.monotonic()
+        row = {"step": 1.0, "loss": 0.5, "much": "x" * 10_000}
+        for _ in range(1000):  # 10 MB, more than any pipe holds
+            live._tell({"cell": "a", "rows": [row]})
+        assert time.monotonic() - began < 5
+        live._process.kill()
+
+
+def test_wandb_is_offline_where_its_variable_says_so(made, ask, tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    ask(wandb={})
+    folder = train(made, tmp_path / "cells")
+    points = wandb_points(tmp_path / "tracking" / "wandb", CELL.path)
+    assert as_float32(points["loss"]) == curve_of(folder)
+
+
+def test_wandb_without_a_key_is_told_of_and_asks_nobody(made, ask, tmp_path, monkeypatch, capfd):
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # has no .netrc
+    ask(wandb={})
+    assert_unharmed(made, train(made, tmp_path / "cells"))
+    assert "TRACKING BY WANDB STOPPED" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_job_that_was_killed_goes_on_in_the_same_run(number, made, ask, tmp_path):
+    asked = ask(**ALL)
+    root = tmp_path / "cells"
+    arguments = made._cell_arguments(Path(made.study.metrics(CELL)))
+    out = root / CELL.path / "metrics.json"
+    options = arguments | {"out": out, "checkpoint_seconds": 0.02}
+    command = [sys.executable, "-m", "pipeline", "cell"]
+    for name, value in options.items():
+        text = value.model_dump_json() if hasattr(value, "model_dump_json") else str(value)
+        command += [f"--{name.replace('_', '-')}", text]
+    killed = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    state = root / CELL.path / ".state"
+    while not list(state.glob("checkpoint-*.safetensors")) and killed.poll() is None:
+        time.sleep(0.005)
+    killed.send_signal(number)
+    killed.communicate()
+    assert killed.returncode != 0
+    assert list(state.glob("checkpoint-*.safetensors"))
+    assert not out.exists()
+    folder = train(made, root)
+    assert_unharmed(made, folder)
+    place = tmp_path / "tracking"
+    tensorboard = tensorboard_points(place / "tensorboard" / CELL.path)
+    assert as_float32(tensorboard["loss"]) == curve_of(folder)
+    assert as_float32(mlflow_points(asked, CELL.path)["loss"]) == curve_of(folder)
+    kept = as_float32(wandb_points(place / "wandb", CELL.path)["loss"])
+    assert sorted(set(kept)) == curve_of(folder)  # what was sent and not noted comes again
+
+
+def test_cells_that_are_trained_together_have_a_run_each(made, ask, tmp_path):
+    asked = ask(**ALL)
+    cells = [CELL, replace(CELL, lam=0.2)]
+    root = tmp_path / "cells"
+    spec = StreamSpec(cells=[made.study.train_spec(cell) for cell in cells])
+    out = root / CELL.path / ".state" / "together-0.json"
+    together.main(spec, root, Path(made.study.manifest("m", "train")), out, device="cpu")
+    before = {cell.path: mlflow_points(asked, cell.path) for cell in cells}
+    assert all([step for step, _ in found["loss"]] == STEPS for found in before.values())
+    folder = train(made, root)
+    assert (folder / "sae.safetensors").read_bytes() == (
+        made.cell() / "sae.safetensors"
+    ).read_bytes()
+    place = tmp_path / "tracking"
+    points = wandb_points(place / "wandb", CELL.path)
+    assert as_float32(points["loss"]) == curve_of(folder)
+    assert "heldout/r2" in points
+    other = wandb_points(place / "wandb", cells[1].path)
+    assert [step for step, _ in other["loss"]] == STEPS
+    assert "heldout/r2" not in other
+
+
+class TestAsked:
+    def test_nothing_is_passed_on_where_nothing_is_asked_for(self, monkeypatch):
+        monkeypatch.setenv(VARIABLE, "left over from another study")
+        assert passed_on() is None
+        pass_on(None)
+        assert VARIABLE not in os.environ
+
+    def test_it_is_read_as_it_was_passed_on(self, ask):
+        asked = ask(wandb={"project": "p"}, mlflow={})
+        assert passed_on() == asked
+        assert asked.trackers == ["wandb", "mlflow"]
+
+    def test_missing_packages_are_found_without_an_import(self, ask, monkeypatch):
+        asked = ask(**ALL)
+        assert asked.missing() == []
+        for gone, expected in [
+            (["wandb"], ["wandb"]),
+            (["alembic"], ["mlflow"]),
+            (["tensorboard", "mlflow"], ["tensorboard", "mlflow"]),
+        ]:
+            monkeypatch.setattr(asked_module, "_is_there", lambda name, gone=gone: name not in gone)
+            assert asked.missing() == expected
+        monkeypatch.setattr(asked_module, "_is_there", lambda name: name != "alembic")
+        assert ask(mlflow={"uri": "https://a.server"}).missing() == []
+
+    def test_a_folder_of_that_name_is_no_package(self, tmp_path, monkeypatch):
+        """W&B itself makes a folder named wandb where it runs."""
+        (tmp_path / "no_such_tracker").mkdir()
+        monkeypatch.syspath_prepend(str(tmp_path))
+        assert not asked_module._is_there("no_such_tracker")
+        assert asked_module._is_there("json")
+
+    def test_the_advice_has_the_command(self):
+        text = asked_module.advice(["wandb", "mlflow"])
+        assert f"{sys.executable} -m pip install --editable" in text
+        assert f"{asked_module.CHECKOUT}[wandb,mlflow]" in text
+        assert (asked_module.CHECKOUT / "pyproject.toml").exists()
+
+
+def test_a_message_of_an_unknown_cell_is_passed_over(ask, capsys):
+    sender = Sender(ask(tensorboard={}))
+    sender.take({"cell": "none", "rows": [{"step": 0.0}]})
+    sender.take({"cell": "none", "heldout": {}})
+    assert sender.failed == set()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_process_that_cannot_start_is_told_of(ask, monkeypatch, capsys):
+    def refuse(*args, **kwargs):
+        raise OSError("no memory")
+
+    monkeypatch.setattr(live_module.subprocess, "Popen", refuse)
+    live = Live(ask(tensorboard={}))
+    live.begin(Tracked("a", "b"))
+    live._tell({"cell": "a", "rows": []})
+    live.close()
+    assert capsys.readouterr().err.count("TRACKING DID NOT START (no memory)") == 1

@@ -1,0 +1,179 @@
+"""Each tracker itself, offline: its own reader finds what it was given, over several jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.tracking import Tracking
+from pipeline.tracking.asked import Asked
+from pipeline.tracking.trackers import MODULES, Tracked, start
+from tests.pipeline.tracking.readers import (
+    Points,
+    mlflow_points,
+    tensorboard_points,
+    wandb_points,
+    wandb_sessions,
+)
+
+pytestmark = pytest.mark.slow
+
+NAME = "m/resid/gated/w8_lam0.1_seed0"
+CELL = Tracked(NAME, "0123456789abcdef", {"study": "small", "lam": 0.1, "variant": "gated"})
+HELDOUT = {"r2": 0.75, "l0": 31.5}
+SECTIONS = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
+
+
+def asked_of(place: Path, name: str, **more: str) -> Asked:
+    section = Tracking.model_validate({name: SECTIONS[name] | more})
+    return Asked(study="small", folder=str(place), tracking=section)
+
+
+def found_by(name: str, folder: Path, cell: str = NAME) -> Points:
+    """What a tracker has of a cell."""
+    if name == "tensorboard":
+        return tensorboard_points(folder / "tensorboard" / cell)
+    if name == "mlflow":
+        return mlflow_points(asked_of(folder, name), cell)
+    return wandb_points(folder / "wandb", cell)
+
+
+def rows(*steps: int) -> list[dict[str, float]]:
+    return [{"step": float(step), "loss": 1 / (1 + step), "l0": 8.0 + step} for step in steps]
+
+
+def session(asked: Asked, name: str, *steps: int, heldout: dict[str, float] | None = None) -> None:
+    """What one job does that has these rows: it sends those that the tracker lacks."""
+    run = start(name, asked, CELL)
+    if new := [row for row in rows(*steps) if row["step"] > run.last]:
+        run.log(new)
+    run.finish(heldout or {})
+
+
+def expected(*steps: int) -> Points:
+    return {
+        "loss": [(step, pytest.approx(1 / (1 + step), rel=1e-6)) for step in steps],
+        "l0": [(step, 8.0 + step) for step in steps],
+    }
+
+
+@pytest.mark.parametrize("name", MODULES)
+class TestEachTracker:
+    def test_every_row_is_there_with_its_step(self, name, tmp_path):
+        run = start(name, asked_of(tmp_path, name), CELL)
+        assert run.last == -1
+        run.log(rows(0, 50))
+        run.log(rows(100))
+        assert run.last == 100
+        run.finish({})
+        assert found_by(name, tmp_path) == expected(0, 50, 100)
+
+    def test_what_is_measured_at_the_end_stands_beside(self, name, tmp_path):
+        session(asked_of(tmp_path, name), name, 0, 50, heldout=HELDOUT)
+        found = found_by(name, tmp_path)
+        assert {key: points[-1][1] for key, points in found.items() if "/" in key} == {
+            "heldout/r2": 0.75,
+            "heldout/l0": 31.5,
+        }
+        assert {key: points for key, points in found.items() if "/" not in key} == expected(0, 50)
+
+    def test_a_job_that_goes_on_doubles_no_row_and_misses_none(self, name, tmp_path):
+        """It begins again at a checkpoint before the last row that was sent."""
+        asked = asked_of(tmp_path, name)
+        session(asked, name, 0, 50, 100)
+        session(asked, name, 0, 50, 100, 150, 199, heldout=HELDOUT)
+        session(asked, name, 0, 50, 100, 150, 199, heldout=HELDOUT)  # the evaluation alone
+        found = found_by(name, tmp_path)
+        steps = expected(0, 50, 100, 150, 199)
+        assert {key: points for key, points in found.items() if "/" not in key} == steps
+        assert len(found["heldout/r2"]) == 1
+
+    def test_many_rows_at_once(self, name, tmp_path):
+        steps = range(0, 50 * 120, 50)
+        session(asked_of(tmp_path, name), name, *steps)
+        assert found_by(name, tmp_path) == expected(*steps)
+
+    def test_two_cells_at_once(self, name, tmp_path):
+        """Those that are trained together."""
+        asked = asked_of(tmp_path, name)
+        others = [CELL, Tracked("m/resid/gated/w8_lam0.2_seed0", "f" * 16, {})]
+        runs = [start(name, asked, cell) for cell in others]
+        for step in (0, 50):
+            for number, run in enumerate(runs):
+                run.log([row | {"loss": number + 0.5} for row in rows(step)])
+        for run in runs:
+            run.finish({})
+        for number, cell in enumerate(others):
+            assert found_by(name, tmp_path, cell.name)["loss"] == [
+                (0, number + 0.5),
+                (50, number + 0.5),
+            ]
+
+
+def test_event_files_of_another_training_are_kept_beside(tmp_path):
+    asked = asked_of(tmp_path, "tensorboard")
+    session(asked, "tensorboard", 0, 50, 100)
+    again = start("tensorboard", asked, Tracked(NAME, "other"))
+    again.log(rows(0))
+    again.finish({})
+    assert found_by("tensorboard", tmp_path) == expected(0)
+    before = tensorboard_points(tmp_path / "tensorboard" / f"{NAME}-{CELL.key}")
+    assert before == expected(0, 50, 100)
+
+
+def test_a_folder_can_be_chosen(tmp_path):
+    asked = asked_of(tmp_path / "study", "tensorboard", folder=str(tmp_path / "mine"))
+    session(asked, "tensorboard", 0)
+    assert tensorboard_points(tmp_path / "mine" / NAME) == expected(0)
+    asked = asked_of(tmp_path / "study", "wandb", folder=str(tmp_path / "mine"))
+    session(asked, "wandb", 0)
+    assert wandb_points(tmp_path / "mine", NAME) == expected(0)
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_run_of_wandb_says_what_it_is(tmp_path):
+    asked = asked_of(tmp_path, "wandb", project="mine", entity="team")
+    session(asked, "wandb", 0)
+    session(asked, "wandb", 0, 50)
+    for records in wandb_sessions(tmp_path / "wandb", NAME):
+        (run,) = (one.run for one in records if one.WhichOneof("record_type") == "run")
+        assert (run.run_id, run.project, run.entity) == (CELL.key, "mine", "team")
+        assert run.run_group == "m/resid/gated"
+        config = {item.key: item.value_json for item in run.config.update}
+        assert config["variant"] == '"gated"'
+        assert config["lam"] == "0.1"
+
+
+def test_the_project_of_wandb_is_the_study_unless_it_is_named(tmp_path):
+    session(asked_of(tmp_path, "wandb"), "wandb", 0)
+    (records,) = wandb_sessions(tmp_path / "wandb", NAME)
+    assert {one.run.project for one in records if one.WhichOneof("record_type") == "run"} == {
+        "small"
+    }
+
+
+def test_a_run_of_mlflow_says_what_it_is(tmp_path):
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path}/mine/runs.db"
+    asked = asked_of(tmp_path / "study", "mlflow", uri=uri, experiment="mine")
+    session(asked, "mlflow", 0, heldout=HELDOUT)
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("mine")
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"study": "small", "lam": "0.1", "variant": "gated"}
+    assert run.data.tags["sagsae.training"] == CELL.key
+
+
+@pytest.fixture
+def variable(monkeypatch) -> Callable[[str], None]:
+    return lambda value: monkeypatch.setenv("MLFLOW_TRACKING_URI", value)
+
+
+def test_mlflow_goes_where_its_variable_says_unless_the_section_does(tmp_path, variable):
+    variable("https://a.server")
+    assert asked_of(tmp_path, "mlflow").mlflow_uri == "https://a.server"
+    assert asked_of(tmp_path, "mlflow", uri="sqlite:///x.db").mlflow_uri == "sqlite:///x.db"
