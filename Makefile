@@ -11,11 +11,12 @@ ENGINE ?= podman
 FROM ?= results/reference/local
 TO ?= results/rebuilt
 BIN := $(VENV)/bin
+SUITE = OMP_NUM_THREADS=1 SAGSAE_PEERS=$(PEERS)/bin/python $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 PURELIB := import sysconfig; print(sysconfig.get_path("purelib"))
 
-.PHONY: help results test test-fast test-gpu test-faults test-slurm mutants lint docs notebook smoke paper-plan
+.PHONY: help results test coverage test-fast test-gpu test-faults test-slurm mutants lint docs notebook smoke paper-plan
 .PHONY: paper-cost paper-schedule reference deep rebuild schema container clean
-.PHONY: bench bench-machine bench-step bench-width bench-gpu bench-data bench-workflow
+.PHONY: bench bench-machine bench-step bench-families bench-width bench-gpu bench-data bench-workflow
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -24,8 +25,11 @@ help: ## this list
 results: $(VENV)/.ready ## the local study: tables, figures and report in results/local/
 	$(BIN)/snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS))
 
-test: $(VENV)/.ready-dev $(PEERS)/.ready ## every test, the smoke study end to end included; prints the coverage
-	OMP_NUM_THREADS=1 SAGSAE_PEERS=$(PEERS)/bin/python $(BIN)/python -m pytest --cov -n 2 --dist loadscope --no-loadscope-reorder
+test: $(VENV)/.ready-dev $(PEERS)/.ready ## every test, the smoke study end to end included
+	$(SUITE)
+
+coverage: $(VENV)/.ready-dev $(PEERS)/.ready ## the same, and which lines no test runs; a third slower
+	$(SUITE) --cov
 
 test-fast: $(VENV)/.ready-dev ## the tests of single parts, in under 90 seconds on two free cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not faults and not e2e" -n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder
@@ -66,7 +70,7 @@ smoke: $(VENV)/.ready ## tiny random models through the whole workflow, in resul
 paper-plan: $(VENV)/.ready ## what the paper study would run, without running it
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/paper.yaml --dry-run --quiet rules
 
-bench: bench-machine bench-step bench-width bench-gpu bench-data bench-workflow ## every benchmark, with other libraries beside ours; see docs/performance.md
+bench: bench-machine bench-step bench-families bench-width bench-gpu bench-data bench-workflow ## every benchmark, with other libraries beside ours; see docs/performance.md
 
 bench-machine: $(VENV)/.ready ## matrix products and copies alone: the machine's limits
 	$(BIN)/python -m benchmarks.machine
@@ -74,6 +78,9 @@ bench-machine: $(VENV)/.ready ## matrix products and copies alone: the machine's
 bench-step: $(VENV)/.ready $(PEERS)/.ready ## a training step beside SAELens and dictionary_learning
 	$(BIN)/python -m benchmarks.step --peers $(PEERS)/bin/python
 	$(BIN)/python -m benchmarks.step --peers $(PEERS)/bin/python --threads 1
+
+bench-families: $(VENV)/.ready $(PEERS)/.ready ## a step of each family without a gate; SPARSIFY=PYTHON adds eai-sparsify
+	$(BIN)/python -m benchmarks.families --peers $(PEERS)/bin/python $(if $(SPARSIFY),--sparsify $(SPARSIFY))
 
 bench-width: $(VENV)/.ready ## what a step costs at larger widths
 	$(BIN)/python -m benchmarks.width --threads 1
@@ -129,7 +136,7 @@ $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.ready-dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[workflow,demo,wandb,tensorboard,mlflow,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[workflow,demo,wandb,tensorboard,mlflow,s3,cluster,dev]'
 	touch $@ $(VENV)/.ready
 
 $(VENV)/.ready-docs: pyproject.toml | $(VENV)/.ready

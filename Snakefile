@@ -42,11 +42,13 @@ from pipeline.study.figures import (
     FIGURE_PROTOCOLS,
     SYNTHETIC_FIGURES,
     shows_dial,
+    shows_probes,
     title_and_caption,
 )
 from pipeline.study.formats import converted_synthetic, converted_tables, figure_files
 from pipeline.study.kept import Kept
 from pipeline.study.exported import export_spec, read_by_hub
+from pipeline.study.ranks import Ranks
 from pipeline.study.outputs import (
     BROWSER,
     BROWSER_PAGE,
@@ -54,13 +56,14 @@ from pipeline.study.outputs import (
     DIAL_TABLES,
     HUB,
     LATENT_TENSORS,
+    PROBE_TABLES,
     SAELENS,
     STATE,
     TOGETHER,
     TRAINING,
     WEIGHTS,
 )
-from pipeline.study.steered import read_by_dial
+from pipeline.study.steered import read_by_dial, read_by_probe
 from pipeline.study.streams import Streams
 from pipeline.study.study import SPLITS, Study
 from pipeline.tracking.asked import Asked, advice, pass_on
@@ -113,8 +116,17 @@ LEASE = (
     " --jobs-per-gpu {resources.jobs_per_gpu} --gpus {resources.gpu} -- "
 )
 made_here = lambda path: workflow.persistence.metadata(IOFile(path)) is not None
+ranks = Ranks(
+    study,
+    granted,
+    workflow.global_resources["_cores"].value,
+    not SCHEDULED,
+    workflow.is_main_process,
+    lambda path: workflow.persistence.input(IOFile(path)),
+)
 kept = Kept(study, lambda: workflow.dag_settings, made_here)
 FIGURE_FILES = figure_files(study)
+IN_BUCKET = f" --stores {study.config.stores}" if study.config.stores else ""
 SPECS = {name: f"@{path}" for name, path in study.shared_specs.items()}
 
 
@@ -124,6 +136,7 @@ container: "docker://python:3.12-slim"
 wildcard_constraints:
     **WILDCARDS,
     split="|".join(SPLITS),
+    rank="[0-9]+",
     stream="[0-9a-f]{16}",
 
 
@@ -132,6 +145,7 @@ include: "pipeline/rules/assets.smk"
 include: "pipeline/rules/activations.smk"
 include: "pipeline/rules/cells.smk"
 include: "pipeline/rules/dial.smk"
+include: "pipeline/rules/probe.smk"
 include: "pipeline/rules/browser.smk"
 include: "pipeline/rules/tables.smk"
 include: "pipeline/rules/figures.smk"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -75,15 +76,17 @@ def measure(
                 run_captured(model, ids)
         finished()
 
-    def fill(number: int, world: int = rounds + 1) -> None:
+    def fill(number: int, seal: bool = False) -> None:
+        """Add a block to the store."""
         calibration = torch.from_numpy(tokens.input_ids[:8]).long()
-        arguments = (model, tokens, calibration, points, root, "bench", settings)
-        dump_activations(*arguments, rank=number, world=world, device=device)
+        size = replace(settings, n_blocks=number + 1)
+        arguments = (model, tokens, calibration, points, root, "bench", size)
+        dump_activations(*arguments, seal=seal, device=device)
 
     arms = {"full": full, "truncated": truncated, "dump": fill}
     timings = interleaved(arms, rounds)
     began = time.process_time()
-    fill(0, world=1)
+    fill(rounds, seal=True)
     return read * LENGTH, timings, (time.process_time() - began) / (rounds + 1)
 
 

@@ -33,11 +33,11 @@ import numpy as np
 import torch
 
 from benchmarks.interleaved import interleaved, table
-from sagsae.activations.arrays import crc32c, stored_rows, write_plain
+from sagsae.activations.arrays import crc32c, stored_rows
 from sagsae.activations.commits import RunningMoments
 from sagsae.activations.layout import StoreConfig
 from sagsae.activations.writer import StoreWriter
-from sagsae.files import fsync_path
+from sagsae.storage import Folder
 
 STAGES = ("permute", "statistics", "checksums", "files", "fsync")
 
@@ -73,16 +73,15 @@ def stage_arms(block: Block, rows: int, folder: Path) -> dict[str, Callable[[int
     starts = range(0, rows, size)
     chunks = [bits[order[start : start + size]] for start in starts]
     sums = [crc32c(chunk) for chunk in chunks]
-    files = [folder / f"c.{i}.0" for i in range(len(chunks))]
+    names, place = [f"c.{i}.0" for i in range(len(chunks))], Folder(folder)
 
     def files_of(_: int) -> None:
-        for file, chunk, checksum in zip(files, chunks, sums, strict=True):
-            write_plain(file, chunk, checksum)
+        for name, chunk, checksum in zip(names, chunks, sums, strict=True):
+            trailer = bytes.fromhex(checksum)[::-1]
+            place.write(name, chunk.data.cast("B"), trailer, flush=False)
 
     def flush(_: int) -> None:
-        for file in files:
-            fsync_path(file)
-        fsync_path(folder)
+        place.settle([*names, ""])
 
     def statistics(_: int) -> None:
         moments = RunningMoments(block.width)

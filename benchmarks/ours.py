@@ -57,15 +57,20 @@ def sparse_batches(count: int, size: int, d: int, seed: int = 0) -> Tensor:
     return batches / batches.square().sum(-1).mean().sqrt()
 
 
+def often_as_trained(width: int, l0: float, seed: int = 0) -> Tensor:
+    """[H] share of the rows on which each latent is active, with ``l0`` active ones a row."""
+    generator = torch.Generator().manual_seed(seed)
+    spread = (torch.randn(width, generator=generator) * SPREAD).exp()
+    for _ in range(20):  # what the limit takes from some goes to the others
+        spread = spread.mul_(l0 / spread.sum()).clamp_max_(0.5)
+    return spread
+
+
 def open_as_trained(sae: Autoencoder, x: Tensor, l0: float, seed: int = 0) -> None:
     """Set thresholds so that about ``l0`` gates are open a row, some latents far more often."""
     u = (x - sae.params["b_dec"]) @ sae.params["W_enc"]
     sizes = (u if sae.name == "gated" else u.abs()).sort(dim=0, descending=True).values
-    generator = torch.Generator().manual_seed(seed)
-    spread = (torch.randn(sae.width, generator=generator) * SPREAD).exp()
-    for _ in range(20):  # what the limit takes from some goes to the others
-        spread = spread.mul_(l0 / spread.sum()).clamp_max_(0.5)
-    often = spread.to(x.device)
+    often = often_as_trained(sae.width, l0, seed).to(x.device)
     ranks = (often * len(x)).round().long().clamp_max_(len(x) - 1)
     thresholds = sizes.gather(0, ranks[None])[0].clamp_min_(0)
     for name, value in sae.params.items():
@@ -117,7 +122,7 @@ def contenders(width: int, batches: list[Tensor]) -> dict[str, Step]:
 def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
-    serve(contenders(args.width, load_batches(args.batches)))
+    serve(lambda: contenders(args.width, load_batches(args.batches)))
 
 
 if __name__ == "__main__":

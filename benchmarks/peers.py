@@ -89,7 +89,7 @@ def contenders(library: str, width: int, batches: list[torch.Tensor]) -> dict[st
 def main() -> None:
     args = arguments()
     torch.set_num_threads(args.threads)
-    serve(contenders(args.library, args.width, load_batches(args.batches)))
+    serve(lambda: contenders(args.library, args.width, load_batches(args.batches)))
 
 
 if __name__ == "__main__":

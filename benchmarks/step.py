@@ -104,10 +104,15 @@ def seven_products(d: int, width: int, batch: int) -> Timing:
 
 
 @contextmanager
-def timed_parts(clock: Callable[[], float]) -> Any:
-    """Seconds by part, summed over the calls made inside; threads of one call are added up."""
+def timed_parts(clock: Callable[[], float], parts: dict[Any, list[str]] = PARTS) -> Any:
+    """Seconds by part, summed over the calls made inside; threads of one call are added up.
+
+    Args:
+        clock: What time is taken from.
+        parts: Module -> names of its functions, looked up there by their callers.
+    """
     seconds: dict[str, float] = defaultdict(float)
-    kept = [(module, name, getattr(module, name)) for module in PARTS for name in PARTS[module]]
+    kept = [(module, name, getattr(module, name)) for module in parts for name in parts[module]]
 
     def timed(name: str, part: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:

@@ -30,6 +30,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--batches", type=Path, required=True, help="[n, B, d] float32, .npy")
     parser.add_argument("--library", default="sagsae")
+    parser.add_argument("--k", type=int, default=0, help="active latents, of k-sparse families")
+    parser.add_argument("--names", nargs="*", default=[], help="variants, of families")
     return parser.parse_args()
 
 
@@ -38,18 +40,33 @@ def load_batches(path: Path) -> list[torch.Tensor]:
     return [torch.from_numpy(batch) for batch in np.load(path)]
 
 
-def serve(contenders: Mapping[str, Step]) -> None:
-    """Answer until standard input ends. Standard output is for answers alone."""
+def serve(make: Callable[[], Mapping[str, Step]]) -> None:
+    """Answer until standard input ends.
+
+    Standard output is for answers alone: what libraries print there goes to standard error.
+
+    Args:
+        make: Imports what the contenders need, and makes them.
+    """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
+    contenders = make()
     print(json.dumps(list(contenders)), file=answers)
     for line in sys.stdin:
         name, count = line.rsplit(maxsplit=1)
         wall, cpu = time.perf_counter(), time.process_time()
-        for _ in range(int(count)):
-            contenders[name]()
+        try:
+            for _ in range(int(count)):
+                contenders[name]()
+        except Exception as error:
+            print(json.dumps({"failed": f"{type(error).__name__}: {error}"[:200]}), file=answers)
+            continue
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         print(json.dumps({"wall": wall, "cpu": cpu}), file=answers)
+
+
+class StepFailed(RuntimeError):
+    """A contender cannot make its step here."""
 
 
 class Worker:
@@ -87,12 +104,15 @@ class Worker:
         """Seconds of wall and processor time that ``count`` steps took.
 
         Raises:
+            StepFailed: the contender raised an error; others may still run.
             RuntimeError: the worker ended; what it said is on standard error.
         """
         assert self._process.stdin is not None
         self._process.stdin.write(f"{name} {count}\n")
         self._process.stdin.flush()
         found = json.loads(self._answer())
+        if "failed" in found:
+            raise StepFailed(f"{name}: {found['failed']}")
         return found["wall"], found["cpu"]
 
     def _answer(self) -> str:

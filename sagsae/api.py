@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,14 +13,17 @@ from torch import Tensor, nn
 
 from sagsae.activations import hookpoints
 from sagsae.activations.hookpoints import Hookpoint
+from sagsae.activations.median import first_rows, geometric_median
 from sagsae.activations.store import Store
 from sagsae.activations.stream import ActivationStream, iterate
 from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.registry import LAMBDA, K, knobs
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
 from sagsae.evaluation.replacements import kept_only, reconstruction
 from sagsae.schedules import Recipe
-from sagsae.training.trainer import History, Trainer
+from sagsae.training.history import History
+from sagsae.training.trainer import Trainer
 
 
 class Trained(NamedTuple):
@@ -45,20 +49,31 @@ def initialised(
     What the autoencoder says of its origin in a file is made from the arguments; ``origin`` adds to
     it, or replaces some of it.
     """
-    found = store.statistics(hookpoint)
-    sae = build(variant, store.width(hookpoint), width, found.scale)
-    sae.initialise(torch.from_numpy(found.mean * found.scale), seed, recipe)
+    found, d = store.statistics(hookpoint), store.width(hookpoint)
+    _check_knob(variant, recipe)
+    scale = found.scale * (math.sqrt(d) if recipe.input_norm == "sqrt_d" else 1.0)
+    sae = build(variant, d, width, scale)
+    sae.initialise(torch.from_numpy(found.mean * scale), seed, recipe)
+    if recipe.b_dec_init == "median":
+        sae.params["b_dec"].copy_(geometric_median(first_rows(store, hookpoint) * scale))
     sae.provenance = {
         "model": store.config.provenance.get("model"),
         "layer": store.config.provenance.get("layer"),
         "hookpoint": hookpoint,
-        "lam": recipe.lam,
+        **({"k": recipe.k} if recipe.k else {"lam": recipe.lam}),
         "seed": seed,
         "recipe": recipe.described(),
         "store": store.config.digest(),
         **(origin or {}),
     }
     return sae.to(device)
+
+
+def _check_knob(variant: str, recipe: Recipe) -> None:
+    """Raises ValueError where a registered variant is given a lambda for k, or k for a lambda."""
+    asked, allowed = (K if recipe.k else LAMBDA), knobs(variant)
+    if asked not in allowed:
+        raise ValueError(f"{variant} takes {allowed[0]}: give train(..., {allowed[0]}=...)")
 
 
 @contextmanager
@@ -87,7 +102,7 @@ def train(
     hookpoint: str,
     variant: str,
     width: int,
-    lam: float,
+    lam: float = 0.0,
     *,
     tokens: int | None = None,
     batch_size: int = 1024,
@@ -110,7 +125,8 @@ def train(
         variant: A registered variant, for example "gated" or "sagsae_tied", or a class of your own,
             "my_package.module:Class".
         width: Number of latents H.
-        lam: Sparsity coefficient lambda, for activations at unit mean square norm.
+        lam: Sparsity coefficient lambda, for activations at unit mean square norm. A k-sparse
+            variant ("topk", "batchtopk", ...) takes the keyword ``k`` in its place.
         tokens: Rows to train on, with repetition; by default each row of the store once.
         batch_size: Rows per optimiser step.
         learning_rate: Peak learning rate of Adam. The default suits the default batch size.
@@ -129,7 +145,7 @@ def train(
 
     Raises:
         KeyError: unknown hookpoint or variant.
-        ValueError: fewer tokens than one batch.
+        ValueError: fewer tokens than one batch, or a lambda where the variant takes k.
         TypeError: a keyword that is no field of `Recipe`.
         NonFiniteLoss: training diverged; lower the learning rate.
     """

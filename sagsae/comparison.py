@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sagsae.dead_latents import DeadReduction, dead_reduction
-from sagsae.sweeps import Estimate, Frontier, Gap, Sweep
+from sagsae.frontiers import Frontier, Gap
+from sagsae.sweeps import Estimate, Sweep
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -31,7 +31,10 @@ class Contrast:
 
 
 def shared_runs(candidate: Sweep, baseline: Sweep) -> list[tuple[float, int]]:
-    """(lambda, seed) that both sweeps have, sorted."""
+    """(lambda, seed) that both sweeps have, sorted; none where one is swept over lambda and the
+    other over k."""
+    if candidate.knob != baseline.knob:
+        return []
     runs = [{(cell.lam, cell.seed) for cell in sweep.cells} for sweep in (candidate, baseline)]
     return sorted(runs[0] & runs[1])
 

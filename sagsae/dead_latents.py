@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sagsae.sweeps import Floats, Frontier, Sweep
+from sagsae.frontiers import Floats, Frontier
+from sagsae.sweeps import Sweep
 
 LEVELS = 9
 """L0 at which dead fractions are read off: evenly spaced in log L0 over the overlap, with its
@@ -48,9 +49,12 @@ def dead_reduction(candidate: Sweep, baseline: Sweep, metric: str = DEAD) -> Dea
     """
     sides = (candidate, baseline)
     dead = [{point.lam: point.values[metric] for point in sweep.points} for sweep in sides]
+    if candidate.knob != baseline.knob:
+        return DeadReduction(reason="one side has lambdas and the other ks: none is in common")
     shared = sorted(dead[0].keys() & dead[1].keys())
     if not shared:
-        return DeadReduction(reason="no lambda in common")
+        what = "lambda" if candidate.knob == "lam" else "k"
+        return DeadReduction(reason=f"no {what} in common")
     found = []
     for sweep, values in zip(sides, dead, strict=True):
         found.append([estimate.mean for lam in shared if (estimate := values[lam]) is not None])

@@ -122,7 +122,15 @@ def read_signed_json(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: the file is no JSON object or was changed after it was written.
     """
-    content = path.read_bytes()
+    return checked_json(path.read_bytes())
+
+
+def checked_json(content: bytes) -> dict[str, Any]:
+    """The object in the bytes of `signed_json`, without its digest.
+
+    Raises:
+        ValueError: no JSON object, or changed after it was written.
+    """
     try:
         value: dict[str, Any] = json.loads(content)
         del value[DIGEST_KEY]
@@ -232,6 +240,12 @@ class FileLock:
             self._sign(b"" if shared else this_process().encode())
         self._exclusive = not shared
         return waited
+
+    def inheritable(self) -> int:
+        """Let the program that this process becomes hold the lock too; the lock's descriptor."""
+        assert self._descriptor is not None
+        os.set_inheritable(self._descriptor, True)
+        return self._descriptor
 
     def holder(self) -> str:
         """What the process that has the lock alone calls itself; empty where none has.

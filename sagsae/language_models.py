@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from sagsae.memory import needs_memory
 WEIGHTS = "model.safetensors"
 _WEIGHTS_FILE = re.compile(r"[^/]+\.safetensors")
 VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+START_OF_WORD = "\u2581"
+"""How SentencePiece writes a space; decoding a single token may drop it."""
 
 
 class LanguageModelError(ValueError):
@@ -157,6 +160,18 @@ def load_tokenizer(folder: str | Path) -> Any:
             f"{folder}: the tokenizer cannot be loaded ({type(error).__name__}: {error}); check or "
             "replace its tokenizer files"
         ) from error
+
+
+def texts_of(tokenizer: Any, ids: Sequence[int]) -> list[str]:
+    """The text of each token by itself. Bytes that are no whole character become U+FFFD."""
+    found: list[str] = tokenizer.batch_decode([[token] for token in ids])
+    names = tokenizer.convert_ids_to_tokens(list(ids))
+    return [
+        f" {text}"
+        if isinstance(name, str) and name.startswith(START_OF_WORD) and not text.startswith(" ")
+        else text
+        for text, name in zip(found, names, strict=True)
+    ]
 
 
 def _refuse_own_code(folder: Path, error: Exception) -> None:

@@ -15,6 +15,8 @@ from sagsae.files import DIGEST_KEY
 FILE = "metrics.json"
 CELL = ["model", "hookpoint", "variant", "recipe", "width", "lam", "seed"]
 """Columns that say which cell a row is; rows are sorted by them."""
+K = "k"
+"""In the place of lam, for a cell with a number of active latents."""
 
 
 def results(folder: str | Path) -> pd.DataFrame:
@@ -22,7 +24,8 @@ def results(folder: str | Path) -> pd.DataFrame:
 
     Columns have the names of a study's ``cells.csv``: a field of a nested record is
     ``<record>_<field>``, for example ``training_seconds``. The first seven say which cell it is;
-    ``recipe`` is an empty text for the study's default one.
+    ``recipe`` is an empty text for the study's default one. Where some cell is of a k-sparse
+    variant, ``k`` follows ``lam``; one of the two is NaN then.
     Lists of numbers (quantiles) are left out. ``collapsed`` is a text, empty for a sound cell.
     Numbers that a file does not have, or holds as null, are NaN.
 
@@ -37,14 +40,16 @@ def results(folder: str | Path) -> pd.DataFrame:
     if not paths:
         raise FileNotFoundError(f"{folder}: no {FILE} below this folder; check the path")
     table = flat_table(_record(path) for path in paths)
-    rest = [name for name in table.columns if name not in CELL]
-    return table[[*CELL, *rest]].sort_values(CELL, ignore_index=True)
+    table[CELL[5]] = table.get(CELL[5], float("nan"))
+    named = [*CELL[:6], *[K] * (K in table), CELL[6]]
+    rest = [name for name in table.columns if name not in named]
+    return table[[*named, *rest]].sort_values(named, ignore_index=True)
 
 
 def flat_table(records: Iterator[dict[str, Any]]) -> pd.DataFrame:
     """One flat row per record of ``metrics.json``, in the order given; see `results`."""
     table = pd.json_normalize(list(records), sep="_")
-    table = table.rename(columns={f"cell_{name}": name for name in CELL})
+    table = table.rename(columns={f"cell_{name}": name for name in (*CELL, K)})
     table["recipe"] = table["recipe"].fillna("") if "recipe" in table else ""
     table["collapsed"] = table["collapsed"].str.join("; ")
     lists = table.map(lambda value: isinstance(value, list)).any()
@@ -62,7 +67,8 @@ def _metrics_files(folder: Path) -> Iterator[Path]:
 def _record(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_bytes())
-        missing = {*CELL} - {"recipe", *found["cell"]} or {"l0", "r2", "collapsed"} - {*found}
+        cell = {"lam" if name == K else name for name in found["cell"]}
+        missing = {*CELL} - {"recipe", *cell} or {"l0", "r2", "collapsed"} - {*found}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path}: not the metrics of a cell ({error!r})") from None
     if missing:

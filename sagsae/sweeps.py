@@ -2,7 +2,8 @@
 
 A sweep is one variant at one width trained over several lambdas. Its points are (L0, metric) per
 lambda, averaged over seeds; its frontier joins them linearly in log L0, in order of L0. Collapsed
-cells take part like any other and are named.
+cells take part like any other and are named. A k-sparse variant has numbers k of active latents in
+the place of lambdas; ``lam`` is k then.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+
+from sagsae.frontiers import Floats, Frontier
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,11 +29,14 @@ class CellResult:
 
     name: str
     lam: float
+    """Lambda, or k."""
     seed: int
     l0: float
     values: Mapping[str, float | None]
     collapsed: tuple[str, ...] = ()
     """Why the cell counts as collapsed; empty when it does not."""
+    knob: str = "lam"
+    """Which of the two ``lam`` is: "lam" or "k"."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,84 +67,12 @@ class SweepPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frontier:
-    """Piecewise linear in log L0 through strictly increasing breakpoints; defined only on them.
-
-    It passes through every point as measured: no envelope is taken, so a point that is worse than
-    its neighbours shows. Points whose L0 agree to the precision of a float logarithm are one
-    breakpoint with the mean of their values. Points with L0 = 0 have no logarithm and are left out
-    (``Sweep.silent`` names them).
-    """
-
-    l0: Floats
-    log_l0: Floats
-    value: Floats
-
-    @classmethod
-    def through(cls, l0: Floats, value: Floats) -> Frontier:
-        """Join the points given in any order."""
-        order = np.lexsort((value, l0))
-        order = order[l0[order] > 0]
-        log_l0, first, group = np.unique(np.log(l0[order]), return_index=True, return_inverse=True)
-        total = np.bincount(group, weights=value[order])
-        return cls(l0=l0[order][first], log_l0=log_l0, value=total / np.bincount(group))
-
-    def at(self, l0: float) -> float:
-        """Value at one L0; ValueError outside the breakpoints."""
-        if not self.reaches(l0):
-            raise ValueError(f"L0 = {l0:g} is outside this frontier: it is never extrapolated")
-        return float(np.interp(np.log(l0), self.log_l0, self.value))
-
-    def reaches(self, l0: float) -> bool:
-        """Whether an L0 lies between the first and the last breakpoint, ends included."""
-        return bool(self.l0.size) and bool(self.l0[0] <= l0 <= self.l0[-1])
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gap:
-    """One frontier minus another over their overlap, at every breakpoint of both and its ends.
-
-    The difference of two piecewise linear curves is piecewise linear, so these points say all.
-    """
-
-    l0: Floats
-    value: Floats
-
-    @classmethod
-    def between(cls, a: Frontier, b: Frontier) -> Gap | None:
-        """a minus b; None where they share no L0."""
-        both = a.l0.size and b.l0.size
-        if not both or max(a.l0[0], b.l0[0]) > min(a.l0[-1], b.l0[-1]):
-            return None
-        lo, hi = max(a.log_l0[0], b.log_l0[0]), min(a.log_l0[-1], b.log_l0[-1])
-        log_l0, first = np.unique(np.concatenate([a.log_l0, b.log_l0]), return_index=True)
-        l0 = np.concatenate([a.l0, b.l0])[first]
-        inside = (log_l0 >= lo) & (log_l0 <= hi)
-        x = log_l0[inside]
-        value = np.interp(x, a.log_l0, a.value) - np.interp(x, b.log_l0, b.value)
-        return cls(l0=l0[inside], value=value)
-
-    @property
-    def is_range(self) -> bool:
-        """Whether the overlap is more than a single L0."""
-        return self.l0.size > 1
-
-    @property
-    def mean(self) -> float:
-        """Integral in log L0 divided by the length of the overlap."""
-        log_l0 = np.log(self.l0)
-        if not self.is_range:
-            return float(self.value[0])
-        return float(np.trapezoid(self.value, log_l0) / (log_l0[-1] - log_l0[0]))
-
-
-@dataclass(frozen=True, kw_only=True)
 class Sweep:
     """One variant at one width H on one hookpoint: all its lambdas and seeds.
 
     Raises:
-        ValueError: no cells, one (lambda, seed) twice, or a number that is not finite (or a
-            negative L0); the message names the cell.
+        ValueError: no cells, one (lambda, seed) twice, lambdas beside ks, or a number that is not
+            finite (or a negative L0); the message names the cell.
     """
 
     label: str
@@ -151,6 +82,8 @@ class Sweep:
     def __post_init__(self) -> None:
         if not self.cells:
             raise ValueError(f"{self.label}: a sweep needs at least one cell")
+        if len({cell.knob for cell in self.cells}) > 1:
+            raise ValueError(f"{self.label}: has cells with a lambda and cells with a k")
         seen: dict[tuple[float, int], str] = {}
         for cell in self.cells:
             for what, value in {"L0": cell.l0, **cell.values}.items():
@@ -180,17 +113,20 @@ class Sweep:
             )
         model, hookpoint, variant, recipe, width = kinds.iloc[0]
         named = f"{variant}@{recipe}" if recipe else variant
-        numbers = rows.select_dtypes("number").drop(columns=["width", "lam", "seed", "l0"])
+        own = [name for name in ("width", "lam", "k", "seed", "l0") if name in rows]
+        numbers = rows.select_dtypes("number").drop(columns=own, errors="ignore")
+        knob = "k" if rows["lam"].isna().all() and "k" in rows else "lam"
         values = numbers.astype(object).where(numbers.notna(), None).to_dict("records")
-        keys = zip(rows["lam"], rows["seed"], rows["l0"], rows["collapsed"], strict=True)
+        keys = zip(rows[knob], rows["seed"], rows["l0"], rows["collapsed"], strict=True)
         cells = tuple(
             CellResult(
-                name=f"{model}/{hookpoint}/{named}/w{width}_lam{lam:g}_seed{seed}",
+                name=f"{model}/{hookpoint}/{named}/w{width}_{knob}{lam:g}_seed{seed}",
                 lam=float(lam),
                 seed=int(seed),
                 l0=float(l0),
                 values={str(name): value for name, value in found.items()},
                 collapsed=(collapsed,) if collapsed else (),
+                knob=knob,
             )
             for (lam, seed, l0, collapsed), found in zip(keys, values, strict=True)
         )
@@ -207,6 +143,11 @@ class Sweep:
         """Sweep points by increasing L0; equal L0 by increasing lambda."""
         points = [_point(lam, cells) for lam, cells in self.by_lambda.items()]
         return tuple(sorted(points, key=lambda p: (p.l0.mean, p.lam)))
+
+    @property
+    def knob(self) -> str:
+        """What it is swept over: "lam" or "k"."""
+        return self.cells[0].knob
 
     @property
     def seeds(self) -> int:

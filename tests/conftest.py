@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from distributed import Client, LocalCluster
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from tests import s3_servers
 from tests.faults.campaign import Campaign
 
 TESTS = Path(__file__).parent
@@ -69,3 +73,31 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def campaign(request: pytest.FixtureRequest) -> Campaign:
     """Where fault tests take their numbers from and count what came of them."""
     return request.config.stash[CAMPAIGN]
+
+
+@pytest.fixture(scope="session")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The endpoint of a server that keeps S3's rules, one per process of pytest."""
+    with s3_servers.server("moto", tmp_path_factory.mktemp("moto")) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="session")
+def two_workers() -> Iterator[Client]:
+    """A client of two processes of dask, which is not the current one."""
+    with (
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as workers,
+        Client(workers, set_as_default=False) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def s3(moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a new bucket; the environment names its server and a cache of this test's own."""
+    for name, value in s3_servers.environment(moto).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("SAGSAE_NODE_CACHE", str(tmp_path / "node-cache"))
+    name = f"test-{uuid.uuid4().hex}"
+    s3_servers.make_bucket(name)
+    return f"s3://{name}"

@@ -17,21 +17,22 @@ PIPELINE = (
     {"activations", "tracking"},
     {"cells", "tables", "figures", "claims", "cost"},
     {"synthetic", "schedule"},
-    {"verify", "report", "browser", "cache", "hub", "status"},
+    {"verify", "report", "browser", "cache", "hub", "status", "stores"},
 )
 """Floors of ``pipeline``, the lowest first; a wing may import its own floor and those below."""
 SAGSAE = (
-    {"files", "memory", "schedules"},
+    {"files", "folders", "memory", "schedules"},
+    {"storage"},
     {"activations", "autoencoders", "language_models"},
-    {"evaluation", "training", "contrasts", "sweeps", "exchange"},
+    {"evaluation", "training", "contrasts", "frontiers", "sweeps", "exchange"},
     {"comparison", "dead_latents", "synthetic"},
     {"result_files", "api"},
 )
 MOST_LINES = 300
 FILE_NAME = re.compile(r"[\w./{}-]*[\w}]\.(json|csv|safetensors|html|png|svg|md|tex|gguf|parquet)")
 OF_OTHERS = {"config.json", "generation_config.json", "special_tokens_map.json"}
-OF_OTHERS |= {"added_tokens.json", "tokenizer.json", "tokenizer_config.json"}
-"""File names that Transformers gives."""
+OF_OTHERS |= {"added_tokens.json", "tokenizer.json", "tokenizer_config.json", "state.json"}
+"""File names that Transformers and datasets give."""
 WITHIN_ASSETS = {"documents.parquet", "text.json", "model.gguf"}
 """Lie beside documents.json or asset.json, which names them: no other wing looks for them."""
 

@@ -94,7 +94,7 @@ def read_contexts(
         every predicted token.
     """
     points = stored_hookpoints(store, list(store.config.hookpoints))
-    medians = load_calibration(store.path)
+    medians = load_calibration(store.storage)
     ratio = store.config.provenance["dump"]["max_norm_ratio"]
     blocks, device = find_blocks(model), next(model.parameters()).device
     kept, losses = [], []

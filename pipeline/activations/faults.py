@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.activations.baselines import read_baselines
 from pipeline.activations.manifests import open_store
+from pipeline.activations.stores import is_there, recorded_store
 from pipeline.jobs.cache import entry_folder
+from pipeline.jobs.cluster import reporter
 from pipeline.jobs.findings import (
     Absent,
     Checked,
@@ -18,10 +21,11 @@ from pipeline.jobs.findings import (
     read_record,
     size_of,
 )
-from pipeline.jobs.progress import Progress
+from pipeline.jobs.json_files import read_json
 from sagsae.activations.errors import StoreError
 from sagsae.activations.verify import verify_store
 from sagsae.memory import needs_memory
+from sagsae.storage import Storage
 
 Key = tuple[str, str]
 """Model and split."""
@@ -42,14 +46,24 @@ def faults(
         if (found := (yield from reading)) is None:
             continue
         recorded[key] = found["sha256"]
-        store = entry_folder(Path(manifest), found)
-        if not store.is_dir():
+        store = recorded_store(Path(manifest), found)
+        if not is_there(store):
             yield Fault(manifest, f"its store {store} is gone")
             continue
         if (yield from store_faults(store, manifest)) and not rows_agree(Path(manifest)):
             yield Fault(manifest, f"its rows are not the first {found['rows']} of {store}")
     for model, (file, spec) in baselines.items():
         yield from _baseline_faults(model, Path(file), spec, recorded)
+
+
+def size_of_stores(manifests: Iterable[Path]) -> int:
+    """About how many bytes the stores of some manifests have; those that cannot be read aside."""
+    size = 0
+    for manifest in manifests:
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            found = read_json(manifest)
+            size += 2 * found["rows"] * sum(point["d"] for point in found["hookpoints"].values())
+    return size
 
 
 def rows_agree(manifest: Path) -> bool:
@@ -62,35 +76,25 @@ def rows_agree(manifest: Path) -> bool:
 
 
 def store_faults(
-    store: Path, manifest: str | None = None
+    store: Storage, manifest: str | None = None
 ) -> Generator[Fault | Checked | Absent | Note, None, bool]:
     """Read every chunk of a store; return whether it is sound.
 
     Args:
-        store: Its folder.
+        store: Its folder, or its place in a bucket.
         manifest: What Snakemake has to make again where it is not.
     """
     with needs_memory("chunks of activations"):
-        found = verify_store(store, _reporter(f"verify {store.name}"))
+        found = verify_store(store, reporter(f"verify {store.name}"))
     yield Checked("stores", found.size)
     yield Checked("chunks", count=found.chunks)
     for fault in found.faults:
-        delete = tuple(store if name == "." else store / name for name in fault.delete)
+        delete = tuple(str(store if name == "." else store / name) for name in fault.delete)
         remedy = f"{{}}  # {fault.outcome}"
-        yield Fault(store / fault.file, fault.problem, manifest, delete, remedy)
+        yield Fault(str(store / fault.file), fault.problem, manifest, delete, remedy)
     if not found.faults and not found.sealed:
         yield Note(f"{store}: not finished, {len(found.commits)} blocks are there and sound")
     return not found.faults
-
-
-def _reporter(label: str) -> Callable[[int, int], None]:
-    progress = Progress(label, 1, "chunks")
-
-    def report(done: int, total: int) -> None:
-        progress.total = total
-        progress.update(done)
-
-    return report
 
 
 def _baseline_faults(model: str, file: Path, spec: str, stores: Mapping[Key, str]) -> Findings:

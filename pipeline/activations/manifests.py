@@ -6,8 +6,8 @@ from operator import index
 from pathlib import Path
 from typing import Any
 
+from pipeline.activations.stores import is_there, recorded_store
 from pipeline.config.specs import DumpSpec
-from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import digest, expect_fields, read_json
 from sagsae.activations import Store, StoreError
 
@@ -44,22 +44,22 @@ def open_store(manifest: Path, expected: str | None = None) -> Store:
     found = read_json(manifest)
     with expect_fields(manifest):
         made_for, rows, sha256 = found["spec"], index(found["rows"]), found["sha256"]
-        folder = entry_folder(manifest, found)
+        place = recorded_store(manifest, found)
     if expected is not None and made_for != expected:
         raise ValueError(
             f"{manifest}: was made for specification {made_for} where {expected} is needed; "
             f"run snakemake on {manifest} to dump the store of this configuration"
         )
-    if not folder.is_dir():
+    if not is_there(place):
         raise StoreError(
-            f"{folder}: gone, and {manifest} names it as an activation store; run snakemake on "
+            f"{place}: gone, and {manifest} names it as an activation store; run snakemake on "
             f"{manifest} with --force to dump it again"
         )
     with expect_fields(manifest):
-        store = Store.open(folder, rows=rows)
+        store = Store.open(place, rows=rows)
     if store.digest() != sha256:
         raise ValueError(
-            f"{store.path}: its first {rows} rows are not those that {manifest} names; run "
+            f"{place}: its first {rows} rows are not those that {manifest} names; run "
             f"`snakemake verify`, or snakemake on {manifest} to record this store"
         )
     return store

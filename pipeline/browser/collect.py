@@ -22,7 +22,7 @@ from pipeline.activations.manifests import open_store
 from pipeline.assets.fetch import load_asset, model_folder
 from pipeline.assets.tokenise import open_tokens
 from pipeline.browser.latents import CellShown, LatentsShown
-from pipeline.browser.words import Vocabulary, texts_of
+from pipeline.browser.words import Vocabulary
 from pipeline.cells.dial import chosen_cell
 from pipeline.cells.evaluate import EvaluationError, read_autoencoder
 from pipeline.jobs.cache import using
@@ -38,7 +38,7 @@ from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.directions import nearest
 from sagsae.evaluation.profiles import Keep, profile_latents
 from sagsae.evaluation.promoted import promoted_tokens
-from sagsae.language_models import load_tokenizer
+from sagsae.language_models import load_tokenizer, texts_of
 
 
 def choose(spec: BrowserSpec, metrics: dict[Cell, CellMetrics]) -> tuple[Cell, Cell | None]:
@@ -124,7 +124,8 @@ def collect(
     ids = np.concatenate([latents.token_ids(), np.unique(contexts.input_ids[latents.contexts])])
     vocabulary = Vocabulary(np.unique(ids))
     size = latents.write(folder, vocabulary, kept)
-    size += vocabulary.write(folder, texts_of(load_tokenizer(model_folder(asset)), vocabulary.ids))
+    tokenizer = load_tokenizer(model_folder(asset))
+    size += vocabulary.write(folder, texts_of(tokenizer, vocabulary.ids.tolist()))
     return latents.summary | {"spec": digest(spec), "bytes": size}
 
 

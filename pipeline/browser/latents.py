@@ -100,7 +100,7 @@ class LatentsShown:
             "name": cell.path,
             "variant": variant_label(cell.variant),
             "recipe": cell.recipe,
-            "lambda": cell.lam,
+            **({"lambda": cell.lam} if cell.k is None else {"k": cell.k}),
             "l0": metrics.l0,
             "r2": metrics.r2,
             "dead": metrics.dead_latents,

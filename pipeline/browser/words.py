@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,8 +10,6 @@ from pipeline.browser.scripts import column, write_script
 from sagsae.activations.tokens import TokenStore
 
 CONTEXTS_PER_FILE = 512
-START_OF_WORD = "\u2581"
-"""How SentencePiece writes a space; decoding a single token may drop it."""
 
 
 class Vocabulary:
@@ -51,15 +48,3 @@ class Vocabulary:
             }
             size += write_script(folder, f"contexts-{file}", value)
         return size
-
-
-def texts_of(tokenizer: Any, ids: np.ndarray) -> list[str]:
-    """The text of each token by itself. Bytes that are no whole character become U+FFFD."""
-    found: list[str] = tokenizer.batch_decode([[token] for token in ids.tolist()])
-    names = tokenizer.convert_ids_to_tokens(ids.tolist())
-    return [
-        f" {text}"
-        if isinstance(name, str) and name.startswith(START_OF_WORD) and not text.startswith(" ")
-        else text
-        for text, name in zip(found, names, strict=True)
-    ]

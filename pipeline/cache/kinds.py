@@ -27,6 +27,7 @@ from sagsae.activations.errors import StoreError
 from sagsae.activations.layout import StoreConfig
 from sagsae.activations.seal import sealed_rows
 from sagsae.activations.tokens import load_tokens
+from sagsae.storage import Folder, Location
 
 
 def _model(folder: Path) -> str:
@@ -44,9 +45,9 @@ def _tokens(folder: Path) -> str:
     return f"{found.n_contexts:,} contexts of {found.context_length}"
 
 
-def _store(folder: Path) -> str:
-    config = StoreConfig.read(folder)
-    return f"{sealed_rows(folder):,} rows of {', '.join(config.hookpoints)}"
+def store_words(store: Location) -> str:
+    config = StoreConfig.read(store)
+    return f"{sealed_rows(store):,} rows of {', '.join(config.hookpoints)}"
 
 
 def _baselines(folder: Path) -> str:
@@ -70,7 +71,7 @@ DESCRIPTIONS: dict[str, Callable[[Path], str]] = {
     MODELS: _model,
     TEXTS: _text,
     TOKENS: _tokens,
-    STORES: _store,
+    STORES: store_words,
     BASELINES: _baselines,
 }
 CHECKS: dict[str, Callable[[Path], object]] = {
@@ -95,7 +96,7 @@ def describe(kind: str, folder: Path) -> str:
 def faults(kind: str, folder: Path) -> Findings:
     """Check an entry, reading all of it."""
     if kind == STORES:
-        yield from store_faults(folder)
+        yield from store_faults(Folder(folder))
         return
     yield Checked(kind, size_of(folder))
     try:

@@ -3,6 +3,9 @@
     python -m pipeline cache list      everything, its size, and the studies that use it
     python -m pipeline cache verify    read and check everything; exit status 1 if there is a fault
     python -m pipeline cache prune     delete what no study uses, after a question
+    python -m pipeline cache delete --names URL ...    delete objects of a bucket, after a question
+
+With ``--stores s3://BUCKET/PREFIX``, ``list`` and ``verify`` are about the stores of that bucket.
 
 A study uses what its records name, and counts as long as its folder under results/ is there.
 Nothing that a job makes or reads at this moment is deleted.
@@ -12,22 +15,25 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
+from pipeline.cache.bucket import bucket_faults, bucket_table, delete
 from pipeline.cache.kinds import describe, faults
 from pipeline.jobs.cache import KINDS, STORES, Entry, entry_folder, registered
-from pipeline.jobs.findings import Fault, amount, size_of
+from pipeline.jobs.cluster import cluster
+from pipeline.jobs.findings import Fault, amount, removal, size_of
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.outputs import RECORDS
 from sagsae.activations.errors import StoreError
 from sagsae.activations.layout import LOCK, StoreConfig
 from sagsae.files import FileLock, LockedError
+from sagsae.storage import Storage, storage_at
 
 
 @dataclass(frozen=True)
@@ -98,9 +104,9 @@ def verify(found: list[Found]) -> int:
         for fault in faults(item.entry.kind, item.folder):
             if isinstance(fault, Fault):
                 count += 1
-                names = " ".join(str(name) for name in fault.delete or (item.folder,))
+                remedy = removal(fault.delete or (item.folder,))
                 again = "run snakemake on a study that uses it"
-                print(f"{fault.file}\n  {fault.problem}\n  remedy: rm -rf {names}; {again}\n")
+                print(f"{fault.file}\n  {fault.problem}\n  remedy: {remedy}; {again}\n")
         progress.update(done)
     print(f"{len(found)} entries checked, {count} fault(s)")
     return count
@@ -143,20 +149,53 @@ def _delete(item: Found) -> str:
 
 
 def main(
-    action: Literal["list", "verify", "prune"], /, cache: Path = Path("cache"), yes: bool = False
+    action: Literal["list", "verify", "prune", "delete"],
+    /,
+    cache: Path = Path("cache"),
+    stores: str = "",
+    names: Sequence[str] = (),
+    yes: bool = False,
+    scheduler: str = "",
 ) -> None:
     """Run the tool.
 
     Args:
         action: what to do
         cache: folder of the cache (default: cache)
-        yes: prune without the question
+        stores: s3:// URL; list and verify the stores there instead
+        names: s3:// URLs that delete deletes
+        yes: prune and delete without the question
+        scheduler: address of a scheduler of dask whose workers verify
     """
+    if action == "delete":
+        delete(names, yes=yes)
+        return
+    if stores:
+        _bucket(action, storage_at(stores), scheduler)
+        return
     found = list(entries(cache))
     match action:
         case "list":
             print(table(found))
         case "verify":
-            sys.exit(1 if verify(found) else 0)
+            size = sum(size_of(item.folder) for item in found if item.entry.kind == STORES)
+            with cluster(scheduler, size):
+                sys.exit(1 if verify(found) else 0)
         case "prune":
             prune(found, yes=yes)
+
+
+def _bucket(action: str, stores: Storage, scheduler: str) -> None:
+    match action:
+        case "list":
+            print(bucket_table(stores))
+        case "verify":
+            with cluster(scheduler, stores.total_size()):
+                faults = list(bucket_faults(stores))
+            print("\n".join([*faults, f"{stores}: {len(faults)} fault(s)"]))
+            sys.exit(1 if faults else 0)
+        case _:
+            raise ValueError(
+                f"{stores}: nothing is pruned in a bucket, as others may read there whom this "
+                "machine does not see; `cache delete --names URL` deletes what you name"
+            )

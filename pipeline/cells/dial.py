@@ -87,12 +87,10 @@ class Side:
 
 def chosen_cell(spec: SweptSpec, side: list[Cell], metrics: dict[Cell, CellMetrics]) -> Cell | None:
     """The cell that is looked into; None where the grid has none here, or none fires."""
-    lambdas = {cell.lam for cell in side}
-    l0 = {
-        lam: fmean(metrics[cell].l0 for cell in side if cell.lam == lam) for lam in sorted(lambdas)
-    }
-    lam = nearest_lambda(l0, spec.level)
-    return None if lam is None else spec.of_seed(side)[lam]
+    knobs = sorted({cell.knob for cell in side})
+    l0 = {knob: fmean(metrics[cell].l0 for cell in side if cell.knob == knob) for knob in knobs}
+    knob = nearest_lambda(l0, spec.level)
+    return None if knob is None else spec.of_seed(side)[knob]
 
 
 def directions(

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from pipeline.jobs.findings import Absent, Checked, Fault, Findings, made_for, size_of
 from pipeline.jobs.json_files import digest, read_json
-from pipeline.study.dial_runs import DialRun, SteeredCell, read_dial_run
+from pipeline.study.cell import Cell
+from pipeline.study.dial_runs import DialRun, read_dial_run
 from pipeline.study.metrics import MetricsError
 from pipeline.study.study import Study
 
@@ -31,14 +32,14 @@ def faults(study: Study) -> Findings:
 def _weights(study: Study, file: str, found: DialRun) -> Findings:
     """Faults where a cell has been trained to other weights since."""
     for side in filter(None, (found.candidate, found.baseline)):
-        now = _weights_of(study, side)
+        now = weights_of(study, side.cell)
         if now not in (None, side.weights_sha256):
             yield Fault(file, f"steered with weights that {side.cell.path} no longer has")
 
 
-def _weights_of(study: Study, side: SteeredCell) -> str | None:
+def weights_of(study: Study, cell: Cell) -> str | None:
     """Digest of the weights that a cell was measured with; None where that cannot be known."""
     try:
-        return str(read_json(study.metrics(side.cell))["made_from"]["weights_sha256"])
+        return str(read_json(study.metrics(cell))["made_from"]["weights_sha256"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

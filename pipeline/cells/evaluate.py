@@ -60,7 +60,7 @@ def evaluate_cell(
         cell: which one.
         train_info: ``training``, as in metrics.json; ``made_from``, with ``train``, the digest of
             the training specification, and ``store``, the seal of the training store; ``course``,
-            with ``diverged``, why training ended early.
+            with ``diverged``, why training ended early, and ``calibration``.
         weights: the autoencoder, written by ``Autoencoder.save``.
         heldout_manifest: manifest of the model's held-out store.
         baselines: the model's baselines JSON.
@@ -108,13 +108,19 @@ def evaluate_cell(
         "parameters_per_latent": sae.parameters_per_latent(),
         "break_even_share": break_even_share(sae.name, sae.d),
         **_reconstruction_part(quality),
-        "collapsed": [*filter(None, [train_info["course"].get("diverged")]), *quality.collapsed],
+        "collapsed": [*_faults_of(train_info["course"]), *quality.collapsed],
         **_loss_part(recovered, spec.evaluation.lr_noise_gap),
         "sources": _source_part(found, groups, cell.hookpoint, spliced),
         "training": train_info["training"],
         "made_from": made_from,
     }
     return CellMetrics.model_validate(metrics).model_dump(), latents
+
+
+def _faults_of(course: dict[str, Any]) -> list[str]:
+    """What went wrong in the training."""
+    found = course.get("diverged"), course.get("calibration", {}).get("fault")
+    return [fault for fault in found if fault]
 
 
 def read_autoencoder(weights: Path, cell: Cell) -> Autoencoder:

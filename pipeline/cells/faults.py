@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.cells.evaluate import read_autoencoder
 from pipeline.cells.run import read_trained
-from pipeline.config.spelling import CellNameError, lambda_tag
+from pipeline.config.spelling import CellNameError
 from pipeline.jobs.findings import Checked, Fault, Findings, Note, made_for, size_of
 from pipeline.jobs.json_files import digest, read_json, sha256_of
 from pipeline.jobs.progress import Progress
@@ -83,9 +83,8 @@ def _store(manifest: str) -> str | None:
 
 def _is_of(study: Study, cell: Cell) -> bool:
     """Whether the study can make a cell, on its grid or off it."""
-    text = {name: str(value) for name, value in vars(cell).items()}
     try:
-        study.cell_named(**text | {"lam": lambda_tag(cell.lam)})
+        study.cell_named(**cell.words)
     except CellNameError:
         return False
     return True

@@ -57,7 +57,7 @@ def opened_trainers(
     """
     first = specs[0]
     if any(spec.stream != first.stream for spec in specs):
-        raise ValueError("these cells have not one stream: they differ in more than lambda")
+        raise ValueError("these cells have not one stream: they differ in more than lambda or k")
     store, origin = open_store(manifest, first.store), read_json(manifest)["sha256"]
     with ActivationStream(
         store,
@@ -175,6 +175,7 @@ def _record(spec: TrainSpec, store: str, trainer: Trainer) -> dict[str, Any]:
         "latents_reset": history.resets,
         "diverged": history.diverged,
         "sparse_steps": trainer.compute.sparse_steps,
+        **({"calibration": history.calibration} if history.calibration else {}),
     }
     made_from = {"train": digest(spec), "store": store}
     return {"training": training, "made_from": made_from, "course": course}

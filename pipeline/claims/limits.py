@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from pipeline.config.spelling import KNOBS
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.text.numbers import span, variant_label
 
@@ -40,9 +41,10 @@ def limits(spec: ComparisonSpec, cells: pd.DataFrame) -> list[str]:
 
 
 def _seeds(cells: pd.DataFrame) -> str:
-    point = ["recipe", "model", "hookpoint", "variant", "width", "lam"]
+    knobs = [name for name in KNOBS if name in cells]
+    point = ["recipe", "model", "hookpoint", "variant", "width", *knobs]
     widths = cells.assign(multiple=cells["width"] / cells["d_model"])
-    by_point = widths.groupby([*point, "multiple"])["seed"].nunique()
+    by_point = widths.groupby([*point, "multiple"], dropna=False)["seed"].nunique()
     fewest = by_point.groupby(["variant", "multiple"]).min()
     names = [f"{variant_label(variant)} at H = {multiple:g}d" for variant, multiple in fewest.index]
     groups = pd.Series(names).groupby(fewest.to_numpy()).agg(", ".join)

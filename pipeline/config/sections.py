@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from pipeline.config.spelling import NAME_LENGTH, lambda_tag
 from sagsae.autoencoders.registry import check_name
+from sagsae.storage.s3 import parse
 
 LARGEST = 2**53
 """Every reader of JSON keeps whole numbers up to here exact."""
@@ -90,6 +91,12 @@ def _usable_path(value: str) -> str:
     return value
 
 
+def _bucket(value: str) -> str:
+    if value:
+        parse(value)  # raises ValueError, without the value: somebody may have put a key in it
+    return value.rstrip("/")
+
+
 def _usable_folder(value: str) -> str:
     if found := re.search("[{}]", value):
         raise ValueError(f"holds {found.group()!r}, which means a wildcard in Snakemake's paths")
@@ -133,6 +140,7 @@ Words = Annotated[str, AfterValidator(_writable)]
 Pattern = Annotated[Words, Field(min_length=1), AfterValidator(_regular_expression)]
 PathOrNone = Annotated[Words, Field(max_length=1000), AfterValidator(_usable_path)]
 FolderOrNone = Annotated[PathOrNone, AfterValidator(_usable_folder)]
+Bucket = Annotated[str, Field(max_length=1000), AfterValidator(_bucket)]
 FilePath = Annotated[PathOrNone, Field(min_length=1)]
 Folder = Annotated[FolderOrNone, Field(min_length=1)]
 

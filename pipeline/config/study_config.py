@@ -6,34 +6,33 @@ neither torch nor transformers, so the Snakefile can read it in a fraction of a 
 
 from __future__ import annotations
 
-import math
 from operator import not_
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from pipeline.config.browser import Browser
 from pipeline.config.dial import Dial
-from pipeline.config.foreign import ForeignSource
 from pipeline.config.formats import Formats
+from pipeline.config.grid import Comparison, GridEntry
 from pipeline.config.hub import Hub
-from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, Training
+from pipeline.config.probe import Probe
+from pipeline.config.recipes import Recipe, Training
 from pipeline.config.sections import (
+    Bucket,
     Count,
     FieldFaults,
     Folder,
     FolderOrNone,
     Fraction,
     HookpointName,
-    Lambda,
     ModulePath,
     Name,
     Natural,
     Number,
     Positive,
     Section,
-    Variant,
     Width,
     Words,
 )
@@ -158,75 +157,6 @@ class Evaluation(Section):
     """Loss Recovered is flagged as noise where CE_zero - CE_clean (nats) is below this."""
 
 
-class Sized(Section):
-    """A variant at one dictionary width."""
-
-    variant: Variant
-    """Name in the registry of variants: gated, sagsae, sagsae_noaux, sagsae_onesided, sagsae_sym,
-    sagsae_tied; or a class of your own, ``my_package.module:Class``."""
-    expansion: Annotated[Positive, Field(le=1e6)] | None = None
-    """Dictionary width in multiples of d_model. Give this or width."""
-    width: Width | None = None
-    """Dictionary width H in latents. Give this or expansion."""
-
-    @model_validator(mode="after")
-    def _one_width(self) -> Self:
-        if (self.expansion is None) == (self.width is None):
-            field = "expansion" if self.width is None else "width"
-            raise FieldFaults([(field, "give exactly one of expansion and width")])
-        return self
-
-    def width_for(self, d_model: int) -> int:
-        """H for a model of this width."""
-        if self.expansion is None:
-            assert self.width is not None
-            return self.width
-        return max(1, math.floor(self.expansion * d_model + 0.5))
-
-
-class GridEntry(Sized):
-    """A block of the grid: one variant at one width over lambdas, seeds, models, hookpoints."""
-
-    lambdas: Annotated[list[Lambda], Field(min_length=1)]
-    """Sparsity coefficients at unit mean square activations."""
-    seeds: Annotated[list[Natural], Field(min_length=1)] = [0]
-    """Seeds of the initial weights and of the order of the batches."""
-    models: Annotated[list[str], Field(min_length=1)] | None = None
-    """Restrict to these models; all when absent."""
-    hookpoints: Annotated[list[str], Field(min_length=1)] | None = None
-    """Restrict to these hookpoints; all when absent."""
-    recipes: Annotated[list[str], Field(min_length=1)] | None = Field(
-        default=None, exclude_if=lambda recipes: recipes is None
-    )
-    """Recipes under which the cells are trained, by name; ``default`` is section training, which
-    is also meant when absent."""
-
-    source: ForeignSource | None = Field(default=None, exclude_if=lambda source: source is None)
-    """Where an autoencoder comes from that another library has trained. Such a block has one cell,
-    of a variant that is named foreign-... and whose lambda names it in its sweep; the cell is
-    evaluated and never trained."""
-
-    @property
-    def recipe_names(self) -> list[str]:
-        """The recipes by name, the default one as an empty text."""
-        return ["" if name == DEFAULT_RECIPE else name for name in self.recipes or [""]]
-
-
-class Contender(Sized):
-    """One side of a comparison."""
-
-
-class Comparison(Section):
-    """Candidate against baseline over the overlap of their swept L0 ranges."""
-
-    candidate: Contender
-    """The variant that is claimed to be better."""
-    baseline: Contender
-    """The variant it is compared with."""
-    matched_l0: list[Positive] = [64.0]
-    """L0 values at which both are read off their frontiers, where the overlap contains them."""
-
-
 class StudyConfig(Section):
     """A configuration file."""
 
@@ -242,6 +172,10 @@ class StudyConfig(Section):
     cache: FolderOrNone = ""
     """Folder of what studies share: models, text, tokens, activation stores, the models' losses.
     Empty: `cache` beside `results`."""
+    stores: Bucket = Field(default="", exclude_if=not_)
+    """Where activation stores lie if not in the cache: ``s3://BUCKET/PREFIX``. All else stays in
+    the cache. Endpoint, region and credentials come from the environment (AWS_...), never from
+    here."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: GPUs where there are some, else the CPU."""
     jobs_per_gpu: Count = 1
@@ -252,7 +186,7 @@ class StudyConfig(Section):
     runs again when this is changed. Raise it where training waits for the disk (`python -m pipeline
     cost` says how much is read). Cells that are asked for by name share with one another alone. All
     cells of a job are in memory together: on a GPU a gate takes (40 d + 12 B) H bytes, at d
-    activations, H latents and a batch of B in bfloat16."""
+    activations, H latents and a batch of B in bfloat16; other variants take (40 d + 28 B) H."""
     checkpoint_seconds: Count = 300
     """Time between two checkpoints of a cell: what a kill can cost of its training, at most."""
     models: Annotated[list[Model], Field(min_length=1)]
@@ -275,6 +209,8 @@ class StudyConfig(Section):
     """Pairs of variants that the tables compare."""
     dial: Dial | None = Field(default=None, exclude_if=lambda dial: dial is None)
     """Steering with single latents; none when absent."""
+    probe: Probe | None = Field(default=None, exclude_if=lambda probe: probe is None)
+    """Sparse probing and feature absorption; none when absent."""
     browser: Browser | None = Field(default=None, exclude_if=lambda browser: browser is None)
     """Pages on which the latents of some cells can be looked at; none when absent."""
     formats: Formats = Field(default=Formats(), exclude_if=Formats().__eq__)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import prod
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from pipeline.config.sections import (
     Count,
@@ -20,7 +20,17 @@ from pipeline.config.sections import (
     Section,
     Variant,
 )
+from sagsae.autoencoders.registry import LAMBDA, knobs
 
+
+def _with_lambda(name: str) -> str:
+    if LAMBDA not in knobs(name):
+        raise ValueError(f"{name} takes k, and protocols sweep lambda: leave it out")
+    return name
+
+
+Swept = Annotated[Variant, AfterValidator(_with_lambda)]
+"""A variant that has a lambda."""
 Correlations = Annotated[list[Annotated[Number, Field(ge=-1, le=0)]], Field(min_length=1)]
 Cosine = Annotated[Number, Field(ge=0, le=1)]
 Lambdas = Annotated[list[Lambda], Field(min_length=1)]
@@ -29,8 +39,8 @@ Lambdas = Annotated[list[Lambda], Field(min_length=1)]
 class Contestant(Section):
     """A variant at a width that follows the number of features."""
 
-    variant: Variant
-    """Name in the registry of variants."""
+    variant: Swept
+    """Name in the registry of variants; one that takes lambda."""
     multiple: Positive = 1.0
     """Dictionary width H in latents per pair of opposite features; rounded."""
 
@@ -120,7 +130,7 @@ class Anomalies(Protocol):
     """Largest excursion."""
     budgets: Annotated[list[Positive], Field(min_length=1)] = [0.5, 1.0, 2.0]
     """Latents per axis; every variant gets each budget."""
-    variants: Annotated[list[Variant], Field(min_length=1)] = ["gated", "sagsae_sym", "sagsae_tied"]
+    variants: Annotated[list[Swept], Field(min_length=1)] = ["gated", "sagsae_sym", "sagsae_tied"]
     """Variants that are compared."""
     lambdas: Lambdas = [0.7, 1.2, 1.8]
     """Sweep of the sparsity coefficient, see ``Protocol``."""

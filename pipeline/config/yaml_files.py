@@ -7,6 +7,7 @@ Snakemake reads files named with ``--configfile`` itself; the default file, and 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -118,4 +119,5 @@ def _given(value: Any) -> str:
         shown = json.dumps(value, default=str)
     except ValueError:  # more digits than Python writes out
         shown = "a number of thousands of digits"
+    shown = re.sub(r"//[^/@\s]*@", "//***@", shown)  # credentials that somebody put in a URL
     return f" (given: {shown if len(shown) <= 200 else shown[:200] + '...'})"

@@ -18,7 +18,7 @@ from statistics import median
 
 import pandas as pd
 
-from pipeline.cost.rates import RATES, STEP_PRODUCTS, Device, Rates
+from pipeline.cost.rates import RATES, Device, Rates, step_products
 from pipeline.cost.reading import reading_table
 from pipeline.cost.work import Work, Workload
 from pipeline.jobs.json_files import read_json
@@ -77,6 +77,8 @@ def stages(study: Study, rates: Rates) -> list[Stage]:
     ]
     if study.dials:
         found.append(_sum("dial", [load.dial(one) for one in study.dials.values()]))
+    if study.probes:
+        found.append(_sum("probe", [load.probe(one) for one in study.probes.values()]))
     return found
 
 
@@ -108,7 +110,9 @@ def measured(folder: Path) -> tuple[float, str]:
     if not found:
         raise ValueError(f"{folder}: no metrics under cells/: give the folder of a published study")
     rates = [
-        training_tflops(cell.training.tokens_per_second, cell.d_model, cell.cell.width)
+        training_tflops(
+            cell.training.tokens_per_second, cell.d_model, cell.cell.width, cell.cell.variant
+        )
         for cell in found
         if cell.training.steps
     ]
@@ -116,8 +120,8 @@ def measured(folder: Path) -> tuple[float, str]:
     return median(rates), f"measured: median of {len(found)} cells of {folder} on {devices}"
 
 
-def training_tflops(rate: float, d: int, width: int) -> float:
-    """TFLOP/s of a step's products at a rate of tokens per second.
+def training_tflops(rate: float, d: int, width: int, variant: str = "gated") -> float:
+    """TFLOP/s of a step's dense products at a rate of tokens per second.
 
     Raises:
         ValueError: the rate is not positive and finite.
@@ -127,7 +131,7 @@ def training_tflops(rate: float, d: int, width: int) -> float:
             f"{rate:g} tokens/s cannot be a rate of training; measure again, or leave it to the "
             "rates of --device"
         )
-    return rate * STEP_PRODUCTS * 2 * d * width / 1e12
+    return rate * step_products(variant) * 2 * d * width / 1e12
 
 
 def summary(study: Study, rates: Rates, device: Device, basis: str, devices: int) -> str:
@@ -185,8 +189,9 @@ def main(
     elif measure:
         from pipeline.cost.speed import tokens_per_second  # imports torch
 
-        found, d, width, what = tokens_per_second(study)
-        rate, source = training_tflops(found, d, width), f"measured now: {what}"
+        found, d, cell, what = tokens_per_second(study)
+        rate = training_tflops(found, d, cell.width, cell.variant)
+        source = f"measured now: {what}"
     if rate is not None:
         chosen = chosen.model_copy(update={"training_tflops": rate})
         basis = f"training {source}; the rest {basis}"

@@ -6,13 +6,37 @@ from pathlib import Path
 
 from pipeline.config.sections import Count, Natural, Positive, Section
 from pipeline.config.yaml_files import load_yaml
+from sagsae.autoencoders.registry import GATED, VARIANTS
 
 RATES = Path(__file__).resolve().parents[2] / "workflow" / "rates.yaml"
 STEP_PRODUCTS = 7
 """Encode, decode, auxiliary decode; two backward through the decoder; one for the gradients of each
 of encoder and decoder. A product of [B, d] and [d, H] is 2 B d H operations."""
+UNGATED_PRODUCTS = 5
+"""The same without an auxiliary decode. On a CPU, k-sparse variants make one dense product."""
 COMPRESSED = 0.8
 """Size of a store of the profile ``disk``, against a plain one."""
+
+
+WEIGHT_BYTES = 40.0
+"""Of a latent per activation, while it is trained: both rows with gradients, moments and copies."""
+GATE_BYTES, UNGATED_BYTES = 12.0, 28.0
+"""Of a latent per token of the batch. Autograd keeps codes that a gate's step makes again; the most
+is taken by BatchTopK, whose dead latents learn."""
+
+
+def activation_bytes(variant: str) -> float:
+    """Bytes of a latent per token of the batch; of an unknown variant those of a gate."""
+    return GATE_BYTES if _gated(variant) else UNGATED_BYTES
+
+
+def _gated(variant: str) -> bool:
+    return variant not in VARIANTS or VARIANTS[variant].family == GATED
+
+
+def step_products(variant: str) -> int:
+    """Dense products of a variant's training step; of an unknown one those of a gate."""
+    return STEP_PRODUCTS if _gated(variant) else UNGATED_PRODUCTS
 
 
 class Device(Section):
@@ -21,7 +45,7 @@ class Device(Section):
     unit: str
     """What its hours are called."""
     training_tflops: Positive
-    """Of the seven products of a training step."""
+    """Of the products of a training step."""
     forward_tflops: Positive
     """Of a language model's forward pass."""
     job_seconds: Natural

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from pipeline.cost.rates import COMPRESSED, STEP_PRODUCTS, Device
+from pipeline.cost.rates import COMPRESSED, Device, step_products
 from pipeline.study.cell import Cell
 from pipeline.study.streams import put_together
 from pipeline.study.study import Study
@@ -61,7 +61,8 @@ def _of_stream(study: Study, cells: list[Cell], device: Device) -> Reading:
     spec = study.train_spec(cells[0])
     shrink = COMPRESSED if study.config.dump.profile == "disk" else 1.0
     size = 2.0 * spec.d_model * spec.training.tokens * shrink
-    operations = sum(2.0 * spec.d_model * cell.width for cell in cells) * STEP_PRODUCTS
+    products = (step_products(cell.variant) * cell.width for cell in cells)
+    operations = 2.0 * spec.d_model * sum(products)
     seconds = operations * spec.training.tokens / (device.training_tflops * 1e12)
     return Reading(
         store=cells[0].model,

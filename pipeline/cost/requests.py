@@ -30,6 +30,10 @@ WRITERS = {False: 1, True: 6}
 """Blocks that are written at a time, on a CPU and beside a GPU (``GPU_WRITERS``)."""
 FEW_SECONDS = 300.0
 """Of jobs whose work nobody counts: the protocols on made-up data."""
+FIT_SECONDS = 5.0
+"""Of the fits on one code, and of those on activations, which no device does."""
+ENTRY_BYTES, MOST_ENTRIES = 24.0, 500
+"""Of an entry of a code while it is probed; entries of a row."""
 
 TURNS = "turns"
 """A resource of which each job takes one."""
@@ -114,7 +118,7 @@ class Requests:
         cell = self._study.cell_named(**wildcards)
         contexts = self._study.config.evaluation.batch_contexts
         seconds = self._started(self._at_once(self._load.evaluation(cell)))
-        memory = self._passes(cell.model, contexts) + self._load.gate_bytes(cell)
+        memory = self._passes(cell.model, contexts) + self._load.autoencoder_bytes(cell)
         if self._waits(cell):
             return Need(seconds, memory)
         trained = self._trained([cell])
@@ -127,10 +131,20 @@ class Requests:
         contexts = -(-spec.dial.batch_contexts // 2)  # logits of some positions alone
         return Need(seconds, self._passes(spec.model, contexts))
 
+    def _probe_run(self, model: str, place: str, seed: str) -> Need:
+        spec = self._study.probe_spec(self._study.probe_run(model, place, seed))
+        work = self._load.probe(spec)
+        seconds = self._started(max(work.seconds(self._device), work.moved / self._job_rate))
+        seconds += FIT_SECONDS * (1 + len(spec.cells))
+        gates = max(self._load.autoencoder_bytes(cell) for cell in spec.cells)
+        rows = work.tokens / len(spec.cells)
+        codes = rows * ENTRY_BYTES * MOST_ENTRIES
+        return Need(seconds, 2 * rows * self._load.row_bytes(model) + codes + gates)
+
     def _browser_cell(self, shown: str) -> Need:
         spec = browsed_at(self._study, shown)
         work = self._load.browser(spec.shown[0])
-        gates = self._load.gate_bytes(spec.shown[0])
+        gates = self._load.autoencoder_bytes(spec.shown[0])
         return Need(self._started(self._at_once(work)), self._passes(spec.model, 1) + gates)
 
     def _synthetic_run(self, **_: str) -> Need:
@@ -140,7 +154,7 @@ class Requests:
 
     def _trained(self, cells: Sequence[Cell]) -> Need:
         """Training on one stream; beside a GPU the host holds what is written of one cell."""
-        gates = [self._load.gate_bytes(cell) for cell in cells]
+        gates = [self._load.autoencoder_bytes(cell) for cell in cells]
         memory = sum(gates) if self._device.is_core else 2 * max(gates)
         training, layout = self._study.training(cells[0]), self._study.config.dump
         rows = training.group_chunks * layout.rows_per_chunk

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.jobs.stage import device_of
+from pipeline.study.cell import Cell
 from pipeline.study.study import Study
 from sagsae.autoencoders.storage import build
 from sagsae.training.trainer import Trainer
@@ -37,13 +38,13 @@ class SameBatch:
         """There is nothing to restore."""
 
 
-def tokens_per_second(study: Study) -> tuple[float, int, int, str]:
+def tokens_per_second(study: Study) -> tuple[float, int, Cell, str]:
     """Train the study's widest cell for a few steps on noise.
 
     The step is at its slowest on noise with the gates open, so the rate errs on the safe side.
 
     Returns:
-        Tokens a second, d, H, and what was measured in words.
+        Tokens a second, d, the cell, and what was measured in words.
     """
     cell = max(study.cells, key=lambda cell: study.models[cell.model].d_model * cell.width)
     d, device = study.models[cell.model].d_model, device_of(study.config.device)
@@ -53,6 +54,7 @@ def tokens_per_second(study: Study) -> tuple[float, int, int, str]:
         steps=2 * STEPS + 1,
         lr_warmup_steps=0,
         lambda_warmup_steps=0,
+        k_warmup_steps=0,
     )
     sae.initialise(torch.zeros(d), cell.seed, recipe)
     sae.to(device)
@@ -68,4 +70,4 @@ def tokens_per_second(study: Study) -> tuple[float, int, int, str]:
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else "this CPU"
     threads = "" if device.type == "cuda" else f", {torch.get_num_threads()} threads"
     what = f"{STEPS} steps of {cell.variant} at H = {cell.width} on {name}{threads}"
-    return rate, d, cell.width, what
+    return rate, d, cell, what

@@ -10,13 +10,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pipeline.config.study_config import Model
-from pipeline.cost.rates import COMPRESSED, STEP_PRODUCTS, Architecture, Device, Rates
+from pipeline.cost.rates import (
+    COMPRESSED,
+    WEIGHT_BYTES,
+    Architecture,
+    Device,
+    Rates,
+    activation_bytes,
+    step_products,
+)
 from pipeline.study.cell import Cell
-from pipeline.study.specs import DialSpec
+from pipeline.study.specs import DialSpec, ProbeSpec
 from pipeline.study.study import Study
 
 EVALUATION_PRODUCTS = 3
 """Encode, decode, and the residual's coefficients for the calibration slopes."""
+
+LABELS = 31
+"""Labels that a text with one source has: letters, digits, four lists of words."""
+PASSES_PER_FIT = 200
+"""Over the rows of a label, until a probe on whole activations has converged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +98,7 @@ class Workload:
         """Of cells on one stream, which is read once for all of them."""
         trained = [0 if c in self.study.foreign else self.study.training(c).tokens for c in cells]
         operations = sum(
-            STEP_PRODUCTS * self._product(cell) * tokens
+            step_products(cell.variant) * self._product(cell) * tokens
             for cell, tokens in zip(cells, trained, strict=True)
         )
         moved = max(trained) * self.row_bytes(cells[0].model)
@@ -115,6 +128,16 @@ class Workload:
         blocks = self.sizes[one.model].blocks - self.study.models[one.model].layer
         return Work(tokens=tokens, operations=tokens * self._forward(one.model, blocks, read))
 
+    def probe(self, one: ProbeSpec) -> Work:
+        """Of a job that probes codes: every cell encodes the rows that labels use, at most all."""
+        plan, held = one.probe, self.study.config.dump.heldout_rows
+        rows = min(held, LABELS * (plan.train_rows + plan.test_rows))
+        operations = sum(self._product(cell) for cell in one.cells) * rows
+        fits = LABELS * (plan.train_rows + plan.test_rows) * PASSES_PER_FIT
+        operations += 2.0 * self.study.models[one.model].d_model * fits
+        moved = held * self.row_bytes(one.model)
+        return Work(tokens=len(one.cells) * rows, operations=operations, moved=moved)
+
     def browser(self, cell: Cell) -> Work:
         """Of a cell that the latent browser shows: its codes and its rival's, on held-out rows."""
         rows = self.study.config.dump.heldout_rows
@@ -122,10 +145,11 @@ class Workload:
         moved = 2 * rows * self.row_bytes(cell.model)
         return Work(tokens=2 * rows, operations=operations, moved=moved)
 
-    def gate_bytes(self, cell: Cell) -> float:
-        """Of an autoencoder with a gate while it is trained in bfloat16, all on one device."""
+    def autoencoder_bytes(self, cell: Cell) -> float:
+        """Of an autoencoder while it is trained in bfloat16, all on one device."""
         batch = self.study.training(cell).batch_size
-        return (40.0 * self.study.models[cell.model].d_model + 12.0 * batch) * cell.width
+        d, each = self.study.models[cell.model].d_model, activation_bytes(cell.variant)
+        return (WEIGHT_BYTES * d + each * batch) * cell.width
 
     def model_bytes(self, model: str) -> float:
         """Of a language model's weights."""

@@ -11,13 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from pipeline.config.spelling import lambda_tag
+from pipeline.config.spelling import KNOBS, knob_of
 from pipeline.figures.panels import Series, at, grid
 from pipeline.figures.shown import Drawn, Shown
 from pipeline.study.cell import Cell, SweepKey
 from pipeline.study.curves import read_curve
+from pipeline.study.knob_columns import without_idle_k
 from pipeline.study.operating_point import nearest_lambda
 from pipeline.study.outputs import CURVE, POINTS
+from sagsae.autoencoders.registry import K
 
 QUANTITIES = {
     "reconstruction": ("Reconstruction error", "log"),
@@ -29,7 +31,8 @@ MOST = 200
 """Rows of a curve that are drawn; evenly chosen, the first and the last among them."""
 ROW, COLUMN = 1.45, 2.25
 """Inches of a panel."""
-KEYS = ["recipe", "model", "hookpoint", "series", "variant", "width", "lam", "seed"]
+K_AT_STEP = "k_at_step"
+KEYS = ["recipe", "model", "hookpoint", "series", "variant", "width", *KNOBS, "seed"]
 
 
 def figure_curves(shown: Shown) -> Drawn:
@@ -58,28 +61,29 @@ def figure_curves(shown: Shown) -> Drawn:
         for label, style in series.items()
     ]
     figure.legend(handles=handles, loc="outside lower center", frameon=False)
-    return figure, table
+    return figure, without_idle_k(table)
 
 
 def _curves(shown: Shown) -> Iterator[pd.DataFrame]:
-    """Of each sweep that is shown, the curve at the lambda whose L0 is nearest, with its names.
+    """Of each sweep that is shown, the curve at the lambda or k whose L0 is nearest.
 
-    Lambdas whose cell has no curve, as cells of earlier versions, are out of the question.
+    Those whose cell has no curve, as cells of earlier versions, are out of the question.
     """
     assert shown.cells is not None, "the figure of curves needs the folder of the cells"
     points, level = shown.rows(POINTS), shown.spec.matched_levels[0]
     lowest: dict[tuple[SweepKey, float], Cell] = {}
     for cell in sorted(shown.spec.grid, key=lambda cell: cell.seed):
-        lowest.setdefault((cell.sweep, cell.lam), cell)
+        lowest.setdefault((cell.sweep, cell.knob), cell)
     for _, rows in points.groupby([*SweepKey._fields, "series"], sort=False):
         names = rows.iloc[0]
         sweep = SweepKey(*names[list(SweepKey._fields)])
-        of = {lam: lowest[sweep, lam] for lam in rows["lam"]}
-        files = {lam: shown.cells / cell.path / CURVE for lam, cell in of.items()}
-        l0 = dict(zip(rows["lam"], rows["l0"], strict=True))
-        lam = nearest_lambda({lam: l0[lam] for lam in l0 if files[lam].exists()}, level)
-        if lam is not None and len(curve := read_curve(files[lam])):
-            yield _named(_thinned(curve), of[lam], names["series"])
+        knobs = rows["lam"].fillna(rows["k"]) if "k" in rows else rows["lam"]
+        of = {knob: lowest[sweep, knob] for knob in knobs}
+        files = {knob: shown.cells / cell.path / CURVE for knob, cell in of.items()}
+        l0 = dict(zip(knobs, rows["l0"], strict=True))
+        knob = nearest_lambda({knob: l0[knob] for knob in l0 if files[knob].exists()}, level)
+        if knob is not None and len(curve := read_curve(files[knob])):
+            yield _named(_thinned(curve), of[knob], names["series"])
 
 
 def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
@@ -89,6 +93,7 @@ def _thinned(curve: pd.DataFrame) -> pd.DataFrame:
 
 def _named(curve: pd.DataFrame, cell: Cell, label: str) -> pd.DataFrame:
     names = {name: label if name == "series" else getattr(cell, name) for name in KEYS}
+    curve = curve.rename(columns={K: K_AT_STEP})  # it falls during a warm-up; the cell has its last
     return curve.assign(**names)[[*KEYS, *curve]]
 
 
@@ -96,11 +101,11 @@ def _row(
     panels: list[Axes], here: pd.DataFrame, series: dict[str, Series], place: tuple[str, str]
 ) -> None:
     """The panels of one model and hookpoint."""
-    lambdas = {}
+    knobs = {}
     for label, style in series.items():
         curve = here[here["series"] == label]
         if len(curve):
-            lambdas[style.name] = lambda_tag(curve["lam"].iloc[0])
+            knobs[style.name] = knob_of(curve.iloc[0].to_dict())
         for panel, quantity in zip(panels, QUANTITIES, strict=True):
             if quantity in curve:
                 panel.plot(
@@ -121,11 +126,11 @@ def _row(
         elif scale == "linear":
             most = max(0.1, panel.dataLim.y1)  # which is minus infinity without a line
             panel.set_ylim(-0.04 * most, 1.04 * most)
-    panels[0].set_title(f"{', '.join(place)}, {_note(lambdas)}", loc="left")
+    panels[0].set_title(f"{', '.join(place)}, {_note(knobs)}", loc="left")
 
 
-def _note(lambdas: dict[str, str]) -> str:
-    """The lambda of each side, or the one that all have."""
-    if len(found := set(lambdas.values())) < 2:
-        return f"λ {found.pop()}" if found else "no curve is there"
-    return "λ " + ", ".join(f"{lam} ({name})" for name, lam in lambdas.items())
+def _note(knobs: dict[str, str]) -> str:
+    """The lambda or k of each side, or the one that all have."""
+    if len(found := set(knobs.values())) < 2:
+        return found.pop() if found else "no curve is there"
+    return ", ".join(f"{knob} ({name})" for name, knob in knobs.items())

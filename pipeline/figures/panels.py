@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from pipeline.config.spelling import lambda_tag
+from pipeline.config.spelling import KNOBS, knob_of
 from pipeline.study.comparison_spec import ComparisonSpec
 
 BAND = "#B8B8B8"
@@ -91,7 +91,7 @@ def bands(panel: Axes, overlaps: pd.DataFrame) -> None:
 def drawable(points: pd.DataFrame, metric: str) -> pd.DataFrame:
     """Points that a log axis can hold, in order of L0."""
     shown = points[(points["l0"] > 0) & points[metric].notna()]
-    return shown.sort_values(["l0", "lam", "variant"])
+    return shown.sort_values(["l0", *(name for name in KNOBS if name in shown), "variant"])
 
 
 def curve(panel: Axes, points: pd.DataFrame, metric: str, style: Series) -> None:
@@ -215,10 +215,11 @@ class Notes:
         return self.panel.transData.transform(points[["l0", metric]].to_numpy())
 
     def lambdas(self, points: pd.DataFrame, metric: str) -> None:
-        """Write each point's lambda above or below it."""
+        """Write each point's lambda, or its k with the letter, above or below it."""
         for row in points.to_dict("records"):
             at = (row["l0"], row[metric])
-            self._place(at, lambda_tag(row["lam"]), 5.5, "#444444", [5, -5])
+            text = knob_of(row).removeprefix("λ ")
+            self._place(at, text, 5.5, "#444444", [5, -5])
 
     def name_curve(self, points: pd.DataFrame, metric: str, style: Series) -> None:
         """Write the variant's name beside its curve, from the middle of the curve outwards."""

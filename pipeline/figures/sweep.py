@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from pipeline.config.spelling import lambda_tag
+from pipeline.config.spelling import KNOBS, knob_of
 from pipeline.figures.panels import (
     BAND,
     CROSS,
@@ -81,7 +81,8 @@ def numbers(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str) -> pd.Dat
         value_se=points[f"{metric}_se"],
         hollow=points["lr_noisy"] & (metric == "loss_recovered"),
     )
-    columns = ["kind", "recipe", "model", "hookpoint", "series", "variant", "width", "lam", "seeds"]
+    columns = ["kind", "recipe", "model", "hookpoint", "series", "variant", "width"]
+    columns += [name for name in KNOBS if name in points] + ["seeds"]
     marks = marks[[*columns, "l0", "l0_se", "value", "value_se", "hollow", "collapsed"]]
     ends = ["overlap_lo", "overlap_hi"]
     spans = overlaps[["recipe", "model", "hookpoint", "comparison", *ends]].dropna()
@@ -119,7 +120,7 @@ def _legend(
         handles.append(Patch(color=BAND, alpha=0.4, label=f"L0 overlap of the comparison{many}"))
     if annotated:
         tag = Line2D([], [], ls="none", marker="$0.1$", markersize=9, color="#444444")
-        tag.set_label("λ of a point")
+        tag.set_label("λ of a point" if points["lam"].notna().all() else "λ or k of a point")
         handles.append(tag)
     if metric == "loss_recovered" and points["lr_noisy"].any():
         hollow = Line2D([], [], ls="none", marker="o", color="black", markerfacecolor="white")
@@ -131,7 +132,7 @@ def _legend(
 def _fallen(points: pd.DataFrame) -> list[Line2D]:
     fallen = points[points["collapsed"] != ""]
     names = [
-        f"collapsed: {variant_label(row['variant'])} {row['width']}, λ {lambda_tag(row['lam'])}, "
+        f"collapsed: {variant_label(row['variant'])} {row['width']}, {knob_of(row)}, "
         f"{row['model']} {row['hookpoint']}"
         for row in fallen.to_dict("records")
     ]

@@ -25,6 +25,7 @@ from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import locked
 from sagsae.files import FileLock
+from sagsae.storage import Storage, is_url
 
 MODELS, TEXTS, TOKENS, STORES, BASELINES = "models", "texts", "tokens", "stores", "baselines"
 KINDS = (MODELS, TEXTS, TOKENS, STORES, BASELINES)
@@ -34,7 +35,7 @@ ASSET, DOCUMENTS, LOSSES = "asset.json", "documents.json", "baselines.json"
 CONTEXTS = "contexts.safetensors"
 """The file of an entry of tokens."""
 ENTRY = "entry"
-"""Field of a record: the entry's folder, relative to the record's."""
+"""Field of a record: the entry's folder, relative to the record's, or a URL."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,15 @@ class Entry:
         return self.cache / self.kind / self.key
 
     @contextmanager
-    def used(self, patience: float = math.inf, *, alone: bool = False) -> Iterator[None]:
+    def used(self, patience: float = math.inf, *, alone: bool = False) -> Iterator[FileLock]:
         """Keep it from being pruned; others may use it, and make more of it, at the same time.
 
         Args:
             patience: Seconds to wait for who prunes it, or with ``alone`` for who uses it.
             alone: Let nobody else use it.
+
+        Yields:
+            The lock that is held.
 
         Raises:
             LockedError: Patience is over.
@@ -73,31 +77,37 @@ class Entry:
         lock = FileLock(parent / f".{self.key}.used")
         lock.acquire(shared=not alone, patience=patience, waiting=say)
         try:
-            yield
+            yield lock
         finally:
             lock.release()
 
     @contextmanager
-    def making(self, patience: float = math.inf) -> Iterator[None]:
+    def making(self, patience: float = math.inf, *, shared: bool = False) -> Iterator[None]:
         """Hold it against others that would make it, or more of it; waits for one that does.
+
+        Args:
+            patience: Seconds to wait.
+            shared: Make it together with others that share the work.
 
         Raises:
             LockedError: Patience is over.
         """
-        with locked(self.folder.parent, self.key, patience):
+        with locked(self.folder.parent, self.key, patience, shared=shared):
             yield
 
 
-def write_record(out: Path, content: dict[str, Any], folder: Path) -> None:
+def write_record(out: Path, content: dict[str, Any], place: Path | Storage) -> None:
     """Write a study's record of an entry.
 
     Args:
         out: The record.
         content: What it says of the entry.
-        folder: The entry's folder.
+        place: The entry's folder, or the URL of a store that lies elsewhere.
     """
+    remote = isinstance(place, Storage) and place.remote
+    named = str(place) if remote else os.path.relpath(str(place), out.parent)
     with locked(out.parent, out.stem):  # which removes what a killed process left of it
-        write_json(out, content | {ENTRY: os.path.relpath(folder, out.parent)})
+        write_json(out, content | {ENTRY: named})
 
 
 def entry_folder(record: Path, content: dict[str, Any]) -> Path:
@@ -111,7 +121,7 @@ def using(*records: Path) -> Iterator[None]:
     with ExitStack() as held:
         for record in records:
             found = read_json(record)
-            if ENTRY in found:
+            if ENTRY in found and not is_url(found[ENTRY]):  # nothing prunes a bucket
                 folder = entry_folder(record, found)
                 key = found.get("family", folder.name)
                 held.enter_context(Entry(folder.parent.parent, folder.parent.name, key).used())

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import shlex
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.jobs.json_files import digest
 from sagsae.files import read_signed_json
+from sagsae.storage import is_url
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,16 @@ def made_for(file: str | Path, what: str, found: object, expected: str) -> Itera
     if found != expected:
         problem = f"made for another configuration: {what} {found}, this study's is {expected}"
         yield Fault(file, problem)
+
+
+def removal(names: Iterable[str | Path]) -> str:
+    """The shell command that removes files, folders and objects; empty if there are none."""
+    given = [str(name) for name in names]
+    remote = shlex.join(name for name in given if is_url(name))
+    local = shlex.join(name for name in given if not is_url(name))
+    commands = [f"rm -rf {local}"] if local else []
+    commands += [f"python -m pipeline cache delete --yes --names {remote}"] if remote else []
+    return " && ".join(commands)
 
 
 def size_of(path: Path) -> int:

@@ -19,16 +19,17 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-import stat
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
 from pipeline.jobs.stage import Device
 from sagsae.files import try_flock
+from sagsae.folders import private_folder
 
 DIRECTORY_VARIABLE = "SAGSAE_LEASE_DIR"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -121,13 +122,9 @@ def lease_folder() -> Path:
     folder = Path(named) if named else Path("/tmp") / f"sagsae-gpu-{os.getuid()}"
     remedy = f"set {DIRECTORY_VARIABLE} to a folder of yours on a local disk"
     try:
-        folder.mkdir(mode=0o700, parents=bool(named), exist_ok=True)
-        status = folder.lstat()
+        return private_folder(folder, parents=bool(named))
     except OSError as error:
-        raise LeaseError(f"{folder}: cannot be made ({error.strerror}); {remedy}") from error
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise LeaseError(f"{folder}: not a folder of user {os.getuid()}; remove it, or {remedy}")
-    return folder
+        raise LeaseError(f"{folder}: cannot be used ({error.strerror}); {remedy}") from error
 
 
 def take(devices: list[str], jobs_per_gpu: int) -> str:
@@ -208,18 +205,22 @@ def is_leased() -> bool:
     return HELD in os.environ
 
 
-def become_without_gpu(command: list[str]) -> None:
+def become_without_gpu(command: list[str], keep: Collection[int] = ()) -> None:
     """Give the lease back and become ``command``, which sees no GPU.
 
     The process keeps its number, its standard files and its place under Snakemake. It has to be
     replaced: PyTorch never gives all of a GPU's memory back while a process lives.
+
+    Args:
+        command: What it becomes.
+        keep: Descriptors that stay open, such as that of a lock.
     """
     del os.environ[HELD]
     os.environ[VISIBLE] = ""
     sys.stdout.flush()
     sys.stderr.flush()
     for descriptor in map(int, os.listdir("/proc/self/fd")):
-        if descriptor > 2:
+        if descriptor > 2 and descriptor not in keep:
             with suppress(OSError):  # that of the listing is closed already
                 os.set_inheritable(descriptor, False)  # the lease, and what the driver opened
     os.execvp(command[0], command)

@@ -36,6 +36,8 @@ SETTINGS = {
     "spliced passes of the language model": "evaluation.batch_contexts",
     "the language model's own losses": "evaluation.batch_contexts or evaluation.lr_contexts",
     "steering of the language model": "dial.batch_contexts or dial.positions",
+    "the rows that are probed": "probe.train_rows or probe.test_rows",
+    "the codes of the rows that are probed": "probe.train_rows or probe.test_rows",
     "the evaluation of the autoencoder": _WIDTH,
     "the logits of directions": _WIDTH,
     "what is kept of each latent": f"browser.top, browser.samples or {_WIDTH}",

@@ -10,7 +10,7 @@ from pipeline.config.recipes import DEFAULT_RECIPE, Recipe
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.text.numbers import BLANK, Grid, format_number, span, variant_label
 
-NAME_COLUMNS = ("model", "hookpoint", "variant", "recipe", "width", "lam", "seed")
+NAME_COLUMNS = ("model", "hookpoint", "variant", "recipe", "width", "lam", "k", "seed")
 
 
 def baseline_grid(cells: pd.DataFrame) -> Grid:
@@ -50,7 +50,8 @@ def collapsed_grid(cells: pd.DataFrame) -> Grid:
     """Every collapsed cell and why."""
     fallen = cells[cells["collapsed"] != ""]
     names = [name for name in NAME_COLUMNS if name in cells]
-    shown = dict.fromkeys(names, str) | {"l0": format_number, "r2": format_number}
+    shown = dict.fromkeys(names, _name) | {"l0": format_number, "r2": format_number}
+    shown |= {"k": _whole} if "k" in names else {}
     rows = fallen.transform(shown).assign(why=fallen["collapsed"]).itertuples(index=False)
     columns = (*map(str.capitalize, names), "L0", "R2", "Why")
     return Grid(title="Collapsed cells", columns=columns, rows=tuple(rows))
@@ -60,6 +61,7 @@ SHOWN = {
     **{name: name.capitalize() for name in ("model", "hookpoint", "variant", "recipe")},
     "width": "H",
     "lam": "λ",
+    "k": "k",
     "seed": "Seed",
     "l0": "L0",
     "r2": "R2",
@@ -82,6 +84,15 @@ def cell_grid(cells: pd.DataFrame) -> Grid:
     )
 
 
+def _name(value: Any) -> str:
+    """As `str`; a dash for the lambda of a cell with a k."""
+    return BLANK if pd.isna(value) else str(value)
+
+
+def _whole(value: float) -> str:
+    return BLANK if pd.isna(value) else f"{value:.0f}"
+
+
 def _shown(value: Any) -> str:
     if pd.isna(value):
         return ""
@@ -96,7 +107,11 @@ def provenance(cells: pd.DataFrame, spec: ComparisonSpec) -> list[tuple[str, str
         ("Cells", str(len(cells))),
         ("Seeds", _listed(cells["seed"])),
         ("Variants", ", ".join(variant_label(name) for name in cells["variant"].unique())),
-        ("λ", _listed(cells["lam"])),
+        *[
+            (words, _listed(cells[name].dropna(), form))
+            for name, words, form in (("lam", "λ", "{}"), ("k", "k", "{:.0f}"))
+            if name in cells and cells[name].notna().any()
+        ],
         ("Training tokens a cell", _listed(cells["training_tokens"], "{:,}")),
         ("Optimiser steps a cell", _listed(cells["training_steps"], "{:,}")),
         ("Evaluation tokens", _listed(cells["eval_tokens"], "{:,}")),

@@ -2,12 +2,12 @@
 
     python -m pipeline publish --configfile FILE.yaml --out results/reference/local
 
-The folder gets the metrics of every cell, the training curves that are drawn and what steering
-found as they are, the resolved configuration, what it was run with, and tables, figures and claims
-rebuilt from those; they must equal the study's own.
+The folder gets the metrics of every cell, the training curves that are drawn and what steering and
+probes found as they are, the resolved configuration, what it was run with, and tables, figures and
+claims rebuilt from those; they must equal the study's own.
 
-``--unfinished`` keeps the configuration and what is finished of cells and of steering, and adds it
-to what the folder has. ``restore`` puts it back on another machine.
+``--unfinished`` keeps the configuration and what is finished of cells, steering and probes, and
+adds it to what the folder has. ``restore`` puts it back on another machine.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pipeline.study.curve_files import drawn_cells
 from pipeline.study.dial_runs import read_dial_run
 from pipeline.study.kept import is_current
 from pipeline.study.metrics import CellMetrics, read_all
+from pipeline.study.probe_runs import read_probe_run
 from pipeline.study.steered import made_for
 from pipeline.study.study import Study
 from sagsae.files import write_atomic
@@ -49,13 +50,13 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
         workdir: Where Snakemake ran.
 
     Raises:
-        MetricsError: a cell of the grid has no usable metrics, or a place no steering.
+        MetricsError: a cell of the grid has no usable metrics, or a place no steering or probes.
         PublishError: a table, a figure or the report of the study does not follow from them.
     """
     root, partial = workdir / study.root, out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
     cells = _keep_cells(study, study.cells, root, partial)
-    _keep_dials(study, study.dials, root, partial)
+    _keep_looked_into(study, study.looked_into, root, partial)
     environment = _environment(study, cells.values(), workdir)
     write_json(partial / outputs.ENVIRONMENT, environment)
     if (root / outputs.SYNTHETIC_SUMMARY).exists():
@@ -74,13 +75,14 @@ def publish_unfinished(study: Study, out: Path, workdir: Path = Path()) -> int:
     """Add the finished cells of a study to ``out``; how many there are.
 
     Raises:
-        MetricsError: a finished cell has no usable metrics, or a place no usable steering.
+        MetricsError: a finished cell has no usable metrics, or a place nothing usable of steering
+            or probes.
     """
     finished = [
         cell for cell in study.cells if is_current(study, cell, workdir / study.metrics(cell))
     ]
-    steered = [file for file, spec in study.dials.items() if made_for(workdir / file, spec)]
-    _keep_dials(study, steered, workdir / study.root, out)
+    made = [file for file, spec in study.looked_into.items() if made_for(workdir / file, spec)]
+    _keep_looked_into(study, made, workdir / study.root, out)
     return len(_keep_cells(study, finished, workdir / study.root, out))
 
 
@@ -100,11 +102,11 @@ def _keep_cells(
     return found
 
 
-def _keep_dials(study: Study, files: Iterable[str], root: Path, out: Path) -> None:
-    """Copy some results of steering."""
+def _keep_looked_into(study: Study, files: Iterable[str], root: Path, out: Path) -> None:
+    """Copy some results of steering and of probes."""
     for path in files:
         file = PurePath(path).relative_to(study.root)
-        read_dial_run(root / file)
+        (read_dial_run if path in study.dials else read_probe_run)(root / file)
         (out / file).parent.mkdir(parents=True, exist_ok=True)
         write_atomic(out / file, (root / file).read_bytes())
 
@@ -155,6 +157,7 @@ def _readme(study: Study, environment: dict[str, Any], out: Path) -> str:
     hours = environment["busy_seconds"] / 3600
     training = environment["training_seconds"] / 3600
     steered = "`dial/` what steering found at each place,\n" if study.dials else ""
+    steered += "`probe/` what probes found of the codes at each place,\n" if study.probes else ""
     return f"""# Study `{study.config.study}`
 
 {study.config.note}

@@ -2,8 +2,8 @@
 
     python -m pipeline rebuild --from results/reference/local --out DIR
 
-No store and no weights: Snakemake runs the rules after the metrics, and those after steering, on
-what ``pipeline publish`` keeps. The same input gives the same bytes.
+No store and no weights: Snakemake runs the rules after the metrics, and those after steering and
+probes, on what ``pipeline publish`` keeps. The same input gives the same bytes.
 """
 
 from __future__ import annotations
@@ -21,21 +21,22 @@ from pipeline.config.synthetic import PROTOCOLS
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.figures import SYNTHETIC_FIGURES
-from pipeline.study.outputs import CONFIGURATION, DIAL_RUNS, ENVIRONMENT, RUNS
+from pipeline.study.outputs import CONFIGURATION, DIAL_RUNS, ENVIRONMENT, PROBE_RUNS, RUNS
 from pipeline.study.study import Study
 
 SNAKEFILE = Path(__file__).resolve().parents[2] / "Snakefile"
 RULES = (
     *("tables", "make_tables", "claims", "figures", "draw_figure", "report", "synthetic"),
-    *("dial_tables", "draw_curves", "convert_table"),
+    *("dial_tables", "probe_tables", "draw_curves", "convert_table"),
     *(f"synthetic_table_{name}" for name in ("summary", *PROTOCOLS)),
     *SYNTHETIC_FIGURES,
 )
-"""All that make something of metrics, of what steering found and of synthetic runs; the others
-would want a store."""
-GIVEN = ("cells", DIAL_RUNS, RUNS, ENVIRONMENT)
+"""All that make something of metrics, of what steering and probes found and of synthetic runs; the
+others would want a store."""
+GIVEN = ("cells", DIAL_RUNS, PROBE_RUNS, RUNS, ENVIRONMENT)
 """What is taken of a published study."""
-UNKEPT = ("cells", DIAL_RUNS, PurePath(RUNS).name, "logs", "specs", ".*", ENVIRONMENT)
+KEPT = ("cells", DIAL_RUNS, PROBE_RUNS, PurePath(RUNS).name)
+UNKEPT = (*KEPT, "logs", "specs", ".*", ENVIRONMENT)
 """Names of what is not a result."""
 
 

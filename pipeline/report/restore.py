@@ -2,8 +2,8 @@
 
     python -m pipeline restore --from results/reference/deep --configfile FILE.yaml
 
-`publish --unfinished` keeps the metrics of cells, and what steering found, as they are finished.
-After this, Snakemake does only what is missing. What is here already stays as it is.
+`publish --unfinished` keeps the metrics of cells, and what steering and probes found, as they are
+finished. After this, Snakemake does only what is missing. What is here already stays as it is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sagsae.files import write_atomic
 
 
 def restore(study: Study, source: Path, workdir: Path = Path()) -> tuple[int, list[str]]:
-    """Copy metrics, and results of steering, made under the study's present configuration.
+    """Copy metrics, steering and probes, made under the study's present configuration.
 
     Args:
         study: Its paths are relative to ``workdir``.
@@ -42,7 +42,7 @@ def restore(study: Study, source: Path, workdir: Path = Path()) -> tuple[int, li
             restored += 1
         else:
             others.append(cell.path)
-    for file, spec in study.dials.items():
+    for file, spec in study.looked_into.items():
         kept = source / PurePath(file).relative_to(study.root)
         if not (workdir / file).exists() and made_for(kept, spec):
             _copy(kept, workdir / file)

@@ -29,6 +29,7 @@ from pipeline.report.grids import (
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.figures import title_and_caption
 from pipeline.study.outputs import (
+    ABSORPTION,
     BY_SOURCE,
     CELLS,
     CLAIMS,
@@ -39,12 +40,14 @@ from pipeline.study.outputs import (
     LATENTS,
     MAIN_EFFECTS,
     PARAMETERS,
+    PROBING,
     SOURCES,
 )
 from pipeline.tables.comparison_text import views
 from pipeline.tables.dial_text import READS, dial_grid
 from pipeline.tables.effect_text import main_effect_parts
 from pipeline.tables.latent_text import contrast_grids, latent_grid, parameter_grid
+from pipeline.tables.probing_text import probing_parts
 from pipeline.tables.sources import share_grid, source_comparisons, source_grids
 from pipeline.text.csv_files import read_table
 from pipeline.text.numbers import Grid, variant_label
@@ -112,7 +115,8 @@ def main(
     )
     first = front(tables, spec)
     others = [name for name in spec.figures if name not in first.figures]
-    seeds = cells.groupby(list(NAME_COLUMNS[:-1]))["seed"].nunique()
+    point = [name for name in NAME_COLUMNS[:-1] if name in cells]
+    seeds = cells.groupby(point, dropna=False)["seed"].nunique()  # lambda or k is empty
     if not spec.several:
         ordered = ordered.drop(columns="recipe")
     html = renderer.get_template("report.html.j2").render(
@@ -144,6 +148,11 @@ def main(
         moves=main_effect_parts(read_table(tables / MAIN_EFFECTS)) if spec.has_effects else [],
         dial=dial_grid(read_table(tables / DIAL), spec.several) if spec.dial else None,
         dial_reads=READS,
+        probing=(
+            probing_parts(read_table(tables / PROBING), read_table(tables / ABSORPTION), spec)
+            if spec.probe
+            else []
+        ),
         browser=browser,
         figures=embedded(figures, others),
         synthetic=figure_sources(synthetic),

@@ -20,6 +20,13 @@ def dial_runs(wildcards):
     return list(study.dials)
 
 
+def probe_runs(wildcards):
+    """What all jobs of the probes make."""
+    if not study.probes:
+        raise WorkflowError("this study probes no codes: see section `probe` in config/README.md")
+    return list(study.probes)
+
+
 def synthetic_files(paths):
     """Those that the study makes by itself; else those that `snakemake synthetic` has made."""
     return [path for path in paths if study.config.synthetic.with_study or Path(path).exists()]
@@ -29,6 +36,13 @@ def reference_claims():
     """The verdicts of the published study that this one names; none if it names none."""
     named = study.config.reference
     return [claims_file(CHECKOUT / named)] if named else []
+
+
+def drawn_from(figure):
+    """The tables that a figure is drawn from."""
+    if shows_probes(figure):
+        return [*rules.make_tables.output, *rules.probe_tables.output]
+    return (rules.dial_tables if shows_dial(figure) else rules.make_tables).output
 
 
 def curves_under(recipe):

@@ -22,9 +22,7 @@ for name in [*study.figures, *CURVES]:
 
 rule draw_figure:
     input:
-        lambda wildcards: (
-            rules.dial_tables if shows_dial(wildcards.figure) else rules.make_tables
-        ).output,
+        lambda wildcards: drawn_from(wildcards.figure),
     output:
         **other_files(),
         png=image(study.figure()),

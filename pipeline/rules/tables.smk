@@ -3,7 +3,7 @@
 
 rule tables:
     input:
-        [study.table(name) for name in study.tables + study.dial_tables + study.claim_tables],
+        [study.table(name) for name in study.tables + study.looked_into_tables + study.claim_tables],
         list(converted_tables(study)),
 
 

@@ -80,9 +80,10 @@ class JobsOf:
         stores = [job for model in self._load.models for job in self._store(model)]
         cells = list(self._cells())
         dials = [self._dial(file) for file in self._study.dials]
-        made = frozenset(job.name for job in cells + dials)
+        probes = [self._probe(file) for file in self._study.probes]
+        made = frozenset(job.name for job in cells + dials + probes)
         tables = Job("tables", "tables", (Phase(LOCAL_SECONDS),), 0, made, local=True)
-        return [*stores, *cells, *dials, tables]
+        return [*stores, *cells, *dials, *probes, tables]
 
     def _store(self, model: str) -> Iterable[Job]:
         study, load, rates = self._study, self._load, self._rates.cluster
@@ -130,6 +131,12 @@ class JobsOf:
         needs = frozenset(self._study.metrics(cell) for cell in spec.candidate + spec.baseline)
         phases = (self._start, self._phase(self._load.dial(spec)))
         return self._wide(Job(file, "dial_run", phases, 1, needs))
+
+    def _probe(self, file: str) -> Job:
+        spec = self._study.probes[file]
+        needs = frozenset(self._study.metrics(cell) for cell in spec.cells)
+        phases = (self._start, self._phase(self._load.probe(spec)))
+        return Job(file, "probe_run", phases, 1, needs)
 
     def _wide(self, job: Job) -> Job:
         """A job that computes on all cores it gets, where the devices are cores."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
-from pipeline.config import study_config as c
+from pipeline.config.grid import GridEntry
+from pipeline.config.study_config import Model, StudyConfig
 from pipeline.study.cell import Cell
 
 
-def cells_of(entry: c.GridEntry, config: c.StudyConfig) -> list[Cell]:
+def cells_of(entry: GridEntry, config: StudyConfig) -> list[Cell]:
     """Cells of one block of the grid."""
     return [
         Cell(
@@ -17,17 +19,17 @@ def cells_of(entry: c.GridEntry, config: c.StudyConfig) -> list[Cell]:
             variant=entry.variant,
             recipe=recipe,
             width=entry.width_for(model.d_model),
-            lam=lam,
             seed=seed,
+            **knob,
         )
-        for model, hookpoint, recipe, lam, seed in product(*axes_of(entry, config))
+        for model, hookpoint, recipe, knob, seed in product(*axes_of(entry, config))
     ]
 
 
 def axes_of(
-    entry: c.GridEntry, config: c.StudyConfig
-) -> tuple[list[c.Model], list[str], list[str], list[float], list[int]]:
-    """Models, hookpoints, recipes, lambdas and seeds of a block."""
+    entry: GridEntry, config: StudyConfig
+) -> tuple[list[Model], list[str], list[str], list[dict[str, Any]], list[int]]:
+    """Models, hookpoints, recipes, lambdas or ks, and seeds of a block."""
     models = [m for m in config.models if entry.models is None or m.name in entry.models]
     hookpoints = entry.hookpoints or config.hookpoints
-    return models, hookpoints, entry.recipe_names, entry.lambdas, entry.seeds
+    return models, hookpoints, entry.recipe_names, entry.knob_values, entry.seeds

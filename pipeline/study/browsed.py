@@ -10,9 +10,9 @@ from typing import Any
 from snakemake.io import ancient
 
 from pipeline.config.browser import Shown
+from pipeline.config.grid import Comparison
 from pipeline.config.recipes import DEFAULT_RECIPE
-from pipeline.config.spelling import CellNameError, lambda_tag
-from pipeline.config.study_config import Comparison
+from pipeline.config.spelling import CellNameError
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.ancient_inputs import read_by_cells
 from pipeline.study.cell import Cell
@@ -123,9 +123,7 @@ def _without_lambda(cell: Cell, seed: int) -> str:
 def _listed(study: Study, names: list[str]) -> Iterator[tuple[str, BrowserSpec]]:
     """Cells by name, each beside the other side of the first comparison."""
     for name in names:
-        fields = vars(Cell.from_path(name))
-        text = {key: str(value) for key, value in fields.items()}
-        cell = study.cell_named(**text | {"lam": lambda_tag(fields["lam"])})
+        cell = study.cell_named(**Cell.from_path(name).words)
         rival: list[Cell] = []
         for item in study.compared.comparisons[:1]:
             candidate, baseline = _sides(study, item, cell.recipe, cell.model, cell.hookpoint)

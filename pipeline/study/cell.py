@@ -9,30 +9,32 @@ import re
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import total_ordering
 from itertools import groupby
 from operator import attrgetter, not_
-from typing import Annotated, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import ConfigDict, Field, Strict
 
 from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.config.sections import Count, Lambda, Natural
-from pipeline.config.spelling import NAME_LENGTH, CellNameError, lambda_tag
-from sagsae.autoencoders.registry import FOREIGN
+from pipeline.config.spelling import NAME_LENGTH, CellNameError, knob_tag, lambda_tag
+from sagsae.autoencoders.registry import FOREIGN, LAMBDA, K
 
 WILDCARDS = {
     "model": r"[^/]+",
     "hookpoint": r"[^/]+",
     "variant": r"[^/]+",
     "width": r"[^/_]+",
-    "lam": r"[^/_]+",
+    "knob": r"[^/_]+",
     "seed": r"[^/_]+",
 }
 """Snakemake constraints: wide on purpose, so that ``Cell.parse`` can say what is wrong."""
 
-PATTERN = "{model}/{hookpoint}/{variant}/w{width}_lam{lam}_seed{seed}"
+PATTERN = "{model}/{hookpoint}/{variant}/w{width}_{knob}_seed{seed}"
 _PATH = re.compile(PATTERN.replace("{", "(?P<").replace("}", ">[^/]+?)"))
 
+_KNOB = re.compile("(lam|k)(.+)", re.DOTALL)
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NAME_LENGTH - 1}}}")
 
 
@@ -55,6 +57,30 @@ def _meant(text: str) -> int | None:
     return None
 
 
+def _knob(text: str) -> dict[str, Any]:
+    """The lambda or the k of a name, in its one spelling."""
+    match = _KNOB.fullmatch(text)
+    if match is None:
+        raise CellNameError(f"{text!r} is neither lam<lambda> nor k<k>")
+    name, number = match.groups()
+    if name == K:
+        if (k := _whole("k", number)) == 0:
+            raise CellNameError("k0: at least one latent is active")
+        return {"k": k}
+    try:
+        value = float(number)
+    except ValueError:
+        raise CellNameError(f"lam{number}: {number!r} is not a number") from None
+    tag = lambda_tag(value)
+    if tag != number:
+        raise CellNameError(f"lam{number} is not canonical: ask for lam{tag}")
+    return {"lam": value}
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
 class SweepKey(NamedTuple):
     """What the cells of one sweep have in common."""
 
@@ -65,9 +91,10 @@ class SweepKey(NamedTuple):
     width: int
 
 
-@dataclass(frozen=True, kw_only=True, order=True)
+@total_ordering
+@dataclass(frozen=True, kw_only=True)
 class Cell:
-    """One autoencoder: (model, hookpoint, variant, recipe, width H, lambda, seed).
+    """One autoencoder: (model, hookpoint, variant, recipe, width H, lambda or k, seed).
 
     As a field of a pydantic model it is read from an object with just these keys.
     """
@@ -80,20 +107,50 @@ class Cell:
     recipe: Annotated[str, Field(exclude_if=not_)] = ""
     """Empty for the default one, of which files say nothing."""
     width: Annotated[Count, Strict()]
-    lam: Lambda
+    lam: Annotated[Lambda | None, Field(exclude_if=_is_none)] = None
+    """Weight of the penalty; None for a variant with a number of active latents."""
+    k: Annotated[Annotated[Count, Strict()] | None, Field(exclude_if=_is_none)] = None
+    """Active latents per token; None for a variant with a penalty."""
     seed: Annotated[Natural, Strict()]
+
+    def __post_init__(self) -> None:
+        if (self.lam is None) == (self.k is None):
+            raise ValueError("a cell has one of lam and k")
+
+    def __lt__(self, other: Cell) -> bool:
+        return self._order < other._order
+
+    @property
+    def _order(self) -> tuple[Any, ...]:
+        return *self.sweep, self.knob_name, self.knob, self.seed
+
+    @property
+    def knob(self) -> float:
+        """What sets its sparsity: lambda, or k. Cells of one sweep have the same of the two."""
+        return self.lam if self.lam is not None else float(self.k or 0)
+
+    @property
+    def knob_name(self) -> str:
+        """Which of the two that is, as columns of tables are called."""
+        return LAMBDA if self.lam is not None else K
 
     @property
     def sweep(self) -> SweepKey:
-        """The sweep that it is of: all but lambda and seed."""
+        """The sweep that it is of: all but lambda or k, and seed."""
         return SweepKey(self.model, self.hookpoint, self.variant, self.recipe, self.width)
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The texts from which `parse` makes it."""
+        names = {name: str(getattr(self, name)) for name in ("model", "hookpoint", "variant")}
+        numbers = {"width": str(self.width), "seed": str(self.seed)}
+        return names | numbers | {"recipe": self.recipe, "knob": knob_tag(self.lam, self.k)}
 
     @property
     def path(self) -> str:
         """Folder of the cell, relative to ``cells/``."""
         variant = f"{self.variant}@{self.recipe}" if self.recipe else self.variant
-        fields = vars(self) | {"variant": variant, "lam": lambda_tag(self.lam)}
-        return PATTERN.format(**fields)
+        return PATTERN.format(**self.words | {"variant": variant})
 
     @classmethod
     def parse(
@@ -103,7 +160,7 @@ class Cell:
         hookpoint: str,
         variant: str,
         width: str,
-        lam: str,
+        knob: str,
         seed: str,
         recipe: str = "",
     ) -> Cell:
@@ -129,14 +186,8 @@ class Cell:
         latents, number = _whole("w", width), _whole("seed", seed)
         if latents == 0:
             raise CellNameError("w0: a dictionary has at least one latent")
-        try:
-            value = float(lam)
-        except ValueError:
-            raise CellNameError(f"lam{lam}: {lam!r} is not a number") from None
-        tag = lambda_tag(value)
-        if tag != lam:
-            raise CellNameError(f"lam{lam} is not canonical: ask for lam{tag}")
-        return cls(**names, width=latents, lam=value, seed=number)
+        values: dict[str, Any] = {**names, "width": latents, "seed": number, **_knob(knob)}
+        return cls(**values)
 
     @classmethod
     def from_path(cls, path: str) -> Cell:
@@ -145,6 +196,7 @@ class Cell:
         if match is None:
             raise CellNameError(
                 f"{path!r} is not <model>/<hookpoint>/<variant>[@<recipe>]/w<H>_lam<lambda>_seed<s>"
+                ", nor with k<k> in the place of the lambda"
             )
         return cls.parse(**match.groupdict())
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import ConfigDict
 
+from pipeline.config.grid import Comparison
 from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, home
 from pipeline.config.specs import Argument
-from pipeline.config.study_config import Comparison
 from pipeline.study.cell import Cell, SweepKey
 from pipeline.study.settings import Factor, Setting, factors_of, width_pairs
 
@@ -44,6 +44,8 @@ class ComparisonSpec(Argument):
     """Names of the sources of text, where there are several; only the report needs them."""
     dial: bool = False
     """Whether the study steers with latents; claims and report need it."""
+    probe: bool = False
+    """Whether the study probes codes; only the report needs it."""
     figures: list[str] = []
     """Names of the figures that the report shows."""
     recipes: dict[str, Recipe] = {}

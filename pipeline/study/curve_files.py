@@ -16,14 +16,15 @@ from pipeline.study.study import Study
 
 def drawn_cells(study: Study) -> list[Cell]:
     """The cells whose curves may be drawn: of each sweep of the main comparison, or of the grid
-    where nothing is compared, the lowest seed of each lambda. Those of other libraries have none.
+    where nothing is compared, the lowest seed of each lambda or k. Those of other libraries
+    have none.
     """
     spec, found = study.compared, list[Cell]()
     for cells in by_sweep(study.cells).values():
         first: dict[float, Cell] = {}
         for cell in sorted(cells, key=lambda cell: cell.seed):
             if spec.in_main(cell.model, cell.variant, cell.width) and cell not in study.foreign:
-                first.setdefault(cell.lam, cell)
+                first.setdefault(cell.knob, cell)
         found += first.values()
     return found
 

@@ -4,7 +4,7 @@ Columns: ``step`` from 0; ``tokens``, the token-steps up to here; ``loss``, what
 the batch of this step; its terms ``reconstruction``, ``penalty`` and ``auxiliary``, before
 coefficients and at unit mean square activations (an autoencoder of another package has its own);
 ``l0``, active latents per token; ``dead_fraction``, the share of latents that fired in none of the
-last 50 steps; ``lr`` and ``lambda`` of this step; ``resets``, latents that were reset so far.
+last 50 steps; ``lr`` and ``lambda`` or ``k`` of this step; ``resets``, latents reset so far.
 
 No wall time is in it: equal trainings have equal files.
 """
@@ -24,10 +24,10 @@ from pipeline.study.cell import Cell
 WHOLE = ("step", "tokens", "resets")
 """Columns of whole numbers."""
 FIRST = ("step", "tokens", "loss", "reconstruction", "penalty", "auxiliary")
-LAST = ("l0", "dead_fraction", "lr", "lambda", "resets")
+LAST = ("l0", "dead_fraction", "lr", "lambda", "k", "resets")
 """Columns that stand before and behind the terms that are an autoencoder's own."""
 Row = Mapping[str, float]
-"""A row of ``sagsae.training.trainer.History``."""
+"""A row of ``sagsae.training.history.History``."""
 
 
 def curve_content(rows: Sequence[Row], cell: Cell, train: str) -> bytes:

@@ -56,9 +56,9 @@ def _places(dial: Dial, spec: ComparisonSpec) -> Iterator[tuple[str, tuple[str, 
 
 
 def _with_seed(cells: list[Cell], seed: int) -> list[Cell]:
-    """The cells at lambdas that have a seed; all where none has it."""
-    lambdas = {cell.lam for cell in cells if cell.seed == seed}
-    return [cell for cell in cells if cell.lam in lambdas or not lambdas]
+    """The cells at lambdas or ks that have a seed; all where none has it."""
+    knobs = {cell.knob for cell in cells if cell.seed == seed}
+    return [cell for cell in cells if cell.knob in knobs or not knobs]
 
 
 def dial_faults(config: StudyConfig) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from snakemake.io import ancient
 
 from pipeline.config.hub import Hub
-from pipeline.config.spelling import CellNameError, lambda_tag
+from pipeline.config.spelling import CellNameError
 from pipeline.study.cell import Cell
 from pipeline.study.foreign import is_foreign
 from pipeline.study.outputs import SAELENS, WEIGHTS
@@ -48,9 +48,7 @@ def hub_cells(study: Study) -> list[Cell]:
     found: set[Cell] = set()
     for name in hub(study).cells:
         if not set("*?[") & set(name):
-            cell = Cell.from_path(name)
-            text = {key: str(value) for key, value in vars(cell).items()}
-            found.add(study.cell_named(**text | {"lam": lambda_tag(cell.lam)}))
+            found.add(study.cell_named(**Cell.from_path(name).words))
             continue
         own = (cell for cell in study.cells if not is_foreign(cell))
         matching = {cell for cell in own if fnmatchcase(cell.path, name)}

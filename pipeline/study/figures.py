@@ -130,6 +130,24 @@ DIAL_FIGURES = {
     ),
 }
 """Figures of a study that steers with latents."""
+PROBE_FIGURES = {
+    "figure_probing": FigureEntry(
+        title="Sparse probing",
+        caption="How often a probe on k sides of a code tells a label of the text from its "
+        "absence, on documents that it was not trained on: a mean over the labels; 0.5 is chance. "
+        "Each sign of a latent is a side. Every line is a sweep at the λ whose L0 is nearest the "
+        "first matched L0. Dotted grey: the same probe on k coordinates of the activation; dashed "
+        "black: a probe on the whole activation. A higher line says that single sides follow the "
+        "labels more closely.",
+    ),
+    "figure_absorption": FigureEntry(
+        title="Feature absorption",
+        caption="How much of a first letter is left to sides that do not stand for it: the mean "
+        "absorption fraction over the tokens with the letter, and over letters. Lower is better. "
+        "Each point is one λ, averaged over seeds.",
+    ),
+}
+"""Figures of a study that probes codes."""
 CURVE_FIGURES = {
     "figure_curves": FigureEntry(
         title="Training curves",
@@ -234,6 +252,11 @@ def shows_dial(name: str) -> bool:
     return name.partition(RECIPE_MARK)[0] in DIAL_FIGURES
 
 
+def shows_probes(name: str) -> bool:
+    """Whether a figure is one of ``PROBE_FIGURES``, of whatever recipe."""
+    return name.partition(RECIPE_MARK)[0] in PROBE_FIGURES
+
+
 def marked_names(names: Iterable[str], recipes: Iterable[str], several: bool) -> tuple[str, ...]:
     """The names of some figures under each of some recipes.
 
@@ -252,7 +275,8 @@ def marked_names(names: Iterable[str], recipes: Iterable[str], several: bool) ->
 def title_and_caption(name: str) -> tuple[str, str]:
     """What readers are told of a figure."""
     name, mark, recipe = name.partition(RECIPE_MARK)
-    known = FIGURES | SPECIFICATION_FIGURES | DIAL_FIGURES | CURVE_FIGURES | SYNTHETIC_FIGURES
+    known = FIGURES | SPECIFICATION_FIGURES | DIAL_FIGURES | PROBE_FIGURES | CURVE_FIGURES
+    known |= SYNTHETIC_FIGURES
     entry = known[name.removesuffix(VARIANTS_SUFFIX)]
     every = name.endswith(VARIANTS_SUFFIX)
     sentences = [entry.caption, *[EACH_SETTING] * (name in SPECIFICATION_FIGURES)]

@@ -13,6 +13,7 @@ from pipeline.study.browser_faults import browser_faults
 from pipeline.study.cell import Cell
 from pipeline.study.dials import dial_faults
 from pipeline.study.foreign import foreign_faults
+from pipeline.study.probes import probe_faults
 from pipeline.study.recipes import recipe_faults
 from pipeline.study.restrictions import unknown_names
 
@@ -39,9 +40,32 @@ def cross_faults(config: c.StudyConfig) -> list[str]:
         faults += [f"models.{i}.hookpoints: no module path for hookpoint {h!r}" for h in missing]
     for i, entry in enumerate(config.grid):
         faults += unknown_names(config, entry, f"grid.{i}", ("models", "hookpoints"))
-    faults += recipe_faults(config) + dial_faults(config)
+    faults += recipe_faults(config) + dial_faults(config) + probe_faults(config)
     faults += browser_faults(config) + foreign_faults(config)
+    faults += _knob_faults(config)
     return faults or _cell_faults(config) + _long_settings(config)
+
+
+def _knob_faults(config: c.StudyConfig) -> list[str]:
+    """More active latents than there are, and sweeps with lambdas and ks."""
+    faults, seen = [], dict[tuple[str, int], str]()
+    for i, entry in enumerate(config.grid):
+        models = [m for m in config.models if entry.models is None or m.name in entry.models]
+        widths = [entry.width_for(model.d_model) for model in models]
+        faults += [
+            f"grid.{i}.ks.{j}: {k} active latents of {min(widths)}: give fewer"
+            for j, k in enumerate(entry.ks or [])
+            if widths and k > min(widths)
+        ]
+        field = "lambdas" if entry.ks is None else "ks"
+        for width in widths:
+            if seen.setdefault((entry.variant, width), field) != field:
+                faults.append(
+                    f"grid.{i}.{field}: {entry.variant} of {width} latents has "
+                    f"{seen[entry.variant, width]} in another block, and a sweep has one of both"
+                )
+                break
+    return faults
 
 
 def _twice(path: str, values: list[str]) -> list[str]:

@@ -17,9 +17,11 @@ from pipeline.study.study import Study
 
 
 def axes(cell: Cell) -> tuple[str, ...]:
-    """What a cell is on every axis of the grid, as its name spells it."""
+    """What a cell is on every axis of the grid, as its name spells it; empty for lambda or k."""
     names = cell.model, cell.hookpoint, cell.variant, cell.recipe or DEFAULT_RECIPE
-    return (*names, str(cell.width), lambda_tag(cell.lam), str(cell.seed))
+    lam = "" if cell.lam is None else lambda_tag(cell.lam)
+    k = "" if cell.k is None else str(cell.k)
+    return (*names, str(cell.width), lam, k, str(cell.seed))
 
 
 def matching(study: Study, *patterns: str) -> Iterator[Cell]:
@@ -37,6 +39,7 @@ def main(
     recipe: str = "*",
     width: str = "*",
     lam: str = "*",
+    k: str = "*",
     seed: str = "*",
     targets: bool = False,
     missing: bool = False,
@@ -51,11 +54,12 @@ def main(
         recipe: only cells of this recipe; * and ? are wildcards
         width: only cells with so many latents; * and ? are wildcards
         lam: only cells with this lambda, spelled as in names; * and ? are wildcards
+        k: only cells with so many active latents per token; * and ? are wildcards
         seed: only cells with this seed; * and ? are wildcards
         targets: print the metrics file of each, a Snakemake target
         missing: only cells whose metrics file is not there
     """
     study = Study.load(configfile)
-    for cell in matching(study, model, hookpoint, variant, recipe, width, lam, seed):
+    for cell in matching(study, model, hookpoint, variant, recipe, width, lam, k, seed):
         if not (missing and Path(study.metrics(cell)).exists()):
             print(study.metrics(cell) if targets else cell.path)

@@ -23,6 +23,8 @@ def targets(study: Study) -> Iterator[str]:
     yield from RULES
     if study.dials:
         yield "dial"
+    if study.probes:
+        yield "probe"
     if browsed(study):
         yield "browser"
     yield from (*study.figures, *curve_figures(study), *SYNTHETIC_FIGURES)

@@ -1,4 +1,4 @@
-"""At which lambda of a sweep its latents are looked at one by one."""
+"""At which lambda or k of a sweep its latents are looked at one by one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 
 def nearest_lambda(l0: Mapping[float, float], level: float) -> float | None:
-    """The lambda whose L0 is nearest a level in log L0; the smaller of two that are equally near.
+    """The lambda, or k, whose L0 is nearest a level in log L0; the smaller of two equally near.
 
     Args:
         l0: lambda -> mean L0 of its cells. One with L0 = 0 is out of the question.

@@ -29,6 +29,11 @@ DIAL_TABLES = (DIAL, DIAL_CURVES, "dial.md", "dial.tex")
 """Tables of a study that steers with latents."""
 DIAL_RUNS = "dial"
 """Folder of what steering found, a file for each place and seed."""
+PROBING, ABSORPTION = "probing.csv", "absorption.csv"
+PROBE_TABLES = (PROBING, ABSORPTION, "probing.md", "probing.tex")
+"""Tables of a study that probes codes."""
+PROBE_RUNS = "probe"
+"""Folder of what probes found, a file for each place and seed."""
 READABLE = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS)
 """Tables that are also written as .md and .tex."""
 READABLE_AS = ("md", "tex")
@@ -101,6 +106,12 @@ class Outputs:
     def manifest(self, model: str = "{model}", split: str = "{split}") -> str:
         return self.path("manifests", f"{model}-{split}.json")
 
+    def rank(
+        self, model: str = "{model}", split: str = "{split}", rank: int | str = "{rank}"
+    ) -> str:
+        """Record of one of several jobs that fill a store, there until the store is sealed."""
+        return self.path("manifests", f"{model}-{split}.rank{rank}.json")
+
     def baselines(self, model: str = "{model}") -> str:
         return self.path("baselines", f"{model}.json")
 
@@ -136,6 +147,12 @@ class Outputs:
     ) -> str:
         """``place`` is a hookpoint, and behind an @ the recipe if it is not the default one."""
         return self.path(DIAL_RUNS, model, place, f"seed{seed}.json")
+
+    def probe_run(
+        self, model: str = "{model}", place: str = "{place}", seed: int | str = "{seed}"
+    ) -> str:
+        """``place`` as in ``dial_run``."""
+        return self.path(PROBE_RUNS, model, place, f"seed{seed}.json")
 
     def browser_cell(self, shown: str = "{shown}") -> str:
         """What the latent browser has of a cell. ``shown`` is the cell's name, without its lambda

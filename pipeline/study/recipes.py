@@ -2,44 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.config.recipes import DEFAULT_RECIPE, Training, changes
+from pipeline.config.recipes import (
+    DEFAULT_RECIPE,
+    OF_FAMILIES,
+    Recipe,
+    Training,
+    changes,
+    for_variant,
+    uses,
+)
 from pipeline.config.study_config import StudyConfig
 from pipeline.config.yaml_files import faults_of
 
+BY_VARIANT = "by variant"
+"""Level of a setting that a recipe gives to some variants alone."""
+
 
 def training_of(config: StudyConfig, recipe: str, variant: str) -> Training:
-    """Settings under which a recipe trains a variant.
+    """Settings under which a recipe trains a variant; what means nothing for it has its default.
 
     Raises:
         ValidationError: the recipe's changes do not fit what they change.
     """
     changed = changes(config.recipes, recipe, variant)
-    return Training.model_validate(dict(config.training) | changed) if changed else config.training
+    found = config.training
+    if changed:
+        found = Training.model_validate(dict(config.training) | changed)
+    return for_variant(found, variant)
 
 
 def levels_of(config: StudyConfig) -> dict[str, dict[str, str]]:
     """Recipe -> factor -> its level there, the default recipe, the empty text, first.
 
     A setting that some recipe changes is a factor, and its value the level. What a recipe names
-    under ``factors`` adds to that, or stands in its place. Recipes that extend it have it too.
+    under ``factors`` adds to that, or stands in its place. Recipes that extend it have it too. One
+    that it gives to some variants alone has the level "by variant".
     """
-    changed = {name for recipe in config.recipes.values() for name in recipe.training.given}
+    changed = {name for recipe in config.recipes.values() for name in _given(recipe)}
     base = {name: _level(value) for name, value in config.training if name in changed}
     found = {"": base}
     for name in config.recipes:
         levels = base
         for above in reversed([name, *_above(config, name)[:-1]]):
             recipe = config.recipes[above]
-            given = {setting: _level(value) for setting, value in recipe.training.given.items()}
-            levels = levels | given | recipe.factors
+            levels = levels | _given(recipe) | recipe.factors
         found[name] = levels
     return found
+
+
+def _given(recipe: Recipe) -> dict[str, str]:
+    """The levels that a recipe's own settings have."""
+    own = {name for each in recipe.by_variant.values() for name in each.given}
+    given = {setting: _level(value) for setting, value in recipe.training.given.items()}
+    return given | dict.fromkeys(sorted(own), BY_VARIANT)
 
 
 def _level(value: Any) -> str:
@@ -61,6 +82,7 @@ def recipe_faults(config: StudyConfig) -> list[str]:
         elif name in _above(config, name):
             faults.append(f"recipes.{name}.extends: in the end it extends itself")
     faults += _grid_faults(config, known)
+    faults += _idle_faults(config)
     sound = [name for name in config.recipes if name != DEFAULT_RECIPE and _is_rooted(config, name)]
     return faults + list(_training_faults(config, sound))
 
@@ -90,9 +112,38 @@ def _grid_faults(config: StudyConfig, known: list[str]) -> Iterator[str]:
                 )
 
 
+def _idle_faults(config: StudyConfig) -> Iterator[str]:
+    """Settings that mean nothing for any variant that they could concern."""
+    grid = list(dict.fromkeys(entry.variant for entry in config.grid))
+    other = [
+        name
+        for name, field in Training.model_fields.items()
+        if name in OF_FAMILIES and getattr(config.training, name) != field.get_default()
+    ]  # a configuration that is written out has every setting
+    yield from _idle("training", other, grid)
+    for name, recipe in config.recipes.items():
+        concerned = recipe.variants or grid
+        yield from _idle(f"recipes.{name}.training", recipe.training.given, concerned)
+        for variant, changed in recipe.by_variant.items():
+            path = f"recipes.{name}.by_variant.{variant}"
+            if not recipe.concerns(variant):
+                yield f"{path}: the recipe does not concern it: add it to variants"
+            yield from _idle(path, changed.given, [variant])
+
+
+def _idle(path: str, given: Iterable[str], variants: Sequence[str]) -> Iterator[str]:
+    for setting in sorted(given):
+        if not any(uses(variant, setting) for variant in variants):
+            yield f"{path}.{setting}: means nothing for {', '.join(variants)}; leave it out"
+
+
 def _training_faults(config: StudyConfig, names: list[str]) -> Iterator[str]:
     """Recipes that cannot be trained by, and each that trains some variant as another does."""
-    mentioned = [variant for name in names for variant in config.recipes[name].variants or []]
+    mentioned = [
+        variant
+        for name in names
+        for variant in (*(config.recipes[name].variants or []), *config.recipes[name].by_variant)
+    ]
     variants = list(dict.fromkeys([*(entry.variant for entry in config.grid), *mentioned]))
     trained: dict[str, dict[str, dict[str, Any]]] = {
         "": {v: dict(config.training) for v in variants}

@@ -1,4 +1,7 @@
-"""Specifications of cells, of the dial and of synthetic runs, see ``pipeline.config.specs``."""
+"""Specifications of cells, of what looks into them and of synthetic runs.
+
+Those of models, text and stores are in ``pipeline.config.specs``.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pydantic import Field, field_serializer
 from pipeline.config.browser import Shown
 from pipeline.config.dial import Steering
 from pipeline.config.foreign import ForeignSource
+from pipeline.config.probe import Probing
 from pipeline.config.recipes import Training
 from pipeline.config.sections import Section
 from pipeline.config.sources import AnyText, ModelSource
@@ -35,18 +39,26 @@ class TrainSpec(Spec):
     @property
     def recipe(self) -> Recipe:
         """The library's recipe."""
-        settings = self.training.model_dump(exclude={"group_chunks", "tokens"})
-        return Recipe(steps=self.training.steps, lam=self.cell.lam, **settings)
+        elsewhere = {"group_chunks", "tokens", "lr_reference_width", "learning_rate"}
+        settings = self.training.model_dump(exclude=elsewhere)
+        return Recipe(
+            steps=self.training.steps,
+            lam=self.cell.lam or 0.0,
+            k=self.cell.k or 0,
+            learning_rate=self.training.learning_rate_at(self.cell.width),
+            **settings,
+        )
 
     @property
     def stream(self) -> str:
-        """What cells share that can be trained on one stream: all but variant, width and lambda.
+        """What cells share that can be trained on one stream: all but variant, width and lambda or
+        k.
 
         A cell that was trained elsewhere shares nothing.
         """
         shared = self.model_dump()
-        for name in ("variant", "width", "lam") if self.source is None else ():
-            del shared["cell"][name]
+        for name in ("variant", "width", "lam", "k") if self.source is None else ():
+            shared["cell"].pop(name, None)
         return digest(shared)
 
 
@@ -74,10 +86,11 @@ class SweptSpec(Spec):
     """The L0 that decides."""
 
     def of_seed(self, cells: list[Cell]) -> dict[float, Cell]:
-        """Lambda -> its cell of this seed, or of the lowest one where the sweep lacks this seed."""
+        """Lambda or k -> its cell of this seed, or of the lowest one where the sweep lacks this
+        seed."""
         found: dict[float, Cell] = {}
         for cell in sorted(cells, key=lambda cell: (cell.seed != self.seed, cell.seed)):
-            found.setdefault(cell.lam, cell)
+            found.setdefault(cell.knob, cell)
         return found
 
 
@@ -102,6 +115,21 @@ class DialSpec(SweptSpec):
         return [
             cell for side in (self.candidate, self.baseline) for cell in self.of_seed(side).values()
         ]
+
+
+class ProbeSpec(Spec):
+    """Of probing the cells of one seed that were trained under one recipe at one place."""
+
+    revision: int = 1
+    recipe: str
+    """The default one is the empty text."""
+    model: str
+    hookpoint: str
+    seed: int
+    cells: list[Cell]
+    store: str
+    """Digest of the held-out store's DumpSpec."""
+    probe: Probing
 
 
 class BrowserSpec(SweptSpec):

@@ -7,7 +7,6 @@ it through a file that is named after its digest.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path, PurePosixPath
@@ -16,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from pipeline.config import study_config as c
-from pipeline.config.recipes import DEFAULT_RECIPE, Training, home
+from pipeline.config.recipes import Training
 from pipeline.config.sources import MixedText
 from pipeline.config.specs import AssetSpec, BaselineSpec, DumpSpec, Split, TextSpec, TokenSpec
 from pipeline.config.spelling import CellNameError
@@ -25,28 +24,26 @@ from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.blocks import cells_of
 from pipeline.study.cell import Cell
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.dials import dial_specs
-from pipeline.study.figures import DIAL_FIGURES, RECIPE_MARK, figure_names, marked_names
+from pipeline.study.figures import figure_names
 from pipeline.study.foreign import foreign_cells, source_of
 from pipeline.study.grid import cross_faults
+from pipeline.study.known_cells import check_known
+from pipeline.study.looked_into import LookedInto
 from pipeline.study.outputs import (
     BY_SOURCE,
     CLAIM_TABLES,
     CLAIMS_MATRIX,
-    DIAL_TABLES,
     EFFECT_TABLES,
     SOURCES,
     TABLES,
-    Outputs,
 )
 from pipeline.study.recipes import levels_of, training_of
-from pipeline.study.specs import DialSpec, EvaluateSpec, SyntheticSpec, TrainSpec
-from sagsae.autoencoders.registry import VARIANTS
+from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
 
 SPLITS: tuple[Split, ...] = ("train", "heldout")
 
 
-class Study(Outputs):
+class Study(LookedInto):
     """One study. Build with ``Study.load`` or ``Study.from_dict``; both raise ConfigError."""
 
     def __init__(self, config: c.StudyConfig):
@@ -179,25 +176,14 @@ class Study(Outputs):
         named: dict[str, Any] = {"study": self.config.study, "note": self.config.note}
         if len(self.sources) > 1:
             named["sources"] = self.sources
-        if self.dials:
-            named["dial"] = True
+        named |= dict.fromkeys(["dial"] * bool(self.dials) + ["probe"] * bool(self.probes), True)
         return self.comparison_spec() | named | {"figures": list(self.figures)}
 
-    @cached_property
-    def dials(self) -> dict[str, DialSpec]:
-        """File -> specification of each job that steers with latents; none unless asked for."""
-        if self.config.dial is None:
-            return {}
-        found = dial_specs(self.config.dial, self.cells, self.compared, self._baselines)
-        marked = ((one.recipe and RECIPE_MARK + one.recipe, one) for one in found)
-        return {self.dial_run(o.model, o.hookpoint + mark, o.seed): o for mark, o in marked}
+    def losses(self) -> dict[str, str]:
+        return self._baselines
 
-    def dial_spec(self, file: str) -> DialSpec:
-        """Of the job that makes a file; raises CellNameError that lists those there are."""
-        if file not in self.dials:
-            known = ", ".join(self.dials) or "none: see section dial of its configuration"
-            raise CellNameError(f"{file}: this study does not steer there; it has {known}")
-        return self.dials[file]
+    def heldout_stores(self) -> dict[str, str]:
+        return {model: self._stores[model, "heldout"] for model in self.models}
 
     def synthetic_spec(self, protocol: str, seed: int) -> SyntheticSpec:
         """Of one seed of one synthetic protocol."""
@@ -223,11 +209,12 @@ class Study(Outputs):
 
     def write_shared_specs(self, folder: Path = Path()) -> None:
         """Write the files of ``shared_specs``, whose paths are relative to ``folder``, and those of
-        the jobs of the dial."""
+        the jobs that look into cells."""
         for name, spec in self._shared().items():
             write_json(folder / self.shared_specs[name], spec)
-        for one in self.dials.values():
-            write_json(folder / self.shared_spec("dial", digest(one)), one.model_dump())
+        for kind, specs in (("dial", self.dials), ("probe", self.probes)):
+            for one in specs.values():
+                write_json(folder / self.shared_spec(kind, digest(one)), one.model_dump())
 
     @property
     def cache(self) -> str:
@@ -255,46 +242,22 @@ class Study(Outputs):
         return CLAIM_TABLES + ((CLAIMS_MATRIX,) if self.compared.several_settings else ())
 
     @property
-    def dial_tables(self) -> tuple[str, ...]:
-        """File names of the tables of steering; none where the study does not steer."""
-        return DIAL_TABLES if self.dials else ()
-
-    @property
     def sources(self) -> list[str]:
         """Names of the sources of text; none where there is one that has no name."""
         return [part.name for part in self.config.text.sources]
 
     @property
     def figures(self) -> tuple[str, ...]:
-        """Names of the figures that the grid has, and of those of steering."""
-        several = len({cell.recipe for cell in self.cells}) > 1
-        recipes = (one.recipe for one in self.dials.values())
-        steered = marked_names(DIAL_FIGURES, recipes, several)
-        return figure_names(self.config, self.cells, self.compared.has_effects) + steered
+        """Names of the figures that the grid has, and of those of steering and of probes."""
+        own = figure_names(self.config, self.cells, self.compared.has_effects)
+        return own + self.looked_into_figures
 
     def cell_named(self, **text: str) -> Cell:
         """The cell of a path's wildcards, on the grid or off it.
 
         Raises:
-            CellNameError: not canonical, of a model, hookpoint, variant or recipe unknown here, or
-                of a variant that its recipe does not concern.
+            CellNameError: not canonical, or not of this study, see `check_known`.
         """
         cell = Cell.parse(**text)
-        known = {
-            "model": list(self.models),
-            "hookpoint": self.config.hookpoints,
-            "variant": sorted({*VARIANTS, *(entry.variant for entry in self.config.grid)}),
-            "recipe": ["", *self.config.recipes],
-        }
-        for field, names in known.items():
-            if getattr(cell, field) not in names:
-                raise CellNameError(
-                    f"{cell.path}: unknown {field} {getattr(cell, field)!r}; "
-                    f"this study has {', '.join(name or DEFAULT_RECIPE for name in names)}"
-                )
-        if (recipe := home(self.config.recipes, cell.recipe, cell.variant)) != cell.recipe:
-            raise CellNameError(
-                f"{cell.path}: recipe {cell.recipe!r} does not concern {cell.variant}; ask for "
-                f"{replace(cell, recipe=recipe).path}"
-            )
+        check_known(cell, self.config)
         return cell

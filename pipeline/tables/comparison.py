@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.config.study_config import Comparison
+from pipeline.config.grid import Comparison
 from pipeline.study.comparison_spec import SWEPT, ComparisonSpec
 from pipeline.tables.sweeps import (
     Metrics,
@@ -17,9 +17,10 @@ from pipeline.tables.sweeps import (
     sweeps_under,
     with_se,
 )
-from pipeline.text.numbers import matched_column, sweep_label
+from pipeline.text.numbers import matched_column, sweep_label, variant_label
+from sagsae.autoencoders.registry import equal_knobs_compare
 from sagsae.comparison import dominance, matched, overlap
-from sagsae.dead_latents import dead_reduction
+from sagsae.dead_latents import DeadReduction, dead_reduction
 from sagsae.sweeps import Sweep
 
 SIDES = ("candidate", "baseline")
@@ -94,7 +95,7 @@ def answer(
         return {"overlap_reason": reason} | none
     candidate, baseline = (sweeps[key] for key in keys)
     shared, verdict = overlap(candidate, baseline), dominance(candidate, baseline)
-    dead = dead_reduction(candidate, baseline)
+    dead = _dead_at_equal_knobs(candidate, baseline, question)
     row: dict[str, Any] = {
         "candidate_seeds": candidate.seeds,
         "baseline_seeds": baseline.seeds,
@@ -111,6 +112,17 @@ def answer(
     for l0 in matched_l0:
         row |= _matched(candidate, baseline, l0)
     return row
+
+
+def _dead_at_equal_knobs(
+    candidate: Sweep, baseline: Sweep, question: dict[str, Any]
+) -> DeadReduction:
+    """Fewer dead latents at equal lambda or k, where these mean the same on both sides."""
+    variants = [question[f"{side}_variant"] for side in SIDES]
+    if equal_knobs_compare(*variants):
+        return dead_reduction(candidate, baseline)
+    names = " and ".join(map(variant_label, variants))
+    return DeadReduction(reason=f"an equal lambda or k means different things to {names}")
 
 
 def _matched(candidate: Sweep, baseline: Sweep, l0: float) -> dict[str, Any]:

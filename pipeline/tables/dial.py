@@ -25,6 +25,7 @@ from pipeline.study.dial_runs import (
     Direction,
     read_dial_runs,
 )
+from pipeline.study.knob_columns import without_idle_k
 from pipeline.study.outputs import DIAL_CURVES
 from pipeline.tables.dial_text import dial_parts
 from pipeline.text.csv_files import read_table, write_csv
@@ -32,7 +33,7 @@ from pipeline.text.pages import write_page
 from sagsae.evaluation.dial_scores import Score, is_dial, score
 
 PLACE = ("recipe", "model", "hookpoint", "seed")
-NAMES = ("kind", "rank", "variant", "width", "lam", "l0", "latent_plus", "latent_minus")
+NAMES = ("kind", "rank", "variant", "width", "lam", "k", "l0", "latent_plus", "latent_minus")
 KNOWN = ("cosine", "contribution", "own_size_plus", "own_size_minus")
 SCORES = ("monotone", "symmetry", "gain", "times_random", "dial")
 CURVES = ("effect", "effect_se", "kl")
@@ -51,7 +52,8 @@ def dial_table(runs: Iterable[DialRun]) -> pd.DataFrame:
     """
     rows = [row for run in runs for row in _rows(run)]
     columns = [*PLACE, *NAMES, *KNOWN, *SCORES, *REACHED, *MEASURED]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(WHOLE, "Int64"))
+    table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(WHOLE, "Int64"))
+    return without_idle_k(table)
 
 
 def _rows(run: DialRun) -> Iterator[dict[str, Any]]:
@@ -81,7 +83,8 @@ def _named(run: DialRun, one: Direction) -> dict[str, Any]:
     side = {LATENT: run.candidate, PAIR: run.baseline, RANDOM: None}[one.kind]
     if side is not None:
         cell = side.cell
-        row |= {"variant": cell.variant, "width": cell.width, "lam": cell.lam, "l0": side.l0}
+        row |= {name: getattr(cell, name) for name in ("variant", "width", "lam", "k")}
+        row["l0"] = side.l0
     for name, values in (("latent", one.latents), ("own_size", one.own_sizes)):
         if values:
             row |= {f"{name}_plus": values[0], f"{name}_minus": values[-1]}

@@ -11,6 +11,7 @@ import pandas as pd
 
 from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.knob_columns import without_idle_k
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.operating_point import nearest_lambda
 from pipeline.tables.sweeps import SWEEP, Metrics, with_se
@@ -97,8 +98,8 @@ def parameter_table(metrics: Metrics) -> pd.DataFrame:
 
 
 def calibration_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
-    """Calibration slopes in full, at one lambda per sweep: the one whose L0 is nearest the first
-    matched L0 (in log L0; cells with L0 = 0 have none).
+    """Calibration slopes in full, at one lambda or k per sweep: the one whose L0 is nearest the
+    first matched L0 (in log L0; cells with L0 = 0 have none).
 
     One row per (sweep, sign, percentage): the mean over seeds of the slope's quantile, with its
     standard error; ``latents`` is the mean number of slopes per seed.
@@ -106,15 +107,15 @@ def calibration_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
     level = spec.matched_levels[0]
     rows = []
     for sweep, cells in by_sweep(metrics).items():
-        by_lambda = groupby(cells, attrgetter("lam"))
-        points = {lam: [metrics[cell] for cell in point] for lam, point in by_lambda}
-        l0 = {lam: Estimate.of(found.l0 for found in point).mean for lam, point in points.items()}
-        lam = nearest_lambda(l0, level)
-        if lam is not None:
-            place = sweep._asdict() | {"lam": lam, "l0": l0[lam]}
-            rows += [place | row for row in _slopes(points[lam])]
-    columns = [*SWEEP, "lam", "l0", "sign", "seeds", "latents", "percent", "slope", "slope_se"]
-    return pd.DataFrame(rows, columns=columns)
+        by_knob = groupby(cells, attrgetter("knob"))
+        points = {knob: [metrics[cell] for cell in point] for knob, point in by_knob}
+        l0 = {knob: Estimate.of(found.l0 for found in point).mean for knob, point in points.items()}
+        knob = nearest_lambda(l0, level)
+        if knob is not None:
+            place = sweep._asdict() | {cells[0].knob_name: knob, "l0": l0[knob]}
+            rows += [place | row for row in _slopes(points[knob])]
+    columns = [*SWEEP, "lam", "k", "l0", "sign", "seeds", "latents", "percent", "slope", "slope_se"]
+    return without_idle_k(pd.DataFrame(rows, columns=columns))
 
 
 def _slopes(point: list[CellMetrics]) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.knob_columns import without_idle_k
 from pipeline.study.metrics import CellMetrics
 from pipeline.tables.comparison import ANSWERS, QUESTION, comparison_table
 from pipeline.tables.comparison_text import overlap_text, title
@@ -38,11 +39,12 @@ def source_names(metrics: Metrics) -> list[str]:
 
 def source_table(metrics: Metrics) -> pd.DataFrame:
     """One row per (cell, source), with all that is measured on the source."""
-    return pd.DataFrame(
+    table = pd.DataFrame(
         asdict(cell) | {"source": name} | record.model_dump()
         for cell in sorted(metrics)
         for name, record in metrics[cell].sources.items()
     )
+    return without_idle_k(table)
 
 
 def on_source(found: CellMetrics, name: str) -> CellMetrics | None:

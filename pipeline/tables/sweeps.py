@@ -9,6 +9,7 @@ from pipeline.study.cell import Cell, SweepKey, by_sweep
 from pipeline.study.comparison_spec import SWEPT, ComparisonSpec
 from pipeline.study.metrics import CellMetrics
 from pipeline.text.numbers import sweep_label
+from sagsae.autoencoders.registry import K
 from sagsae.sweeps import CellResult, Estimate, Sweep
 
 Metrics = dict[Cell, CellMetrics]
@@ -46,12 +47,18 @@ def sweeps_under(
 def _result(cell: Cell, metrics: CellMetrics) -> CellResult:
     return CellResult(
         name=cell.path,
-        lam=cell.lam,
+        lam=cell.knob,
+        knob=cell.knob_name,
         seed=cell.seed,
         l0=metrics.l0,
         values={name: getattr(metrics, name) for name in SWEPT},
         collapsed=tuple(metrics.collapsed),
     )
+
+
+def knob_column(sweep: Sweep, value: float) -> dict[str, Any]:
+    """One lambda or k of a sweep, as the column that has it."""
+    return {sweep.knob: int(value) if sweep.knob == K else value}
 
 
 def with_se(name: str, estimate: Estimate | None) -> dict[str, Any]:

@@ -18,6 +18,7 @@ import pandas as pd
 from pipeline.study import outputs
 from pipeline.study.cell import Cell
 from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.knob_columns import without_idle_k
 from pipeline.study.metrics import read_all
 from pipeline.tables.comparison import comparison_table
 from pipeline.tables.comparison_text import views
@@ -28,7 +29,13 @@ from pipeline.tables.latent_text import READS, contrast_grids, latent_grid, para
 from pipeline.tables.latents import calibration_table, latent_table, parameter_table
 from pipeline.tables.main_effects import main_effect_table
 from pipeline.tables.sources import comparison_by_source, source_names, source_table
-from pipeline.tables.sweeps import Metrics, named_collapses, sweeps_of, with_se
+from pipeline.tables.sweeps import (
+    Metrics,
+    knob_column,
+    named_collapses,
+    sweeps_of,
+    with_se,
+)
 from pipeline.text.csv_files import read_table, write_csv
 from pipeline.text.numbers import Grid
 from pipeline.text.pages import write_page
@@ -41,10 +48,11 @@ def cell_table(metrics: Metrics) -> pd.DataFrame:
     stay in the cell's metrics; what is measured by source has a table of its own.
     """
     own = {"cell", "schema_version", "sources"}
-    return pd.DataFrame(
+    table = pd.DataFrame(
         asdict(cell) | dict(_flat(metrics[cell].model_dump(exclude=own, exclude_unset=True)))
         for cell in sorted(metrics)
     )
+    return without_idle_k(table)
 
 
 def _flat(values: dict[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
@@ -63,13 +71,14 @@ def point_table(metrics: Metrics) -> pd.DataFrame:
     rows = []
     for key, sweep in sweeps_of(metrics).items():
         for point in sorted(sweep.points, key=lambda p: p.lam):
-            row = key._asdict() | {"lam": point.lam, "seeds": point.seeds}
+            knob = {"lam": None, "k": None} | knob_column(sweep, point.lam)
+            row = key._asdict() | knob | {"seeds": point.seeds}
             for name, estimate in {"l0": point.l0, **point.values}.items():
                 row |= with_se(name, estimate)
             row["lr_noisy"] = any(cell.name in noisy for cell in sweep.by_lambda[point.lam])
             row["collapsed"] = named_collapses([sweep], set(point.collapsed))
             rows.append(row)
-    return pd.DataFrame(rows)
+    return without_idle_k(pd.DataFrame(rows))
 
 
 def write_tables(metrics: Metrics, spec: ComparisonSpec, folder: Path) -> None:

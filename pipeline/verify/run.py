@@ -20,13 +20,22 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
-import dask
-
 from pipeline.activations import faults as activations
 from pipeline.assets import faults as assets
 from pipeline.cells import dial_faults as dials
 from pipeline.cells import faults as cells
-from pipeline.jobs.findings import Absent, Checked, Fault, Findings, Note, amount, size_of
+from pipeline.cells import probe_faults as probes
+from pipeline.jobs.cluster import cluster
+from pipeline.jobs.findings import (
+    Absent,
+    Checked,
+    Fault,
+    Findings,
+    Note,
+    amount,
+    removal,
+    size_of,
+)
 from pipeline.jobs.json_files import ADVICE, json_argument
 from pipeline.study.browsed import browsed
 from pipeline.study.curve_files import curve_figures, curves_of
@@ -84,8 +93,7 @@ class Audit:
 
         A deleted file would do as well, but takes with it the cells whose input it is.
         """
-        names = " ".join(shlex.quote(str(name)) for name in fault.delete)
-        first = f"rm -rf {names} && " if names else ""
+        first = f"{removal(fault.delete)} && " if fault.delete else ""
         target = shlex.quote(str(fault.target or fault.file))
         return f"{first}snakemake --cores all{self.options} --force {target}"
 
@@ -118,6 +126,7 @@ def checks(study: Study) -> dict[str, Findings]:
         ),
         "cells": cells.faults(study),
         "dial": dials.faults(study),
+        "probe": probes.faults(study),
         "synthetic": synthetic.faults(study),
         "outputs": _outputs(study),
         "leftovers": _leftovers(study),
@@ -125,7 +134,8 @@ def checks(study: Study) -> dict[str, Findings]:
 
 
 def _outputs(study: Study) -> Findings:
-    tables = [study.table(name) for name in study.tables + study.dial_tables + study.claim_tables]
+    tables = [study.table(name) for name in study.tables + study.looked_into_tables]
+    tables += map(study.table, study.claim_tables)
     tables += converted_tables(study)
     curves = [name for name, recipe in curve_figures(study).items() if curves_of(study, recipe)]
     drawn, ends = [*study.figures, *curves], figure_files(study)
@@ -187,16 +197,20 @@ def main(
     config: Annotated[Any, json_argument] = None,
     configfile: Sequence[Path] = (),
     threads: int = 1,
+    scheduler: str = "",
 ) -> None:
     """Run the stage.
 
     Args:
         config: the study's configuration as JSON, or @FILE that holds it; else it is read
         configfile: configuration of the study (default: the local study)
-        threads: that read chunks side by side
+        threads: that read blocks of stores side by side; processes of dask where stores are large
+        scheduler: address of a scheduler of dask whose workers read the stores instead
     """
     chosen = f" --configfile {shlex.join(map(str, configfile))}" if configfile else ""
-    with dask.config.set(scheduler="threads", num_workers=threads):
-        audit = verify(_study(config, configfile), chosen)
+    study = _study(config, configfile)
+    manifests = [Path(study.manifest(*store)) for store in product(study.models, SPLITS)]
+    with cluster(scheduler, activations.size_of_stores(manifests), threads):
+        audit = verify(study, chosen)
     print(report(audit), flush=True)
     sys.exit(1 if audit.faults else 0)

@@ -9,7 +9,6 @@ every later splice uses the very same numbers.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +17,8 @@ from torch import Tensor, nn
 from sagsae.activations.errors import StoreError
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
 from sagsae.activations.layout import CALIBRATION
-from sagsae.files import create_atomic, read_signed_json, signed_json
+from sagsae.files import checked_json, signed_json
+from sagsae.storage import Location, storage_at
 
 
 def kept_mask(
@@ -71,22 +71,23 @@ def median_norms(
     return medians
 
 
-def save_calibration(path: Path, medians: Mapping[str, float]) -> None:
-    """Keep the medians with the store at `path`; the first to do so wins."""
-    create_atomic(path / CALIBRATION, signed_json({"median_norms": dict(medians)}))
+def save_calibration(where: Location, medians: Mapping[str, float]) -> None:
+    """Keep the medians with a store; the first to do so wins."""
+    content = signed_json({"median_norms": dict(medians)})
+    storage_at(where).create(CALIBRATION, content)
 
 
-def load_calibration(path: Path) -> dict[str, float]:
-    """Median norm of every hookpoint of the store at `path`.
+def load_calibration(where: Location) -> dict[str, float]:
+    """Median norm of every hookpoint of a store.
 
     Raises:
         StoreError: the file is absent or was edited.
     """
     try:
-        return dict(read_signed_json(Path(path) / CALIBRATION)["median_norms"])
+        return dict(checked_json(storage_at(where).read(CALIBRATION))["median_norms"])
     except (FileNotFoundError, KeyError, ValueError) as error:
         raise StoreError(
-            f"{path}/{CALIBRATION} cannot be used ({error}); delete it and run the dump again: it "
+            f"{where}/{CALIBRATION} cannot be used ({error}); delete it and run the dump again: it "
             "computes the medians again and compares them with those of the blocks"
         ) from error
 

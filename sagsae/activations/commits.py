@@ -9,16 +9,16 @@ import base64
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 
 from sagsae.activations.arrays import as_tensor
-from sagsae.activations.errors import Fault
-from sagsae.activations.layout import CALIBRATION, COMMITS, SEALED, StoreConfig, commit_name
-from sagsae.files import digest, read_signed_json, signed_json, write_atomic
+from sagsae.activations.errors import Fault, StoreError
+from sagsae.activations.layout import CALIBRATION, SEALED, StoreConfig, commit_files, commit_name
+from sagsae.files import checked_json, digest, signed_json
+from sagsae.storage import Storage
 
 STATISTICS_ROWS = 1024
 """Rows that are summed at once; the last digits of a sum depend on it."""
@@ -186,26 +186,42 @@ class Commit:
     cursor: Mapping[str, Any]
     dropped: Mapping[str, int]
 
-    def write(self, path: Path) -> None:
-        """Write the commit file of this block in the store at `path`."""
+    def write(self, storage: Storage) -> None:
+        """Write the commit file of this block, by the conditional put of the store's place.
+
+        Raises:
+            StoreError: another writer has committed this block with another content.
+        """
+        if not storage.create(commit_name(self.block), self.to_bytes()):
+            raise StoreError(
+                f"{storage}: another process has committed block {self.block} with other rows "
+                "while this one made it; run the same command again: the end of a dump verifies "
+                "every chunk and says what to delete"
+            )
+
+    def to_bytes(self) -> bytes:
+        """The content of the commit file."""
+        return signed_json(self.to_json())
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of the commit file without its digest."""
         moments = {name: value.to_json() for name, value in self.moments.items()}
         content = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "moments"}
-        write_atomic(
-            path / commit_name(self.block), signed_json({**content, "statistics": moments})
-        )
+        return {**content, "statistics": moments}
 
-    def file_digest(self, path: Path) -> str:
-        """sha256 of the commit file in the store at `path`, as the seal records it."""
-        return digest((path / commit_name(self.block)).read_bytes())
+    def file_digest(self) -> str:
+        """sha256 of the commit file, as the seal records it."""
+        return digest(self.to_bytes())
 
     @classmethod
-    def read(cls, path: Path, config: StoreConfig, block: int) -> Self:
+    def read(cls, storage: Storage, config: StoreConfig, block: int) -> Self:
         """Read and check a commit.
 
         Raises:
             ValueError: edited, damaged, or not of this block and configuration.
         """
-        value = read_signed_json(path / commit_name(block))
+        content = checked_json(storage.read(commit_name(block)))
+        value = content.copy()
         try:
             moments = {name: Moments.from_json(m) for name, m in value.pop("statistics").items()}
             commit = cls(moments=moments, **value)
@@ -216,6 +232,8 @@ class Commit:
         files = {name: set(config.block_files(name, block)) for name in config.arrays}
         if (block, config.digest(), files) != (commit.block, commit.run_sha256, found):
             raise ValueError("it belongs to another block or configuration")
+        if commit.to_json() != content:  # digests are taken of the values
+            raise ValueError("edited: its values are not spelled as a dump does")
         return commit
 
     def _check_values(self, config: StoreConfig) -> None:
@@ -233,33 +251,34 @@ class Commit:
             raise ValueError(f"counts of dropped tokens are {dict(self.dropped)}")
 
 
-def committed_blocks(path: Path) -> list[int]:
+def committed_blocks(storage: Storage) -> list[int]:
     """Blocks that have a commit file, in order."""
-    files = set((path / COMMITS).glob("*.json"))
-    blocks = {int(file.stem) for file in files if file.stem.isdecimal()}
-    return sorted(block for block in blocks if path / commit_name(block) in files)
+    files = set(commit_files(storage))
+    stems = (file.rpartition("/")[2].removesuffix(".json") for file in files)
+    blocks = {int(stem) for stem in stems if stem.isdecimal()}
+    return sorted(block for block in blocks if commit_name(block) in files)
 
 
-def read_commits(path: Path, config: StoreConfig) -> tuple[dict[int, Commit], list[Fault]]:
+def read_commits(storage: Storage, config: StoreConfig) -> tuple[dict[int, Commit], list[Fault]]:
     """All commits of a store by block, and a fault for each that cannot be used."""
     commits, faults = {}, []
-    for block in committed_blocks(path):
+    for block in committed_blocks(storage):
         name = commit_name(block)
         if block >= config.n_blocks:
             problem, outcome = f"the store has {config.n_blocks} blocks", "it needs no such block"
             faults.append(Fault(name, problem, outcome, (name,)))
             continue
         try:
-            commits[block] = Commit.read(path, config, block)
+            commits[block] = Commit.read(storage, config, block)
         except ValueError as error:
             faults.append(block_fault(name, error, block))
     return commits, faults
 
 
-def calibration_digest(path: Path) -> str | None:
+def calibration_digest(storage: Storage) -> str | None:
     """sha256 of a store's calibration.json; None where there is none."""
     try:
-        return digest((path / CALIBRATION).read_bytes())
+        return digest(storage.read(CALIBRATION))
     except FileNotFoundError:
         return None
 

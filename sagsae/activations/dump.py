@@ -1,7 +1,8 @@
 """One pass of a language model fills one store with all its hookpoints.
 
 Block b is made from contexts [b * C, (b + 1) * C) alone, with C = `contexts_per_block`. So blocks
-come out the same in any order, from any rank, and when they are made again after a kill.
+come out the same in any order, from any of several processes (*ranks*), and when they are made
+again after a kill.
 
 The main thread runs the model and nothing else. Threads permute, check, write and flush blocks.
 """
@@ -10,10 +11,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Self
 
 import torch
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from sagsae.activations.calibration import load_calibration, median_norms, save_calibration
 from sagsae.activations.commits import read_commits
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
-from sagsae.activations.layout import CALIBRATION, Layout, StoreConfig, store_path
+from sagsae.activations.layout import CALIBRATION, Layout, Root, StoreConfig, store_path
 from sagsae.activations.reading import BlockMemory, BlockRead, BlockReader, contexts_per_block
 from sagsae.activations.seal import sealed_rows
 from sagsae.activations.tokens import TokenStore
@@ -30,6 +30,7 @@ from sagsae.activations.verify import check_calibration
 from sagsae.activations.writer import StoreWriter
 from sagsae.files import digest
 from sagsae.memory import needs_memory
+from sagsae.storage import Storage
 
 GPU_WRITERS = 6
 """Threads that write blocks when a GPU reads them: `python -m benchmarks.dump_stages` has the
@@ -53,9 +54,9 @@ class DumpProgress:
     """Where a dump stands: what the progress callback gets after every block."""
 
     blocks_done: int
-    """Of this rank, submitted ones included."""
+    """Of the store, those included that are being written here."""
     blocks_total: int
-    """Of this rank."""
+    """Of the store."""
     tokens: int
     """Tokens the model has read in this call."""
     seconds: float
@@ -104,17 +105,16 @@ def dump_activations(
     tokens: TokenStore,
     calibration_tokens: Tensor,
     hookpoints: Mapping[str, Hookpoint],
-    root: Path,
+    root: Root,
     name: str,
     settings: DumpSettings,
     *,
     device: torch.device | str = "cpu",
-    rank: int = 0,
-    world: int = 1,
+    rank: bool = False,
     writers: int | None = None,
     seal: bool = True,
     progress: Callable[[DumpProgress], None] | None = None,
-) -> Path:
+) -> Root:
     """Fill the store of this configuration, or what is missing of it, or add blocks to it.
 
     The model is put in evaluation mode on `device` and reads each context once, up to its last
@@ -123,8 +123,10 @@ def dump_activations(
     Every commit counts them as `first_position`, `norm` and `surplus`. A block stops reading once
     it is full; its cursor says how many contexts it read.
 
-    A single writer (world 1) seals the store. Ranks leave that to a later call with world 1, which
-    finds all blocks committed.
+    A rank shares the store with others, each in a process of its own and on a device of its own. It
+    makes blocks that no other rank makes, and returns when there are no more. It does not seal: a
+    later call without `rank` finds all blocks committed, makes those of ranks that were killed,
+    and seals.
 
     Memory of the host, pinned if the device is a GPU: `writers` + 1 blocks with every position of
     their contexts, about 1.03 S rows of all hookpoints each; and per writer a chunk or two.
@@ -134,18 +136,17 @@ def dump_activations(
         tokens: at least n_blocks * `contexts_per_block` contexts.
         calibration_tokens: [n, L] integers, contexts for the median norms.
         hookpoints: what to record, by name.
-        root: folder of stores.
+        root: folder of stores, or a `Storage` of them.
         name: readable part of the store's name, for example `<model>-<split>`.
         settings: the rest.
         device: where the model runs.
-        rank: of this process, see `StoreWriter`.
-        world: processes that share this dump.
+        rank: whether this process is one of several that share the store.
         writers: threads that write, each a block; `GPU_WRITERS` at most beside a GPU, else 1.
         seal: whether to seal the finished store; `StoreWriter.seal` does it later, without a GPU.
         progress: called after every block.
 
     Returns:
-        The store's folder.
+        The store's place.
 
     Raises:
         ValueError: too few contexts, other contexts than those of the blocks that are there, or a
@@ -162,17 +163,18 @@ def dump_activations(
             f"{per_block * config.n_blocks} contexts of {tokens.context_length} tokens, the token "
             f"store has {tokens.n_contexts}; pack more text or ask for fewer blocks"
         )
-    path = store_path(root, name, config)
-    with StoreWriter(path, config, rank, world) as writer:
+    where = store_path(root, name, config)
+    with StoreWriter(where, config, alone=not rank) as writer:
+        storage = writer.storage
         pending = writer.pending_blocks()
-        if pending or not (path / CALIBRATION).exists():
-            if not (path / CALIBRATION).exists():
+        if pending or not storage.exists(CALIBRATION):
+            if not storage.exists(CALIBRATION):
                 batch = settings.batch_contexts
                 found = median_norms(model, hookpoints, calibration_tokens, batch, device)
-                save_calibration(path, found)
-            medians = load_calibration(path)
-            check_calibration(path, config)
-        _check_tokens(path, config, tokens, settings.slack)
+                save_calibration(storage, found)
+            medians = load_calibration(storage)
+            check_calibration(storage, config)
+        _check_tokens(storage, config, tokens, settings.slack)
         if pending:
             reader = BlockReader(
                 model,
@@ -185,22 +187,22 @@ def dump_activations(
                 max_norm_ratio=settings.max_norm_ratio,
                 slack=settings.slack,
             )
-            done = len(range(rank, config.n_blocks, world)) - len(pending)
-            _write_blocks(writer, reader, pending, done, writers or _writers(device), progress)
-        if seal and world == 1 and sealed_rows(path) < config.n_rows:
+            blocks = writer.claimed_blocks(wait=not rank)
+            _write_blocks(writer, reader, blocks, writers or _writers(device), progress)
+        if seal and not rank and sealed_rows(storage) < config.n_rows:
             writer.seal()
-    return path
+    return where
 
 
-def _check_tokens(path: Path, config: StoreConfig, tokens: TokenStore, slack: float) -> None:
+def _check_tokens(storage: Storage, config: StoreConfig, tokens: TokenStore, slack: float) -> None:
     """Refuse to add blocks of another text, or of another order of it, to those there are."""
-    commits, _ = read_commits(path, config)
+    commits, _ = read_commits(storage, config)
     size = contexts_per_block(config.rows_per_block, tokens.context_length, slack)
     for block, commit in commits.items():
         contexts = slice(block * size, (block + 1) * size)
         if commit.cursor.get("tokens_sha256") != tokens.digest(contexts):
             raise ValueError(
-                f"{path}: block {block} was made from other contexts than {contexts.start} to "
+                f"{storage}: block {block} was made from other contexts than {contexts.start} to "
                 f"{contexts.stop - 1} of these tokens; dump them under another provenance, or "
                 "delete the store"
             )
@@ -214,19 +216,21 @@ def _writers(device: torch.device | str) -> int:
 def _write_blocks(
     writer: StoreWriter,
     reader: BlockReader,
-    pending: list[int],
-    done: int,
+    blocks: Iterator[int],
     writers: int,
     progress: Callable[[DumpProgress], None] | None,
 ) -> None:
     """Read one block after the other while threads write those before."""
-    total, began = done + len(pending), time.perf_counter()
+    total, began = writer.config.n_blocks, time.perf_counter()
+    done = total - len(writer.pending_blocks())
     with _Writers(writer, reader, writers) as threads:
-        for count, block in enumerate(pending, start=1):
+        for block in blocks:
             threads.write(block, reader.read(block, threads.memory(), threads.check))
             if progress is not None:
+                done = done + 1 if writer.alone else total - len(writer.pending_blocks())
+                at = done if writer.alone else min(total, done + threads.in_flight())
                 seconds = time.perf_counter() - began
-                progress(DumpProgress(done + count, total, reader.tokens_read, seconds))
+                progress(DumpProgress(at, total, reader.tokens_read, seconds))
         threads.finish()
 
 
@@ -263,6 +267,10 @@ class _Writers:
 
     def _write(self, block: int, read: BlockRead) -> None:
         self._writer.write_block(block, **read.arguments())
+
+    def in_flight(self) -> int:
+        """Blocks that are not committed yet."""
+        return sum(not future.done() for future in self._writing)
 
     def check(self) -> None:
         """Take back the memory of written blocks; raise what stopped a thread."""

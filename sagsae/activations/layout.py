@@ -25,17 +25,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 
 from sagsae.activations.errors import Fault, StoreError, StoreFaultsError
-from sagsae.files import MAX_FILES, canonical_json, digest, read_signed_json
+from sagsae.files import MAX_FILES, canonical_json, checked_json, digest
+from sagsae.storage import Location, Storage, storage_at
 
 FORMAT = "sagsae-activations-3"
 TOKEN_ARRAYS = ("token_id", "doc_id", "position")
 RUN, CALIBRATION, SEALED = "run.json", "calibration.json", "SEALED.json"
 COMMITS, DATA, LOCK = "commits", "data.zarr", ".lock"
+CLAIMS = f"{LOCK}-block-"
+CLAIM = CLAIMS + "{:06d}"
+"""Mark of a block that one of several writers is making."""
 MISSING = 0xFFFF
 """Bits of absent rows: a bfloat16 NaN, which no written row can hold."""
 
@@ -152,38 +156,41 @@ class StoreConfig(Layout):
             raise ValueError(f"run.json has missing or unknown keys ({error})") from error
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """The configuration of the store at `path`, with the blocks that its arrays have room for.
+    def read(cls, where: Location) -> Self:
+        """The configuration of the store at a place, with the blocks its arrays have room for.
 
         Raises:
             StoreError: there is no store.
             StoreFaultsError: its run.json is lost, edited or damaged, or the folder is named for
                 another configuration.
         """
-        path, again = Path(path), "it writes the file again and keeps the blocks that belong to it"
+        storage = storage_at(where)
+        again = "it writes the file again and keeps the blocks that belong to it"
         try:
-            content = read_signed_json(path / RUN)
-            config = cls.from_json(content, _room(path, content))
+            content = checked_json(storage.read(RUN))
+            config = cls.from_json(content, _room(storage, content))
         except FileNotFoundError:
-            if any((path / COMMITS).glob("*.json")):
-                raise StoreFaultsError(path, [Fault(RUN, "missing", again)]) from None
-            raise StoreError(f"no activation store at {path} ({RUN} is missing); dump it") from None
+            if commit_files(storage):
+                raise StoreFaultsError(storage, [Fault(RUN, "missing", again)]) from None
+            raise StoreError(
+                f"no activation store at {storage} ({RUN} is missing); dump it"
+            ) from None
         except ValueError as error:
-            raise StoreFaultsError(path, [Fault(RUN, str(error), again, (RUN,))]) from error
-        config.check_name(path)
+            raise StoreFaultsError(storage, [Fault(RUN, str(error), again, (RUN,))]) from error
+        config.check_name(storage)
         return config
 
-    def check_name(self, path: Path) -> None:
+    def check_name(self, storage: Storage) -> None:
         """Refuse a folder that is named for, or whose blocks are of, another configuration.
 
         Raises:
             StoreFaultsError: it is.
         """
-        name, _, named = path.absolute().name.rpartition("-")
+        name, _, named = storage.name.rpartition("-")
         own, is_hash = self.digest()[:8], re.fullmatch(r"[0-9a-f]{8}", named)
         if is_hash and named == own:
             return
-        blocks = _blocks_hash(path)
+        blocks = _blocks_hash(storage)
         if not is_hash:
             named = blocks or own
         if named == own:
@@ -194,7 +201,7 @@ class StoreConfig(Layout):
         else:
             outcome = f"it makes this store; a folder named {name}-{own} may keep what is here"
             fault = Fault(RUN, problem, outcome, (".",))
-        raise StoreFaultsError(path, [fault])
+        raise StoreFaultsError(storage, [fault])
 
     def digest(self) -> str:
         """sha256 of `to_json`, which run.json carries as the digest of its content."""
@@ -208,16 +215,16 @@ class StoreConfig(Layout):
         return [f"{key}: {here} -> {there}" for key, here, there in pairs if here != there]
 
 
-def _room(path: Path, content: Mapping[str, Any]) -> int:
+def _room(storage: Storage, content: Mapping[str, Any]) -> int:
     """Blocks that the arrays of a store have room for, by the one that is written last.
 
     Where that one is lost, the blocks that were committed; its loss is found elsewhere.
     """
     try:
-        document = json.loads((path / DATA / TOKEN_ARRAYS[-1] / "zarr.json").read_bytes())
+        document = json.loads(storage.read(f"{DATA}/{TOKEN_ARRAYS[-1]}/zarr.json"))
         return max(1, int(document["shape"][0]) // int(content["rows_per_block"]))
     except (OSError, ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError):
-        return max(1, len(list((path / COMMITS).glob("*.json"))))
+        return max(1, len(commit_files(storage)))
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -230,9 +237,12 @@ def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def store_path(root: Path, name: str, config: StoreConfig) -> Path:
-    """`<root>/<name>-<hash8>`: equal configurations meet in one folder, others never do."""
-    return Path(root) / f"{name}-{config.digest()[:8]}"
+Root = TypeVar("Root", Path, Storage)
+
+
+def store_path(root: Root, name: str, config: StoreConfig) -> Root:
+    """`<root>/<name>-<hash8>`: equal configurations meet in one place, others never do."""
+    return root / f"{name}-{config.digest()[:8]}"
 
 
 def commit_name(block: int) -> str:
@@ -240,16 +250,21 @@ def commit_name(block: int) -> str:
     return f"{COMMITS}/{block:06d}.json"
 
 
-def _blocks_hash(path: Path) -> str | None:
+def commit_files(storage: Storage) -> list[str]:
+    """Names of the commit files, relative to the store."""
+    return [f"{COMMITS}/{name}" for name in storage.names(COMMITS) if name.endswith(".json")]
+
+
+def _blocks_hash(storage: Storage) -> str | None:
     """The hash of the configuration that all readable commits were written for, if it is one.
 
     Of a sealed store, the seal and one commit speak for all.
     """
-    files = [path / SEALED, path / commit_name(0)]
-    if not all(file.exists() for file in files):
-        files = list((path / COMMITS).glob("*.json"))
+    files = [SEALED, commit_name(0)]
+    if not all(map(storage.exists, files)):
+        files = commit_files(storage)
     found = set()
     for file in files:
         with suppress(OSError, ValueError, KeyError, TypeError):  # reported by whoever reads it
-            found.add(read_signed_json(file)["run_sha256"][:8])
+            found.add(checked_json(storage.read(file))["run_sha256"][:8])
     return found.pop() if len(found) == 1 else None

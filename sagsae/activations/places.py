@@ -31,12 +31,12 @@ def places_of_rows(store: Store, tokens: TokenStore, block: int) -> np.ndarray:
         as_read[name][order] = values
     first = store.commits[block].cursor.get("first_context")
     if not isinstance(first, int):
-        raise ValueError(f"{store.path}: block {block} does not say which contexts it holds")
+        raise ValueError(f"{store.storage}: block {block} does not say which contexts it holds")
     found = _walk(as_read, tokens, first)
     if found is None:
         raise ValueError(
-            f"{store.path}: the rows of block {block} are not those of the contexts from {first} "
-            "on: store and tokens do not belong together; run `snakemake verify`"
+            f"{store.storage}: the rows of block {block} are not those of the contexts from "
+            f"{first} on: store and tokens do not belong together; run `snakemake verify`"
         )
     return found[order]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from sagsae.activations.commits import Commit, Moments, Statistics, block_fault
 from sagsae.activations.errors import Fault, StoreFaultsError
 from sagsae.activations.layout import SEALED, StoreConfig, commit_name
-from sagsae.files import read_signed_json, signed_json, write_atomic
+from sagsae.files import checked_json, signed_json
+from sagsae.storage import Location, Storage, storage_at
 
 
 def merged_statistics(commits: Mapping[int, Commit], hookpoint: str) -> Statistics:
@@ -46,12 +46,12 @@ class Seal:
     """Of each hookpoint, over all rows."""
 
     @classmethod
-    def of(cls, path: Path, config: StoreConfig, commits: Mapping[int, Commit]) -> Self:
+    def of(cls, config: StoreConfig, commits: Mapping[int, Commit]) -> Self:
         """The seal of a store with these commits, one of each block."""
         return cls(
             n_rows=len(commits) * config.rows_per_block,
             run_sha256=config.digest(),
-            commits_sha256=[commits[block].file_digest(path) for block in sorted(commits)],
+            commits_sha256=[commits[block].file_digest() for block in sorted(commits)],
             dropped=total_dropped(commits),
             statistics={name: merged_statistics(commits, name) for name in config.hookpoints},
         )
@@ -61,19 +61,29 @@ class Seal:
         statistics = {name: found.to_json() for name, found in self.statistics.items()}
         return {**vars(self), "dropped": dict(self.dropped), "statistics": statistics}
 
-    def write(self, path: Path) -> None:
-        """Seal the store at `path`."""
-        write_atomic(path / SEALED, signed_json(self.to_json()))
+    def write(self, storage: Storage) -> None:
+        """Seal a store, unless another writer has sealed as many rows or more meanwhile."""
+        content = signed_json(self.to_json())
+        while not storage.create(SEALED, content):
+            try:
+                found = storage.read(SEALED)
+                rows = checked_json(found).get("n_rows", 0)
+            except FileNotFoundError:
+                continue
+            except ValueError:  # damaged: whoever reads it says so
+                return
+            if rows >= self.n_rows or storage.swap(SEALED, found, content):
+                return
 
     @classmethod
-    def read(cls, path: Path, config: StoreConfig) -> Self:
-        """The seal of the store at `path`.
+    def read(cls, storage: Storage, config: StoreConfig) -> Self:
+        """The seal of a store.
 
         Raises:
             FileNotFoundError: it is not sealed.
             ValueError: edited, damaged, or of another configuration.
         """
-        value = read_signed_json(path / SEALED)
+        value = checked_json(storage.read(SEALED))
         try:
             found = {n: Statistics.from_json(s) for n, s in value.pop("statistics").items()}
             seal = cls(statistics=found, **value)
@@ -95,31 +105,32 @@ def seal_fault(problem: object) -> Fault:
     return Fault(SEALED, str(problem), "it verifies every block and seals the store", (SEALED,))
 
 
-def sealed_rows(path: Path) -> int:
-    """Rows of the store at `path` that were verified and sealed; 0 where there is no seal.
+def sealed_rows(where: Location) -> int:
+    """Rows of a store that were verified and sealed; 0 where there is no seal.
 
     Raises:
         StoreFaultsError: the configuration or the seal is damaged.
     """
+    storage = storage_at(where)
     try:
-        return Seal.read(path, StoreConfig.read(path)).n_rows
+        return Seal.read(storage, StoreConfig.read(storage)).n_rows
     except FileNotFoundError:
         return 0
     except ValueError as error:
-        raise StoreFaultsError(path, [seal_fault(error)]) from error
+        raise StoreFaultsError(storage, [seal_fault(error)]) from error
 
 
 class SealedCommits(Mapping[int, Commit]):
     """The commits of a sealed store by block, each read and checked when it is first asked for.
 
     Args:
-        path: the store's folder.
+        storage: of the store.
         config: of the store.
         expected: sha256 of the commits of its blocks, or of the first of them.
     """
 
-    def __init__(self, path: Path, config: StoreConfig, expected: Sequence[str]) -> None:
-        self._path, self._config, self.expected = path, config, expected
+    def __init__(self, storage: Storage, config: StoreConfig, expected: Sequence[str]) -> None:
+        self._storage, self._config, self.expected = storage, config, expected
         self._read: dict[int, Commit] = {}
 
     def __getitem__(self, block: int) -> Commit:
@@ -135,15 +146,15 @@ class SealedCommits(Mapping[int, Commit]):
             try:
                 self._read[block] = self._checked(block)
             except FileNotFoundError:
-                raise StoreFaultsError(self._path, [missing_commit(block)]) from None
+                raise StoreFaultsError(self._storage, [missing_commit(block)]) from None
             except ValueError as error:
                 fault = block_fault(commit_name(block), error, block)
-                raise StoreFaultsError(self._path, [fault]) from error
+                raise StoreFaultsError(self._storage, [fault]) from error
         return self._read[block]
 
     def _checked(self, block: int) -> Commit:
-        commit = Commit.read(self._path, self._config, block)
-        if commit.file_digest(self._path) != self.expected[block]:
+        commit = Commit.read(self._storage, self._config, block)
+        if commit.file_digest() != self.expected[block]:
             raise ValueError("not the commit that was sealed")
         return commit
 

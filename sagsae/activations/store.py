@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,10 +13,11 @@ import numpy as np
 from dask import delayed
 from torch import Tensor
 
-from sagsae.activations.arrays import PieceReader, as_float32, as_tensor
+from sagsae.activations.arrays import as_float32, as_tensor
 from sagsae.activations.commits import Commit, Statistics, read_commits
 from sagsae.activations.errors import ChunkReadError, Fault, StoreFaultsError
 from sagsae.activations.layout import SEALED, TOKEN_ARRAYS, StoreConfig
+from sagsae.activations.pieces import PieceReader
 from sagsae.activations.seal import (
     Seal,
     SealedCommits,
@@ -25,6 +27,11 @@ from sagsae.activations.seal import (
 )
 from sagsae.activations.verify import calibration_faults, metadata_faults, verify_store
 from sagsae.files import canonical_json, digest
+from sagsae.storage import Folder, Location, Storage, storage_at
+from sagsae.storage.node_cache import node_cache
+
+REQUESTS = 16
+"""Chunks of a store of objects that are fetched at the same time."""
 
 
 class Store:
@@ -33,25 +40,39 @@ class Store:
     Only committed blocks exist for a reader. Chunks are counted over them, in order, so that
     chunk i of every hookpoint holds the same rows.
 
+    Rows that are read of a store of objects stay on this node's disk, see `sagsae.storage`.
+
     Attributes:
-        path: the folder.
+        storage: the folder, or the place in a bucket.
         config: what is in run.json.
         commits: by block; of a sealed store each is read and checked when it is asked for.
     """
 
     def __init__(
         self,
-        path: Path,
+        storage: Storage,
         config: StoreConfig,
         commits: Mapping[int, Commit],
         seal: Seal | None = None,
     ) -> None:
-        self.path, self.config, self.commits, self._seal = path, config, commits, seal
+        self.storage, self.config, self.commits, self._seal = storage, config, commits, seal
         self.blocks = sorted(commits)
-        self._readers = {name: PieceReader(path, config, name) for name in config.arrays}
+        cache = node_cache() if storage.remote else None
+        self._readers = {n: PieceReader(storage, config, n, cache) for n in config.arrays}
+
+    @property
+    def path(self) -> Path:
+        """The folder.
+
+        Raises:
+            ValueError: the store is one of objects.
+        """
+        if not isinstance(self.storage, Folder):
+            raise ValueError(f"{self.storage} is no folder; use Store.storage")
+        return self.storage.path
 
     @classmethod
-    def open(cls, path: Path, require_sealed: bool = True, *, rows: int | None = None) -> Self:
+    def open(cls, where: Location, require_sealed: bool = True, *, rows: int | None = None) -> Self:
         """Open a store by its seal, with a handful of file operations however large it is.
 
         The seal, the configuration, the metadata of the arrays and the first commit are checked. A
@@ -59,7 +80,7 @@ class Store:
         its commits, all of which are read.
 
         Args:
-            path: the folder, see `store_path`.
+            where: the folder, see `store_path`, or a URL such as s3://bucket/stores/name.
             require_sealed: False also accepts a dump that is not finished.
             rows: open the first rows alone, whole blocks, as if the store had no more; without it
                 all that are sealed.
@@ -68,39 +89,40 @@ class Store:
             ValueError: `rows` is no positive number of whole blocks.
             StoreError: there is no store.
             StoreFaultsError: everything found wrong, with the file and the remedy of each.
+            StorageError: its place cannot be reached.
         """
-        path = Path(path)
-        config = StoreConfig.read(path)
+        storage = storage_at(where)
+        config = StoreConfig.read(storage)
         if rows is not None and (rows < 1 or rows % config.rows_per_block):
             raise ValueError(f"{rows} rows are no whole blocks of {config.rows_per_block} rows")
-        store, faults = cls._by_seal(path, config, rows)
+        store, faults = cls._by_seal(storage, config, rows)
         if store is None and not faults:
-            commits, faults = read_commits(path, config)
+            commits, faults = read_commits(storage, config)
             if rows is not None:
                 config = replace(config, n_blocks=rows // config.rows_per_block)
                 commits = {b: commit for b, commit in commits.items() if b < config.n_blocks}
-            store = cls(path, config, commits)
-            faults += calibration_faults(path, commits)
+            store = cls(storage, config, commits)
+            faults += calibration_faults(storage, commits)
             if require_sealed:
                 problem = f"missing: the dump has {len(commits)} of {config.n_blocks} blocks"
                 outcome = "it finishes and seals the store; require_sealed=False opens it as it is"
                 faults.append(Fault(SEALED, problem, outcome))
-        faults += metadata_faults(path, config)
+        faults += metadata_faults(storage, config)
         if store is None or faults:
-            raise StoreFaultsError(path, faults)
+            raise StoreFaultsError(storage, faults)
         return store
 
     @classmethod
     def _by_seal(
-        cls, path: Path, config: StoreConfig, rows: int | None
+        cls, storage: Storage, config: StoreConfig, rows: int | None
     ) -> tuple[Self | None, list[Fault]]:
-        """The store at `path` if it is sealed, and what is wrong with seal or calibration."""
+        """The store there if it is sealed, and what is wrong with seal or calibration."""
         try:
-            seal = Seal.read(path, config)
+            seal = Seal.read(storage, config)
             blocks = (rows or seal.n_rows) // config.rows_per_block
             config = replace(config, n_blocks=blocks)
-            commits = SealedCommits(path, config, seal.commits_sha256[:blocks])
-            faults = list(calibration_faults(path, {0: commits[0]}))
+            commits = SealedCommits(storage, config, seal.commits_sha256[:blocks])
+            faults = list(calibration_faults(storage, {0: commits[0]}))
         except FileNotFoundError:
             return None, []
         except ValueError as error:
@@ -110,7 +132,8 @@ class Store:
         if len(commits) < blocks:
             problem = f"{seal.n_rows} rows are sealed, {rows} were asked for"
             return None, [Fault(SEALED, problem, "it adds what is missing")]
-        return cls(path, config, commits, seal if rows in (None, seal.n_rows) else None), faults
+        whole = seal if rows in (None, seal.n_rows) else None
+        return cls(storage, config, commits, whole), faults
 
     @property
     def n_rows(self) -> int:
@@ -143,7 +166,7 @@ class Store:
         if isinstance(self.commits, SealedCommits):
             commits = list(self.commits.expected)
         else:
-            commits = [self.commits[block].file_digest(self.path) for block in self.blocks]
+            commits = [self.commits[block].file_digest() for block in self.blocks]
         return digest(canonical_json([self.config.digest(), commits]))
 
     @cached_property
@@ -174,6 +197,28 @@ class Store:
         inside = chunk % self.config.chunks_per_block
         return self._read(hookpoint, self.block_of_chunk(chunk), inside, out)
 
+    def read_chunks(self, hookpoint: str, chunks: Sequence[int], out: np.ndarray) -> None:
+        """Several chunks, one after the other in memory; of objects several are fetched at once.
+
+        Args:
+            hookpoint: its name.
+            chunks: which.
+            out: [len(chunks) * R, d] of the stored dtype.
+
+        Raises:
+            ChunkReadError: a chunk is missing, torn or altered.
+            StoreFaultsError: the commit of its block is.
+        """
+        size = self.config.rows_per_chunk
+        places = [out[i * size : (i + 1) * size] for i in range(len(chunks))]
+        if not self.storage.remote:
+            for chunk, place in zip(chunks, places, strict=True):
+                self.read_chunk(hookpoint, chunk, out=place)
+            return
+        with ThreadPoolExecutor(REQUESTS, thread_name_prefix="chunks") as threads:
+            read = partial(self.read_chunk, hookpoint)
+            list(threads.map(read, chunks, places))
+
     def read_rows_as_tensor(self, hookpoint: str, chunk: int) -> Tensor:
         """One chunk, [R, d], as a bfloat16 (or float32) tensor."""
         return as_tensor(self.read_chunk(hookpoint, chunk))
@@ -181,7 +226,7 @@ class Store:
     def read_tokens(self, block: int) -> dict[str, np.ndarray]:
         """`token_id`, `doc_id` and `position` of a committed block's rows, each [S] int32."""
         if block not in self.commits:
-            raise IndexError(f"block {block} of {self.path} is not committed")
+            raise IndexError(f"block {block} of {self.storage} is not committed")
         return {name: self._read(name, block, 0) for name in TOKEN_ARRAYS}
 
     def _read(
@@ -196,7 +241,7 @@ class Store:
         except ValueError as error:
             rows = reader.rows(block, piece)
             raise ChunkReadError(
-                f"{self.path}: {array!r} rows {rows.start} to {rows.stop - 1} "
+                f"{self.storage}: {array!r} rows {rows.start} to {rows.stop - 1} "
                 f"({reader.file(block, piece)}) {error}; Store.verify() (of a study: `snakemake "
                 "verify`) lists the damage and its remedy"
             ) from error
@@ -223,19 +268,24 @@ class Store:
         )
 
     def __dask_tokenize__(self) -> tuple[str, str, list[int]]:
-        return str(self.path.absolute()), self.config.digest(), self.blocks
+        name = str(self.path.absolute()) if not self.storage.remote else str(self.storage)
+        return name, self.config.digest(), self.blocks
+
+    def __reduce__(self) -> Any:
+        """Without what is open: another process opens its own."""
+        return type(self), (self.storage, self.config, self.commits, self._seal)
 
     def verify(self) -> list[Fault]:
         """Check everything, reading every committed chunk once; an empty list means sound.
 
-        One dask task reads one chunk, on threads or on the active dask client.
+        One task reads one block, on threads or on the active client of `dask.distributed`.
         """
-        return verify_store(self.path).faults
+        return verify_store(self.storage).faults
 
     def _check_hookpoint(self, hookpoint: str) -> None:
         if hookpoint not in self.config.hookpoints:
             raise KeyError(
-                f"no hookpoint {hookpoint!r} in {self.path}; it has "
+                f"no hookpoint {hookpoint!r} in {self.storage}; it has "
                 f"{', '.join(self.config.hookpoints)}"
             )
 

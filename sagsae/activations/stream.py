@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Any, Self
 
 import numpy as np
@@ -32,6 +33,9 @@ from sagsae.activations.layout import DATA
 from sagsae.activations.store import Store
 from sagsae.activations.transfers import SideStream
 from sagsae.memory import needs_memory
+
+CHUNKS_AHEAD = 4
+"""Chunks of a store of objects that are fetched before they are asked for, read in order."""
 
 
 def chunk_groups(store: Store, hookpoint: str, seed: int, epoch: int, size: int) -> list[list[int]]:
@@ -109,7 +113,7 @@ class ActivationStream(IterableDataset[Tensor]):
         self._free = [self._buffer() for _ in range(1 + prefetch)]
         # Any call of Zarr starts its own thread. It happens here because a thread that cannot be
         # started is an error only once: later reads, in other threads, would wait for it for ever.
-        zarr.open_group(store.path / DATA, mode="r")
+        zarr.open_group(store.storage.zarr_store(DATA, read_only=True), mode="r")
         self._coming: deque[tuple[Tensor, Future[list[Tensor]]]] = deque()
         groups = partial(chunk_groups, store, hookpoint, seed, size=self.group_chunks)
         self._groups = lru_cache(maxsize=1)(groups)  # by epoch
@@ -232,10 +236,9 @@ class ActivationStream(IterableDataset[Tensor]):
         self, chunks: list[int], order: np.random.Generator, buffer: Tensor
     ) -> list[Tensor]:
         """The rows of some chunks, one after the other, and their order; runs in the thread."""
-        size, bits = self.store.config.rows_per_chunk, stored_rows(buffer, self.store.config.dtype)
-        for i, chunk in enumerate(chunks):
-            self.store.read_chunk(self.hookpoint, chunk, out=bits[i * size : (i + 1) * size])
-        rows = buffer[: len(chunks) * size]
+        rows = buffer[: len(chunks) * self.store.config.rows_per_chunk]
+        bits = stored_rows(rows, self.store.config.dtype)
+        self.store.read_chunks(self.hookpoint, chunks, bits)
         return self._copies.deliver(rows, torch.from_numpy(order.permutation(len(rows))))
 
     def _finish_group(self) -> None:
@@ -251,11 +254,24 @@ def iterate(store: Store, hookpoint: str, batch_size: int) -> Iterator[Tensor]:
     share its memory.
     """
     rest: list[Tensor] = []
-    for chunk in range(store.n_chunks(hookpoint)):
-        rows = store.read_rows_as_tensor(hookpoint, chunk)
+    for rows in _in_order(store, hookpoint):
         rows = torch.cat([*rest, rows]) if rest else rows
         whole = len(rows) - len(rows) % batch_size
         if whole:
             yield from torch.split(rows[:whole], batch_size)
         rest = [rows[whole:]] if whole < len(rows) else []
     yield from rest
+
+
+def _in_order(store: Store, hookpoint: str) -> Iterator[Tensor]:
+    """Every chunk; of objects the next few are fetched meanwhile."""
+    read = partial(store.read_rows_as_tensor, hookpoint)
+    chunks = iter(range(store.n_chunks(hookpoint)))
+    if not store.storage.remote:
+        yield from map(read, chunks)
+        return
+    with ThreadPoolExecutor(CHUNKS_AHEAD, thread_name_prefix="chunks") as threads:
+        coming = deque(threads.submit(read, chunk) for chunk in islice(chunks, CHUNKS_AHEAD))
+        while coming:
+            yield coming.popleft().result()
+            coming.extend(threads.submit(read, chunk) for chunk in islice(chunks, 1))

@@ -1,14 +1,16 @@
 """Writes an activation store block by block, so that a kill at any instant loses one block.
 
-The chunks of a block reach the disk before its commit file exists. Blocks without a commit are
+The chunks of a block are there to stay before its commit file exists. Blocks without a commit are
 written again, and writing a block twice gives the same bytes.
+
+Several writers share a store block by block: each claims a block that nobody else makes, until it
+is committed. So any number of them, begun and killed in any order, make the same store.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -20,7 +22,9 @@ from sagsae.activations.arrays import (
     open_array,
     stored_rows,
 )
+from sagsae.activations.block_claims import BlockClaims
 from sagsae.activations.block_rows import ordered_parts, write_array
+from sagsae.activations.blocks import Report
 from sagsae.activations.commits import (
     Commit,
     RunningMoments,
@@ -34,7 +38,6 @@ from sagsae.activations.errors import (
     StoreLockedError,
 )
 from sagsae.activations.layout import (
-    COMMITS,
     DATA,
     LOCK,
     RUN,
@@ -44,47 +47,48 @@ from sagsae.activations.layout import (
 )
 from sagsae.activations.seal import Seal, sealed_rows
 from sagsae.activations.verify import verify_store
-from sagsae.files import FileLock, fsync_path, remove_temporaries, signed_json, write_atomic
+from sagsae.files import signed_json
 from sagsae.memory import needs_memory
+from sagsae.storage import Location, storage_at
 
 _PATIENCE = 30.0
-"""Seconds a rank waits for another that is preparing the folder."""
+"""Seconds a writer waits for another that is preparing the folder."""
 
 
 class StoreWriter:
-    """Context manager that holds a store's lock and writes its blocks.
+    """Context manager that writes the blocks of a store.
 
-    Rank r of `world` writers owns the blocks b with b mod world == r; ranks of one world write
-    side by side, and any other writer is refused.
+    In a folder a writer is alone and holds its lock, unless it is one of several that were opened
+    with `alone=False`. Among objects there is no such lock, and every writer is one of several.
 
     Args:
-        path: the store's folder, see `store_path`.
-        config: of the store; a folder with another configuration is refused.
-        rank: of this writer.
-        world: how many writers there are.
+        where: the store's folder or URL, see `store_path`.
+        config: of the store; a place with another configuration is refused.
+        alone: whether to keep all others out of a folder.
     """
 
-    def __init__(self, path: Path, config: StoreConfig, rank: int = 0, world: int = 1) -> None:
-        if not 0 <= rank < world:
-            raise ValueError(f"rank {rank} is not below world {world}")
-        self.path, self.config, self.rank, self.world = Path(path), config, rank, world
-        self._lock = FileLock(self.path / LOCK, StoreLockedError)
-        self._rank_lock = FileLock(self.path / f"{LOCK}-{rank}-of-{world}", StoreLockedError)
+    def __init__(self, where: Location, config: StoreConfig, *, alone: bool = True) -> None:
+        self.storage, self.config = storage_at(where), config
+        self.alone = alone and not self.storage.remote
+        self._lock = self.storage.lock(LOCK, StoreLockedError)
+        self._claims = BlockClaims(self.storage, config.n_blocks, alone=self.alone)
         self._arrays: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         """Lock and prepare the folder.
 
         Raises:
-            StoreLockedError: another process writes to this store.
+            StoreLockedError: another process writes to this store, and is not one of several.
             ConfigMismatchError: the folder belongs to another configuration.
+            StorageError: the place cannot be reached, or knows no conditional puts.
         """
-        (self.path / COMMITS).mkdir(parents=True, exist_ok=True)
         try:
-            self._take_locks()
+            self._take_lock()
+            self._prepare()
             for name in self.config.arrays:
-                self._arrays[name] = open_array(self.path, self.config, name, writable=True)
-            zarr.open_group(self.path / DATA, mode="r")  # starts Zarr's thread, see stream.py
+                self._arrays[name] = open_array(self.storage, self.config, name, writable=True)
+            # Zarr's thread starts here, see stream.py.
+            zarr.open_group(self.storage.zarr_store(DATA, read_only=True), mode="r")
         except BaseException:
             self._release()
             raise
@@ -95,50 +99,59 @@ class StoreWriter:
 
     def _release(self) -> None:
         self._arrays = {}
-        self._rank_lock.release()
+        self._claims.give_up_all()
         self._lock.release()
 
-    def _take_locks(self) -> None:
+    def _take_lock(self) -> None:
         try:
             self._lock.acquire()
         except StoreLockedError:
-            if self.world == 1:
+            if self.alone:
                 raise
         else:
-            self._prepare()
-        if self.world > 1:
+            self.storage.tidy()
+            if not self.storage.remote:
+                self._claims.tidy()
+        if not self.alone:
             self._lock.acquire(shared=True, patience=_PATIENCE)
-            self._rank_lock.acquire()
-            self._compare_config()
 
     def _prepare(self) -> None:
-        """Bring the folder into a known state; nobody else writes meanwhile."""
-        new = not (self.path / RUN).exists()
+        """Bring the place into a known state. Others may do so at the same time."""
+        new = not self.storage.exists(RUN)
         if new:
-            self.config.check_name(self.path)
+            self.config.check_name(self.storage)
         else:
             self._compare_config()
-        remove_temporaries(self.path)
-        room = max([self.config.n_blocks, *(block + 1 for block in committed_blocks(self.path))])
-        create_arrays(self.path, replace(self.config, n_blocks=room))
+        self.storage.check_writable()
+        blocks = committed_blocks(self.storage)
+        room = max([self.config.n_blocks, *(block + 1 for block in blocks)])
+        create_arrays(self.storage, replace(self.config, n_blocks=room))
         if new:  # last: with it there is a store, and readers look for its arrays
-            write_atomic(self.path / RUN, signed_json(self.config.to_json()))
-            fsync_path(self.path.parent)
+            if not self.storage.create(RUN, signed_json(self.config.to_json())):
+                self._compare_config()
+            self.storage.settle([".."])
 
     def _compare_config(self) -> None:
-        found = StoreConfig.read(self.path)
+        found = StoreConfig.read(self.storage)
         if differences := found.differences(self.config):
             raise ConfigMismatchError(
-                f"{self.path} was made with another configuration (there -> asked for): "
+                f"{self.storage} was made with another configuration (there -> asked for): "
                 + "; ".join(differences)
                 + ". Use store_path, which gives each configuration its own folder"
             )
 
     def pending_blocks(self) -> list[int]:
-        """Blocks of this rank without a commit, in order."""
-        done = set(committed_blocks(self.path))
-        mine = range(self.rank, self.config.n_blocks, self.world)
-        return [block for block in mine if block not in done]
+        """Blocks without a commit, in order."""
+        return self._claims.pending()
+
+    def claimed_blocks(self, *, wait: bool = True) -> Iterator[int]:
+        """Blocks to write, one after the other, each this writer's until it is committed.
+
+        Args:
+            wait: for blocks that others make, until they have; a block whose writer is gone is
+                made here. Without it, what others make is left to them.
+        """
+        return self._claims.each(wait=wait)
 
     @needs_memory("a block of activations that is written")
     def write_block(
@@ -159,7 +172,7 @@ class StoreWriter:
         block.
 
         Args:
-            block: index, one of `pending_blocks`.
+            block: index, one of `claimed_blocks`.
             activations: a float tensor [n, d] for every hookpoint; stored in the store's dtype.
             token_id: [S] integers, the token of each row.
             doc_id: [S] integers, its document.
@@ -171,6 +184,7 @@ class StoreWriter:
 
         Raises:
             NonFiniteActivationError: a row holds NaN or an infinity; nothing is committed.
+            StoreError: another writer has taken the block over, or committed other rows.
             ValueError: wrong names or shapes, or a block that is not this writer's.
         """
         tokens = dict(zip(TOKEN_ARRAYS, (token_id, doc_id, position), strict=True))
@@ -189,16 +203,19 @@ class StoreWriter:
         for name, values in tokens.items():
             rows = np.asarray(values)[order].astype(np.int32)
             files[name], checksums[name] = self._write(name, block, [rows])
-        Commit(
+        commit = Commit(
             block=block,
             run_sha256=self.config.digest(),
-            calibration_sha256=calibration_digest(self.path),
+            calibration_sha256=calibration_digest(self.storage),
             files=files,
             crc32c=checksums,
             moments=moments,
             cursor=dict(cursor),
             dropped=dict(dropped),
-        ).write(self.path)
+        )
+        self._claims.check(block)
+        commit.write(self.storage)
+        self._claims.give_up(block, done=True)
 
     def _check_block(
         self,
@@ -209,11 +226,10 @@ class StoreWriter:
     ) -> None:
         if not self._arrays:
             raise ValueError("the writer is not open; use it in a with statement")
-        mine = 0 <= block < self.config.n_blocks and block % self.world == self.rank
-        if not mine or (self.path / commit_name(block)).exists():
+        if not self._claims.is_mine(block) or self.storage.exists(commit_name(block)):
             raise ValueError(
-                f"block {block} of {self.path} is committed already or is not one of rank "
-                f"{self.rank} of {self.world}; write only pending_blocks()"
+                f"block {block} of {self.storage} is committed already or not claimed; write only "
+                "claimed_blocks()"
             )
         size, widths = self.config.rows_per_block, self.config.hookpoints
         rows = size if places is None else len(next(iter(activations.values()), ()))
@@ -229,36 +245,39 @@ class StoreWriter:
     def _write(
         self, name: str, block: int, parts: Iterable[np.ndarray]
     ) -> tuple[dict[str, int], list[str]]:
-        return write_array(self.path, self.config, self._arrays[name], name, block, parts)
+        return write_array(self.storage, self.config, self._arrays[name], name, block, parts)
 
-    def seal(self) -> None:
+    def seal(self, report: Report | None = None) -> None:
         """Verify every chunk against its commit, then write SEALED.json.
 
         Chunks of blocks that are sealed already are not read again.
 
+        Args:
+            report: called as blocks are verified.
+
         Raises:
-            StoreLockedError: another rank is still writing.
+            StoreLockedError: another process is still writing to the folder.
             StoreError: blocks are missing.
             StoreFaultsError: a file does not hold what was committed.
         """
         try:
             self._lock.acquire()
         except StoreLockedError:
-            if self.world > 1:  # a refused request has given up the shared lock
+            if not self.alone:  # a refused request has given up the shared lock
                 self._lock.acquire(shared=True, patience=_PATIENCE)
             raise
-        missing = sorted(set(range(self.config.n_blocks)) - set(committed_blocks(self.path)))
-        if missing:
+        if missing := self.pending_blocks():
             raise StoreError(
-                f"{self.path} lacks {len(missing)} of {self.config.n_blocks} blocks (first: "
+                f"{self.storage} lacks {len(missing)} of {self.config.n_blocks} blocks (first: "
                 f"{missing[0]}); run the dump again before sealing"
             )
-        remove_temporaries(self.path)
-        sealed = sealed_rows(self.path) // self.config.rows_per_block
-        found = verify_store(self.path, trusted=sealed)
+        self.storage.tidy()
+        self._claims.tidy()
+        sealed = sealed_rows(self.storage) // self.config.rows_per_block
+        found = verify_store(self.storage, report, trusted=sealed)
         if found.faults:
-            raise StoreFaultsError(self.path, found.faults)
+            raise StoreFaultsError(self.storage, found.faults)
         whole: dict[int, Commit] = {}  # a dump of more blocks may have left some behind a gap
         while (block := len(whole)) in found.commits:
             whole[block] = found.commits[block]
-        Seal.of(self.path, self.config, whole).write(self.path)
+        Seal.of(self.config, whole).write(self.storage)

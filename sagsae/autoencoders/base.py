@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from safetensors.torch import save
@@ -42,10 +43,18 @@ class Autoencoder(nn.Module, ABC):
         provenance: What a saved file says of its origin; empty for one that was not loaded.
         W_dec: [H, d], what each latent adds to the reconstruction. Calibration slopes and
             contributions take its rows to be of unit norm.
+        calibration_rows: Rows that `calibrate` needs after training; 0 for none.
+        dead_window_tokens: Silence after which the trainer calls a latent dead; 0 where nothing
+            depends on it.
+        dead: [H] bool, the latents that are dead in that sense, which the trainer sets before each
+            step; None outside training, and without a window.
     """
 
     name: str
     W_dec: Tensor
+    calibration_rows: ClassVar[int] = 0
+    dead_window_tokens: int = 0
+    dead: Tensor | None = None
 
     def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
         super().__init__()
@@ -83,11 +92,25 @@ class Autoencoder(nn.Module, ABC):
 
         Args:
             x: [B, d] normalised activations.
-            lam: Sparsity coefficient of this step.
+            lam: Sparsity coefficient of this step; of a k-sparse class, k of this step.
 
         Returns:
             Scalars, ``reconstruction`` = mean_B |x - x_hat|^2 among them.
         """
+
+    def training_terms(self, x: Tensor, lam: float) -> tuple[dict[str, Tensor], Tensor]:
+        """The terms of `loss` before their `weights`, and the code [B, H] that they come from.
+
+        What the trainer calls. A class whose `loss` has the code at hand may return it here, and
+        spares its encoder a second product; its logs then hold terms without coefficients.
+        """
+        terms = self.loss(x, lam)
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            return terms, self.encode(x)
+
+    def weights(self, lam: float) -> dict[str, float]:
+        """Coefficients of the terms of `training_terms`, by name; 1 for those that are absent."""
+        return {}
 
     def forward(self, x: Tensor) -> Tensor:
         """Reconstruction [B, d] of raw activations x [B, d], in raw units.
@@ -100,6 +123,23 @@ class Autoencoder(nn.Module, ABC):
     def constrain(self) -> None:
         """Return the parameters to their feasible set after an optimiser step; without autograd."""
         return
+
+    def finish(self) -> None:
+        """Bring trained parameters into the form in which they are used; after the last step."""
+        return
+
+    def calibrate(self, batches: Iterator[Tensor]) -> dict[str, Any]:
+        """Fit what is used after training alone, with all parameters fixed; see
+        ``calibration_rows``.
+
+        Args:
+            batches: [B, d] normalised activations.
+
+        Returns:
+            What was found, as JSON values, for the record of the training. A text ``fault`` says
+            what is wrong with it; the cell then counts as collapsed.
+        """
+        return {}
 
     @property
     def latent_axes(self) -> dict[str, int]:

@@ -85,3 +85,11 @@ class TopK(Foreign):
     def activate(self, h: Tensor) -> Tensor:
         chosen = (h / self.norm).topk(int(self.k), dim=1).indices
         return torch.zeros_like(h).scatter(1, chosen, h.gather(1, chosen).clamp_min(0))
+
+
+class AbsTopK(TopK):
+    """``z = h`` on the k largest ``|h / norm|``, else 0 (arXiv 2510.00404)."""
+
+    def activate(self, h: Tensor) -> Tensor:
+        chosen = (h / self.norm).abs().topk(int(self.k), dim=1).indices
+        return torch.zeros_like(h).scatter(1, chosen, h.gather(1, chosen))

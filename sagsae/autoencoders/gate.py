@@ -245,6 +245,11 @@ class GatedAutoencoder(Autoencoder):
         rows = self.W_dec.detach()
         rows /= rows.norm(dim=1, keepdim=True).clamp_min_(torch.finfo(rows.dtype).tiny)
 
+    def finish(self) -> None:
+        """Fold the norms of the decoder's rows, where they are free."""
+        if not self.unit_rows:
+            self.fold_norms()
+
     def fold_norms(self) -> None:
         """Move the norms of the decoder's rows into the encoder; no reconstruction changes."""
         params, tiny = self.params, torch.finfo(self.W_dec.dtype).tiny

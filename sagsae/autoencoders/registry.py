@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from sagsae.autoencoders.base import Autoencoder
 
 
+LAMBDA, K = "lam", "k"
+"""What sets the sparsity of a variant: the weight of a penalty, or the number of active latents."""
+GATED, RELU, TOPK, JUMPRELU, MATRYOSHKA = "gated", "relu", "topk", "jumprelu", "matryoshka"
+"""Families of variants."""
+
+
 class Variant(NamedTuple):
     """A registered variant.
 
@@ -24,12 +30,17 @@ class Variant(NamedTuple):
         place: ``module:class`` inside ``sagsae.autoencoders``.
         label: Name for people.
         colour, marker: Of its lines in figures, in Matplotlib's notation.
+        family: Variants whose lambda weighs the same penalty, and which training settings they
+            have.
+        knob: What sets its sparsity: ``LAMBDA`` or ``K``.
     """
 
     place: str
     label: str
     colour: str
     marker: str
+    family: str = GATED
+    knob: str = LAMBDA
 
 
 VARIANTS: dict[str, Variant] = {
@@ -41,10 +52,26 @@ VARIANTS: dict[str, Variant] = {
         "sign_aware:NoAuxiliarySignAware", "SA-GSAE without auxiliary loss", "#E69F00", "v"
     ),
     "sagsae_onesided": Variant("sign_aware:OneSidedSignAware", "SA-GSAE one-sided", "#56B4E9", "P"),
+    "relu": Variant("relu:Relu", "ReLU", "#332288", "<", RELU),
+    "absrelu": Variant("relu:AbsRelu", "AbsReLU", "#332288", ">", RELU),
+    "topk": Variant("topk:TopK", "TopK", "#117733", "<", TOPK, K),
+    "abstopk": Variant("topk:AbsTopK", "AbsTopK", "#117733", ">", TOPK, K),
+    "batchtopk": Variant("batchtopk:BatchTopK", "BatchTopK", "#44AA99", "<", TOPK, K),
+    "absbatchtopk": Variant("batchtopk:AbsBatchTopK", "AbsBatchTopK", "#44AA99", ">", TOPK, K),
+    "jumprelu": Variant("jumprelu:JumpRelu", "JumpReLU", "#882255", "<", JUMPRELU),
+    "absjumprelu": Variant("jumprelu:AbsJumpRelu", "AbsJumpReLU", "#882255", ">", JUMPRELU),
+    "matryoshka_batchtopk": Variant(
+        "matryoshka:Matryoshka", "Matryoshka BatchTopK", "#999933", "<", MATRYOSHKA, K
+    ),
+    "matryoshka_absbatchtopk": Variant(
+        "matryoshka:AbsMatryoshka", "Matryoshka AbsBatchTopK", "#999933", ">", MATRYOSHKA, K
+    ),
 }
-"""By name, in the order of legends. A new variant adds one line.
+"""By name, in the order of legends. A new variant adds one line. Each ``abs`` variant is the
+two-sided form of the one before it, whose latents serve both signs.
 
-Colours are those of Okabe and Ito without their yellow, which vanishes on white.
+Colours of gates are those of Okabe and Ito without their yellow, which vanishes on white; the
+others have one of Tol's muted colours per family.
 """
 
 OTHER_LOOKS = tuple(
@@ -117,6 +144,29 @@ def variant(name: str) -> type[Autoencoder]:
     return kind
 
 
+def of_family(*families: str) -> list[str]:
+    """The registered variants of some families, sorted."""
+    return sorted(name for name, known in VARIANTS.items() if known.family in families)
+
+
+def knobs(name: str) -> tuple[str, ...]:
+    """What may set the sparsity of a variant: one of ``LAMBDA`` and ``K``, or either for a class
+    of a user's own and for what was trained elsewhere."""
+    return (VARIANTS[name].knob,) if name in VARIANTS else (LAMBDA, K)
+
+
+def equal_knobs_compare(one: str, other: str) -> bool:
+    """Whether two variants may be compared at an equal lambda, or at an equal k.
+
+    A lambda means the same within a family alone, as each has a penalty of its own. Of classes that
+    are not registered nothing is known, and they may.
+    """
+    if one not in VARIANTS or other not in VARIANTS:
+        return True
+    a, b = VARIANTS[one], VARIANTS[other]
+    return a.knob == b.knob and (a.knob == K or a.family == b.family)
+
+
 def label(name: str) -> str:
     """The variant's name for people; of a user's own class, the class's name."""
     if elsewhere := ELSEWHERE.fullmatch(name):
@@ -127,5 +177,5 @@ def label(name: str) -> str:
 def looks(names: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Colour and marker of variants by name, in the order of legends: registered ones first."""
     found, others = set(names), cycle(OTHER_LOOKS)
-    registered = {name: VARIANTS[name][2:] for name in VARIANTS if name in found}
+    registered = {name: VARIANTS[name][2:4] for name in VARIANTS if name in found}
     return registered | {name: next(others) for name in sorted(found - set(VARIANTS))}

@@ -132,7 +132,7 @@ def profile_latents(
         done += store.config.rows_per_block
         progress(done)
     if total is None:
-        raise ValueError(f"{store.path}: no rows, so nothing can be said of latents")
+        raise ValueError(f"{store.storage}: no rows, so nothing can be said of latents")
     return Profiles(done, total, bins, strongest, drawn)
 
 

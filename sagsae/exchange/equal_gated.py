@@ -85,8 +85,8 @@ def equal_gated(autoencoder: Autoencoder) -> GatedWeights:
     kind = type(autoencoder).__name__
     if not isinstance(autoencoder, GatedAutoencoder):
         raise NoEqualError(
-            f"{autoencoder.name}: {kind} has no gate, and only autoencoders with a gate have an "
-            "equal in SAELens; save it with Autoencoder.save instead"
+            f"{autoencoder.name}: {kind} has no gate and is of no family that SAELens has, so it "
+            "has no equal there; save it with Autoencoder.save instead"
         )
     params = {name: value.double().cpu() for name, value in autoencoder.params.items()}
     if bool(((params["W_dec"].norm(dim=1) - 1).abs() > UNIT).any()):

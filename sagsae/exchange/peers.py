@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.foreign import Foreign, JumpReLU, Rectified, TopK
+from sagsae.autoencoders.foreign import AbsTopK, Foreign, JumpReLU, Rectified, TopK
 from sagsae.autoencoders.gate import GatedAutoencoder
 from sagsae.autoencoders.gated import Gated
 from sagsae.exchange import FORMATS
@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[type[Autoencoder], set[str]]] = {
     "gated": (Gated, GATED),
     "jumprelu": (JumpReLU, PLAIN | {"threshold"}),
     "topk": (TopK, PLAIN),
+    "abstopk": (AbsTopK, PLAIN),
 }
 """Architecture, as SAELens calls it -> class here, and the tensors that it has."""
 DICTIONARIES = {
@@ -120,7 +121,7 @@ def _of_saelens(config: Mapping[str, Any], tensors: Tensors) -> tuple[str, Tenso
         architecture = "topk"
     elif activation not in ("relu", "topk") or config.get("finetuning_scaling_factor"):
         raise ForeignError(f"activation {activation!r} or a finetuning factor is not known here")
-    if architecture == "topk":
+    if architecture in ("topk", "abstopk"):
         k = config.get("k") or config.get("activation_fn_kwargs", {}).get("k")
         by_norm = bool(config.get("rescale_acts_by_decoder_norm"))
         norm = torch.ones(len(tensors["W_dec"])) if by_norm else tensors["W_dec"].norm(dim=1)
@@ -169,7 +170,7 @@ def _built(architecture: str, found: Tensors) -> Autoencoder:
         known = ", ".join(KINDS)
         raise ForeignError(f"architecture {architecture!r} is not known here; known are {known}")
     kind, names = KINDS[architecture]
-    names = names | ({"k", "norm"} if kind is TopK else set())
+    names = names | ({"k", "norm"} if issubclass(kind, TopK) else set())
     if found.keys() != names:
         differing = ", ".join(sorted(found.keys() ^ names))
         raise ForeignError(f"does not have the tensors of {architecture!r}: see {differing}")

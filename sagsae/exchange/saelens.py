@@ -1,7 +1,7 @@
 """Autoencoders as folders that SAELens loads: ``cfg.json`` and ``sae_weights.safetensors``.
 
-Read in SAELens 6.54 (``sae_lens/saes/gated_sae.py``, ``sae_lens/loading``). Its ``metadata`` is
-free-form; the keys that it knows are used where they mean the same.
+Read in SAELens 6.54 (``sae_lens/saes``, ``sae_lens/loading``). Its ``metadata`` is free-form; the
+keys that it knows are used where they mean the same.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from safetensors.torch import save
 from sagsae import __version__
 from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.ungated import UngatedAutoencoder
 from sagsae.exchange import CONFIG, WEIGHTS
 from sagsae.exchange.equal_gated import equal_gated
+from sagsae.exchange.equal_ungated import SaelensWeights, equal_ungated
 from sagsae.files import write_atomic
 
 FORMAT = "6.0.0"
@@ -123,14 +125,15 @@ def export_saelens(
     dtype: torch.dtype = torch.float32,
     **metadata: Any,
 ) -> Path:
-    """Write a folder that ``sae_lens.SAE.load_from_disk`` loads as a Gated SAE equal to this one.
+    """Write a folder that ``sae_lens.SAE.load_from_disk`` loads as an SAE equal to this one.
 
-    Latents are in the units of the activations, and rows of ``W_dec`` are of unit norm. A two-sided
-    autoencoder of width H is one of width 2H there: latents i and i + H are the positive and the
+    With a gate it is a Gated SAE there; else see `sagsae.exchange.equal_ungated`. Latents are in
+    the units of the activations, and rows of ``W_dec`` are of unit norm. A two-sided autoencoder of
+    width H is one of width 2H there, but for AbsTopK: latents i and i + H are the positive and the
     negative side of latent i. L0 is the same, since the two never fire together.
 
     Args:
-        autoencoder: Any with a gate, also of a class of your own.
+        autoencoder: Any with a gate, also of a class of your own, or of a family without one.
         folder: Is made where it is not there; its ``cfg.json`` and ``sae_weights.safetensors`` are
             replaced.
         store: What it was trained on or measured on. Says where the activations come from.
@@ -149,19 +152,19 @@ def export_saelens(
         KeyError: the dtype is neither float32 nor float64.
     """
     folder, type_name = Path(folder), DTYPES[dtype]
-    weights = equal_gated(autoencoder)
+    equal = _equal_of(autoencoder)
     known, hookpoint = autoencoder.provenance, autoencoder.provenance.get("hookpoint")
     origin = {"model_name": known.get("model"), "hook_layer": known.get("layer")}
     origin = {key: value for key, value in origin.items() if value is not None}
     if store is not None and hookpoint is not None:
         origin |= store_metadata(store, hookpoint, model_type)
     config = {
-        "architecture": "gated",
+        "architecture": equal.architecture,
         "d_in": autoencoder.d,
-        "d_sae": len(weights.W_dec),
+        "d_sae": len(equal.tensors["W_dec"]),
         "dtype": type_name,
         "device": "cpu",
-        "apply_b_dec_to_input": True,
+        **equal.settings,
         "normalize_activations": "none",
         "reshape_activations": "none",
         "metadata": {
@@ -169,25 +172,40 @@ def export_saelens(
             "sae_lens_training_version": None,
             **origin,
             **metadata,
-            "sagsae": own_metadata(autoencoder),
+            "sagsae": own_metadata(autoencoder, equal.split),
         },
     }
     folder.mkdir(parents=True, exist_ok=True)
-    content = save(vars(weights.to(dtype)), metadata={"format": "pt"})
+    tensors = {name: value.to(dtype).contiguous() for name, value in equal.tensors.items()}
+    content = save(tensors, metadata={"format": "pt"})
     write_atomic(folder / WEIGHTS, content)
     write_atomic(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
     return folder
 
 
-def own_metadata(autoencoder: Autoencoder) -> dict[str, Any]:
-    """What is said of the autoencoder in this library's words."""
-    H, two_sided = autoencoder.width, bool(getattr(autoencoder, "two_sided", False))
+def _equal_of(autoencoder: Autoencoder) -> SaelensWeights:
+    """Architecture, weights and settings of the SAE that is written."""
+    if isinstance(autoencoder, UngatedAutoencoder):
+        return equal_ungated(autoencoder)
+    gated = equal_gated(autoencoder)
+    split = len(gated.W_dec) > autoencoder.width
+    return SaelensWeights("gated", vars(gated), {"apply_b_dec_to_input": True}, split)
+
+
+def own_metadata(autoencoder: Autoencoder, split: bool) -> dict[str, Any]:
+    """What is said of the autoencoder in this library's words.
+
+    Args:
+        autoencoder: Which one.
+        split: Whether each latent is two there.
+    """
+    H = autoencoder.width
     pairs = f"latents i and i + {H} are the positive and the negative side of latent i"
     return {
         "version": __version__,
         "variant": autoencoder.name,
         "width": H,
         "activation_scale": autoencoder.scale,
-        **({"sides": pairs} if two_sided else {}),
+        **({"sides": pairs} if split else {}),
         "provenance": autoencoder.provenance,
     }

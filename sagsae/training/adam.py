@@ -26,6 +26,7 @@ class Adam:
         betas: beta1 and beta2.
         axes: Of the parameters that latents have a share of, the axis that counts the latents.
         width: Number of latents H.
+        epsilon: Added to the root of the second moment.
 
     Attributes:
         cleared: [H] int64, the step after which a latent's moments were last cleared; 0 for never.
@@ -40,8 +41,9 @@ class Adam:
         betas: tuple[float, float],
         axes: dict[str, int],
         width: int,
+        epsilon: float = EPSILON,
     ):
-        self._params, self._betas = params, betas
+        self._params, self._betas, self._epsilon = params, betas, epsilon
         self._axes = {name: axis for name, axis in axes.items() if name in params}
         device = next(iter(params.values())).device
         self.cleared = torch.zeros(width, dtype=torch.int64, device=device)
@@ -75,7 +77,7 @@ class Adam:
             beta2=self._betas[1],
             lr=rate,
             weight_decay=0.0,
-            eps=EPSILON,
+            eps=self._epsilon,
             maximize=False,
         )
         for name, value in before.items():
@@ -90,7 +92,7 @@ class Adam:
             (value if axis == before.ndim - 1 else value[:, None]).to(before.dtype)
             for value in corrections
         )
-        change = rate / of_first * first / ((second / of_second).sqrt() + EPSILON)
+        change = rate / of_first * first / ((second / of_second).sqrt() + self._epsilon)
         self._params[name].index_copy_(axis, self.reset, before - change)
 
     def forget(self, latents: Tensor) -> None:

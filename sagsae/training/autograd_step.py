@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.training.step import Terms
+from sagsae.training.step import Terms, weighted_sum
 
 
 class AutogradStep:
-    """Gradients of ``sae.loss``. Each batch is encoded once more, to count what fires.
+    """Gradients of the weighted terms of ``sae.training_terms``.
 
     Args:
         sae: The autoencoder; parameters that require no gradient are left as they are.
@@ -32,6 +33,7 @@ class AutogradStep:
 
     def __init__(self, sae: Autoencoder, dtype: torch.dtype):
         self.sae, self.dtype = sae, dtype
+        self._terms = sae.training_terms
         trained = {name: value for name, value in sae.named_parameters() if value.requires_grad}
         if not trained:
             raise ValueError(f"{sae.name}: no parameter requires a gradient, so nothing is trained")
@@ -46,8 +48,13 @@ class AutogradStep:
         return
 
     def objective(self, terms: Mapping[str, float], lam: float) -> float:
-        """What is minimised: all terms but the count; their coefficients are in them."""
-        return sum(value for name, value in terms.items() if name != "l0")
+        """What is minimised: the terms of a batch with their coefficients, added up."""
+        return weighted_sum(terms, self.sae.weights(lam))
+
+    def fuse(self, backend: str = "inductor") -> None:
+        """Compile the terms of the loss. Where PyTorch cannot, the first step says so, and all are
+        made as they are."""
+        self._terms = torch.compile(self.sae.training_terms, backend=backend)
 
     def __call__(self, x: Tensor, lam: float, fired: Tensor | None = None) -> Terms:
         """Fill ``grads`` for normalised activations x [B, d]; arguments as of `Step`."""
@@ -55,14 +62,36 @@ class AutogradStep:
             grad.zero_()
         low = self.dtype == torch.bfloat16
         with torch.enable_grad(), torch.autocast(self.device.type, self.dtype, enabled=low):
-            terms = self.sae.loss(x, lam)
-            total = sum(terms.values(), x.new_zeros(()))
+            terms, code = self._compiled_or_plain(x, lam)
+            weights = self.sae.weights(lam)
+            total = sum(
+                (weights.get(name, 1.0) * term for name, term in terms.items()), x.new_zeros(())
+            )
         if "reconstruction" not in terms:
             raise ValueError(f"{self.sae.name}.loss gives {', '.join(terms)}, no reconstruction")
         torch.autograd.backward(total)
         with torch.no_grad():
-            counts = (self.sae.encode(x) != 0).sum(0, dtype=torch.int32)  # faster than any(0)
+            counts = (code != 0).sum(0, dtype=torch.int32)  # faster than any(0)
             if fired is not None:
                 fired.logical_or_(counts > 0)
             l0 = counts.sum().to(total.dtype) / len(x)
         return Terms(**{name: term.detach() for name, term in terms.items()}, l0=l0)
+
+    def _compiled_or_plain(self, x: Tensor, lam: float) -> tuple[dict[str, Tensor], Tensor]:
+        try:
+            return self._terms(x, lam)
+        except torch.OutOfMemoryError:
+            raise
+        except Exception as error:
+            if self._terms == self.sae.training_terms:
+                raise
+            self._terms = self.sae.training_terms
+            terms = self._terms(x, lam)  # an error of its own is raised here
+            print(
+                f"warning: PyTorch cannot compile the training step ({type(error).__name__}); it "
+                "runs uncompiled, which makes a step on a GPU slower. Install gcc or clang, or "
+                "name a compiler in CC.",
+                file=sys.stderr,
+                flush=True,
+            )
+            return terms

@@ -8,18 +8,21 @@ between the two.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sagsae.autoencoders.gate import GatedAutoencoder
+from sagsae.autoencoders.ungated import UngatedAutoencoder
 from sagsae.schedules import Recipe
-from sagsae.training.adam import EPSILON, Adam
+from sagsae.training.adam import MOMENTS, Adam
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep, Update, as_array
+from sagsae.training.row_updates import AdamRates, Rows, squared_gradients, step_rows
 from sagsae.training.step import Step, Terms
+from sagsae.training.ungated_step import UngatedStep
 from sagsae.training.weight_updates import Rates, Weights
 
 MATRICES = ("W_enc", "W_dec")
@@ -35,9 +38,9 @@ class Optimiser:
         recipe: beta1, beta2 and clip_gradient_norm; learning rates come with each step.
     """
 
-    compute: Step | AutogradStep
+    compute: Step | AutogradStep | UngatedStep
 
-    def __init__(self, compute: Step | AutogradStep, recipe: Recipe):
+    def __init__(self, compute: Step | AutogradStep | UngatedStep, recipe: Recipe):
         self.compute = compute
         self._adam = self._adam_of(compute.params, recipe)
         self._beta2, self._longest = recipe.beta2, recipe.clip_gradient_norm
@@ -45,7 +48,8 @@ class Optimiser:
     def _adam_of(self, names: Iterable[str], recipe: Recipe) -> Adam:
         params, sae = {name: self.compute.params[name] for name in names}, self.compute.sae
         betas = recipe.beta1, recipe.beta2
-        return Adam(params, self.compute.grads, betas, sae.latent_axes, sae.width)
+        axes, epsilon = sae.latent_axes, recipe.adam_epsilon
+        return Adam(params, self.compute.grads, betas, axes, sae.width, epsilon)
 
     def step(self, x: Tensor, lam: float, rate: float, fired: Tensor | None = None) -> Terms:
         """Train on normalised activations x [B, d].
@@ -57,7 +61,8 @@ class Optimiser:
             fired: [H] bool, set where a latent has z != 0 in this batch.
         """
         terms = self.compute(x, lam, fired)
-        if isinstance(self.compute.sae, GatedAutoencoder) and self.compute.sae.unit_rows:
+        known = isinstance(self.compute.sae, GatedAutoencoder | UngatedAutoencoder)
+        if known and self.compute.sae.unit_rows:
             self._remove_radial_gradient()
         if self._longest:
             self._clip_gradients()
@@ -112,7 +117,7 @@ class FusedOptimiser(Optimiser):
     compute: CpuStep
 
     def __init__(self, compute: CpuStep, recipe: Recipe):
-        self.compute, self._beta2 = compute, recipe.beta2
+        self.compute, self._beta2, self._epsilon = compute, recipe.beta2, recipe.adam_epsilon
         params = compute.params
         self._adam = self._adam_of([name for name in params if name not in MATRICES], recipe)
         self._moments = {name: torch.zeros_like(params[name]) for name in MATRICES}
@@ -147,7 +152,7 @@ class FusedOptimiser(Optimiser):
             fresh=scalar(1.0 - self._beta2),
             correction=correction.astype(scalar),
             learning_rate=scalar(rate),
-            epsilon=scalar(EPSILON),
+            epsilon=scalar(self._epsilon),
             tiny=scalar(torch.finfo(self.compute.master).tiny),
         )
 
@@ -168,8 +173,93 @@ class FusedOptimiser(Optimiser):
             value.movedim(self.compute.sae.latent_axes[name], -1).masked_fill_(latents, 0)
 
 
-def optimiser(compute: Step | AutogradStep, recipe: Recipe) -> Optimiser:
+class RowOptimiser(Optimiser):
+    """The same step of an autoencoder without a gate, whose matrices one compiled pass updates.
+
+    See `sagsae.training.row_updates`.
+    """
+
+    compute: UngatedStep
+
+    def __init__(self, compute: UngatedStep, recipe: Recipe):
+        self.compute, self._recipe, params = compute, recipe, compute.params
+        self._beta2, self._longest = recipe.beta2, recipe.clip_gradient_norm
+        self._others = [name for name in params if name not in MATRICES]
+        self._adam = self._adam_of(self._others, recipe)
+        kept = [key for key, beta in zip(MOMENTS, (recipe.beta1, 1.0), strict=True) if beta]
+        self._moments = {
+            f"{key}.{name}": torch.zeros_like(params[name]) for key in kept for name in MATRICES
+        }
+        none = params["W_dec"].new_empty(0, compute.sae.d)
+        tensors: dict[str, Mapping[str, Tensor | None]] = {
+            "W": params,
+            "grad": compute.grads,
+            "m": {name: self._moments.get(f"exp_avg.{name}") for name in MATRICES},
+            "v": {name: self._moments[f"exp_avg_sq.{name}"] for name in MATRICES},
+        }
+        arrays = {
+            f"{kind}_{name[2:]}": as_array(none if value is None else _by_latent(name, value))
+            for kind, values in tensors.items()
+            for name in MATRICES
+            for value in [values[name]]
+        }
+        operands = as_array(compute.W_enc.T), as_array(compute.W_dec)
+        self._rows = Rows(**arrays, enc=operands[0], dec=operands[1])
+
+    def step(self, x: Tensor, lam: float, rate: float, fired: Tensor | None = None) -> Terms:
+        terms, sae = self.compute(x, lam, fired), self.compute.sae
+        scale = self._scale(sae.unit_rows) if self._longest else 1.0
+        self._adam.step(rate)
+        rates, rows, unit = self._rates(rate, scale), self._rows, sae.unit_rows
+        self.compute.threads.share(sae.width, lambda i, j: step_rows(rows, rates, unit, i, j))
+        with torch.no_grad():
+            sae.project()
+        return terms
+
+    def _scale(self, unit: bool) -> float:
+        """What the gradients are multiplied by; those of the vectors are, here."""
+        parts = self.compute.threads.share(
+            self.compute.sae.width, lambda i, j: squared_gradients(self._rows, unit, i, j)
+        )
+        others = [self.compute.grads[name] for name in self._others]
+        square = sum(parts) + float(sum(grad.square().sum() for grad in others))
+        scale = min(1.0, self._longest / (math.sqrt(square) + CLIP_EPSILON))
+        for grad in others:
+            grad.mul_(scale)
+        return scale
+
+    def _rates(self, rate: float, scale: float) -> AdamRates:
+        scalar, n = self._rows.W_dec.dtype.type, self._adam.count
+        first, second = self._recipe.beta1, self._recipe.beta2
+        return AdamRates(
+            beta1=scalar(first),
+            beta2=scalar(second),
+            rate=scalar(rate / (1.0 - first**n)),
+            correction=scalar(1.0 / math.sqrt(1.0 - second**n)),
+            epsilon=scalar(self._recipe.adam_epsilon),
+            scale=scalar(scale),
+            tiny=scalar(torch.finfo(self.compute.master).tiny),
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        return {**super().state(), **self._moments}
+
+    def load_state(self, tensors: dict[str, Tensor], steps: int) -> None:
+        self._adam.load_state(tensors, steps)
+        for name, value in self._moments.items():
+            value.copy_(tensors[name])
+        self.compute.refresh()
+
+
+def _by_latent(name: str, matrix: Tensor) -> Tensor:
+    """A matrix with a latent's weights in a row, [H, d]."""
+    return matrix.T if name == "W_enc" else matrix
+
+
+def optimiser(compute: Step | AutogradStep | UngatedStep, recipe: Recipe) -> Optimiser:
     """The fastest that there is for this step and recipe."""
+    if isinstance(compute, UngatedStep):
+        return RowOptimiser(compute, recipe)
     if isinstance(compute, CpuStep) and recipe.beta1 == 0 and not recipe.clip_gradient_norm:
         return FusedOptimiser(compute, recipe)
     return Optimiser(compute, recipe)

@@ -46,6 +46,11 @@ class Terms(SimpleNamespace):
     l0: Tensor
 
 
+def weighted_sum(terms: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """The terms of a loss, each times its weight, which is 1 where there is none; without L0."""
+    return sum(weights.get(name, 1.0) * value for name, value in terms.items() if name != "l0")
+
+
 @dataclass(frozen=True)
 class Batch:
     """What every part of a step starts from.
@@ -139,7 +144,7 @@ class Step:
 
     def objective(self, terms: Mapping[str, float], lam: float) -> float:
         """What is minimised: the terms of a batch with their coefficients, added up."""
-        return terms["reconstruction"] + lam * terms["penalty"] + terms["auxiliary"]
+        return weighted_sum(terms, {"penalty": lam})
 
     def fuse(self, backend: str = "inductor") -> None:
         """Compile the elementwise parts between the products, and run each once.

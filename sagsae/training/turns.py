@@ -67,6 +67,13 @@ class Turns:
         self._source.load_state(state)
 
 
+def next_batch(stream: Stream) -> Tensor:
+    """The next batch for one alone, also of a stream that several share."""
+    if isinstance(stream, Turns):
+        stream.turn()
+    return next(stream)
+
+
 def train_in_turn(
     trainers: dict[str, Trainer],
     checkpoints: Mapping[str, Path] | None = None,
@@ -92,7 +99,7 @@ def train_in_turn(
     """
     checkpoints = checkpoints or {}
     failed: dict[str, Exception] = {}
-    stream = _start(trainers, checkpoints)
+    stream, begin = _start(trainers, checkpoints)
     waited, last = stream.wait_seconds, time.monotonic()
     saved = last
     while due := _due(trainers):
@@ -115,12 +122,15 @@ def train_in_turn(
             raise _interruption(going, checkpoints)
     for name in list(trainers):
         with apart(name, trainers, failed):
-            trainers[name]._finish()
+            trainers[name]._finish(begin)
     return failed
 
 
-def _start(trainers: Mapping[str, Trainer], checkpoints: Mapping[str, Path]) -> Stream:
-    """Restore each from its checkpoint; the stream, where the one that is least far begins."""
+def _start(
+    trainers: Mapping[str, Trainer], checkpoints: Mapping[str, Path]
+) -> tuple[Stream, dict[str, Any]]:
+    """Restore each from its checkpoint; the stream, where the one that is least far begins, and
+    the position that it had."""
     streams = {id(trainer.stream): trainer.stream for trainer in trainers.values()}
     if len(streams) != 1:
         raise ValueError(f"{len(trainers)} trainers have {len(streams)} streams: give them one")
@@ -136,7 +146,7 @@ def _start(trainers: Mapping[str, Trainer], checkpoints: Mapping[str, Path]) -> 
     earliest = positions[min(going, key=lambda name: trainers[name].step)]
     if stream.state() != earliest:
         stream.load_state(earliest)
-    return stream
+    return stream, begin
 
 
 def _due(trainers: Mapping[str, Trainer]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 import torch
@@ -12,13 +13,17 @@ from benchmarks import (
     dial,
     dump_stages,
     evaluation,
+    families,
     gpu_step,
     machine,
     step,
     stream,
     width,
 )
+from benchmarks.interleaved import Timing
+from benchmarks.workers import StepFailed, Worker
 from pipeline.jobs.stage import SPIN_COUNT
+from tests.peers import environment
 from tests.sagsae.evaluation.samples import tiny_model
 
 NUMBER = r"[\d.,]+"
@@ -54,6 +59,58 @@ def test_a_step(printed):
     assert re.search(rf"^\| update_on_open \| .*{NUMBER}", out, re.MULTILINE)
     assert re.search(rf"^\| an empty cache \| {NUMBER} \|", out, re.MULTILINE)
     assert "SAELens" not in out
+
+
+@pytest.mark.slow
+def test_steps_without_a_gate(printed):
+    sizes = ("--d", 16, "--width", 64, "--batch", 64, "--k", 4, "--rounds", 1, "--threads", 1)
+    out = printed(families, *sizes, "--names", "relu", "abstopk")
+    for contender in ("relu: sagsae, start", "relu: sagsae, L0 = 4", "abstopk: sagsae, k = 4"):
+        assert re.search(rf"^\| {contender} \| {NUMBER} \| {NUMBER} \|", out, re.MULTILINE)
+    assert re.search(rf"^\| abstopk, k = 4 \| (.* )?{NUMBER} \|$", out, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_steps_of_other_libraries(printed, monkeypatch):
+    """Of the two-sided form beside those of the one-sided one, which others have."""
+    sizes = ("--d", 16, "--width", 64, "--batch", 64, "--k", 4, "--rounds", 1, "--threads", 1)
+    peers = environment.interpreter()
+    monkeypatch.setenv("PATH", "")  # no compiler, with which this would take minutes
+    out = printed(families, *sizes, "--names", "absbatchtopk", "--peers", peers)
+    row = next(line for line in out.splitlines() if line.startswith("| absbatchtopk: sagsae"))
+    assert "SAELens" in row or "dictionary_learning" in row
+    assert "| batchtopk: dictionary_learning, as shipped |" in out
+
+
+def test_a_two_sided_form_is_set_beside_the_peers_of_its_one_sided_one():
+    fast, slow = Timing([1.0], [1.0]), Timing([2.0], [2.0])
+    timings = {
+        "absrelu: sagsae, start": fast,
+        "relu: A, as shipped": slow,
+        "relu: B, compiled": fast,
+        "abstopk: A, as shipped": slow,
+        "topk: A, as shipped": fast,
+    }
+    assert families.best_peer("absrelu", timings) == "relu: B, compiled"
+    assert families.best_peer("abstopk", timings) == "abstopk: A, as shipped"
+    assert families.best_peer("jumprelu", timings) == ""
+
+
+def test_a_contender_that_cannot_run_leaves_the_others(tmp_path, monkeypatch):
+    """Whatever a library prints is no answer."""
+    (tmp_path / "noisy.py").write_text(
+        "from benchmarks.workers import serve\n"
+        "def make():\n"
+        "    print('Welcome')\n"
+        "    return {'good': lambda: print('step'), 'bad': lambda: 1 / 0}\n"
+        "serve(make)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with Worker(sys.executable, "noisy") as worker:
+        assert worker.names == ["good", "bad"]
+        with pytest.raises(StepFailed, match="bad: ZeroDivisionError"):
+            worker.run("bad", 1)
+        assert worker.run("good", 3)[0] > 0
 
 
 def test_widths(printed):

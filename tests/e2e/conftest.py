@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ import yaml
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json
 from pipeline.study.study import Study
+from sagsae.files import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,13 +88,34 @@ class Finished(Workflow):
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory) -> Finished:
-    """The smoke study, run as a user runs it on a machine without a GPU."""
-    config = ROOT / "workflow" / "configs" / "smoke.yaml"
-    workflow = Workflow(tmp_path_factory.mktemp("smoke"), config)
+def smoke(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Finished:
+    """The smoke study, run as a user runs it on a machine without a GPU.
+
+    It runs once: each worker of pytest has a copy.
+    """
+    config, folder = ROOT / "workflow" / "configs" / "smoke.yaml", tmp_path_factory.mktemp("smoke")
+    if worker_id == "master":
+        output = ran(Workflow(folder, config))
+    else:
+        shared = tmp_path_factory.getbasetemp().parent / "smoke"
+        lock = FileLock(shared.with_suffix(".lock"))
+        lock.acquire(patience=math.inf)
+        try:
+            if not shared.with_suffix(".txt").exists():
+                shared.with_suffix(".txt").write_text(ran(Workflow(shared, config)))
+        finally:
+            lock.release()
+        output = shared.with_suffix(".txt").read_text()
+        shutil.copytree(shared, folder, symlinks=True, dirs_exist_ok=True)
+    return Finished(folder, config, study=Study.load(config), output=output)
+
+
+def ran(workflow: Workflow) -> str:
+    """What a study prints that runs to its end."""
+    workflow.folder.mkdir(exist_ok=True)
     done = workflow.run("--resources", "gpu=2")
     assert done.returncode == 0, done.stdout
-    return Finished(workflow.folder, config, study=Study.load(config), output=done.stdout)
+    return done.stdout
 
 
 @pytest.fixture

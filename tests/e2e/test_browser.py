@@ -62,6 +62,6 @@ def test_the_whole_study_has_it_only_where_the_configuration_asks(elsewhere):
     done = without.run("browser", "--dry-run")
     assert done.returncode != 0
     assert "this study shows no latents: add section `browser`" in done.stdout
-    done = without.run("--config", "browser={cells: [m/resid/topk/w24_lam0.1_seed0]}", "-n")
+    done = without.run("--config", "browser={cells: [m/resid/softmax/w24_lam0.1_seed0]}", "-n")
     assert done.returncode != 0
-    assert "unknown variant 'topk'" in done.stdout
+    assert "unknown variant 'softmax'" in done.stdout

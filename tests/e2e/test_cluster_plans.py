@@ -116,7 +116,7 @@ def test_a_finished_study_has_nothing_to_run_on_a_cluster(smoke):
 def test_the_device_of_the_rates_can_be_chosen_and_is_checked(elsewhere):
     workflow, study = Workflow(elsewhere.folder, PAPER), Study.load(PAPER)
     cell = next(cell for cell in study.cells if cell.width == 32768 and not cell.recipe)
-    target, given = study.metrics(cell), {name: str(getattr(cell, name)) for name in WILDCARDS}
+    target, given = study.metrics(cell), {name: cell.words[name] for name in WILDCARDS}
     done = workflow.run(target, *SLURM, "--dry-run", "--default-resources", "rates=a100")
     assert done.returncode == 0, done.stdout
     (asked,) = (one.minutes for one in submissions(done.stdout) if one.group == "stream")

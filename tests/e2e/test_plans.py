@@ -163,7 +163,7 @@ def test_cells_take_one_thread_and_dumps_all(elsewhere):
 
 
 @pytest.mark.parametrize(
-    "name", ["local", "smoke", "paper", "reference", "reference-deep", "collapse"]
+    "name", ["local", "smoke", "paper", "reference", "reference-deep", "collapse", "competitors"]
 )
 def test_shipped_configurations_are_valid(name):
     assert Study.load(ROOT / f"workflow/configs/{name}.yaml").cells
@@ -185,7 +185,7 @@ def test_gpu_zero_leases_none(elsewhere):
         "--dry-run", "--printshellcmds", "--resources", "gpu=0", CUDA_VISIBLE_DEVICES="0,1"
     )
     commands = [line for line in done.stdout.splitlines() if "pipeline gpu-lease" in line]
-    assert len(commands) == 4 + 2 + 56 + 1 + 2
+    assert len(commands) == 4 + 4 + 2 + 56 + 1 + 2  # each long dump has a second rank
     assert all("--gpus 0 -- " in command for command in commands)
 
 

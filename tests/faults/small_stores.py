@@ -12,6 +12,7 @@ from sagsae.activations import Store, StoreConfig, StoreError, StoreWriter
 from sagsae.activations.calibration import save_calibration
 from sagsae.activations.layout import CALIBRATION, SEALED
 from sagsae.activations.verify import check_calibration
+from sagsae.storage import storage_at
 
 CHUNKS = "data.zarr/*/c.*"
 
@@ -33,7 +34,7 @@ def dump(path: Path, config: StoreConfig, *, seal: bool) -> None:
     with StoreWriter(path, config) as writer:
         if not (path / CALIBRATION).exists():
             save_calibration(path, {"attn": 2.5, "resid": 3.25 + config.seed})
-        check_calibration(path, config)
+        check_calibration(storage_at(path), config)
         for block in writer.pending_blocks():
             writer.write_block(block, **_block(config, block))
         if seal and not (path / SEALED).exists():

@@ -124,17 +124,17 @@ def not_there_yet(error: StoreError) -> bool:
 
 
 def write(plan: dict[str, Any], rank: int) -> dict[str, int]:
-    """Write the blocks of a rank, slowly; seal the store if there is no other."""
+    """Write blocks that no other rank writes, slowly; seal the store if there is no other."""
     config, chance = StoreConfig(**json.loads(plan["config"])), random.Random(plan["seed"] + rank)
-    with StoreWriter(Path(plan["path"]), config, rank, plan["ranks"]) as writer:
-        pending = writer.pending_blocks()
-        chance.shuffle(pending)
-        for block in pending:
+    alone, blocks = plan["ranks"] == 1, 0
+    with StoreWriter(Path(plan["path"]), config, alone=alone) as writer:
+        for block in writer.claimed_blocks(wait=False):
             writer.write_block(block, **block_data(config, block))
+            blocks += 1
             time.sleep(chance.uniform(0, 2 * plan["pause"]))
-        if plan["ranks"] == 1:
+        if alone:
             writer.seal()
-    return {"blocks": len(pending)}
+    return {"blocks": blocks}
 
 
 def seal(plan: dict[str, Any]) -> dict[str, int]:

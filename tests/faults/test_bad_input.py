@@ -219,12 +219,14 @@ def check_any_text(text: str) -> None:
     except CellNameError:
         return
     assert cell.path == text
-    assert re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_-]*/){3}w[0-9]+_lam[0-9.e+-]+_seed[0-9]+", text)
+    assert re.fullmatch(
+        r"([A-Za-z0-9][A-Za-z0-9_-]*/){3}w[0-9]+_(lam[0-9.e+-]+|k[0-9]+)_seed[0-9]+", text
+    )
 
 
 def check_folder_name(example: tuple[Cell, str, str]) -> None:
     cell, field, name = example
-    text = {key: str(value) for key, value in vars(cell).items()} | {field: name}
+    text = cell.words | {field: name}
     with pytest.raises(CellNameError, match=f"^{field} "):
         Cell.parse(**text)
 

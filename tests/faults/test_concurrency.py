@@ -200,7 +200,7 @@ STORES: list[dict[str, Any]] = [
     {"changes": {"n_blocks": 12, "sharded": True}, "ranks": 1},
 ]
 """Kinds of stores: plain, compressed shards, float32, shards; and how many write at a time."""
-LOCKS = (".lock", "-of-2", "-of-3")
+LOCKS = (".lock",)
 
 
 def store_crowd(folder: Path, plans: list[dict[str, Any]]) -> list[dict[str, list[Any]]]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sagsae.activations.hookpoints import default_hookpoints
-from sagsae.autoencoders.registry import VARIANTS, variant
+from sagsae.autoencoders.registry import GATED, of_family, variant
 from sagsae.evaluation.dial import steer
 from sagsae.evaluation.directions import Arms, random_directions
 from sagsae.evaluation.loss_recovered import Contexts
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU here"),
 ]
-NAMES = sorted(VARIANTS)
+NAMES = of_family(GATED)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,7 +15,7 @@ from transformers import SmolLM3Config, SmolLM3ForCausalLM
 from sagsae.activations import StoreConfig, TokenStore, default_hookpoints, reading
 from sagsae.activations.reading import PASSES_AHEAD, BlockReader
 from sagsae.activations.transfers import SideStream
-from sagsae.autoencoders.registry import VARIANTS
+from sagsae.autoencoders.registry import GATED, of_family
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.metrics import accumulate
@@ -31,14 +31,14 @@ pytestmark = pytest.mark.skipif(
 )
 B, D, H = 32, 8, 24
 CUDA = torch.device("cuda", 0)
-NAMES = sorted(VARIANTS)
+NAMES = of_family(GATED)
 
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
     """Every tensor is fake. The compiler would need a device, compiled loops a tensor's memory."""
     monkeypatch.setattr(Step, "fuse", lambda step: None)
-    monkeypatch.setattr("sagsae.training.trainer.CpuStep", Step)
+    monkeypatch.setattr("sagsae.training.fastest.CpuStep", Step)
     with FakeTensorMode():
         yield
 

@@ -15,6 +15,7 @@ from tests.mutants.target import ROOT, SURVIVED, Target, outcomes
 SAGSAE, CLAIMS = "tests/sagsae", "tests/pipeline/claims"
 TARGETS = (
     Target("sagsae/schedules.py", (f"{SAGSAE}/test_schedules.py",)),
+    Target("sagsae/frontiers.py", (f"{SAGSAE}/test_sweeps.py", f"{SAGSAE}/test_comparison.py")),
     Target("sagsae/sweeps.py", (f"{SAGSAE}/test_sweeps.py", f"{SAGSAE}/test_comparison.py")),
     Target("sagsae/contrasts.py", (f"{SAGSAE}/test_contrasts.py",)),
     Target("sagsae/comparison.py", (f"{SAGSAE}/test_comparison.py", f"{SAGSAE}/test_compare.py")),

@@ -36,6 +36,11 @@ def test_the_usage_has_a_line_for_each(capsys):
         assert all(f"\n  {name} " in shown and text in shown for name, (_, text) in group.items())
 
 
+def test_no_two_have_one_name():
+    names = [name for group in STAGES.values() for name in group]
+    assert sorted(names) == sorted(MODULES)
+
+
 def test_an_unknown_stage_lists_those_there_are():
     with pytest.raises(SystemExit) as stop:
         main(["evaluated"])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.__main__ import main as run
 from pipeline.activations.baselines import main as run_baselines
 from pipeline.activations.dump import main as dump
 from pipeline.assets import fetch as assets
@@ -116,11 +117,15 @@ class WholeStudy:
     def follow(self, remedy: str) -> None:
         """Do what the shell would do with the remedy of a fault."""
         words = shlex.split(remedy, comments=True)
-        if words[0] == "rm":
+        while "&&" in words:
             end = words.index("&&")
-            for name in words[2:end]:
-                path = Path(name)
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            if words[0] == "rm":
+                for name in words[2:end]:
+                    path = Path(name)
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            else:
+                assert words[:3] == ["python", "-m", "pipeline"], remedy
+                run(words[3:end])
             words = words[end + 1 :]
         assert words[:4] == ["snakemake", "--cores", "all", "--force"], remedy
         self.make(*words[4:])
@@ -139,6 +144,7 @@ class WholeStudy:
             cache=self.cache,
             device="cpu",
             out=out,
+            stores=study.config.stores,
         )
 
     def _baseline_arguments(self, out: Path) -> dict[str, Any]:

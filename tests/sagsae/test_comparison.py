@@ -18,7 +18,8 @@ from sagsae.comparison import (
     overlap,
 )
 from sagsae.dead_latents import dead_reduction
-from sagsae.sweeps import CellResult, Estimate, Frontier, Sweep
+from sagsae.frontiers import Frontier
+from sagsae.sweeps import CellResult, Estimate, Sweep
 
 E = math.e
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from sagsae.comparison import bootstrap, dominance, matched
 from sagsae.contrasts import contrast, shared_runs
 from sagsae.dead_latents import dead_reduction
-from sagsae.sweeps import CellResult, Gap, Sweep
+from sagsae.frontiers import Gap
+from sagsae.sweeps import CellResult, Sweep
 
 Runs = dict[tuple[float, int], tuple[float, float | None]]
 """(lambda, seed) -> (L0, R2)."""

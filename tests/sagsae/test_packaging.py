@@ -28,7 +28,7 @@ USED_WITHOUT_IMPORT = {
 }
 TRACKERS = ["wandb", "tensorboard", "mlflow"]
 """Extras of which a study needs those that its configuration asks for."""
-PEERS = {"sae_lens", "dictionary_learning", "transformer_lens"}
+PEERS = {"sae_lens", "dictionary_learning", "transformer_lens", "sparsify"}
 """Imported by benchmarks and by workers of tests, in an environment of their own."""
 
 
@@ -74,10 +74,10 @@ def imported(*folders: str) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (["sagsae"], []),
-        (["pipeline"], ["workflow", "demo", *TRACKERS]),
+        (["sagsae"], ["s3", "cluster"]),
+        (["pipeline"], ["workflow", "demo", "cluster", *TRACKERS]),
         (["benchmarks"], ["workflow", "demo"]),
-        (["tests"], ["workflow", "demo", *TRACKERS, "dev", "mutants"]),
+        (["tests"], ["workflow", "demo", "s3", "cluster", *TRACKERS, "dev", "mutants"]),
     ],
 )
 def test_what_is_imported_is_declared(folders, extras):
@@ -93,6 +93,7 @@ def test_what_is_declared_is_imported():
     assert declared() - core.keys() - reasons == set()
     extras = declared("workflow", "demo", *TRACKERS)
     assert extras - declared() - workflow.keys() - reasons == set()
+    assert declared("s3", "cluster") - declared() <= core.keys()
 
 
 def test_the_reasons_are_for_what_is_declared_and_not_imported():
@@ -108,7 +109,7 @@ def test_every_dependency_stands_in_one_place():
 def test_the_makefile_installs_the_extras():
     lines = (ROOT / "Makefile").read_text()
     assert "--editable '.[workflow,demo]'" in lines
-    assert "--editable '.[workflow,demo,wandb,tensorboard,mlflow,dev]'" in lines
+    assert "--editable '.[workflow,demo,wandb,tensorboard,mlflow,s3,cluster,dev]'" in lines
 
 
 def test_the_container_installs_what_is_declared_at_one_version_each():

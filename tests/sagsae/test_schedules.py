@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sagsae.schedules import Recipe
+from sagsae.schedules import CHOICES, Recipe
 
 
 def recipe(**changes) -> Recipe:
@@ -39,14 +39,20 @@ def test_gradients_are_not_clipped_unless_a_limit_is_given():
         ("gate_init", "matched"),
         ("decoder_norm", "free"),
         ("auxiliary_decoder", "trained"),
+        ("b_dec_init", "median"),
+        ("lr_warmup_shape", "cosine"),
+        ("encoder_input", "plain"),
+        ("input_norm", "sqrt_d"),
+        ("threshold_parameter", "log"),
+        ("level_reduction", "mean"),
     ],
 )
-def test_a_setting_has_two_words_and_takes_no_other(name, other):
+def test_a_setting_has_some_words_and_takes_no_other(name, other):
     default = getattr(recipe(), name)
     assert recipe(**{name: other}).described()[name] == other
     with pytest.raises(ValueError, match=f"^{name} is 'none': choose ({default}|{other}) or ") as e:
         recipe(**{name: "none"})
-    assert {default, other} == set(str(e.value).partition("choose ")[2].split(" or "))
+    assert set(CHOICES[name]) == set(str(e.value).partition("choose ")[2].split(" or "))
 
 
 def test_rows_start_at_another_norm_only_where_norms_are_free():

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sagsae.sweeps import CellResult, Estimate, Frontier, Gap, Sweep
+from sagsae.frontiers import Frontier, Gap
+from sagsae.sweeps import CellResult, Estimate, Sweep
 
 E = math.e
 

@@ -25,7 +25,7 @@ const main = (() => {
   }
 
   function describe(entry) {
-    const parts = [`L0 ${text.number(entry.l0)}`, `R2 ${text.number(entry.r2)}`, `${text.whole(entry.width)} latents, ${text.whole(entry.dead)} dead`, `λ ${text.number(entry.lambda)}`, `seed ${entry.seed}`];
+    const parts = [`L0 ${text.number(entry.l0)}`, `R2 ${text.number(entry.r2)}`, `${text.whole(entry.width)} latents, ${text.whole(entry.dead)} dead`, entry.k ? `k ${text.whole(entry.k)}` : `λ ${text.number(entry.lambda)}`, `seed ${entry.seed}`];
     if (entry.recipe) parts.push(`recipe ${entry.recipe}`);
     if (entry.collapsed.length) parts.push(`collapsed: ${entry.collapsed.join("; ")}`);
     byId("facts").textContent = parts.join(" · ");

@@ -13,6 +13,8 @@ import pytest
 
 from pipeline.__main__ import main as run
 from pipeline.jobs import gpu_lease
+from pipeline.jobs.cache import Entry
+from sagsae.files import LockedError
 from tests.pipeline.whole_study import WholeStudy, make_whole_study, without_costs
 
 
@@ -55,8 +57,48 @@ def test_a_leased_dump_becomes_the_stage_that_seals(
     assert not manifest.exists()
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
     assert not gpu_lease.is_leased()
-    run(command[3:])
+    assert command[-2] == "--held"  # a descriptor that this process, as it lives on, has closed
+    run(command[3:-2])
     assert without_costs(made.root) == before
+
+
+FIRST = """
+import sys
+from pathlib import Path
+from pipeline.jobs.cache import Entry
+from pipeline.jobs.gpu_lease import become_without_gpu
+with Entry(Path(sys.argv[1]), "stores", "k").used() as lock:
+    held = lock.inheritable()
+    become_without_gpu([sys.executable, "-c", sys.argv[2], str(held)], keep=(held,))
+"""
+SECOND = """
+import os, sys
+print("another", flush=True)
+input()
+os.close(int(sys.argv[1]))
+print("closed", flush=True)
+input()
+"""
+
+
+def test_nobody_prunes_a_store_while_its_dump_becomes_its_seal(tmp_path: Path) -> None:
+    """From one program to the other, the lock against pruning is never free."""
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "0", gpu_lease.HELD: "0"}
+    entry, pipe = Entry(tmp_path, "stores", "k"), subprocess.PIPE
+    command = [sys.executable, "-c", FIRST, str(tmp_path), SECOND]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stdout.readline() == "another\n"
+        with pytest.raises(LockedError), entry.used(patience=0.0, alone=True):
+            pass
+        process.stdin.write("\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == "closed\n"
+        with entry.used(patience=0.0, alone=True):
+            assert process.poll() is None
+        process.stdin.write("\n")
+    assert process.returncode == 0
 
 
 def test_a_lease_is_free_once_the_process_is_another(

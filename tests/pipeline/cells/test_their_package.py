@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -81,7 +81,7 @@ def test_named_in_a_study(variant):
     raw["grid"][0]["variant"] = variant
     study = Study.from_dict(raw)
     cell = next(cell for cell in study.cells if cell.variant == variant)
-    text = {name: str(value) for name, value in asdict(cell).items()}
+    text = cell.words
     assert study.cell_named(**text) == cell
     assert f"/{variant}/" in study.metrics(cell)
     with pytest.raises(CellNameError, match="unknown variant"):

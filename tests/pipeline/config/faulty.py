@@ -85,11 +85,12 @@ KINDS = {
     "folder or none": "cache folder",
     "choice or none": "mode",
     "choice": "device kind architecture start_token dtype profile variant matmul_dtype format"
-    " figures.* tables.*"
+    " figures.* tables.* labels.*"
     " variants.* b_dec_init gate_init decoder_norm auxiliary_decoder",
     "count": "jobs_per_gpu checkpoint_seconds shuffle_buffer documents words vocabulary train_rows"
     " heldout_rows rows_per_block rows_per_chunk calibration_contexts batch_contexts tokens"
-    " batch_size group_chunks lr_contexts random positions dial.seeds top promoted",
+    " batch_size group_chunks lr_contexts random positions dial.seeds probe.seeds least_rows"
+    " test_rows ks.* top promoted",
     "contexts": "contexts",
     "width": "d_model width",
     "natural": "latents pairs samples window layer seed seeds.* lr_warmup_steps lambda_warmup_steps"
@@ -97,7 +98,7 @@ KINDS = {
     "positive": "alphas.* max_norm_ratio learning_rate lr_noise_gap matched_l0.* decoder_init_norm",
     "share": "lr_decay_fraction",
     "decay": "beta1 beta2",
-    "fraction": "slack",
+    "fraction": "slack test_share",
     "heldout": "heldout_fraction",
     "not negative": "theta_init clip_gradient_norm",
     "length": "context_length",
@@ -113,15 +114,17 @@ KINDS = {
     "module": "models.*.hookpoints.*",
     "hookpoint": "hookpoints.*",
     "known": "grid.*.models.* grid.*.hookpoints.* grid.*.recipes.* dial.models.* dial.hookpoints.*"
-    " dial.recipes.* browser.models.* browser.hookpoints.* browser.recipes.* browser.cells.*",
-    "filled list": "models wheels hookpoints paths grid lambdas seeds alphas",
+    " dial.recipes.* browser.models.* browser.hookpoints.* browser.recipes.* browser.cells.*"
+    " probe.models.* probe.hookpoints.* probe.recipes.*",
+    "filled list": "models wheels hookpoints paths grid lambdas ks seeds alphas labels",
     "filled list or none": "grid.*.models grid.*.hookpoints grid.*.recipes variants dial.models"
-    " dial.hookpoints dial.recipes browser.models browser.hookpoints browser.recipes browser.cells",
+    " dial.hookpoints dial.recipes browser.models browser.hookpoints browser.recipes browser.cells"
+    " probe.models probe.hookpoints probe.recipes",
     "list": "formats.figures formats.tables comparisons matched_l0 data_files sources replace",
     "mapping": "parameters models.*.hookpoints recipes factors",
     "section": "formats models.* source text dump training evaluation wheels.* grid.* comparisons.*"
     " candidate baseline sources.* replace.* recipes.*",
-    "section or none": "dial browser tracking wandb tensorboard mlflow",
+    "section or none": "dial probe browser tracking wandb tensorboard mlflow",
 }
 KIND_OF = {pattern: kind for kind, patterns in KINDS.items() for pattern in patterns.split()}
 OPEN = ("parameters", "models.*.hookpoints", "recipes", "factors")
@@ -183,6 +186,8 @@ def wrong_keys(draw: st.DrawFn, config: Config) -> Fault:
     known = NEEDED - {"hookpoints", "models"} if place else NEEDED
     if found.get("kind") == "hub":
         known = known - {"name"}  # of a dataset, whose default configuration it may be
+    if place == ("probe",):
+        known = set()
     needed = [] if place[:1] == ("recipes",) else sorted(set(found) & known)
     if needed and draw(st.booleans()):
         key = draw(st.sampled_from(needed))
@@ -197,7 +202,7 @@ NEEDED = {
     *("study", "models", "hookpoints", "text", "dump", "grid", "training", "source", "kind"),
     *("name", "d_model", "layer", "sha256", "wheels", "package", "version", "member", "repo"),
     *("architecture", "path", "paths", "train_rows", "heldout_rows", "tokens", "variant"),
-    *("lambdas", "candidate", "baseline", "pattern", "by"),
+    *("lambdas", "ks", "candidate", "baseline", "pattern", "by"),
 }
 """Keys that are required; those of the whole file that sections may have too only there."""
 
@@ -315,6 +320,13 @@ def _no_dial(config: Config) -> list[str]:
     return ["comparisons", *(f"dial.{field}" for field in fields)]
 
 
+def _no_probe(config: Config) -> list[str]:
+    config["probe"] = {"models": ["gpt5"], "hookpoints": ["nowhere"], "recipes": ["nothing"]}
+    fields = [f"probe.{field}.0" for field in config["probe"]]
+    config["probe"] |= {"least_rows": 40, "test_rows": 60}
+    return [*fields, "probe.test_rows"]
+
+
 def _no_browser(config: Config) -> list[str]:
     config.pop("dial", None)
     config["comparisons"] = []
@@ -340,6 +352,7 @@ CONTRADICTIONS: dict[str, Callable[[Config], list[str]]] = {
     "no width": _no_width,
     "impossible hookpoint names": _bad_keys,
     "steering without sides, contexts or places": _no_dial,
+    "probes without places or rows": _no_probe,
     "a browser without sides or places": _no_browser,
     "recipes without ground, twice the same, under a taken name": _no_recipes,
 }

@@ -6,9 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pipeline.config.spelling import lambda_tag
+from pipeline.config.recipes import uses
 from pipeline.study.cell import Cell
-from sagsae.autoencoders.registry import VARIANTS
+from sagsae.autoencoders.registry import VARIANTS, K
 
 Config = dict[str, Any]
 
@@ -162,6 +162,19 @@ dials = section(
     seeds=counts,
     batch_contexts=counts,
 )
+probes = section(
+    {},
+    labels=st.lists(
+        st.sampled_from(["letter", "digit", "word"]), min_size=1, max_size=3, unique=True
+    ),
+    ks=st.lists(st.integers(1, 256), min_size=1, max_size=3, unique=True).map(sorted),
+    train_rows=st.integers(60, 8000),
+    test_rows=st.integers(60, 2000),
+    test_share=st.floats(0.01, 0.99),
+    least_rows=st.integers(1, 30),
+    seeds=counts,
+    seed=seeds,
+)
 browsers = section({}, top=counts, samples=seeds, window=seeds, promoted=counts)
 kept_in = folders | st.just("")
 trackings = section(
@@ -290,10 +303,11 @@ def grids(
     while pool:
         count = draw(st.integers(1, len(pool)))
         mine, pool = pool[:count], pool[count:]
-        entry = draw(contenders) | {
-            "lambdas": draw(st.lists(lambdas, unique_by=float, min_size=1, max_size=3)),
-            "seeds": mine,
-        }
+        entry = draw(contenders) | {"seeds": mine}
+        if VARIANTS[entry["variant"]].knob == K:
+            entry["ks"] = [1]  # of any width
+        else:
+            entry["lambdas"] = draw(st.lists(lambdas, unique_by=float, min_size=1, max_size=3))
         named = recipes_for(entry["variant"], recipes)
         known_names = {"models": model_names, "hookpoints": hookpoints, "recipes": named}
         for field, known in known_names.items():
@@ -339,18 +353,32 @@ def configurations(draw: st.DrawFn) -> Config:
         asked = {"browser": draw(browsers)} if draw(st.booleans()) else {}
         if contexts >= 4 and draw(st.booleans()):
             asked["dial"] = draw(dials) | {"contexts": draw(st.integers(4, contexts))}
+        if draw(st.booleans()):
+            asked["probe"] = draw(probes)
         for section_asked in asked.values():
             for field, known in named.items():
                 if draw(st.booleans()):
                     some = st.lists(st.sampled_from(known), min_size=1, unique=True)
                     section_asked[field] = draw(some)
         config |= asked
+    grid = draw(grids(own, hookpoints, recipes))
+    _drop_idle(config["training"], {entry["variant"] for entry in grid})
+    for recipe in recipes.values():
+        variants = recipe.get("variants", [entry["variant"] for entry in grid])
+        _drop_idle(recipe.get("training", {}), set(variants))
     return config | {
         "recipes": recipes,
         "models": [draw(models(name, hookpoints)) for name in own],
         "hookpoints": hookpoints,
-        "grid": draw(grids(own, hookpoints, recipes)),
+        "grid": grid,
     }
+
+
+def _drop_idle(training: Config, variants: set[str]) -> None:
+    """Leave out the settings that mean nothing for any of the variants."""
+    for setting in [*training]:
+        if not any(uses(variant, setting) for variant in variants):
+            del training[setting]
 
 
 def cells_expected(config: Config) -> int:
@@ -360,7 +388,7 @@ def cells_expected(config: Config) -> int:
         len(entry.get("models", range(models)))
         * len(entry.get("hookpoints", range(hookpoints)))
         * len(entry.get("recipes", [""]))
-        * len(entry["lambdas"])
+        * len(entry.get("lambdas") or entry["ks"])
         * len(entry["seeds"])
         for entry in config["grid"]
     )
@@ -372,13 +400,16 @@ def models_used(config: Config) -> set[str]:
     return {name for entry in config["grid"] for name in entry.get("models", names)}
 
 
+knobs = st.floats(1e-300, 1e300).map(lambda value: {"lam": float(format(value, "g"))}) | (
+    st.integers(1, 10**15).map(lambda k: {"k": k})
+)
 cells = st.builds(
-    Cell,
+    lambda knob, **names: Cell(**names, **knob),
+    knobs,
     model=names,
     hookpoint=hookpoint_names,
     variant=st.sampled_from(sorted(VARIANTS)),
     width=st.integers(1, 10**15),
-    lam=st.floats(1e-300, 1e300).map(lambda value: float(format(value, "g"))),
     seed=seeds,
 )
 
@@ -387,17 +418,16 @@ cells = st.builds(
 def respelt(draw: st.DrawFn) -> tuple[Cell, dict[str, str], str]:
     """A cell, the text of its name with one number written otherwise, and the right spelling."""
     cell = draw(cells)
-    text = {name: str(value) for name, value in vars(cell).items()}
-    text["lam"] = lambda_tag(cell.lam)
-    field = draw(st.sampled_from(["width", "seed", "lam"]))
-    right = text[field]
+    text = dict(cell.words)
+    field = draw(st.sampled_from(["width", "seed", "knob"]))
+    prefix = {"width": "w", "seed": "seed", "knob": cell.knob_name}[field]
+    right = text[field].removeprefix(prefix) if field == "knob" else text[field]
     changes = [f"0{right}", f"+{right}", f" {right}", f"{right} ", f"{right}\n", f"0_{right}"]
     changes += [right.translate(WIDE)]
-    if field == "lam":
+    if field == "knob" and cell.lam is not None:
         changes += [f"{cell.lam:.17e}", f"{right}E0"] if "e" not in right else [right.upper()]
         changes += [f"{right}0"] if "." in right and "e" not in right else []
-    text[field] = draw(st.sampled_from(changes))
-    prefix = {"width": "w", "seed": "seed", "lam": "lam"}[field]
+    text[field] = (prefix if field == "knob" else "") + draw(st.sampled_from(changes))
     return cell, text, prefix + right
 
 

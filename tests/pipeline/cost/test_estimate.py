@@ -60,6 +60,21 @@ def test_steering_by_hand(rates):
     assert names == ["activations", "baselines", "training", "evaluation"]
 
 
+def test_probing_by_hand(rates):
+    """Every cell encodes the rows that 31 labels use; each label has a fit on the activation."""
+    raw = Study.load(CONFIGS / "smoke.yaml").config.model_dump()
+    raw["probe"] = {"train_rows": 100, "test_rows": 20, "least_rows": 10}
+    raw["probe"] |= {"models": ["tiny-smollm3"], "hookpoints": ["mlp_out"]}
+    found = {stage.name: stage for stage in stages(Study.from_dict(raw), rates)}["probe"]
+    rows = 31 * 120
+    assert (found.jobs, found.tokens) == (1, 4 * rows)
+    products = 2 * 64 * (2 * 256 + 2 * 128) * rows
+    assert found.operations == pytest.approx(products + 2 * 64 * rows * 200)
+    del raw["probe"]["train_rows"], raw["probe"]["test_rows"]
+    whole = {stage.name: stage for stage in stages(Study.from_dict(raw), rates)}["probe"]
+    assert whole.tokens == 4 * 8192  # no more rows than there are
+
+
 def test_models_that_no_cell_needs_cost_nothing(rates):
     study = Study.load(CONFIGS / "paper.yaml")
     raw = study.config.model_dump()
@@ -199,7 +214,8 @@ def test_the_step_that_is_measured_is_that_of_the_recipe(monkeypatch):
 @pytest.mark.parametrize("rate", [-549.0, 0.0, math.nan, math.inf])
 def test_a_rate_that_cannot_be_is_refused(rate, monkeypatch):
     monkeypatch.setattr(
-        "pipeline.cost.speed.tokens_per_second", lambda study: (rate, 64, 128, "20 steps")
+        "pipeline.cost.speed.tokens_per_second",
+        lambda study: (rate, 64, study.cells[0], "20 steps"),
     )
     with pytest.raises(ValueError, match="tokens/s cannot be a rate of training; measure again"):
         main(["cost", "--configfile", str(CONFIGS / "smoke.yaml"), "--measure"])

@@ -31,7 +31,7 @@ def paper() -> Study:
 
 
 def wildcards(cell: Cell) -> dict[str, str]:
-    return {name: str(getattr(cell, name)) for name in WILDCARDS}
+    return {name: cell.words[name] for name in WILDCARDS}
 
 
 def requests(study: Study, rates: Rates, device: str = "h100", **more: Any) -> Requests:
@@ -147,6 +147,7 @@ def test_a_wider_cell_asks_for_more_memory(paper, rates):
         ("dump", {"model": "tiny-smollm3", "split": "heldout"}),
         ("baselines", {"model": "tiny-gpt-neox"}),
         ("dial_run", {"model": "tiny-gpt-neox", "place": "resid", "seed": "0"}),
+        ("probe_run", {"model": "tiny-gpt-neox", "place": "resid", "seed": "0"}),
         ("synthetic_run", {"protocol": "anomalies", "seed": "1"}),
         ("browser_cell", {"shown": "tiny-gpt-neox/resid/gated/w256_lam0.1_seed0"}),
     ],
@@ -154,6 +155,7 @@ def test_a_wider_cell_asks_for_more_memory(paper, rates):
 def test_every_rule_of_a_cluster_has_numbers(rates, rule, given):
     cells = ["tiny-gpt-neox/resid/gated/w256_lam0.1_seed0"]
     raw = Study.load(CONFIGS / "smoke.yaml").config.model_dump() | {"browser": {"cells": cells}}
+    raw["probe"] = {}
     found = requests(Study.from_dict(raw), rates, "cpu-core").of(rule)
     assert LEAST_MINUTES <= found["runtime"](given, attempt=1, threads=1) < 60
     assert 1000 <= found["mem_mb"](given, attempt=1) < 8000

@@ -83,7 +83,7 @@ def test_a_cell_without_a_curve_is_passed_over(curved):
     figure, table = drawn(curved)
     titles = [panel.get_title("left") for panel in figure.axes[::3]]
     assert titles[1] == "small, resid, no curve is there"
-    assert titles[3] == "large, resid, λ 0.2 (Gated), 0.1 (SA-GSAE tied)"
+    assert titles[3] == "large, resid, λ 0.2 (Gated), λ 0.1 (SA-GSAE tied)"
     assert set(table["hookpoint"][table["model"] == "small"]) == {"mlp_out"}
 
 

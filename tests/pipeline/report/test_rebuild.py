@@ -26,6 +26,7 @@ from pipeline.text.csv_files import read_table
 from tests.pipeline.made_curves import make_curve
 from tests.pipeline.made_dial import make_dials
 from tests.pipeline.made_grid import make_grid
+from tests.pipeline.made_probes import make_probes
 
 pytestmark = pytest.mark.slow
 
@@ -79,7 +80,16 @@ def files(folder: Path) -> dict[str, Path]:
 
 def results(folder: Path) -> dict[str, Path]:
     """Tables, figures and means: what follows from metrics and synthetic runs."""
-    given = ("cells/", "dial/", "synthetic/runs/", CONFIGURATION, ENVIRONMENT, README, REPORT)
+    given = (
+        "cells/",
+        "dial/",
+        "probe/",
+        "synthetic/runs/",
+        CONFIGURATION,
+        ENVIRONMENT,
+        README,
+        REPORT,
+    )
     return {name: path for name, path in files(folder).items() if not name.startswith(given)}
 
 
@@ -121,14 +131,16 @@ def finish(study: Study) -> None:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Study:
-    """A made-up study with all its results, of steering too, and small synthetic protocols."""
+    """A made-up study with all its results, and small synthetic protocols."""
     study = make_grid(
         tmp_path_factory.mktemp("finished"),
         hookpoints=["mlp_out", "resid"],
         synthetic=PROTOCOL_SIZES,
         dial={"models": ["small"]},
+        probe={"models": ["small"]},
     )
     make_dials(study)
+    make_probes(study)
     for cell in study.cells:
         if cell.lam == 0.1 or cell.model == "large":
             make_curve(Path(study.cells_root), cell)
@@ -167,6 +179,24 @@ def test_what_steering_found_is_kept_and_shown(finished, published):
     report = (Path(finished.root) / REPORT).read_text()
     assert "Latents as dials" in report
     assert "<b>Causal dial.</b>" in report
+
+
+def test_what_probes_found_is_kept_shown_and_put_back(finished, published, tmp_path):
+    for file in finished.probes:
+        kept = published / Path(file).relative_to(finished.root)
+        assert kept.read_bytes() == Path(file).read_bytes()
+    names = {path.name for path in results(published).values()}
+    assert set(finished.probe_tables) <= names
+    assert {"figure_probing.png", "figure_absorption.csv"} <= names
+    assert "`probe/` what probes found" in (published / "README.md").read_text()
+    report = (Path(finished.root) / REPORT).read_text()
+    assert "<h2>Sparse probing and absorption</h2>" in report
+    assert "<b>Feature absorption.</b>" in report
+    study = Study.from_dict(finished.config.model_dump() | {"results": "results"})
+    restore(study, published, tmp_path)
+    file = next(iter(study.probes))
+    kept = published / Path(file).relative_to(study.root)
+    assert (tmp_path / file).read_bytes() == kept.read_bytes()
 
 
 def test_curves_that_are_drawn_are_kept_and_shown(finished, published):

@@ -56,7 +56,7 @@ def test_the_paper_on_slurm_is_fewer_than_500_jobs_of_ten_minutes_to_twelve_hour
     assert max(one.seconds for one in found) < 12 * 3600
 
 
-@pytest.mark.parametrize("name", ["paper", "local", "reference"])
+@pytest.mark.parametrize("name", ["paper", "local", "reference", "competitors"])
 @pytest.mark.parametrize("device", ["h100", "cpu-core"])
 def test_device_hours_are_those_of_the_estimate(name, device, rates):
     """But for the disk, which the estimate does not know, and the start of evaluations."""
@@ -141,3 +141,17 @@ def test_a_profile_is_read(tmp_path):
     assert Grouping.read(profile) == Grouping({"a": "g", "b": "g"}, {"g": 3})
     profile.write_text("jobs: 7\n")
     assert Grouping.read(profile) == Grouping({}, {})
+
+
+def test_probes_wait_for_the_cells_that_they_probe(rates):
+    raw = Study.load(CONFIGS / "smoke.yaml").config.model_dump()
+    study = Study.from_dict(raw | {"probe": {"hookpoints": ["resid"]}})
+    jobs = {one.name: one for one in JobsOf(study, rates, rates.device("cpu-core")).all()}
+    assert len(study.probes) == 2
+    for file, spec in study.probes.items():
+        assert jobs[file].needs == {study.metrics(cell) for cell in spec.cells}
+        assert (jobs[file].rule, jobs[file].devices) == ("probe_run", 1)
+        assert file in jobs["tables"].needs
+    grouped = Grouping.read()
+    assert grouped.groups["probe_run"] == "probe"
+    assert grouped.components["probe"] == 6

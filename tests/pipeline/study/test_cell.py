@@ -52,7 +52,7 @@ def test_other_spellings_are_told_the_right_one(lam, right):
 @pytest.mark.parametrize("lam", ["nan", "inf", "-1", "0", "x", "1_0"])
 def test_what_is_no_lambda(lam):
     with pytest.raises(CellNameError):
-        Cell.parse(model="m", hookpoint="h", variant="v", width="8", lam=lam, seed="0")
+        Cell.parse(model="m", hookpoint="h", variant="v", width="8", knob=f"lam{lam}", seed="0")
 
 
 @pytest.mark.parametrize(

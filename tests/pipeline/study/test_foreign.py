@@ -74,8 +74,7 @@ def test_faults(tmp_path, changes, fault):
 
 def test_a_cell_that_no_block_names_comes_from_nowhere(tmp_path):
     found = study(tmp_path)
-    text = {name: str(value) for name, value in vars(CELL).items()} | {"lam": "2"}
-    other = found.cell_named(**text)
+    other = found.cell_named(**CELL.words | {"knob": "lam2"})
     with pytest.raises(CellNameError, match="says where it comes from; there is small/resid/fore"):
         found.train_spec(other)
 

@@ -71,6 +71,8 @@ def test_patterns_narrow_each_other(config, capsys):
         for lam in LAMBDAS[1:]
     ]
     assert cells(config, capsys, lam="0.1", seed="7") == []
+    assert cells(config, capsys, k="*") == cells(config, capsys)
+    assert cells(config, capsys, k="?*") == []
 
 
 def test_targets_of_cells_are_files_that_snakemake_makes(config, capsys):
@@ -94,7 +96,8 @@ def test_targets_are_what_the_study_has(config, capsys):
     assert "browser" not in found
     assert found[-len(study.cells) :] == [study.metrics(cell) for cell in study.cells]
     plain = Study.from_dict(configuration(browser={}))
-    assert "dial" not in set(targets(plain))
+    assert not {"dial", "probe"} & set(targets(plain))
+    assert {"probe", "figure_probing"} <= set(targets(Study.from_dict(configuration(probe={}))))
     assert "browser" in set(targets(plain))
 
 

@@ -174,7 +174,7 @@ def test_faults_inside_a_recipe_stand_with_those_of_other_sections():
 def test_names_that_no_cell_has_are_told_what_to_ask_for(variant, message):
     only = {"extends": "fast", "variants": ["gated"], "training": {"beta1": 0.2}}
     study = Study.from_dict(with_recipes(fast=FAST, gated_only=only))
-    text = {"model": "small", "hookpoint": "resid", "width": "8", "lam": "0.1", "seed": "0"}
+    text = {"model": "small", "hookpoint": "resid", "width": "8", "knob": "lam0.1", "seed": "0"}
     with pytest.raises(CellNameError, match=message):
         study.cell_named(**text, variant=variant)
 
@@ -191,7 +191,9 @@ def test_metrics_say_the_recipe_where_there_is_one(tmp_path):
         with_recipes({"recipes": ["default", "fast"]}, {}, fast=FAST)
     ).cells:
         found = metrics_of(cell, 64, l0=8.0, r2=0.5, dead=0)
-        found["cell"] = {key: value for key, value in asdict(cell).items() if value != ""}
+        found["cell"] = {
+            key: value for key, value in asdict(cell).items() if value not in ("", None)
+        }
         write_json(tmp_path / "metrics.json", found)
         read = read_metrics(tmp_path / "metrics.json", cell)
         assert read.cell == cell

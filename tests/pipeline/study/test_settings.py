@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.study_config import Comparison, ConfigError
+from pipeline.config.grid import Comparison
+from pipeline.config.study_config import ConfigError
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.figures import FIGURES, SPECIFICATION_FIGURES, title_and_caption
 from pipeline.study.outputs import CLAIM_TABLES, TABLES

@@ -10,10 +10,11 @@ import pytest
 
 from pipeline.config.spelling import CellNameError
 from pipeline.study.outputs import WEIGHTS
-from pipeline.study.steered import read_by_dial, weights_wanted
+from pipeline.study.steered import read_by_dial, read_by_probe, weights_wanted
 from pipeline.study.study import Study
 from tests.pipeline.made_dial import make_dials
 from tests.pipeline.made_grid import configuration
+from tests.pipeline.made_probes import make_probes
 
 
 def asked(**settings: Any) -> SimpleNamespace:
@@ -131,3 +132,35 @@ def test_weights_are_wanted_by_jobs_that_are_not_done(study, file, targets):
 def test_where_cells_alone_are_asked_for_nothing_is_steered(study):
     targets = [study.metrics(cell) for cell in study.cells[:2]]
     assert wanted(study, asked(targets=targets)) == set()
+
+
+class TestProbes:
+    @pytest.fixture
+    def probing(self, tmp_path) -> Study:
+        probe = {"models": ["small"], "hookpoints": ["resid"]}
+        return Study.from_dict(configuration(results=str(tmp_path)) | {"probe": probe})
+
+    def read(self, study: Study, settings: SimpleNamespace, made_here: bool = False):
+        (file,) = study.probes
+        return read_by_probe(study, file, settings, lambda _: made_here)
+
+    def test_a_job_reads_metrics_and_weights_of_its_cells(self, probing):
+        found, (spec,) = self.read(probing, asked()), probing.probes.values()
+        assert found["metrics"] == [probing.metrics(cell) for cell in spec.cells]
+        assert found["weights"] == [probing.cell_file(cell, WEIGHTS) for cell in spec.cells]
+        assert found["tokens"] == probing.tokens("small", "heldout")
+        assert (found["heldout"], found["asset"]) == (
+            probing.manifest("small", "heldout"),
+            probing.asset("small"),
+        )
+        with pytest.raises(CellNameError, match="does not probe there"):
+            read_by_probe(probing, "nowhere.json", asked(), lambda _: False)
+
+    def test_a_result_that_was_put_back_reads_nothing_unless_it_is_forced(self, probing):
+        assert wanted(probing, asked()) == set(next(iter(probing.probes.values())).cells)
+        make_probes(probing)
+        assert self.read(probing, asked()) == {}
+        assert wanted(probing, asked()) == set()
+        assert len(self.read(probing, asked(), made_here=True)) == 5
+        assert len(self.read(probing, asked(forcerun=["probe_run"]))) == 5
+        assert self.read(probing, asked(forcerun=["dial_run"])) == {}

@@ -146,6 +146,19 @@ def test_steering_and_its_tables_are_looked_for(whole):
     assert fault.remedy == f"snakemake --cores all --configfile it.yaml --force {file}"
 
 
+def test_probes_and_their_tables_are_looked_for(whole):
+    study = Study.from_dict(configuration(whole.root.parent) | {"probe": {}})
+    absent = verify(study).absent
+    names = {study.table("absorption.csv"), study.figure("figure_probing")}
+    assert {*study.probes, *names} <= set(absent)
+    file = Path(next(iter(study.probes)))
+    file.parent.mkdir(parents=True)
+    file.write_text("{}")
+    (fault,) = verify(study).faults
+    assert fault.remedy == f"snakemake --cores all --force {file}"
+    file.unlink()
+
+
 def test_pages_of_the_browser_that_are_not_made_yet_are_no_faults(whole):
     raw = whole.study.config.model_dump()
     cells = [cell.path for cell in whole.study.cells]

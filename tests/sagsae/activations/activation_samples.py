@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from transformers import (
 )
 
 from sagsae.activations import StoreConfig, StoreWriter, TokenStore
+from sagsae.storage import Location
 
 VOCABULARY, LAYERS, HIDDEN = 97, 4, 32
 
@@ -81,10 +83,13 @@ def block_data(config: StoreConfig, block: int) -> dict:
     }
 
 
-def write_store(path: Path, config: StoreConfig, seal: bool = True) -> Path:
+Where = TypeVar("Where", bound=Location)
+
+
+def write_store(path: Where, config: StoreConfig, seal: bool = True) -> Where:
     """A full store of `block_data`."""
     with StoreWriter(path, config) as writer:
-        for block in writer.pending_blocks():
+        for block in writer.claimed_blocks():
             writer.write_block(block, **block_data(config, block))
         if seal:
             writer.seal()

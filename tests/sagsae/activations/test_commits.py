@@ -24,9 +24,10 @@ from sagsae.activations.commits import (
     encode_vector,
     read_commits,
 )
-from sagsae.activations.errors import Fault
-from sagsae.activations.layout import StoreConfig
+from sagsae.activations.errors import Fault, StoreError
+from sagsae.activations.layout import StoreConfig, commit_name
 from sagsae.files import digest, read_signed_json, signed_json
+from sagsae.storage import Folder
 
 ROWS = np.random.default_rng(0).normal(1000, 1, (2500, 3)).astype(np.float32)
 """More than two parts of `RunningMoments`; float32 sums of their squares keep seven digits."""
@@ -200,26 +201,35 @@ def store(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def write(store: Path, written: Commit) -> None:
+    """The file of a commit, over another."""
+    (store / commit_name(written.block)).write_bytes(written.to_bytes())
+
+
+def read(store: Path, block: int) -> Commit:
+    return Commit.read(Folder(store), CONFIG, block)
+
+
 class TestCommit:
     def test_it_reads_back(self, store):
-        commit().write(store)
-        found = Commit.read(store, CONFIG, 1)
+        commit().write(Folder(store))
+        found = read(store, 1)
         assert found.moments.keys() == {"attn", "resid"}
         assert found.moments["resid"].sum.tolist() == [8, 8, 8]
         assert {**vars(found), "moments": 0} == {**vars(commit()), "moments": 0}
         path = store / "commits" / "000001.json"
-        assert found.file_digest(store) == digest(path.read_bytes())
+        assert found.file_digest() == digest(path.read_bytes())
         assert "statistics" in read_signed_json(path)
         assert "moments" not in read_signed_json(path)
 
     def refused(self, store: Path, message: str, name: int = 1, **changes) -> None:
         written = commit(**changes)
-        written.write(store)
+        write(store, written)
         if name != written.block:
             files = [store / "commits" / f"{n:06d}.json" for n in (written.block, name)]
             files[0].rename(files[1])
         with pytest.raises(ValueError, match=message):
-            Commit.read(store, CONFIG, name)
+            read(store, name)
 
     def test_another_block_or_configuration(self, store):
         message = "^it belongs to another block or configuration$"
@@ -251,35 +261,56 @@ class TestCommit:
 
     @pytest.mark.parametrize("lacking", ["statistics", "block", "dropped"])
     def test_keys_that_lack(self, store, lacking):
-        commit().write(store)
+        write(store, commit())
         path = store / "commits" / "000001.json"
         content = read_signed_json(path)
         path.write_bytes(signed_json({name: content[name] for name in content if name != lacking}))
         with pytest.raises(ValueError, match=f"missing or unknown keys .*'{lacking}'") as refused:
-            Commit.read(store, CONFIG, 1)
+            read(store, 1)
         assert refused.value.__cause__ is not None
 
     def test_an_edited_file(self, store):
-        commit().write(store)
+        write(store, commit())
         path = store / "commits" / "000001.json"
         path.write_text(path.read_text().replace('"first": 0', '"first": 1'))
         with pytest.raises(ValueError, match="edited or damaged"):
-            Commit.read(store, CONFIG, 1)
+            read(store, 1)
+
+
+def test_the_first_commit_of_a_block_stays(store):
+    place = Folder(store)
+    commit().write(place)
+    commit().write(place)
+    with pytest.raises(StoreError, match="another process has committed block 1"):
+        commit(dropped={"norm": 3, "first": 0}).write(place)
+    assert read(store, 1).dropped == {"norm": 2, "first": 0}
+
+
+def test_values_in_another_spelling(store):
+    """Digests are taken of the values, so they may be spelled in one way only."""
+    write(store, commit())
+    path = store / commit_name(1)
+    content = read_signed_json(path)
+    sums = content["statistics"]["attn"]["sum"]
+    content["statistics"]["attn"]["sum"] = sums[:4] + "\n" + sums[4:]
+    path.write_bytes(signed_json(content))
+    with pytest.raises(ValueError, match="not spelled as a dump does"):
+        read(store, 1)
 
 
 def test_blocks_are_those_with_a_commit_file_in_order(store):
     for name in ("000010.json", "000002.json", "3.json", "000004.json.5.tmp", "x.json"):
         (store / "commits" / name).touch()
-    assert committed_blocks(store) == [2, 10]
+    assert committed_blocks(Folder(store)) == [2, 10]
 
 
 def test_commits_that_cannot_be_used_are_faults_and_the_others_are_read(store):
     for block in (0, 2):
-        commit(block).write(store)
-    commit(1, run_sha256="0" * 64).write(store)
+        write(store, commit(block))
+    write(store, commit(1, run_sha256="0" * 64))
     for beyond in (3, 7):
         (store / "commits" / f"{beyond:06d}.json").touch()
-    found, faults = read_commits(store, CONFIG)
+    found, faults = read_commits(Folder(store), CONFIG)
     assert list(found) == [0, 2]
     assert [found[block].block for block in found] == [0, 2]
     name = "commits/{:06d}.json"
@@ -313,6 +344,6 @@ def test_a_fault_that_one_block_cures():
 
 
 def test_the_digest_of_a_calibration(tmp_path):
-    assert calibration_digest(tmp_path) is None
+    assert calibration_digest(Folder(tmp_path)) is None
     (tmp_path / "calibration.json").write_bytes(b"{}")
-    assert calibration_digest(tmp_path) == digest(b"{}")
+    assert calibration_digest(Folder(tmp_path)) == digest(b"{}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import dask.array as da
@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 import xarray
-from distributed import Client, LocalCluster
+from distributed import Client
 
 from sagsae.activations import ChunkReadError, Store
-from sagsae.activations.arrays import PieceReader
+from sagsae.activations.pieces import PieceReader
 
 MakeStore = Callable[..., Path]
 
@@ -23,16 +23,6 @@ def rows_of(store: Store, name: str) -> np.ndarray:
     """All rows as float32, read chunk by chunk."""
     chunks = [store.read_rows_as_tensor(name, i) for i in range(store.n_chunks(name))]
     return torch.cat(chunks).float().numpy()
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Client]:
-    """The client of two worker processes."""
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as workers,
-        Client(workers, set_as_default=False) as client,
-    ):
-        yield client
 
 
 @pytest.mark.parametrize("changes", [{}, {"profile": "disk"}, {"dtype": "float32"}])
@@ -66,7 +56,7 @@ def test_unfinished_stores_are_their_committed_rows(make_store: MakeStore) -> No
 
 
 def test_statistics_and_verification_on_two_processes(
-    make_store: MakeStore, cluster: Client, monkeypatch: pytest.MonkeyPatch
+    make_store: MakeStore, two_workers: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = make_store(profile="disk")
     store = Store.open(path)
@@ -76,7 +66,7 @@ def test_statistics_and_verification_on_two_processes(
     def refuse(*_: object) -> np.ndarray:
         raise AssertionError("read in this process")
 
-    with cluster.as_current(), monkeypatch.context() as patch:
+    with two_workers.as_current(), monkeypatch.context() as patch:
         patch.setattr(PieceReader, "read", refuse)
         mean, variance = da.compute(lazy.mean(axis=0, dtype="f8"), lazy.var(axis=0, dtype="f8"))
         assert store.verify() == []

@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -260,35 +261,85 @@ def test_resume_removes_leftovers_and_gives_the_same_bytes(tmp_path: Path) -> No
     assert contents(write_store(path, config)) == contents(write_store(tmp_path / "t", config))
 
 
-def test_ranks_write_side_by_side(tmp_path: Path) -> None:
+def unlocked(path: Path) -> dict[str, bytes]:
+    """Every file of a store but its lock."""
+    return {name: x for name, x in contents(path).items() if not name.startswith(".lock")}
+
+
+def test_several_writers_share_the_blocks(tmp_path: Path) -> None:
     path, config = tmp_path / "s", small_config(n_blocks=5)
-    with StoreWriter(path, config, 0, 2) as even, StoreWriter(path, config, 1, 2) as odd:
-        assert (even.pending_blocks(), odd.pending_blocks()) == ([0, 2, 4], [1, 3])
-        for writer in (odd, even):
-            for block in writer.pending_blocks():
-                writer.write_block(block, **block_data(config, block))
+    with (
+        StoreWriter(path, config, alone=False) as one,
+        StoreWriter(path, config, alone=False) as other,
+    ):
+        turns = zip(one.claimed_blocks(wait=False), other.claimed_blocks(wait=False), strict=False)
+        for mine, theirs in turns:
+            with pytest.raises(ValueError, match=f"block {theirs} .* not claimed"):
+                one.write_block(theirs, **block_data(config, theirs))
+            other.write_block(theirs, **block_data(config, theirs))
+            one.write_block(mine, **block_data(config, mine))
+        assert one.pending_blocks() == [4], "claimed by the first, which has not made it"
         with pytest.raises(StoreLockedError), StoreWriter(path, config):
             pass
-        with pytest.raises(ValueError, match="rank 0 of 2"):
-            even.write_block(1, **block_data(config, 1))
         with pytest.raises(StoreLockedError):
-            even.seal()
+            one.seal()
+        one.write_block(4, **block_data(config, 4))
+        assert list(other.claimed_blocks()) == []
     with StoreWriter(path, config) as writer:
         writer.seal()
-    single = contents(write_store(tmp_path / "t", config))
-    assert {k: v for k, v in contents(path).items() if not k.startswith(".lock")} == {
-        k: v for k, v in single.items() if not k.startswith(".lock")
-    }
+    assert unlocked(path) == unlocked(write_store(tmp_path / "t", config))
+    assert [name for name in contents(path) if name.startswith(".lock")] == [".lock"]
 
 
-def test_a_rank_that_may_not_seal_yet_stays_a_writer(tmp_path: Path) -> None:
+def test_a_block_that_a_writer_gave_up_is_made_by_the_next(tmp_path: Path) -> None:
     path, config = tmp_path / "s", small_config(n_blocks=2)
-    with StoreWriter(path, config, 0, 2) as even:
-        with StoreWriter(path, config, 1, 2), pytest.raises(StoreLockedError):
-            even.seal()
+    with StoreWriter(path, config, alone=False) as one:
+        assert next(one.claimed_blocks()) == 0
+        with StoreWriter(path, config, alone=False) as other:
+            assert list(other.claimed_blocks(wait=False)) == [1]
+    with StoreWriter(path, config, alone=False) as third:
+        assert list(third.claimed_blocks(wait=False)) == [0, 1]
+
+
+def test_a_writer_waits_for_the_blocks_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, config = tmp_path / "s", small_config(n_blocks=2)
+    with (
+        StoreWriter(path, config, alone=False) as one,
+        StoreWriter(path, config, alone=False) as other,
+    ):
+        assert next(one.claimed_blocks()) == 0
+        blocks = other.claimed_blocks(wait=True)
+        other.write_block(next(blocks), **block_data(config, 1))
+
+        def finish(seconds: float) -> None:
+            one.write_block(0, **block_data(config, 0))
+
+        monkeypatch.setattr(time, "sleep", finish)
+        assert list(blocks) == []
+    assert one.pending_blocks() == []
+
+
+def test_a_writer_that_may_not_seal_yet_stays_a_writer(tmp_path: Path) -> None:
+    path, config = tmp_path / "s", small_config(n_blocks=2)
+    with StoreWriter(path, config, alone=False) as one:
+        with StoreWriter(path, config, alone=False), pytest.raises(StoreLockedError):
+            one.seal()
         with pytest.raises(StoreLockedError), StoreWriter(path, config):
             pass
-        even.write_block(0, **block_data(config, 0))
+        one.write_block(next(one.claimed_blocks()), **block_data(config, 0))
+
+
+def test_writers_of_more_blocks_make_room_beside_others(tmp_path: Path) -> None:
+    path, few, many = tmp_path / "s", small_config(n_blocks=2), small_config(n_blocks=6)
+    with StoreWriter(path, few, alone=False) as one:
+        assert next(one.claimed_blocks()) == 0
+        with StoreWriter(path, many, alone=False) as other:
+            assert StoreConfig.read(path).n_blocks == 6
+            assert list(other.claimed_blocks(wait=False)) == [1, 2, 3, 4, 5]
+        with StoreWriter(path, few, alone=False):
+            assert StoreConfig.read(path).n_blocks == 6
 
 
 def test_another_configuration_is_refused_by_key(make_store: MakeStore) -> None:

@@ -392,11 +392,11 @@ def test_a_sound_chunk_in_anothers_place_is_found_when_read(make_store: MakeStor
     assert fault.file == CHUNK
 
 
-def test_progress_counts_every_chunk(make_store: MakeStore) -> None:
+def test_progress_counts_every_block(make_store: MakeStore) -> None:
     path, said = make_store(), []
     found = verify_store(path, lambda done, total: said.append((done, total)))
     assert (found.faults, found.sealed, len(found.commits), found.chunks) == ([], True, 4, 44)
-    assert said == [(44, 44)]
+    assert said == [(1, 4), (2, 4), (3, 4), (4, 4)]
     data = list((path / "data.zarr").rglob("c.*"))
     assert found.size == sum(p.stat().st_size for p in data)
 

@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 
 import sagsae
 from sagsae.activations.hookpoints import capture, run_captured
-from sagsae.autoencoders.registry import VARIANTS, variant
+from sagsae.autoencoders.registry import GATED, VARIANTS, variant
+from sagsae.autoencoders.registry import K as KNOB
 from sagsae.exchange.equal_gated import NoEqualError
 from sagsae.exchange.saelens import hook_metadata, transformer_lens_name
 from tests.peers import environment
@@ -23,7 +24,19 @@ from tests.their_package import installed
 
 WIDTH, LAYER = 48, 2
 TYPES = {"float32": torch.float32, "float64": torch.float64}
-TWO_SIDED = sorted(set(VARIANTS) - {"gated", "sagsae_onesided"})
+K = 6
+"""Active latents of the k-sparse variants."""
+SPLIT = {name for name, known in VARIANTS.items() if known.family == GATED}
+SPLIT = SPLIT - {"gated", "sagsae_onesided"}
+SPLIT |= {"absrelu", "absbatchtopk", "absjumprelu", "matryoshka_absbatchtopk"}
+"""Variants whose latents are two each in SAELens."""
+ARCHITECTURE = {
+    "relu": ("StandardSAE", "standard"),
+    "absrelu": ("StandardSAE", "standard"),
+    "topk": ("TopKSAE", "topk"),
+    "abstopk": ("AbsTopKSAE", "abstopk"),
+}
+"""Class and name there; that of all other ungated ones is JumpReLU, and of gates Gated."""
 
 
 class Loaded(NamedTuple):
@@ -50,10 +63,11 @@ def stores(tmp_path_factory) -> dict[str, sagsae.Store]:
 @pytest.fixture(scope="module")
 def trained(stores) -> dict[str, sagsae.Autoencoder]:
     run = {"tokens": 64 * 200, "batch_size": 64, "learning_rate": 3e-3, "device": "cpu"}
-    return {
-        name: sagsae.train(stores["train"], "resid", name, WIDTH, 0.1, **run).autoencoder
-        for name in VARIANTS
-    }
+    found = {}
+    for name, known in VARIANTS.items():
+        knob = {"k": K} if known.knob == KNOB else {"lam": 0.1}
+        found[name] = sagsae.train(stores["train"], "resid", name, WIDTH, **knob, **run).autoencoder
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +114,14 @@ def test_saelens_computes_the_same_in_float64(loaded, name):
     z, x_hat = ours(one)
     assert int((z != 0).sum()) > 100
     assert int((one.f != 0).sum()) == int((z != 0).sum())
-    signed = one.f[:, :WIDTH] - one.f[:, WIDTH:] if name in TWO_SIDED else one.f
+    signed = one.f[:, :WIDTH] - one.f[:, WIDTH:] if name in SPLIT else one.f
     assert torch.equal(signed != 0, z != 0)
     torch.testing.assert_close(signed, z, rtol=1e-9, atol=1e-9)
     torch.testing.assert_close(one.x_hat, x_hat, rtol=1e-9, atol=1e-9)
-    if name in TWO_SIDED:
+    if name in SPLIT or name == "abstopk":
         assert int((z < 0).sum()) > 50
+    else:
+        assert not bool((z < 0).any())
 
 
 @pytest.mark.slow
@@ -114,7 +130,7 @@ def test_and_in_float32_up_to_rounding(loaded, name):
     """A gate within rounding of its threshold may open in one of the two alone."""
     one = loaded[name, "float32"]
     z, x_hat = ours(one)
-    signed = one.f[:, :WIDTH] - one.f[:, WIDTH:] if name in TWO_SIDED else one.f
+    signed = one.f[:, :WIDTH] - one.f[:, WIDTH:] if name in SPLIT else one.f
     same = ((signed != 0) == (z != 0)).all(1)
     assert float(same.double().mean()) > 0.995
     assert float((one.x_hat - x_hat)[same].norm() / x_hat[same].norm()) < 2e-6
@@ -124,8 +140,11 @@ def test_and_in_float32_up_to_rounding(loaded, name):
 @pytest.mark.parametrize("name", sorted(VARIANTS))
 def test_as_the_architecture_that_it_is(loaded, name):
     found = loaded[name, "float32"].configuration
-    assert (found["class"], found["architecture"]) == ("GatedSAE", "gated")
-    assert (found["d_in"], found["d_sae"]) == (HIDDEN, WIDTH * (1 + (name in TWO_SIDED)))
+    gated = VARIANTS[name].family == GATED
+    other = ("GatedSAE", "gated") if gated else ("JumpReLUSAE", "jumprelu")
+    assert (found["class"], found["architecture"]) == ARCHITECTURE.get(name, other)
+    assert (found["d_in"], found["d_sae"]) == (HIDDEN, WIDTH * (1 + (name in SPLIT)))
+    assert found.get("k") == (K if "TopK" in found["class"] else None)
     assert (found["dtype"], found["normalize_activations"]) == ("float32", "none")
     assert found["largest_norm_error"] < 1e-6
 
@@ -180,7 +199,7 @@ def test_equal_autoencoders_give_equal_bytes(trained, tmp_path):
 def test_what_has_no_equal_leaves_no_folder(tmp_path, monkeypatch):
     with installed(tmp_path / "site", monkeypatch) as module:
         sae = variant(f"{module}:TopK")(8, 12)
-        with pytest.raises(NoEqualError, match="only autoencoders with a gate have an equal"):
+        with pytest.raises(NoEqualError, match="has no gate and is of no family that SAELens has"):
             sagsae.export_saelens(sae, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -15,10 +15,12 @@ from sagsae.training import turns
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import load_checkpoint, save_checkpoint
 from sagsae.training.cpu_step import CpuStep
+from sagsae.training.fastest import fastest_step
 from sagsae.training.free_step import FreeStep
+from sagsae.training.history import History
 from sagsae.training.optimiser import FusedOptimiser
 from sagsae.training.step import Step, Terms, products_dtype
-from sagsae.training.trainer import History, Interrupted, NonFiniteLoss, Trainer
+from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
 from tests.their_package import installed
 
 D, H, B, SCALE = 3, 4, 2, 0.5
@@ -111,6 +113,7 @@ class TestStart:
             "resets": 0,
             "bad": 0,
             "diverged": "",
+            "calibration": {},
         }
         assert (run.device.type, run.dtype) == ("cpu", torch.bfloat16)
         assert (type(run.compute), type(run.optimiser)) == (CpuStep, FusedOptimiser)
@@ -124,8 +127,7 @@ class TestStart:
     ):
         run, fused = trainer(matmul_dtype="bfloat16"), []
         monkeypatch.setattr(Step, "fuse", lambda step: fused.append(step))
-        run.device = torch.device(kind)
-        step = run._fastest_step()
+        step = fastest_step(run.sae, run.recipe, run.dtype, torch.device(kind))
         assert type(step) is Step
         assert (step.sae, step.batch_size, step.dtype) == (run.sae, B, torch.bfloat16)
         assert fused == [step] * fuses
@@ -145,8 +147,7 @@ class TestStart:
         run, fused = trainer(matmul_dtype="bfloat16", **settings), []
         assert type(run.compute) is FreeStep
         monkeypatch.setattr(Step, "fuse", lambda step: fused.append(step))
-        run.device = torch.device(kind)
-        step = run._fastest_step()
+        step = fastest_step(run.sae, run.recipe, run.dtype, torch.device(kind))
         assert (type(step), step.trained) == (FreeStep, trained)
         assert (step.sae, step.batch_size, step.dtype) == (run.sae, B, torch.bfloat16)
         assert fused == [step] * fuses
@@ -458,6 +459,7 @@ class TestCheckpoints:
             "resets": 2,
             "bad": 0,
             "diverged": "",
+            "calibration": {},
         }
         stream = {"position": 3}
         assert state == {"step": 3, "stream": stream, "history": history, "sparse_steps": 9}

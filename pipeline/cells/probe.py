@@ -1,0 +1,233 @@
+"""Stage: probe the codes of the cells of one place, and measure what they absorb.
+
+    python -m pipeline probe --spec @FILE --cells-root DIR --heldout-manifest JSON --tokens JSON
+        --asset JSON --out probe/<model>/<hookpoint>/seed0.json
+
+Labels come from the text of the held-out tokens. The rows that some label uses are read from the
+store once, for all cells; each cell encodes them once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.activations.manifests import open_store
+from pipeline.assets.fetch import model_folder
+from pipeline.assets.tokenise import open_tokens
+from pipeline.cells.evaluate import EvaluationError, read_autoencoder, rows_of
+from pipeline.jobs.cache import using
+from pipeline.jobs.json_files import digest, sha256_of, write_json
+from pipeline.jobs.progress import Progress
+from pipeline.jobs.stage import Device, device_of, locked
+from pipeline.study.cell import Cell
+from pipeline.study.metrics import CellMetrics, read_all
+from pipeline.study.outputs import WEIGHTS
+from pipeline.study.probe_runs import ProbeRun
+from pipeline.study.probes import SOURCE
+from pipeline.study.specs import ProbeSpec
+from sagsae.activations.places import places_of_rows
+from sagsae.activations.store import Store
+from sagsae.activations.tokens import TokenStore
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.evaluation.probe import (
+    Baseline,
+    CodeScores,
+    TaskScores,
+    probe_activations,
+    probe_autoencoder,
+)
+from sagsae.evaluation.probe_tasks import Sampling, gathered, make_tasks
+from sagsae.evaluation.probing import Task
+from sagsae.evaluation.token_labels import Labelling, source_labels, token_labels
+from sagsae.language_models import load_tokenizer, texts_of
+from sagsae.memory import needs_memory
+
+DIGITS = 6
+"""Significant digits of means over rows; shares of rows are exact."""
+START = "start_token_id"
+
+
+def labels_of(tokens: TokenStore, tokenizer: Any, kinds: list[str]) -> list[Labelling]:
+    """The labels [n, L] of all tokens of some contexts, in the order of ``kinds``."""
+    ids = np.unique(tokens.input_ids)
+    texts = [""] * (int(ids[-1]) + 1)
+    for token, text in zip(ids.tolist(), texts_of(tokenizer, ids.tolist()), strict=True):
+        texts[token] = text
+    known = token_labels(
+        texts,
+        tokens.input_ids,
+        tokens.doc_id,
+        tokenizer.all_special_ids,
+        starts=tokens.metadata.get(START) is not None,
+    )
+    found = {labelling.kind: labelling for labelling in known}
+    sources = tokens.metadata.get("sources", [])
+    if len(sources) > 1:
+        names, first = ([part[key] for part in sources] for key in ("name", "first_document"))
+        found[SOURCE] = source_labels(names, first, found["digit"], tokens.doc_id)
+    return [found[kind] for kind in kinds if kind in found]
+
+
+def chosen_tasks(
+    spec: ProbeSpec, store: Store, tokens: TokenStore, tokenizer: Any
+) -> tuple[Tensor, list[Task], list[str]]:
+    """The rows of the store that some label uses, the tasks on these, and what was left out.
+
+    Raises:
+        EvaluationError: no label has enough rows.
+    """
+    plan = spec.probe
+    places = np.concatenate([places_of_rows(store, tokens, block) for block in store.blocks])
+    labellings = [one.take(places) for one in labels_of(tokens, tokenizer, list(plan.labels))]
+    sampling = Sampling(**{name: getattr(plan, name) for name in Sampling.__dataclass_fields__})
+    tasks, left_out = make_tasks(labellings, tokens.doc_id.ravel()[places], sampling)
+    if not tasks:
+        raise EvaluationError(
+            f"probe {spec.model}: no label has probe.least_rows = {plan.least_rows} held-out rows "
+            f"in training and in test ({', '.join(left_out) or 'none was found'} looked at): lower "
+            "it, or raise dump.heldout_rows"
+        )
+    rows, tasks = gathered(tasks)
+    return rows, tasks, left_out
+
+
+@needs_memory("the rows that are probed")
+def rows_at(store: Store, hookpoint: str, rows: Tensor, label: str) -> Tensor:
+    """Some rows [m] of a store, ascending, as they are stored: [m, d] on the CPU."""
+    found, first = [], 0
+    for batch in rows_of(store, hookpoint, torch.device("cpu"), label):
+        inside = rows[(rows >= first) & (rows < first + len(batch))]
+        found.append(batch[inside - first])
+        first += len(batch)
+    return torch.cat(found)
+
+
+def probe(
+    spec: ProbeSpec,
+    cells_root: Path,
+    heldout_manifest: Path,
+    tokens: Path,
+    asset: Path,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Probe at one place; the content of a ``ProbeRun``.
+
+    Args:
+        spec: one of ``Study.probes``.
+        cells_root: folder of the cells, with metrics and weights.
+        heldout_manifest: manifest of the model's held-out store.
+        tokens: record of the contexts that this store was filled from.
+        asset: the model's asset.json.
+        device: where codes are computed.
+
+    Raises:
+        EvaluationError: no label has enough rows, or weights that do not belong to their metrics.
+    """
+    where = f"probe {spec.model}/{spec.hookpoint}"
+    store, contexts = open_store(heldout_manifest, spec.store), open_tokens(tokens)
+    metrics = read_all(cells_root, spec.cells)
+    tokenizer = load_tokenizer(model_folder(asset))
+    rows, tasks, left_out = chosen_tasks(spec, store, contexts, tokenizer)
+    x = rows_at(store, spec.hookpoint, rows, f"{where}, rows")
+    progress = Progress(f"{where}, activations", len(tasks), "labels")
+    baselines = probe_activations(x, tasks, spec.probe.ks, progress.update)
+    progress, probed = Progress(f"{where}, codes", len(spec.cells), "cells"), []
+    for done, cell in enumerate(spec.cells, start=1):
+        sae, sha256 = _weights(cell, metrics[cell], cells_root)
+        scores = probe_autoencoder(sae.to(device), x, tasks, spec.probe.ks, baselines, device)
+        probed.append(_cell_part(cell, metrics[cell], sha256, scores))
+        progress.update(done)
+    run = {
+        "spec": digest(spec),
+        **{name: getattr(spec, name) for name in ("recipe", "model", "hookpoint", "seed")},
+        "ks": spec.probe.ks,
+        "rows": len(rows),
+        "labels": [_label_part(*pair) for pair in zip(tasks, baselines, strict=True)],
+        "left_out": left_out,
+        "cells": probed,
+    }
+    return ProbeRun.model_validate(run).model_dump()
+
+
+def _weights(cell: Cell, metrics: CellMetrics, cells_root: Path) -> tuple[Autoencoder, str]:
+    """The autoencoder that some metrics were measured on, and the digest of its file."""
+    weights = cells_root / cell.path / WEIGHTS
+    sha256 = sha256_of(weights)
+    if sha256 != metrics.made_from.weights_sha256:
+        raise EvaluationError(
+            f"{weights}: not the weights that its metrics were measured on: delete the cell's "
+            "metrics and run snakemake again"
+        )
+    return read_autoencoder(weights, cell), sha256
+
+
+def _label_part(task: Task, baseline: Baseline) -> dict[str, Any]:
+    return {
+        "name": task.name,
+        "train": len(task.train),
+        "test": len(task.test),
+        "dense": baseline.dense.score.accuracy,
+        "dense_f1": baseline.dense.score.f1,
+        "neurons": [one.score.accuracy for one in baseline.neurons],
+    }
+
+
+def _cell_part(cell: Cell, metrics: CellMetrics, sha256: str, scores: CodeScores) -> dict[str, Any]:
+    return {
+        "cell": cell,
+        "l0": metrics.l0,
+        "weights_sha256": sha256,
+        "live_sides": scores.sides,
+        "live_latents": scores.latents,
+        "labels": [_probed_part(one) for one in scores.tasks],
+    }
+
+
+def _probed_part(one: TaskScores) -> dict[str, Any]:
+    found = one.absorption
+    return {
+        "accuracy": [probe.score.accuracy for probe in one.probes],
+        "latents": list(one.latents),
+        "sides": one.probes[-1].features.tolist(),
+        "absorption": found
+        and {
+            "main": found.main.tolist(),
+            "rows": found.rows,
+            "fraction": found.fraction if found.fraction is None else _rounded(found.fraction),
+            "full": found.full,
+        },
+    }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
+
+
+def main(
+    spec: ProbeSpec,
+    cells_root: Path,
+    heldout_manifest: Path,
+    tokens: Path,
+    asset: Path,
+    out: Path,
+    device: Device = "auto",
+) -> None:
+    """Run the stage.
+
+    Args:
+        spec: ProbeSpec as JSON, or @FILE that holds it
+        cells_root: folder of the cells
+        heldout_manifest: manifest of the held-out store
+        tokens: record of the held-out contexts
+        asset: asset.json of the model
+        out: JSON to write
+        device: where to compute codes; auto: a GPU where there is one
+    """
+    inputs = heldout_manifest, tokens, asset
+    with locked(out.parent, out.stem), using(*inputs):
+        write_json(out, probe(spec, cells_root, *inputs, device_of(device)))

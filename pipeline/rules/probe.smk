@@ -1,0 +1,56 @@
+# Sparse probing of codes and feature absorption, where section probe asks.
+
+
+rule probe:
+    input:
+        probe_runs,
+        [study.table(name) for name in PROBE_TABLES],
+        [
+            study.figure(name, end)
+            for name in filter(shows_probes, study.figures)
+            for end in FIGURE_FILES
+        ],
+    localrule: True
+
+
+rule probe_run:
+    input:
+        unpack(
+            lambda wildcards: read_by_probe(
+                study, study.probe_run(**wildcards), workflow.dag_settings, made_here
+            )
+        ),
+    output:
+        study.probe_run(),
+    log:
+        study.log("probe", "{model}", "{place}_seed{seed}"),
+    priority: 1  # as of steering: what it found stays when the run is stopped
+    resources:
+        **GPU,
+        **asked("probe_run"),
+    params:
+        spec=lambda wildcards: study.shared_spec(
+            "probe", digest(study.probe_spec(study.probe_run(**wildcards)))
+        ),
+        cells_root=lambda wildcards: study.cells_root,
+    shell:
+        LEASE
+        + "python -m pipeline probe --spec @{params.spec:q} --cells-root {params.cells_root:q}"
+        " --heldout-manifest {input.heldout:q} --tokens {input.tokens:q} --asset {input.asset:q}"
+        " --device {resources.device} --out {output:q} 2>&1 | (tee {log:q} || true)"
+
+
+rule probe_tables:
+    input:
+        probe_runs,
+    output:
+        csv=in_report(study.table(PROBE_TABLES[0]), "Tables", "table.rst"),
+        others=[in_report(study.table(name), "Tables", "table.rst") for name in PROBE_TABLES[1:]],
+    log:
+        study.log("probe", "tables"),
+    localrule: True
+    params:
+        spec=SPECS["comparison"],
+    shell:
+        "python -m pipeline probe-tables --spec {params.spec:q} --runs {input:q} --out {output.csv:q}"
+        " 2>&1 | (tee {log:q} || true)"

@@ -1,0 +1,1 @@
+"""Tools on activation stores: statistics of every feature, and copies for other programs."""

@@ -1,0 +1,106 @@
+"""Jobs that look into trained cells: those of the dial and of the probes, and what they make."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from functools import cached_property
+from typing import TypeVar
+
+from pipeline.config.spelling import CellNameError
+from pipeline.config.study_config import StudyConfig
+from pipeline.study.cell import Cell
+from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.dials import dial_specs
+from pipeline.study.figures import DIAL_FIGURES, PROBE_FIGURES, RECIPE_MARK, marked_names
+from pipeline.study.outputs import DIAL_TABLES, PROBE_TABLES, Outputs
+from pipeline.study.probes import probe_specs
+from pipeline.study.specs import DialSpec, ProbeSpec
+
+Made = TypeVar("Made", DialSpec, ProbeSpec)
+
+
+class LookedInto(Outputs):
+    """What a study looks into, by the sections dial and probe."""
+
+    config: StudyConfig
+    cells: list[Cell]
+
+    @property
+    @abstractmethod
+    def compared(self) -> ComparisonSpec:
+        """What tables, figures and claims cover."""
+
+    @abstractmethod
+    def losses(self) -> dict[str, str]:
+        """Model -> digest of the specification of its baselines."""
+
+    @abstractmethod
+    def heldout_stores(self) -> dict[str, str]:
+        """Model -> digest of the specification of its held-out store."""
+
+    @cached_property
+    def dials(self) -> dict[str, DialSpec]:
+        """File -> specification of each job that steers with latents; none unless asked for."""
+        if self.config.dial is None:
+            return {}
+        found = dial_specs(self.config.dial, self.cells, self.compared, self.losses())
+        return {self.dial_run(*_place(one), one.seed): one for one in found}
+
+    @cached_property
+    def probes(self) -> dict[str, ProbeSpec]:
+        """File -> specification of each job that probes codes; none unless asked for."""
+        if self.config.probe is None:
+            return {}
+        found = probe_specs(self.config.probe, self.cells, self.compared, self.heldout_stores())
+        return {self.probe_run(*_place(one), one.seed): one for one in found}
+
+    @property
+    def looked_into(self) -> dict[str, DialSpec | ProbeSpec]:
+        """Those of both."""
+        return {**self.dials, **self.probes}
+
+    def dial_spec(self, file: str) -> DialSpec:
+        """Of the job that makes a file; raises CellNameError that lists those there are."""
+        return _of(self.dials, file, "does not steer there", "dial")
+
+    def probe_spec(self, file: str) -> ProbeSpec:
+        """Of the job that makes a file; raises CellNameError that lists those there are."""
+        return _of(self.probes, file, "does not probe there", "probe")
+
+    @property
+    def looked_into_tables(self) -> tuple[str, ...]:
+        """File names of the tables of both."""
+        return self.dial_tables + self.probe_tables
+
+    @property
+    def dial_tables(self) -> tuple[str, ...]:
+        """File names of the tables of steering; none where the study does not steer."""
+        return DIAL_TABLES if self.dials else ()
+
+    @property
+    def probe_tables(self) -> tuple[str, ...]:
+        """File names of the tables of probes; none where the study has none."""
+        return PROBE_TABLES if self.probes else ()
+
+    @property
+    def looked_into_figures(self) -> tuple[str, ...]:
+        """Names of the figures of both, under each recipe."""
+        several = len({cell.recipe for cell in self.cells}) > 1
+        steered = marked_names(DIAL_FIGURES, _recipes(self.dials.values()), several)
+        return steered + marked_names(PROBE_FIGURES, _recipes(self.probes.values()), several)
+
+
+def _place(one: DialSpec | ProbeSpec) -> tuple[str, str]:
+    return one.model, one.hookpoint + (one.recipe and RECIPE_MARK + one.recipe)
+
+
+def _recipes(specs: Iterable[DialSpec | ProbeSpec]) -> list[str]:
+    return [one.recipe for one in specs]
+
+
+def _of(known: dict[str, Made], file: str, fault: str, section: str) -> Made:
+    if file not in known:
+        there = ", ".join(known) or f"none: see section {section} of its configuration"
+        raise CellNameError(f"{file}: this study {fault}; it has {there}")
+    return known[file]

@@ -1,0 +1,101 @@
+"""Stage: the tables of probing and absorption, from what each job of the probes found.
+
+    python -m pipeline probe-tables --spec JSON --runs probe/*/*/seed0.json --out tables/probing.csv
+
+probing.csv has a row per cell, kind of label and number of sides, absorption.csv one per cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+
+from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.outputs import ABSORPTION
+from pipeline.study.probe_runs import (
+    ALL,
+    Label,
+    LabelProbed,
+    ProbedCell,
+    ProbeRun,
+    read_probe_runs,
+)
+from pipeline.tables.probing_text import probing_parts
+from pipeline.text.csv_files import read_table, write_csv
+from pipeline.text.pages import write_page
+
+CELL = ("recipe", "model", "hookpoint", "variant", "width", "lam", "seed")
+PROBED = ("kind", "k", "labels", "accuracy", "latents", "neurons", "dense", "live_sides")
+ABSORBED = ("labels", "rows", "fraction", "full", "main")
+
+
+def probing_table(runs: Iterable[ProbeRun]) -> pd.DataFrame:
+    """One row per cell, kind of label and k.
+
+    ``accuracy`` is of a probe on k sides, ``neurons`` on k coordinates of the activation, ``dense``
+    on the whole of it; ``latents`` is how many latents the k sides belong to. All are means over
+    ``labels``.
+    """
+    rows = [row for run in runs for one in run.cells for row in _probed(run, one)]
+    return pd.DataFrame(rows, columns=[*CELL, "l0", *PROBED, "live_latents"])
+
+
+def _probed(run: ProbeRun, one: ProbedCell) -> Iterator[dict[str, Any]]:
+    pairs = list(zip(run.labels, one.labels, strict=True))
+    for kind in dict.fromkeys([ALL, *(label.kind for label in run.labels)]):
+        own = [pair for pair in pairs if kind in (ALL, pair[0].kind)]
+        for i, k in enumerate(run.ks):
+            yield (
+                _cell(run, one)
+                | {"kind": kind, "k": k, **_means(own, i)}
+                | {name: getattr(one, name) for name in ("live_sides", "live_latents")}
+            )
+
+
+def _means(pairs: Sequence[tuple[Label, LabelProbed]], i: int) -> dict[str, Any]:
+    """Over some labels, at the i-th number of sides."""
+    return {
+        "labels": len(pairs),
+        "accuracy": fmean(probed.accuracy[i] for _, probed in pairs),
+        "latents": fmean(probed.latents[i] for _, probed in pairs),
+        "neurons": fmean(label.neurons[i] for label, _ in pairs),
+        "dense": fmean(label.dense for label, _ in pairs),
+    }
+
+
+def absorption_table(runs: Iterable[ProbeRun]) -> pd.DataFrame:
+    """One row per cell: means over the letters that were judged, of which there are ``labels``;
+    ``rows`` is the sum of their tokens, ``main`` the mean number of main sides."""
+    rows = []
+    for run in runs:
+        for one in run.cells:
+            judged = [p.absorption for p in one.labels if p.absorption and p.absorption.rows]
+            row = _cell(run, one) | {"labels": len(judged), "rows": sum(a.rows for a in judged)}
+            if judged:
+                row |= {name: fmean(getattr(a, name) for a in judged) for name in ABSORBED[2:4]}
+                row["main"] = fmean(len(a.main) for a in judged)
+            rows.append(row)
+    return pd.DataFrame(rows, columns=[*CELL, "l0", *ABSORBED])
+
+
+def _cell(run: ProbeRun, one: ProbedCell) -> dict[str, Any]:
+    return {name: getattr(one.cell, name) for name in CELL} | {"l0": one.l0}
+
+
+def main(spec: ComparisonSpec, runs: Sequence[Path], out: Path) -> None:
+    """Run the stage.
+
+    Args:
+        spec: the study's comparison spec as JSON, or @FILE that holds it
+        runs: what the jobs of the probes found, in the order of the tables
+        out: probing.csv; absorption.csv, .md and .tex beside it
+    """
+    found, beside = read_probe_runs(runs), out.with_name(ABSORPTION)
+    write_csv(out, probing_table(found))
+    write_csv(beside, absorption_table(found))
+    parts = probing_parts(read_table(out), read_table(beside), spec)
+    write_page(out, "Sparse probing and absorption", parts)

@@ -1,0 +1,108 @@
+"""BatchTopK (Bussmann et al. 2024, arXiv 2412.06410), and its two-sided form.
+
+In training, the k B largest rectified pre-activations of a batch of B tokens are kept: k a token on
+average. After it, a latent is active where it exceeds one threshold for all latents, the mean over
+batches of the smallest value that was kept. So the code of a token does not depend on the others.
+
+The threshold is found when the weights no longer change, over `CALIBRATION_ROWS` rows of the
+training stream, and the L0 that it gives there is compared with k. `AbsBatchTopK` selects by size
+and keeps signs, as the code of AbsTopK's authors does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sagsae.autoencoders.topk import KSparse
+
+CALIBRATION_ROWS = 32_768
+TOLERANCE = 0.02
+"""How far the L0 at the threshold may be from k, as a share of k."""
+MARGIN = 2
+"""Values that are looked at of each batch, in multiples of k B: more than exceed any threshold."""
+OVER = 4
+"""Candidates of each row, in multiples of k, among which the k B largest nearly always are."""
+
+
+class BatchTopK(KSparse):
+    """``z = pre`` on the k B largest ReLU(pre) of a batch; later where pre exceeds a threshold."""
+
+    name = "batchtopk"
+    calibration_rows = CALIBRATION_ROWS
+
+    threshold: Tensor
+
+    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
+        super().__init__(d, width, scale)
+        self.register_buffer("threshold", torch.zeros(()))
+
+    def activate(self, pre: Tensor) -> Tensor:
+        return pre * (self.key(pre) > self.threshold)
+
+    def select(self, pre: Tensor, knob: float) -> Tensor:
+        return pre * batch_top(self.key(pre), int(knob))
+
+    def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
+        """The columns ``latents`` [k] of ``encode(x)``, [B, k], at the cost of k latents."""
+        return self.activate(self._pre(x, self.W_enc[:, latents], self.b_enc[latents]))
+
+    def calibrate(self, batches: Iterator[Tensor]) -> dict[str, Any]:
+        """Set the threshold to the mean over batches of the smallest value that is kept.
+
+        Returns:
+            ``threshold``, its value; ``threshold_at_k``, the one that gives an L0 of k on all rows
+            together; ``l0``, that of the first. ``fault`` where this is off k by over 2 %.
+        """
+        k, rows, cuts, values = int(self.k), 0, [], []
+        with torch.no_grad():
+            for x in batches:
+                pre = self._pre(x, self.W_enc, self.b_enc)
+                wanted = k * len(x)
+                most = min(MARGIN * wanted, pre.numel())
+                top = self.key(pre).flatten().topk(most).values.double()
+                kept = top[:wanted]
+                if (positive := kept[kept > 0]).numel():
+                    cuts.append(positive[-1])
+                values.append(top)
+                rows += len(x)
+            every = torch.cat(values).sort(descending=True).values
+            found = torch.stack(cuts).mean() if cuts else every.new_zeros(())
+            self.threshold.copy_(found)
+            l0 = int((every > self.threshold.double()).sum()) / rows
+        record: dict[str, Any] = {
+            "threshold": float(found),
+            "threshold_at_k": float(every[min(k * rows, len(every)) - 1]),
+            "l0": l0,
+        }
+        if abs(l0 - k) > TOLERANCE * k:
+            record["fault"] = f"the threshold gives L0 {l0:.4g} on calibration rows, k is {k}"
+        return record
+
+
+class AbsBatchTopK(BatchTopK):
+    """The same by |pre|, with its sign."""
+
+    name = "absbatchtopk"
+    two_sided = True
+
+
+def batch_top(key: Tensor, k: int) -> Tensor:
+    """[B, H] bool: the k B largest positive entries of keys [B, H], fewer where fewer are positive.
+
+    They are looked for among the largest of each row. Where a row might have more, all are sorted.
+    """
+    rows, width = key.shape
+    wanted, most = min(k * rows, key.numel()), min(OVER * k, width)
+    top = key.topk(most, dim=1)
+    best = top.values.flatten().topk(wanted, sorted=False)
+    place = top.indices.flatten()[best.indices] + width * (best.indices // most)
+    if most < width and bool((torch.bincount(best.indices // most) == most).any()):
+        best = key.flatten().topk(wanted, sorted=False)
+        place = best.indices
+    chosen = torch.zeros(key.numel(), dtype=torch.bool, device=key.device)
+    chosen[place] = True
+    return chosen.view(rows, width) & (key > 0)

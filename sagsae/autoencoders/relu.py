@@ -1,0 +1,73 @@
+"""The standard SAE: ReLU and an L1 penalty (Bricken et al. 2023; Anthropic, April 2024 update).
+
+    z = ReLU(pre)        penalty = mean_B sum_i z_i |w_i|, with w_i the decoder's rows
+
+Rows have norm 1, or any (``decoder_norm: free``), as in the update of April 2024; after training
+free norms are moved into the encoder. There is neither resampling nor a term for dead latents.
+
+`AbsRelu` is its two-sided form **(this project's)**: soft thresholding. A latent with direction w
+and threshold t >= 0 is the two latents (w, b - t, v) and (-w, -b - t, -v) of a standard SAE.
+
+    z = sign(pre) ReLU(|pre| - threshold)       penalty = mean_B sum_i |z_i| |w_i|
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sagsae.autoencoders.ungated import UngatedAutoencoder
+from sagsae.schedules import Recipe
+
+
+class Relu(UngatedAutoencoder):
+    """``z = ReLU(pre)`` and an L1 penalty."""
+
+    name = "relu"
+
+    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
+        """As `UngatedAutoencoder.initialise`; by the recipe, norms of the rows are free."""
+        super().initialise(mean, seed, recipe)
+        self.unit_rows = recipe is None or recipe.decoder_norm == "unit"
+
+    def activate(self, pre: Tensor) -> Tensor:
+        return pre.relu()
+
+    def penalty(self, pre: Tensor, z: Tensor) -> Tensor:
+        sizes = z.abs() if self.two_sided else z
+        return (sizes if self.unit_rows else sizes * self.W_dec.norm(dim=1)).sum(1).mean()
+
+    def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
+        """The columns ``latents`` [k] of ``encode(x)``, [B, k], at the cost of k latents."""
+        return self._pre(x, self.W_enc[:, latents], self.b_enc[latents]).relu()
+
+
+class AbsRelu(Relu):
+    """``z = sign(pre) ReLU(|pre| - threshold)``, with ``threshold`` [H] >= 0."""
+
+    name = "absrelu"
+    vectors = ("b_enc", "threshold")
+    two_sided = True
+
+    threshold: Tensor
+
+    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
+        """As `Relu`; thresholds start at ``recipe.threshold_init``."""
+        super().initialise(mean, seed, recipe)
+        self.params["threshold"].fill_(0.001 if recipe is None else recipe.threshold_init)
+
+    def activate(self, pre: Tensor) -> Tensor:
+        return shrink(pre, self.threshold)
+
+    def project(self) -> None:
+        self.params["threshold"].clamp_min_(0)
+
+    def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
+        """The columns ``latents`` [k] of ``encode(x)``, [B, k], at the cost of k latents."""
+        pre = self._pre(x, self.W_enc[:, latents], self.b_enc[latents])
+        return shrink(pre, self.threshold[latents])
+
+
+def shrink(pre: Tensor, threshold: Tensor) -> Tensor:
+    """Soft thresholding: towards zero by ``threshold``, and no further."""
+    return torch.sign(pre) * (pre.abs() - threshold).relu()

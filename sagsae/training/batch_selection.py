@@ -1,0 +1,91 @@
+"""The k B largest entries of a batch, from a few candidates of each row.
+
+A level that leaves half as many candidates again is guessed from a sample of the rows; the exact
+one is then found among these. Where the guess leaves too few candidates, or more than there is
+memory for, it is taken from all rows. So the result never depends on the guess.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+from sagsae.training import selection
+from sagsae.training.cpu_step import Entries, Threads
+from sagsae.training.open_entries import Open
+
+SAMPLE = 32
+"""Rows from which the level of the candidates is guessed."""
+SPARE = 1.5
+"""Candidates, in multiples of what is kept."""
+
+
+def select_of_batch(
+    u: np.ndarray, bias: np.ndarray, k: int, signed: bool, entries: Entries, threads: Threads
+) -> None:
+    """Fill ``entries`` with the k B entries of ``u + bias`` [B, H] that have the largest keys.
+
+    Args:
+        u: [B, H] products; bfloat16 as its bits.
+        bias: [H].
+        k: Active latents per token, on average.
+        signed: Whether negative entries count by their size.
+        entries: With room for more than k a row.
+        threads: Share the rows.
+    """
+    rows, found, wanted = len(u), entries.found, k * len(u)
+    edges = threads.edges(rows)
+    guessed = _level(u[:: max(1, rows // SAMPLE)], bias, k, signed, SPARE)
+    if not _candidates(u, bias, guessed, signed, entries, threads) or _held(found) < wanted:
+        exact = _level(u, bias, k, signed, 1.0)
+        with_equal = np.nextafter(exact, bias.dtype.type(0))
+        if not _candidates(u, bias, with_equal, signed, entries):
+            _candidates(u, bias, exact, signed, entries)
+    keys = np.empty(_held(found), bias.dtype)
+    starts = np.concatenate([[0], np.cumsum(found.ends - found.starts)])[edges]
+    for (i, j), (a, z) in zip(pairwise(edges), pairwise(starts), strict=True):
+        selection.keys_of(found, signed, i, j, keys[a:z])
+    level, equal = selection.cut_of(keys, wanted, max(guessed, bias.dtype.type(1e-6)))
+    equals = [
+        selection.equal_to(found, level, signed, i, j) if equal else 0 for i, j in pairwise(edges)
+    ]
+    taken = np.minimum(np.cumsum([0, *equals]), equal)
+    quota = dict(zip(edges[:-1], np.diff(taken).tolist(), strict=True))
+    threads.share(rows, lambda i, j: selection.keep_above(found, level, quota[i], signed, i, j))
+
+
+def _held(found: Open) -> int:
+    """How many entries there are."""
+    return int((found.ends - found.starts).sum())
+
+
+def _level(u: np.ndarray, bias: np.ndarray, k: int, signed: bool, spare: float) -> np.floating:
+    """The key that the ``spare`` k largest of a row exceed on average; zero where fewer are
+    positive."""
+    products = (u.astype(np.uint32) << 16).view(np.float32) if u.dtype == np.uint16 else u
+    pre = products + bias
+    keys = np.ascontiguousarray(np.abs(pre) if signed else np.maximum(pre, 0), bias.dtype).ravel()
+    level, _ = selection.cut_of(keys, min(len(keys), int(spare * k * len(u))), bias.dtype.type(1))
+    found: np.floating = bias.dtype.type(level)
+    return found
+
+
+def _candidates(
+    u: np.ndarray,
+    bias: np.ndarray,
+    level: np.floating,
+    signed: bool,
+    entries: Entries,
+    threads: Threads | None = None,
+) -> bool:
+    """Find the entries above a level; whether there was room for those of each thread's rows, or
+    without threads for those of all rows together."""
+    lower, room, found = np.full_like(bias, level), entries.room, entries.found
+
+    def find(i: int, j: int) -> tuple[int, bool]:
+        parts: tuple[int, bool] = selection.above(u, bias, lower, signed, i, j, room, found)
+        return parts
+
+    parts = threads.share(len(u), find) if threads else [find(0, len(u))]
+    return all(fits for _, fits in parts)

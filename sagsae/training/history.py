@@ -1,0 +1,70 @@
+"""What a training leaves beside the weights: its logged rows, its cost, and whether it diverged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sagsae.schedules import Recipe
+
+DIVERGED_ERROR = 2.0
+"""Reconstruction error over the variance of its batch, an R2 of -1, beyond which a step counts as
+bad."""
+
+DIVERGED_LOGS = 4
+"""Logged steps in succession that are bad: training has diverged, and ends."""
+
+DIVERGED_FALL = 0.9
+"""An error that has fallen below this share of the lowest one, that many logged steps ago, is not
+bad: the run is slow and comes nearer."""
+
+
+@dataclass
+class History:
+    """Loss terms every ``log_every`` steps and the run's cost.
+
+    Attributes:
+        rows: A dictionary a logged step: ``step`` from 0, ``tokens`` seen with it, ``lr``,
+            ``lambda`` or ``k``, ``loss`` (what is minimised), what the step's `Terms` hold,
+            ``dead_fraction`` (latents with no z != 0 in the last ``log_every`` steps, of which a
+            reset counts as one) and ``resets`` so far.
+        seconds: Wall time in the loop, all sessions of a resumed run together; of several trainers
+            that share a stream, the share of each.
+        data_wait_seconds: Part of it spent waiting for batches.
+        resets: Latents that were reset, each as often as it was.
+        bad: Logged steps in succession, up to the last one, whose error is far above the variance
+            of their batch and does not fall; see `DIVERGED_ERROR`.
+        diverged: Why training ended before its last step; empty when it did not.
+        calibration: What `Autoencoder.calibrate` found after the last step.
+    """
+
+    rows: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    data_wait_seconds: float = 0.0
+    resets: int = 0
+    bad: int = 0
+    diverged: str = ""
+    calibration: dict[str, Any] = field(default_factory=dict)
+
+    def note_divergence(self, recipe: Recipe, variance: float) -> None:
+        """End a run that went astray: it does not come back, and its steps are the slowest of all.
+
+        The start is left out: there the error is large where ``b_dec`` starts far from the mean.
+
+        Args:
+            recipe: The run's recipe.
+            variance: Of the batch of the last row, summed over features.
+        """
+        step, error = self.rows[-1]["step"], self.rows[-1]["reconstruction"]
+        warmups = recipe.lr_warmup_steps, recipe.lambda_warmup_steps, recipe.k_warmup_steps
+        start = max(recipe.steps // 10, *warmups)
+        earlier = [row["reconstruction"] for row in self.rows[: -1 - DIVERGED_LOGS]]
+        stays = error > DIVERGED_FALL * min(earlier, default=0.0)
+        bad = step >= start and stays and 0 < variance * DIVERGED_ERROR < error
+        self.bad = self.bad + 1 if bad else 0
+        if self.bad == DIVERGED_LOGS:
+            since = self.rows[-DIVERGED_LOGS]["step"]
+            self.diverged = (
+                f"training diverged: R2 on its batches was below {1 - DIVERGED_ERROR:g} from step "
+                f"{since:.0f} to {step:.0f} of {recipe.steps}, where it ended"
+            )

@@ -1,0 +1,259 @@
+"""Compiled loops that find the active entries of a code without a gate, see `kernels`.
+
+Pre-activations are ``u + bias``. Their *key* says how strongly a latent is active: the rectified
+pre-activation, or its size where latents serve both signs. Selection compares keys alone. Nothing
+is sorted: a level is narrowed down by counting how many keys exceed it, a pass over a row that lies
+in the cache, until few candidates are left.
+
+Where several keys equal the last one that is kept, the first of them are kept, in the order of rows
+and latents. So exactly as many are kept as were asked for, whatever the number of threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+
+from sagsae.training.kernels import OPTIONS, widen
+
+FLAGS = 8
+"""Columns that are looked at together, as one 64-bit word: most hold no active entry."""
+FEW = 48
+"""Candidates among which the last one is found by comparing them with each other."""
+BLOCK = 1 << 14
+"""Keys that are counted in their own type, which holds such numbers exactly."""
+
+
+@njit(inline="always", **OPTIONS)
+def _count_in_block(keys, level):
+    one, zero = keys.dtype.type(1), keys.dtype.type(0)
+    found = zero
+    for j in range(len(keys)):
+        found += one if keys[j] > level else zero
+    return np.int64(found)
+
+
+@njit(inline="always", **OPTIONS)
+def _count_above(keys, n, level):
+    """How many of the first n keys exceed a level."""
+    found = np.int64(0)
+    for begin in range(0, n, BLOCK):
+        found += _count_in_block(keys[begin : min(begin + BLOCK, n)], level)
+    return found
+
+
+@njit(inline="always", **OPTIONS)
+def _cut(keys, n, k, guess, few):
+    """The k-th largest of the first n keys, and how many that equal it are among the k largest.
+
+    Without an equal one to keep, any level between the k-th and the next is as good. Where no more
+    than k keys are positive the level is zero.
+
+    Args:
+        guess: A positive number; the nearer to the level, the faster.
+        few: Memory for n + 1 keys.
+    """
+    zero, half, two = keys.dtype.type(0), keys.dtype.type(0.5), keys.dtype.type(2)
+    low, above_low = zero, _count_above(keys, n, zero)
+    if above_low <= k:
+        return zero, np.int64(0)
+    high, above_high = guess, _count_above(keys, n, guess)
+    while above_high >= k:
+        low, above_low = high, above_high
+        high *= two
+        above_high = _count_above(keys, n, high)
+    middle = half * high
+    while low == zero and middle > zero:  # downwards, by halves
+        above = _count_above(keys, n, middle)
+        if above >= k:
+            low, above_low = middle, above
+        else:
+            high, above_high = middle, above
+            middle *= half
+    while above_low != k and above_low - above_high > FEW:
+        middle = half * (low + high)
+        if middle <= low or middle >= high:
+            break
+        above = _count_above(keys, n, middle)
+        if above >= k:
+            low, above_low = middle, above
+        else:
+            high, above_high = middle, above
+    if above_low == k:
+        return low, np.int64(0)
+    rest = k - above_high
+    if above_low - above_high > FEW:
+        return high, rest  # no number lies between the two: all of them equal ``high``
+    found = 0
+    for j in range(n):
+        few[found] = keys[j]
+        found += np.int64((keys[j] > low) & (keys[j] <= high))
+    for a in range(rest):
+        best = a
+        for b in range(a + 1, found):
+            if few[b] > few[best]:
+                best = b
+        few[a], few[best] = few[best], few[a]
+    level, equal = few[rest - 1], np.int64(0)
+    for a in range(rest):
+        equal += np.int64(few[a] == level)
+    return level, equal
+
+
+@njit(**OPTIONS)
+def cut_of(keys, k, guess):
+    """`_cut` of all keys [n]."""
+    return _cut(keys, len(keys), k, guess, np.empty(len(keys) + 1, keys.dtype))
+
+
+@njit(**OPTIONS)
+def top_of_rows(u, bias, k, signed, first, last, found):
+    """The k entries of the largest keys of each of the rows [first, last) of ``u`` [B, H].
+
+    Those of row i lie from i k on; fewer than k where fewer keys are positive. An entry that is not
+    a number makes one of its row such.
+    """
+    width = u.shape[1]
+    zero, guess = bias.dtype.type(0), bias.dtype.type(1)
+    pre, keys, few = np.empty_like(bias), np.empty_like(bias), np.empty(width + 1, bias.dtype)
+    flags = np.zeros((width + FLAGS - 1) // FLAGS * FLAGS, np.uint8)
+    words = flags.view(np.uint64)
+    chosen, some = np.empty(width + FLAGS, np.int32), np.empty(len(words) + 1, np.int32)
+    for i in range(first, last):
+        row, spoilt = u[i], zero
+        for j in range(width):
+            x = widen(row[j]) + bias[j]
+            pre[j] = x
+            size = -x if signed else zero
+            keys[j] = x if x > zero else size
+            spoilt += x * zero  # stays zero, or becomes NaN
+        level, equal = _cut(keys, width, k, guess, few)
+        guess = level if level > zero else guess
+        if equal > 0:
+            for j in range(width):
+                flags[j] = keys[j] >= level
+        else:
+            for j in range(width):
+                flags[j] = keys[j] > level
+        n, held = 0, 0
+        for word in range(len(words)):
+            some[held] = word
+            held += np.int64(words[word] != 0)
+        for word in some[:held]:
+            begin = np.int64(word) * FLAGS
+            for j in range(begin, begin + FLAGS):
+                chosen[n] = j
+                n += np.int64(flags[j])
+        e = i * k
+        found.starts[i] = e
+        for j in chosen[:n]:
+            if equal > 0 or keys[j] > level:
+                found.latents[e], found.values[e] = j, pre[j]
+                equal -= np.int64(keys[j] == level)
+                e += 1
+        if spoilt != spoilt:
+            e = max(e, i * k + 1)
+            found.latents[i * k], found.values[i * k] = 0, spoilt
+        found.ends[i] = e
+
+
+@njit(**OPTIONS)
+def above(u, bias, lower, signed, first, last, room, found):
+    """The entries of rows [first, last) of ``u`` [B, H] whose key exceeds ``lower`` [H].
+
+    Args:
+        room: Entries a row that there is memory for, on average over these rows.
+
+    Returns:
+        How many there are, and whether there was room; without it, the rest of the rows was not
+        looked at.
+    """
+    width, zero = u.shape[1], bias.dtype.type(0)
+    pre = np.empty_like(bias)
+    flags = np.zeros((width + FLAGS - 1) // FLAGS * FLAGS, np.uint8)
+    words = flags.view(np.uint64)
+    chosen, some = np.empty(width + FLAGS, np.int32), np.empty(len(words) + 1, np.int32)
+    e, end = first * room, last * room
+    for i in range(first, last):
+        row, n, held = u[i], 0, 0
+        for j in range(width):
+            x = widen(row[j]) + bias[j]
+            pre[j] = x
+            size = -x if signed and x < zero else x
+            flags[j] = not size <= lower[j]  # or NaN
+        for word in range(len(words)):
+            some[held] = word
+            held += np.int64(words[word] != 0)
+        for word in some[:held]:
+            begin = np.int64(word) * FLAGS
+            for j in range(begin, begin + FLAGS):
+                chosen[n] = j
+                n += np.int64(flags[j])
+        if e + n > end:
+            return e - first * room, False
+        found.starts[i], found.ends[i] = e, e + n
+        for j in chosen[:n]:
+            found.latents[e], found.values[e] = j, pre[j]
+            e += 1
+    return e - first * room, True
+
+
+@njit(**OPTIONS)
+def keys_of(found, signed, first, last, keys):
+    """Keys of the entries of rows [first, last), one after the other."""
+    n = 0
+    for i in range(first, last):
+        for e in range(found.starts[i], found.ends[i]):
+            x = found.values[e]
+            keys[n] = -x if signed and x < 0 else x
+            n += 1
+
+
+@njit(**OPTIONS)
+def equal_to(found, level, signed, first, last):
+    """How many entries of rows [first, last) have a key that equals a level."""
+    n = 0
+    for i in range(first, last):
+        for e in range(found.starts[i], found.ends[i]):
+            x = found.values[e]
+            n += np.int64((-x if signed and x < 0 else x) == level)
+    return n
+
+
+@njit(**OPTIONS)
+def keep_above(found, level, equal, signed, first, last):
+    """Keep of the entries of rows [first, last) those whose key exceeds a level, and the first
+    ``equal`` whose key equals it."""
+    for i in range(first, last):
+        at = found.starts[i]
+        for e in range(found.starts[i], found.ends[i]):
+            x = found.values[e]
+            size = -x if signed and x < 0 else x
+            same = equal > 0 and size == level
+            equal -= np.int64(same)
+            if same or not size <= level:
+                found.latents[at], found.values[at] = found.latents[e], x
+                at += 1
+        found.ends[i] = at
+
+
+@njit(**OPTIONS)
+def refine(found, first, last, x, W, bias, threshold, reach, signed):
+    """Compute the pre-activations of rows [first, last) again that lie near their thresholds.
+
+    Products in bfloat16 leave a grid that is coarser than the kernel of JumpReLU's estimators.
+
+    Args:
+        x: [B, d] what the encoder reads.
+        W: [H, d] encoder.
+        reach: [H] how near; zero for not at all.
+    """
+    for i in range(first, last):
+        for e in range(found.starts[i], found.ends[i]):
+            h, value = found.latents[e], found.values[e]
+            size = -value if signed and value < 0 else value
+            if abs(size - threshold[h]) < reach[h]:
+                exact = bias[h]
+                for k in range(x.shape[1]):
+                    exact += x[i, k] * W[h, k]
+                found.values[e] = exact

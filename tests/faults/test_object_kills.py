@@ -1,0 +1,84 @@
+"""Stores of objects whose writers are killed and whose answers are lost: nothing is ever wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import ROOT
+from tests.faults.campaign import Campaign
+from tests.s3_servers import Proxy
+
+SAMPLES = ROOT / "tests" / "sagsae" / "activations"
+SMALL = {"n_blocks": 6, "rows_per_block": 32}
+PLANS: dict[str, tuple[dict[str, Any], int, int]] = {
+    "one writer": ({"changes": SMALL, "writers": 1}, 40, 2),
+    "one writer, compressed shards": (
+        {"changes": SMALL | {"sharded": True, "profile": "disk"}, "writers": 1},
+        20,
+        0,
+    ),
+    "one of three writers": ({"changes": SMALL | {"n_blocks": 12}, "writers": 3}, 30, 0),
+}
+"""Kind: plan, and kills in the full and in the short form."""
+LOSS = 0.08
+"""Share of the puts whose answers are lost."""
+
+
+@pytest.mark.parametrize("kind", PLANS)
+def test_killed_writers_and_lost_answers(
+    kind: str, campaign: Campaign, moto: str, s3: str, tmp_path: Path
+) -> None:
+    plan, full, short = PLANS[kind]
+    kills, chance = campaign.times(full=full, short=short), campaign.chance("objects", kind)
+    if not kills:
+        pytest.skip("in the full form alone")
+    lost: list[str] = []
+    with Proxy(moto) as proxy:
+
+        def lose(method: str, path: str) -> bool:
+            hit = method == "PUT" and chance.random() < LOSS
+            lost.extend([path] * hit)
+            return hit
+
+        proxy.lose = lose
+        found = run(tmp_path, plan | {"url": f"{s3}/stores/s", "kills": kills}, proxy.endpoint)
+    sound = not found["wrong"] and set(found["digests"]) == {found["whole"]}
+    campaign.record(
+        f"SIGKILL: objects, {kind}",
+        injected=found["kills"],
+        detected=found["kills"],
+        recovered=found["kills"] * sound,
+        lost=found["again"],
+    )
+    answers = {"injected": len(lost), "detected": len(lost), "recovered": len(lost) * sound}
+    campaign.record(f"answer to a put lost: objects, {kind}", **answers)
+    campaign.same(f"store of objects, {kind}", found["whole"], found["digests"][-1])
+    print(f"{kind}: {found['chunks']} committed chunks read after kills, {found['wrong']} wrong")
+    assert found["kills"] == kills
+    assert found["wrong"] == []
+    assert set(found["digests"]) == {found["whole"]}
+    assert found["again"] == 0
+    assert lost
+
+
+def run(folder: Path, plan: dict[str, Any], endpoint: str) -> dict[str, Any]:
+    """What ``tests.faults.object_kills`` counted."""
+    file = folder / "plan.json"
+    file.write_text(json.dumps(plan | {"lone": str(folder / "lone"), "seed": 0}))
+    paths = {"PYTHONPATH": os.pathsep.join([str(ROOT), str(SAMPLES)]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.object_kills", file],
+        cwd=ROOT,
+        env=os.environ | paths | {"AWS_ENDPOINT_URL": endpoint},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))

@@ -1,0 +1,184 @@
+"""A study whose stores lie in a bucket: the same results, found again by anyone, and no secrets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.activations import dump_job
+from pipeline.jobs.json_files import canonical, read_json
+from pipeline.jobs.stage import run_stage
+from pipeline.study.study import SPLITS, Study
+from pipeline.verify.run import verify
+from sagsae.activations import Store
+from sagsae.storage import Storage, storage_at
+from tests.pipeline.whole_study import WholeStudy, configuration, make_whole_study, without_costs
+from tests.s3_servers import KEY, SECRET
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def everything(place: Storage) -> bytes:
+    """All contents below a place, in one piece."""
+    here = b"".join(place.read(name) for name in place.names())
+    return here + b"".join(everything(place / folder) for folder in place.folders())
+
+
+def prepared(folder: Path, url: str) -> WholeStudy:
+    """A study with stores in a bucket, made up to its tokens."""
+    made = WholeStudy(Study.from_dict(configuration(folder) | {"stores": url}))
+    study = made.study
+    targets = [study.asset("m"), study.documents, *(study.tokens("m", split) for split in SPLITS)]
+    for target in targets:
+        made.make(target)
+    return made
+
+
+def manifests(made: WholeStudy) -> dict[str, Any]:
+    return {split: read_json(made.study.manifest("m", split)) for split in SPLITS}
+
+
+def test_results_do_not_depend_on_where_the_store_lies(s3: str, tmp_path: Path) -> None:
+    near = make_whole_study(tmp_path / "near")
+    far = make_whole_study(tmp_path / "far", stores=f"{s3}/stores")
+    for split in SPLITS:
+        here, there = manifests(near)[split], manifests(far)[split]
+        assert there.pop("entry") == f"{s3}/stores/{near.stores(split).name}"
+        here.pop("entry")
+        assert here == there
+    assert not list((far.cache / "stores").glob("m-*"))
+    kept = ("cells/", "baselines/", "tokens/", "assets/")
+    found = [
+        {name: x for name, x in without_costs(made.root).items() if name.startswith(kept)}
+        for made in (near, far)
+    ]
+    assert found[0] == found[1]
+    assert verify(far.study).faults == []
+
+
+def test_a_fresh_node_finds_the_finished_store(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the URL alone: no forward pass, the same manifest, the same objects."""
+    first = prepared(tmp_path / "first", f"{s3}/stores")
+    for split in SPLITS:
+        first.make(first.study.manifest("m", split))
+    before = everything(storage_at(s3))
+    second = prepared(tmp_path / "second", f"{s3}/stores")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the store was dumped again")
+
+    monkeypatch.setattr(dump_job, "dump_activations", refuse)
+    for split in SPLITS:
+        second.make(second.study.manifest("m", split))
+    assert manifests(first) == manifests(second)
+    assert everything(storage_at(s3)) == before
+
+
+def test_damage_of_a_bucket_has_a_remedy(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGSAE_NODE_CACHE_GB", "0")
+    made = prepared(tmp_path / "made", f"{s3}/stores")
+    for split in SPLITS:
+        made.make(made.study.manifest("m", split))
+    place = storage_at(manifests(made)["train"]["entry"])
+    sound, name = everything(storage_at(s3)), "data.zarr/resid/c.5.0"
+    content = place.read(name)
+    place.write(name, content[:-1])
+    (fault,) = verify(made.study).faults
+    assert (fault.file, "bytes where the commit" in str(fault.problem)) == (f"{place}/{name}", True)
+    assert f"cache delete --yes --names {place}/commits/000001.json" in fault.remedy
+    made.follow(fault.remedy)
+    assert verify(made.study).faults == []
+    assert everything(storage_at(s3)) == sound
+    place.clear()
+    faults = [fault for fault in verify(made.study).faults if "is gone" in str(fault.problem)]
+    assert len(faults) == 1
+
+
+def test_the_cache_tool_on_a_bucket(
+    s3: str, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = prepared(tmp_path / "made", f"{s3}/stores")
+    made.make(made.study.manifest("m", "train"))
+    place = storage_at(manifests_of(made, "train")["entry"])
+
+    def tool(*arguments: str) -> tuple[int, str]:
+        capsys.readouterr()
+        status = 0
+        try:
+            run_stage(lambda: main(["cache", *arguments]))
+        except SystemExit as stop:
+            status = 1 if isinstance(stop.code, str) else int(stop.code or 0)
+            print(stop.code)
+        return status, capsys.readouterr().out
+
+    status, said = tool("list", "--stores", f"{s3}/stores")
+    assert (status, "512 rows of mlp_out, resid" in said, place.name in said) == (0, True, True)
+    assert tool("verify", "--stores", f"{s3}/stores") == (0, f"{s3}/stores: 0 fault(s)\n0\n")
+    place.write("data.zarr/resid/c.5.0", b"x")
+    status, said = tool("verify", "--stores", f"{s3}/stores")
+    assert (status, "cache delete --yes --names" in said) == (1, True)
+    status, said = tool("prune", "--stores", f"{s3}/stores")
+    assert (status, "nothing is pruned in a bucket" in said) == (1, True)
+    status, said = tool("delete", "--names", str(tmp_path), "--yes")
+    assert (status, tmp_path.exists()) == (1, True)
+    assert tool("delete", "--names", s3, "--yes")[0] == 1, "a whole bucket"
+    monkeypatch.setattr("builtins.input", lambda _: "n")
+    assert tool("delete", "--names", str(place))[1] == "nothing deleted\n"
+    assert place.exists("run.json")
+    assert tool("delete", "--names", str(place), "--yes")[0] == 0
+    assert everything(storage_at(s3)) == b""
+
+
+def manifests_of(made: WholeStudy, split: Any) -> dict[str, Any]:
+    return read_json(made.study.manifest("m", split))
+
+
+def test_no_secret_is_anywhere(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in a log, a manifest, a file, an object or an error, nor the name of the key."""
+    made = prepared(tmp_path / "made", f"{s3}/stores")
+    study, said = made.study, []
+
+    def stage(*arguments: str, **environment: str) -> int:
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline", *map(str, arguments)],
+            cwd=ROOT,
+            env=os.environ | {"SAGSAE_TRACEBACK": "1"} | environment,
+            capture_output=True,
+            text=True,
+        )
+        said.append(done.stdout + done.stderr)
+        return done.returncode
+
+    out = study.manifest("m", "train")
+    tokens = study.tokens("m", "train")
+    dump = ["dump", "--spec", canonical(study.dump_spec("m", "train")), "--asset", study.asset("m")]
+    dump += ["--tokens", tokens, "--calibration-tokens", tokens, "--cache", study.cache]
+    dump += ["--device", "cpu", "--out", out, "--stores"]
+    assert stage(*dump, "s3://no-such-bucket/stores") == 1
+    assert "there is no such bucket" in said[-1]
+    assert stage(*dump, f"{s3}/stores", AWS_ENDPOINT_URL="http://127.0.0.1:1/nothing") == 1
+    assert stage(*dump, f"{s3}/stores") == 0, said[-1]
+    assert stage("cache", "verify", "--stores", f"{s3}/stores") == 0
+    with pytest.raises(ValueError, match="credentials and endpoint") as refused:
+        Study.from_dict(configuration(tmp_path) | {"stores": f"s3://{KEY}:{SECRET}@bucket/x"})
+    said.append(str(refused.value))
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert Path(out) in files
+    for content in (
+        *(text.encode() for text in said),
+        *(path.read_bytes() for path in files),
+        everything(storage_at(s3)),
+        repr(Store.open(f"{s3}/stores/{storage_at(f'{s3}/stores').folders()[0]}")).encode(),
+    ):
+        assert SECRET.encode() not in content
+        assert KEY.encode() not in content

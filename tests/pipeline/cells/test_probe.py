@@ -1,0 +1,224 @@
+"""The stage that probes, against the whole store and a plain loop over its rows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.__main__ import main
+from pipeline.assets.tokenise import open_tokens
+from pipeline.cells.evaluate import EvaluationError
+from pipeline.cells.probe import chosen_tasks, labels_of, probe, rows_at
+from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
+from pipeline.study.outputs import METRICS, WEIGHTS
+from pipeline.study.probe_runs import ProbeRun, read_probe_run
+from pipeline.study.specs import ProbeSpec
+from pipeline.study.study import Study
+from sagsae.activations import iterate
+from sagsae.activations.tokens import TokenStore
+from sagsae.autoencoders.storage import load
+from sagsae.language_models import load_tokenizer, texts_of
+from tests.pipeline.cells.test_dial import CPU, make_cell, store
+from tests.pipeline.tiny_study import TinyStudy, make_tiny_study, measured
+
+GRID = [
+    {"variant": "sagsae_tied", "width": 48, "lambdas": [0.1, 0.3]},
+    {"variant": "gated", "width": 96, "lambdas": [0.1]},
+]
+PLAN = {"hookpoints": ["resid"], "ks": [1, 3], "least_rows": 4, "train_rows": 80, "test_rows": 40}
+PLAN |= {"test_share": 0.4}
+
+
+@dataclass
+class Probed:
+    """A tiny study with metrics and weights at resid, and its probes."""
+
+    tiny: TinyStudy
+    study: Study
+    arguments: dict[str, Any]
+
+    @property
+    def spec(self) -> ProbeSpec:
+        return self.arguments["spec"]
+
+    @property
+    def tokenizer(self):
+        return load_tokenizer(self.tiny.root / "model")
+
+    def run(self, **changes: Any) -> dict[str, Any]:
+        return probe(**self.arguments | {"device": CPU} | changes)
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory) -> Probed:
+    tiny = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox", {"one": 0, "two": 12})
+    baselines = measured(tiny, tiny.root / "baselines" / "tiny.json")
+    study = Study.from_dict(tiny.study.config.model_dump() | {"grid": GRID, "probe": PLAN})
+    root = tiny.root / "cells"
+    for cell in study.cells:
+        if cell.hookpoint == "resid":
+            make_cell(tiny, study, cell, root, baselines)
+    (spec,) = study.probes.values()
+    arguments = {
+        "spec": spec,
+        "cells_root": root,
+        "heldout_manifest": tiny.manifest("heldout"),
+        "tokens": tiny.tokens,
+        "asset": tiny.asset,
+    }
+    return Probed(tiny, study, arguments)
+
+
+@pytest.fixture(scope="module")
+def run(probed) -> ProbeRun:
+    return ProbeRun.model_validate(probed.run())
+
+
+def test_every_cell_and_every_label_with_enough_rows_is_there(probed, run):
+    assert run.spec == digest(probed.spec)
+    assert [one.cell for one in run.cells] == probed.spec.cells
+    assert run.ks == [1, 3]
+    assert run.labels
+    names = [label.name for label in run.labels]
+    assert not set(names) & set(run.left_out)
+    assert any(name.startswith("letter.") for name in names)
+    assert "source.one" in names
+    assert "source.two" not in names + run.left_out
+    for label in run.labels:
+        assert 8 <= label.train <= 80
+        assert 8 <= label.test <= 40
+    for one in run.cells:
+        metrics = read_json(probed.arguments["cells_root"] / one.cell.path / METRICS)
+        assert one.l0 == metrics["l0"]
+        assert one.weights_sha256 == sha256_of(
+            probed.arguments["cells_root"] / one.cell.path / WEIGHTS
+        )
+
+
+def test_labels_are_those_of_the_rows_own_tokens(probed):
+    """Row by row: token and document of the store against the class that the row has."""
+    rows_store, tokens = store(probed.tiny), open_tokens(probed.tiny.tokens)
+    rows, tasks, _ = chosen_tasks(probed.spec, rows_store, tokens, probed.tokenizer)
+    kept = [rows_store.read_tokens(block) for block in rows_store.blocks]
+    ids, documents = (np.concatenate([k[name] for k in kept]) for name in ("token_id", "doc_id"))
+    texts = texts_of(probed.tokenizer, ids.tolist())
+    seen = set()
+    for task in tasks:
+        seen.add(task.kind)
+        for at, labels in ((task.train, task.train_labels), (task.test, task.test_labels)):
+            for row, has in zip(rows[at].tolist(), labels.tolist(), strict=True):
+                name, text = task.name.partition(".")[2], texts[row]
+                if task.kind == "letter":
+                    assert (text.strip()[0].lower() == name) == has
+                elif task.kind == "source":
+                    assert (documents[row] < 12) == has
+    assert {"letter", "source"} <= seen
+
+
+def test_rows_are_those_of_the_store(probed):
+    whole = torch.cat(list(iterate(store(probed.tiny), "resid", 100)))
+    rows = torch.tensor([0, 63, 64, 70, len(whole) - 1])
+    found = rows_at(store(probed.tiny), "resid", rows, "rows")
+    assert torch.equal(found.view(torch.uint8), whole[rows].view(torch.uint8))
+
+
+def test_accuracies_follow_from_the_sides_that_are_named(probed, run):
+    """The columns of the named sides separate rows as well as is said, by a plain fit."""
+    tokens = open_tokens(probed.tiny.tokens)
+    rows, tasks, _ = chosen_tasks(probed.spec, store(probed.tiny), tokens, probed.tokenizer)
+    x = torch.cat(list(iterate(store(probed.tiny), "resid", 100)))[rows].float()
+    one = run.cells[-1]
+    sae = load(probed.arguments["cells_root"] / one.cell.path / WEIGHTS)
+    with torch.no_grad():
+        z = sae.encode(x * sae.scale).double()
+    sides = torch.cat([z.clamp(min=0), (-z).clamp(min=0)], 1)
+    assert one.live_sides == int((sides > 0).any(0).sum())
+    assert one.live_latents == int((z != 0).any(0).sum())
+    for task, found in zip(tasks, one.labels, strict=True):
+        own = sides[task.train]
+        difference = own[task.train_labels].mean(0) - own[~task.train_labels].mean(0)
+        order = difference.abs().argsort(descending=True, stable=True)[:3]
+        assert found.sides == [i for i in order.tolist() if difference[i] != 0]
+        column, labels = sides[task.test][:, found.sides[0]], task.test_labels
+        cuts = [-1.0, *column.unique().tolist()]
+        reachable = {
+            share
+            for cut in cuts
+            for share in (
+                float(((column > cut) == labels).double().mean()),
+                float(((column <= cut) == labels).double().mean()),
+            )
+        }
+        assert any(found.accuracy[0] == pytest.approx(share) for share in reachable)
+        assert found.latents[1] == len({side % sae.width for side in found.sides})
+
+
+def test_equal_inputs_give_equal_bytes_whatever_the_threads(probed, run):
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert ProbeRun.model_validate(probed.run()) == run
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_cell_has_the_same_scores_alone(probed, run):
+    alone = probed.spec.model_copy(update={"cells": probed.spec.cells[1:2]})
+    found = ProbeRun.model_validate(probed.run(spec=alone))
+    assert found.cells == [run.cells[1]]
+    assert found.labels == run.labels
+
+
+def test_kinds_that_are_not_asked_for_are_not_there(probed):
+    plan = probed.spec.probe.model_copy(update={"labels": ["source"]})
+    found = probed.run(spec=probed.spec.model_copy(update={"probe": plan}))
+    assert [label["name"] for label in found["labels"]] == ["source.one"]
+    tokens = open_tokens(probed.tiny.tokens)
+    bare = TokenStore(tokens.input_ids, tokens.doc_id, {})
+    kinds = [one.kind for one in labels_of(bare, probed.tokenizer, ["source", "digit"])]
+    assert kinds == ["digit"]
+
+
+def test_a_text_without_labels_is_refused(probed):
+    plan = probed.spec.probe.model_copy(update={"least_rows": 10_000})
+    with pytest.raises(EvaluationError, match=r"no label has probe\.least_rows = 10000 held-out"):
+        probed.run(spec=probed.spec.model_copy(update={"probe": plan}))
+
+
+def test_weights_of_other_metrics_are_refused(probed):
+    cell = probed.spec.cells[0]
+    metrics = Path(probed.arguments["cells_root"]) / cell.path / METRICS
+    kept = metrics.read_bytes()
+    record = read_json(metrics)
+    made_from = record["made_from"] | {"weights_sha256": "0" * 64}
+    try:
+        write_json(metrics, record | {"made_from": made_from})
+        with pytest.raises(EvaluationError, match="not the weights that its metrics"):
+            probed.run()
+    finally:
+        metrics.write_bytes(kept)
+
+
+def test_a_store_of_another_configuration_is_refused(probed):
+    other = probed.spec.model_copy(update={"store": "0" * 16})
+    with pytest.raises(ValueError, match="was made for specification"):
+        probed.run(spec=other)
+
+
+def test_the_stage_writes_the_file(probed, run, tmp_path):
+    spec, out = tmp_path / "spec.json", tmp_path / "probe" / "seed0.json"
+    write_json(spec, probed.spec.model_dump())
+    given = [
+        f"--{name.replace('_', '-')}={value}"
+        for name, value in probed.arguments.items()
+        if name != "spec"
+    ]
+    main(["probe", f"--spec=@{spec}", *given, f"--out={out}", "--device=cpu"])
+    assert read_probe_run(out) == run
+    assert json.loads(out.read_text())["rows"] == run.rows

@@ -1,0 +1,359 @@
+"""k-sparse variants in a grid: their cells' names, their settings, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from pipeline.config.recipes import Training
+from pipeline.config.spelling import CellNameError
+from pipeline.config.study_config import DEFAULT_CONFIG
+from pipeline.config.yaml_files import load_yaml
+from pipeline.cost.rates import RATES, Rates
+from pipeline.cost.work import Workload
+from pipeline.jobs.json_files import canonical
+from pipeline.study.cell import Cell
+from pipeline.study.list_cells import main as list_cells
+from pipeline.study.list_targets import main as list_targets
+from pipeline.study.specs import TrainSpec
+from pipeline.study.streams import put_together
+from pipeline.study.study import Study
+from sagsae.autoencoders.registry import GATED as GATE
+from sagsae.autoencoders.registry import VARIANTS
+from tests.pipeline.made_grid import configuration
+from tests.pipeline.study.test_recipes import faults
+
+TOPK = {"variant": "topk", "expansion": 4, "ks": [8, 64]}
+RELU = {"variant": "relu", "expansion": 4, "lambdas": [0.1]}
+GATED = {"variant": "gated", "expansion": 4, "lambdas": [0.1]}
+
+
+def raw(*grid: dict, **changes) -> dict:
+    """A configuration of one model and one hookpoint, d = 64."""
+    made = configuration(**changes)
+    made["models"], made["hookpoints"] = made["models"][:1], ["resid"]
+    return made | {"grid": list(grid), "comparisons": changes.get("comparisons", [])}
+
+
+def test_cells_have_their_k_where_others_have_their_lambda():
+    study = Study.from_dict(raw(TOPK, GATED))
+    assert [cell.path for cell in study.cells] == [
+        "small/resid/gated/w256_lam0.1_seed0",
+        "small/resid/topk/w256_k8_seed0",
+        "small/resid/topk/w256_k64_seed0",
+    ]
+    gated, topk, _ = study.cells
+    assert (gated.lam, gated.k, gated.knob_name, gated.knob) == (0.1, None, "lam", 0.1)
+    assert (topk.lam, topk.k, topk.knob_name, topk.knob) == (None, 8, "k", 8.0)
+    for cell in study.cells:
+        assert Cell.from_path(cell.path) == cell == study.cell_named(**cell.words)
+        assert Cell(**vars(cell)) == cell
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("k08", "ask for k8$"),
+        ("k8.0", "ask for k8$"),
+        ("k8e1", "ask for k80$"),
+        ("k0", "at least one latent is active"),
+        ("k-1", "not canonical: give a plain integer"),
+        ("k", "neither lam<lambda> nor k<k>"),
+        ("8", "neither lam<lambda> nor k<k>"),
+        ("kx", "not canonical: give a plain integer"),
+        ("lam", "neither lam<lambda> nor k<k>"),
+    ],
+)
+def test_other_spellings_of_a_k(text, message):
+    with pytest.raises(CellNameError, match=message):
+        Cell.from_path(f"small/resid/topk/w256_{text}_seed0")
+
+
+def test_a_cell_has_one_of_both():
+    names = {"model": "m", "hookpoint": "h", "variant": "v", "width": 8, "seed": 0}
+    for both in ({}, {"lam": 0.1, "k": 3}):
+        with pytest.raises(ValueError, match="one of lam and k"):
+            Cell(**names, **both)
+
+
+def test_a_specification_says_the_one_that_the_cell_has():
+    study = Study.from_dict(raw(TOPK, GATED))
+    gated, topk, _ = (json.loads(canonical(study.train_spec(cell))) for cell in study.cells)
+    assert gated["cell"].keys() == {"model", "hookpoint", "variant", "width", "lam", "seed"}
+    assert topk["cell"].keys() == {"model", "hookpoint", "variant", "width", "k", "seed"}
+    recipe = study.train_spec(study.cells[1]).recipe
+    assert (recipe.k, recipe.lam) == (8, 0.0)
+    assert TrainSpec.model_validate(topk) == study.train_spec(study.cells[1])
+
+
+def test_names_that_the_variant_cannot_have_are_told_another():
+    study = Study.from_dict(raw(TOPK, GATED))
+    place = {"model": "small", "hookpoint": "resid", "width": "256", "seed": "0"}
+    with pytest.raises(CellNameError, match=r"topk has no lam; ask for .*topk/w256_k1_seed0$"):
+        study.cell_named(**place, variant="topk", knob="lam0.1")
+    with pytest.raises(CellNameError, match=r"gated has no k; ask for .*gated/w256_lam0.1_seed0$"):
+        study.cell_named(**place, variant="gated", knob="k8")
+
+
+def test_every_fault_of_ks_is_reported():
+    grid = [
+        TOPK | {"lambdas": [0.1]},
+        {"variant": "topk", "expansion": 4},
+        {"variant": "gated", "expansion": 4},
+        GATED | {"ks": [3]},
+        TOPK | {"ks": []},
+        TOPK | {"ks": [0]},
+    ]
+    assert faults(raw(*grid)) == [
+        "grid.0.lambdas: topk takes ks in their place",
+        "grid.1.ks: give exactly one of ks, not empty",
+        "grid.2.lambdas: give exactly one of lambdas, not empty",
+        "grid.3.ks: gated takes lambdas in their place",
+        "grid.4.ks: List should have at least 1 item after validation, not 0",
+        "grid.5.ks.0: Input should be greater than 0 (given: 0)",
+    ]
+
+
+def test_more_active_latents_than_there_are():
+    wide = raw(TOPK | {"ks": [8, 300]})
+    assert faults(wide) == ["grid.0.ks.1: 300 active latents of 256: give fewer"]
+
+
+def test_a_sweep_of_ones_own_class_has_one_of_both():
+    """The knob of a class that is not registered is whichever the grid gives it."""
+    own = {"variant": "tests.their_package:Any", "expansion": 4}
+    study = Study.from_dict(raw(own | {"ks": [3]}))
+    assert study.cells[0].path == "small/resid/tests.their_package:Any/w256_k3_seed0"
+    (fault,) = faults(raw(own | {"ks": [3]}, own | {"lambdas": [0.1]}))
+    assert "has ks in another block, and a sweep has one of both" in fault
+
+
+def test_the_tools_list_cells_and_targets_by_their_k(tmp_path, capsys):
+    file = tmp_path / "study.yaml"
+    file.write_text(json.dumps(raw(TOPK, GATED)))
+    found = {}
+    for k in ("*", "8", "6?", "?*", ""):
+        list_cells(file, k=k)
+        found[k] = [name.rpartition("/")[2] for name in capsys.readouterr().out.split()]
+    assert found["8"] == ["w256_k8_seed0"]
+    assert found["6?"] == ["w256_k64_seed0"]
+    assert found["?*"] == ["w256_k8_seed0", "w256_k64_seed0"]
+    assert found[""] == ["w256_lam0.1_seed0"]
+    assert len(found["*"]) == 3
+    list_cells(file, k="8", targets=True)
+    target = capsys.readouterr().out.strip()
+    assert target == "results/made-grid/cells/small/resid/topk/w256_k8_seed0/metrics.json"
+    list_targets(file)
+    assert "w256_k8_seed0" in capsys.readouterr().out
+
+
+def test_cells_of_all_families_share_a_stream():
+    """Whatever sets their sparsity, if they train on the same batches."""
+    study = Study.from_dict(raw(TOPK, GATED, RELU) | {"cells_per_stream": 8})
+    (together,) = put_together(study, study.cells, 8)
+    assert sorted(together) == study.cells
+
+
+# Recipes that give each variant settings of its own -----------------------------------------------
+
+
+PAPER = {
+    "training": {"learning_rate": 3e-4, "dead_window_tokens": 5000},
+    "by_variant": {
+        "topk": {"learning_rate": 1e-4, "lr_reference_width": 1024},
+        "relu": {"decoder_norm": "free", "decoder_init_norm": 0.1},
+    },
+}
+
+
+def named(*blocks: dict, recipe: str = "paper") -> list[dict]:
+    return [block | {"recipes": [recipe]} for block in blocks]
+
+
+def test_a_variant_has_its_own_settings_over_those_of_the_recipe():
+    study = Study.from_dict(raw(*named(TOPK, RELU, GATED), recipes={"paper": PAPER}))
+    of = {cell.variant: study.training(cell) for cell in study.cells}
+    assert of["topk"].learning_rate == 1e-4
+    assert of["relu"].learning_rate == of["gated"].learning_rate == 3e-4
+    assert of["topk"].dead_window_tokens == 5000
+    assert (of["relu"].decoder_norm, of["gated"].decoder_norm) == ("free", "unit")
+    # A width of 256 has twice the rate of 1024.
+    rates = {cell.variant: study.train_spec(cell).recipe.learning_rate for cell in study.cells}
+    assert rates == pytest.approx({"topk": 2e-4, "relu": 3e-4, "gated": 3e-4})
+
+
+def test_settings_that_mean_nothing_for_a_variant_are_not_in_its_specification():
+    """So a change of AuxK trains no Gated SAE again."""
+    recipes = {"paper": PAPER}
+    study = Study.from_dict(raw(*named(TOPK, GATED), recipes=recipes))
+    other = {"paper": PAPER | {"training": PAPER["training"] | {"dead_window_tokens": 7000}}}
+    changed = Study.from_dict(raw(*named(TOPK, GATED), recipes=other))
+    same = {
+        cell.variant: canonical(study.train_spec(cell)) == canonical(changed.train_spec(cell))
+        for cell in study.cells
+    }
+    assert same == {"gated": True, "topk": False}
+    gated = next(cell for cell in study.cells if cell.variant == "gated")
+    assert study.training(gated).dead_window_tokens == 1_000_000
+
+
+def test_a_recipe_that_is_extended_gives_its_own_settings_by_variant():
+    recipes = {"paper": PAPER, "long": {"extends": "paper", "training": {"tokens": 1638400}}}
+    study = Study.from_dict(raw(*named(TOPK, recipe="long"), recipes=recipes))
+    training = study.training(study.cells[0])
+    assert (training.tokens, training.learning_rate) == (1638400, 1e-4)
+    over = recipes["long"] | {"training": {"learning_rate": 0.5}}
+    study = Study.from_dict(raw(*named(TOPK, recipe="long"), recipes=recipes | {"long": over}))
+    assert study.training(study.cells[0]).learning_rate == 0.5  # what extends it comes later
+
+
+def test_its_levels_say_that_it_depends_on_the_variant():
+    spec = Study.from_dict(raw(*named(TOPK, RELU), recipes={"paper": PAPER})).comparison_spec()
+    assert spec["levels"][""]["learning_rate"] == "0.001"
+    assert spec["levels"]["paper"]["learning_rate"] == "by variant"
+    assert spec["levels"]["paper"]["dead_window_tokens"] == "5000"
+    assert spec["recipes"]["paper"]["by_variant"] == PAPER["by_variant"]
+
+
+def test_faults_of_settings_by_variant():
+    recipes = {
+        "one": {
+            "variants": ["topk"],
+            "training": {"learning_rate": 0.1, "bandwidth": 0.1},
+            "by_variant": {"relu": {"beta1": 0.5}, "topk": {"theta_init": 2}},
+        },
+    }
+    assert faults(raw(*named(TOPK, recipe="one"), recipes=recipes)) == [
+        "recipes.one.training.bandwidth: means nothing for topk; leave it out",
+        "recipes.one.by_variant.relu: the recipe does not concern it: add it to variants",
+        "recipes.one.by_variant.topk.theta_init: means nothing for topk; leave it out",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"topk": {"learnig_rate": 1}}, "recipes.one.by_variant.topk.learnig_rate"),
+        ({"topkk": {"beta1": 0.5}}, "recipes.one.by_variant.topkk"),
+        ({"topk": {"decoder_init_norm": 0.1}}, "recipes.one.by_variant.topk.decoder_init_norm"),
+        ({"topk": {"beta1": 0.5}, "relu": {"beta1": 2}}, "recipes.one.by_variant.relu.beta1"),
+    ],
+)
+def test_settings_that_cannot_be_are_named_with_their_place(changed, message):
+    given = raw(*named(TOPK, RELU, recipe="one"), recipes={"one": {"by_variant": changed}})
+    assert any(fault.startswith(message) for fault in faults(given))
+
+
+def test_settings_of_section_training_that_nobody_uses_are_a_fault():
+    given = raw(TOPK)
+    given["training"] |= {"theta_init": 2.0, "level_reduction": "mean"}
+    assert faults(given) == [
+        "training.level_reduction: means nothing for topk; leave it out",
+        "training.theta_init: means nothing for topk; leave it out",
+    ]
+    Study.from_dict(
+        given
+        | {
+            "grid": [
+                TOPK,
+                GATED | {"variant": "matryoshka_batchtopk"} | {"lambdas": None, "ks": [3]},
+                GATED,
+            ]
+        }
+    )
+
+
+def test_a_recipe_must_change_every_variant_that_it_concerns():
+    recipes = {"one": {"training": {"dead_window_tokens": 5000}}}
+    (fault,) = faults(raw(*named(TOPK, GATED, recipe="one"), recipes=recipes))
+    assert fault.startswith("recipes.one: trains gated as 'default' does")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"matryoshka_levels": [0.5, 0.25, 1]}, "matryoshka_levels"),
+        ({"matryoshka_levels": [0.5]}, "matryoshka_levels"),
+        ({"threshold_parameter": "log", "threshold_init": 0}, "threshold_init"),
+        ({"decoder_init_norm": 0.5}, "decoder_init_norm"),
+    ],
+)
+def test_settings_that_do_not_fit_each_other(changes, message):
+    given = raw(RELU | {"variant": "jumprelu"}, TOPK | {"variant": "matryoshka_batchtopk"}, RELU)
+    given["training"] |= changes
+    assert [fault.partition(":")[0] for fault in faults(given)] == [f"training.{message}"]
+
+
+@pytest.mark.parametrize("width", [256, 1024, 4096])
+def test_the_rate_at_a_width_goes_with_its_root(width):
+    training = Training(tokens=4096, learning_rate=1e-3, lr_reference_width=1024)
+    assert training.learning_rate_at(width) == pytest.approx(1e-3 * math.sqrt(1024 / width))
+    assert Training(tokens=4096, learning_rate=1e-3).learning_rate_at(width) == 1e-3
+
+
+# Cost ---------------------------------------------------------------------------------------------
+
+
+def test_a_step_without_a_gate_has_five_products():
+    study = Study.from_dict(raw(TOPK | {"ks": [8]}, GATED))
+    load = Workload(study, Rates.model_validate(load_yaml(RATES)))
+    gated, topk = (load.training([cell]).operations for cell in study.cells)
+    tokens = study.training(study.cells[0]).tokens
+    assert gated == 7 * 2 * 64 * 256 * tokens
+    assert topk == 5 * 2 * 64 * 256 * tokens
+
+
+def test_memory_grows_with_what_autograd_keeps():
+    """Measured as peaks of a process, in bytes per latent and token: 12 of ReLU to 28 of BatchTopK
+    whose latents are dead. A gate, whose step keeps nothing for autograd, takes 12."""
+    study = Study.from_dict(raw(TOPK | {"ks": [8]}, GATED))
+    load = Workload(study, Rates.model_validate(load_yaml(RATES)))
+    gated, topk = (load.autoencoder_bytes(cell) for cell in study.cells)
+    batch = study.training(study.cells[0]).batch_size
+    assert gated == 40 * 64 * 256 + 12 * batch * 256
+    assert topk == 40 * 64 * 256 + 28 * batch * 256
+
+
+# The study that compares all families -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def competitors() -> Study:
+    return Study.load(DEFAULT_CONFIG.with_name("competitors.yaml"))
+
+
+def test_it_reads_the_stores_of_the_deep_reference_study(competitors):
+    """So its cells are trained without a dump."""
+    deep = Study.load(DEFAULT_CONFIG.with_name("reference-deep.yaml"))
+    for model in deep.models:
+        for split in ("train", "heldout"):
+            found = competitors.manifest_and_digest(model, split)[1]
+            assert found == deep.manifest_and_digest(model, split)[1]
+        assert competitors.baseline_spec(model) == deep.baseline_spec(model)
+
+
+def test_every_family_is_at_every_place_under_every_recipe_that_it_has(competitors):
+    places, sweeps = set(), dict[tuple[str, str, str, str], set[float]]()
+    for cell in competitors.cells:
+        places.add((cell.model, cell.hookpoint))
+        key = cell.model, cell.hookpoint, cell.variant, cell.recipe
+        sweeps.setdefault(key, set()).add(cell.knob)
+        training = competitors.training(cell)
+        assert 6.1e6 < training.steps * training.batch_size < 6.2e6
+    assert len(places) == 6
+    ungated = {name for name, known in VARIANTS.items() if known.family != GATE}
+    asked = {(name, recipe) for name in ungated for recipe in ("matched", "paper")}
+    asked |= {("gated", "matched"), ("sagsae_tied", "matched")}
+    assert {key[2:] for key in sweeps} == asked
+    assert len(sweeps) == 6 * len(asked)
+    assert min(map(len, sweeps.values())) >= 3
+
+
+def test_two_sided_forms_have_half_the_width(competitors):
+    widths = {(cell.model, cell.variant): cell.width for cell in competitors.cells}
+    for item in competitors.config.comparisons:
+        one, other = item.candidate.variant, item.baseline.variant
+        for model in competitors.models:
+            assert 2 * widths[model, one] == widths[model, other]

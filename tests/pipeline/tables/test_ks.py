@@ -1,0 +1,165 @@
+"""Studies with k-sparse variants: tables, figures and report have k where others have lambda."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from pipeline.jobs.json_files import write_json
+from pipeline.report.environment import installed
+from pipeline.report.rebuild import rebuild
+from pipeline.study.outputs import CONFIGURATION, ENVIRONMENT
+from pipeline.study.study import Study
+from pipeline.text.csv_files import read_table
+from sagsae.comparison import compare
+from sagsae.result_files import results
+from tests.pipeline.conftest import MadeStudy, metrics_of
+from tests.pipeline.made_curves import make_curve
+from tests.pipeline.made_dial import make_dials
+from tests.pipeline.made_grid import configuration
+
+KS, LAMBDAS = [16, 32, 64, 128], [0.05, 0.1, 0.2]
+LEAD = 0.04
+"""R2 of AbsTopK above TopK at equal L0."""
+
+
+def study_of(folder: Path) -> Study:
+    """TopK against AbsTopK of half the width, and SA-GSAE against TopK."""
+    topk, abstopk = {"variant": "topk", "expansion": 4}, {"variant": "abstopk", "expansion": 2}
+    tied, gated = {"variant": "sagsae_tied", "expansion": 2}, {"variant": "gated", "expansion": 4}
+    raw = configuration(results=str(folder), cache=str(folder / "cache"))
+    raw["models"], raw["hookpoints"] = raw["models"][:1], ["mlp_out", "resid"]
+    raw["grid"] = [topk | {"ks": KS}, abstopk | {"ks": KS, "seeds": [0, 1]}]
+    raw["grid"] += [tied | {"lambdas": LAMBDAS}, gated | {"lambdas": LAMBDAS}]
+    raw["comparisons"] = [
+        {"candidate": abstopk, "baseline": topk, "matched_l0": [64]},
+        {"candidate": tied, "baseline": topk, "matched_l0": [64]},
+    ]
+    raw["dial"] = {"contexts": 4}
+    return Study.from_dict(raw)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Study:
+    found = study_of(tmp_path_factory.mktemp("ks"))
+    for cell in found.cells:
+        l0 = float(cell.k) if cell.k else 8 / cell.knob
+        r2 = 0.5 + 0.1 * math.log(l0 / 20) + LEAD * (cell.variant == "abstopk")
+        path = Path(found.metrics(cell))
+        path.parent.mkdir(parents=True)
+        values = metrics_of(cell, 64, l0=l0, r2=r2, dead=3 if cell.variant == "topk" else 1)
+        given = asdict(cell).items()
+        values["cell"] = {name: value for name, value in given if value not in ("", None)}
+        write_json(path, values)
+        make_curve(Path(found.cells_root), cell)
+    make_dials(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def made(study) -> MadeStudy:
+    spec = json.loads(json.dumps(study.report_spec()))
+    del spec["dial"]  # whose tables are made below, with all others
+    made = MadeStudy(Path(study.root), spec)
+    made.tables()
+    made.claims()
+    return made
+
+
+def table(made: MadeStudy, name: str):
+    return read_table(made.root / "tables" / f"{name}.csv")
+
+
+@pytest.mark.parametrize("name", ["cells", "points", "calibration"])
+def test_each_row_has_one_of_lambda_and_k(made, name):
+    rows = table(made, name)
+    assert (rows["lam"].isna() ^ rows["k"].isna()).all()
+    sparse = rows["variant"].isin(["topk", "abstopk"])
+    assert (rows["k"].notna() == sparse).all()
+    assert set(rows["k"].dropna()) <= set(KS)
+    assert list(rows.columns).index("k") == list(rows.columns).index("lam") + 1
+
+
+def test_numbers_of_active_latents_are_whole(made):
+    text = (made.root / "tables" / "points.csv").read_text()
+    (row,) = [line for line in text.splitlines() if "mlp_out,topk" in line and ",64," in line]
+    assert ",,64," in row  # lambda is empty
+    assert "64.0" not in row.partition(",64,")[0]
+
+
+def test_comparisons_follow_the_frontiers(made):
+    rows = table(made, "comparison").set_index(["candidate_variant", "hookpoint"])
+    for place in ("mlp_out", "resid"):
+        row = rows.loc[("abstopk", place)]
+        assert row["mean_gap"] == pytest.approx(LEAD)
+        assert row["dominates"] == True  # noqa: E712
+        assert (row["overlap_lo"], row["overlap_hi"]) == pytest.approx((16, 128))
+        assert row["candidate_seeds"] == 2
+        assert rows.loc[("sagsae_tied", place), "mean_gap"] == pytest.approx(0, abs=1e-9)
+
+
+def test_dead_latents_are_compared_at_an_equal_k_and_at_no_lambda(made):
+    """An equal k means the same on both sides; a lambda and a k do not."""
+    rows = table(made, "comparison")
+    reason = next(name for name in rows.columns if "dead" in name and "reason" in name)
+    sparse = rows["candidate_variant"] == "abstopk"
+    assert rows.loc[sparse, reason].isna().all() or (rows.loc[sparse, reason] == "").all()
+    assert rows.loc[~sparse, reason].str.contains("an equal lambda or k means different").all()
+
+
+def test_the_library_reads_and_compares_the_same(made):
+    rows = results(made.root)
+    assert (rows["lam"].isna() ^ rows["k"].isna()).all()
+    place = rows.query("hookpoint == 'resid'")
+    found = compare(place.query("variant == 'abstopk'"), place.query("variant == 'topk'"))
+    (row,) = (
+        table(made, "comparison")
+        .query("hookpoint == 'resid' and candidate_variant == 'abstopk'")
+        .to_dict("records")
+    )
+    assert found.dominance.mean_gap == pytest.approx(row["mean_gap"])
+    assert found.candidate.knob == found.baseline.knob == "k"
+    with pytest.raises(ValueError, match="select its rows"):
+        compare(place, place.query("variant == 'topk'"))
+
+
+def test_a_study_of_lambdas_alone_has_no_such_column(built_study):
+    for name in ("cells", "points", "calibration"):
+        assert "k" not in read_table(built_study.root / "tables" / f"{name}.csv")
+
+
+@pytest.mark.slow
+def test_figures_and_report_name_the_k(study, made, tmp_path):
+    for name in study.figures:
+        if name.startswith(("figure_dial", "figure_curves")):
+            continue
+        numbers = read_table(made.figure(name).with_suffix(".csv"))
+        if "lam" in numbers:
+            points = numbers[numbers["kind"] == "point"] if "kind" in numbers else numbers
+            assert "k" in numbers, name
+            assert (points["lam"].isna() ^ points["k"].isna()).all(), name
+    svg = (made.root / "figures" / "figure_r2.svg").read_text()
+    assert "λ or k of a point" in svg
+
+
+@pytest.mark.slow
+def test_a_kept_study_rebuilds(study, made, tmp_path):
+    """Tables, claims, figures, curves and dial, from what is committed."""
+    folder, again = Path(study.root), tmp_path / "again"
+    write_json(folder / CONFIGURATION, study.config.model_dump())
+    write_json(folder / ENVIRONMENT, {"versions": installed()})
+    rebuild(folder, again)
+    for name in ("cells", "points", "comparison", "calibration"):
+        first = (made.root / "tables" / f"{name}.csv").read_bytes()
+        assert (again / "tables" / f"{name}.csv").read_bytes() == first, name
+    dial = read_table(again / "tables" / "dial.csv")
+    assert set(dial.query("variant == 'topk'")["k"]) <= set(KS)
+    assert dial.query("variant == 'topk'")["lam"].isna().all()
+    html = (again / "report.html").read_text()
+    assert "k 64" in html or ">64<" in html
+    curves = read_table(again / "figures" / "figure_curves.csv")
+    assert (curves["lam"].isna() ^ curves["k"].isna()).all()

@@ -1,0 +1,149 @@
+"""Losses and gradients of the families beside SAELens's and dictionary_learning's own code.
+
+Where they differ, the difference is named here, and is what the library's code says.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sagsae.training.autograd_step import AutogradStep
+from tests.peers import environment
+from tests.sagsae.autoencoders.test_ungated import BAND, made
+
+K, LAM, D, WIDTH, ROWS = 3, 0.3, 8, 40, 10
+EXACT = {"rtol": 1e-9, "atol": 1e-11}
+IN_FLOAT32 = {"rtol": 1e-5, "atol": 1e-7}
+"""dictionary_learning computes AuxK, and keeps the bandwidth, in float32."""
+BASE = {"encoder_input": "centred", "auxk_latents": D // 2}
+
+
+def autoencoder(name: str, **changes):
+    return made(name, D, WIDTH, 11, **BASE | changes)
+
+
+@pytest.fixture(scope="module")
+def given() -> dict[str, Tensor]:
+    """Weights of all variants, a batch, and dead latents, none of which fires in it."""
+    sae = autoencoder("jumprelu")
+    values = {name: value.clone() for name, value in sae.params.items()}
+    values["threshold"] += 0.01  # off half a bandwidth, where a rounding decides
+    values["x"] = torch.randn(ROWS, D, generator=torch.Generator().manual_seed(3)).double()
+    dead = torch.ones(WIDTH, dtype=torch.bool)
+    for name in ("topk", "batchtopk", "abstopk"):
+        twin = autoencoder(name)
+        own = {key: values[key] for key in twin.params}
+        twin.load_state_dict({**twin.state_dict(), **own})
+        pre = twin._pre(values["x"], twin.W_enc, twin.b_enc)
+        dead &= ~(twin.select(pre, K) != 0).any(0)
+    assert int(dead.sum()) > 2
+    return {**values, "dead": dead.long()}
+
+
+@pytest.fixture(scope="module")
+def theirs(given, tmp_path_factory) -> dict[str, Tensor]:
+    folder = tmp_path_factory.mktemp("losses")
+    save_file({name: value.contiguous() for name, value in given.items()}, folder / "in")
+    environment.run("family_losses.py", folder / "in", folder / "out")
+    return load_file(folder / "out")
+
+
+def ours(name: str, given: dict[str, Tensor], knob: float, dead: bool = False, **changes):
+    """Loss and gradients, with the weights that were given."""
+    sae = autoencoder(name, **changes)
+    sae.load_state_dict({**sae.state_dict(), **{k: given[k] for k in sae.params}})
+    sae.variance, sae.dead = 1.0, given["dead"].bool() if dead else None
+    step = AutogradStep(sae, torch.float64)
+    step(given["x"], knob)
+    loss = sum(sae.loss(given["x"], knob).values())
+    return {"loss": loss.detach(), **step.grads}
+
+
+def agree(
+    found: dict[str, Tensor],
+    theirs: dict[str, Tensor],
+    run: str,
+    factor: float = 1.0,
+    bounds: dict[str, float] = EXACT,
+):
+    for key, value in found.items():
+        expected = factor * theirs[f"{run}.{key}"]
+        torch.testing.assert_close(value, expected, **bounds, msg=lambda m, k=key: f"{k}: {m}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["topk", "abstopk", "batchtopk", "matryoshka_batchtopk"])
+def test_saelens_without_dead_latents(given, theirs, name):
+    agree(ours(name, given, K), theirs, f"saelens.{name}")
+
+
+@pytest.mark.slow
+def test_saelens_relu_and_jump_relu(given, theirs):
+    agree(ours("relu", given, LAM, decoder_norm="free"), theirs, "saelens.relu")
+    agree(ours("jumprelu", given, LAM), theirs, "saelens.jumprelu")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["topk", "batchtopk"])
+@pytest.mark.parametrize("dead", [False, True])
+def test_dictionary_learning(given, theirs, name, dead):
+    """AuxK included: 1/32 of the share of the error's variance, its k d / 2."""
+    bounds = IN_FLOAT32 if dead else EXACT
+    agree(ours(name, given, K, dead), theirs, f"dl.{name}{'-dead' * dead}", bounds=bounds)
+
+
+@pytest.mark.slow
+def test_dictionary_learning_relu_and_jump_relu_value(given, theirs):
+    agree(ours("relu", given, LAM, decoder_norm="free"), theirs, "dl.relu")
+    jumping = ours("jumprelu", given, 0.0, encoder_input="plain")
+    agree(jumping, theirs, "dl.jumprelu", bounds=IN_FLOAT32)
+
+
+@pytest.mark.slow
+def test_dictionary_learning_weighs_matryoshka_levels_twice(given, theirs):
+    """Each level by 1/n, and their mean: the sum over n^2, so that AuxK weighs n^2 = 25 times more
+    beside it than in the paper's formula."""
+    agree(ours("matryoshka_batchtopk", given, K), theirs, "dl.matryoshka_batchtopk", 25.0)
+    with_aux = ours("matryoshka_batchtopk", given, K, dead=True, auxk_coefficient=25 / 32)
+    agree(with_aux, theirs, "dl.matryoshka_batchtopk-dead", 25.0, IN_FLOAT32)
+
+
+@pytest.mark.slow
+def test_dictionary_learning_estimates_half_of_the_step(given, theirs):
+    """Its step looks at the code, which is zero below the threshold: of the kernel's window only
+    the upper half is left; and where a threshold is below half a bandwidth, all zeros are in it."""
+    sae = autoencoder("jumprelu", encoder_input="plain")
+    sae.load_state_dict({**sae.state_dict(), **{k: given[k] for k in sae.params}})
+    pre = sae._pre(given["x"], sae.W_enc, sae.b_enc)
+    code = sae.encode(given["x"])
+    l0 = float((code != 0).sum(1).double().mean())
+    t, slope = given["threshold"], 2 * (l0 / 20 - 1) / 20 / ROWS / BAND
+    half = ((code - t).abs() < BAND / 2).double().sum(0)
+    value = theirs["dl.jumprelu.threshold"]
+    found = theirs["dl.jumprelu-l0.threshold"]
+    torch.testing.assert_close(found, value - slope * half, **IN_FLOAT32)
+    whole = ((pre - t).abs() < BAND / 2).double().sum(0)
+    assert not torch.equal(half, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["topk", "abstopk"])
+def test_saelens_weighs_aux_k_by_the_error_itself(given, theirs, name):
+    """Not by its share of the variance: coefficient 1 on the raw error, times the share of k that
+    is dead; and TopK's dead codes are not rectified."""
+    dead = given["dead"].bool()
+    without, with_dead = (ours(name, given, K, flag) for flag in (False, True))
+    share = (with_dead["loss"] - without["loss"]) * 32
+    sae = autoencoder(name)
+    sae.load_state_dict({**sae.state_dict(), **{k: given[k] for k in sae.params}})
+    error = given["x"] - sae(given["x"])
+    variance = (error - error.mean(0)).square().sum(1).mean()
+    theirs_ = theirs[f"saelens.{name}-dead.loss"] - theirs[f"saelens.{name}.loss"]
+    if name == "abstopk":
+        scale = min(int(dead.sum()) / (D // 2), 1.0)
+        torch.testing.assert_close(theirs_, scale * share * variance, **EXACT)
+    else:
+        assert abs(theirs_ / (share * variance) - 1) > 1e-3

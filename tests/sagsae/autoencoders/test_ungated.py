@@ -1,0 +1,337 @@
+"""The families without a gate against their formulas: codes, loss terms and every gradient, by
+autograd and by the fast step."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sagsae.autoencoders.registry import (
+    JUMPRELU,
+    MATRYOSHKA,
+    RELU,
+    TOPK,
+    VARIANTS,
+    K,
+    of_family,
+)
+from sagsae.autoencoders.storage import build, load
+from sagsae.autoencoders.topk import as_topk
+from sagsae.autoencoders.ungated import UngatedAutoencoder
+from sagsae.schedules import Recipe
+from sagsae.training.autograd_step import AutogradStep
+from sagsae.training.cpu_step import Threads
+from sagsae.training.ungated_step import UngatedStep
+from tests.sagsae.autoencoders import ungated_reference as reference
+
+NAMES = of_family(RELU, TOPK, JUMPRELU, MATRYOSHKA)
+BAND = 0.2
+
+
+def recipe(name: str, k: int = 3, **changes) -> Recipe:
+    given_ = {
+        "steps": 10,
+        "batch_size": 8,
+        "learning_rate": 0.01,
+        "bandwidth": BAND,
+        "threshold_init": 0.15,
+        "auxk_latents": 2,
+        "dead_window_tokens": 1,
+        **({"lam": 0.0, "k": k} if VARIANTS[name].knob == K else {"lam": 0.3}),
+    }
+    return Recipe(**given_ | changes)
+
+
+def made(name: str, d: int, width: int, seed: int, **changes) -> UngatedAutoencoder:
+    """A random autoencoder in float64, feasible."""
+    how = recipe(name, changes.pop("k", min(3, width)), **changes)
+    sae = build(name, d, width)
+    generator = torch.Generator().manual_seed(seed)
+    sae.initialise(0.1 * torch.randn(d, generator=generator), seed, how)
+    sae = sae.double()
+    for value in sae.params.values():
+        value += 0.15 * torch.randn(value.shape, generator=generator, dtype=torch.float64)
+    sae.constrain()
+    assert isinstance(sae, UngatedAutoencoder)
+    return sae
+
+
+def batch(b: int, d: int, seed: int) -> Tensor:
+    return torch.randn(b, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def knob_of(sae: UngatedAutoencoder) -> float:
+    return float(getattr(sae, "k", 0.3))
+
+
+def expected(sae: UngatedAutoencoder, x: Tensor, dead: Tensor) -> tuple[dict, dict, Tensor]:
+    """Raw terms, gradients and code by the reference."""
+    p = {name: value.clone().requires_grad_() for name, value in sae.params.items()}
+    knob, centred = knob_of(sae), bool(int(sae.centred))
+    terms, z = reference.losses(
+        sae.name,
+        p,
+        x,
+        knob=knob,
+        centred=centred,
+        free=not sae.unit_rows,
+        dead=dead,
+        most=sae.auxk_latents or 1,
+    )
+    weights = sae.weights(knob)
+    total = sum(weights.get(name, 1.0) * term for name, term in terms.items())
+    total.backward()
+    grads = {name: value.grad for name, value in p.items()}
+    if "jumprelu" in sae.name:
+        grads["threshold"] = reference.threshold_gradient(sae.name, p, x, knob, centred, BAND)
+    return {name: float(term.detach()) for name, term in terms.items()}, grads, z
+
+
+def check(step, sae, x: Tensor, dead: Tensor) -> None:
+    fired = torch.zeros(sae.width, dtype=torch.bool)
+    found = step(x, knob_of(sae), fired)
+    terms, grads, z = expected(sae, x, dead)
+    for name, value in terms.items():
+        assert float(getattr(found, name)) == pytest.approx(value, rel=1e-10, abs=1e-12), name
+    assert vars(found).keys() == terms.keys() | {"l0"}
+    assert float(found.l0) == pytest.approx(float((z != 0).sum()) / len(x))
+    assert torch.equal(fired, (z != 0).any(0))
+    for name, value in grads.items():
+        value = torch.zeros_like(sae.params[name]) if value is None else value
+        torch.testing.assert_close(step.grads[name], value, rtol=1e-9, atol=1e-11, msg=name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@settings(max_examples=12, deadline=None)
+@given(
+    d=st.integers(2, 9),
+    width=st.integers(1, 40),
+    b=st.integers(2, 17),
+    seed=st.integers(0, 2**31),
+    plain=st.booleans(),
+    path=st.sampled_from(["autograd", "dense", "entries"]),
+)
+def test_step_equals_the_formulas(name, d, width, b, seed, plain, path):
+    free = "relu" in name and "jump" not in name and seed % 2 == 1
+    sae = made(
+        name,
+        d,
+        width,
+        seed,
+        encoder_input="plain" if plain else "centred",
+        decoder_norm="free" if free else "unit",
+    )
+    x = batch(b, d, seed + 1)
+    dead = torch.rand(width, generator=torch.Generator().manual_seed(seed + 2)) < 0.4
+    sae.dead = dead
+    if path == "autograd":
+        step = AutogradStep(sae, torch.float64)
+    else:
+        below = 0.0 if path == "dense" else 2.0
+        step = UngatedStep(sae, b, torch.float64, min(3, width), below)
+    check(step, sae, x, dead)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_threads_share_the_work(name):
+    sae, x = made(name, 8, 33, 5), batch(65, 8, 6)
+    sae.dead = torch.arange(33) % 3 == 0
+    results = []
+    for threads in (1, 2, 3):
+        step = UngatedStep(sae, 65, torch.float64, 3, 2.0)
+        step.threads = Threads(threads)
+        terms = step(x, knob_of(sae))
+        results.append({**vars(terms), **{key: v.clone() for key, v in step.grads.items()}})
+    for other in results[1:]:
+        for key, value in other.items():
+            torch.testing.assert_close(value, results[0][key], rtol=1e-11, atol=1e-13, msg=key)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-4), (torch.bfloat16, 0.15)])
+def test_step_in_lower_precision(name, dtype, bound):
+    """Entries within rounding of a level may be exchanged, which moves single gradients."""
+    exact, x = made(name, 48, 96, 3, k=6), batch(256, 48, 4) / 48**0.5
+    sae = build(name, 48, 96)
+    sae.initialise(torch.zeros(48), 0, recipe(name, 6))
+    sae.load_state_dict({k: v.float() for k, v in exact.state_dict().items()})
+    sae.k = exact.k if hasattr(exact, "k") else None
+    dead = torch.zeros(96, dtype=torch.bool)
+    step = UngatedStep(sae, 256, dtype, 6, 2.0)
+    step(x.float(), knob_of(exact))
+    _, grads, _ = expected(exact, x, dead)
+    for key, value in grads.items():
+        error = (step.grads[key].double() - value).norm() / value.norm()
+        assert error < bound, (key, error)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_not_a_number_reaches_the_loss(name):
+    sae, x = made(name, 8, 33, 5), batch(65, 8, 6)
+    sae.params["W_enc"][3, 7] = torch.nan
+    for below in (0.0, 2.0):
+        terms = UngatedStep(sae, 65, torch.float64, 3, below)(x, knob_of(sae))
+        assert not torch.isfinite(terms.reconstruction)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_and_loaded(name, tmp_path):
+    sae = made(name, 6, 9, 2).float()
+    sae.scale = 0.037
+    sae.save(tmp_path / "sae.safetensors")
+    again, x = load(tmp_path / "sae.safetensors"), batch(5, 6, 1).float()
+    assert (again.name, again.d, again.width, again.scale) == (name, 6, 9, 0.037)
+    assert torch.equal(again.encode(x), sae.encode(x))
+    torch.testing.assert_close(sae(x), sae.decode(sae.encode(x * 0.037)) / 0.037)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_some_columns_are_those_of_the_whole_code(name):
+    sae, x = made(name, 6, 20, 2), batch(30, 6, 1)
+    if hasattr(sae, "threshold"):
+        sae.threshold.data.fill_(0.4)
+    latents = torch.tensor([7, 0, 13])
+    torch.testing.assert_close(sae.encode_latents(x, latents), sae.encode(x)[:, latents])
+
+
+def test_row_top_k_has_exactly_k_entries_or_all_that_are_positive():
+    x = batch(40, 6, 3)
+    for name in ("topk", "abstopk"):
+        sae = made(name, 6, 20, 1)
+        sae.params["b_enc"][:15] = -5.0  # few positive ones are left
+        pre = sae._pre(x, sae.W_enc, sae.b_enc)
+        positive = (pre > 0).sum(1)
+        expected_ = positive.clamp(max=3) if name == "topk" else torch.full((40,), 3)
+        assert torch.equal((sae.encode(x) != 0).sum(1), expected_)
+        assert torch.equal(sae.encode(x), sae.select(pre, 3))
+        assert (positive < 3).any()
+
+
+@pytest.mark.parametrize("name", sorted(reference.BY_BATCH))
+def test_batch_top_k_has_exactly_k_b_entries_with_any_share_of_the_rows(name):
+    """One row may take nearly all of them, so that a few candidates of each are too few."""
+    sae, x = made(name, 6, 200, 1), batch(40, 6, 3)
+    x[7] *= 1000
+    z = sae.select(sae._pre(x, sae.W_enc, sae.b_enc), 3)
+    assert int((z != 0).sum()) == 3 * 40
+    step = UngatedStep(sae, 40, torch.float64, 3)
+    assert float(step(x, 3).l0) == 3
+    assert int((z[7] != 0).sum()) > 60
+
+
+def test_a_code_of_batch_top_k_does_not_depend_on_the_batch():
+    sae, x = made("absbatchtopk", 6, 20, 1), batch(40, 6, 3)
+    sae.threshold.fill_(0.8)
+    alone = torch.cat([sae.encode(row[None]) for row in x])
+    torch.testing.assert_close(alone, sae.encode(x))
+    assert 0 < int((alone < 0).sum()) < 400
+
+
+def test_abs_top_k_is_top_k_of_both_signs():
+    sae, x = made("abstopk", 6, 20, 1), batch(40, 6, 3)
+    twin = as_topk(sae)
+    both = twin.double().encode(x)
+    torch.testing.assert_close(both[:, :20] - both[:, 20:], sae.encode(x))
+    torch.testing.assert_close(twin.double()(x), sae(x))
+    assert int((both != 0).sum()) == 3 * 40
+
+
+@pytest.mark.parametrize("name", ["topk", "abstopk", "batchtopk", "matryoshka_batchtopk"])
+def test_aux_k_trains_dead_latents_alone(name):
+    """And ``b_dec`` through the encoder only, never through the decoder."""
+    sae, x = made(name, 8, 33, 5), batch(65, 8, 6)
+    sae.dead = torch.arange(33) % 4 == 0
+    for centred in (1, 0):
+        sae.centred.fill_(centred)
+        grads = {}
+        for alpha in (0.0, 1.0):
+            sae.auxk_coefficient = alpha
+            step = UngatedStep(sae, 65, torch.float64, 3)
+            step(x, 3)
+            grads[alpha] = {key: value.clone() for key, value in step.grads.items()}
+        own = {key: grads[1.0][key] - grads[0.0][key] for key in grads[0.0]}
+        for key, rows in (("W_dec", own["W_dec"]), ("W_enc", own["W_enc"].T)):
+            assert (rows[sae.dead].norm(dim=1) > 1e-6).all(), key
+            assert not rows[~sae.dead].any(), key
+        through = -centred * sae.params["W_enc"] @ own["b_enc"]
+        torch.testing.assert_close(own["b_dec"], through)
+
+
+def test_without_dead_latents_aux_k_changes_nothing():
+    sae, x = made("topk", 8, 33, 5), batch(65, 8, 6)
+    for dead in (None, torch.zeros(33, dtype=torch.bool)):
+        sae.dead, found = dead, []
+        for alpha in (0.0, 1 / 32):
+            sae.auxk_coefficient = alpha
+            for step in (UngatedStep(sae, 65, torch.float64, 3), AutogradStep(sae, torch.float64)):
+                step(x, 3)
+                found.append({key: value.clone() for key, value in step.grads.items()})
+        for one, other in zip(found[:2], found[2:], strict=True):
+            assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_the_estimator_of_the_threshold_is_minus_the_density():
+    """On smooth data the gradient of the expected step at t is -pdf(t); half of it would fail."""
+    sae = build("jumprelu", 1, 1).double()
+    sae.initialise(torch.zeros(1), 0, Recipe(steps=1, batch_size=1, lam=1, learning_rate=1))
+    rows = 200_000
+    x = torch.special.ndtri((torch.arange(rows, dtype=torch.float64) + 0.5) / rows)[:, None]
+    sae.params["W_enc"].fill_(1.0)
+    sae.params["W_dec"].fill_(0.0)  # no reconstruction, so the step alone is left
+    for t in (0.3, 0.8):
+        sae.bandwidth = 0.05
+        sae.params["threshold"].fill_(t)
+        density = float(torch.exp(torch.tensor(-t * t / 2)) / (2 * torch.pi) ** 0.5)
+        for step in (AutogradStep(sae, torch.float64), UngatedStep(sae, rows, torch.float64)):
+            step(x, 1.0)
+            assert float(step.grads["threshold"]) == pytest.approx(-density, rel=0.02)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_terms_scale_with_the_activations(name):
+    """At s x, with the knobs and parameters that belong to it, all terms are s^2 as large."""
+    sae, x, s = made(name, 8, 33, 5), batch(65, 8, 6), 3.0
+    sae.dead = torch.arange(33) % 4 == 0
+    other = made(name, 8, 33, 5)
+    other.dead = sae.dead
+    for key in ("b_dec", "b_enc", "threshold"):
+        if key in other.params:
+            other.params[key] *= s
+    if hasattr(sae, "bandwidth"):
+        other.bandwidth = sae.bandwidth * s
+    other.variance = sae.variance * s**2
+    lam = knob_of(sae)
+    power = {"relu": s, "absrelu": s, "jumprelu": s**2, "absjumprelu": s**2}.get(name, 1.0)
+    ours, theirs = sae.loss(x, lam), other.loss(s * x, lam * power)
+    for key, value in ours.items():
+        torch.testing.assert_close(theirs[key], s**2 * value, msg=key)
+
+
+def test_thresholds_stay_in_float32_when_all_else_is_shorter(tmp_path):
+    for name in ("jumprelu", "absrelu", "batchtopk"):
+        sae = made(name, 6, 9, 2).float()
+        before = sae.threshold.detach().clone()
+        sae.to(torch.bfloat16)
+        assert sae.W_enc.dtype == torch.bfloat16
+        assert torch.equal(sae.threshold, before)
+        sae.save(tmp_path / name)
+        assert torch.equal(load(tmp_path / name).threshold, before)
+
+
+@pytest.mark.parametrize("k", [0, 10])
+def test_k_must_be_within_the_width(k):
+    with pytest.raises(ValueError, match=f"topk of 9 latents: k is {k}"):
+        build("topk", 6, 9).initialise(torch.zeros(6), 0, recipe("topk", k, lam=0.0))
+
+
+def test_norms_that_were_free_are_folded_without_a_change():
+    for name in ("relu", "absrelu"):
+        sae, x = made(name, 6, 9, 2, decoder_norm="free"), batch(30, 6, 1)
+        sae.params["W_dec"] *= 3.0
+        before = sae(x)
+        sae.finish()
+        torch.testing.assert_close(sae(x), before)
+        torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(9, dtype=torch.float64))

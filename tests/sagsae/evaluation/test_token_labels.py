@@ -1,0 +1,99 @@
+"""Labels that a text gives: on sentences whose answer anyone can read."""
+
+from __future__ import annotations
+
+from string import ascii_lowercase
+
+import numpy as np
+import pytest
+
+from sagsae.evaluation.token_labels import (
+    FUNCTION_WORDS,
+    NO_CLASS,
+    NOT_COUNTED,
+    source_labels,
+    token_labels,
+)
+
+END = "<end>"
+
+
+def labelled(contexts: list[list[str]], documents=None, starts: bool = True) -> dict:
+    """Kind -> the name of each token's class; "-" for none, None where it does not count."""
+    texts = sorted({text for context in contexts for text in context})
+    ids = np.array([[texts.index(text) for text in context] for context in contexts])
+    documents = np.zeros_like(ids) if documents is None else np.array(documents)
+    special = [i for i, text in enumerate(texts) if text == END]
+    found = {}
+    for one in token_labels(texts, ids, documents, special, starts):
+        names = {NO_CLASS: "-", NOT_COUNTED: None} | dict(enumerate(one.names))
+        found[one.kind] = [[names[number] for number in row] for row in one.classes.tolist()]
+    return found
+
+
+def test_first_letters_are_those_of_words():
+    (found,) = labelled([[END, " The", " cat", "fish", ",", "don", "'t", "\n", "Paw", "s", "é"]])[
+        "letter"
+    ]
+    assert found == [None, "t", "c", None, None, "d", None, None, "p", None, None]
+
+
+def test_a_word_begins_where_a_document_does():
+    context = [END, "one", END, "two", "three"]
+    assert labelled([context])["letter"] == [[None, None, None, "t", None]]
+    assert labelled([context], [[0, 0, 0, 1, 2]])["letter"] == [[None, None, None, "t", "t"]]
+
+
+def test_what_lies_in_another_context_is_not_guessed():
+    """The first token may go on with a word, and the last one may be gone on with."""
+    for starts, context in ((True, [END, "the", " the", " the"]), (False, ["the", " the", " the"])):
+        found = labelled([context], starts=starts)
+        assert found["letter"][0][-3:] == [None, "t", "t"]
+        assert found["word"][0][-3:] == [None, "determiner", None]
+
+
+def test_function_words_are_whole_words():
+    context = [END, " The", " the", "ory", " he", "'ll", " of", " cat", " to", "9", " in", ".", END]
+    (found,) = labelled([context])["word"]
+    wanted = ["determiner", None, None, None, None, "preposition", "-", None, None, "preposition"]
+    assert found == [None, *wanted, None, None]
+
+
+def test_digits_are_counted_on_every_token_of_text():
+    (found,) = labelled([[END, " the", "1", " x2y", "٣", "."]])["digit"]
+    assert found == [None, "-", "digit", "digit", "-", "-"]
+
+
+def test_a_start_token_is_no_text_whatever_it_is():
+    context = ["\n", " a", "b"]
+    assert labelled([context])["digit"] == [[None, "-", "-"]]
+    assert labelled([context], starts=False)["digit"] == [["-", "-", "-"]]
+
+
+def test_sources_are_those_of_the_documents():
+    labels = token_labels(
+        [" a", END], np.array([[0, 1, 0, 0]]), np.array([[0, 0, 4, 5]]), [1], False
+    )
+    found = source_labels(["wiki", "chat"], [0, 5], labels[1], np.array([[0, 0, 4, 5]]))
+    assert (found.kind, found.names) == ("source", ("wiki", "chat"))
+    assert found.classes.tolist() == [[0, NOT_COUNTED, 0, 1]]
+    assert found.take(np.array([3, 0])).classes.tolist() == [1, 0]
+
+
+def test_no_word_is_in_two_lists():
+    words = [word for words in FUNCTION_WORDS.values() for word in words.split()]
+    assert len(words) == len(set(words))
+    assert all(set(word) <= set(ascii_lowercase) for word in words)
+
+
+@pytest.mark.parametrize("kind", ["letter", "digit", "word"])
+def test_more_context_changes_only_what_was_not_known(kind):
+    """A long context cut in two: only the tokens at the cut lose a label, none gets another."""
+    first = [" the", " cat", " sat", " on", " a", " mat", " ,"]
+    words = [*first, " and", " he", " saw", " 12", " dogs", " at", " home"]
+    whole = labelled([words], starts=False)[kind][0]
+    cut = labelled([words[:7], words[7:14]], starts=False)[kind]
+    for place, label in enumerate(cut[0] + cut[1]):
+        assert label in (whole[place], None)
+        if place not in (0, 6, 7, 13):
+            assert label == whole[place]

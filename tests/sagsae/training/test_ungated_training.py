@@ -1,0 +1,254 @@
+"""Whole runs of the families without a gate: what moves, what is kept, what a stop leaves alike."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sagsae.autoencoders.batchtopk import BatchTopK
+from sagsae.autoencoders.registry import VARIANTS, K
+from sagsae.autoencoders.storage import build
+from sagsae.schedules import Recipe
+from sagsae.training.autograd_step import AutogradStep
+from sagsae.training.checkpoint import load_checkpoint
+from sagsae.training.optimiser import Optimiser, RowOptimiser
+from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
+from sagsae.training.turns import Turns, train_in_turn
+from sagsae.training.ungated_step import UngatedStep
+from tests.sagsae.autoencoders.test_ungated import NAMES, batch, knob_of, made
+from tests.sagsae.autoencoders.test_ungated import recipe as small_recipe
+from tests.sagsae.training.test_training import B, D, PairStream
+
+WIDTH = 3 * D
+
+
+def recipe(name: str, **changes) -> Recipe:
+    given_ = {
+        "steps": 40,
+        "batch_size": B,
+        "learning_rate": 3e-3,
+        "lr_warmup_steps": 5,
+        "matmul_dtype": "float32",
+        "dead_window_tokens": 10 * B,
+        "bandwidth": 0.05,
+        "threshold_init": 0.05,
+        **({"lam": 0.0, "k": 4} if VARIANTS[name].knob == K else {"lam": 0.05}),
+    }
+    return Recipe(**given_ | changes)
+
+
+def trainer(name: str, stream=None, width: int = WIDTH, **changes) -> Trainer:
+    how, sae = recipe(name, **changes), build(name, D, width, 0.5)
+    sae.initialise(torch.zeros(D), 0, how)
+    return Trainer(sae, stream or PairStream(), how, log_every=10)
+
+
+def unseen(batches: int) -> torch.Tensor:
+    """Rows that nothing was trained on."""
+    stream = PairStream(seed=9)
+    return torch.cat([next(stream) for _ in range(batches)])
+
+
+@pytest.fixture(autouse=True)
+def few_rows(monkeypatch):
+    """Calibration reads less."""
+    monkeypatch.setattr(BatchTopK, "calibration_rows", 64 * B)
+
+
+def assert_same(found: Trainer, expected: Trainer) -> None:
+    assert found.history.rows == expected.history.rows
+    assert found.history.calibration == expected.history.calibration
+    for key, value in expected._tensors().items():
+        assert torch.equal(found._tensors()[key], value), key
+
+
+SETTINGS = {
+    "paper": {"beta1": 0.9, "beta2": 0.99, "clip_gradient_norm": 1.0, "weight_average": 0.9},
+    "matched": {"encoder_input": "plain", "k_warmup_steps": 25, "lambda_warmup_steps": 25},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("settings", SETTINGS)
+def test_a_run_that_was_stopped_ends_with_equal_weights(name, settings, tmp_path):
+    changes = dict(SETTINGS[settings])
+    for idle in ("k_warmup_steps",) if VARIANTS[name].knob != K else ("lambda_warmup_steps",):
+        changes.pop(idle, None)
+    whole, first = (trainer(name, **changes) for _ in range(2))
+    whole.run()
+    assert isinstance(whole.compute, UngatedStep)
+    first.progress = lambda step, _: setattr(first, "stop_requested", step >= 20)
+    with pytest.raises(Interrupted, match="after step 21 of 40"):
+        first.run(tmp_path / "c")
+    rows = load_checkpoint(tmp_path / "c")[0]["param.W_dec"]
+    torch.testing.assert_close(rows.norm(dim=1), torch.ones(WIDTH), rtol=0, atol=1e-6)
+    second = trainer(name, **changes)
+    second.run(tmp_path / "c")
+    assert_same(second, whole)
+    assert whole.history.rows[-1]["reconstruction"] < whole.history.rows[0]["reconstruction"]
+
+
+def test_together_each_comes_to_the_bits_that_it_has_alone():
+    names = ["topk", "absbatchtopk", "jumprelu", "matryoshka_batchtopk"]
+    turns = Turns(PairStream())
+    runs = {name: trainer(name, turns, WIDTH + i) for i, name in enumerate(names)}
+    assert train_in_turn(runs) == {}
+    for i, name in enumerate(names):
+        alone = trainer(name, None, WIDTH + i)
+        alone.run()
+        assert_same(runs[name], alone)
+        assert bool(alone.history.calibration) == ("batch" in name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("settings", [{}, {"beta1": 0.9, "beta2": 0.99, "clip_gradient_norm": 0.5}])
+def test_the_fused_pass_over_the_matrices_is_the_plain_one(name, settings):
+    how = small_recipe(name, adam_epsilon=1e-6, **settings)
+    pair = [made(name, 8, 33, 5) for _ in range(2)]
+    dead = torch.arange(33) % 4 == 0
+    for sae in pair:
+        sae.dead = dead
+    plain = Optimiser(AutogradStep(pair[0], torch.float64), how)
+    fused = RowOptimiser(UngatedStep(pair[1], 65, torch.float64, 3), how)
+    for n in range(4):
+        for each in (plain, fused):
+            each.step(batch(65, 8, n), knob_of(pair[0]), 0.01)
+    for key, value in pair[0].params.items():
+        torch.testing.assert_close(pair[1].params[key], value, rtol=1e-8, atol=1e-10, msg=key)
+    ours, theirs = fused.state(), plain.state()
+    assert ours.keys() == theirs.keys()
+    for key, value in theirs.items():
+        torch.testing.assert_close(ours[key], value, rtol=1e-6, atol=1e-12, msg=key)
+
+
+@pytest.mark.parametrize("name", ["batchtopk", "absbatchtopk", "matryoshka_absbatchtopk"])
+def test_the_threshold_gives_the_l0_that_was_asked_for(name):
+    run = trainer(name, steps=150)
+    run.run()
+    found, x = run.history.calibration, unseen(64)
+    assert found.keys() == {"threshold", "threshold_at_k", "l0"}
+    assert found["l0"] == pytest.approx(4, rel=0.02)
+    assert found["threshold_at_k"] == pytest.approx(found["threshold"], rel=0.05)
+    assert float(run.sae.threshold) == pytest.approx(found["threshold"])
+    z = run.sae.encode(x * 0.5)
+    assert float((z != 0).sum()) / len(x) == pytest.approx(4, rel=0.03)
+    alone = torch.cat([run.sae.encode(row[None] * 0.5) for row in x[:64]])
+    torch.testing.assert_close(alone, z[:64])
+
+
+def test_a_threshold_that_is_off_is_a_fault():
+    sae = made("batchtopk", 6, 20, 1)
+    sizes = iter([0.001] * 9 + [1000.0])
+    found = sae.calibrate(batch(40, 6, i) * next(sizes) for i in range(10))
+    assert "the threshold gives L0" in found["fault"]
+    assert abs(found["l0"] - 3) > 0.06
+
+
+def test_logged_knobs_follow_their_schedules():
+    rows = trainer("abstopk", k_warmup_steps=40).run().rows
+    assert [row["k"] for row in rows] == [16, 13, 10, 7, 4]
+    assert [row["l0"] for row in rows] == [row["k"] for row in rows]
+    rows = trainer("jumprelu", lambda_warmup_steps=39).run().rows
+    assert [row["lambda"] for row in rows] == pytest.approx([0, 0.5 / 39, 1 / 39, 1.5 / 39, 0.05])
+    assert "k" not in rows[0]
+    assert rows[3]["penalty"] == rows[3]["l0"] > 0  # raw, not times lambda
+
+
+def test_what_is_dead_was_silent_for_the_window():
+    run = trainer("topk", steps=40, dead_window_tokens=5 * B)
+    run.sae.params["b_enc"][:6] = -9.0  # these never fire
+    seen = []
+    step = run.optimiser.step
+    run.optimiser.step = lambda *args: (seen.append(run.sae.dead.clone()), step(*args))[1]
+    run.run()
+    assert not any(dead.any() for dead in seen[:5])
+    assert all(dead[:6].all() for dead in seen[5:20])
+    assert run.sae.dead is None
+    jumping = trainer("jumprelu", steps=8)
+    jumping.run()
+    assert jumping.sae.dead is None
+    assert jumping.sae.dead_window_tokens == 0
+
+
+def test_aux_k_revives_what_is_dead():
+    """Latents whose encoder is too weak to be selected fire again, with the term alone."""
+    fired = {}
+    for alpha in (0.0, 1.0):
+        run = trainer("topk", steps=300, auxk_coefficient=alpha, dead_window_tokens=5 * B)
+        run.sae.params["W_enc"][:, : D // 2] *= 0.02
+        run.run()
+        fired[alpha] = int((run.sae.encode(unseen(20) * 0.5) != 0).any(0)[: D // 2].sum())
+    assert fired[0.0] == 0 < fired[1.0]
+
+
+def test_the_average_of_the_weights_is_that_of_all_steps():
+    plain, averaged = trainer("relu", steps=12), trainer("relu", steps=12, weight_average=0.8)
+    seen = []
+    step = plain.optimiser.step
+
+    def kept(*args):
+        found = step(*args)
+        seen.append({key: value.clone() for key, value in plain.sae.params.items()})
+        return found
+
+    plain.optimiser.step = kept
+    plain.run()
+    averaged.run()
+    shares = torch.tensor([0.8 ** (11 - n) for n in range(12)])
+    shares /= shares.sum()
+    for key in ("W_enc", "b_enc", "b_dec"):
+        expected = sum(share * one[key] for share, one in zip(shares, seen, strict=True))
+        torch.testing.assert_close(averaged.sae.params[key], expected, rtol=1e-5, atol=1e-6)
+    norms = averaged.sae.params["W_dec"].norm(dim=1)
+    torch.testing.assert_close(norms, torch.ones(WIDTH))
+
+
+def test_logarithms_of_thresholds_are_thresholds_in_the_end():
+    run = trainer("jumprelu", threshold_parameter="log", lam=0.5)
+    assert run.sae.threshold[0].item() == pytest.approx(math.log(0.05))
+    inside = next(PairStream()) * 0.5
+    before = run.sae.encode(inside)
+    run.run()
+    assert (run.sae.threshold > 0).all()
+    assert (run.sae.threshold - 0.05).abs().max() > 1e-3
+    assert not torch.equal(run.sae.encode(inside), before)
+    raw = trainer("jumprelu", threshold_init=0.0)
+    assert raw.sae.threshold[0].item() == pytest.approx(0.025)  # half a bandwidth
+
+
+def test_a_cosine_warm_up_begins_at_a_tenth():
+    how = replace(recipe("relu"), lr_warmup_steps=9, lr_warmup_shape="cosine")
+    rates = [how.lr_at(step) / 3e-3 for step in range(12)]
+    assert rates[0] == pytest.approx(0.1 + 0.9 * (1 - math.cos(0.1 * math.pi)) / 2)
+    assert rates[4] == pytest.approx(0.55)
+    assert rates[9] == rates[11] == 1
+
+
+def test_nan_stops_the_run():
+    for name in ("abstopk", "batchtopk"):
+        with pytest.raises(NonFiniteLoss, match="step 20 "):
+            trainer(name, PairStream(poison_at=20)).run()
+
+
+@pytest.mark.parametrize("backend", ["eager", "broken"])
+def test_on_a_gpu_the_terms_are_compiled(backend, capsys):
+    """Or not, where PyTorch cannot; the gradients are the same."""
+
+    def broken(*_):
+        raise RuntimeError("no compiler")
+
+    torch.compiler.reset()
+    pair = [made("batchtopk", 8, 33, 5) for _ in range(2)]
+    for sae in pair:
+        sae.dead = torch.arange(33) % 4 == 0
+    plain, fused = (AutogradStep(sae, torch.float64) for sae in pair)
+    fused.fuse(broken if backend == "broken" else backend)
+    for n in range(3):
+        expected, found = plain(batch(65, 8, n), 3), fused(batch(65, 8, n), 3)
+        torch.testing.assert_close(vars(found), vars(expected))
+    for key, value in plain.grads.items():
+        torch.testing.assert_close(fused.grads[key], value)
+    assert ("it runs uncompiled" in capsys.readouterr().err) == (backend == "broken")
