@@ -16,6 +16,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -158,9 +159,9 @@ def profile(args: argparse.Namespace, batches: list[torch.Tensor], steps: int = 
     return table([*headings, "selection / encoder"], rows)
 
 
-def encoder(compute: object, steps: int) -> float:
+def encoder(compute: Any, steps: int) -> float:
     """Seconds of the encoder's product of a step."""
-    W, u = compute.W_enc, compute.u  # type: ignore[attr-defined]
+    W, u = compute.W_enc, compute.u
     operand = torch.randn(len(u), len(W)).to(u.dtype)
     found = []
     for _ in range(steps):

@@ -133,7 +133,7 @@ def plan(folder: Path) -> Iterator[Row]:
 def own_share(profile: Path) -> float:
     """Part of a profile's time below calls that enter this project's modules from others'."""
     # Only `stats` has the callers; typeshed does not know it.
-    stats = pstats.Stats(str(profile)).stats  # type: ignore[attr-defined]
+    stats = pstats.Stats(str(profile)).stats
 
     def own(function: tuple[str, int, str]) -> bool:
         return str(ROOT / "pipeline") in function[0] or function[0].startswith(str(ROOT / "Snake"))

@@ -24,17 +24,15 @@ from pipeline.assets.tokenise import open_tokens
 from pipeline.browser.latents import CellShown, LatentsShown
 from pipeline.browser.words import Vocabulary
 from pipeline.cells.dial import chosen_cell
-from pipeline.cells.evaluate import EvaluationError, read_autoencoder
+from pipeline.cells.evaluate import EvaluationError, measured_autoencoder
 from pipeline.jobs.cache import using
-from pipeline.jobs.json_files import digest, sha256_of, write_json
+from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress, say
 from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.cell import Cell
 from pipeline.study.dial_runs import read_dial_runs
 from pipeline.study.metrics import CellMetrics, read_all
-from pipeline.study.outputs import WEIGHTS
 from pipeline.study.specs import BrowserSpec
-from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.directions import nearest
 from sagsae.evaluation.profiles import Keep, profile_latents
 from sagsae.evaluation.promoted import promoted_tokens
@@ -58,21 +56,6 @@ def choose(spec: BrowserSpec, metrics: dict[Cell, CellMetrics]) -> tuple[Cell, C
         raise EvaluationError(f"{shown.path}: no latent fires, so there is nothing to show")
     beside = spec.model_copy(update={"level": metrics[shown].l0})
     return shown, chosen_cell(beside, spec.rival, metrics)
-
-
-def read_weights(cell: Cell, metrics: CellMetrics, cells_root: Path) -> Autoencoder:
-    """The autoencoder that some metrics were measured on.
-
-    Raises:
-        EvaluationError: the file holds another one.
-    """
-    weights = cells_root / cell.path / WEIGHTS
-    if sha256_of(weights) != metrics.made_from.weights_sha256:
-        raise EvaluationError(
-            f"{weights}: not the weights that its metrics were measured on: delete the cell's "
-            "metrics and run snakemake again"
-        )
-    return read_autoencoder(weights, cell)
 
 
 def collect(
@@ -105,7 +88,7 @@ def collect(
     """
     metrics = read_all(cells_root, {*spec.shown, *spec.rival})
     cell, rival = choose(spec, metrics)
-    sae = read_weights(cell, metrics[cell], cells_root).to(device)
+    sae = measured_autoencoder(cell, metrics[cell], cells_root).to(device)
     store, contexts = open_store(heldout_manifest, spec.store), open_tokens(tokens)
     kept = spec.browser
     keep = Keep(top=kept.top, samples=kept.samples, window=kept.window)
@@ -117,7 +100,7 @@ def collect(
     del model
     near = None
     if rival is not None:
-        other = read_weights(rival, metrics[rival], cells_root).to(device)
+        other = measured_autoencoder(rival, metrics[rival], cells_root).to(device)
         near = nearest(sae.W_dec, other.W_dec)
     shown = CellShown(cell, metrics[cell], rival, near, sae)
     latents = LatentsShown(shown, profiles, promoted, contexts, read_dial_runs(dials))

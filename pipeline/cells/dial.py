@@ -23,16 +23,15 @@ from torch import Tensor
 from pipeline.activations.baselines import Baselines, read_baselines
 from pipeline.activations.manifests import open_store
 from pipeline.assets.fetch import load_asset, model_folder
-from pipeline.cells.evaluate import EvaluationError, read_autoencoder, rows_of
+from pipeline.cells.evaluate import EvaluationError, measured_autoencoder, rows_of
 from pipeline.jobs.cache import using
-from pipeline.jobs.json_files import digest, sha256_of, write_json
+from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.cell import Cell
 from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun
 from pipeline.study.metrics import CellMetrics, read_all
 from pipeline.study.operating_point import nearest_lambda
-from pipeline.study.outputs import WEIGHTS
 from pipeline.study.specs import DialSpec, SweptSpec
 from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
@@ -58,11 +57,14 @@ class Side:
     metrics: CellMetrics
     sae: Autoencoder
     firings: Firings
-    sha256: str
 
     @property
     def record(self) -> dict[str, Any]:
-        return {"cell": self.cell, "l0": self.metrics.l0, "weights_sha256": self.sha256}
+        return {
+            "cell": self.cell,
+            "l0": self.metrics.l0,
+            "weights_sha256": self.metrics.made_from.weights_sha256,
+        }
 
     @property
     def unit(self) -> float:
@@ -190,16 +192,9 @@ def _side(
     device: torch.device,
     label: str,
 ) -> Side:
-    weights = cells_root / cell.path / WEIGHTS
-    sha256 = sha256_of(weights)
-    if sha256 != metrics.made_from.weights_sha256:
-        raise EvaluationError(
-            f"{weights}: not the weights that its metrics were measured on: delete the cell's "
-            "metrics and run snakemake again"
-        )
-    sae = read_autoencoder(weights, cell).to(device)
+    sae = measured_autoencoder(cell, metrics, cells_root).to(device)
     rows = rows_of(store, cell.hookpoint, device, f"{label}, firings of {cell.variant}")
-    return Side(cell, metrics, sae, accumulate(sae, rows).firings, sha256)
+    return Side(cell, metrics, sae, accumulate(sae, rows).firings)
 
 
 def _curves(

@@ -19,6 +19,7 @@ from pipeline.jobs.json_files import digest, sha256_of
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import SCHEMA_VERSION, CellMetrics
+from pipeline.study.outputs import WEIGHTS
 from pipeline.study.specs import EvaluateSpec
 from sagsae.activations.store import Store
 from sagsae.activations.stream import iterate
@@ -133,6 +134,21 @@ def read_autoencoder(weights: Path, cell: Cell) -> Autoencoder:
             f"width {cell.width}; delete the cell's folder and train it again"
         )
     return sae
+
+
+def measured_autoencoder(cell: Cell, metrics: CellMetrics, cells_root: Path) -> Autoencoder:
+    """The autoencoder that some metrics of a cell were measured on.
+
+    Raises:
+        EvaluationError: the file holds another one.
+    """
+    weights = cells_root / cell.path / WEIGHTS
+    if sha256_of(weights) != metrics.made_from.weights_sha256:
+        raise EvaluationError(
+            f"{weights}: not the weights that its metrics were measured on: delete the cell's "
+            "metrics and run snakemake again"
+        )
+    return read_autoencoder(weights, cell)
 
 
 def rows_of(store: Store, hookpoint: str, device: torch.device, label: str) -> Iterator[Tensor]:

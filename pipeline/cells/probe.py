@@ -19,21 +19,19 @@ from torch import Tensor
 from pipeline.activations.manifests import open_store
 from pipeline.assets.fetch import model_folder
 from pipeline.assets.tokenise import open_tokens
-from pipeline.cells.evaluate import EvaluationError, read_autoencoder, rows_of
+from pipeline.cells.evaluate import EvaluationError, measured_autoencoder, rows_of
 from pipeline.jobs.cache import using
-from pipeline.jobs.json_files import digest, sha256_of, write_json
+from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import CellMetrics, read_all
-from pipeline.study.outputs import WEIGHTS
 from pipeline.study.probe_runs import ProbeRun
 from pipeline.study.probes import SOURCE
 from pipeline.study.specs import ProbeSpec
 from sagsae.activations.places import places_of_rows
 from sagsae.activations.store import Store
 from sagsae.activations.tokens import TokenStore
-from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.probe import (
     Baseline,
     CodeScores,
@@ -138,9 +136,9 @@ def probe(
     baselines = probe_activations(x, tasks, spec.probe.ks, progress.update)
     progress, probed = Progress(f"{where}, codes", len(spec.cells), "cells"), []
     for done, cell in enumerate(spec.cells, start=1):
-        sae, sha256 = _weights(cell, metrics[cell], cells_root)
+        sae = measured_autoencoder(cell, metrics[cell], cells_root)
         scores = probe_autoencoder(sae.to(device), x, tasks, spec.probe.ks, baselines, device)
-        probed.append(_cell_part(cell, metrics[cell], sha256, scores))
+        probed.append(_cell_part(cell, metrics[cell], scores))
         progress.update(done)
     run = {
         "spec": digest(spec),
@@ -154,18 +152,6 @@ def probe(
     return ProbeRun.model_validate(run).model_dump()
 
 
-def _weights(cell: Cell, metrics: CellMetrics, cells_root: Path) -> tuple[Autoencoder, str]:
-    """The autoencoder that some metrics were measured on, and the digest of its file."""
-    weights = cells_root / cell.path / WEIGHTS
-    sha256 = sha256_of(weights)
-    if sha256 != metrics.made_from.weights_sha256:
-        raise EvaluationError(
-            f"{weights}: not the weights that its metrics were measured on: delete the cell's "
-            "metrics and run snakemake again"
-        )
-    return read_autoencoder(weights, cell), sha256
-
-
 def _label_part(task: Task, baseline: Baseline) -> dict[str, Any]:
     return {
         "name": task.name,
@@ -177,11 +163,11 @@ def _label_part(task: Task, baseline: Baseline) -> dict[str, Any]:
     }
 
 
-def _cell_part(cell: Cell, metrics: CellMetrics, sha256: str, scores: CodeScores) -> dict[str, Any]:
+def _cell_part(cell: Cell, metrics: CellMetrics, scores: CodeScores) -> dict[str, Any]:
     return {
         "cell": cell,
         "l0": metrics.l0,
-        "weights_sha256": sha256,
+        "weights_sha256": metrics.made_from.weights_sha256,
         "live_sides": scores.sides,
         "live_latents": scores.latents,
         "labels": [_probed_part(one) for one in scores.tasks],

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from pipeline.config.sections import Count, Natural, Section, Words
+from pipeline.config.sections import Count, Names, Natural, Section, Words
 
 
 class Shown(Section):
@@ -32,10 +32,10 @@ class Browser(Shown):
 
     cells: Annotated[list[Words], Field(min_length=1)] | None = None
     """Show these cells, by their names under ``cells/``, on the grid or off it."""
-    models: Annotated[list[str], Field(min_length=1)] | None = None
+    models: Names = None
     """Restrict to these models; all when absent. Not beside cells."""
-    hookpoints: Annotated[list[str], Field(min_length=1)] | None = None
+    hookpoints: Names = None
     """Restrict to these hookpoints; all when absent. Not beside cells."""
-    recipes: Annotated[list[str], Field(min_length=1)] | None = None
+    recipes: Names = None
     """Restrict to these recipes, of which ``default`` is section training; all when absent. Not
     beside cells."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from pipeline.config.sections import Count, Natural, Positive, Section
+from pipeline.config.sections import Ascending, Count, Names, Natural, Positive, Section
 
 
 class Steering(Section):
@@ -18,7 +18,7 @@ class Steering(Section):
     """Opposite pairs of latents of the baseline, those of the most negative cosine."""
     random: Count = 16
     """Random directions, which latents are measured against."""
-    alphas: Annotated[list[Positive], Field(min_length=1)] = [0.125, 0.25, 0.5, 1.0]
+    alphas: Annotated[list[Positive], Field(min_length=1), Ascending] = [0.125, 0.25, 0.5, 1.0]
     """Sizes of a step, ascending. Each is made in both senses. 1 is the root mean square distance
     of the held-out activations from their mean."""
     contexts: Annotated[int, Field(ge=4, le=2**53)] = 32
@@ -31,13 +31,6 @@ class Steering(Section):
     batch_contexts: Count = 16
     """Contexts per forward pass, each under an intervention of its own."""
 
-    @field_validator("alphas")
-    @classmethod
-    def _ascending(cls, alphas: list[float]) -> list[float]:
-        if sorted(set(alphas)) != alphas:
-            raise ValueError(f"{alphas} does not ascend: list each size once, the smallest first")
-        return alphas
-
 
 class Dial(Steering):
     """The causal dial: `snakemake dial`.
@@ -48,9 +41,9 @@ class Dial(Steering):
 
     seeds: Count = 1
     """Seeds of a sweep whose cells steer, the lowest first."""
-    models: Annotated[list[str], Field(min_length=1)] | None = None
+    models: Names = None
     """Restrict to these models; all when absent."""
-    hookpoints: Annotated[list[str], Field(min_length=1)] | None = None
+    hookpoints: Names = None
     """Restrict to these hookpoints; all when absent."""
-    recipes: Annotated[list[str], Field(min_length=1)] | None = None
+    recipes: Names = None
     """Restrict to these recipes, of which ``default`` is section training; all when absent."""

@@ -13,6 +13,7 @@ from pipeline.config.sections import (
     Count,
     FieldFaults,
     Lambda,
+    Names,
     Natural,
     Positive,
     Section,
@@ -72,9 +73,9 @@ class GridEntry(Sized):
     batchtopk, matryoshka_batchtopk and their two-sided forms."""
     seeds: Annotated[list[Natural], Field(min_length=1)] = [0]
     """Seeds of the initial weights and of the order of the batches."""
-    models: Annotated[list[str], Field(min_length=1)] | None = None
+    models: Names = None
     """Restrict to these models; all when absent."""
-    hookpoints: Annotated[list[str], Field(min_length=1)] | None = None
+    hookpoints: Names = None
     """Restrict to these hookpoints; all when absent."""
     recipes: Annotated[list[str], Field(min_length=1)] | None = Field(
         default=None, exclude_if=lambda recipes: recipes is None

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from pipeline.config.sections import Count, Fraction, Natural, Section
+from pipeline.config.sections import Ascending, Count, Fraction, Names, Natural, Section
+
+Sides = Annotated[int, Field(ge=1, le=256)]
 
 
 class Probing(Section):
@@ -18,7 +20,7 @@ class Probing(Section):
     """Kinds of label: first letter of a word; whether a token holds a digit; four lists of
     function words; source of the document, where the text has several. Absorption is measured on
     first letters."""
-    ks: Annotated[list[Annotated[int, Field(ge=1, le=256)]], Field(min_length=1)] = [1, 2, 5]
+    ks: Annotated[list[Sides], Field(min_length=1), Ascending] = [1, 2, 5]
     """Numbers of sides that a probe may use, ascending. Each sign of a latent is a side."""
     train_rows: Annotated[int, Field(ge=2, le=2**53)] = 4000
     """Held-out rows that a probe is trained on at most, half of them with the label."""
@@ -30,13 +32,6 @@ class Probing(Section):
     """Rows with a label, in training and in test, below which the label is left out."""
     seed: Natural = 0
     """Of the split of the documents, and of the choice of rows."""
-
-    @field_validator("ks")
-    @classmethod
-    def _ascending(cls, ks: list[int]) -> list[int]:
-        if sorted(set(ks)) != ks:
-            raise ValueError(f"{ks} does not ascend: list each number once, the smallest first")
-        return ks
 
     @field_validator("labels")
     @classmethod
@@ -53,9 +48,9 @@ class Probe(Probing):
 
     seeds: Count = 1
     """Seeds of a sweep whose cells are probed, the lowest first."""
-    models: Annotated[list[str], Field(min_length=1)] | None = None
+    models: Names = None
     """Restrict to these models; all when absent."""
-    hookpoints: Annotated[list[str], Field(min_length=1)] | None = None
+    hookpoints: Names = None
     """Restrict to these hookpoints; all when absent."""
-    recipes: Annotated[list[str], Field(min_length=1)] | None = None
+    recipes: Names = None
     """Restrict to these recipes, of which ``default`` is section training; all when absent."""

@@ -52,6 +52,12 @@ def _plain_value(value: Any) -> Any:
     return value
 
 
+def _ascending(values: list[Any]) -> list[Any]:
+    if sorted(set(values)) != values:
+        raise ValueError(f"{values} does not ascend: list each value once, the smallest first")
+    return values
+
+
 def _one_spelling(value: float) -> float:
     lambda_tag(value)  # raises ValueError where it has none
     return value
@@ -140,6 +146,10 @@ Words = Annotated[str, AfterValidator(_writable)]
 Pattern = Annotated[Words, Field(min_length=1), AfterValidator(_regular_expression)]
 PathOrNone = Annotated[Words, Field(max_length=1000), AfterValidator(_usable_path)]
 FolderOrNone = Annotated[PathOrNone, AfterValidator(_usable_folder)]
+Names = Annotated[list[str], Field(min_length=1)] | None
+"""Of what a section restricts itself to; None for no restriction."""
+Ascending = AfterValidator(_ascending)
+"""Of a list: each value once, the smallest first."""
 Bucket = Annotated[str, Field(max_length=1000), AfterValidator(_bucket)]
 FilePath = Annotated[PathOrNone, Field(min_length=1)]
 Folder = Annotated[FolderOrNone, Field(min_length=1)]

@@ -22,9 +22,8 @@ from typing import Annotated, Any
 
 from pipeline.activations import faults as activations
 from pipeline.assets import faults as assets
-from pipeline.cells import dial_faults as dials
 from pipeline.cells import faults as cells
-from pipeline.cells import probe_faults as probes
+from pipeline.cells.run_faults import dial_run_faults, probe_run_faults
 from pipeline.jobs.cluster import cluster
 from pipeline.jobs.findings import (
     Absent,
@@ -125,8 +124,8 @@ def checks(study: Study) -> dict[str, Findings]:
             {model: study.baselines_and_digest(model) for model in models},
         ),
         "cells": cells.faults(study),
-        "dial": dials.faults(study),
-        "probe": probes.faults(study),
+        "dial": dial_run_faults(study),
+        "probe": probe_run_faults(study),
         "synthetic": synthetic.faults(study),
         "outputs": _outputs(study),
         "leftovers": _leftovers(study),

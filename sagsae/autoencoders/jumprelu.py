@@ -17,6 +17,7 @@ signs, with the same estimators at |pre|.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -63,17 +64,11 @@ class JumpRelu(UngatedAutoencoder):
         return pre * (self.key(pre) > self.thresholds)
 
     def select(self, pre: Tensor, knob: float) -> Tensor:
-        found: Tensor = _Jump.apply(  # type: ignore[no-untyped-call]
-            pre, self.thresholds, self.bandwidth, self.two_sided
-        )
-        return found
+        return _jump(pre, self.thresholds, self.bandwidth, self.two_sided)
 
     def penalty(self, pre: Tensor, z: Tensor) -> Tensor:
         size = pre.abs() if self.two_sided else pre
-        active: Tensor = _Step.apply(  # type: ignore[no-untyped-call]
-            size.detach(), self.thresholds, self.bandwidth
-        )
-        return active.sum(1).mean()
+        return _step(size.detach(), self.thresholds, self.bandwidth).sum(1).mean()
 
     def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
         """The columns ``latents`` [k] of ``encode(x)``, [B, k], at the cost of k latents."""
@@ -139,3 +134,7 @@ class _Step(torch.autograd.Function):
         size, threshold = ctx.saved_tensors
         at_edge = (grad * _window(size, threshold, ctx.bandwidth)).sum(0)
         return None, (-at_edge / ctx.bandwidth).to(threshold.dtype), None
+
+
+_jump: Callable[[Tensor, Tensor, float, bool], Tensor] = _Jump.apply
+_step: Callable[[Tensor, Tensor, float], Tensor] = _Step.apply

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -182,13 +182,14 @@ class UngatedAutoencoder(Autoencoder):
         """Trainable scalars of one latent: its encoder row, its decoder row and its vectors."""
         return 2 * self.d + len(self.vectors)
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Any:
+    def _apply(self, fn: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Self:
         """As of any module, but thresholds keep float32 where all else becomes shorter.
 
         A threshold in bfloat16 moves by steps of 0.4 %, and opens latents that were closed.
         """
         kept = {name: value for name, value in self.state_dict().items() if "thresh" in name}
-        found = super()._apply(fn, *args, **kwargs)  # type: ignore[no-untyped-call]
+        apply: Callable[..., Self] = super()._apply
+        found = apply(fn, *args, **kwargs)
         for name, value in kept.items():
             now = getattr(self, name)
             if now.is_floating_point() and now.dtype.itemsize < value.dtype.itemsize == 4:

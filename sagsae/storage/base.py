@@ -11,6 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, Self
 
+from sagsae.files import LockedError
+
 
 class StorageError(RuntimeError):
     """A place cannot be reached or used as asked; the message says why and what to do.
@@ -173,7 +175,7 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def lock(self, name: str, error: type[Exception]) -> Lock:
+    def lock(self, name: str, error: type[LockedError]) -> Lock:
         """A lock that keeps other writers out, where a place has such locks.
 
         Args:

@@ -13,6 +13,7 @@ from typing import Any
 
 from sagsae.files import (
     FileLock,
+    LockedError,
     create_atomic,
     fsync_path,
     remove_temporaries,
@@ -119,9 +120,9 @@ class Folder(Storage):
     def check_writable(self) -> None:
         """Links of a file system hold; where it has none, `create_atomic` takes a lock."""
 
-    def lock(self, name: str, error: type[Exception]) -> FileLock:
+    def lock(self, name: str, error: type[LockedError]) -> FileLock:
         self.path.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.path / name, error)  # type: ignore[arg-type]
+        return FileLock(self.path / name, error)
 
     def claim(self, name: str) -> _FileClaim | None:
         path = self.path / name

@@ -11,6 +11,7 @@ from typing import Any
 import obstore
 from obstore.exceptions import AlreadyExistsError, PreconditionError
 
+from sagsae.files import LockedError
 from sagsae.storage import s3
 from sagsae.storage.base import Lock, SizeError, Storage, StorageError
 from sagsae.storage.claims import Claims, ObjectClaim
@@ -161,7 +162,7 @@ class Objects(Storage):
                 "MinIO and most others do), or dump to a folder"
             )
 
-    def lock(self, name: str, error: type[Exception]) -> Lock:
+    def lock(self, name: str, error: type[LockedError]) -> Lock:
         return _NoLock()
 
     def claim(self, name: str) -> ObjectClaim | None:

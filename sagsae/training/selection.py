@@ -106,6 +106,26 @@ def cut_of(keys, k, guess):
     return _cut(keys, len(keys), k, guess, np.empty(len(keys) + 1, keys.dtype))
 
 
+@njit(inline="always", **OPTIONS)
+def _flagged(flags, words, some, chosen):
+    """Write the columns whose flag is set into ``chosen``, ascending; how many there are.
+
+    Args:
+        words: The flags, `FLAGS` of them in each.
+        some: Memory for a number of each word, and one more.
+    """
+    n, held = 0, 0
+    for word in range(len(words)):  # no branch that can be foreseen wrongly
+        some[held] = word
+        held += np.int64(words[word] != 0)
+    for word in some[:held]:
+        begin = np.int64(word) * FLAGS
+        for j in range(begin, begin + FLAGS):
+            chosen[n] = j
+            n += np.int64(flags[j])
+    return n
+
+
 @njit(**OPTIONS)
 def top_of_rows(u, bias, k, signed, first, last, found):
     """The k entries of the largest keys of each of the rows [first, last) of ``u`` [B, H].
@@ -135,15 +155,7 @@ def top_of_rows(u, bias, k, signed, first, last, found):
         else:
             for j in range(width):
                 flags[j] = keys[j] > level
-        n, held = 0, 0
-        for word in range(len(words)):
-            some[held] = word
-            held += np.int64(words[word] != 0)
-        for word in some[:held]:
-            begin = np.int64(word) * FLAGS
-            for j in range(begin, begin + FLAGS):
-                chosen[n] = j
-                n += np.int64(flags[j])
+        n = _flagged(flags, words, some, chosen)
         e = i * k
         found.starts[i] = e
         for j in chosen[:n]:
@@ -175,20 +187,13 @@ def above(u, bias, lower, signed, first, last, room, found):
     chosen, some = np.empty(width + FLAGS, np.int32), np.empty(len(words) + 1, np.int32)
     e, end = first * room, last * room
     for i in range(first, last):
-        row, n, held = u[i], 0, 0
+        row = u[i]
         for j in range(width):
             x = widen(row[j]) + bias[j]
             pre[j] = x
             size = -x if signed and x < zero else x
             flags[j] = not size <= lower[j]  # or NaN
-        for word in range(len(words)):
-            some[held] = word
-            held += np.int64(words[word] != 0)
-        for word in some[:held]:
-            begin = np.int64(word) * FLAGS
-            for j in range(begin, begin + FLAGS):
-                chosen[n] = j
-                n += np.int64(flags[j])
+        n = _flagged(flags, words, some, chosen)
         if e + n > end:
             return e - first * room, False
         found.starts[i], found.ends[i] = e, e + n

@@ -100,7 +100,7 @@ class Job:
 
     @property
     def mem_mb(self) -> int:
-        size, unit = re.fullmatch(r"(\d+)([MG])", self.asked["mem"]).groups()  # type: ignore
+        size, unit = re.fullmatch(r"(\d+)([MG])", self.asked["mem"]).groups()
         return int(size) * (1024 if unit == "G" else 1)
 
     @property

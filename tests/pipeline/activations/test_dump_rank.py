@@ -76,7 +76,7 @@ def test_the_dump_makes_what_a_killed_rank_left(
         if blocks:
             raise KeyboardInterrupt
         blocks.append(block)
-        write(writer, block, *arguments, **named)  # type: ignore[arg-type]
+        write(writer, block, *arguments, **named)
 
     with monkeypatch.context() as patch:
         patch.setattr(StoreWriter, "write_block", die)

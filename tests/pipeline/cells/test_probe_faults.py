@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cells.probe_faults import faults
+from pipeline.cells.run_faults import probe_run_faults as faults
 from pipeline.jobs.findings import Absent, Checked, Fault
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study.study import Study

@@ -118,7 +118,7 @@ def test_a_conversion_goes_on_where_it_was_killed(
         if arguments[-1] == 2 and not again:
             raise KeyboardInterrupt
         done.append(arguments[-1])
-        return real(*arguments)  # type: ignore[arg-type]
+        return real(*arguments)
 
     monkeypatch.setattr(convert, "convert_block", dies)
     with pytest.raises(KeyboardInterrupt), dask.config.set(num_workers=1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 
 from sagsae.evaluation.probing import (
     CodeProbes,
@@ -102,7 +103,6 @@ def test_scores_are_those_of_the_counts():
 
 
 def test_sparse_probes_agree_with_scikit_learn():
-    linear_model = pytest.importorskip("sklearn.linear_model")
     rng = np.random.default_rng(0)
     z = torch.from_numpy(np.maximum(rng.standard_normal((600, 8)), 0)).float()
     labels = torch.from_numpy(z.numpy()[:, :3].sum(1) + rng.standard_normal(600) > 1.2)
@@ -112,7 +112,7 @@ def test_sparse_probes_agree_with_scikit_learn():
         columns = z[:, found.features].double().numpy()
         train, test = columns[task.train], columns[task.test]
         spread = train.std(0)
-        theirs = linear_model.LogisticRegression(tol=1e-10, max_iter=10_000)
+        theirs = LogisticRegression(tol=1e-10, max_iter=10_000)
         theirs.fit(train / spread, task.train_labels.numpy())
         assert found.score.accuracy == theirs.score(test / spread, task.test_labels.numpy())
 
