@@ -30,7 +30,8 @@ from sagsae.activations import StoreConfig, StoreWriter, verify_store
 from sagsae.activations.commits import committed_blocks
 from sagsae.storage import Storage, storage_at
 
-PATIENCE = 300.0
+PATIENCE = 120.0
+"""Seconds for each kill; a writer whose answers are lost waits before it asks again."""
 
 
 def write(url: str, config: StoreConfig) -> None:
@@ -104,7 +105,7 @@ def main() -> None:
     assert ended_well(child(lambda: write_store(Path(lone), config)))
     began = time.monotonic()
     assert ended_well(child(lambda: write(f"{url}-timed", config)))
-    seconds, deadline = time.monotonic() - began, time.monotonic() + PATIENCE
+    seconds, deadline = time.monotonic() - began, time.monotonic() + PATIENCE * plan["kills"]
     counts = {"kills": 0, "unfinished": 0, "chunks": 0, "again": 0}
     wrong: list[str] = []
     before: dict[str, str] = {}
