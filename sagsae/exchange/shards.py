@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 import torch
@@ -58,9 +58,13 @@ def export_shards(store: Store, out: Location, report: Report | None = None) -> 
         "scale": {name: store.statistics(name).scale for name in store.config.hookpoints},
         "provenance": dict(store.config.provenance),
     }
-    if place.exists(INDEX) and checked_json(place.read(INDEX))["store"] != index["store"]:
-        raise ValueError(f"{place} holds the rows of another store; choose another folder")
-    work = partial(_write, store.storage, store.config, place, store.digest(), len(blocks))
+    known: dict[str, str] = {}
+    if place.exists(INDEX):
+        found = checked_json(place.read(INDEX))
+        if found["store"] != index["store"]:
+            raise ValueError(f"{place} holds the rows of another store; choose another folder")
+        known = found["files"]
+    work = partial(_write, store.storage, store.config, place, store.digest(), len(blocks), known)
     sums = dict(each_block(work, list(enumerate(blocks)), report))
     names = [SHARD.format(number, len(blocks)) for number in range(len(blocks))]
     files = {name: sums[name] for name in names}
@@ -74,15 +78,18 @@ def _write(
     place: Storage,
     store: str,
     count: int,
+    known: Mapping[str, str],
     item: tuple[int, int],
 ) -> tuple[str, str]:
-    """Write the file of one block if it is not there; its name and the sha256 of its content."""
+    """Write the file of one block if it is not there, or is not the one that the index ``known``
+    has; its name and the sha256 of its content."""
     number, block = item
     name, mark = SHARD.format(number, count), json.dumps({"store": store, "block": block})
     try:
         content = place.read(name)
-        if _mark_of(content) == mark:
-            return name, digest(content)
+        checksum = digest(content)
+        if _mark_of(content) == mark and known.get(name, checksum) == checksum:
+            return name, checksum
     except FileNotFoundError:
         pass
     commit = Commit.read(source, config, block)
@@ -126,7 +133,7 @@ def read_shards(where: Location, hookpoint: str, batch_size: int) -> Iterator[Te
     for name, expected in index["files"].items():
         content = place.read(name)
         if digest(content) != expected:
-            raise ValueError(f"{place}/{name} was changed: delete it and export the store again")
+            raise ValueError(f"{place}/{name} was changed: export the store again")
         try:
             rows = torch.cat([*rest, load(content)[hookpoint]])
         except SafetensorError as error:

@@ -61,12 +61,15 @@ def test_damage_and_other_stores_are_refused(store: Store, tmp_path: Path) -> No
         export_shards(other, folder)
     with pytest.raises(KeyError, match="attn"):
         next(read_shards(folder, "mlp", 10))
+    sound = contents(folder)
     file = folder / "rows-00002-of-00004.safetensors"
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
     file.write_bytes(content)
     with pytest.raises(ValueError, match=r"rows-00002.* was changed"):
         list(read_shards(folder, "attn", 64))
+    export_shards(store, folder)
+    assert contents(folder) == sound
 
 
 def test_dictionary_learning_trains_on_them(store: Store, tmp_path: Path) -> None:
