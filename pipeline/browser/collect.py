@@ -23,7 +23,6 @@ from pipeline.assets.fetch import load_asset, model_folder
 from pipeline.assets.tokenise import open_tokens
 from pipeline.browser.latents import CellShown, LatentsShown
 from pipeline.browser.words import Vocabulary
-from pipeline.cells.dial import chosen_cell
 from pipeline.cells.evaluate import EvaluationError, measured_autoencoder
 from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, write_json
@@ -32,6 +31,7 @@ from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.cell import Cell
 from pipeline.study.dial_runs import read_dial_runs
 from pipeline.study.metrics import CellMetrics, read_all
+from pipeline.study.operating_point import chosen_cell
 from pipeline.study.specs import BrowserSpec
 from sagsae.evaluation.directions import nearest
 from sagsae.evaluation.profiles import Keep, profile_latents

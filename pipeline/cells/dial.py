@@ -14,7 +14,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -31,8 +30,8 @@ from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.cell import Cell
 from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun
 from pipeline.study.metrics import CellMetrics, read_all
-from pipeline.study.operating_point import nearest_lambda
-from pipeline.study.specs import DialSpec, SweptSpec
+from pipeline.study.operating_point import chosen_cell
+from pipeline.study.specs import DialSpec
 from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.calibration import Firings
@@ -85,14 +84,6 @@ class Side:
             "contribution": float(energy[list(latents)].sum() / energy.sum()),
             "own_sizes": (sizes / scale).tolist(),
         }
-
-
-def chosen_cell(spec: SweptSpec, side: list[Cell], metrics: dict[Cell, CellMetrics]) -> Cell | None:
-    """The cell that is looked into; None where the grid has none here, or none fires."""
-    knobs = sorted({cell.knob for cell in side})
-    l0 = {knob: fmean(metrics[cell].l0 for cell in side if cell.knob == knob) for knob in knobs}
-    knob = nearest_lambda(l0, spec.level)
-    return None if knob is None else spec.of_seed(side)[knob]
 
 
 def directions(

@@ -24,12 +24,11 @@ from pipeline.report.environment import installed, machine
 from pipeline.report.rebuild import rebuild
 from pipeline.study import outputs
 from pipeline.study.cell import Cell
+from pipeline.study.current import is_current, made_for
 from pipeline.study.curve_files import drawn_cells
 from pipeline.study.dial_runs import read_dial_run
-from pipeline.study.kept import is_current
 from pipeline.study.metrics import CellMetrics, read_all
 from pipeline.study.probe_runs import read_probe_run
-from pipeline.study.steered import made_for
 from pipeline.study.study import Study
 from sagsae.files import write_atomic
 

@@ -11,9 +11,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path, PurePath
 
-from pipeline.study.kept import is_current
+from pipeline.study.current import is_current, made_for
 from pipeline.study.outputs import CURVE, METRICS
-from pipeline.study.steered import made_for
 from pipeline.study.study import Study
 from sagsae.files import write_atomic
 

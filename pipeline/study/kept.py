@@ -11,25 +11,15 @@ from functools import cached_property
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Any
 
-from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.browsed import weights_shown
 from pipeline.study.cell import Cell
+from pipeline.study.current import is_current
 from pipeline.study.exported import weights_exported
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.steered import weights_wanted
 from pipeline.study.study import Study
 
 RULE = "cell"
-
-
-def is_current(study: Study, cell: Cell, metrics: Path) -> bool:
-    """Whether metrics were measured on a cell as the study's configuration describes it."""
-    try:
-        made_from = read_json(metrics)["made_from"]
-        found = made_from["train"], made_from["evaluate"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return found == (digest(study.train_spec(cell)), digest(study.evaluate_spec(cell)))
 
 
 class Kept:

@@ -13,9 +13,11 @@ from typing import Any
 
 from snakemake.io import ancient
 
-from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.ancient_inputs import read_by_cells
 from pipeline.study.cell import Cell
+from pipeline.study.current import is_current, made_for
+from pipeline.study.metrics import read_all
+from pipeline.study.operating_point import chosen_cell
 from pipeline.study.outputs import WEIGHTS
 from pipeline.study.specs import DialSpec, ProbeSpec
 from pipeline.study.study import Study
@@ -45,7 +47,7 @@ def read_by_dial(study: Study, file: str, asked: Any, made_here: MadeHere) -> di
     read = read_by_cells(study, spec.model)
     return {
         "metrics": [study.metrics(cell) for cell in spec.candidate + spec.baseline],
-        "weights": [study.cell_file(cell, WEIGHTS) for cell in spec.may_steer],
+        "weights": [study.cell_file(cell, WEIGHTS) for cell in weights_of(study, spec)],
         **{name: read[name] for name in ("heldout", "baselines", "asset")},
     }
 
@@ -64,9 +66,25 @@ def read_by_probe(study: Study, file: str, asked: Any, made_here: MadeHere) -> d
     }
 
 
-def weights_of(spec: DialSpec | ProbeSpec) -> list[Cell]:
-    """The cells whose weights a job may want."""
-    return spec.cells if isinstance(spec, ProbeSpec) else spec.may_steer
+def weights_of(study: Study, spec: DialSpec | ProbeSpec) -> list[Cell]:
+    """The cells whose weights a job may want.
+
+    The job of the dial chooses a cell of each side by its L0. Where all metrics are here but some
+    weights are not, the choice is known, and the other cells are not trained again for it.
+    """
+    if isinstance(spec, ProbeSpec):
+        return spec.cells
+    sides, root = (spec.candidate, spec.baseline), Path(study.cells_root)
+    if _weights_are_here(study, spec.may_steer) or not all(
+        is_current(study, cell, Path(study.metrics(cell))) for side in sides for cell in side
+    ):
+        return spec.may_steer
+    chosen = (chosen_cell(spec, side, read_all(root, side)) for side in sides)
+    return [cell for cell in chosen if cell is not None]
+
+
+def _weights_are_here(study: Study, cells: list[Cell]) -> bool:
+    return all(Path(study.cell_file(cell, WEIGHTS)).exists() for cell in cells)
 
 
 def done_elsewhere(study: Study, file: str, asked: Any, made_here: MadeHere) -> bool:
@@ -75,20 +93,12 @@ def done_elsewhere(study: Study, file: str, asked: Any, made_here: MadeHere) -> 
     spec = study.looked_into[file]
     if made_here(file):
         return False
-    if all(Path(study.cell_file(cell, WEIGHTS)).exists() for cell in weights_of(spec)):
+    if _weights_are_here(study, weights_of(study, spec)):
         return False
     forced = {str(name) for name in asked.forcerun}
     targets = {str(name) for name in asked.targets} if asked.forcetargets else set()
     again = bool(asked.forceall or {RULES[type(spec)], file} & forced or file in targets)
     return made_for(Path(file), spec) and not again
-
-
-def made_for(file: Path, spec: DialSpec | ProbeSpec) -> bool:
-    """Whether a result is there and was made for a specification."""
-    try:
-        return bool(read_json(file)["spec"] == digest(spec))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
 
 
 def weights_wanted(study: Study, asked: Any, made_here: MadeHere) -> frozenset[Cell]:
@@ -102,5 +112,5 @@ def weights_wanted(study: Study, asked: Any, made_here: MadeHere) -> frozenset[C
         cell
         for file, spec in study.looked_into.items()
         if not done_elsewhere(study, file, asked, made_here)
-        for cell in weights_of(spec)
+        for cell in weights_of(study, spec)
     )

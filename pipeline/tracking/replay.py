@@ -14,8 +14,8 @@ from pipeline.config.study_config import DEFAULT_CONFIG
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
+from pipeline.study.current import is_current
 from pipeline.study.curves import read_curve
-from pipeline.study.kept import is_current
 from pipeline.study.outputs import CURVE
 from pipeline.study.study import Study
 from pipeline.tracking.asked import Asked, advice

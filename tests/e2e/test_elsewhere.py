@@ -110,8 +110,9 @@ def test_cells_are_added_to_those_that_were_kept(smoke, kept, tmp_path):
     ]
 
 
-def test_steering_that_was_not_kept_trains_the_cells_it_needs(elsewhere, smoke):
+def test_steering_that_was_not_kept_trains_the_two_cells_it_needs(elsewhere, smoke):
     file, spec = next(iter(smoke.study.dials.items()))
     (elsewhere.folder / file).unlink()
     planned = elsewhere.planned()
-    assert (planned["dial_run"], planned["cell"]) == (1, len(spec.may_steer))
+    assert (planned["dial_run"], planned["cell"]) == (1, 2)
+    assert len(spec.may_steer) > 2

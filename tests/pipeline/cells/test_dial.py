@@ -14,11 +14,12 @@ import torch
 from pipeline.__main__ import main
 from pipeline.activations.baselines import read_baselines
 from pipeline.assets.tokenise import open_tokens
-from pipeline.cells.dial import chosen_cell, dial
+from pipeline.cells.dial import dial
 from pipeline.cells.evaluate import EvaluationError, evaluate_cell
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun, read_dial_run
 from pipeline.study.metrics import read_all
+from pipeline.study.operating_point import chosen_cell
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.specs import DialSpec
 from pipeline.study.study import Study

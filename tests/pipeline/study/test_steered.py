@@ -9,11 +9,15 @@ from typing import Any
 import pytest
 
 from pipeline.config.spelling import CellNameError
+from pipeline.jobs.json_files import digest, write_json
+from pipeline.study.cell import Cell
+from pipeline.study.metrics import read_all
+from pipeline.study.operating_point import chosen_cell
 from pipeline.study.outputs import WEIGHTS
 from pipeline.study.steered import read_by_dial, read_by_probe, weights_wanted
 from pipeline.study.study import Study
 from tests.pipeline.made_dial import make_dials
-from tests.pipeline.made_grid import configuration
+from tests.pipeline.made_grid import configuration, result
 from tests.pipeline.made_probes import make_probes
 
 
@@ -47,8 +51,19 @@ def train(study: Study) -> None:
     for spec in study.dials.values():
         for cell in spec.may_steer:
             path = Path(study.cell_file(cell, WEIGHTS))
-            path.parent.mkdir(parents=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
+
+
+def put_back(study: Study, cells: list[Cell]) -> None:
+    """Metrics of cells that were finished on another machine, under this configuration."""
+    for cell in cells:
+        path = Path(study.metrics(cell))
+        path.parent.mkdir(parents=True)
+        record = result(cell, study.models[cell.model].d_model)
+        made = {"train": study.train_spec(cell), "evaluate": study.evaluate_spec(cell)}
+        current = {name: digest(spec) for name, spec in made.items()}
+        write_json(path, record | {"made_from": record["made_from"] | current})
 
 
 def test_a_job_reads_metrics_of_all_seeds_and_weights_of_its_own(study, file):
@@ -164,3 +179,24 @@ class TestProbes:
         assert len(self.read(probing, asked(), made_here=True)) == 5
         assert len(self.read(probing, asked(forcerun=["probe_run"]))) == 5
         assert self.read(probing, asked(forcerun=["dial_run"])) == {}
+
+
+def test_of_cells_that_were_put_back_only_those_at_the_level_are_trained_again(study, file):
+    spec = study.dials[file]
+    put_back(study, spec.candidate + spec.baseline)
+    metrics = read_all(Path(study.cells_root), spec.candidate + spec.baseline)
+    chosen = {chosen_cell(spec, side, metrics) for side in (spec.candidate, spec.baseline)}
+    assert len(chosen) == 2 < len(spec.may_steer)
+    assert wanted(study, asked()) == chosen
+    assert set(read(study, file, asked())["weights"]) == {
+        study.cell_file(cell, WEIGHTS) for cell in chosen
+    }
+    train(study)
+    assert wanted(study, asked()) == set(spec.may_steer)
+
+
+def test_a_cell_without_current_metrics_leaves_the_choice_open(study, file):
+    spec = study.dials[file]
+    put_back(study, spec.candidate + spec.baseline)
+    Path(study.metrics(spec.baseline[0])).write_text("{}")
+    assert wanted(study, asked()) == set(spec.may_steer)
