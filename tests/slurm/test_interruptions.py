@@ -154,7 +154,7 @@ def test_a_head_that_dies_and_starts_on_another_host_trains_nothing_twice(
     ends as soon as it starts, because the next run has one of its own."""
     whole, log, before = undisturbed(2), tmp_path / "log", last(slurm)
     workflow = on_cluster(slurm, whole, tmp_path, 2, 2)
-    slurm.run("sbatch", "--parsable", "--gpus=1", "--output=/dev/null", "--wrap", "sleep 3600")
+    slurm.run("sbatch", "--gpus=1", "--mem=100M", "--output=/dev/null", "--wrap", "sleep 3600")
     occupied = last(slurm)  # one GPU is left
     with running(workflow, log) as head:
         wait_for(
