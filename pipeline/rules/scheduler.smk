@@ -34,7 +34,8 @@ def streams_here():
 def adopt_finished():
     """Let no cell be trained again that is finished and not known to be."""
     asked = streams.asked()
-    files = [IOFile(study.metrics(cell)) for cell in asked]
+    owner = workflow.get_rule("cell")
+    files = [IOFile(study.metrics(cell), rule=owner) for cell in asked]
     begun = workflow.async_run(workflow.persistence.incomplete(SimpleNamespace(output=files)))
     mark_unnoted(study, [cell for cell in asked if not kept.forced(cell)], map(str, begun))
 
