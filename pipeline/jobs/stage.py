@@ -123,12 +123,13 @@ def run_is_gone() -> bool:
 
 
 def successor_of_run() -> str:
-    """The run that has taken over from the one that started this job; empty where none has.
+    """The run that has taken over from the one that submitted this job; empty where none has, and
+    where the job's submission is at work already: that goes on.
 
     A job may have waited in a scheduler's queue for longer than its run lived.
     """
     run, _, path = os.environ.get(RUN, "").partition(": ")
-    if not Path(path).is_file():
+    if not Path(path).is_file() or submitted_by() == os.environ[RUN]:
         return ""
     holder = FileLock(Path(path)).holder()
     return "" if holder == run else holder

@@ -85,7 +85,6 @@ def test_slurm_was_asked_for_what_the_estimates_say(both):
     baselines = [
         requests.of("baselines")["mem_mb"]({"model": model}, attempt=1) for model in study.models
     ]
-    assert len({job.mem_mb for job in both.jobs}) > 1
     for job in both.jobs:
         kind = job.what.split("_")[0]
         members = {"store": 5, "dial": 6}.get(kind) or members_of(job)
@@ -113,8 +112,8 @@ def test_logs_lie_where_slurm_says(both):
         assert log.parent.parent == both.workflow.folder / ".snakemake" / "slurm_logs"
         assert log.name == f"{job.number}.log"
         assert "steps (100%) done" in log.read_text()
-    own = {path.stem for path in (both.remote / "logs" / "cells").rglob("*.log")}
-    assert len(own) >= len(Study.load(both.workflow.config).cells) / 2
+    for cell in Study.load(both.workflow.config).cells:
+        assert (both.remote / "logs" / "cells" / f"{cell.path}.log").is_file(), cell.path
 
 
 def test_a_second_run_submits_nothing(both):

@@ -148,8 +148,11 @@ def test_a_job_that_no_run_started_has_none_that_is_gone(
     assert not run_is_gone()
 
 
-def test_the_run_that_took_over_is_named(head: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_the_run_that_took_over_is_named(
+    head: subprocess.Popen[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By a job that waited in a queue; while nobody has taken over, its work is worth doing."""
+    monkeypatch.delenv(stage.SUBMITTED, raising=False)
     assert successor_of_run() == ""
     head.kill()
     head.wait()
@@ -158,6 +161,10 @@ def test_the_run_that_took_over_is_named(head: subprocess.Popen[str], tmp_path: 
     lock.acquire()
     try:
         assert successor_of_run() == f"process {os.getpid()} on {os.uname().nodename}"
+        monkeypatch.setenv(stage.SUBMITTED, "another run")
+        assert successor_of_run() != ""
+        note_submission()  # the submission is at work: the rest of its jobs are worth doing
+        assert successor_of_run() == ""
     finally:
         lock.release()
 
