@@ -31,6 +31,7 @@ STAGES = {
         "probe": ("cells.probe", "probe codes for labels of the text, and measure absorption"),
         "probe-tables": ("tables.probing", "write the tables of probing and absorption"),
         "dial-tables": ("tables.dial", "write the tables of steering"),
+        "ranking-tables": ("tables.families", "rank all sweeps of a study of several families"),
         "claims": ("claims.page", "judge the paper's claims by the tables"),
         "figure": ("figures.draw", "draw one figure from the tables"),
         "convert": ("text.convert", "write a table as Parquet or as LaTeX"),

@@ -25,7 +25,7 @@ SAGSAE = (
     {"storage"},
     {"activations", "autoencoders", "language_models"},
     {"evaluation", "training", "contrasts", "frontiers", "sweeps", "exchange"},
-    {"comparison", "dead_latents", "synthetic"},
+    {"comparison", "dead_latents", "ranking", "synthetic"},
     {"result_files", "api"},
 )
 MOST_LINES = 300

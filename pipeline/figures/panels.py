@@ -41,6 +41,8 @@ class Series:
     line: str
     weight: float
     """Width of the line and size of the markers, in multiples of the usual ones."""
+    hollow: bool = False
+    """Whether its markers are open."""
 
 
 def panels_of(
@@ -50,6 +52,7 @@ def panels_of(
     labels: tuple[str, str],
     sharex: bool = False,
     sharey: bool = False,
+    wide: float = 2.25,
 ) -> tuple[Figure, dict[tuple[str, str], Axes]]:
     """A figure with a row of panels per model, a column per hookpoint, and a legend below.
 
@@ -60,6 +63,7 @@ def panels_of(
         labels: Of the x axes and of the y axes.
         sharex: Whether all panels have the x axis of the first.
         sharey: The same of the y axis.
+        wide: Width of a column in inches.
 
     Returns:
         The figure, and the panel of each (model, hookpoint).
@@ -67,7 +71,7 @@ def panels_of(
     models, hookpoints = list(spec.models), spec.hookpoints
     across = 2 if len(hookpoints) > 2 else 1
     below = 0.19 * -(-len(legend) // across) + 0.12
-    size = (max(3.5, 2.25 * len(hookpoints)), tall * len(models) + below + 0.3)
+    size = (max(3.5, wide * len(hookpoints)), tall * len(models) + below + 0.3)
     figure = Figure(figsize=size, layout="constrained")
     panels = figure.subplots(
         len(models), len(hookpoints), squeeze=False, sharex=sharex, sharey=sharey
@@ -76,7 +80,8 @@ def panels_of(
         panel.set_xlabel(labels[0])
     for panel in panels[:, 0]:
         panel.set_ylabel(labels[1])
-    figure.legend(handles=legend, loc="outside lower center", ncols=across, frameon=False)
+    if legend:
+        figure.legend(handles=legend, loc="outside lower center", ncols=across, frameon=False)
     return figure, dict(zip(product(models, hookpoints), panels.flat, strict=True))
 
 
@@ -113,7 +118,7 @@ def curve(panel: Axes, points: pd.DataFrame, metric: str, style: Series) -> None
         zorder=2,
     )
     for row in shown.to_dict("records"):
-        hollow = metric == "loss_recovered" and row["lr_noisy"]
+        hollow = style.hollow or (metric == "loss_recovered" and row["lr_noisy"])
         face = "white" if hollow else style.colour
         panel.plot(
             row["l0"],

@@ -11,13 +11,15 @@ from matplotlib.ticker import NullFormatter
 
 from pipeline.figures.panels import Series, at, curve, dress, grid, panels_of
 from pipeline.figures.shown import Drawn, Shown
+from pipeline.study.knob_columns import CELL_K, k_for_lambda
 from pipeline.study.operating_point import nearest_lambda
 from pipeline.study.outputs import ABSORPTION, POINTS, PROBING
 from pipeline.study.probe_runs import ALL, DENSE, NEURONS
 from pipeline.text.csv_files import read_table
+from sagsae.autoencoders.registry import K
 
 SWEEP = ["recipe", "model", "hookpoint", "series", "variant", "width"]
-POINT = ["lam", "collapsed", "lr_noisy"]
+POINT = ["collapsed", "lr_noisy"]
 GREY, BLACK = "#8A8A8A", "#222222"
 
 
@@ -25,7 +27,7 @@ def figure_probing(shown: Shown) -> Drawn:
     """Accuracy over all labels against k, each sweep at one lambda."""
     every = _rows(shown, PROBING)
     found = _at_one_lambda(every[every["kind"] == ALL], shown.spec.matched_levels[0])
-    means = found.groupby([*SWEEP, "lam", "k"], sort=False)
+    means = found.groupby([*SWEEP, *_knobs(found), "k"], sort=False, dropna=False)
     points = means[["l0", "accuracy", "latents", "neurons", "dense"]].mean().reset_index()
     points = points.assign(accuracy_se=means["accuracy"].sem().to_numpy())
     series = _drawn(shown, points)
@@ -49,7 +51,7 @@ def figure_probing(shown: Shown) -> Drawn:
 def figure_absorption(shown: Shown) -> Drawn:
     """Mean absorption fraction against L0."""
     cells = _rows(shown, ABSORPTION)
-    means = cells.groupby([*SWEEP, *POINT], sort=False)
+    means = cells.groupby([*SWEEP, *_knobs(cells), *POINT], sort=False, dropna=False)
     points = means[["l0", "fraction", "full", "labels"]].mean().reset_index()
     errors = means[["l0", "fraction"]].sem().reset_index(drop=True).add_suffix("_se")
     points = pd.concat([points, errors], axis=1)
@@ -61,25 +63,31 @@ def figure_absorption(shown: Shown) -> Drawn:
         for label, style in series.items():
             curve(panel, here[here["series"] == label], "fraction", style)
         dress(panel, here, "fraction", f"{model}, {hookpoint}")
-    numbers = [*SWEEP, "lam", "l0", "l0_se", "fraction", "fraction_se", "full", "labels"]
+    numbers = [*SWEEP, *_knobs(cells), "l0", "l0_se", "fraction", "fraction_se", "full", "labels"]
     return figure, points[[*numbers, "collapsed"]]
 
 
 def _rows(shown: Shown, name: str) -> pd.DataFrame:
     """The rows of a table of cells, of every sweep, with what is drawn of their points."""
-    points = replace(shown, everything=True).rows(POINTS)
-    keys = ["recipe", "model", "hookpoint", "variant", "width", "lam"]
+    points = replace(shown, everything=True).rows(POINTS).rename(columns={K: CELL_K})
     table = shown.spec.under(shown.recipe, read_table(shown.tables / name))
-    return table.merge(points[[*keys, "series", *POINT[1:]]], on=keys)
+    keys = ["recipe", "model", "hookpoint", "variant", "width", *_knobs(table)]
+    return table.merge(points[[*keys, "series", *POINT]], on=keys)
+
+
+def _knobs(table: pd.DataFrame) -> list[str]:
+    """The columns that say at which lambda or k a cell is."""
+    return [name for name in ("lam", CELL_K) if name in table]
 
 
 def _at_one_lambda(rows: pd.DataFrame, level: float) -> pd.DataFrame:
     """The rows of each sweep at the lambda whose L0 is nearest a level."""
     kept = []
     for _, sweep in rows.groupby(SWEEP, sort=False):
-        means = sweep.groupby("lam")["l0"].mean()
+        knob = k_for_lambda(sweep)["lam"]
+        means = sweep.groupby(knob)["l0"].mean()
         lam = nearest_lambda(dict(zip(means.index.tolist(), means.tolist(), strict=True)), level)
-        kept.append(sweep[sweep["lam"] == lam])
+        kept.append(sweep[knob == lam])
     return pd.concat(kept) if kept else rows
 
 

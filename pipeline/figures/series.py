@@ -12,21 +12,6 @@ from sagsae.autoencoders.registry import looks
 LINES = ("-", "--", ":", "-.")
 
 
-def with_series(points: pd.DataFrame, spec: ComparisonSpec) -> pd.DataFrame:
-    """Adds ``series``, the label of the line that a point belongs to.
-
-    A width that every model has is one line; widths that grow with d_model are one line too,
-    labelled with the widths of all models.
-    """
-    models = points.groupby(["variant", "width"])["model"].transform("nunique")
-    shared = models == points["model"].nunique()
-    multiple = (points["width"] / points["model"].map(spec.models)).where(~shared, points["width"])
-    widths = points.groupby(["variant", shared, multiple], sort=False)["width"].transform(
-        lambda group: " / ".join(str(width) for width in sorted(set(group)))
-    )
-    return points.assign(series=points["variant"].map(variant_label) + ", H = " + widths)
-
-
 def in_main_comparison(points: pd.DataFrame, spec: ComparisonSpec) -> pd.Series:
     """Which rows belong to a side of the first comparison; all where there is none."""
     keys = zip(points["model"], points["variant"], points["width"], strict=True)

@@ -12,9 +12,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from pipeline.figures.panels import Series
-from pipeline.figures.series import in_main_comparison, styles, with_series
+from pipeline.figures.series import in_main_comparison, styles
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.outputs import COMPARISON, POINTS
+from pipeline.study.series import with_series
 from pipeline.text.csv_files import read_table
 
 Drawn = tuple[Figure, pd.DataFrame]

@@ -27,7 +27,7 @@ from pipeline.study.study import Study
 SNAKEFILE = Path(__file__).resolve().parents[2] / "Snakefile"
 RULES = (
     *("tables", "make_tables", "claims", "figures", "draw_figure", "report", "synthetic"),
-    *("dial_tables", "probe_tables", "draw_curves", "convert_table"),
+    *("dial_tables", "probe_tables", "ranking_tables", "draw_curves", "convert_table"),
     *(f"synthetic_table_{name}" for name in ("summary", *PROTOCOLS)),
     *SYNTHETIC_FIGURES,
 )

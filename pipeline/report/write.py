@@ -17,6 +17,7 @@ from pipeline.claims.limits import limits
 from pipeline.claims.page import criteria, judged
 from pipeline.jobs.json_files import read_json
 from pipeline.report.environment import installed
+from pipeline.report.families import all_against_all
 from pipeline.report.front import front
 from pipeline.report.grids import (
     NAME_COLUMNS,
@@ -114,7 +115,9 @@ def main(
         lstrip_blocks=True,
     )
     first = front(tables, spec)
-    others = [name for name in spec.figures if name not in first.figures]
+    families = all_against_all(tables, spec)
+    shown = first.figures + (families.figures if families else ())
+    others = [name for name in spec.figures if name not in shown]
     point = [name for name in NAME_COLUMNS[:-1] if name in cells]
     seeds = cells.groupby(point, dropna=False)["seed"].nunique()  # lambda or k is empty
     if not spec.several:
@@ -133,6 +136,8 @@ def main(
         views=views(read_table(tables / COMPARISON), spec),
         recipes=recipe_grid(spec) if spec.several else None,
         words=3 + spec.several,
+        families=families,
+        family_figures=embedded(figures, families.figures) if families else [],
         judged=judged(claims, spec),
         criteria=criteria(claims),
         limits=limits(spec, cells),

@@ -1,9 +1,9 @@
-# Every cell in one table, the sweep points, comparisons, contrasts, latents, effects; the claims page.
+# Every cell in one table, the sweep points, comparisons, contrasts, latents, effects, ranks; the claims page.
 
 
 rule tables:
     input:
-        [study.table(name) for name in study.tables + study.looked_into_tables + study.claim_tables],
+        [study.table(name) for name in study.every_table],
         list(converted_tables(study)),
 
 
@@ -22,6 +22,29 @@ rule make_tables:
     shell:
         "python -m pipeline tables --spec {params.spec:q} --cells-root {params.cells_root:q}"
         " --out-dir {params.out_dir:q} 2>&1 | (tee {log:q} || true)"
+
+
+if study.ranking_tables:
+
+    rule ranking_tables:
+        input:
+            tables=rules.make_tables.output,
+            probes=[study.table(name) for name in study.probe_tables[:2]],
+        output:
+            csv=in_report(study.table(study.ranking_tables[0]), "Tables", "table.rst"),
+            others=[
+                in_report(study.table(name), "Tables", "table.rst")
+                for name in study.ranking_tables[1:]
+            ],
+        log:
+            study.log("ranking"),
+        localrule: True
+        params:
+            spec=SPECS["comparison"],
+            tables=lambda wildcards: study.table(),
+        shell:
+            "python -m pipeline ranking-tables --spec {params.spec:q} --tables {params.tables:q}"
+            " --probes {input.probes:q} --out {output.csv:q} 2>&1 | (tee {log:q} || true)"
 
 
 rule claims:

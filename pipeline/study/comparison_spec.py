@@ -13,6 +13,7 @@ from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, home
 from pipeline.config.specs import Argument
 from pipeline.study.cell import Cell, SweepKey
 from pipeline.study.settings import Factor, Setting, factors_of, width_pairs
+from sagsae.autoencoders.registry import stems
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,6 +63,17 @@ class ComparisonSpec(Argument):
     def sweeps(self) -> set[SweepKey]:
         """Every sweep."""
         return {cell.sweep for cell in self.grid}
+
+    @cached_property
+    def families(self) -> list[str]:
+        """The one-sided variants that the grid's variants are, or are forms of."""
+        return stems(cell.variant for cell in self.grid)
+
+    @property
+    def several_families(self) -> bool:
+        """Whether all sweeps are ranked against all, and forms of two sides set beside those of
+        one."""
+        return len(self.families) > 1
 
     @cached_property
     def trained(self) -> dict[str, list[tuple[str, str]]]:

@@ -148,6 +148,16 @@ PROBE_FIGURES = {
     ),
 }
 """Figures of a study that probes codes."""
+FAMILY_FIGURES = {
+    "figure_frontiers": FigureEntry(
+        title="All frontiers",
+        caption="R2 against L0 of every sweep. A colour is a family of variants. Solid lines with "
+        "filled markers have latents of one sign, dashed lines with open markers latents of two. "
+        "Higher and further left is better.",
+        averaged=True,
+    ),
+}
+"""Figures of a study whose variants are of several families. They show every sweep."""
 CURVE_FIGURES = {
     "figure_curves": FigureEntry(
         title="Training curves",
@@ -276,12 +286,14 @@ def title_and_caption(name: str) -> tuple[str, str]:
     """What readers are told of a figure."""
     name, mark, recipe = name.partition(RECIPE_MARK)
     known = FIGURES | SPECIFICATION_FIGURES | DIAL_FIGURES | PROBE_FIGURES | CURVE_FIGURES
-    known |= SYNTHETIC_FIGURES
+    known |= SYNTHETIC_FIGURES | FAMILY_FIGURES
     entry = known[name.removesuffix(VARIANTS_SUFFIX)]
     every = name.endswith(VARIANTS_SUFFIX)
     sentences = [entry.caption, *[EACH_SETTING] * (name in SPECIFICATION_FIGURES)]
     if entry.averaged:
-        sentences += [AT_ONE_LAMBDA] if entry.protocol else [EACH_POINT, *([SHADED] * (not every))]
+        sentences += (
+            [AT_ONE_LAMBDA] if entry.protocol else [EACH_POINT, *([SHADED] * (name in FIGURES))]
+        )
     sentences += [EVERY_SWEEP] * every
     title = f"{entry.title}, every variant" if every else entry.title
     return f"{title}, recipe {recipe}" if mark else title, " ".join(sentences)

@@ -17,8 +17,7 @@ def figure_files(study: Study) -> tuple[str, ...]:
 
 def converted_tables(study: Study) -> dict[str, str]:
     """File to convert a table to -> the CSV of that table; without those that stages write."""
-    names = study.tables + study.looked_into_tables + study.claim_tables
-    return _converted(study, [study.table(name) for name in names])
+    return _converted(study, [study.table(name) for name in study.every_table])
 
 
 def converted_synthetic(study: Study) -> dict[str, str]:

@@ -34,6 +34,9 @@ PROBE_TABLES = (PROBING, ABSORPTION, "probing.md", "probing.tex")
 """Tables of a study that probes codes."""
 PROBE_RUNS = "probe"
 """Folder of what probes found, a file for each place and seed."""
+RANKING, RANKING_SUMMARY = "ranking.csv", "ranking_summary.csv"
+DOMINANCE, SIDES = "dominance.csv", "sides.csv"
+"""Tables of a study whose variants are of several families."""
 READABLE = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS)
 """Tables that are also written as .md and .tex."""
 READABLE_AS = ("md", "tex")
@@ -46,6 +49,11 @@ EFFECT_TABLES = tuple(
     name.replace("csv", end) for name in (EFFECTS, MAIN_EFFECTS) for end in ("csv", *READABLE_AS)
 )
 """File names of what a study that compares under several settings has besides."""
+RANKING_TABLES = (
+    *(RANKING, RANKING_SUMMARY, DOMINANCE, SIDES),
+    *(name.replace("csv", end) for name in (RANKING, DOMINANCE, SIDES) for end in READABLE_AS),
+)
+"""File names of what a study whose variants are of several families has besides."""
 TYING, ABLATION, WIDTH = "tying", "ablation", "width"
 """Kinds of contrast."""
 SAELENS, SAELENS_FILES = "saelens", (SAELENS_CONFIG, SAELENS_WEIGHTS)

@@ -24,7 +24,7 @@ from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.blocks import cells_of
 from pipeline.study.cell import Cell
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import figure_names
+from pipeline.study.figures import FAMILY_FIGURES, figure_names, marked_names
 from pipeline.study.foreign import foreign_cells, source_of
 from pipeline.study.grid import cross_faults
 from pipeline.study.known_cells import check_known
@@ -34,6 +34,7 @@ from pipeline.study.outputs import (
     CLAIM_TABLES,
     CLAIMS_MATRIX,
     EFFECT_TABLES,
+    RANKING_TABLES,
     SOURCES,
     TABLES,
 )
@@ -242,6 +243,17 @@ class Study(LookedInto):
         return CLAIM_TABLES + ((CLAIMS_MATRIX,) if self.compared.several_settings else ())
 
     @property
+    def ranking_tables(self) -> tuple[str, ...]:
+        """File names of the tables that set all sweeps against all; none in a study of one family
+        of variants."""
+        return RANKING_TABLES if self.compared.several_families else ()
+
+    @property
+    def every_table(self) -> tuple[str, ...]:
+        """File names of all tables but the synthetic ones."""
+        return self.tables + self.looked_into_tables + self.ranking_tables + self.claim_tables
+
+    @property
     def sources(self) -> list[str]:
         """Names of the sources of text; none where there is one that has no name."""
         return [part.name for part in self.config.text.sources]
@@ -250,7 +262,9 @@ class Study(LookedInto):
     def figures(self) -> tuple[str, ...]:
         """Names of the figures that the grid has, and of those of steering and of probes."""
         own = figure_names(self.config, self.cells, self.compared.has_effects)
-        return own + self.looked_into_figures
+        spec = self.compared
+        shown = FAMILY_FIGURES if spec.several_families else ()
+        return own + marked_names(shown, spec.trained, spec.several) + self.looked_into_figures
 
     def cell_named(self, **text: str) -> Cell:
         """The cell of a path's wildcards, on the grid or off it.

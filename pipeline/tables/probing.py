@@ -3,6 +3,7 @@
     python -m pipeline probe-tables --spec JSON --runs probe/*/*/seed0.json --out tables/probing.csv
 
 probing.csv has a row per cell, kind of label and number of sides, absorption.csv one per cell.
+``k`` is the number of sides; the k of a k-sparse cell is ``cell_k``, where some cell has one.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.knob_columns import CELL_K, without_idle_k
 from pipeline.study.outputs import ABSORPTION
 from pipeline.study.probe_runs import (
     ALL,
@@ -28,7 +30,7 @@ from pipeline.tables.probing_text import probing_parts
 from pipeline.text.csv_files import read_table, write_csv
 from pipeline.text.pages import write_page
 
-CELL = ("recipe", "model", "hookpoint", "variant", "width", "lam", "seed")
+CELL = ("recipe", "model", "hookpoint", "variant", "width", "lam", CELL_K, "seed")
 PROBED = ("kind", "k", "labels", "accuracy", "latents", "neurons", "dense", "live_sides")
 ABSORBED = ("labels", "rows", "fraction", "full", "main")
 
@@ -41,7 +43,8 @@ def probing_table(runs: Iterable[ProbeRun]) -> pd.DataFrame:
     ``labels``.
     """
     rows = [row for run in runs for one in run.cells for row in _probed(run, one)]
-    return pd.DataFrame(rows, columns=[*CELL, "l0", *PROBED, "live_latents"])
+    table = pd.DataFrame(rows, columns=[*CELL, "l0", *PROBED, "live_latents"])
+    return without_idle_k(table, CELL_K)
 
 
 def _probed(run: ProbeRun, one: ProbedCell) -> Iterator[dict[str, Any]]:
@@ -79,11 +82,12 @@ def absorption_table(runs: Iterable[ProbeRun]) -> pd.DataFrame:
                 row |= {name: fmean(getattr(a, name) for a in judged) for name in ABSORBED[2:4]}
                 row["main"] = fmean(len(a.main) for a in judged)
             rows.append(row)
-    return pd.DataFrame(rows, columns=[*CELL, "l0", *ABSORBED])
+    return without_idle_k(pd.DataFrame(rows, columns=[*CELL, "l0", *ABSORBED]), CELL_K)
 
 
 def _cell(run: ProbeRun, one: ProbedCell) -> dict[str, Any]:
-    return {name: getattr(one.cell, name) for name in CELL} | {"l0": one.l0}
+    own = {name: getattr(one.cell, name) for name in CELL if name != CELL_K}
+    return own | {CELL_K: one.cell.k, "l0": one.l0}
 
 
 def main(spec: ComparisonSpec, runs: Sequence[Path], out: Path) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.knob_columns import k_for_lambda
 from pipeline.study.probe_runs import ALL, DENSE, NEURONS
 from pipeline.text.numbers import BLANK, Grid, format_number, sweep_label, with_error
 from sagsae.sweeps import Sweep
@@ -47,9 +48,7 @@ def probing_grid(probing: pd.DataFrame, absorption: pd.DataFrame, spec: Comparis
     """Accuracy at each k over all labels, and absorption, of every sweep at the first matched L0;
     a row for each baseline below those of a place."""
     ks = sorted(probing["k"].unique())
-    wide = _wide(probing[probing["kind"] == ALL], ["accuracy", "latents"]).merge(
-        absorption[[*CELL, "fraction", "full"]], on=CELL
-    )
+    wide = probed_cells(probing, absorption)
     shown = [f"accuracy_{k}" for k in ks]
     last = [f"latents_{ks[-1]}", "fraction", "full"] if ks else []
     rows = []
@@ -100,8 +99,16 @@ def kind_grid(probing: pd.DataFrame, spec: ComparisonSpec) -> Grid:
     )
 
 
+def probed_cells(probing: pd.DataFrame, absorption: pd.DataFrame) -> pd.DataFrame:
+    """A row per cell: ``accuracy_<k>`` and ``latents_<k>`` over all labels for each number of
+    sides, ``fraction`` and ``full`` of absorption. The rows of one sweep make a `Sweep`."""
+    wide = _wide(probing[probing["kind"] == ALL], ["accuracy", "latents"])
+    return wide.merge(k_for_lambda(absorption)[[*CELL, "fraction", "full"]], on=CELL)
+
+
 def _wide(table: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
     """A row per cell, with a column for each measure and k."""
+    table = k_for_lambda(table)
     wide = table.pivot_table(index=CELL, columns="k", values=measures, sort=False, dropna=False)
     wide.columns = pd.Index(["_".join(map(str, pair)) for pair in wide.columns.to_flat_index()])
     return wide.dropna(how="all").reset_index().assign(collapsed="")

@@ -14,6 +14,7 @@ TEXTS = re.compile(
     r"|.*_d(evice|type)|setting|metric|protocol"
     r"|promoted_.*"
     r"|claim|statement|paper|source|here|outcome|why|criterion"
+    r"|(.*_)?series|family|home_recipe|error_from"
     r"|widths|level(_.*)?|measure|factor|together_with|against|hangs_on|dead_in_baseline|sentence|reference"
 )
 """Columns that stay text whatever they look like: a digest may read as a number."""

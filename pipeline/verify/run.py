@@ -133,9 +133,7 @@ def checks(study: Study) -> dict[str, Findings]:
 
 
 def _outputs(study: Study) -> Findings:
-    tables = [study.table(name) for name in study.tables + study.looked_into_tables]
-    tables += map(study.table, study.claim_tables)
-    tables += converted_tables(study)
+    tables = [*map(study.table, study.every_table), *converted_tables(study)]
     curves = [name for name, recipe in curve_figures(study).items() if curves_of(study, recipe)]
     drawn, ends = [*study.figures, *curves], figure_files(study)
     figures = [study.figure(name, end) for name in drawn for end in ends]

@@ -33,6 +33,8 @@ class Variant(NamedTuple):
         family: Variants whose lambda weighs the same penalty, and which training settings they
             have.
         knob: What sets its sparsity: ``LAMBDA`` or ``K``.
+        stem: The variant of one side that it is a form of; itself where empty.
+        sides: Signs that its latents may have, 1 or 2.
     """
 
     place: str
@@ -41,34 +43,51 @@ class Variant(NamedTuple):
     marker: str
     family: str = GATED
     knob: str = LAMBDA
+    stem: str = ""
+    sides: int = 1
 
 
 VARIANTS: dict[str, Variant] = {
     "gated": Variant("gated:Gated", "Gated", "#0072B2", "o"),
-    "sagsae": Variant("sign_aware:FreeSignAware", "SA-GSAE", "#CC79A7", "D"),
-    "sagsae_sym": Variant("sign_aware:SymmetricSignAware", "SA-GSAE symmetric", "#009E73", "^"),
-    "sagsae_tied": Variant("sign_aware:TiedSignAware", "SA-GSAE tied", "#D55E00", "s"),
-    "sagsae_noaux": Variant(
-        "sign_aware:NoAuxiliarySignAware", "SA-GSAE without auxiliary loss", "#E69F00", "v"
+    "sagsae": Variant("sign_aware:FreeSignAware", "SA-GSAE", "#CC79A7", "D", stem="gated", sides=2),
+    "sagsae_sym": Variant(
+        *("sign_aware:SymmetricSignAware", "SA-GSAE symmetric", "#009E73", "^"),
+        stem="gated",
+        sides=2,
     ),
-    "sagsae_onesided": Variant("sign_aware:OneSidedSignAware", "SA-GSAE one-sided", "#56B4E9", "P"),
+    "sagsae_tied": Variant(
+        "sign_aware:TiedSignAware", "SA-GSAE tied", "#D55E00", "s", stem="gated", sides=2
+    ),
+    "sagsae_noaux": Variant(
+        *("sign_aware:NoAuxiliarySignAware", "SA-GSAE without auxiliary loss", "#E69F00", "v"),
+        stem="gated",
+        sides=2,
+    ),
+    "sagsae_onesided": Variant(
+        "sign_aware:OneSidedSignAware", "SA-GSAE one-sided", "#56B4E9", "P", stem="gated"
+    ),
     "relu": Variant("relu:Relu", "ReLU", "#332288", "<", RELU),
-    "absrelu": Variant("relu:AbsRelu", "AbsReLU", "#332288", ">", RELU),
+    "absrelu": Variant("relu:AbsRelu", "AbsReLU", "#332288", ">", RELU, stem="relu", sides=2),
     "topk": Variant("topk:TopK", "TopK", "#117733", "<", TOPK, K),
-    "abstopk": Variant("topk:AbsTopK", "AbsTopK", "#117733", ">", TOPK, K),
+    "abstopk": Variant("topk:AbsTopK", "AbsTopK", "#117733", ">", TOPK, K, "topk", 2),
     "batchtopk": Variant("batchtopk:BatchTopK", "BatchTopK", "#44AA99", "<", TOPK, K),
-    "absbatchtopk": Variant("batchtopk:AbsBatchTopK", "AbsBatchTopK", "#44AA99", ">", TOPK, K),
+    "absbatchtopk": Variant(
+        "batchtopk:AbsBatchTopK", "AbsBatchTopK", "#44AA99", ">", TOPK, K, "batchtopk", 2
+    ),
     "jumprelu": Variant("jumprelu:JumpRelu", "JumpReLU", "#882255", "<", JUMPRELU),
-    "absjumprelu": Variant("jumprelu:AbsJumpRelu", "AbsJumpReLU", "#882255", ">", JUMPRELU),
+    "absjumprelu": Variant(
+        "jumprelu:AbsJumpRelu", "AbsJumpReLU", "#882255", ">", JUMPRELU, stem="jumprelu", sides=2
+    ),
     "matryoshka_batchtopk": Variant(
         "matryoshka:Matryoshka", "Matryoshka BatchTopK", "#999933", "<", MATRYOSHKA, K
     ),
     "matryoshka_absbatchtopk": Variant(
-        "matryoshka:AbsMatryoshka", "Matryoshka AbsBatchTopK", "#999933", ">", MATRYOSHKA, K
+        *("matryoshka:AbsMatryoshka", "Matryoshka AbsBatchTopK", "#999933", ">", MATRYOSHKA, K),
+        stem="matryoshka_batchtopk",
+        sides=2,
     ),
 }
-"""By name, in the order of legends. A new variant adds one line. Each ``abs`` variant is the
-two-sided form of the one before it, whose latents serve both signs.
+"""By name, in the order of legends. A new variant adds one line.
 
 Colours of gates are those of Okabe and Ito without their yellow, which vanishes on white; the
 others have one of Tol's muted colours per family.
@@ -147,6 +166,23 @@ def variant(name: str) -> type[Autoencoder]:
 def of_family(*families: str) -> list[str]:
     """The registered variants of some families, sorted."""
     return sorted(name for name, known in VARIANTS.items() if known.family in families)
+
+
+def stem(name: str) -> str:
+    """The one-sided variant that a variant is a form of; its own name where there is none."""
+    return (VARIANTS[name].stem if name in VARIANTS else "") or name
+
+
+def sides(name: str) -> int | None:
+    """Signs that the latents of a variant may have, 1 or 2; None where nothing is known of it."""
+    return VARIANTS[name].sides if name in VARIANTS else None
+
+
+def stems(names: Iterable[str]) -> list[str]:
+    """The one-sided variants that some variants are forms of, in the order of legends. Those that
+    are not registered have none."""
+    found = {stem(name) for name in names if name in VARIANTS}
+    return [name for name in VARIANTS if name in found]
 
 
 def knobs(name: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ SMALL = CONFIG | {
     "hookpoints": ["resid"],
     "grid": [
         {"variant": "sagsae_tied", "width": 24, "lambdas": [0.1]},
-        {"variant": "gated", "width": 48, "lambdas": [0.1]},
+        {"variant": "topk", "width": 48, "ks": [4]},
     ],
     "probe": {"ks": [1, 2], "train_rows": 60, "test_rows": 40, "least_rows": 5, "test_share": 0.4},
 }
@@ -38,6 +38,7 @@ def test_it_trains_the_cells_and_probes_them(elsewhere):
     assert [one.cell for one in run.cells] == study.cells
     table = read_table(elsewhere.folder / study.table("probing.csv"))
     assert len(table[table["kind"] == "all"]) == 2 * 2
+    assert set(table.loc[table["variant"] == "topk", "cell_k"]) == {4}
     assert len(read_table(elsewhere.folder / study.table("absorption.csv"))) == 2
     assert (elsewhere.folder / study.figure("figure_probing")).stat().st_size > 5_000
     assert made.planned("probe") == {}
@@ -51,8 +52,11 @@ def test_it_trains_the_cells_and_probes_them(elsewhere):
 def test_the_whole_study_has_it_only_where_the_configuration_asks(elsewhere):
     planned = workflow(elsewhere.folder).planned()
     assert (planned["probe_run"], planned["probe_tables"]) == (1, 1)
+    assert planned["ranking_tables"] == 1  # of two families
     without = workflow(elsewhere.folder, probe=None)
     assert not {"probe_run", "probe_tables"} & set(without.planned())
+    gated = [SMALL["grid"][0], {"variant": "gated", "width": 48, "lambdas": [0.1]}]
+    assert "ranking_tables" not in workflow(elsewhere.folder, grid=gated).planned()
     done = without.run("probe", "--dry-run")
     assert done.returncode != 0
     assert "this study probes no codes: see section `probe`" in done.stdout

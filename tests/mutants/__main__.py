@@ -23,6 +23,7 @@ TARGETS = (
         "sagsae/dead_latents.py",
         (f"{SAGSAE}/test_dead_latents.py", f"{SAGSAE}/test_comparison.py"),
     ),
+    Target("sagsae/ranking.py", (f"{SAGSAE}/test_ranking.py",)),
     Target("sagsae/training/adam.py", (f"{SAGSAE}/training/test_adam.py",)),
     Target("sagsae/training/optimiser.py", (f"{SAGSAE}/training/test_optimiser.py",)),
     Target(

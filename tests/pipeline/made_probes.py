@@ -44,8 +44,13 @@ def probed(cell: Cell, l0: float) -> dict[str, Any]:
     }
 
 
+def usual_l0(cell: Cell) -> float:
+    """8 / lambda, or k."""
+    return 8 / cell.lam if cell.lam else float(cell.knob)
+
+
 def made_run(spec: ProbeSpec, l0: dict[Cell, float] | None = None) -> ProbeRun:
-    """One job's result; L0 is 8 / lambda unless given."""
+    """One job's result; L0 is 8 / lambda, or k, unless given."""
     labels = [
         {
             "name": name,
@@ -57,7 +62,7 @@ def made_run(spec: ProbeSpec, l0: dict[Cell, float] | None = None) -> ProbeRun:
         }
         for name, (own, f1) in LABELS.items()
     ]
-    known = l0 or {cell: 8 / cell.lam for cell in spec.cells}
+    known = l0 or {cell: usual_l0(cell) for cell in spec.cells}
     return ProbeRun.model_validate(
         {
             "spec": digest(spec),
@@ -77,7 +82,7 @@ def make_probes(study: Study) -> list[Path]:
     for file, spec in study.probes.items():
         paths = {cell: Path(study.metrics(cell)) for cell in spec.cells}
         l0 = {
-            cell: read_json(path)["l0"] if path.exists() else 8 / cell.lam
+            cell: read_json(path)["l0"] if path.exists() else usual_l0(cell)
             for cell, path in paths.items()
         }
         Path(file).parent.mkdir(parents=True, exist_ok=True)

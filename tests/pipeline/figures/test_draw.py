@@ -20,11 +20,12 @@ from matplotlib.figure import Figure
 from pipeline.__main__ import main as run
 from pipeline.figures import draw as figures
 from pipeline.figures import sweep as sweep_figure
-from pipeline.figures.series import styles, with_series
+from pipeline.figures.series import styles
 from pipeline.figures.shown import Drawn, Shown
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.figures import FIGURES, FigureEntry, figure_names
 from pipeline.study.metrics import read_all
+from pipeline.study.series import with_series
 from pipeline.study.study import Study
 from pipeline.tables.write import write_tables
 from pipeline.text.csv_files import read_table

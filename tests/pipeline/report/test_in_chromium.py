@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.study.figures import FIGURES, SPECIFICATION_FIGURES
+from sagsae.autoencoders.registry import VARIANTS
 from tests import chromium
 from tests.chromium import Page
+from tests.pipeline.made_families import make_families, tabled
 from tests.pipeline.made_settings import made_settings
 
 pytestmark = [
@@ -49,6 +51,14 @@ def page(tmp_path_factory) -> Iterator[Page]:
 
 @pytest.mark.parametrize("width", [1200, 1001, 768, 390])
 def test_nothing_is_wider_than_the_page(report, page, width):
+    fits(page, report, width, ".marks")
+    assert page.errors == []
+    asked = [address for address in page.requests if not address.startswith("data:")]
+    assert set(asked) <= {report.as_uri(), "about:blank"}, json.dumps(asked)
+
+
+def fits(page: Page, report: Path, width: int, wanted: str) -> None:
+    """Nothing is wider than a page of this width, with all that can be opened open."""
     page.call(
         "Emulation.setDeviceMetricsOverride",
         width=width,
@@ -57,13 +67,10 @@ def test_nothing_is_wider_than_the_page(report, page, width):
         mobile=width < 500,
     )
     page.call("Page.navigate", url=report.as_uri())
-    page.wait("document.readyState == 'complete' && document.querySelector('.marks')")
+    page.wait(f"document.readyState == 'complete' && document.querySelector('{wanted}')")
     page.run("document.querySelectorAll('details').forEach(found => found.open = true)")
     assert page.run("[innerWidth, document.documentElement.scrollWidth]") == [width, width]
     assert page.run(WIDER) == []
-    assert page.errors == []
-    asked = [address for address in page.requests if not address.startswith("data:")]
-    assert set(asked) <= {report.as_uri(), "about:blank"}, json.dumps(asked)
 
 
 def test_the_answer_is_seen_first(report, page):
@@ -77,3 +84,41 @@ def test_the_answer_is_seen_first(report, page):
     images = "[...document.images].every(found => found.complete && found.naturalWidth > 0)"
     assert page.run(images)
     assert page.run("document.querySelectorAll('h1 ~ figure').length") >= 3
+
+
+KNOBS = {"lam": {"lambdas": [0.05, 0.1, 0.2]}, "k": {"ks": [16, 64, 128]}}
+RECIPES = {
+    "matched": {"training": {"batch_size": 128}},
+    "paper": {"training": {"batch_size": 64}},
+}
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory) -> Path:
+    """Of every family that is registered, so with matrices of many columns."""
+    places = {"models": ["small"], "hookpoints": ["resid"], "recipes": ["matched", "paper"]}
+    grid = [
+        {"variant": name, "expansion": 4 // known.sides} | places | KNOBS[known.knob]
+        for name, known in VARIANTS.items()
+        if name == "gated" or known.family != VARIANTS["gated"].family or name == "sagsae_tied"
+    ]
+    comparisons = [
+        {"candidate": {"variant": "abstopk", "expansion": 2}, "matched_l0": [64]}
+        | {"baseline": {"variant": "topk", "expansion": 4}}
+    ]
+    changes = {"grid": grid, "recipes": RECIPES, "comparisons": comparisons}
+    study = make_families(tmp_path_factory.mktemp("families"), **changes)
+    made = tabled(study)
+    for name in study.figures:
+        made.figure(name)
+    made.report()
+    return made.root / "report.html"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_all_against_all_is_no_wider_than_the_page(families, page, width):
+    fits(page, families, width, ".matrix")
+    heads = page.run("[...document.querySelectorAll('h2')].map(found => found.innerText)")
+    assert heads[:3] == ["Claims of the paper", "All against all", "How it was done"]
+    columns = "document.querySelector('.matrix').rows[0].cells.length"
+    assert page.run(columns) == 1 + 12

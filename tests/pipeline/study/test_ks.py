@@ -357,3 +357,24 @@ def test_two_sided_forms_have_half_the_width(competitors):
         one, other = item.candidate.variant, item.baseline.variant
         for model in competitors.models:
             assert 2 * widths[model, one] == widths[model, other]
+
+
+def test_more_seeds_of_every_variant_are_at_one_pair(competitors):
+    """They give the ranks their uncertainty, so each needs knobs on both sides of L0 = 64."""
+    more = [cell for cell in competitors.cells if cell.seed]
+    places = {(cell.model, cell.hookpoint, cell.recipe) for cell in more}
+    assert places == {("smollm2-135m", "mlp_out", "matched")}
+    assert {cell.seed for cell in more} == {1, 2}
+    for variant in {cell.variant for cell in competitors.cells}:
+        own = [cell for cell in more if cell.variant == variant]
+        knobs = {seed: {cell.knob for cell in own if cell.seed == seed} for seed in (1, 2)}
+        assert knobs[1] == knobs[2]
+        assert len(knobs[1]) >= 2
+        if own[0].k:
+            assert {64, 128} <= knobs[1]
+
+
+def test_every_variant_is_probed_at_every_place(competitors):
+    probed = {cell for spec in competitors.probes.values() for cell in spec.cells}
+    assert probed == {cell for cell in competitors.cells if cell.seed == 0}
+    assert len(competitors.probes) == 6 * 2

@@ -1,0 +1,86 @@
+"""All frontiers of a study of several families: R2 against log L0, every sweep in one panel."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+
+from pipeline.config.spelling import KNOBS
+from pipeline.figures.line_ends import LineEnd, name_ends
+from pipeline.figures.panels import Series, at, curve, drawable, dress, panels_of
+from pipeline.figures.shown import Drawn, Shown
+from pipeline.study.outputs import POINTS
+from pipeline.text.numbers import variant_label
+from sagsae.autoencoders.registry import VARIANTS, sides, stem
+
+METRIC = "r2"
+WIDE, TALL = 3.6, 2.6
+"""Size of a panel with its names, in inches."""
+POINTS_PER_INCH = 72
+
+
+def figure_frontiers(shown: Shown) -> Drawn:
+    """R2 of every sweep; a colour per family, dashed and open for two sides."""
+    points = replace(shown, everything=True).rows(POINTS)
+    series = _styles(points, shown)
+    labels = "L0 (active latents per token)", "R2"
+    figure, panels = panels_of(shown.placed, TALL, [], labels, wide=WIDE)
+    for (model, hookpoint), panel in panels.items():
+        here = at(points, model, hookpoint)
+        for label, style in series.items():
+            curve(panel, here[here["series"] == label], METRIC, style)
+        dress(panel, here, METRIC, f"{model}, {hookpoint}")
+    figure.draw_without_rendering()  # names need the height of the panels
+    for place, panel in panels.items():
+        tall = panel.bbox.height / figure.dpi * POINTS_PER_INCH
+        name_ends(panel, _ends(at(points, *place), series, panel.get_xlim()), tall)
+    return figure, _numbers(points)
+
+
+def _styles(points: pd.DataFrame, shown: Shown) -> dict[str, Series]:
+    """How each series looks, in the order of legends."""
+    variants = points.drop_duplicates("series").set_index("series")["variant"]
+    found = {}
+    for label, usual in shown.series.items():
+        if label not in variants:
+            continue
+        variant = variants[label]
+        known, two = stem(variant) in VARIANTS, sides(variant) == 2
+        found[label] = replace(
+            usual,
+            colour=VARIANTS[stem(variant)].colour if known else usual.colour,
+            line="--" if two else "-",
+            hollow=two,
+            weight=0.75,
+        )
+    return found
+
+
+def _ends(
+    points: pd.DataFrame, series: dict[str, Series], limits: tuple[float, float]
+) -> list[LineEnd]:
+    """The point of the largest L0 that is seen of each line; its width where the variant has
+    several."""
+    found = drawable(points, METRIC)
+    found = found[found["l0"].between(*limits)]
+    widths = found.groupby("variant")["width"].nunique()
+    ends = []
+    for label, style in series.items():
+        line = found[found["series"] == label]
+        if len(line):
+            last = line.iloc[-1]
+            named = variant_label(last["variant"])
+            several = f", {last['width']}" if widths[last["variant"]] > 1 else ""
+            ends.append(
+                LineEnd(text=named + several, colour=style.colour, x=last["l0"], y=last[METRIC])
+            )
+    return ends
+
+
+def _numbers(points: pd.DataFrame) -> pd.DataFrame:
+    """What is drawn, a row per point."""
+    columns = ["recipe", "model", "hookpoint", "series", "variant", "width"]
+    columns += [name for name in KNOBS if name in points] + ["seeds"]
+    shown = points.assign(family=points["variant"].map(stem), sides=points["variant"].map(sides))
+    return shown[[*columns, "family", "sides", "l0", "l0_se", METRIC, f"{METRIC}_se", "collapsed"]]

@@ -1,0 +1,244 @@
+"""Ranks at one L0 against a slow computation of the same, and their limits by hand."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sagsae.ranking import MeanRank, Standing, mean_rank, pooled, read_at, sign_test, standings
+from sagsae.sweeps import CellResult, Sweep
+
+KS = (16.0, 32.0, 64.0, 128.0)
+
+
+def sweep(runs: dict[tuple[float, int], tuple[float, float | None]]) -> Sweep:
+    """(knob, seed) -> (L0, R2)."""
+    cells = [
+        CellResult(name=f"k{k:g}_seed{seed}", lam=k, seed=seed, l0=l0, values={"r2": r2})
+        for (k, seed), (l0, r2) in runs.items()
+    ]
+    return Sweep(label="A", width=100, cells=tuple(cells))
+
+
+def joined(points: list[tuple[float, float]], l0: float) -> float | None:
+    """A line in log L0 through points of different L0; None outside of them."""
+    points = sorted(points)
+    for (x0, y0), (x1, y1) in itertools.pairwise(points):
+        if x0 <= l0 <= x1:
+            share = (math.log(l0) - math.log(x0)) / (math.log(x1) - math.log(x0))
+            return (1 - share) * y0 + share * y1
+    return None
+
+
+class TestReading:
+    def test_seeds_that_have_the_two_knobs_around_the_l0_count(self):
+        runs = {(k, 0): (k, math.log(k)) for k in KS}
+        runs |= {(k, 1): (k, math.log(k) + 0.25) for k in (32.0, 64.0)}
+        runs |= {(k, 2): (k, math.log(k) + 9) for k in (16.0, 64.0)}  # on one side alone
+        found = read_at(sweep(runs), "r2", 48)
+        assert found.by_seed.tolist() == pytest.approx([math.log(48), math.log(48) + 0.25])
+        assert found.se == pytest.approx(0.125)
+
+    def test_at_a_point_its_own_knob_is_enough(self):
+        runs = {(k, 0): (k, k) for k in KS} | {(64.0, 1): (64.0, 66.0), (32.0, 1): (32.0, 32.0)}
+        runs |= {(64.0, 2): (64.0, 68.0), (128.0, 2): (128.0, 128.0)}
+        found = read_at(sweep(runs), "r2", 64)
+        assert found.value == 66
+        assert found.by_seed.tolist() == [64, 66, 68]
+        assert found.se == pytest.approx(2 / math.sqrt(3))
+
+    def test_a_seed_whose_own_points_do_not_reach_it_is_left_out(self):
+        runs = {(32.0, 0): (30.0, 1.0), (64.0, 0): (64.0, 2.0)}
+        runs |= {(32.0, 1): (34.0, 1.0), (64.0, 1): (64.0, 2.0)}
+        found = read_at(sweep(runs), "r2", 33)
+        assert found.by_seed.size == 1
+        assert found.se is None
+
+    def test_silent_points_do_not_count(self):
+        runs = {(1.0, 0): (0.0, 0.0), (32.0, 0): (32.0, 1.0), (64.0, 0): (64.0, 2.0)}
+        runs |= {(32.0, 1): (32.0, 3.0), (64.0, 1): (64.0, 4.0)}
+        assert read_at(sweep(runs), "r2", 32).by_seed.tolist() == [1, 3]
+
+    def test_nothing_is_extrapolated_or_made_up(self):
+        found = sweep({(k, 0): (k, 0.5) for k in KS})
+        with pytest.raises(ValueError, match="never extrapolated"):
+            read_at(found, "r2", 129)
+        with pytest.raises(ValueError, match="r2 is undefined"):
+            read_at(sweep({(16.0, 0): (16.0, None), (32.0, 0): (32.0, 0.5)}), "r2", 20)
+
+    @given(
+        st.integers(1, 4),
+        st.floats(17, 127),
+        st.lists(st.floats(-1, 1), min_size=16, max_size=16),
+        st.lists(st.floats(0.95, 1.05), min_size=16, max_size=16),
+    )
+    def test_full_sweeps_against_the_sweeps_own_estimate(self, seeds, l0, values, jitter):
+        """Where every lambda has the same seeds, the error is that of comparison.csv."""
+        runs = {
+            (k, seed): (k * jitter[4 * seed + i], values[4 * seed + i])
+            for i, k in enumerate(KS)
+            for seed in range(seeds)
+        }
+        made = sweep(runs)
+        if not made.frontier("r2").reaches(l0):
+            return
+        found, known = read_at(made, "r2", l0), made.estimate("r2", l0)
+        own = [joined([runs[k, seed] for k in KS], l0) for seed in range(seeds)]
+        assert found.by_seed.tolist() == pytest.approx([v for v in own if v is not None], abs=1e-9)
+        assert found.value == known.mean
+        if None not in own:
+            assert found.se == (None if known.se is None else pytest.approx(known.se, abs=1e-12))
+
+
+class TestPooled:
+    def test_by_hand(self):
+        found = pooled([np.array([1.0, 3.0]), np.array([5.0]), np.array([0.0, 3.0, 6.0])])
+        assert found is not None
+        assert found.sd == pytest.approx(math.sqrt((2 + 18) / 3))
+        assert found.sweeps == 2
+
+    def test_one_seed_says_nothing(self):
+        assert pooled([]) is None
+        assert pooled([np.array([1.0]), np.array([])]) is None
+
+    @given(st.lists(st.lists(st.floats(-1, 1), max_size=4), max_size=5))
+    def test_against_the_variances_of_each(self, samples):
+        found = pooled([np.array(sample, np.float64) for sample in samples])
+        several = [sample for sample in samples if len(sample) > 1]
+        if not several:
+            assert found is None
+            return
+        weights = [len(sample) - 1 for sample in several]
+        variances = [float(np.var(sample, ddof=1)) for sample in several]
+        assert found is not None
+        assert found.sd**2 == pytest.approx(np.average(variances, weights=weights), abs=1e-12)
+        assert found.sweeps == len(several)
+
+
+numbers = st.integers(-8, 8).map(lambda n: n / 8)
+errors = st.one_of(st.just(float("nan")), st.integers(0, 4).map(lambda n: n / 8))
+
+
+class TestStandings:
+    def test_by_hand(self):
+        found = standings(np.array([0.5, 0.8, 0.79, 0.8]), np.array([0.01, 0.01, 0.0, np.nan]))
+        assert found == [
+            Standing(rank=4, best=3, worst=4),
+            Standing(rank=1, best=1, worst=3),
+            Standing(rank=3, best=1, worst=3),
+            Standing(rank=1, best=None, worst=None),
+        ]
+
+    def test_two_errors_of_the_difference_are_not_apart(self):
+        """3, 4, 5: the error of the difference is 5, and 10 is no more than twice that."""
+        at, beyond = (standings(np.array([gap, 0.0]), np.array([3.0, 4.0])) for gap in (10, 10.01))
+        assert [(one.best, one.worst) for one in at] == [(1, 2), (1, 2)]
+        assert [(one.best, one.worst) for one in beyond] == [(1, 1), (2, 2)]
+
+    def test_equal_values_without_errors_share_a_rank(self):
+        found = standings(np.array([1.0, 1.0, 0.0]), np.zeros(3))
+        assert [(one.rank, one.best, one.worst) for one in found] == [
+            (1, 1, 2),
+            (1, 1, 2),
+            (3, 3, 3),
+        ]
+
+    def test_none(self):
+        assert standings(np.array([]), np.array([])) == []
+
+    @pytest.mark.parametrize(
+        ("values", "known"), [([0.5], [0.1, 0.1]), ([math.nan], [0.1]), ([math.inf], [0.1])]
+    )
+    def test_what_cannot_be_ranked_is_refused(self, values, known):
+        with pytest.raises(ValueError, match="give finite values and an error for each"):
+            standings(np.array(values), np.array(known))
+
+    @given(st.lists(st.tuples(numbers, errors), max_size=8))
+    def test_against_a_count_one_by_one(self, pairs):
+        found = standings(np.array([v for v, _ in pairs]), np.array([e for _, e in pairs]))
+        for (value, error), one in zip(pairs, found, strict=True):
+            higher = [v for v, _ in pairs if v > value]
+            assert one.rank == 1 + len(higher)
+            if math.isnan(error):
+                assert (one.best, one.worst) == (None, None)
+                continue
+            apart = [  # in whole eighths, squared: nothing is rounded
+                v
+                for v, e in pairs
+                if not math.isnan(e)
+                and Fraction(v - value) ** 2 > 4 * (Fraction(error) ** 2 + Fraction(e) ** 2)
+            ]
+            best = 1 + sum(v > value for v in apart)
+            worst = len(pairs) - sum(v < value for v in apart)
+            assert (one.best, one.worst) == (best, worst)
+            assert 1 <= best <= one.rank <= worst <= len(pairs)
+
+
+class TestMeanRank:
+    def test_one_unit_has_no_interval(self):
+        assert mean_rank([3]) == MeanRank(units=1, mean=3, low=None, high=None, first=0)
+
+    def test_no_unit_is_refused(self):
+        with pytest.raises(ValueError, match="one unit at least"):
+            mean_rank([])
+
+    def test_equal_ranks_have_an_interval_of_no_length(self):
+        assert mean_rank([1, 1, 1]) == MeanRank(units=3, mean=1, low=1, high=1, first=3)
+
+    def test_the_draws_follow_the_seed(self):
+        ranks = [i**3 for i in range(1, 30)]
+        assert mean_rank(ranks) == mean_rank(ranks, draws=10_000, seed=0)
+        few = [mean_rank(ranks, draws=9, seed=seed).low for seed in range(4)]
+        assert len(set(few)) > 1
+
+    @given(st.lists(st.integers(1, 4), min_size=2, max_size=3))
+    def test_against_every_possible_draw(self, ranks):
+        found = mean_rank(ranks, draws=40_000)
+        means = [sum(draw) / len(ranks) for draw in itertools.product(ranks, repeat=len(ranks))]
+        assert found.mean == pytest.approx(sum(ranks) / len(ranks))
+        assert (found.units, found.first) == (len(ranks), ranks.count(1))
+        # Of at most 27 equally likely draws, the lowest and the highest have 2.5 % or more.
+        assert (found.low, found.high) == (min(means), max(means))
+
+    @pytest.mark.parametrize("sign", [1, -1])
+    def test_the_interval_leaves_out_a_fortieth_on_either_side(self, sign):
+        """One rank of ten differs: the number of its draws is binomial, 0 to 3 in 98.7 %."""
+        found = mean_rank([5 + 5 * sign] + [5] * 9, draws=100_000)
+        ends = sorted([5.0, 5 + 1.5 * sign])
+        assert [found.low, found.high] == pytest.approx(ends)
+
+
+class TestSigns:
+    @pytest.mark.parametrize(
+        ("differences", "p"),
+        [
+            ([1.0] * 6, 2 / 64),
+            ([-0.1] * 6, 2 / 64),
+            ([1.0] * 5 + [-1.0], 14 / 64),
+            ([1.0, -1.0] * 3, 1.0),
+            ([1.0] * 7 + [0.0], 2 / 128),
+            ([1.0] * 5, None),
+            ([1.0] * 5 + [0.0], None),
+            ([], None),
+        ],
+    )
+    def test_by_hand(self, differences, p):
+        assert sign_test(differences) == p
+
+    @given(st.lists(st.sampled_from([-1.0, 0.0, 2.0]), max_size=11))
+    def test_against_every_sequence_of_signs(self, differences):
+        signs = [one for one in differences if one]
+        found = sign_test(differences)
+        if len(signs) < 6:
+            assert found is None
+            return
+        seen = abs(sum(one > 0 for one in signs) - len(signs) / 2)
+        every = itertools.product((0, 1), repeat=len(signs))
+        as_far = sum(abs(sum(one) - len(signs) / 2) >= seen for one in every)
+        assert found == pytest.approx(as_far / 2 ** len(signs))
