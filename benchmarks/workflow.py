@@ -103,8 +103,10 @@ class Cost:
 
 
 def large_study(cells: int, folder: Path) -> Study:
-    """The local study with ``cells`` cells, and its configuration in ``folder``/study.yaml."""
-    raw = load_yaml(DEFAULT_CONFIG)
+    """The local study with ``cells`` cells, without what it does besides, and its configuration in
+    ``folder``/study.yaml."""
+    besides = ("recipes", "comparisons", "dial", "browser", "synthetic")
+    raw = {key: value for key, value in load_yaml(DEFAULT_CONFIG).items() if key not in besides}
     lambdas = [0.05, 0.1, 0.2, 0.4, 0.8]
     sides = [{"variant": "gated", "expansion": 4}, {"variant": "sagsae_tied", "expansion": 2}]
     per_seed = len(raw["models"]) * len(raw["hookpoints"]) * len(sides) * len(lambdas)
@@ -112,6 +114,7 @@ def large_study(cells: int, folder: Path) -> Study:
     raw |= {
         "study": "large",
         "grid": [side | {"lambdas": lambdas, "seeds": seeds} for side in sides],
+        "comparisons": [{"candidate": sides[1], "baseline": sides[0], "matched_l0": [64, 32]}],
     }
     (folder / "study.yaml").write_text(yaml.safe_dump(raw))
     return Study.from_dict(raw)
