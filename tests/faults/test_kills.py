@@ -44,7 +44,7 @@ LONGER: dict[str, Any] = CONFIGURATION | {
 """The small study with stages that take long enough to be met in the middle."""
 GROW = "dump that grows"
 """The dump where a store of fewer rows is there already."""
-CHECKPOINT_SECONDS = "0.02"
+CHECKPOINT_SECONDS = "0.1"
 KILLS = {"tokens": (20, 3), "dump": (50, 5), GROW: (30, 3), "cell": (40, 5)}
 """Rule: kills in the full and in the short form."""
 
