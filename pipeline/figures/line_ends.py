@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from sagsae.frontiers import Floats
+
 SIZE = 7.0
 """Of the names, in points."""
 BETWEEN = 1.2

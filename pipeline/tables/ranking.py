@@ -30,6 +30,7 @@ PROBED = {"fraction": "absorption"}
 """Columns of probed cells -> their names in ranking.csv; that of the accuracy has its k."""
 
 Readings = dict[SweepKey, Reading]
+Spreads = dict[str, Spread | None]
 
 
 def ranking_table(
@@ -51,6 +52,7 @@ def ranking_table(
     """
     rows: list[dict[str, Any]] = []
     found = {l0: readings(sweeps, l0) for l0 in spec.matched_levels}
+    spreads = {l0: spreads_in(found[l0]) for l0 in spec.matched_levels}
     for recipe in spec.trained:
         under = keys_under(recipe, sweeps, spec)
         for model, hookpoint in spec.trained[recipe]:
@@ -58,7 +60,7 @@ def ranking_table(
             for l0 in spec.matched_levels:
                 place = dict(zip(PLACE, (recipe, model, hookpoint, l0), strict=True))
                 place["lr_noisy"] = (model, hookpoint) in noisy
-                ranked = _ranked(here, found[l0])
+                ranked = _ranked(here, found[l0], spreads[l0])
                 rows += [
                     place
                     | _row(key, sweeps[key], l0, ranked.get(key, {}), names[key])
@@ -89,15 +91,18 @@ def readings(sweeps: Mapping[SweepKey, Sweep], l0: float) -> Readings:
     }
 
 
-def _ranked(here: Sequence[SweepKey], found: Readings) -> dict[SweepKey, dict[str, Any]]:
+def _ranked(
+    here: Sequence[SweepKey], found: Readings, spreads: Spreads
+) -> dict[SweepKey, dict[str, Any]]:
     """Rank, value and error of the sweeps of one place that reach the L0.
 
     Args:
         here: The sweeps of the place.
-        found: Of all places, from which the error of one seed is pooled.
+        found: Of all places.
+        spreads: The error of a sweep of one seed, by recipe.
     """
     able = [key for key in here if key in found]
-    errors = {key: _error(key, found) for key in able}
+    errors = {key: _error(found[key], spreads[key.recipe]) for key in able}
     placed = standings(
         np.array([found[key].value for key in able], np.float64),
         np.array([errors[key][0] for key in able], np.float64),
@@ -117,20 +122,22 @@ def _ranked(here: Sequence[SweepKey], found: Readings) -> dict[SweepKey, dict[st
     }
 
 
-def _error(key: SweepKey, found: Readings) -> tuple[float, str]:
+def _error(reading: Reading, spread: Spread | None) -> tuple[float, str]:
     """Standard error of a reading and where it is from: its own seeds, or those of all sweeps that
     were trained under the same recipe."""
-    if (own := found[key].se) is not None:
+    if (own := reading.se) is not None:
         return own, "own seeds"
-    spread = spread_under(key.recipe, found)
     if spread is None:
         return float("nan"), ""
     return spread.sd, f"pooled from {spread.sweeps} sweep{'s' * (spread.sweeps > 1)}"
 
 
-def spread_under(recipe: str, found: Readings) -> Spread | None:
-    """The spread over seeds of all sweeps that were trained under a recipe."""
-    return pooled([one.by_seed for key, one in found.items() if key.recipe == recipe])
+def spreads_in(found: Readings) -> Spreads:
+    """The spread over seeds of all sweeps that were trained under each recipe."""
+    return {
+        recipe: pooled([one.by_seed for key, one in found.items() if key.recipe == recipe])
+        for recipe in {key.recipe for key in found}
+    }
 
 
 def _order(
@@ -206,11 +213,12 @@ def _summaries(ranking: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 "l0": l0,
                 "series": series,
                 "pairs": len(ranks),
+                "first": 0,
             }
             row |= {"variant": found["variant"].iloc[0], "unranked": len(found) - len(ranks)}
             if ranks:
                 mean = mean_rank(ranks)
                 row |= {"mean_rank": mean.mean, "low": mean.low, "high": mean.high}
                 row["first"] = mean.first
-            rows.append(row | {"first": row.get("first", 0)})
+            rows.append(row)
         yield from sorted(rows, key=lambda row: row.get("mean_rank", float("inf")))
