@@ -24,7 +24,9 @@ def head(found: Overview) -> Iterator[str]:
     parts = [f"{count} {state}" for state, count in counts.items() if count]
     finished = f"{len(found.of('finished'))} of {len(found.cells)} cells finished"
     yield f"study {found.study}: {', '.join([finished, *parts])}"
-    yield f"run:     {found.run or 'none; the same snakemake command continues'}"
+    whole = len(found.of("finished")) == len(found.cells)
+    idle = "every cell is finished" if whole else "the same snakemake command continues"
+    yield f"run:     {found.run or f'none; {idle}'}"
     yield f"stores:  {found.stores} of {found.stores_needed}"
     if found.rate is not None and found.seconds_left is not None:
         yield f"rate:    {found.rate:.1f} cells an hour, about {duration(found.seconds_left)} left"

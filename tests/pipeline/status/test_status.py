@@ -148,6 +148,10 @@ class TestOverview:
         text = "\n".join(lines(found, time.time()))
         assert "1 of 4 cells finished, 3 waiting" in text
         assert "the same snakemake command continues" in text
+        for cell in study.cells[1:]:
+            written(study.metrics(cell))
+        text = "\n".join(lines(overview(study, time.time()), time.time()))
+        assert "4 of 4 cells finished\nrun:     none; every cell is finished\n" in text
 
     def test_jobs_of_other_stages_are_told(self, study):
         now = time.time()
