@@ -37,6 +37,7 @@ def executed(study: Path) -> nbformat.NotebookNode:
     client = NotebookClient(
         notebook,
         timeout=600,
+        coalesce_streams=True,  # else a slow machine's pauses split what one cell prints
         resources={"metadata": {"path": str(NOTEBOOK.parent)}},
         record_timing=False,  # else every run differs
         kernel_name="python3",
