@@ -83,6 +83,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Workflow:
     (package / "autoencoders.py").write_text(PACKAGE)
     raw = yaml.safe_load((ROOT / "workflow/configs/smoke.yaml").read_text())
     raw |= {"study": "foreign", "models": raw["models"][:1], "hookpoints": ["resid"]}
+    del raw["dial"], raw["synthetic"]
     raw["training"]["tokens"] = 16384
     raw["grid"] = [
         {"variant": name, "expansion": 2, "lambdas": [0.1, 0.3]} for name in ("gated", GATE, PLAIN)

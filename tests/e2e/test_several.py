@@ -127,36 +127,11 @@ def test_nothing_is_left_to_do_and_nothing_is_at_fault(finished):
     assert "no fault; 16 of 16 cells finished" in done.stdout
 
 
-def test_the_published_study_follows_from_its_metrics(finished, tmp_path):
-    """Publishing makes everything again from the metrics, and refuses what is not the same."""
-    study, kept = finished.study, tmp_path / "kept"
-    publish(study, kept, finished.folder)
-    names = [f"tables/{name}" for name in study.tables + study.claim_tables]
-    names += [f"figures/{name}.{end}" for name in study.figures for end in ("png", "svg", "csv")]
-    assert cmpfiles(kept, finished.folder / study.root, names, shallow=False) == (names, [], [])
-
-
 def with_sections(finished, name, **sections) -> Workflow:
     """The same study with more sections in its configuration."""
     config = finished.folder / f"{name}.yaml"
     config.write_text(yaml.safe_dump(configuration() | sections))
     return Workflow(finished.folder, config)
-
-
-def test_trackers_run_nothing_again(finished):
-    trackers = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
-    asked = with_sections(finished, "tracked", tracking=trackers)
-    assert asked.planned() == {}
-    study = Study.load(asked.config)
-    cell = next(cell for cell in study.cells if cell.recipe)
-    done = asked.run(study.metrics(cell), "--force")
-    assert done.returncode == 0, done.stdout
-    assert "TRACKING" not in done.stdout
-    curve = read_curve(finished.path(study.cell_file(cell, "curve.parquet")))
-    events = finished.path(study.path("tracking", "tensorboard", cell.path))
-    found = [(step, round(value, 4)) for step, value in tensorboard_points(events)["loss"]]
-    assert found == [*zip(curve["step"], curve["loss"].round(4), strict=True)]
-    assert finished.run().returncode == 0  # what follows from the cell is up to date again
 
 
 def test_a_tracker_that_is_not_installed_is_told_of_before_anything_runs(finished, tmp_path):
@@ -167,28 +142,6 @@ def test_a_tracker_that_is_not_installed_is_told_of_before_anything_runs(finishe
     assert "section tracking asks for wandb, and what that needs is not installed" in done.stdout
     assert f"-m pip install --editable '{ROOT}[wandb]'" in done.stdout
     assert "Job stats" not in done.stdout
-
-
-def test_further_formats_are_made_of_what_is_there(finished, tmp_path):
-    formats = {"figures": ["svg", "pdf"], "tables": ["latex", "parquet"]}
-    asked = with_sections(finished, "formats", formats=formats)
-    assert "cell" not in asked.planned()
-    done = asked.run()
-    assert done.returncode == 0, done.stdout
-    study = Study.load(asked.config)
-    files = [*converted_tables(study), *(study.figure(name, "pdf") for name in study.figures)]
-    assert [name for name in files if not finished.path(name).exists()] == []
-    points = pd.read_parquet(finished.path(study.table("points.parquet")))
-    assert points["l0"].notna().all()
-    assert asked.planned() == {}
-    done = asked.run("verify")
-    assert "no fault; 16 of 16 cells finished" in done.stdout
-    kept = tmp_path / "kept"
-    publish(study, kept, finished.folder)
-    names = [PurePath(name).relative_to(study.root).as_posix() for name in files]
-    root = finished.folder / study.root
-    assert cmpfiles(kept, root, names, shallow=False) == (names, [], [])
-    assert finished.run().returncode == 0
 
 
 def test_one_recipe_and_one_pair_of_widths_have_none_of_this(finished):
@@ -215,3 +168,42 @@ def test_one_source_in_the_place_of_two_starts_the_study_again(finished):
     planned = one.planned()
     assert (planned["documents"], planned["cell"]) == (1, 16)
     assert not {SOURCES, BY_SOURCE} & set(Study.load(config).tables)
+
+
+def test_trackers_run_nothing_again(finished):
+    trackers = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
+    asked = with_sections(finished, "tracked", tracking=trackers)
+    assert asked.planned() == {}
+    study = Study.load(asked.config)
+    cell = next(cell for cell in study.cells if cell.recipe)
+    done = asked.run(study.metrics(cell), "--force")
+    assert done.returncode == 0, done.stdout
+    assert "TRACKING" not in done.stdout
+    curve = read_curve(finished.path(study.cell_file(cell, "curve.parquet")))
+    events = finished.path(study.path("tracking", "tensorboard", cell.path))
+    found = [(step, round(value, 4)) for step, value in tensorboard_points(events)["loss"]]
+    assert found == [*zip(curve["step"], curve["loss"].round(4), strict=True)]
+
+
+def test_further_formats_are_made_of_what_is_there_and_published(finished, tmp_path):
+    """Publishing makes everything again from the metrics, and refuses what is not the same."""
+    formats = {"figures": ["svg", "pdf"], "tables": ["latex", "parquet"]}
+    asked = with_sections(finished, "formats", formats=formats)
+    assert "cell" not in asked.planned()
+    done = asked.run()
+    assert done.returncode == 0, done.stdout
+    study = Study.load(asked.config)
+    files = [*converted_tables(study), *(study.figure(name, "pdf") for name in study.figures)]
+    assert [name for name in files if not finished.path(name).exists()] == []
+    points = pd.read_parquet(finished.path(study.table("points.parquet")))
+    assert points["l0"].notna().all()
+    assert asked.planned() == {}
+    done = asked.run("verify")
+    assert "no fault; 16 of 16 cells finished" in done.stdout
+    kept = tmp_path / "kept"
+    publish(study, kept, finished.folder)
+    names = [PurePath(name).relative_to(study.root).as_posix() for name in files]
+    names += [f"tables/{name}" for name in study.tables + study.claim_tables]
+    names += [f"figures/{name}.{end}" for name in study.figures for end in ("png", "svg", "csv")]
+    root = finished.folder / study.root
+    assert cmpfiles(kept, root, names, shallow=False) == (names, [], [])

@@ -241,16 +241,26 @@ def test_a_study_that_has_not_steered_yet_is_not_published(finished, tmp_path):
         file.write_bytes(kept)
 
 
-def test_results_of_other_metrics_are_not_published(finished, published, tmp_path):
-    cell = Path(finished.metrics(finished.cells[0]))
+@pytest.fixture(scope="module")
+def one_variant(tmp_path_factory) -> Study:
+    """A made-up study without a comparison, with all its results."""
+    grid = [{"variant": "sagsae_tied", "expansion": 2, "lambdas": [0.1]}]
+    folder = tmp_path_factory.mktemp("one-variant")
+    study = make_grid(folder, grid=grid, comparisons=[], hookpoints=["resid"])
+    finish(study)
+    return study
+
+
+def test_results_of_other_metrics_are_not_published(one_variant, tmp_path):
+    cell = Path(one_variant.metrics(one_variant.cells[0]))
     kept = cell.read_bytes()
     try:
         write_json(cell, read_json(cell) | {"r2": 0.123})
         with pytest.raises(PublishError, match=r"tables/cells\.csv, .* do not follow"):
-            publish(finished, tmp_path / "out")
+            publish(one_variant, tmp_path / "out")
         cell.write_bytes(kept.replace(b'"l0": ', b'"l0": 1'))
         with pytest.raises(MetricsError, match="edited or damaged"):
-            publish(finished, tmp_path / "out")
+            publish(one_variant, tmp_path / "out")
     finally:
         cell.write_bytes(kept)
     assert not (tmp_path / "out").exists()
@@ -287,10 +297,8 @@ def test_busy_time_counts_what_ran_side_by_side_once(tmp_path):
     assert busy_seconds(tmp_path, "results/x/logs") == 13
 
 
-def test_a_study_of_one_variant_has_figures_and_claims_too(tmp_path):
-    grid = [{"variant": "sagsae_tied", "expansion": 2, "lambdas": [0.1]}]
-    study = make_grid(tmp_path, grid=grid, comparisons=[], hookpoints=["resid"])
-    finish(study)
+def test_a_study_of_one_variant_has_figures_and_claims_too(one_variant):
+    study = one_variant
     outcomes = read_table(Path(study.table("claims.csv"))).set_index("claim")["outcome"]
     assert set(outcomes) == {"not measured"}
     assert len(study.figures) == 4
