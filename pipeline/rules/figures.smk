@@ -10,7 +10,7 @@ rule figures:
         [study.figure(name, end) for name in CURVES_HERE for end in FIGURE_FILES],
 
 
-for name in [*study.figures, *CURVES]:
+for name in [*study.figures_by_name, *CURVES]:
 
     rule:
         name:
@@ -29,7 +29,7 @@ rule draw_figure:
     log:
         study.log("figures", "{figure}"),
     wildcard_constraints:
-        figure="|".join(study.figures),
+        figure="|".join(study.figures_by_name),
     localrule: True
     params:
         spec=SPECS["comparison"],

@@ -9,7 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.study.cell import Cell, by_sweep
-from pipeline.study.figures import CURVE_FIGURES, marked_names
+from pipeline.study.figure_names import marked_names
+from pipeline.study.figures import CURVE_FIGURES
 from pipeline.study.outputs import CURVE
 from pipeline.study.study import Study
 

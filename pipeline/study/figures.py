@@ -6,11 +6,8 @@ workflow, the report and the command lines take names and captions from here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pipeline.config.study_config import StudyConfig
-from pipeline.study.cell import Cell
 from pipeline.study.paper_numbers import (
     DEAD_LOWER_BY,
     FEWER_DEAD_MLP,
@@ -229,34 +226,6 @@ FIGURE_PROTOCOLS = {
 """Figure -> the protocol whose runs it shows."""
 
 
-def figure_names(
-    config: StudyConfig, cells: Iterable[Cell], effects: bool = False
-) -> tuple[str, ...]:
-    """The main comparison in figures of their own, and all sweeps where there are others; each
-    recipe apart. Before them the specification curves, where there are effects to set side by side.
-    """
-    main = config.comparisons[:1]
-    sides = {
-        (model.name, side.variant, side.width_for(model.d_model))
-        for item in main
-        for side in (item.candidate, item.baseline)
-        for model in config.models
-    }
-    found = list(cells)
-    others = any((cell.model, cell.variant, cell.width) not in sides for cell in found)
-    names = (*FIGURES, *(name + VARIANTS_SUFFIX for name in FIGURES if main and others))
-    curves = tuple(SPECIFICATION_FIGURES) if effects else ()
-    marked = [name for name in sorted(config.recipes) if any(cell.recipe == name for cell in found)]
-    if len({cell.recipe for cell in found}) < 2:
-        return curves + names
-    plain = names if any(not cell.recipe for cell in found) else ()
-    return (
-        *curves,
-        *plain,
-        *(f"{name}{RECIPE_MARK}{recipe}" for recipe in marked for name in names),
-    )
-
-
 def shows_dial(name: str) -> bool:
     """Whether a figure is one of ``DIAL_FIGURES``, of whatever recipe."""
     return name.partition(RECIPE_MARK)[0] in DIAL_FIGURES
@@ -265,21 +234,6 @@ def shows_dial(name: str) -> bool:
 def shows_probes(name: str) -> bool:
     """Whether a figure is one of ``PROBE_FIGURES``, of whatever recipe."""
     return name.partition(RECIPE_MARK)[0] in PROBE_FIGURES
-
-
-def marked_names(names: Iterable[str], recipes: Iterable[str], several: bool) -> tuple[str, ...]:
-    """The names of some figures under each of some recipes.
-
-    Args:
-        names: of the figures.
-        recipes: their names, the default one as an empty text.
-        several: whether the study has several recipes.
-    """
-    return tuple(
-        name + (RECIPE_MARK + recipe if several and recipe else "")
-        for recipe in dict.fromkeys(recipes)
-        for name in names
-    )
 
 
 def title_and_caption(name: str) -> tuple[str, str]:

@@ -27,7 +27,7 @@ def targets(study: Study) -> Iterator[str]:
         yield "probe"
     if browsed(study):
         yield "browser"
-    yield from (*study.figures, *curve_figures(study), *SYNTHETIC_FIGURES)
+    yield from (*study.figures_by_name, *curve_figures(study), *SYNTHETIC_FIGURES)
     yield from map(study.metrics, study.cells)
 
 

@@ -12,7 +12,8 @@ from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.dials import dial_specs
-from pipeline.study.figures import DIAL_FIGURES, PROBE_FIGURES, RECIPE_MARK, marked_names
+from pipeline.study.figure_names import marked_names
+from pipeline.study.figures import DIAL_FIGURES, PROBE_FIGURES, RECIPE_MARK
 from pipeline.study.outputs import DIAL_TABLES, PROBE_TABLES, Outputs
 from pipeline.study.probes import probe_specs
 from pipeline.study.specs import DialSpec, ProbeSpec

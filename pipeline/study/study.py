@@ -24,7 +24,8 @@ from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.blocks import cells_of
 from pipeline.study.cell import Cell
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import FAMILY_FIGURES, figure_names, marked_names
+from pipeline.study.figure_names import figure_names, marked_names
+from pipeline.study.figures import FAMILY_FIGURES
 from pipeline.study.foreign import foreign_cells, source_of
 from pipeline.study.grid import cross_faults
 from pipeline.study.known_cells import check_known
@@ -261,8 +262,16 @@ class Study(LookedInto):
     @property
     def figures(self) -> tuple[str, ...]:
         """Names of the figures that the grid has, and of those of steering and of probes."""
-        own = figure_names(self.config, self.cells, self.compared.has_effects)
+        return self._figures(on_demand=False)
+
+    @property
+    def figures_by_name(self) -> tuple[str, ...]:
+        """Names of all figures that can be asked for; the whole study draws ``figures``."""
+        return self._figures(on_demand=True)
+
+    def _figures(self, on_demand: bool) -> tuple[str, ...]:
         spec = self.compared
+        own = figure_names(self.config, self.cells, spec.has_effects, on_demand)
         shown = FAMILY_FIGURES if spec.several_families else ()
         return own + marked_names(shown, spec.trained, spec.several) + self.looked_into_figures
 

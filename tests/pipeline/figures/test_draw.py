@@ -23,7 +23,8 @@ from pipeline.figures import sweep as sweep_figure
 from pipeline.figures.series import styles
 from pipeline.figures.shown import Drawn, Shown
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import FIGURES, FigureEntry, figure_names
+from pipeline.study.figure_names import figure_names
+from pipeline.study.figures import FIGURES, FigureEntry
 from pipeline.study.metrics import read_all
 from pipeline.study.series import with_series
 from pipeline.study.study import Study

@@ -145,7 +145,23 @@ class TestOutputs:
         assert set(study.tables) - set(TABLES) == extra
         assert study.claim_tables == (*CLAIM_TABLES, "claims_matrix.csv")
         assert [name for name in study.figures if "spec" in name] == list(SPECIFICATION_FIGURES)
-        assert {"figure_2", "figure_2@zero"} < set(study.figures)
+        assert {"figure_2", "figure_2_variants@zero"} < set(study.figures)
+
+    def test_many_recipes_have_the_figures_of_one_and_two_each_of_the_others(self, tmp_path):
+        many = Study.from_dict(settings_configuration(tmp_path))
+        others = ("fast", "zero", "zero-fast")
+        assert [name for name in many.figures if "@" in name] == [
+            f"{name}_variants@{recipe}" for recipe in others for name in ("figure_r2", "figure_2")
+        ]
+        ends = ["", "_variants"]
+        ends += [end + "@" + recipe for recipe in others for end in ("", "_variants")]
+        every = {name + end for name in FIGURES for end in ends}
+        assert {*every, *SPECIFICATION_FIGURES} == set(many.figures_by_name)
+        grid = settings_configuration(tmp_path)["grid"]
+        three = [{**entry, "recipes": ["default", "zero", "zero-fast"]} for entry in grid]
+        few = Study.from_dict(settings_configuration(tmp_path, grid=three))
+        assert few.figures == few.figures_by_name
+        assert {"figure_3@zero-fast", "figure_11_variants@zero"} < set(few.figures)
 
     @pytest.mark.parametrize("names", [("sagsae_tied",), ("sagsae_tied", "sagsae", "sagsae_sym")])
     def test_one_recipe_and_one_pair_of_widths_have_none_of_them(self, tmp_path, names):

@@ -1,0 +1,75 @@
+"""Which figures a study has, by name: those of its sweeps, under each recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pipeline.config.study_config import StudyConfig
+from pipeline.study.cell import Cell
+from pipeline.study.figures import (
+    FIGURES,
+    RECIPE_MARK,
+    SPECIFICATION_FIGURES,
+    VARIANTS_SUFFIX,
+)
+
+FEW_RECIPES = 3
+"""Up to here a study draws every figure under each recipe."""
+OF_MANY = ("figure_r2", "figure_2")
+"""What it draws under each recipe but the first where there are more; the rest on demand."""
+
+
+def figure_names(
+    config: StudyConfig, cells: Iterable[Cell], effects: bool = False, on_demand: bool = False
+) -> tuple[str, ...]:
+    """The main comparison in figures of their own, and all sweeps where there are others; each
+    recipe apart. Before them the specification curves, where there are effects to set side by side.
+
+    Args:
+        config: Has the comparisons and the recipes.
+        cells: Of the grid.
+        effects: Whether the study compares half width with full width under several settings.
+        on_demand: With those that only a command that names them draws: of many recipes, most.
+    """
+    found = list(cells)
+    others = (VARIANTS_SUFFIX,) if _beside_main_comparison(config, found) else ()
+    names = tuple(name + suffix for suffix in ("", *others) for name in FIGURES)
+    curves = tuple(SPECIFICATION_FIGURES) if effects else ()
+    trained = {cell.recipe for cell in found}
+    if len(trained) < 2:
+        return curves + names
+    first, *more = sorted(trained)  # the default one, whose name is empty, before the others
+    if len(trained) > FEW_RECIPES and not on_demand:
+        fewer = tuple(name + suffix for suffix in others or ("",) for name in OF_MANY)
+    else:
+        fewer = names
+    return curves + marked_names(names, [first], True) + marked_names(fewer, more, True)
+
+
+def _beside_main_comparison(config: StudyConfig, cells: Iterable[Cell]) -> bool:
+    """Whether there are sweeps that the first comparison, if any, does not compare."""
+    sides = {
+        (model.name, side.variant, side.width_for(model.d_model))
+        for item in config.comparisons[:1]
+        for side in (item.candidate, item.baseline)
+        for model in config.models
+    }
+    return bool(sides) and any(
+        (cell.model, cell.variant, cell.width) not in sides for cell in cells
+    )
+
+
+def marked_names(names: Iterable[str], recipes: Iterable[str], several: bool) -> tuple[str, ...]:
+    """The names of some figures under each of some recipes.
+
+    Args:
+        names: of the figures.
+        recipes: their names, the default one as an empty text.
+        several: whether the study has several recipes.
+    """
+    found = list(names)
+    return tuple(
+        name + (RECIPE_MARK + recipe if several and recipe else "")
+        for recipe in dict.fromkeys(recipes)
+        for name in found
+    )
