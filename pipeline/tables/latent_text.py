@@ -50,8 +50,9 @@ def contrast_title(kind: str, candidate: str, baseline: str) -> str:
 def contrast_grids(table: pd.DataFrame, spec: ComparisonSpec) -> list[Grid]:
     """One per pair of variants: each (model, hookpoint) at equal lambda and seed, and at equal L0.
 
-    A matched L0 that no row answers has no column. A recipe that concerns neither side is left out:
-    the rows are those of the one that it extends.
+    A matched L0 that no row answers has no column. Widths have one where some place has several
+    rows. A recipe that concerns neither side is left out: the rows are those of the one that it
+    extends.
     """
     grids = []
     for group, rows in table.groupby(
@@ -62,12 +63,15 @@ def contrast_grids(table: pd.DataFrame, spec: ComparisonSpec) -> list[Grid]:
             continue
         gaps = {l0: _matched_gap(rows, l0) for l0 in spec.matched_levels}
         gaps = {l0: gap for l0, gap in gaps.items() if gap.notna().any()}
+        widths = bool(rows.duplicated(["model", "hookpoint"]).any())
+        place, heads = CONTRAST_HEADS[:2], CONTRAST_HEADS[2:]
+        columns = (*place, *["Widths"] * widths, *heads)
         grids.append(
             Grid(
                 title=spec.titled(contrast_title(kind, candidate, baseline), recipe),
-                columns=(*CONTRAST_HEADS, *(f"ΔR2 at L0 = {l0:g}" for l0 in gaps)),
+                columns=(*columns, *(f"ΔR2 at L0 = {l0:g}" for l0 in gaps)),
                 rows=tuple(
-                    (*_contrast_row(row), *(signed(gap.iloc[i]) for gap in gaps.values()))
+                    (*_contrast_row(row, widths), *(signed(gap.iloc[i]) for gap in gaps.values()))
                     for i, (_, row) in enumerate(rows.iterrows())
                 ),
             )
@@ -80,7 +84,7 @@ def _matched_gap(rows: pd.DataFrame, l0: float) -> pd.Series:
     return rows[candidate] - rows[baseline]
 
 
-def _contrast_row(row: pd.Series) -> tuple[str, ...]:
+def _contrast_row(row: pd.Series, widths: bool) -> tuple[str, ...]:
     deltas = (
         with_error(row[f"{metric}_delta"], row[f"{metric}_delta_se"], signed)
         for metric in ("r2", "l0", "dead_fraction", "loss_recovered")
@@ -91,6 +95,7 @@ def _contrast_row(row: pd.Series) -> tuple[str, ...]:
     return (
         row["model"],
         row["hookpoint"],
+        *[f"{row['candidate_width']} against {row['baseline_width']}"] * widths,
         f"{row['pairs']:.0f}",
         format_number(row["r2_delta_abs"]),
         r2,
