@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from pipeline.config.study_config import StudyConfig
@@ -16,7 +17,8 @@ from pipeline.study.figures import (
 FEW_RECIPES = 3
 """Up to here a study draws every figure under each recipe."""
 OF_MANY = ("figure_r2", "figure_2")
-"""What it draws under each recipe but the first where there are more; the rest on demand."""
+"""What it draws where there are more, under each recipe but the first with a sweep of several
+points; the rest on demand."""
 
 
 def figure_names(
@@ -39,10 +41,12 @@ def figure_names(
     if len(trained) < 2:
         return curves + names
     first, *more = sorted(trained)  # the default one, whose name is empty, before the others
+    fewer = names
     if len(trained) > FEW_RECIPES and not on_demand:
         fewer = tuple(name + suffix for suffix in others or ("",) for name in OF_MANY)
-    else:
-        fewer = names
+        points = Counter(sweep for sweep, *_ in {(cell.sweep, cell.lam, cell.k) for cell in found})
+        lines = {sweep.recipe for sweep, count in points.items() if count > 1}
+        more = [recipe for recipe in more if recipe in lines]
     return curves + marked_names(names, [first], True) + marked_names(fewer, more, True)
 
 

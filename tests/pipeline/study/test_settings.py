@@ -158,6 +158,11 @@ class TestOutputs:
         every = {name + end for name in FIGURES for end in ends}
         assert {*every, *SPECIFICATION_FIGURES} == set(many.figures_by_name)
         grid = settings_configuration(tmp_path)["grid"]
+        points = [{**grid[0], "lambdas": [0.1]}, *grid[1:2]]
+        points[1] = {**points[1], "lambdas": [0.1], "recipes": ["default", "fast", "zero"]}
+        lone = Study.from_dict(settings_configuration(tmp_path, grid=points, comparisons=[]))
+        assert len({cell.recipe for cell in lone.cells}) == 4
+        assert set(lone.figures) == set(FIGURES)
         three = [{**entry, "recipes": ["default", "zero", "zero-fast"]} for entry in grid]
         few = Study.from_dict(settings_configuration(tmp_path, grid=three))
         assert few.figures == few.figures_by_name
