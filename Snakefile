@@ -37,7 +37,7 @@ from pipeline.study.browsed import (
     write_browser_specs,
 )
 from pipeline.study.cell import PATTERN, WILDCARDS
-from pipeline.study.curve_files import curve_figures, curves_of
+from pipeline.study.curve_files import curve_figures, curves_of, figures_with_curves
 from pipeline.study.figures import (
     FIGURE_PROTOCOLS,
     SYNTHETIC_FIGURES,

@@ -144,8 +144,7 @@ def full_width(evidence: Evidence) -> Verdict:
     wide, narrow = (int(rows[f"{name}_collapsed"].sum()) for name in ("baseline", "candidate"))
     here = f"{wide} of {rows['pairs'].sum():.0f} runs at 2H collapse, {narrow} at H"
     found = bool((rows["baseline_collapsed"] > rows["candidate_collapsed"]).any())
-    why = "thresholds start small here, which v2 says prevents it"
-    return decided(found, here, "" if found else why)
+    return decided(found, here)
 
 
 @claim(

@@ -165,7 +165,7 @@ def _readme(study: Study, environment: dict[str, Any], out: Path) -> str:
 |---|---|
 | cells | {environment["cells"]} |
 | machine | {environment["machine"]} |
-| wall time in which a job ran | {hours:.2f} h |
+| wall time in which a job ran on this machine | {hours:.2f} h |
 | training, summed over cells | {training:.2f} h |
 | versions | {versions} |
 

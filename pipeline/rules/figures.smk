@@ -1,7 +1,7 @@
 # Figures, each with the numbers that it draws and under its own name, and the report.
 
 CURVES = curve_figures(study)
-CURVES_HERE = [name for name, recipe in CURVES.items() if curves_of(study, recipe)]
+CURVES_HERE = figures_with_curves(study)
 
 
 rule figures:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.study.cell import Cell, by_sweep
-from pipeline.study.figure_names import marked_names
+from pipeline.study.figure_names import FEW_RECIPES, marked_names
 from pipeline.study.figures import CURVE_FIGURES
 from pipeline.study.outputs import CURVE
 from pipeline.study.study import Study
@@ -40,6 +40,13 @@ def curves_of(study: Study, recipe: str) -> list[str]:
         and (cell.model, cell.hookpoint) in spec.trained[recipe]
     ]
     return [curve for curve, metrics in paths if Path(curve).exists() or not Path(metrics).exists()]
+
+
+def figures_with_curves(study: Study) -> list[str]:
+    """The figures of curves that the whole study draws: where there is something to draw, and of
+    many recipes that of the first one."""
+    names = [name for name, recipe in curve_figures(study).items() if curves_of(study, recipe)]
+    return names[:1] if len(study.compared.trained) > FEW_RECIPES else names
 
 
 def curve_figures(study: Study) -> dict[str, str]:

@@ -37,7 +37,7 @@ from pipeline.jobs.findings import (
 )
 from pipeline.jobs.json_files import ADVICE, json_argument
 from pipeline.study.browsed import browsed
-from pipeline.study.curve_files import curve_figures, curves_of
+from pipeline.study.curve_files import figures_with_curves
 from pipeline.study.formats import converted_tables, figure_files
 from pipeline.study.study import SPLITS, Study
 from pipeline.synthetic import faults as synthetic
@@ -134,7 +134,7 @@ def checks(study: Study) -> dict[str, Findings]:
 
 def _outputs(study: Study) -> Findings:
     tables = [*map(study.table, study.every_table), *converted_tables(study)]
-    curves = [name for name, recipe in curve_figures(study).items() if curves_of(study, recipe)]
+    curves = figures_with_curves(study)
     drawn, ends = [*study.figures, *curves], figure_files(study)
     figures = [study.figure(name, end) for name in drawn for end in ends]
     shown = browsed(study)

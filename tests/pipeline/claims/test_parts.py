@@ -177,10 +177,9 @@ class TestWidth:
 
     def test_as_many_are_not(self):
         here = "1 of 4 runs at 2H collapse, 1 at H"
-        why = "thresholds start small here, which v2 says prevents it"
         elsewhere = self.rows(3, 0, hookpoint="attn")
         found = evidence(contrasts=[self.rows(1, 1), elsewhere])
-        assert told(parts.full_width, found) == (FAILS, here, why)
+        assert told(parts.full_width, found) == (FAILS, here, "")
         lacking = "the grid has no sign-aware variant at 2H beside itself at H at resid"
         assert told(parts.full_width, evidence(contrasts=[elsewhere])) == (MISSING, "", lacking)
 

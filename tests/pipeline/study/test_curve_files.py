@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.study.curve_files import curve_figures, curves_of, drawn_cells
+from pipeline.study.curve_files import (
+    curve_figures,
+    curves_of,
+    drawn_cells,
+    figures_with_curves,
+)
 from pipeline.study.study import Study
 from tests.pipeline.made_curves import make_curve
 from tests.pipeline.made_grid import LAMBDAS, configuration, make_grid
@@ -85,3 +90,14 @@ def test_each_recipe_has_a_figure_of_the_cells_that_stand_under_it():
 
 def test_one_recipe_has_one_figure():
     assert curve_figures(Study.from_dict(configuration())) == {"figure_curves": ""}
+
+
+def test_of_many_recipes_the_whole_study_draws_the_curves_of_the_first():
+    few = Study.from_dict(configuration(**RECIPES))
+    assert figures_with_curves(few) == [*curve_figures(few)]
+    more = {f"rate{i}": {"training": {"learning_rate": i * 1e-5}} for i in (1, 2)}
+    grid = [*RECIPES["grid"], {**RECIPES["grid"][1], "recipes": [*more]}]
+    recipes = RECIPES["recipes"] | more
+    many = Study.from_dict(configuration(**RECIPES | {"recipes": recipes, "grid": grid}))
+    assert len(curve_figures(many)) == 4
+    assert figures_with_curves(many) == ["figure_curves@matched"]
