@@ -101,7 +101,7 @@ def test_a_committed_study_follows_from_its_metrics(folder, tmp_path):
     exact = made_here(folder)
     for name, path in made.items():
         same(path, kept[name], exact)
-    assert (tmp_path / REPORT).stat().st_size > 2**20
+    assert (tmp_path / REPORT).read_text().count("<figure>") >= 5
     assert files(tmp_path).keys() == made.keys() | {REPORT}
 
 
