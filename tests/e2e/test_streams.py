@@ -153,7 +153,7 @@ def test_cells_asked_for_by_name_and_no_others(copy):
     assert len(weights(made.folder)) == 7
 
 
-def test_another_recipe_trains_all_again_and_the_first_one_again(copy):
+def test_another_recipe_trains_all_again_and_the_first_one_again(copy, alone):
     """What was noted of the first training is gone with its weights."""
     made = copy(3)
     other = copy(3, training=CONFIG["training"] | {"tokens": 512})
@@ -162,3 +162,6 @@ def test_another_recipe_trains_all_again_and_the_first_one_again(copy):
     ran(other, *cells_of(other))
     assert other.planned(*cells_of(other)) == {}
     assert made.planned(*cells_of(made)) == planned
+    ran(made, *cells_of(made))
+    assert weights(made.folder) == weights(alone)
+    assert made.planned(*cells_of(made)) == {}

@@ -12,6 +12,7 @@ import pytest
 
 from pipeline.jobs.json_files import write_json
 from pipeline.report.environment import installed
+from pipeline.report.publish import publish
 from pipeline.report.rebuild import rebuild
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.outputs import CONFIGURATION, ENVIRONMENT, RANKING_TABLES, REPORT
@@ -331,13 +332,13 @@ def test_what_is_not_registered_is_of_no_family():
 
 
 @pytest.mark.slow
-def test_the_workflow_makes_all_of_it(tmp_path):
-    """Rules, further formats, figure and report."""
+def test_the_workflow_makes_and_publishes_all_of_it(tmp_path):
+    """Rules, further formats, figure, report, and the same bytes again from what is kept."""
     formats = {"tables": ["parquet", "latex"], "figures": ["svg", "pdf"]}
     study = make_families(
         tmp_path / "results", formats=formats, probe={"models": ["small"], "recipes": ["matched"]}
     )
-    root = Path(study.root)
+    root, kept = Path(study.root), tmp_path / "kept"
     write_json(root / CONFIGURATION, study.config.model_dump())
     write_json(root / ENVIRONMENT, {"versions": installed()})
     rebuild(root, root)
@@ -359,6 +360,9 @@ def test_the_workflow_makes_all_of_it(tmp_path):
     assert report.count("<b>All frontiers") == 2
     for text in ("Mean ranks at L0 = 48", "Two sides against one", "strictly dominates the column"):
         assert section.count(text) >= 2, text
+    publish(study, kept)  # which refuses what does not follow from the metrics
+    for name in RANKING_TABLES:
+        assert (kept / "tables" / name).read_bytes() == (root / "tables" / name).read_bytes()
 
 
 def test_cells_with_a_k_are_probed_like_others(made):
