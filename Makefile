@@ -12,6 +12,8 @@ FROM ?= results/reference/local
 TO ?= results/rebuilt
 BIN := $(VENV)/bin
 SUITE = OMP_NUM_THREADS=1 SAGSAE_PEERS=$(PEERS)/bin/python $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+# Without --no-compile, pip compiles every module of PyTorch, also those that nobody imports: half its time.
+INSTALL := -m pip install --quiet --no-compile --disable-pip-version-check
 PURELIB := import sysconfig; print(sysconfig.get_path("purelib"))
 
 .PHONY: help results test coverage test-fast test-gpu test-faults test-slurm mutants lint docs notebook smoke paper-plan
@@ -132,26 +134,26 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[workflow,demo]'
+	$(BIN)/python $(INSTALL) --editable '.[workflow,demo]'
 	touch $@
 
 $(VENV)/.ready-dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[workflow,demo,wandb,tensorboard,mlflow,s3,cluster,dev]'
+	$(BIN)/python $(INSTALL) --editable '.[workflow,demo,wandb,tensorboard,mlflow,s3,cluster,dev]'
 	touch $@ $(VENV)/.ready
 
 $(VENV)/.ready-docs: pyproject.toml | $(VENV)/.ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[docs]'
+	$(BIN)/python $(INSTALL) --editable '.[docs]'
 	touch $@
 
 $(VENV)/.ready-mutants: pyproject.toml | $(VENV)/.ready-dev
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
+	$(BIN)/python $(INSTALL) --editable '.[mutants]'
 	touch $@
 
 # Sees what is in VENV, so that PyTorch and its kin are installed once.
 $(PEERS)/.ready: benchmarks/peers-requirements.txt | $(VENV)/.ready
 	$(BIN)/python -m venv $(PEERS)
 	$(BIN)/python -c '$(PURELIB)' > "$$($(PEERS)/bin/python -c '$(PURELIB)')/with-ours.pth"
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	$(PEERS)/bin/python $(INSTALL) -r $<
 	touch $@
 
 clean: ## remove the environments, never results
