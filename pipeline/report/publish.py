@@ -54,6 +54,16 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
     """
     root, partial = workdir / study.root, out.with_name(f".{out.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
+    try:
+        _collect(study, root, partial, workdir, out)
+        shutil.rmtree(out, ignore_errors=True)
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _collect(study: Study, root: Path, partial: Path, workdir: Path, out: Path) -> None:
+    """Fill ``partial`` with all that ``out`` shall have."""
     cells = _keep_cells(study, study.cells, root, partial)
     _keep_looked_into(study, study.looked_into, root, partial)
     environment = _environment(study, cells.values(), workdir)
@@ -66,8 +76,6 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
     _must_agree(root, partial)
     (partial / outputs.REPORT).unlink()  # megabytes of images that lie beside it
     write_atomic(partial / outputs.README, _readme(study, environment, out).encode())
-    shutil.rmtree(out, ignore_errors=True)
-    partial.rename(out)
 
 
 def publish_unfinished(study: Study, out: Path, workdir: Path = Path()) -> int:
