@@ -82,9 +82,19 @@ def on_r2(rows: pd.DataFrame, half: str, full: str, spec: ComparisonSpec) -> str
         text += f", is nowhere more than {MATCHED_WITHIN:g} behind at {close.sum()} more"
     if behind.any():
         text += f", falls further behind at {behind.sum()}"
-    text += f" (smallest gap {span(able['min_gap'])}, mean gap {span(able['mean_gap'])})"
+    text += f" ({_gaps(able)})"
     apart = len(rows) - len(able)
     return text + (f"; at {apart} the sweeps share no L0." if apart else ".")
+
+
+def _gaps(able: pd.DataFrame) -> str:
+    """How far the sides are apart. R2 of a run that diverged may be any number: it is left out."""
+    fallen = able["collapsed"] != ""
+    if fallen.all():
+        return "cells collapsed at all of them"
+    sound = able[~fallen]
+    text = f"smallest gap {span(sound['min_gap'])}, mean gap {span(sound['mean_gap'])}"
+    return f"{text} where no cell collapsed; at {fallen.sum()} some did" if fallen.any() else text
 
 
 def _of(which: pd.Series, rows: pd.DataFrame, spec: ComparisonSpec) -> str:

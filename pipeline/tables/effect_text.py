@@ -16,8 +16,9 @@ HOW_TO_READ = (
     "level is over all points that have it, whatever else they have, and its spread is their "
     "standard deviation. A difference (→) is between points of one model and hookpoint that "
     "differ in that factor and in no other: it compares like with like. The means need not, since "
-    "the design is not fully crossed. Points with collapsed cells take part and are counted; where "
-    "there are some, the median says more than the mean."
+    "the design is not fully crossed. Means and spreads leave out points with collapsed cells, "
+    "which are counted: R2 of a run that diverged may be any number. The median, the least and the "
+    "most are over all points."
 )
 SEEDS = (
     "± is one standard error over seeds, where there are several: from a bootstrap that draws the "

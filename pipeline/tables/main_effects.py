@@ -26,7 +26,8 @@ COLUMNS = (
 )
 """``against`` is empty in a row of a level's mean. In others, ``points`` counts pairs of points and
 ``mean`` is the effect at ``level`` minus that ``against``. ``with_collapses`` counts points, or
-pairs, in which a cell collapsed."""
+pairs, in which a cell collapsed: ``mean`` and ``sd`` leave them out, since R2 of a run that
+diverged may be any number. ``median``, ``least`` and ``most`` are over all."""
 VARIANT_LEVEL = "SA-GSAE against Gated"
 """The level under which the mean of the effect itself stands."""
 SAME = ("model", "hookpoint")
@@ -78,11 +79,12 @@ def _fallen(points: pd.DataFrame) -> pd.Series:
 
 
 def _summary(values: pd.Series, fallen: pd.Series) -> dict[str, Any]:
-    """Of some numbers; the standard deviation is empty for one."""
+    """Of some numbers; the mean is empty for none, the standard deviation for one."""
+    sound = values[~fallen]
     return {
         "points": len(values),
-        "mean": values.mean(),
-        "sd": values.std(),
+        "mean": sound.mean(),
+        "sd": sound.std(),
         "median": values.median(),
         "least": values.min(),
         "most": values.max(),

@@ -29,9 +29,11 @@ def format_number(value: float) -> str:
 
 
 def signed(value: float) -> str:
-    """A gap, always with its sign."""
+    """A gap, always with its sign; of a run that diverged it may be in the hundreds."""
     if pd.isna(value):
         return BLANK
+    if abs(value) >= 10:
+        return f"{value:+.0f}"
     return f"{value:+.1e}" if 0 < abs(value) < 0.0005 else f"{value:+.3f}"
 
 

@@ -25,6 +25,7 @@ def rows(min_gap=(), dead=((0.5, 0.1),) * 6, **values):
         dead_baseline=[full for full, _ in dead],
         dead_candidate=[half for _, half in dead],
         matched_l0=64.0,
+        collapsed="",
     )
     return table.assign(**values)
 
@@ -46,6 +47,16 @@ def test_r2_leaves_out_what_no_comparison_does():
         "In R2, SA at half the width strictly dominates Gated at 6 of 6 pairs of model and "
         "hookpoint (smallest gap +0.010, mean gap +0.020)."
     )
+
+
+def test_gaps_of_runs_that_collapsed_are_counted_and_not_quoted():
+    table = rows([0.01, 0.02, -0.01, -0.025, -0.026, -200], collapsed=[""] * 5 + ["one cell"])
+    assert told(on_r2, table).endswith(
+        "falls further behind at 2 (smallest gap -0.026 to +0.020, mean gap -0.016 to +0.030 where "
+        "no cell collapsed; at 1 some did)."
+    )
+    told_of_all = told(on_r2, table.assign(collapsed="one cell"))
+    assert told_of_all.endswith("at 2 (cells collapsed at all of them).")
 
 
 def test_sweeps_that_share_no_l0_are_counted_apart():

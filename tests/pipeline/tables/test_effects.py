@@ -194,7 +194,8 @@ class TestMainEffects:
         assert one["mean"] == pytest.approx((0.01 - 0.05 + 0.02 + 0.06) / 4)
         three = self.row("rate", "3")
         assert (three["points"], three["with_collapses"]) == (3, 1)  # one has no gap
-        assert three["mean"] == pytest.approx((0.03 - 9 + 0) / 3)
+        assert three["mean"] == pytest.approx((0.03 + 0) / 2)  # without the one that collapsed
+        assert three["sd"] == pytest.approx(0.03 / math.sqrt(2))
         assert three["median"] == pytest.approx(0.0)
         assert (three["least"], three["most"]) == (-9.0, 0.03)
         start = self.row("start", "zero")
@@ -205,7 +206,8 @@ class TestMainEffects:
         """a and b have both rates with b_dec at the mean; c differs in the start, too."""
         rate = self.row("rate", "3", "1")
         assert (rate["points"], rate["with_collapses"]) == (2, 1)
-        assert rate["mean"] == pytest.approx((0.02 - 9.02) / 2)
+        assert rate["mean"] == pytest.approx(0.02)
+        assert rate["median"] == pytest.approx((0.02 - 9.02) / 2)
         assert (rate["least"], rate["most"]) == pytest.approx((-9.02, 0.02))
         start = self.row("start", "zero", "mean")
         assert (start["points"], start["with_collapses"]) == (1, 0)
@@ -229,7 +231,7 @@ class TestMainEffects:
         (grid,) = [part for part in parts if not isinstance(part, str)]
         assert grid.title == "Smallest R2 gap"
         assert grid.rows[1][:4] == ("rate and 1 more", "1", "4", "+0.010")
-        assert grid.rows[3][:4] == ("rate and 1 more", "1 → 3", "2 pairs", "-4.500")
+        assert grid.rows[3][:4] == ("rate and 1 more", "1 → 3", "2 pairs", "+0.020")
         assert grid.rows[-1][:5] == ("start", "mean → zero", "1 pair", "-0.060", "–")
 
     def test_what_moves_it_is_said_in_medians_the_largest_first(self):
