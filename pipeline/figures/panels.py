@@ -147,26 +147,39 @@ def dress(panel: Axes, points: pd.DataFrame, metric: str, title: str) -> None:
     grid(panel)
     silent = int((points["l0"] == 0).sum())
     note = f"\n{silent} at L0 = 0, off the log axis" if silent else ""
-    note += f"\n{outside} points outside the frame" if outside else ""
+    noun = "point" if outside == 1 else "points"
+    note += f"\n{outside} {noun} outside the frame" if outside else ""
     if drawable(points, metric).empty:
         note += "\nnothing to draw"
     panel.set_title(title + note)
 
 
 def _frame(panel: Axes, shown: pd.DataFrame, metric: str) -> int:
-    """Leave out sweeps that mostly collapsed, far from all others; how many points that hides."""
-    intact = shown.groupby("series")["collapsed"].transform(lambda found: (found == "").mean())
-    inside, outside = shown[intact >= 0.5], shown[intact < 0.5]
-    low, high = inside["l0"].min(), inside["l0"].max()
-    outside = outside[~outside["l0"].between(low, high)]
-    if len(inside) < 2 or outside.empty:
+    """Leave out collapsed points far from all others, which would flatten them; how many."""
+    far = _far(shown, metric)
+    inside = shown[~far]
+    if len(inside) < 2 or not far.any():
         return 0
-    panel.set_xlim(low / 1.15, high * 1.15)
+    panel.set_xlim(inside["l0"].min() / 1.15, inside["l0"].max() * 1.15)
     if metric != "dead_fraction":  # whose axis all panels share
         least, most = inside[metric].min(), inside[metric].max()
         pad = 0.14 * (most - least) + 1e-3
         panel.set_ylim(least - pad, most + pad)
-    return len(outside)
+    return int(far.sum())
+
+
+def _far(shown: pd.DataFrame, metric: str) -> pd.Series:
+    """Which points are of a sweep that mostly collapsed and beyond the L0 of the others, or are of
+    a run that collapsed and two heights of the intact ones or more above or below them."""
+    fallen = shown["collapsed"] != ""
+    lost = fallen.groupby(shown["series"]).transform("mean") > 0.5
+    others = shown.loc[~lost, "l0"]
+    far = lost & ~shown["l0"].between(others.min(), others.max())
+    intact = shown.loc[~fallen, metric]
+    if metric == "dead_fraction" or len(intact) < 2:
+        return far
+    height = 2 * (intact.max() - intact.min())
+    return far | fallen & ~shown[metric].between(intact.min() - height, intact.max() + height)
 
 
 def grid(panel: Axes) -> None:

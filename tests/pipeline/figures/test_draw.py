@@ -140,6 +140,20 @@ def test_a_sweep_that_collapsed_far_away_does_not_squeeze_the_others(built_study
     assert panel.get_title().endswith(f"{len(here)} points outside the frame")
 
 
+def test_a_run_that_diverged_does_not_squeeze_the_rest_of_its_sweep(built_study):
+    points, overlaps, spec = inputs(built_study)
+    before = drawn_sweeps(points, overlaps, "r2", spec).axes[0]
+    here = points[points["model"].eq("small") & points["hookpoint"].eq("mlp_out")]
+    sweep = here[here["variant"] == "gated"]
+    one = sweep.index[-1]
+    points.loc[one, ["r2", "collapsed"]] = (-300.0, "R2")
+    panel = drawn_sweeps(points, overlaps, "r2", spec).axes[0]
+    assert panel.get_ylim()[0] > before.get_ylim()[0] - 0.1
+    assert panel.get_title().endswith("\n1 point outside the frame")
+    near = points.assign(r2=points["r2"].where(points.index != one, sweep["r2"].iloc[0]))
+    assert "outside" not in drawn_sweeps(near, overlaps, "r2", spec).axes[0].get_title()
+
+
 def test_widths_shared_by_all_models_and_widths_in_multiples_of_d_are_one_line_each():
     columns = ["variant", "width", "model"]
     rows = [("zoo.sparse:TopK", *rest) for rest in [(512, "a"), (512, "b"), (128, "a"), (192, "b")]]
