@@ -105,10 +105,14 @@ def what_moves(rows: pd.DataFrame) -> str:
     largest = paired.loc[widest].sort_values("median", key=abs, ascending=False, kind="stable")
     moved = "; ".join(
         f"{row['factor']} by {signed(row['median'])} ({row['against']} → {row['level']}, "
-        f"{row['points']:.0f} {'pair' if row['points'] == 1 else 'pairs'})"
+        f"{row['points']:.0f} {'pair' if row['points'] == 1 else 'pairs'}{_fallen(row)})"
         for _, row in largest.iterrows()
     )
     return f"{text}. What moves it, in medians of paired differences: {moved}."
+
+
+def _fallen(row: pd.Series) -> str:
+    return f", {row['with_collapses']:.0f} with collapsed cells" if row["with_collapses"] else ""
 
 
 def _main_grid(rows: pd.DataFrame, title: str) -> Grid:

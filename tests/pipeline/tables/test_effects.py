@@ -238,7 +238,8 @@ class TestMainEffects:
         rows = self.moves.loc["min_gap"].reset_index(drop=True)
         assert what_moves(rows) == (
             "Smallest R2 gap: +0.010, the median of 7 points. What moves it, in medians of paired "
-            "differences: rate by -4.500 (1 → 3, 2 pairs); start by -0.060 (mean → zero, 1 pair)."
+            "differences: rate by -4.500 (1 → 3, 2 pairs, 1 with collapsed cells); start by -0.060 "
+            "(mean → zero, 1 pair)."
         )
         alone = rows[rows["against"] == ""]
         assert what_moves(alone).endswith("No two points differ in one factor alone.")
