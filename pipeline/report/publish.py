@@ -56,10 +56,11 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     try:
         _collect(study, root, partial, workdir, out)
-        shutil.rmtree(out, ignore_errors=True)
-        partial.rename(out)
-    finally:
+    except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
+        raise
+    shutil.rmtree(out, ignore_errors=True)
+    partial.rename(out)
 
 
 def _collect(study: Study, root: Path, partial: Path, workdir: Path, out: Path) -> None:
