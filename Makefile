@@ -13,7 +13,10 @@ TO ?= results/rebuilt
 BIN := $(VENV)/bin
 SUITE = OMP_NUM_THREADS=1 SAGSAE_PEERS=$(PEERS)/bin/python $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 # Without --no-compile, pip compiles every module of PyTorch, also those that nobody imports: half its time.
+# Python keeps what it compiles at the first import, unless this variable of some containers forbids that:
+# every job would then compile PyTorch again, and start in 6 s in place of 3.
 INSTALL := -m pip install --quiet --no-compile --disable-pip-version-check
+unexport PYTHONDONTWRITEBYTECODE
 PURELIB := import sysconfig; print(sysconfig.get_path("purelib"))
 
 .PHONY: help results test coverage test-fast test-gpu test-faults test-slurm mutants lint docs notebook smoke paper-plan
