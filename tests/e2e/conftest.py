@@ -18,6 +18,7 @@ from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json
 from pipeline.study.study import Study
 from sagsae.files import FileLock
+from tests import warm
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,7 +33,10 @@ class Workflow:
     def start(
         self, *arguments: str, output: int | IO[str] = subprocess.PIPE, **environment: str
     ) -> subprocess.Popen[str]:
-        """Start Snakemake as the leader of a process group; errors go where ``output`` goes."""
+        """Start Snakemake as the leader of a process group; errors go where ``output`` goes.
+
+        Its jobs are processes that start by themselves, as a user's are.
+        """
         snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         configuration = ["--configfile", str(self.config)] if self.config else []
         options = [*configuration, "--directory", str(self.folder), "--cores", "2"]
@@ -47,10 +51,8 @@ class Workflow:
         )
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake to its end; output and errors together in ``stdout``."""
-        running = self.start(*arguments, **environment)
-        output, _ = running.communicate()
-        return subprocess.CompletedProcess(running.args, running.returncode, output)
+        """Run Snakemake to its end; output and errors together in ``stdout``. Jobs start warm."""
+        return ended(self.start(*arguments, **(warm.environment() | environment)))
 
     def changed(self, **sections: dict[str, object]) -> Workflow:
         """The same folder under a configuration with some keys of some sections replaced."""
@@ -70,6 +72,12 @@ class Workflow:
         table = done.stdout.split("Job stats:")[-1] if "Job stats:" in done.stdout else ""
         rows = [line.split() for line in table.splitlines()]
         return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
+def ended(running: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:
+    """What a Snakemake printed, and how it ended."""
+    output, _ = running.communicate()
+    return subprocess.CompletedProcess(running.args, running.returncode, output)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +121,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Finished:
 def ran(workflow: Workflow) -> str:
     """What a study prints that runs to its end."""
     workflow.folder.mkdir(exist_ok=True)
-    done = workflow.run("--resources", "gpu=2")
+    done = ended(workflow.start("--resources", "gpu=2"))
     assert done.returncode == 0, done.stdout
     return done.stdout
 

@@ -11,7 +11,6 @@ Stages see the file systems of this process; those mounted in its namespace vani
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
@@ -19,29 +18,18 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from typing import Any
 
 import torch
 
-from pipeline.__main__ import MODULES
 from pipeline.__main__ import main as stage
 from pipeline.jobs.stage import run_stage
 from tests.faults import sabotage
+from tests.warm import end_as_process, import_stages
 
 PATIENCE = 120
 """Seconds after which a stage counts as hanging, and is killed."""
-for late in (  # what stages are made of  # what stages import when they need it, and slow
-    "datasets",
-    "matplotlib.backends.backend_agg",
-    "matplotlib.backends.backend_svg",
-    *(f"pipeline.{module}" for module in MODULES.values()),
-    "pipeline.cells.evaluate",
-    "pipeline.cells.train",
-    "transformers.models.smollm3.modeling_smollm3",
-    "transformers.tokenization_utils_tokenizers",
-):
-    importlib.import_module(late)
+import_stages()
 
 
 def forked(request: dict[str, Any], log: int) -> int:
@@ -54,24 +42,17 @@ def forked(request: dict[str, Any], log: int) -> int:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     os.dup2(log, 1)
     os.dup2(log, 2)
-    status = 1
-    try:
-        signal.alarm(PATIENCE)
-        torch.set_num_threads(1)
-        os.chdir(request["folder"])
-        sys.argv = ["pipeline", *request["arguments"]]
-        sabotage.prepare(request["sabotage"])
-        run_stage(lambda: stage(sys.argv[1:]))
-        status = 0
-    except SystemExit as stop:  # as the interpreter treats it
-        if isinstance(stop.code, str):
-            print(stop.code, file=sys.stderr)
-        status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stderr.flush()
-        os._exit(status)
+    end_as_process(lambda: run_forked(request))
+    raise AssertionError
+
+
+def run_forked(request: dict[str, Any]) -> None:
+    signal.alarm(PATIENCE)
+    torch.set_num_threads(1)
+    os.chdir(request["folder"])
+    sys.argv = ["pipeline", *request["arguments"]]
+    sabotage.prepare(request["sabotage"])
+    run_stage(lambda: stage(sys.argv[1:]))
 
 
 def started(request: dict[str, Any], log: int) -> int:

@@ -1,0 +1,184 @@
+"""Stages that start at once: each is forked from one process that has imported them all.
+
+    python -m tests.warm SOCKET
+
+Importing PyTorch and Transformers takes a job three seconds, and the studies of ``tests/e2e`` have
+hundreds of jobs of less than one. ``environment`` makes the shells that Snakemake starts find a
+``python`` that asks this server for stages. All else is as for a user: Snakemake, shell, command
+line, environment, working folder, output and exit status. The smoke study and the fault tests
+start each job by itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import json
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+from pipeline.__main__ import MODULES
+from pipeline.__main__ import main as stage
+from pipeline.jobs.stage import prepare_process, run_stage
+
+ROOT = Path(__file__).resolve().parents[1]
+IMPORTED_LATE = (
+    "datasets",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
+    "pipeline.cells.evaluate",
+    "pipeline.cells.train",
+    "transformers.models.gpt_neox.modeling_gpt_neox",
+    "transformers.models.smollm3.modeling_smollm3",
+    "transformers.tokenization_utils_tokenizers",
+)
+"""What stages import only when they need it, and slow."""
+FOLDER = "SAGSAE_TEST_WARM"
+"""Variable: the folder of the socket and of ``python``."""
+LONGEST = 1 << 20
+"""Bytes of a request."""
+PYTHON = f"""#!{sys.executable} -IS
+import json, os, socket, sys
+
+folder = os.environ["{FOLDER}"]
+real = {sys.executable!r}
+if sys.argv[1:3] != ["-m", "pipeline"] or sys.argv[3:4] in ([], ["gpu-lease"]):
+    os.environ["_"] = real
+    os.execv(real, [real, *sys.argv[1:]])
+request = {{"arguments": sys.argv[3:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
+    server.connect(f"{{folder}}/socket")
+    socket.send_fds(server, [json.dumps(request).encode()], [0, 1, 2])
+    answer = server.recv(16)
+status = int(answer) if answer else 1
+if status < 0:
+    os.kill(os.getpid(), -status)
+sys.exit(status)
+"""
+
+
+def import_stages() -> None:
+    """Import all that any stage imports."""
+    for module in (*IMPORTED_LATE, *(f"pipeline.{module}" for module in MODULES.values())):
+        importlib.import_module(module)
+
+
+def end_as_process(work: Callable[[], None]) -> None:
+    """Do something and end the process with the status that the interpreter would give it."""
+    status = 1
+    try:
+        work()
+        status = 0
+    except SystemExit as stop:
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+        status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def become_stage(request: bytes, files: list[int]) -> None:
+    """In a child: run the stage that was asked for, and end."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    asked = json.loads(request)
+    os.environ.clear()
+    os.environ.update(asked["environment"])
+    os.chdir(asked["folder"])
+    first = asked["environment"].get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:] = [*filter(None, first), *(path for path in sys.path if path not in first)]
+    sys.argv = ["pipeline", *asked["arguments"]]
+    end_as_process(lambda: run_stage(lambda: stage(sys.argv[1:])))
+
+
+def serve(path: str) -> None:
+    """Answer until the parent closes this process's input."""
+    told, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    running: dict[int, socket.socket] = {}
+    with (
+        socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as door,
+        selectors.DefaultSelector() as events,
+    ):
+        door.bind(path)
+        door.listen()
+        for source in (door, told, sys.stdin):
+            events.register(source, selectors.EVENT_READ)
+        print("ready", flush=True)
+        while True:
+            ready = {key.fileobj for key, _ in events.select()}
+            if sys.stdin in ready:
+                os._exit(0)  # nothing is to be tidied up, and that would take seconds
+            if told in ready:
+                told.recv(4096)
+                answer_ended(running)
+            if door in ready:
+                client, _ = door.accept()
+                running[start(client)] = client
+
+
+def start(client: socket.socket) -> int:
+    """Fork what a client asks for."""
+    request, files, _, _ = socket.recv_fds(client, LONGEST, 3)
+    if child := os.fork():
+        for file in files:
+            os.close(file)
+        return child
+    become_stage(request, files)
+    raise AssertionError
+
+
+def answer_ended(running: dict[int, socket.socket]) -> None:
+    """Tell the clients of all children that have ended how they did."""
+    for child in list(running):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            with running.pop(child) as client:
+                client.send(str(os.waitstatus_to_exitcode(status)).encode())
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Variables by which the jobs of a Snakemake are forked from a server of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="warm-"))
+    python = folder / "python"
+    python.write_text(PYTHON)
+    python.chmod(0o755)
+    (folder / "bash-env").write_text(f'PATH="{folder}:$PATH"\n')
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.warm", folder / "socket"],
+        cwd=ROOT,
+        env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdin is not None
+    assert server.stdout is not None
+    atexit.register(server.stdin.close)
+    assert server.stdout.readline() == "ready\n"
+    return {"BASH_ENV": str(folder / "bash-env"), FOLDER: str(folder)}
+
+
+if __name__ == "__main__":
+    prepare_process()
+    import_stages()
+    serve(sys.argv[1])
