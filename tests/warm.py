@@ -1,12 +1,12 @@
-"""Stages that start at once: each is forked from one process that has imported them all.
+"""Stages and Snakemake that start at once: forked from one process that has imported them all.
 
     python -m tests.warm SOCKET
 
 Importing PyTorch and Transformers takes a job three seconds, and the studies of ``tests/e2e`` have
-hundreds of jobs of less than one. ``environment`` makes the shells that Snakemake starts find a
-``python`` that asks this server for stages. All else is as for a user: Snakemake, shell, command
-line, environment, working folder, output and exit status. The smoke study and the fault tests
-start each job by itself.
+hundreds of jobs of less than one. ``python`` gives an interpreter that asks this server for them,
+and with ``environment`` the shells of Snakemake find it. All else is as for a user: command line,
+shell, environment, working folder, output and exit status. What fault tests kill, and the study
+that they compare with, start by themselves.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import atexit
 import importlib
 import json
 import os
+import runpy
 import selectors
 import signal
 import socket
@@ -37,6 +38,7 @@ IMPORTED_LATE = (
     "matplotlib.backends.backend_svg",
     "pipeline.cells.evaluate",
     "pipeline.cells.train",
+    "snakemake.cli",
     "transformers.models.gpt_neox.modeling_gpt_neox",
     "transformers.models.smollm3.modeling_smollm3",
     "transformers.tokenization_utils_tokenizers",
@@ -51,10 +53,10 @@ import json, os, socket, sys
 
 folder = os.environ["{FOLDER}"]
 real = {sys.executable!r}
-if sys.argv[1:3] != ["-m", "pipeline"] or sys.argv[3:4] in ([], ["gpu-lease"]):
-    os.environ["_"] = real
+known = sys.argv[1:2] == ["-m"] and sys.argv[2:3] in (["pipeline"], ["snakemake"])
+if not known or sys.argv[3:4] == ["gpu-lease"]:
     os.execv(real, [real, *sys.argv[1:]])
-request = {{"arguments": sys.argv[3:], "folder": os.getcwd(), "environment": dict(os.environ)}}
+request = {{"arguments": sys.argv[2:], "folder": os.getcwd(), "environment": dict(os.environ)}}
 with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
     server.connect(f"{{folder}}/socket")
     socket.send_fds(server, [json.dumps(request).encode()], [0, 1, 2])
@@ -90,8 +92,8 @@ def end_as_process(work: Callable[[], None]) -> None:
         os._exit(status)
 
 
-def become_stage(request: bytes, files: list[int]) -> None:
-    """In a child: run the stage that was asked for, and end."""
+def become(request: bytes, files: list[int]) -> None:
+    """In a child: run what was asked for, and end."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number, file in enumerate(files):
@@ -103,8 +105,11 @@ def become_stage(request: bytes, files: list[int]) -> None:
     os.chdir(asked["folder"])
     first = asked["environment"].get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [*filter(None, first), *(path for path in sys.path if path not in first)]
-    sys.argv = ["pipeline", *asked["arguments"]]
-    end_as_process(lambda: run_stage(lambda: stage(sys.argv[1:])))
+    module, *sys.argv[1:] = asked["arguments"]
+    sys.argv[0] = module
+    if module == "pipeline":
+        end_as_process(lambda: run_stage(lambda: stage(sys.argv[1:])))
+    end_as_process(lambda: runpy.run_module(module, run_name="__main__", alter_sys=True))
 
 
 def serve(path: str) -> None:
@@ -142,7 +147,7 @@ def start(client: socket.socket) -> int:
         for file in files:
             os.close(file)
         return child
-    become_stage(request, files)
+    become(request, files)
     raise AssertionError
 
 
@@ -155,13 +160,19 @@ def answer_ended(running: dict[int, socket.socket]) -> None:
                 client.send(str(os.waitstatus_to_exitcode(status)).encode())
 
 
-@cache
 def environment() -> dict[str, str]:
-    """Variables by which the jobs of a Snakemake are forked from a server of this process."""
+    """Variables with which ``python`` works, and the jobs of a Snakemake use it."""
+    folder = python().parent
+    return {"BASH_ENV": str(folder / "bash-env"), FOLDER: str(folder)}
+
+
+@cache
+def python() -> Path:
+    """The interpreter that asks a server of this process, which starts at the first call."""
     folder = Path(tempfile.mkdtemp(prefix="warm-"))
-    python = folder / "python"
-    python.write_text(PYTHON)
-    python.chmod(0o755)
+    client = folder / "python"
+    client.write_text(PYTHON)
+    client.chmod(0o755)
     (folder / "bash-env").write_text(f'PATH="{folder}:$PATH"\n')
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.warm", folder / "socket"],
@@ -175,7 +186,7 @@ def environment() -> dict[str, str]:
     assert server.stdout is not None
     atexit.register(server.stdin.close)
     assert server.stdout.readline() == "ready\n"
-    return {"BASH_ENV": str(folder / "bash-env"), FOLDER: str(folder)}
+    return client
 
 
 if __name__ == "__main__":

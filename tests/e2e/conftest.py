@@ -31,13 +31,17 @@ class Workflow:
     config: Path | None = None
 
     def start(
-        self, *arguments: str, output: int | IO[str] = subprocess.PIPE, **environment: str
+        self,
+        *arguments: str,
+        output: int | IO[str] = subprocess.PIPE,
+        python: str | Path = sys.executable,
+        **environment: str,
     ) -> subprocess.Popen[str]:
         """Start Snakemake as the leader of a process group; errors go where ``output`` goes.
 
         Its jobs are processes that start by themselves, as a user's are.
         """
-        snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+        snakemake = [str(python), "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         configuration = ["--configfile", str(self.config)] if self.config else []
         options = [*configuration, "--directory", str(self.folder), "--cores", "2"]
         return subprocess.Popen(
@@ -51,8 +55,12 @@ class Workflow:
         )
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run Snakemake to its end; output and errors together in ``stdout``. Jobs start warm."""
-        return ended(self.start(*arguments, **(warm.environment() | environment)))
+        """Run Snakemake to its end; output and errors together in ``stdout``.
+
+        It and its jobs start warm.
+        """
+        variables = warm.environment() | environment
+        return ended(self.start(*arguments, python=warm.python(), **variables))
 
     def changed(self, **sections: dict[str, object]) -> Workflow:
         """The same folder under a configuration with some keys of some sections replaced."""
@@ -121,7 +129,7 @@ def smoke(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Finished:
 def ran(workflow: Workflow) -> str:
     """What a study prints that runs to its end."""
     workflow.folder.mkdir(exist_ok=True)
-    done = ended(workflow.start("--resources", "gpu=2"))
+    done = workflow.run("--resources", "gpu=2")
     assert done.returncode == 0, done.stdout
     return done.stdout
 

@@ -17,7 +17,7 @@ from pipeline.study.formats import converted_tables
 from pipeline.study.outputs import BY_SOURCE, CLAIMS_MATRIX, EFFECTS, MAIN_EFFECTS, SOURCES
 from pipeline.study.study import Study
 from pipeline.text.csv_files import read_table
-from tests.e2e.conftest import ROOT, Finished, Workflow
+from tests.e2e.conftest import ROOT, Finished, Workflow, ended
 from tests.pipeline.tracking.readers import tensorboard_points
 from tests.pipeline.whole_study import CONFIG
 
@@ -137,7 +137,7 @@ def with_sections(finished, name, **sections) -> Workflow:
 def test_a_tracker_that_is_not_installed_is_told_of_before_anything_runs(finished, tmp_path):
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['wandb'] = None\n")
     asked = with_sections(finished, "missing", tracking={"wandb": {}, "tensorboard": {}})
-    done = asked.run("--dry-run", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}")
+    done = ended(asked.start("--dry-run", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}"))
     assert done.returncode == 1
     assert "section tracking asks for wandb, and what that needs is not installed" in done.stdout
     assert f"-m pip install --editable '{ROOT}[wandb]'" in done.stdout

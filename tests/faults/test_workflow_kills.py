@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import Workflow
+from tests.e2e.conftest import Workflow, ended
 from tests.faults.workflow_results import differences, reduced_smoke, results_digest
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> tuple[Path, float]:
-    """Results and duration of the small study without a kill."""
+    """Results and duration of the small study without a kill, every process started by itself."""
     folder = tmp_path_factory.mktemp("undisturbed")
     began = time.monotonic()
-    done = Workflow(folder, reduced_smoke(folder)).run()
+    done = ended(Workflow(folder, reduced_smoke(folder)).start())
     assert done.returncode == 0, done.stdout
     return folder / "results" / "smoke", time.monotonic() - began
 
