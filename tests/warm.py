@@ -17,6 +17,7 @@ import json
 import os
 import runpy
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
@@ -170,6 +171,7 @@ def environment() -> dict[str, str]:
 def python() -> Path:
     """The interpreter that asks a server of this process, which starts at the first call."""
     folder = Path(tempfile.mkdtemp(prefix="warm-"))
+    atexit.register(shutil.rmtree, folder)
     client = folder / "python"
     client.write_text(PYTHON)
     client.chmod(0o755)

@@ -39,7 +39,7 @@ class Workflow:
     ) -> subprocess.Popen[str]:
         """Start Snakemake as the leader of a process group; errors go where ``output`` goes.
 
-        Its jobs are processes that start by themselves, as a user's are.
+        It and its jobs start by themselves, as a user's do, unless ``python`` is a warm one.
         """
         snakemake = [str(python), "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         configuration = ["--configfile", str(self.config)] if self.config else []
