@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from distributed import Client, LocalCluster
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests import s3_servers
+from tests import s3_servers, warm
 from tests.faults.campaign import Campaign
 
 TESTS = Path(__file__).parent
@@ -73,6 +75,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def campaign(request: pytest.FixtureRequest) -> Campaign:
     """Where fault tests take their numbers from and count what came of them."""
     return request.config.stash[CAMPAIGN]
+
+
+@pytest.fixture(scope="module")
+def warm_jobs() -> Iterator[None]:
+    """Jobs of every Snakemake that this process starts are forked, see ``tests.warm``."""
+    with patch.dict(os.environ, warm.environment()):
+        yield
 
 
 @pytest.fixture(scope="session")

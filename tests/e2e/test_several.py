@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from filecmp import cmpfiles
 from pathlib import PurePath
+from unittest.mock import patch
 
 import pandas as pd
 import pytest
@@ -17,6 +18,7 @@ from pipeline.study.formats import converted_tables
 from pipeline.study.outputs import BY_SOURCE, CLAIMS_MATRIX, EFFECTS, MAIN_EFFECTS, SOURCES
 from pipeline.study.study import Study
 from pipeline.text.csv_files import read_table
+from tests import warm
 from tests.e2e.conftest import ROOT, Finished, Workflow, ended
 from tests.pipeline.tracking.readers import tensorboard_points
 from tests.pipeline.whole_study import CONFIG
@@ -201,7 +203,8 @@ def test_further_formats_are_made_of_what_is_there_and_published(finished, tmp_p
     done = asked.run("verify")
     assert "no fault; 16 of 16 cells finished" in done.stdout
     kept = tmp_path / "kept"
-    publish(study, kept, finished.folder)
+    with patch.dict(os.environ, warm.environment()):
+        publish(study, kept, finished.folder)
     names = [PurePath(name).relative_to(study.root).as_posix() for name in files]
     names += [f"tables/{name}" for name in study.tables + study.claim_tables]
     names += [f"figures/{name}.{end}" for name in study.figures for end in ("png", "svg", "csv")]

@@ -28,7 +28,7 @@ from tests.pipeline.made_dial import make_dials
 from tests.pipeline.made_grid import make_grid
 from tests.pipeline.made_probes import make_probes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("warm_jobs")]
 
 REFERENCE = Path(__file__).resolve().parents[3] / "results" / "reference"
 PUBLISHED = sorted(path.parent for path in REFERENCE.glob(f"*/{ENVIRONMENT}"))

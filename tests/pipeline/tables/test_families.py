@@ -332,6 +332,7 @@ def test_what_is_not_registered_is_of_no_family():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_jobs")
 def test_the_workflow_makes_and_publishes_all_of_it(tmp_path):
     """Rules, further formats, figure, report, and the same bytes again from what is kept."""
     formats = {"tables": ["parquet", "latex"], "figures": ["svg", "pdf"]}

@@ -147,6 +147,7 @@ def test_figures_and_report_name_the_k(study, made, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("warm_jobs")
 def test_a_kept_study_rebuilds(study, made, tmp_path):
     """Tables, claims, figures, curves and dial, from what is committed."""
     folder, again = Path(study.root), tmp_path / "again"
