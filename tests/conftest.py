@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from unittest.mock import patch
 
@@ -75,6 +76,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def campaign(request: pytest.FixtureRequest) -> Campaign:
     """Where fault tests take their numbers from and count what came of them."""
     return request.config.stash[CAMPAIGN]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_wait_for_the_disk(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests of single parts write thousands of small files, and each waits for the disk twice.
+
+    Tests of what a power cut leaves put their own ``fsync`` in this one's place.
+    """
+    whole = request.path.relative_to(TESTS).parts[0] in WHOLE
+    with nullcontext() if whole else patch.object(os, "fsync", lambda descriptor: None):
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,8 @@ from sagsae.sweeps import Estimate
 HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "not testable", "not measured"
 """Outcomes. A claim is not testable where what was measured cannot decide it. It is not measured
 where the study has no cells for it."""
+PARTLY = "holds at "
+"""Begins the reason why a claim is not testable that holds on the pairs able to show it."""
 NO_MAIN = "no comparison of a sign-aware variant with Gated of twice its width"
 POINT = ("comparison", "recipe", "model", "hookpoint")
 EQUAL_L0 = "equal_l0_"

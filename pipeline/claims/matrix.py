@@ -12,7 +12,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from pipeline.claims.evidence import EQUAL_L0, FAILS, HOLDS, MISSING, OPEN, Claim, Evidence
+from pipeline.claims.evidence import EQUAL_L0, FAILS, HOLDS, MISSING, OPEN, PARTLY, Claim, Evidence
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.settings import Factor, Setting, differ_in
 
@@ -141,9 +141,7 @@ def sentence(verdicts: pd.DataFrame, outcomes: Outcomes, spec: ComparisonSpec) -
     }
     held, failed, left = by_outcome.values()
     if len(left) == len(outcomes):
-        reasons = verdicts["why"].value_counts()
-        most = "" if len(reasons) == 1 else ", most often because"
-        return f"Not testable under any of {every}{most}: {reasons.index[0]}."
+        return _untestable(verdicts["why"], every)
     if not left and len(verdicts[["outcome", "here"]].drop_duplicates()) == 1:
         does = "Holds" if held else "Does not hold"
         return f"{does}, with the same numbers under all {every}."
@@ -153,6 +151,19 @@ def sentence(verdicts: pd.DataFrame, outcomes: Outcomes, spec: ComparisonSpec) -
     among = told_apart(able, left, spec.factors)
     where = f"Testable under {len(able)} of {every}{', ' * bool(among)}{among}"
     return f"{where}: holds under {_how_many(held, failed, 'them', ', ', spec)}."
+
+
+def _untestable(reasons: pd.Series, every: str) -> str:
+    """Of a claim that no setting can decide: on how many it holds as far as it can be seen, or
+    the reason."""
+    if partly := int(reasons.str.startswith(PARTLY).sum()):
+        return (
+            f"Not testable on every pair under any of {every}; under {partly} of them it holds on "
+            "the pairs that can show it."
+        )
+    counts = reasons.value_counts()
+    most = "" if len(counts) == 1 else ", most often because"
+    return f"Not testable under any of {every}{most}: {counts.index[0]}."
 
 
 def _how_many(

@@ -9,6 +9,7 @@ import pandas as pd
 from pipeline.claims.evidence import (
     EQUAL_L0,
     NO_MAIN,
+    PARTLY,
     V1,
     V2,
     Evidence,
@@ -134,23 +135,38 @@ def _dead_at_matched(rows: pd.DataFrame, least: float, l0: float) -> Verdict:
         raise Untestable(
             f"Gated has less than {least:g} dead everywhere: nothing can be lower by that", here
         )
-    return _decided_with_room(drop >= least, room, here, _roomless(rows[~room], "that much"))
+    return _decided_with_room(rows, drop >= least, room, here, "that much")
 
 
 def _decided_with_room(
-    enough: pd.Series, room: pd.Series, here: str, why: str, more: str = ""
+    rows: pd.DataFrame, enough: pd.Series, room: pd.Series, here: str, what: str, more: str = ""
 ) -> Verdict:
     """Whether every pair has enough, by the pairs that have room for it. The others refute nothing;
-    where those with room hold, the others leave the claim open, for which ``more`` says why."""
+    where those with room hold, the others leave the claim open, for which ``more`` says why.
+
+    Args:
+        rows: One per pair.
+        enough: Whether a pair has enough.
+        room: Whether Gated has the dead latents without which no pair could.
+        here: This study's number.
+        what: For what the others have too few of them.
+        more: See above.
+    """
+    why = _roomless(rows[~room], what)
     holds = bool(enough[room].all())
     if holds and not room.all():
-        raise Untestable(why + more, here)
+        partly = f"{PARTLY}{_places(rows[room])}; " if room.any() else ""
+        raise Untestable(f"{partly}{why}{more}", here)
     return decided(holds, here, why)
 
 
 def _roomless(rows: pd.DataFrame, what: str) -> str:
-    names = ", ".join(place(row) for _, row in rows.iterrows())
+    names = _places(rows)
     return f"too few dead latents in Gated for {what} at {names}" if names else ""
+
+
+def _places(rows: pd.DataFrame) -> str:
+    return ", ".join(place(row) for _, row in rows.iterrows())
 
 
 @claim(
@@ -197,10 +213,10 @@ def _dead_over_sweep(evidence: Evidence, hookpoints: tuple[str, ...], least: flo
         )
     here += remark
     room = rows["dead_ceiling"] >= least
-    enough, why = rows["dead_reduction"] >= least, _roomless(rows[~room], times(least))
+    enough = rows["dead_reduction"] >= least
     most = span(rows.loc[~room, "dead_ceiling"], times)
     more = "" if most == BLANK else f": it would be at most {most} with no dead latents"
-    return _decided_with_room(enough, room, here, why, more)
+    return _decided_with_room(rows, enough, room, here, times(least), more)
 
 
 def _or_at_equal_l0(rows: pd.DataFrame) -> tuple[pd.DataFrame, bool, str]:

@@ -38,12 +38,17 @@ def views(table: pd.DataFrame, spec: ComparisonSpec) -> list[View]:
     """Each comparison of comparison.csv in words, one recipe after the other.
 
     A recipe that concerns neither side is left out: the rows are those of the one that it extends.
+    So is one under which the grid has not both sides anywhere, if it has them under another.
     """
     result = []
+    made = table[table["candidate_seeds"].notna()]
+    trained = {*zip(made["comparison"], made["recipe"], strict=True)}
     for (number, recipe), rows in table.groupby(["comparison", "recipe"], sort=False):
         comparison = spec.comparisons[int(str(number)) - 1]
         variants = [side.variant for side in (comparison.candidate, comparison.baseline)]
         if str(recipe) not in [spec.home(str(recipe), variant) for variant in variants]:
+            continue
+        if (number, recipe) not in trained and number in set(made["comparison"]):
             continue
         names = [variant_label(variant) for variant in variants]
         levels = {l0: spec.titled(f"At L0 = {l0:g}", str(recipe)) for l0 in comparison.matched_l0}

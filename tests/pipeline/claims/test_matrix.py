@@ -259,6 +259,13 @@ class TestSentence:
             "Not testable under any of 4 recipes, most often because: b."
         )
 
+    def test_what_holds_on_the_pairs_that_can_show_it_says_so(self):
+        whys = ("b", "holds at small attn; b", "b", "holds at large attn; b")
+        assert told(*[OPEN] * 4, whys=whys) == (
+            "Not testable on every pair under any of 4 recipes; under 2 of them it holds on the "
+            "pairs that can show it."
+        )
+
     def test_settings_that_do_not_measure_it_are_not_counted(self):
         assert told(*[MISSING] * 4) == "Not measured: none."
         assert told(MISSING, HOLDS, HOLDS, MISSING) == (

@@ -112,7 +112,7 @@ class TestDeadAtMatched:
         roomless = dead("large", "attn", 0.1, 0.3)
         held = told(sweeps.dead_matched, evidence(dead("small", "mlp_out", 0.25, 0.75), roomless))
         why = "too few dead latents in Gated for that much at large attn"
-        assert (held[0], held[2]) == (OPEN, why)
+        assert (held[0], held[2]) == (OPEN, f"holds at small mlp_out; {why}")
         assert held[1].startswith("lower by 0.200 to 0.500 at L0 = 64")
         lost = told(sweeps.dead_matched, evidence(dead("small", "mlp_out", 0.5, 0.75), roomless))
         assert (lost[0], lost[2]) == (FAILS, why)
@@ -170,7 +170,8 @@ class TestDeadOverSweep:
         found = told(sweeps.dead_mlp, evidence(swept(), low))
         why = "too few dead latents in Gated for 100x at large mlp_out"
         more = ": it would be at most 99x with no dead latents"
-        assert found == (OPEN, f"30x to 120x {COUNTED.format(2, 8, 4)}", why + more)
+        partly = f"holds at small mlp_out; {why}{more}"
+        assert found == (OPEN, f"30x to 120x {COUNTED.format(2, 8, 4)}", partly)
         lost = told(sweeps.dead_mlp, evidence(swept(factor=50.0), low))
         assert lost == (FAILS, f"30x to 50x {COUNTED.format(2, 8, 4)}", why)
 
@@ -239,8 +240,8 @@ class TestAtEqualL0:
         outcome, _, why = told(sweeps.dead_mlp, evidence(swept(**at_l0(110.0)), low))
         assert (outcome, why) == (
             OPEN,
-            "too few dead latents in Gated for 100x at large mlp_out: it would be at most 60x with "
-            "no dead latents",
+            "holds at small mlp_out; too few dead latents in Gated for 100x at large mlp_out: it "
+            "would be at most 60x with no dead latents",
         )
 
     def test_a_pair_that_has_neither_is_not_counted(self):

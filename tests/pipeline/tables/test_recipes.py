@@ -152,6 +152,23 @@ def test_pages_leave_out_what_a_recipe_does_not_concern(made, spec):
     ]
 
 
+@pytest.mark.parametrize(
+    ("lacking", "shown"),
+    [
+        (["zero-bias"], ["recipe default", "recipe matched"]),
+        (["", "matched", "zero-bias"], ["recipe default", "recipe matched", "recipe zero-bias"]),
+    ],
+)
+def test_pages_leave_out_what_a_recipe_has_no_cells_of(made, spec, lacking, shown):
+    """Unless no recipe has them: then each says what the grid lacks."""
+    table = read_table(made.root / "tables" / "comparison.csv")
+    lacks = table["recipe"].isin(lacking)
+    table.loc[lacks, ["candidate_seeds", "dominates"]] = None
+    table.loc[lacks, "overlap_reason"] = "the grid has no Gated, H = 256 here"
+    titles = [part for part in comparison_parts(table, spec) if str(part).startswith("## ")]
+    assert [title.rpartition(", ")[2] for title in titles] == shown
+
+
 def test_claims_are_judged_under_each_recipe(made):
     table = read_table(made.root / "tables" / "claims.csv")
     assert len(table) == len(LEAD) * len(claims())
