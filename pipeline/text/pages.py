@@ -35,8 +35,12 @@ def frame(grid: Grid) -> pd.DataFrame:
 
 def markdown(grid: Grid) -> str:
     """A pipe table, without its title."""
-    escaped = frame(grid).map(lambda text: text.replace("|", r"\|"))
+    escaped = frame(grid).map(_escaped).rename(columns=_escaped)
     return escaped.to_markdown(index=False, disable_numparse=True)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", r"\|")
 
 
 def markdown_page(title: str, parts: Sequence[str | Grid]) -> str:
