@@ -16,6 +16,7 @@ from mlflow.entities import Metric, Param, Run
 from pipeline.jobs.stage import locked
 from pipeline.tracking.asked import Asked
 from pipeline.tracking.trackers import HELDOUT, Row, Tracked
+from sagsae.files import whole_file
 
 TAG = "sagsae.training"
 SCHEMA = "sqlite:///"
@@ -64,15 +65,23 @@ def start(asked: Asked, cell: Tracked) -> MlflowRun:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     uri = asked.mlflow_uri
-    if uri.startswith(SCHEMA):
-        Path(uri.removeprefix(SCHEMA)).absolute().parent.mkdir(parents=True, exist_ok=True)
     with locked(Path(asked.folder), "mlflow"):  # two jobs may make the database or a run at once
+        if uri.startswith(SCHEMA):
+            _make_database(Path(uri.removeprefix(SCHEMA).partition("?")[0]).absolute())
         client = MlflowClient(tracking_uri=uri)
         name = asked.tracking.mlflow.experiment or asked.study
         known = client.get_experiment_by_name(name)
         experiment = known.experiment_id if known else client.create_experiment(name)
         runs = client.search_runs([experiment], f"tags.`{TAG}` = '{cell.key}'", max_results=1)
         return MlflowRun(client, runs[0] if runs else _made(client, experiment, cell))
+
+
+def _make_database(file: Path) -> None:
+    """Make the tables under another name first: MLflow cannot use a database that has only some of
+    them, and the process of a job that is killed ends anywhere."""
+    if not file.exists():
+        with whole_file(file) as partial:
+            MlflowClient(tracking_uri=f"{SCHEMA}{partial}").search_experiments(max_results=1)
 
 
 def _made(client: MlflowClient, experiment: str, cell: Tracked) -> Run:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -166,6 +168,27 @@ def test_a_run_of_mlflow_says_what_it_is(tmp_path):
     assert run.info.status == "FINISHED"
     assert run.data.params == {"study": "small", "lam": "0.1", "variant": "gated"}
     assert run.data.tags["sagsae.training"] == CELL.key
+
+
+def test_a_database_of_mlflow_that_is_not_whole_is_not_there(tmp_path, monkeypatch):
+    """Killed between two tables, a job would leave one that no later job could use."""
+    from pipeline.tracking import mlflow_run
+
+    class Killed(BaseException):
+        pass
+
+    def half(tracking_uri: str) -> None:
+        with closing(sqlite3.connect(tracking_uri.removeprefix("sqlite:///"))) as database:
+            database.execute("CREATE TABLE secrets (secret_id VARCHAR(36))")
+        raise Killed
+
+    asked = asked_of(tmp_path, "mlflow")
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow_run, "MlflowClient", half)
+        with pytest.raises(Killed):
+            start("mlflow", asked, CELL)
+    session(asked, "mlflow", 0, 50)
+    assert found_by("mlflow", tmp_path) == expected(0, 50)
 
 
 @pytest.fixture
