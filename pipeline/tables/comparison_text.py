@@ -43,12 +43,13 @@ def views(table: pd.DataFrame, spec: ComparisonSpec) -> list[View]:
     result = []
     made = table[table["candidate_seeds"].notna()]
     trained = {*zip(made["comparison"], made["recipe"], strict=True)}
+    compared = {number for number, _ in trained}
     for (number, recipe), rows in table.groupby(["comparison", "recipe"], sort=False):
         comparison = spec.comparisons[int(str(number)) - 1]
         variants = [side.variant for side in (comparison.candidate, comparison.baseline)]
         if str(recipe) not in [spec.home(str(recipe), variant) for variant in variants]:
             continue
-        if (number, recipe) not in trained and number in set(made["comparison"]):
+        if number in compared and (number, recipe) not in trained:
             continue
         names = [variant_label(variant) for variant in variants]
         levels = {l0: spec.titled(f"At L0 = {l0:g}", str(recipe)) for l0 in comparison.matched_l0}
