@@ -82,12 +82,10 @@ def campaign(request: pytest.FixtureRequest) -> Campaign:
 def no_wait_for_the_disk(request: pytest.FixtureRequest) -> Iterator[None]:
     """Tests of single parts write thousands of small files, and each waits for the disk twice.
 
-    Tests of what a power cut leaves put their own ``fsync`` in this one's place. Those of trackers
-    keep the real one: W&B's own process may still write when a run is finished.
+    Tests of what a power cut leaves put their own ``fsync`` in this one's place.
     """
-    parts = request.path.relative_to(TESTS).parts
-    kept = parts[0] in WHOLE or "tracking" in parts
-    with nullcontext() if kept else patch.object(os, "fsync", lambda descriptor: None):
+    whole = request.path.relative_to(TESTS).parts[0] in WHOLE
+    with nullcontext() if whole else patch.object(os, "fsync", lambda descriptor: None):
         yield
 
 

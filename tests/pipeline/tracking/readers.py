@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from pipeline.tracking.asked import Asked
 
 Points = dict[str, list[tuple[int, float]]]
 """Name -> (step, value), in the order in which they are kept."""
+PATIENCE = 60.0
+"""Seconds until W&B has written a run that is finished."""
 BLOCK, HEADER = 32768, 7
 """Of the log format of LevelDB, in which W&B keeps the records of a run."""
 
@@ -49,6 +52,8 @@ def wandb_records(file: Path) -> Iterator[Record]:
         if BLOCK - at % BLOCK < HEADER:
             at += BLOCK - at % BLOCK
         _, length, kind = struct.unpack_from("<IHB", content, at)
+        if at + HEADER + length > len(content):
+            return  # it is being written
         parts += content[at + HEADER : at + HEADER + length]
         at += HEADER + length
         if kind in (1, 4):  # whole, or the last part
@@ -59,14 +64,22 @@ def wandb_records(file: Path) -> Iterator[Record]:
 
 
 def wandb_sessions(folder: Path, name: str) -> list[list[Record]]:
-    """The records of each session of a cell, the oldest first."""
-    sessions = [list(wandb_records(file)) for file in sorted(folder.rglob("run-*.wandb"))]
-    return [
-        session
-        for session in sessions
-        if name
-        in [one.run.display_name for one in session if one.WhichOneof("record_type") == "run"]
-    ]
+    """The records of each session of a cell, the oldest first.
+
+    W&B's own process may still write when a run is finished, so this waits for its last words.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        found = [list(wandb_records(file)) for file in sorted(folder.rglob("run-*.wandb"))]
+        sessions = [session for session in found if name in _names(session)]
+        if sessions and any(one.WhichOneof("record_type") == "exit" for one in sessions[-1]):
+            return sessions
+        assert time.monotonic() < deadline, f"no session of {name} that ended"
+        time.sleep(0.05)
+
+
+def _names(session: list[Record]) -> list[str]:
+    return [one.run.display_name for one in session if one.WhichOneof("record_type") == "run"]
 
 
 def wandb_points(folder: Path, name: str) -> Points:
