@@ -6,8 +6,10 @@ named and unusable. Elsewhere they are skipped, and the summary of the run says 
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,10 +28,29 @@ def interpreter() -> str:
     return str(DEFAULT)
 
 
-def run(script: str, *arguments: str | Path) -> str:
-    """What a script of this folder prints in the peers' environment, without the network."""
-    command = [interpreter(), str(Path(__file__).with_name(script)), *map(str, arguments)]
+@cache
+def server() -> subprocess.Popen[str]:
+    """The process that runs scripts in the peers' environment, without the network."""
     offline = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | offline)
-    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+    return subprocess.Popen(
+        [interpreter(), "-m", "tests.peers.server"],
+        cwd=ROOT,
+        env=os.environ | offline,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(script: str, *arguments: str | Path) -> str:
+    """What a script of this folder prints in the peers' environment."""
+    process = server()
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps([script, *map(str, arguments)]) + "\n")
+    process.stdin.flush()
+    answer = process.stdout.readline()
+    assert answer, f"tests.peers.server ended, status {process.wait()}"
+    done = json.loads(answer)
+    assert done["status"] == 0, f"{script} {arguments}\n{done['output']}\n{done['errors']}"
+    return str(done["output"])
