@@ -27,7 +27,7 @@ def undisturbed(tmp_path_factory) -> tuple[Path, float]:
 def test_a_killed_snakemake_continues_with_the_same_command(campaign, undisturbed, tmp_path):
     whole_study, seconds = undisturbed
     workflow = Workflow(tmp_path, reduced_smoke(tmp_path))
-    chance, kills = campaign.chance("snakemake"), campaign.times(full=12, short=1)
+    chance, kills = campaign.chance("snakemake"), campaign.times(full=12, short=2)
     log, killed = (tmp_path / "log").open("w"), 0
     while killed < kills:
         running = workflow.start(output=log)

@@ -135,7 +135,7 @@ def finished(tmp_path_factory) -> Study:
     """A made-up study with all its results, and small synthetic protocols."""
     study = make_grid(
         tmp_path_factory.mktemp("finished"),
-        hookpoints=["resid"],
+        hookpoints=["mlp_out", "resid"],
         synthetic=PROTOCOL_SIZES,
         dial={"models": ["small"]},
         probe={"models": ["small"]},
