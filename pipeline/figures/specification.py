@@ -99,7 +99,8 @@ def specification_curve(shown: Shown, curve: Curve) -> Drawn:
     _strip(below, drawn, rows)
     low, high = above.get_ylim()
     beyond = int((~points["value"].between(low, high)).sum())
-    above.set_title(_counted(len(points), absent, beyond), loc="left")
+    title = _counted(len(points), absent, beyond)
+    figure.suptitle(title, x=0.01, ha="left", fontsize="medium")  # wider than the axes
     legend = [
         *(_key(colour, "s", name) for name, colour in colours.items()),
         *(_key("#555555", marker, name) for name, marker in markers.items()),

@@ -12,9 +12,11 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.text import Text
 
 from pipeline.claims import sweeps
 from pipeline.figures import draw as figures
+from pipeline.figures import specification
 from pipeline.figures.specification import COLOURS, WIDE
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.figures import SPECIFICATION_FIGURES
@@ -71,8 +73,7 @@ def test_every_point_is_drawn_once_in_order_of_its_effect(study, name, column):
     points = markers(figure.axes[0])
     assert [x for x, *_ in points] == table["rank"].tolist()
     assert [y for _, y, *_ in points] == pytest.approx(table["value"].tolist())
-    assert figure.axes[0].get_title("left") == "28 comparisons, sorted"
-    assert figure.get_suptitle() == ""  # of all recipes
+    assert figure.get_suptitle() == "28 comparisons, sorted"  # and no recipe: it is of all
 
 
 def test_colours_are_hookpoints_and_markers_are_models(study):
@@ -162,7 +163,18 @@ def test_points_far_out_stand_at_the_edge_and_points_without_a_number_are_counte
     assert [marker for *_, marker, _ in points[:3]] == ["v", "v", "o"]
     assert all(low < y < high for _, y, *_ in points)
     title = "27 comparisons, sorted; 2 beyond the frame; 1 more has no number here"
-    assert panel.get_title("left") == title
+    assert figure.get_suptitle() == title
+
+
+def test_the_longest_title_stands_inside_the_figure(study, monkeypatch):
+    title = specification._counted(188, 100, 100)
+    monkeypatch.setattr(specification, "_counted", lambda *_: title)
+    figure, _ = drawn(study, "figure_spec_gap")
+    figure.draw_without_rendering()
+    (text,) = [text for text in figure.findobj(Text) if text.get_text() == title]
+    found, whole = text.get_window_extent(), figure.bbox
+    assert whole.x0 <= found.x0
+    assert found.x1 <= whole.x1
 
 
 def test_a_study_without_any_such_number_has_an_empty_curve(tmp_path):
@@ -172,7 +184,7 @@ def test_a_study_without_any_such_number_has_an_empty_curve(tmp_path):
     made.tables()
     figure, table = drawn(made, "figure_spec_reduction")
     assert table.empty
-    assert figure.axes[0].get_title("left") == "0 comparisons, sorted; 28 more have no number here"
+    assert figure.get_suptitle() == "0 comparisons, sorted; 28 more have no number here"
     made.figure("figure_spec_reduction")
 
 
