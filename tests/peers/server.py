@@ -8,6 +8,7 @@ output and errors. Importing SAELens takes a process eight seconds.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import runpy
@@ -15,12 +16,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import dictionary_learning  # noqa: F401
-import sae_lens  # noqa: F401
-
 from tests.warm import end_as_process
 
 HERE = Path(__file__).parent
+IMPORTED = ("dictionary_learning", "sae_lens")
 
 
 def run(script: str, *arguments: str) -> dict[str, int | str]:
@@ -39,6 +38,8 @@ def run(script: str, *arguments: str) -> dict[str, int | str]:
 
 
 if __name__ == "__main__":
+    for name in IMPORTED:
+        importlib.import_module(name)
     for line in sys.stdin:
         print(json.dumps(run(*json.loads(line))), flush=True)
     os._exit(0)  # nothing is to be tidied up, and that would take seconds

@@ -336,8 +336,9 @@ def test_what_is_not_registered_is_of_no_family():
 def test_the_workflow_makes_and_publishes_all_of_it(tmp_path):
     """Rules, further formats, figure, report, and the same bytes again from what is kept."""
     probe = {"models": ["small"], "recipes": ["matched"]}
-    extra = {"formats": {"tables": ["parquet", "latex"], "figures": ["svg"]}, "probe": probe}
-    study = make_families(tmp_path / "results", hookpoints=["mlp_out"], **extra)
+    formats = {"tables": ["parquet", "latex"], "figures": ["svg", "pdf"]}
+    extra = {"formats": formats, "probe": probe, "hookpoints": ["mlp_out"]}
+    study = make_families(tmp_path / "results", **extra)
     root, kept = Path(study.root), tmp_path / "kept"
     write_json(root / CONFIGURATION, study.config.model_dump())
     write_json(root / ENVIRONMENT, {"versions": installed()})
@@ -348,7 +349,7 @@ def test_the_workflow_makes_and_publishes_all_of_it(tmp_path):
         found = pd.read_parquet(root / "tables" / f"{name}.parquet")
         assert len(found) == len(read_table(root / "tables" / f"{name}.csv"))
     for recipe in ("matched", "paper"):
-        for end in ("png", "svg", "csv"):
+        for end in ("png", "svg", "pdf", "csv"):
             assert (root / "figures" / f"figure_frontiers@{recipe}.{end}").stat().st_size > 1000
     assert read_table(root / "tables" / "ranking.csv")["accuracy_1"].notna().any()
     report = (root / REPORT).read_text()
