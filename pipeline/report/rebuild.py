@@ -1,6 +1,6 @@
 """Tables, figures, claims and report of a study from the metrics of its cells alone.
 
-    python -m pipeline rebuild --from results/reference/local --out DIR
+    python -m pipeline rebuild --from results/reference/local --out DIR [--tables-only]
 
 No store and no weights: Snakemake runs the rules after the metrics, and those after steering and
 probes, on what ``pipeline publish`` keeps. The same input gives the same bytes.
@@ -21,6 +21,7 @@ from pipeline.config.synthetic import PROTOCOLS
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.figures import SYNTHETIC_FIGURES
+from pipeline.study.formats import converted_synthetic
 from pipeline.study.outputs import CONFIGURATION, DIAL_RUNS, ENVIRONMENT, PROBE_RUNS, RUNS
 from pipeline.study.study import Study
 
@@ -48,12 +49,13 @@ class RebuildError(RuntimeError):
     """A study that could not be made again; what Snakemake printed says why."""
 
 
-def rebuild(source: Path, out: Path) -> Study:
+def rebuild(source: Path, out: Path, *, tables_only: bool = False) -> Study:
     """Write tables, figures, synthetic tables and the report of a published study into ``out``.
 
     Args:
         source: The published study: configuration, environment, metrics, synthetic runs if any.
         out: Folder of the results; may be ``source``.
+        tables_only: Without figures and report, most of the time of a study of many recipes.
 
     Raises:
         RebuildError: Snakemake failed.
@@ -61,15 +63,16 @@ def rebuild(source: Path, out: Path) -> Study:
     config = read_json(source / CONFIGURATION) | {"results": "results"}
     config["dump"].pop("acts_root", None)  # of earlier versions; it says nothing of the results
     study = Study.from_dict(config, str(source / CONFIGURATION))
-    targets = ["tables", "figures", study.report]
+    targets = ["tables"] if tables_only else ["tables", "figures", study.report]
     with TemporaryDirectory() as scratch:
         root = Path(scratch, study.root)
         for part in filter(lambda part: (source / part).exists(), GIVEN):
             (root / part).parent.mkdir(parents=True, exist_ok=True)
             (root / part).symlink_to((source / part).absolute())
         if (source / RUNS).exists():
-            targets.append("synthetic")
-            for name in (study.synthetic_table("summary"), *map(study.figure, SYNTHETIC_FIGURES)):
+            targets += _synthetic_tables(study) if tables_only else ["synthetic"]
+            figures = () if tables_only else map(study.figure, SYNTHETIC_FIGURES)
+            for name in (study.synthetic_table("summary"), *figures):
                 placed = Path(scratch, name)  # for rules that read what is there; made before them
                 placed.parent.mkdir(parents=True, exist_ok=True)
                 placed.touch()
@@ -82,6 +85,11 @@ def rebuild(source: Path, out: Path) -> Study:
             raise RebuildError(f"{source}: not made again; the lines above say why")
         shutil.copytree(root, out, ignore=shutil.ignore_patterns(*UNKEPT), dirs_exist_ok=True)
     return study
+
+
+def _synthetic_tables(study: Study) -> list[str]:
+    made = [study.synthetic_table(name) for name in ("summary", *PROTOCOLS)]
+    return [*made, *converted_synthetic(study)]
 
 
 def _run(command: Sequence[str], title: str) -> int:
@@ -102,11 +110,12 @@ def _run(command: Sequence[str], title: str) -> int:
     return running.returncode
 
 
-def main(from_: Path, out: Path) -> None:
+def main(from_: Path, out: Path, tables_only: bool = False) -> None:
     """Run the stage.
 
     Args:
         from_: published study
         out: where the results go
+        tables_only: no figures and no report
     """
-    rebuild(from_, out)
+    rebuild(from_, out, tables_only=tables_only)

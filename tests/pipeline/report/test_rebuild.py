@@ -93,17 +93,26 @@ def results(folder: Path) -> dict[str, Path]:
     return {name: path for name, path in files(folder).items() if not name.startswith(given)}
 
 
+LARGE = {"deep", "competitors"}
+"""Publishing compared all that they keep. Drawing them again takes minutes: here, their tables."""
+
+
 @pytest.mark.parametrize("folder", PUBLISHED, ids=lambda path: path.name)
 def test_a_committed_study_follows_from_its_metrics(folder, tmp_path):
-    main(["rebuild", "--from", str(folder), "--out", str(tmp_path)])
+    whole = folder.name not in LARGE
+    short = [] if whole else ["--tables-only"]
+    main(["rebuild", "--from", str(folder), "--out", str(tmp_path), *short])
     made, kept = results(tmp_path), results(folder)
-    assert made.keys() == kept.keys()
+    drawn = {name for name in kept if name.startswith("figures/")}
+    assert made.keys() == (kept.keys() if whole else kept.keys() - drawn)
     exact = made_here(folder)
     for name, path in made.items():
         same(path, kept[name], exact)
-    shown = (tmp_path / REPORT).read_text().count('src="data:image/png;base64,')
-    assert shown == len([name for name in kept if name.endswith(".png")]) > 0
-    assert files(tmp_path).keys() == made.keys() | {REPORT}
+    if whole:
+        report = (tmp_path / REPORT).read_text()
+        images = {name for name in drawn if name.endswith(".png")}
+        assert report.count('src="data:image/png;base64,') == len(images) > 0
+    assert files(tmp_path).keys() == made.keys() | ({REPORT} if whole else set())
 
 
 def test_numbers_of_another_environment_may_differ_in_their_last_digits_only(tmp_path):
