@@ -175,6 +175,16 @@ def test_a_published_study_has_the_results_of_the_study(finished, published):
     assert {name.split("/")[0] for name in results(published)} == {"tables", "figures", "synthetic"}
 
 
+def test_tables_alone_are_the_same_and_no_figure_is_made(published, tmp_path):
+    main(["rebuild", "--from", str(published), "--out", str(tmp_path), "--tables-only"])
+    kept = results(published)
+    tables = {name for name in kept if not name.startswith("figures/")}
+    assert files(tmp_path).keys() == tables
+    assert {name.split("/")[0] for name in tables} == {"tables", "synthetic"}
+    for name in tables:
+        same(tmp_path / name, kept[name], exact=True)
+
+
 def test_what_steering_found_is_kept_and_shown(finished, published):
     for file in finished.dials:
         kept = published / Path(file).relative_to(finished.root)
