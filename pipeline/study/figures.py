@@ -87,7 +87,8 @@ EACH_SETTING = (
     "below has a row per level of a factor, and a mark under each point that has it. Marks that "
     "gather at one end mean that the level decides; marks spread over the whole row mean that it "
     "does not. A cross marks a point with collapsed cells. Bars, where there are several seeds, "
-    "are ± one standard error over seeds. Points far outside the others are triangles at the edge."
+    "are ± one standard error over seeds. Points far outside the others stand at the edge, as "
+    "triangles that point outward, or under their cross."
 )
 SPECIFICATION_FIGURES = {
     "figure_spec_gap": FigureEntry(
