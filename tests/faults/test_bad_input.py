@@ -219,9 +219,10 @@ def check_any_text(text: str) -> None:
     except CellNameError:
         return
     assert cell.path == text
-    assert re.fullmatch(
-        r"([A-Za-z0-9][A-Za-z0-9_-]*/){3}w[0-9]+_(lam[0-9.e+-]+|k[0-9]+)_seed[0-9]+", text
-    )
+    name, word = "[A-Za-z0-9][A-Za-z0-9_-]*", "[A-Za-z_][A-Za-z0-9_]*"
+    foreign = rf"{word}(\.{word})*:{word}"  # another package's variant: my_package.module:Class
+    tail = r"w[0-9]+_(lam[0-9.e+-]+|k[0-9]+)_seed[0-9]+"
+    assert re.fullmatch(rf"({name}/){{2}}({name}|{foreign})(@{name})?/{tail}", text)
 
 
 def check_folder_name(example: tuple[Cell, str, str]) -> None:
