@@ -23,7 +23,7 @@ from typing import Any
 
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.jobs.progress import say
-from pipeline.jobs.stage import locked
+from pipeline.jobs.stage import locked, remove_partials
 from sagsae.files import FileLock
 from sagsae.storage import Storage, is_url
 
@@ -85,6 +85,8 @@ class Entry:
     def making(self, patience: float = math.inf, *, shared: bool = False) -> Iterator[None]:
         """Hold it against others that would make it, or more of it; waits for one that does.
 
+        What a killed process left half written in its folder is removed, unless ``shared``.
+
         Args:
             patience: Seconds to wait.
             shared: Make it together with others that share the work.
@@ -93,6 +95,8 @@ class Entry:
             LockedError: Patience is over.
         """
         with locked(self.folder.parent, self.key, patience, shared=shared):
+            if not shared:
+                remove_partials(self.folder)
             yield
 
 

@@ -87,12 +87,22 @@ def locked(
     lock = FileLock(folder / (f".{stem}.lock" if stem else ".lock"))
     waited = lock.acquire(shared=shared, patience=patience, waiting=say)
     try:
-        for leftover in folder.glob(f".{stem}.*.partial" if stem else ".*.partial"):
-            if leftover.is_file():
-                leftover.unlink()
+        remove_partials(folder, stem)
         yield waited
     finally:
         lock.release()
+
+
+def remove_partials(folder: Path, stem: str = "") -> None:
+    """Remove what killed processes left half written in a folder that the caller holds.
+
+    Args:
+        folder: It need not exist.
+        stem: Of the names of what is made in it; empty: of all.
+    """
+    for leftover in folder.glob(f".{stem}.*.partial" if stem else ".*.partial"):
+        if leftover.is_file():
+            leftover.unlink()
 
 
 def put_checkout_first(checkout: Path) -> None:

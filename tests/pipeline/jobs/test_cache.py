@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.jobs.cache import entry_folder, write_record
+from pipeline.jobs.cache import CONTEXTS, TOKENS, Entry, entry_folder, write_record
 from pipeline.jobs.json_files import read_json
 
 
@@ -22,3 +22,16 @@ def test_a_record_names_its_entry_and_nothing_of_a_killed_writer_is_left(tmp_pat
     assert entry_folder(out, record) == entry
     assert not left.exists()
     assert other.exists()
+
+
+def test_who_makes_an_entry_alone_removes_what_a_killed_process_left_in_it(tmp_path: Path) -> None:
+    entry = Entry(tmp_path, TOKENS, "d6e6")
+    left, whole = entry.folder / f".{CONTEXTS}.4242.partial", entry.folder / CONTEXTS
+    entry.folder.mkdir(parents=True)
+    left.write_bytes(b"half")
+    whole.write_bytes(b"whole")
+    with entry.making(shared=True):
+        assert left.exists()  # another may be at work on it
+    with entry.making():
+        assert not left.exists()
+        assert whole.exists()
