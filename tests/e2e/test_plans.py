@@ -16,14 +16,14 @@ GATED = "results/local/cells/smollm2-135m/attn/gated"
 
 def test_without_a_configuration_it_is_the_local_study(elsewhere):
     planned = elsewhere.planned()
-    assert (planned["cell"], planned["dial_run"], planned["synthetic_run"]) == (56, 1, 5)
+    assert (planned["cell"], planned["dial_run"], planned["synthetic_run"]) == (46, 1, 5)
     assert planned == elsewhere.planned("--resources", "gpu=2")
     assert planned == elsewhere.planned("--resources", "gpu=0")
 
 
 def test_a_job_finds_out_on_its_own_node_whether_there_is_a_gpu(elsewhere):
     """This host has none: a login node, say."""
-    target = f"{GATED}/w2304_lam0.12_seed0/metrics.json"
+    target = f"{GATED}/w2304_lam0.07_seed0/metrics.json"
     for options, gpus in (([], 1), (["--resources", "gpu=2"], 1), (["--resources", "gpu=0"], 0)):
         done = elsewhere.run(target, *options, "--dry-run", "--printshellcmds")
         assert done.returncode == 0, done.stdout
@@ -61,7 +61,7 @@ def test_a_target_that_was_taken_for_a_configuration_is_named(elsewhere):
 def test_a_figure_has_a_name_to_ask_for(elsewhere, name):
     planned = elsewhere.planned(name)
     assert planned["draw_figure"] == 1
-    assert planned["cell"] == 56
+    assert planned["cell"] == 46
     assert "report" not in planned
 
 
@@ -185,7 +185,7 @@ def test_gpu_zero_leases_none(elsewhere):
         "--dry-run", "--printshellcmds", "--resources", "gpu=0", CUDA_VISIBLE_DEVICES="0,1"
     )
     commands = [line for line in done.stdout.splitlines() if "pipeline gpu-lease" in line]
-    assert len(commands) == 4 + 4 + 2 + 56 + 1 + 2  # each long dump has a second rank
+    assert len(commands) == 4 + 4 + 2 + 46 + 1 + 2  # each long dump has a second rank
     assert all("--gpus 0 -- " in command for command in commands)
 
 
