@@ -16,7 +16,7 @@ rule browser_cell:
         study.log("browser", "{shown}"),
     wildcard_constraints:
         shown=".+",
-    threads: 4
+    threads: 1  # two autoencoders at a time on two cores take less than one after the other
     resources:
         **GPU,
         **asked("browser_cell"),

@@ -5,7 +5,7 @@ number follows from ``--resources gpu=N`` alone and is no part of a study: a sto
 keeps the inputs that its manifest was made with, as Snakemake runs a job again when its inputs are
 others than before.
 
-On CPUs there is one rank per core for a dump that takes a minute: ``python -m benchmarks.ranks``
+On CPUs there is one rank per core for a dump of half a minute: ``python -m benchmarks.ranks``
 shows that processes of one thread are faster than one with a thread per core. Each of them starts
 Python and holds a model, so a short dump is left to one job, and so is one of a large model.
 Where a scheduler runs the jobs, a store is filled by one: it is part of a submission.
@@ -26,7 +26,7 @@ from pipeline.study.study import Study
 MOST_THREADS = 16
 CORE_RATE = 3e11
 """Operations per second of one core in a forward pass: 2,300 tokens/s of SmolLM2-135M."""
-LEAST_SECONDS = 60.0
+LEAST_SECONDS = 30.0
 """Work of one core in a dump that is worth the start of more processes."""
 VOCABULARY, DEPTHS = 262_144, 4
 """Of a model about which nothing is known yet: a large vocabulary, and four times the blocks below
