@@ -34,7 +34,7 @@ rule dump:
         study.manifest(),
     log:
         study.log("dump", "{model}-{split}"),
-    threads: 16
+    threads: lambda wildcards: ranks.threads_to_seal(wildcards.model, wildcards.split)
     resources:
         **GPU,
         **asked("dump"),

@@ -7,8 +7,9 @@ others than before.
 
 On CPUs there is one rank per core for a dump of half a minute: ``python -m benchmarks.ranks``
 shows that processes of one thread are faster than one with a thread per core. Each of them starts
-Python and holds a model, so a short dump is left to one job, and so is one of a large model.
-Where a scheduler runs the jobs, a store is filled by one: it is part of a submission.
+Python and holds a model, so a short dump is left to one job of one thread, beside which others run,
+and one of a large model to one job. Where a scheduler runs the jobs, a store is filled by one: it
+is part of a submission.
 """
 
 from __future__ import annotations
@@ -72,17 +73,28 @@ class Ranks:
         blocks = spec.rows // spec.dump.rows_per_block
         if self._gpus:
             return min(self._gpus, blocks)
-        entry, cores = spec.model, self._cores or 1
-        seconds = spec.rows * 24 * entry.d_model**2 * (entry.layer + 1) / CORE_RATE
-        if seconds < LEAST_SECONDS:
+        if self._is_short(model, split):
             return 1
+        entry, cores = spec.model, self._cores or 1
         values = 12 * entry.d_model**2 * (entry.layer + 1) * DEPTHS + VOCABULARY * entry.d_model
         held = values * (4 if entry.dtype == "float32" else 2)
         return max(1, min(cores, blocks, memory() // 2 // held))
 
+    def _is_short(self, model: str, split: Split) -> bool:
+        """Whether one core has filled a store before more processes would have gained much."""
+        spec = self._study.dump_spec(model, split)
+        blocks = spec.model.layer + 1
+        return spec.rows * 24 * spec.model.d_model**2 * blocks / CORE_RATE < LEAST_SECONDS
+
     def threads(self, model: str, split: Split) -> int:
-        """Threads of each, so that all of them run at a time."""
+        """Threads of each, so that all of them run at a time; one for a short dump on a CPU."""
+        if self._here and not self._gpus and self._is_short(model, split):
+            return 1
         return max(1, min(MOST_THREADS, (self._cores or MOST_THREADS) // self.count(model, split)))
+
+    def threads_to_seal(self, model: str, split: Split) -> int:
+        """Threads of the job that seals a store: it reads what ranks have written, or fills it."""
+        return MOST_THREADS if self.inputs(model, split) else self.threads(model, split)
 
     def inputs(self, model: str, split: Split) -> list[str]:
         """The records of the ranks of one store."""

@@ -89,6 +89,9 @@ def test_a_long_dump_on_the_cpu_has_a_job_per_core(
         study_of(tmp_path, device=device, models=models, dump=dump) for dump in sizes.values()
     )
     assert planned(few, granted).count("m", "train") == 1
+    assert planned(few, 0, cores=6).threads_to_seal("m", "train") == 1
+    assert planned(few, 4, cores=6).threads_to_seal("m", "train") == (1 if device == "cpu" else 16)
+    assert planned(many, 0, cores=6).threads_to_seal("m", "train") == 16, "it reads"
     assert planned(many, granted).count("m", "train") == count
     assert planned(many, 0, here=False).count("m", "train") == 1
     assert planned(many, 0, cores=None).count("m", "train") == 1
@@ -96,6 +99,7 @@ def test_a_long_dump_on_the_cpu_has_a_job_per_core(
     assert planned(many, 0, cores=6).threads("m", "train") == 1
     monkeypatch.setattr(module, "memory", lambda: 5 * 10**9)
     assert planned(many, 0, cores=6).count("m", "train") == 3, "more models than memory holds"
+    assert planned(many, 0, cores=6).threads("m", "train") == 2
 
 
 @pytest.mark.parametrize(
