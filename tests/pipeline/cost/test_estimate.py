@@ -45,12 +45,12 @@ def test_operations_and_bytes_of_the_paper_study_by_hand(rates):
 
 
 def test_steering_by_hand(rates):
-    """Each direction in both senses: on 6 contexts at one size, on 6 others at all four."""
+    """Each direction in both senses: on 4 contexts at one size, on 4 others at all four."""
     raw = Study.load(CONFIGS / "local.yaml").config.model_dump()
     raw["dial"] |= {"models": None, "hookpoints": None, "recipes": ["default"]}
     study = Study.from_dict(raw)
     found = {stage.name: stage for stage in stages(study, rates)}["dial"]
-    tokens = (8 + 2 + 4) * 2 * (6 + 4 * 6) * 128
+    tokens = (8 + 2 + 4) * 2 * (4 + 4 * 4) * 128
     assert (found.jobs, found.tokens) == (6, 6 * tokens)
     smollm2 = 15 * (2 * 3538944 + 2 * 128 * 576) + 16 / 128 * 2 * 28311552
     gemma = 9 * (2 * 5570560 + 2 * 128 * 640) + 16 / 128 * 2 * 167772160

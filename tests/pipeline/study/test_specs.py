@@ -13,8 +13,8 @@ from pipeline.study.study import Study
 
 PINNED = {
     "local": (
-        *("dbd4384528847600", "56286f276a04f8b5", "80ae28778b9537ba", "37bcc2e2212777f9"),
-        *("3d6bbd410568d6c3", "dc2332ea27556af8", "d1784ce3ad98b806", "f9ec20d4023b58e0"),
+        *("dbd4384528847600", "56286f276a04f8b5", "bf67d33748609b72", "661556742255e267"),
+        *("7d08dd266256e9e8", "01911150165af665", "e1d38bbc455017da", "f9ec20d4023b58e0"),
     ),
     "reference-deep": (
         *("dbd4384528847600", "79b4e73a06381aca", "95c796a372521de9", "88e5657756884e7d"),
