@@ -113,7 +113,7 @@ class Sweep:
             )
         model, hookpoint, variant, recipe, width = kinds.iloc[0]
         named = f"{variant}@{recipe}" if recipe else variant
-        own = [name for name in ("width", "lam", "k", "seed", "l0") if name in rows]
+        own = ["width", "lam", "k", "seed", "l0"]
         numbers = rows.select_dtypes("number").drop(columns=own, errors="ignore")
         knob = "k" if rows["lam"].isna().all() and "k" in rows else "lam"
         values = numbers.astype(object).where(numbers.notna(), None).to_dict("records")

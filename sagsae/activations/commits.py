@@ -9,6 +9,7 @@ import base64
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import PurePosixPath
 from typing import Any, Self
 
 import numpy as np
@@ -254,7 +255,7 @@ class Commit:
 def committed_blocks(storage: Storage) -> list[int]:
     """Blocks that have a commit file, in order."""
     files = set(commit_files(storage))
-    stems = (file.rpartition("/")[2].removesuffix(".json") for file in files)
+    stems = (PurePosixPath(file).stem for file in files)
     blocks = {int(stem) for stem in stems if stem.isdecimal()}
     return sorted(block for block in blocks if commit_name(block) in files)
 

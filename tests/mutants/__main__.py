@@ -25,10 +25,16 @@ TARGETS = (
     ),
     Target("sagsae/ranking.py", (f"{SAGSAE}/test_ranking.py",)),
     Target("sagsae/training/adam.py", (f"{SAGSAE}/training/test_adam.py",)),
-    Target("sagsae/training/optimiser.py", (f"{SAGSAE}/training/test_optimiser.py",)),
+    Target(
+        "sagsae/training/optimiser.py",
+        tuple(f"{SAGSAE}/training/test_{name}.py" for name in ("optimiser", "ungated_training")),
+    ),
     Target(
         "sagsae/training/trainer.py",
-        tuple(f"{SAGSAE}/training/test_{name}.py" for name in ("trainer", "divergence")),
+        tuple(
+            f"{SAGSAE}/training/test_{name}.py"
+            for name in ("trainer", "divergence", "ungated_training")
+        ),
     ),
     Target("sagsae/activations/commits.py", (f"{SAGSAE}/activations/test_commits.py",)),
     Target(

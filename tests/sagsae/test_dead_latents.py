@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -42,6 +43,22 @@ def seeded(*sweeps: Sweep) -> Sweep:
         for cell in one.cells
     ]
     return Sweep(label=sweeps[0].label, width=sweeps[0].width, cells=tuple(cells))
+
+
+def with_ks(one: Sweep) -> Sweep:
+    """The same with k in the place of lambda."""
+    cells = tuple(replace(cell, knob="k") for cell in one.cells)
+    return Sweep(label=one.label, width=one.width, cells=cells)
+
+
+def test_lambdas_have_none_in_common_with_ks():
+    few, many = sweep((10, 0.1)), sweep((10, 0.2), label="B")
+    assert dead_reduction(with_ks(few), with_ks(many)).factor == pytest.approx(2)
+    for one, other in ((few, with_ks(many)), (with_ks(few), many)):
+        reason = dead_reduction(one, other).reason
+        assert reason == "one side has lambdas and the other ks: none is in common"
+    other = with_ks(sweep((10, 0.2), start=50))
+    assert dead_reduction(with_ks(few), other).reason == "no k in common"
 
 
 class TestAtEqualL0:

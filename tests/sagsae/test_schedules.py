@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from sagsae.schedules import CHOICES, Recipe
+from sagsae.schedules import CHOICES, Recipe, levels_fault
 
 
 def recipe(**changes) -> Recipe:
@@ -24,6 +26,15 @@ def test_what_is_not_given():
         "reset_window_tokens": 0,
         "matmul_dtype": "auto",
     }
+
+
+def test_settings_of_later_versions_that_are_not_given():
+    found = recipe()
+    assert (found.k, found.k_warmup_steps, found.auxk_latents) == (0, 0, 0)
+    assert (found.adam_epsilon, found.weight_average) == (1e-8, 0.0)
+    assert (found.auxk_coefficient, found.dead_window_tokens) == (0.03125, 1_000_000)
+    assert (found.threshold_init, found.bandwidth) == (0.001, 0.001)
+    assert found.matryoshka_levels == (0.03125, 0.09375, 0.21875, 0.46875, 1.0)
 
 
 def test_gradients_are_not_clipped_unless_a_limit_is_given():
@@ -91,3 +102,34 @@ def test_lambda_rises_from_zero():
     assert [rising.lambda_at(step) for step in range(6)] == expected
     assert [recipe(lambda_warmup_steps=1).lambda_at(step) for step in range(3)] == [0.0, 0.5, 0.5]
     assert recipe().lambda_at(0) == 0.5
+
+
+def test_a_cosine_warm_up_starts_at_a_tenth():
+    """Of 3 steps: after 1 to 4 quarters of half a turn."""
+    rates = recipe(lr_warmup_steps=3, lr_decay_fraction=0.0, lr_warmup_shape="cosine")
+    quarter = (1 - math.sqrt(0.5)) / 2
+    shares = [0.1 + 0.9 * quarter, 0.55, 0.1 + 0.9 * (1 - quarter), 1.0, 1.0]
+    assert [rates.lr_at(step) / 8 for step in range(5)] == pytest.approx(shares)
+
+
+def test_k_falls_to_its_value():
+    falling = recipe(lam=0.0, k=8, k_warmup_steps=4)
+    assert [falling.k_at(step, 24) for step in range(6)] == [24, 20, 16, 12, 8, 8]
+    assert [falling.k_at(step, 6) for step in (0, 2, 4)] == [8, 8, 8], "never below it"
+    assert recipe(lam=0.0, k=8).k_at(0, 24) == 8
+
+
+def test_the_knob_is_k_or_lambda():
+    assert recipe(lam=0.0, k=8, k_warmup_steps=4).knob_at(1, 24) == 20
+    assert recipe(lambda_warmup_steps=4).knob_at(1, 24) == 0.125
+    with pytest.raises(ValueError, match=r"^give lam or k: a variant has one of them$"):
+        recipe(k=8)
+
+
+def test_levels_of_nested_groups_ascend_to_one():
+    assert recipe(matryoshka_levels=[0.5, 1.0]).matryoshka_levels == (0.5, 1.0)
+    assert levels_fault([0.25, 0.5, 1.0]) == levels_fault([1.0]) == ""
+    for wrong in ([], [0.0, 1.0], [0.5, 0.5, 1.0], [0.6, 0.5, 1.0], [0.25, 0.5], [0.5, 2.0]):
+        assert levels_fault(wrong) == f"{wrong} must ascend from above 0 to 1"
+    with pytest.raises(ValueError, match=r"^matryoshka_levels: \[0.5, 2.0\] must ascend from"):
+        recipe(matryoshka_levels=(0.5, 2.0))

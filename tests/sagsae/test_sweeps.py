@@ -276,6 +276,20 @@ class TestFromRows:
         kinds = [type(value) for value in (first.lam, first.seed, first.l0, found.width)]
         assert kinds == [float, int, float, int]
 
+    def test_cells_with_a_k_have_it_for_their_lambda(self):
+        found = Sweep.from_rows(rows(lam=[math.nan, math.nan], k=[8, 16]))
+        assert [cell.name.rpartition("/")[2] for cell in found.cells] == [
+            "w128_k8_seed0",
+            "w128_k16_seed1",
+        ]
+        assert [(cell.lam, cell.knob) for cell in found.cells] == [(8.0, "k"), (16.0, "k")]
+        assert found.cells[0].values == {"r2": 0.5, "loss_recovered": None}
+        beside = Sweep.from_rows(rows(k=[math.nan, math.nan]))
+        assert beside == Sweep.from_rows(rows())
+        assert {cell.knob for cell in beside.cells} == {"lam"}
+        with pytest.raises(ValueError, match=r"^A: has cells with a lambda and cells with a k$"):
+            Sweep(label="A", width=128, cells=(*found.cells, *beside.cells))
+
     @pytest.mark.parametrize("name", ["model", "hookpoint", "variant", "width"])
     def test_two_sweeps_are_refused_and_shown(self, name):
         two = ["a", "b"] if name != "width" else [1, 2]
