@@ -137,7 +137,7 @@ class Recipe:
         risen = min(1.0, (step + 1) / (self.lr_warmup_steps + 1))
         if self.lr_warmup_shape == "cosine":
             risen = COSINE_START + (1 - COSINE_START) * (1 - math.cos(math.pi * risen)) / 2
-        shares = [1.0, risen]
+        shares = [risen]
         decay_steps = self.lr_decay_fraction * self.steps
         if decay_steps > 0:
             shares.append((self.steps - step) / decay_steps)
