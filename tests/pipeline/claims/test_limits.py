@@ -69,6 +69,16 @@ def test_one_seed_is_a_single_observation():
     )
 
 
+def test_cells_with_a_lambda_and_cells_with_a_k_count():
+    found = cells(("sagsae_tied", 128, (1, 2), 3), ("topk", 256, (8,), 2))
+    has_k = found["variant"] == "topk"
+    found["k"] = found["lam"].where(has_k)
+    found["lam"] = found["lam"].mask(has_k)
+    assert limits(spec(), found)[2] == (
+        "Seeds: at least 3 seeds of SA-GSAE tied at H = 2d; 2 seeds of TopK at H = 4d."
+    )
+
+
 def test_the_same_seeds_at_another_place_are_no_more_seeds():
     grid = cells(("gated", 128, (1,), 2))
     other = grid.assign(hookpoint="resid")[:1]
