@@ -186,7 +186,7 @@ class RowOptimiser(Optimiser):
         self._beta2, self._longest = recipe.beta2, recipe.clip_gradient_norm
         self._others = [name for name in params if name not in MATRICES]
         self._adam = self._adam_of(self._others, recipe)
-        kept = [key for key, beta in zip(MOMENTS, (recipe.beta1, 1.0), strict=True) if beta]
+        kept = MOMENTS if recipe.beta1 else MOMENTS[1:]
         self._moments = {
             f"{key}.{name}": torch.zeros_like(params[name]) for key in kept for name in MATRICES
         }

@@ -104,18 +104,30 @@ def test_together_each_comes_to_the_bits_that_it_has_alone():
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("settings", [{}, {"beta1": 0.9, "beta2": 0.99, "clip_gradient_norm": 0.5}])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"beta1": 0.9, "beta2": 0.99, "clip_gradient_norm": 0.5},
+        {"clip_gradient_norm": 1e6},  # longer than any gradient
+    ],
+)
 def test_the_fused_pass_over_the_matrices_is_the_plain_one(name, settings):
     how = small_recipe(name, adam_epsilon=1e-6, **settings)
     pair = [made(name, 8, 33, 5) for _ in range(2)]
     dead = torch.arange(33) % 4 == 0
     for sae in pair:
         sae.dead = dead
+        sae.params["W_dec"][1] = 0  # a latent that is never active, and whose row has no norm
+        sae.params["W_enc"][:, 1] = 0
     plain = Optimiser(AutogradStep(pair[0], torch.float64), how)
     fused = RowOptimiser(UngatedStep(pair[1], 65, torch.float64, 3), how)
     for n in range(4):
-        for each in (plain, fused):
-            each.step(batch(65, 8, n), knob_of(pair[0]), 0.01)
+        fired = torch.zeros(2, 33, dtype=torch.bool)
+        for each, seen in zip((plain, fused), fired, strict=True):
+            each.step(batch(65, 8, n), knob_of(pair[0]), 0.01, seen)
+        assert fired[0].any()
+        assert torch.equal(*fired)
     for key, value in pair[0].params.items():
         torch.testing.assert_close(pair[1].params[key], value, rtol=1e-8, atol=1e-10, msg=key)
     ours, theirs = fused.state(), plain.state()
