@@ -91,6 +91,7 @@ def test_a_long_dump_on_the_cpu_has_a_job_per_core(
     assert planned(few, granted).count("m", "train") == 1
     assert planned(few, 0, cores=6).threads_to_seal("m", "train") == 1
     assert planned(few, 4, cores=6).threads_to_seal("m", "train") == (1 if device == "cpu" else 16)
+    assert planned(few, 0, here=False, cores=None).threads_to_seal("m", "train") == 16
     assert planned(many, 0, cores=6).threads_to_seal("m", "train") == 16, "it reads"
     assert planned(many, granted).count("m", "train") == count
     assert planned(many, 0, here=False).count("m", "train") == 1
