@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import pytest
 from distributed import Client, LocalCluster
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -21,6 +22,8 @@ TESTS = Path(__file__).parent
 WHOLE = ("e2e", "faults", "slurm")
 """Folders whose tests share a study and take most of the time."""
 CAMPAIGN = pytest.StashKey[Campaign]()
+
+settings.register_profile("untimed", deadline=None)  # pyproject.toml names it: machines are shared
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

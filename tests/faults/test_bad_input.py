@@ -56,7 +56,6 @@ def missed_by(campaign: Campaign, times: int, strategy: st.SearchStrategy[Any], 
     @seed(campaign.seed)
     @settings(
         max_examples=times,
-        deadline=None,
         database=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),

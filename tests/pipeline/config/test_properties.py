@@ -29,7 +29,6 @@ from tests.pipeline.config.strategies import Config, configurations, module_path
 
 quick = settings(
     max_examples=15,
-    deadline=None,
     phases=[Phase.generate],  # shrinking a configuration takes minutes
     suppress_health_check=list(HealthCheck),
 )

@@ -254,7 +254,7 @@ class TestMainEffects:
         ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(-1, 1), min_size=8, max_size=8))
 def test_in_a_crossed_design_the_paired_difference_is_that_of_the_means(values):
     rows = [(m, r, s) for m in "ab" for r in "13" for s in ("mean", "zero")]

@@ -46,7 +46,7 @@ def take(store: Store, rows: int, batch: int, **settings: int) -> list[int]:
     return torch.cat(batches)[:rows, 0].int().tolist()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 600), st.integers(1, 20), st.integers(1, 3), st.integers(0, 99))
 def test_each_epoch_has_each_row_once(
     store: Store, batch: int, group_chunks: int, prefetch: int, seed: int
@@ -96,7 +96,7 @@ def test_batches_stay_valid_when_kept(store: Store) -> None:
     assert torch.cat(kept)[:, 0].int().tolist() == again
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 120), st.integers(1, 20))
 def test_resumed_streams_replay_the_same_batches(
     store: Store, before: int, elsewhere: int, batch: int, group_chunks: int

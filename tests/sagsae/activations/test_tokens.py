@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from activation_samples import random_tokens
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
@@ -17,7 +17,6 @@ documents = st.lists(st.lists(st.integers(3, 50), max_size=12), min_size=1, max_
 special = st.sampled_from([None, 1, 2])
 
 
-@settings(deadline=None)
 @given(documents, st.integers(2, 7), special, special)
 def test_packing_is_the_text_in_order(
     texts: list[list[int]], length: int, start: int | None, separator: int | None

@@ -105,7 +105,7 @@ def check(step, sae, x: Tensor, dead: Tensor) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     d=st.integers(2, 9),
     width=st.integers(1, 40),

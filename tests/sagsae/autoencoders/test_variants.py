@@ -54,7 +54,7 @@ def reference_gradients(sae: Autoencoder, x: Tensor, lam: float):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     d=st.integers(1, 12),
     width=st.integers(1, 20),

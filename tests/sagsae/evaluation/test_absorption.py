@@ -46,7 +46,7 @@ def by_the_rules(x, z, decoder, unit, main) -> tuple[float, bool]:
     return fraction, bool(full)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, 10**6), st.integers(1, 6), st.integers(1, 4), st.integers(0, 3))
 def test_every_row_is_judged_by_the_rules(seed, width, d, count):
     rng = np.random.default_rng(seed)

@@ -15,7 +15,7 @@ def random_code(b: int, h: int, density: float, rng: np.random.Generator) -> np.
     return rng.standard_normal((b, h)) * (rng.random((b, h)) < density)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     b=st.integers(1, 30),
     h=st.integers(1, 12),

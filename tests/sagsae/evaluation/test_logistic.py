@@ -61,7 +61,7 @@ def test_classes_that_a_line_parts_have_a_finite_answer():
     assert 0 < float(line.weight) < 10
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**6), st.integers(1, 12))
 def test_the_order_of_the_rows_does_not_matter(seed, columns):
     x, labels = made(60, columns, seed)

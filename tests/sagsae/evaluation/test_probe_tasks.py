@@ -19,7 +19,7 @@ def made(seed: int = 0, rows: int = 2000, classes: int = 3):
     return Labelling("letter", names, found), np.repeat(np.arange(rows // 10), 10)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10**6), st.integers(4, 400), st.integers(4, 100), st.floats(0.1, 0.6))
 def test_classes_are_balanced_and_documents_are_apart(seed, train_rows, test_rows, share):
     labelling, documents = made(seed)

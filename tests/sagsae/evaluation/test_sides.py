@@ -29,7 +29,7 @@ def signed_codes(draw) -> torch.Tensor:
     return torch.tensor(flat).view(rows, width)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(signed_codes(), st.data())
 def test_rows_columns_and_means_are_those_of_the_dense_code(z, data):
     codes, full = codes_of(z), dense(z)
@@ -58,7 +58,7 @@ def test_the_negative_side_of_a_latent_points_the_other_way():
     assert latents_of(torch.tensor([0, 1, 2, 3]), 2).tolist() == [0, 1, 0, 1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(signed_codes())
 def test_sides_and_their_decoder_rows_reconstruct_what_the_code_does(z):
     decoder = torch.randn(z.shape[1], 4, generator=torch.Generator().manual_seed(0)).double()

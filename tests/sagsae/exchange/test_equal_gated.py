@@ -32,7 +32,7 @@ def drawn(name: str, d: int, width: int, seed: int, scale: float = 0.03, kind: t
 
 
 @pytest.mark.parametrize("name", of_family(GATED))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     d=st.integers(1, 12),
     width=st.integers(1, 20),

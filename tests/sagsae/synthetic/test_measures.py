@@ -14,7 +14,7 @@ from sagsae.synthetic.pairs import antipodal
 from sagsae.synthetic.polarity_dial import pole_slopes
 from sagsae.synthetic.sources import unit_directions
 
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 
 def one_pole_a_row(n: int, repeats: int = 4) -> torch.Tensor:

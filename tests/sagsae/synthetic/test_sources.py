@@ -13,7 +13,7 @@ from sagsae.synthetic.pairs import PairSource, antipodal, at_cosine
 from sagsae.synthetic.sources import EVALUATION, SyntheticStream, generator, unit_directions
 
 ROWS = 20_000
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 
 
 def within(observed: float, probability: float, trials: int, sigmas: float = 6.0) -> bool:

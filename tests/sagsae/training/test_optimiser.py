@@ -47,7 +47,7 @@ def batches(count: int, b: int, d: int, seed: int, dtype: torch.dtype):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     d=st.integers(1, 24),
     width=st.integers(1, 20),

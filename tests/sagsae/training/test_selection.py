@@ -37,7 +37,7 @@ def first_of_largest(keys: np.ndarray, k: int) -> np.ndarray:
     return chosen & (keys > 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(1, 20),
     width=st.integers(1, 300),
@@ -59,7 +59,7 @@ def test_rows_keep_their_k_largest(rows, width, share, seed, coarse, signed, shi
     np.testing.assert_array_equal(kept_of(entries.found, rows, width), expected)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(1, 60),
     width=st.integers(1, 120),
