@@ -54,6 +54,7 @@ from pipeline.study.outputs import (
     BROWSER_PAGE,
     CURVE,
     DIAL_TABLES,
+    OF_COMPARISON,
     HUB,
     LATENT_TENSORS,
     PROBE_TABLES,
@@ -137,6 +138,7 @@ wildcard_constraints:
     **WILDCARDS,
     split="|".join(SPLITS),
     rank="[0-9]+",
+    of=OF_COMPARISON,
     stream="[0-9a-f]{16}",
 
 

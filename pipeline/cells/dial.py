@@ -156,7 +156,10 @@ def dial(
     words, sizes = _words(curves.promoted, asset), spec.dial.alphas
     run = {
         "spec": digest(spec),
-        **{name: getattr(spec, name) for name in ("recipe", "model", "hookpoint", "seed")},
+        **{
+            name: getattr(spec, name)
+            for name in ("recipe", "model", "hookpoint", "seed", "comparison")
+        },
         "candidate": candidate.record,
         "baseline": baseline and baseline.record,
         "unit": candidate.unit,

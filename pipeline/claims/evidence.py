@@ -173,7 +173,8 @@ class Evidence:
             tables[name] = self.spec.under(recipe, tables[name])
         if self.dial is not None:
             first = not self.spec.several_widths or setting.comparison in (None, 1)
-            tables["dial"] = self.dial[(self.dial["recipe"] == recipe) & first]
+            steered = (self.dial["recipe"] == recipe) & (self.dial["comparison"] == 1)
+            tables["dial"] = self.dial[steered & first]
         if self.spec.several_settings:
             rows = tables["comparison"]
             rows = rows[rows["comparison"] == (setting.comparison or 0)]

@@ -35,9 +35,13 @@ class Steering(Section):
 class Dial(Steering):
     """The causal dial: `snakemake dial`.
 
-    It steers with latents of the first comparison's candidate, with opposite pairs of latents of
-    its baseline, and along random directions. Of each sweep it takes the cell at the lambda whose
-    L0 is nearest the first matched L0."""
+    It steers with latents of a comparison's candidate, with opposite pairs of latents of its
+    baseline, and along random directions. Of each sweep it takes the cell at the lambda, or k,
+    whose L0 is nearest the first matched L0."""
+
+    comparisons: Count = 1
+    """Comparisons whose sides steer, the first ones of the list. Figures and claims are of the
+    first."""
 
     seeds: Count = 1
     """Seeds of a sweep whose cells steer, the lowest first."""

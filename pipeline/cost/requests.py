@@ -124,8 +124,8 @@ class Requests:
         trained = self._trained([cell])
         return Need(seconds + trained.seconds, max(memory, trained.memory))
 
-    def _dial_run(self, model: str, place: str, seed: str) -> Need:
-        spec = self._study.dial_spec(self._study.dial_run(model, place, seed))
+    def _dial_run(self, model: str, place: str, seed: str, of: str) -> Need:
+        spec = self._study.dial_spec(self._study.dial_run(model, place, seed, of))
         work = self._load.dial(spec)
         seconds = self._started(self._at_once(work))
         contexts = -(-spec.dial.batch_contexts // 2)  # logits of some positions alone

@@ -19,7 +19,7 @@ WORDS = {LATENT: "{}, one signed latent", PAIR: "{}, opposite pair", RANDOM: "ra
 LINES = {LATENT: "-", PAIR: "--", RANDOM: "-"}
 """How the median of each kind is drawn."""
 GREY = "#9A9A9A"
-KEYS = ["recipe", "model", "hookpoint", "seed", "kind", "rank"]
+KEYS = ["recipe", "model", "hookpoint", "seed", "comparison", "kind", "rank"]
 
 
 def figure_dial(shown: Shown) -> Drawn:
@@ -33,11 +33,12 @@ def figure_dial_kl(shown: Shown) -> Drawn:
 
 
 def against_size(shown: Shown, measure: str, label: str) -> Drawn:
-    """A measure of ``dial_curves.csv`` against the size; a CSV row per direction and size."""
+    """A measure of ``dial_curves.csv`` against the size, of the first comparison; a CSV row per
+    direction and size."""
     curves = read_table(shown.tables / DIAL_CURVES).merge(
         read_table(shown.tables / DIAL)[[*KEYS, "variant", "width", "dial"]], on=KEYS, how="left"
     )
-    curves = curves[curves["recipe"] == shown.recipe]
+    curves = curves[(curves["recipe"] == shown.recipe) & (curves["comparison"] == 1)]
     colours, legend = _lines(curves)
     labels = "Size α of the step", label
     figure, panels = panels_of(shown.placed, 1.95, legend, labels)

@@ -23,7 +23,7 @@ rule dial_run:
     output:
         study.dial_run(),
     log:
-        study.log("dial", "{model}", "{place}_seed{seed}"),
+        study.log("dial", "{model}", "{place}_seed{seed}{of}"),
     priority: 1  # before cells of other sweeps: what it found stays when the run is stopped
     threads: 16
     resources:

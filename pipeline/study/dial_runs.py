@@ -52,7 +52,7 @@ class SteeredCell(Section):
 
 
 class DialRun(Section):
-    """One recipe, place and seed."""
+    """One recipe, place, seed and comparison."""
 
     spec: str
     """Digest of the DialSpec."""
@@ -60,6 +60,8 @@ class DialRun(Section):
     model: str
     hookpoint: str
     seed: Natural
+    comparison: Count = 1
+    """Its number in the configuration, from 1."""
     candidate: SteeredCell
     baseline: SteeredCell | None
     unit: NonNegative

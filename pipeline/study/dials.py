@@ -1,4 +1,4 @@
-"""Where a study steers with latents: one job for each recipe, place and seed."""
+"""Where a study steers with latents: one job for each recipe, place, comparison and seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from pipeline.study.specs import DialSpec
 def dial_specs(
     dial: Dial, cells: Iterable[Cell], spec: ComparisonSpec, losses: Mapping[str, str]
 ) -> Iterator[DialSpec]:
-    """The jobs of a study, in the order of its tables; none where it compares nothing.
+    """The jobs of a study, in the order of its tables: those of a place stand together.
+
+    There are none where it compares nothing.
 
     Args:
         dial: what is asked for.
@@ -25,8 +27,9 @@ def dial_specs(
         losses: model -> digest of its BaselineSpec.
     """
     sweeps = by_sweep(cells)
-    for item in spec.comparisons[: bool(dial.latents)]:
-        for recipe, (model, hookpoint) in _places(dial, spec):
+    steering = spec.comparisons[: dial.comparisons if dial.latents else 0]
+    for recipe, (model, hookpoint) in _places(dial, spec):
+        for number, item in enumerate(steering, start=1):
             keys = spec.sides(item, recipe, model, hookpoint)
             if all(key.recipe != recipe for key in keys):
                 continue  # these cells are steered with under their own recipe
@@ -37,9 +40,10 @@ def dial_specs(
                     model=model,
                     hookpoint=hookpoint,
                     seed=seed,
+                    comparison=number,
                     candidate=_with_seed(candidate, seed),
                     baseline=_with_seed(baseline, seed),
-                    level=spec.matched_levels[0],
+                    level=next(iter(item.matched_l0), spec.matched_levels[0]),
                     losses=losses[model],
                     dial=dial,
                 )
@@ -76,5 +80,10 @@ def dial_faults(config: StudyConfig) -> list[str]:
         faults.append(
             "comparisons: empty, and section dial steers with the two sides of the first one: list "
             "it, or leave dial out"
+        )
+    elif dial.comparisons > len(config.comparisons):
+        faults.append(
+            f"dial.comparisons: {dial.comparisons}, and comparisons has {len(config.comparisons)}: "
+            "lower it, or list more"
         )
     return faults

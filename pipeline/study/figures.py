@@ -30,7 +30,7 @@ STEERED = (
     "A step of size α along one direction is added to the activations at kept positions; α = 1 is "
     "their root mean square distance from their mean. A thin line is one signed latent, one "
     "opposite pair of the baseline's latents, of which each serves one sense, or one random "
-    "direction; a thick line is the median. "
+    "direction; a thick line is the median. Both sides are those of the first comparison. "
 )
 AT_ONE_LAMBDA = "Means over seeds, ± one standard error, at the λ whose L0 is nearest the truth."
 

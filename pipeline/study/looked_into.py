@@ -46,7 +46,7 @@ class LookedInto(Outputs):
         if self.config.dial is None:
             return {}
         found = dial_specs(self.config.dial, self.cells, self.compared, self.losses())
-        return {self.dial_run(*_place(one), one.seed): one for one in found}
+        return {self.dial_run(*_place(one), one.seed, _of_comparison(one)): one for one in found}
 
     @cached_property
     def probes(self) -> dict[str, ProbeSpec]:
@@ -94,6 +94,10 @@ class LookedInto(Outputs):
 
 def _place(one: DialSpec | ProbeSpec) -> tuple[str, str]:
     return one.model, one.hookpoint + (one.recipe and RECIPE_MARK + one.recipe)
+
+
+def _of_comparison(one: DialSpec) -> str:
+    return "" if one.comparison == 1 else f"_comparison{one.comparison}"
 
 
 def _recipes(specs: Iterable[DialSpec | ProbeSpec]) -> list[str]:

@@ -28,6 +28,8 @@ DIAL, DIAL_CURVES = "dial.csv", "dial_curves.csv"
 DIAL_TABLES = (DIAL, DIAL_CURVES, "dial.md", "dial.tex")
 """Tables of a study that steers with latents."""
 DIAL_RUNS = "dial"
+OF_COMPARISON = "(?:_comparison[0-9]+)?"
+"""What ends the name of a file of steering, as a pattern."""
 """Folder of what steering found, a file for each place and seed."""
 PROBING, ABSORPTION = "probing.csv", "absorption.csv"
 PROBE_TABLES = (PROBING, ABSORPTION, "probing.md", "probing.tex")
@@ -151,10 +153,15 @@ class Outputs:
         return self.path("figures", f"{name}.{suffix}")
 
     def dial_run(
-        self, model: str = "{model}", place: str = "{place}", seed: int | str = "{seed}"
+        self,
+        model: str = "{model}",
+        place: str = "{place}",
+        seed: int | str = "{seed}",
+        of: str = "{of}",
     ) -> str:
-        """``place`` is a hookpoint, and behind an @ the recipe if it is not the default one."""
-        return self.path(DIAL_RUNS, model, place, f"seed{seed}.json")
+        """``place`` is a hookpoint, and behind an @ the recipe if it is not the default one;
+        ``of`` is empty for the first comparison, else `of_comparison`."""
+        return self.path(DIAL_RUNS, model, place, f"seed{seed}{of}.json")
 
     def probe_run(
         self, model: str = "{model}", place: str = "{place}", seed: int | str = "{seed}"

@@ -5,7 +5,7 @@ Those of models, text and stores are in ``pipeline.config.specs``.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_serializer
 
@@ -101,6 +101,8 @@ class DialSpec(SweptSpec):
     recipe: str
     """Under which both sides stand; the default one is the empty text."""
     hookpoint: str
+    comparison: Annotated[int, Field(exclude_if=lambda number: number == 1)] = 1
+    """Its number in the configuration, from 1."""
     candidate: list[Cell]
     """Cells of a sweep, all seeds of each lambda, from which one is taken by its L0."""
     baseline: list[Cell]

@@ -32,7 +32,7 @@ from pipeline.text.csv_files import read_table, write_csv
 from pipeline.text.pages import write_page
 from sagsae.evaluation.dial_scores import Score, is_dial, score
 
-PLACE = ("recipe", "model", "hookpoint", "seed")
+PLACE = ("recipe", "model", "hookpoint", "seed", "comparison")
 NAMES = ("kind", "rank", "variant", "width", "lam", "k", "l0", "latent_plus", "latent_minus")
 KNOWN = ("cosine", "contribution", "own_size_plus", "own_size_minus")
 SCORES = ("monotone", "symmetry", "gain", "times_random", "dial")
@@ -44,7 +44,7 @@ WHOLE = ("width", "latent_plus", "latent_minus")
 
 
 def dial_table(runs: Iterable[DialRun]) -> pd.DataFrame:
-    """One row per direction.
+    """One row per direction of each job: random ones are the same for all comparisons of a place.
 
     ``own_size`` is the root mean square of what the latents add by themselves, ``effect`` and
     ``kl`` are at the extreme sizes, ``size`` is the largest. ``times_random`` is the gain over the

@@ -22,6 +22,8 @@ READS = (
     f"stronger, and the gain per α is at least {TIMES_RANDOM:g} times that of the median random "
     "direction."
 )
+GROUP = ["recipe", "model", "hookpoint", "kind", "variant", "width"]
+"""Columns that are equal for directions of one kind and sweep."""
 SHOWN_TOKENS = 3
 """Of the tokens that an arm promotes, how many are shown; the CSV has all."""
 
@@ -32,9 +34,10 @@ def dial_parts(table: pd.DataFrame, several: bool) -> list[str | Grid]:
 
 
 def dial_grid(table: pd.DataFrame, several: bool) -> Grid:
-    """Medians over the directions of each kind, a row per place. ``several`` as in `dial_parts`."""
+    """Medians over the directions of each kind and sweep, rows of a place together. ``several``
+    as in `dial_parts`."""
     rows = []
-    for _, here in table.groupby(["recipe", "model", "hookpoint", "kind"], sort=False):
+    for _, here in _once(table).groupby(GROUP, sort=False, dropna=False):
         middle = here[["symmetry", "gain", "times_random", "kl_minus", "kl_plus"]].median()
         symmetry, gain, over, *divergences = middle
         rows.append(
@@ -58,7 +61,7 @@ def dial_grid(table: pd.DataFrame, several: bool) -> Grid:
 def direction_grid(table: pd.DataFrame, several: bool) -> Grid:
     """Every latent and every pair. ``several`` as in `dial_parts`."""
     rows = []
-    for row in table[table["kind"] != RANDOM].to_dict("records"):
+    for row in _once(table[table["kind"] != RANDOM]).to_dict("records"):
         rows.append(
             (
                 *_place(row, several),
@@ -74,6 +77,11 @@ def direction_grid(table: pd.DataFrame, several: bool) -> Grid:
         *("Over random", "Dial", "α > 0 promotes", "α < 0 promotes"),
     )
     return Grid(title="Every latent and pair", columns=(*_heads(several), *heads), rows=tuple(rows))
+
+
+def _once(table: pd.DataFrame) -> pd.DataFrame:
+    """Without what several comparisons of a place share: random directions, or a side."""
+    return table.drop_duplicates([*GROUP, "seed", "rank"])
 
 
 def _heads(several: bool) -> tuple[str, ...]:

@@ -146,7 +146,7 @@ def test_a_wider_cell_asks_for_more_memory(paper, rates):
         ("tokens", {"model": "tiny-smollm3", "split": "train"}),
         ("dump", {"model": "tiny-smollm3", "split": "heldout"}),
         ("baselines", {"model": "tiny-gpt-neox"}),
-        ("dial_run", {"model": "tiny-gpt-neox", "place": "resid", "seed": "0"}),
+        ("dial_run", {"model": "tiny-gpt-neox", "place": "resid", "seed": "0", "of": ""}),
         ("probe_run", {"model": "tiny-gpt-neox", "place": "resid", "seed": "0"}),
         ("synthetic_run", {"protocol": "anomalies", "seed": "1"}),
         ("browser_cell", {"shown": "tiny-gpt-neox/resid/gated/w256_lam0.1_seed0"}),

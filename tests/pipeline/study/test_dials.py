@@ -49,6 +49,37 @@ def test_each_place_is_steered_with_both_sides_of_the_first_comparison():
     assert len(asked.dial_tables) == 4
 
 
+WIDER = {
+    "candidate": {"variant": "sagsae_tied", "expansion": 2},
+    "baseline": {"variant": "gated", "expansion": 2},
+    "matched_l0": [32],
+}
+"""Another comparison, for a baseline that the grid lacks."""
+
+
+def test_other_comparisons_steer_under_names_of_their_own():
+    first, *_ = configuration()["comparisons"]
+    one = study({"models": ["small"]}, comparisons=[first, WIDER])
+    two = study({"models": ["small"], "comparisons": 2}, comparisons=[first, WIDER])
+    folder = "results/made-grid/dial/small"
+    assert list(two.dials)[:3] == [
+        f"{folder}/mlp_out/seed0.json",
+        f"{folder}/mlp_out/seed0_comparison2.json",
+        f"{folder}/attn/seed0.json",
+    ]
+    assert {file: digest(spec) for file, spec in one.dials.items()} == {
+        file: digest(spec) for file, spec in two.dials.items() if spec.comparison == 1
+    }
+    other = two.dials[f"{folder}/attn/seed0_comparison2.json"]
+    assert (other.level, other.baseline) == (32, [])
+    assert {cell.variant for cell in other.candidate} == {"sagsae_tied"}
+
+
+def test_more_comparisons_than_there_are_is_a_fault():
+    with pytest.raises(ConfigError, match=r"dial.comparisons: 9, and comparisons has \d: lower it"):
+        study({"comparisons": 9})
+
+
 def test_models_hookpoints_and_seeds_can_be_chosen():
     asked = study({"models": ["small"], "hookpoints": ["attn", "resid"], "seeds": 2})
     places = [(one.model, one.hookpoint, one.seed) for one in asked.dials.values()]
