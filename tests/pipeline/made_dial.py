@@ -9,6 +9,7 @@ from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun
 from pipeline.study.specs import DialSpec
 from pipeline.study.study import Study
+from pipeline.tables.dial import PLACE
 
 SIZES = [-1.0, -0.5, 0.0, 0.5, 1.0]
 DIAL = [-3.0, -1.5, 0.0, 2.0, 4.0]
@@ -50,7 +51,7 @@ def made_run(spec: DialSpec, *directions: dict[str, Any]) -> DialRun:
     return DialRun.model_validate(
         {
             "spec": digest(spec),
-            **{name: getattr(spec, name) for name in ("recipe", "model", "hookpoint", "seed")},
+            **{name: getattr(spec, name) for name in PLACE},
             "candidate": side(spec.candidate),
             "baseline": side(spec.baseline),
             "unit": 2.0,

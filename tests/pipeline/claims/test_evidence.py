@@ -235,9 +235,10 @@ class TestUnder:
         assert here.at([("small", "attn")]).cells.empty
 
     def steered(self, spec: ComparisonSpec) -> Evidence:
-        """Steered with under both recipes, at both places."""
+        """Under both recipes, at both places, with sides of the first comparison and another."""
         dial = [
-            {"recipe": recipe, "model": "small", "hookpoint": hookpoint}
+            {"recipe": recipe, "model": "small", "hookpoint": hookpoint, "comparison": number}
+            for number in (1, 2)
             for recipe in ("", "zero")
             for hookpoint in ("attn", "resid")
         ]

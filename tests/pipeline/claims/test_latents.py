@@ -135,7 +135,8 @@ class TestTop:
 def steered(kind="latent", model="small", hookpoint="mlp_out", **values):
     """A row of dial.csv: a latent that is just a dial."""
     variant = {"latent": "sagsae_tied", "pair": "gated", "random": ""}[kind]
-    row = {"recipe": "", "model": model, "hookpoint": hookpoint, "kind": kind, "variant": variant}
+    row = {"recipe": "", "model": model, "hookpoint": hookpoint, "comparison": 1}
+    row |= {"kind": kind, "variant": variant}
     return row | {"monotone": 1.0, "symmetry": 0.5, "times_random": 2.0, "dial": True} | values
 
 

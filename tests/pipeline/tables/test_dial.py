@@ -115,6 +115,25 @@ def test_places_are_summed_up_by_kind(study):
     assert "Recipe" in dial_grid(read_table(Path(study.table("dial.csv"))), several=True).columns
 
 
+def test_what_comparisons_of_a_place_share_is_summed_up_once(tmp_path):
+    first, *_ = configuration()["comparisons"]
+    other = first | {"candidate": {"variant": "sagsae", "expansion": 2}}
+    asked = {
+        "dial": {"models": ["small"], "hookpoints": ["attn"], "comparisons": 2},
+        "comparisons": [first, other],
+    }
+    study = Study.from_dict(configuration(results=str(tmp_path)) | asked)
+    table = read_table(written(study))
+    assert table["comparison"].tolist() == [1] * 6 + [2] * 6
+    assert [row[2:4] for row in dial_grid(table, several=False).rows] == [
+        ("SA-GSAE tied, one latent", "2 of 2"),
+        ("Gated, opposite pair", "0 of 1"),
+        ("random direction", "0 of 3"),
+        ("SA-GSAE, one latent", "2 of 2"),
+    ]
+    assert len(direction_grid(table, several=False).rows) == 2 + 1 + 2
+
+
 def test_latents_and_pairs_are_listed_with_their_tokens(study):
     grid = direction_grid(read_table(written(study)), several=False)
     rows = [dict(zip(grid.columns, row, strict=True)) for row in grid.rows]
