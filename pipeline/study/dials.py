@@ -81,7 +81,7 @@ def dial_faults(config: StudyConfig) -> list[str]:
             "comparisons: empty, and section dial steers with the two sides of the first one: list "
             "it, or leave dial out"
         )
-    elif dial.comparisons > len(config.comparisons):
+    elif dial.latents and dial.comparisons > len(config.comparisons):
         faults.append(
             f"dial.comparisons: {dial.comparisons}, and comparisons has {len(config.comparisons)}: "
             "lower it, or list more"

@@ -132,7 +132,7 @@ def test_a_job_reads_the_metrics_that_choose_and_the_weights_that_may_be_chosen(
     found, spec = read_by_browser(asked, name), browsed_at(asked, name)
     assert found["metrics"] == [asked.metrics(cell) for cell in spec.shown + spec.rival]
     assert found["weights"] == [asked.cell_file(cell, WEIGHTS) for cell in spec.may_show]
-    assert found["dials"] == [asked.dial_run("small", "resid", 0)]
+    assert found["dials"] == [asked.dial_run("small", "resid", 0, "")]
     assert found["tokens"] == asked.tokens("small", "heldout")
     assert found["heldout"] == asked.manifest("small", "heldout")
 

@@ -51,7 +51,7 @@ def test_each_place_is_steered_with_both_sides_of_the_first_comparison():
 
 WIDER = {
     "candidate": {"variant": "sagsae_tied", "expansion": 2},
-    "baseline": {"variant": "gated", "expansion": 2},
+    "baseline": {"variant": "gated", "expansion": 8},
     "matched_l0": [32],
 }
 """Another comparison, for a baseline that the grid lacks."""
