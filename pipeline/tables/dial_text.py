@@ -81,7 +81,7 @@ def direction_grid(table: pd.DataFrame, several: bool) -> Grid:
 
 def _once(table: pd.DataFrame) -> pd.DataFrame:
     """Without what several comparisons of a place share: random directions, or a side."""
-    return table.drop_duplicates([*GROUP, "seed", "rank"])
+    return table.drop_duplicates([*GROUP, "l0", "seed", "rank"])
 
 
 def _heads(several: bool) -> tuple[str, ...]:

@@ -132,6 +132,8 @@ def test_what_comparisons_of_a_place_share_is_summed_up_once(tmp_path):
         ("SA-GSAE, one latent", "2 of 2"),
     ]
     assert len(direction_grid(table, several=False).rows) == 2 + 1 + 2
+    elsewhere = table.assign(l0=table["l0"] + 8 * (table["comparison"] - 1))  # another cell
+    assert len(direction_grid(elsewhere, several=False).rows) == 2 + 1 + 2 + 1
 
 
 def test_latents_and_pairs_are_listed_with_their_tokens(study):
