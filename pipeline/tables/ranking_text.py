@@ -187,7 +187,13 @@ def side_parts(table: pd.DataFrame, spec: ComparisonSpec) -> list[str | Grid]:
     """The page of sides.csv."""
     parts: list[str | Grid] = [TWO_SIDES]
     for l0 in spec.matched_levels:
-        parts += side_grids(table, l0, spec)
+        at = table[table["l0"] == l0]
+        read = at.groupby(["series", "recipe"])["r2_difference"].transform("count") > 0
+        parts += side_grids(at[read], l0, spec)
+        for recipe, rows in at[~read].groupby("recipe", sort=False):
+            title = spec.titled(f"At L0 = {l0:g}", str(recipe))
+            forms = "; ".join(rows["series"].drop_duplicates())
+            parts.append(f"{title} there is no row of {forms}: on no pair do both forms reach it.")
     return parts if len(table) else ["The grid has no two-sided form at half the width of another."]
 
 

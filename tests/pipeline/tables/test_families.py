@@ -224,6 +224,18 @@ def test_six_pairs_have_a_sign_test(tmp_path):
     assert "p = 0.22" in (made.root / "tables" / "sides.md").read_text()
 
 
+def test_the_page_of_sides_leaves_out_forms_that_no_pair_reads(made):
+    page = (made.root / "tables" / "sides.md").read_text()
+    rows = table(made, "sides")
+    rows = rows[rows["l0"] == 140]
+    for recipe, own in rows.groupby("recipe"):
+        _, _, after = page.partition(f"Two sides against one at L0 = 140, recipe {recipe}\n")
+        shown, read = after.partition("###")[0], own.groupby("series")["r2_difference"].count() > 0
+        assert [f"| {series} " in shown for series in read.index] == read.tolist()
+        assert (f"recipe {recipe} there is no row of" in page) != read.all()
+    assert rows["r2_difference"].isna().any()
+
+
 def test_widths_of_a_form_are_not_mixed(tmp_path):
     """Each has a line over pairs of its own."""
     knob = {"lambdas": [0.05, 0.2]}
