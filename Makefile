@@ -21,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PURELIB := import sysconfig; print(sysconfig.get_path("purelib"))
 
 .PHONY: help results test coverage test-fast test-gpu test-faults test-slurm mutants lint docs notebook smoke paper-plan
-.PHONY: paper-cost paper-schedule reference deep rebuild schema container clean
+.PHONY: paper-cost paper-schedule reference deep competitors rebuild schema container clean
 .PHONY: bench bench-machine bench-step bench-families bench-width bench-gpu bench-data bench-workflow
 .DELETE_ON_ERROR:
 
@@ -117,12 +117,22 @@ reference: $(VENV)/.ready ## run the reference study; copy what git keeps of it 
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/reference.yaml
 	$(BIN)/python -m pipeline publish --configfile workflow/configs/reference.yaml --out results/reference/local
 
-deep: DEEP = --configfile workflow/configs/reference-deep.yaml
-deep: KEPT = results/reference/deep
+deep competitors: KEPT = results/reference/$@
+deep: STUDY = --configfile workflow/configs/reference-deep.yaml
+competitors: STUDY = --configfile workflow/configs/competitors.yaml
+
+# A study whose metrics are committed goes on where they end, and after a stop too.
+define RESUME
+$(BIN)/python -m pipeline restore $(STUDY) --from $(KEPT)
+$(BIN)/snakemake --cores $(CORES) $(STUDY) || { $(BIN)/python -m pipeline publish --unfinished $(STUDY) --out $(KEPT); exit 1; }
+$(BIN)/python -m pipeline publish $(STUDY) --out $(KEPT)
+endef
+
 deep: $(VENV)/.ready ## run the deep reference study (half a day), from where the committed metrics end; after a stop, make deep goes on
-	$(BIN)/python -m pipeline restore $(DEEP) --from $(KEPT)
-	$(BIN)/snakemake --cores $(CORES) $(DEEP) || { $(BIN)/python -m pipeline publish --unfinished $(DEEP) --out $(KEPT); exit 1; }
-	$(BIN)/python -m pipeline publish $(DEEP) --out $(KEPT)
+	$(RESUME)
+
+competitors: $(VENV)/.ready ## compare twelve autoencoders on its stores (half a day), from where the committed metrics end
+	$(RESUME)
 
 rebuild: $(VENV)/.ready ## make tables, figures, claims and report of FROM again, in TO, from its metrics alone
 	$(BIN)/python -m pipeline rebuild --from $(FROM) --out $(TO)
