@@ -1,12 +1,13 @@
-"""The section of the report on a study of several families: all sweeps against all."""
+"""What the report of a study of several families asks, answers and shows: all against all."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import FAMILY_FIGURES, RECIPE_MARK
 from pipeline.study.outputs import DOMINANCE, RANKING, RANKING_SUMMARY, SIDES
 from pipeline.tables.ranking_text import (
     DOMINATES_AT_ALL,
@@ -18,7 +19,67 @@ from pipeline.tables.ranking_text import (
     summary_grids,
 )
 from pipeline.text.csv_files import read_table
-from pipeline.text.numbers import Grid
+from pipeline.text.numbers import Grid, variant_label
+from sagsae.autoencoders.registry import stem
+
+QUESTION = "Which of these autoencoders explains the most, and does a second side pay?"
+NAMED = 3
+"""So many of the best sweeps are named."""
+
+
+def all_in_brief(tables: Path, spec: ComparisonSpec) -> tuple[str, ...]:
+    """For each recipe, a few sentences on the ranks and the two-sided forms at the first L0.
+
+    Args:
+        tables: Folder of the tables.
+        spec: Has the recipes and the matched L0.
+    """
+    l0 = spec.matched_levels[0]
+    ranks, sides = read_table(tables / RANKING_SUMMARY), read_table(tables / SIDES)
+    ranks, sides = ranks[ranks["l0"] == l0], sides[(sides["l0"] == l0) & (sides["model"] == "")]
+    return tuple(
+        spec.titled(f"At L0 = {l0:g}", str(recipe))
+        + f": {_on_ranks(rows)} {_on_sides(sides[sides['recipe'] == recipe])}".rstrip()
+        for recipe, rows in ranks.groupby("recipe", sort=False)
+    )
+
+
+def _on_ranks(rows: pd.DataFrame) -> str:
+    """Which sweeps have the best mean ranks, of those that reach the L0 at every pair."""
+    able = rows[(rows["unranked"] == 0) & rows["mean_rank"].notna()]
+    apart = len(rows) - len(able)
+    left = f" {apart} of {len(rows)} sweeps do not reach this L0 at every pair." if apart else ""
+    if able.empty:
+        return f"no sweep can be ranked.{left}"
+    best, *others = able.sort_values("mean_rank", kind="stable")[:NAMED].to_dict("records")
+    then = "; ".join(f"{one['series']} ({one['mean_rank']:.1f})" for one in others)
+    after = f" After it: {then}." if then else ""
+    return (
+        f"{best['series']} has the best mean rank by R2, {best['mean_rank']:.1f} of {len(able)}, "
+        f"over {_counted(best['pairs'], 'pair')} of model and hookpoint.{after}{left}"
+    )
+
+
+def _on_sides(over: pd.DataFrame) -> str:
+    """In which families two sides at half the width are ahead at every pair, in which at none."""
+    able = over[over["pairs"] > 0]
+    if able.empty:
+        return ""
+    ahead = able[able["positive"] == able["pairs"]]
+    behind = able[able["positive"] == 0]
+    return (
+        "R2 of two sides at half the width is above that of one side at full width at every pair "
+        f"in {_families(ahead)} of {len(able)} families, and at no pair in {_families(behind)}."
+    )
+
+
+def _families(rows: pd.DataFrame) -> str:
+    names = ", ".join(dict.fromkeys(variant_label(stem(name)) for name in rows["variant"]))
+    return f"{len(rows)} ({names})" if names else "0"
+
+
+def _counted(number: float, what: str) -> str:
+    return f"{number:.0f} {what}" + "s" * (number != 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +89,6 @@ class AllAgainstAll:
     ranks_read: tuple[str, ...]
     ranks: tuple[Grid, ...]
     """Mean ranks over pairs, a table for each recipe."""
-    figures: tuple[str, ...]
-    """Names of its figures."""
     sides_read: str
     sides: tuple[tuple[Grid, Grid], ...]
     """Two sides against one, over pairs and at each of them, for each recipe."""
@@ -43,7 +102,7 @@ def all_against_all(tables: Path, spec: ComparisonSpec) -> AllAgainstAll | None:
 
     Args:
         tables: Folder of the tables.
-        spec: Has the families, the recipes and the figures.
+        spec: Has the families and the recipes.
     """
     if not spec.several_families:
         return None
@@ -54,7 +113,6 @@ def all_against_all(tables: Path, spec: ComparisonSpec) -> AllAgainstAll | None:
     return AllAgainstAll(
         ranks_read=(*how_ranked(read_table(tables / RANKING)), MEANS),
         ranks=tuple(summary_grids(read_table(tables / RANKING_SUMMARY), l0, spec)),
-        figures=tuple(n for n in spec.figures if n.partition(RECIPE_MARK)[0] in FAMILY_FIGURES),
         sides_read=TWO_SIDES,
         sides=tuple(zip(over, each, strict=True)),
         counts_read=DOMINATES_AT_ALL,

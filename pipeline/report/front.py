@@ -1,7 +1,8 @@
-"""The front of the report: the question, the answer in three sentences, three figures.
+"""The front of the report: the question, the answer in a few sentences, the figures that carry it.
 
 All of it is computed from the tables. A study that compares half width with full width under
-several settings is answered over all of them.
+several settings is answered over all of them. A study of several families is asked for the best
+of them first.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ import pandas as pd
 
 from pipeline.claims.evidence import FAILS, HOLDS, MISSING, OPEN
 from pipeline.claims.matrix import noun
+from pipeline.report.families import QUESTION, all_in_brief
 from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.figures import FAMILY_FIGURES, RECIPE_MARK
 from pipeline.study.outputs import CLAIMS, CLAIMS_MATRIX, COMPARISON, EFFECTS
 from pipeline.study.paper_numbers import DEAD_LOWER_BY, MATCHED_WITHIN
 from pipeline.text.csv_files import read_table
@@ -31,7 +34,7 @@ class Front:
 
     question: str
     answer: tuple[str, ...]
-    """One sentence each on R2, on dead latents and on the paper's claims."""
+    """Sentences on R2, on dead latents or on all families, and on the paper's claims."""
     figures: tuple[str, ...]
     """Names of the figures that carry the answer."""
 
@@ -44,15 +47,28 @@ def front(tables: Path, spec: ComparisonSpec) -> Front:
         spec: Has the comparisons, the settings and the figures.
     """
     rows = points(tables, spec)
+    told = on_claims(tables, spec)
+    if spec.several_families:
+        own = [on_r2(rows, *_halves(rows), spec)] if len(rows) else []
+        return Front(
+            question=QUESTION,
+            answer=(*all_in_brief(tables, spec), *own, told),
+            figures=tuple(n for n in spec.figures if n.partition(RECIPE_MARK)[0] in FAMILY_FIGURES),
+        )
     asked = "What do these autoencoders reach?"
     answer = ["This study does not compare half width with full width."]
     if len(rows):
-        half, full = (variant_label(rows[f"{side}_variant"].iloc[0]) for side in SIDES)
+        half, full = _halves(rows)
         asked = f"Does {half} do at half the width what {full} does at full width?"
         answer = [on_r2(rows, half, full, spec), on_dead(rows, half, full, spec)]
-    told = on_claims(tables, spec)
     available = [name for name in CARRYING if name in spec.figures]
     return Front(question=asked, answer=(*answer, told), figures=tuple(available[:SHOWN]))
+
+
+def _halves(rows: pd.DataFrame) -> tuple[str, str]:
+    """Names of the two variants that are compared."""
+    half, full = (variant_label(rows[f"{side}_variant"].iloc[0]) for side in SIDES)
+    return half, full
 
 
 def points(tables: Path, spec: ComparisonSpec) -> pd.DataFrame:

@@ -115,9 +115,7 @@ def main(
         lstrip_blocks=True,
     )
     first = front(tables, spec)
-    families = all_against_all(tables, spec)
-    shown = first.figures + (families.figures if families else ())
-    others = [name for name in spec.figures if name not in shown]
+    others = [name for name in spec.figures if name not in first.figures]
     point = [name for name in NAME_COLUMNS[:-1] if name in cells]
     seeds = cells.groupby(point, dropna=False)["seed"].nunique()  # lambda or k is empty
     if not spec.several:
@@ -136,8 +134,7 @@ def main(
         views=views(read_table(tables / COMPARISON), spec),
         recipes=recipe_grid(spec) if spec.several else None,
         words=3 + spec.several,
-        families=families,
-        family_figures=embedded(figures, families.figures) if families else [],
+        families=all_against_all(tables, spec),
         judged=judged(claims, spec),
         criteria=criteria(claims),
         limits=limits(spec, cells),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
 
 from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell
@@ -25,7 +26,8 @@ def figure_names(
     config: StudyConfig, cells: Iterable[Cell], effects: bool = False, on_demand: bool = False
 ) -> tuple[str, ...]:
     """The main comparison in figures of their own, and all sweeps where there are others; each
-    recipe apart. Before them the specification curves, where there are effects to set side by side.
+    recipe apart. A recipe under which neither side of the main comparison is trained has the
+    others alone. Before them the specification curves, where there are effects to set side by side.
 
     Args:
         config: Has the comparisons and the recipes.
@@ -33,8 +35,9 @@ def figure_names(
         effects: Whether the study compares half width with full width under several settings.
         on_demand: With those that only a command that names them draws: of many recipes, most.
     """
-    found = list(cells)
-    others = (VARIANTS_SUFFIX,) if _beside_main_comparison(config, found) else ()
+    found, sides = list(cells), _main_sides(config)
+    beside = bool(sides) and any(_side(cell) not in sides for cell in found)
+    others = (VARIANTS_SUFFIX,) if beside else ()
     names = tuple(name + suffix for suffix in ("", *others) for name in FIGURES)
     curves = tuple(SPECIFICATION_FIGURES) if effects else ()
     trained = {cell.recipe for cell in found}
@@ -47,20 +50,25 @@ def figure_names(
         points = Counter(sweep for sweep, *_ in {(cell.sweep, cell.lam, cell.k) for cell in found})
         lines = {sweep.recipe for sweep, count in points.items() if count > 1}
         more = [recipe for recipe in more if recipe in lines]
-    return curves + marked_names(names, [first], True) + marked_names(fewer, more, True)
+    compared = {cell.recipe for cell in found if not sides or _side(cell) in sides}
+    every = tuple(name for name in fewer if name.endswith(VARIANTS_SUFFIX))
+    own = {recipe: fewer if recipe in compared else every for recipe in more}
+    rest = (marked_names(shown, [recipe], True) for recipe, shown in own.items())
+    return curves + marked_names(names, [first], True) + tuple(chain.from_iterable(rest))
 
 
-def _beside_main_comparison(config: StudyConfig, cells: Iterable[Cell]) -> bool:
-    """Whether there are sweeps that the first comparison, if any, does not compare."""
-    sides = {
+def _side(cell: Cell) -> tuple[str, str, int]:
+    return cell.model, cell.variant, cell.width
+
+
+def _main_sides(config: StudyConfig) -> set[tuple[str, str, int]]:
+    """(model, variant, width) of both sides of the first comparison, if any."""
+    return {
         (model.name, side.variant, side.width_for(model.d_model))
         for item in config.comparisons[:1]
         for side in (item.candidate, item.baseline)
         for model in config.models
     }
-    return bool(sides) and any(
-        (cell.model, cell.variant, cell.width) not in sides for cell in cells
-    )
 
 
 def marked_names(names: Iterable[str], recipes: Iterable[str], several: bool) -> tuple[str, ...]:

@@ -39,7 +39,8 @@ QUESTION = ("recipe", "model", "hookpoint", *ASKED)
 def comparison_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
     """One row per (comparison, recipe, model, hookpoint), in the order of the configuration.
 
-    Of several recipes, one under which there is neither side of a comparison has no rows of it.
+    Of several recipes, one under which neither side of a comparison is trained has no rows of it:
+    they would repeat those of another recipe.
     """
     sweeps, noisy = sweeps_of(metrics), noisy_places(metrics)
     under = {recipe: sweeps_under(recipe, sweeps, spec) for recipe in spec.trained}
@@ -47,7 +48,8 @@ def comparison_table(metrics: Metrics, spec: ComparisonSpec) -> pd.DataFrame:
     for number, item in enumerate(spec.comparisons, start=1):
         for recipe, found in under.items():
             questions = list(_questions(item, recipe, spec))
-            if spec.several and not any(found.keys() & _sides(one) for one in questions):
+            own = {side for side in found if spec.home(recipe, side[2]) == recipe}
+            if spec.several and not any(own & set(_sides(one)) for one in questions):
                 continue
             for question in questions:
                 place = question["model"], question["hookpoint"]

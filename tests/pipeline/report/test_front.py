@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 import pandas as pd
 import pytest
 
+from pipeline.report.families import all_in_brief
 from pipeline.report.front import front, on_claims, on_dead, on_r2, points
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.outputs import CLAIMS, CLAIMS_MATRIX
-from pipeline.text.csv_files import write_csv
+from pipeline.study.outputs import CLAIMS, CLAIMS_MATRIX, RANKING_SUMMARY, SIDES
+from pipeline.text.csv_files import read_table, write_csv
 from tests.pipeline.claims.made_tables import spec as one_setting
+from tests.pipeline.made_families import made_families
+from tests.pipeline.made_grid import configuration
 from tests.pipeline.made_settings import made_settings
 
 PAIRS = [(m, h) for m in ("small", "large") for h in ("mlp_out", "attn", "resid")]
@@ -155,3 +161,41 @@ def test_a_study_that_compares_nothing_asks_what_is_reached(tmp_path):
     assert found.question == "What do these autoencoders reach?"
     assert found.answer[0] == "This study does not compare half width with full width."
     assert found.figures == ("figure_r2", "figure_2", "figure_3")
+
+
+def test_a_study_of_several_families_is_asked_for_the_best(tmp_path):
+    made = made_families(tmp_path)
+    made.claims()
+    spec = ComparisonSpec.model_validate(made.spec)
+    found = front(made.root / "tables", spec)
+    assert found.question == (
+        "Which of these autoencoders explains the most, and does a second side pay?"
+    )
+    assert found.figures == ("figure_frontiers@matched", "figure_frontiers@paper")
+    matched, paper, r2, claims = found.answer
+    # Two sides lead at three pairs and are last at the fourth.
+    assert matched.startswith("At L0 = 48, recipe matched: ")
+    best = re.search(r": (\w+), H = .* has the best mean rank by R2, 1\.8 of 6, over 4", matched)
+    assert best
+    assert best[1] in ("BatchTopK", "AbsBatchTopK")
+    assert "at every pair in 0 of 3 families, and at no pair in 0." in matched
+    assert paper.startswith("At L0 = 48, recipe paper: ")
+    assert "SA-GSAE tied at half the width strictly dominates Gated at 3 of 4 pairs" in r2
+    assert claims.startswith("Of 23 claims of the paper, ")
+
+
+def test_families_that_pay_everywhere_or_nowhere_are_named(tmp_path):
+    made = made_families(tmp_path, models=configuration()["models"][:1])
+    sides, ranks = (read_table(made.root / "tables" / name) for name in (SIDES, RANKING_SUMMARY))
+    matched = sides["recipe"] == "matched"
+    sides.loc[matched & sides["variant"].eq("abstopk") & sides["model"].eq(""), "positive"] = 0
+    sweeps = ranks["recipe"].eq("matched") & ranks["l0"].eq(48)
+    ranks.loc[sweeps & ranks["variant"].ne("gated"), ["unranked", "mean_rank"]] = [2, math.nan]
+    write_csv(made.root / "tables" / SIDES, sides)
+    write_csv(made.root / "tables" / RANKING_SUMMARY, ranks)
+    spec = ComparisonSpec.model_validate(made.spec)
+    brief = all_in_brief(made.root / "tables", spec)[0]
+    assert "Gated, H = 256 has the best mean rank by R2, 6.0 of 1, over 2 pairs" in brief
+    assert "After it" not in brief
+    assert "5 of 6 sweeps do not reach this L0 at every pair." in brief
+    assert "in 2 (Gated, BatchTopK) of 3 families, and at no pair in 1 (TopK)." in brief

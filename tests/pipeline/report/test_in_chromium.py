@@ -119,6 +119,6 @@ def families(tmp_path_factory) -> Path:
 def test_all_against_all_is_no_wider_than_the_page(families, page, width):
     fits(page, families, width, ".matrix")
     heads = page.run("[...document.querySelectorAll('h2')].map(found => found.innerText)")
-    assert heads[:3] == ["Claims of the paper", "All against all", "How it was done"]
+    assert heads[:3] == ["All against all", "Claims of the paper", "How it was done"]
     columns = "document.querySelector('.matrix').rows[0].cells.length"
     assert page.run(columns) == 1 + 12

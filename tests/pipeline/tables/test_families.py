@@ -214,6 +214,21 @@ def test_the_last_line_of_sides_is_over_pairs(made):
     assert set(paper["variant"]) == {"abstopk", "absbatchtopk"}  # Gated is trained under matched
 
 
+def test_a_recipe_repeats_no_comparison_of_another(made):
+    """Gated and SA-GSAE tied are trained under matched alone."""
+    rows, both = table(made, "comparison"), {"matched", "paper"}
+    under = {number: set(own["recipe"]) for number, own in rows.groupby("comparison")}
+    assert under == {1: {"matched"}, 2: both, 3: both}
+    assert not rows.duplicated(["comparison", "recipe", "model", "hookpoint"]).any()
+    figures = set(made.spec["figures"])
+    assert figures >= {
+        "figure_r2@matched",
+        "figure_r2_variants@matched",
+        "figure_r2_variants@paper",
+    }
+    assert "figure_r2@paper" not in figures
+
+
 def test_six_pairs_have_a_sign_test(tmp_path):
     made = made_families(tmp_path, hookpoints=["mlp_out", "attn", "resid"])
     over = table(made, "sides")
@@ -365,11 +380,11 @@ def test_the_workflow_makes_and_publishes_all_of_it(tmp_path):
             assert (root / "figures" / f"figure_frontiers@{recipe}.{end}").stat().st_size > 1000
     assert read_table(root / "tables" / "ranking.csv")["accuracy_1"].notna().any()
     report = (root / REPORT).read_text()
-    order = ["Claims of the paper", "All against all", "How it was done"]
+    order = ["All against all", "Claims of the paper", "How it was done"]
     places = [report.index(f"<h2>{title}</h2>") for title in order]
     assert places == sorted(places)
-    section = report[places[1] : places[2]]
-    assert section.count("<b>All frontiers, recipe") == 2
+    section = report[places[0] : places[1]]
+    assert report[: places[0]].count("<b>All frontiers, recipe") == 2
     assert report.count("<b>All frontiers") == 2
     for text in ("Mean ranks at L0 = 48", "Two sides against one", "strictly dominates the column"):
         assert section.count(text) >= 2, text
