@@ -12,8 +12,8 @@ from pipeline.config.grid import Comparison
 from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, home
 from pipeline.config.specs import Argument
 from pipeline.study.cell import Cell, SweepKey
-from pipeline.study.settings import Factor, Setting, factors_of, width_pairs
-from sagsae.autoencoders.registry import stems
+from pipeline.study.settings import PAPER_FAMILY, Factor, Setting, factors_of, width_pairs
+from sagsae.autoencoders.registry import stem, stems
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,12 +95,15 @@ class ComparisonSpec(Argument):
     @cached_property
     def settings(self) -> list[Setting]:
         """What claims are judged under: each recipe with each pair of widths that is compared
-        under it, or alone if it has none."""
+        under it, or alone if it has none. Of several, a recipe that trains no variant of the
+        paper is left out."""
         pairs, found = width_pairs(self.comparisons, self.models), []
+        of_paper = {cell.recipe for cell in self.grid if stem(cell.variant) == PAPER_FAMILY}
         for recipe in self.trained:
             own = [Setting(recipe, number, widths) for number, widths in pairs.items()]
-            found += [one for one in own if self.places(one)] or [Setting(recipe)]
-        return found
+            alone = [Setting(recipe)] * (recipe in of_paper)
+            found += [one for one in own if self.places(one)] or alone
+        return found or [Setting(next(iter(self.trained)))]
 
     def places(self, setting: Setting) -> list[tuple[str, str]]:
         """Each (model, hookpoint) at which both sides of a setting's comparison have cells, one of

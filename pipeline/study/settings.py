@@ -20,6 +20,9 @@ LEVEL = "level_"
 SIGN_AWARE = ("sagsae", "sagsae_sym", "sagsae_tied")
 """The intact sign-aware variants, which the paper's claims are about."""
 
+PAPER_FAMILY = "gated"
+"""The family of the paper's variants."""
+
 
 @dataclass(frozen=True)
 class Setting:

@@ -229,6 +229,19 @@ def test_a_recipe_repeats_no_comparison_of_another(made):
     assert "figure_r2@paper" not in figures
 
 
+def test_claims_are_judged_under_recipes_that_train_a_variant_of_the_paper(made, tmp_path):
+    """Under paper neither Gated nor SA-GSAE is trained; a study without either has one setting."""
+    assert [setting.recipe for setting in ComparisonSpec.model_validate(made.spec).settings] == [
+        "matched"
+    ]
+    claims = table(made, "claims")
+    assert set(claims["recipe"]) == {"matched"}
+    assert not claims["claim"].duplicated().any()
+    sparse = {"expansion": 4, "ks": [16, 64], "recipes": ["matched", "paper"]}
+    without = families_config(tmp_path, grid=[{"variant": "topk"} | sparse], comparisons=[])
+    assert [setting.recipe for setting in Study.from_dict(without).compared.settings] == ["matched"]
+
+
 def test_six_pairs_have_a_sign_test(tmp_path):
     made = made_families(tmp_path, hookpoints=["mlp_out", "attn", "resid"])
     over = table(made, "sides")
