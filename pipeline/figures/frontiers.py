@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
 
 from pipeline.config.spelling import KNOBS
 from pipeline.figures.line_ends import LineEnd, name_ends
@@ -18,6 +21,12 @@ METRIC = "r2"
 WIDE, TALL = 3.6, 2.6
 """Size of a panel with its names, in inches."""
 POINTS_PER_INCH = 72
+TICKS = (-1, 0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98, 0.99, 0.995)
+"""Of the axis of R2: nearly even where R2 is spaced by the logarithm of 1 - R2."""
+ROOM = 1.12
+"""Above and below what is drawn, as a factor of 1 - R2."""
+LEAST_TICKS = 4
+"""With fewer in a panel, its ticks are evenly spaced in R2."""
 
 
 def figure_frontiers(shown: Shown) -> Drawn:
@@ -31,11 +40,35 @@ def figure_frontiers(shown: Shown) -> Drawn:
         for label, style in series.items():
             curve(panel, here[here["series"] == label], METRIC, style)
         dress(panel, here, METRIC, f"{model}, {hookpoint}")
+        space_by_unexplained(panel, drawable(here, METRIC)[METRIC])
     figure.draw_without_rendering()  # names need the height of the panels
     for place, panel in panels.items():
         tall = panel.bbox.height / figure.dpi * POINTS_PER_INCH
         name_ends(panel, _ends(at(points, *place), series, panel.get_xlim()), tall)
     return figure, _numbers(points)
+
+
+def space_by_unexplained(panel: Axes, values: pd.Series) -> None:
+    """Space R2 by the logarithm of the share that is left, so that good sweeps stand apart.
+
+    Args:
+        panel: Its limits say what it holds.
+        values: Those that are drawn. One of 1 has no place on such an axis, which then stays.
+    """
+    held = values[values.between(*panel.get_ylim())]
+    if held.empty or held.max() >= 1:
+        return
+    left = 1 - held
+    panel.set_yscale(
+        "function",
+        functions=(lambda r2: -np.log(np.maximum(1 - r2, 1e-9)), lambda x: 1 - np.exp(-x)),
+    )
+    low, high = 1 - left.max() * ROOM, 1 - left.min() / ROOM
+    panel.set_ylim(low, high)
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    even = len(ticks) < LEAST_TICKS
+    panel.yaxis.set_major_locator(MaxNLocator(LEAST_TICKS) if even else FixedLocator(ticks))
+    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def _styles(points: pd.DataFrame, shown: Shown) -> dict[str, Series]:

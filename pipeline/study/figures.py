@@ -151,7 +151,7 @@ FAMILY_FIGURES = {
         title="All frontiers",
         caption="R2 against L0 of every sweep. A colour is a family of variants. Solid lines with "
         "filled markers have latents of one sign, dashed lines with open markers latents of two. "
-        "Higher and further left is better.",
+        "Higher and further left is better. R2 is spaced by the logarithm of 1 - R2.",
         averaged=True,
     ),
 }

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from pipeline.figures import draw as figures
+from pipeline.figures.frontiers import space_by_unexplained
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.figures import title_and_caption
 from pipeline.text.csv_files import read_table
@@ -61,6 +64,26 @@ def test_a_colour_is_a_family_and_dashes_are_two_sides(drawn):
     assert {line.get_markerfacecolor() for line in solid} == {
         VARIANTS[name].colour for name in ("gated", "topk", "batchtopk")
     }
+
+
+def test_r2_is_spaced_by_the_logarithm_of_what_is_left(drawn):
+    figure, numbers = drawn
+    for panel in figure.axes:
+        of_r2 = [panel.transData.transform((64, r2))[1] for r2 in (0.2, 0.6, 0.8)]
+        assert of_r2[1] - of_r2[0] == pytest.approx(of_r2[2] - of_r2[1])
+        model, hookpoint = panel.get_title().split(", ")
+        here = numbers[(numbers["model"] == model) & (numbers["hookpoint"] == hookpoint)]
+        low, high = panel.get_ylim()
+        assert here["r2"].between(low, high).all()
+        ticks = [tick for tick in panel.get_yticks() if low <= tick <= high]
+        assert len(ticks) >= 3
+
+
+def test_an_r2_of_one_keeps_an_even_axis():
+    panel = Figure().subplots()
+    panel.plot([8, 64], [0.5, 1.0])
+    space_by_unexplained(panel, pd.Series([0.5, 1.0]))
+    assert panel.get_yscale() == "linear"
 
 
 def test_several_widths_of_a_variant_are_named(tmp_path):
