@@ -20,7 +20,6 @@ from pipeline.tables.ranking_text import (
 )
 from pipeline.text.csv_files import read_table
 from pipeline.text.numbers import Grid, variant_label
-from sagsae.autoencoders.registry import stem
 
 QUESTION = "Which of these autoencoders explains the most, and does a second side pay?"
 NAMED = 3
@@ -61,21 +60,21 @@ def _on_ranks(rows: pd.DataFrame) -> str:
 
 
 def _on_sides(over: pd.DataFrame) -> str:
-    """In which families two sides at half the width are ahead at every pair, in which at none."""
+    """Which two-sided forms at half the width are ahead at every pair, and which at none."""
     able = over[over["pairs"] > 0]
     if able.empty:
         return ""
     ahead = able[able["positive"] == able["pairs"]]
     behind = able[able["positive"] == 0]
     return (
-        "R2 of two sides at half the width is above that of one side at full width at every pair "
-        f"in {_families(ahead)} of {len(able)} families, and at no pair in {_families(behind)}."
+        f"Of {_counted(len(able), 'two-sided form')} at half the width, {_forms(ahead)} "
+        f"above the one-sided form in R2 at every pair, and {_forms(behind)} at none."
     )
 
 
-def _families(rows: pd.DataFrame) -> str:
-    names = ", ".join(dict.fromkeys(variant_label(stem(name)) for name in rows["variant"]))
-    return f"{len(rows)} ({names})" if names else "0"
+def _forms(rows: pd.DataFrame) -> str:
+    names = f" ({', '.join(map(variant_label, rows['variant']))})" if len(rows) else ""
+    return f"{len(rows)}{names} {'is' if len(rows) == 1 else 'are'}"
 
 
 def _counted(number: float, what: str) -> str:
