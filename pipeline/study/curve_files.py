@@ -43,9 +43,11 @@ def curves_of(study: Study, recipe: str) -> list[str]:
 
 
 def figures_with_curves(study: Study) -> list[str]:
-    """The figures of curves that the whole study draws: where there is something to draw, and of
-    many recipes that of the first one."""
-    names = [name for name, recipe in curve_figures(study).items() if curves_of(study, recipe)]
+    """The figures of curves that the whole study draws: where there is something to draw that no
+    other recipe shows, and of many recipes that of the first one."""
+    own = {cell.recipe for cell in drawn_cells(study)}
+    figures = curve_figures(study).items()
+    names = [name for name, recipe in figures if recipe in own and curves_of(study, recipe)]
     return names[:1] if len(study.compared.trained) > FEW_RECIPES else names
 
 

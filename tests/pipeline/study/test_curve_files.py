@@ -92,6 +92,16 @@ def test_one_recipe_has_one_figure():
     assert curve_figures(Study.from_dict(configuration())) == {"figure_curves": ""}
 
 
+def test_a_recipe_that_trains_neither_side_has_no_figure_of_curves_in_the_whole_study():
+    rate = {"variants": ["topk"], "training": {"learning_rate": 1e-5}}
+    own = {"own": {"extends": "matched"} | rate}
+    topk = {"variant": "topk", "expansion": 4, "ks": [2, 4], "recipes": ["own"]}
+    recipes, grid = RECIPES["recipes"] | own, [*RECIPES["grid"], topk]
+    study = Study.from_dict(configuration(**RECIPES | {"recipes": recipes, "grid": grid}))
+    assert curves_of(study, "own") == curves_of(study, "matched") != []
+    assert figures_with_curves(study) == ["figure_curves@matched", "figure_curves@zero"]
+
+
 def test_of_many_recipes_the_whole_study_draws_the_curves_of_the_first():
     few = Study.from_dict(configuration(**RECIPES))
     assert figures_with_curves(few) == [*curve_figures(few)]
