@@ -38,7 +38,8 @@ def all_in_brief(tables: Path, spec: ComparisonSpec) -> tuple[str, ...]:
     ranks, sides = ranks[ranks["l0"] == l0], sides[(sides["l0"] == l0) & (sides["model"] == "")]
     return tuple(
         spec.titled(f"At L0 = {l0:g}", str(recipe))
-        + f": {_on_ranks(rows)} {_on_sides(sides[sides['recipe'] == recipe])}".rstrip()
+        + f": {_on_ranks(rows)} "
+        f"{_on_sides(sides[sides['recipe'] == recipe], len(spec.trained[str(recipe)]))}".rstrip()
         for recipe, rows in ranks.groupby("recipe", sort=False)
     )
 
@@ -59,17 +60,25 @@ def _on_ranks(rows: pd.DataFrame) -> str:
     )
 
 
-def _on_sides(over: pd.DataFrame) -> str:
-    """Which two-sided forms at half the width are ahead at every pair, and which at none."""
-    able = over[over["pairs"] > 0]
-    if able.empty:
+def _on_sides(over: pd.DataFrame, pairs: int) -> str:
+    """Which two-sided forms at half the width are ahead at every pair, and which at none, of those
+    that share the L0 with their one-sided form at every pair.
+    """
+    if over.empty:
         return ""
+    able = over[over["pairs"] == pairs]
+    apart = len(over) - len(able)
+    do = "does" if apart == 1 else "do"
+    left = f"{apart} {do} not share this L0 with the one-sided form at every pair."
+    if able.empty:
+        return f"Of the two-sided forms, {left}"
     ahead = able[able["positive"] == able["pairs"]]
     behind = able[able["positive"] == 0]
-    return (
+    found = (
         f"Of {_counted(len(able), 'two-sided form')} at half the width, {_forms(ahead)} "
         f"above the one-sided form in R2 at every pair, and {_forms(behind)} at none."
     )
+    return f"{found} Of {len(over)}, {left}" if apart else found
 
 
 def _forms(rows: pd.DataFrame) -> str:

@@ -202,3 +202,25 @@ def test_families_that_pay_everywhere_or_nowhere_are_named(tmp_path):
         "Of 3 two-sided forms at half the width, 2 (SA-GSAE tied, AbsBatchTopK) are above the "
         "one-sided form in R2 at every pair, and 1 (AbsTopK) is at none."
     )
+
+
+def test_forms_that_share_no_l0_at_some_pair_are_counted_apart(tmp_path):
+    made = made_families(tmp_path, models=configuration()["models"][:1])
+    tables, spec = made.root / "tables", ComparisonSpec.model_validate(made.spec)
+    sides = read_table(tables / SIDES)
+    over = sides["recipe"].eq("matched") & sides["model"].eq("")
+    for variants, says in (
+        (
+            ["abstopk"],
+            "Of 2 two-sided forms at half the width, 2 (SA-GSAE tied, AbsBatchTopK) are above the "
+            "one-sided form in R2 at every pair, and 0 are at none. "
+            "Of 3, 1 does not share this L0 with the one-sided form at every pair.",
+        ),
+        (
+            ["abstopk", "absbatchtopk", "sagsae_tied"],
+            "Of the two-sided forms, 3 do not share this L0 with the one-sided form at every pair.",
+        ),
+    ):
+        sides.loc[over & sides["variant"].isin(variants), ["positive", "pairs"]] = [0, 1]
+        write_csv(tables / SIDES, sides)
+        assert all_in_brief(tables, spec)[0].endswith(says)
