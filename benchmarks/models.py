@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from sagsae.cpu_products import has_bfloat16, multiply_in_float32
+
 SMOLLM2_135M = {
     "model_type": "llama",
     "hidden_size": 576,
@@ -38,4 +40,6 @@ def random_model(name: str) -> Any:
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    if not has_bfloat16():
+        multiply_in_float32(model)
     return model.eval().requires_grad_(False)

@@ -12,6 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
+from sagsae.cpu_products import has_bfloat16, multiply_in_float32
 from sagsae.memory import needs_memory
 
 WEIGHTS = "model.safetensors"
@@ -81,8 +82,9 @@ def load_language_model(
     """Load a causal language model for inference.
 
     Transformers picks the attention kernel: PyTorch's scaled dot product where the architecture
-    supports it. Unlike Transformers, a weight that is missing from the files, or has another
-    shape there, is an error: it would be filled with random numbers.
+    supports it. On a CPU that cannot multiply bfloat16, linear layers multiply in float32 and round
+    the results to bfloat16. Unlike Transformers, a weight that is missing from the files, or has
+    another shape there, is an error: it would be filled with random numbers.
 
     Args:
         folder: written by ``save_pretrained``; nothing is looked up on the network.
@@ -114,7 +116,10 @@ def load_language_model(
             f"config.json and {_weights(folder)}, or make the folder again"
         ) from error
     require_complete(info, folder, _weights(folder))
-    return model.requires_grad_(False).eval().to(device)
+    model = model.requires_grad_(False).eval().to(device)
+    if model.device.type == "cpu" and not has_bfloat16():
+        multiply_in_float32(model)
+    return model
 
 
 def require_complete(info: dict[str, Any], folder: str | Path, weights: str) -> None:

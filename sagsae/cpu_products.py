@@ -1,0 +1,49 @@
+"""Language models of bfloat16 weights on a CPU that cannot multiply bfloat16.
+
+PyTorch then multiplies in a plain loop, some sixty times slower than in float32.
+`multiply_in_float32` has the products taken in float32 and the results rounded to bfloat16. That is
+what hardware does, up to the order of the sums.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+WEIGHTS_AT_ONCE = 2**20
+"""Weights that are converted to float32 at once. Four megabytes stay in the cache, and the model
+takes no more memory."""
+
+
+def has_bfloat16() -> bool:
+    """Whether PyTorch has products in bfloat16 for this machine's CPU."""
+    if not torch.backends.mkldnn.is_available():
+        return False
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+class Float32Linear(nn.Linear):
+    """A layer of bfloat16 weights [out, in] whose products are taken in float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., out] bfloat16 of x [..., in] bfloat16."""
+        wide, out = x.float(), x.new_empty(*x.shape[:-1], self.out_features)
+        rows = max(1, WEIGHTS_AT_ONCE // self.in_features)
+        bias = None if self.bias is None else self.bias.float()
+        for first in range(0, self.out_features, rows):
+            some = slice(first, first + rows)
+            part = None if bias is None else bias[some]
+            out[..., some] = nn.functional.linear(wide, self.weight[some].float(), part)
+        return out
+
+
+def multiply_in_float32(model: nn.Module) -> None:
+    """Have the linear layers of a bfloat16 model multiply in float32; its weights stay as they are.
+
+    Args:
+        model: changed in place. Layers of other dtypes are left alone, as is attention, which
+            PyTorch does not compute in a plain loop.
+    """
+    for module in model.modules():
+        if type(module) is nn.Linear and module.weight.dtype == torch.bfloat16:
+            module.__class__ = Float32Linear
