@@ -1,6 +1,6 @@
-"""Language models of bfloat16 weights on a CPU that cannot multiply bfloat16.
+"""Products on a CPU that cannot multiply bfloat16.
 
-PyTorch then multiplies in a plain loop, some sixty times slower than in float32.
+Without AVX512, PyTorch multiplies bfloat16 in a plain loop, some sixty times slower than float32.
 `multiply_in_float32` has the products taken in float32 and the results rounded to bfloat16. That is
 what hardware does, up to the order of the sums.
 """
@@ -16,10 +16,8 @@ takes no more memory."""
 
 
 def has_bfloat16() -> bool:
-    """Whether PyTorch has products in bfloat16 for this machine's CPU."""
-    if not torch.backends.mkldnn.is_available():
-        return False
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Whether this machine's CPU multiplies bfloat16 in hardware."""
+    return torch.cpu._is_avx512_bf16_supported()
 
 
 class Float32Linear(nn.Linear):

@@ -21,7 +21,7 @@ PIPELINE = (
 )
 """Floors of ``pipeline``, the lowest first; a wing may import its own floor and those below."""
 SAGSAE = (
-    {"files", "folders", "memory", "schedules"},
+    {"files", "folders", "memory", "schedules", "cpu_products"},
     {"storage"},
     {"activations", "autoencoders", "language_models"},
     {"evaluation", "training", "contrasts", "frontiers", "sweeps", "exchange"},

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.gate import GatedAutoencoder
+from sagsae.cpu_products import has_bfloat16
 
 RECOMPUTE = (
     "realize_opcount_threshold",
@@ -81,9 +82,10 @@ def products_dtype(choice: str, device: torch.device) -> torch.dtype:
         raise ValueError(f"matmul_dtype {choice!r}: choose auto, bfloat16 or float32")
     if device.type == "cuda":
         # By default it says yes of every card, as PyTorch emulates bfloat16 where there is none.
-        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.bfloat16 if has_bfloat16 else torch.float32
-    return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
+        in_hardware = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        in_hardware = has_bfloat16()
+    return torch.bfloat16 if in_hardware else torch.float32
 
 
 class Step:

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from sagsae import cpu_products, language_models
 from sagsae.cpu_products import Float32Linear, has_bfloat16, multiply_in_float32
 from sagsae.language_models import load_language_model
+from sagsae.training.step import products_dtype
 from tests.sagsae.evaluation.samples import ARCHITECTURES, LENGTH, VOCABULARY, tiny_model
 
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "matmul", "linear"}
@@ -105,10 +106,8 @@ def test_a_loaded_model_multiplies_what_the_machine_can(monkeypatch, tmp_path, s
     assert Float32Linear not in kinds
 
 
-def test_a_build_without_onednn_has_no_such_products(monkeypatch):
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    assert not has_bfloat16()
-
-
-def test_the_machine_is_asked():
-    assert has_bfloat16() == torch.ops.mkldnn._is_mkldnn_bf16_supported()
+def test_hardware_is_asked_once_for_models_and_training(monkeypatch):
+    for supported, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda s=supported: s)
+        assert has_bfloat16() == supported
+        assert products_dtype("auto", torch.device("cpu")) is dtype
