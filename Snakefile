@@ -48,7 +48,6 @@ from pipeline.study.figures import (
 from pipeline.study.formats import converted_synthetic, converted_tables, figure_files
 from pipeline.study.kept import Kept
 from pipeline.study.exported import export_spec, read_by_hub
-from pipeline.study.ranks import Ranks
 from pipeline.study.outputs import (
     BROWSER,
     BROWSER_PAGE,
@@ -117,14 +116,6 @@ LEASE = (
     " --jobs-per-gpu {resources.jobs_per_gpu} --gpus {resources.gpu} -- "
 )
 made_here = lambda path: workflow.persistence.metadata(IOFile(path)) is not None
-ranks = Ranks(
-    study,
-    granted,
-    workflow.global_resources["_cores"].value,
-    not SCHEDULED,
-    workflow.is_main_process,
-    lambda path: workflow.persistence.input(IOFile(path)),
-)
 kept = Kept(study, lambda: workflow.dag_settings, made_here)
 FIGURE_FILES = figure_files(study)
 IN_BUCKET = f" --stores {study.config.stores}" if study.config.stores else ""
@@ -137,7 +128,6 @@ container: "docker://python:3.12-slim"
 wildcard_constraints:
     **WILDCARDS,
     split="|".join(SPLITS),
-    rank="[0-9]+",
     of=OF_COMPARISON,
     stream="[0-9a-f]{16}",
 

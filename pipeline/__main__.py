@@ -19,7 +19,6 @@ STAGES = {
         "fetch": ("assets.fetch", "fetch a language model, or the text"),
         "tokenise": ("assets.tokenise", "pack the documents of one split into contexts"),
         "dump": ("activations.dump", "fill one activation store by one pass of a model"),
-        "dump-rank": ("activations.dump_rank", "fill a store together with other such jobs"),
         "seal": ("activations.seal", "verify and seal a filled store: the end of a dump"),
         "baselines": ("activations.baselines", "measure a model's own and ablated losses"),
         "cell": ("cells.run", "train and evaluate one cell"),

@@ -1,8 +1,7 @@
 """Stage: one pass of a language model fills an activation store in the cache, and is recorded.
 
 A store serves all studies whose settings differ in the number of rows alone. A study that needs
-more rows adds blocks to it; one that needs fewer reads its first blocks. Where several jobs have
-filled it (stage ``dump-rank``), this one makes what those have not made that were killed.
+more rows adds blocks to it; one that needs fewer reads its first blocks.
 
 Sealing a store reads all that is new and needs no GPU. A dump under a lease gives the GPU back
 first: it becomes the stage ``seal``.
@@ -51,7 +50,7 @@ def main(
         store = job.finished()
         if store is None:
             with job.entry.making():
-                place = job.filled() or job.fill(device, rank=False)
+                place = job.filled() or job.fill(device)
                 if not is_leased():
                     seal_store(place, job.rows)
             if is_leased():

@@ -82,21 +82,19 @@ class Entry:
             lock.release()
 
     @contextmanager
-    def making(self, patience: float = math.inf, *, shared: bool = False) -> Iterator[None]:
+    def making(self, patience: float = math.inf) -> Iterator[None]:
         """Hold it against others that would make it, or more of it; waits for one that does.
 
-        What a killed process left half written in its folder is removed, unless ``shared``.
+        What a killed process left half written in its folder is removed.
 
         Args:
             patience: Seconds to wait.
-            shared: Make it together with others that share the work.
 
         Raises:
             LockedError: Patience is over.
         """
-        with locked(self.folder.parent, self.key, patience, shared=shared):
-            if not shared:
-                remove_partials(self.folder)
+        with locked(self.folder.parent, self.key, patience):
+            remove_partials(self.folder)
             yield
 
 

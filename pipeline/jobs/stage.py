@@ -68,14 +68,11 @@ def prepare_process() -> None:
 
 
 @contextmanager
-def locked(
-    folder: Path, stem: str = "", patience: float = math.inf, *, shared: bool = False
-) -> Iterator[bool]:
+def locked(folder: Path, stem: str = "", patience: float = math.inf) -> Iterator[bool]:
     """Hold ``folder``, or what is made in it under the name ``stem``, against other processes.
 
     An orphan of a killed run may still write there. Then this waits, and says for whom, until
-    ``patience`` seconds are over. It removes what a killed process left half written. With
-    ``shared``, others that share the work may hold it too.
+    ``patience`` seconds are over. It removes what a killed process left half written.
 
     Yields:
         Whether somebody else held it, so that the work may be done already.
@@ -85,7 +82,7 @@ def locked(
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / (f".{stem}.lock" if stem else ".lock"))
-    waited = lock.acquire(shared=shared, patience=patience, waiting=say)
+    waited = lock.acquire(patience=patience, waiting=say)
     try:
         remove_partials(folder, stem)
         yield waited

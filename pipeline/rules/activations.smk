@@ -1,40 +1,16 @@
 # One pass of each language model over each split; then the model's own losses, once.
 
 
-rule dump_rank:
-    input:
-        asset=study.asset(),
-        tokens=study.tokens(),
-        calibration=study.tokens(split="train"),
-    output:
-        temp(study.rank()),
-    log:
-        study.log("dump", "{model}-{split}-rank{rank}"),
-    threads: lambda wildcards: ranks.threads(wildcards.model, wildcards.split)
-    resources:
-        **GPU,
-    params:
-        spec=lambda wildcards: canonical(study.dump_spec(wildcards.model, wildcards.split)),
-        cache=lambda wildcards: study.cache,
-    shell:
-        LEASE + "python -m pipeline dump-rank --spec {params.spec:q} --asset {input.asset:q}"
-        " --tokens {input.tokens:q} --calibration-tokens {input.calibration:q} --cache {params.cache:q}"
-        + IN_BUCKET
-        + " --device {resources.device} --out {output:q}"
-        " 2>&1 | (tee {log:q} || true)"
-
-
 rule dump:
     input:
         asset=study.asset(),
         tokens=study.tokens(),
         calibration=study.tokens(split="train"),
-        ranks=lambda wildcards: ranks.inputs(wildcards.model, wildcards.split),
     output:
         study.manifest(),
     log:
         study.log("dump", "{model}-{split}"),
-    threads: lambda wildcards: ranks.threads_to_seal(wildcards.model, wildcards.split)
+    threads: lambda wildcards: 1 if study.dump_spec(wildcards.model, wildcards.split).is_short else 16
     resources:
         **GPU,
         **asked("dump"),

@@ -116,12 +116,6 @@ class Outputs:
     def manifest(self, model: str = "{model}", split: str = "{split}") -> str:
         return self.path("manifests", f"{model}-{split}.json")
 
-    def rank(
-        self, model: str = "{model}", split: str = "{split}", rank: int | str = "{rank}"
-    ) -> str:
-        """Record of one of several jobs that fill a store, there until the store is sealed."""
-        return self.path("manifests", f"{model}-{split}.rank{rank}.json")
-
     def baselines(self, model: str = "{model}") -> str:
         return self.path("baselines", f"{model}.json")
 
