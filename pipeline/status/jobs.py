@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.study.cell import Cell
+from pipeline.study.current import is_current
 from pipeline.study.study import Study
 from sagsae.files import FileLock
 
-State = Literal["finished", "running", "failed", "stopped", "waiting"]
-"""stopped: it began and nobody works on it; the log holds no error."""
+State = Literal["finished", "outdated", "running", "failed", "stopped", "waiting"]
+"""outdated: its metrics are of another configuration. stopped: it began and nobody works on it; the
+log holds no error."""
 PROGRESS = re.compile(
     r"(?P<what>[\w-]+) [^:]+: (?P<done>[\d,]+)/(?P<total>[\d,]+) (?P<unit>[\w ]+)"
     r"(?:, (?P<rate>[\d,]+)/s, (?:ETA (?P<left>[^,]+)|done in [^,]+))?(?:, (?P<more>.*))?"
@@ -74,17 +76,18 @@ def cell_job(study: Study, cell: Cell, now: float) -> Job:
     the file system has no locks across hosts, a job of another host looks stopped.
     """
     metrics, log = Path(study.metrics(cell)), Path(study.log("cells", cell.path))
-    if (at := _written(metrics)) is not None:
-        return Job(cell.path, "finished", log, at)
-    if (at := _written(log)) is None:
+    measured, logged = _written(metrics), _written(log)
+    locked = held(metrics.with_name(".lock"))
+    if measured is not None and not locked:
+        state: State = "finished" if is_current(study, cell, metrics) else "outdated"
+        return Job(cell.path, state, log, measured)
+    if logged is None:
         return Job(cell.path, "waiting", log)
     lines = tail(log)
     progress, reason = Progress.last_of(lines), reason_of(lines)
-    state: State = "failed" if reason else "stopped"
-    begins = progress is None and not reason and now - at < STARTING
-    if begins or held(metrics.with_name(".lock")):
-        state, reason = "running", ""
-    return Job(cell.path, state, log, at, progress, reason)
+    if locked or (progress is None and not reason and now - logged < STARTING):
+        return Job(cell.path, "running", log, logged, progress)
+    return Job(cell.path, "failed" if reason else "stopped", log, logged, progress, reason)
 
 
 def other_jobs(study: Study, since: float) -> list[Job]:

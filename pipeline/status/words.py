@@ -20,7 +20,8 @@ def lines(found: Overview, now: float) -> Iterator[str]:
 
 def head(found: Overview) -> Iterator[str]:
     """The study as a whole."""
-    counts = {state: len(found.of(state)) for state in ("running", "failed", "stopped", "waiting")}
+    states = ("outdated", "running", "failed", "stopped", "waiting")
+    counts = {state: len(found.of(state)) for state in states}
     parts = [f"{count} {state}" for state, count in counts.items() if count]
     finished = f"{len(found.of('finished'))} of {len(found.cells)} cells finished"
     yield f"study {found.study}: {', '.join([finished, *parts])}"

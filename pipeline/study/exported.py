@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from snakemake.io import ancient
@@ -70,17 +70,17 @@ def hub_figure(study: Study) -> str | None:
 def read_by_hub(study: Study) -> dict[str, Any]:
     """What the job that makes the folder for the hub reads, by the name of the input.
 
-    The figure needs every cell of the grid. With some cells alone it is shown once it is there.
+    The figure shows every cell of the study, so it belongs to a folder that has them all.
     """
-    cells, figure = hub_cells(study), hub_figure(study)
-    whole = {cell for cell in study.cells if not is_foreign(cell)} <= set(cells)
+    cells = hub_cells(study)
+    figure = hub_figure(study) if set(study.cells) <= set(cells) else None
     models = sorted({cell.model for cell in cells})
     return {
         "metrics": [study.metrics(cell) for cell in cells],
         "weights": [study.cell_file(cell, WEIGHTS) for cell in cells],
         "assets": [ancient(study.asset(model)) for model in models],
         "documents": ancient(study.documents),
-        **({"figure": figure} if figure and (whole or Path(figure).exists()) else {}),
+        **({"figure": figure} if figure else {}),
     }
 
 

@@ -13,6 +13,7 @@ from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.config.spelling import lambda_tag
 from pipeline.config.study_config import DEFAULT_CONFIG
 from pipeline.study.cell import Cell
+from pipeline.study.current import is_current
 from pipeline.study.study import Study
 
 
@@ -57,9 +58,9 @@ def main(
         k: only cells with so many active latents per token; * and ? are wildcards
         seed: only cells with this seed; * and ? are wildcards
         targets: print the metrics file of each, a Snakemake target
-        missing: only cells whose metrics file is not there
+        missing: only cells without metrics of their present configuration
     """
     study = Study.load(configfile)
     for cell in matching(study, model, hookpoint, variant, recipe, width, lam, k, seed):
-        if not (missing and Path(study.metrics(cell)).exists()):
+        if not (missing and is_current(study, cell, Path(study.metrics(cell)))):
             print(study.metrics(cell) if targets else cell.path)

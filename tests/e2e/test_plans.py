@@ -57,6 +57,19 @@ def test_a_target_that_was_taken_for_a_configuration_is_named(elsewhere):
     assert "name targets before options" in done.stdout
 
 
+def test_the_folder_for_the_hub_plans_what_it_exports_and_no_more(elsewhere):
+    """Also where an earlier run left a figure of all cells."""
+    figure = elsewhere.folder / "results/smoke/figures/figure_r2.png"
+    figure.parent.mkdir(parents=True)
+    figure.touch()
+    config = ROOT / "workflow/configs/smoke.yaml"
+    cell = Study.load(config).cells[0]
+    options = ["--config", f"hub={{cells: [{cell.path}]}}"]
+    planned = Workflow(elsewhere.folder, config).planned("hub_folder", *options)
+    assert planned["cell"] == 1
+    assert not {"make_tables", "draw_figure"} & set(planned)
+
+
 @pytest.mark.parametrize("name", ["figure_2", "figure_3", "figure_11", "figure_r2"])
 def test_a_figure_has_a_name_to_ask_for(elsewhere, name):
     planned = elsewhere.planned(name)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from rich.console import Console
 
+from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress as Printed
 from pipeline.status import run, screen
 from pipeline.status.jobs import Progress, cell_job, reason_of
@@ -44,6 +46,17 @@ def log(study: Study, number: int, text: str, at: float | None = None) -> Path:
     return written(study.log("cells", study.cells[number].path), text, at)
 
 
+def finish(study: Study, number: int, at: float | None = None, lam: float | None = None) -> None:
+    """Write metrics of a cell as it is configured, or as if it had another lambda."""
+    cell = study.cells[number]
+    measured = cell if lam is None else replace(cell, lam=lam)
+    specs = {"train": study.train_spec(measured), "evaluate": study.evaluate_spec(measured)}
+    made_from = {name: digest(spec) for name, spec in specs.items()}
+    write_json(study.metrics(cell), {"made_from": made_from})
+    if at is not None:
+        os.utime(study.metrics(cell), (at, at))
+
+
 def job(study: Study, number: int = 0, now: float | None = None):
     return cell_job(study, study.cells[number], time.time() if now is None else now)
 
@@ -54,8 +67,16 @@ class TestJob:
 
     def test_it_is_finished_once_its_metrics_are_there(self, study):
         log(study, 0, "error: of an earlier try\n")
-        written(study.metrics(study.cells[0]), at=1000.0)
+        finish(study, 0, at=1000.0)
         assert (job(study).state, job(study).at) == ("finished", 1000.0)
+
+    def test_metrics_of_another_configuration_do_not_finish_it(self, study):
+        finish(study, 0, at=1000.0, lam=0.77)
+        assert job(study).state == "outdated"
+        finish(study, 1)
+        found = overview(study, time.time())
+        text = "\n".join(lines(found, time.time()))
+        assert "1 of 4 cells finished, 1 outdated, 2 waiting" in text
 
     def test_it_runs_while_somebody_holds_its_lock(self, study):
         log(study, 0, TRAINS, at=1000.0)
@@ -116,8 +137,8 @@ class TestOverview:
         lock = FileLock(written(study.run_lock, ""))
         lock.acquire()
         start = Path(study.run_lock).stat().st_mtime
-        written(study.metrics(study.cells[0]), at=start + 100)
-        written(study.metrics(study.cells[1]), at=start + 200)
+        finish(study, 0, at=start + 100)
+        finish(study, 1, at=start + 200)
         log(study, 2, TRAINS.replace("1,024", "2,048"), at=start + 290)
         own = FileLock(written(Path(study.metrics(study.cells[2])).with_name(".lock"), ""))
         own.acquire()
@@ -135,21 +156,21 @@ class TestOverview:
         lock.acquire()
         start = Path(study.run_lock).stat().st_mtime
         for number, at in enumerate((1000, 1100, 1200)):
-            written(study.metrics(study.cells[number]), at=start + at)
+            finish(study, number, at=start + at)
         found = overview(study, start + 1200)
         lock.release()
         assert found.rate == pytest.approx(36)
         assert found.seconds_left == pytest.approx(100)
 
     def test_without_a_run_there_is_no_pace(self, study):
-        written(study.metrics(study.cells[0]))
+        finish(study, 0)
         found = overview(study, time.time())
         assert (found.run, found.rate, found.seconds_left) == ("", None, None)
         text = "\n".join(lines(found, time.time()))
         assert "1 of 4 cells finished, 3 waiting" in text
         assert "the same snakemake command continues" in text
-        for cell in study.cells[1:]:
-            written(study.metrics(cell))
+        for number in (1, 2, 3):
+            finish(study, number)
         text = "\n".join(lines(overview(study, time.time()), time.time()))
         assert "4 of 4 cells finished\nrun:     none; every cell is finished\n" in text
 
@@ -185,8 +206,8 @@ def test_it_is_watched_until_all_are_finished(study, tmp_path, monkeypatch, caps
 
     def sleep(seconds: float) -> None:
         looks.append(seconds)
-        for cell in study.cells[: 2 * len(looks)]:
-            written(study.metrics(cell))
+        for number in range(2 * len(looks)):
+            finish(study, number)
 
     monkeypatch.setattr(time, "sleep", sleep)
     monkeypatch.setattr(Study, "load", lambda path: study)
@@ -214,7 +235,7 @@ class TestScreen:
         return console.export_text()
 
     def test_a_bar_for_the_cells_and_one_for_each_running_job(self, study):
-        written(study.metrics(study.cells[0]))
+        finish(study, 0)
         log(study, 1, TRAINS)
         log(study, 2, "")
         log(study, 3, "error: too hot\n")
@@ -247,8 +268,8 @@ def test_watching_on_a_terminal_draws_until_all_are_finished(study, tmp_path):
     def told(running, printed: str) -> None:
         looks.append(printed.count("of 4"))
         if "0 of 4" in plain(printed):
-            for cell in study.cells:
-                written(study.metrics(cell))
+            for number in range(4):
+                finish(study, number)
 
     code = (
         "from pipeline.status import run; run.EVERY = 0.2; from pathlib import Path\n"

@@ -84,7 +84,7 @@ def test_it_shares_no_stream_is_not_published_and_costs_no_training(tmp_path):
     alone = [cells for cells in put_together(found, found.cells, 8) if CELL in cells]
     assert alone == [[CELL]]
     assert CELL not in hub_cells(found)
-    assert read_by_hub(found)["figure"] == found.figure("figure_r2")
+    assert "figure" not in read_by_hub(found)
     plain = Study.from_dict(configuration(results=str(tmp_path)))
     rates = Rates.model_validate(load_yaml(RATES))
     costs = [

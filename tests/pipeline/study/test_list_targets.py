@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.list_cells import main as list_cells
 from pipeline.study.list_targets import main as list_targets
 from pipeline.study.list_targets import targets
@@ -77,12 +78,20 @@ def test_patterns_narrow_each_other(config, capsys):
 
 def test_targets_of_cells_are_files_that_snakemake_makes(config, capsys):
     study = Study.load(config)
-    cell = study.cells[0]
-    Path(study.metrics(cell)).parent.mkdir(parents=True)
-    Path(study.metrics(cell)).touch()
     every = cells(config, capsys, targets=True)
     assert every == [study.metrics(cell) for cell in study.cells]
-    assert cells(config, capsys, targets=True, missing=True) == every[1:]
+
+
+def test_a_cell_is_missing_until_it_has_metrics_of_its_configuration(config, capsys):
+    study = Study.load(config)
+    finished, outdated, *rest = study.cells
+    evaluate = digest(study.evaluate_spec(finished))
+    for cell in (finished, outdated):
+        made_from = {"train": digest(study.train_spec(finished)), "evaluate": evaluate}
+        Path(study.metrics(cell)).parent.mkdir(parents=True)
+        write_json(study.metrics(cell), {"made_from": made_from})
+    missing = [study.metrics(cell) for cell in (outdated, *rest)]
+    assert cells(config, capsys, targets=True, missing=True) == missing
 
 
 def test_targets_are_what_the_study_has(config, capsys):
