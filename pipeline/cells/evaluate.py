@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pipeline.study.cell import Cell
 from pipeline.study.metrics import SCHEMA_VERSION, CellMetrics
 from pipeline.study.outputs import WEIGHTS
 from pipeline.study.specs import EvaluateSpec
+from sagsae import __version__ as sagsae_version
 from sagsae.activations.store import Store
 from sagsae.activations.stream import iterate
 from sagsae.autoencoders.accounting import break_even_share
@@ -100,7 +102,10 @@ def evaluate_cell(
         "evaluate": digest(spec),
         "weights_sha256": sha256_of(weights),
         "latents_sha256": hashlib.sha256(latents).hexdigest(),
+        "trained_with": sae.provenance.get("versions", {}),
+        "evaluated_with": installed_versions(),
     }
+    course = train_info["course"]
     metrics = {
         "schema_version": SCHEMA_VERSION,
         "cell": cell,
@@ -109,7 +114,8 @@ def evaluate_cell(
         "parameters_per_latent": sae.parameters_per_latent(),
         "break_even_share": break_even_share(sae.name, sae.d),
         **_reconstruction_part(quality),
-        "collapsed": [*_faults_of(train_info["course"]), *quality.collapsed],
+        "collapsed": why_collapsed(quality, course.get("diverged", "")),
+        "threshold_off": "fault" in course.get("calibration", {}),
         **_loss_part(recovered, spec.evaluation.lr_noise_gap),
         "sources": _source_part(found, groups, cell.hookpoint, spliced),
         "training": train_info["training"],
@@ -118,10 +124,23 @@ def evaluate_cell(
     return CellMetrics.model_validate(metrics).model_dump(), latents
 
 
-def _faults_of(course: dict[str, Any]) -> list[str]:
-    """What went wrong in the training."""
-    found = course.get("diverged"), course.get("calibration", {}).get("fault")
-    return [fault for fault in found if fault]
+def why_collapsed(quality: ReconstructionMetrics, diverged: str) -> list[str]:
+    """Why a cell counts as collapsed; empty when it does not.
+
+    Args:
+        quality: Its metrics, which decide.
+        diverged: Why its training ended early: the first reason of a collapse, or empty.
+    """
+    return [diverged, *quality.collapsed] if diverged and quality.collapsed else quality.collapsed
+
+
+def installed_versions() -> dict[str, str]:
+    """Versions of the packages that decide what is measured."""
+    return {
+        "torch": torch.__version__,
+        "transformers": version("transformers"),
+        "sagsae": sagsae_version,
+    }
 
 
 def read_autoencoder(weights: Path, cell: Cell) -> Autoencoder:

@@ -21,8 +21,9 @@ from pipeline.study.cell import Cell
 from pipeline.study.outputs import METRICS
 from sagsae.evaluation.distributions import LEVELS
 
-SCHEMA_VERSION = 3
-"""Version 1 had no ``schema_version`` and is otherwise the same. Version 2 had no ``sources``."""
+SCHEMA_VERSION = 4
+"""Version 1 had no ``schema_version``, version 2 no ``sources``. Version 3 named no software and
+had no ``threshold_off``: a threshold that was off counted as a collapse."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[Finite, Field(ge=0)]
@@ -59,7 +60,7 @@ class TrainingRecord(Section):
 
 
 class MadeFrom(Section):
-    """Digests of everything the numbers depend on."""
+    """Digests of everything the numbers depend on, and the software that made them."""
 
     train: str
     evaluate: str
@@ -67,6 +68,10 @@ class MadeFrom(Section):
     weights_sha256: str
     latents_sha256: str
     """Of latents.safetensors, which is written before the metrics."""
+    trained_with: dict[str, str] = Field(default_factory=dict)
+    """Versions of torch and sagsae that trained the weights; empty if the weights do not say."""
+    evaluated_with: dict[str, str] = Field(default_factory=dict)
+    """Versions of torch, transformers and sagsae that measured; version 3 does not say."""
 
 
 class CensusRecord(Section):
@@ -172,6 +177,9 @@ class CellMetrics(Section):
     """By name, where the text has several sources."""
     collapsed: list[str]
     """Why the cell counts as collapsed; empty when it does not."""
+    threshold_off: bool = False
+    """The threshold that was fitted after training misses the k asked for; training.json has the L0
+    that it gives, under ``calibration``. This is no collapse."""
     training: TrainingRecord
     made_from: MadeFrom
 

@@ -137,7 +137,7 @@ class Autoencoder(nn.Module, ABC):
 
         Returns:
             What was found, as JSON values, for the record of the training. A text ``fault`` says
-            what is wrong with it; the cell then counts as collapsed.
+            what is wrong with it, if anything is.
         """
         return {}
 

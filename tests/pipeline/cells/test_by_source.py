@@ -14,7 +14,7 @@ from pipeline.activations.baselines import read_baselines
 from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.evaluate import evaluate_cell
 from pipeline.jobs.json_files import read_json, write_json
-from pipeline.study.metrics import read_metrics
+from pipeline.study.metrics import SCHEMA_VERSION, read_metrics
 from sagsae.activations import Store, iterate
 from sagsae.autoencoders.storage import build
 from sagsae.language_models import load_language_model
@@ -185,7 +185,7 @@ def test_metrics_are_read_as_they_were_written(study, measured, tmp_path):
     out = tmp_path / cell.path / "metrics.json"
     write_json(out, measured)
     assert read_metrics(out, cell).model_dump() == measured
-    assert measured["schema_version"] == 3
+    assert measured["schema_version"] == SCHEMA_VERSION
 
 
 def test_one_source_with_a_name_is_no_comparison(study, tmp_path):

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from safetensors.torch import load, load_file
 
+import sagsae
 from pipeline.activations.baselines import read_baselines
 from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.evaluate import EvaluationError, evaluate_cell
@@ -21,6 +23,7 @@ from pipeline.study.metrics import read_metrics
 from sagsae.activations import Store, iterate
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.distributions import LEVELS
+from sagsae.evaluation.metrics import ReconstructionMetrics
 from sagsae.language_models import load_language_model
 from tests.pipeline.tiny_study import CONTEXTS, HIDDEN, WIDTH, TinyStudy, make_tiny_study
 from tests.pipeline.tiny_study import measured as measured_baselines
@@ -195,6 +198,12 @@ def test_the_record_says_what_it_was_made_from(trained, measured):
         "store": "seal-of-train",
         "weights_sha256": sha256_of(trained.arguments["weights"]),
         "latents_sha256": hashlib.sha256(measured[1]).hexdigest(),
+        "trained_with": {"torch": torch.__version__, "sagsae": sagsae.__version__},
+        "evaluated_with": {
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "sagsae": sagsae.__version__,
+        },
     }
     assert measured[0]["training"] == TRAINING
 
@@ -243,8 +252,26 @@ def test_a_hookpoint_without_baselines_is_refused(trained, tmp_path):
         evaluate_cell(**trained.arguments | {"baselines": tmp_path / "tiny.json"}, device=CPU)
 
 
+def with_course(trained: Trained, **course: Any) -> dict[str, Any]:
+    info = TRAIN_INFO | {"course": {"diverged": ""} | course}
+    return evaluate_cell(**trained.arguments | {"train_info": info}, device=CPU)[0]
+
+
 def test_training_that_diverged_is_the_first_reason_of_a_collapse(trained, measured):
     said = "training diverged: R2 on its batches was below -1 from step 50 to 200 of 400"
-    info = TRAIN_INFO | {"course": {"diverged": said}}
-    metrics, _ = evaluate_cell(**trained.arguments | {"train_info": info}, device=CPU)
-    assert metrics["collapsed"] == [said, *measured[0]["collapsed"]]
+    assert measured[0]["collapsed"]
+    assert with_course(trained, diverged=said)["collapsed"] == [said, *measured[0]["collapsed"]]
+
+
+def test_only_metrics_make_a_collapse(trained, monkeypatch):
+    monkeypatch.setattr(ReconstructionMetrics, "collapsed", [])
+    assert with_course(trained, diverged="training diverged")["collapsed"] == []
+
+
+def test_a_threshold_that_is_off_is_a_flag_and_no_collapse(trained, measured):
+    fault = "the threshold gives L0 3.1 on calibration rows, k is 3"
+    found = with_course(trained, calibration={"l0": 3.1, "fault": fault})
+    assert found["threshold_off"]
+    assert found["collapsed"] == measured[0]["collapsed"]
+    assert not with_course(trained, calibration={"l0": 3.0})["threshold_off"]
+    assert not measured[0]["threshold_off"]
