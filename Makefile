@@ -62,7 +62,6 @@ lint: $(VENV)/.ready-dev ## style, spelling, types, workflow
 	$(BIN)/codespell
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow/Snakefile pipeline/rules
-	$(BIN)/snakemake --lint --configfile workflow/configs/smoke.yaml
 
 docs: $(VENV)/.ready-docs ## the documentation as a site, in site/; open site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

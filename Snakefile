@@ -78,7 +78,7 @@ if "study" not in config:
 try:
     for path in workflow.configfiles:
         load_yaml(Path(path))  # sees keys that are given twice, of which Snakemake keeps the last
-    study = Study.from_dict(config, "configuration")
+    study = Study.from_dict(config, "configuration", plan=workflow.is_main_process)
     browsed(study)
 except (ConfigError, CellNameError) as error:
     files = " and ".join(map(str, workflow.configfiles))
@@ -120,9 +120,6 @@ kept = Kept(study, lambda: workflow.dag_settings, made_here)
 FIGURE_FILES = figure_files(study)
 IN_BUCKET = f" --stores {study.config.stores}" if study.config.stores else ""
 SPECS = {name: f"@{path}" for name, path in study.shared_specs.items()}
-
-
-container: "docker://python:3.12-slim"
 
 
 wildcard_constraints:

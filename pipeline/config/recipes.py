@@ -269,8 +269,6 @@ class Recipe(Section):
 
 
 Recipes = Mapping[str, Recipe]
-MAY_CHANGE = f"a recipe changes settings of training alone: {', '.join(Training.model_fields)}"
-"""What is said of any other setting."""
 
 
 def home(recipes: Recipes, name: str, variant: str) -> str:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import math
 import re
+from difflib import get_close_matches
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
 
 from pipeline.config.spelling import NAME_LENGTH, lambda_tag
 from sagsae.autoencoders.registry import check_name
@@ -164,3 +174,23 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True
     )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _names_known_keys(cls, values: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        try:
+            return validate(values)
+        except ValidationError as error:
+            faults: Any = error.errors()
+            for fault in faults:
+                if fault["type"] == "extra_forbidden" and len(fault["loc"]) == 1:
+                    unknown = ValueError(cls._unknown(fault["loc"][0]))
+                    fault |= {"type": "value_error", "ctx": {"error": unknown}}
+            raise ValidationError.from_exception_data(error.title, faults) from None
+
+    @classmethod
+    def _unknown(cls, key: object) -> str:
+        """What is said of a key that the section does not have."""
+        nearest = get_close_matches(str(key), cls.model_fields, n=1)
+        meant = f"did you mean {nearest[0]}; " if nearest else ""
+        return f"unknown key: {meant}allowed are {', '.join(cls.model_fields)}"

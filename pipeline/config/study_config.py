@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from operator import not_
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from pipeline.config.browser import Browser
 from pipeline.config.dial import Dial
@@ -40,7 +40,7 @@ from pipeline.config.sources import ModelSource, NamedSource, TextSource, source
 from pipeline.config.synthetic import Synthetic
 from pipeline.config.tracking import Tracking
 from pipeline.config.yaml_files import ConfigError as ConfigError
-from pipeline.config.yaml_files import describe as describe
+from pipeline.config.yaml_files import faults_of
 from pipeline.config.yaml_files import load_yaml as load_yaml
 from sagsae.files import MAX_FILES
 
@@ -98,6 +98,12 @@ class Text(Packing):
         if faults := source_faults(self.source, self.sources):
             raise FieldFaults(faults)
         return self
+
+
+def text_sources(text: Text) -> dict[str, TextSource]:
+    """Its sources, by their path in a configuration."""
+    several = {f"text.sources.{i}.source": one.source for i, one in enumerate(text.sources)}
+    return {"text.source": text.source} if text.source else several
 
 
 class StoreLayout(Section):
@@ -224,3 +230,26 @@ class StudyConfig(Section):
     absent."""
     synthetic: Synthetic = Synthetic()
     """Protocols on data whose features are known; made by `snakemake synthetic` alone."""
+
+
+def sound_part(raw: Any) -> tuple[StudyConfig, set[str], list[str]]:
+    """What is sound of a parsed configuration.
+
+    Returns:
+        The configuration, without the sections that have faults; the names of the others; the
+        faults, each with its path.
+    """
+    fields = StudyConfig.model_fields
+    try:
+        return StudyConfig.model_validate(raw), set(fields), []
+    except ValidationError as error:
+        faulty = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
+        faults = faults_of(error)
+    given = raw if isinstance(raw, dict) else {}
+    sound = {name: given[name] for name in fields if name in given and name not in faulty}
+    read: dict[str, Any] = {}
+    for name, value in sound.items():
+        kind: Any = Annotated[fields[name].annotation, fields[name]]
+        read[name] = TypeAdapter(kind).validate_python(value)
+    absent = {name for name, field in fields.items() if not field.is_required()} - given.keys()
+    return StudyConfig.model_construct(**read), sound.keys() | absent - faulty, faults

@@ -14,7 +14,6 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from pipeline.config.recipes import MAY_CHANGE
 from pipeline.config.sections import FieldFaults
 
 LARGEST_FILE = 2**18
@@ -98,8 +97,6 @@ def faults_of(error: ValidationError) -> list[str]:
             found += [f"{'.'.join((*path, field))}: {text}" for field, text in fault.faults]
             continue
         message = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden" and path[0] == "recipes":
-            message += f"; {MAY_CHANGE}"
         found.append(f"{'.'.join(path) or '(whole file)'}: {message}{_given(item.get('input'))}")
     return found
 

@@ -82,6 +82,7 @@ if CONVERTED:
             study.log("{converted}"),
         wildcard_constraints:
             converted="|".join(Path(path).relative_to(study.root).as_posix() for path in CONVERTED),
+        localrule: True
         shell:
             "python -m pipeline convert --table {input:q} --out {output:q}"
             " 2>&1 | (tee {log:q} || true)"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from math import prod
+from pathlib import Path
 from shlex import quote
 from typing import Any
 
@@ -21,29 +23,62 @@ COMMAND_BYTES = 120_000
 """What settings may take of one argument of a command; Linux ends it at 131,072."""
 MOST_CELLS = 50_000
 """Snakemake plans some 1,000 a second and keeps them all in memory."""
+STANDARD_HOOKPOINTS = ("mlp_out", "attn", "resid")
+"""Those of a model that names none of its own."""
 RESERVED_MODEL = "text"
 """Its folder among the assets is that of the documents."""
 
 
-def cross_faults(config: c.StudyConfig) -> list[str]:
-    """Faults that concern more than one section, each with its path."""
+def cross_faults(raw: Any, config: c.StudyConfig, sound: set[str]) -> list[str]:
+    """Faults that concern more than one section, each with its path.
+
+    Args:
+        raw: What was given, which need not be valid.
+        config: As much of it as is sound.
+        sound: The sections without a fault of their own; checks of others are left out.
+    """
+    faults = _hookpoint_faults(raw)
+    faults += [fault for read, check in CHECKS if sound >= read for fault in check(config)]
+    whole = not faults and sound == set(c.StudyConfig.model_fields)
+    return _cell_faults(config) + _long_settings(config) if whole else faults
+
+
+def _hookpoint_faults(raw: Any) -> list[str]:
+    """Hookpoints that a model lacks. Most configurations begin with a wrong one, so this looks at
+    what was given, whatever else is wrong."""
+    given = raw if isinstance(raw, dict) else {}
+    models, hookpoints = given.get("models"), given.get("hookpoints")
+    if not isinstance(models, list) or not isinstance(hookpoints, list):
+        return []
+    faults = []
+    for i, model in enumerate(models):
+        own = model.get("hookpoints") if isinstance(model, dict) else None
+        known = own if own and isinstance(own, dict) else STANDARD_HOOKPOINTS
+        faults += [
+            f"models.{i}.hookpoints: no module path for hookpoint {name!r}; known are "
+            f"{', '.join(map(str, known))}"
+            for name in hookpoints
+            if isinstance(name, str) and name not in known
+        ]
+    return faults
+
+
+def _name_faults(config: c.StudyConfig) -> list[str]:
     names = [model.name for model in config.models]
     faults = [
         f"models.{i}.name: {name!r} names the folder of the text; choose another"
         for i, name in enumerate(names)
         if name == RESERVED_MODEL
     ]
-    faults += _twice("models.{}.name", names) + _twice("hookpoints.{}", config.hookpoints)
-    standard = {"mlp_out", "attn", "resid"}
-    for i, model in enumerate(config.models):
-        missing = [h for h in config.hookpoints if h not in (set(model.hookpoints) or standard)]
-        faults += [f"models.{i}.hookpoints: no module path for hookpoint {h!r}" for h in missing]
-    for i, entry in enumerate(config.grid):
-        faults += unknown_names(config, entry, f"grid.{i}", ("models", "hookpoints"))
-    faults += recipe_faults(config) + dial_faults(config) + probe_faults(config)
-    faults += browser_faults(config) + foreign_faults(config)
-    faults += _knob_faults(config)
-    return faults or _cell_faults(config) + _long_settings(config)
+    return faults + _twice("models.{}.name", names) + _twice("hookpoints.{}", config.hookpoints)
+
+
+def _block_faults(config: c.StudyConfig) -> list[str]:
+    return [
+        fault
+        for i, entry in enumerate(config.grid)
+        for fault in unknown_names(config, entry, f"grid.{i}", ("models", "hookpoints"))
+    ]
 
 
 def _knob_faults(config: c.StudyConfig) -> list[str]:
@@ -104,3 +139,36 @@ def _long_settings(config: c.StudyConfig) -> list[str]:
                 f"that has {COMMAND_BYTES:,} for it: shorten it"
             )
     return faults
+
+
+PLACES = {"models", "hookpoints"}
+CHECKS: list[tuple[set[str], Callable[[c.StudyConfig], list[str]]]] = [
+    (PLACES, _name_faults),
+    (PLACES | {"grid", "recipes"}, _block_faults),
+    ({"grid", "recipes", "training"}, recipe_faults),
+    (PLACES | {"recipes", "dial", "evaluation", "comparisons"}, dial_faults),
+    (PLACES | {"recipes", "probe", "text"}, probe_faults),
+    (PLACES | {"recipes", "browser", "comparisons"}, browser_faults),
+    (PLACES | {"grid"}, foreign_faults),
+    ({"models", "grid"}, _knob_faults),
+]
+"""What each check reads."""
+
+
+def absent_files(config: c.StudyConfig, sound: set[str]) -> list[str]:
+    """Local text and models that are not there, each with its path."""
+    models = config.models if "models" in sound else []
+    wanted = {
+        f"models.{i}.source.path": model.source.path
+        for i, model in enumerate(models)
+        if model.source.kind == "path"
+    }
+    sources = c.text_sources(config.text) if "text" in sound else {}
+    for path, source in sources.items():
+        if source.kind == "files":
+            wanted |= {f"{path}.paths.{i}": name for i, name in enumerate(source.paths)}
+    return [
+        f"{place}: {path} is not there; relative paths are of the folder in which you run"
+        for place, path in wanted.items()
+        if not Path(path).exists()
+    ]

@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from pipeline.config.sections import FieldFaults
-from pipeline.config.study_config import Count, Section, describe
+from pipeline.config.sections import Count, FieldFaults, Section
+from pipeline.config.yaml_files import describe
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import METRICS

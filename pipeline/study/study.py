@@ -12,8 +12,6 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pydantic import ValidationError
-
 from pipeline.config import study_config as c
 from pipeline.config.recipes import Training
 from pipeline.config.sources import MixedText
@@ -27,7 +25,7 @@ from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.figure_names import figure_names, marked_names
 from pipeline.study.figures import FAMILY_FIGURES
 from pipeline.study.foreign import foreign_cells, source_of
-from pipeline.study.grid import cross_faults
+from pipeline.study.grid import absent_files, cross_faults
 from pipeline.study.known_cells import check_known
 from pipeline.study.looked_into import LookedInto
 from pipeline.study.outputs import (
@@ -57,13 +55,18 @@ class Study(LookedInto):
         self.cells = sorted({cell for entry in config.grid for cell in cells_of(entry, config)})
 
     @classmethod
-    def from_dict(cls, raw: Any, where: str = "configuration") -> Study:
-        """Validate a parsed configuration; every fault is reported at once."""
-        try:
-            config = c.StudyConfig.model_validate(raw)
-        except ValidationError as error:
-            raise c.ConfigError(c.describe(error, where)) from None
-        faults = cross_faults(config)
+    def from_dict(cls, raw: Any, where: str = "configuration", *, plan: bool = False) -> Study:
+        """Validate a parsed configuration; every fault is reported at once.
+
+        Args:
+            raw: The content of a configuration file.
+            where: What messages call it.
+            plan: Whether the study is to run here, so that local text and models must be there.
+        """
+        config, sound, faults = c.sound_part(raw)
+        faults += cross_faults(raw, config, sound)
+        if plan:
+            faults += absent_files(config, sound)
         if faults:
             lines = "\n".join(f"  {fault}" for fault in faults)
             raise c.ConfigError(f"{where}: {len(faults)} error(s)\n{lines}")

@@ -100,6 +100,16 @@ def test_every_job_of_a_cluster_asks_for_a_gpu_memory_and_time(paper):
             assert resources["rates"] == "h100"
 
 
+def test_every_job_is_submitted_with_time_and_memory_or_runs_beside_snakemake():
+    """A dry run does not say which jobs run beside Snakemake."""
+    text = "\n".join(file.read_text() for file in (ROOT / "pipeline" / "rules").glob("*.smk"))
+    blocks = re.split(r"^ *rule\b", text, flags=re.MULTILINE)[1:]
+    submitted = [block for block in blocks if "shell:" in block and "localrule" not in block]
+    assert submitted
+    for block in submitted:
+        assert re.search(r"asked\(|resources:\n +\*\*GPU", block), block
+
+
 def test_a_local_run_asks_for_nothing(elsewhere):
     done = elsewhere.run("--dry-run", "--resources", "gpu=2")
     assert done.returncode == 0, done.stdout

@@ -52,7 +52,7 @@ def test_an_unknown_stage_lists_those_there_are():
     ("content", "problem"),
     [
         ('{"cells": []}', "not a JSON object with a content_sha256 key"),
-        (signed_json({"colour": 1}).decode(), "colour: Extra inputs|Field required"),
+        (signed_json({"colour": 1}).decode(), "colour: unknown key|Field required"),
         (None, "No such file"),
     ],
 )

@@ -21,6 +21,7 @@ USED_WITHOUT_IMPORT = {
     "numcodecs": "encodes the chunks of a store, for Zarr",
     "tabulate": "pandas writes Markdown with it",
     "pip": "run as a command, to download wheels",
+    "snakemake-executor-plugin-slurm": "Snakemake finds it by its name",
     "gguf": "Transformers reads GGUF files with it",
     "accelerate": "Transformers opens no GGUF file without it",
     "sqlalchemy": "MLflow keeps runs in a local database with it",

@@ -5,10 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import yaml
+
 import sagsae
 from tests.sagsae.samples import sparse_store
 
 ROOT = Path(__file__).parents[2]
+MODEL = yaml.safe_load((ROOT / "workflow/configs/local.yaml").read_text())["models"][0]["name"]
+"""Of the local study, whose stores the example reads."""
 
 
 def example() -> str:
@@ -20,8 +24,9 @@ def example() -> str:
 
 
 def test_the_example_runs(tmp_path, monkeypatch, capsys):
-    sparse_store(tmp_path / "activations" / "train", 1)
-    sparse_store(tmp_path / "activations" / "heldout", 2, blocks=2)
+    stores = tmp_path / "cache" / "stores"
+    sparse_store(stores / f"{MODEL}-train-0123", 1)
+    sparse_store(stores / f"{MODEL}-heldout-0123", 2, blocks=2)
     (tmp_path / "results").symlink_to(ROOT / "results")
     monkeypatch.chdir(tmp_path)
     exec(compile(example(), "README.md", "exec"), {})
@@ -33,5 +38,5 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
 
 def test_the_example_is_short():
     lines = [line for line in example().splitlines() if line]
-    assert len(lines) <= 10
+    assert len(lines) <= 12
     assert max(map(len, lines)) <= 100

@@ -93,6 +93,6 @@ def slurm(tmp_path_factory: pytest.TempPathFactory, _asked_for: None) -> Iterato
     if name := missing():
         pytest.fail(f"no {name}: apt-get install --no-install-recommends slurm-wlm munge")
     if find_spec("snakemake_executor_plugin_slurm") is None:
-        pytest.fail("no executor: pip install 'sagsae[slurm]'")
+        pytest.fail("no executor: pip install 'sagsae[workflow]'")
     with cluster(tmp_path_factory.mktemp("cluster") / "slurm") as made:
         yield made

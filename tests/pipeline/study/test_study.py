@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from pathlib import Path
 
 import pytest
 import yaml
@@ -13,6 +15,7 @@ from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, StudyConfi
 from pipeline.jobs.json_files import canonical, digest
 from pipeline.study.study import Study
 
+ROOT = Path(__file__).parents[3]
 SMOKE = yaml.safe_load((DEFAULT_CONFIG.parent / "smoke.yaml").read_text())
 
 
@@ -31,8 +34,8 @@ def changed(**changes) -> dict:
 @pytest.mark.parametrize(
     ("change", "where", "what"),
     [
-        ({"colour": "red"}, "colour", "Extra inputs"),
-        ({"training__learning_rat": 1}, "training.learning_rat", "Extra inputs"),
+        ({"colour": "red"}, "colour", "unknown key: allowed are study, note, "),
+        ({"training__learning_rat": 1}, "training.learning_rat", "did you mean learning_rate;"),
         ({"grid__0__lambdas": ["3e-3"]}, "grid.0.lambdas.0", "3.0e-3"),
         ({"grid__0__lambdas": [0.1234567]}, "grid.0.lambdas", "round it to 0.123457"),
         ({"grid__0__lambdas": [-0.1]}, "grid.0.lambdas.0", "greater than 0"),
@@ -172,3 +175,39 @@ def test_every_field_is_documented():
     ]
     assert len(sections) > 12
     assert undocumented == []
+
+
+def test_faults_within_sections_and_across_them_come_in_one_round():
+    raw = changed(hookpoints=["residual"], grid__0__models=["gpt5"], study="a/b")
+    raw |= {"training": raw["training"] | {"learning_rat": 1}, "browser": {"models": ["gpt5"]}}
+    raw["models"][0]["layer"] = -1
+    with pytest.raises(ConfigError) as refused:
+        Study.from_dict(raw)
+    for place in ("study", "training.learning_rat", "models.0.layer", "models.1.hookpoints"):
+        assert f"\n  {place}: " in str(refused.value)
+    raw["models"][0]["layer"] = 1
+    with pytest.raises(ConfigError) as refused:
+        Study.from_dict(raw)
+    for place in ("study", "training.learning_rat", "grid.0.models.0", "browser.models.0"):
+        assert f"\n  {place}: " in str(refused.value)
+
+
+def test_a_plan_needs_the_local_files_that_it_reads(tmp_path):
+    text = {"name": "a", "source": {"kind": "files", "paths": [str(tmp_path / "text.txt")]}}
+    raw = changed(text={"sources": [text]}, models__0__source={"kind": "path", "path": "nowhere"})
+    assert Study.from_dict(raw).cells
+    with pytest.raises(ConfigError, match=r"text\.sources\.0\.source\.paths\.0: .* not there") as e:
+        Study.from_dict(raw, plan=True)
+    assert "models.0.source.path: nowhere is not there" in str(e.value)
+    (tmp_path / "text.txt").touch()
+    raw["models"] = SMOKE["models"]
+    assert Study.from_dict(raw, plan=True).cells
+
+
+def test_autoencoders_that_documents_load_are_made_by_the_local_study():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(page.read_text() for page in pages)
+    loaded = set(re.findall(r"results/local/cells/(\S+)/sae.safetensors", text))
+    loaded |= set(re.findall(r"saes\", \"(\S+?)\"", text))
+    assert loaded
+    assert loaded <= {cell.path for cell in Study.load().cells}

@@ -169,7 +169,7 @@ def test_all_unusable_files_are_named_at_once_and_no_table_is_written(made_study
     assert f"{GATED}/metrics.json: metrics of another cell: the file says {TIED}" in message
     assert f"{TIED}/metrics.json: no such file" in message
     assert f"{torn}/metrics.json: not a JSON object" in message
-    assert f"{extra}/metrics.json: 1 error(s)\n  surprise: Extra inputs" in message
+    assert f"{extra}/metrics.json: 1 error(s)\n  surprise: unknown key" in message
     assert not (made_study.root / "tables").exists()
 
 
