@@ -1,12 +1,11 @@
 # Two commands do everything on a fresh machine: `make results` and `make test`. `make help` lists all.
-# PYTHON is the interpreter (3.11 to 3.13). CORES and GPUS are what a study may use. DEVICE, ENGINE,
+# PYTHON is the interpreter (3.11 to 3.13). CORES and GPUS are what a study may use. ENGINE,
 # FROM and TO belong to the targets that name them.
 PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= .venv-peers
 CORES ?= all
 GPUS ?=
-DEVICE ?= h100
 ENGINE ?= podman
 FROM ?= results/reference/local
 TO ?= results/rebuilt
@@ -21,7 +20,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PURELIB := import sysconfig; print(sysconfig.get_path("purelib"))
 
 .PHONY: help results test coverage test-fast test-gpu test-faults test-slurm mutants lint docs notebook smoke paper-plan
-.PHONY: paper-cost paper-schedule reference deep competitors rebuild schema container clean
+.PHONY: reference deep competitors rebuild schema container clean
 .PHONY: bench bench-machine bench-step bench-families bench-width bench-gpu bench-data bench-workflow
 .DELETE_ON_ERROR:
 
@@ -104,12 +103,6 @@ bench-workflow: $(VENV)/.ready-dev ## planning, the start of a cell, tables and 
 	$(BIN)/python -m benchmarks.workflow
 	$(BIN)/python -m benchmarks.threads
 	$(BIN)/python -m benchmarks.tracking
-
-paper-cost: $(VENV)/.ready ## device-hours, tokens, disk and disk rate of the paper study on GPUS (8) of DEVICE, see workflow/rates.yaml
-	$(BIN)/python -m pipeline cost --configfile workflow/configs/paper.yaml --device $(DEVICE) --devices $(if $(GPUS),$(GPUS),8)
-
-paper-schedule: $(VENV)/.ready ## the paper study on 1 to 64 of DEVICE, simulated: how long, and what bounds it
-	$(BIN)/python -m pipeline schedule --configfile workflow/configs/paper.yaml --device $(DEVICE)
 
 reference: $(VENV)/.ready ## run the reference study; copy what git keeps of it to results/reference/local
 	$(BIN)/snakemake --cores $(CORES) synthetic --configfile workflow/configs/reference.yaml

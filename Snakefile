@@ -15,8 +15,6 @@ from pipeline.claims.reference import claims_file
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.config.synthetic import PROTOCOLS
-from pipeline.cost.rates import Rates
-from pipeline.cost.requests import Requests
 from pipeline.jobs.cache import register
 from pipeline.jobs.gpu_lease import visible_devices
 from pipeline.jobs.json_files import canonical, digest
@@ -66,6 +64,8 @@ from pipeline.study.outputs import (
 from pipeline.study.steered import read_by_dial, read_by_probe
 from pipeline.study.streams import Streams
 from pipeline.study.study import SPLITS, Study
+from pipeline.tools.requests import Requests
+from pipeline.tools.work import Rates
 from pipeline.tracking.asked import Asked, advice, pass_on
 from sagsae.files import FileLock, LockedError
 

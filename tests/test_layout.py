@@ -15,9 +15,9 @@ PIPELINE = (
     {"config"},
     {"assets", "study"},
     {"activations", "tracking"},
-    {"cells", "tables", "figures", "claims", "cost"},
-    {"synthetic", "schedule"},
-    {"verify", "report", "browser", "cache", "hub", "status", "stores"},
+    {"cells", "tables", "figures", "claims"},
+    {"synthetic"},
+    {"verify", "report", "browser", "cache", "hub", "status", "stores", "tools"},
 )
 """Floors of ``pipeline``, the lowest first; a wing may import its own floor and those below."""
 SAGSAE = (

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.cost.rates import Rates
-from pipeline.cost.requests import LEAST_MINUTES, Requests
 from pipeline.study.study import Study
+from pipeline.tools.requests import LEAST_MINUTES, Requests
+from pipeline.tools.work import Rates
 from tests.e2e.conftest import ROOT, Workflow
 from tests.faults.workflow_results import differences, results_digest
 from tests.slurm.cluster import Job

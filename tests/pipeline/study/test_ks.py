@@ -10,9 +10,6 @@ import pytest
 from pipeline.config.recipes import Training
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import DEFAULT_CONFIG
-from pipeline.config.yaml_files import load_yaml
-from pipeline.cost.rates import RATES, Rates
-from pipeline.cost.work import Workload
 from pipeline.jobs.json_files import canonical
 from pipeline.study.cell import Cell
 from pipeline.study.list_cells import main as list_cells
@@ -20,6 +17,7 @@ from pipeline.study.list_targets import main as list_targets
 from pipeline.study.specs import TrainSpec
 from pipeline.study.streams import put_together
 from pipeline.study.study import Study
+from pipeline.tools.work import Rates, Workload
 from sagsae.autoencoders.registry import GATED as GATE
 from sagsae.autoencoders.registry import VARIANTS
 from tests.pipeline.made_grid import configuration
@@ -298,22 +296,11 @@ def test_the_rate_at_a_width_goes_with_its_root(width):
 
 def test_a_step_without_a_gate_has_five_products():
     study = Study.from_dict(raw(TOPK | {"ks": [8]}, GATED))
-    load = Workload(study, Rates.model_validate(load_yaml(RATES)))
-    gated, topk = (load.training([cell]).operations for cell in study.cells)
+    load = Workload(study, Rates.read())
+    gated, topk = (load.training([cell]).training for cell in study.cells)
     tokens = study.training(study.cells[0]).tokens
     assert gated == 7 * 2 * 64 * 256 * tokens
     assert topk == 5 * 2 * 64 * 256 * tokens
-
-
-def test_memory_grows_with_what_autograd_keeps():
-    """Measured as peaks of a process, in bytes per latent and token: 12 of ReLU to 28 of BatchTopK
-    whose latents are dead. A gate, whose step keeps nothing for autograd, takes 12."""
-    study = Study.from_dict(raw(TOPK | {"ks": [8]}, GATED))
-    load = Workload(study, Rates.model_validate(load_yaml(RATES)))
-    gated, topk = (load.autoencoder_bytes(cell) for cell in study.cells)
-    batch = study.training(study.cells[0]).batch_size
-    assert gated == 40 * 64 * 256 + 12 * batch * 256
-    assert topk == 40 * 64 * 256 + 28 * batch * 256
 
 
 # The study that compares all families -------------------------------------------------------------

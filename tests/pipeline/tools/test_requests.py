@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from pipeline.cost.rates import Rates
-from pipeline.cost.requests import LEAST_MINUTES, MEMORY_GROWTH, Requests, minutes
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import WILDCARDS, Cell
 from pipeline.study.streams import put_together
 from pipeline.study.study import Study
+from pipeline.tools.requests import LEAST_MINUTES, MEMORY_GROWTH, Requests, minutes
+from pipeline.tools.work import Rates
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = ROOT / "workflow" / "configs"
@@ -136,8 +136,8 @@ def test_a_wider_cell_asks_for_more_memory(paper, rates):
         found(wildcards(cells_of(paper, model="pythia-1b", variant="gated", width=w)[0]), attempt=1)
         for w in (HALF, FULL)
     )
-    gate = 40 * 2048 + 12 * 4096
-    assert full - half == pytest.approx(1.25 * 2 * gate * HALF / 2**20, abs=200)
+    latent = 40 * 2048 + 28 * 4096
+    assert full - half == pytest.approx(1.25 * latent * HALF / 2**20, abs=200)
 
 
 @pytest.mark.parametrize(

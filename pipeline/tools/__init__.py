@@ -1,0 +1,1 @@
+"""Tools for people: what a study costs, does, keeps, and gives away."""

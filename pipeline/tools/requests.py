@@ -1,0 +1,96 @@
+"""What jobs ask a scheduler for: minutes (``runtime``) and host memory (``mem_mb``).
+
+Both follow from the work of a job at the rates of ``workflow/rates.yaml``, with room to spare, and
+grow with every attempt. Each job also takes one of ``turns``: a profile gives one to each
+submission, so that the jobs of a group run one after the other and ask for the sum of their times.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from pipeline.study.browsed import browsed_at
+from pipeline.study.cell import Cell
+from pipeline.study.study import Study
+from pipeline.tools.work import Device, Rates, Work, Workload
+
+ROOM, LEAST_MINUTES = 2.0, 5
+"""A job asks for so many times the seconds that it is estimated to take, and for so many minutes at
+least."""
+MEMORY_ROOM, MEMORY_GROWTH = 1.25, 1.5
+"""Times the estimated bytes; again for each attempt after the first."""
+FEW_SECONDS = 300.0
+"""Of jobs whose work nobody counts: the protocols on made-up data."""
+
+
+class Requests:
+    """The resources of jobs by rule.
+
+    Args:
+        study: The study.
+        shared: Cells of the job that trains a stream of this digest.
+        waits: Whether a cell's weights are trained by such a job.
+        rates: Of devices.
+        device: The device that jobs run on, one of the rates.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        shared: Callable[[str], Sequence[Cell]],
+        waits: Callable[[Cell], bool],
+        rates: Rates,
+        device: str,
+    ):
+        self._study, self._shared, self._waits = study, shared, waits
+        self._load = Workload(study, rates)
+        self._device: Device = rates.device(device)
+        self._parts = cache(self._parts_of)
+
+    def of(self, rule: str) -> dict[str, Any]:
+        """A rule's ``turns``, and the functions ``runtime`` and ``mem_mb`` that Snakemake calls."""
+
+        def runtime(wildcards: Mapping[str, str], attempt: int, threads: int) -> int:
+            parts = self._parts(rule, tuple(sorted(wildcards.items())))
+            cores = threads if self._device.is_core else 1
+            return minutes(sum(part.seconds(self._device) for part in parts), cores) * attempt
+
+        def mem_mb(wildcards: Mapping[str, str], attempt: int) -> int:
+            parts = self._parts(rule, tuple(sorted(wildcards.items())))
+            held = max(part.held for part in parts)
+            size = self._device.host_mb + MEMORY_ROOM * held / 2**20
+            return math.ceil(size * MEMORY_GROWTH ** (attempt - 1) / 100) * 100
+
+        return {"turns": 1, "runtime": runtime, "mem_mb": mem_mb}
+
+    def _parts_of(self, rule: str, wildcards: tuple[tuple[str, str], ...]) -> list[Work]:
+        """What a job does, one after the other."""
+        study, load, given = self._study, self._load, dict(wildcards)
+        match rule:
+            case "tokens":
+                return [load.tokens(**given)]
+            case "dump":
+                return [load.dump(**given)]
+            case "baselines":
+                return [load.baselines(**given)]
+            case "train_together":
+                return [load.training(self._shared(given["stream"]))]
+            case "cell":
+                cell = study.cell_named(**given)
+                trained = [] if self._waits(cell) else [load.training([cell])]
+                return [*trained, load.evaluation(cell)]
+            case "dial_run":
+                return [load.dial(study.dial_spec(study.dial_run(**given)))]
+            case "probe_run":
+                return [load.probe(study.probe_spec(study.probe_run(**given)))]
+            case "browser_cell":
+                return [load.browser(browsed_at(study, given["shown"]).shown[0])]
+        return [Work(fixed=FEW_SECONDS)]
+
+
+def minutes(seconds: float, cores: int = 1) -> int:
+    """What a job asks for at its first attempt that is estimated to take so long on one core."""
+    return max(LEAST_MINUTES, math.ceil(ROOM * seconds / cores / 60))
