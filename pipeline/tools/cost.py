@@ -82,14 +82,14 @@ def summary(study: Study, rates: Rates, device: Device, devices: int) -> str:
             f"{stage.tokens / 1e6:,.1f} M",
             f"{stage.operations / 1e15:,.1f} P",
             f"{stage.hours(device):,.1f}",
-            f"{hours:,.1f}",
+            f"{lasting:,.1f}",
             f"{stage.disk / 1e9:,.1f} GB",
         )
-        for stage, hours in zip(found, spent, strict=True)
+        for stage, lasting in zip(found, spent, strict=True)
     ]
-    sums = sum(stage.hours(device) for stage in found), sum(spent)
-    disk = sum(stage.disk for stage in found) / 1e9
-    rows.append(("total", "", "", "", *(f"{hours:,.1f}" for hours in sums), f"{disk:,.1f} GB"))
+    total, disk = sum(s.hours(device) for s in found), sum(s.disk for s in found) / 1e9
+    hours = f"{sum(spent):,.1f}"
+    rows.append(("total", "", "", "", f"{total:,.1f}", hours, f"{disk:,.1f} GB"))
     table = pd.DataFrame(rows, columns=columns).to_markdown(index=False, disable_numparse=True)
     unknown = [name for name in study.models if name not in rates.models]
     guess = f"\nSizes guessed from d_model and the layer: {', '.join(unknown)}." if unknown else ""
