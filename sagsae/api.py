@@ -133,7 +133,7 @@ def train(
         seed: Seed of the initial weights and of the order of the rows.
         device: Where to compute; by default a GPU if there is one, else the CPU.
         checkpoint: File that keeps the state while training; a later call with the same arguments
-            continues from it. Delete it to start again.
+            continues from it, and one with others is refused. Delete it to start again.
         checkpoint_seconds: Seconds between two checkpoints.
         group_chunks: Chunks of the store that are shuffled together, see `ActivationStream`.
         progress: Called every 50 steps as ``progress(step, row)`` with the row of the history.
@@ -147,6 +147,7 @@ def train(
         KeyError: unknown hookpoint or variant.
         ValueError: fewer tokens than one batch, or a lambda where the variant takes k.
         TypeError: a keyword that is no field of `Recipe`.
+        OtherRunError: the checkpoint is of a run with other arguments.
         NonFiniteLoss: training diverged; lower the learning rate.
     """
     rows = store.n_rows if tokens is None else tokens

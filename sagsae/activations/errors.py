@@ -61,7 +61,4 @@ class StoreFaultsError(StoreError):
     def __init__(self, store: object, faults: Sequence[Fault]) -> None:
         self.faults = list(faults)
         shown = "\n".join(f"  - {fault}" for fault in self.faults)
-        super().__init__(
-            f"activation store {store} has {len(self.faults)} fault(s):\n{shown}\n"
-            "(of a study, `snakemake verify` gives the commands)"
-        )
+        super().__init__(f"activation store {store} has {len(self.faults)} fault(s):\n{shown}")

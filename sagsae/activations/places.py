@@ -36,7 +36,7 @@ def places_of_rows(store: Store, tokens: TokenStore, block: int) -> np.ndarray:
     if found is None:
         raise ValueError(
             f"{store.storage}: the rows of block {block} are not those of the contexts from "
-            f"{first} on: store and tokens do not belong together; run `snakemake verify`"
+            f"{first} on: store and tokens do not belong together; open those of one dump"
         )
     return found[order]
 

@@ -242,8 +242,8 @@ class Store:
             rows = reader.rows(block, piece)
             raise ChunkReadError(
                 f"{self.storage}: {array!r} rows {rows.start} to {rows.stop - 1} "
-                f"({reader.file(block, piece)}) {error}; Store.verify() (of a study: `snakemake "
-                "verify`) lists the damage and its remedy"
+                f"({reader.file(block, piece)}) {error}; Store.verify() "
+                "lists the damage and its remedy"
             ) from error
 
     def dask(self, hookpoint: str) -> Any:

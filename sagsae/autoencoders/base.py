@@ -4,7 +4,7 @@ Notation, used throughout the package: ``x`` [B, d] activations at unit mean squ
 [H, d] what each latent adds to the reconstruction, ``z`` [B, H] the code.
 
 A class of a user's own derives from `Autoencoder`, makes its parameters in ``__init__(d, width,
-scale)``, and defines ``W_dec``, ``encode``, ``decode`` and ``loss``. A grid names it
+scale)``, and defines ``W_dec``, ``encode``, ``decode`` and ``loss``. Its name is
 ``my_package.module:Class``. The trainer differentiates ``loss`` by autograd.
 """
 

@@ -103,7 +103,7 @@ OTHER_LOOKS = tuple(
 """Colours and markers of variants that are not registered, in turn."""
 
 ELSEWHERE = re.compile(r"foreign-(?P<name>[a-z0-9][a-z0-9-]*)")
-"""The form of a name of what another library has trained; a grid says where it comes from."""
+"""The form of a name of what another library has trained."""
 FOREIGN = re.compile(r"(?P<module>[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):[A-Za-z_]\w*", re.ASCII)
 """The form of a name of a user's own class."""
 

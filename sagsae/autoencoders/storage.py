@@ -59,7 +59,7 @@ def load(path: str | Path) -> Autoencoder:
         raise ImportError(f"{path}: {error}") from None
     except (*UNREADABLE, RuntimeError) as error:
         raise ValueError(
-            f"{path}: not an autoencoder file ({error}): train the cell again"
+            f"{path}: not an autoencoder file ({error}): copy or train it again"
         ) from None
     for name, value in sae.state_dict().items():
         if not bool(value.isfinite().all()):

@@ -1,8 +1,8 @@
 """A training run's state on disk: safetensors that check themselves, the last two of them kept.
 
 A checkpoint is written whole, the one before it stays as ``<name>.previous``. Each carries the
-sha256 of its own content, because safetensors notices a torn file but not an altered one. Nothing
-is unpickled.
+sha256 of its own content, because safetensors notices a torn file but not an altered one, and says
+which run it belongs to. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,16 @@ from torch import Tensor, uint8
 from sagsae.files import whole_file
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
+
+
+class OtherRunError(ValueError):
+    """A checkpoint belongs to another run; the message names the file and what differs."""
+
+    def __init__(self, path: Path, fault: str):
+        super().__init__(
+            f"checkpoint {path} belongs to another run ({fault}): repeat the arguments of that run "
+            "to continue it; or name another file or delete this one, to start a new run"
+        )
 
 
 def previous(path: Path) -> Path:
@@ -45,12 +54,8 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any
             path.replace(previous(path))
 
 
-def load_checkpoint(path: Path, expected: Iterable[str] | None = None) -> State:
+def load_checkpoint(path: Path) -> State:
     """Inverse of ``save_checkpoint``.
-
-    Args:
-        path: The file.
-        expected: Names of the tensors that it must hold, no more and no fewer.
 
     Raises:
         FileNotFoundError: there is none.
@@ -64,30 +69,44 @@ def load_checkpoint(path: Path, expected: Iterable[str] | None = None) -> State:
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}
         if _digest(tensors, metadata["state"]) != metadata["sha256"]:
             raise ValueError("its content does not have the sha256 it was written with")
-        if expected is not None and (other := tensors.keys() ^ set(expected)):
-            raise ValueError(f"another version or recipe wrote it: {', '.join(sorted(other))}")
         return tensors, json.loads(metadata["state"])
     except (SafetensorError, KeyError, ValueError, OSError, RuntimeError) as error:
         raise ValueError(f"checkpoint {path} cannot be used ({error})") from None
 
 
-def newest_checkpoint(path: Path, expected: Iterable[str] | None = None) -> State | None:
-    """The checkpoint at ``path``, or the one before it when that cannot be used, or None.
+def newest_checkpoint(path: Path) -> State | None:
+    """The checkpoint at ``path``, or the one before it when that is damaged, or None.
 
-    What is wrong is said on standard error and passed over: training repeats what lies after
-    the checkpoint that it continues from, and comes to the same weights.
+    Damage is said on standard error and passed over: training repeats what lies after the
+    checkpoint that it continues from, and comes to the same weights.
     """
     for candidate, fallback in (
         (path, "the one before it is used"),
         (previous(path), "training starts from the beginning"),
     ):
         try:
-            return load_checkpoint(candidate, expected)
+            return load_checkpoint(candidate)
         except FileNotFoundError:
             continue
         except ValueError as error:
             print(f"warning: {error}; {fallback}", file=sys.stderr, flush=True)
     return None
+
+
+def differences(there: dict[str, Any] | None, here: dict[str, Any]) -> str:
+    """What two runs differ in, as "name: there -> here"; empty where they are one.
+
+    Args:
+        there: From the state of a checkpoint; None where an earlier version wrote it.
+        here: What `Trainer` writes there.
+    """
+    if there is None:
+        return "an earlier version of sagsae wrote it"
+    here = json.loads(json.dumps(here))
+    pairs = {name: (there.get(name), here.get(name)) for name in sorted({*there, *here})}
+    return "; ".join(
+        f"{name}: {one} -> {other}" for name, (one, other) in pairs.items() if one != other
+    )
 
 
 def _digest(tensors: dict[str, Tensor], text: str) -> str:

@@ -12,7 +12,12 @@ from torch import Tensor
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.memory import needs_memory
 from sagsae.schedules import Recipe
-from sagsae.training.checkpoint import newest_checkpoint, save_checkpoint
+from sagsae.training.checkpoint import (
+    OtherRunError,
+    differences,
+    newest_checkpoint,
+    save_checkpoint,
+)
 from sagsae.training.fastest import fastest_step
 from sagsae.training.history import History
 from sagsae.training.optimiser import optimiser
@@ -22,8 +27,7 @@ from sagsae.training.turns import Stream, next_batch, train_in_turn
 from sagsae.training.weight_average import WeightAverage
 
 _REMEDY = (
-    "Lower training.learning_rate or lengthen training.lr_warmup_steps, or set "
-    "training.matmul_dtype to float32"
+    "Lower learning_rate, lengthen lr_warmup_steps, or set matmul_dtype to float32 in the recipe"
 )
 
 
@@ -83,6 +87,7 @@ class Trainer:
 
         Raises:
             NonFiniteLoss: the loss stopped being a number. Checkpoints of earlier steps stay.
+            OtherRunError: the checkpoint is of another class, shape, recipe or stream.
             Interrupted: ``stop_requested`` was set, by a signal handler for example.
         """
         checkpoints = {} if checkpoint is None else {"": checkpoint}
@@ -97,10 +102,23 @@ class Trainer:
 
     def _resume(self, checkpoint: Path) -> bool:
         """Continue from a checkpoint or the one before it; whether there is one."""
-        found = newest_checkpoint(checkpoint, self._tensors())
-        if found is not None:
-            self._restore(*found)
-        return found is not None
+        found = newest_checkpoint(checkpoint)
+        if found is None:
+            return False
+        tensors, state = found
+        if fault := differences(state.get("run"), self._run()):
+            raise OtherRunError(checkpoint, fault)
+        try:
+            self.stream.load_state(state["stream"])
+        except ValueError as error:
+            raise OtherRunError(checkpoint, str(error)) from None
+        self._restore(tensors, state)
+        return True
+
+    def _run(self) -> dict[str, Any]:
+        """What a checkpoint belongs to, besides the stream, whose state says it."""
+        sae, recipe = self.sae, self.recipe.described()
+        return {"variant": sae.name, "d": sae.d, "width": sae.width, "scale": sae.scale} | recipe
 
     def _advance(self) -> None:
         step, recipe = self.step, self.recipe
@@ -209,7 +227,7 @@ class Trainer:
     def _save(self, path: Path) -> None:
         self._check_weights()
         state = {"step": self.step, "stream": self.stream.state(), "history": vars(self.history)}
-        state["sparse_steps"] = self.compute.sparse_steps
+        state |= {"sparse_steps": self.compute.sparse_steps, "run": self._run()}
         save_checkpoint(path, self._tensors(), state)
 
     def _tensors(self) -> dict[str, Tensor]:
@@ -222,7 +240,6 @@ class Trainer:
         self.step = state["step"]
         self.history = History(**state["history"])
         self.compute.sparse_steps = state["sparse_steps"]
-        self.stream.load_state(state["stream"])
         self.last_fired.copy_(tensors["last_fired"])
         self._average.load_state(tensors)
         for name, value in self.sae.state_dict().items():

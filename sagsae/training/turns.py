@@ -163,7 +163,8 @@ def apart(name: str, trainers: dict[str, Trainer], failed: dict[str, Exception])
     except OSError:
         raise
     except Exception as error:
-        traceback.clear_frames(error.__traceback__)
+        if len(trainers) > 1:  # the others go on, and need the memory of its frames
+            traceback.clear_frames(error.__traceback__)
         failed[name] = error
         trainers.pop(name, None)
 

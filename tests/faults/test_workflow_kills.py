@@ -70,7 +70,7 @@ def test_a_cell_that_diverges_stops_alone(campaign, tmp_path):
         lost=0,
     )
     assert stopped, done.stdout
-    assert "training.learning_rate" in done.stdout
+    assert "learning_rate" in done.stdout
     assert "rows" in done.stdout
     assert "of the stream" in done.stdout
     assert alone

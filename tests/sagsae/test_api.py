@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,44 @@ def test_an_interrupted_run_continues_from_its_checkpoint(store, tmp_path):
     whole = trained(store, tokens=12_800).autoencoder
     for name, value in whole.params.items():
         assert torch.equal(continued.params[name], value), name
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"variant": "topk", "k": 8}, "k: 2 -> 8"),
+        ({"variant": "abstopk"}, "variant: topk -> abstopk"),
+        ({"width": 40}, "width: 48 -> 40"),
+        ({"learning_rate": 1e-5}, "learning_rate: 0.003 -> 1e-05"),
+        ({"tokens": 6400}, "steps: 100 -> 50"),
+        ({"batch_size": 64, "tokens": 6400}, "batch_size: 128 -> 64"),
+        ({"encoder_input": "plain"}, "encoder_input: None -> plain"),
+        ({"seed": 1}, "seed: 0 -> 1"),
+        ({"group_chunks": 2}, "group_chunks: 16 -> 2"),
+    ],
+)
+def test_a_checkpoint_of_another_run_is_refused(store, tmp_path, changes, message):
+    """Tensors of the two have the same names, and mostly the same shapes."""
+    run = {"variant": "topk", "lam": 0, "k": 2, "tokens": 12_800, "checkpoint_seconds": 0}
+    run |= {"checkpoint": tmp_path / "c"}
+
+    def interrupt(step: int, row: dict[str, float]) -> None:
+        if step == 50:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(store, progress=interrupt, **run)
+    kept = (tmp_path / "c").read_bytes()
+    with pytest.raises(ValueError, match=re.escape(message)):
+        trained(store, **run | changes)
+    assert (tmp_path / "c").read_bytes() == kept
+
+
+def test_a_checkpoint_of_another_store_is_refused(store, heldout, tmp_path):
+    run = {"tokens": 1280, "checkpoint": tmp_path / "c", "checkpoint_seconds": 0}
+    trained(store, **run)
+    with pytest.raises(ValueError, match=r"scale: .* -> "):
+        trained(heldout, **run)
 
 
 def test_a_saved_file_says_where_it_comes_from(store, tmp_path):

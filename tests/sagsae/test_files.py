@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sagsae.files import FileLock, create_atomic
+from sagsae.files import FileLock, create_atomic, remove_temporaries, whole_file
 
 
 def refuse(number: int):
@@ -20,6 +20,22 @@ def refuse(number: int):
         raise OSError(number, os.strerror(number))
 
     return call
+
+
+def test_writers_of_one_process_id_do_not_share_a_temporary_file(tmp_path: Path) -> None:
+    """Containers that share a volume count their processes alike."""
+    with whole_file(tmp_path / "a") as one, whole_file(tmp_path / "a") as other:
+        one.write_bytes(b"first")
+        other.write_bytes(b"second")
+    assert (tmp_path / "a").read_bytes() == b"first"
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    with whole_file(tmp_path / "a") as partial:
+        partial.write_bytes(b"")
+    partial.write_bytes(b"half")
+    remove_temporaries(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.fixture(params=[errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK])

@@ -162,3 +162,15 @@ def test_the_wheel_holds_the_library_alone(tmp_path):
     }
     sources = {str(path.relative_to(ROOT)) for path in (ROOT / "sagsae").rglob("*.py")}
     assert sources | {"sagsae/py.typed"} == {name for name in names if "dist-info" not in name}
+
+
+def test_the_library_speaks_of_nothing_that_the_workflow_alone_has():
+    """Its users have no Snakemake, and no configuration with a section training."""
+    foreign = re.compile(r"snakemake|(?<!sagsae\.)\btraining\.[a-z_]+")
+    texts = {
+        f"{path.name}:{node.lineno}": node.value
+        for path in (ROOT / "sagsae").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    assert [place for place, text in texts.items() if foreign.search(text)] == []

@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 
 from sagsae.autoencoders.storage import build
 from sagsae.schedules import Recipe
-from sagsae.training.checkpoint import load_checkpoint, newest_checkpoint, save_checkpoint
+from sagsae.training.checkpoint import (
+    OtherRunError,
+    load_checkpoint,
+    newest_checkpoint,
+    save_checkpoint,
+)
 from sagsae.training.optimiser import Optimiser
 from sagsae.training.step import Step, products_dtype
 from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
@@ -177,14 +182,11 @@ def test_a_run_goes_on_on_the_other_device(gpu_first, tmp_path):
         torch.testing.assert_close(second.sae.params[key], value, rtol=1e-3, atol=1e-4, msg=key)
 
 
-def test_a_checkpoint_of_another_version_is_passed_over(tmp_path, capsys):
-    path, whole, run = tmp_path / "c", trainer(steps=30), trainer(steps=30)
-    whole.run()
-    tensors, state = {"param.W_enc": run.sae.params["W_enc"]}, {"step": 3}
-    save_checkpoint(path, tensors, state)
-    run.run(path)
-    assert "clock" in capsys.readouterr().err
-    assert torch.equal(run.sae.params["W_enc"], whole.sae.params["W_enc"])
+def test_a_checkpoint_of_an_earlier_version_is_refused(tmp_path):
+    run = trainer(steps=30)
+    save_checkpoint(tmp_path / "c", {"param.W_enc": run.sae.params["W_enc"]}, {"step": 3})
+    with pytest.raises(OtherRunError, match="an earlier version"):
+        run.run(tmp_path / "c")
 
 
 def test_a_checkpoint_is_written_while_training(tmp_path):
@@ -253,7 +255,7 @@ def test_a_resumed_run_remembers_when_a_latent_fired(tmp_path):
     until(whole, 60)
     until(first, 30)
     first._save(path)
-    second._restore(*load_checkpoint(path))
+    second._resume(path)
     assert torch.equal(second.last_fired, first.last_fired)
     until(second, 40)
     assert (second.last_fired[3], second.history.resets) == (25, 0)
@@ -302,6 +304,20 @@ def test_without_a_window_nothing_is_reset():
     run.sae.params["theta"][3] = 1e3
     assert run.run().resets == 0
     assert run.sae.params["theta"][3] > 900
+
+
+def test_an_error_of_the_users_own_code_keeps_its_frames():
+    """A debugger sees what the failing function held."""
+
+    def progress(step, row):
+        seen = row["step"]
+        raise RuntimeError(f"their code at {seen}")
+
+    run = trainer()
+    run.progress = progress
+    with pytest.raises(RuntimeError, match="their code") as caught:
+        run.run()
+    assert caught.traceback[-1].frame.f_locals["seen"] == 0
 
 
 def test_nan_stops_the_run_and_names_the_place():
