@@ -128,6 +128,11 @@ class Autoencoder(nn.Module, ABC):
         """Bring trained parameters into the form in which they are used; after the last step."""
         return
 
+    @property
+    def unfinished(self) -> str:
+        """The method to call before `save`, where weights are as training has them; or empty."""
+        return ""
+
     def calibrate(self, batches: Iterator[Tensor]) -> dict[str, Any]:
         """Fit what is used after training alone, with all parameters fixed; see
         ``calibration_rows``.
@@ -185,7 +190,15 @@ class Autoencoder(nn.Module, ABC):
             path: The file.
             provenance: Where the weights come from, as JSON values; kept in the file's header
                 with the versions of torch and of this library. That of a loaded file stays.
+
+        Raises:
+            ValueError: the weights are not finished: a file of them would compute something else.
         """
+        if self.unfinished:
+            raise ValueError(
+                f"{self.name} is as it is in training: call {self.unfinished} before save, as "
+                "sagsae.train does at its end"
+            )
         versions = {"sagsae": __version__, "torch": torch.__version__}
         header = {
             "variant": self.name,

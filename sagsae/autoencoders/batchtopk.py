@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.topk import KSparse
+from sagsae.schedules import Recipe
 
 CALIBRATION_ROWS = 32_768
 TOLERANCE = 0.02
@@ -39,6 +40,16 @@ class BatchTopK(KSparse):
     def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
         super().__init__(d, width, scale)
         self.register_buffer("threshold", torch.zeros(()))
+        self.calibrated = True  # a threshold from a file is
+
+    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
+        """As `KSparse.initialise`; the threshold is to be calibrated after training."""
+        super().initialise(mean, seed, recipe)
+        self.calibrated = False
+
+    @property
+    def unfinished(self) -> str:
+        return super().unfinished or ("" if self.calibrated else "calibrate(batches)")
 
     def activate(self, pre: Tensor) -> Tensor:
         return pre * (self.key(pre) > self.threshold)
@@ -72,6 +83,7 @@ class BatchTopK(KSparse):
             every = torch.cat(values).sort(descending=True).values
             found = torch.stack(cuts).mean() if cuts else every.new_zeros(())
             self.threshold.copy_(found)
+            self.calibrated = True
             l0 = int((every > self.threshold.double()).sum()) / rows
         record: dict[str, Any] = {
             "threshold": float(found),

@@ -250,6 +250,10 @@ class GatedAutoencoder(Autoencoder):
         if not self.unit_rows:
             self.fold_norms()
 
+    @property
+    def unfinished(self) -> str:
+        return "" if self.unit_rows else "finish()"
+
     def fold_norms(self) -> None:
         """Move the norms of the decoder's rows into the encoder; no reconstruction changes."""
         params, tiny = self.params, torch.finfo(self.W_dec.dtype).tiny

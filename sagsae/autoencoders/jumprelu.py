@@ -80,6 +80,10 @@ class JumpRelu(UngatedAutoencoder):
         if not self.logarithmic:
             self.params["threshold"].clamp_min_(self.bandwidth / 2)
 
+    @property
+    def unfinished(self) -> str:
+        return "finish()" if self.logarithmic else super().unfinished
+
     def finish(self) -> None:
         if self.logarithmic:
             self.params["threshold"].exp_()

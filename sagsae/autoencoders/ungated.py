@@ -178,6 +178,10 @@ class UngatedAutoencoder(Autoencoder):
             params[name] *= norms
         self.unit_rows = True
 
+    @property
+    def unfinished(self) -> str:
+        return "" if self.unit_rows else "finish()"
+
     def parameters_per_latent(self) -> int:
         """Trainable scalars of one latent: its encoder row, its decoder row and its vectors."""
         return 2 * self.d + len(self.vectors)

@@ -180,12 +180,32 @@ def test_what_is_not_a_number_reaches_the_loss(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_saved_and_loaded(name, tmp_path):
     sae = made(name, 6, 9, 2).float()
+    sae.calibrate(iter([batch(50, 6, 1).float()]))
     sae.scale = 0.037
     sae.save(tmp_path / "sae.safetensors")
     again, x = load(tmp_path / "sae.safetensors"), batch(5, 6, 1).float()
     assert (again.name, again.d, again.width, again.scale) == (name, 6, 9, 0.037)
     assert torch.equal(again.encode(x), sae.encode(x))
     torch.testing.assert_close(sae(x), sae.decode(sae.encode(x * 0.037)) / 0.037)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("jumprelu", {"threshold_parameter": "log"}),
+        ("absrelu", {"decoder_norm": "free", "decoder_init_norm": 0.1}),
+        ("absbatchtopk", {}),
+    ],
+)
+def test_weights_are_saved_when_they_are_finished(name, changes, tmp_path):
+    """A file of them would load as another function: log thresholds taken for thresholds."""
+    sae, x = made(name, 6, 9, 2, **changes).float(), batch(50, 6, 1).float()
+    with pytest.raises(ValueError, match=r"call (finish|calibrate)\("):
+        sae.save(tmp_path / "sae.safetensors")
+    sae.finish()
+    sae.calibrate(iter([x]))
+    sae.save(tmp_path / "sae.safetensors")
+    assert torch.equal(load(tmp_path / "sae.safetensors").encode(x), sae.encode(x))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -313,6 +333,7 @@ def test_terms_scale_with_the_activations(name):
 def test_thresholds_stay_in_float32_when_all_else_is_shorter(tmp_path):
     for name in ("jumprelu", "absrelu", "batchtopk"):
         sae = made(name, 6, 9, 2).float()
+        sae.calibrate(iter([batch(50, 6, 1).float()]))
         before = sae.threshold.detach().clone()
         sae.to(torch.bfloat16)
         assert sae.W_enc.dtype == torch.bfloat16
