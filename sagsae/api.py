@@ -17,11 +17,11 @@ from sagsae.activations.median import first_rows, geometric_median
 from sagsae.activations.store import Store
 from sagsae.activations.stream import ActivationStream, iterate
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.registry import LAMBDA, K, knobs
+from sagsae.autoencoders.registry import knobs
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
 from sagsae.evaluation.replacements import kept_only, reconstruction
-from sagsae.schedules import Recipe
+from sagsae.schedules import Recipe, uses
 from sagsae.training.history import History
 from sagsae.training.trainer import Trainer
 
@@ -50,7 +50,7 @@ def initialised(
     it, or replaces some of it.
     """
     found, d = store.statistics(hookpoint), store.width(hookpoint)
-    _check_knob(variant, recipe)
+    recipe.check_variant(variant)
     scale = found.scale * (math.sqrt(d) if recipe.input_norm == "sqrt_d" else 1.0)
     sae = build(variant, d, width, scale)
     sae.initialise(torch.from_numpy(found.mean * scale), seed, recipe)
@@ -67,13 +67,6 @@ def initialised(
         **(origin or {}),
     }
     return sae.to(device)
-
-
-def _check_knob(variant: str, recipe: Recipe) -> None:
-    """Raises ValueError where a registered variant is given a lambda for k, or k for a lambda."""
-    asked, allowed = (K if recipe.k else LAMBDA), knobs(variant)
-    if asked not in allowed:
-        raise ValueError(f"{variant} takes {allowed[0]}: give train(..., {allowed[0]}=...)")
 
 
 @contextmanager
@@ -102,8 +95,9 @@ def train(
     hookpoint: str,
     variant: str,
     width: int,
-    lam: float = 0.0,
+    lam: float | None = None,
     *,
+    k: int | None = None,
     tokens: int | None = None,
     batch_size: int = 1024,
     learning_rate: float = 7e-4,
@@ -125,8 +119,9 @@ def train(
         variant: A registered variant, for example "gated" or "sagsae_tied", or a class of your own,
             "my_package.module:Class".
         width: Number of latents H.
-        lam: Sparsity coefficient lambda, for activations at unit mean square norm. A k-sparse
-            variant ("topk", "batchtopk", ...) takes the keyword ``k`` in its place.
+        lam: Sparsity coefficient lambda, for activations at unit mean square norm.
+        k: Active latents per token, in place of ``lam``, of a k-sparse variant ("topk",
+            "batchtopk", ...).
         tokens: Rows to train on, with repetition; by default each row of the store once.
         batch_size: Rows per optimiser step.
         learning_rate: Peak learning rate of Adam. The default suits the default batch size.
@@ -145,7 +140,8 @@ def train(
 
     Raises:
         KeyError: unknown hookpoint or variant.
-        ValueError: fewer tokens than one batch, or a lambda where the variant takes k.
+        ValueError: fewer tokens than one batch, neither lambda nor k or the one that the variant
+            does not take, a setting out of its range, or one of another family of variants.
         TypeError: a keyword that is no field of `Recipe`.
         OtherRunError: the checkpoint is of a run with other arguments.
         NonFiniteLoss: training diverged; lower the learning rate.
@@ -154,12 +150,18 @@ def train(
     steps = rows // batch_size
     if steps < 1:
         raise ValueError(f"{rows} tokens are less than one batch of {batch_size}")
+    if lam is None and k is None:
+        needed = " or ".join(knobs(variant))
+        raise ValueError(f"what sets the sparsity of {variant}? Give train(..., {needed}=...)")
     rise = min(100, steps // 6)
-    warm_up = {"lr_warmup_steps": rise // 2, "lambda_warmup_steps": rise}
+    warm_up = {"lr_warmup_steps": rise // 2}
+    if uses(variant, "lambda_warmup_steps"):
+        warm_up["lambda_warmup_steps"] = rise
     settings = Recipe(
         steps=steps,
         batch_size=batch_size,
-        lam=lam,
+        lam=lam or 0.0,
+        k=k or 0,
         learning_rate=learning_rate,
         **(warm_up | recipe),
     )

@@ -1,125 +1,173 @@
-"""The recipe of a training run and what moves during it."""
+"""The recipe of a training run: its settings, and what moves during it."""
 
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from itertools import pairwise
-from typing import Any
+from numbers import Integral, Real
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-LATER = {"since": "files of earlier versions lack it"}
-CHOICES = {
-    "b_dec_init": ("mean", "zero", "median"),
-    "gate_init": ("zero", "matched"),
-    "decoder_norm": ("unit", "free"),
-    "auxiliary_decoder": ("frozen", "trained"),
-    "lr_warmup_shape": ("linear", "cosine"),
-    "encoder_input": ("centred", "plain"),
-    "input_norm": ("unit", "sqrt_d"),
-    "threshold_parameter": ("raw", "log"),
-    "level_reduction": ("sum", "mean"),
-}
+from sagsae.autoencoders.registry import (
+    GATED,
+    JUMPRELU,
+    LAMBDA,
+    MATRYOSHKA,
+    RELU,
+    TOPK,
+    VARIANTS,
+    K,
+    knobs,
+)
+
 COSINE_START = 0.1
 """Share of the learning rate at which a cosine warm-up starts (arXiv 2407.14435)."""
 LEVELS = (1 / 32, 3 / 32, 7 / 32, 15 / 32, 1.0)
 """Ends of the nested groups of a Matryoshka SAE as shares of the width (arXiv 2503.17547)."""
+UNGATED, K_SPARSE = (RELU, TOPK, JUMPRELU, MATRYOSHKA), (TOPK, MATRYOSHKA)
+_LIMITS = {
+    "gt": (operator.gt, "above"),
+    "ge": (operator.ge, "at least"),
+    "lt": (operator.lt, "below"),
+    "le": (operator.le, "at most"),
+}
+
+
+def setting(default: Any = MISSING, *families: str, always: bool = False, **limits: float) -> Any:
+    """A field of `Recipe`.
+
+    Args:
+        default: Its value where none is given.
+        families: Of the variants that it concerns; all of them where none is named.
+        always: Whether files of weights have it at its default too; those that later versions
+            added are left out, so that the files of one training stay the same.
+        **limits: Of its values: gt, ge, lt and le, as pydantic calls them.
+    """
+    known = {"families": families, "always": always, "limits": limits}
+    return field(default=default, metadata=known)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """Everything a training run needs besides the data and the autoencoder. Lengths in steps.
 
-    Attributes:
-        steps: Optimiser steps.
-        batch_size: Tokens a step, B.
-        lam: Sparsity coefficient lambda at unit mean square activations; 0 where ``k`` is given.
-        k: Active latents per token of a k-sparse variant; 0 for a variant with a lambda.
-        learning_rate: Peak learning rate of Adam(beta1, beta2).
-        lr_warmup_steps: Linear rise from zero.
-        lr_decay_fraction: Share of the steps, at the end, of the linear fall to zero.
-        lambda_warmup_steps: Linear rise of lambda from zero.
-        theta_init: Initial gate threshold, see ``Autoencoder.initialise``.
-        reset_window_tokens: Silence after which a latent is reset; 0 for never.
-        matmul_dtype: "auto", "bfloat16" or "float32".
-        b_dec_init: Where the decoder's bias starts: "mean" of the training activations, "zero", or
-            their geometric "median", which `sagsae.api.initialised` sets.
-        gate_init: Where the gate's bias of Gated starts: "zero" (arXiv 2404.16014), or "matched" to
-            the initial threshold of sign-aware gates, at minus that.
-        clip_gradient_norm: Largest norm of all gradients together; longer ones are scaled down to
-            it. 0 for no limit. The step on a CPU that never forms gradients cannot be taken then.
-        decoder_norm: Of a gate's decoder rows: "unit" after each step, or "free". The penalty then
-            weighs each latent by the norm of its row, and a finished run folds the norms into the
-            encoder, which changes no reconstruction.
-        decoder_init_norm: Norm of the rows of decoder and encoder at the start, where it is free.
-        auxiliary_decoder: Of a gate's auxiliary term: "frozen", or "trained" by it as well.
-        lr_warmup_shape: "linear", or "cosine" from a tenth of the rate.
-        adam_epsilon: Of Adam, added to the root of the second moment.
-        weight_average: Decay of a moving average of all parameters, which a finished run has in
-            place of them; 0 for none. The average is corrected for its start.
-        k_warmup_steps: Steps over which k falls linearly from d (at most H) to its value.
-        encoder_input: Of a variant without a gate: "centred" encodes x - b_dec, "plain" x.
-        input_norm: Mean square norm of the activations: "unit" for 1, "sqrt_d" for d, where typical
-            norms are sqrt(d). `sagsae.api.initialised` applies it.
-        auxk_coefficient: Weight of the AuxK term of the top-k family; 0 for none.
-        auxk_latents: Dead latents per token in that term; 0 for the power of two nearest d / 2.
-        dead_window_tokens: Silence after which a latent counts as dead in that term.
-        threshold_init: Where thresholds of JumpReLU start, and of the signed ReLU.
-        bandwidth: Width of the kernel that estimates the gradient of JumpReLU's threshold.
-        threshold_parameter: Of JumpReLU: "raw" trains the threshold, "log" its logarithm.
-        matryoshka_levels: Ends of the nested groups as shares of the width, ascending, the last 1.
-        level_reduction: The errors of the levels are added ("sum") or averaged ("mean").
-
     Raises:
-        ValueError: a word that is no choice, a norm to start from where norms are not free, both
-            lambda and k, or levels that do not ascend to 1.
+        ValueError: a value out of its range, a word that is no choice, a norm to start from where
+            norms are not free, the logarithm of a zero threshold, both lambda and k, or levels that
+            do not ascend to 1. The message names the settings.
     """
 
-    steps: int
-    batch_size: int
-    lam: float
-    learning_rate: float
-    beta1: float = 0.0
-    beta2: float = 0.999
-    lr_warmup_steps: int = 0
-    lr_decay_fraction: float = 0.2
-    lambda_warmup_steps: int = 0
-    theta_init: float = 1.2
-    reset_window_tokens: int = 0
-    matmul_dtype: str = "auto"
-    b_dec_init: str = field(default="mean", metadata=LATER)
-    gate_init: str = field(default="zero", metadata=LATER)
-    clip_gradient_norm: float = field(default=0.0, metadata=LATER)
-    decoder_norm: str = field(default="unit", metadata=LATER)
-    decoder_init_norm: float = field(default=1.0, metadata=LATER)
-    auxiliary_decoder: str = field(default="frozen", metadata=LATER)
-    k: int = field(default=0, metadata=LATER)
-    lr_warmup_shape: str = field(default="linear", metadata=LATER)
-    adam_epsilon: float = field(default=1e-8, metadata=LATER)
-    weight_average: float = field(default=0.0, metadata=LATER)
-    k_warmup_steps: int = field(default=0, metadata=LATER)
-    encoder_input: str = field(default="centred", metadata=LATER)
-    input_norm: str = field(default="unit", metadata=LATER)
-    auxk_coefficient: float = field(default=1 / 32, metadata=LATER)
-    auxk_latents: int = field(default=0, metadata=LATER)
-    dead_window_tokens: int = field(default=1_000_000, metadata=LATER)
-    threshold_init: float = field(default=0.001, metadata=LATER)
-    bandwidth: float = field(default=0.001, metadata=LATER)
-    threshold_parameter: str = field(default="raw", metadata=LATER)
-    matryoshka_levels: tuple[float, ...] = field(default=LEVELS, metadata=LATER)
-    level_reduction: str = field(default="sum", metadata=LATER)
+    steps: int = setting(always=True, gt=0)
+    """Optimiser steps."""
+    lam: float = setting(always=True, ge=0)
+    """Sparsity coefficient lambda, of activations as ``input_norm`` scales them; 0 beside ``k``."""
+    k: int = setting(0, ge=0)
+    """Active latents per token of a k-sparse variant; 0 for a variant with a lambda."""
+    batch_size: int = setting(always=True, gt=0)
+    """Tokens per step, B."""
+    learning_rate: float = setting(always=True, gt=0)
+    """Peak learning rate of Adam."""
+    beta1: float = setting(0.0, always=True, ge=0, lt=1)
+    """Decay of the mean of the gradients."""
+    beta2: float = setting(0.999, always=True, ge=0, lt=1)
+    """Decay of the mean of the squared gradients."""
+    lr_warmup_steps: int = setting(0, always=True, ge=0)
+    """Steps over which the learning rate rises linearly from zero."""
+    lr_decay_fraction: float = setting(0.2, always=True, ge=0, le=1)
+    """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
+    lambda_warmup_steps: int = setting(0, GATED, RELU, JUMPRELU, always=True, ge=0)
+    """Steps over which lambda rises linearly from zero."""
+    theta_init: float = setting(1.2, GATED, always=True, ge=0)
+    """Initial threshold of sign-aware gates, in units of the spread of the encoder's products at
+    the start: sqrt((1 - |mean|^2) / d)."""
+    reset_window_tokens: int = setting(0, GATED, always=True, ge=0)
+    """A latent silent for this many tokens is reset, in every variant with a gate; 0 switches
+    resets off. Other variants have AuxK, or nothing."""
+    b_dec_init: Literal["mean", "zero", "median"] = setting("mean")
+    """Where the decoder's bias starts: at the mean of the training activations; at zero as in
+    SAELens and dictionary_learning; or at the geometric median of their first 32,768 rows (arXiv
+    2406.04093)."""
+    gate_init: Literal["zero", "matched"] = setting("zero", GATED)
+    """Where the gate's bias of Gated starts: at zero (arXiv 2404.16014), or matched to sign-aware
+    gates, at minus their initial threshold. Of other variants it changes nothing."""
+    clip_gradient_norm: float = setting(0.0, ge=0)
+    """Largest norm of all gradients of a step together, at unit mean square activations; longer
+    ones are scaled down. 0: no limit; SAELens has 1. The fastest step on a CPU never forms the
+    gradients, so with a limit another one is taken."""
+    decoder_norm: Literal["unit", "free"] = setting("unit", GATED, RELU)
+    """Norm of the decoder's rows. unit: kept at 1 after each step; free, as in SAELens: not kept.
+    The penalty then weighs each latent by the norm of its row, and at the end the norms are folded
+    into the encoder. Of gates, relu and absrelu; those of all others are kept at 1."""
+    decoder_init_norm: float = setting(1.0, GATED, RELU, gt=0)
+    """Norm of the rows of decoder and encoder at the start; SAELens has 0.1. Needs ``decoder_norm:
+    free``."""
+    auxiliary_decoder: Literal["frozen", "trained"] = setting("frozen", GATED)
+    """The decoder of the auxiliary term. frozen: not trained by it (arXiv 2404.16014); trained: as
+    in SAELens."""
+    lr_warmup_shape: Literal["linear", "cosine"] = setting("linear")
+    """How the learning rate rises: linearly from zero, or along a cosine from a tenth of it (arXiv
+    2407.14435)."""
+    adam_epsilon: float = setting(1e-8, gt=0)
+    """What Adam adds to the root of the mean of the squared gradients."""
+    weight_average: float = setting(0.0, ge=0, lt=1)
+    """Decay of a moving average of all parameters, which the finished run has in their place;
+    0: none. arXiv 2406.04093 has 0.999. The average is corrected for its start."""
+    input_norm: Literal["unit", "sqrt_d"] = setting("unit")
+    """Scale of the activations. unit: their mean square norm is 1; sqrt_d: it is d, as in
+    Anthropic's updates and SAELens. Lambdas, thresholds and bandwidths are in these units."""
+    encoder_input: Literal["centred", "plain"] = setting("centred", *UNGATED)
+    """What the encoder reads: the activations less ``b_dec``, or as they are. Of variants without a
+    gate."""
+    k_warmup_steps: int = setting(0, *K_SPARSE, ge=0)
+    """Steps over which k falls linearly from d, or H if that is less. Of k-sparse variants."""
+    auxk_coefficient: float = setting(1 / 32, *K_SPARSE, ge=0)
+    """Weight of the AuxK term, by which dead latents learn (arXiv 2406.04093), relative to the
+    share of the variance that is not explained; 0: none. Of k-sparse variants."""
+    auxk_latents: int = setting(0, *K_SPARSE, ge=0)
+    """Dead latents per token in that term; 0: the power of two nearest d / 2."""
+    dead_window_tokens: int = setting(1_000_000, *K_SPARSE, gt=0)
+    """A latent silent for this many tokens is dead in that term. The paper has 10 million, which
+    short trainings do not reach."""
+    threshold_init: float = setting(0.001, RELU, JUMPRELU, ge=0)
+    """Where the thresholds of jumprelu, absjumprelu and absrelu start."""
+    bandwidth: float = setting(0.001, JUMPRELU, gt=0)
+    """Width of the kernel that estimates the gradient of JumpReLU's thresholds."""
+    threshold_parameter: Literal["raw", "log"] = setting("raw", JUMPRELU)
+    """What is trained of JumpReLU's thresholds: themselves, or their logarithms as in arXiv
+    2407.14435. Adam moves a logarithm by at most the learning rate a step, so that a short training
+    hardly moves the threshold."""
+    matryoshka_levels: tuple[float, ...] = setting(LEVELS, MATRYOSHKA)
+    """Ends of the nested groups of Matryoshka variants, as shares of the width; ascending, the last
+    is 1."""
+    level_reduction: Literal["sum", "mean"] = setting("sum", MATRYOSHKA)
+    """The errors of the groups are added (arXiv 2503.17547) or averaged. What differs under Adam is
+    how much AuxK weighs."""
+    matmul_dtype: Literal["auto", "bfloat16", "float32"] = setting("auto", always=True)
+    """Matrix products; auto: bfloat16 where the hardware has it. Master weights are float32."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "matryoshka_levels", tuple(self.matryoshka_levels))  # from JSON
-        for name, choices in CHOICES.items():
-            if (value := getattr(self, name)) not in choices:
-                raise ValueError(f"{name} is {value!r}: choose {' or '.join(choices)}")
-        if self.decoder_norm == "unit" and self.decoder_init_norm != 1:
-            raise ValueError("decoder_init_norm is for decoder_norm='free': choose that, or 1")
+        found = ((name, known.fault(getattr(self, name))) for name, known in SETTINGS.items())
+        faults = [(name, fault) for name, fault in found if fault] or setting_faults(self)
         if self.k and self.lam:
-            raise ValueError("give lam or k: a variant has one of them")
-        if fault := levels_fault(self.matryoshka_levels):
-            raise ValueError(f"matryoshka_levels: {fault}")
+            faults.append(("k", "a variant has lam or k: give one of them"))
+        if faults:
+            raise ValueError("; ".join(f"{name}: {fault}" for name, fault in faults))
+
+    def check_variant(self, variant: str) -> None:
+        """Check that the recipe is one for a variant; a class of a user's own may use any.
+
+        Raises:
+            ValueError: a lambda for a variant that takes k, or the reverse; or a setting of other
+                families that is not at its default.
+        """
+        if (K if self.k else LAMBDA) not in (allowed := knobs(variant)):
+            raise ValueError(f"{variant} takes {allowed[0]}: give train(..., {allowed[0]}=...)")
+        given = (name for name, known in SETTINGS.items() if getattr(self, name) != known.default)
+        if idle := [name for name in given if not uses(variant, name)]:
+            raise ValueError(f"{', '.join(idle)}: means nothing for {variant}; leave it out")
 
     def described(self) -> dict[str, Any]:
         """The fields by name, as files of weights have them.
@@ -127,9 +175,9 @@ class Recipe:
         A field that earlier versions had not is left out at its default, so that the files of one
         training stay the same.
         """
-        found = ((each, getattr(self, each.name)) for each in fields(self))
+        found = ((name, known, getattr(self, name)) for name, known in SETTINGS.items())
         return {
-            each.name: value for each, value in found if not each.metadata or value != each.default
+            name: value for name, known, value in found if known.always or value != known.default
         }
 
     def lr_at(self, step: int) -> float:
@@ -159,6 +207,77 @@ class Recipe:
     def knob_at(self, step: int, first: int) -> float:
         """What sets the sparsity at a step: lambda, or k, which starts at ``first``."""
         return self.k_at(step, first) if self.k else self.lambda_at(step)
+
+
+class Setting(NamedTuple):
+    """A field of `Recipe`, for what is built from it.
+
+    Attributes:
+        kind: int, float, str or tuple.
+        choices: Words that it takes; empty where it is no word.
+        default: MISSING where a value is always given.
+        families, always, limits: As of `setting`.
+    """
+
+    kind: type
+    choices: tuple[str, ...]
+    default: Any
+    families: tuple[str, ...]
+    always: bool
+    limits: dict[str, float]
+
+    def fault(self, value: Any) -> str:
+        """What is wrong with a value; empty where nothing is."""
+        if self.choices:
+            return "" if value in self.choices else f"{value!r}: choose {' or '.join(self.choices)}"
+        if self.kind is tuple:
+            return ""
+        wanted = Integral if self.kind is int else Real
+        if isinstance(value, bool) or not isinstance(value, wanted) or not math.isfinite(value):
+            return f"{value!r} is no {'whole ' if self.kind is int else ''}number"
+        wrong = [name for name, limit in self.limits.items() if not _LIMITS[name][0](value, limit)]
+        shown = " and ".join(f"{_LIMITS[name][1]} {self.limits[name]:g}" for name in self.limits)
+        return f"{value!r}: give a value {shown}" if wrong else ""
+
+
+def _settings() -> dict[str, Setting]:
+    hints, found = get_type_hints(Recipe), {}
+    for each in fields(Recipe):
+        hint = hints[each.name]
+        word = get_origin(hint) is Literal
+        kind = str if word else get_origin(hint) or hint
+        found[each.name] = Setting(
+            kind, get_args(hint) if word else (), each.default, **each.metadata
+        )
+    return found
+
+
+SETTINGS = _settings()
+"""By name, in order."""
+
+
+def uses(variant: str, name: str) -> bool:
+    """Whether a setting means anything for a variant. A class of a user's own may use any."""
+    if name not in SETTINGS or variant not in VARIANTS:
+        return True
+    families = SETTINGS[name].families
+    return not families or VARIANTS[variant].family in families
+
+
+def setting_faults(given: Any) -> list[tuple[str, str]]:
+    """What does not go together, each with the setting that is to change.
+
+    Args:
+        given: A `Recipe`, or what has the attributes of one.
+    """
+    faults = []
+    if given.decoder_norm == "unit" and given.decoder_init_norm != 1:
+        faults.append(("decoder_init_norm", "give 1, or decoder_norm: free"))
+    if fault := levels_fault(given.matryoshka_levels):
+        faults.append(("matryoshka_levels", fault))
+    if given.threshold_parameter == "log" and not given.threshold_init:
+        faults.append(("threshold_init", "zero has no logarithm: give a small one"))
+    return faults
 
 
 def levels_fault(levels: Sequence[float]) -> str:

@@ -21,9 +21,9 @@ PIPELINE = (
 )
 """Floors of ``pipeline``, the lowest first; a wing may import its own floor and those below."""
 SAGSAE = (
-    {"files", "folders", "memory", "schedules", "cpu_products"},
+    {"files", "folders", "memory", "cpu_products"},
     {"storage"},
-    {"activations", "autoencoders", "language_models"},
+    {"activations", "autoencoders", "schedules", "language_models"},
     {"evaluation", "training", "contrasts", "frontiers", "sweeps", "exchange"},
     {"comparison", "dead_latents", "ranking", "synthetic"},
     {"result_files", "api"},

@@ -10,15 +10,14 @@ from pydantic import ValidationError
 
 from pipeline.config.recipes import (
     DEFAULT_RECIPE,
-    OF_FAMILIES,
     Recipe,
     Training,
     changes,
     for_variant,
-    uses,
 )
 from pipeline.config.study_config import StudyConfig
 from pipeline.config.yaml_files import faults_of
+from sagsae.schedules import SETTINGS, uses
 
 BY_VARIANT = "by variant"
 """Level of a setting that a recipe gives to some variants alone."""
@@ -118,7 +117,7 @@ def _idle_faults(config: StudyConfig) -> Iterator[str]:
     other = [
         name
         for name, field in Training.model_fields.items()
-        if name in OF_FAMILIES and getattr(config.training, name) != field.get_default()
+        if name in SETTINGS and getattr(config.training, name) != field.get_default()
     ]  # a configuration that is written out has every setting
     yield from _idle("training", other, grid)
     for name, recipe in config.recipes.items():

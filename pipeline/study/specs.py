@@ -21,7 +21,7 @@ from pipeline.config.study_config import Evaluation, TappedModel
 from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest
 from pipeline.study.cell import Cell
-from sagsae.schedules import Recipe
+from sagsae.schedules import SETTINGS, Recipe, uses
 
 
 class TrainSpec(Spec):
@@ -39,15 +39,17 @@ class TrainSpec(Spec):
     @property
     def recipe(self) -> Recipe:
         """The library's recipe."""
-        elsewhere = {"group_chunks", "tokens", "lr_reference_width", "learning_rate"}
-        settings = self.training.model_dump(exclude=elsewhere)
-        return Recipe(
-            steps=self.training.steps,
-            lam=self.cell.lam or 0.0,
-            k=self.cell.k or 0,
-            learning_rate=self.training.learning_rate_at(self.cell.width),
-            **settings,
-        )
+        own: dict[str, Any] = {
+            "steps": self.training.steps,
+            "lam": self.cell.lam or 0.0,
+            "k": self.cell.k or 0,
+            "learning_rate": self.training.learning_rate_at(self.cell.width),
+        }
+        given: dict[str, Any] = dict(self.training)
+        known = {
+            name: given[name] for name in SETTINGS.keys() & given if uses(self.cell.variant, name)
+        }
+        return Recipe(**known | own)
 
     @property
     def stream(self) -> str:

@@ -70,7 +70,7 @@ class UngatedAutoencoder(Autoencoder):
         the encoder; ``b_dec`` at ``mean`` or, by the recipe, at zero."""
         from sagsae.schedules import Recipe
 
-        how = recipe or Recipe(steps=1, batch_size=1, lam=0.0, learning_rate=0.0)
+        how = recipe or Recipe(steps=1, batch_size=1, lam=0.0, learning_rate=1.0)
         generator = torch.Generator().manual_seed(seed)
         rows = torch.randn(self.width, self.d, generator=generator, dtype=torch.float32)
         rows *= how.decoder_init_norm / rows.norm(dim=1, keepdim=True)

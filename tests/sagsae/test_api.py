@@ -119,7 +119,7 @@ def test_an_interrupted_run_continues_from_its_checkpoint(store, tmp_path):
 )
 def test_a_checkpoint_of_another_run_is_refused(store, tmp_path, changes, message):
     """Tensors of the two have the same names, and mostly the same shapes."""
-    run = {"variant": "topk", "lam": 0, "k": 2, "tokens": 12_800, "checkpoint_seconds": 0}
+    run = {"variant": "topk", "lam": None, "k": 2, "tokens": 12_800, "checkpoint_seconds": 0}
     run |= {"checkpoint": tmp_path / "c"}
 
     def interrupt(step: int, row: dict[str, float]) -> None:
@@ -156,6 +156,16 @@ def test_a_saved_file_says_where_it_comes_from(store, tmp_path):
         ({"tokens": 127}, ValueError, "127 tokens are less than one batch of 128"),
         ({"hookpoint": "attn"}, KeyError, "no hookpoint 'attn'"),
         ({"variant": "gatedd"}, KeyError, "gatedd"),
+        (
+            {"variant": "gated", "lam": None},
+            ValueError,
+            r"gated\? Give train\(\.\.\., lam=\.\.\.\)",
+        ),
+        ({"variant": "topk", "lam": None}, ValueError, r"topk\? Give train\(\.\.\., k=\.\.\.\)"),
+        ({"variant": "topk"}, ValueError, "topk takes k"),
+        ({"k": 3}, ValueError, "a variant has lam or k"),
+        ({"bandwidth": 0.1}, ValueError, "bandwidth: means nothing for sagsae_tied"),
+        ({"learning_rate": -1.0}, ValueError, r"learning_rate: -1\.0: give a value above 0"),
     ],
 )
 def test_wrong_arguments_are_named(store, changes, error, message):

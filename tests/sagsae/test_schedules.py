@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from sagsae.schedules import CHOICES, Recipe, levels_fault
+from sagsae.schedules import SETTINGS, Recipe, levels_fault
 
 
 def recipe(**changes) -> Recipe:
@@ -61,14 +61,63 @@ def test_gradients_are_not_clipped_unless_a_limit_is_given():
 def test_a_setting_has_some_words_and_takes_no_other(name, other):
     default = getattr(recipe(), name)
     assert recipe(**{name: other}).described()[name] == other
-    with pytest.raises(ValueError, match=f"^{name} is 'none': choose ({default}|{other}) or ") as e:
+    with pytest.raises(ValueError, match=f"^{name}: 'none': choose ({default}|{other}) or ") as e:
         recipe(**{name: "none"})
-    assert set(CHOICES[name]) == set(str(e.value).partition("choose ")[2].split(" or "))
+    assert set(SETTINGS[name].choices) == set(str(e.value).partition("choose ")[2].split(" or "))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"lam": -1.0}, "lam: -1.0: give a value at least 0"),
+        ({"lam": math.nan}, "lam: nan is no number"),
+        ({"lam": "0.1"}, "lam: '0.1' is no number"),
+        ({"learning_rate": 0.0}, "learning_rate: 0.0: give a value above 0"),
+        ({"learning_rate": math.inf}, "learning_rate: inf is no number"),
+        ({"steps": 0}, "steps: 0: give a value above 0"),
+        ({"steps": 2.5}, "steps: 2.5 is no whole number"),
+        ({"steps": True}, "steps: True is no whole number"),
+        ({"beta1": -0.1}, "beta1: -0.1: give a value at least 0 and below 1"),
+        ({"beta2": 1.0}, "beta2: 1.0: give a value at least 0 and below 1"),
+        ({"lr_decay_fraction": 1.5}, "lr_decay_fraction: 1.5: give a value at least 0 and at most"),
+        ({"bandwidth": 0.0}, "bandwidth: 0.0: give a value above 0"),
+        ({"weight_average": 1.5}, "weight_average: 1.5: give a value at least 0 and below 1"),
+        ({"adam_epsilon": 0.0, "k": -1}, "k: -1: .*; adam_epsilon: 0.0: "),
+        ({"threshold_parameter": "log", "threshold_init": 0.0}, "threshold_init: zero has no log"),
+        ({"lam": 0.1, "k": 3}, "k: a variant has lam or k"),
+    ],
+)
+def test_a_value_out_of_its_range_is_refused(changes, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        recipe(**changes)
+
+
+@pytest.mark.parametrize(
+    ("variant", "changes", "fault"),
+    [
+        ("gated", {}, ""),
+        ("gated", {"theta_init": 2.0, "reset_window_tokens": 9}, ""),
+        ("relu", {"theta_init": 2.0}, "theta_init"),
+        ("gated", {"bandwidth": 0.1, "auxk_latents": 3}, "auxk_latents, bandwidth"),
+        ("topk", {"lam": 0.0, "k": 3, "auxk_latents": 3}, ""),
+        ("topk", {"lam": 0.0, "k": 3, "level_reduction": "mean"}, "level_reduction"),
+        ("topk", {}, "topk takes k"),
+        ("gated", {"lam": 0.0, "k": 3}, "gated takes lam"),
+        ("their_package:Sae", {"theta_init": 2.0, "bandwidth": 0.1}, ""),
+    ],
+)
+def test_settings_of_another_family_are_refused(variant, changes, fault):
+    asked = recipe(**changes)
+    if not fault:
+        asked.check_variant(variant)
+        return
+    with pytest.raises(ValueError, match=f"^{fault}"):
+        asked.check_variant(variant)
 
 
 def test_rows_start_at_another_norm_only_where_norms_are_free():
     assert recipe(decoder_norm="free", decoder_init_norm=0.1).decoder_init_norm == 0.1
-    with pytest.raises(ValueError, match=r"^decoder_init_norm is for decoder_norm='free': choose"):
+    with pytest.raises(ValueError, match=r"^decoder_init_norm: give 1, or decoder_norm: free"):
         recipe(decoder_init_norm=0.1)
 
 
@@ -122,7 +171,7 @@ def test_k_falls_to_its_value():
 def test_the_knob_is_k_or_lambda():
     assert recipe(lam=0.0, k=8, k_warmup_steps=4).knob_at(1, 24) == 20
     assert recipe(lambda_warmup_steps=4).knob_at(1, 24) == 0.125
-    with pytest.raises(ValueError, match=r"^give lam or k: a variant has one of them$"):
+    with pytest.raises(ValueError, match=r"^k: a variant has lam or k: give one of them$"):
         recipe(k=8)
 
 

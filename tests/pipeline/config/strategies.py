@@ -6,9 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pipeline.config.recipes import uses
 from pipeline.study.cell import Cell
 from sagsae.autoencoders.registry import VARIANTS, K
+from sagsae.schedules import uses
 
 Config = dict[str, Any]
 

@@ -17,7 +17,6 @@ from hypothesis import HealthCheck, Phase, assume, given, settings
 from hypothesis import strategies as st
 
 from pipeline.activations.hookpoints import hookpoints_of
-from pipeline.config.recipes import uses
 from pipeline.config.sections import RESERVED
 from pipeline.config.study_config import ConfigError, TappedModel, load_yaml
 from pipeline.config.yaml_files import LARGEST_FILE, MOST_VALUES
@@ -25,6 +24,7 @@ from pipeline.jobs.json_files import digest, json_argument
 from pipeline.study.grid import COMMAND_BYTES, MOST_CELLS
 from pipeline.study.study import Study
 from sagsae.activations.layout import TOKEN_ARRAYS
+from sagsae.schedules import uses
 from tests.pipeline.config.strategies import Config, configurations, module_paths
 
 quick = settings(

@@ -81,11 +81,6 @@ def test_the_gate_of_gated_alone_is_matched_to_the_threshold_of_the_others(name)
         assert torch.equal(after.params["b_gate"], -theta)
 
 
-def test_words_that_are_no_choice_are_refused():
-    with pytest.raises(ValueError, match="b_dec_init is 'one': choose mean or zero or median"):
-        replace(RECIPE, b_dec_init="one")
-
-
 def test_files_of_weights_say_what_is_new_only_where_it_is_not_the_default():
     first = {"steps", "batch_size", "lam", "learning_rate", "beta1", "beta2", "lr_warmup_steps"}
     first |= {"lr_decay_fraction", "lambda_warmup_steps", "theta_init", "reset_window_tokens"}
