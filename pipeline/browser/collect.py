@@ -92,7 +92,7 @@ def collect(
     store, contexts = open_store(heldout_manifest, spec.store), open_tokens(tokens)
     kept = spec.browser
     keep = Keep(top=kept.top, samples=kept.samples, window=kept.window)
-    progress = Progress(f"browse {cell.path}", store.n_rows, "tokens")
+    progress = Progress(f"browse {cell.path}, twice", 2 * store.n_rows, "tokens")
     profiles = profile_latents(sae, store, cell.hookpoint, contexts, keep, device, progress.update)
     model = load_asset(asset, spec.dtype, device)
     say(f"browse {cell.path}: tokens that {sae.width:,} latents promote")

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.browser.scripts import rounded
-from sagsae.evaluation.growing_bins import BINS
-from sagsae.evaluation.heaps import Heaps
+from sagsae.evaluation.bins import BINS
+from sagsae.evaluation.lowest import Lowest
 from sagsae.evaluation.profiles import INTERVALS, Profiles
 
 STEPS = 255
@@ -34,7 +34,7 @@ class Examples:
 
     def contexts(self) -> np.ndarray:
         """Numbers of the contexts that are shown, ascending."""
-        places = [heap.place[np.isfinite(heap.score)] for heap in (self._strongest, self._drawn)]
+        places = [one.place[np.isfinite(one.score)] for one in (self._strongest, self._drawn)]
         return np.unique(np.concatenate(places) // self._length)
 
     def largest(self) -> np.ndarray:
@@ -91,13 +91,13 @@ class Examples:
             if counts[j]
         ]
 
-    def _examples(self, heaps: Heaps, keys: np.ndarray) -> list[list[Example]]:
-        """What some heaps hold, each in its order."""
-        there = np.isfinite(heaps.score[keys])
+    def _examples(self, lowest: Lowest, keys: np.ndarray) -> list[list[Example]]:
+        """The firings of some keys, each in its order."""
+        there = np.isfinite(lowest.score[keys])
         row, _ = np.nonzero(there)
-        window = heaps.window[keys][there].astype(np.float32)
-        context, position = np.divmod(heaps.place[keys][there], self._length)
-        latent = (keys[row] // (len(heaps.score) // (2 * self._width))) % self._width
+        window = lowest.window[keys][there].astype(np.float32)
+        context, position = np.divmod(lowest.place[keys][there], self._length)
+        latent = (keys[row] // (len(lowest.score) // (2 * self._width))) % self._width
         scale = self.largest()[:, latent]
         shares = window / np.where(window > 0, scale[0][:, None], scale[1][:, None]).clip(1e-30)
         steps = np.sign(window) * np.ceil(STEPS * np.abs(shares)).clip(0, STEPS)
@@ -106,7 +106,7 @@ class Examples:
         flat = pairs.astype(np.int64).ravel().tolist()
         ends = 2 * np.cumsum(np.bincount(at, minlength=len(row)))
         starts = [0, *ends.tolist()]
-        values = rounded(heaps.value[keys][there].tolist())
+        values = rounded(lowest.value[keys][there].tolist())
         found: list[list[Example]] = [[] for _ in keys]
         for n, (key, *place) in enumerate(
             zip(row.tolist(), context.tolist(), position.tolist(), strict=True)

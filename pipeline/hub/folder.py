@@ -24,7 +24,7 @@ from pipeline.study.exported import export_spec, hub, hub_cells
 from pipeline.study.metrics import MetricsError, read_metrics
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.study import Study
-from sagsae.exchange.equal_gated import NoEqualError
+from sagsae.exchange.equal import NoEqualError
 from sagsae.files import write_atomic
 
 

@@ -28,9 +28,8 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.evaluation.logistic import one_thread
 from sagsae.evaluation.probing import CodeProbes, DenseProbe, most_different
-from sagsae.evaluation.sides import SideCodes, decoder_of_sides
+from sagsae.evaluation.sides import SideCodes, decoder_of_sides, one_thread
 
 JUMP, MOST_MAIN = 0.03, 10
 """Gain of F1 that another main side must bring; their largest number (SAEBench's defaults)."""

@@ -6,6 +6,9 @@ regression on these k is tested on other rows. Here a feature is a side of a lat
 `sagsae.evaluation.sides`. The baselines are the same probe on k coordinates of the activation, and
 a probe on the whole activation. Classes are balanced, so 0.5 is chance.
 
+The regression is scikit-learn's ``LogisticRegression`` with C = 1 and a bias without a penalty. Its
+minimum is unique, so neither a seed nor a number of steps decides what comes out.
+
 Columns of a k-sparse probe are scaled to unit standard deviation over the training rows, and
 activations to unit mean square distance from their mean: a penalty means little without a scale.
 SAEBench leaves both as they are.
@@ -18,8 +21,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sagsae.evaluation.logistic import Line, fit, one_thread
-from sagsae.evaluation.sides import SideCodes
+from sagsae.evaluation.sides import SideCodes, one_thread
+
+GRADIENT = 1e-9
+"""Largest entry of the gradient of the mean loss at which a fit ends."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,42 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A linear classifier: a row is of the class where its score is above 0.
+
+    Attributes:
+        weight: [p] float64.
+        bias: a number.
+    """
+
+    weight: Tensor
+    bias: float
+
+    @classmethod
+    def fit(cls, x: Tensor, labels: Tensor) -> Line:
+        """By logistic regression, on one thread.
+
+        Args:
+            x: [n, p], finite.
+            labels: [n] bool.
+
+        Raises:
+            ValueError: one class alone, or shapes that do not fit.
+        """
+        from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits
+
+        with threadpool_limits(1):
+            found = LogisticRegression(tol=GRADIENT, max_iter=10_000)
+            found.fit(x.double().numpy(), labels.numpy())
+        return cls(torch.from_numpy(found.coef_[0]), float(found.intercept_[0]))
+
+    def scores(self, x: Tensor) -> Tensor:
+        """[n] float64 of rows [n, p]."""
+        return x.double() @ self.weight + self.bias
+
+
+@dataclass(frozen=True)
 class DenseProbe:
     """A probe on whole activations.
 
@@ -97,7 +138,7 @@ def dense_probe(x: Tensor, task: Task) -> DenseProbe:
     with one_thread():
         mean = rows.mean(0)
         scale = (rows - mean).square().sum(1).mean().rsqrt()
-        found = fit((rows - mean) * scale, task.train_labels)
+        found = Line.fit((rows - mean) * scale, task.train_labels)
         weight = found.weight * scale
         line = Line(weight, found.bias - float(mean @ weight))
         return DenseProbe(line, Score.of(line.scores(x[task.test]) > 0, task.test_labels))
@@ -157,5 +198,5 @@ def probe_columns(train: Tensor, test: Tensor, task: Task) -> Score:
         else:
             spread = train.std(0, correction=0)
             spread = spread.where(spread > 0, 1.0)
-            found = fit(train / spread, task.train_labels).scores(test / spread) > 0
+            found = Line.fit(train / spread, task.train_labels).scores(test / spread) > 0
     return Score.of(found, task.test_labels)

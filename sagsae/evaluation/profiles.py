@@ -1,9 +1,9 @@
-"""What each latent of an autoencoder does on a held-out store, collected in one pass.
+"""What each latent of an autoencoder does on a held-out store, collected in two passes.
 
 Of every latent and sign: how often it fires and how true to size (`Firings`), a histogram of its
-activations (`GrowingBins`), the contexts in which it fires most strongly, and firings drawn from
-equal intervals of its activation. A firing is kept with the activations of its latent on the tokens
-around it.
+activations (`Bins`), the contexts in which it fires most strongly, and firings drawn from equal
+intervals of its activation. A firing is kept with the activations of its latent on the tokens
+around it. The first pass finds sums and the largest activations, which set the bins.
 
 Memory is bounded by H, by what is kept of a latent and by one block of the store, whose firings are
 held together: all tokens of a context are in one block.
@@ -11,8 +11,9 @@ held together: all tokens of a context are in one block.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,14 +22,14 @@ from torch import Tensor
 from sagsae.activations.places import places_of_rows
 from sagsae.activations.store import Store
 from sagsae.activations.tokens import TokenStore
+from sagsae.evaluation.bins import Bins
 from sagsae.evaluation.calibration import Firings
-from sagsae.evaluation.growing_bins import GrowingBins
-from sagsae.evaluation.heaps import Entries, Heaps
+from sagsae.evaluation.lowest import Lowest
 from sagsae.evaluation.metrics import SupportsCode, rows_at_once
 from sagsae.memory import needs_memory
 
 INTERVALS = 8
-"""Equal parts of the range of `GrowingBins` from which firings are drawn; more than half are in
+"""Equal parts of the range of `Bins` from which firings are drawn; more than half are in
 use, and the largest activation is in the last of these."""
 
 LARGEST = 6e4
@@ -63,15 +64,15 @@ class Profiles:
         tokens: rows that were read.
         firings: by sign, see `Firings`.
         bins: histograms by sign, positive before negative.
-        strongest: heaps of keys ``side * H + latent``, the strongest firing first.
-        drawn: heaps of keys ``(side * H + latent) * INTERVALS + interval``, in random order.
+        strongest: by keys ``side * H + latent``, the strongest firing first.
+        drawn: by keys ``(side * H + latent) * INTERVALS + interval``, in random order.
     """
 
     tokens: int
     firings: Firings
-    bins: GrowingBins
-    strongest: Heaps
-    drawn: Heaps
+    bins: Bins
+    strongest: Lowest
+    drawn: Lowest
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def profile_latents(
     device: torch.device | str = "cpu",
     progress: Callable[[int], None] = lambda done: None,
 ) -> Profiles:
-    """Read a store once and collect what its latents do.
+    """Read a store twice and collect what its latents do.
 
     Args:
         autoencoder: on ``device``.
@@ -110,30 +111,53 @@ def profile_latents(
         tokens: the contexts that the store was filled from.
         keep: how much is kept.
         device: where codes are computed.
-        progress: called with the number of rows read.
+        progress: called with the number of rows read, those of both passes together.
 
     Raises:
         ValueError: store and contexts do not belong together.
     """
-    width = autoencoder.width
-    bins = GrowingBins(width)
-    around = 2 * keep.window + 1
-    strongest = Heaps(2 * width, keep.top, around)
-    drawn = Heaps(2 * width * INTERVALS, keep.samples, around)
-    total, done = None, 0
+    width, around = autoencoder.width, 2 * keep.window + 1
+    firings, largest, done = None, np.zeros((2, width), np.float32), 0
     for block in store.blocks:
-        firings, found = _firings_of(autoencoder, store, hookpoint, tokens, block, device)
-        total = firings if total is None else total + firings
+        for x in _rows(autoencoder, store, hookpoint, block, device):
+            part, sizes = _sums(autoencoder, x)
+            firings = part if firings is None else firings + part
+            largest = np.maximum(largest, sizes)
+        progress(done := done + store.config.rows_per_block)
+    if firings is None:
+        raise ValueError(f"{store.storage}: no rows, so nothing can be said of latents")
+    bins = Bins(largest)
+    strongest = Lowest(2 * width, keep.top, around)
+    drawn = Lowest(2 * width * INTERVALS, keep.samples, around)
+    for block in store.blocks:
+        found = _firings_of(autoencoder, store, hookpoint, tokens, block, device)
         if len(found.latent):
-            _widen(bins, drawn, found)
             bins.add(found.side, found.latent, np.abs(found.value))
             _keep_strongest(strongest, found, keep)
             _draw(drawn, bins, found, keep)
-        done += store.config.rows_per_block
-        progress(done)
-    if total is None:
-        raise ValueError(f"{store.storage}: no rows, so nothing can be said of latents")
-    return Profiles(done, total, bins, strongest, drawn)
+        progress(done := done + store.config.rows_per_block)
+    return Profiles(done // 2, firings, bins, strongest, drawn)
+
+
+def _rows(
+    autoencoder: SupportsCode, store: Store, hookpoint: str, block: int, device: torch.device | str
+) -> Iterator[Tensor]:
+    """Rows of a block on a device, at unit mean square, as many as are encoded together."""
+    per_block = store.config.chunks_per_block
+    first = store.blocks.index(block) * per_block
+    for chunk in range(first, first + per_block):
+        rows = store.read_rows_as_tensor(hookpoint, chunk).to(device)
+        for x in rows.split(rows_at_once(rows.device, autoencoder.width)):
+            yield x.float() * autoencoder.scale
+
+
+def _sums(autoencoder: SupportsCode, x: Tensor) -> tuple[Firings, np.ndarray]:
+    """Sums over some rows, and the largest size of either sign [2, H]; 0 where there is none."""
+    with torch.inference_mode():
+        z = autoencoder.encode(x)
+        firings, _ = Firings.of_rows(z, x - autoencoder.decode(z), autoencoder.W_dec)
+        largest = torch.stack([z.amax(0), -z.amin(0)]).clamp_min(0)
+    return firings, largest.float().cpu().numpy()
 
 
 def _firings_of(
@@ -143,27 +167,21 @@ def _firings_of(
     tokens: TokenStore,
     block: int,
     device: torch.device | str,
-) -> tuple[Firings, _Block]:
-    """Sums over a block, and every firing in it."""
-    per_block, parts, sums = store.config.chunks_per_block, [], []
-    chunks = range(
-        store.blocks.index(block) * per_block, (store.blocks.index(block) + 1) * per_block
-    )
-    at = 0
+) -> _Block:
+    """Every firing in a block."""
+    parts, at = [], 0
     with torch.inference_mode():
-        for chunk in chunks:
-            rows = store.read_rows_as_tensor(hookpoint, chunk).to(device)
-            for x in rows.split(rows_at_once(rows.device, autoencoder.width)):
-                firings, where = _encode(autoencoder, x)
-                where[0] += at
-                sums.append(firings)
-                parts.append(where)
-                at += len(x)
+        for x in _rows(autoencoder, store, hookpoint, block, device):
+            z = autoencoder.encode(x)
+            at_row, of_latent = z.nonzero(as_tuple=True)
+            found = at_row + at, of_latent, z[at_row, of_latent].float()
+            parts.append([part.cpu().numpy() for part in found])
+            at += len(x)
     row, latent, value = (np.concatenate(column) for column in zip(*parts, strict=True))
     order = np.argsort(latent, kind="stable")
     places, length = places_of_rows(store, tokens, block), tokens.context_length
     first = int(places.min()) // length * length
-    found = _Block(
+    return _Block(
         latent=latent[order],
         place=places[row[order]],
         value=value[order],
@@ -171,56 +189,33 @@ def _firings_of(
         places=(int(places.max()) // length + 1) * length - first,
         length=length,
     )
-    total = sums[0]
-    for part in sums[1:]:
-        total = total + part
-    return total, found
 
 
-def _encode(autoencoder: SupportsCode, rows: Tensor) -> tuple[Firings, list[np.ndarray]]:
-    """Sums over some rows; row, latent and z of every firing."""
-    x = rows.float() * autoencoder.scale
-    z = autoencoder.encode(x)
-    firings, _ = Firings.of_rows(z, x - autoencoder.decode(z), autoencoder.W_dec)
-    row, latent = z.nonzero(as_tuple=True)
-    found = row, latent, z[row, latent].float()
-    return firings, [part.cpu().numpy() for part in found]
-
-
-def _widen(bins: GrowingBins, drawn: Heaps, found: _Block) -> None:
-    """Let the ranges hold a block; what was drawn of ranges that grow is sorted into intervals
-    again."""
-    width = bins.exponents.shape[1]
-    pair = found.side * width + found.latent
-    order = np.argsort(pair, kind="stable")
-    size = np.abs(found.value[order])
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(pair[order]) > 0]))
-    pairs, largest = pair[order][starts], np.maximum.reduceat(size, starts)
-    grown = pairs[bins.reach(pairs // width, pairs % width, largest)]
-    keys = (grown[:, None] * INTERVALS + np.arange(INTERVALS)).ravel()
-    of = np.repeat(keys // INTERVALS, np.isfinite(drawn.score[keys]).sum(1))
-    entries = drawn.pop(keys)
-    interval = bins.bins(of // width, of % width, np.abs(entries.value), INTERVALS)
-    drawn.add(of * INTERVALS + interval, entries)
-
-
-def _keep_strongest(strongest: Heaps, found: _Block, keep: Keep) -> None:
-    """The strongest firing of each context competes for the heap of its latent and sign."""
+def _keep_strongest(strongest: Lowest, found: _Block, keep: Keep) -> None:
+    """The strongest firing of each context competes for a place of its latent and sign."""
     key = found.side * (len(strongest.score) // 2) + found.latent
     score = -np.abs(found.value).astype(np.float64)
     context = found.place // found.length
     order = np.lexsort((found.place, score, context, key))
     first = np.concatenate([[True], (np.diff(key[order]) != 0) | (np.diff(context[order]) != 0)])
-    _offer(strongest, key, score, order[first], found, keep)
+    best = np.sort(order[first])
+    strongest.offer(
+        key[best],
+        score[best],
+        found.place[best],
+        found.value[best],
+        lambda new: _windows(found, best[new], keep.window),
+    )
 
 
-def _draw(drawn: Heaps, bins: GrowingBins, found: _Block, keep: Keep) -> None:
-    """Every firing competes for the heap of its latent, sign and interval by a random number."""
+def _draw(drawn: Lowest, bins: Bins, found: _Block, keep: Keep) -> None:
+    """Every firing competes for a place of its latent, sign and interval by a random number."""
     width, side = bins.exponents.shape[1], found.side
-    interval = bins.bins(side, found.latent, np.abs(found.value), INTERVALS)
+    interval = bins.parts(side, found.latent, np.abs(found.value), INTERVALS)
     key = (side * width + found.latent) * INTERVALS + interval
     score = random_numbers(found.place * width + found.latent, keep.seed)
-    _offer(drawn, key, score, np.arange(len(key)), found, keep)
+    windows = partial(_windows, found, reach=keep.window)
+    drawn.offer(key, score, found.place, found.value, windows)
 
 
 def random_numbers(names: np.ndarray, seed: int) -> np.ndarray:
@@ -233,22 +228,6 @@ def random_numbers(names: np.ndarray, seed: int) -> np.ndarray:
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
     return (x ^ (x >> np.uint64(31))) / 2.0**64
-
-
-def _offer(
-    heaps: Heaps,
-    key: np.ndarray,
-    score: np.ndarray,
-    which: np.ndarray,
-    found: _Block,
-    keep: Keep,
-) -> None:
-    """Put those of some firings into heaps that belong there, with their windows."""
-    chosen = which[heaps.may_enter(key[which], score[which])]
-    chosen = np.sort(chosen)
-    window = _windows(found, chosen, keep.window)
-    entries = Entries(score[chosen], found.place[chosen], found.value[chosen], window)
-    heaps.add(key[chosen], entries)
 
 
 def _windows(found: _Block, chosen: np.ndarray, reach: int) -> np.ndarray:

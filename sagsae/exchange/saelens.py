@@ -16,10 +16,8 @@ from safetensors.torch import save
 from sagsae import __version__
 from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.ungated import UngatedAutoencoder
 from sagsae.exchange import CONFIG, WEIGHTS
-from sagsae.exchange.equal_gated import equal_gated
-from sagsae.exchange.equal_ungated import SaelensWeights, equal_ungated
+from sagsae.exchange.equal import saelens_weights
 from sagsae.files import write_atomic
 
 FORMAT = "6.0.0"
@@ -127,7 +125,7 @@ def export_saelens(
 ) -> Path:
     """Write a folder that ``sae_lens.SAE.load_from_disk`` loads as an SAE equal to this one.
 
-    With a gate it is a Gated SAE there; else see `sagsae.exchange.equal_ungated`. Latents are in
+    Which architecture that is, `sagsae.exchange.equal` says. Latents are in
     the units of the activations, and rows of ``W_dec`` are of unit norm. A two-sided autoencoder of
     width H is one of width 2H there, but for AbsTopK: latents i and i + H are the positive and the
     negative side of latent i. L0 is the same, since the two never fire together.
@@ -152,7 +150,7 @@ def export_saelens(
         KeyError: the dtype is neither float32 nor float64.
     """
     folder, type_name = Path(folder), DTYPES[dtype]
-    equal = _equal_of(autoencoder)
+    equal = saelens_weights(autoencoder)
     known, hookpoint = autoencoder.provenance, autoencoder.provenance.get("hookpoint")
     origin = {"model_name": known.get("model"), "hook_layer": known.get("layer")}
     origin = {key: value for key, value in origin.items() if value is not None}
@@ -181,15 +179,6 @@ def export_saelens(
     write_atomic(folder / WEIGHTS, content)
     write_atomic(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
     return folder
-
-
-def _equal_of(autoencoder: Autoencoder) -> SaelensWeights:
-    """Architecture, weights and settings of the SAE that is written."""
-    if isinstance(autoencoder, UngatedAutoencoder):
-        return equal_ungated(autoencoder)
-    gated = equal_gated(autoencoder)
-    split = len(gated.W_dec) > autoencoder.width
-    return SaelensWeights("gated", vars(gated), {"apply_b_dec_to_input": True}, split)
 
 
 def own_metadata(autoencoder: Autoencoder, split: bool) -> dict[str, Any]:

@@ -21,9 +21,9 @@ from pipeline.study.metrics import CellMetrics
 from pipeline.study.outputs import BROWSER_PAGE, SHOWN_CELL
 from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.storage import build
+from sagsae.evaluation.bins import BINS, Bins
 from sagsae.evaluation.calibration import Firings
-from sagsae.evaluation.growing_bins import BINS, GrowingBins
-from sagsae.evaluation.heaps import Heaps
+from sagsae.evaluation.lowest import Lowest
 from sagsae.evaluation.profiles import INTERVALS, Profiles
 from sagsae.evaluation.promoted import Promoted
 from tests.pipeline.conftest import metrics_of
@@ -74,17 +74,17 @@ def make(variant: str, width: int, top: int = 10, samples: int = 2) -> Made:
     wanted[1, ::5] = 0
     wanted[:, ::10] = 0
     wanted[1] *= two_sided
-    bins = GrowingBins(width)
+    bins = Bins(np.zeros((2, width)))
     bins.counts[:] = np.ceil(wanted[..., None] * np.exp(-np.arange(BINS) / 12) / 12)
     n = bins.counts.sum(2)
     bins.exponents[:] = np.where(n > 0, -2, bins.exponents)
     energy = n * draw.uniform(0.01, 0.1, (2, width))
     firings = Firings(*(torch.from_numpy(x) for x in (n, energy, energy * 0.05)))
     around = 2 * REACH + 1
-    strongest = Heaps(2 * width, top, around)
-    drawn = Heaps(2 * width * INTERVALS, samples, around)
-    for heaps, per in ((strongest, 1), (drawn, INTERVALS)):
-        _fill(heaps, np.repeat((n > 0).ravel(), per), np.repeat([1, -1], width * per), draw)
+    strongest = Lowest(2 * width, top, around)
+    drawn = Lowest(2 * width * INTERVALS, samples, around)
+    for lowest, per in ((strongest, 1), (drawn, INTERVALS)):
+        _fill(lowest, np.repeat((n > 0).ravel(), per), np.repeat([1, -1], width * per), draw)
     strongest.place[1, 0] = 2  # context 0, position 2
     k = min(10, len(texts()))
     up, down = (torch.from_numpy(draw.integers(0, 2_000, (width, k))) for _ in range(2))
@@ -99,15 +99,15 @@ def make(variant: str, width: int, top: int = 10, samples: int = 2) -> Made:
     )
 
 
-def _fill(heaps: Heaps, fires: np.ndarray, sign: np.ndarray, draw: np.random.Generator) -> None:
-    keys, k = heaps.score.shape
+def _fill(lowest: Lowest, fires: np.ndarray, sign: np.ndarray, draw: np.random.Generator) -> None:
+    keys, k = lowest.score.shape
     size = -np.sort(-draw.uniform(0.03, 0.25, (keys, k)), 1)
-    heaps.score[:] = np.where(fires[:, None], -size, np.inf)
-    heaps.value[:] = sign[:, None] * size
-    heaps.place[:] = draw.integers(1, CONTEXTS * LENGTH, (keys, k))
+    lowest.score[:] = np.where(fires[:, None], -size, np.inf)
+    lowest.value[:] = sign[:, None] * size
+    lowest.place[:] = draw.integers(1, CONTEXTS * LENGTH, (keys, k))
     for offset in (-7, -1, 3) if k else ():  # as dense as a real latent is around its firings
-        heaps.window[:, :, REACH + offset] = heaps.value * draw.uniform(-0.3, 0.9, (keys, k))
-    heaps.window[:, :, REACH] = heaps.value
+        lowest.window[:, :, REACH + offset] = lowest.value * draw.uniform(-0.3, 0.9, (keys, k))
+    lowest.window[:, :, REACH] = lowest.value
 
 
 def write(

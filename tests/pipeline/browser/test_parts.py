@@ -15,7 +15,7 @@ from pipeline.browser.words import Vocabulary
 from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.registry import GATED, of_family
 from sagsae.autoencoders.storage import build
-from sagsae.evaluation.growing_bins import BINS
+from sagsae.evaluation.bins import BINS
 from sagsae.language_models import texts_of
 from tests.pipeline.browser.made_browser import LENGTH, make
 from tests.pipeline.browser.test_collect import decoded, given

@@ -22,7 +22,7 @@ from pipeline.study.cell import Cell
 from pipeline.study.exported import export_spec, hub_cells
 from pipeline.study.metrics import MetricsError
 from pipeline.study.study import Study
-from sagsae.exchange.equal_gated import NoEqualError, equal_gated
+from sagsae.exchange.equal import NoEqualError, saelens_weights
 from tests.pipeline.whole_study import CELL, WholeStudy, configuration, make_whole_study
 from tests.their_package import installed
 
@@ -73,8 +73,8 @@ def test_a_cell_for_saelens_by_the_stage(whole, tmp_path):
     assert (found["dataset_path"], found["dataset_revision"]) == ("random words", "seed 0")
     assert found["sagsae"]["version"] == sagsae.__version__
     weights = load_file(tmp_path / "out" / "sae_weights.safetensors")
-    equal = equal_gated(sagsae.load(whole.cell() / "sae.safetensors"))
-    for name, value in vars(equal).items():
+    equal = saelens_weights(sagsae.load(whole.cell() / "sae.safetensors"))
+    for name, value in equal.tensors.items():
         assert torch.equal(weights[name], value.float()), name
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from sagsae.evaluation.probing import (
     CodeProbes,
+    Line,
     Score,
     Task,
     dense_probe,
@@ -102,19 +103,35 @@ def test_scores_are_those_of_the_counts():
     assert Score.of(~labels, labels) == Score(0.0, 0.0)
 
 
-def test_sparse_probes_agree_with_scikit_learn():
+def test_the_gradient_of_a_fit_vanishes():
+    """Of the sum of losses and half the squared weight, written out in NumPy."""
     rng = np.random.default_rng(0)
-    z = torch.from_numpy(np.maximum(rng.standard_normal((600, 8)), 0)).float()
-    labels = torch.from_numpy(z.numpy()[:, :3].sum(1) + rng.standard_normal(600) > 1.2)
-    task = task_of(labels)
-    for k in (1, 2, 5):
-        found = CodeProbes(codes_of(z), task).best(k)
-        columns = z[:, found.features].double().numpy()
-        train, test = columns[task.train], columns[task.test]
-        spread = train.std(0)
-        theirs = LogisticRegression(tol=1e-10, max_iter=10_000)
-        theirs.fit(train / spread, task.train_labels.numpy())
-        assert found.score.accuracy == theirs.score(test / spread, task.test_labels.numpy())
+    for columns in (1, 5, 200):
+        x = rng.standard_normal((300, columns))
+        labels = x @ rng.standard_normal(columns) + rng.standard_normal(300) > 0.3
+        line = Line.fit(torch.from_numpy(x), torch.from_numpy(labels))
+        sign = np.where(labels, 1.0, -1.0)
+        weight = line.weight.numpy()
+        pull = -sign / (1 + np.exp(sign * (x @ weight + line.bias)))
+        assert np.abs(np.append(x.T @ pull + weight, pull.sum())).max() < 1e-4
+
+
+def test_classes_that_a_line_parts_have_a_finite_answer():
+    x = torch.tensor([[-3.0], [-2.0], [2.0], [1000.0]])
+    line = Line.fit(x, torch.tensor([False, False, True, True]))
+    assert (line.scores(x) > 0).tolist() == [False, False, True, True]
+    assert 0 < float(line.weight) < 10
+
+
+def test_threads_change_no_bit_of_a_fit():
+    rng = torch.Generator().manual_seed(0)
+    x = torch.randn(3000, 100, generator=rng, dtype=torch.float64)
+    found = []
+    for threads in (1, 3):
+        with threadpool_limits(threads):
+            found.append(Line.fit(x, x[:, 0] > 0.3))
+    assert torch.equal(found[0].weight, found[1].weight)
+    assert found[0].bias == found[1].bias
 
 
 class TestActivations:

@@ -15,7 +15,7 @@ import sagsae
 from sagsae.activations.hookpoints import capture, run_captured
 from sagsae.autoencoders.registry import GATED, VARIANTS, variant
 from sagsae.autoencoders.registry import K as KNOB
-from sagsae.exchange.equal_gated import NoEqualError
+from sagsae.exchange.equal import NoEqualError
 from sagsae.exchange.saelens import hook_metadata, transformer_lens_name
 from tests.peers import environment
 from tests.pipeline.tiny_study import HIDDEN, LENGTH, make_tiny_study

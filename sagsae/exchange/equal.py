@@ -1,0 +1,151 @@
+"""What SAELens calls an autoencoder of this library, in the units of raw activations.
+
+| here | SAELens | |
+|---|---|---|
+| one-sided gates | ``gated`` | |
+| two-sided gates | ``gated`` of 2H latents | |
+| ``relu`` | ``standard`` | |
+| ``absrelu`` | ``standard`` of 2H latents | biases ``b - t`` and ``-b - t``, t the threshold |
+| ``topk``, ``abstopk`` | ``topk``, ``abstopk`` | the same k |
+| ``batchtopk``, ``matryoshka_batchtopk`` | ``jumprelu`` | as SAELens saves its own |
+| ``jumprelu`` | ``jumprelu`` | |
+| ``absbatchtopk``, ``absjumprelu``, ``matryoshka_absbatchtopk`` | ``jumprelu`` of 2H latents | |
+
+A two-sided latent ``(w, theta+, theta-, gain+, gain-, c+, c-, v)`` of a gate is two gated ones:
+``(w, b_gate = -theta+, r_mag = log gain+, b_mag = c+, v)`` and
+``(-w, b_gate = -theta-, r_mag = log gain-, b_mag = c-, -v)``. Both thresholds are non-negative, so
+the two never fire together. Without a gate, (w, b, v) is (w, b, v) and (-w, -b, -v).
+
+The scale s of the activations is taken out: biases and thresholds are divided by s and the matrices
+stay, so that decoder rows keep unit norm and codes are in the units of the activations.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.batchtopk import BatchTopK
+from sagsae.autoencoders.gate import GatedAutoencoder
+from sagsae.autoencoders.jumprelu import JumpRelu
+from sagsae.autoencoders.relu import Relu
+from sagsae.autoencoders.topk import TopK
+from sagsae.autoencoders.ungated import UngatedAutoencoder
+
+UNIT = 1e-3
+"""How far from 1 the norm of a decoder row may be."""
+IN_UNITS = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
+"""Tensors that are in the units of the activations."""
+FORMULAS = {"encode", "decode", "codes", "activate"}
+"""Methods that say how a code is made. A class of another package that has its own has no equal."""
+
+
+class NoEqualError(ValueError):
+    """An autoencoder that no autoencoder of SAELens equals; the message says why."""
+
+
+@dataclass(frozen=True)
+class SaelensWeights:
+    """An autoencoder of SAELens for raw activations.
+
+    Attributes:
+        architecture: Its name there.
+        tensors: By their names there, float64; of K = H latents, or 2H of which i and i + H are the
+            positive and the negative side of latent i.
+        settings: Further keys of its configuration.
+        split: Whether there are 2H.
+    """
+
+    architecture: str
+    tensors: dict[str, Tensor]
+    settings: dict[str, Any]
+    split: bool
+
+
+def saelens_weights(autoencoder: Autoencoder) -> SaelensWeights:
+    """The autoencoder of SAELens that computes what one of this library does, on the CPU.
+
+    Args:
+        autoencoder: Of width H. It is left as it is.
+
+    Raises:
+        NoEqualError: its class is of no family that SAELens has or has formulas of its own, its
+            decoder rows are not of unit norm, or a weight is not finite there.
+    """
+    sae, kind = autoencoder, type(autoencoder)
+    if not isinstance(sae, GatedAutoencoder | UngatedAutoencoder):
+        raise NoEqualError(
+            f"{sae.name}: {kind.__name__} has no gate and is of no family that SAELens has, so it "
+            "has no equal there; save it with Autoencoder.save instead"
+        )
+    if changed := _own_formulas(kind):
+        raise NoEqualError(
+            f"{sae.name}: {kind.__name__} has its own {', '.join(changed)}, which SAELens lacks; "
+            "save it with Autoencoder.save instead"
+        )
+    values = {name: value.detach().double().cpu() for name, value in sae.state_dict().items()}
+    if bool(((values["W_dec"].norm(dim=1) - 1).abs() > UNIT).any()):
+        raise NoEqualError(
+            f"{sae.name}: rows of W_dec are not of unit norm; call fold_norms() or finish() first"
+        )
+    found = _gated(sae, values) if isinstance(sae, GatedAutoencoder) else _ungated(sae, values)
+    for name in found.tensors.keys() & set(IN_UNITS):
+        found.tensors[name] = found.tensors[name] / sae.scale
+    if not all(bool(value.isfinite().all()) for value in found.tensors.values()):
+        raise NoEqualError(
+            f"{sae.name}: a weight is not finite, or a gain is not positive, and SAELens keeps "
+            "gains as logarithms"
+        )
+    return found
+
+
+def _own_formulas(kind: type[Autoencoder]) -> list[str]:
+    """Formulas that a class has from another package than this one."""
+    others = [one for one in kind.__mro__ if issubclass(one, Autoencoder)]
+    others = [one for one in others if one.__module__.split(".")[0] != "sagsae"]
+    return sorted(FORMULAS & {name for one in others for name in vars(one)})
+
+
+def _gated(sae: GatedAutoencoder, values: dict[str, Tensor]) -> SaelensWeights:
+    sides = sae.sides({name: values[name] for name in sae.vectors})
+    pairs = zip(sides[::2], sides[1::2], strict=True)
+    theta, gain, c = (torch.cat(pair) if sae.two_sided else pair[0] for pair in pairs)
+    tensors = {
+        **_matrices(values, sae.two_sided),
+        "b_gate": -theta,
+        "r_mag": gain.log(),
+        "b_mag": c,
+    }
+    return SaelensWeights("gated", tensors, {"apply_b_dec_to_input": True}, sae.two_sided)
+
+
+def _ungated(sae: UngatedAutoencoder, values: dict[str, Tensor]) -> SaelensWeights:
+    settings: dict[str, Any] = {"apply_b_dec_to_input": bool(int(sae.centred))}
+    bias, split = values["b_enc"], sae.two_sided and not isinstance(sae, TopK)
+    tensors = _matrices(values, split)
+    tensors["b_enc"] = torch.cat([bias, -bias]) if split else bias
+    if isinstance(sae, TopK):
+        architecture = "abstopk" if sae.two_sided else "topk"
+        settings |= {"k": int(sae.k), "rescale_acts_by_decoder_norm": False}
+    elif isinstance(sae, Relu):
+        architecture = "standard"
+        if split:
+            tensors["b_enc"] = tensors["b_enc"] - values["threshold"].expand(sae.width).repeat(2)
+    elif isinstance(sae, BatchTopK | JumpRelu):
+        architecture = "jumprelu"
+        tensors["threshold"] = values["threshold"].expand(sae.width).repeat(1 + split)
+    else:
+        raise NoEqualError(f"{sae.name}: {type(sae).__name__} is of no family that SAELens has")
+    return SaelensWeights(architecture, tensors, settings, split)
+
+
+def _matrices(values: dict[str, Tensor], split: bool) -> dict[str, Tensor]:
+    """Encoder, decoder and its bias; the positive sides before the negative ones if split."""
+    W_enc, W_dec = values["W_enc"], values["W_dec"]
+    if split:
+        W_enc, W_dec = torch.cat([W_enc, -W_enc], dim=1), torch.cat([W_dec, -W_dec])
+    return {"W_enc": W_enc, "W_dec": W_dec, "b_dec": values["b_dec"]}
