@@ -1,7 +1,8 @@
 """The code of a GPU on tensors that only claim to lie on one, in PyTorch's FakeTensorMode.
 
 A tensor on the wrong device raises, and so does whatever makes the host wait for the GPU. No values
-are computed. The mode knows no backward pass of autograd, no compiler, no streams.
+are computed. The mode knows no compiler, no streams and no nonzero; a backward pass is
+`tests.gpu.fake_autograd`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,17 @@ from transformers import SmolLM3Config, SmolLM3ForCausalLM
 from sagsae.activations import StoreConfig, TokenStore, default_hookpoints, reading
 from sagsae.activations.reading import PASSES_AHEAD, BlockReader
 from sagsae.activations.transfers import SideStream
-from sagsae.autoencoders.registry import GATED, of_family
+from sagsae.autoencoders.registry import VARIANTS, K
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.calibration import Firings
+from sagsae.evaluation.loss_recovered import Contexts, spliced_losses
 from sagsae.evaluation.metrics import accumulate
+from sagsae.evaluation.replacements import reconstruction
 from sagsae.schedules import Recipe
+from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.step import Step
 from sagsae.training.trainer import Trainer
+from tests.gpu.fake_autograd import backward
 from tests.gpu.fake_streams import FakeStreams
 
 pytestmark = pytest.mark.skipif(
@@ -31,14 +36,24 @@ pytestmark = pytest.mark.skipif(
 )
 B, D, H = 32, 8, 24
 CUDA = torch.device("cuda", 0)
-NAMES = of_family(GATED)
+MOST = 8
+"""k: four times as many latents are all that there are, so that BatchTopK sorts them all."""
+FOUND = 3
+"""How many places of a mask are true, which is not known: dead latents, kept positions."""
+REVIVED = ("topk", "abstopk", "batchtopk", "matryoshka_batchtopk")
 
 
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
     """Every tensor is fake. The compiler would need a device, compiled loops a tensor's memory."""
-    monkeypatch.setattr(Step, "fuse", lambda step: None)
+    for step in (Step, AutogradStep):
+        monkeypatch.setattr(step, "fuse", lambda step: None)
     monkeypatch.setattr("sagsae.training.fastest.CpuStep", Step)
+    monkeypatch.setattr("sagsae.training.fastest.FAST", ())
+    monkeypatch.setattr(torch.autograd, "backward", backward)
+    monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    monkeypatch.setattr(torch.Tensor, "nonzero", lambda x: x.new_zeros((FOUND, x.ndim)).long())
     with FakeTensorMode():
         yield
 
@@ -58,20 +73,21 @@ class Stream:
         return
 
 
-def made(name, device=CUDA):
+def made(name, device=CUDA, d=D):
     with torch.device(device):
-        return build(name, D, H, 0.5)
+        return build(name, d, H, 0.5)
 
 
 def trainer(name, device=CUDA, **changes):
-    settings = {"steps": 9, "batch_size": B, "lam": 0.1, "learning_rate": 0.01}
+    sparsity = {"lam": 0.0, "k": MOST} if VARIANTS[name].knob == K else {"lam": 0.1}
+    settings = {"steps": 9, "batch_size": B, "learning_rate": 0.01} | sparsity
     settings |= {"matmul_dtype": "bfloat16", "reset_window_tokens": 5 * B}
     return Trainer(made(name, device), Stream(), Recipe(**settings | changes), log_every=1000)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("beta1", [0.0, 0.9])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", VARIANTS)
 def test_a_step_runs_on_the_gpu_without_waiting(name, beta1, dtype):
     """Between logged steps and reset windows, with latents that were reset before."""
     run = trainer(name, beta1=beta1, matmul_dtype=dtype)
@@ -85,6 +101,19 @@ def test_a_step_runs_on_the_gpu_without_waiting(name, beta1, dtype):
     assert {value.device for value in held} == {CUDA}
 
 
+@pytest.mark.parametrize("name", REVIVED)
+def test_dead_latents_learn_on_the_gpu(name):
+    """Finding them makes the host wait, as AuxK needs their number."""
+    run = trainer(name)
+    run.sae.auxk_coefficient, run.sae.auxk_latents, run.sae.dead_window_tokens = 0.1, 2, B
+    run.step = 1
+    run._advance()
+    assert run.sae.dead.device == CUDA
+    run.sae.dead = run.sae.dead.cpu()
+    with pytest.raises(RuntimeError, match="device"):
+        run.compute(torch.zeros(B, D, device=CUDA), MOST)
+
+
 def test_waiting_and_a_wrong_device_are_seen():
     """Logging waits, once every ``log_every`` steps."""
     with pytest.raises(DataDependentOutputException):
@@ -93,7 +122,14 @@ def test_waiting_and_a_wrong_device_are_seen():
         torch.zeros(2, device=CUDA) + torch.zeros(2)
 
 
-@pytest.mark.parametrize("name", NAMES)
+def known_k(sae):
+    """The autoencoder with a k that the host knows; from the GPU it would be waited for."""
+    if hasattr(sae, "k"):
+        sae.k = torch.tensor(MOST)
+    return sae
+
+
+@pytest.mark.parametrize("name", VARIANTS)
 def test_an_evaluation_stays_on_the_gpu(name, monkeypatch):
     """All but the sums over what fires, which are of sparse matrices: those have no fake ones."""
     seen = []
@@ -103,7 +139,7 @@ def test_an_evaluation_stays_on_the_gpu(name, monkeypatch):
         return Firings(*(torch.zeros(2, H) for _ in range(3))), z.new_zeros(len(z)).long()
 
     monkeypatch.setattr(Firings, "of_rows", firings)
-    sae, rows = made(name), torch.zeros(2 * B, D, device=CUDA)
+    sae, rows = known_k(made(name)), torch.zeros(2 * B, D, device=CUDA)
     sums = accumulate(sae, [rows.bfloat16(), rows.float()])
     seen += [sums.sum_x, sums.sum_x2, sums.sse, sae.encode_latents(rows, torch.arange(2).to(CUDA))]
     assert {value.device for value in seen} == {CUDA}
@@ -111,9 +147,8 @@ def test_an_evaluation_stays_on_the_gpu(name, monkeypatch):
 
 @pytest.mark.parametrize(("writer", "reader"), [(CUDA, "cpu"), ("cpu", CUDA), (CUDA, CUDA)])
 @pytest.mark.parametrize("beta1", [0.0, 0.9])
-@pytest.mark.parametrize("name", NAMES)
-def test_a_checkpoint_goes_from_device_to_device(name, beta1, writer, reader, monkeypatch):
-    monkeypatch.setattr(torch.Tensor, "nonzero", lambda x: x.new_zeros((0, 1)))  # of no reset
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_checkpoint_goes_from_device_to_device(name, beta1, writer, reader):
     first, second = trainer(name, writer, beta1=beta1), trainer(name, reader, beta1=beta1)
     kept = {key: value.cpu() for key, value in first._tensors().items()}
     assert kept.keys() == second._tensors().keys()
@@ -131,6 +166,32 @@ def test_a_checkpoint_goes_from_device_to_device(name, beta1, writer, reader, mo
 CONTEXTS, LENGTH, WIDTH = 40, 16, 32
 
 
+def language_model(dtype):
+    sizes = {"vocab_size": 97, "hidden_size": WIDTH, "num_hidden_layers": 2}
+    sizes |= {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
+    sizes |= {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device(CUDA):
+            return SmolLM3ForCausalLM(SmolLM3Config(**sizes)).eval()
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_reconstructions_go_through_a_language_model_on_the_gpu(name):
+    """Contexts come from the host, losses go back to it."""
+    model, point = language_model(torch.bfloat16), default_hookpoints("smollm3", 1)["resid"]
+    ids = torch.ones(5, LENGTH, dtype=torch.long)
+    contexts = Contexts(input_ids=ids, kept=torch.ones(5, LENGTH, dtype=torch.bool))
+    replace = reconstruction(known_k(made(name, d=WIDTH)))
+    found = spliced_losses(model, contexts, 2, point, replace)
+    assert (found.device.type, found.shape) == ("cpu", (5, LENGTH - 1))
+    elsewhere = reconstruction(known_k(made(name, "cpu", d=WIDTH)))
+    with pytest.raises(RuntimeError, match="device"):
+        spliced_losses(model, contexts, 2, point, elsewhere)
+
+
 def block_reader(monkeypatch, batch, dtype):
     """Of a model on the fake GPU; no values are known, so that all positions count as kept."""
 
@@ -139,15 +200,7 @@ def block_reader(monkeypatch, batch, dtype):
 
     monkeypatch.setattr(reading._Count, "_kept_in", all_kept)
     monkeypatch.setattr(reading, "contexts_per_block", lambda *_: CONTEXTS)
-    sizes = {"vocab_size": 97, "hidden_size": WIDTH, "num_hidden_layers": 2}
-    sizes |= {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 64}
-    sizes |= {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
-    torch.set_default_dtype(dtype)
-    try:
-        with torch.device(CUDA):
-            model = SmolLM3ForCausalLM(SmolLM3Config(**sizes)).eval()
-    finally:
-        torch.set_default_dtype(torch.float32)
+    model = language_model(dtype)
     ids = np.ones((CONTEXTS, LENGTH), np.int32)
     points = default_hookpoints("smollm3", 1)
     config = StoreConfig(
