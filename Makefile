@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= .venv-peers
+CUDA ?= .venv-cuda
+CUDA_PYTHON ?= python3.13 python3.12 $(PYTHON)
 CORES ?= all
 GPUS ?=
 ENGINE ?= podman
@@ -19,7 +21,7 @@ INSTALL := -m pip install --quiet --no-compile --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 PURELIB := import sysconfig; print(sysconfig.get_path("purelib"))
 
-.PHONY: help results test coverage test-fast test-gpu test-faults test-slurm mutants lint docs notebook smoke paper-plan
+.PHONY: help results test test-all coverage test-fast test-gpu test-faults test-slurm mutants lint docs notebook smoke paper-plan
 .PHONY: reference deep competitors rebuild schema container clean
 .PHONY: bench bench-machine bench-step bench-families bench-width bench-gpu bench-data bench-workflow
 .DELETE_ON_ERROR:
@@ -32,6 +34,9 @@ results: $(VENV)/.ready ## the local study: tables, figures and report in result
 
 test: $(VENV)/.ready-dev $(PEERS)/.ready ## every test, the smoke study end to end included
 	$(SUITE)
+
+test-all: test $(CUDA)/.ready ## the same, and what a GPU would run, with PyTorch for GPUs (3 GB) but without one
+	OMP_NUM_THREADS=1 $(CUDA)/bin/python -m pytest tests/gpu
 
 coverage: $(VENV)/.ready-dev $(PEERS)/.ready ## the same, and which lines no test runs; a third slower
 	$(SUITE) --cov
@@ -162,5 +167,15 @@ $(PEERS)/.ready: benchmarks/peers-requirements.txt | $(VENV)/.ready
 	$(PEERS)/bin/python $(INSTALL) -r $<
 	touch $@
 
+# The index may give the first of these Pythons a PyTorch without CUDA, which has no fake GPUs either.
+$(CUDA)/.ready: pyproject.toml
+	for python in $(CUDA_PYTHON); do \
+		rm -rf $(CUDA); \
+		$$python -m venv $(CUDA) || continue; \
+		$(CUDA)/bin/python $(INSTALL) --editable '.[workflow]' pytest pytest-xdist hypothesis || continue; \
+		$(CUDA)/bin/python -c 'import torch; raise SystemExit(torch.version.cuda is None)' && touch $@ && break; \
+	done
+	@test -e $@ || { echo "None of $(CUDA_PYTHON) got a PyTorch with CUDA: name another by CUDA_PYTHON=" >&2; exit 1; }
+
 clean: ## remove the environments, never results
-	rm -rf $(VENV) $(PEERS)
+	rm -rf $(VENV) $(PEERS) $(CUDA)

@@ -7,16 +7,19 @@ import uuid
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
-from distributed import Client, LocalCluster
 from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import s3_servers, warm
 from tests.faults.campaign import Campaign
+
+if TYPE_CHECKING:
+    from distributed import Client
 
 TESTS = Path(__file__).parent
 WHOLE = ("e2e", "faults", "slurm")
@@ -109,6 +112,8 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def two_workers() -> Iterator[Client]:
     """A client of two processes of dask, which is not the current one."""
+    from distributed import Client, LocalCluster  # the tests of GPUs run without it
+
     with (
         LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as workers,
         Client(workers, set_as_default=False) as client,
