@@ -1,9 +1,10 @@
 """Autoencoders of SAELens and of dictionary_learning, from the folders that these write.
 
 Read in SAELens 6.54 (``sae_lens/saes``) and dictionary_learning 0.1 (``dictionary.py``,
-``trainers``). Weights become float32; the norms of decoder rows are moved into the encoder, which
-changes no reconstruction. A pickle (``ae.pt``) is read by PyTorch's ``weights_only`` loader alone,
-which runs no code.
+``trainers``). They become classes of this library, in float32. The norms of decoder rows are moved
+into the encoder, which changes no reconstruction; a TopK that ranks its latents without them keeps
+them, as it would rank others. A pickle (``ae.pt``) is read by PyTorch's ``weights_only`` loader
+alone, which runs no code.
 """
 
 from __future__ import annotations
@@ -11,29 +12,26 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.foreign import AbsTopK, Foreign, JumpReLU, Rectified, TopK
-from sagsae.autoencoders.gate import GatedAutoencoder
-from sagsae.autoencoders.gated import Gated
+from sagsae.autoencoders.storage import build
 from sagsae.exchange import FORMATS
 
 Tensors = dict[str, Tensor]
 PLAIN = {"W_enc", "W_dec", "b_enc", "b_dec"}
-GATED = {"W_enc", "W_dec", "b_dec", "b_gate", "r_mag", "b_mag"}
-KINDS: dict[str, tuple[type[Autoencoder], set[str]]] = {
-    "standard": (Rectified, PLAIN),
-    "gated": (Gated, GATED),
-    "jumprelu": (JumpReLU, PLAIN | {"threshold"}),
-    "topk": (TopK, PLAIN),
-    "abstopk": (AbsTopK, PLAIN),
+KINDS = {
+    "standard": ("relu", PLAIN),
+    "gated": ("gated", {"W_enc", "W_dec", "b_dec", "b_gate", "r_mag", "b_mag"}),
+    "jumprelu": ("jumprelu", PLAIN | {"threshold"}),
+    "topk": ("topk", PLAIN | {"k"}),
+    "abstopk": ("abstopk", PLAIN | {"k"}),
 }
-"""Architecture, as SAELens calls it -> class here, and the tensors that it has."""
+"""Architecture, as SAELens calls it -> variant here, and the tensors that it has."""
 DICTIONARIES = {
     "AutoEncoder": "standard",
     "AutoEncoderNew": "standard",
@@ -59,6 +57,22 @@ RENAMED = {
 TINY = torch.finfo(torch.float64).tiny
 
 
+class Peer(NamedTuple):
+    """An autoencoder of another library.
+
+    Attributes:
+        architecture: As SAELens calls it.
+        tensors: By their names there.
+        centred: Whether it subtracts ``b_dec`` from what it encodes.
+        by_norm: Whether it ranks latents by their codes times the norms of their decoder rows.
+    """
+
+    architecture: str
+    tensors: Tensors
+    centred: bool
+    by_norm: bool = True
+
+
 class ForeignError(ValueError):
     """A folder that cannot be read; the message says why."""
 
@@ -76,7 +90,7 @@ def read_peer(folder: str | Path, format: str) -> Autoencoder:
         format: ``saelens`` or ``dictionary_learning``.
 
     Returns:
-        A ``gated`` or a class of `sagsae.autoencoders.foreign`, of scale 1: it takes activations as
+        A ``gated``, ``relu``, ``jumprelu``, ``topk`` or ``abstopk`` of scale 1, for activations as
         they are. Its ``provenance`` has format and architecture under ``foreign``.
 
     Raises:
@@ -87,8 +101,8 @@ def read_peer(folder: str | Path, format: str) -> Autoencoder:
     try:
         config = json.loads((folder / FORMATS[format][0]).read_text(encoding="utf-8"))
         tensors = _TENSORS[format](folder / FORMATS[format][1])
-        architecture, found = _CONVERSIONS[format](config, tensors)
-        sae = _built(architecture, found)
+        found = _CONVERSIONS[format](config, tensors)
+        sae = _built(found)
     except ForeignError as error:
         raise ForeignError(f"{folder}: {error}") from None
     except Exception as error:  # parsers and unpicklers raise anything on a file they do not know
@@ -96,7 +110,7 @@ def read_peer(folder: str | Path, format: str) -> Autoencoder:
             f"{folder}: cannot be read as an autoencoder of {format} "
             f"({type(error).__name__}: {error})"
         ) from error
-    sae.provenance = {"foreign": {"format": format, "architecture": architecture}}
+    sae.provenance = {"foreign": {"format": format, "architecture": found.architecture}}
     return sae
 
 
@@ -107,8 +121,8 @@ def _pickled(path: Path) -> Tensors:
     return found
 
 
-def _of_saelens(config: Mapping[str, Any], tensors: Tensors) -> tuple[str, Tensors]:
-    """Architecture and centred tensors of SAELens's format, of version 6 and earlier."""
+def _of_saelens(config: Mapping[str, Any], tensors: Tensors) -> Peer:
+    """What SAELens's format holds, of version 6 and earlier."""
     architecture = config.get("architecture", "standard")
     normalised = config.get("normalize_activations") or "none"
     if normalised != "none":
@@ -121,15 +135,15 @@ def _of_saelens(config: Mapping[str, Any], tensors: Tensors) -> tuple[str, Tenso
         architecture = "topk"
     elif activation not in ("relu", "topk") or config.get("finetuning_scaling_factor"):
         raise ForeignError(f"activation {activation!r} or a finetuning factor is not known here")
+    by_norm = True
     if architecture in ("topk", "abstopk"):
         k = config.get("k") or config.get("activation_fn_kwargs", {}).get("k")
         by_norm = bool(config.get("rescale_acts_by_decoder_norm"))
-        norm = torch.ones(len(tensors["W_dec"])) if by_norm else tensors["W_dec"].norm(dim=1)
-        tensors = tensors | {"k": torch.tensor(int(k)), "norm": norm}
-    return architecture, _centred(tensors, config.get("apply_b_dec_to_input", True))
+        tensors = tensors | {"k": torch.tensor(int(k))}
+    return Peer(architecture, tensors, config.get("apply_b_dec_to_input", True), by_norm)
 
 
-def _of_dictionary_learning(config: Mapping[str, Any], tensors: Tensors) -> tuple[str, Tensors]:
+def _of_dictionary_learning(config: Mapping[str, Any], tensors: Tensors) -> Peer:
     """The same of dictionary_learning's."""
     name = config["trainer"]["dict_class"]
     if name not in DICTIONARIES:
@@ -144,48 +158,40 @@ def _of_dictionary_learning(config: Mapping[str, Any], tensors: Tensors) -> tupl
     if architecture == "jumprelu":
         found["threshold"] = tensors["threshold"].expand(len(found["W_dec"]))
     if architecture == "topk":
-        found |= {"k": tensors["k"], "norm": found["W_dec"].norm(dim=1)}
-    return architecture, _centred(found, name not in UNCENTRED)
+        found["k"] = tensors["k"]
+    return Peer(architecture, found, name not in UNCENTRED, by_norm=architecture != "topk")
 
 
-def _centred(tensors: Tensors, centred: bool) -> Tensors:
-    """In float64, with biases for ``x - b_dec`` in place of x."""
-    found = {
-        name: value.double() if value.is_floating_point() else value
-        for name, value in tensors.items()
-    }
-    if not centred:
-        shift = found["b_dec"] @ found["W_enc"]
-        for name in ("b_enc", "b_gate"):
-            if name in found:
-                found[name] = found[name] + shift
-        if "b_mag" in found:
-            found["b_mag"] = found["b_mag"] + found["r_mag"].exp() * shift
-    return found
-
-
-def _built(architecture: str, found: Tensors) -> Autoencoder:
-    """The autoencoder, with decoder rows of unit norm."""
-    if architecture not in KINDS:
+def _built(peer: Peer) -> Autoencoder:
+    """The autoencoder of this library."""
+    if peer.architecture not in KINDS:
         known = ", ".join(KINDS)
-        raise ForeignError(f"architecture {architecture!r} is not known here; known are {known}")
-    kind, names = KINDS[architecture]
-    names = names | ({"k", "norm"} if issubclass(kind, TopK) else set())
-    if found.keys() != names:
-        differing = ", ".join(sorted(found.keys() ^ names))
-        raise ForeignError(f"does not have the tensors of {architecture!r}: see {differing}")
-    width, d = found["W_dec"].shape
-    sae = kind(d, width, 1.0)
-    norms = found["W_dec"].norm(dim=1).clamp_min(TINY)
-    found["W_dec"], found["W_enc"] = found["W_dec"] / norms[:, None], found["W_enc"] * norms
-    for name in ("b_enc", "b_gate", "b_mag", "threshold"):
-        if name in found:
+        raise ForeignError(
+            f"architecture {peer.architecture!r} is not known here; known are {known}"
+        )
+    variant, names = KINDS[peer.architecture]
+    if other := ", ".join(sorted(peer.tensors.keys() ^ names)):
+        raise ForeignError(f"does not have the tensors of {peer.architecture!r}: see {other}")
+    found = {n: v.double() if v.is_floating_point() else v for n, v in peer.tensors.items()}
+    if variant != "gated":
+        found["centred"] = torch.tensor(int(peer.centred))
+    elif not peer.centred:  # a gate here subtracts b_dec
+        shift = found["b_dec"] @ found["W_enc"]
+        found["b_gate"] = found["b_gate"] + shift
+        found["b_mag"] = found["b_mag"] + found["r_mag"].exp() * shift
+    if peer.by_norm:
+        norms = found["W_dec"].norm(dim=1).clamp_min(TINY)
+        found["W_dec"], found["W_enc"] = found["W_dec"] / norms[:, None], found["W_enc"] * norms
+        for name in found.keys() & {"b_enc", "b_gate", "b_mag", "threshold"}:
             found[name] = found[name] * norms
+    if "threshold" in found:  # below zero it lets nothing more through
+        found["threshold"] = found["threshold"].clamp_min(0)
+    width, d = found["W_dec"].shape
+    sae = build(variant, d, width)
     for name, value in sae.state_dict().items():
         if value.shape != found[name].shape or not bool(found[name].isfinite().all()):
             raise ForeignError(f"{name} is of shape {list(found[name].shape)}, or is not finite")
         value.copy_(found[name])
-    assert isinstance(sae, Foreign | GatedAutoencoder)
     return sae
 
 
@@ -193,7 +199,7 @@ _TENSORS: dict[str, Callable[[Path], Tensors]] = {
     "saelens": load_file,
     "dictionary_learning": _pickled,
 }
-_CONVERSIONS: dict[str, Callable[[Mapping[str, Any], Tensors], tuple[str, Tensors]]] = {
+_CONVERSIONS: dict[str, Callable[[Mapping[str, Any], Tensors], Peer]] = {
     "saelens": _of_saelens,
     "dictionary_learning": _of_dictionary_learning,
 }

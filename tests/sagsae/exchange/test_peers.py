@@ -57,7 +57,8 @@ def test_what_its_own_trainer_made_is_read_exactly(theirs, format, name):
     assert float(same.double().mean()) > 0.99
     torch.testing.assert_close(sae(x)[same], x_hat[same], rtol=1e-4, atol=1e-4)
     rows = sae.W_dec.norm(dim=1)
-    torch.testing.assert_close(rows, torch.ones(len(rows)), rtol=1e-5, atol=1e-5)
+    if name != "topk-unscaled":  # it ranks its latents without their norms
+        torch.testing.assert_close(rows, torch.ones(len(rows)), rtol=1e-5, atol=1e-5)
     assert sae.provenance["foreign"]["format"] == format
     assert format_of(folder / name) == format
 
@@ -71,9 +72,6 @@ def test_it_is_saved_and_measured_as_any_other(theirs, format, name, tmp_path):
     again = sagsae.load(tmp_path / "sae.safetensors")
     assert torch.equal(sae(x), again(x))
     assert again.provenance["foreign"] == sae.provenance["foreign"]
-    if name not in ("gated", "gated-uncentred", "GatedAutoEncoder"):
-        with pytest.raises(TypeError, match="trained by another library"):
-            again.loss(x, 0.1)
 
 
 @pytest.mark.slow
