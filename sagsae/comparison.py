@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sagsae.dead_latents import DeadReduction, dead_reduction
-from sagsae.frontiers import Frontier, Gap
+from sagsae.frontiers import Frontier, Gap, lies_between
 from sagsae.sweeps import Estimate, Sweep
 
 if TYPE_CHECKING:
@@ -22,14 +22,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Overlap:
-    """L0 range that both sweeps reach, ends included; lo and hi are None where there is none."""
+    """L0 range that both sweeps have points on, ends included; lo and hi are None where there is
+    none."""
 
     lo: float | None
     hi: float | None
     reason: str = ""
 
     def contains(self, l0: float) -> bool:
-        return self.lo is not None and self.hi is not None and self.lo <= l0 <= self.hi
+        """Whether an L0 lies in it, or within ``NEAR`` of one of its ends."""
+        return self.lo is not None and self.hi is not None and lies_between(l0, self.lo, self.hi)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,10 +191,10 @@ def bootstrap(
         table = sweep.resampled(metric, draws, rng)
         if isinstance(table, str):
             return Bootstrap(reason=table)
-        resampled = zip(table[0].T, table[1].T, strict=True)
-        frontiers.append([Frontier.through(x, y) for x, y in resampled])
-    drawn = [Gap.between(a, b) for a, b in zip(*frontiers, strict=True)]
-    gaps = [gap for gap in drawn if gap is not None]
+        drawn = zip(table.l0.T, table.value.T, strict=True)
+        frontiers.append([Frontier.through(x, y) for x, y in drawn])
+    found = [Gap.between(a, b) for a, b in zip(*frontiers, strict=True)]
+    gaps = [gap for gap in found if gap is not None]
     if not gaps:
         return Bootstrap(probability=0.0, reason="no draw has an overlap")
     lowest = np.array([gap.value.min() for gap in gaps])
@@ -205,7 +207,7 @@ def bootstrap(
 
 
 def matched(candidate: Sweep, baseline: Sweep, metric: str, l0: float) -> Matched:
-    """One metric of both at one L0, interpolated between sweep points."""
+    """One metric of both at one L0, interpolated between sweep points; see ``lies_between``."""
     shared = overlap(candidate, baseline)
     reason = shared.reason
     if not reason and not shared.contains(l0):

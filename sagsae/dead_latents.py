@@ -48,7 +48,7 @@ def dead_reduction(candidate: Sweep, baseline: Sweep, metric: str = DEAD) -> Dea
     nothing about the variants.
     """
     sides = (candidate, baseline)
-    dead = [{point.lam: point.values[metric] for point in sweep.points} for sweep in sides]
+    dead = [sweep.means(metric) for sweep in sides]
     if candidate.knob != baseline.knob:
         return DeadReduction(reason="one side has lambdas and the other ks: none is in common")
     shared = sorted(dead[0].keys() & dead[1].keys())
@@ -155,10 +155,10 @@ def reduction_errors(
     rows = [[list(sweep.by_lambda).index(lam) for lam in shared] for sweep in sides]
 
     def by_lambda(draw: int) -> Floats:
-        return np.array([value[at, draw] for (_, value), at in zip(tables, rows, strict=True)])
+        return np.array([one.of_lambda[at, draw] for one, at in zip(tables, rows, strict=True)])
 
     def by_l0(draw: int) -> Floats | None:
-        a, b = (Frontier.through(l0[:, draw], value[:, draw]) for l0, value in tables)
+        a, b = (Frontier.through(one.l0[:, draw], one.value[:, draw]) for one in tables)
         return _at_equal_l0(a, b, levels)
 
     return ReductionErrors(

@@ -8,6 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+NEAR = 1.02
+"""An end of a sweep counts as at an L0 that is at most so many times larger or smaller."""
+
+
+def lies_between(l0: float, lowest: float, highest: float) -> bool:
+    """Whether a range reaches an L0, or ends within ``NEAR`` of it."""
+    return lowest / NEAR <= l0 <= highest * NEAR
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +41,14 @@ class Frontier:
         return cls(l0=l0[order][first], log_l0=log_l0, value=total / np.bincount(group))
 
     def at(self, l0: float) -> float:
-        """Value at one L0; ValueError outside the breakpoints."""
+        """Value at one L0, at an L0 just outside that of the end; ValueError further outside."""
         if not self.reaches(l0):
             raise ValueError(f"L0 = {l0:g} is outside this frontier: it is never extrapolated")
         return float(np.interp(np.log(l0), self.log_l0, self.value))
 
     def reaches(self, l0: float) -> bool:
-        """Whether an L0 lies between the first and the last breakpoint, ends included."""
-        return bool(self.l0.size) and bool(self.l0[0] <= l0 <= self.l0[-1])
+        """Whether an L0 lies between the first and the last breakpoint; see ``lies_between``."""
+        return bool(self.l0.size) and lies_between(l0, float(self.l0[0]), float(self.l0[-1]))
 
 
 @dataclass(frozen=True, kw_only=True)

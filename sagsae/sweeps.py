@@ -1,9 +1,10 @@
 """Sweeps: cells of one variant over lambdas and seeds, their points and their frontiers.
 
 A sweep is one variant at one width trained over several lambdas. Its points are (L0, metric) per
-lambda, averaged over seeds; its frontier joins them linearly in log L0, in order of L0. Collapsed
-cells take part like any other and are named. A k-sparse variant has numbers k of active latents in
-the place of lambdas; ``lam`` is k then.
+lambda, averaged over seeds; its frontier joins them linearly in log L0, in order of L0. Seeds whose
+L0 lie far apart are a point each: their mean is no code that anybody trained. So is a collapsed
+cell, which takes part and is named. A k-sparse variant has numbers k of active latents in the place
+of lambdas; ``lam`` is k then.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from sagsae.frontiers import Floats, Frontier
 
 if TYPE_CHECKING:
     import pandas as pd
+
+CLOSE = 1.5
+"""Seeds of one lambda are one point if the largest of their L0 is at most so many times the
+smallest; else each is a point."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,15 +60,19 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True)
 class SweepPoint:
-    """One lambda of a sweep, averaged over its seeds."""
+    """One lambda of a sweep, averaged over its seeds, or one seed of it; see ``CLOSE``."""
 
     lam: float
     seeds: int
+    seed: int | None
+    """Which seed it is; None for a mean of several."""
     l0: Estimate
     values: Mapping[str, Estimate | None]
     """None where the metric is undefined for one of the seeds."""
+    names: tuple[str, ...]
+    """Of its cells."""
     collapsed: tuple[str, ...]
-    """Names of the collapsed cells among its seeds."""
+    """Names of the collapsed ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,8 +150,16 @@ class Sweep:
     @cached_property
     def points(self) -> tuple[SweepPoint, ...]:
         """Sweep points by increasing L0; equal L0 by increasing lambda."""
-        points = [_point(lam, cells) for lam, cells in self.by_lambda.items()]
-        return tuple(sorted(points, key=lambda p: (p.l0.mean, p.lam)))
+        return tuple(sorted(map(_point, self._groups), key=lambda p: (p.l0.mean, p.lam)))
+
+    @cached_property
+    def _groups(self) -> list[list[CellResult]]:
+        """The cells of each point, by increasing lambda and seed."""
+        return [group for cells in self.by_lambda.values() for group in _grouped(cells)]
+
+    def means(self, metric: str) -> dict[float, Estimate | None]:
+        """One metric of each lambda over all its seeds, wherever their L0 lie."""
+        return {lam: _mean(metric, cells) for lam, cells in self.by_lambda.items()}
 
     @property
     def knob(self) -> str:
@@ -161,9 +178,9 @@ class Sweep:
 
     @property
     def silent(self) -> tuple[str, ...]:
-        """Cells of the lambdas whose mean L0 is zero: they have no place on a log axis."""
-        zero = {point.lam for point in self.points if point.l0.mean == 0}
-        return tuple(cell.name for cell in self.cells if cell.lam in zero)
+        """Cells of the points whose L0 is zero: they have no place on a log axis."""
+        zero = (cells for cells in self._groups if not any(cell.l0 for cell in cells))
+        return tuple(cell.name for cells in zero for cell in cells)
 
     def undefined(self, metric: str) -> tuple[str, ...]:
         """Cells for which a metric has no value."""
@@ -181,17 +198,29 @@ class Sweep:
         l0 = np.array([[cell.l0 for cell in row] for row in rows])
         return l0, np.array([[cell.values[metric] for cell in row] for row in rows], np.float64)
 
-    def resampled(
-        self, metric: str, draws: int, rng: np.random.Generator
-    ) -> tuple[Floats, Floats] | str:
-        """L0 and one metric of each lambda as means over seeds that are drawn with replacement,
-        [lambdas, draws] float64; or in words why there are none. A seed's cells stay together."""
+    def resampled(self, metric: str, draws: int, rng: np.random.Generator) -> Resampled | str:
+        """Points whose seeds are drawn with replacement, or in words why there are none. A seed's
+        cells stay together."""
         table = self.by_seed(metric)
         if isinstance(table, str):
             return table
         l0, value = table
         chosen = rng.integers(l0.shape[1], size=(draws, l0.shape[1]))
-        return l0[:, chosen].mean(axis=2), value[:, chosen].mean(axis=2)
+        lambdas, seeds = list(self.by_lambda), [cell.seed for cell in self._first]
+        rows = [lambdas.index(group[0].lam) for group in self._groups]
+        own = [[seed in {cell.seed for cell in group} for seed in seeds] for group in self._groups]
+        weights = np.array(own, np.float64)[:, chosen]
+        with np.errstate(invalid="ignore"):  # 0 / 0 where no seed of a point was drawn
+            found = [
+                (side[rows][:, chosen] * weights).sum(axis=2) / weights.sum(axis=2)
+                for side in (l0, value)
+            ]
+        return Resampled(l0=found[0], value=found[1], of_lambda=value[:, chosen].mean(axis=2))
+
+    @property
+    def _first(self) -> list[CellResult]:
+        """The cells of the lowest lambda, by seed."""
+        return next(iter(self.by_lambda.values()))
 
     def estimate(self, metric: str, l0: float) -> Estimate:
         """One metric at one L0: the frontier's value, and the standard error over seeds.
@@ -220,15 +249,39 @@ class Sweep:
         )
 
 
-def _point(lam: float, cells: list[CellResult]) -> SweepPoint:
-    values: dict[str, Estimate | None] = {}
-    for metric in cells[0].values:
-        known = [v for v in (cell.values[metric] for cell in cells) if v is not None]
-        values[metric] = Estimate.of(known) if len(known) == len(cells) else None
+@dataclass(frozen=True, kw_only=True)
+class Resampled:
+    """What a bootstrap over the seeds of a sweep draws."""
+
+    l0: Floats
+    """Of each point, [points, draws] float64; NaN where none of its seeds was drawn."""
+    value: Floats
+    """The metric of each point, of the same shape."""
+    of_lambda: Floats
+    """The metric of each lambda over all its seeds, [lambdas, draws] float64."""
+
+
+def _grouped(cells: list[CellResult]) -> list[list[CellResult]]:
+    """The cells of one lambda, those of one point together."""
+    sound = [cell for cell in cells if not cell.collapsed]
+    reached = [cell.l0 for cell in sound]
+    if not sound or max(reached) > CLOSE * min(reached):
+        return [[cell] for cell in cells]
+    return [sound, *([cell] for cell in cells if cell.collapsed)]
+
+
+def _mean(metric: str, cells: list[CellResult]) -> Estimate | None:
+    known = [value for cell in cells if (value := cell.values[metric]) is not None]
+    return Estimate.of(known) if len(known) == len(cells) else None
+
+
+def _point(cells: list[CellResult]) -> SweepPoint:
     return SweepPoint(
-        lam=lam,
+        lam=cells[0].lam,
         seeds=len(cells),
+        seed=cells[0].seed if len(cells) == 1 else None,
         l0=Estimate.of(cell.l0 for cell in cells),
-        values=values,
+        values={metric: _mean(metric, cells) for metric in cells[0].values},
+        names=tuple(cell.name for cell in cells),
         collapsed=tuple(cell.name for cell in cells if cell.collapsed),
     )

@@ -79,6 +79,25 @@ def decided(true: bool, here: str, why: str = "") -> Verdict:
     return Verdict(outcome=HOLDS if true else FAILS, here=here, why=why)
 
 
+def decided_on_every(
+    holds: bool, rows: pd.DataFrame, unread: pd.DataFrame, lack: str, here: str, why: str = ""
+) -> Verdict:
+    """The verdict on a claim about every pair: pairs that cannot be read leave it open, unless
+    another pair refutes it.
+
+    Args:
+        holds: Whether every pair that can be read meets it.
+        rows: The pairs that can be read.
+        unread: The others.
+        lack: What they lack.
+        here: This study's number.
+        why: What must be known beside the number.
+    """
+    if holds and len(unread):
+        raise Untestable(f"{PARTLY}{places(rows)}; {lack} at {places(unread)}", here)
+    return decided(holds, here, why)
+
+
 def measured(rows: pd.DataFrame, why: str) -> pd.DataFrame:
     """The same rows; raises Unmeasured where there are none."""
     if rows.empty:
@@ -283,6 +302,11 @@ def _all_among(
 def place(row: pd.Series) -> str:
     """Such as "pythia-1b resid"."""
     return f"{row['model']} {row['hookpoint']}"
+
+
+def places(rows: pd.DataFrame) -> str:
+    """The same of each row, separated by commas."""
+    return ", ".join(place(row) for _, row in rows.iterrows())
 
 
 def over_seeds(cells: pd.DataFrame, column: str) -> Estimate:

@@ -14,6 +14,7 @@ from pipeline.claims.evidence import (
     Verdict,
     claim,
     decided,
+    decided_on_every,
     format_estimate,
     measured,
     over_seeds,
@@ -76,7 +77,7 @@ def no_auxiliary_dead(evidence: Evidence, least: float) -> Verdict:
 def two_sided(evidence: Evidence) -> Verdict:
     rows = evidence.contrast(ABLATION, ("sagsae_sym", "sagsae_tied"), "sagsae_onesided")
     measured(rows, "the grid has no sagsae_onesided beside an intact variant of its width")
-    rows = rows[rows["dominates"].notna()]
+    unread, rows = rows[rows["dominates"].isna()], rows[rows["dominates"].notna()]
     if rows.empty:
         raise Untestable("sagsae_onesided shares no L0 with the intact variant")
     wins = int(rows["dominates"].sum())
@@ -86,7 +87,8 @@ def two_sided(evidence: Evidence) -> Verdict:
         f"{format_number(rows[f'dead_fraction_{side}'].mean())} {words}"
         for side, words in (("candidate", "with both sides"), ("baseline", "with one"))
     )
-    return decided(wins == len(rows), here, f"mean dead fraction {dead}")
+    why = f"mean dead fraction {dead}"
+    return decided_on_every(wins == len(rows), rows, unread, sweeps.NO_RANGE, here, why)
 
 
 MATCH = sweeps.rest_within.numbers["within"] / 5

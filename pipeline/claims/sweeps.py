@@ -18,8 +18,10 @@ from pipeline.claims.evidence import (
     Verdict,
     claim,
     decided,
+    decided_on_every,
     measured,
     place,
+    places,
 )
 from pipeline.study.paper_numbers import (
     DEAD_LOWER_BY,
@@ -37,6 +39,8 @@ from pipeline.text.numbers import (
     times,
     with_error,
 )
+
+NO_RANGE = "no common L0 range"
 
 
 @claim(
@@ -80,7 +84,7 @@ def resampled(wins: int, pairs: int, least: int) -> float:
     criterion="Every mlp_out pair and at least one resid pair is strictly dominated.",
 )
 def dominance_where(evidence: Evidence) -> Verdict:
-    rows = evidence.compared
+    rows, unread = evidence.compared, evidence.main[evidence.main["dominates"].isna()]
     found = {
         name: rows.loc[rows["hookpoint"] == name, "dominates"].astype(bool)
         for name in ("mlp_out", "resid")
@@ -88,7 +92,11 @@ def dominance_where(evidence: Evidence) -> Verdict:
     if missing := [name for name, wins in found.items() if wins.empty]:
         raise Unmeasured(f"nothing is compared at {' and '.join(missing)}")
     here = ", ".join(f"{name} {wins.sum()} of {len(wins)}" for name, wins in found.items())
-    return decided(bool(found["mlp_out"].all() and found["resid"].any()), here)
+    open_at = ["mlp_out", *["resid"] * (not found["resid"].any())]
+    unread = unread[unread["hookpoint"].isin(open_at)]
+    possible = found["resid"].any() or "resid" in unread["hookpoint"].to_numpy()
+    holds = bool(found["mlp_out"].all() and possible)
+    return decided_on_every(holds, rows, unread, NO_RANGE, here)
 
 
 @claim(
@@ -122,7 +130,7 @@ def _dead_at_matched(rows: pd.DataFrame, least: float, l0: float) -> Verdict:
     sides = [matched_column(l0, "dead_fraction", side) for side in ("candidate", "baseline")]
     if sides[0] not in rows or rows[sides[0]].isna().all():
         raise Untestable(f"no pair can be read off at L0 = {l0:g}")
-    rows = rows[rows[sides[0]].notna()]
+    unread, rows = rows[rows[sides[0]].isna()], rows[rows[sides[0]].notna()]
     candidate, baseline = rows[sides[0]], rows[sides[1]]
     drop = baseline - candidate
     error = (rows[f"{sides[0]}_se"] ** 2 + rows[f"{sides[1]}_se"] ** 2) ** 0.5
@@ -135,17 +143,27 @@ def _dead_at_matched(rows: pd.DataFrame, least: float, l0: float) -> Verdict:
         raise Untestable(
             f"Gated has less than {least:g} dead everywhere: nothing can be lower by that", here
         )
-    return _decided_with_room(rows, drop >= least, room, here, "that much")
+    what, lack = "that much", f"no value at L0 = {l0:g}"
+    return _decided_with_room(rows, unread, lack, drop >= least, room, here, what)
 
 
 def _decided_with_room(
-    rows: pd.DataFrame, enough: pd.Series, room: pd.Series, here: str, what: str, more: str = ""
+    rows: pd.DataFrame,
+    unread: pd.DataFrame,
+    lack: str,
+    enough: pd.Series,
+    room: pd.Series,
+    here: str,
+    what: str,
+    more: str = "",
 ) -> Verdict:
     """Whether every pair has enough, by the pairs that have room for it. The others refute nothing;
     where those with room hold, the others leave the claim open, for which ``more`` says why.
 
     Args:
-        rows: One per pair.
+        rows: One per pair that can be read.
+        unread: The other pairs.
+        lack: What they lack.
         enough: Whether a pair has enough.
         room: Whether Gated has the dead latents without which no pair could.
         here: This study's number.
@@ -155,18 +173,14 @@ def _decided_with_room(
     why = _roomless(rows[~room], what)
     holds = bool(enough[room].all())
     if holds and not room.all():
-        partly = f"{PARTLY}{_places(rows[room])}; " if room.any() else ""
+        partly = f"{PARTLY}{places(rows[room])}; " if room.any() else ""
         raise Untestable(f"{partly}{why}{more}", here)
-    return decided(holds, here, why)
+    return decided_on_every(holds, rows, unread, lack, here, why)
 
 
 def _roomless(rows: pd.DataFrame, what: str) -> str:
-    names = _places(rows)
+    names = places(rows)
     return f"too few dead latents in Gated for {what} at {names}" if names else ""
-
-
-def _places(rows: pd.DataFrame) -> str:
-    return ", ".join(place(row) for _, row in rows.iterrows())
 
 
 @claim(
@@ -191,7 +205,8 @@ def dead_rest(evidence: Evidence, least: float) -> Verdict:
     l0=64,
 )
 def dead_matched(evidence: Evidence, least: float, l0: float) -> Verdict:
-    return _dead_at_matched(evidence.compared, least, l0)
+    measured(evidence.compared, NO_MAIN)
+    return _dead_at_matched(evidence.main, least, l0)
 
 
 def _dead_over_sweep(evidence: Evidence, hookpoints: tuple[str, ...], least: float) -> Verdict:
@@ -200,7 +215,8 @@ def _dead_over_sweep(evidence: Evidence, hookpoints: tuple[str, ...], least: flo
     rows, at_l0, remark = _or_at_equal_l0(
         measured(rows, f"nothing is compared at {', '.join(hookpoints)}")
     )
-    rows = rows[rows["dead_points"] + rows["dead_left_out"] > 0]
+    apart = rows["dead_points"] + rows["dead_left_out"] == 0
+    unread, rows = rows[apart], rows[~apart]
     if rows.empty:
         raise Untestable(f"no lambda is shared at {', '.join(hookpoints)}")
     names = ("dead_floored", "dead_points", "dead_left_out")
@@ -216,7 +232,8 @@ def _dead_over_sweep(evidence: Evidence, hookpoints: tuple[str, ...], least: flo
     enough = rows["dead_reduction"] >= least
     most = span(rows.loc[~room, "dead_ceiling"], times)
     more = "" if most == BLANK else f": it would be at most {most} with no dead latents"
-    return _decided_with_room(rows, enough, room, here, times(least), more)
+    lack = "no lambda is shared"
+    return _decided_with_room(rows, unread, lack, enough, room, here, times(least), more)
 
 
 def _or_at_equal_l0(rows: pd.DataFrame) -> tuple[pd.DataFrame, bool, str]:
@@ -231,8 +248,7 @@ def _or_at_equal_l0(rows: pd.DataFrame) -> tuple[pd.DataFrame, bool, str]:
     remark = f"; at equal L0 {span(rows[f'{EQUAL_L0}reduction'], times)}"
     apart = (rows["dead_points"] + rows["dead_left_out"] == 0) & rows[f"{EQUAL_L0}points"].notna()
     if apart.any():
-        where = ", ".join(place(row) for _, row in rows[apart].iterrows())
-        remark += f", which decides at {where}, where the sweeps share no lambda"
+        remark += f", which decides at {places(rows[apart])}, where the sweeps share no lambda"
     instead = {
         name: rows[name].mask(apart, rows[name.replace("dead_", EQUAL_L0)])
         for name in names

@@ -25,7 +25,7 @@ RANKED = (
 )
 COST = ("parameters", "tokens_per_second", "collapsed", "rank_reason")
 """Columns after those of probes."""
-SUMMARY = ("recipe", "l0", "series", "variant", "pairs", "mean_rank", "low", "high")
+SUMMARY = ("recipe", "l0", "series", "variant", "pairs", "mean_rank", "low", "high", "first", "of")
 PROBED = {"fraction": "absorption"}
 """Columns of probed cells -> their names in ranking.csv; that of the accuracy has its k."""
 
@@ -123,11 +123,11 @@ def _ranked(
 
 
 def _error(reading: Reading, spread: Spread | None) -> tuple[float, str]:
-    """Standard error of a reading and where it is from: its own seeds, or those of all sweeps that
-    were trained under the same recipe."""
+    """Standard error of a reading and where it is from: its own seeds, or for one seed those of
+    all sweeps that were trained under the same recipe."""
     if (own := reading.se) is not None:
         return own, "own seeds"
-    if spread is None:
+    if spread is None or not reading.by_seed.size:
         return float("nan"), ""
     return spread.sd, f"pooled from {spread.sweeps} sweep{'s' * (spread.sweeps > 1)}"
 
@@ -198,27 +198,30 @@ def _is_of_probes(name: str) -> bool:
 
 def summary_table(ranking: pd.DataFrame) -> pd.DataFrame:
     """One row per (recipe, matched L0, series): mean rank over (model, hookpoint) pairs, the lowest
-    first; ``low`` and ``high`` enclose 95 % of bootstrap draws of pairs."""
-    rows = list(_summaries(ranking))
-    return pd.DataFrame(rows, columns=[*SUMMARY, "first", "unranked"])
+    first; ``low`` and ``high`` enclose 95 % of bootstrap draws of pairs.
+
+    Only series that are ranked at every pair have a mean: each pair then ranks the same series, of
+    which ``of`` is the number. Their ranks are among these alone.
+    """
+    table = pd.DataFrame(_summaries(ranking), columns=[*SUMMARY, "unranked"])
+    return table.astype({"first": "Int64", "of": "Int64"})
 
 
 def _summaries(ranking: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for (recipe, l0), here in ranking.groupby(["recipe", "l0"], sort=False):
         rows: list[dict[str, Any]] = []
+        at_every = here.groupby("series")["rank"].transform("count") == len(
+            here[["model", "hookpoint"]].drop_duplicates()
+        )
+        shared = here[at_every].groupby(["model", "hookpoint"])["r2"]
+        ranks = shared.rank(method="min", ascending=False).astype(int)
         for series, found in here.groupby("series", sort=True):
-            ranks = found["rank"].dropna().astype(int).tolist()
-            row: dict[str, Any] = {
-                "recipe": recipe,
-                "l0": l0,
-                "series": series,
-                "pairs": len(ranks),
-                "first": 0,
-            }
-            row |= {"variant": found["variant"].iloc[0], "unranked": len(found) - len(ranks)}
-            if ranks:
-                mean = mean_rank(ranks)
+            ranked = int(found["rank"].notna().sum())
+            row: dict[str, Any] = {"recipe": recipe, "l0": l0, "series": series, "pairs": ranked}
+            row |= {"variant": found["variant"].iloc[0], "unranked": len(found) - ranked}
+            if at_every[found.index].all():
+                mean = mean_rank(ranks[found.index].tolist())
                 row |= {"mean_rank": mean.mean, "low": mean.low, "high": mean.high}
-                row["first"] = mean.first
+                row |= {"first": mean.first, "of": here.loc[at_every, "series"].nunique()}
             rows.append(row)
         yield from sorted(rows, key=lambda row: row.get("mean_rank", float("inf")))

@@ -26,12 +26,14 @@ RANKS = (
     "several."
 )
 NO_ERROR = (
-    "Some sweeps have one seed, and no sweep of their recipe has several. One seed is one "
-    "observation, so these ranks have no interval."
+    "Some ranks have no interval: no sweep of the recipe has several seeds, or every seed of the "
+    "sweep collapsed next to this L0."
 )
 MEANS = (
-    "Mean ranks are over pairs of model and hookpoint. The interval holds 95 % of the means over "
-    "pairs that are drawn anew. First is the number of pairs in which a sweep has rank 1."
+    "Mean ranks are over all pairs of model and hookpoint. A sweep that is not ranked at every "
+    "pair has none, and the ranks of the others are among these alone. The interval holds 95 % of "
+    "the means over pairs that are drawn anew. First is the number of pairs in which a sweep has "
+    "rank 1."
 )
 DOMINATES_AT_ALL = (
     "A sweep strictly dominates another if its R2 is higher at every L0 that both reach. 2/5: on "
@@ -75,7 +77,7 @@ def summary_grids(summary: pd.DataFrame, l0: float, spec: ComparisonSpec) -> lis
     return [
         Grid(
             title=spec.titled(f"Mean ranks at L0 = {l0:g}", str(recipe)),
-            columns=("Sweep", "Mean rank", "Interval", "First", "Pairs", "Not ranked"),
+            columns=("Sweep", "Mean rank", "Of", "Interval", "First", "Pairs", "Not ranked"),
             rows=tuple(_mean(row) for _, row in rows.iterrows()),
         )
         for recipe, rows in summary[summary["l0"] == l0].groupby("recipe", sort=False)
@@ -86,8 +88,8 @@ def _mean(row: pd.Series) -> tuple[str, ...]:
     known = not pd.isna(row["low"])
     interval = f"{row['low']:.1f} to {row['high']:.1f}" if known else BLANK
     mean = BLANK if pd.isna(row["mean_rank"]) else f"{row['mean_rank']:.1f}"
-    counts = (f"{row[name]:.0f}" for name in ("first", "pairs", "unranked"))
-    return row["series"], mean, interval, *counts
+    counts = (_whole(row[name]) for name in ("first", "pairs", "unranked"))
+    return row["series"], mean, _whole(row["of"]), interval, *counts
 
 
 def _ranks(rows: pd.DataFrame, title: str) -> Grid:

@@ -66,19 +66,22 @@ def _flat(values: dict[str, Any], group: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def point_table(metrics: Metrics) -> pd.DataFrame:
-    """One row per (sweep, lambda): means over seeds and standard errors (empty with one seed)."""
+    """One row per (sweep, lambda): means over seeds and standard errors (empty with one seed).
+
+    Where seeds lie far apart in L0 or collapsed, a row of its own is of one ``seed``.
+    """
     noisy = {cell.path for cell, found in metrics.items() if found.lr_noisy}
     rows = []
     for key, sweep in sweeps_of(metrics).items():
-        for point in sorted(sweep.points, key=lambda p: p.lam):
+        for point in sorted(sweep.points, key=lambda p: (p.lam, p.seed or 0)):
             knob = {"lam": None, "k": None} | knob_column(sweep, point.lam)
-            row = key._asdict() | knob | {"seeds": point.seeds}
+            row = key._asdict() | knob | {"seeds": point.seeds, "seed": point.seed}
             for name, estimate in {"l0": point.l0, **point.values}.items():
                 row |= with_se(name, estimate)
-            row["lr_noisy"] = any(cell.name in noisy for cell in sweep.by_lambda[point.lam])
+            row["lr_noisy"] = not noisy.isdisjoint(point.names)
             row["collapsed"] = named_collapses([sweep], set(point.collapsed))
             rows.append(row)
-    return without_idle_k(pd.DataFrame(rows))
+    return without_idle_k(pd.DataFrame(rows).astype({"seed": "Int64"}))
 
 
 def write_tables(metrics: Metrics, spec: ComparisonSpec, folder: Path) -> None:

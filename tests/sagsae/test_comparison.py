@@ -104,7 +104,7 @@ class TestFrontier:
 
     def test_never_extrapolates(self):
         with pytest.raises(ValueError, match="never extrapolated"):
-            sweep([(1, 0.0), (100, 1.0)]).frontier("r2").at(101)
+            sweep([(1, 0.0), (100, 1.0)]).frontier("r2").at(103)
 
     def test_keeps_a_dip(self):
         dip = sweep([(1, 0.5), (10, 0.1), (100, 0.6)]).frontier("r2")
@@ -183,7 +183,7 @@ class TestDominance:
         if shared.lo is None:
             assert verdict.dominates is None
             return
-        inside = [l0 for l0, _ in a + b if shared.contains(l0)]
+        inside = [l0 for l0, _ in a + b if shared.lo <= l0 <= shared.hi]
         grid = [*np.geomspace(shared.lo, shared.hi, 60).clip(shared.lo, shared.hi), *inside]
         gaps = [one.frontier("r2").at(x) - two.frontier("r2").at(x) for x in grid]
         assert verdict.min_gap == pytest.approx(min(gaps), abs=1e-9)
@@ -227,7 +227,7 @@ class TestBootstrap:
 
     def test_a_draw_whose_overlap_is_a_single_l0_counts_against_dominance(self):
         """One draw of four ends at L0 = 10, where the baseline starts."""
-        near, far = sweep([(1, 0.5), (10, 0.5)]), sweep([(1, 0.5), (30, 0.5)])
+        near, far = sweep([(1, 0.5), (10, 0.5)]), sweep([(1, 0.5), (14, 0.5)])
         base = seeded(*[sweep([(10, 0.3), (100, 0.3)], label="base")] * 2)
         verdict = dominance(seeded(near, far), base, draws=4000)
         assert verdict.dominates is True
@@ -244,8 +244,8 @@ class TestBootstrap:
         assert "not every lambda has the same seeds" in verdict.bootstrap.reason
 
     def test_standard_error_on_both_axes(self):
-        point = seeded(sweep([(1, 0.2)]), sweep([(3, 0.4)]), sweep([(5, 0.6)])).points[0]
-        assert (point.l0.mean, point.l0.se) == (3, pytest.approx(2 / math.sqrt(3)))
+        point = seeded(sweep([(8, 0.2)]), sweep([(10, 0.4)]), sweep([(12, 0.6)])).points[0]
+        assert (point.l0.mean, point.l0.se) == (10, pytest.approx(2 / math.sqrt(3)))
         r2 = point.values["r2"]
         assert r2 is not None
         assert (r2.mean, r2.se) == (pytest.approx(0.4), pytest.approx(0.2 / math.sqrt(3)))
@@ -261,7 +261,13 @@ class TestMatched:
         assert found.baseline.mean == pytest.approx(0.3)
         assert found.reason == ""
 
-    @pytest.mark.parametrize("l0", [4.99, 20.01])
+    @pytest.mark.parametrize(("l0", "value"), [(4.95, 0.1), (20.3, 0.3)])
+    def test_an_end_within_two_percent_counts_as_there(self, l0, value):
+        found = matched(sweep([(1, 0.0), (100, 1.0)]), sweep([(5, 0.1), (20, 0.3)]), "r2", l0)
+        assert found.baseline == Estimate(mean=value, se=None)
+        assert found.candidate.mean == pytest.approx(math.log(l0, 100))
+
+    @pytest.mark.parametrize("l0", [4.9, 20.41])
     def test_outside_the_overlap_is_empty_although_one_side_reaches_it(self, l0):
         found = matched(sweep([(1, 0.0), (100, 1.0)]), sweep([(5, 0.3), (20, 0.3)]), "r2", l0)
         assert (found.candidate, found.baseline) == (None, None)
@@ -396,7 +402,7 @@ class TestWholeResults:
 
     def test_an_overlap_contains_its_ends(self):
         shared = overlap(self.low, self.high)
-        contained = [shared.contains(l0) for l0 in (2.7, E, 5.0, E**2, 7.4)]
+        contained = [shared.contains(l0) for l0 in (2.6, E, 5.0, E**2, 7.6)]
         assert contained == [False, True, True, True, False]
         assert overlap(self.low, self.apart).contains(10) is False
         assert Overlap(lo=None, hi=5.0).contains(3.0) is False
@@ -544,9 +550,9 @@ class TestCompare:
 
 
 def test_draws_without_any_overlap_lose():
-    """Ends 8 (once in four), 5 (twice) and 2 against starts 4, 4.5 (twice) and 5."""
-    left = seeded(sweep([(1, 0.5), (8, 0.5)]), sweep([(1, 0.5), (2, 0.5)]))
-    right = seeded(sweep([(4, 0.1), (90, 0.1)]), sweep([(5, 0.1), (90, 0.1)]))
+    """Ends 6 (once in four), 5 (twice) and 4 against starts 4.5, 4.75 (twice) and 5."""
+    left = seeded(sweep([(1, 0.5), (6, 0.5)]), sweep([(1, 0.5), (4, 0.5)]))
+    right = seeded(sweep([(4.5, 0.1), (90, 0.1)]), sweep([(5, 0.1), (90, 0.1)]))
     found = bootstrap(left, right, "r2", draws=4000)
     assert found.probability == pytest.approx(1 / 4 + 1 / 2 * 3 / 4, abs=0.03)
     never = bootstrap(left, sweep_of_two(50, 60), "r2", draws=3)

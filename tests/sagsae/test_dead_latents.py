@@ -166,8 +166,8 @@ class TestErrors:
 
     def test_draws_whose_l0_ranges_do_not_meet_are_left_out(self):
         """Of two seeds of the candidate, twice the second reaches no L0 of the baseline."""
-        few = seeded(sweep((10, 0.1), (20, 0.1)), sweep((31, 0.2), (40, 0.2)))
-        many = seeded(*[sweep((10, 0.4), (25, 0.4))] * 2)
+        few = seeded(sweep((10, 0.1), (20, 0.1)), sweep((14, 0.2), (28, 0.2)))
+        many = seeded(*[sweep((5, 0.4), (13, 0.4))] * 2)
         met = [math.log10(0.4 / dead) for dead in (0.1, 0.15, 0.15)]
         found = reduction_errors(few, many, draws=4000)
         assert found.by_l0 == pytest.approx(np.std(met), rel=0.05)

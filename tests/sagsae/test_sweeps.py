@@ -62,19 +62,26 @@ class TestFrontier:
 
     def test_it_reaches_its_ends_and_nothing_beyond(self):
         found = frontier({1.0: 0.0, E**2: 1.0})
-        assert [found.reaches(x) for x in (0.99, 1.0, 2.0, E**2, 7.4)] == [
+        assert [found.reaches(x) for x in (0.97, 1.0, 2.0, E**2, 7.6)] == [
             False,
             *[True] * 3,
             False,
         ]
         assert (found.at(1.0), found.at(E)) == (0.0, pytest.approx(0.5))
-        with pytest.raises(ValueError, match=r"L0 = 0\.99 is outside this frontier: it is never"):
-            found.at(0.99)
+        with pytest.raises(ValueError, match=r"L0 = 0\.97 is outside this frontier: it is never"):
+            found.at(0.97)
         assert not frontier({0.0: 1.0}).reaches(0.0)
         assert found.reaches(1.5) is True
 
     def test_one_point_is_a_frontier(self):
         assert (frontier({3.0: 0.4}).at(3.0), frontier({3.0: 0.4}).reaches(3.1)) == (0.4, False)
+
+    def test_an_end_within_two_percent_counts_as_there(self):
+        """A sweep of k 32 and 64 whose L0 is a little below k is read at 64, as measured."""
+        found = frontier({32.2: 0.4, 63.5: 0.6})
+        assert (found.at(64), found.at(32)) == (0.6, 0.4)
+        assert not found.reaches(64.8)
+        assert not found.reaches(31.5)
 
 
 class TestGap:
@@ -129,25 +136,45 @@ class TestSweep:
         assert sweep(*cells).seeds == 2
 
     def test_points_are_means_over_seeds_by_increasing_l0(self):
-        fallen = cell(1, 1, 9, 0.3, collapsed=("R2",), lr=None)
-        found = sweep(cell(2, 0, 2, 0.1, lr=0.9), cell(1, 0, 7, 0.5, lr=0.8), fallen)
+        lacking = cell(1, 1, 9, 0.3, lr=None)
+        found = sweep(cell(2, 0, 2, 0.1, lr=0.9), cell(1, 0, 7, 0.5, lr=0.8), lacking)
         low, high = found.points
-        assert (low.lam, low.seeds, low.l0, low.collapsed) == (2, 1, Estimate(mean=2, se=None), ())
-        assert (high.lam, high.seeds, high.l0) == (1, 2, Estimate(mean=8, se=1))
+        assert (low.lam, low.seeds, low.l0, low.seed) == (2, 1, Estimate(mean=2, se=None), 0)
+        assert (high.lam, high.seeds, high.l0, high.seed) == (1, 2, Estimate(mean=8, se=1), None)
         assert low.values == {"r2": Estimate.of([0.1]), "lr": Estimate.of([0.9])}
         assert high.values == {"r2": Estimate.of([0.5, 0.3]), "lr": None}
-        assert high.collapsed == ("lam1_seed1",)
-        assert found.collapsed == {"lam1_seed1": ("R2",)}
+        assert found.means("lr") == {1: None, 2: Estimate.of([0.9])}
         assert found.undefined("lr") == ("lam1_seed1",)
         assert found.undefined("r2") == ()
+
+    def test_seeds_far_apart_are_points_of_their_own(self):
+        """At L0 23, 26 and 148 their mean, 66, is no code that anybody trained."""
+        l0, r2 = (22.9, 26.2, 148.2), (0.62, 0.59, 0.68)
+        found = sweep(*(cell(1, seed, l0[seed], r2[seed]) for seed in range(3)), cell(2, 0, 9))
+        assert [(point.l0.mean, point.seed) for point in found.points] == [
+            *((9, 0), (22.9, 0), (26.2, 1), (148.2, 2))
+        ]
+        assert found.frontier("r2").at(26.2) == pytest.approx(0.59)
+        assert found.means("r2")[1].mean == pytest.approx(0.63)
+        close = sweep(cell(1, 0, 10), cell(1, 1, 15))
+        assert [point.seeds for point in close.points] == [2], "a factor of 1.5 is together"
+
+    def test_collapsed_seeds_are_not_pooled(self):
+        fallen = cell(1, 2, 9, -70, collapsed=("R2",))
+        found = sweep(cell(1, 0, 8, 0.5), cell(1, 1, 10, 0.7), fallen)
+        assert [(point.l0.mean, point.seeds, point.collapsed) for point in found.points] == [
+            *((9, 2, ()), (9, 1, ("lam1_seed2",)))
+        ]
+        assert found.points[0].values["r2"].mean == pytest.approx(0.6)
+        assert found.collapsed == {"lam1_seed2": ("R2",)}
 
     def test_equal_l0_are_in_the_order_of_lambda(self):
         found = sweep(cell(3, 0, 5), cell(1, 0, 5), cell(2, 0, 5))
         assert [point.lam for point in found.points] == [1, 2, 3]
 
-    def test_lambdas_whose_mean_l0_is_zero_are_silent(self):
+    def test_points_whose_l0_is_zero_are_silent(self):
         found = sweep(cell(1, 0, 0), cell(1, 1, 0), cell(2, 0, 0), cell(2, 1, 1), cell(3, 0, 0.5))
-        assert found.silent == ("lam1_seed0", "lam1_seed1")
+        assert found.silent == ("lam1_seed0", "lam1_seed1", "lam2_seed0")
 
     def test_refusals_name_the_cell_and_what_to_do(self):
         with pytest.raises(ValueError, match=r"^A: a sweep needs at least one cell$"):
@@ -191,14 +218,14 @@ class TestEstimate:
         assert (found.mean, found.se) == (pytest.approx(0.5), None)
 
     def test_a_seed_that_does_not_reach_leaves_no_error(self):
-        short = sweep(*self.cells[:3], cell(2, 1, 2, 1.8))
-        found = short.estimate("r2", 4)
-        expected = 0.2 + 1.2 * math.log(4) / math.log((E**2 + 2) / 2)
+        short = sweep(*self.cells[:3], cell(2, 1, 6, 1.8))
+        found = short.estimate("r2", 6.5)
+        expected = 0.2 + 1.2 * math.log(6.5) / math.log((E**2 + 6) / 2)
         assert (found.mean, found.se) == (pytest.approx(expected), None)
 
     def test_it_never_extrapolates_and_needs_every_value(self):
         with pytest.raises(ValueError, match="never extrapolated"):
-            sweep(*self.cells).estimate("r2", 0.9)
+            sweep(*self.cells).estimate("r2", 0.8)
         undefined = sweep(*self.cells, cell(3, 0, 1, None))
         with pytest.raises(ValueError, match=r"^r2 is undefined for lam3_seed0$"):
             undefined.frontier("r2")
@@ -206,23 +233,42 @@ class TestEstimate:
 
 class TestResampled:
     table = sweep(
-        *(cell(2, seed, 10.0 * (seed + 1), 0.1 * (seed + 1)) for seed in range(3)),
-        *(cell(1, seed, 100.0 * (seed + 1), 0.4 + 0.1 * (seed + 1)) for seed in range(3)),
+        *(cell(2, seed, 10.0 + seed, 0.1 * (seed + 1)) for seed in range(3)),
+        *(cell(1, seed, 100.0 + 10 * seed, 0.4 + 0.1 * (seed + 1)) for seed in range(3)),
     )
 
     def test_a_draw_has_the_means_of_its_seeds_at_every_lambda(self):
-        l0, r2 = self.table.resampled("r2", 400, np.random.default_rng(0))
+        found = self.table.resampled("r2", 400, np.random.default_rng(0))
+        l0, r2 = found.l0, found.value
         assert (l0.shape, r2.shape) == ((2, 400), (2, 400))
-        means = {round(n / 3, 9) for n in range(3, 10)}  # of three seeds out of 1, 2, 3
-        assert {round(x / 100, 9) for x in l0[0]} == means
+        means = {round(n / 3, 9) for n in range(7)}  # of three seeds out of 0, 1, 2
+        assert {round(x / 10 - 10, 9) for x in l0[0]} == means
         assert l0[1] == pytest.approx(l0[0] / 10)
-        assert r2[1] == pytest.approx(l0[1] / 100), "the cells of a seed stay together"
+        assert r2[1] == pytest.approx(l0[1] / 10 - 0.9), "the cells of a seed stay together"
         assert r2[0] == pytest.approx(r2[1] + 0.4)
-        assert l0[0].mean() == pytest.approx(200, rel=0.05)
+        assert l0[0].mean() == pytest.approx(110, rel=0.05)
+        assert np.allclose(found.of_lambda, r2, atol=1e-12)
+
+    def test_points_of_one_seed_are_there_in_the_draws_that_have_it(self):
+        """Lambda 1 has seeds 0 and 1 together, and seed 2 collapsed."""
+        l0 = {0: 10, 1: 12, 2: 99}
+        made = sweep(*(cell(1, n, l0[n], n, collapsed=("R2",) * (n == 2)) for n in l0))
+        found = made.resampled("r2", 400, np.random.default_rng(0))
+        drawn, fallen = found.l0
+        assert {round(x, 9) for x in drawn[~np.isnan(drawn)]} == {
+            10,
+            12,
+            11,
+            10.666666667,
+            11.333333333,
+        }
+        assert set(fallen[~np.isnan(fallen)]) == {99}
+        assert np.isnan(fallen).mean() == pytest.approx((2 / 3) ** 3, abs=0.05)
+        assert found.of_lambda.shape == (1, 400)
 
     def test_the_generator_says_which_seeds_are_drawn(self):
         first, again, other = (
-            self.table.resampled("r2", 20, np.random.default_rng(seed))[0].tolist()
+            self.table.resampled("r2", 20, np.random.default_rng(seed)).l0.tolist()
             for seed in (0, 0, 1)
         )
         assert first == again != other

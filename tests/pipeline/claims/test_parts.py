@@ -103,10 +103,14 @@ class TestTwoSided:
         found[0] |= {"mean_gap": 0.04, "dead_fraction_baseline": 0.7}
         return evidence(contrasts=found)
 
-    def test_every_pair_that_shares_l0_must_be_dominated(self):
+    def test_every_pair_must_be_dominated(self):
         why = "mean dead fraction 0.100 with both sides, 0.600 with one"
         here = "the intact gate dominates on 2 of 2 pairs, mean R2 gap +0.020 to +0.040"
-        assert told(parts.two_sided, self.rows(True, True, None)) == (HOLDS, here, why)
+        assert told(parts.two_sided, self.rows(True, True)) == (HOLDS, here, why)
+        held = told(parts.two_sided, self.rows(True, True, None))
+        assert (held[0], held[1]) == (OPEN, here)
+        assert "no common L0 range at small" in held[2]
+        assert told(parts.two_sided, self.rows(True, False, None))[0] == FAILS
         assert told(parts.two_sided, self.rows(True, False)) == (
             FAILS,
             here.replace("2", "1", 1),

@@ -57,6 +57,19 @@ class TestDominance:
         here = ", ".join(f"{h} {count} of 2" for h, count in counts.items())
         assert told(sweeps.dominance_where, found) == (outcome, here, "")
 
+    def test_a_pair_without_a_common_range_leaves_it_open_and_refutes_nothing(self):
+        mlp, resid = pair(), pair(hookpoint="resid")
+        apart = pair("large", dominates=None)
+        held = told(sweeps.dominance_where, evidence(mlp, resid, apart))
+        why = "holds at small mlp_out, small resid; no common L0 range at large mlp_out"
+        assert held == (OPEN, "mlp_out 1 of 1, resid 1 of 1", why)
+        lost = evidence(pair(dominates=False), resid, apart)
+        assert told(sweeps.dominance_where, lost)[0] == FAILS
+        other = pair("large", "resid", dominates=None)
+        assert told(sweeps.dominance_where, evidence(mlp, resid, other))[0] == HOLDS
+        none = pair(hookpoint="resid", dominates=False)
+        assert told(sweeps.dominance_where, evidence(mlp, none, other))[0] == OPEN
+
     def test_a_place_that_is_not_compared_leaves_it_open(self):
         where = told(sweeps.dominance_where, evidence(pair(hookpoint="attn")))
         assert where == (MISSING, "", "nothing is compared at mlp_out and resid")
@@ -123,11 +136,17 @@ class TestDeadAtMatched:
             "Gated has less than 0.35 dead everywhere: nothing can be lower by that"
         )
 
-    def test_pairs_that_do_not_reach_the_level_are_left_out(self):
+    def test_pairs_that_do_not_reach_the_level_leave_it_open_and_refute_nothing(self):
         short = dead("large", "resid", math.nan, math.nan)
-        found = told(sweeps.dead_matched, evidence(dead("small", "mlp_out", 0.25, 0.75), short))
-        assert found[0] == HOLDS
-        assert found[1].startswith("lower by 0.500 at")
+        held = told(sweeps.dead_matched, evidence(dead("small", "mlp_out", 0.25, 0.75), short))
+        why = "holds at small mlp_out; no value at L0 = 64 at large resid"
+        assert (held[0], held[2]) == (OPEN, why)
+        assert held[1].startswith("lower by 0.500 at")
+        apart = short | {"dominates": None}
+        held = told(sweeps.dead_matched, evidence(dead("small", "mlp_out", 0.25, 0.75), apart))
+        assert (held[0], held[2]) == (OPEN, why)
+        lost = told(sweeps.dead_matched, evidence(dead("small", "mlp_out", 0.5, 0.75), short))
+        assert lost[0] == FAILS
         none = (OPEN, "", "no pair can be read off at L0 = 64")
         assert told(sweeps.dead_matched, evidence(short)) == none
         assert told(sweeps.dead_matched, evidence()) == none
@@ -244,10 +263,14 @@ class TestAtEqualL0:
             "would be at most 60x with no dead latents",
         )
 
-    def test_a_pair_that_has_neither_is_not_counted(self):
+    def test_a_pair_that_has_neither_leaves_it_open_and_refutes_nothing(self):
         nothing = swept("large", **APART, **dict.fromkeys(at_l0(1.0), math.nan))
         found = told(sweeps.dead_mlp, evidence(swept(**at_l0(110.0)), nothing))
-        assert found == (HOLDS, f"120x {COUNTED.format(1, 4, 2)}; at equal L0 110x", "")
+        here = f"120x {COUNTED.format(1, 4, 2)}; at equal L0 110x"
+        why = "holds at small mlp_out; no lambda is shared at large mlp_out"
+        assert found == (OPEN, here, why)
+        lost = told(sweeps.dead_mlp, evidence(swept(factor=2.0, **at_l0(110.0)), nothing))
+        assert lost[0] == FAILS
 
 
 @pytest.mark.parametrize(
