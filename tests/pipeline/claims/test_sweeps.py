@@ -207,7 +207,11 @@ class TestDeadOverSweep:
             "no lambda is shared at mlp_out",
         )
         one = swept(dead_points=1, dead_left_out=0)
-        assert told(sweeps.dead_mlp, evidence(one, unlike | {"model": "large"}))[0] == HOLDS
+        both = told(sweeps.dead_mlp, evidence(one, unlike | {"model": "large"}))
+        assert (both[0], both[2]) == (
+            OPEN,
+            "holds at small mlp_out; no lambda is shared at large mlp_out",
+        )
 
     def test_elsewhere_a_small_factor_is_enough(self):
         attn, resid = swept(hookpoint="attn", factor=2.0), swept(hookpoint="resid", factor=3.5)

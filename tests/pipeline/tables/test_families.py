@@ -17,6 +17,7 @@ from pipeline.report.rebuild import rebuild
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.outputs import CONFIGURATION, ENVIRONMENT, RANKING_TABLES, REPORT
 from pipeline.study.study import Study
+from pipeline.tables.ranking import summary_table
 from pipeline.tables.ranking_text import NO_ERROR, RANKS, TWO_SIDES
 from pipeline.text.csv_files import read_table
 from sagsae.autoencoders.registry import VARIANTS
@@ -138,8 +139,24 @@ def test_mean_ranks_are_over_pairs(made):
     assert rows.loc["absbatchtopk", "series"] == "AbsBatchTopK, H = 128 / 192"
     others = table(made, "ranking_summary")
     others = others[(others["l0"] == 140) & (others["variant"] == "topk")]
-    assert others[["pairs", "first", "unranked"]].to_numpy().tolist() == [[0, 0, 4]] * 2
-    assert others["mean_rank"].isna().all()
+    assert others[["pairs", "unranked"]].to_numpy().tolist() == [[0, 4]] * 2
+    assert others[["mean_rank", "first", "of"]].isna().all(axis=None)
+
+
+def test_mean_ranks_are_of_the_same_sweeps_at_the_same_pairs():
+    """A sweep that one pair ranks has no mean, and moves the ranks of no other."""
+    places = [("small", "resid"), ("large", "resid")]
+    r2 = {"A": (0.9, 0.7), "B": (0.8, 0.8), "C": (0.85, None)}
+    rows = [
+        {"recipe": "", "l0": 64.0, "model": model, "hookpoint": hookpoint, "series": name}
+        | {"variant": name, "r2": values[i], "rank": None if values[i] is None else 1}
+        for i, (model, hookpoint) in enumerate(places)
+        for name, values in r2.items()
+    ]
+    found = summary_table(pd.DataFrame(rows).astype({"rank": "Int64"})).set_index("series")
+    assert found["mean_rank"].dropna().to_dict() == {"A": 1.5, "B": 1.5}
+    assert found["of"].dropna().to_dict() == {"A": 2, "B": 2}
+    assert found.loc["C", ["pairs", "unranked"]].tolist() == [1, 1]
 
 
 def test_dominance_is_that_of_comparison_csv(made):
