@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.claims.verdicts import Untestable, Verdict, measured
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.outputs import (
     CELLS,
@@ -26,11 +27,6 @@ from pipeline.text.csv_files import read_table
 from pipeline.text.numbers import format_number, with_error
 from sagsae.sweeps import Estimate
 
-HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "not testable", "not measured"
-"""Outcomes. A claim is not testable where what was measured cannot decide it. It is not measured
-where the study has no cells for it."""
-PARTLY = "holds at "
-"""Begins the reason why a claim is not testable that holds on the pairs able to show it."""
 NO_MAIN = "no comparison of a sign-aware variant with Gated of twice its width"
 POINT = ("comparison", "recipe", "model", "hookpoint")
 EQUAL_L0 = "equal_l0_"
@@ -46,63 +42,6 @@ class Number(float):
 
     def __format__(self, form: str) -> str:
         return WORDS[self] if form == "words" else super().__format__(form or "g")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What became of a claim in this study."""
-
-    outcome: str
-    here: str
-    """This study's number with its uncertainty; empty where there is none."""
-    why: str = ""
-    """Why it is not testable, or what must be known beside the number."""
-
-
-class Untestable(Exception):
-    """What was measured cannot decide the claim; the message says why. A judge raises it."""
-
-    outcome = OPEN
-
-    def __init__(self, why: str, here: str = ""):
-        super().__init__(why)
-        self.verdict = Verdict(outcome=self.outcome, here=here, why=why)
-
-
-class Unmeasured(Untestable):
-    """The study has not measured what the claim is about; the message says what it lacks."""
-
-    outcome = MISSING
-
-
-def decided(true: bool, here: str, why: str = "") -> Verdict:
-    return Verdict(outcome=HOLDS if true else FAILS, here=here, why=why)
-
-
-def decided_on_every(
-    holds: bool, rows: pd.DataFrame, unread: pd.DataFrame, lack: str, here: str, why: str = ""
-) -> Verdict:
-    """The verdict on a claim about every pair: pairs that cannot be read leave it open, unless
-    another pair refutes it.
-
-    Args:
-        holds: Whether every pair that can be read meets it.
-        rows: The pairs that can be read.
-        unread: The others.
-        lack: What they lack.
-        here: This study's number.
-        why: What must be known beside the number.
-    """
-    if holds and len(unread):
-        raise Untestable(f"{PARTLY}{places(rows)}; {lack} at {places(unread)}", here)
-    return decided(holds, here, why)
-
-
-def measured(rows: pd.DataFrame, why: str) -> pd.DataFrame:
-    """The same rows; raises Unmeasured where there are none."""
-    if rows.empty:
-        raise Unmeasured(why)
-    return rows
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,16 +236,6 @@ def _all_among(
     """Which rows have (model, width) of ``own`` in every column."""
     among = [_pairs(table, "model", column).isin(own) for column in columns]
     return pd.Series(list(map(all, zip(*among, strict=True))), table.index, dtype=bool)
-
-
-def place(row: pd.Series) -> str:
-    """Such as "pythia-1b resid"."""
-    return f"{row['model']} {row['hookpoint']}"
-
-
-def places(rows: pd.DataFrame) -> str:
-    """The same of each row, separated by commas."""
-    return ", ".join(place(row) for _, row in rows.iterrows())
 
 
 def over_seeds(cells: pd.DataFrame, column: str) -> Estimate:

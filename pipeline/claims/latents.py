@@ -4,19 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.claims.evidence import (
-    NO_MAIN,
-    SIGN_AWARE,
-    V1,
-    V2,
-    Evidence,
-    Unmeasured,
-    Untestable,
-    Verdict,
-    claim,
-    decided,
-    measured,
-)
+from pipeline.claims.evidence import NO_MAIN, SIGN_AWARE, V1, V2, Evidence, claim
+from pipeline.claims.verdicts import Unmeasured, Untestable, Verdict, decided, measured
 from pipeline.study.dial_runs import LATENT, PAIR, RANDOM
 from pipeline.text.numbers import format_number, span, with_error
 from pipeline.text.numbers import times as times_of

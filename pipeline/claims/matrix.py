@@ -12,7 +12,8 @@ from itertools import combinations
 
 import pandas as pd
 
-from pipeline.claims.evidence import EQUAL_L0, FAILS, HOLDS, MISSING, OPEN, PARTLY, Claim, Evidence
+from pipeline.claims.evidence import EQUAL_L0, Claim, Evidence
+from pipeline.claims.verdicts import FAILS, HOLDS, MISSING, OPEN, PARTLY
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.settings import Factor, Setting, differ_in
 

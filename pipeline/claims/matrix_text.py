@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.claims.evidence import FAILS, HOLDS, MISSING, OPEN
 from pipeline.claims.matrix import noun
+from pipeline.claims.verdicts import FAILS, HOLDS, MISSING, OPEN
 from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.text.numbers import BLANK, Grid

@@ -15,10 +15,11 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.claims import latents, matrix_text, parts, protocols, sweeps
-from pipeline.claims.evidence import FAILS, HOLDS, MISSING, OPEN, Claim, Evidence
+from pipeline.claims.evidence import Claim, Evidence
 from pipeline.claims.limits import limits
 from pipeline.claims.matrix import matrix_table
 from pipeline.claims.reference import reference_verdicts
+from pipeline.claims.verdicts import FAILS, HOLDS, MISSING, OPEN
 from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.outputs import CLAIMS_MATRIX

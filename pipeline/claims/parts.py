@@ -5,20 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from pipeline.claims import sweeps
-from pipeline.claims.evidence import (
-    NO_MAIN,
-    V1,
-    V2,
-    Evidence,
-    Untestable,
-    Verdict,
-    claim,
-    decided,
-    decided_on_every,
-    format_estimate,
-    measured,
-    over_seeds,
-)
+from pipeline.claims.evidence import NO_MAIN, V1, V2, Evidence, claim, format_estimate, over_seeds
+from pipeline.claims.verdicts import Untestable, Verdict, decided, decided_on_every, measured
 from pipeline.study.outputs import ABLATION, TYING
 from pipeline.study.settings import SIGN_AWARE
 from pipeline.text.numbers import format_number, span

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.claims.evidence import (
-    CAPTION,
-    Evidence,
-    Unmeasured,
-    Untestable,
-    Verdict,
-    claim,
-    decided,
-    measured,
-)
+from pipeline.claims.evidence import CAPTION, Evidence, claim
+from pipeline.claims.verdicts import Unmeasured, Untestable, Verdict, decided, measured
 from pipeline.text.numbers import format_number, span, variant_label, with_error
 
 PREFERRED = ("sagsae_tied", "sagsae_sym", "sagsae")

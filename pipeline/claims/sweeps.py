@@ -6,17 +6,12 @@ from math import ceil, comb
 
 import pandas as pd
 
-from pipeline.claims.evidence import (
-    EQUAL_L0,
-    NO_MAIN,
+from pipeline.claims.evidence import EQUAL_L0, NO_MAIN, V1, V2, Evidence, claim
+from pipeline.claims.verdicts import (
     PARTLY,
-    V1,
-    V2,
-    Evidence,
     Unmeasured,
     Untestable,
     Verdict,
-    claim,
     decided,
     decided_on_every,
     measured,

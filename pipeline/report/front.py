@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.claims.evidence import FAILS, HOLDS, MISSING, OPEN
 from pipeline.claims.matrix import noun
+from pipeline.claims.verdicts import FAILS, HOLDS, MISSING, OPEN
 from pipeline.report.families import QUESTION, all_in_brief
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.figures import FAMILY_FIGURES, RECIPE_MARK

@@ -7,8 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.claims.evidence import Claim, Evidence, Verdict
+from pipeline.claims.evidence import Claim, Evidence
 from pipeline.claims.page import claims
+from pipeline.claims.verdicts import Verdict
 from pipeline.study.comparison_spec import ComparisonSpec
 
 CANDIDATE = {"variant": "sagsae_tied", "expansion": 2.0, "width": None}

@@ -10,22 +10,24 @@ import pytest
 
 from pipeline.claims.evidence import (
     CAPTION,
-    FAILS,
-    HOLDS,
-    MISSING,
-    OPEN,
     V1,
     V2,
     Evidence,
     Number,
+    claim,
+    format_estimate,
+    over_seeds,
+)
+from pipeline.claims.verdicts import (
+    FAILS,
+    HOLDS,
+    MISSING,
+    OPEN,
     Unmeasured,
     Untestable,
     Verdict,
-    claim,
     decided,
-    format_estimate,
     measured,
-    over_seeds,
     place,
 )
 from pipeline.study.comparison_spec import ComparisonSpec

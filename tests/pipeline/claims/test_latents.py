@@ -7,7 +7,8 @@ import math
 import pytest
 
 from pipeline.claims import latents
-from pipeline.claims.evidence import FAILS, HOLDS, MISSING, OPEN, V1, V2
+from pipeline.claims.evidence import V1, V2
+from pipeline.claims.verdicts import FAILS, HOLDS, MISSING, OPEN
 from pipeline.study.settings import Setting
 from tests.pipeline.claims.made_tables import evidence, pair, sources, told
 

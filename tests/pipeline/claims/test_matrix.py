@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from pipeline.claims import matrix, matrix_text
-from pipeline.claims.evidence import FAILS, HOLDS, MISSING, OPEN, Evidence
+from pipeline.claims.evidence import Evidence
 from pipeline.claims.matrix import matrix_table, sentence, told_apart
 from pipeline.claims.page import claim_table, claims
+from pipeline.claims.verdicts import FAILS, HOLDS, MISSING, OPEN
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.settings import Factor, Setting
 from pipeline.text.csv_files import read_table

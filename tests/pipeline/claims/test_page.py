@@ -10,19 +10,10 @@ import pandas as pd
 import pytest
 
 from pipeline.claims import parts
-from pipeline.claims.evidence import (
-    FAILS,
-    HOLDS,
-    MISSING,
-    OPEN,
-    V1,
-    Evidence,
-    Verdict,
-    claim,
-    decided,
-)
+from pipeline.claims.evidence import V1, Evidence, claim
 from pipeline.claims.page import claim_table, claims, page_parts
 from pipeline.claims.page import main as write_claims
+from pipeline.claims.verdicts import FAILS, HOLDS, MISSING, OPEN, Verdict, decided
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.metrics import read_all
 from pipeline.tables.write import write_tables

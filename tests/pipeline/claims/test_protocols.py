@@ -7,7 +7,8 @@ import math
 import pytest
 
 from pipeline.claims import protocols
-from pipeline.claims.evidence import CAPTION, FAILS, HOLDS, MISSING, OPEN
+from pipeline.claims.evidence import CAPTION
+from pipeline.claims.verdicts import FAILS, HOLDS, MISSING, OPEN
 from tests.pipeline.claims.made_tables import evidence, sources, told
 
 

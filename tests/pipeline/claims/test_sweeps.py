@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from pipeline.claims import sweeps
-from pipeline.claims.evidence import FAILS, HOLDS, MISSING, OPEN, V1, V2
+from pipeline.claims.evidence import V1, V2
+from pipeline.claims.verdicts import FAILS, HOLDS, MISSING, OPEN
 from tests.pipeline.claims.made_tables import evidence, pair, sources, spec, told
 
 NO_MAIN = "no comparison of a sign-aware variant with Gated of twice its width"
