@@ -21,7 +21,7 @@ INSTALL := -m pip install --quiet --no-compile --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 PURELIB := import sysconfig; print(sysconfig.get_path("purelib"))
 
-.PHONY: help results test test-all coverage test-fast test-gpu test-faults test-slurm mutants lint docs notebook smoke paper-plan
+.PHONY: help results test test-all coverage test-fast test-gpu test-faults test-slurm lint docs notebook smoke paper-plan
 .PHONY: reference deep competitors rebuild schema container clean
 .PHONY: bench bench-machine bench-step bench-families bench-width bench-gpu bench-data bench-workflow
 .DELETE_ON_ERROR:
@@ -55,10 +55,6 @@ test-faults: $(VENV)/.ready-dev ## the fault tests in full (about an hour); writ
 
 test-slurm: $(VENV)/.ready-dev ## studies on a SLURM that it sets up for itself (needs Debian's slurm-wlm and munge); half an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm --slurm -s
-
-mutants: $(VENV)/.ready-mutants ## one small change at a time in the core modules: which do tests notice; writes docs/mutants.md
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/mutants
-	OMP_NUM_THREADS=1 $(BIN)/python -m tests.mutants $(if $(filter-out all,$(CORES)),--jobs $(CORES)) --page docs/mutants.md
 
 lint: $(VENV)/.ready-dev ## style, spelling, types, workflow
 	$(BIN)/ruff check .
@@ -154,10 +150,6 @@ $(VENV)/.ready-dev: pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.ready-docs: pyproject.toml | $(VENV)/.ready
 	$(BIN)/python $(INSTALL) --editable '.[docs]'
-	touch $@
-
-$(VENV)/.ready-mutants: pyproject.toml | $(VENV)/.ready-dev
-	$(BIN)/python $(INSTALL) --editable '.[mutants]'
 	touch $@
 
 # Sees what is in VENV, so that PyTorch and its kin are installed once.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import json
-import pickle
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,67 +18,10 @@ from pipeline.assets.wheels import AssetError
 from pipeline.study.study import Study
 from sagsae.language_models import LanguageModelError, load_language_model, load_tokenizer
 from tests.e2e.conftest import ROOT, Workflow
-from tests.faults.campaign import Campaign
 from tests.pipeline.assets.small_assets import random_source
-from tests.pipeline.config.strategies import ODD_FOLDERS
 
 MARK = "INJECTED"
-SOURCES = [*ROOT.glob("sagsae/**/*.py"), *ROOT.glob("pipeline/**/*.py")]
 WORKFLOW = [ROOT / "Snakefile", *ROOT.glob("pipeline/rules/*.smk")]
-FORBIDDEN_CALLS = {
-    *("eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.load", "np.load"),
-    *("yaml.load", "yaml.unsafe_load", "yaml.full_load", "subprocess.getoutput", "torch.save"),
-}
-FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
-
-
-def violations(tree: ast.AST) -> Iterator[str]:
-    """What in a module could run or unpickle something that it was given."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names = [alias.name for alias in node.names]
-            modules = names if isinstance(node, ast.Import) else [node.module or ""]
-            yield from (name for name in modules if name.split(".")[0] in FORBIDDEN_MODULES)
-        if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            given = {word.arg: word.value for word in node.keywords}
-            safe = called == "torch.load" and _is(given.get("weights_only"), True)
-            if called in FORBIDDEN_CALLS and not safe:
-                yield called
-            if "shell" in given:
-                yield f"{called} with shell="
-            trusts = not _is(given.get("trust_remote_code"), False)
-            if called.endswith("from_pretrained") and trusts:
-                yield f"{called} without trust_remote_code=False"
-
-
-def _is(given: ast.expr | None, value: bool) -> bool:
-    return isinstance(given, ast.Constant) and given.value is value
-
-
-@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_module_executes_or_unpickles_what_it_is_given(path: Path) -> None:
-    assert list(violations(ast.parse(path.read_text()))) == []
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import pickle",
-        "from pickle import loads",
-        "import os; os.system(x)",
-        "eval(x)",
-        "torch.load(x)",
-        "torch.load(x, weights_only=False)",
-        "subprocess.run(x, shell=True)",
-        "AutoModel.from_pretrained(x)",
-        "AutoModel.from_pretrained(x, trust_remote_code=True)",
-    ],
-)
-def test_the_search_finds_what_it_looks_for(code: str) -> None:
-    assert len(list(violations(ast.parse(code)))) == 1
-
-
 SAFE = (
     "threads",
     *(f"resources.{name}" for name in ("device", "gpu", "jobs_per_gpu", "checkpoint_seconds")),
@@ -115,26 +55,18 @@ def workflow_of(folder: Path, config: dict[str, Any]) -> Workflow:
     return Workflow(folder, file)
 
 
-def test_odd_folders_are_folders_and_no_commands(campaign: Campaign, tmp_path: Path) -> None:
-    every = f"""a b'c "$(touch {MARK}) `touch {MARK}`; touch {MARK} & | > {MARK} #%s \\ *?[x] é"""
-    names = [every, *(name for name in ODD_FOLDERS if campaign.full and name[0] not in "./")]
-    wrong = []
-    for number, name in enumerate(names):
-        note = f"{{model}} {{x}} '\"$(touch {MARK})"
-        config = smallest(results=name, note=note)
-        config["cache"] = f"{name}/cache"
-        workflow, study = workflow_of(tmp_path / str(number), config), Study.from_dict(config)
-        targets = [study.documents] + [study.asset("tiny-gpt-neox")] * campaign.full
-        done = workflow.run(*targets)
-        made = {path.name for path in workflow.folder.iterdir()} - {".snakemake", "config.yaml"}
-        there = all((workflow.folder / target).is_file() for target in targets)
-        if done.returncode or not there or made != {name.split("/")[0]}:
-            wrong.append(f"{name}: made {made}\n{done.stdout}")
-        if found := [str(path) for path in tmp_path.rglob(f"{MARK}*")]:
-            wrong.append(f"{name}: executed, {found}")
-    right = len(names) - len(wrong)
-    campaign.record("odd folder name", injected=len(names), detected=0, recovered=right)
-    assert wrong == [], wrong[0]
+def test_odd_folders_are_folders_and_no_commands(tmp_path: Path) -> None:
+    name = f"""a b'c "$(touch {MARK}) `touch {MARK}`; touch {MARK} & | > {MARK} #%s \\ *?[x] é"""
+    config = smallest(
+        results=name, note=f"{{model}} {{x}} '\"$(touch {MARK})", cache=f"{name}/cache"
+    )
+    workflow, study = workflow_of(tmp_path / "here", config), Study.from_dict(config)
+    done = workflow.run(study.documents)
+    assert done.returncode == 0, done.stdout
+    assert (workflow.folder / study.documents).is_file()
+    made = {path.name for path in workflow.folder.iterdir()}
+    assert made - {".snakemake", "config.yaml"} == {name}
+    assert not list(tmp_path.rglob(f"{MARK}*"))
     assert not (ROOT / MARK).exists()
 
 
@@ -259,8 +191,3 @@ def test_pickled_weights_are_refused(harm, message, model_folder, tmp_path, monk
     with pytest.raises(LanguageModelError, match=message):
         load_language_model(model_folder)
     assert not (tmp_path / MARK).exists()
-
-
-def test_the_pickle_would_leave_its_mark(tmp_path: Path) -> None:
-    pickle.loads(pickle.dumps(Evil(tmp_path / MARK))).close()
-    assert (tmp_path / MARK).exists()

@@ -78,7 +78,7 @@ def imported(*folders: str) -> dict[str, set[str]]:
         (["sagsae"], ["s3", "cluster"]),
         (["pipeline"], ["workflow", "demo", "cluster", *TRACKERS]),
         (["benchmarks"], ["workflow", "demo"]),
-        (["tests"], ["workflow", "demo", "s3", "cluster", *TRACKERS, "dev", "mutants"]),
+        (["tests"], ["workflow", "demo", "s3", "cluster", *TRACKERS, "dev"]),
     ],
 )
 def test_what_is_imported_is_declared(folders, extras):

@@ -8,11 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, StudyConfig, load_yaml
-from pipeline.jobs.json_files import canonical, digest
+from pipeline.jobs.json_files import canonical
 from pipeline.study.study import Study
 
 ROOT = Path(__file__).parents[3]
@@ -75,35 +73,6 @@ def test_every_fault_is_reported():
         Study.from_dict(raw)
 
 
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
-        max_leaves=12,
-    )
-)
-def test_any_value_is_a_study_or_a_configuration_error(raw):
-    with pytest.raises(ConfigError):
-        Study.from_dict(raw)
-
-
-@settings(max_examples=200)
-@given(
-    key=st.sampled_from(sorted(SMOKE)),
-    value=st.none()
-    | st.integers(-2, 2)
-    | st.text(max_size=5)
-    | st.lists(st.integers(), max_size=2),
-)
-def test_a_replaced_section_plans_or_is_named(key, value):
-    try:
-        study = Study.from_dict(changed(**{key: value}))
-    except ConfigError as error:
-        assert f"  {key}" in str(error)
-    else:
-        assert study.cells
-
-
 def test_a_file_that_is_not_yaml_or_not_there(tmp_path):
     with pytest.raises(ConfigError, match="no such configuration file"):
         Study.load(tmp_path / "none.yaml")
@@ -114,41 +83,6 @@ def test_a_file_that_is_not_yaml_or_not_there(tmp_path):
     bad.write_text("study: !!python/object/apply:os.getcwd []")
     with pytest.raises(ConfigError, match="not readable as YAML"):
         load_yaml(bad)
-
-
-def spec_digests(raw: dict) -> dict[str, str]:
-    study = Study.from_dict(raw)
-    cell = study.cells[0]
-    return {
-        "asset": digest(study.asset_spec(cell.model)),
-        "tokens": digest(study.token_spec(cell.model, "train")),
-        "dump": digest(study.dump_spec(cell.model, "train")),
-        "baselines": digest(study.baseline_spec(cell.model)),
-        "train": digest(study.train_spec(cell)),
-        "evaluate": digest(study.evaluate_spec(cell)),
-    }
-
-
-@pytest.mark.parametrize(
-    ("change", "reruns"),
-    [
-        ({"training__learning_rate": 2e-3}, {"train"}),
-        ({"evaluation__lr_noise_gap": 0.2}, {"evaluate"}),
-        ({"evaluation__lr_contexts": 16}, {"baselines", "evaluate"}),
-        ({"dump__max_norm_ratio": 9.0}, {"dump", "baselines", "train", "evaluate"}),
-        ({"text__seed": 5}, {"tokens", "dump", "baselines", "train", "evaluate"}),
-        (
-            {"models__0__source__seed": 5},
-            {"asset", "tokens", "dump", "baselines", "train", "evaluate"},
-        ),
-        ({"device": "cpu"}, set()),
-        ({"cache": "elsewhere"}, set()),
-        ({"grid__0__lambdas": [0.1, 0.3, 0.7]}, set()),
-    ],
-)
-def test_a_change_reruns_what_depends_on_it_and_nothing_else(change, reruns):
-    before, after = spec_digests(SMOKE), spec_digests(changed(**change))
-    assert {name for name in before if before[name] != after[name]} == reruns
 
 
 def test_canonical_json_is_one_text_per_value():
