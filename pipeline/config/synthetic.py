@@ -1,18 +1,18 @@
 """The ``synthetic`` section of a configuration. Its defaults are the protocols.
 
-Sizes, rates and grids are this project's own: the paper's were not at hand.
+Sizes and grids are this project's own: the paper's were not at hand. What no study changes is a
+constant of ``pipeline.synthetic.protocols``.
 """
 
 from __future__ import annotations
 
 from math import prod
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field
 
 from pipeline.config.sections import (
     Count,
-    Fraction,
     Lambda,
     Natural,
     Number,
@@ -32,7 +32,6 @@ def _with_lambda(name: str) -> str:
 Swept = Annotated[Variant, AfterValidator(_with_lambda)]
 """A variant that has a lambda."""
 Correlations = Annotated[list[Annotated[Number, Field(ge=-1, le=0)]], Field(min_length=1)]
-Cosine = Annotated[Number, Field(ge=0, le=1)]
 Lambdas = Annotated[list[Lambda], Field(min_length=1)]
 
 
@@ -57,24 +56,9 @@ BASELINES = (_entry("gated", 2.0), _entry("gated"))
 Contestants = Annotated[list[Contestant], Field(min_length=1)]
 
 
-class SyntheticTraining(Section):
-    """The recipe of every synthetic run; what is not here is as in section training."""
-
-    batch_size: Count = 1024
-    """Samples per step."""
-    learning_rate: Positive = 3e-3
-    """Peak learning rate of Adam."""
-    lr_warmup_steps: Natural = 50
-    """Steps over which the learning rate rises linearly from zero."""
-    lambda_warmup_steps: Natural = 100
-    """Steps over which lambda rises linearly from zero."""
-
-
 class Protocol(Section):
     """What every protocol chooses."""
 
-    d: Count = 32
-    """Width of the synthetic activations."""
     steps: Count = 1500
     """Optimiser steps of a run."""
     lambdas: Lambdas
@@ -94,14 +78,12 @@ class PolarityDial(Protocol):
 
     axes: ClassVar = ("alphas", "contestants", "lambdas")
 
+    d: Count = 32
+    """Width of the synthetic activations."""
     pairs: Count = 16
     """Axes K."""
-    probability: Fraction = 0.1
-    """Of an axis to be active; its sign is fair."""
     alphas: Annotated[list[Positive], Field(min_length=1)] = [1.0, 2.0, 4.0]
     """Scales of the negative side."""
-    noise: Annotated[Number, Field(ge=0)] = 0.05
-    """Standard deviation of the noise on every coordinate."""
     contestants: Contestants = [
         *BASELINES,
         _entry("sagsae"),
@@ -118,16 +100,10 @@ class Anomalies(Protocol):
 
     axes: ClassVar = ("budgets", "variants", "lambdas")
 
+    d: Count = 32
+    """Width of the synthetic activations."""
     pairs: Count = 16
     """Axes K."""
-    fluctuation: Positive = 0.3
-    """Standard deviation of every axis in every sample."""
-    share: Fraction = 0.5
-    """Of the samples that have an excursion, of one axis in one direction."""
-    low: Positive = 1.0
-    """Smallest excursion."""
-    high: Positive = 2.0
-    """Largest excursion."""
     budgets: Annotated[list[Positive], Field(min_length=1)] = [0.5, 1.0, 2.0]
     """Latents per axis; every variant gets each budget."""
     variants: Annotated[list[Swept], Field(min_length=1)] = ["gated", "sagsae_sym", "sagsae_tied"]
@@ -141,14 +117,14 @@ class Consolidation(Protocol):
 
     axes: ClassVar = ("superpositions", "contestants", "lambdas")
 
+    d: Count = 32
+    """Width of the synthetic activations."""
     steps: Count = 2500
     """Optimiser steps of a run; many pairs are each seen seldom."""
     superpositions: Annotated[list[Positive], Field(min_length=1)] = [0.5, 1.0, 2.0, 4.0, 8.0]
     """Pairs per dimension n / d."""
     contestants: Contestants = [*BASELINES, _entry("sagsae_tied")]
     """Variants and widths."""
-    taus: Annotated[list[Cosine], Field(min_length=1)] = [0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98]
-    """Cosines from which a pole counts as found; the curve over them."""
     lambdas: Lambdas = [0.6, 1.0, 1.5, 2.2]
     """Sweep of the sparsity coefficient, see ``Protocol``."""
 
@@ -156,10 +132,10 @@ class Consolidation(Protocol):
 class Robustness(Protocol):
     """Protocol C with poles that are not strictly opposed, in their activity or their direction."""
 
+    d: Count = 32
+    """Width of the synthetic activations."""
     pairs: Count = 16
     """Pairs n."""
-    probability: Annotated[Number, Field(gt=0, le=0.5)] = 0.1
-    """Of each pole to be active, q."""
     correlations: Correlations = [-1.0, -0.75, -0.5, -0.25, 0.0]
     """rho: both poles of a pair are active with probability q^2 (1 + rho)."""
     cosines: Correlations = [-1.0, -0.95, -0.9, -0.8, -0.7, -0.5]
@@ -178,10 +154,6 @@ class Robustness(Protocol):
 class Geometry(Protocol):
     """Protocol C on a plane, for looking at."""
 
-    d: Literal[2] = 2
-    """Width of the synthetic activations: a plane."""
-    pairs: Count = 3
-    """Pairs, evenly spread over the circle."""
     contestants: Contestants = [*BASELINES, _entry("sagsae_tied")]
     """Variants and widths."""
     lambdas: Lambdas = [0.4, 0.8, 1.2]
@@ -198,10 +170,8 @@ class Synthetic(Section):
     """Seeds of features, samples and initial weights."""
     evaluation_rows: Count = 16384
     """Samples, drawn apart, on which everything is measured."""
-    tau: Cosine = 0.9
-    """Cosine from which a pole counts as found by a latent."""
-    training: SyntheticTraining = SyntheticTraining()
-    """The recipe of every run."""
+    batch_size: Count = 1024
+    """Samples per training step."""
     polarity_dial: PolarityDial = PolarityDial()
     """Protocol A."""
     anomalies: Anomalies = Anomalies()

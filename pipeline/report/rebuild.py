@@ -14,9 +14,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import reduce
+from operator import getitem
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
+from typing import Any
 
+from pydantic import ValidationError
+
+from pipeline.config.study_config import StudyConfig
 from pipeline.config.synthetic import PROTOCOLS
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import Progress
@@ -61,7 +67,7 @@ def rebuild(source: Path, out: Path, *, tables_only: bool = False) -> Study:
         RebuildError: Snakemake failed.
     """
     config = read_json(source / CONFIGURATION) | {"results": "results"}
-    config["dump"].pop("acts_root", None)  # of earlier versions; it says nothing of the results
+    drop_unknown_keys(config)
     study = Study.from_dict(config, str(source / CONFIGURATION))
     targets = ["tables"] if tables_only else ["tables", "figures", study.report]
     with TemporaryDirectory() as scratch:
@@ -85,6 +91,18 @@ def rebuild(source: Path, out: Path, *, tables_only: bool = False) -> Study:
             raise RebuildError(f"{source}: not made again; the lines above say why")
         shutil.copytree(root, out, ignore=shutil.ignore_patterns(*UNKEPT), dirs_exist_ok=True)
     return study
+
+
+def drop_unknown_keys(config: dict[str, Any]) -> None:
+    """Remove keys of earlier versions from a published configuration."""
+    try:
+        StudyConfig.model_validate(config)
+    except ValidationError as error:
+        for fault in error.errors():
+            if "unknown key" in fault["msg"]:
+                *path, key = fault["loc"]
+                section: dict[Any, Any] = reduce(getitem, path, config)
+                del section[key]
 
 
 def _synthetic_tables(study: Study) -> list[str]:

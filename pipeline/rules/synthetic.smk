@@ -82,9 +82,8 @@ for figure, protocol in FIGURE_PROTOCOLS.items():
             figure=figure,
             formats=study.config.formats.figures,
             caption=title_and_caption(figure)[1],
-            tau=SYNTHETIC.tau,
         shell:
-            "python -m pipeline synthetic-figure --figure {params.figure:q} --tau {params.tau:q}"
+            "python -m pipeline synthetic-figure --figure {params.figure:q}"
             " --table {input.table:q} --runs {input.runs:q} --formats {params.formats:q}"
             " --out {output.png:q}"
             " 2>&1 | (tee {log:q} || true)"

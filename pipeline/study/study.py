@@ -192,7 +192,7 @@ class Study(LookedInto):
 
     def synthetic_spec(self, protocol: str, seed: int) -> SyntheticSpec:
         """Of one seed of one synthetic protocol."""
-        needed = {protocol, "evaluation_rows", "tau", "training"}
+        needed = {protocol, "evaluation_rows", "batch_size"}
         part = Synthetic.model_validate(self.config.synthetic.model_dump(include=needed))
         return SyntheticSpec(protocol=protocol, seed=seed, synthetic=part)
 

@@ -1,6 +1,6 @@
 """Figures 4, 5 and 8 to 10 of the synthetic protocols: PNG, SVG, and a CSV of what is drawn.
 
-    python -m pipeline synthetic-figure --figure figure_9 --tau 0.9 --table synthetic/a.csv \
+    python -m pipeline synthetic-figure --figure figure_9 --table synthetic/a.csv \
         --runs synthetic/runs/a_seed0.json ... --out figures/figure_9.png
 
 Points are means over seeds, error bars their standard errors.
@@ -25,7 +25,7 @@ from pipeline.config.formats import FigureFormat
 from pipeline.figures import panels
 from pipeline.figures.canvas import DPI, STYLE, write
 from pipeline.figures.shown import Drawn, function_named
-from pipeline.synthetic import geometry
+from pipeline.synthetic import TAU, geometry
 from pipeline.synthetic.geometry import Rows, width_label
 from pipeline.synthetic.means import read_runs
 from pipeline.text.csv_files import read_table
@@ -98,7 +98,7 @@ def sized(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
-def figure_4(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+def figure_4(table: pd.DataFrame, runs: Rows) -> Drawn:
     """A row per alpha; MSE and the slopes of the two signs against L0."""
     alphas = sorted(set(values(table, "mse", "alpha")["x"]))
     figure = sized(5.2, 1.75 * len(alphas) + 0.8)
@@ -135,7 +135,7 @@ def figure_4(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
     return figure, drawn
 
 
-def figure_5(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+def figure_5(table: pd.DataFrame, runs: Rows) -> Drawn:
     """A panel per budget; AUROC of each direction, their mean, and the worse one."""
     names = {"pos": "positive", "neg": "negative", "mean": "mean", "worse": "worse"}
     picked = table[table["picked"]]
@@ -162,11 +162,11 @@ def figure_5(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
     return figure, pd.concat(rows.values(), ignore_index=True)
 
 
-def figure_8(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+def figure_8(table: pd.DataFrame, runs: Rows) -> Drawn:
     """R2, and the share of poles found, against pairs per dimension."""
     picked = table[table["picked"]]
     figure = sized(5.2, 2.9)
-    shown = {"r2": "R2", "poles_found": f"poles found (|cos| ≥ {tau:g})"}
+    shown = {"r2": "R2", "poles_found": f"poles found (|cos| ≥ {TAU:g})"}
     rows = {metric: values(picked, metric, "superposition") for metric in shown}
     for panel, (metric, words) in zip(figure.subplots(1, 2), shown.items(), strict=True):
         for system, style in systems(table).items():
@@ -191,14 +191,14 @@ def rates(panel: Axes, consolidated: pd.DataFrame, separate: pd.DataFrame) -> No
     panel.set_ylim(-0.04, 1.04)
 
 
-def figure_9(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+def figure_9(table: pd.DataFrame, runs: Rows) -> Drawn:
     """Pair Consolidation Rate against superposition, and against the threshold."""
     picked = table[table["picked"]]
     figure = sized(5.2, 3.0)
     left, right = figure.subplots(1, 2, sharey="all")
     shown = [values(picked, metric, "superposition") for metric in ("pcr", "separate")]
     rates(left, *shown)
-    over_superposition(left, f"share of pairs (|cos| ≥ {tau:g})")
+    over_superposition(left, f"share of pairs (|cos| ≥ {TAU:g})")
     levels = sorted(set(shown[0]["x"]))
     level = levels[len(levels) // 2]
     curves = []
@@ -213,7 +213,7 @@ def figure_9(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
     return figure, pd.concat([*shown, *curves], ignore_index=True)
 
 
-def figure_10(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+def figure_10(table: pd.DataFrame, runs: Rows) -> Drawn:
     """Pair Consolidation Rate where the poles are not strictly opposed."""
     picked = table[table["picked"]]
     figure = sized(5.2, 2.9)
@@ -227,19 +227,18 @@ def figure_10(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
         rates(panel, *both)
         dressed(panel, text, "")
         shown += both
-        panel.set_ylabel(f"share of pairs (|cos| ≥ {tau:g})" if name == "rho" else "")
+        panel.set_ylabel(f"share of pairs (|cos| ≥ {TAU:g})" if name == "rho" else "")
     legend(figure, table, SEPARATE)
     return figure, pd.concat(shown, ignore_index=True)
 
 
-def draw(name: str, table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+def draw(name: str, table: pd.DataFrame, runs: Rows) -> Drawn:
     """A figure and its numbers, by the function of its name here or in ``geometry``."""
-    return function_named(name, (sys.modules[__name__], geometry))(table, runs, tau)
+    return function_named(name, (sys.modules[__name__], geometry))(table, runs)
 
 
 def main(
     figure: str,
-    tau: float,
     table: Path,
     runs: list[Path],
     out: Path,
@@ -249,11 +248,10 @@ def main(
 
     Args:
         figure: name of the figure
-        tau: cosine that counts as found
         table: means over seeds
         runs: files of runs
         out: the .png; .csv and further formats beside it
         formats: further formats
     """
     with mpl.rc_context(STYLE):
-        write(*draw(figure, read_table(table), read_runs(runs), tau), out, formats)
+        write(*draw(figure, read_table(table), read_runs(runs)), out, formats)

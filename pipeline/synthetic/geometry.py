@@ -35,7 +35,7 @@ def chosen(table: pd.DataFrame, runs: Rows) -> Rows:
     return [row for row in found if tuple(row[key] for key in keys) in picked]
 
 
-def figure_6(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+def figure_6(table: pd.DataFrame, runs: Rows) -> Drawn:
     """A panel per contestant; one arrow for each side of a latent that fires."""
     rows = chosen(table, runs)
     figure = Figure(figsize=(1.75 * len(rows), 2.9), layout="constrained")
@@ -88,7 +88,7 @@ def _latents(panel: Axes, row: dict[str, Any]) -> Rows:
     return drawn
 
 
-def figure_7(table: pd.DataFrame, runs: Rows, tau: float) -> Drawn:
+def figure_7(table: pd.DataFrame, runs: Rows) -> Drawn:
     """Histogram of the activations of one latent of the last sign-aware contestant.
 
     Raises:

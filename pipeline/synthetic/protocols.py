@@ -1,4 +1,7 @@
-"""The synthetic protocols: every setting, contestant and lambda, measured against the truth."""
+"""The synthetic protocols: every setting, contestant and lambda, measured against the truth.
+
+A configuration has what studies change; what they do not stands here, beside each protocol.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from pipeline.config.synthetic import (
     Robustness,
     Synthetic,
 )
+from pipeline.synthetic import TAU
 from sagsae.schedules import Recipe
 from sagsae.synthetic.anomalies import ExcursionSource, direction_aurocs
 from sagsae.synthetic.consolidation import Matches, match_poles
@@ -33,6 +37,9 @@ figure shows of the run."""
 
 BINS, EDGE = 80, 2.0
 """Histogram of a latent's activations: bins between -EDGE and EDGE, in units of the source."""
+
+LEARNING_RATE, LR_WARMUP_STEPS, LAMBDA_WARMUP_STEPS = 3e-3, 50, 100
+"""Of every run; what is not here is as in section training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +65,11 @@ class Bench:
                 recipe = Recipe(
                     steps=section.steps,
                     lam=lam,
+                    batch_size=self.settings.batch_size,
+                    learning_rate=LEARNING_RATE,
+                    lr_warmup_steps=LR_WARMUP_STEPS,
+                    lambda_warmup_steps=LAMBDA_WARMUP_STEPS,
                     matmul_dtype="float32",
-                    **self.settings.training.model_dump(),
                 )
                 sae = train(source, contestant.variant, width, recipe, self.seed)
                 found = measure(sae, source, self.settings.evaluation_rows, self.seed)
@@ -78,21 +88,26 @@ class Bench:
         return match_poles(found.W_dec, found.z, source.poles, found.sample.active())
 
 
+ACTIVE, NOISE = 0.1, 0.05
+"""Probability of an axis, or of a pole, to be active; standard deviation of the noise on every
+coordinate."""
+
+
 def polarity_dial(section: PolarityDial, bench: Bench) -> Iterator[Row]:
     """Protocol A: calibration slopes of the two signs of each axis."""
     poles = antipodal(unit_directions(section.pairs, section.d, bench.seed))
     for alpha in section.alphas:
         source = PairSource(
             poles=poles,
-            probability=section.probability / 2,
+            probability=ACTIVE / 2,
             negative_scale=alpha,
-            noise=section.noise,
+            noise=NOISE,
         )
         arguments = f"alpha={alpha:g}", source, section, section.contestants, section.pairs
         for row, found in bench.sweep(*arguments):
             matches = bench.matches(found, source)
             matched = pole_slopes(found.metrics.slopes, matches)
-            served = matches.found(bench.settings.tau).double()
+            served = matches.found(TAU).double()
             for side, sign in enumerate(("pos", "neg")):
                 row["metrics"][f"slope_{sign}"] = _number(matched[:, side].nanmean())
                 row["metrics"][f"found_{sign}"] = float(served[:, side].mean())
@@ -100,11 +115,18 @@ def polarity_dial(section: PolarityDial, bench: Bench) -> Iterator[Row]:
             yield row
 
 
+FLUCTUATION, EXCURSIONS = 0.3, 0.5
+"""Standard deviation of every axis in every sample; share of the samples that have an excursion."""
+LOW, HIGH = 1.0, 2.0
+"""Smallest and largest excursion."""
+
+
 def anomalies(section: Anomalies, bench: Bench) -> Iterator[Row]:
     """Protocol B: AUROC of an excursion's axis and direction, from one latent's code."""
     axes = unit_directions(section.pairs, section.d, bench.seed)
-    names = ("fluctuation", "share", "low", "high")
-    source = ExcursionSource(axes=axes, **section.model_dump(include=set(names)))
+    source = ExcursionSource(
+        axes=axes, fluctuation=FLUCTUATION, share=EXCURSIONS, low=LOW, high=HIGH
+    )
     for budget in section.budgets:
         contestants = [Contestant(variant=name, multiple=budget) for name in section.variants]
         arguments = f"budget={budget:g}", source, section, contestants, section.pairs
@@ -115,9 +137,13 @@ def anomalies(section: Anomalies, bench: Bench) -> Iterator[Row]:
                 "auroc_neg": float(aurocs[:, 1].mean()),
                 "auroc_mean": float(aurocs.mean()),
                 "auroc_worse": float(aurocs.min(1).values.mean()),
-                "target_l0": section.share,
+                "target_l0": EXCURSIONS,
             }
             yield row
+
+
+TAUS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
+"""Cosines from which a pole counts as found; the curve over them."""
 
 
 def consolidation(section: Consolidation, bench: Bench) -> Iterator[Row]:
@@ -130,12 +156,12 @@ def consolidation(section: Consolidation, bench: Bench) -> Iterator[Row]:
         setting = f"superposition={superposition:g}"
         for row, found in bench.sweep(setting, source, section, section.contestants, pairs):
             matches = bench.matches(found, source)
-            row["metrics"] |= _pair_metrics(matches, source, bench.settings.tau)
-            for tau in section.taus:
+            row["metrics"] |= _pair_metrics(matches, source)
+            for tau in TAUS:
                 row["metrics"][f"pcr_{tau:g}"] = _share(matches.consolidated(tau))
                 row["metrics"][f"separate_{tau:g}"] = _share(matches.separate(tau))
             if superposition == min(section.superpositions):
-                row["histogram"] = histogram(found, matches, bench.settings.tau)
+                row["histogram"] = histogram(found, matches)
             yield row
 
 
@@ -144,31 +170,32 @@ def robustness(section: Robustness, bench: Bench) -> Iterator[Row]:
     directions = unit_directions(2 * section.pairs, section.d, bench.seed)
     kept, aside = directions[: section.pairs], directions[section.pairs :]
     sources = {
-        f"rho={rho:g}": PairSource(
-            poles=antipodal(kept), probability=section.probability, correlation=rho
-        )
+        f"rho={rho:g}": PairSource(poles=antipodal(kept), probability=ACTIVE, correlation=rho)
         for rho in section.correlations
     } | {
-        f"cosine={cosine:g}": PairSource(
-            poles=at_cosine(kept, aside, cosine), probability=section.probability
-        )
+        f"cosine={cosine:g}": PairSource(poles=at_cosine(kept, aside, cosine), probability=ACTIVE)
         for cosine in section.cosines
     }
     for setting, source in sources.items():
         for row, found in bench.sweep(setting, source, section, section.contestants, section.pairs):
             matches = bench.matches(found, source)
-            row["metrics"] |= _pair_metrics(matches, source, bench.settings.tau)
+            row["metrics"] |= _pair_metrics(matches, source)
             yield row
+
+
+PAIRS_ON_PLANE = 3
+"""Evenly spread over the circle."""
 
 
 def geometry(section: Geometry, bench: Bench) -> Iterator[Row]:
     """Pairs on a plane, with every latent's direction and the signs that it fires with."""
-    angles = torch.arange(section.pairs, dtype=torch.float64) * torch.pi / section.pairs
+    pairs = PAIRS_ON_PLANE
+    angles = torch.arange(pairs, dtype=torch.float64) * torch.pi / pairs
     directions = torch.stack([angles.cos(), angles.sin()], dim=1).float()
-    source = PairSource(poles=antipodal(directions), probability=0.5 / section.pairs)
-    arguments = f"pairs={section.pairs}", source, section, section.contestants, section.pairs
+    source = PairSource(poles=antipodal(directions), probability=0.5 / pairs)
+    arguments = f"pairs={pairs}", source, section, section.contestants, pairs
     for row, found in bench.sweep(*arguments):
-        row["metrics"] |= _pair_metrics(bench.matches(found, source), source, bench.settings.tau)
+        row["metrics"] |= _pair_metrics(bench.matches(found, source), source)
         row["decoder"] = found.W_dec.tolist()
         counts = (found.metrics.n_pos, found.metrics.n_neg)
         row["fires"] = [[int(part[i]) for part in counts] for i in range(row["width"])]
@@ -181,12 +208,12 @@ MEASURED: dict[str, Callable[[Any, Bench], Iterator[Row]]] = {
 }
 
 
-def histogram(found: Measured[PairSample], matches: Matches, tau: float) -> Row | None:
+def histogram(found: Measured[PairSample], matches: Matches) -> Row | None:
     """Activations of the latent that serves both poles of the median pair, by cosine.
 
     None if no latent serves both poles of a pair.
     """
-    pairs = matches.consolidated(tau).nonzero()[:, 0]
+    pairs = matches.consolidated(TAU).nonzero()[:, 0]
     if not len(pairs):
         return None
     order = matches.cosine[pairs].min(1).values.argsort(stable=True)
@@ -204,11 +231,11 @@ def histogram(found: Measured[PairSample], matches: Matches, tau: float) -> Row 
     }
 
 
-def _pair_metrics(matches: Matches, source: PairSource, tau: float) -> dict[str, float]:
+def _pair_metrics(matches: Matches, source: PairSource) -> dict[str, float]:
     return {
-        "pcr": _share(matches.consolidated(tau)),
-        "separate": _share(matches.separate(tau)),
-        "poles_found": _share(matches.found(tau)),
+        "pcr": _share(matches.consolidated(TAU)),
+        "separate": _share(matches.separate(TAU)),
+        "poles_found": _share(matches.found(TAU)),
         "target_l0": source.active_pairs,
     }
 

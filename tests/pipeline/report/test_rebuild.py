@@ -16,7 +16,7 @@ from pipeline.config.synthetic import PROTOCOLS
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.report.environment import installed
 from pipeline.report.publish import PublishError, busy_seconds, publish
-from pipeline.report.rebuild import RebuildError, rebuild
+from pipeline.report.rebuild import RebuildError, drop_unknown_keys, rebuild
 from pipeline.report.restore import restore
 from pipeline.study.curve_files import drawn_cells
 from pipeline.study.metrics import MetricsError
@@ -41,7 +41,7 @@ _TIED = [{"variant": "sagsae_tied"}]
 PROTOCOL_SIZES = {
     "seeds": [0],
     "evaluation_rows": 2048,
-    "training": {"batch_size": 256},
+    "batch_size": 256,
     "polarity_dial": _SMALL | {"pairs": 4, "alphas": [1, 4], "contestants": _TIED},
     "anomalies": _SMALL | {"pairs": 4, "budgets": [0.5], "variants": ["gated", "sagsae_tied"]},
     "consolidation": _SMALL | {"superpositions": [0.5], "contestants": _TIED},
@@ -50,6 +50,14 @@ PROTOCOL_SIZES = {
     "geometry": {"steps": 100, "lambdas": [0.4], "contestants": _TIED},
 }
 """Just enough that some pair is consolidated, which figure 7 shows."""
+
+
+@pytest.mark.parametrize("folder", PUBLISHED, ids=lambda folder: folder.name)
+def test_keys_of_earlier_versions_say_nothing_of_published_results(folder):
+    config = read_json(folder / CONFIGURATION)
+    drop_unknown_keys(config)
+    assert Study.from_dict(config).cells
+    assert "tau" not in config["synthetic"]
 
 
 def made_here(folder: Path) -> bool:

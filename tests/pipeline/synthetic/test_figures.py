@@ -71,7 +71,7 @@ def drawn(folder: Path, name: str, out: Path) -> pd.DataFrame:
     protocol = FIGURE_PROTOCOLS[name]
     runs = [str(folder / f"{protocol}_seed{seed}.json") for seed in (3, 4)]
     table = str(folder / f"{protocol}.csv")
-    arguments = ["--figure", name, "--tau", "0.9", "--table", table, "--runs", *runs]
+    arguments = ["--figure", name, "--table", table, "--runs", *runs]
     stage(["synthetic-figure", *arguments, "--out", str(out)])
     return pd.read_csv(out.with_suffix(".csv"))
 
@@ -80,7 +80,7 @@ def figure(folder: Path, name: str):
     protocol = FIGURE_PROTOCOLS[name]
     runs = read_runs([folder / f"{protocol}_seed{seed}.json" for seed in (3, 4)])
     with mpl.rc_context(STYLE):
-        return synthetic_figures.draw(name, summarise(runs), runs, 0.9)[0]
+        return synthetic_figures.draw(name, summarise(runs), runs)[0]
 
 
 @pytest.mark.slow
@@ -147,7 +147,7 @@ def test_without_a_consolidated_pair_there_is_no_histogram():
     made = [{**row, "protocol": "consolidation", "seed": 0} for row in rows("consolidation", 0)]
     bare = [{**row, "histogram": None} for row in made]
     with pytest.raises(ValueError, match="no latent serves both poles"):
-        synthetic_figures.draw("figure_7", summarise(bare), bare, 0.9)
+        synthetic_figures.draw("figure_7", summarise(bare), bare)
 
 
 def test_bi_jump_relu_is_zero_in_its_dead_zone_and_jumps_at_both_ends(tmp_path):

@@ -35,7 +35,7 @@ def brief(results: str = "results") -> Study:
     """The smoke study with every synthetic run cut to a moment."""
     section = SMOKE["synthetic"]
     short = {name: section.get(name, {}) | {"steps": 15} for name in PROTOCOLS}
-    section = section | short | {"training": {"batch_size": 64}, "evaluation_rows": 512}
+    section = section | short | {"batch_size": 64, "evaluation_rows": 512}
     return Study.from_dict(SMOKE | {"results": results, "synthetic": section})
 
 
@@ -69,10 +69,9 @@ def row(**changes: Any) -> dict[str, Any]:
     ("section", "value", "touched"),
     [
         ("polarity_dial", {"alphas": [3]}, {"polarity_dial"}),
-        ("geometry", {"pairs": 2}, {"geometry"}),
+        ("geometry", {"lambdas": [2]}, {"geometry"}),
         ("evaluation_rows", 99, set(PROTOCOLS)),
-        ("tau", 0.8, set(PROTOCOLS)),
-        ("training", {"batch_size": 7}, set(PROTOCOLS)),
+        ("batch_size", 7, set(PROTOCOLS)),
         ("seeds", [5], set()),
     ],
 )
@@ -88,16 +87,14 @@ def test_a_change_reaches_the_runs_that_depend_on_it(section, value, touched):
 
 def test_the_protocols_reach_no_cell():
     cell = study().cells[0]
-    assert study().train_spec(cell) == study(tau=0.5).train_spec(cell)
+    assert study().train_spec(cell) == study(batch_size=5).train_spec(cell)
 
 
 @pytest.mark.parametrize(
     ("section", "value", "where"),
     [
         ("robustness", {"correlations": [0.1]}, "synthetic.robustness.correlations.0"),
-        ("robustness", {"probability": 0.6}, "synthetic.robustness.probability"),
         ("consolidation", {"contestants": [{"variant": "gatd"}]}, "contestants.0.variant"),
-        ("geometry", {"d": 3}, "synthetic.geometry.d"),
         ("anomalies", {"lambdas": []}, "synthetic.anomalies.lambdas"),
         ("taux", 0.9, "synthetic.taux"),
     ],
