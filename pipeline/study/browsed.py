@@ -11,12 +11,12 @@ from snakemake.io import ancient
 
 from pipeline.config.browser import Shown
 from pipeline.config.grid import Comparison
-from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.config.spelling import CellNameError
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.ancient_inputs import read_by_cells
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import BROWSER, WEIGHTS
+from pipeline.study.restrictions import is_asked
 from pipeline.study.specs import BrowserSpec
 from pipeline.study.study import Study
 
@@ -81,12 +81,8 @@ def _compared(study: Study) -> Iterator[tuple[str, BrowserSpec]]:
     assert section is not None
     for item in compared.comparisons[:1]:
         for recipe, places in compared.trained.items():
-            if (recipe or DEFAULT_RECIPE) not in (section.recipes or [recipe or DEFAULT_RECIPE]):
-                continue
             for model, hookpoint in places:
-                if model not in (section.models or [model]):
-                    continue
-                if hookpoint not in (section.hookpoints or [hookpoint]):
+                if not is_asked(section, recipe, model, hookpoint):
                     continue
                 sides = _sides(study, item, recipe, model, hookpoint)
                 seeds = [cell.seed for side in sides for cell in side]

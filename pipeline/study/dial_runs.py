@@ -6,13 +6,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from pipeline.config.sections import Count, FieldFaults, Natural, Section
-from pipeline.config.yaml_files import describe
-from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
-from pipeline.study.metrics import Finite, MetricsError, NonNegative, Share
+from pipeline.study.metrics import Finite, NonNegative, Share, read_measure
 
 LATENT, PAIR, RANDOM = "latent", "pair", "random"
 """Kinds of direction: one signed latent, two opposite ones, a random one."""
@@ -85,19 +83,8 @@ class DialRun(Section):
 
 
 def read_dial_run(path: Path) -> DialRun:
-    """Read and validate one file.
-
-    Raises:
-        MetricsError: missing, not JSON, or not of this schema; the message names the file.
-    """
-    try:
-        return DialRun.model_validate(read_json(path))
-    except FileNotFoundError:
-        raise MetricsError(f"{path}: no such file: run `snakemake dial` first") from None
-    except ValidationError as error:
-        raise MetricsError(describe(error, str(path))) from None
-    except ValueError as error:
-        raise MetricsError(str(error)) from None
+    """Read and validate one file; raises MetricsError as ``read_measure``."""
+    return read_measure(DialRun, path, "run `snakemake dial` first")
 
 
 def read_dial_runs(paths: Iterable[Path]) -> list[DialRun]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from pipeline.config.dial import Dial
-from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.restrictions import unknown_names
+from pipeline.study.restrictions import is_asked, unknown_names
 from pipeline.study.specs import DialSpec
 
 
@@ -52,10 +51,8 @@ def dial_specs(
 def _places(dial: Dial, spec: ComparisonSpec) -> Iterator[tuple[str, tuple[str, str]]]:
     """Each recipe and (model, hookpoint) that is asked for."""
     for recipe, places in spec.trained.items():
-        if (recipe or DEFAULT_RECIPE) not in (dial.recipes or [recipe or DEFAULT_RECIPE]):
-            continue
         for model, hookpoint in places:
-            if model in (dial.models or [model]) and hookpoint in (dial.hookpoints or [hookpoint]):
+            if is_asked(dial, recipe, model, hookpoint):
                 yield recipe, (model, hookpoint)
 
 

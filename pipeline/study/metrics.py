@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
@@ -20,6 +20,8 @@ from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import METRICS
 from sagsae.evaluation.distributions import LEVELS
+
+Measure = TypeVar("Measure", bound=Section)
 
 SCHEMA_VERSION = 4
 """Version 1 had no ``schema_version``, version 2 no ``sources``. Version 3 named no software and
@@ -194,21 +196,34 @@ class CellMetrics(Section):
         return values
 
 
-def read_metrics(path: Path, cell: Cell) -> CellMetrics:
-    """Read and validate the metrics of one cell.
+def read_measure(kind: type[Measure], path: Path, maker: str) -> Measure:
+    """Read and validate one file of measures.
+
+    Args:
+        kind: Its schema.
+        path: The file.
+        maker: What makes it, for the message if it is missing.
 
     Raises:
-        MetricsError: missing, not JSON, not of this schema, or measured on another cell; the
-            message names the file.
+        MetricsError: missing, not JSON, or not of this schema; the message names the file.
     """
     try:
-        metrics = CellMetrics.model_validate(read_json(path))
+        return kind.model_validate(read_json(path))
     except FileNotFoundError:
-        raise MetricsError(f"{path}: no such file: run snakemake to evaluate the cell") from None
+        raise MetricsError(f"{path}: no such file: {maker}") from None
     except ValidationError as error:
         raise MetricsError(describe(error, str(path))) from None
     except ValueError as error:
         raise MetricsError(str(error)) from None
+
+
+def read_metrics(path: Path, cell: Cell) -> CellMetrics:
+    """Read and validate the metrics of one cell.
+
+    Raises:
+        MetricsError: as `read_measure`, or measured on another cell; the message names the file.
+    """
+    metrics = read_measure(CellMetrics, path, "run snakemake to evaluate the cell")
     if metrics.cell != cell:
         raise MetricsError(
             f"{path}: metrics of another cell: the file says {metrics.cell.path}, "

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from pydantic import ValidationError, model_validator
+from pydantic import model_validator
 
 from pipeline.config.sections import Count, FieldFaults, Natural, Section
-from pipeline.config.yaml_files import describe
-from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
-from pipeline.study.metrics import MetricsError, NonNegative, Share
+from pipeline.study.metrics import NonNegative, Share, read_measure
 
 ALL = "all"
 """In tables: the labels of every kind together, each counting once."""
@@ -118,19 +116,8 @@ class ProbeRun(Section):
 
 
 def read_probe_run(path: Path) -> ProbeRun:
-    """Read and validate one file.
-
-    Raises:
-        MetricsError: missing, not JSON, or not of this schema; the message names the file.
-    """
-    try:
-        return ProbeRun.model_validate(read_json(path))
-    except FileNotFoundError:
-        raise MetricsError(f"{path}: no such file: run `snakemake probe` first") from None
-    except ValidationError as error:
-        raise MetricsError(describe(error, str(path))) from None
-    except ValueError as error:
-        raise MetricsError(str(error)) from None
+    """Read and validate one file; raises MetricsError as ``read_measure``."""
+    return read_measure(ProbeRun, path, "run `snakemake probe` first")
 
 
 def read_probe_runs(paths: Iterable[Path]) -> list[ProbeRun]:

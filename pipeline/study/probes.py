@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from pipeline.config.probe import Probe, Probing
-from pipeline.config.recipes import DEFAULT_RECIPE
 from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.restrictions import unknown_names
+from pipeline.study.restrictions import is_asked, unknown_names
 from pipeline.study.specs import ProbeSpec
 
 LETTER, SOURCE = "letter", "source"
+FIELDS = set(Probing.model_fields)
 
 
 def probe_specs(
@@ -33,12 +33,12 @@ def probe_specs(
             if cell.seed in seeds:
                 key = cell.recipe, cell.model, cell.hookpoint, cell.seed
                 at.setdefault(key, []).append(cell)
-    models, settings = list(spec.models), {name: getattr(probe, name) for name in _SETTINGS}
+    models, settings = list(spec.models), Probing.model_validate(probe.model_dump(include=FIELDS))
     order = {name: i for i, name in enumerate([*spec.hookpoints])}
     for recipe, model, hookpoint, seed in sorted(
         at, key=lambda key: (key[0], models.index(key[1]), order[key[2]], key[3])
     ):
-        if _asked(probe, recipe, model, hookpoint):
+        if is_asked(probe, recipe, model, hookpoint):
             yield ProbeSpec(
                 recipe=recipe,
                 model=model,
@@ -46,20 +46,8 @@ def probe_specs(
                 seed=seed,
                 cells=at[recipe, model, hookpoint, seed],
                 store=stores[model],
-                probe=Probing(**settings),
+                probe=settings,
             )
-
-
-_SETTINGS = tuple(Probing.model_fields)
-
-
-def _asked(probe: Probe, recipe: str, model: str, hookpoint: str) -> bool:
-    named = recipe or DEFAULT_RECIPE
-    return (
-        named in (probe.recipes or [named])
-        and model in (probe.models or [model])
-        and hookpoint in (probe.hookpoints or [hookpoint])
-    )
 
 
 def probe_faults(config: StudyConfig) -> list[str]:

@@ -13,6 +13,20 @@ RESTRICTED = ("models", "hookpoints", "recipes")
 """Fields by which a section may do so."""
 
 
+def is_asked(section: BaseModel, recipe: str, model: str, hookpoint: str) -> bool:
+    """Whether a section that restricts itself covers a place.
+
+    Args:
+        section: Has the fields `RESTRICTED`, each a list or None for no restriction.
+        recipe: The default one is the empty text.
+        model: Name of a model.
+        hookpoint: Name of a hookpoint.
+    """
+    place = {"models": model, "hookpoints": hookpoint, "recipes": recipe or DEFAULT_RECIPE}
+    asked = {name: getattr(section, name) for name in RESTRICTED}
+    return all(asked[name] is None or value in asked[name] for name, value in place.items())
+
+
 def unknown_names(
     config: StudyConfig, section: BaseModel, path: str, fields: Sequence[str] = RESTRICTED
 ) -> list[str]:
