@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagsae.comparison import (
-    Overlap,
     bootstrap,
     compare,
     dominance,
@@ -18,7 +17,6 @@ from sagsae.comparison import (
     overlap,
 )
 from sagsae.dead_latents import dead_reduction
-from sagsae.frontiers import Frontier
 from sagsae.sweeps import CellResult, Estimate, Sweep
 
 E = math.e
@@ -64,10 +62,6 @@ ranges = curves.filter(lambda points: len({math.log(l0) for l0, _ in points}) > 
 
 
 class TestOverlap:
-    def test_nested(self):
-        inner, outer = sweep([(10, 0.5), (20, 0.6)]), sweep([(1, 0), (100, 1)])
-        assert (overlap(inner, outer).lo, overlap(inner, outer).hi) == (10, 20)
-
     def test_touching_ranges_share_one_l0(self):
         left, right = sweep([(1, 0.1), (10, 0.4)]), sweep([(10, 0.3), (50, 0.6)])
         shared, verdict = overlap(left, right), dominance(left, right)
@@ -92,45 +86,6 @@ class TestOverlap:
         assert overlap(some, some).lo == 5
         assert overlap(some, none).reason == "B: no point has L0 above zero"
 
-    @given(curves, curves)
-    def test_is_symmetric(self, a, b):
-        forth, back = overlap(sweep(a), sweep(b)), overlap(sweep(b), sweep(a))
-        assert (forth.lo, forth.hi) == (back.lo, back.hi)
-
-
-class TestFrontier:
-    def test_is_linear_in_log_l0(self):
-        assert sweep([(1, 0.0), (100, 1.0)]).frontier("r2").at(10) == pytest.approx(0.5)
-
-    def test_never_extrapolates(self):
-        with pytest.raises(ValueError, match="never extrapolated"):
-            sweep([(1, 0.0), (100, 1.0)]).frontier("r2").at(103)
-
-    def test_keeps_a_dip(self):
-        dip = sweep([(1, 0.5), (10, 0.1), (100, 0.6)]).frontier("r2")
-        assert dip.at(10) == 0.1
-
-    def test_ties_in_l0_become_one_point_with_the_mean(self):
-        tied = sweep([(10, 0.2), (10, 0.6), (100, 0.9)])
-        assert [point.lam for point in tied.points] == [1.0, 2.0, 3.0]
-        assert tied.frontier("r2").at(10) == pytest.approx(0.4)
-
-    @given(curves, st.randoms(use_true_random=False))
-    def test_does_not_depend_on_the_order_of_points(self, points, random):
-        shuffled = random.sample(points, len(points))
-        one, other = (np.array(p, dtype=float).T for p in (points, shuffled))
-        a, b = Frontier.through(*one), Frontier.through(*other)
-        assert a.l0.tolist() == b.l0.tolist()
-        assert a.value.tolist() == b.value.tolist()
-
-    @given(curves)
-    def test_passes_through_its_points(self, points):
-        frontier = sweep(points).frontier("r2")
-        distinct = {math.log(l0) for l0, _ in points}
-        for l0, r2 in points:
-            if len(distinct) == len(points):
-                assert frontier.at(l0) == pytest.approx(r2, abs=1e-9)
-
 
 class TestDominance:
     def test_crossing_does_not_dominate_and_is_found_at_the_lowest_gap(self):
@@ -145,16 +100,6 @@ class TestDominance:
         verdict = dominance(bent, flat)
         assert verdict.dominates is False
         assert (verdict.min_gap, verdict.min_gap_l0) == (0, 10)
-
-    def test_a_dip_between_the_others_points_is_seen(self):
-        dipping = sweep([(1, 0.9), (9, 0.9), (10, 0.1), (11, 0.9), (100, 0.9)])
-        assert dominance(dipping, sweep([(1, 0.5), (100, 0.5)])).min_gap_l0 == 10
-        assert dominance(sweep([(1, 1.0), (100, 1.0)]), dipping).dominates is True
-
-    def test_the_ends_of_the_overlap_count(self):
-        falling = sweep([(1, 0.9), (100, 0.1)])
-        assert dominance(falling, sweep([(2, 0.5), (5, 0.5)])).dominates is True
-        assert dominance(falling, sweep([(2, 0.5), (50, 0.5)])).min_gap_l0 == 50
 
     def test_mean_gap_is_exact_for_known_areas(self):
         peak = sweep([(1, 0.0), (E, 1.0), (E**3, 0.0)])
@@ -189,25 +134,9 @@ class TestDominance:
         assert verdict.min_gap == pytest.approx(min(gaps), abs=1e-9)
         assert min(gaps) - 1e-9 <= verdict.mean_gap <= max(gaps) + 1e-9
 
-    @given(curves, curves)
-    def test_both_cannot_dominate(self, a, b):
-        verdicts = dominance(sweep(a), sweep(b)), dominance(sweep(b), sweep(a))
-        assert not all(verdict.dominates for verdict in verdicts)
-
 
 class TestBootstrap:
     base = sweep([(1, 0.3), (100, 0.5)], label="base")
-
-    def test_one_seed_has_a_reason(self):
-        verdict = dominance(sweep([(1, 0.4), (100, 0.6)]), self.base)
-        assert verdict.bootstrap.probability is None
-        assert verdict.bootstrap.reason == "A has one seed"
-
-    def test_clear_cases_are_certain(self):
-        base = seeded(self.base, self.base)
-        high = seeded(sweep([(1, 0.4), (100, 0.6)]), sweep([(1, 0.45), (100, 0.6)]))
-        assert dominance(high, base, draws=50).bootstrap.probability == 1
-        assert dominance(base, high, draws=50).bootstrap.probability == 0
 
     def test_one_winning_seed_of_two_against_a_fixed_baseline(self):
         """Means 0.4 (good twice), 0.3 and 0.2 against 0.31: one draw in four wins."""
@@ -232,24 +161,6 @@ class TestBootstrap:
         verdict = dominance(seeded(near, far), base, draws=4000)
         assert verdict.dominates is True
         assert verdict.bootstrap.probability == pytest.approx(0.75, abs=0.03)
-
-    def test_unequal_seeds_have_a_reason(self):
-        two = seeded(self.base, self.base)
-        extra = CellResult(
-            name="x", lam=1.0, seed=7, l0=1.0, values={"r2": 0.3, "dead_fraction": 0}
-        )
-        ragged = Sweep(label="ragged", width=100, cells=(*two.cells, extra))
-        verdict = dominance(ragged, two)
-        assert verdict.bootstrap.probability is None
-        assert "not every lambda has the same seeds" in verdict.bootstrap.reason
-
-    def test_standard_error_on_both_axes(self):
-        point = seeded(sweep([(8, 0.2)]), sweep([(10, 0.4)]), sweep([(12, 0.6)])).points[0]
-        assert (point.l0.mean, point.l0.se) == (10, pytest.approx(2 / math.sqrt(3)))
-        r2 = point.values["r2"]
-        assert r2 is not None
-        assert (r2.mean, r2.se) == (pytest.approx(0.4), pytest.approx(0.2 / math.sqrt(3)))
-        assert self.base.points[0].l0.se is None
 
 
 class TestMatched:
@@ -315,23 +226,12 @@ class TestDeadReduction:
         assert (found.factor, found.floored) == (pytest.approx(0.5 / 0.005), 1)
         assert dead_reduction(many, few).factor == pytest.approx(0.005 / 0.5)
 
-    def test_exactly_half_a_latent_is_not_floored(self):
-        points = [(10, 0.5)]
-        both = [sweep(points, dead=[0.005], width=100)] * 2
-        found = dead_reduction(*both)
-        assert (found.floored, found.left_out, found.factor) == (0, 0, pytest.approx(1))
-
     def test_no_dead_latents_anywhere_says_so(self):
         points = [(10, 0.5)]
         found = dead_reduction(sweep(points, width=100), sweep(points, width=200))
         assert (found.factor, found.ceiling) == (None, None)
         assert (found.points, found.left_out) == (0, 1)
         assert found.reason == "no dead latents on either side"
-
-    def test_no_shared_lambda(self):
-        cell = CellResult(name="x", lam=9.0, seed=0, l0=1, values={"dead_fraction": 0.1})
-        found = dead_reduction(Sweep(label="A", width=9, cells=(cell,)), sweep([(1, 0.5)]))
-        assert (found.factor, found.reason) == (None, "no lambda in common")
 
     @settings(max_examples=30)
     @given(st.lists(st.floats(0, 1), min_size=1, max_size=5), st.integers(1, 5000))
@@ -382,125 +282,6 @@ def test_collapsed_cells_take_part_and_are_named():
     assert both.points[0].collapsed == ("fallen",)
 
 
-class TestWholeResults:
-    """Every field of each result, also those that are empty."""
-
-    low = sweep([(1, 0.1), (E**2, 0.5)], label="L")
-    high = sweep([(E, 0.2), (E**3, 0.2)], label="H")
-    apart = sweep([(50, 0.3), (60, 0.4)], label="far")
-
-    def test_overlaps(self):
-        assert vars(overlap(self.low, self.high)) == {"lo": E, "hi": E**2, "reason": ""}
-        reason = "the L0 ranges do not meet: L spans 1 to 7.39, far 50 to 60"
-        assert vars(overlap(self.low, self.apart)) == {"lo": None, "hi": None, "reason": reason}
-        reason = "the L0 ranges do not meet: far spans 50 to 60, L 1 to 7.39"
-        assert overlap(self.apart, self.low).reason == reason
-        silent = sweep([(0, 0.1)], label="S")
-        for pair in ((silent, self.low), (self.low, silent)):
-            reason = "S: no point has L0 above zero"
-            assert vars(overlap(*pair)) == {"lo": None, "hi": None, "reason": reason}
-
-    def test_an_overlap_contains_its_ends(self):
-        shared = overlap(self.low, self.high)
-        contained = [shared.contains(l0) for l0 in (2.6, E, 5.0, E**2, 7.6)]
-        assert contained == [False, True, True, True, False]
-        assert overlap(self.low, self.apart).contains(10) is False
-        assert Overlap(lo=None, hi=5.0).contains(3.0) is False
-        assert Overlap(lo=1.0, hi=None).contains(3.0) is False
-
-    def test_dominance(self):
-        found = dominance(self.low, self.high)
-        assert vars(found) == {
-            "dominates": True,
-            "min_gap": pytest.approx(0.1),
-            "min_gap_l0": pytest.approx(E),
-            "mean_gap": pytest.approx(0.2),
-            "max_gap": pytest.approx(0.3),
-            "reason": "",
-            "bootstrap": found.bootstrap,
-        }
-        assert type(found.dominates) is bool
-        empty = dict.fromkeys(("probability", "min_gap_se", "mean_gap_se"))
-        assert vars(found.bootstrap) == {**empty, "reason": "L has one seed"}
-        none = dominance(self.low, self.apart)
-        numbers = dict.fromkeys(("dominates", "min_gap", "min_gap_l0", "mean_gap", "max_gap"))
-        assert vars(none) == {
-            **numbers,
-            "reason": overlap(self.low, self.apart).reason,
-            "bootstrap": none.bootstrap,
-        }
-        assert vars(none.bootstrap) == {**empty, "reason": "no overlap"}
-        single = dominance(sweep([(E, 0.4)]), self.low)
-        assert (single.dominates, single.min_gap) == (None, pytest.approx(0.1))
-        assert single.reason == ("the L0 ranges share a single L0, 2.72: dominance needs a range")
-
-    def test_matched_values(self):
-        assert vars(matched(self.low, self.high, "r2", E)) == {
-            "l0": E,
-            "candidate": Estimate(mean=pytest.approx(0.3), se=None),
-            "baseline": Estimate(mean=0.2, se=None),
-            "reason": "",
-        }
-        none = {"l0": 1.0, "candidate": None, "baseline": None}
-        reason = "L0 = 1 is outside the overlap 2.72 to 7.39"
-        assert vars(matched(self.low, self.high, "r2", 1.0)) == {**none, "reason": reason}
-        apart = matched(self.low, self.apart, "r2", 1.0)
-        assert vars(apart) == {**none, "reason": overlap(self.low, self.apart).reason}
-
-    def test_a_metric_that_lacks_is_the_last_of_the_reasons(self):
-        undefined = sweep([(1, None), (E**2, 0.5)], label="U")
-        where = "r2 is undefined for U/lam1_seed0"
-        assert matched(undefined, self.high, "r2", E).reason == where
-        assert matched(self.high, undefined, "r2", E).reason == where
-        assert "outside" in matched(undefined, self.high, "r2", 1.0).reason
-        assert "do not meet" in matched(undefined, self.apart, "r2", 1.0).reason
-
-    def test_dead_reductions(self):
-        points = [(10, 0.5), (20, 0.6), (30, 0.7)]
-        few = sweep(points, dead=[0.004, 0.2, 0.001], width=100)
-        many = sweep(points, dead=[0.4, 0.001, 0.002], width=200)
-        assert vars(dead_reduction(few, many)) == {
-            "factor": pytest.approx(math.sqrt(0.4 / 0.005 * 0.0025 / 0.2)),
-            "points": 4,
-            "floored": 2,
-            "left_out": 1,
-            "ceiling": pytest.approx(0.4 / 0.005),
-            "reason": "1 of 3 lambdas left out: no dead latents on either side",
-        }
-        none = {"factor": None, "points": 0, "floored": 0, "left_out": 0, "ceiling": None}
-        assert vars(dead_reduction(few, sweep(points[:1], dead=[0.5]))) == {
-            "factor": pytest.approx(0.5 / 0.005),
-            "points": 2,
-            "floored": 1,
-            "left_out": 0,
-            "ceiling": pytest.approx(0.5 / 0.005),
-            "reason": "",
-        }
-        silent = sweep(points[:1])
-        assert vars(dead_reduction(silent, silent)) == {
-            **none,
-            "left_out": 1,
-            "reason": "no dead latents on either side",
-        }
-        other = Sweep(label="O", width=9, cells=(few.cells[2],))
-        nothing = dead_reduction(sweep(points[:1]), other)
-        assert vars(nothing) == {**none, "reason": "no lambda in common"}
-
-    def test_an_undefined_dead_fraction_is_named(self):
-        points = [(10, 0.5), (20, 0.6)]
-        some, lacking = sweep(points, dead=[0.1, 0.2]), sweep(points, dead=[0.1, None], label="N")
-        reason = "dead_fraction is undefined for N/lam2_seed0"
-        for pair in ((some, lacking), (lacking, some)):
-            found = dead_reduction(*pair)
-            assert (found.factor, found.points, found.reason) == (None, 0, reason)
-        assert dead_reduction(lacking, sweep(points[:1], dead=[0.2])).factor == pytest.approx(2)
-
-    def test_the_dead_are_read_from_the_metric_that_is_asked_for(self):
-        one, other = sweep([(10, 0.2)], dead=[0.1]), sweep([(10, 0.4)], dead=[0.8])
-        assert dead_reduction(one, other).factor == pytest.approx(8)
-        assert dead_reduction(one, other, "r2").factor == pytest.approx(2)
-
-
 class TestCompare:
     """``compare`` hands on what it is given."""
 
@@ -517,28 +298,6 @@ class TestCompare:
             "matched": tuple(matched(self.one, self.other, "r2", l0) for l0 in (2, 3)),
             "dead_reduction": dead_reduction(self.one, self.other),
         }
-
-    def test_what_is_not_given(self):
-        found = compare(self.one, self.other)
-        assert found.dominance == dominance(self.one, self.other, "r2", draws=1000, seed=0)
-        assert found.dominance == dominance(self.one, self.other)
-        assert found.matched == ()
-
-    def test_the_metric_is_handed_on(self):
-        found = compare(self.one, self.other, "dead_fraction", matched_l0=[2])
-        assert found.dominance.min_gap == 0
-        assert found.matched[0].candidate.mean == 0
-
-    def test_draws_and_seed_make_the_bootstrap(self):
-        drawn = [
-            dominance(self.one, self.other, draws=9, seed=seed).bootstrap for seed in range(20)
-        ]
-        assert drawn[3] == bootstrap(self.one, self.other, "r2", draws=9, seed=3)
-        assert len(set(drawn)) > 10
-        assert all((9 * one.probability) % 1 == pytest.approx(0, abs=1e-9) for one in drawn)
-        assert bootstrap(self.one, self.other, "r2") == bootstrap(
-            self.one, self.other, "r2", draws=1000, seed=0
-        )
 
     def test_metrics_that_lack_are_named_with_their_sweep(self):
         cell = CellResult(name="x", lam=1.0, seed=0, l0=1.0, values={"r2": 0.5})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.claims.limits import STANDING, limits
+from pipeline.claims.limits import limits
 from tests.pipeline.claims.made_tables import spec
 
 
@@ -30,15 +30,6 @@ def cells(*sweeps) -> pd.DataFrame:
     )
 
 
-def test_the_studys_own_remark_comes_first_and_what_is_always_true_last():
-    grid = cells(("gated", 128, (1, 2), 3))
-    found = limits(spec(note="Made-up."), grid)
-    assert found[0] == "Made-up."
-    assert limits(spec(), grid) == found[1:]
-    assert tuple(found[-4:]) == STANDING
-    assert len(found) == 8
-
-
 def test_sites_and_budget_are_those_of_the_study():
     sites, budget = limits(spec(), cells(("gated", 128, (1, 2), 3)))[:2]
     assert sites.startswith(
@@ -59,30 +50,3 @@ def test_seeds_are_the_fewest_of_any_point():
     assert limits(spec(), uneven)[2] == (
         "Seeds: at least 2 seeds of Gated at H = 4d, SA-GSAE tied at H = 2d."
     )
-
-
-def test_one_seed_is_a_single_observation():
-    mixed = cells(("sagsae_tied", 128, (1, 2), 3), ("gated", 128, (1,), 1), ("sagsae", 96, (1,), 1))
-    assert limits(spec(), mixed)[2] == (
-        "Seeds: at least 3 seeds of SA-GSAE tied at H = 2d; 1 seed of Gated at H = 2d, SA-GSAE at "
-        "H = 1.5d. One seed has no error: its numbers are single observations."
-    )
-
-
-def test_cells_with_a_lambda_and_cells_with_a_k_count():
-    found = cells(("sagsae_tied", 128, (1, 2), 3), ("topk", 256, (8,), 2))
-    has_k = found["variant"] == "topk"
-    found["k"] = found["lam"].where(has_k)
-    found["lam"] = found["lam"].mask(has_k)
-    assert limits(spec(), found)[2] == (
-        "Seeds: at least 3 seeds of SA-GSAE tied at H = 2d; 2 seeds of TopK at H = 4d."
-    )
-
-
-def test_the_same_seeds_at_another_place_are_no_more_seeds():
-    grid = cells(("gated", 128, (1,), 2))
-    other = grid.assign(hookpoint="resid")[:1]
-    found = limits(spec(), pd.concat([grid, other]))[2]
-    assert found.startswith("Seeds: at least 1 seed of Gated at H = 2d.")
-    models = pd.concat([grid[:1], grid.assign(model="large")])
-    assert limits(spec(), models)[2].startswith("Seeds: at least 1 seed of Gated")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from pipeline.claims import matrix, matrix_text
+from pipeline.claims import matrix_text
 from pipeline.claims.evidence import Evidence
-from pipeline.claims.matrix import matrix_table, sentence, told_apart
+from pipeline.claims.matrix import matrix_table
 from pipeline.claims.page import claim_table, claims
-from pipeline.claims.verdicts import FAILS, HOLDS, MISSING, OPEN
+from pipeline.claims.verdicts import FAILS, HOLDS, OPEN
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.settings import Factor, Setting
 from pipeline.text.csv_files import read_table
@@ -63,20 +63,6 @@ class TestVerdicts:
         assert "Gated has 0.250 dead" in shown[3]
         assert "Gated has 0.500 dead" in shown[4]
 
-    def test_the_verdict_that_counts_pairs_has_a_bootstrap_over_them(self, study):
-        _, table, _ = study
-        why = of(table, "dominance", "why")
-        assert why[0].endswith("; holds in 1.00 of the draws of a bootstrap over the pairs")
-        assert why[4].endswith("; holds in 0.00 of the draws of a bootstrap over the pairs")
-        assert not [text for text in of(table, "dominance_where", "why") if "bootstrap" in text]
-
-    def test_dead_claims_show_equal_l0_beside_equal_lambda(self, study):
-        _, table, _ = study
-        assert of(table, "dead_mlp")[4] == HOLDS
-        shown = of(table, "dead_mlp", "here")[4]
-        assert shown.startswith("256x to 384x (0 of 8 points floored")
-        assert shown.endswith("; at equal L0 256x to 384x")
-
     def test_evidence_under_a_setting_has_its_widths_alone(self, made, study):
         spec, _, _ = study
         evidence = Evidence.read(spec, made.root / "tables", None)
@@ -101,17 +87,6 @@ class TestVerdicts:
         assert open_under == [setting.recipe != "zero" for setting in spec.settings]
         shown = [text for text in of(table, "full_width", "here") if text]
         assert shown == ["0 of 2 runs at 2H collapse, 0 at H"] * 2  # not those at the other widths
-
-    def test_pairs_that_a_setting_does_not_have_are_not_missed(self, tmp_path):
-        """Recipe zero has wide cells at one of the four pairs, and narrow ones at all."""
-        raw = settings_configuration(tmp_path)
-        for entry in raw["grid"][2:]:
-            entry |= {"models": ["small"], "hookpoints": ["resid"], "recipes": ["zero"]}
-        spec, table, found = judged(made_settings(tmp_path, grid=raw["grid"]))
-        at = spec.settings.index(Setting("zero", 2, WIDE))
-        assert of(table, "dominance", "here")[at] == "0 of 1 pairs"
-        assert "no common L0 range" not in of(table, "dominance", "why")[at]
-        assert of(found, "dominance", "dead_in_baseline")[at] == "1 of 1 pairs"
 
     def test_sweeps_without_a_shared_lambda_are_judged_at_equal_l0(self, tmp_path):
         raw = settings_configuration(tmp_path)
@@ -157,27 +132,6 @@ class TestHanging:
         assert of(table, "rest_within") == [OPEN, FAILS, FAILS]
         assert of(found, "rest_within", "hangs_on") == ["", "", ""]
 
-    def test_a_verdict_that_holds_only_elsewhere_hangs_on_nothing(self, tmp_path):
-        """zero loses at mlp_out and wins at resid: half of the pairs. zero-fast has mlp_out and
-        loses: where both have cells there is no turn."""
-        raw = settings_configuration(tmp_path)
-        raw["grid"] = [{**entry, "recipes": ["zero"], "seeds": [0]} for entry in raw["grid"][:2]]
-        only = [
-            {**entry, "recipes": ["zero-fast"], "hookpoints": ["mlp_out"]} for entry in raw["grid"]
-        ]
-        made = made_settings(tmp_path, grid=[*raw["grid"], *only])
-        for cell in made.spec["cells"]:
-            if "/resid/sagsae_tied@zero/" in cell:
-                made.change(cell, r2=0.9)
-        _, table, found = judged(made)
-        assert of(table, "dominance") == [HOLDS, FAILS]
-        assert of(found, "dominance", "hangs_on") == ["", ""]
-
-    def test_dead_latents_in_the_baseline_are_counted_by_setting(self, study):
-        _, _, table = study
-        counts = ["0 of 4 pairs"] * 3 + ["4 of 4 pairs"] * 4
-        assert of(table, "dead_mlp", "dead_in_baseline") == counts
-
 
 def levels(settings: list[Setting], **factors: str) -> list[Factor]:
     """Factors whose level under each setting is a letter."""
@@ -189,114 +143,11 @@ def levels(settings: list[Setting], **factors: str) -> list[Factor]:
 FOUR = [Setting(name) for name in "pqrs"]
 
 
-class TestToldApart:
-    @pytest.mark.parametrize(
-        ("held", "words"),
-        [
-            ("pq", "those with x a"),
-            ("rs", "those with x b"),
-            ("p", "those with x a and y c"),
-            ("pqr", "all but those with x b and y d"),
-            ("ps", ""),
-        ],
-    )
-    def test_one_factor_or_two_separate(self, held, words):
-        inside = [setting for setting in FOUR if setting.recipe in held]
-        outside = [setting for setting in FOUR if setting not in inside]
-        assert told_apart(inside, outside, levels(FOUR, x="aabb", y="cdcd")) == words
-
-    def test_of_several_levels_the_one_that_fails_is_named(self):
-        found = told_apart(FOUR[:3], FOUR[3:], levels(FOUR, x="aabc"))
-        assert found == "all but those with x c"
-
-    def test_another_factor_that_separates_them_too_is_named(self):
-        found = told_apart(FOUR[:2], FOUR[2:], levels(FOUR, x="aabb", y="ccdd"))
-        assert found == "those with x a, which are also those with y c"
-
-
 class Spec:
     """What a sentence needs of a study."""
 
     settings, several, several_widths = FOUR, True, False
     factors = levels(FOUR, x="aabb", y="cdcd")
-
-
-def told(*outcomes: str, here: str = "", whys: tuple[str, ...] = ("none",) * 4) -> str:
-    numbers = [here or str(i) for i in range(4)]
-    rows = pd.DataFrame({"outcome": outcomes, "here": numbers, "why": whys})
-    return sentence(rows, dict(zip(FOUR, outcomes, strict=True)), Spec())
-
-
-class TestSentence:
-    def test_what_holds_under_some(self):
-        assert told(HOLDS, HOLDS, FAILS, FAILS) == "Holds under 2 of 4 recipes: those with x a."
-        assert told(HOLDS, FAILS, FAILS, HOLDS) == (
-            "Holds under 2 of 4 recipes; no level of one factor or of two tells which."
-        )
-
-    def test_what_holds_under_all_or_none(self):
-        assert told(*[HOLDS] * 4) == "Holds under all 4 recipes."
-        assert told(*[FAILS] * 4) == "Holds under none of 4 recipes."
-        assert told(*[HOLDS] * 4, here="3 of 3") == (
-            "Holds, with the same numbers under all 4 recipes."
-        )
-        assert told(*[FAILS] * 4, here="0 of 3").startswith("Does not hold, with the same")
-
-    def test_what_only_some_can_test(self):
-        assert told(HOLDS, FAILS, OPEN, OPEN) == (
-            "Testable under 2 of 4 recipes, those with x a: holds under 1 of them, those with y c."
-        )
-        assert told(HOLDS, OPEN, OPEN, HOLDS) == (
-            "Testable under 2 of 4 recipes: holds under all of them."
-        )
-        assert told(OPEN, OPEN, OPEN, FAILS) == (
-            "Testable under 1 of 4 recipes, those with x b and y d: holds under none of them."
-        )
-
-    def test_what_none_can_test_has_the_most_frequent_reason(self):
-        assert told(*[OPEN] * 4) == "Not testable under any of 4 recipes: none."
-        whys = ("b", "a", "b", "c")
-        assert told(*[OPEN] * 4, whys=whys) == (
-            "Not testable under any of 4 recipes, most often because: b."
-        )
-
-    def test_what_holds_on_the_pairs_that_can_show_it_says_so(self):
-        whys = ("b", "holds at small attn; b", "b", "holds at large attn; b")
-        assert told(*[OPEN] * 4, whys=whys) == (
-            "Not testable on every pair under any of 4 recipes; under 2 of them it holds on the "
-            "pairs that can show it."
-        )
-
-    def test_settings_that_do_not_measure_it_are_not_counted(self):
-        assert told(*[MISSING] * 4) == "Not measured: none."
-        assert told(MISSING, HOLDS, HOLDS, MISSING) == (
-            "Holds under all 2 recipes that measure it."
-        )
-        assert told(HOLDS, FAILS, MISSING, FAILS) == (
-            "Holds under 1 of 3 recipes that measure it: those with y c."
-        )
-        assert told(OPEN, MISSING, OPEN, OPEN, whys=("a", "b", "a", "a")) == (
-            "Not testable under any of 3 recipes that measure it: a."
-        )
-        assert told(MISSING, MISSING, FAILS, MISSING) == (
-            "Does not hold under r, the only recipe that measures it."
-        )
-
-    def test_settings_are_called_by_what_differs(self, study):
-        assert matrix.noun(Spec()) == "recipes"
-        assert matrix.noun(study[0]) == "settings"
-        Widths = type("Widths", (Spec,), {"several": False, "several_widths": True})
-        assert matrix.noun(Widths()) == "widths"
-
-    def test_the_written_sentences_follow_from_the_verdicts(self, study):
-        _, _, table = study
-        assert set(of(table, "dominance", "sentence")) == {
-            "Holds under 3 of 7 settings: those with b_dec_init mean."
-        }
-        assert of(table, "dead_mlp", "sentence")[0] == (
-            "Testable under 2 of 7 settings, those with b_dec_init zero and width 8d vs 16d: holds "
-            "under all of them."
-        )
 
 
 class TestPage:
@@ -312,23 +163,6 @@ class TestPage:
         assert first[-1] == "Holds under 3 of 7 settings: those with b_dec_init mean."
         assert [row[8] for row in grid.rows[:8]] == list("−−−−++++")
 
-    def test_settings_have_their_levels(self, study):
-        spec, _, table = study
-        grid = matrix_text.setting_grid(table, spec)
-        names = ("No.", "Recipe", "a: learning_rate", "b: b_dec_init", "c: width", "Dead in Gated")
-        assert grid.columns == names
-        assert grid.rows[0] == ("1", "default", "0.0007", "mean", NARROW, "0 of 4")
-        assert grid.rows[6] == ("7", "zero-fast", "0.003", "zero", WIDE, "4 of 4")
-        assert len(grid.rows) == 7
-
-    def test_what_is_not_measured_is_empty(self, study):
-        spec, _, table = study
-        some = table.copy()
-        first = (some["claim"] == "rest_within") & (some["number"] == 1)
-        some.loc[first, "outcome"] = MISSING
-        grid = matrix_text.verdict_grid(some, spec)
-        assert grid.rows[2][2:9] == ("", "·", "·", "−", "−", "−", "−")
-
     def test_every_claim_has_a_sentence_and_the_page_its_legend(self, made, study):
         _, table, _ = study
         page = (made.root / "tables" / "claims.md").read_text()
@@ -343,24 +177,6 @@ class TestPage:
         assert r"$\cdot$" in tex
         assert not {"−", "·"} & set(tex)
         assert list(table.drop_duplicates("claim")["claim"]) == [claim.key for claim in claims()]
-
-    def test_factors_that_change_together_are_named(self, tmp_path):
-        raw = settings_configuration(tmp_path)
-        for recipe in raw["recipes"].values():
-            if "learning_rate" in recipe["training"]:
-                recipe["training"] = {**recipe["training"], "beta1": 0.9}
-        spec = ComparisonSpec.argument(
-            json.dumps(made_settings(tmp_path, recipes=raw["recipes"]).spec)
-        )
-        text = matrix_text.legend(spec)
-        assert "nothing tells them apart: learning_rate and beta1." in text
-
-
-def test_one_setting_has_neither_matrix_nor_widths(built_study):
-    tables = built_study.root / "tables"
-    assert not (tables / "claims_matrix.csv").exists()
-    assert "widths" not in read_table(tables / "claims.csv")
-    assert "Under all settings" not in (tables / "claims.md").read_text()
 
 
 def test_claims_of_a_study_that_compares_nothing_are_a_matrix_too(tmp_path: Path):

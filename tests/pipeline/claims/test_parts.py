@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from pipeline.claims import parts
-from pipeline.claims.evidence import V1, V2
 from pipeline.claims.verdicts import FAILS, HOLDS, MISSING, OPEN
-from tests.pipeline.claims.made_tables import evidence, pair, sources, told
+from tests.pipeline.claims.made_tables import evidence, pair, told
 
 
 def contrast(kind, candidate, baseline, **values):
@@ -67,28 +64,6 @@ class TestNoAuxiliary:
         assert found[0] == FAILS
         assert found[1].startswith("4 of 4 runs collapse, 1 with it")
 
-    def test_noisy_loss_recovered_is_not_shown(self):
-        cells = [cell(lr_noisy=True), cell(loss_recovered=math.nan), self.intact]
-        found = self.judged(without(baseline_collapsed=3), cells=cells)
-        assert found == (HOLDS, "3 of 4 runs collapse, 0 with it", "")
-        cells = [*cells, cell(seed=0, loss_recovered=0.2), cell(seed=1, loss_recovered=0.4)]
-        rows = without(baseline_collapsed=3), without(lr_noisy=True, loss_recovered_candidate=0.1)
-        assert self.judged(*rows, cells=cells)[1].endswith(
-            "; Loss Recovered 0.300 ± 0.100, 0.900 with it"
-        )
-
-    def test_the_symmetric_variant_comes_first(self):
-        first = contrast("ablation", "sagsae_sym", "sagsae_noaux", baseline_collapsed=4)
-        found = self.judged(without(), first | {"lr_noisy": False, "loss_recovered_candidate": 0.8})
-        assert found[0] == HOLDS
-        assert found[1].endswith("0.800 with it")
-
-    @pytest.mark.parametrize("judge", [parts.no_auxiliary, parts.no_auxiliary_dead])
-    def test_a_grid_without_it_says_so(self, judge):
-        lacking = "the grid has no sagsae_noaux beside an intact variant of its width"
-        onesided = without(baseline_variant="sagsae_onesided")
-        assert told(judge, evidence(contrasts=[onesided])) == (MISSING, "", lacking)
-
     @pytest.mark.parametrize(("share", "outcome"), [(0.95, HOLDS), (0.949, FAILS)])
     def test_nearly_all_latents_are_dead(self, share, outcome):
         cells = [cell(dead_fraction=share), self.intact]
@@ -118,17 +93,6 @@ class TestTwoSided:
             why,
         )
 
-    def test_none_that_shares_l0_says_so(self):
-        apart = "sagsae_onesided shares no L0 with the intact variant"
-        assert told(parts.two_sided, self.rows(None)) == (OPEN, "", apart)
-        lacking = "the grid has no sagsae_onesided beside an intact variant of its width"
-        assert told(parts.two_sided, evidence()) == (MISSING, "", lacking)
-
-    def test_the_symmetric_variant_comes_first(self):
-        found = self.rows(True).contrasts.to_dict("records")
-        first = found[0] | {"candidate_variant": "sagsae_sym", "dominates": False}
-        assert told(parts.two_sided, evidence(contrasts=[*found, first]))[0] == FAILS
-
 
 def tied(candidate="sagsae_sym", mean=0.004, **values):
     numbers = {
@@ -156,19 +120,6 @@ class TestTying:
         for judge, name in ((parts.tied_radii, "sagsae_sym"), (parts.tied_all, "sagsae_tied")):
             assert told(judge, evidence(contrasts=[tied(name, mean)]))[0] == outcome
             assert judge.numbers == {"most": pytest.approx(0.005, rel=1e-12)}
-
-    def test_one_seed_has_no_error_and_sweeps_apart_have_no_gap(self):
-        alone = tied(r2_delta_se=math.nan, mean_gap=math.nan)
-        found = told(parts.tied_radii, evidence(contrasts=[alone]))
-        here = "mean |ΔR2| 0.004 over 4 runs at equal lambda and seed, largest 0.006 (one seed)"
-        assert found == (HOLDS, here, "")
-
-    def test_without_shared_runs_nothing_is_said(self):
-        for judge, name in ((parts.tied_radii, "sagsae_sym"), (parts.tied_all, "sagsae_tied")):
-            lacking = f"the grid has no {name} and sagsae at equal width and lambda"
-            assert told(judge, evidence(contrasts=[tied(name, pairs=0)])) == (MISSING, "", lacking)
-        one = tied(pairs=1), tied(pairs=0, mean=math.nan)
-        assert told(parts.tied_radii, evidence(contrasts=list(one)))[0] == HOLDS
 
 
 class TestWidth:
@@ -201,25 +152,3 @@ class TestWidth:
         found = evidence(pair(), cells=[*sound, *apart, *fallen])
         names = "small mlp_out sagsae lambda 0.25, small mlp_out sagsae_sym lambda 0.1"
         assert told(parts.half_width, found) == (FAILS, "2 of 5 runs collapse", names)
-
-    def test_without_a_main_comparison_nothing_is_said(self):
-        found = told(parts.half_width, evidence(pair(baseline_width=128), cells=[cell()]))
-        lacking = "no comparison of a sign-aware variant with Gated of twice its width"
-        assert found == (MISSING, "", lacking)
-
-
-def test_the_numbers_of_the_claims_are_the_papers():
-    assert parts.no_auxiliary.numbers == {"share": 0.5}
-    assert parts.no_auxiliary_dead.numbers == {"least": 0.95}
-
-
-def test_every_claim_has_its_texts_and_its_source():
-    assert sources(parts) == {
-        "no_auxiliary": (V1, True),
-        "no_auxiliary_dead": (V1, True),
-        "two_sided": (V1, False),
-        "tied_radii": (V1, True),
-        "tied_all": (V2, False),
-        "full_width": (V1, True),
-        "half_width": (V1, True),
-    }

@@ -28,30 +28,10 @@ def published(folder: Path, **columns: list[str]) -> Path:
     return claims_file(folder)
 
 
-def test_a_study_of_one_setting_tells_its_outcomes(tmp_path):
-    file = published(tmp_path)
-    assert file == tmp_path / "tables" / "claims.csv"
-    assert reference_verdicts(file) == {"dominance": "Holds.", "rest_gap": "Not testable."}
-
-
 def test_a_study_of_several_settings_tells_its_sentences(tmp_path):
     file = published(tmp_path, sentence=["Holds under 1 of 2 recipes.", "Not testable."] * 2)
     assert file == tmp_path / "tables" / "claims_matrix.csv"
     assert reference_verdicts(file)["dominance"] == "Holds under 1 of 2 recipes."
-
-
-def test_they_stand_in_a_column_of_their_own(one_seed_study, tmp_path):
-    one_seed_study.tables()
-    table = read_table(one_seed_study.claims())
-    assert "reference" not in table
-    file = tmp_path / "claims.csv"
-    told = [f"reference on {key}" for key in table["claim"]]
-    write_csv(file, pd.DataFrame({"claim": table["claim"], "outcome": told}))
-    table = read_table(one_seed_study.claims("--reference", str(file)))
-    assert table["reference"].tolist() == [f"Reference on {key}." for key in table["claim"]]
-    page = (one_seed_study.root / "tables" / "claims.md").read_text()
-    assert "| Reference study" in page
-    assert "| Reference on dominance." in page
 
 
 def test_the_matrix_of_several_settings_has_them_too(tmp_path):

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import warnings
 from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 
 from pipeline.__main__ import main as run
@@ -60,33 +57,6 @@ def test_each_side_is_shown_at_its_operating_point(curved):
     assert list(line.get_ydata()) == [row["reconstruction"] for row in made_rows(cell)]
 
 
-def test_colours_are_those_of_the_other_figures(curved):
-    figure, _ = drawn(curved)
-    spec = ComparisonSpec.argument(json.dumps(curved.spec))
-    with mpl.rc_context(figures.STYLE):
-        other = figures.draw("figure_r2", curved.root / "tables", spec)[0]
-
-    def looks(one):
-        (legend,) = one.legends
-        lines = zip(legend.get_lines(), legend.get_texts(), strict=False)
-        return {text.get_text(): (line.get_color(), line.get_linestyle()) for line, text in lines}
-
-    assert looks(figure).items() <= looks(other).items()
-    assert len(looks(figure)) == 2
-
-
-def test_a_cell_without_a_curve_is_passed_over(curved):
-    for path in (curved.root / "cells" / "small" / "resid").rglob("curve.parquet"):
-        path.unlink()
-    gated = "large/resid/gated/w384_lam0.1_seed0"
-    (curved.root / "cells" / gated / "curve.parquet").unlink()
-    figure, table = drawn(curved)
-    titles = [panel.get_title("left") for panel in figure.axes[::3]]
-    assert titles[1] == "small, resid, no curve is there"
-    assert titles[3] == "large, resid, λ 0.2 (Gated), λ 0.1 (SA-GSAE tied)"
-    assert set(table["hookpoint"][table["model"] == "small"]) == {"mlp_out"}
-
-
 def test_a_long_curve_is_thinned_and_keeps_its_ends(curved):
     cell = Cell.from_path("large/resid/gated/w384_lam0.1_seed0")
     make_curve(curved.root / "cells", cell, range(0, 50 * 1234, 50))
@@ -95,19 +65,6 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends(curved):
     assert (len(steps), steps.iloc[0], steps.iloc[-1]) == (MOST, 0, 50 * 1233)
     assert steps.is_monotonic_increasing
     assert steps.diff().max() <= 2 * steps.diff().min()
-
-
-def test_a_quantity_that_is_nowhere_positive_has_a_plain_axis(curved):
-    """As L0 may be in the one row of a training of a few steps."""
-    for path in (curved.root / "cells" / "small" / "resid").rglob("curve.parquet"):
-        rows = pq.read_table(path).to_pandas().head(1).assign(l0=0.0)
-        pq.write_table(pa.Table.from_pandas(rows, preserve_index=False), path)
-    with warnings.catch_warnings(action="error"):
-        figure, _ = drawn(curved)
-        figure.canvas.draw()
-    scales = [panel.get_yscale() for panel in figure.axes[3:6]]
-    assert scales == ["log", "linear", "linear"]
-    assert [panel.get_yscale() for panel in figure.axes[:3]] == ["log", "log", "linear"]
 
 
 def test_it_is_written_with_its_numbers(curved, tmp_path: Path):

@@ -11,9 +11,8 @@ from pipeline.__main__ import main
 from pipeline.figures import draw as figures
 from pipeline.jobs.json_files import write_json
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.dial_runs import PAIR, RANDOM
 from pipeline.study.study import Study
-from tests.pipeline.made_dial import CHANCE, DIAL, SIZES, direction, make_dials
+from tests.pipeline.made_dial import SIZES, make_dials
 from tests.pipeline.made_grid import configuration
 
 
@@ -55,30 +54,6 @@ def test_a_line_for_each_direction_and_a_thick_one_for_their_median(tmp_path, na
     assert len(numbers) == 4 * 6 * len(SIZES)
     assert numbers.loc[numbers["size"] == 1, measure].max() == value
     assert ("effect_se" in numbers) == (measure == "effect")
-
-
-def test_a_place_that_is_not_steered_is_empty(tmp_path):
-    study, spec = made(tmp_path, hookpoints=["resid"], models=["small"])
-    figure, numbers = figures.draw("figure_dial", Path(study.table()), spec)
-    empty = [panel.get_title().endswith("nothing to draw") for panel in figure.axes]
-    assert empty == [True, True, True, False]
-    assert set(numbers["model"]) == {"small"}
-
-
-def test_the_median_is_over_seeds_as_well(tmp_path):
-    study, spec = made(tmp_path, models=["small"], hookpoints=["resid"], seeds=3)
-    figure, numbers = figures.draw("figure_dial", Path(study.table()), spec)
-    assert numbers["seed"].nunique() == 3
-    lines = [line for line in figure.axes[-1].lines if len(line.get_xdata()) == len(SIZES)]
-    assert len(lines) == 3 * 6 + 3
-
-
-def test_without_signed_latents_the_others_are_drawn(tmp_path):
-    rest = [direction(PAIR, 1, DIAL), direction(RANDOM, 1, CHANCE)]
-    study, spec = made(tmp_path, *rest)
-    figure, _ = figures.draw("figure_dial", Path(study.table()), spec)
-    texts = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert texts == ["Gated, opposite pair (4)", "random direction (4)"]
 
 
 def test_the_stage_writes_image_and_numbers(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
@@ -14,24 +13,17 @@ from types import SimpleNamespace
 import matplotlib as mpl
 import pandas as pd
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from pipeline.__main__ import main as run
 from pipeline.figures import draw as figures
 from pipeline.figures import sweep as sweep_figure
 from pipeline.figures.series import styles
-from pipeline.figures.shown import Drawn, Shown
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figure_names import figure_names
-from pipeline.study.figures import FIGURES, FigureEntry
 from pipeline.study.metrics import read_all
 from pipeline.study.series import with_series
-from pipeline.study.study import Study
 from pipeline.tables.write import write_tables
 from pipeline.text.csv_files import read_table
 from tests.pipeline.conftest import COLLAPSED, MadeStudy
-from tests.pipeline.made_grid import configuration, make_grid
+from tests.pipeline.made_grid import make_grid
 
 
 def inputs(study: MadeStudy) -> tuple[pd.DataFrame, pd.DataFrame, ComparisonSpec]:
@@ -94,18 +86,6 @@ def test_legend_names_series_overlap_and_the_collapsed_point(built_study):
     assert COLLAPSED == "large/resid/gated/w384_lam0.2_seed0"
 
 
-def test_noisy_loss_recovered_is_hollow_and_other_points_are_not(built_study):
-    axes = drawn_figure(built_study, "figure_3").axes
-    faces = [
-        {line.get_markerfacecolor() for line in panel.lines if line.get_marker() in ("o", "s")}
-        for panel in axes
-    ]
-    assert faces[1] == faces[3] == {"white"}
-    assert "white" not in faces[0] | faces[2]
-    r2_axes = drawn_figure(built_study, "figure_r2").axes
-    assert all(line.get_markerfacecolor() != "white" for line in r2_axes[1].lines)
-
-
 def test_zero_dead_latents_are_drawn_at_zero_inside_the_axis(built_study):
     points, overlaps, spec = inputs(built_study)
     points.loc[points["variant"] == "sagsae_tied", "dead_fraction"] = 0.0
@@ -114,16 +94,6 @@ def test_zero_dead_latents_are_drawn_at_zero_inside_the_axis(built_study):
         low, high = panel.get_ylim()
         assert low < 0 < high
         assert 0.0 in panel.get_yticks()
-
-
-def test_points_without_a_log_are_counted_in_the_title(built_study):
-    points, overlaps, spec = inputs(built_study)
-    points.loc[points.index[0], "l0"] = 0.0
-    figure = drawn_sweeps(points, overlaps, "r2", spec)
-    noted = [panel.get_title() for panel in figure.axes if "off the log axis" in panel.get_title()]
-    first = points.iloc[0]
-    title = f"{first['model']}, {first['hookpoint']}"
-    assert noted == [f"{title}\n1 at L0 = 0, off the log axis"]
 
 
 def test_a_sweep_that_collapsed_far_away_does_not_squeeze_the_others(built_study):
@@ -138,63 +108,6 @@ def test_a_sweep_that_collapsed_far_away_does_not_squeeze_the_others(built_study
     first = points.iloc[0]
     here = fallen[(fallen["model"] == first["model"]) & (fallen["hookpoint"] == first["hookpoint"])]
     assert panel.get_title().endswith(f"{len(here)} points outside the frame")
-
-
-def test_a_run_that_diverged_does_not_squeeze_the_rest_of_its_sweep(built_study):
-    points, overlaps, spec = inputs(built_study)
-    before = drawn_sweeps(points, overlaps, "r2", spec).axes[0]
-    here = points[points["model"].eq("small") & points["hookpoint"].eq("mlp_out")]
-    sweep = here[here["variant"] == "gated"]
-    one = sweep.index[-1]
-    points.loc[one, ["r2", "collapsed"]] = (-300.0, "R2")
-    panel = drawn_sweeps(points, overlaps, "r2", spec).axes[0]
-    assert panel.get_ylim()[0] > before.get_ylim()[0] - 0.1
-    assert panel.get_title().endswith("\n1 point outside the frame")
-    near = points.assign(r2=points["r2"].where(points.index != one, sweep["r2"].iloc[0]))
-    assert "outside" not in drawn_sweeps(near, overlaps, "r2", spec).axes[0].get_title()
-
-
-def test_widths_shared_by_all_models_and_widths_in_multiples_of_d_are_one_line_each():
-    columns = ["variant", "width", "model"]
-    rows = [("zoo.sparse:TopK", *rest) for rest in [(512, "a"), (512, "b"), (128, "a"), (192, "b")]]
-    spec = ComparisonSpec(cells=[], comparisons=[], models={"a": 64, "b": 96}, hookpoints=["resid"])
-    series = with_series(pd.DataFrame(rows, columns=columns), spec)["series"]
-    assert series.tolist() == ["TopK, H = 512"] * 2 + ["TopK, H = 128 / 192"] * 2
-
-
-def test_only_known_figures_can_be_drawn(built_study):
-    with pytest.raises(ValueError, match="no function figure_12 draws"):
-        built_study.figure("figure_12")
-
-
-def test_a_figure_is_added_by_its_function_and_one_entry(made_study, monkeypatch):
-    def figure_dummy(shown: Shown) -> Drawn:
-        points = shown.rows("points.csv")
-        figure = Figure(layout="constrained")
-        figure.subplots().scatter(points["l0"], points["r2"])
-        return figure, points[["series", "l0", "r2"]]
-
-    entry = FigureEntry(title="A dummy", caption="Points without lines.")
-    monkeypatch.setattr(sweep_figure, "figure_dummy", figure_dummy, raising=False)
-    monkeypatch.setitem(FIGURES, "figure_dummy", entry)
-    made_study.tables()
-    made_study.claims()
-    assert "figure_dummy" in figure_names(Study.from_dict(configuration()).config, [])
-    made_study.spec["figures"] = ["figure_dummy"]
-    image = made_study.figure("figure_dummy")
-    assert image.read_bytes().startswith(b"\x89PNG")
-    assert image.with_suffix(".svg").exists()
-    assert len(pd.read_csv(image.with_suffix(".csv"))) == 2 * 2 * 2 * 3
-    report = made_study.report()
-    assert "<b>A dummy.</b> Points without lines." in report
-    assert base64.b64encode(image.read_bytes()).decode() in report
-
-
-def test_an_entry_without_a_function_says_what_to_do(made_study, monkeypatch):
-    monkeypatch.setitem(FIGURES, "figure_absent", FigureEntry(title="", caption=""))
-    made_study.tables()
-    with pytest.raises(ValueError, match="no function figure_absent draws the figure"):
-        made_study.figure("figure_absent")
 
 
 def test_slopes_are_drawn_by_sign_as_the_metrics_have_them(built_study):
@@ -231,31 +144,6 @@ def test_the_main_figure_has_the_main_comparison_and_the_other_one_everything(gr
     assert series["figure_11_variants"] == series["figure_2_variants"]
 
 
-def test_no_two_lines_look_alike_and_figures_agree(grid):
-    tables, spec = grid
-    points = with_series(read_table(tables / "points.csv"), spec)
-    looks = styles(points, spec)
-    assert len({(s.colour, s.marker, s.line) for s in looks.values()}) == len(looks) == 8
-    main = {label for label, style in looks.items() if style.weight == 1}
-    assert main == {"Gated, H = 256 / 384", "SA-GSAE tied, H = 128 / 192"}
-    slopes = with_series(read_table(tables / "calibration.csv"), spec)
-    assert set(slopes["series"]) == set(looks)
-
-
-def test_curves_are_named_in_the_main_figure_where_nothing_is_covered(grid):
-    tables, spec = grid
-    with mpl.rc_context(figures.STYLE):
-        main, _ = figures.draw("figure_r2", tables, spec)
-        crowded, _ = figures.draw("figure_r2_variants", tables, spec)
-    texts = [text.get_text() for text in main.axes[0].texts]
-    assert {"Gated", "SA-GSAE tied", "0.1"} <= set(texts)
-    assert not [text for panel in crowded.axes for text in panel.texts]
-    renderer = FigureCanvasAgg(main).get_renderer()
-    boxes = [text.get_window_extent(renderer) for text in main.axes[0].texts]
-    overlapping = [(a, b) for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)]
-    assert not overlapping
-
-
 def test_further_formats_are_the_same_in_every_process(built_study, tmp_path: Path):
     """No day, no version, and names that no hash of this process chose."""
     made = []
@@ -274,10 +162,3 @@ def test_further_formats_are_the_same_in_every_process(built_study, tmp_path: Pa
     assert pdf.startswith(b"%PDF-")
     assert b"/FontFile2" in pdf  # letters, not outlines
     assert not re.search(rb"/(CreationDate|ModDate|Producer|Creator)", pdf)
-
-
-def test_a_format_that_is_not_asked_for_is_not_written(built_study, tmp_path: Path):
-    arguments = ["figure", "--spec", json.dumps(built_study.spec), "--figure", "figure_2"]
-    arguments += [f"--tables={built_study.root / 'tables'}", "--formats"]
-    run([*arguments, "--out", str(tmp_path / "figure_2.png")])
-    assert {path.name for path in tmp_path.iterdir()} == {"figure_2.png", "figure_2.csv"}

@@ -67,29 +67,3 @@ def test_absorption_against_l0(tmp_path):
         "sagsae_noaux",
         "sagsae_tied",
     }
-
-
-def test_places_that_are_not_probed_are_empty(tmp_path):
-    study, spec = made(tmp_path, models=["small"], hookpoints=["resid"])
-    for name in ("figure_probing", "figure_absorption"):
-        figure, numbers = figures.draw(name, Path(study.table()), spec)
-        assert [panel.get_title() for panel in figure.axes] == [
-            *(f"{place}\nnothing to draw" for place in PLACES[:3]),
-            PLACES[3],
-        ]
-        assert set(numbers["hookpoint"]) == {"resid"}
-        assert "Gated, H = 256 / 384" in set(numbers["series"])
-        assert len(figure.axes[3].lines) >= 8
-        assert len(figure.legends[0].get_texts()) >= 8
-
-
-def test_equal_tables_give_equal_bytes(tmp_path):
-    study, _ = made(tmp_path, models=["small"])
-    written = []
-    for folder in ("one", "two"):
-        out = tmp_path / folder / "figure_probing.png"
-        out.parent.mkdir()
-        arguments = ["--spec", f"@{tmp_path / 'spec.json'}", "--tables", study.table()]
-        main(["figure", "--figure", "figure_probing", *arguments, "--out", str(out)])
-        written.append([out.with_suffix(end).read_bytes() for end in (".png", ".svg", ".csv")])
-    assert written[0] == written[1]

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 import pandas as pd
 import pytest
 
-from pipeline.report.families import all_in_brief
 from pipeline.report.front import front, on_claims, on_dead, on_r2, points
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.outputs import CLAIMS, CLAIMS_MATRIX, RANKING_SUMMARY, SIDES
-from pipeline.text.csv_files import read_table, write_csv
+from pipeline.study.outputs import CLAIMS_MATRIX
+from pipeline.text.csv_files import write_csv
 from tests.pipeline.claims.made_tables import spec as one_setting
 from tests.pipeline.made_families import made_families
-from tests.pipeline.made_grid import configuration
 from tests.pipeline.made_settings import made_settings
 
 PAIRS = [(m, h) for m in ("small", "large") for h in ("mlp_out", "attn", "resid")]
@@ -48,60 +45,12 @@ def test_r2_counts_who_dominates_keeps_up_and_falls_behind():
     )
 
 
-def test_r2_leaves_out_what_no_comparison_does():
-    assert told(on_r2, rows()) == (
-        "In R2, SA at half the width strictly dominates Gated at 6 of 6 pairs of model and "
-        "hookpoint (smallest gap +0.010, mean gap +0.020)."
-    )
-
-
-def test_gaps_of_runs_that_collapsed_are_counted_and_not_quoted():
-    table = rows([0.01, 0.02, -0.01, -0.025, -0.026, -200], collapsed=[""] * 5 + ["one cell"])
-    assert told(on_r2, table).endswith(
-        "falls further behind at 2 (smallest gap -0.026 to +0.020, mean gap -0.016 to +0.030 where "
-        "no cell collapsed; at 1 some did)."
-    )
-    told_of_all = told(on_r2, table.assign(collapsed="one cell"))
-    assert told_of_all.endswith("at 2 (cells collapsed at all of them).")
-
-
-def test_sweeps_that_share_no_l0_are_counted_apart():
-    table = rows([0.01] * 6)
-    table["dominates"] = table["dominates"].astype(object)
-    table.loc[0, ["dominates", "min_gap", "mean_gap"]] = None
-    assert "at 5 of 6 pairs" in told(on_r2, table)
-    assert told(on_r2, table).endswith("; at 1 the sweeps share no L0.")
-    none = table.assign(dominates=None)
-    assert told(on_r2, none) == "In R2 SA and Gated cannot be compared: their sweeps share no L0."
-
-
 def test_dead_latents_count_where_the_baseline_has_some():
     dead = [(0.0, 0.0), (0.5, 0.1), (0.4, 0.05), (0.2, 0.3), (0.1, 0.1), (None, None)]
     assert told(on_dead, rows(dead=dead)) == (
         "At L0 = 64, Gated has dead latents at 4 of 5 pairs: SA has fewer at 2 of them, and a dead "
         "fraction lower by the paper's 0.35 or more at 2 (largest drop +0.400)."
     )
-
-
-@pytest.mark.parametrize(
-    ("dead", "words"),
-    [
-        ([(0.0, 0.0)] * 6, "at L0 = 64 Gated has none at any of 6 pairs."),
-        ([(None, None)] * 6, "no sweep can be read off at L0 = 64."),
-    ],
-)
-def test_without_dead_latents_nothing_is_said_of_them(dead, words):
-    assert told(on_dead, rows(dead=dead)) == f"On dead latents it says nothing: {words}"
-
-
-def test_claims_of_one_setting_are_counted(tmp_path):
-    outcomes = ["holds"] * 3 + ["does not hold"] * 2 + ["not testable"]
-    write_csv(tmp_path / CLAIMS, pd.DataFrame({"claim": range(6), "outcome": outcomes}))
-    text = "Of 6 claims of the paper, 3 hold here, 2 do not, 1 cannot be decided"
-    assert on_claims(tmp_path, one_setting()) == f"{text}."
-    more = pd.DataFrame({"claim": range(7), "outcome": [*outcomes, "not measured"]})
-    write_csv(tmp_path / CLAIMS, more)
-    assert on_claims(tmp_path, one_setting()).endswith("be decided, 1 were not measured.")
 
 
 @pytest.fixture(scope="module")
@@ -153,16 +102,6 @@ def test_claims_of_several_settings_are_sorted_by_what_became_of_them(made, tmp_
     )
 
 
-def test_a_study_that_compares_nothing_asks_what_is_reached(tmp_path):
-    made = made_settings(tmp_path, comparisons=[])
-    made.tables()
-    made.claims()
-    found = front(made.root / "tables", ComparisonSpec.model_validate(made.spec))
-    assert found.question == "What do these autoencoders reach?"
-    assert found.answer[0] == "This study does not compare half width with full width."
-    assert found.figures == ("figure_r2", "figure_2", "figure_3")
-
-
 def test_a_study_of_several_families_is_asked_for_the_best(tmp_path):
     made = made_families(tmp_path)
     made.claims()
@@ -182,45 +121,3 @@ def test_a_study_of_several_families_is_asked_for_the_best(tmp_path):
     assert paper.startswith("At L0 = 48, recipe paper: ")
     assert "SA-GSAE tied at half the width strictly dominates Gated at 3 of 4 pairs" in r2
     assert claims.startswith("Of 23 claims of the paper, ")
-
-
-def test_families_that_pay_everywhere_or_nowhere_are_named(tmp_path):
-    made = made_families(tmp_path, models=configuration()["models"][:1])
-    sides, ranks = (read_table(made.root / "tables" / name) for name in (SIDES, RANKING_SUMMARY))
-    matched = sides["recipe"] == "matched"
-    sides.loc[matched & sides["variant"].eq("abstopk") & sides["model"].eq(""), "positive"] = 0
-    sweeps = ranks["recipe"].eq("matched") & ranks["l0"].eq(48)
-    ranks.loc[sweeps & ranks["variant"].ne("gated"), ["unranked", "mean_rank"]] = [2, math.nan]
-    write_csv(made.root / "tables" / SIDES, sides)
-    write_csv(made.root / "tables" / RANKING_SUMMARY, ranks)
-    spec = ComparisonSpec.model_validate(made.spec)
-    brief = all_in_brief(made.root / "tables", spec)[0]
-    assert "Gated, H = 256 has the best mean rank by R2, 6.0 of 1, over 2 pairs" in brief
-    assert "After it" not in brief
-    assert "5 of 6 sweeps do not reach this L0 at every pair." in brief
-    assert brief.endswith(
-        "Of 3 two-sided forms at half the width, 2 (SA-GSAE tied, AbsBatchTopK) are above the "
-        "one-sided form in R2 at every pair, and 1 (AbsTopK) is at none."
-    )
-
-
-def test_forms_that_share_no_l0_at_some_pair_are_counted_apart(tmp_path):
-    made = made_families(tmp_path, models=configuration()["models"][:1])
-    tables, spec = made.root / "tables", ComparisonSpec.model_validate(made.spec)
-    sides = read_table(tables / SIDES)
-    over = sides["recipe"].eq("matched") & sides["model"].eq("")
-    for variants, says in (
-        (
-            ["abstopk"],
-            "Of 2 two-sided forms at half the width, 2 (SA-GSAE tied, AbsBatchTopK) are above the "
-            "one-sided form in R2 at every pair, and 0 are at none. "
-            "Of 3, 1 does not share this L0 with the one-sided form at every pair.",
-        ),
-        (
-            ["abstopk", "absbatchtopk", "sagsae_tied"],
-            "Of the two-sided forms, 3 do not share this L0 with the one-sided form at every pair.",
-        ),
-    ):
-        sides.loc[over & sides["variant"].isin(variants), ["positive", "pairs"]] = [0, 1]
-        write_csv(tables / SIDES, sides)
-        assert all_in_brief(tables, spec)[0].endswith(says)

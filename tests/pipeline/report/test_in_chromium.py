@@ -9,10 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.study.figures import FIGURES, SPECIFICATION_FIGURES
-from sagsae.autoencoders.registry import VARIANTS
 from tests import chromium
 from tests.chromium import Page
-from tests.pipeline.made_families import make_families, tabled
 from tests.pipeline.made_settings import made_settings
 
 pytestmark = [
@@ -84,41 +82,3 @@ def test_the_answer_is_seen_first(report, page):
     images = "[...document.images].every(found => found.complete && found.naturalWidth > 0)"
     assert page.run(images)
     assert page.run("document.querySelectorAll('h1 ~ figure').length") >= 3
-
-
-KNOBS = {"lam": {"lambdas": [0.05, 0.1, 0.2]}, "k": {"ks": [16, 64, 128]}}
-RECIPES = {
-    "matched": {"training": {"batch_size": 128}},
-    "paper": {"training": {"batch_size": 64}},
-}
-
-
-@pytest.fixture(scope="module")
-def families(tmp_path_factory) -> Path:
-    """Of every family that is registered, so with matrices of many columns."""
-    places = {"models": ["small"], "hookpoints": ["resid"], "recipes": ["matched", "paper"]}
-    grid = [
-        {"variant": name, "expansion": 4 // known.sides} | places | KNOBS[known.knob]
-        for name, known in VARIANTS.items()
-        if name == "gated" or known.family != VARIANTS["gated"].family or name == "sagsae_tied"
-    ]
-    comparisons = [
-        {"candidate": {"variant": "abstopk", "expansion": 2}, "matched_l0": [64]}
-        | {"baseline": {"variant": "topk", "expansion": 4}}
-    ]
-    changes = {"grid": grid, "recipes": RECIPES, "comparisons": comparisons}
-    study = make_families(tmp_path_factory.mktemp("families"), **changes)
-    made = tabled(study)
-    for name in study.figures:
-        made.figure(name)
-    made.report()
-    return made.root / "report.html"
-
-
-@pytest.mark.parametrize("width", [1280, 390])
-def test_all_against_all_is_no_wider_than_the_page(families, page, width):
-    fits(page, families, width, ".matrix")
-    heads = page.run("[...document.querySelectorAll('h2')].map(found => found.innerText)")
-    assert heads[:3] == ["All against all", "Claims of the paper", "How it was done"]
-    columns = "document.querySelector('.matrix').rows[0].cells.length"
-    assert page.run(columns) == 1 + 12

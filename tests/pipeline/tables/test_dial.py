@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.dial_runs import LATENT, PAIR, RANDOM
 from pipeline.study.study import Study
 from pipeline.tables.dial import curve_table, dial_table
@@ -115,27 +114,6 @@ def test_places_are_summed_up_by_kind(study):
     assert "Recipe" in dial_grid(read_table(Path(study.table("dial.csv"))), several=True).columns
 
 
-def test_what_comparisons_of_a_place_share_is_summed_up_once(tmp_path):
-    first, *_ = configuration()["comparisons"]
-    other = first | {"candidate": {"variant": "sagsae", "expansion": 2}}
-    asked = {
-        "dial": {"models": ["small"], "hookpoints": ["attn"], "comparisons": 2},
-        "comparisons": [first, other],
-    }
-    study = Study.from_dict(configuration(results=str(tmp_path)) | asked)
-    table = read_table(written(study))
-    assert table["comparison"].tolist() == [1] * 6 + [2] * 6
-    assert [row[2:4] for row in dial_grid(table, several=False).rows] == [
-        ("SA-GSAE tied, one latent", "2 of 2"),
-        ("Gated, opposite pair", "0 of 1"),
-        ("random direction", "0 of 3"),
-        ("SA-GSAE, one latent", "2 of 2"),
-    ]
-    assert len(direction_grid(table, several=False).rows) == 2 + 1 + 2
-    elsewhere = table.assign(l0=table["l0"] + 8 * (table["comparison"] - 1))  # another cell
-    assert len(direction_grid(elsewhere, several=False).rows) == 2 + 1 + 2 + 1
-
-
 def test_latents_and_pairs_are_listed_with_their_tokens(study):
     grid = direction_grid(read_table(written(study)), several=False)
     rows = [dict(zip(grid.columns, row, strict=True)) for row in grid.rows]
@@ -144,10 +122,3 @@ def test_latents_and_pairs_are_listed_with_their_tokens(study):
     assert rows[0]["α > 0 promotes"] == r'" good" "|" "\u597d"'
     assert rows[0]["Own size -, +"] == "0.125, 0.250"
     assert (rows[0]["Dial"], rows[2]["Dial"]) == ("yes", "no")
-
-
-def test_a_study_of_one_place_has_the_same_columns(study):
-    spec = next(iter(study.dials.values()))
-    alone = dial_table([made_run(spec, direction(RANDOM, 1, CHANCE))])
-    assert list(alone) == list(dial_table([made_run(spec)]))
-    assert ComparisonSpec.model_validate(study.report_spec()).dial

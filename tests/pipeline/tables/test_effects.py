@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import pandas as pd
@@ -10,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.settings import Factor, Setting
-from pipeline.tables.effect_text import main_effect_parts, what_moves
 from pipeline.tables.effects import EFFECTS
 from pipeline.tables.main_effects import VARIANT_LEVEL, main_effect_table
 from pipeline.text.csv_files import read_table
@@ -65,18 +62,6 @@ class TestEffects:
         here = effects[effects["recipe"] == "fast"]
         assert list(zip(here["model"], here["hookpoint"], strict=True)) == pairs()
 
-    def test_what_the_comparison_has_is_taken_from_there(self, study):
-        effects, comparison = table(study, "effects"), table(study, "comparison")
-        keys = ["comparison", "recipe", "model", "hookpoint"]
-        both = effects.merge(comparison, on=keys, suffixes=("", "_there"), validate="1:1")
-        assert len(both) == len(effects)
-        for name in ("min_gap", "mean_gap", "min_gap_se", "overlap_lo", "dead_reduction"):
-            pd.testing.assert_series_equal(both[name], both[f"{name}_there"], check_names=False)
-        for side in ("candidate", "baseline"):
-            found = both[f"dead_{side}"].tolist()
-            assert found == both[f"l0_64_dead_fraction_{side}"].tolist()
-        assert both["collapsed"].equals(both["collapsed_there"])
-
     def test_the_advantage_is_as_made(self, study):
         effects = table(study, "effects")
         default = point(effects, "", WIDE)
@@ -112,22 +97,6 @@ class TestEffects:
         assert row["collapsed"].count("R2 below 0.2") == 6
         other = point(table(study, "effects"), "zero", NARROW, ("large", "resid"))
         assert (other["baseline_collapsed"], other["collapsed"]) == (0, "")
-
-    def test_errors_of_reductions_are_over_seeds(self, study):
-        effects = table(study, "effects")
-        assert effects.loc[effects["widths"] == WIDE, "dead_log10_se"].isna().all()
-        narrow = effects[effects["widths"] == NARROW]
-        assert narrow["equal_l0_log10_se"].notna().all()
-        assert narrow["dead_drop_se"].notna().all()
-
-    def test_the_page_has_a_table_for_each_setting(self, study):
-        page = (study.root / "tables" / "effects.md").read_text()
-        assert page.count("\n### ") == 7
-        assert "### zero-fast, 8d vs 16d (learning_rate 0.003, b_dec_init zero, width 8d" in page
-        assert "one standard error over seeds" in page
-        assert "256x" in page
-        tex = (study.root / "tables" / "main_effects.tex").read_text()
-        assert r"mean $\to$ zero" in tex
 
 
 def test_a_pair_without_an_overlap_or_off_the_matched_l0_has_a_reason(tmp_path):
@@ -219,40 +188,6 @@ class TestMainEffects:
         assert (own["points"], own["with_collapses"]) == (7, 1)
         assert own["median"] == pytest.approx(0.01)
 
-    def test_factors_that_change_together_are_named(self):
-        assert self.row("rate", "1")["together_with"] == "batch"
-        assert self.row("start", "mean")["together_with"] == ""
-        page = [str(part) for part in main_effect_parts(self.moves.reset_index(drop=True))]
-        assert "rate changes together with batch: nothing tells them apart." in page
-
-    def test_an_effect_that_no_point_has_is_empty_and_not_shown(self):
-        assert self.moves.loc["dead_drop"]["points"].tolist() == [0]
-        parts = main_effect_parts(self.moves.reset_index(drop=True))
-        (grid,) = [part for part in parts if not isinstance(part, str)]
-        assert grid.title == "Smallest R2 gap"
-        assert grid.rows[1][:4] == ("rate and 1 more", "1", "4", "+0.010")
-        assert grid.rows[3][:4] == ("rate and 1 more", "1 → 3", "2 pairs", "+0.020")
-        assert grid.rows[-1][:5] == ("start", "mean → zero", "1 pair", "-0.060", "–")
-
-    def test_what_moves_it_is_said_in_medians_the_largest_first(self):
-        rows = self.moves.loc["min_gap"].reset_index(drop=True)
-        assert what_moves(rows) == (
-            "Smallest R2 gap: +0.010, the median of 7 points. What moves it, in medians of paired "
-            "differences: rate by -4.500 (1 → 3, 2 pairs, 1 with collapsed cells); start by -0.060 "
-            "(mean → zero, 1 pair)."
-        )
-        alone = rows[rows["against"] == ""]
-        assert what_moves(alone).endswith("No two points differ in one factor alone.")
-
-    def test_each_two_of_three_levels_are_compared(self):
-        three = [factor("rate", "1", "2", "3")]
-        points = frame(*[("a", level, "mean", float(level), "") for level in "321"])
-        moves = main_effect_table(points, three)
-        paired = moves[moves["against"] != ""].query("measure == 'min_gap'")
-        assert list(zip(paired["against"], paired["level"], paired["mean"], strict=True)) == [
-            *(("1", "2", 1.0), ("1", "3", 2.0), ("2", "3", 1.0))
-        ]
-
 
 @settings(max_examples=30)
 @given(st.lists(st.floats(-1, 1), min_size=8, max_size=8))
@@ -266,9 +201,3 @@ def test_in_a_crossed_design_the_paired_difference_is_that_of_the_means(values):
         (difference,) = own.loc[own["against"] != "", "mean"]
         assert difference == pytest.approx(high - low, abs=1e-9)
         assert own.loc[own["against"] != "", "points"].tolist() == [4]
-
-
-def test_one_setting_has_no_effects(made_study):
-    spec = ComparisonSpec.argument(json.dumps(made_study.spec))
-    assert not spec.has_effects
-    assert not list(made_study.tables().glob("*effects*"))

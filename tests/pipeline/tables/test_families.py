@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.outputs import CONFIGURATION, ENVIRONMENT, RANKING_TABLES, REPORT
 from pipeline.study.study import Study
 from pipeline.tables.ranking import summary_table
-from pipeline.tables.ranking_text import NO_ERROR, RANKS, TWO_SIDES
 from pipeline.text.csv_files import read_table
 from sagsae.autoencoders.registry import VARIANTS
 from tests.pipeline.conftest import MadeStudy
@@ -80,19 +78,6 @@ def test_ranks_and_what_the_seeds_allow(made):
     assert rows["parameters"].tolist() == [(2 * 64 + 3) * w + 64 for w in rows["width"]]
     assert (rows["tokens_per_second"] == 14900).all()
 
-
-def test_the_spread_is_that_of_the_recipe_at_every_place(made):
-    """Under the other recipe none has several seeds; what stands beside it keeps its own."""
-    rows = table(made, "ranking")
-    rows = rows[rows["l0"] == 48]
-    matched, paper = (at(rows, recipe, "large", "resid") for recipe in ("matched", "paper"))
-    assert matched["r2_se"].tolist() == pytest.approx([SD] * 6)
-    own = paper["home_recipe"] == "paper"
-    assert set(paper.loc[~own, "variant"]) == {"gated", "sagsae_tied"}
-    assert paper.loc[own, ["r2_se", "best_rank", "worst_rank"]].isna().all(axis=None)
-    assert paper.loc[~own, "r2_se"].tolist() == pytest.approx([SD] * 2)
-    gated = paper.set_index("variant").loc["gated"]
-    assert (gated["rank"], gated["best_rank"], gated["worst_rank"]) == (1, 1, 5)
     # It is told apart from SA-GSAE, whose error is known as well, and from no other.
 
 
@@ -231,21 +216,6 @@ def test_the_last_line_of_sides_is_over_pairs(made):
     assert set(paper["variant"]) == {"abstopk", "absbatchtopk"}  # Gated is trained under matched
 
 
-def test_a_recipe_repeats_no_comparison_of_another(made):
-    """Gated and SA-GSAE tied are trained under matched alone."""
-    rows, both = table(made, "comparison"), {"matched", "paper"}
-    under = {number: set(own["recipe"]) for number, own in rows.groupby("comparison")}
-    assert under == {1: {"matched"}, 2: both, 3: both}
-    assert not rows.duplicated(["comparison", "recipe", "model", "hookpoint"]).any()
-    figures = set(made.spec["figures"])
-    assert figures >= {
-        "figure_r2@matched",
-        "figure_r2_variants@matched",
-        "figure_r2_variants@paper",
-    }
-    assert "figure_r2@paper" not in figures
-
-
 def test_claims_are_judged_under_recipes_that_train_a_variant_of_the_paper(made, tmp_path):
     """Under paper neither Gated nor SA-GSAE is trained; a study without either has one setting."""
     assert [setting.recipe for setting in ComparisonSpec.model_validate(made.spec).settings] == [
@@ -259,114 +229,6 @@ def test_claims_are_judged_under_recipes_that_train_a_variant_of_the_paper(made,
     assert [setting.recipe for setting in Study.from_dict(without).compared.settings] == ["matched"]
 
 
-def test_six_pairs_have_a_sign_test(tmp_path):
-    made = made_families(tmp_path, hookpoints=["mlp_out", "attn", "resid"])
-    over = table(made, "sides")
-    over = over[(over["model"] == "") & (over["l0"] == 48)]
-    assert (over["pairs"] == 6).all()
-    assert (over["positive"] == 5).all()
-    assert over["sign_p"].tolist() == [14 / 64] * len(over)
-    assert "p = 0.22" in (made.root / "tables" / "sides.md").read_text()
-
-
-def test_the_page_of_sides_leaves_out_forms_that_no_pair_reads(made):
-    page = (made.root / "tables" / "sides.md").read_text()
-    rows = table(made, "sides")
-    rows = rows[rows["l0"] == 140]
-    for recipe, own in rows.groupby("recipe"):
-        _, _, after = page.partition(f"Two sides against one at L0 = 140, recipe {recipe}\n")
-        shown, read = after.partition("###")[0], own.groupby("series")["r2_difference"].count() > 0
-        assert [f"| {series} " in shown for series in read.index] == read.tolist()
-        assert (f"recipe {recipe} there is no row of" in page) != read.all()
-    assert rows["r2_difference"].isna().any()
-
-
-def test_widths_of_a_form_are_not_mixed(tmp_path):
-    """Each has a line over pairs of its own."""
-    knob = {"lambdas": [0.05, 0.2]}
-    grid = [{"variant": "sagsae_tied", "expansion": width} | knob for width in (1, 2)]
-    grid += [{"variant": "gated", "expansion": width} | knob for width in (2, 4)]
-    grid.append({"variant": "topk", "expansion": 4, "ks": [16, 64]})
-    made = made_families(tmp_path, grid=grid, comparisons=[], recipes={})
-    rows = table(made, "sides")
-    over = rows[rows["model"] == ""]
-    assert over["series"].tolist() == [f"SA-GSAE tied, H = {h}" for h in ("64 / 96", "128 / 192")]
-    assert (over["pairs"] == 4).all()
-    each = rows[rows["model"] != ""]
-    assert (each["baseline_width"] == 2 * each["width"]).all()
-
-
-def test_a_study_of_several_seeds(tmp_path):
-    """Errors are those of comparison.csv, and gaps are those of the means over seeds."""
-    seeds = {"seeds": [0, 1, 2]}
-    grid = [
-        {"variant": "sagsae_tied", "expansion": 2, "lambdas": [0.05, 0.2]} | seeds,
-        {"variant": "gated", "expansion": 4, "lambdas": [0.05, 0.2]} | seeds,
-        {"variant": "topk", "expansion": 4, "ks": [16, 64]} | seeds,
-    ]
-    sides = {"candidate": grid[0], "baseline": grid[1]}
-    named = {side: {k: v[k] for k in ("variant", "expansion")} for side, v in sides.items()}
-    made = made_families(
-        tmp_path, grid=grid, comparisons=[named | {"matched_l0": [48]}], recipes={}
-    )
-    ranks, compared = table(made, "ranking"), table(made, "comparison")
-    assert (ranks["error_from"] == "own seeds").all()
-    for _, row in compared.iterrows():
-        here = at(ranks, "", row["model"], row["hookpoint"]).set_index("variant")
-        for side, variant in (("candidate", "sagsae_tied"), ("baseline", "gated")):
-            assert here.loc[variant, "r2"] == row[f"l0_48_r2_{side}"]
-            assert here.loc[variant, "r2_se"] == row[f"l0_48_r2_{side}_se"]
-    small = at(table(made, "dominance"), "", "small", "resid").set_index(
-        ["variant", "against_variant"]
-    )
-    assert small.loc[("topk", "gated"), "outcome"] == "yes"
-    assert small.loc[("topk", "gated"), "mean_gap"] == pytest.approx(LIFT["topk"])
-
-
-def test_pages_say_how_ranks_are_made(made):
-    folder = made.root / "tables"
-    page = (folder / "ranking.md").read_text()
-    assert RANKS in page
-    assert NO_ERROR in page
-    assert "### Mean ranks at L0 = 48, recipe matched" in page
-    assert "### large, resid, at L0 = 140, recipe paper" in page
-    (line,) = [
-        line
-        for line in page.partition("### small, mlp_out, at L0 = 48, recipe matched")[2].split("\n")
-        if line.startswith("| AbsTopK")
-    ][:1]
-    cells = [text.strip() for text in line.strip("|").split("|")]
-    assert cells[:5] == ["AbsTopK, H = 128 / 192", "3", "2 to 3", "2", "0.584 ± 0.002"]
-    assert cells[-1] == "1 seed; error pooled from 1 sweep"
-    counts = (folder / "dominance.md").read_text()
-    assert "Pairs on which the row strictly dominates the column, recipe matched" in counts
-    assert "yes +0.015" in counts
-    assert TWO_SIDES in (folder / "sides.md").read_text()
-    for name in RANKING_TABLES:
-        text = (folder / name).read_text()
-        assert name.endswith("csv") or "nan" not in text.lower(), name
-        assert not name.endswith("tex") or r"\begin{table}" in text
-
-
-def test_sweeps_without_a_shared_range(tmp_path):
-    ks = {"ks": [128, 256]}
-    grid = [
-        {"variant": "topk", "expansion": 4} | ks,
-        {"variant": "gated", "expansion": 4, "lambdas": [0.1, 0.2]},
-        {"variant": "sagsae_tied", "expansion": 2, "lambdas": [0.1, 0.2]},
-    ]
-    made = made_families(tmp_path, grid=grid, comparisons=[], recipes={})
-    rows = table(made, "dominance")
-    assert set(rows.loc[rows["against_variant"] == "topk", "outcome"]) == {"no shared range"}
-    assert "no shared range" in (made.root / "tables" / "dominance.md").read_text()
-    ranks = table(made, "ranking")
-    assert set(ranks["l0"]) == {64}
-    assert ranks["r2_se"].isna().all()
-    reasons = ranks.loc[ranks["variant"] == "topk", "rank_reason"]
-    assert set(reasons) == {"its L0 is 128 to 256, not 64"}
-    assert ranks.loc[ranks["variant"] != "topk", "rank"].notna().all()
-
-
 def test_one_family_has_none_of_it(tmp_path, built_study):
     study = Study.from_dict(configuration())
     assert study.compared.families == ["gated"]
@@ -378,14 +240,6 @@ def test_one_family_has_none_of_it(tmp_path, built_study):
     names = ["figure_frontiers@matched", "figure_frontiers@paper"]
     assert [name for name in several.figures if "frontiers" in name] == names
     assert "All against all" not in (built_study.root / REPORT).read_text()
-
-
-def test_what_is_not_registered_is_of_no_family():
-    cells = ["m/resid/gated/w8_lam0.1_seed0", "m/resid/their_package:Class/w8_lam0.1_seed0"]
-    given = {"comparisons": [], "models": {"m": 4}, "hookpoints": ["resid"]}
-    spec = ComparisonSpec.argument(json.dumps(given | {"cells": cells}))
-    assert spec.families == ["gated"]
-    assert not spec.several_families
 
 
 @pytest.mark.slow
@@ -421,28 +275,3 @@ def test_the_workflow_makes_and_publishes_all_of_it(tmp_path):
     publish(study, kept)  # which refuses what does not follow from the metrics
     for name in RANKING_TABLES:
         assert (kept / "tables" / name).read_bytes() == (root / "tables" / name).read_bytes()
-
-
-def test_cells_with_a_k_are_probed_like_others(made):
-    """Their k is not the number of sides, and each is a row of its own."""
-    probing, absorption = table(made, "probing"), table(made, "absorption")
-    for rows in (probing, absorption):
-        sparse = rows["variant"].map(lambda name: VARIANTS[name].knob == "k")
-        assert (rows["cell_k"].notna() == sparse).all()
-        assert (rows["lam"].isna() == sparse).all()
-        assert set(rows.loc[sparse, "cell_k"]) == {16, 64, 128}
-    assert set(probing["k"]) == {1, 5}
-    text = (made.root / "tables" / "absorption.csv").read_text()
-    assert ",topk,256,,64,0,64," in text
-    page = (made.root / "tables" / "probing.md").read_text()
-    lines = [line for line in page.splitlines() if "TopK, H = 256" in line]
-    assert len(lines) == 2 * 2 * 2 * 2  # two variants, places, recipes and tables
-    at48 = 0.5 + 0.02 * math.log(48) + 0.05 / 3 + 0.1
-    assert f"{at48:.3f}" in lines[0]
-    for name in ("figure_probing@matched", "figure_absorption@paper"):
-        numbers = read_table(made.figure(name).with_suffix(".csv"))
-        own = numbers[(numbers["variant"] == "topk") & (numbers["hookpoint"] == "resid")]
-        expected = {"figure_probing@matched": [64, 64], "figure_absorption@paper": [16, 64, 128]}
-        assert own["cell_k"].tolist() == expected[name]
-        assert own["lam"].isna().all()
-        assert numbers.loc[numbers["variant"] == "gated", "cell_k"].isna().all()

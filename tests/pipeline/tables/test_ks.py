@@ -15,8 +15,6 @@ from pipeline.report.rebuild import rebuild
 from pipeline.study.outputs import CONFIGURATION, ENVIRONMENT
 from pipeline.study.study import Study
 from pipeline.text.csv_files import read_table
-from sagsae.comparison import compare
-from sagsae.result_files import results
 from tests.pipeline.conftest import MadeStudy, metrics_of
 from tests.pipeline.made_curves import make_curve
 from tests.pipeline.made_dial import make_dials
@@ -84,13 +82,6 @@ def test_each_row_has_one_of_lambda_and_k(made, name):
     assert list(rows.columns).index("k") == list(rows.columns).index("lam") + 1
 
 
-def test_numbers_of_active_latents_are_whole(made):
-    text = (made.root / "tables" / "points.csv").read_text()
-    (row,) = [line for line in text.splitlines() if "mlp_out,topk" in line and ",64," in line]
-    assert ",,64," in row  # lambda is empty
-    assert "64.0" not in row.partition(",64,")[0]
-
-
 def test_comparisons_follow_the_frontiers(made):
     rows = table(made, "comparison").set_index(["candidate_variant", "hookpoint"])
     for place in ("mlp_out", "resid"):
@@ -100,50 +91,6 @@ def test_comparisons_follow_the_frontiers(made):
         assert (row["overlap_lo"], row["overlap_hi"]) == pytest.approx((16, 128))
         assert row["candidate_seeds"] == 2
         assert rows.loc[("sagsae_tied", place), "mean_gap"] == pytest.approx(0, abs=1e-9)
-
-
-def test_dead_latents_are_compared_at_an_equal_k_and_at_no_lambda(made):
-    """An equal k means the same on both sides; a lambda and a k do not."""
-    rows = table(made, "comparison")
-    reason = next(name for name in rows.columns if "dead" in name and "reason" in name)
-    sparse = rows["candidate_variant"] == "abstopk"
-    assert rows.loc[sparse, reason].isna().all() or (rows.loc[sparse, reason] == "").all()
-    assert rows.loc[~sparse, reason].str.contains("an equal lambda or k means different").all()
-
-
-def test_the_library_reads_and_compares_the_same(made):
-    rows = results(made.root)
-    assert (rows["lam"].isna() ^ rows["k"].isna()).all()
-    place = rows.query("hookpoint == 'resid'")
-    found = compare(place.query("variant == 'abstopk'"), place.query("variant == 'topk'"))
-    (row,) = (
-        table(made, "comparison")
-        .query("hookpoint == 'resid' and candidate_variant == 'abstopk'")
-        .to_dict("records")
-    )
-    assert found.dominance.mean_gap == pytest.approx(row["mean_gap"])
-    assert found.candidate.knob == found.baseline.knob == "k"
-    with pytest.raises(ValueError, match="select its rows"):
-        compare(place, place.query("variant == 'topk'"))
-
-
-def test_a_study_of_lambdas_alone_has_no_such_column(built_study):
-    for name in ("cells", "points", "calibration"):
-        assert "k" not in read_table(built_study.root / "tables" / f"{name}.csv")
-
-
-@pytest.mark.slow
-def test_figures_and_report_name_the_k(study, made, tmp_path):
-    for name in study.figures:
-        if name.startswith(("figure_dial", "figure_curves")):
-            continue
-        numbers = read_table(made.figure(name).with_suffix(".csv"))
-        if "lam" in numbers:
-            points = numbers[numbers["kind"] == "point"] if "kind" in numbers else numbers
-            assert "k" in numbers, name
-            assert (points["lam"].isna() ^ points["k"].isna()).all(), name
-    svg = (made.root / "figures" / "figure_r2.svg").read_text()
-    assert "λ or k of a point" in svg
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.probe_runs import ProbeRun
 from pipeline.study.study import Study
 from pipeline.tables.probing import absorption_table, probing_table
-from pipeline.tables.probing_text import READS, kind_grid, probing_grid
+from pipeline.tables.probing_text import READS, probing_grid
 from pipeline.text.csv_files import read_table
 from pipeline.text.numbers import BLANK
 from tests.pipeline.made_grid import configuration
@@ -90,42 +90,6 @@ def test_values_are_read_off_at_the_matched_l0(runs, spec):
     assert here["Gated, H = 256"][3:] == (f"{fraction:.3f}", "0.125")
     assert here["k coordinates of the activation"] == ("0.600", "0.700", BLANK, BLANK, BLANK)
     assert here["the whole activation"][:2] == ("0.900", "0.900")
-
-
-def test_kinds_of_label_stand_side_by_side(runs, spec):
-    grid = kind_grid(probing_table(runs), spec)
-    assert grid.columns[3:] == ("Letter, k = 1", "Letter, k = 5", "Digit, k = 1", "Digit, k = 5")
-    (row,) = [row for row in grid.rows if row[1:3] == ("attn", "Gated, H = 256")]
-    at = 0.5 + 0.02 * math.log(64)
-    assert row[3:] == tuple(f"{at + more:.3f}" for more in (0, 0.2, 0.05, 0.25))
-
-
-def test_sweeps_that_do_not_reach_the_l0_have_no_row(study, runs):
-    raw = study.config.model_dump()
-    raw["comparisons"][0]["matched_l0"] = [500.0]
-    spec = ComparisonSpec.model_validate(Study.from_dict(raw).comparison_spec())
-    grid = probing_grid(probing_table(runs), absorption_table(runs), spec)
-    assert {row[2] for row in grid.rows} == {
-        "k coordinates of the activation",
-        "the whole activation",
-    }
-    assert kind_grid(probing_table(runs), spec).rows == ()
-
-
-def test_recipes_stand_apart(tmp_path):
-    raw = configuration(
-        recipes={"zero": {"training": {"b_dec_init": "zero"}}}, hookpoints=["resid"]
-    )
-    raw["grid"][0]["recipes"] = ["default", "zero"]
-    raw |= {"results": str(tmp_path), "probe": {"models": ["small"]}}
-    study = Study.from_dict(raw)
-    spec = ComparisonSpec.model_validate(study.comparison_spec())
-    runs = [made_run(one) for one in study.probes.values()]
-    grid = probing_grid(probing_table(runs), absorption_table(runs), spec)
-    assert grid.columns[:4] == ("Model", "Hookpoint", "Recipe", "What is probed")
-    labels = [row[3] for row in grid.rows if row[2] == "zero"]
-    assert labels[0] == "Gated, H = 128"
-    assert "default" in {row[2] for row in grid.rows}
 
 
 def test_the_stage_writes_what_the_study_says(study, runs):

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import main as run
 from pipeline.claims.page import claims
 from pipeline.jobs.json_files import write_json
 from pipeline.study.comparison_spec import ComparisonSpec
@@ -18,10 +17,7 @@ from pipeline.study.study import Study
 from pipeline.tables.comparison import comparison_table
 from pipeline.tables.contrasts import contrast_table
 from pipeline.tables.sweeps import Metrics
-from pipeline.tables.write import comparison_parts
 from pipeline.text.csv_files import read_table
-from sagsae.comparison import compare
-from sagsae.result_files import results
 from tests.pipeline.conftest import MadeStudy, metrics_of
 from tests.pipeline.made_grid import configuration
 
@@ -125,50 +121,6 @@ def _metrics(made: MadeStudy, recipe: str) -> Metrics:
     return read_all(made.root / "cells", [cell for cell in cells if cell.recipe == recipe])
 
 
-def test_every_table_says_the_recipe(made):
-    tables = made.root / "tables"
-    cells = len(made.spec["cells"])
-    for name in ("cells", "points", "comparison", "contrasts", "latents", "parameters"):
-        assert set(read_table(tables / f"{name}.csv")["recipe"]) == set(LEAD)
-    assert len(read_table(tables / "points.csv")) == cells  # one seed
-    assert set(read_table(tables / "calibration.csv")["recipe"]) == set(LEAD)
-    for name in ("comparison", "latents", "parameters", "claims", "contrasts"):
-        assert "zero-bias" in (tables / f"{name}.md").read_text()
-        assert "zero-bias" in (tables / f"{name}.tex").read_text()
-
-
-def test_pages_leave_out_what_a_recipe_does_not_concern(made, spec):
-    contrasts = read_table(made.root / "tables" / "contrasts.csv")
-    assert set(contrasts.loc[contrasts["recipe"] == "matched", "candidate_variant"]) == {
-        "sagsae_tied"
-    }
-    page = (made.root / "tables" / "contrasts.md").read_text()
-    assert "recipe zero-bias" in page
-    assert "recipe matched" not in page
-    table = read_table(made.root / "tables" / "comparison.csv")
-    titles = [part for part in comparison_parts(table, spec) if str(part).startswith("## ")]
-    assert [title.rpartition(", ")[2] for title in titles] == [
-        *("recipe default", "recipe matched", "recipe zero-bias")
-    ]
-
-
-@pytest.mark.parametrize(
-    ("lacking", "shown"),
-    [
-        (["zero-bias"], ["recipe default", "recipe matched"]),
-        (["", "matched", "zero-bias"], ["recipe default", "recipe matched", "recipe zero-bias"]),
-    ],
-)
-def test_pages_leave_out_what_a_recipe_has_no_cells_of(made, spec, lacking, shown):
-    """Unless no recipe has them: then each says what the grid lacks."""
-    table = read_table(made.root / "tables" / "comparison.csv")
-    lacks = table["recipe"].isin(lacking)
-    table.loc[lacks, ["candidate_seeds", "dominates"]] = None
-    table.loc[lacks, "overlap_reason"] = "the grid has no Gated, H = 256 here"
-    titles = [part for part in comparison_parts(table, spec) if str(part).startswith("## ")]
-    assert [title.rpartition(", ")[2] for title in titles] == shown
-
-
 def test_claims_are_judged_under_each_recipe(made):
     table = read_table(made.root / "tables" / "claims.csv")
     assert len(table) == len(LEAD) * len(claims())
@@ -205,47 +157,9 @@ def test_a_figure_shows_one_recipe(made):
     assert title_and_caption("figure_r2@zero-bias")[0] == "R2 against L0, recipe zero-bias"
 
 
-def test_the_report_tells_of_the_recipes(made):
-    page = (made.root / "report.html").read_text()
-    for text in ("No &lt;mean&gt;.", ">matched</td>", "recipe default", "R2 against L0, recipe"):
-        assert text.replace("-", "‑") in page or text in page
-
-
 def test_levels_follow_from_the_settings_and_from_what_recipes_say(tmp_path):
     assert levels_of(study_of(tmp_path).config) == {
         "": {"beta1": "0", "beta2": "0.999"},
         "zero-bias": {"beta1": "0.5", "beta2": "0.999"},
         "matched": {"beta1": "0.5", "beta2": "0.9", "gate": "matched"},
     }
-
-
-def test_a_study_of_one_recipe_has_pages_that_name_none(tmp_path):
-    raw = configuration(results=str(tmp_path), recipes={"fast": {"training": {"beta1": 0.5}}})
-    raw["grid"] = [{**entry, "recipes": ["fast"]} for entry in raw["grid"][:2]]
-    study = Study.from_dict(raw)
-    assert [name for name in study.figures if "@" in name] == []
-    spec = ComparisonSpec.argument(json.dumps(study.report_spec()))
-    assert (list(spec.trained), spec.several) == (["fast"], False)
-    assert spec.titled("Title", "fast") == "Title"
-
-
-def test_the_librarys_table_keeps_recipes_apart(made):
-    table = results(made.root)
-    assert set(table["recipe"]) == set(LEAD)
-    here = table.query("model == 'small' and hookpoint == 'resid'")
-    tied = here.query("variant == 'sagsae_tied' and width == 128 and recipe == 'zero-bias'")
-    gated = here.query("variant == 'gated'")
-    found = compare(tied, gated.query("recipe == 'zero-bias'"))
-    assert found.dominance.dominates is False
-    assert found.baseline.cells[0].name.startswith("small/resid/gated@zero-bias/w256_")
-    with pytest.raises(ValueError, match=r"one variant of one width .* under one recipe"):
-        compare(tied, gated)
-
-
-def test_the_summary_has_the_lines_of_each_recipe(made, capsys):
-    run(["summary", "--spec", json.dumps(made.spec), "--root", str(made.root)])
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3 + 9 + 3
-    assert [lines[i].rpartition(", ")[2] for i in (0, 5, 7)] == [
-        *("recipe default", "recipe matched", "recipe zero-bias")
-    ]

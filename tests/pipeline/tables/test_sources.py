@@ -84,19 +84,6 @@ def test_comparisons_on_each_source_alone(study):
     assert not [name for name in table.columns if "dead" in name]
 
 
-def test_a_source_without_r2_in_some_cell_is_not_compared(tmp_path):
-    study = make_study(tmp_path)
-    tables = with_sources(study, missing=study.spec["cells"][0]).tables()
-    assert set(read_table(tables / BY_SOURCE)["source"]) == {"chats"}
-    assert set(read_table(tables / SOURCES)["source"]) == set(LIFT)
-
-
-def test_one_source_has_no_such_tables(made_study):
-    tables = made_study.tables()
-    assert not (tables / SOURCES).exists()
-    assert not (tables / BY_SOURCE).exists()
-
-
 def test_the_report_shows_shares_comparisons_and_spread(study):
     page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", unescape(study.report())))
     part = page[page.index("Kinds of text") : page.index("Tying, ablations, width")]
@@ -107,7 +94,3 @@ def test_the_report_shows_shares_comparisons_and_spread(study):
     tied = table.query("model == 'large' and hookpoint == 'resid' and variant == 'sagsae_tied'")
     means = tied.groupby("source")["r2"].mean()
     assert f"{means['chats']:.3f} {means['news']:.3f} 0.045" in part
-
-
-def test_the_report_of_one_source_has_no_such_part(built_study):
-    assert "Kinds of text" not in (built_study.root / "report.html").read_text()

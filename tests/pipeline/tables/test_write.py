@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
-
 import pandas as pd
 import pytest
 
-from pipeline.__main__ import main
-from pipeline.jobs.json_files import write_json
-from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.metrics import MetricsError
 from pipeline.study.outputs import TABLES
 from pipeline.text.csv_files import read_table
@@ -43,11 +37,6 @@ def test_points_are_means_over_seeds_with_standard_errors(made_study):
     assert points[["r2_se", "dead_fraction_se", "loss_recovered_se"]].notna().all(axis=None)
 
 
-def test_points_of_one_seed_have_no_standard_error(one_seed_study):
-    points = pd.read_csv(one_seed_study.tables() / "points.csv")
-    assert points[["l0_se", "r2_se"]].isna().all(axis=None)
-
-
 def test_comparison_finds_the_known_gaps_in_configuration_order(made_study):
     table = read_table(made_study.tables() / "comparison.csv")
     where = list(zip(table["model"], table["hookpoint"], strict=True))
@@ -69,16 +58,6 @@ def test_matched_values_and_the_reason_outside_the_overlap(made_study):
     assert table["l0_900_r2_candidate"].isna().all()
     assert table["l0_900_reason"].str.contains("outside the overlap 20.1 to 80.4").all()
     assert (table["l0_30_reason"] == "").all()
-
-
-def test_one_seed_has_a_reason_instead_of_a_probability(one_seed_study):
-    out = one_seed_study.tables()
-    table = read_table(out / "comparison.csv")
-    assert table["p_dominance"].isna().all()
-    assert table["p_reason"].str.endswith("has one seed").all()
-    page = (out / "comparison.md").read_text()
-    assert "one seed per cell" in page
-    assert not re.search(r"\bnan\b|<NA>|None", page)
 
 
 def test_markdown_says_what_the_table_says(made_study):
@@ -120,41 +99,6 @@ def test_lambdas_without_dead_latents_are_left_out_and_said_to_be(made_study):
     assert page.count("none dead") == 2
 
 
-def test_an_overlap_of_a_single_l0_is_no_dominance(made_study, capsys):
-    kept = [c for c in made_study.spec["cells"] if "sagsae_tied" not in c or "_lam0.1_" in c]
-    made_study.spec["cells"] = kept
-    out = made_study.tables()
-    table = read_table(out / "comparison.csv")
-    assert table["dominates"].isna().all()
-    assert table["min_gap"].notna().all()
-    assert table["overlap_reason"].str.contains("share a single L0").all()
-    page = (out / "comparison.md").read_text()
-    assert "cannot be compared: no common L0 range anywhere" in page
-    assert "No comparison: the L0 ranges share a single L0, 40.2" in page
-    main(["summary", "--spec", json.dumps(made_study.spec), "--root", str(made_study.root)])
-    assert "not comparable (no common L0 range)" in capsys.readouterr().out
-
-
-def test_no_comparisons_is_a_table_without_rows(made_study, capsys):
-    made_study.spec["comparisons"] = []
-    out = made_study.tables()
-    assert len(read_table(out / "comparison.csv")) == 0
-    assert "lists no comparisons" in (out / "comparison.md").read_text()
-    root = str(made_study.root)
-    main(["summary", "--spec", json.dumps(made_study.spec), "--root", root])
-    assert "compares nothing" in capsys.readouterr().out
-
-
-def test_undefined_loss_recovered_is_empty_with_a_reason(made_study):
-    made_study.change(TIED, loss_recovered=None)
-    out = made_study.tables()
-    table = read_table(out / "comparison.csv")
-    assert pd.isna(table["l0_30_loss_recovered_candidate"][0])
-    assert table["l0_30_reason"][0] == f"loss_recovered is undefined for {TIED}"
-    assert table["l0_30_r2_candidate"].notna().all()
-    assert pd.read_csv(out / "points.csv")["loss_recovered"].isna().sum() == 1
-
-
 def test_all_unusable_files_are_named_at_once_and_no_table_is_written(made_study):
     other = made_study.metrics_file(TIED).read_text()
     made_study.metrics_file(GATED).write_text(other)
@@ -187,21 +131,3 @@ def test_running_twice_writes_the_same_bytes_and_leaves_nothing_else(made_study)
     second = {path.name: path.read_bytes() for path in made_study.tables().iterdir()}
     assert first == second
     assert set(first) == set(TABLES)
-
-
-def test_a_spec_may_come_from_a_file(made_study, tmp_path):
-    write_json(tmp_path / "spec.json", made_study.spec)
-    read = ComparisonSpec.argument
-    assert read(f"@{tmp_path / 'spec.json'}") == read(json.dumps(made_study.spec))
-
-
-def test_summary_has_a_line_a_pair_and_the_places(made_study, capsys):
-    made_study.tables()
-    root = str(made_study.root)
-    main(["summary", "--spec", json.dumps(made_study.spec), "--root", root])
-    lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 1 + 4 + 3
-    assert lines[1].strip().startswith("small mlp_out: dominates; R2 gap +0.050 ± 0.000 at least")
-    assert "small resid: does not dominate; R2 gap -0.020" in lines[2]
-    assert "over L0 20.1 to 80.4" in lines[2]
-    assert lines[-1].endswith("report.html")
