@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from pipeline.__main__ import MODULES, STAGES, main, stage_parser, usage
+from pipeline.__main__ import MODULES, main, stage_parser
 from pipeline.jobs.stage import SPIN_COUNT
 from sagsae.files import signed_json
 from tests.e2e.conftest import ROOT
@@ -25,20 +25,6 @@ def test_every_argument_has_help(name):
     actions = [a for a in parser._actions if not isinstance(a, argparse._HelpAction)]
     assert [action.dest for action in actions if not action.help] == []
     assert parser.description
-
-
-def test_the_usage_has_a_line_for_each(capsys):
-    main(["--help"])
-    shown = capsys.readouterr().out
-    assert shown.strip() == usage()
-    for title, group in STAGES.items():
-        assert f"{title}:\n" in shown
-        assert all(f"\n  {name} " in shown and text in shown for name, (_, text) in group.items())
-
-
-def test_no_two_have_one_name():
-    names = [name for group in STAGES.values() for name in group]
-    assert sorted(names) == sorted(MODULES)
 
 
 def test_an_unknown_stage_lists_those_there_are():
@@ -103,13 +89,3 @@ def environment(code: str, **given: str) -> str:
 def test_a_job_says_how_long_idle_threads_spin(given, expected):
     code = SHOW.format("pipeline.jobs.stage", "pipeline.jobs.stage.prepare_process()")
     assert environment(code, **given) == expected
-
-
-def test_importing_the_library_changes_nothing():
-    assert environment(SHOW.format("sagsae", "pass")) == "None None"
-
-
-def test_a_job_is_prepared_before_pytorch():
-    """Where it counts: the OpenMP of PyTorch reads its environment once, when it is loaded."""
-    code = "import sys, pipeline.__main__; print('torch' in sys.modules)"
-    assert environment(code) == "False"

@@ -8,10 +8,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from sagsae import cpu_products, language_models
-from sagsae.cpu_products import Float32Linear, has_bfloat16, multiply_in_float32
+from sagsae import language_models
+from sagsae.cpu_products import Float32Linear, multiply_in_float32
 from sagsae.language_models import load_language_model
-from sagsae.training.step import products_dtype
 from tests.sagsae.evaluation.samples import ARCHITECTURES, LENGTH, VOCABULARY, tiny_model
 
 PRODUCTS = {"mm", "addmm", "bmm", "baddbmm", "matmul", "linear"}
@@ -68,31 +67,6 @@ def test_the_model_is_as_exact_and_its_weights_are_the_same(models):
         assert torch.equal(before, after)
 
 
-@pytest.mark.parametrize("at_once", [1, 64, 100, 2**20])
-@pytest.mark.parametrize("bias", [True, False])
-def test_a_layer_rounds_float32_products(monkeypatch, at_once, bias):
-    monkeypatch.setattr(cpu_products, "WEIGHTS_AT_ONCE", at_once)
-    torch.manual_seed(0)
-    layer = torch.nn.Linear(24, 10, bias=bias, dtype=torch.bfloat16)
-    x = torch.randn(2, 3, 24).bfloat16()
-    wide = [None if p is None else p.float() for p in (layer.weight, layer.bias)]
-    wanted = torch.nn.functional.linear(x.float(), *wide)
-    multiply_in_float32(layer)
-    assert isinstance(layer, Float32Linear)
-    with torch.no_grad():
-        found = layer(x)
-    assert found.dtype == torch.bfloat16
-    # A sum in another order may round to the next bfloat16.
-    assert torch.allclose(found.float(), wanted, rtol=2**-7, atol=1e-6)
-    assert (found == wanted.bfloat16()).float().mean() > 0.95
-
-
-def test_a_layer_of_float32_is_left_alone():
-    layer = torch.nn.Linear(4, 4)
-    multiply_in_float32(layer)
-    assert type(layer) is torch.nn.Linear
-
-
 @pytest.mark.parametrize("supported", [True, False])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 def test_a_loaded_model_multiplies_what_the_machine_can(monkeypatch, tmp_path, supported, dtype):
@@ -104,10 +78,3 @@ def test_a_loaded_model_multiplies_what_the_machine_can(monkeypatch, tmp_path, s
     assert (torch.nn.Linear in kinds) != changed
     kinds = {type(m) for m in load_language_model(tmp_path, dtype, "meta").modules()}
     assert Float32Linear not in kinds
-
-
-def test_hardware_is_asked_once_for_models_and_training(monkeypatch):
-    for supported, dtype in ((True, torch.bfloat16), (False, torch.float32)):
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda s=supported: s)
-        assert has_bfloat16() == supported
-        assert products_dtype("auto", torch.device("cpu")) is dtype

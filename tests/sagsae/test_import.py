@@ -8,8 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 import sagsae
 
 SOURCE = Path(sagsae.__file__)
@@ -49,17 +47,6 @@ def test_the_import_loads_nothing_and_changes_nothing():
     assert not set(HEAVY) & set(modules)
 
 
-def test_the_use_of_every_name_changes_nothing():
-    changed, modules = observed(
-        setup="import torch, numpy",
-        own="[torch.get_num_threads(), str(torch.get_default_dtype()), torch.initial_seed(),"
-        " torch.is_grad_enabled(), numpy.geterr()]",
-        use="for name in sagsae.__all__: getattr(sagsae, name)",
-    )
-    assert changed == []
-    assert "sagsae.training.trainer" in modules
-
-
 def test_results_need_no_torch():
     _, modules = observed(use="sagsae.results; sagsae.compare; sagsae.Sweep")
     assert "torch" not in modules
@@ -93,9 +80,3 @@ def test_every_name_is_there_and_documented():
     for name in sagsae.__all__:
         assert getattr(sagsae, name).__doc__, name
     assert set(sagsae.__all__) <= set(dir(sagsae))
-
-
-def test_another_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="no attribute 'trian'"):
-        _ = sagsae.trian
-    assert not hasattr(sagsae, "pipeline")

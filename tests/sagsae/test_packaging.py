@@ -47,11 +47,6 @@ def declared(*extras: str) -> set[str]:
     return {normalised(requirement) for requirements in lists for requirement in requirements}
 
 
-def all_extras() -> list[str]:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return list(project["optional-dependencies"])
-
-
 def imported(*folders: str) -> dict[str, set[str]]:
     """Distributions that modules below some folders import, with the modules that do."""
     homes = packages_distributions()
@@ -95,22 +90,6 @@ def test_what_is_declared_is_imported():
     extras = declared("workflow", "demo", *TRACKERS)
     assert extras - declared() - workflow.keys() - reasons == set()
     assert declared("s3", "cluster") - declared() <= core.keys()
-
-
-def test_the_reasons_are_for_what_is_declared_and_not_imported():
-    assert USED_WITHOUT_IMPORT.keys() <= declared("workflow", "demo", *TRACKERS)
-    assert USED_WITHOUT_IMPORT.keys() & imported("sagsae", "pipeline").keys() == set()
-
-
-def test_every_dependency_stands_in_one_place():
-    parts = [declared(), *(declared(name) - declared() for name in all_extras())]
-    assert sum(map(len, parts)) == len(set().union(*parts))
-
-
-def test_the_makefile_installs_the_extras():
-    lines = (ROOT / "Makefile").read_text()
-    assert "--editable '.[workflow,demo]'" in lines
-    assert "--editable '.[workflow,demo,wandb,tensorboard,mlflow,s3,cluster,dev]'" in lines
 
 
 def test_the_container_installs_what_is_declared_at_one_version_each():

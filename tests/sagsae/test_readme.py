@@ -34,9 +34,3 @@ def test_the_example_runs(tmp_path, monkeypatch, capsys):
     assert re.fullmatch(r"R2 0\.\d{3} at L0 \d+\.\d", first)
     assert second == "strictly dominates: True; +0.0299 at least"
     assert sagsae.load(tmp_path / "sae.safetensors").width == 64
-
-
-def test_the_example_is_short():
-    lines = [line for line in example().splitlines() if line]
-    assert len(lines) <= 12
-    assert max(map(len, lines)) <= 100

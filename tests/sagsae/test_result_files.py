@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 import sagsae
-from sagsae.files import signed_json
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "local"
 
@@ -62,11 +61,6 @@ def test_nested_records_are_flat_and_lists_are_left_out(tmp_path):
     }
 
 
-def test_a_digest_of_the_file_is_no_column(tmp_path):
-    write(tmp_path, "a", signed_json(metrics()))
-    assert "content_sha256" not in sagsae.results(tmp_path)
-
-
 def test_absent_and_null_numbers_are_nan(tmp_path):
     write(tmp_path, "a", json.dumps(metrics(loss_recovered=None)).encode())
     later = metrics() | {"schema_version": 2, "calibration": {"slope": 1.5}}
@@ -87,11 +81,6 @@ def test_rows_are_sorted_by_cell_and_stores_are_not_searched(tmp_path):
     write(tmp_path / "activations" / "data.zarr", "attn", b"no JSON")
     table = sagsae.results(str(tmp_path))
     assert list(zip(table["lam"], table["seed"], strict=True)) == [(0.1, 0), (0.1, 1), (0.2, 0)]
-
-
-def test_no_files_is_an_error_with_the_folder(tmp_path):
-    with pytest.raises(FileNotFoundError, match=str(tmp_path)):
-        sagsae.results(tmp_path)
 
 
 @pytest.mark.parametrize(

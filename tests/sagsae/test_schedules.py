@@ -13,36 +13,6 @@ def recipe(**changes) -> Recipe:
     return Recipe(**{"steps": 10, "batch_size": 4, "lam": 0.5, "learning_rate": 8.0} | changes)
 
 
-def test_what_is_not_given():
-    found = recipe().described()  # without the settings whose default says nothing
-    assert {name: found[name] for name in found.keys() - {"steps", "batch_size", "lam"}} == {
-        "learning_rate": 8.0,
-        "beta1": 0.0,
-        "beta2": 0.999,
-        "lr_warmup_steps": 0,
-        "lr_decay_fraction": 0.2,
-        "lambda_warmup_steps": 0,
-        "theta_init": 1.2,
-        "reset_window_tokens": 0,
-        "matmul_dtype": "auto",
-    }
-
-
-def test_settings_of_later_versions_that_are_not_given():
-    found = recipe()
-    assert (found.k, found.k_warmup_steps, found.auxk_latents) == (0, 0, 0)
-    assert (found.adam_epsilon, found.weight_average) == (1e-8, 0.0)
-    assert (found.auxk_coefficient, found.dead_window_tokens) == (0.03125, 1_000_000)
-    assert (found.threshold_init, found.bandwidth) == (0.001, 0.001)
-    assert found.matryoshka_levels == (0.03125, 0.09375, 0.21875, 0.46875, 1.0)
-
-
-def test_gradients_are_not_clipped_unless_a_limit_is_given():
-    assert recipe().clip_gradient_norm == 0.0
-    assert "clip_gradient_norm" not in recipe(clip_gradient_norm=0.0).described()
-    assert recipe(clip_gradient_norm=1.0).described()["clip_gradient_norm"] == 1.0
-
-
 @pytest.mark.parametrize(
     ("name", "other"),
     [
@@ -126,16 +96,6 @@ def test_the_rate_rises_stays_and_falls():
     rates = recipe(lr_warmup_steps=3, lr_decay_fraction=0.4)
     expected = [2.0, 4.0, 6.0, 8.0, 8.0, 8.0, 8.0, 6.0, 4.0, 2.0]
     assert [rates.lr_at(step) for step in range(10)] == expected
-
-
-def test_where_rise_and_fall_meet_the_smaller_counts():
-    rates = recipe(lr_warmup_steps=7, lr_decay_fraction=0.8)
-    assert [rates.lr_at(step) for step in range(10)] == [1, 2, 3, 4, 5, 5, 4, 3, 2, 1]
-
-
-@pytest.mark.parametrize("step", [0, 5, 9])
-def test_without_warm_up_and_decay_the_rate_stays(step):
-    assert recipe(lr_decay_fraction=0.0).lr_at(step) == 8.0
 
 
 def test_a_decay_of_less_than_a_step_and_of_one_leave_the_last_step_whole():

@@ -33,17 +33,6 @@ def test_tables_of_text(tmp_path):
     assert left == ["documents.json", "documents.parquet"], "the cache of datasets is gone"
 
 
-def test_many_lines_keep_their_order(tmp_path):
-    texts = [f"{number} " + "x" * (number % 3000) for number in range(20_000)]
-    lines = [json.dumps({"text": text}) for text in texts]
-    (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    assert (tmp_path / "a.jsonl").stat().st_size > 2 * 10 * 2**20, (
-        "more than datasets reads at once"
-    )
-    spec = text_spec({"kind": "files", "paths": [str(tmp_path / "a.jsonl")], "column": "text"})
-    assert texts_of(spec, tmp_path / "text") == texts
-
-
 def test_hub_text_by_name_and_by_files(tmp_path, monkeypatch):
     """A folder stands for the repository, which `datasets` reads in the same way."""
     folder = tmp_path / "me" / "text"

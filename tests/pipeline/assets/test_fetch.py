@@ -13,11 +13,9 @@ from pipeline.assets import fetch as assets
 from pipeline.assets.wheels import AssetError
 from pipeline.jobs.json_files import canonical, digest, read_json
 from sagsae.files import FileLock
-from sagsae.language_models import load_tokenizer
 from tests.pipeline.assets.small_assets import (
     LLAMA,
     model_spec,
-    nothing_finished,
     random_source,
     text_spec,
 )
@@ -35,27 +33,6 @@ def test_random_models_are_reproducible(tmp_path):
     assert made["one"] == made["again"]
     assert made["one"]["weights_sha256"] != made["other"]["weights_sha256"]
     assert made["one"]["tokenizer_sha256"] != made["other"]["tokenizer_sha256"]
-
-
-@pytest.mark.parametrize("architecture", ["gpt_neox", "llama", "gemma3_text"])
-def test_random_architectures(architecture, tmp_path):
-    out = tmp_path / "asset.json"
-    parameters = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4}
-    source = random_source(architecture=architecture, parameters=parameters)
-    asset = assets.make_model(model_spec(source), out)
-    assert (asset["model_type"], asset["d_model"], asset["n_layers"]) == (architecture, 32, 2)
-    tokenizer = load_tokenizer(out.parent / "model")
-    assert (tokenizer.bos_token, tokenizer.eos_token) == ("<bos>", "<eos>")
-    assert asset["vocab_size"] == len(tokenizer)
-    ids = tokenizer("zebra ab", add_special_tokens=False).input_ids
-    assert tokenizer.decode(ids) == "zebra ab"
-
-
-def test_unknown_parameter_of_a_random_model(tmp_path):
-    source = random_source(parameters={"hidden_sise": 32})
-    with pytest.raises(AssetError, match="smollm3 has no hidden_sise"):
-        assets.make_model(model_spec(source), tmp_path / "asset.json")
-    assert nothing_finished(tmp_path)
 
 
 def test_impossible_parameter_of_a_random_model(tmp_path):
@@ -92,14 +69,6 @@ def test_bad_folders(tmp_path):
     with pytest.raises(AssetError, match=f"{folder}: no such model folder"):
         assets.make_model(spec, tmp_path / "asset.json")
     assert not (tmp_path / "asset.json").exists()
-
-
-def test_leftovers_of_a_killed_run_do_no_harm(tmp_path):
-    for leftover in (".model.partial", "model"):
-        (tmp_path / leftover).mkdir()
-        (tmp_path / leftover / "junk.safetensors").write_text("half")
-    assets.make_model(model_spec(random_source()), tmp_path / "asset.json")
-    assert not list(tmp_path.rglob("junk*"))
 
 
 def run_cli(spec, cache, out):

@@ -9,12 +9,9 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import datasets
 import pytest
 
 from pipeline.assets import fetch as assets
-from pipeline.assets.documents import open_documents
-from pipeline.assets.wheels import AssetError
 from pipeline.config.sources import RandomModel
 from pipeline.config.specs import AssetSpec
 from pipeline.jobs.json_files import canonical
@@ -156,13 +153,6 @@ def test_a_repository_of_pickles_is_refused(hub, tmp_path):
     assert not list(tmp_path.rglob("model"))
 
 
-def test_unknown_repository(hub, tmp_path):
-    done = run(hub[0], hub_model("me/nothing"), tmp_path / "asset.json")
-    assert done.returncode == 1
-    assert "me/nothing at revision main: the hub has no such repository" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_no_network(tmp_path):
     done = run("http://127.0.0.1:9", hub_model("me/good"), tmp_path / "asset.json")
     assert done.returncode == 1
@@ -196,29 +186,3 @@ def test_a_cached_model_needs_no_network(model, tmp_path):
             p.name for p in model[1].iterdir()
         )
         assert not any(path.is_symlink() for path in folder.iterdir())
-
-
-def test_text_of_a_program_says_so_and_not_to_check_the_network(monkeypatch, tmp_path):
-    def refuse(*arguments, **options):
-        raise RuntimeError("Dataset scripts are no longer supported, but found openwebtext.py")
-
-    monkeypatch.setattr(datasets, "load_dataset", refuse)
-    text = {"kind": "hub", "repo": "me/text", "split": "train", "revision": "main"}
-    text |= {"column": "text", "resolved_revision": COMMIT}
-    with pytest.raises(AssetError, match=r"program .*openwebtext\.py.* set `revision`") as caught:
-        open_documents(text, tmp_path)
-    assert "check the network" not in str(caught.value)
-
-
-def test_text_is_only_described(hub, tmp_path):
-    source = {"kind": "hub", "repo": "me/text", "split": "train", "revision": "main"}
-    spec = {"revision": 1, "text": source | {"column": "body", "shuffle_buffer": 7}}
-    out = tmp_path / "text" / "documents.json"
-    done = run(hub[0], spec, out)
-    assert done.returncode == 0, done.stderr
-    documents = json.loads(out.read_text())
-    assert documents["resolved_revision"] == COMMIT
-    assert documents["streaming"] is True
-    assert {key: documents[key] for key in source} == source
-    assert (documents["column"], documents["shuffle_buffer"]) == ("body", 7)
-    assert not (out.parent / "documents.parquet").exists()

@@ -3,22 +3,16 @@
 import json
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from pipeline.assets import fetch as assets
 from pipeline.assets.documents import open_documents
-from pipeline.assets.mixture import token_shares
 from pipeline.assets.wheels import AssetError
 from pipeline.config.sources import MixedText
 from pipeline.jobs.cache import entry_folder
-from pipeline.jobs.json_files import read_json, sha256_of
+from pipeline.jobs.json_files import read_json
 from tests.pipeline.assets.small_assets import make_wheel, nothing_finished, sha256, text_spec
 
-CHATS = {
-    "b7": {"start": "1", "messages": [[{"text": "Hi", "sender": 1}, {"text": "you?"}]]},
-    "a1": {"messages": [[{"text": "hello"}], [{"text": "bye"}]], "prompt": "Talk"},
-}
 VERSES = (
     'from nowhere import Bible\nraise SystemExit("must not run")\n'
     'bible = Bible(1, """<sup>1</sup> In God`s day. <sup>2</sup> Light.    And    dark. '
@@ -61,36 +55,6 @@ def a_wheel(folder, monkeypatch, member, content, **changes):
 # Readers -------------------------------------------------------------------------------------
 
 
-def test_a_path_leads_through_nested_json(tmp_path, monkeypatch):
-    content = json.dumps(CHATS)
-    source = a_wheel(tmp_path, monkeypatch, "chats.json", content, column="messages.*.*.text")
-    descriptor, found = made(tmp_path / "text", {"name": "chat", "source": source})
-    assert found == {"chat": ["Hi\nyou?", "hello\nbye"]}
-    assert descriptor["sources"][0]["terms"] == "CC0"
-    left = sorted(p.name for p in (tmp_path / "text").iterdir() if p.name != ".lock")
-    assert left == ["documents.json", "documents.parquet"]
-
-
-@pytest.mark.parametrize(
-    ("column", "problem"),
-    [
-        ("messages.*.text", r"entry 'b7': no field 'messages\.\*\.text': check"),
-        ("prompt.*", r"entry 'b7': no field 'prompt\.\*'; it has start, messages"),
-        ("messages.*.*", r"entry 'b7': field 'messages\.\*\.\*' is no text"),
-    ],
-)
-def test_a_path_that_leads_nowhere(tmp_path, monkeypatch, column, problem):
-    source = a_wheel(tmp_path, monkeypatch, "chats.json", json.dumps(CHATS), column=column)
-    with pytest.raises(AssetError, match=f"source 'chat': .*{problem}"):
-        made(tmp_path / "text", {"name": "chat", "source": source})
-
-
-def test_a_field_with_a_dot_in_its_name_is_itself(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"a.b": "one", "a": {"b": "two"}}\n')
-    source = {"kind": "files", "paths": [str(tmp_path / "a.jsonl")], "column": "a.b"}
-    assert made(tmp_path / "text", {"name": "a", "source": source})[1] == {"a": ["one"]}
-
-
 def test_the_longest_string_of_python_is_cut_and_changed(tmp_path, monkeypatch):
     part = {
         "name": "bible",
@@ -105,19 +69,6 @@ def test_the_longest_string_of_python_is_cut_and_changed(tmp_path, monkeypatch):
     descriptor, found = made(tmp_path / "text", part)
     assert found == {"bible": ["In God's day. Light.\nAnd\ndark.", "Why? No."]}
     assert descriptor["characters"] == 38
-
-
-@pytest.mark.parametrize("content", ["x = (", "a\0b", "(" * 5000 + ")" * 5000])
-def test_what_is_not_python(tmp_path, monkeypatch, content):
-    source = a_wheel(tmp_path, monkeypatch, "a.py", content, format="python")
-    with pytest.raises(AssetError, match=r"not Python.*check `member` and `format`"):
-        made(tmp_path / "text", {"name": "a", "source": source})
-
-
-def test_replacements_are_taken_as_they_are(tmp_path):
-    part = lines(tmp_path, "a", ["x1y", "1", ""])
-    part |= {"replace": [{"pattern": r"(\d)", "by": r"\1\g<0>"}, {"pattern": "^.1.*", "by": ""}]}
-    assert made(tmp_path / "text", part)[1] == {"a": [r"x\1\g<0>y"]}, "empty documents are left out"
 
 
 # Caps ----------------------------------------------------------------------------------------
@@ -138,32 +89,6 @@ def test_a_cap_takes_documents_in_an_order_of_the_seed(tmp_path, cap):
     assert chosen[0] == made(tmp_path / "again", part)[1]["a"]
     beside = made(tmp_path / "beside", lines(tmp_path, "b", ["x"]), part)[1]
     assert beside["a"] == chosen[0], "other sources do not change the choice"
-
-
-def test_a_cap_of_characters_prefers_no_short_documents(tmp_path):
-    """It ends at the first document that does not fit, whatever would fit after it."""
-    part = lines(tmp_path, "a", ["x" * 10, "y" * 1000] * 50) | {"max_characters": 1500}
-    shares = [
-        sum(text[0] == "y" for text in made(tmp_path / f"t{seed}", part, seed=seed)[1]["a"])
-        for seed in range(20)
-    ]
-    assert set(shares) == {1}
-    record = made(tmp_path / "record", part)[0]["sources"][0]
-    assert record["characters"] <= 1500
-    assert (record["of_documents"], record["of_characters"]) == (100, 50_500)
-
-
-def test_caps_that_do_not_bind_take_everything_in_order(tmp_path):
-    texts = [f"text {n}" for n in range(40)]
-    part = lines(tmp_path, "a", texts) | {"max_documents": 40, "max_characters": 10**6}
-    assert made(tmp_path / "text", part)[1]["a"] == texts
-
-
-def test_a_cap_below_one_document(tmp_path):
-    part = lines(tmp_path, "a", ["x" * 10]) | {"max_characters": 5}
-    with pytest.raises(AssetError, match="source 'a': it holds no text, or its cap"):
-        made(tmp_path / "text", part)
-    assert nothing_finished(tmp_path / "text")
 
 
 # Several sources -----------------------------------------------------------------------------
@@ -210,14 +135,6 @@ def test_a_failed_source_leaves_nothing_and_its_name(tmp_path):
     assert nothing_finished(tmp_path / "text")
 
 
-def test_sources_that_were_renamed_in_the_file_are_refused(tmp_path):
-    parts = lines(tmp_path, "a", ["x"]), lines(tmp_path, "b", ["y"])
-    descriptor, _ = made(tmp_path / "text", *parts)
-    descriptor["sources"][0]["name"] = "c"
-    with pytest.raises(AssetError, match="is not what was downloaded"):
-        open_documents(descriptor, tmp_path / "text")
-
-
 def test_text_of_the_hub_is_taken_up_to_its_cap(tmp_path, monkeypatch):
     """A folder stands for the repository, which `datasets` reads in the same way."""
     folder = tmp_path / "me" / "text"
@@ -237,23 +154,6 @@ def test_text_of_the_hub_is_taken_up_to_its_cap(tmp_path, monkeypatch):
     assert found["web"] != texts[:40]
     assert "resolved_revision" in descriptor["sources"][0]
     assert found == made(tmp_path / "again", part, lines(tmp_path, "a", ["x"]))[1]
-
-
-def test_shares_of_the_tokens():
-    sources = [{"name": name, "first_document": first} for name, first in (("a", 0), ("b", 3))]
-    doc_id = np.array([[0, 0, 2], [3, 3, 3], [5, 5, 5]], np.int32)
-    shares = token_shares(sources, doc_id, np.array([10, 11, 12, 13, 14, 15]))
-    assert shares == [
-        {**sources[0], "documents": 2, "characters": 22, "tokens": 3, "share": 3 / 9},
-        {**sources[1], "documents": 2, "characters": 28, "tokens": 6, "share": 6 / 9},
-    ]
-
-
-def test_the_file_says_what_it_holds(tmp_path):
-    made(tmp_path / "text", lines(tmp_path, "a", ["x"]), lines(tmp_path, "b", ["yy"]))
-    descriptor = read_json(tmp_path / "text" / "documents.json")
-    assert [source["share"] for source in descriptor["sources"]] == [1 / 3, 2 / 3]
-    assert descriptor["file_sha256"] == sha256_of(tmp_path / "text" / "documents.parquet")
 
 
 def test_a_changed_file_of_a_source_is_another_text_in_the_cache(tmp_path):

@@ -11,15 +11,12 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.assets import fetch as assets
 from pipeline.assets.tokenise import (
-    contexts_wanted,
     documents_of,
-    heldout_period,
     open_tokens,
-    special_id,
 )
 from pipeline.assets.tokenise import main as tokenise
 from pipeline.jobs.cache import CONTEXTS, entry_folder
-from pipeline.jobs.json_files import canonical, digest, read_json, sha256_of
+from pipeline.jobs.json_files import canonical, read_json, sha256_of
 from pipeline.jobs.stage import run_stage
 from pipeline.study.study import Study
 from sagsae.activations.tokens import load_tokens, save_tokens
@@ -138,28 +135,6 @@ def test_every_document_is_in_exactly_one_split():
     assert order != sorted(order), "the documents must be permuted"
 
 
-def test_permutation_follows_the_seed():
-    texts = [f"document {n}" for n in range(60)]
-    assert split_of("heldout", texts) == split_of("heldout", texts)
-    assert split_of("heldout", texts) != split_of("heldout", texts, seed=1)
-
-
-def test_empty_documents_are_skipped():
-    texts = ["" if n % 3 else f"document {n}" for n in range(60)]
-    found = split_of("train", texts) + split_of("heldout", texts)
-    assert sorted(found) == [(n, texts[n]) for n in range(0, 60, 3)]
-
-
-@pytest.mark.parametrize(("fraction", "period"), [(0.1, 10), (0.5, 2), (0.3, 3), (0.015, 67)])
-def test_heldout_period(fraction, period):
-    assert heldout_period(fraction) == period
-
-
-def test_heldout_fraction_that_takes_everything():
-    with pytest.raises(ValueError, match=r"text\.heldout_fraction 0\.9 holds out every document"):
-        heldout_period(0.9)
-
-
 def test_streamed_text_is_split_in_the_same_way():
     texts = [f"document {n}" for n in range(101)]
     descriptor = {"kind": "hub", "shuffle_buffer": 20}
@@ -205,24 +180,6 @@ def test_splits_share_no_document(stores):
     assert not train & heldout
     assert len(train) > 50
     assert len(heldout) > 10
-
-
-def test_enough_contexts_for_the_blocks(stores):
-    train, heldout = stores["train"][1], stores["heldout"][1]
-    assert train.n_contexts == 4 * 38  # 512 rows / (15 text tokens * 0.9) is 37.9
-    assert heldout.n_contexts == 38
-    assert contexts_wanted(study().token_spec("m", "train")) == train.n_contexts
-    assert train.context_length == 16
-
-
-def test_metadata_names_what_it_was_made_from(made, stores):
-    metadata = stores["train"][1].metadata
-    asset = read_json(made / "m" / "asset.json")
-    assert read_json(stores["train"][0])["spec"] == digest(study().token_spec("m", "train"))
-    assert read_json(stores["train"][0])["family"] == metadata["family"]
-    assert metadata["tokenizer_sha256"] == asset["tokenizer_sha256"]
-    assert metadata["vocab_size"] == asset["vocab_size"]
-    assert metadata["documents"] == read_json(made / "text" / "documents.json")["sha256"]
 
 
 def test_bytes_are_reproducible(run, stores, tmp_path):
@@ -308,17 +265,3 @@ def test_inputs_of_another_configuration(run, tmp_path):
     fault = run(other.token_spec("m", "train"), tmp_path / "t.json")
     assert "documents.json: made for another configuration" in fault
     assert list(tmp_path.iterdir()) == []
-
-
-class Tokenizer:
-    bos_token_id = None
-    eos_token_id = 7
-
-
-def test_missing_special_token():
-    assert special_id(Tokenizer, "eos", "x") == 7
-    assert special_id(Tokenizer, "none", "x") is None
-    with pytest.raises(
-        ValueError, match=r"no bos token for the start.*it has eos: choose `start_to"
-    ):
-        special_id(Tokenizer, "bos", "the start of each context")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -29,8 +28,6 @@ from tests.pipeline.made_dial import CHANCE, DIAL, SIZES, direction
 
 WIDTH, WIDE = 96, 16_384
 OURS, THEIRS = cell_of("sagsae_tied", WIDTH), cell_of("gated", 2 * WIDTH)
-DIALLED = 11
-"""The latent that was steered with."""
 
 pytestmark = [
     pytest.mark.slow,
@@ -118,21 +115,6 @@ def test_it_opens_with_the_latents_that_contribute_most(page, made):
     assert page.run("document.querySelectorAll('.row').length") < 60
 
 
-def test_headers_sort_and_latents_without_a_value_come_last(page, made):
-    n = counts(made)
-    minor = n.min(0) / np.maximum(1, n.sum(0))
-    live = [i for i in range(WIDTH) if n[:, i].any()]
-    dead = [i for i in range(WIDTH) if not n[:, i].any()]
-    for falling in (True, False):
-        page.click('[data-key="minor"]')
-        sign = -1 if falling else 1
-        assert listed(page) == sorted(live, key=lambda i: (sign * minor[i], i)) + dead
-        state = page.run("document.querySelector('#head .minor').ariaSort")
-        assert state == ("descending" if falling else "ascending")
-    page.click('[data-key="latent"]')
-    assert listed(page) == list(range(WIDTH))
-
-
 def fill(page: Page, name: str, value: str) -> None:
     page.run(
         f"(() => {{ const e = document.getElementById('{name}'); e.value = '{value}';"
@@ -155,26 +137,6 @@ def test_search_finds_numbers_and_parts_of_promoted_tokens(page, made):
     fill(page, "search", "no such token")
     assert listed(page) == []
     assert page.text("#count") == f"0 of {WIDTH}"
-
-
-def test_filters_go_by_sign_by_firings_and_by_balance(page, made):
-    plus, minus = counts(made)
-    wanted = {
-        "both": (plus > 0) & (minus > 0),
-        "positive": (plus > 0) & (minus == 0),
-        "dead": plus + minus == 0,
-        "dial": np.arange(WIDTH) == DIALLED,
-    }
-    for kind, mask in wanted.items():
-        fill(page, "kind", kind)
-        assert set(listed(page)) == set(np.flatnonzero(mask).tolist()), kind
-        assert mask.any(), kind
-    fill(page, "kind", "all")
-    fill(page, "least", "500")
-    assert set(listed(page)) == set(np.flatnonzero(plus + minus >= 500).tolist())
-    fill(page, "minor", "20")
-    balanced = np.minimum(plus, minus) >= 0.2 * (plus + minus)
-    assert set(listed(page)) == set(np.flatnonzero((plus + minus >= 500) & balanced).tolist())
 
 
 MOVES = (
@@ -209,23 +171,6 @@ def test_keys_move_search_and_turn_signs(page):
     page.press("Escape")
     page.press("Enter")
     assert page.run("document.activeElement.id") == "latent"
-
-
-def test_a_latent_has_its_histogram_with_the_dead_zone(page, browser, made):
-    show(page, browser, 1)
-    bins = made.profiles.bins.counts[:, 1]
-    for side, bars in enumerate(("plus-bar", "minus-bar")):
-        titles = page.run(
-            f"Array.from(document.querySelectorAll('.histogram .{bars} title'), t => t.textContent)"
-        )
-        shown = [int(title.rsplit(": ", 1)[1].split()[0].replace(",", "")) for title in titles]
-        assert shown == bins[side][bins[side] > 0].tolist()
-    zone = page.run("document.querySelector('.dead-zone').getBoundingClientRect().width")
-    assert zone > 10
-    assert "z from 0.02 and −0.02" in page.text(".facts")
-    n = counts(made)[:, 1]
-    assert f"({n[0]:,}) on +" in page.text(".facts")
-    assert f"({n[1]:,})" in page.text(".facts")
 
 
 def test_both_signs_stand_side_by_side_shaded_around_zero(page, browser, made):
@@ -272,48 +217,6 @@ def test_text_of_models_inputs_stays_text(page, browser):
     assert page.run("document.querySelectorAll('main script, main img, main b').length") == 0
 
 
-def test_each_sign_promotes_what_the_other_suppresses(page, browser, made):
-    for cell, head, score in (
-        (OURS, "− promotes, + suppresses", "+5"),
-        (THEIRS, "Suppresses", "−5"),
-    ):
-        show(page, browser, 2, cell)
-        lines = page.text(".promotes .negative").split("\n")
-        assert (lines[0], lines[1].split()[-1]) == (head, score)
-    show(page, browser, 2)
-    shown = page.run(
-        "Array.from(document.querySelectorAll('.promotes .positive code'), e => e.textContent)"
-    )
-    expected = [texts()[token].replace(" ", "␣") for token in made.promoted.up[2]]
-    assert shown == expected
-    assert "A note." in page.run("document.getElementById('note').textContent")
-
-
-def test_neighbours_are_shown_with_contexts_and_lead_to_the_rival(page, browser):
-    show(page, browser, 2)
-    cards = page.text(".near")
-    assert f"Nearest latents of Gated, H = {2 * WIDTH}".lower() in cards.lower()
-    assert "cosine +0.93" in cards
-    assert "cosine −0.41" in cards
-    assert page.run("document.querySelectorAll('.near .contexts li').length") == 6
-    page.click(".near .cards > div:nth-child(2) a")
-    page.wait(f"document.getElementById('latent').dataset.latent === '{WIDTH + 2}'")
-    assert page.run("document.getElementById('cell').value") == THEIRS.path
-    assert "one-sided" in page.run("document.body.className")
-    assert page.run("document.querySelector('.firings .negative')") is None
-
-
-def test_a_dial_is_drawn_where_one_was_measured(page, browser):
-    show(page, browser, DIALLED)
-    text = page.text(".steered")
-    assert "A dial: the effect rises over 100 % of the steps" in text
-    assert "0.75 of the range" in text
-    assert "3.5 times" in text
-    assert page.run("document.querySelectorAll('.dial circle').length") == len(SIZES)
-    show(page, browser, DIALLED + 1)
-    assert page.run("document.querySelector('.steered')") is None
-
-
 def test_addresses_name_a_latent_and_faults_are_said(page, browser):
     show(page, browser, WIDTH - 1)  # in the second file
     assert page.run("document.querySelector('.link a').hash") == page.run("location.hash")
@@ -322,21 +225,6 @@ def test_addresses_name_a_latent_and_faults_are_said(page, browser):
     page.open(address(browser, 10))
     page.wait("document.querySelector('.firings')")
     assert "It never fires with + on the held-out tokens" in page.text("#latent")
-
-
-def test_a_cell_of_a_recipe_and_of_a_class_without_a_gate_is_shown(tab, made, tmp_path):
-    cell = replace(OURS, variant="their_zoo.sparse:TopK", recipe="zero-bias")
-    file = write(replace(made, cell=cell), tmp_path, gate=False)
-    write_page("made-up", "", [file], tmp_path / "index.html")
-    tab.errors.clear()
-    tab.open(address(tmp_path / "index.html", 2, cell))
-    tab.wait("document.querySelector('.histogram .plus-bar')")
-    assert tab.run("document.querySelector('.dead-zone')") is None
-    assert "Gate opens" not in tab.text(".facts")
-    assert tab.run("document.querySelector('.near')") is None
-    assert tab.run("document.querySelectorAll('.firings > div').length") == 2
-    assert "recipe zero-bias" in tab.text("#facts")
-    assert tab.errors == []
 
 
 def test_a_missing_file_is_named(tab, browser, tmp_path):
@@ -348,23 +236,6 @@ def test_a_missing_file_is_named(tab, browser, tmp_path):
     assert "latents-1.js is missing or damaged: run snakemake browser" in tab.text("#latent")
     tab.open(address(copy / browser.name, 1))
     tab.wait("document.querySelector('.firings')")
-
-
-def test_on_a_phone_list_and_latent_take_turns(page, browser):
-    page.size(390, 844, phone=True)
-    page.open(browser.as_uri())
-    wide = "document.documentElement.scrollWidth > innerWidth"
-    hidden = "document.getElementById('{}').offsetHeight === 0"
-    assert page.run(hidden.format("latent"))
-    assert not page.run(wide)
-    page.click(".row")
-    page.wait("document.querySelector('.firings')")
-    assert page.run(hidden.format("list"))
-    assert not page.run(wide)
-    sides = "document.querySelector('.firings .{}').getBoundingClientRect().{}"
-    assert page.run(sides.format("negative", "bottom")) <= page.run(sides.format("positive", "top"))
-    page.click("#back")
-    assert page.run(hidden.format("latent"))
 
 
 def test_sixteen_thousand_latents_are_seen_and_sorted_at_once(tab, tmp_path_factory):

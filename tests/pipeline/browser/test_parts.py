@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -16,25 +14,8 @@ from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.registry import GATED, of_family
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.bins import BINS
-from sagsae.language_models import texts_of
 from tests.pipeline.browser.made_browser import LENGTH, make
 from tests.pipeline.browser.test_collect import decoded, given
-
-
-class Tokenizer:
-    """Drops the space before a word, as some tokenizers of SentencePiece do."""
-
-    names = ("\u2581the", "\u2581a", "b", None)
-
-    def batch_decode(self, ids: list[list[int]]) -> list[str]:
-        return [("the", " a", "b", "\ufffd")[i] for (i,) in ids]
-
-    def convert_ids_to_tokens(self, ids: list[int]) -> list[str | None]:
-        return [self.names[i] for i in ids]
-
-
-def test_the_space_before_a_word_is_kept():
-    assert texts_of(Tokenizer(), range(4)) == [" the", " a", "b", "\ufffd"]
 
 
 def test_contexts_lie_in_files_that_begin_at_their_own(tmp_path, monkeypatch):
@@ -71,17 +52,6 @@ def test_a_histogram_shows_both_signs_in_the_wider_bins():
     }
 
 
-def test_a_firing_among_the_strongest_is_not_drawn_again():
-    made = make("sagsae_tied", 12, samples=1)
-    (before,) = Examples(made.profiles, LENGTH).of([2])
-    strongest, drawn = made.profiles.strongest, made.profiles.drawn
-    drawn.place[2 * 8 + 7, 0] = strongest.place[2, 3]
-    (after,) = Examples(made.profiles, LENGTH).of([2])
-    assert [len(part[3]) for part in before["drawn"][0]] == [1] * 8
-    assert [len(part[3]) for part in after["drawn"][0]] == [0] + [1] * 7
-    assert after["strongest"] == before["strongest"]
-
-
 @pytest.mark.parametrize("name", of_family(GATED))
 def test_gates_open_where_the_code_begins(name):
     sae = build(name, 3, 4)
@@ -102,7 +72,3 @@ def test_gates_open_where_the_code_begins(name):
             just = sae.encode(at + 1e-4 * (-1) ** side)[0, latent].abs()
             assert shut == 0 or name == "gated"
             assert float(just) == pytest.approx(float(opens[latent]), abs=1e-3)
-
-
-def test_an_autoencoder_without_a_gate_has_none():
-    assert gate_of(SimpleNamespace()) is None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from pipeline.activations.baselines import read_baselines
 from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.evaluate import evaluate_cell
 from pipeline.jobs.json_files import read_json, write_json
-from pipeline.study.metrics import SCHEMA_VERSION, read_metrics
 from sagsae.activations import Store, iterate
 from sagsae.autoencoders.storage import build
 from sagsae.language_models import load_language_model
@@ -171,26 +169,3 @@ def test_sources_change_nothing_else(study, baselines, measured, tmp_path):
     beside = baselines.with_suffix(".safetensors")
     (tmp_path / beside.name).write_bytes(beside.read_bytes())
     assert evaluate(study, tmp_path / "tiny.json") == measured | {"sources": {}}
-
-
-def test_without_resuming_the_sources_are_the_same(study, measured, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.activations.baselines.runs_from", lambda *_: False)
-    full = measured_baselines(study, tmp_path / "tiny.json")
-    assert json.loads(full.read_text())["resume"] is False
-    assert evaluate(study, full) == measured
-
-
-def test_metrics_are_read_as_they_were_written(study, measured, tmp_path):
-    cell = next(cell for cell in study.study.cells if cell.hookpoint == "resid")
-    out = tmp_path / cell.path / "metrics.json"
-    write_json(out, measured)
-    assert read_metrics(out, cell).model_dump() == measured
-    assert measured["schema_version"] == SCHEMA_VERSION
-
-
-def test_one_source_with_a_name_is_no_comparison(study, tmp_path):
-    from pipeline.activations.sources import Sources
-
-    tokens = open_tokens(study.tokens)
-    tokens.metadata["sources"] = tokens.metadata["sources"][:1]
-    assert Sources.of(tokens, heldout(study, "train")) is None

@@ -16,7 +16,7 @@ from pipeline.activations.baselines import read_baselines
 from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.dial import dial
 from pipeline.cells.evaluate import EvaluationError, evaluate_cell
-from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
+from pipeline.jobs.json_files import read_json, sha256_of, write_json
 from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun, read_dial_run
 from pipeline.study.metrics import read_all
 from pipeline.study.operating_point import chosen_cell
@@ -187,13 +187,6 @@ def test_pairs_are_the_most_opposed_of_the_stronger_half(steered, run):
         left = [i for i in left if i not in best]
 
 
-def test_random_directions_are_counted_and_are_those_of_the_seed(run):
-    drawn = [one for one in run.directions if one.kind == RANDOM]
-    assert [one.rank for one in drawn] == [1, 2, 3, 4]
-    assert all(one.latents == [] and one.cosine is None for one in drawn)
-    assert [one.kind for one in run.directions] == [LATENT] * 3 + [PAIR] * 2 + [RANDOM] * 4
-
-
 def arms(steered: Steered, run: DialRun, kind: str) -> tuple[int, torch.Tensor, torch.Tensor]:
     """The number of the first direction of a kind, and what each sense of it adds at size 1."""
     number = [one.kind for one in run.directions].index(kind)
@@ -250,18 +243,6 @@ def test_curves_agree_with_plain_hooks_on_the_whole_model(steered, run, kind):
         assert found.effect[i] == pytest.approx(float(moved), rel=0.02, abs=2e-3)
     assert found.effect[-1] - found.effect[0] > 0.02
     assert (run.contexts, run.positions) == (4, int(measure.sum()))
-
-
-def test_the_record_says_what_it_was_made_for(steered, run):
-    assert run.spec == digest(steered.spec)
-    assert (run.model, run.hookpoint, run.recipe, run.seed) == ("tiny", "resid", "", 0)
-
-
-def test_without_a_baseline_there_are_no_pairs(steered):
-    alone = steered.spec.model_copy(update={"baseline": []})
-    found = dial(**steered.arguments | {"spec": alone}, device=CPU)
-    assert found["baseline"] is None
-    assert [one["kind"] for one in found["directions"]] == [LATENT] * 3 + [RANDOM] * 4
 
 
 def test_what_does_not_belong_together_is_refused(steered, tmp_path):

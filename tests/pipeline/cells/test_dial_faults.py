@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from pipeline.cells.run_faults import dial_run_faults as faults
-from pipeline.jobs.findings import Absent, Checked, Fault
+from pipeline.jobs.findings import Fault
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study.study import Study
 from tests.pipeline.made_dial import make_dials
-from tests.pipeline.made_grid import configuration, make_grid
+from tests.pipeline.made_grid import make_grid
 
 DIAL = {"models": ["small"], "hookpoints": ["mlp_out", "resid"]}
 
@@ -26,24 +25,6 @@ def study(tmp_path) -> Study:
 
 def found(study: Study) -> list[Fault]:
     return [one for one in faults(study) if isinstance(one, Fault)]
-
-
-def test_sound_results_are_counted(study):
-    checked = Counter(one.kind for one in faults(study) if isinstance(one, Checked))
-    assert checked["places steered"] == 2
-    assert found(study) == []
-    assert not [one for one in faults(study) if isinstance(one, Absent)]
-
-
-def test_what_is_not_made_yet_is_no_fault(study):
-    file = next(iter(study.dials))
-    Path(file).unlink()
-    assert [one for one in faults(study) if isinstance(one, Absent)] == [Absent(file)]
-    assert found(study) == []
-
-
-def test_a_study_without_a_dial_has_nothing_to_check(tmp_path):
-    assert list(faults(Study.from_dict(configuration(results=str(tmp_path))))) == []
 
 
 def test_damaged_files_are_named(study):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import sagsae
 from pipeline.activations.manifests import open_store
-from pipeline.assets.wheels import AssetError
-from pipeline.cells.foreign import located
-from pipeline.config.foreign import ForeignSource
-from pipeline.jobs.json_files import digest, read_json
+from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve
 from pipeline.study.study import Study
@@ -24,7 +20,7 @@ from pipeline.tables.write import main as write_tables
 from pipeline.verify.run import verify
 from sagsae.exchange.peers import ForeignError
 from tests.peers import environment
-from tests.pipeline.whole_study import CELL, CONFIG, WholeStudy, configuration, make_whole_study
+from tests.pipeline.whole_study import CONFIG, WholeStudy, configuration, make_whole_study
 
 FOREIGN = Cell(model="m", hookpoint="resid", variant="foreign-theirs", width=48, lam=1, seed=0)
 GRID = CONFIG["grid"]
@@ -93,14 +89,6 @@ def test_changed_files_are_read_anew_and_what_cannot_be_read_changes_nothing(who
     assert (state / "sae.safetensors").read_bytes() != first
 
 
-def test_another_width_is_refused(whole, tmp_path):
-    own = sagsae.load(whole.cell() / "sae.safetensors")
-    folder = sagsae.export_saelens(own, tmp_path / "theirs")
-    study = with_foreign(whole, {"kind": "saelens", "path": str(folder)}, width=47)
-    with pytest.raises(ForeignError, match=r"has 48 latents .* the grid says 47 latents"):
-        study.make(study.study.metrics(replace(FOREIGN, width=47)))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "worker", "name"),
@@ -133,34 +121,3 @@ def test_of_each_librarys_own_trainer(whole, tmp_path, kind, worker, name):
     l0 = float((theirs["f"] != 0).sum(1).double().mean())
     assert found["l0"] == pytest.approx(l0, abs=0.05)
     assert found["eval_tokens"] == len(x)
-
-
-def test_files_of_the_hub_are_fetched_at_their_revision(monkeypatch, tmp_path):
-    calls = []
-
-    def download(repo, name, *, revision):
-        calls.append((repo, name, revision))
-        return str(tmp_path / name)
-
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
-    source = {"repo": "someone/saes", "revision": "c0ffee", "folder": "l1/x"}
-    folder = located(ForeignSource(kind="dictionary_learning", **source))
-    assert folder == tmp_path / "l1" / "x"
-    assert calls == [
-        ("someone/saes", "l1/x/config.json", "c0ffee"),
-        ("someone/saes", "l1/x/ae.pt", "c0ffee"),
-    ]
-
-
-def test_without_a_network_the_message_says_so(monkeypatch, tmp_path):
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    source = ForeignSource(kind="saelens", repo="someone/saes", revision="c0ffee")
-    with pytest.raises(AssetError, match="someone/saes at revision c0ffee: cannot be fetched"):
-        located(source)
-
-
-def test_its_own_cells_are_untouched(whole):
-    before = read_json(whole.cell(CELL) / "metrics.json")["made_from"]
-    study = with_foreign(whole, {"kind": "saelens", "path": "nowhere"})
-    assert before["train"] == digest(study.study.train_spec(CELL))

@@ -14,14 +14,13 @@ import torch
 from pipeline.__main__ import main
 from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.evaluate import EvaluationError
-from pipeline.cells.probe import chosen_tasks, labels_of, probe, rows_at
+from pipeline.cells.probe import chosen_tasks, probe
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.probe_runs import ProbeRun, read_probe_run
 from pipeline.study.specs import ProbeSpec
 from pipeline.study.study import Study
 from sagsae.activations import iterate
-from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.storage import load
 from sagsae.language_models import load_tokenizer, texts_of
 from tests.pipeline.cells.test_dial import CPU, make_cell, store
@@ -121,13 +120,6 @@ def test_labels_are_those_of_the_rows_own_tokens(probed):
     assert {"letter", "source"} <= seen
 
 
-def test_rows_are_those_of_the_store(probed):
-    whole = torch.cat(list(iterate(store(probed.tiny), "resid", 100)))
-    rows = torch.tensor([0, 63, 64, 70, len(whole) - 1])
-    found = rows_at(store(probed.tiny), "resid", rows, "rows")
-    assert torch.equal(found.view(torch.uint8), whole[rows].view(torch.uint8))
-
-
 def test_accuracies_follow_from_the_sides_that_are_named(probed, run):
     """The columns of the named sides separate rows as well as is said, by a plain fit."""
     tokens = open_tokens(probed.tiny.tokens)
@@ -168,23 +160,6 @@ def test_equal_inputs_give_equal_bytes_whatever_the_threads(probed, run):
         torch.set_num_threads(before)
 
 
-def test_a_cell_has_the_same_scores_alone(probed, run):
-    alone = probed.spec.model_copy(update={"cells": probed.spec.cells[1:2]})
-    found = ProbeRun.model_validate(probed.run(spec=alone))
-    assert found.cells == [run.cells[1]]
-    assert found.labels == run.labels
-
-
-def test_kinds_that_are_not_asked_for_are_not_there(probed):
-    plan = probed.spec.probe.model_copy(update={"labels": ["source"]})
-    found = probed.run(spec=probed.spec.model_copy(update={"probe": plan}))
-    assert [label["name"] for label in found["labels"]] == ["source.one"]
-    tokens = open_tokens(probed.tiny.tokens)
-    bare = TokenStore(tokens.input_ids, tokens.doc_id, {})
-    kinds = [one.kind for one in labels_of(bare, probed.tokenizer, ["source", "digit"])]
-    assert kinds == ["digit"]
-
-
 def test_a_text_without_labels_is_refused(probed):
     plan = probed.spec.probe.model_copy(update={"least_rows": 10_000})
     with pytest.raises(EvaluationError, match=r"no label has probe\.least_rows = 10000 held-out"):
@@ -203,12 +178,6 @@ def test_weights_of_other_metrics_are_refused(probed):
             probed.run()
     finally:
         metrics.write_bytes(kept)
-
-
-def test_a_store_of_another_configuration_is_refused(probed):
-    other = probed.spec.model_copy(update={"store": "0" * 16})
-    with pytest.raises(ValueError, match="was made for specification"):
-        probed.run(spec=other)
 
 
 def test_the_stage_writes_the_file(probed, run, tmp_path):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from pipeline.cells.run_faults import probe_run_faults as faults
-from pipeline.jobs.findings import Absent, Checked, Fault
+from pipeline.jobs.findings import Fault
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study.study import Study
-from tests.pipeline.made_grid import configuration, make_grid
+from tests.pipeline.made_grid import make_grid
 from tests.pipeline.made_probes import make_probes
 
 PROBE = {"models": ["small"], "hookpoints": ["mlp_out", "resid"]}
@@ -26,20 +25,6 @@ def study(tmp_path) -> Study:
 
 def found(study: Study) -> list[Fault]:
     return [one for one in faults(study) if isinstance(one, Fault)]
-
-
-def test_sound_results_are_counted(study):
-    checked = Counter(one.kind for one in faults(study) if isinstance(one, Checked))
-    assert checked["places probed"] == 2
-    assert found(study) == []
-    assert list(faults(Study.from_dict(configuration()))) == []
-
-
-def test_what_is_not_made_yet_is_no_fault(study):
-    file = next(iter(study.probes))
-    Path(file).unlink()
-    assert [one for one in faults(study) if isinstance(one, Absent)] == [Absent(file)]
-    assert found(study) == []
 
 
 def test_damaged_files_and_those_of_another_configuration_are_named(study):

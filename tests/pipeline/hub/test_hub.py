@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -15,11 +14,10 @@ from safetensors.torch import load_file
 
 import sagsae
 from pipeline.__main__ import main as run
-from pipeline.config.hub import Hub
 from pipeline.hub.folder import main as make_folder
-from pipeline.jobs.json_files import canonical, read_json, write_json
+from pipeline.jobs.json_files import canonical, read_json
 from pipeline.study.cell import Cell
-from pipeline.study.exported import export_spec, hub_cells
+from pipeline.study.exported import export_spec
 from pipeline.study.metrics import MetricsError
 from pipeline.study.study import Study
 from sagsae.exchange.equal import NoEqualError, saelens_weights
@@ -114,35 +112,6 @@ def test_the_hubs_client_accepts_it(whole, tmp_path):
     assert all(operation.upload_info.size > 0 for operation in operations)
 
 
-def test_the_card_says_how_to_load_and_what_was_measured(whole, tmp_path, monkeypatch):
-    study = with_hub(whole, repo="someone/saes")
-    card = tmp_path / "hub" / "README.md"
-    make_folder(study.config.model_dump(), card)
-    text = card.read_text()
-    blocks = re.findall(r"^```python\n(.*?)^```", text, flags=re.M | re.S)
-    assert [len(block.splitlines()) for block in blocks] == [3, 3]
-    assert "from sae_lens import SAE" in blocks[1]
-    assert f'SAE.from_pretrained("someone/saes", "{GATED.path}")' in blocks[1]
-    monkeypatch.setattr(
-        "huggingface_hub.hf_hub_download",
-        lambda repo, name, *, revision: tmp_path / "hub" / name if repo == "someone/saes" else "",
-    )
-    names = {"x": torch.ones(3, 32)}
-    exec(blocks[0], names)
-    assert names["x_hat"].shape == (3, 32)
-    rows = [line for line in text.splitlines() if line.startswith(f"| `{CELL.path}`")]
-    cells = [part.strip() for part in rows[0].strip("|").split("|")]
-    found = read_json(whole.cell() / "metrics.json")
-    assert cells[1:4] == ["SA-GSAE tied", "24", "48"]
-    assert float(cells[4]) == pytest.approx(found["l0"], rel=0.06)
-    assert float(cells[5]) == pytest.approx(found["r2"], abs=1e-3)
-    assert "`gpt_neox.layers.1.mlp` | `blocks.1.hook_mlp_out`" in text
-    assert "random words" in text
-    assert "A test." in text
-    assert "states no licence" in text
-    assert "![" not in text
-
-
 def test_a_class_without_an_equal_is_in_the_folder_for_this_library_alone(
     whole, tmp_path, monkeypatch
 ):
@@ -191,38 +160,3 @@ def test_weights_of_other_metrics_are_refused_and_the_old_folder_stays(whole, tm
     finally:
         weights.write_bytes(content)
     assert card.read_bytes() == before
-
-
-def test_sources_of_the_hub_are_named_in_the_cards_metadata(whole, tmp_path):
-    """Language model and text of the hub, on records as they are written for them."""
-    raw = configuration(whole.root.parent) | {"grid": GRID, "hub": {"cells": [GATED.path]}}
-    model = raw["models"][0] | {"source": {"kind": "hub", "repo": "EleutherAI/pythia-14m"}}
-    text = {"kind": "hub", "repo": "someone/texts", "revision": "v1"}
-    study = Study.from_dict(raw | {"models": [model], "text": raw["text"] | {"source": text}})
-    records = {
-        Path(study.asset("m")): {"resolved_revision": "c0ffee"},
-        Path(study.documents): {**text, "resolved_revision": "decade", "terms": ""},
-    }
-    before = {path: path.read_bytes() for path in records}
-    try:
-        for path, changes in records.items():
-            write_json(path, read_json(path) | changes)
-        card = tmp_path / "hub" / "README.md"
-        make_folder(study.config.model_dump(), card)
-    finally:
-        for path, content in before.items():
-            path.write_bytes(content)
-    found = metadata_load(card)
-    assert found["base_model"] == ["EleutherAI/pythia-14m"]
-    assert found["datasets"] == ["someone/texts"]
-    (config,) = card.parent.rglob("cfg.json")
-    known = json.loads(config.read_text())["metadata"]
-    assert (known["model_name"], known["model_revision"]) == ("EleutherAI/pythia-14m", "c0ffee")
-    assert (known["dataset_path"], known["dataset_revision"]) == ("someone/texts", "decade")
-
-
-def test_all_cells_are_meant_where_nothing_is_said(whole):
-    assert whole.study.config.hub is None
-    assert hub_cells(whole.study) == whole.study.cells
-    assert Hub().cells == ["*"]
-    assert "hub" not in whole.study.config.model_dump()

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
-from tests.pipeline.terminal import ESCAPE, on_terminal, plain
+from tests.pipeline.terminal import on_terminal, plain
 
 NESTED = """
 import time
@@ -63,25 +60,3 @@ def test_a_stage_that_fails_gives_it_back_too(error, told):
     assert "30/100 rows" in plain(printed)
     assert told in plain(printed)
     assert printed.index(SHOWN) < printed.rindex(told or "KeyboardInterrupt")
-
-
-def test_lines_in_a_log():
-    done = subprocess.run([sys.executable, "-c", NESTED], capture_output=True, text=True)
-    assert not ESCAPE.search(done.stderr)
-    assert "━" not in done.stderr
-    assert "verify store-1: 200/200 chunks, " in done.stderr
-    assert "cache verify: 3/3 entries, " in done.stderr
-
-
-def test_a_terminal_that_cannot_draw_gets_lines():
-    _, printed = on_terminal("-c", NESTED, TERM="dumb")
-    assert not ESCAPE.search(printed)
-    assert "cache verify: 3/3 entries, " in printed
-
-
-def test_rich_is_imported_for_a_bar_alone():
-    code = "import sys, pipeline.jobs.progress as p\np.Progress('a', 2, 'b').update(2)\n"
-    code += "print('rich' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.stdout.strip() == "False"
-    assert plain(on_terminal("-c", code)[1]).strip().endswith("True")

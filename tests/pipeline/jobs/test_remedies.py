@@ -40,11 +40,6 @@ def test_resources_are_named(error: Exception, said: str):
         assert "run the same command again" in found
 
 
-@pytest.mark.parametrize("error", [ValueError("a field"), FileNotFoundError(2, "No such file")])
-def test_other_errors_are_left_alone(error: Exception):
-    assert explain(error) == ""
-
-
 def test_a_full_disk_is_told_from_a_dead_network(tmp_path):
     with pytest.raises(AssetError, match="check the network") as raised, hub_errors("m", "models"):
         raise of_number(errno.ENOSPC, str(tmp_path / "model.safetensors"))
@@ -52,23 +47,6 @@ def test_a_full_disk_is_told_from_a_dead_network(tmp_path):
     assert said.startswith(f"the disk is full: [Errno 28] No space left on device: '{tmp_path}")
     assert f"are free in {tmp_path}: free some space" in said
     assert "network" not in said
-
-
-def test_the_fullest_disk_that_a_command_writes_to_is_named(tmp_path, monkeypatch):
-    """An error of a library may name no file; the command line tells where it may have been."""
-    error = RuntimeError("I/O error: No space left on device (os error 28)")
-    (tmp_path / "acts").mkdir()
-    free = {str(tmp_path / "acts"): 1, str(tmp_path): 500}
-
-    def statvfs(path):
-        left = free[str(path)]
-        return os.statvfs_result((4096, 4096, 1000, left, left, 0, 0, 0, 0, 255))
-
-    monkeypatch.setattr(os, "statvfs", statvfs)
-    words = ["--spec", "{}", "--acts-root", f"{tmp_path}/acts", f"--out={tmp_path}/m/a.json"]
-    assert f"; 4,096 of 4,096,000 bytes are free in {tmp_path}/acts: free" in explain(error, words)
-    free[str(tmp_path)] = 0
-    assert f"; 0 of 4,096,000 bytes are free in {tmp_path}: free" in explain(error, words)
 
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -8,7 +8,6 @@ from pipeline.study.curve_files import (
     curve_figures,
     curves_of,
     drawn_cells,
-    figures_with_curves,
 )
 from pipeline.study.study import Study
 from tests.pipeline.made_curves import make_curve
@@ -36,11 +35,6 @@ def test_the_main_comparison_is_drawn_with_its_lowest_seed():
     }
     assert {cell.seed for cell in cells} == {0}
     assert len(cells) == 2 * 3 * 2 * len(LAMBDAS)
-
-
-def test_without_a_comparison_every_sweep_is():
-    study = Study.from_dict(configuration(comparisons=[]))
-    assert len(drawn_cells(study)) == len({(cell.sweep, cell.lam) for cell in study.cells})
 
 
 def test_cells_of_other_libraries_have_no_curve():
@@ -86,28 +80,3 @@ def test_each_recipe_has_a_figure_of_the_cells_that_stand_under_it():
         "matched": {"gated@matched", "sagsae_tied@zero"},
         "zero": {"gated@zero", "sagsae_tied@zero"},
     }
-
-
-def test_one_recipe_has_one_figure():
-    assert curve_figures(Study.from_dict(configuration())) == {"figure_curves": ""}
-
-
-def test_a_recipe_that_trains_neither_side_has_no_figure_of_curves_in_the_whole_study():
-    rate = {"variants": ["topk"], "training": {"learning_rate": 1e-5}}
-    own = {"own": {"extends": "matched"} | rate}
-    topk = {"variant": "topk", "expansion": 4, "ks": [2, 4], "recipes": ["own"]}
-    recipes, grid = RECIPES["recipes"] | own, [*RECIPES["grid"], topk]
-    study = Study.from_dict(configuration(**RECIPES | {"recipes": recipes, "grid": grid}))
-    assert curves_of(study, "own") == curves_of(study, "matched") != []
-    assert figures_with_curves(study) == ["figure_curves@matched", "figure_curves@zero"]
-
-
-def test_of_many_recipes_the_whole_study_draws_the_curves_of_the_first():
-    few = Study.from_dict(configuration(**RECIPES))
-    assert figures_with_curves(few) == [*curve_figures(few)]
-    more = {f"rate{i}": {"training": {"learning_rate": i * 1e-5}} for i in (1, 2)}
-    grid = [*RECIPES["grid"], {**RECIPES["grid"][1], "recipes": [*more]}]
-    recipes = RECIPES["recipes"] | more
-    many = Study.from_dict(configuration(**RECIPES | {"recipes": recipes, "grid": grid}))
-    assert len(curve_figures(many)) == 4
-    assert figures_with_curves(many) == ["figure_curves@matched"]

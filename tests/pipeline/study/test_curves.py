@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from pyarrow import parquet
 
 from pipeline.study.cell import Cell
 from pipeline.study.curves import curve_content, read_curve
@@ -36,11 +35,6 @@ def test_every_number_is_kept(tmp_path):
     ]
 
 
-def test_its_header_says_of_what_it_is(tmp_path):
-    path = written(tmp_path, curve_content(made_rows(CELL), CELL, "1234"))
-    assert parquet.read_schema(path).metadata == {b"cell": CELL.path.encode(), b"train": b"1234"}
-
-
 def test_equal_rows_give_equal_bytes_in_every_process(tmp_path):
     code = (
         "import sys; from tests.pipeline.study.test_curves import *\n"
@@ -56,12 +50,6 @@ def test_an_autoencoder_of_another_package_has_its_own_terms(tmp_path):
     found = read_curve(written(tmp_path, content))
     assert list(found) == ["step", "tokens", "loss", "reconstruction", "one", "two"]
     assert curve_content([dict(sorted(row.items()))], CELL, "a") == content  # as read from JSON
-
-
-def test_what_was_never_trained_has_an_empty_one(tmp_path):
-    found = read_curve(written(tmp_path, curve_content([], CELL, "a")))
-    assert len(found) == 0
-    assert {"step", "tokens", "loss", "l0"} <= set(found)
 
 
 def test_a_file_that_is_no_curve_is_named(tmp_path):

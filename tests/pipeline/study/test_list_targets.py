@@ -21,7 +21,7 @@ from pipeline.study.list_targets import main as list_targets
 from pipeline.study.list_targets import targets
 from pipeline.study.study import Study
 from tests.e2e.conftest import ROOT
-from tests.pipeline.made_grid import LAMBDAS, configuration
+from tests.pipeline.made_grid import configuration
 
 SHELLS = {
     "bash": (["bash", "--norc", "-i"], ""),
@@ -62,18 +62,6 @@ def test_cells_are_listed_by_every_axis(config, capsys):
         expected = [cell.path for cell in study.cells if getattr(cell, axis) == own]
         assert cells(config, capsys, **{axis: str(value)}) == expected
         assert expected, axis
-
-
-def test_patterns_narrow_each_other(config, capsys):
-    found = cells(config, capsys, variant="gated", width="*6", lam="0.?", seed="0", model="small")
-    assert found == [
-        f"small/{place}/gated/w256_lam{lam:g}_seed0"
-        for place in ("attn", "mlp_out", "resid")
-        for lam in LAMBDAS[1:]
-    ]
-    assert cells(config, capsys, lam="0.1", seed="7") == []
-    assert cells(config, capsys, k="*") == cells(config, capsys)
-    assert cells(config, capsys, k="?*") == []
 
 
 def test_targets_of_cells_are_files_that_snakemake_makes(config, capsys):

@@ -114,42 +114,6 @@ def test_the_dial_has_the_whole_sweep_at_its_l0(folder, tmp_path):
     assert titles == ["negative side × 1", "", "negative side × 10", ""]
 
 
-def test_settings_are_in_the_order_of_their_numbers(folder):
-    table = pd.read_csv(folder / "consolidation.csv")
-    assert synthetic_figures.values(table, "r2", "superposition")["x"].is_monotonic_increasing
-
-
-def test_the_curve_over_the_threshold_is_at_the_middle_superposition(folder, tmp_path):
-    shown = drawn(folder, "figure_9", tmp_path / "f.png")
-    curve = shown[shown["metric"].str.contains(r"_\d")]
-    assert set(curve["setting"]) == {"superposition=2"}
-    assert set(curve["x"]) == {0.5, 0.9}
-
-
-def test_the_plane_shows_the_sides_that_fire_of_the_first_seed(folder, tmp_path):
-    shown = drawn(folder, "figure_6", tmp_path / "f.png")
-    assert set(shown["seed"]) == {3}
-    one = shown[(shown["variant"] == "sagsae_tied")]
-    assert one["kind"].value_counts().to_dict() == {"true direction": 4, "z > 0": 2, "z < 0": 1}
-    back = one[one["kind"] == "z < 0"].iloc[0]
-    assert (back["latent"], back["x"], back["y"]) == (0, -1, 0)
-
-
-def test_the_histogram_has_its_bins_and_what_lies_beside_them(folder, tmp_path):
-    shown = drawn(folder, "figure_7", tmp_path / "f.png")
-    assert shown["count"].tolist() == [5, 0, 0, 7]
-    assert shown["low"].tolist() == [-2, -1, 0, 1]
-    assert set(shown["variant"]) == {"sagsae_tied"}
-    assert shown["silent"].unique().tolist() == [80]
-
-
-def test_without_a_consolidated_pair_there_is_no_histogram():
-    made = [{**row, "protocol": "consolidation", "seed": 0} for row in rows("consolidation", 0)]
-    bare = [{**row, "histogram": None} for row in made]
-    with pytest.raises(ValueError, match="no latent serves both poles"):
-        synthetic_figures.draw("figure_7", summarise(bare), bare)
-
-
 def test_bi_jump_relu_is_zero_in_its_dead_zone_and_jumps_at_both_ends(tmp_path):
     stage(["figure-1", "--out", str(tmp_path / "f.png")])
     table = pd.read_csv(tmp_path / "f.csv")

@@ -17,7 +17,7 @@ from pipeline.config.synthetic import PROTOCOLS
 from pipeline.jobs.json_files import canonical, digest, read_json
 from pipeline.study.study import Study
 from pipeline.synthetic import means as synthetic_tables
-from pipeline.synthetic.means import read_runs, summarise
+from pipeline.synthetic.means import summarise
 from pipeline.text.csv_files import read_table
 from pipeline.verify.run import verify
 
@@ -85,11 +85,6 @@ def test_a_change_reaches_the_runs_that_depend_on_it(section, value, touched):
     assert found == touched
 
 
-def test_the_protocols_reach_no_cell():
-    cell = study().cells[0]
-    assert study().train_spec(cell) == study(batch_size=5).train_spec(cell)
-
-
 @pytest.mark.parametrize(
     ("section", "value", "where"),
     [
@@ -137,13 +132,6 @@ def test_the_summary_is_written_and_read_back(runs, tmp_path):
     gated = table[(table["variant"] == "gated") & (table["metric"] == "pcr")]
     assert len(gated)
     assert (gated["mean"] == 0).all()
-
-
-def test_a_damaged_run_is_named(runs, tmp_path):
-    torn = tmp_path / "torn.json"
-    torn.write_bytes(runs[0].read_bytes()[:-20])
-    with pytest.raises(ValueError, match=r"torn\.json"):
-        read_runs([torn])
 
 
 def test_verify_names_altered_runs_and_those_of_another_configuration(runs, tmp_path):
@@ -201,18 +189,3 @@ def test_the_operating_point_is_nearest_to_the_truth_in_ratio(l0, picked):
     table = summarise(rows)
     assert set(table.loc[table["picked"], "lam"]) == {picked}
     assert set(table.loc[table["picked"], "metric"]) == {"l0", "target_l0", "pcr"}
-
-
-def test_each_system_has_its_own_operating_point():
-    rows = [
-        row(variant=variant, lam=lam, metrics={"l0": l0, "target_l0": 1.0})
-        for variant, lam, l0 in [
-            ("gated", 0.1, 1.0),
-            ("gated", 0.2, 3.0),
-            ("sagsae_tied", 0.1, 3.0),
-            ("sagsae_tied", 0.2, 1.0),
-        ]
-    ]
-    table = summarise(rows)
-    chosen = table[table["picked"] & (table["metric"] == "l0")]
-    assert chosen.set_index("variant")["lam"].to_dict() == {"gated": 0.1, "sagsae_tied": 0.2}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sagsae.autoencoders.registry import VARIANTS, sides, stem, stems, variant
+from sagsae.autoencoders.registry import VARIANTS, sides, stem, variant
 
 
 @pytest.mark.parametrize("name", VARIANTS)
@@ -21,15 +21,3 @@ def test_a_stem_has_one_side_and_the_same_penalty(name):
     assert VARIANTS[own].knob == VARIANTS[name].knob
     if VARIANTS[name].sides == 2:
         assert own != name
-
-
-def test_stems_are_in_the_order_of_legends():
-    assert stems(["absrelu", "abstopk", "sagsae_tied", "topk"]) == ["gated", "relu", "topk"]
-    assert stems(VARIANTS) == [
-        *("gated", "relu", "topk", "batchtopk", "jumprelu", "matryoshka_batchtopk"),
-    ]
-
-
-def test_nothing_is_known_of_what_is_not_registered():
-    name = "their_package:Class"
-    assert (stem(name), sides(name), stems([name, "foreign-x"])) == (name, None, [])

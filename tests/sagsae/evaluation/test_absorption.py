@@ -12,7 +12,6 @@ from sagsae.evaluation.absorption import (
     Direction,
     absorbed,
     absorption,
-    main_sides,
 )
 from sagsae.evaluation.probing import CodeProbes, Task, dense_probe
 from sagsae.evaluation.sides import SideCodes
@@ -144,15 +143,6 @@ class TestPlanted:
         assert found.main.tolist() == [side]
         assert (found.full, found.fraction) == (0.0, 0.0)
 
-    def test_a_mean_that_the_decoder_knows_changes_nothing(self, world, sign, side):
-        """At a site whose mean is large, what the bias explains is not asked of latents."""
-        mean = torch.zeros(24)
-        mean[0] = 7.0
-        found = world.measured(world.autoencoder(True, sign, mean), world.x + mean)
-        assert found.main.tolist() == [side]
-        assert found.full == pytest.approx(world.share)
-        assert found.fraction == pytest.approx(world.share)
-
 
 def test_a_part_that_another_latent_takes_is_a_fraction():
     """The letter's latent gives 1 of 3 along the direction and another one 2: two thirds."""
@@ -161,28 +151,3 @@ def test_a_part_that_another_latent_takes_is_a_fraction():
     fraction, full = absorbed(codes, torch.tensor([3.0]).double(), direction, torch.tensor([0]))
     assert fraction.tolist() == [pytest.approx(2 / 3)]
     assert full.tolist() == [False]
-
-
-def test_main_sides_grow_while_f1_does():
-    """Two halves of a label have a side each: both are main sides, a third one that adds little
-    is not, and one that fires where the label is not never is."""
-    row = torch.arange(800)
-    labels, half = row % 2 == 0, row % 4 == 0
-    z = torch.zeros(800, 4)
-    z[:, 0], z[:, 1] = 1.0 * half, -0.9 * (labels & ~half)
-    z[:, 2], z[:, 3] = 0.5 * (row % 100 == 0), 5.0 * ~labels
-    cut = 600
-    task = Task("letter.a", row[:cut], labels[:cut], row[cut:], labels[cut:])
-    probes = CodeProbes(SideCodes.of(Planted(torch.eye(4), lambda x: x), [z]), task)
-    assert main_sides(probes).tolist() == [0, 5]
-    silent = CodeProbes(SideCodes.of(Planted(torch.eye(4), lambda x: x), [0 * z]), task)
-    assert main_sides(silent).tolist() == []
-
-
-def test_without_a_row_that_is_found_there_is_no_value(world):
-    autoencoder = world.autoencoder(True, 1.0)
-    probes = CodeProbes(SideCodes.of(autoencoder, [world.x]), world.task)
-    dense = dense_probe(world.x, world.task)
-    blind = type(dense)(type(dense.line)(dense.line.weight, -1e9), dense.score)
-    found = absorption(autoencoder, world.x, probes, blind)
-    assert (found.rows, found.fraction, found.full) == (0, None, None)

@@ -10,12 +10,10 @@ import torch
 from sagsae.evaluation import directions
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.directions import (
-    Arms,
     nearest,
     opposite_pairs,
     random_directions,
     strongest_two_sided,
-    unit,
 )
 
 
@@ -50,22 +48,6 @@ def test_pairs_are_the_most_opposed_and_share_no_latent():
     assert opposite_pairs(weak, alike, 1)[0].tolist() == [[2, 0]]
 
 
-def test_dead_latents_take_no_part():
-    rows = angles(0, 180, 100, 20)
-    found = firings([4, 0, 4, 4], [0, 0, 0, 0], [9.0, 0.0, 8.0, 0.1])
-    pairs, cosines = opposite_pairs(rows, found, 1)
-    assert pairs.tolist() == [[0, 2]]
-    assert cosines.tolist() == pytest.approx([math.cos(math.radians(100))])
-
-
-def test_no_pair_is_found_where_none_is_opposed():
-    found = firings([1] * 4, [0] * 4, [4.0, 3.0, 2.0, 1.0])
-    pairs, cosines = opposite_pairs(angles(0, 80, 170, 250), found, 3)
-    assert (pairs.shape, cosines.shape) == ((0, 2), (0,))
-    alone = firings([1, 0], [0, 0], [1.0, 0.0])
-    assert opposite_pairs(angles(0, 180), alone, 3)[0].tolist() == []
-
-
 def test_pairs_agree_with_all_cosines_however_many_rows_are_taken_at_once(monkeypatch):
     rows = random_directions(40, 6, seed=1)
     found = firings([1] * 40, [0] * 40, list(range(40, 0, -1)))
@@ -78,25 +60,6 @@ def test_pairs_agree_with_all_cosines_however_many_rows_are_taken_at_once(monkey
     for size in (3, 4096):
         monkeypatch.setattr(directions, "ROWS_AT_ONCE", size)
         assert opposite_pairs(rows, found, 5)[0].tolist() == expected
-
-
-def test_random_directions_are_unit_and_follow_their_seed():
-    found = random_directions(200, 16, seed=3)
-    assert torch.linalg.vector_norm(found, dim=1).tolist() == pytest.approx([1.0] * 200)
-    assert torch.equal(found, random_directions(200, 16, seed=3))
-    assert not torch.equal(found, random_directions(200, 16, seed=4))
-    assert float(found.mean(0).abs().max()) < 0.08
-
-
-def test_arms_are_of_unit_norm_and_opposed():
-    rows = torch.nn.Parameter(torch.tensor([[3.0, 4.0], [0.0, 2.0]]))
-    arms = Arms.signed(rows)
-    assert arms.plus.tolist() == [[0.6000000238418579, 0.800000011920929], [0.0, 1.0]]
-    assert torch.equal(arms.minus, -arms.plus)
-    assert not arms.plus.requires_grad
-    joined = Arms.joined(arms, Arms.signed(rows[:1]))
-    assert len(joined) == 3
-    assert torch.equal(joined.plus[2], unit(rows)[0])
 
 
 def test_the_nearest_rows_are_those_most_along_and_most_against(monkeypatch):

@@ -67,26 +67,3 @@ def test_groups_add_up_to_the_whole_whatever_the_batches(batch):
     assert sum(metrics.sst_common for metrics in found) == pytest.approx(whole.sst)
     fired = sum(metrics.l0 * metrics.tokens for metrics in found if metrics.tokens)
     assert fired == pytest.approx(whole.l0 * whole.tokens)
-
-
-def test_groups_change_nothing_of_the_whole():
-    x = rows()
-    _, _, beside = measured(x, groups())
-    alone = accumulate(FakeAutoencoder(D, WIDTH, 0.25), x.split(300))
-    assert float(alone.sse) == float(beside.sse)
-    assert torch.equal(alone.sum_x, beside.sum_x)
-    assert torch.equal(alone.firings.energy, beside.firings.energy)
-
-
-def test_rows_of_one_value_have_no_r2():
-    x, group = rows(), groups()
-    x[group == 1] = x[0].clone()
-    _, found, _ = measured(x, group)
-    assert found[1].r2 is None
-    assert found[1].r2_common is not None
-
-
-@pytest.mark.parametrize("known", [ROWS - 1, ROWS + 1])
-def test_every_row_needs_a_group(known):
-    with pytest.raises(ValueError, match=f"{known}"):
-        measured(rows(), torch.zeros(known, dtype=torch.int64))

@@ -73,16 +73,6 @@ def test_a_dictionary_of_twice_as_many_latents_of_one_sign_scores_the_same(plant
         assert mine.probes[0].features.tolist() == theirs.probes[0].features.tolist()
 
 
-def test_coordinates_are_worse_than_the_whole(planted):
-    """The axes are hidden: a coordinate says less of a label than all of them."""
-    _, _, baselines, _, _ = planted
-    dense = [one.dense.score.accuracy for one in baselines]
-    single = [one.neurons[0].score.accuracy for one in baselines]
-    assert min(dense) > 0.95
-    assert all(own <= whole for own, whole in zip(single, dense, strict=True))
-    assert np.mean(single) < np.mean(dense)
-
-
 def test_threads_and_other_tasks_change_nothing(planted):
     x, tasks, baselines, signed, _ = planted
     before, found = torch.get_num_threads(), []
@@ -101,14 +91,3 @@ def test_threads_and_other_tasks_change_nothing(planted):
     assert found[0] == found[2]
     assert found[1] == found[3]
     assert found[1][tasks[0].name] == baselines[0].dense.line.weight.tolist()
-
-
-def test_a_letter_that_no_probe_finds_is_not_judged(planted):
-    _, tasks, _, signed, _ = planted
-    x = torch.randn(len(planted[0]), D, generator=torch.Generator().manual_seed(1))
-    baselines = probe_activations(x, tasks[:1], KS)
-    assert baselines[0].dense.score.f1 < 0.6
-    found = probe_autoencoder(signed, x, tasks[:1], KS, baselines)
-    assert found.tasks[0].absorption is None
-    with pytest.raises(ValueError, match="argument"):
-        probe_autoencoder(signed, x, tasks, KS, baselines)

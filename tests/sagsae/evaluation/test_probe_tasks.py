@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagsae.evaluation.probe_tasks import Sampling, gathered, make_tasks
+from sagsae.evaluation.probe_tasks import Sampling, make_tasks
 from sagsae.evaluation.token_labels import NOT_COUNTED, Labelling
 
 
@@ -53,34 +53,3 @@ def test_a_task_hangs_on_no_other_one_and_on_the_seed():
     assert torch.equal(first.test, only.test)
     (other, *_), _ = make_tasks([labelling], documents, Sampling(200, 60, seed=1))
     assert not torch.equal(first.train, other.train)
-
-
-def test_a_label_with_too_few_rows_is_named():
-    labelling, documents = made()
-    classes = labelling.classes.copy()
-    classes[np.flatnonzero(classes == 1)[20:]] = -1
-    rare = Labelling("letter", labelling.names, classes)
-    tasks, left_out = make_tasks([rare], documents, Sampling(least_rows=30))
-    assert [task.name for task in tasks] == ["letter.a", "letter.c"]
-    assert left_out == ["letter.b"]
-
-
-def test_of_two_sources_one_says_what_the_other_does():
-    labelling, documents = made(classes=2)
-    for kind, expected in (("source", ["source.a"]), ("word", ["word.a", "word.b"])):
-        tasks, _ = make_tasks(
-            [Labelling(kind, ("a", "b"), np.maximum(labelling.classes, 0))], documents, Sampling()
-        )
-        assert [task.name for task in tasks] == expected
-
-
-def test_gathered_tasks_name_the_same_rows():
-    labelling, documents = made()
-    tasks, _ = make_tasks([labelling], documents, Sampling(100, 60, least_rows=5))
-    rows, moved = gathered(tasks)
-    assert torch.equal(rows, rows.unique())
-    for task, one in zip(tasks, moved, strict=True):
-        assert torch.equal(rows[one.train], task.train)
-        assert torch.equal(rows[one.test], task.test)
-        assert torch.equal(one.train_labels, task.train_labels)
-    assert len(gathered([])[0]) == 0

@@ -13,9 +13,6 @@ from sagsae.evaluation.probing import (
     Score,
     Task,
     dense_probe,
-    most_different,
-    neuron_probe,
-    probe_columns,
 )
 from sagsae.evaluation.sides import SideCodes
 from tests.sagsae.evaluation.planted import Planted
@@ -77,50 +74,11 @@ def test_sides_are_ranked_by_the_difference_of_their_means():
     assert probes.best(4).features.tolist() == order[:4].tolist()
 
 
-def test_features_without_a_difference_are_not_taken():
-    assert most_different(torch.tensor([0.0, -2.0, 0.0, 1.0]).double(), 3).tolist() == [1, 3]
-    assert most_different(torch.tensor([1.0, -1.0, 1.0]).double(), 2).tolist() == [0, 1]
-    task = task_of(torch.arange(40) % 2 == 0)
-    dead = CodeProbes(codes_of(torch.zeros(40, 3)), task).best(2)
-    assert dead.features.tolist() == []
-    assert dead.score == Score(0.5, 0.0)
-
-
-def test_a_column_counts_as_much_in_any_unit():
-    z, labels = signed()
-    task = task_of(
-        labels["up"] ^ (torch.rand(ROWS, generator=torch.Generator().manual_seed(2)) < 0.3)
-    )
-    train, test = z[task.train].double(), z[task.test].double()
-    unit = torch.tensor([1e-6, 1.0, 1e4, 3.0]).double()
-    assert probe_columns(train, test, task) == probe_columns(train * unit, test * unit, task)
-
-
 def test_scores_are_those_of_the_counts():
     found = torch.tensor([True, True, False, False, True])
     labels = torch.tensor([True, False, True, False, True])
     assert Score.of(found, labels) == Score(3 / 5, pytest.approx(2 * 2 / (3 + 3)))
     assert Score.of(~labels, labels) == Score(0.0, 0.0)
-
-
-def test_the_gradient_of_a_fit_vanishes():
-    """Of the sum of losses and half the squared weight, written out in NumPy."""
-    rng = np.random.default_rng(0)
-    for columns in (1, 5, 200):
-        x = rng.standard_normal((300, columns))
-        labels = x @ rng.standard_normal(columns) + rng.standard_normal(300) > 0.3
-        line = Line.fit(torch.from_numpy(x), torch.from_numpy(labels))
-        sign = np.where(labels, 1.0, -1.0)
-        weight = line.weight.numpy()
-        pull = -sign / (1 + np.exp(sign * (x @ weight + line.bias)))
-        assert np.abs(np.append(x.T @ pull + weight, pull.sum())).max() < 1e-4
-
-
-def test_classes_that_a_line_parts_have_a_finite_answer():
-    x = torch.tensor([[-3.0], [-2.0], [2.0], [1000.0]])
-    line = Line.fit(x, torch.tensor([False, False, True, True]))
-    assert (line.scores(x) > 0).tolist() == [False, False, True, True]
-    assert 0 < float(line.weight) < 10
 
 
 def test_threads_change_no_bit_of_a_fit():
@@ -143,12 +101,6 @@ class TestActivations:
         x[:, 5] += 12 * labels
         return x, task_of(labels)
 
-    def test_the_best_coordinate_is_found(self):
-        x, task = self.made()
-        found = neuron_probe(x, task, 1)
-        assert found.features.tolist() == [5]
-        assert found.score.accuracy == 1.0
-
     def test_a_line_is_for_raw_activations_and_points_at_the_feature(self):
         x, task = self.made()
         found = dense_probe(x.bfloat16(), task)
@@ -157,17 +109,3 @@ class TestActivations:
         assert found.score == Score(1.0, 1.0)
         weight = found.line.weight / found.line.weight.norm()
         assert float(weight[5]) > 0.95
-
-    def test_neither_the_unit_nor_the_place_of_the_origin_matters(self):
-        x, task = self.made()
-        noisy = Task(
-            task.name, task.train, task.train_labels ^ (task.train % 7 == 0), *vars_of(task)
-        )
-        one = dense_probe(x, noisy)
-        other = dense_probe(1000 * (x - 50), noisy)
-        assert one.score == other.score
-        np.testing.assert_allclose(1000 * other.line.weight, one.line.weight, atol=2e-6)
-
-
-def vars_of(task: Task) -> tuple[torch.Tensor, torch.Tensor]:
-    return task.test, task.test_labels

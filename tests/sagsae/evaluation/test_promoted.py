@@ -5,18 +5,14 @@ from __future__ import annotations
 import torch
 
 from sagsae.evaluation import promoted
-from sagsae.evaluation.promoted import final_norm, promoted_tokens
-from tests.sagsae.evaluation.samples import HIDDEN, VOCABULARY
+from sagsae.evaluation.promoted import promoted_tokens
+from tests.sagsae.evaluation.samples import HIDDEN
 
 NORMS = {"gpt_neox": "final_layer_norm"}
 
 
 def norm_of(model):
     return getattr(model.base_model, NORMS.get(model.config.model_type, "norm"))
-
-
-def test_the_final_norm_is_found(model):
-    assert final_norm(model) is norm_of(model)
 
 
 def test_they_are_the_ends_of_the_logits(model, monkeypatch):
@@ -43,22 +39,3 @@ def test_a_sign_turns_promoted_into_suppressed(neox):
     there, back = (promoted_tokens(neox, sign * rows, 3) for sign in (1, -1))
     assert torch.equal(there.up, back.down)
     assert torch.equal(there.down, back.up)
-
-
-def test_a_small_vocabulary_is_listed_whole(neox):
-    found = promoted_tokens(neox, torch.ones(1, HIDDEN).cumsum(1), 10**6)
-    assert sorted(found.up[0].tolist()) == list(range(VOCABULARY))
-
-
-def test_without_a_norm_the_direction_reaches_the_head_as_it_is(neox, monkeypatch):
-    monkeypatch.setattr(promoted, "trunk_output", lambda model, ids: _Output())
-    assert isinstance(final_norm(neox), torch.nn.Identity)
-
-
-class _Output:
-    last_hidden_state = torch.full((1, 1, HIDDEN), 7.0)
-
-
-def test_no_hook_stays(neox):
-    final_norm(neox)
-    assert not any(child._forward_hooks for child in neox.base_model.children())

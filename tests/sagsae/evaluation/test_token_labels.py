@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from string import ascii_lowercase
-
 import numpy as np
 import pytest
 
 from sagsae.evaluation.token_labels import (
-    FUNCTION_WORDS,
     NO_CLASS,
     NOT_COUNTED,
     source_labels,
@@ -38,36 +35,9 @@ def test_first_letters_are_those_of_words():
     assert found == [None, "t", "c", None, None, "d", None, None, "p", None, None]
 
 
-def test_a_word_begins_where_a_document_does():
-    context = [END, "one", END, "two", "three"]
-    assert labelled([context])["letter"] == [[None, None, None, "t", None]]
-    assert labelled([context], [[0, 0, 0, 1, 2]])["letter"] == [[None, None, None, "t", "t"]]
-
-
-def test_what_lies_in_another_context_is_not_guessed():
-    """The first token may go on with a word, and the last one may be gone on with."""
-    for starts, context in ((True, [END, "the", " the", " the"]), (False, ["the", " the", " the"])):
-        found = labelled([context], starts=starts)
-        assert found["letter"][0][-3:] == [None, "t", "t"]
-        assert found["word"][0][-3:] == [None, "determiner", None]
-
-
-def test_function_words_are_whole_words():
-    context = [END, " The", " the", "ory", " he", "'ll", " of", " cat", " to", "9", " in", ".", END]
-    (found,) = labelled([context])["word"]
-    wanted = ["determiner", None, None, None, None, "preposition", "-", None, None, "preposition"]
-    assert found == [None, *wanted, None, None]
-
-
 def test_digits_are_counted_on_every_token_of_text():
     (found,) = labelled([[END, " the", "1", " x2y", "٣", "."]])["digit"]
     assert found == [None, "-", "digit", "digit", "-", "-"]
-
-
-def test_a_start_token_is_no_text_whatever_it_is():
-    context = ["\n", " a", "b"]
-    assert labelled([context])["digit"] == [[None, "-", "-"]]
-    assert labelled([context], starts=False)["digit"] == [["-", "-", "-"]]
 
 
 def test_sources_are_those_of_the_documents():
@@ -78,12 +48,6 @@ def test_sources_are_those_of_the_documents():
     assert (found.kind, found.names) == ("source", ("wiki", "chat"))
     assert found.classes.tolist() == [[0, NOT_COUNTED, 0, 1]]
     assert found.take(np.array([3, 0])).classes.tolist() == [1, 0]
-
-
-def test_no_word_is_in_two_lists():
-    words = [word for words in FUNCTION_WORDS.values() for word in words.split()]
-    assert len(words) == len(set(words))
-    assert all(set(word) <= set(ascii_lowercase) for word in words)
 
 
 @pytest.mark.parametrize("kind", ["letter", "digit", "word"])

@@ -49,21 +49,6 @@ def test_a_repository_of_the_hub(folder, monkeypatch, revision, asked):
     assert calls == [("someone/saes", *asked)]
 
 
-def test_a_folder_of_that_name_comes_first(folder, monkeypatch):
-    monkeypatch.chdir(folder.parents[0])
-    (folder.parents[0] / "someone").mkdir()
-    folder.rename(folder.parents[0] / "someone" / "saes")
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", None)
-    assert sagsae.load("someone/saes", CELL).width == 12
-
-
-def test_a_repository_at_the_root_of_which_it_lies(folder, monkeypatch):
-    monkeypatch.setattr(
-        "huggingface_hub.hf_hub_download", lambda repo, name, *, revision: folder / CELL / name
-    )
-    assert sagsae.load("someone/one-sae").width == 12
-
-
 def test_without_a_network_the_message_says_what_was_looked_for(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
@@ -73,16 +58,3 @@ def test_without_a_network_the_message_says_what_was_looked_for(monkeypatch, tmp
         sagsae.load("someone/saes", "a/b")
     with pytest.raises(FileNotFoundError, match="at revision v1"):
         sagsae.load("someone/saes", revision="v1")
-
-
-@pytest.mark.parametrize("name", ["nowhere.safetensors", "no/such/file", "./someone/saes", "/a/b"])
-def test_other_names_are_files(name):
-    with pytest.raises(FileNotFoundError, match="no such autoencoder file"):
-        sagsae.load(name)
-    with pytest.raises(FileNotFoundError, match="no such folder, so no x/y in it"):
-        sagsae.load(name, "x/y")
-
-
-def test_a_folder_without_one(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"sae\.safetensors: no such autoencoder file"):
-        sagsae.load(tmp_path)

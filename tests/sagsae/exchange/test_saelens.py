@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import torch
-from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 import sagsae
 from sagsae.activations.hookpoints import capture, run_captured
-from sagsae.autoencoders.registry import GATED, VARIANTS, variant
+from sagsae.autoencoders.registry import GATED, VARIANTS
 from sagsae.autoencoders.registry import K as KNOB
-from sagsae.exchange.equal import NoEqualError
-from sagsae.exchange.saelens import hook_metadata, transformer_lens_name
+from sagsae.exchange.saelens import transformer_lens_name
 from tests.peers import environment
 from tests.pipeline.tiny_study import HIDDEN, LENGTH, make_tiny_study
 from tests.sagsae.evaluation.samples import ARCHITECTURES, VOCABULARY, tiny_model
-from tests.their_package import installed
 
 WIDTH, LAYER = 48, 2
 TYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -170,53 +166,6 @@ def test_the_metadata_arrive(loaded, trained):
     assert "sides" not in loaded["gated", "float32"].configuration["metadata"]["sagsae"]
 
 
-def test_metadata_of_ones_own_win(trained, stores, tmp_path):
-    folder = sagsae.export_saelens(
-        trained["gated"],
-        tmp_path / "a" / "b",
-        store=stores["heldout"],
-        model_type="gpt_neox",
-        model_name="EleutherAI/pythia-14m",
-        hook_layer=2,
-        prepend_bos=False,
-    )
-    assert folder == tmp_path / "a" / "b"
-    assert {path.name for path in folder.iterdir()} == {"cfg.json", "sae_weights.safetensors"}
-    found = json.loads((folder / "cfg.json").read_text())["metadata"]
-    assert (found["model_name"], found["prepend_bos"]) == ("EleutherAI/pythia-14m", False)
-    with safe_open(folder / "sae_weights.safetensors", framework="pt") as file:
-        assert set(file.keys()) == {"W_enc", "W_dec", "b_dec", "b_gate", "r_mag", "b_mag"}
-        assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.float32}  # noqa: SIM118
-
-
-def test_equal_autoencoders_give_equal_bytes(trained, tmp_path):
-    for name in ("one", "two"):
-        sagsae.export_saelens(trained["sagsae"], tmp_path / name)
-    for file in (tmp_path / "one").iterdir():
-        assert file.read_bytes() == (tmp_path / "two" / file.name).read_bytes()
-
-
-def test_what_has_no_equal_leaves_no_folder(tmp_path, monkeypatch):
-    with installed(tmp_path / "site", monkeypatch) as module:
-        sae = variant(f"{module}:TopK")(8, 12)
-        with pytest.raises(NoEqualError, match="has no gate and is of no family that SAELens has"):
-            sagsae.export_saelens(sae, tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_names_of_hooks():
-    assert transformer_lens_name("mlp_out", 3, "llama") == "blocks.3.hook_mlp_out"
-    assert transformer_lens_name("mlp_out", 3, "gemma3_text") == "blocks.3.mlp.hook_out"
-    assert transformer_lens_name("resid", 3, None) == "blocks.3.hook_resid_post"
-    assert transformer_lens_name("mlp_out", 3, "bert") is None
-    assert transformer_lens_name("query", 3, "llama") is None
-    assert hook_metadata("query", "model.layers.3.q", 3, "llama") == {
-        "hook_name": "model.layers.3.q",
-        "hf_hook_name": "model.layers.3.q",
-        "hook_layer": 3,
-    }
-
-
 @pytest.mark.slow
 def test_transformer_lens_has_our_activations_under_these_names(tmp_path):
     """Of each architecture here, all three hookpoints, by TransformerLens's own bridge."""
@@ -241,10 +190,3 @@ def test_transformer_lens_has_our_activations_under_these_names(tmp_path):
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-5, msg=name)
-
-
-def test_the_peers_are_tested_where_all_is():
-    """``make test`` makes their environment and names it, so that nothing is skipped there."""
-    rules = (Path(__file__).parents[3] / "Makefile").read_text()
-    assert "test: $(VENV)/.ready-dev $(PEERS)/.ready ##" in rules
-    assert f"{environment.VARIABLE}=$(PEERS)/bin/python" in rules

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -59,32 +58,6 @@ def test_rows_are_the_sums_of_their_active_poles(n, q, rho, seed):
     assert len(set(zip(sample.row.tolist(), sample.pair.tolist(), strict=True))) == len(sample.row)
     torch.testing.assert_close(sample.x, torch.einsum("rns,nsd->rd", sizes, poles))
     assert torch.equal(sample.active(), sizes > 0)
-
-
-def test_rows_and_pairs_are_independent():
-    source = PairSource(poles=antipodal(unit_directions(3, 4, 0)), probability=0.2)
-    active = source.draw(200_000, generator(0, EVALUATION)).active().any(2).double()
-    assert np.abs(np.corrcoef(active.T) - np.eye(3)).max() < 0.015
-    neighbours = np.corrcoef(active[:-1, 0], active[1:, 0])[0, 1]
-    assert abs(neighbours) < 0.015
-
-
-def test_noise_has_its_spread_and_covers_every_coordinate():
-    source = PairSource(
-        poles=antipodal(unit_directions(2, 6, 0)), probability=1e-6, noise=0.3
-    ).draw(ROWS, generator(1, EVALUATION))
-    torch.testing.assert_close(source.x.std(0), torch.full((6,), 0.3), rtol=0.04, atol=0)
-
-
-@pytest.mark.parametrize("q", [0.0, 0.51, float("nan")])
-def test_impossible_probabilities_are_refused(q):
-    with pytest.raises(ValueError, match="0 < q <= 1/2"):
-        PairSource(poles=torch.zeros(1, 2, 3), probability=q)
-
-
-def test_impossible_correlations_are_refused():
-    with pytest.raises(ValueError, match="-1 <= rho <= 0"):
-        PairSource(poles=torch.zeros(1, 2, 3), probability=0.1, correlation=0.1)
 
 
 @few

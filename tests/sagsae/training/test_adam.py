@@ -74,36 +74,6 @@ def test_latents_that_are_reset_step_as_if_training_began_there(betas, dtype):
     assert torch.equal(params["b"], untouched["b"])
 
 
-def test_the_state_has_the_names_of_a_checkpoint():
-    params, grads = ({"b": torch.zeros(2), "theta": torch.zeros(3)} for _ in range(2))
-    names = {"exp_avg_sq.b", "exp_avg_sq.theta", "cleared"}
-    assert Adam(params, grads, (0.0, 0.9), {"theta": 0}, 3).state().keys() == names
-    momentum = Adam(params, grads, (0.9, 0.9), {"theta": 0}, 3).state().keys()
-    assert momentum == names | {"exp_avg.b", "exp_avg.theta"}
-
-
-@pytest.mark.parametrize("rate", [0.5, 2.0])
-def test_a_tiny_gradient_is_weighed_against_epsilon(rate):
-    """Gradients of 1e-8 move half as far as large ones, of a latent that was reset as well."""
-    assert EPSILON == 1e-8
-    params = {"theta": torch.zeros(3, dtype=torch.float64)}
-    grads = {"theta": torch.tensor([1e-8, 1.0, 1e-8], dtype=torch.float64)}
-    adam = Adam(params, grads, (0.0, 0.999), {"theta": 0}, 3)
-    adam.forget(torch.tensor([False, False, True]))
-    adam.count, adam.reset = 0, torch.tensor([2])
-    adam.step(rate)
-    assert params["theta"].tolist() == pytest.approx([-rate / 2, -rate, -rate / 2])
-
-
-def test_all_that_is_counted_lies_with_the_parameters():
-    meta = {"theta": torch.zeros(3, device="meta")}
-    adam = Adam(meta, meta, (0.0, 0.9), {"theta": 0}, 3)
-    assert {one.device.type for one in (adam.cleared, adam.reset, *adam._steps)} == {"meta"}
-    adam = Adam({"theta": torch.zeros(3)}, meta, (0.0, 0.9), {"theta": 0}, 3)
-    assert (adam.cleared.dtype, adam.cleared.tolist()) == (torch.int64, [0, 0, 0])
-    assert (adam.count, adam.reset.tolist()) == (0, [])
-
-
 TRAINING = """
 import sys, torch
 from benchmarks.ours import sparse_batches, trainer
