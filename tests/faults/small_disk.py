@@ -70,16 +70,9 @@ class Stages:
         self._process.stdin.close()
         self._process.wait()
 
-    def run(
-        self,
-        folder: Path,
-        *arguments: str | Path,
-        sabotage: str = "",
-        kill_after: float | None = None,
-    ) -> Done:
+    def run(self, folder: Path, *arguments: str | Path, kill_after: float | None = None) -> Done:
         """Run a stage: its module and its command line."""
-        how = {"sabotage": sabotage, "kill_after": kill_after}
-        return self._ask(folder, arguments, forked=True, **how)
+        return self._ask(folder, arguments, forked=True, kill_after=kill_after)
 
     def command(self, folder: Path, *arguments: str | Path) -> Done:
         """Run any command."""

@@ -3,9 +3,8 @@
     python -m tests.faults.stage_server
 
 Reads a JSON request a line: ``arguments`` (name and options of a stage, or any command),
-``forked`` (a stage, or a process of its own), ``folder`` to run in, ``sabotage`` (see
-``tests.faults.sabotage``), ``kill_after`` (seconds until SIGKILL, or null). Answers each with a
-line: exit status and output.
+``forked`` (a stage, or a process of its own), ``folder`` to run in, ``kill_after`` (seconds until
+SIGKILL, or null). Answers each with a line: exit status and output.
 Stages see the file systems of this process; those mounted in its namespace vanish with it.
 """
 
@@ -24,7 +23,6 @@ import torch
 
 from pipeline.__main__ import main as stage
 from pipeline.jobs.stage import run_stage
-from tests.faults import sabotage
 from tests.warm import end_as_process, import_stages
 
 PATIENCE = 120
@@ -51,7 +49,6 @@ def run_forked(request: dict[str, Any]) -> None:
     torch.set_num_threads(1)
     os.chdir(request["folder"])
     sys.argv = ["pipeline", *request["arguments"]]
-    sabotage.prepare(request["sabotage"])
     run_stage(lambda: stage(sys.argv[1:]))
 
 

@@ -30,10 +30,6 @@ FULL = re.compile(
     r"(error: .*)?the disk is full: .*results/small.*: free some space and run the same command "
     r"again"
 )
-READ_ONLY = re.compile(
-    r"error: the file system is read-only: .*'results/small.*: make it writable and run the same "
-    r"command again"
-)
 NEEDS_MORE = {"wheel": 3, "cell": 3}
 """Rules whose temporary files need this many times what stays."""
 
@@ -124,37 +120,6 @@ def test_full_disk(
     assert lost == 0
 
 
-def test_read_only_disk(stages: Stages, reference: Reference, campaign: Campaign, tmp_path: Path):
-    rules = campaign.chance("read-only").sample(RULES, campaign.times(full=len(RULES), short=2))
-    detected = recovered = 0
-    faults: list[str] = []
-    for rule in rules:
-        stage = reference.stages[rule][0]
-        with small_disk(stages, tmp_path / "disk") as disk:
-            reference.prepare(disk.seen, stage)
-            fill(disk, reference, rule, stage, campaign.chance("read-only", rule))
-            stages.run(disk.folder, *stage.arguments)  # makes a part
-            disk.resize()
-            before = times_below(disk.seen)
-            disk.remount("ro")
-            found = faults_of(stages.run(disk.folder, *stage.arguments), READ_ONLY)
-            found += ["files were changed"] if times_below(disk.seen) != before else []
-            detected += not found
-            disk.remount("rw")
-            again = stages.run(disk.folder, *stage.arguments)
-            after = reference.differences(disk.seen, stage)
-            after += [again.output] if again.status else []
-            recovered += not after
-            faults += [f"{rule}: {fault}" for fault in found + after]
-    campaign.record("read-only disk", injected=len(rules), detected=detected, recovered=recovered)
-    assert not faults, "\n".join(faults)
-
-
-def times_below(folder: Path) -> dict[str, int]:
-    """When each file was changed."""
-    return {name: (folder / name).stat().st_mtime_ns for name in files_below(folder)}
-
-
 def snakemake(stages: Stages, folder: Path, results: Path, target: str) -> Done:
     """Run the workflow on the small study, its results in another place than the rest."""
     return stages.command(
@@ -199,42 +164,3 @@ def test_workflow_on_a_full_disk(
             faults += [f"fault {number}: {fault}" for fault in found + after]
     campaign.record("full disk, Snakemake", injected=times, detected=detected, recovered=recovered)
     assert not faults, "\n".join(faults)
-
-
-def test_workflow_on_a_read_only_disk(
-    stages: Stages, reference: Reference, campaign: Campaign, tmp_path: Path
-):
-    shutil.copy(reference.folder / "study.yaml", tmp_path)
-    results = tmp_path / "disk/results"
-    target = f"{results}/small/assets/text/documents.json"
-    with small_disk(stages, tmp_path / "disk") as disk:
-        disk.remount("ro")
-        done = snakemake(stages, tmp_path, results, target)
-        said = [line for line in done.output.splitlines() if "the file system is read-only" in line]
-        disk.remount("rw")
-        again = snakemake(stages, tmp_path, results, target)
-    met = done.status == 1 and len(said) == 1 and f"'{results}'" in said[0]
-    campaign.record(
-        "read-only disk, Snakemake", injected=1, detected=int(met), recovered=int(not again.status)
-    )
-    assert met, done.output
-    assert "make it writable and run the same command again" in said[0]
-    assert again.status == 0, again.output
-
-
-def test_logs_that_cannot_be_written_cost_nothing(
-    stages: Stages, reference: Reference, campaign: Campaign, tmp_path: Path
-):
-    """A job whose stage came to its end has made its outputs, whatever became of its log."""
-    shutil.copy(reference.folder / "study.yaml", tmp_path)
-    (tmp_path / STUDY).mkdir(parents=True)
-    (tmp_path / STUDY / "logs").symlink_to(tmp_path / "disk")
-    with small_disk(stages, tmp_path / "disk") as disk:
-        disk.leave(pages=0)
-        done = snakemake(stages, tmp_path, STUDY.parent, f"{STUDY}/assets/text/documents.json")
-    met = "No space left on device" in done.output  # tee says so
-    campaign.record(
-        "full disk, logs only", injected=1, detected=int(met), recovered=int(not done.status)
-    )
-    assert met, done.output
-    assert done.status == 0, done.output
