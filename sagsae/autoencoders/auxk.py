@@ -56,5 +56,6 @@ def auxk_loss(
     codes = strongest(pre.index_select(1, latents), most, two_sided)
     left = error - codes @ W_dec.index_select(0, latents)
     variance = (error - error.mean(0)).square().sum(1).mean()
-    share: Tensor = (left.square().sum(1).mean() / variance).nan_to_num(0.0, 0.0, 0.0)
-    return share
+    usable = variance.isfinite() & (variance > 0)  # else its gradients would not be numbers
+    share = left.square().sum(1).mean() / torch.where(usable, variance, 1.0)
+    return torch.where(usable, share, 0.0)

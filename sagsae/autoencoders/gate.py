@@ -30,10 +30,23 @@ Sides = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 """theta+, theta-, gain+, gain-, c+, c-, each [H]."""
 
 
+def encoder_product(x: Tensor, W_enc: Tensor, b_dec: Tensor) -> Tensor:
+    """(x - b_dec) W_enc [B, H] for autograd.
+
+    The gradient of ``b_dec`` goes through a product of vectors, whose value is zero. Through
+    ``x - b_dec`` it would take a matrix product as large as the encoder's.
+    """
+    shift = (b_dec.detach() - b_dec) @ W_enc.detach()
+    return (x - b_dec.detach()) @ W_enc + shift
+
+
 class GatedAutoencoder(Autoencoder):
     """Parameters ``W_enc`` [d, H], ``W_dec`` [H, d] of unit rows, ``b_dec`` [d], vectors [H].
 
-    None of them requires gradients: the trainer writes their gradients out.
+    Attributes:
+        unit_rows: Whether the rows of ``W_dec`` keep norm 1. Else the penalty weighs each latent by
+            the norm of its row.
+        trains_auxiliary: Whether the auxiliary term trains ``W_dec`` and ``b_dec`` as well.
 
     Args:
         d: Width of the activations.
@@ -57,7 +70,7 @@ class GatedAutoencoder(Autoencoder):
     ) -> None:
         super().__init__(d, width, scale)
         self.initial_theta = 0.0  # what thresholds start from, and are reset to
-        self.matched_gate, self.unit_rows = False, True
+        self.matched_gate, self.unit_rows, self.trains_auxiliary = False, True, False
         tensors = {
             "W_enc": torch.zeros(width, d, dtype=dtype).T,  # a latent's weights lie together
             "W_dec": torch.zeros(width, d, dtype=dtype),
@@ -65,13 +78,14 @@ class GatedAutoencoder(Autoencoder):
             **{name: torch.zeros(width, dtype=dtype) for name in self.vectors},
         }
         for name, value in tensors.items():
-            self.register_parameter(name, nn.Parameter(value, requires_grad=False))
+            self.register_parameter(name, nn.Parameter(value))
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
         """Random unit decoder rows, tied encoder, ``b_dec`` at ``mean`` or, by the recipe, at zero.
 
         Thresholds start at ``recipe.theta_init`` (1.2 without a recipe) in units of the spread
-        that a random row gives ``u``: sqrt((1 - |mean|^2) / d), as the mean square norm is one.
+        that a random row gives ``u``: sqrt((n - |mean|^2) / d), where n is the mean square norm of
+        the activations, 1 or, by the recipe's ``input_norm``, d.
         Where the mean carries most of the norm, a threshold in units of 1/sqrt(d) shuts every gate.
         The spread is that over activations, which ``b_dec`` does not change.
         """
@@ -86,11 +100,13 @@ class GatedAutoencoder(Autoencoder):
         params["b_dec"].zero_()
         if recipe is None or recipe.b_dec_init == "mean":
             params["b_dec"].copy_(mean)
-        centred_share = max(0.0, 1.0 - float(mean.double().square().sum()))
+        total = self.d if recipe is not None and recipe.input_norm == "sqrt_d" else 1
+        spread = max(0.0, total - float(mean.double().square().sum()))
         theta_init = 1.2 if recipe is None else recipe.theta_init
-        self.initial_theta = norm * theta_init * math.sqrt(centred_share / self.d)
+        self.initial_theta = norm * theta_init * math.sqrt(spread / self.d)
         self.matched_gate = recipe is not None and recipe.gate_init == "matched"
         self.unit_rows = recipe is None or recipe.decoder_norm == "unit"
+        self.trains_auxiliary = recipe is not None and recipe.auxiliary_decoder == "trained"
         self.reset_latents(torch.ones_like(params["W_dec"][:, 0], dtype=torch.bool))
 
     @property
@@ -212,19 +228,30 @@ class GatedAutoencoder(Autoencoder):
             return total, torch.zeros_like(total)
         return (value * (u > 0)).sum(0), (value * (u <= 0)).sum(0)
 
-    def loss(self, x: Tensor, lam: float) -> dict[str, Tensor]:
-        """The loss of this module, as autograd takes it; the trainer writes its gradients out."""
-        u = self._products(x, self.W_enc)
-        z, a = torch.empty_like(u), torch.empty_like(u)
-        penalty, _ = self.codes(u, self._vectors(), z, a)
+    def training_terms(self, x: Tensor, lam: float) -> tuple[dict[str, Tensor], Tensor]:
+        """Terms before their `weights`, and the code of the batch, as autograd takes them."""
+        u = encoder_product(x, self.W_enc, self.b_dec)
+        p, size = self._sizes(u, self._vectors())
+        z, a = (torch.copysign(v, u) if self.two_sided else v for v in (size, p))
+        costs = p if self.unit_rows else p * self.W_dec.norm(dim=1)
         terms = {
             "reconstruction": (x - self.decode(z)).square().sum(1).mean(),
-            "penalty": lam / len(x) * penalty.sum(),
+            "penalty": costs.sum(1).mean(),
         }
         if self.auxiliary:
-            reached = a @ self.W_dec.detach() + self.b_dec.detach()
-            terms["auxiliary"] = (x - reached).square().sum(1).mean()
-        return terms
+            decoder = self.W_dec, self.b_dec
+            W, b = decoder if self.trains_auxiliary else (value.detach() for value in decoder)
+            terms["auxiliary"] = (x - a @ W - b).square().sum(1).mean()
+        return terms, z.detach()
+
+    def weights(self, lam: float) -> dict[str, float]:
+        return {"penalty": lam}
+
+    def loss(self, x: Tensor, lam: float) -> dict[str, Tensor]:
+        """The terms whose sum is minimised, each with its weight in it."""
+        terms, _ = self.training_terms(x, lam)
+        weights = self.weights(lam)
+        return {name: weights.get(name, 1.0) * term for name, term in terms.items()}
 
     def parameters_per_latent(self) -> int:
         """Trainable scalars of one latent: its encoder row, its decoder row and its vectors."""

@@ -66,6 +66,17 @@ class JumpRelu(UngatedAutoencoder):
     def select(self, pre: Tensor, knob: float) -> Tensor:
         return _jump(pre, self.thresholds, self.bandwidth, self.two_sided)
 
+    def _tracked(self, x: Tensor) -> Tensor:
+        """With the values of float32 products also under autocast, as on every device.
+
+        Products in bfloat16 leave a grid that is coarser than the kernel. Gradients still are those
+        of the faster products.
+        """
+        pre = super()._tracked(x)
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            exact = self._pre(x, self.W_enc, self.b_enc)
+        return pre + (exact - pre).detach() if torch.is_autocast_enabled(x.device.type) else pre
+
     def penalty(self, pre: Tensor, z: Tensor) -> Tensor:
         size = pre.abs() if self.two_sided else pre
         return _step(size.detach(), self.thresholds, self.bandwidth).sum(1).mean()

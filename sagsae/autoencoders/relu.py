@@ -24,11 +24,7 @@ class Relu(UngatedAutoencoder):
     """``z = ReLU(pre)`` and an L1 penalty."""
 
     name = "relu"
-
-    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
-        """As `UngatedAutoencoder.initialise`; by the recipe, norms of the rows are free."""
-        super().initialise(mean, seed, recipe)
-        self.unit_rows = recipe is None or recipe.decoder_norm == "unit"
+    may_free_rows = True
 
     def activate(self, pre: Tensor) -> Tensor:
         return pre.relu()

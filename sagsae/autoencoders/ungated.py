@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from sagsae.autoencoders.auxk import auxk_loss, nearest_power_of_two
 from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.gate import encoder_product
 from sagsae.autoencoders.sparse_product import sparse_product
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ class UngatedAutoencoder(Autoencoder):
     """Names of the per-latent parameters, in order."""
     revives: ClassVar[bool] = False
     """Whether the loss may have an AuxK term."""
+    may_free_rows: ClassVar[bool] = False
+    """Whether a recipe may free the norms of the decoder's rows; else they are 1."""
 
     W_enc: Tensor
     b_enc: Tensor
@@ -66,14 +69,16 @@ class UngatedAutoencoder(Autoencoder):
         self.register_buffer("centred", torch.ones((), dtype=torch.int64))
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
-        """Random decoder rows, unit unless the recipe frees their norm; tied encoder; no bias of
-        the encoder; ``b_dec`` at ``mean`` or, by the recipe, at zero."""
+        """Random decoder rows, unit unless the recipe frees their norm and the family may; tied
+        encoder; no bias of the encoder; ``b_dec`` at ``mean`` or, by the recipe, at zero."""
         from sagsae.schedules import Recipe
 
         how = recipe or Recipe(steps=1, batch_size=1, lam=0.0, learning_rate=1.0)
         generator = torch.Generator().manual_seed(seed)
         rows = torch.randn(self.width, self.d, generator=generator, dtype=torch.float32)
-        rows *= how.decoder_init_norm / rows.norm(dim=1, keepdim=True)
+        self.unit_rows = how.decoder_norm == "unit" or not self.may_free_rows
+        norm = 1.0 if self.unit_rows else how.decoder_init_norm
+        rows *= norm / rows.norm(dim=1, keepdim=True)
         params = self.params
         params["W_dec"].copy_(rows)
         params["W_enc"].copy_(rows.T)
@@ -131,14 +136,8 @@ class UngatedAutoencoder(Autoencoder):
         return {name: weights.get(name, 1.0) * term for name, term in terms.items()}
 
     def _tracked(self, x: Tensor) -> Tensor:
-        """Pre-activations for autograd.
-
-        The gradient of ``b_dec`` goes through a product of vectors, whose value is zero. Through
-        ``x - b_dec`` it would take a matrix product as large as the encoder's.
-        """
-        subtracted = self.centred * self.b_dec
-        shift = (subtracted.detach() - subtracted) @ self.W_enc.detach()
-        return (x - subtracted.detach()) @ self.W_enc + (self.b_enc + shift)
+        """Pre-activations for autograd."""
+        return encoder_product(x, self.W_enc, self.centred * self.b_dec) + self.b_enc
 
     def encode(self, x: Tensor) -> Tensor:
         """Code z [B, H] of normalised activations x [B, d], in the parameters' dtype."""

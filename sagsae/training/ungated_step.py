@@ -22,7 +22,7 @@ from sagsae.autoencoders.relu import AbsRelu, Relu
 from sagsae.autoencoders.topk import AbsTopK, KSparse, TopK
 from sagsae.autoencoders.ungated import UngatedAutoencoder
 from sagsae.training import code_entries, kernels, open_entries, selection, weight_updates
-from sagsae.training.auxk_gradients import AuxK
+from sagsae.training.auxk_gradients import add_auxk
 from sagsae.training.batch_selection import select_of_batch
 from sagsae.training.code_entries import B_ENC, SIZES, THRESHOLD, Activation
 from sagsae.training.cpu_step import SPARSE_BELOW, Entries, Threads, as_array, total
@@ -81,7 +81,6 @@ class UngatedStep:
         room = share if not isinstance(sae, KSparse) else most
         room = min(h, ROOM * most + 1) if isinstance(sae, BatchTopK) else room
         self.entries = Entries(b, h, room, self._float)
-        self._aux = AuxK(self)
         self.refresh()
 
     def refresh(self) -> None:
@@ -106,7 +105,7 @@ class UngatedStep:
                 fired.logical_or_(torch.from_numpy(part))
         self._vector_gradients(sums, weight.get("penalty", 0.0))
         if self.sae.auxk_coefficient:
-            terms["auxiliary"] = self._aux.add(operand, weight["auxiliary"])
+            terms["auxiliary"] = add_auxk(self, operand, weight["auxiliary"])
         self._bias_gradient(columns)
         dtype = self.master
         return Terms(**{name: torch.tensor(part, dtype=dtype) for name, part in terms.items()})

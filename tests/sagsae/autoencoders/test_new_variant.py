@@ -91,7 +91,6 @@ def test_its_written_out_gradients_are_those_of_autograd(plain):
     x = torch.randn(33, 6, generator=generator, dtype=torch.float64)
     step = Step(sae, 33, torch.float64)
     step(x, 0.3)
-    sae.requires_grad_()
     sum(sae.loss(x, 0.3).values()).backward()
     for key, value in sae.named_parameters():
         torch.testing.assert_close(step.grads[key], value.grad, rtol=1e-9, atol=1e-12, msg=key)

@@ -3,6 +3,9 @@ autograd and by the fast step."""
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -293,6 +296,39 @@ def test_without_dead_latents_aux_k_changes_nothing():
             assert all(torch.equal(value, other[key]) for key, value in one.items())
 
 
+@pytest.mark.parametrize("path", ["autograd", "entries"])
+def test_aux_k_without_a_variance_trains_nothing(path):
+    """The error of a single row does not vary."""
+    sae, x = made("topk", 8, 33, 5), batch(1, 8, 6)
+    sae.dead = torch.arange(33) % 4 == 0
+    exact = torch.float64
+    step = AutogradStep(sae, exact) if path == "autograd" else UngatedStep(sae, 1, exact, 3)
+    assert step(x, 3).auxiliary == 0
+    for key, value in step.grads.items():
+        assert value.isfinite().all(), key
+
+
+def test_a_step_that_is_dropped_gives_its_memory_back_at_once():
+    sae = made("topk", 8, 33, 5)
+    gc.disable()
+    try:
+        step = UngatedStep(sae, 65, torch.float64, 3)
+        step(batch(65, 8, 6), 3)
+        gone = weakref.ref(step)
+        del step
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("name", of_family(TOPK, JUMPRELU, MATRYOSHKA))
+def test_norms_that_a_family_cannot_free_are_one(name):
+    sae = build(name, 6, 9)
+    sae.initialise(torch.zeros(6), 0, recipe(name, decoder_norm="free", decoder_init_norm=0.1))
+    torch.testing.assert_close(sae.W_enc.norm(dim=0), torch.ones(9))
+    assert torch.equal(sae.W_enc, sae.W_dec.T)
+
+
 def test_the_estimator_of_the_threshold_is_minus_the_density():
     """On smooth data the gradient of the expected step at t is -pdf(t); half of it would fail."""
     sae = build("jumprelu", 1, 1).double()
@@ -308,6 +344,22 @@ def test_the_estimator_of_the_threshold_is_minus_the_density():
         for step in (AutogradStep(sae, torch.float64), UngatedStep(sae, rows, torch.float64)):
             step(x, 1.0)
             assert float(step.grads["threshold"]) == pytest.approx(-density, rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["jumprelu", "absjumprelu"])
+def test_thresholds_learn_from_float32_under_autocast(name):
+    """Products in bfloat16 leave a grid that is coarser than a bandwidth of 0.001."""
+    sae = build(name, 32, 64)
+    sae.initialise(torch.zeros(32), 0, recipe(name, bandwidth=0.001))
+    sae.params["threshold"].copy_(torch.linspace(0.3, 0.36, 64))
+    x = batch(20_000, 32, 1).float() / 4
+    grads = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        step = AutogradStep(sae, dtype)
+        step(x, 1.0)
+        grads[dtype] = step.grads["threshold"].clone()
+    ratio = grads[torch.bfloat16] / grads[torch.float32]
+    assert (ratio - 1).abs().max() < 0.1
 
 
 @pytest.mark.parametrize("name", NAMES)

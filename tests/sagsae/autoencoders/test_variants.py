@@ -16,6 +16,7 @@ import sagsae
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.registry import GATED, of_family, variant
 from sagsae.autoencoders.storage import build, load
+from sagsae.schedules import Recipe
 from sagsae.training.cpu_step import CpuStep, Threads
 from sagsae.training.step import Step
 from tests.sagsae.autoencoders import reference
@@ -212,6 +213,17 @@ def test_initialisation(name):
         torch.testing.assert_close(theta, torch.full((32,), 1.2 / 8 * 0.5))
 
 
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"gated"}))
+def test_thresholds_grow_with_the_norm_of_the_activations(name):
+    mean = torch.full((64,), 0.1)
+    one, other = build(name, 64, 32), build(name, 64, 32)
+    how = {"steps": 1, "batch_size": 1, "lam": 0.1, "learning_rate": 0.1}
+    one.initialise(mean, 1, Recipe(**how))
+    other.initialise(8 * mean, 1, Recipe(**how, input_norm="sqrt_d"))
+    assert one.initial_theta > 0.05
+    assert other.initial_theta == pytest.approx(8 * one.initial_theta)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_saved_and_loaded(name, tmp_path):
     sae = random_autoencoder(name, 6, 9, 2, torch.float32)
@@ -252,7 +264,7 @@ def test_it_is_a_module(name):
     assert (
         list(sae.state_dict()) == list(sae.params) == [name for name, _ in sae.named_parameters()]
     )
-    assert not any(value.requires_grad for value in sae.parameters())
+    assert all(value.requires_grad for value in sae.parameters())
     other = build(name, 6, 9, 0.25).double()
     other.load_state_dict(sae.state_dict())
     assert torch.equal(other(x), sae(x))
@@ -263,7 +275,6 @@ def test_its_loss_by_autograd_is_what_the_steps_write_out(name):
     sae, x = random_autoencoder(name, 6, 9, 2), batch(33, 6, 1)
     step = Step(sae, 33, torch.float64)
     terms = step(x, 0.3)
-    sae.requires_grad_()
     found = sae.loss(x, 0.3)
     sum(found.values()).backward()
     torch.testing.assert_close(found["reconstruction"].detach(), terms.reconstruction)

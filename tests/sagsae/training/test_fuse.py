@@ -14,7 +14,6 @@ from torch._inductor import graph
 from torch._inductor.dependencies import MemoryDep
 from torch._inductor.utils import fresh_inductor_cache
 
-from sagsae.training.free_step import FreeStep
 from sagsae.training.step import Step
 from tests.sagsae.autoencoders.test_variants import batch, random_autoencoder
 
@@ -92,21 +91,3 @@ def test_without_a_compiler_the_step_runs_uncompiled_and_says_so_once(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("warning: PyTorch cannot compile the training step") == 1
     assert "Install gcc or clang" in done.stderr
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["gated", "sagsae_tied", "sagsae_noaux"])
-def test_a_step_with_a_free_decoder_is_traced_whole(name):
-    """By the compiler's front end alone, which needs no C++ compiler."""
-    torch.compiler.reset()
-    sae = random_autoencoder(name, D, H, 3)
-    sae.unit_rows = False
-    sae.params["W_dec"] *= 0.7
-    plain, fused = (FreeStep(sae, B, torch.float64, trained=True) for _ in range(2))
-    fused.fuse("eager")
-    assert "_residuals" in vars(fused)
-    for k in range(2):
-        expected, terms = plain(batch(B, D, k), 0.2), fused(batch(B, D, k), 0.2)
-        torch.testing.assert_close(vars(terms), vars(expected))
-        for key, value in plain.grads.items():
-            torch.testing.assert_close(fused.grads[key], value)

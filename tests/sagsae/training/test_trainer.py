@@ -16,7 +16,6 @@ from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import load_checkpoint
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.fastest import fastest_step
-from sagsae.training.free_step import FreeStep
 from sagsae.training.history import History
 from sagsae.training.optimiser import FusedOptimiser
 from sagsae.training.step import Step, Terms, products_dtype
@@ -133,22 +132,22 @@ class TestStart:
 
     @pytest.mark.parametrize(("kind", "fuses"), [("cpu", False), ("cuda", True)])
     @pytest.mark.parametrize(
-        ("settings", "trained"),
+        "settings",
         [
-            ({"decoder_norm": "free"}, False),
-            ({"auxiliary_decoder": "trained"}, True),
-            ({"decoder_norm": "free", "auxiliary_decoder": "trained"}, True),
+            {"decoder_norm": "free"},
+            {"auxiliary_decoder": "trained"},
+            {"decoder_norm": "free", "auxiliary_decoder": "trained"},
         ],
     )
-    def test_a_freer_decoder_needs_a_step_of_its_own_on_every_device(
-        self, settings, trained, kind, fuses, monkeypatch
+    def test_a_freer_decoder_is_trained_by_autograd_on_every_device(
+        self, settings, kind, fuses, monkeypatch
     ):
         run, fused = trainer(matmul_dtype="bfloat16", **settings), []
-        assert type(run.compute) is FreeStep
-        monkeypatch.setattr(Step, "fuse", lambda step: fused.append(step))
+        assert type(run.compute) is AutogradStep
+        monkeypatch.setattr(AutogradStep, "fuse", lambda step: fused.append(step))
         step = fastest_step(run.sae, run.recipe, run.dtype, torch.device(kind))
-        assert (type(step), step.trained) == (FreeStep, trained)
-        assert (step.sae, step.batch_size, step.dtype) == (run.sae, B, torch.bfloat16)
+        assert type(step) is AutogradStep
+        assert (step.sae, step.dtype) == (run.sae, torch.bfloat16)
         assert fused == [step] * fuses
 
     def test_the_type_of_products_follows_the_device(self):
