@@ -113,7 +113,7 @@ def code(made, tied) -> dict[tuple[int, int], np.ndarray]:
     labels = [held.read_tokens(block) for block in held.blocks]
     places = (np.concatenate([p[n] for p in labels]).tolist() for n in ("doc_id", "position"))
     rows = torch.cat(list(iterate(held, "resid", 64))).float()
-    z = tied.encode(rows * tied.scale).numpy()
+    z = tied.encode(rows * tied.scale).detach().numpy()
     return dict(zip(zip(*places, strict=True), z, strict=True))
 
 
@@ -221,7 +221,7 @@ def test_promoted_tokens_gates_and_neighbours_follow_from_the_weights(made, tied
     tokenizer = load_tokenizer(made.tiny.root / "model")
     expected = promoted_tokens(model, tied.W_dec, 10)
     other = load(made.tiny.root / "cells" / made.cell("gated").path / WEIGHTS)
-    cosines = (tied.W_dec @ other.W_dec.T).numpy()
+    cosines = (tied.W_dec @ other.W_dec.T).detach().numpy()
     listed = decoded(index["columns"]["up"]).reshape(-1, index["listed"])
     for i, latent in enumerate(latents):
         up, down = latent["promoted"]
