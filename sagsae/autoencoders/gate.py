@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.encoder_product import encoder_product
 from sagsae.autoencoders.sparse_product import sparse_product
 
 if TYPE_CHECKING:
@@ -28,16 +29,6 @@ if TYPE_CHECKING:
 Vectors = Mapping[str, Tensor]
 Sides = tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]
 """theta+, theta-, gain+, gain-, c+, c-, each [H]."""
-
-
-def encoder_product(x: Tensor, W_enc: Tensor, b_dec: Tensor) -> Tensor:
-    """(x - b_dec) W_enc [B, H] for autograd.
-
-    The gradient of ``b_dec`` goes through a product of vectors, whose value is zero. Through
-    ``x - b_dec`` it would take a matrix product as large as the encoder's.
-    """
-    shift = (b_dec.detach() - b_dec) @ W_enc.detach()
-    return (x - b_dec.detach()) @ W_enc + shift
 
 
 class GatedAutoencoder(Autoencoder):
@@ -234,10 +225,8 @@ class GatedAutoencoder(Autoencoder):
         p, size = self._sizes(u, self._vectors())
         z, a = (torch.copysign(v, u) if self.two_sided else v for v in (size, p))
         costs = p if self.unit_rows else p * self.W_dec.norm(dim=1)
-        terms = {
-            "reconstruction": (x - self.decode(z)).square().sum(1).mean(),
-            "penalty": costs.sum(1).mean(),
-        }
+        terms = {"reconstruction": (x - self.decode(z)).square().sum(1).mean()}
+        terms["penalty"] = costs.sum(1).mean()
         if self.auxiliary:
             decoder = self.W_dec, self.b_dec
             W, b = decoder if self.trains_auxiliary else (value.detach() for value in decoder)
@@ -252,10 +241,6 @@ class GatedAutoencoder(Autoencoder):
         terms, _ = self.training_terms(x, lam)
         weights = self.weights(lam)
         return {name: weights.get(name, 1.0) * term for name, term in terms.items()}
-
-    def parameters_per_latent(self) -> int:
-        """Trainable scalars of one latent: its encoder row, its decoder row and its vectors."""
-        return 2 * self.d + len(self.vectors)
 
     def constrain(self) -> None:
         """Unit decoder rows, unless they are free, and the vectors' feasible set."""

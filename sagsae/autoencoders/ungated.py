@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from sagsae.autoencoders.auxk import auxk_loss, nearest_power_of_two
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.gate import encoder_product
+from sagsae.autoencoders.encoder_product import encoder_product
 from sagsae.autoencoders.sparse_product import sparse_product
 
 if TYPE_CHECKING:
