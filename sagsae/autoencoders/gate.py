@@ -77,7 +77,6 @@ class GatedAutoencoder(Autoencoder):
         Thresholds start at ``recipe.theta_init`` (1.2 without a recipe) in units of the spread
         that a random row gives ``u``: sqrt((n - |mean|^2) / d), where n is the mean square norm of
         the activations, 1 or, by the recipe's ``input_norm``, d.
-        Where the mean carries most of the norm, a threshold in units of 1/sqrt(d) shuts every gate.
         The spread is that over activations, which ``b_dec`` does not change.
         """
         generator = torch.Generator().manual_seed(seed)
@@ -137,13 +136,10 @@ class GatedAutoencoder(Autoencoder):
     def codes(
         self, u: Tensor, v: Vectors, z: Tensor, a: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Write the code and the auxiliary code of ``u``.
+        """Write the code and the auxiliary code of ``u`` [B, H].
 
         Args:
-            u: Encoder products [B, H], float32 or float64. Left as it is.
-            v: The per-latent vectors [H].
-            z: Shape of ``u``; receives the code, in whatever dtype it has.
-            a: Shape of ``u``; receives the auxiliary code, unless it is None.
+            z, a: Shape of ``u``; receive the codes. ``a`` may be None.
 
         Returns:
             Summed over the rows, [H]: the penalised gate pre-activations ``p``, and z != 0.
@@ -174,8 +170,6 @@ class GatedAutoencoder(Autoencoder):
         """Backward of ``codes``.
 
         Args:
-            u: As in ``codes``.
-            v: As in ``codes``.
             penalty: Weight of each element of ``p`` in the loss (lambda / B): scalar, or [H].
             du: Receives the gradient with respect to ``u``.
             dz: Gradient of the loss with respect to the code.
@@ -242,6 +236,10 @@ class GatedAutoencoder(Autoencoder):
         weights = self.weights(lam)
         return {name: weights.get(name, 1.0) * term for name, term in terms.items()}
 
+    def parameters_per_latent(self) -> int:
+        """Trainable scalars of one latent: its encoder row, its decoder row and its vectors."""
+        return 2 * self.d + len(self.vectors)
+
     def constrain(self) -> None:
         """Unit decoder rows, unless they are free, and the vectors' feasible set."""
         if self.unit_rows:
@@ -282,10 +280,7 @@ class GatedAutoencoder(Autoencoder):
         return self._codes_alone(x, self.W_enc, self._vectors())
 
     def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
-        """The columns ``latents`` [k] of ``encode(x)``, [B, k], at the cost of k latents.
-
-        Equal up to the rounding of products of another shape.
-        """
+        """The columns ``latents`` [k] of ``encode(x)`` up to rounding, at the cost of k latents."""
         vectors = {name: value[latents] for name, value in self._vectors().items()}
         return self._codes_alone(x, self.W_enc[:, latents], vectors)
 
