@@ -38,12 +38,6 @@ class GatedAutoencoder(Autoencoder):
         unit_rows: Whether the rows of ``W_dec`` keep norm 1. Else the penalty weighs each latent by
             the norm of its row.
         trains_auxiliary: Whether the auxiliary term trains ``W_dec`` and ``b_dec`` as well.
-
-    Args:
-        d: Width of the activations.
-        width: Number of latents H.
-        scale: See `Autoencoder`.
-        dtype: Of the parameters.
     """
 
     vectors: ClassVar[tuple[str, ...]]
