@@ -14,16 +14,18 @@ from __future__ import annotations
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 from pipeline.activations import faults as activations
 from pipeline.assets import faults as assets
-from pipeline.cells import faults as cells
-from pipeline.cells.run_faults import dial_run_faults, probe_run_faults
+from pipeline.cells.checks import check_cell, check_look, check_spec
+from pipeline.config.spelling import CellNameError
+from pipeline.config.synthetic import PROTOCOLS
 from pipeline.jobs.cluster import cluster
 from pipeline.jobs.findings import (
     Absent,
@@ -35,14 +37,17 @@ from pipeline.jobs.findings import (
     removal,
     size_of,
 )
-from pipeline.jobs.json_files import ADVICE, json_argument
+from pipeline.jobs.json_files import ADVICE, json_argument, read_json
+from pipeline.jobs.progress import Progress
 from pipeline.study.browsed import browsed
+from pipeline.study.cell import Cell
 from pipeline.study.curve_files import figures_with_curves
 from pipeline.study.formats import converted_tables, figure_files
+from pipeline.study.outputs import METRICS
 from pipeline.study.study import SPLITS, Study
-from pipeline.synthetic import faults as synthetic
 from sagsae.files import TEMPORARY_SUFFIXES
 
+FINISHED = "cells of the grid"
 SHOWN = 10
 """Names of absent files and left-over temporaries that are listed one by one."""
 
@@ -123,13 +128,75 @@ def checks(study: Study) -> dict[str, Findings]:
             {store: study.manifest_and_digest(*store) for store in stores},
             {model: study.baselines_and_digest(model) for model in models},
         ),
-        "cells": cells.faults(study),
-        "dial": dial_run_faults(study),
-        "probe": probe_run_faults(study),
-        "synthetic": synthetic.faults(study),
+        "cells": _cells(study),
+        "looks": _looks(study),
+        "synthetic": _synthetic(study),
         "outputs": _outputs(study),
         "leftovers": _leftovers(study),
     }
+
+
+def _cells(study: Study) -> Findings:
+    """Every cell of the grid, and every other one that this study can make."""
+    root, grid, others, strangers = Path(study.cells_root), set(study.cells), [], []
+    for metrics in sorted(root.glob(f"*/*/*/*/{METRICS}")):
+        name = metrics.parent.relative_to(root).as_posix()
+        try:
+            cell = study.cell_named(**Cell.from_path(name).words)
+        except CellNameError:
+            strangers.append(name)
+            continue
+        if cell not in grid:
+            others.append(cell)
+    progress = Progress("verify cells", len(grid) + len(others), "cells")
+    for done, cell in enumerate([*study.cells, *others], start=1):
+        if (file := Path(study.metrics(cell))).exists():
+            kind = FINISHED if cell in grid else "cells beside the grid"
+            yield from _checked(file, partial(check_cell, study, cell), kind, size_of(file.parent))
+        progress.update(done)
+    if strangers:
+        yield Note(f"folders that are no cells of this study: {_some(strangers)}")
+
+
+def _looks(study: Study) -> Findings:
+    """What steering and probes found."""
+    for file in study.looked_into:
+        kind = "places steered" if file in study.dials else "places probed"
+        if not (path := Path(file)).exists():
+            yield Absent(file)
+            continue
+        yield from _checked(path, partial(check_look, study, file), kind, size_of(path))
+
+
+def _synthetic(study: Study) -> Findings:
+    """Runs of synthetic protocols that are there; no other target makes them."""
+
+    def check(file: Path, protocol: str, seed: int) -> None:
+        spec = study.synthetic_spec(protocol, seed)
+        check_spec(file, "specification", read_json(file)["spec"], spec)
+
+    for protocol, seed in product(PROTOCOLS, study.config.synthetic.seeds):
+        if (file := Path(study.synthetic_run(protocol, seed))).exists():
+            found = partial(check, file, protocol, seed)
+            yield from _checked(file, found, "synthetic runs", size_of(file))
+
+
+def _checked(file: Path, check: Callable[[], None], kind: str, size: int) -> Findings:
+    """What a check raises about a file.
+
+    Args:
+        file: Which.
+        check: Raises what is wrong.
+        kind: What it is counted as if it is sound.
+        size: Bytes that are read.
+    """
+    yield Checked("", size)
+    try:
+        check()
+    except (ImportError, KeyError, OSError, RuntimeError, ValueError) as error:
+        yield Fault(file, error)
+    else:
+        yield Checked(kind)
 
 
 def _outputs(study: Study) -> Findings:
@@ -171,8 +238,8 @@ def report(audit: Audit) -> str:
     lines += [f"note: {note}" for note in audit.notes]
     if audit.absent:
         lines.append(f"not made yet: {_some(audit.absent)}")
-    finished = audit.checked[cells.FINISHED]
-    counts = [f"{kind} {n:,}" for kind, n in audit.checked.items() if kind != cells.FINISHED]
+    finished = audit.checked[FINISHED]
+    counts = [f"{kind} {n:,}" for kind, n in audit.checked.items() if kind != FINISHED]
     verdict = f"{len(audit.faults)} FAULT(S)" if audit.faults else "no fault"
     lines.append(
         f"study {study.config.study}: {verdict}; {finished:,} of {len(study.cells):,} cells "

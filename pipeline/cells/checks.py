@@ -1,0 +1,82 @@
+"""Whether cells, and files of what was found by looking into them, are whole and of this study.
+
+A check raises ValueError, OSError or ImportError; the message says what is wrong with which file.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline.cells.evaluate import read_autoencoder
+from pipeline.cells.run import read_trained
+from pipeline.jobs.json_files import digest, read_json, sha256_of
+from pipeline.study.cell import Cell
+from pipeline.study.dial_runs import read_dial_run
+from pipeline.study.metrics import read_metrics
+from pipeline.study.outputs import (
+    CURVE,
+    LATENT_TENSORS,
+    METRICS,
+    STATE,
+    TRAINED,
+    TRAINING,
+    WEIGHTS,
+)
+from pipeline.study.probe_runs import read_probe_run
+from pipeline.study.study import Study
+
+
+def check_cell(study: Study, cell: Cell) -> None:
+    """Check a finished cell: its metrics, and the files beside them."""
+    folder = Path(study.cells_root, cell.path)
+    metrics = read_metrics(folder / METRICS, cell)
+    made_from = metrics.made_from
+    check_spec(folder / METRICS, "training", made_from.train, study.train_spec(cell))
+    check_spec(folder / METRICS, "evaluation", made_from.evaluate, study.evaluate_spec(cell))
+    _check_content(folder / WEIGHTS, made_from.weights_sha256, METRICS)
+    _check_content(folder / LATENT_TENSORS, made_from.latents_sha256, METRICS)
+    read_autoencoder(folder / WEIGHTS, cell)
+    record, trained = read_json(folder / TRAINING), metrics.training.model_dump()
+    if {key: record.get(key) for key in trained} != trained:
+        raise ValueError(f"{folder / TRAINING}: of another training than {METRICS}")
+    if curve := record.get("curve_sha256"):  # earlier versions wrote none
+        _check_content(folder / CURVE, curve, TRAINING)
+    state = folder / STATE
+    if (state / TRAINED).exists() and read_trained(state).get(
+        "weights_sha256"
+    ) != made_from.weights_sha256:
+        raise ValueError(f"{state / TRAINED}: damaged, or it keeps other weights than {METRICS}")
+
+
+def check_look(study: Study, file: str) -> None:
+    """Check a file of steering or of probes: its content, and the weights that it was made with."""
+    path = Path(file)
+    if file in study.dials:
+        steered = read_dial_run(path)
+        spec, sides = steered.spec, (steered.candidate, steered.baseline)
+        weights = {side.cell: side.weights_sha256 for side in sides if side is not None}
+    else:
+        probed = read_probe_run(path)
+        spec, weights = probed.spec, {one.cell: one.weights_sha256 for one in probed.cells}
+    check_spec(path, "specification", spec, study.looked_into[file])
+    for cell, used in weights.items():
+        metrics = Path(study.metrics(cell))
+        if not metrics.exists():
+            continue
+        if read_metrics(metrics, cell).made_from.weights_sha256 != used:
+            raise ValueError(f"{file}: made with weights that {cell.path} no longer has")
+
+
+def check_spec(file: Path, what: str, found: object, spec: object) -> None:
+    """Compare the digest of a specification with that of this study's."""
+    if found != (expected := digest(spec)):
+        raise ValueError(
+            f"{file}: made for another configuration: {what} {found}, this study's is {expected}"
+        )
+
+
+def _check_content(file: Path, expected: str, beside: str) -> None:
+    if not file.exists():
+        raise ValueError(f"{file}: missing, but {beside} is there")
+    if (found := sha256_of(file)) != expected:
+        raise ValueError(f"{file}: its sha256 is {found}, {beside} was written beside {expected}")
