@@ -17,7 +17,7 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from pipeline.__main__ import STAGES, stage_parser
+from pipeline.__main__ import STAGES, TOOLS, stage_parser
 from pipeline.config.sections import LARGEST
 from pipeline.config.study_config import StudyConfig
 
@@ -89,13 +89,13 @@ def library() -> dict[str, list[str]]:
 
 
 def stages() -> Iterator[str]:
-    """The page of stages and tools: their own help."""
+    """The page of tools and stages: their own help."""
     os.environ["COLUMNS"] = "79"
-    yield "# Stages and tools\n\n`python -m pipeline STAGE`, from the checkout of the workflow.\n"
-    for title, group in STAGES.items():
-        yield f"## {title}\n"
-        yield from ("| name | what it does |", "|---|---|")
-        yield from (f"| [`{name}`](#{name}) | {text} |" for name, (_, text) in group.items())
+    yield "# Tools and stages\n\n`python -m pipeline COMMAND`, from the checkout of the workflow.\n"
+    yield from ("| tool, for people | what it does |", "|---|---|")
+    yield from (f"| [`{name}`](#{name}) | {text} |" for name, (_, text) in TOOLS.items())
+    for title, group in (("Tools", TOOLS), ("Stages, which rules run", STAGES)):
+        yield f"\n## {title}"
         for name in group:
             yield f"\n### {name}\n\n```text\n{stage_parser(name).format_help().strip()}\n```\n"
 

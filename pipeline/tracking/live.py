@@ -1,103 +1,132 @@
-"""From a job to its trackers: a process that sends, and a thread that tells it.
-
-The training step puts rows into a queue and never waits.
-"""
+"""From a training to its trackers: a thread sends the rows, and the training never waits for it."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
 from queue import SimpleQueue
 from typing import Any
 
-from pipeline.jobs.json_files import canonical
 from pipeline.jobs.progress import say
 from pipeline.study.cell import Cell
 from pipeline.study.specs import TrainSpec
 from pipeline.tracking.asked import Asked, passed_on
-from pipeline.tracking.send import PATIENCE
-from pipeline.tracking.trackers import Row, Tracked
+from pipeline.tracking.trackers import MODULES, Row, Tracked, Tracker
 
-STOPPED = 5.0
-"""Seconds that trackers have where the job was stopped or failed."""
-LATER = 5.0
-"""Seconds after which the process that sends is ended, if it did not end by itself."""
-HELDOUT = ("r2", "l0", "dead_fraction", "loss_recovered", "bipolar_fraction")
+PATIENCE, STOPPED = 60.0, 5.0
+"""Seconds that trackers have once a job is done, and where it was stopped or failed."""
+MEASURED = ("r2", "l0", "dead_fraction", "loss_recovered", "bipolar_fraction")
 """What trackers are told of metrics.json."""
 
 
-def heldout(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """What trackers are told of the content of metrics.json."""
-    return {name: metrics[name] for name in HELDOUT if metrics.get(name) is not None}
+class Runs:
+    """Runs of some cells on every tracker. A tracker that fails is dropped, with one warning.
+
+    Attributes:
+        failed: Trackers that were dropped.
+    """
+
+    def __init__(self, asked: Asked):
+        self._asked, self._open = asked, dict[tuple[str, str], Tracker]()
+        self.failed: set[str] = set()
+
+    def begin(self, cell: Tracked) -> None:
+        """Open the runs of a cell, or continue them; the trackers' packages are imported here."""
+
+        def start(name: str) -> None:
+            run: Tracker = import_module(MODULES[name]).start(self._asked, cell)
+            self._open[cell.name, name] = run
+
+        self._each(cell.name, self._asked.trackers, start)
+
+    def rows(self, cell: str, rows: Sequence[Row]) -> None:
+        """Send the rows of a cell's curve that its runs lack."""
+
+        def log(name: str) -> None:
+            run = self._open[cell, name]
+            if new := [row for row in rows if row["step"] > run.last]:
+                run.log(new)
+
+        self._each(cell, self._opened(cell), log)
+
+    def finish(self, cell: str, metrics: Mapping[str, Any]) -> None:
+        """Send what was measured at the end, if anything was; after this nothing comes."""
+        found = {name: metrics[name] for name in MEASURED if metrics.get(name) is not None}
+        self._each(
+            cell, self._opened(cell), lambda name: self._open.pop((cell, name)).finish(found)
+        )
+
+    def close(self) -> None:
+        """Close what is open: its cell was interrupted."""
+        for cell, _ in list(self._open):
+            self.finish(cell, {})
+
+    def _opened(self, cell: str) -> list[str]:
+        return [name for name in self._asked.trackers if (cell, name) in self._open]
+
+    def _each(self, cell: str, names: Sequence[str], work: Callable[[str], None]) -> None:
+        for name in names:
+            if name in self.failed:
+                continue
+            try:
+                work(name)
+            except (Exception, SystemExit) as error:
+                self.failed.add(name)
+                why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                say(
+                    f"warning: TRACKING BY {name.upper()} STOPPED at {cell} ({why}). Training goes "
+                    "on, and the curve is kept: `python -m pipeline track` sends it later."
+                )
 
 
 class Live:
     """Tells trackers of the cells of one job; nothing where no tracker is asked for."""
 
     def __init__(self, asked: Asked | None):
-        self._asked, self._messages = asked, SimpleQueue[dict[str, Any] | None]()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._study = asked.study if asked else ""
+        self._runs = Runs(asked) if asked else None
+        self._calls = SimpleQueue[Callable[[Runs], None] | None]()
+        self._thread = threading.Thread(target=self._send, daemon=True)
 
     def open(self, spec: TrainSpec) -> None:
         """Begin to tell of a cell, or go on; of one that is never trained there is nothing."""
-        if self._asked is None or spec.source is not None:
-            return
-        self.begin(Tracked.of(spec, self._asked.study))
+        if spec.source is None:
+            self.begin(Tracked.of(spec, self._study))
 
     def begin(self, cell: Tracked) -> None:
         """The same of a cell whose training is known by its name and key."""
-        self._tell({"cell": cell.name, "open": vars(cell)})
+        self._tell(lambda runs: runs.begin(cell))
 
     def rows(self, cell: Cell, rows: Sequence[Row]) -> None:
         """Tell rows of a curve, in order. Those that were told before may come again."""
-        self._tell({"cell": cell.path, "rows": list(rows)})
+        told = list(rows)
+        self._tell(lambda runs: runs.rows(cell.path, told))
 
     def measured(self, cell: Cell, metrics: Mapping[str, Any]) -> None:
         """Tell what metrics.json says; after this nothing comes of the cell."""
-        self._tell({"cell": cell.path, "heldout": heldout(metrics)})
+        self._tell(lambda runs: runs.finish(cell.path, metrics))
 
-    def _tell(self, message: dict[str, Any]) -> None:
-        if self._process is None and "open" in message:
-            self._start()
-        if self._process is not None:
-            self._messages.put(message)
+    def _tell(self, call: Callable[[Runs], None]) -> None:
+        if self._runs is not None:
+            if self._thread.ident is None:
+                self._thread.start()
+            self._calls.put(call)
 
-    def _start(self) -> None:
-        assert self._asked is not None
-        command = [sys.executable, "-m", "pipeline", "track-rows", "--asked"]
-        try:
-            self._process = subprocess.Popen(
-                [*command, canonical(self._asked)], stdin=subprocess.PIPE, start_new_session=True
-            )
-        except OSError as error:
-            say(f"warning: TRACKING DID NOT START ({error}). Training goes on.")
-            return
-        self._thread = threading.Thread(target=self._write, daemon=True)
-        self._thread.start()
-
-    def _write(self) -> None:
-        assert self._process is not None
-        assert self._process.stdin is not None
-        with suppress(BrokenPipeError), self._process.stdin as pipe:
-            while (message := self._messages.get()) is not None:
-                pipe.write(json.dumps(message).encode() + b"\n")
-                pipe.flush()
+    def _send(self) -> None:
+        assert self._runs is not None
+        while (call := self._calls.get()) is not None:
+            call(self._runs)
+        self._runs.close()
 
     def close(self, patience: float = PATIENCE) -> None:
         """Wait until all is sent, but not for long."""
-        if self._process is None:
+        if self._thread.ident is None:
             return
-        self._messages.put(None)
-        try:
-            self._process.wait(patience + LATER)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
-        if self._process.returncode:
+        self._calls.put(None)
+        self._thread.join(patience)
+        if self._thread.is_alive():
             say("warning: TRACKING IS NOT COMPLETE. `python -m pipeline track` sends curves later.")
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from typing import Any, Protocol
 
 from pipeline.jobs.json_files import digest
 from pipeline.study.specs import TrainSpec
-from pipeline.tracking.asked import Asked
 
 Row = Mapping[str, float]
 """A row of a training curve, see `pipeline.study.curves`."""
@@ -57,9 +55,3 @@ class Tracker(Protocol):
 
     def finish(self, heldout: Mapping[str, float]) -> None:
         """Take what was measured at the end, if anything was, and keep all there is."""
-
-
-def start(name: str, asked: Asked, cell: Tracked) -> Tracker:
-    """Open the run of a cell, or continue it; the tracker's package is imported here."""
-    tracker: Tracker = import_module(MODULES[name]).start(asked, cell)
-    return tracker

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -13,6 +14,9 @@ from pipeline.study.outputs import WANDB_NOTE
 from pipeline.tracking.asked import Asked, folder_of
 from pipeline.tracking.trackers import HELDOUT, Row, Tracked
 from sagsae.files import write_atomic
+
+TOKEN = "WANDB_IDENTITY_TOKEN_FILE"
+"""The variable that stands in for a key."""
 
 
 class WandbRun:
@@ -47,6 +51,9 @@ def start(asked: Asked, cell: Tracked) -> WandbRun:
     """Open the run of a cell, or continue it; several may be open."""
     own = asked.tracking.wandb
     assert own is not None
+    mode = own.mode or os.environ.get("WANDB_MODE") or "online"
+    if mode == "online" and not (wandb.api.api_key or os.environ.get(TOKEN)):
+        raise ValueError("no key for W&B: set WANDB_API_KEY or run `wandb login`")
     folder = folder_of(asked, own.folder, "wandb")
     folder.mkdir(parents=True, exist_ok=True)
     settings = wandb.Settings(

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from pipeline.__main__ import MODULES, main, stage_parser
+from pipeline.__main__ import MODULES, STAGES, TOOLS, main, stage_parser
 from pipeline.jobs.stage import SPIN_COUNT
 from sagsae.files import signed_json
 from tests.e2e.conftest import ROOT
@@ -27,10 +27,19 @@ def test_every_argument_has_help(name):
     assert parser.description
 
 
+def test_help_shows_a_line_for_each_tool_and_names_the_stages(capsys):
+    main(["--help"])
+    shown = capsys.readouterr().out
+    assert len(TOOLS) <= 12
+    assert all(f"\n  {name} " in shown and text in shown for name, (_, text) in TOOLS.items())
+    assert set(STAGES) <= set(re.findall(r"[\w-]+", shown))
+    assert not set(STAGES) & set(TOOLS)
+
+
 def test_an_unknown_stage_lists_those_there_are():
     with pytest.raises(SystemExit) as stop:
         main(["evaluated"])
-    assert str(stop.value).startswith("error: no stage 'evaluated'\n\nusage: ")
+    assert str(stop.value).startswith("error: no command 'evaluated'\n\nusage: ")
 
 
 @pytest.mark.parametrize("stage", ["cell", "train-together", "dial", "tables", "claims", "report"])

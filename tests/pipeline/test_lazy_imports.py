@@ -14,11 +14,10 @@ TRACKERS = {"wandb", "tensorboard", "mlflow"}
 LIGHT = {
     "cells.run",
     "cells.together",
-    "tracking.send",
-    "tracking.replay",
+    "tracking.track",
     "study.list_cells",
     "study.list_targets",
-    "status.run",
+    "tools.status",
     "report.rebuild",
     "config.export_schema",
 }
@@ -38,7 +37,7 @@ def test_no_stage_imports_a_tracker_or_draws_bars():
     found = imported(f"import {names}")
     assert not found & TRACKERS
     assert "rich" not in imported(
-        "import pipeline.status.run, pipeline.cache.run, pipeline.jobs.bars"
+        "import pipeline.tools.status, pipeline.cache.run, pipeline.jobs.bars"
     )
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,10 +23,8 @@ from pipeline.study.specs import StreamSpec
 from pipeline.tracking import asked as asked_module
 from pipeline.tracking import live as live_module
 from pipeline.tracking.asked import VARIABLE, Asked, pass_on, passed_on
-from pipeline.tracking.live import Live, tracked
-from pipeline.tracking.send import Sender
-from pipeline.tracking.trackers import Tracked
-from tests.e2e.conftest import ROOT
+from pipeline.tracking.live import Live
+from pipeline.tracking.trackers import MODULES, Tracked
 from tests.pipeline.tracking.readers import mlflow_points, tensorboard_points, wandb_points
 from tests.pipeline.whole_study import CELL, CONFIG, WholeStudy, make_whole_study, without_costs
 
@@ -34,21 +33,6 @@ pytestmark = pytest.mark.slow
 ALL = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
 TRAINING = CONFIG["training"] | {"tokens": 128 * 400}
 STEPS = [0, 50, 100, 150, 200, 250, 300, 350, 399]
-FAKE = """
-import os, time
-from pathlib import Path
-
-class Run:
-    last = -1
-    def log(self, rows):
-        {log}
-    def finish(self, heldout):
-        {finish}
-
-def start(asked, cell):
-    {start}
-    return Run()
-"""
 
 
 @pytest.fixture(scope="module")
@@ -74,22 +58,28 @@ def ask(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def faulty(tmp_path, monkeypatch):
-    """TensorBoard as a tracker with faults, in the processes that send."""
+def faulty(monkeypatch):
+    """TensorBoard as a tracker with faults."""
 
-    def faulty(start: str = "pass", log: str = "pass", finish: str = "pass") -> None:
-        site = tmp_path / "site"
-        site.mkdir()
-        (site / "their_tracker.py").write_text(FAKE.format(start=start, log=log, finish=finish))
-        (site / "sitecustomize.py").write_text(
-            "import sys\n"
-            "if 'track-rows' in sys.orig_argv:\n"
-            "    from pipeline.tracking import trackers\n"
-            "    trackers.MODULES['tensorboard'] = 'their_tracker'\n"
-        )
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT)]))
+    def nothing(*_: object) -> None:
+        pass
+
+    def faulty(start=nothing, log=nothing, finish=nothing) -> None:
+        def opened(asked: Asked, cell: Tracked) -> SimpleNamespace:
+            start()
+            return SimpleNamespace(last=-1, log=log, finish=finish)
+
+        monkeypatch.setitem(sys.modules, "their_tracker", SimpleNamespace(start=opened))
+        monkeypatch.setitem(MODULES, "tensorboard", "their_tracker")
 
     return faulty
+
+
+def failing(error: BaseException):
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
 
 
 def train(made: WholeStudy, root: Path) -> Path:
@@ -132,19 +122,17 @@ def test_all_trackers_get_the_curve_and_the_cell_stays_the_same(made, ask, tmp_p
 
 def test_nothing_is_started_where_nothing_is_asked_for(made, monkeypatch, tmp_path):
     monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setattr(live_module.subprocess, "Popen", None)
+    monkeypatch.setattr(live_module, "Runs", failing(AssertionError()))
     assert_unharmed(made, train(made, tmp_path / "cells"))
 
 
 @pytest.mark.parametrize(
     ("faults", "told"),
     [
-        ({"start": "raise OSError('no network')"}, "(OSError: no network)"),
-        ({"start": "raise SystemExit('log in first')"}, "(SystemExit: log in first)"),
-        ({"log": "raise RuntimeError('quota')"}, "(RuntimeError: quota)"),
-        ({"finish": "raise KeyError('x')"}, "(KeyError: 'x')"),
-        ({"log": "os._exit(3)"}, "TRACKING IS NOT COMPLETE"),
-        ({"start": "import no_such_module"}, "(ModuleNotFoundError: No module named"),
+        ({"start": failing(OSError("no network"))}, "(OSError: no network)"),
+        ({"start": failing(SystemExit("log in first"))}, "(SystemExit: log in first)"),
+        ({"log": failing(RuntimeError("quota"))}, "(RuntimeError: quota)"),
+        ({"finish": failing(KeyError("x"))}, "(KeyError: 'x')"),
     ],
 )
 def test_a_tracker_that_fails_is_told_of_once_and_harms_nothing(
@@ -161,7 +149,7 @@ def test_a_tracker_that_fails_is_told_of_once_and_harms_nothing(
 
 def test_the_other_trackers_go_on(made, ask, faulty, tmp_path, capfd):
     asked = ask(tensorboard={}, mlflow={})
-    faulty(log="raise RuntimeError('quota')")
+    faulty(log=failing(RuntimeError("quota")))
     folder = train(made, tmp_path / "cells")
     assert "TRACKING BY TENSORBOARD STOPPED" in capfd.readouterr().err
     assert as_float32(mlflow_points(asked, CELL.path)["loss"]) == curve_of(folder)
@@ -169,9 +157,8 @@ def test_the_other_trackers_go_on(made, ask, faulty, tmp_path, capfd):
 
 def test_a_tracker_that_hangs_is_left_behind(made, ask, faulty, tmp_path, monkeypatch, capfd):
     ask(tensorboard={})
-    faulty(log="time.sleep(1000)")
+    faulty(log=lambda rows: time.sleep(1000))
     monkeypatch.setattr(live_module, "PATIENCE", 0.5)
-    monkeypatch.setattr(live_module, "LATER", 0.5)
     began = time.monotonic()
     folder = train(made, tmp_path / "cells")
     assert_unharmed(made, folder)
@@ -179,48 +166,25 @@ def test_a_tracker_that_hangs_is_left_behind(made, ask, faulty, tmp_path, monkey
     assert time.monotonic() - began < 500
 
 
-def test_the_process_that_sends_gives_up_by_itself(ask, faulty, tmp_path):
-    """Where its job was killed, nobody else would end it."""
-    asked = ask(tensorboard={})
-    faulty(start="time.sleep(1000)")
-    command = [sys.executable, "-m", "pipeline", "track-rows", "--patience", "0.5", "--asked"]
-    message = {"cell": "a", "open": {"name": "a", "key": "b"}}
-    done = subprocess.run(
-        [*command, asked.model_dump_json()],
-        input=json.dumps(message) + "\n",
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert "a tracker did not end within 0 s" in done.stderr
-
-
 def test_a_package_that_is_gone_since_the_plan_harms_nothing(
     made, ask, tmp_path, monkeypatch, capfd
 ):
     """Jobs of a cluster may have another environment than the plan."""
     ask(tensorboard={})
-    code = "import sys\nsys.modules['tensorboard'] = None\n"
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(code)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), str(ROOT)]))
+    monkeypatch.setitem(MODULES, "tensorboard", "no_such_module")
     assert_unharmed(made, train(made, tmp_path / "cells"))
-    said = capfd.readouterr().err
-    assert "warning: section tracking asks for tensorboard" in said
-    assert "-m pip install --editable" in said
+    assert "(ModuleNotFoundError: No module named" in capfd.readouterr().err
 
 
 def test_the_loop_never_waits_for_a_tracker(ask, faulty):
-    ask(tensorboard={})
-    faulty(log="time.sleep(1000)")
-    with tracked() as live:
-        live.begin(Tracked("a", "b"))
-        began = time.monotonic()
-        row = {"step": 1.0, "loss": 0.5, "much": "x" * 10_000}
-        for _ in range(1000):  # 10 MB, more than any pipe holds
-            live._tell({"cell": "a", "rows": [row]})
-        assert time.monotonic() - began < 5
-        live._process.kill()
+    faulty(log=lambda rows: time.sleep(1000))
+    live = Live(ask(tensorboard={}))
+    began = time.monotonic()
+    live.begin(Tracked(CELL.path, "key"))
+    for step in range(1000):
+        live.rows(CELL, [{"step": float(step)}])
+    live.close(0.1)
+    assert time.monotonic() - began < 5
 
 
 def test_wandb_is_offline_where_its_variable_says_so(made, ask, tmp_path, monkeypatch):
@@ -331,21 +295,9 @@ class TestAsked:
         assert (asked_module.CHECKOUT / "pyproject.toml").exists()
 
 
-def test_a_message_of_an_unknown_cell_is_passed_over(ask, capsys):
-    sender = Sender(ask(tensorboard={}))
-    sender.take({"cell": "none", "rows": [{"step": 0.0}]})
-    sender.take({"cell": "none", "heldout": {}})
-    assert sender.failed == set()
-    assert capsys.readouterr().err == ""
-
-
-def test_a_process_that_cannot_start_is_told_of(ask, monkeypatch, capsys):
-    def refuse(*args, **kwargs):
-        raise OSError("no memory")
-
-    monkeypatch.setattr(live_module.subprocess, "Popen", refuse)
+def test_rows_of_a_cell_that_was_not_opened_are_passed_over(ask, capsys):
     live = Live(ask(tensorboard={}))
-    live.begin(Tracked("a", "b"))
-    live._tell({"cell": "a", "rows": []})
+    live.rows(CELL, [{"step": 0.0}])
+    live.measured(CELL, {})
     live.close()
-    assert capsys.readouterr().err.count("TRACKING DID NOT START (no memory)") == 1
+    assert capsys.readouterr().err == ""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from pipeline.config.tracking import Tracking
 from pipeline.tracking.asked import Asked
-from pipeline.tracking.trackers import MODULES, Tracked, start
+from pipeline.tracking.trackers import MODULES, Tracked, Tracker
 from tests.pipeline.tracking.readers import (
     Points,
     mlflow_points,
@@ -40,6 +41,11 @@ def found_by(name: str, folder: Path, cell: str = NAME) -> Points:
     if name == "mlflow":
         return mlflow_points(asked_of(folder, name), cell)
     return wandb_points(folder / "wandb", cell)
+
+
+def start(name: str, asked: Asked, cell: Tracked) -> Tracker:
+    run: Tracker = import_module(MODULES[name]).start(asked, cell)
+    return run
 
 
 def rows(*steps: int) -> list[dict[str, float]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from pipeline.config.study_config import DEFAULT_CONFIG
 from pipeline.jobs.json_files import read_json
@@ -19,28 +20,27 @@ from pipeline.study.curves import read_curve
 from pipeline.study.outputs import CURVE
 from pipeline.study.study import Study
 from pipeline.tracking.asked import Asked, advice
-from pipeline.tracking.live import heldout
-from pipeline.tracking.send import Sender
+from pipeline.tracking.live import Runs
 from pipeline.tracking.trackers import Tracked
 
 
-def replay(study: Study, asked: Asked) -> int:
+def send(study: Study, asked: Asked) -> int:
     """Send every finished cell that has a curve; how many there are.
 
     Raises:
         RuntimeError: a tracker failed; what was said before says why.
     """
-    sender = Sender(asked)
+    runs = Runs(asked)
     cells = [cell for cell in study.cells if _is_there(study, cell)]
     progress = Progress("track", len(cells), "cells")
     for done, cell in enumerate(cells, start=1):
+        runs.begin(Tracked.of(study.train_spec(cell), asked.study))
         curve = read_curve(Path(study.cell_file(cell, CURVE)))
-        opened = vars(Tracked.of(study.train_spec(cell), asked.study))
-        found = heldout(read_json(study.metrics(cell)))
-        rows = curve.to_dict("records")
-        sender.take({"cell": cell.path, "open": opened, "rows": rows, "heldout": found})
-        if sender.failed:
-            raise RuntimeError(f"{', '.join(sorted(sender.failed))} failed at {cell.path}")
+        rows: list[Any] = curve.to_dict("records")
+        runs.rows(cell.path, rows)
+        runs.finish(cell.path, read_json(study.metrics(cell)))
+        if runs.failed:
+            raise RuntimeError(f"{', '.join(sorted(runs.failed))} failed at {cell.path}")
         progress.update(done)
     return len(cells)
 
@@ -62,4 +62,4 @@ def main(configfile: Path = DEFAULT_CONFIG) -> None:
         sys.exit(f"error: {configfile} asks for no tracker: see section `tracking`")
     if missing := asked.missing():
         sys.exit(f"error: {advice(missing)}")
-    print(f"{replay(study, asked)} of {len(study.cells)} cells sent to {', '.join(asked.trackers)}")
+    print(f"{send(study, asked)} of {len(study.cells)} cells sent to {', '.join(asked.trackers)}")

@@ -12,7 +12,7 @@ from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.study.outputs import CURVE
 from pipeline.study.study import Study
 from pipeline.tracking import asked as asked_module
-from pipeline.tracking.replay import main
+from pipeline.tracking.track import main
 from tests.pipeline.made_curves import made_rows, make_curve
 from tests.pipeline.made_grid import configuration, make_grid
 from tests.pipeline.tracking.readers import tensorboard_points

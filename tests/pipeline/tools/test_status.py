@@ -1,0 +1,205 @@
+"""What a study is doing, told from files that stages write."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pipeline.jobs.json_files import digest, write_json
+from pipeline.jobs.progress import Progress
+from pipeline.study.study import Study
+from pipeline.tools import status
+from pipeline.tools.status import Status, bytes_under, cell_job, duration, gigabytes, reason_of
+from sagsae.files import FileLock
+from tests.pipeline.made_grid import configuration
+
+TRAINS = "train small/mlp_out: 1,024/4,096 tokens, 8,181/s, ETA 3 min, loss 0.0834, L0 283.2\n"
+
+
+@pytest.fixture
+def study(tmp_path) -> Study:
+    grid = [{"variant": "gated", "expansion": 2, "lambdas": [0.05, 0.1, 0.2, 0.3]}]
+    raw = configuration(results=str(tmp_path), grid=grid, hookpoints=["resid"])
+    return Study.from_dict(raw | {"cache": str(tmp_path / "cache"), "models": raw["models"][:1]})
+
+
+def written(path: str | Path, text: str = "{}", at: float | None = None) -> Path:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    if at is not None:
+        os.utime(path, (at, at))
+    return path
+
+
+def log(study: Study, number: int, text: str, at: float | None = None) -> Path:
+    return written(study.log("cells", study.cells[number].path), text, at)
+
+
+def finish(study: Study, number: int, at: float | None = None, lam: float | None = None) -> None:
+    """Write metrics of a cell as it is configured, or as if it had another lambda."""
+    cell = study.cells[number]
+    measured = cell if lam is None else replace(cell, lam=lam)
+    specs = {"train": study.train_spec(measured), "evaluate": study.evaluate_spec(measured)}
+    made_from = {name: digest(spec) for name, spec in specs.items()}
+    write_json(study.metrics(cell), {"made_from": made_from})
+    if at is not None:
+        os.utime(study.metrics(cell), (at, at))
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    lock = FileLock(written(path, ""))
+    lock.acquire()
+    yield
+    lock.release()
+
+
+def cell_lock(study: Study, number: int) -> Path:
+    return Path(study.metrics(study.cells[number])).with_name(".lock")
+
+
+def text_of(study: Study, now: float | None = None) -> str:
+    return "\n".join(Status.of(study, time.time() if now is None else now).lines())
+
+
+def job(study: Study, number: int = 0, now: float | None = None):
+    return cell_job(study, study.cells[number], time.time() if now is None else now)
+
+
+class TestJob:
+    def test_it_waits_before_it_has_a_log(self, study):
+        assert job(study).state == "waiting"
+
+    def test_it_is_finished_once_its_metrics_are_there(self, study):
+        log(study, 0, "error: of an earlier try\n")
+        finish(study, 0, at=1000.0)
+        assert (job(study).state, job(study).at) == ("finished", 1000.0)
+
+    def test_metrics_of_another_configuration_do_not_finish_it(self, study):
+        finish(study, 0, at=1000.0, lam=0.77)
+        assert job(study).state == "outdated"
+        finish(study, 1)
+        assert "1 of 4 cells finished, 1 outdated, 2 waiting" in text_of(study)
+
+    def test_it_runs_while_somebody_holds_its_lock(self, study):
+        log(study, 0, TRAINS, at=1000.0)
+        with locked(cell_lock(study, 0)):
+            found = job(study)
+        assert (found.state, found.trained) == ("running", 0.25)
+        assert "train 25%, 1,024 of 4,096 tokens, 8,181/s, ETA 3 min, loss 0.0834" in found.said
+        assert job(study).state == "stopped"
+
+    def test_what_comes_after_the_training_counts_as_trained(self, study):
+        log(study, 0, "evaluate small/mlp_out: 10/40 batches, 8/s, ETA 3 s\n")
+        assert job(study).trained == 1.0
+
+    def test_it_runs_before_it_has_a_lock_for_a_moment(self, study):
+        log(study, 0, "gpu lease: no GPU\n", at=1000.0)
+        assert job(study, now=1029.0).state == "running"
+        assert job(study, now=1031.0).state == "stopped"
+
+    def test_it_failed_where_its_log_ends_in_an_error(self, study):
+        log(study, 0, TRAINS + "error: the disk is full;\n  delete something\n")
+        assert (job(study).state, job(study).said) == (
+            "failed",
+            "the disk is full; delete something",
+        )
+
+    def test_a_traceback_is_told_by_its_last_line(self):
+        trace = ["Traceback (most recent call last):", "  File x", "KeyError: 'clock'"]
+        assert reason_of(["before", *trace]) == "KeyError: 'clock'"
+        assert reason_of(["error: one", *trace]) == "KeyError: 'clock'"
+        assert reason_of(["all is well"]) == ""
+
+    def test_progress_is_what_stages_print(self, study, capsys):
+        printed = Progress("train small/x, spliced", 4000, "tokens", every=0.0)
+        for done, share in ((500, 0.125), (1000, 0.25), (4000, 1.0)):
+            printed.update(done, "loss 0.2")
+            log(study, 0, capsys.readouterr().err)
+            assert job(study).trained == share
+
+
+class TestStudy:
+    def test_the_pace_is_that_of_this_run(self, study):
+        """Two of four equal cells took 200 s of a run that is 300 s old; a third is half done."""
+        with locked(Path(study.run_lock)), locked(cell_lock(study, 2)):
+            start = Path(study.run_lock).stat().st_mtime
+            finish(study, 0, at=start + 100)
+            finish(study, 1, at=start + 200)
+            log(study, 2, TRAINS.replace("1,024", "2,048"), at=start + 290)
+            found = Status.of(study, start + 300)
+            assert found.pace() == pytest.approx((2 * 3600 / 300, 1.5 * 300 / 2.5))
+        assert found.run == f"process {os.getpid()} on {os.uname().nodename}"
+
+    def test_the_pace_leaves_out_what_came_before_the_first_cell(self, study):
+        """Three of four equal cells, the first after 1,000 s of dumps, the others 100 s each."""
+        with locked(Path(study.run_lock)):
+            start = Path(study.run_lock).stat().st_mtime
+            for number, at in enumerate((1000, 1100, 1200)):
+                finish(study, number, at=start + at)
+            assert Status.of(study, start + 1200).pace() == pytest.approx((36, 100))
+
+    def test_without_a_run_there_is_no_pace(self, study):
+        finish(study, 0)
+        assert Status.of(study, time.time()).pace() is None
+        text = text_of(study)
+        assert "1 of 4 cells finished, 3 waiting" in text
+        assert "the same command continues" in text
+        for number in (1, 2, 3):
+            finish(study, number)
+        assert "4 of 4 cells finished\nrun:     none; every cell is finished\n" in text_of(study)
+
+    def test_jobs_of_other_stages_are_told(self, study):
+        now = time.time()
+        dump = "dump small-train: 8,192/81,920 rows, 4,100/s, ETA 18 s, 5,100 model tokens/s\n"
+        written(study.log("dump", "small-train"), dump)
+        written(study.log("tokens", "small-train"), "error: no text\n")
+        written(study.log("dump", "small-heldout"), dump, at=now - 500)
+        text = text_of(study, now)
+        assert "running:\n  dump/small-train\n    dump 10%, 8,192 of 81,920 rows, 4,100/s" in text
+        assert "failed:\n  tokens/small-train\n    no text\n" in text
+        assert "heldout" not in text
+
+    def test_what_failed_and_what_stopped_is_listed_with_its_log(self, study):
+        failed = log(study, 0, "error: too hot\n")
+        stopped = log(study, 1, TRAINS, at=time.time() - 700)
+        text = text_of(study)
+        assert "1 failed, 1 stopped, 2 waiting" in text
+        assert f"{study.cells[0].path}\n    too hot\n    {failed}" in text
+        assert f"{stopped} (written 11 min ago)" in text
+
+    def test_sizes_count_what_is_on_the_disk(self, tmp_path):
+        written(tmp_path / "a" / "b", "x" * 10_000)
+        assert 10_000 <= bytes_under(tmp_path) <= 50_000
+        assert bytes_under(tmp_path / "none") == 0
+
+
+def test_it_is_watched_until_all_are_finished(study, tmp_path, monkeypatch, capsys):
+    looks = []
+
+    def sleep(seconds: float) -> None:
+        looks.append(seconds)
+        for number in range(2 * len(looks)):
+            finish(study, number)
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    monkeypatch.setattr(Study, "load", lambda path: study)
+    status.main(tmp_path / "any.yaml", watch=True)
+    assert looks == [status.EVERY] * 2
+    assert "4 of 4 cells finished" in capsys.readouterr().out
+
+
+def test_times_and_sizes_in_words():
+    assert [duration(seconds) for seconds in (4.2, 61, 3600 * 26 + 120)] == [
+        "4 s",
+        "1 min",
+        "26 h 2 min",
+    ]
+    assert (gigabytes(31_400_000), gigabytes(17_100_000_000)) == ("31 MB", "17.1 GB")
