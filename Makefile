@@ -1,6 +1,5 @@
 # Two commands do everything on a fresh machine: `make results` and `make test`. `make help` lists all.
-# PYTHON is the interpreter (3.11 to 3.13). CORES and GPUS are what a study may use. ENGINE,
-# FROM and TO belong to the targets that name them.
+# PYTHON is the interpreter (3.11 to 3.13). CORES and GPUS are what a study may use. FROM and TO belong to `rebuild`.
 PYTHON ?= python3
 VENV ?= .venv
 PEERS ?= .venv-peers
@@ -8,7 +7,6 @@ CUDA ?= .venv-cuda
 CUDA_PYTHON ?= python3.13 python3.12 $(PYTHON)
 CORES ?= all
 GPUS ?=
-ENGINE ?= podman
 FROM ?= results/reference/local
 TO ?= results/rebuilt
 BIN := $(VENV)/bin
@@ -21,9 +19,7 @@ INSTALL := -m pip install --quiet --no-compile --disable-pip-version-check
 unexport PYTHONDONTWRITEBYTECODE
 PURELIB := import sysconfig; print(sysconfig.get_path("purelib"))
 
-.PHONY: help results test test-all coverage test-fast test-gpu test-faults test-slurm lint docs notebook smoke paper-plan
-.PHONY: reference deep competitors rebuild schema container clean
-.PHONY: bench bench-machine bench-step bench-families bench-width bench-gpu bench-data bench-workflow
+.PHONY: help results smoke test test-all test-fast test-gpu test-slurm lint docs bench reference rebuild schema clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -38,9 +34,6 @@ test: $(VENV)/.ready-dev $(PEERS)/.ready ## every test, the smoke study end to e
 test-all: test $(CUDA)/.ready ## the same, and what a GPU would run, with PyTorch for GPUs (3 GB) but without one
 	OMP_NUM_THREADS=1 $(CUDA)/bin/python -m pytest tests/gpu
 
-coverage: $(VENV)/.ready-dev $(PEERS)/.ready ## the same, and which lines no test runs; a third slower
-	$(SUITE) --cov
-
 test-fast: $(VENV)/.ready-dev ## the tests of single parts, in under 90 seconds on two free cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not faults and not e2e" -n auto --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
@@ -49,9 +42,6 @@ test-gpu: $(VENV)/.ready-dev ## all that needs a GPU, in about five minutes on o
 	$(BIN)/python -m pytest tests/gpu
 	$(BIN)/python -m benchmarks.gpu_step
 	$(BIN)/python -m benchmarks.dump --device cuda --batches 32 --rows 65536 --rounds 3
-
-test-faults: $(VENV)/.ready-dev ## the fault tests in full (about an hour); writes their table into docs/
-	$(BIN)/python -m pytest tests/faults --faults full --fault-report docs/reliability-figures.md
 
 test-slurm: $(VENV)/.ready-dev ## studies on a SLURM that it sets up for itself (needs Debian's slurm-wlm and munge); half an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/slurm --slurm -s
@@ -66,41 +56,21 @@ lint: $(VENV)/.ready-dev ## style, spelling, types, workflow
 docs: $(VENV)/.ready-docs ## the documentation as a site, in site/; open site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-notebook: $(VENV)/.ready-dev ## run docs/notebook.ipynb on the local study, after `make results`, and keep its outputs
-	PYTHONWARNINGS=ignore $(BIN)/python -m tests.notebook results/local
-
 smoke: $(VENV)/.ready ## tiny random models through the whole workflow, in results/smoke/
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/smoke.yaml
 
-paper-plan: $(VENV)/.ready ## what the paper study would run, without running it
-	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/paper.yaml --dry-run --quiet rules
-
-bench: bench-machine bench-step bench-families bench-width bench-gpu bench-data bench-workflow ## every benchmark, with other libraries beside ours; see docs/performance.md
-
-bench-machine: $(VENV)/.ready ## matrix products and copies alone: the machine's limits
+bench: $(VENV)/.ready-dev $(PEERS)/.ready ## every benchmark, with other libraries beside ours; docs/performance.md names each
 	$(BIN)/python -m benchmarks.machine
-
-bench-step: $(VENV)/.ready $(PEERS)/.ready ## a training step beside SAELens and dictionary_learning
 	$(BIN)/python -m benchmarks.step --peers $(PEERS)/bin/python
 	$(BIN)/python -m benchmarks.step --peers $(PEERS)/bin/python --threads 1
-
-bench-families: $(VENV)/.ready $(PEERS)/.ready ## a step of each family without a gate; SPARSIFY=PYTHON adds eai-sparsify
-	$(BIN)/python -m benchmarks.families --peers $(PEERS)/bin/python $(if $(SPARSIFY),--sparsify $(SPARSIFY))
-
-bench-width: $(VENV)/.ready ## what a step costs at larger widths
+	$(BIN)/python -m benchmarks.families --peers $(PEERS)/bin/python
 	$(BIN)/python -m benchmarks.width --threads 1
-
-bench-gpu: $(VENV)/.ready ## the same step on a GPU, where there is one
 	$(BIN)/python -m benchmarks.gpu_step
-
-bench-data: $(VENV)/.ready ## the stream, the dump, the evaluation of a cell, and steering
 	$(BIN)/python -m benchmarks.stream
 	$(BIN)/python -m benchmarks.dump --model smollm2-135m
 	$(BIN)/python -m benchmarks.dump --model gemma3-270m
 	$(BIN)/python -m benchmarks.evaluation
 	$(BIN)/python -m benchmarks.dial
-
-bench-workflow: $(VENV)/.ready-dev ## planning, the start of a cell, tables and figures; jobs against threads; trackers
 	$(BIN)/python -m benchmarks.workflow
 	$(BIN)/python -m benchmarks.threads
 	$(BIN)/python -m benchmarks.tracking
@@ -110,31 +80,11 @@ reference: $(VENV)/.ready ## run the reference study; copy what git keeps of it 
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/reference.yaml
 	$(BIN)/python -m pipeline publish --configfile workflow/configs/reference.yaml --out results/reference/local
 
-deep competitors: KEPT = results/reference/$@
-deep: STUDY = --configfile workflow/configs/reference-deep.yaml
-competitors: STUDY = --configfile workflow/configs/competitors.yaml
-
-# A study whose metrics are committed goes on where they end, and after a stop too.
-define RESUME
-$(BIN)/python -m pipeline restore $(STUDY) --from $(KEPT)
-$(BIN)/snakemake --cores $(CORES) $(STUDY) || { $(BIN)/python -m pipeline publish --unfinished $(STUDY) --out $(KEPT); exit 1; }
-$(BIN)/python -m pipeline publish $(STUDY) --out $(KEPT)
-endef
-
-deep: $(VENV)/.ready ## run the deep reference study (half a day), from where the committed metrics end; after a stop, make deep goes on
-	$(RESUME)
-
-competitors: $(VENV)/.ready ## compare twelve autoencoders on its stores (half a day), from where the committed metrics end
-	$(RESUME)
-
 rebuild: $(VENV)/.ready ## make tables, figures, claims and report of FROM again, in TO, from its metrics alone
 	$(BIN)/python -m pipeline rebuild --from $(FROM) --out $(TO)
 
 schema: $(VENV)/.ready ## write the configuration's JSON schema from the code
 	$(BIN)/python -m pipeline schema workflow/configs/schema.json
-
-container: ## a container with all that jobs need beside the checkout, built by ENGINE (podman)
-	$(ENGINE) build --file container/Containerfile --tag sagsae:$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) .
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else "Python 3.11 to 3.13 is needed, this is %d.%d: make PYTHON=python3.12 ..." % v)'

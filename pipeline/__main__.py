@@ -30,8 +30,7 @@ TOOLS = {
     "schema": ("config.export_schema", "write the JSON schema of the configuration"),
 }
 """Name -> (module of this package, what it does), for people. The signature and the docstring of a
-module's ``main`` are its command line, see ``pipeline.jobs.command_line``; the module's docstring is
-the help."""
+module's ``main`` are its command line, see ``pipeline.jobs.command_line``."""
 STAGES = {
     "fetch": "assets.fetch",
     "tokenise": "assets.tokenise",
@@ -68,12 +67,11 @@ MODULES = STAGES | {name: module for name, (module, _) in TOOLS.items()}
 
 def usage() -> str:
     """All tools, a line each, and the names of the stages."""
-    stages = textwrap.fill(
-        f"Rules run these stages: {', '.join(STAGES)}.", width=100, break_on_hyphens=False
-    )
+    stages = f"Rules run these stages: {', '.join(STAGES)}."
     lines = ["usage: python -m pipeline COMMAND [options]", ""]
     lines += [f"  {name:15}{text}" for name, (_, text) in TOOLS.items()]
-    return "\n".join([*lines, "", stages, "", "`python -m pipeline COMMAND --help` lists options."])
+    lines += ["", textwrap.fill(stages, width=100, break_on_hyphens=False), ""]
+    return "\n".join([*lines, "`python -m pipeline COMMAND --help` lists options."])
 
 
 def stage_parser(name: str) -> argparse.ArgumentParser:
