@@ -99,7 +99,8 @@ class Campaign:
         versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
         page.write_text(
             "# Figures of the last full run of the fault tests\n\n"
-            f"Written by `pytest tests/faults --faults full`. Python {platform.python_version()}, {versions}; "
+            f"Written by `pytest tests/faults --faults full`. Python {platform.python_version()}, "
+            f"{versions}; "
             f"{platform.machine()}, {platform.system()}.\n\n{whole.table()}\n"
         )
 

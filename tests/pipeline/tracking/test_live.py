@@ -224,7 +224,8 @@ def test_a_job_that_was_killed_goes_on_in_the_same_run(number, made, ask, tmp_pa
     assert killed.returncode != 0
     assert list(state.glob("checkpoint-*.safetensors"))
     assert not out.exists()
-    folder = train(made, root)
+    subprocess.run(command, check=True)
+    folder = out.parent
     assert_unharmed(made, folder)
     place = tmp_path / "tracking"
     tensorboard = tensorboard_points(place / "tensorboard" / CELL.path)
