@@ -25,7 +25,7 @@ import torch
 from benchmarks.interleaved import table
 from benchmarks.ours import plain
 from pipeline.activations.manifests import open_store
-from pipeline.cells.train import opened_trainers
+from pipeline.cells.train import opened_trainer
 from pipeline.config.study_config import DEFAULT_CONFIG
 from pipeline.study.cell import Cell
 from pipeline.study.study import Study
@@ -59,9 +59,7 @@ def trained(study: Study, cell: Cell, fast: bool) -> Result:
     manifest = study.manifest(cell.model, "train")
     heldout, made_for = study.manifest_and_digest(cell.model, "heldout")
     spec, cpu = study.train_spec(cell), torch.device("cpu")
-    with opened_trainers([spec], Path(manifest), cpu, Live(None)) as (trainers, failed):
-        assert not failed
-        run = trainers[cell.path]
+    with opened_trainer(spec, Path(manifest), cpu, Live(None)) as run:
         (run if fast else plain(run)).run()
     rows = iterate(open_store(Path(heldout), made_for), cell.hookpoint, ROWS)
     quality = evaluate_reconstruction(run.sae, rows)

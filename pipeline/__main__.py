@@ -11,9 +11,10 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 from pipeline.jobs.command_line import add_arguments, call
-from pipeline.jobs.stage import prepare_process, run_stage
+from pipeline.jobs.stage import copy_output, prepare_process, run_stage
 
 TOOLS = {
     "status": ("tools.status", "what a study is doing: finished, running, failed, time left"),
@@ -25,7 +26,6 @@ TOOLS = {
     "statistics": ("stores.statistics", "mean, spread and range of every feature of a store"),
     "convert-store": ("stores.convert", "copy a store: other layout, safetensors, SAELens"),
     "publish": ("report.publish", "keep what can be committed of a study"),
-    "restore": ("report.restore", "put kept metrics back: continue on another machine"),
     "rebuild": ("report.rebuild", "make tables, figures and report from published metrics"),
     "schema": ("config.export_schema", "write the JSON schema of the configuration"),
 }
@@ -38,7 +38,6 @@ STAGES = {
     "seal": "activations.seal",
     "baselines": "activations.baselines",
     "cell": "cells.run",
-    "train-together": "cells.together",
     "dial": "cells.dial",
     "tables": "tables.write",
     "browser-cell": "browser.collect",
@@ -83,6 +82,7 @@ def stage_parser(name: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add_arguments(parser, module.main)
+    parser.add_argument("--log", type=Path, help="file that has all that is printed, too")
     return parser
 
 
@@ -95,6 +95,8 @@ def main(arguments: Sequence[str]) -> None:
     if name not in MODULES:
         sys.exit(f"error: no command {name!r}\n\n{usage()}")
     options = stage_parser(name).parse_args(rest)
+    if log := vars(options).pop("log"):
+        copy_output(log)
     call(import_module(f"pipeline.{MODULES[name]}").main, options)
 
 

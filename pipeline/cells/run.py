@@ -3,10 +3,8 @@
 Weights are kept in the cell's ``.state`` folder as well, with the digest of what they were trained
 from. A job that finds weights of the same training which were not evaluated this way yet (the
 evaluation failed, or its settings changed) evaluates them again and trains nothing. Nor does one
-that finds the work of an orphan, a job that outlived the workflow run that had started it; nor the
-second attempt of a job whose first one ended after its work, for a scheduler may fail then, or
-another cell of the same submission. Weights that another library has trained are read anew by every
-job.
+that finds the work of an orphan, a job that outlived the workflow run that had started it. Weights
+that another library has trained are read anew by every job.
 """
 
 from __future__ import annotations
@@ -14,21 +12,18 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
-from pipeline.jobs.stage import Device, device_of, locked, run_is_gone, submitted_by
+from pipeline.jobs.stage import Device, device_of, locked, run_is_gone
 from pipeline.study.curves import curve_content
 from pipeline.study.outputs import (
     CHECKPOINT,
     CURVE,
     LATENT_TENSORS,
-    SHARED,
     STATE,
-    TOGETHER,
     TRAINED,
     TRAINING,
     WEIGHTS,
@@ -79,9 +74,7 @@ def main(
         same = record.get("made_from", {}).get("train") == train_key
         evaluated = record.get("evaluated") == evaluate_key
         # Of an orphan nobody has noted the outputs: that they are asked for is no demand to train.
-        run = submitted_by()
-        again = bool(run) and record.get("submitted_by") == run
-        adopted = waited or again or record.get("orphaned", False)
+        adopted = waited or record.get("orphaned", False)
         outputs = (out, *(folder / name for name in (WEIGHTS, TRAINING, CURVE, LATENT_TENSORS)))
         if same and evaluated and adopted and all(path.exists() for path in outputs):
             write_json(state / TRAINED, record | {"orphaned": run_is_gone()})
@@ -115,7 +108,7 @@ def main(
         live.rows(train_spec.cell, record["course"]["history"])
         live.measured(train_spec.cell, metrics)
         done = {"evaluated": evaluate_key, "orphaned": run_is_gone()}
-        write_json(state / TRAINED, record | done | ({"submitted_by": run} if run else {}))
+        write_json(state / TRAINED, record | done)
 
 
 def write_course(folder: Path, spec: TrainSpec, record: dict[str, Any]) -> None:
@@ -150,10 +143,6 @@ def make_way(state: Path, key: str) -> None:
     """
     (state / TRAINED).unlink(missing_ok=True)
     drop_checkpoints(state, but=CHECKPOINT.format(key=key))
-    with suppress(FileNotFoundError, ValueError):
-        if read_json(state / SHARED).get("train") != key:
-            for path in (state / SHARED, *state.glob(TOGETHER.format(stream="*"))):
-                path.unlink(missing_ok=True)
 
 
 def keep(sae: Autoencoder, record: dict[str, Any], state: Path) -> dict[str, Any]:

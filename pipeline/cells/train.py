@@ -1,10 +1,10 @@
-"""Train autoencoders on the shuffled stream of their hookpoint: one cell, or several at once."""
+"""Train an autoencoder on the shuffled stream of its hookpoint."""
 
 from __future__ import annotations
 
 import resource
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +22,6 @@ from sagsae.api import initialised
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.memory import needs_memory
 from sagsae.training.trainer import Trainer
-from sagsae.training.turns import Turns, apart, train_in_turn
 
 
 class Trained(NamedTuple):
@@ -36,59 +35,46 @@ class Trained(NamedTuple):
     record: dict[str, Any]
 
 
-class Opened(NamedTuple):
-    """Trainers before their first step, and what kept others from being made, by cell path."""
-
-    trainers: dict[str, Trainer]
-    failed: dict[str, Exception]
-
-
 @contextmanager
-def opened_trainers(
-    specs: Sequence[TrainSpec], manifest: Path, device: torch.device, live: Live
-) -> Iterator[Opened]:
-    """The trainers of some cells, on one stream of their hookpoint.
+def opened_trainer(
+    spec: TrainSpec, manifest: Path, device: torch.device, live: Live
+) -> Iterator[Trainer]:
+    """The trainer of a cell before its first step.
 
     Args:
-        specs: ``Study.train_spec`` of each; alike up to variant, width and lambda.
+        spec: ``Study.train_spec``.
         manifest: Of the training store.
         device: Where to compute.
-        live: Is told of their curves.
+        live: Is told of the curve.
     """
-    first = specs[0]
-    if any(spec.stream != first.stream for spec in specs):
-        raise ValueError("these cells have not one stream: they differ in more than lambda or k")
-    store, origin = open_store(manifest, first.store), read_json(manifest)["sha256"]
+    cell, recipe = spec.cell, spec.recipe
+    store, origin = open_store(manifest, spec.store), read_json(manifest)["sha256"]
     with ActivationStream(
         store,
-        first.cell.hookpoint,
-        first.training.batch_size,
-        first.cell.seed,
-        group_chunks=first.training.group_chunks,
+        cell.hookpoint,
+        recipe.batch_size,
+        cell.seed,
+        group_chunks=spec.training.group_chunks,
         device=device,
     ) as stream:
-        turns, opened = Turns(stream), Opened({}, {})
-        for spec in specs:
-            with apart(spec.cell.path, *opened), needs_memory("the autoencoder"):
-                cell, recipe = spec.cell, spec.recipe
-                sae = initialised(
-                    store,
-                    cell.hookpoint,
-                    cell.variant,
-                    cell.width,
-                    recipe,
-                    seed=cell.seed,
-                    device=device,
-                    origin={
-                        "model": cell.model,
-                        "store": origin,
-                        **({"recipe_name": cell.recipe} if cell.recipe else {}),
-                    },
-                )
-                trainer = Trainer(sae, turns, recipe)
-                trainer.progress = _Report(cell, trainer, live)
-                opened.trainers[cell.path] = trainer
-        yield opened
+        with needs_memory("the autoencoder"):
+            sae = initialised(
+                store,
+                cell.hookpoint,
+                cell.variant,
+                cell.width,
+                recipe,
+                seed=cell.seed,
+                device=device,
+                origin={
+                    "model": cell.model,
+                    "store": origin,
+                    **({"recipe_name": cell.recipe} if cell.recipe else {}),
+                },
+            )
+            trainer = Trainer(sae, stream, recipe)
+        trainer.progress = _Report(cell, trainer, live)
+        yield trainer
 
 
 class _Report:
@@ -107,38 +93,6 @@ class _Report:
         self._told = len(rows)
 
 
-def train_cells(
-    specs: Sequence[TrainSpec],
-    manifest: Path,
-    device: torch.device,
-    checkpoints: Mapping[str, Path],
-    every_seconds: float = 300.0,
-    live: Live | None = None,
-) -> tuple[dict[str, Trained], dict[str, Exception]]:
-    """Train, or finish training, some cells on one stream; each as if it were alone.
-
-    Args:
-        specs: As for `opened_trainers`.
-        manifest: Of the training store.
-        device: Where to compute.
-        checkpoints: By cell path, where the state is kept while training.
-        every_seconds: Wall time between two checkpoints.
-        live: Is told of the curves, if it is given.
-
-    Returns:
-        By cell path, what was trained, and what ended the others.
-    """
-    told = live or Live(None)
-    with opened_trainers(specs, manifest, device, told) as (trainers, failed):
-        if trainers:
-            with stopped_by_signals(trainers):
-                failed |= train_in_turn(trainers, checkpoints, every_seconds)
-    named, store = {spec.cell.path: spec for spec in specs}, read_json(manifest)["sha256"]
-    records = {path: _record(named[path], store, one) for path, one in trainers.items()}
-    done = {path: Trained(one.sae.to("cpu"), records[path]) for path, one in trainers.items()}
-    return done, failed
-
-
 def train_cell(
     spec: TrainSpec,
     manifest: Path,
@@ -147,12 +101,21 @@ def train_cell(
     every_seconds: float = 300.0,
     live: Live | None = None,
 ) -> Trained:
-    """Train, or finish training, the cell of ``spec``; arguments as for `train_cells`."""
-    path = spec.cell.path
-    done, failed = train_cells([spec], manifest, device, {path: checkpoint}, every_seconds, live)
-    if failed:
-        raise failed[path]
-    return done[path]
+    """Train, or finish training, the cell of ``spec``.
+
+    Args:
+        spec: ``Study.train_spec``.
+        manifest: Of the training store.
+        device: Where to compute.
+        checkpoint: Where the state is kept while training.
+        every_seconds: Wall time between two checkpoints.
+        live: Is told of the curve, if it is given.
+    """
+    opened = opened_trainer(spec, manifest, device, live or Live(None))
+    with opened as trainer, stopped_by_signals(trainer):
+        trainer.run(checkpoint, every_seconds)
+    record = _record(spec, read_json(manifest)["sha256"], trainer)
+    return Trained(trainer.sae.to("cpu"), record)
 
 
 def _record(spec: TrainSpec, store: str, trainer: Trainer) -> dict[str, Any]:
@@ -182,12 +145,11 @@ def _record(spec: TrainSpec, store: str, trainer: Trainer) -> dict[str, Any]:
 
 
 @contextmanager
-def stopped_by_signals(trainers: Mapping[str, Trainer]) -> Iterator[None]:
+def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
     """Let SIGTERM (preemption) and SIGINT end training with a checkpoint; a second one kills."""
 
     def stop(number: int, _: object) -> None:
-        for trainer in list(trainers.values()):
-            trainer.stop_requested = True
+        trainer.stop_requested = True
         signal.signal(number, signal.SIG_DFL)
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}

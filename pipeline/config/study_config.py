@@ -14,16 +14,13 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from pipeline.config.browser import Browser
 from pipeline.config.dial import Dial
-from pipeline.config.formats import Formats
 from pipeline.config.grid import Comparison, GridEntry
 from pipeline.config.hub import Hub
 from pipeline.config.probe import Probe
 from pipeline.config.recipes import Recipe, Training
 from pipeline.config.sections import (
-    Bucket,
     Count,
     FieldFaults,
-    Folder,
     FolderOrNone,
     Fraction,
     HookpointName,
@@ -38,7 +35,6 @@ from pipeline.config.sections import (
 )
 from pipeline.config.sources import ModelSource, NamedSource, TextSource, source_faults
 from pipeline.config.synthetic import Synthetic
-from pipeline.config.tracking import Tracking
 from pipeline.config.yaml_files import ConfigError as ConfigError
 from pipeline.config.yaml_files import faults_of
 from pipeline.config.yaml_files import load_yaml as load_yaml
@@ -174,28 +170,6 @@ class StudyConfig(Section):
     reference: FolderOrNone = ""
     """Folder of a published study whose verdicts claims and report show beside this study's own. A
     relative path is of the checkout. Empty: none."""
-    results: Folder = "results"
-    """Folder that holds the studies."""
-    cache: FolderOrNone = ""
-    """Folder of what studies share: models, text, tokens, activation stores, the models' losses.
-    Empty: `cache` beside `results`."""
-    stores: Bucket = Field(default="", exclude_if=not_)
-    """Where activation stores lie if not in the cache: ``s3://BUCKET/PREFIX``. All else stays in
-    the cache. Endpoint, region and credentials come from the environment (AWS_...), never from
-    here."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: GPUs where there are some, else the CPU."""
-    jobs_per_gpu: Count = 1
-    """Jobs that may share one GPU."""
-    cells_per_stream: Annotated[int, Field(ge=1, le=64)] = 1
-    """Cells of one model, hookpoint and seed that one job trains on one stream of batches, which is
-    then read once for all of them. Each comes to the weights that it has alone, so no finished cell
-    runs again when this is changed. Raise it where training waits for the disk (`python -m pipeline
-    cost` says how much is read). Cells that are asked for by name share with one another alone. All
-    cells of a job are in memory together: on a GPU a gate takes (40 d + 12 B) H bytes, at d
-    activations, H latents and a batch of B in bfloat16; other variants take (40 d + 28 B) H."""
-    checkpoint_seconds: Count = 300
-    """Time between two checkpoints of a cell: what a kill can cost of its training, at most."""
     models: Annotated[list[Model], Field(min_length=1)]
     """The language models."""
     hookpoints: Annotated[list[HookpointName], Field(min_length=1)]
@@ -220,11 +194,6 @@ class StudyConfig(Section):
     """Sparse probing and feature absorption; none when absent."""
     browser: Browser | None = Field(default=None, exclude_if=lambda browser: browser is None)
     """Pages on which the latents of some cells can be looked at; none when absent."""
-    formats: Formats = Field(default=Formats(), exclude_if=Formats().__eq__)
-    """In which further formats figures and tables are written."""
-    tracking: Tracking | None = Field(default=None, exclude=True)
-    """Where training curves are shown while cells train: W&B, TensorBoard, MLflow; nowhere when
-    absent. In no specification, and not published."""
     hub: Hub | None = Field(default=None, exclude_if=lambda hub: hub is None)
     """What `snakemake hub_folder` puts into a folder for the Hugging Face hub; every cell when
     absent."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import math
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
 
 
 RUN = "SAGSAE_RUN"
-SUBMITTED = "SAGSAE_SUBMITTED_BY"
-"""Set for jobs that a scheduler runs: the run that submitted them."""
 Device = Literal["auto", "cpu", "cuda"]
 """Where to compute; auto: a GPU where there is one."""
 SPIN_COUNT = 10_000
@@ -53,6 +53,30 @@ def run_stage(main: Callable[[], None]) -> None:
         raise
     if "triton" not in sys.modules:  # it calls what is left of it at the end leaked, in 60 lines
         gc.freeze()  # skip the final garbage collection: it takes over a second
+
+
+def copy_output(log: Path) -> None:
+    """Write all that this process and its children print into a file, too.
+
+    A process of its own does that: it has the last words of one that is killed, and a full disk
+    ends the copy alone.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    tee = subprocess.Popen(["tee", "--ignore-interrupts", log], stdin=subprocess.PIPE)
+    assert tee.stdin is not None
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(tee.stdin.fileno(), stream.fileno())
+    tee.stdin.close()
+    atexit.register(_end_copy, tee)
+
+
+def _end_copy(tee: subprocess.Popen[bytes]) -> None:
+    """Wait until the file is whole: Snakemake shows it when the process has failed."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.close(stream.fileno())
+    with suppress(subprocess.TimeoutExpired):  # a child that still prints holds it open
+        tee.wait(timeout=5)
 
 
 def prepare_process() -> None:
@@ -127,32 +151,6 @@ def run_is_gone() -> bool:
     """
     run, _, path = os.environ.get(RUN, "").partition(": ")
     return Path(path).is_file() and not FileLock(Path(path)).held_by(run)
-
-
-def successor_of_run() -> str:
-    """The run that has taken over from the one that submitted this job; empty where none has, and
-    where the job's submission is at work already: that goes on.
-
-    A job may have waited in a scheduler's queue for longer than its run lived.
-    """
-    run, _, path = os.environ.get(RUN, "").partition(": ")
-    if not Path(path).is_file() or submitted_by() == os.environ[RUN]:
-        return ""
-    holder = FileLock(Path(path)).holder()
-    return "" if holder == run else holder
-
-
-def note_submission() -> None:
-    """Tell the jobs of this process that a scheduler runs them, see ``submitted_by``."""
-    os.environ[SUBMITTED] = os.environ.get(RUN, "")
-
-
-def submitted_by() -> str:
-    """The run that submitted this job to a scheduler; empty for a job that no scheduler runs.
-
-    A run that submits one job twice had its first attempt fail.
-    """
-    return os.environ.get(SUBMITTED, "")
 
 
 def relax_gc() -> None:

@@ -5,9 +5,6 @@
 The folder gets the metrics of every cell, the training curves that are drawn and what steering and
 probes found as they are, the resolved configuration, what it was run with, and tables, figures and
 claims rebuilt from those; they must equal the study's own.
-
-``--unfinished`` keeps the configuration and what is finished of cells, steering and probes, and
-adds it to what the folder has. ``restore`` puts it back on another machine.
 """
 
 from __future__ import annotations
@@ -24,7 +21,6 @@ from pipeline.report.environment import installed, machine
 from pipeline.report.rebuild import rebuild
 from pipeline.study import outputs
 from pipeline.study.cell import Cell
-from pipeline.study.current import is_current, made_for
 from pipeline.study.curve_files import drawn_cells
 from pipeline.study.dial_runs import read_dial_run
 from pipeline.study.metrics import CellMetrics, read_all
@@ -77,21 +73,6 @@ def _collect(study: Study, root: Path, partial: Path, workdir: Path, out: Path) 
     _must_agree(root, partial)
     (partial / outputs.REPORT).unlink()  # megabytes of images that lie beside it
     write_atomic(partial / outputs.README, _readme(study, environment, out).encode())
-
-
-def publish_unfinished(study: Study, out: Path, workdir: Path = Path()) -> int:
-    """Add the finished cells of a study to ``out``; how many there are.
-
-    Raises:
-        MetricsError: a finished cell has no usable metrics, or a place nothing usable of steering
-            or probes.
-    """
-    finished = [
-        cell for cell in study.cells if is_current(study, cell, workdir / study.metrics(cell))
-    ]
-    made = [file for file, spec in study.looked_into.items() if made_for(workdir / file, spec)]
-    _keep_looked_into(study, made, workdir / study.root, out)
-    return len(_keep_cells(study, finished, workdir / study.root, out))
 
 
 def _keep_cells(
@@ -185,17 +166,11 @@ beside the numbers that it draws. `cells/` holds the metrics of every cell as ev
 """
 
 
-def main(configfile: Path, out: Path, unfinished: bool = False) -> None:
+def main(configfile: Path, out: Path) -> None:
     """Run the stage.
 
     Args:
         configfile: configuration of the study
         out: the published folder
-        unfinished: keep the metrics of the cells that are finished, and no results
     """
-    study = Study.load(configfile)
-    if unfinished:
-        kept = publish_unfinished(study, out)
-        print(f"{out}: {kept} of {len(study.cells)} cells")
-    else:
-        publish(study, out)
+    publish(Study.load(configfile), out)

@@ -1,48 +1,50 @@
 # One pass of each language model over each split; then the model's own losses, once.
 
+MANIFEST = ROOT + "/manifests/{model}-{split}.json"
+BASELINES = ROOT + "/baselines/{model}.json"
+
 
 rule dump:
     input:
-        asset=study.asset(),
-        tokens=study.tokens(),
-        calibration=study.tokens(split="train"),
+        asset=ASSET,
+        tokens=TOKENS,
+        calibration=TOKENS.format(model="{model}", split="train"),
     output:
-        study.manifest(),
+        MANIFEST,
     log:
-        study.log("dump", "{model}-{split}"),
+        ROOT + "/logs/dump/{model}-{split}.log",
     threads: lambda wildcards: 1 if study.dump_spec(wildcards.model, wildcards.split).is_short else 16
     resources:
         **GPU,
-        **asked("dump"),
+        **requests.of("dump"),
     params:
         spec=lambda wildcards: canonical(study.dump_spec(wildcards.model, wildcards.split)),
-        cache=lambda wildcards: study.cache,
+        cache=lambda wildcards: CACHE,
+        stores=lambda wildcards: study.run.stores,
     shell:
         LEASE + "python -m pipeline dump --spec {params.spec:q} --asset {input.asset:q}"
         " --tokens {input.tokens:q} --calibration-tokens {input.calibration:q} --cache {params.cache:q}"
-        + IN_BUCKET
-        + " --device {resources.device} --out {output:q}"
-        " 2>&1 | (tee {log:q} || true)"
+        " --stores={params.stores:q} --device {resources.device} --out {output:q} --log {log:q}"
 
 
 rule baselines:
     input:
-        asset=study.asset(),
-        tokens=study.tokens(split="heldout"),
-        train=study.manifest(split="train"),
-        heldout=study.manifest(split="heldout"),
+        asset=ASSET,
+        tokens=TOKENS.format(model="{model}", split="heldout"),
+        train=MANIFEST.format(model="{model}", split="train"),
+        heldout=MANIFEST.format(model="{model}", split="heldout"),
     output:
-        study.baselines(),
+        BASELINES,
     log:
-        study.log("baselines", "{model}"),
+        ROOT + "/logs/baselines/{model}.log",
     threads: 16
     resources:
         **GPU,
-        **asked("baselines"),
+        **requests.of("baselines"),
     params:
         spec=lambda wildcards: canonical(study.baseline_spec(wildcards.model)),
-        cache=lambda wildcards: study.cache,
+        cache=lambda wildcards: CACHE,
     shell:
         LEASE + "python -m pipeline baselines --spec {params.spec:q} --asset {input.asset:q}"
         " --tokens {input.tokens:q} --train-manifest {input.train:q} --heldout-manifest {input.heldout:q}"
-        " --cache {params.cache:q} --device {resources.device} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        " --cache {params.cache:q} --device {resources.device} --out {output:q} --log {log:q}"

@@ -1,45 +1,49 @@
 # Models and text: fetched, checked against their digests, made ready once.
 
+ASSET = ROOT + "/assets/{model}/asset.json"
+DOCUMENTS = ROOT + "/assets/text/documents.json"
+TOKENS = ROOT + "/tokens/{model}-{split}.json"
+
 
 rule asset:
     output:
-        study.asset(),
+        ASSET,
     log:
-        study.log("assets", "{model}"),
+        ROOT + "/logs/assets/{model}.log",
     localrule: True
     params:
         spec=lambda wildcards: canonical(study.asset_spec(wildcards.model)),
-        cache=lambda wildcards: study.cache,
+        cache=lambda wildcards: CACHE,
     shell:
-        "python -m pipeline fetch --spec {params.spec:q} --cache {params.cache:q} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline fetch --spec {params.spec:q} --cache {params.cache:q} --out {output:q} --log {log:q}"
 
 
 rule documents:
     output:
-        study.documents,
+        DOCUMENTS,
     log:
-        study.log("assets", "text"),
+        ROOT + "/logs/assets/text.log",
     localrule: True
     params:
         spec=lambda wildcards: canonical(study.text_spec()),
-        cache=lambda wildcards: study.cache,
+        cache=lambda wildcards: CACHE,
     shell:
-        "python -m pipeline fetch --spec {params.spec:q} --cache {params.cache:q} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline fetch --spec {params.spec:q} --cache {params.cache:q} --out {output:q} --log {log:q}"
 
 
 rule tokens:
     input:
-        asset=study.asset(),
-        documents=study.documents,
+        asset=ASSET,
+        documents=DOCUMENTS,
     output:
-        study.tokens(),
+        TOKENS,
     log:
-        study.log("tokens", "{model}-{split}"),
+        ROOT + "/logs/tokens/{model}-{split}.log",
     resources:
-        **asked("tokens"),
+        **requests.of("tokens"),
     params:
         spec=lambda wildcards: canonical(study.token_spec(wildcards.model, wildcards.split)),
-        cache=lambda wildcards: study.cache,
+        cache=lambda wildcards: CACHE,
     shell:
         "python -m pipeline tokenise --spec {params.spec:q} --asset {input.asset:q}"
-        " --documents {input.documents:q} --cache {params.cache:q} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        " --documents {input.documents:q} --cache {params.cache:q} --out {output:q} --log {log:q}"

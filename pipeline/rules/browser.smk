@@ -1,5 +1,7 @@
 # The latent browser: static pages, where section browser asks.
 
+from pipeline.study.browsed import browsed_at, browser_spec_file, read_by_browser
+
 
 rule browser:
     input:
@@ -19,7 +21,7 @@ rule browser_cell:
     threads: 1  # two autoencoders at a time on two cores take less than one after the other
     resources:
         **GPU,
-        **asked("browser_cell"),
+        **requests.of("browser_cell"),
     params:
         spec=lambda wildcards: browser_spec_file(study, browsed_at(study, wildcards.shown)),
         cells_root=lambda wildcards: study.cells_root,
@@ -27,7 +29,7 @@ rule browser_cell:
         LEASE
         + "python -m pipeline browser-cell --spec @{params.spec:q} --cells-root {params.cells_root:q}"
         " --heldout-manifest {input.heldout:q} --tokens {input.tokens:q} --asset {input.asset:q}"
-        " --dials {input.dials:q} --device {resources.device} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        " --dials {input.dials:q} --device {resources.device} --out {output:q} --log {log:q}"
 
 
 rule browser_page:
@@ -41,5 +43,4 @@ rule browser_page:
     params:
         spec=SPECS["report"],
     shell:
-        "python -m pipeline browser-page --spec {params.spec:q} --cells {input:q} --out {output:q}"
-        " 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline browser-page --spec {params.spec:q} --cells {input:q} --out {output:q} --log {log:q}"

@@ -1,20 +1,19 @@
-# What rules share: what a cell reads, and what `snakemake --report` shows.
+# What rules of tables and figures share, and what `snakemake --report` shows.
 
+from pipeline.claims.reference import claims_file
+from pipeline.config.spelling import CellNameError
+from pipeline.study.browsed import browsed
+from pipeline.study.curve_files import curves_of
+from pipeline.study.figures import shows_dial, shows_probes, title_and_caption
+from pipeline.study.formats import figure_files
 
-def inputs_of(cell):
-    """What the job of a cell reads, or waits for; nothing if it was finished elsewhere."""
-    if workflow.is_main_process and kept.holds(cell):
-        return {}
-    waited = {name: ancient(path) for name, path in streams.inputs(cell).items()}
-    foreign = study.foreign.get(cell)
-    source = {"source": foreign.local_files} if foreign and foreign.local_files else {}
-    return read_by_cells(study, cell.model) | waited | source
+FIGURE_FILES = figure_files(study)
 
 
 def dial_runs(wildcards):
     """What all jobs of the dial make."""
     if not study.dials:
-        raise WorkflowError(
+        raise CellNameError(
             "this study steers with no latents: see section `dial` in config/README.md"
         )
     return list(study.dials)
@@ -23,7 +22,7 @@ def dial_runs(wildcards):
 def probe_runs(wildcards):
     """What all jobs of the probes make."""
     if not study.probes:
-        raise WorkflowError("this study probes no codes: see section `probe` in config/README.md")
+        raise CellNameError("this study probes no codes: see section `probe` in config/README.md")
     return list(study.probes)
 
 
@@ -49,7 +48,7 @@ def curves_under(recipe):
     """The training curves that are drawn under a recipe."""
     found = curves_of(study, recipe)
     if not found:
-        raise WorkflowError(
+        raise CellNameError(
             "no cell of the main comparison has a training curve here: a version before they were "
             "kept trained them, or another machine. Cells that are trained again have one."
         )
@@ -59,7 +58,7 @@ def curves_under(recipe):
 def browser_pages():
     """The page of the latent browser."""
     if not browsed(study):
-        raise WorkflowError(
+        raise CellNameError(
             "this study shows no latents: add section `browser` (config/README.md), or name cells: "
             "snakemake browser --config 'browser={cells: [MODEL/HOOKPOINT/VARIANT/wH_lamL_seedS]}'"
         )

@@ -1,5 +1,15 @@
 # Steering with single latents, with opposite pairs and along random directions, where section dial asks.
 
+from pipeline.jobs.json_files import digest
+from pipeline.study.inputs import read_by_dial
+from pipeline.study.outputs import DIAL_TABLES
+
+dial_spec = lambda wildcards: study.dial_spec(study.dial_run(**wildcards))
+
+
+wildcard_constraints:
+    of="(?:_comparison[0-9]+)?",
+
 
 rule dial:
     input:
@@ -15,11 +25,7 @@ rule dial:
 
 rule dial_run:
     input:
-        unpack(
-            lambda wildcards: read_by_dial(
-                study, study.dial_run(**wildcards), workflow.dag_settings, made_here
-            )
-        ),
+        unpack(lambda wildcards: read_by_dial(study, dial_spec(wildcards))),
     output:
         study.dial_run(),
     log:
@@ -28,17 +34,15 @@ rule dial_run:
     threads: 16
     resources:
         **GPU,
-        **asked("dial_run"),
+        **requests.of("dial_run"),
     params:
-        spec=lambda wildcards: study.shared_spec(
-            "dial", digest(study.dial_spec(study.dial_run(**wildcards)))
-        ),
+        spec=lambda wildcards: study.shared_spec("dial", digest(dial_spec(wildcards))),
         cells_root=lambda wildcards: study.cells_root,
     shell:
         LEASE
         + "python -m pipeline dial --spec @{params.spec:q} --cells-root {params.cells_root:q}"
         " --heldout-manifest {input.heldout:q} --baselines {input.baselines:q} --asset {input.asset:q}"
-        " --device {resources.device} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        " --device {resources.device} --out {output:q} --log {log:q}"
 
 
 rule dial_tables:
@@ -53,5 +57,4 @@ rule dial_tables:
     params:
         spec=SPECS["comparison"],
     shell:
-        "python -m pipeline dial-tables --spec {params.spec:q} --runs {input:q} --out {output.csv:q}"
-        " 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline dial-tables --spec {params.spec:q} --runs {input:q} --out {output.csv:q} --log {log:q}"

@@ -1,10 +1,15 @@
 # Figures, each with the numbers that it draws and under its own name, and the report.
 
+from pipeline.study.curve_files import curve_figures, figures_with_curves
+from pipeline.study.figures import SYNTHETIC_FIGURES
+from pipeline.study.outputs import BROWSER, BROWSER_PAGE
+
 CURVES = curve_figures(study)
 CURVES_HERE = figures_with_curves(study)
 
 
 rule figures:
+    localrule: True
     input:
         [study.figure(name, end) for name in study.figures for end in FIGURE_FILES],
         [study.figure(name, end) for name in CURVES_HERE for end in FIGURE_FILES],
@@ -34,12 +39,11 @@ rule draw_figure:
     params:
         spec=SPECS["comparison"],
         tables=lambda wildcards: study.table(),
-        formats=study.config.formats.figures,
+        formats=study.run.formats.figures,
         caption=lambda wildcards: title_and_caption(wildcards.figure)[1],
     shell:
         "python -m pipeline figure --spec {params.spec:q} --tables {params.tables:q}"
-        " --figure {wildcards.figure:q} --formats {params.formats:q} --out {output.png:q}"
-        " 2>&1 | (tee {log:q} || true)"
+        " --figure {wildcards.figure:q} --formats {params.formats:q} --out {output.png:q} --log {log:q}"
 
 
 rule draw_curves:
@@ -58,12 +62,12 @@ rule draw_curves:
         spec=SPECS["comparison"],
         tables=lambda wildcards: study.table(),
         cells_root=lambda wildcards: study.cells_root,
-        formats=study.config.formats.figures,
+        formats=study.run.formats.figures,
         caption=lambda wildcards: title_and_caption(wildcards.figure)[1],
     shell:
         "python -m pipeline figure --spec {params.spec:q} --tables {params.tables:q}"
         " --cells-root {params.cells_root:q} --figure {wildcards.figure:q}"
-        " --formats {params.formats:q} --out {output.png:q} 2>&1 | (tee {log:q} || true)"
+        " --formats {params.formats:q} --out {output.png:q} --log {log:q}"
 
 
 rule report:
@@ -87,4 +91,4 @@ rule report:
     shell:
         "python -m pipeline report --spec {params.spec:q} --tables {params.tables:q}"
         " --figures {params.figures:q} --synthetic {input.synthetic:q} --environment {input.environment:q}"
-        " --browser {params.browser:q} --curves {input.curves:q} --out {output.html:q} 2>&1 | (tee {log:q} || true)"
+        " --browser {params.browser:q} --curves {input.curves:q} --out {output.html:q} --log {log:q}"

@@ -1,5 +1,10 @@
 # Sparse probing of codes and feature absorption, where section probe asks.
 
+from pipeline.study.inputs import read_by_probe
+from pipeline.study.outputs import PROBE_TABLES
+
+probe_spec = lambda wildcards: study.probe_spec(study.probe_run(**wildcards))
+
 
 rule probe:
     input:
@@ -15,11 +20,7 @@ rule probe:
 
 rule probe_run:
     input:
-        unpack(
-            lambda wildcards: read_by_probe(
-                study, study.probe_run(**wildcards), workflow.dag_settings, made_here
-            )
-        ),
+        unpack(lambda wildcards: read_by_probe(study, probe_spec(wildcards))),
     output:
         study.probe_run(),
     log:
@@ -27,17 +28,15 @@ rule probe_run:
     priority: 1  # as of steering: what it found stays when the run is stopped
     resources:
         **GPU,
-        **asked("probe_run"),
+        **requests.of("probe_run"),
     params:
-        spec=lambda wildcards: study.shared_spec(
-            "probe", digest(study.probe_spec(study.probe_run(**wildcards)))
-        ),
+        spec=lambda wildcards: study.shared_spec("probe", digest(probe_spec(wildcards))),
         cells_root=lambda wildcards: study.cells_root,
     shell:
         LEASE
         + "python -m pipeline probe --spec @{params.spec:q} --cells-root {params.cells_root:q}"
         " --heldout-manifest {input.heldout:q} --tokens {input.tokens:q} --asset {input.asset:q}"
-        " --device {resources.device} --out {output:q} 2>&1 | (tee {log:q} || true)"
+        " --device {resources.device} --out {output:q} --log {log:q}"
 
 
 rule probe_tables:
@@ -52,5 +51,4 @@ rule probe_tables:
     params:
         spec=SPECS["comparison"],
     shell:
-        "python -m pipeline probe-tables --spec {params.spec:q} --runs {input:q} --out {output.csv:q}"
-        " 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline probe-tables --spec {params.spec:q} --runs {input:q} --out {output.csv:q} --log {log:q}"

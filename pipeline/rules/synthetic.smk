@@ -1,5 +1,8 @@
 # Protocols on data whose features are known, and the figures that show them. No language model.
 
+from pipeline.config.synthetic import PROTOCOLS
+from pipeline.study.figures import FIGURE_PROTOCOLS
+
 SYNTHETIC = study.config.synthetic
 RUNS = {name: [study.synthetic_run(name, seed) for seed in SYNTHETIC.seeds] for name in PROTOCOLS}
 
@@ -22,14 +25,13 @@ rule synthetic_run:
         seed="[0-9]+",
     threads: 1
     resources:
-        **asked("synthetic_run"),
+        **requests.of("synthetic_run"),
     params:
         spec=lambda wildcards: canonical(
             study.synthetic_spec(wildcards.protocol, int(wildcards.seed))
         ),
     shell:
-        "python -m pipeline synthetic-run --spec {params.spec:q} --out {output:q}"
-        " 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline synthetic-run --spec {params.spec:q} --out {output:q} --log {log:q}"
 
 
 for table, protocols in {"summary": PROTOCOLS, **{name: [name] for name in PROTOCOLS}}.items():
@@ -45,8 +47,7 @@ for table, protocols in {"summary": PROTOCOLS, **{name: [name] for name in PROTO
             study.log("synthetic", table),
         localrule: True
         shell:
-            "python -m pipeline synthetic-means --runs {input:q} --out {output:q}"
-            " 2>&1 | (tee {log:q} || true)"
+            "python -m pipeline synthetic-means --runs {input:q} --out {output:q} --log {log:q}"
 
 
 rule figure_1:
@@ -57,11 +58,10 @@ rule figure_1:
         study.log("figures", "figure_1"),
     localrule: True
     params:
-        formats=study.config.formats.figures,
+        formats=study.run.formats.figures,
         caption=title_and_caption("figure_1")[1],
     shell:
-        "python -m pipeline figure-1 --formats {params.formats:q} --out {output.png:q}"
-        " 2>&1 | (tee {log:q} || true)"
+        "python -m pipeline figure-1 --formats {params.formats:q} --out {output.png:q} --log {log:q}"
 
 
 for figure, protocol in FIGURE_PROTOCOLS.items():
@@ -80,10 +80,9 @@ for figure, protocol in FIGURE_PROTOCOLS.items():
         localrule: True
         params:
             figure=figure,
-            formats=study.config.formats.figures,
+            formats=study.run.formats.figures,
             caption=title_and_caption(figure)[1],
         shell:
             "python -m pipeline synthetic-figure --figure {params.figure:q}"
             " --table {input.table:q} --runs {input.runs:q} --formats {params.formats:q}"
-            " --out {output.png:q}"
-            " 2>&1 | (tee {log:q} || true)"
+            " --out {output.png:q} --log {log:q}"

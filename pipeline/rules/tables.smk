@@ -1,7 +1,10 @@
 # Every cell in one table, the sweep points, comparisons, contrasts, latents, effects, ranks; the claims page.
 
+from pipeline.study.formats import converted_synthetic, converted_tables
+
 
 rule tables:
+    localrule: True
     input:
         [study.table(name) for name in study.every_table],
         list(converted_tables(study)),
@@ -21,7 +24,7 @@ rule make_tables:
         out_dir=lambda wildcards, output: Path(output[0]).parent,
     shell:
         "python -m pipeline tables --spec {params.spec:q} --cells-root {params.cells_root:q}"
-        " --out-dir {params.out_dir:q} 2>&1 | (tee {log:q} || true)"
+        " --out-dir {params.out_dir:q} --log {log:q}"
 
 
 if study.ranking_tables:
@@ -44,7 +47,7 @@ if study.ranking_tables:
             tables=lambda wildcards: study.table(),
         shell:
             "python -m pipeline ranking-tables --spec {params.spec:q} --tables {params.tables:q}"
-            " --probes {input.probes:q} --out {output.csv:q} 2>&1 | (tee {log:q} || true)"
+            " --probes {input.probes:q} --out {output.csv:q} --log {log:q}"
 
 
 rule claims:
@@ -66,8 +69,7 @@ rule claims:
         tables=lambda wildcards: study.table(),
     shell:
         "python -m pipeline claims --spec {params.spec:q} --tables {params.tables:q}"
-        " --synthetic {input.synthetic:q} --reference {input.reference:q} --out {output.csv:q}"
-        " 2>&1 | (tee {log:q} || true)"
+        " --synthetic {input.synthetic:q} --reference {input.reference:q} --out {output.csv:q} --log {log:q}"
 
 
 CONVERTED = converted_tables(study) | converted_synthetic(study)
@@ -84,5 +86,4 @@ if CONVERTED:
             converted="|".join(Path(path).relative_to(study.root).as_posix() for path in CONVERTED),
         localrule: True
         shell:
-            "python -m pipeline convert --table {input:q} --out {output:q}"
-            " 2>&1 | (tee {log:q} || true)"
+            "python -m pipeline convert --table {input:q} --out {output:q} --log {log:q}"

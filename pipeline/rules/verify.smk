@@ -3,12 +3,10 @@
 
 rule verify:
     log:
-        study.log("verify"),
+        ROOT + "/logs/verify.log",
     localrule: True
     threads: 16
     params:
         config=SPECS["configuration"],
-        files=lambda wildcards: [str(path) for path in workflow.configfiles],
     shell:
-        "python -m pipeline verify --config {params.config:q} --configfile {params.files:q}"
-        " --threads {threads} 2> >(tee {log:q} >&2)"
+        "python -m pipeline verify --config {params.config:q} --threads {threads} --log {log:q}"

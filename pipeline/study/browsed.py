@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from snakemake.io import ancient
@@ -13,14 +13,12 @@ from pipeline.config.browser import Shown
 from pipeline.config.grid import Comparison
 from pipeline.config.spelling import CellNameError
 from pipeline.jobs.json_files import digest, write_json
-from pipeline.study.ancient_inputs import read_by_cells
 from pipeline.study.cell import Cell
-from pipeline.study.outputs import BROWSER, WEIGHTS
+from pipeline.study.inputs import read_by_cells
+from pipeline.study.outputs import WEIGHTS
 from pipeline.study.restrictions import is_asked
 from pipeline.study.specs import BrowserSpec
 from pipeline.study.study import Study
-
-RULE = "browser"
 
 
 @cache
@@ -143,19 +141,3 @@ def read_by_browser(study: Study, shown: str) -> dict[str, Any]:
         "dials": [file for file, one in study.dials.items() if cells & set(one.may_steer)],
         **{name: read[name] for name in ("heldout", "asset")},
     }
-
-
-def weights_shown(study: Study, asked: Any) -> frozenset[Cell]:
-    """The cells whose weights a planned job of the browser may want.
-
-    Args:
-        study: The study.
-        asked: Snakemake's settings of the plan: ``targets``.
-    """
-    targets = [str(name) for name in asked.targets]
-    folder = PurePath(study.path(BROWSER))
-    planned = not targets or any(
-        name in ("all", RULE) or PurePath(name).is_relative_to(folder) for name in targets
-    )
-    specs = browsed(study).values() if planned else ()
-    return frozenset(cell for spec in specs for cell in spec.may_show)

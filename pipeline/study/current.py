@@ -6,7 +6,6 @@ from pathlib import Path
 
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell
-from pipeline.study.specs import DialSpec, ProbeSpec
 from pipeline.study.study import Study
 
 
@@ -18,11 +17,3 @@ def is_current(study: Study, cell: Cell, metrics: Path) -> bool:
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return found == (digest(study.train_spec(cell)), digest(study.evaluate_spec(cell)))
-
-
-def made_for(file: Path, spec: DialSpec | ProbeSpec) -> bool:
-    """Whether a result is there and was made for a specification."""
-    try:
-        return bool(read_json(file)["spec"] == digest(spec))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False

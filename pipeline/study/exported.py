@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from pathlib import PurePath
 from typing import Any
 
 from snakemake.io import ancient
@@ -12,7 +11,7 @@ from pipeline.config.hub import Hub
 from pipeline.config.spelling import CellNameError
 from pipeline.study.cell import Cell
 from pipeline.study.foreign import is_foreign
-from pipeline.study.outputs import SAELENS, WEIGHTS
+from pipeline.study.outputs import WEIGHTS
 from pipeline.study.specs import ExportSpec
 from pipeline.study.study import Study
 
@@ -82,17 +81,3 @@ def read_by_hub(study: Study) -> dict[str, Any]:
         "documents": ancient(study.documents),
         **({"figure": figure} if figure else {}),
     }
-
-
-def weights_exported(study: Study, targets: list[PurePath]) -> frozenset[Cell]:
-    """The cells whose weights a planned job exports.
-
-    Args:
-        study: The study.
-        targets: What Snakemake was asked for: files, and names of rules.
-    """
-    if PurePath(HUB_RULE) in targets or PurePath(study.hub_card) in targets:
-        return frozenset(hub_cells(study))
-    root = PurePath(study.path(SAELENS))
-    named = [target.parent.relative_to(root) for target in targets if target.is_relative_to(root)]
-    return frozenset(Cell.from_path(path.as_posix()) for path in named)

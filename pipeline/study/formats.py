@@ -12,7 +12,7 @@ SUFFIXES = {"latex": ".tex", "parquet": ".parquet"}
 
 def figure_files(study: Study) -> tuple[str, ...]:
     """Suffixes of the files of a figure."""
-    return ("png", *study.config.formats.figures, "csv")
+    return ("png", *study.run.formats.figures, "csv")
 
 
 def converted_tables(study: Study) -> dict[str, str]:
@@ -29,7 +29,7 @@ def converted_synthetic(study: Study) -> dict[str, str]:
 def _converted(study: Study, made: list[str]) -> dict[str, str]:
     found = {
         str(PurePath(table).with_suffix(SUFFIXES[name])): table
-        for name in study.config.formats.tables
+        for name in study.run.formats.tables
         for table in made
         if table.endswith(".csv")
     }

@@ -14,12 +14,10 @@ from pipeline.config.dial import Steering
 from pipeline.config.foreign import ForeignSource
 from pipeline.config.probe import Probing
 from pipeline.config.recipes import Training
-from pipeline.config.sections import Section
 from pipeline.config.sources import AnyText, ModelSource
-from pipeline.config.specs import Argument, Spec
+from pipeline.config.specs import Spec
 from pipeline.config.study_config import Evaluation, TappedModel
 from pipeline.config.synthetic import Synthetic
-from pipeline.jobs.json_files import digest
 from pipeline.study.cell import Cell
 from sagsae.schedules import SETTINGS, Recipe, uses
 
@@ -50,24 +48,6 @@ class TrainSpec(Spec):
             name: given[name] for name in SETTINGS.keys() & given if uses(self.cell.variant, name)
         }
         return Recipe(**known | own)
-
-    @property
-    def stream(self) -> str:
-        """What cells share that can be trained on one stream: all but variant, width and lambda or
-        k.
-
-        A cell that was trained elsewhere shares nothing.
-        """
-        shared = self.model_dump()
-        for name in ("variant", "width", "lam", "k") if self.source is None else ():
-            shared["cell"].pop(name, None)
-        return digest(shared)
-
-
-class StreamSpec(Argument, Section):
-    """Of the cells that one job trains on one stream. Each is what its TrainSpec alone says."""
-
-    cells: list[TrainSpec]
 
 
 class EvaluateSpec(Spec):

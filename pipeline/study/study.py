@@ -12,12 +12,15 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import ValidationError
+
 from pipeline.config import study_config as c
 from pipeline.config.recipes import Training
 from pipeline.config.sources import MixedText
 from pipeline.config.specs import AssetSpec, BaselineSpec, DumpSpec, Split, TextSpec, TokenSpec
 from pipeline.config.spelling import CellNameError
 from pipeline.config.synthetic import Synthetic
+from pipeline.config.yaml_files import faults_of
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.blocks import cells_of
 from pipeline.study.cell import Cell
@@ -38,6 +41,7 @@ from pipeline.study.outputs import (
     TABLES,
 )
 from pipeline.study.recipes import levels_of, training_of
+from pipeline.study.run_settings import RunSettings, apart
 from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
 
 SPLITS: tuple[Split, ...] = ("train", "heldout")
@@ -46,11 +50,11 @@ SPLITS: tuple[Split, ...] = ("train", "heldout")
 class Study(LookedInto):
     """One study. Build with ``Study.load`` or ``Study.from_dict``; both raise ConfigError."""
 
-    def __init__(self, config: c.StudyConfig):
-        self.config = config
+    def __init__(self, config: c.StudyConfig, run: RunSettings):
+        self.config, self.run = config, run
         self.models = {model.name: model for model in config.models}
         self._trainings: dict[tuple[str, str], Training] = {}
-        super().__init__(PurePosixPath(config.results) / config.study)
+        super().__init__(PurePosixPath(run.results) / config.study)
         self.foreign = foreign_cells(config)
         self.cells = sorted({cell for entry in config.grid for cell in cells_of(entry, config)})
 
@@ -63,14 +67,19 @@ class Study(LookedInto):
             where: What messages call it.
             plan: Whether the study is to run here, so that local text and models must be there.
         """
+        raw, settings = apart(raw)
         config, sound, faults = c.sound_part(raw)
+        try:
+            run = RunSettings.model_validate(settings)
+        except ValidationError as error:
+            faults += faults_of(error)
         faults += cross_faults(raw, config, sound)
         if plan:
             faults += absent_files(config, sound)
         if faults:
             lines = "\n".join(f"  {fault}" for fault in faults)
             raise c.ConfigError(f"{where}: {len(faults)} error(s)\n{lines}")
-        return cls(config)
+        return cls(config, run)
 
     @classmethod
     def load(cls, path: str | Path = c.DEFAULT_CONFIG) -> Study:
@@ -209,7 +218,7 @@ class Study(LookedInto):
         return {
             "comparison": self.comparison_spec(),
             "report": self.report_spec(),
-            "configuration": self.config.model_dump(),
+            "configuration": self.config.model_dump() | self.run.places,
         }
 
     def write_shared_specs(self, folder: Path = Path()) -> None:
@@ -224,8 +233,8 @@ class Study(LookedInto):
     @property
     def cache(self) -> str:
         """The folder of what studies share, see ``pipeline.jobs.cache``."""
-        beside = PurePosixPath(self.config.results).parent / "cache"
-        return self.config.cache or str(beside)
+        beside = PurePosixPath(self.run.results).parent / "cache"
+        return self.run.cache or str(beside)
 
     def manifest_and_digest(self, model: str, split: Split) -> tuple[str, str]:
         """A store's manifest and the digest that it must carry."""

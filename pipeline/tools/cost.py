@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.study.streams import put_together
 from pipeline.study.study import SPLITS, Study
 from pipeline.tools.work import RATES, Device, Rates, Work, Workload
 
@@ -47,14 +46,13 @@ def stages(study: Study, rates: Rates) -> list[Stage]:
     load = Workload(study, rates)
     models = sorted({cell.model for cell in study.cells})
     own = [cell for cell in study.cells if cell not in study.foreign]
-    streams = put_together(study, own, study.config.cells_per_stream)
     stores = [(model, split) for model in models for split in SPLITS]
     weights = sum(8.0 * study.models[c.model].d_model * c.width for c in study.cells)
     stored = sum(load.store_bytes(*store) for store in stores)
     found = [
         Stage("activations", [load.dump(*store) for store in stores], stored),
         Stage("baselines", [load.baselines(model) for model in models]),
-        Stage("training", [load.training(cells) for cells in streams], weights),
+        Stage("training", [load.training(cell) for cell in own], weights),
         Stage("evaluation", [load.evaluation(cell) for cell in study.cells]),
         Stage("dial", [load.dial(one) for one in study.dials.values()]),
         Stage("probe", [load.probe(one) for one in study.probes.values()]),

@@ -8,12 +8,11 @@ submission, so that the jobs of a group run one after the other and ask for the 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from pipeline.study.browsed import browsed_at
-from pipeline.study.cell import Cell
 from pipeline.study.study import Study
 from pipeline.tools.work import Device, Rates, Work, Workload
 
@@ -31,24 +30,25 @@ class Requests:
 
     Args:
         study: The study.
-        shared: Cells of the job that trains a stream of this digest.
-        waits: Whether a cell's weights are trained by such a job.
         rates: Of devices.
         device: The device that jobs run on, one of the rates.
     """
 
-    def __init__(
-        self,
-        study: Study,
-        shared: Callable[[str], Sequence[Cell]],
-        waits: Callable[[Cell], bool],
-        rates: Rates,
-        device: str,
-    ):
-        self._study, self._shared, self._waits = study, shared, waits
+    def __init__(self, study: Study, rates: Rates, device: str):
+        self._study = study
         self._load = Workload(study, rates)
         self._device: Device = rates.device(device)
         self._parts = cache(self._parts_of)
+
+    @classmethod
+    def by(cls, study: Study) -> Requests:
+        """Those of a study, at the rates that its run names.
+
+        Raises:
+            ValueError: no such rates.
+        """
+        device = "cpu-core" if study.run.device == "cpu" else study.run.rates
+        return cls(study, Rates.read(), device)
 
     def of(self, rule: str) -> dict[str, Any]:
         """A rule's ``turns``, and the functions ``runtime`` and ``mem_mb`` that Snakemake calls."""
@@ -76,12 +76,9 @@ class Requests:
                 return [load.dump(**given)]
             case "baselines":
                 return [load.baselines(**given)]
-            case "train_together":
-                return [load.training(self._shared(given["stream"]))]
             case "cell":
                 cell = study.cell_named(**given)
-                trained = [] if self._waits(cell) else [load.training([cell])]
-                return [*trained, load.evaluation(cell)]
+                return [load.training(cell), load.evaluation(cell)]
             case "dial_run":
                 return [load.dial(study.dial_spec(study.dial_run(**given)))]
             case "probe_run":

@@ -5,7 +5,6 @@ Sizes of language models and rates of devices are in ``workflow/rates.yaml``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -160,18 +159,18 @@ class Workload:
         forward = self._whole(model) * tokens
         return Work(tokens=tokens, forward=forward, held=self._passes(model))
 
-    def training(self, cells: Sequence[Cell]) -> Work:
-        """Of cells on one stream, which is read once for all of them."""
-        model, steps = cells[0].model, self.study.training(cells[0])
-        trained = [0 if c in self.study.foreign else self.study.training(c).tokens for c in cells]
-        operations = sum(
-            step_products(cell.variant) * self._product(cell) * tokens
-            for cell, tokens in zip(cells, trained, strict=True)
-        )
+    def training(self, cell: Cell) -> Work:
+        """Of a cell, which reads the stream of its hookpoint alone."""
+        steps = self.study.training(cell)
+        tokens = 0 if cell in self.study.foreign else steps.tokens
         shuffled = 3 * steps.group_chunks * self.study.config.dump.rows_per_chunk
-        held = sum(map(self._autoencoder_bytes, cells)) + shuffled * self.row_bytes(model)
-        moved = max(trained) * self.row_bytes(model)
-        return Work(tokens=sum(trained), training=operations, moved=moved, held=held)
+        row = self.row_bytes(cell.model)
+        return Work(
+            tokens=tokens,
+            training=step_products(cell.variant) * self._product(cell) * tokens,
+            moved=tokens * row,
+            held=self._autoencoder_bytes(cell) + shuffled * row,
+        )
 
     def evaluation(self, cell: Cell) -> Work:
         """Of a cell on the held-out rows, and of its spliced passes."""

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from pipeline.config.sections import Section
 from pipeline.config.tracking import Tracking
+from pipeline.config.yaml_files import ConfigError
 from pipeline.jobs.json_files import canonical
 from pipeline.study.outputs import MLFLOW, TRACKING
 from pipeline.study.study import Study
@@ -35,7 +36,7 @@ class Asked(Section):
     @classmethod
     def by(cls, study: Study) -> Asked | None:
         """What a study asks for; None if nothing."""
-        tracking = study.config.tracking
+        tracking = study.run.tracking
         if tracking is None or not tracking.model_dump():
             return None
         folder = str(Path(study.path(TRACKING)).absolute())
@@ -78,9 +79,15 @@ def advice(missing: list[str]) -> str:
 
 
 def pass_on(asked: Asked | None) -> None:
-    """Let every job that is started from here know what is asked for."""
+    """Let every job that is started from here know what is asked for.
+
+    Raises:
+        ConfigError: a package of a tracker is not installed.
+    """
     os.environ.pop(VARIABLE, None)
     if asked is not None:
+        if missing := asked.missing():
+            raise ConfigError(advice(missing))
         os.environ[VARIABLE] = canonical(asked)
 
 

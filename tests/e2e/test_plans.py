@@ -32,44 +32,6 @@ def test_a_job_finds_out_on_its_own_node_whether_there_is_a_gpu(elsewhere):
         }
 
 
-def test_several_jobs_share_each_gpu_that_is_granted(elsewhere):
-    raw = yaml.safe_load((ROOT / "workflow/configs/local.yaml").read_text())
-    config = elsewhere.folder / "shared.yaml"
-    config.write_text(yaml.safe_dump(raw | {"jobs_per_gpu": 2}))
-    asked = elsewhere.folder / "Snakefile"
-    asked.write_text(f"""
-include: "{ROOT / "Snakefile"}"
-print("jobs with a GPU:", workflow.global_resources["gpu"].value)
-""")
-    for granted, jobs in (("8", "16"), ("0", "0")):
-        options = ["--snakefile", str(asked), "--resources", f"gpu={granted}", "--dry-run"]
-        done = Workflow(elsewhere.folder, config).run(*options)
-        assert f"jobs with a GPU: {jobs}\n" in done.stdout, done.stdout[:2000]
-
-
-def test_a_target_that_was_taken_for_a_configuration_is_named(elsewhere):
-    target = elsewhere.folder / "metrics.json"
-    target.write_text('{"schema_version": 1, "r2": 0.9}')
-    config = ROOT / "workflow/configs/smoke.yaml"
-    done = elsewhere.run("--configfile", str(config), str(target), "--dry-run")
-    assert done.returncode == 1
-    assert f"--configfile took {config} and {target}" in done.stdout
-    assert "name targets before options" in done.stdout
-
-
-def test_the_folder_for_the_hub_plans_what_it_exports_and_no_more(elsewhere):
-    """Also where an earlier run left a figure of all cells."""
-    figure = elsewhere.folder / "results/smoke/figures/figure_r2.png"
-    figure.parent.mkdir(parents=True)
-    figure.touch()
-    config = ROOT / "workflow/configs/smoke.yaml"
-    cell = Study.load(config).cells[0]
-    options = ["--config", f"hub={{cells: [{cell.path}]}}"]
-    planned = Workflow(elsewhere.folder, config).planned("hub_folder", *options)
-    assert planned["cell"] == 1
-    assert not {"make_tables", "draw_figure"} & set(planned)
-
-
 @pytest.mark.parametrize("name", ["figure_2", "figure_3", "figure_11", "figure_r2"])
 def test_a_figure_has_a_name_to_ask_for(elsewhere, name):
     planned = elsewhere.planned(name)

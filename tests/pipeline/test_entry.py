@@ -42,7 +42,7 @@ def test_an_unknown_stage_lists_those_there_are():
     assert str(stop.value).startswith("error: no command 'evaluated'\n\nusage: ")
 
 
-@pytest.mark.parametrize("stage", ["cell", "train-together", "dial", "tables", "claims", "report"])
+@pytest.mark.parametrize("stage", ["cell", "dial", "tables", "claims", "report"])
 @pytest.mark.parametrize(
     ("content", "problem"),
     [

@@ -13,7 +13,6 @@ from pipeline.__main__ import MODULES
 TRACKERS = {"wandb", "tensorboard", "mlflow"}
 LIGHT = {
     "cells.run",
-    "cells.together",
     "tracking.track",
     "study.list_cells",
     "study.list_targets",

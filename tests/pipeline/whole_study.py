@@ -144,7 +144,7 @@ class WholeStudy:
             cache=self.cache,
             device="cpu",
             out=out,
-            stores=study.config.stores,
+            stores=study.run.stores,
         )
 
     def _baseline_arguments(self, out: Path) -> dict[str, Any]:

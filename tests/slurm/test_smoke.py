@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from tests.slurm.conftest import OnSlurm
 
 SMOKE = ROOT / "workflow" / "configs" / "smoke.yaml"
 PARTS = ("assets", "tokens", "manifests", "baselines", "cells", "dial", "tables", "figures")
-PER_STREAM = 4
 
 
 @dataclass(frozen=True)
@@ -39,16 +37,13 @@ def both(slurm, tmp_path_factory: pytest.TempPathFactory) -> Both:
     done = Workflow(here, SMOKE).run()
     assert done.returncode == 0, done.stdout
     config = there / "smoke.yaml"
-    config.write_text(yaml.safe_dump(yaml.safe_load(SMOKE.read_text()) | STREAMS))
+    config.write_text(yaml.safe_dump(yaml.safe_load(SMOKE.read_text())))
     workflow = OnSlurm(there, config, slurm)
     workflow.run()
     study = Path("results/smoke")
     found = Both(here / study, there / study, workflow, slurm.jobs())
     print(shown(found))
     return found
-
-
-STREAMS = {"cells_per_stream": PER_STREAM}
 
 
 def shown(both: Both) -> str:
@@ -65,8 +60,7 @@ def shown(both: Both) -> str:
 
 
 def test_results_are_those_of_a_local_run(both):
-    """What cells share a stream stands in `specs/` alone."""
-    assert [n for n in differences(both.local, both.remote) if not n.startswith("specs/")] == []
+    assert differences(both.local, both.remote) == []
     for part in (*PARTS, "report.html"):
         assert results_digest(both.remote, (part,)) == results_digest(both.local, (part,)), part
 
@@ -74,20 +68,19 @@ def test_results_are_those_of_a_local_run(both):
 def test_jobs_are_submitted_in_groups_and_each_ends_well(both):
     assert {job.state for job in both.jobs} == {"COMPLETED"}
     kinds = [job.what.split("_")[0] for job in both.jobs]
-    # 4, 4 and 8 cells on a stream of the one model, 4, 4 and 5 of the other; 6 jobs of the dial
-    assert sorted(kinds) == sorted(["store"] * 2 + ["stream"] * (2 * 2 + 2 * 2) + ["dial"])
+    assert sorted(kinds) == sorted(["store"] * 2 + ["rule"] * 29 + ["dial"])
 
 
 def test_slurm_was_asked_for_what_the_estimates_say(both):
     """Each job takes less than the least time: a group asks for that of its members in turn."""
     study = Study.load(both.workflow.config)
-    requests = Requests(study, lambda stream: [], lambda cell: True, Rates.read(), "cpu-core")
+    requests = Requests(study, Rates.read(), "cpu-core")
     baselines = [
         requests.of("baselines")["mem_mb"]({"model": model}, attempt=1) for model in study.models
     ]
     for job in both.jobs:
         kind = job.what.split("_")[0]
-        members = {"store": 5, "dial": 6}.get(kind) or members_of(job)
+        members = {"store": 5, "dial": 6}.get(kind, 1)
         assert job.gpus == 1, job.what
         assert job.minutes == LEAST_MINUTES * members, job.what
         if kind == "store":
@@ -95,14 +88,6 @@ def test_slurm_was_asked_for_what_the_estimates_say(both):
             assert job.mem_mb >= min(baselines)
         else:
             assert int(job.asked["cpu"]) == (2 if kind == "dial" else 1)
-
-
-def members_of(job: Job) -> int:
-    """Jobs of a stream: its training, and an evaluation for each cell."""
-    log = Path(job["StdOut"]).read_text()
-    started = set(re.findall(r"^ {4}jobid: (\d+)$", log, re.MULTILINE))
-    assert started, log
-    return len(started)
 
 
 def test_logs_lie_where_slurm_says(both):

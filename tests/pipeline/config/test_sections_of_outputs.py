@@ -17,7 +17,7 @@ def study(**changes) -> Study:
 
 def test_trackers_are_in_no_specification_and_are_not_published():
     plain, tracked = study(), study(tracking={"wandb": {"entity": "my-team"}})
-    assert tracked.config.tracking.wandb.entity == "my-team"
+    assert tracked.run.tracking.wandb.entity == "my-team"
     assert tracked.shared_specs == plain.shared_specs
     assert "my-team" not in str(tracked.config.model_dump())
     cell = plain.cells[0]

@@ -15,10 +15,7 @@ from pipeline.jobs import stage
 from pipeline.jobs.stage import (
     device_of,
     name_run,
-    note_submission,
     run_is_gone,
-    submitted_by,
-    successor_of_run,
 )
 from sagsae.files import FileLock
 
@@ -146,43 +143,6 @@ def test_a_job_that_no_run_started_has_none_that_is_gone(
     assert not run_is_gone()
     monkeypatch.setenv(stage.RUN, f"process 1 on head: {tmp_path / '.run.lock'}")
     assert not run_is_gone()
-
-
-def test_the_run_that_took_over_is_named(
-    head: subprocess.Popen[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """By a job that waited in a queue; while nobody has taken over, its work is worth doing."""
-    monkeypatch.delenv(stage.SUBMITTED, raising=False)
-    assert successor_of_run() == ""
-    head.kill()
-    head.wait()
-    assert successor_of_run() == ""
-    lock = FileLock(tmp_path / ".run.lock")
-    lock.acquire()
-    try:
-        assert successor_of_run() == f"process {os.getpid()} on {os.uname().nodename}"
-        monkeypatch.setenv(stage.SUBMITTED, "another run")
-        assert successor_of_run() != ""
-        note_submission()  # the submission is at work: the rest of its jobs are worth doing
-        assert successor_of_run() == ""
-    finally:
-        lock.release()
-
-
-def test_a_job_that_no_run_started_has_no_successor(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(stage.RUN, raising=False)
-    assert successor_of_run() == ""
-
-
-def test_jobs_of_a_scheduler_know_who_submitted_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(stage.SUBMITTED, "")
-    assert submitted_by() == ""
-    monkeypatch.setenv(stage.RUN, "process 1 on head: /lock")
-    note_submission()
-    assert submitted_by() == "process 1 on head: /lock"
-    monkeypatch.delenv(stage.RUN)
-    note_submission()  # Kubernetes gives jobs no environment
-    assert submitted_by() == ""
 
 
 def run_stage_with_triton(*packages: Path) -> subprocess.CompletedProcess[str]:

@@ -13,11 +13,10 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.config.synthetic import PROTOCOLS
-from pipeline.jobs.json_files import digest, read_json, write_json
+from pipeline.jobs.json_files import read_json, write_json
 from pipeline.report.environment import installed
 from pipeline.report.publish import PublishError, busy_seconds, publish
 from pipeline.report.rebuild import RebuildError, drop_unknown_keys, rebuild
-from pipeline.report.restore import restore
 from pipeline.study.curve_files import drawn_cells
 from pipeline.study.metrics import MetricsError
 from pipeline.study.outputs import CONFIGURATION, ENVIRONMENT, README, REPORT
@@ -216,7 +215,7 @@ def test_what_steering_found_is_kept_and_shown(finished, published):
     assert "<b>Causal dial.</b>" in report
 
 
-def test_what_probes_found_is_kept_shown_and_put_back(finished, published, tmp_path):
+def test_what_probes_found_is_kept_and_shown(finished, published):
     for file in finished.probes:
         kept = published / Path(file).relative_to(finished.root)
         assert kept.read_bytes() == Path(file).read_bytes()
@@ -227,11 +226,6 @@ def test_what_probes_found_is_kept_shown_and_put_back(finished, published, tmp_p
     report = (Path(finished.root) / REPORT).read_text()
     assert "<h2>Sparse probing and absorption</h2>" in report
     assert "<b>Feature absorption.</b>" in report
-    study = Study.from_dict(finished.config.model_dump() | {"results": "results"})
-    restore(study, published, tmp_path)
-    file = next(iter(study.probes))
-    kept = published / Path(file).relative_to(study.root)
-    assert (tmp_path / file).read_bytes() == kept.read_bytes()
 
 
 def test_curves_that_are_drawn_are_kept_and_shown(finished, published):
@@ -249,20 +243,6 @@ def test_curves_that_are_drawn_are_kept_and_shown(finished, published):
     report = (Path(finished.root) / REPORT).read_text()
     assert "<h2>Training</h2>" in report
     assert "<b>Training curves.</b>" in report
-
-
-def test_curves_are_put_back_with_their_cells(finished, published, tmp_path):
-    study = Study.from_dict(finished.config.model_dump() | {"results": "results"})
-    cell = next(cell for cell in drawn_cells(study) if cell.lam == 0.1)
-    kept = tmp_path / "kept" / "cells" / cell.path
-    shutil.copytree(published / "cells" / cell.path, kept)
-    specs = {"train": study.train_spec(cell), "evaluate": study.evaluate_spec(cell)}
-    current = {name: digest(spec) for name, spec in specs.items()}
-    record = read_json(kept / "metrics.json")
-    write_json(kept / "metrics.json", record | {"made_from": record["made_from"] | current})
-    assert restore(study, tmp_path / "kept", tmp_path / "work") == (1, [])
-    put_back = tmp_path / "work" / study.cell_file(cell, "curve.parquet")
-    assert put_back.read_bytes() == (kept / "curve.parquet").read_bytes()
 
 
 def test_a_study_that_has_not_steered_yet_is_not_published(finished, tmp_path):

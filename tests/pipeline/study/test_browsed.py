@@ -10,9 +10,8 @@ import pytest
 
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import ConfigError
-from pipeline.jobs.json_files import digest, write_json
-from pipeline.study.browsed import browsed, browsed_at, read_by_browser, weights_shown
-from pipeline.study.kept import Kept
+from pipeline.jobs.json_files import digest
+from pipeline.study.browsed import browsed, browsed_at, read_by_browser
 from pipeline.study.outputs import WEIGHTS
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import LAMBDAS, configuration
@@ -140,33 +139,3 @@ def test_a_job_reads_the_metrics_that_choose_and_the_weights_that_may_be_chosen(
 def targets(*names: str) -> SimpleNamespace:
     plain = {"forcerun": [], "forcetargets": False, "forceall": False}
     return SimpleNamespace(targets=list(names), **plain)
-
-
-def test_weights_are_wanted_where_the_browser_is_planned():
-    asked = study({"models": ["small"], "hookpoints": ["resid"]})
-    every = {cell for spec in browsed(asked).values() for cell in spec.may_show}
-    file = next(iter(browsed(asked)))
-    for names in ((), ("all",), ("browser",), (file,), ("tables", asked.browser_page)):
-        assert weights_shown(asked, targets(*names)) == every
-    for names in (("tables",), (asked.metrics(asked.cells[0]),), ("dial",)):
-        assert weights_shown(asked, targets(*names)) == set()
-    assert weights_shown(study(), targets()) == set()
-
-
-def test_a_cell_that_was_finished_elsewhere_is_trained_again_to_be_shown(tmp_path):
-    raw = configuration(results=str(tmp_path)) | {"browser": {"cells": [TIED]}}
-    asked = Study.from_dict(raw)
-    (spec,) = browsed(asked).values()
-    (cell,) = spec.shown
-    path = Path(asked.metrics(cell))
-    path.parent.mkdir(parents=True)
-    made_from = {"train": digest(asked.train_spec(cell))}
-    made_from["evaluate"] = digest(asked.evaluate_spec(cell))
-    write_json(path, {"made_from": made_from})
-
-    def holds(*names: str) -> bool:
-        return Kept(asked, lambda: targets(*names), lambda _: False).holds(cell)
-
-    assert holds("tables")
-    assert not holds("browser")
-    assert not holds()

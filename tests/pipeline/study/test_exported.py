@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePath
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import ConfigError
-from pipeline.jobs.json_files import digest, write_json
+from pipeline.jobs.json_files import digest
 from pipeline.study.cell import Cell
-from pipeline.study.exported import export_spec, hub_cells, read_by_hub, weights_exported
-from pipeline.study.kept import Kept
-from pipeline.study.outputs import METRICS, WEIGHTS
+from pipeline.study.exported import export_spec, hub_cells, read_by_hub
+from pipeline.study.outputs import WEIGHTS
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
 
@@ -82,34 +80,3 @@ def test_a_specification_says_nothing_of_other_cells(tmp_path, cell):
     found = export_spec(spec, cell).model_dump()
     assert found["cell"]["variant"] == cell.variant
     assert found["model"]["name"] == cell.model
-
-
-def test_weights_are_wanted_of_what_is_exported(tmp_path, cell):
-    named = study(tmp_path, cell.path)
-    for target in ("hub_folder", named.hub_card):
-        assert weights_exported(named, [PurePath(target)]) == {cell}
-    for file in named.saelens_files(cell):
-        assert weights_exported(named, [PurePath(file)]) == {cell}
-    for target in ("all", named.metrics(cell), named.report):
-        assert weights_exported(named, [PurePath(target)]) == frozenset()
-    assert weights_exported(named, []) == frozenset()
-
-
-def test_a_cell_that_was_finished_elsewhere_is_trained_again_for_its_weights(tmp_path, cell):
-    named = study(tmp_path, cell.path)
-    path = Path(named.metrics(cell))
-    path.parent.mkdir(parents=True)
-    made_from = {
-        "train": digest(named.train_spec(cell)),
-        "evaluate": digest(named.evaluate_spec(cell)),
-    }
-    write_json(path, {"made_from": made_from})
-    assert path.name == METRICS
-
-    def holds(*targets: str) -> bool:
-        asked = SimpleNamespace(targets=targets, forcerun=[], forcetargets=False, forceall=False)
-        return Kept(named, lambda: asked, lambda _: False).holds(cell)
-
-    assert holds("tables")
-    assert not holds("hub_folder")
-    assert not holds(named.saelens_files(cell)[0])

@@ -8,7 +8,6 @@ from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import ConfigError
 from pipeline.study.cell import Cell
 from pipeline.study.exported import hub_cells, read_by_hub
-from pipeline.study.streams import put_together
 from pipeline.study.study import Study
 from pipeline.text.numbers import variant_label
 from pipeline.tools.cost import stages
@@ -79,10 +78,8 @@ def test_a_cell_that_no_block_names_comes_from_nowhere(tmp_path):
         found.train_spec(other)
 
 
-def test_it_shares_no_stream_is_not_published_and_costs_no_training(tmp_path):
+def test_it_is_not_published_and_costs_no_training(tmp_path):
     found = study(tmp_path)
-    alone = [cells for cells in put_together(found, found.cells, 8) if CELL in cells]
-    assert alone == [[CELL]]
     assert CELL not in hub_cells(found)
     assert "figure" not in read_by_hub(found)
     plain = Study.from_dict(configuration(results=str(tmp_path)))

@@ -15,7 +15,6 @@ from pipeline.study.cell import Cell
 from pipeline.study.list_cells import main as list_cells
 from pipeline.study.list_targets import main as list_targets
 from pipeline.study.specs import TrainSpec
-from pipeline.study.streams import put_together
 from pipeline.study.study import Study
 from pipeline.tools.work import Rates, Workload
 from sagsae.autoencoders.registry import GATED as GATE
@@ -145,13 +144,6 @@ def test_the_tools_list_cells_and_targets_by_their_k(tmp_path, capsys):
     assert target == "results/made-grid/cells/small/resid/topk/w256_k8_seed0/metrics.json"
     list_targets(file)
     assert "w256_k8_seed0" in capsys.readouterr().out
-
-
-def test_cells_of_all_families_share_a_stream():
-    """Whatever sets their sparsity, if they train on the same batches."""
-    study = Study.from_dict(raw(TOPK, GATED, RELU) | {"cells_per_stream": 8})
-    (together,) = put_together(study, study.cells, 8)
-    assert sorted(together) == study.cells
 
 
 # Recipes that give each variant settings of its own -----------------------------------------------
@@ -297,7 +289,7 @@ def test_the_rate_at_a_width_goes_with_its_root(width):
 def test_a_step_without_a_gate_has_five_products():
     study = Study.from_dict(raw(TOPK | {"ks": [8]}, GATED))
     load = Workload(study, Rates.read())
-    gated, topk = (load.training([cell]).training for cell in study.cells)
+    gated, topk = (load.training(cell).training for cell in study.cells)
     tokens = study.training(study.cells[0]).tokens
     assert gated == 7 * 2 * 64 * 256 * tokens
     assert topk == 5 * 2 * 64 * 256 * tokens

@@ -69,36 +69,18 @@ def test_probing_by_hand(rates):
 def test_models_that_no_cell_needs_cost_nothing(rates):
     study = Study.load(CONFIGS / "paper.yaml")
     raw = study.config.model_dump()
-    raw |= {
-        "cells_per_stream": 1,
-        "grid": [raw["grid"][0] | {"models": ["pythia-1b"], "recipes": None}],
-    }
+    raw["grid"] = [raw["grid"][0] | {"models": ["pythia-1b"], "recipes": None}]
     found = {stage.name: stage for stage in stages(Study.from_dict(raw), rates)}
     assert len(found["activations"].jobs) == 2
     assert len(found["training"].jobs) == 54
-
-
-def with_streams(study: Study, cells: int, **more: object) -> Study:
-    return Study.from_dict(study.config.model_dump() | {"cells_per_stream": cells} | more)
-
-
-def test_cells_on_one_stream_are_trained_by_one_job_and_evaluated_by_their_own(rates):
-    paper = Study.load(CONFIGS / "paper.yaml")
-    jobs = {}
-    for cells in (1, 4):
-        found = stages(with_streams(paper, cells), rates)
-        jobs[cells] = [
-            len(stage.jobs) for stage in found if stage.name in ("training", "evaluation")
-        ]
-    assert jobs == {1: [1944, 1944], 4: [504, 1944]}
 
 
 def test_an_hour_of_a_device_is_work_at_its_rates_and_the_start_of_each_job(rates):
     device = rates.device("h100")
     found = stages(Study.load(CONFIGS / "paper.yaml"), rates)
     (training,) = [stage for stage in found if stage.name == "training"]
-    computed = training.operations / 300e12  # six cells on a stream wait for no disk
-    assert training.hours(device) == pytest.approx((computed + 324 * 30) / 3600)
+    seconds = [max(job.training / 300e12, job.moved / 2e9) + 30 for job in training.jobs]
+    assert training.hours(device) == pytest.approx(sum(seconds) / 3600)
 
 
 def test_devices_take_the_next_job_the_longest_first():

@@ -10,7 +10,6 @@ import pytest
 
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import WILDCARDS, Cell
-from pipeline.study.streams import put_together
 from pipeline.study.study import Study
 from pipeline.tools.requests import LEAST_MINUTES, MEMORY_GROWTH, Requests, minutes
 from pipeline.tools.work import Rates
@@ -34,9 +33,8 @@ def wildcards(cell: Cell) -> dict[str, str]:
     return {name: cell.words[name] for name in WILDCARDS}
 
 
-def requests(study: Study, rates: Rates, device: str = "h100", **more: Any) -> Requests:
-    given: dict[str, Any] = {"shared": lambda stream: [], "waits": lambda cell: False} | more
-    return Requests(study, given["shared"], given["waits"], rates, device)
+def requests(study: Study, rates: Rates, device: str = "h100") -> Requests:
+    return Requests(study, rates, device)
 
 
 def cells_of(study: Study, **fields: Any) -> list[Cell]:
@@ -62,20 +60,6 @@ def test_the_minutes_of_a_cell_by_hand(paper, rates, width):
     assert (trained == trained_seconds(width)) == (width == FULL)
     evaluated = max(evaluated, 524288 * 4096 / 2e9)
     assert found == math.ceil(2 * (60 + trained + evaluated) / 60)
-
-
-def test_a_stream_asks_for_all_its_cells_and_their_evaluation_for_itself(paper, rates):
-    cells = put_together(paper, paper.cells, 6)[0]
-    found = requests(paper, rates, shared=lambda stream: cells, waits=lambda cell: True)
-    stream = found.of("train_together")["runtime"]({"stream": "0" * 16}, attempt=1, threads=1)
-    trained = sum(trained_seconds(cell.width) for cell in cells)
-    assert stream == math.ceil(2 * (30 + trained) / 60)
-    alone = requests(paper, rates).of("cell")["runtime"]
-    waiting = found.of("cell")["runtime"]
-    for cell in cells:
-        given = wildcards(cell)
-        assert waiting(given, attempt=1, threads=1) == LEAST_MINUTES
-        assert alone(given, attempt=1, threads=1) > 10
 
 
 def test_a_dump_waits_for_the_disk_and_is_sealed(paper, rates):

@@ -8,18 +8,15 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from pipeline.cells import together
 from pipeline.cells.run import main as run_cell
 from pipeline.config.tracking import Tracking
 from pipeline.study.curves import read_curve
-from pipeline.study.specs import StreamSpec
 from pipeline.tracking import asked as asked_module
 from pipeline.tracking import live as live_module
 from pipeline.tracking.asked import VARIABLE, Asked, pass_on, passed_on
@@ -233,28 +230,6 @@ def test_a_job_that_was_killed_goes_on_in_the_same_run(number, made, ask, tmp_pa
     assert as_float32(mlflow_points(asked, CELL.path)["loss"]) == curve_of(folder)
     kept = as_float32(wandb_points(place / "wandb", CELL.path)["loss"])
     assert sorted(set(kept)) == curve_of(folder)  # what was sent and not noted comes again
-
-
-def test_cells_that_are_trained_together_have_a_run_each(made, ask, tmp_path):
-    asked = ask(**ALL)
-    cells = [CELL, replace(CELL, lam=0.2)]
-    root = tmp_path / "cells"
-    spec = StreamSpec(cells=[made.study.train_spec(cell) for cell in cells])
-    out = root / CELL.path / ".state" / "together-0.json"
-    together.main(spec, root, Path(made.study.manifest("m", "train")), out, device="cpu")
-    before = {cell.path: mlflow_points(asked, cell.path) for cell in cells}
-    assert all([step for step, _ in found["loss"]] == STEPS for found in before.values())
-    folder = train(made, root)
-    assert (folder / "sae.safetensors").read_bytes() == (
-        made.cell() / "sae.safetensors"
-    ).read_bytes()
-    place = tmp_path / "tracking"
-    points = wandb_points(place / "wandb", CELL.path)
-    assert as_float32(points["loss"]) == curve_of(folder)
-    assert "heldout/r2" in points
-    other = wandb_points(place / "wandb", cells[1].path)
-    assert [step for step, _ in other["loss"]] == STEPS
-    assert "heldout/r2" not in other
 
 
 class TestAsked:

@@ -38,7 +38,7 @@ def study(tmp_path) -> Study:
 
 def config(study: Study, tmp_path: Path, **tracking: dict[str, str]) -> Path:
     path = tmp_path / "study.yaml"
-    raw = configuration(**RAW) | {"results": study.config.results, "tracking": tracking}
+    raw = configuration(**RAW) | {"results": study.run.results, "tracking": tracking}
     path.write_text(yaml.safe_dump(raw))
     return path
 

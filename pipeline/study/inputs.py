@@ -1,13 +1,24 @@
-"""Which inputs of a cell may be newer than the cell without training it again."""
+"""What jobs read, by the name of the input."""
 
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 from snakemake.io import ancient
 
 from pipeline.jobs.json_files import read_json
+from pipeline.study.cell import Cell
+from pipeline.study.outputs import WEIGHTS
+from pipeline.study.specs import DialSpec, ProbeSpec
 from pipeline.study.study import Study
+
+
+def read_by_cell(study: Study, cell: Cell) -> dict[str, Any]:
+    """What a cell's job reads: an autoencoder of another library on this machine, too."""
+    foreign = study.foreign.get(cell)
+    source = {"source": foreign.local_files} if foreign and foreign.local_files else {}
+    return read_by_cells(study, cell.model) | source
 
 
 @cache
@@ -38,3 +49,24 @@ def ancient_if_current(path: str, expected: str) -> str:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return path
     return ancient(path) if made_for == expected else path
+
+
+def read_by_dial(study: Study, spec: DialSpec) -> dict[str, Any]:
+    """What a job reads that steers with latents."""
+    read = read_by_cells(study, spec.model)
+    return {
+        "metrics": [study.metrics(cell) for cell in spec.candidate + spec.baseline],
+        "weights": [study.cell_file(cell, WEIGHTS) for cell in spec.may_steer],
+        **{name: read[name] for name in ("heldout", "baselines", "asset")},
+    }
+
+
+def read_by_probe(study: Study, spec: ProbeSpec) -> dict[str, Any]:
+    """What a job reads that probes codes."""
+    read = read_by_cells(study, spec.model)
+    return {
+        "metrics": [study.metrics(cell) for cell in spec.cells],
+        "weights": [study.cell_file(cell, WEIGHTS) for cell in spec.cells],
+        "tokens": ancient(study.tokens(spec.model, "heldout")),
+        **{name: read[name] for name in ("heldout", "asset")},
+    }

@@ -1,0 +1,54 @@
+"""How a study runs here: no number depends on it, and no specification has any of it.
+
+It comes from a profile or from the command line: ``snakemake --config device=cpu``.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pipeline.config.formats import Formats
+from pipeline.config.sections import Bucket, Count, Folder, FolderOrNone, Name, Section
+from pipeline.config.tracking import Tracking
+
+
+class RunSettings(Section):
+    """What a profile or the command line says beside a configuration."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: GPUs where there are some, else the CPU."""
+    jobs_per_gpu: Count = 1
+    """Jobs that may share one GPU; Snakemake starts one for each of ``--resources gpu=N``."""
+    rates: Name = "h100"
+    """Device of workflow/rates.yaml by which jobs ask a scheduler for time."""
+    checkpoint_seconds: Count = 300
+    """Time between two checkpoints of a cell: what a kill can cost of its training, at most."""
+    results: Folder = "results"
+    """Folder that holds the studies."""
+    cache: FolderOrNone = ""
+    """Folder of what studies share: models, text, tokens, activation stores, the models' losses.
+    Empty: `cache` beside `results`."""
+    stores: Bucket = ""
+    """Where activation stores lie if not in the cache: ``s3://BUCKET/PREFIX``. All else stays in
+    the cache. Endpoint, region and credentials come from the environment (AWS_...), never from
+    here."""
+    formats: Formats = Formats()
+    """In which further formats figures and tables are written."""
+    tracking: Tracking | None = Field(default=None)
+    """Where training curves are shown while cells train: W&B, TensorBoard, MLflow; nowhere when
+    absent."""
+
+    @property
+    def places(self) -> dict[str, Any]:
+        """Where a study and its cache lie, as far as that is not as usual."""
+        return self.model_dump(include={"results", "cache", "stores"}, exclude_defaults=True)
+
+
+def apart(raw: Any) -> tuple[Any, dict[str, Any]]:
+    """A parsed configuration without the settings of the run, and these."""
+    if not isinstance(raw, dict):
+        return raw, {}
+    run = {name: value for name, value in raw.items() if name in RunSettings.model_fields}
+    return {name: value for name, value in raw.items() if name not in run}, run

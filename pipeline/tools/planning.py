@@ -1,0 +1,62 @@
+"""What the Snakefile does before its first rule, and when a run begins."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from pipeline.config.spelling import CellNameError
+from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError
+from pipeline.config.yaml_files import load_yaml
+from pipeline.jobs.cache import register
+from pipeline.jobs.remedies import explain
+from pipeline.jobs.stage import name_run, put_checkout_first, relax_gc
+from pipeline.study.browsed import browsed, write_browser_specs
+from pipeline.study.study import Study
+from pipeline.tools.requests import Requests as Requests
+from pipeline.tracking.asked import Asked, pass_on
+from sagsae.files import FileLock, LockedError
+
+
+def prepare_process(checkout: Path) -> None:
+    """Settings of a process that plans.
+
+    Jobs run the interpreter that runs Snakemake and the code of this checkout, by names that are
+    the same on every machine: the text of a command is compared between runs, and its change would
+    train everything again.
+    """
+    put_checkout_first(checkout)
+    relax_gc()  # a plan is millions of objects
+
+
+def study_of(config: dict[str, Any]) -> Study:
+    """The study that Snakemake's configuration describes, else the local one; ends the process with
+    a message where it cannot be run."""
+    try:
+        raw = config if "study" in config else load_yaml(DEFAULT_CONFIG) | config
+        study = Study.from_dict(raw, "configuration", plan=True)
+        browsed(study)
+        pass_on(Asked.by(study))
+    except (ConfigError, CellNameError) as error:
+        sys.exit(f"error: {error}")
+    return study
+
+
+class RunLock:
+    """Held while Snakemake runs: no two runs of a study at a time, on any host."""
+
+    def __init__(self, study: Study) -> None:
+        self._lock = FileLock(Path(study.run_lock))
+
+    def begin(self, study: Study) -> None:
+        """Take the lock, and write what the study's jobs read beside their inputs."""
+        try:
+            self._lock.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(patience=1.0)  # a job may hold it while it asks whose it is
+            study.write_shared_specs()
+            write_browser_specs(study)
+            register(Path(study.cache), Path(study.root))
+        except (LockedError, OSError) as error:
+            sys.exit(f"error: {explain(error, ['--out', str(study.root)]) or error}")
+        name_run(self._lock)
