@@ -5,6 +5,7 @@ A check raises ValueError, OSError or ImportError; the message says what is wron
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.cells.evaluate import read_autoencoder
@@ -12,6 +13,7 @@ from pipeline.cells.run import read_trained
 from pipeline.jobs.json_files import digest, read_json, sha256_of
 from pipeline.study.cell import Cell
 from pipeline.study.dial_runs import read_dial_run
+from pipeline.study.look_runs import LookRun
 from pipeline.study.metrics import read_metrics
 from pipeline.study.outputs import (
     CURVE,
@@ -50,21 +52,15 @@ def check_cell(study: Study, cell: Cell) -> None:
 
 def check_look(study: Study, file: str) -> None:
     """Check a file of steering or of probes: its content, and the weights that it was made with."""
-    path = Path(file)
-    if file in study.dials:
-        steered = read_dial_run(path)
-        spec, sides = steered.spec, (steered.candidate, steered.baseline)
-        weights = {side.cell: side.weights_sha256 for side in sides if side is not None}
-    else:
-        probed = read_probe_run(path)
-        spec, weights = probed.spec, {one.cell: one.weights_sha256 for one in probed.cells}
-    check_spec(path, "specification", spec, study.looked_into[file])
-    for cell, used in weights.items():
-        metrics = Path(study.metrics(cell))
+    read: Callable[[Path], LookRun] = read_dial_run if file in study.dials else read_probe_run
+    run = read(Path(file))
+    check_spec(Path(file), "specification", run.spec, study.looked_into[file])
+    for one in run.used:
+        metrics = Path(study.metrics(one.cell))
         if not metrics.exists():
             continue
-        if read_metrics(metrics, cell).made_from.weights_sha256 != used:
-            raise ValueError(f"{file}: made with weights that {cell.path} no longer has")
+        if read_metrics(metrics, one.cell).made_from.weights_sha256 != one.weights_sha256:
+            raise ValueError(f"{file}: made with weights that {one.cell.path} no longer has")
 
 
 def check_spec(file: Path, what: str, found: object, spec: object) -> None:

@@ -29,6 +29,7 @@ from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.cell import Cell
 from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun
+from pipeline.study.look_runs import UsedCell, place_of
 from pipeline.study.metrics import CellMetrics, read_all
 from pipeline.study.operating_point import chosen_cell
 from pipeline.study.specs import DialSpec
@@ -50,20 +51,11 @@ from sagsae.language_models import load_tokenizer
 
 @dataclass(frozen=True)
 class Side:
-    """One side of the comparison: its cell, its weights, and how its latents fire."""
+    """One side of the comparison: its metrics, its weights, and how its latents fire."""
 
-    cell: Cell
     metrics: CellMetrics
     sae: Autoencoder
     firings: Firings
-
-    @property
-    def record(self) -> dict[str, Any]:
-        return {
-            "cell": self.cell,
-            "l0": self.metrics.l0,
-            "weights_sha256": self.metrics.made_from.weights_sha256,
-        }
 
     @property
     def unit(self) -> float:
@@ -156,12 +148,10 @@ def dial(
     words, sizes = _words(curves.promoted, asset), spec.dial.alphas
     run = {
         "spec": digest(spec),
-        **{
-            name: getattr(spec, name)
-            for name in ("recipe", "model", "hookpoint", "seed", "comparison")
-        },
-        "candidate": candidate.record,
-        "baseline": baseline and baseline.record,
+        **place_of(spec),
+        "comparison": spec.comparison,
+        "candidate": UsedCell.values(candidate.metrics),
+        "baseline": baseline and UsedCell.values(baseline.metrics),
         "unit": candidate.unit,
         "sizes": [*(-size for size in reversed(sizes)), 0.0, *sizes],
         "contexts": curves.contexts,
@@ -188,7 +178,7 @@ def _side(
 ) -> Side:
     sae = measured_autoencoder(cell, metrics, cells_root).to(device)
     rows = rows_of(store, cell.hookpoint, device, f"{label}, firings of {cell.variant}")
-    return Side(cell, metrics, sae, accumulate(sae, rows).firings)
+    return Side(metrics, sae, accumulate(sae, rows).firings)
 
 
 def _curves(

@@ -24,8 +24,8 @@ from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of, locked
-from pipeline.study.cell import Cell
-from pipeline.study.metrics import CellMetrics, read_all
+from pipeline.study.look_runs import UsedCell, place_of
+from pipeline.study.metrics import read_all
 from pipeline.study.probe_runs import ProbeRun
 from pipeline.study.probes import SOURCE
 from pipeline.study.specs import ProbeSpec
@@ -34,7 +34,6 @@ from sagsae.activations.store import Store
 from sagsae.activations.tokens import TokenStore
 from sagsae.evaluation.probe import (
     Baseline,
-    CodeScores,
     TaskScores,
     probe_activations,
     probe_autoencoder,
@@ -138,11 +137,13 @@ def probe(
     for done, cell in enumerate(spec.cells, start=1):
         sae = measured_autoencoder(cell, metrics[cell], cells_root)
         scores = probe_autoencoder(sae.to(device), x, tasks, spec.probe.ks, baselines, device)
-        probed.append(_cell_part(cell, metrics[cell], scores))
+        live = {"live_sides": scores.sides, "live_latents": scores.latents}
+        labels = [_probed_part(one) for one in scores.tasks]
+        probed.append({**UsedCell.values(metrics[cell]), **live, "labels": labels})
         progress.update(done)
     run = {
         "spec": digest(spec),
-        **{name: getattr(spec, name) for name in ("recipe", "model", "hookpoint", "seed")},
+        **place_of(spec),
         "ks": spec.probe.ks,
         "rows": len(rows),
         "labels": [_label_part(*pair) for pair in zip(tasks, baselines, strict=True)],
@@ -160,17 +161,6 @@ def _label_part(task: Task, baseline: Baseline) -> dict[str, Any]:
         "dense": baseline.dense.score.accuracy,
         "dense_f1": baseline.dense.score.f1,
         "neurons": [one.score.accuracy for one in baseline.neurons],
-    }
-
-
-def _cell_part(cell: Cell, metrics: CellMetrics, scores: CodeScores) -> dict[str, Any]:
-    return {
-        "cell": cell,
-        "l0": metrics.l0,
-        "weights_sha256": metrics.made_from.weights_sha256,
-        "live_sides": scores.sides,
-        "live_latents": scores.latents,
-        "labels": [_probed_part(one) for one in scores.tasks],
     }
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from pipeline.config.sections import Count, FieldFaults, Natural, Section
-from pipeline.study.cell import Cell
+from pipeline.study.look_runs import LookRun, UsedCell
 from pipeline.study.metrics import Finite, NonNegative, Share, read_measure
 
 LATENT, PAIR, RANDOM = "latent", "pair", "random"
@@ -41,27 +41,13 @@ class Direction(Section):
     """The tokens that positive and that negative sizes promote most, in this order."""
 
 
-class SteeredCell(Section):
-    """A cell whose latents are steered with."""
-
-    cell: Cell
-    l0: NonNegative
-    weights_sha256: str
-
-
-class DialRun(Section):
+class DialRun(LookRun):
     """One recipe, place, seed and comparison."""
 
-    spec: str
-    """Digest of the DialSpec."""
-    recipe: str
-    model: str
-    hookpoint: str
-    seed: Natural
     comparison: Count = 1
     """Its number in the configuration, from 1."""
-    candidate: SteeredCell
-    baseline: SteeredCell | None
+    candidate: UsedCell
+    baseline: UsedCell | None
     unit: NonNegative
     """What size 1 is in the activations' own units."""
     sizes: list[Finite]
@@ -71,6 +57,10 @@ class DialRun(Section):
     positions: Count
     """Positions that were read in them."""
     directions: list[Direction]
+
+    @property
+    def used(self) -> list[UsedCell]:
+        return [side for side in (self.candidate, self.baseline) if side is not None]
 
     @model_validator(mode="after")
     def _a_value_per_size(self) -> DialRun:

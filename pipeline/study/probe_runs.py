@@ -8,8 +8,8 @@ from pathlib import Path
 from pydantic import model_validator
 
 from pipeline.config.sections import Count, FieldFaults, Natural, Section
-from pipeline.study.cell import Cell
-from pipeline.study.metrics import NonNegative, Share, read_measure
+from pipeline.study.look_runs import LookRun, UsedCell
+from pipeline.study.metrics import Share, read_measure
 
 ALL = "all"
 """In tables: the labels of every kind together, each counting once."""
@@ -63,13 +63,9 @@ class LabelProbed(Section):
     """Null where it is not measured: no first letter, or one that no probe finds."""
 
 
-class ProbedCell(Section):
+class ProbedCell(UsedCell):
     """One cell."""
 
-    cell: Cell
-    l0: NonNegative
-    """As in its metrics: over all held-out rows."""
-    weights_sha256: str
     live_sides: Natural
     """Sides that fire on some row of the probes."""
     live_latents: Natural
@@ -77,15 +73,9 @@ class ProbedCell(Section):
     """In the order of the labels of the run."""
 
 
-class ProbeRun(Section):
+class ProbeRun(LookRun):
     """One recipe, place and seed."""
 
-    spec: str
-    """Digest of the ProbeSpec."""
-    recipe: str
-    model: str
-    hookpoint: str
-    seed: Natural
     ks: list[Count]
     rows: Count
     """Held-out rows that some label uses."""
@@ -93,6 +83,10 @@ class ProbeRun(Section):
     left_out: list[str]
     """Labels that have too few rows."""
     cells: list[ProbedCell]
+
+    @property
+    def used(self) -> list[ProbedCell]:
+        return self.cells
 
     @model_validator(mode="after")
     def _a_value_for_each(self) -> ProbeRun:
