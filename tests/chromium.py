@@ -130,23 +130,6 @@ class Page:
                 self.call("Input.dispatchKeyEvent", type=kind, key=key, **more)
                 more.pop("text", None)
 
-    def click(self, selector: str) -> None:
-        """Press the left button of the mouse on the middle of an element."""
-        box = self.run(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
-            " e.scrollIntoView({block: 'nearest'}); const b = e.getBoundingClientRect();"
-            " return [b.x + b.width / 2, b.y + b.height / 2]; })()"
-        )
-        for kind in ("mousePressed", "mouseReleased"):
-            self.call(
-                "Input.dispatchMouseEvent",
-                type=kind,
-                x=box[0],
-                y=box[1],
-                button="left",
-                clickCount=1,
-            )
-
     def text(self, selector: str) -> str:
         """The text of an element as it is shown."""
         return self.run(f"document.querySelector({json.dumps(selector)}).innerText")

@@ -50,18 +50,3 @@ def test_it_shows_both_sides_with_their_dial_and_then_another_cell(elsewhere):
     (cell,) = given(page.with_name("catalog.js"))["cells"]
     assert cell["name"] == name
     assert cell["rival"].startswith("m/resid/gated/w48_lam")
-
-
-def test_the_whole_study_has_it_only_where_the_configuration_asks(elsewhere):
-    planned = workflow(elsewhere.folder, browser={}).planned()
-    assert (planned["browser_cell"], planned["browser_page"]) == (2, 1)
-    shown = workflow(elsewhere.folder, browser={}).run("--dry-run", "--printshellcmds").stdout
-    assert "--browser browser/index.html " in shown
-    without = workflow(elsewhere.folder)
-    assert not {"browser_cell", "browser_page"} & set(without.planned())
-    done = without.run("browser", "--dry-run")
-    assert done.returncode != 0
-    assert "this study shows no latents: add section `browser`" in done.stdout
-    done = without.run("--config", "browser={cells: [m/resid/softmax/w24_lam0.1_seed0]}", "-n")
-    assert done.returncode != 0
-    assert "unknown variant 'softmax'" in done.stdout

@@ -7,19 +7,13 @@ import yaml
 from pipeline.study.dial_runs import read_dial_run
 from pipeline.study.study import Study
 from pipeline.text.csv_files import read_table
-from tests.e2e.conftest import ROOT, Workflow
+from tests.e2e.conftest import Workflow
 from tests.pipeline.whole_study import CONFIG
 
 SIDES = {
     "candidate": {"variant": "sagsae_tied", "width": 24},
     "baseline": {"variant": "gated", "width": 48},
 }
-SECOND = {
-    "candidate": {"variant": "sagsae", "width": 24},
-    "baseline": SIDES["baseline"],
-    "matched_l0": [4],
-}
-MORE = {"comparisons": 2}
 SMALL = CONFIG | {
     "hookpoints": ["resid"],
     "grid": [
@@ -61,46 +55,3 @@ def test_it_trains_the_two_sides_and_steers(elsewhere):
     done = made.run("--force", cell)
     assert done.returncode == 0, done.stdout[-4000:]
     assert made.planned("dial")["dial_run"] == 1
-
-
-def test_another_comparison_steers_and_the_first_stays(elsewhere):
-    assert workflow(elsewhere.folder).run("dial").returncode == 0
-    several = {"comparisons": [*SMALL["comparisons"], SECOND], "dial": SMALL["dial"] | MORE}
-    made = workflow(elsewhere.folder, **several)
-    planned = made.planned("dial")
-    assert (planned["cell"], planned["dial_run"], planned["draw_figure"]) == (1, 1, 2)
-    done = made.run("dial")
-    assert done.returncode == 0, done.stdout[-4000:]
-    study = Study.load(made.config)
-    first, second = study.dials
-    assert second == first.replace("seed0", "seed0_comparison2")
-    assert read_dial_run(elsewhere.folder / second).candidate.cell.variant == "sagsae"
-    table = read_table(elsewhere.folder / study.table("dial.csv"))
-    latents = table[table["kind"] == "latent"]
-    assert set(zip(latents["comparison"], latents["variant"], strict=True)) == {
-        (1, "sagsae_tied"),
-        (2, "sagsae"),
-    }
-    drawn = read_table(elsewhere.folder / study.figure("figure_dial", "csv"))
-    assert set(drawn["comparison"]) == {1}
-
-
-def test_the_whole_study_has_it_only_where_the_configuration_asks(elsewhere):
-    planned = workflow(elsewhere.folder).planned()
-    assert (planned["cell"], planned["dial_run"], planned["dial_tables"]) == (5, 1, 1)
-    without = workflow(elsewhere.folder, dial=None)
-    assert not {"dial_run", "dial_tables"} & set(without.planned())
-    done = without.run("dial", "--dry-run")
-    assert done.returncode != 0
-    assert "this study steers with no latents: see section `dial`" in done.stdout
-
-
-def test_a_figure_and_a_single_place_have_names(elsewhere):
-    made = Workflow(elsewhere.folder, ROOT / "workflow/configs/smoke.yaml")
-    planned = made.planned("figure_dial")
-    assert (planned["draw_figure"], planned["dial_run"], planned["cell"]) == (1, 6, 24)
-    planned = made.planned("results/smoke/dial/tiny-smollm3/resid/seed0.json")
-    assert (planned["dial_run"], planned["cell"]) == (1, 4)
-    done = made.run("results/smoke/dial/tiny-smollm3/resid/seed1.json", "--dry-run")
-    assert done.returncode != 0
-    assert "this study does not steer there; it has " in done.stdout

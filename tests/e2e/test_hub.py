@@ -65,21 +65,3 @@ def test_saelens_computes_what_the_study_measured(smoke, hub, tmp_path):
         assert config["class"] == "GatedSAE"
         assert config["metadata"]["cell"] == cell.path
         assert config["d_sae"] == cell.width * (1 + sae.two_sided)
-
-
-def test_one_cell_for_saelens_alone(smoke):
-    cell = smoke.study.cells[0]
-    config, weights = smoke.study.saelens_files(cell)
-    assert smoke.planned(config) == {"saelens": 1, "total": 1}
-    assert smoke.run(config).returncode == 0
-    assert smoke.path(weights).exists()
-    assert smoke.planned(config) == {}
-
-
-def test_cells_by_name_on_the_command_line(smoke):
-    cell = smoke.study.cells[0]
-    done = smoke.run("hub_folder", "--config", f"hub={{cells: [{cell.path}]}}", "--dry-run")
-    assert done.returncode == 0, done.stdout
-    unknown = smoke.run("hub_folder", "--config", "hub={cells: [nothing*]}", "--dry-run")
-    assert unknown.returncode != 0
-    assert "is called 'nothing*'" in unknown.stdout

@@ -57,9 +57,3 @@ def test_the_outputs_that_are_kept_are_those_of_this_code_on_the_local_study(exe
     assert "smollm2-135m" in text
     assert "gemma3-270m" in text
     assert "tiny-" not in text
-
-
-def test_what_is_kept_names_no_place_of_a_machine():
-    text = notebook.NOTEBOOK.read_text()
-    for word in ("/tmp", "/root", "/home", "/Users", "iopub"):
-        assert word not in text

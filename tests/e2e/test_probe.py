@@ -47,16 +47,3 @@ def test_it_trains_the_cells_and_probes_them(elsewhere):
     planned = other.planned("probe")
     assert planned["probe_run"] == 1
     assert not {"cell", "dump", "baselines"} & set(planned)
-
-
-def test_the_whole_study_has_it_only_where_the_configuration_asks(elsewhere):
-    planned = workflow(elsewhere.folder).planned()
-    assert (planned["probe_run"], planned["probe_tables"]) == (1, 1)
-    assert planned["ranking_tables"] == 1  # of two families
-    without = workflow(elsewhere.folder, probe=None)
-    assert not {"probe_run", "probe_tables"} & set(without.planned())
-    gated = [SMALL["grid"][0], {"variant": "gated", "width": 48, "lambdas": [0.1]}]
-    assert "ranking_tables" not in workflow(elsewhere.folder, grid=gated).planned()
-    done = without.run("probe", "--dry-run")
-    assert done.returncode != 0
-    assert "this study probes no codes: see section `probe`" in done.stdout

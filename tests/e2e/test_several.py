@@ -19,7 +19,7 @@ from pipeline.study.outputs import BY_SOURCE, CLAIMS_MATRIX, EFFECTS, MAIN_EFFEC
 from pipeline.study.study import Study
 from pipeline.text.csv_files import read_table
 from tests import warm
-from tests.e2e.conftest import ROOT, Finished, Workflow, ended
+from tests.e2e.conftest import Finished, Workflow
 from tests.pipeline.tracking.readers import tensorboard_points
 from tests.pipeline.whole_study import CONFIG
 
@@ -116,13 +116,6 @@ def test_shares_of_the_sources_are_the_same_from_the_text_to_the_tables(finished
     assert compared["source"].tolist() == ["capped", "few"] * 4
 
 
-def test_the_report_sets_all_side_by_side(finished):
-    page = finished.path(finished.study.report).read_text(encoding="utf-8")
-    assert "Under all settings" in page
-    assert page.count("under every setting.</b>") == 3
-    assert "Kinds of text" in page
-
-
 def test_nothing_is_left_to_do_and_nothing_is_at_fault(finished):
     assert finished.planned() == {}
     done = finished.run("verify")
@@ -134,42 +127,6 @@ def with_sections(finished, name, **sections) -> Workflow:
     config = finished.folder / f"{name}.yaml"
     config.write_text(yaml.safe_dump(configuration() | sections))
     return Workflow(finished.folder, config)
-
-
-def test_a_tracker_that_is_not_installed_is_told_of_before_anything_runs(finished, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['wandb'] = None\n")
-    asked = with_sections(finished, "missing", tracking={"wandb": {}, "tensorboard": {}})
-    done = ended(asked.start("--dry-run", PYTHONPATH=f"{tmp_path}{os.pathsep}{ROOT}"))
-    assert done.returncode == 1
-    assert "section tracking asks for wandb, and what that needs is not installed" in done.stdout
-    assert f"-m pip install --editable '{ROOT}[wandb]'" in done.stdout
-    assert "Job stats" not in done.stdout
-
-
-def test_one_recipe_and_one_pair_of_widths_have_none_of_this(finished):
-    raw = configuration()
-    raw["grid"] = [{**side, "recipes": ["default"]} for side in raw["grid"][:2]]
-    raw["comparisons"] = raw["comparisons"][:1]
-    config = finished.folder / "one.yaml"
-    config.write_text(yaml.safe_dump(raw))
-    one = Workflow(finished.folder, config)
-    planned = one.planned()
-    assert "cell" not in planned
-    assert planned["make_tables"] == 1
-    assert planned["draw_figure"] == 4
-    study = Study.load(config)
-    assert not {EFFECTS, MAIN_EFFECTS, CLAIMS_MATRIX} & {*study.tables, *study.claim_tables}
-
-
-def test_one_source_in_the_place_of_two_starts_the_study_again(finished):
-    raw = configuration()
-    raw["text"] |= {"source": raw["text"].pop("sources")[0]["source"] | {"documents": 200}}
-    config = finished.folder / "one-source.yaml"
-    config.write_text(yaml.safe_dump(raw))
-    one = Workflow(finished.folder, config)
-    planned = one.planned()
-    assert (planned["documents"], planned["cell"]) == (1, 16)
-    assert not {SOURCES, BY_SOURCE} & set(Study.load(config).tables)
 
 
 def test_trackers_run_nothing_again(finished):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pandas as pd
-import yaml
 
 from pipeline.config.synthetic import PROTOCOLS
 from tests.e2e.conftest import ROOT, Workflow
@@ -33,24 +32,3 @@ def test_a_figure_by_name_makes_its_own_protocol_only(elsewhere):
     assert workflow.planned("figure_6") == {}
     changed = workflow.changed(synthetic={"seeds": [0, 1, 2]})
     assert changed.planned("figure_6")["synthetic_run"] == 1
-
-
-def test_a_study_may_run_them_by_itself(elsewhere):
-    smoke = Workflow(elsewhere.folder, ROOT / "workflow/configs/smoke.yaml")
-    assert "synthetic_run" not in smoke.planned()
-    changed = smoke.changed(synthetic={"with_study": True})
-    assert changed.planned()["synthetic_run"] == 2 * len(PROTOCOLS)
-    judged = changed.run("claims", "--dry-run", "--printshellcmds")
-    assert judged.returncode == 0, judged.stdout
-    assert "--synthetic results/smoke/synthetic/summary.csv " in judged.stdout
-
-
-def test_a_study_may_name_another_whose_verdicts_it_shows(elsewhere):
-    raw = yaml.safe_load((ROOT / "workflow/configs/smoke.yaml").read_text())
-    config = elsewhere.folder / "beside.yaml"
-    for folder, code in (("results/reference/local", 0), ("results/reference/none", 1)):
-        config.write_text(yaml.safe_dump(raw | {"reference": folder}))
-        options = ["claims", "--dry-run", "--printshellcmds"]
-        done = Workflow(elsewhere.folder, config).run(*options)
-        assert done.returncode == code, done.stdout
-        assert f"{ROOT / folder}/tables/claims.csv" in done.stdout

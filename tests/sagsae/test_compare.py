@@ -60,21 +60,8 @@ def test_rows_and_their_sweeps_compare_alike(candidate, baseline):
     assert found.matched == ()
 
 
-def test_nan_is_undefined_and_a_collapsed_cell_keeps_its_reason(candidate):
-    rows = candidate.assign(loss_recovered=float("nan"), collapsed="L0 0.2 is below 1")
-    sweep = sagsae.Sweep.from_rows(rows)
-    assert len(sweep.undefined("loss_recovered")) == len(sweep.collapsed) == len(rows)
-    assert set(sweep.collapsed.values()) == {("L0 0.2 is below 1",)}
-    assert sweep.cells[0].name.startswith("smollm2-135m/attn/sagsae_tied/w1152_lam0.055_seed0")
-
-
 def test_rows_of_several_sweeps_are_refused(cells, candidate):
     with pytest.raises(ValueError, match="a sweep is one variant of one width"):
         sagsae.compare(cells, candidate)
     with pytest.raises(ValueError, match="no rows"):
         sagsae.compare(candidate, cells.query("variant == 'absent'"))
-
-
-def test_a_metric_that_is_not_there_is_named(candidate, baseline):
-    with pytest.raises(ValueError, match="sagsae_tied, H = 1152: there is no recall"):
-        sagsae.compare(candidate, baseline, "recall")

@@ -6,12 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sagsae.comparison import (
     bootstrap,
-    compare,
     dominance,
     matched,
     overlap,
@@ -112,15 +111,6 @@ class TestDominance:
         assert verdict.dominates is None
         assert "a single L0, 10" in verdict.reason
 
-    @given(ranges, st.floats(1e-3, 0.5))
-    def test_a_lifted_copy_dominates_by_the_lift(self, points, lift):
-        lifted = [(l0, r2 + lift) for l0, r2 in points]
-        verdict = dominance(sweep(lifted), sweep(points))
-        assert verdict.dominates is True
-        assert verdict.min_gap == pytest.approx(lift, abs=1e-9)
-        assert verdict.mean_gap == pytest.approx(lift, abs=1e-9)
-        assert dominance(sweep(points), sweep(lifted)).dominates is False
-
     @given(curves, curves)
     def test_agrees_with_a_dense_grid(self, a, b):
         one, two = sweep(a), sweep(b)
@@ -137,14 +127,6 @@ class TestDominance:
 
 class TestBootstrap:
     base = sweep([(1, 0.3), (100, 0.5)], label="base")
-
-    def test_one_winning_seed_of_two_against_a_fixed_baseline(self):
-        """Means 0.4 (good twice), 0.3 and 0.2 against 0.31: one draw in four wins."""
-        base = seeded(*[sweep([(1, 0.31), (100, 0.31)], label="base")] * 2)
-        mixed = seeded(sweep([(1, 0.4), (100, 0.4)]), sweep([(1, 0.2), (100, 0.2)]))
-        verdict = dominance(mixed, base, draws=4000)
-        assert verdict.bootstrap.probability == pytest.approx(0.25, abs=0.03)
-        assert verdict == dominance(mixed, base, draws=4000), "same seed, same answer"
 
     def test_the_seeds_of_a_sweep_stay_together(self):
         """One seed is good on the left, the other on the right; only the pair of both wins."""
@@ -183,12 +165,6 @@ class TestMatched:
         found = matched(sweep([(1, 0.0), (100, 1.0)]), sweep([(5, 0.3), (20, 0.3)]), "r2", l0)
         assert (found.candidate, found.baseline) == (None, None)
         assert "outside the overlap 5 to 20" in found.reason
-
-    def test_undefined_metric_names_the_cell(self):
-        cell = CellResult(name="bad", lam=1.0, seed=0, l0=10, values={"lr": None})
-        found = matched(*[Sweep(label="A", width=9, cells=(cell,))] * 2, "lr", 10)
-        assert found.candidate is None
-        assert found.reason == "lr is undefined for bad"
 
 
 class TestDeadReduction:
@@ -233,20 +209,6 @@ class TestDeadReduction:
         assert (found.points, found.left_out) == (0, 1)
         assert found.reason == "no dead latents on either side"
 
-    @settings(max_examples=30)
-    @given(st.lists(st.floats(0, 1), min_size=1, max_size=5), st.integers(1, 5000))
-    def test_swapping_sides_inverts(self, dead, width):
-        points = [(float(i + 1), 0.5) for i in range(len(dead))]
-        a = sweep(points, dead=dead, width=width)
-        b = sweep(points, dead=dead[::-1], width=2 * width)
-        forth, back = dead_reduction(a, b), dead_reduction(b, a)
-        assert forth.left_out == back.left_out
-        if forth.factor is None:
-            assert back.factor is None
-            return
-        assert forth.factor * back.factor == pytest.approx(1)
-        assert forth.ceiling is None or forth.factor <= forth.ceiling * (1 + 1e-9)
-
 
 class TestRefusals:
     @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
@@ -280,51 +242,6 @@ def test_collapsed_cells_take_part_and_are_named():
     assert both.collapsed == {"fallen": ("R2 below 0.2",)}
     assert overlap(both, both).lo == 0.5
     assert both.points[0].collapsed == ("fallen",)
-
-
-class TestCompare:
-    """``compare`` hands on what it is given."""
-
-    one = seeded(sweep([(1, 0.3), (9, 0.5)], label="A"), sweep([(1, 0.5), (9, 0.3)]))
-    other = seeded(sweep([(1, 0.2), (9, 0.2)], label="B"), sweep([(1, 0.45), (9, 0.45)]))
-
-    def test_all_parts(self):
-        found = compare(self.one, self.other, matched_l0=[2, 3], draws=64, seed=5)
-        assert vars(found) == {
-            "candidate": self.one,
-            "baseline": self.other,
-            "overlap": overlap(self.one, self.other),
-            "dominance": dominance(self.one, self.other, draws=64, seed=5),
-            "matched": tuple(matched(self.one, self.other, "r2", l0) for l0 in (2, 3)),
-            "dead_reduction": dead_reduction(self.one, self.other),
-        }
-
-    def test_metrics_that_lack_are_named_with_their_sweep(self):
-        cell = CellResult(name="x", lam=1.0, seed=0, l0=1.0, values={"r2": 0.5})
-        bare = Sweep(label="bare", width=9, cells=(cell,))
-        with pytest.raises(ValueError, match=r"^bare: there is no dead_fraction$"):
-            compare(self.one, bare)
-        with pytest.raises(ValueError, match=r"^bare: there is no dead_fraction and no recall$"):
-            compare(bare, self.one, "recall")
-
-
-def test_draws_without_any_overlap_lose():
-    """Ends 6 (once in four), 5 (twice) and 4 against starts 4.5, 4.75 (twice) and 5."""
-    left = seeded(sweep([(1, 0.5), (6, 0.5)]), sweep([(1, 0.5), (4, 0.5)]))
-    right = seeded(sweep([(4.5, 0.1), (90, 0.1)]), sweep([(5, 0.1), (90, 0.1)]))
-    found = bootstrap(left, right, "r2", draws=4000)
-    assert found.probability == pytest.approx(1 / 4 + 1 / 2 * 3 / 4, abs=0.03)
-    never = bootstrap(left, sweep_of_two(50, 60), "r2", draws=3)
-    assert vars(never) == {
-        "probability": 0.0,
-        "min_gap_se": None,
-        "mean_gap_se": None,
-        "reason": "no draw has an overlap",
-    }
-
-
-def sweep_of_two(lo: float, hi: float) -> Sweep:
-    return seeded(*[sweep([(lo, 0.1), (hi, 0.1)], label="far")] * 2)
 
 
 def test_a_bootstrap_agrees_with_the_exact_distribution():

@@ -49,14 +49,6 @@ class TestReading:
         assert found.by_seed.tolist() == pytest.approx([math.log(48), math.log(48) + 0.25])
         assert found.se == pytest.approx(0.125)
 
-    def test_at_a_point_its_own_knob_is_enough(self):
-        runs = {(k, 0): (k, k) for k in KS} | {(64.0, 1): (64.0, 66.0), (32.0, 1): (32.0, 32.0)}
-        runs |= {(64.0, 2): (64.0, 68.0), (128.0, 2): (128.0, 128.0)}
-        found = read_at(sweep(runs), "r2", 64)
-        assert found.value == 66
-        assert found.by_seed.tolist() == [64, 66, 68]
-        assert found.se == pytest.approx(2 / math.sqrt(3))
-
     def test_a_collapsed_seed_is_no_part_of_the_spread(self):
         """One in five of the seeds diverged: its R2 of -70 is no error of the others."""
         runs = {(k, seed): (k + seed, k + seed) for k in (32.0, 64.0) for seed in range(3)}
@@ -126,14 +118,6 @@ class TestStandings:
             Standing(rank=1, best=1, worst=3),
             Standing(rank=3, best=1, worst=3),
             Standing(rank=1, best=None, worst=None),
-        ]
-
-    def test_equal_values_without_errors_share_a_rank(self):
-        found = standings(np.array([1.0, 1.0, 0.0]), np.zeros(3))
-        assert [(one.rank, one.best, one.worst) for one in found] == [
-            (1, 1, 2),
-            (1, 1, 2),
-            (3, 3, 3),
         ]
 
     @given(st.lists(st.tuples(numbers, errors), max_size=8))

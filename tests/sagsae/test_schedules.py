@@ -98,13 +98,6 @@ def test_the_rate_rises_stays_and_falls():
     assert [rates.lr_at(step) for step in range(10)] == expected
 
 
-def test_a_decay_of_less_than_a_step_and_of_one_leave_the_last_step_whole():
-    assert recipe(lr_decay_fraction=0.05).lr_at(9) == 8.0
-    assert recipe(lr_decay_fraction=0.1).lr_at(9) == 8.0
-    assert recipe(steps=1, lr_decay_fraction=1.0).lr_at(0) == 8.0
-    assert recipe(lr_decay_fraction=0.08).lr_at(9.6) == pytest.approx(4.0)
-
-
 def test_lambda_rises_from_zero():
     rising = recipe(lambda_warmup_steps=4)
     expected = [0.0, 0.125, 0.25, 0.375, 0.5, 0.5]
@@ -126,13 +119,6 @@ def test_k_falls_to_its_value():
     assert [falling.k_at(step, 24) for step in range(6)] == [24, 20, 16, 12, 8, 8]
     assert [falling.k_at(step, 6) for step in (0, 2, 4)] == [8, 8, 8], "never below it"
     assert recipe(lam=0.0, k=8).k_at(0, 24) == 8
-
-
-def test_the_knob_is_k_or_lambda():
-    assert recipe(lam=0.0, k=8, k_warmup_steps=4).knob_at(1, 24) == 20
-    assert recipe(lambda_warmup_steps=4).knob_at(1, 24) == 0.125
-    with pytest.raises(ValueError, match=r"^k: a variant has lam or k: give one of them$"):
-        recipe(k=8)
 
 
 def test_levels_of_nested_groups_ascend_to_one():

@@ -43,19 +43,6 @@ class TestFrontier:
         assert found.l0.tolist() == [low]
         assert found.value.tolist() == [pytest.approx(0.3)]
 
-    def test_it_reaches_its_ends_and_nothing_beyond(self):
-        found = frontier({1.0: 0.0, E**2: 1.0})
-        assert [found.reaches(x) for x in (0.97, 1.0, 2.0, E**2, 7.6)] == [
-            False,
-            *[True] * 3,
-            False,
-        ]
-        assert (found.at(1.0), found.at(E)) == (0.0, pytest.approx(0.5))
-        with pytest.raises(ValueError, match=r"L0 = 0\.97 is outside this frontier: it is never"):
-            found.at(0.97)
-        assert not frontier({0.0: 1.0}).reaches(0.0)
-        assert found.reaches(1.5) is True
-
     def test_an_end_within_two_percent_counts_as_there(self):
         """A sweep of k 32 and 64 whose L0 is a little below k is read at 64, as measured."""
         found = frontier({32.2: 0.4, 63.5: 0.6})
@@ -154,13 +141,6 @@ class TestEstimate:
         found = short.estimate("r2", 6.5)
         expected = 0.2 + 1.2 * math.log(6.5) / math.log((E**2 + 6) / 2)
         assert (found.mean, found.se) == (pytest.approx(expected), None)
-
-    def test_it_never_extrapolates_and_needs_every_value(self):
-        with pytest.raises(ValueError, match="never extrapolated"):
-            sweep(*self.cells).estimate("r2", 0.8)
-        undefined = sweep(*self.cells, cell(3, 0, 1, None))
-        with pytest.raises(ValueError, match=r"^r2 is undefined for lam3_seed0$"):
-            undefined.frontier("r2")
 
 
 class TestResampled:
@@ -268,14 +248,3 @@ class TestFromRows:
         assert heads == ["model", "hookpoint", "variant", "recipe", "width"]
         heads.remove("recipe")  # empty, so that a line has nothing there
         assert [line[heads.index(name)] for line in lines] == [str(value) for value in two]
-
-    def test_a_recipe_is_in_the_names_and_two_are_refused(self):
-        found = Sweep.from_rows(rows(recipe="zero"))
-        assert found.cells[0].name == "small/attn/gated@zero/w128_lam0.1_seed0"
-        assert found.label == "gated, H = 128"
-        with pytest.raises(ValueError, match="under one recipe") as refused:
-            Sweep.from_rows(rows(recipe=["a", "b"]))
-        _, *lines = str(refused.value).split("Given:\n")[1].splitlines()
-        assert [line.split() for line in lines] == [
-            ["small", "attn", "gated", recipe, "128"] for recipe in "ab"
-        ]

@@ -175,13 +175,6 @@ def test_contexts_hold_the_text_of_their_split(made, stores, split):
         start = end + 1
 
 
-def test_splits_share_no_document(stores):
-    train, heldout = (set(stores[s][1].doc_id.ravel().tolist()) for s in ("train", "heldout"))
-    assert not train & heldout
-    assert len(train) > 50
-    assert len(heldout) > 10
-
-
 def test_bytes_are_reproducible(run, stores, tmp_path):
     again = tmp_path / "again.json"
     assert run(study().token_spec("m", "heldout"), again) is None
@@ -258,10 +251,3 @@ def test_text_that_is_too_short(run, tmp_path):
     assert f"({40 * 38 * 15} tokens) were asked" in fault
     assert "dump.heldout_rows (20480)" in fault
     assert not (tmp_path / "t.json").exists()
-
-
-def test_inputs_of_another_configuration(run, tmp_path):
-    other = study(source={"kind": "random", "documents": 301, "words": 20})
-    fault = run(other.token_spec("m", "train"), tmp_path / "t.json")
-    assert "documents.json: made for another configuration" in fault
-    assert list(tmp_path.iterdir()) == []

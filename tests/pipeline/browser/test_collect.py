@@ -15,7 +15,6 @@ import torch
 from pipeline.__main__ import main
 from pipeline.assets.tokenise import open_tokens
 from pipeline.browser.collect import choose
-from pipeline.browser.scripts import column
 from pipeline.cells.evaluate import EvaluationError
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.study.browsed import browsed
@@ -266,18 +265,6 @@ def test_a_dial_is_shown_if_its_weights_are_those(made, tmp_path):
     assert file
 
 
-def test_the_same_input_gives_the_same_bytes_and_old_files_go(made, tmp_path):
-    spec = next(iter(made.specs.values()))
-    out = tmp_path / "again" / "cell.json"
-    out.parent.mkdir()
-    (out.parent / "latents-9.js").write_text("of a wider cell")
-    run(made, spec, out)
-    first = made.folder(spec.shown[0].variant)
-    assert {f.name: f.read_bytes() for f in out.parent.iterdir()} == {
-        f.name: f.read_bytes() for f in first.iterdir()
-    }
-
-
 def test_a_named_cell_is_shown_beside_the_rival_nearest_its_own_l0(made):
     cells = [c for c in made.study.cells if (c.variant, c.hookpoint) == ("gated", "resid")]
     all_cells = [cell for spec in made.specs.values() for cell in spec.shown]
@@ -303,13 +290,3 @@ def test_weights_of_other_metrics_are_refused(made, tmp_path):
     finally:
         weights.write_bytes(content)
     assert not (tmp_path / "x" / "cell.json").exists()
-
-
-@pytest.mark.parametrize(
-    ("values", "kind"),
-    [([0, 255], "uint8"), ([256], "uint16"), ([2**16], "uint32"), ([0.5, np.nan], "float32")],
-)
-def test_columns_take_as_few_bytes_as_hold_them(values, kind):
-    found = column(np.array(values))
-    assert found["kind"] == kind
-    assert decoded(found) == pytest.approx(np.array(values), nan_ok=True)

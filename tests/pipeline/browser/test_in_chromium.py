@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -215,27 +214,6 @@ def test_text_of_models_inputs_stays_text(page, browser):
     assert 1 in listed(page)
     assert page.run("window.harmed === undefined")
     assert page.run("document.querySelectorAll('main script, main img, main b').length") == 0
-
-
-def test_addresses_name_a_latent_and_faults_are_said(page, browser):
-    show(page, browser, WIDTH - 1)  # in the second file
-    assert page.run("document.querySelector('.link a').hash") == page.run("location.hash")
-    page.open(address(browser, WIDTH))
-    assert f"there is no latent {WIDTH}" in page.text("#latent")
-    page.open(address(browser, 10))
-    page.wait("document.querySelector('.firings')")
-    assert "It never fires with + on the held-out tokens" in page.text("#latent")
-
-
-def test_a_missing_file_is_named(tab, browser, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(browser.parent, copy)
-    (copy / "data" / OURS.path / "latents-1.js").unlink()
-    tab.open(address(copy / browser.name, WIDTH - 1))
-    tab.wait("document.querySelector('[role=alert]')")
-    assert "latents-1.js is missing or damaged: run snakemake browser" in tab.text("#latent")
-    tab.open(address(copy / browser.name, 1))
-    tab.wait("document.querySelector('.firings')")
 
 
 def test_sixteen_thousand_latents_are_seen_and_sorted_at_once(tab, tmp_path_factory):

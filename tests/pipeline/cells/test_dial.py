@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.__main__ import main
 from pipeline.activations.baselines import read_baselines
 from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.dial import dial
 from pipeline.cells.evaluate import EvaluationError, evaluate_cell
 from pipeline.jobs.json_files import read_json, sha256_of, write_json
-from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun, read_dial_run
+from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun
 from pipeline.study.metrics import read_all
-from pipeline.study.operating_point import chosen_cell
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.specs import DialSpec
 from pipeline.study.study import Study
@@ -131,25 +128,6 @@ def test_the_cells_are_those_nearest_the_matched_l0(steered, run):
         assert len(set(away.values())) == 2
         assert found.l0 == metrics[found.cell].l0
         assert found.weights_sha256 == sha256_of(steered.cells / found.cell.path / WEIGHTS)
-
-
-def test_a_side_is_chosen_by_the_mean_over_seeds(steered):
-    """Seed 0 alone would be nearest at 0.1."""
-    cells = {
-        (lam, seed): replace(steered.spec.candidate[0], lam=lam, seed=seed)
-        for lam in (0.1, 0.3)
-        for seed in (0, 1)
-    }
-    l0 = {(0.1, 0): 8.0, (0.1, 1): 80.0, (0.3, 0): 6.0, (0.3, 1): 6.0}
-    found = read_all(steered.cells, steered.spec.candidate[:1])[steered.spec.candidate[0]]
-    metrics = {cells[key]: found.model_copy(update={"l0": l0[key]}) for key in cells}
-    side = list(cells.values())
-    assert chosen_cell(steered.spec, side, metrics) == cells[0.3, 0]
-    other = steered.spec.model_copy(update={"seed": 1})
-    assert chosen_cell(other, side, metrics) == cells[0.3, 1]
-    silent = {cell: one.model_copy(update={"l0": 0.0}) for cell, one in metrics.items()}
-    assert chosen_cell(steered.spec, side, silent) is None
-    assert chosen_cell(steered.spec, [], metrics) is None
 
 
 def test_the_strongest_two_sided_latents_come_first(steered, run):
@@ -266,15 +244,3 @@ def test_what_does_not_belong_together_is_refused(steered, tmp_path):
     elsewhere = steered.spec.model_copy(update={"hookpoint": "attn"})
     with pytest.raises(EvaluationError, match="has mlp_out, resid but not attn"):
         dial(**steered.arguments | {"spec": elsewhere}, device=CPU)
-
-
-def test_the_stage_writes_the_file(steered, run, tmp_path):
-    spec, out = tmp_path / "spec.json", tmp_path / "dial" / "seed0.json"
-    write_json(spec, steered.spec.model_dump())
-    options = {
-        name.replace("_", "-"): value for name, value in steered.arguments.items() if name != "spec"
-    }
-    given = [f"--{name}={value}" for name, value in options.items()]
-    main(["dial", f"--spec=@{spec}", *given, f"--out={out}", "--device=cpu"])
-    assert read_dial_run(out) == run
-    assert json.loads(out.read_text())["unit"] == run.unit

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from safetensors.torch import load
 from pipeline.activations.baselines import read_baselines
 from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.evaluate import EvaluationError, evaluate_cell
-from pipeline.jobs.json_files import read_json, write_json
 from sagsae.activations import Store, iterate
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.distributions import LEVELS
@@ -173,30 +171,11 @@ def test_a_noisy_gap_is_flagged(trained, measured):
         assert metrics["lr_noisy"] is flagged
 
 
-def test_a_full_forward_gives_the_same_metrics(trained, measured, tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.activations.baselines.runs_from", lambda *_: False)
-    full = measured_baselines(trained.study, tmp_path / "tiny.json")
-    assert json.loads(full.read_text())["resume"] is False
-    metrics, _ = evaluate_cell(**trained.arguments | {"baselines": full}, device=CPU)
-    assert metrics == measured[0]
-
-
 def test_weights_of_another_cell_are_refused(trained, tmp_path):
     other: Path = tmp_path / "weights.safetensors"
     build("gated", HIDDEN, WIDTH).save(other)
     with pytest.raises(EvaluationError, match="holds gated of width 48, the cell is sagsae_tied"):
         evaluate_cell(**trained.arguments | {"weights": other}, device=CPU)
-
-
-def test_a_hookpoint_without_baselines_is_refused(trained, tmp_path):
-    path = trained.arguments["baselines"]
-    record = read_json(path)
-    del record["hookpoints"]["resid"]
-    write_json(tmp_path / "tiny.json", record)
-    beside = path.with_suffix(".safetensors")
-    (tmp_path / beside.name).write_bytes(beside.read_bytes())
-    with pytest.raises(EvaluationError, match="has mlp_out but not resid"):
-        evaluate_cell(**trained.arguments | {"baselines": tmp_path / "tiny.json"}, device=CPU)
 
 
 def with_course(trained: Trained, **course: Any) -> dict[str, Any]:

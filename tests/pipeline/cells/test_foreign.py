@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from pipeline.study.curves import read_curve
 from pipeline.study.study import Study
 from pipeline.tables.write import main as write_tables
 from pipeline.verify.run import verify
-from sagsae.exchange.peers import ForeignError
 from tests.peers import environment
 from tests.pipeline.whole_study import CONFIG, WholeStudy, configuration, make_whole_study
 
@@ -69,24 +67,6 @@ def test_it_is_measured_as_the_same_autoencoder_is(whole, tmp_path):
     write_tables(study.study.compared, Path(study.study.cells_root), tables)
     assert "foreign-theirs" in (tables / "cells.csv").read_text()
     assert "theirs (foreign)" in (tables / "latents.md").read_text()
-
-
-def test_changed_files_are_read_anew_and_what_cannot_be_read_changes_nothing(whole, tmp_path):
-    own = sagsae.load(whole.cell() / "sae.safetensors")
-    folder = sagsae.export_saelens(own, tmp_path / "theirs")
-    study = with_foreign(whole, {"kind": "saelens", "path": str(folder)})
-    study.make(study.study.metrics(FOREIGN))
-    state = study.cell(FOREIGN) / ".state"
-    first = (state / "sae.safetensors").read_bytes()
-    (folder / "cfg.json").write_text(json.dumps({"architecture": "transcoder"}))
-    with pytest.raises(ForeignError, match="'transcoder' is not known here"):
-        study.make(study.study.metrics(FOREIGN))
-    assert (state / "sae.safetensors").read_bytes() == first
-    assert read_json(state / "trained.json")["weights_sha256"]
-    own.params["b_dec"].add_(0.5)
-    sagsae.export_saelens(own, folder)
-    study.make(study.study.metrics(FOREIGN))
-    assert (state / "sae.safetensors").read_bytes() != first
 
 
 @pytest.mark.slow

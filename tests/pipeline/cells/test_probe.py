@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from pipeline.__main__ import main
 from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.evaluate import EvaluationError
 from pipeline.cells.probe import chosen_tasks, probe
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.study.outputs import METRICS, WEIGHTS
-from pipeline.study.probe_runs import ProbeRun, read_probe_run
+from pipeline.study.probe_runs import ProbeRun
 from pipeline.study.specs import ProbeSpec
 from pipeline.study.study import Study
 from sagsae.activations import iterate
 from sagsae.autoencoders.storage import load
-from sagsae.language_models import load_tokenizer, texts_of
+from sagsae.language_models import load_tokenizer
 from tests.pipeline.cells.test_dial import CPU, make_cell, store
 from tests.pipeline.tiny_study import TinyStudy, make_tiny_study, measured
 
@@ -100,26 +97,6 @@ def test_every_cell_and_every_label_with_enough_rows_is_there(probed, run):
         )
 
 
-def test_labels_are_those_of_the_rows_own_tokens(probed):
-    """Row by row: token and document of the store against the class that the row has."""
-    rows_store, tokens = store(probed.tiny), open_tokens(probed.tiny.tokens)
-    rows, tasks, _ = chosen_tasks(probed.spec, rows_store, tokens, probed.tokenizer)
-    kept = [rows_store.read_tokens(block) for block in rows_store.blocks]
-    ids, documents = (np.concatenate([k[name] for k in kept]) for name in ("token_id", "doc_id"))
-    texts = texts_of(probed.tokenizer, ids.tolist())
-    seen = set()
-    for task in tasks:
-        seen.add(task.kind)
-        for at, labels in ((task.train, task.train_labels), (task.test, task.test_labels)):
-            for row, has in zip(rows[at].tolist(), labels.tolist(), strict=True):
-                name, text = task.name.partition(".")[2], texts[row]
-                if task.kind == "letter":
-                    assert (text.strip()[0].lower() == name) == has
-                elif task.kind == "source":
-                    assert (documents[row] < 12) == has
-    assert {"letter", "source"} <= seen
-
-
 def test_accuracies_follow_from_the_sides_that_are_named(probed, run):
     """The columns of the named sides separate rows as well as is said, by a plain fit."""
     tokens = open_tokens(probed.tiny.tokens)
@@ -160,12 +137,6 @@ def test_equal_inputs_give_equal_bytes_whatever_the_threads(probed, run):
         torch.set_num_threads(before)
 
 
-def test_a_text_without_labels_is_refused(probed):
-    plan = probed.spec.probe.model_copy(update={"least_rows": 10_000})
-    with pytest.raises(EvaluationError, match=r"no label has probe\.least_rows = 10000 held-out"):
-        probed.run(spec=probed.spec.model_copy(update={"probe": plan}))
-
-
 def test_weights_of_other_metrics_are_refused(probed):
     cell = probed.spec.cells[0]
     metrics = Path(probed.arguments["cells_root"]) / cell.path / METRICS
@@ -178,16 +149,3 @@ def test_weights_of_other_metrics_are_refused(probed):
             probed.run()
     finally:
         metrics.write_bytes(kept)
-
-
-def test_the_stage_writes_the_file(probed, run, tmp_path):
-    spec, out = tmp_path / "spec.json", tmp_path / "probe" / "seed0.json"
-    write_json(spec, probed.spec.model_dump())
-    given = [
-        f"--{name.replace('_', '-')}={value}"
-        for name, value in probed.arguments.items()
-        if name != "spec"
-    ]
-    main(["probe", f"--spec=@{spec}", *given, f"--out={out}", "--device=cpu"])
-    assert read_probe_run(out) == run
-    assert json.loads(out.read_text())["rows"] == run.rows

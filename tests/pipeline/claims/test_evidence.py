@@ -98,14 +98,6 @@ class TestUnder:
             both = [[128, 128], [128, 256]] if 128 in widths else [[512, 1024], [1024, 1024]]
             assert found == both
 
-    def test_places_cut_every_table(self):
-        here = self.found().under(self.spec.settings[3]).at([("small", "resid")])
-        assert here.comparison["hookpoint"].tolist() == ["resid"]
-        assert set(here.cells["hookpoint"]) == {"resid"}
-        assert len(here.cells) == 2
-        assert here.setting == self.spec.settings[3]
-        assert here.at([("small", "attn")]).cells.empty
-
     def steered(self, spec: ComparisonSpec) -> Evidence:
         """Under both recipes, at both places, with sides of the first comparison and another."""
         dial = [
@@ -145,14 +137,6 @@ class TestMain:
         assert found.main.empty
         with pytest.raises(Unmeasured, match="no comparison of a sign-aware variant with Gated of"):
             _ = found.compared
-
-    def test_only_the_first_such_comparison_counts(self):
-        first = [pair(comparison=2), pair(comparison=2, hookpoint="attn")]
-        later = pair(comparison=3, candidate_variant="sagsae")
-        beside = [pair(comparison=1, baseline_width=128), pair(comparison=2, baseline_width=128)]
-        found = evidence(later, *beside, *first).main
-        assert found["comparison"].tolist() == [2, 2]
-        assert found["hookpoint"].tolist() == ["mlp_out", "attn"]
 
     def test_pairs_without_a_common_range_are_not_compared(self):
         apart = pair(hookpoint="attn", dominates=None, overlap_reason="they do not meet")

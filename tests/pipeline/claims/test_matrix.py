@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from pipeline.claims import matrix_text
-from pipeline.claims.evidence import Evidence
-from pipeline.claims.matrix import matrix_table
-from pipeline.claims.page import claim_table, claims
+from pipeline.claims.page import claims
 from pipeline.claims.verdicts import FAILS, HOLDS, OPEN
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.settings import Factor, Setting
@@ -62,31 +59,6 @@ class TestVerdicts:
         shown = of(table, "dead_matched", "here")
         assert "Gated has 0.250 dead" in shown[3]
         assert "Gated has 0.500 dead" in shown[4]
-
-    def test_evidence_under_a_setting_has_its_widths_alone(self, made, study):
-        spec, _, _ = study
-        evidence = Evidence.read(spec, made.root / "tables", None)
-        for setting, multiples in ((spec.settings[3], {2, 4}), (spec.settings[4], {8, 16})):
-            found = evidence.under(setting)
-            assert set(found.comparison["comparison"]) == {setting.comparison}
-            for name in ("latents", "parameters", "cells"):
-                rows = getattr(found, name)
-                assert set(rows["width"] / rows["model"].map(spec.models)) == multiples
-                assert set(rows["recipe"]) == {"zero"}
-        assert evidence.under(spec.settings[4]).level == 64
-
-    def test_contrasts_of_other_widths_are_not_a_settings(self, tmp_path):
-        raw = settings_configuration(tmp_path)
-        raw["grid"] += [
-            {"variant": "sagsae_tied", "expansion": full, "lambdas": [0.05], "recipes": ["zero"]}
-            for full in (4, 16)
-        ]
-        spec, table, _ = judged(made_settings(tmp_path, grid=raw["grid"]))
-        reason = "the grid has no sign-aware variant at 2H beside itself at H at resid"
-        open_under = [why == reason for why in of(table, "full_width", "why")]
-        assert open_under == [setting.recipe != "zero" for setting in spec.settings]
-        shown = [text for text in of(table, "full_width", "here") if text]
-        assert shown == ["0 of 2 runs at 2H collapse, 0 at H"] * 2  # not those at the other widths
 
     def test_sweeps_without_a_shared_lambda_are_judged_at_equal_l0(self, tmp_path):
         raw = settings_configuration(tmp_path)
@@ -162,32 +134,3 @@ class TestPage:
         assert first[2:5] == ("+ b", "+ b", "+ b")
         assert first[-1] == "Holds under 3 of 7 settings: those with b_dec_init mean."
         assert [row[8] for row in grid.rows[:8]] == list("−−−−++++")
-
-    def test_every_claim_has_a_sentence_and_the_page_its_legend(self, made, study):
-        _, table, _ = study
-        page = (made.root / "tables" / "claims.md").read_text()
-        assert page.index("## Under all settings") < page.index("## Recipe default, 2d vs 4d")
-        assert page.count("\n## Recipe ") == 7
-        assert "+ holds, − does not hold, · not testable" in page
-        assert "bootstrap over seeds" in page
-        assert "| 1     | Half-width SA-GSAE strictly dominates" in page
-        assert "· not testable, empty: not measured" in page
-        tex = (made.root / "tables" / "claims.tex").read_text()
-        assert "$-$" in tex
-        assert r"$\cdot$" in tex
-        assert not {"−", "·"} & set(tex)
-        assert list(table.drop_duplicates("claim")["claim"]) == [claim.key for claim in claims()]
-
-
-def test_claims_of_a_study_that_compares_nothing_are_a_matrix_too(tmp_path: Path):
-    spec, table, found = judged(made_settings(tmp_path, comparisons=[]))
-    assert [setting.comparison for setting in spec.settings] == [None] * 4
-    assert set(of(table, "dominance", "why")) == {
-        "no comparison of a sign-aware variant with Gated of twice its width"
-    }
-    assert set(found["dead_in_baseline"]) == {""}
-    grid = matrix_text.setting_grid(found, spec)
-    assert "Dead in Gated" not in grid.columns
-    evidence = Evidence.read(spec, tmp_path / "made-grid" / "tables", None)
-    again = matrix_table(evidence, claims(), claim_table(evidence))
-    assert again["outcome"].tolist() == found["outcome"].tolist()

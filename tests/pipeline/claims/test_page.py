@@ -11,7 +11,6 @@ import pytest
 
 from pipeline.claims.evidence import Evidence
 from pipeline.claims.page import claim_table, page_parts
-from pipeline.claims.page import main as write_claims
 from pipeline.claims.verdicts import FAILS, HOLDS, MISSING, OPEN
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.metrics import read_all
@@ -107,13 +106,6 @@ def test_a_verdict_follows_its_numbers(evidence, key, table, where, values, outc
     assert row(changed(evidence, table, where, **values), key)["outcome"] == outcome
 
 
-def test_where_it_dominates_everywhere_no_pair_is_left(evidence):
-    everywhere = changed(evidence, "comparison", MAIN, dominates=True)
-    for key in ("rest_within", "rest_gap", "dead_rest"):
-        assert row(everywhere, key)["outcome"] == OPEN
-        assert "none is left" in row(everywhere, key)["why"]
-
-
 def synthetic(path: Path, **means: float) -> Path:
     """A summary of the protocols in which everything that they claim holds, but for ``means``."""
     rows = []
@@ -182,17 +174,3 @@ def test_the_page_has_every_claim_every_criterion_and_the_limits(evidence, tmp_p
     assert "Made-up numbers." in page
     assert "819,200 training tokens" in page
     assert "3 seeds of Gated at H = 4d, SA-GSAE tied at H = 2d; 1 seed of Gated at H = 2d" in page
-
-
-def test_the_written_table_reads_back(evidence, tmp_path):
-    study = make_grid(tmp_path / "study", hookpoints=["mlp_out"])
-    spec = ComparisonSpec.model_validate(study.report_spec())
-    tables = Path(study.root) / "tables"
-    write_tables(read_all(Path(study.root) / "cells", study.cells), spec, tables)
-    write_claims(spec, tables, tables / "claims.csv", synthetic(tmp_path / "s.csv"))
-    written = read_table(tables / "claims.csv").set_index("claim")
-    assert written.loc["protocol_a", "outcome"] == HOLDS
-    tex = (tables / "claims.tex").read_text()
-    assert tex.count(r"\begin{table}") == 1
-    assert r"mlp\_out" in tex
-    assert not {"±", "Δ", "λ"} & set(tex)

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,7 +18,7 @@ from pipeline.study.metrics import read_all
 from pipeline.study.series import with_series
 from pipeline.tables.write import write_tables
 from pipeline.text.csv_files import read_table
-from tests.pipeline.conftest import COLLAPSED, MadeStudy
+from tests.pipeline.conftest import MadeStudy
 from tests.pipeline.made_grid import make_grid
 
 
@@ -77,15 +73,6 @@ def test_a_panel_for_each_model_and_hookpoint_on_a_log_axis(built_study):
     assert sorted(curve.get_xdata()) == pytest.approx(sorted(here["l0"]))
 
 
-def test_legend_names_series_overlap_and_the_collapsed_point(built_study):
-    (legend,) = drawn_figure(built_study, "figure_r2").legends
-    labels = [text.get_text() for text in legend.get_texts()]
-    assert labels[:2] == ["Gated, H = 256 / 384", "SA-GSAE tied, H = 128 / 192"]
-    assert "L0 overlap of the comparison" in labels
-    assert labels[-1] == "collapsed: Gated 384, λ 0.2, large resid"
-    assert COLLAPSED == "large/resid/gated/w384_lam0.2_seed0"
-
-
 def test_zero_dead_latents_are_drawn_at_zero_inside_the_axis(built_study):
     points, overlaps, spec = inputs(built_study)
     points.loc[points["variant"] == "sagsae_tied", "dead_fraction"] = 0.0
@@ -94,20 +81,6 @@ def test_zero_dead_latents_are_drawn_at_zero_inside_the_axis(built_study):
         low, high = panel.get_ylim()
         assert low < 0 < high
         assert 0.0 in panel.get_yticks()
-
-
-def test_a_sweep_that_collapsed_far_away_does_not_squeeze_the_others(built_study):
-    points, overlaps, spec = inputs(built_study)
-    before = drawn_sweeps(points, overlaps, "r2", spec).axes[0]
-    fallen = points[points["variant"] == "gated"].assign(
-        variant="sagsae_noaux", series="fallen", l0=lambda p: p["l0"] / 1e4, r2=0.0, collapsed="L0"
-    )
-    panel = drawn_sweeps(pd.concat([points, fallen]), overlaps, "r2", spec).axes[0]
-    assert panel.get_xlim()[0] > before.get_xlim()[0] / 2
-    assert panel.get_ylim()[0] > 0
-    first = points.iloc[0]
-    here = fallen[(fallen["model"] == first["model"]) & (fallen["hookpoint"] == first["hookpoint"])]
-    assert panel.get_title().endswith(f"{len(here)} points outside the frame")
 
 
 def test_slopes_are_drawn_by_sign_as_the_metrics_have_them(built_study):
@@ -142,23 +115,3 @@ def test_the_main_figure_has_the_main_comparison_and_the_other_one_everything(gr
     assert len(series["figure_2_variants"]) == 8
     assert series["figure_11"] == series["figure_2"]
     assert series["figure_11_variants"] == series["figure_2_variants"]
-
-
-def test_further_formats_are_the_same_in_every_process(built_study, tmp_path: Path):
-    """No day, no version, and names that no hash of this process chose."""
-    made = []
-    for seed in ("1", "2"):
-        out = tmp_path / seed / "figure_r2.png"
-        out.parent.mkdir()
-        command = [sys.executable, "-m", "pipeline", "figure", "--figure", "figure_r2"]
-        command += ["--spec", json.dumps(built_study.spec), "--formats", "svg", "pdf"]
-        command += [f"--tables={built_study.root / 'tables'}", "--out", str(out)]
-        environment = os.environ | {"PYTHONHASHSEED": seed, "TZ": f"UTC{seed}"}
-        subprocess.run(command, check=True, env=environment)
-        made.append({path.name: path.read_bytes() for path in out.parent.iterdir()})
-    assert made[0] == made[1]
-    assert set(made[0]) == {f"figure_r2.{end}" for end in ("png", "svg", "pdf", "csv")}
-    pdf = made[0]["figure_r2.pdf"]
-    assert pdf.startswith(b"%PDF-")
-    assert b"/FontFile2" in pdf  # letters, not outlines
-    assert not re.search(rb"/(CreationDate|ModDate|Producer|Creator)", pdf)

@@ -9,7 +9,7 @@ import pytest
 from pipeline.figures import draw as figures
 from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.text.csv_files import read_table
-from sagsae.autoencoders.registry import VARIANTS, sides, stem
+from sagsae.autoencoders.registry import VARIANTS, stem
 from tests.pipeline.made_families import made_families
 
 
@@ -39,24 +39,3 @@ def test_every_sweep_is_in_every_panel(drawn, made):
     for panel in figure.axes:
         assert {text.get_text() for text in panel.texts} == names
     assert not figure.legends
-
-
-def test_a_colour_is_a_family_and_dashes_are_two_sides(drawn):
-    figure, numbers = drawn
-    lines = {}
-    for line in figure.axes[0].lines:
-        if len(line.get_xdata()) == 3:
-            lines[round(float(line.get_ydata()[0]), 9)] = line
-    here = numbers[(numbers["model"] == "large") & (numbers["hookpoint"] == "mlp_out")]
-    for variant, rows in here.groupby("variant"):
-        line = lines[round(rows.sort_values("l0")["r2"].iloc[0], 9)]
-        assert line.get_color() == VARIANTS[stem(variant)].colour
-        assert line.get_linestyle() == ("--" if sides(variant) == 2 else "-")
-    faces = [
-        line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == ">"
-    ]
-    assert set(faces) == {"white"}
-    solid = [line for line in figure.axes[0].lines if line.get_marker() in ("<", "o")]
-    assert {line.get_markerfacecolor() for line in solid} == {
-        VARIANTS[name].colour for name in ("gated", "topk", "batchtopk")
-    }

@@ -11,10 +11,8 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.claims import sweeps
 from pipeline.figures import draw as figures
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import SPECIFICATION_FIGURES
 from pipeline.text.csv_files import read_table
 from tests.pipeline.conftest import MadeStudy
 from tests.pipeline.made_settings import made_settings
@@ -46,10 +44,6 @@ def markers(panel: Axes) -> list[tuple[float, float, str, str]]:
         if len(line.get_xdata()) == 1 and line.get_marker() not in ("x", "_")
     ]
     return sorted(found)
-
-
-def dashed(panel: Axes) -> list[float]:
-    return sorted(line.get_ydata()[0] for line in panel.lines if line.get_linestyle() == "--")
 
 
 @pytest.mark.parametrize(
@@ -91,34 +85,3 @@ def test_the_strip_has_a_row_per_level_with_a_mark_under_each_point_that_has_it(
         assert set(offsets[:, 1]) == {strip.get_yticks()[labels.index(label)]}
     zero = np.asarray(rows["b_dec_init = zero"].get_offsets())[:, 0]
     assert zero.tolist() == list(range(13, 29))  # it decides: all at one end
-
-
-def test_lines_stand_at_zero_and_at_the_numbers_of_the_claims(study):
-    gap, dead, reduction = (drawn(study, name)[0].axes[0] for name in SPECIFICATION_FIGURES)
-    assert dashed(gap) == [-sweeps.rest_within.numbers["within"]]
-    assert dashed(dead) == [sweeps.dead_rest.numbers["least"]]
-    assert sweeps.dead_matched.numbers["least"] == sweeps.dead_rest.numbers["least"]
-    factors = [one.numbers["least"] for one in (sweeps.dead_other, sweeps.dead_mlp)]
-    assert dashed(reduction) == pytest.approx(np.log10(factors).tolist())
-    for panel in (gap, dead, reduction):
-        assert [0, 0] in [list(line.get_ydata()) for line in panel.lines]
-    assert "100x" in [text.get_text() for text in reduction.get_yticklabels()]
-
-
-def test_seeds_have_bars_and_collapsed_points_a_cross(study):
-    figure, table = drawn(study, "figure_spec_gap")
-    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
-    fallen = table[table["collapsed"] != ""]
-    assert sorted(line.get_xdata()[0] for line in crosses) == fallen["rank"].tolist()
-    assert len(figure.axes[0].containers) == table["value_se"].notna().sum() == 16
-
-
-def test_a_study_without_any_such_number_has_an_empty_curve(tmp_path):
-    made = made_settings(tmp_path)
-    for cell in made.spec["cells"]:
-        made.change(cell, dead_fraction=0.0, dead_latents=0)
-    made.tables()
-    figure, table = drawn(made, "figure_spec_reduction")
-    assert table.empty
-    assert figure.get_suptitle() == "0 comparisons, sorted; 28 more have no number here"
-    made.figure("figure_spec_reduction")

@@ -7,10 +7,8 @@ import re
 import pandas as pd
 import pytest
 
-from pipeline.report.front import front, on_claims, on_dead, on_r2, points
+from pipeline.report.front import front, on_dead, on_r2
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.outputs import CLAIMS_MATRIX
-from pipeline.text.csv_files import write_csv
 from tests.pipeline.claims.made_tables import spec as one_setting
 from tests.pipeline.made_families import made_families
 from tests.pipeline.made_settings import made_settings
@@ -60,46 +58,6 @@ def made(tmp_path_factory):
     made.tables()
     made.claims()
     return made
-
-
-def test_several_settings_are_answered_over_all(made):
-    spec = ComparisonSpec.model_validate(made.spec)
-    found = front(made.root / "tables", spec)
-    assert found.question == (
-        "Does SA-GSAE tied do at half the width what Gated does at full width?"
-    )
-    assert found.figures == ("figure_spec_gap", "figure_r2", "figure_2")
-    table = points(made.root / "tables", spec)
-    wins = table["dominates"].astype(bool).sum()
-    r2, dead, claims = found.answer
-    assert f"at {wins} of 28 comparisons (4 pairs of model and hookpoint, 7 settings)" in r2
-    some = (table["dead_baseline"] > 0).sum()
-    assert f"Gated has dead latents at {some} of 28 comparisons" in dead
-    assert claims.startswith("Of 23 claims of the paper, ")
-
-
-def test_claims_of_several_settings_are_sorted_by_what_became_of_them(made, tmp_path):
-    spec = ComparisonSpec.model_validate(made.spec)
-    outcomes = {
-        "a": ["holds", "holds"],
-        "b": ["holds", "not testable"],
-        "c": ["does not hold", "not measured"],
-        "d": ["holds", "does not hold"],
-        "e": ["does not hold", "holds"],
-        "f": ["not testable", "not measured"],
-    }
-    hangs = {"d": ["x; y", "x"], "e": ["x", ""]}
-    found = [
-        {"claim": claim, "outcome": outcome, "hangs_on": hangs.get(claim, ["", ""])[i]}
-        for claim, each in outcomes.items()
-        for i, outcome in enumerate(each)
-    ]
-    write_csv(tmp_path / CLAIMS_MATRIX, pd.DataFrame(found))
-    assert on_claims(tmp_path, spec) == (
-        "Of 6 claims of the paper, 2 hold under every setting that can decide them, 1 under none, "
-        "and 2 under some; 1 could not be decided. Most often a verdict hangs on x (2 claims) and "
-        "y (1 claim)."
-    )
 
 
 def test_a_study_of_several_families_is_asked_for_the_best(tmp_path):

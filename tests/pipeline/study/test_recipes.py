@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import copy
-import json
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import yaml
 
-from pipeline.config.recipes import Recipe
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import ConfigError
-from pipeline.jobs.json_files import canonical, digest, write_json
+from pipeline.jobs.json_files import canonical
 from pipeline.study.cell import Cell
-from pipeline.study.list_cells import main as list_cells
-from pipeline.study.metrics import read_metrics
 from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
-from tests.pipeline.conftest import metrics_of
 from tests.pipeline.made_grid import configuration
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -62,17 +55,6 @@ def test_each_recipe_of_an_entry_has_cells_of_its_own():
     assert {study.training(cell).tokens for cell in study.cells} == {819200}
 
 
-def test_a_study_without_recipes_has_the_specifications_of_before():
-    plain = Study.from_dict(with_recipes())
-    other = Study.from_dict(with_recipes({"recipes": ["default", "fast"]}, {}, fast=FAST))
-    for cell in plain.cells:
-        assert canonical(plain.train_spec(cell)) == canonical(other.train_spec(cell))
-        assert "recipe" not in canonical(plain.train_spec(cell))
-    configured = plain.config.model_dump()
-    assert "recipes" not in configured
-    assert all("recipes" not in entry for entry in configured["grid"])
-
-
 def test_a_recipe_of_the_same_settings_trains_as_the_study_whose_training_has_them():
     cell = Study.from_dict(with_recipes({"recipes": ["fast"]}, {}, fast=FAST)).cells[0]
     recipe = Study.from_dict(with_recipes({"recipes": ["fast"]}, {}, fast=FAST)).train_spec(cell)
@@ -98,16 +80,6 @@ def test_recipes_change_what_they_extend_and_leave_other_variants_alone():
     assert settings("gated", "gated-fast") == (3e-3, 0.5, 819200)
     assert settings("gated", "long") == (1e-3, 0.5, 10**6)
     assert settings("sagsae_tied", "long") == (1e-3, 0.0, 10**6)
-
-
-def test_a_setting_is_changed_back_to_its_default():
-    back = {"extends": "fast", "training": {"learning_rate": 1e-3, "beta2": 0.9}}
-    study = Study.from_dict(with_recipes({"recipes": ["back"]}, {}, fast=FAST, back=back))
-    assert study.training(study.cells[0]).learning_rate == 1e-3
-    again = Study.from_dict(json.loads(json.dumps(study.config.model_dump())))
-    assert again.config == study.config
-    assert digest(again.train_spec(study.cells[0])) == digest(study.train_spec(study.cells[0]))
-    assert study.config.model_dump()["recipes"]["back"]["training"] == back["training"]
 
 
 def test_every_fault_of_the_recipes_is_reported_at_once():
@@ -143,24 +115,6 @@ def test_every_fault_of_the_recipes_is_reported_at_once():
     ]
 
 
-def test_faults_inside_a_recipe_stand_with_those_of_other_sections():
-    raw = with_recipes(
-        fast={"training": {"learning_rat": 3e-3, "beta1": 2}, "colour": 1, "model": "m"},
-        slow={"extends": 3, "variants": ["gatd"], "factors": {"a b": "x"}},
-    )
-    raw["grid"][0]["lambdas"] = []
-    lines = faults(raw)
-    named = {line.partition(": ")[0] for line in lines}
-    assert named == {
-        *("grid.0.lambdas", "recipes.fast.training.learning_rat", "recipes.fast.training.beta1"),
-        *("recipes.fast.colour", "recipes.fast.model", "recipes.slow.extends"),
-        *("recipes.slow.variants.0", "recipes.slow.factors.a b.[key]"),
-    }
-    (refused,) = [line for line in lines if line.startswith("recipes.fast.model")]
-    assert "unknown key: " in refused
-    assert all(name in refused for name in Recipe.model_fields)
-
-
 @pytest.mark.parametrize(
     ("variant", "message"),
     [
@@ -179,49 +133,8 @@ def test_names_that_no_cell_has_are_told_what_to_ask_for(variant, message):
         study.cell_named(**text, variant=variant)
 
 
-def test_a_class_of_another_package_takes_a_recipe():
-    path = "m/resid/my_package.module:Class@zero-bias/w8_lam0.1_seed0"
-    cell = Cell.from_path(path)
-    assert (cell.variant, cell.recipe) == ("my_package.module:Class", "zero-bias")
-    assert cell.path == path
-
-
-def test_metrics_say_the_recipe_where_there_is_one(tmp_path):
-    for cell in Study.from_dict(
-        with_recipes({"recipes": ["default", "fast"]}, {}, fast=FAST)
-    ).cells:
-        found = metrics_of(cell, 64, l0=8.0, r2=0.5, dead=0)
-        found["cell"] = {
-            key: value for key, value in asdict(cell).items() if value not in ("", None)
-        }
-        write_json(tmp_path / "metrics.json", found)
-        read = read_metrics(tmp_path / "metrics.json", cell)
-        assert read.cell == cell
-        assert read.model_dump()["cell"] == found["cell"]
-
-
-def test_the_tool_lists_the_cells_of_a_recipe(tmp_path, capsys):
-    raw = with_recipes({"recipes": ["default", "fast"]}, {}, fast=FAST)
-    (tmp_path / "study.yaml").write_text(json.dumps(raw))
-    listed = {}
-    for recipe in ("*", "fast", "default"):
-        list_cells(tmp_path / "study.yaml", recipe=recipe)
-        listed[recipe] = capsys.readouterr().out.split()
-    assert listed["fast"] == ["small/resid/gated@fast/w256_lam0.1_seed0"]
-    assert len(listed["default"]) == 2
-    assert sorted(listed["fast"] + listed["default"]) == sorted(listed["*"])
-
-
 @pytest.mark.parametrize("page", ["docs/method.md", "config/README.md"])
 def test_the_recipes_of_the_documentation_are_valid(page):
     blocks = re.findall(r"^```yaml\n(.*?)^```", (ROOT / page).read_text(), flags=re.M | re.S)
     (found,) = [yaml.safe_load(block) for block in blocks if "recipes:" in block]
     assert Study.from_dict(with_recipes() | found).config.recipes
-
-
-def test_a_cell_given_by_two_entries_under_one_recipe_is_a_fault():
-    raw = with_recipes({"recipes": ["fast"]}, {}, fast=FAST)
-    raw["grid"].append(copy.deepcopy(raw["grid"][0]))
-    assert faults(raw) == [
-        "grid.2: cell small/resid/gated@fast/w256_lam0.1_seed0 is already given by grid.0"
-    ]

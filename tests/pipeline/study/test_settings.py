@@ -5,17 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from pipeline.config.grid import Comparison
-from pipeline.config.study_config import ConfigError
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import FIGURES, SPECIFICATION_FIGURES, title_and_caption
+from pipeline.study.figures import FIGURES, SPECIFICATION_FIGURES
 from pipeline.study.outputs import CLAIM_TABLES, TABLES
 from pipeline.study.settings import Factor, Setting, differ_in, factors_of, width_pairs
 from pipeline.study.study import Study
-from pipeline.text.numbers import BLANK
-from tests.pipeline.made_grid import configuration
 from tests.pipeline.made_settings import settings_configuration
 
 MODELS = {"small": 64, "large": 96}
@@ -44,23 +39,6 @@ class TestWidthPairs:
         ]
         pairs = {2: "8d vs 16d", 3: "2.5d vs 5d", 5: "128 vs 256"}
         assert width_pairs(found, MODELS) == pairs
-
-    @pytest.mark.parametrize(
-        "other",
-        [
-            compared({"variant": "sagsae_noaux", "expansion": 2}, gated(expansion=4)),
-            compared(tied(expansion=2), {"variant": "sagsae", "expansion": 4}),
-            compared(gated(expansion=4), tied(expansion=2)),
-            compared(tied(expansion=2), gated(expansion=3)),
-        ],
-    )
-    def test_no_other_comparison_does(self, other):
-        assert width_pairs([other], MODELS) == {}
-
-    def test_one_model_for_which_it_is_half_the_width_is_enough(self):
-        mixed = [compared(tied(expansion=2), gated(width=256))]
-        assert width_pairs(mixed, MODELS) == {1: "2d vs 256"}
-        assert width_pairs(mixed, {"large": 96}) == {}
 
 
 def spec_of(folder: Path, **changes) -> ComparisonSpec:
@@ -115,27 +93,6 @@ class TestSettings:
         assert [setting for setting in spec.settings if setting.recipe == "shut"] == [shut]
         assert spec.places(shut) == [("large", "resid"), ("small", "resid")]
 
-    def test_a_recipe_that_compares_nothing_of_its_own_is_a_setting_without_comparison(
-        self, tmp_path
-    ):
-        recipes = settings_configuration(tmp_path)["recipes"]
-        recipes["plain"] = {"variants": ["sagsae_noaux"], "training": {"beta1": 0.5}}
-        entry = {"variant": "sagsae_noaux", "expansion": 2, "lambdas": [0.1], "recipes": ["plain"]}
-        grid = [*settings_configuration(tmp_path)["grid"], entry]
-        spec = spec_of(tmp_path, grid=grid, recipes=recipes)
-        assert Setting("plain") in spec.settings
-        assert Setting("plain") not in spec.compared
-        assert spec.places(Setting("plain")) == spec.trained["plain"]
-        assert spec.widths(Setting("plain")) == set()
-
-    def test_the_level_is_the_first_of_its_own_comparison(self, tmp_path):
-        comparisons = settings_configuration(tmp_path)["comparisons"]
-        comparisons[1] |= {"matched_l0": [32, 64]}
-        spec = spec_of(tmp_path, comparisons=comparisons)
-        assert [spec.first_level(setting) for setting in (*SETTINGS[:2], None)] == [64, 32, 64]
-        comparisons[1] |= {"matched_l0": []}
-        assert spec_of(tmp_path, comparisons=comparisons).first_level(SETTINGS[1]) == 64
-
 
 class TestOutputs:
     def test_a_study_of_several_settings_has_their_tables_and_figures_once(self, tmp_path):
@@ -167,33 +124,6 @@ class TestOutputs:
         few = Study.from_dict(settings_configuration(tmp_path, grid=three))
         assert few.figures == few.figures_by_name
         assert {"figure_3@zero-fast", "figure_11_variants@zero"} < set(few.figures)
-
-    @pytest.mark.parametrize("names", [("sagsae_tied",), ("sagsae_tied", "sagsae", "sagsae_sym")])
-    def test_one_recipe_and_one_pair_of_widths_have_none_of_them(self, tmp_path, names):
-        comparisons = [
-            {"candidate": {"variant": name, "expansion": 2}, "baseline": gated(expansion=4)}
-            for name in names
-        ]
-        raw = configuration(results=str(tmp_path), comparisons=comparisons)
-        study = Study.from_dict(raw)
-        assert study.tables == TABLES
-        assert study.claim_tables == CLAIM_TABLES
-        assert not set(study.figures) & set(SPECIFICATION_FIGURES)
-        assert not study.compared.several_settings
-
-    def test_recipes_that_compare_nothing_have_a_matrix_and_no_effects(self, tmp_path):
-        study = Study.from_dict(settings_configuration(tmp_path, comparisons=[]))
-        assert study.tables == TABLES
-        assert study.claim_tables[-1] == "claims_matrix.csv"
-        assert not set(study.figures) & set(SPECIFICATION_FIGURES)
-
-    def test_captions_show_the_papers_numbers(self):
-        shown = {name: title_and_caption(name)[1] for name in SPECIFICATION_FIGURES}
-        assert "the paper's 0.025 behind" in shown["figure_spec_gap"]
-        assert "the paper's 0.35 or more" in shown["figure_spec_dead"]
-        assert "100x at mlp_out and 2x elsewhere" in shown["figure_spec_reduction"]
-        assert all("a row per level of a factor" in text for text in shown.values())
-        assert "a row per level" not in title_and_caption(next(iter(FIGURES)))[1]
 
 
 def factors(levels: dict[str, dict[str, str]], *settings: Setting) -> dict[str, Factor]:
@@ -227,27 +157,6 @@ class TestFactors:
             *(("beta1", ()), ("width", ()))
         ]
 
-    def test_what_only_untrained_recipes_change_is_none(self):
-        assert factors(self.levels, Setting(""), Setting("")) == {}
-        assert list(factors(self.levels, Setting(""), Setting("peer"))) == ["beta1"]
-
-    def test_a_level_that_nobody_names_is_blank(self):
-        levels = {"": {}, "a": {"gate": "shut"}}
-        found = factors(levels, Setting(""), Setting("a"))
-        assert found["gate"].levels[Setting("")] == BLANK
-
-    def test_numbers_are_ordered_by_size_and_words_as_they_come(self):
-        names = ("b", "a", "c")
-        settings = [Setting(name) for name in names]
-        words = {
-            name: {"seen": name, "size": size} for name, size in zip(names, "931", strict=True)
-        }
-        assert factors(words | {"b": {"seen": "b", "size": "10"}}, *settings)["seen"].ordered == [
-            *names
-        ]
-        sizes = {name: {"size": size} for name, size in zip(names, ("10", "3", "1"), strict=True)}
-        assert factors(sizes, *settings)["size"].ordered == ["1", "3", "10"]
-
     def test_two_settings_differ_in_what_has_other_levels(self, tmp_path):
         spec = spec_of(tmp_path)
         first, wide, fast, zero = SETTINGS[:4]
@@ -257,22 +166,3 @@ class TestFactors:
         ]
         far = differ_in(spec.factors, first, SETTINGS[-1])
         assert len(far) == len(spec.factors) == 3
-
-
-@pytest.mark.parametrize("name", ["width", "variant"])
-def test_a_factor_may_not_have_a_name_that_tables_use(tmp_path, name):
-    recipes = settings_configuration(tmp_path)["recipes"]
-    recipes["fast"] |= {"factors": {name: "x"}}
-    with pytest.raises(ConfigError, match=f"call something else '{name}'; name the factor"):
-        spec_of(tmp_path, recipes=recipes)
-
-
-def test_a_level_without_words_is_a_dash_where_several_settings_stand_behind_it():
-    ours, theirs = Setting("", 1, "2d vs 4d"), Setting("peer", 1, "2d vs 4d")
-    levels = {
-        "": {"batch_size": "1024", "beta1": "0"},
-        "peer": {"batch_size": "4096", "beta1": "0.9", "library": "theirs"},
-    }
-    (found,) = factors_of([ours, theirs], levels)
-    assert (found.name, found.together_with) == ("library", ("batch_size", "beta1"))
-    assert found.levels == {ours: BLANK, theirs: "theirs"}

@@ -73,9 +73,3 @@ def test_unknown_and_missing_keys_are_refused(place):
     del given[max(given.keys() - {"revision"})]
     with pytest.raises(ConfigError, match="Field required"):
         type(spec).argument(json.dumps(given))
-
-
-def test_a_spec_does_not_change():
-    spec = specs("smoke")[0]
-    with pytest.raises(ValueError, match="frozen"):
-        spec.revision = 9

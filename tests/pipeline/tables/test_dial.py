@@ -11,10 +11,10 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.study.dial_runs import LATENT, PAIR, RANDOM
 from pipeline.study.study import Study
-from pipeline.tables.dial import curve_table, dial_table
-from pipeline.tables.dial_text import READS, dial_grid, direction_grid
+from pipeline.tables.dial import dial_table
+from pipeline.tables.dial_text import READS, dial_grid
 from pipeline.text.csv_files import read_table
-from tests.pipeline.made_dial import CHANCE, DIAL, SIZES, direction, made_run, make_dials
+from tests.pipeline.made_dial import CHANCE, DIAL, direction, made_run, make_dials
 from tests.pipeline.made_grid import configuration
 
 
@@ -61,17 +61,6 @@ def test_chance_is_the_median_of_the_random_directions_of_the_job(study, gains, 
     assert not found["dial"].iloc[0]
 
 
-def test_curves_have_a_row_per_size(runs):
-    curves = curve_table(runs)
-    assert len(curves) == 2 * 6 * len(SIZES)
-    one = curves[(curves["hookpoint"] == "resid") & (curves["kind"] == LATENT)]
-    one = one[one["rank"] == 2]
-    assert one["size"].tolist() == SIZES
-    assert one["effect"].tolist() == DIAL
-    assert one["kl"].tolist() == [abs(value) / 8 for value in DIAL]
-    assert one["effect_se"].tolist() == [0.1, 0.1, 0, 0.1, 0.1]
-
-
 def written(study: Study) -> Path:
     files = make_dials(study)
     out = Path(study.table("dial.csv"))
@@ -112,13 +101,3 @@ def test_places_are_summed_up_by_kind(study):
     assert rows[0]["KL at α = -1"] == "0.375"
     assert "Recipe" not in grid.columns
     assert "Recipe" in dial_grid(read_table(Path(study.table("dial.csv"))), several=True).columns
-
-
-def test_latents_and_pairs_are_listed_with_their_tokens(study):
-    grid = direction_grid(read_table(written(study)), several=False)
-    rows = [dict(zip(grid.columns, row, strict=True)) for row in grid.rows]
-    assert [row["Latents"] for row in rows[:3]] == ["11", "12", "21, 31 (cosine -0.800)"]
-    assert len(rows) == 2 * 3
-    assert rows[0]["α > 0 promotes"] == r'" good" "|" "\u597d"'
-    assert rows[0]["Own size -, +"] == "0.125, 0.250"
-    assert (rows[0]["Dial"], rows[2]["Dial"]) == ("yes", "no")

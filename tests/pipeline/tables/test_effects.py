@@ -6,8 +6,6 @@ import math
 
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pipeline.study.settings import Factor, Setting
 from pipeline.tables.effects import EFFECTS
@@ -72,13 +70,6 @@ class TestEffects:
         assert narrow["mean_gap"] == pytest.approx(-0.0395, abs=1e-4)
         assert 0 < narrow["mean_gap_se"] < 0.001
 
-    def test_dead_fractions_at_the_matched_l0(self, study):
-        row = point(table(study, "effects"), "zero", WIDE)  # H = 512 against 1024
-        assert row["matched_l0"] == 64
-        assert (row["dead_candidate"], row["dead_baseline"]) == (1 / 512, 0.5)
-        assert row["dead_drop"] == pytest.approx(0.5 - 1 / 512)
-        assert pd.isna(row["dead_drop_se"])
-
     def test_reductions_at_equal_lambda_and_at_equal_l0(self, study):
         row = point(table(study, "effects"), "zero", WIDE)
         for how, points in (("dead", 4), ("equal_l0", 18)):  # two shared lambdas, nine levels
@@ -90,13 +81,6 @@ class TestEffects:
         assert none["equal_l0_reduction"] == pytest.approx((0.5 / 1024) / (1 / 512))
         assert none["equal_l0_floored"] == 9
         assert pd.isna(none["equal_l0_ceiling"])
-
-    def test_collapsed_cells_are_counted_on_their_side(self, study):
-        row = point(table(study, "effects"), "zero-fast", NARROW, ("large", "resid"))
-        assert (row["candidate_collapsed"], row["baseline_collapsed"]) == (0, 6)
-        assert row["collapsed"].count("R2 below 0.2") == 6
-        other = point(table(study, "effects"), "zero", NARROW, ("large", "resid"))
-        assert (other["baseline_collapsed"], other["collapsed"]) == (0, "")
 
 
 def test_a_pair_without_an_overlap_or_off_the_matched_l0_has_a_reason(tmp_path):
@@ -182,22 +166,3 @@ class TestMainEffects:
         assert (start["points"], start["with_collapses"]) == (1, 0)
         assert start["mean"] == start["median"] == pytest.approx(-0.06)
         assert pd.isna(start["sd"])
-
-    def test_the_variants_own_effect_stands_beside_them(self):
-        own = self.row("variant", VARIANT_LEVEL)
-        assert (own["points"], own["with_collapses"]) == (7, 1)
-        assert own["median"] == pytest.approx(0.01)
-
-
-@settings(max_examples=30)
-@given(st.lists(st.floats(-1, 1), min_size=8, max_size=8))
-def test_in_a_crossed_design_the_paired_difference_is_that_of_the_means(values):
-    rows = [(m, r, s) for m in "ab" for r in "13" for s in ("mean", "zero")]
-    points = frame(*[(*row, value, "") for row, value in zip(rows, values, strict=True)])
-    moves = main_effect_table(points, FACTORS).query("measure == 'min_gap'")
-    for one in FACTORS:
-        own = moves[moves["factor"] == one.name]
-        low, high = own.loc[own["against"] == "", "mean"]
-        (difference,) = own.loc[own["against"] != "", "mean"]
-        assert difference == pytest.approx(high - low, abs=1e-9)
-        assert own.loc[own["against"] != "", "points"].tolist() == [4]

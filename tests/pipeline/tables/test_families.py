@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -13,16 +12,13 @@ from pipeline.jobs.json_files import write_json
 from pipeline.report.environment import installed
 from pipeline.report.publish import publish
 from pipeline.report.rebuild import rebuild
-from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.outputs import CONFIGURATION, ENVIRONMENT, RANKING_TABLES, REPORT
-from pipeline.study.study import Study
 from pipeline.tables.ranking import summary_table
 from pipeline.text.csv_files import read_table
 from sagsae.autoencoders.registry import VARIANTS
 from tests.pipeline.conftest import MadeStudy
 from tests.pipeline.made_families import (
     LIFT,
-    families_config,
     made_families,
     make_families,
     table,
@@ -30,7 +26,6 @@ from tests.pipeline.made_families import (
 from tests.pipeline.made_families import (
     TWO_SIDES as LEAD,
 )
-from tests.pipeline.made_grid import configuration
 
 SD = 0.002
 """Standard deviation over the seeds of the one sweep that has three."""
@@ -92,21 +87,6 @@ def test_a_sweep_that_does_not_reach_the_l0_says_so(made):
     measured = ["r2", "r2_se", "loss_recovered", "dead_fraction", "best_rank", "seeds"]
     assert rest[measured].isna().all(axis=None)
     assert (ranked["rank_reason"] == "").all()
-
-
-def test_probes_enter_at_the_fewest_sides(made):
-    rows = table(made, "ranking")
-    rows = rows[(rows["l0"] == 48) & (rows["recipe"] == "matched")].set_index("variant")
-    assert "accuracy_5" not in rows
-    small = rows[(rows["model"] == "small") & (rows["hookpoint"] == "resid")]
-    at48 = 0.5 + 0.02 * math.log(48) + 0.05 / 3
-    for variant, row in small.iterrows():
-        assert row["accuracy_1"] == pytest.approx(at48 + 0.1 * (variant != "gated"))
-        lo, hi = (40, 80) if VARIANTS[variant].knob == "lam" else (16, 64)
-        share = math.log(48 / lo) / math.log(hi / lo)
-        assert row["absorption"] == pytest.approx((1 - share) / lo + share / hi)
-    large = rows[rows["model"] == "large"]
-    assert large[["accuracy_1", "absorption"]].isna().all(axis=None)
 
 
 def test_mean_ranks_are_over_pairs(made):
@@ -193,53 +173,6 @@ def test_sides_agree_with_comparison_csv(made):
     outside = rows[(rows["l0"] == 140) & (rows["variant"] == "abstopk") & (rows["model"] != "")]
     assert outside["r2_difference"].isna().all()
     assert outside["l0_reason"].str.contains("L0 = 140 is outside the overlap 16 to 128").all()
-
-
-def test_the_last_line_of_sides_is_over_pairs(made):
-    rows = table(made, "sides")
-    rows = rows[(rows["l0"] == 48) & (rows["recipe"] == "matched")]
-    assert rows["family"].drop_duplicates().tolist() == ["gated", "topk", "batchtopk"]
-    for variant, own in rows.groupby("variant"):
-        *each, over = own.to_dict("records")
-        assert [row["model"] for row in each] == ["large", "large", "small", "small"]
-        assert over["model"] == over["hookpoint"] == ""
-        found = [row["r2_difference"] for row in each]
-        assert over["r2_difference"] == pytest.approx(np.mean(found))
-        assert (over["pairs"], over["positive"]) == (4, 3)
-        assert np.isnan(over["sign_p"])
-        assert over["min_gap"] == min(row["min_gap"] for row in each)
-        outcomes = {row["hookpoint"]: row["outcome"] for row in each if row["model"] == "large"}
-        assert outcomes == {"mlp_out": "two-sided", "resid": "one-sided"}, variant
-        assert over["outcome"] == "two-sided 3, one-sided 1"
-    paper = table(made, "sides")
-    paper = paper[paper["recipe"] == "paper"]
-    assert set(paper["variant"]) == {"abstopk", "absbatchtopk"}  # Gated is trained under matched
-
-
-def test_claims_are_judged_under_recipes_that_train_a_variant_of_the_paper(made, tmp_path):
-    """Under paper neither Gated nor SA-GSAE is trained; a study without either has one setting."""
-    assert [setting.recipe for setting in ComparisonSpec.model_validate(made.spec).settings] == [
-        "matched"
-    ]
-    claims = table(made, "claims")
-    assert set(claims["recipe"]) == {"matched"}
-    assert not claims["claim"].duplicated().any()
-    sparse = {"expansion": 4, "ks": [16, 64], "recipes": ["matched", "paper"]}
-    without = families_config(tmp_path, grid=[{"variant": "topk"} | sparse], comparisons=[])
-    assert [setting.recipe for setting in Study.from_dict(without).compared.settings] == ["matched"]
-
-
-def test_one_family_has_none_of_it(tmp_path, built_study):
-    study = Study.from_dict(configuration())
-    assert study.compared.families == ["gated"]
-    assert study.ranking_tables == ()
-    assert not [name for name in study.figures if "frontiers" in name]
-    several = Study.from_dict(families_config(tmp_path))
-    assert several.compared.families == ["gated", "topk", "batchtopk"]
-    assert several.ranking_tables == RANKING_TABLES
-    names = ["figure_frontiers@matched", "figure_frontiers@paper"]
-    assert [name for name in several.figures if "frontiers" in name] == names
-    assert "All against all" not in (built_study.root / REPORT).read_text()
 
 
 @pytest.mark.slow

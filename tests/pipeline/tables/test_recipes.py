@@ -11,8 +11,6 @@ import pytest
 from pipeline.claims.page import claims
 from pipeline.jobs.json_files import write_json
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import title_and_caption
-from pipeline.study.recipes import levels_of
 from pipeline.study.study import Study
 from pipeline.tables.comparison import comparison_table
 from pipeline.tables.contrasts import contrast_table
@@ -138,28 +136,3 @@ def test_claims_are_judged_under_each_recipe(made):
     page = (made.root / "tables" / "claims.md").read_text()
     assert page.count("\n## Recipe ") == page.count("\n### Claims of the paper, recipe ") == 3
     assert page.count(f"Of {len(claims())} claims") == 3
-
-
-def test_a_figure_shows_one_recipe(made):
-    folder = made.root / "figures"
-    shown = {
-        name: read_table(folder / f"figure_r2{name}.csv") for name in ("", "@zero-bias", "@matched")
-    }
-    points = {name: table[table["kind"] == "point"] for name, table in shown.items()}
-    assert set(points[""]["recipe"]) == {""}
-    assert set(points["@zero-bias"]["recipe"]) == {"zero-bias"}
-    of_matched = points["@matched"].groupby("variant")["recipe"].unique().map(list).to_dict()
-    assert of_matched == {"gated": ["matched"], "sagsae_tied": ["zero-bias"]}
-    assert set(zip(points["@matched"]["model"], points["@matched"]["hookpoint"], strict=True)) == {
-        ("small", "resid")
-    }
-    assert (folder / "figure_r2@zero-bias.svg").exists()
-    assert title_and_caption("figure_r2@zero-bias")[0] == "R2 against L0, recipe zero-bias"
-
-
-def test_levels_follow_from_the_settings_and_from_what_recipes_say(tmp_path):
-    assert levels_of(study_of(tmp_path).config) == {
-        "": {"beta1": "0", "beta2": "0.999"},
-        "zero-bias": {"beta1": "0.5", "beta2": "0.999"},
-        "matched": {"beta1": "0.5", "beta2": "0.9", "gate": "matched"},
-    }

@@ -60,15 +60,6 @@ def test_matched_values_and_the_reason_outside_the_overlap(made_study):
     assert (table["l0_30_reason"] == "").all()
 
 
-def test_markdown_says_what_the_table_says(made_study):
-    page = (made_study.tables() / "comparison.md").read_text()
-    assert "at half the width strictly dominates Gated in R2 on 3 of 4" in page
-    assert "It does not on small resid, where the gap falls to -0.020" in page
-    assert "0.900 ± 0.000 (noise)" in page
-    assert "At L0 = 900: L0 = 900 is outside the overlap" in page
-    assert "### At L0 = 900" not in page
-
-
 def test_a_collapsed_cell_is_compared_and_named(made_study):
     made_study.change(GATED, collapsed=["R2 below 0.2"])
     table = read_table(made_study.tables() / "comparison.csv")
@@ -81,22 +72,6 @@ def test_a_side_that_the_grid_lacks_leaves_a_reason(made_study):
     table = read_table(made_study.tables() / "comparison.csv")
     assert table["overlap_reason"].tolist()[1] == "the grid has no Gated, H = 256 here"
     assert pd.isna(table["dominates"][1])
-
-
-def test_lambdas_without_dead_latents_are_left_out_and_said_to_be(made_study):
-    for cell in made_study.spec["cells"]:
-        where = cell.split("/")
-        if where[1] == "resid" or (where[0] == "small" and "_lam0.1_" in cell):
-            made_study.change(cell, dead_fraction=0.0)
-    out = made_study.tables()
-    table = read_table(out / "comparison.csv")
-    lambdas = len({cell.split("_lam")[1].split("_")[0] for cell in made_study.spec["cells"]})
-    assert table["dead_left_out"].tolist() == [1, lambdas, 0, lambdas]
-    assert table["dead_reduction"].isna().tolist() == [False, True, False, True]
-    assert table["dead_reduction"][0] == pytest.approx(16)
-    page = (out / "comparison.md").read_text()
-    assert f"Dead latents: 1 of {lambdas} lambdas left out: no dead latents on either side" in page
-    assert page.count("none dead") == 2
 
 
 def test_all_unusable_files_are_named_at_once_and_no_table_is_written(made_study):

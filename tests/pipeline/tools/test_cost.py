@@ -66,15 +66,6 @@ def test_probing_by_hand(rates):
     assert whole.tokens == 4 * 8192  # no more rows than there are
 
 
-def test_models_that_no_cell_needs_cost_nothing(rates):
-    study = Study.load(CONFIGS / "paper.yaml")
-    raw = study.config.model_dump()
-    raw["grid"] = [raw["grid"][0] | {"models": ["pythia-1b"], "recipes": None}]
-    found = {stage.name: stage for stage in stages(Study.from_dict(raw), rates)}
-    assert len(found["activations"].jobs) == 2
-    assert len(found["training"].jobs) == 54
-
-
 def test_an_hour_of_a_device_is_work_at_its_rates_and_the_start_of_each_job(rates):
     device = rates.device("h100")
     found = stages(Study.load(CONFIGS / "paper.yaml"), rates)
@@ -108,8 +99,3 @@ def test_every_rate_says_where_it_comes_from(rates):
     )
     for name in ("paper", "local", "reference"):
         assert set(Study.load(CONFIGS / f"{name}.yaml").models) <= set(rates.models)
-
-
-def test_an_unknown_device_lists_those_there_are():
-    with pytest.raises(ValueError, match="known are cpu-core, h100, a100"):
-        main(["cost", "--configfile", str(CONFIGS / "smoke.yaml"), "--device", "tpu"])

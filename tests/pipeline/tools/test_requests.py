@@ -11,7 +11,7 @@ import pytest
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import WILDCARDS, Cell
 from pipeline.study.study import Study
-from pipeline.tools.requests import LEAST_MINUTES, MEMORY_GROWTH, Requests, minutes
+from pipeline.tools.requests import LEAST_MINUTES, MEMORY_GROWTH, Requests
 from pipeline.tools.work import Rates
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -84,22 +84,6 @@ def test_every_attempt_asks_for_more(paper, rates):
         assert size == pytest.approx(MEMORY_GROWTH * before, abs=200)
 
 
-def test_cores_share_the_work_and_gpus_do_not(paper, rates):
-    given = {"model": "pythia-1b", "split": "train"}
-    on_cores = requests(paper, rates, "cpu-core").of("dump")["runtime"]
-    one, all_of_them = (on_cores(given, attempt=1, threads=n) for n in (1, 16))
-    assert one == pytest.approx(16 * all_of_them, rel=0.01)
-    on_gpu = requests(paper, rates).of("dump")["runtime"]
-    assert on_gpu(given, attempt=1, threads=1) == on_gpu(given, attempt=1, threads=16)
-
-
-def test_short_jobs_ask_for_the_least_time():
-    assert minutes(1) == LEAST_MINUTES
-    assert minutes(3600) == 120
-    assert minutes(3601) == 121
-    assert minutes(3600, cores=4) == 30
-
-
 def test_memory_covers_every_cell_of_the_reference_study(rates):
     """What training took there, beside what is asked for: enough, and not out of all proportion."""
     study = Study.load(CONFIGS / "reference.yaml")
@@ -143,8 +127,3 @@ def test_every_rule_of_a_cluster_has_numbers(rates, rule, given):
     found = requests(Study.from_dict(raw), rates, "cpu-core").of(rule)
     assert LEAST_MINUTES <= found["runtime"](given, attempt=1, threads=1) < 60
     assert 1000 <= found["mem_mb"](given, attempt=1) < 8000
-
-
-def test_an_unknown_device_lists_those_there_are(paper, rates):
-    with pytest.raises(ValueError, match="unknown device 'tpu'; known are cpu-core, h100, a100"):
-        requests(paper, rates, "tpu")

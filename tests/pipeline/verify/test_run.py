@@ -14,9 +14,7 @@ import torch
 from safetensors.torch import save_file
 
 from pipeline.__main__ import main
-from pipeline.assets import fetch as assets
-from pipeline.jobs.cache import CONTEXTS
-from pipeline.jobs.findings import Fault, amount
+from pipeline.jobs.findings import Fault
 from pipeline.jobs.json_files import read_json, sha256_of, write_json
 from pipeline.jobs.stage import run_stage
 from pipeline.study.cell import Cell
@@ -99,18 +97,6 @@ def test_a_sound_study(whole):
     assert 0.5 * size < audit.size <= size
 
 
-def test_nothing_is_changed(whole):
-    def state() -> dict[str, tuple[int, bytes]]:
-        files = [path for path in whole.root.rglob("*") if path.is_file()]
-        return {str(path): (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
-
-    before = state()
-    (whole.cell() / "metrics.json").unlink()
-    before.pop(str(whole.cell() / "metrics.json"))
-    verify(whole.study)
-    assert state() == before
-
-
 def test_what_is_not_made_yet_is_no_fault(whole):
     shutil.rmtree(whole.cell())
     (whole.cell(CELL_2) / "metrics.json").unlink()
@@ -122,16 +108,6 @@ def test_what_is_not_made_yet_is_no_fault(whole):
     assert audit.checked["cells of the grid"] == 2
     assert {str(manifest), whole.study.baselines("m")} <= set(audit.absent)
     assert "2 of 4 cells" in report(audit)
-
-
-def test_an_empty_folder_is_no_fault(tmp_path):
-    study = Study.from_dict(configuration(tmp_path))
-    audit = verify(study)
-    assert (audit.faults, audit.notes, audit.size) == ([], [], 0)
-    before = 7  # the model, the text, two of tokens and of manifests, the baselines
-    assert len(audit.absent) == before + outputs_of(study)
-    assert "not made yet: " in report(audit)
-    assert f" and {len(audit.absent) - 10} more" in report(audit)
 
 
 CELL_2 = Cell(model="m", hookpoint="mlp_out", variant="sagsae_tied", width=24, lam=0.2, seed=0)
@@ -151,28 +127,6 @@ def test_steering_and_its_tables_are_looked_for(whole):
     (fault,) = verify(study, " --configfile it.yaml").faults
     assert fault.file == str(file)
     assert fault.remedy == f"snakemake --cores all --configfile it.yaml --force {file}"
-
-
-def test_probes_and_their_tables_are_looked_for(whole):
-    study = Study.from_dict(configuration(whole.root.parent) | {"probe": {}})
-    absent = verify(study).absent
-    names = {study.table("absorption.csv"), study.figure("figure_probing")}
-    assert {*study.probes, *names} <= set(absent)
-    file = Path(next(iter(study.probes)))
-    file.parent.mkdir(parents=True)
-    file.write_text("{}")
-    (fault,) = verify(study).faults
-    assert fault.remedy == f"snakemake --cores all --force {file}"
-    file.unlink()
-
-
-def test_pages_of_the_browser_that_are_not_made_yet_are_no_faults(whole):
-    raw = whole.study.config.model_dump()
-    cells = [cell.path for cell in whole.study.cells]
-    audit = verify(Study.from_dict(raw | {"browser": {"cells": cells}}))
-    shown = {whole.study.browser_cell(name) for name in cells} | {whole.study.browser_page}
-    assert shown <= set(audit.absent)
-    assert not any("browser" in str(fault.file) for fault in audit.faults)
 
 
 def test_another_configuration(whole):
@@ -220,19 +174,6 @@ def test_faults_come_with_commands_that_make_the_file_again(whole):
     assert f"{chunk}\n  rows 320 to 383: cannot be read" in report(verify(whole.study))
 
 
-def test_a_second_damaged_file_does_not_hide_behind_the_first(whole):
-    damaged = [
-        whole.root / "assets/m/asset.json",
-        whole.entry(whole.study.tokens("m", "train")) / CONTEXTS,
-        whole.stores("heldout") / "run.json",
-        whole.cell(CELL_2) / "metrics.json",
-        whole.cell() / "metrics.json",
-    ]
-    for path in damaged:
-        path.write_bytes(path.read_bytes()[:-1])
-    assert [fault.file for fault in verify(whole.study).faults] == [str(path) for path in damaged]
-
-
 def test_manifests_and_seals(whole):
     manifest, store = Path(whole.study.manifest("m", "train")), whole.stores("train")
     seal = store / "SEALED.json"
@@ -248,26 +189,6 @@ def test_manifests_and_seals(whole):
     assert (fault.file, "is gone" in fault.problem) == (str(manifest), True)
 
 
-def test_a_manifest_of_other_rows(whole):
-    manifest = Path(whole.study.manifest("m", "train"))
-    write_json(manifest, read_json(manifest) | {"sha256": "0" * 64})
-    name = "manifests/m-train.json"
-    assert "its rows are not the first 512 of" in problems(whole.study)[name]
-    again = next(f for f in verify(whole.study).faults if f.file == str(manifest))
-    whole.follow(again.remedy)
-    assert verify(whole.study).faults == []
-
-
-def test_baselines_of_another_store(whole):
-    path = Path(whole.study.baselines("m"))
-    record = read_json(path)
-    made_from = record["made_from"] | {"heldout": "0" * 64}
-    write_json(path, record | {"made_from": made_from})
-    assert problems(whole.study) == {
-        "baselines/m.json": f"computed on another heldout store, {'0' * 64}"
-    }
-
-
 @pytest.mark.parametrize(
     "name",
     [
@@ -280,38 +201,6 @@ def test_baselines_of_another_store(whole):
 def test_a_sound_file_of_another_kind(whole, name):
     write_json(whole.root / name, {"purpose": "none"})
     assert "not such a file: it has no " in problems(whole.study)[name]
-
-
-def test_a_changed_model_folder(whole):
-    folder = whole.entry(whole.study.asset("m")) / "model"
-    name = folder.relative_to(whole.root).as_posix()
-    (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
-    assert problems(whole.study)[name].startswith("config_sha256 is ")
-    shutil.rmtree(folder)
-    assert "no such folder" in problems(whole.study)[name]
-    whole.follow(next(f.remedy for f in verify(whole.study).faults if f.file == str(folder)))
-    assert verify(whole.study).faults == []
-
-
-def test_the_users_own_model_folder_is_to_be_restored(whole, tmp_path):
-    shutil.copytree(whole.entry(whole.study.asset("m")) / "model", tmp_path / "mine")
-    raw = copy.deepcopy(configuration(whole.root.parent))
-    raw["models"][0]["source"] = {"kind": "path", "path": str(tmp_path / "mine")}
-    study = Study.from_dict(raw)
-    assets.main(study.asset_spec("m"), whole.cache, Path(study.asset("m")))
-    weights = tmp_path / "mine/model.safetensors"
-    weights.write_bytes(weights.read_bytes() + b" ")
-    fault = verify(study).faults[0]
-    assert fault.file == str(tmp_path / "mine")
-    assert fault.remedy.startswith("restore the folder; if its change is meant: snakemake ")
-
-
-def test_text_of_the_hub_is_not_on_disk(whole):
-    path = Path(whole.study.documents)
-    write_json(path, {"spec": read_json(path)["spec"], "kind": "hub"})
-    audit = verify(whole.study)
-    assert audit.faults == []
-    assert audit.notes == [f"{path}: the text is streamed from the hub, there is none to check"]
 
 
 def change_metrics(whole: WholeStudy, **made_from: str) -> None:
@@ -346,12 +235,6 @@ def test_weights_that_are_vouched_for_and_wrong(
     assert problem in cell_problem(whole)
 
 
-@pytest.mark.parametrize("name", ["sae.safetensors", "latents.safetensors", "training.json"])
-def test_a_file_missing_beside_the_metrics(whole, name):
-    (whole.cell() / name).unlink()
-    assert name in cell_problem(whole)
-
-
 def test_a_curve_that_is_gone_or_another(whole):
     curve = whole.cell() / "curve.parquet"
     content = curve.read_bytes()
@@ -363,15 +246,6 @@ def test_a_curve_that_is_gone_or_another(whole):
     whole.follow(fault.remedy)
     assert curve.read_bytes() == content
     assert verify(whole.study).faults == []
-
-
-def test_a_cell_of_an_earlier_version_has_no_curve(whole):
-    training = whole.cell() / "training.json"
-    record = read_json(training)
-    del record["curve_sha256"]
-    write_json(training, record | {"history": []})
-    (whole.cell() / "curve.parquet").unlink()
-    assert problems(whole.study) == {}
 
 
 def test_kept_weights_that_are_not_those_that_were_measured(whole):
@@ -389,14 +263,6 @@ def test_kept_weights_that_are_not_those_that_were_measured(whole):
     assert fault in cell_problem(whole)
 
 
-def test_metrics_of_another_schema(whole):
-    path = whole.cell() / "metrics.json"
-    metrics = read_json(path)
-    del metrics["made_from"]["latents_sha256"]
-    write_json(path, metrics)
-    assert "made_from.latents_sha256: Field required" in cell_problem(whole)
-
-
 def test_cells_beside_the_grid_are_checked_too(whole):
     beside = Cell(model="m", hookpoint="resid", variant="gated", width=8, lam=0.5, seed=3)
     whole.make(whole.study.metrics(beside))
@@ -408,13 +274,6 @@ def test_cells_beside_the_grid_are_checked_too(whole):
     assert audit.notes == [f"folders that are no cells of this study: {other}"]
     (whole.cell(beside) / "sae.safetensors").write_bytes(b"")
     assert f"cells/{beside.path}/metrics.json" in problems(whole.study)
-
-
-def test_cells_of_a_model_or_hookpoint_that_the_study_has_no_more(whole):
-    raw = copy.deepcopy(configuration(whole.root.parent)) | {"hookpoints": ["mlp_out"]}
-    study = Study.from_dict(raw)
-    (note,) = (text for text in verify(study).notes if "no cells of this study" in text)
-    assert CELL.path in note
 
 
 def test_leftovers_of_killed_jobs_are_listed(whole):
@@ -451,11 +310,3 @@ def test_the_command_line(whole, capsys):
     assert "1 fault(s), to be mended from the first to the last:" in said
     assert f"remedy: snakemake --cores all --configfile 'a b.yaml' --force {whole.cell()}" in said
     assert "1 FAULT(S); 3 of 4 cells" in said
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [(0, "0 bytes"), (1023, "1,023 bytes"), (2**20, "1.0 MiB"), (3 * 2**50, "3,072.0 TiB")],
-)
-def test_amount(size, text):
-    assert amount(size) == text

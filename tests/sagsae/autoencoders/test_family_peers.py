@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sagsae.training.autograd_step import AutogradStep
 from tests.peers import environment
-from tests.sagsae.autoencoders.test_ungated import BAND, made
+from tests.sagsae.autoencoders.test_ungated import made
 
 K, LAM, D, WIDTH, ROWS = 3, 0.3, 8, 40, 10
 EXACT = {"rtol": 1e-9, "atol": 1e-11}
@@ -100,50 +100,3 @@ def test_dictionary_learning_relu_and_jump_relu_value(given, theirs):
     agree(ours("relu", given, LAM, decoder_norm="free"), theirs, "dl.relu")
     jumping = ours("jumprelu", given, 0.0, encoder_input="plain")
     agree(jumping, theirs, "dl.jumprelu", bounds=IN_FLOAT32)
-
-
-@pytest.mark.slow
-def test_dictionary_learning_weighs_matryoshka_levels_twice(given, theirs):
-    """Each level by 1/n, and their mean: the sum over n^2, so that AuxK weighs n^2 = 25 times more
-    beside it than in the paper's formula."""
-    agree(ours("matryoshka_batchtopk", given, K), theirs, "dl.matryoshka_batchtopk", 25.0)
-    with_aux = ours("matryoshka_batchtopk", given, K, dead=True, auxk_coefficient=25 / 32)
-    agree(with_aux, theirs, "dl.matryoshka_batchtopk-dead", 25.0, IN_FLOAT32)
-
-
-@pytest.mark.slow
-def test_dictionary_learning_estimates_half_of_the_step(given, theirs):
-    """Its step looks at the code, which is zero below the threshold: of the kernel's window only
-    the upper half is left; and where a threshold is below half a bandwidth, all zeros are in it."""
-    sae = autoencoder("jumprelu", encoder_input="plain")
-    sae.load_state_dict({**sae.state_dict(), **{k: given[k] for k in sae.params}})
-    pre = sae._pre(given["x"], sae.W_enc, sae.b_enc)
-    code = sae.encode(given["x"])
-    l0 = float((code != 0).sum(1).double().mean())
-    t, slope = given["threshold"], 2 * (l0 / 20 - 1) / 20 / ROWS / BAND
-    half = ((code - t).abs() < BAND / 2).double().sum(0)
-    value = theirs["dl.jumprelu.threshold"]
-    found = theirs["dl.jumprelu-l0.threshold"]
-    torch.testing.assert_close(found, value - slope * half, **IN_FLOAT32)
-    whole = ((pre - t).abs() < BAND / 2).double().sum(0)
-    assert not torch.equal(half, whole)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["topk", "abstopk"])
-def test_saelens_weighs_aux_k_by_the_error_itself(given, theirs, name):
-    """Not by its share of the variance: coefficient 1 on the raw error, times the share of k that
-    is dead; and TopK's dead codes are not rectified."""
-    dead = given["dead"].bool()
-    without, with_dead = (ours(name, given, K, flag) for flag in (False, True))
-    share = (with_dead["loss"] - without["loss"]) * 32
-    sae = autoencoder(name)
-    sae.load_state_dict({**sae.state_dict(), **{k: given[k] for k in sae.params}})
-    error = given["x"] - sae(given["x"])
-    variance = (error - error.mean(0)).square().sum(1).mean()
-    theirs_ = theirs[f"saelens.{name}-dead.loss"] - theirs[f"saelens.{name}.loss"]
-    if name == "abstopk":
-        scale = min(int(dead.sum()) / (D // 2), 1.0)
-        torch.testing.assert_close(theirs_, scale * share * variance, **EXACT)
-    else:
-        assert abs(theirs_ / (share * variance) - 1) > 1e-3

@@ -14,7 +14,7 @@ from sagsae.evaluation.dial import interventions, steer
 from sagsae.evaluation.directions import Arms, random_directions
 from sagsae.evaluation.loss_recovered import Contexts
 from sagsae.evaluation.resume import find_blocks, record_entry
-from sagsae.evaluation.steering import Steering, read_positions
+from sagsae.evaluation.steering import Steering
 from tests.sagsae.evaluation.samples import HIDDEN, VOCABULARY
 
 LAYER, SIZES, READ, TOKENS = 2, (1.0, 2.0, 4.0), 5, 3
@@ -161,14 +161,6 @@ def test_tokens_are_chosen_on_one_half_and_measured_on_the_other(neox, input_ids
     assert torch.equal(measured.promoted, base.promoted)
     assert not torch.allclose(measured.kl, base.kl, rtol=1e-3)
     assert not torch.allclose(measured.effect, base.effect, rtol=1e-3)
-
-
-def test_positions_are_spread_over_the_kept_ones():
-    kept = torch.tensor([False, True, True, False, True, True, True, True, False, True])
-    places = [1, 2, 4, 5, 6, 7, 9]
-    assert read_positions(kept, 2).tolist() == [2, 7]
-    assert read_positions(kept, 7).tolist() == read_positions(kept, 50).tolist() == places
-    assert read_positions(torch.zeros(3, dtype=torch.bool), 4).tolist() == []
 
 
 def test_what_cannot_be_steered_is_refused(neox, input_ids, kept):

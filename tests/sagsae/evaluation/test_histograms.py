@@ -5,26 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from sagsae.autoencoders.registry import GATED, of_family
 from sagsae.autoencoders.storage import build
-from sagsae.evaluation.histograms import BINS, REACH, activation_histograms, spread_over_ranks
+from sagsae.evaluation.histograms import BINS, REACH, activation_histograms
 from sagsae.evaluation.metrics import accumulate
-
-
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=100), st.integers(1, 20))
-def test_latents_are_spread_over_the_ranks_of_those_that_live(firings, k):
-    found = spread_over_ranks(torch.tensor(firings), k).tolist()
-    ranking = sorted((i for i, n in enumerate(firings) if n), key=lambda i: (-firings[i], i))
-    ranks = [ranking.index(i) for i in found]
-    assert len(found) == min(k, len(ranking))
-    assert ranks == sorted(set(ranks))
-    if len(ranking) > k:
-        gaps = np.diff([-1, *ranks, len(ranking)])
-        assert gaps[1:-1].min(initial=len(ranking)) >= len(ranking) // k
-        assert gaps.max() <= len(ranking) / k + 1
 
 
 @pytest.mark.parametrize("name", of_family(GATED))
@@ -63,15 +48,3 @@ def test_the_dead_zone_is_empty():
     assert inside.sum() > 8
     assert found.counts[0, inside].sum() == 0
     assert found.counts.sum() == 1000
-
-
-def test_no_latent_lives():
-    sae = build("gated", 3, 5)
-    x = torch.ones(4, 3)
-    sae.params["b_gate"].fill_(-1.0)
-    found = activation_histograms(sae, [x, x], accumulate(sae, [x, x]).firings)
-    assert (found.latents.shape, found.edges.shape, found.counts.shape) == (
-        (0,),
-        (0, BINS + 1),
-        (0, BINS),
-    )

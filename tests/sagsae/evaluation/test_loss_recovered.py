@@ -17,7 +17,7 @@ from sagsae.evaluation.loss_recovered import (
     all_losses,
     token_losses,
 )
-from sagsae.evaluation.replacements import constant, reconstruction, zeros
+from sagsae.evaluation.replacements import constant, zeros
 from sagsae.evaluation.resume import find_blocks
 from tests.sagsae.evaluation.samples import HIDDEN, VOCABULARY, summed_loss
 
@@ -104,26 +104,6 @@ def test_an_identity_splice_is_exact_and_a_zero_splice_recovers_nothing(
     assert (perfect.over_zero, perfect.over_mean) == (1.0, 1.0)
     assert nothing.over_zero == 0.0
     assert nothing.over_mean != 0.0
-
-
-def test_reconstruction_works_at_the_autoencoders_scale(model, input_ids, kept, fake):
-    sae = fake(HIDDEN, HIDDEN, scale=0.5, threshold=0.1)
-    contexts, point = Contexts(input_ids=input_ids, kept=kept), point_of(model)
-
-    def by_hand(x):
-        u = (0.5 * x) @ sae.rotation
-        z = torch.where(u > 0.1, u - 0.1, torch.where(u < -0.1, u + 0.1, 0.0))
-        return (z @ sae.rotation.T) / 0.5
-
-    with replaced_output(model, "resid", 1, by_hand, kept):
-        expected = reference_losses(model, input_ids)[kept[:, :-1].numpy()].sum()
-    found = summed_loss(model, contexts, 3, point, reconstruction(sae))
-    assert found.total == pytest.approx(expected, rel=1e-5)
-    sae.threshold = 0.0
-    clean = summed_loss(model, contexts, 3, point)
-    assert summed_loss(model, contexts, 3, point, reconstruction(sae)).total == pytest.approx(
-        clean.total, rel=1e-5
-    )
 
 
 def test_only_kept_positions_are_replaced_and_counted(neox, input_ids, kept):

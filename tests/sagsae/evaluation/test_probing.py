@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_limits
@@ -60,18 +59,6 @@ def test_a_side_and_a_latent_of_one_sign_are_worth_the_same():
         two = CodeProbes(codes_of(z), task_of(noisy)).best(k)
         one = CodeProbes(codes_of(one_sided), task_of(noisy)).best(k)
         assert (two.features.tolist(), two.score) == (one.features.tolist(), one.score)
-
-
-def test_sides_are_ranked_by_the_difference_of_their_means():
-    z, labels = signed()
-    task = task_of(labels["up"])
-    sides = torch.cat([z.clamp(min=0), (-z).clamp(min=0)], 1)[task.train].numpy()
-    own = task.train_labels.numpy()
-    difference = sides[own].mean(0, dtype=float) - sides[~own].mean(0, dtype=float)
-    probes = CodeProbes(codes_of(z), task)
-    np.testing.assert_allclose(probes.difference, difference, atol=1e-7)
-    order = np.argsort(-np.abs(difference), kind="stable")
-    assert probes.best(4).features.tolist() == order[:4].tolist()
 
 
 def test_scores_are_those_of_the_counts():

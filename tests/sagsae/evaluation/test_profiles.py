@@ -107,12 +107,6 @@ def test_places_are_found_where_documents_do_not_tell(sample, tokens, tmp_path):
     assert found.tolist() == sample.places.tolist()
 
 
-def test_other_contexts_are_refused(sample, tokens):
-    others = TokenStore(np.roll(tokens.input_ids, 1, 1), tokens.doc_id)
-    with pytest.raises(ValueError, match="store and tokens do not belong together"):
-        places_of_rows(sample.store, others, 0)
-
-
 def test_sums_are_those_of_the_evaluation(sample, found):
     expected = accumulate(sample.sae, iterate(sample.store, "resid", 64)).firings
     assert torch.equal(found.firings.count, expected.count)
@@ -194,21 +188,3 @@ def test_little_memory_changes_nothing(sample, found, monkeypatch):
     again = profile_latents(sample.sae, sample.store, "resid", sample.tokens, KEEP)
     assert np.array_equal(again.strongest.window, found.strongest.window)
     assert np.array_equal(again.drawn.window, found.drawn.window)
-
-
-def test_random_numbers_are_uniform_and_differ_with_the_seed():
-    numbers = random_numbers(np.arange(20_000), 0)
-    assert 0 <= numbers.min() < numbers.max() < 1
-    assert np.histogram(numbers, 20, (0, 1))[0] == pytest.approx(1000, abs=150)
-    assert abs(np.corrcoef(numbers[:-1], numbers[1:])[0, 1]) < 0.03
-    assert not (numbers == random_numbers(np.arange(20_000), 1)).any()
-    assert numbers[5] == random_numbers(np.array([5]), 0)[0]
-
-
-def test_an_autoencoder_that_never_fires_has_empty_profiles(sample):
-    shut = build("sagsae_tied", HIDDEN, WIDTH, sample.sae.scale)
-    shut.params["theta"].fill_(1e6)
-    found = profile_latents(shut, sample.store, "resid", sample.tokens, KEEP)
-    assert found.firings.count.sum() == 0
-    assert not np.isfinite(found.strongest.score).any()
-    assert not found.bins.counts.any()

@@ -79,33 +79,6 @@ def test_the_start_is_left_out(changes, since):
     assert f"from step {since} to {since + 6} of {steps}," in history.diverged
 
 
-@pytest.mark.parametrize(("fall", "ends"), [(0.97, False), (0.98, True)])
-def test_an_error_that_falls_is_slow_and_not_astray(fall, ends):
-    """What counts is the fall over five logged steps."""
-    errors = [100 * BAD * fall**n for n in range(20)]
-    assert min(errors) > BAD
-    assert (errors[5] > 0.9 * errors[0]) == ends
-    assert bool(scripted(errors).run().diverged) == ends
-
-
-class Faint(Opposite):
-    def __next__(self) -> torch.Tensor:
-        return super().__next__().mul_(0.125)
-
-
-def test_activations_may_vary_little():
-    """Errors count beside the variance of their batch, however small both are."""
-    run = scripted([BAD * 0.125**2] * 20)
-    run.stream = Faint()
-    assert "from step 4 to 10 of 40," in run.run().diverged
-
-
-def test_a_batch_without_variance_says_nothing():
-    run = scripted([BAD] * 20)
-    run.stream = Counting()
-    assert run.run().diverged == ""
-
-
 def diverging(stream=None) -> Trainer:
     return trainer(stream=stream, learning_rate=3.0, steps=400)
 

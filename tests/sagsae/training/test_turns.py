@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 import torch
 
@@ -83,19 +81,6 @@ def test_runs_that_are_ahead_wait_for_the_others(tmp_path):
         assert_same(run, alone(key))
 
 
-def test_a_stop_keeps_the_state_of_all(tmp_path):
-    runs = together(PairStream())
-    runs["tied"].progress = lambda step, row: setattr(runs["tied"], "stop_requested", step >= 60)
-    paths = {key: tmp_path / key for key in runs}
-    with pytest.raises(Interrupted, match="after step 61 of 120"):
-        train_in_turn(runs, paths)
-    assert {load_checkpoint(path)[1]["step"] for path in paths.values()} == {61}
-    again = together(PairStream())
-    assert train_in_turn(again, paths) == {}
-    for key, run in again.items():
-        assert_same(run, alone(key))
-
-
 def test_checkpoints_are_those_of_a_run_alone(tmp_path):
     runs = together(PairStream())
     train_in_turn(runs, {"wide": tmp_path / "a", "tied": tmp_path / "b"}, every_seconds=0.0)
@@ -133,45 +118,3 @@ def test_an_error_of_one_ends_that_one(monkeypatch):
     failed = train_in_turn(runs)
     assert str(failed["free"]) == "their code"
     assert runs["wide"].step == runs["tied"].step == 120
-
-
-def test_a_batch_that_cannot_be_read_ends_all():
-    class Torn(PairStream):
-        def __next__(self):
-            if self.position == 30:
-                raise OSError("a chunk is damaged")
-            return super().__next__()
-
-    with pytest.raises(OSError, match="a chunk is damaged"):
-        train_in_turn(together(Torn()))
-
-
-def test_the_cost_is_shared_out(monkeypatch):
-    """Seconds and waiting of the members add up to those of the whole."""
-
-    class Slow(PairStream):
-        def __next__(self):
-            began = time.perf_counter()
-            time.sleep(0.002)
-            batch = super().__next__()
-            self.wait_seconds += time.perf_counter() - began
-            return batch
-
-    source = Slow()
-    runs = together(source)
-    began = time.monotonic()
-    train_in_turn(runs)
-    took = time.monotonic() - began
-    seconds = [run.history.seconds for run in runs.values()]
-    assert sum(seconds) == pytest.approx(took, rel=0.05)
-    assert max(seconds) == pytest.approx(min(seconds))
-    waits = [run.history.data_wait_seconds for run in runs.values()]
-    assert sum(waits) == pytest.approx(source.wait_seconds)
-
-
-def test_trainers_without_one_stream_in_common_are_refused():
-    source = PairStream()
-    for streams in ((Turns(source), Turns(source)), (source, source)):
-        runs = {str(k): made("tied", stream) for k, stream in enumerate(streams)}
-        with pytest.raises(ValueError, match="give them"):
-            train_in_turn(runs)
