@@ -21,6 +21,7 @@ from sagsae.autoencoders.registry import knobs
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
 from sagsae.evaluation.replacements import kept_only, reconstruction
+from sagsae.memory import needs_memory
 from sagsae.schedules import Recipe, uses
 from sagsae.training.history import History
 from sagsae.training.trainer import Trainer
@@ -33,6 +34,7 @@ class Trained(NamedTuple):
     history: History
 
 
+@needs_memory("the autoencoder")
 def initialised(
     store: Store,
     hookpoint: str,
@@ -80,14 +82,16 @@ def opened_trainer(
     seed: int = 0,
     group_chunks: int = 16,
     device: torch.device | str = "cpu",
-    progress: Callable[[int, dict[str, float]], None] | None = None,
+    origin: dict[str, Any] | None = None,
 ) -> Iterator[Trainer]:
-    """The trainer of a fresh autoencoder before its first step; arguments as in `train`."""
-    sae = initialised(store, hookpoint, variant, width, recipe, seed=seed, device=device)
+    """The trainer of a fresh autoencoder before its first step; arguments as in `initialised`."""
     with ActivationStream(
         store, hookpoint, recipe.batch_size, seed, group_chunks=group_chunks, device=device
     ) as stream:
-        yield Trainer(sae, stream, recipe, progress=progress)
+        sae = initialised(
+            store, hookpoint, variant, width, recipe, seed=seed, device=device, origin=origin
+        )
+        yield Trainer(sae, stream, recipe)
 
 
 def train(
@@ -175,8 +179,8 @@ def train(
         seed=seed,
         group_chunks=group_chunks,
         device=device,
-        progress=progress,
     ) as trainer:
+        trainer.progress = progress
         history = trainer.run(Path(checkpoint) if checkpoint else None, checkpoint_seconds)
     return Trained(trainer.sae.to("cpu"), history)
 

@@ -17,10 +17,8 @@ from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
 from pipeline.study.specs import TrainSpec
 from pipeline.tracking.live import Live
-from sagsae.activations.stream import ActivationStream
-from sagsae.api import initialised
+from sagsae import api
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.memory import needs_memory
 from sagsae.training.trainer import Trainer
 
 
@@ -47,32 +45,19 @@ def opened_trainer(
         device: Where to compute.
         live: Is told of the curve.
     """
-    cell, recipe = spec.cell, spec.recipe
-    store, origin = open_store(manifest, spec.store), read_json(manifest)["sha256"]
-    with ActivationStream(
-        store,
+    cell = spec.cell
+    named = {"recipe_name": cell.recipe} if cell.recipe else {}
+    with api.opened_trainer(
+        open_store(manifest, spec.store),
         cell.hookpoint,
-        recipe.batch_size,
-        cell.seed,
+        cell.variant,
+        cell.width,
+        spec.recipe,
+        seed=cell.seed,
         group_chunks=spec.training.group_chunks,
         device=device,
-    ) as stream:
-        with needs_memory("the autoencoder"):
-            sae = initialised(
-                store,
-                cell.hookpoint,
-                cell.variant,
-                cell.width,
-                recipe,
-                seed=cell.seed,
-                device=device,
-                origin={
-                    "model": cell.model,
-                    "store": origin,
-                    **({"recipe_name": cell.recipe} if cell.recipe else {}),
-                },
-            )
-            trainer = Trainer(sae, stream, recipe)
+        origin={"model": cell.model, "store": read_json(manifest)["sha256"], **named},
+    ) as trainer:
         trainer.progress = _Report(cell, trainer, live)
         yield trainer
 

@@ -43,17 +43,22 @@ class Autoencoder(nn.Module, ABC):
         provenance: What a saved file says of its origin; empty for one that was not loaded.
         W_dec: [H, d], what each latent adds to the reconstruction. Calibration slopes and
             contributions take its rows to be of unit norm.
+        exact: Parameters and buffers that may be float32 where all others are bfloat16.
         calibration_rows: Rows that `calibrate` needs after training; 0 for none.
         dead_window_tokens: Silence after which the trainer calls a latent dead; 0 where nothing
             depends on it.
+        unit_rows: Whether training keeps the rows of ``W_dec`` at unit norm: the part of a gradient
+            along its row is then left out.
         dead: [H] bool, the latents that are dead in that sense, which the trainer sets before each
             step; None outside training, and without a window.
     """
 
     name: str
     W_dec: Tensor
+    exact: ClassVar[tuple[str, ...]] = ()
     calibration_rows: ClassVar[int] = 0
     dead_window_tokens: int = 0
+    unit_rows: bool = False
     dead: Tensor | None = None
 
     def __init__(self, d: int, width: int, scale: float = 1.0) -> None:

@@ -42,6 +42,10 @@ class GatedAutoencoder(Autoencoder):
 
     vectors: ClassVar[tuple[str, ...]]
     """Names of the per-latent parameters, in order."""
+    thresholds: ClassVar[tuple[str, ...]] = ()
+    """Those that start from `initial_theta`; all others start from 0."""
+    log_gains: ClassVar[tuple[str, ...]] = ()
+    """Those that are logarithms of gains: without a unit, and no reset changes them."""
     auxiliary: ClassVar[bool] = True
     """Whether the loss has the auxiliary term."""
     two_sided: ClassVar[bool] = False
@@ -98,14 +102,13 @@ class GatedAutoencoder(Autoencoder):
         return {"W_enc": 1, "W_dec": 0, **dict.fromkeys(self.vectors, 0)}
 
     def reset_latents(self, silent: Tensor) -> None:
-        """Set vectors to their initial values. Gains, whose names begin with r, stay."""
-        for name, value in self.params.items():
-            if name in self.vectors and not name.startswith("r"):
-                value.masked_fill_(silent, self.initial_value(name))
+        """Set vectors to their initial values. Gains stay."""
+        for name in {*self.vectors} - {*self.log_gains}:
+            self.params[name].masked_fill_(silent, self.initial_value(name))
 
     def initial_value(self, name: str) -> float:
-        """What a vector starts from: ``initial_theta`` where its name begins with theta, else 0."""
-        return self.initial_theta if name.startswith("theta") else 0.0
+        """What a vector starts from."""
+        return self.initial_theta if name in self.thresholds else 0.0
 
     @abstractmethod
     def sides(self, v: Vectors) -> Sides:
@@ -264,9 +267,8 @@ class GatedAutoencoder(Autoencoder):
         norms = params["W_dec"].norm(dim=1).clamp_min_(tiny)
         params["W_dec"] /= norms[:, None]
         params["W_enc"] *= norms
-        for name in self.vectors:
-            if not name.startswith("r"):
-                params[name] *= norms
+        for name in {*self.vectors} - {*self.log_gains}:
+            params[name] *= norms
         self.unit_rows = True
 
     def encode(self, x: Tensor) -> Tensor:

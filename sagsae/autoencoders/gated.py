@@ -16,6 +16,7 @@ class Gated(GatedAutoencoder):
 
     name = "gated"
     vectors = ("b_gate", "r_mag", "b_mag")
+    log_gains = ("r_mag",)
 
     def sides(self, v: Vectors) -> Sides:
         never = torch.full_like(v["b_gate"], torch.inf)

@@ -24,9 +24,11 @@ class _SignAware(GatedAutoencoder):
     """
 
     two_sided = True
+    thresholds = ("theta", "theta_pos", "theta_neg")
+    log_gains = ("r", "r_pos", "r_neg")
 
     def sides(self, v: Vectors) -> Sides:
-        gains = {name: v[name].exp() for name in self.vectors if name.startswith("r")}
+        gains = {name: v[name].exp() for name in self.vectors if name in self.log_gains}
         return *_pair("theta", v), *_pair("r", gains), *_pair("c", v)
 
     def add_side_gradients(self, sums: Tensor, grads: dict[str, Tensor]) -> None:
@@ -40,9 +42,9 @@ class _SignAware(GatedAutoencoder):
                 grads[f"{name}_neg"] += negative
 
     def project(self) -> None:
-        for name, value in self.params.items():
-            if name.startswith("theta"):
-                value.clamp_min_(0)
+        for name in self.vectors:
+            if name in self.thresholds:
+                self.params[name].clamp_min_(0)
 
 
 def _pair(name: str, v: Vectors) -> tuple[Tensor, Tensor]:

@@ -86,14 +86,15 @@ def _header(found: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 def _check_tensors(file: Any, header: dict[str, Any]) -> None:
     """Compare the file's shapes with the header's before anything of either size is allocated."""
     with torch.device("meta"):
-        tensors = build(**header).state_dict()
+        sae = build(**header)
+    tensors = sae.state_dict()
     expected = {name: list(value.shape) for name, value in sorted(tensors.items())}
     slices = {name: file.get_slice(name) for name in sorted(file.keys())}
     found = {name: tensor.get_shape() for name, tensor in slices.items()}
     if expected != found:
         raise ValueError(f"holds {found} where {header['name']} needs {expected}")
-    types = {slices[n].get_dtype() for n, value in tensors.items() if value.is_floating_point()}
-    if "threshold" in tensors and slices["threshold"].get_dtype() == "F32":
-        types -= {"F32"} if types == {"BF16", "F32"} else set()  # thresholds keep it
+    numbers = [name for name, value in tensors.items() if value.is_floating_point()]
+    types = {slices[name].get_dtype() for name in numbers if name not in sae.exact}
+    types |= {slices[name].get_dtype() for name in sae.exact if name in tensors} - {"F32"}
     if types not in ({"F32"}, {"F64"}, {"BF16"}):
         raise ValueError(f"holds {', '.join(sorted(types))}, not one type of F32, F64 and BF16")

@@ -44,6 +44,7 @@ class UngatedAutoencoder(Autoencoder):
     """Whether one latent serves both signs."""
     vectors: ClassVar[tuple[str, ...]] = ("b_enc",)
     """Names of the per-latent parameters, in order."""
+    exact = ("threshold",)
     revives: ClassVar[bool] = False
     """Whether the loss may have an AuxK term."""
     may_free_rows: ClassVar[bool] = False
@@ -190,7 +191,7 @@ class UngatedAutoencoder(Autoencoder):
 
         A threshold in bfloat16 moves by steps of 0.4 %, and opens latents that were closed.
         """
-        kept = {name: value for name, value in self.state_dict().items() if "thresh" in name}
+        kept = {name: value for name, value in self.state_dict().items() if name in self.exact}
         apply: Callable[..., Self] = super()._apply
         found = apply(fn, *args, **kwargs)
         for name, value in kept.items():

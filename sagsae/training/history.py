@@ -28,8 +28,7 @@ class History:
             ``lambda`` or ``k``, ``loss`` (what is minimised), what the step's `Terms` hold,
             ``dead_fraction`` (latents with no z != 0 in the last ``log_every`` steps, of which a
             reset counts as one) and ``resets`` so far.
-        seconds: Wall time in the loop, all sessions of a resumed run together; of several trainers
-            that share a stream, the share of each.
+        seconds: Wall time in the loop, all sessions of a resumed run together.
         data_wait_seconds: Part of it spent waiting for batches.
         resets: Latents that were reset, each as often as it was.
         bad: Logged steps in succession, up to the last one, whose error is far above the variance

@@ -1,6 +1,6 @@
 """One optimiser step: Adam, then the autoencoder's constraints.
 
-Of a gate whose decoder rows have unit norm, the part of each row's gradient that is parallel to the
+Where decoder rows keep unit norm, the part of each row's gradient that is parallel to the
 row is removed before Adam, and rows are brought back to unit norm after it. Gradients are clipped
 between the two.
 """
@@ -14,8 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagsae.autoencoders.gate import GatedAutoencoder
-from sagsae.autoencoders.ungated import UngatedAutoencoder
 from sagsae.schedules import Recipe
 from sagsae.training.adam import MOMENTS, Adam
 from sagsae.training.autograd_step import AutogradStep
@@ -61,8 +59,7 @@ class Optimiser:
             fired: [H] bool, set where a latent has z != 0 in this batch.
         """
         terms = self.compute(x, lam, fired)
-        known = isinstance(self.compute.sae, GatedAutoencoder | UngatedAutoencoder)
-        if known and self.compute.sae.unit_rows:
+        if self.compute.sae.unit_rows:
             self._remove_radial_gradient()
         if self._longest:
             self._clip_gradients()
@@ -99,10 +96,11 @@ class Optimiser:
 
     def load_state(self, tensors: dict[str, Tensor], steps: int) -> None:
         """Continue after ``steps`` steps; the autoencoder's parameters are already as they were."""
-        decay, tensors = self._beta2 ** (steps - tensors["clock"]).double(), dict(tensors)
-        if isinstance(self.compute.sae, GatedAutoencoder):
-            for name, late in zip(MATRICES, (decay, decay[:, None]), strict=True):
-                tensors[f"exp_avg_sq.{name}"] = tensors[f"exp_avg_sq.{name}"] * late
+        late, tensors = steps - tensors["clock"], dict(tensors)
+        if late.any():  # moments of `FusedOptimiser` wait until their latent opens again
+            decay = self._beta2 ** late.double()
+            for name, factor in zip(MATRICES, (decay, decay[:, None]), strict=True):
+                tensors[f"exp_avg_sq.{name}"] = tensors[f"exp_avg_sq.{name}"] * factor
         self._adam.load_state(tensors, steps)
         self.compute.refresh()
 

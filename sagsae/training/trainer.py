@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -22,8 +23,6 @@ from sagsae.training.fastest import fastest_step
 from sagsae.training.history import History
 from sagsae.training.optimiser import optimiser
 from sagsae.training.step import Terms, products_dtype
-from sagsae.training.turns import Interrupted as Interrupted
-from sagsae.training.turns import Stream, next_batch, train_in_turn
 from sagsae.training.weight_average import WeightAverage
 
 _REMEDY = (
@@ -33,6 +32,20 @@ _REMEDY = (
 
 class NonFiniteLoss(RuntimeError):
     """The loss became NaN or infinite; the message gives the step, its batch and what to do."""
+
+
+class Interrupted(RuntimeError):
+    """The run was asked to stop; the message says at which step, and what is kept."""
+
+
+class Stream(Protocol):
+    """Endless shuffled batches [B, d] whose position can be saved and restored."""
+
+    @property
+    def wait_seconds(self) -> float: ...
+    def __next__(self) -> Tensor: ...
+    def state(self) -> dict[str, Any]: ...
+    def load_state(self, state: dict[str, Any]) -> None: ...
 
 
 class Trainer:
@@ -90,9 +103,25 @@ class Trainer:
             OtherRunError: the checkpoint is of another class, shape, recipe or stream.
             Interrupted: ``stop_requested`` was set, by a signal handler for example.
         """
-        checkpoints = {} if checkpoint is None else {"": checkpoint}
-        if failed := train_in_turn({"": self}, checkpoints, every_seconds):
-            raise failed[""]
+        begin = self.stream.state()
+        if checkpoint is not None:
+            self._resume(checkpoint)
+        last = saved = time.monotonic()
+        waited = self.stream.wait_seconds
+        while not self.ended:
+            self._advance()
+            now, wait = time.monotonic(), self.stream.wait_seconds
+            self.history.seconds += now - last
+            self.history.data_wait_seconds += wait - waited
+            last, waited = now, wait
+            due = self.stop_requested or now - saved > every_seconds
+            if due and checkpoint is not None:
+                self._save(checkpoint)
+                saved = time.monotonic()
+            if self.stop_requested:
+                kept = f"; {checkpoint} continues there" if checkpoint else ""
+                raise Interrupted(f"stopped after step {self.step} of {self.recipe.steps}{kept}")
+        self._finish(begin)
         return self.history
 
     @property
@@ -100,11 +129,11 @@ class Trainer:
         """Whether no step is left to do."""
         return self.step >= self.recipe.steps or bool(self.history.diverged)
 
-    def _resume(self, checkpoint: Path) -> bool:
-        """Continue from a checkpoint or the one before it; whether there is one."""
+    def _resume(self, checkpoint: Path) -> None:
+        """Continue from a checkpoint or the one before it, if there is one."""
         found = newest_checkpoint(checkpoint)
         if found is None:
-            return False
+            return
         tensors, state = found
         if fault := differences(state.get("run"), self._run()):
             raise OtherRunError(checkpoint, fault)
@@ -113,7 +142,6 @@ class Trainer:
         except ValueError as error:
             raise OtherRunError(checkpoint, str(error)) from None
         self._restore(tensors, state)
-        return True
 
     def _run(self) -> dict[str, Any]:
         """What a checkpoint belongs to, besides the stream, whose state says it."""
@@ -199,8 +227,8 @@ class Trainer:
         """What follows the last step.
 
         Args:
-            begin: Position of the stream at which calibration reads. The same for a trainer alone
-                and for several that share a stream, and for one that was resumed.
+            begin: Position of the stream at which calibration reads; the same for one that was
+                resumed.
         """
         self._check_weights()
         if self._average.replace():
@@ -210,7 +238,7 @@ class Trainer:
         if rows := self.sae.calibration_rows:
             self.stream.load_state(begin)
             count = -(-rows // self.recipe.batch_size)
-            batches = (self._normalised(next_batch(self.stream)) for _ in range(count))
+            batches = (self._normalised(next(self.stream)) for _ in range(count))
             self.history.calibration = self.sae.calibrate(batches)
 
     def _check_weights(self) -> None:

@@ -21,7 +21,7 @@ from sagsae.autoencoders.gate import GatedAutoencoder
 class OneBias(GatedAutoencoder):
     """A two-sided gate whose threshold is its only vector."""
 
-    vectors = ("theta",)
+    vectors = thresholds = ("theta",)
     two_sided = True
 
     def sides(self, v):

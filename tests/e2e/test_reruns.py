@@ -44,7 +44,7 @@ def test_forcing_a_cell_trains_it_again_to_the_same_weights(smoke):
 
 
 def test_weights_that_nothing_reads_may_be_deleted(smoke):
-    steered = {cell for spec in smoke.study.dials.values() for cell in spec.weights_of}
+    steered = {cell for spec in smoke.study.dials.values() for cell in spec.may_steer}
     cell = next(cell for cell in smoke.study.cells if cell not in steered)
     weights = smoke.path(smoke.study.cell_file(cell, "sae.safetensors"))
     kept = weights.rename(weights.with_suffix(".kept"))

@@ -10,7 +10,7 @@ import torch
 
 from sagsae.autoencoders.storage import build
 from sagsae.schedules import Recipe
-from sagsae.training import turns
+from sagsae.training import trainer as trainers
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import load_checkpoint
 from sagsae.training.cpu_step import CpuStep
@@ -94,7 +94,7 @@ def trainer(optimiser: Scripted | None = None, *, log_every=2, progress=None, **
 @pytest.fixture
 def clock(monkeypatch):
     """Lets time go by as the stream of a trainer says."""
-    return lambda run: monkeypatch.setattr(turns.time, "monotonic", lambda: run.stream.clock)
+    return lambda run: monkeypatch.setattr(trainers.time, "monotonic", lambda: run.stream.clock)
 
 
 class TestStart:
