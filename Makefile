@@ -95,7 +95,7 @@ $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
 	touch $@
 
 $(VENV)/.ready-dev: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python $(INSTALL) --editable '.[workflow,demo,wandb,tensorboard,mlflow,s3,cluster,dev]'
+	$(BIN)/python $(INSTALL) --editable '.[workflow,demo,wandb,tensorboard,mlflow,s3,dev]'
 	touch $@ $(VENV)/.ready
 
 $(VENV)/.ready-docs: pyproject.toml | $(VENV)/.ready

@@ -9,7 +9,6 @@ import errno
 import fcntl
 import hashlib
 import json
-import math
 import os
 import time
 import uuid
@@ -60,39 +59,6 @@ def write_atomic(path: Path, content: bytes) -> None:
     """Put `content` at `path`, all of it or nothing."""
     with whole_file(path) as partial:
         partial.write_bytes(content)
-
-
-def create_atomic(path: Path, content: bytes) -> bool:
-    """Like `write_atomic`, but the first writer wins; False when `path` existed already."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        return _name_first(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _name_first(whole: Path, path: Path) -> bool:
-    """Give a whole file its name unless the name is taken; False if it is."""
-    try:
-        os.link(whole, path)
-    except FileExistsError:
-        return False
-    except OSError:  # the file system has no hard links; under a lock a rename does as well
-        claim = FileLock(path.with_name(f".{path.name}.lock"))
-        claim.acquire(patience=math.inf)
-        try:
-            if path.exists():
-                return False
-            whole.rename(path)
-        finally:
-            claim.path.unlink(missing_ok=True)  # who waits for it finds that `path` exists
-            claim.release()
-    fsync_path(path.parent)
-    return True
 
 
 def canonical_json(value: Any) -> bytes:
@@ -240,12 +206,6 @@ class FileLock:
             self._sign(b"" if shared else this_process().encode())
         self._exclusive = not shared
         return waited
-
-    def inheritable(self) -> int:
-        """Let the program that this process becomes hold the lock too; the lock's descriptor."""
-        assert self._descriptor is not None
-        os.set_inheritable(self._descriptor, True)
-        return self._descriptor
 
     def holder(self) -> str:
         """What the process that has the lock alone calls itself; empty where none has.

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import pytest
@@ -17,9 +16,6 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests import s3_servers, warm
 from tests.faults.campaign import Campaign
-
-if TYPE_CHECKING:
-    from distributed import Client
 
 TESTS = Path(__file__).parent
 WHOLE = ("e2e", "faults", "slurm")
@@ -105,28 +101,15 @@ def warm_jobs() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The endpoint of a server that keeps S3's rules, one per process of pytest."""
-    with s3_servers.server("moto", tmp_path_factory.mktemp("moto")) as endpoint:
+    with s3_servers.server(tmp_path_factory.mktemp("moto")) as endpoint:
         yield endpoint
 
 
-@pytest.fixture(scope="session")
-def two_workers() -> Iterator[Client]:
-    """A client of two processes of dask, which is not the current one."""
-    from distributed import Client, LocalCluster  # the tests of GPUs run without it
-
-    with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as workers,
-        Client(workers, set_as_default=False) as client,
-    ):
-        yield client
-
-
 @pytest.fixture
-def s3(moto: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The URL of a new bucket; the environment names its server and a cache of this test's own."""
+def s3(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of a new bucket; the environment names its server."""
     for name, value in s3_servers.environment(moto).items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("SAGSAE_NODE_CACHE", str(tmp_path / "node-cache"))
     name = f"test-{uuid.uuid4().hex}"
     s3_servers.make_bucket(name)
     return f"s3://{name}"

@@ -1,10 +1,9 @@
-"""Servers that speak S3, on this machine: a faithful one, one that tears, one that ignores."""
+"""A server that speaks S3, on this machine, and what may go wrong on the way to it."""
 
 from __future__ import annotations
 
 import http.client
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -25,16 +24,6 @@ run_simple("127.0.0.1", int(sys.argv[1]), app, request_handler=moto.MotoRequestH
 """
 """One request after the other: its own server looks and writes in two steps, between which another
 thread may write."""
-COMMANDS: dict[str, Callable[[int, Path], list[str]]] = {
-    "moto": lambda port, _: ["-c", MOTO, str(port)],
-    "localbucket": lambda port, folder: ["-m", "localbucket", "--port", str(port), str(folder)],
-    "nanio": lambda port, folder: [
-        *("-m", "nanio", "serve", "--data-dir", str(folder)),
-        *("--host", "127.0.0.1", "--port", str(port)),
-    ],
-}
-"""What starts a server. moto keeps S3's rules; localbucket keeps part of an object whose body is
-cut short; nanio ignores the conditions of a put."""
 START_SECONDS = 120.0
 
 
@@ -55,18 +44,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def server(kind: str, folder: Path) -> Iterator[str]:
+def server(folder: Path) -> Iterator[str]:
     """A running server; its endpoint."""
     port = free_port()
-    keys = {"NANIO_ACCESS_KEY": KEY, "NANIO_SECRET_KEY": SECRET}
     endpoint = f"http://127.0.0.1:{port}"
-    with (folder / f"{kind}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, *COMMANDS[kind](port, folder)],
-            env=os.environ | keys,
-            stdout=log,
-            stderr=log,
-        )
+    with (folder / "moto.log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-c", MOTO, str(port)], stdout=log, stderr=log)
         try:
             _wait_for(process, port)
             yield endpoint
@@ -91,12 +74,8 @@ def make_bucket(name: str) -> None:
     """Make a bucket on the server that the environment names."""
     connection = http.client.HTTPConnection(os.environ["AWS_ENDPOINT_URL"].partition("//")[2])
     connection.request("PUT", f"/{name}", headers={"Content-Length": "0"})
-    status = connection.getresponse().status
+    assert connection.getresponse().status < 400
     connection.close()
-    if status >= 400:  # it asks for a signature, and boto3 takes a second to be imported
-        import boto3
-
-        boto3.client("s3").create_bucket(Bucket=name)
 
 
 class _Quiet(ThreadingHTTPServer):
@@ -117,13 +96,10 @@ class Proxy:
 
     Args:
         target: endpoint of the server.
-        single_deletes: the server does not know deletes of several objects in one request.
     """
 
-    def __init__(self, target: str, *, single_deletes: bool = False) -> None:
-        self._single_deletes = single_deletes
+    def __init__(self, target: str) -> None:
         self.seen: list[tuple[str, str]] = []
-        self.headers: list[dict[str, str]] = []
         self.lose: Callable[[str, str], bool] = lambda method, path: False
         self.refuse: Callable[[str, str], bool] = lambda method, path: False
         self._target = target.removeprefix("http://")
@@ -138,17 +114,6 @@ class Proxy:
         self._server.shutdown()
         self._server.server_close()
 
-    def delete_one_by_one(self, path: str, body: bytes) -> bytes:
-        """Deletes as single requests, for a server that does not know them together; the answer."""
-        keys = re.findall(rb"<Key>([^<]+)</Key>", body)
-        for key in keys:
-            connection = http.client.HTTPConnection(self._target, timeout=60)
-            connection.request("DELETE", f"{path.partition('?')[0].rstrip('/')}/{key.decode()}")
-            connection.getresponse().read()
-            connection.close()
-        deleted = b"".join(b"<Deleted><Key>%s</Key></Deleted>" % key for key in keys)
-        return b"<DeleteResult>%s</DeleteResult>" % deleted
-
     def requests(self, method: str, part: str = "") -> list[str]:
         """Paths of the requests of one method that have some text in them."""
         return [path for name, path in self.seen if name == method and part in path]
@@ -160,18 +125,10 @@ class Proxy:
             def _pass_on(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 proxy.seen.append((self.command, self.path))
-                proxy.headers.append(dict(self.headers))
                 if proxy.refuse(self.command, self.path):
                     self.send_response(503)
                     self.send_header("Content-Length", "0")
                     self.end_headers()
-                    return
-                if proxy._single_deletes and self.path.endswith("?delete"):
-                    content = proxy.delete_one_by_one(self.path, body)
-                    self.send_response(200)
-                    self.send_header("Content-Length", str(len(content)))
-                    self.end_headers()
-                    self.wfile.write(content)
                     return
                 lost = proxy.lose(self.command, self.path)
                 connection = http.client.HTTPConnection(proxy._target, timeout=60)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from operator import index
 from pathlib import Path
 from typing import Any
 
-from pipeline.activations.stores import is_there, recorded_store
 from pipeline.config.specs import DumpSpec
+from pipeline.jobs.cache import ENTRY, entry_folder
 from pipeline.jobs.json_files import digest, expect_fields, read_json
 from sagsae.activations import Store, StoreError
+from sagsae.storage import Storage, is_url, storage_at
 
 
 def describe(store: Store, spec: DumpSpec) -> dict[str, Any]:
@@ -50,16 +52,17 @@ def open_store(manifest: Path, expected: str | None = None) -> Store:
             f"{manifest}: was made for specification {made_for} where {expected} is needed; "
             f"run snakemake on {manifest} to dump the store of this configuration"
         )
-    if not is_there(place):
-        raise StoreError(
-            f"{place}: gone, and {manifest} names it as an activation store; run snakemake on "
-            f"{manifest} with --force to dump it again"
-        )
-    with expect_fields(manifest):
+    again = f"`snakemake --force {manifest}` makes what is missing and records it"
+    try:
         store = Store.open(place, rows=rows)
+    except (StoreError, ValueError) as error:
+        raise StoreError(f"{manifest}: its store cannot be used: {error}; {again}") from error
     if store.digest() != sha256:
-        raise ValueError(
-            f"{place}: its first {rows} rows are not those that {manifest} names; run "
-            f"`snakemake verify`, or snakemake on {manifest} to record this store"
-        )
+        raise ValueError(f"{manifest}: the first {rows} rows of {place} are others now; {again}")
     return store
+
+
+def recorded_store(record: Path, content: dict[str, Any]) -> Storage:
+    """The store that a record names by its URL or by its folder, see ``write_record``."""
+    named = content.get(ENTRY, "")
+    return storage_at(named if is_url(named) else os.fspath(entry_folder(record, content)))

@@ -12,7 +12,8 @@ from typing import Any
 
 from pipeline.assets.random_sources import save_random_model
 from pipeline.assets.wheels import AssetError, fetch_file, require_space, whole_folder
-from pipeline.jobs.json_files import sha256_of
+from pipeline.jobs.cache import entry_folder
+from pipeline.jobs.json_files import read_json, sha256_of
 from pipeline.jobs.progress import say
 from pipeline.jobs.remedies import AGAIN
 
@@ -93,6 +94,22 @@ def folder_digests(folder: Path) -> dict[str, str]:
         "tokenizer_sha256": _files_digest(folder, TOKENIZER_FILES),
         "config_sha256": _files_digest(folder, ("config.json", "generation_config.json")),
     }
+
+
+def check_model(asset: Path) -> None:
+    """Compare the folder of a model with the digests in its asset.json.
+
+    Raises:
+        ValueError: a file was changed, or the folder is gone.
+    """
+    found = read_json(asset)
+    folder = entry_folder(asset, found) / found["folder"]
+    for key, value in folder_digests(folder).items():
+        if value != found[key]:
+            raise ValueError(
+                f"{folder}: {key} is {value}, {asset} has {found[key]}: restore the folder; if the "
+                "change is meant, make the record again"
+            )
 
 
 def _files_digest(folder: Path, patterns: tuple[str, ...]) -> str:

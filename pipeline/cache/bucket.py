@@ -10,10 +10,9 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from pipeline.activations.faults import store_faults
 from pipeline.cache.kinds import store_words
-from pipeline.jobs.findings import Fault, amount, removal
-from sagsae.activations.errors import StoreError
+from pipeline.jobs.findings import amount
+from sagsae.activations import StoreError, verify_store
 from sagsae.storage import Storage, is_url, storage_at
 
 
@@ -32,10 +31,8 @@ def bucket_table(stores: Storage) -> str:
 def bucket_faults(stores: Storage) -> Iterator[str]:
     """What is wrong with the stores below a URL and what to do, a text for each fault."""
     for name in stores.folders():
-        for fault in store_faults(stores / name):
-            if isinstance(fault, Fault):
-                remedy = f"{removal(fault.delete)}; run snakemake on a study that uses it"
-                yield f"{fault.file}\n  {fault.problem}\n  remedy: {remedy}\n"
+        for problem in verify_store(stores / name):
+            yield f"{problem}\n"
 
 
 def delete(names: Sequence[str], *, yes: bool) -> None:

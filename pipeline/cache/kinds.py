@@ -6,10 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.activations.baselines import read_baselines
-from pipeline.activations.faults import store_faults
 from pipeline.assets.documents import open_documents
-from pipeline.assets.fetch import model_folder
-from pipeline.assets.model_folders import folder_digests
+from pipeline.assets.model_folders import check_model
 from pipeline.jobs.cache import (
     ASSET,
     BASELINES,
@@ -23,11 +21,10 @@ from pipeline.jobs.cache import (
 )
 from pipeline.jobs.findings import Checked, Fault, Findings, size_of
 from pipeline.jobs.json_files import read_json
-from sagsae.activations.errors import StoreError
-from sagsae.activations.layout import StoreConfig
-from sagsae.activations.seal import sealed_rows
+from sagsae.activations import StoreConfig, StoreError, verify_store
+from sagsae.activations.commits import read_seal
 from sagsae.activations.tokens import load_tokens
-from sagsae.storage import Folder, Location
+from sagsae.storage import Location, storage_at
 
 
 def _model(folder: Path) -> str:
@@ -47,18 +44,12 @@ def _tokens(folder: Path) -> str:
 
 def store_words(store: Location) -> str:
     config = StoreConfig.read(store)
-    return f"{sealed_rows(store):,} rows of {', '.join(config.hookpoints)}"
+    rows = len(read_seal(storage_at(store), config)) * config.rows_per_block
+    return f"{rows:,} rows of {', '.join(config.hookpoints)}"
 
 
 def _baselines(folder: Path) -> str:
     return f"{read_json(folder / LOSSES)['loss']:.3f} nats per token"
-
-
-def _check_model(folder: Path) -> None:
-    asset = read_json(folder / ASSET)
-    for key, found in folder_digests(model_folder(folder / ASSET)).items():
-        if found != asset.get(key):
-            raise ValueError(f"{key} is {found}, asset.json has {asset.get(key)}")
 
 
 def _check_text(folder: Path) -> None:
@@ -75,12 +66,12 @@ DESCRIPTIONS: dict[str, Callable[[Path], str]] = {
     BASELINES: _baselines,
 }
 CHECKS: dict[str, Callable[[Path], object]] = {
-    MODELS: _check_model,
+    MODELS: lambda folder: check_model(folder / ASSET),
     TEXTS: _check_text,
     TOKENS: lambda folder: load_tokens(folder / CONTEXTS),
     BASELINES: lambda folder: read_baselines(folder / LOSSES),
 }
-"""What raises where an entry is not sound. Of a store more is known, see ``store_faults``."""
+"""What raises where an entry is not sound. A store is read by ``verify_store``."""
 
 
 def describe(kind: str, folder: Path) -> str:
@@ -96,7 +87,8 @@ def describe(kind: str, folder: Path) -> str:
 def faults(kind: str, folder: Path) -> Findings:
     """Check an entry, reading all of it."""
     if kind == STORES:
-        yield from store_faults(Folder(folder))
+        for problem in verify_store(folder):
+            yield Fault(folder, problem)
         return
     yield Checked(kind, size_of(folder))
     try:

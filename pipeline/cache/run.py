@@ -25,7 +25,6 @@ import pandas as pd
 from pipeline.cache.bucket import bucket_faults, bucket_table, delete
 from pipeline.cache.kinds import describe, faults
 from pipeline.jobs.cache import KINDS, STORES, Entry, entry_folder, registered
-from pipeline.jobs.cluster import cluster
 from pipeline.jobs.findings import Fault, amount, removal, size_of
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import Progress
@@ -155,7 +154,6 @@ def main(
     stores: str = "",
     names: Sequence[str] = (),
     yes: bool = False,
-    scheduler: str = "",
 ) -> None:
     """Run the tool.
 
@@ -165,33 +163,29 @@ def main(
         stores: s3:// URL; list and verify the stores there instead
         names: s3:// URLs that delete deletes
         yes: prune and delete without the question
-        scheduler: address of a scheduler of dask whose workers verify
     """
     if action == "delete":
         delete(names, yes=yes)
         return
     if stores:
-        _bucket(action, storage_at(stores), scheduler)
+        _bucket(action, storage_at(stores))
         return
     found = list(entries(cache))
     match action:
         case "list":
             print(table(found))
         case "verify":
-            size = sum(size_of(item.folder) for item in found if item.entry.kind == STORES)
-            with cluster(scheduler, size):
-                sys.exit(1 if verify(found) else 0)
+            sys.exit(1 if verify(found) else 0)
         case "prune":
             prune(found, yes=yes)
 
 
-def _bucket(action: str, stores: Storage, scheduler: str) -> None:
+def _bucket(action: str, stores: Storage) -> None:
     match action:
         case "list":
             print(bucket_table(stores))
         case "verify":
-            with cluster(scheduler, stores.total_size()):
-                faults = list(bucket_faults(stores))
+            faults = list(bucket_faults(stores))
             print("\n".join([*faults, f"{stores}: {len(faults)} fault(s)"]))
             sys.exit(1 if faults else 0)
         case _:

@@ -21,7 +21,7 @@ from pydantic import (
 
 from pipeline.config.spelling import NAME_LENGTH, lambda_tag
 from sagsae.autoencoders.registry import check_name
-from sagsae.storage.s3 import parse
+from sagsae.storage import parse
 
 LARGEST = 2**53
 """Every reader of JSON keeps whole numbers up to here exact."""

@@ -7,8 +7,7 @@ takes the first free one with flock, sets CUDA_VISIBLE_DEVICES to that GPU and r
 the command, which inherits the open lock. The kernel frees the slot when the last process that
 holds the lock is gone, however it ended: SIGKILL too. Processes forked by the command (data
 loaders) hold it as well, as they may hold GPU memory; one started with its other file descriptors
-closed, as Python's subprocess does, does not. A command that needs the GPU for its first part only
-becomes another command for the rest, see ``become_without_gpu``.
+closed, as Python's subprocess does, does not.
 
 Jobs of one user on one machine never share a slot, whichever studies or Snakemake runs they belong
 to. Other users' jobs are not seen: give each user GPUs through CUDA_VISIBLE_DEVICES or a scheduler.
@@ -22,8 +21,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -33,8 +30,6 @@ from sagsae.folders import private_folder
 
 DIRECTORY_VARIABLE = "SAGSAE_LEASE_DIR"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-HELD = "SAGSAE_GPU_LEASE"
-"""Set for a command that runs under a lease."""
 ORDER, BUS = "CUDA_DEVICE_ORDER", "PCI_BUS_ID"
 POLL_SECONDS = 0.2
 FIRST_MESSAGE_SECONDS = 3.0
@@ -200,32 +195,6 @@ def choose(device: str, gpus: int, jobs_per_gpu: int) -> str:
     return ""
 
 
-def is_leased() -> bool:
-    """Whether this process holds the lease of a GPU."""
-    return HELD in os.environ
-
-
-def become_without_gpu(command: list[str], keep: Collection[int] = ()) -> None:
-    """Give the lease back and become ``command``, which sees no GPU.
-
-    The process keeps its number, its standard files and its place under Snakemake. It has to be
-    replaced: PyTorch never gives all of a GPU's memory back while a process lives.
-
-    Args:
-        command: What it becomes.
-        keep: Descriptors that stay open, such as that of a lock.
-    """
-    del os.environ[HELD]
-    os.environ[VISIBLE] = ""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    for descriptor in map(int, os.listdir("/proc/self/fd")):
-        if descriptor > 2 and descriptor not in keep:
-            with suppress(OSError):  # that of the listing is closed already
-                os.set_inheritable(descriptor, False)  # the lease, and what the driver opened
-    os.execvp(command[0], command)
-
-
 def _say(message: str) -> None:
     print(f"gpu lease: {message}", file=sys.stderr, flush=True)
 
@@ -246,7 +215,6 @@ def main(
     leased = choose(device, gpus, jobs_per_gpu)
     if leased:
         _say(f"device {leased}")
-        os.environ[HELD] = leased
     os.environ[VISIBLE] = leased
     os.environ.setdefault(ORDER, BUS)
     try:

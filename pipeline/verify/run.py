@@ -1,7 +1,7 @@
 """Stage: check everything that a study has on disk; list every fault with its remedy.
 
     snakemake --cores 4 verify
-    python -m pipeline verify --configfile FILE.yaml --threads 4
+    python -m pipeline verify --configfile FILE.yaml
 
 Both do the same; the second one shows bars on a terminal.
 
@@ -21,12 +21,9 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
-from pipeline.activations import faults as activations
-from pipeline.assets import faults as assets
 from pipeline.cells.checks import check_cell, check_look, check_spec
 from pipeline.config.spelling import CellNameError
 from pipeline.config.synthetic import PROTOCOLS
-from pipeline.jobs.cluster import cluster
 from pipeline.jobs.findings import (
     Absent,
     Checked,
@@ -44,7 +41,8 @@ from pipeline.study.cell import Cell
 from pipeline.study.curve_files import figures_with_curves
 from pipeline.study.formats import converted_tables, figure_files
 from pipeline.study.outputs import METRICS
-from pipeline.study.study import SPLITS, Study
+from pipeline.study.study import Study
+from pipeline.verify.inputs import check_activations, check_assets
 from sagsae.files import TEMPORARY_SUFFIXES
 
 FINISHED = "cells of the grid"
@@ -117,17 +115,9 @@ def verify(study: Study, options: str = "") -> Audit:
 
 def checks(study: Study) -> dict[str, Findings]:
     """What each wing checks of a study, in the order in which faults are to be mended."""
-    models, stores = list(study.models), list(product(study.models, SPLITS))
     return {
-        "assets": assets.faults(
-            {study.asset(model): study.asset_spec(model) for model in models},
-            (study.documents, study.text_spec()),
-            {study.tokens(*store): study.token_spec(*store) for store in stores},
-        ),
-        "activations": activations.faults(
-            {store: study.manifest_and_digest(*store) for store in stores},
-            {model: study.baselines_and_digest(model) for model in models},
-        ),
+        "assets": check_assets(study),
+        "activations": check_activations(study),
         "cells": _cells(study),
         "looks": _looks(study),
         "synthetic": _synthetic(study),
@@ -260,21 +250,15 @@ def _study(config: Any, configfile: Sequence[Path]) -> Study:
 def main(
     config: Annotated[Any, json_argument] = None,
     configfile: Sequence[Path] = (),
-    threads: int = 1,
-    scheduler: str = "",
 ) -> None:
     """Run the stage.
 
     Args:
         config: the study's configuration as JSON, or @FILE that holds it; else it is read
         configfile: configuration of the study (default: the local study)
-        threads: that read blocks of stores side by side; processes of dask where stores are large
-        scheduler: address of a scheduler of dask whose workers read the stores instead
     """
     chosen = f" --configfile {shlex.join(map(str, configfile))}" if configfile else ""
     study = _study(config, configfile)
-    manifests = [Path(study.manifest(*store)) for store in product(study.models, SPLITS)]
-    with cluster(scheduler, activations.size_of_stores(manifests), threads):
-        audit = verify(study, chosen)
+    audit = verify(study, chosen)
     print(report(audit), flush=True)
     sys.exit(1 if audit.faults else 0)

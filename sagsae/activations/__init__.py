@@ -11,12 +11,7 @@ from sagsae.activations.commits import Statistics as Statistics
 from sagsae.activations.dump import DumpProgress as DumpProgress
 from sagsae.activations.dump import DumpSettings as DumpSettings
 from sagsae.activations.dump import dump_activations as dump_activations
-from sagsae.activations.errors import ChunkReadError as ChunkReadError
-from sagsae.activations.errors import ConfigMismatchError as ConfigMismatchError
-from sagsae.activations.errors import Fault as Fault
-from sagsae.activations.errors import NonFiniteActivationError as NonFiniteActivationError
 from sagsae.activations.errors import StoreError as StoreError
-from sagsae.activations.errors import StoreFaultsError as StoreFaultsError
 from sagsae.activations.errors import StoreLockedError as StoreLockedError
 from sagsae.activations.hookpoints import Hookpoint as Hookpoint
 from sagsae.activations.hookpoints import capture as capture

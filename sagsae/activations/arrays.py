@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,34 +14,35 @@ import zarr
 from torch import Tensor
 from zarr.storage import StorePath
 
-from sagsae.activations.layout import DATA, FORMAT, MISSING, TOKEN_ARRAYS, StoreConfig
+from sagsae.activations.layout import (
+    DATA,
+    FORMAT,
+    MISSING,
+    TOKEN_ARRAYS,
+    StoreConfig,
+    committed_blocks,
+)
 from sagsae.files import canonical_json
 from sagsae.storage import Storage
 
 
-def create_arrays(storage: Storage, config: StoreConfig) -> None:
-    """Write every zarr.json of the store that is missing or not what it has to be.
-
-    An array with room for more blocks than the configuration has stays as it is, also if another
-    writer enlarges it at this moment.
-    """
-    for file, content in metadata_files(config).items():
-        while not is_metadata(storage, file, config):
-            if storage.create(file, content):
-                break
-            with suppress(FileNotFoundError):
-                storage.swap(file, storage.read(file), content)
+def write_metadata(storage: Storage, config: StoreConfig) -> None:
+    """Write every zarr.json that is missing or not what it has to be, with room for all blocks."""
+    blocks = max([config.n_blocks, *(block + 1 for block in committed_blocks(storage))])
+    for file, content in metadata_files(replace(config, n_blocks=blocks)).items():
+        if not storage.exists(file) or storage.read(file) != content:
+            storage.write(file, content)
     storage.settle([DATA, ""])
 
 
-def is_metadata(storage: Storage, file: str, config: StoreConfig) -> bool:
-    """Whether a zarr.json is there, is of this store, and has room for its blocks or for more."""
+def is_metadata(storage: Storage, config: StoreConfig, file: str) -> bool:
+    """Whether a zarr.json is what run.json makes it, with room for the blocks or for more."""
     try:
         content = storage.read(file)
         rows, *_ = json.loads(content).get("shape", [0])
         blocks = max(config.n_blocks, rows // config.rows_per_block)
         return content == metadata_files(replace(config, n_blocks=blocks))[file]
-    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+    except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return False
 
 
@@ -123,10 +123,15 @@ def open_array(storage: Storage, config: StoreConfig, name: str, *, writable: bo
     )
 
 
-def is_plain(config: StoreConfig, name: str) -> bool:
-    """Whether a file of an array holds its rows as they are in memory, then their crc32c."""
+def is_plain(storage: Storage, config: StoreConfig, name: str) -> bool:
+    """Whether a file of an array on disk holds its rows as they are in memory, then their crc32c.
+
+    Such a file is read and written without Zarr, which hands each chunk from thread to thread and
+    copies it twice. The bytes are the same.
+    """
     sharded = config.sharded and name in config.hookpoints
-    return config.profile == "plain" and not sharded and sys.byteorder == "little"
+    raw = config.profile == "plain" and not sharded and sys.byteorder == "little"
+    return raw and not storage.remote
 
 
 def stored_rows(x: Tensor, dtype: str) -> np.ndarray:

@@ -72,9 +72,8 @@ def median_norms(
 
 
 def save_calibration(where: Location, medians: Mapping[str, float]) -> None:
-    """Keep the medians with a store; the first to do so wins."""
-    content = signed_json({"median_norms": dict(medians)})
-    storage_at(where).create(CALIBRATION, content)
+    """Keep the medians with a store."""
+    storage_at(where).write(CALIBRATION, signed_json({"median_norms": dict(medians)}))
 
 
 def load_calibration(where: Location) -> dict[str, float]:
@@ -87,8 +86,8 @@ def load_calibration(where: Location) -> dict[str, float]:
         return dict(checked_json(storage_at(where).read(CALIBRATION))["median_norms"])
     except (FileNotFoundError, KeyError, ValueError) as error:
         raise StoreError(
-            f"{where}/{CALIBRATION} cannot be used ({error}); delete it and run the dump again: it "
-            "computes the medians again and compares them with those of the blocks"
+            f"{where}/{CALIBRATION} cannot be used ({error}); delete it and dump again, which "
+            "computes it"
         ) from error
 
 

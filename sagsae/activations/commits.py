@@ -8,21 +8,23 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
-from pathlib import PurePosixPath
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
 import torch
 
 from sagsae.activations.arrays import as_tensor
-from sagsae.activations.errors import Fault, StoreError
-from sagsae.activations.layout import CALIBRATION, SEALED, StoreConfig, commit_files, commit_name
+from sagsae.activations.errors import StoreError
+from sagsae.activations.layout import CALIBRATION, SEALED, StoreConfig, commit_name
 from sagsae.files import checked_json, digest, signed_json
 from sagsae.storage import Storage
 
 STATISTICS_ROWS = 1024
 """Rows that are summed at once; the last digits of a sum depend on it."""
+REQUESTS = 16
+"""To a bucket, at the same time."""
 _VALUES_AT_ONCE = 32_767
 """Few enough for a processor's cache, and fewer than PyTorch spreads over threads of its own."""
 
@@ -141,21 +143,6 @@ class Statistics:
             max_norm=moments.max_norm,
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """JSON form, exact; a scale without meaning (all rows zero) is null."""
-        scale = self.scale if math.isfinite(self.scale) else None
-        return {**asdict(self), "mean": encode_vector(self.mean), "scale": scale}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        scale = math.inf if value["scale"] is None else value["scale"]
-        found = cls(**{**value, "mean": decode_vector(value["mean"]), "scale": scale})
-        numbers = (found.mean_square, found.scale, found.mean_norm, found.max_norm)
-        if not all(isinstance(number, float) for number in numbers):
-            raise TypeError(f"statistics are {numbers}")
-        return found
-
 
 def encode_vector(vector: np.ndarray) -> str:
     """Base64 of a vector's little-endian float64 bytes."""
@@ -186,94 +173,58 @@ class Commit:
     moments: Mapping[str, Moments]
     cursor: Mapping[str, Any]
     dropped: Mapping[str, int]
-
-    def write(self, storage: Storage) -> None:
-        """Write the commit file of this block, by the conditional put of the store's place.
-
-        Raises:
-            StoreError: another writer has committed this block with another content.
-        """
-        if not storage.create(commit_name(self.block), self.to_bytes()):
-            raise StoreError(
-                f"{storage}: another process has committed block {self.block} with other rows "
-                "while this one made it; run the same command again: the end of a dump verifies "
-                "every chunk and says what to delete"
-            )
+    sha256: str = ""
+    """Of the file that it was read from."""
 
     def to_bytes(self) -> bytes:
         """The content of the commit file."""
-        return signed_json(self.to_json())
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of the commit file without its digest."""
+        content = {**vars(self)}
+        del content["moments"], content["sha256"]
         moments = {name: value.to_json() for name, value in self.moments.items()}
-        content = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "moments"}
-        return {**content, "statistics": moments}
-
-    def file_digest(self) -> str:
-        """sha256 of the commit file, as the seal records it."""
-        return digest(self.to_bytes())
+        return signed_json({**content, "statistics": moments})
 
     @classmethod
-    def read(cls, storage: Storage, config: StoreConfig, block: int) -> Self:
-        """Read and check a commit.
+    def from_bytes(cls, content: bytes) -> Self:
+        """The inverse of `to_bytes`; ValueError, KeyError or TypeError where it is damaged."""
+        value = checked_json(content)
+        moments = {name: Moments.from_json(m) for name, m in value.pop("statistics").items()}
+        return cls(**value, moments=moments, sha256=digest(content))
 
-        Raises:
-            ValueError: edited, damaged, or not of this block and configuration.
-        """
-        content = checked_json(storage.read(commit_name(block)))
-        value = content.copy()
+
+def read_commits(storage: Storage, config: StoreConfig, blocks: Iterable[int]) -> dict[int, Commit]:
+    """The commits of some blocks by number, each checked.
+
+    Raises:
+        StoreError: one is missing or damaged, or was written for another configuration or with
+            another calibration.
+    """
+    calibration, run = calibration_digest(storage), config.digest()
+
+    def read(block: int) -> Commit:
         try:
-            moments = {name: Moments.from_json(m) for name, m in value.pop("statistics").items()}
-            commit = cls(moments=moments, **value)
-            found = {name: set(sizes) for name, sizes in commit.files.items()}
-            commit._check_values(config)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"missing or unknown keys ({error})") from error
-        files = {name: set(config.block_files(name, block)) for name in config.arrays}
-        if (block, config.digest(), files) != (commit.block, commit.run_sha256, found):
-            raise ValueError("it belongs to another block or configuration")
-        if commit.to_json() != content:  # digests are taken of the values
-            raise ValueError("edited: its values are not spelled as a dump does")
+            commit = Commit.from_bytes(storage.read(commit_name(block)))
+            if (commit.block, commit.run_sha256) != (block, run):
+                raise ValueError("it belongs to another block or configuration")
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise StoreError(f"{storage}/{commit_name(block)}: {error}; {remedy(block)}") from error
+        if commit.calibration_sha256 != calibration:
+            raise StoreError(
+                f"{storage}/{CALIBRATION}: missing, or not what {commit_name(block)} was made "
+                "with; delete it and dump again, which computes it; if that does not help, delete "
+                "the store"
+            )
         return commit
 
-    def _check_values(self, config: StoreConfig) -> None:
-        """Raise ValueError, or what comes of a value of another type, if a reader would fail."""
-        for name in config.arrays:
-            pieces = config.rows_per_block // config.piece_rows(name)
-            if len(self.crc32c[name]) != pieces:
-                raise ValueError(f"{len(self.crc32c[name])} checksums of {name}, not {pieces}")
-        for name, d in config.hookpoints.items():
-            found = self.moments[name]
-            Statistics.of(Moments.merged([found, found]))
-            if found.sum.shape != (d,):
-                raise ValueError(f"sums of {name} are {found.sum.shape}, not ({d},)")
-        if not all(isinstance(count, int) for count in self.dropped.values()):
-            raise ValueError(f"counts of dropped tokens are {dict(self.dropped)}")
+    with ThreadPoolExecutor(REQUESTS if storage.remote else 1) as threads:
+        return {commit.block: commit for commit in threads.map(read, blocks)}
 
 
-def committed_blocks(storage: Storage) -> list[int]:
-    """Blocks that have a commit file, in order."""
-    files = set(commit_files(storage))
-    stems = (PurePosixPath(file).stem for file in files)
-    blocks = {int(stem) for stem in stems if stem.isdecimal()}
-    return sorted(block for block in blocks if commit_name(block) in files)
-
-
-def read_commits(storage: Storage, config: StoreConfig) -> tuple[dict[int, Commit], list[Fault]]:
-    """All commits of a store by block, and a fault for each that cannot be used."""
-    commits, faults = {}, []
-    for block in committed_blocks(storage):
-        name = commit_name(block)
-        if block >= config.n_blocks:
-            problem, outcome = f"the store has {config.n_blocks} blocks", "it needs no such block"
-            faults.append(Fault(name, problem, outcome, (name,)))
-            continue
-        try:
-            commits[block] = Commit.read(storage, config, block)
-        except ValueError as error:
-            faults.append(block_fault(name, error, block))
-    return commits, faults
+def remedy(block: int) -> str:
+    """What makes one block again."""
+    return (
+        f"delete {commit_name(block)} and {SEALED} of the store and dump again, which makes block "
+        f"{block} anew"
+    )
 
 
 def calibration_digest(storage: Storage) -> str | None:
@@ -284,7 +235,31 @@ def calibration_digest(storage: Storage) -> str | None:
         return None
 
 
-def block_fault(file: str, problem: object, block: int) -> Fault:
-    """A fault that rewriting one block cures."""
-    outcome = f"it rewrites block {block} only"
-    return Fault(file, str(problem), outcome, (commit_name(block), SEALED))
+def read_seal(storage: Storage, config: StoreConfig) -> list[str]:
+    """sha256 of the commit of each block that was verified and sealed; empty without a seal.
+
+    Raises:
+        StoreError: the seal is damaged or of another configuration.
+    """
+    try:
+        seal = checked_json(storage.read(SEALED))
+        if seal["run_sha256"] != config.digest():
+            raise ValueError("made for another run.json")
+        return list(seal["commits_sha256"])
+    except FileNotFoundError:
+        return []
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{storage}/{SEALED}: {error}; delete this file and dump again, which verifies every "
+            "block"
+        ) from error
+
+
+def write_seal(storage: Storage, config: StoreConfig, commits: Mapping[int, Commit]) -> None:
+    """Seal the blocks 0, 1, ... of a store."""
+    seal = {
+        "n_rows": len(commits) * config.rows_per_block,
+        "run_sha256": config.digest(),
+        "commits_sha256": [commits[block].sha256 for block in sorted(commits)],
+    }
+    storage.write(SEALED, signed_json(seal))

@@ -1,8 +1,8 @@
 """One pass of a language model fills one store with all its hookpoints.
 
 Block b is made from contexts [b * C, (b + 1) * C) alone, with C = `contexts_per_block`. So blocks
-come out the same in any order, from any of several processes (*ranks*), and when they are made
-again after a kill.
+come out the same in any order, from any of several processes, and when they are made again after a
+kill.
 
 The main thread runs the model and nothing else. Threads permute, check, write and flush blocks.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, fields
 from typing import Self
@@ -22,11 +22,16 @@ from torch import Tensor, nn
 from sagsae.activations.calibration import load_calibration, median_norms, save_calibration
 from sagsae.activations.commits import read_commits
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
-from sagsae.activations.layout import CALIBRATION, Layout, Root, StoreConfig, store_path
+from sagsae.activations.layout import (
+    CALIBRATION,
+    Layout,
+    Root,
+    StoreConfig,
+    committed_blocks,
+    store_path,
+)
 from sagsae.activations.reading import BlockMemory, BlockRead, BlockReader, contexts_per_block
-from sagsae.activations.seal import sealed_rows
 from sagsae.activations.tokens import TokenStore
-from sagsae.activations.verify import check_calibration
 from sagsae.activations.writer import StoreWriter
 from sagsae.files import digest
 from sagsae.memory import needs_memory
@@ -110,7 +115,7 @@ def dump_activations(
     settings: DumpSettings,
     *,
     device: torch.device | str = "cpu",
-    rank: bool = False,
+    blocks: Sequence[int] | None = None,
     writers: int | None = None,
     seal: bool = True,
     progress: Callable[[DumpProgress], None] | None = None,
@@ -123,10 +128,9 @@ def dump_activations(
     Every commit counts them as `first_position`, `norm` and `surplus`. A block stops reading once
     it is full; its cursor says how many contexts it read.
 
-    A rank shares the store with others, each in a process of its own and on a device of its own. It
-    makes blocks that no other rank makes, and returns when there are no more. It does not seal: a
-    later call without `rank` finds all blocks committed, makes those of ranks that were killed,
-    and seals.
+    Several processes fill a store together if each gets `blocks` of its own, after one call with
+    `blocks=()` has made the store and its medians. They do not seal: a later call without `blocks`
+    makes what is missing, and seals.
 
     Memory of the host, pinned if the device is a GPU: `writers` + 1 blocks with every position of
     their contexts, about 1.03 S rows of all hookpoints each; and per writer a chunk or two.
@@ -140,7 +144,7 @@ def dump_activations(
         name: readable part of the store's name, for example `<model>-<split>`.
         settings: the rest.
         device: where the model runs.
-        rank: whether this process is one of several that share the store.
+        blocks: which to make, while other processes make others; all without it.
         writers: threads that write, each a block; `GPU_WRITERS` at most beside a GPU, else 1.
         seal: whether to seal the finished store; `StoreWriter.seal` does it later, without a GPU.
         progress: called after every block.
@@ -151,8 +155,8 @@ def dump_activations(
     Raises:
         ValueError: too few contexts, other contexts than those of the blocks that are there, or a
             block that keeps fewer than S rows.
-        NonFiniteActivationError: the model gives NaN or infinity.
-        StoreError: the folder is locked, damaged or of another configuration.
+        StoreError: the folder is locked, damaged or of another configuration; or the model gives
+            NaN or infinity.
     """
     model.eval().to(device)
     config = dump_config(model, tokens, calibration_tokens, hookpoints, settings)
@@ -164,17 +168,15 @@ def dump_activations(
             f"store has {tokens.n_contexts}; pack more text or ask for fewer blocks"
         )
     where = store_path(root, name, config)
-    with StoreWriter(where, config, alone=not rank) as writer:
+    with StoreWriter(where, config, shared=blocks is not None) as writer:
         storage = writer.storage
-        pending = writer.pending_blocks()
-        if pending or not storage.exists(CALIBRATION):
-            if not storage.exists(CALIBRATION):
-                batch = settings.batch_contexts
-                found = median_norms(model, hookpoints, calibration_tokens, batch, device)
-                save_calibration(storage, found)
-            medians = load_calibration(storage)
-            check_calibration(storage, config)
-        _check_tokens(storage, config, tokens, settings.slack)
+        if not storage.exists(CALIBRATION):
+            batch = settings.batch_contexts
+            found = median_norms(model, hookpoints, calibration_tokens, batch, device)
+            save_calibration(storage, found)
+        medians = load_calibration(storage)
+        _check_blocks(storage, config, tokens, settings.slack)
+        pending = [b for b in writer.pending_blocks() if blocks is None or b in blocks]
         if pending:
             reader = BlockReader(
                 model,
@@ -187,16 +189,15 @@ def dump_activations(
                 max_norm_ratio=settings.max_norm_ratio,
                 slack=settings.slack,
             )
-            blocks = writer.claimed_blocks(wait=not rank)
-            _write_blocks(writer, reader, blocks, writers or _writers(device), progress)
-        if seal and not rank and sealed_rows(storage) < config.n_rows:
+            _write_blocks(writer, reader, pending, writers or _writers(device), progress)
+        if seal and blocks is None:
             writer.seal()
     return where
 
 
-def _check_tokens(storage: Storage, config: StoreConfig, tokens: TokenStore, slack: float) -> None:
-    """Refuse to add blocks of another text, or of another order of it, to those there are."""
-    commits, _ = read_commits(storage, config)
+def _check_blocks(storage: Storage, config: StoreConfig, tokens: TokenStore, slack: float) -> None:
+    """Refuse to add blocks of other medians, or of another text or order, to those there are."""
+    commits = read_commits(storage, config, committed_blocks(storage))
     size = contexts_per_block(config.rows_per_block, tokens.context_length, slack)
     for block, commit in commits.items():
         contexts = slice(block * size, (block + 1) * size)
@@ -216,7 +217,7 @@ def _writers(device: torch.device | str) -> int:
 def _write_blocks(
     writer: StoreWriter,
     reader: BlockReader,
-    blocks: Iterator[int],
+    blocks: Sequence[int],
     writers: int,
     progress: Callable[[DumpProgress], None] | None,
 ) -> None:
@@ -227,10 +228,10 @@ def _write_blocks(
         for block in blocks:
             threads.write(block, reader.read(block, threads.memory(), threads.check))
             if progress is not None:
-                done = done + 1 if writer.alone else total - len(writer.pending_blocks())
-                at = done if writer.alone else min(total, done + threads.in_flight())
+                others = total - len(writer.pending_blocks()) if writer.shared else done
+                done = max(done + 1, others)
                 seconds = time.perf_counter() - began
-                progress(DumpProgress(at, total, reader.tokens_read, seconds))
+                progress(DumpProgress(done, total, reader.tokens_read, seconds))
         threads.finish()
 
 
@@ -267,10 +268,6 @@ class _Writers:
 
     def _write(self, block: int, read: BlockRead) -> None:
         self._writer.write_block(block, **read.arguments())
-
-    def in_flight(self) -> int:
-        """Blocks that are not committed yet."""
-        return sum(not future.done() for future in self._writing)
 
     def check(self) -> None:
         """Take back the memory of written blocks; raise what stopped a thread."""

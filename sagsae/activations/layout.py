@@ -22,14 +22,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 
-from sagsae.activations.errors import Fault, StoreError, StoreFaultsError
+from sagsae.activations.errors import StoreError
 from sagsae.files import MAX_FILES, canonical_json, checked_json, digest
 from sagsae.storage import Location, Storage, storage_at
 
@@ -37,9 +36,6 @@ FORMAT = "sagsae-activations-3"
 TOKEN_ARRAYS = ("token_id", "doc_id", "position")
 RUN, CALIBRATION, SEALED = "run.json", "calibration.json", "SEALED.json"
 COMMITS, DATA, LOCK = "commits", "data.zarr", ".lock"
-CLAIMS = f"{LOCK}-block-"
-CLAIM = CLAIMS + "{:06d}"
-"""Mark of a block that one of several writers is making."""
 MISSING = 0xFFFF
 """Bits of absent rows: a bfloat16 NaN, which no written row can hold."""
 
@@ -141,67 +137,28 @@ class StoreConfig(Layout):
         return {"format": FORMAT, **{name: getattr(self, name) for name in names}}
 
     @classmethod
-    def from_json(cls, value: Mapping[str, Any], n_blocks: int) -> Self:
-        """The configuration in a run.json, of a store with some number of blocks.
-
-        Raises:
-            ValueError: another format, or values that make no configuration.
-        """
-        if value.get("format") != FORMAT:
-            raise ValueError(f"format is {value.get('format')!r}, this code reads {FORMAT!r}")
-        try:
-            given = {key: item for key, item in value.items() if key != "format"}
-            return cls(**given, n_blocks=n_blocks)
-        except (TypeError, AttributeError) as error:
-            raise ValueError(f"run.json has missing or unknown keys ({error})") from error
-
-    @classmethod
     def read(cls, where: Location) -> Self:
-        """The configuration of the store at a place, with the blocks its arrays have room for.
+        """The configuration of the store at a place, up to the last block that is committed.
 
         Raises:
-            StoreError: there is no store.
-            StoreFaultsError: its run.json is lost, edited or damaged, or the folder is named for
-                another configuration.
+            StoreError: there is no store, it is of another version, or its run.json is damaged.
         """
         storage = storage_at(where)
-        again = "it writes the file again and keeps the blocks that belong to it"
         try:
-            content = checked_json(storage.read(RUN))
-            config = cls.from_json(content, _room(storage, content))
+            value = checked_json(storage.read(RUN))
+            if (found := value.pop("format", None)) != FORMAT:
+                raise StoreError(
+                    f"{storage} is an activation store of layout {found!r} and this version reads "
+                    f"{FORMAT!r}: delete it and dump the store again"
+                )
+            return cls(**value, n_blocks=max([0, *committed_blocks(storage)]) + 1)
         except FileNotFoundError:
-            if commit_files(storage):
-                raise StoreFaultsError(storage, [Fault(RUN, "missing", again)]) from None
+            raise StoreError(f"no activation store at {storage} ({RUN} is missing)") from None
+        except (ValueError, TypeError, LookupError) as error:
             raise StoreError(
-                f"no activation store at {storage} ({RUN} is missing); dump it"
-            ) from None
-        except ValueError as error:
-            raise StoreFaultsError(storage, [Fault(RUN, str(error), again, (RUN,))]) from error
-        config.check_name(storage)
-        return config
-
-    def check_name(self, storage: Storage) -> None:
-        """Refuse a folder that is named for, or whose blocks are of, another configuration.
-
-        Raises:
-            StoreFaultsError: it is.
-        """
-        name, _, named = storage.name.rpartition("-")
-        own, is_hash = self.digest()[:8], re.fullmatch(r"[0-9a-f]{8}", named)
-        if is_hash and named == own:
-            return
-        blocks = _blocks_hash(storage)
-        if not is_hash:
-            named = blocks or own
-        if named == own:
-            return
-        problem = f"of the configuration {own} where the folder's name or its blocks say {named}"
-        if blocks == named:
-            fault = Fault(RUN, problem, "it writes the file again", (RUN,))
-        else:
-            outcome = f"it makes this store; a folder named {name}-{own} may keep what is here"
-            fault = Fault(RUN, problem, outcome, (".",))
-        raise StoreFaultsError(storage, [fault])
+                f"{storage}/{RUN}: {error}; delete this file and dump again: blocks that belong to "
+                "the configuration are kept"
+            ) from error
 
     def digest(self) -> str:
         """sha256 of `to_json`, which run.json carries as the digest of its content."""
@@ -215,16 +172,10 @@ class StoreConfig(Layout):
         return [f"{key}: {here} -> {there}" for key, here, there in pairs if here != there]
 
 
-def _room(storage: Storage, content: Mapping[str, Any]) -> int:
-    """Blocks that the arrays of a store have room for, by the one that is written last.
-
-    Where that one is lost, the blocks that were committed; its loss is found elsewhere.
-    """
-    try:
-        document = json.loads(storage.read(f"{DATA}/{TOKEN_ARRAYS[-1]}/zarr.json"))
-        return max(1, int(document["shape"][0]) // int(content["rows_per_block"]))
-    except (OSError, ValueError, LookupError, TypeError, ZeroDivisionError, OverflowError):
-        return max(1, len(commit_files(storage)))
+def committed_blocks(storage: Storage) -> list[int]:
+    """Blocks that have a commit file, in order."""
+    stems = (name.removesuffix(".json") for name in storage.names(COMMITS) if ".json" in name)
+    return sorted(int(stem) for stem in stems if re.fullmatch("[0-9]{6,}", stem))
 
 
 def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -248,23 +199,3 @@ def store_path(root: Root, name: str, config: StoreConfig) -> Root:
 def commit_name(block: int) -> str:
     """The commit file of a block, relative to the store."""
     return f"{COMMITS}/{block:06d}.json"
-
-
-def commit_files(storage: Storage) -> list[str]:
-    """Names of the commit files, relative to the store."""
-    return [f"{COMMITS}/{name}" for name in storage.names(COMMITS) if name.endswith(".json")]
-
-
-def _blocks_hash(storage: Storage) -> str | None:
-    """The hash of the configuration that all readable commits were written for, if it is one.
-
-    Of a sealed store, the seal and one commit speak for all.
-    """
-    files = [SEALED, commit_name(0)]
-    if not all(map(storage.exists, files)):
-        files = commit_files(storage)
-    found = set()
-    for file in files:
-        with suppress(OSError, ValueError, KeyError, TypeError):  # reported by whoever reads it
-            found.add(checked_json(storage.read(file))["run_sha256"][:8])
-    return found.pop() if len(found) == 1 else None

@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from dask import delayed
+import zarr
 from torch import Tensor
+from zarr.buffer.cpu import NDBuffer
+from zarr.storage import MemoryStore
 
-from sagsae.activations.arrays import as_float32, as_tensor
-from sagsae.activations.commits import Commit, Statistics, read_commits
-from sagsae.activations.errors import ChunkReadError, Fault, StoreFaultsError
-from sagsae.activations.layout import SEALED, TOKEN_ARRAYS, StoreConfig
-from sagsae.activations.pieces import PieceReader
-from sagsae.activations.seal import (
-    Seal,
-    SealedCommits,
-    merged_statistics,
-    seal_fault,
-    total_dropped,
+from sagsae.activations.arrays import (
+    as_float32,
+    as_tensor,
+    crc32c,
+    is_plain,
+    open_array,
 )
-from sagsae.activations.verify import calibration_faults, metadata_faults, verify_store
+from sagsae.activations.commits import (
+    REQUESTS,
+    Commit,
+    Moments,
+    Statistics,
+    read_commits,
+    read_seal,
+    remedy,
+)
+from sagsae.activations.errors import StoreError
+from sagsae.activations.layout import DATA, SEALED, TOKEN_ARRAYS, StoreConfig, committed_blocks
 from sagsae.files import canonical_json, digest
-from sagsae.storage import Folder, Location, Storage, storage_at
-from sagsae.storage.node_cache import node_cache
-
-REQUESTS = 16
-"""Chunks of a store of objects that are fetched at the same time."""
+from sagsae.storage import Folder, Location, Storage, StorageError, storage_at
 
 
 class Store:
@@ -40,44 +45,34 @@ class Store:
     Only committed blocks exist for a reader. Chunks are counted over them, in order, so that
     chunk i of every hookpoint holds the same rows.
 
-    Rows that are read of a store of objects stay on this node's disk, see `sagsae.storage`.
-
     Attributes:
         storage: the folder, or the place in a bucket.
         config: what is in run.json.
-        commits: by block; of a sealed store each is read and checked when it is asked for.
+        commits: by block.
     """
 
-    def __init__(
-        self,
-        storage: Storage,
-        config: StoreConfig,
-        commits: Mapping[int, Commit],
-        seal: Seal | None = None,
-    ) -> None:
-        self.storage, self.config, self.commits, self._seal = storage, config, commits, seal
+    def __init__(self, storage: Storage, config: StoreConfig, commits: dict[int, Commit]) -> None:
+        self.storage, self.config, self.commits = storage, config, commits
         self.blocks = sorted(commits)
-        cache = node_cache() if storage.remote else None
-        self._readers = {n: PieceReader(storage, config, n, cache) for n in config.arrays}
+        self._arrays = {
+            name: None if is_plain(storage, config, name) else open_array(storage, config, name)
+            for name in config.arrays
+        }
+        if any(self._arrays.values()):
+            # Zarr starts a thread of its own. It happens here because a thread that cannot be
+            # started is an error only once: later reads would wait for it for ever.
+            zarr.create_group(MemoryStore())
 
     @property
     def path(self) -> Path:
-        """The folder.
-
-        Raises:
-            ValueError: the store is one of objects.
-        """
+        """The folder; ValueError for a store in a bucket."""
         if not isinstance(self.storage, Folder):
             raise ValueError(f"{self.storage} is no folder; use Store.storage")
         return self.storage.path
 
     @classmethod
     def open(cls, where: Location, require_sealed: bool = True, *, rows: int | None = None) -> Self:
-        """Open a store by its seal, with a handful of file operations however large it is.
-
-        The seal, the configuration, the metadata of the arrays and the first commit are checked. A
-        read checks the commit of its block and its chunk. A store without a seal is opened by
-        its commits, all of which are read.
+        """Open a store and check the commits of its blocks; each read checks its chunk.
 
         Args:
             where: the folder, see `store_path`, or a URL such as s3://bucket/stores/name.
@@ -87,53 +82,33 @@ class Store:
 
         Raises:
             ValueError: `rows` is no positive number of whole blocks.
-            StoreError: there is no store.
-            StoreFaultsError: everything found wrong, with the file and the remedy of each.
-            StorageError: its place cannot be reached.
+            StoreError: there is no such store, or it is damaged.
         """
         storage = storage_at(where)
         config = StoreConfig.read(storage)
-        if rows is not None and (rows < 1 or rows % config.rows_per_block):
-            raise ValueError(f"{rows} rows are no whole blocks of {config.rows_per_block} rows")
-        store, faults = cls._by_seal(storage, config, rows)
-        if store is None and not faults:
-            commits, faults = read_commits(storage, config)
-            if rows is not None:
-                config = replace(config, n_blocks=rows // config.rows_per_block)
-                commits = {b: commit for b, commit in commits.items() if b < config.n_blocks}
-            store = cls(storage, config, commits)
-            faults += calibration_faults(storage, commits)
-            if require_sealed:
-                problem = f"missing: the dump has {len(commits)} of {config.n_blocks} blocks"
-                outcome = "it finishes and seals the store; require_sealed=False opens it as it is"
-                faults.append(Fault(SEALED, problem, outcome))
-        faults += metadata_faults(storage, config)
-        if store is None or faults:
-            raise StoreFaultsError(storage, faults)
-        return store
-
-    @classmethod
-    def _by_seal(
-        cls, storage: Storage, config: StoreConfig, rows: int | None
-    ) -> tuple[Self | None, list[Fault]]:
-        """The store there if it is sealed, and what is wrong with seal or calibration."""
-        try:
-            seal = Seal.read(storage, config)
-            blocks = (rows or seal.n_rows) // config.rows_per_block
-            config = replace(config, n_blocks=blocks)
-            commits = SealedCommits(storage, config, seal.commits_sha256[:blocks])
-            faults = list(calibration_faults(storage, {0: commits[0]}))
-        except FileNotFoundError:
-            return None, []
-        except ValueError as error:
-            return None, [seal_fault(error)]
-        except StoreFaultsError as error:
-            return None, error.faults
-        if len(commits) < blocks:
-            problem = f"{seal.n_rows} rows are sealed, {rows} were asked for"
-            return None, [Fault(SEALED, problem, "it adds what is missing")]
-        whole = seal if rows in (None, seal.n_rows) else None
-        return cls(storage, config, commits, whole), faults
+        size = config.rows_per_block
+        if rows is not None and (rows < 1 or rows % size):
+            raise ValueError(f"{rows} rows are no whole blocks of {size} rows")
+        seal = read_seal(storage, config)
+        if seal or require_sealed:
+            if len(seal) < (rows or size) // size:
+                raise StoreError(
+                    f"{storage}/{SEALED}: {len(seal) * size} rows are sealed, the dump is not "
+                    "finished; run it, or open the store as it is with require_sealed=False"
+                )
+            blocks = list(range(len(seal)))
+        else:
+            blocks = committed_blocks(storage)
+        if rows is not None:
+            config = replace(config, n_blocks=rows // size)
+            blocks = [block for block in blocks if block < config.n_blocks]
+        commits = read_commits(storage, config, blocks)
+        for block, expected in zip(blocks, seal, strict=False):
+            if commits[block].sha256 != expected:
+                raise StoreError(
+                    f"{storage}: block {block} is not the one that was sealed; {remedy(block)}"
+                )
+        return cls(storage, config, commits)
 
     @property
     def n_rows(self) -> int:
@@ -157,22 +132,21 @@ class Store:
     def statistics(self, hookpoint: str) -> Statistics:
         """Mean, scale and norms over all committed rows, float64."""
         self._check_hookpoint(hookpoint)
-        if self._seal is not None:
-            return self._seal.statistics[hookpoint]
-        return merged_statistics(self.commits, hookpoint)
+        moments = (self.commits[block].moments[hookpoint] for block in self.blocks)
+        return Statistics.of(Moments.merged(moments))
 
     def digest(self) -> str:
         """sha256 that names the rows: equal digests, equal rows in an equal order."""
-        if isinstance(self.commits, SealedCommits):
-            commits = list(self.commits.expected)
-        else:
-            commits = [self.commits[block].file_digest() for block in self.blocks]
+        commits = [self.commits[block].sha256 for block in self.blocks]
         return digest(canonical_json([self.config.digest(), commits]))
 
-    @cached_property
+    @property
     def dropped(self) -> dict[str, int]:
         """Tokens kept out by each rule, over all committed blocks."""
-        return total_dropped(self.commits) if self._seal is None else dict(self._seal.dropped)
+        totals: Counter[str] = Counter()
+        for block in self.blocks:
+            totals.update(self.commits[block].dropped)
+        return dict(totals)
 
     def read_chunk(self, hookpoint: str, chunk: int, out: np.ndarray | None = None) -> np.ndarray:
         """One chunk, [R, d], as stored: bfloat16 bits in uint16, or float32.
@@ -180,34 +154,24 @@ class Store:
         Args:
             hookpoint: its name.
             chunk: from 0 to `n_chunks` - 1.
-            out: [R, d] of the stored dtype to read into; a new array without it.
+            out: where it goes, of that shape and dtype; a new array without it.
 
         Raises:
-            ChunkReadError: the chunk is missing, torn or altered.
-            StoreFaultsError: the commit of its block is.
+            StoreError: the chunk is missing, torn or altered.
         """
         if not 0 <= chunk < (count := self.n_chunks(hookpoint)):
             raise IndexError(f"chunk {chunk} of {hookpoint!r}: there are {count}")
-        shape, dtype = (
-            (self.config.rows_per_chunk, self.width(hookpoint)),
-            self.config.storage_dtype,
-        )
+        shape, dtype = self._piece(hookpoint)
         if out is not None and (out.shape, out.dtype) != (shape, dtype):
             raise ValueError(f"out is {out.dtype} {out.shape}, a chunk is {dtype} {shape}")
         inside = chunk % self.config.chunks_per_block
-        return self._read(hookpoint, self.block_of_chunk(chunk), inside, out)
+        return self.read(hookpoint, self.block_of_chunk(chunk), inside, out)
 
     def read_chunks(self, hookpoint: str, chunks: Sequence[int], out: np.ndarray) -> None:
-        """Several chunks, one after the other in memory; of objects several are fetched at once.
-
-        Args:
-            hookpoint: its name.
-            chunks: which.
-            out: [len(chunks) * R, d] of the stored dtype.
+        """Several chunks into `out` [len(chunks) * R, d]; of a bucket several are fetched at once.
 
         Raises:
-            ChunkReadError: a chunk is missing, torn or altered.
-            StoreFaultsError: the commit of its block is.
+            StoreError: a chunk is missing, torn or altered.
         """
         size = self.config.rows_per_chunk
         places = [out[i * size : (i + 1) * size] for i in range(len(chunks))]
@@ -216,8 +180,7 @@ class Store:
                 self.read_chunk(hookpoint, chunk, out=place)
             return
         with ThreadPoolExecutor(REQUESTS, thread_name_prefix="chunks") as threads:
-            read = partial(self.read_chunk, hookpoint)
-            list(threads.map(read, chunks, places))
+            list(threads.map(partial(self.read_chunk, hookpoint), chunks, places))
 
     def read_rows_as_tensor(self, hookpoint: str, chunk: int) -> Tensor:
         """One chunk, [R, d], as a bfloat16 (or float32) tensor."""
@@ -227,24 +190,62 @@ class Store:
         """`token_id`, `doc_id` and `position` of a committed block's rows, each [S] int32."""
         if block not in self.commits:
             raise IndexError(f"block {block} of {self.storage} is not committed")
-        return {name: self._read(name, block, 0) for name in TOKEN_ARRAYS}
+        return {name: self.read(name, block, 0) for name in TOKEN_ARRAYS}
 
-    def _read(
-        self, array: str, block: int, piece: int, out: np.ndarray | None = None
-    ) -> np.ndarray:
-        """A piece of a block, in `out` if it is given."""
-        reader, commit = self._readers[array], self.commits[block]
-        expected = commit.crc32c[array][piece]
-        size = commit.files[array][reader.file_name(block, piece)]
+    def _piece(self, array: str) -> tuple[tuple[int, ...], np.dtype]:
+        """Shape and dtype of what has a checksum of its own: R rows, of tokens S."""
+        rows = self.config.piece_rows(array)
+        if array in TOKEN_ARRAYS:
+            return (rows,), np.dtype(np.int32)
+        return (rows, self.config.hookpoints[array]), self.config.storage_dtype
+
+    def read(self, array: str, block: int, piece: int, out: np.ndarray | None = None) -> np.ndarray:
+        """A piece with a checksum of its own: R rows of a hookpoint, or S of a token array.
+
+        Raises:
+            StoreError: it is missing, torn or altered.
+        """
+        commit, files = self.commits[block], self.config.block_files(array, block)
+        name = files[piece if len(files) > 1 else 0]
+        shape, dtype = self._piece(array)
+        out = np.empty(shape, dtype) if out is None else out
+        first = block * self.config.rows_per_block + piece * len(out)
+        file = f"{DATA}/{array}/{name}"
         try:
-            return reader.read(block, piece, expected, size, out)
-        except ValueError as error:
-            rows = reader.rows(block, piece)
-            raise ChunkReadError(
-                f"{self.storage}: {array!r} rows {rows.start} to {rows.stop - 1} "
-                f"({reader.file(block, piece)}) {error}; Store.verify() "
-                "lists the damage and its remedy"
-            ) from error
+            with self.storage.requests(file):
+                found = self._fetch(array, file, commit.files[array][name], first, out)
+            if found != commit.crc32c[array][piece]:
+                raise ValueError("it does not hold what was committed")
+        except StorageError:
+            raise
+        except FileNotFoundError:
+            problem = "is missing"
+        except Exception as error:  # codecs raise many kinds; each means an unusable chunk
+            problem = f"cannot be used: {error}"
+        else:
+            return out
+        raise StoreError(
+            f"{self.storage}: {array!r} rows {first} to {first + len(out) - 1} ({file}) {problem}; "
+            f"{remedy(block)}"
+        )
+
+    def _fetch(self, array: str, file: str, size: int, first: int, out: np.ndarray) -> str:
+        """Read a piece from its file of known size; the checksum of its content."""
+        if (stored := self._arrays[array]) is None:
+            trailer = bytearray(4)
+            with (self.path / file).open("rb") as stream:
+                _check_size(os.fstat(stream.fileno()).st_size, size)
+                stream.readinto(out.data.cast("B"))
+                stream.readinto(trailer)
+            checksum = crc32c(out)
+            if trailer != bytes.fromhex(checksum)[::-1]:
+                raise ValueError("its content does not have its crc32c")
+            return checksum
+        if not self.storage.remote:  # a decoder may not read what is too much
+            _check_size(self.storage.size(file), size)
+        rows = slice(first, first + len(out))
+        stored.get_basic_selection(rows, out=NDBuffer.from_numpy_array(out))
+        return crc32c(out)
 
     def dask(self, hookpoint: str) -> Any:
         """All committed rows as a lazy `dask.array.Array`, [n_rows, d] float32.
@@ -254,9 +255,10 @@ class Store:
         of `dask.distributed`, whose workers must see the store under the same path.
 
         Raises:
-            ChunkReadError: (when computed) a chunk is missing, torn or altered.
+            StoreError: (when computed) a chunk is missing, torn or altered.
         """
         import dask.array as da
+        from dask import delayed
 
         rows = (self.config.rows_per_chunk,) * self.n_chunks(hookpoint)
         return da.map_blocks(
@@ -268,19 +270,12 @@ class Store:
         )
 
     def __dask_tokenize__(self) -> tuple[str, str, list[int]]:
-        name = str(self.path.absolute()) if not self.storage.remote else str(self.storage)
+        name = str(self.storage) if self.storage.remote else str(self.path.absolute())
         return name, self.config.digest(), self.blocks
 
     def __reduce__(self) -> Any:
         """Without what is open: another process opens its own."""
-        return type(self), (self.storage, self.config, self.commits, self._seal)
-
-    def verify(self) -> list[Fault]:
-        """Check everything, reading every committed chunk once; an empty list means sound.
-
-        One task reads one block, on threads or on the active client of `dask.distributed`.
-        """
-        return verify_store(self.storage).faults
+        return type(self), (self.storage, self.config, self.commits)
 
     def _check_hookpoint(self, hookpoint: str) -> None:
         if hookpoint not in self.config.hookpoints:
@@ -288,6 +283,11 @@ class Store:
                 f"no hookpoint {hookpoint!r} in {self.storage}; it has "
                 f"{', '.join(self.config.hookpoints)}"
             )
+
+
+def _check_size(found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError(f"it has {found} bytes and its commit says {expected}")
 
 
 def _float32_chunk(

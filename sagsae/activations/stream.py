@@ -24,12 +24,10 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-import zarr
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from sagsae.activations.arrays import stored_rows
-from sagsae.activations.layout import DATA
 from sagsae.activations.store import Store
 from sagsae.activations.transfers import SideStream
 from sagsae.memory import needs_memory
@@ -111,9 +109,6 @@ class ActivationStream(IterableDataset[Tensor]):
         self._copies = SideStream(device)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="activation-stream")
         self._free = [self._buffer() for _ in range(1 + prefetch)]
-        # Any call of Zarr starts its own thread. It happens here because a thread that cannot be
-        # started is an error only once: later reads, in other threads, would wait for it for ever.
-        zarr.open_group(store.storage.zarr_store(DATA, read_only=True), mode="r")
         self._coming: deque[tuple[Tensor, Future[list[Tensor]]]] = deque()
         groups = partial(chunk_groups, store, hookpoint, seed, size=self.group_chunks)
         self._groups = lru_cache(maxsize=1)(groups)  # by epoch
@@ -132,7 +127,7 @@ class ActivationStream(IterableDataset[Tensor]):
         """The next [batch_size, d] tensor, bfloat16 (float32 from a float32 store).
 
         Raises:
-            ChunkReadError: the store is damaged.
+            StoreError: the store is damaged.
         """
         began = time.perf_counter()
         batch = self._gather()

@@ -2,93 +2,86 @@
 
 The chunks of a block are there to stay before its commit file exists. Blocks without a commit are
 written again, and writing a block twice gives the same bytes.
-
-Several writers share a store block by block: each claims a block that nobody else makes, until it
-is committed. So any number of them, begun and killed in any order, make the same store.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
 import zarr
 from torch import Tensor
+from zarr.storage import MemoryStore
 
 from sagsae.activations.arrays import (
-    create_arrays,
+    crc32c,
+    is_plain,
     open_array,
     stored_rows,
+    write_metadata,
 )
-from sagsae.activations.block_claims import BlockClaims
-from sagsae.activations.block_rows import ordered_parts, write_array
-from sagsae.activations.blocks import Report
 from sagsae.activations.commits import (
+    STATISTICS_ROWS,
     Commit,
     RunningMoments,
     calibration_digest,
-    committed_blocks,
+    read_commits,
+    read_seal,
+    write_seal,
 )
-from sagsae.activations.errors import (
-    ConfigMismatchError,
-    StoreError,
-    StoreFaultsError,
-    StoreLockedError,
-)
+from sagsae.activations.errors import StoreError, StoreLockedError
 from sagsae.activations.layout import (
+    COMMITS,
     DATA,
     LOCK,
     RUN,
     TOKEN_ARRAYS,
     StoreConfig,
     commit_name,
+    committed_blocks,
 )
-from sagsae.activations.seal import Seal, sealed_rows
-from sagsae.activations.verify import verify_store
-from sagsae.files import signed_json
+from sagsae.activations.store import Store
+from sagsae.activations.verify import Report, faults_of
+from sagsae.files import FileLock, remove_temporaries, signed_json
 from sagsae.memory import needs_memory
-from sagsae.storage import Location, storage_at
+from sagsae.storage import Folder, Location, storage_at
 
 _PATIENCE = 30.0
-"""Seconds a writer waits for another that is preparing the folder."""
+"""Seconds that one of several writers waits for the one that prepares the folder."""
 
 
 class StoreWriter:
     """Context manager that writes the blocks of a store.
 
-    In a folder a writer is alone and holds its lock, unless it is one of several that were opened
-    with `alone=False`. Among objects there is no such lock, and every writer is one of several.
+    A writer of a folder holds its lock. A bucket has none: let one job at a time fill a store.
 
     Args:
         where: the store's folder or URL, see `store_path`.
         config: of the store; a place with another configuration is refused.
-        alone: whether to keep all others out of a folder.
+        shared: whether others that write other blocks may hold the lock, too.
     """
 
-    def __init__(self, where: Location, config: StoreConfig, *, alone: bool = True) -> None:
-        self.storage, self.config = storage_at(where), config
-        self.alone = alone and not self.storage.remote
-        self._lock = self.storage.lock(LOCK, StoreLockedError)
-        self._claims = BlockClaims(self.storage, config.n_blocks, alone=self.alone)
+    def __init__(self, where: Location, config: StoreConfig, *, shared: bool = False) -> None:
+        self.storage, self.config, self.shared = storage_at(where), config, shared
+        self._lock: FileLock | None = None
         self._arrays: dict[str, Any] = {}
 
     def __enter__(self) -> Self:
         """Lock and prepare the folder.
 
         Raises:
-            StoreLockedError: another process writes to this store, and is not one of several.
-            ConfigMismatchError: the folder belongs to another configuration.
-            StorageError: the place cannot be reached, or knows no conditional puts.
+            StoreLockedError: another process writes to this store.
+            StoreError: the folder belongs to another configuration.
+            StorageError: the place cannot be reached.
         """
+        if isinstance(self.storage, Folder):
+            self.storage.path.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(self.storage.path / LOCK, StoreLockedError)
+            self._lock.acquire(shared=self.shared, patience=_PATIENCE if self.shared else 0.0)
         try:
-            self._take_lock()
             self._prepare()
-            for name in self.config.arrays:
-                self._arrays[name] = open_array(self.storage, self.config, name, writable=True)
-            # Zarr's thread starts here, see stream.py.
-            zarr.open_group(self.storage.zarr_store(DATA, read_only=True), mode="r")
         except BaseException:
             self._release()
             raise
@@ -99,42 +92,31 @@ class StoreWriter:
 
     def _release(self) -> None:
         self._arrays = {}
-        self._claims.give_up_all()
-        self._lock.release()
-
-    def _take_lock(self) -> None:
-        try:
-            self._lock.acquire()
-        except StoreLockedError:
-            if self.alone:
-                raise
-        else:
-            self.storage.tidy()
-            if not self.storage.remote:
-                self._claims.tidy()
-        if not self.alone:
-            self._lock.acquire(shared=True, patience=_PATIENCE)
+        if self._lock is not None:
+            self._lock.release()
 
     def _prepare(self) -> None:
-        """Bring the place into a known state. Others may do so at the same time."""
-        new = not self.storage.exists(RUN)
-        if new:
-            self.config.check_name(self.storage)
-        else:
+        """Bring the place into a known state."""
+        storage, config = self.storage, self.config
+        if isinstance(storage, Folder) and not self.shared:
+            remove_temporaries(storage.path)
+        if not (new := not storage.exists(RUN)):
             self._compare_config()
-        self.storage.check_writable()
-        blocks = committed_blocks(self.storage)
-        room = max([self.config.n_blocks, *(block + 1 for block in blocks)])
-        create_arrays(self.storage, replace(self.config, n_blocks=room))
+        if isinstance(storage, Folder):
+            (storage.path / COMMITS).mkdir(exist_ok=True)
+        write_metadata(storage, config)
         if new:  # last: with it there is a store, and readers look for its arrays
-            if not self.storage.create(RUN, signed_json(self.config.to_json())):
-                self._compare_config()
-            self.storage.settle([".."])
+            storage.write(RUN, signed_json(config.to_json()))
+            storage.settle([".."])
+        for name in config.arrays:
+            self._arrays[name] = open_array(storage, config, name, writable=True)
+        # Zarr's thread starts here, see store.py.
+        zarr.create_group(MemoryStore())
 
     def _compare_config(self) -> None:
         found = StoreConfig.read(self.storage)
         if differences := found.differences(self.config):
-            raise ConfigMismatchError(
+            raise StoreError(
                 f"{self.storage} was made with another configuration (there -> asked for): "
                 + "; ".join(differences)
                 + ". Use store_path, which gives each configuration its own folder"
@@ -142,16 +124,8 @@ class StoreWriter:
 
     def pending_blocks(self) -> list[int]:
         """Blocks without a commit, in order."""
-        return self._claims.pending()
-
-    def claimed_blocks(self, *, wait: bool = True) -> Iterator[int]:
-        """Blocks to write, one after the other, each this writer's until it is committed.
-
-        Args:
-            wait: for blocks that others make, until they have; a block whose writer is gone is
-                made here. Without it, what others make is left to them.
-        """
-        return self._claims.each(wait=wait)
+        done = set(committed_blocks(self.storage))
+        return [block for block in range(self.config.n_blocks) if block not in done]
 
     @needs_memory("a block of activations that is written")
     def write_block(
@@ -172,7 +146,7 @@ class StoreWriter:
         block.
 
         Args:
-            block: index, one of `claimed_blocks`.
+            block: index, one of `pending_blocks`.
             activations: a float tensor [n, d] for every hookpoint; stored in the store's dtype.
             token_id: [S] integers, the token of each row.
             doc_id: [S] integers, its document.
@@ -183,9 +157,8 @@ class StoreWriter:
                 them n is S and all rows are stored.
 
         Raises:
-            NonFiniteActivationError: a row holds NaN or an infinity; nothing is committed.
-            StoreError: another writer has taken the block over, or committed other rows.
-            ValueError: wrong names or shapes, or a block that is not this writer's.
+            StoreError: a row holds NaN or an infinity; nothing is committed.
+            ValueError: wrong names or shapes, or a block that is committed already.
         """
         tokens = dict(zip(TOKEN_ARRAYS, (token_id, doc_id, position), strict=True))
         self._check_block(block, activations, tokens, places)
@@ -197,7 +170,7 @@ class StoreWriter:
         for name, x in activations.items():
             sums = RunningMoments(x.shape[1])
             rows = stored_rows(x, self.config.dtype)
-            parts = ordered_parts(self.config, name, rows, source, documents, sums)
+            parts = self._ordered(name, rows, source, documents, sums)
             files[name], checksums[name] = self._write(name, block, parts)
             moments[name] = sums.total()
         for name, values in tokens.items():
@@ -213,9 +186,7 @@ class StoreWriter:
             cursor=dict(cursor),
             dropped=dict(dropped),
         )
-        self._claims.check(block)
-        commit.write(self.storage)
-        self._claims.give_up(block, done=True)
+        self.storage.write(commit_name(block), commit.to_bytes())
 
     def _check_block(
         self,
@@ -226,10 +197,10 @@ class StoreWriter:
     ) -> None:
         if not self._arrays:
             raise ValueError("the writer is not open; use it in a with statement")
-        if not self._claims.is_mine(block) or self.storage.exists(commit_name(block)):
+        if not 0 <= block < self.config.n_blocks or self.storage.exists(commit_name(block)):
             raise ValueError(
-                f"block {block} of {self.storage} is committed already or not claimed; write only "
-                "claimed_blocks()"
+                f"block {block} of {self.storage} is committed already or none of "
+                f"{self.config.n_blocks}; write only pending_blocks()"
             )
         size, widths = self.config.rows_per_block, self.config.hookpoints
         rows = size if places is None else len(next(iter(activations.values()), ()))
@@ -242,42 +213,79 @@ class StoreWriter:
         if wanted != found:
             raise ValueError(f"block {block} has shapes {found}, the store needs {wanted}")
 
+    def _ordered(
+        self,
+        name: str,
+        rows: np.ndarray,
+        source: np.ndarray,
+        documents: np.ndarray,
+        sums: RunningMoments,
+    ) -> Iterator[np.ndarray]:
+        """The rows of a block in their order, some chunks at a time, which `sums` adds up.
+
+        The parts are small enough to stay in a processor's cache until they are written. What Zarr
+        writes in several requests, or as a whole shard, is one part.
+        """
+        config, size = self.config, len(source)
+        whole = config.sharded or self.storage.remote
+        step = size if whole else min(size, math.lcm(config.rows_per_chunk, STATISTICS_ROWS))
+        for start in range(0, size, step):
+            part = rows[source[start : start + step]]
+            finite = np.isfinite(sums.add(part))
+            if not finite.all():
+                raise StoreError(
+                    f"hookpoint {name!r} gives NaN or infinity, for one in document "
+                    f"{documents[start + int(finite.argmin())]}; run the model in bfloat16 or "
+                    "float32 instead of float16, or leave that document out"
+                )
+            yield part
+
     def _write(
         self, name: str, block: int, parts: Iterable[np.ndarray]
     ) -> tuple[dict[str, int], list[str]]:
-        return write_array(self.storage, self.config, self._arrays[name], name, block, parts)
+        """Write and flush one block of an array; its files' sizes and its pieces' checksums."""
+        storage, config = self.storage, self.config
+        paths = [f"{DATA}/{name}/{file}" for file in config.block_files(name, block)]
+        piece, plain = config.piece_rows(name), is_plain(storage, config, name)
+        if not plain:
+            for path in paths:  # Zarr would first read what is left of a damaged shard, and fail
+                storage.delete(path)
+        checksums: list[str] = []
+        per_file = config.rows_per_block // len(paths)
+        first, done = block * config.rows_per_block, 0
+        for rows in parts:
+            sums = [crc32c(rows[i : i + piece]) for i in range(0, len(rows), piece)]
+            if plain:  # a piece is a file
+                for i, checksum in enumerate(sums):
+                    content = rows[i * piece : (i + 1) * piece].data.cast("B")
+                    trailer = bytes.fromhex(checksum)[::-1]
+                    path = paths[done // per_file + i]
+                    storage.write(path, content, trailer, flush=False)
+            else:
+                self._arrays[name][first + done : first + done + len(rows)] = rows
+            checksums, done = checksums + sums, done + len(rows)
+        storage.settle([*paths, f"{DATA}/{name}"])
+        return {path.rpartition("/")[2]: storage.size(path) for path in paths}, checksums
 
     def seal(self, report: Report | None = None) -> None:
-        """Verify every chunk against its commit, then write SEALED.json.
-
-        Chunks of blocks that are sealed already are not read again.
+        """Verify every chunk that is not sealed yet, then write SEALED.json.
 
         Args:
             report: called as blocks are verified.
 
         Raises:
-            StoreLockedError: another process is still writing to the folder.
-            StoreError: blocks are missing.
-            StoreFaultsError: a file does not hold what was committed.
+            StoreError: blocks are missing, or a file does not hold what was committed.
         """
-        try:
-            self._lock.acquire()
-        except StoreLockedError:
-            if not self.alone:  # a refused request has given up the shared lock
-                self._lock.acquire(shared=True, patience=_PATIENCE)
-            raise
         if missing := self.pending_blocks():
             raise StoreError(
                 f"{self.storage} lacks {len(missing)} of {self.config.n_blocks} blocks (first: "
                 f"{missing[0]}); run the dump again before sealing"
             )
-        self.storage.tidy()
-        self._claims.tidy()
-        sealed = sealed_rows(self.storage) // self.config.rows_per_block
-        found = verify_store(self.storage, report, trusted=sealed)
-        if found.faults:
-            raise StoreFaultsError(self.storage, found.faults)
-        whole: dict[int, Commit] = {}  # a dump of more blocks may have left some behind a gap
-        while (block := len(whole)) in found.commits:
-            whole[block] = found.commits[block]
-        Seal.of(self.config, whole).write(self.storage)
+        sealed = len(read_seal(self.storage, self.config))
+        if sealed >= self.config.n_blocks:
+            return
+        blocks = range(self.config.n_blocks)
+        store = Store(self.storage, self.config, read_commits(self.storage, self.config, blocks))
+        if faults := faults_of(store, blocks[sealed:], report):
+            raise StoreError("\n".join(faults))
+        write_seal(self.storage, self.config, store.commits)

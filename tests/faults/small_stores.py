@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,8 @@ import torch
 
 from sagsae.activations import Store, StoreConfig, StoreError, StoreWriter
 from sagsae.activations.calibration import save_calibration
-from sagsae.activations.layout import CALIBRATION, SEALED
-from sagsae.activations.verify import check_calibration
-from sagsae.storage import storage_at
+from sagsae.activations.commits import read_commits
+from sagsae.activations.layout import CALIBRATION, committed_blocks
 
 CHUNKS = "data.zarr/*/c.*"
 
@@ -34,10 +34,10 @@ def dump(path: Path, config: StoreConfig, *, seal: bool) -> None:
     with StoreWriter(path, config) as writer:
         if not (path / CALIBRATION).exists():
             save_calibration(path, {"attn": 2.5, "resid": 3.25 + config.seed})
-        check_calibration(storage_at(path), config)
+        read_commits(writer.storage, config, committed_blocks(writer.storage))
         for block in writer.pending_blocks():
             writer.write_block(block, **_block(config, block))
-        if seal and not (path / SEALED).exists():
+        if seal:
             writer.seal()
 
 
@@ -57,18 +57,33 @@ def _block(config: StoreConfig, block: int) -> dict[str, Any]:
     }
 
 
-def is_refused(path: Path, *, sealed: bool) -> bool:
-    """Whether a reader that opens the store and reads all of it gets an error."""
+def rows_of(path: Path, *, sealed: bool) -> dict[str, bytes] | None:
+    """All that a reader gets of a store; None if it is refused."""
     try:
         store = Store.open(path, require_sealed=sealed)
-        for hookpoint in store.config.hookpoints:
-            for chunk in range(store.n_chunks(hookpoint)):
-                store.read_chunk(hookpoint, chunk)
+        rows = {
+            f"{name} {i}": store.read_chunk(name, i).tobytes()
+            for name in store.config.hookpoints
+            for i in range(store.n_chunks(name))
+        }
         for block in store.blocks:
-            store.read_tokens(block)
+            tokens = store.read_tokens(block).items()
+            rows |= {f"{name} {block}": values.tobytes() for name, values in tokens}
     except StoreError:
-        return True
-    return False
+        return None
+    return rows
+
+
+def mend(path: Path, messages: list[str]) -> None:
+    """Delete the files of a store that messages say are to be deleted."""
+    for message in messages:
+        names = re.findall(
+            r"commits/\d+\.json(?= and SEALED)|SEALED\.json(?= of the store)", message
+        )
+        if "delete this file" in message or "delete it" in message:
+            names = re.findall(r"(?:run|SEALED|calibration)\.json", message)[:1]
+        for name in names:
+            (path / name).unlink(missing_ok=True)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

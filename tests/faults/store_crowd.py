@@ -1,9 +1,9 @@
-"""Writers, readers and an intruder on one activation store, each a process; prints what they saw.
+"""A writer, readers and an intruder on one activation store, each a process; prints what they saw.
 
     python -m tests.faults.store_crowd PLANS.json
 
 A list of plans, done in turn: ``path`` of the store; ``lone``, of one that a single writer makes;
-``changes`` of its configuration; ``ranks`` that write; ``pause``, mean seconds between two blocks;
+``changes`` of its configuration; ``pause``, mean seconds between two blocks;
 ``readers`` of chunks and ``streams``; ``seed``.
 Children are forked before this process has touched Zarr. Prints a list of JSON objects: for each
 role, what each process of it counted.
@@ -29,7 +29,7 @@ import torch
 from activation_samples import block_data, small_config
 
 from sagsae.activations import ActivationStream, Store, StoreConfig, StoreError, StoreWriter, layout
-from sagsae.activations.errors import StoreFaultsError, StoreLockedError
+from sagsae.activations.errors import StoreLockedError
 from sagsae.activations.layout import LOCK, SEALED
 
 PATIENCE = 120.0
@@ -117,38 +117,19 @@ def in_order(rows: np.ndarray) -> np.ndarray:
 
 
 def not_there_yet(error: StoreError) -> bool:
-    """Whether a store could not be opened because its writer is only just making its arrays."""
-    if isinstance(error, StoreFaultsError):
-        return all(fault.file.endswith("zarr.json") for fault in error.faults)
+    """Whether a store could not be opened because its writer is only just making it."""
     return "no activation store at" in str(error)
 
 
-def write(plan: dict[str, Any], rank: int) -> dict[str, int]:
-    """Write blocks that no other rank writes, slowly; seal the store if there is no other."""
-    config, chance = StoreConfig(**json.loads(plan["config"])), random.Random(plan["seed"] + rank)
-    alone, blocks = plan["ranks"] == 1, 0
-    with StoreWriter(Path(plan["path"]), config, alone=alone) as writer:
-        for block in writer.claimed_blocks(wait=False):
+def write(plan: dict[str, Any]) -> dict[str, int]:
+    """Write blocks, slowly, and seal the store."""
+    config, chance = StoreConfig(**json.loads(plan["config"])), random.Random(plan["seed"])
+    with StoreWriter(Path(plan["path"]), config) as writer:
+        for block in (pending := writer.pending_blocks()):
             writer.write_block(block, **block_data(config, block))
-            blocks += 1
             time.sleep(chance.uniform(0, 2 * plan["pause"]))
-        if alone:
-            writer.seal()
-    return {"blocks": blocks}
-
-
-def seal(plan: dict[str, Any]) -> dict[str, int]:
-    """Seal what ranks have written, once the intruder is out of the way."""
-    config, deadline = StoreConfig(**json.loads(plan["config"])), time.monotonic() + PATIENCE
-    while True:
-        try:
-            with StoreWriter(Path(plan["path"]), config) as writer:
-                blocks = len(writer.pending_blocks())
-                writer.seal()
-                return {"blocks": blocks}
-        except StoreLockedError:
-            if time.monotonic() > deadline:
-                raise
+        writer.seal()
+    return {"blocks": len(pending)}
 
 
 def intrude(plan: dict[str, Any]) -> dict[str, int]:
@@ -196,12 +177,9 @@ def run(plan: dict[str, Any], folder: Path) -> dict[str, list[Any]]:
     others = [child("read", lambda: looks.follow(looks.chunks), folder) for _ in readers]
     others += [child("stream", lambda: looks.follow(looks.epochs), folder) for _ in streams]
     others.append(child("intrude", lambda: intrude(plan), folder))
-    writers = [child("write", lambda r=r: write(plan, r), folder) for r in range(plan["ranks"])]
-    found = counts(writers)
-    if plan["ranks"] > 1:
-        found |= counts([child("seal", lambda: seal(plan), folder)])
-    lone = plan | {"path": plan["lone"], "ranks": 1, "pause": 0.0}
-    return found | counts([*others, child("lone", lambda: write(lone, 0), folder)])
+    found = counts([child("write", lambda: write(plan), folder)])
+    lone = plan | {"path": plan["lone"], "pause": 0.0}
+    return found | counts([*others, child("lone", lambda: write(lone), folder)])
 
 
 def counts(children: list[tuple[str, int, Path]]) -> dict[str, list[Any]]:

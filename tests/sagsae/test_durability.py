@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 
 from pipeline.assets.wheels import whole_folder
 from sagsae.activations import StoreWriter
-from sagsae.files import create_atomic, whole_file, write_atomic
+from sagsae.files import whole_file, write_atomic
 from sagsae.training.checkpoint import previous, save_checkpoint
 from tests.disk import Disk, watched_disk
 from tests.sagsae.activations.activation_samples import block_data, small_config
@@ -34,7 +33,6 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "write_atomic": lambda path: write_atomic(path, b"content"),
     "write_atomic, over another": write_over,
     "whole_file": write_a_whole_file,
-    "create_atomic": lambda path: create_atomic(path, b"content"),
     "save_checkpoint": lambda path: save_checkpoint(path, {"x": torch.zeros(3)}, {}),
 }
 
@@ -45,17 +43,6 @@ def test_a_name_appears_when_the_content_is_on_the_disk(kind: str, tmp_path: Pat
         WRITERS[kind](tmp_path / "file")
     assert disk.at("file") == set()
     assert disk.volatile() == set(), "the name is not on the disk when the call ends"
-
-
-def test_without_hard_links_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EPERM, "no links")
-
-    monkeypatch.setattr(os, "link", refuse)
-    with watched_disk(tmp_path) as disk:
-        create_atomic(tmp_path / "file", b"content")
-    assert disk.at("file") <= {".file.lock"}
-    assert disk.volatile() == set()
 
 
 def test_a_checkpoint_and_the_one_before_it(tmp_path: Path) -> None:

@@ -1,16 +1,15 @@
-"""Files on file systems that lack something: hard links, locks."""
+"""File systems without locks."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
-import multiprocessing
 import os
 from pathlib import Path
 
 import pytest
 
-from sagsae.files import FileLock, create_atomic, remove_temporaries, whole_file
+from sagsae.files import FileLock, remove_temporaries, whole_file
 
 
 def refuse(number: int):
@@ -36,48 +35,6 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     partial.write_bytes(b"half")
     remove_temporaries(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["a"]
-
-
-@pytest.fixture(params=[errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK])
-def no_links(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "link", refuse(request.param))
-
-
-@pytest.mark.usefixtures("no_links")
-def test_the_first_writer_wins_without_hard_links(tmp_path: Path) -> None:
-    path = tmp_path / "calibration.json"
-    assert create_atomic(path, b"first")
-    assert not create_atomic(path, b"second")
-    assert path.read_bytes() == b"first"
-    assert [file.name for file in tmp_path.iterdir()] == ["calibration.json"]
-
-
-@pytest.mark.usefixtures("no_links")
-def test_without_hard_links_the_name_appears_with_the_whole_content(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, seen = tmp_path / "calibration.json", []
-    fsync, rename = os.fsync, Path.rename
-    monkeypatch.setattr(os, "fsync", lambda file: (seen.append(path.exists()), fsync(file)))
-
-    def watched(whole: Path, target: Path) -> None:
-        seen.append(path.exists())
-        assert whole.read_bytes() == b"content"
-        rename(whole, target)
-
-    monkeypatch.setattr(Path, "rename", watched)
-    assert create_atomic(path, b"content")
-    assert seen == [False, False, True]  # content flushed, renamed, name flushed
-
-
-@pytest.mark.usefixtures("no_links")
-def test_one_of_many_writers_wins_without_hard_links(tmp_path: Path) -> None:
-    path = tmp_path / "calibration.json"
-    with multiprocessing.get_context("fork").Pool(8) as pool:
-        written = [bytes([65 + number]) * 100_000 for number in range(32)]
-        won = pool.starmap(create_atomic, [(path, content) for content in written])
-    assert sum(won) == 1
-    assert path.read_bytes() == written[won.index(True)]
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])

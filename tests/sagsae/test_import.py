@@ -54,7 +54,7 @@ def test_results_need_no_torch():
 
 def test_the_library_needs_no_extra():
     extras = "snakemake pydantic matplotlib datasets pyarrow tabulate gguf accelerate pipeline"
-    extras += " obstore distributed boto3"
+    extras += " obstore dask"
     _, modules = observed(
         setup=f"for name in '{extras}'.split(): sys.modules[name] = None",
         use=f"for name in sagsae.__all__: getattr(sagsae, name)\n"

@@ -70,10 +70,10 @@ def imported(*folders: str) -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("folders", "extras"),
     [
-        (["sagsae"], ["s3", "cluster"]),
-        (["pipeline"], ["workflow", "demo", "cluster", *TRACKERS]),
+        (["sagsae"], ["s3", "dask"]),
+        (["pipeline"], ["workflow", "demo", *TRACKERS]),
         (["benchmarks"], ["workflow", "demo"]),
-        (["tests"], ["workflow", "demo", "s3", "cluster", *TRACKERS, "dev"]),
+        (["tests"], ["workflow", "demo", "s3", "dask", *TRACKERS, "dev"]),
     ],
 )
 def test_what_is_imported_is_declared(folders, extras):
@@ -89,7 +89,7 @@ def test_what_is_declared_is_imported():
     assert declared() - core.keys() - reasons == set()
     extras = declared("workflow", "demo", *TRACKERS)
     assert extras - declared() - workflow.keys() - reasons == set()
-    assert declared("s3", "cluster") - declared() <= core.keys()
+    assert declared("s3", "dask") - declared() <= core.keys()
 
 
 def test_the_container_installs_what_is_declared_at_one_version_each():

@@ -89,7 +89,7 @@ Where = TypeVar("Where", bound=Location)
 def write_store(path: Where, config: StoreConfig, seal: bool = True) -> Where:
     """A full store of `block_data`."""
     with StoreWriter(path, config) as writer:
-        for block in writer.claimed_blocks():
+        for block in writer.pending_blocks():
             writer.write_block(block, **block_data(config, block))
         if seal:
             writer.seal()

@@ -15,9 +15,10 @@ from test_dump import BLOCKS, LENGTH, dump
 from sagsae.activations import (
     ActivationStream,
     Store,
-    StoreFaultsError,
+    StoreError,
     StoreWriter,
     store_path,
+    verify_store,
 )
 from sagsae.activations.layout import StoreConfig
 from sagsae.files import MAX_FILES
@@ -58,7 +59,10 @@ def test_the_first_rows_are_a_store_of_that_size(tmp_path: Path, changes: dict) 
     assert (part.n_rows, part.blocks, part.dropped) == (small.n_rows, small.blocks, small.dropped)
     for name in ("attn", "resid"):
         mine, theirs = part.statistics(name), small.statistics(name)
-        assert mine.to_json() == theirs.to_json()
+        assert {**vars(mine), "mean": mine.mean.tolist()} == {
+            **vars(theirs),
+            "mean": theirs.mean.tolist(),
+        }
         streams = [ActivationStream(store, name, 32, seed=3) for store in (part, small)]
         for _ in range(12):  # two epochs
             assert torch.equal(*(next(stream) for stream in streams))
@@ -88,9 +92,9 @@ def test_readers_of_the_old_rows_are_not_disturbed(tmp_path: Path) -> None:
         writer.write_block(3, **block_data(config, 3))
         assert Store.open(path, rows=128).digest() == digest
         assert Store.open(path).n_rows == 128
-        with pytest.raises(StoreFaultsError, match="128 rows are sealed, 256 were asked for"):
+        with pytest.raises(StoreError, match="128 rows are sealed, the dump is not finished"):
             Store.open(path, rows=256)
-    assert Store.open(path).verify() == []
+    assert verify_store(path) == []
 
 
 def test_a_seal_ends_where_a_block_is_missing(tmp_path: Path) -> None:
@@ -112,11 +116,12 @@ def test_growing_reads_no_sealed_chunk_again(tmp_path: Path) -> None:
     chunk = path / "data.zarr/attn/c.0.0"
     chunk.write_bytes(bytes(len(chunk.read_bytes())))
     grow(path, 3)
-    assert [fault.file for fault in Store.open(path).verify()] == ["data.zarr/attn/c.0.0"]
+    (fault,) = verify_store(path)
+    assert "data.zarr/attn/c.0.0" in fault
     new = path / "data.zarr/attn/c.8.0"
     (path / "SEALED.json").unlink()
     new.write_bytes(bytes(len(new.read_bytes())))
-    with pytest.raises(StoreFaultsError, match=r"c\.8\.0"):
+    with pytest.raises(StoreError, match=r"c\.8\.0"):
         grow(path, 3)
 
 

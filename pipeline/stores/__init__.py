@@ -1,1 +1,0 @@
-"""Tools on activation stores: statistics of every feature, and copies for other programs."""
