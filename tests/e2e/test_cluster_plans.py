@@ -8,10 +8,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipeline.study.cell import WILDCARDS
-from pipeline.study.study import Study
-from pipeline.tools.requests import Requests
-from pipeline.tools.work import Rates
 from tests.e2e.conftest import ROOT, Workflow
 
 PAPER = ROOT / "workflow" / "configs" / "paper.yaml"
@@ -92,29 +88,6 @@ def test_every_job_is_submitted_with_time_and_memory_or_runs_beside_snakemake():
     assert submitted
     for block in submitted:
         assert re.search(r"requests\.of\(|resources:\n +\*\*GPU", block), block
-
-
-def test_a_finished_study_has_nothing_to_run_on_a_cluster(smoke):
-    """Resources, groups and rules that run beside Snakemake are no reason to run a job again."""
-    assert smoke.planned() == {}
-    assert smoke.planned(*SLURM) == {}
-
-
-def test_the_device_of_the_rates_can_be_chosen_and_is_checked(elsewhere):
-    workflow, study = Workflow(elsewhere.folder, PAPER), Study.load(PAPER)
-    cell = next(cell for cell in study.cells if cell.width == 32768 and not cell.recipe)
-    target, given = study.metrics(cell), {name: cell.words[name] for name in WILDCARDS}
-    done = workflow.run(target, *SLURM, "--dry-run", "--config", "rates=a100")
-    assert done.returncode == 0, done.stdout
-    (asked,) = (one.minutes for one in submissions(done.stdout) if one.group == "cell")
-    by_device = {}
-    for device in ("h100", "a100"):
-        requests = Requests(study, Rates.read(), device)
-        by_device[device] = requests.of("cell")["runtime"](given, attempt=1, threads=1)
-    assert asked == by_device["a100"] > 1.5 * by_device["h100"]
-    done = workflow.run(target, *SLURM, "--dry-run", "--config", "rates=tpu")
-    assert done.returncode != 0
-    assert "unknown device 'tpu'; known are cpu-core, h100, a100" in done.stdout
 
 
 def test_kubernetes_plans_without_a_cluster(elsewhere):

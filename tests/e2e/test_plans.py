@@ -32,14 +32,6 @@ def test_a_job_finds_out_on_its_own_node_whether_there_is_a_gpu(elsewhere):
         }
 
 
-@pytest.mark.parametrize("name", ["figure_2", "figure_3", "figure_11", "figure_r2"])
-def test_a_figure_has_a_name_to_ask_for(elsewhere, name):
-    planned = elsewhere.planned(name)
-    assert planned["draw_figure"] == 1
-    assert planned["cell"] == 46
-    assert "report" not in planned
-
-
 def test_five_thousand_cells_plan_and_no_command_grows_with_them(elsewhere):
     raw = yaml.safe_load((ROOT / "workflow/configs/local.yaml").read_text())
     sides = [{"variant": "gated", "expansion": 4}, {"variant": "sagsae_tied", "expansion": 2}]
@@ -145,12 +137,6 @@ def test_snakemake_finds_no_fault_of_style_but_that_jobs_need_this_environment(e
     assert found == {"Specify a conda environment or container for each rule."}, done.stdout
 
 
-def test_words_after_a_configuration_with_an_equals_sign_are_targets(elsewhere):
-    config = ROOT / "workflow" / "configs" / "smoke.yaml"
-    options = (f"--configfile={config}", "--resources=gpu=2", "figure_2")
-    assert elsewhere.planned(*options)["draw_figure"] == 1
-
-
 def test_cells_take_one_thread_and_dumps_all(elsewhere):
     done = elsewhere.run(f"{GATED}/w2304_lam0.1_seed0/metrics.json", "--dry-run")
     jobs = {block.split(":")[0]: block for block in done.stdout.split("\nrule ")[1:]}
@@ -174,20 +160,3 @@ def test_with_gpus_every_job_that_computes_leases_one(elsewhere):
         for command in commands:
             assert "-m pipeline gpu-lease --device auto --jobs-per-gpu 1 --gpus 1 -- " in command
     assert "gpu=1" in done.stdout
-
-
-def test_gpu_zero_leases_none(elsewhere):
-    done = elsewhere.run(
-        "--dry-run", "--printshellcmds", "--resources", "gpu=0", CUDA_VISIBLE_DEVICES="0,1"
-    )
-    commands = [line for line in done.stdout.splitlines() if "pipeline gpu-lease" in line]
-    assert len(commands) == 4 + 4 + 2 + 46 + 1 + 2  # each long dump has a second rank
-    assert all("--gpus 0 -- " in command for command in commands)
-
-
-def test_the_snakefile_for_the_catalog_is_the_same_workflow(elsewhere):
-    smoke = ("--configfile", str(ROOT / "workflow" / "configs" / "smoke.yaml"))
-    plan = elsewhere.planned(*smoke)
-    catalog = elsewhere.planned(*smoke, "--snakefile", str(ROOT / "workflow" / "Snakefile"))
-    assert catalog.pop("study") == plan.pop("all") == 1
-    assert catalog == plan

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.conftest import Workflow
-from tests.faults import orphans
-from tests.faults.orphans import STUDY, TARGET, TRAIN, running, states, wait_for
+from tests.faults import one_cell
+from tests.faults.one_cell import STUDY, TARGET, running, states, wait_for
 from tests.faults.workflow_results import results_digest
 
 
@@ -35,7 +35,7 @@ class Rivalry:
 
 def rivalry(base: Path, other: Path, moment: float) -> Rivalry:
     """Two runs start at once; others come while the first is held up in its training."""
-    config = orphans.configure(base, results=str(base / "results"))
+    config = one_cell.configure(base, results=str(base / "results"))
     near, far, target = Workflow(base, config), Workflow(other, config), str(base / TARGET)
     logs = [base / f"log{i}" for i in range(5)]
     with ExitStack() as stack:
@@ -48,9 +48,9 @@ def rivalry(base: Path, other: Path, moment: float) -> Rivalry:
         loser = int(pair[0].poll() is None)
         first = pair[1 - loser]
         here = refused(pair[loser], logs[loser], first.pid)
-        wait_for("training", lambda: TRAIN.progress(base) >= moment or first.poll() is not None)
+        wait_for("training", lambda: one_cell.progress(base) >= moment or first.poll() is not None)
         os.killpg(first.pid, signal.SIGSTOP)
-        for process in (first.pid, TRAIN.process(base)):
+        for process in (first.pid, one_cell.trainer(base)):
             wait_for("standstill", lambda p=process: states(p) == {"T"})
         before = snapshot(base)
         more = [run(2, near), run(3, far), run(4, near, "--dry-run")]
@@ -62,7 +62,7 @@ def rivalry(base: Path, other: Path, moment: float) -> Rivalry:
             end=(-1, ""),
         )
         os.killpg(first.pid, signal.SIGCONT)
-        status = first.wait(orphans.PATIENCE)
+        status = first.wait(one_cell.PATIENCE)
     result.end = (status, results_digest(base / STUDY, ("cells",)))
     return result
 

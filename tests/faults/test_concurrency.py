@@ -8,22 +8,18 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import ROOT, Workflow
-from tests.faults import orphans
+from tests.faults import one_cell
 from tests.faults.campaign import Campaign, folder_digest
-from tests.faults.orphans import (
+from tests.faults.one_cell import (
     CELL,
-    DUMP,
     STUDY,
-    TRAIN,
     Finished,
-    Outcome,
 )
 from tests.faults.rivals import Rivalry, rivalry
 from tests.faults.workflow_results import results_digest
@@ -60,8 +56,8 @@ def crowd() -> Iterator[Crowd]:
 def finished(tmp_path_factory: pytest.TempPathFactory, crowd: Crowd) -> Finished:
     """The study by single runs of its stages."""
     folder = tmp_path_factory.mktemp("finished")
-    workflow = Workflow(folder, orphans.configure(folder))
-    stages = orphans.commands(workflow)
+    workflow = Workflow(folder, one_cell.configure(folder))
+    stages = one_cell.commands(workflow)
     for _, arguments in stages:
         (answer,) = crowd(folder, [arguments], [0.0])
         assert answer["status"] == 0, answer["output"]
@@ -86,72 +82,6 @@ def test_a_second_run_is_refused(campaign: Campaign, finished: Finished, tmp_pat
     campaign.record("second snakemake, other working directory", **count)
     campaign.same("cell of a run that others tried to disturb", wanted, found[-1].end[1])
     assert found == [Rivalry(2, 1, True, [], (0, wanted))] * times
-
-
-ORPHANS = {
-    (TRAIN, "finishes"): ("orphaned cell; the next run waits", 3, 0),
-    (TRAIN, "killed"): ("orphaned cell, killed while the next run waits", 3, 1),
-    (TRAIN, "done"): ("orphaned cell that ends before the next run", 2, 1),
-    (TRAIN, "free"): ("orphaned cell, the next run at once", 5, 0),
-    (DUMP, "finishes"): ("orphaned dump; the next run waits", 3, 1),
-    (DUMP, "killed"): ("orphaned dump, killed while the next run waits", 3, 0),
-    (DUMP, "free"): ("orphaned dump, the next run at once", 3, 0),
-}
-"""Job and fate of an orphan: name, and how often in the full and in the short form."""
-
-
-def test_orphans_and_their_successors(
-    campaign: Campaign, finished: Finished, tmp_path: Path
-) -> None:
-    """Work goes on where it stands, nothing is done twice, the results are those of one run."""
-    chance = campaign.chance("orphans")
-    stores = STUDY / "cache/stores"
-    store = next((finished.workflow.folder / stores).glob("*-train-*"))
-    parts = {TRAIN: [CELL], DUMP: [Path(orphans.MANIFEST), stores / store.name]}
-
-    def run(job: orphans.Job, fate: str, number: int, moment: float) -> Outcome:
-        folder = tmp_path / f"{job.target.count('/')}-{fate}-{number}"
-        return orphans.orphan(job, finished.copy(folder, *parts[job]), moment, fate)
-
-    with ThreadPoolExecutor(3) as pool:
-        futures = {
-            (job, fate): [
-                pool.submit(run, job, fate, number, moment_of(job, fate, chance.random()))
-                for number in range(campaign.times(full=full, short=short))
-            ]
-            for (job, fate), (_, full, short) in ORPHANS.items()
-        }
-    faults = []
-    for (job, fate), runs in futures.items():
-        outcomes = [future.result() for future in runs]
-        wanted = job.digest(finished.workflow.folder)
-        wrong = [outcome for outcome in outcomes if not as_it_should(outcome, fate, wanted)]
-        faults += [(ORPHANS[job, fate][0], outcome) for outcome in wrong]
-        if outcomes:
-            campaign.record(
-                ORPHANS[job, fate][0],
-                injected=len(outcomes),
-                detected=sum(outcome.lived for outcome in outcomes),
-                recovered=len(outcomes) - len(wrong),
-                lost=sum(outcome.lost for outcome in outcomes),
-            )
-    assert not faults, "\n\n".join(f"{name}: {fault}" for name, fault in faults)
-
-
-def moment_of(job: orphans.Job, fate: str, share: float) -> float:
-    """When to kill Snakemake: share of the training, or blocks."""
-    if job is DUMP:
-        return 1 + int(share * (orphans.BLOCKS - 1 if fate == "free" else orphans.BLOCKS // 2))
-    if fate == "killed":
-        return 0.4 + share / 10  # a training that begins again has its first checkpoint sooner
-    return 0.1 + share * (0.4 if fate in ("free", "done") else 0.2)
-
-
-def as_it_should(outcome: Outcome, fate: str, wanted: str) -> bool:
-    """Whether an orphan and its successor came to one good end."""
-    met = outcome.told or fate in ("done", "free")
-    whole = outcome.status == 0 and outcome.digest == wanted and not outcome.leftovers
-    return outcome.lived and met and whole and outcome.lost == 0 and outcome.seconds < 1.0
 
 
 def test_every_stage_twice_at_once(

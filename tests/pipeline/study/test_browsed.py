@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import ConfigError
 from pipeline.jobs.json_files import digest
 from pipeline.study.browsed import browsed, browsed_at, read_by_browser
@@ -32,14 +30,6 @@ def shown(study: Study) -> list[str]:
     ]
 
 
-def test_a_study_that_does_not_ask_shows_none_and_is_the_same_as_ever():
-    plain = study()
-    assert browsed(plain) == {}
-    assert "browser" not in plain.config.model_dump()
-    with pytest.raises(CellNameError, match="none: see section browser"):
-        browsed_at(plain, TIED)
-
-
 def test_both_sides_of_the_first_comparison_are_shown_each_beside_the_other():
     asked = study({})
     assert len(browsed(asked)) == 2 * 2 * 3
@@ -51,11 +41,6 @@ def test_both_sides_of_the_first_comparison_are_shown_each_beside_the_other():
     assert (ours.level, ours.by_level, ours.seed, ours.model) == (64, True, 0, "large")
     assert {(c.lam, c.seed) for c in ours.may_show} == {(lam, 0) for lam in LAMBDAS}
     assert ours.store == digest(asked.dump_spec("large", "heldout"))
-
-
-def test_models_and_hookpoints_can_be_chosen():
-    found = shown(study({"models": ["small"], "hookpoints": ["attn"], "top": 3}))
-    assert found == ["small/attn/sagsae_tied/w128_seed0", "small/attn/gated/w256_seed0"]
 
 
 def test_recipes_are_places_of_their_own():
@@ -89,12 +74,6 @@ def test_named_cells_are_shown_on_the_grid_or_off_it():
     assert {c.seed for c in ours.may_show} == {1}
 
 
-def test_a_study_without_comparisons_shows_named_cells_alone():
-    asked = study({"cells": [TIED]}, comparisons=[])
-    (spec,) = browsed(asked).values()
-    assert spec.rival == []
-
-
 @pytest.mark.parametrize(
     ("browser", "changes", "words"),
     [
@@ -112,19 +91,6 @@ def test_what_cannot_be_shown_is_refused(browser, changes, words):
         study(browser, **changes)
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        (TIED.replace("small", "huge"), "unknown model 'huge'"),
-        (TIED.replace("resid", "nowhere"), "unknown hookpoint"),
-        (TIED.replace("sagsae_tied", "sagsae_tied@x"), "unknown recipe 'x'"),
-    ],
-)
-def test_a_cell_that_the_study_cannot_have_is_named(name, words):
-    with pytest.raises(CellNameError, match=words):
-        browsed(study({"cells": [name]}))
-
-
 def test_a_job_reads_the_metrics_that_choose_and_the_weights_that_may_be_chosen():
     asked = study({"models": ["small"], "hookpoints": ["resid"]}, dial={"hookpoints": ["resid"]})
     name = "small/resid/gated/w256_seed0"
@@ -134,8 +100,3 @@ def test_a_job_reads_the_metrics_that_choose_and_the_weights_that_may_be_chosen(
     assert found["dials"] == [asked.dial_run("small", "resid", 0, "")]
     assert found["tokens"] == asked.tokens("small", "heldout")
     assert found["heldout"] == asked.manifest("small", "heldout")
-
-
-def targets(*names: str) -> SimpleNamespace:
-    plain = {"forcerun": [], "forcetargets": False, "forceall": False}
-    return SimpleNamespace(targets=list(names), **plain)

@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.config.spelling import CellNameError
-from pipeline.config.study_config import ConfigError
-from pipeline.jobs.json_files import digest
 from pipeline.study.cell import Cell
-from pipeline.study.exported import export_spec, hub_cells, read_by_hub
+from pipeline.study.exported import hub_cells, read_by_hub
 from pipeline.study.outputs import WEIGHTS
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
@@ -35,13 +33,6 @@ def test_cells_by_name_and_by_pattern(tmp_path, cell):
     assert found == [one for one in study(tmp_path).cells if one.variant == cell.variant]
 
 
-def test_a_cell_off_the_grid_has_a_name_too(tmp_path, cell):
-    name = cell.path.replace(f"lam{cell.lam:g}_", "lam0.0777_")
-    (found,) = hub_cells(study(tmp_path, name))
-    assert (found.lam, found.width) == (0.0777, cell.width)
-    assert found not in study(tmp_path).cells
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -55,12 +46,6 @@ def test_other_names_are_refused(tmp_path, name, message):
         hub_cells(study(tmp_path, name))
 
 
-@pytest.mark.parametrize("repo", ["someone", "a/b/c", "some one/saes", "-x/y"])
-def test_a_repository_has_an_owner_and_a_name(tmp_path, repo):
-    with pytest.raises(ConfigError, match=r"hub\.repo"):
-        Study.from_dict(configuration(results=str(tmp_path)) | {"hub": {"repo": repo}})
-
-
 def test_the_figure_is_read_where_the_whole_grid_is_exported(tmp_path, cell):
     figure = study(tmp_path).figure("figure_r2")
     assert read_by_hub(study(tmp_path))["figure"] == figure
@@ -72,11 +57,3 @@ def test_the_figure_is_read_where_the_whole_grid_is_exported(tmp_path, cell):
     assert found["metrics"] == [some.metrics(cell)]
     assert found["weights"] == [some.cell_file(cell, WEIGHTS)]
     assert found["assets"] == [some.asset(cell.model)]
-
-
-def test_a_specification_says_nothing_of_other_cells(tmp_path, cell):
-    spec, other = study(tmp_path), study(tmp_path, "*")
-    assert digest(export_spec(spec, cell)) == digest(export_spec(other, cell))
-    found = export_spec(spec, cell).model_dump()
-    assert found["cell"]["variant"] == cell.variant
-    assert found["model"]["name"] == cell.model
