@@ -28,10 +28,11 @@ help: ## this list
 results: $(VENV)/.ready ## the local study: tables, figures and report in results/local/
 	$(BIN)/snakemake --cores $(CORES) $(if $(GPUS),--resources gpu=$(GPUS))
 
-test: $(VENV)/.ready-dev $(PEERS)/.ready ## every test, the smoke study end to end included
-	$(SUITE)
+test: $(VENV)/.ready-dev $(PEERS)/.ready ## what a change can break, the smoke study end to end included
+	$(SUITE) -m "not long"
 
-test-all: test $(CUDA)/.ready ## the same, and what a GPU would run, with PyTorch for GPUs (3 GB) but without one
+test-all: $(VENV)/.ready-dev $(PEERS)/.ready $(CUDA)/.ready ## every test, and what a GPU would run: PyTorch for GPUs (3 GB), no GPU
+	$(SUITE)
 	OMP_NUM_THREADS=1 $(CUDA)/bin/python -m pytest tests/gpu
 
 test-fast: $(VENV)/.ready-dev ## the tests of single parts, in under 90 seconds on two free cores

@@ -26,6 +26,8 @@ from pipeline.jobs.stage import SPIN_COUNT
 from tests.peers import environment
 from tests.sagsae.evaluation.samples import tiny_model
 
+pytestmark = pytest.mark.long
+
 NUMBER = r"[\d.,]+"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 import yaml
 
 from pipeline.jobs.json_files import read_json
@@ -12,6 +13,8 @@ from pipeline.study.study import Study
 from tests.e2e.conftest import Workflow
 from tests.e2e.test_dial import SMALL
 from tests.pipeline.browser.test_collect import given
+
+pytestmark = pytest.mark.long
 
 PLAIN = {key: value for key, value in SMALL.items() if key != "dial"}
 

@@ -13,6 +13,8 @@ import pytest
 
 from tests.e2e.conftest import ROOT
 
+pytestmark = pytest.mark.long
+
 OURS = ("sagsae", "pipeline", "__editable__")
 
 

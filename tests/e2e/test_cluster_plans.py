@@ -10,6 +10,8 @@ import pytest
 
 from tests.e2e.conftest import ROOT, Workflow
 
+pytestmark = pytest.mark.long
+
 PAPER = ROOT / "workflow" / "configs" / "paper.yaml"
 SLURM = ("--workflow-profile", str(ROOT / "profiles" / "slurm"))
 KUBERNETES = ("--workflow-profile", str(ROOT / "profiles" / "kubernetes"))

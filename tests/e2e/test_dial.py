@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import yaml
 
 from pipeline.study.dial_runs import read_dial_run
@@ -9,6 +10,8 @@ from pipeline.study.study import Study
 from pipeline.text.csv_files import read_table
 from tests.e2e.conftest import Workflow
 from tests.pipeline.whole_study import CONFIG
+
+pytestmark = pytest.mark.long
 
 SIDES = {
     "candidate": {"variant": "sagsae_tied", "width": 24},

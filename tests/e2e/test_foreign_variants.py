@@ -8,6 +8,8 @@ import yaml
 
 from tests.e2e.conftest import ROOT, Workflow
 
+pytestmark = pytest.mark.long
+
 PACKAGE = '''
 """Two autoencoders that the library does not know."""
 

@@ -14,6 +14,8 @@ import sagsae
 from pipeline.study.cell import Cell
 from tests.peers import environment
 
+pytestmark = pytest.mark.long
+
 ROWS = 2048
 
 

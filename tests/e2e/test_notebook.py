@@ -11,6 +11,8 @@ import pytest
 
 from tests import notebook
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def executed(smoke):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import yaml
 
 from pipeline.study.probe_runs import read_probe_run
@@ -9,6 +10,8 @@ from pipeline.study.study import Study
 from pipeline.text.csv_files import read_table
 from tests.e2e.conftest import Workflow
 from tests.pipeline.whole_study import CONFIG
+
+pytestmark = pytest.mark.long
 
 SMALL = CONFIG | {
     "hookpoints": ["resid"],

@@ -23,6 +23,8 @@ from tests.e2e.conftest import Finished, Workflow
 from tests.pipeline.tracking.readers import tensorboard_points
 from tests.pipeline.whole_study import CONFIG
 
+pytestmark = pytest.mark.long
+
 WIDTHS = ((8, 16), (16, 32))
 TEXT_SOURCES = [
     {"name": "few", "source": {"kind": "random", "documents": 60, "words": 20}},

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
+import pytest
 
 from pipeline.config.synthetic import PROTOCOLS
 from tests.e2e.conftest import ROOT, Workflow
+
+pytestmark = pytest.mark.long
 
 
 def test_the_protocols_need_no_language_model(elsewhere):

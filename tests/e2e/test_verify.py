@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 
+import pytest
+
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import CLAIM_TABLES, DIAL_TABLES, TABLES
+
+pytestmark = pytest.mark.long
 
 CELL = Cell(
     model="tiny-smollm3", hookpoint="resid", variant="sagsae_tied", width=128, lam=0.3, seed=0

@@ -24,6 +24,8 @@ from tests.faults.one_cell import (
 from tests.faults.rivals import Rivalry, rivalry
 from tests.faults.workflow_results import results_digest
 
+pytestmark = pytest.mark.long
+
 SAMPLES = ROOT / "tests" / "sagsae" / "activations"
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": os.pathsep.join([str(ROOT), str(SAMPLES)]),

@@ -26,6 +26,8 @@ from tests.faults.small_study import (
 )
 from tests.pipeline.assets.small_assets import make_wheel, sha256
 
+pytestmark = pytest.mark.long
+
 FULL = re.compile(
     r"(error: .*)?the disk is full: .*results/small.*: free some space and run the same command "
     r"again"

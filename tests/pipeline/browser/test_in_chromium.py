@@ -29,6 +29,7 @@ WIDTH, WIDE = 96, 16_384
 OURS, THEIRS = cell_of("sagsae_tied", WIDTH), cell_of("gated", 2 * WIDTH)
 
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.slow,
     pytest.mark.skipif(
         not chromium.find(),

@@ -20,6 +20,8 @@ from pipeline.verify.run import verify
 from tests.peers import environment
 from tests.pipeline.whole_study import CONFIG, WholeStudy, configuration, make_whole_study
 
+pytestmark = pytest.mark.long
+
 FOREIGN = Cell(model="m", hookpoint="resid", variant="foreign-theirs", width=48, lam=1, seed=0)
 GRID = CONFIG["grid"]
 

@@ -23,7 +23,7 @@ from sagsae.autoencoders.registry import GATED, LAMBDA, VARIANTS, K
 from sagsae.autoencoders.storage import load
 from tests.pipeline.tiny_study import HIDDEN, TinyStudy, make_tiny_study, measured
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.long, pytest.mark.slow]
 CPU = torch.device("cpu")
 UNGATED = [name for name, known in VARIANTS.items() if known.family != GATED]
 TOP, ABS = {"variant": "topk", "width": 96}, {"variant": "absbatchtopk", "width": 48}

@@ -21,7 +21,7 @@ from tests.pipeline.tracking.readers import (
     wandb_sessions,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 NAME = "m/resid/gated/w8_lam0.1_seed0"
 CELL = Tracked(NAME, "0123456789abcdef", {"study": "small", "lam": 0.1, "variant": "gated"})

@@ -14,6 +14,8 @@ from sagsae.training.autograd_step import AutogradStep
 from tests.peers import environment
 from tests.sagsae.autoencoders.test_ungated import made
 
+pytestmark = pytest.mark.long
+
 K, LAM, D, WIDTH, ROWS = 3, 0.3, 8, 40, 10
 EXACT = {"rtol": 1e-9, "atol": 1e-11}
 IN_FLOAT32 = {"rtol": 1e-5, "atol": 1e-7}

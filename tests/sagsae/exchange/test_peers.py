@@ -18,6 +18,8 @@ from tests.peers import environment
 from tests.sagsae.samples import WIDTH as D
 from tests.sagsae.samples import sparse_rows
 
+pytestmark = pytest.mark.long
+
 WORKERS = {"saelens": "train_saelens.py", "dictionary_learning": "train_dictionary_learning.py"}
 SAELENS = ["gated", "gated-uncentred", "standard", "jumprelu", "topk", "topk-unscaled", "batchtopk"]
 DICTIONARIES = ["GatedAutoEncoder", "AutoEncoder", "AutoEncoderNew", "JumpReluAutoEncoder"]

@@ -13,7 +13,7 @@ from sagsae.synthetic.polarity_dial import pole_slopes
 from sagsae.synthetic.runs import measure, train
 from sagsae.synthetic.sources import unit_directions
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.long, pytest.mark.slow]
 
 PAIRS, D, ROWS = 8, 32, 8192
 SEEDS = [0, 1, 2]
