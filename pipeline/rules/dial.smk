@@ -1,7 +1,7 @@
 # Steering with single latents, with opposite pairs and along random directions, where section dial asks.
 
 from pipeline.jobs.json_files import digest
-from pipeline.study.inputs import read_by_dial
+from pipeline.study.inputs import read_by_look
 from pipeline.study.outputs import DIAL_TABLES
 
 dial_spec = lambda wildcards: study.dial_spec(study.dial_run(**wildcards))
@@ -25,7 +25,7 @@ rule dial:
 
 rule dial_run:
     input:
-        unpack(lambda wildcards: read_by_dial(study, dial_spec(wildcards))),
+        unpack(lambda wildcards: read_by_look(study, dial_spec(wildcards))),
     output:
         study.dial_run(),
     log:

@@ -1,6 +1,6 @@
 # Sparse probing of codes and feature absorption, where section probe asks.
 
-from pipeline.study.inputs import read_by_probe
+from pipeline.study.inputs import read_by_look
 from pipeline.study.outputs import PROBE_TABLES
 
 probe_spec = lambda wildcards: study.probe_spec(study.probe_run(**wildcards))
@@ -20,7 +20,7 @@ rule probe:
 
 rule probe_run:
     input:
-        unpack(lambda wildcards: read_by_probe(study, probe_spec(wildcards))),
+        unpack(lambda wildcards: read_by_look(study, probe_spec(wildcards))),
     output:
         study.probe_run(),
     log:

@@ -7,15 +7,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from snakemake.io import ancient
-
 from pipeline.config.browser import Shown
 from pipeline.config.grid import Comparison
 from pipeline.config.spelling import CellNameError
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.cell import Cell
-from pipeline.study.inputs import read_by_cells
-from pipeline.study.outputs import WEIGHTS
+from pipeline.study.inputs import read_by_look
 from pipeline.study.restrictions import is_asked
 from pipeline.study.specs import BrowserSpec
 from pipeline.study.study import Study
@@ -133,11 +130,6 @@ def read_by_browser(study: Study, shown: str) -> dict[str, Any]:
         CellNameError: the browser does not show it.
     """
     spec = browsed_at(study, shown)
-    read, cells = read_by_cells(study, spec.model), set(spec.may_show)
-    return {
-        "metrics": [study.metrics(cell) for cell in dict.fromkeys(spec.shown + spec.rival)],
-        "weights": [study.cell_file(cell, WEIGHTS) for cell in spec.may_show],
-        "tokens": ancient(study.tokens(spec.model, "heldout")),
-        "dials": [file for file, one in study.dials.items() if cells & set(one.may_steer)],
-        **{name: read[name] for name in ("heldout", "asset")},
-    }
+    cells = set(spec.weights_of)
+    dials = [file for file, one in study.dials.items() if cells & set(one.weights_of)]
+    return read_by_look(study, spec) | {"dials": dials}

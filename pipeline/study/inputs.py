@@ -10,7 +10,7 @@ from snakemake.io import ancient
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import WEIGHTS
-from pipeline.study.specs import DialSpec, ProbeSpec
+from pipeline.study.specs import LookSpec
 from pipeline.study.study import Study
 
 
@@ -51,22 +51,12 @@ def ancient_if_current(path: str, expected: str) -> str:
     return ancient(path) if made_for == expected else path
 
 
-def read_by_dial(study: Study, spec: DialSpec) -> dict[str, Any]:
-    """What a job reads that steers with latents."""
-    read = read_by_cells(study, spec.model)
+def read_by_look(study: Study, spec: LookSpec) -> dict[str, Any]:
+    """What a job reads that looks into cells: one of steering, of probes or of the browser."""
+    tokens = ancient(study.tokens(spec.model, "heldout"))
+    known = read_by_cells(study, spec.model) | {"tokens": tokens}
     return {
-        "metrics": [study.metrics(cell) for cell in spec.candidate + spec.baseline],
-        "weights": [study.cell_file(cell, WEIGHTS) for cell in spec.may_steer],
-        **{name: read[name] for name in ("heldout", "baselines", "asset")},
-    }
-
-
-def read_by_probe(study: Study, spec: ProbeSpec) -> dict[str, Any]:
-    """What a job reads that probes codes."""
-    read = read_by_cells(study, spec.model)
-    return {
-        "metrics": [study.metrics(cell) for cell in spec.cells],
-        "weights": [study.cell_file(cell, WEIGHTS) for cell in spec.cells],
-        "tokens": ancient(study.tokens(spec.model, "heldout")),
-        **{name: read[name] for name in ("heldout", "asset")},
+        "metrics": [study.metrics(cell) for cell in spec.metrics_of],
+        "weights": [study.cell_file(cell, WEIGHTS) for cell in spec.weights_of],
+        **{name: known[name] for name in spec.reads},
     }

@@ -5,7 +5,8 @@ Those of models, text and stores are in ``pipeline.config.specs``.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from abc import abstractmethod
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_serializer
 
@@ -59,11 +60,28 @@ class EvaluateSpec(Spec):
     evaluation: Evaluation
 
 
-class SweptSpec(Spec):
-    """Of looking into cells that are chosen from sweeps by their L0."""
+class LookSpec(Spec):
+    """Of looking into trained cells."""
 
     model: str
     seed: int
+    reads: ClassVar[tuple[str, ...]]
+    """What a job reads of the model, besides its cells: names of ``pipeline.study.inputs``."""
+
+    @property
+    @abstractmethod
+    def metrics_of(self) -> list[Cell]:
+        """The cells whose metrics are read."""
+
+    @property
+    @abstractmethod
+    def weights_of(self) -> list[Cell]:
+        """The cells whose weights may be wanted."""
+
+
+class SweptSpec(LookSpec):
+    """Of looking into cells that are chosen from sweeps by their L0."""
+
     level: float
     """The L0 that decides."""
 
@@ -75,10 +93,24 @@ class SweptSpec(Spec):
             found.setdefault(cell.knob, cell)
         return found
 
+    @property
+    @abstractmethod
+    def sides(self) -> tuple[list[Cell], list[Cell]]:
+        """The cells of both sweeps, from each of which one is chosen."""
+
+    @property
+    def metrics_of(self) -> list[Cell]:
+        return list(dict.fromkeys(cell for side in self.sides for cell in side))
+
+    @property
+    def weights_of(self) -> list[Cell]:
+        return [cell for side in self.sides for cell in self.of_seed(side).values()]
+
 
 class DialSpec(SweptSpec):
     """Of steering with the latents of one candidate and its baseline, at one place."""
 
+    reads = ("heldout", "baselines", "asset")
     revision: int = 1
     recipe: str
     """Under which both sides stand; the default one is the empty text."""
@@ -94,31 +126,36 @@ class DialSpec(SweptSpec):
     dial: Steering
 
     @property
-    def may_steer(self) -> list[Cell]:
-        """The cells whose weights may be wanted."""
-        return [
-            cell for side in (self.candidate, self.baseline) for cell in self.of_seed(side).values()
-        ]
+    def sides(self) -> tuple[list[Cell], list[Cell]]:
+        return self.candidate, self.baseline
 
 
-class ProbeSpec(Spec):
+class ProbeSpec(LookSpec):
     """Of probing the cells of one seed that were trained under one recipe at one place."""
 
+    reads = ("heldout", "tokens", "asset")
     revision: int = 1
     recipe: str
     """The default one is the empty text."""
-    model: str
     hookpoint: str
-    seed: int
     cells: list[Cell]
     store: str
     """Digest of the held-out store's DumpSpec."""
     probe: Probing
 
+    @property
+    def metrics_of(self) -> list[Cell]:
+        return self.cells
+
+    @property
+    def weights_of(self) -> list[Cell]:
+        return self.cells
+
 
 class BrowserSpec(SweptSpec):
     """Of what is shown of one cell's latents."""
 
+    reads = ("heldout", "tokens", "asset")
     revision: int = 1
     shown: list[Cell]
     """Cells of a sweep, all seeds of each lambda, from which one is taken by its L0; or one."""
@@ -134,9 +171,8 @@ class BrowserSpec(SweptSpec):
     browser: Shown
 
     @property
-    def may_show(self) -> list[Cell]:
-        """The cells whose weights may be wanted."""
-        return [*self.of_seed(self.shown).values(), *self.of_seed(self.rival).values()]
+    def sides(self) -> tuple[list[Cell], list[Cell]]:
+        return self.shown, self.rival
 
 
 class ExportSpec(Spec):

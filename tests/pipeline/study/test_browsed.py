@@ -39,7 +39,7 @@ def test_both_sides_of_the_first_comparison_are_shown_each_beside_the_other():
     assert {(c.variant, c.width, c.recipe) for c in ours.shown} == {("sagsae_tied", 192, "")}
     assert len(ours.shown) == len(ours.rival) == 3 * len(LAMBDAS)
     assert (ours.level, ours.by_level, ours.seed, ours.model) == (64, True, 0, "large")
-    assert {(c.lam, c.seed) for c in ours.may_show} == {(lam, 0) for lam in LAMBDAS}
+    assert {(c.lam, c.seed) for c in ours.weights_of} == {(lam, 0) for lam in LAMBDAS}
     assert ours.store == digest(asked.dump_spec("large", "heldout"))
 
 
@@ -71,7 +71,7 @@ def test_named_cells_are_shown_on_the_grid_or_off_it():
     assert {(c.variant, c.width) for c in ours.rival} == {("gated", 256)}
     assert ours.rival == off.rival
     assert {(c.variant, c.width) for c in theirs.rival} == {("sagsae_tied", 128)}
-    assert {c.seed for c in ours.may_show} == {1}
+    assert {c.seed for c in ours.weights_of} == {1}
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_a_job_reads_the_metrics_that_choose_and_the_weights_that_may_be_chosen(
     name = "small/resid/gated/w256_seed0"
     found, spec = read_by_browser(asked, name), browsed_at(asked, name)
     assert found["metrics"] == [asked.metrics(cell) for cell in spec.shown + spec.rival]
-    assert found["weights"] == [asked.cell_file(cell, WEIGHTS) for cell in spec.may_show]
+    assert found["weights"] == [asked.cell_file(cell, WEIGHTS) for cell in spec.weights_of]
     assert found["dials"] == [asked.dial_run("small", "resid", 0, "")]
     assert found["tokens"] == asked.tokens("small", "heldout")
     assert found["heldout"] == asked.manifest("small", "heldout")

@@ -28,8 +28,8 @@ def test_each_place_is_steered_with_both_sides_of_the_first_comparison():
     assert {(c.variant, c.width) for c in spec.candidate} == {("sagsae_tied", 192)}
     assert {(c.variant, c.width) for c in spec.baseline} == {("gated", 384)}
     assert len(spec.candidate) == len(spec.baseline) == 3 * len(LAMBDAS)
-    assert {(c.lam, c.seed) for c in spec.may_steer} == {(lam, 0) for lam in LAMBDAS}
-    assert len(spec.may_steer) == 2 * len(LAMBDAS)
+    assert {(c.lam, c.seed) for c in spec.weights_of} == {(lam, 0) for lam in LAMBDAS}
+    assert len(spec.weights_of) == 2 * len(LAMBDAS)
     assert spec.level == 64
     assert spec.losses == digest(asked.baseline_spec("large"))
     assert asked.report_spec()["dial"] is True
@@ -64,7 +64,7 @@ def test_a_seed_that_one_side_lacks_is_replaced_by_its_lowest():
     )
     first, second = asked.dials.values()
     assert (first.seed, second.seed) == (3, 5)
-    assert [(c.variant, c.lam, c.seed) for c in second.may_steer] == [
+    assert [(c.variant, c.lam, c.seed) for c in second.weights_of] == [
         ("sagsae_tied", 0.1, 5),
         ("sagsae_tied", 0.2, 5),
         ("gated", 0.1, 2),
