@@ -71,7 +71,7 @@ def collect(
     """Write the scripts of one cell into an empty folder.
 
     Args:
-        spec: one of ``pipeline.study.browsed``.
+        spec: one of ``pipeline.study.browser.browser_specs``.
         cells_root: folder of the cells, with metrics and weights.
         heldout_manifest: manifest of the model's held-out store.
         tokens: record of the contexts that this store was filled from.

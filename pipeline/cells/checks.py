@@ -54,7 +54,7 @@ def check_look(study: Study, file: str) -> None:
     """Check a file of steering or of probes: its content, and the weights that it was made with."""
     read: Callable[[Path], LookRun] = read_dial_run if file in study.dials else read_probe_run
     run = read(Path(file))
-    check_spec(Path(file), "specification", run.spec, study.looked_into[file])
+    check_spec(Path(file), "specification", run.spec, study.look_specs[file])
     for one in run.used:
         metrics = Path(study.metrics(one.cell))
         if not metrics.exists():

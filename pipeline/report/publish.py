@@ -62,7 +62,7 @@ def publish(study: Study, out: Path, workdir: Path = Path()) -> None:
 def _collect(study: Study, root: Path, partial: Path, workdir: Path, out: Path) -> None:
     """Fill ``partial`` with all that ``out`` shall have."""
     cells = _keep_cells(study, study.cells, root, partial)
-    _keep_looked_into(study, study.looked_into, root, partial)
+    _keep_looks(study, study.look_specs, root, partial)
     environment = _environment(study, cells.values(), workdir)
     write_json(partial / outputs.ENVIRONMENT, environment)
     if (root / outputs.SYNTHETIC_SUMMARY).exists():
@@ -91,7 +91,7 @@ def _keep_cells(
     return found
 
 
-def _keep_looked_into(study: Study, files: Iterable[str], root: Path, out: Path) -> None:
+def _keep_looks(study: Study, files: Iterable[str], root: Path, out: Path) -> None:
     """Copy some results of steering and of probes."""
     for path in files:
         file = PurePath(path).relative_to(study.root)

@@ -1,6 +1,6 @@
 # The latent browser: static pages, where section browser asks.
 
-from pipeline.study.browsed import browsed_at, browser_spec_file, read_by_browser
+from pipeline.study.browser import browser_spec, browser_spec_file, read_by_browser
 
 
 rule browser:
@@ -23,7 +23,7 @@ rule browser_cell:
         **GPU,
         **requests.of("browser_cell"),
     params:
-        spec=lambda wildcards: browser_spec_file(study, browsed_at(study, wildcards.shown)),
+        spec=lambda wildcards: browser_spec_file(study, browser_spec(study, wildcards.shown)),
         cells_root=lambda wildcards: study.cells_root,
     shell:
         LEASE
@@ -34,7 +34,7 @@ rule browser_cell:
 
 rule browser_page:
     input:
-        lambda wildcards: list(browsed(study)),
+        lambda wildcards: list(browser_specs(study)),
     output:
         study.browser_page,
     log:

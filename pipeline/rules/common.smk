@@ -2,7 +2,7 @@
 
 from pipeline.claims.reference import claims_file
 from pipeline.config.spelling import CellNameError
-from pipeline.study.browsed import browsed
+from pipeline.study.browser import browser_specs
 from pipeline.study.curve_files import curves_of
 from pipeline.study.figures import shows_dial, shows_probes, title_and_caption
 from pipeline.study.formats import figure_files
@@ -57,7 +57,7 @@ def curves_under(recipe):
 
 def browser_pages():
     """The page of the latent browser."""
-    if not browsed(study):
+    if not browser_specs(study):
         raise CellNameError(
             "this study shows no latents: add section `browser` (config/README.md), or name cells: "
             "snakemake browser --config 'browser={cells: [MODEL/HOOKPOINT/VARIANT/wH_lamL_seedS]}'"

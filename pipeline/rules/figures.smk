@@ -87,7 +87,7 @@ rule report:
         spec=SPECS["report"],
         tables=lambda wildcards: study.table(),
         figures=lambda wildcards: study.path("figures"),
-        browser=[f"{BROWSER}/{BROWSER_PAGE}"] if browsed(study) else [],
+        browser=[f"{BROWSER}/{BROWSER_PAGE}"] if browser_specs(study) else [],
     shell:
         "python -m pipeline report --spec {params.spec:q} --tables {params.tables:q}"
         " --figures {params.figures:q} --synthetic {input.synthetic:q} --environment {input.environment:q}"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.config.study_config import DEFAULT_CONFIG
-from pipeline.study.browsed import browsed
+from pipeline.study.browser import browser_specs
 from pipeline.study.curve_files import curve_figures
 from pipeline.study.figures import SYNTHETIC_FIGURES
 from pipeline.study.study import Study
@@ -25,7 +25,7 @@ def targets(study: Study) -> Iterator[str]:
         yield "dial"
     if study.probes:
         yield "probe"
-    if browsed(study):
+    if browser_specs(study):
         yield "browser"
     yield from (*study.figures_by_name, *curve_figures(study), *SYNTHETIC_FIGURES)
     yield from map(study.metrics, study.cells)

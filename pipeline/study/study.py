@@ -30,7 +30,7 @@ from pipeline.study.figures import FAMILY_FIGURES
 from pipeline.study.foreign import foreign_cells, source_of
 from pipeline.study.grid import absent_files, cross_faults
 from pipeline.study.known_cells import check_known
-from pipeline.study.looked_into import LookedInto
+from pipeline.study.looks import Looks
 from pipeline.study.outputs import (
     BY_SOURCE,
     CLAIM_TABLES,
@@ -47,7 +47,7 @@ from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
 SPLITS: tuple[Split, ...] = ("train", "heldout")
 
 
-class Study(LookedInto):
+class Study(Looks):
     """One study. Build with ``Study.load`` or ``Study.from_dict``; both raise ConfigError."""
 
     def __init__(self, config: c.StudyConfig, run: RunSettings):
@@ -264,7 +264,7 @@ class Study(LookedInto):
     @property
     def every_table(self) -> tuple[str, ...]:
         """File names of all tables but the synthetic ones."""
-        return self.tables + self.looked_into_tables + self.ranking_tables + self.claim_tables
+        return self.tables + self.look_tables + self.ranking_tables + self.claim_tables
 
     @property
     def sources(self) -> list[str]:
@@ -285,7 +285,7 @@ class Study(LookedInto):
         spec = self.compared
         own = figure_names(self.config, self.cells, spec.has_effects, on_demand)
         shown = FAMILY_FIGURES if spec.several_families else ()
-        return own + marked_names(shown, spec.trained, spec.several) + self.looked_into_figures
+        return own + marked_names(shown, spec.trained, spec.several) + self.look_figures
 
     def cell_named(self, **text: str) -> Cell:
         """The cell of a path's wildcards, on the grid or off it.

@@ -27,7 +27,6 @@ from sagsae.schedules import Recipe
 from sagsae.synthetic.anomalies import ExcursionSource, direction_aurocs
 from sagsae.synthetic.consolidation import Matches, match_poles
 from sagsae.synthetic.pairs import PairSample, PairSource, antipodal, at_cosine
-from sagsae.synthetic.polarity_dial import pole_slopes
 from sagsae.synthetic.runs import Measured, measure, train
 from sagsae.synthetic.sources import Drawn, Source, unit_directions
 
@@ -106,7 +105,7 @@ def polarity_dial(section: PolarityDial, bench: Bench) -> Iterator[Row]:
         arguments = f"alpha={alpha:g}", source, section, section.contestants, section.pairs
         for row, found in bench.sweep(*arguments):
             matches = bench.matches(found, source)
-            matched = pole_slopes(found.metrics.slopes, matches)
+            matched = matches.slopes(found.metrics.slopes)
             served = matches.found(TAU).double()
             for side, sign in enumerate(("pos", "neg")):
                 row["metrics"][f"slope_{sign}"] = _number(matched[:, side].nanmean())

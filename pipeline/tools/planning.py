@@ -12,7 +12,7 @@ from pipeline.config.yaml_files import load_yaml
 from pipeline.jobs.cache import register
 from pipeline.jobs.remedies import explain
 from pipeline.jobs.stage import name_run, put_checkout_first, relax_gc
-from pipeline.study.browsed import browsed, write_browser_specs
+from pipeline.study.browser import browser_specs, write_browser_specs
 from pipeline.study.study import Study
 from pipeline.tools.requests import Requests as Requests
 from pipeline.tracking.asked import Asked, pass_on
@@ -36,7 +36,7 @@ def study_of(config: dict[str, Any]) -> Study:
     try:
         raw = config if "study" in config else load_yaml(DEFAULT_CONFIG) | config
         study = Study.from_dict(raw, "configuration", plan=True)
-        browsed(study)
+        browser_specs(study)
         pass_on(Asked.by(study))
     except (ConfigError, CellNameError) as error:
         sys.exit(f"error: {error}")

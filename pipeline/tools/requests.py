@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from pipeline.study.browsed import browsed_at
+from pipeline.study.browser import browser_spec
 from pipeline.study.study import Study
 from pipeline.tools.work import Device, Rates, Work, Workload
 
@@ -84,7 +84,7 @@ class Requests:
             case "probe_run":
                 return [load.probe(study.probe_spec(study.probe_run(**given)))]
             case "browser_cell":
-                return [load.browser(browsed_at(study, given["shown"]).shown[0])]
+                return [load.browser(browser_spec(study, given["shown"]).shown[0])]
         return [Work(fixed=FEW_SECONDS)]
 
 

@@ -36,7 +36,7 @@ from pipeline.jobs.findings import (
 )
 from pipeline.jobs.json_files import ADVICE, json_argument, read_json
 from pipeline.jobs.progress import Progress
-from pipeline.study.browsed import browsed
+from pipeline.study.browser import browser_specs
 from pipeline.study.cell import Cell
 from pipeline.study.curve_files import figures_with_curves
 from pipeline.study.formats import converted_tables, figure_files
@@ -150,7 +150,7 @@ def _cells(study: Study) -> Findings:
 
 def _looks(study: Study) -> Findings:
     """What steering and probes found."""
-    for file in study.looked_into:
+    for file in study.look_specs:
         kind = "places steered" if file in study.dials else "places probed"
         if not (path := Path(file)).exists():
             yield Absent(file)
@@ -194,7 +194,7 @@ def _outputs(study: Study) -> Findings:
     curves = figures_with_curves(study)
     drawn, ends = [*study.figures, *curves], figure_files(study)
     figures = [study.figure(name, end) for name in drawn for end in ends]
-    shown = browsed(study)
+    shown = browser_specs(study)
     pages = [*shown, study.browser_page] if shown else []
     for file in (*tables, *figures, study.report, *pages):
         there = Path(file).exists()

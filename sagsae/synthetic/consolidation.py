@@ -44,6 +44,15 @@ class Matches:
         """[n] bool, pairs whose two poles are found by two latents."""
         return self.found(tau).all(1) & (self.latent[:, 0] != self.latent[:, 1])
 
+    def slopes(self, slopes: Tensor) -> Tensor:
+        """[n, 2] float64, calibration slope of the side that matches each pole, NaN for none.
+
+        Args:
+            slopes: [2, H] of the sides of all latents, see `sagsae.evaluation.calibration`.
+        """
+        found = slopes[self.negative.long(), self.latent.clamp_min(0)]
+        return found.masked_fill(self.latent < 0, torch.nan)
+
 
 def match_poles(W_dec: Tensor, z: Tensor, poles: Tensor, active: Tensor) -> Matches:
     """Match each pole with a side; the lower latent wins a tie.

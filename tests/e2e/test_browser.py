@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.jobs.json_files import read_json
-from pipeline.study.browsed import browsed
+from pipeline.study.browser import browser_specs
 from pipeline.study.study import Study
 from tests.e2e.conftest import Workflow
 from tests.e2e.test_dial import SMALL
@@ -37,7 +37,7 @@ def test_it_shows_both_sides_with_their_dial_and_then_another_cell(elsewhere):
     catalog = given(page.with_name("catalog.js"))
     assert catalog["study"] == "small"
     assert [cell["variant"] for cell in catalog["cells"]] == ["SA-GSAE tied", "Gated"]
-    for cell, file in zip(catalog["cells"], browsed(study), strict=True):
+    for cell, file in zip(catalog["cells"], browser_specs(study), strict=True):
         folder = page.parent / cell["folder"]
         assert folder == (elsewhere.folder / file).parent
         assert read_json(folder / "cell.json")["name"] == cell["name"]

@@ -17,7 +17,7 @@ from pipeline.assets.tokenise import open_tokens
 from pipeline.browser.collect import choose
 from pipeline.cells.evaluate import EvaluationError
 from pipeline.jobs.json_files import digest, read_json, write_json
-from pipeline.study.browsed import browsed
+from pipeline.study.browser import browser_specs
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import read_all
 from pipeline.study.outputs import METRICS, WEIGHTS
@@ -94,7 +94,9 @@ def made(tmp_path_factory) -> Shown:
     paths = {"cells-root": tiny.root / "cells", "heldout-manifest": manifest}
     paths |= {"tokens": tiny.tokens, "asset": tiny.asset}
     arguments = [part for name, path in paths.items() for part in (f"--{name}", str(path))]
-    found = Shown(tiny, study, tiny.root / "shown", browsed(study), [*arguments, "--device", "cpu"])
+    found = Shown(
+        tiny, study, tiny.root / "shown", browser_specs(study), [*arguments, "--device", "cpu"]
+    )
     for file, spec in found.specs.items():
         run(found, spec, found.root / Path(file).relative_to(study.root))
     return found
@@ -271,7 +273,7 @@ def test_a_named_cell_is_shown_beside_the_rival_nearest_its_own_l0(made):
     metrics = read_all(made.tiny.root / "cells", all_cells)
     for cell in cells:
         raw = made.study.config.model_dump() | {"browser": {"cells": [cell.path]}}
-        (spec,) = browsed(Study.from_dict(raw)).values()
+        (spec,) = browser_specs(Study.from_dict(raw)).values()
         shown, rival = choose(spec, metrics)
         assert shown == cell
         assert rival is not None

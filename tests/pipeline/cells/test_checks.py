@@ -22,7 +22,7 @@ def made(request, tmp_path) -> tuple[Study, str]:
     """A study with one file of steering, or of probes."""
     study = make_grid(tmp_path, hookpoints=["mlp_out"], **{request.param: PLACES})
     {"dial": make_dials, "probe": make_probes}[request.param](study)
-    (file,) = study.looked_into
+    (file,) = study.look_specs
     return study, file
 
 
@@ -41,13 +41,14 @@ def test_a_file_of_another_configuration_is_named(made):
     study, file = made
     kind = "dial" if study.dials else "probe"
     other = study.config.model_dump() | {kind: PLACES | CHANGED[kind]}
+    other["results"] = study.run.results
     with pytest.raises(ValueError, match="made for another configuration: specification"):
         check_look(Study.from_dict(other), file)
 
 
 def test_a_cell_that_was_trained_again_is_named(made):
     study, file = made
-    spec = study.looked_into[file]
+    spec = study.look_specs[file]
     cell = spec.candidate[0] if study.dials else spec.cells[3]
     metrics = read_json(study.metrics(cell))
     changed = metrics["made_from"] | {"weights_sha256": "6" * 64}

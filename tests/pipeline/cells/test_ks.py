@@ -13,7 +13,7 @@ from pipeline.cells.dial import dial
 from pipeline.cells.evaluate import evaluate_cell
 from pipeline.cells.train import train_cell
 from pipeline.jobs.json_files import digest, read_json, write_json
-from pipeline.study.browsed import browsed
+from pipeline.study.browser import browser_specs
 from pipeline.study.curves import curve_content
 from pipeline.study.dial_runs import LATENT, PAIR, DialRun
 from pipeline.study.metrics import read_metrics
@@ -127,7 +127,7 @@ def test_the_browser_shows_them(tiny, study, cells, run, tmp_path):
     spec_digest = digest(study.dump_spec("tiny", "heldout"))
     write_json(manifest, read_json(manifest) | {"spec": spec_digest})
     shown = []
-    for file, spec in browsed(study).items():
+    for file, spec in browser_specs(study).items():
         out = tmp_path / Path(file).relative_to(study.root)
         paths = {"cells-root": cells, "heldout-manifest": manifest}
         paths |= {"tokens": tiny.tokens, "asset": tiny.asset, "dials": run[0], "out": out}

@@ -9,7 +9,6 @@ from sagsae.schedules import Recipe
 from sagsae.synthetic.anomalies import ExcursionSource, direction_aurocs
 from sagsae.synthetic.consolidation import match_poles
 from sagsae.synthetic.pairs import PairSource, antipodal
-from sagsae.synthetic.polarity_dial import pole_slopes
 from sagsae.synthetic.runs import measure, train
 from sagsae.synthetic.sources import unit_directions
 
@@ -53,7 +52,7 @@ def test_both_signs_are_true_to_size_however_unequal_they_are(seed):
     source = pairs(seed, negative_scale=4.0, noise=0.03)
     found = measure(train(source, "sagsae_tied", PAIRS, recipe(0.3), seed), source, ROWS, seed)
     matches = match_poles(found.W_dec, found.z, source.poles, found.sample.active())
-    mean = pole_slopes(found.metrics.slopes, matches).nanmean(0)
+    mean = matches.slopes(found.metrics.slopes).nanmean(0)
     assert mean.tolist() == pytest.approx([1.0, 1.0], abs=0.05)
 
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from sagsae.synthetic.anomalies import ExcursionSample, auroc, direction_aurocs
 from sagsae.synthetic.consolidation import Matches, match_poles
 from sagsae.synthetic.pairs import antipodal
-from sagsae.synthetic.polarity_dial import pole_slopes
 from sagsae.synthetic.sources import unit_directions
 
 few = settings(max_examples=40)
@@ -98,14 +97,12 @@ def test_a_signed_latent_tells_both_directions_and_a_positive_one_only_its_own()
 
 def test_slopes_go_to_the_poles_that_their_sides_serve():
     slopes = torch.tensor([[1.0, 3.0], [2.0, torch.nan]], dtype=torch.float64)
-    found = pole_slopes(
-        slopes,
-        Matches(
-            latent=torch.tensor([[1, 0], [0, -1]]),
-            negative=torch.tensor([[False, True], [False, False]]),
-            cosine=torch.ones(2, 2),
-        ),
+    matches = Matches(
+        latent=torch.tensor([[1, 0], [0, -1]]),
+        negative=torch.tensor([[False, True], [False, False]]),
+        cosine=torch.ones(2, 2),
     )
+    found = matches.slopes(slopes)
     assert found[0].tolist() == [3.0, 2.0]
     assert found[1, 0] == 1.0
     assert found[1, 1].isnan()

@@ -19,7 +19,7 @@ from pipeline.study.study import Study
 
 
 @cache
-def browsed(study: Study) -> dict[str, BrowserSpec]:
+def browser_specs(study: Study) -> dict[str, BrowserSpec]:
     """File -> specification of each job that collects what is shown; none unless asked for.
 
     Raises:
@@ -32,9 +32,9 @@ def browsed(study: Study) -> dict[str, BrowserSpec]:
     return {study.browser_cell(shown): spec for shown, spec in found}
 
 
-def browsed_at(study: Study, shown: str) -> BrowserSpec:
+def browser_spec(study: Study, shown: str) -> BrowserSpec:
     """Of the job that makes a file; raises CellNameError that lists those there are."""
-    specs, file = browsed(study), study.browser_cell(shown)
+    specs, file = browser_specs(study), study.browser_cell(shown)
     if file not in specs:
         known = ", ".join(specs) or "none: see section browser of its configuration"
         raise CellNameError(f"{file}: the browser of this study does not show it; it has {known}")
@@ -43,7 +43,7 @@ def browsed_at(study: Study, shown: str) -> BrowserSpec:
 
 def write_browser_specs(study: Study, folder: Path = Path()) -> None:
     """Write the specifications of those jobs. They name whole sweeps, too long for a command."""
-    for spec in browsed(study).values():
+    for spec in browser_specs(study).values():
         write_json(folder / browser_spec_file(study, spec), spec.model_dump())
 
 
@@ -129,7 +129,7 @@ def read_by_browser(study: Study, shown: str) -> dict[str, Any]:
     Raises:
         CellNameError: the browser does not show it.
     """
-    spec = browsed_at(study, shown)
+    spec = browser_spec(study, shown)
     cells = set(spec.weights_of)
     dials = [file for file, one in study.dials.items() if cells & set(one.weights_of)]
     return read_by_look(study, spec) | {"dials": dials}

@@ -21,7 +21,7 @@ from pipeline.study.specs import DialSpec, ProbeSpec
 Made = TypeVar("Made", DialSpec, ProbeSpec)
 
 
-class LookedInto(Outputs):
+class Looks(Outputs):
     """What a study looks into, by the sections dial and probe."""
 
     config: StudyConfig
@@ -57,7 +57,7 @@ class LookedInto(Outputs):
         return {self.probe_run(*_place(one), one.seed): one for one in found}
 
     @property
-    def looked_into(self) -> dict[str, DialSpec | ProbeSpec]:
+    def look_specs(self) -> dict[str, DialSpec | ProbeSpec]:
         """Those of both."""
         return {**self.dials, **self.probes}
 
@@ -70,7 +70,7 @@ class LookedInto(Outputs):
         return _of(self.probes, file, "does not probe there", "probe")
 
     @property
-    def looked_into_tables(self) -> tuple[str, ...]:
+    def look_tables(self) -> tuple[str, ...]:
         """File names of the tables of both."""
         return self.dial_tables + self.probe_tables
 
@@ -85,7 +85,7 @@ class LookedInto(Outputs):
         return PROBE_TABLES if self.probes else ()
 
     @property
-    def looked_into_figures(self) -> tuple[str, ...]:
+    def look_figures(self) -> tuple[str, ...]:
         """Names of the figures of both, under each recipe."""
         several = len({cell.recipe for cell in self.cells}) > 1
         steered = marked_names(DIAL_FIGURES, _recipes(self.dials.values()), several)

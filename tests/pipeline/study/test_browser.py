@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.config.study_config import ConfigError
 from pipeline.jobs.json_files import digest
-from pipeline.study.browsed import browsed, browsed_at, read_by_browser
+from pipeline.study.browser import browser_spec, browser_specs, read_by_browser
 from pipeline.study.outputs import WEIGHTS
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import LAMBDAS, configuration
@@ -26,15 +26,15 @@ def study(browser: dict[str, Any] | None = None, **changes: Any) -> Study:
 def shown(study: Study) -> list[str]:
     return [
         Path(file).parent.relative_to(study.path("browser/data")).as_posix()
-        for file in browsed(study)
+        for file in browser_specs(study)
     ]
 
 
 def test_both_sides_of_the_first_comparison_are_shown_each_beside_the_other():
     asked = study({})
-    assert len(browsed(asked)) == 2 * 2 * 3
+    assert len(browser_specs(asked)) == 2 * 2 * 3
     names = ["large/resid/sagsae_tied/w192_seed0", "large/resid/gated/w384_seed0"]
-    ours, theirs = (browsed_at(asked, name) for name in names)
+    ours, theirs = (browser_spec(asked, name) for name in names)
     assert (ours.shown, ours.rival) == (theirs.rival, theirs.shown)
     assert {(c.variant, c.width, c.recipe) for c in ours.shown} == {("sagsae_tied", 192, "")}
     assert len(ours.shown) == len(ours.rival) == 3 * len(LAMBDAS)
@@ -64,7 +64,7 @@ def test_recipes_are_places_of_their_own():
 
 def test_named_cells_are_shown_on_the_grid_or_off_it():
     asked = study({"cells": [TIED, OFF_GRID, "small/resid/gated/w256_lam0.1_seed0"]})
-    ours, off, theirs = browsed(asked).values()
+    ours, off, theirs = browser_specs(asked).values()
     assert [one.shown[0].path for one in (ours, off, theirs)] == list(shown(asked))
     assert not ours.by_level
     assert ours.seed == 1
@@ -94,7 +94,7 @@ def test_what_cannot_be_shown_is_refused(browser, changes, words):
 def test_a_job_reads_the_metrics_that_choose_and_the_weights_that_may_be_chosen():
     asked = study({"models": ["small"], "hookpoints": ["resid"]}, dial={"hookpoints": ["resid"]})
     name = "small/resid/gated/w256_seed0"
-    found, spec = read_by_browser(asked, name), browsed_at(asked, name)
+    found, spec = read_by_browser(asked, name), browser_spec(asked, name)
     assert found["metrics"] == [asked.metrics(cell) for cell in spec.shown + spec.rival]
     assert found["weights"] == [asked.cell_file(cell, WEIGHTS) for cell in spec.weights_of]
     assert found["dials"] == [asked.dial_run("small", "resid", 0, "")]
