@@ -43,7 +43,7 @@ def make_documents(source: dict[str, Any], folder: Path) -> dict[str, Any]:
     if source["kind"] == "mixed":
         texts, sources = mixed_texts(source, folder)
     else:
-        texts = list(read_texts(source, folder, folder / DOWNLOAD))
+        texts = list(read_texts(source, folder / DOWNLOAD))
     if not any(texts):
         named = f" ({', '.join(source['paths'])})" if "paths" in source else ""
         raise AssetError(f"the text source of kind {source['kind']}{named} holds no text")

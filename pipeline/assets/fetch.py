@@ -18,12 +18,11 @@ from pipeline.assets.documents import make_documents
 from pipeline.assets.model_folders import (
     describe_model,
     drop_gguf,
-    folder_digests,
     make_model_folder,
 )
 from pipeline.config.specs import AssetSpec, TextSpec
 from pipeline.jobs.cache import MODELS, TEXTS, Entry, entry_folder, write_record
-from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
+from pipeline.jobs.json_files import content_digest, digest, expect_fields, read_json, write_json
 from pipeline.jobs.progress import say
 
 
@@ -85,18 +84,20 @@ def make_text(spec: TextSpec, out: Path) -> dict[str, Any]:
     return documents
 
 
+def local_paths(spec: AssetSpec | TextSpec) -> list[str]:
+    """Files and folders of the user's own that a specification names, whose content counts."""
+    if isinstance(spec, AssetSpec):
+        return [spec.model.path] if spec.model.kind == "path" else []
+    text = spec.text
+    sources = [part.source for part in text.sources] if text.kind == "mixed" else [text]
+    return [path for source in sources if source.kind == "files" for path in source.paths]
+
+
 def _key(spec: AssetSpec | TextSpec) -> str:
     """Digest of the specification, and of local files that it only names."""
-    found: dict[str, str] = {}
-    if isinstance(spec, TextSpec):
-        text = spec.text
-        for source in [part.source for part in text.sources] if text.kind == "mixed" else [text]:
-            if source.kind == "files":
-                files = {path: Path(path) for path in source.paths}
-                found |= {name: sha256_of(path) for name, path in files.items() if path.is_file()}
-    elif spec.model.kind == "path":
-        found = folder_digests(Path(spec.model.path))
-    return digest({"spec": digest(spec), "files": found}) if found else digest(spec)
+    paths = [path for path in local_paths(spec) if Path(path).exists()]
+    files = {path: content_digest(Path(path)) for path in paths}
+    return digest({"spec": digest(spec), "files": files}) if files else digest(spec)
 
 
 def _make(spec: AssetSpec | TextSpec, out: Path) -> None:

@@ -78,7 +78,7 @@ def _source(part: dict[str, Any], folder: Path, seed: int) -> tuple[list[str], d
         record = {"resolved_revision": resolved["resolved_revision"]}
     else:
         download = folder / DOWNLOAD.format(part["name"])
-        found = list(_documents(part, read_texts(source, folder, download)))
+        found = list(_documents(part, read_texts(source, download)))
         order = np.random.default_rng(seed).permutation(len(found)).tolist()
         chosen = sorted(_below_cap(((place, found[place]) for place in order), part))
         record = {"of_documents": len(found), "of_characters": sum(map(len, found))}

