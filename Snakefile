@@ -16,7 +16,7 @@ from pipeline.study.cell import WILDCARDS
 
 prepare_process(CHECKOUT)
 study = study_of(config)
-ROOT = str(study.root)  # results/<study>; every file name below begins with it
+ROOT, at = str(study.root), study.path  # at("x") is results/<study>/x
 CACHE = study.cache
 SPECS = {name: f"@{path}" for name, path in study.shared_specs.items()}
 requests = Requests.by(study)  # time and memory of each rule's jobs
@@ -55,7 +55,6 @@ include: "pipeline/rules/verify.smk"
 
 rule all:
     default_target: True
-    localrule: True
     input:
         [study.metrics(cell) for cell in study.cells],
         rules.tables.input,
@@ -63,6 +62,7 @@ rule all:
         rules.synthetic.input if study.config.synthetic.with_study else [],
         study.report,
         rules.browser.input if study.config.browser else [],
+    localrule: True
 
 
 onstart:

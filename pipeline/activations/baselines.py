@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from pipeline.activations.hookpoints import stored_hookpoints
 from pipeline.activations.manifests import open_store
+from pipeline.activations.passes import SPLICED
 from pipeline.activations.sources import ABLATIONS, CLEAN, Sources
 from pipeline.assets.fetch import load_asset
 from pipeline.assets.tokenise import open_tokens
@@ -269,14 +270,14 @@ def _measure(
     out: Path,
     device: Device,
 ) -> None:
-    entry, batch = spec.model, spec.batch_contexts
+    entry, place, batch = spec.model, device_of(device), SPLICED[device_of(device).type]
     store, heldout = (open_store(*pair) for pair in zip(manifests, spec.stores, strict=True))
     chosen = evaluation_tokens(spec, tokens, heldout)
     ids = torch.from_numpy(chosen.input_ids.copy())
-    model = load_asset(asset, entry.dtype, device_of(device))
+    model = load_asset(asset, entry.dtype, place)
     contexts, losses = read_contexts(model, ids, store, entry.layer, batch)
     points = stored_hookpoints(store, spec.hookpoints)
-    say(f"{entry.name}: {float(losses.double().mean()):.3f} nats a token, {len(ids)} contexts")
+    say(f"{entry.name}: {losses.double().mean().item():.3f} nats a token, {len(ids)} contexts")
     if note := why_not_resumed(model, contexts, losses, points, batch):
         say(f"{entry.name}: every pass runs all blocks: {note}")
         contexts = contexts.full

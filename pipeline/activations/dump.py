@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
 from pipeline.activations.hookpoints import hookpoints_of
 from pipeline.activations.manifests import describe
+from pipeline.activations.passes import DUMPED
 from pipeline.assets.fetch import load_asset, model_folder
 from pipeline.assets.tokenise import open_tokens
 from pipeline.config.specs import DumpSpec
-from pipeline.config.study_config import StoreLayout
 from pipeline.jobs.cache import STORES, Entry, using, write_record
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress, say
@@ -66,11 +66,23 @@ def provenance_of(
     return named | {"family": family}
 
 
-def settings_of(spec: DumpSpec, provenance: dict[str, Any]) -> DumpSettings:
+Profile = Literal["plain", "disk"]
+"""How chunks are compressed."""
+
+
+def settings_of(
+    spec: DumpSpec,
+    provenance: dict[str, Any],
+    device: torch.device,
+    profile: Profile,
+    sharded: bool,
+) -> DumpSettings:
     """The library's settings for a dump."""
-    layout = StoreLayout.model_fields.keys() - {"calibration_contexts"}
     return DumpSettings(
-        **spec.dump.model_dump(include=set(layout)),
+        **spec.dump.model_dump(exclude={"calibration_contexts"}),
+        batch_contexts=DUMPED[device.type],
+        profile=profile,
+        sharded=sharded,
         n_blocks=spec.rows // spec.dump.rows_per_block,
         seed=spec.seed,
         provenance=provenance,
@@ -87,6 +99,8 @@ class DumpJob:
         tokens: Record of the contexts of the split.
         calibration_tokens: Record of the contexts of the train split.
         stores: Where the stores are.
+        profile: How chunks are compressed.
+        sharded: Whether each block of a hookpoint is one file.
     """
 
     spec: DumpSpec
@@ -94,6 +108,8 @@ class DumpJob:
     tokens: Path
     calibration_tokens: Path
     stores: Storage
+    profile: Profile = "plain"
+    sharded: bool = False
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -187,7 +203,7 @@ class DumpJob:
             hookpoints_of(entry, spec.hookpoints, read_json(self.asset)["model_type"]),
             self.stores,
             self.name,
-            settings_of(spec, self.provenance),
+            settings_of(spec, self.provenance, place, self.profile, self.sharded),
             device=place,
             blocks=blocks,
             progress=update,
@@ -203,6 +219,8 @@ def main(
     out: Path,
     device: Device = "auto",
     stores: str = "",
+    profile: Profile = "plain",
+    sharded: Literal[0, 1] = 0,
 ) -> None:
     """Dump the rows that are not there yet, and record the store.
 
@@ -215,8 +233,11 @@ def main(
         out: manifest to write
         device: where to compute; auto: a GPU where there is one
         stores: folder or s3:// URL of the stores; the cache's own where it is not given
+        profile: how chunks are compressed
+        sharded: 1: each block of a hookpoint in one file
     """
-    job = DumpJob(spec, asset, tokens, calibration_tokens, storage_at(stores or cache / STORES))
+    place = storage_at(stores or cache / STORES)
+    job = DumpJob(spec, asset, tokens, calibration_tokens, place, profile, bool(sharded))
     entry = Entry(cache, STORES, job.provenance["family"])
     with using(asset, tokens, calibration_tokens), entry.used(), entry.making():
         store = job.finished() or job.fill(device)

@@ -22,7 +22,7 @@ from pipeline.assets.model_folders import (
 )
 from pipeline.config.specs import AssetSpec, TextSpec
 from pipeline.jobs.cache import MODELS, TEXTS, Entry, entry_folder, write_record
-from pipeline.jobs.json_files import content_digest, digest, expect_fields, read_json, write_json
+from pipeline.jobs.json_files import digest, expect_fields, read_json, write_json
 from pipeline.jobs.progress import say
 
 
@@ -84,22 +84,6 @@ def make_text(spec: TextSpec, out: Path) -> dict[str, Any]:
     return documents
 
 
-def local_paths(spec: AssetSpec | TextSpec) -> list[str]:
-    """Files and folders of the user's own that a specification names, whose content counts."""
-    if isinstance(spec, AssetSpec):
-        return [spec.model.path] if spec.model.kind == "path" else []
-    text = spec.text
-    sources = [part.source for part in text.sources] if text.kind == "mixed" else [text]
-    return [path for source in sources if source.kind == "files" for path in source.paths]
-
-
-def _key(spec: AssetSpec | TextSpec) -> str:
-    """Digest of the specification, and of local files that it only names."""
-    paths = [path for path in local_paths(spec) if Path(path).exists()]
-    files = {path: content_digest(Path(path)) for path in paths}
-    return digest({"spec": digest(spec), "files": files}) if files else digest(spec)
-
-
 def _make(spec: AssetSpec | TextSpec, out: Path) -> None:
     if isinstance(spec, TextSpec):
         make_text(spec, out)
@@ -114,21 +98,26 @@ def _spec(text: str) -> AssetSpec | TextSpec:
     return (AssetSpec if "model" in json.loads(text) else TextSpec).argument(text)
 
 
-def main(spec: Annotated[AssetSpec | TextSpec, _spec], cache: Path, out: Path) -> None:
+def main(
+    spec: Annotated[AssetSpec | TextSpec, _spec], cache: Path, out: Path, terms: str = ""
+) -> None:
     """Make what the specification describes, unless the cache has it.
 
     Args:
         spec: AssetSpec or TextSpec as JSON
         cache: folder of the cache
         out: record to write
+        terms: of use, which are printed where a download starts
     """
     started = time.monotonic()
-    entry = Entry(cache, MODELS if isinstance(spec, AssetSpec) else TEXTS, _key(spec))
+    entry = Entry(cache, MODELS if isinstance(spec, AssetSpec) else TEXTS, digest(spec))
     made_file = entry.folder / out.name
     with entry.used():
         if not made_file.exists():
             with entry.making():
                 if not made_file.exists():
+                    if terms:
+                        say(f"terms of what is downloaded now: {terms}")
                     _make(spec, made_file)
         made = read_json(made_file)
         write_record(out, made, entry.folder)

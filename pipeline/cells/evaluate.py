@@ -15,6 +15,7 @@ from torch import Tensor
 
 from pipeline.activations.baselines import Baselines, read_baselines
 from pipeline.activations.manifests import open_store
+from pipeline.activations.passes import LR_NOISE_GAP, SPLICED
 from pipeline.assets.fetch import load_asset
 from pipeline.jobs.json_files import digest, sha256_of
 from pipeline.jobs.progress import Progress
@@ -94,7 +95,7 @@ def evaluate_cell(
         raise EvaluationError(
             f"{baselines}: has {', '.join(found.ablations)} but not {cell.hookpoint}; delete it"
         )
-    spliced = _spliced(spec, found, cell.hookpoint, sae, asset, device, label)
+    spliced = _spliced(found, cell.hookpoint, sae, asset, device, label)
     recovered = _loss_recovered(found, cell.hookpoint, spliced)
     latents = save(_latent_tensors(quality, histograms))
     made_from = {
@@ -116,7 +117,7 @@ def evaluate_cell(
         **_reconstruction_part(quality),
         "collapsed": why_collapsed(quality, course.get("diverged", "")),
         "threshold_off": "fault" in course.get("calibration", {}),
-        **_loss_part(recovered, spec.evaluation.lr_noise_gap),
+        **_loss_part(recovered),
         "sources": _source_part(found, groups, cell.hookpoint, spliced),
         "training": train_info["training"],
         "made_from": made_from,
@@ -180,7 +181,6 @@ def rows_of(store: Store, hookpoint: str, device: torch.device, label: str) -> I
 
 
 def _spliced(
-    spec: EvaluateSpec,
     found: Baselines,
     hookpoint: str,
     sae: Autoencoder,
@@ -191,7 +191,7 @@ def _spliced(
     """[n, L - 1] losses with reconstructions in the place of the activations."""
     model, contexts = load_asset(asset, found.dtype, device), found.contexts
     progress = Progress(f"{label}, spliced", len(contexts.input_ids), "contexts")
-    point, batch = found.ablations[hookpoint].hookpoint, spec.evaluation.batch_contexts
+    point, batch = found.ablations[hookpoint].hookpoint, SPLICED[device.type]
     return spliced_losses(model, contexts, batch, point, reconstruction(sae), progress.update)
 
 
@@ -257,8 +257,8 @@ def _latent_tensors(quality: ReconstructionMetrics, histograms: Histograms) -> d
     }
 
 
-def _loss_part(recovered: LossRecovered, least_gap: float) -> dict[str, Any]:
-    return {**_losses(recovered), "lr_noisy": recovered.noisy(least_gap)}
+def _loss_part(recovered: LossRecovered) -> dict[str, Any]:
+    return {**_losses(recovered), "lr_noisy": recovered.noisy(LR_NOISE_GAP)}
 
 
 def _losses(recovered: LossRecovered) -> dict[str, Any]:

@@ -28,8 +28,6 @@ class Steering(Section):
     """Positions of a context at which predictions are read."""
     tokens: Count = 10
     """Tokens that each sense of a direction promotes most, whose logits are compared."""
-    batch_contexts: Count = 16
-    """Contexts per forward pass, each under an intervention of its own."""
 
 
 class Dial(Steering):

@@ -8,13 +8,14 @@ has its default.
 
 from __future__ import annotations
 
+from operator import not_
 from typing import Literal, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from pipeline.config.sections import Section
 from pipeline.config.sources import AnyText, ModelSource
-from pipeline.config.study_config import Packing, StoreLayout, TappedModel
+from pipeline.config.study_config import Packing, StoreRows, TappedModel
 from pipeline.config.yaml_files import ConfigError, describe
 from pipeline.jobs.json_files import json_argument
 
@@ -50,6 +51,8 @@ class AssetSpec(Spec):
 
     revision: int = 2
     model: ModelSource
+    files: dict[str, str] = Field(default_factory=dict, exclude_if=not_)
+    """Of a folder on this machine, sha256 of each file that counts."""
 
 
 class TextSpec(Spec):
@@ -57,6 +60,8 @@ class TextSpec(Spec):
 
     revision: int = 2
     text: AnyText
+    files: dict[str, str] = Field(default_factory=dict, exclude_if=not_)
+    """Of files on this machine, sha256 by path."""
 
 
 class TokenSpec(Packing, Spec):
@@ -89,7 +94,7 @@ class DumpSpec(Spec):
     rows: int
     seed: int
     context_length: int
-    dump: StoreLayout
+    dump: StoreRows
 
     @property
     def is_short(self) -> bool:
@@ -105,6 +110,5 @@ class BaselineSpec(Spec):
     stores: list[str]
     """Digests of the DumpSpecs: training split, held-out split."""
     lr_contexts: int
-    batch_contexts: int
     hookpoints: list[str]
     model: TappedModel

@@ -102,31 +102,29 @@ def text_sources(text: Text) -> dict[str, TextSource]:
     return {"text.source": text.source} if text.source else several
 
 
-class StoreLayout(Section):
-    """How an activation store is filled and laid out."""
+class StoreRows(Section):
+    """Which rows an activation store has, and in which order."""
 
     rows_per_block: Count = 8192
     """Rows that are permuted and committed together."""
     rows_per_chunk: Count = 1024
     """Rows per Zarr chunk; divides rows_per_block. Aim at 8 MiB per chunk for large stores."""
+    max_norm_ratio: Positive = 10.0
+    """Tokens whose norm exceeds this many medians at any hookpoint are left out."""
+    calibration_contexts: Count = 64
+    """Contexts of the training split from which the median norms are taken."""
+    slack: Fraction = 0.02
+    """Share of a block's tokens that the drop rule may take before the dump stops."""
+
+
+class Dump(StoreRows):
+    """The activation store."""
+
     profile: Literal["plain", "disk"] = "plain"
     """plain: uncompressed; disk: byte shuffle and zstd level 1, 30 % smaller, but slower to write
     and to read. Both carry crc32c."""
     sharded: bool = Field(default=False, exclude_if=not_)
     """Keep each block of a hookpoint in one file. Stores of more than 50,000 chunks need it."""
-    max_norm_ratio: Positive = 10.0
-    """Tokens whose norm exceeds this many medians at any hookpoint are left out."""
-    calibration_contexts: Count = 64
-    """Contexts of the training split from which the median norms are taken."""
-    batch_contexts: Count = 16
-    """Contexts per forward pass."""
-    slack: Fraction = 0.02
-    """Share of a block's tokens that the drop rule may take before the dump stops."""
-
-
-class Dump(StoreLayout):
-    """The activation store."""
-
     train_rows: Count
     """Tokens stored for training; rounded down to whole blocks."""
     heldout_rows: Count
@@ -154,10 +152,6 @@ class Evaluation(Section):
 
     lr_contexts: Count = 64
     """Held-out contexts over which Loss Recovered is measured."""
-    batch_contexts: Count = 4
-    """Contexts per spliced forward pass."""
-    lr_noise_gap: Positive = 0.1
-    """Loss Recovered is flagged as noise where CE_zero - CE_clean (nats) is below this."""
 
 
 class StudyConfig(Section):

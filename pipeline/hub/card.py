@@ -72,7 +72,7 @@ def model_grid(shown: list[Shown], documents: dict[str, Any]) -> Grid:
         version = asset["resolved_revision"] or f"weights sha256 {asset['weights_sha256'][:16]}"
         place = (known["model_name"], version, one.spec.cell.hookpoint)
         hooks = (f"`{known['hf_hook_name']}`", f"`{known['hook_name']}`")
-        rows[place] = (*place[:2], *hooks, asset["terms"] or "see the model")
+        rows[place] = (*place[:2], *hooks, getattr(one.spec.source, "terms", "") or "see the model")
     columns = ("Language model", "Version", "Module", "In TransformerLens", "Terms")
     return Grid(title="Language models", columns=columns, rows=tuple(rows.values()))
 
@@ -94,7 +94,7 @@ def card(study: Study, shown: list[Shown], documents: dict[str, Any], figure: st
     """
     from huggingface_hub import ModelCardData
 
-    section, text = hub(study), study.text_spec().text
+    section, text = hub(study), study.text
     texts = text_sources(text, documents)
     sources = [text] if text.kind != "mixed" else [part.source for part in text.sources]
     models = {model_name(one.spec) for one in shown if one.spec.source.kind == "hub"}

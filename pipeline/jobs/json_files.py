@@ -75,10 +75,3 @@ def sha256_of(path: Path) -> str:
     """Hexadecimal sha256 of a file."""
     with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def content_digest(path: Path) -> str:
-    """Digest of a file's content, or of the names and contents of the files in a folder."""
-    if path.is_dir():
-        return digest({file.name: sha256_of(file) for file in path.iterdir() if file.is_file()})
-    return sha256_of(path)

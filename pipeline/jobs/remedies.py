@@ -33,9 +33,9 @@ _ASKED = re.compile(r"to (?:allocate|mmap) ([\d.,]+) ?(\w+)")
 _WIDTH = "the width or expansion of the grid entry"
 SETTINGS = {
     "the language model": "",
-    "spliced passes of the language model": "evaluation.batch_contexts",
-    "the language model's own losses": "evaluation.batch_contexts or evaluation.lr_contexts",
-    "steering of the language model": "dial.batch_contexts or dial.positions",
+    "spliced passes of the language model": "text.context_length",
+    "the language model's own losses": "evaluation.lr_contexts",
+    "steering of the language model": "dial.positions",
     "the rows that are probed": "probe.train_rows or probe.test_rows",
     "the codes of the rows that are probed": "probe.train_rows or probe.test_rows",
     "the evaluation of the autoencoder": _WIDTH,
@@ -46,8 +46,8 @@ SETTINGS = {
     ),
     "a training step": f"training.batch_size or {_WIDTH}",
     "the autoencoder": _WIDTH,
-    "a forward pass of the language model": "dump.batch_contexts or text.context_length",
-    "a block of activations": "dump.rows_per_block or dump.batch_contexts",
+    "a forward pass of the language model": "text.context_length",
+    "a block of activations": "dump.rows_per_block",
     "a block of activations that is written": "dump.rows_per_block",
     "the tokens of a split": "dump.train_rows and dump.heldout_rows",
     "chunks of activations": "dump.rows_per_chunk or dump.rows_per_block",

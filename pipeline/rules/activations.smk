@@ -1,7 +1,7 @@
 # One pass of each language model over each split; then the model's own losses, once.
 
-MANIFEST = ROOT + "/manifests/{model}-{split}.json"
-BASELINES = ROOT + "/baselines/{model}.json"
+MANIFEST = at("manifests/{model}-{split}.json")
+BASELINES = at("baselines/{model}.json")
 
 
 rule dump:
@@ -12,11 +12,13 @@ rule dump:
     output:
         MANIFEST,
     log:
-        ROOT + "/logs/dump/{model}-{split}.log",
+        at("logs/dump/{model}-{split}.log"),
     threads: lambda wildcards: 1 if study.dump_spec(wildcards.model, wildcards.split).is_short else 16
     resources:
         **GPU,
         **requests.of("dump"),
+        profile=study.config.dump.profile,
+        sharded=int(study.config.dump.sharded),
     params:
         spec=lambda wildcards: canonical(study.dump_spec(wildcards.model, wildcards.split)),
         cache=lambda wildcards: CACHE,
@@ -24,7 +26,7 @@ rule dump:
     shell:
         LEASE + "python -m pipeline dump --spec {params.spec:q} --asset {input.asset:q}"
         " --tokens {input.tokens:q} --calibration-tokens {input.calibration:q} --cache {params.cache:q}"
-        " --stores={params.stores:q} --device {resources.device} --out {output:q} --log {log:q}"
+        " --stores={params.stores:q} --profile {resources.profile} --sharded {resources.sharded} --device {resources.device} --out {output:q} --log {log:q}"
 
 
 rule baselines:
@@ -36,7 +38,7 @@ rule baselines:
     output:
         BASELINES,
     log:
-        ROOT + "/logs/baselines/{model}.log",
+        at("logs/baselines/{model}.log"),
     threads: 16
     resources:
         **GPU,

@@ -2,20 +2,20 @@
 
 from pipeline.study.inputs import read_by_cell
 
-CELL = ROOT + "/cells/{model}/{hookpoint}/{variant}/w{width}_{knob}_seed{seed}"
+NAME = "{model}/{hookpoint}/{variant}/w{width}_{knob}_seed{seed}"
 
 
 rule cell:
     input:
         unpack(lambda wildcards: read_by_cell(study, study.cell_named(**wildcards))),
     output:
-        metrics=CELL + "/metrics.json",
-        weights=CELL + "/sae.safetensors",
-        training=CELL + "/training.json",
-        curve=CELL + "/curve.parquet",
-        latents=CELL + "/latents.safetensors",
+        metrics=at("cells", NAME, "metrics.json"),
+        weights=at("cells", NAME, "sae.safetensors"),
+        training=at("cells", NAME, "training.json"),
+        curve=at("cells", NAME, "curve.parquet"),
+        latents=at("cells", NAME, "latents.safetensors"),
     log:
-        CELL.replace("/cells/", "/logs/cells/") + ".log",
+        at("logs", "cells", f"{NAME}.log"),
     threads: 1
     resources:
         **GPU,

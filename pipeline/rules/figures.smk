@@ -9,10 +9,10 @@ CURVES_HERE = figures_with_curves(study)
 
 
 rule figures:
-    localrule: True
     input:
         [study.figure(name, end) for name in study.figures for end in FIGURE_FILES],
         [study.figure(name, end) for name in CURVES_HERE for end in FIGURE_FILES],
+    localrule: True
 
 
 for name in [*study.figures_by_name, *CURVES]:

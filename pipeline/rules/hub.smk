@@ -2,19 +2,17 @@
 
 from pipeline.study.exported import export_spec, read_by_hub
 
-SAELENS = ROOT + "/saelens/{model}/{hookpoint}/{variant}/w{width}_{knob}_seed{seed}"
-
 
 rule saelens:
     input:
-        weights=CELL + "/sae.safetensors",
+        weights=at("cells", NAME, "sae.safetensors"),
         asset=ancient(ASSET),
         documents=ancient(DOCUMENTS),
     output:
-        config=SAELENS + "/cfg.json",
-        weights=SAELENS + "/sae_weights.safetensors",
+        config=at("saelens", NAME, "cfg.json"),
+        weights=at("saelens", NAME, "sae_weights.safetensors"),
     log:
-        SAELENS.replace("/saelens/", "/logs/saelens/") + ".log",
+        at("logs", "saelens", f"{NAME}.log"),
     localrule: True
     params:
         spec=lambda wildcards: canonical(export_spec(study, study.cell_named(**wildcards))),
@@ -27,9 +25,9 @@ rule hub_folder:
     input:
         unpack(lambda wildcards: read_by_hub(study)),
     output:
-        ROOT + "/hub/README.md",
+        at("hub/README.md"),
     log:
-        ROOT + "/logs/hub.log",
+        at("logs/hub.log"),
     localrule: True
     params:
         config=SPECS["configuration"],

@@ -4,10 +4,10 @@ from pipeline.study.formats import converted_synthetic, converted_tables
 
 
 rule tables:
-    localrule: True
     input:
         [study.table(name) for name in study.every_table],
         list(converted_tables(study)),
+    localrule: True
 
 
 rule make_tables:

@@ -3,7 +3,7 @@
 
 rule verify:
     log:
-        ROOT + "/logs/verify.log",
+        at("logs/verify.log"),
     localrule: True
     threads: 16
     params:

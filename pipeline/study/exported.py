@@ -29,7 +29,7 @@ def export_spec(study: Study, cell: Cell) -> ExportSpec:
         start_token=model.start_token,
         context_length=config.text.context_length,
         max_norm_ratio=config.dump.max_norm_ratio,
-        text=study.text_spec().text,
+        text=study.text,
     )
 
 

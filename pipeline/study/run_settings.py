@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from pipeline.config.formats import Formats
 from pipeline.config.sections import Bucket, Count, Folder, FolderOrNone, Name, Section
 from pipeline.config.tracking import Tracking
+from pipeline.config.yaml_files import faults_of
 
 
 class RunSettings(Section):
@@ -46,9 +47,12 @@ class RunSettings(Section):
         return self.model_dump(include={"results", "cache", "stores"}, exclude_defaults=True)
 
 
-def apart(raw: Any) -> tuple[Any, dict[str, Any]]:
-    """A parsed configuration without the settings of the run, and these."""
-    if not isinstance(raw, dict):
-        return raw, {}
-    run = {name: value for name, value in raw.items() if name in RunSettings.model_fields}
-    return {name: value for name, value in raw.items() if name not in run}, run
+def run_part(raw: Any) -> tuple[Any, RunSettings, list[str]]:
+    """A parsed configuration without the settings of the run; these; their faults."""
+    given = raw if isinstance(raw, dict) else {}
+    settings = {name: value for name, value in given.items() if name in RunSettings.model_fields}
+    rest = {name: value for name, value in given.items() if name not in settings}
+    try:
+        return rest if given else raw, RunSettings.model_validate(settings), []
+    except ValidationError as error:
+        return rest, RunSettings(), faults_of(error)

@@ -12,15 +12,12 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pydantic import ValidationError
-
 from pipeline.config import study_config as c
 from pipeline.config.recipes import Training
-from pipeline.config.sources import MixedText
+from pipeline.config.sources import AnyText, MixedText
 from pipeline.config.specs import AssetSpec, BaselineSpec, DumpSpec, Split, TextSpec, TokenSpec
 from pipeline.config.spelling import CellNameError
 from pipeline.config.synthetic import Synthetic
-from pipeline.config.yaml_files import faults_of
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.blocks import cells_of
 from pipeline.study.cell import Cell
@@ -30,6 +27,7 @@ from pipeline.study.figures import FAMILY_FIGURES
 from pipeline.study.foreign import foreign_cells, source_of
 from pipeline.study.grid import absent_files, cross_faults
 from pipeline.study.known_cells import check_known
+from pipeline.study.local_files import model_files, text_files, without_terms
 from pipeline.study.looks import Looks
 from pipeline.study.outputs import (
     BY_SOURCE,
@@ -41,7 +39,7 @@ from pipeline.study.outputs import (
     TABLES,
 )
 from pipeline.study.recipes import levels_of, training_of
-from pipeline.study.run_settings import RunSettings, apart
+from pipeline.study.run_settings import RunSettings, run_part
 from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
 
 SPLITS: tuple[Split, ...] = ("train", "heldout")
@@ -67,13 +65,9 @@ class Study(Looks):
             where: What messages call it.
             plan: Whether the study is to run here, so that local text and models must be there.
         """
-        raw, settings = apart(raw)
+        raw, run, faults_of_run = run_part(raw)
         config, sound, faults = c.sound_part(raw)
-        try:
-            run = RunSettings.model_validate(settings)
-        except ValidationError as error:
-            faults += faults_of(error)
-        faults += cross_faults(raw, config, sound)
+        faults += faults_of_run + cross_faults(raw, config, sound)
         if plan:
             faults += absent_files(config, sound)
         if faults:
@@ -113,11 +107,18 @@ class Study(Looks):
     # What a stage depends on. A field takes of a larger section what its own type has.
 
     def asset_spec(self, model: str) -> AssetSpec:
-        return AssetSpec(model=self.model_named(model).source)
+        source = self.model_named(model).source
+        return AssetSpec(model=without_terms(source), files=model_files(source))
+
+    @property
+    def text(self) -> AnyText:
+        """The text, as the configuration has it."""
+        text = self.config.text
+        return text.source or MixedText(sources=text.sources, seed=text.seed)
 
     def text_spec(self) -> TextSpec:
-        text = self.config.text
-        return TextSpec(text=text.source or MixedText(sources=text.sources, seed=text.seed))
+        sources = c.text_sources(self.config.text).values()
+        return TextSpec(text=without_terms(self.text), files=text_files(sources))
 
     def token_spec(self, model: str, split: Split) -> TokenSpec:
         dump = self.config.dump
@@ -136,7 +137,7 @@ class Study(Looks):
         text = self.config.text
         return DumpSpec(
             model=self.model_named(model),
-            hookpoints=self.config.hookpoints,
+            hookpoints=sorted(self.config.hookpoints),
             split=split,
             tokens=digest(self.token_spec(model, split)),
             calibration_tokens=digest(self.token_spec(model, "train")),
@@ -151,8 +152,7 @@ class Study(Looks):
         return BaselineSpec(
             stores=[self._stores[model, split] for split in SPLITS],
             lr_contexts=evaluation.lr_contexts,
-            batch_contexts=evaluation.batch_contexts,
-            hookpoints=self.config.hookpoints,
+            hookpoints=sorted(self.config.hookpoints),
             model=self.model_named(model),
         )
 

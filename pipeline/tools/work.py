@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline.activations.passes import SPLICED
 from pipeline.config.sections import Count, Natural, Positive, Section
 from pipeline.config.study_config import Model
 from pipeline.config.yaml_files import load_yaml
@@ -236,9 +237,8 @@ class Workload:
 
     def _passes(self, model: str) -> float:
         """Bytes of a language model and of the logits of a batch of contexts."""
-        contexts = self.study.config.evaluation.batch_contexts
         vocabulary = self.sizes[model].head_parameters / self.study.models[model].d_model
-        return self._model_bytes(model) + contexts * self._length * vocabulary * 6.0
+        return self._model_bytes(model) + SPLICED["cuda"] * self._length * vocabulary * 6.0
 
     def _rows(self, split: str) -> int:
         return int(getattr(self.study.config.dump, f"{split}_rows"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from tests.e2e.conftest import Finished
 
@@ -91,3 +92,15 @@ def test_another_seed_of_the_documents_reruns_everything_after_them_in_one_run(s
     assert planned["tokens"] == planned["dump"] == 4
     assert (planned["baselines"], planned["cell"]) == (2, 29)
     assert not {"asset", "documents"} & set(planned)
+
+
+def test_what_changes_no_number_reruns_no_cell_and_no_dump(smoke):
+    """Of a finished study; what changes numbers is in the tests beside this one."""
+    made = {"fetch", "asset", "documents", "tokens", "dump", "baselines", "cell", "dial_run"}
+    raw = yaml.safe_load(smoke.config.read_text())
+    config = smoke.folder / "no-number.yaml"
+    raw |= {"note": "another", "hookpoints": raw["hookpoints"][::-1]}
+    raw["dump"]["profile"] = "disk"
+    config.write_text(yaml.safe_dump(raw))
+    planned = replace(smoke, config=config).planned("--config", "checkpoint_seconds=7")
+    assert not made & set(planned)

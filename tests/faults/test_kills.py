@@ -36,7 +36,6 @@ LONGER: dict[str, Any] = CONFIGURATION | {
         "heldout_rows": 4096,
         "rows_per_block": 1024,
         "rows_per_chunk": 256,
-        "batch_contexts": 16,
         "slack": 0.1,
     },
     "training": {"tokens": 1500 * 256, "batch_size": 256, "reset_window_tokens": 25600},

@@ -53,7 +53,7 @@ CONFIG: dict[str, Any] = {
     },
     "grid": [{"variant": "sagsae_tied", "width": 24, "lambdas": [0.1, 0.2]}],
     "training": {"tokens": 1024, "batch_size": 128, "group_chunks": 2},
-    "evaluation": {"lr_contexts": 4, "batch_contexts": 4},
+    "evaluation": {"lr_contexts": 4},
 }
 COSTS = ("seconds", "tokens_per_second", "data_wait_seconds", "peak_memory_mb")
 """What no two runs of training share."""

@@ -57,12 +57,9 @@ CHANGES: dict[str, tuple[str, Any, set[str]]] = {
     "layer": ("models.0.layer", 77_777, DUMPED),
     "arithmetic": ("models.0.dtype", "float32", DUMPED),
     "norm": ("dump.max_norm_ratio", 1.23, DUMPED),
-    "profile": ("dump.profile", "disk", DUMPED),
+    "profile": ("dump.profile", "disk", set()),
     "calibration": ("dump.calibration_contexts", 77_777, DUMPED),
-    "batch of the dump": ("dump.batch_contexts", 77_777, DUMPED),
     "contexts": ("evaluation.lr_contexts", 77_777, {"baselines", "evaluate"}),
-    "batch of the evaluation": ("evaluation.batch_contexts", 77_777, {"baselines", "evaluate"}),
-    "noise": ("evaluation.lr_noise_gap", 0.0123, {"evaluate"}),
     "learning rate": ("training.learning_rate", 0.0123, {"train"}),
     "beta1": ("training.beta1", 0.123, {"train"}),
     "beta2": ("training.beta2", 0.123, {"train"}),
@@ -89,7 +86,7 @@ CHANGES: dict[str, tuple[str, Any, set[str]]] = {
     "cache": ("cache", "another folder", set()),
     "tracker": ("tracking.wandb", {"project": "another"}, set()),
     "formats": ("formats.tables", ["latex", "parquet"], set()),
-    "shards": ("dump.sharded", True, DUMPED),
+    "shards": ("dump.sharded", True, set()),
 }
 
 

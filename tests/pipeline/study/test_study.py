@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, StudyConfig, load_yaml
-from pipeline.jobs.json_files import canonical
+from pipeline.jobs.json_files import canonical, digest
 from pipeline.study.study import Study
 
 ROOT = Path(__file__).parents[3]
@@ -145,3 +145,61 @@ def test_autoencoders_that_documents_load_are_made_by_the_local_study():
     loaded |= set(re.findall(r"saes\", \"(\S+?)\"", text))
     assert loaded
     assert loaded <= {cell.path for cell in Study.load().cells}
+
+
+def stages(raw: dict) -> dict[str, str]:
+    """Digests of all that the cells of the first model depend on."""
+    study = Study.from_dict(raw)
+    cell, model = study.cells[0], study.cells[0].model
+    return {
+        "asset": digest(study.asset_spec(model)),
+        "text": digest(study.text_spec()),
+        "dump": digest(study.dump_spec(model, "train")),
+        "baselines": digest(study.baseline_spec(model)),
+        "train": digest(study.train_spec(cell)),
+        "evaluate": digest(study.evaluate_spec(cell)),
+    }
+
+
+WHEELS = {
+    "kind": "wheels",
+    "sha256": "0" * 64,
+    "wheels": [{"package": "a", "version": "1", "sha256": "1" * 64, "member": "b"}],
+}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"note": "another"},
+        {"hookpoints": ["resid", "attn", "mlp_out"]},
+        {"dump__profile": "disk"},
+        {"dump__sharded": True},
+        {"text__source__terms": "others"},
+        {"models__0__source__terms": "others"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_what_changes_no_number_is_in_no_specification(change):
+    base = {"text": {"source": WHEELS}, "models__0__source": WHEELS}
+    assert stages(changed(**copy.deepcopy(base), **change)) == stages(changed(**base))
+
+
+def test_the_content_of_local_text_and_models_is_in_their_specifications(tmp_path):
+    text, model = tmp_path / "text.txt", tmp_path / "model"
+    model.mkdir()
+    text.write_text("one")
+    (model / "config.json").write_text("{}")
+    raw = changed(
+        text={"source": {"kind": "files", "paths": [str(text)]}},
+        models__0__source={"kind": "path", "path": str(model)},
+    )
+    name = raw["models"][0]["name"]
+    raw["grid"] = [{"variant": "gated", "width": 8, "lambdas": [0.1], "models": [name]}]
+    before = stages(raw)
+    text.write_text("other")
+    after = stages(raw)
+    differing = {stage for stage in before if before[stage] != after[stage]}
+    assert differing == {"text", "dump", "baselines", "train", "evaluate"}
+    (model / "config.json").write_text("{ }")
+    assert stages(raw)["asset"] != after["asset"]
