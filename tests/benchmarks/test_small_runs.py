@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 
 import pytest
 import torch
@@ -20,9 +19,6 @@ from benchmarks import (
     stream,
     width,
 )
-from benchmarks.interleaved import Timing
-from benchmarks.workers import StepFailed, Worker
-from pipeline.jobs.stage import SPIN_COUNT
 from tests.peers import environment
 from tests.sagsae.evaluation.samples import tiny_model
 
@@ -64,15 +60,6 @@ def test_a_step(printed):
 
 
 @pytest.mark.slow
-def test_steps_without_a_gate(printed):
-    sizes = ("--d", 16, "--width", 64, "--batch", 64, "--k", 4, "--rounds", 1, "--threads", 1)
-    out = printed(families, *sizes, "--names", "relu", "abstopk")
-    for contender in ("relu: sagsae, start", "relu: sagsae, L0 = 4", "abstopk: sagsae, k = 4"):
-        assert re.search(rf"^\| {contender} \| {NUMBER} \| {NUMBER} \|", out, re.MULTILINE)
-    assert re.search(rf"^\| abstopk, k = 4 \| (.* )?{NUMBER} \|$", out, re.MULTILINE)
-
-
-@pytest.mark.slow
 def test_steps_of_other_libraries(printed, monkeypatch):
     """Of the two-sided form beside those of the one-sided one, which others have."""
     sizes = ("--d", 16, "--width", 64, "--batch", 64, "--k", 4, "--rounds", 1, "--threads", 1)
@@ -82,37 +69,6 @@ def test_steps_of_other_libraries(printed, monkeypatch):
     row = next(line for line in out.splitlines() if line.startswith("| absbatchtopk: sagsae"))
     assert "SAELens" in row or "dictionary_learning" in row
     assert "| batchtopk: dictionary_learning, as shipped |" in out
-
-
-def test_a_two_sided_form_is_set_beside_the_peers_of_its_one_sided_one():
-    fast, slow = Timing([1.0], [1.0]), Timing([2.0], [2.0])
-    timings = {
-        "absrelu: sagsae, start": fast,
-        "relu: A, as shipped": slow,
-        "relu: B, compiled": fast,
-        "abstopk: A, as shipped": slow,
-        "topk: A, as shipped": fast,
-    }
-    assert families.best_peer("absrelu", timings) == "relu: B, compiled"
-    assert families.best_peer("abstopk", timings) == "abstopk: A, as shipped"
-    assert families.best_peer("jumprelu", timings) == ""
-
-
-def test_a_contender_that_cannot_run_leaves_the_others(tmp_path, monkeypatch):
-    """Whatever a library prints is no answer."""
-    (tmp_path / "noisy.py").write_text(
-        "from benchmarks.workers import serve\n"
-        "def make():\n"
-        "    print('Welcome')\n"
-        "    return {'good': lambda: print('step'), 'bad': lambda: 1 / 0}\n"
-        "serve(make)\n"
-    )
-    monkeypatch.chdir(tmp_path)
-    with Worker(sys.executable, "noisy") as worker:
-        assert worker.names == ["good", "bad"]
-        with pytest.raises(StepFailed, match="bad: ZeroDivisionError"):
-            worker.run("bad", 1)
-        assert worker.run("good", 3)[0] > 0
 
 
 def test_widths(printed):
@@ -127,14 +83,6 @@ def test_stages_of_a_dump(printed):
     for name in (*dump_stages.STAGES, "sum"):
         assert re.search(rf"^\| {name} \| {NUMBER} \| {NUMBER} \|", out, re.MULTILINE)
     assert re.findall(r"^\| (\d) \| 9.00 .* \| 9.00 \| forward \|", out, re.MULTILINE) == ["1", "2"]
-
-
-def test_more_writers_help_until_something_else_is_the_bound():
-    block = dump_stages.Block(rows=2**17, width=2048, hookpoints=3, rows_per_chunk=2048)
-    costs = dump_stages.Costs(wall={"files": 6.0}, cpu={"files": 4.0})
-    rates = {"cores": 15, "forward": 1.0, "bus": 25.0, "disk": block.size / 1e9}
-    found = [max(dump_stages.bounds(block, costs, w, **rates).values()) for w in (1, 2, 5, 12)]
-    assert found == [5.0, 2.5, 1.0, 1.0]
 
 
 def test_compressors(printed, monkeypatch, tmp_path):
@@ -158,19 +106,7 @@ def test_steering(printed, monkeypatch):
     assert len(ways) == 3 + len(dial.BATCHES)
 
 
-def test_a_gpu_that_is_not_there(printed, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert printed(gpu_step).startswith("No GPU here")
-
-
 @pytest.mark.parametrize("name", ["gated", "sagsae_tied"])
 def test_bfloat16_agrees_with_float64(name):
     error = gpu_step.gradient_error(name, "cpu", d=32, width=128, batch=256, fused=False)
     assert 1e-3 < error < 0.1
-
-
-def test_our_steps_run_as_jobs_do(monkeypatch):
-    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
-    assert step.as_jobs_run()["GOMP_SPINCOUNT"] == str(SPIN_COUNT)
-    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
-    assert step.as_jobs_run()["GOMP_SPINCOUNT"] == "7"

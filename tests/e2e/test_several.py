@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from filecmp import cmpfiles
-from pathlib import PurePath
-from unittest.mock import patch
-
-import pandas as pd
 import pytest
 import yaml
 
 from pipeline.jobs.json_files import read_json
-from pipeline.report.publish import publish
-from pipeline.study.curves import read_curve
-from pipeline.study.formats import converted_tables
 from pipeline.study.outputs import BY_SOURCE, CLAIMS_MATRIX, EFFECTS, MAIN_EFFECTS, SOURCES
 from pipeline.study.study import Study
 from pipeline.text.csv_files import read_table
-from tests import warm
 from tests.e2e.conftest import Finished, Workflow
-from tests.pipeline.tracking.readers import tensorboard_points
 from tests.pipeline.whole_study import CONFIG
 
 pytestmark = pytest.mark.long
@@ -122,50 +111,3 @@ def test_nothing_is_left_to_do_and_nothing_is_at_fault(finished):
     assert finished.planned() == {}
     done = finished.run("verify")
     assert "no fault; 16 of 16 cells finished" in done.stdout
-
-
-def with_sections(finished, name, **sections) -> Workflow:
-    """The same study with more sections in its configuration."""
-    config = finished.folder / f"{name}.yaml"
-    config.write_text(yaml.safe_dump(configuration() | sections))
-    return Workflow(finished.folder, config)
-
-
-def test_trackers_run_nothing_again(finished):
-    trackers = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
-    asked = with_sections(finished, "tracked", tracking=trackers)
-    assert asked.planned() == {}
-    study = Study.load(asked.config)
-    cell = next(cell for cell in study.cells if cell.recipe)
-    done = asked.run(study.metrics(cell), "--force")
-    assert done.returncode == 0, done.stdout
-    assert "TRACKING" not in done.stdout
-    curve = read_curve(finished.path(study.cell_file(cell, "curve.parquet")))
-    events = finished.path(study.path("tracking", "tensorboard", cell.path))
-    found = [(step, round(value, 4)) for step, value in tensorboard_points(events)["loss"]]
-    assert found == [*zip(curve["step"], curve["loss"].round(4), strict=True)]
-
-
-def test_further_formats_are_made_of_what_is_there_and_published(finished, tmp_path):
-    """Publishing makes everything again from the metrics, and refuses what is not the same."""
-    formats = {"figures": ["svg", "pdf"], "tables": ["latex", "parquet"]}
-    asked = with_sections(finished, "formats", formats=formats)
-    assert "cell" not in asked.planned()
-    done = asked.run()
-    assert done.returncode == 0, done.stdout
-    study = Study.load(asked.config)
-    files = [*converted_tables(study), *(study.figure(name, "pdf") for name in study.figures)]
-    assert [name for name in files if not finished.path(name).exists()] == []
-    points = pd.read_parquet(finished.path(study.table("points.parquet")))
-    assert points["l0"].notna().all()
-    assert asked.planned() == {}
-    done = asked.run("verify")
-    assert "no fault; 16 of 16 cells finished" in done.stdout
-    kept = tmp_path / "kept"
-    with patch.dict(os.environ, warm.environment()):
-        publish(study, kept, finished.folder)
-    names = [PurePath(name).relative_to(study.root).as_posix() for name in files]
-    names += [f"tables/{name}" for name in study.tables + study.claim_tables]
-    names += [f"figures/{name}.{end}" for name in study.figures for end in ("png", "svg", "csv")]
-    root = finished.folder / study.root
-    assert cmpfiles(kept, root, names, shallow=False) == (names, [], [])

@@ -68,22 +68,6 @@ def test_equal_arguments_give_equal_weights_and_another_seed_others(store):
     assert not torch.equal(first.autoencoder.params["W_enc"], other.autoencoder.params["W_enc"])
 
 
-def test_one_epoch_by_default_and_warm_ups_that_fit_a_short_run(store):
-    rows = []
-    _, history = trained(store, progress=lambda step, row: rows.append((step, row)))
-    assert [step for step, _ in rows] == [0, store.n_rows // 128 - 1]
-    assert [row for _, row in rows] == history.rows
-    assert rows[0][1]["lambda"] == 0
-    assert rows[1][1]["lambda"] == 0.02
-
-
-def test_fields_of_the_recipe_are_keywords(store):
-    _, history = trained(store, tokens=256, lambda_warmup_steps=0, matmul_dtype="float32")
-    assert history.rows[0]["lambda"] == 0.02
-    with pytest.raises(TypeError, match="momentum"):
-        trained(store, momentum=0.9)
-
-
 def test_an_interrupted_run_continues_from_its_checkpoint(store, tmp_path):
     run = {"tokens": 12_800, "checkpoint": tmp_path / "state.safetensors", "checkpoint_seconds": 0}
     steps = []
@@ -234,18 +218,3 @@ def test_steer_adds_a_direction_where_it_is_kept():
         pytest.raises(ValueError, match=f"activations of width {HIDDEN}, and {HIDDEN - 1} is"),
     ):
         model(ids)
-
-
-def test_splice_refuses_another_width_and_a_wrong_path(store):
-    model = tiny_model("llama")
-    sae, _ = trained(store, tokens=128)
-    with (
-        sagsae.splice(model, "lm_head", sae),
-        pytest.raises(ValueError, match=f"lm_head gives activations of width {VOCABULARY}"),
-    ):
-        model(torch.ones(1, 4, dtype=torch.long))
-    with (
-        pytest.raises(ValueError, match="breaks at 'mpl'"),
-        sagsae.splice(model, "model.layers.2.mpl", sae),
-    ):
-        pass

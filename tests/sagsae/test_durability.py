@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.assets.wheels import whole_folder
 from sagsae.activations import StoreWriter
 from sagsae.files import whole_file, write_atomic
 from sagsae.training.checkpoint import previous, save_checkpoint
@@ -54,14 +53,6 @@ def test_a_checkpoint_and_the_one_before_it(tmp_path: Path) -> None:
     names = [name for name, _ in disk.named]
     assert names == [previous(path).name, "c"]
     assert disk.at("c") == {previous(path).name}, "a name, whose content was flushed before"
-    assert disk.volatile() == set()
-
-
-def test_a_whole_folder(tmp_path: Path) -> None:
-    with watched_disk(tmp_path) as disk, whole_folder(tmp_path / "model") as partial:
-        (partial / "a").write_bytes(b"a")
-        (partial / "b").write_bytes(b"b")
-    assert disk.at("model") == set()
     assert disk.volatile() == set()
 
 

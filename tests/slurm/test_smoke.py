@@ -90,17 +90,6 @@ def test_slurm_was_asked_for_what_the_estimates_say(both):
             assert int(job.asked["cpu"]) == (2 if kind == "dial" else 1)
 
 
-def test_logs_lie_where_slurm_says(both):
-    for job in both.jobs:
-        log = Path(job["StdOut"])
-        assert log == Path(job["StdErr"])
-        assert log.parent.parent == both.workflow.folder / ".snakemake" / "slurm_logs"
-        assert log.name == f"{job.number}.log"
-        assert "steps (100%) done" in log.read_text()
-    for cell in Study.load(both.workflow.config).cells:
-        assert (both.remote / "logs" / "cells" / f"{cell.path}.log").is_file(), cell.path
-
-
 def test_a_second_run_submits_nothing(both):
     before = len(both.workflow.cluster.jobs())
     output = both.workflow.run()

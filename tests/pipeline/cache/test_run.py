@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.cache.run import entries
-from pipeline.jobs.cache import KINDS, Entry, register
+from pipeline.jobs.cache import KINDS, register
 from pipeline.jobs.stage import run_stage
 from pipeline.study.study import Study
 from sagsae.activations import Store
@@ -96,13 +96,6 @@ def test_what_is_there_and_who_uses_it(whole, capsys):
     assert "nats per token" in said
 
 
-def test_a_second_study_makes_nothing(whole):
-    before = times(whole.cache)
-    records_of(second(whole))
-    new = {name: when for name, when in times(whole.cache).items() if before.get(name) != when}
-    assert {Path(name).parent.name for name in new} <= {"studies"}
-
-
 def test_raising_the_rows_appends_blocks_and_fewer_read_a_prefix(whole):
     store = whole.stores("train")
     before, whole_digest = times(store), Store.open(store).digest()
@@ -119,16 +112,6 @@ def test_raising_the_rows_appends_blocks_and_fewer_read_a_prefix(whole):
     now = times(store)
     records_of(fewer)
     assert times(store) == now
-
-
-def test_the_first_study_trains_on_the_rows_it_asked_for(whole):
-    """After a second one made the store longer: to the bits of a store of just that size."""
-    cell = whole.study.cells[0]
-    before = (whole.cell(cell) / "sae.safetensors").read_bytes()
-    records_of(second(whole, train_rows=1024))
-    shutil.rmtree(whole.cell(cell))
-    whole.make(whole.study.metrics(cell))
-    assert (whole.cell(cell) / "sae.safetensors").read_bytes() == before
 
 
 def test_prune_takes_what_no_study_uses_after_a_question(whole, answer, capsys):
@@ -202,11 +185,4 @@ def test_damage_of_every_kind_is_found_and_mended(whole, capsys):
         for name in remedy.partition("rm -rf ")[2].partition(";")[0].split():
             shutil.rmtree(name) if Path(name).is_dir() else Path(name).unlink()
     records_of(whole)
-    assert tool("verify", "--cache", whole.cache) == 0
-
-
-def test_a_folder_that_is_not_finished_is_no_fault(whole, capsys):
-    Entry(whole.cache, "models", "0" * 16).folder.mkdir()
-    assert tool("list", "--cache", whole.cache) == 0
-    assert "not finished" in capsys.readouterr().out
     assert tool("verify", "--cache", whole.cache) == 0

@@ -107,19 +107,6 @@ def test_never_more_jobs_on_a_device_than_slots(tmp_path, monkeypatch, slots, jo
     assert most_at_once(events) == {"0": slots, "1": slots}
 
 
-def test_idle_devices_come_before_second_slots(monkeypatch, tmp_path):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
-    log = tmp_path / "log"
-    started = []
-    for number in range(2):
-        started.append(record(log, 3, ["--jobs-per-gpu", "2"]))
-        wait_for(log, number + 1)
-    assert {event[2] for event in wait_for(log, 2)} == {"0", "1"}
-    for process in started:
-        process.kill()
-        process.communicate()
-
-
 def test_sigkill_frees_the_slot(tmp_path, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     log = tmp_path / "log"
@@ -151,20 +138,6 @@ def test_a_deleted_lock_file_is_not_mistaken_for_a_slot(tmp_path, monkeypatch):
 
 
 # Which device --------------------------------------------------------------------------------
-
-
-def seen_by(options, **environment):
-    """CUDA_VISIBLE_DEVICES as the command sees it."""
-    show = "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"
-    process = lease(sys.executable, "-c", show, options=options, env=os.environ | environment)
-    return finish(process).strip()
-
-
-def test_auto_without_gpus_is_the_cpu(no_hardware):
-    assert seen_by(["--device", "auto"]) == ""
-    set_listing(no_hardware, LISTING)
-    assert seen_by(["--device", "auto"], CUDA_VISIBLE_DEVICES="") == ""
-    assert seen_by(["--device", "auto"]) == UUIDS[0]
 
 
 def test_cuda_without_gpus_is_an_error(monkeypatch):
@@ -213,14 +186,6 @@ def test_an_index_counts_in_the_order_of_the_bus(no_hardware, monkeypatch):
     assert visible_devices() == ["1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-cc")
     assert visible_devices() == [UUIDS[2]]
-
-
-def test_parts_of_a_partitioned_gpu(no_hardware):
-    parts = [f"MIG-{n}a{n}b" for n in range(2)]
-    mig = "".join(f"  MIG 1g.10gb     Device  {n}: (UUID: {p})\n" for n, p in enumerate(parts))
-    first, second = LISTING.splitlines(keepends=True)[:2]
-    set_listing(no_hardware, first + mig + second)
-    assert visible_devices() == [*parts, UUIDS[1]]
 
 
 # The folder ----------------------------------------------------------------------------------

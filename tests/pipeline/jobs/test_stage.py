@@ -104,12 +104,3 @@ def test_a_run_whose_place_another_run_took_is_gone(
     finally:
         lock.release()
     assert run_is_gone()
-
-
-def test_a_job_that_no_run_started_has_none_that_is_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv(stage.RUN, raising=False)
-    assert not run_is_gone()
-    monkeypatch.setenv(stage.RUN, f"process 1 on head: {tmp_path / '.run.lock'}")
-    assert not run_is_gone()

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.config.study_config import ConfigError
-from pipeline.jobs.json_files import digest, json_argument
-from pipeline.study.specs import DialSpec
+from pipeline.jobs.json_files import digest
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import LAMBDAS, configuration
 
@@ -69,54 +68,6 @@ def test_a_seed_that_one_side_lacks_is_replaced_by_its_lowest():
         ("sagsae_tied", 0.2, 5),
         ("gated", 0.1, 2),
     ]
-
-
-def test_recipes_have_jobs_and_figures_of_their_own():
-    sides = grid(
-        {"lambdas": [0.1], "recipes": ["default", "zero"]},
-        {"lambdas": [0.1], "recipes": ["default", "zero", "matched"]},
-    )
-    recipes = {
-        "zero": {"training": {"b_dec_init": "zero"}},
-        "matched": {
-            "extends": "zero",
-            "variants": ["gated"],
-            "training": {"gate_init": "matched"},
-        },
-    }
-    asked = study({"models": ["small"]}, recipes=recipes, **sides)
-    sources = {
-        file.removeprefix("results/made-grid/dial/small/"): (
-            one.candidate[0].recipe,
-            one.baseline[0].recipe,
-        )
-        for file, one in asked.dials.items()
-    }
-    assert sources == {
-        "resid/seed0.json": ("", ""),
-        "resid@matched/seed0.json": ("zero", "matched"),
-        "resid@zero/seed0.json": ("zero", "zero"),
-    }
-    for chosen in (["default"], ["zero", "matched"]):
-        found = study({"models": ["small"], "recipes": chosen}, recipes=recipes, **sides).dials
-        named = {one.recipe or "default" for one in found.values()}
-        assert named == set(chosen)
-    dialled = [name for name in asked.figures if "dial" in name]
-    assert dialled[::2] == ["figure_dial", "figure_dial@matched", "figure_dial@zero"]
-    assert dialled[1::2] == ["figure_dial_kl", "figure_dial_kl@matched", "figure_dial_kl@zero"]
-
-
-def test_a_specification_is_read_back_from_its_file(tmp_path):
-    asked = study({"alphas": [0.5, 1]})
-    asked.write_shared_specs(tmp_path)
-    for spec in asked.dials.values():
-        file = tmp_path / asked.shared_spec("dial", digest(spec))
-        assert DialSpec.argument(f"@{file}") == spec.model_copy(
-            update={"dial": DialSpec.argument(f"@{file}").dial}
-        )
-        assert digest(DialSpec.argument(f"@{file}")) == digest(spec)
-    assert "seeds" not in json_argument(f"@{file}")["dial"]
-    assert len(list((tmp_path / "results/made-grid/specs").glob("dial-*"))) == 6
 
 
 @pytest.mark.parametrize(

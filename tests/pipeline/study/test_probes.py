@@ -6,7 +6,6 @@ import pytest
 
 from pipeline.config.study_config import ConfigError
 from pipeline.jobs.json_files import digest
-from pipeline.study.metrics import MetricsError
 from pipeline.study.probe_runs import read_probe_run
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
@@ -35,21 +34,6 @@ def test_a_job_has_the_cells_of_one_place_and_seed():
         assert spec.probe.ks == [1, 2, 5]
 
 
-def test_recipes_are_probed_apart():
-    recipes = {"zero": {"training": {"b_dec_init": "zero"}}}
-    raw = configuration(recipes=recipes, hookpoints=["resid"])
-    raw["grid"][0]["recipes"] = ["default", "zero"]
-    study = Study.from_dict(raw | {"probe": {"models": ["small"]}})
-    assert list(study.probes) == [
-        "results/made-grid/probe/small/resid/seed0.json",
-        "results/made-grid/probe/small/resid@zero/seed0.json",
-    ]
-    assert {cell.recipe for cell in list(study.probes.values())[1].cells} == {"zero"}
-    only = Study.from_dict(raw | {"probe": {"recipes": ["zero"], "models": ["small"]}})
-    assert [spec.recipe for spec in only.probes.values()] == ["zero"]
-    assert "figure_probing@zero" in study.figures
-
-
 @pytest.mark.parametrize(
     ("probe", "message"),
     [
@@ -74,11 +58,3 @@ class TestFiles:
         study = study_of({"models": ["small"]}, results=str(tmp_path))
         files = make_probes(study)
         assert read_probe_run(files[0]) == made_run(next(iter(study.probes.values())))
-
-    def test_unusable_files_are_named(self, tmp_path):
-        file = tmp_path / "seed0.json"
-        with pytest.raises(MetricsError, match="no such file: run `snakemake probe` first"):
-            read_probe_run(file)
-        file.write_text("{}")
-        with pytest.raises(MetricsError, match=r"seed0\.json"):
-            read_probe_run(file)

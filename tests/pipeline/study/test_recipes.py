@@ -8,11 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import ConfigError
-from pipeline.jobs.json_files import canonical
 from pipeline.study.cell import Cell
-from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
 
@@ -53,15 +50,6 @@ def test_each_recipe_of_an_entry_has_cells_of_its_own():
     assert [Cell.from_path(cell.path) for cell in study.cells] == study.cells
     assert [study.training(cell).learning_rate for cell in study.cells] == [1e-3, 3e-3, 3e-3]
     assert {study.training(cell).tokens for cell in study.cells} == {819200}
-
-
-def test_a_recipe_of_the_same_settings_trains_as_the_study_whose_training_has_them():
-    cell = Study.from_dict(with_recipes({"recipes": ["fast"]}, {}, fast=FAST)).cells[0]
-    recipe = Study.from_dict(with_recipes({"recipes": ["fast"]}, {}, fast=FAST)).train_spec(cell)
-    study = Study.from_dict(with_recipes(training=FAST["training"]))
-    assert recipe.training == study.train_spec(study.cells[0]).training
-    assert recipe.cell.recipe == "fast"
-    assert canonical(TrainSpec.argument(canonical(recipe))) == canonical(recipe)
 
 
 def test_recipes_change_what_they_extend_and_leave_other_variants_alone():
@@ -113,24 +101,6 @@ def test_every_fault_of_the_recipes_is_reported_at_once():
         "recipes.fast-too: trains gated, sagsae_tied as 'fast' does; change a setting, or leave "
         "one of the two out",
     ]
-
-
-@pytest.mark.parametrize(
-    ("variant", "message"),
-    [
-        ("gated@", "gated@ is not canonical: ask for gated"),
-        ("gated@default", "gated@default is not canonical: ask for gated"),
-        ("gated@fast@fast", "recipe 'fast@fast' is no name"),
-        ("gated@slow", "unknown recipe 'slow'; this study has default, fast, gated-only"),
-        ("sagsae_tied@gated-only", "does not concern sagsae_tied; ask for .*/sagsae_tied@fast/w8"),
-    ],
-)
-def test_names_that_no_cell_has_are_told_what_to_ask_for(variant, message):
-    only = {"extends": "fast", "variants": ["gated"], "training": {"beta1": 0.2}}
-    study = Study.from_dict(with_recipes(fast=FAST, gated_only=only))
-    text = {"model": "small", "hookpoint": "resid", "width": "8", "knob": "lam0.1", "seed": "0"}
-    with pytest.raises(CellNameError, match=message):
-        study.cell_named(**text, variant=variant)
 
 
 @pytest.mark.parametrize("page", ["docs/method.md", "config/README.md"])

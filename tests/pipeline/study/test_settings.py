@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.config.grid import Comparison
 from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import FIGURES, SPECIFICATION_FIGURES
+from pipeline.study.figures import SPECIFICATION_FIGURES
 from pipeline.study.outputs import CLAIM_TABLES, TABLES
 from pipeline.study.settings import Factor, Setting, differ_in, factors_of, width_pairs
 from pipeline.study.study import Study
@@ -104,27 +104,6 @@ class TestOutputs:
         assert [name for name in study.figures if "spec" in name] == list(SPECIFICATION_FIGURES)
         assert {"figure_2", "figure_2_variants@zero"} < set(study.figures)
 
-    def test_many_recipes_have_the_figures_of_one_and_two_each_of_the_others(self, tmp_path):
-        many = Study.from_dict(settings_configuration(tmp_path))
-        others = ("fast", "zero", "zero-fast")
-        assert [name for name in many.figures if "@" in name] == [
-            f"{name}_variants@{recipe}" for recipe in others for name in ("figure_r2", "figure_2")
-        ]
-        ends = ["", "_variants"]
-        ends += [end + "@" + recipe for recipe in others for end in ("", "_variants")]
-        every = {name + end for name in FIGURES for end in ends}
-        assert {*every, *SPECIFICATION_FIGURES} == set(many.figures_by_name)
-        grid = settings_configuration(tmp_path)["grid"]
-        points = [{**grid[0], "lambdas": [0.1]}, *grid[1:2]]
-        points[1] = {**points[1], "lambdas": [0.1], "recipes": ["default", "fast", "zero"]}
-        lone = Study.from_dict(settings_configuration(tmp_path, grid=points, comparisons=[]))
-        assert len({cell.recipe for cell in lone.cells}) == 4
-        assert set(lone.figures) == set(FIGURES)
-        three = [{**entry, "recipes": ["default", "zero", "zero-fast"]} for entry in grid]
-        few = Study.from_dict(settings_configuration(tmp_path, grid=three))
-        assert few.figures == few.figures_by_name
-        assert {"figure_3@zero-fast", "figure_11_variants@zero"} < set(few.figures)
-
 
 def factors(levels: dict[str, dict[str, str]], *settings: Setting) -> dict[str, Factor]:
     return {factor.name: factor for factor in factors_of(settings, levels)}
@@ -145,17 +124,6 @@ class TestFactors:
         assert list(found["budget"].levels.values()) == ["600", "2 k", "600"]
         assert found["beta1"].together_with == ()
         assert found["budget"].column == "level_budget"
-
-    def test_widths_are_a_factor_and_may_change_with_another(self):
-        settings = [Setting("", 1, "a"), Setting("peer", 2, "b")]
-        found = factors(self.levels, *settings)
-        assert [(name, factor.together_with) for name, factor in found.items()] == [
-            ("beta1", ("width",))
-        ]
-        crossed = [*settings, Setting("", 2, "b")]
-        assert [(n, f.together_with) for n, f in factors(self.levels, *crossed).items()] == [
-            *(("beta1", ()), ("width", ()))
-        ]
 
     def test_two_settings_differ_in_what_has_other_levels(self, tmp_path):
         spec = spec_of(tmp_path)

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import main
 from pipeline.study.study import Study
 from pipeline.tools.cost import hours_on, stages
 from pipeline.tools.work import Rates
@@ -79,23 +78,3 @@ def test_devices_take_the_next_job_the_longest_first():
     assert hours_on(2, [3600.0, 7200.0, 3600.0]) == 2
     assert hours_on(2, [3600.0] * 5) == 3
     assert hours_on(8, [3600.0]) == 1
-
-
-def test_the_page_names_assumptions(capsys):
-    main(["cost", "--configfile", str(CONFIGS / "paper.yaml"), "--devices", "8"])
-    page = capsys.readouterr().out
-    assert "Study paper: 1,944 cells" in page
-    assert "GPU-hours" in page
-    assert "hours on 8" in page
-    assert "1,997.2 GB" in page
-    assert "assumed, no such card was at hand" in page
-    main(["cost", "--configfile", str(CONFIGS / "smoke.yaml"), "--device", "cpu-core"])
-    assert "guessed from d_model and the layer: tiny-gpt-neox" in capsys.readouterr().out
-
-
-def test_every_rate_says_where_it_comes_from(rates):
-    assert all(
-        "assumed" in rate.basis or "measured" in rate.basis for rate in rates.devices.values()
-    )
-    for name in ("paper", "local", "reference"):
-        assert set(Study.load(CONFIGS / f"{name}.yaml").models) <= set(rates.models)

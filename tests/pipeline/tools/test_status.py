@@ -15,7 +15,7 @@ from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.study import Study
 from pipeline.tools import status
-from pipeline.tools.status import Status, bytes_under, cell_job, duration, gigabytes, reason_of
+from pipeline.tools.status import Status, cell_job
 from sagsae.files import FileLock
 from tests.pipeline.made_grid import configuration
 
@@ -74,9 +74,6 @@ def job(study: Study, number: int = 0, now: float | None = None):
 
 
 class TestJob:
-    def test_it_waits_before_it_has_a_log(self, study):
-        assert job(study).state == "waiting"
-
     def test_it_is_finished_once_its_metrics_are_there(self, study):
         log(study, 0, "error: of an earlier try\n")
         finish(study, 0, at=1000.0)
@@ -96,27 +93,12 @@ class TestJob:
         assert "train 25%, 1,024 of 4,096 tokens, 8,181/s, ETA 3 min, loss 0.0834" in found.said
         assert job(study).state == "stopped"
 
-    def test_what_comes_after_the_training_counts_as_trained(self, study):
-        log(study, 0, "evaluate small/mlp_out: 10/40 batches, 8/s, ETA 3 s\n")
-        assert job(study).trained == 1.0
-
-    def test_it_runs_before_it_has_a_lock_for_a_moment(self, study):
-        log(study, 0, "gpu lease: no GPU\n", at=1000.0)
-        assert job(study, now=1029.0).state == "running"
-        assert job(study, now=1031.0).state == "stopped"
-
     def test_it_failed_where_its_log_ends_in_an_error(self, study):
         log(study, 0, TRAINS + "error: the disk is full;\n  delete something\n")
         assert (job(study).state, job(study).said) == (
             "failed",
             "the disk is full; delete something",
         )
-
-    def test_a_traceback_is_told_by_its_last_line(self):
-        trace = ["Traceback (most recent call last):", "  File x", "KeyError: 'clock'"]
-        assert reason_of(["before", *trace]) == "KeyError: 'clock'"
-        assert reason_of(["error: one", *trace]) == "KeyError: 'clock'"
-        assert reason_of(["all is well"]) == ""
 
     def test_progress_is_what_stages_print(self, study, capsys):
         printed = Progress("train small/x, spliced", 4000, "tokens", every=0.0)
@@ -138,24 +120,6 @@ class TestStudy:
             assert found.pace() == pytest.approx((2 * 3600 / 300, 1.5 * 300 / 2.5))
         assert found.run == f"process {os.getpid()} on {os.uname().nodename}"
 
-    def test_the_pace_leaves_out_what_came_before_the_first_cell(self, study):
-        """Three of four equal cells, the first after 1,000 s of dumps, the others 100 s each."""
-        with locked(Path(study.run_lock)):
-            start = Path(study.run_lock).stat().st_mtime
-            for number, at in enumerate((1000, 1100, 1200)):
-                finish(study, number, at=start + at)
-            assert Status.of(study, start + 1200).pace() == pytest.approx((36, 100))
-
-    def test_without_a_run_there_is_no_pace(self, study):
-        finish(study, 0)
-        assert Status.of(study, time.time()).pace() is None
-        text = text_of(study)
-        assert "1 of 4 cells finished, 3 waiting" in text
-        assert "the same command continues" in text
-        for number in (1, 2, 3):
-            finish(study, number)
-        assert "4 of 4 cells finished\nrun:     none; every cell is finished\n" in text_of(study)
-
     def test_jobs_of_other_stages_are_told(self, study):
         now = time.time()
         dump = "dump small-train: 8,192/81,920 rows, 4,100/s, ETA 18 s, 5,100 model tokens/s\n"
@@ -175,11 +139,6 @@ class TestStudy:
         assert f"{study.cells[0].path}\n    too hot\n    {failed}" in text
         assert f"{stopped} (written 11 min ago)" in text
 
-    def test_sizes_count_what_is_on_the_disk(self, tmp_path):
-        written(tmp_path / "a" / "b", "x" * 10_000)
-        assert 10_000 <= bytes_under(tmp_path) <= 50_000
-        assert bytes_under(tmp_path / "none") == 0
-
 
 def test_it_is_watched_until_all_are_finished(study, tmp_path, monkeypatch, capsys):
     looks = []
@@ -194,12 +153,3 @@ def test_it_is_watched_until_all_are_finished(study, tmp_path, monkeypatch, caps
     status.main(tmp_path / "any.yaml", watch=True)
     assert looks == [status.EVERY] * 2
     assert "4 of 4 cells finished" in capsys.readouterr().out
-
-
-def test_times_and_sizes_in_words():
-    assert [duration(seconds) for seconds in (4.2, 61, 3600 * 26 + 120)] == [
-        "4 s",
-        "1 min",
-        "26 h 2 min",
-    ]
-    assert (gigabytes(31_400_000), gigabytes(17_100_000_000)) == ("31 MB", "17.1 GB")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -19,7 +18,7 @@ from pipeline.config.tracking import Tracking
 from pipeline.study.curves import read_curve
 from pipeline.tracking import asked as asked_module
 from pipeline.tracking import live as live_module
-from pipeline.tracking.asked import VARIABLE, Asked, pass_on, passed_on
+from pipeline.tracking.asked import VARIABLE, Asked, pass_on
 from pipeline.tracking.live import Live
 from pipeline.tracking.trackers import MODULES, Tracked
 from tests.pipeline.tracking.readers import mlflow_points, tensorboard_points, wandb_points
@@ -29,7 +28,6 @@ pytestmark = pytest.mark.slow
 
 ALL = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
 TRAINING = CONFIG["training"] | {"tokens": 128 * 400}
-STEPS = [0, 50, 100, 150, 200, 250, 300, 350, 399]
 
 
 @pytest.fixture(scope="module")
@@ -117,12 +115,6 @@ def test_all_trackers_get_the_curve_and_the_cell_stays_the_same(made, ask, tmp_p
     assert "TRACKING" not in capfd.readouterr().err
 
 
-def test_nothing_is_started_where_nothing_is_asked_for(made, monkeypatch, tmp_path):
-    monkeypatch.delenv(VARIABLE, raising=False)
-    monkeypatch.setattr(live_module, "Runs", failing(AssertionError()))
-    assert_unharmed(made, train(made, tmp_path / "cells"))
-
-
 @pytest.mark.parametrize(
     ("faults", "told"),
     [
@@ -142,14 +134,6 @@ def test_a_tracker_that_fails_is_told_of_once_and_harms_nothing(
     said = capfd.readouterr().err
     assert said.count("warning: TRACKING") == 1
     assert told in said
-
-
-def test_the_other_trackers_go_on(made, ask, faulty, tmp_path, capfd):
-    asked = ask(tensorboard={}, mlflow={})
-    faulty(log=failing(RuntimeError("quota")))
-    folder = train(made, tmp_path / "cells")
-    assert "TRACKING BY TENSORBOARD STOPPED" in capfd.readouterr().err
-    assert as_float32(mlflow_points(asked, CELL.path)["loss"]) == curve_of(folder)
 
 
 def test_a_tracker_that_hangs_is_left_behind(made, ask, faulty, tmp_path, monkeypatch, capfd):
@@ -184,23 +168,6 @@ def test_the_loop_never_waits_for_a_tracker(ask, faulty):
     assert time.monotonic() - began < 5
 
 
-def test_wandb_is_offline_where_its_variable_says_so(made, ask, tmp_path, monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "offline")
-    ask(wandb={})
-    folder = train(made, tmp_path / "cells")
-    points = wandb_points(tmp_path / "tracking" / "wandb", CELL.path)
-    assert as_float32(points["loss"]) == curve_of(folder)
-
-
-def test_wandb_without_a_key_is_told_of_and_asks_nobody(made, ask, tmp_path, monkeypatch, capfd):
-    for name in ("WANDB_MODE", "WANDB_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))  # has no .netrc
-    ask(wandb={})
-    assert_unharmed(made, train(made, tmp_path / "cells"))
-    assert "TRACKING BY WANDB STOPPED" in capfd.readouterr().err
-
-
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_job_that_was_killed_goes_on_in_the_same_run(number, made, ask, tmp_path):
     asked = ask(**ALL)
@@ -233,17 +200,6 @@ def test_a_job_that_was_killed_goes_on_in_the_same_run(number, made, ask, tmp_pa
 
 
 class TestAsked:
-    def test_nothing_is_passed_on_where_nothing_is_asked_for(self, monkeypatch):
-        monkeypatch.setenv(VARIABLE, "left over from another study")
-        assert passed_on() is None
-        pass_on(None)
-        assert VARIABLE not in os.environ
-
-    def test_it_is_read_as_it_was_passed_on(self, ask):
-        asked = ask(wandb={"project": "p"}, mlflow={})
-        assert passed_on() == asked
-        assert asked.trackers == ["wandb", "mlflow"]
-
     def test_missing_packages_are_found_without_an_import(self, ask, monkeypatch):
         asked = ask(**ALL)
         assert asked.missing() == []
@@ -256,24 +212,3 @@ class TestAsked:
             assert asked.missing() == expected
         monkeypatch.setattr(asked_module, "_is_there", lambda name: name != "alembic")
         assert ask(mlflow={"uri": "https://a.server"}).missing() == []
-
-    def test_a_folder_of_that_name_is_no_package(self, tmp_path, monkeypatch):
-        """W&B itself makes a folder named wandb where it runs."""
-        (tmp_path / "no_such_tracker").mkdir()
-        monkeypatch.syspath_prepend(str(tmp_path))
-        assert not asked_module._is_there("no_such_tracker")
-        assert asked_module._is_there("json")
-
-    def test_the_advice_has_the_command(self):
-        text = asked_module.advice(["wandb", "mlflow"])
-        assert f"{sys.executable} -m pip install --editable" in text
-        assert f"{asked_module.CHECKOUT}[wandb,mlflow]" in text
-        assert (asked_module.CHECKOUT / "pyproject.toml").exists()
-
-
-def test_rows_of_a_cell_that_was_not_opened_are_passed_over(ask, capsys):
-    live = Live(ask(tensorboard={}))
-    live.rows(CELL, [{"step": 0.0}])
-    live.measured(CELL, {})
-    live.close()
-    assert capsys.readouterr().err == ""

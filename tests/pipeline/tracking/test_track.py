@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,6 @@ import yaml
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.study.outputs import CURVE
 from pipeline.study.study import Study
-from pipeline.tracking import asked as asked_module
 from pipeline.tracking.track import main
 from tests.pipeline.made_curves import made_rows, make_curve
 from tests.pipeline.made_grid import configuration, make_grid
@@ -65,28 +63,12 @@ def test_what_a_tracker_lacks_is_sent_and_nothing_twice(study, tmp_path, capsys)
     assert [step for step, _ in points(study, 1)["loss"]] == list(range(0, 600, 50))
 
 
-def test_cells_of_other_settings_are_not_sent(study, tmp_path, capsys):
-    metrics = Path(study.metrics(study.cells[0]))
-    record = read_json(metrics)
-    write_json(metrics, record | {"made_from": record["made_from"] | {"train": "0" * 16}})
-    main(config(study, tmp_path, tensorboard={}))
-    assert capsys.readouterr().out == "1 of 3 cells sent to tensorboard\n"
-
-
 def test_a_tracker_that_fails_ends_it(study, tmp_path, capsys):
     taken = tmp_path / "taken"
     taken.write_text("no folder")
     with pytest.raises(RuntimeError, match="tensorboard failed at small/resid/gated"):
         main(config(study, tmp_path, tensorboard={"folder": str(taken)}))
     assert "TRACKING BY TENSORBOARD STOPPED" in capsys.readouterr().err
-
-
-def test_what_cannot_be_done_is_told(study, tmp_path, monkeypatch):
-    with pytest.raises(SystemExit, match="asks for no tracker: see section `tracking`"):
-        main(config(study, tmp_path))
-    monkeypatch.setattr(asked_module, "_is_there", lambda name: False)
-    with pytest.raises(SystemExit, match=f"{sys.executable} -m pip install"):
-        main(config(study, tmp_path, tensorboard={}))
 
 
 def test_a_damaged_curve_is_named(study, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
@@ -18,7 +17,6 @@ from tests.pipeline.tracking.readers import (
     mlflow_points,
     tensorboard_points,
     wandb_points,
-    wandb_sessions,
 )
 
 pytestmark = [pytest.mark.long, pytest.mark.slow]
@@ -98,11 +96,6 @@ class TestEachTracker:
         assert {key: points for key, points in found.items() if "/" not in key} == steps
         assert len(found["heldout/r2"]) == 1
 
-    def test_many_rows_at_once(self, name, tmp_path):
-        steps = range(0, 50 * 120, 50)
-        session(asked_of(tmp_path, name), name, *steps)
-        assert found_by(name, tmp_path) == expected(*steps)
-
     def test_two_cells_at_once(self, name, tmp_path):
         """Those that are trained together."""
         asked = asked_of(tmp_path, name)
@@ -118,62 +111,6 @@ class TestEachTracker:
                 (0, number + 0.5),
                 (50, number + 0.5),
             ]
-
-
-def test_event_files_of_another_training_are_kept_beside(tmp_path):
-    asked = asked_of(tmp_path, "tensorboard")
-    session(asked, "tensorboard", 0, 50, 100)
-    again = start("tensorboard", asked, Tracked(NAME, "other"))
-    again.log(rows(0))
-    again.finish({})
-    assert found_by("tensorboard", tmp_path) == expected(0)
-    before = tensorboard_points(tmp_path / "tensorboard" / f"{NAME}-{CELL.key}")
-    assert before == expected(0, 50, 100)
-
-
-def test_a_folder_can_be_chosen(tmp_path):
-    asked = asked_of(tmp_path / "study", "tensorboard", folder=str(tmp_path / "mine"))
-    session(asked, "tensorboard", 0)
-    assert tensorboard_points(tmp_path / "mine" / NAME) == expected(0)
-    asked = asked_of(tmp_path / "study", "wandb", folder=str(tmp_path / "mine"))
-    session(asked, "wandb", 0)
-    assert wandb_points(tmp_path / "mine", NAME) == expected(0)
-    assert not (tmp_path / "study").exists()
-
-
-def test_a_run_of_wandb_says_what_it_is(tmp_path):
-    asked = asked_of(tmp_path, "wandb", project="mine", entity="team")
-    session(asked, "wandb", 0)
-    session(asked, "wandb", 0, 50)
-    for records in wandb_sessions(tmp_path / "wandb", NAME):
-        (run,) = (one.run for one in records if one.WhichOneof("record_type") == "run")
-        assert (run.run_id, run.project, run.entity) == (CELL.key, "mine", "team")
-        assert run.run_group == "m/resid/gated"
-        config = {item.key: item.value_json for item in run.config.update}
-        assert config["variant"] == '"gated"'
-        assert config["lam"] == "0.1"
-
-
-def test_the_project_of_wandb_is_the_study_unless_it_is_named(tmp_path):
-    session(asked_of(tmp_path, "wandb"), "wandb", 0)
-    (records,) = wandb_sessions(tmp_path / "wandb", NAME)
-    assert {one.run.project for one in records if one.WhichOneof("record_type") == "run"} == {
-        "small"
-    }
-
-
-def test_a_run_of_mlflow_says_what_it_is(tmp_path):
-    from mlflow import MlflowClient
-
-    uri = f"sqlite:///{tmp_path}/mine/runs.db"
-    asked = asked_of(tmp_path / "study", "mlflow", uri=uri, experiment="mine")
-    session(asked, "mlflow", 0, heldout=HELDOUT)
-    client = MlflowClient(tracking_uri=uri)
-    experiment = client.get_experiment_by_name("mine")
-    (run,) = client.search_runs([experiment.experiment_id])
-    assert run.info.status == "FINISHED"
-    assert run.data.params == {"study": "small", "lam": "0.1", "variant": "gated"}
-    assert run.data.tags["sagsae.training"] == CELL.key
 
 
 def test_a_database_of_mlflow_that_is_not_whole_is_not_there(tmp_path, monkeypatch):
@@ -195,14 +132,3 @@ def test_a_database_of_mlflow_that_is_not_whole_is_not_there(tmp_path, monkeypat
             start("mlflow", asked, CELL)
     session(asked, "mlflow", 0, 50)
     assert found_by("mlflow", tmp_path) == expected(0, 50)
-
-
-@pytest.fixture
-def variable(monkeypatch) -> Callable[[str], None]:
-    return lambda value: monkeypatch.setenv("MLFLOW_TRACKING_URI", value)
-
-
-def test_mlflow_goes_where_its_variable_says_unless_the_section_does(tmp_path, variable):
-    variable("https://a.server")
-    assert asked_of(tmp_path, "mlflow").mlflow_uri == "https://a.server"
-    assert asked_of(tmp_path, "mlflow", uri="sqlite:///x.db").mlflow_uri == "sqlite:///x.db"

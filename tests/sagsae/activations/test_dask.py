@@ -61,14 +61,6 @@ def test_a_store_travels_to_another_process(make_store: MakeStore) -> None:
     assert again.dask("resid").name == store.dask("resid").name
 
 
-def test_conversion_is_what_dask_does(make_store: MakeStore, tmp_path: Path) -> None:
-    store = Store.open(make_store())
-    store.dask("resid").rechunk((128, 4)).to_zarr(str(tmp_path / "out.zarr"))
-    copy = da.from_zarr(str(tmp_path / "out.zarr"))
-    assert (copy.dtype, copy.chunksize) == (np.float32, (128, 4))
-    np.testing.assert_array_equal(copy.compute(), rows_of(store, "resid"))
-
-
 @pytest.mark.parametrize("changes", [{}, {"profile": "disk"}, {"dtype": "float32"}])
 @pytest.mark.parametrize("sharded", [False, True])
 def test_xarray_opens_a_store(make_store: MakeStore, changes: dict, sharded: bool) -> None:
@@ -88,8 +80,3 @@ def test_xarray_opens_a_store(make_store: MakeStore, changes: dict, sharded: boo
 def layout_float32(bits: np.ndarray) -> np.ndarray:
     """bfloat16 bits as the documentation says to read them with numpy alone."""
     return (bits.astype(np.uint32) << 16).view(np.float32)
-
-
-def test_xarray_opens_hookpoints_of_two_widths(make_store: MakeStore) -> None:
-    found = xarray.open_zarr(make_store() / "data.zarr", consolidated=False)
-    assert dict(found.sizes) == {"row": 256, "feature_8": 8, "feature_12": 12}

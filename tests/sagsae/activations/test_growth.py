@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-import zarr
-from activation_samples import block_data, contents, random_tokens, small_config, tiny_model
+from activation_samples import block_data, contents, small_config, tiny_model
 from activation_samples import write_store as write
-from test_dump import BLOCKS, LENGTH, dump
+from test_dump import BLOCKS, dump
 
 from sagsae.activations import (
     ActivationStream,
     Store,
     StoreError,
     StoreWriter,
-    store_path,
     verify_store,
 )
-from sagsae.activations.layout import StoreConfig
-from sagsae.files import MAX_FILES
 
 KINDS = pytest.mark.parametrize("changes", [{}, {"profile": "disk"}, {"sharded": True}])
 
@@ -72,16 +67,6 @@ def test_the_first_rows_are_a_store_of_that_size(tmp_path: Path, changes: dict) 
         part.read_chunk("attn", 12)
 
 
-def test_a_study_that_asks_for_fewer_rows_changes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "s"
-    grow(path, 4)
-    before = contents(path)
-    with StoreWriter(path, small_config(n_blocks=2)) as writer:
-        assert writer.pending_blocks() == []
-        writer.seal()
-    assert contents(path) == before
-
-
 def test_readers_of_the_old_rows_are_not_disturbed(tmp_path: Path) -> None:
     path = tmp_path / "s"
     grow(path, 2)
@@ -125,37 +110,6 @@ def test_growing_reads_no_sealed_chunk_again(tmp_path: Path) -> None:
         grow(path, 3)
 
 
-@pytest.mark.parametrize("rows", [0, -64, 100])
-def test_whole_blocks_only(tmp_path: Path, rows: int) -> None:
-    grow(tmp_path / "s", 2)
-    with pytest.raises(ValueError, match=f"{rows} rows are no whole blocks of 64 rows"):
-        Store.open(tmp_path / "s", rows=rows)
-
-
-def test_more_files_than_a_file_system_bears() -> None:
-    blocks = MAX_FILES // 4 + 1
-    with pytest.raises(ValueError, match="set sharded"):
-        small_config(n_blocks=blocks)
-    assert small_config(n_blocks=blocks, sharded=True).n_blocks == blocks
-
-
-def test_zarr_sees_all_rows_after_growth(tmp_path: Path) -> None:
-    grow(tmp_path / "s", 2)
-    grow(tmp_path / "s", 3)
-    array = zarr.open_group(str(tmp_path / "s/data.zarr"), mode="r")["token_id"]
-    assert np.array_equal(np.sort(array[:]), np.arange(192))
-
-
-def test_the_number_of_blocks_is_not_in_the_configuration(tmp_path: Path) -> None:
-    small, large = small_config(n_blocks=1), small_config(n_blocks=9)
-    assert small == large
-    assert small.to_json() == large.to_json()
-    path = store_path(tmp_path, "s", small)
-    write(path, small)
-    write(path, large)
-    assert StoreConfig.read(path).n_blocks == 9
-
-
 @pytest.mark.slow
 def test_a_dump_grows_by_forward_passes_over_the_new_contexts_alone(tmp_path: Path) -> None:
     model, seen = tiny_model("smollm3"), []
@@ -172,17 +126,3 @@ def test_a_dump_grows_by_forward_passes_over_the_new_contexts_alone(tmp_path: Pa
     whole = dump(model, tmp_path / "b")
     assert contents(path) == contents(whole)
     assert Store.open(path).n_rows == BLOCKS * Store.open(path).config.rows_per_block
-
-
-@pytest.mark.slow
-def test_a_dump_does_not_grow_by_another_text(tmp_path: Path) -> None:
-    model, tokens = tiny_model("smollm3"), random_tokens(60, LENGTH)
-    dump(model, tmp_path, n_blocks=2, tokens=tokens)
-    other = random_tokens(60, LENGTH)
-    other.input_ids[-1] = 1  # beyond both blocks
-    dump(model, tmp_path, n_blocks=2, tokens=other)
-    store = next(tmp_path.iterdir())
-    contexts = Store.open(store).commits[1].cursor["contexts"]
-    other.input_ids[2 * contexts - 1] = 1  # the last of block 1
-    with pytest.raises(ValueError, match=f"block 1 was made from other contexts than {contexts} "):
-        dump(model, tmp_path, n_blocks=3, tokens=other)

@@ -23,7 +23,6 @@ from sagsae.activations import (
     StoreLockedError,
     StoreWriter,
     iterate,
-    store_path,
     verify_store,
 )
 from sagsae.activations.arrays import metadata_files
@@ -69,16 +68,6 @@ def test_round_trip(make_store: MakeStore, changes: dict, sharded: bool) -> None
         files = [p for p in (store.path / "data.zarr" / name).iterdir() if p.name[0] == "c"]
         assert len(files) == (4 if sharded else 16)
     assert verify_store(store.storage) == []
-
-
-@pytest.mark.parametrize("changes", [{}, {"dtype": "float32"}])
-def test_a_plain_file_has_the_bytes_that_zarr_writes(make_store: MakeStore, changes: dict) -> None:
-    path = make_store(**changes)
-    group = zarr.open_group(str(path / "data.zarr"), mode="r+")
-    before = contents(path)
-    for name in small_config().arrays:
-        group[name][:] = group[name][:]
-    assert contents(path) == before
 
 
 def test_zarr_alone_opens_a_store(make_store: MakeStore) -> None:
@@ -133,20 +122,6 @@ def test_metadata_is_what_zarr_itself_would_write(
         assert ours[f"data.zarr/{name}/zarr.json"] == theirs
 
 
-def test_rows_of_all_arrays_share_one_permutation(make_store: MakeStore) -> None:
-    store = Store.open(make_store())
-    for block in range(4):
-        tokens, data = store.read_tokens(block), block_data(store.config, block)
-        place = tokens["token_id"] - block * 64
-        assert sorted(place) == list(range(64))
-        assert (place != np.arange(64)).any()
-        assert np.array_equal(tokens["doc_id"], data["doc_id"][place])
-        assert np.array_equal(tokens["position"], data["position"][place])
-        for name, x in data["activations"].items():
-            got = torch.cat([store.read_rows_as_tensor(name, block * 4 + i) for i in range(4)])
-            assert torch.equal(got, x.bfloat16()[place])
-
-
 @pytest.mark.parametrize("changes", VARIANTS)
 def test_statistics_against_float64(make_store: MakeStore, changes: dict) -> None:
     store = Store.open(make_store(**changes))
@@ -161,19 +136,6 @@ def test_statistics_against_float64(make_store: MakeStore, changes: dict) -> Non
         np.testing.assert_allclose(got.mean_norm, norms.mean(), rtol=1e-12)
         np.testing.assert_allclose(got.max_norm, norms.max(), rtol=1e-12)
     assert store.dropped == {"first_position": 12, "norm": 6}
-
-
-def test_read_into_a_given_buffer(make_store: MakeStore) -> None:
-    store = Store.open(make_store())
-    out = np.zeros((16, 8), np.uint16)
-    assert store.read_chunk("attn", 5, out=out) is out
-    assert np.array_equal(out, store.read_chunk("attn", 5))
-    with pytest.raises(ValueError, match="uint16"):
-        store.read_chunk("attn", 5, out=out.astype(np.int32))
-    with pytest.raises(IndexError, match="there are 16"):
-        store.read_chunk("attn", 16)
-    with pytest.raises(KeyError, match="attn, resid"):
-        store.read_chunk("mlp_out", 0)
 
 
 @pytest.mark.parametrize("changes", VARIANTS)
@@ -251,19 +213,6 @@ def test_another_configuration_is_refused_by_key(make_store: MakeStore) -> None:
     assert "provenance.model.revision: 'main' -> 'v2'" in str(error.value)
     assert "model.id" not in str(error.value)
     assert contents(path) == before
-
-
-def test_store_path_tells_configurations_apart(tmp_path: Path) -> None:
-    config = small_config()
-    path = store_path(tmp_path, "tiny-train", config)
-    assert path == store_path(tmp_path, "tiny-train", small_config())
-    assert path.name.rpartition("-")[0] == "tiny-train"
-    assert len(path.name.rpartition("-")[2]) == 8
-    for change in ({"seed": 8}, {"profile": "disk"}, {"provenance": {}}, {"sharded": True}):
-        assert store_path(tmp_path, "tiny-train", small_config(**change)) != path
-    assert store_path(tmp_path, "tiny-train", small_config(n_blocks=5)) == path  # it grows
-    swapped = small_config(hookpoints={"resid": 12, "attn": 8})
-    assert store_path(tmp_path, "tiny-train", swapped) == path
 
 
 def test_a_lock_of_another_process_refuses(make_store: MakeStore) -> None:

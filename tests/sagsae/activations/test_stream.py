@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,8 +17,6 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from sagsae.activations import ActivationStream, Store, StoreWriter, iterate
 from sagsae.activations.stream import chunk_groups
-
-MakeStore = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +85,6 @@ def test_slow_reads_change_nothing(store: Store, monkeypatch: pytest.MonkeyPatch
         assert stream.wait_seconds > 0.01
 
 
-def test_batches_stay_valid_when_kept(store: Store) -> None:
-    with ActivationStream(store, "attn", 20, seed=0, group_chunks=2) as stream:
-        kept = list(islice(stream, 60))
-    again = take(store, 1200, 20, seed=0, group_chunks=2)
-    assert torch.cat(kept)[:, 0].int().tolist() == again
-
-
 @settings(max_examples=20)
 @given(st.integers(0, 30), st.integers(0, 30), st.integers(1, 120), st.integers(1, 20))
 def test_resumed_streams_replay_the_same_batches(
@@ -136,11 +125,6 @@ def test_groups_mix_blocks(store: Store, size: int) -> None:
     assert chunk_groups(store, "attn", 0, 0, size) != chunk_groups(store, "attn", 0, 1, size)
 
 
-def test_rows_of_a_group_are_mixed(store: Store) -> None:
-    first = take(store, 64, 64, seed=0, group_chunks=4)
-    assert len({row // 64 for row in first[:16]}) > 1, "chunks come one after the other"
-
-
 @pytest.mark.parametrize("batch", [1, 7, 16, 50, 300])
 def test_iterate_is_every_row_once_in_order(store: Store, batch: int) -> None:
     batches = list(iterate(store, "attn", batch))
@@ -159,20 +143,3 @@ def test_a_data_loader_gives_the_same_batches(store: Store) -> None:
     with ActivationStream(store, "attn", 20, seed=0) as stream:
         want = list(islice(stream, 20))
     assert torch.equal(torch.stack(got), torch.stack(want))
-
-
-def test_impossible_streams_are_refused(store: Store, make_store: MakeStore) -> None:
-    with pytest.raises(ValueError, match="batch_size 0"):
-        ActivationStream(store, "attn", 0, seed=0)
-    with pytest.raises(KeyError, match="mlp"):
-        ActivationStream(store, "mlp", 4, seed=0)
-
-
-def test_float32_stores_stream_float32(make_store: MakeStore) -> None:
-    store = Store.open(make_store(dtype="float32"))
-    with ActivationStream(store, "resid", 256, seed=0) as stream:
-        rows = next(stream)
-    assert rows.dtype == torch.float32
-    torch.testing.assert_close(
-        rows.double().mean(0).numpy(), store.statistics("resid").mean, rtol=1e-9, atol=1e-9
-    )
