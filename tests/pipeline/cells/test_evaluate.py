@@ -101,7 +101,7 @@ def test_census_and_calibration_agree_with_the_whole_store(trained, measured):
     """Both sides, in float64, from the store's rows and the weights alone."""
     metrics, latents, sae = measured[0], load(measured[1]), trained.sae
     x = torch.cat(list(iterate(heldout(trained.study), "resid", 64)))
-    z = sae.encode(x.float() * sae.scale).double()
+    z = sae.encode(x.float() * sae.scale).detach().double()
     rows, bias = sae.params["W_dec"].double(), sae.params["b_dec"].double()
     along = (x.double() * sae.scale - z @ rows - bias) @ rows.T + z
     slopes = {}
