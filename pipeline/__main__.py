@@ -20,7 +20,7 @@ TOOLS = {
     "status": ("tools.status", "what a study is doing: finished, running, failed, time left"),
     "cells": ("study.list_cells", "list the cells of a study"),
     "cost": ("tools.cost", "estimate device-hours, tokens and disk of a study"),
-    "verify": ("verify.run", "check everything that a study has on disk"),
+    "verify": ("tools.verify", "check everything that a study has on disk"),
     "cache": ("cache.run", "list, verify or prune what studies share"),
     "track": ("tracking.track", "send the curves of finished cells to trackers"),
     "publish": ("report.publish", "keep what can be committed of a study"),

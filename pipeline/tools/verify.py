@@ -1,0 +1,202 @@
+"""Read everything that a study has on disk, and print what the readers raise.
+
+    snakemake --cores 1 verify
+    python -m pipeline verify --configfile FILE.yaml
+
+Nothing is changed. The exit status is 1 if something cannot be used. What an unfinished study has
+not made yet is no fault.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pipeline.activations.baselines import read_baselines
+from pipeline.activations.manifests import open_store, recorded_store
+from pipeline.assets.documents import open_documents
+from pipeline.assets.model_folders import check_model
+from pipeline.assets.tokenise import open_tokens
+from pipeline.cells.checks import check_cell, check_look, check_spec
+from pipeline.config.spelling import CellNameError
+from pipeline.config.study_config import DEFAULT_CONFIG
+from pipeline.config.synthetic import PROTOCOLS
+from pipeline.jobs.cache import entry_folder
+from pipeline.jobs.json_files import expect_fields, json_argument, read_json
+from pipeline.jobs.progress import Progress
+from pipeline.study.cell import Cell
+from pipeline.study.outputs import METRICS
+from pipeline.study.study import SPLITS, Study
+from sagsae.activations import StoreError, verify_store
+from sagsae.memory import needs_memory
+
+MODELS, TEXTS, TOKENS, STORES = "models", "texts", "token stores", "stores"
+BASELINES, CELLS, LOOKS, SYNTHETIC = "baselines", "cells", "dial and probe runs", "synthetic runs"
+
+
+class Check(NamedTuple):
+    """A file of the study, and what reads it and all that it vouches for."""
+
+    kind: str
+    file: Path
+    read: Callable[[Path], object]
+
+
+class Fault(NamedTuple):
+    """What is wrong with a file, and the folder of the cache to delete before it is made again."""
+
+    file: Path
+    problem: str
+    delete: Path | None
+
+    def __str__(self) -> str:
+        first = f"delete {self.delete}, then " if self.delete else ""
+        return (
+            f"{self.file}\n  {self.problem}\n  to mend it: {first}snakemake --force {self.file}\n"
+        )
+
+
+@dataclass
+class Found:
+    """Everything found in one study: faults, files that are not made yet, and sound files."""
+
+    faults: list[Fault] = field(default_factory=list)
+    absent: list[Path] = field(default_factory=list)
+    sound: Counter[str] = field(default_factory=Counter)
+
+
+def checks(study: Study) -> Iterator[Check]:
+    """What there is to read, in the order in which it is to be mended."""
+    for model in study.models:
+        spec = study.asset_spec(model)
+        yield Check(MODELS, Path(study.asset(model)), partial(_read, spec, check_model))
+    yield Check(TEXTS, Path(study.documents), partial(_read, study.text_spec(), _read_text))
+    for store in product(study.models, SPLITS):
+        spec = study.token_spec(*store)
+        yield Check(TOKENS, Path(study.tokens(*store)), partial(_read, spec, open_tokens))
+    for store in product(study.models, SPLITS):
+        file, expected = study.manifest_and_digest(*store)
+        yield Check(STORES, Path(file), partial(_read_store, expected))
+    for model in study.models:
+        yield Check(BASELINES, Path(study.baselines(model)), partial(_read_baselines, study, model))
+    for cell in dict.fromkeys([*study.cells, *_other_cells(study)]):
+        check = partial(check_cell, study, cell)
+        yield Check(CELLS, Path(study.metrics(cell)), lambda _, check=check: check())
+    for run in study.looked_into:
+        yield Check(LOOKS, Path(run), lambda file: check_look(study, str(file)))
+    for protocol, seed in product(PROTOCOLS, study.config.synthetic.seeds):
+        if (file := Path(study.synthetic_run(protocol, seed))).exists():
+            spec = study.synthetic_spec(protocol, seed)
+            yield Check(SYNTHETIC, file, partial(_read, spec, lambda file: None))
+
+
+def verify(study: Study, kinds: tuple[str, ...] = ()) -> Found:
+    """Read everything, or some kinds.
+
+    Args:
+        study: Its paths are relative to the working directory.
+        kinds: All if there is none.
+    """
+    found, chosen = Found(), [one for one in checks(study) if not kinds or one.kind in kinds]
+    progress = Progress("verify", len(chosen), "files")
+    for done, (kind, file, read) in enumerate(chosen, start=1):
+        if not file.exists():
+            found.absent.append(file)
+            continue
+        try:
+            read(file)
+            found.sound[kind] += 1
+        except Exception as error:  # readers raise many kinds; each means that nobody can use it
+            problem = " ".join(str(error).split()) or type(error).__name__
+            found.faults.append(Fault(file, problem, _entry(file) if kind in IN_CACHE else None))
+        progress.update(done)
+    return found
+
+
+IN_CACHE = (MODELS, TEXTS, TOKENS, BASELINES)
+"""Kinds whose record names an entry of the cache that no job mends in its place."""
+
+
+def _entry(record: Path) -> Path | None:
+    """The entry that a record names, unless it is the user's own folder or cannot be read."""
+    try:
+        content = read_json(record)
+        entry = entry_folder(record, content)
+        return entry if (entry / content.get("folder", "")).is_relative_to(entry) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _read(spec: object, read: Callable[[Path], object], file: Path) -> None:
+    """Check the specification that a record was made for, then read what it vouches for."""
+    with expect_fields(file):
+        found = read_json(file)["spec"]
+    check_spec(file, "specification", found, spec)
+    with expect_fields(file):
+        read(file)
+
+
+def _read_text(file: Path) -> None:
+    found = read_json(file)
+    if found["kind"] != "hub":  # text of the hub is not on disk
+        open_documents(found, entry_folder(file, found))
+
+
+def _read_store(expected: str, manifest: Path) -> None:
+    """Every chunk, then that the manifest's rows are in the store."""
+    place = recorded_store(manifest, read_json(manifest))
+    with needs_memory("chunks of activations"):
+        faults = verify_store(place)
+    if faults:
+        raise StoreError("; ".join(faults))
+    open_store(manifest, expected)
+
+
+def _read_baselines(study: Study, model: str, file: Path) -> None:
+    with expect_fields(file):
+        made_from = read_json(file)["made_from"]
+        found = made_from["baselines"]
+    _, expected = study.baselines_and_digest(model)
+    if found != expected:
+        raise ValueError(f"{file}: made for another configuration: {found}, now {expected}")
+    for split in SPLITS:
+        manifest = Path(study.manifest(model, split))
+        if manifest.exists() and read_json(manifest).get("sha256") != made_from.get(split):
+            raise ValueError(f"{file}: computed on another {split} store, {made_from.get(split)}")
+    read_baselines(file)
+
+
+def _other_cells(study: Study) -> Iterator[Cell]:
+    """Finished cells beside the grid that this study can make."""
+    root = Path(study.cells_root)
+    for metrics in sorted(root.glob(f"*/*/*/*/{METRICS}")):
+        try:
+            name = metrics.parent.relative_to(root).as_posix()
+            yield study.cell_named(**Cell.from_path(name).words)
+        except CellNameError:
+            continue
+
+
+def main(config: Annotated[Any, json_argument] = None, configfile: Path = DEFAULT_CONFIG) -> None:
+    """Print what is found.
+
+    Args:
+        config: the study's configuration as JSON, or @FILE that holds it; else it is read
+        configfile: configuration of the study (default: the local study)
+    """
+    study = Study.load(configfile) if config is None else Study.from_dict(config)
+    found = verify(study)
+    for fault in found.faults:
+        print(fault)
+    if found.absent:
+        print(f"not made yet: {len(found.absent)} files, {found.absent[0]} the first")
+    verdict = f"{len(found.faults)} FAULT(S)" if found.faults else "no fault"
+    counts = ", ".join(f"{kind} {count:,}" for kind, count in found.sound.items())
+    print(f"study {study.config.study}: {verdict}; sound: {counts}", flush=True)
+    sys.exit(1 if found.faults else 0)

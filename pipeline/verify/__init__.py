@@ -1,1 +1,0 @@
-"""Checks of everything that a study has on disk."""
