@@ -38,6 +38,8 @@ from sagsae.memory import needs_memory
 
 MODELS, TEXTS, TOKENS, STORES = "models", "texts", "token stores", "stores"
 BASELINES, CELLS, LOOKS, SYNTHETIC = "baselines", "cells", "dial and probe runs", "synthetic runs"
+IN_CACHE = (MODELS, TEXTS, TOKENS, BASELINES)
+"""Kinds whose record names an entry of the cache that no job mends in its place."""
 
 
 class Check(NamedTuple):
@@ -56,10 +58,9 @@ class Fault(NamedTuple):
     delete: Path | None
 
     def __str__(self) -> str:
+        problem = self.problem.replace("\n", "\n  ")
         first = f"delete {self.delete}, then " if self.delete else ""
-        return (
-            f"{self.file}\n  {self.problem}\n  to mend it: {first}snakemake --force {self.file}\n"
-        )
+        return f"{self.file}\n  {problem}\n  to mend it: {first}snakemake --force {self.file}\n"
 
 
 @dataclass
@@ -74,26 +75,25 @@ class Found:
 def checks(study: Study) -> Iterator[Check]:
     """What there is to read, in the order in which it is to be mended."""
     for model in study.models:
-        spec = study.asset_spec(model)
-        yield Check(MODELS, Path(study.asset(model)), partial(_read, spec, check_model))
+        asset = partial(_read, study.asset_spec(model), check_model)
+        yield Check(MODELS, Path(study.asset(model)), asset)
     yield Check(TEXTS, Path(study.documents), partial(_read, study.text_spec(), _read_text))
     for store in product(study.models, SPLITS):
-        spec = study.token_spec(*store)
-        yield Check(TOKENS, Path(study.tokens(*store)), partial(_read, spec, open_tokens))
+        contexts = partial(_read, study.token_spec(*store), open_tokens)
+        yield Check(TOKENS, Path(study.tokens(*store)), contexts)
     for store in product(study.models, SPLITS):
-        file, expected = study.manifest_and_digest(*store)
-        yield Check(STORES, Path(file), partial(_read_store, expected))
+        manifest, expected = study.manifest_and_digest(*store)
+        yield Check(STORES, Path(manifest), partial(_read_store, expected))
     for model in study.models:
         yield Check(BASELINES, Path(study.baselines(model)), partial(_read_baselines, study, model))
     for cell in dict.fromkeys([*study.cells, *_other_cells(study)]):
-        check = partial(check_cell, study, cell)
-        yield Check(CELLS, Path(study.metrics(cell)), lambda _, check=check: check())
+        yield Check(CELLS, Path(study.metrics(cell)), partial(_read_cell, study, cell))
     for run in study.looked_into:
         yield Check(LOOKS, Path(run), lambda file: check_look(study, str(file)))
     for protocol, seed in product(PROTOCOLS, study.config.synthetic.seeds):
         if (file := Path(study.synthetic_run(protocol, seed))).exists():
             spec = study.synthetic_spec(protocol, seed)
-            yield Check(SYNTHETIC, file, partial(_read, spec, lambda file: None))
+            yield Check(SYNTHETIC, file, partial(_read, spec, read_json))
 
 
 def verify(study: Study, kinds: tuple[str, ...] = ()) -> Found:
@@ -113,14 +113,10 @@ def verify(study: Study, kinds: tuple[str, ...] = ()) -> Found:
             read(file)
             found.sound[kind] += 1
         except Exception as error:  # readers raise many kinds; each means that nobody can use it
-            problem = " ".join(str(error).split()) or type(error).__name__
+            problem = str(error) or type(error).__name__
             found.faults.append(Fault(file, problem, _entry(file) if kind in IN_CACHE else None))
         progress.update(done)
     return found
-
-
-IN_CACHE = (MODELS, TEXTS, TOKENS, BASELINES)
-"""Kinds whose record names an entry of the cache that no job mends in its place."""
 
 
 def _entry(record: Path) -> Path | None:
@@ -138,8 +134,7 @@ def _read(spec: object, read: Callable[[Path], object], file: Path) -> None:
     with expect_fields(file):
         found = read_json(file)["spec"]
     check_spec(file, "specification", found, spec)
-    with expect_fields(file):
-        read(file)
+    read(file)
 
 
 def _read_text(file: Path) -> None:
@@ -150,12 +145,16 @@ def _read_text(file: Path) -> None:
 
 def _read_store(expected: str, manifest: Path) -> None:
     """Every chunk, then that the manifest's rows are in the store."""
-    place = recorded_store(manifest, read_json(manifest))
+    found = read_json(manifest)
+    with expect_fields(manifest):
+        made_for, place = found["spec"], recorded_store(manifest, found)
+    if made_for != expected:
+        raise ValueError(f"{manifest}: made for another configuration: {made_for}, now {expected}")
     with needs_memory("chunks of activations"):
         faults = verify_store(place)
     if faults:
-        raise StoreError("; ".join(faults))
-    open_store(manifest, expected)
+        raise StoreError("\n".join(faults))
+    open_store(manifest)
 
 
 def _read_baselines(study: Study, model: str, file: Path) -> None:
@@ -170,6 +169,10 @@ def _read_baselines(study: Study, model: str, file: Path) -> None:
         if manifest.exists() and read_json(manifest).get("sha256") != made_from.get(split):
             raise ValueError(f"{file}: computed on another {split} store, {made_from.get(split)}")
     read_baselines(file)
+
+
+def _read_cell(study: Study, cell: Cell, metrics: Path) -> None:
+    check_cell(study, cell)
 
 
 def _other_cells(study: Study) -> Iterator[Cell]:

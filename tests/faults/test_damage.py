@@ -18,8 +18,18 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.jobs.findings import Fault
-from pipeline.verify.run import Audit, checks, verify
+from pipeline.activations.manifests import recorded_store
+from pipeline.jobs.json_files import read_json
+from pipeline.tools.verify import (
+    BASELINES,
+    CELLS,
+    MODELS,
+    STORES,
+    TEXTS,
+    TOKENS,
+    Fault,
+    verify,
+)
 from sagsae.activations import StoreConfig, store_path, verify_store
 from tests.faults import damage
 from tests.faults.campaign import Campaign
@@ -199,11 +209,12 @@ class SoundStudy:
     def found(self) -> dict[str, bytes]:
         return without_costs(self.folder)
 
-    def follow(self, fault: Fault) -> None:
-        """Do what the shell would do with a remedy, and what the message on a store says."""
-        if "stores" in (path := Path(fault.file)).parts:
-            mend(path, [str(fault.problem)])
-        self.made.follow(fault.remedy)
+    def mend(self, fault: Fault) -> None:
+        """Do what a fault says, and what the message on a store says."""
+        if fault.file.parent.name == "manifests":
+            store = recorded_store(fault.file, read_json(fault.file))
+            mend(Path(str(store)), fault.problem.splitlines())
+        self.made.mend(fault)
 
     def restore(self, backup: Path) -> None:
         shutil.rmtree(self.folder)
@@ -223,6 +234,11 @@ def study(tmp_path_factory: pytest.TempPathFactory, backup: Path) -> SoundStudy:
     return SoundStudy(made, without_costs(made.root))
 
 
+KINDS = {
+    "assets": (MODELS, TEXTS, TOKENS),
+    "activations": (STORES, BASELINES),
+    "cells": (CELLS,),
+}
 CELL = "cells/*/*/*/*"
 STORE = "cache/stores/*"
 STUDY_KINDS: dict[str, tuple[str, damage.Damage]] = {
@@ -267,12 +283,11 @@ def test_damaged_studies(kind: str, study: SoundStudy, backup: Path, campaign: C
     for number in range(times):
         before = stamps(study.folder, f"{CELL}/metrics.json")
         hit = f"{number}: {harm(study.folder, campaign.chance(kind, number))}"
-        audit = Audit(study.made.study)
-        audit.add(checks(study.made.study)[wing])
-        if not audit.faults:
+        faults = verify(study.made.study, KINDS[wing]).faults
+        if not faults:
             missed.append(hit)
-        for fault in audit.faults:
-            hit += attempt(study.follow, fault)
+        for fault in faults:
+            hit += attempt(study.mend, fault)
         lost += rewritten(before, study.folder, f"{CELL}/metrics.json", may=int(wing == "cells"))
         if study.found() != study.content:
             unmended.append(hit)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.__main__ import main as run
 from pipeline.activations.baselines import main as run_baselines
 from pipeline.activations.dump import main as dump
 from pipeline.assets import fetch as assets
@@ -19,6 +17,7 @@ from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import CURVE, LATENT_TENSORS, TRAINING, WEIGHTS
 from pipeline.study.study import SPLITS, Study
+from pipeline.tools.verify import Fault
 from sagsae.files import canonical_json, read_signed_json
 
 _SIZES = {"num_hidden_layers": 2, "hidden_size": 32, "num_attention_heads": 4}
@@ -114,21 +113,11 @@ class WholeStudy:
             assert split in SPLITS, f"nothing makes {target}"
             (self._tokenise if path.parent.name == "tokens" else self._dump)(split, path)
 
-    def follow(self, remedy: str) -> None:
-        """Do what the shell would do with the remedy of a fault."""
-        words = shlex.split(remedy, comments=True)
-        while "&&" in words:
-            end = words.index("&&")
-            if words[0] == "rm":
-                for name in words[2:end]:
-                    path = Path(name)
-                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            else:
-                assert words[:3] == ["python", "-m", "pipeline"], remedy
-                run(words[3:end])
-            words = words[end + 1 :]
-        assert words[:4] == ["snakemake", "--cores", "all", "--force"], remedy
-        self.make(*words[4:])
+    def mend(self, fault: Fault) -> None:
+        """Do what a fault says."""
+        if fault.delete:
+            shutil.rmtree(fault.delete)
+        self.make(str(fault.file))
 
     def _tokenise(self, split: str, out: Path) -> None:
         study, asset = self.study, Path(self.study.asset("m"))

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pipeline.verify.run import verify
 
 from pipeline.__main__ import main
 from pipeline.activations import dump as stage
 from pipeline.jobs.json_files import canonical, read_json
 from pipeline.jobs.stage import run_stage
 from pipeline.study.study import SPLITS, Study
-from pipeline.verify.run import verify
 from sagsae.activations import Store
 from sagsae.storage import Storage, storage_at
 from tests.pipeline.whole_study import WholeStudy, configuration, make_whole_study, without_costs

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from pipeline.tools.verify import verify
 from safetensors.torch import load_file, save_file
 
 import sagsae
@@ -16,7 +17,7 @@ from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve
 from pipeline.study.study import Study
 from pipeline.tables.write import main as write_tables
-from pipeline.verify.run import verify
+from pipeline.tools.verify import verify
 from tests.peers import environment
 from tests.pipeline.whole_study import CONFIG, WholeStudy, configuration, make_whole_study
 
@@ -64,7 +65,7 @@ def test_it_is_measured_as_the_same_autoencoder_is(whole, tmp_path):
     assert known["source"] == {"kind": "saelens", "path": str(tmp_path / "theirs")}
     assert set(known["sha256"]) == {"cfg.json", "sae_weights.safetensors"}
     assert len(read_curve(study.cell(FOREIGN) / "curve.parquet")) == 0
-    assert [fault.problem for fault in verify(study.study, "").faults] == []
+    assert [fault.problem for fault in verify(study.study).faults] == []
     tables = tmp_path / "tables"
     write_tables(study.study.compared, Path(study.study.cells_root), tables)
     assert "foreign-theirs" in (tables / "cells.csv").read_text()
