@@ -21,7 +21,7 @@ TOOLS = {
     "cells": ("study.list_cells", "list the cells of a study"),
     "cost": ("tools.cost", "estimate device-hours, tokens and disk of a study"),
     "verify": ("tools.verify", "check everything that a study has on disk"),
-    "cache": ("cache.run", "list, verify or prune what studies share"),
+    "cache": ("tools.cache", "list, verify or prune what studies share"),
     "track": ("tracking.track", "send the curves of finished cells to trackers"),
     "publish": ("report.publish", "keep what can be committed of a study"),
     "rebuild": ("report.rebuild", "make tables, figures and report from published metrics"),

@@ -17,7 +17,7 @@ PIPELINE = (
     {"activations", "tracking"},
     {"cells", "tables", "figures", "claims"},
     {"synthetic"},
-    {"report", "browser", "cache", "hub", "tools"},
+    {"report", "browser", "hub", "tools"},
 )
 """Floors of ``pipeline``, the lowest first; a wing may import its own floor and those below."""
 SAGSAE = (

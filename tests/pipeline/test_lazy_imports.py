@@ -36,7 +36,7 @@ def test_no_stage_imports_a_tracker_or_draws_bars():
     found = imported(f"import {names}")
     assert not found & TRACKERS
     assert "rich" not in imported(
-        "import pipeline.tools.status, pipeline.cache.run, pipeline.jobs.bars"
+        "import pipeline.tools.status, pipeline.tools.cache, pipeline.jobs.bars"
     )
 
 

@@ -19,7 +19,7 @@ from pipeline.study.study import Study
 from pipeline.synthetic import means as synthetic_tables
 from pipeline.synthetic.means import summarise
 from pipeline.text.csv_files import read_table
-from pipeline.verify.run import verify
+from pipeline.tools.verify import verify
 
 pytestmark = pytest.mark.slow
 

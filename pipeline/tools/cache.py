@@ -1,11 +1,11 @@
 """What lies in the cache that studies share, and which studies use it.
 
     python -m pipeline cache list      everything, its size, and the studies that use it
-    python -m pipeline cache verify    read and check everything; exit status 1 if there is a fault
+    python -m pipeline cache verify    read everything; exit status 1 if something cannot be used
     python -m pipeline cache prune     delete what no study uses, after a question
-    python -m pipeline cache delete --names URL ...    delete objects of a bucket, after a question
 
 With ``--stores s3://BUCKET/PREFIX``, ``list`` and ``verify`` are about the stores of that bucket.
+A bucket is shared with people whose studies this machine does not see, so nothing is pruned there.
 
 A study uses what its records name, and counts as long as its folder under results/ is there.
 Nothing that a job makes or reads at this moment is deleted.
@@ -15,24 +15,40 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
-from pipeline.cache.bucket import bucket_faults, bucket_table, delete
-from pipeline.cache.kinds import describe, faults
-from pipeline.jobs.cache import KINDS, STORES, Entry, entry_folder, registered
-from pipeline.jobs.findings import Fault, amount, removal, size_of
+from pipeline.activations.baselines import read_baselines
+from pipeline.assets.documents import open_documents
+from pipeline.assets.model_folders import check_model
+from pipeline.jobs.cache import (
+    ASSET,
+    BASELINES,
+    CONTEXTS,
+    DOCUMENTS,
+    KINDS,
+    LOSSES,
+    MODELS,
+    STORES,
+    TEXTS,
+    TOKENS,
+    Entry,
+    entry_folder,
+    registered,
+)
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.outputs import RECORDS
-from sagsae.activations.errors import StoreError
-from sagsae.activations.layout import LOCK, StoreConfig
+from pipeline.tools.status import bytes_under, gigabytes
+from sagsae.activations import StoreConfig, StoreError, verify_store
+from sagsae.activations.layout import LOCK
+from sagsae.activations.tokens import load_tokens
 from sagsae.files import FileLock, LockedError
-from sagsae.storage import Storage, storage_at
+from sagsae.storage import Location, Storage, storage_at
 
 
 @dataclass(frozen=True)
@@ -82,13 +98,12 @@ def _family(store: Path) -> str:
 
 
 def table(found: list[Found]) -> str:
-    """A line per entry: kind, name, content, size, studies."""
+    """A line per entry: kind, name, size, studies."""
     rows = [
         {
             "kind": item.entry.kind,
             "name": item.folder.name,
-            "content": describe(item.entry.kind, item.folder),
-            "size": amount(size_of(item.folder)),
+            "size": gigabytes(bytes_under(item.folder)),
             "used by": ", ".join(study.name for study in item.users) or "no study",
         }
         for item in found
@@ -96,19 +111,45 @@ def table(found: list[Found]) -> str:
     return pd.DataFrame(rows).to_string(index=False) if rows else "the cache is empty"
 
 
-def verify(found: list[Found]) -> int:
-    """Print what is wrong with each entry and what to do; return the number of faults."""
-    count, progress = 0, Progress("cache verify", len(found), "entries")
-    for done, item in enumerate(found, start=1):
-        for fault in faults(item.entry.kind, item.folder):
-            if isinstance(fault, Fault):
-                count += 1
-                remedy = removal(fault.delete or (item.folder,))
-                again = "run snakemake on a study that uses it"
-                print(f"{fault.file}\n  {fault.problem}\n  remedy: {remedy}; {again}\n")
+def _read_text(folder: Path) -> None:
+    found = read_json(folder / DOCUMENTS)
+    if found["kind"] != "hub":
+        open_documents(found, folder)
+
+
+def read_store(store: Location) -> None:
+    """Read every chunk of a store.
+
+    Raises:
+        StoreError: something is wrong, a line each.
+    """
+    if faults := verify_store(store):
+        raise StoreError("\n".join(faults))
+
+
+READERS: dict[str, Callable[[Path], object]] = {
+    MODELS: lambda folder: check_model(folder / ASSET),
+    TEXTS: _read_text,
+    TOKENS: lambda folder: load_tokens(folder / CONTEXTS),
+    STORES: read_store,
+    BASELINES: lambda folder: read_baselines(folder / LOSSES),
+}
+
+
+def verify(places: Sequence[tuple[Any, Callable[[Any], object]]]) -> int:
+    """Read each place by its reader; print what cannot be used and why; return how many."""
+    progress, faults = Progress("cache verify", len(places), "entries"), 0
+    for done, (place, read) in enumerate(places, start=1):
+        try:
+            read(place)
+        except FileNotFoundError:
+            pass  # not finished
+        except Exception as error:  # readers raise many kinds; each means that nobody can use it
+            faults += 1
+            print(f"{place}\n  {error}\n  to mend it: delete it and run a study that uses it\n")
         progress.update(done)
-    print(f"{len(found)} entries checked, {count} fault(s)")
-    return count
+    print(f"{len(places)} entries read, {faults} fault(s)")
+    return faults
 
 
 def prune(found: list[Found], *, yes: bool) -> None:
@@ -118,8 +159,7 @@ def prune(found: list[Found], *, yes: bool) -> None:
         print("nothing to delete: a study uses each entry")
         return
     print(table(unused))
-    total = amount(sum(size_of(item.folder) for item in unused))
-    question = f"Delete these {len(unused)} entries, {total}? [y/N] "
+    question = f"Delete these {len(unused)} entries? [y/N] "
     if not yes and input(question).strip().lower() not in ("y", "yes"):
         print("nothing deleted")
         return
@@ -148,11 +188,10 @@ def _delete(item: Found) -> str:
 
 
 def main(
-    action: Literal["list", "verify", "prune", "delete"],
+    action: Literal["list", "verify", "prune"],
     /,
     cache: Path = Path("cache"),
     stores: str = "",
-    names: Sequence[str] = (),
     yes: bool = False,
 ) -> None:
     """Run the tool.
@@ -160,13 +199,9 @@ def main(
     Args:
         action: what to do
         cache: folder of the cache (default: cache)
-        stores: s3:// URL; list and verify the stores there instead
-        names: s3:// URLs that delete deletes
-        yes: prune and delete without the question
+        stores: s3:// URL; list or verify the stores there instead
+        yes: prune without the question
     """
-    if action == "delete":
-        delete(names, yes=yes)
-        return
     if stores:
         _bucket(action, storage_at(stores))
         return
@@ -175,21 +210,19 @@ def main(
         case "list":
             print(table(found))
         case "verify":
-            sys.exit(1 if verify(found) else 0)
+            readers = [(item.folder, READERS[item.entry.kind]) for item in found]
+            sys.exit(1 if verify(readers) else 0)
         case "prune":
             prune(found, yes=yes)
 
 
 def _bucket(action: str, stores: Storage) -> None:
+    places = [stores / name for name in stores.folders()]
     match action:
         case "list":
-            print(bucket_table(stores))
+            for place in places:
+                print(f"{place.name}  {gigabytes(place.total_size())}")
         case "verify":
-            faults = list(bucket_faults(stores))
-            print("\n".join([*faults, f"{stores}: {len(faults)} fault(s)"]))
-            sys.exit(1 if faults else 0)
+            sys.exit(1 if verify([(place, read_store) for place in places]) else 0)
         case _:
-            raise ValueError(
-                f"{stores}: nothing is pruned in a bucket, as others may read there whom this "
-                "machine does not see; `cache delete --names URL` deletes what you name"
-            )
+            raise ValueError(f"{stores}: nothing is pruned in a bucket, as others may read there")

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.cache.run import entries
 from pipeline.jobs.cache import KINDS, register
 from pipeline.jobs.stage import run_stage
 from pipeline.study.study import Study
+from pipeline.tools.cache import entries
 from sagsae.activations import Store
 from sagsae.files import FileLock
 from tests.pipeline.whole_study import WholeStudy, configuration, make_whole_study
@@ -90,10 +90,6 @@ def test_what_is_there_and_who_uses_it(whole, capsys):
         *("models", "texts", "tokens", "tokens", "stores", "stores", "baselines")
     ]
     assert all(line.endswith("second, small") for line in lines)
-    said = "\n".join(lines)
-    for part in ("gpt_neox, 2 blocks, d 32", "150 documents", "512 rows of mlp_out, resid"):
-        assert part in said
-    assert "nats per token" in said
 
 
 def test_raising_the_rows_appends_blocks_and_fewer_read_a_prefix(whole):
@@ -170,7 +166,7 @@ def test_damage_of_every_kind_is_found_and_mended(whole, capsys):
         )
     ]
     assert tool("verify", "--cache", whole.cache) == 0
-    assert "7 entries checked, 0 fault(s)" in capsys.readouterr().out
+    assert "7 entries read, 0 fault(s)" in capsys.readouterr().out
     for file in harmed:
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 8
@@ -180,9 +176,7 @@ def test_damage_of_every_kind_is_found_and_mended(whole, capsys):
     assert "5 fault(s)" in said
     for kind in KINDS:
         assert f"{whole.cache / kind}/" in said
-    remedies = [line for line in said.splitlines() if "remedy: rm -rf " in line]
-    for remedy in remedies:
-        for name in remedy.partition("rm -rf ")[2].partition(";")[0].split():
-            shutil.rmtree(name) if Path(name).is_dir() else Path(name).unlink()
+    for name in [line for line in said.splitlines() if line.startswith(str(whole.cache))]:
+        shutil.rmtree(name)
     records_of(whole)
     assert tool("verify", "--cache", whole.cache) == 0

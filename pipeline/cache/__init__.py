@@ -1,1 +1,0 @@
-"""The tool for the cache that studies share: list, verify, prune."""
