@@ -88,7 +88,7 @@ def checks(study: Study) -> Iterator[Check]:
         yield Check(BASELINES, Path(study.baselines(model)), partial(_read_baselines, study, model))
     for cell in dict.fromkeys([*study.cells, *_other_cells(study)]):
         yield Check(CELLS, Path(study.metrics(cell)), partial(_read_cell, study, cell))
-    for run in study.looked_into:
+    for run in study.look_specs:
         yield Check(LOOKS, Path(run), lambda file: check_look(study, str(file)))
     for protocol, seed in product(PROTOCOLS, study.config.synthetic.seeds):
         if (file := Path(study.synthetic_run(protocol, seed))).exists():

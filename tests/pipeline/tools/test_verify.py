@@ -98,8 +98,8 @@ def test_files_of_looks_are_read_too(whole, sections):
     sides["baseline"] = {"variant": "gated", "width": 48}
     raw = configuration(whole.root.parent) | {"comparisons": [sides]} | sections
     study = Study.from_dict(raw)
-    assert set(map(Path, study.looked_into)) <= set(verify(study).absent)
-    file = Path(next(iter(study.looked_into)))
+    assert set(map(Path, study.look_specs)) <= set(verify(study).absent)
+    file = Path(next(iter(study.look_specs)))
     file.parent.mkdir(parents=True)
     file.write_text("{}")
     (fault,) = verify(study).faults
