@@ -16,6 +16,7 @@ from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve
 from pipeline.study.study import Study
 from pipeline.tables.write import main as write_tables
+from pipeline.tools.verify import verify
 from tests.peers import environment
 from tests.pipeline.whole_study import CONFIG, WholeStudy, configuration, make_whole_study
 
