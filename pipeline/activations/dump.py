@@ -78,8 +78,9 @@ def settings_of(
     sharded: bool,
 ) -> DumpSettings:
     """The library's settings for a dump."""
+    own = spec.model_dump(exclude={"dump": {"calibration_contexts"}})["dump"]
     return DumpSettings(
-        **spec.dump.model_dump(exclude={"calibration_contexts"}),
+        **own,
         batch_contexts=DUMPED[device.type],
         profile=profile,
         sharded=sharded,
