@@ -182,7 +182,7 @@ def test_the_users_own_model_folder_is_never_to_be_deleted(whole, tmp_path):
     weights = tmp_path / "mine/model.safetensors"
     weights.write_bytes(weights.read_bytes() + b" ")
     fault = verify(study).faults[0]
-    assert f"{tmp_path}/mine: weights_sha256 is " in fault.problem
+    assert "made for another configuration" in fault.problem  # its content is specified
     assert fault.delete is None
 
 
