@@ -77,12 +77,11 @@ bench: $(VENV)/.ready-dev $(PEERS)/.ready ## every benchmark, with other librari
 	$(BIN)/python -m benchmarks.tracking
 
 reference: $(VENV)/.ready ## run the reference study; copy what git keeps of it to results/reference/local
-	$(BIN)/snakemake --cores $(CORES) synthetic --configfile workflow/configs/reference.yaml
 	$(BIN)/snakemake --cores $(CORES) --configfile workflow/configs/reference.yaml
 	$(BIN)/python -m pipeline publish --configfile workflow/configs/reference.yaml --out results/reference/local
 
-rebuild: $(VENV)/.ready ## make tables, figures, claims and report of FROM again, in TO, from its metrics alone
-	$(BIN)/python -m pipeline rebuild --from $(FROM) --out $(TO)
+rebuild: $(VENV)/.ready ## make tables, figures, claims and report of FROM again, in TO, from its measures alone
+	$(BIN)/snakemake --snakefile workflow/analysis.smk --cores $(CORES) --config measures=$(FROM)/measures out=$(TO)
 
 schema: $(VENV)/.ready ## write the configuration's JSON schema from the code
 	$(BIN)/python -m pipeline schema workflow/configs/schema.json

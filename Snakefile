@@ -42,14 +42,13 @@ wildcard_constraints:
 include: "pipeline/rules/assets.smk"
 include: "pipeline/rules/activations.smk"
 include: "pipeline/rules/cells.smk"
-include: "pipeline/rules/common.smk"
+include: "pipeline/rules/measures.smk"
 include: "pipeline/rules/dial.smk"
 include: "pipeline/rules/probe.smk"
-include: "pipeline/rules/browser.smk"
-include: "pipeline/rules/tables.smk"
-include: "pipeline/rules/figures.smk"
-include: "pipeline/rules/hub.smk"
 include: "pipeline/rules/synthetic.smk"
+include: "pipeline/rules/analysis.smk"
+include: "pipeline/rules/browser.smk"
+include: "pipeline/rules/hub.smk"
 include: "pipeline/rules/verify.smk"
 
 
@@ -70,7 +69,7 @@ onstart:
 
 
 onsuccess:
-    shell("python -m pipeline summary --spec {SPECS[comparison]:q} --root {ROOT:q}")
+    shell("python -m pipeline summary --root {ROOT:q}")
 
 
 onerror:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sagsae.files import DIGEST_KEY
 
-FILE = "metrics.json"
+FILE, LINES = "metrics.json", "cells.jsonl"
 CELL = ["model", "hookpoint", "variant", "recipe", "width", "lam", "seed"]
 """Columns that say which cell a row is; rows are sorted by them."""
 K = "k"
@@ -20,7 +20,8 @@ K = "k"
 
 
 def results(folder: str | Path) -> pd.DataFrame:
-    """One row per trained cell, from all files ``metrics.json`` below a folder.
+    """One row per trained cell, from all files ``metrics.json``, or ``cells.jsonl`` with a cell in
+    each line, below a folder.
 
     Columns have the names of a study's ``cells.csv``: a field of a nested record is
     ``<record>_<field>``, for example ``training_seconds``. The first seven say which cell it is;
@@ -33,13 +34,13 @@ def results(folder: str | Path) -> pd.DataFrame:
         folder: Results of a study, a published reference, or any part of either.
 
     Raises:
-        FileNotFoundError: there is no ``metrics.json`` below the folder.
+        FileNotFoundError: there is none of these files below the folder.
         ValueError: one of the files is not the metrics of a cell; the message names it.
     """
     paths = sorted(_metrics_files(Path(folder)))
     if not paths:
-        raise FileNotFoundError(f"{folder}: no {FILE} below this folder; check the path")
-    table = flat_table(_record(path) for path in paths)
+        raise FileNotFoundError(f"{folder}: no {FILE} or {LINES} below this folder; check the path")
+    table = flat_table(_record(*where) for path in paths for where in _texts(path))
     table[CELL[5]] = table.get(CELL[5], float("nan"))
     named = [*CELL[:6], *[K] * (K in table), CELL[6]]
     rest = [name for name in table.columns if name not in named]
@@ -60,13 +61,21 @@ def flat_table(records: Iterator[dict[str, Any]]) -> pd.DataFrame:
 def _metrics_files(folder: Path) -> Iterator[Path]:
     for parent, names, files in os.walk(folder):
         names[:] = [name for name in names if not name.endswith(".zarr")]  # many files, no metrics
-        if FILE in files:
-            yield Path(parent, FILE)
+        yield from (Path(parent, name) for name in (FILE, LINES) if name in files)
 
 
-def _record(path: Path) -> dict[str, Any]:
+def _texts(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The records of a file, each with what messages call it."""
+    if path.name == FILE:
+        yield str(path), path.read_bytes()
+        return
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        yield f"{path}, line {number}", line
+
+
+def _record(path: str, text: bytes) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_bytes())
+        found: dict[str, Any] = json.loads(text)
         cell = {"lam" if name == K else name for name in found["cell"]}
         missing = {*CELL} - {"recipe", *cell} or {"l0", "r2", "collapsed"} - {*found}
     except (ValueError, KeyError, TypeError, RecursionError) as error:

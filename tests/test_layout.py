@@ -11,13 +11,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINE = (
-    {"text", "jobs"},
+    {"jobs"},
     {"config"},
     {"assets", "study"},
-    {"activations", "tracking"},
-    {"cells", "tables", "figures", "claims"},
-    {"synthetic"},
-    {"report", "browser", "hub", "tools"},
+    {"activations", "tracking", "synthetic"},
+    {"cells", "analysis"},
+    {"browser", "hub", "tools"},
 )
 """Floors of ``pipeline``, the lowest first; a wing may import its own floor and those below."""
 SAGSAE = (
@@ -121,8 +120,8 @@ def made(root: Path, **files: str) -> Path:
             "pipeline.jobs.a imports pipeline.study.b, which is a floor above",
         ),
         (
-            {"pipeline__jobs__a": "def f():\n    import pipeline.report.b"},
-            "pipeline.jobs.a imports pipeline.report.b, which is a floor above",
+            {"pipeline__jobs__a": "def f():\n    import pipeline.hub.b"},
+            "pipeline.jobs.a imports pipeline.hub.b, which is a floor above",
         ),
         (
             {

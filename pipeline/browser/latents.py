@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.analysis.numbers import variant_label
 from pipeline.browser.examples import Examples
 from pipeline.browser.scripts import column, rounded, write_script
 from pipeline.browser.words import CONTEXTS_PER_FILE, Vocabulary
@@ -20,7 +21,6 @@ from pipeline.config.browser import Shown
 from pipeline.study.cell import Cell
 from pipeline.study.dial_runs import LATENT, RANDOM, DialRun, Direction
 from pipeline.study.metrics import CellMetrics
-from pipeline.text.numbers import variant_label
 from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.gate import GatedAutoencoder

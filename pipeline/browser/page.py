@@ -15,7 +15,7 @@ from pipeline.browser.scripts import write_script
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import locked
-from pipeline.study.comparison_spec import ComparisonSpec
+from pipeline.study.scope import Scope
 from sagsae.files import write_atomic
 
 PARTS = Path(__file__).parent / "page"
@@ -45,14 +45,15 @@ def write_page(study: str, note: str, cells: Sequence[Path], out: Path) -> int:
     return size
 
 
-def main(spec: ComparisonSpec, cells: Sequence[Path], out: Path) -> None:
+def main(scope: Path, cells: Sequence[Path], out: Path) -> None:
     """Run the stage.
 
     Args:
-        spec: the study's comparison spec as JSON, or @FILE that holds it
+        scope: study.json, or a file of the same
         cells: cell.json of each cell that is shown
         out: HTML file to write
     """
+    study = Scope.read(scope)
     with locked(out.parent, out.stem):
-        size = write_page(spec.study, spec.note, cells, out)
+        size = write_page(study.study, study.note, cells, out)
     say(f"{out}: {len(cells)} autoencoders, {size / 2**20:.1f} MiB; open it in a browser")

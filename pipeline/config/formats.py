@@ -26,11 +26,9 @@ class Formats(Section):
 
     figures: Annotated[
         list[FigureFormat], AfterValidator(_once), Field(json_schema_extra=_UNIQUE)
-    ] = ["svg"]
+    ] = []
     """svg, pdf: for papers and slides. Equal figures have equal files."""
     tables: Annotated[
         list[TableFormat], AfterValidator(_once), Field(json_schema_extra=_UNIQUE)
     ] = []
-    """parquet: every table with the types of its columns. latex: tables that are otherwise CSV
-    alone, every column at four digits. Tables that people read (comparison, latents, claims and
-    others) have a .md and a .tex file in any case."""
+    """parquet: every table with the types of its columns. latex: the columns that readers want."""

@@ -8,13 +8,13 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipeline.analysis.numbers import BLANK, format_number, variant_label
+from pipeline.analysis.pages import Grid, markdown
 from pipeline.hub.origin import TextSource, metadata, model_name, text_sources
 from pipeline.study.exported import hub
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.specs import ExportSpec
 from pipeline.study.study import Study
-from pipeline.text.numbers import BLANK, Grid, format_number, variant_label
-from pipeline.text.pages import markdown
 from sagsae import __version__
 
 TAGS = ["sparse-autoencoder", "saelens", "sagsae", "mechanistic-interpretability"]

@@ -1,11 +1,22 @@
 # The latent browser: static pages, where section browser asks.
 
-from pipeline.study.browser import browser_spec, browser_spec_file, read_by_browser
+from pipeline.config.spelling import CellNameError
+from pipeline.study.browser import browser_spec, browser_spec_file, browser_specs, read_by_browser
+
+
+def browser_pages(wildcards):
+    """The page of the latent browser."""
+    if not browser_specs(study):
+        raise CellNameError(
+            "this study shows no latents: add section `browser` (config/README.md), or name cells: "
+            "snakemake browser --config 'browser={cells: [MODEL/HOOKPOINT/VARIANT/wH_lamL_seedS]}'"
+        )
+    return [study.browser_page]
 
 
 rule browser:
     input:
-        lambda wildcards: browser_pages(),
+        browser_pages,
     localrule: True
 
 
@@ -41,6 +52,6 @@ rule browser_page:
         study.log("browser", "page"),
     localrule: True
     params:
-        spec=SPECS["report"],
+        scope=study.shared_specs["scope"],
     shell:
-        "python -m pipeline browser-page --spec {params.spec:q} --cells {input:q} --out {output:q} --log {log:q}"
+        "python -m pipeline browser-page --scope {params.scope:q} --cells {input:q} --out {output:q} --log {log:q}"

@@ -2,25 +2,12 @@
 
 from pipeline.jobs.json_files import digest
 from pipeline.study.inputs import read_by_look
-from pipeline.study.outputs import DIAL_TABLES
 
 dial_spec = lambda wildcards: study.dial_spec(study.dial_run(**wildcards))
 
 
 wildcard_constraints:
     of="(?:_comparison[0-9]+)?",
-
-
-rule dial:
-    input:
-        dial_runs,
-        [study.table(name) for name in DIAL_TABLES],
-        [
-            study.figure(name, end)
-            for name in filter(shows_dial, study.figures)
-            for end in FIGURE_FILES
-        ],
-    localrule: True
 
 
 rule dial_run:
@@ -43,18 +30,3 @@ rule dial_run:
         + "python -m pipeline dial --spec @{params.spec:q} --cells-root {params.cells_root:q}"
         " --heldout-manifest {input.heldout:q} --baselines {input.baselines:q} --asset {input.asset:q}"
         " --device {resources.device} --out {output:q} --log {log:q}"
-
-
-rule dial_tables:
-    input:
-        dial_runs,
-    output:
-        csv=in_report(study.table(DIAL_TABLES[0]), "Tables", "table.rst"),
-        others=[in_report(study.table(name), "Tables", "table.rst") for name in DIAL_TABLES[1:]],
-    log:
-        study.log("dial", "tables"),
-    localrule: True
-    params:
-        spec=SPECS["comparison"],
-    shell:
-        "python -m pipeline dial-tables --spec {params.spec:q} --runs {input:q} --out {output.csv:q} --log {log:q}"

@@ -1,21 +1,8 @@
 # Sparse probing of codes and feature absorption, where section probe asks.
 
 from pipeline.study.inputs import read_by_look
-from pipeline.study.outputs import PROBE_TABLES
 
 probe_spec = lambda wildcards: study.probe_spec(study.probe_run(**wildcards))
-
-
-rule probe:
-    input:
-        probe_runs,
-        [study.table(name) for name in PROBE_TABLES],
-        [
-            study.figure(name, end)
-            for name in filter(shows_probes, study.figures)
-            for end in FIGURE_FILES
-        ],
-    localrule: True
 
 
 rule probe_run:
@@ -37,18 +24,3 @@ rule probe_run:
         + "python -m pipeline probe --spec @{params.spec:q} --cells-root {params.cells_root:q}"
         " --heldout-manifest {input.heldout:q} --tokens {input.tokens:q} --asset {input.asset:q}"
         " --device {resources.device} --out {output:q} --log {log:q}"
-
-
-rule probe_tables:
-    input:
-        probe_runs,
-    output:
-        csv=in_report(study.table(PROBE_TABLES[0]), "Tables", "table.rst"),
-        others=[in_report(study.table(name), "Tables", "table.rst") for name in PROBE_TABLES[1:]],
-    log:
-        study.log("probe", "tables"),
-    localrule: True
-    params:
-        spec=SPECS["comparison"],
-    shell:
-        "python -m pipeline probe-tables --spec {params.spec:q} --runs {input:q} --out {output.csv:q} --log {log:q}"

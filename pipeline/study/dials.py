@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pipeline.config.dial import Dial
 from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell, by_sweep
-from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.restrictions import is_asked, unknown_names
+from pipeline.study.scope import Scope
 from pipeline.study.specs import DialSpec
 
 
 def dial_specs(
-    dial: Dial, cells: Iterable[Cell], spec: ComparisonSpec, losses: Mapping[str, str]
+    dial: Dial, cells: Iterable[Cell], spec: Scope, losses: Mapping[str, str]
 ) -> Iterator[DialSpec]:
     """The jobs of a study, in the order of its tables: those of a place stand together.
 
@@ -48,7 +48,7 @@ def dial_specs(
                 )
 
 
-def _places(dial: Dial, spec: ComparisonSpec) -> Iterator[tuple[str, tuple[str, str]]]:
+def _places(dial: Dial, spec: Scope) -> Iterator[tuple[str, tuple[str, str]]]:
     """Each recipe and (model, hookpoint) that is asked for."""
     for recipe, places in spec.trained.items():
         for model, hookpoint in places:

@@ -62,8 +62,9 @@ def hub_cells(study: Study) -> list[Cell]:
 
 def hub_figure(study: Study) -> str | None:
     """The figure of the sweeps; None where the study has none."""
-    names = [name for name in study.figures if name.startswith(SWEEP_FIGURE)]
-    return study.figure(names[0]) if names else None
+    recipes = sorted({cell.recipe for cell in study.cells})
+    recipe = f"@{recipes[0]}" if len(recipes) > 1 and recipes[0] else ""
+    return study.figure(SWEEP_FIGURE + recipe) if recipes else None
 
 
 def read_by_hub(study: Study) -> dict[str, Any]:

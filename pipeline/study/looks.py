@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
 from functools import cached_property
 from typing import TypeVar
 
 from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell
-from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.dials import dial_specs
-from pipeline.study.figure_names import marked_names
-from pipeline.study.figures import DIAL_FIGURES, PROBE_FIGURES, RECIPE_MARK
-from pipeline.study.outputs import DIAL_TABLES, PROBE_TABLES, Outputs
+from pipeline.study.outputs import Outputs
 from pipeline.study.probes import probe_specs
+from pipeline.study.scope import Scope
 from pipeline.study.specs import DialSpec, ProbeSpec
 
 Made = TypeVar("Made", DialSpec, ProbeSpec)
@@ -29,7 +26,7 @@ class Looks(Outputs):
 
     @property
     @abstractmethod
-    def compared(self) -> ComparisonSpec:
+    def compared(self) -> Scope:
         """What tables, figures and claims cover."""
 
     @abstractmethod
@@ -69,39 +66,13 @@ class Looks(Outputs):
         """Of the job that makes a file; raises CellNameError that lists those there are."""
         return _of(self.probes, file, "does not probe there", "probe")
 
-    @property
-    def look_tables(self) -> tuple[str, ...]:
-        """File names of the tables of both."""
-        return self.dial_tables + self.probe_tables
-
-    @property
-    def dial_tables(self) -> tuple[str, ...]:
-        """File names of the tables of steering; none where the study does not steer."""
-        return DIAL_TABLES if self.dials else ()
-
-    @property
-    def probe_tables(self) -> tuple[str, ...]:
-        """File names of the tables of probes; none where the study has none."""
-        return PROBE_TABLES if self.probes else ()
-
-    @property
-    def look_figures(self) -> tuple[str, ...]:
-        """Names of the figures of both, under each recipe."""
-        several = len({cell.recipe for cell in self.cells}) > 1
-        steered = marked_names(DIAL_FIGURES, _recipes(self.dials.values()), several)
-        return steered + marked_names(PROBE_FIGURES, _recipes(self.probes.values()), several)
-
 
 def _place(one: DialSpec | ProbeSpec) -> tuple[str, str]:
-    return one.model, one.hookpoint + (one.recipe and RECIPE_MARK + one.recipe)
+    return one.model, one.hookpoint + (one.recipe and f"@{one.recipe}")
 
 
 def _of_comparison(one: DialSpec) -> str:
     return "" if one.comparison == 1 else f"_comparison{one.comparison}"
-
-
-def _recipes(specs: Iterable[DialSpec | ProbeSpec]) -> list[str]:
-    return [one.recipe for one in specs]
 
 
 def _of(known: dict[str, Made], file: str, fault: str, section: str) -> Made:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import PurePath
 
 from pipeline.study.cell import PATTERN, Cell
@@ -22,37 +23,24 @@ SOURCES, BY_SOURCE = "sources.csv", "comparison_by_source.csv"
 EFFECTS, MAIN_EFFECTS = "effects.csv", "main_effects.csv"
 """Tables of a study that compares under several settings."""
 DIAL, DIAL_CURVES = "dial.csv", "dial_curves.csv"
-DIAL_TABLES = (DIAL, DIAL_CURVES, "dial.md", "dial.tex")
+DIAL_TABLES = (DIAL, DIAL_CURVES)
 """Tables of a study that steers with latents."""
 DIAL_RUNS = "dial"
 OF_COMPARISON = "(?:_comparison[0-9]+)?"
 """What ends the name of a file of steering, as a pattern."""
 """Folder of what steering found, a file for each place and seed."""
 PROBING, ABSORPTION = "probing.csv", "absorption.csv"
-PROBE_TABLES = (PROBING, ABSORPTION, "probing.md", "probing.tex")
+PROBE_TABLES = (PROBING, ABSORPTION)
 """Tables of a study that probes codes."""
 PROBE_RUNS = "probe"
 """Folder of what probes found, a file for each place and seed."""
 RANKING, RANKING_SUMMARY = "ranking.csv", "ranking_summary.csv"
 DOMINANCE, SIDES = "dominance.csv", "sides.csv"
 """Tables of a study whose variants are of several families."""
-READABLE = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS)
-"""Tables that are also written as .md and .tex."""
-READABLE_AS = ("md", "tex")
-TABLES = (
-    *(CELLS, POINTS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CALIBRATION),
-    *(name.replace("csv", end) for name in READABLE for end in READABLE_AS),
-)
-"""File names of the tables but for the claims."""
-EFFECT_TABLES = tuple(
-    name.replace("csv", end) for name in (EFFECTS, MAIN_EFFECTS) for end in ("csv", *READABLE_AS)
-)
-"""File names of what a study that compares under several settings has besides."""
-RANKING_TABLES = (
-    *(RANKING, RANKING_SUMMARY, DOMINANCE, SIDES),
-    *(name.replace("csv", end) for name in (RANKING, DOMINANCE, SIDES) for end in READABLE_AS),
-)
-"""File names of what a study whose variants are of several families has besides."""
+TABLES = (CELLS, POINTS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CALIBRATION)
+"""Tables of every study; the claims follow from them."""
+RANKING_TABLES = (RANKING, RANKING_SUMMARY, DOMINANCE, SIDES)
+"""Tables of a study whose variants are of several families."""
 TYING, ABLATION, WIDTH = "tying", "ablation", "width"
 """Kinds of contrast."""
 SAELENS, SAELENS_FILES = "saelens", (SAELENS_CONFIG, SAELENS_WEIGHTS)
@@ -78,9 +66,14 @@ RECORDS = (
 """Where a study has its records of what lies in the cache."""
 SYNTHETIC = "synthetic"
 RUNS, SYNTHETIC_SUMMARY = f"{SYNTHETIC}/runs", f"{SYNTHETIC}/summary.csv"
-CLAIM_TABLES = (CLAIMS, "claims.md", "claims.tex")
+CLAIMS_PAGE = "claims.md"
 CLAIMS_MATRIX = "claims_matrix.csv"
 """The verdicts of a study whose claims are judged under several settings, side by side."""
+
+
+MEASURES, SCOPE, MEASURED, CURVES = "measures", "study.json", "{kind}.jsonl", "curves.parquet"
+"""Folder of the measures of a study; what analysis must know of it; the measures of one kind; the
+training curves that figures draw."""
 
 
 class Outputs:
@@ -136,6 +129,10 @@ class Outputs:
         """The model card of the folder for the hub."""
         return self.path(HUB, README)
 
+    def measures(self, name: str = "") -> str:
+        """A file of measures; their folder without a name."""
+        return self.path(MEASURES, name)
+
     def table(self, name: str = "") -> str:
         """A table; their folder without a name."""
         return self.path("tables", name)
@@ -184,6 +181,11 @@ class Outputs:
     def environment(self) -> str:
         """What the numbers of a published study were made with."""
         return self.path(ENVIRONMENT)
+
+    def names_below(self, folder: str, files: Iterable[str]) -> list[str]:
+        """Paths without the folder of the study, one below it, and without their suffix."""
+        above = self.root / folder
+        return [str(PurePath(file).relative_to(above).with_suffix("")) for file in files]
 
     def log(self, *parts: str) -> str:
         return self.path("logs", *parts) + ".log"

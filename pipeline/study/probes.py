@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pipeline.config.probe import Probe, Probing
 from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell, by_sweep
-from pipeline.study.comparison_spec import ComparisonSpec
 from pipeline.study.restrictions import is_asked, unknown_names
+from pipeline.study.scope import Scope
 from pipeline.study.specs import ProbeSpec
 
 LETTER, SOURCE = "letter", "source"
@@ -16,7 +16,7 @@ FIELDS = set(Probing.model_fields)
 
 
 def probe_specs(
-    probe: Probe, cells: Iterable[Cell], spec: ComparisonSpec, stores: Mapping[str, str]
+    probe: Probe, cells: Iterable[Cell], spec: Scope, stores: Mapping[str, str]
 ) -> Iterator[ProbeSpec]:
     """The jobs of a study, in the order of its tables.
 

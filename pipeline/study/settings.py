@@ -13,8 +13,9 @@ from dataclasses import dataclass
 
 from pipeline.config.grid import Comparison, Sized
 from pipeline.config.recipes import DEFAULT_RECIPE, WIDTH_FACTOR, Training
-from pipeline.text.numbers import BLANK
 
+BLANK = "–"
+"""A level that nothing names."""
 LEVEL = "level_"
 """Begins the name of a column that has the level of a factor."""
 SIGN_AWARE = ("sagsae", "sagsae_sym", "sagsae_tied")

@@ -7,6 +7,7 @@ it through a file that is named after its digest.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cached_property
 from itertools import product
 from pathlib import Path, PurePosixPath
@@ -20,26 +21,16 @@ from pipeline.config.spelling import CellNameError
 from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.blocks import cells_of
-from pipeline.study.cell import Cell
-from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figure_names import figure_names, marked_names
-from pipeline.study.figures import FAMILY_FIGURES
+from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.foreign import foreign_cells, source_of
 from pipeline.study.grid import absent_files, cross_faults
 from pipeline.study.known_cells import check_known
 from pipeline.study.local_files import model_files, text_files, without_terms
 from pipeline.study.looks import Looks
-from pipeline.study.outputs import (
-    BY_SOURCE,
-    CLAIM_TABLES,
-    CLAIMS_MATRIX,
-    EFFECT_TABLES,
-    RANKING_TABLES,
-    SOURCES,
-    TABLES,
-)
+from pipeline.study.outputs import DIAL_RUNS, PROBE_RUNS
 from pipeline.study.recipes import levels_of, training_of
 from pipeline.study.run_settings import RunSettings, run_part
+from pipeline.study.scope import Scope
 from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
 
 SPLITS: tuple[Split, ...] = ("train", "heldout")
@@ -169,10 +160,12 @@ class Study(Looks):
         baselines = self._baselines[cell.model]
         return EvaluateSpec(baselines=baselines, evaluation=self.config.evaluation)
 
-    def comparison_spec(self) -> dict[str, Any]:
+    @cached_property
+    def compared(self) -> Scope:
+        """What is compared, and under which recipes; with ``scope`` all that analysis knows."""
         recipes = {name: recipe.model_dump() for name, recipe in self.config.recipes.items()}
         named = {"recipes": recipes, "levels": levels_of(self.config)} if recipes else {}
-        return {
+        values = {
             "cells": [cell.path for cell in self.cells],
             "comparisons": [item.model_dump() for item in self.config.comparisons],
             # By name, as in its file: tables follow this order.
@@ -180,18 +173,34 @@ class Study(Looks):
             "hookpoints": self.config.hookpoints,
             **named,
         }
+        return Scope.model_validate(values)
 
     @cached_property
-    def compared(self) -> ComparisonSpec:
-        """What tables, figures and claims cover."""
-        return ComparisonSpec.model_validate(self.comparison_spec())
+    def scope(self) -> Scope:
+        """What tables, figures, claims and report must know of the study."""
+        synthetic = self.config.synthetic
+        own = {
+            "study": self.config.study,
+            "note": self.config.note,
+            "sources": self.sources if len(self.sources) > 1 else [],
+            "dial": self.names_below(DIAL_RUNS, self.dials),
+            "probe": self.names_below(PROBE_RUNS, self.probes),
+            "curves": [cell.path for cell in self._drawn()],
+            "synthetic": synthetic.model_dump(include={"with_study", "seeds"}),
+            "reference": self.config.reference or "",
+        }
+        return Scope.model_validate(self.compared.model_dump() | own)
 
-    def report_spec(self) -> dict[str, Any]:
-        named: dict[str, Any] = {"study": self.config.study, "note": self.config.note}
-        if len(self.sources) > 1:
-            named["sources"] = self.sources
-        named |= dict.fromkeys(["dial"] * bool(self.dials) + ["probe"] * bool(self.probes), True)
-        return self.comparison_spec() | named | {"figures": list(self.figures)}
+    def _drawn(self) -> Iterator[Cell]:
+        """Of each sweep of the main comparison, or of the grid where nothing is compared, the
+        lowest seed of each lambda or k. Cells of other libraries have no training curve."""
+        for cells in by_sweep(self.cells).values():
+            first: dict[float, Cell] = {}
+            for cell in sorted(cells, key=lambda cell: cell.seed):
+                own = self.compared.in_main(cell.model, cell.variant, cell.width)
+                if own and cell not in self.foreign:
+                    first.setdefault(cell.knob, cell)
+            yield from first.values()
 
     def losses(self) -> dict[str, str]:
         return self._baselines
@@ -216,8 +225,7 @@ class Study(Looks):
 
     def _shared(self) -> dict[str, dict[str, Any]]:
         return {
-            "comparison": self.comparison_spec(),
-            "report": self.report_spec(),
+            "scope": self.scope.model_dump(),
             "configuration": self.config.model_dump() | self.run.places,
         }
 
@@ -245,47 +253,9 @@ class Study(Looks):
         return self.baselines(model), self._baselines[model]
 
     @property
-    def tables(self) -> tuple[str, ...]:
-        """File names of the tables but for the claims."""
-        several = (SOURCES, BY_SOURCE) if len(self.sources) > 1 else ()
-        return TABLES + several + (EFFECT_TABLES if self.compared.has_effects else ())
-
-    @property
-    def claim_tables(self) -> tuple[str, ...]:
-        """File names of the claims, claims.csv first."""
-        return CLAIM_TABLES + ((CLAIMS_MATRIX,) if self.compared.several_settings else ())
-
-    @property
-    def ranking_tables(self) -> tuple[str, ...]:
-        """File names of the tables that set all sweeps against all; none in a study of one family
-        of variants."""
-        return RANKING_TABLES if self.compared.several_families else ()
-
-    @property
-    def every_table(self) -> tuple[str, ...]:
-        """File names of all tables but the synthetic ones."""
-        return self.tables + self.look_tables + self.ranking_tables + self.claim_tables
-
-    @property
     def sources(self) -> list[str]:
         """Names of the sources of text; none where there is one that has no name."""
         return [part.name for part in self.config.text.sources]
-
-    @property
-    def figures(self) -> tuple[str, ...]:
-        """Names of the figures that the grid has, and of those of steering and of probes."""
-        return self._figures(on_demand=False)
-
-    @property
-    def figures_by_name(self) -> tuple[str, ...]:
-        """Names of all figures that can be asked for; the whole study draws ``figures``."""
-        return self._figures(on_demand=True)
-
-    def _figures(self, on_demand: bool) -> tuple[str, ...]:
-        spec = self.compared
-        own = figure_names(self.config, self.cells, spec.has_effects, on_demand)
-        shown = FAMILY_FIGURES if spec.several_families else ()
-        return own + marked_names(shown, spec.trained, spec.several) + self.look_figures
 
     def cell_named(self, **text: str) -> Cell:
         """The cell of a path's wildcards, on the grid or off it.

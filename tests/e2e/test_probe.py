@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from pipeline.analysis.csv_files import read_table
 from pipeline.study.probe_runs import read_probe_run
 from pipeline.study.study import Study
-from pipeline.text.csv_files import read_table
 from tests.e2e.conftest import Workflow
 from tests.pipeline.whole_study import CONFIG
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from pipeline.analysis.csv_files import read_table
 from pipeline.jobs.json_files import read_json
 from pipeline.study.outputs import BY_SOURCE, CLAIMS_MATRIX, EFFECTS, MAIN_EFFECTS, SOURCES
 from pipeline.study.study import Study
-from pipeline.text.csv_files import read_table
 from tests.e2e.conftest import Finished, Workflow
 from tests.pipeline.whole_study import CONFIG
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import pytest
 
 from pipeline.__main__ import main as run
+from pipeline.analysis.figures.canvas import STYLE
+from pipeline.analysis.figures.catalogue import figures_of
+from pipeline.analysis.figures.draw import draw
+from pipeline.analysis.figures.shown import Drawn
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study.cell import Cell
-from pipeline.study.figures import FIGURES
+from pipeline.study.measures import Measures, gather
+from pipeline.study.scope import Scope
 
 LAMBDAS = (0.05, 0.1, 0.2)
 SEEDS = (0, 1)
@@ -26,44 +31,79 @@ GAPS = {("small", "mlp_out"): 0.05, ("large", "mlp_out"): 0.04, ("large", "resid
 
 @dataclass(frozen=True)
 class MadeStudy:
-    """A study folder: cells/, and after ``build`` tables/, figures/, report.html."""
+    """A study folder: cells/ and what else jobs left; after each step what follows from it."""
 
     root: Path
     spec: dict[str, Any]
+    """Of study.json; tests may change it."""
+
+    @property
+    def scope(self) -> Scope:
+        return Scope.model_validate(self.spec)  # what a test has changed
+
+    @property
+    def _measures(self) -> Path:
+        return self.root / "measures"
+
+    def measure(self) -> list[str]:
+        """Gather the measures of the jobs that there are; the option that names their folder."""
+        write_json(self._measures / "study.json", self.scope.model_dump())
+        kinds = {"cells": True, "dial": self.scope.dial, "probe": self.scope.probe}
+        for kind in (kind for kind, there in kinds.items() if there):
+            gather(self.scope, self.root, self._measures / f"{kind}.jsonl")
+        drawn = [
+            cell.path
+            for cell in self.scope.drawn
+            if (self.root / "cells" / cell.path / "curve.parquet").exists()
+        ]
+        gather(
+            self.scope.model_copy(update={"curves": drawn}),
+            self.root,
+            self._measures / "curves.parquet",
+        )
+        return [f"--measures={self._measures}"]
 
     def tables(self) -> Path:
-        out = self.root / "tables"
-        cells = str(self.root / "cells")
-        run(
-            [
-                "tables",
-                "--spec",
-                json.dumps(self.spec),
-                "--cells-root",
-                cells,
-                "--out-dir",
-                str(out),
-            ]
-        )
+        """Every table but the claims."""
+        measures, out = self.measure(), self.root / "tables"
+        run(["tables", *measures, f"--out-dir={out}"])
+        if self.scope.dial:
+            run(["dial-tables", *measures, f"--out={out / 'dial.csv'}"])
+        if self.scope.probe:
+            run(["probe-tables", *measures, f"--out={out / 'probing.csv'}"])
+        if self.scope.several_families:
+            run(["ranking-tables", *measures, f"--tables={out}", f"--out={out / 'ranking.csv'}"])
         return out
 
     def claims(self, *more: str) -> Path:
+        """The claims and their page."""
+        named = [f"--measures={self._measures}", f"--tables={self.root / 'tables'}"]
         out = self.root / "tables" / "claims.csv"
-        named = [f"--tables={self.root / 'tables'}", "--synthetic", "--out", str(out)]
-        run(["claims", "--spec", json.dumps(self.spec), *named, *more])
+        run(["claims", *named, f"--out={out}", *more])
+        run(["claims-page", *named, f"--out={out.with_suffix('.md')}"])
         return out
 
-    def figure(self, name: str, out: Path | None = None) -> Path:
-        out = out or self.root / "figures" / f"{name}.png"
-        source = f"--tables={self.root / 'tables'}"
-        spec = ["--spec", json.dumps(self.spec)]
-        run(["figure", *spec, source, "--figure", name, "--out", str(out)])
+    def draw(self, name: str) -> Drawn:
+        """A figure and its numbers."""
+        with mpl.rc_context(STYLE):
+            return draw(name, self.root, self.scope, Measures(self._measures))
+
+    def figure(self, name: str, end: str = "png", folder: Path | None = None) -> Path:
+        out = (folder or self.root / "figures") / f"{name}.{end}"
+        run(["figure", f"--measures={self._measures}", f"--root={self.root}", f"--out={out}"])
         return out
+
+    def page(self, name: str, end: str = "md") -> str:
+        """A table for readers."""
+        table = self.root / "tables" / f"{name}.csv"
+        out = table.with_suffix(f".{end}")
+        run(["page", f"--measures={self._measures}", f"--table={table}", f"--out={out}"])
+        return out.read_text(encoding="utf-8")
 
     def report(self, *options: str) -> str:
         out = self.root / "report.html"
-        folders = [f"--{name}={self.root / name}" for name in ("tables", "figures")]
-        run(["report", "--spec", json.dumps(self.spec), *folders, *options, "--out", str(out)])
+        named = [f"--measures={self._measures}", f"--root={self.root}"]
+        run(["report", *named, *options, f"--out={out}"])
         return out.read_text(encoding="utf-8")
 
     def metrics_file(self, cell: str) -> Path:
@@ -169,7 +209,6 @@ def make_study(root: Path, *, seeds: tuple[int, ...] = SEEDS) -> MadeStudy:
         "comparisons": [comparison],
         "models": MODELS,
         "hookpoints": ["mlp_out", "resid"],
-        "figures": list(FIGURES),
     }
     return MadeStudy(root, spec)
 
@@ -196,7 +235,7 @@ def built_study(tmp_path_factory: pytest.TempPathFactory) -> MadeStudy:
     study.change(COLLAPSED, collapsed=["more than 95 % dead"])
     study.tables()
     study.claims()
-    for name in FIGURES:
+    for name in figures_of(study.scope):
         study.figure(name)
     study.report()
     return study

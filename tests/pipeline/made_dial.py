@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from pipeline.analysis.tables.dial import PLACE
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun
 from pipeline.study.specs import DialSpec
 from pipeline.study.study import Study
-from pipeline.tables.dial import PLACE
 
 SIZES = [-1.0, -0.5, 0.0, 0.5, 1.0]
 DIAL = [-3.0, -1.5, 0.0, 2.0, 4.0]

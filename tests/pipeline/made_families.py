@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.__main__ import main as run
+from pipeline.analysis.csv_files import read_table
 from pipeline.jobs.json_files import write_json
 from pipeline.study.cell import Cell
 from pipeline.study.study import Study
-from pipeline.text.csv_files import read_table
 from sagsae.autoencoders.registry import sides, stem
 from tests.pipeline.conftest import MadeStudy, metrics_of
 from tests.pipeline.made_grid import configuration
@@ -92,13 +90,8 @@ def made_families(folder: Path, **changes: Any) -> MadeStudy:
 
 def tabled(study: Study) -> MadeStudy:
     """Tables and claims of a study that has its metrics."""
-    made = MadeStudy(Path(study.root), json.loads(json.dumps(study.report_spec())))
-    spec, tables = ["--spec", json.dumps(made.spec)], made.tables()
-    probes = [str(tables / name) for name in study.probe_tables[:2]]
-    if probes:
-        run(["probe-tables", *spec, "--runs", *study.probes, "--out", probes[0]])
-    out = [f"--tables={tables}", f"--out={tables / 'ranking.csv'}"]
-    run(["ranking-tables", *spec, *out, "--probes", *probes])
+    made = MadeStudy(Path(study.root), study.scope.model_dump())
+    made.tables()
     made.claims()
     return made
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from itertools import product
 from pathlib import Path
@@ -94,7 +93,7 @@ def made_settings(results: Path, **changes: Any) -> MadeStudy:
         path = Path(study.cell_file(cell, METRICS))
         path.parent.mkdir(parents=True)
         write_json(path, result(cell, study.models[cell.model].d_model))
-    return MadeStudy(Path(study.root), json.loads(json.dumps(study.report_spec())))
+    return MadeStudy(Path(study.root), study.scope.model_dump())
 
 
 def pairs() -> list[tuple[str, str]]:

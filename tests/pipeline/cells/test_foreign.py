@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 
 import sagsae
 from pipeline.activations.manifests import open_store
+from pipeline.analysis.tables.write import main as write_tables
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve
 from pipeline.study.study import Study
-from pipeline.tables.write import main as write_tables
 from pipeline.tools.verify import verify
 from tests.peers import environment
 from tests.pipeline.whole_study import CONFIG, WholeStudy, configuration, make_whole_study

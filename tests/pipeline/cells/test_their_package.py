@@ -9,10 +9,14 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from pipeline.analysis.numbers import sweep_label
 from pipeline.cells.evaluate import evaluate_cell
 from pipeline.cells.train import train_cell
+from pipeline.config.spelling import CellNameError
+from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, load_yaml
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell
+from pipeline.study.study import Study
 from tests.pipeline.tiny_study import HIDDEN, make_tiny_study, measured
 from tests.their_package import installed
 
@@ -70,3 +74,21 @@ def test_trained_saved_and_evaluated(variant, tmp_path):
     assert (metrics["parameters_per_latent"], metrics["break_even_share"]) == (2 * HIDDEN, None)
     assert metrics["made_from"]["train"] == digest(spec)
     assert len(latents) > 0
+
+
+def test_named_in_a_study(variant):
+    raw = load_yaml(DEFAULT_CONFIG.with_name("smoke.yaml"))
+    raw["grid"][0]["variant"] = variant
+    study = Study.from_dict(raw)
+    cell = next(cell for cell in study.cells if cell.variant == variant)
+    text = cell.words
+    assert study.cell_named(**text) == cell
+    assert f"/{variant}/" in study.metrics(cell)
+    with pytest.raises(CellNameError, match="unknown variant"):
+        study.cell_named(**text | {"variant": "their_zoo.sparse:Other"})
+    with pytest.raises(CellNameError, match="is no name"):
+        Cell.from_path(replace(cell, variant="a:" + 80 * "b").path)
+    assert sweep_label(variant, 8) == "TopK, H = 8"
+    raw["grid"][0]["variant"] = "no_such_zoo:TopK"
+    with pytest.raises(ConfigError, match=r"grid\.0\.variant.*no package 'no_such_zoo'"):
+        Study.from_dict(raw)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pipeline.analysis.numbers import variant_label
+from pipeline.config.spelling import CellNameError
 from pipeline.config.study_config import ConfigError
 from pipeline.study.cell import Cell
 from pipeline.study.exported import hub_cells, read_by_hub
@@ -41,6 +43,13 @@ def test_a_block_is_one_cell_with_its_source_in_its_specification(tmp_path):
     assert found.foreign == {CELL: spec.source}
 
 
+def test_of_the_hub(tmp_path):
+    source = {"kind": "dictionary_learning", "repo": "someone/saes", "revision": "c0ffee"}
+    found = study(tmp_path, source=source).train_spec(CELL).source
+    assert found.model_dump() == source
+    assert found.local_files == []
+
+
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
@@ -62,6 +71,13 @@ def test_faults(tmp_path, changes, fault):
         study(tmp_path, **changes)
 
 
+def test_a_cell_that_no_block_names_comes_from_nowhere(tmp_path):
+    found = study(tmp_path)
+    other = found.cell_named(**CELL.words | {"knob": "lam2"})
+    with pytest.raises(CellNameError, match="says where it comes from; there is small/resid/fore"):
+        found.train_spec(other)
+
+
 def test_it_is_not_published_and_costs_no_training(tmp_path):
     found = study(tmp_path)
     assert CELL not in hub_cells(found)
@@ -74,3 +90,7 @@ def test_it_is_not_published_and_costs_no_training(tmp_path):
     assert costs[0].operations == costs[1].operations
     assert len(costs[0].jobs) == len(costs[1].jobs)
     assert costs[0].tokens == costs[1].tokens
+
+
+def test_people_see_that_it_is_foreign():
+    assert variant_label("foreign-their-saes") == "their-saes (foreign)"

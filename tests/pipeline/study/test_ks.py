@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 
+from pipeline.config.recipes import Training
 from pipeline.config.spelling import CellNameError
+from pipeline.config.study_config import DEFAULT_CONFIG
 from pipeline.jobs.json_files import canonical
 from pipeline.study.cell import Cell
+from pipeline.study.list_cells import main as list_cells
 from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
+from pipeline.tools.list_targets import main as list_targets
+from pipeline.tools.work import Rates, Workload
+from sagsae.autoencoders.registry import GATED as GATE
+from sagsae.autoencoders.registry import VARIANTS
 from tests.pipeline.made_grid import configuration
 from tests.pipeline.study.test_recipes import faults
 
@@ -60,6 +68,13 @@ def test_other_spellings_of_a_k(text, message):
         Cell.from_path(f"small/resid/topk/w256_{text}_seed0")
 
 
+def test_a_cell_has_one_of_both():
+    names = {"model": "m", "hookpoint": "h", "variant": "v", "width": 8, "seed": 0}
+    for both in ({}, {"lam": 0.1, "k": 3}):
+        with pytest.raises(ValueError, match="one of lam and k"):
+            Cell(**names, **both)
+
+
 def test_a_specification_says_the_one_that_the_cell_has():
     study = Study.from_dict(raw(TOPK, GATED))
     gated, topk, _ = (json.loads(canonical(study.train_spec(cell))) for cell in study.cells)
@@ -96,6 +111,39 @@ def test_every_fault_of_ks_is_reported():
         "grid.4.ks: List should have at least 1 item after validation, not 0",
         "grid.5.ks.0: Input should be greater than 0 (given: 0)",
     ]
+
+
+def test_more_active_latents_than_there_are():
+    wide = raw(TOPK | {"ks": [8, 300]})
+    assert faults(wide) == ["grid.0.ks.1: 300 active latents of 256: give fewer"]
+
+
+def test_a_sweep_of_ones_own_class_has_one_of_both():
+    """The knob of a class that is not registered is whichever the grid gives it."""
+    own = {"variant": "tests.their_package:Any", "expansion": 4}
+    study = Study.from_dict(raw(own | {"ks": [3]}))
+    assert study.cells[0].path == "small/resid/tests.their_package:Any/w256_k3_seed0"
+    (fault,) = faults(raw(own | {"ks": [3]}, own | {"lambdas": [0.1]}))
+    assert "has ks in another block, and a sweep has one of both" in fault
+
+
+def test_the_tools_list_cells_and_targets_by_their_k(tmp_path, capsys):
+    file = tmp_path / "study.yaml"
+    file.write_text(json.dumps(raw(TOPK, GATED)))
+    found = {}
+    for k in ("*", "8", "6?", "?*", ""):
+        list_cells(file, k=k)
+        found[k] = [name.rpartition("/")[2] for name in capsys.readouterr().out.split()]
+    assert found["8"] == ["w256_k8_seed0"]
+    assert found["6?"] == ["w256_k64_seed0"]
+    assert found["?*"] == ["w256_k8_seed0", "w256_k64_seed0"]
+    assert found[""] == ["w256_lam0.1_seed0"]
+    assert len(found["*"]) == 3
+    list_cells(file, k="8", targets=True)
+    target = capsys.readouterr().out.strip()
+    assert target == "results/made-grid/cells/small/resid/topk/w256_k8_seed0/metrics.json"
+    list_targets(file)
+    assert "w256_k8_seed0" in capsys.readouterr().out
 
 
 # Recipes that give each variant settings of its own -----------------------------------------------
@@ -139,6 +187,24 @@ def test_settings_that_mean_nothing_for_a_variant_are_not_in_its_specification()
     assert same == {"gated": True, "topk": False}
     gated = next(cell for cell in study.cells if cell.variant == "gated")
     assert study.training(gated).dead_window_tokens == 1_000_000
+
+
+def test_a_recipe_that_is_extended_gives_its_own_settings_by_variant():
+    recipes = {"paper": PAPER, "long": {"extends": "paper", "training": {"tokens": 1638400}}}
+    study = Study.from_dict(raw(*named(TOPK, recipe="long"), recipes=recipes))
+    training = study.training(study.cells[0])
+    assert (training.tokens, training.learning_rate) == (1638400, 1e-4)
+    over = recipes["long"] | {"training": {"learning_rate": 0.5}}
+    study = Study.from_dict(raw(*named(TOPK, recipe="long"), recipes=recipes | {"long": over}))
+    assert study.training(study.cells[0]).learning_rate == 0.5  # what extends it comes later
+
+
+def test_its_levels_say_that_it_depends_on_the_variant():
+    spec = Study.from_dict(raw(*named(TOPK, RELU), recipes={"paper": PAPER})).comparison_spec()
+    assert spec["levels"][""]["learning_rate"] == "0.001"
+    assert spec["levels"]["paper"]["learning_rate"] == "by variant"
+    assert spec["levels"]["paper"]["dead_window_tokens"] == "5000"
+    assert spec["recipes"]["paper"]["by_variant"] == PAPER["by_variant"]
 
 
 def test_faults_of_settings_by_variant():
@@ -189,7 +255,105 @@ def test_settings_of_section_training_that_nobody_uses_are_a_fault():
     )
 
 
+def test_a_recipe_must_change_every_variant_that_it_concerns():
+    recipes = {"one": {"training": {"dead_window_tokens": 5000}}}
+    (fault,) = faults(raw(*named(TOPK, GATED, recipe="one"), recipes=recipes))
+    assert fault.startswith("recipes.one: trains gated as 'default' does")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"matryoshka_levels": [0.5, 0.25, 1]}, "matryoshka_levels"),
+        ({"matryoshka_levels": [0.5]}, "matryoshka_levels"),
+        ({"threshold_parameter": "log", "threshold_init": 0}, "threshold_init"),
+        ({"decoder_init_norm": 0.5}, "decoder_init_norm"),
+    ],
+)
+def test_settings_that_do_not_fit_each_other(changes, message):
+    given = raw(RELU | {"variant": "jumprelu"}, TOPK | {"variant": "matryoshka_batchtopk"}, RELU)
+    given["training"] |= changes
+    assert [fault.partition(":")[0] for fault in faults(given)] == [f"training.{message}"]
+
+
+@pytest.mark.parametrize("width", [256, 1024, 4096])
+def test_the_rate_at_a_width_goes_with_its_root(width):
+    training = Training(tokens=4096, learning_rate=1e-3, lr_reference_width=1024)
+    assert training.learning_rate_at(width) == pytest.approx(1e-3 * math.sqrt(1024 / width))
+    assert Training(tokens=4096, learning_rate=1e-3).learning_rate_at(width) == 1e-3
+
+
 # Cost ---------------------------------------------------------------------------------------------
 
 
+def test_a_step_without_a_gate_has_five_products():
+    study = Study.from_dict(raw(TOPK | {"ks": [8]}, GATED))
+    load = Workload(study, Rates.read())
+    gated, topk = (load.training(cell).training for cell in study.cells)
+    tokens = study.training(study.cells[0]).tokens
+    assert gated == 7 * 2 * 64 * 256 * tokens
+    assert topk == 5 * 2 * 64 * 256 * tokens
+
+
 # The study that compares all families -------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def competitors() -> Study:
+    return Study.load(DEFAULT_CONFIG.with_name("competitors.yaml"))
+
+
+def test_it_reads_the_stores_of_the_deep_reference_study(competitors):
+    """So its cells are trained without a dump."""
+    deep = Study.load(DEFAULT_CONFIG.with_name("reference-deep.yaml"))
+    for model in deep.models:
+        for split in ("train", "heldout"):
+            found = competitors.manifest_and_digest(model, split)[1]
+            assert found == deep.manifest_and_digest(model, split)[1]
+        assert competitors.baseline_spec(model) == deep.baseline_spec(model)
+
+
+def test_every_family_is_at_every_place_under_every_recipe_that_it_has(competitors):
+    places, sweeps = set(), dict[tuple[str, str, str, str], set[float]]()
+    for cell in competitors.cells:
+        places.add((cell.model, cell.hookpoint))
+        key = cell.model, cell.hookpoint, cell.variant, cell.recipe
+        sweeps.setdefault(key, set()).add(cell.knob)
+        training = competitors.training(cell)
+        assert 6.1e6 < training.steps * training.batch_size < 6.2e6
+    assert len(places) == 6
+    ungated = {name for name, known in VARIANTS.items() if known.family != GATE}
+    asked = {(name, recipe) for name in ungated for recipe in ("matched", "paper")}
+    asked |= {("gated", "matched"), ("sagsae_tied", "matched")}
+    assert {key[2:] for key in sweeps} == asked
+    assert len(sweeps) == 6 * len(asked)
+    assert min(map(len, sweeps.values())) >= 3
+
+
+def test_two_sided_forms_have_half_the_width(competitors):
+    widths = {(cell.model, cell.variant): cell.width for cell in competitors.cells}
+    for item in competitors.config.comparisons:
+        one, other = item.candidate.variant, item.baseline.variant
+        for model in competitors.models:
+            assert 2 * widths[model, one] == widths[model, other]
+
+
+def test_more_seeds_of_every_variant_are_at_one_pair(competitors):
+    """They give the ranks their uncertainty, so each needs knobs on both sides of L0 = 64."""
+    more = [cell for cell in competitors.cells if cell.seed]
+    places = {(cell.model, cell.hookpoint, cell.recipe) for cell in more}
+    assert places == {("smollm2-135m", "mlp_out", "matched")}
+    assert {cell.seed for cell in more} == {1, 2}
+    for variant in {cell.variant for cell in competitors.cells}:
+        own = [cell for cell in more if cell.variant == variant]
+        knobs = {seed: {cell.knob for cell in own if cell.seed == seed} for seed in (1, 2)}
+        assert knobs[1] == knobs[2]
+        assert len(knobs[1]) >= 2
+        if own[0].k:
+            assert {64, 128} <= knobs[1]
+
+
+def test_every_variant_is_probed_at_every_place(competitors):
+    probed = {cell for spec in competitors.probes.values() for cell in spec.cells}
+    assert probed == {cell for cell in competitors.cells if cell.seed == 0}
+    assert len(competitors.probes) == 6 * 2

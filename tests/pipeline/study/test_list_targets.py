@@ -17,9 +17,9 @@ import yaml
 
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.list_cells import main as list_cells
-from pipeline.study.list_targets import main as list_targets
-from pipeline.study.list_targets import targets
 from pipeline.study.study import Study
+from pipeline.tools.list_targets import main as list_targets
+from pipeline.tools.list_targets import targets
 from tests.e2e.conftest import ROOT
 from tests.pipeline.made_grid import configuration
 

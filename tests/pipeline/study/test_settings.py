@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+import pytest
+
+from pipeline.analysis.numbers import BLANK
 from pipeline.config.grid import Comparison
-from pipeline.study.comparison_spec import ComparisonSpec
-from pipeline.study.figures import SPECIFICATION_FIGURES
-from pipeline.study.outputs import CLAIM_TABLES, TABLES
+from pipeline.config.study_config import ConfigError
+from pipeline.study.scope import Scope
 from pipeline.study.settings import Factor, Setting, differ_in, factors_of, width_pairs
 from pipeline.study.study import Study
 from tests.pipeline.made_settings import settings_configuration
@@ -40,10 +41,27 @@ class TestWidthPairs:
         pairs = {2: "8d vs 16d", 3: "2.5d vs 5d", 5: "128 vs 256"}
         assert width_pairs(found, MODELS) == pairs
 
+    @pytest.mark.parametrize(
+        "other",
+        [
+            compared({"variant": "sagsae_noaux", "expansion": 2}, gated(expansion=4)),
+            compared(tied(expansion=2), {"variant": "sagsae", "expansion": 4}),
+            compared(gated(expansion=4), tied(expansion=2)),
+            compared(tied(expansion=2), gated(expansion=3)),
+        ],
+    )
+    def test_no_other_comparison_does(self, other):
+        assert width_pairs([other], MODELS) == {}
 
-def spec_of(folder: Path, **changes) -> ComparisonSpec:
+    def test_one_model_for_which_it_is_half_the_width_is_enough(self):
+        mixed = [compared(tied(expansion=2), gated(width=256))]
+        assert width_pairs(mixed, MODELS) == {1: "2d vs 256"}
+        assert width_pairs(mixed, {"large": 96}) == {}
+
+
+def spec_of(folder: Path, **changes) -> Scope:
     study = Study.from_dict(settings_configuration(folder, **changes))
-    return ComparisonSpec.argument(json.dumps(study.report_spec()))
+    return study.scope
 
 
 NARROW, WIDE = "2d vs 4d", "8d vs 16d"
@@ -93,16 +111,26 @@ class TestSettings:
         assert [setting for setting in spec.settings if setting.recipe == "shut"] == [shut]
         assert spec.places(shut) == [("large", "resid"), ("small", "resid")]
 
+    def test_a_recipe_that_compares_nothing_of_its_own_is_a_setting_without_comparison(
+        self, tmp_path
+    ):
+        recipes = settings_configuration(tmp_path)["recipes"]
+        recipes["plain"] = {"variants": ["sagsae_noaux"], "training": {"beta1": 0.5}}
+        entry = {"variant": "sagsae_noaux", "expansion": 2, "lambdas": [0.1], "recipes": ["plain"]}
+        grid = [*settings_configuration(tmp_path)["grid"], entry]
+        spec = spec_of(tmp_path, grid=grid, recipes=recipes)
+        assert Setting("plain") in spec.settings
+        assert Setting("plain") not in spec.compared
+        assert spec.places(Setting("plain")) == spec.trained["plain"]
+        assert spec.widths(Setting("plain")) == set()
 
-class TestOutputs:
-    def test_a_study_of_several_settings_has_their_tables_and_figures_once(self, tmp_path):
-        study = Study.from_dict(settings_configuration(tmp_path))
-        names = ("effects", "main_effects")
-        extra = {f"{name}.{end}" for name in names for end in ("csv", "md", "tex")}
-        assert set(study.tables) - set(TABLES) == extra
-        assert study.claim_tables == (*CLAIM_TABLES, "claims_matrix.csv")
-        assert [name for name in study.figures if "spec" in name] == list(SPECIFICATION_FIGURES)
-        assert {"figure_2", "figure_2_variants@zero"} < set(study.figures)
+    def test_the_level_is_the_first_of_its_own_comparison(self, tmp_path):
+        comparisons = settings_configuration(tmp_path)["comparisons"]
+        comparisons[1] |= {"matched_l0": [32, 64]}
+        spec = spec_of(tmp_path, comparisons=comparisons)
+        assert [spec.first_level(setting) for setting in (*SETTINGS[:2], None)] == [64, 32, 64]
+        comparisons[1] |= {"matched_l0": []}
+        assert spec_of(tmp_path, comparisons=comparisons).first_level(SETTINGS[1]) == 64
 
 
 def factors(levels: dict[str, dict[str, str]], *settings: Setting) -> dict[str, Factor]:
@@ -125,6 +153,38 @@ class TestFactors:
         assert found["beta1"].together_with == ()
         assert found["budget"].column == "level_budget"
 
+    def test_widths_are_a_factor_and_may_change_with_another(self):
+        settings = [Setting("", 1, "a"), Setting("peer", 2, "b")]
+        found = factors(self.levels, *settings)
+        assert [(name, factor.together_with) for name, factor in found.items()] == [
+            ("beta1", ("width",))
+        ]
+        crossed = [*settings, Setting("", 2, "b")]
+        assert [(n, f.together_with) for n, f in factors(self.levels, *crossed).items()] == [
+            *(("beta1", ()), ("width", ()))
+        ]
+
+    def test_what_only_untrained_recipes_change_is_none(self):
+        assert factors(self.levels, Setting(""), Setting("")) == {}
+        assert list(factors(self.levels, Setting(""), Setting("peer"))) == ["beta1"]
+
+    def test_a_level_that_nobody_names_is_blank(self):
+        levels = {"": {}, "a": {"gate": "shut"}}
+        found = factors(levels, Setting(""), Setting("a"))
+        assert found["gate"].levels[Setting("")] == BLANK
+
+    def test_numbers_are_ordered_by_size_and_words_as_they_come(self):
+        names = ("b", "a", "c")
+        settings = [Setting(name) for name in names]
+        words = {
+            name: {"seen": name, "size": size} for name, size in zip(names, "931", strict=True)
+        }
+        assert factors(words | {"b": {"seen": "b", "size": "10"}}, *settings)["seen"].ordered == [
+            *names
+        ]
+        sizes = {name: {"size": size} for name, size in zip(names, ("10", "3", "1"), strict=True)}
+        assert factors(sizes, *settings)["size"].ordered == ["1", "3", "10"]
+
     def test_two_settings_differ_in_what_has_other_levels(self, tmp_path):
         spec = spec_of(tmp_path)
         first, wide, fast, zero = SETTINGS[:4]
@@ -134,3 +194,22 @@ class TestFactors:
         ]
         far = differ_in(spec.factors, first, SETTINGS[-1])
         assert len(far) == len(spec.factors) == 3
+
+
+@pytest.mark.parametrize("name", ["width", "variant"])
+def test_a_factor_may_not_have_a_name_that_tables_use(tmp_path, name):
+    recipes = settings_configuration(tmp_path)["recipes"]
+    recipes["fast"] |= {"factors": {name: "x"}}
+    with pytest.raises(ConfigError, match=f"call something else '{name}'; name the factor"):
+        spec_of(tmp_path, recipes=recipes)
+
+
+def test_a_level_without_words_is_a_dash_where_several_settings_stand_behind_it():
+    ours, theirs = Setting("", 1, "2d vs 4d"), Setting("peer", 1, "2d vs 4d")
+    levels = {
+        "": {"batch_size": "1024", "beta1": "0"},
+        "peer": {"batch_size": "4096", "beta1": "0.9", "library": "theirs"},
+    }
+    (found,) = factors_of([ours, theirs], levels)
+    assert (found.name, found.together_with) == ("library", ("batch_size", "beta1"))
+    assert found.levels == {ours: BLANK, theirs: "theirs"}

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from itertools import product
 from pathlib import Path
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
 
 from pipeline.__main__ import main as stage
-from pipeline.figures.canvas import STYLE
+from pipeline.analysis.figures import activation, protocols
+from pipeline.analysis.figures.catalogue import SYNTHETIC, entry_of
+from pipeline.analysis.figures.draw import draw
 from pipeline.jobs.json_files import write_json
-from pipeline.study.figures import FIGURE_PROTOCOLS
-from pipeline.synthetic import activation as activation_figure
-from pipeline.synthetic import figures as synthetic_figures
-from pipeline.synthetic.means import read_runs, summarise
+from pipeline.study.measures import Measures, gather
+from pipeline.study.scope import Scope
 
 METRICS = {
     "polarity_dial": ["mse", "slope_pos", "slope_neg"],
@@ -55,48 +55,56 @@ def rows(protocol: str, seed: int) -> list[dict]:
     return made
 
 
+def scope(**changes) -> Scope:
+    bare = {"cells": [], "comparisons": [], "models": {}, "hookpoints": [], "study": "made"}
+    return Scope.model_validate(bare | {"synthetic": {"seeds": [3, 4]}} | changes)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Two seeds of made-up runs of every protocol and their table."""
+    """Two seeds of made-up runs of every protocol, their measures and their tables."""
     made = tmp_path_factory.mktemp("made")
-    for protocol in METRICS:
-        paths = [made / f"{protocol}_seed{seed}.json" for seed in (3, 4)]
-        for seed, path in zip((3, 4), paths, strict=True):
-            write_json(path, {"protocol": protocol, "seed": seed, "rows": rows(protocol, seed)})
-        summarise(read_runs(paths)).to_csv(made / f"{protocol}.csv", index=False)
+    for protocol, seed in product(METRICS, (3, 4)):
+        path = made / "synthetic" / "runs" / f"{protocol}_seed{seed}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"protocol": protocol, "seed": seed, "rows": rows(protocol, seed)})
+    write_json(made / "measures" / "study.json", scope().model_dump())
+    gather(scope(), made, made / "measures" / "synthetic.jsonl")
+    measures = f"--measures={made / 'measures'}"
+    stage(["synthetic-tables", measures, f"--out={made / 'synthetic' / 'summary.csv'}"])
     return made
 
 
 def drawn(folder: Path, name: str, out: Path) -> pd.DataFrame:
-    protocol = FIGURE_PROTOCOLS[name]
-    runs = [str(folder / f"{protocol}_seed{seed}.json") for seed in (3, 4)]
-    table = str(folder / f"{protocol}.csv")
-    arguments = ["--figure", name, "--table", table, "--runs", *runs]
-    stage(["synthetic-figure", *arguments, "--out", str(out)])
+    out = out.with_name(f"{name}.png")
+    measures = [f"--measures={folder / 'measures'}", f"--root={folder}"]
+    stage(["figure", *measures, "--out", str(out)])
     return pd.read_csv(out.with_suffix(".csv"))
 
 
-def figure(folder: Path, name: str):
-    protocol = FIGURE_PROTOCOLS[name]
-    runs = read_runs([folder / f"{protocol}_seed{seed}.json" for seed in (3, 4)])
-    with mpl.rc_context(STYLE):
-        return synthetic_figures.draw(name, summarise(runs), runs)[0]
+def table_of(folder: Path, protocol: str) -> pd.DataFrame:
+    return pd.read_csv(folder / "synthetic" / f"{protocol}.csv")
+
+
+def test_the_summary_has_the_rows_of_every_protocol(folder):
+    parts = pd.concat([table_of(folder, name) for name in METRICS], ignore_index=True)
+    pd.testing.assert_frame_equal(table_of(folder, "summary"), parts)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FIGURE_PROTOCOLS)
+@pytest.mark.parametrize("name", SYNTHETIC)
 def test_the_same_input_gives_the_same_bytes(folder, tmp_path, name):
     for place in ("a", "b"):
         drawn(folder, name, tmp_path / place / "f.png")
-    for suffix in ("png", "svg", "csv"):
-        first, second = ((tmp_path / place / f"f.{suffix}").read_bytes() for place in ("a", "b"))
-        assert first == second
+    for suffix in ("png", "csv"):
+        first, second = (tmp_path / place / f"{name}.{suffix}" for place in ("a", "b"))
+        assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["figure_5", "figure_8", "figure_9", "figure_10"])
 def test_operating_points_are_drawn_as_the_table_has_them(folder, tmp_path, name):
     shown = drawn(folder, name, tmp_path / "f.png")
-    table = pd.read_csv(folder / f"{FIGURE_PROTOCOLS[name]}.csv")
+    table = table_of(folder, entry_of(name).protocol)
     keys = ["setting", "variant", "multiple", "metric"]
     expected = table[table["picked"]].set_index(keys).loc[pd.MultiIndex.from_frame(shown[keys])]
     assert shown["mean"].tolist() == pytest.approx(expected["mean"].tolist())
@@ -110,14 +118,51 @@ def test_the_dial_has_the_whole_sweep_at_its_l0(folder, tmp_path):
     assert set(shown["alpha"]) == {1, 10}
     assert shown.loc[shown["lam"] == 0.1, "x"].eq(4).all()
     assert shown["x_se"].notna().all()
-    titles = [panel.get_title() for panel in figure(folder, "figure_4").axes]
+    figure, _ = draw("figure_4", folder, scope(), Measures(folder / "measures"))
+    titles = [panel.get_title() for panel in figure.axes]
     assert titles == ["negative side × 1", "", "negative side × 10", ""]
 
 
-def test_bi_jump_relu_is_zero_in_its_dead_zone_and_jumps_at_both_ends(tmp_path):
-    stage(["figure-1", "--out", str(tmp_path / "f.png")])
-    table = pd.read_csv(tmp_path / "f.csv")
-    low, high = -activation_figure.THETA_NEG, activation_figure.THETA_POS
+def test_settings_are_in_the_order_of_their_numbers(folder):
+    table = table_of(folder, "consolidation")
+    assert protocols.values(table, "r2", "superposition")["x"].is_monotonic_increasing
+
+
+def test_the_curve_over_the_threshold_is_at_the_middle_superposition(folder, tmp_path):
+    shown = drawn(folder, "figure_9", tmp_path / "f.png")
+    curve = shown[shown["metric"].str.contains(r"_\d")]
+    assert set(curve["setting"]) == {"superposition=2"}
+    assert set(curve["x"]) == {0.5, 0.9}
+
+
+def test_the_plane_shows_the_sides_that_fire_of_the_first_seed(folder, tmp_path):
+    shown = drawn(folder, "figure_6", tmp_path / "f.png")
+    assert set(shown["seed"]) == {3}
+    one = shown[(shown["variant"] == "sagsae_tied")]
+    assert one["kind"].value_counts().to_dict() == {"true direction": 4, "z > 0": 2, "z < 0": 1}
+    back = one[one["kind"] == "z < 0"].iloc[0]
+    assert (back["latent"], back["x"], back["y"]) == (0, -1, 0)
+
+
+def test_the_histogram_has_its_bins_and_what_lies_beside_them(folder, tmp_path):
+    shown = drawn(folder, "figure_7", tmp_path / "f.png")
+    assert shown["count"].tolist() == [5, 0, 0, 7]
+    assert shown["low"].tolist() == [-2, -1, 0, 1]
+    assert set(shown["variant"]) == {"sagsae_tied"}
+    assert shown["silent"].unique().tolist() == [80]
+
+
+def test_without_a_consolidated_pair_there_is_no_histogram(folder, tmp_path):
+    bare = [{**row, "histogram": None} for row in rows("consolidation", 3)]
+    run = {"protocol": "consolidation", "seed": 3, "rows": bare}
+    (tmp_path / "synthetic.jsonl").write_text(json.dumps(run) + "\n")
+    with pytest.raises(ValueError, match="no latent serves both poles"):
+        draw("figure_7", folder, scope(), Measures(tmp_path))
+
+
+def test_bi_jump_relu_is_zero_in_its_dead_zone_and_jumps_at_both_ends(folder, tmp_path):
+    table = drawn(folder, "figure_1", tmp_path / "f.png")
+    low, high = -activation.THETA_NEG, activation.THETA_POS
     inside = table["u"].between(low + 1e-6, high - 1e-6)
     assert (table.loc[inside, "sagsae_sym"] == 0).all()
     assert (table.loc[table["u"] > high + 1e-6, "sagsae_sym"] > 0.5).all()

@@ -1,0 +1,82 @@
+"""Stage: judge every claim of the paper by the tables.
+
+    python -m pipeline claims --measures DIR --tables DIR --synthetic summary.csv --out claims.csv
+
+Nothing is typed: every verdict is a rule applied to the tables. A rule says "not measured" where
+the study lacks what the claim is about, and "not testable" where what it has cannot decide the
+claim. The criteria are this project's own, and printed with the verdicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline.analysis.claims import latents, parts, protocols, sweeps
+from pipeline.analysis.claims.evidence import Claim, Evidence
+from pipeline.analysis.claims.matrix import matrix_table
+from pipeline.analysis.claims.reference import reference_verdicts
+from pipeline.analysis.csv_files import write_csv
+from pipeline.study.outputs import CLAIMS_MATRIX, SCOPE
+from pipeline.study.scope import Scope
+
+COLUMNS = ("claim", "statement", "paper", "source", "here", "outcome", "why", "criterion")
+
+
+def claims() -> list[Claim]:
+    """Every claim: those of each module in the order in which it has them, the paper's."""
+    modules = (sweeps, parts, latents, protocols)
+    found = [value for module in modules for value in vars(module).values()]
+    return [value for value in found if isinstance(value, Claim)]
+
+
+def claim_table(evidence: Evidence, reference: Mapping[str, str] | None = None) -> pd.DataFrame:
+    """One row per (setting, claim), claims in the order of the paper.
+
+    The setting is column ``recipe``, and ``widths`` where the study has several pairs of widths.
+
+    Args:
+        evidence: The tables of the study.
+        reference: Claim -> what became of it in another study, which is then column ``reference``.
+    """
+    listed, spec = claims(), evidence.spec
+    places = {claim.key: number for number, claim in enumerate(listed, start=1)}
+    names = ["recipe", *["widths"] * spec.several_widths]
+    rows = []
+    for setting in spec.settings:
+        found = evidence.under(setting)
+        own = {name: getattr(setting, name) for name in names}
+        for claim in listed:
+            row = own | {"claim": claim.key, **claim.texts(places)}
+            rows.append(row | vars(claim.verdict(found)))
+    table = pd.DataFrame(rows, columns=[*names, *COLUMNS])
+    if reference is None:
+        return table
+    return table.assign(reference=[reference.get(key, "") for key in table["claim"]])
+
+
+def main(
+    measures: Path,
+    tables: Path,
+    out: Path,
+    synthetic: Path | None = None,
+    reference: Path | None = None,
+) -> None:
+    """Judge every claim.
+
+    Args:
+        measures: folder of the measures
+        tables: folder of the tables
+        out: claims.csv; beside it goes claims_matrix.csv of several settings
+        synthetic: summary.csv of the synthetic protocols, if they are part of the study
+        reference: claims.csv or claims_matrix.csv of a published study to compare with, if any
+    """
+    spec = Scope.read(measures / SCOPE)
+    evidence = Evidence.read(spec, tables, synthetic)
+    told = reference_verdicts(reference) if reference else None
+    verdicts = claim_table(evidence, told)
+    write_csv(out, verdicts)
+    if spec.several_settings:
+        write_csv(out.with_name(CLAIMS_MATRIX), matrix_table(evidence, claims(), verdicts))

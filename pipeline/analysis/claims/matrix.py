@@ -1,0 +1,114 @@
+"""Verdicts under several settings, side by side: what each hangs on, and what tells them apart.
+
+A verdict *hangs on* a factor if another level of that factor turns it, all else equal: the same
+claim, judged at the (model, hookpoint) that both settings have, holds under one and not under the
+other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import pandas as pd
+
+from pipeline.analysis.claims.evidence import EQUAL_L0, Claim, Evidence
+from pipeline.analysis.claims.verdicts import FAILS, HOLDS
+from pipeline.study.scope import Scope
+from pipeline.study.settings import Factor, Setting, differ_in
+
+COLUMNS = (
+    *("claim", "statement", "number", "recipe", "widths", "outcome", "hangs_on"),
+    "dead_in_baseline",
+)
+"""``number`` counts settings. ``dead_in_baseline`` says how many pairs have a baseline with dead
+latents, without which nothing can be said of fewer dead ones."""
+
+
+def matrix_table(evidence: Evidence, listed: Sequence[Claim], table: pd.DataFrame) -> pd.DataFrame:
+    """One row per (claim, setting).
+
+    Args:
+        evidence: The tables of the study, of all settings.
+        listed: The claims.
+        table: Their verdicts: claims.csv, one block of claims per setting.
+    """
+    spec, rows = evidence.spec, []
+    hangs = hanging(evidence, listed, table)
+    dead = [dead_in_baseline(evidence.under(setting)) for setting in spec.settings]
+    for claim in listed:
+        verdicts = table[table["claim"] == claim.key]
+        outcomes = dict(zip(spec.settings, verdicts["outcome"], strict=True))
+        for i, setting in enumerate(spec.settings):
+            rows.append(
+                {
+                    "claim": claim.key,
+                    "statement": verdicts["statement"].iloc[i],
+                    "number": i + 1,
+                    "recipe": setting.recipe,
+                    "widths": setting.widths,
+                    "outcome": outcomes[setting],
+                    "hangs_on": "; ".join(hangs.get((claim.key, setting), ())),
+                    "dead_in_baseline": dead[i],
+                }
+            )
+    found = pd.DataFrame(rows, columns=list(COLUMNS))
+    if "reference" not in table:
+        return found
+    beside = table[["claim", "reference"]].drop_duplicates("claim")
+    return found.merge(beside, on="claim", how="left")
+
+
+def dead_in_baseline(evidence: Evidence) -> str:
+    """Such as "4 of 6 pairs", of what stands under one setting; empty where nothing is compared."""
+    rows = evidence.main
+    if rows.empty or f"{EQUAL_L0}ceiling" not in rows:
+        return ""
+    some = rows["dead_ceiling"].notna() | rows[f"{EQUAL_L0}ceiling"].notna()
+    return f"{some.sum()} of {len(rows)} pairs"
+
+
+def hanging(
+    evidence: Evidence, listed: Sequence[Claim], table: pd.DataFrame
+) -> dict[tuple[str, Setting], list[str]]:
+    """(claim, setting) -> the factors on which the verdict hangs, where there are some."""
+    settings, size = evidence.spec.settings, len(listed)
+    shown = {
+        setting: dict(zip(block["claim"], block["outcome"], strict=True))
+        for i, setting in enumerate(settings)
+        for block in [table.iloc[i * size : (i + 1) * size]]
+    }
+    found: dict[tuple[str, Setting], list[str]] = {}
+    for factor, one, other in _neighbours(evidence.spec):
+        pair = (one, other)
+        there = [evidence.spec.places(setting) for setting in pair]
+        if there[0] == there[1]:
+            judged = {setting: shown[setting] for setting in pair}
+        else:
+            common = [place for place in there[0] if place in there[1]]
+            if not common:
+                continue
+            judged = {setting: _judged(evidence, listed, setting, common) for setting in pair}
+        for claim in listed:
+            outcomes = [judged[setting][claim.key] for setting in pair]
+            for setting, outcome in zip(pair, outcomes, strict=True):
+                turned = set(outcomes) == {HOLDS, FAILS} and shown[setting][claim.key] == outcome
+                names = found.setdefault((claim.key, setting), [])
+                if turned and factor.name not in names:
+                    names.append(factor.name)
+    return found
+
+
+def _neighbours(spec: Scope) -> Iterator[tuple[Factor, Setting, Setting]]:
+    """Settings that differ in one factor alone, and in which."""
+    for one, other in combinations(spec.settings, 2):
+        differing = differ_in(spec.factors, one, other)
+        if len(differing) == 1:
+            yield differing[0], one, other
+
+
+def _judged(
+    evidence: Evidence, listed: Sequence[Claim], setting: Setting, places: list[tuple[str, str]]
+) -> dict[str, str]:
+    found = evidence.under(setting).at(places)
+    return {claim.key: claim.verdict(found).outcome for claim in listed}

@@ -1,0 +1,171 @@
+"""Claims about parts of a variant, about tying, and about its width."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pipeline.analysis.claims import sweeps
+from pipeline.analysis.claims.evidence import (
+    NO_MAIN,
+    V1,
+    V2,
+    Evidence,
+    claim,
+    format_estimate,
+    over_seeds,
+)
+from pipeline.analysis.claims.verdicts import (
+    Untestable,
+    Verdict,
+    decided,
+    decided_on_every,
+    measured,
+)
+from pipeline.analysis.numbers import format_number, span
+from pipeline.study.outputs import ABLATION, TYING
+from pipeline.study.settings import SIGN_AWARE
+
+
+def _without_auxiliary(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Contrasts of an intact variant with the one without the loss, and the cells of that one."""
+    rows = evidence.contrast(ABLATION, ("sagsae_sym", "sagsae_tied"), "sagsae_noaux")
+    lacking = "the grid has no sagsae_noaux beside an intact variant of its width"
+    cells = evidence.cells
+    return measured(rows, lacking), cells[cells["variant"] == "sagsae_noaux"]
+
+
+@claim(
+    statement="Without the auxiliary loss the gate collapses",
+    paper="Loss Recovered falls to 0.27",
+    source=V1,
+    criterion="More than {share:words} of the runs without it collapse (R2 below 0.2, L0 below 1 "
+    "or more than 95 % dead), and none of those with it at the same lambda and seed.",
+    share=0.5,
+)
+def no_auxiliary(evidence: Evidence, share: float) -> Verdict:
+    rows, cells = _without_auxiliary(evidence)
+    without, intact, runs = (
+        int(rows[name].sum()) for name in ("baseline_collapsed", "candidate_collapsed", "pairs")
+    )
+    here = f"{without} of {runs} runs collapse, {intact} with it"
+    usable = cells[~cells["lr_noisy"] & cells["loss_recovered"].notna()]
+    if len(usable):
+        here += f"; Loss Recovered {format_estimate(over_seeds(usable, 'loss_recovered'))}, "
+        with_it = rows.loc[~rows["lr_noisy"], "loss_recovered_candidate"].mean()
+        here += f"{format_number(with_it)} with it"
+    return decided(without > share * runs and intact == 0, here)
+
+
+@claim(
+    statement="Without the auxiliary loss nearly all latents are dead",
+    paper="98 % dead",
+    source=V1,
+    criterion="The mean dead fraction without it is {least} or more.",
+    least=0.95,
+)
+def no_auxiliary_dead(evidence: Evidence, least: float) -> Verdict:
+    rows, cells = _without_auxiliary(evidence)
+    found, with_it = over_seeds(cells, "dead_fraction"), rows["dead_fraction_candidate"].mean()
+    here = f"{format_estimate(found)} dead, {format_number(with_it)} with it"
+    return decided(found.mean >= least, here)
+
+
+@claim(
+    statement="The two-sided gate is load-bearing",
+    source=V1,
+    criterion="At equal width the intact gate strictly dominates the one-sided one in R2 on every "
+    "pair.",
+)
+def two_sided(evidence: Evidence) -> Verdict:
+    rows = evidence.contrast(ABLATION, ("sagsae_sym", "sagsae_tied"), "sagsae_onesided")
+    measured(rows, "the grid has no sagsae_onesided beside an intact variant of its width")
+    unread, rows = rows[rows["dominates"].isna()], rows[rows["dominates"].notna()]
+    if rows.empty:
+        raise Untestable("sagsae_onesided shares no L0 with the intact variant")
+    wins = int(rows["dominates"].sum())
+    here = f"the intact gate dominates on {wins} of {len(rows)} pairs, mean R2 gap "
+    here += span(rows["mean_gap"])
+    dead = ", ".join(
+        f"{format_number(rows[f'dead_fraction_{side}'].mean())} {words}"
+        for side, words in (("candidate", "with both sides"), ("baseline", "with one"))
+    )
+    why = f"mean dead fraction {dead}"
+    return decided_on_every(wins == len(rows), rows, unread, sweeps.NO_RANGE, here, why)
+
+
+MATCH = sweeps.rest_within.numbers["within"] / 5
+"""Mean |ΔR2| up to which two variants count as indistinguishable: a fifth of what the paper calls a
+match."""
+
+
+def _tied(evidence: Evidence, candidate: str, most: float) -> Verdict:
+    rows = evidence.contrast(TYING, (candidate,), "sagsae")
+    lacking = f"the grid has no {candidate} and sagsae at equal width and lambda"
+    rows = measured(rows[rows["pairs"] > 0], lacking)
+    weights = rows["pairs"] / rows["pairs"].sum()
+    mean = float((rows["r2_delta_abs"] * weights).sum())
+    here = f"mean |ΔR2| {format_number(mean)} over {rows['pairs'].sum():.0f} runs at equal lambda"
+    here += f" and seed, largest {format_number(rows['r2_delta_max'].max())}"
+    error = rows["r2_delta_se"].dropna()
+    some = f", standard error at most {format_number(error.max())}"
+    here += some if len(error) else " (one seed)"
+    why = f"R2 gap at equal L0 {span(rows['mean_gap'])}" if rows["mean_gap"].notna().any() else ""
+    return decided(mean <= most, here, why)
+
+
+@claim(
+    statement="Tying the two magnitude radii changes nothing",
+    paper="|ΔR2| = 0.0015",
+    source=V1,
+    criterion="Mean |ΔR2| of sagsae_sym against sagsae at equal lambda and seed is at most {most}, "
+    "a fifth of what the paper calls a match.",
+    most=MATCH,
+)
+def tied_radii(evidence: Evidence, most: float) -> Verdict:
+    return _tied(evidence, "sagsae_sym", most)
+
+
+@claim(
+    statement="Tying radii, thresholds and offsets, the default of v2, changes nothing either",
+    source=V2,
+    criterion="Mean |ΔR2| of sagsae_tied against sagsae is at most {most}, as in claim "
+    "{claims[tied_radii]}.",
+    most=MATCH,
+)
+def tied_all(evidence: Evidence, most: float) -> Verdict:
+    return _tied(evidence, "sagsae_tied", most)
+
+
+@claim(
+    statement="Full-width SA-GSAE reproducibly collapses at a residual stream",
+    paper="at resid of SmolLM3-3B; v2: small initial thresholds and resets prevent it",
+    source=V1,
+    criterion="At some resid, more runs collapse at 2H than at H, at equal lambda and seed.",
+)
+def full_width(evidence: Evidence) -> Verdict:
+    rows = evidence.widths[evidence.widths["hookpoint"] == "resid"]
+    measured(rows, "the grid has no sign-aware variant at 2H beside itself at H at resid")
+    wide, narrow = (int(rows[f"{name}_collapsed"].sum()) for name in ("baseline", "candidate"))
+    here = f"{wide} of {rows['pairs'].sum():.0f} runs at 2H collapse, {narrow} at H"
+    found = bool((rows["baseline_collapsed"] > rows["candidate_collapsed"]).any())
+    return decided(found, here)
+
+
+@claim(
+    statement="Half-width SA-GSAE never collapses",
+    paper="never",
+    source=V1,
+    criterion="No run of an intact sign-aware variant at the candidate's width collapses.",
+)
+def half_width(evidence: Evidence) -> Verdict:
+    widths = evidence.main[["model", "candidate_width"]].drop_duplicates()
+    cells = evidence.cells.merge(
+        widths, left_on=["model", "width"], right_on=["model", "candidate_width"]
+    )
+    cells = measured(cells[cells["variant"].isin(SIGN_AWARE)], NO_MAIN)
+    fallen = cells[cells["collapsed"] != ""]
+    names = ", ".join(
+        f"{row['model']} {row['hookpoint']} {row['variant']} lambda {row['lam']:g}"
+        for _, row in fallen.iterrows()
+    )
+    return decided(fallen.empty, f"{len(fallen)} of {len(cells)} runs collapse", names)

@@ -1,0 +1,277 @@
+"""Claims about the main comparison: dominance, gaps, dead latents."""
+
+from __future__ import annotations
+
+from math import ceil, comb
+
+import pandas as pd
+
+from pipeline.analysis.claims.evidence import EQUAL_L0, NO_MAIN, V1, V2, Evidence, claim
+from pipeline.analysis.claims.paper_numbers import (
+    DEAD_LOWER_BY,
+    FEWER_DEAD_MLP,
+    FEWER_DEAD_OTHER,
+    MATCHED_WITHIN,
+)
+from pipeline.analysis.claims.verdicts import (
+    PARTLY,
+    Unmeasured,
+    Untestable,
+    Verdict,
+    decided,
+    decided_on_every,
+    measured,
+    place,
+    places,
+)
+from pipeline.analysis.numbers import (
+    BLANK,
+    format_number,
+    matched_column,
+    share,
+    signed,
+    span,
+    times,
+    with_error,
+)
+
+NO_RANGE = "no common L0 range"
+
+
+@claim(
+    statement="Half-width SA-GSAE strictly dominates full-width Gated in R2 over the whole swept "
+    "L0 overlap on {least:words} of the (model, hookpoint) pairs",
+    paper="3 of 6 pairs",
+    source=V1,
+    criterion="Of the pairs with a common L0 range, at least {least:words} are strictly dominated.",
+    least=0.5,
+)
+def dominance(evidence: Evidence, least: float) -> Verdict:
+    rows = evidence.compared
+    wins = rows[rows["dominates"].astype(bool)]
+    here = f"{len(wins)} of {len(rows)} pairs"
+    sure = rows[rows["p_dominance"].notna()]
+    if len(sure):
+        each = "; ".join(f"{place(row)} {share(row['p_dominance'])}" for _, row in sure.iterrows())
+        here += f" (P(dominance), bootstrap over seeds: {each})"
+    why = f"mean R2 gap {span(rows['mean_gap'])}"
+    if missing := len(evidence.main) - len(rows):
+        why += f"; {missing} more pairs have no common L0 range"
+    if evidence.spec.several_settings:
+        held = share(resampled(len(wins), len(rows), ceil(least * len(rows))))
+        why += f"; holds in {held} of the draws of a bootstrap over the pairs"
+    return decided(len(wins) >= least * len(rows), here, why)
+
+
+def resampled(wins: int, pairs: int, least: int) -> float:
+    """Probability of at least ``least`` wins when the pairs are drawn anew with replacement: what a
+    bootstrap over pairs comes to with endless draws."""
+    share = wins / pairs
+    return sum(
+        comb(pairs, k) * share**k * (1 - share) ** (pairs - k) for k in range(least, pairs + 1)
+    )
+
+
+@claim(
+    statement="It does so at every MLP output and at one residual stream",
+    paper="both mlp_out, resid of Pythia-1B",
+    source=V1,
+    criterion="Every mlp_out pair and at least one resid pair is strictly dominated.",
+)
+def dominance_where(evidence: Evidence) -> Verdict:
+    rows, unread = evidence.compared, evidence.main[evidence.main["dominates"].isna()]
+    found = {
+        name: rows.loc[rows["hookpoint"] == name, "dominates"].astype(bool)
+        for name in ("mlp_out", "resid")
+    }
+    if missing := [name for name, wins in found.items() if wins.empty]:
+        raise Unmeasured(f"nothing is compared at {' and '.join(missing)}")
+    here = ", ".join(f"{name} {wins.sum()} of {len(wins)}" for name, wins in found.items())
+    open_at = ["mlp_out", *["resid"] * (not found["resid"].any())]
+    unread = unread[unread["hookpoint"].isin(open_at)]
+    possible = found["resid"].any() or "resid" in unread["hookpoint"].to_numpy()
+    holds = bool(found["mlp_out"].all() and possible)
+    return decided_on_every(holds, rows, unread, NO_RANGE, here)
+
+
+@claim(
+    statement="Where it does not dominate, R2 is matched",
+    paper="within {within} on the other 3",
+    source=V1,
+    criterion="R2 falls at most {within} short anywhere in the overlap.",
+    within=MATCHED_WITHIN,
+)
+def rest_within(evidence: Evidence, within: float) -> Verdict:
+    gaps = "; ".join(
+        f"{place(row)} {with_error(row['min_gap'], row['min_gap_se'], signed)}"
+        for _, row in evidence.rest.iterrows()
+    )
+    return decided(bool((evidence.rest["min_gap"] >= -within).all()), f"smallest gap {gaps}")
+
+
+@claim(
+    statement="Where it does not dominate, the largest negative gap is small",
+    paper="{gap}",
+    source=V1,
+    criterion="The smallest gap is {gap} or more.",
+    gap=-0.008,
+)
+def rest_gap(evidence: Evidence, gap: float) -> Verdict:
+    least = evidence.rest["min_gap"].min()
+    return decided(bool(least >= gap), f"largest negative gap {signed(least)}")
+
+
+def _dead_at_matched(rows: pd.DataFrame, least: float, l0: float) -> Verdict:
+    sides = [matched_column(l0, "dead_fraction", side) for side in ("candidate", "baseline")]
+    if sides[0] not in rows or rows[sides[0]].isna().all():
+        raise Untestable(f"no pair can be read off at L0 = {l0:g}")
+    unread, rows = rows[rows[sides[0]].isna()], rows[rows[sides[0]].notna()]
+    candidate, baseline = rows[sides[0]], rows[sides[1]]
+    drop = baseline - candidate
+    error = (rows[f"{sides[0]}_se"] ** 2 + rows[f"{sides[1]}_se"] ** 2) ** 0.5
+    here = f"lower by {span(drop, format_number)} at L0 = {l0:g}"
+    if error.notna().any():
+        here += f" (standard error at most {format_number(error.max())})"
+    here += f"; Gated has {span(baseline, format_number)} dead"
+    room = baseline >= least
+    if not room.any():
+        raise Untestable(
+            f"Gated has less than {least:g} dead everywhere: nothing can be lower by that", here
+        )
+    what, lack = "that much", f"no value at L0 = {l0:g}"
+    return _decided_with_room(rows, unread, lack, drop >= least, room, here, what)
+
+
+def _decided_with_room(
+    rows: pd.DataFrame,
+    unread: pd.DataFrame,
+    lack: str,
+    enough: pd.Series,
+    room: pd.Series,
+    here: str,
+    what: str,
+    more: str = "",
+) -> Verdict:
+    """Whether every pair has enough, by the pairs that have room for it. The others refute nothing;
+    where those with room hold, the others leave the claim open, for which ``more`` says why.
+
+    Args:
+        rows: One per pair that can be read.
+        unread: The other pairs.
+        lack: What they lack.
+        enough: Whether a pair has enough.
+        room: Whether Gated has the dead latents without which no pair could.
+        here: This study's number.
+        what: For what the others have too few of them.
+        more: See above.
+    """
+    why = _roomless(rows[~room], what)
+    holds = bool(enough[room].all())
+    if holds and not room.all():
+        partly = f"{PARTLY}{places(rows[room])}; " if room.any() else ""
+        raise Untestable(f"{partly}{why}{more}", here)
+    return decided_on_every(holds, rows, unread, lack, here, why)
+
+
+def _roomless(rows: pd.DataFrame, what: str) -> str:
+    names = places(rows)
+    return f"too few dead latents in Gated for {what} at {names}" if names else ""
+
+
+@claim(
+    statement="Where it does not dominate, far fewer latents are dead",
+    paper="dead fraction lower by {least} to 0.62",
+    source=V1,
+    criterion="At the first matched L0 the dead fraction is lower by {least} or more; not testable "
+    "where Gated has less than {least} dead there.",
+    least=DEAD_LOWER_BY,
+)
+def dead_rest(evidence: Evidence, least: float) -> Verdict:
+    return _dead_at_matched(evidence.rest, least, evidence.level)
+
+
+@claim(
+    statement="At L0 = {l0} far fewer latents are dead on every pair",
+    paper="dead fraction lower by {least} to 0.82 on all 6",
+    source=V2,
+    criterion="On every pair the dead fraction at L0 = {l0} is lower by {least} or more; not "
+    "testable where Gated has less than {least} dead there.",
+    least=DEAD_LOWER_BY,
+    l0=64,
+)
+def dead_matched(evidence: Evidence, least: float, l0: float) -> Verdict:
+    measured(evidence.compared, NO_MAIN)
+    return _dead_at_matched(evidence.main, least, l0)
+
+
+def _dead_over_sweep(evidence: Evidence, hookpoints: tuple[str, ...], least: float) -> Verdict:
+    rows = measured(evidence.main, NO_MAIN)
+    rows = rows[rows["hookpoint"].isin(hookpoints)]
+    rows, at_l0, remark = _or_at_equal_l0(
+        measured(rows, f"nothing is compared at {', '.join(hookpoints)}")
+    )
+    apart = rows["dead_points"] + rows["dead_left_out"] == 0
+    unread, rows = rows[apart], rows[~apart]
+    if rows.empty:
+        raise Untestable(f"no lambda is shared at {', '.join(hookpoints)}")
+    names = ("dead_floored", "dead_points", "dead_left_out")
+    floored, points, left_out = (int(rows[name].sum()) for name in names)
+    levels = "lambdas or levels of L0" if at_l0 else "lambdas"
+    here = f"no dead latents on either side at {left_out} {levels}"
+    if points:
+        here = (
+            f"{span(rows['dead_reduction'], times)} ({floored} of {points} points floored; {here})"
+        )
+    here += remark
+    room = rows["dead_ceiling"] >= least
+    enough = rows["dead_reduction"] >= least
+    most = span(rows.loc[~room, "dead_ceiling"], times)
+    more = "" if most == BLANK else f": it would be at most {most} with no dead latents"
+    lack = "no lambda is shared"
+    return _decided_with_room(rows, unread, lack, enough, room, here, times(least), more)
+
+
+def _or_at_equal_l0(rows: pd.DataFrame) -> tuple[pd.DataFrame, bool, str]:
+    """Rows whose sweeps share no lambda are judged at equal L0, where the study has that.
+
+    Returns the rows, whether there are such, and what is to be said of equal L0.
+    """
+    names = [str(name) for name in rows]
+    known = [name for name in names if name.startswith(EQUAL_L0)]
+    if not known or rows.empty:
+        return rows, False, ""
+    remark = f"; at equal L0 {span(rows[f'{EQUAL_L0}reduction'], times)}"
+    apart = (rows["dead_points"] + rows["dead_left_out"] == 0) & rows[f"{EQUAL_L0}points"].notna()
+    if apart.any():
+        remark += f", which decides at {places(rows[apart])}, where the sweeps share no lambda"
+    instead = {
+        name: rows[name].mask(apart, rows[name.replace("dead_", EQUAL_L0)])
+        for name in names
+        if name.replace("dead_", EQUAL_L0) in known and name.startswith("dead_")
+    }
+    return rows.assign(**instead), bool(apart.any()), remark
+
+
+@claim(
+    statement="At MLP outputs the dead fraction falls by two orders of magnitude",
+    paper="{least}x to 500x on mlp_out (and resid of Pythia-1B), geometric mean",
+    source=V1,
+    criterion="Geometric mean of dead(Gated) / dead(SA-GSAE) over shared lambdas, each floored at "
+    "half a latent, lambdas without dead latents left out: {least} or more at every mlp_out; not "
+    "testable where it could not reach that with no latent of SA-GSAE dead.",
+    least=FEWER_DEAD_MLP,
+)
+def dead_mlp(evidence: Evidence, least: float) -> Verdict:
+    return _dead_over_sweep(evidence, ("mlp_out",), least)
+
+
+@claim(
+    statement="At attention outputs and residual streams it falls by a small factor at least",
+    paper="{least}x to 4x on attn and resid of SmolLM3-3B, geometric mean",
+    source=V1,
+    criterion="The geometric mean of claim {claims[dead_mlp]}, but {least} or more at every attn "
+    "and resid.",
+    least=FEWER_DEAD_OTHER,
+)
+def dead_other(evidence: Evidence, least: float) -> Verdict:
+    return _dead_over_sweep(evidence, ("attn", "resid"), least)

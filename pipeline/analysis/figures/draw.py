@@ -1,0 +1,54 @@
+"""Stage: draw a figure, with a CSV of the numbers that it shows.
+
+    python -m pipeline figure --measures DIR --root DIR --out figures/figure_2.png
+
+A figure shows the two sides of the first comparison; its name with ``_variants`` at the end asks
+for every sweep of the grid. A recipe other than the default one follows: ``figure_2@zero-bias``. A
+specification curve, such as ``figure_spec_gap``, shows all recipes.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+
+import matplotlib as mpl
+
+from pipeline.analysis.figures.canvas import STYLE, write
+from pipeline.analysis.figures.catalogue import SETTINGS, SYNTHETIC, entry_of, parts
+from pipeline.analysis.figures.shown import Drawn, Shown
+from pipeline.config.recipes import DEFAULT_RECIPE
+from pipeline.study.measures import Measures
+from pipeline.study.outputs import SCOPE
+from pipeline.study.scope import Scope
+
+
+def draw(name: str, root: Path, spec: Scope, measures: Measures) -> Drawn:
+    """A figure and its numbers.
+
+    Args:
+        name: Of the figure, with what it shows.
+        root: Folder of the results, which has the tables.
+        spec: Scope of the study.
+        measures: Those that some figures draw besides.
+    """
+    figure, everything, asked = parts(name)
+    recipe = asked or next(iter(spec.trained))
+    module = import_module(f"{__package__}.{entry_of(name).module}")
+    drawn, numbers = getattr(module, figure)(Shown(root, spec, recipe, everything, measures))
+    if spec.several and figure not in {**SETTINGS, **SYNTHETIC}:
+        drawn.suptitle(f"Recipe {recipe or DEFAULT_RECIPE}", fontsize="medium")
+    return drawn, numbers
+
+
+def main(measures: Path, root: Path, out: Path) -> None:
+    """Draw a figure and write it with its numbers.
+
+    Args:
+        measures: folder of the measures
+        root: folder of the results, which has the tables
+        out: the image, .png, .svg or .pdf, named by the figure; beside a .png goes the .csv
+    """
+    spec = Scope.read(measures / SCOPE)
+    with mpl.rc_context(STYLE):
+        write(*draw(out.stem, root, spec, Measures(measures)), out)

@@ -1,0 +1,88 @@
+"""Stage: the report of a study, one HTML file that opens without a network.
+
+python -m pipeline report --measures DIR --root DIR --out report.html
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from pipeline.analysis.claims.limits import limits
+from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.cut import parts_of
+from pipeline.analysis.figures.catalogue import SYNTHETIC, figures_of, title_and_caption
+from pipeline.analysis.names import claim_tables, tables_of
+from pipeline.analysis.numbers import variant_label
+from pipeline.analysis.pages import Grid, html
+from pipeline.analysis.views import VIEWS
+from pipeline.study.outputs import CELLS, CLAIMS, SCOPE
+from pipeline.study.scope import Scope
+from sagsae.files import write_atomic
+
+
+def figure(path: Path) -> dict[str, str]:
+    """An image as text, with its title and its caption."""
+    title, caption = title_and_caption(path.stem)
+    data = base64.b64encode(path.read_bytes()).decode()
+    return {"source": f"data:image/png;base64,{data}", "title": title, "caption": caption}
+
+
+def report(scope: Scope, root: Path, browser: str | None = None) -> str:
+    """The page, from the written tables and figures.
+
+    Args:
+        scope: Of the study.
+        root: Folder of its results.
+        browser: Address of the latent browser as seen from the report, if the study has one.
+    """
+    names = [name for name in tables_of(scope) if name in VIEWS]
+    first = list(claim_tables(scope)[::-1])
+    read = {
+        name: read_table(root / "tables" / name)
+        for name in [*first, *(name for name in names if name not in first)]
+    }
+    figures = [*figures_of(scope), *(SYNTHETIC if scope.synthetic.with_study else ())]
+    counts = read[CLAIMS]["outcome"].value_counts()
+    renderer = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    renderer.filters["table"] = _table
+    values: dict[str, Any] = {
+        "study": scope.study or "unnamed",
+        "note": scope.note,
+        "cells": len(scope.cells),
+        "variants": [variant_label(name) for name in read[CELLS]["variant"].unique()],
+        "models": list(scope.models),
+        "hookpoints": scope.hookpoints,
+        "tally": ", ".join(f"{outcome}: {count}" for outcome, count in counts.items()),
+        "figures": [figure((root / "figures" / name).with_suffix(".png")) for name in figures],
+        "tables": [parts_of(name, table, scope) for name, table in read.items()],
+        "limits": limits(scope, read[CELLS]),
+        "browser": browser,
+    }
+    return renderer.get_template("report.html.j2").render(values)
+
+
+def _table(grid: Grid) -> Markup:
+    return Markup(html(grid))  # pandas has escaped the texts
+
+
+def main(measures: Path, root: Path, out: Path, browser: str | None = None) -> None:
+    """Write the HTML file whole.
+
+    Args:
+        measures: folder of the measures
+        root: folder of the results, with tables and figures
+        out: the HTML file
+        browser: address of the latent browser, as seen from the report, if the study has one
+    """
+    write_atomic(out, report(Scope.read(measures / SCOPE), root, browser).encode())

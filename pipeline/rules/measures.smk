@@ -1,0 +1,65 @@
+# What the jobs of a study leave, as a few files: all that the analysis reads.
+
+from pipeline.config.spelling import CellNameError
+from pipeline.study.outputs import CURVE
+
+MEASURES, OUT = f"{ROOT}/measures", ROOT
+SCOPE, FORMATS = study.scope, study.run.formats
+PAGE = ["browser/index.html"] if study.config.browser else []
+
+
+def dial_runs(wildcards):
+    """What all jobs of the dial make."""
+    if not study.dials:
+        raise CellNameError(
+            "this study steers with no latents: see section `dial` in config/README.md"
+        )
+    return list(study.dials)
+
+
+def probe_runs(wildcards):
+    """What all jobs of the probes make."""
+    if not study.probes:
+        raise CellNameError("this study probes no codes: see section `probe` in config/README.md")
+    return list(study.probes)
+
+
+MEASURED = {
+    "cells.jsonl": lambda wildcards: list(map(study.metrics, study.cells)),
+    "dial.jsonl": dial_runs,
+    "probe.jsonl": probe_runs,
+    "synthetic.jsonl": lambda wildcards: [
+        f"{ROOT}/synthetic/runs/{name}.json" for name in SCOPE.synthetic.runs
+    ],
+    "curves.parquet": lambda wildcards: [study.cell_file(cell, CURVE) for cell in SCOPE.drawn],
+}
+
+
+rule scope:
+    output:
+        f"{MEASURES}/study.json",
+    log:
+        f"{ROOT}/logs/scope.log",
+    localrule: True
+    params:
+        file=study.shared_specs["scope"],
+    shell:
+        "cp {params.file:q} {output:q} 2> {log:q}"
+
+
+rule measures:
+    input:
+        lambda wildcards: MEASURED[wildcards.measures](wildcards),
+        study=ancient(f"{MEASURES}/study.json"),
+    output:
+        f"{MEASURES}/{{measures}}",
+    log:
+        f"{ROOT}/logs/{{measures}}.log",
+    wildcard_constraints:
+        measures="|".join(MEASURED),
+    localrule: True
+    params:
+        root=ROOT,
+        of=lambda wildcards: SCOPE.digest,
+    shell:
+        "python -m pipeline measures --study {input.study:q} --root {params.root:q} --out {output:q} --log {log:q}"

@@ -1,0 +1,252 @@
+"""The scope of a study: what tables, figures, claims and report must know of it (study.json)."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.config.grid import Comparison
+from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, home
+from pipeline.config.synthetic import PROTOCOLS
+from pipeline.config.yaml_files import ConfigError, describe
+from pipeline.jobs.json_files import digest, read_json
+from pipeline.study.cell import Cell, SweepKey
+from pipeline.study.settings import PAPER_FAMILY, Factor, Setting, factors_of, width_pairs
+from sagsae.autoencoders.registry import stem, stems
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SWEPT = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
+"""What is compared along a sweep, at equal L0 or equal lambda -> its name in words."""
+
+
+DEFAULT_LEVEL = 64.0
+"""L0 at which sweeps are read off where a study compares nothing."""
+
+
+class SyntheticScope(BaseModel):
+    """What is drawn of the synthetic protocols."""
+
+    with_study: bool = False
+    """Whether they are part of the study, so that their claims are judged."""
+    seeds: list[int] = []
+
+    @property
+    def runs(self) -> list[str]:
+        """Names of the runs, by protocol and seed."""
+        return [f"{protocol}_seed{seed}" for protocol in PROTOCOLS for seed in self.seeds]
+
+
+class Scope(BaseModel):
+    """What the tables, the figures and the report cover."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+    cells: list[str]
+    """Paths of the grid's cells."""
+    comparisons: list[Comparison]
+    models: dict[str, int]
+    """Model name -> d_model, in the order of the configuration."""
+    hookpoints: list[str]
+    study: str = ""
+    """Name of the study."""
+    note: str = ""
+    """What readers must know before they read a number."""
+    sources: list[str] = []
+    """Names of the sources of text, where there are several."""
+    dial: list[str] = []
+    """Names of the jobs that steered, in the order of the tables."""
+    probe: list[str] = []
+    """Names of the jobs that probed codes, in the order of the tables."""
+    curves: list[str] = []
+    """Paths of the cells whose training curves may be drawn."""
+    synthetic: SyntheticScope = SyntheticScope()
+    reference: str = ""
+    """Folder of another study whose verdicts stand beside the own ones, below the checkout."""
+    recipes: dict[str, Recipe] = {}
+    """The study's recipes but for the default one, whose name in tables is the empty text."""
+    levels: dict[str, dict[str, str]] = {}
+    """Recipe -> factor -> its level there, see ``pipeline.study.recipes.levels_of``."""
+
+    @classmethod
+    def read(cls, path: Path) -> Scope:
+        """From study.json.
+
+        Raises:
+            ConfigError: not of this schema; every fault with its path.
+            ValueError: not JSON, or damaged.
+        """
+        try:
+            return cls.model_validate(read_json(path))
+        except ValidationError as error:
+            raise ConfigError(describe(error, str(path))) from None
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that a number hangs on: not of words for readers."""
+        return digest(self.model_dump(exclude={"study", "note"}))
+
+    @cached_property
+    def grid(self) -> list[Cell]:
+        """The grid's cells."""
+        return [Cell.from_path(path) for path in self.cells]
+
+    @cached_property
+    def drawn(self) -> list[Cell]:
+        """The cells whose training curves may be drawn."""
+        return [Cell.from_path(path) for path in self.curves]
+
+    @cached_property
+    def sweeps(self) -> set[SweepKey]:
+        """Every sweep."""
+        return {cell.sweep for cell in self.grid}
+
+    @cached_property
+    def families(self) -> list[str]:
+        """The one-sided variants that the grid's variants are, or are forms of."""
+        return stems(cell.variant for cell in self.grid)
+
+    @property
+    def several_families(self) -> bool:
+        """Whether all sweeps are ranked against all, and forms of two sides set beside those of
+        one."""
+        return len(self.families) > 1
+
+    @cached_property
+    def trained(self) -> dict[str, list[tuple[str, str]]]:
+        """Recipe -> each (model, hookpoint) at which it is compared: where it has cells, or all if
+        the study has one recipe."""
+        places = list(product(self.models, self.hookpoints))
+        at = {(cell.recipe, cell.model, cell.hookpoint) for cell in self.grid}
+        used = {cell.recipe for cell in self.grid}
+        names = [name for name in ("", *sorted(self.recipes)) if name in used]
+        if len(names) < 2:
+            return dict.fromkeys(names or [""], places)
+        return {name: [place for place in places if (name, *place) in at] for name in names}
+
+    @property
+    def several(self) -> bool:
+        """Whether readers must be told of recipes."""
+        return len(self.trained) > 1
+
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """What claims are judged under: each recipe with each pair of widths that is compared
+        under it, or alone if it has none. Of several, a recipe that trains no variant of the
+        paper is left out."""
+        pairs, found = width_pairs(self.comparisons, self.models), []
+        of_paper = {cell.recipe for cell in self.grid if stem(cell.variant) == PAPER_FAMILY}
+        for recipe in self.trained:
+            own = [Setting(recipe, number, widths) for number, widths in pairs.items()]
+            alone = [Setting(recipe)] * (recipe in of_paper)
+            found += [one for one in own if self.places(one)] or alone
+        return found or [Setting(next(iter(self.trained)))]
+
+    def places(self, setting: Setting) -> list[tuple[str, str]]:
+        """Each (model, hookpoint) at which both sides of a setting's comparison have cells, one of
+        them at least of its own recipe; those of the recipe where there is no comparison."""
+        if setting.comparison is None:
+            return self.trained[setting.recipe]
+        found = []
+        for place in self.trained[setting.recipe]:
+            keys = self.sides(self.comparisons[setting.comparison - 1], setting.recipe, *place)
+            own = any(key.recipe == setting.recipe for key in keys)
+            found += [place] * (own and self.sweeps.issuperset(keys))
+        return found
+
+    def sides(
+        self, item: Comparison, recipe: str, model: str, hookpoint: str
+    ) -> tuple[SweepKey, SweepKey]:
+        """The sweeps of candidate and baseline of a comparison that stand under a recipe."""
+        candidate, baseline = (
+            SweepKey(model, hookpoint, side.variant, self.home(recipe, side.variant), width)
+            for side in (item.candidate, item.baseline)
+            for width in [side.width_for(self.models[model])]
+        )
+        return candidate, baseline
+
+    @cached_property
+    def _main(self) -> set[tuple[str, str, int]]:
+        """(model, variant, width) of both sides of the first comparison."""
+        return {
+            (model, side.variant, side.width_for(d_model))
+            for item in self.comparisons[:1]
+            for side in (item.candidate, item.baseline)
+            for model, d_model in self.models.items()
+        }
+
+    def in_main(self, model: str, variant: str, width: int) -> bool:
+        """Whether cells are of a side of the first comparison; all are where there is none."""
+        return not self.comparisons or (model, variant, width) in self._main
+
+    def widths(self, setting: Setting) -> set[tuple[str, int]]:
+        """(model, width) of both sides of a setting's comparison; none where it has none."""
+        number = setting.comparison
+        items = [] if number is None else [self.comparisons[number - 1]]
+        return {
+            (model, side.width_for(d_model))
+            for item in items
+            for side in (item.candidate, item.baseline)
+            for model, d_model in self.models.items()
+        }
+
+    @property
+    def compared(self) -> list[Setting]:
+        """The settings that have a comparison."""
+        return [setting for setting in self.settings if setting.comparison is not None]
+
+    @property
+    def several_settings(self) -> bool:
+        """Whether claims are judged under several settings."""
+        return len(self.settings) > 1
+
+    @property
+    def has_effects(self) -> bool:
+        """Whether several settings have a comparison, so that their effects can be set side by
+        side."""
+        return len(self.compared) > 1
+
+    @property
+    def several_widths(self) -> bool:
+        """Whether readers must be told of widths."""
+        return len({setting.widths for setting in self.compared}) > 1
+
+    @cached_property
+    def factors(self) -> list[Factor]:
+        """In what the settings differ."""
+        return factors_of(self.settings, self.levels)
+
+    def first_level(self, setting: Setting | None) -> float:
+        """The first L0 at which the comparison of a setting is read off."""
+        number = setting.comparison if setting else None
+        own = self.comparisons[number - 1].matched_l0 if number else []
+        return next(iter(own), self.matched_levels[0])
+
+    def titled(self, title: str, recipe: str) -> str:
+        """A title with the recipe, where there are several."""
+        return f"{title}, recipe {recipe or DEFAULT_RECIPE}" if self.several else title
+
+    def home(self, recipe: str, variant: str) -> str:
+        """The recipe whose cells of a variant stand under a recipe."""
+        return home(self.recipes, recipe, variant)
+
+    def under(self, recipe: str, rows: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a table of cells or sweeps that stand under a recipe."""
+        names = (rows[name] for name in ("model", "hookpoint", "variant", "recipe"))
+        return rows.loc[
+            [
+                own == self.home(recipe, variant) and (model, hookpoint) in self.trained[recipe]
+                for model, hookpoint, variant, own in zip(*names, strict=True)
+            ]
+        ]
+
+    @property
+    def matched_levels(self) -> list[float]:
+        """Every L0 at which some comparison is read off, in the order of the configuration."""
+        levels = [l0 for item in self.comparisons for l0 in item.matched_l0]
+        return list(dict.fromkeys(levels)) or [DEFAULT_LEVEL]

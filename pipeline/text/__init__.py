@@ -1,1 +1,0 @@
-"""Numbers in words, tables of texts, CSV with types."""

@@ -1,0 +1,40 @@
+"""What Snakemake can be asked for by name, one a line; a shell completes with it.
+
+python -m pipeline targets --configfile FILE.yaml
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline.analysis.figures.catalogue import FIGURES, SYNTHETIC, figures_of
+from pipeline.config.study_config import DEFAULT_CONFIG
+from pipeline.study.browser import browser_specs
+from pipeline.study.study import Study
+
+RULES = ("all", "tables", "figures", "report", "synthetic", "hub_folder", "verify")
+"""Rules that every study has."""
+
+
+def targets(study: Study) -> Iterator[str]:
+    """Rules, figures, and the metrics of the cells."""
+    yield from RULES
+    if study.dials:
+        yield "dial"
+    if study.probes:
+        yield "probe"
+    if browser_specs(study):
+        yield "browser"
+    names = dict.fromkeys([*figures_of(study.scope), *SYNTHETIC])
+    yield from (name for name in names if name in FIGURES)
+    yield from map(study.metrics, study.cells)
+
+
+def main(configfile: Path = DEFAULT_CONFIG) -> None:
+    """Print them.
+
+    Args:
+        configfile: configuration of the study (default: the local study)
+    """
+    print("\n".join(targets(Study.load(configfile))))

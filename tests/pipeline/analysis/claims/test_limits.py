@@ -1,0 +1,52 @@
+"""The limits of a study: sites, budget and seeds, as its configuration and cells say."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from pipeline.analysis.claims.limits import limits
+from tests.pipeline.analysis.claims.made_tables import spec
+
+
+def cells(*sweeps) -> pd.DataFrame:
+    """Cells of (variant, width, lambdas, seeds) at one hookpoint of a model with d = 64."""
+    return pd.DataFrame(
+        {
+            "model": "small",
+            "hookpoint": "attn",
+            "variant": variant,
+            "recipe": "",
+            "width": width,
+            "d_model": 64,
+            "lam": lam,
+            "seed": seed,
+            "training_tokens": 819200 + 1000 * seed,
+            "eval_tokens": 8192,
+            "ce_tokens": 1016 + lam,
+        }
+        for variant, width, lambdas, seeds in sweeps
+        for lam in lambdas
+        for seed in range(seeds)
+    )
+
+
+def test_sites_and_budget_are_those_of_the_study():
+    sites, budget = limits(spec(), cells(("gated", 128, (1, 2), 3)))[:2]
+    assert sites.startswith(
+        "Sites: mlp_out, attn, resid at one layer of small (d = 64) and large (d = 96). The paper's"
+    )
+    assert sites.endswith("says what happens at other layers, models or sizes.")
+    assert budget.startswith(
+        "Budget: 819,200 to 821,200 training tokens and 8,192 evaluation tokens a cell, Loss "
+        "Recovered over 1,017 to 1,018. Longer training"
+    )
+    assert budget.endswith("if it is silent on the evaluation tokens.")
+
+
+def test_seeds_are_the_fewest_of_any_point():
+    three = ("sagsae_tied", 128, (1, 2), 3)
+    assert limits(spec(), cells(three))[2] == "Seeds: at least 3 seeds of SA-GSAE tied at H = 2d."
+    uneven = cells(three, ("sagsae_tied", 128, (3,), 2), ("gated", 256, (1,), 2))
+    assert limits(spec(), uneven)[2] == (
+        "Seeds: at least 2 seeds of Gated at H = 4d, SA-GSAE tied at H = 2d."
+    )

@@ -1,0 +1,155 @@
+"""Claims under several settings: what each verdict hangs on, and what tells the verdicts apart."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from pipeline.analysis.claims.evidence import Evidence
+from pipeline.analysis.claims.judge import claims
+from pipeline.analysis.claims.verdicts import FAILS, HOLDS, OPEN
+from pipeline.analysis.csv_files import read_table
+from pipeline.study.scope import Scope
+from pipeline.study.settings import Factor, Setting
+from tests.pipeline.conftest import MadeStudy
+from tests.pipeline.made_settings import made_settings, settings_configuration
+
+NARROW, WIDE = "2d vs 4d", "8d vs 16d"
+
+
+def judged(made: MadeStudy) -> tuple[Scope, pd.DataFrame, pd.DataFrame]:
+    """Spec, claims.csv and claims_matrix.csv of a made-up study."""
+    made.tables()
+    made.claims()
+    tables = made.root / "tables"
+    spec = made.scope
+    return spec, read_table(tables / "claims.csv"), read_table(tables / "claims_matrix.csv")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> MadeStudy:
+    return made_settings(tmp_path_factory.mktemp("matrix"))
+
+
+@pytest.fixture(scope="module")
+def study(made):
+    return judged(made)
+
+
+def of(table: pd.DataFrame, key: str, column: str = "outcome") -> list[str]:
+    """One column of a claim, setting by setting."""
+    return table.loc[table["claim"] == key, column].tolist()
+
+
+class TestVerdicts:
+    def test_each_setting_is_judged_by_its_own_comparison(self, study):
+        spec, table, _ = study
+        assert len(table) == len(spec.settings) * len(claims())
+        assert list(table.columns[:3]) == ["recipe", "widths", "claim"]
+        first = table.drop_duplicates(["recipe", "widths"])
+        names = [(setting.recipe, setting.widths) for setting in spec.settings]
+        assert list(zip(first["recipe"], first["widths"], strict=True)) == names
+        mean = [HOLDS] * 3 + [FAILS] * 4
+        assert of(table, "dominance") == mean
+        assert of(table, "rest_within") == [OPEN] * 3 + [FAILS] * 4
+        wide = [HOLDS if name == WIDE else OPEN for _, name in names]
+        assert of(table, "dead_matched") == [OPEN] * 3 + wide[3:]  # a quarter dead is no room
+        shown = of(table, "dead_matched", "here")
+        assert "Gated has 0.250 dead" in shown[3]
+        assert "Gated has 0.500 dead" in shown[4]
+
+    def test_evidence_under_a_setting_has_its_widths_alone(self, made, study):
+        spec, _, _ = study
+        evidence = Evidence.read(spec, made.root / "tables", None)
+        for setting, multiples in ((spec.settings[3], {2, 4}), (spec.settings[4], {8, 16})):
+            found = evidence.under(setting)
+            assert set(found.comparison["comparison"]) == {setting.comparison}
+            for name in ("latents", "parameters", "cells"):
+                rows = getattr(found, name)
+                assert set(rows["width"] / rows["model"].map(spec.models)) == multiples
+                assert set(rows["recipe"]) == {"zero"}
+        assert evidence.under(spec.settings[4]).level == 64
+
+    def test_contrasts_of_other_widths_are_not_a_settings(self, tmp_path):
+        raw = settings_configuration(tmp_path)
+        raw["grid"] += [
+            {"variant": "sagsae_tied", "expansion": full, "lambdas": [0.05], "recipes": ["zero"]}
+            for full in (4, 16)
+        ]
+        spec, table, _ = judged(made_settings(tmp_path, grid=raw["grid"]))
+        reason = "the grid has no sign-aware variant at 2H beside itself at H at resid"
+        open_under = [why == reason for why in of(table, "full_width", "why")]
+        assert open_under == [setting.recipe != "zero" for setting in spec.settings]
+        shown = [text for text in of(table, "full_width", "here") if text]
+        assert shown == ["0 of 2 runs at 2H collapse, 0 at H"] * 2  # not those at the other widths
+
+    def test_sweeps_without_a_shared_lambda_are_judged_at_equal_l0(self, tmp_path):
+        raw = settings_configuration(tmp_path)
+        for entry in raw["grid"]:
+            if entry["variant"] == "gated":
+                entry["lambdas"] = [0.06, 0.11, 0.2]
+        _, table, _ = judged(made_settings(tmp_path, grid=raw["grid"]))
+        assert of(table, "dead_mlp")[4] == HOLDS
+        here = of(table, "dead_mlp", "here")[4]
+        assert "(0 of 36 points floored; no dead latents on either side at 0 lambdas or" in here
+        assert here.endswith(
+            "at equal L0 256x to 384x, which decides at large mlp_out, small mlp_out, where the "
+            "sweeps share no lambda"
+        )
+
+
+class TestHanging:
+    def test_a_verdict_hangs_on_the_factor_whose_other_level_turns_it(self, study):
+        _, _, table = study
+        assert of(table, "dominance", "hangs_on") == [*["b_dec_init"] * 6, ""]
+        assert set(of(table, "rest_within", "hangs_on")) == {""}  # from open to failed is no turn
+
+    def test_settings_of_other_places_are_compared_where_both_have_cells(self, tmp_path):
+        """Under recipe zero the candidate loses at resid alone; zero-fast has cells at mlp_out
+        alone, and loses there. At mlp_out, zero wins like the default recipe."""
+        raw = settings_configuration(tmp_path)
+        raw["grid"] = raw["grid"][:2]
+        for entry in raw["grid"]:
+            entry["recipes"] = ["default", "zero"]
+            entry["seeds"] = [0]
+        only = [
+            {**entry, "recipes": ["zero-fast"], "hookpoints": ["mlp_out"]} for entry in raw["grid"]
+        ]
+        made = made_settings(tmp_path, grid=[*raw["grid"], *only])
+        for cell in made.spec["cells"]:
+            if "/mlp_out/sagsae_tied@zero/" in cell:
+                made.change(cell, r2=0.9)
+        spec, table, found = judged(made)
+        assert [setting.recipe for setting in spec.settings] == ["", "zero", "zero-fast"]
+        assert of(table, "dominance") == [HOLDS, HOLDS, FAILS]
+        assert of(found, "dominance", "hangs_on") == ["", "learning_rate", "learning_rate"]
+        # rest_within: fails under zero by resid; at mlp_out, which both have, nothing is left.
+        assert of(table, "rest_within") == [OPEN, FAILS, FAILS]
+        assert of(found, "rest_within", "hangs_on") == ["", "", ""]
+
+
+def levels(settings: list[Setting], **factors: str) -> list[Factor]:
+    """Factors whose level under each setting is a letter."""
+    return [
+        Factor(name, dict(zip(settings, letters, strict=True))) for name, letters in factors.items()
+    ]
+
+
+FOUR = [Setting(name) for name in "pqrs"]
+
+
+class Spec:
+    """What a sentence needs of a study."""
+
+    settings, several, several_widths = FOUR, True, False
+    factors = levels(FOUR, x="aabb", y="cdcd")
+
+
+def test_a_claim_is_a_row_of_the_page_and_a_setting_a_column(made, study):
+    page = (made.root / "tables" / "claims.md").read_text()
+    head = next(line for line in page.splitlines() if line.startswith("| claim"))
+    heads = [name.strip() for name in head.strip("| ").split("|")]
+    assert heads[2:4] == ["default 2d vs 4d", "default 8d vs 16d"]
+    assert len(heads[2:]) == 7
+    assert "holds (b_dec_init" in page
+    assert page.count("### Claims of the paper, recipe ") == 7

@@ -1,0 +1,74 @@
+"""The figure of training curves: which cells, how they look, what its CSV holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.figures.curves import MOST
+from pipeline.study.cell import Cell
+from tests.pipeline.conftest import MadeStudy
+from tests.pipeline.made_curves import made_rows, make_curve
+
+CURVES = "figure_curves"
+
+
+@pytest.fixture
+def curved(made_study: MadeStudy) -> MadeStudy:
+    """Every cell of the first seed has a curve."""
+    made_study.spec["curves"] = [
+        path for path in made_study.spec["cells"] if path.endswith("seed0")
+    ]
+    for path in made_study.spec["curves"]:
+        make_curve(made_study.root / "cells", Cell.from_path(path))
+    made_study.tables()
+    return made_study
+
+
+def drawn(study: MadeStudy):
+    study.measure()
+    return study.draw(CURVES)
+
+
+def test_each_side_is_shown_at_its_operating_point(curved):
+    """Mean L0 is about 4 / lambda; the first matched L0 is 30."""
+    figure, table = drawn(curved)
+    assert len(figure.axes) == 4 * 3
+    titles = [panel.get_title("left") for panel in figure.axes[::3]]
+    assert titles == [
+        f"{model}, {place}, λ 0.1" for model in ("small", "large") for place in ("mlp_out", "resid")
+    ]
+    assert set(table["seed"]) == {0}
+    cell = Cell.from_path("large/resid/gated/w384_lam0.1_seed0")
+    here = table.query("model == 'large' and hookpoint == 'resid' and variant == 'gated'")
+    assert here[["step", "reconstruction", "dead_fraction"]].to_dict("records") == [
+        {name: row[name] for name in ("step", "reconstruction", "dead_fraction")}
+        for row in made_rows(cell)
+    ]
+    line = figure.axes[-3].lines[0]
+    assert list(line.get_xdata()) == [row["tokens"] / 1e6 for row in made_rows(cell)]
+    assert list(line.get_ydata()) == [row["reconstruction"] for row in made_rows(cell)]
+
+
+def test_a_long_curve_is_thinned_and_keeps_its_ends(curved):
+    cell = Cell.from_path("large/resid/gated/w384_lam0.1_seed0")
+    make_curve(curved.root / "cells", cell, range(0, 50 * 1234, 50))
+    _, table = drawn(curved)
+    steps = table.query("model == 'large' and hookpoint == 'resid' and variant == 'gated'")["step"]
+    assert (len(steps), steps.iloc[0], steps.iloc[-1]) == (MOST, 0, 50 * 1233)
+    assert steps.is_monotonic_increasing
+    assert steps.diff().max() <= 2 * steps.diff().min()
+
+
+def test_it_is_written_with_its_numbers(curved, tmp_path: Path):
+    out = curved.figure(CURVES, folder=tmp_path / "drawn")
+    first = {path.name: path.read_bytes() for path in out.parent.iterdir()}
+    assert set(first) == {f"figure_curves.{end}" for end in ("png", "csv")}
+    pd.testing.assert_frame_equal(
+        read_table(out.with_suffix(".csv")), drawn(curved)[1], check_dtype=False
+    )
+    curved.figure(CURVES, folder=tmp_path / "drawn")
+    assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == first

@@ -1,0 +1,159 @@
+"""Figures: what is drawn is what the tables say, and the same input gives the same bytes."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib as mpl
+import pandas as pd
+import pytest
+
+from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.figures import draw as figures
+from pipeline.analysis.figures import sweep as sweep_figure
+from pipeline.analysis.figures.series import styles
+from pipeline.analysis.series import with_series
+from pipeline.study.scope import Scope
+from tests.pipeline.conftest import COLLAPSED, MadeStudy
+from tests.pipeline.made_grid import make_grid
+
+
+def inputs(study: MadeStudy) -> tuple[pd.DataFrame, pd.DataFrame, Scope]:
+    folder, spec = study.root / "tables", study.scope
+    points = with_series(read_table(folder / "points.csv"), spec)
+    return points, read_table(folder / "comparison.csv"), spec
+
+
+def drawn_figure(study: MadeStudy, name: str):
+    return study.draw(name)[0]
+
+
+def drawn_sweeps(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str, spec: Scope):
+    tables = {"rows": lambda name: points, "overlaps": overlaps, "spec": spec, "placed": spec}
+    shown = SimpleNamespace(**tables, series=styles(points, spec))
+    with mpl.rc_context(figures.STYLE):
+        return sweep_figure.against_l0(shown, metric)[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["figure_r2", "figure_11"])
+def test_the_same_input_gives_the_same_bytes(built_study, tmp_path: Path, name):
+    again = built_study.figure(name, folder=tmp_path)
+    for suffix in (".png", ".csv"):
+        first = (built_study.root / "figures" / f"{name}{suffix}").read_bytes()
+        assert again.with_suffix(suffix).read_bytes() == first
+
+
+def test_csv_holds_every_point_and_every_overlap(built_study):
+    table = pd.read_csv(built_study.root / "figures" / "figure_2.csv")
+    points = pd.read_csv(built_study.root / "tables" / "points.csv")
+    assert (table["kind"] == "point").sum() == len(points)
+    assert (table["kind"] == "overlap").sum() == 4
+    assert table["value"].dropna().tolist() == points["dead_fraction"].tolist()
+    assert set(table["series"].dropna()) == {
+        "Gated, H = 256 / 384",
+        "SA-GSAE tied, H = 128 / 192",
+    }
+
+
+def test_a_panel_for_each_model_and_hookpoint_on_a_log_axis(built_study):
+    axes = drawn_figure(built_study, "figure_r2").axes
+    titles = [panel.get_title() for panel in axes]
+    assert titles == ["small, mlp_out", "small, resid", "large, mlp_out", "large, resid"]
+    assert {panel.get_xscale() for panel in axes} == {"log"}
+    points, _, _ = inputs(built_study)
+    here = points.query("model == 'large' and hookpoint == 'mlp_out' and variant == 'gated'")
+    curve = next(line for line in axes[2].lines if len(line.get_xdata()) == 3)
+    assert sorted(curve.get_xdata()) == pytest.approx(sorted(here["l0"]))
+
+
+def test_legend_names_series_overlap_and_the_collapsed_point(built_study):
+    (legend,) = drawn_figure(built_study, "figure_r2").legends
+    labels = [text.get_text() for text in legend.get_texts()]
+    assert labels[:2] == ["Gated, H = 256 / 384", "SA-GSAE tied, H = 128 / 192"]
+    assert "L0 overlap of the comparison" in labels
+    assert labels[-1] == "collapsed: Gated 384, λ 0.2, large resid"
+    assert COLLAPSED == "large/resid/gated/w384_lam0.2_seed0"
+
+
+def test_zero_dead_latents_are_drawn_at_zero_inside_the_axis(built_study):
+    points, overlaps, spec = inputs(built_study)
+    points.loc[points["variant"] == "sagsae_tied", "dead_fraction"] = 0.0
+    for dead in (points, points.assign(dead_fraction=0.0)):
+        panel = drawn_sweeps(dead, overlaps, "dead_fraction", spec).axes[0]
+        low, high = panel.get_ylim()
+        assert low < 0 < high
+        assert 0.0 in panel.get_yticks()
+
+
+def test_a_sweep_that_collapsed_far_away_does_not_squeeze_the_others(built_study):
+    points, overlaps, spec = inputs(built_study)
+    before = drawn_sweeps(points, overlaps, "r2", spec).axes[0]
+    fallen = points[points["variant"] == "gated"].assign(
+        variant="sagsae_noaux", series="fallen", l0=lambda p: p["l0"] / 1e4, r2=0.0, collapsed="L0"
+    )
+    panel = drawn_sweeps(pd.concat([points, fallen]), overlaps, "r2", spec).axes[0]
+    assert panel.get_xlim()[0] > before.get_xlim()[0] / 2
+    assert panel.get_ylim()[0] > 0
+    first = points.iloc[0]
+    here = fallen[(fallen["model"] == first["model"]) & (fallen["hookpoint"] == first["hookpoint"])]
+    assert panel.get_title().endswith(f"{len(here)} points outside the frame")
+
+
+def test_slopes_are_drawn_by_sign_as_the_metrics_have_them(built_study):
+    table = pd.read_csv(built_study.root / "figures" / "figure_11.csv")
+    assert len(table) == 2 * 2 * 2 * 2 * 51
+    assert set(table["sign"]) == {"positive", "negative"}
+    medians = table.loc[table["percent_of_latents"] == 50, "slope"]
+    assert medians.tolist() == pytest.approx([1.0] * 16)
+    assert set(table["lam"]) == {0.1}
+    axes = drawn_figure(built_study, "figure_11").axes
+    assert [panel.get_title() for panel in axes][:2] == ["small, mlp_out", "small, resid"]
+    steps = next(line for line in axes[0].lines if len(line.get_xdata()) == 51)
+    assert (steps.get_ydata()[0], steps.get_ydata()[-1]) == (0, 1)
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory) -> tuple[Path, Scope]:
+    study = make_grid(tmp_path_factory.mktemp("grid"), hookpoints=["mlp_out"])
+    spec = study.scope
+    made = MadeStudy(Path(study.root), spec.model_dump())
+    made.tables()
+    return made
+
+
+def test_the_main_figure_has_the_main_comparison_and_the_other_one_everything(grid):
+    series = {
+        name: set(grid.draw(name)[1]["series"].dropna())
+        for name in ("figure_2", "figure_2_variants", "figure_11", "figure_11_variants")
+    }
+    assert series["figure_2"] == {"Gated, H = 256 / 384", "SA-GSAE tied, H = 128 / 192"}
+    assert len(series["figure_2_variants"]) == 8
+    assert series["figure_11"] == series["figure_2"]
+    assert series["figure_11_variants"] == series["figure_2_variants"]
+
+
+def test_further_formats_are_the_same_in_every_process(built_study, tmp_path: Path):
+    """No day, no version, and names that no hash of this process chose."""
+    made = []
+    for seed in ("1", "2"):
+        folder = tmp_path / seed
+        folder.mkdir()
+        command = [sys.executable, "-m", "pipeline", "figure", f"--root={built_study.root}"]
+        command += [f"--measures={built_study.root / 'measures'}"]
+        environment = os.environ | {"PYTHONHASHSEED": seed, "TZ": f"UTC{seed}"}
+        for end in ("svg", "pdf"):
+            out = f"--out={folder / f'figure_r2.{end}'}"
+            subprocess.run([*command, out], check=True, env=environment)
+        made.append({path.name: path.read_bytes() for path in folder.iterdir()})
+    assert made[0] == made[1]
+    assert set(made[0]) == {f"figure_r2.{end}" for end in ("svg", "pdf")}
+    pdf = made[0]["figure_r2.pdf"]
+    assert pdf.startswith(b"%PDF-")
+    assert b"/FontFile2" in pdf  # letters, not outlines
+    assert not re.search(rb"/(CreationDate|ModDate|Producer|Creator)", pdf)

@@ -1,0 +1,57 @@
+"""The figure of all frontiers, from made-up metrics of several families."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.analysis.csv_files import read_table
+from sagsae.autoencoders.registry import VARIANTS, sides, stem
+from tests.pipeline.made_families import made_families
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return made_families(tmp_path_factory.mktemp("families"))
+
+
+@pytest.fixture(scope="module")
+def drawn(made):
+    return made.draw("figure_frontiers@matched")
+
+
+def test_every_sweep_is_in_every_panel(drawn, made):
+    figure, numbers = drawn
+    assert [panel.get_title() for panel in figure.axes] == [
+        *("large, mlp_out", "large, resid", "small, mlp_out", "small, resid"),
+    ]
+    points = read_table(made.root / "tables" / "points.csv")
+    points = points[points["recipe"] == "matched"]
+    assert len(numbers) == len(points) == 4 * 6 * 3
+    assert numbers["r2"].tolist() == points["r2"].tolist()
+    assert numbers["family"].tolist() == [stem(name) for name in points["variant"]]
+    assert (numbers["lam"].isna() ^ numbers["k"].isna()).all()
+    names = {VARIANTS[name].label for name in points["variant"]}
+    for panel in figure.axes:
+        assert {text.get_text() for text in panel.texts} == names
+    assert not figure.legends
+
+
+def test_a_colour_is_a_family_and_dashes_are_two_sides(drawn):
+    figure, numbers = drawn
+    lines = {}
+    for line in figure.axes[0].lines:
+        if len(line.get_xdata()) == 3:
+            lines[round(float(line.get_ydata()[0]), 9)] = line
+    here = numbers[(numbers["model"] == "large") & (numbers["hookpoint"] == "mlp_out")]
+    for variant, rows in here.groupby("variant"):
+        line = lines[round(rows.sort_values("l0")["r2"].iloc[0], 9)]
+        assert line.get_color() == VARIANTS[stem(variant)].colour
+        assert line.get_linestyle() == ("--" if sides(variant) == 2 else "-")
+    faces = [
+        line.get_markerfacecolor() for line in figure.axes[0].lines if line.get_marker() == ">"
+    ]
+    assert set(faces) == {"white"}
+    solid = [line for line in figure.axes[0].lines if line.get_marker() in ("<", "o")]
+    assert {line.get_markerfacecolor() for line in solid} == {
+        VARIANTS[name].colour for name in ("gated", "topk", "batchtopk")
+    }

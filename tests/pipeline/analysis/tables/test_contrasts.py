@@ -1,0 +1,3 @@
+"""Contrasts in words, from made-up metrics of known numbers."""
+
+from __future__ import annotations

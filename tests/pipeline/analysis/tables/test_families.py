@@ -1,0 +1,217 @@
+"""Tables of a study of several families, from made-up metrics whose ranks are known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.analysis.tables.ranking import summary_table
+from pipeline.study.study import Study
+from sagsae.autoencoders.registry import VARIANTS
+from tests.pipeline.conftest import MadeStudy
+from tests.pipeline.made_families import (
+    LIFT,
+    families_config,
+    made_families,
+    table,
+)
+from tests.pipeline.made_families import (
+    TWO_SIDES as LEAD,
+)
+
+SD = 0.002
+"""Standard deviation over the seeds of the one sweep that has three."""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> MadeStudy:
+    return made_families(tmp_path_factory.mktemp("families"), probe={"models": ["small"]})
+
+
+def at(rows: pd.DataFrame, recipe: str, model: str, hookpoint: str) -> pd.DataFrame:
+    place = (rows["recipe"] == recipe) & (rows["model"] == model)
+    return rows[place & (rows["hookpoint"] == hookpoint)]
+
+
+def test_ranks_and_what_the_seeds_allow(made):
+    rows = at(table(made, "ranking"), "matched", "small", "mlp_out")
+    rows = rows[rows["l0"] == 48].set_index("variant")
+    assert rows.index.tolist() == [
+        *("absbatchtopk", "batchtopk", "abstopk", "topk", "sagsae_tied", "gated"),
+    ]
+    assert rows["rank"].tolist() == [1, 2, 3, 4, 5, 6]
+    # BatchTopK and AbsTopK differ by 0.005, less than 2 sqrt(2) 0.002; all others by more.
+    assert rows["best_rank"].tolist() == [1, 2, 2, 4, 5, 6]
+    assert rows["worst_rank"].tolist() == [1, 3, 3, 4, 5, 6]
+    assert (rows["of"] == 6).all()
+    base = 0.6 + 0.1 * math.log(48 / 80)
+    expected = [0.04 + LEAD, 0.04, 0.02 + LEAD, 0.02 + SD, LEAD, 0.0]
+    assert rows["r2"].tolist() == pytest.approx([base + lift for lift in expected])
+    assert rows["seeds"].tolist() == [1, 1, 1, 3, 1, 1]
+    assert rows.loc["topk", "error_from"] == "own seeds"
+    assert set(rows["error_from"].drop("topk")) == {"pooled from 1 sweep"}
+    errors = [SD, SD, SD, SD / math.sqrt(3), SD, SD]
+    assert rows["r2_se"].tolist() == pytest.approx(errors)
+    assert rows["loss_recovered"].tolist() == pytest.approx(
+        [0.8 + 0.02 * math.log(48) + 0.05 * (sides == 2) for sides in rows["sides"]]
+    )
+    assert rows["dead_fraction"].tolist() == pytest.approx(
+        [1 / 128 if sides == 2 else 1 / 8 for sides in rows["sides"]]
+    )
+    assert rows["family"].tolist() == ["batchtopk", "batchtopk", "topk", "topk", "gated", "gated"]
+    assert rows["sides"].tolist() == [2, 1, 2, 1, 2, 1]
+    width = {1: 256, 2: 128}
+    assert rows["width"].tolist() == [width[sides] for sides in rows["sides"]]
+    assert rows["parameters"].tolist() == [(2 * 64 + 3) * w + 64 for w in rows["width"]]
+    assert (rows["tokens_per_second"] == 14900).all()
+
+    # It is told apart from SA-GSAE, whose error is known as well, and from no other.
+
+
+def test_a_sweep_that_does_not_reach_the_l0_says_so(made):
+    rows = at(table(made, "ranking"), "matched", "large", "mlp_out")
+    rows = rows[rows["l0"] == 140]
+    ranked = rows[rows["rank"].notna()]
+    assert ranked["variant"].tolist() == ["sagsae_tied", "gated"]
+    rest = rows[rows["rank"].isna()]
+    assert len(rest) == 4
+    assert set(rest["rank_reason"]) == {"its L0 is 16.0 to 128, not 140"}
+    measured = ["r2", "r2_se", "loss_recovered", "dead_fraction", "best_rank", "seeds"]
+    assert rest[measured].isna().all(axis=None)
+    assert (ranked["rank_reason"] == "").all()
+
+
+def test_probes_enter_at_the_fewest_sides(made):
+    rows = table(made, "ranking")
+    rows = rows[(rows["l0"] == 48) & (rows["recipe"] == "matched")].set_index("variant")
+    assert "accuracy_5" not in rows
+    small = rows[(rows["model"] == "small") & (rows["hookpoint"] == "resid")]
+    at48 = 0.5 + 0.02 * math.log(48) + 0.05 / 3
+    for variant, row in small.iterrows():
+        assert row["accuracy_1"] == pytest.approx(at48 + 0.1 * (variant != "gated"))
+        lo, hi = (40, 80) if VARIANTS[variant].knob == "lam" else (16, 64)
+        share = math.log(48 / lo) / math.log(hi / lo)
+        assert row["absorption"] == pytest.approx((1 - share) / lo + share / hi)
+    large = rows[rows["model"] == "large"]
+    assert large[["accuracy_1", "absorption"]].isna().all(axis=None)
+
+
+def test_mean_ranks_are_over_pairs(made):
+    ranks = table(made, "ranking")
+    rows = table(made, "ranking_summary")
+    rows = rows[(rows["l0"] == 48) & (rows["recipe"] == "matched")].set_index("variant")
+    asked = ranks[(ranks["l0"] == 48) & (ranks["recipe"] == "matched")]
+    for variant, own in asked.groupby("variant"):
+        assert rows.loc[variant, "mean_rank"] == pytest.approx(own["rank"].mean())
+        assert rows.loc[variant, "first"] == (own["rank"] == 1).sum()
+        assert rows.loc[variant, "pairs"] == 4
+    assert rows["mean_rank"].is_monotonic_increasing
+    assert rows.loc["absbatchtopk", "first"] == 3  # behind at large resid
+    assert rows.loc["absbatchtopk", "low"] == 1
+    assert rows.loc["absbatchtopk", "series"] == "AbsBatchTopK, H = 128 / 192"
+    others = table(made, "ranking_summary")
+    others = others[(others["l0"] == 140) & (others["variant"] == "topk")]
+    assert others[["pairs", "unranked"]].to_numpy().tolist() == [[0, 4]] * 2
+    assert others[["mean_rank", "first", "of"]].isna().all(axis=None)
+
+
+def test_mean_ranks_are_of_the_same_sweeps_at_the_same_pairs():
+    """A sweep that one pair ranks has no mean, and moves the ranks of no other."""
+    places = [("small", "resid"), ("large", "resid")]
+    r2 = {"A": (0.9, 0.7), "B": (0.8, 0.8), "C": (0.85, None)}
+    rows = [
+        {"recipe": "", "l0": 64.0, "model": model, "hookpoint": hookpoint, "series": name}
+        | {"variant": name, "r2": values[i], "rank": None if values[i] is None else 1}
+        for i, (model, hookpoint) in enumerate(places)
+        for name, values in r2.items()
+    ]
+    found = summary_table(pd.DataFrame(rows).astype({"rank": "Int64"})).set_index("series")
+    assert found["mean_rank"].dropna().to_dict() == {"A": 1.5, "B": 1.5}
+    assert found["of"].dropna().to_dict() == {"A": 2, "B": 2}
+    assert found.loc["C", ["pairs", "unranked"]].tolist() == [1, 1]
+
+
+def test_dominance_is_that_of_comparison_csv(made):
+    rows = table(made, "dominance")
+    compared = table(made, "comparison")
+    assert len(compared)
+    words = {True: "yes", False: "no"}
+    for _, row in compared.iterrows():
+        here = at(rows, row["recipe"], row["model"], row["hookpoint"])
+        one = here[
+            (here["variant"] == row["candidate_variant"])
+            & (here["against_variant"] == row["baseline_variant"])
+        ]
+        (found,) = one.to_dict("records")
+        assert found["outcome"] == words[bool(row["dominates"])]
+        for name in ("min_gap", "mean_gap", "overlap_lo", "overlap_hi"):
+            assert found[name] == row[name], name
+    here = at(rows, "matched", "small", "resid")
+    assert len(here) == 6 * 5
+    lift = {
+        name: LIFT[VARIANTS[name].stem or name] + LEAD * (VARIANTS[name].sides == 2)
+        for name in here["variant"]
+    }
+    for row in here.to_dict("records"):
+        gap = lift[row["variant"]] - lift[row["against_variant"]]
+        assert row["outcome"] == ("yes" if gap > 0 else "no")
+        assert row["mean_gap"] == pytest.approx(gap)
+    assert here["variant"].drop_duplicates().tolist() == [
+        name for name in VARIANTS if name in set(here["variant"])
+    ]
+
+
+def test_sides_agree_with_comparison_csv(made):
+    rows, compared = table(made, "sides"), table(made, "comparison")
+    pairs = compared[compared["candidate_variant"] == "abstopk"]
+    for _, row in pairs.iterrows():
+        here = at(rows, row["recipe"], row["model"], row["hookpoint"])
+        (found,) = here[(here["variant"] == "abstopk") & (here["l0"] == 48)].to_dict("records")
+        gap = row["l0_48_r2_candidate"] - row["l0_48_r2_baseline"]
+        assert found["r2_difference"] == pytest.approx(gap, abs=1e-11)
+        assert found["loss_recovered_difference"] == pytest.approx(0.05)
+        assert found["dead_candidate"] == row["l0_48_dead_fraction_candidate"]
+        assert found["dead_baseline"] == row["l0_48_dead_fraction_baseline"]
+        assert (found["min_gap"], found["mean_gap"]) == (row["min_gap"], row["mean_gap"])
+        assert (found["width"], found["baseline_width"]) == (
+            row["candidate_width"],
+            row["baseline_width"],
+        )
+    outside = rows[(rows["l0"] == 140) & (rows["variant"] == "abstopk") & (rows["model"] != "")]
+    assert outside["r2_difference"].isna().all()
+    assert outside["l0_reason"].str.contains("L0 = 140 is outside the overlap 16 to 128").all()
+
+
+def test_the_last_line_of_sides_is_over_pairs(made):
+    rows = table(made, "sides")
+    rows = rows[(rows["l0"] == 48) & (rows["recipe"] == "matched")]
+    assert rows["family"].drop_duplicates().tolist() == ["gated", "topk", "batchtopk"]
+    for variant, own in rows.groupby("variant"):
+        *each, over = own.to_dict("records")
+        assert [row["model"] for row in each] == ["large", "large", "small", "small"]
+        assert over["model"] == over["hookpoint"] == ""
+        found = [row["r2_difference"] for row in each]
+        assert over["r2_difference"] == pytest.approx(np.mean(found))
+        assert (over["pairs"], over["positive"]) == (4, 3)
+        assert np.isnan(over["sign_p"])
+        assert over["min_gap"] == min(row["min_gap"] for row in each)
+        outcomes = {row["hookpoint"]: row["outcome"] for row in each if row["model"] == "large"}
+        assert outcomes == {"mlp_out": "two-sided", "resid": "one-sided"}, variant
+        assert over["outcome"] == "two-sided 3, one-sided 1"
+    paper = table(made, "sides")
+    paper = paper[paper["recipe"] == "paper"]
+    assert set(paper["variant"]) == {"abstopk", "absbatchtopk"}  # Gated is trained under matched
+
+
+def test_claims_are_judged_under_recipes_that_train_a_variant_of_the_paper(made, tmp_path):
+    """Under paper neither Gated nor SA-GSAE is trained; a study without either has one setting."""
+    assert [setting.recipe for setting in made.scope.settings] == ["matched"]
+    claims = table(made, "claims")
+    assert set(claims["recipe"]) == {"matched"}
+    assert not claims["claim"].duplicated().any()
+    sparse = {"expansion": 4, "ks": [16, 64], "recipes": ["matched", "paper"]}
+    without = families_config(tmp_path, grid=[{"variant": "topk"} | sparse], comparisons=[])
+    assert [setting.recipe for setting in Study.from_dict(without).compared.settings] == ["matched"]

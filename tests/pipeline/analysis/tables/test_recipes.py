@@ -1,0 +1,139 @@
+"""Several recipes in one study: no table, page or figure mixes the cells of two."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from pipeline.analysis.claims.judge import claims
+from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.tables.comparison import comparison_table
+from pipeline.analysis.tables.contrasts import contrast_table
+from pipeline.analysis.tables.sweeps import Metrics
+from pipeline.jobs.json_files import write_json
+from pipeline.study.recipes import levels_of
+from pipeline.study.scope import Scope
+from pipeline.study.study import Study
+from tests.pipeline.conftest import MadeStudy, metrics_of
+from tests.pipeline.made_grid import configuration
+
+LAMBDAS = (0.05, 0.1, 0.2)
+LEAD = {"": 0.05, "zero-bias": -0.03, "matched": -0.06}
+"""R2 of the candidate minus the baseline, by recipe. Without recipes apart, a frontier through the
+points of two would have a gap of neither."""
+
+
+def study_of(results: Path) -> Study:
+    """Gated and SA-GSAE under two recipes, and Gated alone under a third."""
+    raw = configuration(
+        results=str(results),
+        recipes={
+            "zero-bias": {"note": "No <mean>.", "training": {"beta1": 0.5}},
+            "matched": {
+                "extends": "zero-bias",
+                "variants": ["gated"],
+                "factors": {"gate": "matched"},
+                "training": {"beta2": 0.9},
+            },
+        },
+    )
+    raw["hookpoints"] = ["mlp_out", "resid"]
+    shared = {"lambdas": list(LAMBDAS), "recipes": ["default", "zero-bias"]}
+    raw["grid"] = [
+        {"variant": "gated", "expansion": 4, **shared},
+        {"variant": "sagsae_tied", "expansion": 2, **shared},
+        {"variant": "sagsae_tied", "expansion": 4, **shared},
+        {"variant": "gated", "expansion": 4, "lambdas": list(LAMBDAS), "hookpoints": ["resid"]}
+        | {"recipes": ["matched"], "models": ["small"]},
+    ]
+    return Study.from_dict(raw)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> MadeStudy:
+    """The study with its tables, claims, two figures and report."""
+    study = study_of(tmp_path_factory.mktemp("recipes"))
+    for cell in study.cells:
+        l0 = 4 / cell.lam * (1 if cell.variant == "gated" else 1.1)
+        r2 = 0.5 + 0.1 * math.log(l0 / 20) - (LEAD[cell.recipe] if cell.variant == "gated" else 0)
+        path = Path(study.metrics(cell))
+        path.parent.mkdir(parents=True)
+        write_json(path, metrics_of(cell, study.models[cell.model].d_model, l0=l0, r2=r2, dead=1))
+    made = MadeStudy(Path(study.root), study.scope.model_dump())
+    made.tables()
+    made.claims()
+    return made
+
+
+@pytest.fixture(scope="module")
+def spec(made: MadeStudy) -> Scope:
+    return made.scope
+
+
+def test_a_comparison_is_made_under_each_recipe_and_mixes_none(made):
+    table = read_table(made.root / "tables" / "comparison.csv")
+    assert list(table.groupby("recipe", sort=False).size().items()) == [
+        ("", 4),
+        ("matched", 1),
+        ("zero-bias", 4),
+    ]
+    for recipe, rows in table.groupby("recipe"):
+        assert rows["mean_gap"].tolist() == pytest.approx([LEAD[recipe]] * len(rows))
+        assert rows["dominates"].tolist() == [recipe == ""] * len(rows)
+        assert rows["overlap_lo"].tolist() == pytest.approx([22] * len(rows))
+    matched = table[table["recipe"] == "matched"].iloc[0]
+    assert (matched["model"], matched["hookpoint"]) == ("small", "resid")
+    assert matched["candidate_seeds"] == 1  # of the recipe that it extends
+
+
+def test_a_recipe_has_the_numbers_that_it_has_in_a_study_of_its_own(made, spec):
+    table = read_table(made.root / "tables" / "comparison.csv").set_index("recipe")
+    alone = {}
+    for recipe in ("", "zero-bias"):
+        metrics = _metrics(made, recipe)
+        only = spec.model_copy(update={"cells": [cell.path for cell in metrics]})
+        only = Scope.model_validate(only.model_dump())
+        alone[recipe] = comparison_table(metrics, only).set_index("recipe")
+        kept = contrast_table(metrics, only)
+        contrasts = read_table(made.root / "tables" / "contrasts.csv")
+        assert len(kept) == (contrasts["recipe"] == recipe).sum()
+    for recipe, expected in alone.items():
+        for column in ("mean_gap", "min_gap", "l0_64_r2_candidate", "dead_reduction"):
+            found = table.loc[recipe, column].tolist()
+            assert found == pytest.approx(expected[column].tolist(), nan_ok=True)
+
+
+def _metrics(made: MadeStudy, recipe: str) -> Metrics:
+    from pipeline.study.cell import Cell
+    from pipeline.study.metrics import read_all
+
+    cells = [Cell.from_path(path) for path in made.spec["cells"]]
+    return read_all(made.root / "cells", [cell for cell in cells if cell.recipe == recipe])
+
+
+def test_claims_are_judged_under_each_recipe(made):
+    table = read_table(made.root / "tables" / "claims.csv")
+    assert len(table) == len(LEAD) * len(claims())
+    dominance = table[table["claim"] == "dominance"].set_index("recipe")
+    assert dominance["outcome"].to_dict() == {
+        "": "holds",
+        "zero-bias": "does not hold",
+        "matched": "does not hold",
+    }
+    assert dominance["here"].str.partition(" (")[0].to_dict() == {
+        "": "4 of 4 pairs",
+        "zero-bias": "0 of 4 pairs",
+        "matched": "0 of 1 pairs",
+    }
+    page = (made.root / "tables" / "claims.md").read_text()
+    assert page.count("\n### Claims of the paper, recipe ") == 3
+
+
+def test_levels_follow_from_the_settings_and_from_what_recipes_say(tmp_path):
+    assert levels_of(study_of(tmp_path).config) == {
+        "": {"beta1": "0", "beta2": "0.999"},
+        "zero-bias": {"beta1": "0.5", "beta2": "0.999"},
+        "matched": {"beta1": "0.5", "beta2": "0.9", "gate": "matched"},
+    }

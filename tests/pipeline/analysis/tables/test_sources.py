@@ -1,0 +1,95 @@
+"""Tables by source of text: shares, comparisons on each source alone, and what the report shows."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+import pandas as pd
+import pytest
+
+from pipeline.analysis.csv_files import read_table
+from pipeline.jobs.json_files import read_json
+from pipeline.study.outputs import BY_SOURCE, CELLS, COMPARISON, SOURCES
+from tests.pipeline.conftest import MadeStudy, make_study
+
+LIFT = {"chats": 0.0, "news": -0.045}
+"""R2 of the candidate on a source, above that on all text: on news it loses at (large, mlp_out)."""
+
+
+def record(found: dict, source: str, lift: float) -> dict:
+    """A source's part of a metrics file."""
+    share = 0.25 if source == "news" else 0.75
+    return {
+        "train_rows": int(4096 * share),
+        "train_share": share,
+        "rows": int(8192 * share),
+        "share": share,
+        "l0": found["l0"] * (0.5 if source == "news" else 1),
+        "r2": found["r2"] + lift,
+        "r2_common": found["r2"],
+        "sse": 1.0,
+        "sst": 2.0,
+        "ce_tokens": 508,
+        **{f"ce_{of}": found[f"ce_{of}"] for of in ("sae", "clean", "zero", "mean")},
+        "loss_recovered": 0.7 if source == "news" else 0.9,
+    }
+
+
+def with_sources(study: MadeStudy, missing: str = "") -> MadeStudy:
+    """Metrics by source in every cell; in one of them a source without R2, if asked for."""
+    for cell in study.spec["cells"]:
+        found = read_json(study.metrics_file(cell))
+        candidate = found["cell"]["variant"] == "sagsae_tied"
+        parts = {name: record(found, name, lift * candidate) for name, lift in LIFT.items()}
+        if cell == missing:
+            parts["news"]["r2"] = None
+        study.change(cell, sources=parts, schema_version=3)
+    study.spec["sources"] = list(LIFT)
+    return study
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> MadeStudy:
+    made = with_sources(make_study(tmp_path_factory.mktemp("sources")))
+    made.tables()
+    made.claims()
+    return made
+
+
+def test_every_cell_and_source_has_a_row(study):
+    table = read_table(study.root / "tables" / SOURCES)
+    assert len(table) == len(LIFT) * len(study.spec["cells"])
+    assert list(table["source"][:2]) == ["chats", "news"]
+    row = table.query("source == 'news' and model == 'small' and variant == 'gated'").iloc[0]
+    assert (row["rows"], row["train_share"], row["ce_tokens"]) == (2048, 0.25, 508)
+    assert pd.isna(row["loss_recovered_mean"])
+    cells = read_table(study.root / "tables" / CELLS)
+    assert not [name for name in cells.columns if "source" in name]
+
+
+def test_comparisons_on_each_source_alone(study):
+    table = read_table(study.root / "tables" / BY_SOURCE)
+    whole = read_table(study.root / "tables" / COMPARISON)
+    places = [(m, h) for m in ("small", "large") for h in ("mlp_out", "resid")]
+    expected = [(m, h, s) for m, h in places for s in LIFT]
+    assert list(zip(table["model"], table["hookpoint"], table["source"], strict=True)) == expected
+    chats, news = table[table["source"] == "chats"], table[table["source"] == "news"]
+    assert chats["min_gap"].tolist() == pytest.approx(whole["min_gap"].tolist())
+    assert news["min_gap"].tolist() == pytest.approx([g - 0.045 for g in whole["min_gap"]])
+    assert chats["dominates"].tolist() == [True, False, True, True]
+    assert news["dominates"].tolist() == [True, False, False, False]
+    assert news["overlap_lo"].tolist() == pytest.approx((whole["overlap_lo"] / 2).tolist())
+    assert not [name for name in table.columns if "dead" in name]
+
+
+def test_the_report_shows_shares_comparisons_and_spread(study):
+    page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", unescape(study.report())))
+    part = page[page.index("Kinds of text") : page.index("Tying, ablations, width")]
+    assert "small chats 3,072 75.0 % 6,144 75.0 % 508" in part
+    assert "SA-GSAE tied, H = 128 / 192 against Gated, H = 256 / 384, on each source alone" in part
+    assert "Loss Recovered by source" in part
+    table = read_table(study.root / "tables" / SOURCES)
+    tied = table.query("model == 'large' and hookpoint == 'resid' and variant == 'sagsae_tied'")
+    means = tied.groupby("source")["r2"].mean()
+    assert f"{means['chats']:.3f} {means['news']:.3f} 0.045" in part

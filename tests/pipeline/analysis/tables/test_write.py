@@ -1,0 +1,122 @@
+"""Tables: every cell arrives, comparisons say what the metrics imply, faults are named."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from pipeline.analysis.csv_files import read_table
+from pipeline.study.metrics import MetricsError
+from pipeline.study.outputs import TABLES
+
+GATED = "small/mlp_out/gated/w256_lam0.1_seed0"
+TIED = "small/mlp_out/sagsae_tied/w128_lam0.1_seed0"
+
+
+def test_cells_table_has_every_cell_once_sorted_at_full_precision(made_study):
+    value = 0.1 + 0.2  # 17 digits
+    made_study.change(GATED, r2=value)
+    cells = read_table(made_study.tables() / "cells.csv")
+    names = ["model", "hookpoint", "variant", "recipe", "width", "lam", "seed"]
+    assert len(cells) == len(made_study.spec["cells"])
+    assert list(cells.columns[:7]) == names
+    assert cells[names].apply(tuple, axis=1).is_monotonic_increasing
+    row = cells.query("model == 'small' and hookpoint == 'mlp_out' and variant == 'gated'")
+    row = row.query("lam == 0.1 and seed == 0").iloc[0]
+    assert row["r2"] == value
+    assert (row["training_device"], row["made_from_store"]) == ("cpu", "12e3456789012345")
+
+
+def test_points_are_means_over_seeds_with_standard_errors(made_study):
+    points = pd.read_csv(made_study.tables() / "points.csv")
+    assert len(points) == 2 * 2 * 2 * 3
+    row = points.query("model == 'small' and hookpoint == 'resid' and lam == 0.1").iloc[0]
+    assert (row["seeds"], row["lr_noisy"]) == (2, True)
+    assert row["l0"] == pytest.approx(40 * 1.005)
+    assert row["l0_se"] == pytest.approx(0.2)
+    assert points[["r2_se", "dead_fraction_se", "loss_recovered_se"]].notna().all(axis=None)
+
+
+def test_comparison_finds_the_known_gaps_in_configuration_order(made_study):
+    table = read_table(made_study.tables() / "comparison.csv")
+    where = list(zip(table["model"], table["hookpoint"], strict=True))
+    expected = [("small", "mlp_out"), ("small", "resid"), ("large", "mlp_out"), ("large", "resid")]
+    assert where == expected
+    assert table["dominates"].tolist() == [True, False, True, True]
+    assert table["min_gap"].tolist() == pytest.approx([0.05, -0.02, 0.04, 0.03])
+    assert table["mean_gap"].tolist() == pytest.approx([0.05, -0.02, 0.04, 0.03])
+    assert table["p_dominance"].tolist() == [1, 0, 1, 1]
+    assert table["overlap_lo"].tolist() == pytest.approx([20.1] * 4)
+    assert table["candidate_width"].tolist() == [128, 128, 192, 192]
+    assert table["dead_reduction"].tolist() == pytest.approx([16, 16, 24, 24])
+
+
+def test_matched_values_and_the_reason_outside_the_overlap(made_study):
+    table = read_table(made_study.tables() / "comparison.csv")
+    gap = table["l0_30_r2_candidate"] - table["l0_30_r2_baseline"]
+    assert gap.tolist() == pytest.approx([0.05, -0.02, 0.04, 0.03])
+    assert table["l0_900_r2_candidate"].isna().all()
+    assert table["l0_900_reason"].str.contains("outside the overlap 20.1 to 80.4").all()
+    assert (table["l0_30_reason"] == "").all()
+
+
+def test_a_collapsed_cell_is_compared_and_named(made_study):
+    made_study.change(GATED, collapsed=["R2 below 0.2"])
+    table = read_table(made_study.tables() / "comparison.csv")
+    assert table["collapsed"][0] == f"{GATED} (R2 below 0.2)"
+    assert bool(table["dominates"][0])
+
+
+def test_a_side_that_the_grid_lacks_leaves_a_reason(made_study):
+    made_study.spec["cells"] = [c for c in made_study.spec["cells"] if "small/resid/gated" not in c]
+    table = read_table(made_study.tables() / "comparison.csv")
+    assert table["overlap_reason"].tolist()[1] == "the grid has no Gated, H = 256 here"
+    assert pd.isna(table["dominates"][1])
+
+
+def test_lambdas_without_dead_latents_are_left_out_and_said_to_be(made_study):
+    for cell in made_study.spec["cells"]:
+        where = cell.split("/")
+        if where[1] == "resid" or (where[0] == "small" and "_lam0.1_" in cell):
+            made_study.change(cell, dead_fraction=0.0)
+    out = made_study.tables()
+    table = read_table(out / "comparison.csv")
+    lambdas = len({cell.split("_lam")[1].split("_")[0] for cell in made_study.spec["cells"]})
+    assert table["dead_left_out"].tolist() == [1, lambdas, 0, lambdas]
+    assert table["dead_reduction"].isna().tolist() == [False, True, False, True]
+    assert table["dead_reduction"][0] == pytest.approx(16)
+    assert table["dead_reason"][0].startswith(f"1 of {lambdas} lambdas left out: no dead latents")
+
+
+def test_all_unusable_files_are_named_at_once_and_no_table_is_written(made_study):
+    other = made_study.metrics_file(TIED).read_text()
+    made_study.metrics_file(GATED).write_text(other)
+    made_study.metrics_file(TIED).unlink()
+    torn = made_study.spec["cells"][-1]
+    made_study.metrics_file(torn).write_text("{")
+    extra = made_study.spec["cells"][-2]
+    made_study.change(extra, surprise=1)
+    with pytest.raises(MetricsError) as caught:
+        made_study.tables()
+    message = str(caught.value)
+    assert f"{GATED}/metrics.json: metrics of another cell: the file says {TIED}" in message
+    assert f"{TIED}/metrics.json: no such file" in message
+    assert f"{torn}/metrics.json: not a JSON object" in message
+    assert f"{extra}/metrics.json: 1 error(s)\n  surprise: unknown key" in message
+    assert not (made_study.root / "tables").exists()
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
+def test_numbers_that_json_lacks_are_refused_with_the_file(made_study, value):
+    path = made_study.metrics_file(GATED)
+    path.write_text(path.read_text().replace('"ce_zero": 4.5', f'"ce_zero": {value}'))
+    with pytest.raises(MetricsError, match=rf"{GATED}/metrics.json: not a JSON object"):
+        made_study.tables()
+
+
+@pytest.mark.slow
+def test_running_twice_writes_the_same_bytes_and_leaves_nothing_else(made_study):
+    first = {path.name: path.read_bytes() for path in made_study.tables().iterdir()}
+    second = {path.name: path.read_bytes() for path in made_study.tables().iterdir()}
+    assert first == second
+    assert set(first) == set(TABLES)

@@ -1,0 +1,72 @@
+"""One renderer: what Markdown, LaTeX and HTML must not break on."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from pipeline.analysis.numbers import signed
+from pipeline.analysis.pages import Column, grid, html, latex, markdown, markdown_page
+
+TABLE = pd.DataFrame(
+    {
+        "name": ["a|b", "50 % & <i>"],
+        "gap": [0.25, math.nan],
+        "gap_se": [0.125, math.nan],
+        "wins": pd.array([True, None], dtype="boolean"),
+        "none": [math.nan, math.nan],
+    }
+)
+COLUMNS = (
+    *(Column("name", "Name"), Column("gap", "Δ", signed), Column("wins", "Wins")),
+    *(Column("none", "Nothing"), Column("absent", "Absent")),
+)
+
+
+def test_columns_are_those_that_the_table_fills_and_errors_follow_values():
+    found = grid(TABLE, COLUMNS, "T")
+    assert found.columns == ("Name", "Δ", "Wins")
+    assert found.rows == (("a|b", "+0.250 ± 0.125", "yes"), ("50 % & <i>", "", ""))
+
+
+def test_special_characters_survive_every_format():
+    found = grid(TABLE, COLUMNS, "50 % of T_1")
+    assert r"a\|b" in markdown(found)
+    assert "### 50 % of T_1" in markdown_page("Page", ["Read.", found])
+    tex = latex(found)
+    assert r"50 \% \& <i>" in tex
+    assert r"\caption{50 \% of T\_1}" in tex
+    assert r"$\pm$" in tex
+    page = html(found)
+    assert "&lt;i&gt;" in page
+    assert "<i>" not in page
+
+
+@pytest.mark.parametrize("end", ["md", "tex", "html"])
+@pytest.mark.parametrize("name", ["comparison", "latents", "points", "calibration"])
+def test_every_table_has_a_page_of_every_kind(built_study, name, end):
+    page = built_study.page(name, end)
+    assert "large" in page
+    assert "nan" not in page.lower().replace("nano", "")
+
+
+def test_matched_values_stand_in_the_page_of_comparisons(built_study):
+    page = built_study.page("comparison")
+    table = pd.read_csv(built_study.root / "tables" / "comparison.csv")
+    value = table["l0_30_r2_candidate"].dropna().iloc[0]
+    assert "R2 at 30, candidate" in page
+    assert f"{value:.3f}" in page
+    assert "No value at 900" in page
+
+
+def test_parquet_has_all_columns_with_their_types(built_study):
+    table = built_study.root / "tables" / "points.csv"
+    out = table.with_suffix(".parquet")
+    from pipeline.analysis.page import main
+
+    main(built_study.root / "measures", table, out)
+    found = pd.read_parquet(out)
+    assert list(found) == list(pd.read_csv(table))
+    assert found["seeds"].dtype.kind == "i"

@@ -1,0 +1,29 @@
+# Tables, figures, claims and the report of a study from its measures alone: no model, no store and no weights.
+# snakemake --snakefile workflow/analysis.smk --cores 2 --config measures=results/reference/local/measures out=DIR
+import sys
+from pathlib import Path
+
+CHECKOUT = Path(workflow.source_path("analysis.smk")).parent.parent
+sys.path.insert(0, str(CHECKOUT))  # whatever --directory says
+
+from pipeline.config.formats import Formats
+from pipeline.jobs.stage import put_checkout_first
+from pipeline.study.scope import Scope
+
+put_checkout_first(CHECKOUT)
+MEASURES, OUT, PAGE = config["measures"].rstrip("/"), config["out"].rstrip("/"), []
+SCOPE = Scope.read(Path(MEASURES, "study.json"))
+FORMATS = Formats(figures=config.get("figures", []), tables=config.get("tables", []))
+
+
+include: "../pipeline/rules/analysis.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        rules.tables.input,
+        rules.figures.input,
+        rules.synthetic.input if SCOPE.synthetic.with_study else [],
+        rules.report.output,
+    localrule: True
