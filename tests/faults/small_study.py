@@ -18,7 +18,7 @@ from tests.faults.small_disk import ROOT, Stages
 from tests.faults.workflow_results import content, digest_of, planned_stages
 
 RULES = ("asset", "documents", "tokens", "dump", "baselines", "cell")
-RULES += ("make_tables", "claims", "draw_figure", "draw_curves", "report")
+RULES += ("scope", "measures", "make_tables", "claims", "claims_page", "draw_figure", "report")
 """Rules that make something, each after those it needs."""
 ASIDE = r"(^|/)(logs/|specs/configuration-|cache/studies/|\.run\.lock$)"
 STUDY = Path("results/small")

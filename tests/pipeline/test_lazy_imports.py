@@ -15,9 +15,10 @@ LIGHT = {
     "cells.run",
     "tracking.track",
     "study.list_cells",
-    "study.list_targets",
+    "study.measures",
+    "tools.list_targets",
+    "tools.publish",
     "tools.status",
-    "report.rebuild",
     "config.export_schema",
 }
 """Modules that start without PyTorch, as before there were trackers."""

@@ -200,7 +200,7 @@ def test_a_recipe_that_is_extended_gives_its_own_settings_by_variant():
 
 
 def test_its_levels_say_that_it_depends_on_the_variant():
-    spec = Study.from_dict(raw(*named(TOPK, RELU), recipes={"paper": PAPER})).comparison_spec()
+    spec = Study.from_dict(raw(*named(TOPK, RELU), recipes={"paper": PAPER})).scope.model_dump()
     assert spec["levels"][""]["learning_rate"] == "0.001"
     assert spec["levels"]["paper"]["learning_rate"] == "by variant"
     assert spec["levels"]["paper"]["dead_window_tokens"] == "5000"

@@ -87,9 +87,7 @@ def test_targets_are_what_the_study_has(config, capsys):
     list_targets(config)
     found = capsys.readouterr().out.splitlines()
     assert found == list(targets(study))
-    assert {"all", "verify", "dial", "figure_r2_variants", "figure_curves", "figure_9"} <= set(
-        found
-    )
+    assert {"all", "verify", "dial", "figure_r2", "figure_curves", "figure_9"} <= set(found)
     assert "browser" not in found
     assert found[-len(study.cells) :] == [study.metrics(cell) for cell in study.cells]
     plain = Study.from_dict(configuration(browser={}))

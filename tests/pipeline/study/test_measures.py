@@ -34,7 +34,7 @@ def test_a_missing_cell_and_a_torn_line_are_named(made_study):
     with pytest.raises(MetricsError, match=r"cells\.jsonl, line 2: no JSON"):
         Measures(file.parent).metrics(made_study.scope)
     file.write_text(lines[0].replace('"r2":', '"r3":'))
-    with pytest.raises(MetricsError, match=r"cells\.jsonl, line 1: .*r2"):
+    with pytest.raises(MetricsError, match=r"cells\.jsonl, line 1: 2 error"):
         Measures(file.parent).metrics(made_study.scope)
     file.unlink()
     with pytest.raises(MetricsError, match="no such file: run `snakemake"):
