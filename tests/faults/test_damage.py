@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -212,8 +213,9 @@ class SoundStudy:
     def mend(self, fault: Fault) -> None:
         """Do what a fault says, and what the message on a store says."""
         if fault.file.parent.name == "manifests":
-            store = recorded_store(fault.file, read_json(fault.file))
-            mend(Path(str(store)), fault.problem.splitlines())
+            with suppress(ValueError):  # the manifest itself is damaged
+                store = recorded_store(fault.file, read_json(fault.file))
+                mend(Path(str(store)), fault.problem.splitlines())
         self.made.mend(fault)
 
     def restore(self, backup: Path) -> None:
