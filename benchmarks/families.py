@@ -27,22 +27,14 @@ from benchmarks.ours import sparse_batches
 from benchmarks.step import as_jobs_run, timed_parts
 from benchmarks.workers import StepFailed, Worker
 from sagsae.autoencoders.registry import VARIANTS, K
-from sagsae.training import (
-    batch_selection,
-    code_entries,
-    kernels,
-    open_entries,
-    selection,
-    weight_updates,
-)
+from sagsae.training import batch_selection, codes, kernels, selection, weight_updates
 
 PARTS = {
     torch: ["mm"],
-    selection: ["top_of_rows", "above", "refine", "keys_of", "cut_of", "equal_to", "keep_above"],
-    code_entries: ["code_of_entries", "rows_on_entries", "dense_code", "dense_backward"],
+    selection: ["top_of_rows", "beyond", "refine", "keys_of", "cut_of", "equal_to", "keep_above"],
+    codes: ["codes_of_entries", "rows_of_entries", "dense_codes", "dense_gradients"],
     kernels: ["output_gradients"],
-    open_entries: ["order_by_latent"],
-    weight_updates: ["weight_gradients"],
+    weight_updates: ["weight_gradients", "update_on_open", "update_from_memory"],
     batch_selection: ["_level"],
 }
 SELECTS = {*PARTS[selection], "_level"}

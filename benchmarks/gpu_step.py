@@ -21,7 +21,7 @@ from benchmarks.interleaved import table
 from benchmarks.ours import sparse_batches, trainer
 from sagsae.autoencoders.gate import GatedAutoencoder
 from sagsae.autoencoders.storage import build
-from sagsae.training.step import Step
+from sagsae.training.autograd_step import AutogradStep
 
 ROUNDS, STEPS = 10, 20
 
@@ -48,13 +48,13 @@ def gradient_error(
     low.initialise(x.mean(0), 0)
     exact.load_state_dict(low.state_dict())
     steps = [
-        Step(sae.to(device), batch, dtype)
+        AutogradStep(sae.to(device), dtype)
         for sae, dtype in ((low, torch.bfloat16), (exact, torch.float64))
     ]
     if fused:
         steps[0].fuse()
     for step in steps:
-        step(x.to(device, step.master), 0.05)
+        step(x.to(device, next(iter(step.params.values())).dtype), 0.05)
     errors = [
         (steps[0].grads[key].double() - value).norm() / value.norm()
         for key, value in steps[1].grads.items()

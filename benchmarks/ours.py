@@ -17,8 +17,8 @@ from benchmarks.workers import Step, arguments, load_batches, serve
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import build
 from sagsae.schedules import Recipe
+from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.optimiser import Optimiser
-from sagsae.training.step import Step as PlainStep
 from sagsae.training.trainer import Trainer
 
 SPREAD = 1.5
@@ -95,8 +95,8 @@ def trainer(
 
 
 def plain(run: Trainer) -> Trainer:
-    """The same with the plain PyTorch step."""
-    run.compute = PlainStep(run.sae, run.recipe.batch_size, run.dtype)
+    """The same with its loss in plain PyTorch, differentiated by autograd."""
+    run.compute = AutogradStep(run.sae, run.dtype)
     run.optimiser = Optimiser(run.compute, run.recipe)
     return run
 

@@ -28,13 +28,14 @@ from benchmarks.interleaved import Timing, interleaved, table
 from benchmarks.ours import STATES, sparse_batches, trainer
 from benchmarks.workers import Worker
 from pipeline.jobs.stage import SPIN_COUNT
-from sagsae.training import kernels, open_entries, weight_updates
+from sagsae.training import codes, kernels, selection, weight_updates
 from sagsae.training.step import products_dtype
 
 PARTS = {
     torch: ["mm"],
-    open_entries: ["find_open", "rows_on_open", "order_by_latent"],
-    kernels: ["codes", "output_gradients", "code_gradients"],
+    selection: ["beyond", "order_by_latent"],
+    codes: ["codes_of_entries", "rows_of_entries", "dense_codes", "dense_gradients"],
+    kernels: ["output_gradients"],
     weight_updates: ["update_on_open", "update_from_products"],
 }
 """Functions that a step calls, by the module in which they are looked up."""

@@ -52,9 +52,9 @@ def gate_of(sae: Autoencoder) -> np.ndarray | None:
         return None
     vectors = {name: sae.get_parameter(name) for name in sae.vectors}
     with torch.inference_mode():
-        theta, gain, c = (torch.stack(pair) for pair in _pairs(sae.sides(vectors)))
+        theta, r, c = (torch.stack(pair) for pair in _pairs(sae.sides(vectors)))
         shut = theta.isinf()
-        opens = (theta.where(~shut, 0) * gain + c).clamp_min(0)
+        opens = (theta.where(~shut, 0) * r.exp() + c).clamp_min(0)
         opens = opens.where(~shut, torch.inf)
         found: np.ndarray = torch.cat([theta, opens]).float().cpu().numpy()
     return found

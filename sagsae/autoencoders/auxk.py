@@ -23,38 +23,31 @@ def nearest_power_of_two(value: float) -> int:
 
 
 def strongest(pre: Tensor, most: int, two_sided: bool) -> Tensor:
-    """Codes [B, D] of dead latents: the ``most`` strongest of each row, rectified or signed.
+    """Codes [B, H]: the ``most`` strongest of each row, rectified or signed.
 
     Args:
-        pre: [B, D] their pre-activations.
+        pre: [B, H] pre-activations.
         most: Active ones of a row, at most.
         two_sided: Whether negative ones count by their size.
     """
     codes = pre if two_sided else pre.relu()
     if most >= pre.shape[1]:
         return codes
-    chosen = (pre.abs() if two_sided else pre).topk(most, dim=1, sorted=False).indices
+    chosen = codes.abs().topk(most, dim=1, sorted=False).indices
     return torch.zeros_like(codes).scatter(1, chosen, codes.gather(1, chosen))
 
 
-def auxk_loss(
-    error: Tensor, pre: Tensor, dead: Tensor | None, W_dec: Tensor, most: int, two_sided: bool
-) -> Tensor:
+def auxk_loss(error: Tensor, codes: Tensor, rows: Tensor) -> Tensor:
     """The AuxK term, zero where no latent is dead or the error does not vary.
 
     Args:
         error: [B, d] of the live latents, without gradients.
-        pre: [B, H] pre-activations.
-        dead: [H] bool; None for none.
-        W_dec: [H, d].
-        most: Dead latents per token.
-        two_sided: Whether latents serve both signs.
+        codes: [B, D] of the D dead latents.
+        rows: [D, d] of the decoder.
     """
-    latents = pre.new_zeros(0, dtype=torch.int64) if dead is None else dead.nonzero()[:, 0]
-    if not len(latents):
+    if not codes.shape[1]:
         return error.new_zeros(())
-    codes = strongest(pre.index_select(1, latents), most, two_sided)
-    left = error - codes @ W_dec.index_select(0, latents)
+    left = error - codes @ rows
     variance = (error - error.mean(0)).square().sum(1).mean()
     usable = variance.isfinite() & (variance > 0)  # else its gradients would not be numbers
     share = left.square().sum(1).mean() / torch.where(usable, variance, 1.0)

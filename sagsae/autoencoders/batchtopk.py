@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sagsae.autoencoders.auxk import strongest
+from sagsae.autoencoders.dictionary import BY_BATCH, Vectors
 from sagsae.autoencoders.topk import KSparse
 from sagsae.schedules import Recipe
 
@@ -25,8 +27,6 @@ TOLERANCE = 0.02
 """How far the L0 at the threshold may be from k, as a share of k."""
 MARGIN = 2
 """Values that are looked at of each batch, in multiples of k B: more than exceed any threshold."""
-OVER = 4
-"""Candidates of each row, in multiples of k, among which the k B largest nearly always are."""
 
 
 class BatchTopK(KSparse):
@@ -34,11 +34,14 @@ class BatchTopK(KSparse):
 
     name = "batchtopk"
     calibration_rows = CALIBRATION_ROWS
+    opened = BY_BATCH
 
     threshold: Tensor
 
-    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
-        super().__init__(d, width, scale)
+    def __init__(
+        self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__(d, width, scale, dtype)
         self.register_buffer("threshold", torch.zeros(()))
         self.calibrated = True  # a threshold from a file is
 
@@ -51,15 +54,12 @@ class BatchTopK(KSparse):
     def unfinished(self) -> str:
         return super().unfinished or ("" if self.calibrated else "calibrate(batches)")
 
-    def activate(self, pre: Tensor) -> Tensor:
+    def activate(self, pre: Tensor, v: Vectors) -> Tensor:
         return pre * (self.key(pre) > self.threshold)
 
-    def select(self, pre: Tensor, knob: float) -> Tensor:
-        return pre * batch_top(self.key(pre), int(knob))
-
-    def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
-        """The columns ``latents`` [k] of ``encode(x)``, [B, k], at the cost of k latents."""
-        return self.activate(self._pre(x, self.W_enc[:, latents], self.b_enc[latents]))
+    def select(self, pre: Tensor, v: Vectors, knob: float) -> Tensor:
+        every = pre.reshape(1, -1)
+        return strongest(every, int(knob) * len(pre), self.two_sided).view_as(pre)
 
     def calibrate(self, batches: Iterator[Tensor]) -> dict[str, Any]:
         """Set the threshold to the mean over batches of the smallest value that is kept.
@@ -71,7 +71,7 @@ class BatchTopK(KSparse):
         k, rows, cuts, values = int(self.k), 0, [], []
         with torch.no_grad():
             for x in batches:
-                pre = self._pre(x, self.W_enc, self.b_enc)
+                pre = self.pre_activations(x)
                 wanted = k * len(x)
                 most = min(MARGIN * wanted, pre.numel())
                 top = self.key(pre).flatten().topk(most).values.double()
@@ -100,21 +100,3 @@ class AbsBatchTopK(BatchTopK):
 
     name = "absbatchtopk"
     two_sided = True
-
-
-def batch_top(key: Tensor, k: int) -> Tensor:
-    """[B, H] bool: the k B largest positive entries of keys [B, H], fewer where fewer are positive.
-
-    They are looked for among the largest of each row. Where a row might have more, all are sorted.
-    """
-    rows, width = key.shape
-    wanted, most = min(k * rows, key.numel()), min(OVER * k, width)
-    top = key.topk(most, dim=1)
-    best = top.values.flatten().topk(wanted, sorted=False)
-    place = top.indices.flatten()[best.indices] + width * (best.indices // most)
-    if most < width and bool((torch.bincount(best.indices // most) == most).any()):
-        best = key.flatten().topk(wanted, sorted=False)
-        place = best.indices
-    chosen = torch.zeros(key.numel(), dtype=torch.bool, device=key.device)
-    chosen[place] = True
-    return chosen.view(rows, width) & (key > 0)

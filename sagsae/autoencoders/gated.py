@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
-from sagsae.autoencoders.gate import GatedAutoencoder, Sides, Vectors
+from sagsae.autoencoders.dictionary import Sides, Vectors
+from sagsae.autoencoders.gate import GatedAutoencoder
 
 
 class Gated(GatedAutoencoder):
@@ -19,13 +17,7 @@ class Gated(GatedAutoencoder):
     log_gains = ("r_mag",)
 
     def sides(self, v: Vectors) -> Sides:
-        never = torch.full_like(v["b_gate"], torch.inf)
-        gain = v["r_mag"].exp()
-        return -v["b_gate"], never, gain, gain, v["b_mag"], v["b_mag"]
+        return Sides.shared(-v["b_gate"], v["r_mag"], v["b_mag"], two_sided=False)
 
     def initial_value(self, name: str) -> float:
         return -self.initial_theta if name == "b_gate" and self.matched_gate else 0.0
-
-    def add_side_gradients(self, sums: Tensor, grads: dict[str, Tensor]) -> None:
-        for name, value in zip(self.vectors, (-sums[0], sums[2], sums[4]), strict=True):
-            grads[name] += value

@@ -17,12 +17,10 @@ signs, with the same estimators at |pre|.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from sagsae.autoencoders.dictionary import COUNT, Sides, Vectors
 from sagsae.autoencoders.ungated import UngatedAutoencoder
 from sagsae.schedules import Recipe
 
@@ -37,11 +35,12 @@ class JumpRelu(UngatedAutoencoder):
 
     name = "jumprelu"
     vectors = ("b_enc", "threshold")
+    penalised = COUNT
 
-    threshold: Tensor
-
-    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
-        super().__init__(d, width, scale)
+    def __init__(
+        self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__(d, width, scale, dtype)
         self.bandwidth, self.logarithmic = 0.001, False
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
@@ -55,36 +54,41 @@ class JumpRelu(UngatedAutoencoder):
             self.params["threshold"].log_()
         self.project()
 
-    @property
-    def thresholds(self) -> Tensor:
-        """[H], whatever is trained."""
-        return self.threshold.exp() if self.logarithmic else self.threshold
+    def _threshold(self, v: Vectors) -> Tensor:
+        return v["threshold"].exp() if self.logarithmic else v["threshold"]
 
-    def activate(self, pre: Tensor) -> Tensor:
-        return pre * (self.key(pre) > self.thresholds)
+    def activate(self, pre: Tensor, v: Vectors) -> Tensor:
+        return pre * (self.key(pre) > self._threshold(v))
 
-    def select(self, pre: Tensor, knob: float) -> Tensor:
-        return _jump(pre, self.thresholds, self.bandwidth, self.two_sided)
+    def select(self, pre: Tensor, v: Vectors, knob: float) -> Tensor:
+        jump = self._threshold(v).detach() * self._risen(pre, v)
+        return self.activate(pre, v) + (jump * pre.sign() if self.two_sided else jump)
 
-    def _tracked(self, x: Tensor) -> Tensor:
+    def penalty(self, pre: Tensor, v: Vectors, z: Tensor) -> Tensor:
+        return (self.key(pre) > self._threshold(v)) + self._risen(pre, v)
+
+    def _risen(self, pre: Tensor, v: Vectors) -> Tensor:
+        """Zeros [B, H], whose gradient at the threshold is that of the step, as estimated."""
+        t, size = self._threshold(v), (pre.abs() if self.two_sided else pre).detach()
+        near = (size - t.detach()).abs() < self.bandwidth / 2
+        return near * ((t.detach() - t) / self.bandwidth)
+
+    def sides(self, v: Vectors) -> Sides:
+        t = self._threshold(v)
+        return Sides.shared(t, torch.zeros_like(t), torch.zeros_like(t), self.two_sided)
+
+    def tracked(self, x: Tensor) -> Tensor:
         """With the values of float32 products also under autocast, as on every device.
 
         Products in bfloat16 leave a grid that is coarser than the kernel. Gradients still are those
         of the faster products.
         """
-        pre = super()._tracked(x)
+        pre = super().tracked(x)
+        if not torch.is_autocast_enabled(x.device.type):
+            return pre
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-            exact = self._pre(x, self.W_enc, self.b_enc)
-        return pre + (exact - pre).detach() if torch.is_autocast_enabled(x.device.type) else pre
-
-    def penalty(self, pre: Tensor, z: Tensor) -> Tensor:
-        size = pre.abs() if self.two_sided else pre
-        return _step(size.detach(), self.thresholds, self.bandwidth).sum(1).mean()
-
-    def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
-        """The columns ``latents`` [k] of ``encode(x)``, [B, k], at the cost of k latents."""
-        pre = self._pre(x, self.W_enc[:, latents], self.b_enc[latents])
-        return pre * (self.key(pre) > self.thresholds[latents])
+            exact = self.pre_activations(x)
+        return pre + (exact - pre).detach()
 
     def project(self) -> None:
         """No threshold is below half a bandwidth: there the kernel would reach below zero."""
@@ -107,49 +111,3 @@ class AbsJumpRelu(JumpRelu):
 
     name = "absjumprelu"
     two_sided = True
-
-
-def _window(size: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
-    """K((size - threshold) / bandwidth), in the dtype of ``size``."""
-    return ((size - threshold).abs() < bandwidth / 2).to(size.dtype)
-
-
-class _Jump(torch.autograd.Function):
-    """The code; ``pre`` [B, H], ``threshold`` [H]."""
-
-    @staticmethod
-    def forward(ctx: Any, pre: Tensor, threshold: Tensor, bandwidth: float, signed: bool) -> Tensor:
-        ctx.save_for_backward(pre, threshold)
-        ctx.bandwidth, ctx.signed = bandwidth, signed
-        return pre * ((pre.abs() if signed else pre) > threshold)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grads
-        pre, threshold = ctx.saved_tensors
-        size = pre.abs() if ctx.signed else pre
-        toward = grad * pre.sign() if ctx.signed else grad
-        at_edge = toward * _window(size, threshold, ctx.bandwidth)
-        to_threshold = -(threshold / ctx.bandwidth) * at_edge.sum(0)
-        return grad * (size > threshold), to_threshold.to(threshold.dtype), None, None
-
-
-class _Step(torch.autograd.Function):
-    """Which are active, as numbers; ``size`` [B, H], ``threshold`` [H]."""
-
-    @staticmethod
-    def forward(ctx: Any, size: Tensor, threshold: Tensor, bandwidth: float) -> Tensor:
-        ctx.save_for_backward(size, threshold)
-        ctx.bandwidth = bandwidth
-        return (size > threshold).to(threshold.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        (grad,) = grads
-        size, threshold = ctx.saved_tensors
-        at_edge = (grad * _window(size, threshold, ctx.bandwidth)).sum(0)
-        return None, (-at_edge / ctx.bandwidth).to(threshold.dtype), None
-
-
-_jump: Callable[[Tensor, Tensor, float, bool], Tensor] = _Jump.apply
-_step: Callable[[Tensor, Tensor, float], Tensor] = _Step.apply

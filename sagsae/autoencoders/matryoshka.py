@@ -31,10 +31,11 @@ class Matryoshka(BatchTopK):
 
     name = "matryoshka_batchtopk"
 
-    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
-        super().__init__(d, width, scale)
-        self.levels: tuple[int, ...] = ends(LEVELS, width)
-        self.level_weight = 1.0
+    def __init__(
+        self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__(d, width, scale, dtype)
+        self.levels = ends(LEVELS, width)
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
         """As `UngatedAutoencoder.initialise`; the groups are the recipe's."""

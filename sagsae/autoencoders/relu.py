@@ -16,6 +16,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sagsae.autoencoders.dictionary import SIZE, Sides, Vectors
 from sagsae.autoencoders.ungated import UngatedAutoencoder
 from sagsae.schedules import Recipe
 
@@ -25,17 +26,13 @@ class Relu(UngatedAutoencoder):
 
     name = "relu"
     may_free_rows = True
+    penalised = SIZE
 
-    def activate(self, pre: Tensor) -> Tensor:
+    def activate(self, pre: Tensor, v: Vectors) -> Tensor:
         return pre.relu()
 
-    def penalty(self, pre: Tensor, z: Tensor) -> Tensor:
-        sizes = z.abs() if self.two_sided else z
-        return (sizes if self.unit_rows else sizes * self.W_dec.norm(dim=1)).sum(1).mean()
-
-    def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
-        """The columns ``latents`` [k] of ``encode(x)``, [B, k], at the cost of k latents."""
-        return self._pre(x, self.W_enc[:, latents], self.b_enc[latents]).relu()
+    def penalty(self, pre: Tensor, v: Vectors, z: Tensor) -> Tensor:
+        return z.abs()
 
 
 class AbsRelu(Relu):
@@ -45,25 +42,17 @@ class AbsRelu(Relu):
     vectors = ("b_enc", "threshold")
     two_sided = True
 
-    threshold: Tensor
-
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
         """As `Relu`; thresholds start at ``recipe.threshold_init``."""
         super().initialise(mean, seed, recipe)
         self.params["threshold"].fill_(0.001 if recipe is None else recipe.threshold_init)
 
-    def activate(self, pre: Tensor) -> Tensor:
-        return shrink(pre, self.threshold)
+    def activate(self, pre: Tensor, v: Vectors) -> Tensor:
+        return pre.sign() * (pre.abs() - v["threshold"]).relu()
+
+    def sides(self, v: Vectors) -> Sides:
+        t = v["threshold"]
+        return Sides.shared(t, torch.zeros_like(t), -t, two_sided=True)
 
     def project(self) -> None:
         self.params["threshold"].clamp_min_(0)
-
-    def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
-        """The columns ``latents`` [k] of ``encode(x)``, [B, k], at the cost of k latents."""
-        pre = self._pre(x, self.W_enc[:, latents], self.b_enc[latents])
-        return shrink(pre, self.threshold[latents])
-
-
-def shrink(pre: Tensor, threshold: Tensor) -> Tensor:
-    """Soft thresholding: towards zero by ``threshold``, and no further."""
-    return torch.sign(pre) * (pre.abs() - threshold).relu()

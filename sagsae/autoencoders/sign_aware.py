@@ -11,66 +11,45 @@ Thresholds are kept non-negative, so the two sides never open together.
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-
-from sagsae.autoencoders.gate import GatedAutoencoder, Sides, Vectors
+from sagsae.autoencoders.dictionary import Sides, Vectors
+from sagsae.autoencoders.gate import GatedAutoencoder
 
 
-class _SignAware(GatedAutoencoder):
-    """Two-sided gate; subclasses say which of (theta, r, c) the two sides share.
-
-    A shared parameter is one vector (``theta``); a free one is two (``theta_pos``, ``theta_neg``).
-    """
-
-    two_sided = True
-    thresholds = ("theta", "theta_pos", "theta_neg")
-    log_gains = ("r", "r_pos", "r_neg")
-
-    def sides(self, v: Vectors) -> Sides:
-        gains = {name: v[name].exp() for name in self.vectors if name in self.log_gains}
-        return *_pair("theta", v), *_pair("r", gains), *_pair("c", v)
-
-    def add_side_gradients(self, sums: Tensor, grads: dict[str, Tensor]) -> None:
-        for name, (positive, negative) in zip(
-            ("theta", "r", "c"), sums.view(3, 2, -1), strict=True
-        ):
-            if name in grads:
-                grads[name] += positive + negative
-            else:
-                grads[f"{name}_pos"] += positive
-                grads[f"{name}_neg"] += negative
-
-    def project(self) -> None:
-        for name in self.vectors:
-            if name in self.thresholds:
-                self.params[name].clamp_min_(0)
-
-
-def _pair(name: str, v: Vectors) -> tuple[Tensor, Tensor]:
-    """The vector's values on the two sides; the vector itself twice where both share it."""
-    return (v[name], v[name]) if name in v else (v[f"{name}_pos"], v[f"{name}_neg"])
-
-
-class FreeSignAware(_SignAware):
+class FreeSignAware(GatedAutoencoder):
     """Nothing tied: each side has its own threshold, magnitude scale and magnitude bias."""
 
     name = "sagsae"
     vectors = ("theta_pos", "theta_neg", "r_pos", "r_neg", "c_pos", "c_neg")
+    thresholds, log_gains = ("theta_pos", "theta_neg"), ("r_pos", "r_neg")
+    two_sided = True
+
+    def sides(self, v: Vectors) -> Sides:
+        return Sides(*(v[name] for name in self.vectors))
 
 
-class SymmetricSignAware(_SignAware):
+class SymmetricSignAware(GatedAutoencoder):
     """Magnitude scales tied, ``r+ = r-``; the default that the paper's first version recommends."""
 
     name = "sagsae_sym"
     vectors = ("theta_pos", "theta_neg", "r", "c_pos", "c_neg")
+    thresholds, log_gains = ("theta_pos", "theta_neg"), ("r",)
+    two_sided = True
+
+    def sides(self, v: Vectors) -> Sides:
+        r = v["r"]
+        return Sides(v["theta_pos"], v["theta_neg"], r, r, v["c_pos"], v["c_neg"])
 
 
-class TiedSignAware(_SignAware):
+class TiedSignAware(GatedAutoencoder):
     """All tied: ``theta+ = theta-``, ``r+ = r-``, ``c+ = c-``; the second version's default."""
 
     name = "sagsae_tied"
     vectors = ("theta", "r", "c")
+    thresholds, log_gains = ("theta",), ("r",)
+    two_sided = True
+
+    def sides(self, v: Vectors) -> Sides:
+        return Sides.shared(v["theta"], v["r"], v["c"], self.two_sided)
 
 
 class NoAuxiliarySignAware(SymmetricSignAware):
@@ -89,7 +68,3 @@ class OneSidedSignAware(TiedSignAware):
 
     name = "sagsae_onesided"
     two_sided = False
-
-    def sides(self, v: Vectors) -> Sides:
-        theta, _, gain, _, c, _ = super().sides(v)
-        return theta, torch.full_like(theta, torch.inf), gain, gain, c, c

@@ -14,20 +14,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sagsae.autoencoders.auxk import auxk_loss, nearest_power_of_two, strongest
+from sagsae.autoencoders.dictionary import BY_ROW, Vectors
 from sagsae.autoencoders.ungated import UngatedAutoencoder
 from sagsae.schedules import Recipe
 
 
 class KSparse(UngatedAutoencoder):
-    """An autoencoder with a number of active latents, ``k``, kept as a buffer."""
+    """An autoencoder with a number of active latents, ``k``, kept as a buffer.
 
-    revives = True
+    Attributes:
+        variance: Mean squared distance of the activations from their mean, which the weight of AuxK
+            is relative to.
+    """
 
     k: Tensor
 
-    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
-        super().__init__(d, width, scale)
+    def __init__(
+        self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
+    ) -> None:
+        super().__init__(d, width, scale, dtype)
         self.register_buffer("k", torch.zeros((), dtype=torch.int64))
+        self.variance = 1.0
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
         """As `UngatedAutoencoder.initialise`.
@@ -37,24 +45,47 @@ class KSparse(UngatedAutoencoder):
         """
         super().initialise(mean, seed, recipe)
         k = 0 if recipe is None else recipe.k
-        if not 0 < k <= self.width:
+        if recipe is None or not 0 < k <= self.width:
             raise ValueError(f"{self.name} of {self.width} latents: k is {k}; give 1 to the width")
         self.k.fill_(k)
+        total = self.d if recipe.input_norm == "sqrt_d" else 1
+        spread = total - float(mean.double().square().sum())
+        self.variance = max(spread, total * torch.finfo(torch.float32).eps)
+        if recipe.auxk_coefficient:
+            self.auxk_coefficient = recipe.auxk_coefficient
+            self.auxk_latents = recipe.auxk_latents or nearest_power_of_two(self.d / 2)
+            self.dead_window_tokens = recipe.dead_window_tokens
+
+    def auxiliary_terms(
+        self, x: Tensor, pre: Tensor, v: Vectors, error: Tensor
+    ) -> dict[str, Tensor]:
+        if not self.auxk_coefficient:
+            return {}
+        dead = pre.new_zeros(0, dtype=torch.int64) if self.dead is None else self.dead.nonzero()
+        latents = dead.flatten()
+        codes = strongest(pre.index_select(1, latents), self.auxk_latents, self.two_sided)
+        rows = self.W_dec.index_select(0, latents)
+        return {"auxiliary": auxk_loss(error.detach(), codes, rows)}
+
+    def weights(self, lam: float) -> dict[str, float]:
+        """Of AuxK its coefficient times the variance of the activations."""
+        return {"auxiliary": self.auxk_coefficient * self.variance}
 
 
 class TopK(KSparse):
     """``z = ReLU(pre)`` on the k largest pre-activations of each row, else 0."""
 
     name = "topk"
+    opened = BY_ROW
 
-    def activate(self, pre: Tensor) -> Tensor:
-        return self.select(pre, int(self.k))
+    def activate(self, pre: Tensor, v: Vectors) -> Tensor:
+        return self.select(pre, v, int(self.k))
 
-    def select(self, pre: Tensor, knob: float) -> Tensor:
-        chosen = self.key(pre).topk(int(knob), dim=1, sorted=False).indices
-        kept = pre.gather(1, chosen)
-        kept = kept if self.two_sided else kept.relu()
-        return torch.zeros_like(pre).scatter(1, chosen, kept)
+    def select(self, pre: Tensor, v: Vectors, knob: float) -> Tensor:
+        return strongest(pre, int(knob), self.two_sided)
+
+    def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
+        return self.encode(x)[:, latents]
 
 
 class AbsTopK(TopK):

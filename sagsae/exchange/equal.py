@@ -11,9 +11,9 @@
 | ``jumprelu`` | ``jumprelu`` | |
 | ``absbatchtopk``, ``absjumprelu``, ``matryoshka_absbatchtopk`` | ``jumprelu`` of 2H latents | |
 
-A two-sided latent ``(w, theta+, theta-, gain+, gain-, c+, c-, v)`` of a gate is two gated ones:
-``(w, b_gate = -theta+, r_mag = log gain+, b_mag = c+, v)`` and
-``(-w, b_gate = -theta-, r_mag = log gain-, b_mag = c-, -v)``. Both thresholds are non-negative, so
+A two-sided latent ``(w, theta+, theta-, r+, r-, c+, c-, v)`` of a gate is two gated ones:
+``(w, b_gate = -theta+, r_mag = r+, b_mag = c+, v)`` and
+``(-w, b_gate = -theta-, r_mag = r-, b_mag = c-, -v)``. Both thresholds are non-negative, so
 the two never fire together. Without a gate, (w, b, v) is (w, b, v) and (-w, -b, -v).
 
 The scale s of the activations is taken out: biases and thresholds are divided by s and the matrices
@@ -40,7 +40,7 @@ UNIT = 1e-3
 """How far from 1 the norm of a decoder row may be."""
 IN_UNITS = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
 """Tensors that are in the units of the activations."""
-FORMULAS = {"encode", "decode", "codes", "activate"}
+FORMULAS = {"encode", "decode", "activate"}
 """Methods that say how a code is made. A class of another package that has its own has no equal."""
 
 
@@ -96,10 +96,7 @@ def saelens_weights(autoencoder: Autoencoder) -> SaelensWeights:
     for name in found.tensors.keys() & set(IN_UNITS):
         found.tensors[name] = found.tensors[name] / sae.scale
     if not all(bool(value.isfinite().all()) for value in found.tensors.values()):
-        raise NoEqualError(
-            f"{sae.name}: a weight is not finite, or a gain is not positive, and SAELens keeps "
-            "gains as logarithms"
-        )
+        raise NoEqualError(f"{sae.name}: a weight is not finite")
     return found
 
 
@@ -113,11 +110,11 @@ def _own_formulas(kind: type[Autoencoder]) -> list[str]:
 def _gated(sae: GatedAutoencoder, values: dict[str, Tensor]) -> SaelensWeights:
     sides = sae.sides({name: values[name] for name in sae.vectors})
     pairs = zip(sides[::2], sides[1::2], strict=True)
-    theta, gain, c = (torch.cat(pair) if sae.two_sided else pair[0] for pair in pairs)
+    theta, r, c = (torch.cat(pair) if sae.two_sided else pair[0] for pair in pairs)
     tensors = {
         **_matrices(values, sae.two_sided),
         "b_gate": -theta,
-        "r_mag": gain.log(),
+        "r_mag": r,
         "b_mag": c,
     }
     return SaelensWeights("gated", tensors, {"apply_b_dec_to_input": True}, sae.two_sided)

@@ -1,8 +1,4 @@
-"""AuxK written out: its value, and its gradients added to those of a step.
-
-See `sagsae.autoencoders.auxk`. Dead latents are few, or the term would cost as much as the step; so
-their columns are taken out and multiplied densely.
-"""
+"""Gradients of AuxK, added to those of a step on a CPU; see `sagsae.autoencoders.auxk`."""
 
 from __future__ import annotations
 
@@ -11,38 +7,38 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sagsae.autoencoders.auxk import strongest
+from sagsae.autoencoders.auxk import auxk_loss, strongest
 
 if TYPE_CHECKING:
-    from sagsae.training.ungated_step import UngatedStep
+    from sagsae.training.cpu_step import CpuStep
 
 
-def add_auxk(step: UngatedStep, operand: Tensor, weight: float) -> float:
-    """Add the term's gradients to those of a step; the term before its weight.
+def add_auxk(step: CpuStep, operand: Tensor, du: Tensor, weight: float) -> float:
+    """Add the gradients of the term; the term before its weight.
+
+    Dead latents are few, or the term would cost as much as the step; so their columns are taken out
+    and multiplied densely.
 
     Args:
         step: Whose own gradients are there.
         operand: [B, d] what the encoder reads, in the dtype of the products.
+        du: [H] gradient at the pre-activations summed over the batch; added to.
         weight: Of the term in the loss.
     """
-    sae = step.sae
+    sae, master = step.sae, step.master
     if sae.dead is None or not sae.dead.any():
         return 0.0
     latents = sae.dead.nonzero()[:, 0]
-    b, dtype, master = step.batch_size, step.dtype, step.master
     pre = step.u.index_select(1, latents).to(master) + step.params["b_enc"][latents]
-    codes = strongest(pre, sae.auxk_latents, sae.two_sided)
-    rows, low = step.W_dec.index_select(0, latents), codes.to(dtype)
-    error = step.error()
-    left = error - (low @ rows).to(master)
-    variance = (error - error.mean(0)).square().sum(1).mean()
-    share = float(left.square().sum(1).mean() / variance)
-    if not torch.isfinite(variance) or not variance > 0:
-        return 0.0
-    at_output = (left * (-2.0 * weight / (b * variance))).to(dtype)
-    at_pre = (at_output @ rows.T).to(master) * (codes != 0)
-    step.grads["W_dec"].index_add_(0, latents, (low.T @ at_output).to(master))
-    to_encoder = (at_pre.to(dtype).T @ operand).to(master)
+    rows = step.params["W_dec"].index_select(0, latents)
+    low = step.dtype == torch.bfloat16
+    with torch.enable_grad(), torch.autocast("cpu", step.dtype, enabled=low):
+        codes = strongest(pre.requires_grad_(), sae.auxk_latents, sae.two_sided)
+        term = auxk_loss(step.error(), codes, rows.requires_grad_())
+    at_pre, at_rows = torch.autograd.grad(term, (pre, rows), torch.full_like(term, weight))
+    step.grads["W_dec"].index_add_(0, latents, at_rows)
+    to_encoder = (at_pre.to(step.dtype).T @ operand).to(master)
     step.grads["W_enc"].T.index_add_(0, latents, to_encoder)
-    step.grads["b_enc"].index_add_(0, latents, at_pre.sum(0))
-    return share
+    du.index_add_(0, latents, at_pre.sum(0))
+    step.grads["b_enc"].copy_(du)
+    return float(term.detach())

@@ -12,8 +12,8 @@ from itertools import pairwise
 import numpy as np
 
 from sagsae.training import selection
-from sagsae.training.cpu_step import Entries, Threads
-from sagsae.training.open_entries import Open
+from sagsae.training.kernels import Entries
+from sagsae.training.threads import Threads
 
 SAMPLE = 32
 """Rows from which the level of the candidates is guessed."""
@@ -22,26 +22,26 @@ SPARE = 1.5
 
 
 def select_of_batch(
-    u: np.ndarray, bias: np.ndarray, k: int, signed: bool, entries: Entries, threads: Threads
+    u: np.ndarray, bias: np.ndarray, k: int, signed: bool, found: Entries, threads: Threads
 ) -> None:
-    """Fill ``entries`` with the k B entries of ``u + bias`` [B, H] that have the largest keys.
+    """Fill ``found`` with the k B entries of ``u + bias`` [B, H] that have the largest keys.
 
     Args:
         u: [B, H] products; bfloat16 as its bits.
         bias: [H].
         k: Active latents per token, on average.
         signed: Whether negative entries count by their size.
-        entries: With room for more than k a row.
+        found: With room for more than k a row.
         threads: Share the rows.
     """
-    rows, found, wanted = len(u), entries.found, k * len(u)
+    rows, wanted = len(u), k * len(u)
     edges = threads.edges(rows)
     guessed = _level(u[:: max(1, rows // SAMPLE)], bias, k, signed, SPARE)
-    if not _candidates(u, bias, guessed, signed, entries, threads) or _held(found) < wanted:
+    if not _candidates(u, bias, guessed, signed, found, threads) or _held(found) < wanted:
         exact = _level(u, bias, k, signed, 1.0)
         with_equal = np.nextafter(exact, bias.dtype.type(0))
-        if not _candidates(u, bias, with_equal, signed, entries):
-            _candidates(u, bias, exact, signed, entries)
+        if not _candidates(u, bias, with_equal, signed, found):
+            _candidates(u, bias, exact, signed, found)
     keys = np.empty(_held(found), bias.dtype)
     starts = np.concatenate([[0], np.cumsum(found.ends - found.starts)])[edges]
     for (i, j), (a, z) in zip(pairwise(edges), pairwise(starts), strict=True):
@@ -55,7 +55,7 @@ def select_of_batch(
     threads.share(rows, lambda i, j: selection.keep_above(found, level, quota[i], signed, i, j))
 
 
-def _held(found: Open) -> int:
+def _held(found: Entries) -> int:
     """How many entries there are."""
     return int((found.ends - found.starts).sum())
 
@@ -76,16 +76,16 @@ def _candidates(
     bias: np.ndarray,
     level: np.floating,
     signed: bool,
-    entries: Entries,
+    found: Entries,
     threads: Threads | None = None,
 ) -> bool:
     """Find the entries above a level; whether there was room for those of each thread's rows, or
     without threads for those of all rows together."""
-    lower, room, found = np.full_like(bias, level), entries.room, entries.found
+    upper = np.full_like(bias, level)
+    lower = upper if signed else np.full_like(bias, np.inf)
 
-    def find(i: int, j: int) -> tuple[int, bool]:
-        parts: tuple[int, bool] = selection.above(u, bias, lower, signed, i, j, room, found)
-        return parts
+    def find(i: int, j: int) -> bool:
+        fits: bool = selection.beyond(u, bias, upper, lower, i, j, True, found)
+        return fits
 
-    parts = threads.share(len(u), find) if threads else [find(0, len(u))]
-    return all(fits for _, fits in parts)
+    return all(threads.share(len(u), find) if threads else [find(0, len(u))])

@@ -1,270 +1,299 @@
-"""The step on a CPU: one dense product where codes are sparse, seven where they are not.
+"""The step on a CPU: one dense product where codes are sparse, five or seven where they are not.
 
-The encoder product is always dense. Where few gates are open, everything after it runs on the open
-entries alone (`sagsae.training.open_entries`); where many are, the other six products are dense as
-well and the elementwise work between them is one compiled pass each.
+The encoder product is always dense. Where few entries are open, everything after it runs on these
+alone; where many are, the other products are dense as well and the elementwise work between them is
+one compiled pass each. Every variant is a gate here (`sagsae.training.codes.Gate`). Gradients are
+those of the variant's ``loss`` by autograd, with which it shares terms and weights.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sagsae.autoencoders.gate import GatedAutoencoder
-from sagsae.training import kernels, open_entries, weight_updates
-from sagsae.training.open_entries import Open
-from sagsae.training.step import Batch, Step, Terms
+from sagsae.autoencoders.dictionary import (
+    BY_BATCH,
+    BY_ROW,
+    BY_THRESHOLD,
+    COUNT,
+    GATE,
+    SIZE,
+    Dictionary,
+)
+from sagsae.training import codes, selection, weight_updates
+from sagsae.training.auxk_gradients import add_auxk
+from sagsae.training.batch_selection import select_of_batch
+from sagsae.training.codes import Gate
+from sagsae.training.dense_path import DensePath
+from sagsae.training.kernels import Entries
+from sagsae.training.rows import Batch, Rows
+from sagsae.training.step import Terms, weighted_sum
+from sagsae.training.threads import Threads, as_array, total
+from sagsae.training.weight_updates import Rates, Weights
+
+SPARSE_BELOW = 0.15
+"""Share of open entries under which the products over open entries are the faster ones."""
+ROOM = 2
+"""Entries there is memory for where a whole batch is selected from, in multiples of k a row."""
+EXACT = 16
+"""Steps of bfloat16 within a bandwidth of JumpReLU's kernel below which pre-activations near a
+threshold are computed again in the master dtype."""
 
 
 class Update(NamedTuple):
-    """What the matrices' optimiser step needs, see `sagsae.training.weight_updates`."""
+    """What the matrices' optimiser step needs."""
 
-    weights: weight_updates.Weights
-    rates: weight_updates.Rates
-
-
-SPARSE_BELOW = 0.15
-"""Share of open gates under which the products over open entries are the faster ones."""
-
-T = TypeVar("T")
+    weights: Weights
+    rates: Rates
 
 
-class Threads:
-    """Shares a range of rows or latents among as many threads as PyTorch uses."""
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._pool = ThreadPoolExecutor(count, "step") if count > 1 else None
-
-    def edges(self, total: int) -> list[int]:
-        """Where the parts of ``range(total)`` begin that `share` makes, and its end."""
-        return [total * part // self.count for part in range(self.count + 1)]
-
-    def share(self, total: int, work: Callable[[int, int], T]) -> list[T]:
-        """``work(first, last)`` on consecutive parts of ``range(total)``; results in order."""
-        if self._pool is None:
-            return [work(0, total)]
-        edges = self.edges(total)
-        return list(self._pool.map(work, edges[:-1], edges[1:]))
-
-
-def total(parts: list[np.ndarray]) -> np.ndarray:
-    """Sum of equally shaped arrays, in order."""
-    added: np.ndarray = np.sum(parts, axis=0)
-    return added
-
-
-def as_array(tensor: Tensor) -> np.ndarray:
-    """The tensor's memory; bfloat16 as its bits in uint16."""
-    return (tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
-
-
-class Entries:
-    """Memory for a batch's open entries, ``room`` a row on average; unused, it stays virtual."""
-
-    def __init__(self, rows: int, width: int, room: int, dtype: np.dtype) -> None:
-        size = rows * room
-        starts, ends = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
-        latents, by_row, entries = (np.empty(size, np.int32) for _ in range(3))
-        values, z, a, du = (np.empty(size, dtype) for _ in range(4))
-        latent_starts = np.zeros(width + 1, np.int64)
-        self.room = room
-        self.found = Open(starts, ends, latents, values, z, a, du, latent_starts, by_row, entries)
-
-
-class CpuStep(Step):
-    """As `Step`; see this module.
+class CpuStep:
+    """Gradients of one batch.
 
     Args:
-        sae: The autoencoder; its ``params`` are written by `descend` alone.
+        sae: The autoencoder; its ``params`` are written by an update alone.
         batch_size: B; every batch has exactly this many rows.
         dtype: Operands and results of the dense products.
-        sparse_below: Share of open gates under which the open entries alone are worked on. Decided
-            anew from each batch, so that a resumed run decides alike.
+        most: The largest k of the run, of a k-sparse autoencoder.
+        sparse_below: Share of open entries under which these alone are worked on. Decided anew from
+            each batch, so that a resumed run decides alike.
+
+    Attributes:
+        params: The autoencoder's parameters.
+        grads: Gradients of the last batch by parameter, in the master dtype and the parameters'
+            memory layout.
+        sparse_steps: Steps that worked on open entries alone.
     """
 
     def __init__(
         self,
-        sae: GatedAutoencoder,
+        sae: Dictionary,
         batch_size: int,
         dtype: torch.dtype,
+        most: int = 0,
         sparse_below: float = SPARSE_BELOW,
     ):
-        super().__init__(sae, batch_size, dtype)
-        self.code_grads[0].zero_()  # and so its lower half stays without an auxiliary term
-        self.decoded = batch_size * (1 + sae.auxiliary)
-        self.threads = Threads(torch.get_num_threads())
+        self.sae, self.batch_size, self.dtype = sae, batch_size, dtype
+        self.params = sae.params
+        self.master, self.sparse_steps = self.params["W_enc"].dtype, 0
         self._float = as_array(torch.empty(0, dtype=self.master)).dtype
-        room = math.ceil(sparse_below * sae.width)
-        self._entries = Entries(batch_size, sae.width, room, self._float)
-        self._update: Update | None = None
+        b, d, h = batch_size, sae.d, sae.width
+        self.ends = np.array(sae.levels)
+        self.W_enc, self.W_dec = (torch.empty(h, d, dtype=dtype) for _ in range(2))
+        self.W_enc = self.W_enc.T
+        self.u = torch.empty(b, h, dtype=dtype)
+        self.g = torch.empty(len(self.ends), b, d, dtype=dtype)
+        self.grads = {name: torch.zeros_like(value) for name, value in self.params.items()}
+        self.threads = Threads(torch.get_num_threads())
+        self.dense = DensePath(sae, b, dtype)
+        room = {
+            BY_THRESHOLD: math.ceil(sparse_below * h),
+            BY_ROW: most,
+            BY_BATCH: min(h, ROOM * most) + 1,
+        }[sae.opened]
+        self.entries = Entries.of(b, h, room, self._float)
+        self.refresh()
 
-    def _both(self, rows: int, columns: int) -> tuple[Tensor, ...]:
-        """One buffer, the auxiliary code below the main one: both share their products."""
-        return (self.u.new_empty(2 * rows, columns),)
+    def refresh(self) -> None:
+        """Cast the weights once for the products of the next batch."""
+        self.W_enc.copy_(self.params["W_enc"])
+        self.W_dec.copy_(self.params["W_dec"])
 
-    def descend(self, x: Tensor, lam: float, update: Update, fired: Tensor | None = None) -> Terms:
-        """As ``step(x, lam, fired)``, and both weight matrices make ``update``'s step at once.
+    def objective(self, terms: Mapping[str, float], lam: float) -> float:
+        """What is minimised: the terms of a batch with their coefficients, added up."""
+        return weighted_sum(terms, self.sae.weights(lam))
 
-        The gradients of the other parameters are in ``grads``, those of the matrices nowhere.
-        """
-        self._update = update
-        try:
-            return self(x, lam, fired)
-        finally:
-            self._update = None
-
-    def _after_encoder(self, batch: Batch) -> Terms:
-        sides, u, found = self._sides(), as_array(self.u), self._entries.found
-
-        def find(i: int, j: int) -> tuple[float, int, bool, np.ndarray]:
-            seen = np.zeros(self.sae.width, np.bool_)
-            return (*open_entries.find_open(u, sides, i, j, self._entries.room, found, seen), seen)
-
-        parts = self.threads.share(self.batch_size, find) if self._entries.room else []
-        if not parts or not all(fits for _, _, fits, _ in parts):
-            return self._dense_kernels(batch, sides)
-        self.sparse_steps += 1
-        squares = self._sparse(batch, sides)
-        return self._terms(batch, squares, [(p, n, seen) for p, n, _, seen in parts])
-
-    def _sides(self) -> kernels.Sides:
-        return kernels.Sides(*map(as_array, self.sae.sides(self.params)))
-
-    def _scalar(self, value: float) -> np.generic:
-        scalar: np.generic = self._float.type(value)
-        return scalar
-
-    def _terms(
-        self,
-        batch: Batch,
-        squares: tuple[float, float],
-        found: list[tuple[float, int, np.ndarray]],
+    def __call__(
+        self, x: Tensor, lam: float, fired: Tensor | None = None, update: Update | None = None
     ) -> Terms:
-        if batch.fired is not None:
-            for _, _, seen in found:
-                batch.fired.logical_or_(torch.from_numpy(seen))
-        auxiliary = squares[1] if self.sae.auxiliary else 0.0
-        parts = {
-            "reconstruction": squares[0],
-            "penalty": sum(p for p, _, _ in found),
-            "auxiliary": auxiliary,
-            "l0": sum(n for _, n, _ in found),
-        }
-        b, dtype = self.batch_size, self.master
-        return Terms(**{name: torch.tensor(part / b, dtype=dtype) for name, part in parts.items()})
+        """Fill ``grads`` for normalised activations x [B, d].
 
-    def _vector_gradients(self, sums: np.ndarray, direct: np.ndarray) -> None:
-        """All but those of the matrices, from sums [H, 7] over the rows and [d] of the residual."""
-        by_kind = torch.from_numpy(np.ascontiguousarray(sums.T))
-        self.sae.add_side_gradients(by_kind[:6], self.grads)
-        if self._update is None:
-            self._bias_gradient(torch.from_numpy(direct), by_kind[6])
+        Args:
+            x: Batch in the master dtype.
+            lam: Sparsity coefficient of this step, or k.
+            fired: [H] bool, set where a latent has z != 0 in this batch.
+            update: Both weight matrices make this step at once. Their gradients are nowhere then.
+        """
+        subtracted = self.sae.subtracted.detach()
+        read = x - subtracted
+        batch = Batch(x - self.params["b_dec"], read, read.to(self.dtype), self._gate(lam))
+        torch.mm(batch.operand, self.W_enc, out=self.u)
+        sparse = self._select(batch, int(lam))
+        self.sparse_steps += sparse
+        rows = self._rows_of_entries(batch) if sparse else self._dense_rows(batch)
+        if fired is not None:
+            fired.logical_or_(torch.from_numpy(rows.fired))
+        by_kind = torch.from_numpy(np.ascontiguousarray(rows.sums.T))
+        self._vector_gradients(by_kind)
+        terms = self._terms(rows)
+        if update is not None:
+            self._update(batch, rows, update, sparse)
+        else:
+            self._matrix_gradients(batch, sparse, lam)
+            if self.sae.auxk_coefficient:
+                weight = self.sae.weights(lam)["auxiliary"]
+                terms["auxiliary"] = add_auxk(self, batch.operand, by_kind[6], weight)
+            direct = torch.from_numpy(rows.columns)
+            if self.sae.reads_centred:
+                direct = direct - self.params["W_enc"] @ by_kind[6]
+            self.grads["b_dec"].copy_(direct)
+        return Terms(
+            **{name: torch.tensor(part, dtype=self.master) for name, part in terms.items()}
+        )
 
-    def _update_latents(
-        self, update: Update, direct: np.ndarray, work: Callable[..., None], *args: Any
-    ) -> None:
-        """Step the matrices by ``work``, and give ``b_dec`` its gradient on the way."""
+    def _gate(self, lam: float) -> Gate:
+        sae, v, scalar = self.sae, self.params, self._float.type
+        sides = sae.sides(v)
+        none = torch.zeros_like(sides.c_pos)
+        costs = torch.ones_like(none) if sae.unit_rows else v["W_dec"].norm(dim=1)
+        array = {True: as_array(costs), False: as_array(none)}
+        return Gate(
+            bias=as_array(v.get("b_enc", none)),
+            theta_pos=as_array(sides.theta_pos.contiguous()),
+            theta_neg=as_array(sides.theta_neg.contiguous()),
+            gain_pos=as_array(sides.r_pos.exp()),
+            gain_neg=as_array(sides.r_neg.exp()),
+            c_pos=as_array(sides.c_pos.contiguous()),
+            c_neg=as_array(sides.c_neg.contiguous()),
+            on_p=array[sae.penalised == GATE],
+            on_z=array[sae.penalised == SIZE],
+            on_count=scalar(sae.penalised == COUNT),
+            weight=scalar(lam / self.batch_size if sae.penalised else 0.0),
+            band=scalar(sae.bandwidth),
+        )
 
-        def latents(i: int, j: int) -> np.ndarray:
+    def _select(self, batch: Batch, k: int) -> bool:
+        """Find the entries that are open, or in the band of the kernel; whether they fit."""
+        u, gate, found, share = as_array(self.u), batch.gate, self.entries, self.threads.share
+        signed, b = self.sae.two_sided, self.batch_size
+        if self.sae.opened == BY_BATCH:
+            select_of_batch(u, gate.bias, k, signed, found, self.threads)
+            return True
+        if self.sae.opened == BY_ROW:
+            share(b, lambda i, j: selection.top_of_rows(u, gate.bias, k, signed, i, j, found))
+            return True
+        coarse, half = gate.theta_pos * self._float.type(torch.finfo(self.dtype).eps), gate.band / 2
+        near = np.where(coarse * EXACT > gate.band, half + coarse, 0) * (gate.band > 0)
+        near = near.astype(self._float)
+        reach = np.maximum(near, half)
+        beyond = gate.theta_pos - reach, gate.theta_neg - reach
+        fits = share(b, lambda i, j: selection.beyond(u, gate.bias, *beyond, i, j, False, found))
+        if all(fits) and near.any():
+            x, W = as_array(batch.read), as_array(self.params["W_enc"].T)
+            theta = gate.theta_pos
+            share(
+                b, lambda i, j: selection.refine(found, i, j, x, W, gate.bias, theta, near, signed)
+            )
+        return all(fits)
+
+    def _terms(self, rows: Rows) -> dict[str, float]:
+        b, (inner, whole, auxiliary) = self.batch_size, rows.squares
+        terms = {"reconstruction": whole / b}
+        if "levels" in self.sae.weights(0.0):
+            terms["levels"] = inner / b
+        if self.sae.penalised:
+            terms["penalty"] = rows.penalty / b
+        if self.sae.penalised == GATE:
+            terms["auxiliary"] = auxiliary / b
+        return terms | {"l0": rows.alive / b}
+
+    def _dense_rows(self, batch: Batch) -> Rows:
+        return self.dense(batch, self.u, self.W_dec, self.threads)
+
+    def _rows_of_entries(self, batch: Batch) -> Rows:
+        b, found, gate = self.batch_size, self.entries, batch.gate
+        x, W_dec, g = (as_array(v) for v in (batch.centred, self.W_dec, self.g))
+        scales = np.full(len(self.ends), 2.0 * self.sae.level_weight / b, self._float)
+        a = found.a if self.sae.auxiliary else None
+
+        def part(i: int, j: int) -> Rows:
+            seen, columns = np.zeros(self.sae.width, np.bool_), np.zeros(self.sae.d, self._float)
+            sums = np.zeros((self.sae.width, 7), self._float)
+            penalty, alive = codes.codes_of_entries(gate, found, i, j, seen)
+            squares = codes.rows_of_entries(
+                W_dec, x, found, a, gate, self.ends, scales, i, j, g, columns, sums
+            )
+            return Rows(penalty, alive, seen, np.array(squares), columns, sums)
+
+        parts = self.threads.share(b, part)
+        selection.order_by_latent(found)
+        return Rows.of_threads(parts)
+
+    def _vector_gradients(self, sums: Tensor) -> None:
+        """From sums [7, H] over the rows, as `Sides` has them."""
+        leaves = {name: self.params[name].clone().requires_grad_() for name in self.sae.vectors}
+        with torch.enable_grad():
+            sides = self.sae.sides(leaves)
+        reached = [
+            (side, at) for side, at in zip(sides, sums[:6], strict=True) if side.requires_grad
+        ]
+        if reached:
+            outputs, at = zip(*reached, strict=True)
+            found = torch.autograd.grad(outputs, tuple(leaves.values()), at, allow_unused=True)
+            for name, value in zip(leaves, found, strict=True):
+                if value is not None:
+                    self.grads[name].copy_(value)
+        if "b_enc" in self.grads:
+            self.grads["b_enc"].copy_(sums[6])
+
+    def _groups(self) -> list[tuple[int, int, np.ndarray]]:
+        """Each group's first and last latent, and gradients of the reconstruction."""
+        ends = (0, *self.sae.levels)
+        return [(i, j, as_array(g)) for i, j, g in zip(ends[:-1], ends[1:], self.g, strict=True)]
+
+    def _matrix_gradients(self, batch: Batch, sparse: bool, lam: float) -> None:
+        x, found = as_array(batch.operand), self.entries
+        dW_enc, dW_dec = self.grads["W_enc"].T, self.grads["W_dec"]
+        if not sparse:
+            dW_enc.copy_(self.dense.d_enc)
+            dW_dec.copy_(self.dense.d_dec)
+        else:
+            arrays = as_array(dW_enc), as_array(dW_dec)
+
+            def part(i: int, j: int) -> None:
+                for first, last, g in self._groups():
+                    weight_updates.weight_gradients(
+                        found, x, g, max(i, first), min(j, last), *arrays
+                    )
+
+            self.threads.share(self.sae.width, part)
+        if not self.sae.unit_rows:
+            rows, sizes = self.params["W_dec"], self._sizes(sparse)
+            norms = rows.norm(dim=1).clamp_min(torch.finfo(self.master).tiny)
+            dW_dec.addcmul_((lam / self.batch_size * sizes / norms)[:, None], rows)
+
+    def _sizes(self, sparse: bool) -> Tensor:
+        """[H], |z| summed over the batch: what the penalty pulls at free norms with."""
+        if not sparse:
+            return self.dense.codes[: self.batch_size].to(self.master).abs().sum(0)
+        found = self.entries
+        entries = found.entries[: found.latent_starts[-1]]
+        sizes = np.bincount(found.latents[entries], np.abs(found.z[entries]), self.sae.width)
+        return torch.from_numpy(sizes).to(self.master)
+
+    def _update(self, batch: Batch, rows: Rows, update: Update, sparse: bool) -> None:
+        """Step the matrices, and give ``b_dec`` its gradient on the way."""
+        x, g, found = as_array(batch.operand), as_array(self.g[0]), self.entries
+        d_enc, d_dec = as_array(self.dense.d_enc), as_array(self.dense.d_dec)
+
+        def part(i: int, j: int) -> np.ndarray:
             bias = np.zeros(self.sae.d, self._float)
-            work(update.weights, update.rates, *args, i, j, bias)
+            last = rows.sums, i, j, bias
+            if sparse:
+                weight_updates.update_on_open(*update, found, x, g, *last)
+            else:
+                weight_updates.update_from_products(*update, d_enc, d_dec, *last)
             return bias
 
-        through_encoder = total(self.threads.share(self.sae.width, latents))
-        self.grads["b_dec"].copy_(torch.from_numpy(direct - through_encoder))
+        through_encoder = total(self.threads.share(self.sae.width, part))
+        through_encoder *= self.sae.reads_centred
+        self.grads["b_dec"].copy_(torch.from_numpy(rows.columns - through_encoder))
 
-    # Few gates are open ------------------------------------------------------------------------
-
-    def _sparse(self, batch: Batch, sides: kernels.Sides) -> tuple[float, float]:
-        b, found, share = self.batch_size, self._entries.found, self.threads.share
-        x, xb = as_array(batch.centred), as_array(batch.operand)
-        W_dec, g = as_array(self.W_dec), as_array(self.output_grads[0][:b])
-        scalars = tuple(map(self._scalar, (2.0 / b, float(self.sae.auxiliary), batch.lam / b)))
-
-        def rows(i: int, j: int) -> tuple[float, float, np.ndarray, np.ndarray]:
-            columns = np.zeros(self.sae.d, self._float)
-            sums = np.zeros((self.sae.width, 7), self._float)
-            squares = open_entries.rows_on_open(
-                W_dec, x, sides, found, i, j, *scalars, g, columns, sums
-            )
-            return (*squares, columns, sums)
-
-        parts = share(b, rows)
-        open_entries.order_by_latent(found)
-        columns, sums = total([part[2] for part in parts]), total([part[3] for part in parts])
-        self._vector_gradients(sums, columns)
-        if self._update is not None:
-            step = weight_updates.update_on_open
-            self._update_latents(self._update, columns, step, found, xb, g, sums)
-        else:
-            dW_enc, dW_dec = as_array(self.grads["W_enc"].T), as_array(self.grads["W_dec"])
-            share(
-                self.sae.width,
-                lambda i, j: weight_updates.weight_gradients(found, xb, g, i, j, dW_enc, dW_dec),
-            )
-        return sum(part[0] for part in parts), sum(part[1] for part in parts)
-
-    # Many gates are open -----------------------------------------------------------------------
-
-    def _dense_kernels(self, batch: Batch, sides: kernels.Sides) -> Terms:
-        b, share = self.batch_size, self.threads.share
-        (both,), (grads,) = self.codes, self.code_grads
-        outputs, output_grads = (
-            self.outputs[0][: self.decoded],
-            self.output_grads[0][: self.decoded],
-        )
-        u, z, a = as_array(self.u), as_array(both[:b]), as_array(both[b:])
-        weight = self._scalar(batch.lam / b)
-
-        def codes(i: int, j: int) -> tuple[float, int, np.ndarray]:
-            seen = np.zeros(self.sae.width, np.bool_)
-            return (*kernels.codes(u, sides, i, j, z, a, seen), seen)
-
-        found = share(b, codes)
-        torch.mm(both[: self.decoded], self.W_dec, out=outputs)
-        squares, columns = self._residual_kernels(batch)
-        torch.mm(output_grads, self.W_dec.T, out=grads[: self.decoded])
-        dz, da, du = as_array(grads[:b]), as_array(grads[b:]), as_array(self.du)
-
-        def backward(i: int, j: int) -> np.ndarray:
-            sums = np.zeros((7, self.sae.width), self._float)
-            kernels.code_gradients(u, sides, dz, da, weight, i, j, du, sums)
-            return sums
-
-        sums = np.ascontiguousarray(total(share(b, backward)).T)
-        self._vector_gradients(sums, columns)
-        torch.mm(both[:b].T, output_grads[:b], out=self.d_dec)
-        torch.mm(self.du.T, batch.operand, out=self.d_enc)
-        if self._update is not None:
-            d_enc, d_dec = as_array(self.d_enc), as_array(self.d_dec)
-            step = weight_updates.update_from_products
-            self._update_latents(self._update, columns, step, d_enc, d_dec, sums)
-        else:
-            self._keep_products()
-        return self._terms(batch, squares, found)
-
-    def _residual_kernels(self, batch: Batch) -> tuple[tuple[float, float], np.ndarray]:
-        """Fill ``output_grads``; squares of both residuals and the main one's sums over rows."""
-        b, x, scale = self.batch_size, as_array(batch.centred), self._scalar(2.0 / self.batch_size)
-        squares, columns = [0.0, 0.0], []
-        for half in range(self.decoded // b):
-            rows = slice(half * b, (half + 1) * b)
-            out, grads = as_array(self.outputs[0][rows]), as_array(self.output_grads[0][rows])
-
-            def residuals(
-                i: int, j: int, out: np.ndarray = out, grads: np.ndarray = grads
-            ) -> tuple[float, np.ndarray]:
-                sums = np.zeros(self.sae.d, self._float)
-                return kernels.output_gradients(out, x, scale, i, j, grads, sums), sums
-
-            parts = self.threads.share(b, residuals)
-            squares[half] = sum(part[0] for part in parts)
-            columns.append(total([part[1] for part in parts]))
-        return (squares[0], squares[1]), columns[0]
+    def error(self) -> Tensor:
+        """x - x_hat of the last batch, [B, d] in the master dtype."""
+        return self.g[-1].to(self.master) * (-self.batch_size / (2.0 * self.sae.level_weight))

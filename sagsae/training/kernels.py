@@ -1,17 +1,16 @@
-"""Compiled loops of a training step on the CPU: all elementwise work between two products at once.
+"""What the compiled loops of a training step on the CPU share.
 
-Numba compiles them when they are first called and keeps the result on disk; no C compiler is
-needed. All variants share them: a gate is described by six vectors [H], see `Sides`, each one per
-side of zero. Operands of products are float32, float64, or bfloat16 as its bits in uint16.
-
-Loops run over a range of rows or latents and release the GIL, so that threads can share them; what
-a thread writes, no other does. Sums over rows are made of the threads' parts, and so they round
+Numba compiles the loops when they are first called and keeps the result on disk; no C compiler is
+needed. They run over a range of rows and release the GIL, so that threads can share them; what a
+thread writes, no other does. Sums over rows are made of the threads' parts, and so they round
 otherwise with another number of threads.
 
-Helpers of kernels are inlined before compilation (``inline="always"``) and lie in the file of
-their callers. Otherwise each kernel's machine code holds a copy of its own, optimised otherwise,
-and which one runs depends on what was loaded first; and the cache of a kernel, which looks at the
-date of its own file alone, would not notice that a helper changed.
+Helpers are inlined before compilation (``inline="always"``) and lie in the file of their callers.
+Otherwise each loop's machine code holds a copy of its own, optimised otherwise, and which one runs
+depends on what was loaded first; and the cache of a loop, which looks at the date of its own file
+alone, would not notice that a helper changed.
+
+Operands of products are float32, float64, or bfloat16 as its bits in uint16.
 """
 
 from __future__ import annotations
@@ -30,20 +29,37 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-class Sides(NamedTuple):
-    """A gate's vectors on the positive and the negative side of zero, each [H].
+class Entries(NamedTuple):
+    """Open entries, row by row; those of row i lie from ``starts[i]`` up to ``ends[i]``.
 
-    u opens the positive side above ``theta_pos``, else the negative one below ``-theta_neg``. With
-    s = u or -u and the vectors of that side, ``p = s - theta`` and ``m = max(0, s gain + c)``. A
-    side that never opens has an infinite ``theta``.
+    ``latents`` [n], ascending in a row, ``values`` their pre-activations, the code ``z`` and the
+    auxiliary code ``a``; ``du`` receives the gradient at the pre-activation. ``rows`` and
+    ``entries`` list row and place of each once more, latent by latent, those of latent h from
+    ``latent_starts[h]`` up to ``latent_starts[h + 1]``. There is memory for ``room`` entries a row
+    on average.
     """
 
-    theta_pos: np.ndarray
-    theta_neg: np.ndarray
-    gain_pos: np.ndarray
-    gain_neg: np.ndarray
-    c_pos: np.ndarray
-    c_neg: np.ndarray
+    room: int
+    starts: np.ndarray
+    ends: np.ndarray
+    latents: np.ndarray
+    values: np.ndarray
+    z: np.ndarray
+    a: np.ndarray
+    du: np.ndarray
+    latent_starts: np.ndarray
+    rows: np.ndarray
+    entries: np.ndarray
+
+    @classmethod
+    def of(cls, rows: int, width: int, room: int, dtype: np.dtype) -> Entries:
+        """Memory for the entries of so many rows; unused, it stays virtual."""
+        size = rows * room
+        starts, ends = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+        latents, by_row, entries = (np.empty(size, np.int32) for _ in range(3))
+        values, z, a, du = (np.empty(size, dtype) for _ in range(4))
+        by_latent = np.zeros(width + 1, np.int64), by_row, entries
+        return cls(room, starts, ends, latents, values, z, a, du, *by_latent)
 
 
 def widen(x):
@@ -74,72 +90,6 @@ def _narrow(x, out):
 
         return to_bits
     return lambda x, out: x
-
-
-@njit(**OPTIONS)
-def codes(u, sides, first, last, z, a, fired):
-    """Code and auxiliary code of rows [first, last) of ``u`` [B, H], written to ``z`` and ``a``.
-
-    Args:
-        fired: [H] bool, set where a latent has z != 0.
-
-    Returns:
-        Sum of p, and how many z are not zero.
-    """
-    penalty, alive, zero = 0.0, 0, sides.c_pos.dtype.type(0)
-    for i in range(first, last):
-        row_penalty = zero
-        for j in range(u.shape[1]):
-            x = widen(u[i, j])
-            positive = x > sides.theta_pos[j]
-            size = x if positive else -x
-            p = size - (sides.theta_pos[j] if positive else sides.theta_neg[j])
-            gain = sides.gain_pos[j] if positive else sides.gain_neg[j]
-            m = max(size * gain + (sides.c_pos[j] if positive else sides.c_neg[j]), zero)
-            p = zero if p <= 0 else p  # NaN stays, and reaches the loss
-            m = m if p > 0 else zero
-            z[i, j] = narrow(m if positive else -m, z)
-            a[i, j] = narrow(p if positive else -p, a)
-            row_penalty += p
-            alive += m > 0
-            fired[j] |= m > 0
-        penalty += row_penalty
-    return penalty, alive
-
-
-@njit(**OPTIONS)
-def code_gradients(u, sides, dz, da, penalty, first, last, du, sums):
-    """Backward of `codes` over rows [first, last).
-
-    Args:
-        dz, da: [B, H] gradients at the codes.
-        penalty: lambda / B.
-        du: [B, H], filled.
-        sums: [7, H], added to: rows as `GatedAutoencoder.code_gradients` has them.
-    """
-    zero = sides.c_pos.dtype.type(0)
-    for i in range(first, last):
-        for j in range(u.shape[1]):
-            x = widen(u[i, j])
-            positive = x > sides.theta_pos[j]
-            size = x if positive else -x
-            gain = sides.gain_pos[j] if positive else sides.gain_neg[j]
-            is_open = positive or size > sides.theta_neg[j]
-            scaled = size * gain
-            alive = is_open and scaled + (sides.c_pos[j] if positive else sides.c_neg[j]) > 0
-            at_z, at_a = widen(dz[i, j]), widen(da[i, j])
-            at_z = (at_z if positive else -at_z) if alive else zero
-            at_p = (at_a if positive else -at_a) + penalty if is_open else zero
-            sums[0, j] -= at_p if positive else zero
-            sums[1, j] -= zero if positive else at_p
-            sums[2, j] += scaled * at_z if positive else zero
-            sums[3, j] += zero if positive else scaled * at_z
-            sums[4, j] += at_z if positive else zero
-            sums[5, j] += zero if positive else at_z
-            back = at_z * gain + at_p
-            back = back if positive else -back
-            du[i, j] = narrow(back, du)
-            sums[6, j] += back
 
 
 @njit(**OPTIONS)

@@ -1,27 +1,27 @@
 """One optimiser step: Adam, then the autoencoder's constraints.
 
-Where decoder rows keep unit norm, the part of each row's gradient that is parallel to the
-row is removed before Adam, and rows are brought back to unit norm after it. Gradients are clipped
-between the two.
+Where decoder rows have unit norm, the part of each row's gradient that is parallel to the row is
+removed before Adam, and rows are brought back to unit norm after it. Gradients are clipped between
+the two.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sagsae.autoencoders.dictionary import Dictionary
 from sagsae.schedules import Recipe
 from sagsae.training.adam import MOMENTS, Adam
 from sagsae.training.autograd_step import AutogradStep
-from sagsae.training.cpu_step import CpuStep, Update, as_array
-from sagsae.training.row_updates import AdamRates, Rows, squared_gradients, step_rows
-from sagsae.training.step import Step, Terms
-from sagsae.training.ungated_step import UngatedStep
-from sagsae.training.weight_updates import Rates, Weights
+from sagsae.training.cpu_step import CpuStep, Update
+from sagsae.training.step import Terms
+from sagsae.training.threads import as_array
+from sagsae.training.weight_updates import Rates, Weights, squared_gradients, update_from_memory
 
 MATRICES = ("W_enc", "W_dec")
 CLIP_EPSILON = 1e-6
@@ -36,9 +36,9 @@ class Optimiser:
         recipe: beta1, beta2 and clip_gradient_norm; learning rates come with each step.
     """
 
-    compute: Step | AutogradStep | UngatedStep
+    compute: AutogradStep | CpuStep
 
-    def __init__(self, compute: Step | AutogradStep | UngatedStep, recipe: Recipe):
+    def __init__(self, compute: AutogradStep | CpuStep, recipe: Recipe):
         self.compute = compute
         self._adam = self._adam_of(compute.params, recipe)
         self._beta2, self._longest = recipe.beta2, recipe.clip_gradient_norm
@@ -59,7 +59,7 @@ class Optimiser:
             fired: [H] bool, set where a latent has z != 0 in this batch.
         """
         terms = self.compute(x, lam, fired)
-        if self.compute.sae.unit_rows:
+        if isinstance(self.compute.sae, Dictionary) and self.compute.sae.unit_rows:
             self._remove_radial_gradient()
         if self._longest:
             self._clip_gradients()
@@ -84,7 +84,7 @@ class Optimiser:
         self._adam.forget(latents)
 
     def state(self) -> dict[str, Tensor]:
-        """What `load_state` of this class and of `FusedOptimiser` continues from, on any device.
+        """What `load_state` of this class and of `CpuOptimiser` continues from, on any device.
 
         Moments, ``cleared`` of `Adam`, and ``clock`` [H]: the step up to which the second moments
         of a latent's rows in the matrices are advanced. After it, they only decayed.
@@ -96,128 +96,80 @@ class Optimiser:
 
     def load_state(self, tensors: dict[str, Tensor], steps: int) -> None:
         """Continue after ``steps`` steps; the autoencoder's parameters are already as they were."""
-        late, tensors = steps - tensors["clock"], dict(tensors)
-        if late.any():  # moments of `FusedOptimiser` wait until their latent opens again
-            decay = self._beta2 ** late.double()
-            for name, factor in zip(MATRICES, (decay, decay[:, None]), strict=True):
-                tensors[f"exp_avg_sq.{name}"] = tensors[f"exp_avg_sq.{name}"] * factor
+        decay, tensors = self._beta2 ** (steps - tensors["clock"]).double(), dict(tensors)
+        if isinstance(self.compute.sae, Dictionary):
+            for name, late in zip(MATRICES, (decay, decay[:, None]), strict=True):
+                tensors[f"exp_avg_sq.{name}"] = tensors[f"exp_avg_sq.{name}"] * late
         self._adam.load_state(tensors, steps)
         self.compute.refresh()
 
 
-class FusedOptimiser(Optimiser):
-    """The same step where the weight matrices are updated while their gradients are computed.
+class CpuOptimiser(Optimiser):
+    """The same step where one compiled pass updates both weight matrices, a latent at a time.
 
-    For a CPU, beta1 = 0 and no clipping, whose norm is known once all gradients are; see
-    `sagsae.training.weight_updates`.
+    With beta1 = 0 and without clipping, whose norm is known once all gradients are, that is done
+    while gradients are computed; see `sagsae.training.weight_updates`.
     """
 
     compute: CpuStep
 
     def __init__(self, compute: CpuStep, recipe: Recipe):
-        self.compute, self._beta2, self._epsilon = compute, recipe.beta2, recipe.adam_epsilon
-        params = compute.params
-        self._adam = self._adam_of([name for name in params if name not in MATRICES], recipe)
-        self._moments = {name: torch.zeros_like(params[name]) for name in MATRICES}
-        self._clock = torch.zeros(compute.sae.width, dtype=torch.int64)
+        self.compute, self._recipe, params = compute, recipe, compute.params
+        self._beta2, self._longest = recipe.beta2, recipe.clip_gradient_norm
+        sae, kept = compute.sae, MOMENTS if recipe.beta1 else MOMENTS[1:]
+        self._others = [name for name in params if name not in MATRICES]
+        self._adam = self._adam_of(self._others, recipe)
+        self._moments = {
+            f"{key}.{name}": torch.zeros_like(params[name]) for key in kept for name in MATRICES
+        }
+        self._clock = torch.zeros(sae.width, dtype=torch.int64)
+        alone = sae.unit_rows and not sae.auxk_coefficient and len(sae.levels) == 1
+        self.fused = alone and not recipe.beta1 and not recipe.clip_gradient_norm
+        none = params["W_dec"].new_empty(0, sae.d)
+        m = [self._moments.get(f"exp_avg.{name}", none) for name in MATRICES]
+        v = [self._moments[f"exp_avg_sq.{name}"] for name in MATRICES]
         self._weights = Weights(
             W_enc=as_array(params["W_enc"].T),
             W_dec=as_array(params["W_dec"]),
-            v_enc=as_array(self._moments["W_enc"].T),
-            v_dec=as_array(self._moments["W_dec"]),
+            m_enc=as_array(m[0].T if recipe.beta1 else none),
+            m_dec=as_array(m[1]),
+            v_enc=as_array(v[0].T),
+            v_dec=as_array(v[1]),
             enc=as_array(compute.W_enc.T),
             dec=as_array(compute.W_dec),
             clock=as_array(self._clock),
         )
 
     def step(self, x: Tensor, lam: float, rate: float, fired: Tensor | None = None) -> Terms:
-        update = Update(self._weights, self._rates(self._adam.count + 1, rate))
-        terms = self.compute.descend(x, lam, update, fired)
-        self._adam.step(rate)
-        self.compute.sae.project()
-        return terms
-
-    def _rates(self, step: int, rate: float) -> Rates:
-        scalar = self._weights.W_enc.dtype.type
-        correction = np.full(len(self._clock), 1.0 / math.sqrt(1.0 - self._beta2**step))
-        reset = as_array(self._adam.reset)
-        correction[reset] = (
-            1.0 - self._beta2 ** (step - as_array(self._adam.cleared)[reset])
-        ) ** -0.5
-        return Rates(
-            step=step,
-            beta2=self._beta2,
-            fresh=scalar(1.0 - self._beta2),
-            correction=correction.astype(scalar),
-            learning_rate=scalar(rate),
-            epsilon=scalar(self._epsilon),
-            tiny=scalar(torch.finfo(self.compute.master).tiny),
-        )
-
-    def state(self) -> dict[str, Tensor]:
-        moments = {f"exp_avg_sq.{name}": value for name, value in self._moments.items()}
-        return {**super().state(), **moments, "clock": self._clock}
-
-    def load_state(self, tensors: dict[str, Tensor], steps: int) -> None:
-        self._adam.load_state(tensors, steps)
-        for name, value in self._moments.items():
-            value.copy_(tensors[f"exp_avg_sq.{name}"])
-        self._clock.copy_(tensors["clock"])
-        self.compute.refresh()
-
-    def forget(self, latents: Tensor) -> None:
-        super().forget(latents)
-        for name, value in self._moments.items():
-            value.movedim(self.compute.sae.latent_axes[name], -1).masked_fill_(latents, 0)
-
-
-class RowOptimiser(Optimiser):
-    """The same step of an autoencoder without a gate, whose matrices one compiled pass updates.
-
-    See `sagsae.training.row_updates`.
-    """
-
-    compute: UngatedStep
-
-    def __init__(self, compute: UngatedStep, recipe: Recipe):
-        self.compute, self._recipe, params = compute, recipe, compute.params
-        self._beta2, self._longest = recipe.beta2, recipe.clip_gradient_norm
-        self._others = [name for name in params if name not in MATRICES]
-        self._adam = self._adam_of(self._others, recipe)
-        kept = MOMENTS if recipe.beta1 else MOMENTS[1:]
-        self._moments = {
-            f"{key}.{name}": torch.zeros_like(params[name]) for key in kept for name in MATRICES
-        }
-        none = params["W_dec"].new_empty(0, compute.sae.d)
-        tensors: dict[str, Mapping[str, Tensor | None]] = {
-            "W": params,
-            "grad": compute.grads,
-            "m": {name: self._moments.get(f"exp_avg.{name}") for name in MATRICES},
-            "v": {name: self._moments[f"exp_avg_sq.{name}"] for name in MATRICES},
-        }
-        arrays = {
-            f"{kind}_{name[2:]}": as_array(none if value is None else _by_latent(name, value))
-            for kind, values in tensors.items()
-            for name in MATRICES
-            for value in [values[name]]
-        }
-        operands = as_array(compute.W_enc.T), as_array(compute.W_dec)
-        self._rows = Rows(**arrays, enc=operands[0], dec=operands[1])
-
-    def step(self, x: Tensor, lam: float, rate: float, fired: Tensor | None = None) -> Terms:
-        terms, sae = self.compute(x, lam, fired), self.compute.sae
-        scale = self._scale(sae.unit_rows) if self._longest else 1.0
-        self._adam.step(rate)
-        rates, rows, unit = self._rates(rate, scale), self._rows, sae.unit_rows
-        self.compute.threads.share(sae.width, lambda i, j: step_rows(rows, rates, unit, i, j))
+        count, sae = self._adam.count + 1, self.compute.sae
+        if self.fused:
+            update = Update(self._weights, self._rates(count, rate, 1.0))
+            terms = self.compute(x, lam, fired, update)
+            self._adam.step(rate)
+        else:
+            terms = self.compute(x, lam, fired)
+            scale = self._scale() if self._longest else 1.0
+            self._adam.step(rate)
+            self._update_from_memory(self._rates(count, rate, scale))
         with torch.no_grad():
             sae.project()
         return terms
 
-    def _scale(self, unit: bool) -> float:
+    def _gradients(self) -> tuple[np.ndarray, np.ndarray]:
+        grads = self.compute.grads
+        return as_array(grads["W_enc"].T), as_array(grads["W_dec"])
+
+    def _update_from_memory(self, rates: Rates) -> None:
+        weights, grads = self._weights, self._gradients()
+        self.compute.threads.share(
+            len(self._clock), lambda i, j: update_from_memory(weights, rates, *grads, i, j)
+        )
+
+    def _scale(self) -> float:
         """What the gradients are multiplied by; those of the vectors are, here."""
+        W_dec, grads, sae = self._weights.W_dec, self._gradients(), self.compute.sae
         parts = self.compute.threads.share(
-            self.compute.sae.width, lambda i, j: squared_gradients(self._rows, unit, i, j)
+            sae.width, lambda i, j: squared_gradients(W_dec, *grads, sae.unit_rows, i, j)
         )
         others = [self.compute.grads[name] for name in self._others]
         square = sum(parts) + float(sum(grad.square().sum() for grad in others))
@@ -226,38 +178,47 @@ class RowOptimiser(Optimiser):
             grad.mul_(scale)
         return scale
 
-    def _rates(self, rate: float, scale: float) -> AdamRates:
-        scalar, n = self._rows.W_dec.dtype.type, self._adam.count
-        first, second = self._recipe.beta1, self._recipe.beta2
-        return AdamRates(
-            beta1=scalar(first),
-            beta2=scalar(second),
-            rate=scalar(rate / (1.0 - first**n)),
-            correction=scalar(1.0 / math.sqrt(1.0 - second**n)),
+    def _rates(self, step: int, rate: float, scale: float) -> Rates:
+        scalar = self._weights.W_enc.dtype.type
+        beta1, beta2 = self._recipe.beta1, self._recipe.beta2
+        corrections = np.full(len(self._clock), 1.0 / math.sqrt(1.0 - beta2**step))
+        rates = np.full(len(self._clock), rate / (1.0 - beta1**step))
+        reset = as_array(self._adam.reset)
+        own = step - as_array(self._adam.cleared)[reset]
+        corrections[reset] = (1.0 - beta2**own) ** -0.5
+        rates[reset] = rate / (1.0 - beta1**own)
+        return Rates(
+            step=step,
+            beta1=scalar(beta1),
+            beta2=beta2,
+            fresh=scalar(1.0 - beta2),
+            rate=rates.astype(scalar),
+            correction=corrections.astype(scalar),
             epsilon=scalar(self._recipe.adam_epsilon),
             scale=scalar(scale),
+            unit=self.compute.sae.unit_rows,
             tiny=scalar(torch.finfo(self.compute.master).tiny),
         )
 
     def state(self) -> dict[str, Tensor]:
-        return {**super().state(), **self._moments}
+        return {**super().state(), **self._moments, "clock": self._clock}
 
     def load_state(self, tensors: dict[str, Tensor], steps: int) -> None:
         self._adam.load_state(tensors, steps)
         for name, value in self._moments.items():
             value.copy_(tensors[name])
+        self._clock.copy_(tensors["clock"])
         self.compute.refresh()
 
+    def forget(self, latents: Tensor) -> None:
+        super().forget(latents)
+        for name, value in self._moments.items():
+            axis = self.compute.sae.latent_axes[name.rpartition(".")[2]]
+            value.movedim(axis, -1).masked_fill_(latents, 0)
 
-def _by_latent(name: str, matrix: Tensor) -> Tensor:
-    """A matrix with a latent's weights in a row, [H, d]."""
-    return matrix.T if name == "W_enc" else matrix
 
-
-def optimiser(compute: Step | AutogradStep | UngatedStep, recipe: Recipe) -> Optimiser:
+def optimiser(compute: AutogradStep | CpuStep, recipe: Recipe) -> Optimiser:
     """The fastest that there is for this step and recipe."""
-    if isinstance(compute, UngatedStep):
-        return RowOptimiser(compute, recipe)
-    if isinstance(compute, CpuStep) and recipe.beta1 == 0 and not recipe.clip_gradient_norm:
-        return FusedOptimiser(compute, recipe)
+    if isinstance(compute, CpuStep):
+        return CpuOptimiser(compute, recipe)
     return Optimiser(compute, recipe)

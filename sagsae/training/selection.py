@@ -1,9 +1,10 @@
-"""Compiled loops that find the active entries of a code without a gate, see `kernels`.
+"""Compiled loops that find the open entries of a batch, see `codes`.
 
-Pre-activations are ``u + bias``. Their *key* says how strongly a latent is active: the rectified
-pre-activation, or its size where latents serve both signs. Selection compares keys alone. Nothing
-is sorted: a level is narrowed down by counting how many keys exceed it, a pass over a row that lies
-in the cache, until few candidates are left.
+Pre-activations are ``u + bias``. An entry is open where it exceeds a threshold, or where it is
+among the k strongest of a row or of a batch. Its *key* says how strong it is: the rectified
+pre-activation, or its size where latents serve both signs. Nothing is sorted: a level is narrowed
+down by counting how many keys exceed it, a pass over a row that lies in the cache, until few
+candidates are left.
 
 Where several keys equal the last one that is kept, the first of them are kept, in the order of rows
 and latents. So exactly as many are kept as were asked for, whatever the number of threads.
@@ -18,6 +19,8 @@ from sagsae.training.kernels import OPTIONS, widen
 
 FLAGS = 8
 """Columns that are looked at together, as one 64-bit word: most hold no active entry."""
+SAMPLE = 32
+"""Rows after which a batch with half as many entries again as there is room for is given up."""
 FEW = 48
 """Candidates among which the last one is found by comparing them with each other."""
 BLOCK = 1 << 14
@@ -170,17 +173,17 @@ def top_of_rows(u, bias, k, signed, first, last, found):
 
 
 @njit(**OPTIONS)
-def above(u, bias, lower, signed, first, last, room, found):
-    """The entries of rows [first, last) of ``u`` [B, H] whose key exceeds ``lower`` [H].
+def beyond(u, bias, upper, lower, first, last, patient, found):
+    """The entries of rows [first, last) of ``u`` [B, H] above ``upper`` [H] or below ``-lower``.
 
     Args:
-        room: Entries a row that there is memory for, on average over these rows.
+        patient: Whether rows are looked at as long as there is room, although the first ones say
+            that it will not do.
 
     Returns:
-        How many there are, and whether there was room; without it, the rest of the rows was not
-        looked at.
+        Whether there was room; without it, the rest of the rows was not looked at.
     """
-    width, zero = u.shape[1], bias.dtype.type(0)
+    width, room = u.shape[1], found.room
     pre = np.empty_like(bias)
     flags = np.zeros((width + FLAGS - 1) // FLAGS * FLAGS, np.uint8)
     words = flags.view(np.uint64)
@@ -191,16 +194,16 @@ def above(u, bias, lower, signed, first, last, room, found):
         for j in range(width):
             x = widen(row[j]) + bias[j]
             pre[j] = x
-            size = -x if signed and x < zero else x
-            flags[j] = not size <= lower[j]  # or NaN
+            flags[j] = (not x <= upper[j]) | (not -x <= lower[j])  # or NaN
         n = _flagged(flags, words, some, chosen)
-        if e + n > end:
-            return e - first * room, False
+        crowded = i - first == SAMPLE and e - first * room > 1.5 * SAMPLE * room
+        if e + n >= end or (crowded and not patient):
+            return False
         found.starts[i], found.ends[i] = e, e + n
         for j in chosen[:n]:
             found.latents[e], found.values[e] = j, pre[j]
             e += 1
-    return e - first * room, True
+    return True
 
 
 @njit(**OPTIONS)
@@ -262,3 +265,21 @@ def refine(found, first, last, x, W, bias, threshold, reach, signed):
                 for k in range(x.shape[1]):
                     exact += x[i, k] * W[h, k]
                 found.values[e] = exact
+
+
+@njit(**OPTIONS)
+def order_by_latent(found):
+    """List the open entries by latent, rows ascending: ``latent_starts``, ``rows``, ``entries``."""
+    latents, latent_starts = found.latents, found.latent_starts
+    latent_starts[:] = 0
+    for i in range(len(found.starts)):
+        for e in range(found.starts[i], found.ends[i]):
+            latent_starts[latents[e] + 1] += 1
+    for h in range(len(latent_starts) - 1):
+        latent_starts[h + 1] += latent_starts[h]
+    place = latent_starts[:-1].copy()
+    for i in range(len(found.starts)):
+        for e in range(found.starts[i], found.ends[i]):
+            at = place[latents[e]]
+            found.rows[at], found.entries[at] = i, e
+            place[latents[e]] = at + 1

@@ -51,9 +51,8 @@ class Stream(Protocol):
 class Trainer:
     """Trains ``sae`` in place on batches from ``stream``.
 
-    Gradients of a gate are written out (`sagsae.training.step`), and on a CPU those of the families
-    without one (`sagsae.training.ungated_step`); any other autoencoder's are those of its ``loss``
-    by autograd.
+    Gradients are those of the autoencoder's ``loss`` by autograd. On a CPU those of our own classes
+    are written out (`sagsae.training.cpu_step`).
 
     Args:
         sae: Initialised autoencoder, on the training device.

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.dictionary import Sides
 from sagsae.autoencoders.gate import GatedAutoencoder
 
 
@@ -27,14 +28,8 @@ class OneBias(GatedAutoencoder):
     two_sided = True
 
     def sides(self, v):
-        theta, one, zero = v["theta"], torch.ones_like(v["theta"]), torch.zeros_like(v["theta"])
-        return theta, theta, one, one, zero, zero
-
-    def add_side_gradients(self, sums, grads):
-        grads["theta"] += sums[0] + sums[1]
-
-    def project(self):
-        self.params["theta"].clamp_(min=0)
+        zero = torch.zeros_like(v["theta"])
+        return Sides.shared(v["theta"], zero, zero, two_sided=True)
 
 
 class Plain(Autoencoder):

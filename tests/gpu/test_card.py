@@ -12,8 +12,8 @@ from sagsae.evaluation.directions import Arms, random_directions
 from sagsae.evaluation.loss_recovered import Contexts
 from sagsae.evaluation.metrics import evaluate_reconstruction
 from sagsae.evaluation.steering import Steering
-from sagsae.training.optimiser import FusedOptimiser
-from sagsae.training.step import Step
+from sagsae.training.autograd_step import AutogradStep
+from sagsae.training.optimiser import CpuOptimiser
 from sagsae.training.trainer import Interrupted, Trainer
 from tests.sagsae.autoencoders.test_variants import batch, random_autoencoder, reference_gradients
 from tests.sagsae.evaluation.samples import HIDDEN, LENGTH, VOCABULARY, tiny_model
@@ -34,7 +34,7 @@ def test_the_compiled_step_agrees_with_the_formulas_in_float64(name, dtype, boun
     sae = variant(name)(48, 96)
     for key, value in exact.params.items():
         sae.params[key].copy_(value)
-    step = Step(sae.to("cuda"), 256, dtype)
+    step = AutogradStep(sae.to("cuda"), dtype)
     step.fuse()
     assert capsys.readouterr().err == ""
     step(x.float().cuda(), 0.2)
@@ -89,7 +89,7 @@ def test_a_run_goes_on_on_the_other_device(first, tmp_path):
         one.run(tmp_path / "c")
     rows = other.run(tmp_path / "c").rows
     assert rows[-1]["reconstruction"] < 0.2 * rows[0]["reconstruction"]
-    assert isinstance(other.optimiser, FusedOptimiser) == (first == "cuda")
+    assert isinstance(other.optimiser, CpuOptimiser) == (first == "cuda")
 
 
 def test_an_evaluation_gives_what_it_gives_on_a_cpu():

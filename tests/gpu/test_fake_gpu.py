@@ -24,7 +24,6 @@ from sagsae.evaluation.metrics import accumulate
 from sagsae.evaluation.replacements import reconstruction
 from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
-from sagsae.training.step import Step
 from sagsae.training.trainer import Trainer
 from tests.gpu.fake_autograd import backward
 from tests.gpu.fake_streams import FakeStreams
@@ -46,10 +45,8 @@ REVIVED = ("topk", "abstopk", "batchtopk", "matryoshka_batchtopk")
 @pytest.fixture(autouse=True)
 def fake(monkeypatch):
     """Every tensor is fake. The compiler would need a device, compiled loops a tensor's memory."""
-    for step in (Step, AutogradStep):
-        monkeypatch.setattr(step, "fuse", lambda step: None)
-    monkeypatch.setattr("sagsae.training.fastest.CpuStep", Step)
-    monkeypatch.setattr("sagsae.training.fastest.FAST", ())
+    monkeypatch.setattr(AutogradStep, "fuse", lambda step: None)
+    monkeypatch.setattr("sagsae.training.fastest._its_sides_say_all", lambda sae: False)
     monkeypatch.setattr(torch.autograd, "backward", backward)
     monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)

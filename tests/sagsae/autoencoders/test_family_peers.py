@@ -40,7 +40,7 @@ def given() -> dict[str, Tensor]:
         own = {key: values[key] for key in twin.params}
         twin.load_state_dict({**twin.state_dict(), **own})
         pre = twin._pre(values["x"], twin.W_enc, twin.b_enc)
-        dead &= ~(twin.select(pre, K) != 0).any(0)
+        dead &= ~(twin.select(pre, twin.params, K) != 0).any(0)
     assert int(dead.sum()) > 2
     return {**values, "dead": dead.long()}
 

@@ -11,13 +11,14 @@ import sagsae.autoencoders
 from sagsae.autoencoders.registry import VARIANTS, Variant, check_name, label, looks
 from sagsae.autoencoders.storage import build, load
 from sagsae.schedules import Recipe
+from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
-from sagsae.training.optimiser import FusedOptimiser, Optimiser
-from sagsae.training.step import Step
+from sagsae.training.optimiser import CpuOptimiser, Optimiser
 
 FILE = '''
 import torch
 
+from sagsae.autoencoders.dictionary import Sides
 from sagsae.autoencoders.gate import GatedAutoencoder
 
 
@@ -28,18 +29,11 @@ class Plain(GatedAutoencoder):
     vectors = ("low", "high", "c")
     two_sided = True
 
+    thresholds = ("low", "high")
+
     def sides(self, v):
-        one = torch.ones_like(v["c"])
-        return v["high"], v["low"], one, one, v["c"], v["c"]
-
-    def add_side_gradients(self, sums, grads):
-        grads["high"] += sums[0]
-        grads["low"] += sums[1]
-        grads["c"] += sums[4] + sums[5]
-
-    def project(self):
-        for name in ("low", "high"):
-            self.params[name].clamp_min_(0)
+        zero = torch.zeros_like(v["c"])
+        return Sides(v["high"], v["low"], zero, zero, v["c"], v["c"])
 '''
 
 
@@ -64,9 +58,9 @@ def test_it_trains_by_the_fast_step_as_by_the_plain_one(plain, sparse_below):
         sae.initialise(torch.zeros(12), 0, recipe)
         if fast:
             step = CpuStep(sae, 64, torch.float64, sparse_below)
-            optimiser = FusedOptimiser(step, recipe)
+            optimiser = CpuOptimiser(step, recipe)
         else:
-            optimiser = Optimiser(Step(sae, 64, torch.float64), recipe)
+            optimiser = Optimiser(AutogradStep(sae, torch.float64), recipe)
         generator = torch.Generator().manual_seed(1)
         for _ in range(recipe.steps):
             x = torch.randn(64, 12, generator=generator, dtype=torch.float64) / 12**0.5
@@ -88,7 +82,7 @@ def test_its_written_out_gradients_are_those_of_autograd(plain):
     for name in sae.vectors:
         sae.params[name].copy_(0.2 * torch.rand(9, generator=generator, dtype=torch.float64))
     x = torch.randn(33, 6, generator=generator, dtype=torch.float64)
-    step = Step(sae, 33, torch.float64)
+    step = CpuStep(sae, 33, torch.float64)
     step(x, 0.3)
     sum(sae.loss(x, 0.3).values()).backward()
     for key, value in sae.named_parameters():

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sagsae.training.ungated_step import CpuStep
 from torch import Tensor
 
 from sagsae.autoencoders.registry import (
@@ -25,7 +26,6 @@ from sagsae.autoencoders.storage import build, load
 from sagsae.autoencoders.ungated import UngatedAutoencoder
 from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
-from sagsae.training.ungated_step import UngatedStep
 from tests.sagsae.autoencoders import ungated_reference as reference
 
 NAMES = of_family(RELU, TOPK, JUMPRELU, MATRYOSHKA)
@@ -132,7 +132,7 @@ def test_step_equals_the_formulas(name, d, width, b, seed, plain, path):
         step = AutogradStep(sae, torch.float64)
     else:
         below = 0.0 if path == "dense" else 2.0
-        step = UngatedStep(sae, b, torch.float64, min(3, width), below)
+        step = CpuStep(sae, b, torch.float64, min(3, width), below)
     check(step, sae, x, dead)
 
 
@@ -146,7 +146,7 @@ def test_step_in_lower_precision(name, dtype, bound):
     sae.load_state_dict({k: v.float() for k, v in exact.state_dict().items()})
     sae.k = exact.k if hasattr(exact, "k") else None
     dead = torch.zeros(96, dtype=torch.bool)
-    step = UngatedStep(sae, 256, dtype, 6, 2.0)
+    step = CpuStep(sae, 256, dtype, 6, 2.0)
     step(x.float(), knob_of(exact))
     _, grads, _ = expected(exact, x, dead)
     for key, value in grads.items():
@@ -199,11 +199,11 @@ def test_row_top_k_has_exactly_k_entries_or_all_that_are_positive():
     for name in ("topk", "abstopk"):
         sae = made(name, 6, 20, 1)
         sae.params["b_enc"][:15] = -5.0  # few positive ones are left
-        pre = sae._pre(x, sae.W_enc, sae.b_enc)
+        pre = sae.pre_activations(x)
         positive = (pre > 0).sum(1)
         expected_ = positive.clamp(max=3) if name == "topk" else torch.full((40,), 3)
         assert torch.equal((sae.encode(x) != 0).sum(1), expected_)
-        assert torch.equal(sae.encode(x), sae.select(pre, 3))
+        assert torch.equal(sae.encode(x), sae.select(pre, sae.params, 3))
         assert (positive < 3).any()
 
 
@@ -212,9 +212,9 @@ def test_batch_top_k_has_exactly_k_b_entries_with_any_share_of_the_rows(name):
     """One row may take nearly all of them, so that a few candidates of each are too few."""
     sae, x = made(name, 6, 200, 1), batch(40, 6, 3)
     x[7] *= 1000
-    z = sae.select(sae._pre(x, sae.W_enc, sae.b_enc), 3)
+    z = sae.select(sae.pre_activations(x), sae.params, 3)
     assert int((z != 0).sum()) == 3 * 40
-    step = UngatedStep(sae, 40, torch.float64, 3)
+    step = CpuStep(sae, 40, torch.float64, 3)
     assert float(step(x, 3).l0) == 3
     assert int((z[7] != 0).sum()) > 60
 
@@ -237,7 +237,7 @@ def test_aux_k_trains_dead_latents_alone(name):
         grads = {}
         for alpha in (0.0, 1.0):
             sae.auxk_coefficient = alpha
-            step = UngatedStep(sae, 65, torch.float64, 3)
+            step = CpuStep(sae, 65, torch.float64, 3)
             step(x, 3)
             grads[alpha] = {key: value.clone() for key, value in step.grads.items()}
         own = {key: grads[1.0][key] - grads[0.0][key] for key in grads[0.0]}
@@ -254,7 +254,7 @@ def test_aux_k_without_a_variance_trains_nothing(path):
     sae, x = made("topk", 8, 33, 5), batch(1, 8, 6)
     sae.dead = torch.arange(33) % 4 == 0
     exact = torch.float64
-    step = AutogradStep(sae, exact) if path == "autograd" else UngatedStep(sae, 1, exact, 3)
+    step = AutogradStep(sae, exact) if path == "autograd" else CpuStep(sae, 1, exact, 3)
     assert step(x, 3).auxiliary == 0
     for key, value in step.grads.items():
         assert value.isfinite().all(), key
@@ -264,7 +264,7 @@ def test_a_step_that_is_dropped_gives_its_memory_back_at_once():
     sae = made("topk", 8, 33, 5)
     gc.disable()
     try:
-        step = UngatedStep(sae, 65, torch.float64, 3)
+        step = CpuStep(sae, 65, torch.float64, 3)
         step(batch(65, 8, 6), 3)
         gone = weakref.ref(step)
         del step
@@ -293,7 +293,7 @@ def test_the_estimator_of_the_threshold_is_minus_the_density():
         sae.bandwidth = 0.05
         sae.params["threshold"].fill_(t)
         density = float(torch.exp(torch.tensor(-t * t / 2)) / (2 * torch.pi) ** 0.5)
-        for step in (AutogradStep(sae, torch.float64), UngatedStep(sae, rows, torch.float64)):
+        for step in (AutogradStep(sae, torch.float64), CpuStep(sae, rows, torch.float64)):
             step(x, 1.0)
             assert float(step.grads["threshold"]) == pytest.approx(-density, rel=0.02)
 

@@ -15,14 +15,14 @@ from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.registry import GATED, of_family, variant
 from sagsae.autoencoders.storage import build, load
 from sagsae.schedules import Recipe
+from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
-from sagsae.training.step import Step
 from tests.sagsae.autoencoders import reference
 
 NAMES = of_family(GATED)
 ONE_SIDED = {"gated", "sagsae_onesided"}
 PATHS = {
-    "plain": Step,
+    "autograd": lambda sae, _, dtype: AutogradStep(sae, dtype),
     "dense": partial(CpuStep, sparse_below=0.0),
     "sparse": partial(CpuStep, sparse_below=2.0),
 }
@@ -60,7 +60,7 @@ def reference_gradients(sae: Autoencoder, x: Tensor, lam: float):
     b=st.integers(1, 17),
     lam=st.floats(0, 3),
     seed=st.integers(0, 2**31),
-    path=st.sampled_from(["plain", "dense", "sparse"]),
+    path=st.sampled_from(["autograd", "dense", "sparse"]),
 )
 def test_step_equals_autograd(name, d, width, b, lam, seed, path):
     sae, x = random_autoencoder(name, d, width, seed), batch(b, d, seed + 1)
@@ -80,7 +80,7 @@ def test_step_equals_autograd(name, d, width, b, lam, seed, path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("path", ["plain", "dense", "sparse"])
+@pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
 def test_step_in_lower_precision(name, dtype, bound, path):
     exact = random_autoencoder(name, 48, 96, 3)
@@ -201,7 +201,7 @@ def test_it_is_a_module(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_its_loss_by_autograd_is_what_the_steps_write_out(name):
     sae, x = random_autoencoder(name, 6, 9, 2), batch(33, 6, 1)
-    step = Step(sae, 33, torch.float64)
+    step = CpuStep(sae, 33, torch.float64)
     terms = step(x, 0.3)
     found = sae.loss(x, 0.3)
     sum(found.values()).backward()

@@ -12,7 +12,7 @@ import torch
 from sagsae.autoencoders.storage import build
 from sagsae.schedules import Recipe
 from sagsae.training.cpu_step import CpuStep
-from sagsae.training.optimiser import FusedOptimiser
+from sagsae.training.optimiser import CpuOptimiser
 
 D, WIDTH, ROWS, STEPS = 96, 192, 256, 6
 
@@ -22,7 +22,7 @@ def trained(sparse_below: float, dtype: torch.dtype) -> bytes:
     sae = build("sagsae_tied", D, WIDTH)
     sae.initialise(torch.zeros(D), seed=0)
     step = CpuStep(sae, ROWS, dtype, sparse_below)
-    fused = FusedOptimiser(step, Recipe(steps=STEPS, batch_size=ROWS, lam=0.1, learning_rate=0.01))
+    fused = CpuOptimiser(step, Recipe(steps=STEPS, batch_size=ROWS, lam=0.1, learning_rate=0.01))
     generator = torch.Generator().manual_seed(1)
     for _ in range(STEPS):
         fused.step(torch.randn(ROWS, D, generator=generator) / D**0.5, 0.1, 0.01)

@@ -12,7 +12,7 @@ from sagsae.autoencoders.storage import build, load
 from sagsae.evaluation.metrics import evaluate_reconstruction
 from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
-from sagsae.training.step import Step
+from sagsae.training.cpu_step import CpuStep
 from sagsae.training.trainer import Interrupted, Trainer
 from tests.sagsae.training.test_training import B, D, PairStream, recipe
 from tests.their_package import installed
@@ -89,7 +89,7 @@ def test_autograd_equals_the_gradients_that_are_written_out(zoo):
         value.copy_(0.3 * torch.randn(value.shape, generator=generator, dtype=torch.float64))
         theirs.params[key].copy_(value)
     x = torch.randn(33, 10, generator=generator, dtype=torch.float64)
-    by_hand, by_autograd = Step(ours, 33, torch.float64), AutogradStep(theirs, torch.float64)
+    by_hand, by_autograd = CpuStep(ours, 33, torch.float64), AutogradStep(theirs, torch.float64)
     fired = [torch.zeros(24, dtype=torch.bool) for _ in range(2)]
     for _ in range(2):  # gradients of one batch do not add to those of the next
         expected, found = by_hand(x, 0.3, fired[0]), by_autograd(x, 0.3, fired[1])

@@ -14,12 +14,13 @@ B, D, H = 64, 8, 128
 
 
 WITHOUT_COMPILER = """
+from copy import deepcopy
 import torch
-from sagsae.training.step import Step
+from sagsae.training.autograd_step import AutogradStep
 from tests.sagsae.autoencoders.test_variants import batch, random_autoencoder
 
 sae, x = random_autoencoder("sagsae", 8, 20, 3), batch(33, 8, 0)
-plain, fused = Step(sae, 33, torch.float64), Step(sae, 33, torch.float64)
+plain, fused = (AutogradStep(twin, torch.float64) for twin in (sae, deepcopy(sae)))
 fused.fuse()
 for _ in range(2):
     assert vars(fused(x, 0.1)) == vars(plain(x, 0.1))

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from sagsae.training import selection
 from sagsae.training.batch_selection import select_of_batch
-from sagsae.training.cpu_step import Entries, Threads
+from sagsae.training.kernels import Entries
+from sagsae.training.threads import Threads
 
 
 def drawn(rows: int, width: int, seed: int, coarse: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -51,12 +52,12 @@ def test_rows_keep_their_k_largest(rows, width, share, seed, coarse, signed, shi
     u, bias = drawn(rows, width, seed, coarse)
     bias += shift
     k = max(1, int(share * width))
-    entries = Entries(rows, width, k, np.dtype(np.float64))
-    selection.top_of_rows(u, bias, k, signed, 0, rows, entries.found)
+    entries = Entries.of(rows, width, k, np.dtype(np.float64))
+    selection.top_of_rows(u, bias, k, signed, 0, rows, entries)
     pre = u + bias
     keys = np.abs(pre) if signed else np.maximum(pre, 0)
     expected = np.where([first_of_largest(row, k) for row in keys], pre, np.nan)
-    np.testing.assert_array_equal(kept_of(entries.found, rows, width), expected)
+    np.testing.assert_array_equal(kept_of(entries, rows, width), expected)
 
 
 @settings(max_examples=60)
@@ -75,12 +76,12 @@ def test_a_batch_keeps_its_k_b_largest(rows, width, k, seed, coarse, signed, thr
     k = min(k, width)
     u, bias = drawn(rows, width, seed, coarse)
     u *= np.exp(spread * np.random.default_rng(seed).standard_normal((rows, 1)))
-    entries = Entries(rows, width, min(width, 2 * k + 1), np.dtype(np.float64))
+    entries = Entries.of(rows, width, min(width, 2 * k) + 1, np.dtype(np.float64))
     select_of_batch(u, bias, k, signed, entries, Threads(threads))
     pre = u + bias
     keys = np.abs(pre) if signed else np.maximum(pre, 0)
     chosen = first_of_largest(keys.ravel(), k * rows).reshape(rows, width)
-    found = ~np.isnan(kept_of(entries.found, rows, width))
+    found = ~np.isnan(kept_of(entries, rows, width))
     level = keys[chosen].min(initial=np.inf)
     np.testing.assert_array_equal(found & (keys > level), chosen & (keys > level))
     if (keys == level).sum() <= 2 * rows:
@@ -93,11 +94,14 @@ def test_entries_above_thresholds_and_no_more_than_there_is_room_for(signed):
     lower = np.linspace(0, 2, 90)
     pre = u + bias
     expected = np.where((np.abs(pre) if signed else pre) > lower, pre, np.nan)
-    entries = Entries(30, 90, 90, np.dtype(np.float64))
-    n, fits = selection.above(u, bias, lower, signed, 0, 30, 90, entries.found)
-    np.testing.assert_array_equal(kept_of(entries.found, 30, 90), expected)
-    assert (n, fits) == (int((~np.isnan(expected)).sum()), True)
-    assert selection.above(u, bias, lower, signed, 0, 30, 2, entries.found)[1] is False
+    entries = Entries.of(30, 90, 91, np.dtype(np.float64))
+    below = lower if signed else np.full(90, np.inf)
+    fits = selection.beyond(u, bias, lower, below, 0, 30, False, entries)
+    np.testing.assert_array_equal(kept_of(entries, 30, 90), expected)
+    assert fits is True
+    for patient in (True, False):
+        few = Entries.of(30, 90, 2, np.dtype(np.float64))
+        assert selection.beyond(u, bias, lower, below, 0, 30, patient, few) is False
 
 
 def test_near_a_threshold_products_are_made_again():
@@ -106,12 +110,12 @@ def test_near_a_threshold_products_are_made_again():
     bias, threshold = 0.1 * rng.standard_normal(30), np.full(30, 1.0)
     exact = x @ W.T + bias
     rounded = np.round(exact * 8) / 8
-    entries = Entries(20, 30, 30, np.dtype(np.float64))
+    entries = Entries.of(20, 30, 31, np.dtype(np.float64))
     zero = np.zeros(30)
-    selection.above(rounded - bias, bias, zero - 9, True, 0, 20, 30, entries.found)
+    selection.beyond(rounded - bias, bias, zero - 9, zero - 9, 0, 20, True, entries)
     reach = np.where(np.arange(30) % 2 == 0, 0.2, 0.0)
-    selection.refine(entries.found, 0, 20, x, W, bias, threshold, reach, True)
+    selection.refine(entries, 0, 20, x, W, bias, threshold, reach, True)
     near = (np.abs(np.abs(rounded) - 1) < 0.2) & (np.arange(30) % 2 == 0)
     assert near.any()
-    found = kept_of(entries.found, 20, 30)
+    found = kept_of(entries, 20, 30)
     np.testing.assert_allclose(found, np.where(near, exact, rounded), rtol=1e-12, atol=1e-12)

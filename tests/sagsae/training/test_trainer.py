@@ -16,8 +16,8 @@ from sagsae.training.checkpoint import load_checkpoint
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.fastest import fastest_step
 from sagsae.training.history import History
-from sagsae.training.optimiser import FusedOptimiser
-from sagsae.training.step import Step, Terms, products_dtype
+from sagsae.training.optimiser import CpuOptimiser
+from sagsae.training.step import Terms, products_dtype
 from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
 from tests.their_package import installed
 
@@ -113,7 +113,7 @@ class TestStart:
             "calibration": {},
         }
         assert (run.device.type, run.dtype) == ("cpu", torch.bfloat16)
-        assert (type(run.compute), type(run.optimiser)) == (CpuStep, FusedOptimiser)
+        assert (type(run.compute), type(run.optimiser)) == (CpuStep, CpuOptimiser)
         assert (run.compute.batch_size, run.compute.dtype) == (B, torch.bfloat16)
         assert (run.optimiser.compute, run.optimiser._beta2) == (run.compute, 0.999)
         assert (run.last_fired.dtype, run.last_fired.tolist()) == (torch.int64, [0] * H)
@@ -123,10 +123,10 @@ class TestStart:
         self, kind, fuses, monkeypatch
     ):
         run, fused = trainer(matmul_dtype="bfloat16"), []
-        monkeypatch.setattr(Step, "fuse", lambda step: fused.append(step))
+        monkeypatch.setattr(AutogradStep, "fuse", lambda step: fused.append(step))
         step = fastest_step(run.sae, run.recipe, run.dtype, torch.device(kind))
-        assert type(step) is Step
-        assert (step.sae, step.batch_size, step.dtype) == (run.sae, B, torch.bfloat16)
+        assert type(step) is AutogradStep
+        assert (step.sae, step.dtype) == (run.sae, torch.bfloat16)
         assert fused == [step] * fuses
 
     @pytest.mark.parametrize(("kind", "fuses"), [("cpu", False), ("cuda", True)])

@@ -10,12 +10,13 @@ import torch
 
 from sagsae.autoencoders.storage import build
 from sagsae.schedules import Recipe
+from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import (
     OtherRunError,
     save_checkpoint,
 )
 from sagsae.training.optimiser import Optimiser
-from sagsae.training.step import Step, products_dtype
+from sagsae.training.step import products_dtype
 from sagsae.training.trainer import Interrupted, Trainer
 
 D, B = 16, 64
@@ -110,7 +111,7 @@ def test_a_run_goes_on_on_the_other_device(gpu_first, tmp_path):
     def run(gpu):
         made = trainer(reset_window_tokens=20 * B, steps=60)
         if gpu:
-            made.compute = Step(made.sae, B, torch.float32)
+            made.compute = AutogradStep(made.sae, torch.float32)
             made.optimiser = Optimiser(made.compute, made.recipe)
         return made
 
@@ -162,7 +163,7 @@ def test_a_reopened_latent_stays_open(fast):
     rate, window = 3e-3, 500
     run = trainer(reset_window_tokens=window * B, steps=1000, lam=0.05, learning_rate=rate)
     if not fast:
-        run.compute = Step(run.sae, B, torch.float32)
+        run.compute = AutogradStep(run.sae, torch.float32)
         run.optimiser = Optimiser(run.compute, run.recipe)
     run.sae.params["theta"][3] = 1e3
     thetas = []

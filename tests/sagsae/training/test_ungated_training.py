@@ -13,9 +13,9 @@ from sagsae.autoencoders.storage import build
 from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import load_checkpoint
-from sagsae.training.optimiser import Optimiser, RowOptimiser
+from sagsae.training.cpu_step import CpuStep
+from sagsae.training.optimiser import CpuOptimiser, Optimiser
 from sagsae.training.trainer import Interrupted, Trainer
-from sagsae.training.ungated_step import UngatedStep
 from tests.sagsae.autoencoders.test_ungated import NAMES, batch, knob_of, made
 from tests.sagsae.autoencoders.test_ungated import recipe as small_recipe
 from tests.sagsae.training.test_training import B, D, PairStream
@@ -77,7 +77,7 @@ def test_a_run_that_was_stopped_ends_with_equal_weights(name, settings, tmp_path
         changes.pop(idle, None)
     whole, first = (trainer(name, **changes) for _ in range(2))
     whole.run()
-    assert isinstance(whole.compute, UngatedStep)
+    assert isinstance(whole.compute, CpuStep)
     first.progress = lambda step, _: setattr(first, "stop_requested", step >= 20)
     with pytest.raises(Interrupted, match="after step 21 of 40"):
         first.run(tmp_path / "c")
@@ -114,7 +114,7 @@ def test_the_fused_pass_over_the_matrices_is_the_plain_one(name, settings):
         sae.params["W_dec"][1] = 0  # a latent that is never active, and whose row has no norm
         sae.params["W_enc"][:, 1] = 0
     plain = Optimiser(AutogradStep(pair[0], torch.float64), how)
-    fused = RowOptimiser(UngatedStep(pair[1], 65, torch.float64, 3), how)
+    fused = CpuOptimiser(CpuStep(pair[1], 65, torch.float64, 3), how)
     for n in range(4):
         fired = torch.zeros(2, 33, dtype=torch.bool)
         for each, seen in zip((plain, fused), fired, strict=True):

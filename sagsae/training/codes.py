@@ -1,0 +1,281 @@
+"""Compiled loops of codes: what opens a gate, and the way back to its pre-activations.
+
+Every variant is a gate here, see `Gate`. Where many entries are open, loops pass over [B, H]
+between dense products. Where few are, they work on the open entries alone: with L0 of H latents
+active, decoding, its backward and both weight gradients need L0 / H of their dense arithmetic.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+from sagsae.training.kernels import OPTIONS, narrow, widen
+
+
+class Gate(NamedTuple):
+    """What makes codes of pre-activations: vectors [H], the two sides of zero apart, and scalars.
+
+    ``pre = u + bias`` opens the side whose threshold it exceeds: the positive one above
+    ``theta_pos``, the negative one below ``-theta_neg``. With s = pre or -pre and the vectors of
+    that side, ``p = s - theta`` and ``|z| = max(0, s gain + c)``. A side that never opens has an
+    infinite theta. The penalty of an open entry is ``on_p p + on_z |z| + on_count``, and ``weight``
+    is that of the penalty in the loss, over B. ``band`` is the bandwidth of the kernel that
+    estimates the gradient of a threshold; 0 for none.
+    """
+
+    bias: np.ndarray
+    theta_pos: np.ndarray
+    theta_neg: np.ndarray
+    gain_pos: np.ndarray
+    gain_neg: np.ndarray
+    c_pos: np.ndarray
+    c_neg: np.ndarray
+    on_p: np.ndarray
+    on_z: np.ndarray
+    on_count: np.floating
+    weight: np.floating
+    band: np.floating
+
+
+@njit(inline="always", **OPTIONS)
+def _facing(gate, h, pre):
+    """The side that an element faces, its size there, and theta, gain and c of that side.
+
+    Those of both sides are loaded, which spares a branch.
+    """
+    theta_pos, theta_neg = gate.theta_pos[h], gate.theta_neg[h]
+    gain_pos, gain_neg = gate.gain_pos[h], gate.gain_neg[h]
+    c_pos, c_neg = gate.c_pos[h], gate.c_neg[h]
+    positive = not pre - theta_pos < -pre - theta_neg  # or NaN
+    return (
+        positive,
+        pre if positive else -pre,
+        theta_pos if positive else theta_neg,
+        gain_pos if positive else gain_neg,
+        c_pos if positive else c_neg,
+    )
+
+
+@njit(inline="always", **OPTIONS)
+def _code(gate, h, pre):
+    """Code and auxiliary code of one element, their sizes, and its penalty."""
+    positive, size, theta, gain, c = _facing(gate, h, pre)
+    zero = gate.bias.dtype.type(0)
+    p, m = size - theta, size * gain + c
+    p = zero if p <= 0 else p  # NaN stays, and reaches the loss
+    m = zero if p == 0 or m <= 0 else m
+    penalty = gate.on_p[h] * p + gate.on_z[h] * m + (gate.on_count if m != 0 else zero)
+    return m if positive else -m, p if positive else -p, m != 0, penalty
+
+
+@njit(inline="always", **OPTIONS)
+def _back(gate, h, pre, dz, da):
+    """Gradients of one element, from those at its codes: at theta, at log gain, at c, and at pre.
+
+    The gradient of theta is that of p, and where ``band`` is not zero the estimate of
+    arXiv 2407.14435 for the jump of the code and the step of the count at theta.
+    """
+    positive, size, theta, gain, c = _facing(gate, h, pre)
+    zero = gate.bias.dtype.type(0)
+    scaled, at_z, at_p = size * gain, dz if positive else -dz, da if positive else -da
+    near = abs(size - theta) * 2 < gate.band
+    jump, step = (theta * gain + c) * at_z, gate.on_count * gate.weight
+    at_edge = (jump + step) / gate.band if near else zero
+    is_open = size > theta
+    at_p = at_p + gate.weight * gate.on_p[h] if is_open else zero
+    at_z = at_z + gate.weight * gate.on_z[h] if is_open and scaled + c > 0 else zero
+    back = at_z * gain + at_p
+    return positive, -at_p - at_edge, scaled * at_z, at_z, back if positive else -back
+
+
+# Many entries are open ---------------------------------------------------------------------------
+
+
+@njit(**OPTIONS)
+def dense_codes(u, gate, first, last, z, a, fired):
+    """Code and auxiliary code of rows [first, last) of ``u`` [B, H], written to ``z`` and ``a``.
+
+    Args:
+        fired: [H] bool, set where a latent has z != 0.
+
+    Returns:
+        The penalty before its weight, and how many z are not zero.
+    """
+    penalty, alive = 0.0, 0
+    for i in range(first, last):
+        row_penalty = gate.bias.dtype.type(0)
+        for j in range(u.shape[1]):
+            z_ij, a_ij, here, cost = _code(gate, j, widen(u[i, j]) + gate.bias[j])
+            z[i, j] = narrow(z_ij, z)
+            a[i, j] = narrow(a_ij, a)
+            row_penalty += cost
+            alive += here
+            fired[j] |= here
+        penalty += row_penalty
+    return penalty, alive
+
+
+@njit(**OPTIONS)
+def dense_gradients(u, gate, dz, da, first, last, du, sums):
+    """Backward of `dense_codes` over rows [first, last).
+
+    Args:
+        dz, da: [B, H] gradients at the codes.
+        du: [B, H], filled.
+        sums: [7, H], added to: gradients of theta, log gain and c, the positive side before the
+            negative, and the gradient at the pre-activation, summed over the rows.
+    """
+    zero = gate.bias.dtype.type(0)
+    for i in range(first, last):
+        for j in range(u.shape[1]):
+            pre = widen(u[i, j]) + gate.bias[j]
+            positive, theta, r, c, back = _back(gate, j, pre, widen(dz[i, j]), widen(da[i, j]))
+            sums[0, j] += theta if positive else zero
+            sums[1, j] += zero if positive else theta
+            sums[2, j] += r if positive else zero
+            sums[3, j] += zero if positive else r
+            sums[4, j] += c if positive else zero
+            sums[5, j] += zero if positive else c
+            du[i, j] = narrow(back, du)
+            sums[6, j] += back
+
+
+# Few entries are open ----------------------------------------------------------------------------
+
+
+@njit(**OPTIONS)
+def codes_of_entries(gate, found, first, last, fired):
+    """Fill ``z`` and ``a`` of the entries of rows [first, last); as `dense_codes`."""
+    penalty, alive = 0.0, 0
+    for i in range(first, last):
+        for e in range(found.starts[i], found.ends[i]):
+            h = found.latents[e]
+            found.z[e], found.a[e], here, cost = _code(gate, h, found.values[e])
+            penalty += cost
+            alive += np.int64(here)
+            fired[h] |= here
+    return penalty, alive
+
+
+@njit(inline="always", **OPTIONS)
+def _end_of_group(latents, e, last, end):
+    """The first of the entries [e, last) whose latent is not before ``end``."""
+    while e < last and latents[e] < end:
+        e += 1
+    return e
+
+
+@njit(**OPTIONS)
+def rows_of_entries(W, x, found, a, gate, ends, scales, first, last, g, columns, sums):
+    """Reconstruct rows [first, last) from their entries, and go back to the pre-activations.
+
+    Args:
+        W: [H, d] decoder.
+        x: [B, d] activations less ``b_dec``.
+        found: The entries; ``du`` is filled.
+        a: Their auxiliary codes, which reconstruct as well; None for none.
+        gate: What made the codes.
+        ends: [n] ends of the nested groups, in latents.
+        scales: [n] 2 / B times the weight of each group's error.
+        g: [n, B, d], receives the gradient at each group's part of the reconstruction.
+        columns: [d], added to: the first of them summed over the rows.
+        sums: [H, 7], added to, as by `dense_gradients`.
+
+    Returns:
+        Sums of |x - x_hat|^2 of all groups but the last, of the last, and of the auxiliary codes.
+    """
+    d, n, zero = W.shape[1], len(ends), x.dtype.type(0)
+    main, aux, below = np.empty_like(x[0]), np.empty_like(x[0]), np.empty((n, d), x.dtype)
+    latents, z = found.latents, found.z
+    inner, whole, total_aux = 0.0, 0.0, 0.0
+    for i in range(first, last):
+        for k in range(d):
+            main[k] = -x[i, k]
+            aux[k] = -x[i, k]
+        e, end = found.starts[i], found.ends[i]
+        for m in range(n):
+            stop = _end_of_group(latents, e, end, ends[m])
+            while e + 4 <= stop:  # four entries for each pass over the sums
+                w0, w1 = W[latents[e]], W[latents[e + 1]]
+                w2, w3 = W[latents[e + 2]], W[latents[e + 3]]
+                z0, z1, z2, z3 = z[e], z[e + 1], z[e + 2], z[e + 3]
+                if a is not None:
+                    a0, a1, a2, a3 = a[e], a[e + 1], a[e + 2], a[e + 3]
+                for k in range(d):
+                    v0, v1, v2, v3 = widen(w0[k]), widen(w1[k]), widen(w2[k]), widen(w3[k])
+                    main[k] += z0 * v0 + z1 * v1 + z2 * v2 + z3 * v3
+                    if a is not None:
+                        aux[k] += a0 * v0 + a1 * v1 + a2 * v2 + a3 * v3
+                e += 4
+            while e < stop:
+                w = W[latents[e]]
+                for k in range(d):
+                    main[k] += z[e] * widen(w[k])
+                    if a is not None:
+                        aux[k] += a[e] * widen(w[k])
+                e += 1
+            square, scale, at = zero, scales[m], below[m]
+            for k in range(d):  # apart: a sum that is stored beside may round by where memory lies
+                square += main[k] * main[k]
+            for k in range(d):
+                at[k] = main[k] * scale
+            if m < n - 1:
+                inner += square
+            else:
+                whole += square
+        if a is not None:
+            square = zero
+            for k in range(d):
+                square += aux[k] * aux[k]
+            for k in range(d):
+                aux[k] *= scales[n - 1]
+            total_aux += square
+        for m in range(n - 2, -1, -1):  # a group's part is in the errors of all groups after it
+            for k in range(d):
+                below[m, k] += below[m + 1, k]
+        for m in range(n):
+            for k in range(d):
+                g[m, i, k] = narrow(below[m, k], g)
+        for k in range(d):
+            columns[k] += below[0, k]
+        e = found.starts[i]
+        for m in range(n):
+            stop, at = _end_of_group(latents, e, end, ends[m]), below[m]
+            while e + 2 <= stop:
+                w0, w1 = W[latents[e]], W[latents[e + 1]]
+                s0, s1, t0, t1 = zero, zero, zero, zero
+                for k in range(d):
+                    v0, v1 = widen(w0[k]), widen(w1[k])
+                    s0 += at[k] * v0
+                    s1 += at[k] * v1
+                    if a is not None:
+                        t0 += aux[k] * v0
+                        t1 += aux[k] * v1
+                _entry_back(gate, found, e, s0, t0, sums)
+                _entry_back(gate, found, e + 1, s1, t1, sums)
+                e += 2
+            if e < stop:
+                w, s0, t0 = W[latents[e]], zero, zero
+                for k in range(d):
+                    s0 += at[k] * widen(w[k])
+                    if a is not None:
+                        t0 += aux[k] * widen(w[k])
+                _entry_back(gate, found, e, s0, t0, sums)
+                e += 1
+    return inner, whole, total_aux
+
+
+@njit(inline="always", **OPTIONS)
+def _entry_back(gate, found, e, dz, da, sums):
+    """`_back` of entry ``e``: its ``du``, and its share of the sums."""
+    h = found.latents[e]
+    positive, theta, r, c, back = _back(gate, h, found.values[e], dz, da)
+    side = 0 if positive else 1
+    sums[h, side] += theta
+    sums[h, 2 + side] += r
+    sums[h, 4 + side] += c
+    sums[h, 6] += back
+    found.du[e] = back
