@@ -10,7 +10,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sagsae.training.ungated_step import CpuStep
 from torch import Tensor
 
 from sagsae.autoencoders.registry import (
@@ -26,6 +25,7 @@ from sagsae.autoencoders.storage import build, load
 from sagsae.autoencoders.ungated import UngatedAutoencoder
 from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
+from sagsae.training.cpu_step import CpuStep
 from tests.sagsae.autoencoders import ungated_reference as reference
 
 NAMES = of_family(RELU, TOPK, JUMPRELU, MATRYOSHKA)
