@@ -82,8 +82,9 @@ def _back(gate, h, pre, dz, da):
     zero = gate.bias.dtype.type(0)
     scaled, at_z, at_p = size * gain, dz if positive else -dz, da if positive else -da
     near = abs(size - theta) * 2 < gate.band
-    jump, step = (theta * gain + c) * at_z, gate.on_count * gate.weight
-    at_edge = (jump + step) / gate.band if near else zero
+    at_edge = (
+        ((theta * gain + c) * at_z + gate.on_count * gate.weight) / gate.band if near else zero
+    )
     is_open = size > theta
     at_p = at_p + gate.weight * gate.on_p[h] if is_open else zero
     at_z = at_z + gate.weight * gate.on_z[h] if is_open and scaled + c > 0 else zero

@@ -75,6 +75,7 @@ class CpuStep:
         sae: Dictionary,
         batch_size: int,
         dtype: torch.dtype,
+        *,
         most: int = 0,
         sparse_below: float = SPARSE_BELOW,
     ):

@@ -25,7 +25,8 @@ def fastest_step(
         device: Where it computes; on a GPU the loss of our own classes is compiled.
     """
     if isinstance(sae, Dictionary) and device.type == "cpu" and _its_sides_say_all(sae):
-        return CpuStep(sae, recipe.batch_size, dtype, recipe.k_at(0, min(sae.d, sae.width)))
+        most = recipe.k_at(0, min(sae.d, sae.width))
+        return CpuStep(sae, recipe.batch_size, dtype, most=most)
     step = AutogradStep(sae, dtype)
     if isinstance(sae, Dictionary) and device.type == "cuda":
         step.fuse()

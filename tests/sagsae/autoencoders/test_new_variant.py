@@ -57,7 +57,7 @@ def test_it_trains_by_the_fast_step_as_by_the_plain_one(plain, sparse_below):
         sae = build(plain, 12, 20).double()
         sae.initialise(torch.zeros(12), 0, recipe)
         if fast:
-            step = CpuStep(sae, 64, torch.float64, sparse_below)
+            step = CpuStep(sae, 64, torch.float64, sparse_below=sparse_below)
             optimiser = CpuOptimiser(step, recipe)
         else:
             optimiser = Optimiser(AutogradStep(sae, torch.float64), recipe)

@@ -132,7 +132,7 @@ def test_step_equals_the_formulas(name, d, width, b, seed, plain, path):
         step = AutogradStep(sae, torch.float64)
     else:
         below = 0.0 if path == "dense" else 2.0
-        step = CpuStep(sae, b, torch.float64, min(3, width), below)
+        step = CpuStep(sae, b, torch.float64, most=min(3, width), sparse_below=below)
     check(step, sae, x, dead)
 
 
@@ -146,7 +146,7 @@ def test_step_in_lower_precision(name, dtype, bound):
     sae.load_state_dict({k: v.float() for k, v in exact.state_dict().items()})
     sae.k = exact.k if hasattr(exact, "k") else None
     dead = torch.zeros(96, dtype=torch.bool)
-    step = CpuStep(sae, 256, dtype, 6, 2.0)
+    step = CpuStep(sae, 256, dtype, most=6, sparse_below=2.0)
     step(x.float(), knob_of(exact))
     _, grads, _ = expected(exact, x, dead)
     for key, value in grads.items():
@@ -214,7 +214,7 @@ def test_batch_top_k_has_exactly_k_b_entries_with_any_share_of_the_rows(name):
     x[7] *= 1000
     z = sae.select(sae.pre_activations(x), sae.params, 3)
     assert int((z != 0).sum()) == 3 * 40
-    step = CpuStep(sae, 40, torch.float64, 3)
+    step = CpuStep(sae, 40, torch.float64, most=3)
     assert float(step(x, 3).l0) == 3
     assert int((z[7] != 0).sum()) > 60
 
@@ -237,7 +237,7 @@ def test_aux_k_trains_dead_latents_alone(name):
         grads = {}
         for alpha in (0.0, 1.0):
             sae.auxk_coefficient = alpha
-            step = CpuStep(sae, 65, torch.float64, 3)
+            step = CpuStep(sae, 65, torch.float64, most=3)
             step(x, 3)
             grads[alpha] = {key: value.clone() for key, value in step.grads.items()}
         own = {key: grads[1.0][key] - grads[0.0][key] for key in grads[0.0]}
@@ -254,7 +254,7 @@ def test_aux_k_without_a_variance_trains_nothing(path):
     sae, x = made("topk", 8, 33, 5), batch(1, 8, 6)
     sae.dead = torch.arange(33) % 4 == 0
     exact = torch.float64
-    step = AutogradStep(sae, exact) if path == "autograd" else CpuStep(sae, 1, exact, 3)
+    step = AutogradStep(sae, exact) if path == "autograd" else CpuStep(sae, 1, exact, most=3)
     assert step(x, 3).auxiliary == 0
     for key, value in step.grads.items():
         assert value.isfinite().all(), key
@@ -264,7 +264,7 @@ def test_a_step_that_is_dropped_gives_its_memory_back_at_once():
     sae = made("topk", 8, 33, 5)
     gc.disable()
     try:
-        step = CpuStep(sae, 65, torch.float64, 3)
+        step = CpuStep(sae, 65, torch.float64, most=3)
         step(batch(65, 8, 6), 3)
         gone = weakref.ref(step)
         del step

@@ -21,7 +21,7 @@ def trained(sparse_below: float, dtype: torch.dtype) -> bytes:
     """The weights after some steps on open entries alone (2.0) or on products alone (0.0)."""
     sae = build("sagsae_tied", D, WIDTH)
     sae.initialise(torch.zeros(D), seed=0)
-    step = CpuStep(sae, ROWS, dtype, sparse_below)
+    step = CpuStep(sae, ROWS, dtype, sparse_below=sparse_below)
     fused = CpuOptimiser(step, Recipe(steps=STEPS, batch_size=ROWS, lam=0.1, learning_rate=0.01))
     generator = torch.Generator().manual_seed(1)
     for _ in range(STEPS):

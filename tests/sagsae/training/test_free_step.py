@@ -117,7 +117,8 @@ def test_the_loss_of_a_gate_is_what_its_recipe_trains(name, norm, auxiliary):
 
 def _written_out(sae, x, p, lam, free, trained):
     u = (x - p["b_dec"]) @ p["W_enc"]
-    theta, below, gain, gain_below, c, c_below = sae.sides(p)
+    theta, below, r, r_below, c, c_below = sae.sides(p)
+    gain, gain_below = r.exp(), r_below.exp()
     z = torch.where(u > theta, torch.relu(gain * u + c), torch.zeros_like(u))
     gate, a = torch.relu(u - theta), torch.relu(u - theta)
     if sae.two_sided:

@@ -57,7 +57,7 @@ def batches(count: int, b: int, d: int, seed: int, dtype: torch.dtype):
 def test_fused_equals_plain(name, d, width, b, lam, seed, sparse_below):
     one, other = twins(name, d, width, seed, torch.float64)
     plain = Optimiser(AutogradStep(one, torch.float64), RECIPE)
-    fused = CpuOptimiser(CpuStep(other, b, torch.float64, sparse_below), RECIPE)
+    fused = CpuOptimiser(CpuStep(other, b, torch.float64, sparse_below=sparse_below), RECIPE)
     for k, x in enumerate(batches(8, b, d, seed + 1, torch.float64)):
         expected = plain.step(x, lam, 0.02 / (k + 1))
         terms = fused.step(x, lam, 0.02 / (k + 1))
@@ -77,7 +77,7 @@ def test_either_reads_what_the_other_wrote(writer, reader, tmp_path):
 
     def made(kind, sae):
         if kind is CpuOptimiser:
-            return kind(CpuStep(sae, 9, torch.float64, 2.0), RECIPE)
+            return kind(CpuStep(sae, 9, torch.float64, sparse_below=2.0), RECIPE)
         return kind(AutogradStep(sae, torch.float64), RECIPE)
 
     one, other = twins("sagsae_tied", 6, 4, 1, torch.float64)

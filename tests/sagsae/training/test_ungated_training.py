@@ -114,7 +114,7 @@ def test_the_fused_pass_over_the_matrices_is_the_plain_one(name, settings):
         sae.params["W_dec"][1] = 0  # a latent that is never active, and whose row has no norm
         sae.params["W_enc"][:, 1] = 0
     plain = Optimiser(AutogradStep(pair[0], torch.float64), how)
-    fused = CpuOptimiser(CpuStep(pair[1], 65, torch.float64, 3), how)
+    fused = CpuOptimiser(CpuStep(pair[1], 65, torch.float64, most=3), how)
     for n in range(4):
         fired = torch.zeros(2, 33, dtype=torch.bool)
         for each, seen in zip((plain, fused), fired, strict=True):
