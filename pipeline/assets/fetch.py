@@ -20,9 +20,10 @@ from pipeline.assets.model_folders import (
     drop_gguf,
     make_model_folder,
 )
+from pipeline.assets.wheels import AssetError
 from pipeline.config.specs import AssetSpec, TextSpec
 from pipeline.jobs.cache import MODELS, TEXTS, Entry, entry_folder, write_record
-from pipeline.jobs.json_files import digest, expect_fields, read_json, write_json
+from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
 from pipeline.jobs.progress import say
 
 
@@ -84,6 +85,14 @@ def make_text(spec: TextSpec, out: Path) -> dict[str, Any]:
     return documents
 
 
+def _check_local(spec: AssetSpec | TextSpec) -> None:
+    """Raise AssetError if a local file is not the one that the specification was made for."""
+    folder = getattr(spec.model, "path", "") if isinstance(spec, AssetSpec) else ""
+    for name, expected in spec.files.items():
+        if not (file := Path(folder, name)).is_file() or sha256_of(file) != expected:
+            raise AssetError(f"{file}: changed after the plan was made: run snakemake again")
+
+
 def _make(spec: AssetSpec | TextSpec, out: Path) -> None:
     if isinstance(spec, TextSpec):
         make_text(spec, out)
@@ -118,6 +127,7 @@ def main(
                 if not made_file.exists():
                     if terms:
                         say(f"terms of what is downloaded now: {terms}")
+                    _check_local(spec)
                     _make(spec, made_file)
         made = read_json(made_file)
         write_record(out, made, entry.folder)

@@ -217,16 +217,18 @@ class Study(Looks):
     @cached_property
     def shared_specs(self) -> dict[str, str]:
         """Name -> file of each spec that covers the whole grid, too long for a command line.
-
-        The name of the file ends in the digest of the spec, so that a command that names the file
-        changes when its content does.
-        """
+        The file's name has the digest of the spec: a command changes with the content."""
         return {name: self.shared_spec(name, digest(spec)) for name, spec in self._shared().items()}
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What `from_dict` makes this study of again, with all defaults."""
+        return self.config.model_dump() | self.run.places
 
     def _shared(self) -> dict[str, dict[str, Any]]:
         return {
             "scope": self.scope.model_dump(),
-            "configuration": self.config.model_dump() | self.run.places,
+            "configuration": self.configuration,
         }
 
     def write_shared_specs(self, folder: Path = Path()) -> None:

@@ -1,6 +1,7 @@
 """Several sources become one text: readers on small real-like files, caps, order, shares."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from pipeline.assets.wheels import AssetError
 from pipeline.config.sources import MixedText
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json
+from pipeline.study.local_files import text_files
 from tests.pipeline.assets.small_assets import make_wheel, nothing_finished, sha256, text_spec
 
 VERSES = (
@@ -161,8 +163,14 @@ def test_a_changed_file_of_a_source_is_another_text_in_the_cache(tmp_path):
     cache, out = tmp_path / "cache", tmp_path / "documents.json"
     for text in ("before", "after", "before"):
         spec = mixed(lines(tmp_path, "a", [text]), lines(tmp_path, "b", ["other"]))
+        files = text_files(part.source for part in spec.text.sources)
+        spec = spec.model_copy(update={"files": files})
         assets.main(spec, cache, out)
         record = read_json(out)
         found = open_documents(record, entry_folder(out, record))
         assert list(found["text"]) == [text, "other"]
     assert len([path for path in (cache / "texts").iterdir() if path.is_dir()]) == 2
+    lines(tmp_path, "a", ["changed while snakemake ran"])
+    shutil.rmtree(cache)
+    with pytest.raises(AssetError, match="changed after the plan was made"):
+        assets.main(spec, cache, out)

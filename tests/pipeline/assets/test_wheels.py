@@ -55,9 +55,10 @@ def in_two_parts(index, tmp_path):
 
 def test_parts_are_joined_and_dequantised(in_two_parts, tmp_path, capsys):
     source, values = in_two_parts
-    out = tmp_path / "made" / "asset.json"
-    asset = assets.make_model(model_spec(source), out)
-    assert read_json(out) == asset
+    record = tmp_path / "record" / "asset.json"
+    assets.main(model_spec(source), tmp_path / "cache", record, terms="Free 9.9")
+    (out,) = (tmp_path / "cache").glob("models/*/asset.json")
+    asset = read_json(out)
     assert asset["spec"] == digest(model_spec(source))
     assert (asset["model_type"], asset["d_model"], asset["n_layers"]) == ("llama", 32, 1)
     assert (asset["folder"], asset["resolved_revision"]) == ("model", None)

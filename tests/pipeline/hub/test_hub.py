@@ -80,7 +80,7 @@ def test_the_folder_holds_what_is_named(whole, tmp_path):
     study = with_hub(whole, cells=["*/gated/*", CELL.path], repo="someone/saes", license="mit")
     (tmp_path / "figure_r2.png").write_bytes(b"\x89PNG")
     card, figure = tmp_path / "hub" / "README.md", tmp_path / "figure_r2.png"
-    make_folder(study.config.model_dump(), card, figure)
+    make_folder(study.configuration, card, figure)
     names = ("cfg.json", "metrics.json", "sae.safetensors", "sae_weights.safetensors")
     expected = {f"{cell.path}/{name}" for cell in (GATED, CELL) for name in names}
     assert files(tmp_path / "hub") == expected | {"README.md", "figure_r2.png"}
@@ -89,7 +89,7 @@ def test_the_folder_holds_what_is_named(whole, tmp_path):
         own = sagsae.load(whole.cell(cell) / "sae.safetensors")
         assert all(torch.equal(value, own.params[name]) for name, value in ours.params.items())
     (tmp_path / "hub" / "stale").touch()
-    make_folder(study.config.model_dump(), card)
+    make_folder(study.configuration, card)
     assert files(tmp_path / "hub") == expected | {"README.md"}
 
 
@@ -97,7 +97,7 @@ def test_the_hubs_client_accepts_it(whole, tmp_path):
     """What `hf upload` checks before it sends anything."""
     study = with_hub(whole, repo="someone/saes", license="apache-2.0")
     card = tmp_path / "hub" / "README.md"
-    make_folder(study.config.model_dump(), card)
+    make_folder(study.configuration, card)
     validate_repo_id(study.config.hub.repo)
     found = ModelCard.load(card)
     assert found.data.to_dict() == metadata_load(card)
@@ -133,7 +133,7 @@ def test_a_class_without_an_equal_is_in_the_folder_for_this_library_alone(
                 ]
             )
         card = tmp_path / "hub" / "README.md"
-        make_folder(made.study.config.model_dump(), card)
+        make_folder(made.study.configuration, card)
         assert files(card.parent) == {
             "README.md",
             f"{cell.path}/metrics.json",
@@ -146,17 +146,17 @@ def test_a_class_without_an_equal_is_in_the_folder_for_this_library_alone(
 def test_weights_of_other_metrics_are_refused_and_the_old_folder_stays(whole, tmp_path):
     study = with_hub(whole, cells=[CELL.path])
     card, weights = tmp_path / "hub" / "README.md", whole.cell() / "sae.safetensors"
-    make_folder(study.config.model_dump(), card)
+    make_folder(study.configuration, card)
     before = card.read_bytes()
     content = weights.read_bytes()
     try:
         weights.unlink()  # a hard link of what the folder holds
         weights.write_bytes(content + b" ")
         with pytest.raises(MetricsError, match="not the weights that the cell's metrics"):
-            make_folder(study.config.model_dump(), card)
+            make_folder(study.configuration, card)
         weights.unlink()
         with pytest.raises(MetricsError, match="run snakemake --force"):
-            make_folder(study.config.model_dump(), card)
+            make_folder(study.configuration, card)
     finally:
         weights.write_bytes(content)
     assert card.read_bytes() == before
