@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from pipeline.analysis.figures.catalogue import figures_of
+from pipeline.analysis.names import tables_of
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 
@@ -42,8 +44,10 @@ def measured(smoke) -> dict:
 def test_a_finished_study_is_sound_and_verifying_it_plans_nothing(smoke):
     done = smoke.run("verify")
     assert done.returncode == 0, done.stdout
-    assert "study smoke: no fault; sound: models 2, " in done.stdout
-    assert "cells 29" in done.stdout
+    assert "study smoke: no fault; 29 of 29 cells finished; checked: models 2, " in done.stdout
+    made = len(tables_of(smoke.study.scope)) + len(figures_of(smoke.study.scope)) + 1
+    assert f"tables, figures and reports {made}" in done.stdout
+    assert "verify cells: " in smoke.path(smoke.study.log("verify")).read_text()
     assert smoke.planned() == {}
     assert smoke.planned("verify") == {"verify": 1, "total": 1}
 

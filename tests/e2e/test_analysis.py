@@ -1,0 +1,79 @@
+"""The second workflow: measures alone become tables, figures and report."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.figures.catalogue import entry_of, figures_of
+from pipeline.analysis.names import tables_of
+from pipeline.study.scope import Scope
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "results" / "reference"
+TOLERANCE = 1e-9
+"""Relative, of numbers that another environment computes from the same measures."""
+
+
+def analysis(measures: Path, out: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "workflow/analysis.smk"]
+    command += ["--cores", "2", "--workflow-profile", "none", "--directory", out.parent]
+    command += ["--config", f"measures={measures}", f"out={out}", "--", *options]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["local", "deep", "competitors", "collapse"])
+def test_a_committed_study_follows_from_its_measures(name, tmp_path):
+    done = analysis(REFERENCE / name / "measures", tmp_path / "out", "tables")
+    assert done.returncode == 0, done.stderr[-3000:]
+    for kept in (REFERENCE / name / "tables").glob("*.csv"):
+        found = read_table(tmp_path / "out" / "tables" / kept.name)
+        pd.testing.assert_frame_equal(
+            found, read_table(kept), rtol=TOLERANCE, atol=1e-12, check_dtype=False, obj=kept.name
+        )
+
+
+def test_it_plans_what_a_figure_draws_and_nothing_of_the_first_workflow(tmp_path):
+    measures = REFERENCE / "deep" / "measures"
+    scope = Scope.read(measures / "study.json")
+    done = analysis(measures, tmp_path / "out", "figure_spec_gap", "-n")
+    assert done.returncode == 0, done.stderr
+    planned = done.stdout + done.stderr
+    assert "rule make_tables:" in planned
+    for rule in ("dial_tables", "claims", "synthetic_tables", "cell", "dump"):
+        assert f"rule {rule}:" not in planned
+    for figure in figures_of(scope):
+        assert set(entry_of(figure).tables) <= set(tables_of(scope))
+
+
+@pytest.mark.long
+def test_a_changed_line_of_analysis_makes_tables_again(tmp_path):
+    """In a copy of the code: the first workflow would train nothing either, it reads no code."""
+    checkout = tmp_path / "checkout"
+    for name in ("workflow", "pipeline", "sagsae"):
+        shutil.copytree(ROOT / name, checkout / name)
+    measures = tmp_path / "measures"
+    shutil.copytree(REFERENCE / "collapse" / "measures", measures)
+
+    def planned() -> str:
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--workflow-profile", "none"]
+        command += ["--snakefile", checkout / "workflow/analysis.smk", "--directory", tmp_path]
+        command += ["--config", f"measures={measures}", f"out={tmp_path / 'out'}", "--"]
+        target = tmp_path / "out" / "tables" / "cells.csv"
+        text = [*map(str, command), str(target)]
+        first = subprocess.run([*text, "-n"], capture_output=True, text=True, check=True)
+        subprocess.run(text, capture_output=True, text=True, check=True)
+        return first.stdout + first.stderr
+
+    assert "make_tables" in planned()
+    assert "Nothing to be done" in planned()
+    module = checkout / "pipeline" / "analysis" / "tables" / "write.py"
+    module.write_text(module.read_text() + "# changed\n")
+    assert "make_tables" in planned()
