@@ -39,7 +39,7 @@ def given() -> dict[str, Tensor]:
         twin = autoencoder(name)
         own = {key: values[key] for key in twin.params}
         twin.load_state_dict({**twin.state_dict(), **own})
-        pre = twin._pre(values["x"], twin.W_enc, twin.b_enc)
+        pre = twin.pre_activations(values["x"])
         dead &= ~(twin.select(pre, twin.params, K) != 0).any(0)
     assert int(dead.sum()) > 2
     return {**values, "dead": dead.long()}
