@@ -26,7 +26,7 @@ rule dump:
     shell:
         LEASE + "python -m pipeline dump --spec {params.spec:q} --asset {input.asset:q}"
         " --tokens {input.tokens:q} --calibration-tokens {input.calibration:q} --cache {params.cache:q}"
-        " --stores={params.stores:q} --profile {resources.profile} --sharded {resources.sharded} --device {resources.device} --out {output:q} --log {log:q}"
+        " --stores={params.stores:q} --profile {resources.profile:q} --sharded {resources.sharded:q} --device {resources.device} --out {output:q} --log {log:q}"
 
 
 rule baselines:

@@ -190,7 +190,7 @@ rule claims_page:
         f"{OUT}/logs/claims_page.log",
     localrule: True
     params:
-        of=[CODE, SCOPE.digest, SCOPE.note],
+        of=lambda wildcards: [CODE, SCOPE.digest, SCOPE.note],
         measures=MEASURES,
         tables=table(""),
     shell:
@@ -295,7 +295,7 @@ rule report:
         f"{OUT}/logs/report.log",
     localrule: True
     params:
-        of=[CODE, SCOPE.digest, SCOPE.note],
+        of=lambda wildcards: [CODE, SCOPE.digest, SCOPE.note],
         measures=MEASURES,
         root=OUT,
         browser=PAGE,
