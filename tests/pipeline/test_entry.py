@@ -42,8 +42,7 @@ def test_an_unknown_stage_lists_those_there_are():
     assert str(stop.value).startswith("error: no command 'evaluated'\n\nusage: ")
 
 
-@pytest.mark.parametrize("stage", ["cell", "dial", "tables", "claims", "report"])
-@pytest.mark.parametrize(
+DAMAGED = pytest.mark.parametrize(
     ("content", "problem"),
     [
         ('{"cells": []}', "not a JSON object with a content_sha256 key"),
@@ -51,6 +50,10 @@ def test_an_unknown_stage_lists_those_there_are():
         (None, "No such file"),
     ],
 )
+
+
+@pytest.mark.parametrize("stage", ["cell", "dial"])
+@DAMAGED
 def test_a_file_that_is_no_specification_is_named_with_what_is_wrong(
     stage, content, problem, tmp_path, capsys
 ):
@@ -66,6 +69,22 @@ def test_a_file_that_is_no_specification_is_named_with_what_is_wrong(
     shown = capsys.readouterr().err
     assert re.search(problem, shown)
     assert "Spec: " in shown or str(file) in shown
+
+
+@pytest.mark.parametrize("stage", ["tables", "claims", "report"])
+@DAMAGED
+def test_measures_without_a_readable_scope_are_named_with_what_is_wrong(
+    stage, content, problem, tmp_path
+):
+    file = tmp_path / "study.json"
+    if content is not None:
+        file.write_text(content)
+    actions = stage_parser(stage)._actions
+    options = [a.option_strings[0] for a in actions if a.required]
+    assert "--measures" in options
+    with pytest.raises((ValueError, FileNotFoundError), match=problem) as stop:
+        main([stage, *(part for option in options for part in (option, str(tmp_path)))])
+    assert str(file) in str(stop.value)
 
 
 def test_rules_name_stages_only():

@@ -36,7 +36,7 @@ def stage_digests(config: Config) -> dict[str, str]:
         "train": study.train_spec(cell),
         "evaluate": study.evaluate_spec(cell),
         # Levels repeat settings, for readers.
-        "report": {key: v for key, v in study.scope.items() if key != "levels"},
+        "report": study.scope.model_dump(exclude={"levels"}),
     }
     return {stage: digest(spec) for stage, spec in specs.items()}
 
