@@ -51,7 +51,7 @@ class Scope(BaseModel):
     """Paths of the grid's cells."""
     comparisons: list[Comparison]
     models: dict[str, int]
-    """Model name -> d_model, in the order of the configuration."""
+    """Model name -> d_model, by name: tables follow this order."""
     hookpoints: list[str]
     study: str = ""
     """Name of the study."""

@@ -37,7 +37,7 @@ QUESTION = ("recipe", "model", "hookpoint", *ASKED)
 
 
 def comparison_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
-    """One row per (comparison, recipe, model, hookpoint), in the order of the configuration.
+    """One row per (comparison, recipe, model, hookpoint), recipes and models by name.
 
     Of several recipes, one under which neither side of a comparison is trained has no rows of it:
     they would repeat those of another recipe.

@@ -46,16 +46,16 @@ class TestEffects:
         effects = table(study, "effects")
         assert len(effects) == 7 * 4
         firsts = effects.drop_duplicates(["recipe", "widths"])
-        levels = ["level_learning_rate", "level_b_dec_init", "level_width"]
+        levels = ["level_b_dec_init", "level_learning_rate", "level_width"]
         assert [name for name in effects if name.startswith("level_")] == levels
         assert [tuple(row) for row in firsts[["recipe", *levels]].itertuples(index=False)] == [
-            ("", "0.0007", "mean", NARROW),
-            ("", "0.0007", "mean", WIDE),
-            ("fast", "0.003", "mean", NARROW),
-            ("zero", "0.0007", "zero", NARROW),
-            ("zero", "0.0007", "zero", WIDE),
-            ("zero-fast", "0.003", "zero", NARROW),
-            ("zero-fast", "0.003", "zero", WIDE),
+            ("", "mean", "0.0007", NARROW),
+            ("", "mean", "0.0007", WIDE),
+            ("fast", "mean", "0.003", NARROW),
+            ("zero", "zero", "0.0007", NARROW),
+            ("zero", "zero", "0.0007", WIDE),
+            ("zero-fast", "zero", "0.003", NARROW),
+            ("zero-fast", "zero", "0.003", WIDE),
         ]
         here = effects[effects["recipe"] == "fast"]
         assert list(zip(here["model"], here["hookpoint"], strict=True)) == pairs()

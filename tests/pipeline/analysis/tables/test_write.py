@@ -37,24 +37,24 @@ def test_points_are_means_over_seeds_with_standard_errors(made_study):
     assert points[["r2_se", "dead_fraction_se", "loss_recovered_se"]].notna().all(axis=None)
 
 
-def test_comparison_finds_the_known_gaps_in_configuration_order(made_study):
+def test_comparison_finds_the_known_gaps_with_models_by_name(made_study):
     table = read_table(made_study.tables() / "comparison.csv")
     where = list(zip(table["model"], table["hookpoint"], strict=True))
-    expected = [("small", "mlp_out"), ("small", "resid"), ("large", "mlp_out"), ("large", "resid")]
+    expected = [("large", "mlp_out"), ("large", "resid"), ("small", "mlp_out"), ("small", "resid")]
     assert where == expected
-    assert table["dominates"].tolist() == [True, False, True, True]
-    assert table["min_gap"].tolist() == pytest.approx([0.05, -0.02, 0.04, 0.03])
-    assert table["mean_gap"].tolist() == pytest.approx([0.05, -0.02, 0.04, 0.03])
-    assert table["p_dominance"].tolist() == [1, 0, 1, 1]
+    assert table["dominates"].tolist() == [True, True, True, False]
+    assert table["min_gap"].tolist() == pytest.approx([0.04, 0.03, 0.05, -0.02])
+    assert table["mean_gap"].tolist() == pytest.approx([0.04, 0.03, 0.05, -0.02])
+    assert table["p_dominance"].tolist() == [1, 1, 1, 0]
     assert table["overlap_lo"].tolist() == pytest.approx([20.1] * 4)
-    assert table["candidate_width"].tolist() == [128, 128, 192, 192]
-    assert table["dead_reduction"].tolist() == pytest.approx([16, 16, 24, 24])
+    assert table["candidate_width"].tolist() == [192, 192, 128, 128]
+    assert table["dead_reduction"].tolist() == pytest.approx([24, 24, 16, 16])
 
 
 def test_matched_values_and_the_reason_outside_the_overlap(made_study):
     table = read_table(made_study.tables() / "comparison.csv")
     gap = table["l0_30_r2_candidate"] - table["l0_30_r2_baseline"]
-    assert gap.tolist() == pytest.approx([0.05, -0.02, 0.04, 0.03])
+    assert gap.tolist() == pytest.approx([0.04, 0.03, 0.05, -0.02])
     assert table["l0_900_r2_candidate"].isna().all()
     assert table["l0_900_reason"].str.contains("outside the overlap 20.1 to 80.4").all()
     assert (table["l0_30_reason"] == "").all()
@@ -63,15 +63,15 @@ def test_matched_values_and_the_reason_outside_the_overlap(made_study):
 def test_a_collapsed_cell_is_compared_and_named(made_study):
     made_study.change(GATED, collapsed=["R2 below 0.2"])
     table = read_table(made_study.tables() / "comparison.csv")
-    assert table["collapsed"][0] == f"{GATED} (R2 below 0.2)"
-    assert bool(table["dominates"][0])
+    assert table["collapsed"].tolist() == ["", "", f"{GATED} (R2 below 0.2)", ""]
+    assert bool(table["dominates"][2])
 
 
 def test_a_side_that_the_grid_lacks_leaves_a_reason(made_study):
     made_study.spec["cells"] = [c for c in made_study.spec["cells"] if "small/resid/gated" not in c]
     table = read_table(made_study.tables() / "comparison.csv")
-    assert table["overlap_reason"].tolist()[1] == "the grid has no Gated, H = 256 here"
-    assert pd.isna(table["dominates"][1])
+    assert table["overlap_reason"].tolist()[3] == "the grid has no Gated, H = 256 here"
+    assert pd.isna(table["dominates"][3])
 
 
 def test_lambdas_without_dead_latents_are_left_out_and_said_to_be(made_study):
@@ -82,10 +82,10 @@ def test_lambdas_without_dead_latents_are_left_out_and_said_to_be(made_study):
     out = made_study.tables()
     table = read_table(out / "comparison.csv")
     lambdas = len({cell.split("_lam")[1].split("_")[0] for cell in made_study.spec["cells"]})
-    assert table["dead_left_out"].tolist() == [1, lambdas, 0, lambdas]
+    assert table["dead_left_out"].tolist() == [0, lambdas, 1, lambdas]
     assert table["dead_reduction"].isna().tolist() == [False, True, False, True]
-    assert table["dead_reduction"][0] == pytest.approx(16)
-    assert table["dead_reason"][0].startswith(f"1 of {lambdas} lambdas left out: no dead latents")
+    assert table["dead_reduction"][2] == pytest.approx(16)
+    assert table["dead_reason"][2].startswith(f"1 of {lambdas} lambdas left out: no dead latents")
 
 
 def test_all_unusable_files_are_named_at_once_and_no_table_is_written(made_study):
