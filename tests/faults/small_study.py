@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from tests.faults.small_disk import ROOT, Stages
 from tests.faults.workflow_results import content, digest_of, planned_stages
 
 RULES = ("asset", "documents", "tokens", "dump", "baselines", "cell")
-RULES += ("scope", "measures", "make_tables", "claims", "claims_page", "draw_figure", "report")
-"""Rules that make something, each after those it needs."""
+RULES += ("measures", "make_tables", "claims", "claims_page", "draw_figure", "report")
+"""Rules whose stages make something, each after those it needs."""
 ASIDE = r"(^|/)(logs/|specs/configuration-|cache/studies/|\.run\.lock$)"
 STUDY = Path("results/small")
 CONFIGURATION: dict[str, Any] = {
@@ -102,7 +103,11 @@ def commands(
     for rule, arguments in planned_stages(plan.stdout + plan.stderr):
         found[rule].append(arguments)
     assert all(found[rule] for rule in rules), f"{plan.stdout}\n{plan.stderr}"
-    Study.from_dict(configuration).write_shared_specs(folder)
+    study = Study.from_dict(configuration)
+    study.write_shared_specs(folder)
+    scope = folder / STUDY / "measures/study.json"  # a copy, and no stage
+    scope.parent.mkdir(parents=True)
+    shutil.copy(folder / study.shared_specs["scope"], scope)
     return found
 
 
