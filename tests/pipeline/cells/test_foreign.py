@@ -11,10 +11,15 @@ from safetensors.torch import load_file, save_file
 
 import sagsae
 from pipeline.activations.manifests import open_store
-from pipeline.analysis.tables.write import main as write_tables
+from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.cut import parts_of
+from pipeline.analysis.pages import write_page
+from pipeline.analysis.tables.write import write_tables
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve
+from pipeline.study.metrics import read_all
+from pipeline.study.outputs import CELLS, LATENTS
 from pipeline.study.study import Study
 from pipeline.tools.verify import verify
 from tests.peers import environment
@@ -65,10 +70,12 @@ def test_it_is_measured_as_the_same_autoencoder_is(whole, tmp_path):
     assert set(known["sha256"]) == {"cfg.json", "sae_weights.safetensors"}
     assert len(read_curve(study.cell(FOREIGN) / "curve.parquet")) == 0
     assert [fault.problem for fault in verify(study.study).faults] == []
-    tables = tmp_path / "tables"
-    write_tables(study.study.compared, Path(study.study.cells_root), tables)
-    assert "foreign-theirs" in (tables / "cells.csv").read_text()
-    assert "theirs (foreign)" in (tables / "latents.md").read_text()
+    scope, tables = study.study.scope, tmp_path / "tables"
+    write_tables(read_all(Path(study.study.cells_root), scope.grid), scope, tables)
+    assert "foreign-theirs" in (tables / CELLS).read_text()
+    page = tmp_path / "latents.md"
+    write_page(page, *parts_of(LATENTS, read_table(tables / LATENTS), scope))
+    assert "theirs (foreign)" in page.read_text()
 
 
 @pytest.mark.slow
