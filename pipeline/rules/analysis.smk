@@ -271,7 +271,7 @@ rule draw_vector_figure:
         "python -m pipeline figure --measures {params.measures:q} --root {params.root:q} --out {output:q} --log {log:q}"
 
 
-for name in FIGURES:
+for name in dict.fromkeys([*FIGURES, *figures_of(SCOPE)]):
 
     rule:
         name:

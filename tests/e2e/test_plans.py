@@ -66,7 +66,7 @@ def test_recipes_plan_with_cells_and_figures_of_their_own(elsewhere):
     workflow = Workflow(elsewhere.folder, config)
     whole = workflow.planned()
     assert whole["cell"] == len(Study.load(config).cells) == 29 + 12
-    assert whole["draw_figure"] == 3 * 8 + 2 * 2
+    assert whole["draw_figure"] == 3 * 9 + 2 * 2
     assert whole["dial_run"] == 2 * 6  # there is no sagsae_tied under the default recipe
     place = "results/smoke/cells/tiny-smollm3/resid"
     cell = workflow.planned(
