@@ -24,8 +24,9 @@ rule dump:
         cache=lambda wildcards: CACHE,
         stores=lambda wildcards: study.run.stores,
     shell:
-        LEASE + "python -m pipeline dump --spec {params.spec:q} --asset {input.asset:q}"
-        " --tokens {input.tokens:q} --calibration-tokens {input.calibration:q} --cache {params.cache:q}"
+        LEASE
+        + "python -m pipeline dump --spec {params.spec:q} --asset {input.asset:q} --tokens {input.tokens:q}"
+        " --calibration-tokens {input.calibration:q} --cache {params.cache:q}"
         " --stores={params.stores:q} --profile {resources.profile:q} --sharded {resources.sharded:q} --device {resources.device} --out {output:q} --log {log:q}"
 
 
