@@ -39,6 +39,7 @@ wildcard_constraints:
     split="train|heldout",
 
 
+include: "pipeline/rules/common.smk"
 include: "pipeline/rules/assets.smk"
 include: "pipeline/rules/activations.smk"
 include: "pipeline/rules/cells.smk"

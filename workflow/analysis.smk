@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-CHECKOUT = Path(workflow.source_path("analysis.smk")).parent.parent
+CHECKOUT = Path(workflow.basedir).parent
 sys.path.insert(0, str(CHECKOUT))  # whatever --directory says
 
 from pipeline.config.formats import Formats

@@ -7,7 +7,7 @@ from pipeline.analysis.figures.catalogue import (
     PATTERN,
     PROBES,
     SYNTHETIC,
-    entry_of,
+    drawn_from,
     figures_of,
     parts,
     title_and_caption,
@@ -81,8 +81,8 @@ rule make_tables:
     localrule: True
     params:
         of=[CODE, SCOPE.digest],
-        measures=MEASURES,
-        out=table(""),
+        measures=lambda wildcards: MEASURES,
+        out=lambda wildcards: table(""),
     shell:
         "python -m pipeline tables --measures {params.measures:q} --out-dir {params.out:q} --log {log:q}"
 
@@ -99,7 +99,7 @@ rule dial_tables:
     localrule: True
     params:
         of=[CODE, SCOPE.digest],
-        measures=MEASURES,
+        measures=lambda wildcards: MEASURES,
     shell:
         "python -m pipeline dial-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
 
@@ -116,7 +116,7 @@ rule probe_tables:
     localrule: True
     params:
         of=[CODE, SCOPE.digest],
-        measures=MEASURES,
+        measures=lambda wildcards: MEASURES,
     shell:
         "python -m pipeline probe-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
 
@@ -134,8 +134,8 @@ rule ranking_tables:
     localrule: True
     params:
         of=[CODE, SCOPE.digest],
-        measures=MEASURES,
-        tables=table(""),
+        measures=lambda wildcards: MEASURES,
+        tables=lambda wildcards: table(""),
     shell:
         "python -m pipeline ranking-tables --measures {params.measures:q} --tables {params.tables:q}"
         " --out {output.csv:q} --log {log:q}"
@@ -152,7 +152,7 @@ rule synthetic_tables:
     localrule: True
     params:
         of=[CODE],
-        measures=MEASURES,
+        measures=lambda wildcards: MEASURES,
     shell:
         "python -m pipeline synthetic-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
 
@@ -172,8 +172,8 @@ rule claims:
     localrule: True
     params:
         of=[CODE, SCOPE.digest],
-        measures=MEASURES,
-        tables=table(""),
+        measures=lambda wildcards: MEASURES,
+        tables=lambda wildcards: table(""),
     shell:
         "python -m pipeline claims --measures {params.measures:q} --tables {params.tables:q}"
         " --synthetic {input.synthetic:q} --reference {input.reference:q} --out {output.csv:q} --log {log:q}"
@@ -191,8 +191,8 @@ rule claims_page:
     localrule: True
     params:
         of=lambda wildcards: [CODE, SCOPE.digest, SCOPE.note],
-        measures=MEASURES,
-        tables=table(""),
+        measures=lambda wildcards: MEASURES,
+        tables=lambda wildcards: table(""),
     shell:
         "python -m pipeline claims-page --measures {params.measures:q} --tables {params.tables:q} --out {output:q}"
         " --log {log:q}"
@@ -212,26 +212,15 @@ rule page:
     localrule: True
     params:
         of=[CODE, SCOPE.digest],
-        measures=MEASURES,
+        measures=lambda wildcards: MEASURES,
     shell:
         "python -m pipeline page --measures {params.measures:q} --table {input.csv:q} --out {output:q} --log {log:q}"
-
-
-def drawn_from(wildcards):
-    """The tables and the measures that a figure draws, and no others."""
-    entry = entry_of(wildcards.figure)
-    protocol = [f"{OUT}/synthetic/{entry.protocol}.csv"] if entry.protocol else []
-    return [
-        *map(table, entry.tables),
-        *protocol,
-        *(f"{MEASURES}/{name}" for name in entry.measures),
-    ]
 
 
 rule draw_figure:
     input:
         STUDY,
-        drawn_from,
+        lambda wildcards: drawn_from(wildcards.figure, OUT, MEASURES),
     output:
         png=report(
             f"{OUT}/figures/{{figure}}.png",
@@ -245,8 +234,8 @@ rule draw_figure:
     localrule: True
     params:
         of=[CODE, SCOPE.digest],
-        measures=MEASURES,
-        root=OUT,
+        measures=lambda wildcards: MEASURES,
+        root=lambda wildcards: OUT,
         caption=lambda wildcards: title_and_caption(wildcards.figure)[1],
     shell:
         "python -m pipeline figure --measures {params.measures:q} --root {params.root:q} --out {output.png:q} --log {log:q}"
@@ -255,7 +244,7 @@ rule draw_figure:
 rule draw_vector_figure:
     input:
         STUDY,
-        drawn_from,
+        lambda wildcards: drawn_from(wildcards.figure, OUT, MEASURES),
     output:
         f"{OUT}/figures/{{figure}}.{{kind}}",
     log:
@@ -265,8 +254,8 @@ rule draw_vector_figure:
     localrule: True
     params:
         of=[CODE, SCOPE.digest],
-        measures=MEASURES,
-        root=OUT,
+        measures=lambda wildcards: MEASURES,
+        root=lambda wildcards: OUT,
     shell:
         "python -m pipeline figure --measures {params.measures:q} --root {params.root:q} --out {output:q} --log {log:q}"
 
@@ -296,8 +285,8 @@ rule report:
     localrule: True
     params:
         of=lambda wildcards: [CODE, SCOPE.digest, SCOPE.note],
-        measures=MEASURES,
-        root=OUT,
+        measures=lambda wildcards: MEASURES,
+        root=lambda wildcards: OUT,
         browser=PAGE,
     shell:
         "python -m pipeline report --measures {params.measures:q} --root {params.root:q} --browser {params.browser:q}"

@@ -1,17 +1,6 @@
 # The latent browser: static pages, where section browser asks.
 
-from pipeline.config.spelling import CellNameError
-from pipeline.study.browser import browser_spec, browser_spec_file, browser_specs, read_by_browser
-
-
-def browser_pages(wildcards):
-    """The page of the latent browser."""
-    if not browser_specs(study):
-        raise CellNameError(
-            "this study shows no latents: add section `browser` (config/README.md), or name cells: "
-            "snakemake browser --config 'browser={cells: [MODEL/HOOKPOINT/VARIANT/wH_lamL_seedS]}'"
-        )
-    return [study.browser_page]
+from pipeline.study.browser import browser_spec, browser_spec_file, read_by_browser
 
 
 rule browser:

@@ -1,27 +1,10 @@
 # What the jobs of a study leave, as a few files: all that the analysis reads.
 
-from pipeline.config.spelling import CellNameError
 from pipeline.study.outputs import CURVE
 
 MEASURES, OUT = f"{ROOT}/measures", ROOT
 SCOPE, FORMATS = study.scope, study.run.formats
 PAGE = ["browser/index.html"] if study.config.browser else []
-
-
-def dial_runs(wildcards):
-    """What all jobs of the dial make."""
-    if not study.dials:
-        raise CellNameError(
-            "this study steers with no latents: see section `dial` in config/README.md"
-        )
-    return list(study.dials)
-
-
-def probe_runs(wildcards):
-    """What all jobs of the probes make."""
-    if not study.probes:
-        raise CellNameError("this study probes no codes: see section `probe` in config/README.md")
-    return list(study.probes)
 
 
 MEASURED = {
@@ -59,7 +42,7 @@ rule measures:
         measures="|".join(MEASURED),
     localrule: True
     params:
-        root=ROOT,
+        root=lambda wildcards: ROOT,
         of=lambda wildcards: SCOPE.digest,
     shell:
         "python -m pipeline measures --study {input.study:q} --root {params.root:q} --out {output:q} --log {log:q}"

@@ -55,13 +55,17 @@ def content(path: Path, without: tuple[str, ...] = ()) -> bytes:
         return table.drop(columns=[f"training_{name}" for name in COSTS]).to_csv().encode()
     if path.name == "report.html":
         return _report(path).encode()
-    if path.name not in RECORDS:
+    if path.name == "cells.jsonl":
+        records = [json.loads(line) for line in path.read_text().splitlines()]
+    elif path.name in RECORDS:
+        records = [read_json(path)]
+    else:
         return path.read_bytes()
-    value = read_json(path)
-    for section in (value, value.get("training", {})):
-        for name in COSTS + without:
-            section.pop(name, None)
-    return json.dumps(value, sort_keys=True).encode()
+    for value in records:
+        for section in (value, value.get("training", {})):
+            for name in COSTS + without:
+                section.pop(name, None)
+    return json.dumps(records, sort_keys=True).encode()
 
 
 def _report(path: Path) -> str:
