@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -179,7 +180,9 @@ def test_a_job_that_was_killed_goes_on_in_the_same_run(number, made, ask, tmp_pa
     for name, value in options.items():
         text = value.model_dump_json() if hasattr(value, "model_dump_json") else str(value)
         command += [f"--{name.replace('_', '-')}", text]
-    killed = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # A user's job has no service of W&B from this process, which knows runs of the killed job.
+    environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+    killed = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     state = root / CELL.path / ".state"
     while not list(state.glob("checkpoint-*.safetensors")) and killed.poll() is None:
         time.sleep(0.005)
@@ -188,7 +191,7 @@ def test_a_job_that_was_killed_goes_on_in_the_same_run(number, made, ask, tmp_pa
     assert killed.returncode != 0
     assert list(state.glob("checkpoint-*.safetensors"))
     assert not out.exists()
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, env=environment)
     folder = out.parent
     assert_unharmed(made, folder)
     place = tmp_path / "tracking"
