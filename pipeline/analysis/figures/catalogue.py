@@ -119,12 +119,13 @@ def entry_of(name: str) -> Entry:
     return FIGURES[parts(name)[0]]
 
 
-def drawn_from(name: str, out: str, measures: str) -> list[str]:
+def drawn_from(figure: str, out: str, measures: str) -> list[str]:
     """The tables below ``out`` and the measures that a figure draws, and no others."""
-    entry = entry_of(name)
-    protocol = [f"{out}/synthetic/{entry.protocol}.csv"] if entry.protocol else []
-    tables = [f"{out}/tables/{table}" for table in entry.tables]
-    return [*tables, *protocol, *(f"{measures}/{part}" for part in entry.measures)]
+    entry = entry_of(figure)
+    name = entry.protocol
+    protocol = [str(Path(out, "synthetic", name).with_suffix(".csv"))] if name else []
+    tables = [str(Path(out, "tables", table)) for table in entry.tables]
+    return [*tables, *protocol, *(str(Path(measures, part)) for part in entry.measures)]
 
 
 def title_and_caption(name: str) -> tuple[str, str]:
