@@ -52,7 +52,7 @@ lint: $(VENV)/.ready-dev ## style, spelling, types, workflow
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/mypy
-	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/analysis.smk pipeline/rules
+	$(BIN)/snakefmt --check Snakefile workflow/Snakefile workflow/analysis.smk workflow/rules
 
 docs: $(VENV)/.ready-docs ## the documentation as a site, in site/; open site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet

@@ -39,18 +39,18 @@ wildcard_constraints:
     split="train|heldout",
 
 
-include: "pipeline/rules/common.smk"
-include: "pipeline/rules/assets.smk"
-include: "pipeline/rules/activations.smk"
-include: "pipeline/rules/cells.smk"
-include: "pipeline/rules/measures.smk"
-include: "pipeline/rules/dial.smk"
-include: "pipeline/rules/probe.smk"
-include: "pipeline/rules/synthetic.smk"
-include: "pipeline/rules/analysis.smk"
-include: "pipeline/rules/browser.smk"
-include: "pipeline/rules/hub.smk"
-include: "pipeline/rules/verify.smk"
+include: "workflow/rules/common.smk"
+include: "workflow/rules/assets.smk"
+include: "workflow/rules/activations.smk"
+include: "workflow/rules/cells.smk"
+include: "workflow/rules/measures.smk"
+include: "workflow/rules/dial.smk"
+include: "workflow/rules/probe.smk"
+include: "workflow/rules/synthetic.smk"
+include: "workflow/rules/analysis.smk"
+include: "workflow/rules/browser.smk"
+include: "workflow/rules/hub.smk"
+include: "workflow/rules/verify.smk"
 
 
 rule all:

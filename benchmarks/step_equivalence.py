@@ -24,12 +24,12 @@ import torch
 
 from benchmarks.interleaved import table
 from benchmarks.ours import plain
-from pipeline.activations.manifests import open_store
+from pipeline.cells.tracking.live import Live
 from pipeline.cells.train import opened_trainer
-from pipeline.config.study_config import DEFAULT_CONFIG
+from pipeline.data.manifests import open_store
 from pipeline.study.cell import Cell
+from pipeline.study.config.study_config import DEFAULT_CONFIG
 from pipeline.study.study import Study
-from pipeline.tracking.live import Live
 from sagsae.activations.stream import iterate
 from sagsae.evaluation.metrics import evaluate_reconstruction
 

@@ -17,11 +17,11 @@ import torch
 
 from benchmarks.interleaved import Timing, interleaved, table
 from benchmarks.ours import sparse_batches, trainer
-from pipeline.config.tracking import Tracking
+from pipeline.cells.tracking.asked import Asked
+from pipeline.cells.tracking.live import Live
+from pipeline.cells.tracking.trackers import Tracked
 from pipeline.study.cell import Cell
-from pipeline.tracking.asked import Asked
-from pipeline.tracking.live import Live
-from pipeline.tracking.trackers import Tracked
+from pipeline.study.config.tracking import Tracking
 
 SECTION = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
 CELL = Cell(model="m", hookpoint="resid", variant="sagsae_tied", width=1, lam=0.1, seed=0)

@@ -25,10 +25,10 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from pipeline.assets.fetch import model_folder
-from pipeline.config.study_config import DEFAULT_CONFIG, load_yaml
+from pipeline.data.fetch import model_folder
 from pipeline.jobs.json_files import canonical, write_json
 from pipeline.study.cell import Cell
+from pipeline.study.config.study_config import DEFAULT_CONFIG, load_yaml
 from pipeline.study.study import Study
 from tests.pipeline.conftest import metrics_of
 

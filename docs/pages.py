@@ -18,8 +18,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from pipeline.__main__ import STAGES, TOOLS, stage_parser
-from pipeline.config.sections import LARGEST
-from pipeline.config.study_config import StudyConfig
+from pipeline.study.config.sections import LARGEST
+from pipeline.study.config.study_config import StudyConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = {

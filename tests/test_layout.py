@@ -12,13 +12,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PIPELINE = (
     {"jobs"},
-    {"config"},
-    {"assets", "study"},
-    {"activations", "tracking", "synthetic"},
-    {"cells", "analysis"},
-    {"browser", "hub", "tools"},
+    {"study"},
+    {"analysis"},
+    {"data", "synthetic"},
+    {"cells"},
+    {"tools"},
 )
-"""Floors of ``pipeline``, the lowest first; a wing may import its own floor and those below."""
+"""Floors of ``pipeline``, the lowest first; a room may import its own floor and those below.
+
+Analysis lies below data and cells: only measures reach it."""
 SAGSAE = (
     {"files", "folders", "memory", "cpu_products"},
     {"storage"},
@@ -120,8 +122,8 @@ def made(root: Path, **files: str) -> Path:
             "pipeline.jobs.a imports pipeline.study.b, which is a floor above",
         ),
         (
-            {"pipeline__jobs__a": "def f():\n    import pipeline.hub.b"},
-            "pipeline.jobs.a imports pipeline.hub.b, which is a floor above",
+            {"pipeline__jobs__a": "def f():\n    import pipeline.tools.hub.b"},
+            "pipeline.jobs.a imports pipeline.tools.hub.b, which is a floor above",
         ),
         (
             {

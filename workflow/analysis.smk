@@ -6,7 +6,7 @@ from pathlib import Path
 CHECKOUT = Path(workflow.basedir).parent
 sys.path.insert(0, str(CHECKOUT))  # whatever --directory says
 
-from pipeline.config.formats import Formats
+from pipeline.study.config.formats import Formats
 from pipeline.jobs.stage import put_checkout_first
 from pipeline.study.scope import Scope
 
@@ -16,7 +16,7 @@ SCOPE = Scope.read(Path(MEASURES, "study.json"))
 FORMATS = Formats(figures=config.get("figures", []), tables=config.get("tables", []))
 
 
-include: "../pipeline/rules/analysis.smk"
+include: "rules/analysis.smk"
 
 
 rule all:

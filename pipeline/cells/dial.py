@@ -19,11 +19,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.activations.baselines import Baselines, read_baselines
-from pipeline.activations.manifests import open_store
-from pipeline.activations.passes import STEERED
-from pipeline.assets.fetch import load_asset, model_folder
 from pipeline.cells.evaluate import EvaluationError, measured_autoencoder, rows_of
+from pipeline.data.baselines import Baselines, read_baselines
+from pipeline.data.fetch import load_asset, model_folder
+from pipeline.data.manifests import open_store
+from pipeline.data.passes import STEERED
 from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress

@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from pipeline.activations.baselines import Baselines, read_baselines
-from pipeline.activations.manifests import open_store
-from pipeline.activations.passes import LR_NOISE_GAP, SPLICED
-from pipeline.assets.fetch import load_asset
+from pipeline.data.baselines import Baselines, read_baselines
+from pipeline.data.fetch import load_asset
+from pipeline.data.manifests import open_store
+from pipeline.data.passes import LR_NOISE_GAP, SPLICED
 from pipeline.jobs.json_files import digest, sha256_of
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell

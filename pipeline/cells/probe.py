@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.activations.manifests import open_store
-from pipeline.assets.fetch import model_folder
-from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.evaluate import EvaluationError, measured_autoencoder, rows_of
+from pipeline.data.fetch import model_folder
+from pipeline.data.manifests import open_store
+from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress

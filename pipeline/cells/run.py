@@ -15,6 +15,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline.cells.tracking.live import tracked
 from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.jobs.stage import Device, device_of, locked, run_is_gone
@@ -29,7 +30,6 @@ from pipeline.study.outputs import (
     WEIGHTS,
 )
 from pipeline.study.specs import EvaluateSpec, TrainSpec
-from pipeline.tracking.live import tracked
 from sagsae.files import whole_file, write_atomic
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from pipeline.activations.manifests import open_store
+from pipeline.cells.tracking.live import Live
+from pipeline.data.manifests import open_store
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
 from pipeline.study.specs import TrainSpec
-from pipeline.tracking.live import Live
 from sagsae import api
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.training.trainer import Trainer

@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from pipeline.config.grid import GridEntry
-from pipeline.config.study_config import Model, StudyConfig
 from pipeline.study.cell import Cell
+from pipeline.study.config.grid import GridEntry
+from pipeline.study.config.study_config import Model, StudyConfig
 
 
 def cells_of(entry: GridEntry, config: StudyConfig) -> list[Cell]:

@@ -7,11 +7,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.browser import Shown
-from pipeline.config.grid import Comparison
-from pipeline.config.spelling import CellNameError
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.cell import Cell
+from pipeline.study.config.browser import Shown
+from pipeline.study.config.grid import Comparison
+from pipeline.study.config.spelling import CellNameError
 from pipeline.study.inputs import read_by_look
 from pipeline.study.restrictions import is_asked
 from pipeline.study.specs import BrowserSpec

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pipeline.config.spelling import CellNameError
-from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell
+from pipeline.study.config.spelling import CellNameError
+from pipeline.study.config.study_config import StudyConfig
 from pipeline.study.restrictions import RESTRICTED, unknown_names
 
 

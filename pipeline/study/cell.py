@@ -16,9 +16,9 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import ConfigDict, Field, Strict
 
-from pipeline.config.recipes import DEFAULT_RECIPE
-from pipeline.config.sections import Count, Lambda, Natural
-from pipeline.config.spelling import NAME_LENGTH, CellNameError, knob_tag, lambda_tag
+from pipeline.study.config.recipes import DEFAULT_RECIPE
+from pipeline.study.config.sections import Count, Lambda, Natural
+from pipeline.study.config.spelling import NAME_LENGTH, CellNameError, knob_tag, lambda_tag
 from sagsae.autoencoders.registry import FOREIGN, LAMBDA, K
 
 WILDCARDS = {

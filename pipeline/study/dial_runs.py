@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.sections import Count, FieldFaults, Natural, Section
+from pipeline.study.config.sections import Count, FieldFaults, Natural, Section
 from pipeline.study.look_runs import LookRun, UsedCell
 from pipeline.study.metrics import Finite, NonNegative, Share, read_measure
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from pipeline.config.dial import Dial
-from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell, by_sweep
+from pipeline.study.config.dial import Dial
+from pipeline.study.config.study_config import StudyConfig
 from pipeline.study.restrictions import is_asked, unknown_names
 from pipeline.study.scope import Scope
 from pipeline.study.specs import DialSpec

@@ -7,9 +7,9 @@ from typing import Any
 
 from snakemake.io import ancient
 
-from pipeline.config.hub import Hub
-from pipeline.config.spelling import CellNameError
 from pipeline.study.cell import Cell
+from pipeline.study.config.hub import Hub
+from pipeline.study.config.spelling import CellNameError
 from pipeline.study.foreign import is_foreign
 from pipeline.study.outputs import WEIGHTS
 from pipeline.study.specs import ExportSpec

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from math import prod
 
-from pipeline.config.foreign import ForeignSource
-from pipeline.config.spelling import CellNameError
-from pipeline.config.study_config import StudyConfig
 from pipeline.study.blocks import axes_of, cells_of
 from pipeline.study.cell import Cell
+from pipeline.study.config.foreign import ForeignSource
+from pipeline.study.config.spelling import CellNameError
+from pipeline.study.config.study_config import StudyConfig
 from sagsae.autoencoders.registry import ELSEWHERE
 
 

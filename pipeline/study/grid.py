@@ -9,10 +9,10 @@ from pathlib import Path
 from shlex import quote
 from typing import Any
 
-from pipeline.config import study_config as c
 from pipeline.study.blocks import axes_of, cells_of
 from pipeline.study.browser_faults import browser_faults
 from pipeline.study.cell import Cell
+from pipeline.study.config import study_config as c
 from pipeline.study.dials import dial_faults
 from pipeline.study.foreign import foreign_faults
 from pipeline.study.probes import probe_faults

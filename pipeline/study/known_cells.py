@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline.config.recipes import DEFAULT_RECIPE, home
-from pipeline.config.spelling import CellNameError
-from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell
+from pipeline.study.config.recipes import DEFAULT_RECIPE, home
+from pipeline.study.config.spelling import CellNameError
+from pipeline.study.config.study_config import StudyConfig
 from sagsae.autoencoders.registry import VARIANTS, K, knobs
 
 

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pipeline.config.recipes import DEFAULT_RECIPE
-from pipeline.config.spelling import lambda_tag
-from pipeline.config.study_config import DEFAULT_CONFIG
 from pipeline.study.cell import Cell
+from pipeline.study.config.recipes import DEFAULT_RECIPE
+from pipeline.study.config.spelling import lambda_tag
+from pipeline.study.config.study_config import DEFAULT_CONFIG
 from pipeline.study.current import is_current
 from pipeline.study.study import Study
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from pipeline.config.sources import MixedText, ModelSource, TextSource
 from pipeline.jobs.json_files import sha256_of
+from pipeline.study.config.sources import MixedText, ModelSource, TextSource
 
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
 """Of a folder that ``save_pretrained`` writes: weights, configuration, tokenizer."""

@@ -6,8 +6,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.config.sections import Natural, Section
 from pipeline.study.cell import Cell
+from pipeline.study.config.sections import Natural, Section
 from pipeline.study.metrics import CellMetrics, NonNegative
 from pipeline.study.specs import DialSpec, ProbeSpec
 

@@ -6,9 +6,9 @@ from abc import abstractmethod
 from functools import cached_property
 from typing import TypeVar
 
-from pipeline.config.spelling import CellNameError
-from pipeline.config.study_config import StudyConfig
 from pipeline.study.cell import Cell
+from pipeline.study.config.spelling import CellNameError
+from pipeline.study.config.study_config import StudyConfig
 from pipeline.study.dials import dial_specs
 from pipeline.study.outputs import Outputs
 from pipeline.study.probes import probe_specs

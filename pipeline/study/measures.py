@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 import pandas as pd
 from pydantic import BaseModel, ValidationError
 
-from pipeline.config.yaml_files import describe
 from pipeline.jobs.json_files import canonical, read_json
 from pipeline.study.cell import Cell
+from pipeline.study.config.yaml_files import describe
 from pipeline.study.curves import read_curve
 from pipeline.study.dial_runs import DialRun
 from pipeline.study.metrics import CellMetrics, MetricsError, read_all

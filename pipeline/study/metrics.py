@@ -14,10 +14,10 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 
-from pipeline.config.sections import Count, FieldFaults, Section
-from pipeline.config.yaml_files import describe
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
+from pipeline.study.config.sections import Count, FieldFaults, Section
+from pipeline.study.config.yaml_files import describe
 from pipeline.study.outputs import METRICS
 from sagsae.evaluation.distributions import LEVELS
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import model_validator
 
-from pipeline.config.sections import Count, FieldFaults, Natural, Section
+from pipeline.study.config.sections import Count, FieldFaults, Natural, Section
 from pipeline.study.look_runs import LookRun, UsedCell
 from pipeline.study.metrics import Share, read_measure
 

@@ -8,15 +8,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.config.recipes import (
+from pipeline.study.config.recipes import (
     DEFAULT_RECIPE,
     Recipe,
     Training,
     changes,
     for_variant,
 )
-from pipeline.config.study_config import StudyConfig
-from pipeline.config.yaml_files import faults_of
+from pipeline.study.config.study_config import StudyConfig
+from pipeline.study.config.yaml_files import faults_of
 from sagsae.schedules import SETTINGS, uses
 
 BY_VARIANT = "by variant"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel
 
-from pipeline.config.recipes import DEFAULT_RECIPE
-from pipeline.config.study_config import StudyConfig
+from pipeline.study.config.recipes import DEFAULT_RECIPE
+from pipeline.study.config.study_config import StudyConfig
 
 RESTRICTED = ("models", "hookpoints", "recipes")
 """Fields by which a section may do so."""

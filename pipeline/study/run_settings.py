@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from pipeline.config.formats import Formats
-from pipeline.config.sections import Bucket, Count, Folder, FolderOrNone, Name, Section
-from pipeline.config.tracking import Tracking
-from pipeline.config.yaml_files import faults_of
+from pipeline.study.config.formats import Formats
+from pipeline.study.config.sections import Bucket, Count, Folder, FolderOrNone, Name, Section
+from pipeline.study.config.tracking import Tracking
+from pipeline.study.config.yaml_files import faults_of
 
 
 class RunSettings(Section):

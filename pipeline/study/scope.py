@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.config.grid import Comparison
-from pipeline.config.recipes import DEFAULT_RECIPE, Recipe, home
-from pipeline.config.synthetic import PROTOCOLS
-from pipeline.config.yaml_files import ConfigError, describe
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell, SweepKey
+from pipeline.study.config.grid import Comparison
+from pipeline.study.config.recipes import DEFAULT_RECIPE, Recipe, home
+from pipeline.study.config.synthetic import PROTOCOLS
+from pipeline.study.config.yaml_files import ConfigError, describe
 from pipeline.study.settings import PAPER_FAMILY, Factor, Setting, factors_of, width_pairs
 from sagsae.autoencoders.registry import stem, stems
 

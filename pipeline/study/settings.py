@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.config.grid import Comparison, Sized
-from pipeline.config.recipes import DEFAULT_RECIPE, WIDTH_FACTOR, Training
+from pipeline.study.config.grid import Comparison, Sized
+from pipeline.study.config.recipes import DEFAULT_RECIPE, WIDTH_FACTOR, Training
 
 BLANK = "–"
 """A level that nothing names."""

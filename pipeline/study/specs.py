@@ -1,6 +1,6 @@
 """Specifications of cells, of what looks into them and of synthetic runs.
 
-Those of models, text and stores are in ``pipeline.config.specs``.
+Those of models, text and stores are in ``pipeline.study.config.specs``.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_serializer
 
-from pipeline.config.browser import Shown
-from pipeline.config.dial import Steering
-from pipeline.config.foreign import ForeignSource
-from pipeline.config.probe import Probing
-from pipeline.config.recipes import Training
-from pipeline.config.sources import AnyText, ModelSource
-from pipeline.config.specs import Spec
-from pipeline.config.study_config import Evaluation, TappedModel
-from pipeline.config.synthetic import Synthetic
 from pipeline.study.cell import Cell
+from pipeline.study.config.browser import Shown
+from pipeline.study.config.dial import Steering
+from pipeline.study.config.foreign import ForeignSource
+from pipeline.study.config.probe import Probing
+from pipeline.study.config.recipes import Training
+from pipeline.study.config.sources import AnyText, ModelSource
+from pipeline.study.config.specs import Spec
+from pipeline.study.config.study_config import Evaluation, TappedModel
+from pipeline.study.config.synthetic import Synthetic
 from sagsae.schedules import SETTINGS, Recipe, uses
 
 

@@ -1,8 +1,8 @@
 """A study: a validated configuration, its grid of cells, the specifications of its stages.
 
-A stage receives its specification, see ``pipeline.config.specs``. Snakemake compares specifications
-to decide what to run again, so nothing else may reach a stage. One that grows with the grid reaches
-it through a file that is named after its digest.
+A stage receives its specification, see ``pipeline.study.config.specs``. Snakemake compares
+specifications to decide what to run again, so nothing else may reach a stage. One that grows with
+the grid reaches it through a file that is named after its digest.
 """
 
 from __future__ import annotations
@@ -13,15 +13,22 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pipeline.config import study_config as c
-from pipeline.config.recipes import Training
-from pipeline.config.sources import AnyText, MixedText
-from pipeline.config.specs import AssetSpec, BaselineSpec, DumpSpec, Split, TextSpec, TokenSpec
-from pipeline.config.spelling import CellNameError
-from pipeline.config.synthetic import Synthetic
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.blocks import cells_of
 from pipeline.study.cell import Cell, by_sweep
+from pipeline.study.config import study_config as c
+from pipeline.study.config.recipes import Training
+from pipeline.study.config.sources import AnyText, MixedText
+from pipeline.study.config.specs import (
+    AssetSpec,
+    BaselineSpec,
+    DumpSpec,
+    Split,
+    TextSpec,
+    TokenSpec,
+)
+from pipeline.study.config.spelling import CellNameError
+from pipeline.study.config.synthetic import Synthetic
 from pipeline.study.foreign import foreign_cells, source_of
 from pipeline.study.grid import absent_files, cross_faults
 from pipeline.study.known_cells import check_known

@@ -1,4 +1,1 @@
-"""Protocols on data whose features are known, and their figures."""
-
-TAU = 0.9
-"""Cosine from which a pole counts as found by a latent."""
+"""The protocols on data whose features are known."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.config.synthetic import (
+from pipeline.study.config.synthetic import (
     Anomalies,
     Consolidation,
     Contestant,
@@ -22,8 +22,8 @@ from pipeline.config.synthetic import (
     Robustness,
     Synthetic,
 )
-from pipeline.synthetic import TAU
 from sagsae.schedules import Recipe
+from sagsae.synthetic import TAU
 from sagsae.synthetic.anomalies import ExcursionSource, direction_aurocs
 from sagsae.synthetic.consolidation import Matches, match_poles
 from sagsae.synthetic.pairs import PairSample, PairSource, antipodal, at_cosine

@@ -22,9 +22,9 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from pipeline.activations.baselines import read_baselines
-from pipeline.assets.documents import open_documents
-from pipeline.assets.model_folders import check_model
+from pipeline.data.baselines import read_baselines
+from pipeline.data.documents import open_documents
+from pipeline.data.model_folders import check_model
 from pipeline.jobs.cache import (
     ASSET,
     BASELINES,

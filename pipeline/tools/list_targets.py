@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.analysis.figures.catalogue import FIGURES, SYNTHETIC, figures_of
-from pipeline.config.study_config import DEFAULT_CONFIG
 from pipeline.study.browser import browser_specs
+from pipeline.study.config.study_config import DEFAULT_CONFIG
 from pipeline.study.study import Study
 
 RULES = ("all", "tables", "figures", "report", "synthetic", "hub_folder", "verify")

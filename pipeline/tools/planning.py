@@ -6,16 +6,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.spelling import CellNameError
-from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError
-from pipeline.config.yaml_files import load_yaml
+from pipeline.cells.tracking.asked import Asked, pass_on
 from pipeline.jobs.cache import register
 from pipeline.jobs.remedies import explain
 from pipeline.jobs.stage import name_run, put_checkout_first, relax_gc
 from pipeline.study.browser import browser_specs, write_browser_specs
+from pipeline.study.config.spelling import CellNameError
+from pipeline.study.config.study_config import DEFAULT_CONFIG, ConfigError
+from pipeline.study.config.yaml_files import load_yaml
 from pipeline.study.study import Study
 from pipeline.tools.requests import Requests as Requests
-from pipeline.tracking.asked import Asked, pass_on
 from sagsae.files import FileLock, LockedError
 
 

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pipeline.config.study_config import DEFAULT_CONFIG
 from pipeline.study.cell import Cell
+from pipeline.study.config.study_config import DEFAULT_CONFIG
 from pipeline.study.current import is_current
 from pipeline.study.study import SPLITS, Study
 from sagsae.files import FileLock

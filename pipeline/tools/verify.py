@@ -18,19 +18,19 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pipeline.activations.baselines import read_baselines
-from pipeline.activations.manifests import open_store, recorded_store
-from pipeline.assets.documents import open_documents
-from pipeline.assets.model_folders import check_model
-from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.checks import check_cell, check_look, check_spec
-from pipeline.config.spelling import CellNameError
-from pipeline.config.study_config import DEFAULT_CONFIG
-from pipeline.config.synthetic import PROTOCOLS
+from pipeline.data.baselines import read_baselines
+from pipeline.data.documents import open_documents
+from pipeline.data.manifests import open_store, recorded_store
+from pipeline.data.model_folders import check_model
+from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import expect_fields, json_argument, read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
+from pipeline.study.config.spelling import CellNameError
+from pipeline.study.config.study_config import DEFAULT_CONFIG
+from pipeline.study.config.synthetic import PROTOCOLS
 from pipeline.study.outputs import METRICS
 from pipeline.study.study import SPLITS, Study
 from sagsae.activations import StoreError, verify_store

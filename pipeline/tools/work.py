@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.activations.passes import SPLICED
-from pipeline.config.sections import Count, Natural, Positive, Section
-from pipeline.config.study_config import Model
-from pipeline.config.yaml_files import load_yaml
+from pipeline.data.passes import SPLICED
 from pipeline.study.cell import Cell
+from pipeline.study.config.sections import Count, Natural, Positive, Section
+from pipeline.study.config.study_config import Model
+from pipeline.study.config.yaml_files import load_yaml
 from pipeline.study.specs import DialSpec, ProbeSpec
 from pipeline.study.study import Study
 from sagsae.autoencoders.registry import GATED, VARIANTS

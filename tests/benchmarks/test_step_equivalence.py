@@ -12,7 +12,7 @@ import yaml
 from benchmarks import step_equivalence
 from benchmarks.ours import sparse_batches
 from benchmarks.workflow import TINY
-from pipeline.activations.manifests import describe
+from pipeline.data.manifests import describe
 from pipeline.jobs.cache import write_record
 from pipeline.study.study import Study
 from sagsae.activations import Store, StoreConfig, StoreWriter

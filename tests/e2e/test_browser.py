@@ -12,7 +12,7 @@ from pipeline.study.browser import browser_specs
 from pipeline.study.study import Study
 from tests.e2e.conftest import Workflow
 from tests.e2e.test_dial import SMALL
-from tests.pipeline.browser.test_collect import given
+from tests.pipeline.cells.browser.test_collect import given
 
 pytestmark = pytest.mark.long
 

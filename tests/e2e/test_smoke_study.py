@@ -13,7 +13,7 @@ import zarr
 from safetensors.torch import load_file
 
 from pipeline.analysis.figures.catalogue import figures_of
-from pipeline.assets.tokenise import open_tokens
+from pipeline.data.tokenise import open_tokens
 from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve
 from sagsae.autoencoders.storage import load

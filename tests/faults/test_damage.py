@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.activations.manifests import recorded_store
+from pipeline.data.manifests import recorded_store
 from pipeline.jobs.json_files import read_json
 from pipeline.tools.verify import (
     BASELINES,

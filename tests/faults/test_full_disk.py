@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.sources import WheelText
 from pipeline.jobs.json_files import canonical
+from pipeline.study.config.sources import WheelText
 from tests.faults.campaign import Campaign
 from tests.faults.small_disk import PAGE, ROOT, Done, SmallDisk, Stages, namespace, small_disk
 from tests.faults.small_study import (
@@ -24,7 +24,7 @@ from tests.faults.small_study import (
     files_below,
     run_study,
 )
-from tests.pipeline.assets.small_assets import make_wheel, sha256
+from tests.pipeline.data.small_assets import make_wheel, sha256
 
 pytestmark = pytest.mark.long
 

@@ -12,16 +12,16 @@ import pytest
 import torch
 import yaml
 
-from pipeline.assets.model_folders import describe_model
-from pipeline.assets.random_sources import save_random_model
-from pipeline.assets.wheels import AssetError
+from pipeline.data.model_folders import describe_model
+from pipeline.data.random_sources import save_random_model
+from pipeline.data.wheels import AssetError
 from pipeline.study.study import Study
 from sagsae.language_models import LanguageModelError, load_language_model, load_tokenizer
 from tests.e2e.conftest import ROOT, Workflow
-from tests.pipeline.assets.small_assets import random_source
+from tests.pipeline.data.small_assets import random_source
 
 MARK = "INJECTED"
-WORKFLOW = [ROOT / "Snakefile", *ROOT.glob("pipeline/rules/*.smk")]
+WORKFLOW = [ROOT / "Snakefile", *ROOT.glob("workflow/rules/*.smk")]
 SAFE = (
     "threads",
     *(f"resources.{name}" for name in ("device", "gpu", "jobs_per_gpu", "checkpoint_seconds")),

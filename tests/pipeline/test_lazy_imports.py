@@ -13,13 +13,13 @@ from pipeline.__main__ import MODULES
 TRACKERS = {"wandb", "tensorboard", "mlflow"}
 LIGHT = {
     "cells.run",
-    "tracking.track",
+    "cells.tracking.track",
     "study.list_cells",
     "study.measures",
     "tools.list_targets",
     "tools.publish",
     "tools.status",
-    "config.export_schema",
+    "study.config.export_schema",
 }
 """Modules that start without PyTorch, as before there were trackers."""
 
@@ -48,8 +48,8 @@ def test_what_started_without_pytorch_still_does(module):
 
 def test_a_plan_imports_no_tracker_even_where_one_is_asked_for(tmp_path):
     found = imported(
-        "from pipeline.tracking.asked import Asked\n"
-        "from pipeline.config.tracking import Tracking\n"
+        "from pipeline.cells.tracking.asked import Asked\n"
+        "from pipeline.study.config.tracking import Tracking\n"
         "section = Tracking.model_validate({'wandb': {}, 'tensorboard': {}, 'mlflow': {}})\n"
         f"asked = Asked(study='s', folder={str(tmp_path)!r}, tracking=section)\n"
         "assert asked.missing() == []"

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from pipeline.activations.baselines import main as run_baselines
-from pipeline.activations.hookpoints import hookpoints_of
-from pipeline.activations.manifests import describe
-from pipeline.assets.random_sources import save_random_model
-from pipeline.config.specs import BaselineSpec
+from pipeline.data.baselines import main as run_baselines
+from pipeline.data.hookpoints import hookpoints_of
+from pipeline.data.manifests import describe
+from pipeline.data.random_sources import save_random_model
 from pipeline.jobs import cache
 from pipeline.jobs.json_files import read_json, write_json
+from pipeline.study.config.specs import BaselineSpec
 from pipeline.study.study import Study
 from sagsae.activations import (
     DumpSettings,

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.activations.baselines import main as run_baselines
-from pipeline.activations.dump import main as dump
-from pipeline.assets import fetch as assets
-from pipeline.assets.tokenise import main as tokenise
 from pipeline.cells.run import main as run_cell
+from pipeline.data import fetch as assets
+from pipeline.data.baselines import main as run_baselines
+from pipeline.data.dump import main as dump
+from pipeline.data.tokenise import main as tokenise
 from pipeline.jobs.cache import STORES, entry_folder
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell

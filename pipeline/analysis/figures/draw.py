@@ -17,7 +17,7 @@ import matplotlib as mpl
 from pipeline.analysis.figures.canvas import STYLE, write
 from pipeline.analysis.figures.catalogue import SETTINGS, SYNTHETIC, entry_of, parts
 from pipeline.analysis.figures.shown import Drawn, Shown
-from pipeline.config.recipes import DEFAULT_RECIPE
+from pipeline.study.config.recipes import DEFAULT_RECIPE
 from pipeline.study.measures import Measures
 from pipeline.study.outputs import SCOPE
 from pipeline.study.scope import Scope

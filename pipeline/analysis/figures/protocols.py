@@ -16,8 +16,8 @@ from pipeline.analysis.figures.canvas import DPI
 from pipeline.analysis.figures.geometry import width_label
 from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.analysis.numbers import variant_label
-from pipeline.synthetic import TAU
 from sagsae.autoencoders.registry import looks
+from sagsae.synthetic import TAU
 
 SEPARATE = "dotted, hollow: the two poles found by two latents"
 

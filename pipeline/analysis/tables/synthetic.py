@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analysis.csv_files import write_csv
-from pipeline.config.synthetic import PROTOCOLS
+from pipeline.study.config.synthetic import PROTOCOLS
 from pipeline.study.measures import Measures
 
 SYSTEM = ["protocol", "setting", "variant", "multiple", "width"]

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.activations.baselines import read_baselines
-from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.evaluate import evaluate_cell
+from pipeline.data.baselines import read_baselines
+from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.json_files import read_json, write_json
 from sagsae.activations import Store, iterate
 from sagsae.autoencoders.storage import build

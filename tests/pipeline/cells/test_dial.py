@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.activations.baselines import read_baselines
-from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.dial import dial
 from pipeline.cells.evaluate import EvaluationError, evaluate_cell
+from pipeline.data.baselines import read_baselines
+from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.json_files import read_json, sha256_of, write_json
 from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun
 from pipeline.study.metrics import read_all

@@ -11,9 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load
 
-from pipeline.activations.baselines import read_baselines
-from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.evaluate import EvaluationError, evaluate_cell
+from pipeline.data.baselines import read_baselines
+from pipeline.data.tokenise import open_tokens
 from sagsae.activations import Store, iterate
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.distributions import LEVELS

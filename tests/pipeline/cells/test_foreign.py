@@ -10,11 +10,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import sagsae
-from pipeline.activations.manifests import open_store
 from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.cut import parts_of
 from pipeline.analysis.pages import write_page
 from pipeline.analysis.tables.write import write_tables
+from pipeline.data.manifests import open_store
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.assets.tokenise import open_tokens
 from pipeline.cells.evaluate import EvaluationError
 from pipeline.cells.probe import chosen_tasks, probe
+from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.probe_runs import ProbeRun

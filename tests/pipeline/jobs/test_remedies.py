@@ -7,8 +7,8 @@ import os
 
 import pytest
 
-from pipeline.assets.model_folders import hub_errors
-from pipeline.assets.wheels import AssetError
+from pipeline.data.model_folders import hub_errors
+from pipeline.data.wheels import AssetError
 from pipeline.jobs.remedies import explain
 from sagsae.memory import needs_memory
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pipeline.config.study_config import ConfigError
 from pipeline.jobs.json_files import digest
 from pipeline.study.browser import browser_spec, browser_specs, read_by_browser
+from pipeline.study.config.study_config import ConfigError
 from pipeline.study.outputs import WEIGHTS
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import LAMBDAS, configuration

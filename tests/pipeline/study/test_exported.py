@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.spelling import CellNameError
 from pipeline.study.cell import Cell
+from pipeline.study.config.spelling import CellNameError
 from pipeline.study.exported import hub_cells, read_by_hub
 from pipeline.study.outputs import WEIGHTS
 from pipeline.study.study import Study

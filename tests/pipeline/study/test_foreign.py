@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pipeline.analysis.numbers import variant_label
-from pipeline.config.spelling import CellNameError
-from pipeline.config.study_config import ConfigError
 from pipeline.study.cell import Cell
+from pipeline.study.config.spelling import CellNameError
+from pipeline.study.config.study_config import ConfigError
 from pipeline.study.exported import hub_cells, read_by_hub
 from pipeline.study.study import Study
 from pipeline.tools.cost import stages

@@ -7,11 +7,11 @@ import math
 
 import pytest
 
-from pipeline.config.recipes import Training
-from pipeline.config.spelling import CellNameError
-from pipeline.config.study_config import DEFAULT_CONFIG
 from pipeline.jobs.json_files import canonical
 from pipeline.study.cell import Cell
+from pipeline.study.config.recipes import Training
+from pipeline.study.config.spelling import CellNameError
+from pipeline.study.config.study_config import DEFAULT_CONFIG
 from pipeline.study.list_cells import main as list_cells
 from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.config.study_config import ConfigError
 from pipeline.study.cell import Cell
+from pipeline.study.config.study_config import ConfigError
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.analysis.numbers import BLANK
-from pipeline.config.grid import Comparison
-from pipeline.config.study_config import ConfigError
+from pipeline.study.config.grid import Comparison
+from pipeline.study.config.study_config import ConfigError
 from pipeline.study.scope import Scope
 from pipeline.study.settings import Factor, Setting, differ_in, factors_of, width_pairs
 from pipeline.study.study import Study

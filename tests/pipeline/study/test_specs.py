@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from pipeline.config.specs import Spec
-from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError
 from pipeline.jobs.json_files import canonical, digest
+from pipeline.study.config.specs import Spec
+from pipeline.study.config.study_config import DEFAULT_CONFIG, ConfigError
 from pipeline.study.study import Study
 
 PINNED = {

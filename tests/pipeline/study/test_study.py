@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError, StudyConfig, load_yaml
 from pipeline.jobs.json_files import canonical, digest
+from pipeline.study.config.study_config import DEFAULT_CONFIG, ConfigError, StudyConfig, load_yaml
 from pipeline.study.study import Study
 
 ROOT = Path(__file__).parents[3]

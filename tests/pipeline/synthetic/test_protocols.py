@@ -14,9 +14,9 @@ import yaml
 from pipeline.__main__ import main as stage
 from pipeline.analysis.tables import synthetic as synthetic_tables
 from pipeline.analysis.tables.synthetic import summarise
-from pipeline.config.study_config import DEFAULT_CONFIG, ConfigError
-from pipeline.config.synthetic import PROTOCOLS
 from pipeline.jobs.json_files import canonical, digest, read_json
+from pipeline.study.config.study_config import DEFAULT_CONFIG, ConfigError
+from pipeline.study.config.synthetic import PROTOCOLS
 from pipeline.study.study import Study
 from pipeline.tools.verify import verify
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.assets import fetch as assets
+from pipeline.data import fetch as assets
 from pipeline.jobs.cache import CONTEXTS
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.jobs.stage import run_stage

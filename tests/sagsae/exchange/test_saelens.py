@@ -169,7 +169,7 @@ def test_the_metadata_arrive(loaded, trained):
 @pytest.mark.slow
 def test_transformer_lens_has_our_activations_under_these_names(tmp_path):
     """Of each architecture here, all three hookpoints, by TransformerLens's own bridge."""
-    from pipeline.assets.random_sources import random_tokenizer
+    from pipeline.data.random_sources import random_tokenizer
 
     ids = torch.randint(1, VOCABULARY, (2, 10), generator=torch.Generator().manual_seed(0))
     jobs, expected = [], {}

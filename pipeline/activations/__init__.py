@@ -1,1 +1,0 @@
-"""Activation stores of language models, and the models' own losses."""

@@ -1,0 +1,141 @@
+"""Stage: collect what the latent browser shows of one cell, as scripts that its page loads.
+
+    python -m pipeline browser-cell --spec JSON --cells-root DIR --heldout-manifest JSON
+        --tokens JSON --asset JSON --dials JSON ... --out browser/data/<cell>/cell.json
+
+``index.js`` has the numbers of all latents and is loaded whole; ``latents-<n>.js`` what is shown of
+some of them, ``contexts-<n>.js`` the tokens of some contexts, ``vocabulary.js`` their texts.
+``cell.json`` is written last.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.cells.browser.latents import CellShown, LatentsShown
+from pipeline.cells.browser.words import Vocabulary
+from pipeline.cells.evaluate import EvaluationError, measured_autoencoder
+from pipeline.data.fetch import load_asset, model_folder
+from pipeline.data.manifests import open_store
+from pipeline.data.tokenise import open_tokens
+from pipeline.jobs.cache import using
+from pipeline.jobs.json_files import digest, write_json
+from pipeline.jobs.progress import Progress, say
+from pipeline.jobs.stage import Device, device_of, locked
+from pipeline.study.cell import Cell
+from pipeline.study.dial_runs import read_dial_runs
+from pipeline.study.metrics import CellMetrics, read_all
+from pipeline.study.operating_point import chosen_cell
+from pipeline.study.specs import BrowserSpec
+from sagsae.evaluation.directions import nearest
+from sagsae.evaluation.profiles import Keep, profile_latents
+from sagsae.evaluation.promoted import promoted_tokens
+from sagsae.language_models import load_tokenizer, texts_of
+
+
+def choose(spec: BrowserSpec, metrics: dict[Cell, CellMetrics]) -> tuple[Cell, Cell | None]:
+    """The cell that is shown, and its rival if there is one.
+
+    Raises:
+        EvaluationError: no cell of the sweep fires.
+    """
+    if spec.by_level:
+        shown = chosen_cell(spec, spec.shown, metrics)
+        if shown is None:
+            names = ", ".join(cell.path for cell in spec.shown)
+            raise EvaluationError(f"no cell of {names} fires at all, so there is nothing to show")
+        return shown, chosen_cell(spec, spec.rival, metrics)
+    (shown,) = spec.shown
+    if not metrics[shown].l0:
+        raise EvaluationError(f"{shown.path}: no latent fires, so there is nothing to show")
+    beside = spec.model_copy(update={"level": metrics[shown].l0})
+    return shown, chosen_cell(beside, spec.rival, metrics)
+
+
+def collect(
+    spec: BrowserSpec,
+    cells_root: Path,
+    heldout_manifest: Path,
+    tokens: Path,
+    asset: Path,
+    dials: Sequence[Path],
+    folder: Path,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Write the scripts of one cell into an empty folder.
+
+    Args:
+        spec: one of ``pipeline.study.browser.browser_specs``.
+        cells_root: folder of the cells, with metrics and weights.
+        heldout_manifest: manifest of the model's held-out store.
+        tokens: record of the contexts that this store was filled from.
+        asset: the model's asset.json.
+        dials: what steering found with the cells that may be shown.
+        folder: where the scripts go.
+        device: where to compute.
+
+    Returns:
+        What the page's list of cells says of it.
+
+    Raises:
+        EvaluationError: a cell that never fires, or weights of other metrics.
+    """
+    metrics = read_all(cells_root, {*spec.shown, *spec.rival})
+    cell, rival = choose(spec, metrics)
+    sae = measured_autoencoder(cell, metrics[cell], cells_root).to(device)
+    store, contexts = open_store(heldout_manifest, spec.store), open_tokens(tokens)
+    kept = spec.browser
+    keep = Keep(top=kept.top, samples=kept.samples, window=kept.window)
+    progress = Progress(f"browse {cell.path}, twice", 2 * store.n_rows, "tokens")
+    profiles = profile_latents(sae, store, cell.hookpoint, contexts, keep, device, progress.update)
+    model = load_asset(asset, spec.dtype, device)
+    say(f"browse {cell.path}: tokens that {sae.width:,} latents promote")
+    promoted = promoted_tokens(model, sae.W_dec, kept.promoted)
+    del model
+    near = None
+    if rival is not None:
+        other = measured_autoencoder(rival, metrics[rival], cells_root).to(device)
+        near = nearest(sae.W_dec, other.W_dec)
+    shown = CellShown(cell, metrics[cell], rival, near, sae)
+    latents = LatentsShown(shown, profiles, promoted, contexts, read_dial_runs(dials))
+    ids = np.concatenate([latents.token_ids(), np.unique(contexts.input_ids[latents.contexts])])
+    vocabulary = Vocabulary(np.unique(ids))
+    size = latents.write(folder, vocabulary, kept)
+    tokenizer = load_tokenizer(model_folder(asset))
+    size += vocabulary.write(folder, texts_of(tokenizer, vocabulary.ids.tolist()))
+    return latents.summary | {"spec": digest(spec), "bytes": size}
+
+
+def main(
+    spec: BrowserSpec,
+    cells_root: Path,
+    heldout_manifest: Path,
+    tokens: Path,
+    asset: Path,
+    out: Path,
+    dials: Sequence[Path] = (),
+    device: Device = "auto",
+) -> None:
+    """Run the stage.
+
+    Args:
+        spec: BrowserSpec as JSON, or @FILE that holds it
+        cells_root: folder of the cells
+        heldout_manifest: manifest of the held-out store
+        tokens: record of the held-out contexts
+        asset: asset.json of the model
+        out: JSON to write; the scripts lie beside it
+        dials: what steering found
+        device: where to compute; auto: a GPU where there is one
+    """
+    inputs = heldout_manifest, tokens, asset
+    with locked(out.parent.parent, out.parent.name), using(*inputs):
+        shutil.rmtree(out.parent, ignore_errors=True)
+        out.parent.mkdir(parents=True)
+        write_json(out, collect(spec, cells_root, *inputs, dials, out.parent, device_of(device)))

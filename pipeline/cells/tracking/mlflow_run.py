@@ -1,0 +1,91 @@
+"""Curves as runs of MLflow, each found again by a tag."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run
+
+from pipeline.cells.tracking.asked import Asked
+from pipeline.cells.tracking.trackers import HELDOUT, Row, Tracked
+from pipeline.jobs.stage import locked
+from sagsae.files import whole_file
+
+TAG = "sagsae.training"
+SCHEMA = "sqlite:///"
+TOGETHER = 50
+"""Rows of one request; MLflow takes 1,000 numbers at once."""
+LONGEST = 500
+"""Characters of a parameter."""
+
+
+class MlflowRun:
+    """See `pipeline.cells.tracking.trackers.Tracker`."""
+
+    def __init__(self, client: MlflowClient, run: Run):
+        self._client, self._id, self._before = client, run.info.run_id, run.data.metrics
+        points = client.get_metric_history(self._id, "loss") if "loss" in self._before else []
+        self.last = max((point.step for point in points), default=-1)
+
+    def log(self, rows: Sequence[Row]) -> None:
+        for first in range(0, len(rows), TOGETHER):
+            some = rows[first : first + TOGETHER]
+            metrics = [
+                _metric(name, value, int(row["step"]))
+                for row in some
+                for name, value in row.items()
+                if name != "step"
+            ]
+            self._client.log_batch(self._id, metrics=metrics)
+            self.last = int(some[-1]["step"])
+
+    def finish(self, heldout: Mapping[str, float]) -> None:
+        found = {HELDOUT + name: value for name, value in heldout.items()}
+        new = {name: value for name, value in found.items() if self._before.get(name) != value}
+        metrics = [_metric(name, value, max(self.last, 0)) for name, value in new.items()]
+        self._client.log_batch(self._id, metrics=metrics)
+        if heldout:
+            self._client.set_terminated(self._id)
+
+
+def _metric(name: str, value: float, step: int) -> Metric:
+    return Metric(name, value, round(time.time() * 1000), step)
+
+
+def start(asked: Asked, cell: Tracked) -> MlflowRun:
+    """Find the run of a cell, or make it."""
+    assert asked.tracking.mlflow is not None
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    uri = asked.mlflow_uri
+    with locked(Path(asked.folder), "mlflow"):  # two jobs may make the database or a run at once
+        if uri.startswith(SCHEMA):
+            _make_database(Path(uri.removeprefix(SCHEMA).partition("?")[0]).absolute())
+        client = MlflowClient(tracking_uri=uri)
+        name = asked.tracking.mlflow.experiment or asked.study
+        known = client.get_experiment_by_name(name)
+        experiment = known.experiment_id if known else client.create_experiment(name)
+        runs = client.search_runs([experiment], f"tags.`{TAG}` = '{cell.key}'", max_results=1)
+        return MlflowRun(client, runs[0] if runs else _made(client, experiment, cell))
+
+
+def _make_database(file: Path) -> None:
+    """Make the tables under another name first: MLflow cannot use a database that has only some of
+    them, and the process of a job that is killed ends anywhere."""
+    if not file.exists():
+        with whole_file(file) as partial:
+            MlflowClient(tracking_uri=f"{SCHEMA}{partial}").search_experiments(max_results=1)
+
+
+def _made(client: MlflowClient, experiment: str, cell: Tracked) -> Run:
+    run = client.create_run(experiment, run_name=cell.name, tags={TAG: cell.key})
+    params = [Param(name, str(value)[:LONGEST]) for name, value in cell.config.items()]
+    client.log_batch(run.info.run_id, params=params)
+    return run

@@ -1,0 +1,64 @@
+"""Curves as event files of TensorBoard, a folder per cell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from pipeline.cells.tracking.asked import Asked, folder_of
+from pipeline.cells.tracking.trackers import HELDOUT, Row, Tracked
+from sagsae.files import write_atomic
+
+KEY = ".training"
+"""File that says of which training a folder holds the curve."""
+
+
+class TensorBoardRun:
+    """See `pipeline.cells.tracking.trackers.Tracker`. What the folder has is not written again."""
+
+    def __init__(self, folder: Path):
+        before = EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload()
+        points = {tag: before.Scalars(tag) for tag in before.Tags()["scalars"]}
+        self.last = max((point.step for of in points.values() for point in of), default=-1)
+        self._before = {tag: of[-1].value for tag, of in points.items() if tag.startswith(HELDOUT)}
+        self._writer = EventFileWriter(str(folder))
+
+    def log(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self.last = int(row["step"])
+            self._write({name: value for name, value in row.items() if name != "step"})
+        self._writer.flush()
+
+    def finish(self, heldout: Mapping[str, float]) -> None:
+        found = {HELDOUT + name: value for name, value in heldout.items()}
+        self._write({tag: v for tag, v in found.items() if not _near(self._before.get(tag), v)})
+        self._writer.close()
+
+    def _write(self, values: Mapping[str, float]) -> None:
+        if values:
+            scalars = [Summary.Value(tag=tag, simple_value=v) for tag, v in values.items()]
+            summary = Summary(value=scalars)
+            step = max(self.last, 0)
+            self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+
+
+def _near(kept: float | None, value: float) -> bool:
+    """Whether a value is what was kept of it, in float32."""
+    return kept is not None and abs(kept - value) <= 1e-6 * abs(value)
+
+
+def start(asked: Asked, cell: Tracked) -> TensorBoardRun:
+    """Open the folder of a cell. One with another training of the cell is moved beside it."""
+    assert asked.tracking.tensorboard is not None
+    folder = folder_of(asked, asked.tracking.tensorboard.folder, "tensorboard") / cell.name
+    mark = folder / KEY
+    if mark.exists() and (key := mark.read_text().strip()) != cell.key:
+        folder.rename(folder.with_name(f"{folder.name}-{key}"))
+    write_atomic(mark, f"{cell.key}\n".encode())
+    return TensorBoardRun(folder)

@@ -1,0 +1,75 @@
+"""Curves as runs of Weights & Biases."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import wandb
+
+from pipeline.cells.tracking.asked import Asked, folder_of
+from pipeline.cells.tracking.trackers import HELDOUT, Row, Tracked
+from pipeline.study.outputs import WANDB_NOTE
+from sagsae.files import write_atomic
+
+TOKEN = "WANDB_IDENTITY_TOKEN_FILE"
+"""The variable that stands in for a key."""
+
+
+class WandbRun:
+    """See `pipeline.cells.tracking.trackers.Tracker`.
+
+    A run that is kept offline cannot be asked what it has, so a file beside it says so.
+    """
+
+    def __init__(self, run: wandb.Run, note: Path):
+        self._run, self._note = run, note
+        self.last = run.step - 1 if run.resumed else -1
+        with suppress(FileNotFoundError, ValueError, KeyError):
+            self.last = max(self.last, int(json.loads(note.read_text())["last"]))
+
+    def log(self, rows: Sequence[Row]) -> None:
+        for row in rows:
+            self.last = int(row["step"])
+            values = {name: value for name, value in row.items() if name != "step"}
+            self._run.log(values, step=self.last)
+        self._keep()
+
+    def finish(self, heldout: Mapping[str, float]) -> None:
+        self._run.summary.update({HELDOUT + name: value for name, value in heldout.items()})
+        self._run.finish()
+        self._keep()
+
+    def _keep(self) -> None:
+        write_atomic(self._note, json.dumps({"last": self.last}).encode())
+
+
+def start(asked: Asked, cell: Tracked) -> WandbRun:
+    """Open the run of a cell, or continue it; several may be open."""
+    own = asked.tracking.wandb
+    assert own is not None
+    mode = own.mode or os.environ.get("WANDB_MODE") or "online"
+    if mode == "online" and not (wandb.api.api_key or os.environ.get(TOKEN)):
+        raise ValueError("no key for W&B: set WANDB_API_KEY or run `wandb login`")
+    folder = folder_of(asked, own.folder, "wandb")
+    folder.mkdir(parents=True, exist_ok=True)
+    settings = wandb.Settings(
+        silent=True, console="off", disable_code=True, disable_git=True, x_disable_stats=True
+    )
+    run = wandb.init(
+        project=own.project or asked.study,
+        entity=own.entity or None,
+        mode=own.mode,
+        id=cell.key,
+        name=cell.name,
+        group=cell.name.rpartition("/")[0],
+        config=cell.config,
+        dir=folder,
+        resume="allow",
+        reinit="create_new",
+        settings=settings,
+    )
+    return WandbRun(run, folder / WANDB_NOTE.format(key=cell.key))

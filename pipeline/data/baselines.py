@@ -1,0 +1,300 @@
+"""What one language model loses when a hookpoint is silenced, computed once for all its cells.
+
+An entry of the cache holds a file of tensors (evaluation contexts, kept positions, and the hidden
+states that enter the tapped block, so that cells skip the blocks below it) and, written last,
+``baselines.json`` with the losses and the digest of that file. Where the text has several sources,
+the tensors include the losses of every token, too, and the source that it is of.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from pipeline.data.fetch import load_asset
+from pipeline.data.hookpoints import stored_hookpoints
+from pipeline.data.manifests import open_store
+from pipeline.data.passes import SPLICED
+from pipeline.data.sources import ABLATIONS, CLEAN, Sources
+from pipeline.data.tokenise import open_tokens
+from pipeline.jobs.cache import BASELINES, LOSSES, Entry, entry_folder, using, write_record
+from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
+from pipeline.jobs.progress import say
+from pipeline.jobs.stage import Device, device_of
+from pipeline.study.config.specs import BaselineSpec
+from sagsae.activations.calibration import kept_mask, load_calibration
+from sagsae.activations.hookpoints import Hookpoint, capture
+from sagsae.activations.store import Store
+from sagsae.activations.tokens import TokenStore
+from sagsae.evaluation.loss_recovered import (
+    Contexts,
+    SummedLoss,
+    all_losses,
+    spliced_losses,
+    sum_counted,
+    token_losses,
+)
+from sagsae.evaluation.replacements import constant, zeros
+from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
+from sagsae.files import write_atomic
+from sagsae.memory import needs_memory
+
+
+class BaselineError(ValueError):
+    """Baselines that cannot be computed or used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ablations:
+    """Losses at one hookpoint, all over the same tokens."""
+
+    hookpoint: Hookpoint
+    clean: SummedLoss
+    zero: SummedLoss
+    mean: SummedLoss
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baselines:
+    """A finished baselines file.
+
+    Attributes:
+        contexts: the evaluation contexts; with hidden states where resuming proved exact.
+        dtype: name of the language model's dtype.
+        ablations: by hookpoint name.
+        sources: None where the text has one.
+    """
+
+    contexts: Contexts
+    dtype: str
+    ablations: dict[str, Ablations]
+    sources: Sources | None = None
+
+
+def read_contexts(
+    model: nn.Module, input_ids: Tensor, store: Store, layer: int, batch: int
+) -> tuple[Contexts, Tensor]:
+    """One full pass over the evaluation contexts.
+
+    Args:
+        model: the language model.
+        input_ids: [n, L] evaluation contexts.
+        store: the training store, for its hookpoints and drop rules.
+        layer: the tapped block.
+        batch: contexts a forward pass.
+
+    Returns:
+        The contexts with hidden states that enter the block, and [n, L - 1] float32 losses on
+        every predicted token.
+    """
+    points = stored_hookpoints(store, list(store.config.hookpoints))
+    medians = load_calibration(store.storage)
+    ratio = store.config.provenance["dump"]["max_norm_ratio"]
+    blocks, device = find_blocks(model), next(model.parameters()).device
+    kept, losses = [], []
+    with (
+        capture(model, points, early_exit=False) as captured,
+        record_entry(model, blocks, layer) as entered,
+    ):
+        for part in input_ids.split(batch):
+            losses.append(token_losses(model, part.to(device, torch.long)).cpu())
+            kept.append(kept_mask(captured, medians, ratio).cpu())
+            entered[-1] = entered[-1].cpu()
+    hidden, mask = torch.cat(entered), torch.cat(kept)
+    contexts = Contexts(input_ids=input_ids, kept=mask, hidden=hidden, blocks=blocks, layer=layer)
+    return contexts, torch.cat(losses)
+
+
+def why_not_resumed(
+    model: nn.Module, contexts: Contexts, losses: Tensor, points: dict[str, Hookpoint], batch: int
+) -> str:
+    """Why passes must start from the tokens; empty if resuming gives the same losses to the bit."""
+    for point in points.values():
+        if not runs_from(contexts.blocks, contexts.layer, point.module):
+            return f"{point.module} does not lie in block {contexts.layer} or above"
+    resumed = all_losses(model, contexts, batch)
+    if torch.equal(resumed, losses):
+        return ""
+    return f"resumed losses differ by up to {float((resumed - losses).abs().max()):.3g} nats"
+
+
+def write_baselines(
+    out: Path, baselines: Baselines, losses: Tensor, note: str, made_from: dict[str, str]
+) -> None:
+    """Write the tensors, then the JSON that vouches for them."""
+    contexts = baselines.contexts
+    tensors = {"input_ids": contexts.input_ids, "kept": contexts.kept}
+    if contexts.hidden is not None:
+        tensors["hidden"] = contexts.hidden
+    if baselines.sources is not None:
+        tensors |= baselines.sources.tensors
+    beside = out.with_suffix(".safetensors")
+    write_atomic(beside, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
+    loss = float(losses.double().mean())
+    record = {
+        "blocks": contexts.blocks,
+        "contexts": len(contexts.input_ids),
+        "context_length": contexts.input_ids.shape[1],
+        "dtype": baselines.dtype,
+        "hookpoints": {name: _record(item) for name, item in baselines.ablations.items()},
+        "kept_positions": int(contexts.kept.sum()),
+        "layer": contexts.layer,
+        "loss": loss,
+        "loss_tokens": losses.numel(),
+        "made_from": made_from,
+        "perplexity": math.exp(loss),
+        "resume": contexts.hidden is not None,
+        "resume_note": note,
+        "tensors": {"file": beside.name, "sha256": sha256_of(beside)},
+    }
+    if baselines.sources is not None:
+        record["sources"] = baselines.sources.record
+    write_json(out, record)
+
+
+def _record(item: Ablations) -> dict[str, Any]:
+    sums = {name: getattr(item, name) for name in (CLEAN, *ABLATIONS)}
+    return {
+        "module": item.hookpoint.module,
+        "tokens": item.clean.tokens,
+        **{f"sum_{name}": loss.total for name, loss in sums.items()},
+        **{f"ce_{name}": loss.mean for name, loss in sums.items()},
+    }
+
+
+def read_baselines(path: Path) -> Baselines:
+    """Read what ``write_baselines`` wrote.
+
+    Raises:
+        BaselineError: the tensors are absent or not those the JSON was written for.
+        ValueError: the JSON is damaged or of another kind.
+    """
+    record = read_json(path)
+    with expect_fields(path):
+        beside = entry_folder(path, record) / record["tensors"]["file"]
+        expected = record["tensors"]["sha256"]
+        ablations = {
+            name: Ablations(
+                hookpoint=Hookpoint(name, item["module"]),
+                **{k: _loss(item, k) for k in (CLEAN, *ABLATIONS)},
+            )
+            for name, item in record["hookpoints"].items()
+        }
+        blocks, layer, dtype = record["blocks"], record["layer"], record["dtype"]
+    if not beside.is_file() or sha256_of(beside) != expected:
+        raise BaselineError(f"{beside}: absent or altered since {path} was written; delete {path}")
+    with expect_fields(beside):
+        tensors = load_file(beside)
+        contexts = Contexts(
+            input_ids=tensors["input_ids"],
+            kept=tensors["kept"],
+            hidden=tensors.get("hidden"),
+            blocks=blocks,
+            layer=layer,
+        )
+        sources = Sources.read(record["sources"], tensors) if "sources" in record else None
+    return Baselines(contexts=contexts, dtype=dtype, ablations=ablations, sources=sources)
+
+
+def _loss(item: dict[str, Any], kind: str) -> SummedLoss:
+    return SummedLoss(float(item[f"sum_{kind}"]), int(item["tokens"]))
+
+
+def evaluation_tokens(spec: BaselineSpec, tokens: Path, heldout: Store) -> TokenStore:
+    """The first ``lr_contexts`` contexts of the held-out split.
+
+    Raises:
+        BaselineError: too few contexts, or tokens that the held-out store was not made from.
+    """
+    found, wanted = open_tokens(tokens), spec.lr_contexts
+    if read_json(tokens)["family"] != heldout.config.provenance["tokens"]:
+        raise BaselineError(f"{tokens}: not the tokens that {heldout.path} was dumped from")
+    if found.n_contexts < wanted:
+        raise BaselineError(
+            f"{tokens}: has {found.n_contexts} contexts, evaluation.lr_contexts asks for {wanted}"
+        )
+    return TokenStore(found.input_ids[:wanted], found.doc_id[:wanted], found.metadata)
+
+
+def main(
+    spec: BaselineSpec,
+    asset: Path,
+    tokens: Path,
+    train_manifest: Path,
+    heldout_manifest: Path,
+    cache: Path,
+    out: Path,
+    device: Device = "auto",
+) -> None:
+    """Compute the baselines of one model unless the cache has them, and record them.
+
+    Args:
+        spec: BaselineSpec as JSON
+        asset: asset.json of the model
+        tokens: contexts of the held-out split
+        train_manifest: manifest of the training store
+        heldout_manifest: manifest of the held-out store
+        cache: folder of the cache
+        out: record to write
+        device: where to compute; auto: a GPU where there is one
+    """
+    made_from = {
+        "baselines": digest(spec),
+        "train": read_json(train_manifest)["sha256"],
+        "heldout": read_json(heldout_manifest)["sha256"],
+    }
+    entry = Entry(cache, BASELINES, digest(made_from))
+    made, manifests = entry.folder / LOSSES, (train_manifest, heldout_manifest)
+    with using(asset, tokens, *manifests), entry.used():
+        if not made.exists():
+            with entry.making():
+                if not made.exists():
+                    _measure(spec, asset, tokens, manifests, made_from, made, device)
+        write_record(out, read_json(made), entry.folder)
+
+
+@needs_memory("the language model's own losses")
+def _measure(
+    spec: BaselineSpec,
+    asset: Path,
+    tokens: Path,
+    manifests: tuple[Path, Path],
+    made_from: dict[str, str],
+    out: Path,
+    device: Device,
+) -> None:
+    entry, place, batch = spec.model, device_of(device), SPLICED[device_of(device).type]
+    store, heldout = (open_store(*pair) for pair in zip(manifests, spec.stores, strict=True))
+    chosen = evaluation_tokens(spec, tokens, heldout)
+    ids = torch.from_numpy(chosen.input_ids.copy())
+    model = load_asset(asset, entry.dtype, place)
+    contexts, losses = read_contexts(model, ids, store, entry.layer, batch)
+    points = stored_hookpoints(store, spec.hookpoints)
+    say(f"{entry.name}: {losses.double().mean().item():.3f} nats a token, {len(ids)} contexts")
+    if note := why_not_resumed(model, contexts, losses, points, batch):
+        say(f"{entry.name}: every pass runs all blocks: {note}")
+        contexts = contexts.full
+    ablations, sources = {}, Sources.of(chosen, store)
+    if sources is not None:
+        sources.keep(losses, CLEAN)
+    for name, point in points.items():
+        mean = torch.from_numpy(store.statistics(name).mean)
+        spliced = partial(spliced_losses, model, contexts, batch, point)
+        found = {CLEAN: losses, "zero": spliced(zeros), "mean": spliced(constant(mean))}
+        sums = {kind: sum_counted(x, contexts) for kind, x in found.items()}
+        ablations[name] = item = Ablations(hookpoint=point, **sums)
+        if sources is not None:
+            for kind in ABLATIONS:
+                sources.keep(found[kind], name, kind)
+        say(f"{name}: clean {item.clean.mean:.3f}, zero {item.zero.mean:.3f} nats a token")
+    baselines = Baselines(
+        contexts=contexts, dtype=entry.dtype, ablations=ablations, sources=sources
+    )
+    write_baselines(out, baselines, losses, note, made_from)

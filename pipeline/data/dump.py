@@ -1,0 +1,245 @@
+"""Stage: one pass of a language model fills an activation store in the cache, and is recorded.
+
+A store serves all studies whose settings differ in the number of rows alone. A study that needs
+more rows adds blocks to it; one that needs fewer reads its first blocks.
+
+On a CPU a process of one thread per core is about 1.6 times as fast as one process with as many
+threads (docs/performance.md), and these share the blocks. A short dump has one process, as each
+loads the model.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from pipeline.data.fetch import load_asset, model_folder
+from pipeline.data.hookpoints import hookpoints_of
+from pipeline.data.manifests import describe
+from pipeline.data.passes import DUMPED
+from pipeline.data.tokenise import open_tokens
+from pipeline.jobs.cache import STORES, Entry, using, write_record
+from pipeline.jobs.json_files import digest, read_json
+from pipeline.jobs.progress import Progress, say
+from pipeline.jobs.stage import Device, device_of
+from pipeline.study.config.specs import DumpSpec
+from sagsae.activations import DumpProgress, DumpSettings, Store, StoreError, dump_activations
+from sagsae.activations.layout import StoreConfig
+from sagsae.storage import Storage, storage_at
+
+
+def provenance_of(
+    spec: DumpSpec, asset: dict[str, Any], tokens: str, calibration_tokens: str
+) -> dict[str, Any]:
+    """What names the model and the text of a dump.
+
+    Args:
+        spec: Of the dump.
+        asset: Content of asset.json.
+        tokens: Family of the contexts.
+        calibration_tokens: Family of those behind the median norms.
+
+    Returns:
+        The provenance; its ``family`` is a digest of all that determines the rows but their number.
+    """
+    named = {
+        "model": spec.model.name,
+        "layer": spec.model.layer,
+        "model_dtype": spec.model.dtype,
+        "split": spec.split,
+        "weights_sha256": asset["weights_sha256"],
+        "tokenizer_sha256": asset["tokenizer_sha256"],
+        "revision": asset["resolved_revision"],
+        "tokens": tokens,
+        "torch": torch.__version__.split("+")[0],
+    }
+    determined = spec.model_dump(exclude={"rows", "tokens", "calibration_tokens"})
+    family = digest(determined | {"calibration_tokens": calibration_tokens, "named": named})
+    return named | {"family": family}
+
+
+Profile = Literal["plain", "disk"]
+"""How chunks are compressed."""
+
+
+def settings_of(
+    spec: DumpSpec,
+    provenance: dict[str, Any],
+    device: torch.device,
+    profile: Profile,
+    sharded: bool,
+) -> DumpSettings:
+    """The library's settings for a dump."""
+    own = spec.model_dump(exclude={"dump": {"calibration_contexts"}})["dump"]
+    return DumpSettings(
+        **own,
+        batch_contexts=DUMPED[device.type],
+        profile=profile,
+        sharded=sharded,
+        n_blocks=spec.rows // spec.dump.rows_per_block,
+        seed=spec.seed,
+        provenance=provenance,
+    )
+
+
+@dataclass(frozen=True)
+class DumpJob:
+    """One store to fill.
+
+    Attributes:
+        spec: Of the dump.
+        asset: asset.json of the model.
+        tokens: Record of the contexts of the split.
+        calibration_tokens: Record of the contexts of the train split.
+        stores: Where the stores are.
+        profile: How chunks are compressed.
+        sharded: Whether each block of a hookpoint is one file.
+    """
+
+    spec: DumpSpec
+    asset: Path
+    tokens: Path
+    calibration_tokens: Path
+    stores: Storage
+    profile: Profile = "plain"
+    sharded: bool = False
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """What names model and text.
+
+        Raises:
+            ValueError: the model is of another width than the configuration says.
+        """
+        found, entry = read_json(self.asset), self.spec.model
+        if found["d_model"] != entry.d_model:
+            raise ValueError(
+                f"model {entry.name}: d_model is {entry.d_model} in the configuration "
+                f"and {found['d_model']} in the model: correct models[].d_model"
+            )
+        records = (self.tokens, self.calibration_tokens)
+        families = (str(read_json(record)["family"]) for record in records)
+        return provenance_of(self.spec, found, *families)
+
+    @property
+    def name(self) -> str:
+        """Of the store, without the hash."""
+        return f"{self.spec.model.name}-{self.spec.split}"
+
+    @property
+    def blocks(self) -> int:
+        """Whole blocks that there are to be."""
+        return self.spec.rows // self.spec.dump.rows_per_block
+
+    def finished(self) -> Store | None:
+        """The rows, if they are all there, verified and sound."""
+        for folder in self.stores.folders():
+            place = self.stores / folder
+            try:
+                if folder.startswith(f"{self.name}-") and self._is_family(place):
+                    return Store.open(place, rows=self.blocks * self.spec.dump.rows_per_block)
+            except StoreError:  # whoever fills it mends it, or says what is wrong
+                continue
+        return None
+
+    def _is_family(self, place: Storage) -> bool:
+        found = StoreConfig.read(place).provenance.get("family")
+        return bool(found == self.provenance["family"])
+
+    def fill(self, device: Device) -> Store:
+        """Make what is missing of the rows, and seal them."""
+        count = self._processes() if device_of(device).type == "cpu" else 1
+        if count > 1:
+            say(f"dump {self.name}: {count} processes share the blocks")
+            torch.set_num_threads(1)
+            self.run(device, ())
+            mine, *shares = (range(first, self.blocks, count) for first in range(count))
+            with ProcessPoolExecutor(
+                count - 1, get_context("spawn"), torch.set_num_threads, (1,)
+            ) as others:
+                running = [others.submit(self.run, device, share) for share in shares]
+                self.run(device, mine, report=True)
+                for share in running:
+                    share.result()
+        place = self.run(device, report=count == 1)
+        return Store.open(place, rows=self.blocks * self.spec.dump.rows_per_block)
+
+    def _processes(self) -> int:
+        """How many fill the store on a CPU; their models take no more than half of its memory."""
+        if self.spec.is_short:
+            return 1
+        weights = model_folder(self.asset).glob("*.safetensors")
+        held = 2 * sum(file.stat().st_size for file in weights)  # float32 of bfloat16
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return max(1, min(torch.get_num_threads(), self.blocks, memory // 2 // held))
+
+    def run(
+        self, device: Device, blocks: Sequence[int] | None = None, *, report: bool = False
+    ) -> Storage:
+        """Dump some blocks, or all that are missing, and then seal them; the store's place."""
+        spec, entry, place = self.spec, self.spec.model, device_of(device)
+        progress = Progress(f"dump {self.name}", self.blocks * spec.dump.rows_per_block, "rows")
+        parent = parent_process()
+
+        def update(at: DumpProgress) -> None:
+            if parent is not None and not parent.is_alive():
+                raise SystemExit("the process that shared out the blocks is gone")
+            if report:
+                done = at.blocks_done * spec.dump.rows_per_block
+                progress.update(done, f"{at.tokens_per_second:,.0f} model tokens/s")
+
+        contexts = open_tokens(self.calibration_tokens).input_ids
+        return dump_activations(
+            load_asset(self.asset, entry.dtype, place),
+            open_tokens(self.tokens),
+            torch.from_numpy(contexts[: spec.dump.calibration_contexts]).long(),
+            hookpoints_of(entry, spec.hookpoints, read_json(self.asset)["model_type"]),
+            self.stores,
+            self.name,
+            settings_of(spec, self.provenance, place, self.profile, self.sharded),
+            device=place,
+            blocks=blocks,
+            progress=update,
+        )
+
+
+def main(
+    spec: DumpSpec,
+    asset: Path,
+    tokens: Path,
+    calibration_tokens: Path,
+    cache: Path,
+    out: Path,
+    device: Device = "auto",
+    stores: str = "",
+    profile: Profile = "plain",
+    sharded: Literal[0, 1] = 0,
+) -> None:
+    """Dump the rows that are not there yet, and record the store.
+
+    Args:
+        spec: DumpSpec as JSON
+        asset: asset.json of the model
+        tokens: record of the contexts of this split
+        calibration_tokens: record of the contexts of the train split
+        cache: folder of the cache
+        out: manifest to write
+        device: where to compute; auto: a GPU where there is one
+        stores: folder or s3:// URL of the stores; the cache's own where it is not given
+        profile: how chunks are compressed
+        sharded: 1: each block of a hookpoint in one file
+    """
+    place = storage_at(stores or cache / STORES)
+    job = DumpJob(spec, asset, tokens, calibration_tokens, place, profile, bool(sharded))
+    entry = Entry(cache, STORES, job.provenance["family"])
+    with using(asset, tokens, calibration_tokens), entry.used(), entry.making():
+        store = job.finished() or job.fill(device)
+        write_record(out, describe(store, spec), store.storage)

@@ -1,0 +1,150 @@
+"""Stage: fetch one language model, or the text, into the cache, and record it for the study.
+
+In the cache the JSON file is written last, so where it exists, what it describes is whole.
+
+    python -m pipeline fetch --spec JSON --cache cache --out .../assets/<model>/asset.json
+    python -m pipeline fetch --spec JSON --cache cache --out .../assets/text/documents.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pipeline.data.documents import make_documents
+from pipeline.data.model_folders import (
+    describe_model,
+    drop_gguf,
+    make_model_folder,
+)
+from pipeline.data.wheels import AssetError
+from pipeline.jobs.cache import MODELS, TEXTS, Entry, entry_folder, write_record
+from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
+from pipeline.jobs.progress import say
+from pipeline.study.config.specs import AssetSpec, TextSpec
+
+
+def make_model(spec: AssetSpec, out: Path) -> dict[str, Any]:
+    """Make a model's folder beside ``out`` and describe it in ``out``.
+
+    Args:
+        spec: ``Study.asset_spec``.
+        out: the asset.json to write.
+
+    Returns:
+        Its content: digest of the spec; ``folder`` of the model, relative to ``out`` unless it was
+        given as an absolute path; model_type, d_model, n_layers, vocab_size; digests of weights and
+        tokenizer; commit of a hub model; terms.
+
+    Raises:
+        AssetError: the model cannot be had or cannot be loaded.
+    """
+    source = spec.model.model_dump()
+    folder, commit = make_model_folder(source, out.parent / "model")
+    asset = {
+        "spec": digest(spec),
+        "folder": _recorded(source, folder, out.parent),
+        "resolved_revision": commit,
+        "terms": source.get("terms", ""),
+        **describe_model(folder),
+    }
+    write_json(out, asset)
+    drop_gguf(out.parent / "model")
+    return asset
+
+
+def _recorded(source: dict[str, Any], folder: Path, start: Path) -> str:
+    """An absolute path of the configuration as it was given, any other relative to asset.json."""
+    if source["kind"] == "path" and folder.is_absolute():
+        return str(folder)
+    return os.path.relpath(folder, start)
+
+
+def model_folder(asset: str | Path) -> Path:
+    """The folder, written by ``save_pretrained``, that an asset.json describes."""
+    found = read_json(asset)
+    with expect_fields(asset):
+        return entry_folder(Path(asset), found) / found["folder"]
+
+
+def make_text(spec: TextSpec, out: Path) -> dict[str, Any]:
+    """Store the documents beside ``out`` and describe them in ``out``.
+
+    Args:
+        spec: ``Study.text_spec``.
+        out: the documents.json to write.
+
+    Raises:
+        AssetError: the text cannot be had.
+    """
+    documents = {"spec": digest(spec), **make_documents(spec.text.model_dump(), out.parent)}
+    write_json(out, documents)
+    return documents
+
+
+def _check_local(spec: AssetSpec | TextSpec) -> None:
+    """Raise AssetError if a local file is not the one that the specification was made for."""
+    folder = getattr(spec.model, "path", "") if isinstance(spec, AssetSpec) else ""
+    for name, expected in spec.files.items():
+        if not (file := Path(folder, name)).is_file() or sha256_of(file) != expected:
+            raise AssetError(f"{file}: changed after the plan was made: run snakemake again")
+
+
+def _make(spec: AssetSpec | TextSpec, out: Path) -> None:
+    if isinstance(spec, TextSpec):
+        make_text(spec, out)
+        return
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # it fills logs
+    make_model(spec, out)
+
+
+def _spec(text: str) -> AssetSpec | TextSpec:
+    return (AssetSpec if "model" in json.loads(text) else TextSpec).argument(text)
+
+
+def main(
+    spec: Annotated[AssetSpec | TextSpec, _spec], cache: Path, out: Path, terms: str = ""
+) -> None:
+    """Make what the specification describes, unless the cache has it.
+
+    Args:
+        spec: AssetSpec or TextSpec as JSON
+        cache: folder of the cache
+        out: record to write
+        terms: of use, which are printed where a download starts
+    """
+    started = time.monotonic()
+    entry = Entry(cache, MODELS if isinstance(spec, AssetSpec) else TEXTS, digest(spec))
+    made_file = entry.folder / out.name
+    with entry.used():
+        if not made_file.exists():
+            with entry.making():
+                if not made_file.exists():
+                    if terms:
+                        say(f"terms of what is downloaded now: {terms}")
+                    _check_local(spec)
+                    _make(spec, made_file)
+        made = read_json(made_file)
+        write_record(out, made, entry.folder)
+    shown = {
+        key: made[key] for key in ("model_type", "d_model", "documents", "repo") if key in made
+    }
+    say(f"{out}: {shown} in {time.monotonic() - started:.1f} s")
+
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load_asset(asset: Path, dtype: str, device: torch.device) -> Any:
+    """The language model of an ``asset.json``."""
+    import torch
+
+    from sagsae.language_models import load_language_model
+
+    return load_language_model(model_folder(asset), getattr(torch, dtype), device)

@@ -1,0 +1,68 @@
+"""A study's record of an activation store, or of the first blocks of one: its manifest."""
+
+from __future__ import annotations
+
+import os
+from operator import index
+from pathlib import Path
+from typing import Any
+
+from pipeline.jobs.cache import ENTRY, entry_folder
+from pipeline.jobs.json_files import digest, expect_fields, read_json
+from pipeline.study.config.specs import DumpSpec
+from sagsae.activations import Store, StoreError
+from sagsae.storage import Storage, is_url, storage_at
+
+
+def describe(store: Store, spec: DumpSpec) -> dict[str, Any]:
+    """What the manifest says of the rows that a study reads. Deterministic."""
+    hookpoints = {}
+    for name, width in store.config.hookpoints.items():
+        found, shown = store.statistics(name), ("scale", "mean_norm", "max_norm")
+        hookpoints[name] = {"d": width} | {field: getattr(found, field) for field in shown}
+    return {
+        "split": spec.split,
+        "rows": store.n_rows,
+        "dropped": store.dropped,
+        "sha256": store.digest(),
+        "family": store.config.provenance["family"],
+        "spec": digest(spec),
+        "hookpoints": hookpoints,
+    }
+
+
+def open_store(manifest: Path, expected: str | None = None) -> Store:
+    """The store that a manifest names, as if it had no more rows than the study asked for.
+
+    Args:
+        manifest: Written by the dump stage.
+        expected: Digest of the specification that the store must have been dumped for.
+
+    Raises:
+        ValueError: the manifest belongs to another configuration or another store; the message
+            says what to do.
+        StoreError: the store is absent or damaged.
+    """
+    found = read_json(manifest)
+    with expect_fields(manifest):
+        made_for, rows, sha256 = found["spec"], index(found["rows"]), found["sha256"]
+        place = recorded_store(manifest, found)
+    if expected is not None and made_for != expected:
+        raise ValueError(
+            f"{manifest}: was made for specification {made_for} where {expected} is needed; "
+            f"run snakemake on {manifest} to dump the store of this configuration"
+        )
+    again = f"`snakemake --force {manifest}` makes what is missing and records it"
+    try:
+        store = Store.open(place, rows=rows)
+    except (StoreError, ValueError) as error:
+        raise StoreError(f"{manifest}: its store cannot be used: {error}; {again}") from error
+    if store.digest() != sha256:
+        raise ValueError(f"{manifest}: the first {rows} rows of {place} are others now; {again}")
+    return store
+
+
+def recorded_store(record: Path, content: dict[str, Any]) -> Storage:
+    """The store that a record names by its URL or by its folder, see ``write_record``."""
+    named = content.get(ENTRY, "")
+    return storage_at(named if is_url(named) else os.fspath(entry_folder(record, content)))

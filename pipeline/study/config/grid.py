@@ -1,0 +1,128 @@
+"""Sections ``grid`` and ``comparisons``: which cells are trained, and which are compared."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.study.config.foreign import ForeignSource
+from pipeline.study.config.recipes import DEFAULT_RECIPE
+from pipeline.study.config.sections import (
+    Count,
+    FieldFaults,
+    Lambda,
+    Names,
+    Natural,
+    Positive,
+    Section,
+    Variant,
+    Width,
+)
+from sagsae.autoencoders.registry import LAMBDA, K, knobs
+
+
+class Sized(Section):
+    """A variant at one dictionary width."""
+
+    variant: Variant
+    """Name in the registry of variants: gated, sagsae, sagsae_noaux, sagsae_onesided, sagsae_sym,
+    sagsae_tied; relu, topk, batchtopk, jumprelu, matryoshka_batchtopk, and their two-sided forms
+    absrelu, abstopk, absbatchtopk, absjumprelu, matryoshka_absbatchtopk; or a class of your own,
+    ``my_package.module:Class``."""
+    expansion: Annotated[Positive, Field(le=1e6)] | None = None
+    """Dictionary width in multiples of d_model. Give this or width."""
+    width: Width | None = None
+    """Dictionary width H in latents. Give this or expansion."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if faults := self._faults():
+            raise FieldFaults(faults)
+        return self
+
+    def _faults(self) -> list[tuple[str, str]]:
+        """Fields that do not fit the others, each with what is wrong."""
+        if (self.expansion is None) == (self.width is None):
+            field = "expansion" if self.width is None else "width"
+            return [(field, "give exactly one of expansion and width")]
+        return []
+
+    def width_for(self, d_model: int) -> int:
+        """H for a model of this width."""
+        if self.expansion is None:
+            assert self.width is not None
+            return self.width
+        return max(1, math.floor(self.expansion * d_model + 0.5))
+
+
+class GridEntry(Sized):
+    """A block of the grid: one variant at one width over lambdas or ks, seeds, models and
+    hookpoints."""
+
+    lambdas: Annotated[list[Lambda], Field(min_length=1)] | None = Field(
+        default=None, exclude_if=lambda lambdas: lambdas is None
+    )
+    """Sparsity coefficients, of activations as ``training.input_norm`` scales them. Of each variant
+    with a penalty; what lambda weighs is said in docs/method.md."""
+    ks: Annotated[list[Count], Field(min_length=1)] | None = Field(
+        default=None, exclude_if=lambda ks: ks is None
+    )
+    """Numbers of active latents per token, of k-sparse variants in the place of lambdas: topk,
+    batchtopk, matryoshka_batchtopk and their two-sided forms."""
+    seeds: Annotated[list[Natural], Field(min_length=1)] = [0]
+    """Seeds of the initial weights and of the order of the batches."""
+    models: Names = None
+    """Restrict to these models; all when absent."""
+    hookpoints: Names = None
+    """Restrict to these hookpoints; all when absent."""
+    recipes: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, exclude_if=lambda recipes: recipes is None
+    )
+    """Recipes under which the cells are trained, by name; ``default`` is section training, which
+    is also meant when absent."""
+
+    source: ForeignSource | None = Field(default=None, exclude_if=lambda source: source is None)
+    """Where an autoencoder comes from that another library has trained. Such a block has one cell,
+    of a variant that is named foreign-... and whose lambda names it in its sweep; the cell is
+    evaluated and never trained."""
+
+    def _faults(self) -> list[tuple[str, str]]:
+        given = {LAMBDA: self.lambdas, K: self.ks}
+        wanted = [name for name in knobs(self.variant) if given[name] is not None]
+        fields = {LAMBDA: "lambdas", K: "ks"}
+        unwanted = [name for name in given if name not in knobs(self.variant) and given[name]]
+        faults = [
+            (fields[name], f"{self.variant} takes {fields[knobs(self.variant)[0]]} in their place")
+            for name in unwanted
+        ]
+        if len(wanted) != 1 and not unwanted:
+            names = [fields[name] for name in knobs(self.variant)]
+            faults.append((names[0], f"give exactly one of {' and '.join(names)}, not empty"))
+        return super()._faults() + faults
+
+    @property
+    def knob_values(self) -> list[dict[str, float]]:
+        """What sets the sparsity of each cell, as the field of a cell that it is."""
+        return [{LAMBDA: lam} for lam in self.lambdas or []] + [{K: k} for k in self.ks or []]
+
+    @property
+    def recipe_names(self) -> list[str]:
+        """The recipes by name, the default one as an empty text."""
+        return ["" if name == DEFAULT_RECIPE else name for name in self.recipes or [""]]
+
+
+class Contender(Sized):
+    """One side of a comparison."""
+
+
+class Comparison(Section):
+    """Candidate against baseline over the overlap of their swept L0 ranges."""
+
+    candidate: Contender
+    """The variant that is claimed to be better."""
+    baseline: Contender
+    """The variant it is compared with."""
+    matched_l0: list[Positive] = [64.0]
+    """L0 values at which both are read off their frontiers, where the overlap contains them."""

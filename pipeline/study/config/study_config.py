@@ -1,0 +1,218 @@
+"""What a study may ask for: every key of a configuration file, its default and its meaning.
+
+One pydantic model checks the whole file and reports every error at once with its path. It imports
+neither torch nor transformers, so the Snakefile can read it in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+from operator import not_
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
+
+from pipeline.study.config.browser import Browser
+from pipeline.study.config.dial import Dial
+from pipeline.study.config.grid import Comparison, GridEntry
+from pipeline.study.config.hub import Hub
+from pipeline.study.config.probe import Probe
+from pipeline.study.config.recipes import Recipe, Training
+from pipeline.study.config.sections import (
+    Count,
+    FieldFaults,
+    FolderOrNone,
+    Fraction,
+    HookpointName,
+    ModulePath,
+    Name,
+    Natural,
+    Number,
+    Positive,
+    Section,
+    Width,
+    Words,
+)
+from pipeline.study.config.sources import ModelSource, NamedSource, TextSource, source_faults
+from pipeline.study.config.synthetic import Synthetic
+from pipeline.study.config.yaml_files import ConfigError as ConfigError
+from pipeline.study.config.yaml_files import faults_of
+from pipeline.study.config.yaml_files import load_yaml as load_yaml
+from sagsae.files import MAX_FILES
+
+DEFAULT_CONFIG = Path(__file__).resolve().parents[3] / "workflow" / "configs" / "local.yaml"
+
+
+class TappedModel(Section):
+    """What a dump knows of a language model."""
+
+    name: Name
+    """Name used in paths and tables."""
+    d_model: Width
+    """Width of the residual stream; checked against the loaded model."""
+    layer: Natural
+    """Index of the block whose hookpoints are dumped."""
+    hookpoints: dict[HookpointName, ModulePath] = Field(default_factory=dict)
+    """Module path of each hookpoint, ``{layer}`` standing for the layer. Empty: the known paths of
+    the architecture (GPT-NeoX, Llama, SmolLM3, Gemma 3 and relatives)."""
+    dtype: Literal["bfloat16", "float32"] = "bfloat16"
+    """Arithmetic of the language model's forward passes. A CPU that cannot multiply bfloat16 takes
+    products in float32 and rounds them to bfloat16."""
+
+
+class Model(TappedModel):
+    """One language model of the study and where it is tapped."""
+
+    source: ModelSource
+    """Where the model comes from."""
+    start_token: Literal["bos", "eos", "none"] = "bos"
+    """Special token that every context begins with; its position is never trained on."""
+
+
+class Packing(Section):
+    """How documents are split and packed into contexts."""
+
+    context_length: Annotated[int, Field(ge=8, le=2**20)] = 128
+    """Tokens per context, the start token included."""
+    heldout_fraction: Annotated[Number, Field(ge=1e-6, le=0.5)] = 0.1
+    """Share of the documents kept apart for evaluation. No document is in both splits."""
+    seed: Natural = 0
+    """Seed of the permutation of the documents."""
+
+
+class Text(Packing):
+    """The documents, how they are split and how they are packed into contexts."""
+
+    source: TextSource | None = Field(default=None, exclude_if=lambda source: source is None)
+    """Where the documents come from. Give this or sources."""
+    sources: list[NamedSource] = Field(default_factory=list, exclude_if=not_)
+    """Several sources, each with a cap. Their documents are permuted together, so that every
+    source is in both splits; what is measured is shown for each of them, too."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Text:
+        if faults := source_faults(self.source, self.sources):
+            raise FieldFaults(faults)
+        return self
+
+
+def text_sources(text: Text) -> dict[str, TextSource]:
+    """Its sources, by their path in a configuration."""
+    several = {f"text.sources.{i}.source": one.source for i, one in enumerate(text.sources)}
+    return {"text.source": text.source} if text.source else several
+
+
+class StoreRows(Section):
+    """Which rows an activation store has, and in which order."""
+
+    rows_per_block: Count = 8192
+    """Rows that are permuted and committed together."""
+    rows_per_chunk: Count = 1024
+    """Rows per Zarr chunk; divides rows_per_block. Aim at 8 MiB per chunk for large stores."""
+    max_norm_ratio: Positive = 10.0
+    """Tokens whose norm exceeds this many medians at any hookpoint are left out."""
+    calibration_contexts: Count = 64
+    """Contexts of the training split from which the median norms are taken."""
+    slack: Fraction = 0.02
+    """Share of a block's tokens that the drop rule may take before the dump stops."""
+
+
+class Dump(StoreRows):
+    """The activation store."""
+
+    profile: Literal["plain", "disk"] = "plain"
+    """plain: uncompressed; disk: byte shuffle and zstd level 1, 30 % smaller, but slower to write
+    and to read. Both carry crc32c."""
+    sharded: bool = Field(default=False, exclude_if=not_)
+    """Keep each block of a hookpoint in one file. Stores of more than 50,000 chunks need it."""
+    train_rows: Count
+    """Tokens stored for training; rounded down to whole blocks."""
+    heldout_rows: Count
+    """Tokens stored for evaluation; rounded down to whole blocks."""
+
+    @model_validator(mode="after")
+    def _whole_chunks(self) -> Dump:
+        block, faults = self.rows_per_block, []
+        if block % self.rows_per_chunk:
+            message = f"rows_per_block {block} is not a multiple of it ({self.rows_per_chunk})"
+            faults.append(("rows_per_chunk", message))
+        for split in ("train_rows", "heldout_rows"):
+            if (rows := getattr(self, split)) < block:
+                faults.append((split, f"{rows} is less than one block of {block} rows"))
+            if not self.sharded and (chunks := rows // self.rows_per_chunk) > MAX_FILES:
+                message = f"{split} make {chunks} files per hookpoint, over {MAX_FILES}: set it"
+                faults.append(("sharded", message))
+        if faults:
+            raise FieldFaults(faults)
+        return self
+
+
+class Evaluation(Section):
+    """What is measured on the held-out split."""
+
+    lr_contexts: Count = 64
+    """Held-out contexts over which Loss Recovered is measured."""
+
+
+class StudyConfig(Section):
+    """A configuration file."""
+
+    study: Name
+    """Name of the study; its outputs lie in results/<study>/."""
+    note: Words = ""
+    """What readers of the report must know before they read a number."""
+    reference: FolderOrNone = ""
+    """Folder of a published study whose verdicts claims and report show beside this study's own. A
+    relative path is of the checkout. Empty: none."""
+    models: Annotated[list[Model], Field(min_length=1)]
+    """The language models."""
+    hookpoints: Annotated[list[HookpointName], Field(min_length=1)]
+    """Hookpoints dumped from every model: mlp_out, attn, resid, or names that the models define."""
+    text: Text
+    """Documents, split and packing."""
+    dump: Dump
+    """Sizes and layout of the activation store."""
+    grid: Annotated[list[GridEntry], Field(min_length=1)]
+    """The cells to train, block by block."""
+    training: Training
+    """The default recipe: that of every cell whose grid entry names no other."""
+    recipes: dict[Name, Recipe] = Field(default_factory=dict, exclude_if=not_)
+    """Further recipes by name. No table, figure or claim mixes the cells of two."""
+    evaluation: Evaluation = Evaluation()
+    """What is measured."""
+    comparisons: list[Comparison] = Field(default_factory=list)
+    """Pairs of variants that the tables compare."""
+    dial: Dial | None = Field(default=None, exclude_if=lambda dial: dial is None)
+    """Steering with single latents; none when absent."""
+    probe: Probe | None = Field(default=None, exclude_if=lambda probe: probe is None)
+    """Sparse probing and feature absorption; none when absent."""
+    browser: Browser | None = Field(default=None, exclude_if=lambda browser: browser is None)
+    """Pages on which the latents of some cells can be looked at; none when absent."""
+    hub: Hub | None = Field(default=None, exclude_if=lambda hub: hub is None)
+    """What `snakemake hub_folder` puts into a folder for the Hugging Face hub; every cell when
+    absent."""
+    synthetic: Synthetic = Synthetic()
+    """Protocols on data whose features are known; made by `snakemake synthetic` alone."""
+
+
+def sound_part(raw: Any) -> tuple[StudyConfig, set[str], list[str]]:
+    """What is sound of a parsed configuration.
+
+    Returns:
+        The configuration, without the sections that have faults; the names of the others; the
+        faults, each with its path.
+    """
+    fields = StudyConfig.model_fields
+    try:
+        return StudyConfig.model_validate(raw), set(fields), []
+    except ValidationError as error:
+        faulty = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
+        faults = faults_of(error)
+    given = raw if isinstance(raw, dict) else {}
+    sound = {name: given[name] for name in fields if name in given and name not in faulty}
+    read: dict[str, Any] = {}
+    for name, value in sound.items():
+        kind: Any = Annotated[fields[name].annotation, fields[name]]
+        read[name] = TypeAdapter(kind).validate_python(value)
+    absent = {name for name, field in fields.items() if not field.is_required()} - given.keys()
+    return StudyConfig.model_construct(**read), sound.keys() | absent - faulty, faults

@@ -1,0 +1,74 @@
+"""Words, histograms and gates of the latent browser, on small made-up cases."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.cells.browser import words
+from pipeline.cells.browser.examples import Examples
+from pipeline.cells.browser.latents import gate_of
+from pipeline.cells.browser.words import Vocabulary
+from sagsae.activations.tokens import TokenStore
+from sagsae.autoencoders.registry import GATED, of_family
+from sagsae.autoencoders.storage import build
+from sagsae.evaluation.bins import BINS
+from tests.pipeline.cells.browser.made_browser import LENGTH, make
+from tests.pipeline.cells.browser.test_collect import decoded, given
+
+
+def test_contexts_lie_in_files_that_begin_at_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(words, "CONTEXTS_PER_FILE", 4)
+    ids = np.random.default_rng(0).integers(5, 900, (11, 6), dtype=np.int32)
+    tokens, wanted = TokenStore(ids, np.zeros_like(ids)), np.array([1, 2, 9])
+    vocabulary = Vocabulary(np.unique(ids[wanted]))
+    size = vocabulary.write_contexts(tmp_path, tokens, wanted)
+    assert size == sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["contexts-0.js", "contexts-2.js"]
+    for context in wanted:
+        value = given(tmp_path / f"contexts-{context // 4}.js")
+        rows = decoded(value["tokens"]).reshape(-1, value["length"])
+        assert vocabulary.ids[rows[context - value["first"]]].tolist() == ids[context].tolist()
+
+
+def test_a_histogram_shows_both_signs_in_the_wider_bins():
+    made = make("sagsae_tied", 12)
+    bins = made.profiles.bins
+    bins.exponents[:, 1] = (1, -2)  # up to 2, and up to a quarter
+    bins.counts[:, 1] = 0
+    bins.counts[0, 1, [0, 40]] = (3, 1)
+    bins.counts[1, 1, [0, 7, 8, 63]] = (1, 2, 4, 8)
+    found = Examples(made.profiles, LENGTH).histogram(1)
+    assert found["bin"] == 2 / BINS
+    assert found["positive"] == [3, *[0] * 39, 1]
+    assert found["negative"] == [3, 4, 0, 0, 0, 0, 0, 8]
+    bins.counts[0, 1], bins.exponents[0, 1] = 0, np.iinfo(np.int16).min // 2
+    assert Examples(made.profiles, LENGTH).histogram(1)["negative"][63] == 8
+    assert Examples(made.profiles, LENGTH).histogram(0) == {
+        "bin": 0.0,
+        "positive": [],
+        "negative": [],
+    }
+
+
+@pytest.mark.parametrize("name", of_family(GATED))
+def test_gates_open_where_the_code_begins(name):
+    sae = build(name, 3, 4)
+    for vector, value in sae.params.items():
+        if vector in sae.vectors:
+            value.copy_(torch.linspace(-0.2, 0.3, 4).abs() + 0.1 * vector.startswith("r"))
+    sae.params["W_enc"].fill_(1 / 3)
+    theta_plus, theta_minus, high, low = gate_of(sae)
+    for side, (theta, opens) in enumerate(((theta_plus, high), (theta_minus, low))):
+        for latent in range(4):
+            if np.isinf(theta[latent]):
+                assert np.isinf(opens[latent])
+                x = torch.full((1, 3), -9.0)
+                assert sae.encode(x)[0, latent] >= 0
+                continue
+            at = torch.full((1, 3), float(theta[latent]) * (-1) ** side)
+            shut = sae.encode(at - 1e-4 * (-1) ** side)[0, latent]
+            just = sae.encode(at + 1e-4 * (-1) ** side)[0, latent].abs()
+            assert shut == 0 or name == "gated"
+            assert float(just) == pytest.approx(float(opens[latent]), abs=1e-3)

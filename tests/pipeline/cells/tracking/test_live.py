@@ -1,0 +1,217 @@
+"""From a job to its trackers and back: nothing that a tracker does reaches the training."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pipeline.cells.run import main as run_cell
+from pipeline.cells.tracking import asked as asked_module
+from pipeline.cells.tracking import live as live_module
+from pipeline.cells.tracking.asked import VARIABLE, Asked, pass_on
+from pipeline.cells.tracking.live import Live
+from pipeline.cells.tracking.trackers import MODULES, Tracked
+from pipeline.study.config.tracking import Tracking
+from pipeline.study.curves import read_curve
+from tests.pipeline.cells.tracking.readers import mlflow_points, tensorboard_points, wandb_points
+from tests.pipeline.whole_study import CELL, CONFIG, WholeStudy, make_whole_study, without_costs
+
+pytestmark = pytest.mark.slow
+
+ALL = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
+TRAINING = CONFIG["training"] | {"tokens": 128 * 400}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> WholeStudy:
+    """A study without trackers, which stays as it is."""
+    folder = tmp_path_factory.mktemp("made")
+    return make_whole_study(folder, hookpoints=["resid"], training=TRAINING)
+
+
+@pytest.fixture
+def ask(tmp_path, monkeypatch):
+    """Ask for trackers as the Snakefile does."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+    def ask(**sections) -> Asked:
+        section = Tracking.model_validate(sections)
+        asked = Asked(study="small", folder=str(tmp_path / "tracking"), tracking=section)
+        monkeypatch.setenv(VARIABLE, "")  # what pass_on sets is put back
+        pass_on(asked)
+        return asked
+
+    return ask
+
+
+@pytest.fixture
+def faulty(monkeypatch):
+    """TensorBoard as a tracker with faults."""
+
+    def nothing(*_: object) -> None:
+        pass
+
+    def faulty(start=nothing, log=nothing, finish=nothing) -> None:
+        def opened(asked: Asked, cell: Tracked) -> SimpleNamespace:
+            start()
+            return SimpleNamespace(last=-1, log=log, finish=finish)
+
+        monkeypatch.setitem(sys.modules, "their_tracker", SimpleNamespace(start=opened))
+        monkeypatch.setitem(MODULES, "tensorboard", "their_tracker")
+
+    return faulty
+
+
+def failing(error: BaseException):
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+def train(made: WholeStudy, root: Path) -> Path:
+    """What the job of a cell does; its folder."""
+    out = root / CELL.path / "metrics.json"
+    run_cell(**made._cell_arguments(Path(made.study.metrics(CELL))) | {"out": out})
+    return out.parent
+
+
+def curve_of(folder: Path, name: str = "loss") -> list[tuple[int, float]]:
+    curve = read_curve(folder / "curve.parquet")
+    return list(zip(curve["step"], curve[name].astype("float32"), strict=True))
+
+
+def as_float32(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
+    return [(step, np.float32(value)) for step, value in points]
+
+
+def assert_unharmed(made: WholeStudy, folder: Path) -> None:
+    assert without_costs(folder) == without_costs(made.cell())
+
+
+def test_all_trackers_get_the_curve_and_the_cell_stays_the_same(made, ask, tmp_path, capfd):
+    asked = ask(**ALL)
+    folder = train(made, tmp_path / "cells")
+    assert_unharmed(made, folder)
+    place = tmp_path / "tracking"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for points in (
+        wandb_points(place / "wandb", CELL.path),
+        tensorboard_points(place / "tensorboard" / CELL.path),
+        mlflow_points(asked, CELL.path),
+    ):
+        for name in ("loss", "reconstruction", "l0", "dead_fraction", "lr", "lambda", "tokens"):
+            assert as_float32(points[name]) == curve_of(folder, name), name
+        ((_, r2),) = points["heldout/r2"]
+        assert r2 == pytest.approx(metrics["r2"], rel=1e-6)
+    assert "TRACKING" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("faults", "told"),
+    [
+        ({"start": failing(OSError("no network"))}, "(OSError: no network)"),
+        ({"start": failing(SystemExit("log in first"))}, "(SystemExit: log in first)"),
+        ({"log": failing(RuntimeError("quota"))}, "(RuntimeError: quota)"),
+        ({"finish": failing(KeyError("x"))}, "(KeyError: 'x')"),
+    ],
+)
+def test_a_tracker_that_fails_is_told_of_once_and_harms_nothing(
+    made, ask, faulty, tmp_path, capfd, faults, told
+):
+    ask(tensorboard={})
+    faulty(**faults)
+    folder = train(made, tmp_path / "cells")
+    assert_unharmed(made, folder)
+    said = capfd.readouterr().err
+    assert said.count("warning: TRACKING") == 1
+    assert told in said
+
+
+def test_a_tracker_that_hangs_is_left_behind(made, ask, faulty, tmp_path, monkeypatch, capfd):
+    ask(tensorboard={})
+    faulty(log=lambda rows: time.sleep(1000))
+    monkeypatch.setattr(live_module, "PATIENCE", 0.5)
+    began = time.monotonic()
+    folder = train(made, tmp_path / "cells")
+    assert_unharmed(made, folder)
+    assert "TRACKING IS NOT COMPLETE" in capfd.readouterr().err
+    assert time.monotonic() - began < 500
+
+
+def test_a_package_that_is_gone_since_the_plan_harms_nothing(
+    made, ask, tmp_path, monkeypatch, capfd
+):
+    """Jobs of a cluster may have another environment than the plan."""
+    ask(tensorboard={})
+    monkeypatch.setitem(MODULES, "tensorboard", "no_such_module")
+    assert_unharmed(made, train(made, tmp_path / "cells"))
+    assert "(ModuleNotFoundError: No module named" in capfd.readouterr().err
+
+
+def test_the_loop_never_waits_for_a_tracker(ask, faulty):
+    faulty(log=lambda rows: time.sleep(1000))
+    live = Live(ask(tensorboard={}))
+    began = time.monotonic()
+    live.begin(Tracked(CELL.path, "key"))
+    for step in range(1000):
+        live.rows(CELL, [{"step": float(step)}])
+    live.close(0.1)
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_job_that_was_killed_goes_on_in_the_same_run(number, made, ask, tmp_path):
+    asked = ask(**ALL)
+    root = tmp_path / "cells"
+    arguments = made._cell_arguments(Path(made.study.metrics(CELL)))
+    out = root / CELL.path / "metrics.json"
+    options = arguments | {"out": out, "checkpoint_seconds": 0.02}
+    command = [sys.executable, "-m", "pipeline", "cell"]
+    for name, value in options.items():
+        text = value.model_dump_json() if hasattr(value, "model_dump_json") else str(value)
+        command += [f"--{name.replace('_', '-')}", text]
+    # A user's job has no service of W&B from this process, which knows runs of the killed job.
+    environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
+    killed = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    state = root / CELL.path / ".state"
+    while not list(state.glob("checkpoint-*.safetensors")) and killed.poll() is None:
+        time.sleep(0.005)
+    killed.send_signal(number)
+    killed.communicate()
+    assert killed.returncode != 0
+    assert list(state.glob("checkpoint-*.safetensors"))
+    assert not out.exists()
+    subprocess.run(command, check=True, env=environment)
+    folder = out.parent
+    assert_unharmed(made, folder)
+    place = tmp_path / "tracking"
+    tensorboard = tensorboard_points(place / "tensorboard" / CELL.path)
+    assert as_float32(tensorboard["loss"]) == curve_of(folder)
+    assert as_float32(mlflow_points(asked, CELL.path)["loss"]) == curve_of(folder)
+    kept = as_float32(wandb_points(place / "wandb", CELL.path)["loss"])
+    assert sorted(set(kept)) == curve_of(folder)  # what was sent and not noted comes again
+
+
+class TestAsked:
+    def test_missing_packages_are_found_without_an_import(self, ask, monkeypatch):
+        asked = ask(**ALL)
+        assert asked.missing() == []
+        for gone, expected in [
+            (["wandb"], ["wandb"]),
+            (["alembic"], ["mlflow"]),
+            (["tensorboard", "mlflow"], ["tensorboard", "mlflow"]),
+        ]:
+            monkeypatch.setattr(asked_module, "_is_there", lambda name, gone=gone: name not in gone)
+            assert asked.missing() == expected
+        monkeypatch.setattr(asked_module, "_is_there", lambda name: name != "alembic")
+        assert ask(mlflow={"uri": "https://a.server"}).missing() == []

@@ -1,0 +1,134 @@
+"""Each tracker itself, offline: its own reader finds what it was given, over several jobs."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from pipeline.cells.tracking.asked import Asked
+from pipeline.cells.tracking.trackers import MODULES, Tracked, Tracker
+from pipeline.study.config.tracking import Tracking
+from tests.pipeline.cells.tracking.readers import (
+    Points,
+    mlflow_points,
+    tensorboard_points,
+    wandb_points,
+)
+
+pytestmark = [pytest.mark.long, pytest.mark.slow]
+
+NAME = "m/resid/gated/w8_lam0.1_seed0"
+CELL = Tracked(NAME, "0123456789abcdef", {"study": "small", "lam": 0.1, "variant": "gated"})
+HELDOUT = {"r2": 0.75, "l0": 31.5}
+SECTIONS = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
+
+
+def asked_of(place: Path, name: str, **more: str) -> Asked:
+    section = Tracking.model_validate({name: SECTIONS[name] | more})
+    return Asked(study="small", folder=str(place), tracking=section)
+
+
+def found_by(name: str, folder: Path, cell: str = NAME) -> Points:
+    """What a tracker has of a cell."""
+    if name == "tensorboard":
+        return tensorboard_points(folder / "tensorboard" / cell)
+    if name == "mlflow":
+        return mlflow_points(asked_of(folder, name), cell)
+    return wandb_points(folder / "wandb", cell)
+
+
+def start(name: str, asked: Asked, cell: Tracked) -> Tracker:
+    run: Tracker = import_module(MODULES[name]).start(asked, cell)
+    return run
+
+
+def rows(*steps: int) -> list[dict[str, float]]:
+    return [{"step": float(step), "loss": 1 / (1 + step), "l0": 8.0 + step} for step in steps]
+
+
+def session(asked: Asked, name: str, *steps: int, heldout: dict[str, float] | None = None) -> None:
+    """What one job does that has these rows: it sends those that the tracker lacks."""
+    run = start(name, asked, CELL)
+    if new := [row for row in rows(*steps) if row["step"] > run.last]:
+        run.log(new)
+    run.finish(heldout or {})
+
+
+def expected(*steps: int) -> Points:
+    return {
+        "loss": [(step, pytest.approx(1 / (1 + step), rel=1e-6)) for step in steps],
+        "l0": [(step, 8.0 + step) for step in steps],
+    }
+
+
+@pytest.mark.parametrize("name", MODULES)
+class TestEachTracker:
+    def test_every_row_is_there_with_its_step(self, name, tmp_path):
+        run = start(name, asked_of(tmp_path, name), CELL)
+        assert run.last == -1
+        run.log(rows(0, 50))
+        run.log(rows(100))
+        assert run.last == 100
+        run.finish({})
+        assert found_by(name, tmp_path) == expected(0, 50, 100)
+
+    def test_what_is_measured_at_the_end_stands_beside(self, name, tmp_path):
+        session(asked_of(tmp_path, name), name, 0, 50, heldout=HELDOUT)
+        found = found_by(name, tmp_path)
+        assert {key: points[-1][1] for key, points in found.items() if "/" in key} == {
+            "heldout/r2": 0.75,
+            "heldout/l0": 31.5,
+        }
+        assert {key: points for key, points in found.items() if "/" not in key} == expected(0, 50)
+
+    def test_a_job_that_goes_on_doubles_no_row_and_misses_none(self, name, tmp_path):
+        """It begins again at a checkpoint before the last row that was sent."""
+        asked = asked_of(tmp_path, name)
+        session(asked, name, 0, 50, 100)
+        session(asked, name, 0, 50, 100, 150, 199, heldout=HELDOUT)
+        session(asked, name, 0, 50, 100, 150, 199, heldout=HELDOUT)  # the evaluation alone
+        found = found_by(name, tmp_path)
+        steps = expected(0, 50, 100, 150, 199)
+        assert {key: points for key, points in found.items() if "/" not in key} == steps
+        assert len(found["heldout/r2"]) == 1
+
+    def test_two_cells_at_once(self, name, tmp_path):
+        """Those that are trained together."""
+        asked = asked_of(tmp_path, name)
+        others = [CELL, Tracked("m/resid/gated/w8_lam0.2_seed0", "f" * 16, {})]
+        runs = [start(name, asked, cell) for cell in others]
+        for step in (0, 50):
+            for number, run in enumerate(runs):
+                run.log([row | {"loss": number + 0.5} for row in rows(step)])
+        for run in runs:
+            run.finish({})
+        for number, cell in enumerate(others):
+            assert found_by(name, tmp_path, cell.name)["loss"] == [
+                (0, number + 0.5),
+                (50, number + 0.5),
+            ]
+
+
+def test_a_database_of_mlflow_that_is_not_whole_is_not_there(tmp_path, monkeypatch):
+    """Killed between two tables, a job would leave one that no later job could use."""
+    from pipeline.cells.tracking import mlflow_run
+
+    class Killed(BaseException):
+        pass
+
+    def half(tracking_uri: str) -> None:
+        with closing(sqlite3.connect(tracking_uri.removeprefix("sqlite:///"))) as database:
+            database.execute("CREATE TABLE secrets (secret_id VARCHAR(36))")
+        raise Killed
+
+    asked = asked_of(tmp_path, "mlflow")
+    with monkeypatch.context() as patch:
+        patch.setattr(mlflow_run, "MlflowClient", half)
+        with pytest.raises(Killed):
+            start("mlflow", asked, CELL)
+    session(asked, "mlflow", 0, 50)
+    assert found_by("mlflow", tmp_path) == expected(0, 50)

@@ -1,0 +1,176 @@
+"""A study whose stores lie in a bucket: the same results, found again by anyone, and no secrets."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.__main__ import main
+from pipeline.data import dump as stage
+from pipeline.jobs.json_files import canonical, read_json
+from pipeline.jobs.stage import run_stage
+from pipeline.study.study import SPLITS, Study
+from pipeline.tools.verify import verify
+from sagsae.activations import Store
+from sagsae.storage import Storage, storage_at
+from tests.pipeline.whole_study import WholeStudy, configuration, make_whole_study, without_costs
+from tests.s3_servers import KEY, SECRET
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def everything(place: Storage) -> bytes:
+    """All contents below a place, in one piece."""
+    here = b"".join(place.read(name) for name in place.names())
+    return here + b"".join(everything(place / folder) for folder in place.folders())
+
+
+def prepared(folder: Path, url: str) -> WholeStudy:
+    """A study with stores in a bucket, made up to its tokens."""
+    made = WholeStudy(Study.from_dict(configuration(folder) | {"stores": url}))
+    study = made.study
+    targets = [study.asset("m"), study.documents, *(study.tokens("m", split) for split in SPLITS)]
+    for target in targets:
+        made.make(target)
+    return made
+
+
+def manifests(made: WholeStudy) -> dict[str, Any]:
+    return {split: read_json(made.study.manifest("m", split)) for split in SPLITS}
+
+
+def test_results_do_not_depend_on_where_the_store_lies(s3: str, tmp_path: Path) -> None:
+    near = make_whole_study(tmp_path / "near")
+    far = make_whole_study(tmp_path / "far", stores=f"{s3}/stores")
+    for split in SPLITS:
+        here, there = manifests(near)[split], manifests(far)[split]
+        assert there.pop("entry") == f"{s3}/stores/{near.stores(split).name}"
+        here.pop("entry")
+        assert here == there
+    assert not list((far.cache / "stores").glob("m-*"))
+    kept = ("cells/", "baselines/", "tokens/", "assets/")
+    found = [
+        {name: x for name, x in without_costs(made.root).items() if name.startswith(kept)}
+        for made in (near, far)
+    ]
+    assert found[0] == found[1]
+    assert verify(far.study).faults == []
+
+
+def test_a_fresh_node_finds_the_finished_store(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the URL alone: no forward pass, the same manifest, the same objects."""
+    first = prepared(tmp_path / "first", f"{s3}/stores")
+    for split in SPLITS:
+        first.make(first.study.manifest("m", split))
+    before = everything(storage_at(s3))
+    second = prepared(tmp_path / "second", f"{s3}/stores")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the store was dumped again")
+
+    monkeypatch.setattr(stage, "dump_activations", refuse)
+    for split in SPLITS:
+        second.make(second.study.manifest("m", split))
+    assert manifests(first) == manifests(second)
+    assert everything(storage_at(s3)) == before
+
+
+def test_damage_of_a_bucket_is_found(s3: str, tmp_path: Path) -> None:
+    made = prepared(tmp_path / "made", f"{s3}/stores")
+    for split in SPLITS:
+        made.make(made.study.manifest("m", split))
+    place = storage_at(manifests(made)["train"]["entry"])
+    sound, name = everything(storage_at(s3)), "data.zarr/resid/c.5.0"
+    content = place.read(name)
+    place.write(name, content[:-1])
+    (fault,) = verify(made.study).faults
+    assert str(fault.file) == made.study.manifest("m", "train")
+    assert f"({name})" in str(fault.problem)
+    assert "delete commits/000001.json and SEALED.json" in str(fault.problem)
+    for file in ("commits/000001.json", "SEALED.json"):
+        place.delete(file)
+    made.make(made.study.manifest("m", "train"))
+    assert verify(made.study).faults == []
+    assert everything(storage_at(s3)) == sound
+    place.clear()
+    faults = [fault for fault in verify(made.study).faults if "no activation" in str(fault.problem)]
+    assert len(faults) == 1
+
+
+def test_the_cache_tool_on_a_bucket(s3: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    made = prepared(tmp_path / "made", f"{s3}/stores")
+    made.make(made.study.manifest("m", "train"))
+    place = storage_at(manifests_of(made, "train")["entry"])
+
+    def tool(*arguments: str) -> tuple[int, str]:
+        capsys.readouterr()
+        status = 0
+        try:
+            run_stage(lambda: main(["cache", *arguments]))
+        except SystemExit as stop:
+            status = 1 if isinstance(stop.code, str) else int(stop.code or 0)
+            print(stop.code)
+        return status, capsys.readouterr().out
+
+    status, said = tool("list", "--stores", f"{s3}/stores")
+    assert (status, place.name in said) == (0, True)
+    status, said = tool("verify", "--stores", f"{s3}/stores")
+    assert (status, "1 entries read, 0 fault(s)" in said) == (0, True)
+    place.write("data.zarr/resid/c.5.0", b"x")
+    status, said = tool("verify", "--stores", f"{s3}/stores")
+    assert (status, "data.zarr/resid/c.5.0" in said) == (1, True)
+    status, said = tool("prune", "--stores", f"{s3}/stores")
+    assert (status, "nothing is pruned in a bucket" in said) == (1, True)
+    assert place.exists("run.json")
+
+
+def manifests_of(made: WholeStudy, split: Any) -> dict[str, Any]:
+    return read_json(made.study.manifest("m", split))
+
+
+def test_no_secret_is_anywhere(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in a log, a manifest, a file, an object or an error, nor the name of the key."""
+    made = prepared(tmp_path / "made", f"{s3}/stores")
+    study, said = made.study, []
+
+    def stage(*arguments: str, **environment: str) -> int:
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline", *map(str, arguments)],
+            cwd=ROOT,
+            env=os.environ | {"SAGSAE_TRACEBACK": "1"} | environment,
+            capture_output=True,
+            text=True,
+        )
+        said.append(done.stdout + done.stderr)
+        return done.returncode
+
+    out = study.manifest("m", "train")
+    tokens = study.tokens("m", "train")
+    dump = ["dump", "--spec", canonical(study.dump_spec("m", "train")), "--asset", study.asset("m")]
+    dump += ["--tokens", tokens, "--calibration-tokens", tokens, "--cache", study.cache]
+    dump += ["--device", "cpu", "--out", out, "--stores"]
+    assert stage(*dump, "s3://no-such-bucket/stores") == 1
+    assert "NoSuchBucket" in said[-1]
+    assert stage(*dump, f"{s3}/stores", AWS_ENDPOINT_URL="http://127.0.0.1:1/nothing") == 1
+    assert stage(*dump, f"{s3}/stores") == 0, said[-1]
+    assert stage("cache", "verify", "--stores", f"{s3}/stores") == 0
+    with pytest.raises(ValueError, match="credentials and endpoint") as refused:
+        Study.from_dict(configuration(tmp_path) | {"stores": f"s3://{KEY}:{SECRET}@bucket/x"})
+    said.append(str(refused.value))
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert Path(out) in files
+    for content in (
+        *(text.encode() for text in said),
+        *(path.read_bytes() for path in files),
+        everything(storage_at(s3)),
+        repr(Store.open(f"{s3}/stores/{storage_at(f'{s3}/stores').folders()[0]}")).encode(),
+    ):
+        assert SECRET.encode() not in content
+        assert KEY.encode() not in content

@@ -1,0 +1,37 @@
+"""Sections that say where curves go and in which formats results are change no specification."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.jobs.json_files import digest
+from pipeline.study.config.study_config import ConfigError
+from pipeline.study.study import Study
+from tests.pipeline.made_grid import configuration
+
+
+def study(**changes) -> Study:
+    return Study.from_dict(configuration(**changes))
+
+
+def test_trackers_are_in_no_specification_and_are_not_published():
+    plain, tracked = study(), study(tracking={"wandb": {"entity": "my-team"}})
+    assert tracked.run.tracking.wandb.entity == "my-team"
+    assert tracked.shared_specs == plain.shared_specs
+    assert "my-team" not in str(tracked.config.model_dump())
+    cell = plain.cells[0]
+    assert digest(tracked.train_spec(cell)) == digest(plain.train_spec(cell))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"formats": {"figures": ["eps"]}}, "formats.figures.0: Input should be 'svg' or 'pdf'"),
+        ({"formats": {"figures": ["svg", "svg"]}}, "formats.figures: names a format twice"),
+        ({"tracking": {"comet": {}}}, "tracking.comet: unknown key: allowed are wandb"),
+        ({"tracking": {"wandb": {"mode": "disabled"}}}, "tracking.wandb.mode: Input should be"),
+    ],
+)
+def test_what_is_unknown_is_refused(changes, told):
+    with pytest.raises(ConfigError, match=told):
+        study(**changes)

@@ -1,0 +1,293 @@
+# Measures -> tables, figures, claims and the report. Both workflows include this file. It reads MEASURES, the folder
+# of measures, and writes below OUT. SCOPE says what the study is; CHECKOUT, FORMATS and PAGE are given, too.
+from pipeline.analysis.code import code_digest
+from pipeline.analysis.figures.catalogue import (
+    DIALS,
+    FIGURES,
+    PATTERN,
+    PROBES,
+    SYNTHETIC,
+    drawn_from,
+    figures_of,
+    parts,
+    title_and_caption,
+)
+from pipeline.analysis.names import claim_tables, claims_file, derived_tables, tables_of
+from pipeline.study.config.synthetic import PROTOCOLS
+
+CODE = (
+    code_digest()
+)  # after a change of the analysis all is made again, in seconds, and nothing trains
+STUDY = ancient(f"{MEASURES}/study.json")  # what counts of it is in SCOPE.digest
+ENDS = [".png", ".csv", *(f".{name}" for name in FORMATS.figures)]
+PAGES = [
+    f".{name}".replace("latex", "tex") for name in FORMATS.tables
+]  # others on demand: tables/comparison.md
+table = lambda name: f"{OUT}/tables/{name}"
+figure_files = lambda names: [f"{OUT}/figures/{name}{end}" for name in names for end in ENDS]
+
+
+wildcard_constraints:
+    figure=PATTERN,
+    table="[a-z_]+",
+
+
+rule tables:
+    input:
+        [table(name) for name in tables_of(SCOPE)],
+        table("claims.md"),
+        [table(Path(name).stem + end) for name in tables_of(SCOPE) for end in PAGES],
+    localrule: True
+
+
+rule figures:
+    input:
+        figure_files(figures_of(SCOPE)),
+    localrule: True
+
+
+rule synthetic:
+    input:
+        f"{OUT}/synthetic/summary.csv",
+        figure_files(SYNTHETIC),
+    localrule: True
+
+
+rule dial:
+    input:
+        table("dial.csv"),
+        figure_files(name for name in figures_of(SCOPE) if parts(name)[0] in DIALS),
+    localrule: True
+
+
+rule probe:
+    input:
+        table("probing.csv"),
+        figure_files(name for name in figures_of(SCOPE) if parts(name)[0] in PROBES),
+    localrule: True
+
+
+rule make_tables:
+    input:
+        STUDY,
+        f"{MEASURES}/cells.jsonl",
+    output:
+        [
+            report(table(name), category="Tables", caption="table.rst")
+            for name in derived_tables(SCOPE)
+        ],
+    log:
+        f"{OUT}/logs/tables.log",
+    localrule: True
+    params:
+        of=[CODE, SCOPE.digest],
+        measures=lambda wildcards: MEASURES,
+        out=lambda wildcards: table(""),
+    shell:
+        "python -m pipeline tables --measures {params.measures:q} --out-dir {params.out:q} --log {log:q}"
+
+
+rule dial_tables:
+    input:
+        STUDY,
+        f"{MEASURES}/dial.jsonl",
+    output:
+        csv=table("dial.csv"),
+        curves=table("dial_curves.csv"),
+    log:
+        f"{OUT}/logs/dial_tables.log",
+    localrule: True
+    params:
+        of=[CODE, SCOPE.digest],
+        measures=lambda wildcards: MEASURES,
+    shell:
+        "python -m pipeline dial-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
+
+
+rule probe_tables:
+    input:
+        STUDY,
+        f"{MEASURES}/probe.jsonl",
+    output:
+        csv=table("probing.csv"),
+        absorption=table("absorption.csv"),
+    log:
+        f"{OUT}/logs/probe_tables.log",
+    localrule: True
+    params:
+        of=[CODE, SCOPE.digest],
+        measures=lambda wildcards: MEASURES,
+    shell:
+        "python -m pipeline probe-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
+
+
+rule ranking_tables:
+    input:
+        STUDY,
+        table("cells.csv"),
+        [table(name) for name in ("probing.csv", "absorption.csv") if SCOPE.probe],
+    output:
+        csv=table("ranking.csv"),
+        others=[table(f"{name}.csv") for name in ("ranking_summary", "dominance", "sides")],
+    log:
+        f"{OUT}/logs/ranking.log",
+    localrule: True
+    params:
+        of=[CODE, SCOPE.digest],
+        measures=lambda wildcards: MEASURES,
+        tables=lambda wildcards: table(""),
+    shell:
+        "python -m pipeline ranking-tables --measures {params.measures:q} --tables {params.tables:q}"
+        " --out {output.csv:q} --log {log:q}"
+
+
+rule synthetic_tables:
+    input:
+        f"{MEASURES}/synthetic.jsonl",
+    output:
+        csv=f"{OUT}/synthetic/summary.csv",
+        others=[f"{OUT}/synthetic/{name}.csv" for name in PROTOCOLS],
+    log:
+        f"{OUT}/logs/synthetic_tables.log",
+    localrule: True
+    params:
+        of=[CODE],
+        measures=lambda wildcards: MEASURES,
+    shell:
+        "python -m pipeline synthetic-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
+
+
+rule claims:
+    input:
+        STUDY,
+        [table(name) for name in derived_tables(SCOPE)],
+        [table("dial.csv") for _ in SCOPE.dial[:1]],
+        synthetic=[rules.synthetic_tables.output.csv] if SCOPE.synthetic.with_study else [],
+        reference=[claims_file(CHECKOUT / SCOPE.reference)] if SCOPE.reference else [],
+    output:
+        csv=table("claims.csv"),
+        others=[table(name) for name in claim_tables(SCOPE)[1:]],
+    log:
+        f"{OUT}/logs/claims.log",
+    localrule: True
+    params:
+        of=[CODE, SCOPE.digest],
+        measures=lambda wildcards: MEASURES,
+        tables=lambda wildcards: table(""),
+    shell:
+        "python -m pipeline claims --measures {params.measures:q} --tables {params.tables:q}"
+        " --synthetic {input.synthetic:q} --reference {input.reference:q} --out {output.csv:q} --log {log:q}"
+
+
+rule claims_page:
+    input:
+        STUDY,
+        [table(name) for name in claim_tables(SCOPE)],
+        cells=table("cells.csv"),
+    output:
+        report(table("claims.md"), category="Claims", caption="claims.rst"),
+    log:
+        f"{OUT}/logs/claims_page.log",
+    localrule: True
+    params:
+        of=lambda wildcards: [CODE, SCOPE.digest, SCOPE.note],
+        measures=lambda wildcards: MEASURES,
+        tables=lambda wildcards: table(""),
+    shell:
+        "python -m pipeline claims-page --measures {params.measures:q} --tables {params.tables:q} --out {output:q}"
+        " --log {log:q}"
+
+
+rule page:
+    input:
+        STUDY,
+        csv=table("{table}.csv"),
+    output:
+        table("{table}.{end}"),
+    log:
+        f"{OUT}/logs/{{table}}.{{end}}.log",
+    wildcard_constraints:
+        table="(?!claims$)[a-z_]+",
+        end="md|tex|html|parquet",
+    localrule: True
+    params:
+        of=[CODE, SCOPE.digest],
+        measures=lambda wildcards: MEASURES,
+    shell:
+        "python -m pipeline page --measures {params.measures:q} --table {input.csv:q} --out {output:q} --log {log:q}"
+
+
+rule draw_figure:
+    input:
+        STUDY,
+        lambda wildcards: drawn_from(wildcards.figure, OUT, MEASURES),
+    output:
+        png=report(
+            f"{OUT}/figures/{{figure}}.png",
+            category="Figures",
+            caption="figure.rst",
+            labels=lambda wildcards: {"figure": title_and_caption(wildcards.figure)[0]},
+        ),
+        csv=f"{OUT}/figures/{{figure}}.csv",
+    log:
+        f"{OUT}/logs/figures/{{figure}}.log",
+    localrule: True
+    params:
+        of=[CODE, SCOPE.digest],
+        measures=lambda wildcards: MEASURES,
+        root=lambda wildcards: OUT,
+        caption=lambda wildcards: title_and_caption(wildcards.figure)[1],
+    shell:
+        "python -m pipeline figure --measures {params.measures:q} --root {params.root:q} --out {output.png:q} --log {log:q}"
+
+
+rule draw_vector_figure:
+    input:
+        STUDY,
+        lambda wildcards: drawn_from(wildcards.figure, OUT, MEASURES),
+    output:
+        f"{OUT}/figures/{{figure}}.{{kind}}",
+    log:
+        f"{OUT}/logs/figures/{{figure}}.{{kind}}.log",
+    wildcard_constraints:
+        kind="svg|pdf",
+    localrule: True
+    params:
+        of=[CODE, SCOPE.digest],
+        measures=lambda wildcards: MEASURES,
+        root=lambda wildcards: OUT,
+    shell:
+        "python -m pipeline figure --measures {params.measures:q} --root {params.root:q} --out {output:q} --log {log:q}"
+
+
+for name in dict.fromkeys([*FIGURES, *figures_of(SCOPE)]):
+
+    rule:
+        name:
+            name
+        input:
+            figure_files([name]),
+        localrule: True
+
+
+rule report:
+    input:
+        STUDY,
+        rules.tables.input,
+        [f"{OUT}/figures/{name}.png" for name in figures_of(SCOPE)],
+        synthetic=[f"{OUT}/figures/{name}.png" for name in SYNTHETIC if SCOPE.synthetic.with_study],
+    output:
+        html=report(
+            f"{OUT}/report.html", category="Report", labels={"page": "The study on one page"}
+        ),
+    log:
+        f"{OUT}/logs/report.log",
+    localrule: True
+    params:
+        of=lambda wildcards: [CODE, SCOPE.digest, SCOPE.note],
+        measures=lambda wildcards: MEASURES,
+        root=lambda wildcards: OUT,
+        browser=PAGE,
+    shell:
+        "python -m pipeline report --measures {params.measures:q} --root {params.root:q} --browser {params.browser:q}"
+        " --out {output.html:q} --log {log:q}"
