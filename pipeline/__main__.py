@@ -19,6 +19,7 @@ from pipeline.jobs.stage import copy_output, prepare_process, run_stage
 TOOLS = {
     "status": ("tools.status", "what a study is doing: finished, running, failed, time left"),
     "cells": ("study.list_cells", "list the cells of a study"),
+    "pilot": ("tools.pilot", "find lambdas that give the L0 that you want, by short training"),
     "cost": ("tools.cost", "estimate device-hours, tokens and disk of a study"),
     "verify": ("tools.verify", "check everything that a study has on disk"),
     "cache": ("tools.cache", "list, verify or prune what studies share"),

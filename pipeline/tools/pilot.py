@@ -1,0 +1,157 @@
+"""Find lambdas that bring the sweeps of a study to the L0 that you ask for.
+
+    python -m pipeline pilot --configfile FILE.yaml --l0 16 64 128 --out FILE-with-lambdas.yaml
+
+Each sweep is trained at a few lambdas, with one seed and few tokens, as a study of its own. A pilot
+that was stopped goes on with the same command, and the study finds the stores that the pilot made.
+L0 alone is read. L0 still moves with more tokens, so the outermost lambdas leave a margin.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from pipeline.jobs.json_files import read_json
+from pipeline.study.cell import SweepKey
+from pipeline.study.config.recipes import DEFAULT_RECIPE
+from pipeline.study.config.yaml_files import ConfigError, load_yaml
+from pipeline.study.study import Study
+
+MARGIN = 1.25
+"""The outermost lambdas aim at the smallest L0 over this, and at the largest L0 times this."""
+LEFT_OUT = ("comparisons", "dial", "probe", "browser", "synthetic", "reference")
+"""Sections of a study that its pilot does without."""
+GRID = re.compile(r"^grid:.*\n(?:(?:[ #-].*)?\n)*", re.MULTILINE)
+"""The section of a configuration file, up to the next key of the first level."""
+
+
+def pilot_configuration(
+    raw: dict[str, Any], lambdas: Sequence[float], tokens: int
+) -> dict[str, Any]:
+    """The study that the pilot runs: all blocks with lambdas, at those of the pilot."""
+    swept = [block for block in raw["grid"] if block.get("lambdas")]
+    if not swept:
+        raise ConfigError("grid: no block has lambdas, so there are none to find")
+    recipes = {
+        name: recipe | {"training": {**recipe.get("training", {}), "tokens": tokens}}
+        for name, recipe in raw.get("recipes", {}).items()
+    }
+    return {name: value for name, value in raw.items() if name not in LEFT_OUT} | {
+        "study": f"{raw['study']}-pilot",
+        "grid": [block | {"lambdas": list(lambdas), "seeds": [0]} for block in swept],
+        "training": {**raw.get("training", {}), "tokens": tokens},
+        "recipes": recipes,
+    }
+
+
+def train(pilot: Study, config: Path) -> None:
+    """Let Snakemake train the pilot's cells, as it trains those of any study."""
+    targets = [pilot.metrics(cell) for cell in pilot.cells]
+    command = ["snakemake", "--cores", "all", f"--configfile={config}", *targets]
+    if subprocess.run([sys.executable, "-m", *command], check=False).returncode:
+        raise RuntimeError("not all cells of the pilot are trained: the same command goes on")
+
+
+def measured(pilot: Study) -> dict[SweepKey, dict[float, float]]:
+    """Each sweep of the pilot: lambda -> L0."""
+    curves: dict[SweepKey, dict[float, float]] = defaultdict(dict)
+    for cell in pilot.cells:
+        curves[cell.sweep][cell.knob] = read_json(Path(pilot.metrics(cell)))["l0"]
+    return curves
+
+
+def lambda_at(curve: dict[float, float], l0: float) -> float:
+    """The lambda of an L0, linear in both logarithms, two digits; NaN beyond the lambdas tried."""
+    lams = sorted((lam for lam, active in curve.items() if active > 0), reverse=True)
+    if not lams:
+        return math.nan
+    rising = np.maximum.accumulate([curve[lam] for lam in lams])
+    logs = np.log(l0), np.log(rising), np.log(lams)
+    return float(f"{np.exp(np.interp(*logs, left=np.nan, right=np.nan)):.2g}")
+
+
+def lambdas_of(curve: dict[float, float], asked: Sequence[float]) -> dict[float, float]:
+    """L0 asked for -> lambda, of one sweep; the outermost two with the margin."""
+    aims = {l0: l0 for l0 in asked}
+    if len(aims) > 1:
+        aims |= {min(asked): min(asked) / MARGIN, max(asked): max(asked) * MARGIN}
+    return {l0: lambda_at(curve, aim) for l0, aim in aims.items()}
+
+
+def blocks_with(
+    found: dict[SweepKey, dict[float, float]], study: Study, raw: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """The blocks of the grid: those with lambdas one a sweep, at the lambdas found."""
+    seeds = defaultdict(set)
+    for cell in study.cells:
+        seeds[cell.sweep].add(cell.seed)
+    blocks = [block for block in raw["grid"] if not block.get("lambdas")]
+    for key, row in found.items():
+        lambdas = sorted({lam for lam in row.values() if not math.isnan(lam)})
+        if not lambdas:
+            name = "/".join(map(str, key))
+            fault = "the lambdas tried give no L0 that was asked for: name others with --lambdas"
+            raise ConfigError(f"{name}: {fault}")
+        block = {"variant": key.variant, "width": key.width, "models": [key.model]}
+        block |= {"hookpoints": [key.hookpoint]}
+        block |= {"recipes": [key.recipe or DEFAULT_RECIPE]} if raw.get("recipes") else {}
+        blocks.append(block | {"lambdas": lambdas, "seeds": sorted(seeds[key])})
+    return blocks
+
+
+def with_grid(text: str, blocks: Sequence[dict[str, Any]]) -> str:
+    """A configuration file with another grid; all else stays as somebody typed it."""
+    flow = [
+        yaml.safe_dump(block, default_flow_style=True, sort_keys=False, width=math.inf)
+        for block in blocks
+    ]
+    return GRID.sub(lambda _: "grid:\n" + "".join(f"  - {line}" for line in flow), text, count=1)
+
+
+def main(
+    configfile: Path,
+    out: Path,
+    l0: list[float] = [16, 64, 128],  # noqa: B006
+    lambdas: list[float] = [0.02, 0.06, 0.2, 0.6],  # noqa: B006
+    tokens: int | None = None,
+) -> None:
+    """Train the pilot, print the lambdas, and write a copy of the configuration that has them.
+
+    Args:
+        configfile: configuration of the study; its lambdas are ignored
+        out: the copy, a new file
+        l0: mean numbers of active latents that the sweeps are to enclose
+        lambdas: those that the pilot tries
+        tokens: of each cell of the pilot (default: a quarter of the study's)
+    """
+    if out.exists():
+        raise FileExistsError(f"{out} is there: name another file with --out")
+    raw = load_yaml(configfile)
+    study = Study.from_dict(raw, str(configfile))
+    few = tokens or study.config.training.tokens // 4
+    config = pilot_configuration(raw, lambdas, few)
+    pilot = Study.from_dict(config, f"{configfile}, as a pilot")
+    file = Path(str(pilot.root), "pilot.yaml")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    train(pilot, file)
+    found = {key: lambdas_of(curve, l0) for key, curve in measured(pilot).items()}
+    text = with_grid(configfile.read_text(encoding="utf-8"), blocks_with(found, study, raw))
+    Study.from_dict(yaml.safe_load(text), f"the copy of {configfile}")
+    out.write_text(text, encoding="utf-8")
+    columns = {
+        key: {f"lambda for L0 {l0:g}": lam for l0, lam in row.items()} for key, row in found.items()
+    }
+    shown = pd.DataFrame([key._asdict() | row for key, row in columns.items()])
+    print(f"{shown.to_markdown(index=False)}\n\n{out}: {configfile} with these lambdas")
