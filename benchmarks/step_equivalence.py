@@ -24,7 +24,6 @@ import torch
 
 from benchmarks.interleaved import table
 from benchmarks.ours import plain
-from pipeline.cells.tracking.live import Live
 from pipeline.cells.train import opened_trainer
 from pipeline.data.manifests import open_store
 from pipeline.study.cell import Cell
@@ -59,7 +58,7 @@ def trained(study: Study, cell: Cell, fast: bool) -> Result:
     manifest = study.manifest(cell.model, "train")
     heldout, made_for = study.manifest_and_digest(cell.model, "heldout")
     spec, cpu = study.train_spec(cell), torch.device("cpu")
-    with opened_trainer(spec, Path(manifest), cpu, Live(None)) as run:
+    with opened_trainer(spec, Path(manifest), cpu) as run:
         (run if fast else plain(run)).run()
     rows = iterate(open_store(Path(heldout), made_for), cell.hookpoint, ROWS)
     quality = evaluate_reconstruction(run.sae, rows)

@@ -17,14 +17,11 @@ import torch
 
 from benchmarks.interleaved import Timing, interleaved, table
 from benchmarks.ours import sparse_batches, trainer
-from pipeline.cells.tracking.asked import Asked
 from pipeline.cells.tracking.live import Live
-from pipeline.cells.tracking.trackers import Tracked
-from pipeline.study.cell import Cell
+from pipeline.cells.tracking.trackers import Asked, Tracked
 from pipeline.study.config.tracking import Tracking
 
 SECTION = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
-CELL = Cell(model="m", hookpoint="resid", variant="sagsae_tied", width=1, lam=0.1, seed=0)
 STEPS = 50
 
 
@@ -33,7 +30,7 @@ def arms(width: int, live: Live) -> Mapping[str, Callable[[int], object]]:
     batches = list(sparse_batches(4, 1024, 576))
     runs = {name: trainer("sagsae_tied", width, batches, 64.0) for name in ("none", "all three")}
     tracked = runs["all three"]
-    tracked.progress = lambda step, row: live.rows(CELL, tracked.history.rows[-1:])
+    tracked.progress = lambda step, row: live.rows(tracked.history.rows[-1:])
 
     def steps(name: str) -> Callable[[int], None]:
         def go(_: int) -> None:
@@ -50,8 +47,7 @@ def measure(width: int, rounds: int) -> dict[str, Timing]:
     with tempfile.TemporaryDirectory() as folder:
         section = Tracking.model_validate(SECTION)
         asked = Asked(study="benchmark", folder=str(Path(folder)), tracking=section)
-        live = Live(asked)
-        live.begin(Tracked(CELL.path, "benchmark"))
+        live = Live(asked, Tracked("m/resid/sagsae_tied/w1_lam0.1_seed0", "benchmark"))
         timings = interleaved(arms(width, live), rounds)
         live.close()
     return timings

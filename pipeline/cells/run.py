@@ -67,7 +67,7 @@ def main(
         locked(state) as waited,
         locked(folder),
         using(train_manifest, heldout_manifest, baselines, asset),
-        tracked() as live,
+        tracked(train_spec) as live,
     ):
         record = read_trained(state)
         kept = state / WEIGHTS
@@ -79,7 +79,6 @@ def main(
         if same and evaluated and adopted and all(path.exists() for path in outputs):
             write_json(state / TRAINED, record | {"orphaned": run_is_gone()})
             return  # another process did it all
-        live.open(train_spec)
         if train_spec.source is not None:
             from pipeline.cells.foreign import take_cell
 
@@ -92,7 +91,7 @@ def main(
             make_way(state, train_key)
             checkpoint = state / CHECKPOINT.format(key=train_key)
             sae, trained = train_cell(
-                train_spec, train_manifest, place, checkpoint, checkpoint_seconds, live
+                train_spec, train_manifest, place, checkpoint, checkpoint_seconds, live.rows
             )
             record = keep(sae, trained, state)
         drop_checkpoints(state)  # those of a job that was killed before it could, too
@@ -105,8 +104,8 @@ def main(
         )
         write_atomic(folder / LATENT_TENSORS, latents)
         write_json(out, metrics)
-        live.rows(train_spec.cell, record["course"]["history"])
-        live.measured(train_spec.cell, metrics)
+        live.rows(record["course"]["history"])
+        live.measured(metrics)
         done = {"evaluated": evaluate_key, "orphaned": run_is_gone()}
         write_json(state / TRAINED, record | done)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from pipeline.cells.tracking.live import Live
 from pipeline.data.manifests import open_store
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress
@@ -20,6 +19,8 @@ from pipeline.study.specs import TrainSpec
 from sagsae import api
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.training.trainer import Trainer
+
+Tell = Callable[[Sequence[dict[str, float]]], None]
 
 
 class Trained(NamedTuple):
@@ -35,7 +36,7 @@ class Trained(NamedTuple):
 
 @contextmanager
 def opened_trainer(
-    spec: TrainSpec, manifest: Path, device: torch.device, live: Live
+    spec: TrainSpec, manifest: Path, device: torch.device, tell: Tell | None = None
 ) -> Iterator[Trainer]:
     """The trainer of a cell before its first step.
 
@@ -43,7 +44,7 @@ def opened_trainer(
         spec: ``Study.train_spec``.
         manifest: Of the training store.
         device: Where to compute.
-        live: Is told of the curve.
+        tell: Is called with new rows of the curve.
     """
     cell = spec.cell
     named = {"recipe_name": cell.recipe} if cell.recipe else {}
@@ -58,23 +59,24 @@ def opened_trainer(
         device=device,
         origin={"model": cell.model, "store": read_json(manifest)["sha256"], **named},
     ) as trainer:
-        trainer.progress = _Report(cell, trainer, live)
+        trainer.progress = _Report(cell, trainer, tell)
         yield trainer
 
 
 class _Report:
     """Progress lines of one cell, and its curve for the trackers."""
 
-    def __init__(self, cell: Cell, trainer: Trainer, live: Live):
+    def __init__(self, cell: Cell, trainer: Trainer, tell: Tell | None):
         total = trainer.recipe.steps * trainer.recipe.batch_size
         self._progress = Progress(f"train {cell.path}", total, "tokens")
-        self._cell, self._trainer, self._live, self._told = cell, trainer, live, 0
+        self._trainer, self._tell, self._told = trainer, tell, 0
 
     def __call__(self, step: int, row: dict[str, float]) -> None:
         loss = f"loss {row['reconstruction']:.4f}, L0 {row['l0']:.1f}"
         self._progress.update(row["tokens"], loss)
         rows = self._trainer.history.rows  # those before the checkpoint that it continues from, too
-        self._live.rows(self._cell, rows[self._told :])
+        if self._tell is not None:
+            self._tell(rows[self._told :])
         self._told = len(rows)
 
 
@@ -84,7 +86,7 @@ def train_cell(
     device: torch.device,
     checkpoint: Path,
     every_seconds: float = 300.0,
-    live: Live | None = None,
+    tell: Tell | None = None,
 ) -> Trained:
     """Train, or finish training, the cell of ``spec``.
 
@@ -94,9 +96,9 @@ def train_cell(
         device: Where to compute.
         checkpoint: Where the state is kept while training.
         every_seconds: Wall time between two checkpoints.
-        live: Is told of the curve, if it is given.
+        tell: Is called with new rows of the curve.
     """
-    opened = opened_trainer(spec, manifest, device, live or Live(None))
+    opened = opened_trainer(spec, manifest, device, tell)
     with opened as trainer, stopped_by_signals(trainer):
         trainer.run(checkpoint, every_seconds)
     record = _record(spec, read_json(manifest)["sha256"], trainer)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.cells.tracking.asked import Asked, pass_on
+from pipeline.cells.tracking.trackers import VARIABLE, Asked
 from pipeline.jobs.cache import register
 from pipeline.jobs.remedies import explain
 from pipeline.jobs.stage import name_run, put_checkout_first, relax_gc
@@ -37,7 +38,9 @@ def study_of(config: dict[str, Any]) -> Study:
         raw = config if "study" in config else load_yaml(DEFAULT_CONFIG) | config
         study = Study.from_dict(raw, "configuration", plan=True)
         browser_specs(study)
-        pass_on(Asked.by(study))
+        os.environ.pop(VARIABLE, None)
+        if asked := Asked.by(study):
+            asked.pass_on()
     except (ConfigError, CellNameError) as error:
         sys.exit(f"error: {error}")
     return study

@@ -6,52 +6,57 @@ import json
 import subprocess
 import sys
 
-import pytest
-
 from pipeline.__main__ import MODULES
 
 TRACKERS = {"wandb", "tensorboard", "mlflow"}
-LIGHT = {
+LIGHT = (
+    "jobs.bars",
     "cells.run",
     "cells.tracking.track",
     "study.list_cells",
     "study.measures",
     "tools.list_targets",
+    "tools.planning",
     "tools.publish",
     "tools.status",
     "study.config.export_schema",
-}
-"""Modules that start without PyTorch, as before there were trackers."""
+)
+"""Modules that start without PyTorch."""
+CODE = """
+import json, sys
+from importlib import import_module
+from pathlib import Path
+
+found = {}
+
+def note(name):
+    found[name] = sorted({module.split(".")[0] for module in sys.modules})
+
+for name in %r:
+    import_module(f"pipeline.{name}")
+    note(name)
+from pipeline.cells.tracking.trackers import Asked
+from pipeline.study.study import Study
+study = Study.load("workflow/configs/smoke.yaml")
+asked = {"wandb": {}, "tensorboard": {}, "mlflow": {}}
+assert Asked.by(Study.from_dict(study.configuration | {"tracking": asked})) is not None
+note("a plan")
+for name in %r:
+    import_module(f"pipeline.{name}")
+note("all")
+print(json.dumps(found))
+"""
 
 
-def imported(code: str) -> set[str]:
-    """The packages that a fresh process has in the end."""
-    code += "\nimport json, sys; print(json.dumps(sorted({n.split('.')[0] for n in sys.modules})))"
+def test_what_is_not_needed_is_not_imported():
+    """One process imports module after module; PyTorch takes seconds each time."""
+    code = CODE % (LIGHT, sorted(MODULES.values()))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1]))
-
-
-def test_no_stage_imports_a_tracker_or_draws_bars():
-    names = ", ".join(f"pipeline.{module}" for module in MODULES.values())
-    found = imported(f"import {names}")
-    assert not found & TRACKERS
-    assert "rich" not in imported(
-        "import pipeline.tools.status, pipeline.tools.cache, pipeline.jobs.bars"
-    )
-
-
-@pytest.mark.parametrize("module", sorted(LIGHT))
-def test_what_started_without_pytorch_still_does(module):
-    assert "torch" not in imported(f"import pipeline.{module}")
-
-
-def test_a_plan_imports_no_tracker_even_where_one_is_asked_for(tmp_path):
-    found = imported(
-        "from pipeline.cells.tracking.asked import Asked\n"
-        "from pipeline.study.config.tracking import Tracking\n"
-        "section = Tracking.model_validate({'wandb': {}, 'tensorboard': {}, 'mlflow': {}})\n"
-        f"asked = Asked(study='s', folder={str(tmp_path)!r}, tracking=section)\n"
-        "assert asked.missing() == []"
-    )
-    assert not found & {*TRACKERS, "torch", "sqlalchemy"}
+    found = {name: set(packages) for name, packages in json.loads(done.stdout).items()}
+    everything = found.pop("all")
+    assert "torch" in everything
+    assert not everything & TRACKERS
+    assert [
+        name for name, packages in found.items() if packages & {"torch", "rich", *TRACKERS}
+    ] == []

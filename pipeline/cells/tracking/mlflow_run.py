@@ -13,15 +13,13 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 
-from pipeline.cells.tracking.asked import Asked
-from pipeline.cells.tracking.trackers import HELDOUT, Row, Tracked
+from pipeline.cells.tracking.trackers import HELDOUT, Asked, Row, Tracked
 from pipeline.jobs.stage import locked
+from pipeline.study.outputs import MLFLOW
 from sagsae.files import whole_file
 
 TAG = "sagsae.training"
 SCHEMA = "sqlite:///"
-TOGETHER = 50
-"""Rows of one request; MLflow takes 1,000 numbers at once."""
 LONGEST = 500
 """Characters of a parameter."""
 
@@ -35,28 +33,27 @@ class MlflowRun:
         self.last = max((point.step for point in points), default=-1)
 
     def log(self, rows: Sequence[Row]) -> None:
-        for first in range(0, len(rows), TOGETHER):
-            some = rows[first : first + TOGETHER]
-            metrics = [
-                _metric(name, value, int(row["step"]))
-                for row in some
-                for name, value in row.items()
-                if name != "step"
-            ]
-            self._client.log_batch(self._id, metrics=metrics)
-            self.last = int(some[-1]["step"])
+        for row in rows:
+            self.last = int(row["step"])
+            self._send({name: value for name, value in row.items() if name != "step"})
 
     def finish(self, heldout: Mapping[str, float]) -> None:
         found = {HELDOUT + name: value for name, value in heldout.items()}
-        new = {name: value for name, value in found.items() if self._before.get(name) != value}
-        metrics = [_metric(name, value, max(self.last, 0)) for name, value in new.items()]
-        self._client.log_batch(self._id, metrics=metrics)
+        self._send({k: value for k, value in found.items() if self._before.get(k) != value})
         if heldout:
             self._client.set_terminated(self._id)
 
+    def _send(self, values: Mapping[str, float]) -> None:
+        now, step = round(time.time() * 1000), max(self.last, 0)
+        metrics = [Metric(name, value, now, step) for name, value in values.items()]
+        self._client.log_batch(self._id, metrics=metrics)
 
-def _metric(name: str, value: float, step: int) -> Metric:
-    return Metric(name, value, round(time.time() * 1000), step)
+
+def uri_of(asked: Asked) -> str:
+    """Where MLflow keeps its runs."""
+    given = asked.tracking.mlflow and asked.tracking.mlflow.uri
+    own = f"{SCHEMA}{asked.folder}/{MLFLOW}"
+    return given or os.environ.get("MLFLOW_TRACKING_URI") or own
 
 
 def start(asked: Asked, cell: Tracked) -> MlflowRun:
@@ -64,7 +61,7 @@ def start(asked: Asked, cell: Tracked) -> MlflowRun:
     assert asked.tracking.mlflow is not None
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    uri = asked.mlflow_uri
+    uri = uri_of(asked)
     with locked(Path(asked.folder), "mlflow"):  # two jobs may make the database or a run at once
         if uri.startswith(SCHEMA):
             _make_database(Path(uri.removeprefix(SCHEMA).partition("?")[0]).absolute())

@@ -6,13 +6,13 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from pipeline.cells.tracking.asked import Asked, folder_of
-from pipeline.cells.tracking.trackers import HELDOUT, Row, Tracked
+from pipeline.cells.tracking.trackers import HELDOUT, Asked, Row, Tracked
 from sagsae.files import write_atomic
 
 KEY = ".training"
@@ -37,7 +37,8 @@ class TensorBoardRun:
 
     def finish(self, heldout: Mapping[str, float]) -> None:
         found = {HELDOUT + name: value for name, value in heldout.items()}
-        self._write({tag: v for tag, v in found.items() if not _near(self._before.get(tag), v)})
+        new = {tag: v for tag, v in found.items() if self._before.get(tag) != np.float32(v)}
+        self._write(new)
         self._writer.close()
 
     def _write(self, values: Mapping[str, float]) -> None:
@@ -48,15 +49,10 @@ class TensorBoardRun:
             self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
 
-def _near(kept: float | None, value: float) -> bool:
-    """Whether a value is what was kept of it, in float32."""
-    return kept is not None and abs(kept - value) <= 1e-6 * abs(value)
-
-
 def start(asked: Asked, cell: Tracked) -> TensorBoardRun:
     """Open the folder of a cell. One with another training of the cell is moved beside it."""
     assert asked.tracking.tensorboard is not None
-    folder = folder_of(asked, asked.tracking.tensorboard.folder, "tensorboard") / cell.name
+    folder = asked.folder_of(asked.tracking.tensorboard.folder, "tensorboard") / cell.name
     mark = folder / KEY
     if mark.exists() and (key := mark.read_text().strip()) != cell.key:
         folder.rename(folder.with_name(f"{folder.name}-{key}"))

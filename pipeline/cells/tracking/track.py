@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pipeline.cells.tracking.asked import Asked, advice
 from pipeline.cells.tracking.live import Runs
-from pipeline.cells.tracking.trackers import Tracked
+from pipeline.cells.tracking.trackers import Asked, Tracked
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
@@ -30,15 +29,13 @@ def send(study: Study, asked: Asked) -> int:
     Raises:
         RuntimeError: a tracker failed; what was said before says why.
     """
-    runs = Runs(asked)
     cells = [cell for cell in study.cells if _is_there(study, cell)]
     progress = Progress("track", len(cells), "cells")
     for done, cell in enumerate(cells, start=1):
-        runs.begin(Tracked.of(study.train_spec(cell), asked.study))
-        curve = read_curve(Path(study.cell_file(cell, CURVE)))
-        rows: list[Any] = curve.to_dict("records")
-        runs.rows(cell.path, rows)
-        runs.finish(cell.path, read_json(study.metrics(cell)))
+        runs = Runs(asked, Tracked.of(study.train_spec(cell), asked.study))
+        rows: list[Any] = read_curve(Path(study.cell_file(cell, CURVE))).to_dict("records")
+        runs.log(rows)
+        runs.finish(read_json(study.metrics(cell)))
         if runs.failed:
             raise RuntimeError(f"{', '.join(sorted(runs.failed))} failed at {cell.path}")
         progress.update(done)
@@ -60,6 +57,4 @@ def main(configfile: Path = DEFAULT_CONFIG) -> None:
     asked = Asked.by(study)
     if asked is None:
         sys.exit(f"error: {configfile} asks for no tracker: see section `tracking`")
-    if missing := asked.missing():
-        sys.exit(f"error: {advice(missing)}")
     print(f"{send(study, asked)} of {len(study.cells)} cells sent to {', '.join(asked.trackers)}")

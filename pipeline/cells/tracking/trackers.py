@@ -1,17 +1,30 @@
-"""What every tracker does with the curve of one cell, and which trackers there are."""
+"""What section ``tracking`` asks for, what every tracker does, and how jobs learn of it.
+
+The section reaches jobs by an environment variable. In a command or a specification, its change
+would train finished cells again.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
-from pipeline.jobs.json_files import digest
+from pipeline.jobs.json_files import canonical, digest
+from pipeline.study.config.sections import Section
+from pipeline.study.config.tracking import Tracking
+from pipeline.study.config.yaml_files import ConfigError
+from pipeline.study.outputs import TRACKING
 from pipeline.study.specs import TrainSpec
+from pipeline.study.study import Study
 
 Row = Mapping[str, float]
 """A row of a training curve, see `pipeline.study.curves`."""
 
+VARIABLE = "SAGSAE_TRACKING"
 MODULES = {
     "wandb": "pipeline.cells.tracking.wandb_run",
     "tensorboard": "pipeline.cells.tracking.tensorboard_run",
@@ -20,6 +33,60 @@ MODULES = {
 """Name in section ``tracking`` -> the module whose ``start(asked, cell)`` opens a run."""
 HELDOUT = "heldout/"
 """Before the names of what is measured on held-out tokens, once a cell is trained."""
+
+
+class Asked(Section):
+    """The section, and the study that has it."""
+
+    study: str
+    folder: str
+    """Where trackers keep what they are given no other folder for."""
+    tracking: Tracking
+
+    @classmethod
+    def by(cls, study: Study) -> Asked | None:
+        """What a study asks for; None if nothing.
+
+        Raises:
+            ConfigError: a package of a tracker is not installed. Nothing is imported.
+        """
+        tracking = study.run.tracking
+        if tracking is None or not tracking.model_dump():
+            return None
+        folder = str(Path(study.path(TRACKING)).absolute())
+        asked = cls(study=study.config.study, folder=folder, tracking=tracking)
+        if missing := [name for name in asked.trackers if not _is_installed(name)]:
+            names = ",".join(missing)
+            raise ConfigError(
+                f"section tracking asks for {names}, which is not installed: run "
+                f"`python -m pip install --editable '.[{names}]'` or take it out of the section"
+            )
+        return asked
+
+    @property
+    def trackers(self) -> list[str]:
+        """Names of the trackers, as the section has them."""
+        return list(self.tracking.model_dump())
+
+    def pass_on(self) -> None:
+        """Let every job that is started from here know what is asked for."""
+        os.environ[VARIABLE] = canonical(self)
+
+    def folder_of(self, given: str, name: str) -> Path:
+        """The folder that the section gives to one tracker, or the tracker's own."""
+        return Path(given or f"{self.folder}/{name}")
+
+
+def passed_on() -> Asked | None:
+    """What this job was told; None for nothing."""
+    text = os.environ.get(VARIABLE)
+    return Asked.model_validate_json(text) if text else None
+
+
+def _is_installed(package: str) -> bool:
+    """A folder of that name without code, such as W&B makes one, is no package."""
+    found = find_spec(package)
+    return found is not None and found.origin is not None
 
 
 @dataclass(frozen=True)

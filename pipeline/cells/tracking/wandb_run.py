@@ -10,8 +10,7 @@ from pathlib import Path
 
 import wandb
 
-from pipeline.cells.tracking.asked import Asked, folder_of
-from pipeline.cells.tracking.trackers import HELDOUT, Row, Tracked
+from pipeline.cells.tracking.trackers import HELDOUT, Asked, Row, Tracked
 from pipeline.study.outputs import WANDB_NOTE
 from sagsae.files import write_atomic
 
@@ -54,7 +53,7 @@ def start(asked: Asked, cell: Tracked) -> WandbRun:
     mode = own.mode or os.environ.get("WANDB_MODE") or "online"
     if mode == "online" and not (wandb.api.api_key or os.environ.get(TOKEN)):
         raise ValueError("no key for W&B: set WANDB_API_KEY or run `wandb login`")
-    folder = folder_of(asked, own.folder, "wandb")
+    folder = asked.folder_of(own.folder, "wandb")
     folder.mkdir(parents=True, exist_ok=True)
     settings = wandb.Settings(
         silent=True, console="off", disable_code=True, disable_git=True, x_disable_stats=True

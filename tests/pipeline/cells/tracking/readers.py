@@ -12,7 +12,8 @@ from mlflow import MlflowClient
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 
-from pipeline.cells.tracking.asked import Asked
+from pipeline.cells.tracking.mlflow_run import uri_of
+from pipeline.cells.tracking.trackers import Asked
 
 Points = dict[str, list[tuple[int, float]]]
 """Name -> (step, value), in the order in which they are kept."""
@@ -33,7 +34,7 @@ def tensorboard_points(folder: Path) -> Points:
 
 def mlflow_points(asked: Asked, cell: str) -> Points:
     """The metrics of the one run of a cell."""
-    client = MlflowClient(tracking_uri=asked.mlflow_uri)
+    client = MlflowClient(tracking_uri=uri_of(asked))
     experiments = [one.experiment_id for one in client.search_experiments()]
     runs = [run for run in client.search_runs(experiments) if run.info.run_name == cell]
     (run,) = runs

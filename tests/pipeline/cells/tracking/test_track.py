@@ -9,7 +9,7 @@ import yaml
 
 from pipeline.cells.tracking.track import main
 from pipeline.jobs.json_files import digest, read_json, write_json
-from pipeline.study.outputs import CURVE
+from pipeline.study.config.yaml_files import ConfigError
 from pipeline.study.study import Study
 from tests.pipeline.cells.tracking.readers import tensorboard_points
 from tests.pipeline.made_curves import made_rows, make_curve
@@ -71,8 +71,7 @@ def test_a_tracker_that_fails_ends_it(study, tmp_path, capsys):
     assert "TRACKING BY TENSORBOARD STOPPED" in capsys.readouterr().err
 
 
-def test_a_damaged_curve_is_named(study, tmp_path):
-    curve = Path(study.cell_file(study.cells[0], CURVE))
-    curve.write_bytes(curve.read_bytes()[:-9])
-    with pytest.raises(ValueError, match=r"curve\.parquet: no training curve"):
-        main(config(study, tmp_path, tensorboard={}))
+def test_a_package_that_is_not_installed_is_named(study, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.cells.tracking.trackers._is_installed", lambda name: False)
+    with pytest.raises(ConfigError, match=r"pip install --editable '\.\[tensorboard,mlflow\]'"):
+        main(config(study, tmp_path, tensorboard={}, mlflow={}))

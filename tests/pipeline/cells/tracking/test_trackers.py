@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cells.tracking.asked import Asked
-from pipeline.cells.tracking.trackers import MODULES, Tracked, Tracker
+from pipeline.cells.tracking.trackers import MODULES, Asked, Tracked, Tracker
 from pipeline.study.config.tracking import Tracking
 from tests.pipeline.cells.tracking.readers import (
     Points,
@@ -67,15 +66,6 @@ def expected(*steps: int) -> Points:
 
 @pytest.mark.parametrize("name", MODULES)
 class TestEachTracker:
-    def test_every_row_is_there_with_its_step(self, name, tmp_path):
-        run = start(name, asked_of(tmp_path, name), CELL)
-        assert run.last == -1
-        run.log(rows(0, 50))
-        run.log(rows(100))
-        assert run.last == 100
-        run.finish({})
-        assert found_by(name, tmp_path) == expected(0, 50, 100)
-
     def test_what_is_measured_at_the_end_stands_beside(self, name, tmp_path):
         session(asked_of(tmp_path, name), name, 0, 50, heldout=HELDOUT)
         found = found_by(name, tmp_path)
@@ -95,22 +85,6 @@ class TestEachTracker:
         steps = expected(0, 50, 100, 150, 199)
         assert {key: points for key, points in found.items() if "/" not in key} == steps
         assert len(found["heldout/r2"]) == 1
-
-    def test_two_cells_at_once(self, name, tmp_path):
-        """Those that are trained together."""
-        asked = asked_of(tmp_path, name)
-        others = [CELL, Tracked("m/resid/gated/w8_lam0.2_seed0", "f" * 16, {})]
-        runs = [start(name, asked, cell) for cell in others]
-        for step in (0, 50):
-            for number, run in enumerate(runs):
-                run.log([row | {"loss": number + 0.5} for row in rows(step)])
-        for run in runs:
-            run.finish({})
-        for number, cell in enumerate(others):
-            assert found_by(name, tmp_path, cell.name)["loss"] == [
-                (0, number + 0.5),
-                (50, number + 0.5),
-            ]
 
 
 def test_a_database_of_mlflow_that_is_not_whole_is_not_there(tmp_path, monkeypatch):
