@@ -34,7 +34,7 @@ FILE_NAME = re.compile(r"[\w./{}-]*[\w}]\.(json|csv|safetensors|html|png|svg|md|
 OF_OTHERS = {"config.json", "generation_config.json", "special_tokens_map.json"}
 OF_OTHERS |= {"added_tokens.json", "tokenizer.json", "tokenizer_config.json", "state.json"}
 """File names that Transformers and datasets give."""
-WITHIN_ASSETS = {"documents.parquet", "text.json", "model.gguf"}
+WITHIN_ASSETS = {"documents.parquet", "model.gguf"}
 """Lie beside documents.json or asset.json, which names them: no other wing looks for them."""
 
 

@@ -28,13 +28,12 @@ from pipeline.study.probe_runs import read_probe_run
 from pipeline.study.study import Study
 
 
-def check_cell(study: Study, cell: Cell) -> None:
-    """Check a finished cell: its metrics, and the files beside them."""
-    folder = Path(study.cells_root, cell.path)
-    metrics = read_metrics(folder / METRICS, cell)
+def check_cell(study: Study, cell: Cell, file: Path) -> None:
+    """Check a finished cell: its metrics, in a file, and the files beside them."""
+    folder, metrics = file.parent, read_metrics(file, cell)
     made_from = metrics.made_from
-    check_spec(folder / METRICS, "training", made_from.train, study.train_spec(cell))
-    check_spec(folder / METRICS, "evaluation", made_from.evaluate, study.evaluate_spec(cell))
+    check_digest(file, "training", made_from.train, digest(study.train_spec(cell)))
+    check_digest(file, "evaluation", made_from.evaluate, digest(study.evaluate_spec(cell)))
     _check_content(folder / WEIGHTS, made_from.weights_sha256, METRICS)
     _check_content(folder / LATENT_TENSORS, made_from.latents_sha256, METRICS)
     read_autoencoder(folder / WEIGHTS, cell)
@@ -50,11 +49,11 @@ def check_cell(study: Study, cell: Cell) -> None:
         raise ValueError(f"{state / TRAINED}: damaged, or it keeps other weights than {METRICS}")
 
 
-def check_look(study: Study, file: str) -> None:
+def check_look(study: Study, file: Path) -> None:
     """Check a file of steering or of probes: its content, and the weights that it was made with."""
-    read: Callable[[Path], LookRun] = read_dial_run if file in study.dials else read_probe_run
-    run = read(Path(file))
-    check_spec(Path(file), "specification", run.spec, study.look_specs[file])
+    read: Callable[[Path], LookRun] = read_dial_run if str(file) in study.dials else read_probe_run
+    run = read(file)
+    check_digest(file, "specification", run.spec, digest(study.look_specs[str(file)]))
     for one in run.used:
         metrics = Path(study.metrics(one.cell))
         if not metrics.exists():
@@ -63,9 +62,9 @@ def check_look(study: Study, file: str) -> None:
             raise ValueError(f"{file}: made with weights that {one.cell.path} no longer has")
 
 
-def check_spec(file: Path, what: str, found: object, spec: object) -> None:
+def check_digest(file: Path, what: str, found: object, expected: str) -> None:
     """Compare the digest of a specification with that of this study's."""
-    if found != (expected := digest(spec)):
+    if found != expected:
         raise ValueError(
             f"{file}: made for another configuration: {what} {found}, this study's is {expected}"
         )

@@ -10,15 +10,13 @@ that another library has trained are read anew by every job.
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cells.tracking.live import tracked
 from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
-from pipeline.jobs.stage import Device, device_of, locked, run_is_gone
+from pipeline.jobs.stage import Device, device_of, link_or_copy, locked, run_is_gone
 from pipeline.study.curves import curve_content
 from pipeline.study.outputs import (
     CHECKPOINT,
@@ -158,13 +156,3 @@ def drop_checkpoints(state: Path, but: str | None = None) -> None:
     for path in state.glob(CHECKPOINT.format(key="*") + "*"):
         if but is None or not path.name.startswith(but):
             path.unlink()
-
-
-def link_or_copy(source: Path, target: Path) -> None:
-    """Make ``target`` a hard link to ``source``, or a copy where links are not to be had."""
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        with whole_file(target) as partial:
-            shutil.copyfile(source, partial)

@@ -8,7 +8,6 @@ the tensors include the losses of every token, too, and the source that it is of
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -45,10 +44,6 @@ from sagsae.evaluation.replacements import constant, zeros
 from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
 from sagsae.files import write_atomic
 from sagsae.memory import needs_memory
-
-
-class BaselineError(ValueError):
-    """Baselines that cannot be computed or used; the message says why and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +132,6 @@ def write_baselines(
         tensors |= baselines.sources.tensors
     beside = out.with_suffix(".safetensors")
     write_atomic(beside, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
-    loss = float(losses.double().mean())
     record = {
         "blocks": contexts.blocks,
         "contexts": len(contexts.input_ids),
@@ -146,10 +140,8 @@ def write_baselines(
         "hookpoints": {name: _record(item) for name, item in baselines.ablations.items()},
         "kept_positions": int(contexts.kept.sum()),
         "layer": contexts.layer,
-        "loss": loss,
-        "loss_tokens": losses.numel(),
+        "loss": float(losses.double().mean()),
         "made_from": made_from,
-        "perplexity": math.exp(loss),
         "resume": contexts.hidden is not None,
         "resume_note": note,
         "tensors": {"file": beside.name, "sha256": sha256_of(beside)},
@@ -173,8 +165,8 @@ def read_baselines(path: Path) -> Baselines:
     """Read what ``write_baselines`` wrote.
 
     Raises:
-        BaselineError: the tensors are absent or not those the JSON was written for.
-        ValueError: the JSON is damaged or of another kind.
+        ValueError: the JSON is damaged or of another kind, or the tensors are absent or not those
+            that the JSON was written for.
     """
     record = read_json(path)
     with expect_fields(path):
@@ -189,7 +181,7 @@ def read_baselines(path: Path) -> Baselines:
         }
         blocks, layer, dtype = record["blocks"], record["layer"], record["dtype"]
     if not beside.is_file() or sha256_of(beside) != expected:
-        raise BaselineError(f"{beside}: absent or altered since {path} was written; delete {path}")
+        raise ValueError(f"{beside}: absent or altered since {path} was written; delete {path}")
     with expect_fields(beside):
         tensors = load_file(beside)
         contexts = Contexts(
@@ -211,13 +203,13 @@ def evaluation_tokens(spec: BaselineSpec, tokens: Path, heldout: Store) -> Token
     """The first ``lr_contexts`` contexts of the held-out split.
 
     Raises:
-        BaselineError: too few contexts, or tokens that the held-out store was not made from.
+        ValueError: too few contexts, or tokens that the held-out store was not made from.
     """
     found, wanted = open_tokens(tokens), spec.lr_contexts
     if read_json(tokens)["family"] != heldout.config.provenance["tokens"]:
-        raise BaselineError(f"{tokens}: not the tokens that {heldout.path} was dumped from")
+        raise ValueError(f"{tokens}: not the tokens that {heldout.path} was dumped from")
     if found.n_contexts < wanted:
-        raise BaselineError(
+        raise ValueError(
             f"{tokens}: has {found.n_contexts} contexts, evaluation.lr_contexts asks for {wanted}"
         )
     return TokenStore(found.input_ids[:wanted], found.doc_id[:wanted], found.metadata)

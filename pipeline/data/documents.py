@@ -10,16 +10,15 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.mixture import mixed_texts
+from pipeline.data.mixture import DOWNLOAD, mixed_texts
 from pipeline.data.text_readers import hub_stream, read_texts, resolve_hub
-from pipeline.data.wheels import AssetError, require_space
-from pipeline.jobs.json_files import sha256_of
+from pipeline.data.wheels import AssetError
+from pipeline.jobs.cache import entry_folder
+from pipeline.jobs.json_files import read_json
 from sagsae.files import whole_file
 from sagsae.memory import needs_memory
 
 PARQUET = "documents.parquet"
-DOWNLOAD = "text.json"
-"""The file of a wheel source while it is read."""
 
 
 @needs_memory("the documents")
@@ -43,19 +42,18 @@ def make_documents(source: dict[str, Any], folder: Path) -> dict[str, Any]:
     if source["kind"] == "mixed":
         texts, sources = mixed_texts(source, folder)
     else:
-        texts = list(read_texts(source, folder / DOWNLOAD))
+        texts = list(read_texts(source, folder / DOWNLOAD.format("text")))
     if not any(texts):
-        named = f" ({', '.join(source['paths'])})" if "paths" in source else ""
-        raise AssetError(f"the text source of kind {source['kind']}{named} holds no text")
+        raise AssetError(f"{source}: the text source holds no text")
     _write_parquet(texts, _source_names(sources), folder / PARQUET)
-    (folder / DOWNLOAD).unlink(missing_ok=True)
+    for download in folder.glob(DOWNLOAD.format("*")):
+        download.unlink()
     return {
         "kind": "parquet",
         "file": PARQUET,
         "documents": len(texts),
         "characters": sum(map(len, texts)),
         "sha256": texts_digest(texts),
-        "file_sha256": sha256_of(folder / PARQUET),
         "terms": source.get("terms", ""),
         **({"sources": sources} if sources else {}),
     }
@@ -96,6 +94,13 @@ def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
     return dataset
 
 
+def read_documents(record: Path) -> None:
+    """Read and check the documents that a record names; text of the hub is not on disk."""
+    found = read_json(record)
+    if found["kind"] != "hub":
+        open_documents(found, entry_folder(record, found))
+
+
 def texts_digest(texts: Any) -> str:
     """sha256 over the documents and their lengths, independent of how they are stored."""
     state = hashlib.sha256()
@@ -114,7 +119,6 @@ def _write_parquet(texts: list[str], sources: list[str], path: Path) -> None:
     import datasets
 
     datasets.disable_progress_bars()
-    require_space(path.parent, sum(map(len, texts)), "the documents")
     columns = {"text": texts} | ({"source": sources} if sources else {})
     with whole_file(path) as partial:
         datasets.Dataset.from_dict(columns).to_parquet(partial)

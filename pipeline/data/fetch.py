@@ -10,16 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pipeline.data.documents import make_documents
-from pipeline.data.model_folders import (
-    describe_model,
-    drop_gguf,
-    make_model_folder,
-)
+from pipeline.data.model_folders import GGUF, describe_model, make_model_folder
 from pipeline.data.wheels import AssetError
 from pipeline.jobs.cache import MODELS, TEXTS, Entry, entry_folder, write_record
 from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
@@ -52,7 +47,7 @@ def make_model(spec: AssetSpec, out: Path) -> dict[str, Any]:
         **describe_model(folder),
     }
     write_json(out, asset)
-    drop_gguf(out.parent / "model")
+    (out.parent / GGUF).unlink(missing_ok=True)
     return asset
 
 
@@ -118,7 +113,6 @@ def main(
         out: record to write
         terms: of use, which are printed where a download starts
     """
-    started = time.monotonic()
     entry = Entry(cache, MODELS if isinstance(spec, AssetSpec) else TEXTS, digest(spec))
     made_file = entry.folder / out.name
     with entry.used():
@@ -134,7 +128,7 @@ def main(
     shown = {
         key: made[key] for key in ("model_type", "d_model", "documents", "repo") if key in made
     }
-    say(f"{out}: {shown} in {time.monotonic() - started:.1f} s")
+    say(f"{out}: {shown}")
 
 
 if TYPE_CHECKING:

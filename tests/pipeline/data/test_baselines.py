@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import pytest
@@ -11,14 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pipeline.__main__ import main as run
-from pipeline.data.baselines import BaselineError, read_baselines
 from pipeline.data.baselines import main as run_baselines
+from pipeline.data.baselines import read_baselines
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.cache import LOSSES, entry_folder
 from pipeline.jobs.json_files import canonical, read_json
 from sagsae.activations import Store
 from sagsae.language_models import load_language_model
-from tests.pipeline.tiny_study import CONTEXTS, LENGTH, TinyStudy, make_tiny_study, measured
+from tests.pipeline.tiny_study import CONTEXTS, TinyStudy, make_tiny_study, measured
 
 
 @pytest.fixture(scope="module", params=["gpt_neox", "gemma3_text"])
@@ -49,8 +48,6 @@ def test_losses_agree_with_plain_forward_passes(study, out):
     ids = torch.from_numpy(open_tokens(study.tokens).input_ids[:CONTEXTS]).long()
     losses, kept = losses_of(model, ids), found.contexts.kept
     assert record["loss"] == pytest.approx(losses.mean(), rel=1e-5)
-    assert record["perplexity"] == pytest.approx(math.exp(record["loss"]))
-    assert record["loss_tokens"] == CONTEXTS * (LENGTH - 1)
     assert torch.equal(found.contexts.input_ids.long(), ids)
     for name, item in found.ablations.items():
         mean = torch.from_numpy(store_of(study, "train").statistics(name).mean).bfloat16()
@@ -92,19 +89,19 @@ def test_altered_tensors_are_refused(study, out, tmp_path):
     tensors = load_file(out.with_suffix(".safetensors"))
     tensors["kept"][0, 3] ^= True
     save_file(tensors, tmp_path / out.with_suffix(".safetensors").name)
-    with pytest.raises(BaselineError, match="absent or altered"):
+    with pytest.raises(ValueError, match="absent or altered"):
         read_baselines(copy)
     (tmp_path / out.with_suffix(".safetensors").name).unlink()
-    with pytest.raises(BaselineError, match="absent or altered"):
+    with pytest.raises(ValueError, match="absent or altered"):
         read_baselines(copy)
 
 
 def test_wrong_or_too_few_tokens_are_refused(study, tmp_path):
     arguments = study.baseline_arguments(tmp_path / "tiny.json")
-    with pytest.raises(BaselineError, match="not the tokens"):
+    with pytest.raises(ValueError, match="not the tokens"):
         run_baselines(**arguments | {"tokens": study.record("train")}, device="cpu")
     arguments["spec"] = arguments["spec"].model_copy(update={"lr_contexts": 1000})
-    with pytest.raises(BaselineError, match="lr_contexts asks for 1000"):
+    with pytest.raises(ValueError, match="lr_contexts asks for 1000"):
         run_baselines(**arguments, device="cpu")
     assert not (tmp_path / "tiny.json").exists()
     assert not list(tmp_path.rglob(LOSSES))

