@@ -1,7 +1,8 @@
 """Pages of the site that are not files under docs/: hooks that mkdocs calls.
 
-README, CONTRIBUTING and CHANGELOG are copied from the repository's root; the configuration and the
-stages are written from the code that reads them; each package of the library gets a page.
+README and its kin are copied from the repository; the configuration and the stages are written
+from the code that reads them, tables of results from the committed CSV files; each package of the
+library gets a page.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+from docs.result_tables import markdown
 from pipeline.__main__ import STAGES, TOOLS, stage_parser
 from pipeline.study.config.sections import LARGEST
 from pipeline.study.config.study_config import StudyConfig
@@ -26,8 +28,13 @@ COPIED = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "CONTRIBUTING.md",
     "CHANGELOG.md": "CHANGELOG.md",
+    "config/README.md": "configuration.md",
+    "profiles/README.md": "profiles.md",
 }
+"""File of the repository -> page."""
 LINK = re.compile(r"\[([^\[\]]+)\]\(([^()#:\s]+)(#[^()\s]*)?\)")
+TABLE = re.compile(r"^\[table: (.+)\]\((\S+)\)$", re.MULTILINE)
+"""A paragraph that a table stands for; in the repository it is a link to the table's CSV file."""
 IMAGES = (".png", ".svg")
 LIMITS = {
     "exclusiveMinimum": "more than {}",
@@ -51,30 +58,47 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that are made, and the images that they show."""
-    files.remove(files.src_uris[Path(__file__).name])
     add = partial(File.generated, config)
     for name, modules in library().items():
         text = "\n".join([f"# {name}", "", *(f"::: {module}" for module in modules)])
         files.append(add(f"api/{name}.md", content=text))
     files.append(add("reference/configuration.md", content="\n".join(configuration())))
     files.append(add("reference/stages.md", content="\n".join(stages())))
-    for source, page in COPIED.items():
-        text = (ROOT / source).read_text()
-        files.append(add(page, content=LINK.sub(moved, text)))
-        for link in {match[2] for match in LINK.finditer(text)}:
-            if link.endswith(IMAGES):
-                files.append(add(link, abs_src_path=str(ROOT / link)))
+    sources = {ROOT / source: page for source, page in COPIED.items()}
+    sources |= {path: path.name for path in (ROOT / "docs").glob("*.md")}
+    for source, page in sources.items():
+        text = TABLE.sub(partial(table, source.parent), source.read_text())
+        if page in files.src_uris:
+            files.remove(files.src_uris[page])
+        files.append(add(page, content=LINK.sub(partial(moved, source.parent), text)))
+        for link in {match[2] for match in LINK.finditer(text) if match[2].endswith(IMAGES)}:
+            image = (source.parent / link).resolve()
+            if not image.is_relative_to(ROOT / "docs") and place(image) not in files.src_uris:
+                files.append(add(place(image), abs_src_path=str(image)))
     return files
 
 
-def moved(link: re.Match[str]) -> str:
-    """A link of a page of the root as it must read under docs/; text where it leaves the site."""
-    text, target, anchor = link[1], link[2], link[3] or ""
-    if not (ROOT / target).exists():
-        raise FileNotFoundError(f"a page of the repository's root links to {target}: no such file")
+def table(folder: Path, asked: re.Match[str]) -> str:
+    """A table of results as Markdown, and which file has its numbers."""
+    file = (folder / asked[2]).resolve()
+    return f"{markdown(asked[1], file)}\n\n*From `{place(file)}`.*"
+
+
+def place(path: Path) -> str:
+    """A file's path inside the repository."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def moved(folder: Path, link: re.Match[str]) -> str:
+    """A link as it must read on the site; text where it leaves the site."""
+    text, anchor = link[1], link[3] or ""
+    file = (folder / link[2]).resolve()
+    if not file.exists():
+        raise FileNotFoundError(f"a page in {folder} links to {link[2]}: no such file")
+    target = place(file)
     if target in COPIED or target.startswith("docs/") or target.endswith(IMAGES):
         return f"[{text}]({COPIED.get(target, target.removeprefix('docs/'))}{anchor})"
-    return text
+    return f"{text} (`{target}`)" if target not in text else text
 
 
 def library() -> dict[str, list[str]]:

@@ -1,0 +1,198 @@
+"""Tables of the pages, made from the committed CSV files: `[table: NAME](FILE)` asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from pipeline.analysis.numbers import variant_label
+
+Table = tuple[list[str], list[list[str]]]
+"""Its heads, and its rows."""
+MODELS = {"smollm2-135m": "SmolLM2", "gemma3-270m": "Gemma"}
+PAIRS = [(model, hook) for model in MODELS for hook in ("mlp_out", "attn", "resid")]
+TOO_LITTLE_LOSS = ("smollm2-135m", "attn")
+"""Zeroing this module costs 0.11 nats, and all variants come to more than 1 there."""
+PLACES = [f"{MODELS[model]} {hook}" for model, hook in PAIRS]
+WIDE, NARROW = "8d vs 16d", "2d vs 4d"
+
+
+def markdown(name: str, file: Path) -> str:
+    """The table of that name from a CSV file, as Markdown."""
+    kind, _, of = name.partition(" ")
+    heads, rows = TABLES[kind](pd.read_csv(file, keep_default_na=False, na_values=[""]), of)
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _number(value: float, places: int = 3) -> str:
+    return "–" if pd.isna(value) else "0" if value == 0 else f"{value:.{places}f}"
+
+
+def _signed(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:+.3f}" if abs(value) >= 0.0005 else f"{value:+.4f}"
+
+
+def _effects(table: pd.DataFrame, shown: list[str], cell: Callable[[pd.Series], str]) -> Table:
+    """A row per pair, a column per recipe and pair of widths."""
+    table = table.assign(recipe=table["recipe"].fillna("default"))
+    of = table.set_index(["recipe", "widths", "model", "hookpoint"])
+    rows = []
+    for pair, place in zip(PAIRS, PLACES, strict=True):
+        keys = [(*setting.split(": "), *pair) for setting in shown]
+        rows.append([place, *(cell(of.loc[key]) if key in of.index else "–" for key in keys)])
+    return ["pair", *shown], [row for row in rows if set(row[1:]) != {"–"}]
+
+
+def gaps(table: pd.DataFrame, _: str) -> Table:
+    shown = [f"{recipe}: {width}" for width in (WIDE, NARROW) for recipe in ("default", "mean")]
+    heads, rows = _effects(table, shown, _gap)
+    return [heads[0], *map(_words, heads[1:])], rows
+
+
+def dead(table: pd.DataFrame, _: str) -> Table:
+    shown = [f"{recipe}: {width}" for width in (WIDE, NARROW) for recipe in ("default", "mean")]
+    heads, rows = _effects(
+        table,
+        shown,
+        lambda row: (
+            f"{_number(row['dead_candidate'], 4)}, {_number(row['dead_baseline'], 4)}"
+            if pd.notna(row["dead_candidate"])
+            else "–"
+        ),
+    )
+    return [heads[0], *map(_words, heads[1:])], rows
+
+
+def budgets(table: pd.DataFrame, _: str) -> Table:
+    names = {
+        "short": "from zero, 0.6 M",
+        "default": "2 M",
+        "long": "6 M",
+        "longest": "20 M",
+        "mean-short": "from the mean, 0.6 M",
+        "mean": "2 M",
+        "mean-long": "6 M",
+        "mean-longest": "20 M",
+    }
+    heads, rows = _effects(table, [f"{name}: {NARROW}" for name in names], _gap)
+    return [heads[0], *names.values()], rows
+
+
+def _gap(row: pd.Series) -> str:
+    return f"{_signed(row['min_gap'])}, {_signed(row['mean_gap'])}"
+
+
+def _words(setting: str) -> str:
+    recipe, widths = setting.split(": ")
+    return (
+        f"{widths.replace('vs', 'against')}, from {'zero' if recipe == 'default' else 'the mean'}"
+    )
+
+
+def claims(table: pd.DataFrame, _: str) -> Table:
+    kinds = ["holds", "does not hold", "not testable", "not measured"]
+    counts = table.groupby(["statement", "outcome"], sort=False).size().unstack(fill_value=0)
+    counts = counts.reindex(columns=kinds, fill_value=0)
+    rows = [
+        [str(n), statement, *map(str, row)]
+        for n, (statement, row) in enumerate(zip(counts.index, counts.to_numpy(), strict=True), 1)
+    ]
+    return ["", "the paper says", *kinds], rows
+
+
+def ranking(table: pd.DataFrame, recipe: str) -> Table:
+    at_64 = table[(table["recipe"] == recipe) & (table["l0"] == 64)]
+    base = at_64[at_64["variant"] == "gated"].set_index(["model", "hookpoint"])["tokens_per_second"]
+    rows = []
+    for variant, cells in at_64.groupby("variant", sort=False):
+        of = cells.set_index(["model", "hookpoint"]).reindex(PAIRS)
+        everywhere = of["rank"].notna().all()
+        loss = of["loss_recovered"].drop(TOO_LITTLE_LOSS)
+        speed = (of["tokens_per_second"] / base).median()
+        places = [f"{_number(r2)} ({k:.0f})" for r2, k in zip(of["r2"], of["rank"], strict=True)]
+        rows.append(
+            [
+                variant_label(str(variant)),
+                "4d" if of["sides"].iloc[0] == 1 else "2d",
+                f"{of['rank'].mean():.1f}" if everywhere else "–",
+                *(place if "nan" not in place else "–" for place in places),
+                _number(loss.mean()),
+                *(_number(of[name].mean()) for name in ("dead_fraction", "accuracy_1")),
+                _number(of["absorption"].mean()),
+                _number(speed, 2),
+            ]
+        )
+    rows.sort(key=lambda row: (row[2] == "–", row[2].zfill(5)))
+    measures = ["Loss Recovered", "dead", "probing", "absorption", "tokens/s"]
+    return ["variant", "H", "mean rank", *PLACES, *measures], rows
+
+
+def sides(table: pd.DataFrame, recipe: str) -> Table:
+    rows = []
+    of_recipe = table[table["recipe"] == recipe]
+    for (l0, family), cells in of_recipe.groupby(["l0", "family"], sort=False):
+        of = cells.set_index(["model", "hookpoint"])["r2_difference"].reindex(PAIRS)
+        (total,) = cells[cells["model"].isna()].itertuples()
+        if of.notna().sum() < 5:
+            continue
+        word = "undecided"
+        if of.notna().all():
+            word = {0: "costs", 6: "pays"}.get(int(total.positive), word)
+        dead_latents = f"{_number(total.dead_candidate)}, {_number(total.dead_baseline)}"
+        numbers = [*map(_signed, of), _signed(total.r2_difference)]
+        count = f"{total.positive:.0f} of {total.pairs:.0f}, {word}"
+        rows.append([f"{l0:.0f}", variant_label(str(family)), *numbers, count, dead_latents])
+    rows.sort(key=lambda row: int(row[0]))
+    return ["L0", "family", *PLACES, "mean", "above zero", "dead: two, one"], rows
+
+
+def collapse(table: pd.DataFrame, of: str) -> Table:
+    """R2 of the plain learning rates, or of four ways to train, three seeds each."""
+    table = table.assign(recipe=table["recipe"].fillna("0.0007"))
+    shown = table.assign(text=table["r2"].map(_number).where(table["r2"] > 0, "diverges"))
+    if of == "rates":
+        names = {"0.0007": "0.0007", "rate9em4": "0.0009", "rate1em3": "0.001"}
+        names |= {"rate1p2em3": "0.0012", "rate1p35em3": "0.00135"}
+        first = shown[shown["seed"] == 0].set_index(["recipe", "width"])["text"]
+        widths = [1280, 2560, 5120, 10240]
+        rows = [[rate, *(first[name, w] for w in widths)] for name, rate in names.items()]
+        return ["learning rate", "H = 2d", "4d", "8d", "16d"], rows
+    rows = []
+    ways = {"": "plain", "-reset": "resets", "-small": "small thresholds", "-both": "both"}
+    for name, rate in {"rate1p2em3": "0.0012", "rate1p35em3": "0.00135"}.items():
+        for end, way in ways.items():
+            cells = shown[shown["recipe"] == name + end].sort_values("seed").groupby("width")
+            texts = cells["text"].agg(", ".join)
+            lost = int((cells.get_group(5120)["r2"] < 0).sum())
+            rows.append([rate, way, texts[2560], texts[5120], f"{lost} of 3"])
+    return ["learning rate", "way", "4d", "8d", "8d collapses"], rows
+
+
+def lambdas(table: pd.DataFrame, _: str) -> Table:
+    rows = []
+    chosen = table[(table["recipe"] == "matched") & table["collapsed"].isna()]
+    for variant in ("gated", "sagsae_tied", "relu", "jumprelu"):
+        for (model, hook), place in zip(PAIRS, PLACES, strict=True):
+            of = chosen[
+                (chosen["variant"] == variant)
+                & (chosen["model"] == model)
+                & (chosen["hookpoint"] == hook)
+            ]
+            means = of.groupby("lam")["l0"].mean()
+            spelled = (np.format_float_positional(lam) for lam in means.index)
+            points = ", ".join(f"{lam}: {l0:.0f}" for lam, l0 in zip(spelled, means, strict=True))
+            slopes = np.diff(np.log(means.to_numpy())) / np.diff(np.log(means.index.to_numpy()))
+            rows.append(
+                [f"`{variant}`", place, points, f"{slopes.max():.1f} to {slopes.min():.1f}"]
+            )
+    return ["variant", "pair", "lambda: L0", "power"], rows
+
+
+TABLES = {
+    table.__name__: table
+    for table in (gaps, dead, budgets, claims, ranking, sides, collapse, lambdas)
+}
