@@ -27,8 +27,8 @@ from benchmarks.ours import plain
 from pipeline.cells.train import opened_trainer
 from pipeline.data.manifests import open_store
 from pipeline.study.cell import Cell
-from pipeline.study.config.study_config import DEFAULT_CONFIG
 from pipeline.study.study import Study
+from pipeline.study.study_config import DEFAULT_CONFIG
 from sagsae.activations.stream import iterate
 from sagsae.evaluation.metrics import evaluate_reconstruction
 
@@ -56,7 +56,7 @@ def trained(study: Study, cell: Cell, fast: bool) -> Result:
     """R2 and L0 on the held-out store after training, on one thread as rule `cell` has it."""
     torch.set_num_threads(1)
     manifest = study.manifest(cell.model, "train")
-    heldout, made_for = study.manifest_and_digest(cell.model, "heldout")
+    heldout, made_for = study.manifest(cell.model, "heldout"), study.stores[cell.model, "heldout"]
     spec, cpu = study.train_spec(cell), torch.device("cpu")
     with opened_trainer(spec, Path(manifest), cpu) as run:
         (run if fast else plain(run)).run()

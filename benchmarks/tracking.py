@@ -19,7 +19,7 @@ from benchmarks.interleaved import Timing, interleaved, table
 from benchmarks.ours import sparse_batches, trainer
 from pipeline.cells.tracking.live import Live
 from pipeline.cells.tracking.trackers import Asked, Tracked
-from pipeline.study.config.tracking import Tracking
+from pipeline.study.run_settings import Tracking
 
 SECTION = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
 STEPS = 50

@@ -28,8 +28,8 @@ import yaml
 from pipeline.data.fetch import model_folder
 from pipeline.jobs.json_files import canonical, write_json
 from pipeline.study.cell import Cell
-from pipeline.study.config.study_config import DEFAULT_CONFIG, load_yaml
 from pipeline.study.study import Study
+from pipeline.study.study_config import DEFAULT_CONFIG, load_yaml
 from tests.pipeline.conftest import metrics_of
 
 ROOT = Path(__file__).resolve().parents[1]

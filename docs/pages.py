@@ -20,8 +20,8 @@ from mkdocs.structure.files import File, Files
 
 from docs.result_tables import markdown
 from pipeline.__main__ import STAGES, TOOLS, stage_parser
-from pipeline.study.config.sections import LARGEST
-from pipeline.study.config.study_config import StudyConfig
+from pipeline.study.sections import LARGEST
+from pipeline.study.study_config import StudyConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = {

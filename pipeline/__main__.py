@@ -25,7 +25,7 @@ TOOLS = {
     "cache": ("tools.cache", "list, verify or prune what studies share"),
     "track": ("cells.tracking.track", "send the curves of finished cells to trackers"),
     "publish": ("tools.publish", "keep what can be committed of a study"),
-    "schema": ("study.config.export_schema", "write the JSON schema of the configuration"),
+    "schema": ("study.study_config", "write the JSON schema of the configuration"),
 }
 """Name -> (module of this package, what it does), for people. The signature and the docstring of a
 module's ``main`` are its command line, see ``pipeline.jobs.command_line``."""

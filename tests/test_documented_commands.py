@@ -17,9 +17,9 @@ import yaml
 from pydantic import TypeAdapter
 
 from pipeline.__main__ import TOOLS, stage_parser
-from pipeline.study.config.study_config import DEFAULT_CONFIG, StudyConfig
 from pipeline.study.run_settings import RunSettings
 from pipeline.study.study import Study
+from pipeline.study.study_config import DEFAULT_CONFIG, StudyConfig
 from pipeline.tools.list_targets import targets
 
 ROOT = Path(__file__).parents[1]

@@ -6,7 +6,7 @@ from pathlib import Path
 CHECKOUT = Path(workflow.basedir).parent
 sys.path.insert(0, str(CHECKOUT))  # whatever --directory says
 
-from pipeline.study.config.formats import Formats
+from pipeline.study.run_settings import Formats
 from pipeline.jobs.stage import put_checkout_first
 from pipeline.study.scope import Scope
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pipeline.analysis.numbers import share, signed, times, variant_label
 from pipeline.analysis.pages import Column
-from pipeline.study.config.recipes import DEFAULT_RECIPE
+from pipeline.study.training import DEFAULT_RECIPE
 
 
 def recipe(name: str) -> str:

@@ -26,7 +26,7 @@ from pipeline.analysis.pages import Column
 from pipeline.analysis.tables.dominance import NO_RANGE, YES
 from pipeline.analysis.tables.effects import EFFECTS
 from pipeline.study import outputs
-from pipeline.study.dial_runs import RANDOM
+from pipeline.study.dial import RANDOM
 from pipeline.study.scope import SWEPT
 
 

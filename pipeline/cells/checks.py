@@ -12,19 +12,11 @@ from pipeline.cells.evaluate import read_autoencoder
 from pipeline.cells.run import read_trained
 from pipeline.jobs.json_files import digest, read_json, sha256_of
 from pipeline.study.cell import Cell
-from pipeline.study.dial_runs import read_dial_run
-from pipeline.study.look_runs import LookRun
+from pipeline.study.dial import read_dial_run
+from pipeline.study.looks import LookRun
 from pipeline.study.metrics import read_metrics
-from pipeline.study.outputs import (
-    CURVE,
-    LATENT_TENSORS,
-    METRICS,
-    STATE,
-    TRAINED,
-    TRAINING,
-    WEIGHTS,
-)
-from pipeline.study.probe_runs import read_probe_run
+from pipeline.study.outputs import CURVE, LATENT_TENSORS, METRICS, STATE, TRAINED, TRAINING, WEIGHTS
+from pipeline.study.probe import read_probe_run
 from pipeline.study.study import Study
 
 

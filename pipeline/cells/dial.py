@@ -29,11 +29,9 @@ from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.cell import Cell
-from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun
-from pipeline.study.look_runs import UsedCell, place_of
+from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, DialSpec
+from pipeline.study.looks import UsedCell, chosen_cell
 from pipeline.study.metrics import CellMetrics, read_all
-from pipeline.study.operating_point import chosen_cell
-from pipeline.study.specs import DialSpec
 from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.calibration import Firings
@@ -149,7 +147,7 @@ def dial(
     words, sizes = _words(curves.promoted, asset), spec.dial.alphas
     run = {
         "spec": digest(spec),
-        **place_of(spec),
+        **spec.made_at,
         "comparison": spec.comparison,
         "candidate": UsedCell.values(candidate.metrics),
         "baseline": baseline and UsedCell.values(baseline.metrics),

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.cells.train import Trained
 from pipeline.data.model_folders import hub_errors
 from pipeline.jobs.json_files import digest, read_json, sha256_of
-from pipeline.study.config.foreign import ForeignSource
+from pipeline.study.grid import ForeignSource
 from pipeline.study.specs import TrainSpec
 from sagsae.exchange import FORMATS
 from sagsae.exchange.peers import ForeignError, read_peer

@@ -24,11 +24,9 @@ from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of, locked
-from pipeline.study.look_runs import UsedCell, place_of
+from pipeline.study.looks import UsedCell
 from pipeline.study.metrics import read_all
-from pipeline.study.probe_runs import ProbeRun
-from pipeline.study.probes import SOURCE
-from pipeline.study.specs import ProbeSpec
+from pipeline.study.probe import SOURCE, ProbeRun, ProbeSpec
 from sagsae.activations.places import places_of_rows
 from sagsae.activations.store import Store
 from sagsae.activations.tokens import TokenStore
@@ -143,7 +141,7 @@ def probe(
         progress.update(done)
     run = {
         "spec": digest(spec),
-        **place_of(spec),
+        **spec.made_at,
         "ks": spec.probe.ks,
         "rows": len(rows),
         "labels": [_label_part(*pair) for pair in zip(tasks, baselines, strict=True)],

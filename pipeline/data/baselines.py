@@ -27,7 +27,7 @@ from pipeline.jobs.cache import BASELINES, LOSSES, Entry, entry_folder, using, w
 from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import Device, device_of
-from pipeline.study.config.specs import BaselineSpec
+from pipeline.study.specs import BaselineSpec
 from sagsae.activations.calibration import kept_mask, load_calibration
 from sagsae.activations.hookpoints import Hookpoint, capture
 from sagsae.activations.store import Store

@@ -30,7 +30,7 @@ from pipeline.jobs.cache import STORES, Entry, using, write_record
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress, say
 from pipeline.jobs.stage import Device, device_of
-from pipeline.study.config.specs import DumpSpec
+from pipeline.study.specs import DumpSpec
 from sagsae.activations import DumpProgress, DumpSettings, Store, StoreError, dump_activations
 from sagsae.activations.layout import StoreConfig
 from sagsae.storage import Storage, storage_at

@@ -19,7 +19,7 @@ from pipeline.data.wheels import AssetError
 from pipeline.jobs.cache import MODELS, TEXTS, Entry, entry_folder, write_record
 from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
 from pipeline.jobs.progress import say
-from pipeline.study.config.specs import AssetSpec, TextSpec
+from pipeline.study.specs import AssetSpec, TextSpec
 
 
 def make_model(spec: AssetSpec, out: Path) -> dict[str, Any]:

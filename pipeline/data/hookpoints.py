@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.study.config.study_config import TappedModel
+from pipeline.study.study_config import TappedModel
 from sagsae.activations import Hookpoint, Store, default_hookpoints
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.jobs.cache import ENTRY, entry_folder
 from pipeline.jobs.json_files import digest, expect_fields, read_json
-from pipeline.study.config.specs import DumpSpec
+from pipeline.study.specs import DumpSpec
 from sagsae.activations import Store, StoreError, verify_store
 from sagsae.memory import needs_memory
 from sagsae.storage import Location, Storage, is_url, storage_at

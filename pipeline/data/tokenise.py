@@ -25,7 +25,7 @@ from pipeline.data.fetch import model_folder
 from pipeline.jobs.cache import CONTEXTS, TOKENS, Entry, entry_folder, write_record
 from pipeline.jobs.json_files import digest, expect_fields, read_json
 from pipeline.jobs.progress import Progress, say
-from pipeline.study.config.specs import TokenSpec
+from pipeline.study.specs import TokenSpec
 from sagsae.activations.reading import contexts_per_block
 from sagsae.activations.tokens import (
     TextTooShortError,

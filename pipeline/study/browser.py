@@ -1,21 +1,70 @@
-"""Which cells the latent browser shows, and what its jobs read."""
+"""Section ``browser``: pages on which latents can be looked at, and what their jobs read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pipeline.jobs.json_files import digest, write_json
+from pydantic import Field
+
+from pipeline.jobs.json_files import digest
 from pipeline.study.cell import Cell
-from pipeline.study.config.browser import Shown
-from pipeline.study.config.grid import Comparison
-from pipeline.study.config.spelling import CellNameError
+from pipeline.study.grid import Comparison
 from pipeline.study.inputs import read_by_look
-from pipeline.study.restrictions import is_asked
-from pipeline.study.specs import BrowserSpec
-from pipeline.study.study import Study
+from pipeline.study.looks import Restricted, SweptSpec
+from pipeline.study.sections import CellNameError, Count, Natural, Section
+
+if TYPE_CHECKING:
+    from pipeline.study.study import Study
+
+
+class Shown(Section):
+    """What is shown of each latent."""
+
+    top: Count = 10
+    """Contexts of each sign, those in which the latent fires most strongly."""
+    samples: Natural = 2
+    """Firings drawn from each interval of each sign; there are five to eight intervals of equal
+    width."""
+    window: Natural = 20
+    """Tokens shown on either side of a firing."""
+    promoted: Count = 10
+    """Tokens that each sign promotes."""
+
+
+class Browser(Shown, Restricted):
+    """The latent browser: `snakemake browser`.
+
+    Without a list of cells it shows both sides of the first comparison at every model and
+    hookpoint: of each sweep the cell at the lambda whose L0 is nearest the first matched L0, with
+    the lowest seed."""
+
+    cells: Annotated[list[str], Field(min_length=1)] | None = None
+    """Show these cells, by their names under ``cells/``, on the grid or off it."""
+
+
+class BrowserSpec(SweptSpec):
+    """Of what is shown of one cell's latents."""
+
+    reads = ("heldout", "tokens", "asset")
+    revision: int = 1
+    shown: list[Cell]
+    """Cells of a sweep, all seeds of each lambda, from which one is taken by its L0; or one."""
+    rival: list[Cell]
+    """Cells of the sweep that it is compared with, from which one is taken in the same way; empty
+    where there is none."""
+    by_level: bool
+    """Whether the level decides; else the one cell is shown, and its L0 decides on the rival."""
+    store: str
+    """Digest of the held-out store's DumpSpec."""
+    dtype: str
+    """Arithmetic of the language model."""
+    browser: Shown
+
+    @property
+    def sides(self) -> tuple[list[Cell], list[Cell]]:
+        return self.shown, self.rival
 
 
 @cache
@@ -39,17 +88,6 @@ def browser_spec(study: Study, shown: str) -> BrowserSpec:
         known = ", ".join(specs) or "none: see section browser of its configuration"
         raise CellNameError(f"{file}: the browser of this study does not show it; it has {known}")
     return specs[file]
-
-
-def write_browser_specs(study: Study, folder: Path = Path()) -> None:
-    """Write the specifications of those jobs. They name whole sweeps, too long for a command."""
-    for spec in browser_specs(study).values():
-        write_json(folder / browser_spec_file(study, spec), spec.model_dump())
-
-
-def browser_spec_file(study: Study, spec: BrowserSpec) -> str:
-    """Where a job finds its specification; the name changes with the content."""
-    return study.shared_spec("browser", digest(spec))
 
 
 def _spec(study: Study, seed: int, shown: list[Cell], **fields: Any) -> BrowserSpec:
@@ -77,7 +115,7 @@ def _compared(study: Study) -> Iterator[tuple[str, BrowserSpec]]:
     for item in compared.comparisons[:1]:
         for recipe, places in compared.trained.items():
             for model, hookpoint in places:
-                if not is_asked(section, recipe, model, hookpoint):
+                if not section.covers(recipe, model, hookpoint):
                     continue
                 sides = _sides(study, item, recipe, model, hookpoint)
                 seeds = [cell.seed for side in sides for cell in side]

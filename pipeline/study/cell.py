@@ -6,7 +6,7 @@ A recipe other than the default one follows the variant's name: ``gated@zero-bia
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import total_ordering
@@ -16,9 +16,8 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 
 from pydantic import ConfigDict, Field, Strict
 
-from pipeline.study.config.recipes import DEFAULT_RECIPE
-from pipeline.study.config.sections import Count, Lambda, Natural
-from pipeline.study.config.spelling import NAME_LENGTH, CellNameError, knob_tag, lambda_tag
+from pipeline.study.sections import NAME_LENGTH, CellNameError, Count, Lambda, Natural, lambda_tag
+from pipeline.study.training import DEFAULT_RECIPE
 from sagsae.autoencoders.registry import FOREIGN, LAMBDA, K
 
 WILDCARDS = {
@@ -32,9 +31,11 @@ WILDCARDS = {
 """Snakemake constraints: wide on purpose, so that ``Cell.parse`` can say what is wrong."""
 
 PATTERN = "{model}/{hookpoint}/{variant}/w{width}_{knob}_seed{seed}"
+
 _PATH = re.compile(PATTERN.replace("{", "(?P<").replace("}", ">[^/]+?)"))
 
 _KNOB = re.compile("(lam|k)(.+)", re.DOTALL)
+
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{NAME_LENGTH - 1}}}")
 
 
@@ -204,3 +205,24 @@ class Cell:
 def by_sweep(cells: Iterable[Cell]) -> dict[SweepKey, list[Cell]]:
     """Cells of each sweep, all in sorted order."""
     return {key: list(found) for key, found in groupby(sorted(cells), attrgetter("sweep"))}
+
+
+def knob_tag(lam: float | None, k: int | None) -> str:
+    """How a name spells what sets the sparsity of a cell: ``lam0.1``, or ``k64``.
+
+    Raises:
+        CellNameError: as `lambda_tag`.
+    """
+    return f"k{k}" if lam is None else f"lam{lambda_tag(lam)}"
+
+
+KNOBS = ("lam", "k")
+"""Columns of tables that have them; the second is absent where no cell has a k."""
+
+
+def knob_of(row: Mapping[Any, Any]) -> str:
+    """The same of a row of a table, for people: ``λ 0.1``, or ``k 64``."""
+    lam = row["lam"]
+    if lam is None or lam != lam:
+        return f"k {int(row['k'])}"
+    return f"λ {lambda_tag(lam)}"

@@ -23,9 +23,12 @@ from pipeline.study.cell import Cell
 
 WHOLE = ("step", "tokens", "resets")
 """Columns of whole numbers."""
+
 FIRST = ("step", "tokens", "loss", "reconstruction", "penalty", "auxiliary")
+
 LAST = ("l0", "dead_fraction", "lr", "lambda", "k", "resets")
 """Columns that stand before and behind the terms that are an autoencoder's own."""
+
 Row = Mapping[str, float]
 """A row of ``sagsae.training.history.History``."""
 

@@ -1,174 +1,228 @@
-"""The grid: its cells, and the faults of a configuration that concern more than one section."""
+"""Sections ``grid`` and ``comparisons``: which cells are trained, and which are compared."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from math import prod
+import math
+from collections.abc import Mapping
+from itertools import product
+from operator import not_
 from pathlib import Path
-from shlex import quote
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pipeline.study.blocks import axes_of, cells_of
-from pipeline.study.browser_faults import browser_faults
+from pydantic import Field, model_validator
+
 from pipeline.study.cell import Cell
-from pipeline.study.config import study_config as c
-from pipeline.study.dials import dial_faults
-from pipeline.study.foreign import foreign_faults
-from pipeline.study.probes import probe_faults
-from pipeline.study.recipes import recipe_faults
-from pipeline.study.restrictions import unknown_names
+from pipeline.study.sections import (
+    CellNameError,
+    Count,
+    FieldFaults,
+    HubRepository,
+    Lambda,
+    Names,
+    Natural,
+    PathOrNone,
+    Positive,
+    Section,
+    Variant,
+    Width,
+)
+from pipeline.study.training import DEFAULT_RECIPE
+from sagsae.autoencoders.registry import ELSEWHERE, LAMBDA, K, knobs
+from sagsae.exchange import FORMATS
 
-COMMAND_BYTES = 120_000
-"""What settings may take of one argument of a command; Linux ends it at 131,072."""
-MOST_CELLS = 50_000
-"""Snakemake plans some 1,000 a second and keeps them all in memory."""
-STANDARD_HOOKPOINTS = ("mlp_out", "attn", "resid")
-"""Those of a model that names none of its own."""
-RESERVED_MODEL = "text"
-"""Its folder among the assets is that of the documents."""
-
-
-def cross_faults(raw: Any, config: c.StudyConfig, sound: set[str]) -> list[str]:
-    """Faults that concern more than one section, each with its path.
-
-    Args:
-        raw: What was given, which need not be valid.
-        config: As much of it as is sound.
-        sound: The sections without a fault of their own; checks of others are left out.
-    """
-    faults = _hookpoint_faults(raw)
-    faults += [fault for read, check in CHECKS if sound >= read for fault in check(config)]
-    whole = not faults and sound == set(c.StudyConfig.model_fields)
-    return _cell_faults(config) + _long_settings(config) if whole else faults
+if TYPE_CHECKING:
+    from pipeline.study.study_config import Model, StudyConfig
 
 
-def _hookpoint_faults(raw: Any) -> list[str]:
-    """Hookpoints that a model lacks. Most configurations begin with a wrong one, so this looks at
-    what was given, whatever else is wrong."""
-    given = raw if isinstance(raw, dict) else {}
-    models, hookpoints = given.get("models"), given.get("hookpoints")
-    if not isinstance(models, list) or not isinstance(hookpoints, list):
+class ForeignSource(Section):
+    """An autoencoder of another library. It is measured here and never trained."""
+
+    kind: Literal["saelens", "dictionary_learning"]
+    """The library that has written it. saelens: cfg.json and sae_weights.safetensors;
+    dictionary_learning: config.json and ae.pt, a pickle that is read without running code."""
+    path: PathOrNone = Field(default="", exclude_if=not_)
+    """Folder on this machine. Give this or repo."""
+    repo: HubRepository | None = Field(default=None, exclude_if=not_)
+    """Repository of the Hugging Face hub, owner/name. Give this or path."""
+    revision: str = Field(default="", exclude_if=not_)
+    """Commit or tag of the repository; must be given with repo."""
+    folder: str = Field(default="", exclude_if=not_)
+    """Folder of the files below path, or in the repository."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        faults = []
+        if bool(self.path) == bool(self.repo):
+            faults.append(("path" if self.path else "repo", "give exactly one of path and repo"))
+        if self.repo and not self.revision:
+            faults.append(("revision", "name the commit: a branch may change under a study"))
+        if self.path and self.revision:
+            faults.append(("revision", "a folder on this machine has none"))
+        if faults:
+            raise FieldFaults(faults)
+        return self
+
+    @property
+    def local_files(self) -> list[str]:
+        """The files that are on this machine, the configuration first."""
+        folder = Path(self.path, self.folder)
+        return [str(folder / name) for name in FORMATS[self.kind]] if self.path else []
+
+
+class Sized(Section):
+    """A variant at one dictionary width."""
+
+    variant: Variant
+    """Name in the registry of variants: gated, sagsae, sagsae_noaux, sagsae_onesided, sagsae_sym,
+    sagsae_tied; relu, topk, batchtopk, jumprelu, matryoshka_batchtopk, and their two-sided forms
+    absrelu, abstopk, absbatchtopk, absjumprelu, matryoshka_absbatchtopk; or a class of your own,
+    ``my_package.module:Class``."""
+    expansion: Annotated[Positive, Field(le=1e6)] | None = None
+    """Dictionary width in multiples of d_model. Give this or width."""
+    width: Width | None = None
+    """Dictionary width H in latents. Give this or expansion."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if faults := self._faults():
+            raise FieldFaults(faults)
+        return self
+
+    def _faults(self) -> list[tuple[str, str]]:
+        """Fields that do not fit the others, each with what is wrong."""
+        if (self.expansion is None) == (self.width is None):
+            field = "expansion" if self.width is None else "width"
+            return [(field, "give exactly one of expansion and width")]
         return []
-    faults = []
-    for i, model in enumerate(models):
-        own = model.get("hookpoints") if isinstance(model, dict) else None
-        known = own if own and isinstance(own, dict) else STANDARD_HOOKPOINTS
-        faults += [
-            f"models.{i}.hookpoints: no module path for hookpoint {name!r}; known are "
-            f"{', '.join(map(str, known))}"
-            for name in hookpoints
-            if isinstance(name, str) and name not in known
+
+    def width_for(self, d_model: int) -> int:
+        """H for a model of this width."""
+        if self.expansion is None:
+            assert self.width is not None
+            return self.width
+        return max(1, math.floor(self.expansion * d_model + 0.5))
+
+
+class GridEntry(Sized):
+    """A block of the grid: one variant at one width over lambdas or ks, seeds, models and
+    hookpoints."""
+
+    lambdas: Annotated[list[Lambda], Field(min_length=1)] | None = Field(
+        default=None, exclude_if=lambda lambdas: lambdas is None
+    )
+    """Sparsity coefficients, of activations as ``training.input_norm`` scales them. Of each variant
+    with a penalty; what lambda weighs is said in docs/method.md."""
+    ks: Annotated[list[Count], Field(min_length=1)] | None = Field(
+        default=None, exclude_if=lambda ks: ks is None
+    )
+    """Numbers of active latents per token, of k-sparse variants in the place of lambdas: topk,
+    batchtopk, matryoshka_batchtopk and their two-sided forms."""
+    seeds: Annotated[list[Natural], Field(min_length=1)] = [0]
+    """Seeds of the initial weights and of the order of the batches."""
+    models: Names = None
+    """Restrict to these models; all when absent."""
+    hookpoints: Names = None
+    """Restrict to these hookpoints; all when absent."""
+    recipes: Annotated[list[str], Field(min_length=1)] | None = Field(
+        default=None, exclude_if=lambda recipes: recipes is None
+    )
+    """Recipes under which the cells are trained, by name; ``default`` is section training, which
+    is also meant when absent."""
+
+    source: ForeignSource | None = Field(default=None, exclude_if=lambda source: source is None)
+    """Where an autoencoder comes from that another library has trained. Such a block has one cell,
+    of a variant that is named foreign-... and whose lambda names it in its sweep; the cell is
+    evaluated and never trained."""
+
+    def _faults(self) -> list[tuple[str, str]]:
+        given = {LAMBDA: self.lambdas, K: self.ks}
+        wanted = [name for name in knobs(self.variant) if given[name] is not None]
+        fields = {LAMBDA: "lambdas", K: "ks"}
+        unwanted = [name for name in given if name not in knobs(self.variant) and given[name]]
+        faults = [
+            (fields[name], f"{self.variant} takes {fields[knobs(self.variant)[0]]} in their place")
+            for name in unwanted
         ]
-    return faults
+        if len(wanted) != 1 and not unwanted:
+            names = [fields[name] for name in knobs(self.variant)]
+            faults.append((names[0], f"give exactly one of {' and '.join(names)}, not empty"))
+        return super()._faults() + faults
+
+    @property
+    def knob_values(self) -> list[dict[str, float]]:
+        """What sets the sparsity of each cell, as the field of a cell that it is."""
+        return [{LAMBDA: lam} for lam in self.lambdas or []] + [{K: k} for k in self.ks or []]
+
+    @property
+    def recipe_names(self) -> list[str]:
+        """The recipes by name, the default one as an empty text."""
+        return ["" if name == DEFAULT_RECIPE else name for name in self.recipes or [""]]
 
 
-def _name_faults(config: c.StudyConfig) -> list[str]:
-    names = [model.name for model in config.models]
-    faults = [
-        f"models.{i}.name: {name!r} names the folder of the text; choose another"
-        for i, name in enumerate(names)
-        if name == RESERVED_MODEL
-    ]
-    return faults + _twice("models.{}.name", names) + _twice("hookpoints.{}", config.hookpoints)
+class Contender(Sized):
+    """One side of a comparison."""
 
 
-def _block_faults(config: c.StudyConfig) -> list[str]:
+class Comparison(Section):
+    """Candidate against baseline over the overlap of their swept L0 ranges."""
+
+    candidate: Contender
+    """The variant that is claimed to be better."""
+    baseline: Contender
+    """The variant it is compared with."""
+    matched_l0: list[Positive] = [64.0]
+    """L0 values at which both are read off their frontiers, where the overlap contains them."""
+
+
+def cells_of(entry: GridEntry, config: StudyConfig) -> list[Cell]:
+    """Cells of one block of the grid."""
     return [
-        fault
-        for i, entry in enumerate(config.grid)
-        for fault in unknown_names(config, entry, f"grid.{i}", ("models", "hookpoints"))
+        Cell(
+            model=model.name,
+            hookpoint=hookpoint,
+            variant=entry.variant,
+            recipe=recipe,
+            width=entry.width_for(model.d_model),
+            seed=seed,
+            **knob,
+        )
+        for model, hookpoint, recipe, knob, seed in product(*axes_of(entry, config))
     ]
 
 
-def _knob_faults(config: c.StudyConfig) -> list[str]:
-    """More active latents than there are, and sweeps with lambdas and ks."""
-    faults, seen = [], dict[tuple[str, int], str]()
-    for i, entry in enumerate(config.grid):
-        models = [m for m in config.models if entry.models is None or m.name in entry.models]
-        widths = [entry.width_for(model.d_model) for model in models]
-        faults += [
-            f"grid.{i}.ks.{j}: {k} active latents of {min(widths)}: give fewer"
-            for j, k in enumerate(entry.ks or [])
-            if widths and k > min(widths)
-        ]
-        field = "lambdas" if entry.ks is None else "ks"
-        for width in widths:
-            if seen.setdefault((entry.variant, width), field) != field:
-                faults.append(
-                    f"grid.{i}.{field}: {entry.variant} of {width} latents has "
-                    f"{seen[entry.variant, width]} in another block, and a sweep has one of both"
-                )
-                break
-    return faults
+def axes_of(
+    entry: GridEntry, config: StudyConfig
+) -> tuple[list[Model], list[str], list[str], list[dict[str, Any]], list[int]]:
+    """Models, hookpoints, recipes, lambdas or ks, and seeds of a block."""
+    models = [m for m in config.models if entry.models is None or m.name in entry.models]
+    hookpoints = entry.hookpoints or config.hookpoints
+    return models, hookpoints, entry.recipe_names, entry.knob_values, entry.seeds
 
 
-def _twice(path: str, values: list[str]) -> list[str]:
-    return [
-        f"{path.format(i)}: {value!r} is listed twice"
-        for i, value in enumerate(values)
-        if value in values[:i]
-    ]
+def is_foreign(cell: Cell) -> bool:
+    """Whether a cell's name says that it was trained elsewhere."""
+    return ELSEWHERE.fullmatch(cell.variant) is not None
 
 
-def _cell_faults(config: c.StudyConfig) -> list[str]:
-    """Cells given twice, or more of them than a plan holds."""
-    count = sum(prod(len(axis) for axis in axes_of(entry, config)) for entry in config.grid)
-    if count > MOST_CELLS:
-        return [f"grid: {count:,} cells, and {MOST_CELLS:,} at most: divide the study"]
-    faults = []
-    seen: dict[Cell, int] = {}
-    for i, entry in enumerate(config.grid):
-        for cell in cells_of(entry, config):
-            if cell in seen:
-                faults.append(f"grid.{i}: cell {cell.path} is already given by grid.{seen[cell]}")
-            seen.setdefault(cell, i)
-    return faults
-
-
-def _long_settings(config: c.StudyConfig) -> list[str]:
-    """Settings that no command holds; a stage is given those of one model or of the text."""
-    parts: dict[str, Any] = {f"models.{i}": model for i, model in enumerate(config.models)}
-    shared = config.model_dump(include={"hookpoints", "dump", "training", "evaluation"})
-    faults = []
-    for path, part in (parts | {"text": config.text}).items():
-        size = len(quote(json.dumps([part.model_dump(), shared])))
-        if size > COMMAND_BYTES:
-            faults.append(
-                f"{path}: with what every stage needs it takes {size:,} bytes of a command line "
-                f"that has {COMMAND_BYTES:,} for it: shorten it"
-            )
-    return faults
-
-
-PLACES = {"models", "hookpoints"}
-CHECKS: list[tuple[set[str], Callable[[c.StudyConfig], list[str]]]] = [
-    (PLACES, _name_faults),
-    (PLACES | {"grid", "recipes"}, _block_faults),
-    ({"grid", "recipes", "training"}, recipe_faults),
-    (PLACES | {"recipes", "dial", "evaluation", "comparisons"}, dial_faults),
-    (PLACES | {"recipes", "probe", "text"}, probe_faults),
-    (PLACES | {"recipes", "browser", "comparisons"}, browser_faults),
-    (PLACES | {"grid"}, foreign_faults),
-    ({"models", "grid"}, _knob_faults),
-]
-"""What each check reads."""
-
-
-def absent_files(config: c.StudyConfig, sound: set[str]) -> list[str]:
-    """Local text and models that are not there, each with its path."""
-    models = config.models if "models" in sound else []
-    wanted = {
-        f"models.{i}.source.path": model.source.path
-        for i, model in enumerate(models)
-        if model.source.kind == "path"
+def foreign_cells(config: StudyConfig) -> dict[Cell, ForeignSource]:
+    """The cells of the grid that were trained elsewhere, and where each comes from."""
+    return {
+        cell: entry.source
+        for entry in config.grid
+        if entry.source is not None
+        for cell in cells_of(entry, config)
     }
-    sources = c.text_sources(config.text) if "text" in sound else {}
-    for path, source in sources.items():
-        if source.kind == "files":
-            wanted |= {f"{path}.paths.{i}": name for i, name in enumerate(source.paths)}
-    return [
-        f"{place}: {path} is not there; relative paths are of the folder in which you run"
-        for place, path in wanted.items()
-        if not Path(path).exists()
-    ]
+
+
+def source_of(known: Mapping[Cell, ForeignSource], cell: Cell) -> ForeignSource | None:
+    """Where a cell comes from; None if it is trained here.
+
+    Raises:
+        CellNameError: its name says that it was trained elsewhere, and no block has it.
+    """
+    if is_foreign(cell) and cell not in known:
+        there = ", ".join(sorted(one.path for one in known)) or "none"
+        raise CellNameError(
+            f"{cell.path}: no block of the grid says where it comes from; there is {there}"
+        )
+    return known.get(cell)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from snakemake.io import ancient
 
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
+from pipeline.study.looks import LookSpec
 from pipeline.study.outputs import WEIGHTS
-from pipeline.study.specs import LookSpec
-from pipeline.study.study import Study
+
+if TYPE_CHECKING:
+    from pipeline.study.study import Study
 
 
 def read_by_cell(study: Study, cell: Cell) -> dict[str, Any]:
@@ -26,9 +28,11 @@ def read_by_cells(study: Study, model: str) -> dict[str, str]:
     """What the cells of a model read; looked at once a run, not once a cell."""
     return {
         "asset": ancient(study.asset(model)),
-        "train": ancient_if_current(*study.manifest_and_digest(model, "train")),
-        "heldout": ancient_if_current(*study.manifest_and_digest(model, "heldout")),
-        "baselines": ancient_if_current(*study.baselines_and_digest(model)),
+        "train": ancient_if_current(study.manifest(model, "train"), study.stores[model, "train"]),
+        "heldout": ancient_if_current(
+            study.manifest(model, "heldout"), study.stores[model, "heldout"]
+        ),
+        "baselines": ancient_if_current(study.baselines(model), study.losses[model]),
     }
 
 

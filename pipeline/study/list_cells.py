@@ -9,12 +9,22 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell
-from pipeline.study.config.recipes import DEFAULT_RECIPE
-from pipeline.study.config.spelling import lambda_tag
-from pipeline.study.config.study_config import DEFAULT_CONFIG
-from pipeline.study.current import is_current
+from pipeline.study.sections import lambda_tag
 from pipeline.study.study import Study
+from pipeline.study.study_config import DEFAULT_CONFIG
+from pipeline.study.training import DEFAULT_RECIPE
+
+
+def is_current(study: Study, cell: Cell, metrics: Path) -> bool:
+    """Whether metrics were measured on a cell as the study's configuration describes it."""
+    try:
+        made_from = read_json(metrics)["made_from"]
+        found = made_from["train"], made_from["evaluate"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return found == (digest(study.train_spec(cell)), digest(study.evaluate_spec(cell)))
 
 
 def axes(cell: Cell) -> tuple[str, ...]:

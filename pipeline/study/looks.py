@@ -1,82 +1,182 @@
-"""Jobs that look into trained cells: those of the dial and of the probes, and what they make."""
+"""What jobs have in common that look into trained cells: steering, probes, the browser."""
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
-from functools import cached_property
-from typing import TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.study.cell import Cell
-from pipeline.study.config.spelling import CellNameError
-from pipeline.study.config.study_config import StudyConfig
-from pipeline.study.dials import dial_specs
-from pipeline.study.outputs import Outputs
-from pipeline.study.probes import probe_specs
-from pipeline.study.scope import Scope
-from pipeline.study.specs import DialSpec, ProbeSpec
+from pipeline.study.metrics import CellMetrics, NonNegative
+from pipeline.study.sections import Names, Natural, Section, Spec
+from pipeline.study.training import DEFAULT_RECIPE
 
-Made = TypeVar("Made", DialSpec, ProbeSpec)
+if TYPE_CHECKING:
+    from pipeline.study.study_config import StudyConfig
 
 
-class Looks(Outputs):
-    """What a study looks into, by the sections dial and probe."""
+class Restricted(Section):
+    """A section that may restrict itself to some places of a study."""
 
-    config: StudyConfig
-    cells: list[Cell]
+    models: Names = None
+    """Restrict to these models; all when absent."""
+    hookpoints: Names = None
+    """Restrict to these hookpoints; all when absent."""
+    recipes: Names = None
+    """Restrict to these recipes, of which ``default`` is section training; all when absent."""
+
+    def covers(self, recipe: str, model: str, hookpoint: str) -> bool:
+        """Whether it covers a place; the default recipe is the empty text."""
+        place = {
+            "models": model,
+            "hookpoints": hookpoint,
+            "recipes": recipe or DEFAULT_RECIPE,
+        }
+        return all(value in (getattr(self, name) or [value]) for name, value in place.items())
+
+
+def unknown_names(
+    config: StudyConfig,
+    section: Section,
+    path: str,
+    fields: Iterable[str] = Restricted.model_fields,
+) -> list[str]:
+    """Faults: names that the study does not have.
+
+    Args:
+        config: The study.
+        section: Has the fields, each a list or None.
+        path: Where the section stands, such as ``grid.0``.
+        fields: Those that are looked at.
+    """
+    names = {
+        "models": [model.name for model in config.models],
+        "hookpoints": config.hookpoints,
+        "recipes": [DEFAULT_RECIPE, *config.recipes],
+    }
+    return [
+        f"{path}.{field}.{j}: unknown {value!r}; known are {', '.join(names[field])}"
+        for field in fields
+        for j, value in enumerate(getattr(section, field) or [])
+        if value not in names[field]
+    ]
+
+
+class LookSpec(Spec):
+    """Of looking into trained cells."""
+
+    model: str
+    seed: int
+    reads: ClassVar[tuple[str, ...]]
+    """What a job reads of the model, besides its cells: names of ``pipeline.study.inputs``."""
 
     @property
     @abstractmethod
-    def compared(self) -> Scope:
-        """What tables, figures and claims cover."""
-
-    @abstractmethod
-    def losses(self) -> dict[str, str]:
-        """Model -> digest of the specification of its baselines."""
-
-    @abstractmethod
-    def heldout_stores(self) -> dict[str, str]:
-        """Model -> digest of the specification of its held-out store."""
-
-    @cached_property
-    def dials(self) -> dict[str, DialSpec]:
-        """File -> specification of each job that steers with latents; none unless asked for."""
-        if self.config.dial is None:
-            return {}
-        found = dial_specs(self.config.dial, self.cells, self.compared, self.losses())
-        return {self.dial_run(*_place(one), one.seed, _of_comparison(one)): one for one in found}
-
-    @cached_property
-    def probes(self) -> dict[str, ProbeSpec]:
-        """File -> specification of each job that probes codes; none unless asked for."""
-        if self.config.probe is None:
-            return {}
-        found = probe_specs(self.config.probe, self.cells, self.compared, self.heldout_stores())
-        return {self.probe_run(*_place(one), one.seed): one for one in found}
+    def metrics_of(self) -> list[Cell]:
+        """The cells whose metrics are read."""
 
     @property
-    def look_specs(self) -> dict[str, DialSpec | ProbeSpec]:
-        """Those of both."""
-        return {**self.dials, **self.probes}
-
-    def dial_spec(self, file: str) -> DialSpec:
-        """Of the job that makes a file; raises CellNameError that lists those there are."""
-        return _of(self.dials, file, "does not steer there", "dial")
-
-    def probe_spec(self, file: str) -> ProbeSpec:
-        """Of the job that makes a file; raises CellNameError that lists those there are."""
-        return _of(self.probes, file, "does not probe there", "probe")
+    @abstractmethod
+    def weights_of(self) -> list[Cell]:
+        """The cells whose weights may be wanted."""
 
 
-def _place(one: DialSpec | ProbeSpec) -> tuple[str, str]:
-    return one.model, one.hookpoint + (one.recipe and f"@{one.recipe}")
+class PlaceSpec(LookSpec):
+    """Of a job for each recipe, place and seed."""
+
+    recipe: str
+    """The default one is the empty text."""
+    hookpoint: str
+
+    @property
+    def place(self) -> str:
+        """Hookpoint, and behind an @ the recipe if it is not the default one."""
+        return f"{self.hookpoint}@{self.recipe}" if self.recipe else self.hookpoint
+
+    @property
+    def made_at(self) -> dict[str, Any]:
+        """The fields of a run that say where it was."""
+        return self.model_dump(include={"recipe", "model", "hookpoint", "seed"})
 
 
-def _of_comparison(one: DialSpec) -> str:
-    return "" if one.comparison == 1 else f"_comparison{one.comparison}"
+class SweptSpec(LookSpec):
+    """Of looking into cells that are chosen from sweeps by their L0."""
+
+    level: float
+    """The L0 that decides."""
+
+    def of_seed(self, cells: list[Cell]) -> dict[float, Cell]:
+        """Lambda or k -> its cell of this seed, or of the lowest one where the sweep lacks this
+        seed."""
+        found: dict[float, Cell] = {}
+        for cell in sorted(cells, key=lambda cell: (cell.seed != self.seed, cell.seed)):
+            found.setdefault(cell.knob, cell)
+        return found
+
+    @property
+    @abstractmethod
+    def sides(self) -> tuple[list[Cell], list[Cell]]:
+        """The cells of both sweeps, from each of which one is chosen."""
+
+    @property
+    def metrics_of(self) -> list[Cell]:
+        return list(dict.fromkeys(cell for side in self.sides for cell in side))
+
+    @property
+    def weights_of(self) -> list[Cell]:
+        return [cell for side in self.sides for cell in self.of_seed(side).values()]
 
 
-def _of(known: dict[str, Made], file: str, fault: str, section: str) -> Made:
-    if file not in known:
-        there = ", ".join(known) or f"none: see section {section} of its configuration"
-        raise CellNameError(f"{file}: this study {fault}; it has {there}")
-    return known[file]
+class UsedCell(Section):
+    """A cell whose weights a job has used."""
+
+    cell: Cell
+    l0: NonNegative
+    """As in its metrics: over all held-out rows."""
+    weights_sha256: str
+
+    @staticmethod
+    def values(metrics: CellMetrics) -> dict[str, Any]:
+        """The fields, from the metrics of the cell."""
+        sha256 = metrics.made_from.weights_sha256
+        return {"cell": metrics.cell, "l0": metrics.l0, "weights_sha256": sha256}
+
+
+class LookRun(Section):
+    """What one job found at one place."""
+
+    spec: str
+    """Digest of the specification."""
+    recipe: str
+    model: str
+    hookpoint: str
+    seed: Natural
+
+    @property
+    @abstractmethod
+    def used(self) -> Sequence[UsedCell]:
+        """The cells that were looked into."""
+
+
+def nearest_lambda(l0: Mapping[float, float], level: float) -> float | None:
+    """The lambda, or k, whose L0 is nearest a level in log L0; the smaller of two equally near.
+
+    Args:
+        l0: lambda -> mean L0 of its cells. One with L0 = 0 is out of the question.
+        level: the L0 that is asked for, above 0.
+
+    Returns:
+        None where no cell fires.
+    """
+    firing = [lam for lam, found in l0.items() if found > 0]
+    return min(firing, key=lambda lam: (abs(math.log(l0[lam] / level)), lam), default=None)
+
+
+def chosen_cell(spec: SweptSpec, side: list[Cell], metrics: dict[Cell, CellMetrics]) -> Cell | None:
+    """The cell that is looked into; None where the grid has none here, or none fires."""
+    knobs = sorted({cell.knob for cell in side})
+    l0 = {knob: fmean(metrics[cell].l0 for cell in side if cell.knob == knob) for knob in knobs}
+    knob = nearest_lambda(l0, spec.level)
+    return None if knob is None else spec.of_seed(side)[knob]

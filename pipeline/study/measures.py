@@ -24,13 +24,13 @@ from pydantic import BaseModel, ValidationError
 
 from pipeline.jobs.json_files import canonical, read_json
 from pipeline.study.cell import Cell
-from pipeline.study.config.yaml_files import describe
 from pipeline.study.curves import read_curve
-from pipeline.study.dial_runs import DialRun
+from pipeline.study.dial import DialRun
 from pipeline.study.metrics import CellMetrics, MetricsError, read_all
 from pipeline.study.outputs import CURVE, CURVES, DIAL_RUNS, MEASURED, METRICS, PROBE_RUNS, RUNS
-from pipeline.study.probe_runs import ProbeRun
+from pipeline.study.probe import ProbeRun
 from pipeline.study.scope import Scope
+from pipeline.study.sections import describe
 from sagsae.files import whole_file, write_atomic
 
 Measure = TypeVar("Measure", bound=BaseModel)

@@ -16,9 +16,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
-from pipeline.study.config.sections import Count, FieldFaults, Section
-from pipeline.study.config.yaml_files import describe
 from pipeline.study.outputs import METRICS
+from pipeline.study.sections import Count, FieldFaults, Section, describe
 from sagsae.evaluation.distributions import LEVELS
 
 Measure = TypeVar("Measure", bound=Section)
@@ -28,8 +27,11 @@ SCHEMA_VERSION = 4
 had no ``threshold_off``: a threshold that was off counted as a collapse."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+
 NonNegative = Annotated[Finite, Field(ge=0)]
+
 Share = Annotated[Finite, Field(ge=0, le=1)]
+
 Natural = Annotated[int, Field(ge=0, strict=True)]
 
 

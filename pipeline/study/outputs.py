@@ -11,51 +11,78 @@ from sagsae.exchange import OWN_WEIGHTS
 from sagsae.exchange import WEIGHTS as SAELENS_WEIGHTS
 
 METRICS, WEIGHTS, TRAINING = "metrics.json", OWN_WEIGHTS, "training.json"
+
 LATENT_TENSORS, CURVE = "latents.safetensors", "curve.parquet"
 """Files of a cell's folder."""
+
 STATE, TRAINED, CHECKPOINT = ".state", "trained.json", "checkpoint-{key}.safetensors"
 """Folder of a cell for what later jobs reuse; the record of the weights in it; unfinished ones."""
+
 CELLS, POINTS, COMPARISON = "cells.csv", "points.csv", "comparison.csv"
+
 CONTRASTS, LATENTS, PARAMETERS = "contrasts.csv", "latents.csv", "parameters.csv"
+
 CALIBRATION, CLAIMS = "calibration.csv", "claims.csv"
+
 SOURCES, BY_SOURCE = "sources.csv", "comparison_by_source.csv"
 """Tables of a study whose text has several sources."""
+
 EFFECTS, MAIN_EFFECTS = "effects.csv", "main_effects.csv"
 """Tables of a study that compares under several settings."""
+
 DIAL, DIAL_CURVES = "dial.csv", "dial_curves.csv"
+
 DIAL_TABLES = (DIAL, DIAL_CURVES)
 """Tables of a study that steers with latents."""
+
 DIAL_RUNS = "dial"
+
 OF_COMPARISON = "(?:_comparison[0-9]+)?"
 """What ends the name of a file of steering, as a pattern."""
 """Folder of what steering found, a file for each place and seed."""
+
 PROBING, ABSORPTION = "probing.csv", "absorption.csv"
+
 PROBE_TABLES = (PROBING, ABSORPTION)
 """Tables of a study that probes codes."""
+
 PROBE_RUNS = "probe"
 """Folder of what probes found, a file for each place and seed."""
+
 RANKING, RANKING_SUMMARY = "ranking.csv", "ranking_summary.csv"
+
 DOMINANCE, SIDES = "dominance.csv", "sides.csv"
 """Tables of a study whose variants are of several families."""
+
 TABLES = (CELLS, POINTS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CALIBRATION)
 """Tables of every study; the claims follow from them."""
+
 RANKING_TABLES = (RANKING, RANKING_SUMMARY, DOMINANCE, SIDES)
 """Tables of a study whose variants are of several families."""
+
 TYING, ABLATION, WIDTH = "tying", "ablation", "width"
 """Kinds of contrast."""
+
 SAELENS, SAELENS_FILES = "saelens", (SAELENS_CONFIG, SAELENS_WEIGHTS)
 """Folder of the cells that were exported, as they lie in ``cells``; the files of each."""
+
 TRACKING, MLFLOW, WANDB_NOTE = "tracking", "mlflow.db", ".{key}.json"
 """Folder of what trackers keep on disk; MLflow's database in it; what was sent to W&B of a cell."""
+
 HUB = "hub"
 """Folder that becomes a repository of the Hugging Face hub."""
+
 REPORT = "report.html"
+
 BROWSER, BROWSER_PAGE, BROWSER_DATA = "browser", "index.html", "data"
 """Folder of the latent browser; its page; the folder of the cells in it."""
+
 SHOWN_CELL = "cell.json"
 """What a cell of the latent browser is, written last; the scripts that hold it lie beside it."""
+
 CONFIGURATION, ENVIRONMENT, README = "configuration.json", "environment.json", "README.md"
 """Files of a published study beside its results."""
+
 RECORDS = (
     "assets/*/asset.json",
     "assets/*/documents.json",
@@ -64,12 +91,15 @@ RECORDS = (
     "baselines/*.json",
 )
 """Where a study has its records of what lies in the cache."""
+
 SYNTHETIC = "synthetic"
+
 RUNS, SYNTHETIC_SUMMARY = f"{SYNTHETIC}/runs", f"{SYNTHETIC}/summary.csv"
+
 CLAIMS_PAGE = "claims.md"
+
 CLAIMS_MATRIX = "claims_matrix.csv"
 """The verdicts of a study whose claims are judged under several settings, side by side."""
-
 
 MEASURES, SCOPE, MEASURED, CURVES = "measures", "study.json", "{kind}.jsonl", "curves.parquet"
 """Folder of the measures of a study; what analysis must know of it; the measures of one kind; the
@@ -119,11 +149,6 @@ class Outputs:
     def metrics(self, cell: Cell | None = None) -> str:
         return self.cell_file(cell, METRICS)
 
-    def saelens_files(self, cell: Cell | None = None) -> list[str]:
-        """Of one cell for SAELens, the configuration first."""
-        folder = cell.path if cell else PATTERN
-        return [self.path(SAELENS, folder, name) for name in SAELENS_FILES]
-
     @property
     def hub_card(self) -> str:
         """The model card of the folder for the hub."""
@@ -168,10 +193,6 @@ class Outputs:
 
     def synthetic_run(self, protocol: str = "{protocol}", seed: int | str = "{seed}") -> str:
         return self.path(RUNS, f"{protocol}_seed{seed}.json")
-
-    def synthetic_table(self, protocol: str = "{protocol}") -> str:
-        """Means over seeds of one protocol; of all of them where it is ``summary``."""
-        return self.path(SYNTHETIC, f"{protocol}.csv")
 
     @property
     def report(self) -> str:

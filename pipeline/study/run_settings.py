@@ -5,14 +5,94 @@ It comes from a profile or from the command line: ``snakemake --config device=cp
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
-from pipeline.study.config.formats import Formats
-from pipeline.study.config.sections import Bucket, Count, Folder, FolderOrNone, Name, Section
-from pipeline.study.config.tracking import Tracking
-from pipeline.study.config.yaml_files import faults_of
+from pipeline.study.sections import (
+    Bucket,
+    Count,
+    Folder,
+    FolderOrNone,
+    Name,
+    Section,
+    faults_of,
+)
+
+FigureFormat = Literal["svg", "pdf"]
+
+TableFormat = Literal["latex", "parquet"]
+
+
+def _once(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError("names a format twice")
+    return names
+
+
+_UNIQUE = {"uniqueItems": True}
+
+
+class Formats(Section):
+    """What is written of figures beside their PNG and CSV, and of tables beside their CSV."""
+
+    figures: Annotated[
+        list[FigureFormat], AfterValidator(_once), Field(json_schema_extra=_UNIQUE)
+    ] = []
+    """svg, pdf: for papers and slides. Equal figures have equal files."""
+    tables: Annotated[
+        list[TableFormat], AfterValidator(_once), Field(json_schema_extra=_UNIQUE)
+    ] = []
+    """parquet: every table with the types of its columns. latex: the columns that readers want."""
+
+
+class Wandb(Section):
+    """Weights & Biases. Its environment variables hold: WANDB_API_KEY, WANDB_BASE_URL, others."""
+
+    project: str = ""
+    """Empty: the study's name."""
+    entity: str = ""
+    """User or team. Empty: your default one."""
+    mode: Literal["online", "offline"] | None = None
+    """offline: runs are kept on disk, and `wandb sync` uploads them. Absent: as WANDB_MODE says,
+    else online."""
+    folder: FolderOrNone = ""
+    """Where runs are kept. Empty: `tracking/wandb` in the study's folder."""
+
+
+class TensorBoard(Section):
+    """TensorBoard: event files, one folder per cell."""
+
+    folder: FolderOrNone = ""
+    """What `tensorboard --logdir` is to show. Empty: `tracking/tensorboard` in the study's
+    folder."""
+
+
+class MLflow(Section):
+    """MLflow. Its environment variables hold: those with a user's name and password, others."""
+
+    uri: str = ""
+    """A server, such as https://my.server, or a database, such as sqlite:///mlflow.db. Empty: as
+    MLFLOW_TRACKING_URI says, else the database `tracking/mlflow.db` in the study's folder."""
+    experiment: str = ""
+    """Empty: the study's name."""
+
+
+def _absent(section: Section | None) -> bool:
+    return section is None
+
+
+class Tracking(Section):
+    """Trackers to which training curves go while cells train, and what is measured at the end. Each
+    is off when absent, and its package is needed only where it is asked for. No cell is trained
+    again because of this section."""
+
+    wandb: Wandb | None = Field(default=None, exclude_if=_absent)
+    """Weights & Biases; `pip install '.[wandb]'`."""
+    tensorboard: TensorBoard | None = Field(default=None, exclude_if=_absent)
+    """TensorBoard; `pip install '.[tensorboard]'`."""
+    mlflow: MLflow | None = Field(default=None, exclude_if=_absent)
+    """MLflow; `pip install '.[mlflow]'`."""
 
 
 class RunSettings(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -11,11 +12,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell, SweepKey
-from pipeline.study.config.grid import Comparison
-from pipeline.study.config.recipes import DEFAULT_RECIPE, Recipe, home
-from pipeline.study.config.synthetic import PROTOCOLS
-from pipeline.study.config.yaml_files import ConfigError, describe
+from pipeline.study.grid import Comparison, is_foreign
+from pipeline.study.recipes import Recipe, home
+from pipeline.study.sections import ConfigError, describe
 from pipeline.study.settings import PAPER_FAMILY, Factor, Setting, factors_of, width_pairs
+from pipeline.study.synthetic import PROTOCOLS
+from pipeline.study.training import DEFAULT_RECIPE
 from sagsae.autoencoders.registry import stem, stems
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 SWEPT = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
 """What is compared along a sweep, at equal L0 or equal lambda -> its name in words."""
-
 
 DEFAULT_LEVEL = 64.0
 """L0 at which sweeps are read off where a study compares nothing."""
@@ -250,3 +251,13 @@ class Scope(BaseModel):
         """Every L0 at which some comparison is read off, in the order of the configuration."""
         levels = [l0 for item in self.comparisons for l0 in item.matched_l0]
         return list(dict.fromkeys(levels)) or [DEFAULT_LEVEL]
+
+
+def drawn_cells(cells: Iterable[Cell], scope: Scope) -> list[Cell]:
+    """The cells whose training curves may be drawn: of each sweep of the main comparison the lowest
+    seed of each lambda or k. Cells of other libraries have no curve."""
+    found: dict[tuple[SweepKey, float], Cell] = {}
+    for cell in sorted(cells, key=lambda cell: (cell.sweep, cell.seed)):
+        if scope.in_main(cell.model, cell.variant, cell.width) and not is_foreign(cell):
+            found.setdefault((cell.sweep, cell.knob), cell)
+    return list(found.values())

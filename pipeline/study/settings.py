@@ -11,13 +11,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipeline.study.config.grid import Comparison, Sized
-from pipeline.study.config.recipes import DEFAULT_RECIPE, WIDTH_FACTOR, Training
+from pipeline.study.grid import Comparison, Sized
+from pipeline.study.recipes import WIDTH_FACTOR
+from pipeline.study.training import DEFAULT_RECIPE, Training
 
 BLANK = "–"
 """A level that nothing names."""
+
 LEVEL = "level_"
 """Begins the name of a column that has the level of a factor."""
+
 SIGN_AWARE = ("sagsae", "sagsae_sym", "sagsae_tied")
 """The intact sign-aware variants, which the paper's claims are about."""
 

@@ -1,26 +1,95 @@
-"""Specifications of cells, of what looks into them and of synthetic runs.
+"""Specifications: everything that the output of a stage depends on, digests of others included.
 
-Those of models, text and stores are in ``pipeline.study.config.specs``.
+A stage gets its specification as JSON text. Snakemake compares these texts to decide what to run
+again, and outputs carry their digests. A new field with a default changes the text of every
+specification, so each study would start again: leave such a field out of ``model_dump`` where it
+has its default.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from typing import Annotated, Any, ClassVar, Literal
+from operator import not_
+from typing import Any, Literal
 
-from pydantic import Field, field_serializer
+from pydantic import Field
 
 from pipeline.study.cell import Cell
-from pipeline.study.config.browser import Shown
-from pipeline.study.config.dial import Steering
-from pipeline.study.config.foreign import ForeignSource
-from pipeline.study.config.probe import Probing
-from pipeline.study.config.recipes import Training
-from pipeline.study.config.sources import AnyText, ModelSource
-from pipeline.study.config.specs import Spec
-from pipeline.study.config.study_config import Evaluation, TappedModel
-from pipeline.study.config.synthetic import Synthetic
+from pipeline.study.grid import ForeignSource
+from pipeline.study.sections import Spec
+from pipeline.study.sources import AnyText, ModelSource
+from pipeline.study.study_config import Evaluation, Packing, StoreRows, TappedModel
+from pipeline.study.training import Training
 from sagsae.schedules import SETTINGS, Recipe, uses
+
+Split = Literal["train", "heldout"]
+
+
+class AssetSpec(Spec):
+    """Of a model's folder."""
+
+    revision: int = 2
+    model: ModelSource
+    files: dict[str, str] = Field(default_factory=dict, exclude_if=not_)
+    """Of a folder on this machine, sha256 of each file that counts."""
+
+
+class TextSpec(Spec):
+    """Of the documents."""
+
+    revision: int = 2
+    text: AnyText
+    files: dict[str, str] = Field(default_factory=dict, exclude_if=not_)
+    """Of files on this machine, sha256 by path."""
+
+
+class TokenSpec(Packing, Spec):
+    """Of the contexts of one split for one model."""
+
+    revision: int = 2
+    asset: str
+    """Digest of the AssetSpec."""
+    documents: str
+    """Digest of the TextSpec."""
+    start_token: Literal["bos", "eos", "none"]
+    split: Split
+    rows: int
+    """Rows that the contexts must fill."""
+    rows_per_block: int
+    slack: float
+
+
+class DumpSpec(Spec):
+    """Of one activation store."""
+
+    revision: int = 2
+    model: TappedModel
+    hookpoints: list[str]
+    split: Split
+    tokens: str
+    """Digest of the split's TokenSpec."""
+    calibration_tokens: str
+    """Digest of the training split's TokenSpec."""
+    rows: int
+    seed: int
+    context_length: int
+    dump: StoreRows
+
+    @property
+    def is_short(self) -> bool:
+        """Whether one core of a CPU dumps it in about half a minute (at 3e11 operations/s)."""
+        blocks = self.model.layer + 1
+        return self.rows * 24 * self.model.d_model**2 * blocks / 3e11 < 30
+
+
+class BaselineSpec(Spec):
+    """Of a model's own and ablated losses."""
+
+    revision: int = 2
+    stores: list[str]
+    """Digests of the DumpSpecs: training split, held-out split."""
+    lr_contexts: int
+    hookpoints: list[str]
+    model: TappedModel
 
 
 class TrainSpec(Spec):
@@ -60,121 +129,6 @@ class EvaluateSpec(Spec):
     evaluation: Evaluation
 
 
-class LookSpec(Spec):
-    """Of looking into trained cells."""
-
-    model: str
-    seed: int
-    reads: ClassVar[tuple[str, ...]]
-    """What a job reads of the model, besides its cells: names of ``pipeline.study.inputs``."""
-
-    @property
-    @abstractmethod
-    def metrics_of(self) -> list[Cell]:
-        """The cells whose metrics are read."""
-
-    @property
-    @abstractmethod
-    def weights_of(self) -> list[Cell]:
-        """The cells whose weights may be wanted."""
-
-
-class SweptSpec(LookSpec):
-    """Of looking into cells that are chosen from sweeps by their L0."""
-
-    level: float
-    """The L0 that decides."""
-
-    def of_seed(self, cells: list[Cell]) -> dict[float, Cell]:
-        """Lambda or k -> its cell of this seed, or of the lowest one where the sweep lacks this
-        seed."""
-        found: dict[float, Cell] = {}
-        for cell in sorted(cells, key=lambda cell: (cell.seed != self.seed, cell.seed)):
-            found.setdefault(cell.knob, cell)
-        return found
-
-    @property
-    @abstractmethod
-    def sides(self) -> tuple[list[Cell], list[Cell]]:
-        """The cells of both sweeps, from each of which one is chosen."""
-
-    @property
-    def metrics_of(self) -> list[Cell]:
-        return list(dict.fromkeys(cell for side in self.sides for cell in side))
-
-    @property
-    def weights_of(self) -> list[Cell]:
-        return [cell for side in self.sides for cell in self.of_seed(side).values()]
-
-
-class DialSpec(SweptSpec):
-    """Of steering with the latents of one candidate and its baseline, at one place."""
-
-    reads = ("heldout", "baselines", "asset")
-    revision: int = 1
-    recipe: str
-    """Under which both sides stand; the default one is the empty text."""
-    hookpoint: str
-    comparison: Annotated[int, Field(exclude_if=lambda number: number == 1)] = 1
-    """Its number in the configuration, from 1."""
-    candidate: list[Cell]
-    """Cells of a sweep, all seeds of each lambda, from which one is taken by its L0."""
-    baseline: list[Cell]
-    """The same of the baseline; empty where the grid has none here."""
-    losses: str
-    """Digest of the BaselineSpec, whose contexts are used."""
-    dial: Steering
-
-    @property
-    def sides(self) -> tuple[list[Cell], list[Cell]]:
-        return self.candidate, self.baseline
-
-
-class ProbeSpec(LookSpec):
-    """Of probing the cells of one seed that were trained under one recipe at one place."""
-
-    reads = ("heldout", "tokens", "asset")
-    revision: int = 1
-    recipe: str
-    """The default one is the empty text."""
-    hookpoint: str
-    cells: list[Cell]
-    store: str
-    """Digest of the held-out store's DumpSpec."""
-    probe: Probing
-
-    @property
-    def metrics_of(self) -> list[Cell]:
-        return self.cells
-
-    @property
-    def weights_of(self) -> list[Cell]:
-        return self.cells
-
-
-class BrowserSpec(SweptSpec):
-    """Of what is shown of one cell's latents."""
-
-    reads = ("heldout", "tokens", "asset")
-    revision: int = 1
-    shown: list[Cell]
-    """Cells of a sweep, all seeds of each lambda, from which one is taken by its L0; or one."""
-    rival: list[Cell]
-    """Cells of the sweep that it is compared with, from which one is taken in the same way; empty
-    where there is none."""
-    by_level: bool
-    """Whether the level decides; else the one cell is shown, and its L0 decides on the rival."""
-    store: str
-    """Digest of the held-out store's DumpSpec."""
-    dtype: str
-    """Arithmetic of the language model."""
-    browser: Shown
-
-    @property
-    def sides(self) -> tuple[list[Cell], list[Cell]]:
-        return self.shown, self.rival
-
-
 class ExportSpec(Spec):
     """Of one cell for SAELens: what its configuration says of language model and text."""
 
@@ -186,17 +140,3 @@ class ExportSpec(Spec):
     context_length: int
     max_norm_ratio: float
     text: AnyText
-
-
-class SyntheticSpec(Spec):
-    """Of one seed of one synthetic protocol."""
-
-    revision: int = 1
-    protocol: str
-    seed: int
-    synthetic: Synthetic
-    """Settings of this protocol and those that all share; the others are not set."""
-
-    @field_serializer("synthetic")
-    def _as_given(self, value: Synthetic) -> dict[str, Any]:
-        return value.model_dump(exclude_unset=True)

@@ -1,52 +1,56 @@
 """A study: a validated configuration, its grid of cells, the specifications of its stages.
 
-A stage receives its specification, see ``pipeline.study.config.specs``. Snakemake compares
+A stage receives its specification, see ``pipeline.study.specs``. Snakemake compares
 specifications to decide what to run again, so nothing else may reach a stage. One that grows with
 the grid reaches it through a file that is named after its digest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import product
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
 
 from pipeline.jobs.json_files import digest, write_json
-from pipeline.study.blocks import cells_of
-from pipeline.study.cell import Cell, by_sweep
-from pipeline.study.config import study_config as c
-from pipeline.study.config.recipes import Training
-from pipeline.study.config.sources import AnyText, MixedText
-from pipeline.study.config.specs import (
+from pipeline.study.browser import browser_specs
+from pipeline.study.cell import Cell
+from pipeline.study.checks import absent_files, check_known, cross_faults
+from pipeline.study.dial import DialSpec, dial_specs
+from pipeline.study.grid import cells_of, foreign_cells, source_of
+from pipeline.study.outputs import DIAL_RUNS, PROBE_RUNS, Outputs
+from pipeline.study.probe import ProbeSpec, probe_specs
+from pipeline.study.recipes import levels_of, training_of
+from pipeline.study.run_settings import RunSettings, run_part
+from pipeline.study.scope import Scope, drawn_cells
+from pipeline.study.sections import CellNameError, ConfigError, Spec, faults_of
+from pipeline.study.sources import model_files, text_files, without_terms
+from pipeline.study.specs import (
     AssetSpec,
     BaselineSpec,
     DumpSpec,
+    EvaluateSpec,
+    ExportSpec,
     Split,
     TextSpec,
     TokenSpec,
+    TrainSpec,
 )
-from pipeline.study.config.spelling import CellNameError
-from pipeline.study.config.synthetic import Synthetic
-from pipeline.study.foreign import foreign_cells, source_of
-from pipeline.study.grid import absent_files, cross_faults
-from pipeline.study.known_cells import check_known
-from pipeline.study.local_files import model_files, text_files, without_terms
-from pipeline.study.looks import Looks
-from pipeline.study.outputs import DIAL_RUNS, PROBE_RUNS
-from pipeline.study.recipes import levels_of, training_of
-from pipeline.study.run_settings import RunSettings, run_part
-from pipeline.study.scope import Scope
-from pipeline.study.specs import EvaluateSpec, SyntheticSpec, TrainSpec
+from pipeline.study.study_config import DEFAULT_CONFIG, Model, StudyConfig, load_yaml, text_sources
+from pipeline.study.synthetic import Synthetic, SyntheticSpec
+from pipeline.study.training import Training
 
+Made = TypeVar("Made", DialSpec, ProbeSpec)
 SPLITS: tuple[Split, ...] = ("train", "heldout")
 
 
-class Study(Looks):
+class Study(Outputs):
     """One study. Build with ``Study.load`` or ``Study.from_dict``; both raise ConfigError."""
 
-    def __init__(self, config: c.StudyConfig, run: RunSettings):
+    def __init__(self, config: StudyConfig, run: RunSettings):
         self.config, self.run = config, run
         self.models = {model.name: model for model in config.models}
         self._trainings: dict[tuple[str, str], Training] = {}
@@ -63,20 +67,22 @@ class Study(Looks):
             where: What messages call it.
             plan: Whether the study is to run here, so that local text and models must be there.
         """
-        raw, run, faults_of_run = run_part(raw)
-        config, sound, faults = c.sound_part(raw)
-        faults += faults_of_run + cross_faults(raw, config, sound)
-        if plan:
-            faults += absent_files(config, sound)
+        rest, run, faults = run_part(raw)
+        try:
+            config = StudyConfig.model_validate(rest)
+        except ValidationError as error:
+            faults += faults_of(error)
+        else:
+            faults += cross_faults(config) + (absent_files(config) if plan else [])
         if faults:
             lines = "\n".join(f"  {fault}" for fault in faults)
-            raise c.ConfigError(f"{where}: {len(faults)} error(s)\n{lines}")
+            raise ConfigError(f"{where}: {len(faults)} error(s)\n{lines}")
         return cls(config, run)
 
     @classmethod
-    def load(cls, path: str | Path = c.DEFAULT_CONFIG) -> Study:
+    def load(cls, path: str | Path = DEFAULT_CONFIG) -> Study:
         """Read and validate a YAML file."""
-        return cls.from_dict(c.load_yaml(Path(path)), str(path))
+        return cls.from_dict(load_yaml(Path(path)), str(path))
 
     def training(self, cell: Cell) -> Training:
         """The settings by which a cell is trained."""
@@ -85,21 +91,21 @@ class Study(Looks):
             self._trainings[key] = training_of(self.config, *key)
         return self._trainings[key]
 
-    def model_named(self, name: str) -> c.Model:
+    def model_named(self, name: str) -> Model:
         """A model of the study; raises CellNameError that lists those there are."""
         if name not in self.models:
             raise CellNameError(f"unknown model {name!r}; this study has {', '.join(self.models)}")
         return self.models[name]
 
     @cached_property
-    def _stores(self) -> dict[tuple[str, Split], str]:
-        """Digest of each store's spec, worked out once for all cells."""
+    def stores(self) -> dict[tuple[str, Split], str]:
+        """Digest of each store's specification, worked out once for all cells."""
         pairs = product(self.models, SPLITS)
         return {(model, split): digest(self.dump_spec(model, split)) for model, split in pairs}
 
     @cached_property
-    def _baselines(self) -> dict[str, str]:
-        """Digest of each model's baselines' spec."""
+    def losses(self) -> dict[str, str]:
+        """Digest of the specification of each model's baselines."""
         return {model: digest(self.baseline_spec(model)) for model in self.models}
 
     # What a stage depends on. A field takes of a larger section what its own type has.
@@ -108,15 +114,9 @@ class Study(Looks):
         source = self.model_named(model).source
         return AssetSpec(model=without_terms(source), files=model_files(source))
 
-    @property
-    def text(self) -> AnyText:
-        """The text, as the configuration has it."""
-        text = self.config.text
-        return text.source or MixedText(sources=text.sources, seed=text.seed)
-
     def text_spec(self) -> TextSpec:
-        sources = c.text_sources(self.config.text).values()
-        return TextSpec(text=without_terms(self.text), files=text_files(sources))
+        sources = text_sources(self.config.text).values()
+        return TextSpec(text=without_terms(self.config.text.whole), files=text_files(sources))
 
     def token_spec(self, model: str, split: Split) -> TokenSpec:
         dump = self.config.dump
@@ -148,7 +148,7 @@ class Study(Looks):
     def baseline_spec(self, model: str) -> BaselineSpec:
         evaluation = self.config.evaluation
         return BaselineSpec(
-            stores=[self._stores[model, split] for split in SPLITS],
+            stores=[self.stores[model, split] for split in SPLITS],
             lr_contexts=evaluation.lr_contexts,
             hookpoints=sorted(self.config.hookpoints),
             model=self.model_named(model),
@@ -158,13 +158,13 @@ class Study(Looks):
         return TrainSpec(
             cell=cell,
             d_model=self.model_named(cell.model).d_model,
-            store=self._stores[cell.model, "train"],
+            store=self.stores[cell.model, "train"],
             training=self.training(cell),
             source=source_of(self.foreign, cell),
         )
 
     def evaluate_spec(self, cell: Cell) -> EvaluateSpec:
-        baselines = self._baselines[cell.model]
+        baselines = self.losses[cell.model]
         return EvaluateSpec(baselines=baselines, evaluation=self.config.evaluation)
 
     @cached_property
@@ -175,7 +175,6 @@ class Study(Looks):
         values = {
             "cells": [cell.path for cell in self.cells],
             "comparisons": [item.model_dump() for item in self.config.comparisons],
-            # By name, as in its file: tables follow this order.
             "models": {name: model.d_model for name, model in sorted(self.models.items())},
             "hookpoints": self.config.hookpoints,
             **named,
@@ -189,31 +188,61 @@ class Study(Looks):
         own = {
             "study": self.config.study,
             "note": self.config.note,
-            "sources": self.sources if len(self.sources) > 1 else [],
+            "sources": self.config.text.names,
             "dial": self.names_below(DIAL_RUNS, self.dials),
             "probe": self.names_below(PROBE_RUNS, self.probes),
-            "curves": [cell.path for cell in self._drawn()],
+            "curves": [cell.path for cell in drawn_cells(self.cells, self.compared)],
             "synthetic": synthetic.model_dump(include={"with_study", "seeds"}),
             "reference": self.config.reference or "",
         }
         return Scope.model_validate(self.compared.model_dump() | own)
 
-    def _drawn(self) -> Iterator[Cell]:
-        """Of each sweep of the main comparison, or of the grid where nothing is compared, the
-        lowest seed of each lambda or k. Cells of other libraries have no training curve."""
-        for cells in by_sweep(self.cells).values():
-            first: dict[float, Cell] = {}
-            for cell in sorted(cells, key=lambda cell: cell.seed):
-                own = self.compared.in_main(cell.model, cell.variant, cell.width)
-                if own and cell not in self.foreign:
-                    first.setdefault(cell.knob, cell)
-            yield from first.values()
+    # What looks into cells.
 
-    def losses(self) -> dict[str, str]:
-        return self._baselines
+    @cached_property
+    def dials(self) -> dict[str, DialSpec]:
+        """File -> specification of each job that steers with latents; none unless asked for."""
+        if self.config.dial is None:
+            return {}
+        found = dial_specs(self.config.dial, self.cells, self.compared, self.losses)
+        return {
+            self.dial_run(one.model, one.place, one.seed, one.of_comparison): one for one in found
+        }
 
-    def heldout_stores(self) -> dict[str, str]:
-        return {model: self._stores[model, "heldout"] for model in self.models}
+    @cached_property
+    def probes(self) -> dict[str, ProbeSpec]:
+        """File -> specification of each job that probes codes; none unless asked for."""
+        if self.config.probe is None:
+            return {}
+        stores = {model: self.stores[model, "heldout"] for model in self.models}
+        found = probe_specs(self.config.probe, self.cells, self.compared, stores)
+        return {self.probe_run(one.model, one.place, one.seed): one for one in found}
+
+    @property
+    def look_specs(self) -> dict[str, DialSpec | ProbeSpec]:
+        """Those of both."""
+        return {**self.dials, **self.probes}
+
+    def dial_spec(self, file: str) -> DialSpec:
+        """Of the job that makes a file; raises CellNameError that lists those there are."""
+        return _made_by(self.dials, file, "dial")
+
+    def probe_spec(self, file: str) -> ProbeSpec:
+        """Of the job that makes a file; raises CellNameError that lists those there are."""
+        return _made_by(self.probes, file, "probe")
+
+    def export_spec(self, cell: Cell) -> ExportSpec:
+        """Of the job that exports a cell."""
+        model = self.model_named(cell.model)
+        return ExportSpec(
+            cell=cell,
+            model=model,
+            source=model.source,
+            start_token=model.start_token,
+            context_length=self.config.text.context_length,
+            max_norm_ratio=self.config.dump.max_norm_ratio,
+            text=self.config.text.whole,
+        )
 
     def synthetic_spec(self, protocol: str, seed: int) -> SyntheticSpec:
         """Of one seed of one synthetic protocol."""
@@ -221,50 +250,37 @@ class Study(Looks):
         part = Synthetic.model_validate(self.config.synthetic.model_dump(include=needed))
         return SyntheticSpec(protocol=protocol, seed=seed, synthetic=part)
 
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """What `from_dict` makes this study of again, with all defaults."""
+        return self.config.model_dump() | self.run.places
+
     @cached_property
     def shared_specs(self) -> dict[str, str]:
         """Name -> file of each spec that covers the whole grid, too long for a command line.
         The file's name has the digest of the spec: a command changes with the content."""
         return {name: self.shared_spec(name, digest(spec)) for name, spec in self._shared().items()}
 
-    @property
-    def configuration(self) -> dict[str, Any]:
-        """What `from_dict` makes this study of again, with all defaults."""
-        return self.config.model_dump() | self.run.places
-
     def _shared(self) -> dict[str, dict[str, Any]]:
-        return {
-            "scope": self.scope.model_dump(),
-            "configuration": self.configuration,
-        }
+        return {"scope": self.scope.model_dump(), "configuration": self.configuration}
 
     def write_shared_specs(self, folder: Path = Path()) -> None:
         """Write the files of ``shared_specs``, whose paths are relative to ``folder``, and those of
         the jobs that look into cells."""
-        for name, spec in self._shared().items():
-            write_json(folder / self.shared_specs[name], spec)
-        for kind, specs in (("dial", self.dials), ("probe", self.probes)):
-            for one in specs.values():
-                write_json(folder / self.shared_spec(kind, digest(one)), one.model_dump())
+        looks: dict[str, Mapping[str, Spec]] = {
+            "dial": self.dials,
+            "probe": self.probes,
+            "browser": browser_specs(self),
+        }
+        specs = [(kind, one.model_dump()) for kind, made in looks.items() for one in made.values()]
+        for name, spec in [*self._shared().items(), *specs]:
+            write_json(folder / self.shared_spec(name, digest(spec)), spec)
 
     @property
     def cache(self) -> str:
         """The folder of what studies share, see ``pipeline.jobs.cache``."""
         beside = PurePosixPath(self.run.results).parent / "cache"
         return self.run.cache or str(beside)
-
-    def manifest_and_digest(self, model: str, split: Split) -> tuple[str, str]:
-        """A store's manifest and the digest that it must carry."""
-        return self.manifest(model, split), self._stores[model, split]
-
-    def baselines_and_digest(self, model: str) -> tuple[str, str]:
-        """A model's baselines and the digest that they must carry."""
-        return self.baselines(model), self._baselines[model]
-
-    @property
-    def sources(self) -> list[str]:
-        """Names of the sources of text; none where there is one that has no name."""
-        return [part.name for part in self.config.text.sources]
 
     def cell_named(self, **text: str) -> Cell:
         """The cell of a path's wildcards, on the grid or off it.
@@ -275,3 +291,10 @@ class Study(Looks):
         cell = Cell.parse(**text)
         check_known(cell, self.config)
         return cell
+
+
+def _made_by(specs: dict[str, Made], file: str, section: str) -> Made:
+    if file not in specs:
+        there = ", ".join(specs) or f"none: see section {section} of its configuration"
+        raise CellNameError(f"{file}: nothing of this study makes it; it has {there}")
+    return specs[file]

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.study.config.synthetic import (
+from pipeline.study.synthetic import (
     Anomalies,
     Consolidation,
     Contestant,

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import locked
-from pipeline.study.specs import SyntheticSpec
+from pipeline.study.synthetic import SyntheticSpec
 from pipeline.synthetic.protocols import MEASURED, Bench
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pipeline.analysis.figures.catalogue import FIGURES, SYNTHETIC, figures_of
 from pipeline.study.browser import browser_specs
-from pipeline.study.config.study_config import DEFAULT_CONFIG
 from pipeline.study.study import Study
+from pipeline.study.study_config import DEFAULT_CONFIG
 
 RULES = ("all", "tables", "figures", "report", "synthetic", "hub_folder", "verify")
 """Rules that every study has."""

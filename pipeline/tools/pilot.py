@@ -24,9 +24,10 @@ import yaml
 
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import SweepKey
-from pipeline.study.config.recipes import DEFAULT_RECIPE
-from pipeline.study.config.yaml_files import ConfigError, load_yaml
+from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
+from pipeline.study.study_config import load_yaml
+from pipeline.study.training import DEFAULT_RECIPE
 
 MARGIN = 1.25
 """The outermost lambdas aim at the smallest L0 over this, and at the largest L0 times this."""

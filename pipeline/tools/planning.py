@@ -11,11 +11,10 @@ from pipeline.cells.tracking.trackers import VARIABLE, Asked
 from pipeline.jobs.cache import register
 from pipeline.jobs.remedies import explain
 from pipeline.jobs.stage import name_run, put_checkout_first, relax_gc
-from pipeline.study.browser import browser_specs, write_browser_specs
-from pipeline.study.config.spelling import CellNameError
-from pipeline.study.config.study_config import DEFAULT_CONFIG, ConfigError
-from pipeline.study.config.yaml_files import load_yaml
+from pipeline.study.browser import browser_specs
+from pipeline.study.sections import CellNameError, ConfigError
 from pipeline.study.study import Study
+from pipeline.study.study_config import DEFAULT_CONFIG, load_yaml
 from pipeline.tools.requests import Requests as Requests
 from sagsae.files import FileLock, LockedError
 
@@ -58,7 +57,6 @@ class RunLock:
             self._lock.path.parent.mkdir(parents=True, exist_ok=True)
             self._lock.acquire(patience=1.0)  # a job may hold it while it asks whose it is
             study.write_shared_specs()
-            write_browser_specs(study)
             register(Path(study.cache), Path(study.root))
         except (LockedError, OSError) as error:
             sys.exit(f"error: {explain(error, ['--out', str(study.root)]) or error}")

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.study.cell import Cell
-from pipeline.study.config.study_config import DEFAULT_CONFIG
-from pipeline.study.current import is_current
+from pipeline.study.list_cells import is_current
 from pipeline.study.study import SPLITS, Study
+from pipeline.study.study_config import DEFAULT_CONFIG
 from sagsae.files import FileLock
 
 State = Literal["finished", "running", "failed", "waiting"]

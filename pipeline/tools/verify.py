@@ -28,11 +28,11 @@ from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import digest, expect_fields, json_argument, read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
-from pipeline.study.config.spelling import CellNameError
-from pipeline.study.config.study_config import DEFAULT_CONFIG
-from pipeline.study.config.synthetic import PROTOCOLS
 from pipeline.study.outputs import METRICS
+from pipeline.study.sections import CellNameError
 from pipeline.study.study import SPLITS, Study
+from pipeline.study.study_config import DEFAULT_CONFIG
+from pipeline.study.synthetic import PROTOCOLS
 
 MODELS, TEXTS, TOKENS, STORES = "models", "texts", "token stores", "stores"
 BASELINES, CELLS, LOOKS, SYNTHETIC = "baselines", "cells", "dial and probe runs", "synthetic runs"
@@ -80,7 +80,7 @@ def checks(study: Study) -> Iterator[Check]:
         contexts = partial(_read, study.token_spec(*store), open_tokens)
         yield Check(TOKENS, Path(study.tokens(*store)), contexts)
     for store in product(study.models, SPLITS):
-        manifest, expected = study.manifest_and_digest(*store)
+        manifest, expected = study.manifest(*store), study.stores[store]
         yield Check(STORES, Path(manifest), partial(_read_store, expected))
     for model in study.models:
         yield Check(BASELINES, Path(study.baselines(model)), partial(_read_baselines, study, model))
@@ -144,9 +144,7 @@ def _read_store(expected: str, manifest: Path) -> None:
 def _read_baselines(study: Study, model: str, file: Path) -> None:
     with expect_fields(file):
         made_from = read_json(file)["made_from"]
-        check_digest(
-            file, "specification", made_from["baselines"], study.baselines_and_digest(model)[1]
-        )
+        check_digest(file, "specification", made_from["baselines"], study.losses[model])
     for split in SPLITS:
         manifest = Path(study.manifest(model, split))
         if manifest.exists() and read_json(manifest).get("sha256") != made_from.get(split):

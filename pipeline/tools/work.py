@@ -10,11 +10,11 @@ from pathlib import Path
 
 from pipeline.data.passes import SPLICED
 from pipeline.study.cell import Cell
-from pipeline.study.config.sections import Count, Natural, Positive, Section
-from pipeline.study.config.study_config import Model
-from pipeline.study.config.yaml_files import load_yaml
-from pipeline.study.specs import DialSpec, ProbeSpec
+from pipeline.study.dial import DialSpec
+from pipeline.study.probe import ProbeSpec
+from pipeline.study.sections import Count, Natural, Positive, Section
 from pipeline.study.study import Study
+from pipeline.study.study_config import Model, load_yaml
 from sagsae.autoencoders.registry import GATED, VARIANTS
 
 RATES = Path(__file__).resolve().parents[2] / "workflow" / "rates.yaml"

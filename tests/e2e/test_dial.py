@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.study.dial_runs import read_dial_run
+from pipeline.study.dial import read_dial_run
 from pipeline.study.study import Study
 from tests.e2e.conftest import Workflow
 from tests.pipeline.whole_study import CONFIG

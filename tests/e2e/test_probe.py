@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.study.probe_runs import read_probe_run
+from pipeline.study.probe import read_probe_run
 from pipeline.study.study import Study
 from tests.e2e.conftest import Workflow
 from tests.pipeline.whole_study import CONFIG

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipeline.study.config.synthetic import PROTOCOLS
+from pipeline.study.synthetic import PROTOCOLS
 from tests.e2e.conftest import ROOT, Workflow
 
 pytestmark = pytest.mark.long

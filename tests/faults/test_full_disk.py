@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.jobs.json_files import canonical
-from pipeline.study.config.sources import WheelText
+from pipeline.study.sources import WheelText
 from tests.faults.campaign import Campaign
 from tests.faults.small_disk import PAGE, ROOT, Done, SmallDisk, Stages, namespace, small_disk
 from tests.faults.small_study import (

@@ -7,8 +7,7 @@ from typing import Any
 
 from pipeline.analysis.tables.dial import PLACE
 from pipeline.jobs.json_files import digest, write_json
-from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun
-from pipeline.study.specs import DialSpec
+from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, DialSpec
 from pipeline.study.study import Study
 
 SIZES = [-1.0, -0.5, 0.0, 0.5, 1.0]

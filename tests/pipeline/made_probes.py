@@ -8,8 +8,7 @@ from typing import Any
 
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.study.cell import Cell
-from pipeline.study.probe_runs import ProbeRun
-from pipeline.study.specs import ProbeSpec
+from pipeline.study.probe import ProbeRun, ProbeSpec
 from pipeline.study.study import Study
 
 KS = [1, 5]

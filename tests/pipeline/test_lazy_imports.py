@@ -19,7 +19,7 @@ LIGHT = (
     "tools.planning",
     "tools.publish",
     "tools.status",
-    "study.config.export_schema",
+    "study.study_config",
 )
 """Modules that start without PyTorch."""
 CODE = """

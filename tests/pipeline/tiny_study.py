@@ -15,7 +15,7 @@ from pipeline.data.manifests import describe
 from pipeline.data.random_sources import save_random_model
 from pipeline.jobs import cache
 from pipeline.jobs.json_files import read_json, write_json
-from pipeline.study.config.specs import BaselineSpec
+from pipeline.study.specs import BaselineSpec
 from pipeline.study.study import Study
 from sagsae.activations import (
     DumpSettings,

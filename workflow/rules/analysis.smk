@@ -13,7 +13,7 @@ from pipeline.analysis.figures.catalogue import (
     title_and_caption,
 )
 from pipeline.analysis.names import claim_tables, claims_file, derived_tables, tables_of
-from pipeline.study.config.synthetic import PROTOCOLS
+from pipeline.study.synthetic import PROTOCOLS
 
 CODE = (
     code_digest()

@@ -1,7 +1,7 @@
 # Models and text: fetched, checked against their digests, made ready once.
 
-from pipeline.study.config.study_config import text_sources
-from pipeline.study.local_files import terms_of
+from pipeline.study.study_config import text_sources
+from pipeline.study.sources import terms_of
 
 ASSET = at("assets/{model}/asset.json")
 DOCUMENTS = at("assets/text/documents.json")

@@ -1,6 +1,7 @@
 # The latent browser: static pages, where section browser asks.
 
-from pipeline.study.browser import browser_spec, browser_spec_file, read_by_browser
+from pipeline.jobs.json_files import digest
+from pipeline.study.browser import browser_spec, read_by_browser
 
 
 rule browser:
@@ -23,7 +24,9 @@ rule browser_cell:
         **GPU,
         **requests.of("browser_cell"),
     params:
-        spec=lambda wildcards: browser_spec_file(study, browser_spec(study, wildcards.shown)),
+        spec=lambda wildcards: study.shared_spec(
+            "browser", digest(browser_spec(study, wildcards.shown))
+        ),
         cells_root=lambda wildcards: study.cells_root,
     shell:
         LEASE

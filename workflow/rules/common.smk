@@ -1,6 +1,6 @@
 # What a study has to be asked for; the error says what to add where it has nothing.
 
-from pipeline.study.config.spelling import CellNameError
+from pipeline.study.sections import CellNameError
 from pipeline.study.browser import browser_specs
 
 

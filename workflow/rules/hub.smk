@@ -1,6 +1,6 @@
 # What leaves a study for other tools: cells for SAELens, a folder for the Hugging Face hub.
 
-from pipeline.study.exported import export_spec, read_by_hub
+from pipeline.study.hub import read_by_hub
 
 
 rule saelens:
@@ -15,7 +15,7 @@ rule saelens:
         at("logs", "saelens", f"{NAME}.log"),
     localrule: True
     params:
-        spec=lambda wildcards: canonical(export_spec(study, study.cell_named(**wildcards))),
+        spec=lambda wildcards: canonical(study.export_spec(study.cell_named(**wildcards))),
     shell:
         "python -m pipeline export --spec {params.spec:q} --weights {input.weights:q}"
         " --asset {input.asset:q} --documents {input.documents:q} --out {output.config:q} --log {log:q}"

@@ -1,6 +1,6 @@
 # Protocols on data whose features are known. No language model.
 
-from pipeline.study.config.synthetic import PROTOCOLS
+from pipeline.study.synthetic import PROTOCOLS
 
 
 rule synthetic_run:

@@ -8,7 +8,7 @@ from pipeline.analysis.claims.evidence import NO_MAIN, SIGN_AWARE, V1, V2, Evide
 from pipeline.analysis.claims.verdicts import Unmeasured, Untestable, Verdict, decided, measured
 from pipeline.analysis.numbers import format_number, span, with_error
 from pipeline.analysis.numbers import times as times_of
-from pipeline.study.dial_runs import LATENT, PAIR, RANDOM
+from pipeline.study.dial import LATENT, PAIR, RANDOM
 from sagsae.autoencoders.accounting import break_even_share
 from sagsae.evaluation.dial_scores import SYMMETRY, TIMES_RANDOM, is_dial
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from pipeline.analysis.numbers import span, variant_label
-from pipeline.study.config.spelling import KNOBS
+from pipeline.study.cell import KNOBS
 from pipeline.study.scope import Scope
 
 STANDING = (

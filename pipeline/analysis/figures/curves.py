@@ -14,9 +14,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from pipeline.analysis.figures.panels import Series, at, grid
 from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.analysis.knob_columns import without_idle_k
-from pipeline.study.cell import Cell, SweepKey
-from pipeline.study.config.spelling import KNOBS, knob_of
-from pipeline.study.operating_point import nearest_lambda
+from pipeline.study.cell import KNOBS, Cell, SweepKey, knob_of
+from pipeline.study.looks import nearest_lambda
 from pipeline.study.outputs import POINTS
 from sagsae.autoencoders.registry import K
 

@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from pipeline.analysis.figures.panels import at, grid, panels_of
 from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.analysis.numbers import variant_label
-from pipeline.study.dial_runs import LATENT, PAIR, RANDOM
+from pipeline.study.dial import LATENT, PAIR, RANDOM
 from pipeline.study.outputs import DIAL, DIAL_CURVES
 from sagsae.autoencoders.registry import looks
 

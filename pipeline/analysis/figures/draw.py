@@ -17,10 +17,10 @@ import matplotlib as mpl
 from pipeline.analysis.figures.canvas import STYLE, write
 from pipeline.analysis.figures.catalogue import SETTINGS, SYNTHETIC, entry_of, parts
 from pipeline.analysis.figures.shown import Drawn, Shown
-from pipeline.study.config.recipes import DEFAULT_RECIPE
 from pipeline.study.measures import Measures
 from pipeline.study.outputs import SCOPE
 from pipeline.study.scope import Scope
+from pipeline.study.training import DEFAULT_RECIPE
 
 
 def draw(name: str, root: Path, spec: Scope, measures: Measures) -> Drawn:

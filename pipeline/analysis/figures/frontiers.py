@@ -13,7 +13,7 @@ from pipeline.analysis.figures.line_ends import LineEnd, name_ends
 from pipeline.analysis.figures.panels import Series, at, curve, drawable, dress, panels_of
 from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.analysis.numbers import variant_label
-from pipeline.study.config.spelling import KNOBS
+from pipeline.study.cell import KNOBS
 from pipeline.study.outputs import POINTS
 from sagsae.autoencoders.registry import VARIANTS, sides, stem
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-from pipeline.study.config.spelling import KNOBS, knob_of
+from pipeline.study.cell import KNOBS, knob_of
 from pipeline.study.scope import Scope
 
 BAND = "#B8B8B8"

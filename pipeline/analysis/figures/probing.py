@@ -12,9 +12,9 @@ from matplotlib.ticker import NullFormatter
 from pipeline.analysis.figures.panels import Series, at, curve, dress, grid, panels_of
 from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.analysis.knob_columns import CELL_K, k_for_lambda
-from pipeline.study.operating_point import nearest_lambda
+from pipeline.study.looks import nearest_lambda
 from pipeline.study.outputs import ABSORPTION, POINTS, PROBING
-from pipeline.study.probe_runs import ALL, DENSE, NEURONS
+from pipeline.study.probe import ALL, DENSE, NEURONS
 from sagsae.autoencoders.registry import K
 
 SWEEP = ["recipe", "model", "hookpoint", "series", "variant", "width"]

@@ -22,7 +22,7 @@ from pipeline.analysis.figures.panels import (
 )
 from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.analysis.numbers import variant_label
-from pipeline.study.config.spelling import KNOBS, knob_of
+from pipeline.study.cell import KNOBS, knob_of
 from pipeline.study.outputs import POINTS
 from pipeline.study.scope import SWEPT
 

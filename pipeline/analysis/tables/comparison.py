@@ -16,7 +16,7 @@ from pipeline.analysis.tables.sweeps import (
     sweeps_under,
     with_se,
 )
-from pipeline.study.config.grid import Comparison
+from pipeline.study.grid import Comparison
 from pipeline.study.scope import SWEPT, Scope
 from sagsae.autoencoders.registry import equal_knobs_compare
 from sagsae.comparison import dominance, matched, overlap

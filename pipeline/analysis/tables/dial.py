@@ -18,13 +18,7 @@ import pandas as pd
 
 from pipeline.analysis.csv_files import write_csv
 from pipeline.analysis.knob_columns import without_idle_k
-from pipeline.study.dial_runs import (
-    LATENT,
-    PAIR,
-    RANDOM,
-    DialRun,
-    Direction,
-)
+from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, Direction
 from pipeline.study.measures import Measures
 from pipeline.study.outputs import DIAL_CURVES
 from sagsae.evaluation.dial_scores import Score, is_dial, score

@@ -12,8 +12,8 @@ import pandas as pd
 from pipeline.analysis.knob_columns import without_idle_k
 from pipeline.analysis.tables.sweeps import SWEEP, Metrics, with_se
 from pipeline.study.cell import Cell, by_sweep
+from pipeline.study.looks import nearest_lambda
 from pipeline.study.metrics import CellMetrics
-from pipeline.study.operating_point import nearest_lambda
 from pipeline.study.scope import Scope
 from sagsae.sweeps import Estimate
 

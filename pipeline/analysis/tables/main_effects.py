@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analysis.tables.effects import EFFECTS
-from pipeline.study.config.recipes import VARIANT_FACTOR
+from pipeline.study.recipes import VARIANT_FACTOR
 from pipeline.study.settings import Factor
 
 COLUMNS = (

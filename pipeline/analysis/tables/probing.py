@@ -20,13 +20,7 @@ from pipeline.analysis.knob_columns import CELL_K, k_for_lambda, without_idle_k
 from pipeline.analysis.tables.sweeps import SWEEP
 from pipeline.study.measures import Measures
 from pipeline.study.outputs import ABSORPTION
-from pipeline.study.probe_runs import (
-    ALL,
-    Label,
-    LabelProbed,
-    ProbedCell,
-    ProbeRun,
-)
+from pipeline.study.probe import ALL, Label, LabelProbed, ProbedCell, ProbeRun
 
 CELL = ("recipe", "model", "hookpoint", "variant", "width", "lam", CELL_K, "seed")
 PROBED = ("kind", "k", "labels", "accuracy", "latents", "neurons", "dense", "live_sides")

@@ -16,8 +16,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analysis.csv_files import write_csv
-from pipeline.study.config.synthetic import PROTOCOLS
 from pipeline.study.measures import Measures
+from pipeline.study.synthetic import PROTOCOLS
 
 SYSTEM = ["protocol", "setting", "variant", "multiple", "width"]
 COLUMNS = [*SYSTEM, "lam", "picked", "seed_count", "metric", "mean", "se"]

@@ -28,11 +28,11 @@ from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress, say
 from pipeline.jobs.stage import Device, device_of, locked
+from pipeline.study.browser import BrowserSpec
 from pipeline.study.cell import Cell
-from pipeline.study.dial_runs import read_dial_runs
+from pipeline.study.dial import read_dial_run
+from pipeline.study.looks import chosen_cell
 from pipeline.study.metrics import CellMetrics, read_all
-from pipeline.study.operating_point import chosen_cell
-from pipeline.study.specs import BrowserSpec
 from sagsae.evaluation.directions import nearest
 from sagsae.evaluation.profiles import Keep, profile_latents
 from sagsae.evaluation.promoted import promoted_tokens
@@ -103,7 +103,9 @@ def collect(
         other = measured_autoencoder(rival, metrics[rival], cells_root).to(device)
         near = nearest(sae.W_dec, other.W_dec)
     shown = CellShown(cell, metrics[cell], rival, near, sae)
-    latents = LatentsShown(shown, profiles, promoted, contexts, read_dial_runs(dials))
+    latents = LatentsShown(
+        shown, profiles, promoted, contexts, [read_dial_run(file) for file in dials]
+    )
     ids = np.concatenate([latents.token_ids(), np.unique(contexts.input_ids[latents.contexts])])
     vocabulary = Vocabulary(np.unique(ids))
     size = latents.write(folder, vocabulary, kept)

@@ -17,9 +17,9 @@ from pipeline.analysis.numbers import variant_label
 from pipeline.cells.browser.examples import Examples
 from pipeline.cells.browser.scripts import column, rounded, write_script
 from pipeline.cells.browser.words import CONTEXTS_PER_FILE, Vocabulary
+from pipeline.study.browser import Shown
 from pipeline.study.cell import Cell
-from pipeline.study.config.browser import Shown
-from pipeline.study.dial_runs import LATENT, RANDOM, DialRun, Direction
+from pipeline.study.dial import LATENT, RANDOM, DialRun, Direction
 from pipeline.study.metrics import CellMetrics
 from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.base import Autoencoder

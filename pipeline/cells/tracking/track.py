@@ -16,11 +16,11 @@ from pipeline.cells.tracking.trackers import Asked, Tracked
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
-from pipeline.study.config.study_config import DEFAULT_CONFIG
-from pipeline.study.current import is_current
 from pipeline.study.curves import read_curve
+from pipeline.study.list_cells import is_current
 from pipeline.study.outputs import CURVE
 from pipeline.study.study import Study
+from pipeline.study.study_config import DEFAULT_CONFIG
 
 
 def send(study: Study, asked: Asked) -> int:

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.jobs.json_files import canonical, digest
-from pipeline.study.config.sections import Section
-from pipeline.study.config.tracking import Tracking
-from pipeline.study.config.yaml_files import ConfigError
 from pipeline.study.outputs import TRACKING
+from pipeline.study.run_settings import Tracking
+from pipeline.study.sections import ConfigError, Section
 from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
 

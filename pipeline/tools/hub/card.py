@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.analysis.numbers import BLANK, format_number, variant_label
 from pipeline.analysis.pages import Grid, markdown
-from pipeline.study.exported import hub
+from pipeline.study.hub import hub
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.specs import ExportSpec
 from pipeline.study.study import Study
@@ -94,7 +94,7 @@ def card(study: Study, shown: list[Shown], documents: dict[str, Any], figure: st
     """
     from huggingface_hub import ModelCardData
 
-    section, text = hub(study), study.text
+    section, text = hub(study), study.config.text.whole
     texts = text_sources(text, documents)
     sources = [text] if text.kind != "mixed" else [part.source for part in text.sources]
     models = {model_name(one.spec) for one in shown if one.spec.source.kind == "hub"}

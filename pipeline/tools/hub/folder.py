@@ -17,7 +17,7 @@ from pipeline.jobs.json_files import json_argument, read_json, sha256_of
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import link_or_copy, locked
 from pipeline.study.cell import Cell
-from pipeline.study.exported import export_spec, hub, hub_cells
+from pipeline.study.hub import hub, hub_cells
 from pipeline.study.metrics import MetricsError, read_metrics
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.study import Study
@@ -51,7 +51,7 @@ def fill(study: Study, cells: Iterable[Cell], folder: Path) -> list[Shown]:
                 f"on: run snakemake --force {metrics}"
             )
         place.mkdir(parents=True)
-        spec, asset = export_spec(study, cell), Path(study.asset(cell.model))
+        spec, asset = study.export_spec(cell), Path(study.asset(cell.model))
         try:
             export_cell(spec, weights, asset, documents, place)
             why_not = ""

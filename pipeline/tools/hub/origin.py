@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from pipeline.data.hookpoints import hookpoints_of
-from pipeline.study.config.sources import AnyText
+from pipeline.study.sources import AnyText
 from pipeline.study.specs import ExportSpec
 from sagsae.exchange.saelens import hook_metadata, position_metadata
 

@@ -15,10 +15,9 @@ from pipeline.cells.evaluate import EvaluationError, evaluate_cell
 from pipeline.data.baselines import read_baselines
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.json_files import read_json, sha256_of, write_json
-from pipeline.study.dial_runs import LATENT, PAIR, RANDOM, DialRun
+from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, DialSpec
 from pipeline.study.metrics import read_all
 from pipeline.study.outputs import METRICS, WEIGHTS
-from pipeline.study.specs import DialSpec
 from pipeline.study.study import Study
 from sagsae.activations import Store, iterate
 from sagsae.autoencoders.storage import build, load

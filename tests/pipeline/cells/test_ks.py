@@ -15,7 +15,7 @@ from pipeline.cells.train import train_cell
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.study.browser import browser_specs
 from pipeline.study.curves import curve_content
-from pipeline.study.dial_runs import LATENT, PAIR, DialRun
+from pipeline.study.dial import LATENT, PAIR, DialRun
 from pipeline.study.metrics import read_metrics
 from pipeline.study.outputs import CURVE, METRICS, WEIGHTS
 from pipeline.study.study import Study

@@ -14,8 +14,7 @@ from pipeline.cells.probe import chosen_tasks, probe
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.study.outputs import METRICS, WEIGHTS
-from pipeline.study.probe_runs import ProbeRun
-from pipeline.study.specs import ProbeSpec
+from pipeline.study.probe import ProbeRun, ProbeSpec
 from pipeline.study.study import Study
 from sagsae.activations import iterate
 from sagsae.autoencoders.storage import load

@@ -14,9 +14,9 @@ from pipeline.cells.evaluate import evaluate_cell
 from pipeline.cells.train import train_cell
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell
-from pipeline.study.config.spelling import CellNameError
-from pipeline.study.config.study_config import DEFAULT_CONFIG, ConfigError, load_yaml
+from pipeline.study.sections import CellNameError, ConfigError
 from pipeline.study.study import Study
+from pipeline.study.study_config import DEFAULT_CONFIG, load_yaml
 from tests.pipeline.tiny_study import HIDDEN, make_tiny_study, measured
 from tests.their_package import installed
 

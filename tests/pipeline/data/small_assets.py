@@ -6,8 +6,8 @@ import zipfile
 import gguf
 import numpy as np
 
-from pipeline.study.config.sources import RandomModel
-from pipeline.study.config.specs import AssetSpec, TextSpec
+from pipeline.study.sources import RandomModel
+from pipeline.study.specs import AssetSpec, TextSpec
 
 LLAMA = {
     "num_hidden_layers": 1,

@@ -10,7 +10,7 @@ from pipeline.data import fetch as assets
 from pipeline.data.documents import open_documents
 from pipeline.data.wheels import AssetError
 from pipeline.jobs.json_files import digest
-from pipeline.study.config.sources import HubText
+from pipeline.study.sources import HubText
 from tests.pipeline.data.small_assets import make_wheel, nothing_finished, sha256, text_spec
 
 

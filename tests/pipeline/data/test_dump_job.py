@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pipeline.study.config.specs import DumpSpec
-from pipeline.study.config.study_config import TappedModel
+from pipeline.study.specs import DumpSpec
+from pipeline.study.study_config import TappedModel
 from tests.pipeline.whole_study import make_whole_study, without_costs
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from pipeline.data import fetch as assets
 from pipeline.data.wheels import AssetError
-from pipeline.study.config.sources import RandomModel
-from pipeline.study.config.specs import AssetSpec
+from pipeline.study.sources import RandomModel
+from pipeline.study.specs import AssetSpec
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

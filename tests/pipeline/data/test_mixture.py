@@ -11,8 +11,7 @@ from pipeline.data.documents import open_documents
 from pipeline.data.wheels import AssetError
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json
-from pipeline.study.config.sources import MixedText
-from pipeline.study.local_files import text_files
+from pipeline.study.sources import MixedText, text_files
 from tests.pipeline.data.small_assets import make_wheel, nothing_finished, sha256, text_spec
 
 VERSES = (

@@ -7,7 +7,7 @@ from pipeline.data import fetch as assets
 from pipeline.data import wheels as downloads
 from pipeline.data.wheels import AssetError
 from pipeline.jobs.json_files import digest, read_json
-from pipeline.study.config.sources import WheelFile
+from pipeline.study.sources import WheelFile
 from sagsae.language_models import load_language_model, load_tokenizer
 from tests.pipeline.data.small_assets import (
     byte_tokens,

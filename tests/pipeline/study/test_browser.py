@@ -9,8 +9,8 @@ import pytest
 
 from pipeline.jobs.json_files import digest
 from pipeline.study.browser import browser_spec, browser_specs, read_by_browser
-from pipeline.study.config.study_config import ConfigError
 from pipeline.study.outputs import WEIGHTS
+from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import LAMBDAS, configuration
 
@@ -78,8 +78,6 @@ def test_named_cells_are_shown_on_the_grid_or_off_it():
     ("browser", "changes", "words"),
     [
         ({"cells": ["small/resid"]}, {}, "browser.cells.0: 'small/resid' is not <model>"),
-        ({"cells": [TIED, TIED]}, {}, "browser.cells.1: .* is listed twice"),
-        ({"cells": [TIED], "models": ["small"]}, {}, "browser.models: cells are listed"),
         ({"hookpoints": ["nowhere"]}, {}, "browser.hookpoints.0: unknown 'nowhere'"),
         ({"recipes": ["default", "x"]}, {}, "browser.recipes.1: unknown 'x'"),
         ({}, {"comparisons": []}, "browser: it shows the two sides of the first comparison"),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.study.cell import Cell
-from pipeline.study.config.spelling import CellNameError, lambda_tag
+from pipeline.study.sections import CellNameError, lambda_tag
 
 names = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,12}", fullmatch=True)
 lambdas = st.floats(1e-9, 1e9).map(lambda value: float(format(value, "g")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.jobs.json_files import read_json, write_json
-from pipeline.study.dial_runs import read_dial_run, read_dial_runs
+from pipeline.study.dial import read_dial_run
 from pipeline.study.metrics import MetricsError
 from pipeline.study.study import Study
 from tests.pipeline.made_dial import made_run, make_dials
@@ -20,7 +20,7 @@ def study(tmp_path) -> Study:
 
 def test_what_is_written_is_read(study):
     files = make_dials(study)
-    found = read_dial_runs(files)
+    found = [read_dial_run(file) for file in files]
     assert found == [made_run(spec) for spec in study.dials.values()]
     assert [run.hookpoint for run in found] == ["mlp_out", "attn", "resid"]
 

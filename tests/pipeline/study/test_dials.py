@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.jobs.json_files import digest
-from pipeline.study.config.study_config import ConfigError
+from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import LAMBDAS, configuration
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.study.cell import Cell
-from pipeline.study.config.spelling import CellNameError
-from pipeline.study.exported import hub_cells, read_by_hub
+from pipeline.study.hub import hub_cells, read_by_hub
 from pipeline.study.outputs import WEIGHTS
+from pipeline.study.sections import CellNameError
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
 

@@ -6,9 +6,8 @@ import pytest
 
 from pipeline.analysis.numbers import variant_label
 from pipeline.study.cell import Cell
-from pipeline.study.config.spelling import CellNameError
-from pipeline.study.config.study_config import ConfigError
-from pipeline.study.exported import hub_cells, read_by_hub
+from pipeline.study.hub import hub_cells, read_by_hub
+from pipeline.study.sections import CellNameError, ConfigError
 from pipeline.study.study import Study
 from pipeline.tools.cost import stages
 from pipeline.tools.work import Rates

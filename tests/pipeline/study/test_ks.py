@@ -9,12 +9,12 @@ import pytest
 
 from pipeline.jobs.json_files import canonical
 from pipeline.study.cell import Cell
-from pipeline.study.config.recipes import Training
-from pipeline.study.config.spelling import CellNameError
-from pipeline.study.config.study_config import DEFAULT_CONFIG
 from pipeline.study.list_cells import main as list_cells
+from pipeline.study.sections import CellNameError
 from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
+from pipeline.study.study_config import DEFAULT_CONFIG
+from pipeline.study.training import Training
 from pipeline.tools.list_targets import main as list_targets
 from pipeline.tools.work import Rates, Workload
 from sagsae.autoencoders.registry import GATED as GATE
@@ -118,13 +118,11 @@ def test_more_active_latents_than_there_are():
     assert faults(wide) == ["grid.0.ks.1: 300 active latents of 256: give fewer"]
 
 
-def test_a_sweep_of_ones_own_class_has_one_of_both():
+def test_a_class_of_ones_own_has_either():
     """The knob of a class that is not registered is whichever the grid gives it."""
     own = {"variant": "tests.their_package:Any", "expansion": 4}
     study = Study.from_dict(raw(own | {"ks": [3]}))
     assert study.cells[0].path == "small/resid/tests.their_package:Any/w256_k3_seed0"
-    (fault,) = faults(raw(own | {"ks": [3]}, own | {"lambdas": [0.1]}))
-    assert "has ks in another block, and a sweep has one of both" in fault
 
 
 def test_the_tools_list_cells_and_targets_by_their_k(tmp_path, capsys):
@@ -308,8 +306,8 @@ def test_it_reads_the_stores_of_the_deep_reference_study(competitors):
     deep = Study.load(DEFAULT_CONFIG.with_name("reference-deep.yaml"))
     for model in deep.models:
         for split in ("train", "heldout"):
-            found = competitors.manifest_and_digest(model, split)[1]
-            assert found == deep.manifest_and_digest(model, split)[1]
+            found = competitors.stores[model, split]
+            assert found == deep.stores[model, split]
         assert competitors.baseline_spec(model) == deep.baseline_spec(model)
 
 

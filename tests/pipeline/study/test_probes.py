@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipeline.jobs.json_files import digest
-from pipeline.study.config.study_config import ConfigError
-from pipeline.study.probe_runs import read_probe_run
+from pipeline.study.probe import read_probe_run
+from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
 from tests.pipeline.made_probes import made_run, make_probes

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from pipeline.study.cell import Cell
-from pipeline.study.config.study_config import ConfigError
+from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.analysis.numbers import BLANK
-from pipeline.study.config.grid import Comparison
-from pipeline.study.config.study_config import ConfigError
+from pipeline.study.grid import Comparison
 from pipeline.study.scope import Scope
+from pipeline.study.sections import ConfigError
 from pipeline.study.settings import Factor, Setting, differ_in, factors_of, width_pairs
 from pipeline.study.study import Study
 from tests.pipeline.made_settings import settings_configuration

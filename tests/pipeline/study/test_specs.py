@@ -7,9 +7,9 @@ import json
 import pytest
 
 from pipeline.jobs.json_files import canonical, digest
-from pipeline.study.config.specs import Spec
-from pipeline.study.config.study_config import DEFAULT_CONFIG, ConfigError
+from pipeline.study.sections import ConfigError, Spec
 from pipeline.study.study import Study
+from pipeline.study.study_config import DEFAULT_CONFIG
 
 PINNED = {
     "local": (

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from pipeline.jobs.json_files import canonical, digest
-from pipeline.study.config.study_config import DEFAULT_CONFIG, ConfigError, StudyConfig, load_yaml
+from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
+from pipeline.study.study_config import DEFAULT_CONFIG, StudyConfig, load_yaml
 
 ROOT = Path(__file__).parents[3]
 SMOKE = yaml.safe_load((DEFAULT_CONFIG.parent / "smoke.yaml").read_text())
@@ -74,15 +75,16 @@ def test_every_fault_is_reported():
 
 
 def test_a_file_that_is_not_yaml_or_not_there(tmp_path):
-    with pytest.raises(ConfigError, match="no such configuration file"):
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
         Study.load(tmp_path / "none.yaml")
     bad = tmp_path / "bad.yaml"
     bad.write_text("study: [unclosed")
     with pytest.raises(ConfigError, match=r"bad\.yaml: not readable as YAML"):
         Study.load(bad)
-    bad.write_text("study: !!python/object/apply:os.getcwd []")
-    with pytest.raises(ConfigError, match="not readable as YAML"):
-        load_yaml(bad)
+    for text in ("study: !!python/object/apply:os.getcwd []", "[" * 5_000):
+        bad.write_text(text)
+        with pytest.raises(ConfigError, match="not readable as YAML"):
+            load_yaml(bad)
 
 
 def test_canonical_json_is_one_text_per_value():
@@ -109,21 +111,6 @@ def test_every_field_is_documented():
     ]
     assert len(sections) > 12
     assert undocumented == []
-
-
-def test_faults_within_sections_and_across_them_come_in_one_round():
-    raw = changed(hookpoints=["residual"], grid__0__models=["gpt5"], study="a/b")
-    raw |= {"training": raw["training"] | {"learning_rat": 1}, "browser": {"models": ["gpt5"]}}
-    raw["models"][0]["layer"] = -1
-    with pytest.raises(ConfigError) as refused:
-        Study.from_dict(raw)
-    for place in ("study", "training.learning_rat", "models.0.layer", "models.1.hookpoints"):
-        assert f"\n  {place}: " in str(refused.value)
-    raw["models"][0]["layer"] = 1
-    with pytest.raises(ConfigError) as refused:
-        Study.from_dict(raw)
-    for place in ("study", "training.learning_rat", "grid.0.models.0", "browser.models.0"):
-        assert f"\n  {place}: " in str(refused.value)
 
 
 def test_a_plan_needs_the_local_files_that_it_reads(tmp_path):

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.analysis.tables.dial import curve_table, dial_table
-from pipeline.study.dial_runs import LATENT, PAIR, RANDOM
+from pipeline.study.dial import LATENT, PAIR, RANDOM
 from pipeline.study.study import Study
 from tests.pipeline.made_dial import CHANCE, DIAL, SIZES, direction, made_run, make_dials
 from tests.pipeline.made_grid import configuration

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from pipeline.analysis.tables.probing import absorption_table, probing_table
-from pipeline.study.probe_runs import ProbeRun
+from pipeline.study.probe import ProbeRun
 from pipeline.study.scope import Scope
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration

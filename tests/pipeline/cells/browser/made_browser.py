@@ -14,9 +14,9 @@ from pipeline.cells.browser.latents import CellShown, LatentsShown
 from pipeline.cells.browser.page import write_page
 from pipeline.cells.browser.words import Vocabulary
 from pipeline.jobs.json_files import write_json
+from pipeline.study.browser import Shown
 from pipeline.study.cell import Cell
-from pipeline.study.config.browser import Shown
-from pipeline.study.dial_runs import DialRun
+from pipeline.study.dial import DialRun
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.outputs import BROWSER_PAGE, SHOWN_CELL
 from sagsae.activations.tokens import TokenStore

@@ -17,11 +17,10 @@ from pipeline.cells.browser.collect import choose
 from pipeline.cells.evaluate import EvaluationError
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.json_files import digest, read_json, write_json
-from pipeline.study.browser import browser_specs
+from pipeline.study.browser import BrowserSpec, browser_specs
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import read_all
 from pipeline.study.outputs import METRICS, WEIGHTS
-from pipeline.study.specs import BrowserSpec
 from pipeline.study.study import Study
 from sagsae.activations import iterate
 from sagsae.autoencoders.storage import load

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 import numpy as np
 import pytest
 
-from pipeline.study.dial_runs import LATENT, RANDOM, DialRun
+from pipeline.study.dial import LATENT, RANDOM, DialRun
 from tests import chromium
 from tests.chromium import Page
 from tests.pipeline.cells.browser.made_browser import (

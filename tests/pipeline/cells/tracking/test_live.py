@@ -17,8 +17,8 @@ from pipeline.cells.run import main as run_cell
 from pipeline.cells.tracking import live as live_module
 from pipeline.cells.tracking.live import Live
 from pipeline.cells.tracking.trackers import MODULES, VARIABLE, Asked, Tracked
-from pipeline.study.config.tracking import Tracking
 from pipeline.study.curves import read_curve
+from pipeline.study.run_settings import Tracking
 from tests.pipeline.cells.tracking.readers import mlflow_points, tensorboard_points, wandb_points
 from tests.pipeline.whole_study import CELL, CONFIG, WholeStudy, make_whole_study, without_costs
 

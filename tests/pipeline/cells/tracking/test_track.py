@@ -9,7 +9,7 @@ import yaml
 
 from pipeline.cells.tracking.track import main
 from pipeline.jobs.json_files import digest, read_json, write_json
-from pipeline.study.config.yaml_files import ConfigError
+from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from tests.pipeline.cells.tracking.readers import tensorboard_points
 from tests.pipeline.made_curves import made_rows, make_curve

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cells.tracking.trackers import MODULES, Asked, Tracked, Tracker
-from pipeline.study.config.tracking import Tracking
+from pipeline.study.run_settings import Tracking
 from tests.pipeline.cells.tracking.readers import (
     Points,
     mlflow_points,

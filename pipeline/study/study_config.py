@@ -10,15 +10,17 @@ from operator import not_
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+import yaml
+from pydantic import Field, model_validator
 
-from pipeline.study.config.browser import Browser
-from pipeline.study.config.dial import Dial
-from pipeline.study.config.grid import Comparison, GridEntry
-from pipeline.study.config.hub import Hub
-from pipeline.study.config.probe import Probe
-from pipeline.study.config.recipes import Recipe, Training
-from pipeline.study.config.sections import (
+from pipeline.study.browser import Browser
+from pipeline.study.dial import Dial
+from pipeline.study.grid import Comparison, GridEntry
+from pipeline.study.hub import Hub
+from pipeline.study.probe import Probe
+from pipeline.study.recipes import Recipe
+from pipeline.study.sections import (
+    ConfigError,
     Count,
     FieldFaults,
     FolderOrNone,
@@ -31,16 +33,34 @@ from pipeline.study.config.sections import (
     Positive,
     Section,
     Width,
-    Words,
 )
-from pipeline.study.config.sources import ModelSource, NamedSource, TextSource, source_faults
-from pipeline.study.config.synthetic import Synthetic
-from pipeline.study.config.yaml_files import ConfigError as ConfigError
-from pipeline.study.config.yaml_files import faults_of
-from pipeline.study.config.yaml_files import load_yaml as load_yaml
-from sagsae.files import MAX_FILES
+from pipeline.study.sources import (
+    AnyText,
+    MixedText,
+    ModelSource,
+    NamedSource,
+    TextSource,
+    source_faults,
+)
+from pipeline.study.synthetic import Synthetic
+from pipeline.study.training import Training
+from sagsae.files import MAX_FILES, canonical_json, write_atomic
 
-DEFAULT_CONFIG = Path(__file__).resolve().parents[3] / "workflow" / "configs" / "local.yaml"
+DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "workflow" / "configs" / "local.yaml"
+
+
+def load_yaml(path: Path) -> Any:
+    """Parse one YAML file.
+
+    Raises:
+        ConfigError: it is not there, or no YAML; the message names the file.
+    """
+    try:
+        return yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not readable as YAML: {error}") from None
 
 
 class TappedModel(Section):
@@ -94,6 +114,16 @@ class Text(Packing):
         if faults := source_faults(self.source, self.sources):
             raise FieldFaults(faults)
         return self
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the sources where there are several."""
+        return [part.name for part in self.sources] if len(self.sources) > 1 else []
+
+    @property
+    def whole(self) -> AnyText:
+        """The text, as the stage that fetches it gets it."""
+        return self.source or MixedText(sources=self.sources, seed=self.seed)
 
 
 def text_sources(text: Text) -> dict[str, TextSource]:
@@ -159,7 +189,7 @@ class StudyConfig(Section):
 
     study: Name
     """Name of the study; its outputs lie in results/<study>/."""
-    note: Words = ""
+    note: str = ""
     """What readers of the report must know before they read a number."""
     reference: FolderOrNone = ""
     """Folder of a published study whose verdicts claims and report show beside this study's own. A
@@ -195,24 +225,10 @@ class StudyConfig(Section):
     """Protocols on data whose features are known; made by `snakemake synthetic` alone."""
 
 
-def sound_part(raw: Any) -> tuple[StudyConfig, set[str], list[str]]:
-    """What is sound of a parsed configuration.
+def main(out: Path, /) -> None:
+    """Write the schema.
 
-    Returns:
-        The configuration, without the sections that have faults; the names of the others; the
-        faults, each with its path.
+    Args:
+        out: schema file to write
     """
-    fields = StudyConfig.model_fields
-    try:
-        return StudyConfig.model_validate(raw), set(fields), []
-    except ValidationError as error:
-        faulty = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
-        faults = faults_of(error)
-    given = raw if isinstance(raw, dict) else {}
-    sound = {name: given[name] for name in fields if name in given and name not in faulty}
-    read: dict[str, Any] = {}
-    for name, value in sound.items():
-        kind: Any = Annotated[fields[name].annotation, fields[name]]
-        read[name] = TypeAdapter(kind).validate_python(value)
-    absent = {name for name, field in fields.items() if not field.is_required()} - given.keys()
-    return StudyConfig.model_construct(**read), sound.keys() | absent - faulty, faults
+    write_atomic(out, canonical_json(StudyConfig.model_json_schema()))

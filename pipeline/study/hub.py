@@ -1,36 +1,38 @@
-"""Which cells leave a study, for SAELens or for the hub, and what is said of them there."""
+"""Section ``hub``: which cells go into a folder for the Hugging Face hub."""
 
 from __future__ import annotations
 
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from pydantic import Field
 from snakemake.io import ancient
 
 from pipeline.study.cell import Cell
-from pipeline.study.config.hub import Hub
-from pipeline.study.config.spelling import CellNameError
-from pipeline.study.foreign import is_foreign
+from pipeline.study.grid import is_foreign
 from pipeline.study.outputs import WEIGHTS
-from pipeline.study.specs import ExportSpec
-from pipeline.study.study import Study
+from pipeline.study.sections import CellNameError, HubRepository, Section
+
+if TYPE_CHECKING:
+    from pipeline.study.study import Study
+
+
+class Hub(Section):
+    """What a folder for the Hugging Face hub holds; `snakemake hub_folder` makes it."""
+
+    cells: Annotated[list[str], Field(min_length=1)] = ["*"]
+    """Cells by name, as `python -m pipeline cells` prints them. In a name, * stands for any text
+    and ? for any character; a name without them may be of a cell off the grid."""
+    repo: HubRepository = "your-name/your-saes"
+    """Repository that the folder is for, owner/name; the model card shows how to load from it."""
+    license: str = ""
+    """Licence of the autoencoders in the hub's spelling, such as apache-2.0. Empty: none is stated.
+    The terms of language models and text are listed in any case."""
+
 
 HUB_RULE = "hub_folder"
+
 SWEEP_FIGURE = "figure_r2"
-
-
-def export_spec(study: Study, cell: Cell) -> ExportSpec:
-    """Of the job that exports a cell."""
-    model, config = study.model_named(cell.model), study.config
-    return ExportSpec(
-        cell=cell,
-        model=model,
-        source=model.source,
-        start_token=model.start_token,
-        context_length=config.text.context_length,
-        max_norm_ratio=config.dump.max_norm_ratio,
-        text=study.text,
-    )
 
 
 def hub(study: Study) -> Hub:

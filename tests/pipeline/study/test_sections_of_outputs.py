@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.jobs.json_files import digest
-from pipeline.study.config.study_config import ConfigError
+from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
 

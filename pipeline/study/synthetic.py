@@ -7,19 +7,11 @@ constant of ``pipeline.synthetic.protocols``.
 from __future__ import annotations
 
 from math import prod
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, field_serializer
 
-from pipeline.study.config.sections import (
-    Count,
-    Lambda,
-    Natural,
-    Number,
-    Positive,
-    Section,
-    Variant,
-)
+from pipeline.study.sections import Count, Lambda, Natural, Number, Positive, Section, Spec, Variant
 from sagsae.autoencoders.registry import LAMBDA, knobs
 
 
@@ -31,7 +23,9 @@ def _with_lambda(name: str) -> str:
 
 Swept = Annotated[Variant, AfterValidator(_with_lambda)]
 """A variant that has a lambda."""
+
 Correlations = Annotated[list[Annotated[Number, Field(ge=-1, le=0)]], Field(min_length=1)]
+
 Lambdas = Annotated[list[Lambda], Field(min_length=1)]
 
 
@@ -53,6 +47,7 @@ def _entry(variant: str, multiple: float = 1.0) -> Contestant:
 
 
 BASELINES = (_entry("gated", 2.0), _entry("gated"))
+
 Contestants = Annotated[list[Contestant], Field(min_length=1)]
 
 
@@ -185,3 +180,17 @@ class Synthetic(Section):
 
 
 PROTOCOLS = ("polarity_dial", "anomalies", "consolidation", "robustness", "geometry")
+
+
+class SyntheticSpec(Spec):
+    """Of one seed of one synthetic protocol."""
+
+    revision: int = 1
+    protocol: str
+    seed: int
+    synthetic: Synthetic
+    """Settings of this protocol and those that all share; the others are not set."""
+
+    @field_serializer("synthetic")
+    def _as_given(self, value: Synthetic) -> dict[str, Any]:
+        return value.model_dump(exclude_unset=True)

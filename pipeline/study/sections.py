@@ -1,11 +1,10 @@
-"""What every section of a configuration is built from: strict values, closed sections."""
+"""What sections and specifications are built from: strict values, closed sections, clear errors."""
 
 from __future__ import annotations
 
-import math
+import json
 import re
 from difflib import get_close_matches
-from pathlib import PurePosixPath
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -19,9 +18,33 @@ from pydantic import (
     model_validator,
 )
 
-from pipeline.study.config.spelling import NAME_LENGTH, lambda_tag
+from pipeline.jobs.json_files import json_argument
 from sagsae.autoencoders.registry import check_name
 from sagsae.storage import parse
+
+NAME_LENGTH = 64
+"""Characters of the longest model, hookpoint or variant name: each becomes a folder."""
+
+
+class CellNameError(ValueError):
+    """A cell name that names nothing, or names something by another spelling."""
+
+
+def lambda_tag(value: float) -> str:
+    """The one spelling of a lambda in names: shortest ``%g`` form that reads back exactly.
+
+    Raises:
+        CellNameError: not positive and finite, or needs more than six significant digits.
+    """
+    tag = format(float(value), "g")
+    if not 0 < float(value) < float("inf"):
+        raise CellNameError(f"lambda {value!r} is not a positive finite number")
+    if float(tag) != float(value):
+        raise CellNameError(
+            f"lambda {value!r} needs more than six significant digits: round it to {tag}"
+        )
+    return tag
+
 
 LARGEST = 2**53
 """Every reader of JSON keeps whole numbers up to here exact."""
@@ -46,22 +69,6 @@ def _plain_number(value: Any) -> Any:
     return value
 
 
-def _plain_value(value: Any) -> Any:
-    if isinstance(value, str):
-        try:
-            float(value)
-        except ValueError:
-            return _writable(value)
-        return _plain_number(value)
-    if not isinstance(value, bool | int | float):
-        raise ValueError("give a number, true, false or text")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("not a finite number")
-    if abs(value) > LARGEST and isinstance(value, int):
-        raise ValueError(f"whole numbers end at {LARGEST}")
-    return value
-
-
 def _ascending(values: list[Any]) -> list[Any]:
     if sorted(set(values)) != values:
         raise ValueError(f"{values} does not ascend: list each value once, the smallest first")
@@ -79,29 +86,7 @@ def _not_reserved(name: str) -> str:
     return name
 
 
-def _not_endless(name: str) -> str:
-    if re.search(r"(.+)\1{19}$", name):
-        raise ValueError("ends in 20 repetitions, which Snakemake takes for an endless recursion")
-    return name
-
-
-def _writable(value: str) -> str:
-    if re.search("[\ud800-\udfff]", value):
-        raise ValueError("holds half of a surrogate pair, which no file can hold")
-    return value
-
-
-def _regular_expression(value: str) -> str:
-    try:
-        re.compile(value)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"no regular expression: {error}") from None
-    return value
-
-
 def _usable_path(value: str) -> str:
-    if found := re.search(r"[\x00-\x1f\x7f]", value):
-        raise ValueError(f"holds the control character {found.group()!r}")
     if value.startswith("~"):
         raise ValueError("~ does not stand for a folder here: write the path in full")
     return value
@@ -116,10 +101,6 @@ def _bucket(value: str) -> str:
 def _usable_folder(value: str) -> str:
     if found := re.search("[{}]", value):
         raise ValueError(f"holds {found.group()!r}, which means a wildcard in Snakemake's paths")
-    if value.startswith("-"):
-        raise ValueError("begins with '-' like an option of a command: write ./ before it")
-    if any(len(part.encode()) > 255 for part in PurePosixPath(value).parts):
-        raise ValueError("has a part of more than 255 bytes, which no file system holds")
     return value
 
 
@@ -130,32 +111,23 @@ Lambda = Annotated[Positive, AfterValidator(_one_spelling)]
 Natural = Annotated[int, Field(ge=0, le=LARGEST)]
 Count = Annotated[int, Field(gt=0, le=LARGEST)]
 Width = Annotated[int, Field(gt=0, le=10**9)]
-Value = Annotated[int | float | bool | str, BeforeValidator(_plain_value)]
+Value = int | float | bool | str
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-Name = Annotated[
-    str,
-    Field(pattern="^[a-z0-9][a-z0-9-]*$", max_length=NAME_LENGTH),
-    AfterValidator(_not_endless),
-]
+Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$", max_length=NAME_LENGTH)]
 HookpointName = Annotated[
     str,
     Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=NAME_LENGTH),
-    AfterValidator(_not_endless),
     AfterValidator(_not_reserved),
 ]
 ModulePath = Annotated[
     str, Field(pattern=r"^([A-Za-z0-9_]|\{layer\})+(\.([A-Za-z0-9_]|\{layer\})+)*$")
 ]
-Variant = Annotated[
-    str,
-    Field(max_length=NAME_LENGTH),
-    AfterValidator(check_name),
-    AfterValidator(_not_endless),
-]
-Words = Annotated[str, AfterValidator(_writable)]
-Pattern = Annotated[Words, Field(min_length=1), AfterValidator(_regular_expression)]
-PathOrNone = Annotated[Words, Field(max_length=1000), AfterValidator(_usable_path)]
+Variant = Annotated[str, Field(max_length=NAME_LENGTH), AfterValidator(check_name)]
+PathOrNone = Annotated[str, Field(max_length=1000), AfterValidator(_usable_path)]
 FolderOrNone = Annotated[PathOrNone, AfterValidator(_usable_folder)]
+HubRepository = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)
+]
 Names = Annotated[list[str], Field(min_length=1)] | None
 """Of what a section restricts itself to; None for no restriction."""
 Ascending = AfterValidator(_ascending)
@@ -194,3 +166,63 @@ class Section(BaseModel):
         nearest = get_close_matches(str(key), cls.model_fields, n=1)
         meant = f"did you mean {nearest[0]}; " if nearest else ""
         return f"unknown key: {meant}allowed are {', '.join(cls.model_fields)}"
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message lists every fault with its path."""
+
+
+def describe(error: ValidationError, where: str) -> str:
+    """Every fault of a validation on its own line: path, what is wrong, what was given."""
+    lines = [f"  {fault}" for fault in faults_of(error)]
+    return "\n".join([f"{where}: {len(lines)} error(s)", *lines])
+
+
+def faults_of(error: ValidationError) -> list[str]:
+    """Every fault of a validation: path, what is wrong, what was given."""
+    found = []
+    for item in error.errors():
+        path, fault = _path(item["loc"]), item.get("ctx", {}).get("error")
+        if item["type"].startswith("union_tag"):
+            path.append("kind")
+        if isinstance(fault, FieldFaults):
+            found += [f"{'.'.join((*path, field))}: {text}" for field, text in fault.faults]
+            continue
+        message = item["msg"].removeprefix("Value error, ")
+        found.append(f"{'.'.join(path) or '(whole file)'}: {message}{_given(item.get('input'))}")
+    return found
+
+
+def _path(place: tuple[int | str, ...]) -> list[str]:
+    """Keys and indices; without the kind of a source, which pydantic puts in, and no file has."""
+    parts = [str(part) or '""' for part in place]
+    if "source" in parts:
+        del parts[parts.index("source") + 1 : parts.index("source") + 2]
+    return parts
+
+
+def _given(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return ""
+    shown = re.sub(r"//[^/@\s]*@", "//***@", json.dumps(value, default=str))  # credentials in a URL
+    return f" (given: {shown if len(shown) <= 200 else shown[:200] + '...'})"
+
+
+class Spec(Section):
+    """Base of every specification, which a stage is given on its command line."""
+
+    revision: int
+    """Of the stage's code. Raise its default when the output changes for the same specification."""
+
+    @classmethod
+    def argument(cls, text: str) -> Self:
+        """From JSON text, or from the file named after an @, see ``json_argument``.
+
+        Raises:
+            ConfigError: Every fault with its path.
+            ValueError: not JSON, or a damaged file.
+        """
+        try:
+            return cls.model_validate(json_argument(text))
+        except ValidationError as error:
+            raise ConfigError(describe(error, cls.__name__)) from None

@@ -1,57 +1,34 @@
-"""How a cell is trained: the ``training`` section, and the recipes that change some of it."""
+"""Section ``training`` of a configuration: how a cell is trained."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import math
-from collections.abc import Mapping
 from itertools import pairwise
 from operator import not_
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     ConfigDict,
     Field,
     create_model,
-    field_serializer,
     model_validator,
 )
 
-from pipeline.study.config.sections import (
+from pipeline.study.sections import (
     LARGEST,
     Count,
     FieldFaults,
-    Name,
     Natural,
     Number,
     Section,
-    Variant,
-    Words,
 )
-from pipeline.study.config.spelling import NAME_LENGTH
 from sagsae import schedules
 from sagsae.schedules import SETTINGS, setting_faults, uses
 
 DEFAULT_RECIPE = "default"
 """Name of section ``training`` wherever recipes are named. Names of cells leave it out."""
-WIDTH_FACTOR, VARIANT_FACTOR = "width", "variant"
-"""Names of what tables of effects set beside the factors of recipes: the widths of a comparison,
-and its two variants."""
-
-
-def _not_taken(name: str) -> str:
-    if name in (WIDTH_FACTOR, VARIANT_FACTOR):
-        raise ValueError(f"tables call something else {name!r}; name the factor otherwise")
-    return name
-
-
-FactorName = Annotated[
-    str,
-    Field(pattern="^[A-Za-z0-9][A-Za-z0-9_-]*$", max_length=NAME_LENGTH),
-    AfterValidator(_not_taken),
-]
 
 
 def _texts(of: type) -> dict[str, str]:
@@ -97,11 +74,13 @@ class _Length(Section):
 
 OF_A_CELL = ("steps", "lam", "k")
 """Settings of the library that a cell and ``tokens`` give."""
+
 _FIELDS: Any = {
     name: _field(name, doc)
     for name, doc in _texts(schedules.Recipe).items()
     if name not in OF_A_CELL
 }
+
 _Settings: Any = create_model("_Settings", __base__=_Length, **_FIELDS)
 
 
@@ -169,64 +148,3 @@ class TrainingChanges(Training):
     def given(self) -> dict[str, Any]:
         """The settings that are changed, in the order of section training."""
         return {name: value for name, value in self if name in self.model_fields_set}
-
-
-class Recipe(Section):
-    """Another way to train the same cells."""
-
-    note: Words = ""
-    """What it is, for readers of the report."""
-    extends: Name = DEFAULT_RECIPE
-    """The recipe whose settings it changes; ``default`` is section training."""
-    variants: Annotated[list[Variant], Field(min_length=1)] | None = None
-    """The variants that it concerns; all when absent. Of any other variant, the cells under this
-    recipe are those of the recipe that it extends: they are trained once."""
-    factors: dict[FactorName, Words] = Field(default_factory=dict)
-    """Factor -> the level that this recipe has of it, for tables and figures. A setting that some
-    recipe changes is a factor by itself, and its value the level."""
-    training: TrainingChanges = TrainingChanges()
-    """The settings that differ: those of section training, and no others."""
-    by_variant: dict[Variant, TrainingChanges] = Field(default_factory=dict, exclude_if=not_)
-    """Variant -> settings that it alone has under this recipe, over those of ``training``. So one
-    recipe may train each variant as its own paper does."""
-
-    @field_serializer("training")
-    def _as_given(self, value: TrainingChanges) -> dict[str, Any]:
-        return value.given
-
-    @field_serializer("by_variant")
-    def _each_as_given(self, value: dict[str, TrainingChanges]) -> dict[str, dict[str, Any]]:
-        return {variant: changed.given for variant, changed in value.items()}
-
-    @property
-    def parent(self) -> str:
-        """The recipe that is extended; the default one as an empty text."""
-        return "" if self.extends == DEFAULT_RECIPE else self.extends
-
-    def concerns(self, variant: str) -> bool:
-        """Whether cells of a variant are trained under it."""
-        return self.variants is None or variant in self.variants
-
-
-Recipes = Mapping[str, Recipe]
-
-
-def home(recipes: Recipes, name: str, variant: str) -> str:
-    """The recipe whose cells of a variant stand under the recipe ``name``, itself or one above.
-
-    The default recipe is the empty text. No recipe may extend itself.
-    """
-    while name and not recipes[name].concerns(variant):
-        name = recipes[name].parent
-    return name
-
-
-def changes(recipes: Recipes, name: str, variant: str) -> dict[str, Any]:
-    """How the training of a variant under a recipe differs from section training."""
-    if not name:
-        return {}
-    above, recipe = changes(recipes, recipes[name].parent, variant), recipes[name]
-    if not recipe.concerns(variant):
-        return above
-    own = recipe.by_variant.get(variant)
-    return above | recipe.training.given | (own.given if own else {})

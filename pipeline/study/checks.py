@@ -1,0 +1,178 @@
+"""What is wrong with a configuration beyond single sections, and with names of cells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+
+from pipeline.study.cell import Cell
+from pipeline.study.dial import dial_faults
+from pipeline.study.grid import axes_of, cells_of
+from pipeline.study.looks import unknown_names
+from pipeline.study.probe import probe_faults
+from pipeline.study.recipes import home, recipe_faults
+from pipeline.study.sections import CellNameError
+from pipeline.study.study_config import StudyConfig, text_sources
+from pipeline.study.training import DEFAULT_RECIPE
+from sagsae.autoencoders.registry import ELSEWHERE, VARIANTS, K, knobs
+
+STANDARD_HOOKPOINTS = ("mlp_out", "attn", "resid")
+"""Those of a model that names none of its own."""
+
+
+def cross_faults(config: StudyConfig) -> list[str]:
+    """Faults that concern more than one section, each with its path."""
+    faults = [fault for check in CHECKS for fault in check(config)]
+    return faults or _cell_faults(config)
+
+
+def _hookpoint_faults(config: StudyConfig) -> list[str]:
+    return [
+        f"models.{i}.hookpoints: no module path for hookpoint {name!r}; known are "
+        f"{', '.join(model.hookpoints or STANDARD_HOOKPOINTS)}"
+        for i, model in enumerate(config.models)
+        for name in config.hookpoints
+        if name not in (model.hookpoints or STANDARD_HOOKPOINTS)
+    ]
+
+
+def _name_faults(config: StudyConfig) -> list[str]:
+    names = {
+        "models.{}.name": [model.name for model in config.models],
+        "hookpoints.{}": config.hookpoints,
+    }
+    return [
+        f"{path.format(i)}: {value!r} is listed twice"
+        for path, values in names.items()
+        for i, value in enumerate(values)
+        if value in values[:i]
+    ]
+
+
+def _block_faults(config: StudyConfig) -> list[str]:
+    faults = []
+    for i, entry in enumerate(config.grid):
+        faults += unknown_names(config, entry, f"grid.{i}", ("models", "hookpoints"))
+        widths = [entry.width_for(model.d_model) for model in config.models]
+        faults += [
+            f"grid.{i}.ks.{j}: {k} active latents of {min(widths)}: give fewer"
+            for j, k in enumerate(entry.ks or [])
+            if k > min(widths)
+        ]
+    return faults
+
+
+def _foreign_faults(config: StudyConfig) -> list[str]:
+    """Faults of the blocks whose autoencoders were trained elsewhere."""
+    faults = []
+    for i, entry in enumerate(config.grid):
+        elsewhere = ELSEWHERE.fullmatch(entry.variant)
+        if elsewhere and entry.source is None:
+            faults.append(f"grid.{i}.source: say where {entry.variant!r} comes from")
+        if entry.source is None:
+            continue
+        if not elsewhere:
+            faults.append(
+                f"grid.{i}.variant: {entry.variant!r} is trained here; name what comes from "
+                "elsewhere foreign-..., in small letters, digits and -"
+            )
+        if entry.recipes is not None:
+            faults.append(f"grid.{i}.recipes: what was trained elsewhere has none")
+        if (count := prod(len(axis) for axis in axes_of(entry, config))) != 1:
+            faults.append(
+                f"grid.{i}.source: is one cell, and the block has {count}: give it one of models, "
+                "hookpoints, lambdas and seeds"
+            )
+    return faults
+
+
+def _browser_faults(config: StudyConfig) -> list[str]:
+    section = config.browser
+    if section is None:
+        return []
+    faults = unknown_names(config, section, "browser")
+    for j, name in enumerate(section.cells or []):
+        try:
+            Cell.from_path(name)
+        except CellNameError as error:
+            faults.append(f"browser.cells.{j}: {error}")
+    if not section.cells and not config.comparisons:
+        faults.append(
+            "browser: it shows the two sides of the first comparison, and comparisons is empty: "
+            "list one, or name cells under browser.cells"
+        )
+    return faults
+
+
+CHECKS = (
+    _hookpoint_faults,
+    _name_faults,
+    _block_faults,
+    recipe_faults,
+    dial_faults,
+    probe_faults,
+    _browser_faults,
+    _foreign_faults,
+)
+
+
+def _cell_faults(config: StudyConfig) -> list[str]:
+    """Cells given twice."""
+    faults = []
+    seen: dict[Cell, int] = {}
+    for i, entry in enumerate(config.grid):
+        for cell in cells_of(entry, config):
+            if cell in seen:
+                faults.append(f"grid.{i}: cell {cell.path} is already given by grid.{seen[cell]}")
+            seen.setdefault(cell, i)
+    return faults
+
+
+def absent_files(config: StudyConfig) -> list[str]:
+    """Local text and models that are not there, each with its path."""
+    wanted = {
+        f"models.{i}.source.path": model.source.path
+        for i, model in enumerate(config.models)
+        if model.source.kind == "path"
+    }
+    for path, source in text_sources(config.text).items():
+        if source.kind == "files":
+            wanted |= {f"{path}.paths.{i}": name for i, name in enumerate(source.paths)}
+    return [
+        f"{place}: {path} is not there; relative paths are of the folder in which you run"
+        for place, path in wanted.items()
+        if not Path(path).exists()
+    ]
+
+
+def check_known(cell: Cell, config: StudyConfig) -> None:
+    """Check a cell, which need not be on the grid, against a configuration.
+
+    Raises:
+        CellNameError: its model, hookpoint, variant or recipe is unknown here; its variant has a k
+            and not a lambda, or the reverse; or its recipe does not concern its variant.
+    """
+    known = {
+        "model": [model.name for model in config.models],
+        "hookpoint": config.hookpoints,
+        "variant": sorted({*VARIANTS, *(entry.variant for entry in config.grid)}),
+        "recipe": ["", *config.recipes],
+    }
+    for field, names in known.items():
+        if getattr(cell, field) not in names:
+            raise CellNameError(
+                f"{cell.path}: unknown {field} {getattr(cell, field)!r}; "
+                f"this study has {', '.join(name or DEFAULT_RECIPE for name in names)}"
+            )
+    if cell.knob_name not in (allowed := knobs(cell.variant)):
+        asked = replace(cell, lam=None, k=1) if K in allowed else replace(cell, lam=0.1, k=None)
+        raise CellNameError(
+            f"{cell.path}: {cell.variant} has no {cell.knob_name}; ask for a name such as "
+            f"{asked.path}"
+        )
+    if (recipe := home(config.recipes, cell.recipe, cell.variant)) != cell.recipe:
+        raise CellNameError(
+            f"{cell.path}: recipe {cell.recipe!r} does not concern {cell.variant}; ask for "
+            f"{replace(cell, recipe=recipe).path}"
+        )

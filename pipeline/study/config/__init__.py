@@ -1,1 +1,0 @@
-"""What a study may ask for: every key of a configuration file."""

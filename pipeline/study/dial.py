@@ -1,0 +1,217 @@
+"""Section ``dial``: steering a language model with single latents; its jobs and what they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.study.cell import Cell, by_sweep
+from pipeline.study.looks import LookRun, PlaceSpec, Restricted, SweptSpec, UsedCell, unknown_names
+from pipeline.study.metrics import Finite, NonNegative, Share, read_measure
+from pipeline.study.scope import Scope
+from pipeline.study.sections import (
+    Ascending,
+    Count,
+    FieldFaults,
+    Natural,
+    Positive,
+    Section,
+)
+
+if TYPE_CHECKING:
+    from pipeline.study.study_config import StudyConfig
+
+
+class Steering(Section):
+    """What one job of the dial does."""
+
+    latents: Natural = 16
+    """Latents that fire with both signs, those that contribute most. 0: nothing is steered."""
+    pairs: Natural = 4
+    """Opposite pairs of latents of the baseline, those of the most negative cosine."""
+    random: Count = 16
+    """Random directions, which latents are measured against."""
+    alphas: Annotated[list[Positive], Field(min_length=1), Ascending] = [0.125, 0.25, 0.5, 1.0]
+    """Sizes of a step, ascending. Each is made in both senses. 1 is the root mean square distance
+    of the held-out activations from their mean."""
+    contexts: Annotated[int, Field(ge=4, le=2**53)] = 32
+    """Held-out contexts, at most evaluation.lr_contexts. On half of them tokens are chosen, and the
+    others are measured."""
+    positions: Count = 16
+    """Positions of a context at which predictions are read."""
+    tokens: Count = 10
+    """Tokens that each sense of a direction promotes most, whose logits are compared."""
+
+
+class Dial(Steering, Restricted):
+    """The causal dial: `snakemake dial`.
+
+    It steers with latents of a comparison's candidate, with opposite pairs of latents of its
+    baseline, and along random directions. Of each sweep it takes the cell at the lambda, or k,
+    whose L0 is nearest the first matched L0."""
+
+    comparisons: Count = 1
+    """Comparisons whose sides steer, the first ones of the list. Figures and claims are of the
+    first."""
+    seeds: Count = 1
+    """Seeds of a sweep whose cells steer, the lowest first."""
+
+
+class DialSpec(SweptSpec, PlaceSpec):
+    """Of steering with the latents of one candidate and its baseline, at one place."""
+
+    reads = ("heldout", "baselines", "asset")
+    revision: int = 1
+    comparison: Annotated[int, Field(exclude_if=lambda number: number == 1)] = 1
+    """Its number in the configuration, from 1."""
+    candidate: list[Cell]
+    """Cells of a sweep, all seeds of each lambda, from which one is taken by its L0."""
+    baseline: list[Cell]
+    """The same of the baseline; empty where the grid has none here."""
+    losses: str
+    """Digest of the BaselineSpec, whose contexts are used."""
+    dial: Steering
+
+    @property
+    def of_comparison(self) -> str:
+        """What ends the name of its file."""
+        return "" if self.comparison == 1 else f"_comparison{self.comparison}"
+
+    @property
+    def sides(self) -> tuple[list[Cell], list[Cell]]:
+        return self.candidate, self.baseline
+
+
+def dial_specs(
+    dial: Dial, cells: Iterable[Cell], spec: Scope, losses: Mapping[str, str]
+) -> Iterator[DialSpec]:
+    """The jobs of a study, in the order of its tables: those of a place stand together.
+
+    There are none where it compares nothing.
+
+    Args:
+        dial: what is asked for.
+        cells: the grid.
+        spec: which cells stand under which recipe, and what is compared.
+        losses: model -> digest of its BaselineSpec.
+    """
+    sweeps = by_sweep(cells)
+    steering = spec.comparisons[: dial.comparisons if dial.latents else 0]
+    places = ((recipe, *place) for recipe, found in spec.trained.items() for place in found)
+    for recipe, model, hookpoint in filter(lambda place: dial.covers(*place), places):
+        for number, item in enumerate(steering, start=1):
+            keys = spec.sides(item, recipe, model, hookpoint)
+            if all(key.recipe != recipe for key in keys):
+                continue  # these cells are steered with under their own recipe
+            candidate, baseline = (sweeps.get(key, []) for key in keys)
+            for seed in sorted({cell.seed for cell in candidate})[: dial.seeds]:
+                yield DialSpec(
+                    recipe=recipe,
+                    model=model,
+                    hookpoint=hookpoint,
+                    seed=seed,
+                    comparison=number,
+                    candidate=_with_seed(candidate, seed),
+                    baseline=_with_seed(baseline, seed),
+                    level=next(iter(item.matched_l0), spec.matched_levels[0]),
+                    losses=losses[model],
+                    dial=dial,
+                )
+
+
+def _with_seed(cells: list[Cell], seed: int) -> list[Cell]:
+    """The cells at lambdas or ks that have a seed; all where none has it."""
+    knobs = {cell.knob for cell in cells if cell.seed == seed}
+    return [cell for cell in cells if cell.knob in knobs or not knobs]
+
+
+def dial_faults(config: StudyConfig) -> list[str]:
+    """Faults of section dial that concern other sections, each with its path."""
+    dial = config.dial
+    if dial is None:
+        return []
+    faults = unknown_names(config, dial, "dial")
+    if dial.contexts > config.evaluation.lr_contexts:
+        faults.append(
+            f"dial.contexts: {dial.contexts} are more than evaluation.lr_contexts, which is "
+            f"{config.evaluation.lr_contexts}: lower it, or raise that"
+        )
+    if dial.latents and not config.comparisons:
+        faults.append(
+            "comparisons: empty, and section dial steers with the two sides of the first one: list "
+            "it, or leave dial out"
+        )
+    elif dial.latents and dial.comparisons > len(config.comparisons):
+        faults.append(
+            f"dial.comparisons: {dial.comparisons}, and comparisons has {len(config.comparisons)}: "
+            "lower it, or list more"
+        )
+    return faults
+
+
+LATENT, PAIR, RANDOM = "latent", "pair", "random"
+"""Kinds of direction: one signed latent, two opposite ones, a random one."""
+
+
+class Direction(Section):
+    """What is steered along, and what that does at each size of the run."""
+
+    kind: Literal["latent", "pair", "random"]
+    rank: Count
+    """1 for the latent that contributes most, and for the pair of the most negative cosine."""
+    latents: Annotated[list[Natural], Field(max_length=2)]
+    """Numbers of the latents: one; of a pair first the one that is added at positive sizes."""
+    cosine: Finite | None = None
+    """Of the decoder rows of a pair."""
+    contribution: Share | None = None
+    """Share of the sum of z^2 over all latents and held-out tokens that is theirs."""
+    own_sizes: Annotated[list[NonNegative], Field(max_length=2)] = []
+    """Root mean square of z over the tokens on which a latent fires, in the unit of the sizes: of
+    its positive and of its negative side, or of the two latents of a pair."""
+    kl: list[Finite]
+    """KL(untouched || steered) of the next-token distribution, nats."""
+    effect: list[Finite]
+    """Change of the logit difference, nats."""
+    effect_se: list[NonNegative]
+    """Its standard error over contexts."""
+    promoted: list[list[str]]
+    """The tokens that positive and that negative sizes promote most, in this order."""
+
+
+class DialRun(LookRun):
+    """One recipe, place, seed and comparison."""
+
+    comparison: Count = 1
+    """Its number in the configuration, from 1."""
+    candidate: UsedCell
+    baseline: UsedCell | None
+    unit: NonNegative
+    """What size 1 is in the activations' own units."""
+    sizes: list[Finite]
+    """Ascending, symmetric about 0, which is in the middle."""
+    contexts: Count
+    """Contexts that were measured; as many or one less chose the tokens."""
+    positions: Count
+    """Positions that were read in them."""
+    directions: list[Direction]
+
+    @property
+    def used(self) -> list[UsedCell]:
+        return [side for side in (self.candidate, self.baseline) if side is not None]
+
+    @model_validator(mode="after")
+    def _a_value_per_size(self) -> DialRun:
+        for i, one in enumerate(self.directions):
+            for name in ("kl", "effect", "effect_se"):
+                if (found := len(getattr(one, name))) != len(self.sizes):
+                    message = f"{found} values for {len(self.sizes)} sizes"
+                    raise FieldFaults([(f"directions.{i}.{name}", message)])
+        return self
+
+
+def read_dial_run(path: Path) -> DialRun:
+    """Read and validate one file; raises MetricsError as ``read_measure``."""
+    return read_measure(DialRun, path, "run `snakemake dial` first")

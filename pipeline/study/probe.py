@@ -1,0 +1,249 @@
+"""Section ``probe``: what can be read from codes; its jobs and what they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.study.cell import Cell, by_sweep
+from pipeline.study.looks import LookRun, PlaceSpec, Restricted, UsedCell, unknown_names
+from pipeline.study.metrics import Share, read_measure
+from pipeline.study.scope import Scope
+from pipeline.study.sections import (
+    Ascending,
+    Count,
+    FieldFaults,
+    Fraction,
+    Natural,
+    Section,
+)
+
+if TYPE_CHECKING:
+    from pipeline.study.study_config import StudyConfig
+
+Sides = Annotated[int, Field(ge=1, le=256)]
+
+
+class Probing(Section):
+    """What one job of the probes does."""
+
+    labels: Annotated[
+        list[Literal["letter", "digit", "word", "source"]], Field(min_length=1, max_length=4)
+    ] = ["letter", "digit", "word", "source"]
+    """Kinds of label: first letter of a word; whether a token holds a digit; four lists of
+    function words; source of the document, where the text has several. Absorption is measured on
+    first letters."""
+    ks: Annotated[list[Sides], Field(min_length=1), Ascending] = [1, 2, 5]
+    """Numbers of sides that a probe may use, ascending. Each sign of a latent is a side."""
+    train_rows: Annotated[int, Field(ge=2, le=2**53)] = 4000
+    """Held-out rows that a probe is trained on at most, half of them with the label."""
+    test_rows: Annotated[int, Field(ge=2, le=2**53)] = 1000
+    """Held-out rows that it is tested on at most, of other documents."""
+    test_share: Fraction = 0.2
+    """Share of the held-out documents that are tested on."""
+    least_rows: Count = 30
+    """Rows with a label, in training and in test, below which the label is left out."""
+    seed: Natural = 0
+    """Of the split of the documents, and of the choice of rows."""
+
+    @field_validator("labels")
+    @classmethod
+    def _once(cls, labels: list[str]) -> list[str]:
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"{labels} has a kind twice: list each once")
+        return labels
+
+
+class Probe(Probing, Restricted):
+    """Sparse probing and feature absorption: `snakemake probe`.
+
+    Every cell of the grid is probed, but for those that the fields below leave out."""
+
+    seeds: Count = 1
+    """Seeds of a sweep whose cells are probed, the lowest first."""
+
+
+class ProbeSpec(PlaceSpec):
+    """Of probing the cells of one seed that were trained under one recipe at one place."""
+
+    reads = ("heldout", "tokens", "asset")
+    revision: int = 1
+    cells: list[Cell]
+    store: str
+    """Digest of the held-out store's DumpSpec."""
+    probe: Probing
+
+    @property
+    def metrics_of(self) -> list[Cell]:
+        return self.cells
+
+    @property
+    def weights_of(self) -> list[Cell]:
+        return self.cells
+
+
+LETTER, SOURCE = "letter", "source"
+
+FIELDS = set(Probing.model_fields)
+
+
+def probe_specs(
+    probe: Probe, cells: Iterable[Cell], spec: Scope, stores: Mapping[str, str]
+) -> Iterator[ProbeSpec]:
+    """The jobs of a study, in the order of its tables.
+
+    Args:
+        probe: what is asked for.
+        cells: the grid.
+        spec: recipes, models and hookpoints in their order.
+        stores: model -> digest of the DumpSpec of its held-out store.
+    """
+    at: dict[tuple[str, str, str, int], list[Cell]] = {}
+    for found in by_sweep(cells).values():
+        seeds = sorted({cell.seed for cell in found})[: probe.seeds]
+        for cell in found:
+            if cell.seed in seeds:
+                key = cell.recipe, cell.model, cell.hookpoint, cell.seed
+                at.setdefault(key, []).append(cell)
+    models, settings = list(spec.models), Probing.model_validate(probe.model_dump(include=FIELDS))
+    order = {name: i for i, name in enumerate([*spec.hookpoints])}
+    for recipe, model, hookpoint, seed in sorted(
+        at, key=lambda key: (key[0], models.index(key[1]), order[key[2]], key[3])
+    ):
+        if probe.covers(recipe, model, hookpoint):
+            yield ProbeSpec(
+                recipe=recipe,
+                model=model,
+                hookpoint=hookpoint,
+                seed=seed,
+                cells=at[recipe, model, hookpoint, seed],
+                store=stores[model],
+                probe=settings,
+            )
+
+
+def probe_faults(config: StudyConfig) -> list[str]:
+    """Faults of section probe that concern other sections, each with its path."""
+    probe = config.probe
+    if probe is None:
+        return []
+    faults = unknown_names(config, probe, "probe")
+    if probe.labels == [SOURCE] and len(config.text.sources) < 2:
+        faults.append(
+            "probe.labels: source alone, and the text has one source: add another kind of label, "
+            "or sources to section text"
+        )
+    for name in ("train_rows", "test_rows"):
+        if getattr(probe, name) < 2 * probe.least_rows:
+            faults.append(
+                f"probe.{name}: {getattr(probe, name)} rows, half of them with the label, are "
+                f"fewer than least_rows {probe.least_rows} asks for: raise it, or lower that"
+            )
+    return faults
+
+
+ALL = "all"
+"""In tables: the labels of every kind together, each counting once."""
+
+NEURONS, DENSE = "k coordinates of the activation", "the whole activation"
+"""What probes see for comparison, in words."""
+
+
+class Label(Section):
+    """A label, and what a probe on the activation makes of it."""
+
+    name: str
+    """Its kind and its class, such as ``letter.a``."""
+    train: Count
+    """Rows that probes were trained on, half of them with the label."""
+    test: Count
+    dense: Share
+    """Accuracy of a probe on the whole activation."""
+    dense_f1: Share
+    neurons: list[Share]
+    """Accuracy of a probe on k coordinates of the activation, for each k of the run."""
+
+    @property
+    def kind(self) -> str:
+        """Letter, digit, word or source."""
+        return self.name.partition(".")[0]
+
+
+class Absorbed(Section):
+    """Absorption of one label, see ``sagsae.evaluation.absorption``."""
+
+    main: list[Natural]
+    """The main sides: i is z > 0 of latent i, H + i is z < 0."""
+    rows: Natural
+    """Test rows with the label that the probe on whole activations finds."""
+    fraction: Share | None
+    """Mean absorption fraction over them; null where there are none."""
+    full: Share | None
+    """Share of them with full absorption."""
+
+
+class LabelProbed(Section):
+    """What a code says of one label."""
+
+    accuracy: list[Share]
+    """Of a probe on k sides, for each k of the run."""
+    latents: list[Natural]
+    """How many latents these k sides belong to."""
+    sides: list[Natural]
+    """Those of the largest k, the one whose mean differs most first."""
+    absorption: Absorbed | None
+    """Null where it is not measured: no first letter, or one that no probe finds."""
+
+
+class ProbedCell(UsedCell):
+    """One cell."""
+
+    live_sides: Natural
+    """Sides that fire on some row of the probes."""
+    live_latents: Natural
+    labels: list[LabelProbed]
+    """In the order of the labels of the run."""
+
+
+class ProbeRun(LookRun):
+    """One recipe, place and seed."""
+
+    ks: list[Count]
+    rows: Count
+    """Held-out rows that some label uses."""
+    labels: list[Label]
+    left_out: list[str]
+    """Labels that have too few rows."""
+    cells: list[ProbedCell]
+
+    @property
+    def used(self) -> list[ProbedCell]:
+        return self.cells
+
+    @model_validator(mode="after")
+    def _a_value_for_each(self) -> ProbeRun:
+        faults = []
+        for i, label in enumerate(self.labels):
+            faults += self._per_k(f"labels.{i}.neurons", label.neurons)
+        for i, one in enumerate(self.cells):
+            if len(one.labels) != len(self.labels):
+                message = f"{len(one.labels)} for {len(self.labels)} labels of the run"
+                faults.append((f"cells.{i}.labels", message))
+            for j, probed in enumerate(one.labels):
+                for name in ("accuracy", "latents"):
+                    faults += self._per_k(f"cells.{i}.labels.{j}.{name}", getattr(probed, name))
+        if faults:
+            raise FieldFaults(faults)
+        return self
+
+    def _per_k(self, path: str, values: list[float] | list[int]) -> list[tuple[str, str]]:
+        fits = len(values) == len(self.ks)
+        return [] if fits else [(path, f"{len(values)} values for {len(self.ks)} numbers of sides")]
+
+
+def read_probe_run(path: Path) -> ProbeRun:
+    """Read and validate one file; raises MetricsError as ``read_measure``."""
+    return read_measure(ProbeRun, path, "run `snakemake probe` first")
