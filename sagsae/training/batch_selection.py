@@ -82,7 +82,7 @@ def _candidates(
     """Find the entries above a level; whether there was room for those of each thread's rows, or
     without threads for those of all rows together."""
     upper = np.full_like(bias, level)
-    lower = upper if signed else np.full_like(bias, np.inf)
+    lower = upper if signed else None
 
     def find(i: int, j: int) -> bool:
         fits: bool = selection.beyond(u, bias, upper, lower, i, j, True, found)

@@ -182,7 +182,7 @@ class CpuStep:
         near = np.where(coarse * EXACT > gate.band, half + coarse, 0) * (gate.band > 0)
         near = near.astype(self._float)
         reach = np.maximum(near, half)
-        beyond = gate.theta_pos - reach, gate.theta_neg - reach
+        beyond = gate.theta_pos - reach, gate.theta_neg - reach if signed else None
         fits = share(b, lambda i, j: selection.beyond(u, gate.bias, *beyond, i, j, False, found))
         if all(fits) and near.any():
             x, W = as_array(batch.read), as_array(self.params["W_enc"].T)

@@ -177,6 +177,7 @@ def beyond(u, bias, upper, lower, first, last, patient, found):
     """The entries of rows [first, last) of ``u`` [B, H] above ``upper`` [H] or below ``-lower``.
 
     Args:
+        lower: None where latents serve one sign: then no entry is below.
         patient: Whether rows are looked at as long as there is room, although the first ones say
             that it will not do.
 
@@ -194,7 +195,9 @@ def beyond(u, bias, upper, lower, first, last, patient, found):
         for j in range(width):
             x = widen(row[j]) + bias[j]
             pre[j] = x
-            flags[j] = (not x <= upper[j]) | (not -x <= lower[j])  # or NaN
+            flags[j] = not x <= upper[j]  # or NaN
+            if lower is not None:
+                flags[j] |= not -x <= lower[j]
         n = _flagged(flags, words, some, chosen)
         crowded = i - first == SAMPLE and e - first * room > 1.5 * SAMPLE * room
         if e + n >= end or (crowded and not patient):
