@@ -21,7 +21,6 @@ from sagsae.autoencoders.registry import knobs
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
 from sagsae.evaluation.replacements import kept_only, reconstruction
-from sagsae.memory import needs_memory
 from sagsae.schedules import Recipe, uses
 from sagsae.training.history import History
 from sagsae.training.trainer import Trainer
@@ -34,7 +33,6 @@ class Trained(NamedTuple):
     history: History
 
 
-@needs_memory("the autoencoder")
 def initialised(
     store: Store,
     hookpoint: str,

@@ -13,7 +13,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.utils.logging import disable_progress_bar
 
 from sagsae.cpu_products import has_bfloat16, multiply_in_float32
-from sagsae.memory import needs_memory
 
 WEIGHTS = "model.safetensors"
 _WEIGHTS_FILE = re.compile(r"[^/]+\.safetensors")
@@ -73,7 +72,6 @@ def _json_object(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-@needs_memory("the language model")
 def load_language_model(
     folder: str | Path,
     dtype: torch.dtype | str = torch.bfloat16,

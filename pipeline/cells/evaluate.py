@@ -36,7 +36,6 @@ from sagsae.evaluation.histograms import Histograms, activation_histograms
 from sagsae.evaluation.loss_recovered import LossRecovered, spliced_losses, sum_counted
 from sagsae.evaluation.metrics import ReconstructionMetrics, accumulate
 from sagsae.evaluation.replacements import reconstruction
-from sagsae.memory import needs_memory
 
 ROWS = 8192
 """Rows read at once."""
@@ -46,7 +45,6 @@ class EvaluationError(ValueError):
     """A cell that cannot be evaluated; the message says why and what to do."""
 
 
-@needs_memory("the evaluation of the autoencoder")
 def evaluate_cell(
     spec: EvaluateSpec,
     cell: Cell,

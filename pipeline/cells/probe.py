@@ -40,7 +40,6 @@ from sagsae.evaluation.probe_tasks import Sampling, gathered, make_tasks
 from sagsae.evaluation.probing import Task
 from sagsae.evaluation.token_labels import Labelling, source_labels, token_labels
 from sagsae.language_models import load_tokenizer, texts_of
-from sagsae.memory import needs_memory
 
 DIGITS = 6
 """Significant digits of means over rows; shares of rows are exact."""
@@ -91,7 +90,6 @@ def chosen_tasks(
     return rows, tasks, left_out
 
 
-@needs_memory("the rows that are probed")
 def rows_at(store: Store, hookpoint: str, rows: Tensor, label: str) -> Tensor:
     """Some rows [m] of a store, ascending, as they are stored: [m, d] on the CPU."""
     found, first = [], 0

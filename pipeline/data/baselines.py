@@ -43,7 +43,6 @@ from sagsae.evaluation.loss_recovered import (
 from sagsae.evaluation.replacements import constant, zeros
 from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
 from sagsae.files import write_atomic
-from sagsae.memory import needs_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,7 +251,6 @@ def main(
         write_record(out, read_json(made), entry.folder)
 
 
-@needs_memory("the language model's own losses")
 def _measure(
     spec: BaselineSpec,
     asset: Path,

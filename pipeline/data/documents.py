@@ -16,12 +16,10 @@ from pipeline.data.wheels import AssetError
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json
 from sagsae.files import whole_file
-from sagsae.memory import needs_memory
 
 PARQUET = "documents.parquet"
 
 
-@needs_memory("the documents")
 def make_documents(source: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Store the documents of a text source in ``folder``.
 
@@ -59,7 +57,6 @@ def make_documents(source: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-@needs_memory("the documents")
 def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
     """The documents as a ``datasets`` dataset with a ``text`` column.
 

@@ -11,7 +11,6 @@ from pipeline.jobs.cache import ENTRY, entry_folder
 from pipeline.jobs.json_files import digest, expect_fields, read_json
 from pipeline.study.specs import DumpSpec
 from sagsae.activations import Store, StoreError, verify_store
-from sagsae.memory import needs_memory
 from sagsae.storage import Location, Storage, is_url, storage_at
 
 
@@ -63,7 +62,6 @@ def open_store(manifest: Path, expected: str | None = None) -> Store:
     return store
 
 
-@needs_memory("chunks of activations")
 def read_store(place: Location) -> None:
     """Read every chunk of a store.
 

@@ -35,7 +35,6 @@ from sagsae.activations.tokens import (
     save_tokens,
 )
 from sagsae.language_models import load_tokenizer
-from sagsae.memory import needs_memory
 
 DOCUMENTS_A_BATCH = 256
 COUNTS = {"rows", "rows_per_block", "slack"}
@@ -124,7 +123,6 @@ def contexts_wanted(spec: TokenSpec) -> int:
     return spec.rows // size * contexts_per_block(size, spec.context_length, spec.slack)
 
 
-@needs_memory("the tokens of a split")
 def tokenise(
     spec: TokenSpec, asset: dict[str, Any], folder: Path, descriptor: dict[str, Any], dataset: Any
 ) -> TokenStore:

@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from sagsae.memory import purpose_of
-
 AGAIN = "run the same command again: what is finished is kept"
 DISK, MEMORY, GPU = "the disk is full", "no memory", "no GPU memory"
 _NUMBERS = {
@@ -42,12 +40,10 @@ def explain(error: BaseException, arguments: Sequence[str] = ()) -> str:
     if not found:
         return ""
     resource, cause = found[-1]  # the innermost says it best
-    purposes = [purpose for link in _chain(error) if (purpose := purpose_of(link))]
-    what = f"{resource} for {purposes[-1]}" if purposes and resource in (MEMORY, GPU) else resource
     text = " ".join(str(cause).split()) or type(cause).__name__
     if resource not in (MEMORY, GPU) and not getattr(cause, "filename", None):
         text += "".join(f" at {out}" for option, out in pairwise(arguments) if option == "--out")
-    return f"{what}: {text}: {_ADVICE.get(resource, 'mend that')} and {AGAIN}"
+    return f"{resource}: {text}: {_ADVICE.get(resource, 'mend that')} and {AGAIN}"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

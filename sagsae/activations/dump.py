@@ -34,7 +34,6 @@ from sagsae.activations.reading import BlockMemory, BlockRead, BlockReader, cont
 from sagsae.activations.tokens import TokenStore
 from sagsae.activations.writer import StoreWriter
 from sagsae.files import digest
-from sagsae.memory import needs_memory
 from sagsae.storage import Storage
 
 GPU_WRITERS = 6
@@ -104,7 +103,6 @@ def dump_config(
     return StoreConfig(hookpoints=widths, **own)
 
 
-@needs_memory("a block of activations")
 def dump_activations(
     model: nn.Module,
     tokens: TokenStore,

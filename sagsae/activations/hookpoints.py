@@ -16,8 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sagsae.memory import needs_memory
-
 _LLAMA = ("llama", "smollm3", "gemma2", "gemma3_text", "mistral", "qwen2", "qwen3")
 _MODULES = {"gpt_neox": ("gpt_neox.layers", "attention")}
 _MODULES |= dict.fromkeys(_LLAMA, ("model.layers", "self_attn"))
@@ -119,7 +117,6 @@ def capture(
         yield captured
 
 
-@needs_memory("a forward pass of the language model")
 def run_captured(model: nn.Module, input_ids: Tensor, **inputs: Any) -> Any:
     """One forward pass without gradients under `capture`.
 

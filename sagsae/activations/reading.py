@@ -22,7 +22,6 @@ from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
 from sagsae.activations.layout import StoreConfig
 from sagsae.activations.tokens import TokenStore
 from sagsae.activations.transfers import Arrival, SideStream
-from sagsae.memory import needs_memory
 
 PASSES_AHEAD = 2
 """Forward passes that a GPU may have before it while their activations are not on the host yet."""
@@ -118,7 +117,6 @@ class BlockReader:
         self.contexts = contexts_per_block(config.rows_per_block, self.length, slack)
         self._copies = SideStream(device)
 
-    @needs_memory("a block of activations")
     def memory(self) -> BlockMemory:
         """Memory for one block."""
         reserve, positions = self._copies.host_memory, self.contexts * self.length

@@ -30,7 +30,6 @@ from torch.utils.data import IterableDataset, get_worker_info
 from sagsae.activations.arrays import stored_rows
 from sagsae.activations.store import Store
 from sagsae.activations.transfers import SideStream
-from sagsae.memory import needs_memory
 
 CHUNKS_AHEAD = 4
 """Chunks of a store of objects that are fetched before they are asked for, read in order."""
@@ -87,7 +86,6 @@ class ActivationStream(IterableDataset[Tensor]):
         wait_seconds: time that `next` took so far: waiting for the reading thread, and gathering.
     """
 
-    @needs_memory("the chunks that are shuffled together")
     def __init__(
         self,
         store: Store,
@@ -134,7 +132,6 @@ class ActivationStream(IterableDataset[Tensor]):
         self.wait_seconds += time.perf_counter() - began
         return batch
 
-    @needs_memory("the chunks that are shuffled together")
     def _gather(self) -> Tensor:
         parts, missing = [], self.batch_size
         while missing:

@@ -45,7 +45,6 @@ from sagsae.activations.layout import (
 from sagsae.activations.store import Store
 from sagsae.activations.verify import Report, faults_of
 from sagsae.files import FileLock, remove_temporaries, signed_json
-from sagsae.memory import needs_memory
 from sagsae.storage import Folder, Location, storage_at
 
 _PATIENCE = 30.0
@@ -127,7 +126,6 @@ class StoreWriter:
         done = set(committed_blocks(self.storage))
         return [block for block in range(self.config.n_blocks) if block not in done]
 
-    @needs_memory("a block of activations that is written")
     def write_block(
         self,
         block: int,

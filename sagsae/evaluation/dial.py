@@ -27,7 +27,6 @@ from sagsae.evaluation.directions import Arms
 from sagsae.evaluation.heads import rows_per_softmax
 from sagsae.evaluation.loss_recovered import Contexts, check_reachable
 from sagsae.evaluation.steering import Steering
-from sagsae.memory import needs_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +60,6 @@ def interventions(contexts: int, directions: int, sizes: int) -> int:
     return 2 * directions * (half + sizes * (contexts - half))
 
 
-@needs_memory("steering of the language model")
 def steer(
     steering: Steering,
     contexts: Contexts,

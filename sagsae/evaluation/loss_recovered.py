@@ -22,7 +22,6 @@ from sagsae.activations.hookpoints import Hookpoint, splice
 from sagsae.evaluation.heads import head_logits, rows_per_head, rows_per_softmax, trunk_output
 from sagsae.evaluation.replacements import Replace, kept_only
 from sagsae.evaluation.resume import resume_from, runs_from
-from sagsae.memory import needs_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +94,6 @@ class SummedLoss:
         return self.total / self.tokens
 
 
-@needs_memory("spliced passes of the language model")
 def token_losses(model: Any, input_ids: Tensor) -> Tensor:
     """Loss on every token but the first of each context, given the tokens before it.
 
@@ -129,7 +127,6 @@ def _head_losses(model: Any, output: type, rows: Tensor, labels: Tensor) -> Tens
     return torch.cat([cross_entropy(x.float(), y, reduction="none") for x, y in pairs])
 
 
-@needs_memory("spliced passes of the language model")
 def all_losses(model: nn.Module, contexts: Contexts, batch_contexts: int) -> Tensor:
     """[n, L - 1] float32 losses on the CPU of the model as it is, every position included."""
     parts = []
@@ -139,7 +136,6 @@ def all_losses(model: nn.Module, contexts: Contexts, batch_contexts: int) -> Ten
     return torch.cat(parts)
 
 
-@needs_memory("spliced passes of the language model")
 def spliced_losses(
     model: nn.Module,
     contexts: Contexts,

@@ -26,7 +26,6 @@ from sagsae.evaluation.bins import Bins
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.lowest import Lowest
 from sagsae.evaluation.metrics import SupportsCode, rows_at_once
-from sagsae.memory import needs_memory
 
 INTERVALS = 8
 """Equal parts of the range of `Bins` from which firings are drawn; more than half are in
@@ -92,7 +91,6 @@ class _Block:
         return (self.value < 0).astype(np.int64)
 
 
-@needs_memory("what is kept of each latent")
 def profile_latents(
     autoencoder: SupportsCode,
     store: Store,

@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from sagsae.evaluation.heads import trunk_output
-from sagsae.memory import needs_memory
 
 TOKENS_AT_ONCE, ROWS_AT_ONCE = 2**14, 2**11
 """Part of the vocabulary, and directions, whose logits are computed together."""
@@ -64,7 +63,6 @@ def final_norm(model: Any) -> nn.Module:
     return nn.Identity()
 
 
-@needs_memory("the logits of directions")
 def promoted_tokens(model: Any, rows: Tensor, k: int) -> Promoted:
     """Tokens that each of some directions promotes and suppresses.
 

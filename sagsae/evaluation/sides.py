@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from sagsae.evaluation.metrics import SupportsCode, rows_at_once
-from sagsae.memory import needs_memory
 
 
 @contextmanager
@@ -47,7 +46,6 @@ class SideCodes:
     values: Tensor
 
     @classmethod
-    @needs_memory("the codes of the rows that are probed")
     def of(cls, autoencoder: SupportsCode, batches: Iterable[Tensor]) -> SideCodes:
         """Encode rows, on a CPU with one thread, so that no bit hangs on the number of cores.
 

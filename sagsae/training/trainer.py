@@ -11,7 +11,6 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.memory import needs_memory
 from sagsae.schedules import Recipe
 from sagsae.training.checkpoint import (
     OtherRunError,
@@ -62,7 +61,6 @@ class Trainer:
         progress: Called as ``progress(step, row)``.
     """
 
-    @needs_memory("a training step")
     def __init__(
         self,
         sae: Autoencoder,
@@ -86,7 +84,6 @@ class Trainer:
         self._average = WeightAverage(sae.params, recipe.weight_average)
         self._first_k = min(sae.d, sae.width)
 
-    @needs_memory("a training step")
     def run(self, checkpoint: Path | None = None, every_seconds: float = 300.0) -> History:
         """Train to the end, continuing from ``checkpoint`` or the one before it if they exist.
 

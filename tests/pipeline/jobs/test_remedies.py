@@ -10,7 +10,6 @@ import pytest
 from pipeline.data.model_folders import hub_errors
 from pipeline.data.wheels import AssetError
 from pipeline.jobs.remedies import explain
-from sagsae.memory import needs_memory
 
 
 def of_number(number: int, path: str) -> OSError:
@@ -52,20 +51,3 @@ def test_a_full_disk_is_told_from_a_dead_network(tmp_path):
 def test_what_is_written_stands_for_a_file_that_the_error_does_not_name():
     error = RuntimeError("No space left on device (os error 28)")
     assert "28) at results/x.json: free some" in explain(error, ["--out", "results/x.json"])
-
-
-def test_the_innermost_place_says_what_the_memory_was_for():
-    @needs_memory("a training step")
-    def step() -> None:
-        raise MemoryError
-
-    def wrapped() -> None:
-        try:
-            with needs_memory("the autoencoder"):
-                step()
-        except MemoryError as error:
-            raise ValueError("the stage failed") from error
-
-    with pytest.raises(ValueError, match="the stage failed") as raised, needs_memory("x"):
-        wrapped()
-    assert explain(raised.value).startswith("no memory for a training step: ")
