@@ -31,7 +31,7 @@ from sagsae.training import batch_selection, codes, kernels, selection, weight_u
 
 PARTS = {
     torch: ["mm"],
-    selection: ["top_of_rows", "beyond", "refine", "keys_of", "cut_of", "equal_to", "keep_above"],
+    selection: ["top_of_rows", "beyond", "refine", "cut_of"],
     codes: ["codes_of_entries", "rows_of_entries", "dense_codes", "dense_gradients"],
     kernels: ["output_gradients"],
     weight_updates: ["weight_gradients", "update_on_open", "update_from_memory"],

@@ -32,32 +32,15 @@ def places_of_rows(store: Store, tokens: TokenStore, block: int) -> np.ndarray:
     first = store.commits[block].cursor.get("first_context")
     if not isinstance(first, int):
         raise ValueError(f"{store.storage}: block {block} does not say which contexts it holds")
-    found = _walk(as_read, tokens, first)
-    if found is None:
+    position = as_read["position"]  # falls where the next context begins
+    context = first + np.concatenate([[0], np.cumsum(np.diff(position) <= 0)])
+    places = context * tokens.context_length + position
+    if places.max() >= tokens.input_ids.size or not (
+        np.array_equal(tokens.input_ids.ravel()[places], as_read["token_id"])
+        and np.array_equal(tokens.doc_id.ravel()[places], as_read["doc_id"])
+    ):
         raise ValueError(
             f"{store.storage}: the rows of block {block} are not those of the contexts from "
             f"{first} on: store and tokens do not belong together; open those of one dump"
         )
-    return found[order]
-
-
-def _walk(rows: dict[str, np.ndarray], tokens: TokenStore, context: int) -> np.ndarray | None:
-    """Places of rows in the order in which they were read; None where they do not fit.
-
-    A context goes on while positions rise and token and document are its own.
-    """
-    length, last = tokens.context_length, -1
-    ids, documents = tokens.input_ids, tokens.doc_id
-    places = np.empty(len(rows["position"]), np.int64)
-    columns = (rows[name].tolist() for name in ("position", "token_id", "doc_id"))
-    for row, (position, token, document) in enumerate(zip(*columns, strict=True)):
-        if position <= last:
-            context, last = context + 1, -1
-        while context < tokens.n_contexts and not (
-            ids[context, position] == token and documents[context, position] == document
-        ):
-            context += 1
-        if context >= tokens.n_contexts:
-            return None
-        places[row], last = context * length + position, position
-    return places
+    return places[order]

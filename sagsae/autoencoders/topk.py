@@ -9,8 +9,6 @@ AbsTopK with k is TopK with k on the pre-activations [pre, -pre] of 2H latents.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
@@ -93,17 +91,3 @@ class AbsTopK(TopK):
 
     name = "abstopk"
     two_sided = True
-
-
-def as_topk(sae: AbsTopK) -> TopK:
-    """The TopK of twice the width that computes the same.
-
-    Latents i and i + H are the positive and the negative side of latent i.
-    """
-    split = TopK(sae.d, 2 * sae.width, sae.scale)
-    state: dict[str, Any] = sae.state_dict()
-    state["W_enc"] = torch.cat([state["W_enc"], -state["W_enc"]], dim=1)
-    state["b_enc"] = torch.cat([state["b_enc"], -state["b_enc"]])
-    state["W_dec"] = torch.cat([state["W_dec"], -state["W_dec"]])
-    split.load_state_dict(state)
-    return split

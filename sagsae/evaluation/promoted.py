@@ -16,8 +16,9 @@ from torch import Tensor, nn
 
 from sagsae.evaluation.heads import trunk_output
 
-TOKENS_AT_ONCE, ROWS_AT_ONCE = 2**14, 2**11
-"""Part of the vocabulary, and directions, whose logits are computed together."""
+LOGITS_AT_ONCE = 2**26
+"""Logits that are held together: directions times the vocabulary."""
+TINY = torch.finfo(torch.float32).tiny
 
 
 @dataclass(frozen=True)
@@ -75,40 +76,12 @@ def promoted_tokens(model: Any, rows: Tensor, k: int) -> Promoted:
     with torch.inference_mode():
         v, norm = rows.detach().to(head.device, head.dtype), final_norm(model)
         seen = ((norm(v).float() - norm(-v).float()) / 2).to(head.device)
-        vocabulary, k = len(head), min(k, len(head))
-        mean = seen @ head.float().mean(0)
-        squares = torch.zeros(len(seen), dtype=torch.float64, device=head.device)
-        best = [_Best(len(seen), k, head.device) for _ in range(2)]
-        for start in range(0, vocabulary, TOKENS_AT_ONCE):
-            part = head[start : start + TOKENS_AT_ONCE].float()
-            for first in range(0, len(seen), ROWS_AT_ONCE):
-                some = slice(first, first + ROWS_AT_ONCE)
-                logits = seen[some] @ part.T - mean[some, None]
-                squares[some] += logits.square().sum(1, dtype=torch.float64)
-                best[0].offer(some, logits, start)
-                best[1].offer(some, -logits, start)
-        spread = (squares / vocabulary).sqrt().float().clamp_min(torch.finfo(torch.float32).tiny)
-    up, down = best
-    return Promoted(
-        up.tokens.cpu(),
-        (up.values / spread[:, None]).cpu(),
-        down.tokens.cpu(),
-        (-down.values / spread[:, None]).cpu(),
-    )
-
-
-class _Best:
-    """The k largest values of each of n rows, over parts of the vocabulary."""
-
-    def __init__(self, n: int, k: int, device: torch.device) -> None:
-        self.values = torch.full((n, k), -torch.inf, device=device)
-        self.tokens = torch.zeros((n, k), dtype=torch.int64, device=device)
-
-    def offer(self, rows: slice, values: Tensor, start: int) -> None:
-        """Values [n of rows, tokens] of the tokens from ``start`` on."""
-        k = self.values.shape[1]
-        found = values.topk(min(k, values.shape[1]), 1)
-        both = torch.cat([self.values[rows], found.values], 1)
-        names = torch.cat([self.tokens[rows], found.indices + start], 1)
-        self.values[rows], places = both.topk(k, 1)
-        self.tokens[rows] = names.gather(1, places)
+        unembedding, k = head.float().T, min(k, len(head))
+        parts = []
+        for some in seen.split(max(1, LOGITS_AT_ONCE // len(head))):
+            logits = some @ unembedding
+            spread = logits.std(1, correction=0, keepdim=True)
+            scores = (logits - logits.mean(1, keepdim=True)) / spread.clamp_min(TINY)
+            up, down = scores.topk(k), (-scores).topk(k)
+            parts.append((up.indices, up.values, down.indices, -down.values))
+    return Promoted(*(torch.cat(column).cpu() for column in zip(*parts, strict=True)))

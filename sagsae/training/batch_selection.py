@@ -7,8 +7,6 @@ memory for, it is taken from all rows. So the result never depends on the guess.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
 from sagsae.training import selection
@@ -35,24 +33,23 @@ def select_of_batch(
         threads: Share the rows.
     """
     rows, wanted = len(u), k * len(u)
-    edges = threads.edges(rows)
     guessed = _level(u[:: max(1, rows // SAMPLE)], bias, k, signed, SPARE)
     if not _candidates(u, bias, guessed, signed, found, threads) or _held(found) < wanted:
         exact = _level(u, bias, k, signed, 1.0)
         with_equal = np.nextafter(exact, bias.dtype.type(0))
         if not _candidates(u, bias, with_equal, signed, found):
             _candidates(u, bias, exact, signed, found)
-    keys = np.empty(_held(found), bias.dtype)
-    starts = np.concatenate([[0], np.cumsum(found.ends - found.starts)])[edges]
-    for (i, j), (a, z) in zip(pairwise(edges), pairwise(starts), strict=True):
-        selection.keys_of(found, signed, i, j, keys[a:z])
+    held = found.ends - found.starts
+    places = np.arange(held.sum()) + np.repeat(found.starts - held.cumsum() + held, held)
+    values = found.values[places]
+    keys = np.abs(values) if signed else values
     level, equal = selection.cut_of(keys, wanted, max(guessed, bias.dtype.type(1e-6)))
-    equals = [
-        selection.equal_to(found, level, signed, i, j) if equal else 0 for i, j in pairwise(edges)
-    ]
-    taken = np.minimum(np.cumsum([0, *equals]), equal)
-    quota = dict(zip(edges[:-1], np.diff(taken).tolist(), strict=True))
-    threads.share(rows, lambda i, j: selection.keep_above(found, level, quota[i], signed, i, j))
+    kept = ~(keys <= level)  # or NaN
+    kept[np.flatnonzero(keys == level)[:equal]] = True
+    rows_kept, count = np.repeat(np.arange(rows), held)[kept], np.count_nonzero(kept)
+    found.latents[:count], found.values[:count] = found.latents[places[kept]], values[kept]
+    found.ends[:] = np.bincount(rows_kept, minlength=rows).cumsum()
+    found.starts[:] = np.concatenate([[0], found.ends[:-1]])
 
 
 def _held(found: Entries) -> int:

@@ -210,45 +210,6 @@ def beyond(u, bias, upper, lower, first, last, patient, found):
 
 
 @njit(**OPTIONS)
-def keys_of(found, signed, first, last, keys):
-    """Keys of the entries of rows [first, last), one after the other."""
-    n = 0
-    for i in range(first, last):
-        for e in range(found.starts[i], found.ends[i]):
-            x = found.values[e]
-            keys[n] = -x if signed and x < 0 else x
-            n += 1
-
-
-@njit(**OPTIONS)
-def equal_to(found, level, signed, first, last):
-    """How many entries of rows [first, last) have a key that equals a level."""
-    n = 0
-    for i in range(first, last):
-        for e in range(found.starts[i], found.ends[i]):
-            x = found.values[e]
-            n += np.int64((-x if signed and x < 0 else x) == level)
-    return n
-
-
-@njit(**OPTIONS)
-def keep_above(found, level, equal, signed, first, last):
-    """Keep of the entries of rows [first, last) those whose key exceeds a level, and the first
-    ``equal`` whose key equals it."""
-    for i in range(first, last):
-        at = found.starts[i]
-        for e in range(found.starts[i], found.ends[i]):
-            x = found.values[e]
-            size = -x if signed and x < 0 else x
-            same = equal > 0 and size == level
-            equal -= np.int64(same)
-            if same or not size <= level:
-                found.latents[at], found.values[at] = found.latents[e], x
-                at += 1
-        found.ends[i] = at
-
-
-@njit(**OPTIONS)
 def refine(found, first, last, x, W, bias, threshold, reach, signed):
     """Compute the pre-activations of rows [first, last) again that lie near their thresholds.
 

@@ -20,15 +20,11 @@ class Threads:
         self.count = count
         self._pool = ThreadPoolExecutor(count, "step") if count > 1 else None
 
-    def edges(self, total: int) -> list[int]:
-        """Where the parts of ``range(total)`` begin that `share` makes, and its end."""
-        return [total * part // self.count for part in range(self.count + 1)]
-
     def share(self, total: int, work: Callable[[int, int], T]) -> list[T]:
         """``work(first, last)`` on consecutive parts of ``range(total)``; results in order."""
         if self._pool is None:
             return [work(0, total)]
-        edges = self.edges(total)
+        edges = [total * part // self.count for part in range(self.count + 1)]
         return list(self._pool.map(work, edges[:-1], edges[1:]))
 
 

@@ -16,8 +16,7 @@ def norm_of(model):
 
 
 def test_they_are_the_ends_of_the_logits(model, monkeypatch):
-    monkeypatch.setattr(promoted, "TOKENS_AT_ONCE", 10)
-    monkeypatch.setattr(promoted, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(promoted, "LOGITS_AT_ONCE", 2 * len(model.get_output_embeddings().weight))
     rows = torch.randn(5, HIDDEN, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         norm = norm_of(model)
