@@ -52,7 +52,7 @@ STAGES = {
     "summary": "analysis.summary",
     "export": "tools.hub.export",
     "hub-folder": "tools.hub.folder",
-    "synthetic-run": "synthetic.run",
+    "synthetic-run": "synthetic.protocols",
     "synthetic-tables": "analysis.tables.synthetic",
     "gpu-lease": "jobs.gpu_lease",
     "targets": "tools.list_targets",

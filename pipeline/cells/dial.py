@@ -106,67 +106,6 @@ def directions(
     return found, Arms.joined(*parts)
 
 
-def dial(
-    spec: DialSpec,
-    cells_root: Path,
-    heldout_manifest: Path,
-    baselines: Path,
-    asset: Path,
-    device: torch.device,
-) -> dict[str, Any]:
-    """Steer at one place; the content of a ``DialRun``.
-
-    Args:
-        spec: one of ``Study.dials``.
-        cells_root: folder of the cells, with metrics and weights.
-        heldout_manifest: manifest of the model's held-out store.
-        baselines: the model's baselines JSON.
-        asset: the model's asset.json.
-        device: where to compute.
-
-    Raises:
-        EvaluationError: no cell of the candidate fires, weights that do not belong to their
-            metrics, or a hookpoint without baselines.
-    """
-    label = f"dial {spec.model}/{spec.hookpoint}"
-    store, found = open_store(heldout_manifest), read_baselines(baselines)
-    if spec.hookpoint not in found.ablations:
-        raise EvaluationError(
-            f"{baselines}: has {', '.join(found.ablations)} but not {spec.hookpoint}; delete it"
-        )
-    metrics = read_all(cells_root, [*spec.candidate, *spec.baseline])
-    sides = [chosen_cell(spec, side, metrics) for side in (spec.candidate, spec.baseline)]
-    candidate, baseline = (
-        None if cell is None else _side(cell, metrics[cell], cells_root, store, device, label)
-        for cell in sides
-    )
-    if candidate is None:
-        raise EvaluationError(f"{label}: no cell of the candidate fires at all: mend its lambdas")
-    records, arms = directions(spec, candidate, baseline)
-    curves = _curves(spec, candidate.unit, arms, found, asset, device, label)
-    words, sizes = _words(curves.promoted, asset), spec.dial.alphas
-    run = {
-        "spec": digest(spec),
-        **spec.made_at,
-        "comparison": spec.comparison,
-        "candidate": UsedCell.values(candidate.metrics),
-        "baseline": baseline and UsedCell.values(baseline.metrics),
-        "unit": candidate.unit,
-        "sizes": [*(-size for size in reversed(sizes)), 0.0, *sizes],
-        "contexts": curves.contexts,
-        "positions": curves.positions,
-        "directions": [
-            {
-                **record,
-                **{k: getattr(curves, k)[i].tolist() for k in ("kl", "effect", "effect_se")},
-                "promoted": words[i],
-            }
-            for i, record in enumerate(records)
-        ],
-    }
-    return DialRun.model_validate(run).model_dump()
-
-
 def _side(
     cell: Cell,
     metrics: CellMetrics,
@@ -219,17 +158,52 @@ def main(
     out: Path,
     device: Device = "auto",
 ) -> None:
-    """Run the stage.
+    """Steer at one place, and write what was found.
 
     Args:
         spec: DialSpec as JSON, or @FILE that holds it
-        cells_root: folder of the cells
+        cells_root: folder of the cells, with metrics and weights
         heldout_manifest: manifest of the held-out store
         baselines: baselines JSON of the model
         asset: asset.json of the model
         out: JSON to write
         device: where to compute; auto: a GPU where there is one
+
+    Raises:
+        EvaluationError: no cell of the candidate fires, weights that do not belong to their
+            metrics, or a hookpoint without baselines.
     """
-    inputs = heldout_manifest, baselines, asset
-    with locked(out.parent, out.stem), using(*inputs):
-        write_json(out, dial(spec, cells_root, *inputs, device_of(device)))
+    label, place = f"dial {spec.model}/{spec.hookpoint}", device_of(device)
+    with locked(out.parent, out.stem), using(heldout_manifest, baselines, asset):
+        store, found = open_store(heldout_manifest), read_baselines(baselines)
+        if spec.hookpoint not in found.ablations:
+            raise EvaluationError(
+                f"{baselines}: has {', '.join(found.ablations)} but not {spec.hookpoint}; delete it"
+            )
+        metrics = read_all(cells_root, [*spec.candidate, *spec.baseline])
+        sides = [chosen_cell(spec, side, metrics) for side in (spec.candidate, spec.baseline)]
+        candidate, baseline = (
+            None if cell is None else _side(cell, metrics[cell], cells_root, store, place, label)
+            for cell in sides
+        )
+        if candidate is None:
+            raise EvaluationError(f"{label}: no cell of the candidate fires: mend its lambdas")
+        records, arms = directions(spec, candidate, baseline)
+        curves = _curves(spec, candidate.unit, arms, found, asset, place, label)
+        words, sizes = _words(curves.promoted, asset), spec.dial.alphas
+        for i, record in enumerate(records):
+            record |= {k: getattr(curves, k)[i].tolist() for k in ("kl", "effect", "effect_se")}
+            record["promoted"] = words[i]
+        run = {
+            "spec": digest(spec),
+            **spec.made_at,
+            "comparison": spec.comparison,
+            "candidate": UsedCell.values(candidate.metrics),
+            "baseline": baseline and UsedCell.values(baseline.metrics),
+            "unit": candidate.unit,
+            "sizes": [*(-size for size in reversed(sizes)), 0.0, *sizes],
+            "contexts": curves.contexts,
+            "positions": curves.positions,
+            "directions": records,
+        }
+        write_json(out, DialRun.model_validate(run).model_dump())

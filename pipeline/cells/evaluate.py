@@ -93,8 +93,16 @@ def evaluate_cell(
         raise EvaluationError(
             f"{baselines}: has {', '.join(found.ablations)} but not {cell.hookpoint}; delete it"
         )
-    spliced = _spliced(found, cell.hookpoint, sae, asset, device, label)
-    recovered = _loss_recovered(found, cell.hookpoint, spliced)
+    item, model = found.ablations[cell.hookpoint], load_asset(asset, found.dtype, device)
+    progress = Progress(f"{label}, spliced", len(found.contexts.input_ids), "contexts")
+    splice, batch = reconstruction(sae), SPLICED[device.type]
+    spliced = spliced_losses(model, found.contexts, batch, item.hookpoint, splice, progress.update)
+    recovered = LossRecovered(
+        clean=item.clean,
+        sae=sum_counted(spliced, found.contexts),
+        zero=item.zero,
+        mean=item.mean,
+    )
     latents = save(_latent_tensors(quality, histograms))
     made_from = {
         **train_info["made_from"],
@@ -115,7 +123,8 @@ def evaluate_cell(
         **_reconstruction_part(quality),
         "collapsed": why_collapsed(quality, course.get("diverged", "")),
         "threshold_off": "fault" in course.get("calibration", {}),
-        **_loss_part(recovered),
+        **_losses(recovered),
+        "lr_noisy": recovered.noisy(LR_NOISE_GAP),
         "sources": _source_part(found, groups, cell.hookpoint, spliced),
         "training": train_info["training"],
         "made_from": made_from,
@@ -178,26 +187,6 @@ def rows_of(store: Store, hookpoint: str, device: torch.device, label: str) -> I
         progress.update(done)
 
 
-def _spliced(
-    found: Baselines,
-    hookpoint: str,
-    sae: Autoencoder,
-    asset: Path,
-    device: torch.device,
-    label: str,
-) -> Tensor:
-    """[n, L - 1] losses with reconstructions in the place of the activations."""
-    model, contexts = load_asset(asset, found.dtype, device), found.contexts
-    progress = Progress(f"{label}, spliced", len(contexts.input_ids), "contexts")
-    point, batch = found.ablations[hookpoint].hookpoint, SPLICED[device.type]
-    return spliced_losses(model, contexts, batch, point, reconstruction(sae), progress.update)
-
-
-def _loss_recovered(found: Baselines, hookpoint: str, spliced: Tensor) -> LossRecovered:
-    item, sae = found.ablations[hookpoint], sum_counted(spliced, found.contexts)
-    return LossRecovered(clean=item.clean, sae=sae, zero=item.zero, mean=item.mean)
-
-
 def _source_part(
     found: Baselines, groups: GroupSums | None, hookpoint: str, spliced: Tensor
 ) -> dict[str, Any]:
@@ -253,10 +242,6 @@ def _latent_tensors(quality: ReconstructionMetrics, histograms: Histograms) -> d
         "slope_neg": slope_neg,
         **{f"histogram_{of}": getattr(histograms, of) for of in ("latents", "edges", "counts")},
     }
-
-
-def _loss_part(recovered: LossRecovered) -> dict[str, Any]:
-    return {**_losses(recovered), "lr_noisy": recovered.noisy(LR_NOISE_GAP)}
 
 
 def _losses(recovered: LossRecovered) -> dict[str, Any]:

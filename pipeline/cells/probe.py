@@ -100,55 +100,6 @@ def rows_at(store: Store, hookpoint: str, rows: Tensor, label: str) -> Tensor:
     return torch.cat(found)
 
 
-def probe(
-    spec: ProbeSpec,
-    cells_root: Path,
-    heldout_manifest: Path,
-    tokens: Path,
-    asset: Path,
-    device: torch.device,
-) -> dict[str, Any]:
-    """Probe at one place; the content of a ``ProbeRun``.
-
-    Args:
-        spec: one of ``Study.probes``.
-        cells_root: folder of the cells, with metrics and weights.
-        heldout_manifest: manifest of the model's held-out store.
-        tokens: record of the contexts that this store was filled from.
-        asset: the model's asset.json.
-        device: where codes are computed.
-
-    Raises:
-        EvaluationError: no label has enough rows, or weights that do not belong to their metrics.
-    """
-    where = f"probe {spec.model}/{spec.hookpoint}"
-    store, contexts = open_store(heldout_manifest, spec.store), open_tokens(tokens)
-    metrics = read_all(cells_root, spec.cells)
-    tokenizer = load_tokenizer(model_folder(asset))
-    rows, tasks, left_out = chosen_tasks(spec, store, contexts, tokenizer)
-    x = rows_at(store, spec.hookpoint, rows, f"{where}, rows")
-    progress = Progress(f"{where}, activations", len(tasks), "labels")
-    baselines = probe_activations(x, tasks, spec.probe.ks, progress.update)
-    progress, probed = Progress(f"{where}, codes", len(spec.cells), "cells"), []
-    for done, cell in enumerate(spec.cells, start=1):
-        sae = measured_autoencoder(cell, metrics[cell], cells_root)
-        scores = probe_autoencoder(sae.to(device), x, tasks, spec.probe.ks, baselines, device)
-        live = {"live_sides": scores.sides, "live_latents": scores.latents}
-        labels = [_probed_part(one) for one in scores.tasks]
-        probed.append({**UsedCell.values(metrics[cell]), **live, "labels": labels})
-        progress.update(done)
-    run = {
-        "spec": digest(spec),
-        **spec.made_at,
-        "ks": spec.probe.ks,
-        "rows": len(rows),
-        "labels": [_label_part(*pair) for pair in zip(tasks, baselines, strict=True)],
-        "left_out": left_out,
-        "cells": probed,
-    }
-    return ProbeRun.model_validate(run).model_dump()
-
-
 def _label_part(task: Task, baseline: Baseline) -> dict[str, Any]:
     return {
         "name": task.name,
@@ -189,17 +140,44 @@ def main(
     out: Path,
     device: Device = "auto",
 ) -> None:
-    """Run the stage.
+    """Probe at one place, and write what was found.
 
     Args:
         spec: ProbeSpec as JSON, or @FILE that holds it
-        cells_root: folder of the cells
+        cells_root: folder of the cells, with metrics and weights
         heldout_manifest: manifest of the held-out store
         tokens: record of the held-out contexts
         asset: asset.json of the model
         out: JSON to write
         device: where to compute codes; auto: a GPU where there is one
+
+    Raises:
+        EvaluationError: no label has enough rows, or weights that do not belong to their metrics.
     """
-    inputs = heldout_manifest, tokens, asset
-    with locked(out.parent, out.stem), using(*inputs):
-        write_json(out, probe(spec, cells_root, *inputs, device_of(device)))
+    where, place = f"probe {spec.model}/{spec.hookpoint}", device_of(device)
+    with locked(out.parent, out.stem), using(heldout_manifest, tokens, asset):
+        store, contexts = open_store(heldout_manifest, spec.store), open_tokens(tokens)
+        metrics = read_all(cells_root, spec.cells)
+        tokenizer = load_tokenizer(model_folder(asset))
+        rows, tasks, left_out = chosen_tasks(spec, store, contexts, tokenizer)
+        x = rows_at(store, spec.hookpoint, rows, f"{where}, rows")
+        progress = Progress(f"{where}, activations", len(tasks), "labels")
+        baselines = probe_activations(x, tasks, spec.probe.ks, progress.update)
+        progress, probed = Progress(f"{where}, codes", len(spec.cells), "cells"), []
+        for done, cell in enumerate(spec.cells, start=1):
+            sae = measured_autoencoder(cell, metrics[cell], cells_root).to(place)
+            scores = probe_autoencoder(sae, x, tasks, spec.probe.ks, baselines, place)
+            live = {"live_sides": scores.sides, "live_latents": scores.latents}
+            labels = [_probed_part(one) for one in scores.tasks]
+            probed.append({**UsedCell.values(metrics[cell]), **live, "labels": labels})
+            progress.update(done)
+        run = {
+            "spec": digest(spec),
+            **spec.made_at,
+            "ks": spec.probe.ks,
+            "rows": len(rows),
+            "labels": [_label_part(*pair) for pair in zip(tasks, baselines, strict=True)],
+            "left_out": left_out,
+            "cells": probed,
+        }
+        write_json(out, ProbeRun.model_validate(run).model_dump())

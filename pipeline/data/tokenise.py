@@ -41,20 +41,6 @@ COUNTS = {"rows", "rows_per_block", "slack"}
 """Fields of a specification that decide how many contexts there are, and not which."""
 
 
-def heldout_period(heldout_fraction: float) -> int:
-    """k, where every k-th permuted document is held out.
-
-    Raises:
-        ValueError: the fraction would hold out every document.
-    """
-    period = round(1 / heldout_fraction)
-    if period < 2:
-        raise ValueError(
-            f"text.heldout_fraction {heldout_fraction} holds out every document; use at most 0.5"
-        )
-    return period
-
-
 def documents_of(
     dataset: Any, descriptor: dict[str, Any], spec: TokenSpec
 ) -> Iterator[tuple[int, str]]:
@@ -62,7 +48,7 @@ def documents_of(
 
     The id is the row in documents.parquet, or for streamed text the place in the shuffled stream.
     """
-    period = heldout_period(spec.heldout_fraction)
+    period = round(1 / spec.heldout_fraction)
     permuted: Iterable[tuple[int, str]]
     if descriptor["kind"] == "hub":
         stream = dataset.shuffle(seed=spec.seed, buffer_size=descriptor["shuffle_buffer"])
@@ -106,13 +92,9 @@ def special_id(tokenizer: Any, which: str, use: str) -> int | None:
         return None
     found = getattr(tokenizer, f"{which}_token_id")
     if found is None:
-        have = [
-            name for name in ("bos", "eos") if getattr(tokenizer, f"{name}_token_id") is not None
-        ]
         raise ValueError(
-            f"the tokenizer has no {which} token for {use}; it has {', '.join(have) or 'neither'}: "
-            "choose `start_token` of the model accordingly (bos, eos or none), or save its "
-            "tokenizer with the token set"
+            f"the tokenizer has no {which} token for {use}: choose `start_token` of the model "
+            "accordingly (bos, eos or none), or save its tokenizer with the token set"
         )
     return found
 
@@ -149,10 +131,8 @@ def tokenise(
     total = wanted * (length - (start is not None))
     progress = Progress(f"tokenise {spec.split}", total, "tokens", every=5.0)
     documents = documents_of(dataset, descriptor, spec)
-    sources = [
-        {key: source[key] for key in ("name", "first_document")}
-        for source in descriptor.get("sources", [])
-    ]
+    keys, known = ("name", "first_document"), descriptor.get("sources", [])
+    sources = [{key: source[key] for key in keys} for source in known]
     try:
         return pack(
             tokenised(documents, tokenizer, progress),
@@ -189,35 +169,6 @@ def family(spec: TokenSpec, asset: dict[str, Any], descriptor: dict[str, Any]) -
     """
     of = {key: asset[key] for key in ("tokenizer_sha256", "vocab_size")}
     return digest(spec.model_dump(exclude=COUNTS) | of | {"text": documents_digest(descriptor)})
-
-
-def grown(
-    path: Path,
-    spec: TokenSpec,
-    asset: dict[str, Any],
-    folder: Path,
-    descriptor: dict[str, Any],
-    documents: Path,
-) -> TokenStore:
-    """The contexts at ``path``, after more were added if there are fewer than wanted.
-
-    Raises:
-        ValueError: those there are not the first of those that are made now.
-    """
-    wanted = contexts_wanted(spec)
-    before = load_tokens(path) if path.exists() else None
-    if before is not None and before.n_contexts >= wanted:
-        return before
-    tokens = tokenise(spec, asset, folder, descriptor, open_documents(descriptor, documents))
-    if before is not None and before.digest() != tokens.first(before.n_contexts).digest():
-        raise ValueError(
-            f"{path}: its {before.n_contexts} contexts are not the first of the {wanted} that are "
-            "made now, perhaps by another version of the tokenizer; delete its folder, and run "
-            "snakemake again: stores of the old contexts then stay as they are, and new ones are "
-            "dumped"
-        )
-    save_tokens(path, tokens)
-    return tokens
 
 
 def open_tokens(record: Path) -> TokenStore:
@@ -258,9 +209,20 @@ def main(spec: TokenSpec, asset: Path, documents: Path, cache: Path, out: Path) 
             )
     entry = Entry(cache, TOKENS, family(spec, found, descriptor))
     with entry.used(), entry.making():
-        folder, text = model_folder(asset), entry_folder(documents, descriptor)
-        tokens = grown(entry.folder / CONTEXTS, spec, found, folder, descriptor, text)
-        tokens = tokens.first(contexts_wanted(spec))
+        path, count = entry.folder / CONTEXTS, contexts_wanted(spec)
+        tokens = load_tokens(path) if path.exists() else None
+        if tokens is None or tokens.n_contexts < count:
+            dataset = open_documents(descriptor, entry_folder(documents, descriptor))
+            more = tokenise(spec, found, model_folder(asset), descriptor, dataset)
+            if tokens is not None and tokens.digest() != more.first(tokens.n_contexts).digest():
+                raise ValueError(
+                    f"{path}: its {tokens.n_contexts} contexts are not the first of the {count} "
+                    "that are made now, perhaps by another version of the tokenizer; delete its "
+                    "folder, and run snakemake again: stores of the old contexts stay as they are"
+                )
+            save_tokens(path, more)
+            tokens = more
+        tokens = tokens.first(count)
         record = {
             "spec": digest(spec),
             "family": entry.key,

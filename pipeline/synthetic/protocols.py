@@ -1,17 +1,25 @@
-"""The synthetic protocols: every setting, contestant and lambda, measured against the truth.
+"""Stage: one seed of one synthetic protocol, measured against the truth.
 
-A configuration has what studies change; what they do not stands here, beside each protocol.
+    python -m pipeline synthetic-run --spec JSON --out synthetic/runs/consolidation_seed0.json
+
+The specification is ``Study.synthetic_spec``. A configuration has what studies change; what they do
+not stands here, beside each protocol.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pipeline.jobs.json_files import digest, write_json
+from pipeline.jobs.progress import Progress
+from pipeline.jobs.stage import locked
 from pipeline.study.synthetic import (
     Anomalies,
     Consolidation,
@@ -21,6 +29,7 @@ from pipeline.study.synthetic import (
     Protocol,
     Robustness,
     Synthetic,
+    SyntheticSpec,
 )
 from sagsae.schedules import Recipe
 from sagsae.synthetic import TAU
@@ -246,3 +255,19 @@ def _share(found: Tensor) -> float:
 def _number(value: Tensor) -> float | None:
     """None for a value that does not exist."""
     return None if value.isnan() else float(value)
+
+
+def main(spec: SyntheticSpec, out: Path) -> None:
+    """Train and measure every setting, contestant and lambda of a protocol, for one seed.
+
+    Args:
+        spec: SyntheticSpec as JSON
+        out: the .json of the runs
+    """
+    name, seed, synthetic = spec.protocol, spec.seed, spec.synthetic
+    section = getattr(synthetic, name)
+    progress, done = Progress(f"{name}, seed {seed}", section.runs, "runs"), count(1)
+    bench = Bench(seed=seed, settings=synthetic, report=lambda: progress.update(next(done)))
+    with locked(out.parent, out.stem):
+        rows = list(MEASURED[name](section, bench))
+        write_json(out, {"protocol": name, "seed": seed, "spec": digest(spec), "rows": rows})

@@ -84,7 +84,7 @@ def test_every_job_of_a_cluster_asks_for_a_gpu_memory_and_time(paper):
 
 def test_every_job_is_submitted_with_time_and_memory_or_runs_beside_snakemake():
     """A dry run does not say which jobs run beside Snakemake."""
-    text = "\n".join(file.read_text() for file in (ROOT / "pipeline" / "rules").glob("*.smk"))
+    text = "\n".join(file.read_text() for file in (ROOT / "workflow" / "rules").glob("*.smk"))
     blocks = re.split(r"^ *rule\b", text, flags=re.MULTILINE)[1:]
     submitted = [block for block in blocks if "shell:" in block and "localrule" not in block]
     assert submitted

@@ -17,21 +17,22 @@ GATED = "results/local/cells/smollm2-135m/attn/gated"
 def test_without_a_configuration_it_is_the_local_study(elsewhere):
     planned = elsewhere.planned()
     assert (planned["cell"], planned["dial_run"], planned["synthetic_run"]) == (46, 1, 5)
-    assert planned == elsewhere.planned("--resources", "gpu=2")
     assert planned == elsewhere.planned("--resources", "gpu=0")
 
 
 def test_a_job_finds_out_on_its_own_node_whether_there_is_a_gpu(elsewhere):
     """This host has none: a login node, say."""
-    target = f"{GATED}/w2304_lam0.07_seed0/metrics.json"
-    for options, gpus in (([], 1), (["--resources", "gpu=2"], 1), (["--resources", "gpu=0"], 0)):
-        done = elsewhere.run(target, *options, "--dry-run", "--printshellcmds")
+    for options, gpus in (([], 1), (["--resources", "gpu=0"], 0)):
+        done = elsewhere.run(*options, "--dry-run", "--printshellcmds")
         assert done.returncode == 0, done.stdout
-        assert set(re.findall(r"--device auto --jobs-per-gpu 1 --gpus (.)", done.stdout)) == {
-            str(gpus)
-        }
+        for stage in ("dump", "baselines", "cell", "dial"):
+            commands = [x for x in done.stdout.splitlines() if f"-m pipeline {stage} " in x]
+            assert commands
+            lease = f"gpu-lease --device auto --jobs-per-gpu 1 --gpus {gpus} -- "
+            assert all(lease in command for command in commands)
 
 
+@pytest.mark.long
 def test_five_thousand_cells_plan_and_no_command_grows_with_them(elsewhere):
     raw = yaml.safe_load((ROOT / "workflow/configs/local.yaml").read_text())
     sides = [{"variant": "gated", "expansion": 4}, {"variant": "sagsae_tied", "expansion": 2}]
@@ -50,6 +51,7 @@ def test_five_thousand_cells_plan_and_no_command_grows_with_them(elsewhere):
     assert not list(elsewhere.folder.glob("results/*/specs"))
 
 
+@pytest.mark.long
 def test_recipes_plan_with_cells_and_figures_of_their_own(elsewhere):
     raw = yaml.safe_load((ROOT / "workflow/configs/smoke.yaml").read_text())
     raw["recipes"] = {
@@ -89,18 +91,9 @@ def test_one_cell_by_name_and_no_other(elsewhere):
     ("target", "message"),
     [
         (f"{GATED}/w2304_lam3e-3_seed0/metrics.json", "ask for lam0.003"),
-        (f"{GATED}/w2304_lam0.10_seed0/metrics.json", "ask for lam0.1"),
-        (f"{GATED}/w02304_lam0.1_seed0/metrics.json", "w02304 is not canonical"),
-        (f"{GATED}/w2304_lamx_seed0/metrics.json", "'x' is not a number"),
-        (f"{GATED}/w2304_lam-1_seed0/metrics.json", "not a positive finite number"),
-        (f"{GATED}x/w2304_lam0.1_seed0/metrics.json", "unknown variant 'gatedx'"),
         (
             "results/local/cells/gpt5/attn/gated/w8_lam0.1_seed0/metrics.json",
             "unknown model 'gpt5'; this study has smollm2-135m, gemma3-270m",
-        ),
-        (
-            "results/local/cells/smollm2-135m/mlp/gated/w8_lam0.1_seed0/metrics.json",
-            "unknown hookpoint 'mlp'; this study has mlp_out, attn, resid",
         ),
     ],
 )
@@ -137,27 +130,8 @@ def test_snakemake_finds_no_fault_of_style_but_that_jobs_need_this_environment(e
     assert found == {"Specify a conda environment or container for each rule."}, done.stdout
 
 
-def test_cells_take_one_thread_and_dumps_all(elsewhere):
-    done = elsewhere.run(f"{GATED}/w2304_lam0.1_seed0/metrics.json", "--dry-run")
-    jobs = [block.split("\n\n")[0] for block in done.stdout.split("\nrule ")[1:]]
-    wide = {job.split(":")[0] for job in jobs if "threads: 2" in job}
-    threads = {name: name in wide for name in ("cell", "dump")}
-    assert threads == {"cell": False, "dump": True}
-
-
 @pytest.mark.parametrize(
     "name", ["local", "smoke", "paper", "reference", "reference-deep", "collapse", "competitors"]
 )
 def test_shipped_configurations_are_valid(name):
     assert Study.load(ROOT / f"workflow/configs/{name}.yaml").cells
-
-
-def test_with_gpus_every_job_that_computes_leases_one(elsewhere):
-    done = elsewhere.run("--dry-run", "--printshellcmds", CUDA_VISIBLE_DEVICES="0,1")
-    assert done.returncode == 0, done.stdout
-    for stage in ("dump", "baselines", "cell", "dial"):
-        commands = [line for line in done.stdout.splitlines() if f"-m pipeline {stage} " in line]
-        assert commands
-        for command in commands:
-            assert "-m pipeline gpu-lease --device auto --jobs-per-gpu 1 --gpus 1 -- " in command
-    assert "gpu=1" in done.stdout

@@ -27,8 +27,12 @@ def digest(path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_second_run_does_nothing(smoke):
+def test_a_second_run_does_nothing_and_the_study_is_sound(smoke):
     assert smoke.planned() == {}
+    done = smoke.run("verify")
+    assert done.returncode == 0, done.stdout
+    assert "study smoke: no fault; sound: models 2, texts 1, " in done.stdout
+    assert smoke.planned("verify") == {"verify": 1, "total": 1}
 
 
 def test_forcing_a_cell_trains_it_again_to_the_same_weights(smoke):

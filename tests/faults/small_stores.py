@@ -84,12 +84,3 @@ def mend(path: Path, messages: list[str]) -> None:
             names = re.findall(r"(?:run|SEALED|calibration)\.json", message)[:1]
         for name in names:
             (path / name).unlink(missing_ok=True)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder but locks, by relative path."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file() and not path.name.startswith(".")
-    }

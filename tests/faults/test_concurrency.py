@@ -2,193 +2,83 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from threading import Thread
 
 import pytest
 
+from pipeline.study.study import Study
+from sagsae.files import FileLock
 from tests.e2e.conftest import ROOT, Workflow
-from tests.faults import one_cell
-from tests.faults.campaign import Campaign, folder_digest
-from tests.faults.one_cell import (
-    CELL,
-    STUDY,
-    Finished,
-)
-from tests.faults.rivals import Rivalry, rivalry
-from tests.faults.workflow_results import results_digest
+from tests.faults.campaign import Campaign
+from tests.faults.small_disk import Stages
+from tests.faults.small_stores import config, dump, rows_of
+from tests.faults.small_study import CONFIGURATION, RULES, run_study
 
-pytestmark = pytest.mark.long
-
-SAMPLES = ROOT / "tests" / "sagsae" / "activations"
-ENVIRONMENT = os.environ | {
-    "PYTHONPATH": os.pathsep.join([str(ROOT), str(SAMPLES)]),
-    "CUDA_VISIBLE_DEVICES": "",
-    "OMP_NUM_THREADS": "1",
-}
-
-Crowd = Callable[[Path, list[list[str]], list[float]], list[dict[str, Any]]]
+MADE = RULES[: RULES.index("cell") + 1]
 
 
-@pytest.fixture(scope="module")
-def crowd() -> Iterator[Crowd]:
-    """Runs stages in a folder at the same time, each after a delay."""
-    module = [sys.executable, "-m", "tests.faults.stage_crowd"]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen(module, cwd=ROOT, env=ENVIRONMENT, **pipes) as server:
-
-        def run(folder: Path, stages: list[list[str]], delays: list[float]) -> list[dict[str, Any]]:
-            pairs = zip(stages, delays, strict=True)
-            request = [{"arguments": words, "delay": delay} for words, delay in pairs]
-            server.stdin.write(json.dumps({"folder": str(folder), "stages": request}) + "\n")
-            server.stdin.flush()
-            return json.loads(server.stdout.readline())
-
-        yield run
-        server.stdin.close()
+@pytest.fixture
+def servers() -> Iterator[list[Stages]]:
+    """Two processes, each of which runs stages."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(Stages()) for _ in range(2)]
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, crowd: Crowd) -> Finished:
-    """The study by single runs of its stages."""
-    folder = tmp_path_factory.mktemp("finished")
-    workflow = Workflow(folder, one_cell.configure(folder))
-    stages = one_cell.commands(workflow)
-    for _, arguments in stages:
-        (answer,) = crowd(folder, [arguments], [0.0])
-        assert answer["status"] == 0, answer["output"]
-    return Finished(workflow, stages)
-
-
-def test_a_second_run_is_refused(campaign: Campaign, finished: Finished, tmp_path: Path) -> None:
-    """At once, by name, and without changing anything; the first one ends as if alone."""
-    times, chance = campaign.times(full=5, short=1), campaign.chance("second run")
-    wanted = results_digest(finished.workflow.folder / STUDY, ("cells",))
-    found = []
-    for number in range(times):
-        base, other = tmp_path / f"{number}", tmp_path / f"{number}-elsewhere"
-        other.mkdir()
-        finished.copy(base, CELL)
-        found.append(rivalry(base, other, moment=chance.uniform(0.1, 0.4)))
-    well = sum(not one.changed and one.planned and one.end == (0, wanted) for one in found)
-    here, elsewhere = sum(one.here for one in found), sum(one.elsewhere for one in found)
-    count = {"injected": 2 * times, "detected": here, "recovered": 2 * well}
-    campaign.record("second snakemake, same working directory", **count)
-    count = {"injected": times, "detected": elsewhere, "recovered": well}
-    campaign.record("second snakemake, other working directory", **count)
-    campaign.same("cell of a run that others tried to disturb", wanted, found[-1].end[1])
-    assert found == [Rivalry(2, 1, True, [], (0, wanted))] * times
-
-
+@pytest.mark.long
 def test_every_stage_twice_at_once(
-    campaign: Campaign, crowd: Crowd, finished: Finished, tmp_path: Path
+    campaign: Campaign, servers: list[Stages], tmp_path: Path
 ) -> None:
-    """The whole study, each stage by several processes with one output; a cell trains once."""
-    times, chance = campaign.times(full=4, short=1), campaign.chance("twice")
-    rivals: Counter[str] = Counter()
-    ended: Counter[str] = Counter()
-    trained, digests, faults = [], [], []
-    for number in range(times):
-        folder = tmp_path / f"{number}"
-        folder.mkdir()
-        for rule, arguments in finished.stages:
-            size = 2 + number % 2
-            delays = [0.0, *(chance.choice((0.0, chance.uniform(0, 1))) for _ in range(size - 1))]
-            answers = crowd(folder, [arguments] * size, delays)
-            bad = [answer["output"] for answer in answers if answer["status"] != 0]
-            rivals[rule] += size - 1
-            ended[rule] += 0 if bad else size - 1
-            faults += [f"{rule}: {output}" for output in bad]
+    """Two processes with one output end as one; a cell trains once."""
+    (tmp_path / "alone").mkdir()
+    reference = run_study(servers[0], tmp_path / "alone", CONFIGURATION, MADE)
+    for rule in MADE:
+        for number, stage in enumerate(reference.stages[rule]):
+            folder = tmp_path / f"{rule}-{number}"
+            reference.prepare(folder, stage)
+            with ThreadPoolExecutor() as pool:
+                runs = [pool.submit(one.run, folder, *stage.arguments) for one in servers]
+            pair = [run.result() for run in runs]
+            faults = [done.output for done in pair if done.status != 0]
+            faults += reference.differences(folder, stage)
+            kind = f"{rule}: the same stage at the same time"
+            campaign.record(kind, injected=1, detected=1, recovered=int(not faults))
+            assert faults == []
             if rule == "cell":
-                lines = "\n".join(answer["output"] for answer in answers).splitlines()
-                trained.append(sum(x.startswith("train ") and "done in" in x for x in lines))
-        digests.append(results_digest(folder / STUDY))
-    wanted = results_digest(finished.workflow.folder / STUDY)
-    same = all(digest == wanted for digest in digests)
-    for rule, injected in rivals.items():
-        campaign.record(
-            f"{rule}: the same stage at the same time",
-            injected=injected,
-            detected=ended[rule],
-            recovered=ended[rule] if same else 0,
-            lost=sum(trained) - times if rule == "cell" else 0,
-        )
-    campaign.same("study of which each stage ran twice at once", wanted, digests[-1])
-    assert not faults, "\n".join(faults)
-    assert trained == [1] * times
-    assert digests == [wanted] * times
+                said = "".join(done.output for done in pair).splitlines()
+                assert sum(line.startswith("train ") and "done in" in line for line in said) == 1
 
 
-STORES: list[dict[str, Any]] = [
-    {"changes": {"n_blocks": 12}},
-    {"changes": {"n_blocks": 12, "profile": "disk", "sharded": True}},
-    {"changes": {"n_blocks": 12, "dtype": "float32"}},
-    {"changes": {"n_blocks": 12, "sharded": True}},
-]
-"""Kinds of stores: plain, compressed shards, float32, shards."""
-LOCKS = (".lock",)
+def test_a_second_run_is_refused_by_name_and_changes_nothing(tmp_path: Path) -> None:
+    workflow = Workflow(tmp_path, ROOT / "workflow/configs/smoke.yaml")
+    study = Study.load(workflow.config)
+    lock = FileLock(tmp_path / study.run_lock)
+    lock.path.parent.mkdir(parents=True)
+    lock.acquire()
+    done = workflow.run(study.documents)
+    assert done.returncode != 0
+    assert f"in use by process {os.getpid()} on" in done.stdout
+    assert not (tmp_path / study.documents).exists()
+    assert workflow.planned(study.documents)["documents"] == 1
+    lock.release()
 
 
-def store_crowd(folder: Path, plans: list[dict[str, Any]]) -> list[dict[str, list[Any]]]:
-    """What ``tests.faults.store_crowd`` counted, by plan and role."""
-    file = folder / "plans.json"
-    file.write_text(json.dumps(plans))
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.store_crowd", file],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
-def test_readers_beside_writers(campaign: Campaign, tmp_path: Path) -> None:
-    """Four readers, a stream and an intruder on a store that is being written, then sealed."""
-    plans = []
-    for number in range(campaign.times(full=12, short=2)):
-        places = {"path": str(tmp_path / f"{number}"), "lone": str(tmp_path / f"{number}-lone")}
-        size = {"pause": 0.06, "readers": 4, "streams": 1, "seed": 100 * campaign.seed + number}
-        plans.append(STORES[number % len(STORES)] | places | size)
-    looks: Counter[str] = Counter()
-    tries: Counter[str] = Counter()
-    faults = []
-    for seen in store_crowd(tmp_path, plans):
-        counts = [count for role in seen.values() for count in role]
-        faults += [count.pop("error") for count in counts if "error" in count]
-        for count in (*seen["read"], *seen["stream"]):
-            looks.update(count)
-            assert faults or count["unsealed"] > 3, "a reader came too late to meet a writer"
-        told = Counter(seen["intrude"][0])
-        tries.update(told)
-        if (
-            nameless := told["anonymous"]
-        ) > 1:  # the one refused while the writer is leaving may see no name any more
-            faults.append(f"{nameless} refusals named nobody: {told}")
-    digests = [
-        [folder_digest(Path(plan[key]), without=LOCKS) for key in ("path", "lone")]
-        for plan in plans
-    ]
-    same = all(found == wanted for found, wanted in digests)
-    reads = looks["reads"]
-    campaign.record(
-        "chunk or epoch read beside a writer",
-        injected=reads + len(faults),
-        detected=reads,
-        recovered=reads - looks["wrong"],
-    )
-    refused = tries["refused"]
-    refusals = {"injected": refused, "detected": refused, "recovered": refused * same}
-    campaign.record("second writer of a store", **refusals)
-    campaign.same("store written before readers", digests[-1][1], digests[-1][0])
-    assert not faults, "\n".join(faults)
-    assert looks["wrong"] == 0
-    assert refused > 10 * len(plans)
-    assert same
+def test_a_reader_beside_a_writer_sees_whole_blocks_alone(tmp_path: Path) -> None:
+    made = config(n_blocks=24)
+    dump(tmp_path / "alone", made, seal=True)
+    wanted = rows_of(tmp_path / "alone", sealed=True)
+    writer = Thread(target=dump, args=(tmp_path / "read", made), kwargs={"seal": True})
+    writer.start()
+    seen = []
+    while writer.is_alive():
+        if rows := rows_of(tmp_path / "read", sealed=False):
+            assert rows.items() <= wanted.items()
+            seen.append(len(rows))
+    writer.join()
+    assert seen == sorted(seen)
+    assert seen[0] < len(wanted), "the reader came too late to meet the writer"
+    assert rows_of(tmp_path / "read", sealed=True) == wanted

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,14 +12,13 @@ import pytest
 from pipeline.jobs.json_files import canonical
 from pipeline.study.sources import WheelText
 from tests.faults.campaign import Campaign
-from tests.faults.small_disk import PAGE, ROOT, Done, SmallDisk, Stages, namespace, small_disk
+from tests.faults.small_disk import PAGE, Done, SmallDisk, Stages, namespace, small_disk
 from tests.faults.small_study import (
     RULES,
     STUDY,
     Reference,
     Stage,
     ancient_if_current,
-    files_below,
     run_study,
 )
 from tests.pipeline.data.small_assets import make_wheel, sha256
@@ -120,49 +117,3 @@ def test_full_disk(
     )
     assert not faults, "\n".join(faults)
     assert lost == 0
-
-
-def snakemake(stages: Stages, folder: Path, results: Path, target: str) -> Done:
-    """Run the workflow on the small study, its results in another place than the rest."""
-    return stages.command(
-        ROOT,
-        *(sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"),
-        *("--directory", folder, "--configfile", folder / "study.yaml", "--cores", "2"),
-        *("--config", f"results={results}", f"cache={results}/small/cache", "--", target),
-    )
-
-
-def test_workflow_on_a_full_disk(
-    stages: Stages, reference: Reference, campaign: Campaign, tmp_path: Path
-):
-    """All of the study in the full form, its text in the short one."""
-    rules = RULES if campaign.full else ("documents",)
-    makes = frozenset().union(*(stage.makes for rule in rules for stage in reference.stages[rule]))
-    makes |= {name for name in files_below(reference.study) if name.startswith("specs/")}
-    part = Stage([], makes)
-    needed = sum(-(-(reference.study / name).stat().st_size // PAGE) for name in makes)
-    times, detected, recovered = campaign.times(full=3, short=1), 0, 0
-    faults: list[str] = []
-    for number in range(times):
-        folder, disk_folder = tmp_path / str(number), tmp_path / "disk"
-        folder.mkdir()
-        shutil.copy(reference.folder / "study.yaml", folder)
-        results = disk_folder / "results"
-        target = "all" if campaign.full else f"{results}/small/assets/text/documents.json"
-        with small_disk(stages, disk_folder) as disk:
-            (disk.seen / STUDY).mkdir(parents=True)
-            level = (number + campaign.chance("workflow", number).random()) / times
-            disk.leave(pages=int(level * needed))  # early, late, and in between
-            done = snakemake(stages, folder, results, target)
-            lines = [line for line in done.output.splitlines() if FULL.match(line)]
-            found = [] if done.status == 1 and lines else [done.output]
-            found += reference.torn(disk.seen, part)
-            detected += not found
-            disk.resize()
-            again = snakemake(stages, folder, results, target)
-            after = reference.differences(disk.seen, part)
-            after += [again.output] if again.status else []
-            recovered += not after
-            faults += [f"fault {number}: {fault}" for fault in found + after]
-    campaign.record("full disk, Snakemake", injected=times, detected=detected, recovered=recovered)
-    assert not faults, "\n".join(faults)

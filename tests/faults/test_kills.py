@@ -44,7 +44,7 @@ LONGER: dict[str, Any] = CONFIGURATION | {
 GROW = "dump that grows"
 """The dump where a store of fewer rows is there already."""
 CHECKPOINT_SECONDS = "0.1"
-KILLS = {"tokens": (20, 3), "dump": (50, 5), GROW: (30, 3), "cell": (40, 5)}
+KILLS = {"tokens": (20, 1), "dump": (50, 3), GROW: (30, 2), "cell": (40, 3)}
 """Rule: kills in the full and in the short form."""
 
 

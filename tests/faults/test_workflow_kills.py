@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.study.study import Study
+from pipeline.tools.verify import verify
 from tests.e2e.conftest import Workflow, ended
 from tests.faults.workflow_results import differences, reduced_smoke, results_digest
 
@@ -24,6 +26,7 @@ def undisturbed(tmp_path_factory) -> tuple[Path, float]:
     return folder / "results" / "smoke", time.monotonic() - began
 
 
+@pytest.mark.long
 def test_a_killed_snakemake_continues_with_the_same_command(campaign, undisturbed, tmp_path):
     whole_study, seconds = undisturbed
     workflow = Workflow(tmp_path, reduced_smoke(tmp_path))
@@ -50,6 +53,24 @@ def test_a_killed_snakemake_continues_with_the_same_command(campaign, undisturbe
     assert differences(whole_study, study) == []
     assert found == expected
     assert workflow.planned() == {}
+
+
+def test_a_snakemake_that_is_killed_with_its_jobs_continues(tmp_path, monkeypatch):
+    workflow = Workflow(tmp_path, reduced_smoke(tmp_path))
+    study = Study.load(workflow.config)
+    target = study.manifest("tiny-smollm3", "heldout")
+    with (tmp_path / "log").open("w") as log:
+        running = workflow.start(target, output=log)
+    while not (tmp_path / study.documents).exists():
+        assert running.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.05)
+    os.killpg(running.pid, signal.SIGKILL)
+    assert running.wait() == -signal.SIGKILL
+    done = workflow.run(target)
+    assert done.returncode == 0, done.stdout
+    assert workflow.planned(target) == {}
+    monkeypatch.chdir(tmp_path)
+    assert verify(study).faults == []
 
 
 def test_a_cell_that_diverges_stops_alone(campaign, tmp_path):

@@ -68,7 +68,7 @@ def test_a_file_that_is_no_specification_is_named_with_what_is_wrong(
     assert "Spec: " in shown or str(file) in shown
 
 
-@pytest.mark.parametrize("stage", ["tables", "claims", "report"])
+@pytest.mark.parametrize("stage", ["tables", "report"])
 @DAMAGED
 def test_measures_without_a_readable_scope_are_named_with_what_is_wrong(
     stage, content, problem, tmp_path

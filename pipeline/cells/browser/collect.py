@@ -13,13 +13,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import torch
 
 from pipeline.cells.browser.latents import CellShown, LatentsShown
-from pipeline.cells.browser.words import Vocabulary
+from pipeline.cells.browser.scripts import Vocabulary
 from pipeline.cells.evaluate import EvaluationError, measured_autoencoder
 from pipeline.data.fetch import load_asset, model_folder
 from pipeline.data.manifests import open_store
@@ -58,62 +56,6 @@ def choose(spec: BrowserSpec, metrics: dict[Cell, CellMetrics]) -> tuple[Cell, C
     return shown, chosen_cell(beside, spec.rival, metrics)
 
 
-def collect(
-    spec: BrowserSpec,
-    cells_root: Path,
-    heldout_manifest: Path,
-    tokens: Path,
-    asset: Path,
-    dials: Sequence[Path],
-    folder: Path,
-    device: torch.device,
-) -> dict[str, Any]:
-    """Write the scripts of one cell into an empty folder.
-
-    Args:
-        spec: one of ``pipeline.study.browser.browser_specs``.
-        cells_root: folder of the cells, with metrics and weights.
-        heldout_manifest: manifest of the model's held-out store.
-        tokens: record of the contexts that this store was filled from.
-        asset: the model's asset.json.
-        dials: what steering found with the cells that may be shown.
-        folder: where the scripts go.
-        device: where to compute.
-
-    Returns:
-        What the page's list of cells says of it.
-
-    Raises:
-        EvaluationError: a cell that never fires, or weights of other metrics.
-    """
-    metrics = read_all(cells_root, {*spec.shown, *spec.rival})
-    cell, rival = choose(spec, metrics)
-    sae = measured_autoencoder(cell, metrics[cell], cells_root).to(device)
-    store, contexts = open_store(heldout_manifest, spec.store), open_tokens(tokens)
-    kept = spec.browser
-    keep = Keep(top=kept.top, samples=kept.samples, window=kept.window)
-    progress = Progress(f"browse {cell.path}, twice", 2 * store.n_rows, "tokens")
-    profiles = profile_latents(sae, store, cell.hookpoint, contexts, keep, device, progress.update)
-    model = load_asset(asset, spec.dtype, device)
-    say(f"browse {cell.path}: tokens that {sae.width:,} latents promote")
-    promoted = promoted_tokens(model, sae.W_dec, kept.promoted)
-    del model
-    near = None
-    if rival is not None:
-        other = measured_autoencoder(rival, metrics[rival], cells_root).to(device)
-        near = nearest(sae.W_dec, other.W_dec)
-    shown = CellShown(cell, metrics[cell], rival, near, sae)
-    latents = LatentsShown(
-        shown, profiles, promoted, contexts, [read_dial_run(file) for file in dials]
-    )
-    ids = np.concatenate([latents.token_ids(), np.unique(contexts.input_ids[latents.contexts])])
-    vocabulary = Vocabulary(np.unique(ids))
-    size = latents.write(folder, vocabulary, kept)
-    tokenizer = load_tokenizer(model_folder(asset))
-    size += vocabulary.write(folder, texts_of(tokenizer, vocabulary.ids.tolist()))
-    return latents.summary | {"spec": digest(spec), "bytes": size}
-
-
 def main(
     spec: BrowserSpec,
     cells_root: Path,
@@ -124,20 +66,48 @@ def main(
     dials: Sequence[Path] = (),
     device: Device = "auto",
 ) -> None:
-    """Run the stage.
+    """Write the scripts of one cell, and what the page's list of cells says of it.
 
     Args:
         spec: BrowserSpec as JSON, or @FILE that holds it
-        cells_root: folder of the cells
+        cells_root: folder of the cells, with metrics and weights
         heldout_manifest: manifest of the held-out store
         tokens: record of the held-out contexts
         asset: asset.json of the model
         out: JSON to write; the scripts lie beside it
         dials: what steering found
         device: where to compute; auto: a GPU where there is one
+
+    Raises:
+        EvaluationError: a cell that never fires, or weights of other metrics.
     """
-    inputs = heldout_manifest, tokens, asset
-    with locked(out.parent.parent, out.parent.name), using(*inputs):
-        shutil.rmtree(out.parent, ignore_errors=True)
-        out.parent.mkdir(parents=True)
-        write_json(out, collect(spec, cells_root, *inputs, dials, out.parent, device_of(device)))
+    folder, place = out.parent, device_of(device)
+    with locked(folder.parent, folder.name), using(heldout_manifest, tokens, asset):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        metrics = read_all(cells_root, {*spec.shown, *spec.rival})
+        cell, rival = choose(spec, metrics)
+        sae = measured_autoencoder(cell, metrics[cell], cells_root).to(place)
+        store, contexts = open_store(heldout_manifest, spec.store), open_tokens(tokens)
+        kept = spec.browser
+        keep = Keep(top=kept.top, samples=kept.samples, window=kept.window)
+        report = Progress(f"browse {cell.path}, twice", 2 * store.n_rows, "tokens").update
+        profiles = profile_latents(sae, store, cell.hookpoint, contexts, keep, place, report)
+        say(f"browse {cell.path}: tokens that {sae.width:,} latents promote")
+        model = load_asset(asset, spec.dtype, place)
+        promoted = promoted_tokens(model, sae.W_dec, kept.promoted)
+        del model
+        near = None
+        if rival is not None:
+            other = measured_autoencoder(rival, metrics[rival], cells_root).to(place)
+            near = nearest(sae.W_dec, other.W_dec)
+        shown = CellShown(cell, metrics[cell], rival, near, sae)
+        latents = LatentsShown(
+            shown, profiles, promoted, contexts, [read_dial_run(file) for file in dials]
+        )
+        ids = [latents.token_ids(), np.unique(contexts.input_ids[latents.contexts])]
+        vocabulary = Vocabulary(np.unique(np.concatenate(ids)))
+        size = latents.write(folder, vocabulary, kept)
+        tokenizer = load_tokenizer(model_folder(asset))
+        size += vocabulary.write(folder, texts_of(tokenizer, vocabulary.ids.tolist()))
+        write_json(out, latents.summary | {"spec": digest(spec), "bytes": size})

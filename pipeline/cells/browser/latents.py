@@ -15,8 +15,13 @@ from torch import Tensor
 
 from pipeline.analysis.numbers import variant_label
 from pipeline.cells.browser.examples import Examples
-from pipeline.cells.browser.scripts import column, rounded, write_script
-from pipeline.cells.browser.words import CONTEXTS_PER_FILE, Vocabulary
+from pipeline.cells.browser.scripts import (
+    CONTEXTS_PER_FILE,
+    Vocabulary,
+    column,
+    rounded,
+    write_script,
+)
 from pipeline.study.browser import Shown
 from pipeline.study.cell import Cell
 from pipeline.study.dial import LATENT, RANDOM, DialRun, Direction

@@ -6,19 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.analysis.numbers import BLANK, format_number, variant_label
-from pipeline.analysis.pages import Grid, markdown
 from pipeline.study.hub import hub
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.specs import ExportSpec
 from pipeline.study.study import Study
-from pipeline.tools.hub.origin import TextSource, metadata, model_name, text_sources
+from pipeline.tools.hub.export import TextSource, metadata, model_name, text_sources
 from sagsae import __version__
 
 TAGS = ["sparse-autoencoder", "saelens", "sagsae", "mechanistic-interpretability"]
-COLUMNS = ("Cell", "Variant", "Latents", "In SAELens", "L0", "R2", "Dead", "Loss Recovered")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,45 +41,44 @@ class Shown:
         return self.spec.cell.path
 
 
-def metric_grid(shown: list[Shown]) -> Grid:
-    """A row per cell."""
-    return Grid(title="Metrics", columns=COLUMNS, rows=tuple(_row(one) for one in shown))
-
-
-def _row(one: Shown) -> tuple[str, ...]:
+def metric_row(one: Shown) -> dict[str, str]:
+    """What the table of metrics says of a cell."""
     found, cell = one.metrics, one.spec.cell
-    two_sided = found.break_even_share is not None
-    there = BLANK if one.why_not else str(cell.width * (1 + two_sided))
-    recovered = format_number(found.loss_recovered) if found.loss_recovered is not None else BLANK
-    return (
-        f"`{one.name}`",
-        variant_label(cell.variant),
-        str(cell.width),
-        there,
-        format_number(found.l0),
-        format_number(found.r2),
-        format_number(found.dead_fraction),
-        f"{recovered} (noise)" if found.lr_noisy and recovered != BLANK else recovered,
-    )
+    sides = 1 if found.break_even_share is None else 2
+    recovered = BLANK if found.loss_recovered is None else format_number(found.loss_recovered)
+    return {
+        "Cell": f"`{one.name}`",
+        "Variant": variant_label(cell.variant),
+        "Latents": str(cell.width),
+        "In SAELens": BLANK if one.why_not else str(cell.width * sides),
+        "L0": format_number(found.l0),
+        "R2": format_number(found.r2),
+        "Dead": format_number(found.dead_fraction),
+        "Loss Recovered": f"{recovered} (noise)" if found.lr_noisy else recovered,
+    }
 
 
-def model_grid(shown: list[Shown], documents: dict[str, Any]) -> Grid:
-    """A row per place of a language model."""
-    rows = {}
-    for one in shown:
-        known, asset = metadata(one.spec, one.asset, documents), one.asset
-        version = asset["resolved_revision"] or f"weights sha256 {asset['weights_sha256'][:16]}"
-        place = (known["model_name"], version, one.spec.cell.hookpoint)
-        hooks = (f"`{known['hf_hook_name']}`", f"`{known['hook_name']}`")
-        rows[place] = (*place[:2], *hooks, getattr(one.spec.source, "terms", "") or "see the model")
-    columns = ("Language model", "Version", "Module", "In TransformerLens", "Terms")
-    return Grid(title="Language models", columns=columns, rows=tuple(rows.values()))
+def model_row(one: Shown, documents: dict[str, Any]) -> dict[str, str]:
+    """What the table of language models says of a cell's."""
+    known, asset = metadata(one.spec, one.asset, documents), one.asset
+    weights = f"weights sha256 {asset['weights_sha256'][:16]}"
+    return {
+        "Language model": known["model_name"],
+        "Version": asset["resolved_revision"] or weights,
+        "Module": f"`{known['hf_hook_name']}`",
+        "In TransformerLens": f"`{known['hook_name']}`",
+        "Terms": getattr(one.spec.source, "terms", "") or "see the model",
+    }
 
 
-def text_grid(texts: list[TextSource]) -> Grid:
-    """A row per source of text."""
-    rows = tuple((text.name, text.revision, text.terms or "see the source") for text in texts)
-    return Grid(title="Text", columns=("Text", "Version", "Terms"), rows=rows)
+def text_row(text: TextSource) -> dict[str, str]:
+    """What the table of texts says of a source."""
+    return {"Text": text.name, "Version": text.revision, "Terms": text.terms or "see the source"}
+
+
+def _markdown(rows: list[dict[str, str]]) -> str:
+    table = pd.DataFrame(rows).drop_duplicates()
+    return str(table.to_markdown(index=False, disable_numparse=True))
 
 
 def card(study: Study, shown: list[Shown], documents: dict[str, Any], figure: str | None) -> str:
@@ -121,9 +119,9 @@ def card(study: Study, shown: list[Shown], documents: dict[str, Any], figure: st
         license=section.license,
         example=next((one for one in shown if not one.why_not), None),
         first=shown[0].name,
-        metrics=markdown(metric_grid(shown)),
-        models=markdown(model_grid(shown, documents)),
-        texts=markdown(text_grid(texts)),
+        metrics=_markdown(list(map(metric_row, shown))),
+        models=_markdown([model_row(one, documents) for one in shown]),
+        texts=_markdown(list(map(text_row, texts))),
         why_not=sorted({one.why_not for one in shown if one.why_not}),
         two_sided=any(one.metrics.break_even_share is not None for one in shown),
         eval_tokens=max(one.metrics.eval_tokens for one in shown),

@@ -9,13 +9,79 @@ SAELens has a Gated SAE that equals each autoencoder with a gate, see docs/saele
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from pipeline.cells.evaluate import read_autoencoder
+from pipeline.data.hookpoints import hookpoints_of
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.stage import locked
+from pipeline.study.sources import AnyText
 from pipeline.study.specs import ExportSpec
-from pipeline.tools.hub.origin import metadata
-from sagsae.exchange.saelens import export_saelens
+from sagsae.exchange.saelens import export_saelens, hook_metadata, position_metadata
+
+
+class TextSource(NamedTuple):
+    """One source of text: what it is called, which version of it was read, its terms of use."""
+
+    name: str
+    revision: str
+    terms: str
+
+
+def text_sources(text: AnyText, documents: dict[str, Any]) -> list[TextSource]:
+    """The sources of a text.
+
+    Args:
+        text: As the configuration describes it.
+        documents: Content of documents.json, which has the commit of a text of the hub.
+    """
+    if text.kind != "mixed":
+        return [_described(text, documents.get("resolved_revision") or documents.get("sha256", ""))]
+    return [_described(part.source, getattr(part.source, "revision", "")) for part in text.sources]
+
+
+def _described(source: Any, revision: str) -> TextSource:
+    match source.kind:
+        case "hub":
+            return TextSource(source.repo, revision, "")
+        case "wheels":
+            wheels = source.wheels
+            names = ", ".join(f"{wheel.package} {wheel.version} (PyPI)" for wheel in wheels)
+            return TextSource(names, f"sha256 {source.sha256}", source.terms)
+        case "files":
+            return TextSource(", ".join(source.paths), f"sha256 {revision}", "")
+        case _:
+            return TextSource("random words", f"seed {source.seed}", "")
+
+
+def model_name(spec: ExportSpec) -> str:
+    """The language model's repository on the hub, or its name in the study."""
+    return spec.source.repo if spec.source.kind == "hub" else spec.model.name
+
+
+def metadata(spec: ExportSpec, asset: dict[str, Any], documents: dict[str, Any]) -> dict[str, Any]:
+    """What SAELens's metadata say of a cell.
+
+    Args:
+        spec: Of the cell.
+        asset: Content of the model's asset.json.
+        documents: Content of documents.json.
+    """
+    hookpoint, model = spec.cell.hookpoint, spec.model
+    point = hookpoints_of(model, [hookpoint], asset["model_type"])[hookpoint]
+    texts = text_sources(spec.text, documents)
+    return {
+        "model_name": model_name(spec),
+        "model_revision": asset["resolved_revision"],
+        "model_weights_sha256": asset["weights_sha256"],
+        **hook_metadata(hookpoint, point.module, model.layer, asset["model_type"]),
+        **position_metadata(spec.context_length, True, spec.max_norm_ratio),
+        "prepend_bos": spec.start_token == "bos",
+        "start_token": spec.start_token,
+        "dataset_path": "; ".join(text.name for text in texts),
+        "dataset_revision": "; ".join(text.revision for text in texts),
+        "cell": spec.cell.path,
+    }
 
 
 def export_cell(

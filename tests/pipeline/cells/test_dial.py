@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.cells.dial import dial
+from pipeline.cells.dial import main as dial
 from pipeline.cells.evaluate import EvaluationError, evaluate_cell
 from pipeline.data.baselines import read_baselines
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.json_files import read_json, sha256_of, write_json
-from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, DialSpec
+from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, DialSpec, read_dial_run
 from pipeline.study.metrics import read_all
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.study import Study
@@ -71,6 +71,8 @@ def steered(tmp_path_factory) -> Steered:
         "heldout_manifest": tiny.manifest("heldout"),
         "baselines": baselines,
         "asset": tiny.asset,
+        "out": tiny.root / "dial.json",
+        "device": "cpu",
     }
     return Steered(tiny, study, arguments)
 
@@ -106,7 +108,8 @@ def store(tiny: TinyStudy, split: str = "heldout") -> Store:
 
 @pytest.fixture(scope="module")
 def run(steered) -> DialRun:
-    return DialRun.model_validate(dial(**steered.arguments, device=CPU))
+    dial(**steered.arguments)
+    return read_dial_run(steered.arguments["out"])
 
 
 def rows(steered: Steered) -> torch.Tensor:
@@ -230,16 +233,16 @@ def test_what_does_not_belong_together_is_refused(steered, tmp_path):
     try:
         build("sagsae_tied", HIDDEN, 48).save(weights)
         with pytest.raises(EvaluationError, match="not the weights that its metrics"):
-            dial(**steered.arguments | {"spec": one}, device=CPU)
+            dial(**steered.arguments | {"spec": one})
     finally:
         weights.write_bytes(kept)
     before = metrics.read_bytes()
     try:
         write_json(metrics, read_json(metrics) | {"l0": 0.0})
         with pytest.raises(EvaluationError, match="no cell of the candidate fires"):
-            dial(**steered.arguments | {"spec": one}, device=CPU)
+            dial(**steered.arguments | {"spec": one})
     finally:
         metrics.write_bytes(before)
     elsewhere = steered.spec.model_copy(update={"hookpoint": "attn"})
     with pytest.raises(EvaluationError, match="has mlp_out, resid but not attn"):
-        dial(**steered.arguments | {"spec": elsewhere}, device=CPU)
+        dial(**steered.arguments | {"spec": elsewhere})

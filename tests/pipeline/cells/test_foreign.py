@@ -6,15 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
 
 import sagsae
 from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.cut import parts_of
 from pipeline.analysis.pages import write_page
 from pipeline.analysis.tables.write import write_tables
-from pipeline.data.manifests import open_store
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve
@@ -22,7 +19,6 @@ from pipeline.study.metrics import read_all
 from pipeline.study.outputs import CELLS, LATENTS
 from pipeline.study.study import Study
 from pipeline.tools.verify import verify
-from tests.peers import environment
 from tests.pipeline.whole_study import CONFIG, WholeStudy, configuration, make_whole_study
 
 pytestmark = pytest.mark.long
@@ -76,37 +72,3 @@ def test_it_is_measured_as_the_same_autoencoder_is(whole, tmp_path):
     page = tmp_path / "latents.md"
     write_page(page, *parts_of(LATENTS, read_table(tables / LATENTS), scope))
     assert "theirs (foreign)" in page.read_text()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("kind", "worker", "name"),
-    [
-        ("saelens", "train_saelens.py", "jumprelu"),
-        ("dictionary_learning", "train_dictionary_learning.py", "GatedAutoEncoder"),
-    ],
-)
-def test_of_each_librarys_own_trainer(whole, tmp_path, kind, worker, name):
-    """Trained there on this study's store, measured here as its own code measures it."""
-    stores = {
-        split: open_store(Path(whole.study.manifest("m", split))) for split in ("train", "heldout")
-    }
-    rows = {
-        split: torch.cat([b.float() for b in sagsae.activations.iterate(store, "resid", 256)])
-        for split, store in stores.items()
-    }
-    save_file({"x": rows["train"], "heldout": rows["heldout"]}, tmp_path / "rows")
-    environment.run(worker, tmp_path / "rows", tmp_path, name)
-    source = {"kind": kind, "path": str(tmp_path), "folder": name}
-    study = with_foreign(whole, source)
-    study.make(study.study.metrics(FOREIGN))
-    found = read_json(study.cell(FOREIGN) / "metrics.json")
-    out = load_file(tmp_path / "out.safetensors")
-    theirs = {of: out[f"{name}.{of}"] for of in ("f", "x_hat")}
-    x = rows["heldout"].double()
-    sse = (x - theirs["x_hat"].double()).square().sum()
-    sst = (x - x.mean(0)).square().sum()
-    assert found["r2"] == pytest.approx(float(1 - sse / sst), abs=1e-3)
-    l0 = float((theirs["f"] != 0).sum(1).double().mean())
-    assert found["l0"] == pytest.approx(l0, abs=0.05)
-    assert found["eval_tokens"] == len(x)

@@ -1,4 +1,4 @@
-"""Figures of the synthetic protocols draw their tables; the same input gives the same bytes."""
+"""Figures of the synthetic protocols draw their tables."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import main as stage
-from pipeline.analysis.figures import activation, protocols
-from pipeline.analysis.figures.catalogue import SYNTHETIC, entry_of
+from pipeline.analysis.figures import activation
+from pipeline.analysis.figures.catalogue import entry_of
 from pipeline.analysis.figures.draw import draw
 from pipeline.jobs.json_files import write_json
 from pipeline.study.measures import Measures, gather
@@ -91,17 +91,7 @@ def test_the_summary_has_the_rows_of_every_protocol(folder):
     pd.testing.assert_frame_equal(table_of(folder, "summary"), parts)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", SYNTHETIC)
-def test_the_same_input_gives_the_same_bytes(folder, tmp_path, name):
-    for place in ("a", "b"):
-        drawn(folder, name, tmp_path / place / "f.png")
-    for suffix in ("png", "csv"):
-        first, second = (tmp_path / place / f"{name}.{suffix}" for place in ("a", "b"))
-        assert first.read_bytes() == second.read_bytes()
-
-
-@pytest.mark.parametrize("name", ["figure_5", "figure_8", "figure_9", "figure_10"])
+@pytest.mark.parametrize("name", ["figure_5", "figure_9"])
 def test_operating_points_are_drawn_as_the_table_has_them(folder, tmp_path, name):
     shown = drawn(folder, name, tmp_path / "f.png")
     table = table_of(folder, entry_of(name).protocol)
@@ -121,11 +111,6 @@ def test_the_dial_has_the_whole_sweep_at_its_l0(folder, tmp_path):
     figure, _ = draw("figure_4", folder, scope(), Measures(folder / "measures"))
     titles = [panel.get_title() for panel in figure.axes]
     assert titles == ["negative side × 1", "", "negative side × 10", ""]
-
-
-def test_settings_are_in_the_order_of_their_numbers(folder):
-    table = table_of(folder, "consolidation")
-    assert protocols.values(table, "r2", "superposition")["x"].is_monotonic_increasing
 
 
 def test_the_curve_over_the_threshold_is_at_the_middle_superposition(folder, tmp_path):

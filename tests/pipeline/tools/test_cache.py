@@ -14,7 +14,6 @@ from pipeline.jobs.cache import KINDS, register
 from pipeline.jobs.stage import run_stage
 from pipeline.study.study import Study
 from pipeline.tools.cache import entries
-from sagsae.activations import Store
 from sagsae.files import FileLock
 from tests.pipeline.whole_study import WholeStudy, configuration, make_whole_study
 
@@ -77,11 +76,6 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Answer:
     return lambda text: monkeypatch.setattr(builtins, "input", lambda question: text)
 
 
-def times(folder: Path) -> dict[str, int]:
-    files = (file for file in folder.rglob("*") if file.is_file() and file.name[0] != ".")
-    return {str(file): file.stat().st_mtime_ns for file in files}
-
-
 def test_what_is_there_and_who_uses_it(whole, capsys):
     records_of(second(whole))
     assert tool("list", "--cache", whole.cache) == 0
@@ -90,24 +84,6 @@ def test_what_is_there_and_who_uses_it(whole, capsys):
         *("models", "texts", "tokens", "tokens", "stores", "stores", "baselines")
     ]
     assert all(line.endswith("second, small") for line in lines)
-
-
-def test_raising_the_rows_appends_blocks_and_fewer_read_a_prefix(whole):
-    store = whole.stores("train")
-    before, whole_digest = times(store), Store.open(store).digest()
-    more = second(whole, train_rows=1024)
-    records_of(more)
-    assert whole.stores("train") == store
-    after = times(store)
-    redone = {Path(n).name for n, when in before.items() if after[n] != when}
-    assert redone == {"SEALED.json", "zarr.json"}  # no commit, no chunk
-    assert Store.open(store).n_rows == 1024
-    records_of(whole)
-    assert Store.open(store, rows=512).digest() == whole_digest
-    fewer = second(whole, train_rows=256)
-    now = times(store)
-    records_of(fewer)
-    assert times(store) == now
 
 
 def test_prune_takes_what_no_study_uses_after_a_question(whole, answer, capsys):

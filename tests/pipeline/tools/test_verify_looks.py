@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.cells.checks import check_look
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study.study import Study
+from pipeline.tools.verify import check_look
 from tests.pipeline.made_dial import make_dials
 from tests.pipeline.made_grid import make_grid
 from tests.pipeline.made_probes import make_probes

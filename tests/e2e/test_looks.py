@@ -1,0 +1,79 @@
+"""Steering, probing and the latent browser as targets of the workflow."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+
+from pipeline.analysis.csv_files import read_table
+from pipeline.study.browser import browser_specs
+from pipeline.study.dial import read_dial_run
+from pipeline.study.probe import read_probe_run
+from pipeline.study.study import Study
+from tests.e2e.conftest import Workflow
+from tests.pipeline.cells.browser.test_collect import given
+from tests.pipeline.whole_study import CONFIG
+
+pytestmark = pytest.mark.long
+
+SIDES = {
+    "candidate": {"variant": "sagsae_tied", "width": 24},
+    "baseline": {"variant": "gated", "width": 48},
+}
+OTHER = "m/resid/topk/w48_k4_seed0"
+SMALL = CONFIG | {
+    "hookpoints": ["resid"],
+    "grid": [
+        *(side | {"lambdas": [0.1, 0.2]} for side in SIDES.values()),
+        {"variant": "topk", "width": 48, "ks": [4]},
+    ],
+    "comparisons": [SIDES | {"matched_l0": [4]}],
+    "dial": {"latents": 2, "pairs": 1, "random": 2, "contexts": 4, "alphas": [0.5, 1]},
+    "probe": {"ks": [1, 2], "train_rows": 60, "test_rows": 40, "least_rows": 5, "test_share": 0.4},
+    "browser": {"top": 3},
+}
+
+
+def workflow(folder, **changes) -> Workflow:
+    config = folder / f"{'-'.join(['small', *changes])}.yaml"
+    config.write_text(yaml.safe_dump(SMALL | changes))
+    return Workflow(folder, config)
+
+
+def test_cells_are_trained_and_looked_into(elsewhere):
+    made, folder = workflow(elsewhere.folder), elsewhere.folder
+    planned = made.planned("dial")
+    assert (planned["cell"], planned["dial_run"], planned["draw_figure"]) == (4, 1, 2)
+    assert "make_tables" not in planned
+    done = made.run("dial", "probe", "browser")
+    assert done.returncode == 0, done.stdout[-4000:]
+    study = Study.load(made.config)
+    (dialled,), (probed,) = study.dials, study.probes
+    steered = read_table(folder / study.table("dial.csv"))
+    assert len(steered) == len(read_dial_run(folder / dialled).directions) == 5
+    assert [one.cell for one in read_probe_run(folder / probed).cells] == study.cells
+    probing = read_table(folder / study.table("probing.csv"))
+    assert len(probing[probing["kind"] == "all"]) == 5 * 2
+    assert len(read_table(folder / study.table("absorption.csv"))) == 5
+    for name in ("figure_dial", "figure_probing"):
+        assert (folder / study.figure(name)).stat().st_size > 5_000
+    page = folder / study.browser_page
+    shown = given(page.with_name("catalog.js"))["cells"]
+    assert [cell["variant"] for cell in shown] == ["SA-GSAE tied", "Gated"]
+    for cell, file in zip(shown, browser_specs(study), strict=True):
+        assert page.parent / cell["folder"] == (folder / file).parent
+        assert len(given(page.parent / cell["folder"] / "index.js")["dials"]) == 2
+    assert made.planned("dial", "probe", "browser") == {}
+
+    other = workflow(folder, dial=SMALL["dial"] | {"tokens": 3}, probe=SMALL["probe"] | {"seed": 3})
+    planned = other.planned("dial", "probe")
+    assert (planned["dial_run"], planned["probe_run"]) == (1, 1)
+    assert not {"cell", "dump", "baselines"} & set(planned)
+    asked = f"browser={json.dumps({'cells': [OTHER]})}"
+    done = made.run("browser", "--config", asked)
+    assert done.returncode == 0, done.stdout[-4000:]
+    (cell,) = given(page.with_name("catalog.js"))["cells"]
+    assert cell["name"] == OTHER
+    assert cell["rival"].startswith("m/resid/gated/w48_lam")
