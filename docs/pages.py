@@ -98,7 +98,7 @@ def moved(folder: Path, link: re.Match[str]) -> str:
     target = place(file)
     if target in COPIED or target.startswith("docs/") or target.endswith(IMAGES):
         return f"[{text}]({COPIED.get(target, target.removeprefix('docs/'))}{anchor})"
-    return f"{text} (`{target}`)" if target not in text else text
+    return text
 
 
 def library() -> dict[str, list[str]]:

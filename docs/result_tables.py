@@ -29,7 +29,10 @@ def markdown(name: str, file: Path) -> str:
 
 
 def _number(value: float, places: int = 3) -> str:
-    return "–" if pd.isna(value) else "0" if value == 0 else f"{value:.{places}f}"
+    if pd.isna(value):
+        return "–"
+    rounded = f"{value:.{places}f}"
+    return rounded if value == 0 or float(rounded) else f"{value:.5f}".rstrip("0")
 
 
 def _signed(value: float) -> str:

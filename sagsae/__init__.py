@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sagsae.schedules import Recipe as Recipe
     from sagsae.sweeps import Sweep as Sweep
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _NAMES = {
     "activations": "ActivationStream Hookpoint Store default_hookpoints",
     "api": "Trained evaluate splice steer train",
