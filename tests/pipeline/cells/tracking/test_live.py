@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,7 +13,6 @@ import pytest
 
 from pipeline.cells.run import main as run_cell
 from pipeline.cells.tracking import live as live_module
-from pipeline.cells.tracking.live import Live
 from pipeline.cells.tracking.trackers import MODULES, VARIABLE, Asked, Tracked
 from pipeline.study.curves import read_curve
 from pipeline.study.run_settings import Tracking
@@ -143,46 +140,3 @@ def test_a_tracker_that_hangs_is_left_behind(made, ask, faulty, tmp_path, monkey
     assert_unharmed(made, folder)
     assert "TRACKING IS NOT COMPLETE" in capfd.readouterr().err
     assert time.monotonic() - began < 500
-
-
-def test_the_loop_never_waits_for_a_tracker(ask, faulty):
-    faulty(log=lambda rows: time.sleep(1000))
-    live = Live(ask(tensorboard={}), Tracked(CELL.path, "key"))
-    began = time.monotonic()
-    for step in range(1000):
-        live.rows([{"step": float(step)}])
-    live.close(0.1)
-    assert time.monotonic() - began < 5
-
-
-@pytest.mark.long
-def test_a_job_that_was_killed_goes_on_in_the_same_run(made, ask, tmp_path):
-    asked = ask(**ALL)
-    root = tmp_path / "cells"
-    arguments = made._cell_arguments(Path(made.study.metrics(CELL)))
-    out = root / CELL.path / "metrics.json"
-    options = arguments | {"out": out, "checkpoint_seconds": 0.02}
-    command = [sys.executable, "-m", "pipeline", "cell"]
-    for name, value in options.items():
-        text = value.model_dump_json() if hasattr(value, "model_dump_json") else str(value)
-        command += [f"--{name.replace('_', '-')}", text]
-    # A user's job has no service of W&B from this process, which knows runs of the killed job.
-    environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
-    killed = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-    state = root / CELL.path / ".state"
-    while not list(state.glob("checkpoint-*.safetensors")) and killed.poll() is None:
-        time.sleep(0.005)
-    killed.kill()
-    killed.communicate()
-    assert killed.returncode != 0
-    assert list(state.glob("checkpoint-*.safetensors"))
-    assert not out.exists()
-    subprocess.run(command, check=True, env=environment)
-    folder = out.parent
-    assert_unharmed(made, folder)
-    place = tmp_path / "tracking"
-    tensorboard = tensorboard_points(place / "tensorboard" / CELL.path)
-    assert as_float32(tensorboard["loss"]) == curve_of(folder)
-    assert as_float32(mlflow_points(asked, CELL.path)["loss"]) == curve_of(folder)
-    kept = as_float32(wandb_points(place / "wandb", CELL.path)["loss"])
-    assert sorted(set(kept)) == curve_of(folder)  # what was sent and not noted comes again
