@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pipeline.cells.train import Trained
@@ -31,20 +31,18 @@ def located(source: ForeignSource) -> Path:
     """The folder that holds the files; those of the hub are fetched into its cache.
 
     Raises:
-        AssetError: the hub cannot be reached, or has no such repository, revision or file.
+        AssetError: the hub cannot be reached, or has no such repository or revision.
     """
     if source.path:
         return Path(source.path, source.folder)
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import snapshot_download
 
     assert source.repo is not None
+    folder = source.folder.strip("/")
+    wanted = [PurePosixPath(folder, name).as_posix() for name in FORMATS[source.kind]]
     with hub_errors(f"{source.repo} at revision {source.revision}", "grid"):
-        prefix = f"{source.folder.strip('/')}/" if source.folder else ""
-        files = [
-            hf_hub_download(source.repo, prefix + name, revision=source.revision)
-            for name in FORMATS[source.kind]
-        ]
-    return Path(files[0]).parent
+        cached = snapshot_download(source.repo, revision=source.revision, allow_patterns=wanted)
+    return Path(cached, folder)
 
 
 def take_cell(spec: TrainSpec, manifest: Path) -> Trained:
