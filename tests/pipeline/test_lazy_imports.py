@@ -12,7 +12,7 @@ TRACKERS = {"wandb", "tensorboard", "mlflow"}
 LIGHT = (
     "jobs.bars",
     "cells.run",
-    "cells.tracking.track",
+    "cells.tracking.live",
     "study.list_cells",
     "study.measures",
     "tools.list_targets",

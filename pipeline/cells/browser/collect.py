@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cells.browser.latents import CellShown, LatentsShown
-from pipeline.cells.browser.scripts import Vocabulary
+from pipeline.cells.browser.page import Vocabulary
 from pipeline.cells.evaluate import EvaluationError, measured_autoencoder
 from pipeline.data.fetch import load_asset, model_folder
 from pipeline.data.manifests import open_store

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.cells.browser.scripts import rounded
+from pipeline.cells.browser.page import rounded
 from sagsae.evaluation.bins import BINS
 from sagsae.evaluation.lowest import Lowest
 from sagsae.evaluation.profiles import INTERVALS, Profiles

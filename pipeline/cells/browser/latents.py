@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pipeline.analysis.numbers import variant_label
 from pipeline.cells.browser.examples import Examples
-from pipeline.cells.browser.scripts import (
+from pipeline.cells.browser.page import (
     CONTEXTS_PER_FILE,
     Vocabulary,
     column,

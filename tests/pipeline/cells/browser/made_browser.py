@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from pipeline.cells.browser.latents import CellShown, LatentsShown
-from pipeline.cells.browser.page import write_page
-from pipeline.cells.browser.scripts import Vocabulary
+from pipeline.cells.browser.page import Vocabulary, write_page
 from pipeline.jobs.json_files import write_json
 from pipeline.study.browser import Shown
 from pipeline.study.cell import Cell

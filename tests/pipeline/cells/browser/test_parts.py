@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.cells.browser import scripts
+from pipeline.cells.browser import page
 from pipeline.cells.browser.examples import Examples
 from pipeline.cells.browser.latents import gate_of
-from pipeline.cells.browser.scripts import Vocabulary
+from pipeline.cells.browser.page import Vocabulary
 from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.registry import GATED, of_family
 from sagsae.autoencoders.storage import build
@@ -19,7 +19,7 @@ from tests.pipeline.cells.browser.test_collect import decoded, given
 
 
 def test_contexts_lie_in_files_that_begin_at_their_own(tmp_path, monkeypatch):
-    monkeypatch.setattr(scripts, "CONTEXTS_PER_FILE", 4)
+    monkeypatch.setattr(page, "CONTEXTS_PER_FILE", 4)
     ids = np.random.default_rng(0).integers(5, 900, (11, 6), dtype=np.int32)
     tokens, wanted = TokenStore(ids, np.zeros_like(ids)), np.array([1, 2, 9])
     vocabulary = Vocabulary(np.unique(ids[wanted]))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.cells.tracking.track import main
+from pipeline.cells.tracking.live import main
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
