@@ -170,16 +170,12 @@ def main(
         device: where to compute; auto: a GPU where there is one
 
     Raises:
-        EvaluationError: no cell of the candidate fires, weights that do not belong to their
-            metrics, or a hookpoint without baselines.
+        EvaluationError: no cell of the candidate fires, or weights that do not belong to their
+            metrics.
     """
     label, place = f"dial {spec.model}/{spec.hookpoint}", device_of(device)
     with locked(out.parent, out.stem), using(heldout_manifest, baselines, asset):
-        store, found = open_store(heldout_manifest), read_baselines(baselines)
-        if spec.hookpoint not in found.ablations:
-            raise EvaluationError(
-                f"{baselines}: has {', '.join(found.ablations)} but not {spec.hookpoint}; delete it"
-            )
+        store, found = open_store(heldout_manifest), read_baselines(baselines, spec.hookpoint)
         metrics = read_all(cells_root, [*spec.candidate, *spec.baseline])
         sides = [chosen_cell(spec, side, metrics) for side in (spec.candidate, spec.baseline)]
         candidate, baseline = (

@@ -76,12 +76,12 @@ def evaluate_cell(
         float64 and ``histogram_counts`` [k, bins], int64, see `Histograms`.
 
     Raises:
-        EvaluationError: weights of another cell, or a hookpoint without baselines.
+        EvaluationError: weights of another cell.
     """
     sae = read_autoencoder(weights, cell).to(device)
     store = open_store(heldout_manifest)
     label = f"evaluate {cell.path}"
-    found = read_baselines(baselines)
+    found = read_baselines(baselines, cell.hookpoint)
     groups = None
     if found.sources is not None:
         groups = GroupSums(found.sources.of_rows(store), len(found.sources.names))
@@ -89,10 +89,6 @@ def evaluate_cell(
     quality = ReconstructionMetrics.from_accumulators(sums)
     rows = rows_of(store, cell.hookpoint, device, f"{label}, histograms")
     histograms = activation_histograms(sae, rows, sums.firings)
-    if cell.hookpoint not in found.ablations:
-        raise EvaluationError(
-            f"{baselines}: has {', '.join(found.ablations)} but not {cell.hookpoint}; delete it"
-        )
     item, model = found.ablations[cell.hookpoint], load_asset(asset, found.dtype, device)
     progress = Progress(f"{label}, spliced", len(found.contexts.input_ids), "contexts")
     splice, batch = reconstruction(sae), SPLICED[device.type]

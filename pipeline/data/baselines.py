@@ -133,15 +133,11 @@ def write_baselines(
     write_atomic(beside, save({name: tensor.contiguous() for name, tensor in tensors.items()}))
     record = {
         "blocks": contexts.blocks,
-        "contexts": len(contexts.input_ids),
-        "context_length": contexts.input_ids.shape[1],
         "dtype": baselines.dtype,
         "hookpoints": {name: _record(item) for name, item in baselines.ablations.items()},
-        "kept_positions": int(contexts.kept.sum()),
         "layer": contexts.layer,
         "loss": float(losses.double().mean()),
         "made_from": made_from,
-        "resume": contexts.hidden is not None,
         "resume_note": note,
         "tensors": {"file": beside.name, "sha256": sha256_of(beside)},
     }
@@ -160,12 +156,16 @@ def _record(item: Ablations) -> dict[str, Any]:
     }
 
 
-def read_baselines(path: Path) -> Baselines:
+def read_baselines(path: Path, hookpoint: str = "") -> Baselines:
     """Read what ``write_baselines`` wrote.
 
+    Args:
+        path: The JSON.
+        hookpoint: One that is needed.
+
     Raises:
-        ValueError: the JSON is damaged or of another kind, or the tensors are absent or not those
-            that the JSON was written for.
+        ValueError: the JSON is damaged, of another kind or without the hookpoint, or the tensors
+            are absent or not those that the JSON was written for.
     """
     record = read_json(path)
     with expect_fields(path):
@@ -179,6 +179,8 @@ def read_baselines(path: Path) -> Baselines:
             for name, item in record["hookpoints"].items()
         }
         blocks, layer, dtype = record["blocks"], record["layer"], record["dtype"]
+    if hookpoint and hookpoint not in ablations:
+        raise ValueError(f"{path}: has {', '.join(ablations)} but not {hookpoint}; delete it")
     if not beside.is_file() or sha256_of(beside) != expected:
         raise ValueError(f"{beside}: absent or altered since {path} was written; delete {path}")
     with expect_fields(beside):

@@ -97,7 +97,7 @@ def test_baselines_of_each_hookpoint(smoke, model):
     clean = {item["ce_clean"] for item in found["hookpoints"].values()}
     assert len(clean) == 1
     assert found["hookpoints"]["resid"]["ce_zero"] not in clean
-    assert found["resume"] is True
+    assert found["resume_note"] == ""
 
 
 def test_documents_are_never_in_both_splits(smoke):

@@ -244,5 +244,5 @@ def test_what_does_not_belong_together_is_refused(steered, tmp_path):
     finally:
         metrics.write_bytes(before)
     elsewhere = steered.spec.model_copy(update={"hookpoint": "attn"})
-    with pytest.raises(EvaluationError, match="has mlp_out, resid but not attn"):
+    with pytest.raises(ValueError, match="has mlp_out, resid but not attn"):
         dial(**steered.arguments | {"spec": elsewhere})
