@@ -198,7 +198,7 @@ def rows_of_entries(W, x, found, a, gate, ends, scales, first, last, g, columns,
             aux[k] = -x[i, k]
         e, end = found.starts[i], found.ends[i]
         for m in range(n):
-            stop = _end_of_group(latents, e, end, ends[m])
+            stop = end if m == n - 1 else _end_of_group(latents, e, end, ends[m])
             while e + 4 <= stop:  # four entries for each pass over the sums
                 w0, w1 = W[latents[e]], W[latents[e + 1]]
                 w2, w3 = W[latents[e + 2]], W[latents[e + 3]]
@@ -244,7 +244,8 @@ def rows_of_entries(W, x, found, a, gate, ends, scales, first, last, g, columns,
             columns[k] += below[0, k]
         e = found.starts[i]
         for m in range(n):
-            stop, at = _end_of_group(latents, e, end, ends[m]), below[m]
+            stop = end if m == n - 1 else _end_of_group(latents, e, end, ends[m])
+            at = below[m]
             while e + 2 <= stop:
                 w0, w1 = W[latents[e]], W[latents[e + 1]]
                 s0, s1, t0, t1 = zero, zero, zero, zero

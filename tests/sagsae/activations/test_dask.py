@@ -45,14 +45,6 @@ def test_only_what_is_asked_for_is_read(make_store: MakeStore) -> None:
         lazy[:97].compute()
 
 
-def test_unfinished_stores_are_their_committed_rows(make_store: MakeStore) -> None:
-    path = make_store(seal=False)
-    (path / "commits/000001.json").unlink()
-    store = Store.open(path, require_sealed=False)
-    assert store.dask("attn").shape == (192, 8)
-    np.testing.assert_array_equal(store.dask("attn").compute(), rows_of(store, "attn"))
-
-
 def test_a_store_travels_to_another_process(make_store: MakeStore) -> None:
     store = Store.open(make_store(profile="disk"))
     again = pickle.loads(pickle.dumps(store))

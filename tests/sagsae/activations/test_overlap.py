@@ -117,27 +117,6 @@ def test_passes_go_on_until_every_writer_has_a_block(
     assert passes.waits == 0
 
 
-@pytest.mark.parametrize(("writers", "waits"), [(4, False), (1, True)])
-def test_more_writers_keep_a_slow_disk_from_stopping_the_model(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    passes: Passes,
-    writers: int,
-    waits: bool,
-) -> None:
-    """A block is on its way to the disk while the model reads three more, each time."""
-    answers = []
-
-    def until(true: Callable[[], bool]) -> None:
-        answers.append(passes.until(lambda: true() or passes.waits > 0))
-
-    slow_disk(monkeypatch, lambda block: until(lambda: passes.blocks >= min(block + 3, BLOCKS)))
-    passes.at_block = lambda block: until(lambda: passes.written >= block - 2)
-    fill(tmp_path, writers)
-    assert all(answers)
-    assert (passes.waits > 0) == waits
-
-
 def test_the_memory_of_blocks_is_bounded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: Passes
 ) -> None:

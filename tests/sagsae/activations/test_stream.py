@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from itertools import islice
 
@@ -62,27 +61,6 @@ def test_the_order_is_the_documented_one(store: Store) -> None:
             expected.append(rows[np.random.default_rng([5, epoch, i]).permutation(len(rows))])
     want = torch.cat(expected)[:, 0].int().tolist()
     assert take(store, 512, 50, seed=5, group_chunks=6) == want
-
-
-def test_order_depends_on_the_seed_not_on_batch_or_prefetch(store: Store) -> None:
-    reference = take(store, 512, 32, seed=1)
-    assert take(store, 512, 50, seed=1, prefetch=3) == reference
-    assert take(store, 512, 32, seed=2) != reference
-    assert take(store, 512, 32, seed=1, group_chunks=4) != reference
-
-
-def test_slow_reads_change_nothing(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    reference, read = take(store, 400, 32, seed=1, group_chunks=3), store.read_chunk
-
-    def slow(hookpoint: str, chunk: int, out: object = None) -> object:
-        time.sleep(0.002 * (chunk % 3))
-        return read(hookpoint, chunk, out)
-
-    monkeypatch.setattr(store, "read_chunk", slow)
-    assert take(store, 400, 32, seed=1, group_chunks=3) == reference
-    with ActivationStream(store, "attn", 256, seed=0) as stream:
-        next(stream)
-        assert stream.wait_seconds > 0.01
 
 
 @settings(max_examples=20)

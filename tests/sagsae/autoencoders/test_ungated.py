@@ -219,14 +219,6 @@ def test_batch_top_k_has_exactly_k_b_entries_with_any_share_of_the_rows(name):
     assert int((z[7] != 0).sum()) > 60
 
 
-def test_a_code_of_batch_top_k_does_not_depend_on_the_batch():
-    sae, x = made("absbatchtopk", 6, 20, 1), batch(40, 6, 3)
-    sae.threshold.fill_(0.8)
-    alone = torch.cat([sae.encode(row[None]) for row in x])
-    torch.testing.assert_close(alone, sae.encode(x))
-    assert 0 < int((alone < 0).sum()) < 400
-
-
 @pytest.mark.parametrize("name", ["topk", "abstopk", "batchtopk", "matryoshka_batchtopk"])
 def test_aux_k_trains_dead_latents_alone(name):
     """And ``b_dec`` through the encoder only, never through the decoder."""

@@ -137,21 +137,6 @@ def test_gradients_are_clipped_together_after_their_radial_part_is_gone(kind):
             torch.testing.assert_close(value, expected[key] * min(1.0, float(limit / norm)))
 
 
-def test_free_rows_keep_the_radial_part_of_their_gradient_and_any_norm():
-    sae, _ = twins("gated", 16, 24, 2, torch.float64)
-    sae.unit_rows = False
-    sae.params["W_dec"].mul_(0.5)
-    (x,) = batches(1, 64, 16, 6, torch.float64)
-    step = AutogradStep(sae, torch.float64)
-    step(x, 0.1)
-    rows, expected = sae.params["W_dec"].clone(), step.grads["W_dec"].clone()
-    assert (rows * expected).sum(1).abs().max() > 1e-3
-    Optimiser(step, RECIPE).step(x, 0.1, 0.01)
-    assert torch.equal(step.grads["W_dec"], expected)
-    moved = sae.params["W_dec"] - rows
-    torch.testing.assert_close(moved, -0.01 * expected.sign(), rtol=1e-2, atol=1e-4)
-
-
 def reference_step(params, grads, moments, counts, rate, beta2=0.999):
     """Adam(0, beta2) in float64, written from its definition, and a gate's constraints.
 
@@ -205,13 +190,3 @@ def test_the_steps_are_those_of_a_float64_reference(kind):
         kept = found[f"exp_avg_sq.{name}"].numpy() * late
         np.testing.assert_allclose(kept, value, rtol=1e-9, atol=1e-18, err_msg=name)
     assert found["cleared"].tolist() == [0, 2, 0]
-
-
-def kept(width: int, d: int, clock: list[int], dtype=torch.float32):
-    """A state of moments that are all one."""
-    shapes = {"W_enc": (d, width), "W_dec": (width, d), "b_dec": (d,)}
-    shapes |= dict.fromkeys(("theta", "r", "c"), (width,))
-    moments = {
-        f"exp_avg_sq.{name}": torch.ones(shape, dtype=dtype) for name, shape in shapes.items()
-    }
-    return {**moments, "clock": torch.tensor(clock), "cleared": torch.tensor([0, 3, 0, 0])}

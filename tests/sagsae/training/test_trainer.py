@@ -13,13 +13,10 @@ from sagsae.schedules import Recipe
 from sagsae.training import trainer as trainers
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import load_checkpoint
-from sagsae.training.cpu_step import CpuStep
 from sagsae.training.fastest import fastest_step
 from sagsae.training.history import History
-from sagsae.training.optimiser import CpuOptimiser
-from sagsae.training.step import Terms, products_dtype
+from sagsae.training.step import Terms
 from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
-from tests.their_package import installed
 
 D, H, B, SCALE = 3, 4, 2, 0.5
 REMEDY = (
@@ -98,26 +95,6 @@ def clock(monkeypatch):
 
 
 class TestStart:
-    def test_a_fresh_trainer(self):
-        sae, stream = build("sagsae_tied", D, H, SCALE), Counting()
-        run = Trainer(sae, stream, recipe(matmul_dtype="bfloat16"))
-        assert (run.sae, run.stream, run.recipe) == (sae, stream, recipe(matmul_dtype="bfloat16"))
-        assert (run.log_every, run.progress, run.step, run.stop_requested) == (50, None, 0, False)
-        assert vars(run.history) == {
-            "rows": [],
-            "seconds": 0.0,
-            "data_wait_seconds": 0.0,
-            "resets": 0,
-            "bad": 0,
-            "diverged": "",
-            "calibration": {},
-        }
-        assert (run.device.type, run.dtype) == ("cpu", torch.bfloat16)
-        assert (type(run.compute), type(run.optimiser)) == (CpuStep, CpuOptimiser)
-        assert (run.compute.batch_size, run.compute.dtype) == (B, torch.bfloat16)
-        assert (run.optimiser.compute, run.optimiser._beta2) == (run.compute, 0.999)
-        assert (run.last_fired.dtype, run.last_fired.tolist()) == (torch.int64, [0] * H)
-
     @pytest.mark.parametrize(("kind", "fuses"), [("cuda", True), ("meta", False)])
     def test_the_step_of_another_device_is_plain_and_a_gpu_compiles_it(
         self, kind, fuses, monkeypatch
@@ -128,36 +105,6 @@ class TestStart:
         assert type(step) is AutogradStep
         assert (step.sae, step.dtype) == (run.sae, torch.bfloat16)
         assert fused == [step] * fuses
-
-    @pytest.mark.parametrize(("kind", "fuses"), [("cpu", False), ("cuda", True)])
-    @pytest.mark.parametrize(
-        "settings",
-        [
-            {"decoder_norm": "free"},
-            {"auxiliary_decoder": "trained"},
-            {"decoder_norm": "free", "auxiliary_decoder": "trained"},
-        ],
-    )
-    def test_a_freer_decoder_is_trained_by_autograd_on_every_device(
-        self, settings, kind, fuses, monkeypatch
-    ):
-        run, fused = trainer(matmul_dtype="bfloat16", **settings), []
-        assert type(run.compute) is AutogradStep
-        monkeypatch.setattr(AutogradStep, "fuse", lambda step: fused.append(step))
-        step = fastest_step(run.sae, run.recipe, run.dtype, torch.device(kind))
-        assert type(step) is AutogradStep
-        assert (step.sae, step.dtype) == (run.sae, torch.bfloat16)
-        assert fused == [step] * fuses
-
-    def test_the_type_of_products_follows_the_device(self):
-        assert trainer(matmul_dtype="auto").dtype == products_dtype("auto", torch.device("cpu"))
-
-    def test_what_is_no_gate_is_trained_by_autograd(self, tmp_path, monkeypatch):
-        with installed(tmp_path, monkeypatch) as name:
-            sae = build(f"{name}:TopK", D, 2 * H, SCALE)
-            run = Trainer(sae, Counting(), recipe(matmul_dtype="bfloat16"))
-        assert type(run.compute) is AutogradStep
-        assert (run.compute.sae, run.compute.dtype) == (sae, torch.bfloat16)
 
 
 class TestLoop:
@@ -212,38 +159,6 @@ class TestLoop:
         run.run()
         assert (run.history.seconds, run.history.data_wait_seconds) == (530.0, 9.0)
 
-    def test_free_rows_have_unit_norm_at_the_end_and_not_before(self):
-        run = trainer(decoder_norm="free", decoder_init_norm=0.5)
-        norms = run.sae.W_dec.norm(dim=1)
-        assert norms.tolist() == pytest.approx([0.5] * H)
-        encoder = run.sae.W_enc.clone()
-        run._advance()
-        assert torch.equal(run.sae.W_dec.norm(dim=1), norms)
-        run.run()
-        assert run.sae.W_dec.norm(dim=1).tolist() == pytest.approx([1.0] * H)
-        assert torch.equal(run.sae.W_enc, encoder * norms)
-
-    def test_rows_of_unit_norm_stay_bit_for_bit(self):
-        run = trainer()
-        run.sae.params["W_dec"].mul_(1.5)
-        before = run.sae.W_dec.clone()
-        run.run()
-        assert torch.equal(run.sae.W_dec, before)
-
-    def test_what_is_no_gate_ends_as_it_is(self, tmp_path, monkeypatch):
-        with installed(tmp_path, monkeypatch) as name:
-            sae = build(f"{name}:TopK", D, 2 * H, SCALE)
-            run = Trainer(sae, Counting(), recipe())
-            run.optimiser = Scripted()
-            assert run.run().diverged == ""
-        assert run.step == 5
-
-    def test_a_finished_run_makes_no_step(self):
-        run = trainer()
-        run.step = 5
-        run.run()
-        assert run.optimiser.calls == []
-
 
 class TestResets:
     def resets(self, *firing, tokens=5, steps=6):
@@ -268,12 +183,6 @@ class TestResets:
             assert len(forgotten) == 4 // window, tokens
             assert run.history.resets == 4 // window
 
-    def test_each_step_notes_afresh_what_fires(self):
-        run, _ = self.resets(*[[0, 1, 2, 3]] * 6)
-        assert run.history.resets == 0
-        fired = [call[3] for call in run.optimiser.calls]
-        assert [(one.dtype, one.tolist()) for one in fired] == [(torch.bool, [False] * H)] * 6
-
     def test_without_a_window_or_latents_nothing_is_reset(self, monkeypatch):
         run = trainer(steps=6)
         run.run()
@@ -294,12 +203,6 @@ class TestFiniteness:
             f"last batch read: {{'position': 3}}). Earlier checkpoints are kept. {REMEDY}"
         )
         assert len(run.history.rows) == 1
-
-    def test_any_term_counts(self):
-        run = trainer()
-        run._watch(Terms(a=torch.tensor(1.0), b=torch.tensor(0.0)), 0)
-        with pytest.raises(NonFiniteLoss, match="step 1 "):
-            run._watch(Terms(a=torch.tensor(1.0), b=torch.tensor(math.nan)), 1)
 
     def test_the_first_step_may_be_the_bad_one(self):
         run = trainer()
@@ -346,27 +249,6 @@ class TestCheckpoints:
         saved = self.saves(monkeypatch, run, 250.0)
         run.run(tmp_path / "c")
         assert saved == [3, 6, 9]
-
-    def test_five_minutes_must_be_over(self, monkeypatch, clock, tmp_path):
-        run = trainer(steps=5)
-        clock(run)
-        saved = self.saves(monkeypatch, run)
-        run.run(tmp_path / "c")
-        assert saved == [4]
-
-    def test_the_time_between_them_can_be_chosen(self, monkeypatch, clock, tmp_path):
-        run = trainer(steps=5)
-        clock(run)
-        saved = self.saves(monkeypatch, run)
-        run.run(tmp_path / "c", every_seconds=199.0)
-        assert saved == [2, 4]
-
-    def test_without_a_path_none_is(self, monkeypatch, clock):
-        run = trainer(steps=9)
-        clock(run)
-        saved = self.saves(monkeypatch, run)
-        run.run(every_seconds=1.0)
-        assert saved == []
 
     def test_a_run_that_is_asked_to_stop_keeps_its_state(self, monkeypatch, tmp_path):
         run = trainer()

@@ -77,15 +77,6 @@ def test_training_reconstructs_and_keeps_its_constraints(name):
             assert value.min() >= 0
 
 
-def test_the_radial_gradient_is_removed():
-    run = trainer(beta1=0.9)
-    run.compute(next(run.stream) * 0.5, 0.1)
-    run.optimiser._remove_radial_gradient()
-    inner = (run.compute.grads["W_dec"] * run.sae.params["W_dec"]).sum(1)
-    assert run.compute.grads["W_dec"].norm() > 1e-3
-    assert inner.abs().max() < 1e-6
-
-
 @pytest.mark.parametrize("stop", [1, 57, 199])
 @pytest.mark.parametrize("name", ["gated", "sagsae_sym"])
 @pytest.mark.parametrize("beta1", [0.0, 0.9])
@@ -132,19 +123,6 @@ def test_a_checkpoint_of_an_earlier_version_is_refused(tmp_path):
         run.run(tmp_path / "c")
 
 
-def test_a_run_asked_to_stop_keeps_its_state_and_continues(tmp_path):
-    path, whole, first = tmp_path / "c.safetensors", trainer(), trainer()
-    whole.run()
-    first.progress = lambda step, _: setattr(first, "stop_requested", step >= 100)
-    with pytest.raises(Interrupted, match="after step 101 of 200"):
-        first.run(path)
-    second = trainer()
-    second.run(path)
-    assert second.history.rows[2:] == whole.history.rows[2:]
-    for key, value in whole.sae.params.items():
-        assert torch.equal(value, second.sae.params[key]), key
-
-
 @pytest.mark.parametrize("name", ["gated", "sagsae", "sagsae_tied"])
 def test_a_reset_is_for_every_gate(name):
     """Silent latents of the baseline open again like those of the variants beside it."""
@@ -177,20 +155,6 @@ def test_a_reopened_latent_stays_open(fast):
     assert max(changes) < 3
     assert min(thetas[:21]) > 0.75 * run.sae.initial_theta  # was 0.39
     assert min(thetas) > 0.25 * run.sae.initial_theta  # was 0.13
-
-
-def test_an_error_of_the_users_own_code_keeps_its_frames():
-    """A debugger sees what the failing function held."""
-
-    def progress(step, row):
-        seen = row["step"]
-        raise RuntimeError(f"their code at {seen}")
-
-    run = trainer()
-    run.progress = progress
-    with pytest.raises(RuntimeError, match="their code") as caught:
-        run.run()
-    assert caught.traceback[-1].frame.f_locals["seen"] == 0
 
 
 @pytest.mark.parametrize(("in_hardware", "dtype"), [(True, "bfloat16"), (False, "float32")])
