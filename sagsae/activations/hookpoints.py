@@ -77,19 +77,10 @@ def _find_module(model: nn.Module, hookpoint: Hookpoint) -> nn.Module:
         if part not in children:
             raise ValueError(
                 f"hookpoint {hookpoint.name!r}: module path {hookpoint.module!r} breaks at "
-                f"{part!r}; the {type(module).__name__} there has {_listing(children)}"
+                f"{part!r}; the {type(module).__name__} there has {', '.join(children) or 'none'}"
             )
         module = children[part]
     return module
-
-
-def _listing(children: Mapping[str, nn.Module]) -> str:
-    names = list(children)
-    if not names:
-        return "no submodules"
-    if all(name.isdigit() for name in names):
-        return f"{len(names)} layers, {names[0]} to {names[-1]}"
-    return ", ".join(names)
 
 
 @contextmanager

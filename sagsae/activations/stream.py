@@ -13,12 +13,12 @@ Order of a shuffled stream, a function of (store, seed, group_chunks) alone:
 
 from __future__ import annotations
 
-import heapq
 import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
+from heapq import nsmallest
 from itertools import islice
 from typing import Any, Self
 
@@ -41,26 +41,15 @@ def chunk_groups(store: Store, hookpoint: str, seed: int, epoch: int, size: int)
     order = np.random.default_rng([seed, epoch]).permutation(store.n_chunks(hookpoint))
     for rank, chunk in enumerate(order.tolist()):
         waiting.setdefault(store.block_of_chunk(chunk), deque()).append((rank, chunk))
-    heap = [(-len(chunks), chunks[0][0], block) for block, chunks in waiting.items()]
-    heapq.heapify(heap)
-    groups: list[list[int]] = []
-    while heap:
+    left, groups = list(waiting.values()), list[list[int]]()
+    while left:
         group: list[int] = []
-        while heap and len(group) < size:
-            group += _one_of_each_block(heap, waiting, size - len(group))
+        while left and len(group) < size:
+            fullest = nsmallest(size - len(group), left, key=lambda chunks: (-len(chunks), chunks))
+            group += [chunks.popleft()[1] for chunks in fullest]
+            left = [chunks for chunks in left if chunks]
         groups.append(group)
     return groups
-
-
-def _one_of_each_block(
-    heap: list[tuple[int, int, int]], waiting: dict[int, deque[tuple[int, int]]], size: int
-) -> list[int]:
-    taken = [heapq.heappop(heap) for _ in range(min(size, len(heap)))]
-    group = [waiting[block].popleft()[1] for _, _, block in taken]
-    for _, _, block in taken:
-        if chunks := waiting[block]:
-            heapq.heappush(heap, (-len(chunks), chunks[0][0], block))
-    return group
 
 
 class ActivationStream(IterableDataset[Tensor]):

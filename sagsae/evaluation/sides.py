@@ -86,7 +86,8 @@ class SideCodes:
 
     def mean(self) -> Tensor:
         """[2 H] float64, mean value of each side over the rows."""
-        return self._sums(self.values.double()) / len(self)
+        weights = self.values.double()
+        return torch.bincount(self.sides.long(), weights, 2 * self.width) / len(self)
 
     def firings(self) -> Tensor:
         """[2 H] int64, rows on which each side fires."""
@@ -101,9 +102,6 @@ class SideCodes:
         found = torch.zeros(len(self), len(sides), dtype=torch.float64)
         found[self.rows[there], column[there]] = self.values[there].double()
         return found
-
-    def _sums(self, weights: Tensor) -> Tensor:
-        return torch.bincount(self.sides.long(), weights, 2 * self.width).double()
 
 
 def latents_of(sides: Tensor, width: int) -> Tensor:

@@ -99,7 +99,7 @@ def test_unknown_paths_say_what_exists(model: PreTrainedModel) -> None:
     good = points(model, 0)["mlp_out"].module
     with pytest.raises(ValueError, match=r"'mlq'.*mlp"):
         resolve(model, {"x": Hookpoint("x", good.replace("mlp", "mlq"))})
-    with pytest.raises(ValueError, match=rf"'{LAYERS}'.*{LAYERS} layers, 0 to {LAYERS - 1}"):
+    with pytest.raises(ValueError, match=rf"'{LAYERS}'.* has 0, .*{LAYERS - 1}$"):
         resolve(model, points(model, LAYERS))
     with pytest.raises(ValueError, match="no default hookpoints"):
         default_hookpoints("mamba", 0)
