@@ -66,17 +66,6 @@ def test_what_its_own_trainer_made_is_read_exactly(theirs, format, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("format", "name"), ALL)
-def test_it_is_saved_and_measured_as_any_other(theirs, format, name, tmp_path):
-    folder, x, _ = theirs[format]
-    sae = sagsae.load(folder / name)
-    sae.save(tmp_path / "sae.safetensors")
-    again = sagsae.load(tmp_path / "sae.safetensors")
-    assert torch.equal(sae(x), again(x))
-    assert again.provenance["foreign"] == sae.provenance["foreign"]
-
-
-@pytest.mark.slow
 def test_gated_ones_go_back_to_saelens(theirs, tmp_path):
     """From SAELens, and from dictionary_learning, into SAELens again."""
     jobs = []
