@@ -31,8 +31,10 @@ def markdown(name: str, file: Path) -> str:
 def _number(value: float, places: int = 3) -> str:
     if pd.isna(value):
         return "–"
+    if value == 0:
+        return "0"
     rounded = f"{value:.{places}f}"
-    return rounded if value == 0 or float(rounded) else f"{value:.5f}".rstrip("0")
+    return rounded if float(rounded) else f"{value:.5f}".rstrip("0")
 
 
 def _signed(value: float) -> str:
