@@ -82,16 +82,6 @@ def test_every_job_of_a_cluster_asks_for_a_gpu_memory_and_time(paper):
             assert resources.get("gpu", "0") == ("0" if rule == "tokens" else "1"), rule
 
 
-def test_every_job_is_submitted_with_time_and_memory_or_runs_beside_snakemake():
-    """A dry run does not say which jobs run beside Snakemake."""
-    text = "\n".join(file.read_text() for file in (ROOT / "workflow" / "rules").glob("*.smk"))
-    blocks = re.split(r"^ *rule\b", text, flags=re.MULTILINE)[1:]
-    submitted = [block for block in blocks if "shell:" in block and "localrule" not in block]
-    assert submitted
-    for block in submitted:
-        assert re.search(r"requests\.of\(|resources:\n +\*\*GPU", block), block
-
-
 def test_kubernetes_plans_without_a_cluster(elsewhere):
     """Files are looked for in a folder that stands for the bucket."""
     bucket = elsewhere.folder / "bucket"

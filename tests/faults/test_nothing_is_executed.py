@@ -157,10 +157,6 @@ class Evil:
         return open, (str(self.mark), "w")
 
 
-def only_pickled(folder: Path) -> None:
-    (folder / "model.safetensors").unlink()
-
-
 def index_to(shard: str) -> Any:
     def harm(folder: Path) -> None:
         (folder / "model.safetensors").rename(folder / "other.safetensors")
@@ -177,7 +173,6 @@ def named_by_the_configuration(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (only_pickled, r"no \*\.safetensors weights in this folder, and pickled weights are not"),
         (index_to("pytorch_model.bin"), r"lie in pytorch_model\.bin; only .* never pickled ones"),
         (index_to("../model.safetensors"), r"lie in \.\./model\.safetensors; only .* this folder"),
         (named_by_the_configuration, r"lie in adapter_model\.bin; only .* never pickled ones"),

@@ -150,23 +150,6 @@ def test_the_strongest_two_sided_latents_come_first(steered, run):
         assert one.contribution == pytest.approx(float(energy[one.latents[0]] / energy.sum()), 1e-4)
 
 
-def test_pairs_are_the_most_opposed_of_the_stronger_half(steered, run):
-    z, sae = codes(steered, run.baseline)
-    energy, live = z.square().sum(0), int((z != 0).any(0).sum())
-    strong = torch.argsort(energy, descending=True)[: -(-live // 2)].tolist()
-    decoder = torch.nn.functional.normalize(sae.params["W_dec"]).double()
-    cosines = decoder @ decoder.T
-    pairs = [one for one in run.directions if one.kind == PAIR]
-    assert len(pairs) == 2
-    left = list(strong)
-    for one in pairs:
-        best = min(((i, j) for i in left for j in left), key=lambda p: float(cosines[p]))
-        assert set(one.latents) == set(best)
-        assert strong.index(one.latents[0]) < strong.index(one.latents[1])
-        assert one.cosine == pytest.approx(float(cosines[best]), rel=1e-5)
-        left = [i for i in left if i not in best]
-
-
 def arms(steered: Steered, run: DialRun, kind: str) -> tuple[int, torch.Tensor, torch.Tensor]:
     """The number of the first direction of a kind, and what each sense of it adds at size 1."""
     number = [one.kind for one in run.directions].index(kind)
