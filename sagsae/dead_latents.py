@@ -7,7 +7,7 @@ sparsity, which is what is asked where two variants reach one L0 at different la
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,32 +148,22 @@ def reduction_errors(
     rng = np.random.default_rng(seed)
     sides = (candidate, baseline)
     resampled = [sweep.resampled(metric, draws, rng) for sweep in sides]
-    if any(isinstance(table, str) for table in resampled):
-        return ReductionErrors()
     tables = [table for table in resampled if not isinstance(table, str)]
+    if len(tables) < 2:
+        return ReductionErrors()
     shared = sorted(candidate.by_lambda.keys() & baseline.by_lambda.keys())
     rows = [[list(sweep.by_lambda).index(lam) for lam in shared] for sweep in sides]
-
-    def by_lambda(draw: int) -> Floats:
-        return np.array([one.of_lambda[at, draw] for one, at in zip(tables, rows, strict=True)])
-
-    def by_l0(draw: int) -> Floats | None:
-        a, b = (Frontier.through(one.l0[:, draw], one.value[:, draw]) for one in tables)
-        return _at_equal_l0(a, b, levels)
-
-    return ReductionErrors(
-        by_lambda=_spread(by_lambda, draws, sides), by_l0=_spread(by_l0, draws, sides)
-    )
-
-
-def _spread(
-    shares_of: Callable[[int], Floats | None], draws: int, sides: Sequence[Sweep]
-) -> float | None:
-    """Standard deviation over draws of log10 of the reduction."""
-    found = []
+    by_lambda, by_l0 = [], []
     for draw in range(draws):
-        shares = shares_of(draw)
-        factor = None if shares is None else _over(shares, sides, "").factor
-        if factor is not None:
-            found.append(np.log10(factor))
-    return float(np.std(found)) if found else None
+        drawn = [table.of_lambda[at, draw] for table, at in zip(tables, rows, strict=True)]
+        by_lambda.append(_over(np.array(drawn), sides, "").factor)
+        a, b = (Frontier.through(one.l0[:, draw], one.value[:, draw]) for one in tables)
+        shares = _at_equal_l0(a, b, levels)
+        by_l0.append(None if shares is None else _over(shares, sides, "").factor)
+    return ReductionErrors(by_lambda=_spread(by_lambda), by_l0=_spread(by_l0))
+
+
+def _spread(factors: Sequence[float | None]) -> float | None:
+    """Standard deviation of log10 of the reductions that there are."""
+    known = [factor for factor in factors if factor is not None]
+    return float(np.std(np.log10(known))) if known else None

@@ -23,8 +23,7 @@ class Frontier:
 
     It passes through every point as measured: no envelope is taken, so a point that is worse than
     its neighbours shows. Points whose L0 agree to the precision of a float logarithm are one
-    breakpoint with the mean of their values. Points with L0 = 0 have no logarithm and are left out
-    (``Sweep.silent`` names them).
+    breakpoint with the mean of their values. Points with L0 = 0 have no logarithm and are left out.
     """
 
     l0: Floats

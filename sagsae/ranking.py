@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sagsae.frontiers import Floats, Frontier
 from sagsae.sweeps import Sweep
@@ -142,20 +141,16 @@ def standings(values: Floats, errors: Floats) -> list[Standing]:
         raise ValueError(f"give finite values and an error for each: {values}, {errors}")
     gap = values[:, None] - values[None, :]
     least = APART * np.hypot(errors[:, None], errors[None, :])
-    ranks, best = 1 + _count(gap < 0), 1 + _count(gap < -least)
-    worst = values.size - _count(gap > least)
+    ranks, best = 1 + (gap < 0).sum(axis=1), 1 + (gap < -least).sum(axis=1)
+    worst, known = values.size - (gap > least).sum(axis=1), ~np.isnan(errors)
     return [
-        Standing(rank=int(rank), best=int(one), worst=int(other))
-        if known
-        else Standing(rank=int(rank), best=None, worst=None)
-        for rank, one, other, known in zip(ranks, best, worst, ~np.isnan(errors), strict=True)
+        Standing(
+            rank=int(ranks[i]),
+            best=int(best[i]) if known[i] else None,
+            worst=int(worst[i]) if known[i] else None,
+        )
+        for i in range(values.size)
     ]
-
-
-def _count(found: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """How many of each row, [n]."""
-    counts: NDArray[np.int64] = found.sum(axis=1)
-    return counts
 
 
 def mean_rank(ranks: Sequence[int], *, draws: int = 10_000, seed: int = 0) -> MeanRank:

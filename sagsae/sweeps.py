@@ -176,12 +176,6 @@ class Sweep:
         """Collapsed cells and why."""
         return {cell.name: cell.collapsed for cell in self.cells if cell.collapsed}
 
-    @property
-    def silent(self) -> tuple[str, ...]:
-        """Cells of the points whose L0 is zero: they have no place on a log axis."""
-        zero = (cells for cells in self._groups if not any(cell.l0 for cell in cells))
-        return tuple(cell.name for cells in zero for cell in cells)
-
     def undefined(self, metric: str) -> tuple[str, ...]:
         """Cells for which a metric has no value."""
         return tuple(cell.name for cell in self.cells if cell.values[metric] is None)
@@ -206,7 +200,8 @@ class Sweep:
             return table
         l0, value = table
         chosen = rng.integers(l0.shape[1], size=(draws, l0.shape[1]))
-        lambdas, seeds = list(self.by_lambda), [cell.seed for cell in self._first]
+        lambdas, (first, *_) = list(self.by_lambda), self.by_lambda.values()
+        seeds = [cell.seed for cell in first]
         rows = [lambdas.index(group[0].lam) for group in self._groups]
         own = [[seed in {cell.seed for cell in group} for seed in seeds] for group in self._groups]
         weights = np.array(own, np.float64)[:, chosen]
@@ -216,11 +211,6 @@ class Sweep:
                 for side in (l0, value)
             ]
         return Resampled(l0=found[0], value=found[1], of_lambda=value[:, chosen].mean(axis=2))
-
-    @property
-    def _first(self) -> list[CellResult]:
-        """The cells of the lowest lambda, by seed."""
-        return next(iter(self.by_lambda.values()))
 
     def estimate(self, metric: str, l0: float) -> Estimate:
         """One metric at one L0: the frontier's value, and the standard error over seeds.

@@ -4,37 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.study.outputs import (
-    BY_SOURCE,
-    CLAIMS,
-    CLAIMS_MATRIX,
-    DIAL_TABLES,
-    EFFECTS,
-    MAIN_EFFECTS,
-    PROBE_TABLES,
-    RANKING_TABLES,
-    SOURCES,
-    TABLES,
-)
+from pipeline.study import outputs
 from pipeline.study.scope import Scope
 
 
 def derived_tables(scope: Scope) -> tuple[str, ...]:
     """Those that follow from the metrics of cells."""
-    sources = (SOURCES, BY_SOURCE) if scope.sources else ()
-    return TABLES + sources + ((EFFECTS, MAIN_EFFECTS) if scope.has_effects else ())
+    sources = (outputs.SOURCES, outputs.BY_SOURCE) if scope.sources else ()
+    effects = (outputs.EFFECTS, outputs.MAIN_EFFECTS) if scope.has_effects else ()
+    return outputs.TABLES + sources + effects
 
 
 def claim_tables(scope: Scope) -> tuple[str, ...]:
     """Those of the claims, claims.csv first."""
-    return (CLAIMS, CLAIMS_MATRIX) if scope.several_settings else (CLAIMS,)
+    matrix = (outputs.CLAIMS_MATRIX,) if scope.several_settings else ()
+    return (outputs.CLAIMS, *matrix)
 
 
 def tables_of(scope: Scope) -> tuple[str, ...]:
     """All but the synthetic ones."""
-    looks = (DIAL_TABLES if scope.dial else ()) + (PROBE_TABLES if scope.probe else ())
-    ranks = RANKING_TABLES if scope.several_families else ()
-    return derived_tables(scope) + looks + ranks + claim_tables(scope)
+    dial = outputs.DIAL_TABLES if scope.dial else ()
+    probe = outputs.PROBE_TABLES if scope.probe else ()
+    ranks = outputs.RANKING_TABLES if scope.several_families else ()
+    return derived_tables(scope) + dial + probe + ranks + claim_tables(scope)
 
 
 def claims_file(study: Path) -> Path:
@@ -43,5 +35,5 @@ def claims_file(study: Path) -> Path:
     Args:
         study: Its folder.
     """
-    matrix = study / "tables" / CLAIMS_MATRIX
-    return matrix if matrix.exists() else matrix.with_name(CLAIMS)
+    matrix = study / "tables" / outputs.CLAIMS_MATRIX
+    return matrix if matrix.exists() else matrix.with_name(outputs.CLAIMS)

@@ -7,14 +7,99 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+import pandas as pd
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.cut import parts_of
-from pipeline.analysis.pages import write_page
-from pipeline.study.outputs import SCOPE
-from pipeline.study.scope import Scope
+from pipeline.analysis.numbers import format_number, matched_column, with_error
+from pipeline.analysis.pages import Grid, Part, write_page
+from pipeline.analysis.tables.effects import EFFECTS
+from pipeline.analysis.views import FORMS, HEADINGS, VIEWS, Form, View
+from pipeline.study import outputs
+from pipeline.study.training import DEFAULT_RECIPE
+from pipeline.study.scope import SWEPT, Scope
+from pipeline.study.settings import LEVEL
 from sagsae.files import whole_file
+
+
+def matched_headings(levels: Sequence[float]) -> dict[str, str]:
+    """Columns of each matched L0 -> their headings: both sides, metric by metric, and why not."""
+    found = {}
+    for l0 in levels:
+        for metric, label in SWEPT.items():
+            for side in ("candidate", "baseline"):
+                found[matched_column(l0, metric, side)] = f"{label} at {l0:g}, {side}"
+        found[f"l0_{l0:g}_reason"] = f"No value at {l0:g}"
+    return found
+
+
+def parts_of(name: str, table: pd.DataFrame, scope: Scope) -> tuple[str, list[Part]]:
+    """The title of a table's page, how it is read, and the tables that it is cut into."""
+    view = VIEWS.get(name) or View(title=PurePath(name).stem.replace("_", " ").capitalize())
+    return view.title, [*filter(None, [view.reads]), *_cut(view.prepare(table), view, scope)]
+
+
+def _cut(table: pd.DataFrame, view: View, scope: Scope) -> Iterator[Grid]:
+    matched = matched_headings(scope.matched_levels)
+    columns = view.columns.replace("matched", " ".join(matched)).split()
+    by = [name for name in view.by.split() if name in table]
+    # standard errors stand beside their values
+    names = (name for name in map(str, table) if name not in by)
+    columns = columns or [name for name in names if not name.endswith("_se")]
+    plain = {} if view.columns else {name: name.replace("_", " ") for name in columns}
+    headings = HEADINGS | matched | plain
+    for values, rows in table.groupby(by, sort=False) if by else [((), table)]:
+        words = [_named(name, value, scope) for name, value in zip(by, values, strict=True)]
+        yield grid(rows, columns, ", ".join([view.title, *filter(None, words)]), headings)
+
+
+def _named(name: str, value: Any, scope: Scope) -> str:
+    """What one of the columns in ``by`` adds to a title."""
+    if name == "recipe":
+        return f"recipe {value or DEFAULT_RECIPE}" if scope.several else ""
+    forms = {"l0": f"L0 = {value}", "comparison": f"comparison {value}"}
+    return forms.get(name, EFFECTS.get(value, str(value)))
+
+
+def grid(
+    table: pd.DataFrame, columns: Sequence[str], title: str, headings: Mapping[str, str]
+) -> Grid:
+    """The columns that a table has and that are not empty, as texts."""
+    shown = [name for name in columns if name in table and table[name].notna().any()]
+    shown = [name for name in shown if (table[name].astype("object") != "").any()]
+    texts = [_texts(name, table) for name in shown]
+    heads = (headings.get(name, _heading(name)) for name in shown)
+    return Grid(title=title, columns=tuple(heads), rows=tuple(zip(*texts, strict=True)))
+
+
+def _heading(name: str) -> str:
+    words = name.removeprefix(LEVEL).replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def _texts(name: str, table: pd.DataFrame) -> list[str]:
+    """A column as texts; a standard error of the table, in column ``<name>_se``, follows."""
+    form = next((form for pattern, form in FORMS.items() if re.fullmatch(pattern, name)), None)
+    errors = table[f"{name}_se"] if f"{name}_se" in table else [float("nan")] * len(table)
+    return [
+        text_of(value, form) if pd.isna(se) else with_error(value, se, form or format_number)
+        for value, se in zip(table[name].astype("object"), errors, strict=True)
+    ]
+
+
+def text_of(value: Any, form: Form | None) -> str:
+    """A value of a table; empty where there is none."""
+    if pd.isna(value):
+        return ""
+    if form is not None:
+        return form(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return format_number(value) if isinstance(value, float) else str(value)
 
 
 def main(measures: Path, table: Path, out: Path) -> None:
@@ -30,4 +115,4 @@ def main(measures: Path, table: Path, out: Path) -> None:
         with whole_file(out) as partial:
             found.to_parquet(partial, index=False)
         return
-    write_page(out, *parts_of(table.name, found, Scope.read(measures / SCOPE)))
+    write_page(out, *parts_of(table.name, found, Scope.read(measures / outputs.SCOPE)))

@@ -14,10 +14,10 @@ from markupsafe import Markup
 
 from pipeline.analysis.claims.limits import limits
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.cut import parts_of
 from pipeline.analysis.figures.catalogue import SYNTHETIC, figures_of, title_and_caption
 from pipeline.analysis.names import claim_tables, tables_of
 from pipeline.analysis.numbers import variant_label
+from pipeline.analysis.page import parts_of
 from pipeline.analysis.pages import Grid, html
 from pipeline.analysis.views import VIEWS
 from pipeline.study.outputs import CELLS, CLAIMS, SCOPE

@@ -7,11 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import pytest
 
 from pipeline.__main__ import main as run
-from pipeline.analysis.figures.canvas import STYLE
 from pipeline.analysis.figures.catalogue import figures_of
 from pipeline.analysis.figures.draw import draw
 from pipeline.analysis.figures.shown import Drawn
@@ -85,8 +83,7 @@ class MadeStudy:
 
     def draw(self, name: str) -> Drawn:
         """A figure and its numbers."""
-        with mpl.rc_context(STYLE):
-            return draw(name, self.root, self.scope, Measures(self._measures))
+        return draw(name, self.root, self.scope, Measures(self._measures))
 
     def figure(self, name: str, end: str = "png", folder: Path | None = None) -> Path:
         out = (folder or self.root / "figures") / f"{name}.{end}"

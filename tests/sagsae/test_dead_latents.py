@@ -8,10 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from sagsae.comparison import overlap
 from sagsae.dead_latents import (
     LEVELS,
     dead_reduction,
@@ -98,21 +95,6 @@ class TestAtEqualL0:
     def test_without_an_answer_there_is_a_reason(self, left, right, reason):
         found = dead_reduction_at_equal_l0(left, right)
         assert (found.factor, found.reason) == (None, reason)
-
-    @settings(max_examples=50)
-    @given(
-        st.lists(st.tuples(st.floats(0.1, 1e3), st.floats(0, 1)), min_size=1, max_size=5),
-        st.lists(st.tuples(st.floats(0.1, 1e3), st.floats(0, 1)), min_size=1, max_size=5),
-    )
-    def test_swapping_the_sides_inverts_and_an_overlap_is_all_it_needs(self, left, right):
-        a, b = sweep(*left), sweep(*right, width=2000, label="B")
-        forth, back = dead_reduction_at_equal_l0(a, b), dead_reduction_at_equal_l0(b, a)
-        assert (forth.reason == "the L0 ranges do not meet") == (overlap(a, b).lo is None)
-        assert (forth.left_out, forth.floored) == (back.left_out, back.floored)
-        if forth.factor is None:
-            assert back.factor is None
-        else:
-            assert forth.factor * back.factor == pytest.approx(1)
 
 
 class TestErrors:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -25,19 +24,6 @@ def sweep(runs: dict[tuple[float, int], tuple[float, float | None]]) -> Sweep:
         for (k, seed), (l0, r2) in runs.items()
     ]
     return Sweep(label="A", width=100, cells=tuple(cells))
-
-
-def joined(points: list[tuple[float, float]], l0: float) -> float | None:
-    """A line in log L0 through points of different L0; None 2 % or more outside of them."""
-    points = sorted(points)
-    (low, first), (high, last) = points[0], points[-1]
-    if low / 1.02 <= l0 < low or high < l0 <= high * 1.02:
-        return first if l0 < low else last
-    for (x0, y0), (x1, y1) in itertools.pairwise(points):
-        if x0 <= l0 <= x1:
-            share = (math.log(l0) - math.log(x0)) / (math.log(x1) - math.log(x0))
-            return (1 - share) * y0 + share * y1
-    return None
 
 
 class TestReading:
@@ -67,29 +53,6 @@ class TestReading:
         with pytest.raises(ValueError, match="r2 is undefined"):
             read_at(sweep({(16.0, 0): (16.0, None), (32.0, 0): (32.0, 0.5)}), "r2", 20)
 
-    @given(
-        st.integers(1, 4),
-        st.floats(17, 127),
-        st.lists(st.floats(-1, 1), min_size=16, max_size=16),
-        st.lists(st.floats(0.95, 1.05), min_size=16, max_size=16),
-    )
-    def test_full_sweeps_against_the_sweeps_own_estimate(self, seeds, l0, values, jitter):
-        """Where every lambda has the same seeds, the error is that of comparison.csv."""
-        runs = {
-            (k, seed): (k * jitter[4 * seed + i], values[4 * seed + i])
-            for i, k in enumerate(KS)
-            for seed in range(seeds)
-        }
-        made = sweep(runs)
-        if not made.frontier("r2").reaches(l0):
-            return
-        found, known = read_at(made, "r2", l0), made.estimate("r2", l0)
-        own = [joined([runs[k, seed] for k in KS], l0) for seed in range(seeds)]
-        assert found.by_seed.tolist() == pytest.approx([v for v in own if v is not None], abs=1e-9)
-        assert found.value == known.mean
-        if None not in own:
-            assert found.se == (None if known.se is None else pytest.approx(known.se, abs=1e-12))
-
 
 class TestPooled:
     @given(st.lists(st.lists(st.floats(-1, 1), max_size=4), max_size=5))
@@ -106,10 +69,6 @@ class TestPooled:
         assert found.sweeps == len(several)
 
 
-numbers = st.integers(-8, 8).map(lambda n: n / 8)
-errors = st.one_of(st.just(float("nan")), st.integers(0, 4).map(lambda n: n / 8))
-
-
 class TestStandings:
     def test_by_hand(self):
         found = standings(np.array([0.5, 0.8, 0.79, 0.8]), np.array([0.01, 0.01, 0.0, np.nan]))
@@ -119,26 +78,6 @@ class TestStandings:
             Standing(rank=3, best=1, worst=3),
             Standing(rank=1, best=None, worst=None),
         ]
-
-    @given(st.lists(st.tuples(numbers, errors), max_size=8))
-    def test_against_a_count_one_by_one(self, pairs):
-        found = standings(np.array([v for v, _ in pairs]), np.array([e for _, e in pairs]))
-        for (value, error), one in zip(pairs, found, strict=True):
-            higher = [v for v, _ in pairs if v > value]
-            assert one.rank == 1 + len(higher)
-            if math.isnan(error):
-                assert (one.best, one.worst) == (None, None)
-                continue
-            apart = [  # in whole eighths, squared: nothing is rounded
-                v
-                for v, e in pairs
-                if not math.isnan(e)
-                and Fraction(v - value) ** 2 > 4 * (Fraction(error) ** 2 + Fraction(e) ** 2)
-            ]
-            best = 1 + sum(v > value for v in apart)
-            worst = len(pairs) - sum(v < value for v in apart)
-            assert (one.best, one.worst) == (best, worst)
-            assert 1 <= best <= one.rank <= worst <= len(pairs)
 
 
 class TestMeanRank:
@@ -168,15 +107,3 @@ class TestSigns:
     )
     def test_by_hand(self, differences, p):
         assert sign_test(differences) == p
-
-    @given(st.lists(st.sampled_from([-1.0, 0.0, 2.0]), max_size=11))
-    def test_against_every_sequence_of_signs(self, differences):
-        signs = [one for one in differences if one]
-        found = sign_test(differences)
-        if len(signs) < 6:
-            assert found is None
-            return
-        seen = abs(sum(one > 0 for one in signs) - len(signs) / 2)
-        every = itertools.product((0, 1), repeat=len(signs))
-        as_far = sum(abs(sum(one) - len(signs) / 2) >= seen for one in every)
-        assert found == pytest.approx(as_far / 2 ** len(signs))

@@ -109,10 +109,6 @@ class TestSweep:
         assert found.points[0].values["r2"].mean == pytest.approx(0.6)
         assert found.collapsed == {"lam1_seed2": ("R2",)}
 
-    def test_points_whose_l0_is_zero_are_silent(self):
-        found = sweep(cell(1, 0, 0), cell(1, 1, 0), cell(2, 0, 0), cell(2, 1, 1), cell(3, 0, 0.5))
-        assert found.silent == ("lam1_seed0", "lam1_seed1", "lam2_seed0")
-
     def test_refusals_name_the_cell_and_what_to_do(self):
         with pytest.raises(ValueError, match=r"^A: a sweep needs at least one cell$"):
             sweep()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from inspect import getdoc
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,7 @@ import pandas as pd
 from pipeline.analysis.claims.verdicts import Untestable, Verdict, measured
 from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.numbers import format_number, with_error
-from pipeline.study.outputs import (
-    CELLS,
-    COMPARISON,
-    CONTRASTS,
-    DIAL,
-    EFFECTS,
-    LATENTS,
-    PARAMETERS,
-    WIDTH,
-)
+from pipeline.study import outputs
 from pipeline.study.scope import Scope
 from pipeline.study.settings import SIGN_AWARE, Setting
 from sagsae.sweeps import Estimate
@@ -48,19 +40,19 @@ class Number(float):
 class Claim:
     """One claim of the paper, the project's own criterion for it, and the judge that applies it.
 
-    The texts are format strings. They show the claim's numbers by name, and the place of another
-    claim in the list as ``{claims[key]}``.
+    The judge's docstring has the texts: what is claimed, the paper's number after ``Paper:`` where
+    it gives one, and the criterion. They are format strings. They show the claim's numbers by name,
+    and the place of another claim in the list as ``{claims[key]}``.
     """
 
-    key: str
-    statement: str
-    paper: str
-    """The paper's number in words; empty where the paper gives none that is at hand."""
     source: str
-    criterion: str
     numbers: Mapping[str, Number]
     judge: Callable[..., Verdict]
     """Takes the evidence, and the numbers by name."""
+
+    @property
+    def key(self) -> str:
+        return self.judge.__name__
 
     def verdict(self, evidence: Evidence) -> Verdict:
         """Apply the criterion to the tables of a study."""
@@ -71,23 +63,20 @@ class Claim:
 
     def texts(self, places: Mapping[str, int]) -> dict[str, str]:
         """statement, paper, source and criterion as readers see them."""
-        return {
-            name: getattr(self, name).format(**self.numbers, claims=places)
-            for name in ("statement", "paper", "source", "criterion")
-        }
+        told = (getdoc(self.judge) or "").format(**self.numbers, claims=places)
+        statement, *paper, criterion = (" ".join(part.split()) for part in told.split("\n\n"))
+        number = paper[0].removeprefix("Paper: ") if paper else ""
+        texts = {"statement": statement.removesuffix("."), "paper": number.removesuffix(".")}
+        return texts | {"source": self.source, "criterion": criterion}
 
 
-def claim(
-    *, statement: str, source: str, criterion: str, paper: str = "", **numbers: float
-) -> Callable[[Callable[..., Verdict]], Claim]:
+def claim(source: str, **numbers: float) -> Callable[[Callable[..., Verdict]], Claim]:
     """Make a function that judges a claim, and is named after it, into the ``Claim``.
 
     Each number is written once, here: the texts show it and the judge is given it.
     """
-
-    texts = {"statement": statement, "paper": paper, "source": source, "criterion": criterion}
     shown = {name: Number(value) for name, value in numbers.items()}
-    return lambda judge: Claim(key=judge.__name__, judge=judge, numbers=shown, **texts)
+    return lambda judge: Claim(judge=judge, numbers=shown, source=source)
 
 
 @dataclass(frozen=True)
@@ -109,13 +98,15 @@ class Evidence:
     @classmethod
     def read(cls, spec: Scope, tables: Path, synthetic: Path | None) -> Evidence:
         """From the folder of the tables, and the summary of the synthetic protocols."""
-        names = (COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CELLS)
-        found: dict[str, Any] = {Path(name).stem: read_table(tables / name) for name in names}
+        names = ("comparison", "contrasts", "latents", "parameters", "cells")
+        found: dict[str, Any] = {name: read_table(tables / f"{name}.csv") for name in names}
         if spec.has_effects:
-            effects = read_table(tables / EFFECTS).set_index(list(POINT)).filter(like=EQUAL_L0)
+            effects = (
+                read_table(tables / outputs.EFFECTS).set_index(list(POINT)).filter(like=EQUAL_L0)
+            )
             found["comparison"] = found["comparison"].join(effects, on=list(POINT))
         if spec.dial:
-            found["dial"] = read_table(tables / DIAL)
+            found["dial"] = read_table(tables / outputs.DIAL)
         return cls(spec=spec, synthetic=read_table(synthetic) if synthetic else None, **found)
 
     def under(self, setting: Setting) -> Evidence:
@@ -141,7 +132,9 @@ class Evidence:
         if self.spec.several_widths and setting.comparison is not None:
             own = self.spec.widths(setting)
             for name, columns in WIDTH_COLUMNS.items():
-                tables[name] = tables[name][_all_among(tables[name], columns, own)]
+                for column in columns:
+                    table = tables[name]
+                    tables[name] = table[_pairs(table, "model", column).isin(own)]
         return replace(self, setting=setting, **tables)
 
     def at(self, places: Collection[tuple[str, str]]) -> Evidence:
@@ -154,8 +147,8 @@ class Evidence:
 
     def _tables(self) -> dict[str, Any]:
         """The tables that are of several recipes and places."""
-        names = ["comparison", *WIDTH_COLUMNS, *["dial"] * (self.dial is not None)]
-        return {name: getattr(self, name) for name in names}
+        names = ("comparison", *WIDTH_COLUMNS, "dial")
+        return {name: table for name in names if (table := getattr(self, name)) is not None}
 
     @property
     def level(self) -> float:
@@ -207,7 +200,7 @@ class Evidence:
     def widths(self) -> pd.DataFrame:
         """Contrasts of a sign-aware variant at H with itself at 2H."""
         table = self.contrasts
-        return table[(table["kind"] == WIDTH) & table["candidate_variant"].isin(SIGN_AWARE)]
+        return table[(table["kind"] == outputs.WIDTH) & table["candidate_variant"].isin(SIGN_AWARE)]
 
     def candidate_only(self, table: pd.DataFrame) -> pd.DataFrame:
         """Rows of a table of sweeps that are the main comparison's candidate."""
@@ -228,14 +221,6 @@ WIDTH_COLUMNS = {
 
 def _pairs(table: pd.DataFrame, one: str, other: str) -> pd.MultiIndex:
     return pd.MultiIndex.from_arrays([table[one], table[other]])
-
-
-def _all_among(
-    table: pd.DataFrame, columns: tuple[str, ...], own: Collection[tuple[str, int]]
-) -> pd.Series:
-    """Which rows have (model, width) of ``own`` in every column."""
-    among = [_pairs(table, "model", column).isin(own) for column in columns]
-    return pd.Series(list(map(all, zip(*among, strict=True))), table.index, dtype=bool)
 
 
 def over_seeds(cells: pd.DataFrame, column: str) -> Estimate:

@@ -17,8 +17,7 @@ import pandas as pd
 from pipeline.analysis.claims import latents, parts, protocols, sweeps
 from pipeline.analysis.claims.evidence import Claim, Evidence
 from pipeline.analysis.claims.matrix import matrix_table
-from pipeline.analysis.claims.reference import reference_verdicts
-from pipeline.analysis.csv_files import write_csv
+from pipeline.analysis.csv_files import read_table, write_csv
 from pipeline.study.outputs import CLAIMS_MATRIX, SCOPE
 from pipeline.study.scope import Scope
 
@@ -55,6 +54,19 @@ def claim_table(evidence: Evidence, reference: Mapping[str, str] | None = None) 
     if reference is None:
         return table
     return table.assign(reference=[reference.get(key, "") for key in table["claim"]])
+
+
+def reference_verdicts(file: Path) -> dict[str, str]:
+    """Claim -> how often each outcome came out, such as "holds 5, does not hold 2".
+
+    Args:
+        file: claims.csv, or claims_matrix.csv of a study with several settings.
+    """
+    table, told = read_table(file), dict[str, str]()
+    for claim, rows in table.groupby("claim", sort=False):
+        counts = rows["outcome"].value_counts()
+        told[str(claim)] = ", ".join(f"{outcome} {n}" for outcome, n in counts.items())
+    return told
 
 
 def main(

@@ -16,14 +16,13 @@ UNTIED = "sagsae"
 """The variant whose latents cost most, and so break even last."""
 
 
-@claim(
-    statement="Sign-awareness pays for its parameters even where two-sided latents are rare",
-    source=V1,
-    criterion="In every cell of the candidate, the share of all latents that fire with both signs "
-    "is above 3 / (2d + 3), from which even the variant with nothing tied, the costliest, breaks "
-    "even.",
-)
+@claim(V1)
 def parameters(evidence: Evidence) -> Verdict:
+    """Sign-awareness pays for its parameters even where two-sided latents are rare.
+
+    In every cell of the candidate, the share of all latents that fire with both signs is above
+    3 / (2d + 3), from which even the variant with nothing tied, the costliest, breaks even.
+    """
     measured(evidence.main, NO_MAIN)
     rows = evidence.candidate_only(evidence.parameters)
     rows = rows[rows["two_sided_share"].notna()]
@@ -60,15 +59,15 @@ def _by_model(found: pd.DataFrame) -> str:
     )
 
 
-@claim(
-    statement="At MLP outputs most latents carry both polarities",
-    paper="most",
-    source=V1,
-    criterion="At mlp_out of every model, more than {share:words} of the candidate's live latents "
-    "fire with both signs (mean over the sweep).",
-    share=0.5,
-)
+@claim(V1, share=0.5)
 def mlp_polarity(evidence: Evidence, share: float) -> Verdict:
+    """At MLP outputs most latents carry both polarities.
+
+    Paper: most.
+
+    At mlp_out of every model, more than {share:words} of the candidate's live latents fire with
+    both signs (mean over the sweep).
+    """
     found = _latents(evidence, "mlp_out", "bipolar_fraction")
     of_live = found["bipolar_fraction"]
     why = ""
@@ -79,15 +78,15 @@ def mlp_polarity(evidence: Evidence, share: float) -> Verdict:
     return decided(bool((of_live["mean"] > share).all()), here, why)
 
 
-@claim(
-    statement="At attention outputs two-sidedness concentrates in a few top latents",
-    paper="a small set of top latents",
-    source=V1,
-    criterion="At attn of every model, two-sided latents are a larger share of the top {percent} % "
-    "by contribution than of all live latents (means over the sweep).",
-    percent=1,
-)
+@claim(V1, percent=1)
 def attn_top(evidence: Evidence, percent: float) -> Verdict:
+    """At attention outputs two-sidedness concentrates in a few top latents.
+
+    Paper: a small set of top latents.
+
+    At attn of every model, two-sided latents are a larger share of the top {percent} % by
+    contribution than of all live latents (means over the sweep).
+    """
     names = f"top{percent:g}_bipolar_fraction", "bipolar_fraction"
     found = _latents(evidence, "attn", *names)
     top, all_live = (found[name] for name in names)
@@ -96,20 +95,17 @@ def attn_top(evidence: Evidence, percent: float) -> Verdict:
     return decided(bool((top["mean"] > all_live["mean"]).all()), here)
 
 
-@claim(
-    statement="A single signed latent is a bidirectional causal dial",
-    source=V2,
-    criterion="On every pair steered, more than {share:words} of the candidate's strongest latents "
-    "that fire with both signs are dials. Such a latent moves the logit difference between the "
-    "tokens that its two signs promote up at every step through zero, by at least {symmetry:words} "
-    "as much on its weaker side as on its stronger one, and over the whole range by at least "
-    "{times:words} times as much as the median random direction of the same norm. The tokens are "
-    "chosen on contexts that are not measured.",
-    share=0.5,
-    symmetry=SYMMETRY,
-    times=TIMES_RANDOM,
-)
+@claim(V2, share=0.5, symmetry=SYMMETRY, times=TIMES_RANDOM)
 def causal_dial(evidence: Evidence, share: float, symmetry: float, times: float) -> Verdict:
+    """A single signed latent is a bidirectional causal dial.
+
+    On every pair steered, more than {share:words} of the candidate's strongest latents that
+    fire with both signs are dials. Such a latent moves the logit difference between the tokens
+    that its two signs promote up at every step through zero, by at least {symmetry:words} as
+    much on its weaker side as on its stronger one, and over the whole range by at least
+    {times:words} times as much as the median random direction of the same norm. The tokens are
+    chosen on contexts that are not measured.
+    """
     if evidence.dial is None:
         raise Unmeasured("this study does not steer: its configuration has no section dial")
     table = measured(evidence.dial, "nothing was steered with under this recipe")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from pipeline.analysis.numbers import span, variant_label
-from pipeline.study.cell import KNOBS
 from pipeline.study.scope import Scope
+from sagsae.autoencoders.registry import K
 
 STANDING = (
     "The equations of SA-GSAE used here are a reconstruction from the paper's abstract, figure "
@@ -41,16 +41,13 @@ def limits(spec: Scope, cells: pd.DataFrame) -> list[str]:
 
 
 def _seeds(cells: pd.DataFrame) -> str:
-    knobs = [name for name in KNOBS if name in cells]
-    point = ["recipe", "model", "hookpoint", "variant", "width", *knobs]
-    widths = cells.assign(multiple=cells["width"] / cells["d_model"])
-    by_point = widths.groupby([*point, "multiple"], dropna=False)["seed"].nunique()
-    fewest = by_point.groupby(["variant", "multiple"]).min()
-    names = [f"{variant_label(variant)} at H = {multiple:g}d" for variant, multiple in fewest.index]
-    groups = pd.Series(names).groupby(fewest.to_numpy()).agg(", ".join)
-    parts = [
-        f"{count} {'seed' if count == 1 else 'seeds'} of {listed}"
-        for count, listed in groups[::-1].items()
-    ]
-    single = " One seed has no error: its numbers are single observations." if 1 in groups else ""
-    return f"Seeds: at least {'; '.join(parts)}.{single}"
+    """The fewest seeds of any point, by variant and width."""
+    point = ["recipe", "model", "hookpoint", "variant", "multiple", "lam"]
+    point += [K] if K in cells else []
+    swept = cells.assign(multiple=cells["width"] / cells["d_model"])
+    seeds = swept.groupby(point, dropna=False)["seed"].nunique()
+    fewest = seeds.groupby(["variant", "multiple"]).min().reset_index()
+    rows = fewest.itertuples(index=False, name=None)
+    listed = (f"{variant_label(name)} at H = {width:g}d {count}" for name, width, count in rows)
+    single = " One seed has no error: its numbers are single observations."
+    return f"Seeds at least: {', '.join(listed)}." + (single if (seeds == 1).any() else "")

@@ -33,30 +33,22 @@ def matrix_table(evidence: Evidence, listed: Sequence[Claim], table: pd.DataFram
         listed: The claims.
         table: Their verdicts: claims.csv, one block of claims per setting.
     """
-    spec, rows = evidence.spec, []
+    settings, size = evidence.spec.settings, len(listed)
     hangs = hanging(evidence, listed, table)
-    dead = [dead_in_baseline(evidence.under(setting)) for setting in spec.settings]
-    for claim in listed:
-        verdicts = table[table["claim"] == claim.key]
-        outcomes = dict(zip(spec.settings, verdicts["outcome"], strict=True))
-        for i, setting in enumerate(spec.settings):
-            rows.append(
-                {
-                    "claim": claim.key,
-                    "statement": verdicts["statement"].iloc[i],
-                    "number": i + 1,
-                    "recipe": setting.recipe,
-                    "widths": setting.widths,
-                    "outcome": outcomes[setting],
-                    "hangs_on": "; ".join(hangs.get((claim.key, setting), ())),
-                    "dead_in_baseline": dead[i],
-                }
-            )
-    found = pd.DataFrame(rows, columns=list(COLUMNS))
-    if "reference" not in table:
-        return found
-    beside = table[["claim", "reference"]].drop_duplicates("claim")
-    return found.merge(beside, on="claim", how="left")
+    number = [i // size for i in range(len(table))]
+    dead = [dead_in_baseline(evidence.under(setting)) for setting in settings]
+    found = table.reset_index(drop=True).assign(
+        number=[i + 1 for i in number],
+        widths=[settings[i].widths for i in number],
+        hangs_on=[
+            "; ".join(hangs.get((key, settings[i]), ()))
+            for key, i in zip(table["claim"], number, strict=True)
+        ],
+        dead_in_baseline=[dead[i] for i in number],
+    )
+    order = {claim.key: place for place, claim in enumerate(listed)}
+    found = found.sort_values("claim", key=lambda keys: keys.map(order), kind="stable")
+    return found[[*COLUMNS, *(["reference"] if "reference" in table else [])]]
 
 
 def dead_in_baseline(evidence: Evidence) -> str:

@@ -12,8 +12,8 @@ import pandas as pd
 
 from pipeline.analysis.claims.limits import limits
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.cut import parts_of
 from pipeline.analysis.names import claim_tables
+from pipeline.analysis.page import parts_of
 from pipeline.analysis.pages import Part, write_page
 from pipeline.study.outputs import CELLS, CLAIMS, SCOPE
 from pipeline.study.scope import Scope

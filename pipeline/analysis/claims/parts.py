@@ -34,15 +34,15 @@ def _without_auxiliary(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame]:
     return measured(rows, lacking), cells[cells["variant"] == "sagsae_noaux"]
 
 
-@claim(
-    statement="Without the auxiliary loss the gate collapses",
-    paper="Loss Recovered falls to 0.27",
-    source=V1,
-    criterion="More than {share:words} of the runs without it collapse (R2 below 0.2, L0 below 1 "
-    "or more than 95 % dead), and none of those with it at the same lambda and seed.",
-    share=0.5,
-)
+@claim(V1, share=0.5)
 def no_auxiliary(evidence: Evidence, share: float) -> Verdict:
+    """Without the auxiliary loss the gate collapses.
+
+    Paper: Loss Recovered falls to 0.27.
+
+    More than {share:words} of the runs without it collapse (R2 below 0.2, L0 below 1 or more
+    than 95 % dead), and none of those with it at the same lambda and seed.
+    """
     rows, cells = _without_auxiliary(evidence)
     without, intact, runs = (
         int(rows[name].sum()) for name in ("baseline_collapsed", "candidate_collapsed", "pairs")
@@ -56,27 +56,26 @@ def no_auxiliary(evidence: Evidence, share: float) -> Verdict:
     return decided(without > share * runs and intact == 0, here)
 
 
-@claim(
-    statement="Without the auxiliary loss nearly all latents are dead",
-    paper="98 % dead",
-    source=V1,
-    criterion="The mean dead fraction without it is {least} or more.",
-    least=0.95,
-)
+@claim(V1, least=0.95)
 def no_auxiliary_dead(evidence: Evidence, least: float) -> Verdict:
+    """Without the auxiliary loss nearly all latents are dead.
+
+    Paper: 98 % dead.
+
+    The mean dead fraction without it is {least} or more.
+    """
     rows, cells = _without_auxiliary(evidence)
     found, with_it = over_seeds(cells, "dead_fraction"), rows["dead_fraction_candidate"].mean()
     here = f"{format_estimate(found)} dead, {format_number(with_it)} with it"
     return decided(found.mean >= least, here)
 
 
-@claim(
-    statement="The two-sided gate is load-bearing",
-    source=V1,
-    criterion="At equal width the intact gate strictly dominates the one-sided one in R2 on every "
-    "pair.",
-)
+@claim(V1)
 def two_sided(evidence: Evidence) -> Verdict:
+    """The two-sided gate is load-bearing.
+
+    At equal width the intact gate strictly dominates the one-sided one in R2 on every pair.
+    """
     rows = evidence.contrast(ABLATION, ("sagsae_sym", "sagsae_tied"), "sagsae_onesided")
     measured(rows, "the grid has no sagsae_onesided beside an intact variant of its width")
     unread, rows = rows[rows["dominates"].isna()], rows[rows["dominates"].notna()]
@@ -113,36 +112,36 @@ def _tied(evidence: Evidence, candidate: str, most: float) -> Verdict:
     return decided(mean <= most, here, why)
 
 
-@claim(
-    statement="Tying the two magnitude radii changes nothing",
-    paper="|ΔR2| = 0.0015",
-    source=V1,
-    criterion="Mean |ΔR2| of sagsae_sym against sagsae at equal lambda and seed is at most {most}, "
-    "a fifth of what the paper calls a match.",
-    most=MATCH,
-)
+@claim(V1, most=MATCH)
 def tied_radii(evidence: Evidence, most: float) -> Verdict:
+    """Tying the two magnitude radii changes nothing.
+
+    Paper: |ΔR2| = 0.0015.
+
+    Mean |ΔR2| of sagsae_sym against sagsae at equal lambda and seed is at most {most}, a fifth
+    of what the paper calls a match.
+    """
     return _tied(evidence, "sagsae_sym", most)
 
 
-@claim(
-    statement="Tying radii, thresholds and offsets, the default of v2, changes nothing either",
-    source=V2,
-    criterion="Mean |ΔR2| of sagsae_tied against sagsae is at most {most}, as in claim "
-    "{claims[tied_radii]}.",
-    most=MATCH,
-)
+@claim(V2, most=MATCH)
 def tied_all(evidence: Evidence, most: float) -> Verdict:
+    """Tying radii, thresholds and offsets, the default of v2, changes nothing either.
+
+    Mean |ΔR2| of sagsae_tied against sagsae is at most {most}, as in claim
+    {claims[tied_radii]}.
+    """
     return _tied(evidence, "sagsae_tied", most)
 
 
-@claim(
-    statement="Full-width SA-GSAE reproducibly collapses at a residual stream",
-    paper="at resid of SmolLM3-3B; v2: small initial thresholds and resets prevent it",
-    source=V1,
-    criterion="At some resid, more runs collapse at 2H than at H, at equal lambda and seed.",
-)
+@claim(V1)
 def full_width(evidence: Evidence) -> Verdict:
+    """Full-width SA-GSAE reproducibly collapses at a residual stream.
+
+    Paper: at resid of SmolLM3-3B; v2: small initial thresholds and resets prevent it.
+
+    At some resid, more runs collapse at 2H than at H, at equal lambda and seed.
+    """
     rows = evidence.widths[evidence.widths["hookpoint"] == "resid"]
     measured(rows, "the grid has no sign-aware variant at 2H beside itself at H at resid")
     wide, narrow = (int(rows[f"{name}_collapsed"].sum()) for name in ("baseline", "candidate"))
@@ -151,13 +150,14 @@ def full_width(evidence: Evidence) -> Verdict:
     return decided(found, here)
 
 
-@claim(
-    statement="Half-width SA-GSAE never collapses",
-    paper="never",
-    source=V1,
-    criterion="No run of an intact sign-aware variant at the candidate's width collapses.",
-)
+@claim(V1)
 def half_width(evidence: Evidence) -> Verdict:
+    """Half-width SA-GSAE never collapses.
+
+    Paper: never.
+
+    No run of an intact sign-aware variant at the candidate's width collapses.
+    """
     widths = evidence.main[["model", "candidate_width"]].drop_duplicates()
     cells = evidence.cells.merge(
         widths, left_on=["model", "width"], right_on=["model", "candidate_width"]

@@ -38,15 +38,15 @@ from pipeline.analysis.numbers import (
 NO_RANGE = "no common L0 range"
 
 
-@claim(
-    statement="Half-width SA-GSAE strictly dominates full-width Gated in R2 over the whole swept "
-    "L0 overlap on {least:words} of the (model, hookpoint) pairs",
-    paper="3 of 6 pairs",
-    source=V1,
-    criterion="Of the pairs with a common L0 range, at least {least:words} are strictly dominated.",
-    least=0.5,
-)
+@claim(V1, least=0.5)
 def dominance(evidence: Evidence, least: float) -> Verdict:
+    """Half-width SA-GSAE strictly dominates full-width Gated in R2 over the whole swept L0
+    overlap on {least:words} of the (model, hookpoint) pairs.
+
+    Paper: 3 of 6 pairs.
+
+    Of the pairs with a common L0 range, at least {least:words} are strictly dominated.
+    """
     rows = evidence.compared
     wins = rows[rows["dominates"].astype(bool)]
     here = f"{len(wins)} of {len(rows)} pairs"
@@ -72,13 +72,14 @@ def resampled(wins: int, pairs: int, least: int) -> float:
     )
 
 
-@claim(
-    statement="It does so at every MLP output and at one residual stream",
-    paper="both mlp_out, resid of Pythia-1B",
-    source=V1,
-    criterion="Every mlp_out pair and at least one resid pair is strictly dominated.",
-)
+@claim(V1)
 def dominance_where(evidence: Evidence) -> Verdict:
+    """It does so at every MLP output and at one residual stream.
+
+    Paper: both mlp_out, resid of Pythia-1B.
+
+    Every mlp_out pair and at least one resid pair is strictly dominated.
+    """
     rows, unread = evidence.compared, evidence.main[evidence.main["dominates"].isna()]
     found = {
         name: rows.loc[rows["hookpoint"] == name, "dominates"].astype(bool)
@@ -94,14 +95,14 @@ def dominance_where(evidence: Evidence) -> Verdict:
     return decided_on_every(holds, rows, unread, NO_RANGE, here)
 
 
-@claim(
-    statement="Where it does not dominate, R2 is matched",
-    paper="within {within} on the other 3",
-    source=V1,
-    criterion="R2 falls at most {within} short anywhere in the overlap.",
-    within=MATCHED_WITHIN,
-)
+@claim(V1, within=MATCHED_WITHIN)
 def rest_within(evidence: Evidence, within: float) -> Verdict:
+    """Where it does not dominate, R2 is matched.
+
+    Paper: within {within} on the other 3.
+
+    R2 falls at most {within} short anywhere in the overlap.
+    """
     gaps = "; ".join(
         f"{place(row)} {with_error(row['min_gap'], row['min_gap_se'], signed)}"
         for _, row in evidence.rest.iterrows()
@@ -109,14 +110,14 @@ def rest_within(evidence: Evidence, within: float) -> Verdict:
     return decided(bool((evidence.rest["min_gap"] >= -within).all()), f"smallest gap {gaps}")
 
 
-@claim(
-    statement="Where it does not dominate, the largest negative gap is small",
-    paper="{gap}",
-    source=V1,
-    criterion="The smallest gap is {gap} or more.",
-    gap=-0.008,
-)
+@claim(V1, gap=-0.008)
 def rest_gap(evidence: Evidence, gap: float) -> Verdict:
+    """Where it does not dominate, the largest negative gap is small.
+
+    Paper: {gap}.
+
+    The smallest gap is {gap} or more.
+    """
     least = evidence.rest["min_gap"].min()
     return decided(bool(least >= gap), f"largest negative gap {signed(least)}")
 
@@ -165,7 +166,8 @@ def _decided_with_room(
         what: For what the others have too few of them.
         more: See above.
     """
-    why = _roomless(rows[~room], what)
+    names = places(rows[~room])
+    why = f"too few dead latents in Gated for {what} at {names}" if names else ""
     holds = bool(enough[room].all())
     if holds and not room.all():
         partly = f"{PARTLY}{places(rows[room])}; " if room.any() else ""
@@ -173,33 +175,27 @@ def _decided_with_room(
     return decided_on_every(holds, rows, unread, lack, here, why)
 
 
-def _roomless(rows: pd.DataFrame, what: str) -> str:
-    names = places(rows)
-    return f"too few dead latents in Gated for {what} at {names}" if names else ""
-
-
-@claim(
-    statement="Where it does not dominate, far fewer latents are dead",
-    paper="dead fraction lower by {least} to 0.62",
-    source=V1,
-    criterion="At the first matched L0 the dead fraction is lower by {least} or more; not testable "
-    "where Gated has less than {least} dead there.",
-    least=DEAD_LOWER_BY,
-)
+@claim(V1, least=DEAD_LOWER_BY)
 def dead_rest(evidence: Evidence, least: float) -> Verdict:
+    """Where it does not dominate, far fewer latents are dead.
+
+    Paper: dead fraction lower by {least} to 0.62.
+
+    At the first matched L0 the dead fraction is lower by {least} or more; not testable where
+    Gated has less than {least} dead there.
+    """
     return _dead_at_matched(evidence.rest, least, evidence.level)
 
 
-@claim(
-    statement="At L0 = {l0} far fewer latents are dead on every pair",
-    paper="dead fraction lower by {least} to 0.82 on all 6",
-    source=V2,
-    criterion="On every pair the dead fraction at L0 = {l0} is lower by {least} or more; not "
-    "testable where Gated has less than {least} dead there.",
-    least=DEAD_LOWER_BY,
-    l0=64,
-)
+@claim(V2, least=DEAD_LOWER_BY, l0=64)
 def dead_matched(evidence: Evidence, least: float, l0: float) -> Verdict:
+    """At L0 = {l0} far fewer latents are dead on every pair.
+
+    Paper: dead fraction lower by {least} to 0.82 on all 6.
+
+    On every pair the dead fraction at L0 = {l0} is lower by {least} or more; not testable where
+    Gated has less than {least} dead there.
+    """
     measured(evidence.compared, NO_MAIN)
     return _dead_at_matched(evidence.main, least, l0)
 
@@ -252,26 +248,25 @@ def _or_at_equal_l0(rows: pd.DataFrame) -> tuple[pd.DataFrame, bool, str]:
     return rows.assign(**instead), bool(apart.any()), remark
 
 
-@claim(
-    statement="At MLP outputs the dead fraction falls by two orders of magnitude",
-    paper="{least}x to 500x on mlp_out (and resid of Pythia-1B), geometric mean",
-    source=V1,
-    criterion="Geometric mean of dead(Gated) / dead(SA-GSAE) over shared lambdas, each floored at "
-    "half a latent, lambdas without dead latents left out: {least} or more at every mlp_out; not "
-    "testable where it could not reach that with no latent of SA-GSAE dead.",
-    least=FEWER_DEAD_MLP,
-)
+@claim(V1, least=FEWER_DEAD_MLP)
 def dead_mlp(evidence: Evidence, least: float) -> Verdict:
+    """At MLP outputs the dead fraction falls by two orders of magnitude.
+
+    Paper: {least}x to 500x on mlp_out (and resid of Pythia-1B), geometric mean.
+
+    Geometric mean of dead(Gated) / dead(SA-GSAE) over shared lambdas, each floored at half a
+    latent, lambdas without dead latents left out: {least} or more at every mlp_out; not
+    testable where it could not reach that with no latent of SA-GSAE dead.
+    """
     return _dead_over_sweep(evidence, ("mlp_out",), least)
 
 
-@claim(
-    statement="At attention outputs and residual streams it falls by a small factor at least",
-    paper="{least}x to 4x on attn and resid of SmolLM3-3B, geometric mean",
-    source=V1,
-    criterion="The geometric mean of claim {claims[dead_mlp]}, but {least} or more at every attn "
-    "and resid.",
-    least=FEWER_DEAD_OTHER,
-)
+@claim(V1, least=FEWER_DEAD_OTHER)
 def dead_other(evidence: Evidence, least: float) -> Verdict:
+    """At attention outputs and residual streams it falls by a small factor at least.
+
+    Paper: {least}x to 4x on attn and resid of SmolLM3-3B, geometric mean.
+
+    The geometric mean of claim {claims[dead_mlp]}, but {least} or more at every attn and resid.
+    """
     return _dead_over_sweep(evidence, ("attn", "resid"), least)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from pipeline.analysis.figures.panels import Series, at, grid, panels_of
+from pipeline.analysis.figures.panels import panels_of
 from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.study.outputs import CALIBRATION
 
 SIGNS = {"positive": ("z > 0", 1.0), "negative": ("z < 0", 0.45)}
 """Sign -> its name, opacity of its line."""
-MARGIN = 0.05
-"""Of the slopes at each end, the share that may lie outside the axis; the CSV has all."""
+MARGIN = 5
+"""Of the slopes at each end, the percentage that may lie outside the axis; the CSV has all."""
 
 
 def figure_11(shown: Shown) -> Drawn:
@@ -26,54 +25,34 @@ def figure_11(shown: Shown) -> Drawn:
     at 1 has the better calibrated codes.
     """
     slopes = shown.rows(CALIBRATION)
-    known = set(slopes["series"])
-    series = {label: style for label, style in shown.series.items() if label in known}
+    lines = {
+        (label, sign): style.stroke | {"alpha": opacity, "label": f"{label}, {name}"}
+        for label, style in shown.lines(slopes).items()
+        for sign, (name, opacity) in SIGNS.items()
+        if ((slopes["series"] == label) & (slopes["sign"] == sign)).any()
+    }
+    legend = [Line2D([], [], **look) for look in lines.values()]
     labels = "Calibration slope (1: no shrinkage)", "Share of latents"
-    legend = _legend(slopes, series)
-    figure, panels = panels_of(shown.placed, 1.85, legend, labels, sharex=True, sharey=True)
-    for (model, hookpoint), panel in panels.items():
-        here = at(slopes, model, hookpoint)
-        for label, style in series.items():
-            _curves(panel, here[here["series"] == label], style)
-        panel.set_title(f"{model}, {hookpoint}" + ("\nnothing to draw" if here.empty else ""))
+    figure, panels = panels_of(
+        shown, slopes, legend, labels, (2.25, 1.85), sharex=True, sharey=True
+    )
+    for panel, here in panels:
+        for (label, sign), look in lines.items():
+            curve = here[(here["series"] == label) & (here["sign"] == sign)]
+            share = curve["percent"] / 100
+            panel.plot(curve["slope"], share, **look)
+            low, high = curve["slope"] - curve["slope_se"], curve["slope"] + curve["slope_se"]
+            shade = {"color": look["color"], "alpha": 0.15 * look["alpha"], "lw": 0}
+            panel.fill_betweenx(share, low, high, **shade)
         panel.axvline(1, color="#888888", lw=0.8, ls="--", zorder=1)
-        grid(panel)
     figure.axes[0].set_xlim(*_span(slopes))
     figure.axes[0].set_ylim(0, 1)
     return figure, slopes.rename(columns={"percent": "percent_of_latents"})
 
 
-def _curves(panel: Axes, slopes: pd.DataFrame, style: Series) -> None:
-    for sign, (_, opacity) in SIGNS.items():
-        shown = slopes[slopes["sign"] == sign]
-        share = shown["percent"] / 100
-        panel.plot(
-            shown["slope"],
-            share,
-            color=style.colour,
-            ls=style.line,
-            alpha=opacity,
-            lw=1.3 * style.weight,
-        )
-        if shown["slope_se"].notna().any():
-            low, high = shown["slope"] - shown["slope_se"], shown["slope"] + shown["slope_se"]
-            panel.fill_betweenx(share, low, high, color=style.colour, alpha=0.15 * opacity, lw=0)
-
-
 def _span(slopes: pd.DataFrame) -> tuple[float, float]:
     """Limits that hold 1 and all but the outer ``MARGIN`` of each line, with some room."""
-    inner = slopes[slopes["percent"].between(100 * MARGIN, 100 * (1 - MARGIN))]["slope"]
+    inner = slopes.loc[slopes["percent"].between(MARGIN, 100 - MARGIN), "slope"]
     low, high = min([1.0, *inner]), max([1.0, *inner])
     room = 0.05 * (high - low) or 0.1
     return low - room, high + room
-
-
-def _legend(slopes: pd.DataFrame, series: dict[str, Series]) -> list[Line2D]:
-    handles = []
-    for label, style in series.items():
-        for sign, (name, opacity) in SIGNS.items():
-            if ((slopes["series"] == label) & (slopes["sign"] == sign)).any():
-                line = Line2D([], [], color=style.colour, ls=style.line, alpha=opacity)
-                line.set_label(f"{label}, {name}")
-                handles.append(line)
-    return handles

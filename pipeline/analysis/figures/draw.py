@@ -11,16 +11,40 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
-from pipeline.analysis.figures.canvas import STYLE, write
+from pipeline.analysis.csv_files import write_csv
 from pipeline.analysis.figures.catalogue import SETTINGS, SYNTHETIC, entry_of, parts
 from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.study.measures import Measures
 from pipeline.study.outputs import SCOPE
 from pipeline.study.scope import Scope
-from pipeline.study.training import DEFAULT_RECIPE
+from sagsae.files import whole_file
+
+STYLE: dict[str, Any] = {
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7.5,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 4.5,
+    "figure.dpi": 200,
+    "svg.hashsalt": "sagsae",
+    "pdf.fonttype": 42,  # text stays text in other programs
+}
+UNDATED: dict[str, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+"""Format -> what its file must not say of the day, or of the version."""
 
 
 def draw(name: str, root: Path, spec: Scope, measures: Measures) -> Drawn:
@@ -35,20 +59,24 @@ def draw(name: str, root: Path, spec: Scope, measures: Measures) -> Drawn:
     figure, everything, asked = parts(name)
     recipe = asked or next(iter(spec.trained))
     module = import_module(f"{__package__}.{entry_of(name).module}")
-    drawn, numbers = getattr(module, figure)(Shown(root, spec, recipe, everything, measures))
+    with mpl.rc_context(STYLE):
+        drawn, numbers = getattr(module, figure)(Shown(root, spec, recipe, everything, measures))
     if spec.several and figure not in {**SETTINGS, **SYNTHETIC}:
         drawn.suptitle(f"Recipe {recipe or DEFAULT_RECIPE}", fontsize="medium")
     return drawn, numbers
 
 
 def main(measures: Path, root: Path, out: Path) -> None:
-    """Draw a figure and write it with its numbers.
+    """Draw a figure and write it with its numbers. The same input gives the same bytes.
 
     Args:
         measures: folder of the measures
         root: folder of the results, which has the tables
         out: the image, .png, .svg or .pdf, named by the figure; beside a .png goes the .csv
     """
-    spec = Scope.read(measures / SCOPE)
-    with mpl.rc_context(STYLE):
-        write(*draw(out.stem, root, spec, Measures(measures)), out)
+    spec, kind = Scope.read(measures / SCOPE), out.suffix[1:]
+    figure, numbers = draw(out.stem, root, spec, Measures(measures))
+    with mpl.rc_context(STYLE), whole_file(out) as partial:
+        figure.savefig(partial, format=kind, metadata=UNDATED[kind])
+    if kind == "png":
+        write_csv(out.with_suffix(".csv"), numbers, None)

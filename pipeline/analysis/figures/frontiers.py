@@ -8,25 +8,26 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
+from sklearn.isotonic import isotonic_regression
 
-from pipeline.analysis.figures.line_ends import LineEnd, name_ends
-from pipeline.analysis.figures.panels import Series, at, curve, drawable, dress, panels_of
-from pipeline.analysis.figures.shown import Drawn, Shown
+from pipeline.analysis.figures.panels import L0, curves, drawable, dress, marks, panels_of
+from pipeline.analysis.figures.shown import Drawn, Series, Shown
 from pipeline.analysis.numbers import variant_label
 from pipeline.study.cell import KNOBS
 from pipeline.study.outputs import POINTS
 from sagsae.autoencoders.registry import VARIANTS, sides, stem
+from sagsae.frontiers import Floats
 
-METRIC = "r2"
-WIDE, TALL = 3.6, 2.6
-"""Size of a panel with its names, in inches."""
-POINTS_PER_INCH = 72
 TICKS = (-1, 0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98, 0.99, 0.995)
 """Of the axis of R2: nearly even where R2 is spaced by the logarithm of 1 - R2."""
 ROOM = 1.12
 """Above and below what is drawn, as a factor of 1 - R2."""
 LEAST_TICKS = 4
 """With fewer in a panel, its ticks are evenly spaced in R2."""
+SIZE = 7.0
+"""Of the names at the ends of lines, in points."""
+BETWEEN = 1.2
+"""Distance of two names, in multiples of their size."""
 
 
 def figure_frontiers(shown: Shown) -> Drawn:
@@ -34,26 +35,39 @@ def figure_frontiers(shown: Shown) -> Drawn:
 
     R2 against L0 of every sweep. A colour is a family of variants. Solid lines with filled markers
     have latents of one sign, dashed lines with open markers latents of two. Higher and further left
-    is better. R2 is spaced by the logarithm of 1 - R2.
+    is better. R2 is spaced by the logarithm of 1 - R2. Each point is one λ, averaged over seeds, or
+    one seed where they lie far apart; bars, where there are several seeds, are ± one standard error
+    on both axes. A cross marks a collapsed point. Lines only join points.
     """
-    points = replace(shown, everything=True).rows(POINTS)
+    points = marks(replace(shown, everything=True).rows(POINTS), "r2")
     series = _styles(points, shown)
-    labels = "L0 (active latents per token)", "R2"
-    figure, panels = panels_of(shown.placed, TALL, [], labels, wide=WIDE)
-    for (model, hookpoint), panel in panels.items():
-        here = at(points, model, hookpoint)
-        for label, style in series.items():
-            curve(panel, here[here["series"] == label], METRIC, style)
-        dress(panel, here, METRIC, f"{model}, {hookpoint}")
-        space_by_unexplained(panel, drawable(here, METRIC)[METRIC])
+    figure, panels = panels_of(shown, points, [], (L0, "R2"), (3.6, 2.6))
+    for panel, here in panels:
+        curves(panel, here, series)
+        dress(panel, here)
+        _space_by_unexplained(panel, drawable(here)["value"])
     figure.draw_without_rendering()  # names need the height of the panels
-    for place, panel in panels.items():
-        tall = panel.bbox.height / figure.dpi * POINTS_PER_INCH
-        name_ends(panel, _ends(at(points, *place), series, panel.get_xlim()), tall)
-    return figure, _numbers(points)
+    for panel, here in panels:
+        _name_ends(panel, drawable(here), series)
+    columns = ["recipe", "model", "hookpoint", "series", "variant", "width"]
+    columns += [name for name in KNOBS if name in points] + ["seeds", "family", "sides"]
+    numbers = points.assign(family=points["variant"].map(stem), sides=points["variant"].map(sides))
+    return figure, numbers[[*columns, "l0", "l0_se", "r2", "r2_se", "collapsed"]]
 
 
-def space_by_unexplained(panel: Axes, values: pd.Series) -> None:
+def _styles(points: pd.DataFrame, shown: Shown) -> dict[str, Series]:
+    """How each series looks, in the order of legends."""
+    variants = points.drop_duplicates("series").set_index("series")["variant"]
+    found = {}
+    for label, usual in shown.lines(points).items():
+        known, two = VARIANTS.get(stem(variants[label])), sides(variants[label]) == 2
+        colour = known.colour if known else usual.colour
+        line = "--" if two else "-"
+        found[label] = replace(usual, colour=colour, line=line, hollow=two, weight=0.75)
+    return found
+
+
+def _space_by_unexplained(panel: Axes, values: pd.Series) -> None:
     """Space R2 by the logarithm of the share that is left, so that good sweeps stand apart.
 
     Args:
@@ -63,12 +77,11 @@ def space_by_unexplained(panel: Axes, values: pd.Series) -> None:
     held = values[values.between(*panel.get_ylim())]
     if held.empty or held.max() >= 1:
         return
-    left = 1 - held
     panel.set_yscale(
         "function",
         functions=(lambda r2: -np.log(np.maximum(1 - r2, 1e-9)), lambda x: 1 - np.exp(-x)),
     )
-    low, high = 1 - left.max() * ROOM, 1 - left.min() / ROOM
+    low, high = 1 - (1 - held.min()) * ROOM, 1 - (1 - held.max()) / ROOM
     panel.set_ylim(low, high)
     ticks = [tick for tick in TICKS if low <= tick <= high]
     even = len(ticks) < LEAST_TICKS
@@ -76,49 +89,41 @@ def space_by_unexplained(panel: Axes, values: pd.Series) -> None:
     panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
-def _styles(points: pd.DataFrame, shown: Shown) -> dict[str, Series]:
-    """How each series looks, in the order of legends."""
-    variants = points.drop_duplicates("series").set_index("series")["variant"]
-    found = {}
-    for label, usual in shown.series.items():
-        if label not in variants:
-            continue
-        variant = variants[label]
-        known, two = stem(variant) in VARIANTS, sides(variant) == 2
-        found[label] = replace(
-            usual,
-            colour=VARIANTS[stem(variant)].colour if known else usual.colour,
-            line="--" if two else "-",
-            hollow=two,
-            weight=0.75,
+def _name_ends(panel: Axes, points: pd.DataFrame, series: dict[str, Series]) -> None:
+    """Write the names of lines in a column right of a panel, each joined to the end of its line:
+    the point of the largest L0 that is seen. A name has the width where a variant has several."""
+    seen = points[points["l0"].between(*panel.get_xlim())]
+    ends = seen.groupby("series").last().reindex([*series]).dropna(subset="variant")
+    heights = panel.transAxes.inverted().transform(
+        panel.transData.transform(ends[["l0", "value"]].to_numpy())
+    )[:, 1]
+    tall = panel.bbox.height / panel.figure.dpi * 72
+    several = seen.groupby("variant")["width"].nunique() > 1
+    places = _apart(heights, BETWEEN * SIZE / tall)
+    for (label, end), place in zip(ends.iterrows(), places, strict=True):
+        width = f", {end['width']:.0f}" if several[end["variant"]] else ""
+        colour = series[str(label)].colour
+        join = {"arrowstyle": "-", "lw": 0.4, "alpha": 0.6, "relpos": (0, 0.5), "shrinkA": 1}
+        panel.annotate(
+            variant_label(end["variant"]) + width,
+            (end["l0"], end["value"]),
+            xytext=(1.045, place),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=SIZE,
+            color=colour,
+            arrowprops=join | {"color": colour, "shrinkB": 3},
+            annotation_clip=False,
         )
+
+
+def _apart(wanted: Floats, least: float) -> Floats:
+    """The places from 0 to 1 nearest to those that are wanted, in the sum of squares, at least
+    ``least`` apart; evenly spaced where there is no room for that. They keep their order."""
+    if wanted.size < 2:
+        return np.clip(wanted, 0, 1)
+    steps = min(least, 1 / (wanted.size - 1)) * np.arange(wanted.size)
+    order = np.argsort(wanted, kind="stable")
+    found = np.empty_like(wanted)
+    found[order] = np.clip(isotonic_regression(wanted[order] - steps), 0, 1 - steps[-1]) + steps
     return found
-
-
-def _ends(
-    points: pd.DataFrame, series: dict[str, Series], limits: tuple[float, float]
-) -> list[LineEnd]:
-    """The point of the largest L0 that is seen of each line; its width where the variant has
-    several."""
-    found = drawable(points, METRIC)
-    found = found[found["l0"].between(*limits)]
-    widths = found.groupby("variant")["width"].nunique()
-    ends = []
-    for label, style in series.items():
-        line = found[found["series"] == label]
-        if len(line):
-            last = line.iloc[-1]
-            named = variant_label(last["variant"])
-            several = f", {last['width']}" if widths[last["variant"]] > 1 else ""
-            ends.append(
-                LineEnd(text=named + several, colour=style.colour, x=last["l0"], y=last[METRIC])
-            )
-    return ends
-
-
-def _numbers(points: pd.DataFrame) -> pd.DataFrame:
-    """What is drawn, a row per point."""
-    columns = ["recipe", "model", "hookpoint", "series", "variant", "width"]
-    columns += [name for name in KNOBS if name in points] + ["seeds"]
-    shown = points.assign(family=points["variant"].map(stem), sides=points["variant"].map(sides))
-    return shown[[*columns, "family", "sides", "l0", "l0_se", METRIC, f"{METRIC}_se", "collapsed"]]

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
@@ -15,8 +14,12 @@ from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.analysis.numbers import variant_label
 
 Rows = list[dict[str, Any]]
-TRUTH, SIDES = "#0072B2", ("#D55E00", "#E69F00")
-"""Colours of the true directions, and of the positive and the negative side of a latent."""
+TRUTH, POSITIVE = "#0072B2", "z > 0"
+LOOKS: dict[str, dict[str, Any]] = {
+    POSITIVE: {"color": "#D55E00", "lw": 2, "ls": "-"},
+    "z < 0": {"color": "#E69F00", "lw": 2, "ls": "--"},
+}
+"""How the two sides of a latent are drawn."""
 RARE = 0.001
 """A side that fires on less of a latent's firings than this is not drawn."""
 
@@ -40,12 +43,20 @@ def figure_6(study: Shown) -> Drawn:
 
     Features in opposite pairs, and the latents that each variant spends on them.
     """
-    table = study.protocol("geometry")
-    rows = chosen(table, study.runs)
+    rows = chosen(study.protocol("geometry"), study.runs)
     figure = Figure(figsize=(1.75 * len(rows), 2.9), layout="constrained")
     drawn = []
     for panel, row in zip(figure.subplots(1, len(rows), squeeze=False)[0], rows, strict=True):
-        drawn += _truth(panel, row) + _latents(panel, row)
+        table = directions(row)
+        panel.add_patch(Circle((0, 0), 1, fill=False, color="#B8B8B8", lw=0.7))
+        truth = table[table["kind"] == "true direction"]
+        panel.plot(truth["x"], truth["y"], "o", color=TRUTH, markersize=6, zorder=3)
+        for kind, look in LOOKS.items():
+            for one in table[table["kind"] == kind].to_dict("records"):
+                x, y = one["x"], one["y"]
+                panel.plot([0, x], [0, y], **look, zorder=2)
+                name = f"{one['latent']:.0f}" if kind == POSITIVE else ""
+                panel.text(1.17 * x, 1.17 * y, name, ha="center", va="center")
         metrics = row["metrics"]
         panel.set_title(
             f"{variant_label(row['variant'])}, {width_label(row['multiple'])}\n"
@@ -53,43 +64,30 @@ def figure_6(study: Shown) -> Drawn:
         )
         panel.set(aspect="equal", xlim=(-1.25, 1.25), ylim=(-1.25, 1.25))
         panel.set_axis_off()
-    handles = [
-        Line2D([], [], marker="o", ls="none", color=TRUTH, label="true direction"),
-        Line2D([], [], color=SIDES[0], lw=2, label="z > 0 of a latent"),
-        Line2D([], [], color=SIDES[1], lw=2, ls="--", label="z < 0 of a latent"),
-    ]
+        drawn.append(table.assign(**_named(row))[[*_named(row), *table]])
+    handles = [Line2D([], [], marker="o", ls="none", color=TRUTH, label="true direction")]
+    handles += [Line2D([], [], **look, label=f"{kind} of a latent") for kind, look in LOOKS.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    return figure, pd.DataFrame(drawn)
+    return figure, pd.concat(drawn, ignore_index=True)
 
 
 def _named(row: dict[str, Any]) -> dict[str, Any]:
     return {key: row[key] for key in ("variant", "width", "lam", "seed")}
 
 
-def _truth(panel: Axes, row: dict[str, Any]) -> Rows:
+def directions(row: dict[str, Any]) -> pd.DataFrame:
+    """The true directions of a run on the plane, and those of each side of each latent."""
     pairs = int(row["setting"].partition("=")[2])
     angles = np.arange(2 * pairs) * np.pi / pairs
-    panel.add_patch(Circle((0, 0), 1, fill=False, color="#B8B8B8", lw=0.7))
-    panel.plot(np.cos(angles), np.sin(angles), "o", color=TRUTH, markersize=6, zorder=3)
-    points = [{"x": float(np.cos(a)), "y": float(np.sin(a))} for a in angles]
-    return [_named(row) | {"kind": "true direction", **point} for point in points]
-
-
-def _latents(panel: Axes, row: dict[str, Any]) -> Rows:
-    drawn: Rows = []
-    for latent, (direction, counts) in enumerate(zip(row["decoder"], row["fires"], strict=True)):
-        for side, sign in enumerate((1, -1)):
-            if counts[side] <= RARE * sum(counts):
-                continue
-            x, y = (sign * part for part in direction)
-            dashed = "--" if side else "-"
-            panel.plot([0, x], [0, y], color=SIDES[side], lw=2, ls=dashed, zorder=2)
-            if not side:
-                panel.annotate(str(latent), (1.17 * x, 1.17 * y), ha="center", va="center")
-            kind = "z < 0" if side else "z > 0"
-            point = {"kind": kind, "latent": latent, "x": x, "y": y, "fires": counts[side]}
-            drawn.append(_named(row) | point)
-    return drawn
+    points: Rows = [
+        {"kind": "true direction", "x": float(np.cos(a)), "y": float(np.sin(a))} for a in angles
+    ]
+    for latent, ((x, y), counts) in enumerate(zip(row["decoder"], row["fires"], strict=True)):
+        for kind, sign, fires in zip(LOOKS, (1, -1), counts, strict=True):
+            if fires > RARE * sum(counts):
+                point = {"kind": kind, "latent": latent, "x": sign * x, "y": sign * y}
+                points.append(point | {"fires": fires})
+    return pd.DataFrame(points, columns=["kind", "x", "y", "latent", "fires"])
 
 
 def figure_7(study: Shown) -> Drawn:
@@ -106,7 +104,8 @@ def figure_7(study: Shown) -> Drawn:
     edges = np.linspace(-found["edge"], found["edge"], len(found["counts"]) + 1)
     figure = Figure(figsize=(3.5, 2.4), layout="constrained")
     panel = figure.subplots()
-    colours = [SIDES[0] if left >= 0 else SIDES[1] for left in edges[:-1]]
+    above, below = (look["color"] for look in LOOKS.values())
+    colours = np.where(edges[:-1] >= 0, above, below)
     panel.bar(edges[:-1], found["counts"], np.diff(edges), align="edge", color=colours)
     up, down = found["least"]
     panel.axvspan(down, up, color="#B8B8B8", alpha=0.3, lw=0)

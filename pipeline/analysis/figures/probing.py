@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
-from pipeline.analysis.figures.panels import Series, at, curve, dress, grid, panels_of
-from pipeline.analysis.figures.shown import Drawn, Shown
-from pipeline.analysis.knob_columns import CELL_K, k_for_lambda
+from pipeline.analysis.figures.panels import L0, curves, dress, panels_of
+from pipeline.analysis.figures.shown import Drawn, Shown, legend_of
+from pipeline.analysis.tables.probing import CELL_K, k_for_lambda
 from pipeline.study.looks import nearest_lambda
 from pipeline.study.outputs import ABSORPTION, POINTS, PROBING
 from pipeline.study.probe import ALL, DENSE, NEURONS
 from sagsae.autoencoders.registry import K
 
 SWEEP = ["recipe", "model", "hookpoint", "series", "variant", "width"]
-POINT = ["collapsed", "lr_noisy"]
-GREY, BLACK = "#8A8A8A", "#222222"
+COORDINATES: dict[str, Any] = {"color": "#8A8A8A", "ls": ":", "lw": 1.2}
+WHOLE: dict[str, Any] = {"color": "#222222", "ls": "--", "lw": 0.9}
+"""How probes on the activation itself are drawn."""
 
 
 def figure_probing(shown: Shown) -> Drawn:
@@ -36,21 +37,28 @@ def figure_probing(shown: Shown) -> Drawn:
     means = found.groupby([*SWEEP, *_knobs(found), "k"], sort=False, dropna=False)
     points = means[["l0", "accuracy", "latents", "neurons", "dense"]].mean().reset_index()
     points = points.assign(accuracy_se=means["accuracy"].sem().to_numpy())
-    series = _drawn(shown, points)
-    legend = [*_legend(series), _line(NEURONS, GREY, ":"), _line(DENSE, BLACK, "--")]
+    series, ks = shown.lines(points), sorted(points["k"].unique())
+    legend = [
+        *legend_of(series),
+        Line2D([], [], **COORDINATES, label=NEURONS),
+        Line2D([], [], **WHOLE, label=DENSE),
+    ]
     labels = "Sides that a probe may use, k", "Accuracy"
-    figure, panels = panels_of(shown.placed, 1.95, legend, labels, sharey=True)
-    for (model, hookpoint), panel in panels.items():
-        here = at(points, model, hookpoint)
+    figure, panels = panels_of(shown, points, legend, labels, sharey=True)
+    for panel, rows in panels:
+        here = rows.sort_values("k", kind="stable")
         for label, style in series.items():
-            _draw(panel, here[here["series"] == label], style)
-        if len(here):
-            own = here.drop_duplicates("k").sort_values("k")
-            panel.plot(own["k"], own["neurons"], color=GREY, ls=":", lw=1.2, zorder=1)
-            panel.axhline(own["dense"].iloc[0], color=BLACK, ls="--", lw=0.9, zorder=1)
-        panel.set_title(f"{model}, {hookpoint}" + ("\nnothing to draw" if here.empty else ""))
-        _count_axis(panel, sorted(points["k"].unique()))
-        grid(panel)
+            own = here[here["series"] == label]
+            error = own["accuracy_se"]
+            panel.errorbar(own["k"], own["accuracy"], error, elinewidth=0.8, **style.marked)
+        own = here.drop_duplicates("k")
+        panel.plot(own["k"], own["neurons"], **COORDINATES, zorder=1)
+        for dense in own["dense"][:1]:
+            panel.axhline(dense, **WHOLE, zorder=1)
+        panel.set_xscale("log")
+        panel.set_xticks(ks, [str(k) for k in ks])
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.margins(x=0.08, y=0.1)
     return figure, points
 
 
@@ -62,29 +70,29 @@ def figure_absorption(shown: Shown) -> Drawn:
     λ, averaged over seeds.
     """
     cells = _rows(shown, ABSORPTION)
-    means = cells.groupby([*SWEEP, *_knobs(cells), *POINT], sort=False, dropna=False)
+    knobs = _knobs(cells)
+    means = cells.groupby([*SWEEP, *knobs, "collapsed"], sort=False, dropna=False)
     points = means[["l0", "fraction", "full", "labels"]].mean().reset_index()
     errors = means[["l0", "fraction"]].sem().reset_index(drop=True).add_suffix("_se")
     points = pd.concat([points, errors], axis=1)
-    series = _drawn(shown, points)
-    labels = "L0 (active latents per token)", "Absorption fraction"
-    figure, panels = panels_of(shown.placed, 1.95, _legend(series), labels)
-    for (model, hookpoint), panel in panels.items():
-        here = at(points, model, hookpoint)
-        for label, style in series.items():
-            curve(panel, here[here["series"] == label], "fraction", style)
-        dress(panel, here, "fraction", f"{model}, {hookpoint}")
-    numbers = [*SWEEP, *_knobs(cells), "l0", "l0_se", "fraction", "fraction_se", "full", "labels"]
+    series = shown.lines(points)
+    drawn = points.assign(value=points["fraction"], value_se=points["fraction_se"], hollow=False)
+    labels = L0, "Absorption fraction"
+    figure, panels = panels_of(shown, drawn, legend_of(series), labels)
+    for panel, here in panels:
+        curves(panel, here, series)
+        dress(panel, here)
+    numbers = [*SWEEP, *knobs, "l0", "l0_se", "fraction", "fraction_se", "full", "labels"]
     return figure, points[[*numbers, "collapsed"]]
 
 
 def _rows(shown: Shown, name: str) -> pd.DataFrame:
     """The rows of a table of cells, of every sweep, with what is drawn of their points."""
-    points = replace(shown, everything=True).rows(POINTS).rename(columns={K: CELL_K})
-    points = points.rename(columns={"seed": "of_seed"})
+    points = replace(shown, everything=True).rows(POINTS)
+    points = points.rename(columns={K: CELL_K, "seed": "of_seed"})
     table = shown.spec.under(shown.recipe, shown.table(name))
     keys = ["recipe", "model", "hookpoint", "variant", "width", *_knobs(table)]
-    found = table.merge(points[[*keys, "series", "of_seed", *POINT]], on=keys)
+    found = table.merge(points[[*keys, "series", "of_seed", "collapsed"]], on=keys)
     return found[found["of_seed"].isna() | (found["of_seed"] == found["seed"])]
 
 
@@ -95,49 +103,10 @@ def _knobs(table: pd.DataFrame) -> list[str]:
 
 def _at_one_lambda(rows: pd.DataFrame, level: float) -> pd.DataFrame:
     """The rows of each sweep at the lambda whose L0 is nearest a level."""
-    kept = []
+    kept = [rows[:0]]
     for _, sweep in rows.groupby(SWEEP, sort=False):
         knob = k_for_lambda(sweep)["lam"]
-        means = sweep.groupby(knob)["l0"].mean()
-        lam = nearest_lambda(dict(zip(means.index.tolist(), means.tolist(), strict=True)), level)
+        l0 = sweep.groupby(knob)["l0"].mean()
+        lam = nearest_lambda(dict(zip(l0.index.tolist(), l0.tolist(), strict=True)), level)
         kept.append(sweep[knob == lam])
-    return pd.concat(kept) if kept else rows
-
-
-def _drawn(shown: Shown, points: pd.DataFrame) -> dict[str, Series]:
-    there = set(points["series"])
-    return {label: style for label, style in shown.series.items() if label in there}
-
-
-def _draw(panel: Axes, points: pd.DataFrame, style: Series) -> None:
-    points = points.sort_values("k")
-    panel.errorbar(
-        points["k"],
-        points["accuracy"],
-        yerr=points["accuracy_se"],
-        color=style.colour,
-        ls=style.line,
-        lw=1.3 * style.weight,
-        marker=style.marker,
-        markersize=4.5 * style.weight,
-        elinewidth=0.8,
-        zorder=2,
-    )
-
-
-def _count_axis(panel: Axes, ks: list[int]) -> None:
-    panel.set_xscale("log")
-    panel.set_xticks(ks, [str(k) for k in ks])
-    panel.xaxis.set_minor_formatter(NullFormatter())
-    panel.margins(x=0.08, y=0.1)
-
-
-def _legend(series: dict[str, Series]) -> list[Line2D]:
-    return [
-        Line2D([], [], color=s.colour, marker=s.marker, ls=s.line, label=s.label)
-        for s in series.values()
-    ]
-
-
-def _line(label: str, colour: str, line: str) -> Line2D:
-    return Line2D([], [], color=colour, ls=line, lw=1.2, label=label)
+    return pd.concat(kept)

@@ -1,4 +1,4 @@
-"""What a figure is drawn from, and the function that draws it."""
+"""What a figure is drawn from, how each of its lines looks, and the function that draws it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,45 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.figures.panels import Series
-from pipeline.analysis.figures.series import in_main_comparison, styles
-from pipeline.analysis.series import with_series
+from pipeline.analysis.tables.sweeps import with_series
 from pipeline.analysis.tables.synthetic import rows_of
+from pipeline.study import outputs
 from pipeline.study.measures import Measures
-from pipeline.study.outputs import COMPARISON, POINTS, SYNTHETIC
 from pipeline.study.scope import Scope
+from sagsae.autoencoders.registry import looks
 
 Drawn = tuple[Figure, pd.DataFrame]
 """A figure, and the numbers that it shows."""
+LINES = ("-", "--", ":", "-.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """How one variant at one width (in multiples of d, so over all models) is drawn."""
+
+    colour: str
+    marker: str
+    line: str
+    weight: float
+    """Width of the line and size of the markers, in multiples of the usual ones."""
+    hollow: bool = False
+    """Whether its markers are open."""
+
+    @property
+    def stroke(self) -> dict[str, Any]:
+        """Of a line without markers."""
+        return {"color": self.colour, "ls": self.line, "lw": 1.3 * self.weight}
+
+    @property
+    def marked(self) -> dict[str, Any]:
+        """Of a line with markers."""
+        face = "white" if self.hollow else self.colour
+        size = 4.5 * self.weight
+        marks = {"marker": self.marker, "markersize": size, "markerfacecolor": face}
+        return self.stroke | marks
 
 
 @dataclass(frozen=True)
@@ -41,7 +68,7 @@ class Shown:
 
     def protocol(self, name: str) -> pd.DataFrame:
         """The table of a synthetic protocol."""
-        return read_table((self.root / SYNTHETIC / name).with_suffix(".csv"))
+        return read_table((self.root / outputs.SYNTHETIC / name).with_suffix(".csv"))
 
     @cached_property
     def runs(self) -> list[dict[str, Any]]:
@@ -50,26 +77,55 @@ class Shown:
 
     def rows(self, name: str) -> pd.DataFrame:
         """The rows of a table that are shown, with the ``series`` of each."""
-        table = with_series(self.table(name), self.spec)
-        table = self.spec.under(self.recipe, table)
-        return table if self.everything else table[in_main_comparison(table, self.spec)]
+        table = self.spec.under(self.recipe, with_series(self.table(name), self.spec))
+        return table if self.everything else table[self._in_main(table)]
+
+    def _in_main(self, table: pd.DataFrame) -> pd.Series:
+        """Which rows belong to a side of the first comparison; all where there is none."""
+        keys = zip(table["model"], table["variant"], table["width"], strict=True)
+        return pd.Series([self.spec.in_main(*key) for key in keys], table.index, dtype=bool)
 
     @property
-    def placed(self) -> Scope:
-        """The spec without models and hookpoints at which there is nothing to show."""
-        models, hookpoints = map(set, zip(*self.spec.trained[self.recipe], strict=True))
-        kept = {name: d for name, d in self.spec.models.items() if name in models}
-        there = [name for name in self.spec.hookpoints if name in hookpoints]
-        return self.spec.model_copy(update={"models": kept, "hookpoints": there})
+    def places(self) -> tuple[list[str], list[str]]:
+        """Models and hookpoints at which there is something to show."""
+        models, hookpoints = zip(*self.spec.trained[self.recipe], strict=True)
+        return (
+            [name for name in self.spec.models if name in models],
+            [name for name in self.spec.hookpoints if name in hookpoints],
+        )
 
     @property
     def overlaps(self) -> pd.DataFrame:
         """The L0 ranges that are shaded: those of the main comparison in its own figures."""
-        table = self.table(COMPARISON)
+        table = self.table(outputs.COMPARISON)
         main = (table["comparison"] == 1) & (table["recipe"] == self.recipe)
-        return table[main & (not self.everything)]
+        names = ["recipe", "model", "hookpoint", "comparison", "overlap_lo", "overlap_hi"]
+        return table.loc[main & (not self.everything), names].dropna()
+
+    def lines(self, table: pd.DataFrame) -> dict[str, Series]:
+        """How each line that a table has looks, by label."""
+        known = set(table["series"])
+        return {label: style for label, style in self._series.items() if label in known}
 
     @cached_property
-    def series(self) -> dict[str, Series]:
-        """How each line of the study looks, by label."""
-        return styles(with_series(self.table(POINTS), self.spec), self.spec)
+    def _series(self) -> dict[str, Series]:
+        """Of all lines of the study, so that every figure of it agrees.
+
+        Colour and marker say which variant, the line which of its widths: solid is the one that the
+        main comparison has, which is also drawn heavier.
+        """
+        points = with_series(self.table(outputs.POINTS), self.spec)
+        main = set(points.loc[self._in_main(points), "series"])
+        first = points.sort_values(["width", "variant"]).drop_duplicates("series")
+        result = {}
+        for variant, (colour, marker) in looks(first["variant"]).items():
+            labels = first.loc[first["variant"] == variant, "series"]
+            for i, label in enumerate(sorted(labels, key=lambda label: label not in main)):
+                line, weight = LINES[i % len(LINES)], 1.0 if label in main else 0.75
+                result[label] = Series(colour=colour, marker=marker, line=line, weight=weight)
+        return result
+
+
+def legend_of(series: dict[str, Series]) -> list[Line2D]:
+    """A line of the legend for each series."""
+    return [Line2D([], [], label=label, **style.marked) for label, style in series.items()]

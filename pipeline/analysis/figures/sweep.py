@@ -1,4 +1,9 @@
-"""Figures 2, 3 and R2: one metric against log L0, a panel per model and hookpoint."""
+"""Figures 2, 3 and R2: one metric against log L0, a panel per model and hookpoint.
+
+Each point is one λ, averaged over seeds, or one seed where they lie far apart; bars, where there
+are several seeds, are ± one standard error on both axes. A cross marks a collapsed point. Lines
+only join points. Within the shaded range both sweeps have points, and only there are they compared.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +11,25 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
 
 from pipeline.analysis.figures.panels import (
     BAND,
     CROSS,
-    Notes,
-    Series,
-    at,
-    bands,
-    curve,
+    L0,
+    curves,
     drawable,
     dress,
-    honest_zero,
+    marks,
     panels_of,
 )
-from pipeline.analysis.figures.shown import Drawn, Shown
-from pipeline.analysis.numbers import variant_label
+from pipeline.analysis.figures.shown import Drawn, Shown, legend_of
 from pipeline.study.cell import KNOBS, knob_of
 from pipeline.study.outputs import POINTS
 from pipeline.study.scope import SWEPT
 
-NAMED_AT_MOST = 6
-"""Collapsed points that the legend names; the rest are counted and stand in the tables."""
 ANNOTATED_AT_MOST = 2
-"""Series of a figure whose points carry their lambda and whose curves carry their names."""
+"""Series of a figure whose points carry their lambda."""
 
 
 def figure_2(shown: Shown) -> Drawn:
@@ -65,94 +65,75 @@ def figure_r2(shown: Shown) -> Drawn:
 
 
 def against_l0(shown: Shown, metric: str) -> Drawn:
-    """A metric of ``SWEPT`` against log L0."""
-    points, overlaps = shown.rows(POINTS), shown.overlaps
-    drawn = set(points["series"])
-    series = {label: style for label, style in shown.series.items() if label in drawn}
+    """A metric of ``SWEPT`` against log L0. The numbers have a row per point and per band."""
+    points = marks(shown.rows(POINTS), metric)
+    parts = [points.assign(kind="point"), shown.overlaps.assign(kind="overlap")]
+    table = pd.concat(parts, ignore_index=True)
+    series, dead = shown.lines(points), metric == "dead_fraction"
     annotated = len(series) <= ANNOTATED_AT_MOST
-    legend = _legend(points, overlaps, metric, series, annotated)
-    labels = "L0 (active latents per token)", SWEPT[metric]
-    dead = metric == "dead_fraction"
-    figure, panels = panels_of(shown.placed, 1.95, legend, labels, sharey=dead)
-    for (model, hookpoint), panel in panels.items():
-        here = at(points, model, hookpoint)
-        bands(panel, at(overlaps, model, hookpoint))
-        for label, style in series.items():
-            curve(panel, here[here["series"] == label], metric, style)
-        dress(panel, here, metric, f"{model}, {hookpoint}")
+    legend = [*legend_of(series), *_legend(table, annotated)]
+    figure, panels = panels_of(shown, table, legend, (L0, SWEPT[metric]), sharey=dead)
+    for panel, rows in panels:
+        here = rows[rows["kind"] == "point"]
+        for ends in rows[["overlap_lo", "overlap_hi"]].dropna().to_numpy():
+            panel.axvspan(*ends, color=BAND, alpha=0.22, zorder=0)
+        curves(panel, here, series)
+        dress(panel, here, shared_y=dead)
+        if annotated:
+            _annotate(panel, drawable(here))
     if dead:
-        honest_zero(figure.axes[0], points)
-    if annotated:
-        figure.canvas.draw()
-        for place, panel in panels.items():
-            first = panel is figure.axes[0]
-            _annotate(panel, at(points, *place), metric, series, named=first)
-    return figure, numbers(points, overlaps, metric)
-
-
-def numbers(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """What the figure shows, a row per point (``kind`` point) and per band (``kind`` overlap)."""
-    marks = points.assign(
-        kind="point",
-        value=points[metric],
-        value_se=points[f"{metric}_se"],
-        hollow=points["lr_noisy"] & (metric == "loss_recovered"),
-    )
+        _honest_zero(figure.axes[0], points)
     columns = ["kind", "recipe", "model", "hookpoint", "series", "variant", "width"]
     columns += [name for name in KNOBS if name in points] + ["seeds"]
-    marks = marks[[*columns, "l0", "l0_se", "value", "value_se", "hollow", "collapsed"]]
-    ends = ["overlap_lo", "overlap_hi"]
-    spans = overlaps[["recipe", "model", "hookpoint", "comparison", *ends]].dropna()
-    return pd.concat([marks, spans.assign(kind="overlap")], ignore_index=True)
+    columns += ["l0", "l0_se", "value", "value_se", "hollow", "collapsed"]
+    return figure, table[[*columns, "comparison", "overlap_lo", "overlap_hi"]]
 
 
-def _annotate(
-    panel: Axes, points: pd.DataFrame, metric: str, series: dict[str, Series], named: bool
-) -> None:
-    """The lambda of each point, and in one panel the name of each curve."""
-    shown, notes = drawable(points, metric), Notes(panel)
-    notes.occupy(shown, metric)
-    notes.lambdas(shown, metric)
-    if named:
-        curves = {label: shown[shown["series"] == label] for label in series}
-        for line in curves.values():
-            notes.occupy_line(line, metric)
-        for label, line in curves.items():
-            notes.name_curve(line, metric, series[label])
+def _annotate(panel: Axes, points: pd.DataFrame) -> None:
+    """The lambda or k of each point: above the points of the higher line, below those of the
+    other."""
+    upper = points.groupby("series")["value"].mean().idxmax() if len(points) else ""
+    for row in points.to_dict("records"):
+        above = row["series"] == upper
+        panel.annotate(
+            knob_of(row).removeprefix("λ "),
+            (row["l0"], row["value"]),
+            xytext=(0, 5 if above else -5),
+            textcoords="offset points",
+            ha="center",
+            va="bottom" if above else "top",
+            fontsize=5.5,
+            color="#444444",
+        )
 
 
-def _legend(
-    points: pd.DataFrame,
-    overlaps: pd.DataFrame,
-    metric: str,
-    series: dict[str, Series],
-    annotated: bool,
-) -> list[Line2D | Patch]:
-    handles: list[Line2D | Patch] = [
-        Line2D([], [], color=s.colour, marker=s.marker, ls=s.line, label=s.label)
-        for s in series.values()
-    ]
-    if overlaps["overlap_lo"].notna().any():
-        many = "s" if overlaps["comparison"].nunique() > 1 else ""
-        handles.append(Patch(color=BAND, alpha=0.4, label=f"L0 overlap of the comparison{many}"))
+def _honest_zero(panel: Axes, points: pd.DataFrame) -> None:
+    """A dead-fraction axis on which 0 is a place: linear below one latent, logarithmic above."""
+    most, one = points["dead_fraction"].max(), 1 / points["width"].max()
+    if most > 0:
+        panel.set_yscale("symlog", linthresh=one, linscale=0.4)
+        panel.set_yticks([0, *(10.0**k for k in range(-8, 1) if 10.0**k >= one)])
+        panel.set_yticks([], minor=True)
+        panel.set_ylim(-one, max(1.5 * most, 10 * one))
+    else:
+        panel.set_ylim(-0.04, 1)
+    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _legend(table: pd.DataFrame, annotated: bool) -> list[Line2D | Patch]:
+    """What is told besides the names of the series."""
+    handles: list[Line2D | Patch] = []
+    if (table["kind"] == "overlap").any():
+        handles.append(Patch(color=BAND, alpha=0.4, label="L0 overlap of the comparison"))
     if annotated:
         tag = Line2D([], [], ls="none", marker="$0.1$", markersize=9, color="#444444")
-        tag.set_label("λ of a point" if points["lam"].notna().all() else "λ or k of a point")
+        tag.set_label("λ or k of a point")
         handles.append(tag)
-    if metric == "loss_recovered" and points["lr_noisy"].any():
+    if table["hollow"].eq(True).any():
         hollow = Line2D([], [], ls="none", marker="o", color="black", markerfacecolor="white")
         hollow.set_label("hollow: noise, the ablation costs too little")
         handles.append(hollow)
-    return handles + _fallen(points)
-
-
-def _fallen(points: pd.DataFrame) -> list[Line2D]:
-    fallen = points[points["collapsed"] != ""]
-    names = [
-        f"collapsed: {variant_label(row['variant'])} {row['width']}, {knob_of(row)}, "
-        f"{row['model']} {row['hookpoint']}"
-        for row in fallen.to_dict("records")
-    ]
-    if len(names) > NAMED_AT_MOST:
-        names = [f"collapsed ({len(names)} points, named in cells.csv)"]
-    return [Line2D([], [], **CROSS | {"markersize": 6}, label=name) for name in names]
+    if fallen := int(table["collapsed"].fillna("").ne("")[table["kind"] == "point"].sum()):
+        words = f"collapsed ({fallen}, named in points.csv)"
+        handles.append(Line2D([], [], **CROSS | {"markersize": 6}, label=words))
+    return handles

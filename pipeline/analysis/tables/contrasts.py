@@ -7,7 +7,7 @@ of two widths.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pandas as pd
@@ -15,11 +15,19 @@ import pandas as pd
 from pipeline.analysis.tables.comparison import (
     ANSWERS,
     QUESTION,
+    SIDES,
     answer,
     matched_columns,
-    noisy_places,
+    question,
 )
-from pipeline.analysis.tables.sweeps import Metrics, Side, sweeps_of, sweeps_under
+from pipeline.analysis.tables.sweeps import (
+    Metrics,
+    joined_reasons,
+    keys_under,
+    noisy_places,
+    sweeps_of,
+)
+from pipeline.study.cell import SweepKey
 from pipeline.study.outputs import ABLATION, TYING, WIDTH
 from pipeline.study.scope import SWEPT, Scope
 from sagsae.contrasts import contrast, shared_runs
@@ -35,7 +43,15 @@ PAIRS = {
     ),
 }
 """Kind -> (candidate, baseline) at equal width. Widths: a variant at H and at 2H."""
-PER_METRIC = ("candidate", "baseline", "delta", "delta_se", "delta_abs", "delta_max")
+PER_METRIC = {
+    "candidate": "candidate",
+    "baseline": "baseline",
+    "delta": "mean",
+    "delta_se": "se",
+    "delta_abs": "mean_abs",
+    "delta_max": "max_abs",
+}
+"""What follows the metric in a column -> the field of a `Contrast`."""
 CONTRASTED = ("l0", *SWEPT)
 
 
@@ -43,51 +59,42 @@ def contrast_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
     """One row per (recipe, pair of sweeps, model, hookpoint): at equal lambda and seed, and at
     equal L0."""
     sweeps, noisy = sweeps_of(metrics), noisy_places(metrics)
-    levels = spec.matched_levels
     rows = []
     for recipe in spec.trained:
-        found = sweeps_under(recipe, sweeps, spec)
-        for kind, candidate, baseline in _pairs(found):
-            question = dict(zip(QUESTION, (recipe, *candidate, *baseline[2:]), strict=True))
-            row = {"kind": kind, **question, "lr_noisy": candidate[:2] in noisy}
-            row |= _at_equal_lambda(found[candidate], found[baseline])
-            rows.append(row | answer(found, question, levels))
+        for kind, candidate, baseline in _pairs(keys_under(recipe, sweeps, spec)):
+            row = {"kind": kind, "lr_noisy": candidate[:2] in noisy}
+            row |= question(recipe, candidate, baseline)
+            row |= _at_equal_lambda(sweeps[candidate], sweeps[baseline])
+            rows.append(row | answer(sweeps, candidate, baseline, spec.matched_levels))
     deltas = [f"{metric}_{what}" for metric in CONTRASTED for what in PER_METRIC]
-    collapses = ["pairs", "candidate_collapsed", "baseline_collapsed", "pairs_reason"]
-    asked = [column for l0 in levels for column in matched_columns(l0)]
-    columns = ["kind", *QUESTION, *collapses, *deltas, *ANSWERS, *asked]
-    return pd.DataFrame(rows, columns=columns)
+    counts = ["pairs", "candidate_collapsed", "baseline_collapsed", "pairs_reason"]
+    columns = ["kind", *QUESTION, *counts, *deltas, *ANSWERS]
+    return pd.DataFrame(rows, columns=[*columns, *matched_columns(spec.matched_levels)])
 
 
-def _pairs(sweeps: dict[Side, Sweep]) -> Iterator[tuple[str, Side, Side]]:
+def _pairs(under: Collection[SweepKey]) -> Iterator[tuple[str, SweepKey, SweepKey]]:
+    """Kind, candidate and baseline among the sweeps under one recipe."""
+    known = {(*key[:3], key.width): key for key in under}
     for kind, variants in PAIRS.items():
         for candidate, baseline in variants:
-            for model, hookpoint, variant, width in sweeps:
-                other = (model, hookpoint, baseline, width)
-                if variant == candidate and other in sweeps:
-                    yield kind, (model, hookpoint, variant, width), other
-    for model, hookpoint, variant, width in sweeps:
-        other = (model, hookpoint, variant, 2 * width)
-        if other in sweeps:
-            yield WIDTH, (model, hookpoint, variant, width), other
+            for key in (key for key in under if key.variant == candidate):
+                if other := known.get((*key[:2], baseline, key.width)):
+                    yield kind, key, other
+    for key in under:
+        if other := known.get((*key[:3], 2 * key.width)):
+            yield WIDTH, key, other
 
 
 def _at_equal_lambda(candidate: Sweep, baseline: Sweep) -> dict[str, Any]:
     runs = set(shared_runs(candidate, baseline))
+    found = {metric: contrast(candidate, baseline, metric) for metric in CONTRASTED}
     row: dict[str, Any] = {
-        "pairs": len(runs),
-        "candidate_collapsed": _fallen(candidate, runs),
-        "baseline_collapsed": _fallen(baseline, runs),
+        f"{metric}_{what}": getattr(values, field)
+        for metric, values in found.items()
+        for what, field in PER_METRIC.items()
     }
-    reasons = []
-    for metric in CONTRASTED:
-        found = contrast(candidate, baseline, metric)
-        values = (found.candidate, found.baseline, found.mean, found.se)
-        for what, value in zip(PER_METRIC, (*values, found.mean_abs, found.max_abs), strict=True):
-            row[f"{metric}_{what}"] = value
-        reasons.append(found.reason)
-    return row | {"pairs_reason": "; ".join(dict.fromkeys(filter(None, reasons)))}
-
-
-def _fallen(sweep: Sweep, runs: set[tuple[float, int]]) -> int:
-    return sum(bool(cell.collapsed) for cell in sweep.cells if (cell.lam, cell.seed) in runs)
+    for side, sweep in zip(SIDES, (candidate, baseline), strict=True):
+        shared = (cell for cell in sweep.cells if (cell.lam, cell.seed) in runs)
+        row[f"{side}_collapsed"] = sum(bool(cell.collapsed) for cell in shared)
+    reason = joined_reasons(values.reason for values in found.values())
+    return row | {"pairs": len(runs), "pairs_reason": reason}

@@ -17,21 +17,23 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analysis.csv_files import write_csv
-from pipeline.analysis.knob_columns import without_idle_k
+from pipeline.analysis.tables.sweeps import without_idle_k
 from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, Direction
 from pipeline.study.measures import Measures
 from pipeline.study.outputs import DIAL_CURVES
-from sagsae.evaluation.dial_scores import Score, is_dial, score
+from sagsae.evaluation.dial_scores import is_dial, score
 
 PLACE = ("recipe", "model", "hookpoint", "seed", "comparison")
-NAMES = ("kind", "rank", "variant", "width", "lam", "k", "l0", "latent_plus", "latent_minus")
-KNOWN = ("cosine", "contribution", "own_size_plus", "own_size_minus")
-SCORES = ("monotone", "symmetry", "gain", "times_random", "dial")
-CURVES = ("effect", "effect_se", "kl")
-REACHED = ("effect_minus", "effect_plus", "kl_minus", "kl_plus", "size", "unit")
-MEASURED = ("contexts", "positions", "promoted_plus", "promoted_minus")
+COLUMNS = (
+    *(*PLACE, "kind", "rank", "variant", "width", "lam", "k", "l0", "latent_plus", "latent_minus"),
+    *("cosine", "contribution", "own_size_plus", "own_size_minus"),
+    *("monotone", "symmetry", "gain", "times_random", "dial"),
+    *("effect_minus", "effect_plus", "kl_minus", "kl_plus", "size", "unit"),
+    *("contexts", "positions", "promoted_plus", "promoted_minus"),
+)
 WHOLE = ("width", "latent_plus", "latent_minus")
 """Columns of whole numbers that a random direction has not."""
+CURVES = ("effect", "effect_se", "kl")
 
 
 def dial_table(runs: Iterable[DialRun]) -> pd.DataFrame:
@@ -42,8 +44,7 @@ def dial_table(runs: Iterable[DialRun]) -> pd.DataFrame:
     median gain of the random directions of the same job.
     """
     rows = [row for run in runs for row in _rows(run)]
-    columns = [*PLACE, *NAMES, *KNOWN, *SCORES, *REACHED, *MEASURED]
-    table = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(WHOLE, "Int64"))
+    table = pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(WHOLE, "Int64"))
     return without_idle_k(table)
 
 
@@ -51,51 +52,38 @@ def _rows(run: DialRun) -> Iterator[dict[str, Any]]:
     scores = [score(run.sizes, one.effect) for one in run.directions]
     judged = list(zip(run.directions, scores, strict=True))
     chance = median(found.gain for one, found in judged if one.kind == RANDOM)
+    shared = {name: getattr(run, name) for name in ("unit", "contexts", "positions")}
     for one, found in judged:
-        yield (
-            _named(run, one)
-            | _scored(found, chance)
-            | {
-                "effect_minus": one.effect[0],
-                "effect_plus": one.effect[-1],
-                "kl_minus": one.kl[0],
-                "kl_plus": one.kl[-1],
-                "size": run.sizes[-1],
-                "unit": run.unit,
-                "contexts": run.contexts,
-                "positions": run.positions,
-            }
-        )
+        times = found.gain / chance if chance > 0 else math.nan
+        dial = is_dial(found.monotone, found.symmetry, times)
+        row = _named(run, one) | vars(found) | {"times_random": times, "dial": dial}
+        for side, i in (("minus", 0), ("plus", -1)):
+            row |= {f"effect_{side}": one.effect[i], f"kl_{side}": one.kl[i]}
+        yield row | shared | {"size": run.sizes[-1]}
 
 
 def _named(run: DialRun, one: Direction) -> dict[str, Any]:
     """What a direction is: where, of which cell, of which latents."""
-    row = {name: getattr(run, name) for name in PLACE} | {"kind": one.kind, "rank": one.rank}
+    row = _placed(run, one) | {"cosine": one.cosine, "contribution": one.contribution}
     side = {LATENT: run.candidate, PAIR: run.baseline, RANDOM: None}[one.kind]
     if side is not None:
-        cell = side.cell
-        row |= {name: getattr(cell, name) for name in ("variant", "width", "lam", "k")}
+        row |= {name: getattr(side.cell, name) for name in ("variant", "width", "lam", "k")}
         row["l0"] = side.l0
     for name, values in (("latent", one.latents), ("own_size", one.own_sizes)):
         if values:
             row |= {f"{name}_plus": values[0], f"{name}_minus": values[-1]}
-    for arm, tokens in zip(("plus", "minus"), one.promoted, strict=True):
-        row[f"promoted_{arm}"] = json.dumps(tokens)
-    return row | {"cosine": one.cosine, "contribution": one.contribution}
+    plus, minus = map(json.dumps, one.promoted)
+    return row | {"promoted_plus": plus, "promoted_minus": minus}
 
 
-def _scored(found: Score, chance: float) -> dict[str, Any]:
-    """A score, and the verdict, given the median gain of random directions."""
-    times = found.gain / chance if chance > 0 else math.nan
-    dial = is_dial(found.monotone, found.symmetry, times)
-    return vars(found) | {"times_random": times, "dial": dial}
+def _placed(run: DialRun, one: Direction) -> dict[str, Any]:
+    return {name: getattr(run, name) for name in PLACE} | {"kind": one.kind, "rank": one.rank}
 
 
 def curve_table(runs: Iterable[DialRun]) -> pd.DataFrame:
     """One row per direction and size."""
     rows = [
-        {**{name: getattr(run, name) for name in PLACE}, "kind": one.kind, "rank": one.rank}
-        | {"size": size, **{name: getattr(one, name)[i] for name in CURVES}}
+        _placed(run, one) | {"size": size, **{name: getattr(one, name)[i] for name in CURVES}}
         for run in runs
         for one in run.directions
         for i, size in enumerate(run.sizes)
@@ -110,6 +98,6 @@ def main(measures: Path, out: Path) -> None:
         measures: folder of the measures
         out: dial.csv; the curves go beside it
     """
-    found = Measures(measures).dial_runs()
-    write_csv(out, dial_table(found))
-    write_csv(out.with_name(DIAL_CURVES), curve_table(found))
+    runs = Measures(measures).dial_runs()
+    write_csv(out, dial_table(runs))
+    write_csv(out.with_name(DIAL_CURVES), curve_table(runs))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import permutations
-from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.tables.sweeps import sweeps_under
+from pipeline.analysis.tables.sweeps import keys_under
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import looks
@@ -16,9 +15,6 @@ from sagsae.comparison import dominance, overlap
 from sagsae.sweeps import Sweep
 
 YES, NO, NO_RANGE = "yes", "no", "no shared range"
-PLACE = ("recipe", "model", "hookpoint")
-SIDES = ("series", "variant", "width")
-ANSWERS = ("outcome", "min_gap", "min_gap_l0", "mean_gap", "overlap_lo", "overlap_hi")
 OUTCOMES = {True: YES, False: NO, None: NO_RANGE}
 
 
@@ -36,25 +32,30 @@ def dominance_table(
     """
     rows, order = [], list(looks(key.variant for key in sweeps))
     for recipe, places in spec.trained.items():
-        found = sweeps_under(recipe, dict(sweeps), spec)
-        series = {
-            side: names[SweepKey(*side[:3], spec.home(recipe, side[2]), side[3])] for side in found
-        }
+        under = sorted(
+            keys_under(recipe, sweeps, spec), key=lambda key: (order.index(key.variant), key.width)
+        )
         for place in places:
-            here = [side for side in found if side[:2] == place]
-            here.sort(key=lambda side: (order.index(side[2]), side[3]))
-            for one, other in permutations(here, 2):
-                row: dict[str, Any] = dict(zip(PLACE, (recipe, *place), strict=True))
-                for prefix, side in (("", one), ("against_", other)):
-                    values = (series[side], *side[2:])
-                    row |= {f"{prefix}{n}": v for n, v in zip(SIDES, values, strict=True)}
-                rows.append(row | _answer(found[one], found[other]))
-    against = [f"against_{name}" for name in SIDES]
-    return pd.DataFrame(rows, columns=[*PLACE, *SIDES, *against, *ANSWERS])
-
-
-def _answer(one: Sweep, other: Sweep) -> dict[str, Any]:
-    found, shared = dominance(one, other, draws=0), overlap(one, other)
-    row: dict[str, Any] = {"outcome": OUTCOMES[found.dominates]}
-    row |= {name: getattr(found, name) for name in ANSWERS[1:4]}
-    return row | {"overlap_lo": shared.lo, "overlap_hi": shared.hi}
+            for one, other in permutations([key for key in under if key[:2] == place], 2):
+                pair = sweeps[one], sweeps[other]
+                found, shared = dominance(*pair, draws=0), overlap(*pair)
+                rows.append(
+                    {
+                        "recipe": recipe,
+                        "model": one.model,
+                        "hookpoint": one.hookpoint,
+                        "series": names[one],
+                        "variant": one.variant,
+                        "width": one.width,
+                        "against_series": names[other],
+                        "against_variant": other.variant,
+                        "against_width": other.width,
+                        "outcome": OUTCOMES[found.dominates],
+                        "min_gap": found.min_gap,
+                        "min_gap_l0": found.min_gap_l0,
+                        "mean_gap": found.mean_gap,
+                        "overlap_lo": shared.lo,
+                        "overlap_hi": shared.hi,
+                    }
+                )
+    return pd.DataFrame(rows)

@@ -13,9 +13,8 @@ import pandas as pd
 
 from pipeline.analysis.numbers import matched_column
 from pipeline.analysis.tables.comparison import ASKED, SIDES
-from pipeline.analysis.tables.sweeps import Metrics, Side, sweeps_of, sweeps_under
+from pipeline.analysis.tables.sweeps import Metrics, sweeps_of
 from pipeline.study.scope import Scope
-from pipeline.study.settings import Setting
 from sagsae.dead_latents import dead_reduction_at_equal_l0, reduction_errors
 from sagsae.sweeps import Sweep
 
@@ -28,34 +27,24 @@ EFFECTS = {
 }
 """Columns that are effects -> their names in words. ``<column>_se`` is the standard error."""
 PLACE = ("comparison", "recipe", "widths", "model", "hookpoint")
-_TAKEN = (
+TAKEN = (
     *("candidate_seeds", "baseline_seeds", "overlap_lo", "overlap_hi", "overlap_reason"),
     *("dominates", "p_dominance", "min_gap", "min_gap_se", "mean_gap", "mean_gap_se"),
 )
-_REDUCTION = (
-    "reduction",
-    "log10",
-    "log10_se",
-    "ceiling",
-    "points",
-    "floored",
-    "left_out",
-    "reason",
-)
-_DEAD = tuple(
-    f"dead_{what}{end}" for what in (*SIDES, "drop") for end in ("", "_se")
-)  # at the first matched L0
+"""Columns that comparison.csv has as well."""
+REDUCTION = ("reduction", "log10", "log10_se", "ceiling", "points", "floored", "left_out", "reason")
 COLUMNS = (
-    *(*_TAKEN, "matched_l0", *_DEAD, "matched_reason"),
-    *(f"{how}_{what}" for how in ("dead", "equal_l0") for what in _REDUCTION),
-    *(f"{side}_collapsed" for side in SIDES),
-    "collapsed",
+    *(*TAKEN, "matched_l0"),
+    *(f"dead_{what}{end}" for what in (*SIDES, "drop") for end in ("", "_se")),
+    "matched_reason",
+    *(f"{how}_{what}" for how in ("dead", "equal_l0") for what in REDUCTION),
+    *("candidate_collapsed", "baseline_collapsed", "collapsed"),
 )
 """Columns after those that say what a point is."""
 
 
 def effect_table(comparison: pd.DataFrame, metrics: Metrics, spec: Scope) -> pd.DataFrame:
-    """One row per (setting, model, hookpoint) that has both sides, by setting.
+    """One row per (setting, model, hookpoint).
 
     Args:
         comparison: Rows of comparison.csv.
@@ -63,55 +52,41 @@ def effect_table(comparison: pd.DataFrame, metrics: Metrics, spec: Scope) -> pd.
         spec: Has the settings and their factors.
     """
     sweeps, rows = sweeps_of(metrics), []
-    levels = [factor.column for factor in spec.factors]
+    by_point = comparison.set_index(["comparison", "recipe", "model", "hookpoint"])
     for setting in spec.compared:
-        found = sweeps_under(setting.recipe, sweeps, spec)
-        own = {factor.column: factor.levels[setting] for factor in spec.factors}
-        asked = comparison[
-            (comparison["comparison"] == setting.comparison)
-            & (comparison["recipe"] == setting.recipe)
-        ]
-        by_place = {(row["model"], row["hookpoint"]): row for _, row in asked.iterrows()}
+        number, recipe = setting.comparison or 0, setting.recipe
+        levels = {factor.column: factor.levels[setting] for factor in spec.factors}
         for place in spec.places(setting):
-            row = by_place[place]
-            named = dict(zip(PLACE, (setting.comparison, *_names(setting), *place), strict=True))
-            named |= {name: row[name] for name in ASKED} | own
-            sides = _sides(found, place, row)
-            rows.append(named | _effects(row, *sides, spec.first_level(setting)))
-    return pd.DataFrame(rows, columns=[*PLACE, *levels, *ASKED, *COLUMNS])
+            row = dict(by_point.loc[[(number, recipe, *place)]].iloc[0])
+            named = dict(zip(PLACE, (number, recipe, setting.widths, *place), strict=True))
+            keys = spec.sides(spec.comparisons[number - 1], recipe, *place)
+            found = _effects(row, sweeps[keys[0]], sweeps[keys[1]], spec.first_level(setting))
+            rows.append(named | {name: row[name] for name in ASKED} | levels | found)
+    levels_of = [factor.column for factor in spec.factors]
+    return pd.DataFrame(rows, columns=[*PLACE, *levels_of, *ASKED, *COLUMNS])
 
 
-def _names(setting: Setting) -> tuple[str, str]:
-    return setting.recipe, setting.widths
-
-
-def _sides(found: dict[Side, Sweep], place: tuple[str, str], row: pd.Series) -> tuple[Sweep, Sweep]:
-    candidate, baseline = (
-        found[(*place, row[f"{side}_variant"], row[f"{side}_width"])] for side in SIDES
-    )
-    return candidate, baseline
-
-
-def _effects(row: pd.Series, candidate: Sweep, baseline: Sweep, l0: float) -> dict[str, Any]:
+def _effects(row: dict[Any, Any], candidate: Sweep, baseline: Sweep, l0: float) -> dict[str, Any]:
     """All effects of one row of the comparison, whose sides are these sweeps."""
-    values = {name: row[name] for name in (*_TAKEN, "collapsed")}
+    values = {name: row[name] for name in (*TAKEN, "collapsed")}
     values |= {"matched_l0": l0, "matched_reason": row[f"l0_{l0:g}_reason"]}
-    for side in SIDES:
+    for side, sweep in zip(SIDES, (candidate, baseline), strict=True):
         column = matched_column(l0, "dead_fraction", side)
         values |= {f"dead_{side}": row[column], f"dead_{side}_se": row[f"{column}_se"]}
-    (few, few_se), (many, many_se) = (
-        (_number(values[f"dead_{side}"]), _number(values[f"dead_{side}_se"])) for side in SIDES
+        values[f"{side}_collapsed"] = len(sweep.collapsed)
+    dead, errors = ([_number(values[f"dead_{side}{end}"]) for side in SIDES] for end in ("", "_se"))
+    values |= {"dead_drop": dead[1] - dead[0], "dead_drop_se": np.hypot(errors[0], errors[1])}
+    values |= {name: row[name] for name in row if name.startswith("dead_")}
+    equal, se = (
+        dead_reduction_at_equal_l0(candidate, baseline),
+        reduction_errors(candidate, baseline),
     )
-    values |= {"dead_drop": many - few, "dead_drop_se": np.hypot(few_se, many_se)}
-    equal = dead_reduction_at_equal_l0(candidate, baseline)
-    se = reduction_errors(candidate, baseline)
-    by_lambda = {what: row[f"dead_{what}"] for what in _REDUCTION if f"dead_{what}" in row}
-    by_l0 = {"reduction": equal.factor} | {n: v for n, v in vars(equal).items() if n != "factor"}
-    for how, found, error in (("dead", by_lambda, se.by_lambda), ("equal_l0", by_l0, se.by_l0)):
-        found |= {"log10": np.log10(_number(found["reduction"])), "log10_se": error}
-        values |= {f"{how}_{what}": value for what, value in found.items()}
-    fallen = zip(SIDES, (candidate, baseline), strict=True)
-    return values | {f"{side}_collapsed": len(sweep.collapsed) for side, sweep in fallen}
+    values |= {f"equal_l0_{name}": value for name, value in vars(equal).items()}
+    values |= {"equal_l0_reduction": equal.factor}
+    values |= {"dead_log10_se": se.by_lambda, "equal_l0_log10_se": se.by_l0}
+    for how in ("dead", "equal_l0"):
+        values[f"{how}_log10"] = np.log10(_number(values[f"{how}_reduction"]))
+    return values
 
 
 def _number(value: float | None) -> float:

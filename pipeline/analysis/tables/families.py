@@ -9,32 +9,20 @@ sides beside those of one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from pipeline.analysis.csv_files import read_table, write_csv
 from pipeline.analysis.numbers import sweep_label
-from pipeline.analysis.series import with_series
 from pipeline.analysis.tables.dominance import dominance_table
 from pipeline.analysis.tables.probing import probed_cells
 from pipeline.analysis.tables.ranking import ranking_table, summary_table
 from pipeline.analysis.tables.sides import side_table
-from pipeline.analysis.tables.sweeps import SWEEP
+from pipeline.analysis.tables.sweeps import SWEEP, with_series
+from pipeline.study import outputs
 from pipeline.study.cell import SweepKey
-from pipeline.study.outputs import (
-    ABSORPTION,
-    CELLS,
-    DOMINANCE,
-    PROBING,
-    RANKING,
-    RANKING_SUMMARY,
-    SCOPE,
-    SIDES,
-)
 from pipeline.study.scope import Scope
 from sagsae.sweeps import Sweep
 
@@ -42,24 +30,10 @@ from sagsae.sweeps import Sweep
 def sweeps_in(cells: pd.DataFrame) -> dict[SweepKey, Sweep]:
     """All sweeps of a table of cells, in sorted order, with every number that it has of them."""
     found = {}
-    for names, rows in cells.groupby(list(SWEEP), sort=True):
-        key = _key(names)
-        label = sweep_label(key.variant, key.width)
-        found[key] = replace(Sweep.from_rows(rows), label=label)
+    for names, rows in cells.groupby(list(SWEEP)):
+        key = SweepKey._make(names)
+        found[key] = replace(Sweep.from_rows(rows), label=sweep_label(key.variant, key.width))
     return found
-
-
-def _key(names: Iterable[Any]) -> SweepKey:
-    """The sweep that these columns of a table name."""
-    model, hookpoint, variant, recipe, width = names
-    return SweepKey(str(model), str(hookpoint), str(variant), str(recipe), int(width))
-
-
-def series_in(cells: pd.DataFrame, spec: Scope) -> dict[SweepKey, str]:
-    """The series of each sweep."""
-    firsts = with_series(cells, spec).drop_duplicates(list(SWEEP))
-    keys = firsts[list(SWEEP)].itertuples(index=False, name=None)
-    return dict(zip(map(_key, keys), firsts["series"], strict=True))
 
 
 def main(measures: Path, tables: Path, out: Path) -> None:
@@ -70,17 +44,19 @@ def main(measures: Path, tables: Path, out: Path) -> None:
         tables: folder of the tables
         out: ranking.csv; the others beside it
     """
-    spec, cells = Scope.read(measures / SCOPE), read_table(tables / CELLS)
-    sweeps, series = sweeps_in(cells), series_in(cells, spec)
-    probes = (read_table(tables / name) for name in (PROBING, ABSORPTION))
+    spec, cells = Scope.read(measures / outputs.SCOPE), read_table(tables / outputs.CELLS)
+    sweeps = sweeps_in(cells)
+    named = with_series(cells, spec).drop_duplicates(list(SWEEP)).set_index(list(SWEEP))["series"]
+    series = {SweepKey(*key): name for key, name in zip(named.index, named, strict=True)}
+    probes = (read_table(tables / name) for name in outputs.PROBE_TABLES)
     probed = sweeps_in(probed_cells(*probes)) if spec.probe else {}
     noisy = cells.loc[cells["lr_noisy"], ["model", "hookpoint"]].itertuples(index=False, name=None)
     ranking = ranking_table(sweeps, series, probed, spec, set(noisy))
     made = {
-        RANKING: ranking,
-        RANKING_SUMMARY: summary_table(ranking),
-        DOMINANCE: dominance_table(sweeps, series, spec),
-        SIDES: side_table(sweeps, series, spec),
+        outputs.RANKING: ranking,
+        outputs.RANKING_SUMMARY: summary_table(ranking),
+        outputs.DOMINANCE: dominance_table(sweeps, series, spec),
+        outputs.SIDES: side_table(sweeps, series, spec),
     }
     for name, table in made.items():
         write_csv(out.with_name(name), table)

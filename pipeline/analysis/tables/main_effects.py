@@ -46,36 +46,30 @@ def main_effect_table(effects: pd.DataFrame, factors: list[Factor]) -> pd.DataFr
     rows: list[dict[str, Any]] = []
     for effect in EFFECTS:
         known = effects[effects[effect].notna()]
+        points = known.assign(value=known[effect], fallen=known["collapsed"] != "")
         whole = {"factor": VARIANT_FACTOR, "level": VARIANT_LEVEL}
-        rows.append({"measure": effect} | whole | _summary(known[effect], _fallen(known)))
+        rows.append({"measure": effect} | whole | _summary(points["value"], points["fallen"]))
         for factor in factors:
             named = {"factor": factor.name, "together_with": "; ".join(factor.together_with)}
-            for row in _of_factor(known, effect, factor, factors):
-                rows.append({"measure": effect} | named | row)
+            others = [*SAME, *(other.column for other in factors if other is not factor)]
+            found = _of_factor(points, factor, others)
+            rows += [{"measure": effect} | named | row for row in found]
     return pd.DataFrame(rows, columns=list(COLUMNS)).fillna({"together_with": "", "against": ""})
 
 
-def _of_factor(
-    points: pd.DataFrame, effect: str, factor: Factor, factors: list[Factor]
-) -> Iterator[dict[str, Any]]:
-    column = factor.column
-    levels = [level for level in factor.ordered if (points[column] == level).any()]
+def _of_factor(points: pd.DataFrame, factor: Factor, others: list[str]) -> Iterator[dict[str, Any]]:
+    """A row per level of a factor, and per two of its levels over points of equal ``others``."""
+    at = {level: points[points[factor.column] == level] for level in factor.ordered}
+    levels = [level for level, found in at.items() if len(found)]
     for level in levels:
-        there = points[points[column] == level]
-        yield {"level": level} | _summary(there[effect], _fallen(there))
-    others = [other.column for other in factors if other is not factor]
-    marked = points.assign(fallen=_fallen(points))[[*SAME, *others, column, effect, "fallen"]]
+        yield {"level": level} | _summary(at[level]["value"], at[level]["fallen"])
     for against, level in combinations(levels, 2):
-        at, below = (marked[marked[column] == name] for name in (level, against))
-        pairs = at.merge(below, on=[*SAME, *others], suffixes=("", "_against"))
+        names = [*others, "value", "fallen"]
+        pairs = at[level][names].merge(at[against][names], on=others, suffixes=("", "_against"))
         if len(pairs):
-            difference = pairs[effect] - pairs[f"{effect}_against"]
             fallen = pairs["fallen"] | pairs["fallen_against"]
-            yield {"level": level, "against": against} | _summary(difference, fallen)
-
-
-def _fallen(points: pd.DataFrame) -> pd.Series:
-    return points["collapsed"] != ""
+            difference = _summary(pairs["value"] - pairs["value_against"], fallen)
+            yield {"level": level, "against": against} | difference
 
 
 def _summary(values: pd.Series, fallen: pd.Series) -> dict[str, Any]:

@@ -8,7 +8,7 @@ probing.csv has a row per cell, kind of label and number of sides, absorption.cs
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -16,12 +16,13 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analysis.csv_files import write_csv
-from pipeline.analysis.knob_columns import CELL_K, k_for_lambda, without_idle_k
-from pipeline.analysis.tables.sweeps import SWEEP
+from pipeline.analysis.tables.sweeps import SWEEP, without_idle_k
 from pipeline.study.measures import Measures
 from pipeline.study.outputs import ABSORPTION
-from pipeline.study.probe import ALL, Label, LabelProbed, ProbedCell, ProbeRun
+from pipeline.study.probe import ALL, ProbedCell, ProbeRun
 
+CELL_K = "cell_k"
+"""The k of a cell in tables of probes, where ``k`` is the number of sides of a probe."""
 CELL = ("recipe", "model", "hookpoint", "variant", "width", "lam", CELL_K, "seed")
 PROBED = ("kind", "k", "labels", "accuracy", "latents", "neurons", "dense", "live_sides")
 NAMES = [*SWEEP, "lam", "seed", "l0"]
@@ -42,26 +43,18 @@ def probing_table(runs: Iterable[ProbeRun]) -> pd.DataFrame:
 
 
 def _probed(run: ProbeRun, one: ProbedCell) -> Iterator[dict[str, Any]]:
-    pairs = list(zip(run.labels, one.labels, strict=True))
+    alive = {name: getattr(one, name) for name in ("live_sides", "live_latents")}
     for kind in dict.fromkeys([ALL, *(label.kind for label in run.labels)]):
-        own = [pair for pair in pairs if kind in (ALL, pair[0].kind)]
+        pairs = zip(run.labels, one.labels, strict=True)
+        own = [(label, probed) for label, probed in pairs if kind in (ALL, label.kind)]
         for i, k in enumerate(run.ks):
-            yield (
-                _cell(run, one)
-                | {"kind": kind, "k": k, **_means(own, i)}
-                | {name: getattr(one, name) for name in ("live_sides", "live_latents")}
-            )
-
-
-def _means(pairs: Sequence[tuple[Label, LabelProbed]], i: int) -> dict[str, Any]:
-    """Over some labels, at the i-th number of sides."""
-    return {
-        "labels": len(pairs),
-        "accuracy": fmean(probed.accuracy[i] for _, probed in pairs),
-        "latents": fmean(probed.latents[i] for _, probed in pairs),
-        "neurons": fmean(label.neurons[i] for label, _ in pairs),
-        "dense": fmean(label.dense for label, _ in pairs),
-    }
+            means = {
+                "accuracy": fmean(probed.accuracy[i] for _, probed in own),
+                "latents": fmean(probed.latents[i] for _, probed in own),
+                "neurons": fmean(label.neurons[i] for label, _ in own),
+                "dense": fmean(label.dense for label, _ in own),
+            }
+            yield _cell(run, one) | {"kind": kind, "k": k, "labels": len(own)} | means | alive
 
 
 def absorption_table(runs: Iterable[ProbeRun]) -> pd.DataFrame:
@@ -84,19 +77,22 @@ def _cell(run: ProbeRun, one: ProbedCell) -> dict[str, Any]:
     return own | {CELL_K: one.cell.k, "l0": one.l0}
 
 
+def k_for_lambda(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of probes with the k of a cell in the place of its lambda, where it has one."""
+    if CELL_K not in table:
+        return table
+    lam = table["lam"].fillna(table[CELL_K].astype(float))
+    return table.assign(lam=lam).drop(columns=CELL_K)
+
+
 def probed_cells(probing: pd.DataFrame, absorption: pd.DataFrame) -> pd.DataFrame:
     """A row per cell: ``accuracy_<k>`` and ``latents_<k>`` over all labels for each number of
     sides, ``fraction`` and ``full`` of absorption. The rows of one sweep make a `Sweep`."""
-    wide = _wide(probing[probing["kind"] == ALL], ["accuracy", "latents"])
-    return wide.merge(k_for_lambda(absorption)[[*NAMES, "fraction", "full"]], on=NAMES)
-
-
-def _wide(table: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
-    """A row per cell, with a column for each measure and k."""
-    table = k_for_lambda(table)
-    wide = table.pivot_table(index=NAMES, columns="k", values=measures, sort=False, dropna=False)
+    own = k_for_lambda(probing[probing["kind"] == ALL])
+    wide = own.pivot(index=NAMES, columns="k", values=["accuracy", "latents"])
     wide.columns = pd.Index(["_".join(map(str, pair)) for pair in wide.columns.to_flat_index()])
-    return wide.dropna(how="all").reset_index().assign(collapsed="")
+    wide = wide.reset_index().assign(collapsed="")
+    return wide.merge(k_for_lambda(absorption)[[*NAMES, "fraction", "full"]], on=NAMES)
 
 
 def main(measures: Path, out: Path) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from pipeline.analysis.numbers import format_number
-from pipeline.analysis.tables.sweeps import named_collapses, sweeps_under
+from pipeline.analysis.tables.sweeps import keys_under, named_collapses
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
 from sagsae.ranking import Reading, Spread, mean_rank, pooled, read_at, standings
 from sagsae.sweeps import Sweep
 
+Sweeps = Mapping[SweepKey, Sweep]
 PLACE = ("recipe", "model", "hookpoint", "l0")
 WHOLE = ("rank", "best_rank", "worst_rank", "of", "sides", "seeds", "parameters")
 RANKED = (
@@ -26,19 +27,14 @@ RANKED = (
 COST = ("parameters", "tokens_per_second", "collapsed", "rank_reason")
 """Columns after those of probes."""
 SUMMARY = ("recipe", "l0", "series", "variant", "pairs", "mean_rank", "low", "high", "first", "of")
-PROBED = {"fraction": "absorption"}
-"""Columns of probed cells -> their names in ranking.csv; that of the accuracy has its k."""
-
-Readings = dict[SweepKey, Reading]
-Spreads = dict[str, Spread | None]
 
 
 def ranking_table(
-    sweeps: Mapping[SweepKey, Sweep],
+    sweeps: Sweeps,
     names: Mapping[SweepKey, str],
-    probed: Mapping[SweepKey, Sweep],
+    probed: Sweeps,
     spec: Scope,
-    noisy: set[tuple[str, str]],
+    noisy: Collection[tuple[str, str]],
 ) -> pd.DataFrame:
     """One row per (recipe, model, hookpoint, matched L0, sweep), the best first; those that do not
     reach the L0 last.
@@ -50,118 +46,76 @@ def ranking_table(
         spec: Has recipes, places and matched L0.
         noisy: (model, hookpoint) where Loss Recovered is noise.
     """
-    rows: list[dict[str, Any]] = []
-    found = {l0: readings(sweeps, l0) for l0 in spec.matched_levels}
-    spreads = {l0: spreads_in(found[l0]) for l0 in spec.matched_levels}
-    for recipe in spec.trained:
+    found = {l0: sweeps_at(sweeps, probed, l0) for l0 in spec.matched_levels}
+    parts = []
+    for recipe, places in spec.trained.items():
         under = keys_under(recipe, sweeps, spec)
-        for model, hookpoint in spec.trained[recipe]:
-            here = [key for key in under if (key.model, key.hookpoint) == (model, hookpoint)]
-            for l0 in spec.matched_levels:
-                place = dict(zip(PLACE, (recipe, model, hookpoint, l0), strict=True))
-                place["lr_noisy"] = (model, hookpoint) in noisy
-                ranked = _ranked(here, found[l0], spreads[l0])
-                rows += [
-                    place
-                    | _row(key, sweeps[key], l0, ranked.get(key, {}), names[key])
-                    | _probes(probed.get(key), l0)
-                    for key in sorted(here, key=lambda key: _order(key, ranked, names))
-                ]
-    probes = list(dict.fromkeys(name for row in rows for name in row if _is_of_probes(name)))
-    table = pd.DataFrame(rows, columns=[*PLACE, *RANKED, *probes, *COST])
-    return table.astype(dict.fromkeys(WHOLE, "Int64"))
+        for place in places:
+            here = [key for key in under if key[:2] == place]
+            for l0, rows in found.items():
+                named = dict(zip(PLACE, (recipe, *place, l0), strict=True))
+                named |= {"lr_noisy": place in noisy}
+                table = pd.DataFrame(named | {"series": names[key]} | rows[key] for key in here)
+                parts.append(_ranked(table))
+    table = pd.concat(parts, ignore_index=True)
+    probes = [name for name in map(str, table) if re.match("accuracy_|absorption", name)]
+    return table[[*PLACE, *RANKED, *probes, *COST]].astype(dict.fromkeys(WHOLE, "Int64"))
 
 
-def keys_under(recipe: str, sweeps: Mapping[SweepKey, Sweep], spec: Scope) -> list[SweepKey]:
-    """The sweeps that stand under a recipe, in sorted order."""
-    return [
-        SweepKey(model, hookpoint, variant, spec.home(recipe, variant), width)
-        for model, hookpoint, variant, width in sweeps_under(recipe, dict(sweeps), spec)
-    ]
+def _ranked(table: pd.DataFrame) -> pd.DataFrame:
+    """The sweeps of one place at one L0, the best first, with their ranks."""
+    able = table[table["r2"].notna()]
+    placed = standings(able["r2"].to_numpy(float), able["r2_se"].to_numpy(float))
+    ranks = pd.DataFrame([vars(one) for one in placed], able.index, ["rank", "best", "worst"])
+    ranks = ranks.rename(columns={"best": "best_rank", "worst": "worst_rank"}).assign(of=len(able))
+    return table.join(ranks.astype("Int64")).sort_values(["rank", "series"])
 
 
-def readings(sweeps: Mapping[SweepKey, Sweep], l0: float) -> Readings:
-    """R2 at one L0 of every sweep that reaches it."""
-    return {
+def sweeps_at(sweeps: Sweeps, probed: Sweeps, l0: float) -> dict[SweepKey, dict[str, Any]]:
+    """What is known of every sweep at one L0."""
+    readings = {
         key: read_at(sweep, "r2", l0)
         for key, sweep in sweeps.items()
         if sweep.frontier("r2").reaches(l0)
     }
-
-
-def _ranked(
-    here: Sequence[SweepKey], found: Readings, spreads: Spreads
-) -> dict[SweepKey, dict[str, Any]]:
-    """Rank, value and error of the sweeps of one place that reach the L0.
-
-    Args:
-        here: The sweeps of the place.
-        found: Of all places.
-        spreads: The error of a sweep of one seed, by recipe.
-    """
-    able = [key for key in here if key in found]
-    errors = {key: _error(found[key], spreads[key.recipe]) for key in able}
-    placed = standings(
-        np.array([found[key].value for key in able], np.float64),
-        np.array([errors[key][0] for key in able], np.float64),
-    )
-    return {
-        key: {
-            "rank": one.rank,
-            "best_rank": one.best,
-            "worst_rank": one.worst,
-            "of": len(able),
-            "r2": found[key].value,
-            "r2_se": errors[key][0],
-            "seeds": found[key].by_seed.size,
-            "error_from": errors[key][1],
+    spreads = {
+        recipe: pooled([one.by_seed for key, one in readings.items() if key.recipe == recipe])
+        for recipe in {key.recipe for key in sweeps}
+    }
+    rows = {}
+    for key, sweep in sweeps.items():
+        values = [cell.values for cell in sweep.cells]
+        speed = pd.Series([one.get("training_tokens_per_second") for one in values], dtype=float)
+        rows[key] = {
+            "variant": key.variant,
+            "width": key.width,
+            "family": stem(key.variant) if sides(key.variant) else "",
+            "sides": sides(key.variant),
+            "home_recipe": key.recipe,
+            **_reading(readings.get(key), spreads[key.recipe]),
+            "loss_recovered": _at(sweep, "loss_recovered", l0),
+            "dead_fraction": _at(sweep, "dead_fraction", l0),
+            **(_probes(probed[key], l0) if key in probed else {}),
+            "parameters": values[0].get("parameters"),
+            "tokens_per_second": speed.mean(),
+            "collapsed": named_collapses([sweep]),
+            "rank_reason": "" if key in readings else _why_not(sweep, l0),
         }
-        for key, one in zip(able, placed, strict=True)
-    }
+    return rows
 
 
-def _error(reading: Reading, spread: Spread | None) -> tuple[float, str]:
-    """Standard error of a reading and where it is from: its own seeds, or for one seed those of
-    all sweeps that were trained under the same recipe."""
-    if (own := reading.se) is not None:
-        return own, "own seeds"
-    if spread is None or not reading.by_seed.size:
-        return float("nan"), ""
-    return spread.sd, f"pooled from {spread.sweeps} sweep{'s' * (spread.sweeps > 1)}"
-
-
-def spreads_in(found: Readings) -> Spreads:
-    """The spread over seeds of all sweeps that were trained under each recipe."""
-    return {
-        recipe: pooled([one.by_seed for key, one in found.items() if key.recipe == recipe])
-        for recipe in {key.recipe for key in found}
-    }
-
-
-def _order(
-    key: SweepKey, ranked: Mapping[SweepKey, dict[str, Any]], names: Mapping[SweepKey, str]
-) -> tuple[float, str]:
-    return ranked[key]["rank"] if key in ranked else float("inf"), names[key]
-
-
-def _row(
-    key: SweepKey, sweep: Sweep, l0: float, ranked: Mapping[str, Any], name: str
-) -> dict[str, Any]:
-    speed = [cell.values.get("training_tokens_per_second") for cell in sweep.cells]
-    known = [value for value in speed if value is not None]
-    return {
-        "series": name,
-        **{field: getattr(key, field) for field in ("variant", "width")},
-        "family": stem(key.variant) if sides(key.variant) else "",
-        "sides": sides(key.variant),
-        "home_recipe": key.recipe,
-        **ranked,
-        **{metric: _at(sweep, metric, l0) for metric in ("loss_recovered", "dead_fraction")},
-        "parameters": sweep.cells[0].values.get("parameters"),
-        "tokens_per_second": sum(known) / len(known) if known else None,
-        "collapsed": named_collapses([sweep]),
-        "rank_reason": "" if ranked else _why_not(sweep, l0),
-    }
+def _reading(reading: Reading | None, spread: Spread | None) -> dict[str, Any]:
+    """R2 of a sweep, its standard error and where that is from: its own seeds, or for one seed
+    those of all sweeps that were trained under the same recipe."""
+    if reading is None:
+        return {"r2": None, "r2_se": None, "seeds": None, "error_from": None}
+    row = {"r2": reading.value, "r2_se": None, "seeds": reading.by_seed.size, "error_from": ""}
+    if reading.se is not None:
+        row |= {"r2_se": reading.se, "error_from": "own seeds"}
+    elif spread is not None and reading.by_seed.size:
+        noun = "sweep" if spread.sweeps == 1 else "sweeps"
+        row |= {"r2_se": spread.sd, "error_from": f"pooled from {spread.sweeps} {noun}"}
+    return row
 
 
 def _why_not(sweep: Sweep, l0: float) -> str:
@@ -180,18 +134,11 @@ def _at(sweep: Sweep, metric: str, l0: float) -> float | None:
     return frontier.at(l0)
 
 
-def _probes(sweep: Sweep | None, l0: float) -> dict[str, float | None]:
+def _probes(sweep: Sweep, l0: float) -> dict[str, float | None]:
     """What probes found of a sweep at one L0: accuracy at the fewest sides, absorption."""
-    if sweep is None:
-        return {}
-    values = sweep.cells[0].values
-    ks = [int(name.removeprefix("accuracy_")) for name in values if name.startswith("accuracy_")]
-    asked = {f"accuracy_{min(ks)}": f"accuracy_{min(ks)}"} if ks else {}
-    return {name: _at(sweep, column, l0) for column, name in (asked | PROBED).items()}
-
-
-def _is_of_probes(name: str) -> bool:
-    return name.startswith("accuracy_") or name in PROBED.values()
+    known = [name for name in sweep.cells[0].values if name.startswith("accuracy_")]
+    fewest = min(known, key=lambda name: int(name.removeprefix("accuracy_")))
+    return {fewest: _at(sweep, fewest, l0), "absorption": _at(sweep, "fraction", l0)}
 
 
 def summary_table(ranking: pd.DataFrame) -> pd.DataFrame:
@@ -207,19 +154,18 @@ def summary_table(ranking: pd.DataFrame) -> pd.DataFrame:
 
 def _summaries(ranking: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for (recipe, l0), here in ranking.groupby(["recipe", "l0"], sort=False):
-        rows: list[dict[str, Any]] = []
-        at_every = here.groupby("series")["rank"].transform("count") == len(
-            here[["model", "hookpoint"]].drop_duplicates()
-        )
+        pairs = here.groupby(["model", "hookpoint"])
+        at_every = here.groupby("series")["rank"].transform("count") == pairs.ngroups
         shared = here[at_every].groupby(["model", "hookpoint"])["r2"]
         ranks = shared.rank(method="min", ascending=False).astype(int)
-        for series, found in here.groupby("series", sort=True):
+        rows: list[dict[str, Any]] = []
+        for series, found in here.groupby("series"):
             ranked = int(found["rank"].notna().sum())
-            row: dict[str, Any] = {"recipe": recipe, "l0": l0, "series": series, "pairs": ranked}
+            row = {"recipe": recipe, "l0": l0, "series": series, "pairs": ranked}
             row |= {"variant": found["variant"].iloc[0], "unranked": len(found) - ranked}
             if at_every[found.index].all():
-                mean = mean_rank(ranks[found.index].tolist())
-                row |= {"mean_rank": mean.mean, "low": mean.low, "high": mean.high}
-                row |= {"first": mean.first, "of": here.loc[at_every, "series"].nunique()}
+                mean = vars(mean_rank(ranks[found.index].tolist()))
+                row |= {name: mean[name] for name in ("low", "high", "first")}
+                row |= {"mean_rank": mean["mean"], "of": here.loc[at_every, "series"].nunique()}
             rows.append(row)
         yield from sorted(rows, key=lambda row: row.get("mean_rank", float("inf")))

@@ -10,9 +10,9 @@ import pandas as pd
 from pipeline.analysis.numbers import matched_column
 from pipeline.analysis.tables.comparison import SIDES, answer
 from pipeline.analysis.tables.dominance import NO_RANGE
-from pipeline.analysis.tables.sweeps import Side, sweeps_under
+from pipeline.analysis.tables.sweeps import keys_under
 from pipeline.study.cell import SweepKey
-from pipeline.study.scope import SWEPT, Scope
+from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
 from sagsae.ranking import sign_test
 from sagsae.sweeps import Sweep
@@ -20,16 +20,15 @@ from sagsae.sweeps import Sweep
 TWO, ONE, NEITHER = "two-sided", "one-sided", "neither"
 OUTCOMES = (TWO, ONE, NEITHER, NO_RANGE)
 NAMED = ("family", "series", "variant", "recipe")
-QUESTION = (*NAMED, "model", "hookpoint", "width", "baseline_width", "l0")
 DIFFERENCES = ("r2_difference", "loss_recovered_difference")
-DEAD = tuple(f"dead_{side}" for side in SIDES)
-GAPS = ("min_gap", "min_gap_l0", "mean_gap")
+DEAD = ("dead_candidate", "dead_baseline")
 COLUMNS = (
-    *(*QUESTION, *DIFFERENCES, *DEAD, *GAPS, "outcome", "l0_reason"),
+    *(*NAMED, "model", "hookpoint", "width", "baseline_width", "l0", *DIFFERENCES, *DEAD),
+    *("min_gap", "min_gap_l0", "mean_gap", "outcome", "l0_reason"),
     *("pairs", "positive", "sign_p"),
 )
 WHOLE = ("width", "baseline_width", "pairs", "positive")
-MEANS = (*DIFFERENCES, *DEAD, "mean_gap")
+MEANS = [*DIFFERENCES, *DEAD, "mean_gap"]
 """What the line over pairs has the mean of; its smallest gap is the smallest of all."""
 
 
@@ -48,82 +47,56 @@ def side_table(
         names: The series of each.
         spec: Has recipes, places and matched L0.
     """
-    found: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    rows = []
     for recipe, places in spec.trained.items():
-        under = sweeps_under(recipe, dict(sweeps), spec)
-        for side in sorted(under, key=lambda side: (places.index(side[:2]), *side[2:])):
-            if _is_asked(side, recipe, under, spec):
-                model, hookpoint, variant, width = side
-                key = SweepKey(model, hookpoint, variant, spec.home(recipe, variant), width)
-                named = stem(variant), names[key], variant, recipe
-                rows = found.setdefault(named, [])
-                rows += _rows(named, side, under, spec.matched_levels)
-    table = []
-    for family in sorted(found, key=lambda family: spec.families.index(family[0])):
-        for l0 in spec.matched_levels:
-            rows = [row for row in found[family] if row["l0"] == l0]
-            table += [*rows, _over_pairs(rows)]
-    return pd.DataFrame(table, columns=list(COLUMNS)).astype(dict.fromkeys(WHOLE, "Int64"))
-
-
-def one_sided(side: Side) -> Side:
-    """The sweep that a two-sided one is set beside: its stem at twice the width."""
-    model, hookpoint, variant, width = side
-    return model, hookpoint, stem(variant), 2 * width
-
-
-def _is_asked(side: Side, recipe: str, under: Mapping[Side, Sweep], spec: Scope) -> bool:
-    """Whether a sweep has two sides, stands beside one of one side, and one of them was trained
-    under the recipe."""
-    variants = [side[2], stem(side[2])]
-    own = any(spec.home(recipe, variant) == recipe for variant in variants)
-    return own and sides(side[2]) == 2 and one_sided(side) in under
+        under = keys_under(recipe, sweeps, spec)
+        for key in sorted(under, key=lambda key: (places.index(key[:2]), key.variant, key.width)):
+            one = stem(key.variant)
+            other = key._replace(variant=one, recipe=spec.home(recipe, one), width=2 * key.width)
+            if sides(key.variant) == 2 and other in under and recipe in (key.recipe, other.recipe):
+                named = dict(zip(NAMED, (one, names[key], key.variant, recipe), strict=True))
+                rows += [named | row for row in _rows(sweeps, key, other, spec.matched_levels)]
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    parts = [table[:0]]
+    by_family = dict(iter(table.groupby(list(NAMED), sort=False)))
+    for family in sorted(by_family, key=lambda named: spec.families.index(str(named[0]))):
+        for _, pairs in by_family[family].groupby("l0", sort=False):
+            parts += [pairs, _over_pairs(pairs)]
+    return pd.concat(parts).astype(dict.fromkeys(WHOLE, "Int64"))
 
 
 def _rows(
-    named: tuple[str, ...], side: Side, under: Mapping[Side, Sweep], levels: list[float]
+    sweeps: Mapping[SweepKey, Sweep], two: SweepKey, one: SweepKey, levels: list[float]
 ) -> list[dict[str, Any]]:
-    other = one_sided(side)
-    question: dict[str, Any] = {"model": side[0], "hookpoint": side[1]}
-    for name, (*_, variant, width) in zip(SIDES, (side, other), strict=True):
-        question |= {f"{name}_variant": variant, f"{name}_width": width}
-    found = answer(dict(under), question, levels)
-    values = (*named, *side[:2], side[3], other[3])
-    shared = dict(zip(QUESTION[:-1], values, strict=True)) | {name: found[name] for name in GAPS}
-    shared["outcome"] = _dominant(found)
-    return [shared | _at(found, l0) for l0 in levels]
+    """What tells a sweep of two sides from that of one, at each matched L0."""
+    found = answer(sweeps, two, one, levels)
+    shared = {name: found[name] for name in ("min_gap", "min_gap_l0", "mean_gap")}
+    shared |= {"model": two.model, "hookpoint": two.hookpoint}
+    shared |= {"width": two.width, "baseline_width": one.width}
+    ahead = TWO if found["dominates"] else ONE if (found["max_gap"] or 0) < 0 else NEITHER
+    shared["outcome"] = NO_RANGE if found["dominates"] is None else ahead
+    rows = []
+    for l0 in levels:
+        row = shared | {"l0": l0, "l0_reason": found[f"l0_{l0:g}_reason"]}
+        for name in DIFFERENCES:
+            metric = name.removesuffix("_difference")
+            a, b = (found[matched_column(l0, metric, side)] for side in SIDES)
+            row[name] = None if a is None or b is None else a - b
+        for name, side in zip(DEAD, SIDES, strict=True):
+            row[name] = found[matched_column(l0, "dead_fraction", side)]
+        rows.append(row)
+    return rows
 
 
-def _dominant(found: Mapping[str, Any]) -> str:
-    """Which of the two strictly dominates over the shared range."""
-    if found["dominates"] is None:
-        return NO_RANGE
-    return TWO if found["dominates"] else ONE if found["max_gap"] < 0 else NEITHER
-
-
-def _at(found: Mapping[str, Any], l0: float) -> dict[str, Any]:
-    """What differs at one matched L0."""
-    values = {
-        metric: [found[matched_column(l0, metric, side)] for side in SIDES] for metric in SWEPT
-    }
-    row: dict[str, Any] = {"l0": l0, "l0_reason": found[f"l0_{l0:g}_reason"]}
-    for name in DIFFERENCES:
-        one, other = values[name.removesuffix("_difference")]
-        row[name] = None if one is None or other is None else one - other
-    return row | dict(zip(DEAD, values["dead_fraction"], strict=True))
-
-
-def _over_pairs(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _over_pairs(rows: pd.DataFrame) -> pd.DataFrame:
     """The line over the pairs of one family under one recipe at one L0."""
-    line = {name: rows[0][name] for name in (*NAMED, "l0")}
-    for name in MEANS:
-        known = [row[name] for row in rows if row[name] is not None]
-        line[name] = sum(known) / len(known) if known else None
-    gaps = [row["min_gap"] for row in rows if row["min_gap"] is not None]
-    differences = [row[DIFFERENCES[0]] for row in rows if row[DIFFERENCES[0]] is not None]
-    line |= {"min_gap": min(gaps, default=None), "pairs": len(differences)}
-    line |= {"positive": sum(one > 0 for one in differences), "sign_p": sign_test(differences)}
-    counts = [
-        f"{name} {n}" for name in OUTCOMES if (n := sum(row["outcome"] == name for row in rows))
-    ]
-    return line | {"model": "", "hookpoint": "", "outcome": ", ".join(counts), "l0_reason": ""}
+    numbers = rows[[*MEANS, "min_gap"]].astype(float)
+    differences = numbers[DIFFERENCES[0]].dropna()
+    counts = rows["outcome"].value_counts()
+    line = rows.iloc[0][[*NAMED, "l0"]].to_dict() | numbers[MEANS].mean().to_dict()
+    line |= {"min_gap": numbers["min_gap"].min(), "pairs": len(differences)}
+    line |= {"positive": int((differences > 0).sum()), "sign_p": sign_test(differences.tolist())}
+    line["outcome"] = ", ".join(f"{name} {counts[name]}" for name in OUTCOMES if name in counts)
+    return pd.DataFrame(
+        [line | {"model": "", "hookpoint": "", "l0_reason": ""}], columns=rows.columns
+    )

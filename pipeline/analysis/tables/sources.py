@@ -10,20 +10,12 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from pipeline.analysis.knob_columns import without_idle_k
 from pipeline.analysis.tables.comparison import ANSWERS, QUESTION, comparison_table
-from pipeline.analysis.tables.sweeps import Metrics
-from pipeline.study.metrics import CellMetrics
+from pipeline.analysis.tables.sweeps import Metrics, without_idle_k
 from pipeline.study.scope import Scope
 
 COMPARED = [name for name in ANSWERS if name.startswith(("overlap", "p_", "min", "mean", "max"))]
 """Columns of a comparison in R2. Dead latents and Loss Recovered are compared on all text only."""
-MEASURES = {"r2": "R2", "loss_recovered": "Loss Recovered"}
-
-
-def source_names(metrics: Metrics) -> list[str]:
-    """The sources that some cell was measured on, by name as in metrics.json."""
-    return sorted({name for found in metrics.values() for name in found.sources})
 
 
 def source_table(metrics: Metrics) -> pd.DataFrame:
@@ -36,27 +28,22 @@ def source_table(metrics: Metrics) -> pd.DataFrame:
     return without_idle_k(table)
 
 
-def on_source(found: CellMetrics, name: str) -> CellMetrics | None:
-    """The metrics of a cell with R2 and L0 of one source in the place of those of all text."""
-    record = found.sources.get(name)
-    if record is None or record.r2 is None:
-        return None
-    return found.model_copy(update={"r2": record.r2, "l0": record.l0})
-
-
 def comparison_by_source(metrics: Metrics, spec: Scope) -> pd.DataFrame:
     """One row per (comparison, model, hookpoint, source): the comparison in R2 on it alone.
 
     R2 is about the mean of the source's own rows, and L0 is that on the source. A source that some
     cell has no R2 on is left out.
     """
-    parts = []
-    for name in source_names(metrics):
-        own = {cell: on_source(found, name) for cell, found in metrics.items()}
-        known = {cell: found for cell, found in own.items() if found is not None}
-        if len(known) == len(own):
-            parts.append(comparison_table(known, spec).assign(source=name))
     columns = ["comparison", *QUESTION[:3], "source", *QUESTION[3:], "dominates", *COMPARED]
-    if not parts:
-        return pd.DataFrame(columns=columns)
-    return pd.concat(parts)[columns].sort_index(kind="stable")  # sources of a question together
+    parts = [pd.DataFrame(columns=columns)]
+    for name in sorted({name for found in metrics.values() for name in found.sources}):
+        records = {cell: found.sources.get(name) for cell, found in metrics.items()}
+        own = {
+            cell: metrics[cell].model_copy(update={"r2": record.r2, "l0": record.l0})
+            for cell, record in records.items()
+            if record is not None and record.r2 is not None
+        }
+        if len(own) == len(metrics):
+            parts.append(comparison_table(own, spec).assign(source=name))
+    table = pd.concat(parts[1:] or parts)[columns]
+    return table.sort_index(kind="stable")  # sources of a question together

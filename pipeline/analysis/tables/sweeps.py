@@ -1,11 +1,13 @@
-"""From the metrics of a study's cells to its sweeps."""
+"""From the metrics of a study's cells to its sweeps, and columns that tables of sweeps share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from pipeline.analysis.numbers import sweep_label
+import pandas as pd
+
+from pipeline.analysis.numbers import sweep_label, variant_label
 from pipeline.study.cell import Cell, SweepKey, by_sweep
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.scope import SWEPT, Scope
@@ -13,11 +15,7 @@ from sagsae.autoencoders.registry import K
 from sagsae.sweeps import CellResult, Estimate, Sweep
 
 Metrics = dict[Cell, CellMetrics]
-
-
 SWEEP = SweepKey._fields
-Side = tuple[str, str, str, int]
-"""One sweep under a given recipe: model, hookpoint, variant, width."""
 
 
 def sweeps_of(metrics: Metrics) -> dict[SweepKey, Sweep]:
@@ -29,16 +27,6 @@ def sweeps_of(metrics: Metrics) -> dict[SweepKey, Sweep]:
             cells=tuple(_result(cell, metrics[cell]) for cell in cells),
         )
         for name, cells in by_sweep(metrics).items()
-    }
-
-
-def sweeps_under(recipe: str, sweeps: dict[SweepKey, Sweep], spec: Scope) -> dict[Side, Sweep]:
-    """The sweeps that stand under a recipe, in sorted order."""
-    places = spec.trained[recipe]
-    return {
-        (key.model, key.hookpoint, key.variant, key.width): sweep
-        for key, sweep in sweeps.items()
-        if key.recipe == spec.home(recipe, key.variant) and (key.model, key.hookpoint) in places
     }
 
 
@@ -54,9 +42,18 @@ def _result(cell: Cell, metrics: CellMetrics) -> CellResult:
     )
 
 
-def knob_column(sweep: Sweep, value: float) -> dict[str, Any]:
-    """One lambda or k of a sweep, as the column that has it."""
-    return {sweep.knob: int(value) if sweep.knob == K else value}
+def keys_under(recipe: str, sweeps: Iterable[SweepKey], spec: Scope) -> list[SweepKey]:
+    """The sweeps that stand under a recipe, in the order given."""
+    return [
+        key
+        for key in sweeps
+        if key.recipe == spec.home(recipe, key.variant) and key[:2] in spec.trained[recipe]
+    ]
+
+
+def noisy_places(metrics: Metrics) -> set[tuple[str, str]]:
+    """(model, hookpoint) where Loss Recovered is noise."""
+    return {(cell.model, cell.hookpoint) for cell, found in metrics.items() if found.lr_noisy}
 
 
 def with_se(name: str, estimate: Estimate | None) -> dict[str, Any]:
@@ -64,7 +61,12 @@ def with_se(name: str, estimate: Estimate | None) -> dict[str, Any]:
     return {name: estimate and estimate.mean, f"{name}_se": estimate and estimate.se}
 
 
-def named_collapses(sweeps: Sequence[Sweep], names: set[str] | None = None) -> str:
+def joined_reasons(reasons: Iterable[str]) -> str:
+    """Different reasons in one text."""
+    return "; ".join(dict.fromkeys(filter(None, reasons)))
+
+
+def named_collapses(sweeps: Sequence[Sweep], names: Sequence[str] | None = None) -> str:
     """Collapsed cells and why, restricted to some names."""
     found = {name: why for sweep in sweeps for name, why in sweep.collapsed.items()}
     return "; ".join(
@@ -72,3 +74,26 @@ def named_collapses(sweeps: Sequence[Sweep], names: set[str] | None = None) -> s
         for name, why in found.items()
         if names is None or name in names
     )
+
+
+def without_idle_k(table: pd.DataFrame, name: str = K) -> pd.DataFrame:
+    """The table without its column ``k``, or another that holds it, where no row has one; whole
+    numbers elsewhere."""
+    if name not in table or table[name].isna().all():
+        return table.drop(columns=name, errors="ignore")
+    return table.astype({name: "Int64"})
+
+
+def with_series(points: pd.DataFrame, spec: Scope) -> pd.DataFrame:
+    """Adds ``series``, the label of what a row belongs to: in figures, of its line.
+
+    A width that every model has is one series; widths that grow with d_model are one series too,
+    labelled with the widths of all models.
+    """
+    models = points.groupby(["variant", "width"])["model"].transform("nunique")
+    shared = models == points["model"].nunique()
+    multiple = (points["width"] / points["model"].map(spec.models)).where(~shared, points["width"])
+    widths = points.groupby(["variant", shared, multiple], sort=False)["width"].transform(
+        lambda group: " / ".join(str(width) for width in sorted(set(group)))
+    )
+    return points.assign(series=points["variant"].map(variant_label) + ", H = " + widths)

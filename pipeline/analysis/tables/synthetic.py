@@ -39,11 +39,9 @@ def summarise(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """
     keys = [*SYSTEM, "lam"]
     long = pd.DataFrame(
-        [
-            {**{key: row[key] for key in keys}, "metric": name, "value": value}
-            for row in rows
-            for name, value in row["metrics"].items()
-        ]
+        {**{key: row[key] for key in keys}, "metric": name, "value": value}
+        for row in rows
+        for name, value in row["metrics"].items()
     ).astype({"value": float})
     values = long.groupby([*keys, "metric"], sort=False)["value"]
     table = values.agg(seed_count="count", mean="mean", se="sem").reset_index()

@@ -15,19 +15,18 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analysis.csv_files import write_csv
-from pipeline.analysis.knob_columns import without_idle_k
 from pipeline.analysis.tables.comparison import comparison_table
 from pipeline.analysis.tables.contrasts import contrast_table
 from pipeline.analysis.tables.effects import effect_table
 from pipeline.analysis.tables.latents import calibration_table, latent_table, parameter_table
 from pipeline.analysis.tables.main_effects import main_effect_table
-from pipeline.analysis.tables.sources import comparison_by_source, source_names, source_table
+from pipeline.analysis.tables.sources import comparison_by_source, source_table
 from pipeline.analysis.tables.sweeps import (
     Metrics,
-    knob_column,
     named_collapses,
     sweeps_of,
     with_se,
+    without_idle_k,
 )
 from pipeline.study import outputs
 from pipeline.study.measures import Measures
@@ -67,28 +66,29 @@ def point_table(metrics: Metrics) -> pd.DataFrame:
     rows = []
     for key, sweep in sweeps_of(metrics).items():
         for point in sorted(sweep.points, key=lambda p: (p.lam, p.seed or 0)):
-            knob = {"lam": None, "k": None} | knob_column(sweep, point.lam)
-            row = key._asdict() | knob | {"seeds": point.seeds, "seed": point.seed}
+            row = key._asdict() | {"lam": None, "k": None} | {sweep.knob: point.lam}
+            row |= {"seeds": point.seeds, "seed": point.seed}
             for name, estimate in {"l0": point.l0, **point.values}.items():
                 row |= with_se(name, estimate)
             row["lr_noisy"] = not noisy.isdisjoint(point.names)
-            row["collapsed"] = named_collapses([sweep], set(point.collapsed))
+            row["collapsed"] = named_collapses([sweep], point.collapsed)
             rows.append(row)
     return without_idle_k(pd.DataFrame(rows).astype({"seed": "Int64"}))
 
 
 def write_tables(metrics: Metrics, spec: Scope, folder: Path) -> None:
     """Write every table of a study but the claims into ``folder``."""
+    latents = latent_table(metrics)
     tables = {
         outputs.CELLS: cell_table(metrics),
         outputs.POINTS: point_table(metrics),
         outputs.COMPARISON: comparison_table(metrics, spec),
         outputs.CONTRASTS: contrast_table(metrics, spec),
-        outputs.LATENTS: latent_table(metrics),
-        outputs.PARAMETERS: parameter_table(metrics),
+        outputs.LATENTS: latents,
+        outputs.PARAMETERS: parameter_table(metrics, latents),
         outputs.CALIBRATION: calibration_table(metrics, spec),
     }
-    if source_names(metrics):
+    if spec.sources:
         tables[outputs.SOURCES] = source_table(metrics)
         tables[outputs.BY_SOURCE] = comparison_by_source(metrics, spec)
     if spec.has_effects:

@@ -8,32 +8,29 @@ import re
 import pandas as pd
 import pytest
 
-from pipeline.analysis.numbers import signed
-from pipeline.analysis.pages import Column, grid, html, latex, markdown, markdown_page
+from pipeline.analysis.page import grid
+from pipeline.analysis.pages import html, latex, markdown, markdown_page
 
 TABLE = pd.DataFrame(
     {
         "name": ["a|b", "50 % & <i>"],
-        "gap": [0.25, math.nan],
-        "gap_se": [0.125, math.nan],
+        "min_gap": [0.25, math.nan],
+        "min_gap_se": [0.125, math.nan],
         "wins": pd.array([True, None], dtype="boolean"),
         "none": [math.nan, math.nan],
     }
 )
-COLUMNS = (
-    *(Column("name", "Name"), Column("gap", "Δ", signed), Column("wins", "Wins")),
-    *(Column("none", "Nothing"), Column("absent", "Absent")),
-)
+COLUMNS = ["name", "min_gap", "wins", "none", "absent"]
 
 
 def test_columns_are_those_that_the_table_fills_and_errors_follow_values():
-    found = grid(TABLE, COLUMNS, "T")
+    found = grid(TABLE, COLUMNS, "T", {"min_gap": "Δ"})
     assert found.columns == ("Name", "Δ", "Wins")
     assert found.rows == (("a|b", "+0.250 ± 0.125", "yes"), ("50 % & <i>", "", ""))
 
 
 def test_special_characters_survive_every_format():
-    found = grid(TABLE, COLUMNS, "50 % of T_1")
+    found = grid(TABLE, COLUMNS, "50 % of T_1", {})
     assert r"a\|b" in markdown(found)
     assert "### 50 % of T_1" in markdown_page("Page", ["Read.", found])
     tex = latex(found)

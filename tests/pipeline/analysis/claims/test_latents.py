@@ -67,12 +67,6 @@ class TestPolarity:
         why = "median minority share 0.200 to 0.400"
         assert told(latents.mlp_polarity, both) == (HOLDS, here, why)
 
-    def test_half_is_not_most(self):
-        rows = [census("bipolar_fraction", 0.5), census("bipolar_fraction", 0.9, model="large")]
-        found = told(latents.mlp_polarity, evidence(pair(), pair("large"), latents=rows))
-        here = "two-sided share of live latents small 0.500 ± 0.010, large 0.900 ± 0.010"
-        assert found == (FAILS, here, "")
-
 
 class TestTop:
     def rows(self, top, everywhere, **values):
@@ -138,12 +132,6 @@ class TestCausalDial:
         assert told(latents.causal_dial, evidence(dial=[steered()]))[0] == HOLDS
         found = evidence(dial=[steered(**values)])
         assert told(latents.causal_dial, found)[0] == FAILS
-
-    def test_pairs_and_random_directions_decide_nothing(self):
-        rows = [steered(), fallen(kind="pair"), fallen(kind="random")]
-        assert told(latents.causal_dial, evidence(dial=rows))[0] == HOLDS
-        rows = [fallen(), steered("pair"), steered("random")]
-        assert told(latents.causal_dial, evidence(dial=rows))[0] == FAILS
 
     def test_without_steering_it_is_open(self):
         why = "this study does not steer: its configuration has no section dial"

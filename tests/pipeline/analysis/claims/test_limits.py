@@ -45,8 +45,8 @@ def test_sites_and_budget_are_those_of_the_study():
 
 def test_seeds_are_the_fewest_of_any_point():
     three = ("sagsae_tied", 128, (1, 2), 3)
-    assert limits(spec(), cells(three))[2] == "Seeds: at least 3 seeds of SA-GSAE tied at H = 2d."
+    assert limits(spec(), cells(three))[2] == "Seeds at least: SA-GSAE tied at H = 2d 3."
     uneven = cells(three, ("sagsae_tied", 128, (3,), 2), ("gated", 256, (1,), 2))
     assert limits(spec(), uneven)[2] == (
-        "Seeds: at least 2 seeds of Gated at H = 4d, SA-GSAE tied at H = 2d."
+        "Seeds at least: Gated at H = 4d 2, SA-GSAE tied at H = 2d 2."
     )

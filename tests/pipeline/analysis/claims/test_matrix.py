@@ -10,7 +10,6 @@ from pipeline.analysis.claims.judge import claims
 from pipeline.analysis.claims.verdicts import FAILS, HOLDS, OPEN
 from pipeline.analysis.csv_files import read_table
 from pipeline.study.scope import Scope
-from pipeline.study.settings import Factor, Setting
 from tests.pipeline.conftest import MadeStudy
 from tests.pipeline.made_settings import made_settings, settings_configuration
 
@@ -126,23 +125,6 @@ class TestHanging:
         # rest_within: fails under zero by resid; at mlp_out, which both have, nothing is left.
         assert of(table, "rest_within") == [OPEN, FAILS, FAILS]
         assert of(found, "rest_within", "hangs_on") == ["", "", ""]
-
-
-def levels(settings: list[Setting], **factors: str) -> list[Factor]:
-    """Factors whose level under each setting is a letter."""
-    return [
-        Factor(name, dict(zip(settings, letters, strict=True))) for name, letters in factors.items()
-    ]
-
-
-FOUR = [Setting(name) for name in "pqrs"]
-
-
-class Spec:
-    """What a sentence needs of a study."""
-
-    settings, several, several_widths = FOUR, True, False
-    factors = levels(FOUR, x="aabb", y="cdcd")
 
 
 def test_a_claim_is_a_row_of_the_page_and_a_setting_a_column(made, study):

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.analysis.claims.judge import claims
-from pipeline.analysis.claims.reference import reference_verdicts
+from pipeline.analysis.claims.judge import claims, reference_verdicts
 from pipeline.analysis.csv_files import read_table, write_csv
 from pipeline.analysis.names import claims_file
 from tests.pipeline.made_settings import made_settings

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pandas as pd
 import pytest
 
-from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.figures.curves import MOST
 from pipeline.study.cell import Cell
 from tests.pipeline.conftest import MadeStudy
@@ -61,14 +57,3 @@ def test_a_long_curve_is_thinned_and_keeps_its_ends(curved):
     assert (len(steps), steps.iloc[0], steps.iloc[-1]) == (MOST, 0, 50 * 1233)
     assert steps.is_monotonic_increasing
     assert steps.diff().max() <= 2 * steps.diff().min()
-
-
-def test_it_is_written_with_its_numbers(curved, tmp_path: Path):
-    out = curved.figure(CURVES, folder=tmp_path / "drawn")
-    first = {path.name: path.read_bytes() for path in out.parent.iterdir()}
-    assert set(first) == {f"figure_curves.{end}" for end in ("png", "csv")}
-    pd.testing.assert_frame_equal(
-        read_table(out.with_suffix(".csv")), drawn(curved)[1], check_dtype=False
-    )
-    curved.figure(CURVES, folder=tmp_path / "drawn")
-    assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == first

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.jobs.json_files import write_json
 from pipeline.study.study import Study
 from tests.pipeline.conftest import MadeStudy
 from tests.pipeline.made_dial import SIZES, make_dials
@@ -50,12 +48,3 @@ def test_a_line_for_each_direction_and_a_thick_one_for_their_median(tmp_path, na
     assert len(numbers) == 4 * 6 * len(SIZES)
     assert numbers.loc[numbers["size"] == 1, measure].max() == value
     assert ("effect_se" in numbers) == (measure == "effect")
-
-
-def test_the_stage_writes_image_and_numbers(tmp_path):
-    study = made(tmp_path)
-    study_json = study.root / "measures" / "study.json"
-    write_json(study_json, study.spec)
-    out = study.figure("figure_dial")
-    assert out.read_bytes().startswith(b"\x89PNG")
-    assert len(pd.read_csv(out.with_suffix(".csv"))) == 4 * 6 * len(SIZES)

@@ -9,44 +9,32 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-import matplotlib as mpl
 import pandas as pd
 import pytest
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.figures import draw as figures
-from pipeline.analysis.figures import sweep as sweep_figure
-from pipeline.analysis.figures.series import styles
-from pipeline.analysis.series import with_series
+from pipeline.analysis.figures.shown import Shown
+from pipeline.analysis.figures.sweep import against_l0
+from pipeline.analysis.tables.sweeps import with_series
+from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
-from tests.pipeline.conftest import COLLAPSED, MadeStudy
+from tests.pipeline.conftest import MadeStudy
 from tests.pipeline.made_grid import make_grid
 
 
-def inputs(study: MadeStudy) -> tuple[pd.DataFrame, pd.DataFrame, Scope]:
-    folder, spec = study.root / "tables", study.scope
-    points = with_series(read_table(folder / "points.csv"), spec)
-    return points, read_table(folder / "comparison.csv"), spec
+def points_of(study: MadeStudy) -> pd.DataFrame:
+    return with_series(read_table(study.root / "tables" / "points.csv"), study.scope)
 
 
 def drawn_figure(study: MadeStudy, name: str):
     return study.draw(name)[0]
 
 
-def drawn_sweeps(points: pd.DataFrame, overlaps: pd.DataFrame, metric: str, spec: Scope):
-    tables = {"rows": lambda name: points, "overlaps": overlaps, "spec": spec, "placed": spec}
-    shown = SimpleNamespace(**tables, series=styles(points, spec))
-    with mpl.rc_context(figures.STYLE):
-        return sweep_figure.against_l0(shown, metric)[0]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["figure_r2", "figure_11"])
-def test_the_same_input_gives_the_same_bytes(built_study, tmp_path: Path, name):
-    again = built_study.figure(name, folder=tmp_path)
-    for suffix in (".png", ".csv"):
-        first = (built_study.root / "figures" / f"{name}{suffix}").read_bytes()
-        assert again.with_suffix(suffix).read_bytes() == first
+def first_panel(study: MadeStudy, points: pd.DataFrame, metric: str):
+    """The first panel of a metric, of other points than the tables have."""
+    shown = Shown(study.root, study.scope, "", True, Measures(study.root / "measures"))
+    more = {"rows": lambda name: points, "lines": shown.lines, "places": shown.places}
+    return against_l0(SimpleNamespace(**more, overlaps=shown.overlaps), metric)[0].axes[0]
 
 
 def test_csv_holds_every_point_and_every_overlap(built_study):
@@ -66,7 +54,7 @@ def test_a_panel_for_each_model_and_hookpoint_on_a_log_axis(built_study):
     titles = [panel.get_title() for panel in axes]
     assert titles == ["small, mlp_out", "small, resid", "large, mlp_out", "large, resid"]
     assert {panel.get_xscale() for panel in axes} == {"log"}
-    points, _, _ = inputs(built_study)
+    points = points_of(built_study)
     here = points.query("model == 'large' and hookpoint == 'mlp_out' and variant == 'gated'")
     curve = next(line for line in axes[2].lines if len(line.get_xdata()) == 3)
     assert sorted(curve.get_xdata()) == pytest.approx(sorted(here["l0"]))
@@ -77,27 +65,26 @@ def test_legend_names_series_overlap_and_the_collapsed_point(built_study):
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels[:2] == ["Gated, H = 256 / 384", "SA-GSAE tied, H = 128 / 192"]
     assert "L0 overlap of the comparison" in labels
-    assert labels[-1] == "collapsed: Gated 384, λ 0.2, large resid"
-    assert COLLAPSED == "large/resid/gated/w384_lam0.2_seed0"
+    assert labels[-1] == "collapsed (1, named in points.csv)"
 
 
 def test_zero_dead_latents_are_drawn_at_zero_inside_the_axis(built_study):
-    points, overlaps, spec = inputs(built_study)
+    points = points_of(built_study)
     points.loc[points["variant"] == "sagsae_tied", "dead_fraction"] = 0.0
     for dead in (points, points.assign(dead_fraction=0.0)):
-        panel = drawn_sweeps(dead, overlaps, "dead_fraction", spec).axes[0]
+        panel = first_panel(built_study, dead, "dead_fraction")
         low, high = panel.get_ylim()
         assert low < 0 < high
         assert 0.0 in panel.get_yticks()
 
 
 def test_a_sweep_that_collapsed_far_away_does_not_squeeze_the_others(built_study):
-    points, overlaps, spec = inputs(built_study)
-    before = drawn_sweeps(points, overlaps, "r2", spec).axes[0]
+    points = points_of(built_study)
+    before = first_panel(built_study, points, "r2")
     fallen = points[points["variant"] == "gated"].assign(
         variant="sagsae_noaux", series="fallen", l0=lambda p: p["l0"] / 1e4, r2=0.0, collapsed="L0"
     )
-    panel = drawn_sweeps(pd.concat([points, fallen]), overlaps, "r2", spec).axes[0]
+    panel = first_panel(built_study, pd.concat([points, fallen]), "r2")
     assert panel.get_xlim()[0] > before.get_xlim()[0] / 2
     assert panel.get_ylim()[0] > 0
     first = points.iloc[0]

@@ -26,17 +26,12 @@ def drawn(study: MadeStudy, name: str) -> tuple[Figure, pd.DataFrame]:
 
 def markers(panel: Axes) -> list[tuple[float, float, str, str]]:
     """x, y, marker and colour of every single point, in order of x."""
-    found = [
-        (
-            float(line.get_xdata()[0]),
-            float(line.get_ydata()[0]),
-            line.get_marker(),
-            line.get_color(),
-        )
+    return sorted(
+        (float(x), float(y), line.get_marker(), line.get_color())
         for line in panel.lines
-        if len(line.get_xdata()) == 1 and line.get_marker() not in ("x", "_")
-    ]
-    return sorted(found)
+        if line.get_marker() in list("osD^vP*")
+        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
+    )
 
 
 def dashed(panel: Axes) -> list[float]:
@@ -86,10 +81,11 @@ def test_the_strip_has_a_row_per_level_with_a_mark_under_each_point_that_has_it(
 
 def test_seeds_have_bars_and_collapsed_points_a_cross(study):
     figure, table = drawn(study, "figure_spec_gap")
-    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
-    fallen = table[table["collapsed"] != ""]
-    assert sorted(line.get_xdata()[0] for line in crosses) == fallen["rank"].tolist()
-    assert len(figure.axes[0].containers) == table["value_se"].notna().sum() == 16
+    (crosses,) = (line for line in figure.axes[0].lines if line.get_marker() == "x")
+    assert crosses.get_xdata().tolist() == table.loc[table["collapsed"] != "", "rank"].tolist()
+    bars = [bar for group in figure.axes[0].containers for bar in group[2][0].get_segments()]
+    finite = [bar for bar in bars if len(bar) and np.isfinite(bar).all()]
+    assert len(finite) == table["value_se"].notna().sum() == 16
 
 
 def test_a_study_without_any_such_number_has_an_empty_curve(tmp_path):

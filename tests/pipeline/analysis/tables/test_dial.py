@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import main
 from pipeline.analysis.tables.dial import curve_table, dial_table
 from pipeline.study.dial import LATENT, PAIR, RANDOM
 from pipeline.study.study import Study
-from tests.pipeline.made_dial import CHANCE, DIAL, SIZES, direction, made_run, make_dials
+from tests.pipeline.made_dial import CHANCE, DIAL, SIZES, direction, made_run
 from tests.pipeline.made_grid import configuration
 
 
@@ -68,12 +66,3 @@ def test_curves_have_a_row_per_size(runs):
     assert one["effect"].tolist() == DIAL
     assert one["kl"].tolist() == [abs(value) / 8 for value in DIAL]
     assert one["effect_se"].tolist() == [0.1, 0.1, 0, 0.1, 0.1]
-
-
-def written(study: Study) -> Path:
-    files = make_dials(study)
-    out = Path(study.table("dial.csv"))
-    out.parent.mkdir()
-    spec = json.dumps(study.scope)
-    main(["dial-tables", "--spec", spec, "--runs", *map(str, files), "--out", str(out)])
-    return out
