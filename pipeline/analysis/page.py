@@ -20,9 +20,9 @@ from pipeline.analysis.pages import Grid, Part, write_page
 from pipeline.analysis.tables.effects import EFFECTS
 from pipeline.analysis.views import FORMS, HEADINGS, VIEWS, Form, View
 from pipeline.study import outputs
-from pipeline.study.training import DEFAULT_RECIPE
 from pipeline.study.scope import SWEPT, Scope
 from pipeline.study.settings import LEVEL
+from pipeline.study.training import DEFAULT_RECIPE
 from sagsae.files import whole_file
 
 

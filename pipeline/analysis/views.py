@@ -12,8 +12,8 @@ from pipeline.analysis.numbers import share, signed, times, variant_label
 from pipeline.analysis.tables.dominance import NO_RANGE, YES
 from pipeline.analysis.tables.effects import EFFECTS
 from pipeline.study import outputs
-from pipeline.study.training import DEFAULT_RECIPE
 from pipeline.study.dial import RANDOM
+from pipeline.study.training import DEFAULT_RECIPE
 
 HEADINGS = {
     "k": "k",

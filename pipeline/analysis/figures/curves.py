@@ -14,8 +14,7 @@ from pipeline.analysis.figures.panels import decimal_ticks, grid
 from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.analysis.numbers import variant_label
 from pipeline.analysis.tables.sweeps import without_idle_k
-from pipeline.study.cell import SweepKey
-from pipeline.study.cell import KNOBS, knob_of
+from pipeline.study.cell import KNOBS, SweepKey, knob_of
 from pipeline.study.looks import nearest_lambda
 from pipeline.study.outputs import POINTS
 from sagsae.autoencoders.registry import K

@@ -21,6 +21,7 @@ from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.study.measures import Measures
 from pipeline.study.outputs import SCOPE
 from pipeline.study.scope import Scope
+from pipeline.study.training import DEFAULT_RECIPE
 from sagsae.files import whole_file
 
 STYLE: dict[str, Any] = {

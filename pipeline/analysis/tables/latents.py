@@ -10,6 +10,7 @@ import pandas as pd
 
 from pipeline.analysis.tables.sweeps import SWEEP, Metrics, with_se, without_idle_k
 from pipeline.study.cell import by_sweep
+from pipeline.study.looks import nearest_lambda
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.scope import Scope
 from sagsae.sweeps import Estimate
