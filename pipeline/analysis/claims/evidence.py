@@ -98,8 +98,8 @@ class Evidence:
     @classmethod
     def read(cls, spec: Scope, tables: Path, synthetic: Path | None) -> Evidence:
         """From the folder of the tables, and the summary of the synthetic protocols."""
-        names = ("comparison", "contrasts", "latents", "parameters", "cells")
-        found: dict[str, Any] = {name: read_table(tables / f"{name}.csv") for name in names}
+        names = [name for name in outputs.TABLES if Path(name).stem in cls.__annotations__]
+        found: dict[str, Any] = {Path(name).stem: read_table(tables / name) for name in names}
         if spec.has_effects:
             effects = (
                 read_table(tables / outputs.EFFECTS).set_index(list(POINT)).filter(like=EQUAL_L0)

@@ -95,7 +95,7 @@ def drawn_from(figure: str, out: str, measures: str) -> list[str]:
     entry = entry_of(figure)
     found = [Path(out, "tables", table) for table in entry.tables]
     if entry.protocol:
-        found.append(Path(out, outputs.SYNTHETIC, f"{entry.protocol}.csv"))
+        found.append(Path(out, outputs.SYNTHETIC, entry.protocol).with_suffix(".csv"))
     return [str(path) for path in (*found, *(Path(measures, part) for part in entry.measures))]
 
 
