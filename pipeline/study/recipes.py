@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations
 from operator import not_
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,6 @@ from pydantic import (
     AfterValidator,
     Field,
     ValidationError,
-    field_serializer,
 )
 
 from pipeline.study.sections import (
@@ -23,8 +21,8 @@ from pipeline.study.sections import (
 )
 from pipeline.study.training import (
     DEFAULT_RECIPE,
+    Changes,
     Training,
-    TrainingChanges,
     for_variant,
 )
 from sagsae.schedules import SETTINGS, uses
@@ -63,19 +61,11 @@ class Recipe(Section):
     factors: dict[FactorName, str] = Field(default_factory=dict)
     """Factor -> the level that this recipe has of it, for tables and figures. A setting that some
     recipe changes is a factor by itself, and its value the level."""
-    training: TrainingChanges = TrainingChanges()
+    training: Changes = Field(default_factory=dict)
     """The settings that differ: those of section training, and no others."""
-    by_variant: dict[Variant, TrainingChanges] = Field(default_factory=dict, exclude_if=not_)
+    by_variant: dict[Variant, Changes] = Field(default_factory=dict, exclude_if=not_)
     """Variant -> settings that it alone has under this recipe, over those of ``training``. So one
     recipe may train each variant as its own paper does."""
-
-    @field_serializer("training")
-    def _as_given(self, value: TrainingChanges) -> dict[str, Any]:
-        return value.given
-
-    @field_serializer("by_variant")
-    def _each_as_given(self, value: dict[str, TrainingChanges]) -> dict[str, dict[str, Any]]:
-        return {variant: changed.given for variant, changed in value.items()}
 
     @property
     def parent(self) -> str:
@@ -107,8 +97,7 @@ def changes(recipes: Recipes, name: str, variant: str) -> dict[str, Any]:
     above, recipe = changes(recipes, recipes[name].parent, variant), recipes[name]
     if not recipe.concerns(variant):
         return above
-    own = recipe.by_variant.get(variant)
-    return above | recipe.training.given | (own.given if own else {})
+    return above | recipe.training | recipe.by_variant.get(variant, {})
 
 
 BY_VARIANT = "by variant"
@@ -149,8 +138,8 @@ def levels_of(config: StudyConfig) -> dict[str, dict[str, str]]:
 
 def _given(recipe: Recipe) -> dict[str, str]:
     """The levels that a recipe's own settings have."""
-    own = {name for each in recipe.by_variant.values() for name in each.given}
-    given = {setting: _level(value) for setting, value in recipe.training.given.items()}
+    own = {name for each in recipe.by_variant.values() for name in each}
+    given = {setting: _level(value) for setting, value in recipe.training.items()}
     return given | dict.fromkeys(sorted(own), BY_VARIANT)
 
 
@@ -214,12 +203,12 @@ def _idle_faults(config: StudyConfig) -> Iterator[str]:
     yield from _idle("training", other, grid)
     for name, recipe in config.recipes.items():
         concerned = recipe.variants or grid
-        yield from _idle(f"recipes.{name}.training", recipe.training.given, concerned)
+        yield from _idle(f"recipes.{name}.training", recipe.training, concerned)
         for variant, changed in recipe.by_variant.items():
             path = f"recipes.{name}.by_variant.{variant}"
             if not recipe.concerns(variant):
                 yield f"{path}: the recipe does not concern it: add it to variants"
-            yield from _idle(path, changed.given, [variant])
+            yield from _idle(path, changed, [variant])
 
 
 def _idle(path: str, given: Iterable[str], variants: Sequence[str]) -> Iterator[str]:
@@ -229,25 +218,15 @@ def _idle(path: str, given: Iterable[str], variants: Sequence[str]) -> Iterator[
 
 
 def _training_faults(config: StudyConfig, names: list[str]) -> Iterator[str]:
-    """Recipes that cannot be trained by, and each that trains some variant as another does."""
-    mentioned = [
-        variant
-        for name in names
-        for variant in (*(config.recipes[name].variants or []), *config.recipes[name].by_variant)
-    ]
-    variants = list(dict.fromkeys([*(entry.variant for entry in config.grid), *mentioned]))
-    trained: dict[str, dict[str, dict[str, Any]]] = {
-        "": {v: dict(config.training) for v in variants}
-    }
+    """Recipes that cannot be trained by."""
+    grid = {entry.variant for entry in config.grid}
     for name in names:
-        concerned = [v for v in variants if config.recipes[name].concerns(v)]
-        try:
-            trained[name] = {v: dict(training_of(config, name, v)) for v in concerned}
-        except ValidationError as error:
-            yield from (f"recipes.{name}.training.{fault}" for fault in faults_of(error))
-    for (earlier, of_earlier), (name, of_name) in combinations(trained.items(), 2):
-        if same := [v for v in of_name if of_earlier.get(v) == of_name[v]]:
-            yield (
-                f"recipes.{name}: trains {', '.join(same)} as {earlier or DEFAULT_RECIPE!r} does; "
-                "change a setting, or leave one of the two out"
-            )
+        recipe = config.recipes[name]
+        variants = {*filter(recipe.concerns, grid), *(recipe.variants or []), *recipe.by_variant}
+        faults: dict[str, None] = {}
+        for variant in sorted(variants):
+            try:
+                training_of(config, name, variant)
+            except ValidationError as error:
+                faults |= dict.fromkeys(faults_of(error))
+        yield from (f"recipes.{name}.training.{fault}" for fault in faults)

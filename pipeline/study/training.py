@@ -10,8 +10,9 @@ from operator import not_
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    ConfigDict,
+    AfterValidator,
     Field,
+    ValidationError,
     create_model,
     model_validator,
 )
@@ -23,6 +24,7 @@ from pipeline.study.sections import (
     Natural,
     Number,
     Section,
+    faults_of,
 )
 from sagsae import schedules
 from sagsae.schedules import SETTINGS, setting_faults, uses
@@ -126,25 +128,28 @@ def for_variant(training: Training, variant: str) -> Training:
     return training.model_copy(update=idle)
 
 
-def _without_defaults(schema: dict[str, Any]) -> None:
-    """What is not given stays as in the recipe that is extended."""
-    for field in schema["properties"].values():
-        field.pop("default", None)
-
-
-class TrainingChanges(Training):
-    """Settings of training that a recipe changes; all others stay."""
-
-    model_config = ConfigDict(json_schema_extra=_without_defaults)
+class _Changes(Training):
+    """For the check of each setting alone; the whole recipe is checked where it is known."""
 
     tokens: Count = 1
-    """Token-steps per cell: rows seen, counted with repetition over epochs."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> TrainingChanges:
-        return self  # the whole recipe is checked where it is known
+    def _consistent(self) -> _Changes:
+        return self
 
-    @property
-    def given(self) -> dict[str, Any]:
-        """The settings that are changed, in the order of section training."""
-        return {name: value for name, value in self if name in self.model_fields_set}
+
+def _checked(given: dict[str, Any]) -> dict[str, Any]:
+    try:
+        found = _Changes.model_validate(given)
+    except ValidationError as error:
+        faults = (fault.partition(": ") for fault in faults_of(error))
+        raise FieldFaults([(field, message) for field, _, message in faults]) from None
+    return {name: value for name, value in found if name in given}
+
+
+Changes = Annotated[
+    dict[str, Any],
+    AfterValidator(_checked),
+    Field(json_schema_extra={"propertyNames": {"enum": sorted(Training.model_fields)}}),
+]
+"""Settings of section training that a recipe changes; all others stay."""

@@ -253,12 +253,6 @@ def test_settings_of_section_training_that_nobody_uses_are_a_fault():
     )
 
 
-def test_a_recipe_must_change_every_variant_that_it_concerns():
-    recipes = {"one": {"training": {"dead_window_tokens": 5000}}}
-    (fault,) = faults(raw(*named(TOPK, GATED, recipe="one"), recipes=recipes))
-    assert fault.startswith("recipes.one: trains gated as 'default' does")
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

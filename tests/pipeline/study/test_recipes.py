@@ -81,11 +81,9 @@ def test_every_fault_of_the_recipes_is_reported_at_once():
         gated_only={"extends": "fast", "variants": ["gated"], "training": {"beta1": 0.2}},
         tied_only={"variants": ["sagsae_tied"], "training": {"beta1": 0.2}},
         fast=FAST,
-        fast_too=FAST,
-        nothing={},
         tiny={"training": {"tokens": 100}},
     )
-    known = "lost, round-a, round-b, gated-only, tied-only, fast, fast-too, nothing, tiny"
+    known = "lost, round-a, round-b, gated-only, tied-only, fast, tiny"
     assert faults(raw) == [
         "recipes.default: the recipe of section training has this name; choose another",
         "recipes.lost.extends: unknown 'nowhere'; known are default, "
@@ -96,10 +94,6 @@ def test_every_fault_of_the_recipes_is_reported_at_once():
         "grid.1.recipes.1: 'gated-only' does not concern sagsae_tied, whose cells under it are "
         "those of 'fast'; name that one",
         "recipes.tiny.training.tokens: 100 is less than one batch of 2048",
-        "recipes.nothing: trains gated, sagsae_tied as 'default' does; change a setting, or leave "
-        "one of the two out",
-        "recipes.fast-too: trains gated, sagsae_tied as 'fast' does; change a setting, or leave "
-        "one of the two out",
     ]
 
 
