@@ -40,7 +40,7 @@ from pipeline.study.specs import (
     TrainSpec,
 )
 from pipeline.study.study_config import DEFAULT_CONFIG, Model, StudyConfig, load_yaml, text_sources
-from pipeline.study.synthetic import Synthetic, SyntheticSpec
+from pipeline.study.synthetic import SyntheticSpec
 from pipeline.study.training import Training
 
 Made = TypeVar("Made", DialSpec, ProbeSpec)
@@ -246,9 +246,8 @@ class Study(Outputs):
 
     def synthetic_spec(self, protocol: str, seed: int) -> SyntheticSpec:
         """Of one seed of one synthetic protocol."""
-        needed = {protocol, "evaluation_rows", "batch_size"}
-        part = Synthetic.model_validate(self.config.synthetic.model_dump(include=needed))
-        return SyntheticSpec(protocol=protocol, seed=seed, synthetic=part)
+        size = self.config.synthetic.size
+        return SyntheticSpec(protocol=protocol, seed=seed, size=size)
 
     @property
     def configuration(self) -> dict[str, Any]:

@@ -2,14 +2,14 @@
 
     python -m pipeline synthetic-run --spec JSON --out synthetic/runs/consolidation_seed0.json
 
-The specification is ``Study.synthetic_spec``. A configuration has what studies change; what they do
-not stands here, beside each protocol.
+The specification is ``Study.synthetic_spec``. What a protocol sweeps
+stands in ``pipeline.synthetic.sizes``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,9 @@ from torch import Tensor
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import locked
-from pipeline.study.synthetic import (
+from pipeline.study.synthetic import SyntheticSpec
+from pipeline.synthetic.sizes import (
+    SIZES,
     Anomalies,
     Consolidation,
     Contestant,
@@ -28,8 +30,6 @@ from pipeline.study.synthetic import (
     PolarityDial,
     Protocol,
     Robustness,
-    Synthetic,
-    SyntheticSpec,
 )
 from sagsae.schedules import Recipe
 from sagsae.synthetic import TAU
@@ -55,7 +55,6 @@ class Bench:
     """One seed's runs: trains, measures, and counts them."""
 
     seed: int
-    settings: Synthetic
     report: Callable[[], None]
 
     def sweep(
@@ -73,21 +72,21 @@ class Bench:
                 recipe = Recipe(
                     steps=section.steps,
                     lam=lam,
-                    batch_size=self.settings.batch_size,
+                    batch_size=section.batch_size,
                     learning_rate=LEARNING_RATE,
                     lr_warmup_steps=LR_WARMUP_STEPS,
                     lambda_warmup_steps=LAMBDA_WARMUP_STEPS,
                     matmul_dtype="float32",
                 )
                 sae = train(source, contestant.variant, width, recipe, self.seed)
-                found = measure(sae, source, self.settings.evaluation_rows, self.seed)
+                found = measure(sae, source, section.evaluation_rows, self.seed)
                 metrics = {
                     "l0": found.metrics.l0,
                     "r2": found.metrics.r2,
                     "mse": found.mse,
                     "dead_fraction": found.metrics.dead_fraction,
                 }
-                row = {"setting": setting, **contestant.model_dump(), "width": width, "lam": lam}
+                row = {"setting": setting, **asdict(contestant), "width": width, "lam": lam}
                 yield row | {"metrics": metrics}, found
                 self.report()
 
@@ -264,10 +263,9 @@ def main(spec: SyntheticSpec, out: Path) -> None:
         spec: SyntheticSpec as JSON
         out: the .json of the runs
     """
-    name, seed, synthetic = spec.protocol, spec.seed, spec.synthetic
-    section = getattr(synthetic, name)
+    name, seed, section = spec.protocol, spec.seed, SIZES[spec.size][spec.protocol]
     progress, done = Progress(f"{name}, seed {seed}", section.runs, "runs"), count(1)
-    bench = Bench(seed=seed, settings=synthetic, report=lambda: progress.update(next(done)))
+    bench = Bench(seed=seed, report=lambda: progress.update(next(done)))
     with locked(out.parent, out.stem):
         rows = list(MEASURED[name](section, bench))
         write_json(out, {"protocol": name, "seed": seed, "spec": digest(spec), "rows": rows})

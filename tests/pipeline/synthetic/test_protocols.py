@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,30 +20,36 @@ from pipeline.jobs.json_files import canonical, digest, read_json
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG
 from pipeline.study.synthetic import PROTOCOLS
+from pipeline.synthetic.sizes import SIZES
 from pipeline.tools.verify import verify
+from sagsae.autoencoders.registry import LAMBDA, knobs
 
 pytestmark = pytest.mark.slow
 
 SMOKE = yaml.safe_load((DEFAULT_CONFIG.parent / "smoke.yaml").read_text())
 
 
-def study(**changes: Any) -> Study:
-    """The smoke study with keys of its synthetic section replaced."""
-    return Study.from_dict(SMOKE | {"synthetic": SMOKE["synthetic"] | changes})
+def study(results: str = "results") -> Study:
+    """The smoke study."""
+    return Study.from_dict(SMOKE | {"results": results})
 
 
-def brief(results: str = "results") -> Study:
-    """The smoke study with every synthetic run cut to a moment."""
-    section = SMOKE["synthetic"]
-    short = {name: section.get(name, {}) | {"steps": 15} for name in PROTOCOLS}
-    section = section | short | {"batch_size": 64, "evaluation_rows": 512}
-    return Study.from_dict(SMOKE | {"results": results, "synthetic": section})
+@pytest.fixture(scope="module", autouse=True)
+def brief() -> Iterator[None]:
+    """Every run is cut to a moment."""
+    short = {
+        name: replace(one, steps=15, batch_size=64, evaluation_rows=512)
+        for name, one in SIZES["tiny"].items()
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(SIZES, "tiny", short)
+        yield
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory) -> list[Path]:
+def runs(brief: None, tmp_path_factory) -> list[Path]:
     """Two seeds of every protocol, trained for a moment."""
-    made = brief()
+    made = study()
     folder, files = tmp_path_factory.mktemp("synthetic"), []
     for protocol in PROTOCOLS:
         for seed in made.config.synthetic.seeds:
@@ -64,38 +72,39 @@ def row(**changes: Any) -> dict[str, Any]:
     return made | changes
 
 
-@pytest.mark.parametrize(
-    ("section", "value", "touched"),
-    [
-        ("polarity_dial", {"alphas": [3]}, {"polarity_dial"}),
-        ("evaluation_rows", 99, set(PROTOCOLS)),
-        ("batch_size", 7, set(PROTOCOLS)),
-        ("seeds", [5], set()),
-    ],
-)
-def test_a_change_reaches_the_runs_that_depend_on_it(section, value, touched):
-    before, after = study(), study(**{section: value})
-    found = {
-        name
-        for name in PROTOCOLS
-        if digest(before.synthetic_spec(name, 0)) != digest(after.synthetic_spec(name, 0))
-    }
-    assert found == touched
+def test_the_size_is_in_the_specification_and_other_seeds_are_not():
+    specs = [
+        digest(Study.from_dict(SMOKE | {"synthetic": section}).synthetic_spec("geometry", 0))
+        for section in ({"size": "tiny"}, {"size": "quick"}, {"size": "tiny", "seeds": [0, 5]})
+    ]
+    assert specs[0] != specs[1]
+    assert specs[0] == specs[2]
+
+
+def test_a_key_that_the_section_no_longer_has_is_named():
+    with pytest.raises(ConfigError, match=r"synthetic\.robustness: unknown key: .*size"):
+        Study.from_dict(SMOKE | {"synthetic": {"robustness": {"lambdas": [0.1]}}})
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_every_size_has_every_protocol_and_known_variants(size):
+    assert tuple(SIZES[size]) == PROTOCOLS
+    for section in SIZES[size].values():
+        assert all(LAMBDA in knobs(one.variant) for one in section.contestants)
 
 
 def test_every_protocol_runs_every_contestant_at_every_lambda(runs):
-    sections = study().config.synthetic
     for path in runs:
         found = read_json(path)
         rows = found["rows"]
-        assert len(rows) == getattr(sections, found["protocol"]).runs
+        assert len(rows) == SIZES["tiny"][found["protocol"]].runs
         names = {(r["setting"], r["variant"], r["width"], r["lam"]) for r in rows}
         assert len(names) == len(rows)
         assert all({"l0", "r2", "mse", "target_l0"} <= r["metrics"].keys() for r in rows)
 
 
 def test_a_run_is_made_alike_twice_and_differs_between_seeds(runs, tmp_path):
-    made = brief()
+    made = study()
     spec = canonical(made.synthetic_spec("geometry", 0))
     stage(["synthetic-run", "--spec", spec, "--out", str(tmp_path / "again.json")])
     first, other = (path for path in runs if path.stem.startswith("geometry"))
@@ -115,7 +124,7 @@ def test_every_system_has_one_operating_point(runs):
 
 
 def test_verify_names_altered_runs_and_those_of_another_configuration(runs, tmp_path):
-    made = brief(str(tmp_path))
+    made = study(str(tmp_path))
     assert "synthetic runs" not in verify(made).sound
     folder = Path(made.synthetic_run("geometry", 0)).parent
     shutil.copytree(runs[0].parent, folder)
