@@ -8,9 +8,9 @@ The trackers are real and offline. A row is logged as often as in a job, every 5
 from __future__ import annotations
 
 import argparse
+import os
 import tempfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from statistics import median
 
 import torch
@@ -19,9 +19,8 @@ from benchmarks.interleaved import Timing, interleaved, table
 from benchmarks.ours import sparse_batches, trainer
 from pipeline.cells.tracking.live import Live
 from pipeline.cells.tracking.trackers import Asked, Tracked
-from pipeline.study.run_settings import Tracking
+from pipeline.study.run_settings import TrackerName
 
-SECTION = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
 STEPS = 50
 
 
@@ -45,8 +44,9 @@ def arms(width: int, live: Live) -> Mapping[str, Callable[[int], object]]:
 def measure(width: int, rounds: int) -> dict[str, Timing]:
     """Seconds of fifty steps, by arm."""
     with tempfile.TemporaryDirectory() as folder:
-        section = Tracking.model_validate(SECTION)
-        asked = Asked(study="benchmark", folder=str(Path(folder)), tracking=section)
+        os.environ["WANDB_MODE"] = "offline"
+        trackers: list[TrackerName] = ["wandb", "tensorboard", "mlflow"]
+        asked = Asked(study="benchmark", folder=folder, trackers=trackers)
         live = Live(asked, Tracked("m/resid/sagsae_tied/w1_lam0.1_seed0", "benchmark"))
         timings = interleaved(arms(width, live), rounds)
         live.close()

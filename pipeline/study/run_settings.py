@@ -26,7 +26,7 @@ TableFormat = Literal["latex", "parquet"]
 
 def _once(names: list[str]) -> list[str]:
     if len(set(names)) < len(names):
-        raise ValueError("names a format twice")
+        raise ValueError("names one twice")
     return names
 
 
@@ -46,53 +46,7 @@ class Formats(Section):
     """parquet: every table with the types of its columns. latex: the columns that readers want."""
 
 
-class Wandb(Section):
-    """Weights & Biases. Its environment variables hold: WANDB_API_KEY, WANDB_BASE_URL, others."""
-
-    project: str = ""
-    """Empty: the study's name."""
-    entity: str = ""
-    """User or team. Empty: your default one."""
-    mode: Literal["online", "offline"] | None = None
-    """offline: runs are kept on disk, and `wandb sync` uploads them. Absent: as WANDB_MODE says,
-    else online."""
-    folder: FolderOrNone = ""
-    """Where runs are kept. Empty: `tracking/wandb` in the study's folder."""
-
-
-class TensorBoard(Section):
-    """TensorBoard: event files, one folder per cell."""
-
-    folder: FolderOrNone = ""
-    """What `tensorboard --logdir` is to show. Empty: `tracking/tensorboard` in the study's
-    folder."""
-
-
-class MLflow(Section):
-    """MLflow. Its environment variables hold: those with a user's name and password, others."""
-
-    uri: str = ""
-    """A server, such as https://my.server, or a database, such as sqlite:///mlflow.db. Empty: as
-    MLFLOW_TRACKING_URI says, else the database `tracking/mlflow.db` in the study's folder."""
-    experiment: str = ""
-    """Empty: the study's name."""
-
-
-def _absent(section: Section | None) -> bool:
-    return section is None
-
-
-class Tracking(Section):
-    """Trackers to which training curves go while cells train, and what is measured at the end. Each
-    is off when absent, and its package is needed only where it is asked for. No cell is trained
-    again because of this section."""
-
-    wandb: Wandb | None = Field(default=None, exclude_if=_absent)
-    """Weights & Biases; `pip install '.[wandb]'`."""
-    tensorboard: TensorBoard | None = Field(default=None, exclude_if=_absent)
-    """TensorBoard; `pip install '.[tensorboard]'`."""
-    mlflow: MLflow | None = Field(default=None, exclude_if=_absent)
-    """MLflow; `pip install '.[mlflow]'`."""
+TrackerName = Literal["wandb", "tensorboard", "mlflow"]
 
 
 class RunSettings(Section):
@@ -117,9 +71,12 @@ class RunSettings(Section):
     here."""
     formats: Formats = Formats()
     """In which further formats figures and tables are written."""
-    tracking: Tracking | None = Field(default=None)
-    """Where training curves are shown while cells train: W&B, TensorBoard, MLflow; nowhere when
-    absent."""
+    tracking: Annotated[
+        list[TrackerName], AfterValidator(_once), Field(json_schema_extra=_UNIQUE)
+    ] = []
+    """Trackers to which training curves go while cells train, and what is measured at the end. Each
+    needs its package (`pip install '.[wandb]'`) and takes the rest from its own variables, such as
+    WANDB_PROJECT and MLFLOW_TRACKING_URI. No cell is trained again because of them."""
 
     @property
     def places(self) -> dict[str, Any]:

@@ -38,7 +38,7 @@ for name in %r:
 from pipeline.cells.tracking.trackers import Asked
 from pipeline.study.study import Study
 study = Study.load("workflow/configs/smoke.yaml")
-asked = {"wandb": {}, "tensorboard": {}, "mlflow": {}}
+asked = ["wandb", "tensorboard", "mlflow"]
 assert Asked.by(Study.from_dict(study.configuration | {"tracking": asked})) is not None
 note("a plan")
 for name in %r:

@@ -51,14 +51,12 @@ class MlflowRun:
 
 def uri_of(asked: Asked) -> str:
     """Where MLflow keeps its runs."""
-    given = asked.tracking.mlflow and asked.tracking.mlflow.uri
     own = f"{SCHEMA}{asked.folder}/{MLFLOW}"
-    return given or os.environ.get("MLFLOW_TRACKING_URI") or own
+    return os.environ.get("MLFLOW_TRACKING_URI") or own
 
 
 def start(asked: Asked, cell: Tracked) -> MlflowRun:
     """Find the run of a cell, or make it."""
-    assert asked.tracking.mlflow is not None
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     uri = uri_of(asked)
@@ -66,7 +64,7 @@ def start(asked: Asked, cell: Tracked) -> MlflowRun:
         if uri.startswith(SCHEMA):
             _make_database(Path(uri.removeprefix(SCHEMA).partition("?")[0]).absolute())
         client = MlflowClient(tracking_uri=uri)
-        name = asked.tracking.mlflow.experiment or asked.study
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or asked.study
         known = client.get_experiment_by_name(name)
         experiment = known.experiment_id if known else client.create_experiment(name)
         runs = client.search_runs([experiment], f"tags.`{TAG}` = '{cell.key}'", max_results=1)

@@ -51,8 +51,7 @@ class TensorBoardRun:
 
 def start(asked: Asked, cell: Tracked) -> TensorBoardRun:
     """Open the folder of a cell. One with another training of the cell is moved beside it."""
-    assert asked.tracking.tensorboard is not None
-    folder = asked.folder_of(asked.tracking.tensorboard.folder, "tensorboard") / cell.name
+    folder = Path(asked.folder, "tensorboard", cell.name)
     mark = folder / KEY
     if mark.exists() and (key := mark.read_text().strip()) != cell.key:
         folder.rename(folder.with_name(f"{folder.name}-{key}"))

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from pipeline.jobs.json_files import canonical, digest
 from pipeline.study.outputs import TRACKING
-from pipeline.study.run_settings import Tracking
+from pipeline.study.run_settings import TrackerName
 from pipeline.study.sections import ConfigError, Section
 from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
@@ -29,7 +29,7 @@ MODULES = {
     "tensorboard": "pipeline.cells.tracking.tensorboard_run",
     "mlflow": "pipeline.cells.tracking.mlflow_run",
 }
-"""Name in section ``tracking`` -> the module whose ``start(asked, cell)`` opens a run."""
+"""Name under ``tracking`` -> the module whose ``start(asked, cell)`` opens a run."""
 HELDOUT = "heldout/"
 """Before the names of what is measured on held-out tokens, once a cell is trained."""
 
@@ -39,8 +39,8 @@ class Asked(Section):
 
     study: str
     folder: str
-    """Where trackers keep what they are given no other folder for."""
-    tracking: Tracking
+    """Where trackers keep what lies on disk."""
+    trackers: list[TrackerName]
 
     @classmethod
     def by(cls, study: Study) -> Asked | None:
@@ -49,31 +49,21 @@ class Asked(Section):
         Raises:
             ConfigError: a package of a tracker is not installed. Nothing is imported.
         """
-        tracking = study.run.tracking
-        if tracking is None or not tracking.model_dump():
+        if not study.run.tracking:
             return None
         folder = str(Path(study.path(TRACKING)).absolute())
-        asked = cls(study=study.config.study, folder=folder, tracking=tracking)
+        asked = cls(study=study.config.study, folder=folder, trackers=study.run.tracking)
         if missing := [name for name in asked.trackers if not _is_installed(name)]:
             names = ",".join(missing)
             raise ConfigError(
-                f"section tracking asks for {names}, which is not installed: run "
-                f"`python -m pip install --editable '.[{names}]'` or take it out of the section"
+                f"tracking asks for {names}, which is not installed: run "
+                f"`python -m pip install --editable '.[{names}]'` or take it out"
             )
         return asked
-
-    @property
-    def trackers(self) -> list[str]:
-        """Names of the trackers, as the section has them."""
-        return list(self.tracking.model_dump())
 
     def pass_on(self) -> None:
         """Let every job that is started from here know what is asked for."""
         os.environ[VARIABLE] = canonical(self)
-
-    def folder_of(self, given: str, name: str) -> Path:
-        """The folder that the section gives to one tracker, or the tracker's own."""
-        return Path(given or f"{self.folder}/{name}")
 
 
 def passed_on() -> Asked | None:

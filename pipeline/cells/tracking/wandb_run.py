@@ -48,20 +48,17 @@ class WandbRun:
 
 def start(asked: Asked, cell: Tracked) -> WandbRun:
     """Open the run of a cell, or continue it; several may be open."""
-    own = asked.tracking.wandb
-    assert own is not None
-    mode = own.mode or os.environ.get("WANDB_MODE") or "online"
-    if mode == "online" and not (wandb.api.api_key or os.environ.get(TOKEN)):
+    if os.environ.get("WANDB_MODE", "online") == "online" and not (
+        wandb.api.api_key or os.environ.get(TOKEN)
+    ):
         raise ValueError("no key for W&B: set WANDB_API_KEY or run `wandb login`")
-    folder = asked.folder_of(own.folder, "wandb")
+    folder = Path(asked.folder, "wandb")
     folder.mkdir(parents=True, exist_ok=True)
     settings = wandb.Settings(
         silent=True, console="off", disable_code=True, disable_git=True, x_disable_stats=True
     )
     run = wandb.init(
-        project=own.project or asked.study,
-        entity=own.entity or None,
-        mode=own.mode,
+        project=os.environ.get("WANDB_PROJECT") or asked.study,
         id=cell.key,
         name=cell.name,
         group=cell.name.rpartition("/")[0],

@@ -77,7 +77,7 @@ CHANGES: dict[str, tuple[str, Any, set[str]]] = {
     "checkpoints": ("checkpoint_seconds", 77_777, set()),
     "results": ("results", "another folder", set()),
     "cache": ("cache", "another folder", set()),
-    "tracker": ("tracking.wandb", {"project": "another"}, set()),
+    "tracker": ("tracking", ["wandb"], set()),
     "formats": ("formats.tables", ["latex", "parquet"], set()),
     "shards": ("dump.sharded", True, set()),
 }

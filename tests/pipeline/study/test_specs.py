@@ -14,23 +14,23 @@ from pipeline.study.study_config import DEFAULT_CONFIG
 PINNED = {
     "local": (
         *("c84db704bfd4a416", "cf37484d6528f781", "e023857861c296f3", "52c3b8c8817b4c55"),
-        *("84c9f2c311c0eeb6", "369332611ec07db6", "be06d471052a4b23", "6f1a8697a7495223"),
+        *("84c9f2c311c0eeb6", "369332611ec07db6", "be06d471052a4b23", "389a5ec64bcb470d"),
     ),
     "reference-deep": (
         *("c84db704bfd4a416", "0a5e3a5ac767c4ef", "ff7d487aca9ef15a", "679d554eb53f9d65"),
-        *("b7f5baff21305025", "2e2293fd78af5443", "f7218bb2a6dfcdd0", "1f761b53e79f1827"),
+        *("b7f5baff21305025", "2e2293fd78af5443", "f7218bb2a6dfcdd0", "1bca24f6c43adfdf"),
     ),
     "reference": (
         *("c84db704bfd4a416", "cf37484d6528f781", "920c3f6079e1ba26", "f100b6b56376c015"),
-        *("e425216ad427144c", "109ead0d2fc5773e", "693c15b5489a1039", "1f761b53e79f1827"),
+        *("e425216ad427144c", "109ead0d2fc5773e", "693c15b5489a1039", "1bca24f6c43adfdf"),
     ),
     "paper": (
         *("f55cc117dd08952e", "3c27d543148dfde2", "3333e3dbd61d6811", "d870e807ec8c3530"),
-        *("cc3a7c2e3cec4dac", "0ed24176926bef3c", "17aaa1ffb55382c6", "1f761b53e79f1827"),
+        *("cc3a7c2e3cec4dac", "0ed24176926bef3c", "17aaa1ffb55382c6", "1bca24f6c43adfdf"),
     ),
     "smoke": (
         *("0edb9194bc248d50", "bb39e9e37b2d7397", "65dc6b121d7949dc", "a88b5fea588efbc7"),
-        *("56dc9788e552abae", "ea19451bace4841e", "861e4324934ec48d", "8f673d54dbad3ea0"),
+        *("56dc9788e552abae", "ea19451bace4841e", "861e4324934ec48d", "e64924ff1d122c8e"),
     ),
 }
 """Digests of the specifications of the first cell. Another one makes every user train again."""

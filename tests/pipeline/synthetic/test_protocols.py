@@ -17,6 +17,7 @@ from pipeline.__main__ import main as stage
 from pipeline.analysis.tables import synthetic as synthetic_tables
 from pipeline.analysis.tables.synthetic import summarise
 from pipeline.jobs.json_files import canonical, digest, read_json
+from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG
 from pipeline.study.synthetic import PROTOCOLS

@@ -15,13 +15,12 @@ from pipeline.cells.run import main as run_cell
 from pipeline.cells.tracking import live as live_module
 from pipeline.cells.tracking.trackers import MODULES, VARIABLE, Asked, Tracked
 from pipeline.study.curves import read_curve
-from pipeline.study.run_settings import Tracking
 from tests.pipeline.cells.tracking.readers import mlflow_points, tensorboard_points, wandb_points
 from tests.pipeline.whole_study import CELL, CONFIG, WholeStudy, make_whole_study, without_costs
 
 pytestmark = pytest.mark.slow
 
-ALL = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
+ALL = ("wandb", "tensorboard", "mlflow")
 TRAINING = CONFIG["training"] | {"tokens": 128 * 400}
 
 
@@ -36,10 +35,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> WholeStudy:
 def ask(tmp_path, monkeypatch):
     """Ask for trackers as the Snakefile does."""
     monkeypatch.delenv(VARIABLE, raising=False)
+    monkeypatch.setenv("WANDB_MODE", "offline")
 
-    def ask(**sections) -> Asked:
-        section = Tracking.model_validate(sections)
-        asked = Asked(study="small", folder=str(tmp_path / "tracking"), tracking=section)
+    def ask(*names) -> Asked:
+        asked = Asked(study="small", folder=str(tmp_path / "tracking"), trackers=list(names))
         monkeypatch.setenv(VARIABLE, "")  # what is passed on is put back
         asked.pass_on()
         return asked
@@ -93,7 +92,7 @@ def assert_unharmed(made: WholeStudy, folder: Path) -> None:
 
 
 def test_all_trackers_get_the_curve_and_the_cell_stays_the_same(made, ask, tmp_path, capfd):
-    asked = ask(**ALL)
+    asked = ask(*ALL)
     folder = train(made, tmp_path / "cells")
     assert_unharmed(made, folder)
     place = tmp_path / "tracking"
@@ -122,7 +121,7 @@ def test_all_trackers_get_the_curve_and_the_cell_stays_the_same(made, ask, tmp_p
 def test_a_tracker_that_fails_is_told_of_once_and_harms_nothing(
     made, ask, faulty, tmp_path, capfd, faults, told
 ):
-    ask(tensorboard={})
+    ask("tensorboard")
     faulty(**faults)
     folder = train(made, tmp_path / "cells")
     assert_unharmed(made, folder)
@@ -132,7 +131,7 @@ def test_a_tracker_that_fails_is_told_of_once_and_harms_nothing(
 
 
 def test_a_tracker_that_hangs_is_left_behind(made, ask, faulty, tmp_path, monkeypatch, capfd):
-    ask(tensorboard={})
+    ask("tensorboard")
     faulty(log=lambda rows: time.sleep(1000))
     monkeypatch.setattr(live_module, "PATIENCE", 0.5)
     began = time.monotonic()

@@ -34,9 +34,9 @@ def study(tmp_path) -> Study:
     return study
 
 
-def config(study: Study, tmp_path: Path, **tracking: dict[str, str]) -> Path:
+def config(study: Study, tmp_path: Path, *tracking: str) -> Path:
     path = tmp_path / "study.yaml"
-    raw = configuration(**RAW) | {"results": study.run.results, "tracking": tracking}
+    raw = configuration(**RAW) | {"results": study.run.results, "tracking": list(tracking)}
     path.write_text(yaml.safe_dump(raw))
     return path
 
@@ -46,7 +46,7 @@ def points(study: Study, number: int, folder: str = "tracking/tensorboard"):
 
 
 def test_what_a_tracker_lacks_is_sent_and_nothing_twice(study, tmp_path, capsys):
-    path = config(study, tmp_path, tensorboard={})
+    path = config(study, tmp_path, "tensorboard")
     main(path)
     assert capsys.readouterr().out == "2 of 3 cells sent to tensorboard\n"
     first = {number: points(study, number) for number in (0, 1)}
@@ -64,14 +64,15 @@ def test_what_a_tracker_lacks_is_sent_and_nothing_twice(study, tmp_path, capsys)
 
 
 def test_a_tracker_that_fails_ends_it(study, tmp_path, capsys):
-    taken = tmp_path / "taken"
+    taken = Path(study.path("tracking"))
+    taken.parent.mkdir(parents=True, exist_ok=True)
     taken.write_text("no folder")
     with pytest.raises(RuntimeError, match="tensorboard failed at small/resid/gated"):
-        main(config(study, tmp_path, tensorboard={"folder": str(taken)}))
+        main(config(study, tmp_path, "tensorboard"))
     assert "TRACKING BY TENSORBOARD STOPPED" in capsys.readouterr().err
 
 
 def test_a_package_that_is_not_installed_is_named(study, tmp_path, monkeypatch):
     monkeypatch.setattr("pipeline.cells.tracking.trackers._is_installed", lambda name: False)
     with pytest.raises(ConfigError, match=r"pip install --editable '\.\[tensorboard,mlflow\]'"):
-        main(config(study, tmp_path, tensorboard={}, mlflow={}))
+        main(config(study, tmp_path, "tensorboard", "mlflow"))

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from pipeline.cells.tracking.trackers import MODULES, Asked, Tracked, Tracker
-from pipeline.study.run_settings import Tracking
 from tests.pipeline.cells.tracking.readers import (
     Points,
     mlflow_points,
@@ -23,12 +22,15 @@ pytestmark = [pytest.mark.long, pytest.mark.slow]
 NAME = "m/resid/gated/w8_lam0.1_seed0"
 CELL = Tracked(NAME, "0123456789abcdef", {"study": "small", "lam": 0.1, "variant": "gated"})
 HELDOUT = {"r2": 0.75, "l0": 31.5}
-SECTIONS = {"wandb": {"mode": "offline"}, "tensorboard": {}, "mlflow": {}}
 
 
-def asked_of(place: Path, name: str, **more: str) -> Asked:
-    section = Tracking.model_validate({name: SECTIONS[name] | more})
-    return Asked(study="small", folder=str(place), tracking=section)
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+
+
+def asked_of(place: Path, name: str) -> Asked:
+    return Asked.model_validate({"study": "small", "folder": str(place), "trackers": [name]})
 
 
 def found_by(name: str, folder: Path, cell: str = NAME) -> Points:
