@@ -58,10 +58,3 @@ def test_rows_and_their_sweeps_compare_alike(candidate, baseline):
     assert found.candidate is sweeps[0]
     assert found.candidate.label == "sagsae_tied, H = 1152"
     assert found.matched == ()
-
-
-def test_rows_of_several_sweeps_are_refused(cells, candidate):
-    with pytest.raises(ValueError, match="a sweep is one variant of one width"):
-        sagsae.compare(cells, candidate)
-    with pytest.raises(ValueError, match="no rows"):
-        sagsae.compare(candidate, cells.query("variant == 'absent'"))

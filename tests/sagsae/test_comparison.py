@@ -16,7 +16,7 @@ from sagsae.comparison import (
     overlap,
 )
 from sagsae.dead_latents import dead_reduction
-from sagsae.sweeps import CellResult, Estimate, Sweep
+from sagsae.sweeps import CellResult, Sweep
 
 E = math.e
 
@@ -153,12 +153,6 @@ class TestMatched:
         assert found.baseline.mean == pytest.approx(0.3)
         assert found.reason == ""
 
-    @pytest.mark.parametrize(("l0", "value"), [(4.95, 0.1), (20.3, 0.3)])
-    def test_an_end_within_two_percent_counts_as_there(self, l0, value):
-        found = matched(sweep([(1, 0.0), (100, 1.0)]), sweep([(5, 0.1), (20, 0.3)]), "r2", l0)
-        assert found.baseline == Estimate(mean=value, se=None)
-        assert found.candidate.mean == pytest.approx(math.log(l0, 100))
-
     @pytest.mark.parametrize("l0", [4.9, 20.41])
     def test_outside_the_overlap_is_empty_although_one_side_reaches_it(self, l0):
         found = matched(sweep([(1, 0.0), (100, 1.0)]), sweep([(5, 0.3), (20, 0.3)]), "r2", l0)
@@ -200,22 +194,6 @@ class TestDeadReduction:
         found = dead_reduction(few, many)
         assert (found.factor, found.floored) == (pytest.approx(0.5 / 0.005), 1)
         assert dead_reduction(many, few).factor == pytest.approx(0.005 / 0.5)
-
-
-def test_collapsed_cells_take_part_and_are_named():
-    good = sweep([(1, 0.1), (100, 0.9)])
-    fallen = CellResult(
-        name="fallen",
-        lam=3.0,
-        seed=0,
-        l0=0.5,
-        values={"r2": 0.05, "dead_fraction": 0.99},
-        collapsed=("R2 below 0.2",),
-    )
-    both = Sweep(label="A", width=100, cells=(*good.cells, fallen))
-    assert both.collapsed == {"fallen": ("R2 below 0.2",)}
-    assert overlap(both, both).lo == 0.5
-    assert both.points[0].collapsed == ("fallen",)
 
 
 def test_a_bootstrap_agrees_with_the_exact_distribution():

@@ -82,20 +82,6 @@ class TestVerdicts:
         shown = [text for text in of(table, "full_width", "here") if text]
         assert shown == ["0 of 2 runs at 2H collapse, 0 at H"] * 2  # not those at the other widths
 
-    def test_sweeps_without_a_shared_lambda_are_judged_at_equal_l0(self, tmp_path):
-        raw = settings_configuration(tmp_path)
-        for entry in raw["grid"]:
-            if entry["variant"] == "gated":
-                entry["lambdas"] = [0.06, 0.11, 0.2]
-        _, table, _ = judged(made_settings(tmp_path, grid=raw["grid"]))
-        assert of(table, "dead_mlp")[4] == HOLDS
-        here = of(table, "dead_mlp", "here")[4]
-        assert "(0 of 36 points floored; no dead latents on either side at 0 lambdas or" in here
-        assert here.endswith(
-            "at equal L0 256x to 384x, which decides at large mlp_out, small mlp_out, where the "
-            "sweeps share no lambda"
-        )
-
 
 class TestHanging:
     def test_a_verdict_hangs_on_the_factor_whose_other_level_turns_it(self, study):

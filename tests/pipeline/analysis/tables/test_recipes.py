@@ -9,12 +9,8 @@ import pytest
 
 from pipeline.analysis.claims.judge import claims
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.tables.comparison import comparison_table
-from pipeline.analysis.tables.contrasts import contrast_table
-from pipeline.analysis.tables.sweeps import Metrics
 from pipeline.jobs.json_files import write_json
 from pipeline.study.recipes import levels_of
-from pipeline.study.scope import Scope
 from pipeline.study.study import Study
 from tests.pipeline.conftest import MadeStudy, metrics_of
 from tests.pipeline.made_grid import configuration
@@ -67,11 +63,6 @@ def made(tmp_path_factory) -> MadeStudy:
     return made
 
 
-@pytest.fixture(scope="module")
-def spec(made: MadeStudy) -> Scope:
-    return made.scope
-
-
 def test_a_comparison_is_made_under_each_recipe_and_mixes_none(made):
     table = read_table(made.root / "tables" / "comparison.csv")
     assert list(table.groupby("recipe", sort=False).size().items()) == [
@@ -86,31 +77,6 @@ def test_a_comparison_is_made_under_each_recipe_and_mixes_none(made):
     matched = table[table["recipe"] == "matched"].iloc[0]
     assert (matched["model"], matched["hookpoint"]) == ("small", "resid")
     assert matched["candidate_seeds"] == 1  # of the recipe that it extends
-
-
-def test_a_recipe_has_the_numbers_that_it_has_in_a_study_of_its_own(made, spec):
-    table = read_table(made.root / "tables" / "comparison.csv").set_index("recipe")
-    alone = {}
-    for recipe in ("", "zero-bias"):
-        metrics = _metrics(made, recipe)
-        only = spec.model_copy(update={"cells": [cell.path for cell in metrics]})
-        only = Scope.model_validate(only.model_dump())
-        alone[recipe] = comparison_table(metrics, only).set_index("recipe")
-        kept = contrast_table(metrics, only)
-        contrasts = read_table(made.root / "tables" / "contrasts.csv")
-        assert len(kept) == (contrasts["recipe"] == recipe).sum()
-    for recipe, expected in alone.items():
-        for column in ("mean_gap", "min_gap", "l0_64_r2_candidate", "dead_reduction"):
-            found = table.loc[recipe, column].tolist()
-            assert found == pytest.approx(expected[column].tolist(), nan_ok=True)
-
-
-def _metrics(made: MadeStudy, recipe: str) -> Metrics:
-    from pipeline.study.cell import Cell
-    from pipeline.study.metrics import read_all
-
-    cells = [Cell.from_path(path) for path in made.spec["cells"]]
-    return read_all(made.root / "cells", [cell for cell in cells if cell.recipe == recipe])
 
 
 def test_claims_are_judged_under_each_recipe(made):
