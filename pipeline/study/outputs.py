@@ -6,9 +6,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 from pipeline.study.cell import PATTERN, Cell
-from sagsae.exchange import CONFIG as SAELENS_CONFIG
 from sagsae.exchange import OWN_WEIGHTS
-from sagsae.exchange import WEIGHTS as SAELENS_WEIGHTS
 
 METRICS, WEIGHTS, TRAINING = "metrics.json", OWN_WEIGHTS, "training.json"
 
@@ -36,9 +34,6 @@ DIAL_TABLES = (DIAL, DIAL_CURVES)
 """Tables of a study that steers with latents."""
 
 DIAL_RUNS = "dial"
-
-OF_COMPARISON = "(?:_comparison[0-9]+)?"
-"""What ends the name of a file of steering, as a pattern."""
 """Folder of what steering found, a file for each place and seed."""
 
 PROBING, ABSORPTION = "probing.csv", "absorption.csv"
@@ -63,8 +58,8 @@ RANKING_TABLES = (RANKING, RANKING_SUMMARY, DOMINANCE, SIDES)
 TYING, ABLATION, WIDTH = "tying", "ablation", "width"
 """Kinds of contrast."""
 
-SAELENS, SAELENS_FILES = "saelens", (SAELENS_CONFIG, SAELENS_WEIGHTS)
-"""Folder of the cells that were exported, as they lie in ``cells``; the files of each."""
+SAELENS = "saelens"
+"""Folder of the cells that were exported, as they lie in ``cells``."""
 
 TRACKING, MLFLOW, WANDB_NOTE = "tracking", "mlflow.db", ".{key}.json"
 """Folder of what trackers keep on disk; MLflow's database in it; what was sent to W&B of a cell."""
@@ -94,7 +89,7 @@ RECORDS = (
 
 SYNTHETIC = "synthetic"
 
-RUNS, SYNTHETIC_SUMMARY = f"{SYNTHETIC}/runs", f"{SYNTHETIC}/summary.csv"
+RUNS = f"{SYNTHETIC}/runs"
 
 CLAIMS_PAGE = "claims.md"
 
