@@ -35,7 +35,8 @@ def add_auxk(step: CpuStep, operand: Tensor, du: Tensor, weight: float) -> float
     with torch.enable_grad(), torch.autocast("cpu", step.dtype, enabled=low):
         codes = strongest(pre.requires_grad_(), sae.auxk_latents, sae.two_sided)
         term = auxk_loss(step.error(), codes, rows.requires_grad_())
-    at_pre, at_rows = torch.autograd.grad(term, (pre, rows), torch.full_like(term, weight))
+        weighted = weight * term
+    at_pre, at_rows = torch.autograd.grad(weighted, (pre, rows))
     step.grads["W_dec"].index_add_(0, latents, at_rows)
     to_encoder = (at_pre.to(step.dtype).T @ operand).to(master)
     step.grads["W_enc"].T.index_add_(0, latents, to_encoder)
