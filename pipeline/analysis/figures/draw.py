@@ -62,8 +62,8 @@ def draw(name: str, root: Path, spec: Scope, measures: Measures) -> Drawn:
     module = import_module(f"{__package__}.{entry_of(name).module}")
     with mpl.rc_context(STYLE):
         drawn, numbers = getattr(module, figure)(Shown(root, spec, recipe, everything, measures))
-    if spec.several and figure not in {**SETTINGS, **SYNTHETIC}:
-        drawn.suptitle(f"Recipe {recipe or DEFAULT_RECIPE}", fontsize="medium")
+        if spec.several and figure not in {**SETTINGS, **SYNTHETIC}:
+            drawn.suptitle(f"Recipe {recipe or DEFAULT_RECIPE}", fontsize="medium")
     return drawn, numbers
 
 
