@@ -13,6 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pipeline.analysis.claims.limits import limits
+from pipeline.analysis.claims.verdicts import MISSING
 from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.figures.catalogue import SYNTHETIC, figures_of, title_and_caption
 from pipeline.analysis.names import claim_tables, tables_of
@@ -40,14 +41,13 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
         root: Folder of its results.
         browser: Address of the latent browser as seen from the report, if the study has one.
     """
-    names = [name for name in tables_of(scope) if name in VIEWS]
-    first = list(claim_tables(scope)[::-1])
-    read = {
-        name: read_table(root / "tables" / name)
-        for name in [*first, *(name for name in names if name not in first)]
-    }
+    claims = claim_tables(scope)[::-1]
+    names = [*claims, *(name for name in tables_of(scope) if name in VIEWS and name not in claims)]
+    read = {name: read_table(root / "tables" / name) for name in names}
     figures = [*figures_of(scope), *(SYNTHETIC if scope.synthetic.with_study else ())]
     counts = read[CLAIMS]["outcome"].value_counts()
+    if set(counts.index) == {MISSING}:
+        counts, names = counts[:0], names[len(claims) :]
     renderer = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -65,7 +65,7 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
         "hookpoints": scope.hookpoints,
         "tally": ", ".join(f"{outcome}: {count}" for outcome, count in counts.items()),
         "figures": [figure((root / "figures" / name).with_suffix(".png")) for name in figures],
-        "tables": [parts_of(name, table, scope) for name, table in read.items()],
+        "tables": [parts_of(name, read[name], scope) for name in names],
         "limits": limits(scope, read[CELLS]),
         "browser": browser,
     }

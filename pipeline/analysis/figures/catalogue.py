@@ -41,10 +41,10 @@ class Entry:
 RUNS = (outputs.MEASURED.format(kind="synthetic"),)
 _sweep = Entry("sweep", (POINTS, outputs.COMPARISON))
 SWEEPS = {
+    "figure_r2": _sweep,
     "figure_2": _sweep,
     "figure_3": _sweep,
     "figure_11": Entry("calibration", (outputs.CALIBRATION, POINTS)),
-    "figure_r2": _sweep,
 }
 """Of the main comparison, numbered as in the paper, which has none of R2 against L0."""
 SETTINGS = dict.fromkeys(
@@ -122,12 +122,13 @@ def _docstrings(module: str, function: str) -> tuple[str, str]:
 
 
 def figures_of(scope: Scope) -> tuple[str, ...]:
-    """The figures that a study draws by itself: the main comparison, all sweeps where there are
-    others, each recipe apart; those of settings, families, steering, probes and training."""
+    """The figures that a study draws by itself, in the order of the report: those of settings and
+    families, the main comparison, all sweeps where there are others, each recipe apart; those of
+    steering, probes and training."""
     found = [*SETTINGS] if scope.has_effects else []
-    found += _of_sweeps(scope)
     if scope.several_families:
         found += marked(FAMILIES, scope.trained, scope)
+    found += _of_sweeps(scope)
     found += marked(DIALS, _recipes(scope.dial), scope)
     found += marked(PROBES, _recipes(scope.probe), scope)
     curves = {cell.recipe for cell in scope.drawn}

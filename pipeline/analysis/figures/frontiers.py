@@ -8,15 +8,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
-from sklearn.isotonic import isotonic_regression
 
 from pipeline.analysis.figures.panels import L0, curves, drawable, dress, marks, panels_of
-from pipeline.analysis.figures.shown import Drawn, Series, Shown
-from pipeline.analysis.numbers import variant_label
+from pipeline.analysis.figures.shown import Drawn, Series, Shown, legend_of
 from pipeline.study.cell import KNOBS
 from pipeline.study.outputs import POINTS
 from sagsae.autoencoders.registry import VARIANTS, sides, stem
-from sagsae.frontiers import Floats
 
 TICKS = (-1, 0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98, 0.99, 0.995)
 """Of the axis of R2: nearly even where R2 is spaced by the logarithm of 1 - R2."""
@@ -24,10 +21,6 @@ ROOM = 1.12
 """Above and below what is drawn, as a factor of 1 - R2."""
 LEAST_TICKS = 4
 """With fewer in a panel, its ticks are evenly spaced in R2."""
-SIZE = 7.0
-"""Of the names at the ends of lines, in points."""
-BETWEEN = 1.2
-"""Distance of two names, in multiples of their size."""
 
 
 def figure_frontiers(shown: Shown) -> Drawn:
@@ -41,14 +34,11 @@ def figure_frontiers(shown: Shown) -> Drawn:
     """
     points = marks(replace(shown, everything=True).rows(POINTS), "r2")
     series = _styles(points, shown)
-    figure, panels = panels_of(shown, points, [], (L0, "R2"), (3.6, 2.6))
+    figure, panels = panels_of(shown, points, legend_of(series), (L0, "R2"), (3.6, 2.6))
     for panel, here in panels:
         curves(panel, here, series)
         dress(panel, here)
         _space_by_unexplained(panel, drawable(here)["value"])
-    figure.draw_without_rendering()  # names need the height of the panels
-    for panel, here in panels:
-        _name_ends(panel, drawable(here), series)
     columns = ["recipe", "model", "hookpoint", "series", "variant", "width"]
     columns += [name for name in KNOBS if name in points] + ["seeds", "family", "sides"]
     numbers = points.assign(family=points["variant"].map(stem), sides=points["variant"].map(sides))
@@ -87,43 +77,3 @@ def _space_by_unexplained(panel: Axes, values: pd.Series) -> None:
     even = len(ticks) < LEAST_TICKS
     panel.yaxis.set_major_locator(MaxNLocator(LEAST_TICKS) if even else FixedLocator(ticks))
     panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-
-
-def _name_ends(panel: Axes, points: pd.DataFrame, series: dict[str, Series]) -> None:
-    """Write the names of lines in a column right of a panel, each joined to the end of its line:
-    the point of the largest L0 that is seen. A name has the width where a variant has several."""
-    seen = points[points["l0"].between(*panel.get_xlim())]
-    ends = seen.groupby("series").last().reindex([*series]).dropna(subset="variant")
-    heights = panel.transAxes.inverted().transform(
-        panel.transData.transform(ends[["l0", "value"]].to_numpy())
-    )[:, 1]
-    tall = panel.bbox.height / panel.figure.dpi * 72
-    several = seen.groupby("variant")["width"].nunique() > 1
-    places = _apart(heights, BETWEEN * SIZE / tall)
-    for (label, end), place in zip(ends.iterrows(), places, strict=True):
-        width = f", {end['width']:.0f}" if several[end["variant"]] else ""
-        colour = series[str(label)].colour
-        join = {"arrowstyle": "-", "lw": 0.4, "alpha": 0.6, "relpos": (0, 0.5), "shrinkA": 1}
-        panel.annotate(
-            variant_label(end["variant"]) + width,
-            (end["l0"], end["value"]),
-            xytext=(1.045, place),
-            textcoords="axes fraction",
-            va="center",
-            fontsize=SIZE,
-            color=colour,
-            arrowprops=join | {"color": colour, "shrinkB": 3},
-            annotation_clip=False,
-        )
-
-
-def _apart(wanted: Floats, least: float) -> Floats:
-    """The places from 0 to 1 nearest to those that are wanted, in the sum of squares, at least
-    ``least`` apart; evenly spaced where there is no room for that. They keep their order."""
-    if wanted.size < 2:
-        return np.clip(wanted, 0, 1)
-    steps = min(least, 1 / (wanted.size - 1)) * np.arange(wanted.size)
-    order = np.argsort(wanted, kind="stable")
-    found = np.empty_like(wanted)
-    found[order] = np.clip(isotonic_regression(wanted[order] - steps), 0, 1 - steps[-1]) + steps
-    return found

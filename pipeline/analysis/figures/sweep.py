@@ -18,18 +18,14 @@ from pipeline.analysis.figures.panels import (
     CROSS,
     L0,
     curves,
-    drawable,
     dress,
     marks,
     panels_of,
 )
 from pipeline.analysis.figures.shown import Drawn, Shown, legend_of
-from pipeline.study.cell import KNOBS, knob_of
+from pipeline.study.cell import KNOBS
 from pipeline.study.outputs import POINTS
 from pipeline.study.scope import SWEPT
-
-ANNOTATED_AT_MOST = 2
-"""Series of a figure whose points carry their lambda."""
 
 
 def figure_2(shown: Shown) -> Drawn:
@@ -70,8 +66,7 @@ def against_l0(shown: Shown, metric: str) -> Drawn:
     parts = [points.assign(kind="point"), shown.overlaps.assign(kind="overlap")]
     table = pd.concat(parts, ignore_index=True)
     series, dead = shown.lines(points), metric == "dead_fraction"
-    annotated = len(series) <= ANNOTATED_AT_MOST
-    legend = [*legend_of(series), *_legend(table, annotated)]
+    legend = [*legend_of(series), *_legend(table)]
     figure, panels = panels_of(shown, table, legend, (L0, SWEPT[metric]), sharey=dead)
     for panel, rows in panels:
         here = rows[rows["kind"] == "point"]
@@ -79,32 +74,12 @@ def against_l0(shown: Shown, metric: str) -> Drawn:
             panel.axvspan(*ends, color=BAND, alpha=0.22, zorder=0)
         curves(panel, here, series)
         dress(panel, here, shared_y=dead)
-        if annotated:
-            _annotate(panel, drawable(here))
     if dead:
         _honest_zero(figure.axes[0], points)
     columns = ["kind", "recipe", "model", "hookpoint", "series", "variant", "width"]
     columns += [name for name in KNOBS if name in points] + ["seeds"]
     columns += ["l0", "l0_se", "value", "value_se", "hollow", "collapsed"]
     return figure, table[[*columns, "comparison", "overlap_lo", "overlap_hi"]]
-
-
-def _annotate(panel: Axes, points: pd.DataFrame) -> None:
-    """The lambda or k of each point: above the points of the higher line, below those of the
-    other."""
-    upper = points.groupby("series")["value"].mean().idxmax() if len(points) else ""
-    for row in points.to_dict("records"):
-        above = row["series"] == upper
-        panel.annotate(
-            knob_of(row).removeprefix("λ "),
-            (row["l0"], row["value"]),
-            xytext=(0, 5 if above else -5),
-            textcoords="offset points",
-            ha="center",
-            va="bottom" if above else "top",
-            fontsize=5.5,
-            color="#444444",
-        )
 
 
 def _honest_zero(panel: Axes, points: pd.DataFrame) -> None:
@@ -120,15 +95,11 @@ def _honest_zero(panel: Axes, points: pd.DataFrame) -> None:
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _legend(table: pd.DataFrame, annotated: bool) -> list[Line2D | Patch]:
+def _legend(table: pd.DataFrame) -> list[Line2D | Patch]:
     """What is told besides the names of the series."""
     handles: list[Line2D | Patch] = []
     if (table["kind"] == "overlap").any():
         handles.append(Patch(color=BAND, alpha=0.4, label="L0 overlap of the comparison"))
-    if annotated:
-        tag = Line2D([], [], ls="none", marker="$0.1$", markersize=9, color="#444444")
-        tag.set_label("λ or k of a point")
-        handles.append(tag)
     if table["hollow"].eq(True).any():
         hollow = Line2D([], [], ls="none", marker="o", color="black", markerfacecolor="white")
         hollow.set_label("hollow: noise, the ablation costs too little")

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from pipeline.analysis.claims.verdicts import MISSING
+from pipeline.analysis.figures.catalogue import figures_of
 from pipeline.analysis.tables.ranking import summary_table
 from pipeline.study.study import Study
 from sagsae.autoencoders.registry import VARIANTS
+from sagsae.files import write_atomic
 from tests.pipeline.conftest import MadeStudy
 from tests.pipeline.made_families import (
     LIFT,
@@ -215,3 +219,19 @@ def test_claims_are_judged_under_recipes_that_train_a_variant_of_the_paper(made,
     sparse = {"expansion": 4, "ks": [16, 64], "recipes": ["matched", "paper"]}
     without = families_config(tmp_path, grid=[{"variant": "topk"} | sparse], comparisons=[])
     assert [setting.recipe for setting in Study.from_dict(without).compared.settings] == ["matched"]
+
+
+def test_a_report_without_sa_gsae_opens_with_frontiers_and_without_claims(tmp_path):
+    def others(blocks):
+        return [block for block in blocks if "topk" in str(block)]
+
+    raw = families_config(tmp_path)
+    comparisons = [one for one in others(raw["comparisons"]) if "sagsae" not in str(one)]
+    made = made_families(tmp_path, grid=others(raw["grid"]), comparisons=comparisons)
+    assert set(table(made, "claims")["outcome"]) == {MISSING}
+    for name in figures_of(made.scope):
+        write_atomic(made.root / "figures" / f"{name}.png", b"")
+    page = made.report()
+    titles = re.findall("<figcaption><b>([^,.]+)", page)
+    assert list(dict.fromkeys(titles))[:2] == ["All frontiers", "R2 against L0"]
+    assert "Claims" not in re.sub("<[^>]+>", "", page.partition("What this study cannot say")[0])
