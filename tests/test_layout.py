@@ -22,7 +22,7 @@ PIPELINE = (
 
 Analysis lies below data and cells: only measures reach it."""
 SAGSAE = (
-    {"files", "folders", "memory", "cpu_products"},
+    {"files", "cpu_products"},
     {"storage"},
     {"activations", "autoencoders", "schedules", "language_models"},
     {"evaluation", "training", "contrasts", "frontiers", "sweeps", "exchange"},

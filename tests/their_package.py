@@ -51,44 +51,12 @@ class TopK(Autoencoder):
         self.steps += 1
 
 
-class PlainGated(Autoencoder):
-    """The Gated SAE as its paper writes it."""
-
-    def __init__(self, d, width, scale=1.0):
-        super().__init__(d, width, scale)
-        self.W_enc = nn.Parameter(torch.zeros(d, width))
-        self.W_dec = nn.Parameter(torch.zeros(width, d))
-        self.b_dec = nn.Parameter(torch.zeros(d))
-        for name in ("b_gate", "r_mag", "b_mag"):
-            self.register_parameter(name, nn.Parameter(torch.zeros(width)))
-
-    def both(self, x):
-        u = (x - self.b_dec) @ self.W_enc
-        p = torch.relu(u + self.b_gate)
-        return p, (p > 0) * torch.relu(self.r_mag.exp() * u + self.b_mag)
-
-    def encode(self, x):
-        return self.both(x)[1]
-
-    def decode(self, z):
-        return z @ self.W_dec + self.b_dec
-
-    def loss(self, x, lam):
-        p, z = self.both(x)
-        aux = p @ self.W_dec.detach() + self.b_dec.detach()
-        return {
-            "reconstruction": (x - self.decode(z)).square().sum(1).mean(),
-            "penalty": lam * p.sum(1).mean(),
-            "auxiliary": (x - aux).square().sum(1).mean(),
-        }
-
-
-class NoError(PlainGated):
+class NoError(TopK):
     def loss(self, x, lam):
         return {"error": super().loss(x, lam)["reconstruction"]}
 
 
-class Frozen(PlainGated):
+class Frozen(TopK):
     def __init__(self, d, width, scale=1.0):
         super().__init__(d, width, scale)
         self.requires_grad_(False)

@@ -15,9 +15,11 @@ to. Other users' jobs are not seen: give each user GPUs through CUDA_VISIBLE_DEV
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
+import stat
 import subprocess
 import sys
 import time
@@ -26,7 +28,6 @@ from typing import Literal
 
 from pipeline.jobs.stage import Device
 from sagsae.files import try_flock
-from sagsae.folders import private_folder
 
 DIRECTORY_VARIABLE = "SAGSAE_LEASE_DIR"
 VISIBLE = "CUDA_VISIBLE_DEVICES"
@@ -120,6 +121,19 @@ def lease_folder() -> Path:
         return private_folder(folder, parents=bool(named))
     except OSError as error:
         raise LeaseError(f"{folder}: cannot be used ({error.strerror}); {remedy}") from error
+
+
+def private_folder(path: Path, parents: bool = True) -> Path:
+    """A folder of this user that nobody else may look into; it is made if it is not there.
+
+    Raises:
+        OSError: it cannot be made, is a link, or is somebody else's.
+    """
+    path.mkdir(mode=0o700, parents=parents, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
+        raise OSError(errno.EPERM, f"not a folder of user {os.getuid()}", str(path))
+    return path
 
 
 def take(devices: list[str], jobs_per_gpu: int) -> str:

@@ -11,8 +11,6 @@ from sagsae.activations.commits import Statistics as Statistics
 from sagsae.activations.dump import DumpProgress as DumpProgress
 from sagsae.activations.dump import DumpSettings as DumpSettings
 from sagsae.activations.dump import dump_activations as dump_activations
-from sagsae.activations.errors import StoreError as StoreError
-from sagsae.activations.errors import StoreLockedError as StoreLockedError
 from sagsae.activations.hookpoints import Hookpoint as Hookpoint
 from sagsae.activations.hookpoints import capture as capture
 from sagsae.activations.hookpoints import default_hookpoints as default_hookpoints
@@ -20,6 +18,8 @@ from sagsae.activations.hookpoints import resolve as resolve
 from sagsae.activations.hookpoints import run_captured as run_captured
 from sagsae.activations.hookpoints import splice as splice
 from sagsae.activations.layout import StoreConfig as StoreConfig
+from sagsae.activations.layout import StoreError as StoreError
+from sagsae.activations.layout import StoreLockedError as StoreLockedError
 from sagsae.activations.layout import store_path as store_path
 from sagsae.activations.reading import contexts_per_block as contexts_per_block
 from sagsae.activations.store import Store as Store

@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sagsae.activations.errors import StoreError
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
-from sagsae.activations.layout import CALIBRATION
+from sagsae.activations.layout import CALIBRATION, StoreError
 from sagsae.files import checked_json, signed_json
 from sagsae.storage import Location, storage_at
 

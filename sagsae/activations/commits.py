@@ -16,8 +16,7 @@ import numpy as np
 import torch
 
 from sagsae.activations.arrays import as_tensor
-from sagsae.activations.errors import StoreError
-from sagsae.activations.layout import CALIBRATION, SEALED, StoreConfig, commit_name
+from sagsae.activations.layout import CALIBRATION, SEALED, StoreConfig, StoreError, commit_name
 from sagsae.files import checked_json, digest, signed_json
 from sagsae.storage import Storage
 
@@ -57,12 +56,14 @@ class Moments:
 
     def to_json(self) -> dict[str, Any]:
         """JSON form, exact."""
-        return {**asdict(self), "sum": encode_vector(self.sum)}
+        bits = np.ascontiguousarray(self.sum, "<f8").tobytes()
+        return {**asdict(self), "sum": base64.b64encode(bits).decode()}
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Self:
         """The inverse of `to_json`."""
-        return cls(**{**value, "sum": decode_vector(value["sum"])})
+        bits = base64.b64decode(value["sum"])
+        return cls(**{**value, "sum": np.frombuffer(bits, "<f8").copy()})
 
 
 class RunningMoments:
@@ -142,16 +143,6 @@ class Statistics:
             mean_norm=moments.norm_sum / moments.count,
             max_norm=moments.max_norm,
         )
-
-
-def encode_vector(vector: np.ndarray) -> str:
-    """Base64 of a vector's little-endian float64 bytes."""
-    return base64.b64encode(np.ascontiguousarray(vector, "<f8").tobytes()).decode()
-
-
-def decode_vector(text: str) -> np.ndarray:
-    """The [d] float64 vector of `encode_vector`."""
-    return np.frombuffer(base64.b64decode(text), "<f8").copy()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -59,8 +59,6 @@ class DumpProgress:
 
     blocks_done: int
     """Of the store, those included that are being written here."""
-    blocks_total: int
-    """Of the store."""
     tokens: int
     """Tokens the model has read in this call."""
     seconds: float
@@ -229,7 +227,7 @@ def _write_blocks(
                 others = total - len(writer.pending_blocks()) if writer.shared else done
                 done = max(done + 1, others)
                 seconds = time.perf_counter() - began
-                progress(DumpProgress(done, total, reader.tokens_read, seconds))
+                progress(DumpProgress(done, reader.tokens_read, seconds))
         threads.finish()
 
 

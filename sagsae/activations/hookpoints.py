@@ -65,22 +65,13 @@ def resolve(model: nn.Module, hookpoints: Mapping[str, Hookpoint]) -> dict[str, 
     """The module of every hookpoint.
 
     Raises:
-        ValueError: a path leads nowhere; the message lists what exists where it broke.
+        ValueError: a path leads nowhere.
     """
-    return {name: _find_module(model, point) for name, point in hookpoints.items()}
-
-
-def _find_module(model: nn.Module, hookpoint: Hookpoint) -> nn.Module:
-    module = model
-    for part in hookpoint.module.split("."):
-        children = dict(module.named_children())
-        if part not in children:
-            raise ValueError(
-                f"hookpoint {hookpoint.name!r}: module path {hookpoint.module!r} breaks at "
-                f"{part!r}; the {type(module).__name__} there has {', '.join(children) or 'none'}"
-            )
-        module = children[part]
-    return module
+    try:
+        return {name: model.get_submodule(point.module) for name, point in hookpoints.items()}
+    except AttributeError as error:
+        paths = ", ".join(point.module for point in hookpoints.values())
+        raise ValueError(f"hookpoints {paths}: {error}; name other modules") from None
 
 
 @contextmanager

@@ -28,8 +28,7 @@ from typing import Any, Literal, Self, TypeVar
 
 import numpy as np
 
-from sagsae.activations.errors import StoreError
-from sagsae.files import MAX_FILES, canonical_json, checked_json, digest
+from sagsae.files import MAX_FILES, LockedError, canonical_json, checked_json, digest
 from sagsae.storage import Location, Storage, storage_at
 
 FORMAT = "sagsae-activations-3"
@@ -38,6 +37,14 @@ RUN, CALIBRATION, SEALED = "run.json", "calibration.json", "SEALED.json"
 COMMITS, DATA, LOCK = "commits", "data.zarr", ".lock"
 MISSING = 0xFFFF
 """Bits of absent rows: a bfloat16 NaN, which no written row can hold."""
+
+
+class StoreError(RuntimeError):
+    """An activation store cannot be used or written as asked; the message says what to do."""
+
+
+class StoreLockedError(StoreError, LockedError):
+    """Another process is writing to the store."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,28 +171,11 @@ class StoreConfig(Layout):
         """sha256 of `to_json`, which run.json carries as the digest of its content."""
         return digest(canonical_json(self.to_json()))
 
-    def differences(self, other: Self) -> list[str]:
-        """Dotted keys that differ, as `key: mine -> theirs`."""
-        mine, theirs = _flatten(self.to_json()), _flatten(other.to_json())
-        keys = sorted(mine.keys() | theirs.keys())
-        pairs = [(key, mine.get(key, "(absent)"), theirs.get(key, "(absent)")) for key in keys]
-        return [f"{key}: {here} -> {there}" for key, here, there in pairs if here != there]
-
 
 def committed_blocks(storage: Storage) -> list[int]:
     """Blocks that have a commit file, in order."""
     stems = (name.removesuffix(".json") for name in storage.names(COMMITS) if ".json" in name)
     return sorted(int(stem) for stem in stems if re.fullmatch("[0-9]{6,}", stem))
-
-
-def _flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, item in value.items():
-        if isinstance(item, Mapping) and item:
-            flat |= _flatten(item, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = repr(item)
-    return flat
 
 
 Root = TypeVar("Root", Path, Storage)

@@ -33,8 +33,14 @@ from sagsae.activations.commits import (
     read_seal,
     remedy,
 )
-from sagsae.activations.errors import StoreError
-from sagsae.activations.layout import DATA, SEALED, TOKEN_ARRAYS, StoreConfig, committed_blocks
+from sagsae.activations.layout import (
+    DATA,
+    SEALED,
+    TOKEN_ARRAYS,
+    StoreConfig,
+    StoreError,
+    committed_blocks,
+)
 from sagsae.files import canonical_json, digest
 from sagsae.storage import Folder, Location, Storage, StorageError, storage_at
 
@@ -116,13 +122,15 @@ class Store:
         return len(self.blocks) * self.config.rows_per_block
 
     def width(self, hookpoint: str) -> int:
-        """Width d of a hookpoint."""
-        self._check_hookpoint(hookpoint)
+        """Width d of a hookpoint; KeyError where there is none of this name."""
+        if hookpoint not in self.config.hookpoints:
+            known = ", ".join(self.config.hookpoints)
+            raise KeyError(f"no hookpoint {hookpoint!r} in {self.storage}; it has {known}")
         return self.config.hookpoints[hookpoint]
 
     def n_chunks(self, hookpoint: str) -> int:
         """Committed chunks of a hookpoint, R rows each."""
-        self._check_hookpoint(hookpoint)
+        self.width(hookpoint)  # which knows the name, or raises
         return len(self.blocks) * self.config.chunks_per_block
 
     def block_of_chunk(self, chunk: int) -> int:
@@ -131,7 +139,7 @@ class Store:
 
     def statistics(self, hookpoint: str) -> Statistics:
         """Mean, scale and norms over all committed rows, float64."""
-        self._check_hookpoint(hookpoint)
+        self.width(hookpoint)  # which knows the name, or raises
         moments = (self.commits[block].moments[hookpoint] for block in self.blocks)
         return Statistics.of(Moments.merged(moments))
 
@@ -276,13 +284,6 @@ class Store:
     def __reduce__(self) -> Any:
         """Without what is open: another process opens its own."""
         return type(self), (self.storage, self.config, self.commits)
-
-    def _check_hookpoint(self, hookpoint: str) -> None:
-        if hookpoint not in self.config.hookpoints:
-            raise KeyError(
-                f"no hookpoint {hookpoint!r} in {self.storage}; it has "
-                f"{', '.join(self.config.hookpoints)}"
-            )
 
 
 def _check_size(found: int, expected: int) -> None:

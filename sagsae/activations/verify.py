@@ -8,8 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from sagsae.activations.arrays import is_metadata, metadata_files
-from sagsae.activations.errors import StoreError
-from sagsae.activations.layout import StoreConfig
+from sagsae.activations.layout import StoreConfig, StoreError
 from sagsae.activations.store import Store
 from sagsae.storage import Location
 

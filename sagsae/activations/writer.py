@@ -31,7 +31,6 @@ from sagsae.activations.commits import (
     read_seal,
     write_seal,
 )
-from sagsae.activations.errors import StoreError, StoreLockedError
 from sagsae.activations.layout import (
     COMMITS,
     DATA,
@@ -39,6 +38,8 @@ from sagsae.activations.layout import (
     RUN,
     TOKEN_ARRAYS,
     StoreConfig,
+    StoreError,
+    StoreLockedError,
     commit_name,
     committed_blocks,
 )
@@ -113,11 +114,12 @@ class StoreWriter:
         zarr.create_group(MemoryStore())
 
     def _compare_config(self) -> None:
-        found = StoreConfig.read(self.storage)
-        if differences := found.differences(self.config):
+        there, asked = (c.to_json() for c in (StoreConfig.read(self.storage), self.config))
+        differ = [key for key in asked if there[key] != asked[key]]
+        if differ:
             raise StoreError(
                 f"{self.storage} was made with another configuration (there -> asked for): "
-                + "; ".join(differences)
+                + "; ".join(f"{key}: {there[key]} -> {asked[key]}" for key in differ)
                 + ". Use store_path, which gives each configuration its own folder"
             )
 

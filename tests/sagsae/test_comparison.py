@@ -99,17 +99,6 @@ class TestDominance:
         assert verdict.dominates is False
         assert (verdict.min_gap, verdict.min_gap_l0) == (0, 10)
 
-    def test_mean_gap_is_exact_for_known_areas(self):
-        peak = sweep([(1, 0.0), (E, 1.0), (E**3, 0.0)])
-        verdict = dominance(peak, sweep([(1, 0.0), (E**3, 0.0)]))
-        assert verdict.mean_gap == pytest.approx(1.5 / 3)
-
-    def test_one_point_inside_the_other_sweep_has_a_gap_and_no_dominance(self):
-        verdict = dominance(sweep([(10, 0.7)]), sweep([(1, 0.0), (100, 1.0)]))
-        assert verdict.min_gap == verdict.mean_gap == pytest.approx(0.2)
-        assert verdict.dominates is None
-        assert "a single L0, 10" in verdict.reason
-
     @given(curves, curves)
     def test_agrees_with_a_dense_grid(self, a, b):
         one, two = sweep(a), sweep(b)
@@ -126,14 +115,6 @@ class TestDominance:
 
 class TestBootstrap:
     base = sweep([(1, 0.3), (100, 0.5)], label="base")
-
-    def test_the_seeds_of_a_sweep_stay_together(self):
-        """One seed is good on the left, the other on the right; only the pair of both wins."""
-        base = seeded(*[sweep([(1, 0.25), (100, 0.25)], label="base")] * 2)
-        halves = seeded(sweep([(1, 0.4), (100, 0.2)]), sweep([(1, 0.2), (100, 0.4)]))
-        assert dominance(halves, base, draws=4000).bootstrap.probability == pytest.approx(
-            0.5, abs=0.03
-        )
 
     def test_a_draw_whose_overlap_is_a_single_l0_counts_against_dominance(self):
         """One draw of four ends at L0 = 10, where the baseline starts."""
@@ -170,16 +151,6 @@ class TestDeadReduction:
         assert (found.points, found.floored, found.reason) == (4, 0, "")
         assert found.left_out == 0
 
-    def test_a_lambda_without_dead_latents_on_either_side_is_left_out(self):
-        """Its ratio is that of the floors, 0.5 at H against 2H, whatever the variants do."""
-        points = [(10, 0.5), (20, 0.6), (30, 0.7)]
-        few = sweep(points, dead=[0.1, 0.004, 0.0], width=100)
-        many = sweep(points, dead=[0.4, 0.0, 0.0], width=200)
-        found = dead_reduction(few, many)
-        assert found.factor == pytest.approx(4)
-        assert (found.points, found.floored, found.left_out) == (2, 0, 2)
-        assert found.reason == "2 of 3 lambdas left out: no dead latents on either side"
-
     def test_the_ceiling_is_over_the_lambdas_that_no_dead_candidate_would_leave(self):
         points = [(10, 0.5), (20, 0.6)]
         few, many = sweep(points, dead=[0.1, 0.1], width=100), sweep(points, dead=[0.4, 0.0])
@@ -187,13 +158,6 @@ class TestDeadReduction:
         assert found.factor == pytest.approx(math.sqrt(4 * 0.05))
         assert found.ceiling == pytest.approx(0.4 / 0.005)
         assert dead_reduction(few, sweep(points)).ceiling is None
-
-    def test_floor_is_half_a_latent_of_its_own_width(self):
-        points = [(10, 0.5)]
-        few, many = sweep(points, dead=[0.0], width=100), sweep(points, dead=[0.5], width=200)
-        found = dead_reduction(few, many)
-        assert (found.factor, found.floored) == (pytest.approx(0.5 / 0.005), 1)
-        assert dead_reduction(many, few).factor == pytest.approx(0.005 / 0.5)
 
 
 def test_a_bootstrap_agrees_with_the_exact_distribution():

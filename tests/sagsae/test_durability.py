@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,22 +91,3 @@ def check_block(disk: Disk, before: int, block: int, *, sharded: bool) -> None:
     assert disk.at(names[-1]) == set(), "the commit was named before this was on the disk"
     assert disk.volatile() == set()
     assert len(files) == (5 if sharded else 11)
-
-
-def test_a_power_cut_is_noticed(tmp_path: Path) -> None:
-    """The watcher itself: content, names and folders that nobody flushed."""
-    (tmp_path / "d").mkdir()
-    with watched_disk(tmp_path) as disk:
-        (tmp_path / "d/a").write_bytes(b"x")
-        (tmp_path / "d/a").replace(tmp_path / "d/b")
-        (tmp_path / "e").mkdir()
-        assert disk.at("d/b") == {"d/b"}
-        assert disk.volatile() == {"d/b", "e"}
-        with (tmp_path / "d/b").open("rb") as file:
-            os.fsync(file.fileno())
-        assert disk.volatile() == {"d/b", "e"}
-        for folder in ("d", "."):
-            descriptor = os.open(tmp_path / folder, os.O_RDONLY)
-            os.fsync(descriptor)
-            os.close(descriptor)
-        assert disk.volatile() == set()

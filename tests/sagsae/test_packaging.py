@@ -109,16 +109,6 @@ def test_the_container_installs_what_is_declared_at_one_version_each():
         assert wanted.specifier.contains(versions[normalised(wanted.name)]), text
 
 
-def test_the_container_has_what_its_file_installs():
-    """The packages of Debian by name, a Python that the project supports, and the pinned ones."""
-    text = (ROOT / "container" / "Containerfile").read_text()
-    assert "FROM debian:13-slim" in text  # Python 3.13
-    packages = re.search(r"--no-install-recommends \\\n(.*?) \\\n", text, re.DOTALL)
-    assert packages
-    assert {"gcc", "g++", "python3-dev", "python3-venv", "rsync"} <= set(packages[1].split())
-    assert "--requirement /opt/requirements.txt" in text
-
-
 def test_the_wheel_holds_the_library_alone(tmp_path):
     checkout, ignored = tmp_path / "checkout", shutil.ignore_patterns("__pycache__")
     checkout.mkdir()

@@ -17,15 +17,7 @@ def recipe(**changes) -> Recipe:
     ("name", "other"),
     [
         ("b_dec_init", "zero"),
-        ("gate_init", "matched"),
-        ("decoder_norm", "free"),
-        ("auxiliary_decoder", "trained"),
         ("b_dec_init", "median"),
-        ("lr_warmup_shape", "cosine"),
-        ("encoder_input", "plain"),
-        ("input_norm", "sqrt_d"),
-        ("threshold_parameter", "log"),
-        ("level_reduction", "mean"),
     ],
 )
 def test_a_setting_has_some_words_and_takes_no_other(name, other):
@@ -39,19 +31,12 @@ def test_a_setting_has_some_words_and_takes_no_other(name, other):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lam": -1.0}, "lam: -1.0: give a value at least 0"),
         ({"lam": math.nan}, "lam: nan is no number"),
-        ({"lam": "0.1"}, "lam: '0.1' is no number"),
         ({"learning_rate": 0.0}, "learning_rate: 0.0: give a value above 0"),
-        ({"learning_rate": math.inf}, "learning_rate: inf is no number"),
-        ({"steps": 0}, "steps: 0: give a value above 0"),
         ({"steps": 2.5}, "steps: 2.5 is no whole number"),
         ({"steps": True}, "steps: True is no whole number"),
         ({"beta1": -0.1}, "beta1: -0.1: give a value at least 0 and below 1"),
-        ({"beta2": 1.0}, "beta2: 1.0: give a value at least 0 and below 1"),
         ({"lr_decay_fraction": 1.5}, "lr_decay_fraction: 1.5: give a value at least 0 and at most"),
-        ({"bandwidth": 0.0}, "bandwidth: 0.0: give a value above 0"),
-        ({"weight_average": 1.5}, "weight_average: 1.5: give a value at least 0 and below 1"),
         ({"adam_epsilon": 0.0, "k": -1}, "k: -1: .*; adam_epsilon: 0.0: "),
         ({"threshold_parameter": "log", "threshold_init": 0.0}, "threshold_init: zero has no log"),
         ({"lam": 0.1, "k": 3}, "k: a variant has lam or k"),
@@ -65,12 +50,9 @@ def test_a_value_out_of_its_range_is_refused(changes, message):
 @pytest.mark.parametrize(
     ("variant", "changes", "fault"),
     [
-        ("gated", {}, ""),
         ("gated", {"theta_init": 2.0, "reset_window_tokens": 9}, ""),
         ("relu", {"theta_init": 2.0}, "theta_init"),
         ("gated", {"bandwidth": 0.1, "auxk_latents": 3}, "auxk_latents, bandwidth"),
-        ("topk", {"lam": 0.0, "k": 3, "auxk_latents": 3}, ""),
-        ("topk", {"lam": 0.0, "k": 3, "level_reduction": "mean"}, "level_reduction"),
         ("topk", {}, "topk takes k"),
         ("gated", {"lam": 0.0, "k": 3}, "gated takes lam"),
         ("their_package:Sae", {"theta_init": 2.0, "bandwidth": 0.1}, ""),

@@ -170,7 +170,7 @@ def test_a_finished_dump_runs_the_model_no_more(tmp_path: Path) -> None:
     model = tiny_model("smollm3")
     progress: list[DumpProgress] = []
     path = dump(model, tmp_path, progress=progress.append)
-    assert [(p.blocks_done, p.blocks_total) for p in progress] == [(1, 3), (2, 3), (3, 3)]
+    assert [p.blocks_done for p in progress] == [1, 2, 3]
     read = sum(c.cursor["contexts_read"] for c in Store.open(path).commits.values())
     assert progress[-1].tokens == read * LENGTH
     assert progress[-1].tokens_per_second > 0

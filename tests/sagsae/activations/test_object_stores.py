@@ -89,16 +89,6 @@ def test_objects_rows_and_batches_are_those_of_files(
     np.testing.assert_array_equal(group["resid"][:], whole)
 
 
-def test_a_store_grows(place: Storage, tmp_path: Path) -> None:
-    write_store(place, config_of(n_blocks=2))
-    first = Store.open(str(place))
-    write_store(place, config_of(n_blocks=4))
-    assert everything(place) == files(write_store(tmp_path / "store", config_of(n_blocks=4)))
-    assert Store.open(str(place), rows=64).digest() == first.digest()
-    with pytest.raises(StoreError, match="another configuration"):
-        StoreWriter(place, config_of(seed=8)).__enter__()
-
-
 def test_what_a_writer_left_is_finished(place: Storage, tmp_path: Path) -> None:
     """It ended with one block committed and another half written."""
     config = config_of()

@@ -75,20 +75,6 @@ def test_it_trains_by_the_fast_step_as_by_the_plain_one(plain, sparse_below):
         torch.testing.assert_close(fast.params[key], value, rtol=1e-6, atol=1e-8, msg=key)
 
 
-def test_its_written_out_gradients_are_those_of_autograd(plain):
-    sae = build(plain, 6, 9).double()
-    sae.initialise(torch.zeros(6), 3)
-    generator = torch.Generator().manual_seed(2)
-    for name in sae.vectors:
-        sae.params[name].copy_(0.2 * torch.rand(9, generator=generator, dtype=torch.float64))
-    x = torch.randn(33, 6, generator=generator, dtype=torch.float64)
-    step = CpuStep(sae, 33, torch.float64)
-    step(x, 0.3)
-    sum(sae.loss(x, 0.3).values()).backward()
-    for key, value in sae.named_parameters():
-        torch.testing.assert_close(step.grads[key], value.grad, rtol=1e-9, atol=1e-12, msg=key)
-
-
 def test_it_has_a_name_a_label_and_a_look_and_is_saved(plain, tmp_path):
     assert check_name(plain) == plain
     assert label(plain) == "Plain"

@@ -173,20 +173,6 @@ def test_a_file_says_where_its_weights_come_from(tmp_path):
     assert one.read_bytes() == other.read_bytes()
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_it_is_a_module(name):
-    sae, x = random_autoencoder(name, 6, 9, 2), batch(5, 6, 1)
-    sae.scale = 0.25
-    torch.testing.assert_close(sae(x), sae.decode(sae.encode(x * 0.25)) / 0.25)
-    assert (
-        list(sae.state_dict()) == list(sae.params) == [name for name, _ in sae.named_parameters()]
-    )
-    assert all(value.requires_grad for value in sae.parameters())
-    other = build(name, 6, 9, 0.25).double()
-    other.load_state_dict(sae.state_dict())
-    assert torch.equal(other(x), sae(x))
-
-
 @pytest.mark.parametrize(
     "content", [b"", b"not a safetensors file at all", b"\x08\0\0\0\0\0\0\0{}      "]
 )

@@ -142,12 +142,3 @@ class TestPlanted:
         found = world.measured(world.autoencoder(False, sign))
         assert found.main.tolist() == [side]
         assert (found.full, found.fraction) == (0.0, 0.0)
-
-
-def test_a_part_that_another_latent_takes_is_a_fraction():
-    """The letter's latent gives 1 of 3 along the direction and another one 2: two thirds."""
-    codes = SideCodes.of(Planted(torch.eye(2), lambda x: x), [torch.tensor([[1.0, 2.0]])])
-    direction = Direction(*torch.ones(2, 4, dtype=torch.float64))
-    fraction, full = absorbed(codes, torch.tensor([3.0]).double(), direction, torch.tensor([0]))
-    assert fraction.tolist() == [pytest.approx(2 / 3)]
-    assert full.tolist() == [False]

@@ -47,13 +47,3 @@ def test_sums_and_slopes_agree_with_least_squares(b, h, d, density, cuts, seed):
                 assert sums.slopes[side, i] == pytest.approx(slope, rel=1e-9, abs=1e-12)
             else:
                 assert sums.slopes[side, i].isnan()
-
-
-@pytest.mark.parametrize(("shrinkage_pos", "shrinkage_neg"), [(1.0, 1.0), (0.8, 1.0), (0.5, 1.25)])
-def test_shrinkage_of_either_side_is_read_off(shrinkage_pos, shrinkage_neg):
-    rng = np.random.default_rng(0)
-    true = torch.from_numpy(random_code(500, 4, 0.3, rng))
-    z = torch.where(true > 0, shrinkage_pos * true, shrinkage_neg * true)
-    slopes = Firings.of_rows(z, true - z, torch.eye(4, dtype=torch.float64))[0].slopes
-    torch.testing.assert_close(slopes[0], torch.full((4,), 1 / shrinkage_pos).double())
-    torch.testing.assert_close(slopes[1], torch.full((4,), 1 / shrinkage_neg).double())

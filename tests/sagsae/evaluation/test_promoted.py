@@ -31,10 +31,3 @@ def test_they_are_the_ends_of_the_logits(model, monkeypatch):
     assert torch.equal(found.down, down.indices)
     torch.testing.assert_close(found.up_scores, up.values, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found.down_scores, -down.values, rtol=1e-4, atol=1e-4)
-
-
-def test_a_sign_turns_promoted_into_suppressed(neox):
-    rows = torch.randn(3, HIDDEN, generator=torch.Generator().manual_seed(0))
-    there, back = (promoted_tokens(neox, sign * rows, 3) for sign in (1, -1))
-    assert torch.equal(there.up, back.down)
-    assert torch.equal(there.down, back.up)

@@ -65,29 +65,6 @@ def test_what_its_own_trainer_made_is_read_exactly(theirs, format, name):
     assert format_of(folder / name) == format
 
 
-@pytest.mark.slow
-def test_gated_ones_go_back_to_saelens(theirs, tmp_path):
-    """From SAELens, and from dictionary_learning, into SAELens again."""
-    jobs = []
-    for format, name in (
-        ("saelens", "gated-uncentred"),
-        ("dictionary_learning", "GatedAutoEncoder"),
-    ):
-        folder = sagsae.export_saelens(sagsae.load(theirs[format].folder / name), tmp_path / name)
-        rows = str(theirs[format].folder / "rows")
-        jobs.append({"name": name, "folder": str(folder), "dtype": "float32", "rows": rows})
-    (tmp_path / "jobs").write_text(json.dumps(jobs))
-    environment.run("saelens.py", tmp_path / "jobs", tmp_path / "out")
-    found = load_file(tmp_path / "out")
-    for format, name in (
-        ("saelens", "gated-uncentred"),
-        ("dictionary_learning", "GatedAutoEncoder"),
-    ):
-        x_hat = theirs[format].found[f"{name}.x_hat"]
-        off = (found[f"{name}.x_hat"] - x_hat).norm(dim=1) > 1e-4 * x_hat.norm(dim=1)
-        assert int(off.sum()) <= 3
-
-
 def saelens_folder(folder: Path, config: dict[str, Any], **tensors: torch.Tensor) -> Path:
     """A folder of SAELens's format, of a standard SAE where nothing else is said."""
     W = torch.nn.functional.normalize(torch.randn(12, D), dim=1)

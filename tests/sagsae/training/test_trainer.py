@@ -12,7 +12,6 @@ from sagsae.autoencoders.storage import build
 from sagsae.schedules import Recipe
 from sagsae.training import trainer as trainers
 from sagsae.training.autograd_step import AutogradStep
-from sagsae.training.checkpoint import load_checkpoint
 from sagsae.training.fastest import fastest_step
 from sagsae.training.history import History
 from sagsae.training.step import Terms
@@ -262,46 +261,3 @@ class TestCheckpoints:
         run.step, run.progress = 0, None
         with pytest.raises(Interrupted, match=r"^stopped after step 1 of 5$"):
             run.run()
-
-    def test_all_that_the_run_needs_is_in_it(self, clock, tmp_path):
-        path = tmp_path / "c"
-        first = trainer(Scripted(firing=[[0, 3], [0], [0]]), reset_window_tokens=4)
-        clock(first)
-        first.compute.sparse_steps = 9
-        first.progress = lambda step, _: setattr(first, "stop_requested", step >= 2)
-        with pytest.raises(Interrupted):
-            first.run(path)
-        tensors, state = load_checkpoint(path)
-        params = {f"param.{name}" for name in first.sae.state_dict()}
-        assert tensors.keys() == params | {"moments", "last_fired"}
-        assert tensors["last_fired"].tolist() == [3, 2, 2, 1]
-        assert torch.equal(tensors["param.W_enc"], first.sae.params["W_enc"])
-        history = {
-            "rows": first.history.rows,
-            "seconds": 300.0,
-            "data_wait_seconds": 3.0,
-            "resets": 2,
-            "bad": 0,
-            "diverged": "",
-            "calibration": {},
-        }
-        stream = {"position": 3}
-        run = {"variant": "sagsae_tied", "d": D, "width": H, "scale": SCALE}
-        run |= recipe(reset_window_tokens=4).described()
-        steps = {"step": 3, "sparse_steps": 9}
-        assert state == steps | {"stream": stream, "history": history, "run": run}
-
-        second = trainer(Scripted(firing=[[0], [0]]), reset_window_tokens=4)
-        clock(second)
-        for value in second.sae.params.values():
-            value.fill_(9.0)
-        second.run(path)
-        assert second.optimiser.loaded == ([0, 1, 2], 3)
-        assert [x[0, 0].item() for x, *_ in second.optimiser.calls] == [2.0, 2.5]
-        assert second.last_fired.tolist() == [5, 4, 4, 4]  # three were reset after step 3
-        assert second.history.rows[-1]["dead_fraction"] == 0.0
-        for name, value in first.sae.params.items():
-            assert torch.equal(second.sae.params[name], value), name
-        assert (second.compute.sparse_steps, second.history.resets) == (9, 5)
-        assert (second.history.seconds, second.history.data_wait_seconds) == (500.0, 5.0)
-        assert [row["step"] for row in second.history.rows] == [0, 2, 4]

@@ -90,13 +90,6 @@ def test_a_run_that_was_stopped_ends_with_equal_weights(name, settings, tmp_path
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_batch_top_k_alone_is_calibrated(name):
-    run = trainer(name, steps=2)
-    run.run()
-    assert bool(run.history.calibration) == ("batch" in name)
-
-
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     "settings",
     [
