@@ -29,10 +29,6 @@ class Overlap:
     hi: float | None
     reason: str = ""
 
-    def contains(self, l0: float) -> bool:
-        """Whether an L0 lies in it, or within ``NEAR`` of one of its ends."""
-        return self.lo is not None and self.hi is not None and lies_between(l0, self.lo, self.hi)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Bootstrap:
@@ -209,13 +205,14 @@ def bootstrap(
 def matched(candidate: Sweep, baseline: Sweep, metric: str, l0: float) -> Matched:
     """One metric of both at one L0, interpolated between sweep points; see ``lies_between``."""
     shared = overlap(candidate, baseline)
-    reason = shared.reason
-    if not reason and not shared.contains(l0):
-        reason = f"L0 = {l0:g} is outside the overlap {shared.lo:.3g} to {shared.hi:.3g}"
     undefined = candidate.undefined(metric) + baseline.undefined(metric)
-    if not reason and undefined:
+    if shared.lo is None or shared.hi is None:
+        reason = shared.reason
+    elif not lies_between(l0, shared.lo, shared.hi):
+        reason = f"L0 = {l0:g} is outside the overlap {shared.lo:.3g} to {shared.hi:.3g}"
+    elif undefined:
         reason = f"{metric} is undefined for {undefined[0]}"
-    if reason:
-        return Matched(l0=l0, candidate=None, baseline=None, reason=reason)
-    values = [sweep.estimate(metric, l0) for sweep in (candidate, baseline)]
-    return Matched(l0=l0, candidate=values[0], baseline=values[1])
+    else:
+        values = [sweep.estimate(metric, l0) for sweep in (candidate, baseline)]
+        return Matched(l0=l0, candidate=values[0], baseline=values[1])
+    return Matched(l0=l0, candidate=None, baseline=None, reason=reason)

@@ -24,7 +24,8 @@ from sagsae.activations.tokens import TokenStore
 from sagsae.activations.transfers import Arrival, SideStream
 
 PASSES_AHEAD = 2
-"""Forward passes that a GPU may have before it while their activations are not on the host yet."""
+"""Forward passes that a GPU may have before it while their activations are not on the host yet. The
+host waits for the newest only when the block may be full."""
 
 
 def contexts_per_block(rows_per_block: int, context_length: int, slack: float = 0.02) -> int:
@@ -137,15 +138,19 @@ class BlockReader:
         Raises:
             ValueError: the contexts keep fewer than S rows.
         """
-        count = _Count(memory.kept, self.length, self.config.rows_per_block)
-        start = 0
+        size, coming = self.config.rows_per_block, deque[Arrival]()
+        needed = min(math.ceil(size / (self.length - 1)), self.contexts)
+        start = filled = 0
         with capture(self.model, self.hookpoints) as captured:
-            while start < self.contexts and not count.is_full():
+            while start < self.contexts and filled < size:
                 check()
                 stop = min(start + self.batch_contexts, self.contexts)
-                count.add(start, stop, self._run(captured, block, start, stop, memory))
+                coming.append(self._run(captured, block, start, stop, memory))
                 start = stop
-        filled, size = count.settle(), self.config.rows_per_block
+                while len(coming) > (PASSES_AHEAD if start < needed else 0):
+                    coming.popleft().wait()
+                if start >= needed:  # before, no block can be full
+                    filled = self._filled(memory, start)
         dropped = {
             "first_position": start,
             "norm": start * (self.length - 1) - filled,
@@ -171,6 +176,10 @@ class BlockReader:
             copies.append((memory.rows[name][places], x.flatten(0, 1)))
         return self._copies.fetch(copies)
 
+    def _filled(self, memory: BlockMemory, contexts: int) -> int:
+        """Kept rows of the first contexts, whose copies have arrived."""
+        return int(memory.kept[:contexts].sum())
+
     def _shortage(self, block: int, filled: int, dropped: Mapping[str, int]) -> str:
         contexts, length = self.contexts, self.length
         return (
@@ -180,45 +189,3 @@ class BlockReader:
             f"{self.max_norm_ratio}); raise slack above {self.slack}, to at least "
             f"{1 - filled / (contexts * (length - 1)) + 0.005:.3f}"
         )
-
-
-class _Count:
-    """How many rows of a block are kept, as far as the host knows.
-
-    The host waits for a pass that is `PASSES_AHEAD` passes old, and for the newest only when the
-    block may be full.
-    """
-
-    def __init__(self, kept: Tensor, length: int, size: int) -> None:
-        self._kept, self._length, self._size = kept, length, size
-        self._counted, self._possible = 0, 0
-        self._coming: deque[tuple[slice, int, Arrival]] = deque()
-
-    def add(self, start: int, stop: int, arrival: Arrival) -> None:
-        """Take note of a pass over contexts [start, stop)."""
-        most = (stop - start) * (self._length - 1)
-        self._possible += most
-        self._coming.append((slice(start, stop), most, arrival))
-        if len(self._coming) > PASSES_AHEAD:
-            self._settle_oldest()
-
-    def is_full(self) -> bool:
-        """Whether the block has all its rows."""
-        if self._counted + self._possible < self._size:
-            return False
-        return self.settle() >= self._size
-
-    def settle(self) -> int:
-        """Wait for all passes; the rows that they keep."""
-        while self._coming:
-            self._settle_oldest()
-        return self._counted
-
-    def _settle_oldest(self) -> None:
-        contexts, most, arrival = self._coming.popleft()
-        arrival.wait()
-        self._counted += self._kept_in(contexts)
-        self._possible -= most
-
-    def _kept_in(self, contexts: slice) -> int:
-        return int(self._kept[contexts].sum())

@@ -202,15 +202,14 @@ class StoreWriter:
                 f"block {block} of {self.storage} is committed already or none of "
                 f"{self.config.n_blocks}; write only pending_blocks()"
             )
-        size, widths = self.config.rows_per_block, self.config.hookpoints
+        size, given = self.config.rows_per_block, dict[str, Any]({**activations, **tokens})
         rows = size if places is None else len(next(iter(activations.values()), ()))
-        wanted: dict[str, tuple[int, ...]] = {n: (rows, d) for n, d in widths.items()}
+        wanted: dict[str, tuple[int, ...]]
+        wanted = {name: (rows, d) for name, d in self.config.hookpoints.items()}
         wanted |= dict.fromkeys(TOKEN_ARRAYS, (size,))
-        found: dict[str, tuple[int, ...]] = {n: tuple(x.shape) for n, x in activations.items()}
-        found |= {name: np.shape(values) for name, values in tokens.items()}
         if places is not None:
-            wanted, found = wanted | {"places": (size,)}, found | {"places": places.shape}
-        if wanted != found:
+            given["places"], wanted["places"] = places, (size,)
+        if wanted != (found := {name: tuple(x.shape) for name, x in given.items()}):
             raise ValueError(f"block {block} has shapes {found}, the store needs {wanted}")
 
     def _ordered(

@@ -34,9 +34,6 @@ use, and the largest activation is in the last of these."""
 LARGEST = 6e4
 """Where float16 ends, about."""
 
-DENSE_BYTES = 2**26
-"""Activations of some latents on all places of a block that are held as an array."""
-
 
 @dataclass(frozen=True)
 class Keep:
@@ -76,15 +73,13 @@ class Profiles:
 
 @dataclass(frozen=True)
 class _Block:
-    """Firings of one block, by ascending latent: [n] arrays, and how places are laid out."""
+    """Firings of one block by ascending latent and place: [n] arrays."""
 
     latent: np.ndarray
     place: np.ndarray
     value: np.ndarray
-    first: int
-    """Its first place."""
-    places: int
     length: int
+    """Places of a context."""
 
     @property
     def side(self) -> np.ndarray:
@@ -176,17 +171,9 @@ def _firings_of(
             parts.append([part.cpu().numpy() for part in found])
             at += len(x)
     row, latent, value = (np.concatenate(column) for column in zip(*parts, strict=True))
-    order = np.argsort(latent, kind="stable")
-    places, length = places_of_rows(store, tokens, block), tokens.context_length
-    first = int(places.min()) // length * length
-    return _Block(
-        latent=latent[order],
-        place=places[row[order]],
-        value=value[order],
-        first=first,
-        places=(int(places.max()) // length + 1) * length - first,
-        length=length,
-    )
+    place = places_of_rows(store, tokens, block)[row]
+    order = np.lexsort((place, latent))
+    return _Block(latent[order], place[order], value[order], tokens.context_length)
 
 
 def _keep_strongest(strongest: Lowest, found: _Block, keep: Keep) -> None:
@@ -229,26 +216,13 @@ def random_numbers(names: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _windows(found: _Block, chosen: np.ndarray, reach: int) -> np.ndarray:
-    """[n, 2 reach + 1] float16, activations of their latents around some firings.
-
-    Args:
-        chosen: [n] ascending indices of firings; so latents ascend, too.
-    """
-    around = np.arange(-reach, reach + 1)
-    windows = np.zeros((len(chosen), len(around)), np.float16)
-    latents = found.latent[chosen]
-    at_once = max(1, DENSE_BYTES // (2 * found.places))
-    for first in range(0, int(found.latent[-1]) + 1, at_once):
-        mine = slice(*np.searchsorted(latents, [first, first + at_once]))
-        if mine.start == mine.stop:
-            continue
-        every = slice(*np.searchsorted(found.latent, [first, first + at_once]))
-        dense = np.zeros((at_once, found.places), np.float16)
-        dense[found.latent[every] - first, found.place[every] - found.first] = np.clip(
-            found.value[every], -LARGEST, LARGEST
-        )
-        place = found.place[chosen[mine], None]
-        inside = place // found.length == (place + around) // found.length
-        near = np.where(inside, place + around, place) - found.first
-        windows[mine] = np.where(inside, dense[latents[mine, None] - first, near], 0)
-    return windows
+    """[n, 2 reach + 1] float16, activations of their latents around some firings [n]."""
+    place = found.place[chosen, None]
+    near = place + np.arange(-reach, reach + 1)
+    inside = place // found.length == near // found.length
+    span = int(found.place.max()) + reach + 1
+    names = found.latent * span + found.place  # ascending
+    wanted = found.latent[chosen, None] * span + near
+    at = np.searchsorted(names, wanted).clip(max=len(names) - 1)
+    fires = inside & (names[at] == wanted)
+    return np.where(fires, np.clip(found.value[at], -LARGEST, LARGEST), 0).astype(np.float16)

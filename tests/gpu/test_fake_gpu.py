@@ -192,10 +192,7 @@ def test_reconstructions_go_through_a_language_model_on_the_gpu(name):
 def block_reader(monkeypatch, batch, dtype):
     """Of a model on the fake GPU; no values are known, so that all positions count as kept."""
 
-    def all_kept(count, contexts):
-        return (contexts.stop - contexts.start) * (LENGTH - 1)
-
-    monkeypatch.setattr(reading._Count, "_kept_in", all_kept)
+    monkeypatch.setattr(BlockReader, "_filled", lambda _, memory, n: n * (LENGTH - 1))
     monkeypatch.setattr(reading, "contexts_per_block", lambda *_: CONTEXTS)
     model = language_model(dtype)
     ids = np.ones((CONTEXTS, LENGTH), np.int32)

@@ -21,7 +21,6 @@ from sagsae.activations import (
 from sagsae.activations.places import places_of_rows
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import build
-from sagsae.evaluation import profiles
 from sagsae.evaluation.metrics import accumulate
 from sagsae.evaluation.profiles import (
     INTERVALS,
@@ -181,10 +180,3 @@ def test_windows_are_the_code_around(sample, found):
             want = np.nan_to_num(expected).astype(np.float16)
             assert lowest.window[key, at].tolist() == want.tolist()
     assert edges > 100
-
-
-def test_little_memory_changes_nothing(sample, found, monkeypatch):
-    monkeypatch.setattr(profiles, "DENSE_BYTES", 1)
-    again = profile_latents(sample.sae, sample.store, "resid", sample.tokens, KEEP)
-    assert np.array_equal(again.strongest.window, found.strongest.window)
-    assert np.array_equal(again.drawn.window, found.drawn.window)
