@@ -222,13 +222,6 @@ class FileLock:
         finally:
             os.close(descriptor)
 
-    def held_by(self, holder: str) -> bool:
-        """Whether a process that names itself `holder`, on this host or another, has it alone.
-
-        Asks like ``holder``, with its errors.
-        """
-        return self.holder() == holder != ""
-
     def _in_use(self) -> str:
         assert self._descriptor is not None
         holder = os.pread(self._descriptor, 200, 0).decode(errors="replace") or "another process"

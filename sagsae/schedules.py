@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from itertools import pairwise
 from numbers import Integral, Real
@@ -185,11 +184,9 @@ class Recipe:
         risen = min(1.0, (step + 1) / (self.lr_warmup_steps + 1))
         if self.lr_warmup_shape == "cosine":
             risen = COSINE_START + (1 - COSINE_START) * (1 - math.cos(math.pi * risen)) / 2
-        shares = [risen]
         decay_steps = self.lr_decay_fraction * self.steps
-        if decay_steps > 0:
-            shares.append((self.steps - step) / decay_steps)
-        return self.learning_rate * min(shares)
+        left = (self.steps - step) / decay_steps if decay_steps > 0 else 1.0
+        return self.learning_rate * min(risen, left)
 
     def lambda_at(self, step: int) -> float:
         """Sparsity coefficient of a step: zero at step 0 of a warm-up, lam from its end on."""
@@ -273,16 +270,10 @@ def setting_faults(given: Any) -> list[tuple[str, str]]:
     faults = []
     if given.decoder_norm == "unit" and given.decoder_init_norm != 1:
         faults.append(("decoder_init_norm", "give 1, or decoder_norm: free"))
-    if fault := levels_fault(given.matryoshka_levels):
-        faults.append(("matryoshka_levels", fault))
+    levels = given.matryoshka_levels
+    ascending = all(one < other for one, other in pairwise((0.0, *levels)))
+    if not levels or not ascending or levels[-1] != 1:
+        faults.append(("matryoshka_levels", f"{list(levels)} must ascend from above 0 to 1"))
     if given.threshold_parameter == "log" and not given.threshold_init:
         faults.append(("threshold_init", "zero has no logarithm: give a small one"))
     return faults
-
-
-def levels_fault(levels: Sequence[float]) -> str:
-    """What is wrong with the ends of nested groups; empty where nothing is."""
-    ascending = all(one < other for one, other in pairwise((0.0, *levels)))
-    if levels and ascending and levels[-1] == 1:
-        return ""
-    return f"{list(levels)} must ascend from above 0 to 1"

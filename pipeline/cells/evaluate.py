@@ -29,12 +29,17 @@ from sagsae.activations.stream import iterate
 from sagsae.autoencoders.accounting import break_even_share
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import load
-from sagsae.evaluation.census import bipolar_fraction, mean_minority_share, top
 from sagsae.evaluation.distributions import Summary, quantiles
 from sagsae.evaluation.groups import GroupSums
 from sagsae.evaluation.histograms import Histograms, activation_histograms
 from sagsae.evaluation.loss_recovered import LossRecovered, spliced_losses, sum_counted
-from sagsae.evaluation.metrics import ReconstructionMetrics, accumulate
+from sagsae.evaluation.metrics import (
+    ReconstructionMetrics,
+    accumulate,
+    bipolar_fraction,
+    mean_minority_share,
+    top,
+)
 from sagsae.evaluation.replacements import reconstruction
 
 ROWS = 8192

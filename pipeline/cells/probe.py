@@ -27,9 +27,8 @@ from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.looks import UsedCell
 from pipeline.study.metrics import read_all
 from pipeline.study.probe import SOURCE, ProbeRun, ProbeSpec
-from sagsae.activations.places import places_of_rows
 from sagsae.activations.store import Store
-from sagsae.activations.tokens import TokenStore
+from sagsae.activations.tokens import TokenStore, places_of_rows
 from sagsae.evaluation.probe import (
     Baseline,
     TaskScores,

@@ -161,7 +161,7 @@ def run_is_gone() -> bool:
     whose run's lock has been deleted, has none that is gone.
     """
     run, _, path = os.environ.get(RUN, "").partition(": ")
-    return Path(path).is_file() and not FileLock(Path(path)).held_by(run)
+    return Path(path).is_file() and FileLock(Path(path)).holder() != run
 
 
 def relax_gc() -> None:

@@ -185,7 +185,9 @@ def dump_activations(
                 max_norm_ratio=settings.max_norm_ratio,
                 slack=settings.slack,
             )
-            _write_blocks(writer, reader, pending, writers or _writers(device), progress)
+            on_gpu = torch.device(device).type == "cuda"
+            most = min(GPU_WRITERS, os.cpu_count() or 1) if on_gpu else 1
+            _write_blocks(writer, reader, pending, writers or most, progress)
         if seal and blocks is None:
             writer.seal()
     return where
@@ -203,11 +205,6 @@ def _check_blocks(storage: Storage, config: StoreConfig, tokens: TokenStore, sla
                 f"{contexts.stop - 1} of these tokens; dump them under another provenance, or "
                 "delete the store"
             )
-
-
-def _writers(device: torch.device | str) -> int:
-    on_gpu = torch.device(device).type == "cuda"
-    return min(GPU_WRITERS, os.cpu_count() or 1) if on_gpu else 1
 
 
 def _write_blocks(

@@ -79,9 +79,8 @@ class StoreConfig(Layout):
     """Width d of every hookpoint."""
 
     def __post_init__(self) -> None:
-        problems = list(self._problems())
-        if problems:
-            raise ValueError("store configuration: " + "; ".join(problems))
+        for problem in self._problems():
+            raise ValueError(f"store configuration: {problem}")
         object.__setattr__(self, "hookpoints", dict(sorted(self.hookpoints.items())))
         object.__setattr__(self, "provenance", json.loads(canonical_json(dict(self.provenance))))
 

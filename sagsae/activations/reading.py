@@ -21,7 +21,7 @@ from sagsae.activations.calibration import kept_mask
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
 from sagsae.activations.layout import StoreConfig
 from sagsae.activations.tokens import TokenStore
-from sagsae.activations.transfers import Arrival, SideStream
+from sagsae.activations.transfers import SideStream
 
 PASSES_AHEAD = 2
 """Forward passes that a GPU may have before it while their activations are not on the host yet. The
@@ -138,7 +138,7 @@ class BlockReader:
         Raises:
             ValueError: the contexts keep fewer than S rows.
         """
-        size, coming = self.config.rows_per_block, deque[Arrival]()
+        size, coming = self.config.rows_per_block, deque[Callable[[], None]]()
         needed = min(math.ceil(size / (self.length - 1)), self.contexts)
         start = filled = 0
         with capture(self.model, self.hookpoints) as captured:
@@ -148,7 +148,7 @@ class BlockReader:
                 coming.append(self._run(captured, block, start, stop, memory))
                 start = stop
                 while len(coming) > (PASSES_AHEAD if start < needed else 0):
-                    coming.popleft().wait()
+                    coming.popleft()()
                 if start >= needed:  # before, no block can be full
                     filled = self._filled(memory, start)
         dropped = {
@@ -163,7 +163,7 @@ class BlockReader:
 
     def _run(
         self, captured: dict[str, Tensor], block: int, start: int, stop: int, memory: BlockMemory
-    ) -> Arrival:
+    ) -> Callable[[], None]:
         """Run contexts [start, stop) of a block and send home what they give."""
         first, length = block * self.contexts, self.length
         ids = torch.from_numpy(self.tokens.input_ids[first + start : first + stop])

@@ -12,6 +12,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from sagsae.activations.store import Store
 from sagsae.files import canonical_json, digest, write_atomic
 
 _BAD = (SafetensorError, KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError)
@@ -189,3 +190,40 @@ def load_tokens(path: Path) -> TokenStore:
 
 def _content_digest(tokens: TokenStore, metadata: str) -> str:
     return digest(f"{tokens.digest()} {metadata}".encode())
+
+
+def places_of_rows(store: Store, tokens: TokenStore, block: int) -> np.ndarray:
+    """``context * L + position`` of each row of a block, [S] int64, in stored order.
+
+    A document may go on in the next context, so document and position do not name the context. The
+    order of the rows does: it is a permutation by the store's seed of the order in which the model
+    read them, and the commit says which contexts those were.
+
+    Args:
+        store: filled from ``tokens`` by `sagsae.activations.dump`.
+        tokens: all its contexts.
+        block: a committed block.
+
+    Raises:
+        ValueError: the rows are not of these contexts.
+    """
+    rows, size = store.read_tokens(block), store.config.rows_per_block
+    order = np.random.default_rng([store.config.seed, block]).permutation(size)
+    as_read = {name: np.empty(size, np.int32) for name in rows}
+    for name, values in rows.items():
+        as_read[name][order] = values
+    first = store.commits[block].cursor.get("first_context")
+    if not isinstance(first, int):
+        raise ValueError(f"{store.storage}: block {block} does not say which contexts it holds")
+    position = as_read["position"]  # falls where the next context begins
+    context = first + np.concatenate([[0], np.cumsum(np.diff(position) <= 0)])
+    places = context * tokens.context_length + position
+    if places.max() >= tokens.input_ids.size or not (
+        np.array_equal(tokens.input_ids.ravel()[places], as_read["token_id"])
+        and np.array_equal(tokens.doc_id.ravel()[places], as_read["doc_id"])
+    ):
+        raise ValueError(
+            f"{store.storage}: the rows of block {block} are not those of the contexts from "
+            f"{first} on: store and tokens do not belong together; open those of one dump"
+        )
+    return places[order]

@@ -6,7 +6,7 @@ plain copies, or none.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import Tensor
@@ -37,7 +37,7 @@ class SideStream:
             return x
         return x.pin_memory().to(self.device, non_blocking=True)
 
-    def fetch(self, copies: Iterable[tuple[Tensor, Tensor]]) -> Arrival:
+    def fetch(self, copies: Iterable[tuple[Tensor, Tensor]]) -> Callable[[], None]:
         """Copy tensors of the device to the host, after what the device was asked to compute.
 
         Args:
@@ -45,12 +45,12 @@ class SideStream:
                 converted to the dtype of its target where it is.
 
         Returns:
-            What to wait for before the targets are read. The sources may be given up at once.
+            What waits until the targets may be read. The sources may be given up at once.
         """
         if self._stream is None:
             for target, source in copies:
                 target.copy_(source)
-            return Arrival(None)
+            return lambda: None
         converted = [(target, source.to(target.dtype)) for target, source in copies]
         self._stream.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self._stream):
@@ -59,7 +59,7 @@ class SideStream:
                 source.record_stream(self._stream)
             event = torch.cuda.Event()
             event.record(self._stream)
-        return Arrival(event)
+        return event.synchronize
 
     def deliver(self, *tensors: Tensor) -> list[Tensor]:
         """Copy tensors in `host_memory` to the device; this thread waits, the device does not.
@@ -78,15 +78,3 @@ class SideStream:
         if self._stream is not None:
             for x in tensors:
                 x.record_stream(torch.cuda.current_stream(self.device))
-
-
-class Arrival:
-    """Copies that are on their way to the host."""
-
-    def __init__(self, event: torch.cuda.Event | None) -> None:
-        self._event = event
-
-    def wait(self) -> None:
-        """Block this thread until the copies have arrived."""
-        if self._event is not None:
-            self._event.synchronize()

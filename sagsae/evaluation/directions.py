@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sagsae.evaluation.calibration import Firings
-from sagsae.evaluation.census import top
+from sagsae.evaluation.metrics import top
 
 COMPETING = 0.5
 """Share of the live latents, those that contribute most, among which opposite pairs are sought."""

@@ -19,9 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagsae.activations.places import places_of_rows
 from sagsae.activations.store import Store
-from sagsae.activations.tokens import TokenStore
+from sagsae.activations.tokens import TokenStore, places_of_rows
 from sagsae.evaluation.bins import Bins
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.lowest import Lowest

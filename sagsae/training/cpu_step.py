@@ -29,9 +29,8 @@ from sagsae.training import codes, selection, weight_updates
 from sagsae.training.auxk_gradients import add_auxk
 from sagsae.training.batch_selection import select_of_batch
 from sagsae.training.codes import Gate
-from sagsae.training.dense_path import DensePath
+from sagsae.training.dense_path import Batch, DensePath, Rows
 from sagsae.training.kernels import Entries
-from sagsae.training.rows import Batch, Rows
 from sagsae.training.step import Terms, weighted_sum
 from sagsae.training.threads import Threads, as_array, total
 from sagsae.training.weight_updates import Rates, Weights

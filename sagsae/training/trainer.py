@@ -18,9 +18,8 @@ from sagsae.training.checkpoint import (
     newest_checkpoint,
     save_checkpoint,
 )
-from sagsae.training.fastest import fastest_step
 from sagsae.training.history import History
-from sagsae.training.optimiser import optimiser
+from sagsae.training.optimiser import fastest_step, optimiser
 from sagsae.training.step import Terms, products_dtype
 from sagsae.training.weight_average import WeightAverage
 

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagsae.evaluation.census import bipolar_fraction, mean_minority_share, top
+from sagsae.evaluation.metrics import bipolar_fraction, mean_minority_share, top
 
 
 @given(

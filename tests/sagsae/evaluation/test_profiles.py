@@ -18,7 +18,7 @@ from sagsae.activations import (
     dump_activations,
     iterate,
 )
-from sagsae.activations.places import places_of_rows
+from sagsae.activations.tokens import places_of_rows
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.metrics import accumulate

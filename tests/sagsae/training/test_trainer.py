@@ -12,8 +12,8 @@ from sagsae.autoencoders.storage import build
 from sagsae.schedules import Recipe
 from sagsae.training import trainer as trainers
 from sagsae.training.autograd_step import AutogradStep
-from sagsae.training.fastest import fastest_step
 from sagsae.training.history import History
+from sagsae.training.optimiser import fastest_step
 from sagsae.training.step import Terms
 from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
 
