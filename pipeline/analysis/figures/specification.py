@@ -5,7 +5,7 @@ one recipe, one pair of widths. Points are sorted by what is measured. The strip
 level of a factor, and a mark under each point that has it. Marks that gather at one end mean that
 the level decides; marks spread over the whole row mean that it does not. A cross marks a point with
 collapsed cells. Bars, where there are several seeds, are ± one standard error over seeds. Points
-far outside the others stand at the edge, as triangles that point outward, or under their cross.
+far outside the others stand at the edge.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MOST: dict[str, Any] = {"marker": "_", "color": "#999999", "markersize": 4, "ls"
 """The most that could be seen."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Curve:
     """What a specification curve shows."""
 
@@ -50,13 +50,14 @@ class Curve:
     """Of effects.csv."""
     label: str
     """Of the axis, which says what is up."""
-    lines: dict[str, float]
-    """The paper's numbers as readers see them -> where they are drawn, dashed."""
+    lines: tuple[float, ...]
+    """The paper's numbers, dashed."""
+    of_factors: bool = False
+    """Whether the column is the log10 of what is shown, which has a ceiling then."""
 
-    @property
-    def of_factors(self) -> bool:
-        """Whether the column is the log10 of what is shown, which has a ceiling then."""
-        return self.column == "equal_l0_log10"
+    def text(self, value: float) -> str:
+        """A value of the column as readers see it."""
+        return f"{10**value:g}x" if self.of_factors else f"{value:g}"
 
 
 def figure_spec_gap(shown: Shown) -> Drawn:
@@ -66,11 +67,8 @@ def figure_spec_gap(shown: Shown) -> Drawn:
     SA-GSAE is ahead at every such L0; above the dashed one it is nowhere more than the paper's
     0.025 behind.
     """
-    label, lines = (
-        "Smallest R2 gap\n(SA-GSAE minus Gated)",
-        {f"-{MATCHED_WITHIN:g}": -MATCHED_WITHIN},
-    )
-    return specification_curve(shown, Curve(column="min_gap", label=label, lines=lines))
+    label = "Smallest R2 gap\n(SA-GSAE minus Gated)"
+    return specification_curve(shown, Curve("min_gap", label, (-MATCHED_WITHIN,)))
 
 
 def figure_spec_dead(shown: Shown) -> Drawn:
@@ -80,11 +78,8 @@ def figure_spec_dead(shown: Shown) -> Drawn:
     SA-GSAE has fewer dead latents; above the dashed one its dead fraction is lower by the paper's
     0.35 or more. That cannot be where Gated has few.
     """
-    label, lines = (
-        "Dead fraction lower by\n(Gated minus SA-GSAE)",
-        {f"{DEAD_LOWER_BY:g}": DEAD_LOWER_BY},
-    )
-    return specification_curve(shown, Curve(column="dead_drop", label=label, lines=lines))
+    label = "Dead fraction lower by\n(Gated minus SA-GSAE)"
+    return specification_curve(shown, Curve("dead_drop", label, (DEAD_LOWER_BY,)))
 
 
 def figure_spec_reduction(shown: Shown) -> Drawn:
@@ -95,12 +90,9 @@ def figure_spec_reduction(shown: Shown) -> Drawn:
     dead. Where neither side has dead latents there is no number. Dashed: the paper's least factors,
     100x at mlp_out and 2x elsewhere.
     """
-    curve = Curve(
-        column="equal_l0_log10",
-        label="Dead fraction smaller by\n(factor, geometric mean)",
-        lines={f"{factor:g}x": np.log10(factor) for factor in (FEWER_DEAD_OTHER, FEWER_DEAD_MLP)},
-    )
-    return specification_curve(shown, curve)
+    label = "Dead fraction smaller by\n(factor, geometric mean)"
+    lines = np.log10(FEWER_DEAD_OTHER), np.log10(FEWER_DEAD_MLP)
+    return specification_curve(shown, Curve("equal_l0_log10", label, lines, of_factors=True))
 
 
 def specification_curve(shown: Shown, curve: Curve) -> Drawn:
@@ -117,16 +109,15 @@ def specification_curve(shown: Shown, curve: Curve) -> Drawn:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2.1, max(tall, 0.2)])
     _curve(above, drawn, curve)
     _strip(below, drawn, levels)
-    beyond = int((~points["value"].between(*above.get_ylim())).sum())
     title = f"{len(points)} comparisons, sorted"
-    title += f"; {beyond} beyond the frame" if beyond else ""
     absent = len(effects) - len(points)
     title += f"; {absent} more have no number here" if absent else ""
     figure.suptitle(title, x=0.01, ha="left", fontsize="medium")  # wider than the axes
     keys = [(name, colour, "s") for name, colour in colours.items()]
     keys += [(name, "#555555", marker) for name, marker in markers.items()]
     legend = [Line2D([], [], ls="none", label=n, color=c, marker=m) for n, c, m in keys]
-    legend.append(Line2D([], [], **DASHED, label=f"the paper's {', '.join(curve.lines)}"))
+    paper = ", ".join(map(curve.text, curve.lines))
+    legend.append(Line2D([], [], **DASHED, label=f"the paper's {paper}"))
     if curve.of_factors:
         legend.append(Line2D([], [], **MOST, label="the most that could be seen"))
     if (points["collapsed"] != "").any():
@@ -169,17 +160,13 @@ def strip_rows(points: pd.DataFrame, shown: Shown) -> dict[str, list[str]]:
 
 def _curve(panel: Axes, points: pd.DataFrame, curve: Curve) -> None:
     low, high = _frame(points, curve)
-    for value in curve.lines.values():
+    for value in curve.lines:
         panel.axhline(value, **DASHED, zorder=1)
     panel.axhline(0, color="#444444", lw=0.9, zorder=1)
     if curve.of_factors:
         panel.plot(points["rank"], points["ceiling_log10"], **MOST, zorder=2)
     edge = 0.02 * (high - low)
-    inside = points["value"].clip(low + edge, high - edge)
-    outward = (
-        points["marker"].mask(inside < points["value"], "^").mask(inside > points["value"], "v")
-    )
-    shown = points.assign(marker=outward, inside=inside)
+    shown = points.assign(inside=points["value"].clip(low + edge, high - edge))
     size, cross = (4.0, 7.0) if len(points) <= 60 else (3.0, 4.5)
     for (marker, colour), rows in shown.groupby(["marker", "color"]):
         error = rows["value_se"].where(rows["inside"] == rows["value"])
@@ -189,7 +176,7 @@ def _curve(panel: Axes, points: pd.DataFrame, curve: Curve) -> None:
     panel.plot(fallen["rank"], fallen["inside"], **CROSS | {"markersize": cross}, zorder=4)
     panel.set_ylabel(curve.label)
     if curve.of_factors:
-        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{10**value:g}x"))
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: curve.text(value)))
         panel.set_yticks(np.arange(np.floor(low), np.ceil(high) + 1))
     panel.set_ylim(low, high)
     grid(panel)
@@ -197,15 +184,11 @@ def _curve(panel: Axes, points: pd.DataFrame, curve: Curve) -> None:
 
 
 def _frame(points: pd.DataFrame, curve: Curve) -> tuple[float, float]:
-    """Limits that hold zero, the paper's numbers and all points without collapsed cells; of those
-    that have some, the ones that are not far out. No point lies in their outer 2 %."""
+    """Limits that hold zero, the paper's numbers and all points without collapsed cells. No point
+    lies in their outer 2 %."""
     sound = points[points["collapsed"] == ""]
-    inner = sound if len(sound) else points
-    shown = inner[["value", *(["ceiling_log10"] if curve.of_factors else [])]]
-    ends = [0.0, *curve.lines.values(), *shown.stack().dropna()]
+    ends = [0.0, *curve.lines, *sound.filter(["value", "ceiling_log10"]).stack().dropna()]
     low, high = min(ends), max(ends)
-    near = points["value"][points["value"].between(2 * low - high, 2 * high - low)]
-    low, high = min([low, *near]), max([high, *near])
     pad = 0.06 * (high - low) or 0.1
     return low - pad, high + pad
 
