@@ -109,7 +109,9 @@ def specification_curve(shown: Shown, curve: Curve) -> Drawn:
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2.1, max(tall, 0.2)])
     _curve(above, drawn, curve)
     _strip(below, drawn, levels)
+    beyond = int((~points["value"].between(*above.get_ylim())).sum())
     title = f"{len(points)} comparisons, sorted"
+    title += f"; {beyond} beyond the frame" if beyond else ""
     absent = len(effects) - len(points)
     title += f"; {absent} more have no number here" if absent else ""
     figure.suptitle(title, x=0.01, ha="left", fontsize="medium")  # wider than the axes

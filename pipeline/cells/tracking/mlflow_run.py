@@ -16,10 +16,8 @@ from mlflow.entities import Metric, Param, Run
 from pipeline.cells.tracking.trackers import HELDOUT, Asked, Row, Tracked
 from pipeline.jobs.stage import locked
 from pipeline.study.outputs import MLFLOW
-from sagsae.files import whole_file
 
 TAG = "sagsae.training"
-SCHEMA = "sqlite:///"
 LONGEST = 500
 """Characters of a parameter."""
 
@@ -51,8 +49,7 @@ class MlflowRun:
 
 def uri_of(asked: Asked) -> str:
     """Where MLflow keeps its runs."""
-    own = f"{SCHEMA}{asked.folder}/{MLFLOW}"
-    return os.environ.get("MLFLOW_TRACKING_URI") or own
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{asked.folder}/{MLFLOW}"
 
 
 def start(asked: Asked, cell: Tracked) -> MlflowRun:
@@ -61,22 +58,12 @@ def start(asked: Asked, cell: Tracked) -> MlflowRun:
         logging.getLogger(name).setLevel(logging.WARNING)
     uri = uri_of(asked)
     with locked(Path(asked.folder), "mlflow"):  # two jobs may make the database or a run at once
-        if uri.startswith(SCHEMA):
-            _make_database(Path(uri.removeprefix(SCHEMA).partition("?")[0]).absolute())
         client = MlflowClient(tracking_uri=uri)
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or asked.study
         known = client.get_experiment_by_name(name)
         experiment = known.experiment_id if known else client.create_experiment(name)
         runs = client.search_runs([experiment], f"tags.`{TAG}` = '{cell.key}'", max_results=1)
         return MlflowRun(client, runs[0] if runs else _made(client, experiment, cell))
-
-
-def _make_database(file: Path) -> None:
-    """Make the tables under another name first: MLflow cannot use a database that has only some of
-    them, and the process of a job that is killed ends anywhere."""
-    if not file.exists():
-        with whole_file(file) as partial:
-            MlflowClient(tracking_uri=f"{SCHEMA}{partial}").search_experiments(max_results=1)
 
 
 def _made(client: MlflowClient, experiment: str, cell: Tracked) -> Run:

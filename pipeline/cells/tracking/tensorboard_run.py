@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from tensorboard.compat.proto.event_pb2 import Event
-from tensorboard.compat.proto.summary_pb2 import Summary
-from tensorboard.summary.writer.event_file_writer import EventFileWriter
+from torch.utils.tensorboard import SummaryWriter
 
 from pipeline.cells.tracking.trackers import HELDOUT, Asked, Row, Tracked
 from sagsae.files import write_atomic
@@ -27,7 +24,7 @@ class TensorBoardRun:
         points = {tag: before.Scalars(tag) for tag in before.Tags()["scalars"]}
         self.last = max((point.step for of in points.values() for point in of), default=-1)
         self._before = {tag: of[-1].value for tag, of in points.items() if tag.startswith(HELDOUT)}
-        self._writer = EventFileWriter(str(folder))
+        self._writer = SummaryWriter(str(folder))
 
     def log(self, rows: Sequence[Row]) -> None:
         for row in rows:
@@ -42,11 +39,8 @@ class TensorBoardRun:
         self._writer.close()
 
     def _write(self, values: Mapping[str, float]) -> None:
-        if values:
-            scalars = [Summary.Value(tag=tag, simple_value=v) for tag, v in values.items()]
-            summary = Summary(value=scalars)
-            step = max(self.last, 0)
-            self._writer.add_event(Event(wall_time=time.time(), step=step, summary=summary))
+        for tag, value in values.items():
+            self._writer.add_scalar(tag, value, max(self.last, 0))
 
 
 def start(asked: Asked, cell: Tracked) -> TensorBoardRun:

@@ -74,24 +74,15 @@ def test_text_files(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
-        (
-            "a.jsonl",
-            b'{"text": "x"}\n{"text": \n',
-            r"a\.jsonl: .* entry 1 or the next one \(Expect",
-        ),
         ("a.jsonl", b'{"body": "x"}\n', r"entry 1 .*no field 'text'; there are body"),
         ("a.jsonl", b'{"text": "x"}\n{"text": 3}\n', "entry 2 .*field 'text' is no text"),
         ("a.txt", b"\xff\xfe", r"a\.txt: cannot be read .*0xff"),
-        ("a.csv", b"text,b\n1,2\n3,4,5", r"a\.csv: cannot be read.*line 3, saw 3"),
-        ("a.parquet", b"PAR1", r"a\.parquet: cannot be read"),
         ("a.md", b"x", r"a\.md: .*only \.txt, \.jsonl, \.csv and \.parquet files"),
-        ("a.txt", None, r"a\.txt: .*No such file"),
         ("a.txt", b"", "holds no text"),
     ],
 )
 def test_bad_text_files(tmp_path, name, content, problem):
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
+    (tmp_path / name).write_bytes(content)
     spec = text_spec({"kind": "files", "paths": [str(tmp_path / name)], "column": "text"})
     with pytest.raises(AssetError, match=problem):
         assets.make_text(spec, tmp_path / "text" / "documents.json")

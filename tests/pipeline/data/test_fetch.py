@@ -1,22 +1,15 @@
 """Random models and folders become assets; the command line."""
 
-import os
 import shutil
-import time
-from threading import Thread
 
 import pytest
 import torch
 
-from pipeline.__main__ import main
 from pipeline.data import fetch as assets
 from pipeline.data.wheels import AssetError
-from pipeline.jobs.json_files import canonical, digest, read_json
-from sagsae.files import FileLock
 from tests.pipeline.data.small_assets import (
     model_spec,
     random_source,
-    text_spec,
 )
 
 
@@ -62,30 +55,3 @@ def test_bad_folders(tmp_path):
     with pytest.raises(AssetError, match=f"{folder}: no such model folder"):
         assets.make_model(spec, tmp_path / "asset.json")
     assert not (tmp_path / "asset.json").exists()
-
-
-def test_command_line(tmp_path):
-    source = {"kind": "random", "documents": 5, "words": 4, "vocabulary": 50, "seed": 0}
-    out = tmp_path / "text" / "documents.json"
-    given = ["--cache", str(tmp_path / "cache"), "--out", str(out), "--spec"]
-    main(["fetch", *given, canonical(text_spec(source))])
-    assert read_json(out)["documents"] == 5
-    nowhere = model_spec({"kind": "path", "path": "nowhere"})
-    with pytest.raises(AssetError, match="nowhere: no such model folder"):
-        main(["fetch", *given, canonical(nowhere)])
-
-
-def test_a_second_writer_of_an_asset_waits_for_the_first(tmp_path, capfd):
-    source = {"kind": "random", "documents": 5, "words": 4, "vocabulary": 50, "seed": 0}
-    cache, out = tmp_path / "cache", tmp_path / "documents.json"
-    (cache / "texts").mkdir(parents=True)
-    lock = FileLock(cache / "texts" / f".{digest(text_spec(source))}.lock")
-    lock.acquire()
-    second = Thread(target=assets.main, args=(text_spec(source), cache, out))
-    second.start()
-    while f"in use by process {os.getpid()}" not in capfd.readouterr().err:
-        time.sleep(0.01)
-    assert not out.exists()
-    lock.release()
-    second.join()
-    assert read_json(out)["documents"] == 5

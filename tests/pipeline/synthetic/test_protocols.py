@@ -17,7 +17,6 @@ from pipeline.__main__ import main as stage
 from pipeline.analysis.tables import synthetic as synthetic_tables
 from pipeline.analysis.tables.synthetic import summarise
 from pipeline.jobs.json_files import canonical, digest, read_json
-from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG
 from pipeline.study.synthetic import PROTOCOLS
@@ -80,11 +79,6 @@ def test_the_size_is_in_the_specification_and_other_seeds_are_not():
     ]
     assert specs[0] != specs[1]
     assert specs[0] == specs[2]
-
-
-def test_a_key_that_the_section_no_longer_has_is_named():
-    with pytest.raises(ConfigError, match=r"synthetic\.robustness: unknown key: .*size"):
-        Study.from_dict(SMOKE | {"synthetic": {"robustness": {"lambdas": [0.1]}}})
 
 
 @pytest.mark.parametrize("size", SIZES)

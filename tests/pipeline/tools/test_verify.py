@@ -13,15 +13,12 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.data import fetch as assets
-from pipeline.jobs.cache import CONTEXTS
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.jobs.stage import run_stage
 from pipeline.study.cell import Cell
 from pipeline.study.study import Study
 from pipeline.tools.verify import verify
 from tests.pipeline.whole_study import CELL, WholeStudy, configuration, make_whole_study
-
-CELL_2 = Cell(model="m", hookpoint="mlp_out", variant="sagsae_tied", width=24, lam=0.2, seed=0)
 
 
 @pytest.fixture(scope="module")
@@ -111,29 +108,6 @@ def test_another_configuration(whole):
         ({"text": text}, {*made_of_text, "baselines/m.json", *cells}),
     ):
         assert problems(changed(whole, **sections)).keys() == expected
-
-
-def test_damage_of_each_kind_is_named_and_mended(whole):
-    """No fault hides behind another."""
-    tokens = Path(whole.study.tokens("m", "train"))
-    heldout = Path(whole.study.manifest("m", "heldout"))
-    damaged = {
-        Path(whole.study.asset("m")): whole.root / "assets/m/asset.json",
-        tokens: whole.entry(str(tokens)) / CONTEXTS,
-        heldout: whole.stores("heldout") / "run.json",
-        whole.cell(CELL_2) / "metrics.json": whole.cell(CELL_2) / "sae.safetensors",
-        whole.cell() / "metrics.json": whole.cell() / "metrics.json",
-    }
-    run = damaged[heldout].read_bytes()
-    for path in damaged.values():
-        path.write_bytes(path.read_bytes()[:-1])
-    faults = verify(whole.study).faults
-    assert [fault.file for fault in faults] == list(damaged)
-    damaged[heldout].write_bytes(run)
-    for fault in faults:
-        if fault.file != heldout:
-            whole.mend(fault)
-    assert verify(whole.study).faults == []
 
 
 def test_a_manifest_of_other_rows(whole):

@@ -51,10 +51,6 @@ def test_what_was_steered_stands_under_the_first_comparison_of_its_recipe():
 
 
 class TestMain:
-    @pytest.mark.parametrize("variant", ["sagsae", "sagsae_sym", "sagsae_tied"])
-    def test_it_is_a_sign_aware_variant_against_gated_of_twice_its_width(self, variant):
-        assert len(evidence(pair(candidate_variant=variant)).main) == 1
-
     @pytest.mark.parametrize(
         "other",
         [
@@ -85,12 +81,6 @@ class TestMain:
         assert evidence(pair(), apart).compared["hookpoint"].tolist() == ["mlp_out"]
         with pytest.raises(Untestable, match=r"^they do not meet; no point$"):
             _ = evidence(apart, again, other).compared
-
-    def test_the_rest_is_where_it_does_not_dominate(self):
-        some = evidence(pair(), pair(hookpoint="attn", dominates=False))
-        assert some.rest["hookpoint"].tolist() == ["attn"]
-        with pytest.raises(Untestable, match=r"^it strictly dominates on every pair compared"):
-            _ = evidence(pair()).rest
 
 
 def test_an_error_is_over_seeds_each_averaged_first():

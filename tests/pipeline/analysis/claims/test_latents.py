@@ -123,7 +123,6 @@ class TestCausalDial:
         [
             {"monotone": 0.875},
             {"symmetry": 0.49},
-            {"symmetry": 0.0},
             {"times_random": 1.99},
             {"times_random": math.nan},
         ],

@@ -30,22 +30,12 @@ def cells(*sweeps) -> pd.DataFrame:
     )
 
 
-def test_sites_and_budget_are_those_of_the_study():
-    sites, budget = limits(spec(), cells(("gated", 128, (1, 2), 3)))[:2]
-    assert sites.startswith(
-        "Sites: mlp_out, attn, resid at one layer of small (d = 64) and large (d = 96). The paper's"
-    )
-    assert sites.endswith("says what happens at other layers, models or sizes.")
-    assert budget.startswith(
-        "Budget: 819,200 to 821,200 training tokens and 8,192 evaluation tokens a cell, Loss "
-        "Recovered over 1,017 to 1,018. Longer training"
-    )
-    assert budget.endswith("if it is silent on the evaluation tokens.")
-
-
-def test_seeds_are_the_fewest_of_any_point():
+def test_sites_budget_and_the_fewest_seeds_of_any_point():
     three = ("sagsae_tied", 128, (1, 2), 3)
-    assert limits(spec(), cells(three))[2] == "Seeds at least: SA-GSAE tied at H = 2d 3."
+    sites, budget, seeds = limits(spec(), cells(three))[:3]
+    assert sites.startswith("Sites: mlp_out, attn, resid at one layer of small (d = 64) and large")
+    assert budget.startswith("Budget: 819,200 to 821,200 training tokens and 8,192 evaluation")
+    assert seeds == "Seeds at least: SA-GSAE tied at H = 2d 3."
     uneven = cells(three, ("sagsae_tied", 128, (3,), 2), ("gated", 256, (1,), 2))
     assert limits(spec(), uneven)[2] == (
         "Seeds at least: Gated at H = 4d 2, SA-GSAE tied at H = 2d 2."

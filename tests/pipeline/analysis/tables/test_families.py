@@ -138,22 +138,8 @@ def test_mean_ranks_are_of_the_same_sweeps_at_the_same_pairs():
     assert found.loc["C", ["pairs", "unranked"]].tolist() == [1, 1]
 
 
-def test_dominance_is_that_of_comparison_csv(made):
-    rows = table(made, "dominance")
-    compared = table(made, "comparison")
-    assert len(compared)
-    words = {True: "yes", False: "no"}
-    for _, row in compared.iterrows():
-        here = at(rows, row["recipe"], row["model"], row["hookpoint"])
-        one = here[
-            (here["variant"] == row["candidate_variant"])
-            & (here["against_variant"] == row["baseline_variant"])
-        ]
-        (found,) = one.to_dict("records")
-        assert found["outcome"] == words[bool(row["dominates"])]
-        for name in ("min_gap", "mean_gap", "overlap_lo", "overlap_hi"):
-            assert found[name] == row[name], name
-    here = at(rows, "matched", "small", "resid")
+def test_who_is_above_dominates(made):
+    here = at(table(made, "dominance"), "matched", "small", "resid")
     assert len(here) == 6 * 5
     lift = {
         name: LIFT[VARIANTS[name].stem or name] + LEAD * (VARIANTS[name].sides == 2)
@@ -168,22 +154,8 @@ def test_dominance_is_that_of_comparison_csv(made):
     ]
 
 
-def test_sides_agree_with_comparison_csv(made):
-    rows, compared = table(made, "sides"), table(made, "comparison")
-    pairs = compared[compared["candidate_variant"] == "abstopk"]
-    for _, row in pairs.iterrows():
-        here = at(rows, row["recipe"], row["model"], row["hookpoint"])
-        (found,) = here[(here["variant"] == "abstopk") & (here["l0"] == 48)].to_dict("records")
-        gap = row["l0_48_r2_candidate"] - row["l0_48_r2_baseline"]
-        assert found["r2_difference"] == pytest.approx(gap, abs=1e-11)
-        assert found["loss_recovered_difference"] == pytest.approx(0.05)
-        assert found["dead_candidate"] == row["l0_48_dead_fraction_candidate"]
-        assert found["dead_baseline"] == row["l0_48_dead_fraction_baseline"]
-        assert (found["min_gap"], found["mean_gap"]) == (row["min_gap"], row["mean_gap"])
-        assert (found["width"], found["baseline_width"]) == (
-            row["candidate_width"],
-            row["baseline_width"],
-        )
+def test_sides_have_a_reason_outside_the_overlap(made):
+    rows = table(made, "sides")
     outside = rows[(rows["l0"] == 140) & (rows["variant"] == "abstopk") & (rows["model"] != "")]
     assert outside["r2_difference"].isna().all()
     assert outside["l0_reason"].str.contains("L0 = 140 is outside the overlap 16 to 128").all()

@@ -106,10 +106,9 @@ def test_all_unusable_files_are_named_at_once_and_no_table_is_written(made_study
     assert not (made_study.root / "tables").exists()
 
 
-@pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity"])
-def test_numbers_that_json_lacks_are_refused_with_the_file(made_study, value):
+def test_a_number_that_json_lacks_is_refused_with_the_file(made_study):
     path = made_study.metrics_file(GATED)
-    path.write_text(path.read_text().replace('"ce_zero": 4.5', f'"ce_zero": {value}'))
+    path.write_text(path.read_text().replace('"ce_zero": 4.5', '"ce_zero": NaN'))
     with pytest.raises(MetricsError, match=rf"{GATED}/metrics.json: not a JSON object"):
         made_study.tables()
 

@@ -7,14 +7,11 @@ import pytest
 import torch
 
 from pipeline.cells.browser import page
-from pipeline.cells.browser.examples import Examples
 from pipeline.cells.browser.latents import gate_of
 from pipeline.cells.browser.page import Vocabulary
 from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.registry import GATED, of_family
 from sagsae.autoencoders.storage import build
-from sagsae.evaluation.bins import BINS
-from tests.pipeline.cells.browser.made_browser import LENGTH, make
 from tests.pipeline.cells.browser.test_collect import decoded, given
 
 
@@ -30,26 +27,6 @@ def test_contexts_lie_in_files_that_begin_at_their_own(tmp_path, monkeypatch):
         value = given(tmp_path / f"contexts-{context // 4}.js")
         rows = decoded(value["tokens"]).reshape(-1, value["length"])
         assert vocabulary.ids[rows[context - value["first"]]].tolist() == ids[context].tolist()
-
-
-def test_a_histogram_shows_both_signs_in_the_wider_bins():
-    made = make("sagsae_tied", 12)
-    bins = made.profiles.bins
-    bins.exponents[:, 1] = (1, -2)  # up to 2, and up to a quarter
-    bins.counts[:, 1] = 0
-    bins.counts[0, 1, [0, 40]] = (3, 1)
-    bins.counts[1, 1, [0, 7, 8, 63]] = (1, 2, 4, 8)
-    found = Examples(made.profiles, LENGTH).histogram(1)
-    assert found["bin"] == 2 / BINS
-    assert found["positive"] == [3, *[0] * 39, 1]
-    assert found["negative"] == [3, 4, 0, 0, 0, 0, 0, 8]
-    bins.counts[0, 1], bins.exponents[0, 1] = 0, np.iinfo(np.int16).min // 2
-    assert Examples(made.profiles, LENGTH).histogram(1)["negative"][63] == 8
-    assert Examples(made.profiles, LENGTH).histogram(0) == {
-        "bin": 0.0,
-        "positive": [],
-        "negative": [],
-    }
 
 
 @pytest.mark.parametrize("name", of_family(GATED))

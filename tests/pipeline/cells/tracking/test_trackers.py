@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from importlib import import_module
 from pathlib import Path
 
@@ -87,24 +85,3 @@ class TestEachTracker:
         steps = expected(0, 50, 100, 150, 199)
         assert {key: points for key, points in found.items() if "/" not in key} == steps
         assert len(found["heldout/r2"]) == 1
-
-
-def test_a_database_of_mlflow_that_is_not_whole_is_not_there(tmp_path, monkeypatch):
-    """Killed between two tables, a job would leave one that no later job could use."""
-    from pipeline.cells.tracking import mlflow_run
-
-    class Killed(BaseException):
-        pass
-
-    def half(tracking_uri: str) -> None:
-        with closing(sqlite3.connect(tracking_uri.removeprefix("sqlite:///"))) as database:
-            database.execute("CREATE TABLE secrets (secret_id VARCHAR(36))")
-        raise Killed
-
-    asked = asked_of(tmp_path, "mlflow")
-    with monkeypatch.context() as patch:
-        patch.setattr(mlflow_run, "MlflowClient", half)
-        with pytest.raises(Killed):
-            start("mlflow", asked, CELL)
-    session(asked, "mlflow", 0, 50)
-    assert found_by("mlflow", tmp_path) == expected(0, 50)
