@@ -47,6 +47,9 @@ from sagsae.evaluation.metrics import accumulate
 from sagsae.evaluation.steering import Steering
 from sagsae.language_models import load_tokenizer
 
+PROMOTED = 10
+"""Tokens that each sense of a direction promotes most, whose logits are compared."""
+
 
 @dataclass(frozen=True)
 class Side:
@@ -133,7 +136,7 @@ def _curves(
         model=load_asset(asset, found.dtype, device),
         hookpoint=found.ablations[spec.hookpoint].hookpoint,
         positions=plan.positions,
-        tokens=plan.tokens,
+        tokens=PROMOTED,
         batch=STEERED[device.type],
     )
     contexts = found.contexts.first(plan.contexts)

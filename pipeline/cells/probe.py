@@ -77,7 +77,7 @@ def chosen_tasks(
     plan = spec.probe
     places = np.concatenate([places_of_rows(store, tokens, block) for block in store.blocks])
     labellings = [one.take(places) for one in labels_of(tokens, tokenizer, list(plan.labels))]
-    sampling = Sampling(**{name: getattr(plan, name) for name in Sampling.__dataclass_fields__})
+    sampling = Sampling(plan.train_rows, plan.test_rows, least_rows=plan.least_rows)
     tasks, left_out = make_tasks(labellings, tokens.doc_id.ravel()[places], sampling)
     if not tasks:
         raise EvaluationError(

@@ -55,7 +55,6 @@ def opened_trainer(
         cell.width,
         spec.recipe,
         seed=cell.seed,
-        group_chunks=spec.training.group_chunks,
         device=device,
         origin={"model": cell.model, "store": read_json(manifest)["sha256"], **named},
     ) as trainer:

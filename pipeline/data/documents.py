@@ -144,11 +144,10 @@ def _below_cap(
 
     To pass over it and go on would prefer short documents.
     """
-    most, longest = part["max_documents"], part["max_characters"]
-    characters = 0
-    for count, (place, text) in enumerate(permuted, start=1):
+    longest, characters = part["max_characters"], 0
+    for place, text in permuted:
         characters += len(text)
-        if (most and count > most) or (longest and characters > longest):
+        if longest and characters > longest:
             return
         yield place, text
 

@@ -35,6 +35,8 @@ from sagsae.activations import DumpProgress, DumpSettings, Store, StoreError, du
 from sagsae.activations.layout import StoreConfig
 from sagsae.storage import Storage, storage_at
 
+CALIBRATION_CONTEXTS = 64
+"""Contexts of the training split from which the median norms are taken."""
 Profile = Literal["plain", "disk"]
 """How chunks are compressed."""
 
@@ -156,7 +158,7 @@ class DumpJob:
 
         contexts = open_tokens(self.calibration_tokens).input_ids
         settings = DumpSettings(
-            **spec.model_dump(exclude={"dump": {"calibration_contexts"}})["dump"],
+            **spec.dump.model_dump(),
             batch_contexts=DUMPED[place.type],
             profile=self.profile,
             sharded=self.sharded,
@@ -167,7 +169,7 @@ class DumpJob:
         return dump_activations(
             load_asset(self.asset, entry.dtype, place),
             open_tokens(self.tokens),
-            torch.from_numpy(contexts[: spec.dump.calibration_contexts]).long(),
+            torch.from_numpy(contexts[:CALIBRATION_CONTEXTS]).long(),
             hookpoints_of(entry, spec.hookpoints, read_json(self.asset)["model_type"]),
             self.stores,
             self.name,

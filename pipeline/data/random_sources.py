@@ -9,37 +9,37 @@ from typing import Any
 import numpy as np
 
 SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
-LEXICON_SEED = 0
-"""One lexicon for all: text and tokenizers know the same words, whatever their seeds."""
+SEED = 0
+"""Of the lexicon, of documents and of weights."""
+VOCABULARY = 800
+"""Distinct words."""
 
 
-def random_documents(documents: int, words: int, vocabulary: int, seed: int) -> Iterator[str]:
+def random_documents(documents: int, words: int) -> Iterator[str]:
     """Documents of random words; the k-th word of the lexicon has frequency 1/k.
 
     Args:
         documents: how many.
         words: mean number of words per document (Poisson, at least one).
-        vocabulary: size of the lexicon. A smaller one is a prefix of a larger one.
-        seed: of the choice and number of words.
     """
-    lexicon = np.array(_lexicon(vocabulary))
-    frequency = 1 / np.arange(1, vocabulary + 1)
+    lexicon = np.array(_lexicon())
+    frequency = 1 / np.arange(1, VOCABULARY + 1)
     frequency /= frequency.sum()
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(SEED)
     for _ in range(documents):
         length = max(1, rng.poisson(words))
         yield " ".join(rng.choice(lexicon, size=length, p=frequency))
 
 
-def _lexicon(size: int) -> list[str]:
-    rng = np.random.default_rng(LEXICON_SEED)
+def _lexicon() -> list[str]:
+    rng = np.random.default_rng(SEED)
     words: dict[str, None] = {}
-    while len(words) < size:
+    while len(words) < VOCABULARY:
         words["".join(rng.choice(SYLLABLES, size=rng.integers(1, 5)))] = None
     return list(words)
 
 
-def random_tokenizer(seed: int) -> Any:
+def random_tokenizer() -> Any:
     """A byte-level BPE of about a thousand tokens with <bos> and <eos>, trained on random words."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -53,8 +53,7 @@ def random_tokenizer(seed: int) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    documents = random_documents(documents=200, words=100, vocabulary=800, seed=seed)
-    tokenizer.train_from_iterator(documents, trainer)
+    tokenizer.train_from_iterator(random_documents(documents=200, words=100), trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<bos>", eos_token="<eos>")
 
 
@@ -79,7 +78,7 @@ def save_random_model(source: dict[str, Any], folder: Path) -> None:
             f"parameters: {architecture} has no {', '.join(unknown)} to set (vocab_size comes from "
             "the tokenizer); see its Transformers configuration class"
         )
-    tokenizer = random_tokenizer(source["seed"])
+    tokenizer = random_tokenizer()
     special = {
         "vocab_size": len(tokenizer),
         "bos_token_id": tokenizer.bos_token_id,
@@ -87,7 +86,7 @@ def save_random_model(source: dict[str, Any], folder: Path) -> None:
         "pad_token_id": tokenizer.eos_token_id,
     }
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(source["seed"])
+        torch.manual_seed(SEED)
         try:
             config = AutoConfig.for_model(architecture, **parameters, **special)
             model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)

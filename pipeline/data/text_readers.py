@@ -28,8 +28,7 @@ def read_texts(source: dict[str, Any], download: Path) -> Iterator[str]:
     """
     match source["kind"]:
         case "random":
-            fields = ("documents", "words", "vocabulary", "seed")
-            yield from random_documents(**{name: source[name] for name in fields})
+            yield from random_documents(source["documents"], source["words"])
         case "files":
             for path in map(Path, source["paths"]):
                 yield from _texts(path, path.suffix, source["column"])
@@ -62,7 +61,7 @@ def hub_stream(source: dict[str, Any]) -> Any:
             source["repo"],
             source.get("name"),
             data_files=source.get("data_files"),
-            split=source["split"],
+            split="train",
             revision=source["resolved_revision"],
             streaming=True,
         )

@@ -13,33 +13,21 @@ from pipeline.study.cell import Cell
 from pipeline.study.grid import Comparison
 from pipeline.study.inputs import read_by_look
 from pipeline.study.looks import Restricted, SweptSpec
-from pipeline.study.sections import CellNameError, Count, Natural, Section
+from pipeline.study.sections import CellNameError, Count
 
 if TYPE_CHECKING:
     from pipeline.study.study import Study
 
 
-class Shown(Section):
-    """What is shown of each latent."""
-
-    top: Count = 10
-    """Contexts of each sign, those in which the latent fires most strongly."""
-    samples: Natural = 2
-    """Firings drawn from each interval of each sign; there are five to eight intervals of equal
-    width."""
-    window: Natural = 20
-    """Tokens shown on either side of a firing."""
-    promoted: Count = 10
-    """Tokens that each sign promotes."""
-
-
-class Browser(Shown, Restricted):
+class Browser(Restricted):
     """The latent browser: `snakemake browser`.
 
     Without a list of cells it shows both sides of the first comparison at every model and
     hookpoint: of each sweep the cell at the lambda whose L0 is nearest the first matched L0, with
     the lowest seed."""
 
+    top: Count = 10
+    """Contexts of each sign that are shown of a latent, those in which it fires most strongly."""
     cells: Annotated[list[str], Field(min_length=1)] | None = None
     """Show these cells, by their names under ``cells/``, on the grid or off it."""
 
@@ -60,7 +48,8 @@ class BrowserSpec(SweptSpec):
     """Digest of the held-out store's DumpSpec."""
     dtype: str
     """Arithmetic of the language model."""
-    browser: Shown
+    top: int
+    """Contexts that are shown of each latent and sign."""
 
     @property
     def sides(self) -> tuple[list[Cell], list[Cell]]:
@@ -94,7 +83,6 @@ def _spec(study: Study, seed: int, shown: list[Cell], **fields: Any) -> BrowserS
     model = shown[0].model
     section = study.config.browser
     assert section is not None
-    kept = Shown.model_validate(section.model_dump(include=set(Shown.model_fields)))
     store = digest(study.dump_spec(model, "heldout"))
     return BrowserSpec(
         model=model,
@@ -103,7 +91,7 @@ def _spec(study: Study, seed: int, shown: list[Cell], **fields: Any) -> BrowserS
         shown=shown,
         store=store,
         dtype=study.model_named(model).dtype,
-        browser=kept,
+        top=section.top,
         **fields,
     )
 

@@ -42,8 +42,6 @@ class Steering(Section):
     others are measured."""
     positions: Count = 16
     """Positions of a context at which predictions are read."""
-    tokens: Count = 10
-    """Tokens that each sense of a direction promotes most, whose logits are compared."""
 
 
 class Dial(Steering, Restricted):

@@ -58,9 +58,6 @@ RANKING_TABLES = (RANKING, RANKING_SUMMARY, DOMINANCE, SIDES)
 TYING, ABLATION, WIDTH = "tying", "ablation", "width"
 """Kinds of contrast."""
 
-SAELENS = "saelens"
-"""Folder of the cells that were exported, as they lie in ``cells``."""
-
 TRACKING, MLFLOW, WANDB_NOTE = "tracking", "mlflow.db", ".{key}.json"
 """Folder of what trackers keep on disk; MLflow's database in it; what was sent to W&B of a cell."""
 

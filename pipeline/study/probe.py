@@ -16,7 +16,6 @@ from pipeline.study.sections import (
     Ascending,
     Count,
     FieldFaults,
-    Fraction,
     Natural,
     Section,
 )
@@ -42,12 +41,8 @@ class Probing(Section):
     """Held-out rows that a probe is trained on at most, half of them with the label."""
     test_rows: Annotated[int, Field(ge=2, le=2**53)] = 1000
     """Held-out rows that it is tested on at most, of other documents."""
-    test_share: Fraction = 0.2
-    """Share of the held-out documents that are tested on."""
     least_rows: Count = 30
     """Rows with a label, in training and in test, below which the label is left out."""
-    seed: Natural = 0
-    """Of the split of the documents, and of the choice of rows."""
 
     @field_validator("labels")
     @classmethod

@@ -82,8 +82,6 @@ class RandomModel(Section):
     """Transformers model type."""
     parameters: dict[str, Value] = Field(default_factory=dict)
     """Arguments of the Transformers configuration class."""
-    seed: Natural = 0
-    """Seed of the random numbers."""
 
 
 class HubText(Section):
@@ -97,8 +95,6 @@ class HubText(Section):
     data_files: list[FilePath] = Field(default_factory=list, exclude_if=not_)
     """Files of the repository to read; patterns such as en/*.jsonl are allowed. Empty: those that
     the dataset names."""
-    split: str = "train"
-    """Split of the dataset."""
     revision: str = "main"
     """Branch, tag or commit."""
     column: str = "text"
@@ -125,10 +121,6 @@ class RandomText(Section):
     """Documents to make."""
     words: Count = 120
     """Mean number of words per document."""
-    vocabulary: Count = 800
-    """Distinct words."""
-    seed: Natural = 0
-    """Seed of the random numbers."""
 
 
 class WheelText(WheelFile):
@@ -184,8 +176,6 @@ class NamedSource(Section):
     out, and so is white space beside them."""
     replace: list[Replacement] = Field(default_factory=list)
     """Changes to each document, one after the other."""
-    max_documents: Count | None = None
-    """Cap: documents to take, chosen by the seed of the text. Absent: all."""
     max_characters: Count | None = None
     """Cap: documents are taken in an order that the seed gives, up to the first that would
     exceed this many characters together. Absent: all."""
@@ -217,7 +207,7 @@ def source_faults(
     for i, part in enumerate(sources):
         if part.name in names[:i]:
             faults.append((f"sources.{i}.name", f"{part.name!r} is listed twice"))
-        if part.source.kind == "hub" and part.max_documents is None and part.max_characters is None:
+        if part.source.kind == "hub" and part.max_characters is None:
             message = "text of the hub is streamed and may not end: give it a cap"
             faults.append((f"sources.{i}.max_characters", message))
     return faults

@@ -141,8 +141,6 @@ class StoreRows(Section):
     """Rows per Zarr chunk; divides rows_per_block. Aim at 8 MiB per chunk for large stores."""
     max_norm_ratio: Positive = 10.0
     """Tokens whose norm exceeds this many medians at any hookpoint are left out."""
-    calibration_contexts: Count = 64
-    """Contexts of the training split from which the median norms are taken."""
     slack: Fraction = 0.02
     """Share of a block's tokens that the drop rule may take before the dump stops."""
 

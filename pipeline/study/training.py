@@ -92,8 +92,6 @@ class Training(_Settings):
     lr_reference_width: Natural = Field(default=0, exclude_if=not_)
     """Where it is above zero, ``learning_rate`` is that at this many latents, and at H latents it
     is multiplied by the square root of this over H (arXiv 2406.04093). 0: the same at any width."""
-    group_chunks: Count = 16
-    """Chunks of different blocks that are shuffled together."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Training:

@@ -31,6 +31,8 @@ COMPRESSED = 0.8
 LABELS, PASSES_PER_FIT = 31, 200
 """Labels that a text with one source has; passes over the rows of a label until a probe on whole
 activations has converged."""
+GROUP_CHUNKS = 16
+"""Chunks that the stream of a training shuffles together."""
 READ_RATE, PACKED_TOKENS = 2e9, 580_000.0
 """Bytes per second that one job reads or writes, assumed; tokens per second that one core packs,
 measured on the local study."""
@@ -164,7 +166,7 @@ class Workload:
         """Of a cell, which reads the stream of its hookpoint alone."""
         steps = self.study.training(cell)
         tokens = 0 if cell in self.study.foreign else steps.tokens
-        shuffled = 3 * steps.group_chunks * self.study.config.dump.rows_per_chunk
+        shuffled = 3 * GROUP_CHUNKS * self.study.config.dump.rows_per_chunk
         row = self.row_bytes(cell.model)
         return Work(
             tokens=tokens,

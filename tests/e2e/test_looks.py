@@ -31,7 +31,7 @@ SMALL = CONFIG | {
     ],
     "comparisons": [SIDES | {"matched_l0": [4]}],
     "dial": {"latents": 2, "pairs": 1, "random": 2, "contexts": 4, "alphas": [0.5, 1]},
-    "probe": {"ks": [1, 2], "train_rows": 60, "test_rows": 40, "least_rows": 5, "test_share": 0.4},
+    "probe": {"ks": [1, 2], "train_rows": 60, "test_rows": 40, "least_rows": 3},
     "browser": {"top": 3},
 }
 
@@ -55,6 +55,7 @@ def test_cells_are_trained_and_looked_into(elsewhere):
     assert len(steered) == len(read_dial_run(folder / dialled).directions) == 5
     assert [one.cell for one in read_probe_run(folder / probed).cells] == study.cells
     probing = read_table(folder / study.table("probing.csv"))
+    assert set(probing.loc[probing["variant"] == "topk", "cell_k"]) == {4}
     assert len(probing[probing["kind"] == "all"]) == 5 * 2
     assert len(read_table(folder / study.table("absorption.csv"))) == 5
     for name in ("figure_dial", "figure_probing"):
@@ -67,10 +68,16 @@ def test_cells_are_trained_and_looked_into(elsewhere):
         assert len(given(page.parent / cell["folder"] / "index.js")["dials"]) == 2
     assert made.planned("dial", "probe", "browser") == {}
 
-    other = workflow(folder, dial=SMALL["dial"] | {"tokens": 3}, probe=SMALL["probe"] | {"seed": 3})
+    other = workflow(
+        folder, dial=SMALL["dial"] | {"random": 3}, probe=SMALL["probe"] | {"ks": [1, 3]}
+    )
     planned = other.planned("dial", "probe")
     assert (planned["dial_run"], planned["probe_run"]) == (1, 1)
     assert not {"cell", "dump", "baselines"} & set(planned)
+    cell = study.metrics(next(iter(study.dials.values())).candidate[0])
+    done = made.run("--force", cell)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert made.planned("dial")["dial_run"] == 1
     asked = f"browser={json.dumps({'cells': [OTHER]})}"
     done = made.run("browser", "--config", asked)
     assert done.returncode == 0, done.stdout[-4000:]

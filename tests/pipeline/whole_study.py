@@ -47,11 +47,10 @@ CONFIG: dict[str, Any] = {
         "heldout_rows": 256,
         "rows_per_block": 256,
         "rows_per_chunk": 64,
-        "calibration_contexts": 8,
         "slack": 0.1,
     },
     "grid": [{"variant": "sagsae_tied", "width": 24, "lambdas": [0.1, 0.2]}],
-    "training": {"tokens": 1024, "batch_size": 128, "group_chunks": 2},
+    "training": {"tokens": 1024, "batch_size": 128},
     "evaluation": {"lr_contexts": 4},
 }
 COSTS = ("seconds", "tokens_per_second", "data_wait_seconds", "peak_memory_mb")

@@ -36,6 +36,9 @@ from sagsae.evaluation.profiles import Keep, profile_latents
 from sagsae.evaluation.promoted import promoted_tokens
 from sagsae.language_models import load_tokenizer, texts_of
 
+PROMOTED = 10
+"""Tokens that each sign promotes."""
+
 
 def choose(spec: BrowserSpec, metrics: dict[Cell, CellMetrics]) -> tuple[Cell, Cell | None]:
     """The cell that is shown, and its rival if there is one.
@@ -89,13 +92,12 @@ def main(
         cell, rival = choose(spec, metrics)
         sae = measured_autoencoder(cell, metrics[cell], cells_root).to(place)
         store, contexts = open_store(heldout_manifest, spec.store), open_tokens(tokens)
-        kept = spec.browser
-        keep = Keep(top=kept.top, samples=kept.samples, window=kept.window)
+        keep = Keep(top=spec.top)
         report = Progress(f"browse {cell.path}, twice", 2 * store.n_rows, "tokens").update
         profiles = profile_latents(sae, store, cell.hookpoint, contexts, keep, place, report)
         say(f"browse {cell.path}: tokens that {sae.width:,} latents promote")
         model = load_asset(asset, spec.dtype, place)
-        promoted = promoted_tokens(model, sae.W_dec, kept.promoted)
+        promoted = promoted_tokens(model, sae.W_dec, PROMOTED)
         del model
         near = None
         if rival is not None:
@@ -107,7 +109,7 @@ def main(
         )
         ids = [latents.token_ids(), np.unique(contexts.input_ids[latents.contexts])]
         vocabulary = Vocabulary(np.unique(np.concatenate(ids)))
-        size = latents.write(folder, vocabulary, kept)
+        size = latents.write(folder, vocabulary)
         tokenizer = load_tokenizer(model_folder(asset))
         size += vocabulary.write(folder, texts_of(tokenizer, vocabulary.ids.tolist()))
         write_json(out, latents.summary | {"spec": digest(spec), "bytes": size})

@@ -22,7 +22,6 @@ from pipeline.cells.browser.page import (
     rounded,
     write_script,
 )
-from pipeline.study.browser import Shown
 from pipeline.study.cell import Cell
 from pipeline.study.dial import LATENT, RANDOM, DialRun, Direction
 from pipeline.study.metrics import CellMetrics
@@ -30,7 +29,7 @@ from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.gate import GatedAutoencoder
 from sagsae.evaluation.dial_scores import is_dial, score
-from sagsae.evaluation.profiles import Profiles
+from sagsae.evaluation.profiles import Keep, Profiles
 from sagsae.evaluation.promoted import Promoted
 
 LATENTS_PER_FILE = 64
@@ -119,9 +118,9 @@ class LatentsShown:
         """Ids of the promoted tokens."""
         return np.unique(np.concatenate([self._up.ravel(), self._down.ravel()]))
 
-    def write(self, folder: Path, vocabulary: Vocabulary, kept: Shown) -> int:
+    def write(self, folder: Path, vocabulary: Vocabulary) -> int:
         """Write index, latents and contexts; bytes written."""
-        size = write_script(folder, "index", self._index(vocabulary, kept))
+        size = write_script(folder, "index", self._index(vocabulary))
         width = self._shown.sae.width
         for number, first in enumerate(range(0, width, LATENTS_PER_FILE)):
             some = range(first, min(first + LATENTS_PER_FILE, width))
@@ -132,7 +131,7 @@ class LatentsShown:
             size += write_script(folder, f"latents-{number}", value)
         return size + vocabulary.write_contexts(folder, self._tokens, self.contexts)
 
-    def _index(self, vocabulary: Vocabulary, kept: Shown) -> dict[str, Any]:
+    def _index(self, vocabulary: Vocabulary) -> dict[str, Any]:
         firings = self._profiles.firings
         energy, largest = firings.energy.sum(0), self._examples.largest()
         columns = {
@@ -151,7 +150,7 @@ class LatentsShown:
             "latents_per_file": LATENTS_PER_FILE,
             "contexts_per_file": CONTEXTS_PER_FILE,
             "listed": min(LISTED, self._up.shape[1]),
-            "window": kept.window,
+            "window": Keep.window,
             "dials": sorted(self._dials),
             "columns": {name: column(values) for name, values in columns.items()},
         }

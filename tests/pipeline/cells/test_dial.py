@@ -32,7 +32,7 @@ SIDES = {
     "baseline": {"variant": "gated", "width": 96},
 }
 PLAN = {"latents": 3, "pairs": 2, "random": 4, "alphas": [0.5, 1], "contexts": 8, "positions": 4}
-PLAN |= {"tokens": 5, "hookpoints": ["resid"]}
+PLAN["hookpoints"] = ["resid"]
 
 
 @dataclass
@@ -191,7 +191,7 @@ def test_curves_agree_with_plain_hooks_on_the_whole_model(steered, run, kind):
     words = load_tokenizer(steered.tiny.root / "model")
     chosen = read & (torch.arange(8) < 4)[:, None]
     tokens = [
-        (logits(size)[chosen].mean(0) - clean[chosen].mean(0)).topk(5).indices for size in (1, -1)
+        (logits(size)[chosen].mean(0) - clean[chosen].mean(0)).topk(10).indices for size in (1, -1)
     ]
     assert found.promoted == [[words.decode([int(i)]) for i in arm] for arm in tokens]
     measure = read & ~chosen

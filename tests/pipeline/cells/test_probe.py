@@ -26,7 +26,6 @@ GRID = [
     {"variant": "gated", "width": 96, "lambdas": [0.1]},
 ]
 PLAN = {"hookpoints": ["resid"], "ks": [1, 3], "least_rows": 4, "train_rows": 80, "test_rows": 40}
-PLAN |= {"test_share": 0.4}
 
 
 @dataclass

@@ -43,7 +43,7 @@ def test_a_job_depends_on_its_own_settings_alone():
     one, other = study({}), study({"seeds": 3, "models": ["small"]})
     file = "results/made-grid/dial/small/attn/seed0.json"
     assert digest(one.dials[file]) == digest(other.dials[file])
-    assert digest(one.dials[file]) != digest(study({"tokens": 9}).dials[file])
+    assert digest(one.dials[file]) != digest(study({"random": 9}).dials[file])
     cell = one.cells[0]
     assert one.evaluate_spec(cell) == study().evaluate_spec(cell)
     assert one.compared == study().compared

@@ -13,7 +13,7 @@ from pipeline.study.scope import Scope
 from tests.pipeline.made_curves import make_curve
 
 ROOT = Path(__file__).resolve().parents[3]
-SCIENCE = {"analysis", "study", "synthetic", "config", "jobs"}
+SCIENCE = {"analysis", "study", "synthetic", "jobs"}
 
 
 def test_metrics_come_back_in_sorted_order(made_study):

@@ -45,7 +45,6 @@ def test_a_job_has_the_cells_of_one_place_and_seed():
         ({"test_rows": 50}, r"probe\.test_rows: 50 rows.*least_rows 30 asks for"),
         ({"models": ["gpt5"]}, r"probe\.models\.0: unknown 'gpt5'; known are small, large"),
         ({"recipes": ["zero"]}, r"probe\.recipes\.0: unknown 'zero'; known are default"),
-        ({"test_share": 1.0}, r"probe\.test_share"),
     ],
 )
 def test_what_makes_no_sense_is_refused(probe, message):

@@ -14,7 +14,7 @@ from tests.pipeline.made_grid import make_grid
 from tests.pipeline.made_probes import make_probes
 
 PLACES = {"models": ["small"], "hookpoints": ["mlp_out"]}
-CHANGED = {"dial": {"tokens": 3}, "probe": {"ks": [1, 5, 9]}}
+CHANGED = {"dial": {"random": 3}, "probe": {"ks": [1, 5, 9]}}
 
 
 @pytest.fixture(params=["dial", "probe"])

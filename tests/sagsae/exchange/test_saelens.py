@@ -166,7 +166,7 @@ def test_transformer_lens_has_our_activations_under_these_names(tmp_path):
         hooks = {transformer_lens_name(point, LAYER, name): point for point in points}
         assert None not in hooks
         model.save_pretrained(tmp_path / name)
-        random_tokenizer(0).save_pretrained(tmp_path / name)
+        random_tokenizer().save_pretrained(tmp_path / name)
         jobs.append({"name": name, "model": str(tmp_path / name), "hooks": list(hooks)})
         jobs[-1]["ids"] = ids.tolist()
         with capture(model, points) as captured:

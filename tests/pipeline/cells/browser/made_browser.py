@@ -13,7 +13,6 @@ import torch
 from pipeline.cells.browser.latents import CellShown, LatentsShown
 from pipeline.cells.browser.page import Vocabulary, write_page
 from pipeline.jobs.json_files import write_json
-from pipeline.study.browser import Shown
 from pipeline.study.cell import Cell
 from pipeline.study.dial import DialRun
 from pipeline.study.metrics import CellMetrics
@@ -130,7 +129,7 @@ def write(
     shown = CellShown(made.cell, metrics, rival, near, sae)
     latents = LatentsShown(shown, made.profiles, made.promoted, made.tokens, dials or [])
     vocabulary = Vocabulary(np.arange(2_000))
-    size = latents.write(folder, vocabulary, Shown()) + vocabulary.write(folder, made.texts)
+    size = latents.write(folder, vocabulary) + vocabulary.write(folder, made.texts)
     write_json(folder / SHOWN_CELL, latents.summary | {"spec": "0" * 16, "bytes": size})
     return folder / SHOWN_CELL
 

@@ -81,7 +81,7 @@ def made(tmp_path_factory) -> Shown:
     baselines = measured(tiny, tiny.root / "baselines" / "tiny.json")
     grid = [side | {"lambdas": [0.1, 0.3]} for side in SIDES.values()]
     asked = {"grid": grid, "comparisons": [SIDES | {"matched_l0": [8]}]}
-    asked |= {"browser": {"hookpoints": ["resid"], "top": 3, "samples": 2, "window": 5}}
+    asked |= {"browser": {"hookpoints": ["resid"], "top": 3}}
     asked |= {"dial": {"latents": 2, "pairs": 1, "contexts": 8, "hookpoints": ["resid"]}}
     study = Study.from_dict(tiny.study.config.model_dump() | asked)
     for cell in study.cells:
