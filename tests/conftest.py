@@ -29,7 +29,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("faults")
     group.addoption("--faults", choices=["short", "full"], default="short", help="how many faults")
     group.addoption("--fault-seed", type=int, default=0, help="of every random choice")
-    group.addoption("--fault-report", type=Path, help="Markdown file to write the table to")
     parser.addoption("--slurm", action="store_true", help="run tests/slurm, which takes minutes")
 
 
@@ -70,8 +69,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     terminalreporter.write_sep("-", "faults")
     terminalreporter.write_line(campaign.table())
-    if report := config.getoption("--fault-report"):
-        campaign.write_report(report)
 
 
 @pytest.fixture(scope="session")

@@ -158,7 +158,7 @@ class DumpJob:
 
         contexts = open_tokens(self.calibration_tokens).input_ids
         settings = DumpSettings(
-            **spec.dump.model_dump(),
+            **spec.model_dump()["dump"],
             batch_contexts=DUMPED[place.type],
             profile=self.profile,
             sharded=self.sharded,

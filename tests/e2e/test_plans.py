@@ -103,27 +103,6 @@ def test_a_bad_target_says_what_to_ask_for(elsewhere, target, message):
     assert message in done.stdout
 
 
-def test_all_configuration_errors_at_once(elsewhere):
-    text = (ROOT / "workflow/configs/smoke.yaml").read_text()
-    text = text.replace("lambdas: [0.1, 0.3]}\n", "lambdas: [3e-3, 0.1]}\n", 1)
-    text = text.replace("batch_size: 512", "batch_size: 512\n  learning_rat: 0.1")
-    config = elsewhere.folder / "bad.yaml"
-    text += "\n".join(["", "hub: {repo: me}"])
-    text = re.sub("^hookpoints: .*$", "hookpoints: [residual]", text, flags=re.MULTILINE)
-    config.write_text(text.replace("layer: 2", "layer: -1", 1))
-    done = Workflow(elsewhere.folder, config).run("--dry-run")
-    assert done.returncode != 0
-    for part in (
-        "6 error(s)",
-        "models.0.hookpoints: no module path for hookpoint 'residual'",
-        "grid.0.lambdas.0",
-        "3.0e-3",
-        "learning_rat",
-        "models.0.layer",
-    ):
-        assert part in done.stdout, part
-
-
 def test_snakemake_finds_no_fault_of_style_but_that_jobs_need_this_environment(elsewhere):
     done = elsewhere.run("--lint")
     found = set(re.findall(r"^    \* (.*):$", done.stdout, re.MULTILINE))

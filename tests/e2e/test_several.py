@@ -16,11 +16,11 @@ pytestmark = pytest.mark.long
 
 WIDTHS = ((8, 16), (16, 32))
 TEXT_SOURCES = [
-    {"name": "few", "source": {"kind": "random", "documents": 60, "words": 20}},
+    {"name": "few", "source": {"kind": "random", "documents": 240, "words": 20}},
     {
         "name": "capped",
-        "source": {"kind": "random", "documents": 500, "words": 40},
-        "max_characters": 20_000,
+        "source": {"kind": "random", "documents": 1000, "words": 21},
+        "max_characters": 64_000,
     },
 ]
 
@@ -46,6 +46,7 @@ def configuration():
     return CONFIG | {
         "hookpoints": ["resid"],
         "text": {"sources": TEXT_SOURCES, "context_length": 16, "heldout_fraction": 0.5},
+        "dump": CONFIG["dump"] | {"heldout_rows": 4096},
         "training": CONFIG["training"] | steps,
         "recipes": {"zero": {"training": {"b_dec_init": "zero"}}},
         "grid": grid,
@@ -88,8 +89,8 @@ def test_shares_of_the_sources_are_the_same_from_the_text_to_the_tables(finished
     study = finished.study
     documents = read_json(finished.path(study.documents))
     few, capped = documents["sources"]
-    assert few["documents"] == 60
-    assert 18_000 < capped["characters"] <= 20_000
+    assert few["documents"] == 240
+    assert 63_000 < capped["characters"] <= 64_000
     table = read_table(finished.path(study.table(SOURCES)))
     assert len(table) == 2 * len(study.cells)
     for part in (few, capped):

@@ -43,18 +43,16 @@ class Stages:
 
     Args:
         namespace: Command that starts the process in a namespace; empty for this one.
-        environment: Variables of the process, None for those it shall not have.
 
     Attributes:
         view: The root of the file systems as the stages see them.
     """
 
-    def __init__(self, namespace: list[str] | None = None, **environment: str | None):
-        changed = {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"} | environment
+    def __init__(self, namespace: list[str] | None = None):
         self._process = subprocess.Popen(
             [*(namespace or []), sys.executable, "-m", "tests.faults.stage_server"],
             cwd=ROOT,
-            env={k: v for k, v in (os.environ | changed).items() if v is not None},
+            env=os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

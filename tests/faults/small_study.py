@@ -205,15 +205,13 @@ def run_study(
     folder: Path,
     configuration: dict[str, Any] = CONFIGURATION,
     rules: tuple[str, ...] = RULES,
-    **more: list[str],
 ) -> Reference:
-    """Run the stages of ``rules`` in ``folder``, and the command lines ``more``."""
+    """Run the stages of ``rules`` in ``folder``."""
     made: dict[str, list[Stage]] = {}
     found = commands(folder, configuration, rules)
     before = files_below(folder / STUDY)
-    plan = {rule: found[rule] for rule in rules} | {name: [line] for name, line in more.items()}
-    for rule, lines in plan.items():
-        for arguments in lines:
+    for rule in rules:
+        for arguments in found[rule]:
             done = stages.run(folder, *arguments)
             assert done.status == 0, done.output
             after = files_below(folder / STUDY)

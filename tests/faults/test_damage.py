@@ -137,7 +137,6 @@ STUDY_KINDS: dict[str, tuple[str, damage.Damage]] = {
     "tokens: one bit": ("assets", damage.flips("cache/tokens/*/*.safetensors")),
     "tokens: those of the other split": ("assets", damage.swapped("cache/tokens/*/*.safetensors")),
     "manifest: one bit": ("activations", damage.flips("manifests/*.json")),
-    "manifest: that of the other split": ("activations", damage.swapped("manifests/*.json")),
     "study's store: one bit of a chunk": ("activations", damage.flips(f"{STORE}/{CHUNKS}")),
     "study's store: one bit of its JSON": ("activations", damage.flips(f"{STORE}/**/*.json")),
     "study's store: a chunk cut short": ("activations", damage.truncated(f"{STORE}/{CHUNKS}")),
@@ -147,18 +146,11 @@ STUDY_KINDS: dict[str, tuple[str, damage.Damage]] = {
     "baselines: one bit": ("activations", damage.flips("baselines/*.json")),
     "baselines' tensors: one bit": ("activations", damage.flips("cache/baselines/*/*.safetensors")),
     "metrics.json: one bit": ("cells", damage.flips(f"{CELL}/metrics.json")),
-    "metrics.json: that of another cell": ("cells", damage.swapped(f"{CELL}/metrics.json")),
     "sae.safetensors: one bit": ("cells", damage.flips(f"{CELL}/sae.safetensors")),
     "sae.safetensors: that of another cell": ("cells", damage.swapped(f"{CELL}/sae.safetensors")),
     "latents.safetensors: one bit": ("cells", damage.flips(f"{CELL}/latents.safetensors")),
-    "latents.safetensors: that of another cell": (
-        "cells",
-        damage.swapped(f"{CELL}/latents.safetensors"),
-    ),
     "training.json: one bit": ("cells", damage.flips(f"{CELL}/training.json")),
-    "training.json: that of another cell": ("cells", damage.swapped(f"{CELL}/training.json")),
     "curve.parquet: one bit": ("cells", damage.flips(f"{CELL}/curve.parquet")),
-    "curve.parquet: that of another cell": ("cells", damage.swapped(f"{CELL}/curve.parquet")),
     "trained.json: one bit": ("cells", damage.flips(f"{CELL}/.state/trained.json")),
 }
 

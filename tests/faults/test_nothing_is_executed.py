@@ -70,14 +70,6 @@ def test_odd_folders_are_folders_and_no_commands(tmp_path: Path) -> None:
     assert not (ROOT / MARK).exists()
 
 
-def test_a_whole_study_plans_in_an_odd_folder(tmp_path: Path) -> None:
-    config = smallest(results=f"$(touch {MARK})'", note=f"{{model}} {{x}} $(touch {MARK})")
-    done = workflow_of(tmp_path / "here", config).run("--dry-run", "--printshellcmds")
-    assert done.returncode == 0, done.stdout
-    assert f"'$(touch {MARK})'\"'\"'/smoke/report.html'" in done.stdout
-    assert not list(tmp_path.rglob(MARK))
-
-
 def test_no_rule_makes_a_cell_outside_the_folder_of_cells(tmp_path: Path) -> None:
     target = "results/local/cells/../attn/gated/w8_lam0.1_seed0/metrics.json"
     done = Workflow(tmp_path).run("--dry-run", target)

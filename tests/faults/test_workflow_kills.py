@@ -48,7 +48,6 @@ def test_a_killed_snakemake_continues_with_the_same_command(campaign, undisturbe
     campaign.record(
         "SIGKILL: snakemake", injected=kills, detected=killed, recovered=kills if whole else 0
     )
-    campaign.same("small study after kills of snakemake", expected, found)
     assert done.returncode == 0, done.stdout
     assert differences(whole_study, study) == []
     assert found == expected

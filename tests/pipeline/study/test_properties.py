@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +11,7 @@ from pipeline.jobs.json_files import digest
 from pipeline.study.sections import RESERVED
 from pipeline.study.study import Study
 from sagsae.activations.layout import TOKEN_ARRAYS
-from tests.pipeline.study.test_study import SMOKE
+from tests.pipeline.study.test_study import SMOKE, changed
 
 Config = dict[str, Any]
 
@@ -40,43 +39,68 @@ CELL = {"train", "evaluate"}
 DUMPED = {"dump", "baselines", *CELL}
 TOKENS = {"tokens", *DUMPED}
 CHANGES: dict[str, tuple[str, Any, set[str]]] = {
-    "model source": ("models.0.source", {"kind": "path", "path": "another"}, {"asset", *TOKENS}),
-    "text source": ("text.source", {"kind": "files", "paths": ["another"]}, {"text", *TOKENS}),
-    "context length": ("text.context_length", 77_777, TOKENS),
-    "held out": ("text.heldout_fraction", 0.123, TOKENS),
-    "start token": ("models.0.start_token", "none", TOKENS),
-    "slack": ("dump.slack", 0.0123, TOKENS),
-    "layer": ("models.0.layer", 77_777, DUMPED),
-    "arithmetic": ("models.0.dtype", "float32", DUMPED),
-    "norm": ("dump.max_norm_ratio", 1.23, DUMPED),
-    "profile": ("dump.profile", "disk", set()),
-    "contexts": ("evaluation.lr_contexts", 77_777, {"baselines", "evaluate"}),
-    "learning rate": ("training.learning_rate", 0.0123, {"train"}),
-    "bias": ("training.b_dec_init", "zero", {"train"}),
-    "steps": ("training.tokens", 10**9, {"train"}),
+    "model source": ("models__0__source", {"kind": "path", "path": "another"}, {"asset", *TOKENS}),
+    "text source": ("text__source", {"kind": "files", "paths": ["another"]}, {"text", *TOKENS}),
+    "context length": ("text__context_length", 77_777, TOKENS),
+    "held out": ("text__heldout_fraction", 0.123, TOKENS),
+    "start token": ("models__0__start_token", "none", TOKENS),
+    "slack": ("dump__slack", 0.0123, TOKENS),
+    "layer": ("models__0__layer", 77_777, DUMPED),
+    "arithmetic": ("models__0__dtype", "float32", DUMPED),
+    "norm": ("dump__max_norm_ratio", 1.23, DUMPED),
+    "profile": ("dump__profile", "disk", set()),
+    "contexts": ("evaluation__lr_contexts", 77_777, {"baselines", "evaluate"}),
+    "learning rate": ("training__learning_rate", 0.0123, {"train"}),
+    "bias": ("training__b_dec_init", "zero", {"train"}),
+    "steps": ("training__tokens", 10**9, {"train"}),
     "note": ("note", "another note", {"report"}),
-    "recipes": ("recipes.added", {"training": {"beta2": 0.0123}}, {"report"}),
+    "recipes": ("recipes__added", {"training": {"beta2": 0.0123}}, {"report"}),
+    "order of hookpoints": ("hookpoints", ["resid", "attn", "mlp_out"], {"report"}),
     "name": ("study", "another-study", {"report"}),
     "device": ("device", "cuda", set()),
     "cache": ("cache", "another folder", set()),
     "tracker": ("tracking", ["wandb"], set()),
-    "formats": ("formats.tables", ["latex", "parquet"], set()),
-    "shards": ("dump.sharded", True, set()),
+    "formats": ("formats__tables", ["latex", "parquet"], set()),
+    "shards": ("dump__sharded", True, set()),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_field_changes_the_digests_that_depend_on_it(change):
     path, value, stages = CHANGES[change]
-    changed = copy.deepcopy(SMOKE)
-    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
-    place: Any = changed
-    for part in parents:
-        place = place.setdefault(part, {}) if isinstance(part, str) else place[part]
-    place[last] = value
-    before, after = stage_digests(SMOKE), stage_digests(changed)
+    before, after = stage_digests(SMOKE), stage_digests(changed(**{path: value}))
     assert {stage for stage in before if before[stage] != after[stage]} == stages
 
 
 def test_reserved_hookpoint_names_are_the_arrays_of_a_store():
     assert RESERVED == TOKEN_ARRAYS
+
+
+def test_terms_of_use_are_in_no_specification():
+    wheel = {"package": "a", "version": "1", "sha256": "1" * 64, "member": "b"}
+    source = {"kind": "wheels", "sha256": "0" * 64, "wheels": [wheel]}
+    plain, other = (
+        stage_digests(changed(text={"source": one}, models__0__source=one))
+        for one in (source, source | {"terms": "others"})
+    )
+    assert plain == other
+
+
+def test_the_content_of_local_text_and_models_is_in_their_specifications(tmp_path):
+    text, model = tmp_path / "text.txt", tmp_path / "model"
+    model.mkdir()
+    text.write_text("one")
+    (model / "config.json").write_text("{}")
+    raw = changed(
+        text={"source": {"kind": "files", "paths": [str(text)]}},
+        models__0__source={"kind": "path", "path": str(model)},
+    )
+    name = raw["models"][0]["name"]
+    raw["grid"] = [{"variant": "gated", "width": 8, "lambdas": [0.1], "models": [name]}]
+    before = stage_digests(raw)
+    text.write_text("other")
+    after = stage_digests(raw)
+    differing = {stage for stage in before if before[stage] != after[stage]}
+    assert differing == {"text", *TOKENS}
+    (model / "config.json").write_text("{ }")
+    assert stage_digests(raw)["asset"] != after["asset"]

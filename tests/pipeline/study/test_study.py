@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.jobs.json_files import canonical, digest
+from pipeline.jobs.json_files import canonical
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG, StudyConfig, load_yaml
@@ -25,7 +25,7 @@ def changed(**changes) -> dict:
         place = raw
         *parents, last = [int(part) if part.isdigit() else part for part in path.split("__")]
         for part in parents:
-            place = place[part]
+            place = place.setdefault(part, {}) if isinstance(part, str) else place[part]
         place[last] = value
     return raw
 
@@ -58,6 +58,9 @@ def changed(**changes) -> dict:
         ({"dump__rows_per_chunk": 300}, "dump", "not a multiple"),
         ({"dump__train_rows": 10}, "dump", "less than one block"),
         ({"text__heldout_fraction": 0.7}, "text.heldout_fraction", "less than or equal to 0.5"),
+        ({"formats": {"figures": ["eps"]}}, "formats.figures.0", "should be 'svg' or 'pdf'"),
+        ({"formats": {"figures": ["svg", "svg"]}}, "formats.figures", "names one twice"),
+        ({"tracking": ["comet"]}, "tracking.0", "should be 'wandb', 'tensorboard' or"),
         ({"comparisons__0__baseline__variant": "x"}, "comparisons.0.baseline.variant", "'x'"),
     ],
 )
@@ -132,61 +135,3 @@ def test_autoencoders_that_documents_load_are_made_by_the_local_study():
     loaded |= set(re.findall(r"saes\", \"(\S+?)\"", text))
     assert loaded
     assert loaded <= {cell.path for cell in Study.load().cells}
-
-
-def stages(raw: dict) -> dict[str, str]:
-    """Digests of all that the cells of the first model depend on."""
-    study = Study.from_dict(raw)
-    cell, model = study.cells[0], study.cells[0].model
-    return {
-        "asset": digest(study.asset_spec(model)),
-        "text": digest(study.text_spec()),
-        "dump": digest(study.dump_spec(model, "train")),
-        "baselines": digest(study.baseline_spec(model)),
-        "train": digest(study.train_spec(cell)),
-        "evaluate": digest(study.evaluate_spec(cell)),
-    }
-
-
-WHEELS = {
-    "kind": "wheels",
-    "sha256": "0" * 64,
-    "wheels": [{"package": "a", "version": "1", "sha256": "1" * 64, "member": "b"}],
-}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"note": "another"},
-        {"hookpoints": ["resid", "attn", "mlp_out"]},
-        {"dump__profile": "disk"},
-        {"dump__sharded": True},
-        {"text__source__terms": "others"},
-        {"models__0__source__terms": "others"},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_what_changes_no_number_is_in_no_specification(change):
-    base = {"text": {"source": WHEELS}, "models__0__source": WHEELS}
-    assert stages(changed(**copy.deepcopy(base), **change)) == stages(changed(**base))
-
-
-def test_the_content_of_local_text_and_models_is_in_their_specifications(tmp_path):
-    text, model = tmp_path / "text.txt", tmp_path / "model"
-    model.mkdir()
-    text.write_text("one")
-    (model / "config.json").write_text("{}")
-    raw = changed(
-        text={"source": {"kind": "files", "paths": [str(text)]}},
-        models__0__source={"kind": "path", "path": str(model)},
-    )
-    name = raw["models"][0]["name"]
-    raw["grid"] = [{"variant": "gated", "width": 8, "lambdas": [0.1], "models": [name]}]
-    before = stages(raw)
-    text.write_text("other")
-    after = stages(raw)
-    differing = {stage for stage in before if before[stage] != after[stage]}
-    assert differing == {"text", "dump", "baselines", "train", "evaluate"}
-    (model / "config.json").write_text("{ }")
-    assert stages(raw)["asset"] != after["asset"]
