@@ -38,10 +38,8 @@ class BatchTopK(KSparse):
 
     threshold: Tensor
 
-    def __init__(
-        self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
-    ) -> None:
-        super().__init__(d, width, scale, dtype)
+    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
+        super().__init__(d, width, scale)
         self.register_buffer("threshold", torch.zeros(()))
         self.calibrated = True  # a threshold from a file is
 

@@ -57,7 +57,6 @@ class Dictionary(Autoencoder):
         d: Width of the activations.
         width: Number of latents H.
         scale: See `Autoencoder`.
-        dtype: Of the parameters.
 
     Attributes:
         unit_rows: Whether the rows of ``W_dec`` keep norm 1. Else the penalty weighs each latent by
@@ -67,6 +66,7 @@ class Dictionary(Autoencoder):
     """
 
     levels: tuple[int, ...]
+    unit_rows, level_weight = True, 1.0
 
     vectors: ClassVar[tuple[str, ...]]
     """Names of the per-latent parameters, in order."""
@@ -92,17 +92,14 @@ class Dictionary(Autoencoder):
     W_enc: Tensor
     b_dec: Tensor
 
-    def __init__(
-        self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
-    ) -> None:
+    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
         super().__init__(d, width, scale)
-        self.unit_rows = True
-        self.levels, self.level_weight = (width,), 1.0
+        self.levels = (width,)
         tensors = {
-            "W_enc": torch.zeros(width, d, dtype=dtype).T,  # a latent's weights lie together
-            "W_dec": torch.zeros(width, d, dtype=dtype),
-            "b_dec": torch.zeros(d, dtype=dtype),
-            **{name: torch.zeros(width, dtype=dtype) for name in self.vectors},
+            "W_enc": torch.zeros(width, d).T,  # a latent's weights lie together
+            "W_dec": torch.zeros(width, d),
+            "b_dec": torch.zeros(d),
+            **{name: torch.zeros(width) for name in self.vectors},
         }
         for name, value in tensors.items():
             self.register_parameter(name, nn.Parameter(value))

@@ -36,13 +36,9 @@ class GatedAutoencoder(Dictionary):
     """Whether the loss has the auxiliary term."""
     may_free_rows = True
     penalised = GATE
-
-    def __init__(
-        self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
-    ) -> None:
-        super().__init__(d, width, scale, dtype)
-        self.initial_theta = 0.0  # what thresholds start from, and are reset to
-        self.matched_gate, self.trains_auxiliary = False, False
+    initial_theta = 0.0
+    """What thresholds start from, and are reset to."""
+    matched_gate = trains_auxiliary = False
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
         """As `Dictionary.initialise`.

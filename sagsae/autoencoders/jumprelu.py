@@ -36,20 +36,15 @@ class JumpRelu(UngatedAutoencoder):
     name = "jumprelu"
     vectors = ("b_enc", "threshold")
     penalised = COUNT
-
-    def __init__(
-        self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
-    ) -> None:
-        super().__init__(d, width, scale, dtype)
-        self.bandwidth, self.logarithmic = 0.001, False
+    bandwidth, logarithmic = 0.001, False
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
         """As `UngatedAutoencoder.initialise`; thresholds start at ``recipe.threshold_init``."""
         super().initialise(mean, seed, recipe)
-        start = 0.001 if recipe is None else recipe.threshold_init
-        self.bandwidth = 0.001 if recipe is None else recipe.bandwidth
-        self.logarithmic = recipe is not None and recipe.threshold_parameter == "log"
-        self.params["threshold"].fill_(start)
+        self.params["threshold"].fill_(0.001 if recipe is None else recipe.threshold_init)
+        if recipe is not None:
+            self.bandwidth = recipe.bandwidth
+            self.logarithmic = recipe.threshold_parameter == "log"
         if self.logarithmic:
             self.params["threshold"].log_()
         self.project()

@@ -31,10 +31,8 @@ class Matryoshka(BatchTopK):
 
     name = "matryoshka_batchtopk"
 
-    def __init__(
-        self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
-    ) -> None:
-        super().__init__(d, width, scale, dtype)
+    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
+        super().__init__(d, width, scale)
         self.levels = ends(LEVELS, width)
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:

@@ -27,13 +27,11 @@ class KSparse(UngatedAutoencoder):
     """
 
     k: Tensor
+    variance = 1.0
 
-    def __init__(
-        self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
-    ) -> None:
-        super().__init__(d, width, scale, dtype)
+    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
+        super().__init__(d, width, scale)
         self.register_buffer("k", torch.zeros((), dtype=torch.int64))
-        self.variance = 1.0
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
         """As `UngatedAutoencoder.initialise`.

@@ -32,10 +32,8 @@ class UngatedAutoencoder(Dictionary):
     b_enc: Tensor
     centred: Tensor
 
-    def __init__(
-        self, d: int, width: int, scale: float = 1.0, dtype: torch.dtype = torch.float32
-    ) -> None:
-        super().__init__(d, width, scale, dtype)
+    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
+        super().__init__(d, width, scale)
         self.register_buffer("centred", torch.ones((), dtype=torch.int64))
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:

@@ -32,7 +32,7 @@ def random_autoencoder(
     name: str, d: int, width: int, seed: int, dtype=torch.float64
 ) -> Autoencoder:
     generator = torch.Generator().manual_seed(seed)
-    sae = variant(name)(d, width, 1.0, dtype)
+    sae = variant(name)(d, width).to(dtype)
     for key, value in sae.params.items():
         value.copy_(torch.randn(value.shape, generator=generator, dtype=dtype) * 0.3)
         if key.startswith("theta"):

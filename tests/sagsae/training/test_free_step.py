@@ -36,7 +36,7 @@ def exact_products(monkeypatch):
 
 
 def started(name: str, recipe: Recipe, d: int = D):
-    sae = variant(name)(d, WIDTH, 1.0, torch.float64)
+    sae = variant(name)(d, WIDTH).double()
     sae.initialise(torch.full((d,), 0.1, dtype=torch.float64), 0, recipe)
     return sae
 

@@ -25,7 +25,7 @@ RECIPE = Recipe(steps=8, batch_size=1, lam=0.0, learning_rate=0.02)
 def twins(name: str, d: int, width: int, seed: int, dtype: torch.dtype):
     """Two equal autoencoders some of whose latents are silent."""
     generator = torch.Generator().manual_seed(seed)
-    pair = [variant(name)(d, width, 1.0, dtype) for _ in range(2)]
+    pair = [variant(name)(d, width).to(dtype) for _ in range(2)]
     for key, value in pair[0].params.items():
         value.copy_(torch.randn(value.shape, generator=generator, dtype=torch.float64) * 0.3)
         if key.startswith("theta"):
