@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -21,10 +22,15 @@ STANDARD_HOOKPOINTS = ("mlp_out", "attn", "resid")
 """Those of a model that names none of its own."""
 
 
-def cross_faults(config: StudyConfig) -> list[str]:
-    """Faults that concern more than one section, each with its path."""
-    faults = [fault for check in CHECKS for fault in check(config)]
-    return faults or _cell_faults(config)
+def cross_faults(config: StudyConfig, sound: set[str]) -> list[str]:
+    """Faults that concern more than one section, each with its path.
+
+    Args:
+        config: As much of a configuration as is sound.
+        sound: The sections without a fault of their own; checks that read others are left out.
+    """
+    faults = [fault for check, read in CHECKS.items() if sound >= read for fault in check(config)]
+    return faults or (_cell_faults(config) if sound >= StudyConfig.model_fields.keys() else [])
 
 
 def _hookpoint_faults(config: StudyConfig) -> list[str]:
@@ -105,16 +111,18 @@ def _browser_faults(config: StudyConfig) -> list[str]:
     return faults
 
 
-CHECKS = (
-    _hookpoint_faults,
-    _name_faults,
-    _block_faults,
-    recipe_faults,
-    dial_faults,
-    probe_faults,
-    _browser_faults,
-    _foreign_faults,
-)
+PLACES = {"models", "hookpoints"}
+CHECKS: dict[Callable[[StudyConfig], list[str]], set[str]] = {
+    _hookpoint_faults: PLACES,
+    _name_faults: PLACES,
+    _block_faults: PLACES | {"grid", "recipes"},
+    recipe_faults: {"grid", "recipes", "training"},
+    dial_faults: PLACES | {"recipes", "dial", "evaluation", "comparisons"},
+    probe_faults: PLACES | {"recipes", "probe", "text"},
+    _browser_faults: PLACES | {"recipes", "browser", "comparisons"},
+    _foreign_faults: PLACES | {"grid"},
+}
+"""Checks, and the sections that each reads."""
 
 
 def _cell_faults(config: StudyConfig) -> list[str]:
@@ -129,14 +137,16 @@ def _cell_faults(config: StudyConfig) -> list[str]:
     return faults
 
 
-def absent_files(config: StudyConfig) -> list[str]:
+def absent_files(config: StudyConfig, sound: set[str]) -> list[str]:
     """Local text and models that are not there, each with its path."""
+    models = config.models if "models" in sound else []
     wanted = {
         f"models.{i}.source.path": model.source.path
-        for i, model in enumerate(config.models)
+        for i, model in enumerate(models)
         if model.source.kind == "path"
     }
-    for path, source in text_sources(config.text).items():
+    sources = text_sources(config.text) if "text" in sound else {}
+    for path, source in sources.items():
         if source.kind == "files":
             wanted |= {f"{path}.paths.{i}": name for i, name in enumerate(source.paths)}
     return [

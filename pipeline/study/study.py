@@ -1,8 +1,8 @@
 """A study: a validated configuration, its grid of cells, the specifications of its stages.
 
-A stage receives its specification, see ``pipeline.study.specs``. Snakemake compares
-specifications to decide what to run again, so nothing else may reach a stage. One that grows with
-the grid reaches it through a file that is named after its digest.
+A stage receives its specification, see ``pipeline.study.specs``. Snakemake compares them to decide
+what to run again, so nothing else may reach a stage. One that grows with the grid reaches it
+through a file that is named after its digest.
 """
 
 from __future__ import annotations
@@ -12,8 +12,6 @@ from functools import cached_property
 from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
-
-from pydantic import ValidationError
 
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.browser import browser_specs
@@ -26,7 +24,7 @@ from pipeline.study.probe import ProbeSpec, probe_specs
 from pipeline.study.recipes import levels_of, training_of
 from pipeline.study.run_settings import RunSettings, run_part
 from pipeline.study.scope import Scope, drawn_cells
-from pipeline.study.sections import CellNameError, ConfigError, Spec, faults_of
+from pipeline.study.sections import CellNameError, ConfigError, Spec
 from pipeline.study.sources import model_files, text_files, without_terms
 from pipeline.study.specs import (
     AssetSpec,
@@ -39,7 +37,14 @@ from pipeline.study.specs import (
     TokenSpec,
     TrainSpec,
 )
-from pipeline.study.study_config import DEFAULT_CONFIG, Model, StudyConfig, load_yaml, text_sources
+from pipeline.study.study_config import (
+    DEFAULT_CONFIG,
+    Model,
+    StudyConfig,
+    load_yaml,
+    sound_part,
+    text_sources,
+)
 from pipeline.study.synthetic import SyntheticSpec
 from pipeline.study.training import Training
 
@@ -65,15 +70,12 @@ class Study(Outputs):
         Args:
             raw: The content of a configuration file.
             where: What messages call it.
-            plan: Whether the study is to run here, so that local text and models must be there.
+            plan: True if the study runs here: local text and models must be there.
         """
         rest, run, faults = run_part(raw)
-        try:
-            config = StudyConfig.model_validate(rest)
-        except ValidationError as error:
-            faults += faults_of(error)
-        else:
-            faults += cross_faults(config) + (absent_files(config) if plan else [])
+        config, sound, own = sound_part(rest)
+        faults += own + cross_faults(config, sound)
+        faults += absent_files(config, sound) if plan else []
         if faults:
             lines = "\n".join(f"  {fault}" for fault in faults)
             raise ConfigError(f"{where}: {len(faults)} error(s)\n{lines}")
@@ -109,7 +111,6 @@ class Study(Outputs):
         return {model: digest(self.baseline_spec(model)) for model in self.models}
 
     # What a stage depends on. A field takes of a larger section what its own type has.
-
     def asset_spec(self, model: str) -> AssetSpec:
         source = self.model_named(model).source
         return AssetSpec(model=without_terms(source), files=model_files(source))
@@ -125,7 +126,7 @@ class Study(Outputs):
             documents=digest(self.text_spec()),
             start_token=self.model_named(model).start_token,
             split=split,
-            rows=getattr(self.config.dump, f"{split}_rows"),
+            rows=getattr(dump, f"{split}_rows"),
             rows_per_block=dump.rows_per_block,
             slack=dump.slack,
             **self.config.text.model_dump(exclude={"source", "sources"}),

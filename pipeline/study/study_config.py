@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from pipeline.study.browser import Browser
 from pipeline.study.dial import Dial
@@ -33,6 +33,7 @@ from pipeline.study.sections import (
     Positive,
     Section,
     Width,
+    faults_of,
 )
 from pipeline.study.sources import (
     AnyText,
@@ -230,3 +231,25 @@ def main(out: Path, /) -> None:
         out: schema file to write
     """
     write_atomic(out, canonical_json(StudyConfig.model_json_schema()))
+
+
+def sound_part(raw: Any) -> tuple[StudyConfig, set[str], list[str]]:
+    """What is sound of a parsed configuration.
+
+    Returns:
+        The configuration, without the sections that have faults; the names of the others; the
+        faults, each with its path.
+    """
+    fields = StudyConfig.model_fields
+    try:
+        return StudyConfig.model_validate(raw), set(fields), []
+    except ValidationError as error:
+        faulty = {str(item["loc"][0]) for item in error.errors() if item["loc"]}
+        faults = faults_of(error)
+    given = raw if isinstance(raw, dict) else {}
+    read: dict[str, Any] = {}
+    for name in given.keys() & fields.keys() - faulty:
+        kind: Any = Annotated[fields[name].annotation, fields[name]]
+        read[name] = TypeAdapter(kind).validate_python(given[name])
+    defaults = {name for name, field in fields.items() if not field.is_required()} - given.keys()
+    return StudyConfig.model_construct(**read), read.keys() | defaults - faulty, faults

@@ -87,7 +87,8 @@ class SideCodes:
     def mean(self) -> Tensor:
         """[2 H] float64, mean value of each side over the rows."""
         weights = self.values.double()
-        return torch.bincount(self.sides.long(), weights, 2 * self.width) / len(self)
+        sums = torch.bincount(self.sides.long(), weights, 2 * self.width)
+        return sums.double() / len(self)  # of no entries PyTorch makes float32
 
     def firings(self) -> Tensor:
         """[2 H] int64, rows on which each side fires."""

@@ -135,3 +135,13 @@ def test_autoencoders_that_documents_load_are_made_by_the_local_study():
     loaded |= set(re.findall(r"saes\", \"(\S+?)\"", text))
     assert loaded
     assert loaded <= {cell.path for cell in Study.load().cells}
+
+
+def test_faults_within_sections_and_across_them_come_in_one_round():
+    raw = changed(grid__0__models=["gpt5"], study="a/b", hookpoints=["residual"])
+    raw |= {"training": raw["training"] | {"learning_rat": 1}, "browser": {"models": ["gpt5"]}}
+    with pytest.raises(ConfigError) as refused:
+        Study.from_dict(raw)
+    across = ("models.0.hookpoints", "grid.0.models.0", "browser.models.0")
+    for place in ("study", "training.learning_rat", *across):
+        assert f"\n  {place}: " in str(refused.value)
