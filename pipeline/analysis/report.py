@@ -19,7 +19,7 @@ from pipeline.analysis.figures.catalogue import SYNTHETIC, figures_of, title_and
 from pipeline.analysis.names import claim_tables, tables_of
 from pipeline.analysis.numbers import variant_label
 from pipeline.analysis.page import parts_of
-from pipeline.analysis.pages import Grid, html
+from pipeline.analysis.pages import html
 from pipeline.analysis.views import VIEWS
 from pipeline.study.outputs import CELLS, CLAIMS, SCOPE
 from pipeline.study.scope import Scope
@@ -55,7 +55,7 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    renderer.filters["table"] = _table
+    renderer.filters["table"] = lambda grid: Markup(html(grid))  # pandas has escaped the texts
     values: dict[str, Any] = {
         "study": scope.study or "unnamed",
         "note": scope.note,
@@ -70,10 +70,6 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
         "browser": browser,
     }
     return renderer.get_template("report.html.j2").render(values)
-
-
-def _table(grid: Grid) -> Markup:
-    return Markup(html(grid))  # pandas has escaped the texts
 
 
 def main(measures: Path, root: Path, out: Path, browser: str | None = None) -> None:

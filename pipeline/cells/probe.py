@@ -40,8 +40,6 @@ from sagsae.evaluation.probing import Task
 from sagsae.evaluation.token_labels import Labelling, source_labels, token_labels
 from sagsae.language_models import load_tokenizer, texts_of
 
-DIGITS = 6
-"""Significant digits of means over rows; shares of rows are exact."""
 START = "start_token_id"
 
 
@@ -120,14 +118,10 @@ def _probed_part(one: TaskScores) -> dict[str, Any]:
         and {
             "main": found.main.tolist(),
             "rows": found.rows,
-            "fraction": found.fraction if found.fraction is None else _rounded(found.fraction),
+            "fraction": found.fraction and float(f"{found.fraction:.6g}"),
             "full": found.full,
         },
     }
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
 
 
 def main(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study.cell import Cell
 from pipeline.study.measures import Measures, gather
 from pipeline.study.scope import Scope
+from pipeline.study.study import Study
 
 LAMBDAS = (0.05, 0.1, 0.2)
 SEEDS = (0, 1)
@@ -109,6 +111,14 @@ class MadeStudy:
     def change(self, cell: str, **values: Any) -> None:
         path = self.metrics_file(cell)
         write_json(path, read_json(path) | values)
+
+
+def write_metrics(study: Study, result: Callable[[Cell, int], dict[str, Any]]) -> None:
+    """Write the metrics of every cell: ``result`` of the cell and of d_model."""
+    for cell in study.cells:
+        path = Path(study.metrics(cell))
+        path.parent.mkdir(parents=True)
+        write_json(path, result(cell, study.models[cell.model].d_model))
 
 
 def metrics_of(cell: Cell, d_model: int, *, l0: float, r2: float, dead: int) -> dict[str, Any]:

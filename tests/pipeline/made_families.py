@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.jobs.json_files import write_json
 from pipeline.study.cell import Cell
 from pipeline.study.study import Study
 from sagsae.autoencoders.registry import sides, stem
-from tests.pipeline.conftest import MadeStudy, metrics_of
+from tests.pipeline.conftest import MadeStudy, metrics_of, write_metrics
 from tests.pipeline.made_grid import configuration
 from tests.pipeline.made_probes import make_probes
 
@@ -74,10 +73,7 @@ def result(cell: Cell, d_model: int) -> dict[str, Any]:
 def make_families(folder: Path, **changes: Any) -> Study:
     """Write the metrics of every cell, and what probes found where the study probes."""
     study = Study.from_dict(families_config(folder, **changes))
-    for cell in study.cells:
-        path = Path(study.metrics(cell))
-        path.parent.mkdir(parents=True)
-        write_json(path, result(cell, study.models[cell.model].d_model))
+    write_metrics(study, result)
     if study.probes:
         make_probes(study)
     return study

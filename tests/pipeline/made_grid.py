@@ -6,11 +6,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from pipeline.jobs.json_files import write_json
 from pipeline.study.cell import Cell
-from pipeline.study.outputs import METRICS
 from pipeline.study.study import Study
-from tests.pipeline.conftest import metrics_of
+from tests.pipeline.conftest import metrics_of, write_metrics
 
 LAMBDAS = [0.05, 0.1, 0.2]
 LIFT = {
@@ -93,8 +91,5 @@ def result(cell: Cell, d_model: int) -> dict[str, Any]:
 def make_grid(results: Path, **changes: Any) -> Study:
     """Write the metrics of every cell below ``results``."""
     study = Study.from_dict(configuration(**changes) | {"results": str(results)})
-    for cell in study.cells:
-        path = Path(study.cell_file(cell, METRICS))
-        path.parent.mkdir(parents=True)
-        write_json(path, result(cell, study.models[cell.model].d_model))
+    write_metrics(study, result)
     return study

@@ -7,11 +7,9 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from pipeline.jobs.json_files import write_json
 from pipeline.study.cell import Cell
-from pipeline.study.outputs import METRICS
 from pipeline.study.study import Study
-from tests.pipeline.conftest import MadeStudy, metrics_of
+from tests.pipeline.conftest import MadeStudy, metrics_of, write_metrics
 from tests.pipeline.made_grid import configuration
 
 LAMBDAS = {"gated": (0.05, 0.1, 0.2), "sagsae_tied": (0.05, 0.1, 0.25)}
@@ -89,10 +87,7 @@ def result(cell: Cell, d_model: int) -> dict[str, Any]:
 def made_settings(results: Path, **changes: Any) -> MadeStudy:
     """Write the metrics of every cell below ``results``."""
     study = Study.from_dict(settings_configuration(results, **changes))
-    for cell in study.cells:
-        path = Path(study.cell_file(cell, METRICS))
-        path.parent.mkdir(parents=True)
-        write_json(path, result(cell, study.models[cell.model].d_model))
+    write_metrics(study, result)
     return MadeStudy(Path(study.root), study.scope.model_dump())
 
 

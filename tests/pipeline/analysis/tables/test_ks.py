@@ -1,19 +1,18 @@
-"""Studies with k-sparse variants: tables, figures and report have k where others have lambda."""
+"""Studies with k-sparse variants: tables have k where others have lambda."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.jobs.json_files import write_json
+from pipeline.study.cell import Cell
 from pipeline.study.study import Study
-from tests.pipeline.conftest import MadeStudy, metrics_of
-from tests.pipeline.made_curves import make_curve
-from tests.pipeline.made_dial import make_dials
+from tests.pipeline.conftest import MadeStudy, metrics_of, write_metrics
 from tests.pipeline.made_grid import configuration
 
 KS, LAMBDAS = [16, 32, 64, 128], [0.05, 0.1, 0.2]
@@ -33,32 +32,23 @@ def study_of(folder: Path) -> Study:
         {"candidate": abstopk, "baseline": topk, "matched_l0": [64]},
         {"candidate": tied, "baseline": topk, "matched_l0": [64]},
     ]
-    raw["dial"] = {"contexts": 4}
     return Study.from_dict(raw)
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory) -> Study:
-    found = study_of(tmp_path_factory.mktemp("ks"))
-    for cell in found.cells:
-        l0 = float(cell.k) if cell.k else 8 / cell.knob
-        r2 = 0.5 + 0.1 * math.log(l0 / 20) + LEAD * (cell.variant == "abstopk")
-        path = Path(found.metrics(cell))
-        path.parent.mkdir(parents=True)
-        values = metrics_of(cell, 64, l0=l0, r2=r2, dead=3 if cell.variant == "topk" else 1)
-        given = asdict(cell).items()
-        values["cell"] = {name: value for name, value in given if value not in ("", None)}
-        write_json(path, values)
-        make_curve(Path(found.cells_root), cell)
-    make_dials(found)
-    return found
+def result(cell: Cell, d_model: int) -> dict[str, Any]:
+    l0 = float(cell.k) if cell.k else 8 / cell.knob
+    r2 = 0.5 + 0.1 * math.log(l0 / 20) + LEAD * (cell.variant == "abstopk")
+    values = metrics_of(cell, d_model, l0=l0, r2=r2, dead=3 if cell.variant == "topk" else 1)
+    given = asdict(cell).items()
+    return values | {"cell": {name: value for name, value in given if value not in ("", None)}}
 
 
 @pytest.fixture(scope="module")
-def made(study) -> MadeStudy:
+def made(tmp_path_factory) -> MadeStudy:
+    study = study_of(tmp_path_factory.mktemp("ks"))
+    write_metrics(study, result)
     made = MadeStudy(Path(study.root), study.scope.model_dump())
     made.tables()
-    made.claims()
     return made
 
 

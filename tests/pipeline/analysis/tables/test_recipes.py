@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pipeline.analysis.claims.judge import claims
 from pipeline.analysis.csv_files import read_table
-from pipeline.jobs.json_files import write_json
+from pipeline.study.cell import Cell
 from pipeline.study.recipes import levels_of
 from pipeline.study.study import Study
-from tests.pipeline.conftest import MadeStudy, metrics_of
+from tests.pipeline.conftest import MadeStudy, metrics_of, write_metrics
 from tests.pipeline.made_grid import configuration
 
 LAMBDAS = (0.05, 0.1, 0.2)
@@ -49,17 +49,17 @@ def study_of(results: Path) -> Study:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> MadeStudy:
-    """The study with its tables, claims, two figures and report."""
-    study = study_of(tmp_path_factory.mktemp("recipes"))
-    for cell in study.cells:
+    """The study with its tables."""
+
+    def result(cell: Cell, d_model: int) -> dict[str, Any]:
         l0 = 4 / cell.lam * (1 if cell.variant == "gated" else 1.1)
         r2 = 0.5 + 0.1 * math.log(l0 / 20) - (LEAD[cell.recipe] if cell.variant == "gated" else 0)
-        path = Path(study.metrics(cell))
-        path.parent.mkdir(parents=True)
-        write_json(path, metrics_of(cell, study.models[cell.model].d_model, l0=l0, r2=r2, dead=1))
+        return metrics_of(cell, d_model, l0=l0, r2=r2, dead=1)
+
+    study = study_of(tmp_path_factory.mktemp("recipes"))
+    write_metrics(study, result)
     made = MadeStudy(Path(study.root), study.scope.model_dump())
     made.tables()
-    made.claims()
     return made
 
 
@@ -77,24 +77,6 @@ def test_a_comparison_is_made_under_each_recipe_and_mixes_none(made):
     matched = table[table["recipe"] == "matched"].iloc[0]
     assert (matched["model"], matched["hookpoint"]) == ("small", "resid")
     assert matched["candidate_seeds"] == 1  # of the recipe that it extends
-
-
-def test_claims_are_judged_under_each_recipe(made):
-    table = read_table(made.root / "tables" / "claims.csv")
-    assert len(table) == len(LEAD) * len(claims())
-    dominance = table[table["claim"] == "dominance"].set_index("recipe")
-    assert dominance["outcome"].to_dict() == {
-        "": "holds",
-        "zero-bias": "does not hold",
-        "matched": "does not hold",
-    }
-    assert dominance["here"].str.partition(" (")[0].to_dict() == {
-        "": "4 of 4 pairs",
-        "zero-bias": "0 of 4 pairs",
-        "matched": "0 of 1 pairs",
-    }
-    page = (made.root / "tables" / "claims.md").read_text()
-    assert page.count("\n### Claims of the paper, recipe ") == 3
 
 
 def test_levels_follow_from_the_settings_and_from_what_recipes_say(tmp_path):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +58,7 @@ def texts() -> list[str]:
     return found
 
 
-def make(variant: str, width: int, top: int = 10, samples: int = 2) -> Made:
+def make(variant: str, width: int) -> Made:
     """Latents whose numbers follow from a seed. Every tenth is dead, every other fifth has one
     sign. Latent 1 fires strongest in context 0, which begins with the hostile tokens, and promotes
     the first of them."""
@@ -79,15 +77,14 @@ def make(variant: str, width: int, top: int = 10, samples: int = 2) -> Made:
     energy = n * draw.uniform(0.01, 0.1, (2, width))
     firings = Firings(*(torch.from_numpy(x) for x in (n, energy, energy * 0.05)))
     around = 2 * REACH + 1
-    strongest = Lowest(2 * width, top, around)
-    drawn = Lowest(2 * width * INTERVALS, samples, around)
+    strongest = Lowest(2 * width, 10, around)
+    drawn = Lowest(2 * width * INTERVALS, 2, around)
     for lowest, per in ((strongest, 1), (drawn, INTERVALS)):
         _fill(lowest, np.repeat((n > 0).ravel(), per), np.repeat([1, -1], width * per), draw)
     strongest.place[1, 0] = 2  # context 0, position 2
-    k = min(10, len(texts()))
-    up, down = (torch.from_numpy(draw.integers(0, 2_000, (width, k))) for _ in range(2))
+    up, down = (torch.from_numpy(draw.integers(0, 2_000, (width, 10))) for _ in range(2))
     up[1, 0] = 0
-    scores = torch.linspace(5, 3, k).repeat(width, 1)
+    scores = torch.linspace(5, 3, 10).repeat(width, 1)
     return Made(
         cell_of(variant, width),
         Profiles(ROWS, firings, bins, strongest, drawn),
@@ -114,7 +111,6 @@ def write(
     rival: Cell | None = None,
     near: tuple[torch.Tensor, torch.Tensor] | None = None,
     dials: list[DialRun] | None = None,
-    gate: bool = True,
 ) -> Path:
     """Write one cell below the root of a browser; its cell.json."""
     folder = root / "data" / made.cell.path
@@ -122,10 +118,8 @@ def write(
     metrics = CellMetrics.model_validate(
         metrics_of(made.cell, D, l0=40.0, r2=0.8, dead=int(made.cell.width // 10))
     )
-    sae: Any = SimpleNamespace(width=made.cell.width)
-    if gate:
-        sae = build(made.cell.variant, D, made.cell.width)
-        sae.params["theta" if made.cell.variant != "gated" else "b_gate"].fill_(0.02)
+    sae = build(made.cell.variant, D, made.cell.width)
+    sae.params["theta" if made.cell.variant != "gated" else "b_gate"].fill_(0.02)
     shown = CellShown(made.cell, metrics, rival, near, sae)
     latents = LatentsShown(shown, made.profiles, made.promoted, made.tokens, dials or [])
     vocabulary = Vocabulary(np.arange(2_000))
