@@ -45,7 +45,6 @@ STAGES = {
     "dial-tables": "analysis.tables.dial",
     "ranking-tables": "analysis.tables.families",
     "claims": "analysis.claims.judge",
-    "claims-page": "analysis.claims.page",
     "figure": "analysis.figures.draw",
     "page": "analysis.page",
     "report": "analysis.report",

@@ -167,35 +167,17 @@ rule claims:
     output:
         csv=table("claims.csv"),
         others=[table(name) for name in claim_tables(SCOPE)[1:]],
+        page=report(table("claims.md"), category="Claims", caption="claims.rst"),
     log:
         f"{OUT}/logs/claims.log",
-    localrule: True
-    params:
-        of=[CODE, SCOPE.digest],
-        measures=lambda wildcards: MEASURES,
-        tables=lambda wildcards: table(""),
-    shell:
-        "python -m pipeline claims --measures {params.measures:q} --tables {params.tables:q}"
-        " --synthetic {input.synthetic:q} --reference {input.reference:q} --out {output.csv:q} --log {log:q}"
-
-
-rule claims_page:
-    input:
-        STUDY,
-        [table(name) for name in claim_tables(SCOPE)],
-        cells=table("cells.csv"),
-    output:
-        report(table("claims.md"), category="Claims", caption="claims.rst"),
-    log:
-        f"{OUT}/logs/claims_page.log",
     localrule: True
     params:
         of=lambda wildcards: [CODE, SCOPE.digest, SCOPE.note],
         measures=lambda wildcards: MEASURES,
         tables=lambda wildcards: table(""),
     shell:
-        "python -m pipeline claims-page --measures {params.measures:q} --tables {params.tables:q} --out {output:q}"
-        " --log {log:q}"
+        "python -m pipeline claims --measures {params.measures:q} --tables {params.tables:q}"
+        " --synthetic {input.synthetic:q} --reference {input.reference:q} --log {log:q}"
 
 
 rule page:

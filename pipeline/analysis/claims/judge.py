@@ -1,6 +1,6 @@
 """Stage: judge every claim of the paper by the tables.
 
-    python -m pipeline claims --measures DIR --tables DIR --synthetic summary.csv --out claims.csv
+    python -m pipeline claims --measures DIR --tables DIR --synthetic summary.csv
 
 Nothing is typed: every verdict is a rule applied to the tables. A rule says "not measured" where
 the study lacks what the claim is about, and "not testable" where what it has cannot decide the
@@ -17,8 +17,9 @@ import pandas as pd
 from pipeline.analysis.claims import latents, parts, protocols, sweeps
 from pipeline.analysis.claims.evidence import Claim, Evidence
 from pipeline.analysis.claims.matrix import matrix_table
+from pipeline.analysis.claims.page import write_claims_page
 from pipeline.analysis.csv_files import read_table, write_csv
-from pipeline.study.outputs import CLAIMS_MATRIX, SCOPE
+from pipeline.study.outputs import CLAIMS, CLAIMS_MATRIX, SCOPE
 from pipeline.study.scope import Scope
 
 COLUMNS = ("claim", "statement", "paper", "source", "here", "outcome", "why", "criterion")
@@ -72,16 +73,14 @@ def reference_verdicts(file: Path) -> dict[str, str]:
 def main(
     measures: Path,
     tables: Path,
-    out: Path,
     synthetic: Path | None = None,
     reference: Path | None = None,
 ) -> None:
-    """Judge every claim.
+    """Judge every claim, and write claims.csv, claims_matrix.csv of several settings, and the page.
 
     Args:
         measures: folder of the measures
-        tables: folder of the tables
-        out: claims.csv; beside it goes claims_matrix.csv of several settings
+        tables: folder of the tables, where they go
         synthetic: summary.csv of the synthetic protocols, if they are part of the study
         reference: claims.csv or claims_matrix.csv of a published study to compare with, if any
     """
@@ -89,6 +88,7 @@ def main(
     evidence = Evidence.read(spec, tables, synthetic)
     told = reference_verdicts(reference) if reference else None
     verdicts = claim_table(evidence, told)
-    write_csv(out, verdicts)
+    write_csv(tables / CLAIMS, verdicts)
     if spec.several_settings:
-        write_csv(out.with_name(CLAIMS_MATRIX), matrix_table(evidence, claims(), verdicts))
+        write_csv(tables / CLAIMS_MATRIX, matrix_table(evidence, claims(), verdicts))
+    write_claims_page(tables, spec)

@@ -1,7 +1,4 @@
-"""The claims page: what the paper says, what this study found, and whether it agrees.
-
-python -m pipeline claims-page --measures DIR --tables DIR --out claims.md
-"""
+"""The claims page: what the paper says, what this study found, and whether it agrees."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.names import claim_tables
 from pipeline.analysis.page import parts_of
 from pipeline.analysis.pages import Part, write_page
-from pipeline.study.outputs import CELLS, CLAIMS, SCOPE
+from pipeline.study.outputs import CELLS, CLAIMS, CLAIMS_PAGE
 from pipeline.study.scope import Scope
 
 
@@ -45,14 +42,7 @@ def page_parts(tables: Mapping[str, pd.DataFrame], scope: Scope) -> list[Part]:
     ]
 
 
-def main(measures: Path, tables: Path, out: Path) -> None:
-    """Write the claims page from the written tables.
-
-    Args:
-        measures: folder of the measures
-        tables: folder of the tables
-        out: claims.md
-    """
-    scope = Scope.read(measures / SCOPE)
+def write_claims_page(tables: Path, scope: Scope) -> None:
+    """Write claims.md into the folder of the tables, from the tables there."""
     read = {name: read_table(tables / name) for name in (*claim_tables(scope), CELLS)}
-    write_page(out, "Claims of the paper", page_parts(read, scope))
+    write_page(tables / CLAIMS_PAGE, "Claims of the paper", page_parts(read, scope))
