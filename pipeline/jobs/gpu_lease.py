@@ -77,10 +77,8 @@ def installed_devices() -> list[tuple[str, str]]:
         listing = subprocess.run(
             ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=30, check=True
         ).stdout
-    except subprocess.CalledProcessError:
-        return []  # it is there and cannot reach a driver
-    except (OSError, subprocess.TimeoutExpired):
-        return _driver_devices()
+    except (OSError, subprocess.SubprocessError):
+        return []  # not there, or it cannot reach a driver
     devices: list[tuple[str, str]] = []
     for line in listing.splitlines():
         if match := re.match(r"GPU (\d+): .*\(UUID: (GPU-[^)\s]+)\)", line):
@@ -90,19 +88,6 @@ def installed_devices() -> list[tuple[str, str]]:
                 devices.pop()  # a partitioned GPU can only be used through its parts
             devices.append((match[1], match[1]))
     return devices
-
-
-def _driver_devices() -> list[tuple[str, str]]:
-    """As ``installed_devices``, from the driver's files, in the order of the bus."""
-    uuids = []
-    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        try:
-            match = re.search(r"GPU UUID:\s*(GPU-[0-9a-f-]+)", path.read_text())
-        except OSError:
-            continue
-        if match:
-            uuids.append(match[1])
-    return [(str(index), uuid) for index, uuid in enumerate(uuids)]
 
 
 def lease_folder() -> Path:
@@ -231,8 +216,4 @@ def main(
         _say(f"device {leased}")
     os.environ[VISIBLE] = leased
     os.environ.setdefault(ORDER, BUS)
-    try:
-        os.execvp(command[0], command)
-    except OSError as error:
-        _say(f"{command[0]}: cannot be run ({error.strerror})")
-        sys.exit(127)
+    os.execvp(command[0], command)

@@ -1,6 +1,6 @@
-"""How far a long stage is: a bar on a terminal, elsewhere a line every few seconds.
+"""How far a long stage is: a line on standard error every few seconds.
 
-Both go to standard error. The rules send that of every job to its log.
+The rules send that of every job to its log.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ import sys
 import time
 from contextlib import suppress
 
-from pipeline.jobs.bars import Bar, on_terminal
-
 
 class Progress:
-    """Prints ``stage: done/total unit, rate/s, ETA`` at most every ``every`` seconds, or draws it.
+    """Prints ``stage: done/total unit, rate/s, ETA`` at most every ``every`` seconds.
 
     Args:
         stage: What is running, for example ``train smollm2-135m/attn/...``.
@@ -27,13 +25,9 @@ class Progress:
         self.stage, self.total, self.unit, self.every = stage, total, unit, every
         self.start = self.last = time.monotonic()
         self.first: tuple[float, float] | None = None
-        self._bar = Bar(stage, unit) if on_terminal() else None
 
     def update(self, done: float, extra: str = "") -> None:
         """Report ``done`` units, all runs together; the last unit is always printed."""
-        if self._bar is not None:
-            self._bar.update(done, self.total, extra)
-            return
         now = time.monotonic()
         if self.first is None:
             self.first = (now, done) if done < self.total else (self.start, 0.0)

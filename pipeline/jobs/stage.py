@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pipeline.jobs import bars
 from pipeline.jobs.progress import say
 from pipeline.jobs.remedies import explain
 from sagsae.files import FileLock, this_process, whole_file
@@ -41,10 +40,8 @@ def run_stage(main: Callable[[], None]) -> None:
     try:
         main()
     except (KeyboardInterrupt, SystemExit):
-        bars.stop()
         raise
     except BaseException as error:  # Exception is not enough: extensions in Rust may panic
-        bars.stop()
         if line := explain(error, sys.argv[1:]):
             sys.exit(f"error: {line}")
         if isinstance(error, OSError):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import total_ordering
 from itertools import groupby
@@ -43,19 +42,7 @@ def _whole(field: str, text: str) -> int:
     """A number of a name, in its one spelling."""
     if re.fullmatch(r"0|[1-9][0-9]{0,17}", text):
         return int(text)
-    meant = _meant(text)
-    remedy = "give a plain integer below 10^18" if meant is None else f"ask for {field}{meant}"
-    raise CellNameError(f"{field}{text} is not canonical: {remedy}")
-
-
-def _meant(text: str) -> int | None:
-    """The number that another spelling stands for."""
-    for read in (int, float):
-        with suppress(ValueError):  # of more than 4,300 digits, too
-            value = read(text)
-            if 0 <= value < 10**18 and value == int(value):
-                return int(value)
-    return None
+    raise CellNameError(f"{field}{text} is not canonical: give a plain integer below 10^18")
 
 
 def _knob(text: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.looks import LookRun, PlaceSpec, Restricted, SweptSpec, UsedCell, unknown_names
@@ -15,7 +15,6 @@ from pipeline.study.scope import Scope
 from pipeline.study.sections import (
     Ascending,
     Count,
-    FieldFaults,
     Natural,
     Positive,
     Section,
@@ -199,15 +198,6 @@ class DialRun(LookRun):
     @property
     def used(self) -> list[UsedCell]:
         return [side for side in (self.candidate, self.baseline) if side is not None]
-
-    @model_validator(mode="after")
-    def _a_value_per_size(self) -> DialRun:
-        for i, one in enumerate(self.directions):
-            for name in ("kl", "effect", "effect_se"):
-                if (found := len(getattr(one, name))) != len(self.sizes):
-                    message = f"{found} values for {len(self.sizes)} sizes"
-                    raise FieldFaults([(f"directions.{i}.{name}", message)])
-        return self
 
 
 def read_dial_run(path: Path) -> DialRun:

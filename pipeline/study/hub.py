@@ -30,8 +30,6 @@ class Hub(Section):
     The terms of language models and text are listed in any case."""
 
 
-HUB_RULE = "hub_folder"
-
 SWEEP_FIGURE = "figure_r2"
 
 

@@ -12,13 +12,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import METRICS
 from pipeline.study.sections import Count, FieldFaults, Section, describe
-from sagsae.evaluation.distributions import LEVELS
 
 Measure = TypeVar("Measure", bound=Section)
 
@@ -35,13 +34,7 @@ Share = Annotated[Finite, Field(ge=0, le=1)]
 Natural = Annotated[int, Field(ge=0, strict=True)]
 
 
-def _all_or_none(values: list[float]) -> list[float]:
-    if values and (len(values) != len(LEVELS) or sorted(values) != values):
-        raise ValueError(f"give {len(LEVELS)} ascending numbers, or none")
-    return values
-
-
-Quantiles = Annotated[list[Finite], AfterValidator(_all_or_none)]
+Quantiles = list[Finite]
 """At 0, 2, ..., 100 %, six significant digits; empty where there is nothing to rank."""
 
 

@@ -141,11 +141,6 @@ class Outputs:
     def metrics(self, cell: Cell | None = None) -> str:
         return self.cell_file(cell, METRICS)
 
-    @property
-    def hub_card(self) -> str:
-        """The model card of the folder for the hub."""
-        return self.path(HUB, README)
-
     def measures(self, name: str = "") -> str:
         """A file of measures; their folder without a name."""
         return self.path(MEASURES, name)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.looks import LookRun, PlaceSpec, Restricted, UsedCell, unknown_names
@@ -15,7 +15,6 @@ from pipeline.study.scope import Scope
 from pipeline.study.sections import (
     Ascending,
     Count,
-    FieldFaults,
     Natural,
     Section,
 )
@@ -80,9 +79,7 @@ class ProbeSpec(PlaceSpec):
         return self.cells
 
 
-LETTER, SOURCE = "letter", "source"
-
-FIELDS = set(Probing.model_fields)
+SOURCE = "source"
 
 
 def probe_specs(
@@ -103,10 +100,9 @@ def probe_specs(
             if cell.seed in seeds:
                 key = cell.recipe, cell.model, cell.hookpoint, cell.seed
                 at.setdefault(key, []).append(cell)
-    models, settings = list(spec.models), Probing.model_validate(probe.model_dump(include=FIELDS))
-    order = {name: i for i, name in enumerate([*spec.hookpoints])}
+    models, hookpoints = list(spec.models), spec.hookpoints
     for recipe, model, hookpoint, seed in sorted(
-        at, key=lambda key: (key[0], models.index(key[1]), order[key[2]], key[3])
+        at, key=lambda key: (key[0], models.index(key[1]), hookpoints.index(key[2]), key[3])
     ):
         if probe.covers(recipe, model, hookpoint):
             yield ProbeSpec(
@@ -116,7 +112,7 @@ def probe_specs(
                 seed=seed,
                 cells=at[recipe, model, hookpoint, seed],
                 store=stores[model],
-                probe=settings,
+                probe=probe,
             )
 
 
@@ -217,26 +213,6 @@ class ProbeRun(LookRun):
     @property
     def used(self) -> list[ProbedCell]:
         return self.cells
-
-    @model_validator(mode="after")
-    def _a_value_for_each(self) -> ProbeRun:
-        faults = []
-        for i, label in enumerate(self.labels):
-            faults += self._per_k(f"labels.{i}.neurons", label.neurons)
-        for i, one in enumerate(self.cells):
-            if len(one.labels) != len(self.labels):
-                message = f"{len(one.labels)} for {len(self.labels)} labels of the run"
-                faults.append((f"cells.{i}.labels", message))
-            for j, probed in enumerate(one.labels):
-                for name in ("accuracy", "latents"):
-                    faults += self._per_k(f"cells.{i}.labels.{j}.{name}", getattr(probed, name))
-        if faults:
-            raise FieldFaults(faults)
-        return self
-
-    def _per_k(self, path: str, values: list[float] | list[int]) -> list[tuple[str, str]]:
-        fits = len(values) == len(self.ks)
-        return [] if fits else [(path, f"{len(values)} values for {len(self.ks)} numbers of sides")]
 
 
 def read_probe_run(path: Path) -> ProbeRun:

@@ -17,7 +17,6 @@ from pipeline.study.recipes import Recipe, home
 from pipeline.study.sections import ConfigError, describe
 from pipeline.study.settings import PAPER_FAMILY, Factor, Setting, factors_of, width_pairs
 from pipeline.study.synthetic import PROTOCOLS
-from pipeline.study.training import DEFAULT_RECIPE
 from sagsae.autoencoders.registry import stem, stems
 
 if TYPE_CHECKING:
@@ -227,10 +226,6 @@ class Scope(BaseModel):
         number = setting.comparison if setting else None
         own = self.comparisons[number - 1].matched_l0 if number else []
         return next(iter(own), self.matched_levels[0])
-
-    def titled(self, title: str, recipe: str) -> str:
-        """A title with the recipe, where there are several."""
-        return f"{title}, recipe {recipe or DEFAULT_RECIPE}" if self.several else title
 
     def home(self, recipe: str, variant: str) -> str:
         """The recipe whose cells of a variant stand under a recipe."""

@@ -10,7 +10,7 @@ from pipeline.__main__ import MODULES
 
 TRACKERS = {"wandb", "tensorboard", "mlflow"}
 LIGHT = (
-    "jobs.bars",
+    "jobs.progress",
     "cells.run",
     "cells.tracking.live",
     "study.list_cells",
@@ -57,6 +57,4 @@ def test_what_is_not_needed_is_not_imported():
     everything = found.pop("all")
     assert "torch" in everything
     assert not everything & TRACKERS
-    assert [
-        name for name, packages in found.items() if packages & {"torch", "rich", *TRACKERS}
-    ] == []
+    assert [name for name, packages in found.items() if packages & {"torch", *TRACKERS}] == []
