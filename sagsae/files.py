@@ -17,7 +17,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-TEMPORARY_SUFFIXES = (".partial", ".tmp")
 DIGEST_KEY = "content_sha256"
 MAX_FILES = 50_000
 """Files in one folder that a file system bears; a hookpoint keeps each chunk, or shard, in one."""
@@ -106,14 +105,6 @@ def checked_json(content: bytes) -> dict[str, Any]:
     if content != expected:
         raise ValueError(f"content does not match its own {DIGEST_KEY}: edited or damaged")
     return value
-
-
-def remove_temporaries(root: Path) -> None:
-    """Delete what a killed writer left half written below `root`."""
-    for folder, _, names in os.walk(root):
-        for name in names:
-            if name.endswith(TEMPORARY_SUFFIXES):
-                Path(folder, name).unlink(missing_ok=True)
 
 
 def try_flock(descriptor: int, kind: int, path: Path) -> bool:

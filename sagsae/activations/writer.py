@@ -45,7 +45,7 @@ from sagsae.activations.layout import (
 )
 from sagsae.activations.store import Store
 from sagsae.activations.verify import Report, faults_of
-from sagsae.files import FileLock, remove_temporaries, signed_json
+from sagsae.files import FileLock, signed_json
 from sagsae.storage import Folder, Location, storage_at
 
 _PATIENCE = 30.0
@@ -99,7 +99,8 @@ class StoreWriter:
         """Bring the place into a known state."""
         storage, config = self.storage, self.config
         if isinstance(storage, Folder) and not self.shared:
-            remove_temporaries(storage.path)
+            for leftover in storage.path.rglob("*.partial"):  # of a killed writer, or of Zarr
+                leftover.unlink(missing_ok=True)
         if not (new := not storage.exists(RUN)):
             self._compare_config()
         if isinstance(storage, Folder):

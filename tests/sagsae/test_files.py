@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sagsae.files import FileLock, remove_temporaries, whole_file
+from sagsae.files import FileLock, whole_file
 
 
 def refuse(number: int):
@@ -27,14 +27,6 @@ def test_writers_of_one_process_id_do_not_share_a_temporary_file(tmp_path: Path)
         one.write_bytes(b"first")
         other.write_bytes(b"second")
     assert (tmp_path / "a").read_bytes() == b"first"
-
-
-def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
-    with whole_file(tmp_path / "a") as partial:
-        partial.write_bytes(b"")
-    partial.write_bytes(b"half")
-    remove_temporaries(tmp_path)
-    assert [file.name for file in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])

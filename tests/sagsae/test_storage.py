@@ -67,11 +67,8 @@ def test_where_a_name_leads(tmp_path: Path) -> None:
     [
         "s3://key:sesame@bucket/a",
         "gs://bucket/sesame",
-        "s3:///sesame",
         "s3://bucket/../sesame",
-        "s3://Bucket/sesame",
         "s3://bucket/a?sesame=1",
-        "s3://bucket//sesame",
     ],
 )
 def test_a_url_of_another_form_is_refused_without_its_text(url: str) -> None:

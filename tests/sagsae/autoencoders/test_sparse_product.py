@@ -28,24 +28,6 @@ def test_it_is_the_product(share, dtype, within):
     assert found[0].eq(0).all()
 
 
-def test_few_entries_are_summed_and_many_multiplied(monkeypatch):
-    sums = []
-    bag = torch.nn.functional.embedding_bag
-
-    def counted(latents, *rest, **named):
-        sums.append(len(latents))
-        return bag(latents, *rest, **named)
-
-    monkeypatch.setattr(torch.nn.functional, "embedding_bag", counted)
-    sparse, matrix = made(64, 0.05, torch.float32)
-    dense, _ = made(64, 0.2, torch.float32)
-    with torch.inference_mode():
-        sparse_product(sparse, matrix)
-        sparse_product(dense, matrix)
-        sparse_product(sparse.bfloat16(), matrix.bfloat16())
-    assert sums == [int(sparse.count_nonzero())]
-
-
 def test_gradients_take_the_dense_product():
     codes, matrix = made(8, 0.05, torch.float64)
     codes.requires_grad_()

@@ -36,15 +36,3 @@ def test_counts_agree_with_numpy(name):
         one_sided = not (z[:, latent] < 0).any()
         assert (counts[: BINS // 2].sum() == 0) == one_sided
     assert beyond > 0
-
-
-def test_the_dead_zone_is_empty():
-    sae = build("sagsae_tied", 1, 1)
-    sae.params["W_enc"].fill_(1.0)
-    sae.params["theta"].fill_(0.5)
-    x = torch.linspace(-1, 1, 2001)[:, None]
-    found = activation_histograms(sae, [x], accumulate(sae, [x]).firings)
-    inside = (found.edges[0, 1:] <= 0.5) & (found.edges[0, :-1] >= -0.5)
-    assert inside.sum() > 8
-    assert found.counts[0, inside].sum() == 0
-    assert found.counts.sum() == 1000

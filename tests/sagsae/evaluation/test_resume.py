@@ -70,12 +70,9 @@ def test_blocks_are_found_or_the_model_is_refused(model):
     ("module", "expected"),
     [
         ("model.layers.2", True),
-        ("model.layers.2.mlp", True),
         ("model.layers.10.mlp", True),
         ("model.layers.1.mlp", False),
-        ("model.layers", False),
         ("model.layersnorm.5", False),
-        ("model.embed_tokens", False),
     ],
 )
 def test_which_modules_still_run(module, expected):
