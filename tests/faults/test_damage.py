@@ -9,11 +9,10 @@ damaged and yet were made again.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -47,35 +46,9 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def attempt(mend: Callable[[Any], None], what: object) -> str:
-    """Follow a remedy; what goes wrong, if anything. The damage is then found to be there still."""
-    try:
-        mend(what)
-    except Exception as error:
-        return f", not mended: {error!r}"
-    return ""
-
-
-def stamps(folder: Path, pattern: str) -> dict[Path, int]:
-    """When each of the matching files was written."""
-    return {path: path.stat().st_mtime_ns for path in folder.glob(pattern)}
-
-
-def rewritten(before: dict[Path, int], folder: Path, pattern: str, *, may: int) -> int:
-    """Files written again, beyond those that had to be."""
-    after = stamps(folder, pattern)
-    return max(0, sum(after.get(path) != when for path, when in before.items()) - may)
-
-
-def account(
-    campaign: Campaign, kind: str, times: int, missed: list[str], unmended: list[str], lost: int
-) -> None:
-    """Record one kind and insist that nothing was missed, left damaged or done in vain."""
-    detected, recovered = times - len(missed), times - len(unmended)
-    campaign.record(kind, injected=times, detected=detected, recovered=recovered, lost=lost)
-    assert not missed
-    assert not unmended
-    assert lost == 0
+def stamps(folder: Path) -> dict[Path, int]:
+    """When the metrics of each cell were written."""
+    return {path: path.stat().st_mtime_ns for path in folder.glob(f"{CELL}/metrics.json")}
 
 
 @dataclass(frozen=True)
@@ -161,16 +134,18 @@ def test_damaged_studies(kind: str, study: SoundStudy, backup: Path, campaign: C
     times = campaign.times(full=FULL, short=SHORT)
     missed, unmended, lost = [], [], 0
     for number in range(times):
-        before = stamps(study.folder, f"{CELL}/metrics.json")
+        before = stamps(study.folder)
         hit = f"{number}: {harm(study.folder, campaign.chance(kind, number))}"
         faults = verify(study.made.study, KINDS[wing]).faults
-        if not faults:
-            missed.append(hit)
+        missed += [] if faults else [hit]
         for fault in faults:
-            hit += attempt(study.mend, fault)
-        lost += rewritten(before, study.folder, f"{CELL}/metrics.json", may=int(wing == "cells"))
+            study.mend(fault)
+        again = len(before.items() - stamps(study.folder).items())
+        lost += max(0, again - int(wing == "cells"))  # the damaged cell has to be made again
         if study.found() != study.content:
             unmended.append(hit)
             study.restore(backup)
-    account(campaign, kind, times, missed, unmended, lost)
+    detected, recovered = times - len(missed), times - len(unmended)
+    campaign.record(kind, injected=times, detected=detected, recovered=recovered, lost=lost)
+    assert (missed, unmended, lost) == ([], [], 0)
     assert verify(study.made.study).faults == []
