@@ -209,8 +209,6 @@ def main(
         jobs_per_gpu: slots of each GPU
         gpus: 0: use the CPU
     """
-    if jobs_per_gpu < 1:
-        raise LeaseError("--jobs-per-gpu must be at least 1")
     leased = choose(device, gpus, jobs_per_gpu)
     if leased:
         _say(f"device {leased}")

@@ -12,13 +12,7 @@ from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.looks import LookRun, PlaceSpec, Restricted, SweptSpec, UsedCell, unknown_names
 from pipeline.study.metrics import Finite, NonNegative, Share, read_measure
 from pipeline.study.scope import Scope
-from pipeline.study.sections import (
-    Ascending,
-    Count,
-    Natural,
-    Positive,
-    Section,
-)
+from pipeline.study.sections import Ascending, Count, Natural, Positive, Section
 
 if TYPE_CHECKING:
     from pipeline.study.study_config import StudyConfig

@@ -12,12 +12,7 @@ from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.looks import LookRun, PlaceSpec, Restricted, UsedCell, unknown_names
 from pipeline.study.metrics import Share, read_measure
 from pipeline.study.scope import Scope
-from pipeline.study.sections import (
-    Ascending,
-    Count,
-    Natural,
-    Section,
-)
+from pipeline.study.sections import Ascending, Count, Natural, Section
 
 if TYPE_CHECKING:
     from pipeline.study.study_config import StudyConfig

@@ -6,25 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import not_
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    ValidationError,
-)
+from pydantic import AfterValidator, Field, ValidationError
 
-from pipeline.study.sections import (
-    NAME_LENGTH,
-    Name,
-    Section,
-    Variant,
-    faults_of,
-)
-from pipeline.study.training import (
-    DEFAULT_RECIPE,
-    Changes,
-    Training,
-    for_variant,
-)
+from pipeline.study.sections import NAME_LENGTH, Name, Section, Variant, faults_of
+from pipeline.study.training import DEFAULT_RECIPE, Changes, Training, for_variant
 from sagsae.schedules import SETTINGS, uses
 
 if TYPE_CHECKING:

@@ -9,19 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from pipeline.study.sections import (
-    Bucket,
-    Count,
-    Folder,
-    FolderOrNone,
-    Name,
-    Section,
-    faults_of,
-)
-
-FigureFormat = Literal["svg", "pdf"]
-
-TableFormat = Literal["latex", "parquet"]
+from pipeline.study.sections import Bucket, Count, Folder, FolderOrNone, Name, Section, faults_of
 
 
 def _once(names: list[str]) -> list[str]:
@@ -30,19 +18,16 @@ def _once(names: list[str]) -> list[str]:
     return names
 
 
-_UNIQUE = {"uniqueItems": True}
+ONCE = AfterValidator(_once), Field(json_schema_extra={"uniqueItems": True})
+"""Of a list: each name at most once."""
 
 
 class Formats(Section):
     """What is written of figures beside their PNG and CSV, and of tables beside their CSV."""
 
-    figures: Annotated[
-        list[FigureFormat], AfterValidator(_once), Field(json_schema_extra=_UNIQUE)
-    ] = []
+    figures: Annotated[list[Literal["svg", "pdf"]], *ONCE] = []
     """svg, pdf: for papers and slides. Equal figures have equal files."""
-    tables: Annotated[
-        list[TableFormat], AfterValidator(_once), Field(json_schema_extra=_UNIQUE)
-    ] = []
+    tables: Annotated[list[Literal["latex", "parquet"]], *ONCE] = []
     """parquet: every table with the types of its columns. latex: the columns that readers want."""
 
 
@@ -71,9 +56,7 @@ class RunSettings(Section):
     here."""
     formats: Formats = Formats()
     """In which further formats figures and tables are written."""
-    tracking: Annotated[
-        list[TrackerName], AfterValidator(_once), Field(json_schema_extra=_UNIQUE)
-    ] = []
+    tracking: Annotated[list[TrackerName], *ONCE] = []
     """Trackers to which training curves go while cells train, and what is measured at the end. Each
     needs its package (`pip install '.[wandb]'`) and takes the rest from its own variables, such as
     WANDB_PROJECT and MLFLOW_TRACKING_URI. No cell is trained again because of them."""

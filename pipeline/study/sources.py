@@ -12,15 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, Field
 
 from pipeline.jobs.json_files import sha256_of
-from pipeline.study.sections import (
-    Count,
-    FilePath,
-    Name,
-    Natural,
-    Section,
-    Sha256,
-    Value,
-)
+from pipeline.study.sections import Count, FilePath, Name, Natural, Section, Sha256, Value
 
 _REPOSITORY = "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?$"
 

@@ -9,23 +9,9 @@ from itertools import pairwise
 from operator import not_
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    Field,
-    ValidationError,
-    create_model,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, create_model, model_validator
 
-from pipeline.study.sections import (
-    LARGEST,
-    Count,
-    FieldFaults,
-    Natural,
-    Number,
-    Section,
-    faults_of,
-)
+from pipeline.study.sections import LARGEST, Count, FieldFaults, Natural, Number, Section, faults_of
 from sagsae import schedules
 from sagsae.schedules import SETTINGS, setting_faults, uses
 
