@@ -174,10 +174,7 @@ def read_baselines(path: Path, hookpoint: str = "") -> Baselines:
         ablations = {
             name: Ablations(
                 hookpoint=Hookpoint(name, item["module"]),
-                **{
-                    k: SummedLoss(float(item[f"sum_{k}"]), int(item["tokens"]))
-                    for k in (CLEAN, *ABLATIONS)
-                },
+                **{k: _loss(item, k) for k in (CLEAN, *ABLATIONS)},
             )
             for name, item in record["hookpoints"].items()
         }
@@ -197,6 +194,10 @@ def read_baselines(path: Path, hookpoint: str = "") -> Baselines:
         )
         sources = Sources.read(record["sources"], tensors) if "sources" in record else None
     return Baselines(contexts=contexts, dtype=dtype, ablations=ablations, sources=sources)
+
+
+def _loss(item: dict[str, Any], kind: str) -> SummedLoss:
+    return SummedLoss(float(item[f"sum_{kind}"]), int(item["tokens"]))
 
 
 def evaluation_tokens(spec: BaselineSpec, tokens: Path, heldout: Store) -> TokenStore:

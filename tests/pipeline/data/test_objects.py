@@ -81,7 +81,7 @@ def test_a_fresh_node_finds_the_finished_store(
 def test_the_cache_tool_on_a_bucket(s3: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     made = prepared(tmp_path / "made", f"{s3}/stores")
     made.make(made.study.manifest("m", "train"))
-    place = storage_at(manifests_of(made, "train")["entry"])
+    place = storage_at(read_json(made.study.manifest("m", "train"))["entry"])
 
     def tool(*arguments: str) -> tuple[int, str]:
         capsys.readouterr()
@@ -103,10 +103,6 @@ def test_the_cache_tool_on_a_bucket(s3: str, tmp_path: Path, capsys: pytest.Capt
     status, said = tool("prune", "--stores", f"{s3}/stores")
     assert (status, "nothing is pruned in a bucket" in said) == (1, True)
     assert place.exists("run.json")
-
-
-def manifests_of(made: WholeStudy, split: Any) -> dict[str, Any]:
-    return read_json(made.study.manifest("m", split))
 
 
 def test_no_secret_is_anywhere(

@@ -39,14 +39,14 @@ def dashed(panel: Axes) -> list[float]:
 
 
 @pytest.mark.parametrize(
-    ("name", "column"),
+    ("name", "column", "lines"),
     [
-        ("figure_spec_gap", "min_gap"),
-        ("figure_spec_dead", "dead_drop"),
-        ("figure_spec_reduction", "equal_l0_log10"),
+        ("figure_spec_gap", "min_gap", [-0.025]),
+        ("figure_spec_dead", "dead_drop", [0.35]),
+        ("figure_spec_reduction", "equal_l0_log10", [np.log10(2), 2]),
     ],
 )
-def test_every_point_is_drawn_once_in_order_of_its_effect(study, name, column):
+def test_every_point_is_drawn_once_in_order_of_its_effect(study, name, column, lines):
     figure, table = drawn(study, name)
     effects = read_table(study.root / "tables" / "effects.csv")
     assert table["value"].tolist() == sorted(effects[column])
@@ -54,6 +54,7 @@ def test_every_point_is_drawn_once_in_order_of_its_effect(study, name, column):
     points = markers(figure.axes[0])
     assert [x for x, *_ in points] == table["rank"].tolist()
     assert [y for _, y, *_ in points] == pytest.approx(table["value"].tolist())
+    assert dashed(figure.axes[0]) == pytest.approx(lines)
     assert figure.get_suptitle() == "28 comparisons, sorted"  # and no recipe: it is of all
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from pipeline.analysis.tables.probing import absorption_table, probing_table
 from pipeline.study.probe import ProbeRun
-from pipeline.study.scope import Scope
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
 from tests.pipeline.made_probes import KS, made_run
@@ -23,11 +22,6 @@ def study(tmp_path) -> Study:
 @pytest.fixture
 def runs(study):
     return [made_run(spec) for spec in study.probes.values()]
-
-
-@pytest.fixture
-def spec(study) -> Scope:
-    return study.scope
 
 
 def test_a_row_for_each_cell_kind_and_number_of_sides(runs):
