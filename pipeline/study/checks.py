@@ -44,15 +44,11 @@ def _hookpoint_faults(config: StudyConfig) -> list[str]:
 
 
 def _name_faults(config: StudyConfig) -> list[str]:
-    names = {
-        "models.{}.name": [model.name for model in config.models],
-        "hookpoints.{}": config.hookpoints,
-    }
+    names = [model.name for model in config.models]
     return [
-        f"{path.format(i)}: {value!r} is listed twice"
-        for path, values in names.items()
-        for i, value in enumerate(values)
-        if value in values[:i]
+        f"models.{i}.name: {name!r} is listed twice"
+        for i, name in enumerate(names)
+        if name in names[:i]
     ]
 
 

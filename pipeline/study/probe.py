@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.looks import LookRun, PlaceSpec, Restricted, UsedCell, unknown_names
 from pipeline.study.metrics import Share, read_measure
 from pipeline.study.scope import Scope
-from pipeline.study.sections import Ascending, Count, Natural, Section
+from pipeline.study.sections import ONCE, Ascending, Count, Natural, Section
 
 if TYPE_CHECKING:
     from pipeline.study.study_config import StudyConfig
@@ -24,7 +24,7 @@ class Probing(Section):
     """What one job of the probes does."""
 
     labels: Annotated[
-        list[Literal["letter", "digit", "word", "source"]], Field(min_length=1, max_length=4)
+        list[Literal["letter", "digit", "word", "source"]], Field(min_length=1), *ONCE
     ] = ["letter", "digit", "word", "source"]
     """Kinds of label: first letter of a word; whether a token holds a digit; four lists of
     function words; source of the document, where the text has several. Absorption is measured on
@@ -37,13 +37,6 @@ class Probing(Section):
     """Held-out rows that it is tested on at most, of other documents."""
     least_rows: Count = 30
     """Rows with a label, in training and in test, below which the label is left out."""
-
-    @field_validator("labels")
-    @classmethod
-    def _once(cls, labels: list[str]) -> list[str]:
-        if len(set(labels)) < len(labels):
-            raise ValueError(f"{labels} has a kind twice: list each once")
-        return labels
 
 
 class Probe(Probing, Restricted):

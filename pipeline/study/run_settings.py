@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import ValidationError
 
-from pipeline.study.sections import Bucket, Count, Folder, FolderOrNone, Name, Section, faults_of
-
-
-def _once(names: list[str]) -> list[str]:
-    if len(set(names)) < len(names):
-        raise ValueError("names one twice")
-    return names
-
-
-ONCE = AfterValidator(_once), Field(json_schema_extra={"uniqueItems": True})
-"""Of a list: each name at most once."""
+from pipeline.study.sections import (
+    ONCE,
+    Bucket,
+    Count,
+    Folder,
+    FolderOrNone,
+    Name,
+    Section,
+    faults_of,
+)
 
 
 class Formats(Section):

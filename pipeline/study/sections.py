@@ -75,6 +75,12 @@ def _ascending(values: list[Any]) -> list[Any]:
     return values
 
 
+def _once(names: list[str]) -> list[str]:
+    if len(set(names)) < len(names):
+        raise ValueError(f"{names} names one twice")
+    return names
+
+
 def _one_spelling(value: float) -> float:
     lambda_tag(value)  # raises ValueError where it has none
     return value
@@ -132,6 +138,8 @@ Names = Annotated[list[str], Field(min_length=1)] | None
 """Of what a section restricts itself to; None for no restriction."""
 Ascending = AfterValidator(_ascending)
 """Of a list: each value once, the smallest first."""
+ONCE = AfterValidator(_once), Field(json_schema_extra={"uniqueItems": True})
+"""Of a list: each name at most once."""
 Bucket = Annotated[str, Field(max_length=1000), AfterValidator(_bucket)]
 FilePath = Annotated[PathOrNone, Field(min_length=1)]
 Folder = Annotated[FolderOrNone, Field(min_length=1)]

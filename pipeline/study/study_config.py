@@ -20,6 +20,7 @@ from pipeline.study.hub import Hub
 from pipeline.study.probe import Probe
 from pipeline.study.recipes import Recipe
 from pipeline.study.sections import (
+    ONCE,
     ConfigError,
     Count,
     FieldFaults,
@@ -195,7 +196,7 @@ class StudyConfig(Section):
     relative path is of the checkout. Empty: none."""
     models: Annotated[list[Model], Field(min_length=1)]
     """The language models."""
-    hookpoints: Annotated[list[HookpointName], Field(min_length=1)]
+    hookpoints: Annotated[list[HookpointName], Field(min_length=1), *ONCE]
     """Hookpoints dumped from every model: mlp_out, attn, resid, or names that the models define."""
     text: Text
     """Documents, split and packing."""

@@ -47,7 +47,7 @@ def changed(**changes) -> dict:
         ({"grid__0__seeds": [0, 0]}, "grid.0", "already given by grid.0"),
         ({"grid__1": SMOKE["grid"][0]}, "grid.1", "already given by grid.0"),
         ({"hookpoints": ["mlp_out", "router"]}, "models.0.hookpoints", "'router'"),
-        ({"hookpoints": ["attn", "attn"]}, "hookpoints", "listed twice"),
+        ({"hookpoints": ["attn", "attn"]}, "hookpoints", "names one twice"),
         ({"models__1__name": "tiny-gpt-neox"}, "models", "listed twice"),
         ({"models__0__name": "../up"}, "models.0.name", "pattern"),
         ({"models__0__layer": -1}, "models.0.layer", "greater than or equal to 0"),
