@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from pipeline.cells.evaluate import read_autoencoder
 from pipeline.data.hookpoints import hookpoints_of
+from pipeline.data.random_sources import SEED
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.stage import locked
 from pipeline.study.sources import AnyText
@@ -51,7 +52,7 @@ def _described(source: Any, revision: str) -> TextSource:
         case "files":
             return TextSource(", ".join(source.paths), f"sha256 {revision}", "")
         case _:
-            return TextSource("random words", f"seed {source.seed}", "")
+            return TextSource("random words", f"seed {SEED}", "")
 
 
 def model_name(spec: ExportSpec) -> str:
