@@ -50,6 +50,9 @@ def whole_file(path: str | Path, flush: bool = True) -> Iterator[Path]:
         partial.replace(target)
         if flush:
             fsync_path(target.parent)
+    except OSError as error:
+        error.filename = error.filename or str(target)  # a full disk is met without a name
+        raise
     finally:
         partial.unlink(missing_ok=True)
 
