@@ -123,8 +123,8 @@ def with_grid(text: str, blocks: Sequence[dict[str, Any]]) -> str:
 def main(
     configfile: Path,
     out: Path,
-    l0: list[float] = [16, 64, 128],  # noqa: B006
-    lambdas: list[float] = [0.02, 0.06, 0.2, 0.6],  # noqa: B006
+    l0: Sequence[float] = (16, 64, 128),
+    lambdas: Sequence[float] = (0.02, 0.06, 0.2, 0.6),
     tokens: int | None = None,
 ) -> None:
     """Train the pilot, print the lambdas, and write a copy of the configuration that has them.
