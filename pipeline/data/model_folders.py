@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.data.random_sources import save_random_model
-from pipeline.data.wheels import AssetError, fetch_file, whole_folder
+from pipeline.data.wheels import AGAIN, AssetError, fetch_file, whole_folder
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json, sha256_of
 from pipeline.jobs.progress import say
-from pipeline.jobs.remedies import AGAIN
 from pipeline.jobs.stage import link_or_copy
 
 HUB_PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")

@@ -13,9 +13,9 @@ from typing import IO, Any
 
 from pipeline.jobs.json_files import sha256_of
 from pipeline.jobs.progress import say
-from pipeline.jobs.remedies import AGAIN
 from sagsae.files import fsync_path, whole_file
 
+AGAIN = "run the same command again: what is finished is kept"
 PIP = ["download", "--no-deps", "--only-binary", ":all:", "--progress-bar", "off"]
 
 

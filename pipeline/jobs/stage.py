@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pipeline.jobs.progress import say
-from pipeline.jobs.remedies import explain
 from sagsae.files import FileLock, this_process, whole_file
 
 if TYPE_CHECKING:
@@ -30,25 +29,16 @@ SPIN_COUNT = 10_000
 
 
 def run_stage(main: Callable[[], None]) -> None:
-    """Run a stage's ``main``; the failures that users meet become one message and exit status 1.
+    """Run a stage's ``main``; a failure becomes one message and exit status 1.
 
-    Set SAGSAE_TRACEBACK=1 to see where such a failure arose.
+    Set SAGSAE_TRACEBACK=1 to see where it arose.
     """
-    if os.environ.get("SAGSAE_TRACEBACK"):
-        main()
-        return
     try:
         main()
-    except (KeyboardInterrupt, SystemExit):
-        raise
-    except BaseException as error:  # Exception is not enough: extensions in Rust may panic
-        if line := explain(error, sys.argv[1:]):
-            sys.exit(f"error: {line}")
-        if isinstance(error, OSError):
-            sys.exit(f"error: {error}")
-        if isinstance(error, ValueError | RuntimeError):
-            sys.exit(f"error: {type(error).__name__}: {error}")
-        raise
+    except Exception as error:
+        if os.environ.get("SAGSAE_TRACEBACK"):
+            raise
+        sys.exit(f"error: {type(error).__name__}: {error}")
     if "triton" not in sys.modules:  # it calls what is left of it at the end leaked, in 60 lines
         gc.freeze()  # skip the final garbage collection: it takes over a second
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from pipeline.cells.tracking.trackers import VARIABLE, Asked
 from pipeline.jobs.cache import register
-from pipeline.jobs.remedies import explain
 from pipeline.jobs.stage import name_run, put_checkout_first, relax_gc
 from pipeline.study.browser import browser_specs
 from pipeline.study.sections import CellNameError, ConfigError
@@ -59,5 +58,5 @@ class RunLock:
             study.write_shared_specs()
             register(Path(study.cache), Path(study.root))
         except (LockedError, OSError) as error:
-            sys.exit(f"error: {explain(error, ['--out', str(study.root)]) or error}")
+            sys.exit(f"error: {error}")
         name_run(self._lock)

@@ -29,9 +29,8 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.batchtopk import BatchTopK
 from sagsae.autoencoders.gate import GatedAutoencoder
-from sagsae.autoencoders.jumprelu import JumpRelu
+from sagsae.autoencoders.registry import VARIANTS
 from sagsae.autoencoders.relu import Relu
 from sagsae.autoencoders.topk import TopK
 from sagsae.autoencoders.ungated import UngatedAutoencoder
@@ -40,8 +39,6 @@ UNIT = 1e-3
 """How far from 1 the norm of a decoder row may be."""
 IN_UNITS = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
 """Tensors that are in the units of the activations."""
-FORMULAS = {"encode", "decode", "activate"}
-"""Methods that say how a code is made. A class of another package that has its own has no equal."""
 
 
 class NoEqualError(ValueError):
@@ -73,20 +70,16 @@ def saelens_weights(autoencoder: Autoencoder) -> SaelensWeights:
         autoencoder: Of width H. It is left as it is.
 
     Raises:
-        NoEqualError: its class is of no family that SAELens has or has formulas of its own, its
-            decoder rows are not of unit norm, or a weight is not finite there.
+        NoEqualError: it is no registered variant, its decoder rows are not of unit norm, or a
+            weight is not finite there.
     """
-    sae, kind = autoencoder, type(autoencoder)
-    if not isinstance(sae, GatedAutoencoder | UngatedAutoencoder):
+    sae = autoencoder
+    if sae.name not in VARIANTS:
         raise NoEqualError(
-            f"{sae.name}: {kind.__name__} has no gate and is of no family that SAELens has, so it "
-            "has no equal there; save it with Autoencoder.save instead"
+            f"{sae.name}: only registered variants have an equal in SAELens; save it with "
+            "Autoencoder.save instead"
         )
-    if changed := _own_formulas(kind):
-        raise NoEqualError(
-            f"{sae.name}: {kind.__name__} has its own {', '.join(changed)}, which SAELens lacks; "
-            "save it with Autoencoder.save instead"
-        )
+    assert isinstance(sae, GatedAutoencoder | UngatedAutoencoder)
     values = {name: value.detach().double().cpu() for name, value in sae.state_dict().items()}
     if bool(((values["W_dec"].norm(dim=1) - 1).abs() > UNIT).any()):
         raise NoEqualError(
@@ -98,13 +91,6 @@ def saelens_weights(autoencoder: Autoencoder) -> SaelensWeights:
     if not all(bool(value.isfinite().all()) for value in found.tensors.values()):
         raise NoEqualError(f"{sae.name}: a weight is not finite")
     return found
-
-
-def _own_formulas(kind: type[Autoencoder]) -> list[str]:
-    """Formulas that a class has from another package than this one."""
-    others = [one for one in kind.__mro__ if issubclass(one, Autoencoder)]
-    others = [one for one in others if one.__module__.split(".")[0] != "sagsae"]
-    return sorted(FORMULAS & {name for one in others for name in vars(one)})
 
 
 def _gated(sae: GatedAutoencoder, values: dict[str, Tensor]) -> SaelensWeights:
@@ -132,11 +118,9 @@ def _ungated(sae: UngatedAutoencoder, values: dict[str, Tensor]) -> SaelensWeigh
         architecture = "standard"
         if split:
             tensors["b_enc"] = tensors["b_enc"] - values["threshold"].expand(sae.width).repeat(2)
-    elif isinstance(sae, BatchTopK | JumpRelu):
+    else:
         architecture = "jumprelu"
         tensors["threshold"] = values["threshold"].expand(sae.width).repeat(1 + split)
-    else:
-        raise NoEqualError(f"{sae.name}: {type(sae).__name__} is of no family that SAELens has")
     return SaelensWeights(architecture, tensors, settings, split)
 
 

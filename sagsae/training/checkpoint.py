@@ -1,8 +1,8 @@
-"""A training run's state on disk: safetensors that check themselves, the last two of them kept.
+"""A training run's state on disk: one safetensors file that checks itself.
 
-A checkpoint is written whole, the one before it stays as ``<name>.previous``. Each carries the
-sha256 of its own content, because safetensors notices a torn file but not an altered one, and says
-which run it belongs to. Nothing is unpickled.
+It is written whole, or the one before it stays. It carries the sha256 of its own content, because
+safetensors notices a torn file but not an altered one, and says which run it belongs to. Nothing is
+unpickled.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, uint8
 
-from sagsae.files import whole_file
+from sagsae.files import write_atomic
 
 State = tuple[dict[str, Tensor], dict[str, Any]]
 
@@ -32,11 +32,6 @@ class OtherRunError(ValueError):
         )
 
 
-def previous(path: Path) -> Path:
-    """Where the checkpoint before the one at ``path`` is kept."""
-    return path.with_name(f"{path.name}.previous")
-
-
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write tensors and a JSON state.
 
@@ -48,10 +43,7 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     text = json.dumps(state, sort_keys=True)
     metadata = {"state": text, "sha256": _digest(plain, text)}
-    with whole_file(path) as partial:
-        partial.write_bytes(save(plain, metadata))
-        if path.exists():
-            path.replace(previous(path))
+    write_atomic(path, save(plain, metadata))
 
 
 def load_checkpoint(path: Path) -> State:
@@ -75,22 +67,17 @@ def load_checkpoint(path: Path) -> State:
 
 
 def newest_checkpoint(path: Path) -> State | None:
-    """The checkpoint at ``path``, or the one before it when that is damaged, or None.
+    """The checkpoint at ``path``; None where there is none, or a damaged one.
 
-    Damage is said on standard error and passed over: training repeats what lies after the
-    checkpoint that it continues from, and comes to the same weights.
+    Damage is said on standard error: training starts again, and comes to the same weights.
     """
-    for candidate, fallback in (
-        (path, "the one before it is used"),
-        (previous(path), "training starts from the beginning"),
-    ):
-        try:
-            return load_checkpoint(candidate)
-        except FileNotFoundError:
-            continue
-        except ValueError as error:
-            print(f"warning: {error}; {fallback}", file=sys.stderr, flush=True)
-    return None
+    try:
+        return load_checkpoint(path)
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        print(f"warning: {error}; training starts from the beginning", file=sys.stderr, flush=True)
+        return None
 
 
 def differences(there: dict[str, Any] | None, here: dict[str, Any]) -> str:

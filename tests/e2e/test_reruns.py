@@ -74,7 +74,7 @@ def test_another_evaluation_keeps_the_weights(copied):
     changed = smoke.changed(evaluation={"lr_contexts": 16})
     target = f"{CELL}/metrics.json"
     before = digest(smoke.path(f"{CELL}/sae.safetensors"))
-    killed_while_it_tidied_up = smoke.path(f"{CELL}/.state/checkpoint-1.safetensors.previous")
+    killed_while_it_tidied_up = smoke.path(f"{CELL}/.state/checkpoint-1.safetensors")
     killed_while_it_tidied_up.touch()
     assert changed.planned(target) == {"baselines": 1, "cell": 1, "total": 2}
     done = changed.run(target)

@@ -10,7 +10,7 @@ import torch
 
 from sagsae.activations import StoreWriter
 from sagsae.files import whole_file, write_atomic
-from sagsae.training.checkpoint import previous, save_checkpoint
+from sagsae.training.checkpoint import save_checkpoint
 from tests.disk import Disk, watched_disk
 from tests.sagsae.activations.activation_samples import block_data, small_config
 
@@ -41,18 +41,6 @@ def test_a_name_appears_when_the_content_is_on_the_disk(kind: str, tmp_path: Pat
         WRITERS[kind](tmp_path / "file")
     assert disk.at("file") == set()
     assert disk.volatile() == set(), "the name is not on the disk when the call ends"
-
-
-def test_a_checkpoint_and_the_one_before_it(tmp_path: Path) -> None:
-    """At every instant one of the two names has a whole file on the disk."""
-    path = tmp_path / "c"
-    save_checkpoint(path, {"x": torch.zeros(3)}, {})
-    with watched_disk(tmp_path) as disk:
-        save_checkpoint(path, {"x": torch.ones(3)}, {})
-    names = [name for name, _ in disk.named]
-    assert names == [previous(path).name, "c"]
-    assert disk.at("c") == {previous(path).name}, "a name, whose content was flushed before"
-    assert disk.volatile() == set()
 
 
 PROFILES = [{}, {"profile": "disk"}, {"dtype": "float32"}]

@@ -15,6 +15,7 @@ from pipeline.jobs.stage import (
     device_of,
     name_run,
     run_is_gone,
+    run_stage,
 )
 from sagsae.files import FileLock
 
@@ -32,6 +33,17 @@ print(os.environ[RUN], flush=True)
 time.sleep(600)
 """
 """A run whose head process is on a host named head."""
+
+
+def test_a_failure_is_one_line_and_its_place_is_shown_on_demand(monkeypatch) -> None:
+    def full() -> None:
+        raise OSError(28, "No space left on device", "made/x")
+
+    with pytest.raises(SystemExit, match=r"^error: OSError: .*No space left on device: 'made/x'$"):
+        run_stage(full)
+    monkeypatch.setenv("SAGSAE_TRACEBACK", "1")
+    with pytest.raises(OSError, match="No space left"):
+        run_stage(full)
 
 
 def see_gpus(patch: pytest.MonkeyPatch, count: int) -> None:

@@ -124,7 +124,7 @@ def test_a_class_without_an_equal_is_in_the_folder_for_this_library_alone(
         spec, asset = made.study.export_spec(cell), made.study.asset("m")
         arguments = ["--asset", asset, "--documents", made.study.documents]
         weights = str(made.cell(cell) / "sae.safetensors")
-        with pytest.raises(NoEqualError, match="TopK has no gate"):
+        with pytest.raises(NoEqualError, match="only registered variants"):
             run(
                 [
                     *("export", "--spec", canonical(spec), "--weights", weights, *arguments),
@@ -138,7 +138,7 @@ def test_a_class_without_an_equal_is_in_the_folder_for_this_library_alone(
             f"{cell.path}/metrics.json",
             f"{cell.path}/sae.safetensors",
         }
-        assert "No folder for SAELens: their_zoo.sparse:TopK: TopK has no gate" in card.read_text()
+        assert "No folder for SAELens: their_zoo.sparse:TopK: only registered" in card.read_text()
         assert "from_pretrained" not in card.read_text()
 
 
