@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from pipeline.jobs.json_files import digest
-from pipeline.study.cell import Cell
+from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.grid import Comparison
 from pipeline.study.inputs import read_by_look
 from pipeline.study.looks import Restricted, SweptSpec
-from pipeline.study.sections import CellNameError, Count
+from pipeline.study.sections import Count
 
 if TYPE_CHECKING:
     from pipeline.study.study import Study
@@ -52,8 +52,8 @@ class BrowserSpec(SweptSpec):
     """Contexts that are shown of each latent and sign."""
 
     @property
-    def sides(self) -> tuple[list[Cell], list[Cell]]:
-        return self.shown, self.rival
+    def sides(self) -> list[list[Cell]]:
+        return [self.shown, self.rival]
 
 
 @cache
@@ -68,15 +68,6 @@ def browser_specs(study: Study) -> dict[str, BrowserSpec]:
         return {}
     found = _listed(study, section.cells) if section.cells else _compared(study)
     return {study.browser_cell(shown): spec for shown, spec in found}
-
-
-def browser_spec(study: Study, shown: str) -> BrowserSpec:
-    """Of the job that makes a file; raises CellNameError that lists those there are."""
-    specs, file = browser_specs(study), study.browser_cell(shown)
-    if file not in specs:
-        known = ", ".join(specs) or "none: see section browser of its configuration"
-        raise CellNameError(f"{file}: the browser of this study does not show it; it has {known}")
-    return specs[file]
 
 
 def _spec(study: Study, seed: int, shown: list[Cell], **fields: Any) -> BrowserSpec:
@@ -118,17 +109,9 @@ def _sides(
     study: Study, item: Comparison, recipe: str, model: str, hookpoint: str
 ) -> tuple[list[Cell], list[Cell]]:
     """The cells of candidate and baseline at one place, under one recipe."""
-    of = study.compared
-    candidate, baseline = (
-        [
-            cell
-            for cell in study.cells
-            if (cell.model, cell.hookpoint, cell.variant, cell.recipe, cell.width)
-            == (model, hookpoint, side.variant, of.home(recipe, side.variant), width)
-        ]
-        for side in (item.candidate, item.baseline)
-        for width in [side.width_for(of.models[model])]
-    )
+    sweeps = by_sweep(study.cells)
+    keys = study.compared.sides(item, recipe, model, hookpoint)
+    candidate, baseline = (sweeps.get(key, []) for key in keys)
     return candidate, baseline
 
 
@@ -155,7 +138,7 @@ def read_by_browser(study: Study, shown: str) -> dict[str, Any]:
     Raises:
         CellNameError: the browser does not show it.
     """
-    spec = browser_spec(study, shown)
+    spec: BrowserSpec = study.look_spec(study.browser_cell(shown))
     cells = set(spec.weights_of)
     dials = [file for file, one in study.dials.items() if cells & set(one.weights_of)]
     return read_by_look(study, spec) | {"dials": dials}

@@ -72,8 +72,8 @@ class DialSpec(SweptSpec, PlaceSpec):
         return "" if self.comparison == 1 else f"_comparison{self.comparison}"
 
     @property
-    def sides(self) -> tuple[list[Cell], list[Cell]]:
-        return self.candidate, self.baseline
+    def sides(self) -> list[list[Cell]]:
+        return [self.candidate, self.baseline]
 
 
 def dial_specs(

@@ -74,13 +74,18 @@ class LookSpec(Spec):
 
     @property
     @abstractmethod
-    def metrics_of(self) -> list[Cell]:
-        """The cells whose metrics are read."""
+    def sides(self) -> Sequence[list[Cell]]:
+        """The cells that are looked into, in one list or in two that are compared."""
 
     @property
-    @abstractmethod
+    def metrics_of(self) -> list[Cell]:
+        """The cells whose metrics are read."""
+        return list(dict.fromkeys(cell for side in self.sides for cell in side))
+
+    @property
     def weights_of(self) -> list[Cell]:
         """The cells whose weights may be wanted."""
+        return self.metrics_of
 
 
 class PlaceSpec(LookSpec):
@@ -114,15 +119,6 @@ class SweptSpec(LookSpec):
         for cell in sorted(cells, key=lambda cell: (cell.seed != self.seed, cell.seed)):
             found.setdefault(cell.knob, cell)
         return found
-
-    @property
-    @abstractmethod
-    def sides(self) -> tuple[list[Cell], list[Cell]]:
-        """The cells of both sweeps, from each of which one is chosen."""
-
-    @property
-    def metrics_of(self) -> list[Cell]:
-        return list(dict.fromkeys(cell for side in self.sides for cell in side))
 
     @property
     def weights_of(self) -> list[Cell]:

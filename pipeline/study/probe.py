@@ -59,12 +59,8 @@ class ProbeSpec(PlaceSpec):
     probe: Probing
 
     @property
-    def metrics_of(self) -> list[Cell]:
-        return self.cells
-
-    @property
-    def weights_of(self) -> list[Cell]:
-        return self.cells
+    def sides(self) -> list[list[Cell]]:
+        return [self.cells]
 
 
 SOURCE = "source"

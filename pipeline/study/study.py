@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from itertools import product
 from pathlib import Path, PurePosixPath
-from typing import Any, TypeVar
+from typing import Any
 
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.browser import browser_specs
@@ -48,7 +48,6 @@ from pipeline.study.study_config import (
 from pipeline.study.synthetic import SyntheticSpec
 from pipeline.study.training import Training
 
-Made = TypeVar("Made", DialSpec, ProbeSpec)
 SPLITS: tuple[Split, ...] = ("train", "heldout")
 
 
@@ -219,18 +218,13 @@ class Study(Outputs):
         found = probe_specs(self.config.probe, self.cells, self.compared, stores)
         return {self.probe_run(one.model, one.place, one.seed): one for one in found}
 
-    @property
-    def look_specs(self) -> dict[str, DialSpec | ProbeSpec]:
-        """Those of both."""
-        return {**self.dials, **self.probes}
-
-    def dial_spec(self, file: str) -> DialSpec:
+    def look_spec(self, file: str) -> Any:
         """Of the job that makes a file; raises CellNameError that lists those there are."""
-        return _made_by(self.dials, file, "dial")
-
-    def probe_spec(self, file: str) -> ProbeSpec:
-        """Of the job that makes a file; raises CellNameError that lists those there are."""
-        return _made_by(self.probes, file, "probe")
+        known = {**self.dials, **self.probes, **browser_specs(self)}
+        if file not in known:
+            there = ", ".join(known) or "none: see sections dial, probe and browser"
+            raise CellNameError(f"{file}: nothing of this study makes it; it has {there}")
+        return known[file]
 
     def export_spec(self, cell: Cell) -> ExportSpec:
         """Of the job that exports a cell."""
@@ -291,10 +285,3 @@ class Study(Outputs):
         cell = Cell.parse(**text)
         check_known(cell, self.config)
         return cell
-
-
-def _made_by(specs: dict[str, Made], file: str, section: str) -> Made:
-    if file not in specs:
-        there = ", ".join(specs) or f"none: see section {section} of its configuration"
-        raise CellNameError(f"{file}: nothing of this study makes it; it has {there}")
-    return specs[file]

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from pipeline.study.browser import browser_spec
 from pipeline.study.study import Study
 from pipeline.tools.work import Device, Rates, Work, Workload
 
@@ -80,11 +79,11 @@ class Requests:
                 cell = study.cell_named(**given)
                 return [load.training(cell), load.evaluation(cell)]
             case "dial_run":
-                return [load.dial(study.dial_spec(study.dial_run(**given)))]
+                return [load.dial(study.look_spec(study.dial_run(**given)))]
             case "probe_run":
-                return [load.probe(study.probe_spec(study.probe_run(**given)))]
+                return [load.probe(study.look_spec(study.probe_run(**given)))]
             case "browser_cell":
-                return [load.browser(browser_spec(study, given["shown"]).shown[0])]
+                return [load.browser(study.look_spec(study.browser_cell(**given)).shown[0])]
         return [Work(fixed=FEW_SECONDS)]
 
 

@@ -91,7 +91,7 @@ def checks(study: Study) -> Iterator[Check]:
         yield Check(BASELINES, Path(study.baselines(model)), partial(_read_baselines, study, model))
     for cell in dict.fromkeys([*study.cells, *_other_cells(study)]):
         yield Check(CELLS, Path(study.metrics(cell)), partial(check_cell, study, cell))
-    for run in study.look_specs:
+    for run in [*study.dials, *study.probes]:
         yield Check(LOOKS, Path(run), partial(check_look, study))
     for protocol, seed in product(PROTOCOLS, study.config.synthetic.seeds):
         if (file := Path(study.synthetic_run(protocol, seed))).exists():
@@ -182,7 +182,7 @@ def check_look(study: Study, file: Path) -> None:
     """Check a file of steering or of probes: its content, and the weights that it was made with."""
     read: Callable[[Path], LookRun] = read_dial_run if str(file) in study.dials else read_probe_run
     run = read(file)
-    check_digest(file, "specification", run.spec, digest(study.look_specs[str(file)]))
+    check_digest(file, "specification", run.spec, digest(study.look_spec(str(file))))
     for one in run.used:
         metrics = Path(study.metrics(one.cell))
         if not metrics.exists():

@@ -1,7 +1,9 @@
 # The latent browser: static pages, where section browser asks.
 
 from pipeline.jobs.json_files import digest
-from pipeline.study.browser import browser_spec, read_by_browser
+from pipeline.study.browser import read_by_browser
+
+browser_spec = lambda wildcards: study.look_spec(study.browser_cell(**wildcards))
 
 
 rule browser:
@@ -24,9 +26,7 @@ rule browser_cell:
         **GPU,
         **requests.of("browser_cell"),
     params:
-        spec=lambda wildcards: study.shared_spec(
-            "browser", digest(browser_spec(study, wildcards.shown))
-        ),
+        spec=lambda wildcards: study.shared_spec("browser", digest(browser_spec(wildcards))),
         cells_root=lambda wildcards: study.cells_root,
     shell:
         LEASE

@@ -3,7 +3,7 @@
 from pipeline.jobs.json_files import digest
 from pipeline.study.inputs import read_by_look
 
-dial_spec = lambda wildcards: study.dial_spec(study.dial_run(**wildcards))
+dial_spec = lambda wildcards: study.look_spec(study.dial_run(**wildcards))
 
 
 wildcard_constraints:

@@ -2,7 +2,7 @@
 
 from pipeline.study.inputs import read_by_look
 
-probe_spec = lambda wildcards: study.probe_spec(study.probe_run(**wildcards))
+probe_spec = lambda wildcards: study.look_spec(study.probe_run(**wildcards))
 
 
 rule probe_run:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.jobs.json_files import digest
-from pipeline.study.browser import browser_spec, browser_specs, read_by_browser
+from pipeline.study.browser import browser_specs, read_by_browser
 from pipeline.study.outputs import WEIGHTS
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
@@ -34,7 +34,7 @@ def test_both_sides_of_the_first_comparison_are_shown_each_beside_the_other():
     asked = study({})
     assert len(browser_specs(asked)) == 2 * 2 * 3
     names = ["large/resid/sagsae_tied/w192_seed0", "large/resid/gated/w384_seed0"]
-    ours, theirs = (browser_spec(asked, name) for name in names)
+    ours, theirs = (asked.look_spec(asked.browser_cell(name)) for name in names)
     assert (ours.shown, ours.rival) == (theirs.rival, theirs.shown)
     assert {(c.variant, c.width, c.recipe) for c in ours.shown} == {("sagsae_tied", 192, "")}
     assert len(ours.shown) == len(ours.rival) == 3 * len(LAMBDAS)
@@ -92,7 +92,7 @@ def test_what_cannot_be_shown_is_refused(browser, changes, words):
 def test_a_job_reads_the_metrics_that_choose_and_the_weights_that_may_be_chosen():
     asked = study({"models": ["small"], "hookpoints": ["resid"]}, dial={"hookpoints": ["resid"]})
     name = "small/resid/gated/w256_seed0"
-    found, spec = read_by_browser(asked, name), browser_spec(asked, name)
+    found, spec = read_by_browser(asked, name), asked.look_spec(asked.browser_cell(name))
     assert found["metrics"] == [asked.metrics(cell) for cell in spec.shown + spec.rival]
     assert found["weights"] == [asked.cell_file(cell, WEIGHTS) for cell in spec.weights_of]
     assert found["dials"] == [asked.dial_run("small", "resid", 0, "")]

@@ -22,7 +22,7 @@ def test_each_place_is_steered_with_both_sides_of_the_first_comparison():
     assert len(asked.dials) == 2 * 3
     file = "results/made-grid/dial/large/resid/seed0.json"
     spec = asked.dials[file]
-    assert asked.dial_spec(file) is spec
+    assert asked.look_spec(file) is spec
     assert (spec.model, spec.hookpoint, spec.recipe, spec.seed) == ("large", "resid", "", 0)
     assert {(c.variant, c.width) for c in spec.candidate} == {("sagsae_tied", 192)}
     assert {(c.variant, c.width) for c in spec.baseline} == {("gated", 384)}

@@ -85,8 +85,8 @@ def test_files_of_looks_are_read_too(whole, sections):
     sides["baseline"] = {"variant": "gated", "width": 48}
     raw = configuration(whole.root.parent) | {"comparisons": [sides]} | sections
     study = Study.from_dict(raw)
-    assert set(map(Path, study.look_specs)) <= set(verify(study).absent)
-    file = Path(next(iter(study.look_specs)))
+    assert set(map(Path, study.dials | study.probes)) <= set(verify(study).absent)
+    file = Path(next(iter(study.dials | study.probes)))
     file.parent.mkdir(parents=True)
     file.write_text("{}")
     (fault,) = verify(study).faults

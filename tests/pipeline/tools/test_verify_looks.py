@@ -22,7 +22,7 @@ def made(request, tmp_path) -> tuple[Study, Path]:
     """A study with one file of steering, or of probes."""
     study = make_grid(tmp_path, hookpoints=["mlp_out"], **{request.param: PLACES})
     {"dial": make_dials, "probe": make_probes}[request.param](study)
-    (file,) = study.look_specs
+    (file,) = study.dials | study.probes
     return study, Path(file)
 
 
@@ -44,7 +44,7 @@ def test_a_file_of_another_configuration_is_named(made):
 
 def test_a_cell_that_was_trained_again_is_named(made):
     study, file = made
-    spec = study.look_specs[str(file)]
+    spec = study.look_spec(str(file))
     cell = spec.candidate[0] if study.dials else spec.cells[3]
     metrics = read_json(study.metrics(cell))
     changed = metrics["made_from"] | {"weights_sha256": "6" * 64}
