@@ -41,6 +41,8 @@ def make_documents(source: dict[str, Any], folder: Path) -> dict[str, Any]:
     Raises:
         AssetError: the text cannot be had; the message names the file and the place in it.
     """
+    import datasets
+
     folder.mkdir(parents=True, exist_ok=True)
     if source["kind"] == "hub":
         return {**resolve_hub(source), "streaming": True, "terms": ""}
@@ -51,7 +53,9 @@ def make_documents(source: dict[str, Any], folder: Path) -> dict[str, Any]:
         texts = list(read_texts(source, folder / DOWNLOAD.format("text")))
     if not any(texts):
         raise AssetError(f"text of kind {source['kind']} {source.get('paths', '')} holds no text")
-    _write_parquet(texts, _source_names(sources), folder / PARQUET)
+    datasets.disable_progress_bars()
+    with whole_file(folder / PARQUET) as partial:
+        datasets.Dataset.from_dict({"text": texts}).to_parquet(partial)
     for download in folder.glob(DOWNLOAD.format("*")):
         download.unlink()
     return {
@@ -161,7 +165,6 @@ def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
 
     Returns:
         A ``Dataset``, checked against its digest, or an ``IterableDataset`` for text of the hub.
-        With several sources it has a column ``source``, too.
 
     Raises:
         AssetError: the file is missing or altered, or the hub cannot be reached.
@@ -178,10 +181,9 @@ def open_documents(descriptor: dict[str, Any], folder: Path) -> Any:
         with pyarrow.parquet.ParquetFile(path) as file:
             dataset = datasets.Dataset(file.read(use_threads=False))
         found = texts_digest(dataset["text"])
-        names = list(dataset["source"]) if "source" in dataset.column_names else []
     except Exception as error:  # damaged metadata raises whatever it leads the readers to
         raise AssetError(f"{path}: cannot be read ({error}); {remedy}") from error
-    if found != descriptor["sha256"] or names != _source_names(descriptor.get("sources", [])):
+    if found != descriptor["sha256"]:
         raise AssetError(f"{path}: the text is not what was downloaded; {remedy}")
     return dataset
 
@@ -200,17 +202,3 @@ def texts_digest(texts: Any) -> str:
         content = text.encode()
         state.update(len(content).to_bytes(8, "big") + content)
     return state.hexdigest()
-
-
-def _source_names(sources: list[dict[str, Any]]) -> list[str]:
-    """The source of every document; empty where there is one source without a name."""
-    return [source["name"] for source in sources for _ in range(source["documents"])]
-
-
-def _write_parquet(texts: list[str], sources: list[str], path: Path) -> None:
-    import datasets
-
-    datasets.disable_progress_bars()
-    columns = {"text": texts} | ({"source": sources} if sources else {})
-    with whole_file(path) as partial:
-        datasets.Dataset.from_dict(columns).to_parquet(partial)

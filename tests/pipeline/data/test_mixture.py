@@ -30,10 +30,10 @@ def mixed(*parts, seed=0):
 def made(folder, *parts, seed=0):
     """The descriptor, and the documents by source."""
     descriptor = assets.make_text(mixed(*parts, seed=seed), folder / "documents.json")
-    dataset = open_documents(descriptor, folder)
-    found = {record["name"]: [] for record in descriptor["sources"]}
-    for row in dataset:
-        found[row["source"]].append(row["text"])
+    texts, found = list(open_documents(descriptor, folder)["text"]), {}
+    for record in descriptor["sources"]:
+        first = record["first_document"]
+        found[record["name"]] = texts[first : first + record["documents"]]
     return descriptor, found
 
 
