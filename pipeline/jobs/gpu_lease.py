@@ -15,17 +15,15 @@ to. Other users' jobs are not seen: give each user GPUs through CUDA_VISIBLE_DEV
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import re
-import stat
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Literal
 
+from pipeline.jobs.progress import say
 from pipeline.jobs.stage import Device
 from sagsae.files import try_flock
 
@@ -97,28 +95,17 @@ def lease_folder() -> Path:
     environment variable SAGSAE_LEASE_DIR names another; it must lie on a local file system.
 
     Raises:
-        LeaseError: the folder belongs to somebody else, is a link, or cannot be made.
+        LeaseError: the folder belongs to somebody else, or is a link.
     """
     named = os.environ.get(DIRECTORY_VARIABLE)
     folder = Path(named) if named else Path("/tmp") / f"sagsae-gpu-{os.getuid()}"
-    remedy = f"set {DIRECTORY_VARIABLE} to a folder of yours on a local disk"
-    try:
-        return private_folder(folder, parents=bool(named))
-    except OSError as error:
-        raise LeaseError(f"{folder}: cannot be used ({error.strerror}); {remedy}") from error
-
-
-def private_folder(path: Path, parents: bool = True) -> Path:
-    """A folder of this user that nobody else may look into; it is made if it is not there.
-
-    Raises:
-        OSError: it cannot be made, is a link, or is somebody else's.
-    """
-    path.mkdir(mode=0o700, parents=parents, exist_ok=True)
-    status = path.lstat()
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid():
-        raise OSError(errno.EPERM, f"not a folder of user {os.getuid()}", str(path))
-    return path
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+        raise LeaseError(
+            f"{folder}: not a folder of user {os.getuid()}; set {DIRECTORY_VARIABLE} to a folder "
+            "of yours on a local disk"
+        )
+    return folder
 
 
 def take(devices: list[str], jobs_per_gpu: int) -> str:
@@ -144,9 +131,9 @@ def take(devices: list[str], jobs_per_gpu: int) -> str:
         if time.monotonic() >= next_message:
             next_message += MESSAGE_SECONDS
             names = ", ".join(path.name for _, path in slots)
-            _say(
-                f"waiting for a GPU since {time.monotonic() - started:.0f} s; taken in {folder}: "
-                f"{names} (`fuser -v {folder}/*` shows by whom)"
+            say(
+                f"gpu lease: waiting for a GPU since {time.monotonic() - started:.0f} s; taken in "
+                f"{folder}: {names} (`fuser -v {folder}/*` shows by whom)"
             )
         time.sleep(POLL_SECONDS)
 
@@ -154,11 +141,7 @@ def take(devices: list[str], jobs_per_gpu: int) -> str:
 def _lock(path: Path) -> bool:
     """Take one lock file if it is free; its descriptor stays open, inheritable."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        held = try_flock(descriptor, fcntl.LOCK_EX, path)
-        held = held and os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        held = False  # the file was deleted in between; it may have been made again, too
+    held = try_flock(descriptor, fcntl.LOCK_EX, path)
     if held:
         os.set_inheritable(descriptor, True)
     else:
@@ -190,12 +173,8 @@ def choose(device: str, gpus: int, jobs_per_gpu: int) -> str:
             f"device cuda was asked for and {why}; use `device: auto` or `cpu` in the "
             "configuration, or run with --resources gpu=0"
         )
-    _say(f"{why}: this job computes on the CPU, as `device: auto` allows")
+    say(f"gpu lease: {why}: this job computes on the CPU, as `device: auto` allows")
     return ""
-
-
-def _say(message: str) -> None:
-    print(f"gpu lease: {message}", file=sys.stderr, flush=True)
 
 
 def main(
@@ -211,7 +190,7 @@ def main(
     """
     leased = choose(device, gpus, jobs_per_gpu)
     if leased:
-        _say(f"device {leased}")
+        say(f"gpu lease: device {leased}")
     os.environ[VISIBLE] = leased
     os.environ.setdefault(ORDER, BUS)
     os.execvp(command[0], command)

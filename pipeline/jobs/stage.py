@@ -175,11 +175,9 @@ def device_of(choice: Device) -> torch.device:
     if choice == "cuda" and not available:
         raise ValueError("device cuda was asked for and PyTorch sees no GPU: use auto or cpu")
     if choice == "auto" and not available and (leased := os.environ.get("CUDA_VISIBLE_DEVICES")):
-        print(
+        say(
             f"GPU {leased} is visible and PyTorch {torch.__version__} cannot use it: computing on "
-            "the CPU; install a PyTorch for this GPU's driver, or set `device: cuda` to stop here",
-            file=sys.stderr,
-            flush=True,
+            "the CPU; install a PyTorch for this GPU's driver, or set `device: cuda` to stop here"
         )
     if not available or choice == "cpu":
         return torch.device("cpu")

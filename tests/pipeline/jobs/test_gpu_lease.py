@@ -196,5 +196,5 @@ def test_foreign_folders_are_refused(tmp_path, monkeypatch):
     with pytest.raises(LeaseError, match="not a folder of user"):
         gpu_lease.lease_folder()
     monkeypatch.setenv("SAGSAE_LEASE_DIR", str(tmp_path / "bin" / "nvidia-smi" / "x"))
-    with pytest.raises(LeaseError, match="set SAGSAE_LEASE_DIR"):
+    with pytest.raises(OSError, match="nvidia-smi/x"):
         gpu_lease.lease_folder()
