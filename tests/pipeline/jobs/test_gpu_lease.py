@@ -121,22 +121,6 @@ def test_sigkill_frees_the_slot(tmp_path, monkeypatch):
     assert [event[1] for event in wait_for(log, 3)] == ["enter", "enter", "exit"]
 
 
-def test_a_deleted_lock_file_is_not_mistaken_for_a_slot(tmp_path, monkeypatch):
-    """Between open and flock the file may be deleted; the lock of a nameless file is no lease."""
-    path = tmp_path / "slot"
-    flock = gpu_lease.fcntl.flock
-
-    def delete_first(descriptor, how):
-        path.unlink()
-        path.touch()
-        flock(descriptor, how)
-
-    monkeypatch.setattr(gpu_lease.fcntl, "flock", delete_first)
-    assert not gpu_lease._lock(path)
-    monkeypatch.setattr(gpu_lease.fcntl, "flock", flock)
-    assert gpu_lease._lock(path)
-
-
 # Which device --------------------------------------------------------------------------------
 
 
