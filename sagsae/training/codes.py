@@ -21,9 +21,9 @@ class Gate(NamedTuple):
     ``pre = u + bias`` opens the side whose threshold it exceeds: the positive one above
     ``theta_pos``, the negative one below ``-theta_neg``. With s = pre or -pre and the vectors of
     that side, ``p = s - theta`` and ``|z| = max(0, s gain + c)``. A side that never opens has an
-    infinite theta. The penalty of an open entry is ``on_p p + on_z |z| + on_count``, and ``weight``
-    is that of the penalty in the loss, over B. ``band`` is the bandwidth of the kernel that
-    estimates the gradient of a threshold; 0 for none.
+    infinite theta. The penalty of an open entry is ``cost (on_p p + on_z |z|) + on_count``, and
+    ``weight`` is that of the penalty in the loss, over B. ``band`` is the bandwidth of the kernel
+    that estimates the gradient of a threshold; 0 for none.
     """
 
     bias: np.ndarray
@@ -33,8 +33,9 @@ class Gate(NamedTuple):
     gain_neg: np.ndarray
     c_pos: np.ndarray
     c_neg: np.ndarray
-    on_p: np.ndarray
-    on_z: np.ndarray
+    cost: np.ndarray
+    on_p: np.floating
+    on_z: np.floating
     on_count: np.floating
     weight: np.floating
     band: np.floating
@@ -67,7 +68,8 @@ def _code(gate, h, pre):
     p, m = size - theta, size * gain + c
     p = zero if p <= 0 else p  # NaN stays, and reaches the loss
     m = zero if p == 0 or m <= 0 else m
-    penalty = gate.on_p[h] * p + gate.on_z[h] * m + (gate.on_count if m != 0 else zero)
+    penalty = gate.cost[h] * (gate.on_p * p + gate.on_z * m)
+    penalty += gate.on_count if m != 0 else zero
     return m if positive else -m, p if positive else -p, m != 0, penalty
 
 
@@ -86,8 +88,9 @@ def _back(gate, h, pre, dz, da):
         ((theta * gain + c) * at_z + gate.on_count * gate.weight) / gate.band if near else zero
     )
     is_open = size > theta
-    at_p = at_p + gate.weight * gate.on_p[h] if is_open else zero
-    at_z = at_z + gate.weight * gate.on_z[h] if is_open and scaled + c > 0 else zero
+    weight = gate.weight * gate.cost[h]
+    at_p = at_p + weight * gate.on_p if is_open else zero
+    at_z = at_z + weight * gate.on_z if is_open and scaled + c > 0 else zero
     back = at_z * gain + at_p
     return positive, -at_p - at_edge, scaled * at_z, at_z, back if positive else -back
 

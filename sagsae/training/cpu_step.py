@@ -119,9 +119,9 @@ class CpuStep:
             fired: [H] bool, set where a latent has z != 0 in this batch.
             update: Both weight matrices make this step at once. Their gradients are nowhere then.
         """
-        subtracted = self.sae.subtracted.detach()
-        read = x - subtracted
-        batch = Batch(x - self.params["b_dec"], read, read.to(self.dtype), self._gate(lam))
+        centred = x - self.params["b_dec"]
+        read = centred if self.sae.reads_centred else x
+        batch = Batch(centred, read, read.to(self.dtype), self._gate(lam))
         torch.mm(batch.operand, self.W_enc, out=self.u)
         sparse = self._select(batch, int(lam))
         self.sparse_steps += sparse
@@ -150,8 +150,7 @@ class CpuStep:
         sae, v, scalar = self.sae, self.params, self._float.type
         sides = sae.sides(v)
         none = torch.zeros_like(sides.c_pos)
-        costs = torch.ones_like(none) if sae.unit_rows else v["W_dec"].norm(dim=1)
-        array = {True: as_array(costs), False: as_array(none)}
+        cost = torch.ones_like(none) if sae.unit_rows else v["W_dec"].norm(dim=1)
         return Gate(
             bias=as_array(v.get("b_enc", none)),
             theta_pos=as_array(sides.theta_pos.contiguous()),
@@ -160,8 +159,9 @@ class CpuStep:
             gain_neg=as_array(sides.r_neg.exp()),
             c_pos=as_array(sides.c_pos.contiguous()),
             c_neg=as_array(sides.c_neg.contiguous()),
-            on_p=array[sae.penalised == GATE],
-            on_z=array[sae.penalised == SIZE],
+            cost=as_array(cost),
+            on_p=scalar(sae.penalised == GATE),
+            on_z=scalar(sae.penalised == SIZE),
             on_count=scalar(sae.penalised == COUNT),
             weight=scalar(lam / self.batch_size if sae.penalised else 0.0),
             band=scalar(sae.bandwidth),
