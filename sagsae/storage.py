@@ -103,10 +103,6 @@ class Folder:
         """Remove everything below this place."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def total_size(self) -> int:
-        """Bytes of everything below this place."""
-        return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
-
     def zarr_store(self, folder: str, *, read_only: bool) -> Any:
         """Zarr's own store of what lies in a folder."""
         from zarr.storage import LocalStore
@@ -190,10 +186,6 @@ class Bucket:
         with self.requests():
             for page in self._client.list():
                 self._client.delete([item["path"] for item in page])
-
-    def total_size(self) -> int:
-        with self.requests():
-            return sum(item["size"] for page in self._client.list() for item in page)
 
     def zarr_store(self, folder: str, *, read_only: bool) -> Any:
         from zarr.storage import ObjectStore

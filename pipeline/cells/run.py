@@ -17,16 +17,8 @@ from pipeline.cells.tracking.live import tracked
 from pipeline.jobs.cache import using
 from pipeline.jobs.json_files import digest, read_json, sha256_of, write_json
 from pipeline.jobs.stage import Device, device_of, link_or_copy, locked, run_is_gone
+from pipeline.study import outputs
 from pipeline.study.curves import curve_content
-from pipeline.study.outputs import (
-    CHECKPOINT,
-    CURVE,
-    LATENT_TENSORS,
-    STATE,
-    TRAINED,
-    TRAINING,
-    WEIGHTS,
-)
 from pipeline.study.specs import EvaluateSpec, TrainSpec
 from sagsae.files import whole_file, write_atomic
 
@@ -59,7 +51,7 @@ def main(
         device: where to compute; auto: a GPU where there is one
     """
     folder, place = out.parent, device_of(device)
-    state = folder / STATE
+    state = folder / outputs.STATE
     train_key, evaluate_key = digest(train_spec), digest(evaluate_spec)
     with (
         locked(state) as waited,
@@ -68,14 +60,15 @@ def main(
         tracked(train_spec) as live,
     ):
         record = read_trained(state)
-        kept = state / WEIGHTS
+        kept = state / outputs.WEIGHTS
         same = record.get("made_from", {}).get("train") == train_key
         evaluated = record.get("evaluated") == evaluate_key
         # Of an orphan nobody has noted the outputs: that they are asked for is no demand to train.
         adopted = waited or record.get("orphaned", False)
-        outputs = (out, *(folder / name for name in (WEIGHTS, TRAINING, CURVE, LATENT_TENSORS)))
-        if same and evaluated and adopted and all(path.exists() for path in outputs):
-            write_json(state / TRAINED, record | {"orphaned": run_is_gone()})
+        names = outputs.WEIGHTS, outputs.TRAINING, outputs.CURVE, outputs.LATENT_TENSORS
+        made = (out, *(folder / name for name in names))
+        if same and evaluated and adopted and all(path.exists() for path in made):
+            write_json(state / outputs.TRAINED, record | {"orphaned": run_is_gone()})
             return  # another process did it all
         if train_spec.source is not None:
             from pipeline.cells.foreign import take_cell
@@ -87,41 +80,41 @@ def main(
             from pipeline.cells.train import train_cell
 
             make_way(state, train_key)
-            checkpoint = state / CHECKPOINT.format(key=train_key)
+            checkpoint = state / outputs.CHECKPOINT.format(key=train_key)
             sae, trained = train_cell(
                 train_spec, train_manifest, place, checkpoint, checkpoint_seconds, live.rows
             )
             record = keep(sae, trained, state)
         drop_checkpoints(state)  # those of a job that was killed before it could, too
-        link_or_copy(kept, folder / WEIGHTS)
+        link_or_copy(kept, folder / outputs.WEIGHTS)
         write_course(folder, train_spec, record)
         from pipeline.cells.evaluate import evaluate_cell  # Transformers, too; no training needs it
 
         metrics, latents = evaluate_cell(
             evaluate_spec, train_spec.cell, record, kept, heldout_manifest, baselines, asset, place
         )
-        write_atomic(folder / LATENT_TENSORS, latents)
+        write_atomic(folder / outputs.LATENT_TENSORS, latents)
         write_json(out, metrics)
         live.rows(record["course"]["history"])
         live.measured(metrics)
         done = {"evaluated": evaluate_key, "orphaned": run_is_gone()}
-        write_json(state / TRAINED, record | done)
+        write_json(state / outputs.TRAINED, record | done)
 
 
 def write_course(folder: Path, spec: TrainSpec, record: dict[str, Any]) -> None:
     """Write what a training cost and its curve, from the record of its weights."""
     course = dict(record["course"])
     curve = curve_content(course.pop("history"), spec.cell, digest(spec))
-    write_atomic(folder / CURVE, curve)
+    write_atomic(folder / outputs.CURVE, curve)
     found = {"curve_sha256": hashlib.sha256(curve).hexdigest()}
-    write_json(folder / TRAINING, record["training"] | course | found)
+    write_json(folder / outputs.TRAINING, record["training"] | course | found)
 
 
 def read_trained(state: Path) -> dict[str, Any]:
     """What the kept weights are; empty when there are none or their record is damaged."""
     try:
-        record = read_json(state / TRAINED)
-        found = sha256_of(state / WEIGHTS)
+        record = read_json(state / outputs.TRAINED)
+        found = sha256_of(state / outputs.WEIGHTS)
     except (FileNotFoundError, ValueError):
         return {}
     return record if record.get("weights_sha256") == found else {}
@@ -134,21 +127,21 @@ def make_way(state: Path, key: str) -> None:
         state: Of the cell.
         key: Digest of the training specification.
     """
-    (state / TRAINED).unlink(missing_ok=True)
-    drop_checkpoints(state, but=CHECKPOINT.format(key=key))
+    (state / outputs.TRAINED).unlink(missing_ok=True)
+    drop_checkpoints(state, but=outputs.CHECKPOINT.format(key=key))
 
 
 def keep(sae: Autoencoder, record: dict[str, Any], state: Path) -> dict[str, Any]:
     """Keep trained weights, and the record of them, which is returned as it is kept."""
-    with whole_file(state / WEIGHTS) as partial:
+    with whole_file(state / outputs.WEIGHTS) as partial:
         sae.save(partial)
-    record = record | {"weights_sha256": sha256_of(state / WEIGHTS)}
-    write_json(state / TRAINED, record)
+    record = record | {"weights_sha256": sha256_of(state / outputs.WEIGHTS)}
+    write_json(state / outputs.TRAINED, record)
     return record
 
 
 def drop_checkpoints(state: Path, but: str | None = None) -> None:
     """Remove the checkpoints of a cell, except those of the training with a given file name."""
-    for path in state.glob(CHECKPOINT.format(key="*") + "*"):
+    for path in state.glob(outputs.CHECKPOINT.format(key="*") + "*"):
         if but is None or not path.name.startswith(but):
             path.unlink()

@@ -15,17 +15,8 @@ from pathlib import Path
 from pipeline.analysis.names import tables_of
 from pipeline.jobs.environment import installed, machine
 from pipeline.jobs.json_files import write_json
+from pipeline.study import outputs
 from pipeline.study.measures import Measures
-from pipeline.study.outputs import (
-    CALIBRATION,
-    CLAIMS_PAGE,
-    CONFIGURATION,
-    ENVIRONMENT,
-    MEASURES,
-    README,
-    SCOPE,
-    SYNTHETIC,
-)
 from pipeline.study.scope import Scope
 from pipeline.study.study import Study
 from sagsae.files import write_atomic
@@ -42,14 +33,16 @@ def publish(root: Path, out: Path, figures: Sequence[str]) -> None:
     Raises:
         FileNotFoundError: the study has not run to its end; the message names what it lacks.
     """
-    scope = Scope.read(root / MEASURES / SCOPE)
-    kept = [name for name in tables_of(scope) if name != CALIBRATION]  # one figure's, and large
-    tables = [f"tables/{name}" for name in (*kept, CLAIMS_PAGE)]
+    scope = Scope.read(root / outputs.MEASURES / outputs.SCOPE)
+    kept = [
+        name for name in tables_of(scope) if name != outputs.CALIBRATION
+    ]  # one figure's, and large
+    tables = [f"tables/{name}" for name in (*kept, outputs.CLAIMS_PAGE)]
     tables += [str(Path("figures", name).with_suffix(".png")) for name in figures]
-    for folder in (MEASURES, SYNTHETIC):
+    for folder in (outputs.MEASURES, outputs.SYNTHETIC):
         files = (root / folder).glob("*.*")
         tables += [path.relative_to(root).as_posix() for path in files if path.suffix != ".json"]
-    tables.append(f"{MEASURES}/{SCOPE}")
+    tables.append(f"{outputs.MEASURES}/{outputs.SCOPE}")
     for name in tables:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / name, out / name)
@@ -86,8 +79,8 @@ def main(configfile: Path, out: Path, figures: Sequence[str] = ()) -> None:
     """
     study = Study.load(configfile)
     publish(Path(str(study.root)), out, figures)
-    cells = Measures(out / MEASURES).metrics(study.scope).values()
+    cells = Measures(out / outputs.MEASURES).metrics(study.scope).values()
     hours = sum(cell.training.seconds for cell in cells) / 3600
-    write_json(out / CONFIGURATION, study.config.model_dump())
-    write_json(out / ENVIRONMENT, {"versions": installed(), "machine": machine()})
-    write_atomic(out / README, readme(study.scope, out, hours).encode())
+    write_json(out / outputs.CONFIGURATION, study.config.model_dump())
+    write_json(out / outputs.ENVIRONMENT, {"versions": installed(), "machine": machine()})
+    write_atomic(out / outputs.README, readme(study.scope, out, hours).encode())

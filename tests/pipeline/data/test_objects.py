@@ -11,7 +11,6 @@ import pytest
 from pipeline.__main__ import main
 from pipeline.data import dump as stage
 from pipeline.jobs.json_files import canonical, read_json
-from pipeline.jobs.stage import run_stage
 from pipeline.study.study import SPLITS, Study
 from pipeline.tools.verify import verify
 from sagsae.activations import Store
@@ -78,33 +77,6 @@ def test_a_fresh_node_finds_the_finished_store(
     assert everything(storage_at(s3)) == before
 
 
-def test_the_cache_tool_on_a_bucket(s3: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    made = prepared(tmp_path / "made", f"{s3}/stores")
-    made.make(made.study.manifest("m", "train"))
-    place = storage_at(read_json(made.study.manifest("m", "train"))["entry"])
-
-    def tool(*arguments: str) -> tuple[int, str]:
-        capsys.readouterr()
-        status = 0
-        try:
-            run_stage(lambda: main(["cache", *arguments]))
-        except SystemExit as stop:
-            status = 1 if isinstance(stop.code, str) else int(stop.code or 0)
-            print(stop.code)
-        return status, capsys.readouterr().out
-
-    status, said = tool("list", "--stores", f"{s3}/stores")
-    assert (status, place.name in said) == (0, True)
-    status, said = tool("verify", "--stores", f"{s3}/stores")
-    assert (status, "1 entries read, 0 fault(s)" in said) == (0, True)
-    place.write("data.zarr/resid/c.5.0", b"x")
-    status, said = tool("verify", "--stores", f"{s3}/stores")
-    assert (status, "data.zarr/resid/c.5.0" in said) == (1, True)
-    status, said = tool("prune", "--stores", f"{s3}/stores")
-    assert (status, "nothing is pruned in a bucket" in said) == (1, True)
-    assert place.exists("run.json")
-
-
 def test_no_secret_is_anywhere(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
@@ -132,7 +104,6 @@ def test_no_secret_is_anywhere(
     assert "NoSuchBucket" in said[-1]
     assert stage(*dump, f"{s3}/stores", AWS_ENDPOINT_URL="http://127.0.0.1:1/nothing") == 1
     assert stage(*dump, f"{s3}/stores") == 0, said
-    assert stage("cache", "verify", "--stores", f"{s3}/stores") == 0
     with pytest.raises(ValueError, match="credentials and endpoint") as refused:
         Study.from_dict(configuration(tmp_path) | {"stores": f"s3://{KEY}:{SECRET}@bucket/x"})
     said += [str(refused.value), *capfd.readouterr()]
