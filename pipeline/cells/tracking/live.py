@@ -52,13 +52,7 @@ class Runs:
 
     def log(self, rows: Sequence[Row]) -> None:
         """Send the rows of the curve that the runs lack."""
-
-        def log(name: str) -> None:
-            run = self._open[name]
-            if new := [row for row in rows if row["step"] > run.last]:
-                run.log(new)
-
-        self._each(list(self._open), log)
+        self._each(list(self._open), lambda name: self._open[name].log(rows))
 
     def finish(self, metrics: Mapping[str, Any]) -> None:
         """Send what was measured at the end, if anything was; after this nothing comes."""

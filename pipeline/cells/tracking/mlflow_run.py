@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
@@ -13,7 +13,7 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run
 
-from pipeline.cells.tracking.trackers import HELDOUT, Asked, Row, Tracked
+from pipeline.cells.tracking.trackers import Asked, Tracked, Tracker
 from pipeline.jobs.stage import locked
 from pipeline.study.outputs import MLFLOW
 
@@ -22,26 +22,21 @@ LONGEST = 500
 """Characters of a parameter."""
 
 
-class MlflowRun:
-    """See `pipeline.cells.tracking.trackers.Tracker`."""
-
+class MlflowRun(Tracker):
     def __init__(self, client: MlflowClient, run: Run):
-        self._client, self._id, self._before = client, run.info.run_id, run.data.metrics
-        points = client.get_metric_history(self._id, "loss") if "loss" in self._before else []
+        self._client, self._id, self.before = client, run.info.run_id, run.data.metrics
+        points = client.get_metric_history(self._id, "loss") if "loss" in self.before else []
         self.last = max((point.step for point in points), default=-1)
 
-    def log(self, rows: Sequence[Row]) -> None:
-        for row in rows:
-            self.last = int(row["step"])
-            self._send({name: value for name, value in row.items() if name != "step"})
+    def keep(self) -> None:
+        """Nothing is left to do: each batch is in the database."""
 
-    def finish(self, heldout: Mapping[str, float]) -> None:
-        found = {HELDOUT + name: value for name, value in heldout.items()}
-        self._send({k: value for k, value in found.items() if self._before.get(k) != value})
-        if heldout:
+    def close(self, heldout: Mapping[str, float], done: bool) -> None:
+        self.send(heldout)
+        if done:
             self._client.set_terminated(self._id)
 
-    def _send(self, values: Mapping[str, float]) -> None:
+    def send(self, values: Mapping[str, float]) -> None:
         now, step = round(time.time() * 1000), max(self.last, 0)
         metrics = [Metric(name, value, now, step) for name, value in values.items()]
         self._client.log_batch(self._id, metrics=metrics)

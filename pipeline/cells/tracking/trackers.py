@@ -7,11 +7,13 @@ would train finished cells again.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from math import isclose, nan
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pipeline.jobs.json_files import canonical, digest
 from pipeline.study.outputs import TRACKING
@@ -97,17 +99,41 @@ class Tracked:
         return cls(spec.cell.path, digest({"study": study, "train": digest(spec)}), config)
 
 
-class Tracker(Protocol):
+class Tracker(ABC):
     """A run that is open.
 
     Attributes:
         last: Step of the last row that it has, of earlier jobs too; -1 for none.
+        before: What earlier jobs told it of held-out tokens, by name.
     """
 
-    last: int
+    last = -1
+    before: Mapping[str, float] = {}
 
     def log(self, rows: Sequence[Row]) -> None:
-        """Take rows, each beyond ``last``, in order."""
+        """Take those of some rows, in order, that lie beyond ``last``."""
+        for row in rows:
+            if row["step"] > self.last:
+                self.last = int(row["step"])
+                self.send({name: value for name, value in row.items() if name != "step"})
+        self.keep()
 
-    def finish(self, heldout: Mapping[str, float]) -> None:
+    def finish(self, measured: Mapping[str, float]) -> None:
         """Take what was measured at the end, if anything was, and keep all there is."""
+        found = {HELDOUT + name: value for name, value in measured.items()}
+        new = {
+            k: v for k, v in found.items() if not isclose(self.before.get(k, nan), v, rel_tol=1e-6)
+        }
+        self.close(new, bool(found))
+
+    @abstractmethod
+    def send(self, values: Mapping[str, float]) -> None:
+        """Send values of step ``last``."""
+
+    @abstractmethod
+    def keep(self) -> None:
+        """Bring to the disk what was sent, where a process that ends at once would lose it."""
+
+    @abstractmethod
+    def close(self, heldout: Mapping[str, float], done: bool) -> None:
+        """Send values that it does not have; ``done`` if nothing comes after them."""

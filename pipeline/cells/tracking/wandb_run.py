@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 import wandb
 
-from pipeline.cells.tracking.trackers import HELDOUT, Asked, Row, Tracked
+from pipeline.cells.tracking.trackers import Asked, Tracked, Tracker
 from pipeline.study.outputs import WANDB_NOTE
 from sagsae.files import write_atomic
 
@@ -18,11 +18,8 @@ TOKEN = "WANDB_IDENTITY_TOKEN_FILE"
 """The variable that stands in for a key."""
 
 
-class WandbRun:
-    """See `pipeline.cells.tracking.trackers.Tracker`.
-
-    A run that is kept offline cannot be asked what it has, so a file beside it says so.
-    """
+class WandbRun(Tracker):
+    """A run that is kept offline cannot be asked what it has, so a file beside it says so."""
 
     def __init__(self, run: wandb.Run, note: Path):
         self._run, self._note = run, note
@@ -30,20 +27,16 @@ class WandbRun:
         with suppress(FileNotFoundError, ValueError, KeyError):
             self.last = max(self.last, int(json.loads(note.read_text())["last"]))
 
-    def log(self, rows: Sequence[Row]) -> None:
-        for row in rows:
-            self.last = int(row["step"])
-            values = {name: value for name, value in row.items() if name != "step"}
-            self._run.log(values, step=self.last)
-        self._keep()
+    def send(self, values: Mapping[str, float]) -> None:
+        self._run.log(dict(values), step=self.last)
 
-    def finish(self, heldout: Mapping[str, float]) -> None:
-        self._run.summary.update({HELDOUT + name: value for name, value in heldout.items()})
-        self._run.finish()
-        self._keep()
-
-    def _keep(self) -> None:
+    def keep(self) -> None:
         write_atomic(self._note, json.dumps({"last": self.last}).encode())
+
+    def close(self, heldout: Mapping[str, float], done: bool) -> None:
+        self._run.summary.update(dict(heldout))
+        self._run.finish()
+        self.keep()
 
 
 def start(asked: Asked, cell: Tracked) -> WandbRun:
