@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pipeline.cells.evaluate import EvaluationError, measured_autoencoder, rows_of
+from pipeline.cells.evaluate import EvaluationError, MeasuredCells, rows_of
 from pipeline.data.baselines import Baselines, read_baselines
 from pipeline.data.fetch import load_asset, model_folder
 from pipeline.data.manifests import open_store
@@ -31,7 +31,7 @@ from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.cell import Cell
 from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, DialSpec
 from pipeline.study.looks import UsedCell, chosen_cell
-from pipeline.study.metrics import CellMetrics, read_all
+from pipeline.study.metrics import CellMetrics
 from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.calibration import Firings
@@ -109,17 +109,10 @@ def directions(
     return found, Arms.joined(*parts)
 
 
-def _side(
-    cell: Cell,
-    metrics: CellMetrics,
-    cells_root: Path,
-    store: Store,
-    device: torch.device,
-    label: str,
-) -> Side:
-    sae = measured_autoencoder(cell, metrics, cells_root).to(device)
-    rows = rows_of(store, cell.hookpoint, device, f"{label}, firings of {cell.variant}")
-    return Side(metrics, sae, accumulate(sae, rows).firings)
+def _side(cells: MeasuredCells, cell: Cell, store: Store, label: str) -> Side:
+    sae = cells.autoencoder(cell)
+    rows = rows_of(store, cell.hookpoint, cells.device, f"{label}, firings of {cell.variant}")
+    return Side(cells.metrics[cell], sae, accumulate(sae, rows).firings)
 
 
 def _curves(
@@ -179,11 +172,10 @@ def main(
     label, place = f"dial {spec.model}/{spec.hookpoint}", device_of(device)
     with locked(out.parent, out.stem), using(heldout_manifest, baselines, asset):
         store, found = open_store(heldout_manifest), read_baselines(baselines, spec.hookpoint)
-        metrics = read_all(cells_root, [*spec.candidate, *spec.baseline])
-        sides = [chosen_cell(spec, side, metrics) for side in (spec.candidate, spec.baseline)]
+        cells = MeasuredCells(cells_root, spec.metrics_of, place)
+        chosen = (chosen_cell(spec, side, cells.metrics) for side in spec.sides)
         candidate, baseline = (
-            None if cell is None else _side(cell, metrics[cell], cells_root, store, place, label)
-            for cell in sides
+            _side(cells, cell, store, label) if cell else None for cell in chosen
         )
         if candidate is None:
             raise EvaluationError(f"{label}: no cell of the candidate fires: mend its lambdas")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +20,7 @@ from pipeline.data.passes import LR_NOISE_GAP, SPLICED
 from pipeline.jobs.json_files import digest, sha256_of
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
-from pipeline.study.metrics import SCHEMA_VERSION, CellMetrics
+from pipeline.study.metrics import SCHEMA_VERSION, CellMetrics, read_all
 from pipeline.study.outputs import WEIGHTS
 from pipeline.study.specs import EvaluateSpec
 from sagsae import __version__ as sagsae_version
@@ -111,9 +111,15 @@ def evaluate_cell(
         "weights_sha256": sha256_of(weights),
         "latents_sha256": hashlib.sha256(latents).hexdigest(),
         "trained_with": sae.provenance.get("versions", {}),
-        "evaluated_with": installed_versions(),
+        "evaluated_with": {  # the packages that decide what is measured
+            "torch": torch.__version__,
+            "transformers": version("transformers"),
+            "sagsae": sagsae_version,
+        },
     }
-    course = train_info["course"]
+    course, collapsed = train_info["course"], quality.collapsed
+    if collapsed and course.get("diverged"):  # why training ended early is the first reason
+        collapsed = [course["diverged"], *collapsed]
     metrics = {
         "schema_version": SCHEMA_VERSION,
         "cell": cell,
@@ -122,7 +128,7 @@ def evaluate_cell(
         "parameters_per_latent": sae.parameters_per_latent(),
         "break_even_share": break_even_share(sae.name, sae.d),
         **_reconstruction_part(quality),
-        "collapsed": why_collapsed(quality, course.get("diverged", "")),
+        "collapsed": collapsed,
         "threshold_off": "fault" in course.get("calibration", {}),
         **_losses(recovered),
         "lr_noisy": recovered.noisy(LR_NOISE_GAP),
@@ -131,25 +137,6 @@ def evaluate_cell(
         "made_from": made_from,
     }
     return CellMetrics.model_validate(metrics).model_dump(), latents
-
-
-def why_collapsed(quality: ReconstructionMetrics, diverged: str) -> list[str]:
-    """Why a cell counts as collapsed; empty when it does not.
-
-    Args:
-        quality: Its metrics, which decide.
-        diverged: Why its training ended early: the first reason of a collapse, or empty.
-    """
-    return [diverged, *quality.collapsed] if diverged and quality.collapsed else quality.collapsed
-
-
-def installed_versions() -> dict[str, str]:
-    """Versions of the packages that decide what is measured."""
-    return {
-        "torch": torch.__version__,
-        "transformers": version("transformers"),
-        "sagsae": sagsae_version,
-    }
 
 
 def read_autoencoder(weights: Path, cell: Cell) -> Autoencoder:
@@ -164,19 +151,27 @@ def read_autoencoder(weights: Path, cell: Cell) -> Autoencoder:
     return sae
 
 
-def measured_autoencoder(cell: Cell, metrics: CellMetrics, cells_root: Path) -> Autoencoder:
-    """The autoencoder that some metrics of a cell were measured on.
+class MeasuredCells:
+    """Some cells below a folder, each with its metrics and the weights that they are of.
 
-    Raises:
-        EvaluationError: the file holds another one.
+    Args:
+        root: Folder of all cells.
+        cells: Finished ones.
+        device: Where their autoencoders compute.
     """
-    weights = cells_root / cell.path / WEIGHTS
-    if sha256_of(weights) != metrics.made_from.weights_sha256:
-        raise EvaluationError(
-            f"{weights}: not the weights that its metrics were measured on: delete the cell's "
-            "metrics and run snakemake again"
-        )
-    return read_autoencoder(weights, cell)
+
+    def __init__(self, root: Path, cells: Iterable[Cell], device: torch.device):
+        self.metrics, self.device, self._root = read_all(root, cells), device, root
+
+    def autoencoder(self, cell: Cell) -> Autoencoder:
+        """One of them; raises EvaluationError where its weights are not those of its metrics."""
+        weights = self._root / cell.path / WEIGHTS
+        if sha256_of(weights) != self.metrics[cell].made_from.weights_sha256:
+            raise EvaluationError(
+                f"{weights}: not the weights that its metrics were measured on: delete the cell's "
+                "metrics and run snakemake again"
+            )
+        return read_autoencoder(weights, cell).to(self.device)
 
 
 def rows_of(store: Store, hookpoint: str, device: torch.device, label: str) -> Iterator[Tensor]:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.cells.evaluate import EvaluationError, measured_autoencoder, rows_of
+from pipeline.cells.evaluate import EvaluationError, MeasuredCells, rows_of
 from pipeline.data.fetch import model_folder
 from pipeline.data.manifests import open_store
 from pipeline.data.tokenise import open_tokens
@@ -25,7 +25,6 @@ from pipeline.jobs.json_files import digest, write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.looks import UsedCell
-from pipeline.study.metrics import read_all
 from pipeline.study.probe import SOURCE, ProbeRun, ProbeSpec
 from sagsae.activations.store import Store
 from sagsae.activations.tokens import TokenStore, places_of_rows
@@ -40,8 +39,6 @@ from sagsae.evaluation.probing import Task
 from sagsae.evaluation.token_labels import Labelling, source_labels, token_labels
 from sagsae.language_models import load_tokenizer, texts_of
 
-START = "start_token_id"
-
 
 def labels_of(tokens: TokenStore, tokenizer: Any, kinds: list[str]) -> list[Labelling]:
     """The labels [n, L] of all tokens of some contexts, in the order of ``kinds``."""
@@ -54,7 +51,7 @@ def labels_of(tokens: TokenStore, tokenizer: Any, kinds: list[str]) -> list[Labe
         tokens.input_ids,
         tokens.doc_id,
         tokenizer.all_special_ids,
-        starts=tokens.metadata.get(START) is not None,
+        starts=tokens.metadata.get("start_token_id") is not None,
     )
     found = {labelling.kind: labelling for labelling in known}
     sources = tokens.metadata.get("sources", [])
@@ -150,7 +147,7 @@ def main(
     where, place = f"probe {spec.model}/{spec.hookpoint}", device_of(device)
     with locked(out.parent, out.stem), using(heldout_manifest, tokens, asset):
         store, contexts = open_store(heldout_manifest, spec.store), open_tokens(tokens)
-        metrics = read_all(cells_root, spec.cells)
+        measured = MeasuredCells(cells_root, spec.cells, place)
         tokenizer = load_tokenizer(model_folder(asset))
         rows, tasks, left_out = chosen_tasks(spec, store, contexts, tokenizer)
         x = rows_at(store, spec.hookpoint, rows, f"{where}, rows")
@@ -158,11 +155,11 @@ def main(
         baselines = probe_activations(x, tasks, spec.probe.ks, progress.update)
         progress, probed = Progress(f"{where}, codes", len(spec.cells), "cells"), []
         for done, cell in enumerate(spec.cells, start=1):
-            sae = measured_autoencoder(cell, metrics[cell], cells_root).to(place)
+            sae = measured.autoencoder(cell)
             scores = probe_autoencoder(sae, x, tasks, spec.probe.ks, baselines, place)
             live = {"live_sides": scores.sides, "live_latents": scores.latents}
             labels = [_probed_part(one) for one in scores.tasks]
-            probed.append({**UsedCell.values(metrics[cell]), **live, "labels": labels})
+            probed.append({**UsedCell.values(measured.metrics[cell]), **live, "labels": labels})
             progress.update(done)
         run = {
             "spec": digest(spec),

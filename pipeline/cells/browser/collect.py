@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.cells.browser.latents import CellShown, LatentsShown
 from pipeline.cells.browser.page import Vocabulary
-from pipeline.cells.evaluate import EvaluationError, measured_autoencoder
+from pipeline.cells.evaluate import EvaluationError, MeasuredCells
 from pipeline.data.fetch import load_asset, model_folder
 from pipeline.data.manifests import open_store
 from pipeline.data.tokenise import open_tokens
@@ -30,7 +30,7 @@ from pipeline.study.browser import BrowserSpec
 from pipeline.study.cell import Cell
 from pipeline.study.dial import read_dial_run
 from pipeline.study.looks import chosen_cell
-from pipeline.study.metrics import CellMetrics, read_all
+from pipeline.study.metrics import CellMetrics
 from sagsae.evaluation.directions import nearest
 from sagsae.evaluation.profiles import Keep, profile_latents
 from sagsae.evaluation.promoted import promoted_tokens
@@ -88,9 +88,9 @@ def main(
     with locked(folder.parent, folder.name), using(heldout_manifest, tokens, asset):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        metrics = read_all(cells_root, {*spec.shown, *spec.rival})
-        cell, rival = choose(spec, metrics)
-        sae = measured_autoencoder(cell, metrics[cell], cells_root).to(place)
+        cells = MeasuredCells(cells_root, spec.metrics_of, place)
+        cell, rival = choose(spec, cells.metrics)
+        sae = cells.autoencoder(cell)
         store, contexts = open_store(heldout_manifest, spec.store), open_tokens(tokens)
         keep = Keep(top=spec.top)
         report = Progress(f"browse {cell.path}, twice", 2 * store.n_rows, "tokens").update
@@ -99,14 +99,10 @@ def main(
         model = load_asset(asset, spec.dtype, place)
         promoted = promoted_tokens(model, sae.W_dec, PROMOTED)
         del model
-        near = None
-        if rival is not None:
-            other = measured_autoencoder(rival, metrics[rival], cells_root).to(place)
-            near = nearest(sae.W_dec, other.W_dec)
-        shown = CellShown(cell, metrics[cell], rival, near, sae)
-        latents = LatentsShown(
-            shown, profiles, promoted, contexts, [read_dial_run(file) for file in dials]
-        )
+        near = nearest(sae.W_dec, cells.autoencoder(rival).W_dec) if rival else None
+        shown = CellShown(cell, cells.metrics[cell], rival, near, sae)
+        steered = [read_dial_run(file) for file in dials]
+        latents = LatentsShown(shown, profiles, promoted, contexts, steered)
         ids = [latents.token_ids(), np.unique(contexts.input_ids[latents.contexts])]
         vocabulary = Vocabulary(np.unique(np.concatenate(ids)))
         size = latents.write(folder, vocabulary)
