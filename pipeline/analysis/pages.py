@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
 from pandas.io.formats.style import Styler
 
 from sagsae.files import write_atomic
@@ -88,6 +90,20 @@ def html_page(title: str, parts: Sequence[Part]) -> str:
     """A page of HTML without styles."""
     shown = [html(part) if isinstance(part, Grid) else f"<p>{escape(part)}</p>" for part in parts]
     return "\n".join([f"<h1>{escape(title)}</h1>", *shown, ""])
+
+
+def template(path: Path) -> Template:
+    """A template of Jinja; a name that it is not given is an error. One of HTML escapes values."""
+    renderer = Environment(
+        loader=FileSystemLoader(path.parent),
+        autoescape=".html" in path.suffixes,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    renderer.filters["table"] = lambda grid: Markup(html(grid))  # pandas has escaped the texts
+    return renderer.get_template(path.name)
 
 
 WRITERS = {".md": markdown_page, ".tex": latex_page, ".html": html_page}

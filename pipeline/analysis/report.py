@@ -9,9 +9,6 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
-
 from pipeline.analysis.claims.limits import limits
 from pipeline.analysis.claims.verdicts import MISSING
 from pipeline.analysis.csv_files import read_table
@@ -19,7 +16,7 @@ from pipeline.analysis.figures.catalogue import SYNTHETIC, figures_of, title_and
 from pipeline.analysis.names import claim_tables, tables_of
 from pipeline.analysis.numbers import variant_label
 from pipeline.analysis.page import parts_of
-from pipeline.analysis.pages import html
+from pipeline.analysis.pages import template
 from pipeline.analysis.views import VIEWS
 from pipeline.study.outputs import CELLS, CLAIMS, SCOPE
 from pipeline.study.scope import Scope
@@ -48,14 +45,6 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
     counts = read[CLAIMS]["outcome"].value_counts()
     if set(counts.index) == {MISSING}:
         counts, names = counts[:0], names[len(claims) :]
-    renderer = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    renderer.filters["table"] = lambda grid: Markup(html(grid))  # pandas has escaped the texts
     values: dict[str, Any] = {
         "study": scope.study or "unnamed",
         "note": scope.note,
@@ -69,7 +58,7 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
         "limits": limits(scope, read[CELLS]),
         "browser": browser,
     }
-    return renderer.get_template("report.html.j2").render(values)
+    return template(Path(__file__).with_name("report.html.j2")).render(values)
 
 
 def main(measures: Path, root: Path, out: Path, browser: str | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -23,26 +22,16 @@ def criteria(table: pd.DataFrame) -> list[str]:
     return [f"{', '.join(str(i + 1) for i in rows.index)}: {rule}" for rule, rows in by_rule]
 
 
-def page_parts(tables: Mapping[str, pd.DataFrame], scope: Scope) -> list[Part]:
-    """The claims page.
-
-    Args:
-        tables: The verdicts, the matrix of verdicts where there are several settings, and cells.
-        scope: Of the study.
-    """
+def write_claims_page(tables: Path, scope: Scope) -> None:
+    """Write claims.md into the folder of the tables: the verdicts, the matrix of verdicts where
+    there are several settings, how they are reached, and what the study cannot say."""
     parts: list[Part] = []
     for name in claim_tables(scope)[::-1]:
-        parts += parts_of(name, tables[name], scope)[1]
-    return [
-        *parts,
-        "## How each is decided",
-        "\n".join(f"- {line}" for line in criteria(tables[CLAIMS])),
-        "## Limits of this study",
-        "\n".join(f"- {line}" for line in limits(scope, tables[CELLS])),
-    ]
-
-
-def write_claims_page(tables: Path, scope: Scope) -> None:
-    """Write claims.md into the folder of the tables, from the tables there."""
-    read = {name: read_table(tables / name) for name in (*claim_tables(scope), CELLS)}
-    write_page(tables / CLAIMS_PAGE, "Claims of the paper", page_parts(read, scope))
+        parts += parts_of(name, read_table(tables / name), scope)[1]
+    lists = {
+        "How each is decided": criteria(read_table(tables / CLAIMS)),
+        "Limits of this study": limits(scope, read_table(tables / CELLS)),
+    }
+    for title, lines in lists.items():
+        parts += [f"## {title}", "\n".join(f"- {line}" for line in lines)]
+    write_page(tables / CLAIMS_PAGE, "Claims of the paper", parts)

@@ -232,18 +232,15 @@ def _or_at_equal_l0(rows: pd.DataFrame) -> tuple[pd.DataFrame, bool, str]:
 
     Returns the rows, whether there are such, and what is to be said of equal L0.
     """
-    names = [str(name) for name in rows]
-    known = [name for name in names if name.startswith(EQUAL_L0)]
-    if not known or rows.empty:
+    if f"{EQUAL_L0}points" not in rows or rows.empty:
         return rows, False, ""
     remark = f"; at equal L0 {span(rows[f'{EQUAL_L0}reduction'], times)}"
     apart = (rows["dead_points"] + rows["dead_left_out"] == 0) & rows[f"{EQUAL_L0}points"].notna()
     if apart.any():
         remark += f", which decides at {places(rows[apart])}, where the sweeps share no lambda"
     instead = {
-        name: rows[name].mask(apart, rows[name.replace("dead_", EQUAL_L0)])
-        for name in names
-        if name.replace("dead_", EQUAL_L0) in known and name.startswith("dead_")
+        f"dead_{name}": rows[f"dead_{name}"].mask(apart, rows[EQUAL_L0 + name])
+        for name in ("reduction", "ceiling", "points", "floored", "left_out")
     }
     return rows.assign(**instead), bool(apart.any()), remark
 

@@ -65,19 +65,12 @@ def question(recipe: str, candidate: SweepKey, baseline: SweepKey) -> dict[str, 
 
 def matched_columns(levels: Sequence[float]) -> list[str]:
     """Columns of each matched L0: both sides with their errors, metric by metric, and a reason."""
-    return [
-        column
-        for l0 in levels
-        for column in (
-            *(
-                matched_column(l0, metric, side) + end
-                for metric in SWEPT
-                for side in SIDES
-                for end in ("", "_se")
-            ),
-            f"l0_{l0:g}_reason",
-        )
-    ]
+    columns = []
+    for l0 in levels:
+        sides = [matched_column(l0, metric, side) for metric in SWEPT for side in SIDES]
+        columns += [side + end for side in sides for end in ("", "_se")]
+        columns.append(f"l0_{l0:g}_reason")
+    return columns
 
 
 def answer(

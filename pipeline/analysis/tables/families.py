@@ -9,31 +9,17 @@ sides beside those of one.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
-import pandas as pd
-
 from pipeline.analysis.csv_files import read_table, write_csv
-from pipeline.analysis.numbers import sweep_label
 from pipeline.analysis.tables.dominance import dominance_table
 from pipeline.analysis.tables.probing import probed_cells
 from pipeline.analysis.tables.ranking import ranking_table, summary_table
 from pipeline.analysis.tables.sides import side_table
-from pipeline.analysis.tables.sweeps import SWEEP, with_series
+from pipeline.analysis.tables.sweeps import SWEEP, sweeps_in, with_series
 from pipeline.study import outputs
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
-from sagsae.sweeps import Sweep
-
-
-def sweeps_in(cells: pd.DataFrame) -> dict[SweepKey, Sweep]:
-    """All sweeps of a table of cells, in sorted order, with every number that it has of them."""
-    found = {}
-    for names, rows in cells.groupby(list(SWEEP)):
-        key = SweepKey._make(names)
-        found[key] = replace(Sweep.from_rows(rows), label=sweep_label(key.variant, key.width))
-    return found
 
 
 def main(measures: Path, tables: Path, out: Path) -> None:

@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import pandas as pd
 
 from pipeline.analysis.numbers import sweep_label, variant_label
-from pipeline.study.cell import Cell, SweepKey, by_sweep
+from pipeline.study.cell import Cell, SweepKey
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.scope import SWEPT, Scope
 from sagsae.autoencoders.registry import K
-from sagsae.sweeps import CellResult, Estimate, Sweep
+from sagsae.sweeps import Estimate, Sweep
 
 Metrics = dict[Cell, CellMetrics]
 SWEEP = SweepKey._fields
 
 
 def sweeps_of(metrics: Metrics) -> dict[SweepKey, Sweep]:
-    """All sweeps, in sorted order."""
-    return {
-        name: Sweep(
-            label=sweep_label(name.variant, name.width),
-            width=name.width,
-            cells=tuple(_result(cell, metrics[cell]) for cell in cells),
-        )
-        for name, cells in by_sweep(metrics).items()
-    }
-
-
-def _result(cell: Cell, metrics: CellMetrics) -> CellResult:
-    return CellResult(
-        name=cell.path,
-        lam=cell.knob,
-        knob=cell.knob_name,
-        seed=cell.seed,
-        l0=metrics.l0,
-        values={name: getattr(metrics, name) for name in SWEPT},
-        collapsed=tuple(metrics.collapsed),
+    """All sweeps, in sorted order, with the metrics that are compared."""
+    cells = pd.DataFrame(
+        asdict(cell)
+        | {"l0": metrics[cell].l0, "collapsed": ", ".join(metrics[cell].collapsed)}
+        | {name: getattr(metrics[cell], name) for name in SWEPT}
+        for cell in sorted(metrics)
     )
+    return sweeps_in(cells.astype(dict.fromkeys(SWEPT, float)))
+
+
+def sweeps_in(cells: pd.DataFrame) -> dict[SweepKey, Sweep]:
+    """All sweeps of a table of cells, in sorted order, with every number that it has of them."""
+    found = {}
+    for names, rows in cells.groupby(list(SWEEP)):
+        key = SweepKey._make(names)
+        found[key] = replace(Sweep.from_rows(rows), label=sweep_label(key.variant, key.width))
+    return found
 
 
 def keys_under(recipe: str, sweeps: Iterable[SweepKey], spec: Scope) -> list[SweepKey]:

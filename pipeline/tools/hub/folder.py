@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipeline.analysis.numbers import BLANK, format_number, variant_label
+from pipeline.analysis.pages import template
 from pipeline.jobs.json_files import json_argument, read_json, sha256_of
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import link_or_copy, locked
@@ -27,13 +27,7 @@ from pipeline.study.metrics import CellMetrics, MetricsError, read_metrics
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.specs import ExportSpec
 from pipeline.study.study import Study
-from pipeline.tools.hub.export import (
-    TextSource,
-    export_cell,
-    metadata,
-    model_name,
-    text_sources,
-)
+from pipeline.tools.hub.export import TextSource, export_cell, metadata, model_name, text_sources
 from sagsae import __version__
 from sagsae.exchange.equal import NoEqualError
 from sagsae.files import write_atomic
@@ -124,15 +118,8 @@ def card(study: Study, shown: list[Shown], documents: dict[str, Any], figure: st
         base_model=sorted(models) or None,
         datasets=sorted({one.repo for one in sources if one.kind == "hub"}) or None,
     )
-    renderer = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     first = shown[0].spec
-    return renderer.get_template("card.md.j2").render(
+    return template(Path(__file__).with_name("card.md.j2")).render(
         data=data.to_yaml(),
         study=study.config.study,
         note=study.config.note.strip(),
