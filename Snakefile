@@ -19,7 +19,7 @@ study = study_of(config)
 ROOT, at = str(study.root), study.path  # at("x") is results/<study>/x
 CACHE = study.cache
 SPECS = {name: f"@{path}" for name, path in study.shared_specs.items()}
-requests = Requests.by(study)  # time and memory of each rule's jobs
+requests = Requests(study)  # time and memory of each rule's jobs
 GPU = {
     "gpu": 0 if study.run.device == "cpu" else 1,  # `--resources gpu=N` counts jobs that have one
     "device": study.run.device,

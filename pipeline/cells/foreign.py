@@ -14,17 +14,9 @@ from sagsae.exchange import FORMATS
 from sagsae.exchange.peers import ForeignError, read_peer
 
 ELSEWHERE = "elsewhere"
-NOT_TRAINED: dict[str, Any] = {
-    "steps": 0,
-    "tokens": 0,
-    "seconds": 0.0,
-    "tokens_per_second": 0.0,
-    "data_wait_seconds": 0.0,
-    "peak_memory_mb": 0.0,
-    "device": ELSEWHERE,
-    "threads": 1,
-    "matmul_dtype": ELSEWHERE,
-}
+COSTS = ("seconds", "tokens_per_second", "data_wait_seconds", "peak_memory_mb")
+NOT_TRAINED: dict[str, Any] = {"steps": 0, "tokens": 0, **dict.fromkeys(COSTS, 0.0), "threads": 1}
+NOT_TRAINED |= dict.fromkeys(("device", "matmul_dtype"), ELSEWHERE)
 
 
 def located(source: ForeignSource) -> Path:

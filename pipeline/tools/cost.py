@@ -71,24 +71,19 @@ def hours_on(devices: int, jobs: Iterable[float]) -> float:
 def summary(study: Study, rates: Rates, device: Device, devices: int) -> str:
     """The estimate in words."""
     found = stages(study, rates)
-    columns = ["stage", "jobs", "tokens", "operations", device.unit, f"hours on {devices}", "disk"]
-    spent = [hours_on(devices, [job.seconds(device) for job in stage.jobs]) for stage in found]
-    rows = [
-        (
-            stage.name,
-            f"{len(stage.jobs):,}",
-            f"{stage.tokens / 1e6:,.1f} M",
-            f"{stage.operations / 1e15:,.1f} P",
-            f"{stage.hours(device):,.1f}",
-            f"{lasting:,.1f}",
-            f"{stage.disk / 1e9:,.1f} GB",
-        )
-        for stage, lasting in zip(found, spent, strict=True)
-    ]
+    rows, lasting, hours = [], 0.0, f"hours on {devices}"
+    for stage in found:
+        spent = hours_on(devices, [job.seconds(device) for job in stage.jobs])
+        lasting += spent
+        row = {"stage": stage.name, "jobs": f"{len(stage.jobs):,}"}
+        row |= {"tokens": f"{stage.tokens / 1e6:,.1f} M"}
+        row |= {"operations": f"{stage.operations / 1e15:,.1f} P"}
+        row |= {device.unit: f"{stage.hours(device):,.1f}", hours: f"{spent:,.1f}"}
+        rows.append(row | {"disk": f"{stage.disk / 1e9:,.1f} GB"})
     total, disk = sum(s.hours(device) for s in found), sum(s.disk for s in found) / 1e9
-    hours = f"{sum(spent):,.1f}"
-    rows.append(("total", "", "", "", f"{total:,.1f}", hours, f"{disk:,.1f} GB"))
-    table = pd.DataFrame(rows, columns=columns).to_markdown(index=False, disable_numparse=True)
+    rows.append({"stage": "total", device.unit: f"{total:,.1f}", hours: f"{lasting:,.1f}"})
+    rows[-1]["disk"] = f"{disk:,.1f} GB"
+    table = pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True)
     unknown = [name for name in study.models if name not in rates.models]
     guess = f"\nSizes guessed from d_model and the layer: {', '.join(unknown)}." if unknown else ""
     head = f"Study {study.config.study}: {len(study.cells):,} cells"

@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any
 
 from pipeline.study.study import Study
-from pipeline.tools.work import Device, Rates, Work, Workload
+from pipeline.tools.work import Rates, Work, Workload
 
 ROOM, LEAST_MINUTES = 2.0, 5
 """A job asks for so many times the seconds that it is estimated to take, and for so many minutes at
@@ -29,33 +29,26 @@ class Requests:
 
     Args:
         study: The study.
-        rates: Of devices.
-        device: The device that jobs run on, one of the rates.
+        device: The device that jobs run on; empty for the one that the study's run names.
+
+    Raises:
+        ValueError: the rates have no such device.
     """
 
-    def __init__(self, study: Study, rates: Rates, device: str):
-        self._study = study
-        self._load = Workload(study, rates)
-        self._device: Device = rates.device(device)
+    def __init__(self, study: Study, device: str = ""):
+        rates, run = Rates.read(), study.run
+        self._study, self._load = study, Workload(study, rates)
+        self._device = rates.device(device or ("cpu-core" if run.device == "cpu" else run.rates))
         self._parts = cache(self._parts_of)
-
-    @classmethod
-    def by(cls, study: Study) -> Requests:
-        """Those of a study, at the rates that its run names.
-
-        Raises:
-            ValueError: no such rates.
-        """
-        device = "cpu-core" if study.run.device == "cpu" else study.run.rates
-        return cls(study, Rates.read(), device)
 
     def of(self, rule: str) -> dict[str, Any]:
         """A rule's ``turns``, and the functions ``runtime`` and ``mem_mb`` that Snakemake calls."""
 
         def runtime(wildcards: Mapping[str, str], attempt: int, threads: int) -> int:
             parts = self._parts(rule, tuple(sorted(wildcards.items())))
-            cores = threads if self._device.is_core else 1
-            return minutes(sum(part.seconds(self._device) for part in parts), cores) * attempt
+            cores = threads if self._device.unit == "core-hours" else 1
+            seconds = sum(part.seconds(self._device) for part in parts)
+            return max(LEAST_MINUTES, math.ceil(ROOM * seconds / cores / 60)) * attempt
 
         def mem_mb(wildcards: Mapping[str, str], attempt: int) -> int:
             parts = self._parts(rule, tuple(sorted(wildcards.items())))
@@ -83,10 +76,6 @@ class Requests:
             case "probe_run":
                 return [load.probe(study.look_spec(study.probe_run(**given)))]
             case "browser_cell":
-                return [load.browser(study.look_spec(study.browser_cell(**given)).shown[0])]
+                shown = study.look_spec(study.browser_cell(**given)).shown[0]
+                return 2 * [load.evaluation(shown)]  # its codes and its rival's
         return [Work(fixed=FEW_SECONDS)]
-
-
-def minutes(seconds: float, cores: int = 1) -> int:
-    """What a job asks for at its first attempt that is estimated to take so long on one core."""
-    return max(LEAST_MINUTES, math.ceil(ROOM * seconds / cores / 60))

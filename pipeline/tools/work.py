@@ -42,7 +42,7 @@ class Device(Section):
     """How fast one device is."""
 
     unit: str
-    """What its hours are called."""
+    """What its hours are called; a job can take several devices whose hours are ``core-hours``."""
     training_tflops: Positive
     """Of the products of a training step."""
     forward_tflops: Positive
@@ -53,11 +53,6 @@ class Device(Section):
     """Resident memory of a job on its host, beside weights, buffers and batches."""
     basis: str
     """Where these numbers come from."""
-
-    @property
-    def is_core(self) -> bool:
-        """Whether it is a core, of which a job can take several."""
-        return self.unit == "core-hours"
 
 
 class Architecture(Section):
@@ -165,12 +160,15 @@ class Workload:
     def training(self, cell: Cell) -> Work:
         """Of a cell, which reads the stream of its hookpoint alone."""
         steps = self.study.training(cell)
-        tokens = 0 if cell in self.study.foreign else steps.tokens
+        foreign = cell in self.study.foreign
+        tokens = 0 if foreign else steps.tokens
+        gated = foreign or VARIANTS[cell.variant].family == GATED
+        products = GATED_PRODUCTS if gated else UNGATED_PRODUCTS
         shuffled = 3 * GROUP_CHUNKS * self.study.config.dump.rows_per_chunk
         row = self.row_bytes(cell.model)
         return Work(
             tokens=tokens,
-            training=step_products(cell.variant) * self._product(cell) * tokens,
+            training=products * self._product(cell) * tokens,
             moved=tokens * row,
             held=self._autoencoder_bytes(cell) + shuffled * row,
         )
@@ -218,14 +216,6 @@ class Workload:
             fixed=5.0 * (1 + len(one.cells)),
         )
 
-    def browser(self, cell: Cell) -> Work:
-        """Of a cell that the latent browser shows: its codes and its rival's, on held-out rows."""
-        rows = self._rows("heldout")
-        forward = 2 * EVALUATION_PRODUCTS * self._product(cell) * rows
-        held = self._passes(cell.model) + self._autoencoder_bytes(cell)
-        moved = 2 * rows * self.row_bytes(cell.model)
-        return Work(tokens=2 * rows, forward=forward, moved=moved, held=held)
-
     def _autoencoder_bytes(self, cell: Cell) -> float:
         """Of an autoencoder while it is trained in bfloat16."""
         batch = self.study.training(cell).batch_size
@@ -265,9 +255,3 @@ class Workload:
         model, size = self.study.models[name], self.sizes[name]
         block = 2 * size.block_parameters + 2 * self._length * model.d_model
         return blocks * block + head * 2 * size.head_parameters
-
-
-def step_products(variant: str) -> int:
-    """Dense products of a variant's training step; of an unknown one those of a gate."""
-    gated = variant not in VARIANTS or VARIANTS[variant].family == GATED
-    return GATED_PRODUCTS if gated else UNGATED_PRODUCTS

@@ -10,7 +10,6 @@ import yaml
 
 from pipeline.study.study import Study
 from pipeline.tools.requests import LEAST_MINUTES, Requests
-from pipeline.tools.work import Rates
 from tests.e2e.conftest import ROOT, Workflow
 from tests.faults.workflow_results import differences, results_digest
 from tests.slurm.cluster import Job
@@ -74,7 +73,7 @@ def test_jobs_are_submitted_in_groups_and_each_ends_well(both):
 def test_slurm_was_asked_for_what_the_estimates_say(both):
     """Each job takes less than the least time: a group asks for that of its members in turn."""
     study = Study.load(both.workflow.config)
-    requests = Requests(study, Rates.read(), "cpu-core")
+    requests = Requests(study, "cpu-core")
     baselines = [
         requests.of("baselines")["mem_mb"]({"model": model}, attempt=1) for model in study.models
     ]

@@ -21,6 +21,8 @@ from sagsae.sweeps import Estimate
 
 NO_MAIN = "no comparison of a sign-aware variant with Gated of twice its width"
 POINT = ("comparison", "recipe", "model", "hookpoint")
+# Tables with rows of several pairs of widths.
+SWEEPS = ("contrasts", "latents", "parameters", "cells")
 EQUAL_L0 = "equal_l0_"
 """Begins the columns of effects.csv on dead latents at equal L0, beside those at equal lambda."""
 
@@ -101,10 +103,9 @@ class Evidence:
         names = [name for name in outputs.TABLES if Path(name).stem in cls.__annotations__]
         found: dict[str, Any] = {Path(name).stem: read_table(tables / name) for name in names}
         if spec.has_effects:
-            effects = (
-                read_table(tables / outputs.EFFECTS).set_index(list(POINT)).filter(like=EQUAL_L0)
-            )
-            found["comparison"] = found["comparison"].join(effects, on=list(POINT))
+            effects = read_table(tables / outputs.EFFECTS).set_index(list(POINT))
+            equal = effects.filter(like=EQUAL_L0)
+            found["comparison"] = found["comparison"].join(equal, on=list(POINT))
         if spec.dial:
             found["dial"] = read_table(tables / outputs.DIAL)
         return cls(spec=spec, synthetic=read_table(synthetic) if synthetic else None, **found)
@@ -131,23 +132,22 @@ class Evidence:
             tables["comparison"] = rows[there]
         if self.spec.several_widths and setting.comparison is not None:
             own = self.spec.widths(setting)
-            for name, columns in WIDTH_COLUMNS.items():
-                for column in columns:
-                    table = tables[name]
-                    tables[name] = table[_pairs(table, "model", column).isin(own)]
+            for name in SWEEPS:
+                for column in tables[name].filter(regex="^(candidate_|baseline_)?width$"):
+                    there = _pairs(tables[name], "model", column).isin(own)
+                    tables[name] = tables[name][there]
         return replace(self, setting=setting, **tables)
 
     def at(self, places: Collection[tuple[str, str]]) -> Evidence:
         """What stands at some (model, hookpoint), as if the study had no other."""
-        there = {
-            name: table[_pairs(table, "model", "hookpoint").isin(places)]
-            for name, table in self._tables().items()
-        }
-        return replace(self, **there)
+        tables = self._tables()
+        for name, table in tables.items():
+            tables[name] = table[_pairs(table, "model", "hookpoint").isin(places)]
+        return replace(self, **tables)
 
     def _tables(self) -> dict[str, Any]:
         """The tables that are of several recipes and places."""
-        names = ("comparison", *WIDTH_COLUMNS, "dial")
+        names = ("comparison", *SWEEPS, "dial")
         return {name: table for name in names if (table := getattr(self, name)) is not None}
 
     @property
@@ -188,13 +188,9 @@ class Evidence:
     def contrast(self, kind: str, candidates: tuple[str, ...], baseline: str) -> pd.DataFrame:
         """Rows of the first candidate that the study has against a baseline."""
         table = self.contrasts[self.contrasts["kind"] == kind]
-        for candidate in candidates:
-            rows = table[
-                (table["candidate_variant"] == candidate) & (table["baseline_variant"] == baseline)
-            ]
-            if len(rows):
-                return rows
-        return table.iloc[:0]
+        table = table[table["baseline_variant"] == baseline]
+        first = next((name for name in candidates if name in set(table["candidate_variant"])), "")
+        return table[table["candidate_variant"] == first]
 
     @property
     def widths(self) -> pd.DataFrame:
@@ -208,15 +204,6 @@ class Evidence:
         sides = ["model", "hookpoint", "candidate_variant", "candidate_width"]
         candidates = pd.MultiIndex.from_frame(self.main[sides])
         return table[pd.MultiIndex.from_frame(table[names]).isin(candidates)]
-
-
-WIDTH_COLUMNS = {
-    "contrasts": ("candidate_width", "baseline_width"),
-    "latents": ("width",),
-    "parameters": ("width",),
-    "cells": ("width",),
-}
-"""Table -> its columns of widths, for those that have rows of several pairs of widths."""
 
 
 def _pairs(table: pd.DataFrame, one: str, other: str) -> pd.MultiIndex:

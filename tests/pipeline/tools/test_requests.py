@@ -12,16 +12,10 @@ from pipeline.study.cell import WILDCARDS, Cell
 from pipeline.study.measures import Measures
 from pipeline.study.study import Study
 from pipeline.tools.requests import LEAST_MINUTES, MEMORY_GROWTH, Requests
-from pipeline.tools.work import Rates
 
 ROOT = Path(__file__).resolve().parents[3]
 CONFIGS = ROOT / "workflow" / "configs"
 FULL, HALF = 32768, 16384
-
-
-@pytest.fixture(scope="module")
-def rates() -> Rates:
-    return Rates.read()
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +25,6 @@ def paper() -> Study:
 
 def wildcards(cell: Cell) -> dict[str, str]:
     return {name: cell.words[name] for name in WILDCARDS}
-
-
-def requests(study: Study, rates: Rates, device: str = "h100") -> Requests:
-    return Requests(study, rates, device)
 
 
 def cells_of(study: Study, **fields: Any) -> list[Cell]:
@@ -47,13 +37,13 @@ def trained_seconds(width: int) -> float:
 
 
 @pytest.mark.parametrize("width", [HALF, FULL])
-def test_the_minutes_of_a_cell_by_hand(paper, rates, width):
+def test_the_minutes_of_a_cell_by_hand(paper, width):
     """Twice of: two starts of 30 s, training, three products on the held-out rows, spliced passes.
 
     Half width computes for less time than one job takes to read its stream at 2 GB/s.
     """
     cell = cells_of(paper, model="pythia-1b", width=width, variant="sagsae_tied", recipe="")[0]
-    found = requests(paper, rates).of("cell")["runtime"](wildcards(cell), attempt=1, threads=1)
+    found = Requests(paper, "h100").of("cell")["runtime"](wildcards(cell), attempt=1, threads=1)
     spliced = 256 * 1024 * (16 * (2 * 50331648 + 2 * 1024 * 2048) + 2 * 103022592)
     evaluated = (3 * 2 * 2048 * width * 524288 + spliced) / 250e12
     trained = max(trained_seconds(width), 209715200 * 4096 / 2e9)
@@ -62,9 +52,9 @@ def test_the_minutes_of_a_cell_by_hand(paper, rates, width):
     assert found == math.ceil(2 * (60 + trained + evaluated) / 60)
 
 
-def test_a_dump_waits_for_the_disk_and_is_sealed(paper, rates):
+def test_a_dump_waits_for_the_disk_and_is_sealed(paper):
     """650 GB at 2 GB/s are longer than the passes of Pythia; the sealing reads them again."""
-    found = requests(paper, rates).of("dump")["runtime"]
+    found = Requests(paper, "h100").of("dump")["runtime"]
     disk = 3 * 2048 * 2 * 52428800 / 2e9
     given = {"model": "pythia-1b", "split": "train"}
     assert found(given, attempt=1, threads=16) == math.ceil(2 * (30 + 2 * disk) / 60)
@@ -74,9 +64,9 @@ def test_a_dump_waits_for_the_disk_and_is_sealed(paper, rates):
     assert found(given, attempt=1, threads=16) == math.ceil(2 * (30 + passes + disk) / 60)
 
 
-def test_every_attempt_asks_for_more(paper, rates):
+def test_every_attempt_asks_for_more(paper):
     given = wildcards(cells_of(paper, width=FULL)[0])
-    found = requests(paper, rates).of("cell")
+    found = Requests(paper, "h100").of("cell")
     times = [found["runtime"](given, attempt=n, threads=1) for n in (1, 2, 3)]
     assert times == [times[0], 2 * times[0], 3 * times[0]]
     sizes = [found["mem_mb"](given, attempt=n) for n in (1, 2, 3)]
@@ -84,10 +74,10 @@ def test_every_attempt_asks_for_more(paper, rates):
         assert size == pytest.approx(MEMORY_GROWTH * before, abs=200)
 
 
-def test_memory_covers_every_cell_of_the_reference_study(rates):
+def test_memory_covers_every_cell_of_the_reference_study():
     """What training took there, beside what is asked for: enough, and not out of all proportion."""
     study = Study.load(CONFIGS / "reference.yaml")
-    found = requests(study, rates, "cpu-core").of("cell")["mem_mb"]
+    found = Requests(study, "cpu-core").of("cell")["mem_mb"]
     published = Measures(ROOT / "results" / "reference" / "local" / "measures")
     for cell, metrics in published.metrics(study.scope).items():
         took = metrics.training.peak_memory_mb
@@ -106,10 +96,10 @@ def test_memory_covers_every_cell_of_the_reference_study(rates):
         ("browser_cell", {"shown": "tiny-gpt-neox/resid/gated/w256_lam0.1_seed0"}),
     ],
 )
-def test_every_rule_of_a_cluster_has_numbers(rates, rule, given):
+def test_every_rule_of_a_cluster_has_numbers(rule, given):
     cells = ["tiny-gpt-neox/resid/gated/w256_lam0.1_seed0"]
     raw = Study.load(CONFIGS / "smoke.yaml").config.model_dump() | {"browser": {"cells": cells}}
     raw["probe"] = {}
-    found = requests(Study.from_dict(raw), rates, "cpu-core").of(rule)
+    found = Requests(Study.from_dict(raw), "cpu-core").of(rule)
     assert LEAST_MINUTES <= found["runtime"](given, attempt=1, threads=1) < 60
     assert 1000 <= found["mem_mb"](given, attempt=1) < 8000
