@@ -2,7 +2,7 @@
 
 From its files alone: it works beside a run, on another node, and after a crash.
 
-    python -m pipeline status --configfile FILE.yaml --watch
+    watch python -m pipeline status --configfile FILE.yaml
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,8 +34,6 @@ TAIL = 8192
 """Bytes at the end of a log that are read."""
 LISTED = 20
 """Jobs of a kind that are shown."""
-EVERY = 5.0
-"""Seconds between two looks."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +67,6 @@ class Status:
         cells = [cell_job(study, cell) for cell in study.cells]
         return cls(study, now, _holder(Path(study.run_lock)), cells, list(_other_jobs(study, now)))
 
-    @property
-    def is_finished(self) -> bool:
-        return all(job.state == "finished" for job in self.cells)
-
     def pace(self) -> tuple[float, float] | None:
         """Cells an hour, and the seconds that the rest takes at that pace.
 
@@ -101,7 +94,8 @@ class Status:
         parts = [f"{counts[state]} {state}" for state in ("running", "failed", "waiting")]
         finished = f"{counts['finished']} of {len(self.cells)} cells finished"
         yield f"study {study.config.study}: {', '.join([finished, *parts])}"
-        idle = "every cell is finished" if self.is_finished else "the same command continues"
+        is_finished = counts["finished"] == len(self.cells)
+        idle = "every cell is finished" if is_finished else "the same command continues"
         yield f"run:     {self.run or f'none; {idle}'}"
         models = {cell.model for cell in study.cells}
         stores = [Path(study.manifest(model, split)) for model in models for split in SPLITS]
@@ -218,21 +212,11 @@ def gigabytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
-def main(configfile: Path = DEFAULT_CONFIG, watch: bool = False) -> None:
+def main(configfile: Path = DEFAULT_CONFIG) -> None:
     """Print it.
 
     Args:
         configfile: configuration of the study (default: the local study)
-        watch: again every few seconds, until every cell is finished or you press Ctrl-C
     """
-    study = Study.load(configfile)
-    clear = "\x1b[H\x1b[2J" if watch and sys.stdout.isatty() else ""
-    while True:
-        found = Status.of(study, time.time())
-        print(clear + "\n".join(found.lines()), flush=True)
-        if not watch or found.is_finished:
-            return
-        try:
-            time.sleep(EVERY)
-        except KeyboardInterrupt:
-            return
+    found = Status.of(Study.load(configfile), time.time())
+    print("\n".join(found.lines()))

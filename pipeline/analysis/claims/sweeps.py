@@ -6,13 +6,8 @@ from math import ceil, comb
 
 import pandas as pd
 
+from pipeline.analysis.claims import paper_numbers
 from pipeline.analysis.claims.evidence import EQUAL_L0, NO_MAIN, V1, V2, Evidence, claim
-from pipeline.analysis.claims.paper_numbers import (
-    DEAD_LOWER_BY,
-    FEWER_DEAD_MLP,
-    FEWER_DEAD_OTHER,
-    MATCHED_WITHIN,
-)
 from pipeline.analysis.claims.verdicts import (
     PARTLY,
     Unmeasured,
@@ -95,7 +90,7 @@ def dominance_where(evidence: Evidence) -> Verdict:
     return decided_on_every(holds, rows, unread, NO_RANGE, here)
 
 
-@claim(V1, within=MATCHED_WITHIN)
+@claim(V1, within=paper_numbers.MATCHED_WITHIN)
 def rest_within(evidence: Evidence, within: float) -> Verdict:
     """Where it does not dominate, R2 is matched.
 
@@ -175,7 +170,7 @@ def _decided_with_room(
     return decided_on_every(holds, rows, unread, lack, here, why)
 
 
-@claim(V1, least=DEAD_LOWER_BY)
+@claim(V1, least=paper_numbers.DEAD_LOWER_BY)
 def dead_rest(evidence: Evidence, least: float) -> Verdict:
     """Where it does not dominate, far fewer latents are dead.
 
@@ -187,7 +182,7 @@ def dead_rest(evidence: Evidence, least: float) -> Verdict:
     return _dead_at_matched(evidence.rest, least, evidence.level)
 
 
-@claim(V2, least=DEAD_LOWER_BY, l0=64)
+@claim(V2, least=paper_numbers.DEAD_LOWER_BY, l0=64)
 def dead_matched(evidence: Evidence, least: float, l0: float) -> Verdict:
     """At L0 = {l0} far fewer latents are dead on every pair.
 
@@ -245,7 +240,7 @@ def _or_at_equal_l0(rows: pd.DataFrame) -> tuple[pd.DataFrame, bool, str]:
     return rows.assign(**instead), bool(apart.any()), remark
 
 
-@claim(V1, least=FEWER_DEAD_MLP)
+@claim(V1, least=paper_numbers.FEWER_DEAD_MLP)
 def dead_mlp(evidence: Evidence, least: float) -> Verdict:
     """At MLP outputs the dead fraction falls by two orders of magnitude.
 
@@ -258,7 +253,7 @@ def dead_mlp(evidence: Evidence, least: float) -> Verdict:
     return _dead_over_sweep(evidence, ("mlp_out",), least)
 
 
-@claim(V1, least=FEWER_DEAD_OTHER)
+@claim(V1, least=paper_numbers.FEWER_DEAD_OTHER)
 def dead_other(evidence: Evidence, least: float) -> Verdict:
     """At attention outputs and residual streams it falls by a small factor at least.
 

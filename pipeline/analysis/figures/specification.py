@@ -21,12 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from pipeline.analysis.claims.paper_numbers import (
-    DEAD_LOWER_BY,
-    FEWER_DEAD_MLP,
-    FEWER_DEAD_OTHER,
-    MATCHED_WITHIN,
-)
+from pipeline.analysis.claims import paper_numbers
 from pipeline.analysis.figures.panels import CROSS, grid
 from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.study.outputs import EFFECTS
@@ -68,7 +63,7 @@ def figure_spec_gap(shown: Shown) -> Drawn:
     0.025 behind.
     """
     label = "Smallest R2 gap\n(SA-GSAE minus Gated)"
-    return specification_curve(shown, Curve("min_gap", label, (-MATCHED_WITHIN,)))
+    return specification_curve(shown, Curve("min_gap", label, (-paper_numbers.MATCHED_WITHIN,)))
 
 
 def figure_spec_dead(shown: Shown) -> Drawn:
@@ -79,7 +74,7 @@ def figure_spec_dead(shown: Shown) -> Drawn:
     0.35 or more. That cannot be where Gated has few.
     """
     label = "Dead fraction lower by\n(Gated minus SA-GSAE)"
-    return specification_curve(shown, Curve("dead_drop", label, (DEAD_LOWER_BY,)))
+    return specification_curve(shown, Curve("dead_drop", label, (paper_numbers.DEAD_LOWER_BY,)))
 
 
 def figure_spec_reduction(shown: Shown) -> Drawn:
@@ -91,7 +86,7 @@ def figure_spec_reduction(shown: Shown) -> Drawn:
     100x at mlp_out and 2x elsewhere.
     """
     label = "Dead fraction smaller by\n(factor, geometric mean)"
-    lines = np.log10(FEWER_DEAD_OTHER), np.log10(FEWER_DEAD_MLP)
+    lines = np.log10(paper_numbers.FEWER_DEAD_OTHER), np.log10(paper_numbers.FEWER_DEAD_MLP)
     return specification_curve(shown, Curve("equal_l0_log10", label, lines, of_factors=True))
 
 

@@ -13,15 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
-from pipeline.analysis.figures.panels import (
-    BAND,
-    CROSS,
-    L0,
-    curves,
-    dress,
-    marks,
-    panels_of,
-)
+from pipeline.analysis.figures import panels
 from pipeline.analysis.figures.shown import Drawn, Shown, legend_of
 from pipeline.study.cell import KNOBS
 from pipeline.study.outputs import POINTS
@@ -62,18 +54,18 @@ def figure_r2(shown: Shown) -> Drawn:
 
 def against_l0(shown: Shown, metric: str) -> Drawn:
     """A metric of ``SWEPT`` against log L0. The numbers have a row per point and per band."""
-    points = marks(shown.rows(POINTS), metric)
+    points = panels.marks(shown.rows(POINTS), metric)
     parts = [points.assign(kind="point"), shown.overlaps.assign(kind="overlap")]
     table = pd.concat(parts, ignore_index=True)
     series, dead = shown.lines(points), metric == "dead_fraction"
     legend = [*legend_of(series), *_legend(table)]
-    figure, panels = panels_of(shown, table, legend, (L0, SWEPT[metric]), sharey=dead)
-    for panel, rows in panels:
+    figure, drawn = panels.panels_of(shown, table, legend, (panels.L0, SWEPT[metric]), sharey=dead)
+    for panel, rows in drawn:
         here = rows[rows["kind"] == "point"]
         for ends in rows[["overlap_lo", "overlap_hi"]].dropna().to_numpy():
-            panel.axvspan(*ends, color=BAND, alpha=0.22, zorder=0)
-        curves(panel, here, series)
-        dress(panel, here, shared_y=dead)
+            panel.axvspan(*ends, color=panels.BAND, alpha=0.22, zorder=0)
+        panels.curves(panel, here, series)
+        panels.dress(panel, here, shared_y=dead)
     if dead:
         _honest_zero(figure.axes[0], points)
     columns = ["kind", "recipe", "model", "hookpoint", "series", "variant", "width"]
@@ -99,12 +91,12 @@ def _legend(table: pd.DataFrame) -> list[Line2D | Patch]:
     """What is told besides the names of the series."""
     handles: list[Line2D | Patch] = []
     if (table["kind"] == "overlap").any():
-        handles.append(Patch(color=BAND, alpha=0.4, label="L0 overlap of the comparison"))
+        handles.append(Patch(color=panels.BAND, alpha=0.4, label="L0 overlap of the comparison"))
     if table["hollow"].eq(True).any():
         hollow = Line2D([], [], ls="none", marker="o", color="black", markerfacecolor="white")
         hollow.set_label("hollow: noise, the ablation costs too little")
         handles.append(hollow)
     if fallen := int(table["collapsed"].fillna("").ne("")[table["kind"] == "point"].sum()):
         words = f"collapsed ({fallen}, named in points.csv)"
-        handles.append(Line2D([], [], **CROSS | {"markersize": 6}, label=words))
+        handles.append(Line2D([], [], **panels.CROSS | {"markersize": 6}, label=words))
     return handles

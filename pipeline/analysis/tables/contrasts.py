@@ -12,14 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.tables.comparison import (
-    ANSWERS,
-    QUESTION,
-    SIDES,
-    answer,
-    matched_columns,
-    question,
-)
+from pipeline.analysis.tables import comparison
 from pipeline.analysis.tables.sweeps import (
     Metrics,
     joined_reasons,
@@ -63,13 +56,13 @@ def contrast_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
     for recipe in spec.trained:
         for kind, candidate, baseline in _pairs(keys_under(recipe, sweeps, spec)):
             row = {"kind": kind, "lr_noisy": candidate[:2] in noisy}
-            row |= question(recipe, candidate, baseline)
+            row |= comparison.question(recipe, candidate, baseline)
             row |= _at_equal_lambda(sweeps[candidate], sweeps[baseline])
-            rows.append(row | answer(sweeps, candidate, baseline, spec.matched_levels))
+            rows.append(row | comparison.answer(sweeps, candidate, baseline, spec.matched_levels))
     deltas = [f"{metric}_{what}" for metric in CONTRASTED for what in PER_METRIC]
     counts = ["pairs", "candidate_collapsed", "baseline_collapsed", "pairs_reason"]
-    columns = ["kind", *QUESTION, *counts, *deltas, *ANSWERS]
-    return pd.DataFrame(rows, columns=[*columns, *matched_columns(spec.matched_levels)])
+    columns = ["kind", *comparison.QUESTION, *counts, *deltas, *comparison.ANSWERS]
+    return pd.DataFrame(rows, columns=[*columns, *comparison.matched_columns(spec.matched_levels)])
 
 
 def _pairs(under: Collection[SweepKey]) -> Iterator[tuple[str, SweepKey, SweepKey]]:
@@ -93,7 +86,7 @@ def _at_equal_lambda(candidate: Sweep, baseline: Sweep) -> dict[str, Any]:
         for metric, values in found.items()
         for what, field in PER_METRIC.items()
     }
-    for side, sweep in zip(SIDES, (candidate, baseline), strict=True):
+    for side, sweep in zip(comparison.SIDES, (candidate, baseline), strict=True):
         shared = (cell for cell in sweep.cells if (cell.lam, cell.seed) in runs)
         row[f"{side}_collapsed"] = sum(bool(cell.collapsed) for cell in shared)
     reason = joined_reasons(values.reason for values in found.values())
