@@ -70,7 +70,7 @@ onstart:
 
 
 onsuccess:
-    shell("python -m pipeline summary --root {ROOT:q}")
+    print(f"tables:  {ROOT}/tables\nfigures: {ROOT}/figures\nreport:  {study.report}")
 
 
 onerror:

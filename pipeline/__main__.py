@@ -48,7 +48,6 @@ STAGES = {
     "figure": "analysis.figures.draw",
     "page": "analysis.page",
     "report": "analysis.report",
-    "summary": "analysis.summary",
     "export": "tools.hub.export",
     "hub-folder": "tools.hub.folder",
     "synthetic-run": "synthetic.protocols",

@@ -30,10 +30,6 @@ ERROR = "error: "
 """Begins the line by which a stage says why it failed."""
 FRESH = 120.0
 """Seconds after whose silence a job without a lock of its own is not taken to run."""
-TAIL = 8192
-"""Bytes at the end of a log that are read."""
-LISTED = 20
-"""Jobs of a kind that are shown."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +109,9 @@ class Status:
         jobs = [job for job in (*self.cells, *self.others) if job.state == state]
         if jobs:
             yield f"\n{state}:"
-        for job in jobs[:LISTED]:
+        for job in jobs:
             yield f"  {job.name}\n    {job.said}"
             yield f"    {job.log} (written {duration(max(self.now - job.at, 0))} ago)"
-        if len(jobs) > LISTED:
-            yield f"  and {len(jobs) - LISTED} more"
 
 
 def cell_job(study: Study, cell: Cell) -> Job:
@@ -148,7 +142,8 @@ def _other_jobs(study: Study, now: float) -> Iterator[Job]:
 
 def _last_words(log: Path) -> tuple[bool, str, bool]:
     """Whether a log ends in an error; the error, or its last progress; whether that is the end."""
-    lines = _tail(log)
+    text = log.read_text(errors="replace") if log.exists() else ""
+    lines = [line for line in text.splitlines() if line.strip()]
     for number in range(len(lines) - 1, -1, -1):
         if lines[number].startswith(ERROR):
             return True, " ".join(map(str.strip, lines[number:])).removeprefix(ERROR), False
@@ -158,17 +153,6 @@ def _last_words(log: Path) -> tuple[bool, str, bool]:
         if found := PROGRESS.fullmatch(line):
             return False, line, found["done"] == found["total"]
     return False, "", False
-
-
-def _tail(log: Path) -> list[str]:
-    """The last lines of a log that are not empty; none where it is gone."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL))
-            text = file.read().decode(errors="replace")
-    except FileNotFoundError:
-        return []
-    return [line for line in text.splitlines() if line.strip()]
 
 
 def _holder(lock: Path) -> str:

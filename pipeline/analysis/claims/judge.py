@@ -43,7 +43,7 @@ def claim_table(evidence: Evidence, reference: Mapping[str, str] | None = None) 
     """
     listed, spec = claims(), evidence.spec
     places = {claim.key: number for number, claim in enumerate(listed, start=1)}
-    names = ["recipe", *["widths"] * spec.several_widths]
+    names = ["recipe", "widths"] if spec.several_widths else ["recipe"]
     rows = []
     for setting in spec.settings:
         found = evidence.under(setting)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
+from typing import Any
 
 import pandas as pd
 
@@ -35,20 +36,16 @@ def matrix_table(evidence: Evidence, listed: Sequence[Claim], table: pd.DataFram
     """
     settings, size = evidence.spec.settings, len(listed)
     hangs = hanging(evidence, listed, table)
-    number = [i // size for i in range(len(table))]
     dead = [dead_in_baseline(evidence.under(setting)) for setting in settings]
-    found = table.reset_index(drop=True).assign(
-        number=[i + 1 for i in number],
-        widths=[settings[i].widths for i in number],
-        hangs_on=[
-            "; ".join(hangs.get((key, settings[i]), ()))
-            for key, i in zip(table["claim"], number, strict=True)
-        ],
-        dead_in_baseline=[dead[i] for i in number],
-    )
-    order = {claim.key: place for place, claim in enumerate(listed)}
-    found = found.sort_values("claim", key=lambda keys: keys.map(order), kind="stable")
-    return found[[*COLUMNS, *(["reference"] if "reference" in table else [])]]
+    rows: list[dict[Any, Any]] = []
+    for i, row in enumerate(table.to_dict("records")):
+        number, setting = i // size, settings[i // size]
+        names = hangs.get((row["claim"], setting), ())
+        own = {"number": number + 1, "widths": setting.widths, "hangs_on": "; ".join(names)}
+        rows.append(row | own | {"dead_in_baseline": dead[number]})
+    order = [claim.key for claim in listed]
+    rows.sort(key=lambda row: order.index(row["claim"]))
+    return pd.DataFrame(rows)[[*COLUMNS, *(["reference"] if "reference" in table else [])]]
 
 
 def dead_in_baseline(evidence: Evidence) -> str:

@@ -48,15 +48,21 @@ def dial_table(runs: Iterable[DialRun]) -> pd.DataFrame:
     return without_idle_k(table)
 
 
-def _rows(run: DialRun) -> Iterator[dict[str, Any]]:
+def judged(run: DialRun) -> Iterator[tuple[Direction, dict[str, Any]]]:
+    """Each direction with its score, and whether that makes it a dial."""
     scores = [score(run.sizes, one.effect) for one in run.directions]
-    judged = list(zip(run.directions, scores, strict=True))
-    chance = median(found.gain for one, found in judged if one.kind == RANDOM)
-    shared = {name: getattr(run, name) for name in ("unit", "contexts", "positions")}
-    for one, found in judged:
+    pairs = list(zip(run.directions, scores, strict=True))
+    chance = median(found.gain for one, found in pairs if one.kind == RANDOM)
+    for one, found in pairs:
         times = found.gain / chance if chance > 0 else math.nan
         dial = is_dial(found.monotone, found.symmetry, times)
-        row = _named(run, one) | vars(found) | {"times_random": times, "dial": dial}
+        yield one, vars(found) | {"times_random": times, "dial": bool(dial)}
+
+
+def _rows(run: DialRun) -> Iterator[dict[str, Any]]:
+    shared = {name: getattr(run, name) for name in ("unit", "contexts", "positions")}
+    for one, found in judged(run):
+        row = _named(run, one) | found
         for side, i in (("minus", 0), ("plus", -1)):
             row |= {f"effect_{side}": one.effect[i], f"kl_{side}": one.kl[i]}
         yield row | shared | {"size": run.sizes[-1]}

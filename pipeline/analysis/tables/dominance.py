@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import permutations
+from typing import Any
 
 import pandas as pd
 
@@ -15,6 +16,7 @@ from sagsae.comparison import dominance, overlap
 from sagsae.sweeps import Sweep
 
 YES, NO, NO_RANGE = "yes", "no", "no shared range"
+GAPS = ("min_gap", "min_gap_l0", "mean_gap")
 OUTCOMES = {True: YES, False: NO, None: NO_RANGE}
 
 
@@ -39,23 +41,12 @@ def dominance_table(
             for one, other in permutations([key for key in under if key[:2] == place], 2):
                 pair = sweeps[one], sweeps[other]
                 found, shared = dominance(*pair, draws=0), overlap(*pair)
-                rows.append(
-                    {
-                        "recipe": recipe,
-                        "model": one.model,
-                        "hookpoint": one.hookpoint,
-                        "series": names[one],
-                        "variant": one.variant,
-                        "width": one.width,
-                        "against_series": names[other],
-                        "against_variant": other.variant,
-                        "against_width": other.width,
-                        "outcome": OUTCOMES[found.dominates],
-                        "min_gap": found.min_gap,
-                        "min_gap_l0": found.min_gap_l0,
-                        "mean_gap": found.mean_gap,
-                        "overlap_lo": shared.lo,
-                        "overlap_hi": shared.hi,
-                    }
-                )
+                row: dict[str, Any] = {"recipe": recipe}
+                row |= {"model": one.model, "hookpoint": one.hookpoint}
+                for side, key in (("", one), ("against_", other)):
+                    row |= {f"{side}series": names[key], f"{side}variant": key.variant}
+                    row |= {f"{side}width": key.width}
+                row |= {"outcome": OUTCOMES[found.dominates]}
+                row |= {name: getattr(found, name) for name in GAPS}
+                rows.append(row | {"overlap_lo": shared.lo, "overlap_hi": shared.hi})
     return pd.DataFrame(rows)

@@ -74,8 +74,10 @@ def _effects(row: dict[Any, Any], candidate: Sweep, baseline: Sweep, l0: float) 
         column = matched_column(l0, "dead_fraction", side)
         values |= {f"dead_{side}": row[column], f"dead_{side}_se": row[f"{column}_se"]}
         values[f"{side}_collapsed"] = len(sweep.collapsed)
-    dead, errors = ([_number(values[f"dead_{side}{end}"]) for side in SIDES] for end in ("", "_se"))
-    values |= {"dead_drop": dead[1] - dead[0], "dead_drop_se": np.hypot(errors[0], errors[1])}
+    dead, errors = (
+        np.array([values[f"dead_{side}{end}"] for side in SIDES], float) for end in ("", "_se")
+    )
+    values |= {"dead_drop": dead[1] - dead[0], "dead_drop_se": np.hypot(*errors)}
     values |= {name: row[name] for name in row if name.startswith("dead_")}
     equal, se = (
         dead_reduction_at_equal_l0(candidate, baseline),
@@ -85,9 +87,5 @@ def _effects(row: dict[Any, Any], candidate: Sweep, baseline: Sweep, l0: float) 
     values |= {"equal_l0_reduction": equal.factor}
     values |= {"dead_log10_se": se.by_lambda, "equal_l0_log10_se": se.by_l0}
     for how in ("dead", "equal_l0"):
-        values[f"{how}_log10"] = np.log10(_number(values[f"{how}_reduction"]))
+        values[f"{how}_log10"] = np.log10(np.array(values[f"{how}_reduction"], float))
     return values
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else float(value)

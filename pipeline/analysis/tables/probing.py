@@ -54,7 +54,7 @@ def _probed(run: ProbeRun, one: ProbedCell) -> Iterator[dict[str, Any]]:
                 "neurons": fmean(label.neurons[i] for label, _ in own),
                 "dense": fmean(label.dense for label, _ in own),
             }
-            yield _cell(run, one) | {"kind": kind, "k": k, "labels": len(own)} | means | alive
+            yield _cell(one) | {"kind": kind, "k": k, "labels": len(own)} | means | alive
 
 
 def absorption_table(runs: Iterable[ProbeRun]) -> pd.DataFrame:
@@ -64,7 +64,7 @@ def absorption_table(runs: Iterable[ProbeRun]) -> pd.DataFrame:
     for run in runs:
         for one in run.cells:
             judged = [p.absorption for p in one.labels if p.absorption and p.absorption.rows]
-            row = _cell(run, one) | {"labels": len(judged), "rows": sum(a.rows for a in judged)}
+            row = _cell(one) | {"labels": len(judged), "rows": sum(a.rows for a in judged)}
             if judged:
                 row |= {name: fmean(getattr(a, name) for a in judged) for name in ABSORBED[2:4]}
                 row["main"] = fmean(len(a.main) for a in judged)
@@ -72,9 +72,8 @@ def absorption_table(runs: Iterable[ProbeRun]) -> pd.DataFrame:
     return without_idle_k(pd.DataFrame(rows, columns=[*CELL, "l0", *ABSORBED]), CELL_K)
 
 
-def _cell(run: ProbeRun, one: ProbedCell) -> dict[str, Any]:
-    own = {name: getattr(one.cell, name) for name in CELL if name != CELL_K}
-    return own | {CELL_K: one.cell.k, "l0": one.l0}
+def _cell(one: ProbedCell) -> dict[str, Any]:
+    return {name: getattr(one.cell, name.removeprefix("cell_")) for name in CELL} | {"l0": one.l0}
 
 
 def k_for_lambda(table: pd.DataFrame) -> pd.DataFrame:

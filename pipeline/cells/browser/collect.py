@@ -46,17 +46,13 @@ def choose(spec: BrowserSpec, metrics: dict[Cell, CellMetrics]) -> tuple[Cell, C
     Raises:
         EvaluationError: no cell of the sweep fires.
     """
-    if spec.by_level:
-        shown = chosen_cell(spec, spec.shown, metrics)
-        if shown is None:
-            names = ", ".join(cell.path for cell in spec.shown)
-            raise EvaluationError(f"no cell of {names} fires at all, so there is nothing to show")
-        return shown, chosen_cell(spec, spec.rival, metrics)
-    (shown,) = spec.shown
-    if not metrics[shown].l0:
-        raise EvaluationError(f"{shown.path}: no latent fires, so there is nothing to show")
-    beside = spec.model_copy(update={"level": metrics[shown].l0})
-    return shown, chosen_cell(beside, spec.rival, metrics)
+    shown = chosen_cell(spec, spec.shown, metrics)
+    if shown is None:
+        names = ", ".join(cell.path for cell in spec.shown)
+        raise EvaluationError(f"no latent of {names} fires, so there is nothing to show")
+    if not spec.by_level:
+        spec = spec.model_copy(update={"level": metrics[shown].l0})
+    return shown, chosen_cell(spec, spec.rival, metrics)
 
 
 def main(

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from pipeline.analysis.numbers import variant_label
+from pipeline.analysis.tables.dial import judged
 from pipeline.cells.browser.examples import Examples
 from pipeline.cells.browser.page import (
     CONTEXTS_PER_FILE,
@@ -28,7 +28,6 @@ from pipeline.study.metrics import CellMetrics
 from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.gate import GatedAutoencoder
-from sagsae.evaluation.dial_scores import is_dial, score
 from sagsae.evaluation.profiles import Keep, Profiles
 from sagsae.evaluation.promoted import Promoted
 
@@ -56,16 +55,12 @@ def gate_of(sae: Autoencoder) -> np.ndarray | None:
         return None
     vectors = {name: sae.get_parameter(name) for name in sae.vectors}
     with torch.inference_mode():
-        theta, r, c = (torch.stack(pair) for pair in _pairs(sae.sides(vectors)))
+        theta, r, c = torch.stack(sae.sides(vectors)).unflatten(0, (3, 2))
         shut = theta.isinf()
         opens = (theta.where(~shut, 0) * r.exp() + c).clamp_min(0)
         opens = opens.where(~shut, torch.inf)
         found: np.ndarray = torch.cat([theta, opens]).float().cpu().numpy()
     return found
-
-
-def _pairs(sides: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-    return list(zip(sides[::2], sides[1::2], strict=True))
 
 
 class LatentsShown:
@@ -179,28 +174,24 @@ def dials_of(
     """Latent -> what steering found with it, by itself or in a pair; none of other weights."""
     found: dict[int, list[dict[str, Any]]] = {}
     for run in runs:
-        gains = [score(run.sizes, one.effect).gain for one in run.directions if one.kind == RANDOM]
-        for one in run.directions:
+        for one, scores in judged(run):
             side = run.candidate if one.kind == LATENT else run.baseline
             if one.kind == RANDOM or side is None or side.cell != cell:
                 continue
             if side.weights_sha256 == metrics.made_from.weights_sha256:
                 for latent in one.latents:
-                    found.setdefault(latent, []).append(_dial(run, one, median(gains)))
+                    found.setdefault(latent, []).append(_dial(run, one, scores))
     return found
 
 
-def _dial(run: DialRun, one: Direction, chance: float) -> dict[str, Any]:
-    found = score(run.sizes, one.effect)
-    times = found.gain / chance if chance > 0 else math.nan
+def _dial(run: DialRun, one: Direction, scores: dict[str, Any]) -> dict[str, Any]:
+    times = scores["times_random"]
     return {
         "kind": one.kind,
         "latents": one.latents,
         "sizes": run.sizes,
         **{name: rounded(getattr(one, name)) for name in ("effect", "effect_se", "kl")},
-        "monotone": found.monotone,
-        "symmetry": found.symmetry,
+        **{name: scores[name] for name in ("monotone", "symmetry", "dial")},
         "times_random": None if math.isnan(times) else times,
-        "dial": bool(is_dial(found.monotone, found.symmetry, times)),
         "promoted": one.promoted,
     }

@@ -17,7 +17,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from pipeline.cells.tracking.trackers import MODULES, Asked, Row, Tracked, Tracker, passed_on
+from pipeline.cells.tracking.trackers import Asked, Row, Tracked, Tracker, passed_on
 from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import Progress, say
 from pipeline.study.cell import Cell
@@ -46,7 +46,7 @@ class Runs:
         self.failed: set[str] = set()
 
         def start(name: str) -> None:
-            self._open[name] = import_module(MODULES[name]).start(asked, cell)
+            self._open[name] = import_module(f"{__package__}.{name}_run").start(asked, cell)
 
         self._each(asked.trackers, start)
 

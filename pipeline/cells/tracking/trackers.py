@@ -26,12 +26,6 @@ Row = Mapping[str, float]
 """A row of a training curve, see `pipeline.study.curves`."""
 
 VARIABLE = "SAGSAE_TRACKING"
-MODULES = {
-    "wandb": "pipeline.cells.tracking.wandb_run",
-    "tensorboard": "pipeline.cells.tracking.tensorboard_run",
-    "mlflow": "pipeline.cells.tracking.mlflow_run",
-}
-"""Name under ``tracking`` -> the module whose ``start(asked, cell)`` opens a run."""
 HELDOUT = "heldout/"
 """Before the names of what is measured on held-out tokens, once a cell is trained."""
 

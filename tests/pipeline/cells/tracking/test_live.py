@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.cells.run import main as run_cell
 from pipeline.cells.tracking import live as live_module
-from pipeline.cells.tracking.trackers import MODULES, VARIABLE, Asked, Tracked
+from pipeline.cells.tracking.trackers import VARIABLE, Asked, Tracked
 from pipeline.study.curves import read_curve
 from tests.pipeline.cells.tracking.readers import mlflow_points, tensorboard_points, wandb_points
 from tests.pipeline.whole_study import CELL, CONFIG, WholeStudy, make_whole_study, without_costs
@@ -58,8 +58,8 @@ def faulty(monkeypatch):
             start()
             return SimpleNamespace(last=-1, log=log, finish=finish)
 
-        monkeypatch.setitem(sys.modules, "their_tracker", SimpleNamespace(start=opened))
-        monkeypatch.setitem(MODULES, "tensorboard", "their_tracker")
+        name = "pipeline.cells.tracking.tensorboard_run"
+        monkeypatch.setitem(sys.modules, name, SimpleNamespace(start=opened))
 
     return faulty
 

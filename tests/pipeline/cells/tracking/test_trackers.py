@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from pipeline.cells.tracking.trackers import MODULES, Asked, Tracked, Tracker
+from pipeline.cells.tracking.trackers import Asked, Tracked, Tracker
+from pipeline.study.run_settings import TrackerName
 from tests.pipeline.cells.tracking.readers import (
     Points,
     mlflow_points,
@@ -41,7 +43,7 @@ def found_by(name: str, folder: Path, cell: str = NAME) -> Points:
 
 
 def start(name: str, asked: Asked, cell: Tracked) -> Tracker:
-    run: Tracker = import_module(MODULES[name]).start(asked, cell)
+    run: Tracker = import_module(f"pipeline.cells.tracking.{name}_run").start(asked, cell)
     return run
 
 
@@ -64,7 +66,7 @@ def expected(*steps: int) -> Points:
     }
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", get_args(TrackerName))
 class TestEachTracker:
     def test_what_is_measured_at_the_end_stands_beside(self, name, tmp_path):
         session(asked_of(tmp_path, name), name, 0, 50, heldout=HELDOUT)
