@@ -8,8 +8,8 @@ from pathlib import Path
 import sagsae
 
 HERE, LIBRARY = Path(__file__).parent, Path(sagsae.__file__).parent
+# Of the library, those that compare.
 MODULES = ("comparison", "contrasts", "dead_latents", "frontiers", "ranking", "sweeps")
-"""Of the library, those that compare."""
 
 
 def code_digest() -> str:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from sagsae.files import whole_file
 
+# Columns that stay text whatever they look like: a digest may read as a number.
 TEXTS = re.compile(
     r"model|hookpoint|(.*_)?variant|recipe|kind|quantity|sign|collapsed|.*_reason|made_from_.*"
     r"|.*_d(evice|type)|setting|metric|protocol"
@@ -17,7 +18,6 @@ TEXTS = re.compile(
     r"|(.*_)?series|family|home_recipe|error_from"
     r"|widths|level(_.*)?|measure|factor|together_with|against|hangs_on|dead_in_baseline|sentence|reference"
 )
-"""Columns that stay text whatever they look like: a digest may read as a number."""
 
 
 def read_table(path: Path) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from pandas.io.formats.style import Styler
 
 from sagsae.files import write_atomic
 
+# What LaTeX cannot set as it is, replaced once its special characters are escaped.
 SYMBOLS = {
     "λ": r"$\lambda$",
     "α": r"$\alpha$",
@@ -25,7 +26,6 @@ SYMBOLS = {
     "→": r"$\to$",
     "·": r"$\cdot$",
 }
-"""What LaTeX cannot set as it is, replaced once its special characters are escaped."""
 
 
 class Grid(NamedTuple):
@@ -40,8 +40,8 @@ class Grid(NamedTuple):
         return pd.DataFrame(list(self.rows), columns=list(self.columns)).style.hide(axis="index")
 
 
+# Of a page: a paragraph, or a table.
 Part = str | Grid
-"""Of a page: a paragraph, or a table."""
 
 
 def markdown(table: Grid) -> str:
@@ -106,8 +106,8 @@ def template(path: Path) -> Template:
     return renderer.get_template(path.name)
 
 
+# Suffix -> what writes a page of that kind.
 WRITERS = {".md": markdown_page, ".tex": latex_page, ".html": html_page}
-"""Suffix -> what writes a page of that kind."""
 
 
 def write_page(out: Path, title: str, parts: Sequence[Part]) -> None:

@@ -15,6 +15,7 @@ from pipeline.study import outputs
 from pipeline.study.dial import RANDOM
 from pipeline.study.training import DEFAULT_RECIPE
 
+# Column of a CSV -> its heading. Other columns have their names as headings.
 HEADINGS = {
     "k": "k",
     "of": "of",
@@ -38,8 +39,9 @@ HEADINGS = {
     "here": "This study",
     "why": "Remark",
 } | EFFECTS
-"""Column of a CSV -> its heading. Other columns have their names as headings."""
 Form = Callable[[Any], str]
+# Pattern of the names of columns -> how their values are written; elsewhere numbers at a usable
+# precision and texts as they are.
 FORMS: dict[str, Form] = {
     r"(.*_)?variant": variant_label,
     r"recipe": lambda name: name or DEFAULT_RECIPE,
@@ -52,8 +54,6 @@ FORMS: dict[str, Form] = {
     r"monotone": "{:.0%}".format,
     r"mean_rank": "{:.1f}".format,
 }
-"""Pattern of the names of columns -> how their values are written; elsewhere numbers at a usable
-precision and texts as they are."""
 SWEEP = "model hookpoint variant recipe width "
 CELL = f"{SWEEP}lam k seed "
 SIDES = "candidate_variant candidate_width baseline_variant baseline_width "
@@ -69,14 +69,14 @@ class View:
     """How a table is shown."""
 
     title: str
+    # Their names; all where empty.
     columns: str = ""
-    """Their names; all where empty."""
+    # Columns that cut it into tables of their own, in whose titles their values stand.
     by: str = ""
-    """Columns that cut it into tables of their own, in whose titles their values stand."""
+    # How to read it.
     reads: str = ""
-    """How to read it."""
+    # Makes of the CSV the table whose columns are shown.
     prepare: Callable[[pd.DataFrame], pd.DataFrame] = pd.DataFrame
-    """Makes of the CSV the table whose columns are shown."""
 
 
 def _quantities(table: pd.DataFrame) -> pd.DataFrame:

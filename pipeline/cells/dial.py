@@ -47,8 +47,8 @@ from sagsae.evaluation.metrics import accumulate
 from sagsae.evaluation.steering import Steering
 from sagsae.language_models import load_tokenizer
 
+# Tokens that each sense of a direction promotes most, whose logits are compared.
 PROMOTED = 10
-"""Tokens that each sense of a direction promotes most, whose logits are compared."""
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ from sagsae.evaluation.metrics import (
 )
 from sagsae.evaluation.replacements import reconstruction
 
+# Rows read at once.
 ROWS = 8192
-"""Rows read at once."""
 
 
 class EvaluationError(ValueError):

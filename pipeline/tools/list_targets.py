@@ -13,8 +13,8 @@ from pipeline.study.browser import browser_specs
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG
 
+# Rules that every study has.
 RULES = ("all", "tables", "figures", "report", "synthetic", "hub_folder", "verify")
-"""Rules that every study has."""
 
 
 def targets(study: Study) -> Iterator[str]:

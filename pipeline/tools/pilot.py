@@ -29,12 +29,12 @@ from pipeline.study.study import Study
 from pipeline.study.study_config import load_yaml
 from pipeline.study.training import DEFAULT_RECIPE
 
+# The outermost lambdas aim at the smallest L0 over this, and at the largest L0 times this.
 MARGIN = 1.25
-"""The outermost lambdas aim at the smallest L0 over this, and at the largest L0 times this."""
+# Sections of a study that its pilot does without.
 LEFT_OUT = ("comparisons", "dial", "probe", "browser", "synthetic", "reference")
-"""Sections of a study that its pilot does without."""
+# The section of a configuration file, up to the next key of the first level.
 GRID = re.compile(r"^grid:.*\n(?:(?:[ #-].*)?\n)*", re.MULTILINE)
-"""The section of a configuration file, up to the next key of the first level."""
 
 
 def pilot_configuration(

@@ -15,13 +15,13 @@ from typing import Any
 from pipeline.study.study import Study
 from pipeline.tools.work import Rates, Work, Workload
 
+# A job asks for so many times the seconds that it is estimated to take, and for so many minutes at
+# least.
 ROOM, LEAST_MINUTES = 2.0, 5
-"""A job asks for so many times the seconds that it is estimated to take, and for so many minutes at
-least."""
+# Times the estimated bytes; again for each attempt after the first.
 MEMORY_ROOM, MEMORY_GROWTH = 1.25, 1.5
-"""Times the estimated bytes; again for each attempt after the first."""
+# Of jobs whose work nobody counts: the protocols on made-up data.
 FEW_SECONDS = 300.0
-"""Of jobs whose work nobody counts: the protocols on made-up data."""
 
 
 class Requests:

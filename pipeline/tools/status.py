@@ -24,12 +24,12 @@ from pipeline.study.study_config import DEFAULT_CONFIG
 from sagsae.files import FileLock
 
 State = Literal["finished", "running", "failed", "waiting"]
+# A line of ``pipeline.jobs.progress``.
 PROGRESS = re.compile(r"[\w-]+ [^:]+: (?P<done>[\d,]+)/(?P<total>[\d,]+) .*")
-"""A line of ``pipeline.jobs.progress``."""
+# Begins the line by which a stage says why it failed.
 ERROR = "error: "
-"""Begins the line by which a stage says why it failed."""
+# Seconds after whose silence a job without a lock of its own is not taken to run.
 FRESH = 120.0
-"""Seconds after whose silence a job without a lock of its own is not taken to run."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Job:
     name: str
     state: State
     log: Path
+    # When its output or its log was last written, in seconds since 1970; 0 for never.
     at: float
-    """When its output or its log was last written, in seconds since 1970; 0 for never."""
+    # Why it failed; else its last line of progress.
     said: str = ""
-    """Why it failed; else its last line of progress."""
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,11 @@ class Status:
 
     study: Study
     now: float
+    # The Snakemake that runs it, such as "process 7 on node3"; empty where none does.
     run: str
-    """The Snakemake that runs it, such as "process 7 on node3"; empty where none does."""
     cells: Sequence[Job]
+    # Jobs of other stages that run or failed.
     others: Sequence[Job]
-    """Jobs of other stages that run or failed."""
 
     @classmethod
     def of(cls, study: Study, now: float) -> Status:

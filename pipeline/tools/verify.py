@@ -41,8 +41,8 @@ from pipeline.study.synthetic import PROTOCOLS
 
 MODELS, TEXTS, TOKENS, STORES = "models", "texts", "token stores", "stores"
 BASELINES, CELLS, LOOKS, SYNTHETIC = "baselines", "cells", "dial and probe runs", "synthetic runs"
+# Kinds whose record names an entry of the cache that no job mends in its place.
 IN_CACHE = (MODELS, TEXTS, TOKENS, BASELINES)
-"""Kinds whose record names an entry of the cache that no job mends in its place."""
 
 
 class Check(NamedTuple):

@@ -18,24 +18,24 @@ from pipeline.study.study_config import Model, load_yaml
 from sagsae.autoencoders.registry import GATED, VARIANTS
 
 RATES = Path(__file__).resolve().parents[2] / "workflow" / "rates.yaml"
+# Of [B, d] and [d, H], 2 B d H operations each, in a training step. Encode, decode, two backward
+# through the decoder, one for each gradient; a gate adds its auxiliary decode.
 GATED_PRODUCTS, UNGATED_PRODUCTS = 7, 5
-"""Of [B, d] and [d, H], 2 B d H operations each, in a training step. Encode, decode, two backward
-through the decoder, one for each gradient; a gate adds its auxiliary decode."""
+# Encode, decode, and the residual's coefficients for the calibration slopes.
 EVALUATION_PRODUCTS = 3
-"""Encode, decode, and the residual's coefficients for the calibration slopes."""
+# Of a latent while it is trained: per activation (rows, gradients, moments, copies), and per token
+# of the batch. BatchTopK takes most, a gate less than half.
 WEIGHT_BYTES, ACTIVATION_BYTES = 40.0, 28.0
-"""Of a latent while it is trained: per activation (rows, gradients, moments, copies), and per token
-of the batch. BatchTopK takes most, a gate less than half."""
+# Size of a store of the profile ``disk``, against a plain one.
 COMPRESSED = 0.8
-"""Size of a store of the profile ``disk``, against a plain one."""
+# Labels that a text with one source has; passes over the rows of a label until a probe on whole
+# activations has converged.
 LABELS, PASSES_PER_FIT = 31, 200
-"""Labels that a text with one source has; passes over the rows of a label until a probe on whole
-activations has converged."""
+# Chunks that the stream of a training shuffles together.
 GROUP_CHUNKS = 16
-"""Chunks that the stream of a training shuffles together."""
+# Bytes per second that one job reads or writes, assumed; tokens per second that one core packs,
+# measured on the local study.
 READ_RATE, PACKED_TOKENS = 2e9, 580_000.0
-"""Bytes per second that one job reads or writes, assumed; tokens per second that one core packs,
-measured on the local study."""
 
 
 class Device(Section):
@@ -99,18 +99,18 @@ class Rates(Section):
 class Work:
     """What one job computes, moves and holds."""
 
+    # Tokens that pass through a language model or an autoencoder.
     tokens: float = 0.0
-    """Tokens that pass through a language model or an autoencoder."""
+    # Operations at the rate of forward passes.
     forward: float = 0.0
-    """Operations at the rate of forward passes."""
+    # Operations at the rate of training.
     training: float = 0.0
-    """Operations at the rate of training."""
+    # Bytes that it reads from stores, or writes into them, while it computes.
     moved: float = 0.0
-    """Bytes that it reads from stores, or writes into them, while it computes."""
+    # Bytes of host memory, beside those of the process.
     held: float = 0.0
-    """Bytes of host memory, beside those of the process."""
+    # Seconds of the host, whatever the device.
     fixed: float = 0.0
-    """Seconds of the host, whatever the device."""
 
     def seconds(self, device: Device) -> float:
         """Of one device, the start of the job included."""

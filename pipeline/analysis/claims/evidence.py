@@ -23,11 +23,11 @@ NO_MAIN = "no comparison of a sign-aware variant with Gated of twice its width"
 POINT = ("comparison", "recipe", "model", "hookpoint")
 # Tables with rows of several pairs of widths.
 SWEEPS = ("contrasts", "latents", "parameters", "cells")
+# Begins the columns of effects.csv on dead latents at equal L0, beside those at equal lambda.
 EQUAL_L0 = "equal_l0_"
-"""Begins the columns of effects.csv on dead latents at equal L0, beside those at equal lambda."""
 
+# Sources: arXiv 2605.28149, v1 of May 2026, v2 of August 2026, its titles and figure captions.
 V1, V2, CAPTION = "abstract, v1", "abstract, v2", "captions"
-"""Sources: arXiv 2605.28149, v1 of May 2026, v2 of August 2026, its titles and figure captions."""
 WORDS = {0.5: "half", 1: "one", 2: "two"}
 
 
@@ -49,8 +49,8 @@ class Claim:
 
     source: str
     numbers: Mapping[str, Number]
+    # Takes the evidence, and the numbers by name.
     judge: Callable[..., Verdict]
-    """Takes the evidence, and the numbers by name."""
 
     @property
     def key(self) -> str:
@@ -86,15 +86,15 @@ class Evidence:
     """The tables of one study, or what stands in them under one setting."""
 
     spec: Scope
+    # Where the study has several settings, with the columns of effects.csv on equal L0.
     comparison: pd.DataFrame
-    """Where the study has several settings, with the columns of effects.csv on equal L0."""
     contrasts: pd.DataFrame
     latents: pd.DataFrame
     parameters: pd.DataFrame
     cells: pd.DataFrame
     synthetic: pd.DataFrame | None
+    # None where the study does not steer with latents.
     dial: pd.DataFrame | None = None
-    """None where the study does not steer with latents."""
     setting: Setting | None = None
 
     @classmethod

@@ -12,8 +12,8 @@ from pipeline.study.dial import LATENT, PAIR, RANDOM
 from sagsae.autoencoders.accounting import break_even_share
 from sagsae.evaluation.dial_scores import SYMMETRY, TIMES_RANDOM, is_dial
 
+# The variant whose latents cost most, and so break even last.
 UNTIED = "sagsae"
-"""The variant whose latents cost most, and so break even last."""
 
 
 @claim(V1)

@@ -18,12 +18,12 @@ from pipeline.analysis.claims.verdicts import FAILS, HOLDS
 from pipeline.study.scope import Scope
 from pipeline.study.settings import Factor, Setting, differ_in
 
+# ``number`` counts settings. ``dead_in_baseline`` says how many pairs have a baseline with dead
+# latents, without which nothing can be said of fewer dead ones.
 COLUMNS = (
     *("claim", "statement", "number", "recipe", "widths", "outcome", "hangs_on"),
     "dead_in_baseline",
 )
-"""``number`` counts settings. ``dead_in_baseline`` says how many pairs have a baseline with dead
-latents, without which nothing can be said of fewer dead ones."""
 
 
 def matrix_table(evidence: Evidence, listed: Sequence[Claim], table: pd.DataFrame) -> pd.DataFrame:

@@ -92,9 +92,9 @@ def two_sided(evidence: Evidence) -> Verdict:
     return decided_on_every(wins == len(rows), rows, unread, sweeps.NO_RANGE, here, why)
 
 
+# Mean |ΔR2| up to which two variants count as indistinguishable: a fifth of what the paper calls a
+# match.
 MATCH = sweeps.rest_within.numbers["within"] / 5
-"""Mean |ΔR2| up to which two variants count as indistinguishable: a fifth of what the paper calls a
-match."""
 
 
 def _tied(evidence: Evidence, candidate: str, most: float) -> Verdict:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+# Outcomes. A claim is not testable where what was measured cannot decide it. It is not measured
+# where the study has no cells for it.
 HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "not testable", "not measured"
-"""Outcomes. A claim is not testable where what was measured cannot decide it. It is not measured
-where the study has no cells for it."""
+# Begins the reason why a claim is not testable that holds on the pairs able to show it.
 PARTLY = "holds at "
-"""Begins the reason why a claim is not testable that holds on the pairs able to show it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,10 +18,10 @@ class Verdict:
     """What became of a claim in this study."""
 
     outcome: str
+    # This study's number with its uncertainty; empty where there is none.
     here: str
-    """This study's number with its uncertainty; empty where there is none."""
+    # Why it is not testable, or what must be known beside the number.
     why: str = ""
-    """Why it is not testable, or what must be known beside the number."""
 
 
 class Untestable(Exception):

@@ -14,12 +14,12 @@ from sagsae.autoencoders.storage import build
 
 THETA_POS, THETA_NEG = 0.6, 0.9
 UNIT = {"W_enc": 1.0, "W_dec": 1.0}
+# Variant -> the parameters it is drawn with. They only serve to tell the parts apart.
 PARAMETERS = {
     "sagsae_sym": UNIT
     | {"theta_pos": THETA_POS, "theta_neg": THETA_NEG, "r": 0.1, "c_pos": 0.0, "c_neg": 0.2},
     "gated": UNIT | {"b_gate": -THETA_POS, "r_mag": 0.1, "b_mag": 0.0},
 }
-"""Variant -> the parameters it is drawn with. They only serve to tell the parts apart."""
 LOOKS: dict[str, dict[str, Any]] = {
     "sagsae_sym": {"label": "Bi-Jump-ReLU (sign-aware)", "color": "#D55E00", "lw": 1.8},
     "gated": {"label": "Jump-ReLU (gated)", "color": "#0072B2", "ls": "--", "lw": 1.2},

@@ -9,10 +9,10 @@ from pipeline.analysis.figures.panels import panels_of
 from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.study.outputs import CALIBRATION
 
+# Sign -> its name, opacity of its line.
 SIGNS = {"positive": ("z > 0", 1.0), "negative": ("z < 0", 0.45)}
-"""Sign -> its name, opacity of its line."""
+# Of the slopes at each end, the percentage that may lie outside the axis; the CSV has all.
 MARGIN = 5
-"""Of the slopes at each end, the percentage that may lie outside the axis; the CSV has all."""
 
 
 def figure_11(shown: Shown) -> Drawn:

@@ -16,13 +16,13 @@ from pipeline.study import outputs
 from pipeline.study.outputs import POINTS
 from pipeline.study.scope import Scope
 
+# Ends the name of the same figure with every sweep of the grid.
 VARIANTS = "_variants"
-"""Ends the name of the same figure with every sweep of the grid."""
+# Up to here a study draws every figure under each recipe.
 FEW_RECIPES = 3
-"""Up to here a study draws every figure under each recipe."""
+# What it draws where there are more, under each recipe but the first with a sweep of several
+# points; the rest on demand.
 OF_MANY = ("figure_r2", "figure_2")
-"""What it draws where there are more, under each recipe but the first with a sweep of several
-points; the rest on demand."""
 
 
 @dataclass(frozen=True)
@@ -30,39 +30,40 @@ class Entry:
     """What is known of a figure without drawing it."""
 
     module: str
+    # What it draws.
     tables: tuple[str, ...] = ()
-    """What it draws."""
+    # The synthetic protocol whose table it draws.
     protocol: str = ""
-    """The synthetic protocol whose table it draws."""
+    # Measures that it draws besides.
     measures: tuple[str, ...] = ()
-    """Measures that it draws besides."""
 
 
 RUNS = (outputs.MEASURED.format(kind="synthetic"),)
 _sweep = Entry("sweep", (POINTS, outputs.COMPARISON))
+# Of the main comparison, numbered as in the paper, which has none of R2 against L0.
 SWEEPS = {
     "figure_r2": _sweep,
     "figure_2": _sweep,
     "figure_3": _sweep,
     "figure_11": Entry("calibration", (outputs.CALIBRATION, POINTS)),
 }
-"""Of the main comparison, numbered as in the paper, which has none of R2 against L0."""
+# Of a study that compares under several settings. They show all of them.
 SETTINGS = dict.fromkeys(
     ("figure_spec_gap", "figure_spec_dead", "figure_spec_reduction"),
     Entry("specification", (outputs.EFFECTS,)),
 )
-"""Of a study that compares under several settings. They show all of them."""
+# Of a study whose variants are of several families. They show every sweep.
 FAMILIES = {"figure_frontiers": Entry("frontiers", (POINTS,))}
-"""Of a study whose variants are of several families. They show every sweep."""
+# Of a study that steers with latents.
 DIALS = dict.fromkeys(("figure_dial", "figure_dial_kl"), Entry("dial", outputs.DIAL_TABLES))
-"""Of a study that steers with latents."""
+# Of a study that probes codes.
 PROBES = {
     "figure_probing": Entry("probing", (outputs.PROBING, POINTS)),
     "figure_absorption": Entry("probing", (outputs.ABSORPTION, POINTS)),
 }
-"""Of a study that probes codes."""
+# Of how cells trained.
 TRAININGS = {"figure_curves": Entry("curves", (POINTS,), measures=(outputs.CURVES,))}
-"""Of how cells trained."""
+# Figures that need no language model.
 SYNTHETIC = {
     "figure_1": Entry("activation"),
     "figure_4": Entry("protocols", protocol="polarity_dial"),
@@ -73,10 +74,9 @@ SYNTHETIC = {
     "figure_9": Entry("protocols", protocol="consolidation"),
     "figure_10": Entry("protocols", protocol="robustness"),
 }
-"""Figures that need no language model."""
 FIGURES = SWEEPS | SETTINGS | FAMILIES | DIALS | PROBES | TRAININGS | SYNTHETIC
+# A name: a figure, ``_variants`` for every sweep of it, and the recipe other than the first.
 PATTERN = f"({'|'.join(FIGURES)})({VARIANTS})?(@[A-Za-z0-9_-]+)?"
-"""A name: a figure, ``_variants`` for every sweep of it, and the recipe other than the first."""
 
 
 def parts(name: str) -> tuple[str, bool, str]:

@@ -19,16 +19,16 @@ from pipeline.study.looks import nearest_lambda
 from pipeline.study.outputs import POINTS
 from sagsae.autoencoders.registry import K
 
+# Column of a curve -> its name, and the scale of its axis. One panel each.
 QUANTITIES = {
     "reconstruction": ("Reconstruction error", "log"),
     "l0": ("L0", "log"),
     "dead_fraction": ("Dead fraction", "linear"),
 }
-"""Column of a curve -> its name, and the scale of its axis. One panel each."""
+# Rows of a curve that are drawn; evenly chosen, the first and the last among them.
 MOST = 200
-"""Rows of a curve that are drawn; evenly chosen, the first and the last among them."""
+# The k of a step: it falls during a warm-up. Column ``k`` is the last one, as of the cell.
 K_AT_STEP = "k_at_step"
-"""The k of a step: it falls during a warm-up. Column ``k`` is the last one, as of the cell."""
 KEYS = ["recipe", "model", "hookpoint", "series", "variant", "width", *KNOBS, "seed"]
 
 

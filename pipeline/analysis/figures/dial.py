@@ -13,8 +13,8 @@ from pipeline.study.dial import LATENT, PAIR, RANDOM
 from pipeline.study.outputs import DIAL, DIAL_CURVES
 from sagsae.autoencoders.registry import looks
 
+# Kind of direction -> its line in the legend; those drawn last lie on top.
 WORDS = {LATENT: "{}, one signed latent", PAIR: "{}, opposite pair", RANDOM: "random direction"}
-"""Kind of direction -> its line in the legend; those drawn last lie on top."""
 GREY = "#9A9A9A"
 KEYS = ["recipe", "model", "hookpoint", "seed", "comparison", "kind", "rank"]
 

@@ -40,12 +40,12 @@ STYLE: dict[str, Any] = {
     "svg.hashsalt": "sagsae",
     "pdf.fonttype": 42,  # text stays text in other programs
 }
+# Format -> what its file must not say of the day, or of the version.
 UNDATED: dict[str, dict[str, Any]] = {
     "png": {"Software": None},
     "svg": {"Date": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
-"""Format -> what its file must not say of the day, or of the version."""
 
 
 def draw(name: str, root: Path, spec: Scope, measures: Measures) -> Drawn:

@@ -15,12 +15,12 @@ from pipeline.study.cell import KNOBS
 from pipeline.study.outputs import POINTS
 from sagsae.autoencoders.registry import VARIANTS, sides, stem
 
+# Of the axis of R2: nearly even where R2 is spaced by the logarithm of 1 - R2.
 TICKS = (-1, 0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98, 0.99, 0.995)
-"""Of the axis of R2: nearly even where R2 is spaced by the logarithm of 1 - R2."""
+# Above and below what is drawn, as a factor of 1 - R2.
 ROOM = 1.12
-"""Above and below what is drawn, as a factor of 1 - R2."""
+# With fewer in a panel, its ticks are evenly spaced in R2.
 LEAST_TICKS = 4
-"""With fewer in a panel, its ticks are evenly spaced in R2."""
 
 
 def figure_frontiers(shown: Shown) -> Drawn:

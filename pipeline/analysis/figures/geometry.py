@@ -15,13 +15,13 @@ from pipeline.analysis.numbers import variant_label
 
 Rows = list[dict[str, Any]]
 TRUTH, POSITIVE = "#0072B2", "z > 0"
+# How the two sides of a latent are drawn.
 LOOKS: dict[str, dict[str, Any]] = {
     POSITIVE: {"color": "#D55E00", "lw": 2, "ls": "-"},
     "z < 0": {"color": "#E69F00", "lw": 2, "ls": "--"},
 }
-"""How the two sides of a latent are drawn."""
+# A side that fires on less of a latent's firings than this is not drawn.
 RARE = 0.001
-"""A side that fires on less of a latent's firings than this is not drawn."""
 
 
 def width_label(multiple: float) -> str:

@@ -17,6 +17,7 @@ from pipeline.analysis.figures.shown import Series, Shown
 from pipeline.study.cell import KNOBS
 
 BAND = "#B8B8B8"
+# Marker laid over a collapsed point.
 CROSS: dict[str, Any] = {
     "marker": "x",
     "color": "black",
@@ -24,7 +25,6 @@ CROSS: dict[str, Any] = {
     "markeredgewidth": 1.3,
     "ls": "none",
 }
-"""Marker laid over a collapsed point."""
 L0 = "L0 (active latents per token)"
 
 

@@ -19,8 +19,8 @@ from sagsae.autoencoders.registry import K
 
 SWEEP = ["recipe", "model", "hookpoint", "series", "variant", "width"]
 COORDINATES: dict[str, Any] = {"color": "#8A8A8A", "ls": ":", "lw": 1.2}
+# How probes on the activation itself are drawn.
 WHOLE: dict[str, Any] = {"color": "#222222", "ls": "--", "lw": 0.9}
-"""How probes on the activation itself are drawn."""
 
 
 def figure_probing(shown: Shown) -> Drawn:

@@ -19,8 +19,8 @@ from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import looks
 
+# A figure, and the numbers that it shows.
 Drawn = tuple[Figure, pd.DataFrame]
-"""A figure, and the numbers that it shows."""
 LINES = ("-", "--", ":", "-.")
 
 
@@ -31,10 +31,10 @@ class Series:
     colour: str
     marker: str
     line: str
+    # Width of the line and size of the markers, in multiples of the usual ones.
     weight: float
-    """Width of the line and size of the markers, in multiples of the usual ones."""
+    # Whether its markers are open.
     hollow: bool = False
-    """Whether its markers are open."""
 
     @property
     def stroke(self) -> dict[str, Any]:
@@ -54,13 +54,13 @@ class Series:
 class Shown:
     """The tables of a study under one recipe, cut to its main comparison or whole."""
 
+    # Folder of the results, which has the tables.
     root: Path
-    """Folder of the results, which has the tables."""
     spec: Scope
     recipe: str
     everything: bool
+    # For a figure that shows more than the tables have.
     measures: Measures
-    """For a figure that shows more than the tables have."""
 
     def table(self, name: str) -> pd.DataFrame:
         """A whole table."""

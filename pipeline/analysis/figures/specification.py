@@ -27,28 +27,28 @@ from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.study.outputs import EFFECTS
 from pipeline.study.settings import LEVEL
 
+# Of hookpoints, in turn; those of Okabe and Ito.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Of hookpoints, in turn; those of Okabe and Ito."""
+# Of models, in turn.
 MARKERS = "osD^vP*"
-"""Of models, in turn."""
+# The paper's numbers.
 DASHED: dict[str, Any] = {"color": "#444444", "lw": 0.8, "ls": "--"}
-"""The paper's numbers."""
+# The most that could be seen.
 MOST: dict[str, Any] = {"marker": "_", "color": "#999999", "markersize": 4, "ls": "none"}
-"""The most that could be seen."""
 
 
 @dataclass(frozen=True)
 class Curve:
     """What a specification curve shows."""
 
+    # Of effects.csv.
     column: str
-    """Of effects.csv."""
+    # Of the axis, which says what is up.
     label: str
-    """Of the axis, which says what is up."""
+    # The paper's numbers, dashed.
     lines: tuple[float, ...]
-    """The paper's numbers, dashed."""
+    # Whether the column is the log10 of what is shown, which has a ceiling then.
     of_factors: bool = False
-    """Whether the column is the log10 of what is shown, which has a ceiling then."""
 
     def text(self, value: float) -> str:
         """A value of the column as readers see it."""

@@ -26,6 +26,7 @@ from sagsae.sweeps import Sweep
 SIDES = ("candidate", "baseline")
 ASKED = tuple(f"{side}_{what}" for side in SIDES for what in ("variant", "width"))
 QUESTION = ("recipe", "model", "hookpoint", *ASKED)
+# Columns of tables that do not depend on the matched L0 asked for. ``answer`` has more.
 ANSWERS = (
     *("candidate_seeds", "baseline_seeds", "overlap_lo", "overlap_hi", "overlap_reason"),
     *("dominates", "p_dominance", "p_reason", "min_gap", "min_gap_se", "min_gap_l0"),
@@ -33,7 +34,6 @@ ANSWERS = (
     *("dead_reduction", "dead_ceiling", "dead_floored", "dead_points"),
     *("dead_left_out", "dead_reason", "lr_noisy", "collapsed"),
 )
-"""Columns of tables that do not depend on the matched L0 asked for. ``answer`` has more."""
 
 
 def comparison_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:

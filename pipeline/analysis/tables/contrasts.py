@@ -26,6 +26,7 @@ from pipeline.study.scope import SWEPT, Scope
 from sagsae.contrasts import contrast, shared_runs
 from sagsae.sweeps import Sweep
 
+# Kind -> (candidate, baseline) at equal width. Widths: a variant at H and at 2H.
 PAIRS = {
     TYING: (("sagsae_sym", "sagsae"), ("sagsae_tied", "sagsae_sym"), ("sagsae_tied", "sagsae")),
     ABLATION: (
@@ -35,7 +36,7 @@ PAIRS = {
         ("sagsae_tied", "sagsae_onesided"),
     ),
 }
-"""Kind -> (candidate, baseline) at equal width. Widths: a variant at H and at 2H."""
+# What follows the metric in a column -> the field of a `Contrast`.
 PER_METRIC = {
     "candidate": "candidate",
     "baseline": "baseline",
@@ -44,7 +45,6 @@ PER_METRIC = {
     "delta_abs": "mean_abs",
     "delta_max": "max_abs",
 }
-"""What follows the metric in a column -> the field of a `Contrast`."""
 CONTRASTED = ("l0", *SWEPT)
 
 

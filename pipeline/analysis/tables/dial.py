@@ -31,8 +31,8 @@ COLUMNS = (
     *("effect_minus", "effect_plus", "kl_minus", "kl_plus", "size", "unit"),
     *("contexts", "positions", "promoted_plus", "promoted_minus"),
 )
+# Columns of whole numbers that a random direction has not.
 WHOLE = ("width", "latent_plus", "latent_minus")
-"""Columns of whole numbers that a random direction has not."""
 CURVES = ("effect", "effect_se", "kl")
 
 

@@ -18,6 +18,7 @@ from pipeline.study.scope import Scope
 from sagsae.dead_latents import dead_reduction_at_equal_l0, reduction_errors
 from sagsae.sweeps import Sweep
 
+# Columns that are effects -> their names in words. ``<column>_se`` is the standard error.
 EFFECTS = {
     "min_gap": "Smallest R2 gap",
     "mean_gap": "Mean R2 gap",
@@ -25,14 +26,14 @@ EFFECTS = {
     "equal_l0_log10": "Fewer dead at equal L0, log10 of the factor",
     "dead_log10": "Fewer dead at equal lambda, log10 of the factor",
 }
-"""Columns that are effects -> their names in words. ``<column>_se`` is the standard error."""
 PLACE = ("comparison", "recipe", "widths", "model", "hookpoint")
+# Columns that comparison.csv has as well.
 TAKEN = (
     *("candidate_seeds", "baseline_seeds", "overlap_lo", "overlap_hi", "overlap_reason"),
     *("dominates", "p_dominance", "min_gap", "min_gap_se", "mean_gap", "mean_gap_se"),
 )
-"""Columns that comparison.csv has as well."""
 REDUCTION = ("reduction", "log10", "log10_se", "ceiling", "points", "floored", "left_out", "reason")
+# Columns after those that say what a point is.
 COLUMNS = (
     *(*TAKEN, "matched_l0"),
     *(f"dead_{what}{end}" for what in (*SIDES, "drop") for end in ("", "_se")),
@@ -40,7 +41,6 @@ COLUMNS = (
     *(f"{how}_{what}" for how in ("dead", "equal_l0") for what in REDUCTION),
     *("candidate_collapsed", "baseline_collapsed", "collapsed"),
 )
-"""Columns after those that say what a point is."""
 
 
 def effect_table(comparison: pd.DataFrame, metrics: Metrics, spec: Scope) -> pd.DataFrame:

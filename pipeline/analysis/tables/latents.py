@@ -15,6 +15,7 @@ from pipeline.study.metrics import CellMetrics
 from pipeline.study.scope import Scope
 from sagsae.sweeps import Estimate
 
+# What latents.csv holds of each sweep. Shares are of live latents but for ``bipolar_of_all``.
 QUANTITIES: dict[str, Callable[[CellMetrics], float | None]] = {
     "bipolar_fraction": lambda found: found.bipolar_fraction,
     "bipolar_firing_share": lambda found: found.bipolar_firing_share,
@@ -27,12 +28,11 @@ QUANTITIES: dict[str, Callable[[CellMetrics], float | None]] = {
     "slope_positive_median": lambda found: found.calibration.positive.median,
     "slope_negative_median": lambda found: found.calibration.negative.median,
 }
-"""What latents.csv holds of each sweep. Shares are of live latents but for ``bipolar_of_all``."""
 COSTS = ["d_model", "parameters", "parameters_per_latent", "break_even_share"]
+# Columns of latents.csv -> their names in parameters.csv.
 SHARES = {"mean": "two_sided_share", "se": "two_sided_share_se", "lo": "two_sided_share_lo"}
-"""Columns of latents.csv -> their names in parameters.csv."""
+# Where the metrics of a cell keep quantiles.
 PERCENT = range(0, 101, 2)
-"""Where the metrics of a cell keep quantiles."""
 
 
 def bipolar_of_all(found: CellMetrics) -> float | None:

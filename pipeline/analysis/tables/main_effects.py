@@ -20,16 +20,16 @@ from pipeline.analysis.tables.effects import EFFECTS
 from pipeline.study.recipes import VARIANT_FACTOR
 from pipeline.study.settings import Factor
 
+# ``against`` is empty in a row of a level's mean. In others, ``points`` counts pairs of points and
+# ``mean`` is the effect at ``level`` minus that ``against``. ``with_collapses`` counts points, or
+# pairs, in which a cell collapsed: ``mean`` and ``sd`` leave them out, since R2 of a run that
+# diverged may be any number. ``median``, ``least`` and ``most`` are over all.
 COLUMNS = (
     *("measure", "factor", "together_with", "level", "against", "points", "mean", "sd"),
     *("median", "least", "most", "with_collapses"),
 )
-"""``against`` is empty in a row of a level's mean. In others, ``points`` counts pairs of points and
-``mean`` is the effect at ``level`` minus that ``against``. ``with_collapses`` counts points, or
-pairs, in which a cell collapsed: ``mean`` and ``sd`` leave them out, since R2 of a run that
-diverged may be any number. ``median``, ``least`` and ``most`` are over all."""
+# The level under which the mean of the effect itself stands.
 VARIANT_LEVEL = "SA-GSAE against Gated"
-"""The level under which the mean of the effect itself stands."""
 SAME = ("model", "hookpoint")
 
 

@@ -21,12 +21,12 @@ from pipeline.study.measures import Measures
 from pipeline.study.outputs import ABSORPTION
 from pipeline.study.probe import ALL, ProbedCell, ProbeRun
 
+# The k of a cell in tables of probes, where ``k`` is the number of sides of a probe.
 CELL_K = "cell_k"
-"""The k of a cell in tables of probes, where ``k`` is the number of sides of a probe."""
 CELL = ("recipe", "model", "hookpoint", "variant", "width", "lam", CELL_K, "seed")
 PROBED = ("kind", "k", "labels", "accuracy", "latents", "neurons", "dense", "live_sides")
+# What names a cell in a table with a row for each.
 NAMES = [*SWEEP, "lam", "seed", "l0"]
-"""What names a cell in a table with a row for each."""
 ABSORBED = ("labels", "rows", "fraction", "full", "main")
 
 

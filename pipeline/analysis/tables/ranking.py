@@ -24,8 +24,8 @@ RANKED = (
     *("series", "variant", "width", "family", "sides", "home_recipe"),
     *("r2", "r2_se", "seeds", "error_from", "loss_recovered", "lr_noisy", "dead_fraction"),
 )
+# Columns after those of probes.
 COST = ("parameters", "tokens_per_second", "collapsed", "rank_reason")
-"""Columns after those of probes."""
 SUMMARY = ("recipe", "l0", "series", "variant", "pairs", "mean_rank", "low", "high", "first", "of")
 
 

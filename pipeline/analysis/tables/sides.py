@@ -28,8 +28,8 @@ COLUMNS = (
     *("pairs", "positive", "sign_p"),
 )
 WHOLE = ("width", "baseline_width", "pairs", "positive")
+# What the line over pairs has the mean of; its smallest gap is the smallest of all.
 MEANS = [*DIFFERENCES, *DEAD, "mean_gap"]
-"""What the line over pairs has the mean of; its smallest gap is the smallest of all."""
 
 
 def side_table(

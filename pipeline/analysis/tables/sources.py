@@ -14,8 +14,8 @@ from pipeline.analysis.tables.comparison import ANSWERS, QUESTION, comparison_ta
 from pipeline.analysis.tables.sweeps import Metrics, without_idle_k
 from pipeline.study.scope import Scope
 
+# Columns of a comparison in R2. Dead latents and Loss Recovered are compared on all text only.
 COMPARED = [name for name in ANSWERS if name.startswith(("overlap", "p_", "min", "mean", "max"))]
-"""Columns of a comparison in R2. Dead latents and Loss Recovered are compared on all text only."""
 
 
 def source_table(metrics: Metrics) -> pd.DataFrame:

@@ -36,8 +36,8 @@ from sagsae.evaluation.profiles import Keep, profile_latents
 from sagsae.evaluation.promoted import promoted_tokens
 from sagsae.language_models import load_tokenizer, texts_of
 
+# Tokens that each sign promotes.
 PROMOTED = 10
-"""Tokens that each sign promotes."""
 
 
 def choose(spec: BrowserSpec, metrics: dict[Cell, CellMetrics]) -> tuple[Cell, Cell | None]:

@@ -12,11 +12,11 @@ from sagsae.evaluation.bins import BINS
 from sagsae.evaluation.lowest import Lowest
 from sagsae.evaluation.profiles import INTERVALS, Profiles
 
+# Steps of the activations around a firing; so many is the strongest activation of its sign.
 STEPS = 255
-"""Steps of the activations around a firing; so many is the strongest activation of its sign."""
 
+# Context, position, z, and the activations around: offset and step in turn.
 Example = list[Any]
-"""Context, position, z, and the activations around: offset and step in turn."""
 
 
 class Examples:

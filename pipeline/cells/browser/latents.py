@@ -32,8 +32,8 @@ from sagsae.evaluation.profiles import Keep, Profiles
 from sagsae.evaluation.promoted import Promoted
 
 LATENTS_PER_FILE = 64
+# Promoted tokens of each sign that the index has, for the list and the search.
 LISTED = 5
-"""Promoted tokens of each sign that the index has, for the list and the search."""
 
 
 @dataclass(frozen=True)

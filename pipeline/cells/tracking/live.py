@@ -28,10 +28,10 @@ from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG
 
+# Seconds that trackers have once a job is done, and where it was stopped or failed.
 PATIENCE, STOPPED = 60.0, 5.0
-"""Seconds that trackers have once a job is done, and where it was stopped or failed."""
+# What trackers are told of metrics.json.
 MEASURED = ("r2", "l0", "dead_fraction", "loss_recovered", "bipolar_fraction")
-"""What trackers are told of metrics.json."""
 
 
 class Runs:

@@ -18,8 +18,8 @@ from pipeline.jobs.stage import locked
 from pipeline.study.outputs import MLFLOW
 
 TAG = "sagsae.training"
+# Characters of a parameter.
 LONGEST = 500
-"""Characters of a parameter."""
 
 
 class MlflowRun(Tracker):

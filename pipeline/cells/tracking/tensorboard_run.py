@@ -11,8 +11,8 @@ from torch.utils.tensorboard import SummaryWriter
 from pipeline.cells.tracking.trackers import Asked, Tracked, Tracker
 from sagsae.files import write_atomic
 
+# File that says of which training a folder holds the curve.
 KEY = ".training"
-"""File that says of which training a folder holds the curve."""
 
 
 class TensorBoardRun(Tracker):

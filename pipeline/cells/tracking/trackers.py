@@ -22,12 +22,12 @@ from pipeline.study.sections import ConfigError, Section
 from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
 
+# A row of a training curve, see `pipeline.study.curves`.
 Row = Mapping[str, float]
-"""A row of a training curve, see `pipeline.study.curves`."""
 
 VARIABLE = "SAGSAE_TRACKING"
+# Before the names of what is measured on held-out tokens, once a cell is trained.
 HELDOUT = "heldout/"
-"""Before the names of what is measured on held-out tokens, once a cell is trained."""
 
 
 class Asked(Section):
@@ -78,12 +78,12 @@ def _is_installed(package: str) -> bool:
 class Tracked:
     """One training of one cell, as trackers know it."""
 
+    # Path of the cell.
     name: str
-    """Path of the cell."""
+    # The same for every job that works on this training, and for no other training.
     key: str
-    """The same for every job that works on this training, and for no other training."""
+    # What it is trained by.
     config: dict[str, Any] = field(default_factory=dict)
-    """What it is trained by."""
 
     @classmethod
     def of(cls, spec: TrainSpec, study: str) -> Tracked:

@@ -14,8 +14,8 @@ from pipeline.cells.tracking.trackers import Asked, Tracked, Tracker
 from pipeline.study.outputs import WANDB_NOTE
 from sagsae.files import write_atomic
 
+# The variable that stands in for a key.
 TOKEN = "WANDB_IDENTITY_TOKEN_FILE"
-"""The variable that stands in for a key."""
 
 
 class WandbRun(Tracker):
