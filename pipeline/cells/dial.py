@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pipeline.cells.evaluate import EvaluationError, MeasuredCells, rows_of
@@ -115,34 +114,20 @@ def _side(cells: MeasuredCells, cell: Cell, store: Store, label: str) -> Side:
     return Side(cells.metrics[cell], sae, accumulate(sae, rows).firings)
 
 
-def _curves(
-    spec: DialSpec,
-    size_one: float,
-    arms: Arms,
-    found: Baselines,
-    asset: Path,
-    device: torch.device,
-    label: str,
-) -> Curves:
+def _curves(spec: DialSpec, model: Any, found: Baselines, arms: Arms, unit: float) -> Curves:
+    """What steps of a language model along some arms do; ``unit`` is the size of alpha = 1."""
     plan = spec.dial
     steering = Steering(
-        model=load_asset(asset, found.dtype, device),
+        model=model,
         hookpoint=found.ablations[spec.hookpoint].hookpoint,
         positions=plan.positions,
         tokens=PROMOTED,
-        batch=STEERED[device.type],
+        batch=STEERED[model.device.type],
     )
     contexts = found.contexts.first(plan.contexts)
     total = interventions(plan.contexts, len(arms), len(plan.alphas))
-    progress = Progress(label, total, "steered contexts")
-    sizes = [alpha * size_one for alpha in plan.alphas]
-    return steer(steering, contexts, arms, sizes, progress.update)
-
-
-def _words(tokens: Tensor, asset: Path) -> list[list[list[str]]]:
-    """The text of tokens [n, 2, k]."""
-    tokenizer = load_tokenizer(model_folder(asset))
-    return [[[tokenizer.decode([i]) for i in arm] for arm in both] for both in tokens.tolist()]
+    progress = Progress(f"dial {spec.model}/{spec.hookpoint}", total, "steered contexts")
+    return steer(steering, contexts, arms, [a * unit for a in plan.alphas], progress.update)
 
 
 def main(
@@ -180,11 +165,12 @@ def main(
         if candidate is None:
             raise EvaluationError(f"{label}: no cell of the candidate fires: mend its lambdas")
         records, arms = directions(spec, candidate, baseline)
-        curves = _curves(spec, candidate.unit, arms, found, asset, place, label)
-        words, sizes = _words(curves.promoted, asset), spec.dial.alphas
+        model = load_asset(asset, found.dtype, place)
+        curves, sizes = _curves(spec, model, found, arms, candidate.unit), spec.dial.alphas
+        decode = load_tokenizer(model_folder(asset)).decode
         for i, record in enumerate(records):
             record |= {k: getattr(curves, k)[i].tolist() for k in ("kl", "effect", "effect_se")}
-            record["promoted"] = words[i]
+            record["promoted"] = [[decode([t]) for t in arm] for arm in curves.promoted[i].tolist()]
         run = {
             "spec": digest(spec),
             **spec.made_at,

@@ -58,10 +58,8 @@ def against_size(shown: Shown, measures: list[str], label: str) -> Drawn:
         variant = found["variant"].iloc[0]
         colour = colours[variant][0] if variant else GREY
         strokes[kind] = {"color": colour, "ls": "--" if kind == PAIR else "-", "lw": 1.6}
-        text = (
-            f"{WORDS[kind].format(variant_label(variant))} ({len(found[KEYS].drop_duplicates())})"
-        )
-        legend.append(Line2D([], [], **strokes[kind], label=text))
+        text, count = WORDS[kind].format(variant_label(variant)), len(found[KEYS].drop_duplicates())
+        legend.append(Line2D([], [], **strokes[kind], label=f"{text} ({count})"))
     figure, panels = panels_of(shown, table, legend, ("Size α of the step", label))
     for panel, here in panels:
         for kind, stroke in reversed(strokes.items()):

@@ -38,11 +38,8 @@ def figure_probing(shown: Shown) -> Drawn:
     points = means[["l0", "accuracy", "latents", "neurons", "dense"]].mean().reset_index()
     points = points.assign(accuracy_se=means["accuracy"].sem().to_numpy())
     series, ks = shown.lines(points), sorted(points["k"].unique())
-    legend = [
-        *legend_of(series),
-        Line2D([], [], **COORDINATES, label=NEURONS),
-        Line2D([], [], **WHOLE, label=DENSE),
-    ]
+    legend = [*legend_of(series), Line2D([], [], **COORDINATES, label=NEURONS)]
+    legend.append(Line2D([], [], **WHOLE, label=DENSE))
     labels = "Sides that a probe may use, k", "Accuracy"
     figure, panels = panels_of(shown, points, legend, labels, sharey=True)
     for panel, rows in panels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -10,6 +10,7 @@ import pandas as pd
 from pipeline.analysis.numbers import matched_column, sweep_label, variant_label
 from pipeline.analysis.tables.sweeps import (
     Metrics,
+    Sweeps,
     joined_reasons,
     named_collapses,
     noisy_places,
@@ -21,7 +22,6 @@ from pipeline.study.scope import SWEPT, Scope
 from sagsae.autoencoders.registry import equal_knobs_compare
 from sagsae.comparison import dominance, matched, overlap
 from sagsae.dead_latents import DeadReduction, dead_reduction
-from sagsae.sweeps import Sweep
 
 SIDES = ("candidate", "baseline")
 ASKED = tuple(f"{side}_{what}" for side in SIDES for what in ("variant", "width"))
@@ -74,10 +74,7 @@ def matched_columns(levels: Sequence[float]) -> list[str]:
 
 
 def answer(
-    sweeps: Mapping[SweepKey, Sweep],
-    candidate: SweepKey,
-    baseline: SweepKey,
-    levels: Sequence[float],
+    sweeps: Sweeps, candidate: SweepKey, baseline: SweepKey, levels: Sequence[float]
 ) -> dict[str, Any]:
     """Columns that compare two sweeps, at some matched L0 too. A sweep that is not there leaves a
     reason."""

@@ -8,21 +8,18 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.tables.sweeps import keys_under
+from pipeline.analysis.tables.sweeps import Sweeps, keys_under
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import looks
 from sagsae.comparison import dominance, overlap
-from sagsae.sweeps import Sweep
 
 YES, NO, NO_RANGE = "yes", "no", "no shared range"
 GAPS = ("min_gap", "min_gap_l0", "mean_gap")
 OUTCOMES = {True: YES, False: NO, None: NO_RANGE}
 
 
-def dominance_table(
-    sweeps: Mapping[SweepKey, Sweep], names: Mapping[SweepKey, str], spec: Scope
-) -> pd.DataFrame:
+def dominance_table(sweeps: Sweeps, names: Mapping[SweepKey, str], spec: Scope) -> pd.DataFrame:
     """One row per (recipe, model, hookpoint) and ordered pair of its sweeps, in the order of
     legends. ``outcome`` says whether the first strictly dominates the second; gaps are first minus
     second.

@@ -79,10 +79,8 @@ def _effects(row: dict[Any, Any], candidate: Sweep, baseline: Sweep, l0: float) 
     )
     values |= {"dead_drop": dead[1] - dead[0], "dead_drop_se": np.hypot(*errors)}
     values |= {name: row[name] for name in row if name.startswith("dead_")}
-    equal, se = (
-        dead_reduction_at_equal_l0(candidate, baseline),
-        reduction_errors(candidate, baseline),
-    )
+    equal = dead_reduction_at_equal_l0(candidate, baseline)
+    se = reduction_errors(candidate, baseline)
     values |= {f"equal_l0_{name}": value for name, value in vars(equal).items()}
     values |= {"equal_l0_reduction": equal.factor}
     values |= {"dead_log10_se": se.by_lambda, "equal_l0_log10_se": se.by_l0}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -15,19 +14,6 @@ from pipeline.study.metrics import CellMetrics
 from pipeline.study.scope import Scope
 from sagsae.sweeps import Estimate
 
-# What latents.csv holds of each sweep. Shares are of live latents but for ``bipolar_of_all``.
-QUANTITIES: dict[str, Callable[[CellMetrics], float | None]] = {
-    "bipolar_fraction": lambda found: found.bipolar_fraction,
-    "bipolar_firing_share": lambda found: found.bipolar_firing_share,
-    "bipolar_of_all": lambda found: bipolar_of_all(found),
-    "minority_share_median": lambda found: middle(found.census.minority_share_quantiles),
-    "top1_bipolar_fraction": lambda found: found.census.top1_bipolar_fraction,
-    "top10_bipolar_fraction": lambda found: found.census.top10_bipolar_fraction,
-    "top1_minority_share": lambda found: found.census.top1_minority_share,
-    "top10_minority_share": lambda found: found.census.top10_minority_share,
-    "slope_positive_median": lambda found: found.calibration.positive.median,
-    "slope_negative_median": lambda found: found.calibration.negative.median,
-}
 COSTS = ["d_model", "parameters", "parameters_per_latent", "break_even_share"]
 # Columns of latents.csv -> their names in parameters.csv.
 SHARES = {"mean": "two_sided_share", "se": "two_sided_share_se", "lo": "two_sided_share_lo"}
@@ -35,14 +21,21 @@ SHARES = {"mean": "two_sided_share", "se": "two_sided_share_se", "lo": "two_side
 PERCENT = range(0, 101, 2)
 
 
-def bipolar_of_all(found: CellMetrics) -> float | None:
-    """Latents that fire with both signs, as a share of the width."""
-    share = found.bipolar_fraction
-    return None if share is None else share * (1 - found.dead_fraction)
-
-
-def middle(quantiles: Sequence[float]) -> float | None:
-    return quantiles[len(quantiles) // 2] if quantiles else None
+def quantities(found: CellMetrics) -> dict[str, float | None]:
+    """What latents.csv holds of a cell. Shares are of live latents, ``bipolar_of_all`` of all."""
+    share, census, slopes = found.bipolar_fraction, found.census, found.calibration
+    minority = census.minority_share_quantiles
+    shares = ("bipolar_fraction", "minority_share")
+    tops = [f"top{percent}_{name}" for name in shares for percent in (1, 10)]
+    return {
+        "bipolar_fraction": share,
+        "bipolar_firing_share": found.bipolar_firing_share,
+        "bipolar_of_all": None if share is None else share * (1 - found.dead_fraction),
+        "minority_share_median": minority[len(minority) // 2] if minority else None,
+        **{name: getattr(census, name) for name in tops},
+        "slope_positive_median": slopes.positive.median,
+        "slope_negative_median": slopes.negative.median,
+    }
 
 
 def latent_table(metrics: Metrics) -> pd.DataFrame:
@@ -54,9 +47,9 @@ def latent_table(metrics: Metrics) -> pd.DataFrame:
     """
     keys = [*SWEEP, "quantity"]
     found = pd.DataFrame(
-        {**cell.sweep._asdict(), "seed": cell.seed, "quantity": name, "value": value(metrics[cell])}
+        {**cell.sweep._asdict(), "seed": cell.seed, "quantity": name, "value": value}
         for cell in sorted(metrics)
-        for name, value in QUANTITIES.items()
+        for name, value in quantities(metrics[cell]).items()
     ).astype({"value": float})
     values = found.groupby(keys, sort=False)["value"]
     table = values.agg(mean="mean", lo="min", hi="max", cells="count")

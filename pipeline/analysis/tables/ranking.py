@@ -9,14 +9,13 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analysis.numbers import format_number
-from pipeline.analysis.tables.sweeps import keys_under, named_collapses
+from pipeline.analysis.tables.sweeps import Sweeps, keys_under, named_collapses
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
 from sagsae.ranking import Reading, Spread, mean_rank, pooled, read_at, standings
 from sagsae.sweeps import Sweep
 
-Sweeps = Mapping[SweepKey, Sweep]
 PLACE = ("recipe", "model", "hookpoint", "l0")
 WHOLE = ("rank", "best_rank", "worst_rank", "of", "sides", "seeds", "parameters")
 RANKED = (

@@ -10,12 +10,11 @@ import pandas as pd
 from pipeline.analysis.numbers import matched_column
 from pipeline.analysis.tables.comparison import SIDES, answer
 from pipeline.analysis.tables.dominance import NO_RANGE
-from pipeline.analysis.tables.sweeps import keys_under
+from pipeline.analysis.tables.sweeps import Sweeps, keys_under
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
 from sagsae.ranking import sign_test
-from sagsae.sweeps import Sweep
 
 TWO, ONE, NEITHER = "two-sided", "one-sided", "neither"
 OUTCOMES = (TWO, ONE, NEITHER, NO_RANGE)
@@ -32,9 +31,7 @@ WHOLE = ("width", "baseline_width", "pairs", "positive")
 MEANS = [*DIFFERENCES, *DEAD, "mean_gap"]
 
 
-def side_table(
-    sweeps: Mapping[SweepKey, Sweep], names: Mapping[SweepKey, str], spec: Scope
-) -> pd.DataFrame:
+def side_table(sweeps: Sweeps, names: Mapping[SweepKey, str], spec: Scope) -> pd.DataFrame:
     """One row per (family, two-sided series, recipe, model, hookpoint, matched L0); after those of
     each recipe a line over pairs, without a model.
 
@@ -66,7 +63,7 @@ def side_table(
 
 
 def _rows(
-    sweeps: Mapping[SweepKey, Sweep], two: SweepKey, one: SweepKey, levels: list[float]
+    sweeps: Sweeps, two: SweepKey, one: SweepKey, levels: list[float]
 ) -> list[dict[str, Any]]:
     """What tells a sweep of two sides from that of one, at each matched L0."""
     found = answer(sweeps, two, one, levels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from sagsae.autoencoders.registry import K
 from sagsae.sweeps import Estimate, Sweep
 
 Metrics = dict[Cell, CellMetrics]
+Sweeps = Mapping[SweepKey, Sweep]
 SWEEP = SweepKey._fields
 
 
