@@ -2,33 +2,25 @@
 
 A store serves all studies whose settings differ in the number of rows alone. A study that needs
 more rows adds blocks to it; one that needs fewer reads its first blocks.
-
-On a CPU a process of one thread per core is about 1.6 times as fast as one process with as many
-threads (docs/performance.md), and these share the blocks. A short dump has one process, as each
-loads the model.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from pipeline.data.fetch import load_asset, model_folder
+from pipeline.data.fetch import load_asset
 from pipeline.data.hookpoints import hookpoints_of
 from pipeline.data.manifests import describe
 from pipeline.data.passes import DUMPED
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.cache import STORES, Entry, using, write_record
 from pipeline.jobs.json_files import digest, read_json
-from pipeline.jobs.progress import Progress, say
+from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of
 from pipeline.study.specs import DumpSpec
 from sagsae.activations import DumpProgress, DumpSettings, Store, StoreError, dump_activations
@@ -116,45 +108,13 @@ class DumpJob:
 
     def fill(self, device: Device) -> Store:
         """Make what is missing of the rows, and seal them."""
-        count = self._processes() if device_of(device).type == "cpu" else 1
-        if count > 1:
-            say(f"dump {self.name}: {count} processes share the blocks")
-            torch.set_num_threads(1)
-            self.run(device, ())
-            mine, *shares = (range(first, self.blocks, count) for first in range(count))
-            with ProcessPoolExecutor(
-                count - 1, get_context("spawn"), torch.set_num_threads, (1,)
-            ) as others:
-                running = [others.submit(self.run, device, share) for share in shares]
-                self.run(device, mine, report=True)
-                for share in running:
-                    share.result()
-        place = self.run(device, report=count == 1)
-        return Store.open(place, rows=self.blocks * self.spec.dump.rows_per_block)
-
-    def _processes(self) -> int:
-        """How many fill the store on a CPU; their models take no more than half of its memory."""
-        if self.spec.is_short:
-            return 1
-        weights = model_folder(self.asset).glob("*.safetensors")
-        held = 2 * sum(file.stat().st_size for file in weights)  # float32 of bfloat16
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        return max(1, min(torch.get_num_threads(), self.blocks, memory // 2 // held))
-
-    def run(
-        self, device: Device, blocks: Sequence[int] | None = None, *, report: bool = False
-    ) -> Storage:
-        """Dump some blocks, or all that are missing, and then seal them; the store's place."""
         spec, entry, place = self.spec, self.spec.model, device_of(device)
-        progress = Progress(f"dump {self.name}", self.blocks * spec.dump.rows_per_block, "rows")
-        parent = parent_process()
+        rows = self.blocks * spec.dump.rows_per_block
+        progress = Progress(f"dump {self.name}", rows, "rows")
 
         def update(at: DumpProgress) -> None:
-            if parent is not None and not parent.is_alive():
-                raise SystemExit("the process that shared out the blocks is gone")
-            if report:
-                done = at.blocks_done * spec.dump.rows_per_block
-                progress.update(done, f"{at.tokens_per_second:,.0f} model tokens/s")
+            done = at.blocks_done * spec.dump.rows_per_block
+            progress.update(done, f"{at.tokens_per_second:,.0f} model tokens/s")
 
         contexts = open_tokens(self.calibration_tokens).input_ids
         settings = DumpSettings(
@@ -166,7 +126,7 @@ class DumpJob:
             seed=spec.seed,
             provenance=self.provenance,
         )
-        return dump_activations(
+        made = dump_activations(
             load_asset(self.asset, entry.dtype, place),
             open_tokens(self.tokens),
             torch.from_numpy(contexts[:CALIBRATION_CONTEXTS]).long(),
@@ -175,9 +135,9 @@ class DumpJob:
             self.name,
             settings,
             device=place,
-            blocks=blocks,
             progress=update,
         )
+        return Store.open(made, rows=rows)
 
 
 def main(

@@ -74,12 +74,6 @@ class DumpSpec(Spec):
     context_length: int
     dump: StoreRows
 
-    @property
-    def is_short(self) -> bool:
-        """Whether one core of a CPU dumps it in about half a minute (at 3e11 operations/s)."""
-        blocks = self.model.layer + 1
-        return self.rows * 24 * self.model.d_model**2 * blocks / 3e11 < 30
-
 
 class BaselineSpec(Spec):
     """Of a model's own and ablated losses."""

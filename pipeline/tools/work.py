@@ -147,7 +147,7 @@ class Workload:
         each = self._forward(model, self.study.models[model].layer + 1)
         moved = self.store_bytes(model, split)
         blocks = moved * min(1.0, 7 * self.study.config.dump.rows_per_block / self._rows(split))
-        held = self._model_bytes(model) + blocks  # six writers beside a GPU
+        held = self._model_bytes(model) + blocks  # seven threads beside a GPU
         sealing = moved / READ_RATE
         return Work(tokens=tokens, forward=each * tokens, moved=moved, held=held, fixed=sealing)
 

@@ -1,20 +1,26 @@
 """One pass of a language model fills one store with all its hookpoints.
 
 Block b is made from contexts [b * C, (b + 1) * C) alone, with C = `contexts_per_block`. So blocks
-come out the same in any order, from any of several processes, and when they are made again after a
+come out the same in any order, from any of several threads, and when they are made again after a
 kill.
 
-The main thread runs the model and nothing else. Threads permute, check, write and flush blocks.
+Each thread runs the model over a block, then permutes, checks, writes and flushes it. On a CPU each
+has one core and modules of its own over the same weights, which on busy cores is twice as fast as
+products that are spread over them. Beside a GPU the threads take turns at the model.
 """
 
 from __future__ import annotations
 
+import copy
 import os
+import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from typing import Self
+from itertools import cycle
+from queue import SimpleQueue
 
 import torch
 from torch import Tensor, nn
@@ -30,15 +36,15 @@ from sagsae.activations.layout import (
     committed_blocks,
     store_path,
 )
-from sagsae.activations.reading import BlockMemory, BlockRead, BlockReader, contexts_per_block
+from sagsae.activations.reading import BlockMemory, BlockReader, contexts_per_block
 from sagsae.activations.tokens import TokenStore
 from sagsae.activations.writer import StoreWriter
 from sagsae.files import digest
 from sagsae.storage import Storage
 
-GPU_WRITERS = 6
-"""Threads that write blocks when a GPU reads them: `python -m benchmarks.dump_stages` has the
-figures. On a CPU one is enough, as the model takes thirty times as long as the writing."""
+# One reads a block with a GPU while the others write: `python -m benchmarks.dump_stages` has the
+# figures. On a CPU the model takes thirty times as long as the writing.
+GPU_THREADS = 7
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +64,7 @@ class DumpProgress:
     """Where a dump stands: what the progress callback gets after every block."""
 
     blocks_done: int
-    """Of the store, those included that are being written here."""
+    """Of the store."""
     tokens: int
     """Tokens the model has read in this call."""
     seconds: float
@@ -111,8 +117,7 @@ def dump_activations(
     settings: DumpSettings,
     *,
     device: torch.device | str = "cpu",
-    blocks: Sequence[int] | None = None,
-    writers: int | None = None,
+    threads: int | None = None,
     seal: bool = True,
     progress: Callable[[DumpProgress], None] | None = None,
 ) -> Root:
@@ -124,12 +129,8 @@ def dump_activations(
     Every commit counts them as `first_position`, `norm` and `surplus`. A block stops reading once
     it is full; its cursor says how many contexts it read.
 
-    Several processes fill a store together if each gets `blocks` of its own, after one call with
-    `blocks=()` has made the store and its medians. They do not seal: a later call without `blocks`
-    makes what is missing, and seals.
-
-    Memory of the host, pinned if the device is a GPU: `writers` + 1 blocks with every position of
-    their contexts, about 1.03 S rows of all hookpoints each; and per writer a chunk or two.
+    Memory of the host, pinned if the device is a GPU: `threads` blocks with every position of their
+    contexts, about 1.03 S rows of all hookpoints each, and a chunk or two.
 
     Args:
         model: a causal language model of Transformers; its dtype stays what it is.
@@ -140,8 +141,8 @@ def dump_activations(
         name: readable part of the store's name, for example `<model>-<split>`.
         settings: the rest.
         device: where the model runs.
-        blocks: which to make, while other processes make others; all without it.
-        writers: threads that write, each a block; `GPU_WRITERS` at most beside a GPU, else 1.
+        threads: each has a block at a time; `GPU_THREADS` at most beside a GPU, else as many as
+            PyTorch has.
         seal: whether to seal the finished store; `StoreWriter.seal` does it later, without a GPU.
         progress: called after every block.
 
@@ -164,7 +165,14 @@ def dump_activations(
             f"store has {tokens.n_contexts}; pack more text or ask for fewer blocks"
         )
     where = store_path(root, name, config)
-    with StoreWriter(where, config, shared=blocks is not None) as writer:
+    on_gpu = torch.device(device).type == "cuda"
+    cores = torch.get_num_threads()
+    most = threads or (min(GPU_THREADS, os.cpu_count() or 1) if on_gpu else cores)
+    count = min(most, config.n_blocks)
+    with (
+        StoreWriter(where, config) as writer,
+        _cores_each(cores if on_gpu else max(1, cores // count)),
+    ):
         storage = writer.storage
         if not storage.exists(CALIBRATION):
             batch = settings.batch_contexts
@@ -172,25 +180,42 @@ def dump_activations(
             save_calibration(storage, found)
         medians = load_calibration(storage)
         _check_blocks(storage, config, tokens, settings.slack)
-        pending = [b for b in writer.pending_blocks() if blocks is None or b in blocks]
-        if pending:
-            reader = BlockReader(
-                model,
-                tokens,
-                hookpoints,
-                medians,
-                config,
-                device,
-                batch_contexts=settings.batch_contexts,
-                max_norm_ratio=settings.max_norm_ratio,
-                slack=settings.slack,
-            )
-            on_gpu = torch.device(device).type == "cuda"
-            most = min(GPU_WRITERS, os.cpu_count() or 1) if on_gpu else 1
-            _write_blocks(writer, reader, pending, writers or most, progress)
-        if seal and blocks is None:
+        if writer.pending_blocks():
+            readers = [
+                BlockReader(
+                    own,
+                    tokens,
+                    hookpoints,
+                    medians,
+                    config,
+                    device,
+                    batch_contexts=settings.batch_contexts,
+                    max_norm_ratio=settings.max_norm_ratio,
+                    slack=settings.slack,
+                )
+                for own in ([model] if on_gpu else _copies(model, count))
+            ]
+            _write_blocks(writer, readers, count, progress)
+        if seal:
             writer.seal()
     return where
+
+
+@contextmanager
+def _cores_each(number: int) -> Iterator[None]:
+    """Let PyTorch spread the products of each thread over so many cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _copies(model: nn.Module, count: int) -> list[nn.Module]:
+    """The model and others of the same weights: hooks of one do not see what another one reads."""
+    weights = {id(x): x for x in [*model.parameters(), *model.buffers()]}
+    return [model, *(copy.deepcopy(model, dict(weights)) for _ in range(1, count))]
 
 
 def _check_blocks(storage: Storage, config: StoreConfig, tokens: TokenStore, slack: float) -> None:
@@ -209,66 +234,41 @@ def _check_blocks(storage: Storage, config: StoreConfig, tokens: TokenStore, sla
 
 def _write_blocks(
     writer: StoreWriter,
-    reader: BlockReader,
-    blocks: Sequence[int],
-    writers: int,
+    readers: Sequence[BlockReader],
+    count: int,
     progress: Callable[[DumpProgress], None] | None,
 ) -> None:
-    """Read one block after the other while threads write those before."""
-    total, began = writer.config.n_blocks, time.perf_counter()
-    done = total - len(writer.pending_blocks())
-    with _Writers(writer, reader, writers) as threads:
-        for block in blocks:
-            threads.write(block, reader.read(block, threads.memory(), threads.check))
-            if progress is not None:
-                others = total - len(writer.pending_blocks()) if writer.shared else done
-                done = max(done + 1, others)
-                seconds = time.perf_counter() - began
-                progress(DumpProgress(done, reader.tokens_read, seconds))
-        threads.finish()
+    """Read and write what is missing, in threads that share the readers."""
+    blocks, began = writer.pending_blocks(), time.perf_counter()
+    free, failed = SimpleQueue[tuple[BlockReader, BlockMemory]](), threading.Event()
+    for _, reader in zip(blocks[:count], cycle(readers), strict=False):
+        free.put((reader, reader.memory()))
 
+    def check() -> None:
+        if failed.is_set():
+            raise RuntimeError("another thread of the dump has failed")
 
-class _Writers:
-    """Threads that write blocks, each a block, and the memory of the blocks in flight.
+    def make(block: int) -> None:
+        reader, memory = free.get()
+        try:
+            with reader.turn:
+                read = reader.read(block, memory, check)
+            writer.write_block(block, **read.arguments())
+        except BaseException:
+            failed.set()
+            raise
+        finally:
+            free.put((reader, memory))
 
-    There are at most `count` + 1 blocks in flight, the one that is read included. Their memory is
-    used again, since fresh memory costs as much time as a copy, and pinned memory much more.
-    """
-
-    def __init__(self, writer: StoreWriter, reader: BlockReader, count: int) -> None:
-        self._writer, self._reader, self._count = writer, reader, count
-        self._threads = ThreadPoolExecutor(count, thread_name_prefix="store-writer")
-        self._writing: dict[Future[None], BlockMemory] = {}
-        self._spare: list[BlockMemory] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Wait for the blocks that are being written; after an error the others are given up."""
-        self._threads.shutdown(wait=True, cancel_futures=True)
-
-    def memory(self) -> BlockMemory:
-        """Memory for the next block; waits while as many blocks as there are threads wait too."""
-        if len(self._writing) > self._count:
-            wait(self._writing, return_when=FIRST_COMPLETED)
-        self.check()
-        return self._spare.pop() if self._spare else self._reader.memory()
-
-    def write(self, block: int, read: BlockRead) -> None:
-        """Let a thread write a block."""
-        self._writing[self._threads.submit(self._write, block, read)] = read.memory
-
-    def _write(self, block: int, read: BlockRead) -> None:
-        self._writer.write_block(block, **read.arguments())
-
-    def check(self) -> None:
-        """Take back the memory of written blocks; raise what stopped a thread."""
-        for future in [future for future in self._writing if future.done()]:
-            self._spare.append(self._writing.pop(future))
-            future.result()
-
-    def finish(self) -> None:
-        """Wait for all blocks; raise what stopped a thread."""
-        for future in as_completed(self._writing):
-            future.result()
+    first = writer.config.n_blocks - len(blocks) + 1
+    with ThreadPoolExecutor(count, thread_name_prefix="dump") as threads:
+        running = [threads.submit(make, block) for block in blocks]
+        try:
+            for done, future in enumerate(as_completed(running), first):
+                future.result()
+                if progress is not None:
+                    tokens = sum(reader.tokens_read for reader in readers)
+                    progress(DumpProgress(done, tokens, time.perf_counter() - began))
+        finally:
+            failed.set()
+            threads.shutdown(wait=False, cancel_futures=True)

@@ -1,13 +1,14 @@
 """Runs a language model over the contexts of a block and brings its activations to the host.
 
 Every position that the model reads is copied as it is, and so is the mask of those that are kept.
-The rows are selected when the block is permuted, by the thread that writes it. So nothing between
-two forward passes depends on how many rows are kept, and the host need not wait for the device.
+The rows are selected when the block is permuted. So nothing between two forward passes depends on
+how many rows are kept, and the host need not wait for the device.
 """
 
 from __future__ import annotations
 
 import math
+import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -96,6 +97,7 @@ class BlockReader:
 
     Attributes:
         tokens_read: by the model, so far.
+        turn: held by the thread that reads.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class BlockReader:
         self.config, self.batch_contexts, self.slack = config, batch_contexts, slack
         self.max_norm_ratio = max_norm_ratio
         self.length, self.tokens_read = tokens.context_length, 0
+        self.turn = threading.Lock()
         self.contexts = contexts_per_block(config.rows_per_block, self.length, slack)
         self._copies = SideStream(device)
 

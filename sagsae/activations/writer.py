@@ -48,9 +48,6 @@ from sagsae.activations.verify import Report, faults_of
 from sagsae.files import FileLock, signed_json
 from sagsae.storage import Folder, Location, storage_at
 
-_PATIENCE = 30.0
-"""Seconds that one of several writers waits for the one that prepares the folder."""
-
 
 class StoreWriter:
     """Context manager that writes the blocks of a store.
@@ -60,11 +57,10 @@ class StoreWriter:
     Args:
         where: the store's folder or URL, see `store_path`.
         config: of the store; a place with another configuration is refused.
-        shared: whether others that write other blocks may hold the lock, too.
     """
 
-    def __init__(self, where: Location, config: StoreConfig, *, shared: bool = False) -> None:
-        self.storage, self.config, self.shared = storage_at(where), config, shared
+    def __init__(self, where: Location, config: StoreConfig) -> None:
+        self.storage, self.config = storage_at(where), config
         self._lock: FileLock | None = None
         self._arrays: dict[str, Any] = {}
 
@@ -79,7 +75,7 @@ class StoreWriter:
         if isinstance(self.storage, Folder):
             self.storage.path.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(self.storage.path / LOCK, StoreLockedError)
-            self._lock.acquire(shared=self.shared, patience=_PATIENCE if self.shared else 0.0)
+            self._lock.acquire()
         try:
             self._prepare()
         except BaseException:
@@ -98,7 +94,7 @@ class StoreWriter:
     def _prepare(self) -> None:
         """Bring the place into a known state."""
         storage, config = self.storage, self.config
-        if isinstance(storage, Folder) and not self.shared:
+        if isinstance(storage, Folder):
             for leftover in storage.path.rglob("*.partial"):  # of a killed writer, or of Zarr
                 leftover.unlink(missing_ok=True)
         if not (new := not storage.exists(RUN)):

@@ -30,8 +30,8 @@ def dump(root: Path) -> None:
     tokens = random_tokens(BLOCKS * contexts_per_block(ROWS, LENGTH))
     calibration = torch.from_numpy(random_tokens(8, seed=9).input_ids)
     points = default_hookpoints("smollm3", 2)
-    model, writers = tiny_model("smollm3"), 1 if root.name == "whole" else 3
-    dump_activations(model, tokens, calibration, points, root, "tiny", settings, writers=writers)
+    model, threads = tiny_model("smollm3"), 1 if root.name == "whole" else 3
+    dump_activations(model, tokens, calibration, points, root, "tiny", settings, threads=threads)
 
 
 def start(root: Path) -> int:

@@ -47,7 +47,7 @@ def enough_tokens() -> TokenStore:
 
 def dump(model: PreTrainedModel, root: Path, layer: int = 1, **changes: object) -> Path:
     points = default_hookpoints(model.config.model_type, layer)
-    extra = {key: changes.pop(key) for key in ("blocks", "progress") if key in changes}
+    extra = {key: changes.pop(key) for key in ("progress",) if key in changes}
     tokens = changes.pop("tokens", None) or enough_tokens()
     return dump_activations(
         model, tokens, CALIBRATION, points, root, "tiny", settings(**changes), **extra
@@ -138,17 +138,6 @@ def test_non_finite_activations_stop_the_dump(tmp_path: Path, blocks: int) -> No
     ):
         dump(model, tmp_path, n_blocks=blocks)
     assert not any((path / "commits").iterdir())
-
-
-def test_processes_with_blocks_of_their_own_make_the_store_of_one(tmp_path: Path) -> None:
-    model = tiny_model("gpt_neox")
-    for blocks in ((), (1,), (0, 2)):
-        path = dump(model, tmp_path / "two", blocks=blocks)
-        assert load_calibration(path)
-        with pytest.raises(StoreError, match="not finished"):
-            Store.open(path)
-    dump(model, tmp_path / "two")
-    assert contents(path) == contents(dump(model, tmp_path / "one"))
 
 
 @pytest.mark.slow

@@ -120,19 +120,6 @@ def test_resume_removes_leftovers_and_gives_the_same_bytes(tmp_path: Path) -> No
     assert contents(write_store(path, config)) == contents(write_store(tmp_path / "t", config))
 
 
-def test_writers_that_share_a_store_keep_a_lone_one_out(tmp_path: Path) -> None:
-    path, config = tmp_path / "s", small_config(n_blocks=2)
-    with StoreWriter(path, config, shared=True) as one:
-        with StoreWriter(path, config, shared=True) as other:
-            other.write_block(1, **block_data(config, 1))
-            one.write_block(0, **block_data(config, 0))
-        with pytest.raises(StoreLockedError), StoreWriter(path, config):
-            pass
-    with StoreWriter(path, config) as writer:
-        writer.seal()
-    assert contents(path) == contents(write_store(tmp_path / "t", config))
-
-
 def test_another_configuration_is_refused_by_key(make_store: MakeStore) -> None:
     path = make_store()
     before = contents(path)
