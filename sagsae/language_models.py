@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,8 +12,6 @@ from transformers.utils.logging import disable_progress_bar
 
 from sagsae.cpu_products import has_bfloat16, multiply_in_float32
 
-WEIGHTS = "model.safetensors"
-_WEIGHTS_FILE = re.compile(r"[^/]+\.safetensors")
 VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 START_OF_WORD = "\u2581"
 """How SentencePiece writes a space; decoding a single token may drop it."""
@@ -29,7 +25,7 @@ def check_model_folder(folder: str | Path) -> Path:
     """The folder as a path, if it holds a configuration and safetensors weights.
 
     Raises:
-        LanguageModelError: it does not; pickled weights are never accepted.
+        LanguageModelError: it does not; pickled weights alone are not accepted.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -43,33 +39,9 @@ def check_model_folder(folder: str | Path) -> Path:
             "there are no *.safetensors weights in this folder, and pickled weights are not read; "
             "load the model elsewhere and save it with save_pretrained"
         )
-    elif others := sorted(_pickled(folder)):
-        problem = (
-            f"its weights are said to lie in {', '.join(others[:5])}; only *.safetensors files of "
-            "this folder are read, never pickled ones: save it with save_pretrained"
-        )
     else:
         return folder
     raise LanguageModelError(f"{folder}: {problem}")
-
-
-def _pickled(folder: Path) -> set[str]:
-    """Files that Transformers would be led to and that are no safetensors of the folder itself."""
-    named = [_json_object(folder / "config.json").get("transformers_weights") or WEIGHTS]
-    named = [str(name).removesuffix(".index.json") for name in named]
-    for index in folder.glob("*.safetensors.index.json"):
-        weights = _json_object(index).get("weight_map")
-        named += weights.values() if isinstance(weights, dict) else []
-    return {str(name) for name in named if not _WEIGHTS_FILE.fullmatch(str(name))}
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where Transformers will say what is wrong with the file."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def load_language_model(

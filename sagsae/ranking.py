@@ -133,12 +133,7 @@ def standings(values: Floats, errors: Floats) -> list[Standing]:
     Args:
         values: [n] float64, higher is better.
         errors: Standard error of each, [n] float64; NaN where it is not known.
-
-    Raises:
-        ValueError: lengths that differ, or a value that is not finite.
     """
-    if values.shape != errors.shape or not np.isfinite(values).all():
-        raise ValueError(f"give finite values and an error for each: {values}, {errors}")
     gap = values[:, None] - values[None, :]
     least = APART * np.hypot(errors[:, None], errors[None, :])
     ranks, best = 1 + (gap < 0).sum(axis=1), 1 + (gap < -least).sum(axis=1)
@@ -157,15 +152,10 @@ def mean_rank(ranks: Sequence[int], *, draws: int = 10_000, seed: int = 0) -> Me
     """The mean of some ranks, with a 95 % interval from a bootstrap that draws units anew.
 
     Args:
-        ranks: One for each unit.
+        ranks: One for each unit, at least one.
         draws: Bootstrap draws.
         seed: Seed of the bootstrap.
-
-    Raises:
-        ValueError: no ranks.
     """
-    if not ranks:
-        raise ValueError("give the rank in one unit at least")
     found = np.array(ranks)
     low = high = None
     if found.size > 1:

@@ -245,11 +245,9 @@ def main(
     }
     entry = Entry(cache, BASELINES, digest(made_from))
     made, manifests = entry.folder / LOSSES, (train_manifest, heldout_manifest)
-    with using(asset, tokens, *manifests), entry.used():
+    with using(asset, tokens, *manifests), entry.used(), entry.making():
         if not made.exists():
-            with entry.making():
-                if not made.exists():
-                    _measure(spec, asset, tokens, manifests, made_from, made, device)
+            _measure(spec, asset, tokens, manifests, made_from, made, device)
         write_record(out, read_json(made), entry.folder)
 
 

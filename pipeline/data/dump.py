@@ -23,8 +23,7 @@ from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of
 from pipeline.study.specs import DumpSpec
-from sagsae.activations import DumpProgress, DumpSettings, Store, StoreError, dump_activations
-from sagsae.activations.layout import StoreConfig
+from sagsae.activations import DumpProgress, DumpSettings, Store, dump_activations
 from sagsae.storage import Storage, storage_at
 
 CALIBRATION_CONTEXTS = 64
@@ -94,18 +93,6 @@ class DumpJob:
         """Whole blocks that there are to be."""
         return self.spec.rows // self.spec.dump.rows_per_block
 
-    def finished(self) -> Store | None:
-        """The rows, if they are all there, verified and sound."""
-        own = (name for name in self.stores.folders() if name.startswith(f"{self.name}-"))
-        for place in (self.stores / name for name in own):
-            try:
-                found = StoreConfig.read(place).provenance.get("family")
-                if found == self.provenance["family"]:
-                    return Store.open(place, rows=self.blocks * self.spec.dump.rows_per_block)
-            except StoreError:  # whoever fills it mends it, or says what is wrong
-                continue
-        return None
-
     def fill(self, device: Device) -> Store:
         """Make what is missing of the rows, and seal them."""
         spec, entry, place = self.spec, self.spec.model, device_of(device)
@@ -170,5 +157,5 @@ def main(
     job = DumpJob(spec, asset, tokens, calibration_tokens, place, profile, bool(sharded))
     entry = Entry(cache, STORES, job.provenance["family"])
     with using(asset, tokens, calibration_tokens), entry.used(), entry.making():
-        store = job.finished() or job.fill(device)
+        store = job.fill(device)
         write_record(out, describe(store, spec), store.storage)

@@ -108,17 +108,15 @@ def main(
     """
     entry = Entry(cache, MODELS if isinstance(spec, AssetSpec) else TEXTS, digest(spec))
     made_file = entry.folder / out.name
-    with entry.used():
+    with entry.used(), entry.making():
         if not made_file.exists():
-            with entry.making():
-                if not made_file.exists():
-                    if terms:
-                        say(f"terms of what is downloaded now: {terms}")
-                    _check_local(spec)
-                    if isinstance(spec, AssetSpec):
-                        make_model(spec, made_file)
-                    else:
-                        make_text(spec, made_file)
+            if terms:
+                say(f"terms of what is downloaded now: {terms}")
+            _check_local(spec)
+            if isinstance(spec, AssetSpec):
+                make_model(spec, made_file)
+            else:
+                make_text(spec, made_file)
         made = read_json(made_file)
         write_record(out, made, entry.folder)
     shown = {

@@ -3,21 +3,21 @@
 A new metric is a field here that has None as its default, and an attribute of that name of
 ``sagsae.evaluation.metrics.ReconstructionMetrics``: evaluation and the tables need nothing else. A
 file that lacks the field is older, and the metric was not measured. Raise ``SCHEMA_VERSION`` with
-every new field, so that a program that does not know it says what to do.
+every new field; a program that does not know the field says so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import METRICS
-from pipeline.study.sections import Count, FieldFaults, Section, describe
+from pipeline.study.sections import Count, Section, describe
 
 Measure = TypeVar("Measure", bound=Section)
 
@@ -179,16 +179,6 @@ class CellMetrics(Section):
     that it gives, under ``calibration``. This is no collapse."""
     training: TrainingRecord
     made_from: MadeFrom
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_version(cls, values: Any) -> Any:
-        found = values.get("schema_version", 1) if isinstance(values, dict) else 1
-        if isinstance(found, int) and found > SCHEMA_VERSION:
-            remedy = "update this program, or delete the cell's folder and evaluate it again"
-            text = f"written by a newer program (version {found}, here {SCHEMA_VERSION}): {remedy}"
-            raise FieldFaults([("schema_version", text)])
-        return values
 
 
 def read_measure(kind: type[Measure], path: Path, maker: str) -> Measure:

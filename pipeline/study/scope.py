@@ -173,9 +173,12 @@ class Scope(BaseModel):
     @cached_property
     def _main(self) -> set[tuple[str, str, int]]:
         """(model, variant, width) of both sides of the first comparison."""
+        return self._sides_of(self.comparisons[:1])
+
+    def _sides_of(self, items: Iterable[Comparison]) -> set[tuple[str, str, int]]:
         return {
             (model, side.variant, side.width_for(d_model))
-            for item in self.comparisons[:1]
+            for item in items
             for side in (item.candidate, item.baseline)
             for model, d_model in self.models.items()
         }
@@ -188,12 +191,7 @@ class Scope(BaseModel):
         """(model, width) of both sides of a setting's comparison; none where it has none."""
         number = setting.comparison
         items = [] if number is None else [self.comparisons[number - 1]]
-        return {
-            (model, side.width_for(d_model))
-            for item in items
-            for side in (item.candidate, item.baseline)
-            for model, d_model in self.models.items()
-        }
+        return {(model, width) for model, _, width in self._sides_of(items)}
 
     @property
     def compared(self) -> list[Setting]:

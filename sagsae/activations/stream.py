@@ -19,7 +19,6 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
 from heapq import nsmallest
-from itertools import islice
 from typing import Any, Self
 
 import numpy as np
@@ -30,9 +29,6 @@ from torch.utils.data import IterableDataset, get_worker_info
 from sagsae.activations.arrays import stored_rows
 from sagsae.activations.store import Store
 from sagsae.activations.transfers import SideStream
-
-CHUNKS_AHEAD = 4
-"""Chunks of a store of objects that are fetched before they are asked for, read in order."""
 
 
 def chunk_groups(store: Store, hookpoint: str, seed: int, epoch: int, size: int) -> list[list[int]]:
@@ -235,24 +231,11 @@ def iterate(store: Store, hookpoint: str, batch_size: int) -> Iterator[Tensor]:
     share its memory.
     """
     rest: list[Tensor] = []
-    for rows in _in_order(store, hookpoint):
+    for chunk in range(store.n_chunks(hookpoint)):
+        rows = store.read_rows_as_tensor(hookpoint, chunk)
         rows = torch.cat([*rest, rows]) if rest else rows
         whole = len(rows) - len(rows) % batch_size
         if whole:
             yield from torch.split(rows[:whole], batch_size)
         rest = [rows[whole:]] if whole < len(rows) else []
     yield from rest
-
-
-def _in_order(store: Store, hookpoint: str) -> Iterator[Tensor]:
-    """Every chunk; of objects the next few are fetched meanwhile."""
-    read = partial(store.read_rows_as_tensor, hookpoint)
-    chunks = iter(range(store.n_chunks(hookpoint)))
-    if not store.storage.remote:
-        yield from map(read, chunks)
-        return
-    with ThreadPoolExecutor(CHUNKS_AHEAD, thread_name_prefix="chunks") as threads:
-        coming = deque(threads.submit(read, chunk) for chunk in islice(chunks, CHUNKS_AHEAD))
-        while coming:
-            yield coming.popleft().result()
-            coming.extend(threads.submit(read, chunk) for chunk in islice(chunks, 1))

@@ -6,7 +6,6 @@ construction.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -41,19 +40,7 @@ def score(sizes: Sequence[float], effect: Sequence[float]) -> Score:
     Args:
         sizes: the grid: ascending, symmetric about 0, which is in it.
         effect: at each size; 0 at size 0.
-
-    Raises:
-        ValueError: another grid, another number of values, or an effect at size 0.
     """
-    middle = len(sizes) // 2
-    symmetric = all(math.isclose(a, -b) for a, b in zip(sizes, reversed(sizes), strict=True))
-    rising = all(low < high for low, high in pairwise(sizes))
-    if len(sizes) < 3 or not symmetric or not rising or sizes[middle] != 0:
-        raise ValueError(
-            f"sizes {list(sizes)}: they must ascend, be symmetric about 0, and have it"
-        )
-    if len(effect) != len(sizes) or effect[middle] != 0:
-        raise ValueError(f"effect {list(effect)}: one value is needed per size, and 0 at size 0")
     steps = [high - low for low, high in pairwise(effect)]
     arms = sorted((effect[-1], -effect[0]))
     return Score(

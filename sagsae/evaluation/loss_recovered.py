@@ -43,16 +43,6 @@ class Contexts:
     blocks: str = ""
     layer: int = 0
 
-    def __post_init__(self) -> None:
-        shape = tuple(self.input_ids.shape)
-        if len(shape) != 2 or shape[1] < 2:
-            raise ValueError(f"input_ids is {shape}; it must be [n, L] with L at least 2")
-        if tuple(self.kept.shape) != shape or self.kept.dtype != torch.bool:
-            found = f"{self.kept.dtype} {tuple(self.kept.shape)}"
-            raise ValueError(f"kept is {found}; it must be bool {shape}, like input_ids")
-        if self.hidden is not None and tuple(self.hidden.shape[:2]) != shape:
-            raise ValueError(f"hidden is {tuple(self.hidden.shape)}; it must begin with {shape}")
-
     @property
     def predicted(self) -> Tensor:
         """[n, L - 1] bool: position t is kept, so the loss on token t + 1 counts."""
@@ -230,11 +220,6 @@ class LossRecovered:
     sae: SummedLoss
     zero: SummedLoss
     mean: SummedLoss
-
-    def __post_init__(self) -> None:
-        counts = [loss.tokens for loss in (self.clean, self.sae, self.zero, self.mean)]
-        if len(set(counts)) != 1:
-            raise ValueError(f"the losses are over different token counts: {counts}")
 
     @property
     def tokens(self) -> int:

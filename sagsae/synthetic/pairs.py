@@ -46,9 +46,6 @@ class PairSource:
         low, high: Magnitudes are uniform between these.
         negative_scale: Multiplies the magnitudes of negative poles (alpha).
         noise: Standard deviation of the Gaussian noise on every coordinate.
-
-    Raises:
-        ValueError: no such probabilities.
     """
 
     poles: Tensor
@@ -58,12 +55,6 @@ class PairSource:
     high: float = 1.5
     negative_scale: float = 1.0
     noise: float = 0.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.probability <= 0.5:
-            raise ValueError(f"a pole's probability is {self.probability}: give 0 < q <= 1/2")
-        if not -1 <= self.correlation <= 0:
-            raise ValueError(f"correlation is {self.correlation}: give -1 <= rho <= 0")
 
     @property
     def d(self) -> int:
