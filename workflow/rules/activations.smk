@@ -13,7 +13,7 @@ rule dump:
         MANIFEST,
     log:
         at("logs/dump/{model}-{split}.log"),
-    threads: lambda wildcards: 1 if study.dump_spec(wildcards.model, wildcards.split).is_short else 16
+    threads: 16
     resources:
         **GPU,
         **requests.of("dump"),
