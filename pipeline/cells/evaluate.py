@@ -21,7 +21,7 @@ from pipeline.jobs.json_files import digest, sha256_of
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import SCHEMA_VERSION, CellMetrics, read_all
-from pipeline.study.outputs import WEIGHTS
+from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.specs import EvaluateSpec
 from sagsae import __version__ as sagsae_version
 from sagsae.activations.store import Store
@@ -165,11 +165,12 @@ class MeasuredCells:
 
     def autoencoder(self, cell: Cell) -> Autoencoder:
         """One of them; raises EvaluationError where its weights are not those of its metrics."""
-        weights = self._root / cell.path / WEIGHTS
-        if sha256_of(weights) != self.metrics[cell].made_from.weights_sha256:
+        folder, expected = self._root / cell.path, self.metrics[cell].made_from.weights_sha256
+        weights = folder / WEIGHTS
+        if not weights.exists() or sha256_of(weights) != expected:
             raise EvaluationError(
-                f"{weights}: not the weights that its metrics were measured on: delete the cell's "
-                "metrics and run snakemake again"
+                f"{weights}: not there, or not the weights that its metrics were measured on: run "
+                f"snakemake --force {folder / METRICS}"
             )
         return read_autoencoder(weights, cell).to(self.device)
 

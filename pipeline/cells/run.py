@@ -70,21 +70,21 @@ def main(
         if same and evaluated and adopted and all(path.exists() for path in made):
             write_json(state / outputs.TRAINED, record | {"orphaned": run_is_gone()})
             return  # another process did it all
-        if train_spec.source is not None:
-            from pipeline.cells.foreign import take_cell
-
-            sae, trained = take_cell(train_spec, train_manifest)
+        foreign = train_spec.source is not None
+        if foreign or not same or (evaluated and not adopted):
             make_way(state, train_key)
-            record = keep(sae, trained, state)
-        elif not same or (evaluated and not adopted):
-            from pipeline.cells.train import train_cell
+            if foreign:
+                from pipeline.cells.foreign import take_cell
 
-            make_way(state, train_key)
-            checkpoint = state / outputs.CHECKPOINT.format(key=train_key)
-            sae, trained = train_cell(
-                train_spec, train_manifest, place, checkpoint, checkpoint_seconds, live.rows
-            )
-            record = keep(sae, trained, state)
+                trained = take_cell(train_spec, train_manifest)
+            else:
+                from pipeline.cells.train import train_cell
+
+                checkpoint = state / outputs.CHECKPOINT.format(key=train_key)
+                trained = train_cell(
+                    train_spec, train_manifest, place, checkpoint, checkpoint_seconds, live.rows
+                )
+            record = keep(*trained, state)
         drop_checkpoints(state)  # those of a job that was killed before it could, too
         link_or_copy(kept, folder / outputs.WEIGHTS)
         write_course(folder, train_spec, record)

@@ -77,7 +77,10 @@ def hanging(
             common = [place for place in there[0] if place in there[1]]
             if not common:
                 continue
-            judged = {setting: _judged(evidence, listed, setting, common) for setting in pair}
+            judged = {}
+            for setting in pair:
+                here = evidence.under(setting).at(common)
+                judged[setting] = {claim.key: claim.verdict(here).outcome for claim in listed}
         for claim in listed:
             outcomes = [judged[setting][claim.key] for setting in pair]
             for setting, outcome in zip(pair, outcomes, strict=True):
@@ -94,10 +97,3 @@ def _neighbours(spec: Scope) -> Iterator[tuple[Factor, Setting, Setting]]:
         differing = differ_in(spec.factors, one, other)
         if len(differing) == 1:
             yield differing[0], one, other
-
-
-def _judged(
-    evidence: Evidence, listed: Sequence[Claim], setting: Setting, places: list[tuple[str, str]]
-) -> dict[str, str]:
-    found = evidence.under(setting).at(places)
-    return {claim.key: claim.verdict(found).outcome for claim in listed}

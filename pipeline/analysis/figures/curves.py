@@ -41,9 +41,7 @@ def figure_curves(shown: Shown) -> Drawn:
     share of latents that fired in none of the last 50 batches. Curves that still fall at the end
     say that a longer training would change the result.
     """
-    trained = shown.spec.trained[shown.recipe]
-    order = [(model, name) for model in shown.spec.models for name in shown.spec.hookpoints]
-    places = [place for place in order if place in trained]
+    places = shown.spec.trained[shown.recipe]
     curves = [*_curves(shown)] or [pd.DataFrame(columns=KEYS)]
     table = pd.concat(curves, ignore_index=True)
     series = shown.lines(table)

@@ -25,9 +25,8 @@ def systems(table: pd.DataFrame) -> dict[tuple[str, float], dict[str, Any]]:
 
     Colour and marker say which variant; a second width of Gated is dashed.
     """
-    found = (
-        table[["variant", "multiple"]].drop_duplicates().sort_values("multiple", ascending=False)
-    )
+    found = table[["variant", "multiple"]].drop_duplicates()
+    found = found.sort_values("multiple", ascending=False)
     return {
         (variant, multiple): {
             "color": colour,

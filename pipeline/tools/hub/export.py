@@ -85,19 +85,6 @@ def metadata(spec: ExportSpec, asset: dict[str, Any], documents: dict[str, Any])
     }
 
 
-def export_cell(
-    spec: ExportSpec, weights: Path, asset: Path, documents: Path, folder: Path
-) -> Path:
-    """Write the folder of a cell; arguments as of ``main``.
-
-    Raises:
-        NoEqualError: SAELens has no equal of the cell's autoencoder.
-        EvaluationError: the weights are of another cell.
-    """
-    known = metadata(spec, read_json(asset), read_json(documents))
-    return export_saelens(read_autoencoder(weights, spec.cell), folder, **known)
-
-
 def main(spec: ExportSpec, weights: Path, asset: Path, documents: Path, out: Path) -> None:
     """Run the stage.
 
@@ -107,6 +94,11 @@ def main(spec: ExportSpec, weights: Path, asset: Path, documents: Path, out: Pat
         asset: asset.json of the model
         documents: documents.json of the text
         out: cfg.json to write; the weights lie beside it
+
+    Raises:
+        NoEqualError: SAELens has no equal of the cell's autoencoder.
+        EvaluationError: the weights are of another cell.
     """
     with locked(out.parent):
-        export_cell(spec, weights, asset, documents, out.parent)
+        known = metadata(spec, read_json(asset), read_json(documents))
+        export_saelens(read_autoencoder(weights, spec.cell), out.parent, **known)

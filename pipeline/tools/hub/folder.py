@@ -9,27 +9,30 @@ its metrics. The model card is written last. `hf upload` sends the folder to the
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
+import torch
 
 from pipeline.analysis.numbers import BLANK, format_number, variant_label
 from pipeline.analysis.pages import template
-from pipeline.jobs.json_files import json_argument, read_json, sha256_of
+from pipeline.cells.evaluate import MeasuredCells
+from pipeline.jobs.json_files import json_argument, read_json
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import link_or_copy, locked
 from pipeline.study.cell import Cell
 from pipeline.study.hub import hub, hub_cells
-from pipeline.study.metrics import CellMetrics, MetricsError, read_metrics
+from pipeline.study.metrics import CellMetrics
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.specs import ExportSpec
 from pipeline.study.study import Study
-from pipeline.tools.hub.export import TextSource, export_cell, metadata, model_name, text_sources
+from pipeline.tools.hub.export import TextSource, metadata, model_name, text_sources
 from sagsae import __version__
 from sagsae.exchange.equal import NoEqualError
+from sagsae.exchange.saelens import export_saelens
 from sagsae.files import write_atomic
 
 TAGS = ["sparse-autoencoder", "saelens", "sagsae", "mechanistic-interpretability"]
@@ -140,7 +143,7 @@ def card(study: Study, shown: list[Shown], documents: dict[str, Any], figure: st
     )
 
 
-def fill(study: Study, cells: Iterable[Cell], folder: Path) -> list[Shown]:
+def fill(study: Study, cells: Sequence[Cell], folder: Path) -> list[Shown]:
     """Make the folders of some cells.
 
     Args:
@@ -152,27 +155,24 @@ def fill(study: Study, cells: Iterable[Cell], folder: Path) -> list[Shown]:
         What the model card says of each cell.
 
     Raises:
-        MetricsError: a cell is not finished, or its metrics are of other weights.
+        MetricsError: a cell is not finished.
+        EvaluationError: its metrics are of other weights.
     """
-    shown, documents = [], Path(study.documents)
+    measured = MeasuredCells(Path(study.cells_root), cells, torch.device("cpu"))
+    shown, documents = [], read_json(study.documents)
     for cell in cells:
-        metrics, weights = Path(study.metrics(cell)), Path(study.cell_file(cell, WEIGHTS))
-        found, place = read_metrics(metrics, cell), folder / cell.path
-        if not weights.exists() or sha256_of(weights) != found.made_from.weights_sha256:
-            raise MetricsError(
-                f"{weights}: not there, or not the weights that the cell's metrics were measured "
-                f"on: run snakemake --force {metrics}"
-            )
+        sae, place = measured.autoencoder(cell), folder / cell.path
         place.mkdir(parents=True)
-        spec, asset = study.export_spec(cell), Path(study.asset(cell.model))
+        spec, asset = study.export_spec(cell), read_json(study.asset(cell.model))
         try:
-            export_cell(spec, weights, asset, documents, place)
+            export_saelens(sae, place, **metadata(spec, asset, documents))
             why_not = ""
         except NoEqualError as error:
             why_not = str(error)
-        link_or_copy(weights, place / WEIGHTS)
-        shutil.copyfile(metrics, place / METRICS)
-        shown.append(Shown(spec=spec, metrics=found, asset=read_json(asset), why_not=why_not))
+        link_or_copy(Path(study.cell_file(cell, WEIGHTS)), place / WEIGHTS)
+        shutil.copyfile(study.metrics(cell), place / METRICS)
+        found = measured.metrics[cell]
+        shown.append(Shown(spec=spec, metrics=found, asset=asset, why_not=why_not))
     return shown
 
 

@@ -14,9 +14,9 @@ from safetensors.torch import load_file
 
 import sagsae
 from pipeline.__main__ import main as run
+from pipeline.cells.evaluate import EvaluationError
 from pipeline.jobs.json_files import canonical, read_json
 from pipeline.study.cell import Cell
-from pipeline.study.metrics import MetricsError
 from pipeline.study.study import Study
 from pipeline.tools.hub.folder import main as make_folder
 from sagsae.exchange.equal import NoEqualError, saelens_weights
@@ -151,10 +151,10 @@ def test_weights_of_other_metrics_are_refused_and_the_old_folder_stays(whole, tm
     try:
         weights.unlink()  # a hard link of what the folder holds
         weights.write_bytes(content + b" ")
-        with pytest.raises(MetricsError, match="not the weights that the cell's metrics"):
+        with pytest.raises(EvaluationError, match="not the weights that its metrics"):
             make_folder(study.configuration, card)
         weights.unlink()
-        with pytest.raises(MetricsError, match="run snakemake --force"):
+        with pytest.raises(EvaluationError, match="run snakemake --force"):
             make_folder(study.configuration, card)
     finally:
         weights.write_bytes(content)
