@@ -43,7 +43,7 @@ STAGES = {
     "probe": "cells.probe",
     "probe-tables": "analysis.tables.probing",
     "dial-tables": "analysis.tables.dial",
-    "ranking-tables": "analysis.tables.families",
+    "ranking-tables": "analysis.tables.ranking",
     "claims": "analysis.claims.judge",
     "figure": "analysis.figures.draw",
     "page": "analysis.page",

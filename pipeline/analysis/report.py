@@ -15,8 +15,7 @@ from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.figures.catalogue import SYNTHETIC, figures_of, title_and_caption
 from pipeline.analysis.names import claim_tables, tables_of
 from pipeline.analysis.numbers import variant_label
-from pipeline.analysis.page import parts_of
-from pipeline.analysis.pages import template
+from pipeline.analysis.page import parts_of, template
 from pipeline.analysis.views import VIEWS
 from pipeline.study.outputs import CELLS, CLAIMS, SCOPE
 from pipeline.study.scope import Scope

@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analysis.numbers import share, signed, times, variant_label
-from pipeline.analysis.tables.dominance import NO_RANGE, YES
 from pipeline.analysis.tables.effects import EFFECTS
+from pipeline.analysis.tables.sides import NO_RANGE, YES
 from pipeline.study import outputs
 from pipeline.study.dial import RANDOM
 from pipeline.study.training import DEFAULT_RECIPE

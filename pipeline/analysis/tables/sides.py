@@ -1,20 +1,58 @@
-"""sides.csv: each form of two sides at half the width against its form of one side."""
+"""dominance.csv: which sweep strictly dominates which, at every place under every recipe;
+sides.csv: each form of two sides at half the width against its form of one side.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import permutations
 from typing import Any
 
 import pandas as pd
 
 from pipeline.analysis.numbers import matched_column
 from pipeline.analysis.tables.comparison import SIDES, answer
-from pipeline.analysis.tables.dominance import NO_RANGE
 from pipeline.analysis.tables.sweeps import Sweeps, keys_under
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
-from sagsae.autoencoders.registry import sides, stem
+from sagsae.autoencoders.registry import looks, sides, stem
+from sagsae.comparison import dominance, overlap
 from sagsae.ranking import sign_test
+
+YES, NO, NO_RANGE = "yes", "no", "no shared range"
+GAPS = ("min_gap", "min_gap_l0", "mean_gap")
+VERDICTS = {True: YES, False: NO, None: NO_RANGE}
+
+
+def dominance_table(sweeps: Sweeps, names: Mapping[SweepKey, str], spec: Scope) -> pd.DataFrame:
+    """One row per (recipe, model, hookpoint) and ordered pair of its sweeps, in the order of
+    legends. ``outcome`` says whether the first strictly dominates the second; gaps are first minus
+    second.
+
+    Args:
+        sweeps: All of the study.
+        names: The series of each.
+        spec: Has recipes and places.
+    """
+    rows, order = [], list(looks(key.variant for key in sweeps))
+    for recipe, places in spec.trained.items():
+        under = sorted(
+            keys_under(recipe, sweeps, spec), key=lambda key: (order.index(key.variant), key.width)
+        )
+        for place in places:
+            for one, other in permutations([key for key in under if key[:2] == place], 2):
+                pair = sweeps[one], sweeps[other]
+                found, shared = dominance(*pair, draws=0), overlap(*pair)
+                row: dict[str, Any] = {"recipe": recipe}
+                row |= {"model": one.model, "hookpoint": one.hookpoint}
+                for side, key in (("", one), ("against_", other)):
+                    row |= {f"{side}series": names[key], f"{side}variant": key.variant}
+                    row |= {f"{side}width": key.width}
+                row |= {"outcome": VERDICTS[found.dominates]}
+                row |= {name: getattr(found, name) for name in GAPS}
+                rows.append(row | {"overlap_lo": shared.lo, "overlap_hi": shared.hi})
+    return pd.DataFrame(rows)
+
 
 TWO, ONE, NEITHER = "two-sided", "one-sided", "neither"
 OUTCOMES = (TWO, ONE, NEITHER, NO_RANGE)
@@ -67,7 +105,7 @@ def _rows(
 ) -> list[dict[str, Any]]:
     """What tells a sweep of two sides from that of one, at each matched L0."""
     found = answer(sweeps, two, one, levels)
-    shared = {name: found[name] for name in ("min_gap", "min_gap_l0", "mean_gap")}
+    shared = {name: found[name] for name in GAPS}
     shared |= {"model": two.model, "hookpoint": two.hookpoint}
     shared |= {"width": two.width, "baseline_width": one.width}
     ahead = TWO if found["dominates"] else ONE if (found["max_gap"] or 0) < 0 else NEITHER

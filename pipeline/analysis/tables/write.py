@@ -3,6 +3,8 @@
     python -m pipeline tables --measures DIR --out-dir DIR
 
 CSVs hold every digit of what was measured, and twelve of what was computed from it.
+
+Where the text has several sources, two tables more show whether a result hangs on one kind of text.
 """
 
 from __future__ import annotations
@@ -15,12 +17,10 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analysis.csv_files import write_csv
-from pipeline.analysis.tables.comparison import comparison_table
+from pipeline.analysis.tables.comparison import ANSWERS, QUESTION, comparison_table
 from pipeline.analysis.tables.contrasts import contrast_table
-from pipeline.analysis.tables.effects import effect_table
+from pipeline.analysis.tables.effects import effect_table, main_effect_table
 from pipeline.analysis.tables.latents import calibration_table, latent_table, parameter_table
-from pipeline.analysis.tables.main_effects import main_effect_table
-from pipeline.analysis.tables.sources import comparison_by_source, source_table
 from pipeline.analysis.tables.sweeps import (
     Metrics,
     named_collapses,
@@ -31,6 +31,40 @@ from pipeline.analysis.tables.sweeps import (
 from pipeline.study import outputs
 from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
+
+# Columns of a comparison in R2. Dead latents and Loss Recovered are compared on all text only.
+COMPARED = [name for name in ANSWERS if name.startswith(("overlap", "p_", "min", "mean", "max"))]
+
+
+def source_table(metrics: Metrics) -> pd.DataFrame:
+    """One row per (cell, source), with all that is measured on the source."""
+    table = pd.DataFrame(
+        asdict(cell) | {"source": name} | record.model_dump()
+        for cell in sorted(metrics)
+        for name, record in metrics[cell].sources.items()
+    )
+    return without_idle_k(table)
+
+
+def comparison_by_source(metrics: Metrics, spec: Scope) -> pd.DataFrame:
+    """One row per (comparison, model, hookpoint, source): the comparison in R2 on it alone.
+
+    R2 is about the mean of the source's own rows, and L0 is that on the source. A source that some
+    cell has no R2 on is left out.
+    """
+    columns = ["comparison", *QUESTION[:3], "source", *QUESTION[3:], "dominates", *COMPARED]
+    parts = [pd.DataFrame(columns=columns)]
+    for name in sorted({name for found in metrics.values() for name in found.sources}):
+        records = {cell: found.sources.get(name) for cell, found in metrics.items()}
+        own = {
+            cell: metrics[cell].model_copy(update={"r2": record.r2, "l0": record.l0})
+            for cell, record in records.items()
+            if record is not None and record.r2 is not None
+        }
+        if len(own) == len(metrics):
+            parts.append(comparison_table(own, spec).assign(source=name))
+    table = pd.concat(parts[1:] or parts)[columns]
+    return table.sort_index(kind="stable")  # sources of a question together
 
 
 def cell_table(metrics: Metrics) -> pd.DataFrame:

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from pipeline.analysis.numbers import BLANK, format_number, variant_label
-from pipeline.analysis.pages import template
+from pipeline.analysis.page import template
 from pipeline.cells.evaluate import MeasuredCells
 from pipeline.jobs.json_files import json_argument, read_json
 from pipeline.jobs.progress import say

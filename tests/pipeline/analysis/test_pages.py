@@ -8,8 +8,7 @@ import re
 import pandas as pd
 import pytest
 
-from pipeline.analysis.page import grid
-from pipeline.analysis.pages import html, latex, markdown, markdown_page
+from pipeline.analysis.page import grid, html, latex, markdown, markdown_page
 
 TABLE = pd.DataFrame(
     {

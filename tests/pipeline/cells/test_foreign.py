@@ -9,8 +9,7 @@ import pytest
 
 import sagsae
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.page import parts_of
-from pipeline.analysis.pages import write_page
+from pipeline.analysis.page import parts_of, write_page
 from pipeline.analysis.tables.write import write_tables
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.tables.effects import EFFECTS
-from pipeline.analysis.tables.main_effects import VARIANT_LEVEL, main_effect_table
+from pipeline.analysis.tables.effects import EFFECTS, VARIANT_LEVEL, main_effect_table
 from pipeline.study.settings import Factor, Setting
 from tests.pipeline.conftest import MadeStudy
 from tests.pipeline.made_settings import made_settings, pairs
