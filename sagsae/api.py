@@ -33,7 +33,8 @@ class Trained(NamedTuple):
     history: History
 
 
-def initialised(
+@contextmanager
+def opened_trainer(
     store: Store,
     hookpoint: str,
     variant: str,
@@ -41,10 +42,11 @@ def initialised(
     recipe: Recipe,
     *,
     seed: int = 0,
+    group_chunks: int = 16,
     device: torch.device | str = "cpu",
     origin: dict[str, Any] | None = None,
-) -> Autoencoder:
-    """A fresh autoencoder for the rows of a hookpoint; arguments as in `train`.
+) -> Iterator[Trainer]:
+    """The trainer of a fresh autoencoder before its first step; arguments as in `train`.
 
     What the autoencoder says of its origin in a file is made from the arguments; ``origin`` adds to
     it, or replaces some of it.
@@ -66,30 +68,10 @@ def initialised(
         "store": store.config.digest(),
         **(origin or {}),
     }
-    return sae.to(device)
-
-
-@contextmanager
-def opened_trainer(
-    store: Store,
-    hookpoint: str,
-    variant: str,
-    width: int,
-    recipe: Recipe,
-    *,
-    seed: int = 0,
-    group_chunks: int = 16,
-    device: torch.device | str = "cpu",
-    origin: dict[str, Any] | None = None,
-) -> Iterator[Trainer]:
-    """The trainer of a fresh autoencoder before its first step; arguments as in `initialised`."""
     with ActivationStream(
         store, hookpoint, recipe.batch_size, seed, group_chunks=group_chunks, device=device
     ) as stream:
-        sae = initialised(
-            store, hookpoint, variant, width, recipe, seed=seed, device=device, origin=origin
-        )
-        yield Trainer(sae, stream, recipe)
+        yield Trainer(sae.to(device), stream, recipe)
 
 
 def train(

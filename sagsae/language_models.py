@@ -28,12 +28,8 @@ def check_model_folder(folder: str | Path) -> Path:
         LanguageModelError: it does not; pickled weights alone are not accepted.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        problem = "no such model folder; check the path, or make it with save_pretrained"
-    elif not (folder / "config.json").is_file():
-        problem = (
-            "there is no config.json in this folder; save the model there with save_pretrained"
-        )
+    if not (folder / "config.json").is_file():
+        problem = "no model folder, with a config.json; check the path, or save the model there"
     elif not any(folder.glob("*.safetensors")):
         problem = (
             "there are no *.safetensors weights in this folder, and pickled weights are not read; "
@@ -119,8 +115,6 @@ def load_tokenizer(folder: str | Path) -> Any:
         LanguageModelError: there is none, or it is damaged.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise LanguageModelError(f"{folder}: no such folder, so no tokenizer; check the path")
     if not any((folder / name).is_file() for name in VOCABULARY_FILES):
         raise LanguageModelError(
             f"{folder}: there is no tokenizer in this folder (none of "

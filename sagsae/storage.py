@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -78,12 +77,6 @@ class Folder:
             return [entry.name for entry in found if entry.is_file()]
         return []
 
-    def folders(self) -> list[str]:
-        """Names of the folders directly here, in order."""
-        with suppress(FileNotFoundError), os.scandir(self.path) as found:
-            return sorted(entry.name for entry in found if entry.is_dir())
-        return []
-
     def write(self, name: str, *parts: bytes | memoryview, flush: bool = True) -> None:
         """Put a content there, all of it or nothing; `flush=False` leaves that to `settle`."""
         with whole_file(self.path / name, flush) as partial, partial.open("wb") as stream:
@@ -98,10 +91,6 @@ class Folder:
     def delete(self, name: str) -> None:
         """Remove a content; harmless where there is none."""
         (self.path / name).unlink(missing_ok=True)
-
-    def clear(self) -> None:
-        """Remove everything below this place."""
-        shutil.rmtree(self.path, ignore_errors=True)
 
     def zarr_store(self, folder: str, *, read_only: bool) -> Any:
         """Zarr's own store of what lies in a folder."""
@@ -160,16 +149,9 @@ class Bucket:
         return False
 
     def names(self, folder: str = "") -> list[str]:
-        found = self._listing(folder)["objects"]
-        return [item["path"].rpartition("/")[2] for item in found]
-
-    def folders(self) -> list[str]:
-        found = self._listing("")["common_prefixes"]
-        return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
-
-    def _listing(self, folder: str) -> Any:
         with self.requests(folder):
-            return self._client.list_with_delimiter(folder or None)
+            found = self._client.list_with_delimiter(folder or None)["objects"]
+        return [item["path"].rpartition("/")[2] for item in found]
 
     def write(self, name: str, *parts: bytes | memoryview, flush: bool = True) -> None:
         with self.requests(name):  # one request: a killed upload leaves no invisible parts
@@ -181,11 +163,6 @@ class Bucket:
     def delete(self, name: str) -> None:
         with suppress(FileNotFoundError), self.requests(name):
             self._client.delete(name)
-
-    def clear(self) -> None:
-        with self.requests():
-            for page in self._client.list():
-                self._client.delete([item["path"] for item in page])
 
     def zarr_store(self, folder: str, *, read_only: bool) -> Any:
         from zarr.storage import ObjectStore

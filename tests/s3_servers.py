@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from sagsae.storage import Folder, Storage
+
 KEY, SECRET = "AKIAEXAMPLEKEY", "a-secret-that-must-appear-nowhere"
 MOTO = """
 import sys
@@ -68,6 +70,14 @@ def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:
             assert process.poll() is None, "the server ended"
             assert time.monotonic() < deadline, "the server does not answer"
             time.sleep(0.02)
+
+
+def folders(place: Storage) -> list[str]:
+    """Names of the folders directly in a place."""
+    if isinstance(place, Folder):
+        return sorted(path.name for path in place.path.iterdir() if path.is_dir())
+    found = place._client.list_with_delimiter(None)["common_prefixes"]
+    return sorted(path.rstrip("/").rpartition("/")[2] for path in found)
 
 
 def make_bucket(name: str) -> None:

@@ -39,7 +39,8 @@ def make_model_folder(source: dict[str, Any], folder: Path) -> tuple[Path, str |
         The model folder, and the commit of a hub model.
 
     Raises:
-        AssetError: the source cannot be had or is no loadable model.
+        AssetError: the source cannot be had.
+        LanguageModelError: it is no loadable model.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     match source["kind"]:
@@ -48,7 +49,9 @@ def make_model_folder(source: dict[str, Any], folder: Path) -> tuple[Path, str |
         case "hub":
             return _from_hub(source, folder)
         case "path":
-            return _from_path(source), None
+            from sagsae.language_models import check_model_folder
+
+            return check_model_folder(source["path"]), None
         case _:
             with whole_folder(folder) as partial:
                 save_random_model(source, partial)
@@ -62,15 +65,12 @@ def describe_model(folder: Path) -> dict[str, Any]:
         model_type, d_model, n_layers, vocab_size (rows of the embedding), and ``folder_digests``.
 
     Raises:
-        AssetError: the model or its tokenizer cannot be loaded.
+        LanguageModelError: the model or its tokenizer cannot be loaded.
     """
-    from sagsae.language_models import LanguageModelError, load_language_model, load_tokenizer
+    from sagsae.language_models import load_language_model, load_tokenizer
 
-    try:
-        config = load_language_model(folder).config
-        load_tokenizer(folder)
-    except LanguageModelError as error:
-        raise AssetError(str(error)) from error
+    config = load_language_model(folder).config
+    load_tokenizer(folder)
     text = config.get_text_config()
     return {
         "model_type": config.model_type,
@@ -118,13 +118,7 @@ def _from_gguf(source: dict[str, Any], folder: Path) -> Path:
     gguf = fetch_file(source, folder.with_name(GGUF))
     say(f"{gguf}: dequantising to bfloat16")
     with whole_folder(folder) as partial:
-        try:
-            _dequantise(gguf, partial)
-        except Exception as error:  # GGUF readers raise anything on a file they do not know
-            raise AssetError(
-                f"{gguf}: the model cannot be loaded ({type(error).__name__}: {error}); its "
-                "architecture or quantisation may be unknown to this version of Transformers"
-            ) from error
+        _dequantise(gguf, partial)
         for path in partial.iterdir():
             path.chmod(0o644)  # safetensors are written readable by their owner only
     return folder
@@ -189,12 +183,3 @@ def hub_errors(name: str, field: str) -> Iterator[None]:
             f"network and `{field}` in the configuration; where access is restricted, log in with "
             f"`hf auth login`; then {AGAIN}"
         ) from error
-
-
-def _from_path(source: dict[str, Any]) -> Path:
-    from sagsae.language_models import LanguageModelError, check_model_folder
-
-    try:
-        return check_model_folder(source["path"])
-    except LanguageModelError as error:
-        raise AssetError(f"source of kind path: {error}") from error

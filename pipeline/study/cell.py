@@ -19,14 +19,8 @@ from pipeline.study.sections import NAME_LENGTH, CellNameError, Count, Lambda, N
 from pipeline.study.training import DEFAULT_RECIPE
 from sagsae.autoencoders.registry import FOREIGN, LAMBDA, K
 
-WILDCARDS = {
-    "model": r"[^/]+",
-    "hookpoint": r"[^/]+",
-    "variant": r"[^/]+",
-    "width": r"[^/_]+",
-    "knob": r"[^/_]+",
-    "seed": r"[^/_]+",
-}
+WILDCARDS = dict.fromkeys(("model", "hookpoint", "variant"), r"[^/]+")
+WILDCARDS |= dict.fromkeys(("width", "knob", "seed"), r"[^/_]+")
 """Snakemake constraints: wide on purpose, so that ``Cell.parse`` can say what is wrong."""
 
 PATTERN = "{model}/{hookpoint}/{variant}/w{width}_{knob}_seed{seed}"

@@ -14,7 +14,6 @@ import yaml
 
 from pipeline.data.model_folders import describe_model
 from pipeline.data.random_sources import save_random_model
-from pipeline.data.wheels import AssetError
 from pipeline.study.study import Study
 from sagsae.language_models import LanguageModelError, load_language_model, load_tokenizer
 from tests.e2e.conftest import ROOT, Workflow
@@ -134,7 +133,7 @@ def test_code_of_a_model_is_not_run(model_folder: Path, tmp_path: Path) -> None:
 def test_consent_is_not_asked_for(model_folder, tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.input", lambda _: "y")
     change(model_folder / "config.json", model_type="own", **OWN_MODEL)
-    with pytest.raises(AssetError, match="it brings code of its own"):
+    with pytest.raises(LanguageModelError, match="it brings code of its own"):
         describe_model(model_folder)
     assert not (tmp_path / MARK).exists()
 

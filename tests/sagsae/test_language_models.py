@@ -87,8 +87,8 @@ def test_pickles_are_not_read(saved):
 
 def test_missing_folder_and_configuration(saved):
     _, folder = saved
-    with pytest.raises(LanguageModelError, match="no such model folder"):
+    with pytest.raises(LanguageModelError, match="no model folder"):
         load_language_model(folder / "nowhere")
     (folder / "config.json").unlink()
-    with pytest.raises(LanguageModelError, match=r"there is no config\.json"):
+    with pytest.raises(LanguageModelError, match=r"no model folder, with a config\.json"):
         load_language_model(folder)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline.data import fetch as assets
-from pipeline.data.wheels import AssetError
+from sagsae.language_models import LanguageModelError
 from tests.pipeline.data.small_assets import (
     model_spec,
     random_source,
@@ -41,12 +41,12 @@ def test_bad_folders(tmp_path):
     spec = model_spec({"kind": "path", "path": str(folder)})
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").unlink()
-    with pytest.raises(AssetError, match=f"{folder}: there is no tokenizer"):
+    with pytest.raises(LanguageModelError, match=f"{folder}: there is no tokenizer"):
         assets.make_model(spec, tmp_path / "asset.json")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(AssetError, match=f"{folder}: there are no .*safetensors"):
+    with pytest.raises(LanguageModelError, match=f"{folder}: there are no .*safetensors"):
         assets.make_model(spec, tmp_path / "asset.json")
     shutil.rmtree(folder)
-    with pytest.raises(AssetError, match=f"{folder}: no such model folder"):
+    with pytest.raises(LanguageModelError, match=f"{folder}: no model folder"):
         assets.make_model(spec, tmp_path / "asset.json")
     assert not (tmp_path / "asset.json").exists()

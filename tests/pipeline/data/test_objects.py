@@ -9,20 +9,20 @@ from typing import Any
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.data import dump as stage
 from pipeline.jobs.json_files import canonical, read_json
 from pipeline.study.study import SPLITS, Study
 from pipeline.tools.verify import verify
 from sagsae.activations import Store
+from sagsae.activations.reading import BlockReader
 from sagsae.storage import Storage, storage_at
 from tests.pipeline.whole_study import WholeStudy, configuration, make_whole_study, without_costs
-from tests.s3_servers import KEY, SECRET
+from tests.s3_servers import KEY, SECRET, folders
 
 
 def everything(place: Storage) -> bytes:
     """All contents below a place, in one piece."""
     here = b"".join(place.read(name) for name in place.names())
-    return here + b"".join(everything(place / folder) for folder in place.folders())
+    return here + b"".join(everything(place / folder) for folder in folders(place))
 
 
 def prepared(folder: Path, url: str) -> WholeStudy:
@@ -60,7 +60,7 @@ def test_results_do_not_depend_on_where_the_store_lies(s3: str, tmp_path: Path) 
 def test_a_fresh_node_finds_the_finished_store(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the URL alone: no forward pass, the same manifest, the same objects."""
+    """With the URL alone: no block is read again, the same manifest, the same objects."""
     first = prepared(tmp_path / "first", f"{s3}/stores")
     for split in SPLITS:
         first.make(first.study.manifest("m", split))
@@ -70,7 +70,7 @@ def test_a_fresh_node_finds_the_finished_store(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("the store was dumped again")
 
-    monkeypatch.setattr(stage, "dump_activations", refuse)
+    monkeypatch.setattr(BlockReader, "read", refuse)
     for split in SPLITS:
         second.make(second.study.manifest("m", split))
     assert manifests(first) == manifests(second)
@@ -113,7 +113,7 @@ def test_no_secret_is_anywhere(
         *(text.encode() for text in said),
         *(path.read_bytes() for path in files),
         everything(storage_at(s3)),
-        repr(Store.open(f"{s3}/stores/{storage_at(f'{s3}/stores').folders()[0]}")).encode(),
+        repr(Store.open(f"{s3}/stores/{folders(storage_at(f'{s3}/stores'))[0]}")).encode(),
     ):
         assert SECRET.encode() not in content
         assert KEY.encode() not in content

@@ -8,7 +8,7 @@ from torch import Tensor
 
 import sagsae
 from sagsae.activations.median import first_rows, geometric_median
-from sagsae.api import initialised
+from sagsae.api import opened_trainer
 from sagsae.schedules import Recipe
 from tests.pipeline.tiny_study import make_tiny_study
 
@@ -53,11 +53,11 @@ def test_a_decoder_starts_there(tmp_path):
     assert rows.shape[0] == min(500, store.n_rows)
     for norm in ("unit", "sqrt_d"):
         recipe = Recipe(**how, b_dec_init="median", input_norm=norm)
-        sae = initialised(store, "resid", "topk", 12, recipe, seed=0, device="cpu")
+        with opened_trainer(store, "resid", "topk", 12, recipe) as trainer:
+            sae = trainer.sae
         every = first_rows(store, "resid")
         expected = geometric_median(every) * sae.scale
         torch.testing.assert_close(sae.params["b_dec"], expected, rtol=1e-4, atol=1e-6)
-        other = initialised(
-            store, "resid", "topk", 12, Recipe(**how, input_norm=norm), seed=0, device="cpu"
-        )
+        with opened_trainer(store, "resid", "topk", 12, Recipe(**how, input_norm=norm)) as trainer:
+            other = trainer.sae
         assert not torch.allclose(other.params["b_dec"], expected, rtol=1e-4)

@@ -22,7 +22,7 @@ from sagsae.activations import (
     verify_store,
 )
 from sagsae.storage import Storage, StorageError, storage_at
-from tests.s3_servers import Proxy, once
+from tests.s3_servers import Proxy, folders, once
 
 LAYOUTS: list[dict[str, Any]] = [
     {},
@@ -53,7 +53,7 @@ def proxy(moto: str, s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy
 def everything(place: Storage, below: str = "") -> dict[str, bytes]:
     """Every object below a place, by its name."""
     found = {f"{below}{name}": place.read(name) for name in place.names()}
-    for folder in place.folders():
+    for folder in folders(place):
         found |= everything(place / folder, f"{below}{folder}/")
     return found
 
