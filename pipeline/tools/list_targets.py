@@ -20,12 +20,8 @@ RULES = ("all", "tables", "figures", "report", "synthetic", "hub_folder", "verif
 def targets(study: Study) -> Iterator[str]:
     """Rules, figures, and the metrics of the cells."""
     yield from RULES
-    if study.dials:
-        yield "dial"
-    if study.probes:
-        yield "probe"
-    if browser_specs(study):
-        yield "browser"
+    looks = {"dial": study.dials, "probe": study.probes, "browser": browser_specs(study)}
+    yield from (name for name, jobs in looks.items() if jobs)
     names = dict.fromkeys([*figures_of(study.scope), *SYNTHETIC])
     yield from (name for name in names if name in FIGURES)
     yield from map(study.metrics, study.cells)

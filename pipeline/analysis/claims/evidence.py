@@ -150,11 +150,6 @@ class Evidence:
         names = ("comparison", *SWEEPS, "dial")
         return {name: table for name in names if (table := getattr(self, name)) is not None}
 
-    @property
-    def level(self) -> float:
-        """The L0 at which the main comparison is read off first."""
-        return self.spec.first_level(self.setting)
-
     @cached_property
     def main(self) -> pd.DataFrame:
         """Rows of the first comparison of an intact sign-aware variant with Gated of twice its

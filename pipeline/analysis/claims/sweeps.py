@@ -179,7 +179,7 @@ def dead_rest(evidence: Evidence, least: float) -> Verdict:
     At the first matched L0 the dead fraction is lower by {least} or more; not testable where
     Gated has less than {least} dead there.
     """
-    return _dead_at_matched(evidence.rest, least, evidence.level)
+    return _dead_at_matched(evidence.rest, least, evidence.spec.first_level(evidence.setting))
 
 
 @claim(V2, least=paper_numbers.DEAD_LOWER_BY, l0=64)

@@ -117,10 +117,9 @@ def figure_5(study: Shown) -> Drawn:
     everything else, under budgets of H latents for K axes. 0.5 is chance. Means over seeds, ± one
     standard error, at the λ whose L0 is nearest the truth.
     """
-    table = study.protocol("anomalies")
+    table = study.protocol("anomalies", picked=True)
     names = {"pos": "positive", "neg": "negative", "mean": "mean", "worse": "worse"}
-    picked = table[table["picked"]]
-    rows = {name: values(picked, f"auroc_{name}", "budget") for name in names}
+    rows = {name: values(table, f"auroc_{name}", "budget") for name in names}
     budgets = sorted(set(rows["pos"]["x"]))
     variants = looks(table["variant"])
     figure = Figure(figsize=(1.75 * len(budgets) + 0.5, 2.7), layout="constrained")
@@ -150,12 +149,12 @@ def figure_8(study: Shown) -> Drawn:
     Reconstruction, and the share of poles that some latent serves, against pairs per dimension.
     Means over seeds, ± one standard error, at the λ whose L0 is nearest the truth.
     """
-    table = study.protocol("consolidation")
+    table = study.protocol("consolidation", picked=True)
     figure = Figure(figsize=(5.2, 2.9), layout="constrained")
     shown = {"r2": "R2", "poles_found": f"poles found (|cos| ≥ {TAU:g})"}
     drawn = []
     for panel, (metric, words) in zip(figure.subplots(1, 2), shown.items(), strict=True):
-        drawn.append(values(table[table["picked"]], metric, "superposition"))
+        drawn.append(values(table, metric, "superposition"))
         for system, style in systems(table).items():
             line(panel, drawn[-1], system, **style)
         over_superposition(panel, words)
@@ -179,16 +178,15 @@ def figure_9(study: Shown) -> Drawn:
     and against the cosine that is asked for. Means over seeds, ± one standard error, at the λ whose
     L0 is nearest the truth.
     """
-    table = study.protocol("consolidation")
-    picked = table[table["picked"]]
+    table = study.protocol("consolidation", picked=True)
     figure = Figure(figsize=(5.2, 3.0), layout="constrained")
     left, right = figure.subplots(1, 2, sharey="all")
-    shown = [values(picked, metric, "superposition") for metric in ("pcr", "separate")]
+    shown = [values(table, metric, "superposition") for metric in ("pcr", "separate")]
     rates(left, *shown)
     over_superposition(left, SHARE)
     levels = sorted(set(shown[0]["x"]))
     level = levels[len(levels) // 2]
-    here = picked[picked["setting"] == f"superposition={level:g}"]
+    here = table[table["setting"] == f"superposition={level:g}"]
     curves = []
     for name in ("pcr", "separate"):
         at = pd.to_numeric(here["metric"].str.removeprefix(f"{name}_"), errors="coerce")
@@ -205,8 +203,7 @@ def figure_10(study: Shown) -> Drawn:
     The same where both poles may be active together, and where they are not antipodal. Means over
     seeds, ± one standard error, at the λ whose L0 is nearest the truth.
     """
-    table = study.protocol("robustness")
-    picked = table[table["picked"]]
+    table = study.protocol("robustness", picked=True)
     figure = Figure(figsize=(5.2, 2.9), layout="constrained")
     axes = figure.subplots(1, 2, sharey="all")
     words = {
@@ -215,7 +212,7 @@ def figure_10(study: Shown) -> Drawn:
     }
     shown = []
     for panel, (name, text) in zip(axes, words.items(), strict=True):
-        shown += [values(picked, metric, name) for metric in ("pcr", "separate")]
+        shown += [values(table, metric, name) for metric in ("pcr", "separate")]
         rates(panel, *shown[-2:])
         dressed(panel, text, "")
     axes[0].set_ylabel(SHARE)

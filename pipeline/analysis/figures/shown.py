@@ -66,9 +66,10 @@ class Shown:
         """A whole table."""
         return read_table(self.root / "tables" / name)
 
-    def protocol(self, name: str) -> pd.DataFrame:
-        """The table of a synthetic protocol."""
-        return read_table((self.root / outputs.SYNTHETIC / name).with_suffix(".csv"))
+    def protocol(self, name: str, *, picked: bool = False) -> pd.DataFrame:
+        """The table of a synthetic protocol; ``picked``: at its operating points alone."""
+        table = read_table((self.root / outputs.SYNTHETIC / name).with_suffix(".csv"))
+        return table[table["picked"]] if picked else table
 
     @cached_property
     def runs(self) -> list[dict[str, Any]]:

@@ -187,11 +187,9 @@ def dials_of(
 def _dial(run: DialRun, one: Direction, scores: dict[str, Any]) -> dict[str, Any]:
     times = scores["times_random"]
     return {
-        "kind": one.kind,
-        "latents": one.latents,
+        **{name: getattr(one, name) for name in ("kind", "latents", "promoted")},
         "sizes": run.sizes,
         **{name: rounded(getattr(one, name)) for name in ("effect", "effect_se", "kl")},
         **{name: scores[name] for name in ("monotone", "symmetry", "dial")},
         "times_random": None if math.isnan(times) else times,
-        "promoted": one.promoted,
     }
