@@ -48,11 +48,6 @@ class Folder:
     def __reduce__(self) -> tuple[type[Folder], tuple[Path]]:
         return Folder, (self.path.absolute(),)  # another process may work elsewhere
 
-    @property
-    def name(self) -> str:
-        """The last part of the path."""
-        return self.path.absolute().name
-
     def __str__(self) -> str:
         return str(self.path)
 
@@ -120,10 +115,6 @@ class Bucket:
 
     def __reduce__(self) -> tuple[type[Bucket], tuple[str]]:
         return Bucket, (str(self),)  # another process has credentials of its own
-
-    @property
-    def name(self) -> str:
-        return (self.prefix or self.bucket).rpartition("/")[2]
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")

@@ -8,7 +8,7 @@ through a file that is named after its digest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cache, cached_property, partial
 from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -57,7 +57,7 @@ class Study(Outputs):
     def __init__(self, config: StudyConfig, run: RunSettings):
         self.config, self.run = config, run
         self.models = {model.name: model for model in config.models}
-        self._trainings: dict[tuple[str, str], Training] = {}
+        self._trained = cache(partial(training_of, config))  # by recipe and variant
         super().__init__(PurePosixPath(run.results) / config.study)
         self.foreign = foreign_cells(config)
         self.cells = sorted({cell for entry in config.grid for cell in cells_of(entry, config)})
@@ -87,10 +87,7 @@ class Study(Outputs):
 
     def training(self, cell: Cell) -> Training:
         """The settings by which a cell is trained."""
-        key = cell.recipe, cell.variant
-        if key not in self._trainings:
-            self._trainings[key] = training_of(self.config, *key)
-        return self._trainings[key]
+        return self._trained(cell.recipe, cell.variant)
 
     def model_named(self, name: str) -> Model:
         """A model of the study; raises CellNameError that lists those there are."""

@@ -252,8 +252,8 @@ def _write_blocks(
         reader, memory = free.get()
         try:
             with reader.turn:
-                read = reader.read(block, memory, check)
-            writer.write_block(block, **read.arguments())
+                dropped = reader.read(block, memory, check)
+            writer.write_block(block, **reader.arguments(block, memory, dropped))
         except BaseException:
             failed.set()
             raise

@@ -44,43 +44,6 @@ class BlockMemory:
     """[contexts, L] bool: which positions are stored."""
 
 
-@dataclass(frozen=True)
-class BlockRead:
-    """A block as the model gave it."""
-
-    memory: BlockMemory
-    tokens: TokenStore
-    size: int
-    """S, the rows to store."""
-    first: int
-    """Its first context."""
-    contexts: int
-    """Contexts it may read."""
-    contexts_read: int
-    dropped: Mapping[str, int]
-
-    def arguments(self) -> dict[str, Any]:
-        """The arguments of `StoreWriter.write_block`, without the block's number."""
-        places = np.flatnonzero(self.memory.kept[: self.contexts_read].numpy())[: self.size]
-        length = self.tokens.context_length
-        source = self.first * length + places  # context * L + position of every kept row
-        mine = slice(self.first, self.first + self.contexts)
-        cursor = {
-            "first_context": self.first,
-            "contexts": self.contexts,
-            "tokens_sha256": self.tokens.digest(mine),
-        }
-        return {
-            "activations": self.memory.rows,
-            "places": places,
-            "token_id": self.tokens.input_ids.reshape(-1)[source],
-            "doc_id": self.tokens.doc_id.reshape(-1)[source],
-            "position": (source % length).astype(np.int32),
-            "cursor": cursor | {"contexts_read": self.contexts_read},
-            "dropped": self.dropped,
-        }
-
-
 class BlockReader:
     """Reads blocks of one dump.
 
@@ -130,13 +93,16 @@ class BlockReader:
 
     def read(
         self, block: int, memory: BlockMemory, check: Callable[[], None] = lambda: None
-    ) -> BlockRead:
+    ) -> dict[str, int]:
         """Run the model over as many contexts of a block as fill it.
 
         Args:
             block: its number.
             memory: where its activations go.
             check: called before every forward pass; what it raises ends the reading.
+
+        Returns:
+            How many tokens each rule dropped; of the first positions, one for each context read.
 
         Raises:
             ValueError: the contexts keep fewer than S rows.
@@ -161,8 +127,30 @@ class BlockReader:
         }
         if filled < size:
             raise ValueError(self._shortage(block, filled, dropped))
-        first = block * self.contexts
-        return BlockRead(memory, self.tokens, size, first, self.contexts, start, dropped)
+        return dropped
+
+    def arguments(
+        self, block: int, memory: BlockMemory, dropped: Mapping[str, int]
+    ) -> dict[str, Any]:
+        """The arguments of `StoreWriter.write_block` for a block that was read, but its number."""
+        tokens, size = self.tokens, self.config.rows_per_block
+        first, contexts_read = block * self.contexts, dropped["first_position"]
+        places = np.flatnonzero(memory.kept[:contexts_read].numpy())[:size]
+        source = first * self.length + places  # context * L + position of every kept row
+        return {
+            "activations": memory.rows,
+            "places": places,
+            "token_id": tokens.input_ids.reshape(-1)[source],
+            "doc_id": tokens.doc_id.reshape(-1)[source],
+            "position": (source % self.length).astype(np.int32),
+            "cursor": {
+                "first_context": first,
+                "contexts": self.contexts,
+                "tokens_sha256": tokens.digest(slice(first, first + self.contexts)),
+                "contexts_read": contexts_read,
+            },
+            "dropped": dropped,
+        }
 
     def _run(
         self, captured: dict[str, Tensor], block: int, start: int, stop: int, memory: BlockMemory

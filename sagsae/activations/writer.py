@@ -79,14 +79,11 @@ class StoreWriter:
         try:
             self._prepare()
         except BaseException:
-            self._release()
+            self.__exit__()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._release()
-
-    def _release(self) -> None:
         self._arrays = {}
         if self._lock is not None:
             self._lock.release()

@@ -224,7 +224,7 @@ def test_a_dump_waits_for_passes_that_are_done_and_once_at_the_end(dtype, monkey
     monkeypatch.setattr(BlockReader, "_run", counted)
     found = reader.read(0, memory)
     passes = len(waited)
-    assert found.contexts_read == CONTEXTS - 4 == passes * batch
+    assert found["first_position"] == CONTEXTS - 4 == passes * batch
     assert waited == [max(0, number - PASSES_AHEAD) for number in range(passes)]
     assert streams.waits == passes
     assert {x.device.type for x in (*memory.rows.values(), memory.kept)} == {"cpu"}
