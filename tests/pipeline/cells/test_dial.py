@@ -31,6 +31,10 @@ SIDES = {
     "candidate": {"variant": "sagsae_tied", "width": 48},
     "baseline": {"variant": "gated", "width": 96},
 }
+COMPARED = {
+    "grid": [side | {"lambdas": [0.1, 0.3]} for side in SIDES.values()],
+    "comparisons": [SIDES | {"matched_l0": [8]}],
+}
 PLAN = {"latents": 3, "pairs": 2, "random": 4, "alphas": [0.5, 1], "contexts": 8, "positions": 4}
 PLAN["hookpoints"] = ["resid"]
 
@@ -55,26 +59,22 @@ class Steered:
 @pytest.fixture(scope="module")
 def steered(tmp_path_factory) -> Steered:
     tiny = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox")
-    baselines = measured(tiny, tiny.root / "baselines" / "tiny.json")
-    grid = [side | {"lambdas": [0.1, 0.3]} for side in SIDES.values()]
-    asked = {"grid": grid, "comparisons": [SIDES | {"matched_l0": [8]}], "dial": PLAN}
-    study = Study.from_dict(tiny.study.config.model_dump() | asked)
+    study, arguments = with_cells(tiny, COMPARED | {"dial": PLAN})
     assert study.baseline_spec("tiny") == tiny.spec
-    root = tiny.root / "cells"
+    (spec,) = study.dials.values()
+    arguments |= {"spec": spec, "baselines": tiny.root / "baselines" / "tiny.json"}
+    return Steered(tiny, study, arguments | {"out": tiny.root / "dial.json", "device": "cpu"})
+
+
+def with_cells(tiny: TinyStudy, asked: dict[str, Any]) -> tuple[Study, dict[str, Any]]:
+    """A tiny study with other sections and finished cells at resid; what each look reads of it."""
+    baselines = measured(tiny, tiny.root / "baselines" / "tiny.json")
+    study = Study.from_dict(tiny.study.config.model_dump() | asked)
     for cell in study.cells:
         if cell.hookpoint == "resid":
-            make_cell(tiny, study, cell, root, baselines)
-    (spec,) = study.dials.values()
-    arguments = {
-        "spec": spec,
-        "cells_root": root,
-        "heldout_manifest": tiny.manifest("heldout"),
-        "baselines": baselines,
-        "asset": tiny.asset,
-        "out": tiny.root / "dial.json",
-        "device": "cpu",
-    }
-    return Steered(tiny, study, arguments)
+            make_cell(tiny, study, cell, tiny.root / "cells", baselines)
+    arguments = {"cells_root": tiny.root / "cells", "asset": tiny.asset}
+    return study, arguments | {"heldout_manifest": tiny.manifest("heldout")}
 
 
 def make_cell(tiny: TinyStudy, study: Study, cell, root: Path, baselines: Path) -> None:

@@ -18,8 +18,8 @@ from pipeline.study.study import Study
 from sagsae.activations import iterate
 from sagsae.autoencoders.storage import load
 from sagsae.language_models import load_tokenizer
-from tests.pipeline.cells.test_dial import make_cell, store
-from tests.pipeline.tiny_study import TinyStudy, make_tiny_study, measured
+from tests.pipeline.cells.test_dial import store, with_cells
+from tests.pipeline.tiny_study import TinyStudy, make_tiny_study
 
 GRID = [
     {"variant": "sagsae_tied", "width": 48, "lambdas": [0.1, 0.3]},
@@ -53,21 +53,9 @@ class Probed:
 @pytest.fixture(scope="module")
 def probed(tmp_path_factory) -> Probed:
     tiny = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox", {"one": 0, "two": 12})
-    baselines = measured(tiny, tiny.root / "baselines" / "tiny.json")
-    study = Study.from_dict(tiny.study.config.model_dump() | {"grid": GRID, "probe": PLAN})
-    root = tiny.root / "cells"
-    for cell in study.cells:
-        if cell.hookpoint == "resid":
-            make_cell(tiny, study, cell, root, baselines)
+    study, arguments = with_cells(tiny, {"grid": GRID, "probe": PLAN})
     (spec,) = study.probes.values()
-    arguments = {
-        "spec": spec,
-        "cells_root": root,
-        "heldout_manifest": tiny.manifest("heldout"),
-        "tokens": tiny.tokens,
-        "asset": tiny.asset,
-    }
-    return Probed(tiny, study, arguments)
+    return Probed(tiny, study, arguments | {"spec": spec, "tokens": tiny.tokens})
 
 
 @pytest.fixture(scope="module")

@@ -26,9 +26,9 @@ from sagsae.autoencoders.storage import load
 from sagsae.evaluation.metrics import accumulate
 from sagsae.evaluation.promoted import promoted_tokens
 from sagsae.language_models import load_language_model, load_tokenizer
-from tests.pipeline.cells.test_dial import SIDES, make_cell, store
+from tests.pipeline.cells.test_dial import COMPARED, store, with_cells
 from tests.pipeline.made_dial import made_run
-from tests.pipeline.tiny_study import ROWS, TinyStudy, make_tiny_study, measured
+from tests.pipeline.tiny_study import ROWS, TinyStudy, make_tiny_study
 
 pytestmark = pytest.mark.slow
 KINDS = {"uint8": "<u1", "uint16": "<u2", "uint32": "<u4", "float32": "<f4"}
@@ -78,20 +78,14 @@ def run(made: Shown, spec: BrowserSpec, out: Path, *dials: Path) -> None:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Shown:
     tiny = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox")
-    baselines = measured(tiny, tiny.root / "baselines" / "tiny.json")
-    grid = [side | {"lambdas": [0.1, 0.3]} for side in SIDES.values()]
-    asked = {"grid": grid, "comparisons": [SIDES | {"matched_l0": [8]}]}
-    asked |= {"browser": {"hookpoints": ["resid"], "top": 3}}
-    asked |= {"dial": {"latents": 2, "pairs": 1, "contexts": 8, "hookpoints": ["resid"]}}
-    study = Study.from_dict(tiny.study.config.model_dump() | asked)
-    for cell in study.cells:
-        if cell.hookpoint == "resid":
-            make_cell(tiny, study, cell, tiny.root / "cells", baselines)
-    manifest = tiny.manifest("heldout")
+    browser = {"hookpoints": ["resid"], "top": 3}
+    dial = {"latents": 2, "pairs": 1, "contexts": 8, "hookpoints": ["resid"]}
+    study, paths = with_cells(tiny, COMPARED | {"browser": browser, "dial": dial})
+    manifest = paths["heldout_manifest"]
     write_json(manifest, read_json(manifest) | {"spec": digest(study.dump_spec("tiny", "heldout"))})
-    paths = {"cells-root": tiny.root / "cells", "heldout-manifest": manifest}
-    paths |= {"tokens": tiny.tokens, "asset": tiny.asset}
-    arguments = [part for name, path in paths.items() for part in (f"--{name}", str(path))]
+    paths |= {"tokens": tiny.tokens}
+    named = {name.replace("_", "-"): str(path) for name, path in paths.items()}
+    arguments = [part for name, path in named.items() for part in (f"--{name}", path)]
     found = Shown(
         tiny, study, tiny.root / "shown", browser_specs(study), [*arguments, "--device", "cpu"]
     )
