@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+# Weights that are converted to float32 at once. Four megabytes stay in the cache, and the model
+# takes no more memory.
 WEIGHTS_AT_ONCE = 2**20
-"""Weights that are converted to float32 at once. Four megabytes stay in the cache, and the model
-takes no more memory."""
 
 
 def has_bfloat16() -> bool:

@@ -15,9 +15,9 @@ import numpy as np
 from sagsae.frontiers import Floats, Frontier
 from sagsae.sweeps import Sweep
 
+# L0 at which dead fractions are read off: evenly spaced in log L0 over the overlap, with its
+# ends.
 LEVELS = 9
-"""L0 at which dead fractions are read off: evenly spaced in log L0 over the overlap, with its
-ends."""
 DEAD = "dead_fraction"
 
 

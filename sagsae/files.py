@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 DIGEST_KEY = "content_sha256"
+# Files in one folder that a file system bears; a hookpoint keeps each chunk, or shard, in one.
 MAX_FILES = 50_000
-"""Files in one folder that a file system bears; a hookpoint keeps each chunk, or shard, in one."""
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)
+# Seconds until a waiting process says for whom it waits, and between reminders.
 _FIRST_MESSAGE, _MESSAGE_EVERY = 1.0, 300.0
-"""Seconds until a waiting process says for whom it waits, and between reminders."""
 
 
 def fsync_path(path: Path) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+# An end of a sweep counts as at an L0 that is at most so many times larger or smaller.
 NEAR = 1.02
-"""An end of a sweep counts as at an L0 that is at most so many times larger or smaller."""
 
 
 def lies_between(l0: float, lowest: float, highest: float) -> bool:

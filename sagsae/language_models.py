@@ -13,8 +13,8 @@ from transformers.utils.logging import disable_progress_bar
 from sagsae.cpu_products import has_bfloat16, multiply_in_float32
 
 VOCABULARY_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+# How SentencePiece writes a space; decoding a single token may drop it.
 START_OF_WORD = "\u2581"
-"""How SentencePiece writes a space; decoding a single token may drop it."""
 
 
 class LanguageModelError(ValueError):

@@ -14,10 +14,10 @@ import numpy as np
 from sagsae.frontiers import Floats, Frontier
 from sagsae.sweeps import Sweep
 
+# Standard errors of a difference beyond which two values are told apart.
 APART = 2.0
-"""Standard errors of a difference beyond which two values are told apart."""
+# Differences other than zero that a sign test needs: with fewer its p cannot be below 0.05.
 LEAST_FOR_SIGNS = 6
-"""Differences other than zero that a sign test needs: with fewer its p cannot be below 0.05."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,10 +13,10 @@ import pandas as pd
 from sagsae.files import DIGEST_KEY
 
 FILE, LINES = "metrics.json", "cells.jsonl"
+# Columns that say which cell a row is; rows are sorted by them.
 CELL = ["model", "hookpoint", "variant", "recipe", "width", "lam", "seed"]
-"""Columns that say which cell a row is; rows are sorted by them."""
+# In the place of lam, for a cell with a number of active latents.
 K = "k"
-"""In the place of lam, for a cell with a number of active latents."""
 
 
 def results(folder: str | Path) -> pd.DataFrame:

@@ -21,10 +21,10 @@ from sagsae.autoencoders.registry import (
     knobs,
 )
 
+# Share of the learning rate at which a cosine warm-up starts (arXiv 2407.14435).
 COSINE_START = 0.1
-"""Share of the learning rate at which a cosine warm-up starts (arXiv 2407.14435)."""
+# Ends of the nested groups of a Matryoshka SAE as shares of the width (arXiv 2503.17547).
 LEVELS = (1 / 32, 3 / 32, 7 / 32, 15 / 32, 1.0)
-"""Ends of the nested groups of a Matryoshka SAE as shares of the width (arXiv 2503.17547)."""
 UNGATED, K_SPARSE = (RELU, TOPK, JUMPRELU, MATRYOSHKA), (TOPK, MATRYOSHKA)
 _LIMITS = {
     "gt": (operator.gt, "above"),
@@ -249,8 +249,8 @@ def _settings() -> dict[str, Setting]:
     return found
 
 
+# By name, in order.
 SETTINGS = _settings()
-"""By name, in order."""
 
 
 def uses(variant: str, name: str) -> bool:

@@ -20,13 +20,13 @@ from typing import Any
 
 from sagsae.files import fsync_path, whole_file
 
+# A bucket, and a prefix of letters, digits and . _ + = - between slashes.
 URL = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?P<prefix>(?:/[\w.+=-]+)*)/?")
-"""A bucket, and a prefix of letters, digits and . _ + = - between slashes."""
 SECRETS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_TOKEN")
+# For one request, the largest of which writes or reads a block.
 REQUEST_SECONDS = 300
-"""For one request, the largest of which writes or reads a block."""
+# Of a request that is not answered, over some minutes.
 RETRIES = 10
-"""Of a request that is not answered, over some minutes."""
 
 
 class StorageError(RuntimeError):
@@ -179,10 +179,10 @@ class Bucket:
             ) from None
 
 
+# A place. `str` of it is its path or its URL.
 Storage = Folder | Bucket
-"""A place. `str` of it is its path or its URL."""
+# How a place is named: a path, a URL such as s3://bucket/prefix, or itself.
 Location = str | os.PathLike[str] | Folder | Bucket
-"""How a place is named: a path, a URL such as s3://bucket/prefix, or itself."""
 
 
 def storage_at(where: Location) -> Storage:

@@ -23,9 +23,9 @@ from sagsae.frontiers import Floats, Frontier
 if TYPE_CHECKING:
     import pandas as pd
 
+# Seeds of one lambda are one point if the largest of their L0 is at most so many times the
+# smallest; else each is a point.
 CLOSE = 1.5
-"""Seeds of one lambda are one point if the largest of their L0 is at most so many times the
-smallest; else each is a point."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,8 +24,8 @@ from pipeline.jobs.progress import say
 from sagsae.files import whole_file
 
 PARQUET = "documents.parquet"
+# Name of the file of a wheel source until all documents are written.
 DOWNLOAD = "{}.download"
-"""Name of the file of a wheel source until all documents are written."""
 
 
 def make_documents(source: dict[str, Any], folder: Path) -> dict[str, Any]:

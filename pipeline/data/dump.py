@@ -26,10 +26,10 @@ from pipeline.study.specs import DumpSpec
 from sagsae.activations import DumpProgress, DumpSettings, Store, dump_activations
 from sagsae.storage import Storage, storage_at
 
+# Contexts of the training split from which the median norms are taken.
 CALIBRATION_CONTEXTS = 64
-"""Contexts of the training split from which the median norms are taken."""
+# How chunks are compressed.
 Profile = Literal["plain", "disk"]
-"""How chunks are compressed."""
 
 
 @dataclass(frozen=True)

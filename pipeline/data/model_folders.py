@@ -15,8 +15,8 @@ from pipeline.jobs.json_files import read_json, sha256_of
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import link_or_copy
 
+# What is fetched of a hub repository: configuration, tokenizer, safetensors; never pickles.
 HUB_PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
-"""What is fetched of a hub repository: configuration, tokenizer, safetensors; never pickles."""
 TOKENIZER_FILES = (
     "tokenizer*",
     "vocab*",
@@ -24,8 +24,8 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "added_tokens.json",
 )
+# The downloaded file of a model, beside its folder, until the model is known to load.
 GGUF = "model.gguf"
-"""The downloaded file of a model, beside its folder, until the model is known to load."""
 
 
 def make_model_folder(source: dict[str, Any], folder: Path) -> tuple[Path, str | None]:

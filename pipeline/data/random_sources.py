@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 SYLLABLES = [c + v for c in "bdfgklmnprstvz" for v in "aeiou"]
+# Of the lexicon, of documents and of weights.
 SEED = 0
-"""Of the lexicon, of documents and of weights."""
+# Distinct words.
 VOCABULARY = 800
-"""Distinct words."""
 
 
 def random_documents(documents: int, words: int) -> Iterator[str]:

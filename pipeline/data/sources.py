@@ -14,8 +14,8 @@ from sagsae.activations.tokens import TokenStore
 from sagsae.evaluation.loss_recovered import Contexts, LossRecovered, sum_among
 
 CLEAN, ABLATIONS = "clean", ("zero", "mean")
+# Tensors of the baselines: ``source``, ``losses.clean`` and such as ``losses.resid.zero``.
 SOURCE, LOSSES = "source", "losses"
-"""Tensors of the baselines: ``source``, ``losses.clean`` and such as ``losses.resid.zero``."""
 
 
 @dataclass(frozen=True, kw_only=True)

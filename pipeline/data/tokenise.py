@@ -37,8 +37,8 @@ from sagsae.activations.tokens import (
 from sagsae.language_models import load_tokenizer
 
 DOCUMENTS_A_BATCH = 256
+# Fields of a specification that decide how many contexts there are, and not which.
 COUNTS = {"rows", "rows_per_block", "slack"}
-"""Fields of a specification that decide how many contexts there are, and not which."""
 
 
 def documents_of(

@@ -30,12 +30,12 @@ from sagsae.storage import Storage, is_url
 MODELS, TEXTS, TOKENS, STORES, BASELINES = "models", "texts", "tokens", "stores", "baselines"
 KINDS = (MODELS, TEXTS, TOKENS, STORES, BASELINES)
 STUDIES, STUDY_FILE = "studies", "{}-{}.json"
+# What vouches for an entry, written last: of a model, of a text, of baselines.
 ASSET, DOCUMENTS, LOSSES = "asset.json", "documents.json", "baselines.json"
-"""What vouches for an entry, written last: of a model, of a text, of baselines."""
+# The file of an entry of tokens.
 CONTEXTS = "contexts.safetensors"
-"""The file of an entry of tokens."""
+# Field of a record: the entry's folder, relative to the record's, or a URL.
 ENTRY = "entry"
-"""Field of a record: the entry's folder, relative to the record's, or a URL."""
 
 
 @dataclass(frozen=True)

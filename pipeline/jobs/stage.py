@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 RUN = "SAGSAE_RUN"
+# Where to compute; auto: a GPU where there is one.
 Device = Literal["auto", "cpu", "cuda"]
-"""Where to compute; auto: a GPU where there is one."""
+# Rounds that an idle OpenMP thread waits: from one PyTorch operation to the next, no more.
 SPIN_COUNT = 10_000
-"""Rounds that an idle OpenMP thread waits: from one PyTorch operation to the next, no more."""
 
 
 def run_stage(main: Callable[[], None]) -> None:

@@ -19,9 +19,9 @@ from pipeline.study.sections import NAME_LENGTH, CellNameError, Count, Lambda, N
 from pipeline.study.training import DEFAULT_RECIPE
 from sagsae.autoencoders.registry import FOREIGN, LAMBDA, K
 
+# Snakemake constraints: wide on purpose, so that ``Cell.parse`` can say what is wrong.
 WILDCARDS = dict.fromkeys(("model", "hookpoint", "variant"), r"[^/]+")
 WILDCARDS |= dict.fromkeys(("width", "knob", "seed"), r"[^/_]+")
-"""Snakemake constraints: wide on purpose, so that ``Cell.parse`` can say what is wrong."""
 
 PATTERN = "{model}/{hookpoint}/{variant}/w{width}_{knob}_seed{seed}"
 
@@ -86,13 +86,13 @@ class Cell:
     model: str
     hookpoint: str
     variant: str
+    # Empty for the default one, of which files say nothing.
     recipe: Annotated[str, Field(exclude_if=not_)] = ""
-    """Empty for the default one, of which files say nothing."""
     width: Annotated[Count, Strict()]
+    # Weight of the penalty; None for a variant with a number of active latents.
     lam: Annotated[Lambda | None, Field(exclude_if=_is_none)] = None
-    """Weight of the penalty; None for a variant with a number of active latents."""
+    # Active latents per token; None for a variant with a penalty.
     k: Annotated[Annotated[Count, Strict()] | None, Field(exclude_if=_is_none)] = None
-    """Active latents per token; None for a variant with a penalty."""
     seed: Annotated[Natural, Strict()]
 
     def __post_init__(self) -> None:
@@ -197,8 +197,8 @@ def knob_tag(lam: float | None, k: int | None) -> str:
     return f"k{k}" if lam is None else f"lam{lambda_tag(lam)}"
 
 
+# Columns of tables that have them; the second is absent where no cell has a k.
 KNOBS = ("lam", "k")
-"""Columns of tables that have them; the second is absent where no cell has a k."""
 
 
 def knob_of(row: Mapping[Any, Any]) -> str:

@@ -18,8 +18,8 @@ from pipeline.study.study_config import StudyConfig, text_sources
 from pipeline.study.training import DEFAULT_RECIPE
 from sagsae.autoencoders.registry import ELSEWHERE, VARIANTS, K, knobs
 
+# Those of a model that names none of its own.
 STANDARD_HOOKPOINTS = ("mlp_out", "attn", "resid")
-"""Those of a model that names none of its own."""
 
 
 def cross_faults(config: StudyConfig, sound: set[str]) -> list[str]:
@@ -108,6 +108,7 @@ def _browser_faults(config: StudyConfig) -> list[str]:
 
 
 PLACES = {"models", "hookpoints"}
+# Checks, and the sections that each reads.
 CHECKS: dict[Callable[[StudyConfig], list[str]], set[str]] = {
     _hookpoint_faults: PLACES,
     _name_faults: PLACES,
@@ -118,7 +119,6 @@ CHECKS: dict[Callable[[StudyConfig], list[str]], set[str]] = {
     _browser_faults: PLACES | {"recipes", "browser", "comparisons"},
     _foreign_faults: PLACES | {"grid"},
 }
-"""Checks, and the sections that each reads."""
 
 
 def _cell_faults(config: StudyConfig) -> list[str]:

@@ -21,16 +21,16 @@ from pyarrow import parquet
 
 from pipeline.study.cell import Cell
 
+# Columns of whole numbers.
 WHOLE = ("step", "tokens", "resets")
-"""Columns of whole numbers."""
 
 FIRST = ("step", "tokens", "loss", "reconstruction", "penalty", "auxiliary")
 
+# Columns that stand before and behind the terms that are an autoencoder's own.
 LAST = ("l0", "dead_fraction", "lr", "lambda", "k", "resets")
-"""Columns that stand before and behind the terms that are an autoencoder's own."""
 
+# A row of ``sagsae.training.history.History``.
 Row = Mapping[str, float]
-"""A row of ``sagsae.training.history.History``."""
 
 
 def curve_content(rows: Sequence[Row], cell: Cell, train: str) -> bytes:

@@ -143,8 +143,8 @@ def dial_faults(config: StudyConfig) -> list[str]:
     return faults
 
 
+# Kinds of direction: one signed latent, two opposite ones, a random one.
 LATENT, PAIR, RANDOM = "latent", "pair", "random"
-"""Kinds of direction: one signed latent, two opposite ones, a random one."""
 
 
 class Direction(Section):

@@ -21,9 +21,9 @@ from pipeline.study.sections import Count, Section, describe
 
 Measure = TypeVar("Measure", bound=Section)
 
+# Version 1 had no ``schema_version``, version 2 no ``sources``. Version 3 named no software and
+# had no ``threshold_off``: a threshold that was off counted as a collapse.
 SCHEMA_VERSION = 4
-"""Version 1 had no ``schema_version``, version 2 no ``sources``. Version 3 named no software and
-had no ``threshold_off``: a threshold that was off counted as a collapse."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -34,8 +34,8 @@ Share = Annotated[Finite, Field(ge=0, le=1)]
 Natural = Annotated[int, Field(ge=0, strict=True)]
 
 
+# At 0, 2, ..., 100 %, six significant digits; empty where there is nothing to rank.
 Quantiles = list[Finite]
-"""At 0, 2, ..., 100 %, six significant digits; empty where there is nothing to rank."""
 
 
 class MetricsError(ValueError):

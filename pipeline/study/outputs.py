@@ -10,11 +10,11 @@ from sagsae.exchange import OWN_WEIGHTS
 
 METRICS, WEIGHTS, TRAINING = "metrics.json", OWN_WEIGHTS, "training.json"
 
+# Files of a cell's folder.
 LATENT_TENSORS, CURVE = "latents.safetensors", "curve.parquet"
-"""Files of a cell's folder."""
 
+# Folder of a cell for what later jobs reuse; the record of the weights in it; unfinished ones.
 STATE, TRAINED, CHECKPOINT = ".state", "trained.json", "checkpoint-{key}.safetensors"
-"""Folder of a cell for what later jobs reuse; the record of the weights in it; unfinished ones."""
 
 CELLS, POINTS, COMPARISON = "cells.csv", "points.csv", "comparison.csv"
 
@@ -22,59 +22,60 @@ CONTRASTS, LATENTS, PARAMETERS = "contrasts.csv", "latents.csv", "parameters.csv
 
 CALIBRATION, CLAIMS = "calibration.csv", "claims.csv"
 
+# Tables of a study whose text has several sources.
 SOURCES, BY_SOURCE = "sources.csv", "comparison_by_source.csv"
-"""Tables of a study whose text has several sources."""
 
+# Tables of a study that compares under several settings.
 EFFECTS, MAIN_EFFECTS = "effects.csv", "main_effects.csv"
-"""Tables of a study that compares under several settings."""
 
 DIAL, DIAL_CURVES = "dial.csv", "dial_curves.csv"
 
+# Tables of a study that steers with latents.
 DIAL_TABLES = (DIAL, DIAL_CURVES)
-"""Tables of a study that steers with latents."""
 
+# Folder of what steering found, a file for each place and seed.
 DIAL_RUNS = "dial"
-"""Folder of what steering found, a file for each place and seed."""
 
 PROBING, ABSORPTION = "probing.csv", "absorption.csv"
 
+# Tables of a study that probes codes.
 PROBE_TABLES = (PROBING, ABSORPTION)
-"""Tables of a study that probes codes."""
 
+# Folder of what probes found, a file for each place and seed.
 PROBE_RUNS = "probe"
-"""Folder of what probes found, a file for each place and seed."""
 
 RANKING, RANKING_SUMMARY = "ranking.csv", "ranking_summary.csv"
 
+# Tables of a study whose variants are of several families.
 DOMINANCE, SIDES = "dominance.csv", "sides.csv"
-"""Tables of a study whose variants are of several families."""
 
+# Tables of every study; the claims follow from them.
 TABLES = (CELLS, POINTS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CALIBRATION)
-"""Tables of every study; the claims follow from them."""
 
+# Tables of a study whose variants are of several families.
 RANKING_TABLES = (RANKING, RANKING_SUMMARY, DOMINANCE, SIDES)
-"""Tables of a study whose variants are of several families."""
 
+# Kinds of contrast.
 TYING, ABLATION, WIDTH = "tying", "ablation", "width"
-"""Kinds of contrast."""
 
+# Folder of what trackers keep on disk; MLflow's database in it; what was sent to W&B of a cell.
 TRACKING, MLFLOW, WANDB_NOTE = "tracking", "mlflow.db", ".{key}.json"
-"""Folder of what trackers keep on disk; MLflow's database in it; what was sent to W&B of a cell."""
 
+# Folder that becomes a repository of the Hugging Face hub.
 HUB = "hub"
-"""Folder that becomes a repository of the Hugging Face hub."""
 
 REPORT = "report.html"
 
+# Folder of the latent browser; its page; the folder of the cells in it.
 BROWSER, BROWSER_PAGE, BROWSER_DATA = "browser", "index.html", "data"
-"""Folder of the latent browser; its page; the folder of the cells in it."""
 
+# What a cell of the latent browser is, written last; the scripts that hold it lie beside it.
 SHOWN_CELL = "cell.json"
-"""What a cell of the latent browser is, written last; the scripts that hold it lie beside it."""
 
+# Files of a published study beside its results.
 CONFIGURATION, ENVIRONMENT, README = "configuration.json", "environment.json", "README.md"
-"""Files of a published study beside its results."""
 
+# Where a study has its records of what lies in the cache.
 RECORDS = (
     "assets/*/asset.json",
     "assets/*/documents.json",
@@ -82,7 +83,6 @@ RECORDS = (
     "manifests/*.json",
     "baselines/*.json",
 )
-"""Where a study has its records of what lies in the cache."""
 
 SYNTHETIC = "synthetic"
 
@@ -90,12 +90,12 @@ RUNS = f"{SYNTHETIC}/runs"
 
 CLAIMS_PAGE = "claims.md"
 
+# The verdicts of a study whose claims are judged under several settings, side by side.
 CLAIMS_MATRIX = "claims_matrix.csv"
-"""The verdicts of a study whose claims are judged under several settings, side by side."""
 
+# Folder of the measures of a study; what analysis must know of it; the measures of one kind; the
+# training curves that figures draw.
 MEASURES, SCOPE, MEASURED, CURVES = "measures", "study.json", "{kind}.jsonl", "curves.parquet"
-"""Folder of the measures of a study; what analysis must know of it; the measures of one kind; the
-training curves that figures draw."""
 
 
 class Outputs:

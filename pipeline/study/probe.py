@@ -120,11 +120,11 @@ def probe_faults(config: StudyConfig) -> list[str]:
     return faults
 
 
+# In tables: the labels of every kind together, each counting once.
 ALL = "all"
-"""In tables: the labels of every kind together, each counting once."""
 
+# What probes see for comparison, in words.
 NEURONS, DENSE = "k coordinates of the activation", "the whole activation"
-"""What probes see for comparison, in words."""
 
 
 class Label(Section):

@@ -15,9 +15,9 @@ from sagsae.schedules import SETTINGS, uses
 if TYPE_CHECKING:
     from pipeline.study.study_config import StudyConfig
 
+# Names of what tables of effects set beside the factors of recipes: the widths of a comparison,
+# and its two variants.
 WIDTH_FACTOR, VARIANT_FACTOR = "width", "variant"
-"""Names of what tables of effects set beside the factors of recipes: the widths of a comparison,
-and its two variants."""
 
 
 def _not_taken(name: str) -> str:
@@ -85,8 +85,8 @@ def changes(recipes: Recipes, name: str, variant: str) -> dict[str, Any]:
     return above | recipe.training | recipe.by_variant.get(variant, {})
 
 
+# Level of a setting that a recipe gives to some variants alone.
 BY_VARIANT = "by variant"
-"""Level of a setting that a recipe gives to some variants alone."""
 
 
 def training_of(config: StudyConfig, recipe: str, variant: str) -> Training:

@@ -22,11 +22,11 @@ from sagsae.autoencoders.registry import stem, stems
 if TYPE_CHECKING:
     import pandas as pd
 
+# What is compared along a sweep, at equal L0 or equal lambda -> its name in words.
 SWEPT = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss Recovered"}
-"""What is compared along a sweep, at equal L0 or equal lambda -> its name in words."""
 
+# L0 at which sweeps are read off where a study compares nothing.
 DEFAULT_LEVEL = 64.0
-"""L0 at which sweeps are read off where a study compares nothing."""
 
 
 class SyntheticScope(BaseModel):

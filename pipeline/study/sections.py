@@ -22,8 +22,8 @@ from pipeline.jobs.json_files import json_argument
 from sagsae.autoencoders.registry import check_name
 from sagsae.storage import parse
 
+# Characters of the longest model, hookpoint or variant name: each becomes a folder.
 NAME_LENGTH = 64
-"""Characters of the longest model, hookpoint or variant name: each becomes a folder."""
 
 
 class CellNameError(ValueError):
@@ -46,11 +46,11 @@ def lambda_tag(value: float) -> str:
     return tag
 
 
+# Every reader of JSON keeps whole numbers up to here exact.
 LARGEST = 2**53
-"""Every reader of JSON keeps whole numbers up to here exact."""
 
+# Arrays that every activation store has beside its hookpoints.
 RESERVED = ("token_id", "doc_id", "position")
-"""Arrays that every activation store has beside its hookpoints."""
 
 
 class FieldFaults(ValueError):
@@ -134,12 +134,12 @@ FolderOrNone = Annotated[PathOrNone, AfterValidator(_usable_folder)]
 HubRepository = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)
 ]
+# Of what a section restricts itself to; None for no restriction.
 Names = Annotated[list[str], Field(min_length=1)] | None
-"""Of what a section restricts itself to; None for no restriction."""
+# Of a list: each value once, the smallest first.
 Ascending = AfterValidator(_ascending)
-"""Of a list: each value once, the smallest first."""
+# Of a list: each name at most once.
 ONCE = AfterValidator(_once), Field(json_schema_extra={"uniqueItems": True})
-"""Of a list: each name at most once."""
 Bucket = Annotated[str, Field(max_length=1000), AfterValidator(_bucket)]
 FilePath = Annotated[PathOrNone, Field(min_length=1)]
 Folder = Annotated[FolderOrNone, Field(min_length=1)]

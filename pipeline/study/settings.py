@@ -15,29 +15,29 @@ from pipeline.study.grid import Comparison, Sized
 from pipeline.study.recipes import WIDTH_FACTOR
 from pipeline.study.training import DEFAULT_RECIPE, Training
 
+# A level that nothing names.
 BLANK = "–"
-"""A level that nothing names."""
 
+# Begins the name of a column that has the level of a factor.
 LEVEL = "level_"
-"""Begins the name of a column that has the level of a factor."""
 
+# The intact sign-aware variants, which the paper's claims are about.
 SIGN_AWARE = ("sagsae", "sagsae_sym", "sagsae_tied")
-"""The intact sign-aware variants, which the paper's claims are about."""
 
+# The family of the paper's variants.
 PAPER_FAMILY = "gated"
-"""The family of the paper's variants."""
 
 
 @dataclass(frozen=True)
 class Setting:
     """A recipe, and the comparison of half width with full width that is made under it."""
 
+    # Empty for the default one.
     recipe: str
-    """Empty for the default one."""
+    # Its number in the configuration, from 1; None where the recipe has no such comparison.
     comparison: int | None = None
-    """Its number in the configuration, from 1; None where the recipe has no such comparison."""
+    # Its two widths, such as "8d vs 16d"; empty where there is no comparison.
     widths: str = ""
-    """Its two widths, such as "8d vs 16d"; empty where there is no comparison."""
 
     @property
     def named(self) -> str:
@@ -50,10 +50,10 @@ class Factor:
     """A way in which settings differ."""
 
     name: str
+    # What each setting has of it.
     levels: Mapping[Setting, str]
-    """What each setting has of it."""
+    # Other factors that change whenever it does, and only then: nothing tells them apart.
     together_with: tuple[str, ...] = ()
-    """Other factors that change whenever it does, and only then: nothing tells them apart."""
 
     @property
     def column(self) -> str:

@@ -205,8 +205,8 @@ def source_faults(
     return faults
 
 
+# Of a folder that ``save_pretrained`` writes: weights, configuration, tokenizer.
 MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
-"""Of a folder that ``save_pretrained`` writes: weights, configuration, tokenizer."""
 
 Source = TypeVar("Source", bound=BaseModel)
 

@@ -15,8 +15,8 @@ from pipeline.study.sections import LARGEST, Count, FieldFaults, Natural, Number
 from sagsae import schedules
 from sagsae.schedules import SETTINGS, setting_faults, uses
 
+# Name of section ``training`` wherever recipes are named. Names of cells leave it out.
 DEFAULT_RECIPE = "default"
-"""Name of section ``training`` wherever recipes are named. Names of cells leave it out."""
 
 
 def _texts(of: type) -> dict[str, str]:
@@ -46,13 +46,13 @@ def _field(name: str, doc: str) -> tuple[Any, Any]:
     return kinds[known.kind], Field(default=default, description=doc, **rest)
 
 
+# Where they are not those of the library.
 DEFAULTS = {
     "batch_size": 2048,
     "learning_rate": 1e-3,
     "lr_warmup_steps": 50,
     "lambda_warmup_steps": 100,
 }
-"""Where they are not those of the library."""
 
 
 class _Length(Section):
@@ -60,8 +60,8 @@ class _Length(Section):
     """Token-steps per cell: rows seen, counted with repetition over epochs."""
 
 
+# Settings of the library that a cell and ``tokens`` give.
 OF_A_CELL = ("steps", "lam", "k")
-"""Settings of the library that a cell and ``tokens`` give."""
 
 _FIELDS: Any = {
     name: _field(name, doc)
@@ -131,9 +131,9 @@ def _checked(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in found if name in given}
 
 
+# Settings of section training that a recipe changes; all others stay.
 Changes = Annotated[
     dict[str, Any],
     AfterValidator(_checked),
     Field(json_schema_extra={"propertyNames": {"enum": sorted(Training.model_fields)}}),
 ]
-"""Settings of section training that a recipe changes; all others stay."""

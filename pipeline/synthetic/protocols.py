@@ -39,15 +39,15 @@ from sagsae.synthetic.pairs import PairSample, PairSource, antipodal, at_cosine
 from sagsae.synthetic.runs import Measured, measure, train
 from sagsae.synthetic.sources import Drawn, Source, unit_directions
 
+# setting, variant, multiple, width, lam, metrics (name -> number or None), and perhaps what a
+# figure shows of the run.
 Row = dict[str, Any]
-"""setting, variant, multiple, width, lam, metrics (name -> number or None), and perhaps what a
-figure shows of the run."""
 
+# Histogram of a latent's activations: bins between -EDGE and EDGE, in units of the source.
 BINS, EDGE = 80, 2.0
-"""Histogram of a latent's activations: bins between -EDGE and EDGE, in units of the source."""
 
+# Of every run; what is not here is as in section training.
 LEARNING_RATE, LR_WARMUP_STEPS, LAMBDA_WARMUP_STEPS = 3e-3, 50, 100
-"""Of every run; what is not here is as in section training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,9 +95,9 @@ class Bench:
         return match_poles(found.W_dec, found.z, source.poles, found.sample.active())
 
 
+# Probability of an axis, or of a pole, to be active; standard deviation of the noise on every
+# coordinate.
 ACTIVE, NOISE = 0.1, 0.05
-"""Probability of an axis, or of a pole, to be active; standard deviation of the noise on every
-coordinate."""
 
 
 def polarity_dial(section: PolarityDial, bench: Bench) -> Iterator[Row]:
@@ -122,10 +122,10 @@ def polarity_dial(section: PolarityDial, bench: Bench) -> Iterator[Row]:
             yield row
 
 
+# Standard deviation of every axis in every sample; share of the samples that have an excursion.
 FLUCTUATION, EXCURSIONS = 0.3, 0.5
-"""Standard deviation of every axis in every sample; share of the samples that have an excursion."""
+# Smallest and largest excursion.
 LOW, HIGH = 1.0, 2.0
-"""Smallest and largest excursion."""
 
 
 def anomalies(section: Anomalies, bench: Bench) -> Iterator[Row]:
@@ -149,8 +149,8 @@ def anomalies(section: Anomalies, bench: Bench) -> Iterator[Row]:
             yield row
 
 
+# Cosines from which a pole counts as found; the curve over them.
 TAUS = (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98)
-"""Cosines from which a pole counts as found; the curve over them."""
 
 
 def consolidation(section: Consolidation, bench: Bench) -> Iterator[Row]:
@@ -190,8 +190,8 @@ def robustness(section: Robustness, bench: Bench) -> Iterator[Row]:
             yield row
 
 
+# Evenly spread over the circle.
 PAIRS_ON_PLANE = 3
-"""Evenly spread over the circle."""
 
 
 def geometry(section: Geometry, bench: Bench) -> Iterator[Row]:

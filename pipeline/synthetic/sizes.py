@@ -15,8 +15,8 @@ class Contestant:
     """A variant at a width that follows the number of features."""
 
     variant: str
+    # Dictionary width H in latents per pair of opposite features; rounded.
     multiple: float = 1.0
-    """Dictionary width H in latents per pair of opposite features; rounded."""
 
     def width_for(self, pairs: int) -> int:
         """H for this many pairs."""
@@ -31,22 +31,22 @@ TIED = Contestant("sagsae_tied")
 class Protocol:
     """What every protocol chooses."""
 
+    # Width of the synthetic activations.
     d: int = 32
-    """Width of the synthetic activations."""
+    # Axes, or pairs of opposite features.
     pairs: int = 16
-    """Axes, or pairs of opposite features."""
+    # Optimiser steps of a run.
     steps: int = 1500
-    """Optimiser steps of a run."""
+    # Samples per training step.
     batch_size: int = 1024
-    """Samples per training step."""
+    # Samples, drawn apart, on which everything is measured.
     evaluation_rows: int = 16384
-    """Samples, drawn apart, on which everything is measured."""
     contestants: tuple[Contestant, ...] = (*GATED, TIED)
+    # Sweep of the sparsity coefficient. The operating point is the one whose mean L0 is nearest,
+    # in ratio, to the expected number of active features.
     lambdas: tuple[float, ...]
-    """Sweep of the sparsity coefficient. The operating point is the one whose mean L0 is nearest,
-    in ratio, to the expected number of active features."""
+    # Fields whose values are combined, each with each.
     axes: ClassVar[tuple[str, ...]] = ("contestants", "lambdas")
-    """Fields whose values are combined, each with each."""
 
     @property
     def runs(self) -> int:
@@ -74,8 +74,8 @@ class Anomalies(Protocol):
     """Protocol B: large excursions of one axis in one direction, under a budget of latents."""
 
     axes: ClassVar = ("budgets", "variants", "lambdas")
+    # Latents per axis; every variant gets each budget.
     budgets: tuple[float, ...] = (0.5, 1.0, 2.0)
-    """Latents per axis; every variant gets each budget."""
     variants: tuple[str, ...] = ("gated", "sagsae_sym", "sagsae_tied")
     lambdas: tuple[float, ...] = (0.7, 1.2, 1.8)
 
@@ -86,8 +86,8 @@ class Consolidation(Protocol):
 
     axes: ClassVar = ("superpositions", "contestants", "lambdas")
     steps: int = 2500  # many pairs are each seen seldom
+    # Pairs per dimension n / d.
     superpositions: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0, 8.0)
-    """Pairs per dimension n / d."""
     lambdas: tuple[float, ...] = (0.6, 1.0, 1.5, 2.2)
 
 
@@ -95,10 +95,10 @@ class Consolidation(Protocol):
 class Robustness(Protocol):
     """Protocol C with poles that are not strictly opposed, in their activity or their direction."""
 
+    # rho: both poles of a pair are active with probability q^2 (1 + rho).
     correlations: tuple[float, ...] = (-1.0, -0.75, -0.5, -0.25, 0.0)
-    """rho: both poles of a pair are active with probability q^2 (1 + rho)."""
+    # Of the two poles of a pair that are never active together.
     cosines: tuple[float, ...] = (-1.0, -0.95, -0.9, -0.8, -0.7, -0.5)
-    """Of the two poles of a pair that are never active together."""
     contestants: tuple[Contestant, ...] = (GATED[0], TIED)
     lambdas: tuple[float, ...] = (0.4, 0.6)
 
@@ -139,6 +139,7 @@ _TINY = {
     "robustness": Robustness(correlations=(-1.0, 0.0), cosines=(-1.0, -0.5), lambdas=(0.4,)),
     "geometry": Geometry(lambdas=(0.8,)),
 }
+# Size -> protocol -> what it sweeps.
 SIZES: dict[str, dict[str, Protocol]] = {
     "full": _FULL,
     "quick": _QUICK,
@@ -147,4 +148,3 @@ SIZES: dict[str, dict[str, Protocol]] = {
         for name, one in _TINY.items()
     },
 }
-"""Size -> protocol -> what it sweeps."""

@@ -20,12 +20,12 @@ from sagsae.activations.layout import CALIBRATION, SEALED, StoreConfig, StoreErr
 from sagsae.files import checked_json, digest, signed_json
 from sagsae.storage import Storage
 
+# Rows that are summed at once; the last digits of a sum depend on it.
 STATISTICS_ROWS = 1024
-"""Rows that are summed at once; the last digits of a sum depend on it."""
+# To a bucket, at the same time.
 REQUESTS = 16
-"""To a bucket, at the same time."""
+# Few enough for a processor's cache, and fewer than PyTorch spreads over threads of its own.
 _VALUES_AT_ONCE = 32_767
-"""Few enough for a processor's cache, and fewer than PyTorch spreads over threads of its own."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 _LLAMA = ("llama", "smollm3", "gemma2", "gemma3_text", "mistral", "qwen2", "qwen3")
 _MODULES = {"gpt_neox": ("gpt_neox.layers", "attention")}
+# Of each architecture: the list of its blocks, and what attention is called in a block.
 _MODULES |= dict.fromkeys(_LLAMA, ("model.layers", "self_attn"))
-"""Of each architecture: the list of its blocks, and what attention is called in a block."""
 
 
 @dataclass(frozen=True)

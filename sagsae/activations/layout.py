@@ -35,8 +35,8 @@ FORMAT = "sagsae-activations-3"
 TOKEN_ARRAYS = ("token_id", "doc_id", "position")
 RUN, CALIBRATION, SEALED = "run.json", "calibration.json", "SEALED.json"
 COMMITS, DATA, LOCK = "commits", "data.zarr", ".lock"
+# Bits of absent rows: a bfloat16 NaN, which no written row can hold.
 MISSING = 0xFFFF
-"""Bits of absent rows: a bfloat16 NaN, which no written row can hold."""
 
 
 class StoreError(RuntimeError):

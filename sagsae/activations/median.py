@@ -8,8 +8,8 @@ from torch import Tensor
 from sagsae.activations.store import Store
 from sagsae.activations.stream import iterate
 
+# Rows that it is taken over, as there.
 ROWS = 32_768
-"""Rows that it is taken over, as there."""
 STEPS, TOLERANCE = 100, 1e-5
 
 

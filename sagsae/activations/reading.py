@@ -24,9 +24,9 @@ from sagsae.activations.layout import StoreConfig
 from sagsae.activations.tokens import TokenStore
 from sagsae.activations.transfers import SideStream
 
+# Forward passes that a GPU may have before it while their activations are not on the host yet. The
+# host waits for the newest only when the block may be full.
 PASSES_AHEAD = 2
-"""Forward passes that a GPU may have before it while their activations are not on the host yet. The
-host waits for the newest only when the block may be full."""
 
 
 def contexts_per_block(rows_per_block: int, context_length: int, slack: float = 0.02) -> int:

@@ -15,11 +15,11 @@ from safetensors.numpy import save
 from sagsae.activations.store import Store
 from sagsae.files import canonical_json, digest, write_atomic
 
+# What reading a damaged file may raise.
 _BAD = (SafetensorError, KeyError, TypeError, AttributeError, ValueError, OSError, RecursionError)
-"""What reading a damaged file may raise."""
 
+# Its value is a sha256 and JSON, in one string: safetensors keeps several keys in any order.
 _METADATA_KEY = "sagsae_tokens"
-"""Its value is a sha256 and JSON, in one string: safetensors keeps several keys in any order."""
 
 
 class TextTooShortError(ValueError):

@@ -12,8 +12,8 @@ from sagsae.activations.layout import StoreConfig, StoreError
 from sagsae.activations.store import Store
 from sagsae.storage import Location
 
+# Called with the blocks that are done and those there are.
 Report = Callable[[int, int], None]
-"""Called with the blocks that are done and those there are."""
 
 
 def verify_store(where: Location, report: Report | None = None) -> list[str]:

@@ -23,10 +23,10 @@ from sagsae.autoencoders.topk import KSparse
 from sagsae.schedules import Recipe
 
 CALIBRATION_ROWS = 32_768
+# How far the L0 at the threshold may be from k, as a share of k.
 TOLERANCE = 0.02
-"""How far the L0 at the threshold may be from k, as a share of k."""
+# Values that are looked at of each batch, in multiples of k B: more than exceed any threshold.
 MARGIN = 2
-"""Values that are looked at of each batch, in multiples of k B: more than exceed any threshold."""
 
 
 class BatchTopK(KSparse):

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from sagsae.schedules import Recipe
 
 Vectors = Mapping[str, Tensor]
+# What opens an entry in training: its side's threshold, or its rank in its row or batch.
 BY_THRESHOLD, BY_ROW, BY_BATCH = "threshold", "row", "batch"
-"""What opens an entry in training: its side's threshold, or its rank in its row or batch."""
+# What lambda weighs: p, the size of the code, or the number of its entries.
 GATE, SIZE, COUNT = "gate", "size", "count"
-"""What lambda weighs: p, the size of the code, or the number of its entries."""
 
 
 class Sides(NamedTuple):

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from sagsae.autoencoders.base import Autoencoder
 
 
+# What sets the sparsity of a variant: the weight of a penalty, or the number of active latents.
 LAMBDA, K = "lam", "k"
-"""What sets the sparsity of a variant: the weight of a penalty, or the number of active latents."""
+# Families of variants.
 GATED, RELU, TOPK, JUMPRELU, MATRYOSHKA = "gated", "relu", "topk", "jumprelu", "matryoshka"
-"""Families of variants."""
 
 
 class Variant(NamedTuple):
@@ -47,6 +47,10 @@ class Variant(NamedTuple):
     sides: int = 1
 
 
+# By name, in the order of legends. A new variant adds one line.
+#
+# Colours of gates are those of Okabe and Ito without their yellow, which vanishes on white; the
+# others have one of Tol's muted colours per family.
 VARIANTS: dict[str, Variant] = {
     "gated": Variant("gated:Gated", "Gated", "#0072B2", "o"),
     "sagsae": Variant("sign_aware:FreeSignAware", "SA-GSAE", "#CC79A7", "D", stem="gated", sides=2),
@@ -87,12 +91,8 @@ VARIANTS: dict[str, Variant] = {
         sides=2,
     ),
 }
-"""By name, in the order of legends. A new variant adds one line.
 
-Colours of gates are those of Okabe and Ito without their yellow, which vanishes on white; the
-others have one of Tol's muted colours per family.
-"""
-
+# Colours and markers of variants that are not registered, in turn.
 OTHER_LOOKS = tuple(
     zip(
         ("#000000", "#0072B2", "#CC79A7", "#009E73", "#D55E00", "#E69F00", "#56B4E9"),
@@ -100,12 +100,11 @@ OTHER_LOOKS = tuple(
         strict=True,
     )
 )
-"""Colours and markers of variants that are not registered, in turn."""
 
+# The form of a name of what another library has trained.
 ELSEWHERE = re.compile(r"foreign-(?P<name>[a-z0-9][a-z0-9-]*)")
-"""The form of a name of what another library has trained."""
+# The form of a name of a user's own class.
 FOREIGN = re.compile(r"(?P<module>[A-Za-z_]\w*(\.[A-Za-z_]\w*)*):[A-Za-z_]\w*", re.ASCII)
-"""The form of a name of a user's own class."""
 
 
 def check_name(name: str) -> str:

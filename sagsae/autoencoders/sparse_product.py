@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+# Share of entries that are not zero from which a dense product is the faster one, measured at
+# H = 2304 and 9216, d = 576, on a CPU. Both are within rounding of each other.
 DENSE = 0.1
-"""Share of entries that are not zero from which a dense product is the faster one, measured at
-H = 2304 and 9216, d = 576, on a CPU. Both are within rounding of each other."""
+# What a CPU sums row by row.
 SUMMED = (torch.float32, torch.float64)
-"""What a CPU sums row by row."""
 
 
 def sparse_product(codes: Tensor, matrix: Tensor) -> Tensor:

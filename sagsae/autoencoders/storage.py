@@ -13,8 +13,8 @@ from safetensors import SafetensorError, safe_open
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.registry import variant
 
+# What reading a file that was not written by ``Autoencoder.save`` raises, and RuntimeError.
 UNREADABLE = (SafetensorError, LookupError, TypeError, ValueError, OSError, ArithmeticError)
-"""What reading a file that was not written by ``Autoencoder.save`` raises, and RuntimeError."""
 
 
 def build(name: str, d: int, width: int, scale: float = 1.0) -> Autoencoder:

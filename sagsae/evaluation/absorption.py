@@ -31,17 +31,17 @@ from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.probing import CodeProbes, DenseProbe, most_different
 from sagsae.evaluation.sides import SideCodes, decoder_of_sides, one_thread
 
+# Gain of F1 that another main side must bring; their largest number (SAEBench's defaults).
 JUMP, MOST_MAIN = 0.03, 10
-"""Gain of F1 that another main side must bring; their largest number (SAEBench's defaults)."""
+# Least cosines of an absorbing side with the direction: for the fraction, for full absorption.
 COSINE, COSINE_FULL = 0.1, 0.025
-"""Least cosines of an absorbing side with the direction: for the fraction, for full absorption."""
+# Least share of T that absorbing sides add.
 SHARE = 0.4
-"""Least share of T that absorbing sides add."""
 MOST_ABSORBERS = 3
+# A side of a smaller value does not fire.
 SILENT = 1e-8
-"""A side of a smaller value does not fire."""
+# Of the probe on whole activations, for a label to be judged at all (``min_GT_probe_f1``).
 LEAST_F1 = 0.6
-"""Of the probe on whole activations, for a label to be judged at all (``min_GT_probe_f1``)."""
 
 
 @dataclass(frozen=True)

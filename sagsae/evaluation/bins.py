@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+# Bins of one sign; a power of two.
 BINS = 64
-"""Bins of one sign; a power of two."""
 
+# Exponent of a range that has no value.
 EMPTY = -(2**14)
-"""Exponent of a range that has no value."""
 
 
 class Bins:

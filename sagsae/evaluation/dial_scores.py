@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+# Least range of the weaker arm over that of the stronger, of a dial.
 SYMMETRY = 0.5
-"""Least range of the weaker arm over that of the stronger, of a dial."""
 
+# Least gain of a dial, over the median gain of random directions of the same norm.
 TIMES_RANDOM = 2.0
-"""Least gain of a dial, over the median gain of random directions of the same norm."""
 
 
 @dataclass(frozen=True)

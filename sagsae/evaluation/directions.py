@@ -13,11 +13,11 @@ from torch import Tensor
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.metrics import top
 
+# Share of the live latents, those that contribute most, among which opposite pairs are sought.
 COMPETING = 0.5
-"""Share of the live latents, those that contribute most, among which opposite pairs are sought."""
 
+# Rows of the decoder whose cosines with all others are computed together.
 ROWS_AT_ONCE = 4096
-"""Rows of the decoder whose cosines with all others are computed together."""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
+# 0, 2, ..., 100 %: from these quantiles an empirical distribution function is drawn again.
 LEVELS = np.linspace(0, 1, 51)
-"""0, 2, ..., 100 %: from these quantiles an empirical distribution function is drawn again."""
 DIGITS = 6
 
 

@@ -18,8 +18,8 @@ from sagsae.evaluation.calibration import Firings
 
 LATENTS = 16
 BINS = 96
+# Bins cover -REACH to REACH root mean squares of a latent's non-zero activations.
 REACH = 6.0
-"""Bins cover -REACH to REACH root mean squares of a latent's non-zero activations."""
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,11 @@ from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.distributions import rounded
 from sagsae.evaluation.groups import GroupSums
 
+# Rows encoded together on a CPU, so that their codes stay in its cache.
 ROWS_PER_CHUNK = 512
-"""Rows encoded together on a CPU, so that their codes stay in its cache."""
 
+# Entries of a code that a GPU computes together: enough to fill it, and 256 MiB in float32.
 ENTRIES_ON_GPU = 2**26
-"""Entries of a code that a GPU computes together: enough to fill it, and 256 MiB in float32."""
 
 COLLAPSED_R2 = 0.2
 COLLAPSED_L0 = 1.0

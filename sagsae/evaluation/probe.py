@@ -28,10 +28,10 @@ from sagsae.evaluation.probing import (
 )
 from sagsae.evaluation.sides import SideCodes, latents_of
 
+# Rows that are sent to a device at once.
 ROWS = 8192
-"""Rows that are sent to a device at once."""
+# Kinds of label whose absorption is measured, as in SAEBench.
 ABSORBED = ("letter",)
-"""Kinds of label whose absorption is measured, as in SAEBench."""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from torch import Tensor
 
 from sagsae.evaluation.sides import SideCodes, one_thread
 
+# Largest entry of the gradient of the mean loss at which a fit ends.
 GRADIENT = 1e-9
-"""Largest entry of the gradient of the mean loss at which a fit ends."""
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,12 @@ from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.lowest import Lowest
 from sagsae.evaluation.metrics import SupportsCode, rows_at_once
 
+# Equal parts of the range of `Bins` from which firings are drawn; more than half are in
+# use, and the largest activation is in the last of these.
 INTERVALS = 8
-"""Equal parts of the range of `Bins` from which firings are drawn; more than half are in
-use, and the largest activation is in the last of these."""
 
+# Where float16 ends, about.
 LARGEST = 6e4
-"""Where float16 ends, about."""
 
 
 @dataclass(frozen=True)

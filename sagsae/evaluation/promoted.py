@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from sagsae.evaluation.heads import trunk_output
 
+# Logits that are held together: directions times the vocabulary.
 LOGITS_AT_ONCE = 2**26
-"""Logits that are held together: directions times the vocabulary."""
 TINY = torch.finfo(torch.float32).tiny
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from sagsae.evaluation.metrics import SupportsCode
 
+# Maps activations [N, d] at kept positions, original units, to what replaces them.
 Replace = Callable[[Tensor], Tensor]
-"""Maps activations [N, d] at kept positions, original units, to what replaces them."""
 
 
 def kept_only(replacement: Replace, kept: Tensor) -> Replace:

@@ -25,6 +25,9 @@ from string import ascii_letters, ascii_lowercase
 
 import numpy as np
 
+# Closed classes of English words. They are short, frequent in any text, and hold few words, so
+# that they can be listed and no tagger decides. A word that is in two classes stands in the one in
+# which it is more frequent; ``that``, ``as`` and ``so``, which have none, are left out.
 FUNCTION_WORDS = {
     "determiner": "the a an this these those every each some any no another",
     "preposition": "of in to for with on at by from into over under between through during "
@@ -33,9 +36,6 @@ FUNCTION_WORDS = {
     "auxiliary": "is are was were be been being has have had will would can could may might shall "
     "should must do does did",
 }
-"""Closed classes of English words. They are short, frequent in any text, and hold few words, so
-that they can be listed and no tagger decides. A word that is in two classes stands in the one in
-which it is more frequent; ``that``, ``as`` and ``so``, which have none, are left out."""
 
 KINDS = ("letter", "digit", "word", "source")
 NO_CLASS, NOT_COUNTED = -1, -2

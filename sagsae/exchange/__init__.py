@@ -2,9 +2,9 @@
 hub. Free of torch.
 """
 
+# Files of a folder that SAELens loads.
 CONFIG, WEIGHTS = "cfg.json", "sae_weights.safetensors"
-"""Files of a folder that SAELens loads."""
+# Library -> the files of an autoencoder that it has written, the configuration first.
 FORMATS = {"saelens": (CONFIG, WEIGHTS), "dictionary_learning": ("config.json", "ae.pt")}
-"""Library -> the files of an autoencoder that it has written, the configuration first."""
+# File of a folder that holds what ``Autoencoder.save`` writes.
 OWN_WEIGHTS = "sae.safetensors"
-"""File of a folder that holds what ``Autoencoder.save`` writes."""

@@ -35,10 +35,10 @@ from sagsae.autoencoders.relu import Relu
 from sagsae.autoencoders.topk import TopK
 from sagsae.autoencoders.ungated import UngatedAutoencoder
 
+# How far from 1 the norm of a decoder row may be.
 UNIT = 1e-3
-"""How far from 1 the norm of a decoder row may be."""
+# Tensors that are in the units of the activations.
 IN_UNITS = ("b_enc", "b_dec", "b_gate", "b_mag", "threshold")
-"""Tensors that are in the units of the activations."""
 
 
 class NoEqualError(ValueError):

@@ -24,6 +24,7 @@ from sagsae.exchange import FORMATS
 
 Tensors = dict[str, Tensor]
 PLAIN = {"W_enc", "W_dec", "b_enc", "b_dec"}
+# Architecture, as SAELens calls it -> variant here, and the tensors that it has.
 KINDS = {
     "standard": ("relu", PLAIN),
     "gated": ("gated", {"W_enc", "W_dec", "b_dec", "b_gate", "r_mag", "b_mag"}),
@@ -31,7 +32,7 @@ KINDS = {
     "topk": ("topk", PLAIN | {"k"}),
     "abstopk": ("abstopk", PLAIN | {"k"}),
 }
-"""Architecture, as SAELens calls it -> variant here, and the tensors that it has."""
+# Class of dictionary_learning -> architecture in use after training.
 DICTIONARIES = {
     "AutoEncoder": "standard",
     "AutoEncoderNew": "standard",
@@ -41,9 +42,8 @@ DICTIONARIES = {
     "BatchTopKSAE": "jumprelu",
     "MatryoshkaBatchTopKSAE": "jumprelu",
 }
-"""Class of dictionary_learning -> architecture in use after training."""
+# Those that do not subtract ``b_dec`` from what they encode.
 UNCENTRED = {"AutoEncoderNew", "JumpReluAutoEncoder"}
-"""Those that do not subtract ``b_dec`` from what they encode."""
 RENAMED = {
     "encoder.weight": "W_enc",
     "decoder.weight": "W_dec",

@@ -20,13 +20,13 @@ from sagsae.exchange import CONFIG, WEIGHTS
 from sagsae.exchange.equal import saelens_weights
 from sagsae.files import write_atomic
 
+# The SAELens whose configuration is written; it converts what an earlier one has written.
 FORMAT = "6.0.0"
-"""The SAELens whose configuration is written; it converts what an earlier one has written."""
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 STREAM = "hook_resid_post"
+# TransformerLens's names of a module's output: what is added to the stream, and what leaves the
+# module. They differ where the block normalises between the two.
 OUTPUTS = {"mlp_out": ("hook_mlp_out", "mlp.hook_out"), "attn": ("hook_attn_out", "attn.hook_out")}
-"""TransformerLens's names of a module's output: what is added to the stream, and what leaves the
-module. They differ where the block normalises between the two."""
 NORMALISES_AFTER = {"gemma2": True, "gemma3_text": True}
 NORMALISES_AFTER |= dict.fromkeys(("gpt_neox", "llama", "mistral", "qwen2", "qwen3"), False)
 NORMALISES_AFTER["smollm3"] = False

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# Share of a pole's rows on which a side must fire to answer it.
 ANSWERS = 0.5
-"""Share of a pole's rows on which a side must fire to answer it."""
 
 
 @dataclass(frozen=True, kw_only=True)

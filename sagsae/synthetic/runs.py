@@ -22,8 +22,8 @@ from sagsae.synthetic.sources import (
 )
 from sagsae.training.trainer import Trainer
 
+# Rows from which the scale and the mean of a source are taken.
 CALIBRATION_ROWS = 16384
-"""Rows from which the scale and the mean of a source are taken."""
 
 
 def train(

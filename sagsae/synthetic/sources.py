@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# Uses of one seed; each draws from a generator of its own.
 TRAINING, CALIBRATION, EVALUATION, DIRECTIONS = range(4)
-"""Uses of one seed; each draws from a generator of its own."""
 
 
 class Sample(Protocol):

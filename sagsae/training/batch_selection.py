@@ -13,10 +13,10 @@ from sagsae.training import selection
 from sagsae.training.kernels import Entries
 from sagsae.training.threads import Threads
 
+# Rows from which the level of the candidates is guessed.
 SAMPLE = 32
-"""Rows from which the level of the candidates is guessed."""
+# Candidates, in multiples of what is kept.
 SPARE = 1.5
-"""Candidates, in multiples of what is kept."""
 
 
 def select_of_batch(

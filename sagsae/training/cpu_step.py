@@ -35,13 +35,13 @@ from sagsae.training.step import Terms, weighted_sum
 from sagsae.training.threads import Threads, as_array, total
 from sagsae.training.weight_updates import Rates, Weights
 
+# Share of open entries under which the products over open entries are the faster ones.
 SPARSE_BELOW = 0.15
-"""Share of open entries under which the products over open entries are the faster ones."""
+# Entries there is memory for where a whole batch is selected from, in multiples of k a row.
 ROOM = 2
-"""Entries there is memory for where a whole batch is selected from, in multiples of k a row."""
+# Steps of bfloat16 within a bandwidth of JumpReLU's kernel below which pre-activations near a
+# threshold are computed again in the master dtype.
 EXACT = 16
-"""Steps of bfloat16 within a bandwidth of JumpReLU's kernel below which pre-activations near a
-threshold are computed again in the master dtype."""
 
 
 class Update(NamedTuple):

@@ -7,16 +7,16 @@ from typing import Any
 
 from sagsae.schedules import Recipe
 
+# Reconstruction error over the variance of its batch, an R2 of -1, beyond which a step counts as
+# bad.
 DIVERGED_ERROR = 2.0
-"""Reconstruction error over the variance of its batch, an R2 of -1, beyond which a step counts as
-bad."""
 
+# Logged steps in succession that are bad: training has diverged, and ends.
 DIVERGED_LOGS = 4
-"""Logged steps in succession that are bad: training has diverged, and ends."""
 
+# An error that has fallen below this share of the lowest one, that many logged steps ago, is not
+# bad: the run is slow and comes nearer.
 DIVERGED_FALL = 0.9
-"""An error that has fallen below this share of the lowest one, that many logged steps ago, is not
-bad: the run is slow and comes nearer."""
 
 
 @dataclass

@@ -27,8 +27,8 @@ from sagsae.training.threads import as_array
 from sagsae.training.weight_updates import Rates, Weights, squared_gradients, update_from_memory
 
 MATRICES = ("W_enc", "W_dec")
+# Added to a norm that is divided by, as in ``torch.nn.utils.clip_grad_norm_``.
 CLIP_EPSILON = 1e-6
-"""Added to a norm that is divided by, as in ``torch.nn.utils.clip_grad_norm_``."""
 
 
 class Optimiser:

@@ -17,14 +17,14 @@ from numba import njit
 
 from sagsae.training.kernels import OPTIONS, widen
 
+# Columns that are looked at together, as one 64-bit word: most hold no active entry.
 FLAGS = 8
-"""Columns that are looked at together, as one 64-bit word: most hold no active entry."""
+# Rows after which a batch with half as many entries again as there is room for is given up.
 SAMPLE = 32
-"""Rows after which a batch with half as many entries again as there is room for is given up."""
+# Candidates among which the last one is found by comparing them with each other.
 FEW = 48
-"""Candidates among which the last one is found by comparing them with each other."""
+# Keys that are counted in their own type, which holds such numbers exactly.
 BLOCK = 1 << 14
-"""Keys that are counted in their own type, which holds such numbers exactly."""
 
 
 @njit(inline="always", **OPTIONS)
