@@ -166,8 +166,8 @@ class CodeProbes:
         self.train, self.test = codes.take(task.train), codes.take(task.test)
         labels = task.train_labels.nonzero().flatten(), (~task.train_labels).nonzero().flatten()
         positive, negative = (self.train.take(rows).mean() for rows in labels)
+        # [2 H] float64, mean of each side with the label minus that without it.
         self.difference = positive - negative
-        """[2 H] float64, mean of each side with the label minus that without it."""
 
     def of(self, features: Tensor) -> SparseProbe:
         """The probe on some sides [k]."""

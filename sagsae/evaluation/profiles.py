@@ -77,8 +77,8 @@ class _Block:
     latent: np.ndarray
     place: np.ndarray
     value: np.ndarray
+    # Places of a context.
     length: int
-    """Places of a context."""
 
     @property
     def side(self) -> np.ndarray:

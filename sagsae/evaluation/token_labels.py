@@ -66,18 +66,18 @@ class Labelling:
 class _Vocabulary:
     """What the text of each token says of it, [V] arrays."""
 
+    # Whether it begins with white space.
     spaced: np.ndarray
-    """Whether it begins with white space."""
+    # Number of the letter that it begins with, white space left out; -1 for none.
     letter: np.ndarray
-    """Number of the letter that it begins with, white space left out; -1 for none."""
+    # Whether it begins with a character of a word.
     inside: np.ndarray
-    """Whether it begins with a character of a word."""
+    # Whether it ends with one.
     unended: np.ndarray
-    """Whether it ends with one."""
+    # Whether it is nothing but letters, white space left out.
     whole: np.ndarray
-    """Whether it is nothing but letters, white space left out."""
+    # Number of the list that has it; -1 for none.
     listed: np.ndarray
-    """Number of the list that has it; -1 for none."""
     digit: np.ndarray
 
     @classmethod
