@@ -16,32 +16,36 @@ if TYPE_CHECKING:
     from sagsae.activations import default_hookpoints as default_hookpoints
     from sagsae.api import Trained as Trained
     from sagsae.api import evaluate as evaluate
-    from sagsae.api import splice as splice
-    from sagsae.api import steer as steer
     from sagsae.api import train as train
     from sagsae.autoencoders.base import Autoencoder as Autoencoder
     from sagsae.comparison import Comparison as Comparison
     from sagsae.comparison import compare as compare
     from sagsae.exchange.loading import load as load
     from sagsae.exchange.saelens import export_saelens as export_saelens
+    from sagsae.interventions import loss_recovered as loss_recovered
+    from sagsae.interventions import splice as splice
+    from sagsae.interventions import steer as steer
     from sagsae.language_models import load_language_model as load_language_model
     from sagsae.language_models import load_tokenizer as load_tokenizer
     from sagsae.result_files import results as results
     from sagsae.schedules import Recipe as Recipe
     from sagsae.sweeps import Sweep as Sweep
+    from sagsae.texts import dump as dump
 
 __version__ = "0.2.0"
 _NAMES = {
     "activations": "ActivationStream Hookpoint Store default_hookpoints",
-    "api": "Trained evaluate splice steer train",
+    "api": "Trained evaluate train",
     "autoencoders.base": "Autoencoder",
     "comparison": "Comparison compare",
     "exchange.loading": "load",
     "exchange.saelens": "export_saelens",
+    "interventions": "loss_recovered splice steer",
     "language_models": "load_language_model load_tokenizer",
     "result_files": "results",
     "sweeps": "Sweep",
     "schedules": "Recipe",
+    "texts": "dump",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = sorted(_MODULES)

@@ -1,29 +1,28 @@
-"""Training, evaluating and splicing in one call each; see ``sagsae.__init__`` for all names."""
+"""Training and evaluating in one call each; see ``sagsae.__init__`` for all names."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sagsae.activations import hookpoints
-from sagsae.activations.hookpoints import Hookpoint
-from sagsae.activations.median import first_rows, geometric_median
+from sagsae.activations.median import geometric_median
+from sagsae.activations.rows import TrainingRows, rows_of
 from sagsae.activations.store import Store
-from sagsae.activations.stream import ActivationStream, iterate
+from sagsae.activations.stream import iterate
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.registry import knobs
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
-from sagsae.evaluation.replacements import kept_only, reconstruction
 from sagsae.schedules import Recipe, uses
 from sagsae.training.history import History
-from sagsae.training.trainer import Trainer
+from sagsae.training.trainer import Trainer, stopped_by_signals
 
 
 class Trained(NamedTuple):
@@ -35,9 +34,8 @@ class Trained(NamedTuple):
 
 @contextmanager
 def opened_trainer(
-    store: Store,
-    hookpoint: str,
-    variant: str,
+    rows: TrainingRows,
+    variant: str | type[Autoencoder],
     width: int,
     recipe: Recipe,
     *,
@@ -51,37 +49,32 @@ def opened_trainer(
     What the autoencoder says of its origin in a file is made from the arguments; ``origin`` adds to
     it, or replaces some of it.
     """
-    found, d = store.statistics(hookpoint), store.width(hookpoint)
-    recipe.check_variant(variant)
-    scale = found.scale * (math.sqrt(d) if recipe.input_norm == "sqrt_d" else 1.0)
-    sae = build(variant, d, width, scale)
-    sae.initialise(torch.from_numpy(found.mean * scale), seed, recipe)
+    recipe.check_variant(_name(variant))
+    scale = rows.scale * (math.sqrt(rows.d) if recipe.input_norm == "sqrt_d" else 1.0)
+    made = partial(build, variant) if isinstance(variant, str) else variant
+    sae = made(rows.d, width, scale)
+    sae.initialise(torch.from_numpy(rows.mean * scale), seed, recipe)
     if recipe.b_dec_init == "median":
-        sae.params["b_dec"].copy_(geometric_median(first_rows(store, hookpoint) * scale))
+        sae.params["b_dec"].copy_(geometric_median(rows.first() * scale))
     sae.provenance = {
-        "model": store.config.provenance.get("model"),
-        "layer": store.config.provenance.get("layer"),
-        "hookpoint": hookpoint,
+        **rows.origin,
         **({"k": recipe.k} if recipe.k else {"lam": recipe.lam}),
         "seed": seed,
         "recipe": recipe.described(),
-        "store": store.config.digest(),
         **(origin or {}),
     }
-    with ActivationStream(
-        store, hookpoint, recipe.batch_size, seed, group_chunks=group_chunks, device=device
-    ) as stream:
+    with rows.stream(recipe.batch_size, seed, group_chunks, device) as stream:
         yield Trainer(sae.to(device), stream, recipe)
 
 
 def train(
-    store: Store,
-    hookpoint: str,
-    variant: str,
+    data: Store | Tensor | Iterable[Tensor],
+    variant: str | type[Autoencoder],
     width: int,
     lam: float | None = None,
     *,
     k: int | None = None,
+    hookpoint: str = "",
     tokens: int | None = None,
     batch_size: int = 1024,
     learning_rate: float = 7e-4,
@@ -93,29 +86,32 @@ def train(
     progress: Callable[[int, dict[str, float]], None] | None = None,
     **recipe: Any,
 ) -> Trained:
-    """Train one autoencoder on a store's rows of one hookpoint.
+    """Train one autoencoder on activations.
 
     Equal arguments give equal weights on one machine.
 
     Args:
-        store: Activations, see `Store.open`.
-        hookpoint: Name of one of the store's hookpoints.
+        data: A store, see `dump` and `Store.open`; or a tensor [T, d]; or batches [n, d] in their
+            order, each row of which is used once.
         variant: A registered variant, for example "gated" or "sagsae_tied", or a class of your own,
-            "my_package.module:Class".
+            as itself or as "my_package.module:Class".
         width: Number of latents H.
         lam: Sparsity coefficient lambda, for activations at unit mean square norm.
         k: Active latents per token, in place of ``lam``, of a k-sparse variant ("topk",
             "batchtopk", ...).
-        tokens: Rows to train on, with repetition; by default each row of the store once.
+        hookpoint: Name of one of the store's hookpoints, if the store has several.
+        tokens: Rows to train on, with repetition; by default each row once.
         batch_size: Rows per optimiser step.
         learning_rate: Peak learning rate of Adam. The default suits the default batch size.
         seed: Seed of the initial weights and of the order of the rows.
         device: Where to compute; by default a GPU if there is one, else the CPU.
-        checkpoint: File that keeps the state while training; a later call with the same arguments
-            continues from it, and one with others is refused. Delete it to start again.
+        checkpoint: File that keeps the state while training, also when Ctrl-C or SIGTERM stops it;
+            a later call with the same arguments continues from it, and one with others is refused.
+            Delete it to start again.
         checkpoint_seconds: Seconds between two checkpoints.
         group_chunks: Chunks of the store that are shuffled together, see `ActivationStream`.
-        progress: Called every 50 steps as ``progress(step, row)`` with the row of the history.
+        progress: Called every 50 steps as ``progress(step, row)`` with the row of the history, a
+            dictionary of numbers: ``lambda step, row: wandb.log(row, step=step)`` tracks a run.
         **recipe: Further fields of `Recipe`. By default lambda rises over the first sixth of the
             steps, at most 100, and the learning rate over half of that.
 
@@ -124,22 +120,30 @@ def train(
 
     Raises:
         KeyError: unknown hookpoint or variant.
-        ValueError: fewer tokens than one batch, neither lambda nor k or the one that the variant
-            does not take, a setting out of its range, or one of another family of variants.
+        ValueError: fewer tokens than one batch, or no ``tokens`` for an iterable, neither lambda
+            nor k or the one that the variant does not take, a setting out of its range or of
+            another family of variants, a checkpoint for an iterable, whose rows do not come again.
         TypeError: a keyword that is no field of `Recipe`.
         OtherRunError: the checkpoint is of a run with other arguments.
+        Interrupted: Ctrl-C or SIGTERM, with a checkpoint that continues there.
         NonFiniteLoss: training diverged; lower the learning rate.
     """
-    rows = store.n_rows if tokens is None else tokens
-    steps = rows // batch_size
+    rows = rows_of(data, hookpoint)
+    count = rows.count if tokens is None else tokens
+    if count is None:
+        raise ValueError("how many rows are the batches to give? Give train(..., tokens=...)")
+    if rows.count is None and checkpoint is not None:
+        raise ValueError("batches of an iterable come once: train without a checkpoint on them")
+    steps = count // batch_size
     if steps < 1:
-        raise ValueError(f"{rows} tokens are less than one batch of {batch_size}")
+        raise ValueError(f"{count} tokens are less than one batch of {batch_size}")
+    name = _name(variant)
     if lam is None and k is None:
-        needed = " or ".join(knobs(variant))
-        raise ValueError(f"what sets the sparsity of {variant}? Give train(..., {needed}=...)")
+        needed = " or ".join(knobs(name))
+        raise ValueError(f"what sets the sparsity of {name}? Give train(..., {needed}=...)")
     rise = min(100, steps // 6)
     warm_up = {"lr_warmup_steps": rise // 2}
-    if uses(variant, "lambda_warmup_steps"):
+    if uses(name, "lambda_warmup_steps"):
         warm_up["lambda_warmup_steps"] = rise
     settings = Recipe(
         steps=steps,
@@ -151,18 +155,16 @@ def train(
     )
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     with opened_trainer(
-        store,
-        hookpoint,
-        variant,
-        width,
-        settings,
-        seed=seed,
-        group_chunks=group_chunks,
-        device=device,
+        rows, variant, width, settings, seed=seed, group_chunks=group_chunks, device=device
     ) as trainer:
         trainer.progress = progress
-        history = trainer.run(Path(checkpoint) if checkpoint else None, checkpoint_seconds)
+        with stopped_by_signals(trainer) if checkpoint else nullcontext():
+            history = trainer.run(Path(checkpoint) if checkpoint else None, checkpoint_seconds)
     return Trained(trainer.sae.to("cpu"), history)
+
+
+def _name(variant: str | type[Autoencoder]) -> str:
+    return variant if isinstance(variant, str) else variant.name
 
 
 def evaluate(
@@ -187,81 +189,3 @@ def evaluate(
     device = next(iter(autoencoder.params.values())).device
     batches = (batch.to(device) for batch in iterate(store, hookpoint, batch_size))
     return evaluate_reconstruction(autoencoder, batches)
-
-
-@contextmanager
-def splice(
-    model: nn.Module,
-    hookpoint: Hookpoint | str,
-    autoencoder: Autoencoder,
-    kept: Tensor | None = None,
-) -> Iterator[None]:
-    """Put an autoencoder's reconstruction in place of a module's output in every forward pass.
-
-    Args:
-        model: A language model.
-        hookpoint: Whose output is replaced: a `Hookpoint`, see `default_hookpoints`, or the dotted
-            path of a module, for example "model.layers.15.mlp".
-        autoencoder: On the model's device; trained on this output. Computes in float32.
-        kept: [batch, ctx] bool, the positions to replace; all by default. Autoencoders of a study
-            were not trained on first positions, which a study therefore leaves alone.
-
-    Raises:
-        ValueError: the path leads to no module, or (in a forward pass) the output does not have
-            the autoencoder's width.
-    """
-    with _changed(model, hookpoint, autoencoder.d, reconstruction(autoencoder), kept):
-        yield
-
-
-@contextmanager
-def steer(
-    model: nn.Module,
-    hookpoint: Hookpoint | str,
-    direction: Tensor,
-    kept: Tensor | None = None,
-) -> Iterator[None]:
-    """Add a direction to a module's output in every forward pass.
-
-    Args:
-        model: A language model.
-        hookpoint: Whose output is changed, as for `splice`.
-        direction: [d] on the model's device, in the units of the activations. A latent i of an
-            autoencoder adds ``z / sae.scale * sae.W_dec[i]`` where its code is z.
-        kept: [batch, ctx] bool, the positions to change; all by default.
-
-    Raises:
-        ValueError: the path leads to no module, or (in a forward pass) the output does not have
-            the direction's width.
-    """
-    added = direction.detach()
-
-    def shifted(x: Tensor) -> Tensor:
-        return x + added.to(x.dtype)
-
-    with _changed(model, hookpoint, len(added), shifted, kept):
-        yield
-
-
-@contextmanager
-def _changed(
-    model: nn.Module,
-    hookpoint: Hookpoint | str,
-    width: int,
-    change: Callable[[Tensor], Tensor],
-    kept: Tensor | None,
-) -> Iterator[None]:
-    """Let ``change`` act on a module's output at the kept positions of every forward pass."""
-    point = Hookpoint(hookpoint, hookpoint) if isinstance(hookpoint, str) else hookpoint
-
-    def replaced(x: Tensor) -> Tensor:
-        if x.shape[-1] != width:
-            raise ValueError(
-                f"{point.module} gives activations of width {x.shape[-1]}, and {width} is needed; "
-                "name the hookpoint that the autoencoder was trained on"
-            )
-        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if kept is None else kept
-        return kept_only(change, mask)(x)
-
-    with hookpoints.splice(model, point, replaced):
-        yield

@@ -33,17 +33,17 @@ class TopK(Autoencoder):
         self.params["W_enc"].copy_(self.params["W_dec"].T)
         self.params["b_dec"].copy_(mean)
 
-    def encode(self, x):
+    def code(self, x):
         u = (x - self.b_dec) @ self.W_enc
         least = u.abs().topk(4, dim=1).values[:, -1:]
         return torch.where(u.abs() >= least, u, 0)
 
-    def decode(self, z):
+    def reconstruct(self, z):
         return z @ self.W_dec + self.b_dec
 
     def loss(self, x, lam):
-        z = self.encode(x)
-        error = (x - self.decode(z)).square().sum(1).mean()
+        z = self.code(x)
+        error = (x - self.reconstruct(z)).square().sum(1).mean()
         return {"reconstruction": error, "sparsity": lam * z.abs().sum(1).mean()}
 
     def constrain(self):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,9 @@ from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
 from pipeline.study.specs import TrainSpec
 from sagsae import api
+from sagsae.activations.rows import rows_of
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.training.trainer import Trainer
+from sagsae.training.trainer import Trainer, stopped_by_signals
 
 Tell = Callable[[Sequence[dict[str, float]]], None]
 
@@ -49,8 +49,7 @@ def opened_trainer(
     cell = spec.cell
     named = {"recipe_name": cell.recipe} if cell.recipe else {}
     with api.opened_trainer(
-        open_store(manifest, spec.store),
-        cell.hookpoint,
+        rows_of(open_store(manifest, spec.store), cell.hookpoint),
         cell.variant,
         cell.width,
         spec.recipe,
@@ -128,22 +127,6 @@ def _record(spec: TrainSpec, store: str, trainer: Trainer) -> dict[str, Any]:
     }
     made_from = {"train": digest(spec), "store": store}
     return {"training": training, "made_from": made_from, "course": course}
-
-
-@contextmanager
-def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
-    """Let SIGTERM (preemption) and SIGINT end training with a checkpoint; a second one kills."""
-
-    def stop(number: int, _: object) -> None:
-        trainer.stop_requested = True
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _peak_memory_mb(device: torch.device) -> float:

@@ -23,12 +23,12 @@ def hookpoints_of(model: TappedModel, names: list[str], model_type: str) -> dict
         return {n: Hookpoint(n, given[n].replace("{layer}", str(layer))) for n in names}
     try:
         known = default_hookpoints(model_type, layer)
+        return {name: known[name] for name in names}
     except (KeyError, ValueError) as error:
         raise ValueError(
             f"model {model.name}: {error}; name its modules under models[].hookpoints, "
             "for example resid: model.layers.{layer}"
         ) from None
-    return {name: known[name] for name in names}
 
 
 def stored_hookpoints(store: Store, names: list[str]) -> dict[str, Hookpoint]:

@@ -17,9 +17,14 @@ import torch
 from torch import Tensor, nn
 
 _LLAMA = ("llama", "smollm3", "gemma2", "gemma3_text", "mistral", "qwen2", "qwen3")
-_MODULES = {"gpt_neox": ("gpt_neox.layers", "attention")}
-# Of each architecture: the list of its blocks, and what attention is called in a block.
-_MODULES |= dict.fromkeys(_LLAMA, ("model.layers", "self_attn"))
+# Of each architecture: the list of its blocks, and what attention and MLP are called in a block.
+# The MLP of OPT is no module of its own.
+_MODULES = {
+    "gpt2": ("transformer.h", "attn", "mlp"),
+    "gpt_neox": ("gpt_neox.layers", "attention", "mlp"),
+    "opt": ("model.decoder.layers", "self_attn", ""),
+    **dict.fromkeys(_LLAMA, ("model.layers", "self_attn", "mlp")),
+}
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class _AllCapturedError(Exception):
 def default_hookpoints(model_type: str, layer: int) -> dict[str, Hookpoint]:
     """`mlp_out`, `attn` and `resid` of one layer, for the architectures known here.
 
+    OPT has no `mlp_out`.
+
     Args:
         model_type: `model.config.model_type` of Transformers.
         layer: index of the block, from 0.
@@ -55,10 +62,10 @@ def default_hookpoints(model_type: str, layer: int) -> dict[str, Hookpoint]:
             f"{', '.join(sorted(_MODULES))}); name the modules yourself, for example "
             f"Hookpoint('mlp_out', 'model.layers.{layer}.mlp')"
         )
-    blocks, attention = _MODULES[model_type]
+    blocks, attention, mlp = _MODULES[model_type]
     block = f"{blocks}.{layer}"
-    modules = {"mlp_out": f"{block}.mlp", "attn": f"{block}.{attention}", "resid": block}
-    return {name: Hookpoint(name, module) for name, module in modules.items()}
+    modules = {"mlp_out": mlp and f"{block}.{mlp}", "attn": f"{block}.{attention}", "resid": block}
+    return {name: Hookpoint(name, module) for name, module in modules.items() if module}
 
 
 def resolve(model: nn.Module, hookpoints: Mapping[str, Hookpoint]) -> dict[str, nn.Module]:

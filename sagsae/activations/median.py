@@ -2,26 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from sagsae.activations.store import Store
-from sagsae.activations.stream import iterate
-
-# Rows that it is taken over, as there.
-ROWS = 32_768
 STEPS, TOLERANCE = 100, 1e-5
-
-
-def first_rows(store: Store, hookpoint: str, rows: int = ROWS) -> Tensor:
-    """The first rows of a store, which are shuffled within its blocks: [n, d] float32."""
-    parts, held = [], 0
-    for batch in iterate(store, hookpoint, 4096):
-        parts.append(batch.float())
-        held += len(batch)
-        if held >= rows:
-            break
-    return torch.cat(parts)[:rows]
 
 
 def geometric_median(points: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ Notation, used throughout the package: ``x`` [B, d] activations at unit mean squ
 [H, d] what each latent adds to the reconstruction, ``z`` [B, H] the code.
 
 A class of a user's own derives from `Autoencoder`, makes its parameters in ``__init__(d, width,
-scale)``, and defines ``W_dec``, ``encode``, ``decode`` and ``loss``. Its name is
+scale)``, and defines ``W_dec``, ``code``, ``reconstruct`` and ``loss``. Its name is
 ``my_package.module:Class``. The trainer differentiates ``loss`` by autograd.
 """
 
@@ -83,12 +83,24 @@ class Autoencoder(nn.Module, ABC):
         """
         return
 
-    @abstractmethod
     def encode(self, x: Tensor) -> Tensor:
+        """Code [B, H] of raw activations x [B, d], in the units of the activations.
+
+        Latent i adds ``encode(x)[:, i] * W_dec[i]`` to the reconstruction.
+        """
+        x = x.to(self.W_dec.dtype)  # bfloat16 times the scale would lose what it has
+        return self.code(x * self.scale) / self.scale
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Reconstruction [B, d] of raw activations from a code of `encode`."""
+        return self.reconstruct(z * self.scale) / self.scale
+
+    @abstractmethod
+    def code(self, x: Tensor) -> Tensor:
         """Code z [B, H] of normalised activations x [B, d], in the parameters' dtype."""
 
     @abstractmethod
-    def decode(self, z: Tensor) -> Tensor:
+    def reconstruct(self, z: Tensor) -> Tensor:
         """Reconstruction [B, d] of normalised activations from a code [B, H]."""
 
     @abstractmethod
@@ -111,7 +123,7 @@ class Autoencoder(nn.Module, ABC):
         """
         terms = self.loss(x, lam)
         with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-            return terms, self.encode(x)
+            return terms, self.code(x)
 
     def weights(self, lam: float) -> dict[str, float]:
         """Coefficients of the terms of `training_terms`, by name; 1 for those that are absent."""
@@ -122,8 +134,7 @@ class Autoencoder(nn.Module, ABC):
 
         It has the dtype of the parameters.
         """
-        x = x.to(self.W_dec.dtype)  # bfloat16 times the scale would lose what it has
-        return self.decode(self.encode(x * self.scale)) / self.scale
+        return self.decode(self.encode(x))
 
     def constrain(self) -> None:
         """Return the parameters to their feasible set after an optimiser step; without autograd."""
@@ -167,9 +178,9 @@ class Autoencoder(nn.Module, ABC):
         """
         return
 
-    def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
-        """The columns ``latents`` [k] of ``encode(x)``, [B, k]."""
-        return self.encode(x)[:, latents]
+    def code_of_latents(self, x: Tensor, latents: Tensor) -> Tensor:
+        """The columns ``latents`` [k] of ``code(x)``, [B, k]."""
+        return self.code(x)[:, latents]
 
     @property
     def params(self) -> dict[str, Tensor]:

@@ -147,7 +147,7 @@ class Dictionary(Autoencoder):
 
     def errors(self, x: Tensor, z: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Terms of the reconstruction, and x - x_hat [B, d]."""
-        error = x - self.decode(z)
+        error = x - self.reconstruct(z)
         return {"reconstruction": error.square().sum(1).mean()}, error
 
     def auxiliary_terms(
@@ -195,12 +195,12 @@ class Dictionary(Autoencoder):
         W_enc = self.W_enc[:, latents]
         return (x.to(W_enc.dtype) - self.subtracted) @ W_enc
 
-    def encode(self, x: Tensor) -> Tensor:
+    def code(self, x: Tensor) -> Tensor:
         """Code z [B, H] of normalised activations x [B, d], in the parameters' dtype."""
         return self.activate(self.pre_activations(x), self._vectors())
 
-    def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
-        """The columns ``latents`` [k] of ``encode(x)``, [B, k], at the cost of k latents.
+    def code_of_latents(self, x: Tensor, latents: Tensor) -> Tensor:
+        """The columns ``latents`` [k] of ``code(x)``, [B, k], at the cost of k latents.
 
         Equal up to the rounding of products of another shape.
         """
@@ -210,7 +210,7 @@ class Dictionary(Autoencoder):
     def _vectors(self) -> dict[str, Tensor]:
         return {name: self.get_parameter(name) for name in self.vectors}
 
-    def decode(self, z: Tensor) -> Tensor:
+    def reconstruct(self, z: Tensor) -> Tensor:
         """Reconstruction [B, d] of normalised activations from a code [B, H]."""
         return sparse_product(z, self.W_dec) + self.b_dec
 

@@ -80,8 +80,8 @@ class TopK(KSparse):
     def select(self, pre: Tensor, v: Vectors, knob: float) -> Tensor:
         return strongest(pre, int(knob), self.two_sided)
 
-    def encode_latents(self, x: Tensor, latents: Tensor) -> Tensor:
-        return self.encode(x)[:, latents]
+    def code_of_latents(self, x: Tensor, latents: Tensor) -> Tensor:
+        return self.code(x)[:, latents]
 
 
 class AbsTopK(TopK):

@@ -14,8 +14,8 @@ As SAEBench measures it (arXiv 2503.09532, after arXiv 2409.14507), for sides of
 - *Full absorption*: no main side fires, and the side that adds most has a cosine of at least
   `COSINE_FULL` and adds at least `SHARE` T.
 
-T is taken from the code of zeros: ``p . (x - decode(0))``. SAEBench takes it from the origin. There
-the mean activation counts, which no latent has to explain. SAEBench ranks main latents by the
+T is taken from the code of zeros: ``p . (x - reconstruct(0))``. SAEBench takes it from the origin.
+There the mean activation counts, which no latent has to explain. SAEBench ranks main latents by the
 weights of a probe with an L1 penalty, here they are ranked by the difference of means.
 """
 
@@ -112,7 +112,9 @@ def absorption(
             return Absorption(main, 0, None, None)
         unit = dense.line.weight / dense.line.weight.norm()
         weight = autoencoder.W_dec
-        nothing = autoencoder.decode(torch.zeros(1, autoencoder.width).to(weight))[0].double().cpu()
+        nothing = (
+            autoencoder.reconstruct(torch.zeros(1, autoencoder.width).to(weight))[0].double().cpu()
+        )
         total = (rows[judged] * autoencoder.scale - nothing) @ unit
         direction = Direction.of(unit, weight)
         fraction, full = absorbed(probes.test.take(judged), total, direction, main)

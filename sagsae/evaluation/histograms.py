@@ -69,7 +69,7 @@ def activation_histograms(
     with torch.inference_mode():
         for x in batches:
             chosen = latents.to(x.device)
-            z = autoencoder.encode_latents(x.float() * autoencoder.scale, chosen)
+            z = autoencoder.code_of_latents(x.float() * autoencoder.scale, chosen)
             counts += _counted(z.T.cpu().double().contiguous(), edges)
     return Histograms(latents, edges, counts)
 

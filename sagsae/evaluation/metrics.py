@@ -46,9 +46,9 @@ class SupportsCode(Protocol):
     scale: float
     W_dec: Tensor
 
-    def encode(self, x: Tensor) -> Tensor: ...
+    def code(self, x: Tensor) -> Tensor: ...
 
-    def decode(self, z: Tensor) -> Tensor: ...
+    def reconstruct(self, z: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,8 +225,8 @@ def _measure(
             f"a batch is {tuple(rows.shape)}; the autoencoder needs [B, {autoencoder.d}]"
         )
     x = rows.float()
-    z = autoencoder.encode(x * autoencoder.scale)
-    x_hat = autoencoder.decode(z) / autoencoder.scale
+    z = autoencoder.code(x * autoencoder.scale)
+    x_hat = autoencoder.reconstruct(z) / autoencoder.scale
     firings, fired = Firings.of_rows(z, (x - x_hat) * autoencoder.scale, autoencoder.W_dec)
     x = x.double()
     squared_error = (x - x_hat).square_()

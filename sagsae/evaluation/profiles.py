@@ -146,8 +146,8 @@ def _rows(
 def _sums(autoencoder: SupportsCode, x: Tensor) -> tuple[Firings, np.ndarray]:
     """Sums over some rows, and the largest size of either sign [2, H]; 0 where there is none."""
     with torch.inference_mode():
-        z = autoencoder.encode(x)
-        firings, _ = Firings.of_rows(z, x - autoencoder.decode(z), autoencoder.W_dec)
+        z = autoencoder.code(x)
+        firings, _ = Firings.of_rows(z, x - autoencoder.reconstruct(z), autoencoder.W_dec)
         largest = torch.stack([z.amax(0), -z.amin(0)]).clamp_min(0)
     return firings, largest.float().cpu().numpy()
 
@@ -164,7 +164,7 @@ def _firings_of(
     parts, at = [], 0
     with torch.inference_mode():
         for x in _rows(autoencoder, store, hookpoint, block, device):
-            z = autoencoder.encode(x)
+            z = autoencoder.code(x)
             at_row, of_latent = z.nonzero(as_tuple=True)
             found = at_row + at, of_latent, z[at_row, of_latent].float()
             parts.append([part.cpu().numpy() for part in found])

@@ -43,11 +43,11 @@ def reconstruction(autoencoder: SupportsCode) -> Replace:
     """Replacement by the autoencoder's reconstruction, computed in float32.
 
     Args:
-        autoencoder: with `scale`, `encode` and `decode`; on the model's device.
+        autoencoder: with `scale`, `code` and `reconstruct`; on the model's device.
     """
 
     def replaced(x: Tensor) -> Tensor:
-        z = autoencoder.encode(x.float() * autoencoder.scale)
-        return autoencoder.decode(z) / autoencoder.scale
+        z = autoencoder.code(x.float() * autoencoder.scale)
+        return autoencoder.reconstruct(z) / autoencoder.scale
 
     return replaced

@@ -57,7 +57,7 @@ class SideCodes:
         with torch.inference_mode(), one_thread():
             for x in batches:
                 for rows in x.split(rows_at_once(x.device, autoencoder.width)):
-                    z = autoencoder.encode(rows.float() * autoencoder.scale)
+                    z = autoencoder.code(rows.float() * autoencoder.scale)
                     row, latent = z.nonzero(as_tuple=True)
                     value = z[row, latent].float()
                     side = latent + autoencoder.width * (value < 0)

@@ -28,8 +28,9 @@ STREAM = "hook_resid_post"
 # module. They differ where the block normalises between the two.
 OUTPUTS = {"mlp_out": ("hook_mlp_out", "mlp.hook_out"), "attn": ("hook_attn_out", "attn.hook_out")}
 NORMALISES_AFTER = {"gemma2": True, "gemma3_text": True}
-NORMALISES_AFTER |= dict.fromkeys(("gpt_neox", "llama", "mistral", "qwen2", "qwen3"), False)
-NORMALISES_AFTER["smollm3"] = False
+NORMALISES_AFTER |= dict.fromkeys(
+    ("gpt2", "gpt_neox", "llama", "mistral", "opt", "qwen2", "qwen3", "smollm3"), False
+)
 
 
 def transformer_lens_name(hookpoint: str, layer: int, model_type: str | None) -> str | None:

@@ -73,6 +73,6 @@ def measure(sae: Autoencoder, source: Source[Drawn], rows: int, seed: int) -> Me
     """Encode an evaluation sample of ``rows`` rows."""
     sample = source.draw(rows, generator(seed, EVALUATION))
     with torch.inference_mode():
-        z = sae.encode(sample.x * sae.scale)
+        z = sae.code(sample.x * sae.scale)
     metrics = evaluate_reconstruction(sae, [sample.x])
     return Measured(sae=sae, sample=sample, z=z, metrics=metrics)

@@ -138,7 +138,7 @@ def test_an_evaluation_stays_on_the_gpu(name, monkeypatch):
     monkeypatch.setattr(Firings, "of_rows", firings)
     sae, rows = known_k(made(name)), torch.zeros(2 * B, D, device=CUDA)
     sums = accumulate(sae, [rows.bfloat16(), rows.float()])
-    seen += [sums.sum_x, sums.sum_x2, sums.sse, sae.encode_latents(rows, torch.arange(2).to(CUDA))]
+    seen += [sums.sum_x, sums.sum_x2, sums.sse, sae.code_of_latents(rows, torch.arange(2).to(CUDA))]
     assert {value.device for value in seen} == {CUDA}
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import re
+import signal
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 import sagsae
+from sagsae.activations.rows import TensorStream
+from sagsae.activations.stream import iterate
+from sagsae.autoencoders.relu import Relu
+from sagsae.training.trainer import Interrupted
 from tests.sagsae.evaluation.samples import HIDDEN, VOCABULARY, tiny_model
 from tests.sagsae.samples import WIDTH, sparse_store
 
@@ -59,6 +68,131 @@ def test_a_trained_autoencoder_reconstructs_what_it_has_not_seen(store, heldout,
     sae.save(tmp_path / "sae.safetensors")
     again = sagsae.evaluate(sagsae.load(tmp_path / "sae.safetensors"), heldout, "resid")
     assert (again.r2, again.l0) == (metrics.r2, metrics.l0)
+
+
+@torch.no_grad()
+def test_codes_and_reconstructions_are_in_the_units_of_the_activations(store):
+    """As a newcomer takes them: raw activations in, k latents out, and their sum."""
+    sae, _ = trained(store, variant="batchtopk", lam=None, k=4, tokens=12_800)
+    rows = torch.from_numpy(np.concatenate([x.float() for x in iterate(store, "resid", 512)]))
+    z = sae.encode(rows)
+    assert 2 < float((z != 0).sum(1).float().mean()) < 8
+    assert torch.equal(sae(rows), sae.decode(z))
+    torch.testing.assert_close(sae.decode(z), z @ sae.W_dec + sae.b_dec / sae.scale)
+    assert float((rows - sae(rows)).square().sum()) < 0.8 * float(rows.square().sum())
+
+
+class OwnAutoencoder(Relu):
+    """A class that is handed over as it is."""
+
+
+def test_tensors_and_batches_are_trained_on_like_a_store(store, tmp_path):
+    rows = torch.cat(list(iterate(store, "resid", 512)))
+    how = {"lam": 0.02, "batch_size": 128, "learning_rate": 3e-3, "tokens": 25_600, "device": "cpu"}
+    of_store = sagsae.train(store, "sagsae_tied", 48, **how).autoencoder
+    of_tensor = sagsae.train(rows, "sagsae_tied", 48, **how).autoencoder
+    several = (rows[i % 3 * 700 :][:900] for i in count())
+    of_batches = sagsae.train(several, "sagsae_tied", 48, **how).autoencoder
+    x = rows.float()
+    errors = [
+        float((x - sae(x)).detach().square().sum()) for sae in (of_store, of_tensor, of_batches)
+    ]
+    assert max(errors) < 1.15 * min(errors) < 0.5 * float(x.square().sum())
+    assert of_tensor.scale == pytest.approx(of_store.scale, rel=1e-6)
+    own = sagsae.train(rows, OwnAutoencoder, 48, **how | {"tokens": 1280}).autoencoder
+    assert type(own) is OwnAutoencoder
+    for data, changes, message in (
+        (iter([rows]), {"tokens": None}, r"Give train\(\.\.\., tokens="),
+        (iter([rows]), {}, "the batches ended .* rows before the end"),
+        (iter([rows]), {"checkpoint": tmp_path / "c"}, "come once"),
+        (rows.view(2, -1, WIDTH), {}, r"flatten them to \[rows, d\]"),
+        (rows[:0], {}, "no rows to train on"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            sagsae.train(data, "sagsae_tied", 48, **how | changes)
+
+
+def test_rows_in_memory_come_once_an_epoch_and_continue_from_a_checkpoint(store, tmp_path):
+    rows = torch.arange(100.0)[:, None]
+    stream = TensorStream(rows, 30, 5)
+    seen = torch.cat([next(stream) for _ in range(10)]).flatten()
+    for epoch in seen.view(3, 100):
+        assert epoch.sort().values.tolist() == list(range(100))
+    assert seen[:100].tolist() != seen[100:200].tolist()
+    x = torch.cat(list(iterate(store, "resid", 512)))
+    how = {"lam": 0.02, "batch_size": 128, "tokens": 12_800, "device": "cpu"}
+    how |= {"checkpoint": tmp_path / "c", "checkpoint_seconds": 0}
+
+    def interrupt(step: int, row: dict[str, float]) -> None:
+        if step == 50:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sagsae.train(x, "gated", 48, progress=interrupt, **how)
+    with pytest.raises(ValueError, match="seed: 0 -> 1"):
+        sagsae.train(x, "gated", 48, seed=1, **how)
+    continued = sagsae.train(x, "gated", 48, **how).autoencoder
+    whole = sagsae.train(x, "gated", 48, **how | {"checkpoint": None}).autoencoder
+    assert torch.equal(continued.W_dec, whole.W_dec)
+
+
+def test_ctrl_c_keeps_a_checkpoint_that_continues(store, tmp_path):
+    run = {"tokens": 12_800, "checkpoint": tmp_path / "c"}
+
+    def press(step: int, row: dict[str, float]) -> None:
+        if step == 50:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted, match="stopped after step 51 of 100"):
+        trained(store, progress=press, **run)
+    steps = []
+    trained(store, progress=lambda step, row: steps.append(step), **run)
+    assert steps == [99]
+
+
+def test_from_texts_to_losses(tmp_path):
+    """A store of a model's activations, an autoencoder of it, and what it costs the model."""
+    model = tiny_model("gpt2")
+    tokenizer = SimpleNamespace(bos_token_id=0, eos_token_id=0)
+    draw = random.Random(0)
+    texts = [" ".join(str(draw.randrange(1, VOCABULARY)) for _ in range(90)) for _ in range(60)]
+
+    def tokens_of(text: str, **_: object) -> dict[str, list[int]]:
+        return {"input_ids": [int(word) for word in text.split()]}
+
+    callable_tokenizer = type(
+        "Tokenizer", (), {"__call__": lambda self, *a, **k: tokens_of(*a, **k)}
+    )
+    made = callable_tokenizer()
+    vars(made).update(vars(tokenizer))
+    how = {"layer": 2, "tokenizer": made, "context_length": 16, "device": "cpu"}
+    store = sagsae.dump(model, texts, ["resid", "mlp_out"], tmp_path, **how)
+    assert store.n_rows == 4096
+    again = sagsae.dump(model, texts, ["resid", "mlp_out"], tmp_path, **how)
+    assert again.digest() == store.digest()
+    with pytest.raises(ValueError, match="mlp_out, resid: name one"):
+        sagsae.train(store, "gated", 64, lam=0.01)
+    sae, _ = sagsae.train(
+        store, "sagsae_tied", 64, lam=0.01, hookpoint="resid", batch_size=128, tokens=40_000
+    )
+    ids = torch.randint(1, VOCABULARY, (6, 16), generator=torch.Generator().manual_seed(0))
+    point, kept = sagsae.default_hookpoints("gpt2", 2)["resid"], torch.ones(6, 16, dtype=torch.bool)
+    kept[:, 0] = False
+    found = sagsae.loss_recovered(model, ids, sae, point)
+
+    def loss() -> float:
+        with torch.no_grad():
+            logits = model(ids).logits[:, 1:-1].double()
+        return float(torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 2:].flatten()))
+
+    assert found.clean.mean == pytest.approx(loss(), rel=1e-5)
+    with sagsae.splice(model, point, sae, kept):
+        assert found.sae.mean == pytest.approx(loss(), rel=1e-5)
+    assert found.clean.mean != pytest.approx(found.sae.mean, rel=1e-4)
+    assert found.tokens == 6 * 14
+    for changes, message in (({"layer": None}, "Give dump"), ({"layer": 9}, "h.9|other modules")):
+        with pytest.raises(ValueError, match=message):
+            sagsae.dump(model, texts, ["resid"], tmp_path, **how | changes)
 
 
 def test_equal_arguments_give_equal_weights_and_another_seed_others(store):
@@ -161,7 +295,7 @@ def test_splice_puts_the_reconstruction_into_the_model(store):
         with model.get_submodule(path).register_forward_hook(watch):
             clean = model(ids).logits
         raw = seen["now"]
-        wanted = sae.decode(sae.encode(raw.flatten(0, 1) * sae.scale)).view_as(raw) / sae.scale
+        wanted = sae(raw.flatten(0, 1)).view_as(raw)
         hookpoint = sagsae.default_hookpoints("llama", 2)["mlp_out"]
         for place, mask in ((path, None), (hookpoint, kept)):
             with (

@@ -31,7 +31,7 @@ def code(variant: str, u: torch.Tensor) -> list[float]:
     sae = build(variant, 1, 1)
     for name, value in PARAMETERS[variant].items():
         sae.params[name].fill_(value)
-    return sae.encode(u[:, None])[:, 0].tolist()
+    return sae.code(u[:, None])[:, 0].tolist()
 
 
 def figure_1(study: Shown) -> Drawn:

@@ -84,8 +84,8 @@ def sources_of_rows(store: Store) -> np.ndarray:
 def test_reconstruction_of_each_source(study, sae, measured):
     store = heldout(study)
     x = torch.cat(list(iterate(store, "resid", 64))).double()
-    z = sae.encode(x.float() * sae.scale)
-    error = (x - sae.decode(z).double() / sae.scale).square().sum(1)
+    z = sae.code(x.float() * sae.scale)
+    error = (x - sae.reconstruct(z).double() / sae.scale).square().sum(1)
     rows, trained = sources_of_rows(store), sources_of_rows(heldout(study, "train"))
     assert list(measured["sources"]) == NAMES
     for name, record in measured["sources"].items():
@@ -122,7 +122,7 @@ def test_losses_belong_to_the_source_of_the_token_that_is_predicted(
         "clean": lambda x: x,
         "zero": torch.zeros_like,
         "mean": lambda x: mean.expand_as(x),
-        "sae": lambda x: sae.decode(sae.encode(x.float() * sae.scale)) / sae.scale,
+        "sae": lambda x: sae.reconstruct(sae.code(x.float() * sae.scale)) / sae.scale,
     }
     losses = {}
     for name, replace in replacements.items():

@@ -82,8 +82,8 @@ def heldout(study: TinyStudy, split: str = "heldout") -> Store:
 def test_reconstruction_agrees_with_the_whole_store(trained, measured):
     metrics, latents = measured[0], load(measured[1])
     x = torch.cat(list(iterate(heldout(trained.study), "resid", 64))).double()
-    z = trained.sae.encode(x.float() * trained.sae.scale)
-    x_hat = trained.sae.decode(z).double() / trained.sae.scale
+    z = trained.sae.code(x.float() * trained.sae.scale)
+    x_hat = trained.sae.reconstruct(z).double() / trained.sae.scale
     sse, sst = float((x - x_hat).square().sum()), float((x - x.mean(0)).square().sum())
     assert metrics["eval_tokens"] == len(x) == 512
     assert metrics["r2"] == pytest.approx(1 - sse / sst, rel=1e-5)
@@ -101,7 +101,7 @@ def test_census_and_calibration_agree_with_the_whole_store(trained, measured):
     """Both sides, in float64, from the store's rows and the weights alone."""
     metrics, latents, sae = measured[0], load(measured[1]), trained.sae
     x = torch.cat(list(iterate(heldout(trained.study), "resid", 64)))
-    z = sae.encode(x.float() * sae.scale).detach().double()
+    z = sae.code(x.float() * sae.scale).detach().double()
     rows, bias = sae.params["W_dec"].double(), sae.params["b_dec"].double()
     along = (x.double() * sae.scale - z @ rows - bias) @ rows.T + z
     slopes = {}
@@ -140,7 +140,7 @@ def test_spliced_loss_agrees_with_a_plain_hook_on_the_whole_model(trained, measu
     kept, sae = found.contexts.kept, trained.sae
 
     def hook(module, inputs, output):
-        x_hat = sae.decode(sae.encode(output.float() * sae.scale)) / sae.scale
+        x_hat = sae.reconstruct(sae.code(output.float() * sae.scale)) / sae.scale
         return torch.where(kept[..., None], x_hat.to(output.dtype), output)
 
     model.gpt_neox.layers[2].register_forward_hook(hook)

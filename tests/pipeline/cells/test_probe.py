@@ -92,7 +92,7 @@ def test_accuracies_follow_from_the_sides_that_are_named(probed, run):
     one = run.cells[-1]
     sae = load(probed.arguments["cells_root"] / one.cell.path / WEIGHTS)
     with torch.no_grad():
-        z = sae.encode(x * sae.scale).double()
+        z = sae.code(x * sae.scale).double()
     sides = torch.cat([z.clamp(min=0), (-z).clamp(min=0)], 1)
     assert one.live_sides == int((sides > 0).any(0).sum())
     assert one.live_latents == int((z != 0).any(0).sum())

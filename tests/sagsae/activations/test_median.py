@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 import sagsae
-from sagsae.activations.median import first_rows, geometric_median
+from sagsae.activations.median import geometric_median
+from sagsae.activations.rows import rows_of
 from sagsae.api import opened_trainer
 from sagsae.schedules import Recipe
 from tests.pipeline.tiny_study import make_tiny_study
@@ -49,15 +50,13 @@ def test_a_decoder_starts_there(tmp_path):
     make_tiny_study(tmp_path, "gpt_neox")
     store = sagsae.Store.open(next((tmp_path / "stores").glob("tiny-train*")))
     how = {"steps": 1, "batch_size": 8, "lam": 0.0, "k": 2, "learning_rate": 1e-3}
-    rows = first_rows(store, "resid", 500)
-    assert rows.shape[0] == min(500, store.n_rows)
+    rows = rows_of(store, "resid")
     for norm in ("unit", "sqrt_d"):
         recipe = Recipe(**how, b_dec_init="median", input_norm=norm)
-        with opened_trainer(store, "resid", "topk", 12, recipe) as trainer:
+        with opened_trainer(rows, "topk", 12, recipe) as trainer:
             sae = trainer.sae
-        every = first_rows(store, "resid")
-        expected = geometric_median(every) * sae.scale
+        expected = geometric_median(rows.first()) * sae.scale
         torch.testing.assert_close(sae.params["b_dec"], expected, rtol=1e-4, atol=1e-6)
-        with opened_trainer(store, "resid", "topk", 12, Recipe(**how, input_norm=norm)) as trainer:
+        with opened_trainer(rows, "topk", 12, Recipe(**how, input_norm=norm)) as trainer:
             other = trainer.sae
         assert not torch.allclose(other.params["b_dec"], expected, rtol=1e-4)

@@ -162,8 +162,8 @@ def test_saved_and_loaded(name, tmp_path):
     sae.save(tmp_path / "sae.safetensors")
     again, x = load(tmp_path / "sae.safetensors"), batch(5, 6, 1).float()
     assert (again.name, again.d, again.width, again.scale) == (name, 6, 9, 0.037)
-    assert torch.equal(again.encode(x), sae.encode(x))
-    torch.testing.assert_close(sae(x), sae.decode(sae.encode(x * 0.037)) / 0.037)
+    assert torch.equal(again.code(x), sae.code(x))
+    torch.testing.assert_close(sae(x), sae.reconstruct(sae.code(x * 0.037)) / 0.037)
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_weights_are_saved_when_they_are_finished(name, changes, tmp_path):
     sae.finish()
     sae.calibrate(iter([x]))
     sae.save(tmp_path / "sae.safetensors")
-    assert torch.equal(load(tmp_path / "sae.safetensors").encode(x), sae.encode(x))
+    assert torch.equal(load(tmp_path / "sae.safetensors").code(x), sae.code(x))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -191,7 +191,7 @@ def test_some_columns_are_those_of_the_whole_code(name):
     if hasattr(sae, "threshold"):
         sae.threshold.data.fill_(0.4)
     latents = torch.tensor([7, 0, 13])
-    torch.testing.assert_close(sae.encode_latents(x, latents), sae.encode(x)[:, latents])
+    torch.testing.assert_close(sae.code_of_latents(x, latents), sae.code(x)[:, latents])
 
 
 def test_row_top_k_has_exactly_k_entries_or_all_that_are_positive():
@@ -202,8 +202,8 @@ def test_row_top_k_has_exactly_k_entries_or_all_that_are_positive():
         pre = sae.pre_activations(x)
         positive = (pre > 0).sum(1)
         expected_ = positive.clamp(max=3) if name == "topk" else torch.full((40,), 3)
-        assert torch.equal((sae.encode(x) != 0).sum(1), expected_)
-        assert torch.equal(sae.encode(x), sae.select(pre, sae.params, 3))
+        assert torch.equal((sae.code(x) != 0).sum(1), expected_)
+        assert torch.equal(sae.code(x), sae.select(pre, sae.params, 3))
         assert (positive < 3).any()
 
 

@@ -101,9 +101,11 @@ def test_encode_and_decode_follow_the_formulas(name):
     sae, x = random_autoencoder(name, 10, 24, 7), batch(33, 10, 8)
     u = (x - sae.params["b_dec"]) @ sae.params["W_enc"]
     expected = reference.CODES[name](u, sae.params)[0]
-    z = sae.encode(x)
+    z = sae.code(x)
     torch.testing.assert_close(z, expected)
-    torch.testing.assert_close(sae.decode(z), expected @ sae.params["W_dec"] + sae.params["b_dec"])
+    torch.testing.assert_close(
+        sae.reconstruct(z), expected @ sae.params["W_dec"] + sae.params["b_dec"]
+    )
     assert (z < 0).any() == (name not in ONE_SIDED)
 
 

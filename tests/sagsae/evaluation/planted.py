@@ -27,10 +27,10 @@ class Planted(Autoencoder):
         self.code = code
         self.bias = torch.zeros(decoder.shape[1]) if bias is None else bias
 
-    def encode(self, x: Tensor) -> Tensor:
+    def code(self, x: Tensor) -> Tensor:
         return self.code(x)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def reconstruct(self, z: Tensor) -> Tensor:
         return z @ self.W_dec + self.bias
 
     def loss(self, x: Tensor, lam: float) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""Tiny random models of four architectures, and an autoencoder whose code is known."""
+"""Tiny random models of six architectures, and an autoencoder whose code is known."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ _COMMON = {
     "pad_token_id": 0,
 }
 _OWN: dict[str, dict[str, Any]] = {
+    "gpt2": {"n_inner": 64},
+    "opt": {"ffn_dim": 64, "word_embed_proj_dim": HIDDEN},
     "gpt_neox": {"use_parallel_residual": True},
     "smollm3": {"num_key_value_heads": 2},
     "llama": {"num_key_value_heads": 2},
@@ -60,12 +62,12 @@ class FakeAutoencoder:
         rows = torch.nn.functional.pad(self.rotation.T, (0, 0, 0, max(0, width - d)))
         self.W_dec = rows
 
-    def encode(self, x: Tensor) -> Tensor:
+    def code(self, x: Tensor) -> Tensor:
         u = x @ self.rotation
         z = u.sign() * (u.abs() - self.threshold).clamp_min(0)
         return torch.nn.functional.pad(z, (0, self.width - self.d))
 
-    def decode(self, z: Tensor) -> Tensor:
+    def reconstruct(self, z: Tensor) -> Tensor:
         return z[:, : self.d] @ self.rotation.T
 
 

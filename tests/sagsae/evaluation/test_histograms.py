@@ -20,7 +20,7 @@ def test_counts_agree_with_numpy(name):
     x[0] *= 40  # beyond the outermost edge
     firings = accumulate(sae, [x]).firings
     found = activation_histograms(sae, x.split(300), firings)
-    z = sae.encode(x * 0.4).detach().double().numpy()
+    z = sae.code(x * 0.4).detach().double().numpy()
     assert found.counts.shape == (16, BINS)
     beyond = 0
     for latent, edges, counts in zip(found.latents, found.edges, found.counts, strict=True):

@@ -85,7 +85,7 @@ def sample(tokens, tmp_path_factory) -> Sample:
     sae.initialise(torch.from_numpy(statistics.mean * statistics.scale), seed=0)
     rows = torch.cat(list(iterate(store, "resid", 64)))
     code = np.full((tokens.input_ids.size, WIDTH), np.nan, np.float32)
-    code[places] = sae.encode(rows.float() * sae.scale).detach().numpy()
+    code[places] = sae.code(rows.float() * sae.scale).detach().numpy()
     return Sample(store, tokens, places, sae, code)
 
 

@@ -50,7 +50,7 @@ def check(sae: Autoencoder, rows: int = 50, seed: int = 0) -> None:
     equal = saelens_weights(sae)
     x = torch.randn(rows, sae.d, generator=torch.Generator().manual_seed(seed)).double() / sae.scale
     with torch.no_grad():
-        z, x_hat = sae.encode(x * sae.scale) / sae.scale, sae(x)
+        z, x_hat = sae.code(x * sae.scale) / sae.scale, sae(x)
     f = encoded(equal, x)
     H = sae.width
     signed = f[:, :H] - f[:, H:] if equal.split else f

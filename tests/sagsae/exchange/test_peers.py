@@ -53,7 +53,7 @@ def test_what_its_own_trainer_made_is_read_exactly(theirs, format, name):
     folder, x, found = theirs[format]
     f, x_hat = found[f"{name}.f"], found[f"{name}.x_hat"]
     sae = read_peer(folder / name, format)
-    z = sae.encode(x * sae.scale)
+    z = sae.code(x * sae.scale)
     assert 0 < int((f != 0).sum()) < f.numel()
     same = ((z != 0) == (f != 0)).all(1)
     assert float(same.double().mean()) > 0.99
@@ -87,7 +87,7 @@ def test_a_folder_of_an_earlier_saelens(tmp_path):
     torch.testing.assert_close(sagsae.load(folder)(x), (x @ W.T).relu() @ W)
     top = {"activation_fn_str": "topk", "activation_fn_kwargs": {"k": 3}}
     sae = sagsae.load(saelens_folder(tmp_path / "top", top))
-    assert int((sae.encode(x) > 0).sum(1).max()) == 3
+    assert int((sae.code(x) > 0).sum(1).max()) == 3
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,9 @@ def trained(stores) -> dict[str, sagsae.Autoencoder]:
     found = {}
     for name, known in VARIANTS.items():
         knob = {"k": K} if known.knob == KNOB else {"lam": 0.1}
-        found[name] = sagsae.train(stores["train"], "resid", name, WIDTH, **knob, **run).autoencoder
+        found[name] = sagsae.train(
+            stores["train"], name, WIDTH, hookpoint="resid", **knob, **run
+        ).autoencoder
     return found
 
 
@@ -98,8 +100,8 @@ def ours(one: Loaded) -> tuple[torch.Tensor, torch.Tensor]:
     """Code in raw units and reconstruction, in the dtype of the rows."""
     sae = type(one.sae)(one.sae.d, one.sae.width, one.sae.scale).to(one.x.dtype)
     sae.load_state_dict(one.sae.state_dict())
-    z = sae.encode(one.x * sae.scale)
-    return z / sae.scale, sae.decode(z) / sae.scale
+    z = sae.code(one.x * sae.scale)
+    return z / sae.scale, sae.reconstruct(z) / sae.scale
 
 
 @pytest.mark.slow

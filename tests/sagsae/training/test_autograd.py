@@ -71,9 +71,9 @@ def test_saved_loaded_and_evaluated(zoo, tmp_path):
     assert (again.name, again.d, again.width, again.scale) == (f"{zoo}:TopK", D, 2 * D, 0.5)
     assert again.provenance["model"] == "small"
     assert again.steps == 200
-    assert torch.equal(again.encode(x * 0.5), run.sae.encode(x * 0.5))
-    torch.testing.assert_close(again(x), again.decode(again.encode(x * 0.5)) / 0.5)
-    assert torch.equal(again.encode_latents(x, torch.tensor([3, 1])), again.encode(x)[:, [3, 1]])
+    assert torch.equal(again.code(x * 0.5), run.sae.code(x * 0.5))
+    torch.testing.assert_close(again(x), again.reconstruct(again.code(x * 0.5)) / 0.5)
+    assert torch.equal(again.code_of_latents(x, torch.tensor([3, 1])), again.code(x)[:, [3, 1]])
     metrics = evaluate_reconstruction(again, [x])
     assert metrics.l0 == 4
     assert metrics.r2 > 0.8

@@ -140,13 +140,13 @@ def test_a_finished_run_has_unit_rows_and_the_codes_of_before_times_their_norms(
     trainer, x = Trainer(sae, data, recipe), next(Batches()).double()
     for _ in range(recipe.steps):
         trainer._advance()
-    norms, code = sae.W_dec.norm(dim=1), sae.encode(x)
-    before = sae.decode(code)
+    norms, code = sae.W_dec.norm(dim=1), sae.code(x)
+    before = sae.reconstruct(code)
     assert (norms - 0.1).abs().max() > 1e-3
     trainer.run()  # which has no step left
     torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones_like(norms))
-    torch.testing.assert_close(sae.encode(x), code * norms)
-    torch.testing.assert_close(sae.decode(sae.encode(x)), before)
+    torch.testing.assert_close(sae.code(x), code * norms)
+    torch.testing.assert_close(sae.reconstruct(sae.code(x)), before)
 
 
 @pytest.mark.parametrize(

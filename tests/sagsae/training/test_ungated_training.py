@@ -131,9 +131,9 @@ def test_the_threshold_gives_the_l0_that_was_asked_for(name):
     assert found["l0"] == pytest.approx(4, rel=0.02)
     assert found["threshold_at_k"] == pytest.approx(found["threshold"], rel=0.05)
     assert float(run.sae.threshold) == pytest.approx(found["threshold"])
-    z = run.sae.encode(x * 0.5)
+    z = run.sae.code(x * 0.5)
     assert float((z != 0).sum()) / len(x) == pytest.approx(4, rel=0.03)
-    alone = torch.cat([run.sae.encode(row[None] * 0.5) for row in x[:64]])
+    alone = torch.cat([run.sae.code(row[None] * 0.5) for row in x[:64]])
     torch.testing.assert_close(alone, z[:64])
 
 
@@ -160,7 +160,7 @@ def test_aux_k_revives_what_is_dead():
         run = trainer("topk", steps=300, auxk_coefficient=alpha, dead_window_tokens=5 * B)
         run.sae.params["W_enc"][:, : D // 2] *= 0.02
         run.run()
-        fired[alpha] = int((run.sae.encode(unseen(20) * 0.5) != 0).any(0)[: D // 2].sum())
+        fired[alpha] = int((run.sae.code(unseen(20) * 0.5) != 0).any(0)[: D // 2].sum())
     assert fired[0.0] == 0 < fired[1.0]
 
 
@@ -190,10 +190,10 @@ def test_logarithms_of_thresholds_are_thresholds_in_the_end():
     run = trainer("jumprelu", threshold_parameter="log", lam=0.5)
     assert run.sae.threshold[0].item() == pytest.approx(math.log(0.05))
     inside = next(PairStream()) * 0.5
-    before = run.sae.encode(inside)
+    before = run.sae.code(inside)
     run.run()
     assert (run.sae.threshold > 0).all()
     assert (run.sae.threshold - 0.05).abs().max() > 1e-3
-    assert not torch.equal(run.sae.encode(inside), before)
+    assert not torch.equal(run.sae.code(inside), before)
     raw = trainer("jumprelu", threshold_init=0.0)
     assert raw.sae.threshold[0].item() == pytest.approx(0.025)  # half a bandwidth

@@ -106,7 +106,7 @@ def code(made, tied) -> dict[tuple[int, int], np.ndarray]:
     labels = [held.read_tokens(block) for block in held.blocks]
     places = (np.concatenate([p[n] for p in labels]).tolist() for n in ("doc_id", "position"))
     rows = torch.cat(list(iterate(held, "resid", 64))).float()
-    z = tied.encode(rows * tied.scale).detach().numpy()
+    z = tied.code(rows * tied.scale).detach().numpy()
     return dict(zip(zip(*places, strict=True), z, strict=True))
 
 

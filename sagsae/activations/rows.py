@@ -1,0 +1,217 @@
+"""What an autoencoder is trained on: a hookpoint of a store, a tensor, or batches of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sagsae.activations.store import Store
+from sagsae.activations.stream import ActivationStream, iterate
+
+if TYPE_CHECKING:
+    from sagsae.training.trainer import Stream
+
+# Rows that stand for all where not all can be looked at, as in arXiv 2406.04093.
+FIRST_ROWS = 32_768
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRows:
+    """Rows of activations, and what an autoencoder has to know of them before it is trained.
+
+    Attributes:
+        count: How many there are; None if nobody knows.
+        mean: [d] float64.
+        scale: 1 / sqrt(mean |x|^2).
+        first: Makes [n, d] float32, the first rows.
+        stream: Opens shuffled batches for a batch size, a seed, chunks that are shuffled together,
+            and a device.
+        origin: JSON values that say where they come from.
+    """
+
+    count: int | None
+    mean: np.ndarray
+    scale: float
+    first: Callable[[], Tensor]
+    stream: Callable[[int, int, int, torch.device | str], AbstractContextManager[Stream]]
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def d(self) -> int:
+        """Width of the activations."""
+        return len(self.mean)
+
+
+def rows_of(data: Store | Tensor | Iterable[Tensor], hookpoint: str = "") -> TrainingRows:
+    """The rows of some data.
+
+    Args:
+        data: A store; or [T, d], rows in memory, which are shuffled anew in every epoch; or batches
+            [n, d] of any sizes, in the order in which they come, of which each row is used once.
+        hookpoint: Of a store; may be left out where the store has one alone.
+
+    Raises:
+        KeyError: the store has no such hookpoint.
+        ValueError: several hookpoints and no name, rows that are no matrix, or no rows.
+    """
+    if isinstance(data, Store):
+        return _of_store(data, hookpoint)
+    if isinstance(data, Tensor):
+        return _of_tensor(_checked(data))
+    return _of_batches(map(_checked, data))
+
+
+def _of_store(store: Store, hookpoint: str) -> TrainingRows:
+    names = list(store.config.hookpoints)
+    if not hookpoint and len(names) > 1:
+        raise ValueError(f"{store.storage} has the hookpoints {', '.join(names)}: name one")
+    hookpoint = hookpoint or names[0]
+    found = store.statistics(hookpoint)
+    known = {name: store.config.provenance.get(name) for name in ("model", "layer")}
+
+    def stream(batch_size: int, seed: int, group_chunks: int, device: torch.device | str) -> Any:
+        return ActivationStream(
+            store, hookpoint, batch_size, seed, group_chunks=group_chunks, device=device
+        )
+
+    return TrainingRows(
+        count=store.n_rows,
+        mean=found.mean,
+        scale=found.scale,
+        first=lambda: _first(iterate(store, hookpoint, 4096))[:FIRST_ROWS].float(),
+        stream=stream,
+        origin={**known, "hookpoint": hookpoint, "store": store.config.digest()},
+    )
+
+
+def _of_tensor(rows: Tensor) -> TrainingRows:
+    def stream(batch_size: int, seed: int, _: int, device: torch.device | str) -> Any:
+        return nullcontext(TensorStream(rows.to(device), batch_size, seed))
+
+    return TrainingRows(
+        count=len(rows),
+        **_moments(rows),
+        first=lambda: rows[:FIRST_ROWS].float().cpu(),
+        stream=stream,
+    )
+
+
+def _of_batches(batches: Iterator[Tensor]) -> TrainingRows:
+    first = _first(batches)
+
+    def stream(batch_size: int, *_: Any) -> Any:
+        return nullcontext(BatchStream(first, batches, batch_size))
+
+    return TrainingRows(
+        count=None, **_moments(first), first=lambda: first.float().cpu(), stream=stream
+    )
+
+
+class TensorStream:
+    """Endless shuffled batches of rows in memory. Each epoch has each row once.
+
+    Args:
+        rows: [T, d].
+        batch_size: Rows of every batch; one may span epochs.
+        seed: Of the order.
+    """
+
+    wait_seconds = 0.0
+
+    def __init__(self, rows: Tensor, batch_size: int, seed: int) -> None:
+        self._rows, self._size, self._seed, self._read = rows, batch_size, seed, 0
+
+    def __next__(self) -> Tensor:
+        epochs, places = np.divmod(np.arange(self._read, self._read + self._size), len(self._rows))
+        order = [self._order(epoch)[places[epochs == epoch]] for epoch in np.unique(epochs)]
+        self._read += self._size
+        return self._rows[torch.from_numpy(np.concatenate(order)).to(self._rows.device)]
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return np.random.default_rng([self._seed, epoch]).permutation(len(self._rows))
+
+    def state(self) -> dict[str, Any]:
+        return {"read": self._read, "rows": len(self._rows), "seed": self._seed}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        mine = self.state() | {"read": state.get("read")}
+        if differ := [key for key in mine if state.get(key) != mine[key]]:
+            shown = "; ".join(f"{key}: {state.get(key)!r} -> {mine[key]!r}" for key in differ)
+            raise ValueError(shown)
+        self._read = state["read"]
+
+
+class BatchStream:
+    """Batches of one size from batches of any sizes, in their order.
+
+    It can only begin anew, and then with the first rows alone: what followed them is gone.
+
+    Args:
+        first: [n, d], rows that were read already.
+        others: The batches after them.
+        batch_size: Rows of every batch.
+    """
+
+    wait_seconds = 0.0
+
+    def __init__(self, first: Tensor, others: Iterator[Tensor], batch_size: int) -> None:
+        self._first, self._others, self._size = first, others, batch_size
+        self._waiting: list[Tensor] = []
+        self._batches: Iterator[Tensor] = chain([first], others)
+
+    def __next__(self) -> Tensor:
+        held = sum(len(rows) for rows in self._waiting)
+        while held < self._size:
+            batch = next(self._batches, None)
+            if batch is None:
+                raise ValueError(
+                    f"the batches ended {self._size - held} rows before the end of the training: "
+                    "give more of them, or fewer tokens"
+                )
+            self._waiting.append(batch)
+            held += len(batch)
+        rows = torch.cat(self._waiting)
+        self._waiting = [rows[self._size :]]
+        return rows[: self._size]
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self._waiting, self._batches = [], chain([self._first], self._others)
+
+
+def _checked(rows: Tensor) -> Tensor:
+    if rows.ndim != 2:
+        raise ValueError(f"activations of shape {tuple(rows.shape)}: flatten them to [rows, d]")
+    return rows.detach()
+
+
+def _first(batches: Iterable[Tensor]) -> Tensor:
+    """The first batches together, with `FIRST_ROWS` rows or as many as there are."""
+    parts, held = list[Tensor](), 0
+    for batch in batches:
+        parts.append(batch)
+        held += len(batch)
+        if held >= FIRST_ROWS:
+            break
+    return torch.cat(parts) if parts else torch.empty(0, 1)
+
+
+def _moments(rows: Tensor) -> dict[str, Any]:
+    """Mean and scale, in float64."""
+    if not len(rows):
+        raise ValueError("there are no rows to train on")
+    parts = rows.split(8192)
+    mean = torch.stack([part.double().sum(0) for part in parts]).sum(0) / len(rows)
+    square = sum(float(part.double().square().sum()) for part in parts) / len(rows)
+    if not square > 0:
+        raise ValueError("the activations are all zero, or not finite")
+    return {"mean": mean.cpu().numpy(), "scale": square**-0.5}

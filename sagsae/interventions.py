@@ -1,0 +1,162 @@
+"""Changing a language model's activations: splicing, steering, and what a reconstruction costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sagsae.activations import hookpoints
+from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.evaluation.loss_recovered import (
+    Contexts,
+    LossRecovered,
+    all_losses,
+    spliced_losses,
+    sum_counted,
+)
+from sagsae.evaluation.replacements import constant, kept_only, reconstruction, zeros
+
+
+@contextmanager
+def splice(
+    model: nn.Module,
+    hookpoint: Hookpoint | str,
+    autoencoder: Autoencoder,
+    kept: Tensor | None = None,
+) -> Iterator[None]:
+    """Put an autoencoder's reconstruction in place of a module's output in every forward pass.
+
+    Args:
+        model: A language model.
+        hookpoint: Whose output is replaced: a `Hookpoint`, see `default_hookpoints`, or the dotted
+            path of a module, for example "model.layers.15.mlp".
+        autoencoder: On the model's device; trained on this output. Computes in float32.
+        kept: [batch, ctx] bool, the positions to replace; all by default. Autoencoders of a study
+            were not trained on first positions, which a study therefore leaves alone.
+
+    Raises:
+        ValueError: the path leads to no module, or (in a forward pass) the output does not have
+            the autoencoder's width.
+    """
+    with _changed(model, hookpoint, autoencoder.d, reconstruction(autoencoder), kept):
+        yield
+
+
+@contextmanager
+def steer(
+    model: nn.Module,
+    hookpoint: Hookpoint | str,
+    direction: Tensor,
+    kept: Tensor | None = None,
+) -> Iterator[None]:
+    """Add a direction to a module's output in every forward pass.
+
+    Args:
+        model: A language model.
+        hookpoint: Whose output is changed, as for `splice`.
+        direction: [d] on the model's device, in the units of the activations. A latent i of an
+            autoencoder adds ``z / sae.scale * sae.W_dec[i]`` where its code is z.
+        kept: [batch, ctx] bool, the positions to change; all by default.
+
+    Raises:
+        ValueError: the path leads to no module, or (in a forward pass) the output does not have
+            the direction's width.
+    """
+    added = direction.detach()
+
+    def shifted(x: Tensor) -> Tensor:
+        return x + added.to(x.dtype)
+
+    with _changed(model, hookpoint, len(added), shifted, kept):
+        yield
+
+
+def loss_recovered(
+    model: Any,
+    tokens: Tensor,
+    autoencoder: Autoencoder,
+    hookpoint: Hookpoint | str,
+    *,
+    kept: Tensor | None = None,
+    batch_contexts: int = 8,
+) -> LossRecovered:
+    """Next-token losses of a language model with an autoencoder's reconstruction in it.
+
+    Args:
+        model: A causal language model of Transformers.
+        tokens: [n, L] token ids, without padding.
+        autoencoder: On the model's device; trained on this output. Computes in float32.
+        hookpoint: Whose output is replaced, as for `splice`.
+        kept: [n, L] bool, the positions that are replaced and whose predictions count; by default
+            all but the first, which studies do not train on.
+        batch_contexts: Contexts of one forward pass.
+
+    Returns:
+        The losses as the model is, with the reconstruction, with zeros, and with the mean over
+        these positions: ``found.sae.mean - found.clean.mean`` is the cost in nats a token, and
+        ``found.over_zero`` is Loss Recovered.
+
+    Raises:
+        ValueError: the path leads to no module, or tokens of another shape.
+    """
+    point = _point(hookpoint)
+    if kept is None:
+        kept = torch.ones(tokens.shape, dtype=torch.bool)
+        kept[:, :1] = False
+    contexts = Contexts(input_ids=tokens, kept=kept)
+    replacements = {
+        "sae": reconstruction(autoencoder),
+        "zero": zeros,
+        "mean": constant(_mean(model, contexts, point, batch_contexts)),
+    }
+    losses = {
+        name: sum_counted(
+            spliced_losses(model, contexts, batch_contexts, point, replacement), contexts
+        )
+        for name, replacement in replacements.items()
+    }
+    clean = sum_counted(all_losses(model, contexts, batch_contexts), contexts)
+    return LossRecovered(clean=clean, **losses)
+
+
+def _mean(model: Any, contexts: Contexts, point: Hookpoint, batch_contexts: int) -> Tensor:
+    """[d] mean of the kept positions."""
+    total, device = torch.zeros(()), next(model.parameters()).device
+    with capture(model, {point.name: point}) as captured:
+        for batch in contexts.batches(batch_contexts, device):
+            run_captured(model, batch.input_ids)
+            total = total + captured[point.name][batch.kept].double().sum(0).cpu()
+    return total / int(contexts.kept.sum())
+
+
+def _point(hookpoint: Hookpoint | str) -> Hookpoint:
+    return Hookpoint(hookpoint, hookpoint) if isinstance(hookpoint, str) else hookpoint
+
+
+@contextmanager
+def _changed(
+    model: nn.Module,
+    hookpoint: Hookpoint | str,
+    width: int,
+    change: Callable[[Tensor], Tensor],
+    kept: Tensor | None,
+) -> Iterator[None]:
+    """Let ``change`` act on a module's output at the kept positions of every forward pass."""
+    point = _point(hookpoint)
+
+    def replaced(x: Tensor) -> Tensor:
+        if x.shape[-1] != width:
+            raise ValueError(
+                f"{point.module} gives activations of width {x.shape[-1]}, and {width} is needed; "
+                "name the hookpoint that the autoencoder was trained on"
+            )
+        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if kept is None else kept
+        return kept_only(change, mask)(x)
+
+    with hookpoints.splice(model, point, replaced):
+        yield
