@@ -59,8 +59,8 @@ def steer(
     Args:
         model: A language model.
         hookpoint: Whose output is changed, as for `splice`.
-        direction: [d] on the model's device, in the units of the activations. A latent i of an
-            autoencoder adds ``z / sae.scale * sae.W_dec[i]`` where its code is z.
+        direction: [d] on the model's device, in the units of the activations. Latent i of an
+            autoencoder adds ``z * sae.W_dec[i]`` where z is its code by ``sae.encode``.
         kept: [batch, ctx] bool, the positions to change; all by default.
 
     Raises:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import AutoTokenizer
 
 from sagsae.activations.dump import DumpSettings, dump_activations
 from sagsae.activations.hookpoints import Hookpoint, default_hookpoints
@@ -47,7 +48,7 @@ def dump(
             `Hookpoint`s by name.
         out: Folder in which the store is made.
         layer: Index of the block, from 0.
-        tokenizer: Of the model; by default the one in the model's folder.
+        tokenizer: Of the model; by default the one that lies beside the model.
         context_length: Tokens of a context, start token included.
         seed: Of the order of rows within a block.
         device: Where to compute; by default a GPU if there is one, else the CPU.
@@ -62,7 +63,7 @@ def dump(
     """
     if isinstance(model, str | Path):
         model, tokenizer = load_language_model(model), tokenizer or load_tokenizer(model)
-    tokenizer = tokenizer or load_tokenizer(model.name_or_path)
+    tokenizer = tokenizer or AutoTokenizer.from_pretrained(model.name_or_path)
     points = _hookpoints(model, hookpoints, layer)
     tokens = _contexts(tokenizer, texts, context_length)
     slack = settings.get("slack", DumpSettings.slack)
@@ -70,7 +71,7 @@ def dump(
     while block > LEAST and contexts_per_block(block, context_length, slack) > tokens.n_contexts:
         block //= 2
     name = Path(model.name_or_path).name or model.config.model_type
-    sums = {key: float(value.double().sum()) for key, value in model.named_parameters()}
+    sums = {key: float(value.detach().double().sum()) for key, value in model.named_parameters()}
     given = DumpSettings(
         rows_per_chunk=min(CHUNK, block),
         rows_per_block=block,

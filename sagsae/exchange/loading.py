@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from itertools import chain
+from pathlib import Path, PurePosixPath
 
 from sagsae.autoencoders import storage
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.exchange import OWN_WEIGHTS
+from sagsae.exchange import FORMATS, OWN_WEIGHTS
 from sagsae.exchange.peers import format_of, read_peer
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -22,7 +23,7 @@ def load(source: str | Path, cell: str = "", *, revision: str | None = None) -> 
     Args:
         source: The file, or a folder that holds it as ``sae.safetensors``, or else what SAELens or
             dictionary_learning has written; or ``owner/name``, a repository of the Hugging Face hub
-            with ``sae.safetensors``. What is there on the disk comes first.
+            with the same. What is there on the disk comes first.
         cell: Folder of the autoencoder below the source, for example
             ``smollm2-135m/resid/sagsae_tied/w1152_lam0.1_seed0``.
         revision: Branch, tag or commit of the repository; its main branch by default.
@@ -36,28 +37,32 @@ def load(source: str | Path, cell: str = "", *, revision: str | None = None) -> 
             message names the file.
     """
     path = Path(source)
+    if not path.exists() and REPOSITORY.fullmatch(str(source)):
+        path = _downloaded(str(source), cell, revision)
     if path.is_dir():
         folder = path / cell
         format = None if (folder / OWN_WEIGHTS).exists() else format_of(folder)
         return read_peer(folder, format) if format else storage.load(folder / OWN_WEIGHTS)
-    if not path.exists() and REPOSITORY.fullmatch(str(source)):
-        return storage.load(_downloaded(str(source), cell, revision))
     if cell:
         raise FileNotFoundError(f"{source}: no such folder, so no {cell} in it")
     return storage.load(path)
 
 
 def _downloaded(repo: str, cell: str, revision: str | None) -> Path:
-    """The file in the hub's cache on this machine."""
-    from huggingface_hub import hf_hub_download
+    """A copy of the repository in the hub's cache on this machine, with these files alone."""
+    from huggingface_hub import snapshot_download
 
-    name = f"{cell.strip('/')}/{OWN_WEIGHTS}" if cell else OWN_WEIGHTS
+    names = [OWN_WEIGHTS, *chain.from_iterable(FORMATS.values())]
+    wanted = [str(PurePosixPath(cell, name)) for name in names]
     try:
-        return Path(hf_hub_download(repo, name, revision=revision))
+        folder = Path(snapshot_download(repo, revision=revision, allow_patterns=wanted))
+        if not any((folder / name).exists() for name in wanted):
+            raise FileNotFoundError(f"the repository has none of {', '.join(wanted)}")
+        return folder
     except Exception as error:  # network faults come as errors of several HTTP libraries
         at = f" at revision {revision}" if revision else ""
         raise FileNotFoundError(
-            f"{repo}: no such folder here, and {name} cannot be had from the repository of that "
-            f"name on the Hugging Face hub{at} ({type(error).__name__}: {error}); check the name, "
-            "the cell and the network, or log in with `hf auth login` if it is private"
+            f"{repo}: no such folder here, and no autoencoder {cell} can be had from the repository "
+            f"of that name on the Hugging Face hub{at} ({type(error).__name__}: {error}); check the "
+            "name, the cell and the network, or log in with `hf auth login` if it is private"
         ) from error

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import yaml
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 import sagsae
-from tests.sagsae.samples import sparse_store
 
 ROOT = Path(__file__).parents[2]
-MODEL = yaml.safe_load((ROOT / "workflow/configs/local.yaml").read_text())["models"][0]["name"]
-"""Of the local study, whose stores the example reads."""
 
 
 def example() -> str:
@@ -23,11 +22,27 @@ def example() -> str:
     return str(code)
 
 
+def save_tiny_gpt2(folder: Path) -> None:
+    """A random model and a tokenizer of whole numbers."""
+    vocabulary = {str(i): i for i in range(90)} | {"<end>": 90}
+    words = Tokenizer(models.WordLevel(vocabulary, unk_token="<end>"))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    PreTrainedTokenizerFast(
+        tokenizer_object=words, bos_token="<end>", eos_token="<end>"
+    ).save_pretrained(folder)
+    sizes = {"n_embd": 32, "n_layer": 8, "n_head": 2, "vocab_size": 91}
+    torch.manual_seed(0)
+    AutoModelForCausalLM.from_config(AutoConfig.for_model("gpt2", **sizes)).save_pretrained(folder)
+
+
 def test_the_example_runs(tmp_path, monkeypatch, capsys):
-    stores = tmp_path / "cache" / "stores"
-    sparse_store(stores / f"{MODEL}-train-0123", 1)
-    sparse_store(stores / f"{MODEL}-heldout-0123", 2, blocks=2)
+    """Where the name is a folder, Transformers asks no hub."""
+    save_tiny_gpt2(tmp_path / "openai-community" / "gpt2")
+    (tmp_path / "texts").mkdir()
+    for text in range(3):
+        words = " ".join(str((7 * i * i + text) % 90) for i in range(3000))
+        (tmp_path / "texts" / f"{text}.txt").write_text(words)
     monkeypatch.chdir(tmp_path)
     exec(compile(example(), "README.md", "exec"), {})
-    assert re.fullmatch(r"R2 0\.\d{3} at L0 \d+\.\d\n", capsys.readouterr().out)
-    assert sagsae.load(tmp_path / "sae.safetensors").width == 64
+    assert re.search(r"^-?\d\.\d\d nats a token, of -?\d\.\d\d\n", capsys.readouterr().out)
+    assert sagsae.load(tmp_path / "sae.safetensors").width == 1536

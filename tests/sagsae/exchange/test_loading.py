@@ -33,27 +33,33 @@ def test_a_file_its_folder_and_a_cell_below_a_folder(folder):
         assert torch.equal(found.params["b_gate"], torch.full((12,), 3.0))
 
 
-@pytest.mark.parametrize(
-    ("revision", "asked"),
-    [(None, (f"{CELL}/sae.safetensors", None)), ("v1", (f"{CELL}/sae.safetensors", "v1"))],
-)
-def test_a_repository_of_the_hub(folder, monkeypatch, revision, asked):
+@pytest.mark.parametrize("revision", [None, "v1"])
+def test_a_repository_of_the_hub(folder, monkeypatch, revision):
+    """Of ours, and of SAELens: its two files are asked for, and nothing else of the repository."""
+    sae = build("gated", 8, 12, 0.5)
+    sae.params["W_dec"].copy_(torch.eye(12, 8) + 1)
+    sae.constrain()
+    sagsae.export_saelens(sae, folder / "theirs")
     calls = []
 
-    def download(repo, name, *, revision):
-        calls.append((repo, name, revision))
-        return str(folder / name)
+    def download(repo, *, revision, allow_patterns):
+        calls.append((repo, revision))
+        assert all(pattern.endswith((".json", ".safetensors", ".pt")) for pattern in allow_patterns)
+        return str(folder)
 
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert sagsae.load("someone/saes", CELL, revision=revision).width == 12
-    assert calls == [("someone/saes", *asked)]
+    assert sagsae.load("someone/saes", "theirs", revision=revision).width == 12
+    with pytest.raises(FileNotFoundError, match="none of other/sae"):
+        sagsae.load("someone/saes", "other", revision=revision)
+    assert calls == [("someone/saes", revision)] * 3
 
 
 def test_without_a_network_the_message_says_what_was_looked_for(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(
-        FileNotFoundError, match=r"someone/saes: no such folder here, and a/b/sae\.saf"
+        FileNotFoundError, match="someone/saes: no such folder here, and no autoencoder a/b"
     ):
         sagsae.load("someone/saes", "a/b")
     with pytest.raises(FileNotFoundError, match="at revision v1"):
