@@ -62,7 +62,8 @@ def _downloaded(repo: str, cell: str, revision: str | None) -> Path:
     except Exception as error:  # network faults come as errors of several HTTP libraries
         at = f" at revision {revision}" if revision else ""
         raise FileNotFoundError(
-            f"{repo}: no such folder here, and no autoencoder {cell} can be had from the repository "
-            f"of that name on the Hugging Face hub{at} ({type(error).__name__}: {error}); check the "
-            "name, the cell and the network, or log in with `hf auth login` if it is private"
+            f"{repo}: no such folder here, and no autoencoder {cell} can be had from the "
+            f"repository of that name on the Hugging Face hub{at} ({type(error).__name__}: "
+            f"{error}); check the name, the cell and the network, or log in with `hf auth login` "
+            "if it is private"
         ) from error
