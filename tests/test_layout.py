@@ -27,7 +27,7 @@ SAGSAE = (
     {"activations", "autoencoders", "schedules", "language_models"},
     {"evaluation", "training", "contrasts", "frontiers", "sweeps", "exchange"},
     {"comparison", "dead_latents", "ranking", "synthetic"},
-    {"result_files", "api"},
+    {"result_files", "api", "interventions", "texts"},
 )
 MOST_LINES = 300
 FILE_NAME = re.compile(r"[\w./{}-]*[\w}]\.(json|csv|safetensors|html|png|svg|md|tex|gguf|parquet)")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -15,11 +15,18 @@ from torch import Tensor
 from sagsae.activations.store import Store
 from sagsae.activations.stream import ActivationStream, iterate
 
-if TYPE_CHECKING:
-    from sagsae.training.trainer import Stream
-
 # Rows that stand for all where not all can be looked at, as in arXiv 2406.04093.
 FIRST_ROWS = 32_768
+
+
+class Stream(Protocol):
+    """Endless shuffled batches [B, d] whose position can be saved and restored."""
+
+    @property
+    def wait_seconds(self) -> float: ...
+    def __next__(self) -> Tensor: ...
+    def state(self) -> dict[str, Any]: ...
+    def load_state(self, state: dict[str, Any]) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

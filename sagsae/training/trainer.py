@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -26,6 +26,9 @@ from sagsae.training.optimiser import fastest_step, optimiser
 from sagsae.training.step import Terms, products_dtype
 from sagsae.training.weight_average import WeightAverage
 
+if TYPE_CHECKING:
+    from sagsae.activations.rows import Stream
+
 _REMEDY = (
     "Lower learning_rate, lengthen lr_warmup_steps, or set matmul_dtype to float32 in the recipe"
 )
@@ -37,16 +40,6 @@ class NonFiniteLoss(RuntimeError):
 
 class Interrupted(RuntimeError):
     """The run was asked to stop; the message says at which step, and what is kept."""
-
-
-class Stream(Protocol):
-    """Endless shuffled batches [B, d] whose position can be saved and restored."""
-
-    @property
-    def wait_seconds(self) -> float: ...
-    def __next__(self) -> Tensor: ...
-    def state(self) -> dict[str, Any]: ...
-    def load_state(self, state: dict[str, Any]) -> None: ...
 
 
 class Trainer:
