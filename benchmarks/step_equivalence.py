@@ -52,9 +52,10 @@ def middle_cells(cells: list[Cell]) -> list[Cell]:
     ]
 
 
-def trained(study: Study, cell: Cell, fast: bool) -> Result:
+def trained(configfile: Path, cell: Cell, fast: bool) -> Result:
     """R2 and L0 on the held-out store after training, on one thread as rule `cell` has it."""
     torch.set_num_threads(1)
+    study = Study.load(configfile)
     manifest = study.manifest(cell.model, "train")
     heldout, made_for = study.manifest(cell.model, "heldout"), study.stores[cell.model, "heldout"]
     spec, cpu = study.train_spec(cell), torch.device("cpu")
@@ -66,13 +67,13 @@ def trained(study: Study, cell: Cell, fast: bool) -> Result:
 
 
 def results(
-    study: Study, cells: list[Cell], seeds: int, plain_seeds: int
+    configfile: Path, cells: list[Cell], seeds: int, plain_seeds: int
 ) -> dict[tuple[Cell, bool], list[Result]]:
     """Results by cell and step (fast or not), seed by seed; a process a core."""
     with ProcessPoolExecutor(len(os.sched_getaffinity(0)), mp_context=get_context("spawn")) as pool:
         asked = {
             (cell, fast): [
-                pool.submit(trained, study, replace(cell, seed=cell.seed + k), fast)
+                pool.submit(trained, configfile, replace(cell, seed=cell.seed + k), fast)
                 for k in range(count)
             ]
             for fast, count in ((False, plain_seeds), (True, seeds))
@@ -122,9 +123,8 @@ def main() -> None:
     args = parser.parse_args()
     if not 1 <= args.plain_seeds <= args.seeds or args.seeds < 2:
         parser.error("give at least two seeds, and at most as many plain ones")
-    study = Study.load(args.configfile)
-    cells = middle_cells(study.cells)
-    print(comparison(cells, results(study, cells, args.seeds, args.plain_seeds)))
+    cells = middle_cells(Study.load(args.configfile).cells)
+    print(comparison(cells, results(args.configfile, cells, args.seeds, args.plain_seeds)))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,14 @@ def has_bfloat16() -> bool:
     return torch.cpu._is_avx512_bf16_supported()
 
 
+class Float32Conv1D(nn.Module):
+    """GPT-2's layer, Transformers' Conv1D, of bfloat16 weights [in, out], as `Float32Linear`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., out] bfloat16 of x [..., in] bfloat16."""
+        return (x.float() @ self.weight.float() + self.bias.float()).to(x.dtype)
+
+
 class Float32Linear(nn.Linear):
     """A layer of bfloat16 weights [out, in] whose products are taken in float32."""
 
@@ -42,6 +50,10 @@ def multiply_in_float32(model: nn.Module) -> None:
         model: changed in place. Layers of other dtypes are left alone, as is attention, which
             PyTorch does not compute in a plain loop.
     """
+    from transformers.pytorch_utils import Conv1D
+
+    classes = {nn.Linear: Float32Linear, Conv1D: Float32Conv1D}
     for module in model.modules():
-        if type(module) is nn.Linear and module.weight.dtype == torch.bfloat16:
-            module.__class__ = Float32Linear
+        own = classes.get(type(module))
+        if own is not None and module.weight.dtype == torch.bfloat16:
+            module.__class__ = own

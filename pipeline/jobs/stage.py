@@ -31,11 +31,12 @@ SPIN_COUNT = 10_000
 def run_stage(main: Callable[[], None]) -> None:
     """Run a stage's ``main``; a failure becomes one message and exit status 1.
 
-    Set SAGSAE_TRACEBACK=1 to see where it arose.
+    An error of a kind that no message of ours has, such as TypeError, shows where it arose. With
+    SAGSAE_TRACEBACK=1 every error does.
     """
     try:
         main()
-    except Exception as error:
+    except (ValueError, RuntimeError, LookupError, OSError, ImportError) as error:
         if os.environ.get("SAGSAE_TRACEBACK"):
             raise
         sys.exit(f"error: {type(error).__name__}: {error}")

@@ -30,8 +30,8 @@ def trunk_output(model: Any, input_ids: Tensor) -> Any:
     Raises:
         ValueError: the model has no head.
     """
-    trunk = model.base_model
-    if trunk is model:
+    trunk = model.get_decoder()
+    if model.get_output_embeddings() is None:
         raise ValueError(f"{type(model).__name__} has no head; load it as a causal language model")
     return trunk(input_ids=input_ids, use_cache=False)
 
@@ -48,7 +48,7 @@ def head_logits(model: Any, output: type, rows: Tensor) -> Tensor:
     def given(*args: Any, **kwargs: Any) -> Any:
         return output(last_hidden_state=rows[None])
 
-    with forward_replaced(model.base_model, given):
+    with forward_replaced(model.get_decoder(), given):
         # Not a call: hooks on the whole model mark forward passes, and this is not one.
         logits: Tensor = model.forward(inputs_embeds=rows[None], use_cache=False).logits[0]
     return logits

@@ -50,7 +50,7 @@ def final_norm(model: Any) -> nn.Module:
         if isinstance(output, Tensor):
             found.append((module, output))
 
-    hooks = [child.register_forward_hook(note) for child in model.base_model.children()]
+    hooks = [child.register_forward_hook(note) for child in model.get_decoder().children()]
     try:
         with torch.inference_mode():
             ids = torch.zeros(1, 1, dtype=torch.long, device=next(model.parameters()).device)

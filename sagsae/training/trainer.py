@@ -80,7 +80,7 @@ class Trainer:
         self._first_k = min(sae.d, sae.width)
 
     def run(self, checkpoint: Path | None = None, every_seconds: float = 300.0) -> History:
-        """Train to the end, continuing from ``checkpoint`` or the one before it if they exist.
+        """Train to the end, continuing from ``checkpoint`` if it exists.
 
         A resumed run sees the same batches in the same order and ends with the same weights. A run
         that diverges ends before its last step, and ``history.diverged`` says so.
@@ -121,7 +121,7 @@ class Trainer:
         return self.step >= self.recipe.steps or bool(self.history.diverged)
 
     def _resume(self, checkpoint: Path) -> None:
-        """Continue from a checkpoint or the one before it, if there is one."""
+        """Continue from a checkpoint, if there is one."""
         found = newest_checkpoint(checkpoint)
         if found is None:
             return

@@ -41,6 +41,8 @@ def test_a_failure_is_one_line_and_its_place_is_shown_on_demand(monkeypatch) -> 
 
     with pytest.raises(SystemExit, match=r"^error: OSError: .*No space left on device: 'made/x'$"):
         run_stage(full)
+    with pytest.raises(TypeError):
+        run_stage(lambda: len(3))
     monkeypatch.setenv("SAGSAE_TRACEBACK", "1")
     with pytest.raises(OSError, match="No space left"):
         run_stage(full)

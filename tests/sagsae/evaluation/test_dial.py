@@ -22,7 +22,10 @@ NAMES = ["mlp_out", "attn", "resid"]
 
 
 def point_of(model, name="resid"):
-    return default_hookpoints(model.config.model_type, LAYER)[name]
+    points = default_hookpoints(model.config.model_type, LAYER)
+    if name not in points:
+        pytest.skip("the MLP of OPT is no module of its own")
+    return points[name]
 
 
 def contexts_of(model, input_ids, kept) -> Contexts:

@@ -24,7 +24,10 @@ NAMES = ["mlp_out", "attn", "resid"]
 
 
 def point_of(model, name="resid", layer=1):
-    return default_hookpoints(model.config.model_type, layer)[name]
+    points = default_hookpoints(model.config.model_type, layer)
+    if name not in points:
+        pytest.skip("the MLP of OPT is no module of its own")
+    return points[name]
 
 
 def reference_losses(model, input_ids):

@@ -8,11 +8,11 @@ from sagsae.evaluation import promoted
 from sagsae.evaluation.promoted import promoted_tokens
 from tests.sagsae.evaluation.samples import HIDDEN
 
-NORMS = {"gpt_neox": "final_layer_norm"}
+NORMS = {"gpt_neox": "final_layer_norm", "gpt2": "ln_f", "opt": "final_layer_norm"}
 
 
 def norm_of(model):
-    return getattr(model.base_model, NORMS.get(model.config.model_type, "norm"))
+    return getattr(model.get_decoder(), NORMS.get(model.config.model_type, "norm"))
 
 
 def test_they_are_the_ends_of_the_logits(model, monkeypatch):

@@ -128,7 +128,7 @@ def test_collapse_is_named(changes, reason):
 def test_unusable_input_is_explained(fake):
     sae, x = fake(D, WIDTH, 1.0), activations()
     broken = fake(D, WIDTH, 1.0)
-    broken.decode = lambda z: torch.full((len(z), D), float("nan"))
+    broken.reconstruct = lambda z: torch.full((len(z), D), float("nan"))
     with pytest.raises(ValueError, match="are empty"):
         evaluate_reconstruction(sae, [])
     with pytest.raises(ValueError, match=r"\(101, 6\); the autoencoder needs \[B, 5\]"):

@@ -48,7 +48,7 @@ def test_blocks_below_do_not_run_and_the_model_is_left_as_it_was(model, input_id
     blocks = find_blocks(model)
     ran: list[int] = []
     for i, block in enumerate(model.get_submodule(blocks)):
-        block.mlp.register_forward_hook(lambda *_, i=i: ran.append(i))
+        next(block.children()).register_forward_hook(lambda *_, i=i: ran.append(i))
     before, hidden = token_losses(model, input_ids), entry_of(model, input_ids, 2)
     ran.clear()
     with resume_from(model, blocks, 2, hidden):
@@ -59,10 +59,10 @@ def test_blocks_below_do_not_run_and_the_model_is_left_as_it_was(model, input_id
 
 
 def test_blocks_are_found_or_the_model_is_refused(model):
-    expected = "gpt_neox.layers" if model.config.model_type == "gpt_neox" else "model.layers"
-    assert find_blocks(model) == expected
+    own = {"gpt_neox": "gpt_neox.layers", "gpt2": "transformer.h", "opt": "model.decoder.layers"}
+    assert find_blocks(model) == own.get(model.config.model_type, "model.layers")
     model.twin = nn.ModuleList(nn.Identity() for _ in range(LAYERS))
-    with pytest.raises(ValueError, match=r"2 module lists of 4 blocks \(.*layers, twin\)"):
+    with pytest.raises(ValueError, match=r"2 module lists of 4 blocks \(.*(layers|h), twin\)"):
         find_blocks(model)
 
 

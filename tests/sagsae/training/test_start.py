@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sagsae.activations import Store
+from sagsae.activations.rows import rows_of
 from sagsae.activations.stream import iterate
 from sagsae.api import opened_trainer
 from sagsae.autoencoders.registry import GATED, of_family, variant
@@ -24,7 +25,7 @@ def opened(tmp_path):
     sparse_store(tmp_path / "train", 1)
     store = Store.open(tmp_path / "train")
     return partial(
-        opened_trainer, store, "resid", "sagsae_tied", 48, RECIPE, group_chunks=4, device="cpu"
+        opened_trainer, rows_of(store, "resid"), "sagsae_tied", 48, RECIPE, group_chunks=4
     )
 
 

@@ -67,7 +67,7 @@ class TestVerdicts:
                 rows = getattr(found, name)
                 assert set(rows["width"] / rows["model"].map(spec.models)) == multiples
                 assert set(rows["recipe"]) == {"zero"}
-        assert evidence.under(spec.settings[4]).level == 64
+        assert spec.first_level(evidence.under(spec.settings[4]).setting) == 64
 
     def test_contrasts_of_other_widths_are_not_a_settings(self, tmp_path):
         raw = settings_configuration(tmp_path)
