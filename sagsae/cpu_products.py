@@ -23,6 +23,9 @@ def has_bfloat16() -> bool:
 class Float32Conv1D(nn.Module):
     """GPT-2's layer, Transformers' Conv1D, of bfloat16 weights [in, out], as `Float32Linear`."""
 
+    weight: Tensor
+    bias: Tensor
+
     def forward(self, x: Tensor) -> Tensor:
         """[..., out] bfloat16 of x [..., in] bfloat16."""
         return (x.float() @ self.weight.float() + self.bias.float()).to(x.dtype)
