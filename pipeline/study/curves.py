@@ -14,12 +14,15 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
 
 from pipeline.study.cell import Cell
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # Columns of whole numbers.
 WHOLE = ("step", "tokens", "resets")
