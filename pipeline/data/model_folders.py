@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -125,11 +126,13 @@ def _from_gguf(source: dict[str, Any], folder: Path) -> Path:
 
 
 def _dequantise(gguf: Path, folder: Path) -> None:
+    import gguf as library
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     from sagsae.language_models import require_complete
 
+    vars(library)["GGUFReader"] = cache(library.GGUFReader)  # else it is parsed three times
     model, info = AutoModelForCausalLM.from_pretrained(
         gguf.parent,
         gguf_file=gguf.name,

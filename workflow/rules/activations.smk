@@ -4,6 +4,11 @@ MANIFEST = at("manifests/{model}-{split}.json")
 BASELINES = at("baselines/{model}.json")
 
 
+def enough(pieces, each):
+    """Threads of a job, which starts with one: so many pieces of its work keep one busy."""
+    return min(max(1, pieces // each), 16)
+
+
 rule dump:
     input:
         asset=ASSET,
@@ -13,7 +18,7 @@ rule dump:
         MANIFEST,
     log:
         at("logs/dump/{model}-{split}.log"),
-    threads: 16
+    threads: lambda wildcards: enough(study.dump_spec(**wildcards).rows // study.config.dump.rows_per_block, 4)
     resources:
         **GPU,
         **requests.of("dump"),
@@ -40,7 +45,7 @@ rule baselines:
         BASELINES,
     log:
         at("logs/baselines/{model}.log"),
-    threads: 16
+    threads: enough(study.config.evaluation.lr_contexts, 8)
     resources:
         **GPU,
         **requests.of("baselines"),
