@@ -67,6 +67,7 @@ rule all:
 
 onstart:
     run_lock.begin(study)
+    print(requests.left())
 
 
 onsuccess:

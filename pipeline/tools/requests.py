@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from pipeline.study.study import Study
+from pipeline.study.study import SPLITS, Study
 from pipeline.tools.work import Rates, Work, Workload
 
 # A job asks for so many times the seconds that it is estimated to take, and for so many minutes at
@@ -57,6 +58,21 @@ class Requests:
             return math.ceil(size * MEMORY_GROWTH ** (attempt - 1) / 100) * 100
 
         return {"turns": 1, "runtime": runtime, "mem_mb": mem_mb}
+
+    def left(self) -> str:
+        """What has to be trained and dumped yet, and the time that takes on a CPU, in words."""
+        study, load, core = self._study, self._load, Rates.read().device("cpu-core")
+        cells = [cell for cell in study.cells if not Path(study.metrics(cell)).exists()]
+        models = sorted({cell.model for cell in cells})
+        stores = [(model, split) for model in models for split in SPLITS]
+        stores = [store for store in stores if not Path(study.manifest(*store)).exists()]
+        jobs = [load.dump(*store) for store in stores]
+        jobs += [load.training(cell) for cell in cells] + [load.evaluation(cell) for cell in cells]
+        minutes = sum(job.seconds(core) for job in jobs) / 60
+        return (
+            f"{len(cells)} cells and {len(stores)} stores are to be made: about {minutes:,.0f} "
+            "minutes of one core without a GPU. `python -m pipeline status` says what is left."
+        )
 
     def _parts_of(self, rule: str, wildcards: tuple[tuple[str, str], ...]) -> list[Work]:
         """What a job does, one after the other."""

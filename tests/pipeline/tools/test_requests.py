@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,22 @@ def test_every_attempt_asks_for_more(paper):
     sizes = [found["mem_mb"](given, attempt=n) for n in (1, 2, 3)]
     for size, before in zip(sizes[1:], sizes, strict=False):
         assert size == pytest.approx(MEMORY_GROWTH * before, abs=200)
+
+
+def test_what_is_left_is_what_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study = Study.load(CONFIGS / "local.yaml")
+
+    def left() -> list[int]:
+        return [int(number) for number in re.findall(r"\d+", Requests(study).left())[:3]]
+
+    cells, stores, minutes = left()
+    assert (cells, stores) == (len(study.cells), 4)
+    for path in (*map(study.metrics, study.cells[1:]), study.manifest("gemma3-270m", "train")):
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+    assert left()[:2] == [1, 1]  # the cell's model is Gemma, whose held-out store is not there
+    assert left()[2] < minutes / 4
 
 
 def test_memory_covers_every_cell_of_the_reference_study():
