@@ -142,8 +142,11 @@ def full_width(evidence: Evidence) -> Verdict:
 
     At some resid, more runs collapse at 2H than at H, at equal lambda and seed.
     """
-    rows = evidence.widths[evidence.widths["hookpoint"] == "resid"]
-    measured(rows, "the grid has no sign-aware variant at 2H beside itself at H at resid")
+    widths = evidence.widths
+    rows = measured(
+        widths[(widths["hookpoint"] == "resid") & (widths["pairs"] > 0)],
+        "the grid has no sign-aware variant at 2H and at H at equal lambda and seed at resid",
+    )
     wide, narrow = (int(rows[f"{name}_collapsed"].sum()) for name in ("baseline", "candidate"))
     here = f"{wide} of {rows['pairs'].sum():.0f} runs at 2H collapse, {narrow} at H"
     found = bool((rows["baseline_collapsed"] > rows["candidate_collapsed"]).any())
