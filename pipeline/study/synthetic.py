@@ -29,7 +29,7 @@ class Synthetic(Section):
 class SyntheticSpec(Spec):
     """Of one seed of one synthetic protocol."""
 
-    revision: int = 2
+    revision: int = 3
     protocol: str
     seed: int
     size: Size
