@@ -145,7 +145,7 @@ def full_width(evidence: Evidence) -> Verdict:
     widths = evidence.widths
     rows = measured(
         widths[(widths["hookpoint"] == "resid") & (widths["pairs"] > 0)],
-        "the grid has no sign-aware variant at 2H and at H at equal lambda and seed at resid",
+        "the grid has no sign-aware variant at 2H and H of one lambda and seed at resid",
     )
     wide, narrow = (int(rows[f"{name}_collapsed"].sum()) for name in ("baseline", "candidate"))
     here = f"{wide} of {rows['pairs'].sum():.0f} runs at 2H collapse, {narrow} at H"

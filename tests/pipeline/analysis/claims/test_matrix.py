@@ -76,7 +76,7 @@ class TestVerdicts:
             for full in (4, 16)
         ]
         spec, table, _ = judged(made_settings(tmp_path, grid=raw["grid"]))
-        reason = "the grid has no sign-aware variant at 2H and at H at equal lambda and seed at resid"
+        reason = "the grid has no sign-aware variant at 2H and H of one lambda and seed at resid"
         open_under = [why == reason for why in of(table, "full_width", "why")]
         assert open_under == [setting.recipe != "zero" for setting in spec.settings]
         shown = [text for text in of(table, "full_width", "here") if text]

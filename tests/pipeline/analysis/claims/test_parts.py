@@ -136,7 +136,7 @@ class TestWidth:
         elsewhere = self.rows(3, 0, hookpoint="attn")
         found = evidence(contrasts=[self.rows(1, 1), elsewhere])
         assert told(parts.full_width, found) == (FAILS, here, "")
-        lacking = "the grid has no sign-aware variant at 2H and at H at equal lambda and seed at resid"
+        lacking = "the grid has no sign-aware variant at 2H and H of one lambda and seed at resid"
         assert told(parts.full_width, evidence(contrasts=[elsewhere])) == (MISSING, "", lacking)
 
     def test_no_run_at_the_candidates_width_collapses(self):
