@@ -61,7 +61,7 @@ METRICS = "l0 r2 dead_fraction loss_recovered lr_noisy "
 DOMINANCE = (
     "overlap_lo overlap_hi dominates p_dominance min_gap min_gap_l0 mean_gap overlap_reason "
 )
-GAP = "Candidate minus baseline over the L0 that both reach; ± is one standard error over seeds."
+GAP = "A gap is candidate minus baseline over the L0 that both reach; ± is one standard error."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +111,7 @@ VIEWS = {
     outputs.CELLS: View(title="Cells", columns=f"{CELL}{METRICS}collapsed"),
     outputs.POINTS: View(
         title="Sweep points",
-        reads="Means over seeds, or one seed where they lie far apart in L0; ± is one standard "
-        "error over seeds.",
+        reads="A row is a mean over seeds, or one seed where they lie far apart in L0.",
         columns=f"{SWEEP}lam k seeds seed {METRICS}collapsed",
     ),
     outputs.COMPARISON: View(
@@ -130,14 +129,14 @@ VIEWS = {
     ),
     outputs.CONTRASTS: View(
         title="Tying, ablations, width",
-        reads="Candidate minus baseline at equal lambda and seed, then over the L0 that both "
-        "reach.",
+        reads="Δ is candidate minus baseline at equal lambda and seed.",
         by="kind recipe",
         columns=f"model hookpoint {SIDES}pairs r2_delta_abs r2_delta l0_delta dead_fraction_delta "
         "loss_recovered_delta dominates mean_gap candidate_collapsed baseline_collapsed",
     ),
     outputs.LATENTS: View(
         title="Latents that fire with both signs",
+        reads="A row is a mean over the cells of a sweep; ± is one standard error over seeds.",
         columns=f"{SWEEP}bipolar_fraction bipolar_firing_share minority_share_median "
         "top1_bipolar_fraction top10_bipolar_fraction top1_minority_share slope_positive_median "
         "slope_negative_median",
@@ -145,32 +144,31 @@ VIEWS = {
     ),
     outputs.PARAMETERS: View(
         title="Parameter accounting",
+        reads="Two signs pay for their parameters if the two-sided share is above break-even.",
     ),
     outputs.SOURCES: View(
         title="By source of text",
+        reads="A row is one autoencoder on one source.",
         by="model hookpoint",
         columns=f"variant recipe width lam k seed source share {METRICS}",
     ),
     outputs.EFFECTS: View(
         title="Effects under each setting",
-        reads="Each effect is an advantage of half-width SA-GSAE over full-width Gated: above "
-        "zero it is better. ± is one standard error over seeds.",
+        reads="An effect above zero is an advantage of half-width SA-GSAE over full-width Gated.",
         by="recipe widths",
         columns=f"model hookpoint dominates {' '.join(EFFECTS)} dead_candidate dead_baseline "
         "collapsed",
     ),
     outputs.MAIN_EFFECTS: View(
         title="What moves each effect",
-        reads="A row of two levels is the mean difference between points of one model and "
-        "hookpoint that differ in that factor and in no other. Means and spreads leave out points "
-        "with collapsed cells; the median, the least and the most are over all.",
+        reads="A row of one level is a mean over its points. A row of two levels is the mean "
+        "difference between points that differ in that factor alone.",
         by="measure",
     ),
     outputs.DIAL: View(
         title="Causal dial",
-        reads="The effect is the change of the logit difference between the tokens that positive "
-        "and those that negative sizes promote most, at the extreme sizes; the CSV has random "
-        "directions and the tokens, too.",
+        reads="An effect is the change of the logit difference at the largest size of one sense. "
+        "A dial rises at every step, and further than random directions.",
         by="recipe model hookpoint comparison",
         columns="kind variant seed latent_plus latent_minus monotone symmetry effect_minus "
         "effect_plus times_random dial",
@@ -178,49 +176,48 @@ VIEWS = {
     ),
     outputs.PROBING: View(
         title="Sparse probing",
-        reads="Accuracy of a probe on k sides of a code over all labels; 0.5 is chance. Beside: "
-        "the best k coordinates of the activation, and the whole of it.",
+        reads="Accuracy is that of a probe on k sides of a code; 0.5 is chance. The probe of "
+        "Neurons has k coordinates of the activation, the probe of Dense has all.",
         by="recipe model hookpoint",
         columns="variant recipe width lam cell_k l0 k accuracy latents neurons dense",
         prepare=lambda table: table[table["kind"] == "all"],
     ),
     outputs.ABSORPTION: View(
         title="Feature absorption",
-        reads="Of first letters, means over the letters that could be judged; less is better.",
+        reads="A fraction is a mean over the letters that could be judged; less is better.",
     ),
     outputs.RANKING: View(
         title="All against all",
-        reads="Ranks by R2 at one L0, read off each frontier. Best and worst count only sweeps "
-        "that differ by more than two standard errors.",
+        reads="A rank is by R2 at one L0, read off each frontier. Best and worst rank count only "
+        "sweeps that differ by more than two standard errors.",
         by="recipe model hookpoint l0",
         columns="series rank of best_rank worst_rank r2 loss_recovered dead_fraction accuracy_1 "
         "absorption parameters tokens_per_second error_from rank_reason collapsed",
     ),
     outputs.RANKING_SUMMARY: View(
         title="Mean ranks",
-        reads="Of the sweeps that are ranked at every pair of model and hookpoint, among these. "
-        "The interval holds 95 % of the means over pairs that are drawn anew.",
+        reads="A sweep has a mean rank if it is ranked at every pair of model and hookpoint. The "
+        "interval holds 95 % of the means over pairs that are drawn anew.",
         by="recipe l0",
     ),
     outputs.DOMINANCE: View(
         title="Which sweep dominates which",
         reads="2/5: the row strictly dominates the column on two of the five pairs of model and "
-        "hookpoint at which both reach some L0. The CSV has the gaps.",
+        "hookpoint where both reach some L0.",
         by="recipe",
         prepare=_counts,
     ),
     outputs.SIDES: View(
         title="Two sides at half the width",
-        reads="Two sides minus one. The rows without a model are over all pairs.",
+        reads="A difference is two sides minus one. A row without a model is over all pairs.",
         by="recipe l0",
         columns="series model hookpoint r2_difference loss_recovered_difference dead_candidate "
         "dead_baseline min_gap mean_gap outcome positive pairs sign_p",
     ),
     outputs.CLAIMS_MATRIX: View(
         title="Claims under all settings",
-        reads="A column for each setting: a recipe, and the widths compared. In brackets the "
-        "factors on which a verdict hangs: another level of that factor alone turns it. The "
-        "settings are no sample and not fully crossed.",
+        reads="A column is a setting: a recipe and the widths compared. Brackets name the factors "
+        "on which a verdict hangs: another level of that factor alone turns it.",
         prepare=_by_setting,
     ),
     outputs.CLAIMS: View(

@@ -37,8 +37,8 @@ def code(variant: str, u: torch.Tensor) -> list[float]:
 def figure_1(study: Shown) -> Drawn:
     """Bi-Jump-ReLU.
 
-    The code of one latent against its encoder product: zero between the two thresholds, signed
-    beyond them. Dashed: the one-sided gate.
+    A line shows the code of one latent against its encoder product. The solid one is zero between
+    two thresholds, the dashed one below a single threshold.
     """
     u = torch.linspace(-2, 2, 1601)
     table = pd.DataFrame({"u": u.tolist(), **{name: code(name, u) for name in LOOKS}})

@@ -18,11 +18,8 @@ MARGIN = 5
 def figure_11(shown: Shown) -> Drawn:
     """Calibration slopes.
 
-    Empirical distribution over latents of the slope by which a code would have to be multiplied to
-    fit best, each sign apart (negative sides paler), at the lambda whose L0 is nearest the first
-    matched L0. 1 is no shrinkage; above 1 the code is too small. Shaded: ± one standard error over
-    seeds. Each end of the axis may cut off 5 % of a line. The variant whose lines rise more steeply
-    at 1 has the better calibrated codes.
+    A line shows the share of latents with a calibration slope up to each value. A line that rises
+    more steeply at 1 belongs to better calibrated codes.
     """
     slopes = shown.rows(CALIBRATION)
     lines = {

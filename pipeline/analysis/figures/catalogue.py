@@ -1,7 +1,6 @@
 """Every figure: the module whose function of its name draws it, and what it is drawn from.
 
-The docstring of the function is the title, a line, and the caption. What the docstring of the
-module says after its first paragraph ends the caption of each of its figures.
+The docstring of the function is the title, a line, and the caption.
 """
 
 from __future__ import annotations
@@ -102,23 +101,18 @@ def drawn_from(figure: str, out: str, measures: str) -> list[str]:
 def title_and_caption(name: str) -> tuple[str, str]:
     """What readers are told of a figure."""
     figure, every, recipe = parts(name)
-    own, module = _docstrings(FIGURES[figure].module, figure)
-    title, _, caption = own.partition("\n")
-    title = title.strip().removesuffix(".")
-    caption = " ".join([*caption.split(), *module.partition("\n\n")[2].split()])
-    if every:
-        title += ", every variant"
-        caption += " Every sweep of the grid; heavier lines are those of the main comparison."
-    return title + (f", recipe {recipe}" if recipe else ""), caption
+    title, _, caption = _docstring(FIGURES[figure].module, figure).partition("\n")
+    title = title.removesuffix(".") + (", every variant" if every else "")
+    return title + (f", recipe {recipe}" if recipe else ""), " ".join(caption.split())
 
 
 @cache
-def _docstrings(module: str, function: str) -> tuple[str, str]:
-    """Of a function and of its module, which is not imported: drawing needs a second to start."""
+def _docstring(module: str, function: str) -> str:
+    """Of a function in a module, which is not imported: drawing needs a second to start."""
     tree = ast.parse(Path(__file__).with_name(f"{module}.py").read_text(encoding="utf-8"))
     functions = (node for node in tree.body if isinstance(node, ast.FunctionDef))
     (own,) = (node for node in functions if node.name == function)
-    return ast.get_docstring(own) or "", ast.get_docstring(tree) or ""
+    return ast.get_docstring(own) or ""
 
 
 def figures_of(scope: Scope) -> tuple[str, ...]:

@@ -35,11 +35,8 @@ KEYS = ["recipe", "model", "hookpoint", "series", "variant", "width", *KNOBS, "s
 def figure_curves(shown: Shown) -> Drawn:
     """Training curves.
 
-    The two sides of the main comparison while they train, each at the λ whose final L0 is nearest
-    the first matched L0, its lowest seed. Every 50th batch is shown. Left: reconstruction error of
-    the batch, in units of the mean square activation. Middle: active latents per token. Right:
-    share of latents that fired in none of the last 50 batches. Curves that still fall at the end
-    say that a longer training would change the result.
+    A line shows one side of the main comparison while it trains. Where it still falls at the end, a
+    longer training would change the result.
     """
     places = shown.spec.trained[shown.recipe]
     curves = [*_curves(shown)] or [pd.DataFrame(columns=KEYS)]

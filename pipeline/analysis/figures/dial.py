@@ -22,13 +22,8 @@ KEYS = ["recipe", "model", "hookpoint", "seed", "comparison", "kind", "rank"]
 def figure_dial(shown: Shown) -> Drawn:
     """Causal dial.
 
-    A step of size α along one direction is added to the activations at kept positions; α = 1 is
-    their root mean square distance from their mean. A thin line is one signed latent, one opposite
-    pair of the baseline's latents, of which each serves one sense, or one random direction; a thick
-    line is the median. Both sides are those of the first comparison. Shown: how far the logit
-    difference moves between the tokens that the two senses promote most; the tokens were chosen on
-    other contexts. A dial goes up through zero at every step, and further than random directions
-    do.
+    A thin line shows how steering along one direction moves the logit difference; a thick line is
+    the median. A dial rises at every step, and further than random directions.
     """
     return against_size(shown, ["effect", "effect_se"], "Logit difference, change (nats)")
 
@@ -36,11 +31,8 @@ def figure_dial(shown: Shown) -> Drawn:
 def figure_dial_kl(shown: Shown) -> Drawn:
     """Causal dial, divergence.
 
-    A step of size α along one direction is added to the activations at kept positions; α = 1 is
-    their root mean square distance from their mean. A thin line is one signed latent, one opposite
-    pair of the baseline's latents, of which each serves one sense, or one random direction; a thick
-    line is the median. Both sides are those of the first comparison. Shown: how far the next-token
-    distribution moves, as KL(untouched || steered).
+    A thin line shows how far steering along one direction moves the next-token distribution; a
+    thick line is the median. A higher line is a larger change.
     """
     return against_size(shown, ["kl"], "KL (nats)")
 

@@ -26,11 +26,8 @@ LEAST_TICKS = 4
 def figure_frontiers(shown: Shown) -> Drawn:
     """All frontiers.
 
-    R2 against L0 of every sweep. A colour is a family of variants. Solid lines with filled markers
-    have latents of one sign, dashed lines with open markers latents of two. Higher and further left
-    is better. R2 is spaced by the logarithm of 1 - R2. Each point is one λ, averaged over seeds, or
-    one seed where they lie far apart; bars, where there are several seeds, are ± one standard error
-    on both axes. A cross marks a collapsed point. Lines only join points.
+    A line shows R2 against L0 of one sweep; lines of one family have one colour. The higher line is
+    better.
     """
     points = marks(replace(shown, everything=True).rows(POINTS), "r2")
     series = _styles(points, shown)

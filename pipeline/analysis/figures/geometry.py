@@ -41,7 +41,8 @@ def chosen(table: pd.DataFrame, runs: Rows) -> Rows:
 def figure_6(study: Shown) -> Drawn:
     """Protocol C on a plane.
 
-    Features in opposite pairs, and the latents that each variant spends on them.
+    The dots are features in opposite pairs, the lines the latents that a variant spends on them. A
+    latent with two lines serves both poles of a pair.
     """
     rows = chosen(study.protocol("geometry"), study.runs)
     figure = Figure(figsize=(1.75 * len(rows), 2.9), layout="constrained")
@@ -93,7 +94,8 @@ def directions(row: dict[str, Any]) -> pd.DataFrame:
 def figure_7(study: Shown) -> Drawn:
     """Activations of one latent.
 
-    A latent that serves both poles of a pair: two lobes and the dead zone between them.
+    The bars count the activations of a latent that serves both poles of a pair. Its two lobes stand
+    on either side of the dead zone.
     """
     table = study.protocol("consolidation")
     rows = [row for row in chosen(table, study.runs) if row.get("histogram")]

@@ -26,11 +26,8 @@ WHOLE: dict[str, Any] = {"color": "#222222", "ls": "--", "lw": 0.9}
 def figure_probing(shown: Shown) -> Drawn:
     """Sparse probing.
 
-    How often a probe on k sides of a code tells a label of the text from its absence, on documents
-    that it was not trained on: a mean over the labels; 0.5 is chance. Each sign of a latent is a
-    side. Every line is a sweep at the λ whose L0 is nearest the first matched L0. Dotted grey: the
-    same probe on k coordinates of the activation; dashed black: a probe on the whole activation. A
-    higher line says that single sides follow the labels more closely.
+    A line shows how often a probe on k sides of a code tells a label from its absence. The sides of
+    a higher line follow the labels more closely; 0.5 is chance.
     """
     every = _rows(shown, PROBING)
     found = _at_one_lambda(every[every["kind"] == ALL], shown.spec.matched_levels[0])
@@ -62,9 +59,8 @@ def figure_probing(shown: Shown) -> Drawn:
 def figure_absorption(shown: Shown) -> Drawn:
     """Feature absorption.
 
-    How much of a first letter is left to sides that do not stand for it: the mean absorption
-    fraction over the tokens with the letter, and over letters. Lower is better. Each point is one
-    λ, averaged over seeds.
+    A line shows how much of a first letter is left to sides that do not stand for it. The lower
+    line is better.
     """
     cells = _rows(shown, ABSORPTION)
     knobs = _knobs(cells)

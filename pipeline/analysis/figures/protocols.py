@@ -76,8 +76,8 @@ def legend(figure: Figure, table: pd.DataFrame, *notes: str) -> None:
 def figure_4(study: Shown) -> Drawn:
     """Protocol A, the Polarity Dial.
 
-    Signed axes whose negative side is larger by α. Left: reconstruction error over the sweep;
-    right: calibration slopes of the latents that serve each sign, 1 being none too small.
+    The left panels show the reconstruction error, the right ones the calibration slope of each
+    sign; each row has one size of the negative side. At a slope of 1 the code does not shrink.
     """
     table = study.protocol("polarity_dial")
     keys = ["setting", "variant", "multiple", "lam"]
@@ -113,9 +113,8 @@ def figure_4(study: Shown) -> Drawn:
 def figure_5(study: Shown) -> Drawn:
     """Protocol B, anomalies.
 
-    How well the code of one latent tells a large excursion of one axis in one direction from
-    everything else, under budgets of H latents for K axes. 0.5 is chance. Means over seeds, ± one
-    standard error, at the λ whose L0 is nearest the truth.
+    A point shows how well the code of one latent tells a large excursion of one axis from
+    everything else. The higher point is better; 0.5 is chance.
     """
     table = study.protocol("anomalies", picked=True)
     names = {"pos": "positive", "neg": "negative", "mean": "mean", "worse": "worse"}
@@ -146,8 +145,8 @@ def figure_5(study: Shown) -> Drawn:
 def figure_8(study: Shown) -> Drawn:
     """Protocol C against superposition.
 
-    Reconstruction, and the share of poles that some latent serves, against pairs per dimension.
-    Means over seeds, ± one standard error, at the λ whose L0 is nearest the truth.
+    The lines show R2 and the share of poles that some latent serves, against pairs per dimension.
+    The higher line is better.
     """
     table = study.protocol("consolidation", picked=True)
     figure = Figure(figsize=(5.2, 2.9), layout="constrained")
@@ -174,9 +173,8 @@ def rates(panel: Axes, consolidated: pd.DataFrame, separate: pd.DataFrame) -> No
 def figure_9(study: Shown) -> Drawn:
     """Pair Consolidation Rate.
 
-    Share of pairs whose two poles are served by the two signs of one latent, against superposition
-    and against the cosine that is asked for. Means over seeds, ± one standard error, at the λ whose
-    L0 is nearest the truth.
+    A line shows the share of pairs whose two poles are served by the two signs of one latent. The
+    left panel varies superposition, the right one the cosine that is asked for.
     """
     table = study.protocol("consolidation", picked=True)
     figure = Figure(figsize=(5.2, 3.0), layout="constrained")
@@ -200,8 +198,8 @@ def figure_9(study: Shown) -> Drawn:
 def figure_10(study: Shown) -> Drawn:
     """Robustness of consolidation.
 
-    The same where both poles may be active together, and where they are not antipodal. Means over
-    seeds, ± one standard error, at the λ whose L0 is nearest the truth.
+    A line shows the share of pairs whose two poles are served by the two signs of one latent. The
+    left panel varies how often both poles are active, the right one the cosine between them.
     """
     table = study.protocol("robustness", picked=True)
     figure = Figure(figsize=(5.2, 2.9), layout="constrained")

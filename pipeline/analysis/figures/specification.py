@@ -1,12 +1,4 @@
-"""Specification curves: one effect under every setting, sorted, and the settings' factors below.
-
-Each point is one comparison of half-width SA-GSAE with full-width Gated: one model and hookpoint,
-one recipe, one pair of widths. Points are sorted by what is measured. The strip below has a row per
-level of a factor, and a mark under each point that has it. Marks that gather at one end mean that
-the level decides; marks spread over the whole row mean that it does not. A cross marks a point with
-collapsed cells. Bars, where there are several seeds, are ± one standard error over seeds. Points
-far outside the others stand at the edge.
-"""
+"""Specification curves: one effect under every setting, sorted, and the settings' factors below."""
 
 from __future__ import annotations
 
@@ -58,8 +50,8 @@ class Curve:
 def figure_spec_gap(shown: Shown) -> Drawn:
     """Smallest R2 gap under every setting.
 
-    The smallest gap of R2, SA-GSAE minus Gated, over the L0 that both reach. Above the solid line
-    SA-GSAE is ahead at every such L0; above the dashed one it is nowhere more than the paper's
+    A point shows the smallest R2 gap of one comparison, and the marks below it show its setting.
+    Above the solid line SA-GSAE strictly dominates; above the dashed line it is at most the paper's
     0.025 behind.
     """
     label = "Smallest R2 gap\n(SA-GSAE minus Gated)"
@@ -69,9 +61,9 @@ def figure_spec_gap(shown: Shown) -> Drawn:
 def figure_spec_dead(shown: Shown) -> Drawn:
     """Dead latents at equal L0 under every setting.
 
-    Dead fraction of Gated minus that of SA-GSAE, at the first matched L0. Above the solid line
-    SA-GSAE has fewer dead latents; above the dashed one its dead fraction is lower by the paper's
-    0.35 or more. That cannot be where Gated has few.
+    A point shows by how much the dead fraction of SA-GSAE is lower, and the marks below it show its
+    setting. Above the solid line SA-GSAE has fewer dead latents; above the dashed line it reaches
+    the paper's 0.35.
     """
     label = "Dead fraction lower by\n(Gated minus SA-GSAE)"
     return specification_curve(shown, Curve("dead_drop", label, (paper_numbers.DEAD_LOWER_BY,)))
@@ -80,10 +72,8 @@ def figure_spec_dead(shown: Shown) -> Drawn:
 def figure_spec_reduction(shown: Shown) -> Drawn:
     """Reduction of the dead fraction under every setting.
 
-    How many times smaller the dead fraction of SA-GSAE is, as a geometric mean over equal L0, each
-    fraction floored at half a latent. Grey: the most that could be seen, with no latent of SA-GSAE
-    dead. Where neither side has dead latents there is no number. Dashed: the paper's least factors,
-    100x at mlp_out and 2x elsewhere.
+    A point shows how many times smaller the dead fraction of SA-GSAE is, and the marks below it
+    show its setting. The dashed lines are the paper's factors: 100x at mlp_out and 2x elsewhere.
     """
     label = "Dead fraction smaller by\n(factor, geometric mean)"
     lines = np.log10(paper_numbers.FEWER_DEAD_OTHER), np.log10(paper_numbers.FEWER_DEAD_MLP)

@@ -1,9 +1,4 @@
-"""Figures 2, 3 and R2: one metric against log L0, a panel per model and hookpoint.
-
-Each point is one λ, averaged over seeds, or one seed where they lie far apart; bars, where there
-are several seeds, are ± one standard error on both axes. A cross marks a collapsed point. Lines
-only join points. Within the shaded range both sweeps have points, and only there are they compared.
-"""
+"""Figures 2, 3 and R2: one metric against log L0, a panel per model and hookpoint."""
 
 from __future__ import annotations
 
@@ -23,9 +18,8 @@ from pipeline.study.scope import SWEPT
 def figure_2(shown: Shown) -> Drawn:
     """Dead fraction against L0.
 
-    Share of latents that never fire on the held-out tokens. Lower is better. Zero is drawn at zero:
-    below one latent the axis is linear, above it logarithmic. Where one line lies below the other,
-    that variant keeps more of its latents in use at the same L0.
+    A line shows the share of latents that never fire on held-out tokens. Within the shaded range
+    the lower line is better.
     """
     return against_l0(shown, "dead_fraction")
 
@@ -33,10 +27,8 @@ def figure_2(shown: Shown) -> Drawn:
 def figure_3(shown: Shown) -> Drawn:
     """Loss Recovered against L0.
 
-    Share of the next-token loss that the spliced reconstruction wins back from zero ablation.
-    Higher is better; 1 is the untouched model. Hollow points: ablating this hookpoint costs the
-    model so little that the ratio is noise. Where one line lies above the other, that variant keeps
-    more of what the model does at the same L0.
+    A line shows the share of the next-token loss that the reconstruction wins back from zero
+    ablation. Within the shaded range the higher line is better.
     """
     return against_l0(shown, "loss_recovered")
 
@@ -44,10 +36,8 @@ def figure_3(shown: Shown) -> Drawn:
 def figure_r2(shown: Shown) -> Drawn:
     """R2 against L0.
 
-    Share of the variance of held-out activations that the autoencoder explains, against the mean
-    number of active latents per token. Higher and further left is better. A line that lies above
-    the other over the whole shaded range strictly dominates it. Lines that cross mean that the
-    answer depends on L0.
+    A line shows the share of variance that a variant explains at each number of active latents.
+    Within the shaded range the higher line is better.
     """
     return against_l0(shown, "r2")
 
