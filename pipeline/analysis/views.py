@@ -45,7 +45,7 @@ Form = Callable[[Any], str]
 FORMS: dict[str, Form] = {
     r"(.*_)?variant": variant_label,
     r"recipe": lambda name: name or DEFAULT_RECIPE,
-    r"lam": "{:g}".format,
+    r"lam|k": "{:g}".format,
     r"(min|mean)_gap|mean|median|least|most|effect_\w+": signed,
     r".*_(delta|difference|drop|log10)": signed,
     r"p_dominance|sign_p": share,

@@ -28,6 +28,12 @@ def test_columns_are_those_that_the_table_fills_and_errors_follow_values():
     assert found.rows == (("a|b", "+0.250 ± 0.125", "yes"), ("50 % & <i>", "", ""))
 
 
+def test_a_k_is_a_whole_number():
+    """A column has it as a fraction where other sweeps have none."""
+    found = grid(pd.DataFrame({"k": [32, math.nan]}), ["k"], "T", {})
+    assert found.rows == (("32",), ("",))
+
+
 def test_special_characters_survive_every_format():
     found = grid(TABLE, COLUMNS, "50 % of T_1", {})
     assert r"a\|b" in markdown(found)
