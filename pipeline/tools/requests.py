@@ -59,6 +59,11 @@ class Requests:
 
         return {"turns": 1, "runtime": runtime, "mem_mb": mem_mb}
 
+    @staticmethod
+    def threads(pieces: int, each: int) -> int:
+        """Threads of a job, which starts with one: so many pieces of its work keep one busy."""
+        return min(max(1, pieces // each), 16)
+
     def left(self) -> str:
         """What has to be trained and dumped yet, and the time that takes on a CPU, in words."""
         study, load, core = self._study, self._load, Rates.read().device("cpu-core")

@@ -16,7 +16,7 @@ GATED = "results/local/cells/smollm2-135m/attn/gated"
 
 def test_without_a_configuration_it_is_the_local_study(elsewhere):
     planned = elsewhere.planned()
-    assert (planned["cell"], planned["dial_run"], planned["synthetic_run"]) == (46, 1, 5)
+    assert (planned["cell"], planned["dial_run"], planned["synthetic_run"]) == (35, 1, 5)
     assert planned == elsewhere.planned("--resources", "gpu=0")
 
 

@@ -4,11 +4,6 @@ MANIFEST = at("manifests/{model}-{split}.json")
 BASELINES = at("baselines/{model}.json")
 
 
-def enough(pieces, each):
-    """Threads of a job, which starts with one: so many pieces of its work keep one busy."""
-    return min(max(1, pieces // each), 16)
-
-
 rule dump:
     input:
         asset=ASSET,
@@ -18,7 +13,10 @@ rule dump:
         MANIFEST,
     log:
         at("logs/dump/{model}-{split}.log"),
-    threads: lambda wildcards: enough(study.dump_spec(**wildcards).rows // study.config.dump.rows_per_block, 4)
+    threads:
+        lambda wildcards: requests.threads(
+            study.dump_spec(**wildcards).rows // study.config.dump.rows_per_block, 4
+        )
     resources:
         **GPU,
         **requests.of("dump"),
@@ -45,7 +43,7 @@ rule baselines:
         BASELINES,
     log:
         at("logs/baselines/{model}.log"),
-    threads: enough(study.config.evaluation.lr_contexts, 8)
+    threads: requests.threads(study.config.evaluation.lr_contexts, 8)
     resources:
         **GPU,
         **requests.of("baselines"),

@@ -40,7 +40,7 @@ def test_steering_by_hand(rates):
     raw["dial"] |= {"models": None, "hookpoints": None, "recipes": ["default"]}
     study = Study.from_dict(raw)
     found = {stage.name: stage for stage in stages(study, rates)}["dial"]
-    tokens = (8 + 2 + 4) * 2 * (4 + 4 * 4) * 128
+    tokens = (4 + 2 + 2) * 2 * (4 + 4 * 4) * 128
     assert (len(found.jobs), found.tokens) == (6, 6 * tokens)
     smollm2 = 15 * (2 * 3538944 + 2 * 128 * 576) + 16 / 128 * 2 * 28311552
     gemma = 9 * (2 * 5570560 + 2 * 128 * 640) + 16 / 128 * 2 * 167772160
