@@ -31,12 +31,14 @@ SPIN_COUNT = 10_000
 def run_stage(main: Callable[[], None]) -> None:
     """Run a stage's ``main``; a failure becomes one message and exit status 1.
 
-    An error of a kind that no message of ours has, such as TypeError, shows where it arose. With
-    SAGSAE_TRACEBACK=1 every error does.
+    A fault of the program, such as TypeError, shows where it arose. With SAGSAE_TRACEBACK=1 every
+    error does.
     """
     try:
         main()
-    except (ValueError, RuntimeError, LookupError, OSError, ImportError) as error:
+    except (AssertionError, AttributeError, NameError, TypeError):
+        raise
+    except Exception as error:
         if os.environ.get("SAGSAE_TRACEBACK"):
             raise
         sys.exit(f"error: {type(error).__name__}: {error}")
