@@ -1,0 +1,90 @@
+"""Is a two-sided latent a pair of opposites, or one direction used twice?
+
+The one-sided dictionary of the same activations is the witness. Each pole of a two-sided latent,
+its decoder row and the opposite of that row, looks for a one-sided latent that points along it and
+fires with it. This is the paper's protocol C on real activations; the thresholds are of this project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sagsae.autoencoders.base import Autoencoder
+from sagsae.evaluation.consistency import FOUND
+from sagsae.evaluation.directions import ROWS_AT_ONCE, nearest, unit
+
+TWO_SIDED = 0.1
+"""Share of its firings with the rarer sign from which a latent counts as two-sided."""
+TOGETHER = 0.5
+"""Share of a pole's firings in which its match fires, too, from which both fire together."""
+
+
+@dataclass(frozen=True)
+class SignedPairs:
+    """Pairs among n live latents of a dictionary, by the cosine of their decoder rows.
+
+    Attributes:
+        opposite: pairs at ``-FOUND`` or less.
+        alike: pairs at ``FOUND`` or more: what chance gives, where signs mean nothing.
+        latents: n.
+    """
+
+    opposite: int
+    alike: int
+    latents: int
+
+
+@dataclass(frozen=True)
+class Poles:
+    """What the one-sided dictionary has of the poles of two-sided latents.
+
+    Attributes:
+        both: latents whose two poles both have a match that fires with them.
+        one: latents of which one pole does.
+        neither: latents of which none does.
+    """
+
+    both: int
+    one: int
+    neither: int
+
+
+def signed_pairs(rows: Tensor) -> SignedPairs:
+    """Count opposite pairs of decoder rows [n, d], and pairs that point the same way."""
+    rows = unit(rows)
+    opposite = alike = 0
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        cosines = rows[start : start + ROWS_AT_ONCE] @ rows.T
+        opposite += int((cosines <= -FOUND).sum())
+        alike += int((cosines >= FOUND).sum())
+    return SignedPairs(opposite // 2, (alike - len(rows)) // 2, len(rows))
+
+
+@torch.no_grad()
+def poles(two_sided: Autoencoder, one_sided: Autoencoder, batches: Iterable[Tensor]) -> Poles:
+    """Look for the poles of two-sided latents in a one-sided dictionary.
+
+    Args:
+        two_sided: H latents that may fire with either sign.
+        one_sided: usually 2H latents, trained on the same activations.
+        batches: raw activations [B, d] of held-out tokens.
+    """
+    rows = unit(two_sided.W_dec)
+    numbers, cosines = nearest(torch.cat([rows, -rows]), one_sided.W_dec)
+    fired = torch.zeros(2 * two_sided.width, dtype=torch.int64)
+    together = torch.zeros_like(fired)
+    for x in batches:
+        codes = two_sided.encode(x * two_sided.scale)
+        signs = torch.cat([codes > 0, codes < 0], 1)
+        matches = (one_sided.encode(x * one_sided.scale) != 0)[:, numbers[:, 0]]
+        fired += signs.sum(0).cpu()
+        together += (signs & matches).sum(0).cpu()
+    counts = fired.view(2, -1)
+    used = counts.amin(0) >= TWO_SIDED * counts.sum(0).clamp(min=1)
+    matched = (cosines[:, 0] >= FOUND) & (together >= TOGETHER * fired.clamp(min=1))
+    of_each = matched.view(2, -1).sum(0)[used]
+    return Poles(*(int((of_each == n).sum()) for n in (2, 1, 0)))
