@@ -13,8 +13,8 @@ from torch import Tensor
 
 from sagsae.evaluation.directions import nearest, unit
 
+# Cosine from which a direction counts as found in another dictionary.
 FOUND = 0.7
-"""Cosine from which a direction counts as found in another dictionary."""
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.consistency import FOUND
 from sagsae.evaluation.directions import ROWS_AT_ONCE, nearest, unit
 
+# Share of its firings with the rarer sign from which a latent counts as two-sided.
 TWO_SIDED = 0.1
-"""Share of its firings with the rarer sign from which a latent counts as two-sided."""
+# Share of a pole's firings in which its match fires, too, from which both fire together.
 TOGETHER = 0.5
-"""Share of a pole's firings in which its match fires, too, from which both fire together."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ def poles(two_sided: Autoencoder, one_sided: Autoencoder, batches: Iterable[Tens
     fired = torch.zeros(2 * two_sided.width, dtype=torch.int64)
     together = torch.zeros_like(fired)
     for x in batches:
-        codes = two_sided.encode(x * two_sided.scale)
+        codes = two_sided.encode(x)
         signs = torch.cat([codes > 0, codes < 0], 1)
-        matches = (one_sided.encode(x * one_sided.scale) != 0)[:, numbers[:, 0]]
+        matches = (one_sided.encode(x) != 0)[:, numbers[:, 0]]
         fired += signs.sum(0).cpu()
         together += (signs & matches).sum(0).cpu()
     counts = fired.view(2, -1)
