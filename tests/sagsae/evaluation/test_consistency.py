@@ -65,12 +65,12 @@ class Linear(Autoencoder):
         super().__init__(rows.shape[1], len(rows))
         self.W_dec, self.both = rows, both
 
-    def encode(self, x: Tensor) -> Tensor:
+    def code(self, x: Tensor) -> Tensor:
         codes = x @ self.W_dec.T
         codes = codes * (codes.abs() > 0.5)
         return codes if self.both else codes.relu()
 
-    def decode(self, z: Tensor) -> Tensor:
+    def reconstruct(self, z: Tensor) -> Tensor:
         return z @ self.W_dec
 
     def loss(self, x: Tensor, *_: object) -> Tensor:
