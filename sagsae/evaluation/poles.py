@@ -2,7 +2,7 @@
 
 The one-sided dictionary of the same activations is the witness. Each pole of a two-sided latent,
 its decoder row and the opposite of that row, looks for a one-sided latent that points along it and
-fires with it. This is the paper's protocol C on real activations; the thresholds are this project's.
+fires with it. This is the paper's protocol C on real activations. The thresholds are our own.
 """
 
 from __future__ import annotations
