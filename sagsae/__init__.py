@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from sagsae.autoencoders.base import Autoencoder as Autoencoder
     from sagsae.comparison import Comparison as Comparison
     from sagsae.comparison import compare as compare
+    from sagsae.evaluation.consistency import consistency as consistency
+    from sagsae.evaluation.poles import poles as poles
+    from sagsae.evaluation.poles import signed_pairs as signed_pairs
     from sagsae.exchange.loading import load as load
     from sagsae.exchange.saelens import export_saelens as export_saelens
     from sagsae.interventions import loss_recovered as loss_recovered
@@ -38,6 +41,8 @@ _NAMES = {
     "api": "Trained evaluate train",
     "autoencoders.base": "Autoencoder",
     "comparison": "Comparison compare",
+    "evaluation.consistency": "consistency",
+    "evaluation.poles": "poles signed_pairs",
     "exchange.loading": "load",
     "exchange.saelens": "export_saelens",
     "interventions": "loss_recovered splice steer",
