@@ -29,6 +29,8 @@ from pipeline.study.study import Study
 from pipeline.study.study_config import load_yaml
 from pipeline.study.training import DEFAULT_RECIPE
 
+# After 50 steps, while lambda still rises, its lambdas were 1.2 to 3.8 times too large.
+LEAST_STEPS = 200
 # The outermost lambdas aim at the smallest L0 over this, and at the largest L0 times this.
 MARGIN = 1.25
 # Sections of a study that its pilot does without.
@@ -134,13 +136,15 @@ def main(
         out: the copy, a new file
         l0: mean numbers of active latents that the sweeps are to enclose
         lambdas: those that the pilot tries
-        tokens: of each cell of the pilot (default: a quarter of the study's)
+        tokens: of each cell of the pilot (default: a quarter of the study's, 200 steps at least)
     """
     if out.exists():
         raise FileExistsError(f"{out} is there: name another file with --out")
     raw = load_yaml(configfile)
     study = Study.from_dict(raw, str(configfile))
-    few = tokens or study.config.training.tokens // 4
+    training = study.config.training
+    least = min(training.tokens, LEAST_STEPS * training.batch_size)
+    few = tokens or max(training.tokens // 4, least)
     config = pilot_configuration(raw, lambdas, few)
     pilot = Study.from_dict(config, f"{configfile}, as a pilot")
     file = Path(str(pilot.root), "pilot.yaml")

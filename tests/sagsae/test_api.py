@@ -7,7 +7,6 @@ import re
 import signal
 from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from sagsae.autoencoders.relu import Relu
 from sagsae.training.trainer import Interrupted
 from tests.sagsae.evaluation.samples import HIDDEN, VOCABULARY, tiny_model
 from tests.sagsae.samples import WIDTH, sparse_store
+from tests.sagsae.test_readme import save_tiny_gpt2
 
 
 @pytest.fixture(scope="module")
@@ -152,20 +152,11 @@ def test_ctrl_c_keeps_a_checkpoint_that_continues(store, tmp_path):
 
 def test_from_texts_to_losses(tmp_path):
     """A store of a model's activations, an autoencoder of it, and what it costs the model."""
-    model = tiny_model("gpt2")
-    tokenizer = SimpleNamespace(bos_token_id=0, eos_token_id=0)
+    save_tiny_gpt2(tmp_path / "gpt2")
+    model = sagsae.load_language_model(tmp_path / "gpt2", dtype="float32")
     draw = random.Random(0)
-    texts = [" ".join(str(draw.randrange(1, VOCABULARY)) for _ in range(90)) for _ in range(60)]
-
-    def tokens_of(text: str, **_: object) -> dict[str, list[int]]:
-        return {"input_ids": [int(word) for word in text.split()]}
-
-    callable_tokenizer = type(
-        "Tokenizer", (), {"__call__": lambda self, *a, **k: tokens_of(*a, **k)}
-    )
-    made = callable_tokenizer()
-    vars(made).update(vars(tokenizer))
-    how = {"layer": 2, "tokenizer": made, "context_length": 16, "device": "cpu"}
+    texts = [" ".join(str(draw.randrange(90)) for _ in range(90)) for _ in range(60)]
+    how = {"layer": 2, "context_length": 16, "device": "cpu"}
     store = sagsae.dump(model, texts, ["resid", "mlp_out"], tmp_path, **how)
     assert store.n_rows == 4096
     again = sagsae.dump(model, texts, ["resid", "mlp_out"], tmp_path, **how)
@@ -175,7 +166,7 @@ def test_from_texts_to_losses(tmp_path):
     sae, _ = sagsae.train(
         store, "sagsae_tied", 64, lam=0.01, hookpoint="resid", batch_size=128, tokens=40_000
     )
-    ids = torch.randint(1, VOCABULARY, (6, 16), generator=torch.Generator().manual_seed(0))
+    ids = torch.randint(90, (6, 16), generator=torch.Generator().manual_seed(0))
     point, kept = sagsae.default_hookpoints("gpt2", 2)["resid"], torch.ones(6, 16, dtype=torch.bool)
     kept[:, 0] = False
     found = sagsae.loss_recovered(model, ids, sae, point)

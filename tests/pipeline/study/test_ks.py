@@ -12,11 +12,8 @@ from pipeline.study.list_cells import main as list_cells
 from pipeline.study.sections import CellNameError
 from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
-from pipeline.study.study_config import DEFAULT_CONFIG
 from pipeline.tools.list_targets import main as list_targets
 from pipeline.tools.work import Rates, Workload
-from sagsae.autoencoders.registry import GATED as GATE
-from sagsae.autoencoders.registry import VARIANTS
 from tests.pipeline.made_grid import configuration
 from tests.pipeline.study.test_recipes import faults
 
@@ -259,38 +256,3 @@ def test_a_step_without_a_gate_has_five_products():
     load = Workload(study, Rates.read())
     gated, topk = (load.training(cell).training for cell in study.cells)
     assert 5 * gated == 7 * topk
-
-
-# The study that compares all families -------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def competitors() -> Study:
-    return Study.load(DEFAULT_CONFIG.with_name("competitors.yaml"))
-
-
-def test_it_reads_the_stores_of_the_deep_reference_study(competitors):
-    """So its cells are trained without a dump."""
-    deep = Study.load(DEFAULT_CONFIG.with_name("reference-deep.yaml"))
-    for model in deep.models:
-        for split in ("train", "heldout"):
-            found = competitors.stores[model, split]
-            assert found == deep.stores[model, split]
-        assert competitors.baseline_spec(model) == deep.baseline_spec(model)
-
-
-def test_every_family_is_at_every_place_under_every_recipe_that_it_has(competitors):
-    places, sweeps = set(), dict[tuple[str, str, str, str], set[float]]()
-    for cell in competitors.cells:
-        places.add((cell.model, cell.hookpoint))
-        key = cell.model, cell.hookpoint, cell.variant, cell.recipe
-        sweeps.setdefault(key, set()).add(cell.knob)
-        training = competitors.training(cell)
-        assert 6.1e6 < training.steps * training.batch_size < 6.2e6
-    assert len(places) == 6
-    ungated = {name for name, known in VARIANTS.items() if known.family != GATE}
-    asked = {(name, recipe) for name in ungated for recipe in ("matched", "paper")}
-    asked |= {("gated", "matched"), ("sagsae_tied", "matched")}
-    assert {key[2:] for key in sweeps} == asked
-    assert len(sweeps) == 6 * len(asked)
-    assert min(map(len, sweeps.values())) >= 3
