@@ -232,6 +232,10 @@ def _check_blocks(storage: Storage, config: StoreConfig, tokens: TokenStore, sla
             )
 
 
+class _StoppedError(Exception):
+    """Another thread of the dump has failed."""
+
+
 def _write_blocks(
     writer: StoreWriter,
     readers: Sequence[BlockReader],
@@ -246,7 +250,7 @@ def _write_blocks(
 
     def check() -> None:
         if failed.is_set():
-            raise RuntimeError("another thread of the dump has failed")
+            raise _StoppedError
 
     def make(block: int) -> None:
         reader, memory = free.get()
@@ -254,6 +258,8 @@ def _write_blocks(
             with reader.turn:
                 dropped = reader.read(block, memory, check)
             writer.write_block(block, **reader.arguments(block, memory, dropped))
+        except _StoppedError:
+            return  # the thread that failed says why
         except BaseException:
             failed.set()
             raise

@@ -82,7 +82,7 @@ def test_objects_rows_and_batches_are_those_of_files(
     for name, values in near.read_tokens(2).items():
         np.testing.assert_array_equal(far.read_tokens(2)[name], values)
     with pytest.raises(ValueError, match="is no folder"):
-        far.path  # noqa: B018
+        _ = far.path
     assert verify_store(str(place)) == []
     group = zarr.open_group(place.zarr_store("data.zarr", read_only=True), mode="r")
     whole = np.concatenate([near.read_chunk("resid", i) for i in range(near.n_chunks("resid"))])

@@ -71,7 +71,7 @@ def test_comparisons_follow_the_frontiers(made):
     for place in ("mlp_out", "resid"):
         row = rows.loc[("abstopk", place)]
         assert row["mean_gap"] == pytest.approx(LEAD)
-        assert row["dominates"] == True  # noqa: E712
+        assert str(row["dominates"]) == "True"
         assert (row["overlap_lo"], row["overlap_hi"]) == pytest.approx((16, 128))
         assert row["candidate_seeds"] == 2
         assert rows.loc[("sagsae_tied", place), "mean_gap"] == pytest.approx(0, abs=1e-9)
