@@ -16,6 +16,7 @@ from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
 from pipeline.study.specs import TrainSpec
 from sagsae import api
+from sagsae.activations import Store
 from sagsae.activations.rows import rows_of
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.training.trainer import Trainer, stopped_by_signals
@@ -46,10 +47,12 @@ def opened_trainer(
         device: Where to compute.
         tell: Is called with new rows of the curve.
     """
-    cell = spec.cell
+    cell, store = spec.cell, open_store(manifest, spec.store)
+    if unique := spec.training.unique_rows:
+        store = Store.open(store.storage, rows=unique)
     named = {"recipe_name": cell.recipe} if cell.recipe else {}
     with api.opened_trainer(
-        rows_of(open_store(manifest, spec.store), cell.hookpoint),
+        rows_of(store, cell.hookpoint),
         cell.variant,
         cell.width,
         spec.recipe,

@@ -89,6 +89,24 @@ def _foreign_faults(config: StudyConfig) -> list[str]:
     return faults
 
 
+def _row_faults(config: StudyConfig) -> list[str]:
+    """Numbers of rows to train on that the store does not give."""
+    given = {"training": config.training.unique_rows}
+    for name, recipe in config.recipes.items():
+        changes = {"training": recipe.training} | {
+            f"by_variant.{variant}": own for variant, own in recipe.by_variant.items()
+        }
+        for path, own in changes.items():
+            given[f"recipes.{name}.{path}"] = own.get("unique_rows", 0)
+    block, stored = config.dump.rows_per_block, config.dump.train_rows
+    return [
+        f"{path}.unique_rows: {rows}: give whole blocks of {block} rows, {stored - stored % block} "
+        "rows at most, which is what dump.train_rows stores"
+        for path, rows in given.items()
+        if rows % block or rows > stored
+    ]
+
+
 def _browser_faults(config: StudyConfig) -> list[str]:
     section = config.browser
     if section is None:
@@ -113,6 +131,7 @@ CHECKS: dict[Callable[[StudyConfig], list[str]], set[str]] = {
     _hookpoint_faults: PLACES,
     _name_faults: PLACES,
     _block_faults: PLACES | {"grid", "recipes"},
+    _row_faults: {"dump", "recipes", "training"},
     recipe_faults: {"grid", "recipes", "training"},
     dial_faults: PLACES | {"recipes", "dial", "evaluation", "comparisons"},
     probe_faults: PLACES | {"recipes", "probe", "text"},

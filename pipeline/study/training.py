@@ -78,6 +78,9 @@ class Training(_Settings):
     lr_reference_width: Natural = Field(default=0, exclude_if=not_)
     """Where it is above zero, ``learning_rate`` is that at this many latents, and at H latents it
     is multiplied by the square root of this over H (arXiv 2406.04093). 0: the same at any width."""
+    unique_rows: Natural = Field(default=0, exclude_if=not_)
+    """Rows of the store that are trained on, the first ones, as if it had no more: mean and scale
+    are theirs, too. Whole blocks; 0: all of them."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Training:
