@@ -105,6 +105,9 @@ class Recipe:
     auxiliary_decoder: Literal["frozen", "trained"] = setting("frozen", GATED)
     """The decoder of the auxiliary term. frozen: not trained by it (arXiv 2404.16014); trained: as
     in SAELens."""
+    decoder: Literal["trained", "frozen"] = setting("trained")
+    """frozen: the decoder's rows stay as they were drawn, and all else is trained: a null that a
+    claim about trained dictionaries must beat (arXiv 2602.14111)."""
     lr_warmup_shape: Literal["linear", "cosine"] = setting("linear")
     """How the learning rate rises: linearly from zero, or along a cosine from a tenth of it (arXiv
     2407.14435)."""
@@ -270,6 +273,8 @@ def setting_faults(given: Any) -> list[tuple[str, str]]:
     faults = []
     if given.decoder_norm == "unit" and given.decoder_init_norm != 1:
         faults.append(("decoder_init_norm", "give 1, or decoder_norm: free"))
+    if given.decoder == "frozen" and given.decoder_norm == "free":
+        faults.append(("decoder", "the norms of frozen rows are 1: leave decoder_norm out"))
     levels = given.matryoshka_levels
     ascending = all(one < other for one, other in pairwise((0.0, *levels)))
     if not levels or not ascending or levels[-1] != 1:

@@ -49,6 +49,7 @@ class Autoencoder(nn.Module, ABC):
             depends on it.
         unit_rows: Whether training keeps the rows of ``W_dec`` at unit norm: the part of a gradient
             along its row is then left out.
+        trains_decoder: Whether training changes ``W_dec``.
         dead: [H] bool, the latents that are dead in that sense, which the trainer sets before each
             step; None outside training, and without a window.
     """
@@ -59,6 +60,7 @@ class Autoencoder(nn.Module, ABC):
     calibration_rows: ClassVar[int] = 0
     dead_window_tokens: int = 0
     unit_rows: bool = False
+    trains_decoder: bool = True
     dead: Tensor | None = None
 
     def __init__(self, d: int, width: int, scale: float = 1.0) -> None:

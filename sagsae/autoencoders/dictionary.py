@@ -109,6 +109,7 @@ class Dictionary(Autoencoder):
         encoder; ``b_dec`` at ``mean`` or, by the recipe, at zero."""
         free = recipe is not None and recipe.decoder_norm == "free" and self.may_free_rows
         self.unit_rows = not free
+        self.trains_decoder = recipe is None or recipe.decoder == "trained"
         generator = torch.Generator().manual_seed(seed)
         rows = torch.randn(self.width, self.d, generator=generator, dtype=torch.float32)
         rows /= rows.norm(dim=1, keepdim=True)
@@ -223,8 +224,8 @@ class Dictionary(Autoencoder):
         return 2 * self.d + len(self.vectors)
 
     def constrain(self) -> None:
-        """Unit decoder rows, unless they are free, and the vectors' feasible set."""
-        if self.unit_rows:
+        """Unit decoder rows, unless they are free or frozen, and the vectors' feasible set."""
+        if self.unit_rows and self.trains_decoder:
             self.normalise_decoder()
         self.project()
 

@@ -61,7 +61,7 @@ class Optimiser:
             rate: Learning rate of this step.
             fired: [H] bool, set where a latent has z != 0 in this batch.
         """
-        terms = self.compute(x, lam, fired)
+        terms = self._gradients_of(x, lam, fired)
         if isinstance(self.compute.sae, Dictionary) and self.compute.sae.unit_rows:
             self._remove_radial_gradient()
         if self._longest:
@@ -70,6 +70,13 @@ class Optimiser:
         with torch.no_grad():
             self.compute.sae.constrain()
         self.compute.refresh()
+        return terms
+
+    def _gradients_of(self, x: Tensor, lam: float, fired: Tensor | None) -> Terms:
+        """Fill the gradients; that of a frozen decoder is zero, by which Adam moves nothing."""
+        terms = self.compute(x, lam, fired)
+        if not self.compute.sae.trains_decoder:
+            self.compute.grads["W_dec"].zero_()
         return terms
 
     def _remove_radial_gradient(self) -> None:
@@ -127,7 +134,7 @@ class CpuOptimiser(Optimiser):
         }
         self._clock = torch.zeros(sae.width, dtype=torch.int64)
         alone = sae.unit_rows and not sae.auxk_coefficient and len(sae.levels) == 1
-        self.fused = alone and not recipe.beta1 and not recipe.clip_gradient_norm
+        self.fused = alone and sae.trains_decoder and not recipe.beta1 and not self._longest
         none = params["W_dec"].new_empty(0, sae.d)
         m = [self._moments.get(f"exp_avg.{name}", none) for name in MATRICES]
         v = [self._moments[f"exp_avg_sq.{name}"] for name in MATRICES]
@@ -150,7 +157,7 @@ class CpuOptimiser(Optimiser):
             terms = self.compute(x, lam, fired, update)
             self._adam.step(rate)
         else:
-            terms = self.compute(x, lam, fired)
+            terms = self._gradients_of(x, lam, fired)
             scale = self._scale() if self._longest else 1.0
             self._adam.step(rate)
             self._update_from_memory(self._rates(count, rate, scale))
@@ -199,7 +206,7 @@ class CpuOptimiser(Optimiser):
             correction=corrections.astype(scalar),
             epsilon=scalar(self._recipe.adam_epsilon),
             scale=scalar(scale),
-            unit=self.compute.sae.unit_rows,
+            unit=self.compute.sae.unit_rows and self.compute.sae.trains_decoder,
             tiny=scalar(torch.finfo(self.compute.master).tiny),
         )
 
@@ -249,7 +256,17 @@ def _its_sides_say_all(sae: Dictionary) -> bool:
 
 
 def optimiser(compute: AutogradStep | CpuStep, recipe: Recipe) -> Optimiser:
-    """The fastest that there is for this step and recipe."""
+    """The fastest that there is for this step and recipe.
+
+    Raises:
+        ValueError: the recipe freezes the decoder, and the autoencoder, one of a class of a user's
+            own or not initialised by the recipe, would train it.
+    """
+    if recipe.decoder == "frozen" and compute.sae.trains_decoder:
+        raise ValueError(
+            f"decoder: {compute.sae.name} trains its own: only variants of this package that were "
+            "initialised by this recipe can freeze it"
+        )
     if isinstance(compute, CpuStep):
         return CpuOptimiser(compute, recipe)
     return Optimiser(compute, recipe)
