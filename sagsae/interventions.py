@@ -116,7 +116,7 @@ def loss_recovered(
     }
     losses = {
         name: sum_counted(
-            spliced_losses(model, contexts, batch_contexts, point, replacement), contexts
+            spliced_losses(model, contexts, batch_contexts, point, replacement).loss, contexts
         )
         for name, replacement in replacements.items()
     }

@@ -32,7 +32,12 @@ from sagsae.autoencoders.storage import load
 from sagsae.evaluation.distributions import Summary, quantiles
 from sagsae.evaluation.groups import GroupSums
 from sagsae.evaluation.histograms import Histograms, activation_histograms
-from sagsae.evaluation.loss_recovered import LossRecovered, spliced_losses, sum_counted
+from sagsae.evaluation.loss_recovered import (
+    Contexts,
+    LossRecovered,
+    spliced_losses,
+    sum_counted,
+)
 from sagsae.evaluation.metrics import (
     ReconstructionMetrics,
     accumulate,
@@ -100,7 +105,7 @@ def evaluate_cell(
     spliced = spliced_losses(model, found.contexts, batch, item.hookpoint, splice, progress.update)
     recovered = LossRecovered(
         clean=item.clean,
-        sae=sum_counted(spliced, found.contexts),
+        sae=sum_counted(spliced.loss, found.contexts),
         zero=item.zero,
         mean=item.mean,
     )
@@ -132,7 +137,8 @@ def evaluate_cell(
         "threshold_off": "fault" in course.get("calibration", {}),
         **_losses(recovered),
         "lr_noisy": recovered.noisy(LR_NOISE_GAP),
-        "sources": _source_part(found, groups, cell.hookpoint, spliced),
+        "kl": _mean(spliced.divergence, found.contexts),
+        "sources": _source_part(found, groups, cell.hookpoint, spliced.loss),
         "training": train_info["training"],
         "made_from": made_from,
     }
@@ -228,6 +234,11 @@ def _census_part(quality: ReconstructionMetrics) -> dict[str, Any]:
         minority_share = mean_minority_share(quality.minority_share, latents)
         part[f"top{percent}_minority_share"] = minority_share
     return part
+
+
+def _mean(values: Tensor | None, contexts: Contexts) -> float | None:
+    """Over the tokens that count; None of nothing."""
+    return None if values is None else sum_counted(values, contexts).mean
 
 
 def _latent_tensors(quality: ReconstructionMetrics, histograms: Histograms) -> dict[str, Tensor]:

@@ -1,9 +1,10 @@
 """What one language model loses when a hookpoint is silenced, computed once for all its cells.
 
-An entry of the cache holds a file of tensors (evaluation contexts, kept positions, and the hidden
-states that enter the tapped block, so that cells skip the blocks below it) and, written last,
-``baselines.json`` with the losses and the digest of that file. Where the text has several sources,
-the tensors include the losses of every token, too, and the source that it is of.
+An entry of the cache holds a file of tensors (evaluation contexts, kept positions, the hidden
+states that enter the tapped block, so that cells skip the blocks below it, and the model's own
+predictions) and, written last, ``baselines.json`` with the losses and the digest of that file.
+Where the text has several sources, the tensors include the losses of every token, too, and the
+source that it is of.
 """
 
 from __future__ import annotations
@@ -39,10 +40,15 @@ from sagsae.evaluation.loss_recovered import (
     spliced_losses,
     sum_counted,
     token_losses,
+    with_predictions,
 )
+from sagsae.evaluation.predictions import Predictions
 from sagsae.evaluation.replacements import constant, zeros
 from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
 from sagsae.files import write_atomic
+
+# Begins the names of the tensors that hold the model's own predictions.
+PREDICTIONS = "predictions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +104,7 @@ def read_contexts(
         record_entry(model, blocks, layer) as entered,
     ):
         for part in input_ids.split(batch):
-            losses.append(token_losses(model, part.to(device, torch.long)).cpu())
+            losses.append(token_losses(model, part.to(device, torch.long)).loss.cpu())
             kept.append(kept_mask(captured, medians, ratio).cpu())
             entered[-1] = entered[-1].cpu()
     hidden, mask = torch.cat(entered), torch.cat(kept)
@@ -127,6 +133,8 @@ def write_baselines(
     tensors = {"input_ids": contexts.input_ids, "kept": contexts.kept}
     if contexts.hidden is not None:
         tensors["hidden"] = contexts.hidden
+    if contexts.predictions is not None:
+        tensors |= {f"{PREDICTIONS}.{k}": x for k, x in vars(contexts.predictions).items()}
     if baselines.sources is not None:
         tensors |= baselines.sources.tensors
     beside = out.with_suffix(".safetensors")
@@ -191,9 +199,16 @@ def read_baselines(path: Path, hookpoint: str = "") -> Baselines:
             hidden=tensors.get("hidden"),
             blocks=blocks,
             layer=layer,
+            predictions=_predictions(tensors),
         )
         sources = Sources.read(record["sources"], tensors) if "sources" in record else None
     return Baselines(contexts=contexts, dtype=dtype, ablations=ablations, sources=sources)
+
+
+def _predictions(tensors: dict[str, Tensor]) -> Predictions | None:
+    begin = f"{PREDICTIONS}."
+    own = {k.removeprefix(begin): x for k, x in tensors.items() if k.startswith(begin)}
+    return Predictions(**own) if own else None
 
 
 def _loss(item: dict[str, Any], kind: str) -> SummedLoss:
@@ -271,13 +286,16 @@ def _measure(
     if note := why_not_resumed(model, contexts, losses, points, batch):
         say(f"{entry.name}: every pass runs all blocks: {note}")
         contexts = contexts.full
+    contexts = with_predictions(model, contexts, batch)
+    if contexts.predictions is None:
+        say(f"{entry.name}: no divergences are measured: its head is not linear")
     ablations, sources = {}, Sources.of(chosen, store)
     if sources is not None:
         sources.keep(losses, CLEAN)
     for name, point in points.items():
         mean = torch.from_numpy(store.statistics(name).mean)
         spliced = partial(spliced_losses, model, contexts, batch, point)
-        found = {CLEAN: losses, "zero": spliced(zeros), "mean": spliced(constant(mean))}
+        found = {CLEAN: losses, "zero": spliced(zeros).loss, "mean": spliced(constant(mean)).loss}
         sums = {kind: sum_counted(x, contexts) for kind, x in found.items()}
         ablations[name] = item = Ablations(hookpoint=point, **sums)
         if sources is not None:

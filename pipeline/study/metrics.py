@@ -22,8 +22,8 @@ from pipeline.study.sections import Count, Section, describe
 Measure = TypeVar("Measure", bound=Section)
 
 # Version 1 had no ``schema_version``, version 2 no ``sources``. Version 3 named no software and
-# had no ``threshold_off``: a threshold that was off counted as a collapse.
-SCHEMA_VERSION = 4
+# had no ``threshold_off``: a threshold that was off counted as a collapse. Version 4 had no ``kl``.
+SCHEMA_VERSION = 5
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -162,6 +162,9 @@ class CellMetrics(Section):
     ce_mean: NonNegative
     """Cross entropies in nats per token."""
     ce_tokens: Count
+    kl: Finite | None = None
+    """Mean divergence of the model's own predictions from those with reconstructions, nats per
+    token; null where the model's head is not linear, and in files before version 5."""
     lr_noisy: bool
     """ce_zero - ce_clean is too small for Loss Recovered to mean anything."""
     bipolar_fraction: Share | None

@@ -78,7 +78,7 @@ class DumpSpec(Spec):
 class BaselineSpec(Spec):
     """Of a model's own and ablated losses."""
 
-    revision: int = 2
+    revision: int = 3
     stores: list[str]
     """Digests of the DumpSpecs: training split, held-out split."""
     lr_contexts: int

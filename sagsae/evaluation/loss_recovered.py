@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from torch.nn.functional import cross_entropy
 
 from sagsae.activations.hookpoints import Hookpoint, splice
 from sagsae.evaluation.heads import head_logits, rows_per_head, rows_per_softmax, trunk_output
+from sagsae.evaluation.predictions import Predictions, divergences, predictions_of
 from sagsae.evaluation.replacements import Replace, kept_only
 from sagsae.evaluation.resume import resume_from, runs_from
 
@@ -35,6 +36,7 @@ class Contexts:
             every pass a full one.
         blocks: dotted path of the model's list of blocks; read only with `hidden`.
         layer: block that `hidden` enters; read only with `hidden`.
+        predictions: the model's own; None where divergences from them are not asked for.
     """
 
     input_ids: Tensor
@@ -42,6 +44,7 @@ class Contexts:
     hidden: Tensor | None = None
     blocks: str = ""
     layer: int = 0
+    predictions: Predictions | None = None
 
     @property
     def predicted(self) -> Tensor:
@@ -55,9 +58,7 @@ class Contexts:
 
     def first(self, number: int) -> Contexts:
         """The first ones alone."""
-        part = slice(number)
-        hidden = None if self.hidden is None else self.hidden[part]
-        return replace(self, input_ids=self.input_ids[part], kept=self.kept[part], hidden=hidden)
+        return next(self.batches(number, self.input_ids.device))
 
     def batches(self, size: int, device: torch.device) -> Iterator[Contexts]:
         """Parts of at most `size` contexts, moved to the device."""
@@ -68,6 +69,7 @@ class Contexts:
                 input_ids=self.input_ids[part].to(device, torch.long),
                 kept=self.kept[part].to(device),
                 hidden=None if self.hidden is None else self.hidden[part].to(device),
+                predictions=self.predictions and self.predictions.part(part, device),
             )
 
 
@@ -84,7 +86,19 @@ class SummedLoss:
         return self.total / self.tokens
 
 
-def token_losses(model: Any, input_ids: Tensor) -> Tensor:
+class TokenLosses(NamedTuple):
+    """Of the prediction of every token but the first of each context, [n, L - 1] float32 nats.
+
+    Attributes:
+        loss: cross entropy, given the tokens before.
+        divergence: KL of the model's own predictions from these; None without the model's own.
+    """
+
+    loss: Tensor
+    divergence: Tensor | None
+
+
+def token_losses(model: Any, input_ids: Tensor, own: Predictions | None = None) -> TokenLosses:
     """Loss on every token but the first of each context, given the tokens before it.
 
     The head runs on row chunks of all positions, kept or not, so that a token's loss never
@@ -93,28 +107,27 @@ def token_losses(model: Any, input_ids: Tensor) -> Tensor:
     Args:
         model: a Transformers causal language model; hooks on its modules are in force.
         input_ids: [B, L] int64, no padding.
-
-    Returns:
-        [B, L - 1] float32 nats; the softmax is taken in float32.
+        own: what the model predicts without those hooks.
     """
     with torch.inference_mode():
         output = trunk_output(model, input_ids)
-        rows = output.last_hidden_state[:, :-1].flatten(0, 1)
-        labels = input_ids[:, 1:].flatten()
+        rows, labels = output.last_hidden_state[:, :-1], input_ids[:, 1:]
         size = rows_per_head(model)
-        losses = [
-            _head_losses(model, type(output), *chunk)
-            for chunk in zip(rows.split(size), labels.split(size), strict=True)
-        ]
-        return torch.cat(losses).view(len(input_ids), -1)
+        chunks = zip(rows.flatten(0, 1).split(size), labels.flatten().split(size), strict=True)
+        parts = [_head_losses(model, type(output), *chunk) for chunk in chunks]
+        loss, of_label = (torch.cat(part).view(labels.shape) for part in zip(*parts, strict=True))
+        found = None if own is None else divergences(own, rows, loss + of_label.float())
+        return TokenLosses(loss, found)
 
 
-def _head_losses(model: Any, output: type, rows: Tensor, labels: Tensor) -> Tensor:
-    """[N] float32 losses from the trunk's [N, d] outputs, through the model's own head."""
+def _head_losses(model: Any, output: type, rows: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """[N] float32 losses and [N] logits of the labels from the trunk's [N, d] outputs, through the
+    model's own head."""
     logits = head_logits(model, output, rows)
     size = rows_per_softmax(logits)
     pairs = zip(logits.split(size), labels.split(size), strict=True)
-    return torch.cat([cross_entropy(x.float(), y, reduction="none") for x, y in pairs])
+    losses = [cross_entropy(x.float(), y, reduction="none") for x, y in pairs]
+    return torch.cat(losses), logits.gather(1, labels[:, None])[:, 0]
 
 
 def all_losses(model: nn.Module, contexts: Contexts, batch_contexts: int) -> Tensor:
@@ -122,8 +135,20 @@ def all_losses(model: nn.Module, contexts: Contexts, batch_contexts: int) -> Ten
     parts = []
     for batch in contexts.batches(batch_contexts, next(model.parameters()).device):
         with resumed(model, batch):
-            parts.append(token_losses(model, batch.input_ids).cpu())
+            parts.append(token_losses(model, batch.input_ids).loss.cpu())
     return torch.cat(parts)
+
+
+def with_predictions(model: Any, contexts: Contexts, batch_contexts: int) -> Contexts:
+    """The contexts with the model's own predictions; without where its head is not linear."""
+    weight, parts = model.get_output_embeddings().weight.float(), list[Predictions]()
+    for batch in contexts.batches(batch_contexts, weight.device):
+        with resumed(model, batch), torch.inference_mode():
+            found = predictions_of(model, batch.input_ids, weight)
+        if found is None:
+            return contexts
+        parts.append(found.part(slice(None), torch.device("cpu")))
+    return replace(contexts, predictions=Predictions.joined(parts))
 
 
 def spliced_losses(
@@ -133,7 +158,7 @@ def spliced_losses(
     hookpoint: Hookpoint,
     replacement: Replace,
     progress: Callable[[int], None] = lambda done: None,
-) -> Tensor:
+) -> TokenLosses:
     """Losses with kept positions replaced, on every token but the first of each context.
 
     Args:
@@ -145,19 +170,22 @@ def spliced_losses(
         progress: called with the number of contexts done after every pass.
 
     Returns:
-        [n, L - 1] float32 nats, on the CPU. Those predicted from other positions are there, too.
+        On the CPU, with divergences where the contexts have predictions. What is predicted from
+        other positions is there, too.
 
     Raises:
         ValueError: the hookpoint lies in a skipped block.
     """
     check_reachable(contexts, hookpoint)
-    losses: list[Tensor] = []
+    parts: list[TokenLosses] = []
     for batch in contexts.batches(batch_contexts, next(model.parameters()).device):
         replaced = splice(model, hookpoint, kept_only(replacement, batch.kept))
         with resumed(model, batch), replaced:
-            losses.append(token_losses(model, batch.input_ids).cpu())
-        progress(sum(map(len, losses)))
-    return torch.cat(losses)
+            parts.append(token_losses(model, batch.input_ids, batch.predictions))
+        progress(sum(len(part.loss) for part in parts))
+    loss = torch.cat([part.loss.cpu() for part in parts])
+    found = [part.divergence.cpu() for part in parts if part.divergence is not None]
+    return TokenLosses(loss, torch.cat(found) if found else None)
 
 
 def sum_counted(losses: Tensor, contexts: Contexts) -> SummedLoss:

@@ -182,7 +182,7 @@ def test_reconstructions_go_through_a_language_model_on_the_gpu(name):
     ids = torch.ones(5, LENGTH, dtype=torch.long)
     contexts = Contexts(input_ids=ids, kept=torch.ones(5, LENGTH, dtype=torch.bool))
     replace = reconstruction(known_k(made(name, d=WIDTH)))
-    found = spliced_losses(model, contexts, 2, point, replace)
+    found = spliced_losses(model, contexts, 2, point, replace).loss
     assert (found.device.type, found.shape) == ("cpu", (5, LENGTH - 1))
     elsewhere = reconstruction(known_k(made(name, "cpu", d=WIDTH)))
     with pytest.raises(RuntimeError, match="device"):

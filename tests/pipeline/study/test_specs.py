@@ -14,23 +14,23 @@ from pipeline.study.study_config import DEFAULT_CONFIG
 PINNED = {
     "local": (
         *("c84db704bfd4a416", "cf37484d6528f781", "33d736b72c13efe5", "6f0f3d862a2d2c2e"),
-        *("426bd472963aa943", "029d9348850ff987", "16daa8f11f862bcd", "c9a5f64e943096b6"),
+        *("ef8116ca9fd5d1b6", "029d9348850ff987", "bf43ce079bad6dcf", "c9a5f64e943096b6"),
     ),
     "reference-deep": (
         *("c84db704bfd4a416", "d0ffeddd40549d04", "25ea553449a8fedc", "39dcc2a74751c010"),
-        *("2a687aede1502030", "741553010ed1c2ed", "938778a326bef21f", "c2c72120815b9f68"),
+        *("88247338f7d7a2d7", "741553010ed1c2ed", "6b96dbd34d62d33d", "c2c72120815b9f68"),
     ),
     "reference": (
         *("c84db704bfd4a416", "cf37484d6528f781", "920c3f6079e1ba26", "63c2995d8f0e1a3e"),
-        *("07b0aae02bacb6e6", "ddd3a8ae7eb8f1cc", "2ff6a3d71b501706", "c2c72120815b9f68"),
+        *("65c9082c98af461c", "ddd3a8ae7eb8f1cc", "c28f0ee0608429b8", "c2c72120815b9f68"),
     ),
     "paper": (
         *("f55cc117dd08952e", "57895755d3c7df5e", "d9e1d3d4463641a3", "0f74690b00ec5249"),
-        *("b346941d4ca563c6", "15d231581497c19f", "a8c917ef7d79ce3b", "c2c72120815b9f68"),
+        *("347b0fa4321fec75", "15d231581497c19f", "03a17c91704414a6", "c2c72120815b9f68"),
     ),
     "smoke": (
         *("b06543558ef52b03", "415c1f90c79f9f61", "1e83e2856025ad49", "a8c8247be6dbfcc2"),
-        *("92b14d8639fd070d", "d599ef1901c26f61", "8eab0298357dc0eb", "8b9803bffeca3414"),
+        *("c492933ad58c3729", "d599ef1901c26f61", "acaa8039c8363527", "8b9803bffeca3414"),
     ),
 }
 """Digests of the specifications of the first cell. Another one makes every user train again."""

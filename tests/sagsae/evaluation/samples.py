@@ -75,5 +75,5 @@ def summed_loss(model, contexts, batch, point, replacement=None, *progress):
     """The loss that counts, with activations replaced; without a replacement the model's own."""
     if replacement is None:
         return sum_counted(all_losses(model, contexts, batch), contexts)
-    losses = spliced_losses(model, contexts, batch, point, replacement, *progress)
-    return sum_counted(losses, contexts)
+    found = spliced_losses(model, contexts, batch, point, replacement, *progress)
+    return sum_counted(found.loss, contexts)

@@ -14,7 +14,9 @@ from sagsae.evaluation.loss_recovered import (
     Contexts,
     LossRecovered,
     SummedLoss,
+    spliced_losses,
     token_losses,
+    with_predictions,
 )
 from sagsae.evaluation.replacements import constant, zeros
 from sagsae.evaluation.resume import find_blocks
@@ -61,7 +63,7 @@ def replaced_output(model, name, layer, value_of, kept):
 def test_token_losses_agree_with_whole_logits(model, input_ids, monkeypatch, chunks):
     monkeypatch.setattr(heads, "LOGITS_PER_HEAD", chunks[0] * VOCABULARY)
     monkeypatch.setattr(heads, "LOGITS_PER_SOFTMAX", chunks[1] * VOCABULARY)
-    found = token_losses(model, input_ids)
+    found = token_losses(model, input_ids).loss
     assert found.dtype == torch.float32
     assert found.numpy() == pytest.approx(reference_losses(model, input_ids), abs=2e-5)
 
@@ -82,6 +84,24 @@ def test_ablated_losses_agree_with_plain_hooks(model, input_ids, kept, name):
     expected = reference_losses(model, input_ids)[counted].sum()
     assert clean.total == pytest.approx(expected, rel=1e-6)
     assert abs(found.total - expected) > 0.1
+
+
+def test_divergences_agree_with_whole_vocabularies(model, input_ids, kept, monkeypatch):
+    monkeypatch.setattr(heads, "LOGITS_PER_HEAD", 7 * VOCABULARY)
+    contexts, point = Contexts(input_ids=input_ids, kept=kept), point_of(model)
+    with torch.no_grad():
+        p = model(input_ids=input_ids).logits.double().log_softmax(-1)[:, :-1]
+        with replaced_output(model, "resid", 1, lambda x: x * 0, kept):
+            q = model(input_ids=input_ids).logits.double().log_softmax(-1)[:, :-1]
+    known = with_predictions(model, contexts, 4)
+    found = spliced_losses(model, known, 4, point, zeros).divergence
+    if model.config.model_type == "gemma3_text":  # its head caps logits
+        assert known.predictions is found is None
+        return
+    assert found.numpy() == pytest.approx((p.exp() * (p - q)).sum(-1).numpy(), abs=2e-5)
+    assert float(found.max()) > 0.1
+    same = spliced_losses(model, known, 4, point, lambda x: x).divergence
+    assert float(same.abs().max()) < 2e-5
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
