@@ -57,7 +57,7 @@ FORMS: dict[str, Form] = {
 SWEEP = "model hookpoint variant recipe width "
 CELL = f"{SWEEP}lam k seed "
 SIDES = "candidate_variant candidate_width baseline_variant baseline_width "
-METRICS = "l0 r2 dead_fraction loss_recovered lr_noisy "
+METRICS = "l0 r2 dead_fraction loss_recovered "
 DOMINANCE = (
     "overlap_lo overlap_hi dominates p_dominance min_gap min_gap_l0 mean_gap overlap_reason "
 )

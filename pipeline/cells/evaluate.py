@@ -253,9 +253,10 @@ def _latent_tensors(quality: ReconstructionMetrics, histograms: Histograms) -> d
 
 
 def _losses(recovered: LossRecovered) -> dict[str, Any]:
+    noisy = recovered.noisy(LR_NOISE_GAP)
     return {
-        "loss_recovered": recovered.over_zero,
-        "loss_recovered_mean": recovered.over_mean,
+        "loss_recovered": None if noisy else recovered.over_zero,
+        "loss_recovered_mean": None if noisy else recovered.over_mean,
         **{f"ce_{of}": getattr(recovered, of).mean for of in ("sae", "clean", "zero", "mean")},
         "ce_tokens": recovered.tokens,
     }

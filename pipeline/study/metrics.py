@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
@@ -153,7 +153,7 @@ class CellMetrics(Section):
     dead_latents: Natural
     eval_tokens: Count
     loss_recovered: Finite | None
-    """(ce_zero - ce_sae) / (ce_zero - ce_clean)."""
+    """(ce_zero - ce_sae) / (ce_zero - ce_clean); null where it is noise, see lr_noisy."""
     loss_recovered_mean: Finite | None
     """The same against mean ablation."""
     ce_sae: NonNegative
@@ -182,6 +182,14 @@ class CellMetrics(Section):
     that it gives, under ``calibration``. This is no collapse."""
     training: TrainingRecord
     made_from: MadeFrom
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_share_of_noise(cls, values: Any) -> Any:
+        """Files before version 5 give Loss Recovered even where it is noise."""
+        if isinstance(values, dict) and values.get("lr_noisy") is True:
+            return values | {"loss_recovered": None, "loss_recovered_mean": None}
+        return values
 
 
 def read_measure(kind: type[Measure], path: Path, maker: str) -> Measure:

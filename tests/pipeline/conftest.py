@@ -141,7 +141,7 @@ def metrics_of(cell: Cell, d_model: int, *, l0: float, r2: float, dead: int) -> 
         "ce_zero": 4.5,
         "ce_mean": 4.3,
         "ce_tokens": 1016,
-        "lr_noisy": cell.hookpoint == "resid",
+        "lr_noisy": False,
         "bipolar_fraction": 0.71,
         "bipolar_firing_share": 0.8,
         "census": {

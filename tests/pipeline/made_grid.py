@@ -79,7 +79,7 @@ def result(cell: Cell, d_model: int) -> dict[str, Any]:
     dead = round(DEAD.get(variant, 0.002) * cell.width)
     found = metrics_of(cell, d_model, l0=l0, r2=r2, dead=dead)
     found["loss_recovered"] = LOSS_RECOVERED.get(variant, 0.8 + 0.03 * math.log(l0))
-    found["lr_noisy"] = cell.hookpoint == "attn"
+    found["lr_noisy"] = False
     found["collapsed"] = collapsed
     if variant == "gated":
         found["bipolar_fraction"] = found["bipolar_firing_share"] = 0.0

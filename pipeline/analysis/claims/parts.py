@@ -48,10 +48,10 @@ def no_auxiliary(evidence: Evidence, share: float) -> Verdict:
         int(rows[name].sum()) for name in ("baseline_collapsed", "candidate_collapsed", "pairs")
     )
     here = f"{without} of {runs} runs collapse, {intact} with it"
-    usable = cells[~cells["lr_noisy"] & cells["loss_recovered"].notna()]
+    usable = cells[cells["loss_recovered"].notna()]
     if len(usable):
         here += f"; Loss Recovered {format_estimate(over_seeds(usable, 'loss_recovered'))}, "
-        with_it = rows.loc[~rows["lr_noisy"], "loss_recovered_candidate"].mean()
+        with_it = rows["loss_recovered_candidate"].mean()
         here += f"{format_number(with_it)} with it"
     return decided(without > share * runs and intact == 0, here)
 

@@ -85,9 +85,8 @@ def decimal_ticks(axis: Axis, steps: Sequence[float] = (1, 2, 5)) -> None:
 
 
 def marks(points: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Points with one metric as ``value`` and ``value_se``; ``hollow`` are those that are noise."""
-    hollow = points["lr_noisy"] & (metric == "loss_recovered")
-    return points.assign(value=points[metric], value_se=points[f"{metric}_se"], hollow=hollow)
+    """Points with one metric as ``value`` and ``value_se``."""
+    return points.assign(value=points[metric], value_se=points[f"{metric}_se"])
 
 
 def drawable(points: pd.DataFrame) -> pd.DataFrame:
@@ -113,9 +112,7 @@ def curves(panel: Axes, points: pd.DataFrame, series: dict[str, Series]) -> None
             zorder=2,
             **style.marked,
         )
-        noise, fallen = shown[shown["hollow"]], shown[shown["collapsed"] != ""]
-        white = style.marked | {"ls": "none", "markerfacecolor": "white"}
-        panel.plot(noise["l0"], noise["value"], **white, zorder=3)
+        fallen = shown[shown["collapsed"] != ""]
         panel.plot(fallen["l0"], fallen["value"], **CROSS, zorder=4)
 
 

@@ -69,7 +69,7 @@ def figure_absorption(shown: Shown) -> Drawn:
     errors = means[["l0", "fraction"]].sem().reset_index(drop=True).add_suffix("_se")
     points = pd.concat([points, errors], axis=1)
     series = shown.lines(points)
-    drawn = points.assign(value=points["fraction"], value_se=points["fraction_se"], hollow=False)
+    drawn = points.assign(value=points["fraction"], value_se=points["fraction_se"])
     labels = L0, "Absorption fraction"
     figure, panels = panels_of(shown, drawn, legend_of(series), labels)
     for panel, here in panels:

@@ -60,7 +60,7 @@ def against_l0(shown: Shown, metric: str) -> Drawn:
         _honest_zero(figure.axes[0], points)
     columns = ["kind", "recipe", "model", "hookpoint", "series", "variant", "width"]
     columns += [name for name in KNOBS if name in points] + ["seeds"]
-    columns += ["l0", "l0_se", "value", "value_se", "hollow", "collapsed"]
+    columns += ["l0", "l0_se", "value", "value_se", "collapsed"]
     return figure, table[[*columns, "comparison", "overlap_lo", "overlap_hi"]]
 
 
@@ -82,10 +82,6 @@ def _legend(table: pd.DataFrame) -> list[Line2D | Patch]:
     handles: list[Line2D | Patch] = []
     if (table["kind"] == "overlap").any():
         handles.append(Patch(color=panels.BAND, alpha=0.4, label="L0 overlap of the comparison"))
-    if table["hollow"].eq(True).any():
-        hollow = Line2D([], [], ls="none", marker="o", color="black", markerfacecolor="white")
-        hollow.set_label("hollow: noise, the ablation costs too little")
-        handles.append(hollow)
     if fallen := int(table["collapsed"].fillna("").ne("")[table["kind"] == "point"].sum()):
         words = f"collapsed ({fallen}, named in points.csv)"
         handles.append(Line2D([], [], **panels.CROSS | {"markersize": 6}, label=words))

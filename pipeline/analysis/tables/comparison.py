@@ -13,7 +13,6 @@ from pipeline.analysis.tables.sweeps import (
     Sweeps,
     joined_reasons,
     named_collapses,
-    noisy_places,
     sweeps_of,
     with_se,
 )
@@ -32,7 +31,7 @@ ANSWERS = (
     *("dominates", "p_dominance", "p_reason", "min_gap", "min_gap_se", "min_gap_l0"),
     *("mean_gap", "mean_gap_se", "max_gap"),
     *("dead_reduction", "dead_ceiling", "dead_floored", "dead_points"),
-    *("dead_left_out", "dead_reason", "lr_noisy", "collapsed"),
+    *("dead_left_out", "dead_reason", "collapsed"),
 )
 
 
@@ -42,8 +41,7 @@ def comparison_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
     Of several recipes, one under which neither side of a comparison is trained has no rows of it:
     they would repeat those of another recipe.
     """
-    sweeps, noisy = sweeps_of(metrics), noisy_places(metrics)
-    rows = []
+    sweeps, rows = sweeps_of(metrics), []
     for number, item in enumerate(spec.comparisons, start=1):
         for recipe, places in spec.trained.items():
             pairs = [spec.sides(item, recipe, *place) for place in places]
@@ -51,7 +49,7 @@ def comparison_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
             if spec.several and sweeps.keys().isdisjoint(own):
                 continue
             for pair in pairs:
-                row = {"comparison": number, "lr_noisy": pair[0][:2] in noisy}
+                row = {"comparison": number}
                 rows.append(row | question(recipe, *pair) | answer(sweeps, *pair, item.matched_l0))
     columns = ["comparison", *QUESTION, *ANSWERS, *matched_columns(spec.matched_levels)]
     return pd.DataFrame(rows, columns=columns)

@@ -17,7 +17,6 @@ from pipeline.analysis.tables.sweeps import (
     Metrics,
     joined_reasons,
     keys_under,
-    noisy_places,
     sweeps_of,
 )
 from pipeline.study.cell import SweepKey
@@ -51,12 +50,10 @@ CONTRASTED = ("l0", *SWEPT)
 def contrast_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
     """One row per (recipe, pair of sweeps, model, hookpoint): at equal lambda and seed, and at
     equal L0."""
-    sweeps, noisy = sweeps_of(metrics), noisy_places(metrics)
-    rows = []
+    sweeps, rows = sweeps_of(metrics), []
     for recipe in spec.trained:
         for kind, candidate, baseline in _pairs(keys_under(recipe, sweeps, spec)):
-            row = {"kind": kind, "lr_noisy": candidate[:2] in noisy}
-            row |= comparison.question(recipe, candidate, baseline)
+            row = {"kind": kind} | comparison.question(recipe, candidate, baseline)
             row |= _at_equal_lambda(sweeps[candidate], sweeps[baseline])
             rows.append(row | comparison.answer(sweeps, candidate, baseline, spec.matched_levels))
     deltas = [f"{metric}_{what}" for metric in CONTRASTED for what in PER_METRIC]

@@ -10,7 +10,7 @@ sides beside those of one.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ WHOLE = ("rank", "best_rank", "worst_rank", "of", "sides", "seeds", "parameters"
 RANKED = (
     *("rank", "best_rank", "worst_rank", "of"),
     *("series", "variant", "width", "family", "sides", "home_recipe"),
-    *("r2", "r2_se", "seeds", "error_from", "loss_recovered", "lr_noisy", "dead_fraction"),
+    *("r2", "r2_se", "seeds", "error_from", "loss_recovered", "dead_fraction"),
 )
 # Columns after those of probes.
 COST = ("parameters", "tokens_per_second", "collapsed", "rank_reason")
@@ -52,7 +52,6 @@ def ranking_table(
     names: Mapping[SweepKey, str],
     probed: Sweeps,
     spec: Scope,
-    noisy: Collection[tuple[str, str]],
 ) -> pd.DataFrame:
     """One row per (recipe, model, hookpoint, matched L0, sweep), the best first; those that do not
     reach the L0 last.
@@ -62,7 +61,6 @@ def ranking_table(
         names: The series of each.
         probed: Those that were probed, with what probes found of their cells.
         spec: Has recipes, places and matched L0.
-        noisy: (model, hookpoint) where Loss Recovered is noise.
     """
     found = {l0: sweeps_at(sweeps, probed, l0) for l0 in spec.matched_levels}
     parts = []
@@ -72,7 +70,6 @@ def ranking_table(
             here = [key for key in under if key[:2] == place]
             for l0, rows in found.items():
                 named = dict(zip(PLACE, (recipe, *place, l0), strict=True))
-                named |= {"lr_noisy": place in noisy}
                 table = pd.DataFrame(named | {"series": names[key]} | rows[key] for key in here)
                 parts.append(_ranked(table))
     table = pd.concat(parts, ignore_index=True)
@@ -203,8 +200,7 @@ def main(measures: Path, tables: Path, out: Path) -> None:
     series = {SweepKey(*key): name for key, name in zip(named.index, named, strict=True)}
     probes = (read_table(tables / name) for name in outputs.PROBE_TABLES)
     probed = sweeps_in(probed_cells(*probes)) if spec.probe else {}
-    noisy = cells.loc[cells["lr_noisy"], ["model", "hookpoint"]].itertuples(index=False, name=None)
-    ranking = ranking_table(sweeps, series, probed, spec, set(noisy))
+    ranking = ranking_table(sweeps, series, probed, spec)
     made = {
         outputs.RANKING: ranking,
         outputs.RANKING_SUMMARY: summary_table(ranking),

@@ -49,11 +49,6 @@ def keys_under(recipe: str, sweeps: Iterable[SweepKey], spec: Scope) -> list[Swe
     ]
 
 
-def noisy_places(metrics: Metrics) -> set[tuple[str, str]]:
-    """(model, hookpoint) where Loss Recovered is noise."""
-    return {(cell.model, cell.hookpoint) for cell, found in metrics.items() if found.lr_noisy}
-
-
 def with_se(name: str, estimate: Estimate | None) -> dict[str, Any]:
     """A mean and its standard error as two columns; empty where there is none."""
     return {name: estimate and estimate.mean, f"{name}_se": estimate and estimate.se}

@@ -96,7 +96,6 @@ def point_table(metrics: Metrics) -> pd.DataFrame:
 
     Where seeds lie far apart in L0 or collapsed, a row of its own is of one ``seed``.
     """
-    noisy = {cell.path for cell, found in metrics.items() if found.lr_noisy}
     rows = []
     for key, sweep in sweeps_of(metrics).items():
         for point in sorted(sweep.points, key=lambda p: (p.lam, p.seed or 0)):
@@ -104,7 +103,6 @@ def point_table(metrics: Metrics) -> pd.DataFrame:
             row |= {"seeds": point.seeds, "seed": point.seed}
             for name, estimate in {"l0": point.l0, **point.values}.items():
                 row |= with_se(name, estimate)
-            row["lr_noisy"] = not noisy.isdisjoint(point.names)
             row["collapsed"] = named_collapses([sweep], point.collapsed)
             rows.append(row)
     return without_idle_k(pd.DataFrame(rows).astype({"seed": "Int64"}))

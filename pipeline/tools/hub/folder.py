@@ -72,7 +72,7 @@ def metric_row(one: Shown) -> dict[str, str]:
         "L0": format_number(found.l0),
         "R2": format_number(found.r2),
         "Dead": format_number(found.dead_fraction),
-        "Loss Recovered": f"{recovered} (noise)" if found.lr_noisy else recovered,
+        "Loss Recovered": recovered,
     }
 
 

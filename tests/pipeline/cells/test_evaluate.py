@@ -161,12 +161,13 @@ def test_spliced_loss_agrees_with_a_plain_hook_on_the_whole_model(trained, measu
     assert metrics["ce_clean"] != pytest.approx(metrics["ce_sae"], abs=1e-3)
 
 
-def test_a_noisy_gap_is_flagged(trained, measured, monkeypatch):
+def test_a_share_of_a_noisy_gap_is_not_given(trained, measured, monkeypatch):
     gap = measured[0]["ce_zero"] - measured[0]["ce_clean"]
     for least, flagged in ((gap + 1e-6, True), (gap - 1e-6, False)):
         monkeypatch.setattr("pipeline.cells.evaluate.LR_NOISE_GAP", least)
         metrics, _ = evaluate_cell(**trained.arguments, device=CPU)
         assert metrics["lr_noisy"] is flagged
+        assert (metrics["loss_recovered"] is None) is flagged
 
 
 def test_weights_of_another_cell_are_refused(trained, tmp_path):

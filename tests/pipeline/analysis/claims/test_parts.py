@@ -24,7 +24,7 @@ def contrast(kind, candidate, baseline, **values):
 
 def without(**values):
     """An intact variant against the one without the auxiliary loss."""
-    numbers = {"lr_noisy": False, "loss_recovered_candidate": 0.9, "dead_fraction_candidate": 0.1}
+    numbers = {"loss_recovered_candidate": 0.9, "dead_fraction_candidate": 0.1}
     return contrast("ablation", "sagsae_tied", "sagsae_noaux", **numbers | values)
 
 
@@ -37,7 +37,6 @@ def cell(variant="sagsae_noaux", **values):
         "lam": 0.1,
         "seed": 0,
         "collapsed": "",
-        "lr_noisy": False,
         "loss_recovered": 0.27,
         "dead_fraction": 0.98,
     } | values
