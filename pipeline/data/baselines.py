@@ -47,9 +47,6 @@ from sagsae.evaluation.replacements import constant, zeros
 from sagsae.evaluation.resume import find_blocks, record_entry, runs_from
 from sagsae.files import write_atomic
 
-# Begins the names of the tensors that hold the model's own predictions.
-PREDICTIONS = "predictions"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Ablations:
@@ -134,7 +131,7 @@ def write_baselines(
     if contexts.hidden is not None:
         tensors["hidden"] = contexts.hidden
     if contexts.predictions is not None:
-        tensors |= {f"{PREDICTIONS}.{k}": x for k, x in vars(contexts.predictions).items()}
+        tensors |= contexts.predictions.tensors
     if baselines.sources is not None:
         tensors |= baselines.sources.tensors
     beside = out.with_suffix(".safetensors")
@@ -199,16 +196,10 @@ def read_baselines(path: Path, hookpoint: str = "") -> Baselines:
             hidden=tensors.get("hidden"),
             blocks=blocks,
             layer=layer,
-            predictions=_predictions(tensors),
+            predictions=Predictions.read(tensors),
         )
         sources = Sources.read(record["sources"], tensors) if "sources" in record else None
     return Baselines(contexts=contexts, dtype=dtype, ablations=ablations, sources=sources)
-
-
-def _predictions(tensors: dict[str, Tensor]) -> Predictions | None:
-    begin = f"{PREDICTIONS}."
-    own = {k.removeprefix(begin): x for k, x in tensors.items() if k.startswith(begin)}
-    return Predictions(**own) if own else None
 
 
 def _loss(item: dict[str, Any], kind: str) -> SummedLoss:

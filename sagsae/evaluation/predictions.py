@@ -9,7 +9,7 @@ two vocabularies.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,6 +21,8 @@ from sagsae.evaluation.heads import head_logits, rows_per_head, rows_per_softmax
 # Largest difference between the logits of a head and those of its weights alone, relative to the
 # largest logit, that rounding to bfloat16 explains.
 ROUNDING = 2**-6
+# Begins the names of their tensors in files.
+PREDICTIONS = "predictions"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +36,18 @@ class Predictions:
 
     mean_row: Tensor
     entropy: Tensor
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """By their names in a file of tensors."""
+        return {f"{PREDICTIONS}.{name}": tensor for name, tensor in vars(self).items()}
+
+    @classmethod
+    def read(cls, tensors: Mapping[str, Tensor]) -> Self | None:
+        """From a file of tensors; None where it has none."""
+        begin = f"{PREDICTIONS}."
+        own = {k.removeprefix(begin): x for k, x in tensors.items() if k.startswith(begin)}
+        return cls(**own) if own else None
 
     def part(self, chosen: slice, device: torch.device | None = None) -> Self:
         """Those of some contexts."""
