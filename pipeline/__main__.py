@@ -42,6 +42,8 @@ STAGES = {
     "browser-page": "cells.browser.page",
     "probe": "cells.probe",
     "probe-tables": "analysis.tables.probing",
+    "signs": "cells.signs",
+    "signs-tables": "analysis.tables.signs",
     "dial-tables": "analysis.tables.dial",
     "ranking-tables": "analysis.tables.ranking",
     "claims": "analysis.claims.judge",

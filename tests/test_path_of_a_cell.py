@@ -15,7 +15,7 @@ LEAVES = {
     "other sections of a configuration, and what is wrong with them": (
         *("study.browser", "study.checks", "study.dial", "study.grid", "study.probe"),
         *("study.recipes", "study.run_settings", "study.sections", "study.sources"),
-        *("study.study_config", "study.synthetic", "study.training"),
+        *("study.signs", "study.study_config", "study.synthetic", "study.training"),
     ),
     "names of files, and which of them a job reads": ("study.outputs", "study.inputs"),
     "what analysis must know of a study": ("study.scope",),

@@ -25,8 +25,9 @@ def tables_of(scope: Scope) -> tuple[str, ...]:
     """All but the synthetic ones."""
     dial = outputs.DIAL_TABLES if scope.dial else ()
     probe = outputs.PROBE_TABLES if scope.probe else ()
+    signs = outputs.SIGNS_TABLES if scope.signs else ()
     ranks = outputs.RANKING_TABLES if scope.several_families else ()
-    return derived_tables(scope) + dial + probe + ranks + claim_tables(scope)
+    return derived_tables(scope) + dial + probe + signs + ranks + claim_tables(scope)
 
 
 def claims_file(study: Path) -> Path:

@@ -45,7 +45,7 @@ Form = Callable[[Any], str]
 FORMS: dict[str, Form] = {
     r"(.*_)?variant": variant_label,
     r"recipe": lambda name: name or DEFAULT_RECIPE,
-    r"lam|k": "{:g}".format,
+    r"(.*_)?lam|k": "{:g}".format,
     r"(min|mean)_gap|mean|median|least|most|effect_\w+": signed,
     r".*_(delta|difference|drop|log10)": signed,
     r"p_dominance|sign_p": share,
@@ -185,6 +185,22 @@ VIEWS = {
     outputs.ABSORPTION: View(
         title="Feature absorption",
         reads="A fraction is a mean over the letters that could be judged; less is better.",
+    ),
+    outputs.CONSISTENCY: View(
+        title="Seed consistency",
+        reads="Means of the best cosine of a live latent with one of another seed, and of that in "
+        "one-to-one pairs. Found: the share with .7 or more in every seed that is not collapsed.",
+        by="recipe model hookpoint",
+        columns="variant width lam k l0 seeds greedy assigned found collapsed",
+    ),
+    outputs.POLES: View(
+        title="Poles of two-sided latents",
+        reads="Shares of the latents whose rarer sign has a tenth of the firings: both poles, one "
+        "or neither have a match in the one-sided dictionary of twice the width. Its pairs of live "
+        "latents are opposite at a cosine of -.7, alike at .7.",
+        by="recipe model hookpoint",
+        columns="variant width lam k seed l0 two_sided_share latents both_share one_share "
+        "neither_share one_sided_lam one_sided_l0 one_sided_opposite one_sided_alike",
     ),
     outputs.RANKING: View(
         title="All against all",

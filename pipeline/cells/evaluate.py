@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from pipeline.data.baselines import Baselines, read_baselines
@@ -21,7 +21,7 @@ from pipeline.jobs.json_files import digest, sha256_of
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import SCHEMA_VERSION, CellMetrics, read_all
-from pipeline.study.outputs import METRICS, WEIGHTS
+from pipeline.study.outputs import LATENT_TENSORS, METRICS, WEIGHTS
 from pipeline.study.specs import EvaluateSpec
 from sagsae import __version__ as sagsae_version
 from sagsae.activations.store import Store
@@ -171,14 +171,25 @@ class MeasuredCells:
 
     def autoencoder(self, cell: Cell) -> Autoencoder:
         """One of them; raises EvaluationError where its weights are not those of its metrics."""
-        folder, expected = self._root / cell.path, self.metrics[cell].made_from.weights_sha256
-        weights = folder / WEIGHTS
-        if not weights.exists() or sha256_of(weights) != expected:
+        weights = self._file(cell, WEIGHTS, self.metrics[cell].made_from.weights_sha256)
+        return read_autoencoder(weights, cell).to(self.device)
+
+    def firings(self, cell: Cell) -> Tensor:
+        """[2, H] int64: on how many held-out rows each latent fires, with either sign; raises
+        EvaluationError as ``autoencoder``."""
+        file = self._file(cell, LATENT_TENSORS, self.metrics[cell].made_from.latents_sha256)
+        latents = load_file(file)
+        return torch.stack([latents["n_pos"], latents["n_neg"]])
+
+    def _file(self, cell: Cell, name: str, expected: str) -> Path:
+        folder = self._root / cell.path
+        file = folder / name
+        if not file.exists() or sha256_of(file) != expected:
             raise EvaluationError(
-                f"{weights}: not there, or not the weights that its metrics were measured on: run "
+                f"{file}: not there, or not the one that its metrics are of: run "
                 f"snakemake --force {folder / METRICS}"
             )
-        return read_autoencoder(weights, cell).to(self.device)
+        return file
 
 
 def rows_of(store: Store, hookpoint: str, device: torch.device, label: str) -> Iterator[Tensor]:

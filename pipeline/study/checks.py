@@ -14,6 +14,7 @@ from pipeline.study.looks import unknown_names
 from pipeline.study.probe import probe_faults
 from pipeline.study.recipes import home, recipe_faults
 from pipeline.study.sections import CellNameError
+from pipeline.study.signs import signs_faults
 from pipeline.study.study_config import StudyConfig, text_sources
 from pipeline.study.training import DEFAULT_RECIPE
 from sagsae.autoencoders.registry import ELSEWHERE, VARIANTS, K, knobs
@@ -135,6 +136,7 @@ CHECKS: dict[Callable[[StudyConfig], list[str]], set[str]] = {
     recipe_faults: {"grid", "recipes", "training"},
     dial_faults: PLACES | {"recipes", "dial", "evaluation", "comparisons"},
     probe_faults: PLACES | {"recipes", "probe", "text"},
+    signs_faults: PLACES | {"recipes", "signs"},
     _browser_faults: PLACES | {"recipes", "browser", "comparisons"},
     _foreign_faults: PLACES | {"grid"},
 }

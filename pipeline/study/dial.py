@@ -175,6 +175,7 @@ class Direction(Section):
 class DialRun(LookRun):
     """One recipe, place, seed and comparison."""
 
+    seed: Natural
     comparison: Count = 1
     """Its number in the configuration, from 1."""
     candidate: UsedCell

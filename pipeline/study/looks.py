@@ -1,4 +1,4 @@
-"""What jobs have in common that look into trained cells: steering, probes, the browser."""
+"""What jobs have in common that look into trained cells: steering, probes, signs, the browser."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import CellMetrics, NonNegative
-from pipeline.study.sections import Names, Natural, Section, Spec
+from pipeline.study.sections import Names, Section, Spec
 from pipeline.study.training import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
@@ -68,7 +68,6 @@ class LookSpec(Spec):
     """Of looking into trained cells."""
 
     model: str
-    seed: int
     reads: ClassVar[tuple[str, ...]]
     """What a job reads of the model, besides its cells: names of ``pipeline.study.inputs``."""
 
@@ -89,7 +88,7 @@ class LookSpec(Spec):
 
 
 class PlaceSpec(LookSpec):
-    """Of a job for each recipe, place and seed."""
+    """Of a job for each recipe and place, or for each seed there."""
 
     recipe: str
     """The default one is the empty text."""
@@ -109,6 +108,7 @@ class PlaceSpec(LookSpec):
 class SweptSpec(LookSpec):
     """Of looking into cells that are chosen from sweeps by their L0."""
 
+    seed: int
     level: float
     """The L0 that decides."""
 
@@ -148,7 +148,6 @@ class LookRun(Section):
     recipe: str
     model: str
     hookpoint: str
-    seed: Natural
 
     @property
     @abstractmethod

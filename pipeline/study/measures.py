@@ -6,6 +6,7 @@
 | cells.jsonl | cell: its metrics |
 | dial.jsonl | job that steered |
 | probe.jsonl | job that probed codes |
+| signs.jsonl | job that looked into signs |
 | synthetic.jsonl | seed of a synthetic protocol |
 | curves.parquet | logged step of a training that figures draw; the first column names its cell |
 
@@ -23,14 +24,15 @@ import pandas as pd
 from pydantic import BaseModel, ValidationError
 
 from pipeline.jobs.json_files import canonical, read_json
+from pipeline.study import outputs
 from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve
 from pipeline.study.dial import DialRun
 from pipeline.study.metrics import CellMetrics, MetricsError, read_all
-from pipeline.study.outputs import CURVE, CURVES, DIAL_RUNS, MEASURED, METRICS, PROBE_RUNS, RUNS
 from pipeline.study.probe import ProbeRun
 from pipeline.study.scope import Scope
 from pipeline.study.sections import describe
+from pipeline.study.signs import SignsRun
 from sagsae.files import whole_file, write_atomic
 
 Measure = TypeVar("Measure", bound=BaseModel)
@@ -64,17 +66,21 @@ class Measures:
         """What probes found, in the order of the tables; raises as ``metrics``."""
         return list(self._records("probe", ProbeRun))
 
+    def signs_runs(self) -> list[SignsRun]:
+        """What was found of signs, in the order of the tables; raises as ``metrics``."""
+        return list(self._records("signs", SignsRun))
+
     def synthetic_runs(self) -> list[dict[str, Any]]:
         """Each seed of each protocol: ``protocol``, ``seed``, ``rows``; raises as ``metrics``."""
         return [record for _, record in self._lines("synthetic")]
 
     def curves(self) -> pd.DataFrame:
         """The training curves that figures draw; no row where the study has none."""
-        path = self.folder / CURVES
+        path = self.folder / outputs.CURVES
         return pd.read_parquet(path) if path.exists() else pd.DataFrame({"cell": []})
 
     def _file(self, kind: str) -> Path:
-        return self.folder / MEASURED.format(kind=kind)
+        return self.folder / outputs.MEASURED.format(kind=kind)
 
     def _records(self, kind: str, of: type[Measure]) -> Iterator[Measure]:
         for where, record in self._lines(kind):
@@ -103,17 +109,18 @@ def gather(scope: Scope, root: Path, out: Path) -> None:
         FileNotFoundError: a job has left nothing yet.
         ValueError: a damaged file; the message names it.
     """
-    if out.name == CURVES:
+    if out.name == outputs.CURVES:
         with whole_file(out) as partial:
             _curves(scope.drawn, root / "cells").to_parquet(partial, index=False)
         return
     if out.stem == "cells":
         read_all(root / "cells", scope.grid)  # names all faults at once
     folder, names = {
-        "cells": ("cells", [f"{cell.path}/{METRICS}" for cell in scope.grid]),
-        "dial": (DIAL_RUNS, scope.dial),
-        "probe": (PROBE_RUNS, scope.probe),
-        "synthetic": (RUNS, scope.synthetic.runs),
+        "cells": ("cells", [f"{cell.path}/{outputs.METRICS}" for cell in scope.grid]),
+        "dial": (outputs.DIAL_RUNS, scope.dial),
+        "probe": (outputs.PROBE_RUNS, scope.probe),
+        "signs": (outputs.SIGNS_RUNS, scope.signs),
+        "synthetic": (outputs.RUNS, scope.synthetic.runs),
     }[out.stem]
     files = ((root / folder / name).with_suffix(".json") for name in names)
     lines = (canonical(read_json(file)) + "\n" for file in files)
@@ -122,8 +129,9 @@ def gather(scope: Scope, root: Path, out: Path) -> None:
 
 def _curves(cells: Iterable[Cell], root: Path) -> pd.DataFrame:
     parts = [
-        read_curve(root / cell.path / CURVE).assign(cell=cell.path).set_index("cell").reset_index()
+        read_curve(file).assign(cell=cell.path).set_index("cell").reset_index()
         for cell in cells
+        for file in [root / cell.path / outputs.CURVE]
     ]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame({"cell": []})
 

@@ -44,6 +44,14 @@ PROBE_TABLES = (PROBING, ABSORPTION)
 # Folder of what probes found, a file for each place and seed.
 PROBE_RUNS = "probe"
 
+CONSISTENCY, POLES = "consistency.csv", "poles.csv"
+
+# Tables of a study that looks into signs.
+SIGNS_TABLES = (CONSISTENCY, POLES)
+
+# Folder of what was found of signs, a file for each place.
+SIGNS_RUNS = "signs"
+
 RANKING, RANKING_SUMMARY = "ranking.csv", "ranking_summary.csv"
 
 # Tables of a study whose variants are of several families.
@@ -168,6 +176,10 @@ class Outputs:
     ) -> str:
         """``place`` as in ``dial_run``."""
         return self.path(PROBE_RUNS, model, place, f"seed{seed}.json")
+
+    def signs_run(self, model: str = "{model}", place: str = "{place}") -> str:
+        """``place`` as in ``dial_run``."""
+        return self.path(SIGNS_RUNS, model, f"{place}.json")
 
     def browser_cell(self, shown: str = "{shown}") -> str:
         """What the latent browser has of a cell. ``shown`` is the cell's name, without its lambda

@@ -15,6 +15,7 @@ from pipeline.study.scope import Scope
 from pipeline.study.sections import ONCE, Ascending, Count, Natural, Section
 
 if TYPE_CHECKING:
+    from pipeline.study.specs import Split
     from pipeline.study.study_config import StudyConfig
 
 Sides = Annotated[int, Field(ge=1, le=256)]
@@ -53,6 +54,7 @@ class ProbeSpec(PlaceSpec):
 
     reads = ("heldout", "tokens", "asset")
     revision: int = 1
+    seed: int
     cells: list[Cell]
     store: str
     """Digest of the held-out store's DumpSpec."""
@@ -67,7 +69,7 @@ SOURCE = "source"
 
 
 def probe_specs(
-    probe: Probe, cells: Iterable[Cell], spec: Scope, stores: Mapping[str, str]
+    probe: Probe, cells: Iterable[Cell], spec: Scope, stores: Mapping[tuple[str, Split], str]
 ) -> Iterator[ProbeSpec]:
     """The jobs of a study, in the order of its tables.
 
@@ -75,7 +77,7 @@ def probe_specs(
         probe: what is asked for.
         cells: the grid.
         spec: recipes, models and hookpoints in their order.
-        stores: model -> digest of the DumpSpec of its held-out store.
+        stores: digest of the DumpSpec of each store.
     """
     at: dict[tuple[str, str, str, int], list[Cell]] = {}
     for found in by_sweep(cells).values():
@@ -95,7 +97,7 @@ def probe_specs(
                 hookpoint=hookpoint,
                 seed=seed,
                 cells=at[recipe, model, hookpoint, seed],
-                store=stores[model],
+                store=stores[model, "heldout"],
                 probe=probe,
             )
 
@@ -186,6 +188,7 @@ class ProbedCell(UsedCell):
 class ProbeRun(LookRun):
     """One recipe, place and seed."""
 
+    seed: Natural
     ks: list[Count]
     rows: Count
     """Held-out rows that some label uses."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import product
+from operator import not_
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell, SweepKey
@@ -63,6 +64,8 @@ class Scope(BaseModel):
     """Names of the jobs that steered, in the order of the tables."""
     probe: list[str] = []
     """Names of the jobs that probed codes, in the order of the tables."""
+    signs: list[str] = Field(default=[], exclude_if=not_)
+    """Names of the jobs that looked into signs, in the order of the tables."""
     curves: list[str] = []
     """Paths of the cells whose training curves may be drawn."""
     synthetic: SyntheticScope = SyntheticScope()

@@ -19,12 +19,13 @@ from pipeline.study.cell import Cell
 from pipeline.study.checks import absent_files, check_known, cross_faults
 from pipeline.study.dial import DialSpec, dial_specs
 from pipeline.study.grid import cells_of, foreign_cells, source_of
-from pipeline.study.outputs import DIAL_RUNS, PROBE_RUNS, Outputs
+from pipeline.study.outputs import DIAL_RUNS, PROBE_RUNS, SIGNS_RUNS, Outputs
 from pipeline.study.probe import ProbeSpec, probe_specs
 from pipeline.study.recipes import levels_of, training_of
 from pipeline.study.run_settings import RunSettings, run_part
 from pipeline.study.scope import Scope, drawn_cells
-from pipeline.study.sections import CellNameError, ConfigError, Spec
+from pipeline.study.sections import CellNameError, ConfigError
+from pipeline.study.signs import SignsSpec, signs_specs
 from pipeline.study.sources import model_files, text_files, without_terms
 from pipeline.study.specs import (
     AssetSpec,
@@ -188,6 +189,7 @@ class Study(Outputs):
             "sources": self.config.text.names,
             "dial": self.names_below(DIAL_RUNS, self.dials),
             "probe": self.names_below(PROBE_RUNS, self.probes),
+            "signs": self.names_below(SIGNS_RUNS, self.signs),
             "curves": [cell.path for cell in drawn_cells(self.cells, self.compared)],
             "synthetic": synthetic.model_dump(include={"with_study", "seeds"}),
             "reference": self.config.reference or "",
@@ -211,15 +213,28 @@ class Study(Outputs):
         """File -> specification of each job that probes codes; none unless asked for."""
         if self.config.probe is None:
             return {}
-        stores = {model: self.stores[model, "heldout"] for model in self.models}
-        found = probe_specs(self.config.probe, self.cells, self.compared, stores)
+        found = probe_specs(self.config.probe, self.cells, self.compared, self.stores)
         return {self.probe_run(one.model, one.place, one.seed): one for one in found}
+
+    @cached_property
+    def signs(self) -> dict[str, SignsSpec]:
+        """File -> specification of each job that looks into signs; none unless asked for."""
+        if self.config.signs is None:
+            return {}
+        found = signs_specs(self.config.signs, self.cells, self.compared, self.stores)
+        return {self.signs_run(one.model, one.place): one for one in found}
+
+    @property
+    def looks(self) -> dict[str, Mapping[str, Any]]:
+        """Section -> the specification of each of its jobs, by file."""
+        shown = browser_specs(self)
+        return {"dial": self.dials, "probe": self.probes, "signs": self.signs, "browser": shown}
 
     def look_spec(self, file: str) -> Any:
         """Of the job that makes a file; raises CellNameError that lists those there are."""
-        known = {**self.dials, **self.probes, **browser_specs(self)}
+        known = {name: one for made in self.looks.values() for name, one in made.items()}
         if file not in known:
-            there = ", ".join(known) or "none: see sections dial, probe and browser"
+            there = ", ".join(known) or f"none: see sections {', '.join(self.looks)}"
             raise CellNameError(f"{file}: nothing of this study makes it; it has {there}")
         return known[file]
 
@@ -258,12 +273,8 @@ class Study(Outputs):
     def write_shared_specs(self, folder: Path = Path()) -> None:
         """Write the files of ``shared_specs``, whose paths are relative to ``folder``, and those of
         the jobs that look into cells."""
-        looks: dict[str, Mapping[str, Spec]] = {
-            "dial": self.dials,
-            "probe": self.probes,
-            "browser": browser_specs(self),
-        }
-        specs = [(kind, one.model_dump()) for kind, made in looks.items() for one in made.values()]
+        made = self.looks.items()
+        specs = [(kind, one.model_dump()) for kind, jobs in made for one in jobs.values()]
         for name, spec in [*self._shared().items(), *specs]:
             write_json(folder / self.shared_spec(name, digest(spec)), spec)
 

@@ -36,6 +36,7 @@ from pipeline.study.sections import (
     Width,
     faults_of,
 )
+from pipeline.study.signs import Signs
 from pipeline.study.sources import (
     AnyText,
     MixedText,
@@ -216,6 +217,8 @@ class StudyConfig(Section):
     """Steering with single latents; none when absent."""
     probe: Probe | None = Field(default=None, exclude_if=lambda probe: probe is None)
     """Sparse probing and feature absorption; none when absent."""
+    signs: Signs | None = Field(default=None, exclude_if=lambda signs: signs is None)
+    """Consistency over seeds, opposite pairs, poles; none when absent."""
     browser: Browser | None = Field(default=None, exclude_if=lambda browser: browser is None)
     """Pages on which the latents of some cells can be looked at; none when absent."""
     hub: Hub | None = Field(default=None, exclude_if=lambda hub: hub is None)

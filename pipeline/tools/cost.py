@@ -56,6 +56,7 @@ def stages(study: Study, rates: Rates) -> list[Stage]:
         Stage("evaluation", [load.evaluation(cell) for cell in study.cells]),
         Stage("dial", [load.dial(one) for one in study.dials.values()]),
         Stage("probe", [load.probe(one) for one in study.probes.values()]),
+        Stage("signs", [load.signs(one) for one in study.signs.values()]),
     ]
     return [stage for stage in found if stage.jobs]
 

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.analysis.figures.catalogue import FIGURES, SYNTHETIC, figures_of
-from pipeline.study.browser import browser_specs
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG
 
@@ -20,8 +19,7 @@ RULES = ("all", "tables", "figures", "report", "synthetic", "hub_folder", "verif
 def targets(study: Study) -> Iterator[str]:
     """Rules, figures, and the metrics of the cells."""
     yield from RULES
-    looks = {"dial": study.dials, "probe": study.probes, "browser": browser_specs(study)}
-    yield from (name for name, jobs in looks.items() if jobs)
+    yield from (name for name, jobs in study.looks.items() if jobs)
     names = dict.fromkeys([*figures_of(study.scope), *SYNTHETIC])
     yield from (name for name in names if name in FIGURES)
     yield from map(study.metrics, study.cells)

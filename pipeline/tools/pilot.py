@@ -34,7 +34,7 @@ LEAST_STEPS = 200
 # The outermost lambdas aim at the smallest L0 over this, and at the largest L0 times this.
 MARGIN = 1.25
 # Sections of a study that its pilot does without.
-LEFT_OUT = ("comparisons", "dial", "probe", "browser", "synthetic", "reference")
+LEFT_OUT = ("comparisons", "dial", "probe", "signs", "browser", "synthetic", "reference")
 # The section of a configuration file, up to the next key of the first level.
 GRID = re.compile(r"^grid:.*\n(?:(?:[ #-].*)?\n)*", re.MULTILINE)
 

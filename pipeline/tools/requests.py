@@ -96,6 +96,8 @@ class Requests:
                 return [load.dial(study.look_spec(study.dial_run(**given)))]
             case "probe_run":
                 return [load.probe(study.look_spec(study.probe_run(**given)))]
+            case "signs_run":
+                return [load.signs(study.look_spec(study.signs_run(**given)))]
             case "browser_cell":
                 shown = study.look_spec(study.browser_cell(**given)).shown[0]
                 return 2 * [load.evaluation(shown)]  # its codes and its rival's

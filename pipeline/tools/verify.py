@@ -30,17 +30,22 @@ from pipeline.jobs.json_files import digest, expect_fields, json_argument, read_
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
 from pipeline.study.dial import read_dial_run
-from pipeline.study.looks import LookRun
 from pipeline.study.metrics import read_metrics
 from pipeline.study.outputs import CURVE, LATENT_TENSORS, METRICS, STATE, TRAINED, TRAINING, WEIGHTS
 from pipeline.study.probe import read_probe_run
 from pipeline.study.sections import CellNameError
+from pipeline.study.signs import read_signs_run
 from pipeline.study.study import SPLITS, Study
 from pipeline.study.study_config import DEFAULT_CONFIG
 from pipeline.study.synthetic import PROTOCOLS
 
 MODELS, TEXTS, TOKENS, STORES = "models", "texts", "token stores", "stores"
-BASELINES, CELLS, LOOKS, SYNTHETIC = "baselines", "cells", "dial and probe runs", "synthetic runs"
+BASELINES, CELLS, LOOKS, SYNTHETIC = (
+    "baselines",
+    "cells",
+    "looks into cells",
+    "synthetic runs",
+)
 # Kinds whose record names an entry of the cache that no job mends in its place.
 IN_CACHE = (MODELS, TEXTS, TOKENS, BASELINES)
 
@@ -91,7 +96,7 @@ def checks(study: Study) -> Iterator[Check]:
         yield Check(BASELINES, Path(study.baselines(model)), partial(_read_baselines, study, model))
     for cell in dict.fromkeys([*study.cells, *_other_cells(study)]):
         yield Check(CELLS, Path(study.metrics(cell)), partial(check_cell, study, cell))
-    for run in [*study.dials, *study.probes]:
+    for run in [*study.dials, *study.probes, *study.signs]:
         yield Check(LOOKS, Path(run), partial(check_look, study))
     for protocol, seed in product(PROTOCOLS, study.config.synthetic.seeds):
         if (file := Path(study.synthetic_run(protocol, seed))).exists():
@@ -179,9 +184,10 @@ def check_cell(study: Study, cell: Cell, file: Path) -> None:
 
 
 def check_look(study: Study, file: Path) -> None:
-    """Check a file of steering or of probes: its content, and the weights that it was made with."""
-    read: Callable[[Path], LookRun] = read_dial_run if str(file) in study.dials else read_probe_run
-    run = read(file)
+    """Check a file of steering, probes or signs: its content, and the weights that it was made
+    with."""
+    readers = {"dial": read_dial_run, "probe": read_probe_run, "signs": read_signs_run}
+    run = next(read for kind, read in readers.items() if str(file) in study.looks[kind])(file)
     check_digest(file, "specification", run.spec, digest(study.look_spec(str(file))))
     for one in run.used:
         metrics = Path(study.metrics(one.cell))

@@ -13,6 +13,7 @@ from pipeline.study.cell import Cell
 from pipeline.study.dial import DialSpec
 from pipeline.study.probe import ProbeSpec
 from pipeline.study.sections import Count, Natural, Positive, Section
+from pipeline.study.signs import SignsSpec
 from pipeline.study.study import Study
 from pipeline.study.study_config import Model, load_yaml
 from sagsae.autoencoders.registry import GATED, VARIANTS
@@ -31,6 +32,8 @@ COMPRESSED = 0.8
 # Labels that a text with one source has; passes over the rows of a label until a probe on whole
 # activations has converged.
 LABELS, PASSES_PER_FIT = 31, 200
+# Seconds of the host for each pair of latents of two seeds, where these are assigned.
+ASSIGNED_PAIR = 1.5e-7
 # Chunks that the stream of a training shuffles together.
 GROUP_CHUNKS = 16
 # Bytes per second that one job reads or writes, assumed; tokens per second that one core packs,
@@ -214,6 +217,20 @@ class Workload:
             moved=held_out * self.row_bytes(one.model),
             held=held + max(map(self._autoencoder_bytes, one.cells)),
             fixed=5.0 * (1 + len(one.cells)),
+        )
+
+    def signs(self, one: SignsSpec) -> Work:
+        """Of a job that looks into signs: as if every cell encoded all held-out rows, and its
+        latents were assigned to those of one other seed."""
+        rows, widest = self._rows("heldout"), max(one.cells, key=lambda cell: cell.width)
+        pairs = sum(float(cell.width) ** 2 for cell in one.cells)
+        stored, cosines = rows * self.row_bytes(one.model), 16.0 * widest.width**2
+        return Work(
+            tokens=len(one.cells) * rows,
+            forward=sum(map(self._product, one.cells)) * rows,
+            moved=stored,
+            held=stored + cosines + self._autoencoder_bytes(widest),
+            fixed=len(one.cells) + ASSIGNED_PAIR * pairs,
         )
 
     def _autoencoder_bytes(self, cell: Cell) -> float:

@@ -64,6 +64,15 @@ def signed_pairs(rows: Tensor) -> SignedPairs:
     return SignedPairs(opposite // 2, (alike - len(rows)) // 2, len(rows))
 
 
+def two_sided_latents(counts: Tensor) -> Tensor:
+    """[H] bool: the latents whose rarer sign has a share of at least `TWO_SIDED`.
+
+    Args:
+        counts: [2, H] firings with either sign.
+    """
+    return counts.amin(0) >= TWO_SIDED * counts.sum(0).clamp(min=1)
+
+
 @torch.no_grad()
 def poles(two_sided: Autoencoder, one_sided: Autoencoder, batches: Iterable[Tensor]) -> Poles:
     """Look for the poles of two-sided latents in a one-sided dictionary.
@@ -83,8 +92,6 @@ def poles(two_sided: Autoencoder, one_sided: Autoencoder, batches: Iterable[Tens
         matches = (one_sided.encode(x) != 0)[:, numbers[:, 0]]
         fired += signs.sum(0).cpu()
         together += (signs & matches).sum(0).cpu()
-    counts = fired.view(2, -1)
-    used = counts.amin(0) >= TWO_SIDED * counts.sum(0).clamp(min=1)
     matched = (cosines[:, 0] >= FOUND) & (together >= TOGETHER * fired.clamp(min=1))
-    of_each = matched.view(2, -1).sum(0)[used]
+    of_each = matched.view(2, -1).sum(0)[two_sided_latents(fired.view(2, -1))]
     return Poles(*(int((of_each == n).sum()) for n in (2, 1, 0)))

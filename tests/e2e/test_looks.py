@@ -1,4 +1,4 @@
-"""Steering, probing and the latent browser as targets of the workflow."""
+"""Steering, probing, signs and the latent browser as targets of the workflow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import yaml
 from pipeline.analysis.csv_files import read_table
 from pipeline.study.browser import browser_specs
 from pipeline.study.dial import read_dial_run
+from pipeline.study.outputs import SIGNS_TABLES
 from pipeline.study.probe import read_probe_run
+from pipeline.study.signs import read_signs_run
 from pipeline.study.study import Study
 from tests.e2e.conftest import Workflow
 from tests.pipeline.cells.browser.test_collect import given
@@ -27,11 +29,12 @@ SMALL = CONFIG | {
     "hookpoints": ["resid"],
     "grid": [
         *(side | {"lambdas": [0.1, 0.2]} for side in SIDES.values()),
-        {"variant": "topk", "width": 48, "ks": [4]},
+        {"variant": "topk", "width": 48, "ks": [4], "seeds": [0, 1]},
     ],
     "comparisons": [SIDES | {"matched_l0": [4]}],
     "dial": {"latents": 2, "pairs": 1, "random": 2, "contexts": 4, "alphas": [0.5, 1]},
     "probe": {"ks": [1, 2], "train_rows": 60, "test_rows": 40, "least_rows": 3},
+    "signs": {},
     "browser": {"top": 3},
 }
 
@@ -47,17 +50,23 @@ def test_cells_are_trained_and_looked_into(elsewhere):
     planned = made.planned("dial")
     assert (planned["cell"], planned["dial_run"], planned["draw_figure"]) == (4, 1, 2)
     assert "make_tables" not in planned
-    done = made.run("dial", "probe", "browser")
+    done = made.run("dial", "probe", "signs", "browser")
     assert done.returncode == 0, done.stdout[-4000:]
     study = Study.load(made.config)
-    (dialled,), (probed,) = study.dials, study.probes
+    (dialled,), (probed,), (signed,) = study.dials, study.probes, study.signs
     steered = read_table(folder / study.table("dial.csv"))
     assert len(steered) == len(read_dial_run(folder / dialled).directions) == 5
-    assert [one.cell for one in read_probe_run(folder / probed).cells] == study.cells
+    assert [one.cell for one in read_probe_run(folder / probed).cells] == study.cells[:-1]
     probing = read_table(folder / study.table("probing.csv"))
     assert set(probing.loc[probing["variant"] == "topk", "cell_k"]) == {4}
     assert len(probing[probing["kind"] == "all"]) == 5 * 2
     assert len(read_table(folder / study.table("absorption.csv"))) == 5
+    signs = read_signs_run(folder / signed)
+    assert [one.cell for one in signs.cells] == study.cells
+    consistency, poles = (read_table(folder / study.table(name)) for name in SIGNS_TABLES)
+    assert consistency[["variant", "k"]].to_numpy().tolist() == [["topk", 4]]
+    assert consistency["seeds"].tolist() == [2]
+    assert len(poles) == len(signs.poles) == 2
     for name in ("figure_dial", "figure_probing"):
         assert (folder / study.figure(name)).stat().st_size > 5_000
     page = folder / study.browser_page
@@ -66,7 +75,7 @@ def test_cells_are_trained_and_looked_into(elsewhere):
     for cell, file in zip(shown, browser_specs(study), strict=True):
         assert page.parent / cell["folder"] == (folder / file).parent
         assert len(given(page.parent / cell["folder"] / "index.js")["dials"]) == 2
-    assert made.planned("dial", "probe", "browser") == {}
+    assert made.planned("dial", "probe", "signs", "browser") == {}
 
     other = workflow(
         folder, dial=SMALL["dial"] | {"random": 3}, probe=SMALL["probe"] | {"ks": [1, 3]}

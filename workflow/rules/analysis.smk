@@ -67,6 +67,13 @@ rule probe:
     localrule: True
 
 
+rule signs:
+    input:
+        table("consistency.csv"),
+        table("poles.csv"),
+    localrule: True
+
+
 rule make_tables:
     input:
         STUDY,
@@ -119,6 +126,23 @@ rule probe_tables:
         measures=lambda wildcards: MEASURES,
     shell:
         "python -m pipeline probe-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
+
+
+rule signs_tables:
+    input:
+        STUDY,
+        f"{MEASURES}/signs.jsonl",
+    output:
+        csv=table("consistency.csv"),
+        poles=table("poles.csv"),
+    log:
+        f"{OUT}/logs/signs_tables.log",
+    localrule: True
+    params:
+        of=[CODE, SCOPE.digest],
+        measures=lambda wildcards: MEASURES,
+    shell:
+        "python -m pipeline signs-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
 
 
 rule ranking_tables:

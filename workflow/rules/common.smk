@@ -20,6 +20,15 @@ def probe_runs(wildcards):
     return list(study.probes)
 
 
+def signs_runs(wildcards):
+    """What all jobs make that look into signs."""
+    if not study.signs:
+        raise CellNameError(
+            "this study looks into no signs: see section `signs` in config/README.md"
+        )
+    return list(study.signs)
+
+
 def browser_pages(wildcards):
     """The page of the latent browser."""
     if not browser_specs(study):

@@ -13,6 +13,7 @@ MEASURED = {
     "cells.jsonl": lambda wildcards: list(map(study.metrics, study.cells)),
     "dial.jsonl": dial_runs,
     "probe.jsonl": probe_runs,
+    "signs.jsonl": signs_runs,
     "synthetic.jsonl": lambda wildcards: [
         f"{ROOT}/synthetic/runs/{name}.json" for name in SCOPE.synthetic.runs
     ],

@@ -17,7 +17,7 @@ from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.json_files import read_json, sha256_of, write_json
 from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, DialSpec, read_dial_run
 from pipeline.study.metrics import read_all
-from pipeline.study.outputs import METRICS, WEIGHTS
+from pipeline.study.outputs import LATENT_TENSORS, METRICS, WEIGHTS
 from pipeline.study.study import Study
 from sagsae.activations import Store, iterate
 from sagsae.autoencoders.storage import build, load
@@ -81,7 +81,7 @@ def make_cell(tiny: TinyStudy, study: Study, cell, root: Path, baselines: Path) 
     """Weights as training finds them at its start, shut further at the larger lambda."""
     statistics = store(tiny, "train").statistics("resid")
     sae = build(cell.variant, HIDDEN, cell.width, statistics.scale)
-    sae.initialise(torch.from_numpy(statistics.mean * statistics.scale), seed=0)
+    sae.initialise(torch.from_numpy(statistics.mean * statistics.scale), seed=cell.seed)
     if cell.variant == "gated":
         sae.params["b_gate"].fill_(-0.3 if cell.lam == 0.1 else -0.6)
     elif cell.lam == 0.3:
@@ -89,7 +89,7 @@ def make_cell(tiny: TinyStudy, study: Study, cell, root: Path, baselines: Path) 
     folder = root / cell.path
     folder.mkdir(parents=True)
     sae.save(folder / WEIGHTS)
-    found, _ = evaluate_cell(
+    found, latents = evaluate_cell(
         study.evaluate_spec(cell),
         cell,
         TRAIN_INFO,
@@ -99,6 +99,7 @@ def make_cell(tiny: TinyStudy, study: Study, cell, root: Path, baselines: Path) 
         tiny.asset,
         CPU,
     )
+    (folder / LATENT_TENSORS).write_bytes(latents)
     write_json(folder / METRICS, found)
 
 
@@ -215,7 +216,7 @@ def test_what_does_not_belong_together_is_refused(steered, tmp_path):
     one = steered.spec.model_copy(update={"candidate": [cell]})
     try:
         build("sagsae_tied", HIDDEN, 48).save(weights)
-        with pytest.raises(EvaluationError, match="not the weights that its metrics"):
+        with pytest.raises(EvaluationError, match="not the one that its metrics are of"):
             dial(**steered.arguments | {"spec": one})
     finally:
         weights.write_bytes(kept)

@@ -78,7 +78,8 @@ def test_targets_are_what_the_study_has(config, capsys):
     assert found[-len(study.cells) :] == [study.metrics(cell) for cell in study.cells]
     plain = Study.from_dict(configuration(browser={}))
     assert not {"dial", "probe"} & set(targets(plain))
-    assert {"probe", "figure_probing"} <= set(targets(Study.from_dict(configuration(probe={}))))
+    asked = set(targets(Study.from_dict(configuration(probe={}, signs={}))))
+    assert {"probe", "signs", "figure_probing"} <= asked
     assert "browser" in set(targets(plain))
 
 

@@ -65,6 +65,15 @@ def test_probing_by_hand(rates):
     assert whole.tokens == 4 * 8192  # no more rows than there are
 
 
+def test_signs_by_hand(rates):
+    """Every cell encodes the held-out rows; pairs of latents are assigned on the host."""
+    raw = Study.load(CONFIGS / "smoke.yaml").config.model_dump()
+    raw["signs"] = {"models": ["tiny-smollm3"], "hookpoints": ["mlp_out"]}
+    (job,) = {stage.name: stage for stage in stages(Study.from_dict(raw), rates)}["signs"].jobs
+    assert job.forward == 2 * 64 * (2 * 256 + 2 * 128) * 8192
+    assert job.fixed == pytest.approx(4 + 1.5e-7 * 2 * (256**2 + 128**2))
+
+
 def test_an_hour_of_a_device_is_work_at_its_rates_and_the_start_of_each_job(rates):
     device = rates.device("h100")
     found = stages(Study.load(CONFIGS / "paper.yaml"), rates)

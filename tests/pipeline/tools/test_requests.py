@@ -109,6 +109,7 @@ def test_memory_covers_every_cell_of_the_reference_study():
         ("baselines", {"model": "tiny-gpt-neox"}),
         ("dial_run", {"model": "tiny-gpt-neox", "place": "resid", "seed": "0", "of": ""}),
         ("probe_run", {"model": "tiny-gpt-neox", "place": "resid", "seed": "0"}),
+        ("signs_run", {"model": "tiny-gpt-neox", "place": "resid"}),
         ("synthetic_run", {"protocol": "anomalies", "seed": "1"}),
         ("browser_cell", {"shown": "tiny-gpt-neox/resid/gated/w256_lam0.1_seed0"}),
     ],
@@ -116,7 +117,7 @@ def test_memory_covers_every_cell_of_the_reference_study():
 def test_every_rule_of_a_cluster_has_numbers(rule, given):
     cells = ["tiny-gpt-neox/resid/gated/w256_lam0.1_seed0"]
     raw = Study.load(CONFIGS / "smoke.yaml").config.model_dump() | {"browser": {"cells": cells}}
-    raw["probe"] = {}
+    raw |= {"probe": {}, "signs": {}}
     found = Requests(Study.from_dict(raw), "cpu-core").of(rule)
     assert LEAST_MINUTES <= found["runtime"](given, attempt=1, threads=1) < 60
     assert 1000 <= found["mem_mb"](given, attempt=1) < 8000

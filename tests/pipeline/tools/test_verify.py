@@ -79,14 +79,15 @@ def test_what_is_not_made_yet_is_no_fault(whole, tmp_path):
     assert not nothing.sound
 
 
-@pytest.mark.parametrize("sections", [{"dial": {"contexts": 4}}, {"probe": {}}])
+@pytest.mark.parametrize("sections", [{"dial": {"contexts": 4}}, {"probe": {}}, {"signs": {}}])
 def test_files_of_looks_are_read_too(whole, sections):
     sides = {"candidate": {"variant": "sagsae_tied", "width": 24}}
     sides["baseline"] = {"variant": "gated", "width": 48}
     raw = configuration(whole.root.parent) | {"comparisons": [sides]} | sections
     study = Study.from_dict(raw)
-    assert set(map(Path, study.dials | study.probes)) <= set(verify(study).absent)
-    file = Path(next(iter(study.dials | study.probes)))
+    files = [Path(file) for kind in sections for file in study.looks[kind]]
+    assert set(files) <= set(verify(study).absent)
+    file = files[0]
     file.parent.mkdir(parents=True)
     file.write_text("{}")
     (fault,) = verify(study).faults

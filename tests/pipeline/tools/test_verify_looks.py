@@ -1,4 +1,4 @@
-"""What is wrong with files of steering and of probes, as `snakemake verify` tells it."""
+"""What is wrong with files of jobs that look into cells, as `snakemake verify` tells it."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from pipeline.tools.verify import check_look
 from tests.pipeline.made_dial import make_dials
 from tests.pipeline.made_grid import make_grid
 from tests.pipeline.made_probes import make_probes
+from tests.pipeline.made_signs import make_signs
 
 PLACES = {"models": ["small"], "hookpoints": ["mlp_out"]}
-CHANGED = {"dial": {"random": 3}, "probe": {"ks": [1, 5, 9]}}
+MAKERS = {"dial": make_dials, "probe": make_probes, "signs": make_signs}
 
 
-@pytest.fixture(params=["dial", "probe"])
+@pytest.fixture(params=list(MAKERS))
 def made(request, tmp_path) -> tuple[Study, Path]:
-    """A study with one file of steering, or of probes."""
+    """A study with one file of such a job."""
     study = make_grid(tmp_path, hookpoints=["mlp_out"], **{request.param: PLACES})
-    {"dial": make_dials, "probe": make_probes}[request.param](study)
-    (file,) = study.dials | study.probes
+    MAKERS[request.param](study)
+    (file,) = study.looks[request.param]
     return study, Path(file)
 
 
 def test_a_damaged_file_is_named(made):
     study, file = made
-    file.write_text(file.read_text().replace('"seed": 0', '"seed": 1', 1))
+    file.write_text(file.read_text().replace('"model": "small"', '"model": "large"', 1))
     with pytest.raises(ValueError, match="edited or damaged"):
         check_look(study, file)
 
 
 def test_a_file_of_another_configuration_is_named(made):
     study, file = made
-    kind = "dial" if study.dials else "probe"
-    other = study.config.model_dump() | {kind: PLACES | CHANGED[kind]}
-    other["results"] = study.run.results
+    other = study.config.model_dump() | {"results": study.run.results}
+    other["dump"]["heldout_rows"] += 1
+    other["evaluation"]["lr_contexts"] += 1
     with pytest.raises(ValueError, match="made for another configuration: specification"):
         check_look(Study.from_dict(other), file)
 

@@ -1,0 +1,102 @@
+"""Stage: the tables of consistency and of poles, from what each job of section signs found.
+
+    python -m pipeline signs-tables --measures DIR --out tables/consistency.csv
+
+consistency.csv has a row per lambda or k of a sweep with several seeds, poles.csv one per two-sided
+cell that has a one-sided form of twice its width. Numbers that rest on a collapsed cell are absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pandas as pd
+
+from pipeline.analysis.csv_files import write_csv
+from pipeline.analysis.tables.sweeps import without_idle_k
+from pipeline.study.cell import KNOBS
+from pipeline.study.measures import Measures
+from pipeline.study.outputs import POLES
+from pipeline.study.signs import SignsRun
+
+POINT = ("recipe", "model", "hookpoint", "variant", "width", *KNOBS)
+AGREEMENT = ("greedy", "assigned", "found")
+OUTCOMES = ("both", "one", "neither")
+COUNTED = ("live", "two_sided")
+# Of the one-sided form of a cell.
+WITNESS = ("variant", "lam", "l0", "live", "opposite", "alike")
+
+
+def consistency_table(runs: Iterable[SignsRun]) -> pd.DataFrame:
+    """One row per point: ``seeds`` and mean ``l0`` of the cells that are compared, ``collapsed``
+    the seeds of the others; the rest is as in ``sagsae.Consistency``."""
+    rows = [row for run in runs for row in _points(run)]
+    columns = [*POINT, "seeds", *AGREEMENT, "l0", "collapsed"]
+    return without_idle_k(pd.DataFrame(rows, columns=columns))
+
+
+def _points(run: SignsRun) -> Iterator[dict[str, Any]]:
+    compared = {one.cells[0]: one for one in run.agreements}
+    own = [one for one in run.cells if one.cell.recipe == run.recipe]
+    for _, point in groupby(own, key=lambda one: (one.cell.sweep, one.cell.knob)):
+        cells = list(point)
+        if len(cells) < 2:
+            continue
+        sound = [one for one in cells if not one.collapsed]
+        agreement = compared.get(sound[0].cell) if sound else None
+        yield {
+            **_named(cells[0].cell, POINT),
+            "seeds": len(sound),
+            **{name: getattr(agreement, name, None) for name in AGREEMENT},
+            "l0": fmean(one.l0 for one in sound) if sound else None,
+            "collapsed": ", ".join(f"seed {one.cell.seed}" for one in cells if one.collapsed),
+        }
+
+
+def poles_table(runs: Iterable[SignsRun]) -> pd.DataFrame:
+    """One row per two-sided cell. ``latents`` are those that are two-sided on the rows of the run;
+    of these are ``both``, ``one`` and ``neither``, see ``sagsae.Poles``. Columns ``one_sided_...``
+    are of the one-sided cell, whose pairs are as in ``sagsae.evaluation.poles.SignedPairs``."""
+    rows = [row for run in runs for row in _pairs(run)]
+    columns = [*POINT, "seed", "l0", *COUNTED, "two_sided_share", "latents", *OUTCOMES]
+    columns += [f"{name}_share" for name in OUTCOMES] + [f"one_sided_{name}" for name in WITNESS]
+    return without_idle_k(pd.DataFrame(rows, columns=columns))
+
+
+def _pairs(run: SignsRun) -> Iterator[dict[str, Any]]:
+    known = {one.cell: one for one in run.cells}
+    for found in run.poles:
+        cell, witness = known[found.cell], known[found.one_sided]
+        outcomes = _named(found, OUTCOMES)
+        latents = sum(outcomes.values())
+        shares = {f"{name}_share": n / latents for name, n in outcomes.items() if latents}
+        of_witness = _named(witness.cell, WITNESS[:2]) | _named(witness, WITNESS[2:])
+        yield {
+            **_named(cell.cell, (*POINT, "seed")),
+            **_named(cell, ("l0", *COUNTED)),
+            "two_sided_share": cell.two_sided / cell.live,
+            "latents": latents,
+            **outcomes,
+            **shares,
+            **{f"one_sided_{name}": value for name, value in of_witness.items()},
+        }
+
+
+def _named(of: object, names: Iterable[str]) -> dict[str, Any]:
+    return {name: getattr(of, name) for name in names}
+
+
+def main(measures: Path, out: Path) -> None:
+    """Run the stage.
+
+    Args:
+        measures: folder of the measures
+        out: consistency.csv; poles.csv goes beside it
+    """
+    found = Measures(measures).signs_runs()
+    write_csv(out, consistency_table(found))
+    write_csv(out.with_name(POLES), poles_table(found))

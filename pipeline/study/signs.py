@@ -1,0 +1,139 @@
+"""Section ``signs``: what becomes of directions and their opposites; its jobs, what they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.study.cell import Cell
+from pipeline.study.looks import LookRun, PlaceSpec, Restricted, UsedCell, unknown_names
+from pipeline.study.metrics import Finite, Share, read_measure
+from pipeline.study.scope import Scope
+from pipeline.study.sections import Count, Natural, Section
+from sagsae.autoencoders import registry
+
+if TYPE_CHECKING:
+    from pipeline.study.specs import Split
+    from pipeline.study.study_config import StudyConfig
+
+
+class Signs(Restricted):
+    """Seeds, opposite pairs and poles: `snakemake signs`.
+
+    All cells of the grid are looked into, but for those that the fields below leave out."""
+
+
+class SignsSpec(PlaceSpec):
+    """Of looking into all cells that were trained under one recipe at one place."""
+
+    reads = ("heldout",)
+    revision: int = 1
+    cells: list[Cell]
+    """Those of the recipe, and one-sided ones of another in which poles of these are sought."""
+    store: str
+    """Digest of the held-out store's DumpSpec."""
+
+    @property
+    def sides(self) -> list[list[Cell]]:
+        return [self.cells]
+
+
+def is_two_sided(cell: Cell) -> bool:
+    """Whether its latents may have either sign; of variants that are not registered it is not
+    known, and they count as one-sided."""
+    return registry.sides(cell.variant) == 2
+
+
+def one_sided_forms(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
+    """The cells at the same place in which the poles of a two-sided cell may be sought: of the
+    one-sided variant that it is a form of, of twice its width, of its seed, and of its k where it
+    has one. None of a one-sided cell."""
+    wanted = registry.stem(cell.variant), 2 * cell.width, cell.seed, cell.k
+    found = [one for one in cells if (one.variant, one.width, one.seed, one.k) == wanted]
+    return found if is_two_sided(cell) else []
+
+
+def signs_specs(
+    signs: Signs, cells: Sequence[Cell], spec: Scope, stores: Mapping[tuple[str, Split], str]
+) -> Iterator[SignsSpec]:
+    """The jobs of a study, in the order of its tables.
+
+    Args:
+        signs: what is asked for.
+        cells: the grid.
+        spec: which cells stand under which recipe.
+        stores: digest of the DumpSpec of each store.
+    """
+    places = ((recipe, *place) for recipe, found in spec.trained.items() for place in found)
+    for recipe, model, hookpoint in filter(lambda place: signs.covers(*place), places):
+        here = [cell for cell in cells if (cell.model, cell.hookpoint) == (model, hookpoint)]
+        own = [cell for cell in here if cell.recipe == recipe]
+        under = [cell for cell in here if cell.recipe == spec.home(recipe, cell.variant)]
+        sought_in = (one for cell in own for one in one_sided_forms(cell, under))
+        if own:
+            yield SignsSpec(
+                recipe=recipe,
+                model=model,
+                hookpoint=hookpoint,
+                cells=sorted({*own, *sought_in}),
+                store=stores[model, "heldout"],
+            )
+
+
+def signs_faults(config: StudyConfig) -> list[str]:
+    """Faults of section signs that concern other sections, each with its path."""
+    return unknown_names(config, config.signs, "signs") if config.signs else []
+
+
+class SignedCell(UsedCell):
+    """One cell, and pairs of its live latents, see ``sagsae.evaluation.poles.SignedPairs``."""
+
+    collapsed: bool
+    """Such a cell is in no other part of the run."""
+    live: Natural
+    """Latents that fire on some held-out row."""
+    two_sided: Natural
+    """Latents of which a tenth of the firings, or more, have the rarer sign."""
+    opposite: Natural
+    alike: Natural
+
+
+class Agreement(Section):
+    """Cells that differ in their seed alone, see ``sagsae.evaluation.consistency``."""
+
+    cells: list[Cell]
+    greedy: Finite
+    assigned: Finite
+    found: Share
+
+
+class FoundPoles(Section):
+    """What a one-sided cell has of the two-sided latents of a cell, see ``sagsae.poles``."""
+
+    cell: Cell
+    one_sided: Cell
+    """Of several lambdas that whose L0 is nearest."""
+    both: Natural
+    one: Natural
+    neither: Natural
+
+
+class SignsRun(LookRun):
+    """One recipe and place."""
+
+    rows: Count
+    """Held-out rows on which poles and latents were to fire together."""
+    cells: list[SignedCell]
+    agreements: list[Agreement]
+    """Of each lambda or k of each sweep of the recipe that has two seeds at least."""
+    poles: list[FoundPoles]
+
+    @property
+    def used(self) -> list[SignedCell]:
+        return self.cells
+
+
+def read_signs_run(path: Path) -> SignsRun:
+    """Read and validate one file; raises MetricsError as ``read_measure``."""
+    return read_measure(SignsRun, path, "run `snakemake signs` first")

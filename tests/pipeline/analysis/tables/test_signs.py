@@ -1,0 +1,74 @@
+"""Tables of consistency and of poles, from made-up results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.names import tables_of
+from pipeline.analysis.page import parts_of
+from pipeline.analysis.tables.signs import consistency_table, main, poles_table
+from pipeline.study.measures import gather
+from pipeline.study.outputs import CONSISTENCY, POLES, SIGNS_TABLES
+from pipeline.study.study import Study
+from tests.pipeline.made_grid import configuration
+from tests.pipeline.made_signs import made_run, make_signs
+
+KEYS = ["variant", "width", "lam"]
+
+
+@pytest.fixture
+def spec():
+    asked = {"models": ["small"], "hookpoints": ["attn"]}
+    (found,) = Study.from_dict(configuration(signs=asked)).signs.values()
+    return found
+
+
+def test_a_row_for_each_point_that_has_several_seeds(spec):
+    lost = {cell for cell in spec.cells if cell.lam == 0.1 and cell.seed == 1}
+    lost |= {cell for cell in spec.cells if (cell.variant, cell.lam) == ("gated", 0.2)}
+    table = consistency_table([made_run(spec, lost)]).set_index(KEYS)
+    assert set(table.index.droplevel("lam")) == {("sagsae_tied", 128), ("gated", 256)}
+    assert len(table) == 2 * 3
+    whole, part, none = (table.loc["gated", 256, lam] for lam in (0.05, 0.1, 0.2))
+    assert (whole["seeds"], whole["greedy"], whole["assigned"]) == (3, 0.75, 0.5)
+    assert (whole["found"], whole["l0"], whole["collapsed"]) == (0.25, 65, "")
+    assert (part["seeds"], part["l0"], part["collapsed"]) == (2, 65, "seed 1")
+    assert (none["seeds"], none["collapsed"]) == (0, "seed 0, seed 1, seed 2")
+    assert none[["greedy", "assigned", "found", "l0"]].isna().all()
+
+
+def test_a_row_for_each_two_sided_cell_with_a_one_sided_form(spec):
+    table = poles_table([made_run(spec)]).set_index([*KEYS, "seed"])
+    assert len(table) == 3 * (3 + 3)  # three other two-sided variants have one seed
+    row = table.loc["sagsae_tied", 128, 0.05, 2]
+    assert row[["live", "two_sided", "two_sided_share", "latents"]].tolist() == [64, 16, 0.25, 4]
+    assert row[["both", "one", "neither"]].tolist() == [1, 2, 1]
+    assert row[["both_share", "one_share", "neither_share"]].tolist() == [0.25, 0.5, 0.25]
+    assert (row["one_sided_variant"], row["one_sided_lam"]) == ("gated", 0.05)
+    assert row[["one_sided_live", "one_sided_opposite", "one_sided_alike"]].tolist() == [128, 3, 1]
+
+
+@pytest.mark.parametrize("seeds", [[0, 1], [0]])
+def test_pages_show_them_and_what_is_empty_is_no_fault(tmp_path, seeds):
+    grid = [
+        {"variant": "batchtopk", "expansion": 4, "ks": [32], "seeds": seeds},
+        {"variant": "absbatchtopk", "expansion": 2, "ks": [16, 32], "seeds": seeds},
+    ]
+    asked = {"grid": grid, "comparisons": [], "hookpoints": ["attn"], "signs": {}}
+    study = Study.from_dict(configuration(results=str(tmp_path), **asked))
+    make_signs(study)
+    measures = tmp_path / "measures"
+    gather(study.scope, Path(study.root), measures / "signs.jsonl")
+    main(measures, tmp_path / CONSISTENCY)
+    tables = {name: read_table(tmp_path / name) for name in SIGNS_TABLES}
+    assert set(SIGNS_TABLES) < set(tables_of(study.scope))
+    assert [len(table) for table in tables.values()] == [2 * 3 * (len(seeds) - 1), 2 * len(seeds)]
+    assert set(tables[POLES]["k"]) == {32}
+    for name, table in tables.items():
+        _, (_, *grids) = parts_of(name, table, study.scope)
+        assert len(grids) == (2 if len(table) else 0)
+        for shown in grids:
+            assert {"k", "L0", "Variant"} <= set(shown.columns)
