@@ -44,7 +44,7 @@ def make_model(spec: AssetSpec, out: Path) -> dict[str, Any]:
     folder, commit = make_model_folder(source, out.parent / "model")
     asset = {
         "spec": digest(spec),
-        "folder": _recorded(source, folder, out.parent),
+        "folder": _recorded(folder, out.parent),
         "resolved_revision": commit,
         "terms": source.get("terms", ""),
         **describe_model(folder),
@@ -54,9 +54,9 @@ def make_model(spec: AssetSpec, out: Path) -> dict[str, Any]:
     return asset
 
 
-def _recorded(source: dict[str, Any], folder: Path, start: Path) -> str:
+def _recorded(folder: Path, start: Path) -> str:
     """An absolute path of the configuration as it was given, any other relative to asset.json."""
-    if source["kind"] == "path" and folder.is_absolute():
+    if folder.is_absolute() and folder.parent != start:
         return str(folder)
     return os.path.relpath(folder, start)
 

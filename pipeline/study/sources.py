@@ -48,7 +48,19 @@ class WheelFile(Section):
     """Licence or terms of use; printed where the download starts."""
 
 
-class HubModel(Section):
+class AnyModel(Section):
+    """What every source of a model may ask for."""
+
+    randomise: bool = Field(default=False, exclude_if=not_)
+    """A null: every weight tensor of the model, embeddings, gains and biases included, is redrawn
+    from a Gaussian with the tensor's own mean and standard deviation (arXiv 2501.17727)."""
+
+
+class WheelModel(AnyModel, WheelFile):
+    """A GGUF file, see ``WheelFile``."""
+
+
+class HubModel(AnyModel):
     """A model repository of the Hugging Face hub; only safetensors weights are fetched."""
 
     kind: Literal["hub"]
@@ -58,7 +70,7 @@ class HubModel(Section):
     """Branch, tag or commit. Pin a commit for a study that must be repeated."""
 
 
-class LocalModel(Section):
+class LocalModel(AnyModel):
     """A folder written by ``save_pretrained`` (config, safetensors weights, tokenizer)."""
 
     kind: Literal["path"]
@@ -66,7 +78,7 @@ class LocalModel(Section):
     """The folder."""
 
 
-class RandomModel(Section):
+class RandomModel(AnyModel):
     """A tiny randomly initialised model of a real architecture, for tests; no download."""
 
     kind: Literal["random"]
@@ -130,7 +142,7 @@ class WheelText(WheelFile):
 
 
 ModelSource = Annotated[
-    WheelFile | HubModel | LocalModel | RandomModel, Field(discriminator="kind")
+    WheelModel | HubModel | LocalModel | RandomModel, Field(discriminator="kind")
 ]
 
 TextSource = Annotated[WheelText | HubText | TextFiles | RandomText, Field(discriminator="kind")]

@@ -55,9 +55,10 @@ def _described(source: Any, revision: str) -> TextSource:
             return TextSource("random words", f"seed {SEED}", "")
 
 
-def model_name(spec: ExportSpec) -> str:
-    """The language model's repository on the hub, or its name in the study."""
-    return spec.source.repo if spec.source.kind == "hub" else spec.model.name
+def repository(spec: ExportSpec) -> str:
+    """The language model's repository on the hub; empty where it is another one, or redrawn."""
+    source = spec.source
+    return source.repo if source.kind == "hub" and not source.randomise else ""
 
 
 def metadata(spec: ExportSpec, asset: dict[str, Any], documents: dict[str, Any]) -> dict[str, Any]:
@@ -72,7 +73,7 @@ def metadata(spec: ExportSpec, asset: dict[str, Any], documents: dict[str, Any])
     point = hookpoints_of(model, [hookpoint], asset["model_type"])[hookpoint]
     texts = text_sources(spec.text, documents)
     return {
-        "model_name": model_name(spec),
+        "model_name": repository(spec) or spec.model.name,
         "model_revision": asset["resolved_revision"],
         "model_weights_sha256": asset["weights_sha256"],
         **hook_metadata(hookpoint, point.module, model.layer, asset["model_type"]),

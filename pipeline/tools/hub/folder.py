@@ -29,7 +29,7 @@ from pipeline.study.metrics import CellMetrics
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.specs import ExportSpec
 from pipeline.study.study import Study
-from pipeline.tools.hub.export import TextSource, metadata, model_name, text_sources
+from pipeline.tools.hub.export import TextSource, metadata, repository, text_sources
 from sagsae import __version__
 from sagsae.exchange.equal import NoEqualError
 from sagsae.exchange.saelens import export_saelens
@@ -113,7 +113,7 @@ def card(study: Study, shown: list[Shown], documents: dict[str, Any], figure: st
     section, text = hub(study), study.config.text.whole
     texts = text_sources(text, documents)
     sources = [text] if text.kind != "mixed" else [part.source for part in text.sources]
-    models = {model_name(one.spec) for one in shown if one.spec.source.kind == "hub"}
+    models = {repository(one.spec) for one in shown} - {""}
     data = ModelCardData(
         library_name="saelens",
         tags=TAGS,

@@ -4,13 +4,12 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from pipeline.data import fetch as assets
-from sagsae.language_models import LanguageModelError
-from tests.pipeline.data.small_assets import (
-    model_spec,
-    random_source,
-)
+from pipeline.jobs.json_files import digest
+from sagsae.language_models import LanguageModelError, load_language_model
+from tests.pipeline.data.small_assets import LLAMA, model_spec, random_source
 
 
 def test_random_models_are_reproducible(tmp_path):
@@ -50,3 +49,43 @@ def test_bad_folders(tmp_path):
     with pytest.raises(LanguageModelError, match=f"{folder}: no model folder"):
         assets.make_model(spec, tmp_path / "asset.json")
     assert not (tmp_path / "asset.json").exists()
+
+
+@pytest.fixture
+def true(tmp_path):
+    """A folder with tied embeddings, and gains and biases that are not constant."""
+    changes = {"tie_word_embeddings": True, "attention_bias": True}
+    source = random_source(architecture="llama", parameters=LLAMA | changes)
+    assets.make_model(model_spec(source), tmp_path / "true" / "asset.json")
+    file = tmp_path / "true" / "model" / "model.safetensors"
+    tensors = load_file(file)
+    generator = torch.Generator().manual_seed(1)
+    for value in (value for value in tensors.values() if value.ndim == 1):
+        value += torch.rand(value.shape, generator=generator)
+    save_file(tensors, file, metadata={"format": "pt"})
+    return file.parent
+
+
+def test_the_weights_of_a_randomised_model_are_redrawn(true, tmp_path):
+    plain = {"kind": "path", "path": str(true)}
+    specs = [model_spec(plain | {"randomise": asked}) for asked in (False, True)]
+    assert digest(model_spec(plain)) == digest(specs[0]) != digest(specs[1])
+    before = (true / "model.safetensors").read_bytes()
+    made = []
+    for name in ("one", "again"):
+        out = tmp_path / name / "asset.json"
+        made.append(assets.make_model(specs[1], out))
+    assert made[0] == made[1]
+    assert (made[0]["folder"], made[0]["d_model"]) == ("model", LLAMA["hidden_size"])
+    assert (true / "model.safetensors").read_bytes() == before
+    folder = assets.model_folder(tmp_path / "one" / "asset.json")
+    assert sorted(path.name for path in folder.iterdir()) == sorted(p.name for p in true.iterdir())
+    found, given = (load_file(path / "model.safetensors") for path in (folder, true))
+    assert found.keys() == given.keys()
+    for name, value in found.items():
+        of, n = given[name], value.numel()
+        assert not torch.isclose(value, of).any(), name
+        assert abs(value.mean() - of.mean()) < 5 * of.std() / n**0.5, name
+        assert abs(value.std() / of.std() - 1) < 5 / (2 * n) ** 0.5, name
+    model = load_language_model(folder)
+    assert model.lm_head.weight is model.model.embed_tokens.weight
