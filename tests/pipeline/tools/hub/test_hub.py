@@ -151,7 +151,7 @@ def test_weights_of_other_metrics_are_refused_and_the_old_folder_stays(whole, tm
     try:
         weights.unlink()  # a hard link of what the folder holds
         weights.write_bytes(content + b" ")
-        with pytest.raises(EvaluationError, match="not the weights that its metrics"):
+        with pytest.raises(EvaluationError, match="not the one that its metrics are of"):
             make_folder(study.configuration, card)
         weights.unlink()
         with pytest.raises(EvaluationError, match="run snakemake --force"):
