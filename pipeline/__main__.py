@@ -33,6 +33,7 @@ STAGES = {
     "fetch": "data.fetch",
     "tokenise": "data.tokenise",
     "dump": "data.dump",
+    "gaussian-rows": "data.gaussian",
     "baselines": "data.baselines",
     "cell": "cells.run",
     "dial": "cells.dial",

@@ -73,6 +73,8 @@ class DumpSpec(Spec):
     seed: int
     context_length: int
     dump: StoreRows
+    like: str = Field(default="", exclude_if=not_)
+    """Of a model that is like another one, digest of the other one's training DumpSpec."""
 
 
 class BaselineSpec(Spec):

@@ -130,9 +130,10 @@ class Study(Outputs):
         )
 
     def dump_spec(self, model: str, split: Split) -> DumpSpec:
-        text = self.config.text
+        text, tapped = self.config.text, self.model_named(model)
         return DumpSpec(
-            model=self.model_named(model),
+            model=tapped,
+            like=digest(self.dump_spec(tapped.like, "train")) if tapped.like else "",
             hookpoints=sorted(self.config.hookpoints),
             split=split,
             tokens=digest(self.token_spec(model, split)),

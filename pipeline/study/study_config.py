@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from pipeline.study.browser import Browser
 from pipeline.study.dial import Dial
@@ -81,15 +88,41 @@ class TappedModel(Section):
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Arithmetic of the language model's forward passes. A CPU that cannot multiply bfloat16 takes
     products in float32 and rounds them to bfloat16."""
+    like: str = Field(default="", exclude_if=not_)
+    """A null: another model, of which all but the name is taken. The stores hold rows drawn from
+    the Gaussian with mean and covariance of its training store. Losses are those of the other
+    model, and say nothing of such rows."""
 
 
 class Model(TappedModel):
     """One language model of the study and where it is tapped."""
 
+    model_config = ConfigDict(json_schema_extra={"required": ["name"]})  # beside ``like``
+
     source: ModelSource
     """Where the model comes from."""
     start_token: Literal["bos", "eos", "none"] = "bos"
     """Special token that every context begins with; its position is never trained on."""
+
+
+def _like_others(entries: Any) -> Any:
+    """Models as they are given; those that are like another one with all that is taken from it."""
+    if not isinstance(entries, list):
+        return entries
+    given = [one if isinstance(one, dict) else {} for one in entries]
+    real = {str(one.get("name")): one for one in given if not one.get("like")}
+    whole, faults = [], []
+    for i, one in enumerate(given):
+        like, other = one.get("like"), real.get(str(one.get("like")), {})
+        if like and not other:
+            faults.append((f"{i}.like", f"unknown {like!r}; known are {', '.join(real)}"))
+        own = [key for key in one if key not in ("name", "like") and one[key] != other.get(key)]
+        if like and other and own:
+            faults.append((f"{i}.like", f"{', '.join(own)}: taken from {like}, leave it out"))
+        whole.append(other | one if like else entries[i])
+    if faults:
+        raise FieldFaults(faults)
+    return whole
 
 
 class Packing(Section):
@@ -195,7 +228,7 @@ class StudyConfig(Section):
     reference: FolderOrNone = ""
     """Folder of a published study whose verdicts claims and report show beside this study's own. A
     relative path is of the checkout. Empty: none."""
-    models: Annotated[list[Model], Field(min_length=1)]
+    models: Annotated[list[Model], BeforeValidator(_like_others), Field(min_length=1)]
     """The language models."""
     hookpoints: Annotated[list[HookpointName], Field(min_length=1), *ONCE]
     """Hookpoints dumped from every model: mlp_out, attn, resid, or names that the models define."""

@@ -85,8 +85,12 @@ def summary(study: Study, rates: Rates, device: Device, devices: int) -> str:
     rows.append({"stage": "total", device.unit: f"{total:,.1f}", hours: f"{lasting:,.1f}"})
     rows[-1]["disk"] = f"{disk:,.1f} GB"
     table = pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True)
-    unknown = [name for name in study.models if name not in rates.models]
-    guess = f"\nSizes guessed from d_model and the layer: {', '.join(unknown)}." if unknown else ""
+    unknown = {model.like or name for name, model in study.models.items()} - rates.models.keys()
+    guess = (
+        f"\nSizes guessed from d_model and the layer: {', '.join(sorted(unknown))}."
+        if unknown
+        else ""
+    )
     head = f"Study {study.config.study}: {len(study.cells):,} cells"
     return f"{head}\n\n{table}\n\nRates: {device.basis}.{guess}"
 

@@ -91,7 +91,7 @@ class Rates(Section):
 
     def size(self, model: Model) -> Architecture:
         """Size of a language model; a guess from d_model and the layer where it is not known."""
-        return self.models.get(model.name) or Architecture(
+        return self.models.get(model.like or model.name) or Architecture(
             blocks=2 * model.layer or 1,
             block_parameters=12 * model.d_model**2,
             head_parameters=50_000 * model.d_model,

@@ -1,7 +1,10 @@
-# One pass of each language model over each split; then the model's own losses, once.
+# One pass of each language model over each split, or rows that are drawn; then the model's own
+# losses, once.
 
 MANIFEST = at("manifests/{model}-{split}.json")
 BASELINES = at("baselines/{model}.json")
+# Models whose rows are drawn, and whom they are like.
+LIKE = {name: model.like for name, model in study.models.items() if model.like}
 
 
 rule dump:
@@ -31,6 +34,31 @@ rule dump:
         + "python -m pipeline dump --spec {params.spec:q} --asset {input.asset:q} --tokens {input.tokens:q}"
         " --calibration-tokens {input.calibration:q} --cache {params.cache:q}"
         " --stores={params.stores:q} --profile {resources.profile:q} --sharded {resources.sharded:q} --device {resources.device} --out {output:q} --log {log:q}"
+
+
+rule gaussian_rows:
+    input:
+        train=lambda wildcards: MANIFEST.format(model=LIKE[wildcards.model], split="train"),
+        real=lambda wildcards: MANIFEST.format(model=LIKE[wildcards.model], split=wildcards.split),
+    output:
+        MANIFEST,
+    log:
+        at("logs/dump/{model}-{split}.log"),
+    wildcard_constraints:
+        model="|".join(LIKE) or "(?!)",
+    resources:
+        **requests.of("dump"),
+    params:
+        spec=lambda wildcards: canonical(study.dump_spec(wildcards.model, wildcards.split)),
+        cache=lambda wildcards: CACHE,
+        stores=lambda wildcards: study.run.stores,
+    shell:
+        "python -m pipeline gaussian-rows --spec {params.spec:q} --train-manifest {input.train:q}"
+        " --manifest {input.real:q} --cache {params.cache:q} --stores={params.stores:q}"
+        " --out {output:q} --log {log:q}"
+
+
+ruleorder: gaussian_rows > dump
 
 
 rule baselines:

@@ -56,9 +56,9 @@ def _described(source: Any, revision: str) -> TextSource:
 
 
 def repository(spec: ExportSpec) -> str:
-    """The language model's repository on the hub; empty where it is another one, or redrawn."""
-    source = spec.source
-    return source.repo if source.kind == "hub" and not source.randomise else ""
+    """The language model's repository on the hub; empty where it is another one, or a null."""
+    source, null = spec.source, spec.source.randomise or spec.model.like
+    return source.repo if source.kind == "hub" and not null else ""
 
 
 def metadata(spec: ExportSpec, asset: dict[str, Any], documents: dict[str, Any]) -> dict[str, Any]:
