@@ -26,7 +26,7 @@ SAGSAE = (
     {"storage"},
     {"activations", "autoencoders", "schedules", "language_models"},
     {"evaluation", "training", "contrasts", "frontiers", "sweeps", "exchange"},
-    {"comparison", "dead_latents", "ranking", "synthetic"},
+    {"comparison", "dead_latents", "ranking", "sign_rates", "synthetic"},
     {"result_files", "api", "interventions", "texts"},
 )
 MOST_LINES = 300

@@ -21,12 +21,18 @@ def claim_tables(scope: Scope) -> tuple[str, ...]:
     return (outputs.CLAIMS, *matrix)
 
 
+def ranking_tables(scope: Scope) -> tuple[str, ...]:
+    """Those of a study whose variants are of several families, ranking.csv first."""
+    rates = (outputs.SIGN_RATES,) if scope.has_sign_rates else ()
+    return outputs.RANKING_TABLES + rates
+
+
 def tables_of(scope: Scope) -> tuple[str, ...]:
     """All but the synthetic ones."""
     dial = outputs.DIAL_TABLES if scope.dial else ()
     probe = outputs.PROBE_TABLES if scope.probe else ()
     signs = outputs.SIGNS_TABLES if scope.signs else ()
-    ranks = outputs.RANKING_TABLES if scope.several_families else ()
+    ranks = ranking_tables(scope) if scope.several_families else ()
     return derived_tables(scope) + dial + probe + signs + ranks + claim_tables(scope)
 
 

@@ -230,6 +230,14 @@ VIEWS = {
         columns="series model hookpoint r2_difference loss_recovered_difference dead_candidate "
         "dead_baseline min_gap mean_gap outcome positive pairs sign_p",
     ),
+    outputs.SIGN_RATES: View(
+        title="What a sign is worth in width",
+        reads="Rate: the width at which one side does as well as two, over the width of two. An "
+        "interval holds 95 % of draws of seeds; an empty end lies beyond the widths trained.",
+        by="recipe l0 family measure",
+        columns="model hookpoint width multiple seeds value one_sided difference difference_low "
+        "difference_high equal_within rate rate_low rate_high bound",
+    ),
     outputs.CLAIMS_MATRIX: View(
         title="Claims under all settings",
         reads="A column is a setting: a recipe and the widths compared. Brackets name the factors "

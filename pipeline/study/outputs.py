@@ -55,7 +55,7 @@ SIGNS_RUNS = "signs"
 RANKING, RANKING_SUMMARY = "ranking.csv", "ranking_summary.csv"
 
 # Tables of a study whose variants are of several families.
-DOMINANCE, SIDES = "dominance.csv", "sides.csv"
+DOMINANCE, SIDES, SIGN_RATES = "dominance.csv", "sides.csv", "sign_rates.csv"
 
 # Tables of every study; the claims follow from them.
 TABLES = (CELLS, POINTS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CALIBRATION)

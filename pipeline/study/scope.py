@@ -18,7 +18,7 @@ from pipeline.study.recipes import Recipe, home
 from pipeline.study.sections import ConfigError, describe
 from pipeline.study.settings import PAPER_FAMILY, Factor, Setting, factors_of, width_pairs
 from pipeline.study.synthetic import PROTOCOLS
-from sagsae.autoencoders.registry import stem, stems
+from sagsae.autoencoders.registry import sides, stem, stems
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,6 +119,16 @@ class Scope(BaseModel):
         """Whether all sweeps are ranked against all, and forms of two sides set beside those of
         one."""
         return len(self.families) > 1
+
+    @cached_property
+    def has_sign_rates(self) -> bool:
+        """Whether some two-sided sweep stands beside several widths of its one-sided form."""
+        widths: dict[tuple[str, str, str], set[int]] = {}
+        for key in self.sweeps:
+            widths.setdefault((key.model, key.hookpoint, key.variant), set()).add(key.width)
+        two = [(key, stem(key.variant)) for key in self.sweeps if sides(key.variant) == 2]
+        found = (widths.get((key.model, key.hookpoint, one), set()) for key, one in two)
+        return any(len(own) > 1 for own in found)
 
     @cached_property
     def trained(self) -> dict[str, list[tuple[str, str]]]:

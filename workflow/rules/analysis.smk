@@ -12,7 +12,13 @@ from pipeline.analysis.figures.catalogue import (
     parts,
     title_and_caption,
 )
-from pipeline.analysis.names import claim_tables, claims_file, derived_tables, tables_of
+from pipeline.analysis.names import (
+    claim_tables,
+    claims_file,
+    derived_tables,
+    ranking_tables,
+    tables_of,
+)
 from pipeline.study.synthetic import PROTOCOLS
 
 CODE = (
@@ -152,7 +158,7 @@ rule ranking_tables:
         [table(name) for name in ("probing.csv", "absorption.csv") if SCOPE.probe],
     output:
         csv=table("ranking.csv"),
-        others=[table(f"{name}.csv") for name in ("ranking_summary", "dominance", "sides")],
+        others=[table(name) for name in ranking_tables(SCOPE)[1:]],
     log:
         f"{OUT}/logs/ranking.log",
     localrule: True

@@ -4,7 +4,7 @@
 
 ranking.csv has the rank of every sweep at every matched L0, ranking_summary.csv the mean ranks
 over (model, hookpoint) pairs, dominance.csv which sweep dominates which, sides.csv the forms of two
-sides beside those of one.
+sides beside those of one, sign_rates.csv how many one-sided latents a two-sided one is worth.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analysis.csv_files import read_table, write_csv
+from pipeline.analysis.names import ranking_tables
 from pipeline.analysis.numbers import format_number
 from pipeline.analysis.tables.probing import probed_cells
 from pipeline.analysis.tables.sides import dominance_table, side_table
+from pipeline.analysis.tables.sign_rates import sign_rate_table
 from pipeline.analysis.tables.sweeps import (
     SWEEP,
     Sweeps,
@@ -195,7 +197,7 @@ def main(measures: Path, tables: Path, out: Path) -> None:
         out: ranking.csv; the others beside it
     """
     spec, cells = Scope.read(measures / outputs.SCOPE), read_table(tables / outputs.CELLS)
-    sweeps = sweeps_in(cells)
+    sweeps = sweeps_in(cells.assign(loss_added=cells["ce_sae"] - cells["ce_clean"]))
     named = with_series(cells, spec).drop_duplicates(list(SWEEP)).set_index(list(SWEEP))["series"]
     series = {SweepKey(*key): name for key, name in zip(named.index, named, strict=True)}
     probes = (read_table(tables / name) for name in outputs.PROBE_TABLES)
@@ -207,5 +209,6 @@ def main(measures: Path, tables: Path, out: Path) -> None:
         outputs.DOMINANCE: dominance_table(sweeps, series, spec),
         outputs.SIDES: side_table(sweeps, series, spec),
     }
-    for name, table in made.items():
-        write_csv(out.with_name(name), table)
+    made[outputs.SIGN_RATES] = sign_rate_table(sweeps, probed, spec)
+    for name in ranking_tables(spec):
+        write_csv(out.with_name(name), made[name])

@@ -1,0 +1,74 @@
+"""sign_rates.csv from made-up sweeps whose exchange of width is known."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from pipeline.analysis.tables.sign_rates import sign_rate_table
+from pipeline.analysis.tables.sweeps import sweeps_in
+from pipeline.study.scope import Scope
+
+D = 64
+GRID = [("batchtopk", 1), ("batchtopk", 2), ("batchtopk", 4), ("absbatchtopk", 1)]
+
+
+def rows(worth: float):
+    """R2 rises by 0.01 a doubling; two sides do as well as ``worth`` times the width of one. The
+    loss falls likewise. The last seed of the narrow one-sided cells collapsed."""
+    for variant, multiple in GRID:
+        two = variant == "absbatchtopk"
+        for seed in range(3):
+            doublings = math.log2(multiple * (worth if two else 1))
+            lost = seed == 2 and not two and multiple == 1
+            yield {
+                "model": "small",
+                "hookpoint": "resid",
+                "variant": variant,
+                "recipe": "",
+                "width": multiple * D,
+                "lam": None,
+                "k": 64,
+                "seed": seed,
+                "l0": 64.0,
+                "collapsed": "R2 below 0.2" if lost else "",
+                "r2": -5.0 if lost else 0.7 + 0.01 * doublings + 0.0001 * (seed - 1),
+                "loss_added": 0.3 - 0.1 * doublings,
+            }
+
+
+def table_of(worth: float) -> pd.DataFrame:
+    cells = pd.DataFrame(rows(worth)).astype({"lam": float})
+    paths = [
+        f"small/resid/{variant}/w{multiple * D}_k64_seed{seed}"
+        for variant, multiple in GRID
+        for seed in range(3)
+    ]
+    scope = Scope(cells=paths, comparisons=[], models={"small": D}, hookpoints=["resid"])
+    assert scope.has_sign_rates
+    return sign_rate_table(sweeps_in(cells), {}, scope).set_index("measure")
+
+
+def test_a_rate_is_the_width_ratio_at_equal_value():
+    table = table_of(2**1.5)
+    assert table.loc[["r2", "loss_added"], "rate"].tolist() == pytest.approx([2**1.5] * 2, rel=0.02)
+    assert table["bound"].eq("").all()
+    row = table.loc["r2"]
+    assert row["rate_low"] < row["rate"] < row["rate_high"]
+    assert (row["seeds"], row["multiple"], row["widths"]) == (2, 1.0, "64 128 256")
+    assert row["difference"] == pytest.approx(0.015, abs=1e-3)
+    assert row["equal_within"] == 0.025
+
+
+def test_more_than_the_widths_that_were_trained_is_a_bound():
+    row = table_of(8).loc["r2"]
+    assert (row["rate"], row["bound"]) == (4.0, "above")
+    assert pd.isna(row["rate_high"])
+
+
+def test_one_width_has_no_rates():
+    paths = ["small/resid/batchtopk/w128_k64_seed0", "small/resid/absbatchtopk/w64_k64_seed0"]
+    scope = Scope(cells=paths, comparisons=[], models={"small": D}, hookpoints=["resid"])
+    assert not scope.has_sign_rates
