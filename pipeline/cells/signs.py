@@ -71,11 +71,7 @@ def agreement(decoders: dict[Cell, Tensor]) -> dict[str, Any]:
 
 
 def main(
-    spec: SignsSpec,
-    cells_root: Path,
-    heldout_manifest: Path,
-    out: Path,
-    device: Device = "auto",
+    spec: SignsSpec, cells_root: Path, heldout_manifest: Path, out: Path, device: Device = "auto"
 ) -> None:
     """Look into the signs at one place, and write what was found.
 
@@ -108,15 +104,9 @@ def main(
         progress = Progress(f"{where}, poles", len(pairs), "cells")
         for done, (cell, one_sided) in enumerate(pairs, start=1):
             batches = (part.to(place) for part in x.split(AT_ONCE))
-            found = poles(measured.autoencoder(cell), measured.autoencoder(one_sided), batches)
-            found_poles.append({"cell": cell, "one_sided": one_sided, **asdict(found)})
+            counts = poles(measured.autoencoder(cell), measured.autoencoder(one_sided), batches)
+            found_poles.append({"cell": cell, "one_sided": one_sided, **asdict(counts)})
             progress.update(done)
-        run = {
-            "spec": digest(spec),
-            **spec.made_at,
-            "rows": len(x),
-            "cells": cells,
-            "agreements": agreements,
-            "poles": found_poles,
-        }
-        write_json(out, SignsRun.model_validate(run).model_dump())
+        made_at = {"spec": digest(spec), **spec.made_at, "rows": len(x)}
+        found = {"cells": cells, "agreements": agreements, "poles": found_poles}
+        write_json(out, SignsRun.model_validate(made_at | found).model_dump())

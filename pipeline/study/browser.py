@@ -92,17 +92,14 @@ def _compared(study: Study) -> Iterator[tuple[str, BrowserSpec]]:
     section, compared = study.config.browser, study.compared
     assert section is not None
     for item in compared.comparisons[:1]:
-        for recipe, places in compared.trained.items():
-            for model, hookpoint in places:
-                if not section.covers(recipe, model, hookpoint):
-                    continue
-                sides = _sides(study, item, recipe, model, hookpoint)
-                seeds = [cell.seed for side in sides for cell in side]
-                for shown, rival in (sides, sides[::-1]):
-                    if shown:
-                        seed = min(seeds)
-                        name = _without_lambda(shown[0], seed)
-                        yield name, _spec(study, seed, shown, rival=rival, by_level=True)
+        for place in section.places(compared):
+            sides = _sides(study, item, *place)
+            seeds = [cell.seed for side in sides for cell in side]
+            for shown, rival in (sides, sides[::-1]):
+                if shown:
+                    seed = min(seeds)
+                    name = _without_lambda(shown[0], seed)
+                    yield name, _spec(study, seed, shown, rival=rival, by_level=True)
 
 
 def _sides(

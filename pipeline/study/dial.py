@@ -91,8 +91,7 @@ def dial_specs(
     """
     sweeps = by_sweep(cells)
     steering = spec.comparisons[: dial.comparisons if dial.latents else 0]
-    places = ((recipe, *place) for recipe, found in spec.trained.items() for place in found)
-    for recipe, model, hookpoint in filter(lambda place: dial.covers(*place), places):
+    for recipe, model, hookpoint in dial.places(spec):
         for number, item in enumerate(steering, start=1):
             keys = spec.sides(item, recipe, model, hookpoint)
             if all(key.recipe != recipe for key in keys):

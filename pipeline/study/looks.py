@@ -14,6 +14,7 @@ from pipeline.study.sections import Names, Section, Spec
 from pipeline.study.training import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
+    from pipeline.study.scope import Scope
     from pipeline.study.study_config import StudyConfig
 
 
@@ -27,14 +28,16 @@ class Restricted(Section):
     recipes: Names = None
     """Restrict to these recipes, of which ``default`` is section training; all when absent."""
 
-    def covers(self, recipe: str, model: str, hookpoint: str) -> bool:
-        """Whether it covers a place; the default recipe is the empty text."""
-        place = {
-            "models": model,
-            "hookpoints": hookpoint,
-            "recipes": recipe or DEFAULT_RECIPE,
-        }
-        return all(value in (getattr(self, name) or [value]) for name, value in place.items())
+    def places(self, spec: Scope) -> list[tuple[str, str, str]]:
+        """Each (recipe, model, hookpoint) that it covers, in the order of tables; the default
+        recipe is the empty text."""
+        return [
+            (recipe, model, hookpoint)
+            for recipe, found in spec.trained.items()
+            if (recipe or DEFAULT_RECIPE) in (self.recipes or [recipe or DEFAULT_RECIPE])
+            for model, hookpoint in found
+            if model in (self.models or [model]) and hookpoint in (self.hookpoints or [hookpoint])
+        ]
 
 
 def unknown_names(
@@ -103,6 +106,18 @@ class PlaceSpec(LookSpec):
     def made_at(self) -> dict[str, Any]:
         """The fields of a run that say where it was."""
         return self.model_dump(include={"recipe", "model", "hookpoint", "seed"})
+
+
+class CellsSpec(PlaceSpec):
+    """Of looking into each of some cells with the held-out store."""
+
+    cells: list[Cell]
+    store: str
+    """Digest of the held-out store's DumpSpec."""
+
+    @property
+    def sides(self) -> list[list[Cell]]:
+        return [self.cells]
 
 
 class SweptSpec(LookSpec):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from pipeline.study.cell import Cell, by_sweep
-from pipeline.study.looks import LookRun, PlaceSpec, Restricted, UsedCell, unknown_names
+from pipeline.study.looks import CellsSpec, LookRun, Restricted, UsedCell, unknown_names
 from pipeline.study.metrics import Share, read_measure
 from pipeline.study.scope import Scope
 from pipeline.study.sections import ONCE, Ascending, Count, Natural, Section
@@ -49,20 +49,13 @@ class Probe(Probing, Restricted):
     """Seeds of a sweep whose cells are probed, the lowest first."""
 
 
-class ProbeSpec(PlaceSpec):
+class ProbeSpec(CellsSpec):
     """Of probing the cells of one seed that were trained under one recipe at one place."""
 
     reads = ("heldout", "tokens", "asset")
     revision: int = 1
     seed: int
-    cells: list[Cell]
-    store: str
-    """Digest of the held-out store's DumpSpec."""
     probe: Probing
-
-    @property
-    def sides(self) -> list[list[Cell]]:
-        return [self.cells]
 
 
 SOURCE = "source"
@@ -79,24 +72,22 @@ def probe_specs(
         spec: recipes, models and hookpoints in their order.
         stores: digest of the DumpSpec of each store.
     """
-    at: dict[tuple[str, str, str, int], list[Cell]] = {}
-    for found in by_sweep(cells).values():
-        seeds = sorted({cell.seed for cell in found})[: probe.seeds]
-        for cell in found:
-            if cell.seed in seeds:
-                key = cell.recipe, cell.model, cell.hookpoint, cell.seed
-                at.setdefault(key, []).append(cell)
-    models, hookpoints = list(spec.models), spec.hookpoints
-    for recipe, model, hookpoint, seed in sorted(
-        at, key=lambda key: (key[0], models.index(key[1]), hookpoints.index(key[2]), key[3])
-    ):
-        if probe.covers(recipe, model, hookpoint):
+    chosen = [
+        cell
+        for found in by_sweep(cells).values()
+        for cell in found
+        if cell.seed in sorted({one.seed for one in found})[: probe.seeds]
+    ]
+    for place in probe.places(spec):
+        recipe, model, hookpoint = place
+        here = [cell for cell in chosen if (cell.recipe, cell.model, cell.hookpoint) == place]
+        for seed in sorted({cell.seed for cell in here}):
             yield ProbeSpec(
                 recipe=recipe,
                 model=model,
                 hookpoint=hookpoint,
                 seed=seed,
-                cells=at[recipe, model, hookpoint, seed],
+                cells=[cell for cell in here if cell.seed == seed],
                 store=stores[model, "heldout"],
                 probe=probe,
             )

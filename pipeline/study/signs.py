@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.study.cell import Cell
-from pipeline.study.looks import LookRun, PlaceSpec, Restricted, UsedCell, unknown_names
+from pipeline.study.looks import CellsSpec, LookRun, Restricted, UsedCell, unknown_names
 from pipeline.study.metrics import Finite, Share, read_measure
 from pipeline.study.scope import Scope
 from pipeline.study.sections import Count, Natural, Section
@@ -24,19 +24,12 @@ class Signs(Restricted):
     All cells of the grid are looked into, but for those that the fields below leave out."""
 
 
-class SignsSpec(PlaceSpec):
-    """Of looking into all cells that were trained under one recipe at one place."""
+class SignsSpec(CellsSpec):
+    """Of looking into all cells that were trained under one recipe at one place, with one-sided
+    ones of another recipe in which poles of these are sought."""
 
     reads = ("heldout",)
     revision: int = 1
-    cells: list[Cell]
-    """Those of the recipe, and one-sided ones of another in which poles of these are sought."""
-    store: str
-    """Digest of the held-out store's DumpSpec."""
-
-    @property
-    def sides(self) -> list[list[Cell]]:
-        return [self.cells]
 
 
 def is_two_sided(cell: Cell) -> bool:
@@ -65,8 +58,7 @@ def signs_specs(
         spec: which cells stand under which recipe.
         stores: digest of the DumpSpec of each store.
     """
-    places = ((recipe, *place) for recipe, found in spec.trained.items() for place in found)
-    for recipe, model, hookpoint in filter(lambda place: signs.covers(*place), places):
+    for recipe, model, hookpoint in signs.places(spec):
         here = [cell for cell in cells if (cell.model, cell.hookpoint) == (model, hookpoint)]
         own = [cell for cell in here if cell.recipe == recipe]
         under = [cell for cell in here if cell.recipe == spec.home(recipe, cell.variant)]

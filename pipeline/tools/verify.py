@@ -40,12 +40,7 @@ from pipeline.study.study_config import DEFAULT_CONFIG
 from pipeline.study.synthetic import PROTOCOLS
 
 MODELS, TEXTS, TOKENS, STORES = "models", "texts", "token stores", "stores"
-BASELINES, CELLS, LOOKS, SYNTHETIC = (
-    "baselines",
-    "cells",
-    "looks into cells",
-    "synthetic runs",
-)
+BASELINES, CELLS, LOOKS, SYNTHETIC = "baselines", "cells", "looks into cells", "synthetic runs"
 # Kinds whose record names an entry of the cache that no job mends in its place.
 IN_CACHE = (MODELS, TEXTS, TOKENS, BASELINES)
 

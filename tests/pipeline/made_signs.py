@@ -4,42 +4,35 @@ from __future__ import annotations
 
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.cell import Cell
 from pipeline.study.signs import SignsRun, SignsSpec, one_sided_forms
 from pipeline.study.study import Study
 
-
-def signed(cell: Cell, **changes: Any) -> dict[str, Any]:
-    """One cell, with an L0 of 64 plus its seed."""
-    counts = {"live": cell.width // 2, "two_sided": cell.width // 8, "opposite": 3, "alike": 1}
-    known = {"cell": cell, "l0": 64 + cell.seed, "weights_sha256": "4" * 64, "collapsed": False}
-    return known | counts | changes
+AGREED = {"greedy": 0.75, "assigned": 0.5, "found": 0.25}
+COUNTS = {"opposite": 3, "alike": 1}
 
 
-def made_run(spec: SignsSpec, collapsed: set[Cell] = frozenset()) -> SignsRun:
-    """One job's result: of four two-sided latents one has both poles, two have one."""
+def made_run(spec: SignsSpec, collapsed: frozenset[Cell] = frozenset()) -> SignsRun:
+    """One job's result, with an L0 of 64 plus the seed: of four two-sided latents one has both
+    poles, two have one."""
     sound = [cell for cell in spec.cells if cell not in collapsed]
     points = (list(seeds) for _, seeds in groupby(sound, key=lambda cell: (cell.sweep, cell.knob)))
-    agreed = {"greedy": 0.75, "assigned": 0.5, "found": 0.25}
     pairs = [(cell, one) for cell in sound for one in one_sided_forms(cell, sound)]
-    outcomes = {"both": 1, "one": 2, "neither": 1}
-    return SignsRun.model_validate(
-        {
-            "spec": digest(spec),
-            **spec.made_at,
-            "rows": 1000,
-            "cells": [signed(cell, collapsed=cell in collapsed) for cell in spec.cells],
-            "agreements": [{"cells": found, **agreed} for found in points if len(found) > 1],
-            "poles": [
-                {"cell": cell, "one_sided": one, **outcomes}
-                for cell, one in pairs
-                if cell.knob == one.knob
-            ],
-        }
-    )
+    cells = [
+        {"cell": cell, "l0": 64 + cell.seed, "weights_sha256": "4" * 64, **COUNTS}
+        | {"live": cell.width // 2, "two_sided": cell.width // 8, "collapsed": cell in collapsed}
+        for cell in spec.cells
+    ]
+    poles = [
+        {"cell": cell, "one_sided": one, "both": 1, "one": 2, "neither": 1}
+        for cell, one in pairs
+        if cell.knob == one.knob
+    ]
+    agreements = [{"cells": found, **AGREED} for found in points if len(found) > 1]
+    found = {"cells": cells, "agreements": agreements, "poles": poles}
+    return SignsRun.model_validate({"spec": digest(spec), "rows": 1000} | spec.made_at | found)
 
 
 def make_signs(study: Study) -> None:

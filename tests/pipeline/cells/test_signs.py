@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 import sagsae
 from pipeline.cells import signs as stage
@@ -14,8 +15,9 @@ from pipeline.cells.evaluate import EvaluationError
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import LATENT_TENSORS, METRICS, WEIGHTS
-from pipeline.study.signs import read_signs_run
+from pipeline.study.signs import SignsRun, read_signs_run
 from sagsae.activations import iterate
+from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import load
 from tests.pipeline.cells.test_dial import store, with_cells
 from tests.pipeline.tiny_study import make_tiny_study
@@ -29,55 +31,50 @@ L0 = {("sagsae_tied", 0.1): 20, ("sagsae_tied", 0.3): 4, ("gated", 0.1): 5, ("ga
 COLLAPSED = Cell(model="tiny", hookpoint="resid", variant="sagsae_tied", width=24, lam=0.3, seed=1)
 
 
-class Signs:
+@dataclass
+class Made:
     """A tiny study with finished cells at resid, and what the stage finds."""
 
-    def __init__(self, root: Path):
-        self.tiny = make_tiny_study(root, "gpt_neox")
-        asked = {"grid": GRID, "signs": {"hookpoints": ["resid"]}}
-        self.study, arguments = with_cells(self.tiny, asked)
-        del arguments["asset"]
-        self.cells, self.out = arguments["cells_root"], root / "signs.json"
-        ((self.file, self.spec),) = self.study.signs.items()
-        self.arguments = arguments | {"spec": self.spec, "out": self.out, "device": "cpu"}
-        for cell in self.spec.cells:
-            file = self.cells / cell.path / METRICS
-            changed = {"l0": L0[cell.variant, cell.lam]}
-            changed["collapsed"] = ["R2 is low"] * (cell == COLLAPSED)
-            write_json(file, read_json(file) | changed)
-        stage.main(**self.arguments)
-        self.run = read_signs_run(self.out)
+    arguments: dict[str, Any]
+    x: Tensor
+    run: SignsRun
 
-    def sae(self, cell):
-        return load(self.cells / cell.path / WEIGHTS)
+    def sae(self, cell: Cell) -> Autoencoder:
+        return load(self.arguments["cells_root"] / cell.path / WEIGHTS)
 
-    @property
-    def x(self):
-        return torch.cat(list(iterate(store(self.tiny), "resid", 100)))
-
-    def codes(self, cell):
-        with torch.no_grad():
-            return self.sae(cell).encode(self.x)
+    @torch.no_grad()
+    def codes(self, cell: Cell) -> Tensor:
+        return self.sae(cell).encode(self.x)
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Signs:
+def made(tmp_path_factory) -> Made:
+    tiny = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox")
+    study, given = with_cells(tiny, {"grid": GRID, "signs": {"hookpoints": ["resid"]}})
+    (spec,) = study.signs.values()
+    del given["asset"]
+    given |= {"spec": spec, "out": tiny.root / "signs.json", "device": "cpu"}
+    for cell in spec.cells:
+        file, collapsed = given["cells_root"] / cell.path / METRICS, ["R2"] * (cell == COLLAPSED)
+        changed = {"l0": L0[cell.variant, cell.lam], "collapsed": collapsed}
+        write_json(file, read_json(file) | changed)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage, "MOST_ROWS", 200)
-        yield Signs(tmp_path_factory.mktemp("signs"))
+        stage.main(**given)
+    x = torch.cat(list(iterate(store(tiny), "resid", 100)))
+    return Made(given, x, read_signs_run(given["out"]))
 
 
 def test_every_cell_is_counted_a_collapsed_one_too(made):
-    assert made.file == "results/tiny/signs/tiny/resid.json"
-    assert (made.run.spec, made.run.rows) == (digest(made.spec), 171)  # every third of 512
-    assert [one.cell for one in made.run.cells] == made.spec.cells == sorted(made.study.cells)[8:]
+    spec = made.arguments["spec"]
+    assert (made.run.spec, made.run.rows) == (digest(spec), 171)  # every third of 512
+    assert [one.cell for one in made.run.cells] == spec.cells
     assert [one.cell for one in made.run.cells if one.collapsed] == [COLLAPSED]
     for one in made.run.cells:
         codes, rows = made.codes(one.cell), made.sae(one.cell).W_dec
         counts = torch.stack([(codes > 0).sum(0), (codes < 0).sum(0)])
         assert one.live == int((counts.sum(0) > 0).sum())
-        rarer = counts.amin(0) / counts.sum(0)
-        assert one.two_sided == int((rarer >= 0.1).sum())
+        assert one.two_sided == int((counts.amin(0) / counts.sum(0) >= 0.1).sum())
         pairs = sagsae.signed_pairs(rows[counts.sum(0) > 0])
         assert (one.opposite, one.alike) == (pairs.opposite, pairs.alike)
     assert {one.two_sided > 0 for one in made.run.cells} == {True, False}
@@ -95,11 +92,8 @@ def test_seeds_are_compared_where_two_have_not_collapsed(made):
 
 def test_poles_are_sought_where_the_l0_is_nearest_and_the_seed_is_the_same(made):
     pairs = [(one.cell, one.one_sided) for one in made.run.poles]
-    assert [(two.lam, two.seed, one.lam, one.seed) for two, one in pairs] == [
-        (0.1, 0, 0.3, 0),
-        (0.1, 1, 0.3, 1),
-        (0.3, 0, 0.1, 0),
-    ]
+    named = [(two.lam, two.seed, one.lam, one.seed) for two, one in pairs]
+    assert named == [(0.1, 0, 0.3, 0), (0.1, 1, 0.3, 1), (0.3, 0, 0.1, 0)]
     for (two, one), found in zip(pairs, made.run.poles, strict=True):
         expected = sagsae.poles(made.sae(two), made.sae(one), [made.x[::3]])
         assert (found.both, found.one, found.neither) == tuple(asdict(expected).values())
@@ -107,12 +101,8 @@ def test_poles_are_sought_where_the_l0_is_nearest_and_the_seed_is_the_same(made)
 
 
 def test_latents_of_other_weights_are_named(made):
-    cell = made.spec.cells[0]
-    file = made.cells / cell.path / LATENT_TENSORS
-    before = file.read_bytes()
-    try:
-        file.write_bytes(before[:-1] + b"\1")
-        with pytest.raises(EvaluationError, match=f"{LATENT_TENSORS}: not there, or not the one"):
-            stage.main(**made.arguments)
-    finally:
-        file.write_bytes(before)
+    cell = made.arguments["spec"].cells[0]
+    file = made.arguments["cells_root"] / cell.path / LATENT_TENSORS
+    file.write_bytes(file.read_bytes()[:-1] + b"\1")
+    with pytest.raises(EvaluationError, match=f"{LATENT_TENSORS}: not there, or not the one"):
+        stage.main(**made.arguments)

@@ -6,35 +6,18 @@ import pytest
 
 from pipeline.jobs.json_files import digest
 from pipeline.study.sections import ConfigError
-from pipeline.study.signs import one_sided_forms
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
 
 
 def test_a_job_has_the_cells_of_all_seeds_of_one_place():
     study = Study.from_dict(configuration(signs={"models": ["small"]}))
-    assert list(study.signs) == [
-        f"results/made-grid/signs/small/{hookpoint}.json" for hookpoint in study.config.hookpoints
-    ]
     assert study.scope.signs == [f"small/{hookpoint}" for hookpoint in study.config.hookpoints]
+    assert next(iter(study.signs)) == "results/made-grid/signs/small/mlp_out.json"
     for spec in study.signs.values():
         place = spec.model, spec.hookpoint
         assert spec.cells == [c for c in study.cells if (c.model, c.hookpoint) == place]
         assert spec.store == digest(study.dump_spec("small", "heldout"))
-
-
-def test_poles_are_sought_in_the_one_sided_form_of_the_same_k_and_seed():
-    sizes = {"batchtopk": 4, "absbatchtopk": 2, "topk": 4}
-    grid = [
-        {"variant": variant, "expansion": size, "ks": [16, 32], "seeds": [0, 1]}
-        for variant, size in sizes.items()
-    ]
-    study = Study.from_dict(configuration(grid=grid, comparisons=[], signs={}))
-    cells = next(iter(study.signs.values())).cells
-    for cell in cells:
-        found = [(one.variant, one.k, one.seed) for one in one_sided_forms(cell, cells)]
-        expected = [("batchtopk", cell.k, cell.seed)] * (cell.variant == "absbatchtopk")
-        assert found == expected
 
 
 def test_a_recipe_of_two_sided_cells_alone_has_the_one_sided_ones_of_its_home():
@@ -43,17 +26,13 @@ def test_a_recipe_of_two_sided_cells_alone_has_the_one_sided_ones_of_its_home():
         "open": {"extends": "zero", "variants": ["sagsae_tied"], "training": {"theta_init": 0.3}},
     }
     grid = [
-        {"variant": "gated", "expansion": 4, "recipes": ["default", "zero"]},
-        {"variant": "sagsae_tied", "expansion": 2, "recipes": ["zero", "open"]},
+        {"variant": "gated", "expansion": 4, "lambdas": [0.1], "recipes": ["default", "zero"]},
+        {"variant": "sagsae_tied", "expansion": 2, "lambdas": [0.1], "recipes": ["zero", "open"]},
     ]
-    grid = [block | {"lambdas": [0.1]} for block in grid]
     asked = {"grid": grid, "recipes": recipes, "signs": {"models": ["small"]}}
     study = Study.from_dict(configuration(**asked, hookpoints=["attn"]))
-    found = {
-        spec.place: [(cell.variant, cell.recipe) for cell in spec.cells]
-        for spec in study.signs.values()
-    }
-    assert found == {
+    given = {one.place: [(c.variant, c.recipe) for c in one.cells] for one in study.signs.values()}
+    assert given == {
         "attn": [("gated", "")],
         "attn@open": [("gated", "zero"), ("sagsae_tied", "open")],
         "attn@zero": [("gated", "zero"), ("sagsae_tied", "zero")],
