@@ -53,6 +53,12 @@ SETTINGS = dict.fromkeys(
 )
 # Of a study whose variants are of several families. They show every sweep.
 FAMILIES = {"figure_frontiers": Entry("frontiers", (POINTS,))}
+# Of a study with two-sided forms beside several widths of their one-sided ones. The first shows all
+# recipes.
+RATES = {
+    "figure_sign_rates": Entry("sign_rates", (outputs.SIGN_RATES,)),
+    "figure_widths": Entry("sign_rates", (outputs.RANKING,)),
+}
 # Of a study that steers with latents.
 DIALS = dict.fromkeys(("figure_dial", "figure_dial_kl"), Entry("dial", outputs.DIAL_TABLES))
 # Of a study that probes codes.
@@ -73,7 +79,7 @@ SYNTHETIC = {
     "figure_9": Entry("protocols", protocol="consolidation"),
     "figure_10": Entry("protocols", protocol="robustness"),
 }
-FIGURES = SWEEPS | SETTINGS | FAMILIES | DIALS | PROBES | TRAININGS | SYNTHETIC
+FIGURES = SWEEPS | SETTINGS | FAMILIES | RATES | DIALS | PROBES | TRAININGS | SYNTHETIC
 # A name: a figure, ``_variants`` for every sweep of it, and the recipe other than the first.
 PATTERN = f"({'|'.join(FIGURES)})({VARIANTS})?(@[A-Za-z0-9_-]+)?"
 
@@ -121,6 +127,7 @@ def figures_of(scope: Scope) -> tuple[str, ...]:
     steering, probes and training."""
     found = [*SETTINGS] if scope.has_effects else []
     if scope.several_families:
+        found += RATES if scope.has_sign_rates else ()
         found += marked(FAMILIES, scope.trained, scope)
     found += _of_sweeps(scope)
     found += marked(DIALS, _recipes(scope.dial), scope)

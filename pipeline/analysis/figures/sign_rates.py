@@ -1,0 +1,119 @@
+"""Figures of what a sign is worth: quality against width, and the rate against unique tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from pipeline.analysis.figures.panels import panels_of
+from pipeline.analysis.figures.shown import Drawn, Shown
+from pipeline.study.outputs import RANKING, SIGN_RATES
+from sagsae.autoencoders.registry import VARIANTS, sides, stem
+
+PLACE = ["recipe", "model", "hookpoint"]
+# Marks a rate of which the widths that were trained give a bound alone.
+BOUNDS = {"above": "^", "below": "v", "": "o"}
+WIDTHS = ("-", "--", ":", "-.")
+
+
+def figure_widths(shown: Shown) -> Drawn:
+    """Quality against width.
+
+    A line shows R2 at the study's first L0 against the width; dashes are two sides. A sign is worth
+    the way from the dashed line to the right, up to the solid line of the same colour.
+    """
+    table = shown.table(RANKING)
+    first = shown.spec.matched_levels[0]
+    rows = table[(table["recipe"] == shown.recipe) & (table["l0"] == first) & table["r2"].notna()]
+    rows = rows.assign(multiple=rows["width"] / rows["model"].map(shown.spec.models))
+    variants = [name for name in VARIANTS if name in set(rows["variant"])]
+    legend = [Line2D([], [], label=VARIANTS[name].label, **_look(name)) for name in variants]
+    labels = "Width, in multiples of d", f"R2 at L0 = {first:g}"
+    figure, panels = panels_of(shown, rows, legend, labels)
+    for panel, here in panels:
+        for name in variants:
+            own = here[here["variant"] == name].sort_values("width")
+            panel.errorbar(own["multiple"], own["r2"], own["r2_se"], capsize=1.5, **_look(name))
+        _doublings(panel, here["multiple"])
+    names = [*PLACE, "variant", "width", "multiple", "l0", "r2", "r2_se", "seeds"]
+    return figure, rows[names]
+
+
+def figure_sign_rates(shown: Shown) -> Drawn:
+    """What a sign is worth in width.
+
+    A point shows how many one-sided latents are as good as a two-sided one, by R2; open: the tokens
+    were seen more than once. At 1 the sign is worth nothing; a triangle is a bound.
+    """
+    table, spec = shown.table(SIGN_RATES), shown.spec
+    rows = table[(table["measure"] == "r2") & (table["l0"] == spec.matched_levels[0])]
+    rows = rows.join(pd.DataFrame(_data(rows, spec.levels), rows.index, ["unique", "epochs"]))
+    series = list(dict.fromkeys(zip(rows["family"], rows["multiple"], strict=True)))
+    styles = {one: _style(*one, rows) for one in series}
+    labels = [f"{VARIANTS[family].label}, {width:g}d" for family, width in series]
+    legend = [
+        Line2D([], [], label=label, **style)
+        for label, style in zip(labels, styles.values(), strict=True)
+    ]
+    x = "Unique tokens (millions)" if rows["unique"].nunique() > 1 else ""
+    figure, panels = panels_of(shown, rows, legend, (x, "Rate"), sharey=True)
+    for panel, here in panels:
+        for number, (one, style) in enumerate(styles.items()):
+            own = here[(here["family"] == one[0]) & (here["multiple"] == one[1])]
+            _points(panel, own.sort_values("unique"), style, 1 + 0.06 * (number - len(styles) / 2))
+        panel.axhline(1, color="black", lw=0.8, zorder=1)
+        panel.set_xscale("log")
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.set_yscale("log", base=2)
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    names = ["family", "variant", "width", "multiple", "unique", "epochs", "rate", "bound"]
+    return figure, rows[[*PLACE, *names, "rate_low", "rate_high", "seeds"]]
+
+
+def _look(variant: str) -> dict[str, Any]:
+    known, two = VARIANTS[stem(variant)], sides(variant) == 2
+    face = "white" if two else known.colour
+    marks = {"marker": known.marker, "markersize": 4, "markerfacecolor": face}
+    return {"color": known.colour, "ls": "--" if two else "-", "lw": 1.2} | marks
+
+
+def _style(family: str, multiple: float, rows: pd.DataFrame) -> dict[str, Any]:
+    """A family has a colour, a width a line."""
+    widths = sorted(rows["multiple"].unique())
+    line = WIDTHS[widths.index(multiple) % len(WIDTHS)]
+    return {"color": VARIANTS[family].colour, "ls": line, "lw": 1.0, "marker": "o", "ms": 4}
+
+
+def _points(panel: Axes, rows: pd.DataFrame, style: dict[str, Any], shift: float) -> None:
+    """The rates of one family at one width, a line through those of one epoch."""
+    once = rows[rows["epochs"] <= 1]
+    panel.plot(once["unique"] * shift, once["rate"], **style | {"marker": ""})
+    for (bound, again), own in rows.groupby(["bound", rows["epochs"] > 1]):
+        marks = {"marker": BOUNDS[str(bound)], "ls": ""} | ({"mfc": "white"} if again else {})
+        low, high = (own[end].fillna(own["rate"]) for end in ("rate_low", "rate_high"))
+        error = np.array([own["rate"] - low, high - own["rate"]])
+        panel.errorbar(own["unique"] * shift, own["rate"], error, capsize=1.5, **style | marks)
+
+
+def _data(rows: pd.DataFrame, levels: dict[str, dict[str, str]]) -> Iterator[tuple[float, float]]:
+    """Millions of unique tokens, and how often each was seen, of the recipe of each row. A study
+    whose recipes do not say so has one unit of data."""
+    for recipe in rows["recipe"]:
+        own = levels.get(recipe, {})
+        tokens = float(own.get("tokens", 1e6))
+        unique = float(own.get("unique_rows", 0)) or tokens
+        yield unique / 1e6, tokens / unique
+
+
+def _doublings(panel: Axes, multiples: pd.Series) -> None:
+    ticks = sorted(multiples.unique())
+    panel.set_xscale("log", base=2)
+    panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+    panel.xaxis.set_minor_formatter(NullFormatter())

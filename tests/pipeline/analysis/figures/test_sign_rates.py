@@ -1,0 +1,40 @@
+"""Figures of what a sign is worth, from made-up metrics with one more width."""
+
+from __future__ import annotations
+
+import pytest
+
+from pipeline.analysis.csv_files import read_table
+from tests.pipeline.made_families import families_config, made_families
+
+WIDE = {"variant": "batchtopk", "expansion": 2, "ks": [16, 64, 128], "recipes": ["matched"]}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rates")
+    return made_families(folder, grid=[*families_config(folder)["grid"], WIDE])
+
+
+def test_the_rates_that_are_drawn_are_those_of_the_table(made):
+    figure, numbers = made.draw("figure_sign_rates")
+    table = read_table(made.root / "tables" / "sign_rates.csv")
+    assert set(table["measure"]) == {"r2", "loss_added"}
+    assert set(table["recipe"]) == {"matched"}  # under the other there is one width
+    expected = table.query("measure == 'r2' and l0 == 48")
+    assert numbers["rate"].tolist() == expected["rate"].tolist()
+    # A width of 2d does as well as one of 4d, and two sides better at all places but one.
+    assert set(numbers["bound"]) == {"above", "below"}
+    panels = {panel.get_title(): panel for panel in figure.axes}
+    drawn = [bars.lines[0].get_ydata().tolist() for bars in panels["small, resid"].containers]
+    own = numbers.query("model == 'small' and hookpoint == 'resid'")
+    assert sorted(rate for rates in drawn for rate in rates) == sorted(own["rate"])
+
+
+def test_quality_is_drawn_against_width(made):
+    figure, numbers = made.draw("figure_widths@matched")
+    own = numbers.query("model == 'small' and hookpoint == 'resid' and variant == 'batchtopk'")
+    assert own.sort_values("width")["multiple"].tolist() == [2.0, 4.0]
+    (panel,) = (one for one in figure.axes if one.get_title() == "small, resid")
+    lines = [bars.lines[0] for bars in panel.containers]
+    assert [2.0, 4.0] in [line.get_xdata().tolist() for line in lines]
