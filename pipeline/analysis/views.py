@@ -203,7 +203,8 @@ VIEWS = {
         "latents are opposite at a cosine of -.7, alike at .7.",
         by="recipe model hookpoint",
         columns="variant width lam k seed l0 two_sided_share latents both_share one_share "
-        "neither_share one_sided_lam one_sided_l0 one_sided_opposite one_sided_alike",
+        "neither_share along stronger weaker one_sided_lam one_sided_l0 one_sided_opposite "
+        "one_sided_alike",
     ),
     outputs.RANKING: View(
         title="All against all",

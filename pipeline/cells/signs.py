@@ -67,7 +67,12 @@ def agreement(decoders: dict[Cell, Tensor]) -> dict[str, Any]:
     """What the run says of the cells of one lambda or k, by the decoder rows of each."""
     cells = list(decoders)
     compared = consistency(list(decoders.values()), either_sign=is_two_sided(cells[0]))
-    return {"cells": cells, **{name: round(of, 6) for name, of in asdict(compared).items()}}
+    return {"cells": cells, **rounded(compared)}
+
+
+def rounded(found: Any) -> dict[str, Any]:
+    """The fields of a record, its fractions to six digits."""
+    return {name: round(value, 6) for name, value in asdict(found).items()}
 
 
 def main(
@@ -105,7 +110,7 @@ def main(
         for done, (cell, one_sided) in enumerate(pairs, start=1):
             batches = (part.to(place) for part in x.split(AT_ONCE))
             counts = poles(measured.autoencoder(cell), measured.autoencoder(one_sided), batches)
-            found_poles.append({"cell": cell, "one_sided": one_sided, **asdict(counts)})
+            found_poles.append({"cell": cell, "one_sided": one_sided, **rounded(counts)})
             progress.update(done)
         made_at = {"spec": digest(spec), **spec.made_at, "rows": len(x)}
         found = {"cells": cells, "agreements": agreements, "poles": found_poles}

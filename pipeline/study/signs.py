@@ -109,6 +109,9 @@ class FoundPoles(Section):
     both: Natural
     one: Natural
     neither: Natural
+    along: Natural
+    stronger: Finite
+    weaker: Finite
 
 
 class SignsRun(LookRun):

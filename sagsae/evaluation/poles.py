@@ -46,11 +46,18 @@ class Poles:
         both: latents whose two poles both have a match that fires with them.
         one: latents of which one pole does.
         neither: latents of which none does.
+        along: latents whose two poles both have a latent along them, whether or not it fires with
+            them.
+        stronger: mean over latents of the best cosine of the pole for which it is higher.
+        weaker: mean of that of the other pole. Both are 0 where no latent is two-sided.
     """
 
     both: int
     one: int
     neither: int
+    along: int
+    stronger: float
+    weaker: float
 
 
 def signed_pairs(rows: Tensor) -> SignedPairs:
@@ -92,6 +99,17 @@ def poles(two_sided: Autoencoder, one_sided: Autoencoder, batches: Iterable[Tens
         matches = (one_sided.encode(x) != 0)[:, numbers[:, 0]]
         fired += signs.sum(0).cpu()
         together += (signs & matches).sum(0).cpu()
-    matched = (cosines[:, 0] >= FOUND) & (together >= TOGETHER * fired.clamp(min=1))
-    of_each = matched.view(2, -1).sum(0)[two_sided_latents(fired.view(2, -1))]
-    return Poles(*(int((of_each == n).sum()) for n in (2, 1, 0)))
+    used = two_sided_latents(fired.view(2, -1))
+    best = cosines[:, 0].view(2, -1)[:, used]
+    firing = (together >= TOGETHER * fired.clamp(min=1)).view(2, -1)[:, used]
+    of_each = ((best >= FOUND) & firing).sum(0)
+    both, one, neither = (int((of_each == n).sum()) for n in (2, 1, 0))
+    latents = max(1, best.shape[1])
+    return Poles(
+        both=both,
+        one=one,
+        neither=neither,
+        along=int((best.amin(0) >= FOUND).sum()),
+        stronger=float(best.amax(0).sum()) / latents,
+        weaker=float(best.amin(0).sum()) / latents,
+    )

@@ -26,7 +26,16 @@ def made_run(spec: SignsSpec, collapsed: frozenset[Cell] = frozenset()) -> Signs
         for cell in spec.cells
     ]
     poles = [
-        {"cell": cell, "one_sided": one, "both": 1, "one": 2, "neither": 1}
+        {
+            "cell": cell,
+            "one_sided": one,
+            "both": 1,
+            "one": 2,
+            "neither": 1,
+            "along": 2,
+            "stronger": 0.8,
+            "weaker": 0.4,
+        }
         for cell, one in pairs
         if cell.knob == one.knob
     ]

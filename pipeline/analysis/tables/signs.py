@@ -26,6 +26,8 @@ from pipeline.study.signs import SignsRun
 POINT = ("recipe", "model", "hookpoint", "variant", "width", *KNOBS)
 AGREEMENT = ("greedy", "assigned", "found")
 OUTCOMES = ("both", "one", "neither")
+# By their cosine alone.
+ALONG = ("along", "stronger", "weaker")
 COUNTED = ("live", "two_sided")
 # Of the one-sided form of a cell.
 WITNESS = ("variant", "lam", "l0", "live", "opposite", "alike")
@@ -63,7 +65,8 @@ def poles_table(runs: Iterable[SignsRun]) -> pd.DataFrame:
     are of the one-sided cell, whose pairs are as in ``sagsae.evaluation.poles.SignedPairs``."""
     rows = [row for run in runs for row in _pairs(run)]
     columns = [*POINT, "seed", "l0", *COUNTED, "two_sided_share", "latents", *OUTCOMES]
-    columns += [f"{name}_share" for name in OUTCOMES] + [f"one_sided_{name}" for name in WITNESS]
+    columns += [f"{name}_share" for name in OUTCOMES]
+    columns += [*ALONG, *(f"one_sided_{name}" for name in WITNESS)]
     return without_idle_k(pd.DataFrame(rows, columns=columns))
 
 
@@ -82,6 +85,7 @@ def _pairs(run: SignsRun) -> Iterator[dict[str, Any]]:
             "latents": latents,
             **outcomes,
             **shares,
+            **_named(found, ALONG),
             **{f"one_sided_{name}": value for name, value in of_witness.items()},
         }
 

@@ -81,18 +81,18 @@ def test_poles_that_have_a_latent_each_that_have_one_and_that_have_none():
     two = Linear(BASIS[:4], both=True)
     one = Linear(torch.cat([BASIS[:2], -BASIS[:1], BASIS[5:]]), both=False)
     x = torch.cat([BASIS, -BASIS, BASIS[:3], -BASIS[:3]])
-    assert poles(two, one, [x[:7], x[7:]]) == Poles(both=1, one=1, neither=2)
+    assert poles(two, one, [x[:7], x[7:]]) == Poles(1, 1, 2, 1, 0.5, 0.25)
 
 
 def test_a_match_that_points_along_must_fire_with_the_pole():
     two, one = Linear(BASIS[:1], both=True), Linear(torch.cat([BASIS[:1], -BASIS[:1]]), both=False)
     x = torch.cat([BASIS[:1], -BASIS[:1]])
-    assert poles(two, one, [x]) == Poles(both=1, one=0, neither=0)
+    assert poles(two, one, [x]) == Poles(1, 0, 0, 1, 1.0, 1.0)
     one.scale = 0.1  # too small to fire
-    assert poles(two, one, [x]) == Poles(both=0, one=0, neither=1)
+    assert poles(two, one, [x]) == Poles(0, 0, 1, 1, 1.0, 1.0)
 
 
 def test_a_latent_that_hardly_uses_its_other_sign_is_not_asked():
     two, one = Linear(BASIS[:1], both=True), Linear(BASIS[:1], both=False)
     x = torch.cat([BASIS[:1].expand(20, -1), -BASIS[:1]])
-    assert poles(two, one, [x]) == Poles(both=0, one=0, neither=0)
+    assert poles(two, one, [x]) == Poles(0, 0, 0, 0, 0.0, 0.0)

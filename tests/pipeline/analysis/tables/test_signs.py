@@ -47,6 +47,7 @@ def test_a_row_for_each_two_sided_cell_with_a_one_sided_form(spec):
     assert row[["live", "two_sided", "two_sided_share", "latents"]].tolist() == [64, 16, 0.25, 4]
     assert row[["both", "one", "neither"]].tolist() == [1, 2, 1]
     assert row[["both_share", "one_share", "neither_share"]].tolist() == [0.25, 0.5, 0.25]
+    assert row[["along", "stronger", "weaker"]].tolist() == [2, 0.8, 0.4]
     assert (row["one_sided_variant"], row["one_sided_lam"]) == ("gated", 0.05)
     assert row[["one_sided_live", "one_sided_opposite", "one_sided_alike"]].tolist() == [128, 3, 1]
 
