@@ -1,4 +1,4 @@
-# What can be asked for. Configuration: --configfile=FILE, else workflow/configs/local.yaml.
+# What can be asked for. Configuration: --configfile=FILE, else config/config.yaml, else the local study's.
 # How a study runs (device, cache, ...): --config device=cpu, see pipeline/study/run_settings.py.
 import sys
 from pathlib import Path

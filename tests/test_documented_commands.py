@@ -131,7 +131,7 @@ def snakemake_parts(words: list[str]) -> tuple[list[str], dict[str, list[str]]]:
     """Targets and options, as Snakemake reads them: an option takes the words up to the next."""
     asked: list[str] = []
     options: dict[str, list[str]] = {}
-    single = {"--cores", "--report", "--workflow-profile", "--snakefile"}
+    single = {"--cores", "--report", "--workflow-profile", "--snakefile", "--sdm"}
     several = {"--config", "--configfile", "--resources", "--default-resources", "--set-resources"}
     taking, room = asked, len(words)
     for word in words:
@@ -154,7 +154,7 @@ def test_snakemake_knows_the_targets():
     """Those of the local study in one dry run, those of other studies by their list."""
     local: set[str] = set()
     flags = {"-n", "-f", "-R", "--force", "--dry-run"}
-    known = {"--cores", "--report", "--workflow-profile", "--config", "--configfile"}
+    known = {"--cores", "--report", "--workflow-profile", "--config", "--configfile", "--sdm"}
     known |= {"--resources", "--default-resources", "--set-resources", "--snakefile"} | flags
     for page, words in of("snakemake"):
         asked, options = snakemake_parts(words)

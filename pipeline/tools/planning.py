@@ -30,10 +30,11 @@ def prepare_process(checkout: Path) -> None:
 
 
 def study_of(config: dict[str, Any]) -> Study:
-    """The study that Snakemake's configuration describes, else the local one; ends the process with
-    a message where it cannot be run."""
+    """The study of Snakemake's configuration, else of the working directory's config/config.yaml,
+    else the local one; ends the process with a message where it cannot be run."""
     try:
-        raw = config if "study" in config else load_yaml(DEFAULT_CONFIG) | config
+        default = next(filter(Path.exists, (Path("config/config.yaml"), DEFAULT_CONFIG)))
+        raw = config if "study" in config else load_yaml(default) | config
         study = Study.from_dict(raw, "configuration", plan=True)
         browser_specs(study)
         os.environ.pop(VARIABLE, None)

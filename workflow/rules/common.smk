@@ -1,7 +1,11 @@
-# What a study has to be asked for; the error says what to add where it has nothing.
+# What all rules share, and what a study has to be asked for; the error says what to add where it has nothing.
 
 from pipeline.study.sections import CellNameError
 from pipeline.study.browser import browser_specs
+
+
+# With `--sdm apptainer`, jobs run in this image; container/Containerfile says how to build it.
+container: str(CHECKOUT / "container/sagsae.sif")
 
 
 def dial_runs(wildcards):
