@@ -130,10 +130,10 @@ def overlap(candidate: Sweep, baseline: Sweep) -> Overlap:
     """
     ends = []
     for sweep in (candidate, baseline):
-        l0 = np.array([point.l0.mean for point in sweep.points])
+        l0 = np.array([point.l0.mean for point in sweep.intact])
         l0 = Frontier.through(l0, l0).l0
         if not l0.size:
-            reason = f"{sweep.label}: no point has L0 above zero"
+            reason = f"{sweep.label}: no intact point has L0 above zero"
             return Overlap(lo=None, hi=None, reason=reason)
         ends.append((float(l0[0]), float(l0[-1])))
     (a_lo, a_hi), (b_lo, b_hi) = ends

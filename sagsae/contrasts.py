@@ -16,7 +16,7 @@ from sagsae.sweeps import Estimate, Sweep
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast:
-    """One metric, candidate minus baseline, over the (lambda, seed) pairs that both have."""
+    """One metric, candidate minus baseline, over the (lambda, seed) pairs that both have intact."""
 
     pairs: int
     mean: float | None = None
@@ -42,11 +42,16 @@ def shared_runs(candidate: Sweep, baseline: Sweep) -> list[tuple[float, int]]:
 def contrast(candidate: Sweep, baseline: Sweep, metric: str) -> Contrast:
     """Differences of one metric (``l0`` included) at equal lambda and seed.
 
-    Where the metric is undefined for a cell of a shared pair there is a reason instead of numbers.
+    Pairs of which a side collapsed are left out. Where the metric is undefined for a cell of
+    another there is a reason instead of numbers.
     """
     shared = shared_runs(candidate, baseline)
     if not shared:
         return Contrast(pairs=0, reason="no (lambda, seed) in common")
+    fallen = {(cell.lam, cell.seed) for cell in candidate.cells + baseline.cells if cell.collapsed}
+    shared = [run for run in shared if run not in fallen]
+    if not shared:
+        return Contrast(pairs=0, reason="a side collapsed at every (lambda, seed) in common")
     sides = []
     for sweep in (candidate, baseline):
         cells = {(cell.lam, cell.seed): cell for cell in sweep.cells}

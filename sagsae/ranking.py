@@ -74,8 +74,8 @@ class MeanRank:
 def read_at(sweep: Sweep, metric: str, l0: float) -> Reading:
     """One metric of a sweep at one L0, and what each seed has there.
 
-    A seed counts if it has sound cells of the two lambdas, or ks, whose points enclose this L0, and
-    if its own frontier reaches it. Not every lambda needs the same seeds.
+    A seed counts if it has intact cells of the two lambdas, or ks, whose points enclose this L0,
+    and if its own frontier reaches it. Not every lambda needs the same seeds.
 
     Args:
         sweep: All its lambdas and seeds.
@@ -88,11 +88,10 @@ def read_at(sweep: Sweep, metric: str, l0: float) -> Reading:
     value, needed = sweep.frontier(metric).at(l0), _enclosing(sweep, l0)
     found = []
     for seed in sorted({cell.seed for cell in sweep.cells}):
-        own = [cell for cell in sweep.cells if cell.seed == seed]
+        own = [cell for cell in sweep.cells if cell.seed == seed and not cell.collapsed]
         known = [one for cell in own if (one := cell.values[metric]) is not None]
         frontier = Frontier.through(np.array([cell.l0 for cell in own]), np.array(known))
-        sound = {cell.lam for cell in own if not cell.collapsed}
-        if needed <= sound and frontier.reaches(l0):
+        if needed <= {cell.lam for cell in own} and frontier.reaches(l0):
             found.append(frontier.at(l0))
     return Reading(value=value, by_seed=np.array(found))
 
@@ -100,8 +99,8 @@ def read_at(sweep: Sweep, metric: str, l0: float) -> Reading:
 def _enclosing(sweep: Sweep, l0: float) -> set[float]:
     """The lambdas, or ks, of the points next to an L0 that the frontier reaches: of one point where
     the sweep ends just before it."""
-    below = [point.lam for point in sweep.points if point.l0.mean <= l0]
-    above = [point.lam for point in sweep.points if point.l0.mean >= l0]
+    below = [point.lam for point in sweep.intact if point.l0.mean <= l0]
+    above = [point.lam for point in sweep.intact if point.l0.mean >= l0]
     return {*below[-1:], *above[:1]}
 
 

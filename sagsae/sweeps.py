@@ -3,8 +3,8 @@
 A sweep is one variant at one width trained over several lambdas. Its points are (L0, metric) per
 lambda, averaged over seeds; its frontier joins them linearly in log L0, in order of L0. Seeds whose
 L0 lie far apart are a point each: their mean is no code that anybody trained. So is a collapsed
-cell, which takes part and is named. A k-sparse variant has numbers k of active latents in the place
-of lambdas; ``lam`` is k then.
+cell: it is shown and named, and takes no part in frontiers, means and errors. A k-sparse variant
+has numbers k of active latents in the place of lambdas; ``lam`` is k then.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class SweepPoint:
     names: tuple[str, ...]
     """Of its cells."""
     collapsed: tuple[str, ...]
-    """Names of the collapsed ones."""
+    """Its name where the cell collapsed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,22 +143,30 @@ class Sweep:
 
     @cached_property
     def by_lambda(self) -> dict[float, list[CellResult]]:
-        """Cells of each lambda, both in increasing order (cells by seed)."""
-        ordered = sorted(self.cells, key=lambda cell: (cell.lam, cell.seed))
+        """Intact cells of each lambda, both in increasing order (cells by seed)."""
+        intact = [cell for cell in self.cells if not cell.collapsed]
+        ordered = sorted(intact, key=lambda cell: (cell.lam, cell.seed))
         return {lam: list(cells) for lam, cells in groupby(ordered, key=lambda cell: cell.lam)}
 
     @cached_property
     def points(self) -> tuple[SweepPoint, ...]:
-        """Sweep points by increasing L0; equal L0 by increasing lambda."""
-        return tuple(sorted(map(_point, self._groups), key=lambda p: (p.l0.mean, p.lam)))
+        """Intact and collapsed points by increasing L0; equal L0 by increasing lambda."""
+        fallen = [[cell] for cell in self.cells if cell.collapsed]
+        found = map(_point, self._groups + fallen)
+        return tuple(sorted(found, key=lambda p: (p.l0.mean, p.lam, p.seed or 0)))
+
+    @property
+    def intact(self) -> list[SweepPoint]:
+        """The points that the frontier joins."""
+        return [point for point in self.points if not point.collapsed]
 
     @cached_property
     def _groups(self) -> list[list[CellResult]]:
-        """The cells of each point, by increasing lambda and seed."""
+        """The cells of each intact point, by increasing lambda and seed."""
         return [group for cells in self.by_lambda.values() for group in _grouped(cells)]
 
     def means(self, metric: str) -> dict[float, Estimate | None]:
-        """One metric of each lambda over all its seeds, wherever their L0 lie."""
+        """One metric of each lambda over its intact seeds, wherever their L0 lie."""
         return {lam: _mean(metric, cells) for lam, cells in self.by_lambda.items()}
 
     @property
@@ -168,8 +176,8 @@ class Sweep:
 
     @property
     def seeds(self) -> int:
-        """Fewest seeds that any lambda has."""
-        return min(len(cells) for cells in self.by_lambda.values())
+        """Fewest intact seeds that any lambda has."""
+        return min((len(cells) for cells in self.by_lambda.values()), default=0)
 
     @property
     def collapsed(self) -> dict[str, tuple[str, ...]]:
@@ -177,16 +185,18 @@ class Sweep:
         return {cell.name: cell.collapsed for cell in self.cells if cell.collapsed}
 
     def undefined(self, metric: str) -> tuple[str, ...]:
-        """Cells for which a metric has no value."""
-        return tuple(cell.name for cell in self.cells if cell.values[metric] is None)
+        """Intact cells for which a metric has no value."""
+        intact = (cell for cell in self.cells if not cell.collapsed)
+        return tuple(cell.name for cell in intact if cell.values[metric] is None)
 
     def by_seed(self, metric: str) -> tuple[Floats, Floats] | str:
-        """L0 and one metric, [lambdas, seeds] float64, or in words why there is no such table."""
-        if self.seeds < 2:
-            return f"{self.label} has one seed"
+        """L0 and one metric of intact cells, [lambdas, seeds] float64, or in words why there is no
+        such table."""
         rows = list(self.by_lambda.values())
         if len({tuple(cell.seed for cell in row) for row in rows}) > 1:
-            return f"{self.label}: not every lambda has the same seeds"
+            return f"{self.label}: not every lambda has the same intact seeds"
+        if self.seeds < 2:
+            return f"{self.label} has {'one intact seed' if rows else 'no intact cell'}"
         if undefined := self.undefined(metric):
             return f"{metric} is undefined for {undefined[0]}"
         l0 = np.array([[cell.l0 for cell in row] for row in rows])
@@ -233,10 +243,9 @@ class Sweep:
         """The frontier of one metric; ValueError where the metric is undefined for a cell."""
         if undefined := self.undefined(metric):
             raise ValueError(f"{metric} is undefined for {undefined[0]}")
-        values = [value.mean for point in self.points if (value := point.values[metric])]
-        return Frontier.through(
-            np.array([point.l0.mean for point in self.points]), np.array(values)
-        )
+        values = [value.mean for point in self.intact if (value := point.values[metric])]
+        l0 = np.array([point.l0.mean for point in self.intact])
+        return Frontier.through(l0, np.array(values))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,11 +262,8 @@ class Resampled:
 
 def _grouped(cells: list[CellResult]) -> list[list[CellResult]]:
     """The cells of one lambda, those of one point together."""
-    sound = [cell for cell in cells if not cell.collapsed]
-    reached = [cell.l0 for cell in sound]
-    if not sound or max(reached) > CLOSE * min(reached):
-        return [[cell] for cell in cells]
-    return [sound, *([cell] for cell in cells if cell.collapsed)]
+    reached = [cell.l0 for cell in cells]
+    return [[cell] for cell in cells] if max(reached) > CLOSE * min(reached) else [cells]
 
 
 def _mean(metric: str, cells: list[CellResult]) -> Estimate | None:

@@ -72,14 +72,15 @@ def dead_of(cell: Cell, wide: bool) -> int:
 
 
 def result(cell: Cell, d_model: int) -> dict[str, Any]:
-    """The metrics of a cell. R2 is linear in log L0; at one resid the fast rate collapses."""
+    """The metrics of a cell. R2 is linear in log L0, but for runs of Gated that collapse at one
+    resid."""
     wide = cell.width > 4 * d_model
     gated = cell.variant == "gated"
     l0 = (5 / cell.lam) * (1 + 0.01 * cell.seed)
     r2 = 0.6 + 0.1 * math.log(l0 / 80) + (0.0 if gated else gap_of(cell, wide) + 0.001 * cell.seed)
     dead, collapsed = dead_of(cell, wide), []
-    if (cell.model, cell.hookpoint, cell.recipe) == ("large", "resid", "zero-fast") and gated:
-        collapsed = ["R2 below 0.2"]
+    if (cell.model, cell.hookpoint, cell.recipe, cell.lam) == ("large", "resid", "zero-fast", 0.2):
+        r2, dead, collapsed = -9.0, 0, ["R2 below 0.2"]
     found = metrics_of(cell, d_model, l0=l0, r2=r2, dead=dead)
     return found | {"collapsed": collapsed}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -82,10 +83,20 @@ class TestOverlap:
     def test_zero_l0_is_outside_every_range(self):
         some, none = sweep([(0, -0.1), (5, 0.5)]), sweep([(0, 0.0)], label="B")
         assert overlap(some, some).lo == 5
-        assert overlap(some, none).reason == "B: no point has L0 above zero"
+        assert overlap(some, none).reason == "B: no intact point has L0 above zero"
 
 
 class TestDominance:
+    def test_no_win_is_over_a_run_that_collapsed(self):
+        ours, theirs = sweep([(10, 0.7), (99, 0.8)]), sweep([(5, 0.6), (10, 0.65), (99, -9)])
+        assert dominance(ours, theirs).dominates is True
+        last = replace(theirs.cells[-1], collapsed=("R2",))
+        found = dominance(ours, replace(theirs, cells=(*theirs.cells[:-1], last)))
+        assert (found.dominates, found.max_gap) == (None, pytest.approx(0.05))
+        none = dominance(ours, replace(theirs, cells=(last,)))
+        assert (none.dominates, none.reason) == (None, "A: no intact point has L0 above zero")
+        assert dead_reduction(ours, replace(theirs, cells=(last,))).reason == "no lambda in common"
+
     def test_crossing_does_not_dominate_and_is_found_at_the_lowest_gap(self):
         steep, flat = sweep([(1, 0.0), (100, 1.0)]), sweep([(1, 0.4), (100, 0.4)])
         verdict = dominance(steep, flat)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sagsae.contrasts import contrast, shared_runs
@@ -46,6 +48,16 @@ class TestContrast:
         # Seed 0 averages to 0, seed 1 to 0.3.
         assert found.se == pytest.approx(0.15)
         assert contrast(candidate, baseline, "l0").mean == pytest.approx(-5 / 3)
+
+    def test_a_pair_of_which_a_side_collapsed_is_shared_but_takes_no_part(self):
+        one, other = (sweep({(1, 0): (9, r2), (2, 0): (9, 0.5)}) for r2 in (0.7, -9))
+        fallen = replace(other.cells[0], collapsed=("R2",))
+        found = contrast(one, replace(other, cells=(fallen, other.cells[1])), "r2")
+        assert (found.pairs, found.mean) == (1, 0)
+        none = contrast(replace(other, cells=(fallen,)), one, "r2")
+        assert (none.pairs, none.mean) == (0, None)
+        assert none.reason == "a side collapsed at every (lambda, seed) in common"
+        assert shared_runs(replace(other, cells=(fallen,)), one) == [(1, 0)]
 
     def test_nothing_in_common_and_undefined_values_have_reasons(self):
         one, other = sweep({(1, 0): (1, 0.1)}), sweep({(1, 1): (1, 0.1)})

@@ -20,8 +20,8 @@ UNTIED = "sagsae"
 def parameters(evidence: Evidence) -> Verdict:
     """Sign-awareness pays for its parameters even where two-sided latents are rare.
 
-    In every cell of the candidate, the share of all latents that fire with both signs is above
-    3 / (2d + 3), from which even the variant with nothing tied, the costliest, breaks even.
+    In every intact cell of the candidate, the share of all latents that fire with both signs is
+    above 3 / (2d + 3), from which even the variant with nothing tied, the costliest, breaks even.
     """
     measured(evidence.main, NO_MAIN)
     rows = evidence.candidate_only(evidence.parameters)
@@ -34,7 +34,7 @@ def parameters(evidence: Evidence) -> Verdict:
     if rows["two_sided_share_se"].notna().any():
         here += f" (standard error at most {format_number(rows['two_sided_share_se'].max())})"
     here += f", break-even {span(even, format_number)} with nothing tied"
-    why = f"lowest share of any cell {format_number(least.min())}"
+    why = f"lowest share of any intact cell {format_number(least.min())}"
     return decided(bool((least > even).all()), here, why)
 
 

@@ -96,23 +96,25 @@ def drawable(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def curves(panel: Axes, points: pd.DataFrame, series: dict[str, Series]) -> None:
-    """A line through the `marks` of each series in order of L0, error bars, a marker per point."""
+    """Of the `marks` of each series a line through the intact ones in order of L0, error bars, and
+    a marker per point."""
     found = drawable(points)
     for label, style in series.items():
         shown = found[found["series"] == label]
         if shown.empty:
             continue
+        intact, fallen = shown[shown["collapsed"] == ""], shown[shown["collapsed"] != ""]
         panel.errorbar(
-            shown["l0"],
-            shown["value"],
-            xerr=shown["l0_se"],
-            yerr=shown["value_se"],
+            intact["l0"],
+            intact["value"],
+            xerr=intact["l0_se"],
+            yerr=intact["value_se"],
             elinewidth=0.8,
-            capsize=1.5 if shown["l0_se"].notna().any() else 0,
+            capsize=1.5 if intact["l0_se"].notna().any() else 0,
             zorder=2,
             **style.marked,
         )
-        fallen = shown[shown["collapsed"] != ""]
+        panel.plot(fallen["l0"], fallen["value"], **style.marked | {"ls": "none"})
         panel.plot(fallen["l0"], fallen["value"], **CROSS, zorder=4)
 
 

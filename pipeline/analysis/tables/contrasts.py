@@ -49,7 +49,7 @@ CONTRASTED = ("l0", *SWEPT)
 
 def contrast_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
     """One row per (recipe, pair of sweeps, model, hookpoint): at equal lambda and seed, and at
-    equal L0."""
+    equal L0. Differences are over the ``intact_pairs`` of runs, of which neither side collapsed."""
     sweeps, rows = sweeps_of(metrics), []
     for recipe in spec.trained:
         for kind, candidate, baseline in _pairs(keys_under(recipe, sweeps, spec)):
@@ -57,7 +57,7 @@ def contrast_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
             row |= _at_equal_lambda(sweeps[candidate], sweeps[baseline])
             rows.append(row | comparison.answer(sweeps, candidate, baseline, spec.matched_levels))
     deltas = [f"{metric}_{what}" for metric in CONTRASTED for what in PER_METRIC]
-    counts = ["pairs", "candidate_collapsed", "baseline_collapsed", "pairs_reason"]
+    counts = ["pairs", "intact_pairs", "candidate_collapsed", "baseline_collapsed", "pairs_reason"]
     columns = ["kind", *comparison.QUESTION, *counts, *deltas, *comparison.ANSWERS]
     return pd.DataFrame(rows, columns=[*columns, *comparison.matched_columns(spec.matched_levels)])
 
@@ -87,4 +87,8 @@ def _at_equal_lambda(candidate: Sweep, baseline: Sweep) -> dict[str, Any]:
         shared = (cell for cell in sweep.cells if (cell.lam, cell.seed) in runs)
         row[f"{side}_collapsed"] = sum(bool(cell.collapsed) for cell in shared)
     reason = joined_reasons(values.reason for values in found.values())
-    return row | {"pairs": len(runs), "pairs_reason": reason}
+    return row | {
+        "pairs": len(runs),
+        "intact_pairs": found["l0"].pairs,
+        "pairs_reason": reason,
+    }

@@ -104,8 +104,7 @@ def _effects(row: dict[Any, Any], candidate: Sweep, baseline: Sweep, l0: float) 
 
 # ``against`` is empty in a row of a level's mean. In others, ``points`` counts pairs of points and
 # ``mean`` is the effect at ``level`` minus that ``against``. ``with_collapses`` counts points, or
-# pairs, in which a cell collapsed: ``mean`` and ``sd`` leave them out, since R2 of a run that
-# diverged may be any number. ``median``, ``least`` and ``most`` are over all.
+# pairs, in which a cell collapsed; no effect rests on that cell.
 MAIN_COLUMNS = (
     *("measure", "factor", "together_with", "level", "against", "points", "mean", "sd"),
     *("median", "least", "most", "with_collapses"),
@@ -158,11 +157,10 @@ def _of_factor(points: pd.DataFrame, factor: Factor, others: list[str]) -> Itera
 
 def _summary(values: pd.Series, fallen: pd.Series) -> dict[str, Any]:
     """Of some numbers; the mean is empty for none, the standard deviation for one."""
-    sound = values[~fallen]
     return {
         "points": len(values),
-        "mean": sound.mean(),
-        "sd": sound.std(),
+        "mean": values.mean(),
+        "sd": values.std(),
         "median": values.median(),
         "least": values.min(),
         "most": values.max(),

@@ -42,12 +42,13 @@ def latent_table(metrics: Metrics) -> pd.DataFrame:
     """Long: one row per (sweep, quantity).
 
     ``mean`` is over cells and ``se`` over seeds, each seed averaged over its lambdas first; ``lo``
-    and ``hi`` are the extremes over cells. A cell where the quantity is undefined (no live
-    latents) is left out and not counted in ``cells``.
+    and ``hi`` are the extremes over cells. A cell that collapsed, or where the quantity is
+    undefined (no live latents), is left out and not counted in ``cells``.
     """
     keys = [*SWEEP, "quantity"]
     found = pd.DataFrame(
-        {**cell.sweep._asdict(), "seed": cell.seed, "quantity": name, "value": value}
+        {**cell.sweep._asdict(), "seed": cell.seed, "quantity": name}
+        | {"value": None if metrics[cell].collapsed else value}
         for cell in sorted(metrics)
         for name, value in quantities(metrics[cell]).items()
     ).astype({"value": float})
@@ -88,7 +89,7 @@ def calibration_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
     rows = []
     for sweep, cells in by_sweep(metrics).items():
         points: dict[float, list[CellMetrics]] = {}
-        for cell in cells:
+        for cell in (cell for cell in cells if not metrics[cell].collapsed):
             points.setdefault(cell.knob, []).append(metrics[cell])
         l0 = {knob: fmean(found.l0 for found in point) for knob, point in points.items()}
         knob = nearest_lambda(l0, spec.matched_levels[0])

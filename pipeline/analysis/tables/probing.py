@@ -20,6 +20,7 @@ from pipeline.analysis.tables.sweeps import SWEEP, without_idle_k
 from pipeline.study.measures import Measures
 from pipeline.study.outputs import ABSORPTION
 from pipeline.study.probe import ALL, ProbedCell, ProbeRun
+from sagsae.autoencoders.registry import K
 
 # The k of a cell in tables of probes, where ``k`` is the number of sides of a probe.
 CELL_K = "cell_k"
@@ -84,14 +85,24 @@ def k_for_lambda(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(lam=lam).drop(columns=CELL_K)
 
 
-def probed_cells(probing: pd.DataFrame, absorption: pd.DataFrame) -> pd.DataFrame:
+def probed_cells(
+    cells: pd.DataFrame, probing: pd.DataFrame, absorption: pd.DataFrame
+) -> pd.DataFrame:
     """A row per cell: ``accuracy_<k>`` and ``latents_<k>`` over all labels for each number of
-    sides, ``fraction`` and ``full`` of absorption. The rows of one sweep make a `Sweep`."""
+    sides, ``fraction`` and ``full`` of absorption. The rows of one sweep make a `Sweep`.
+
+    Args:
+        cells: cells.csv, which says what collapsed.
+        probing: probing.csv.
+        absorption: absorption.csv.
+    """
     own = k_for_lambda(probing[probing["kind"] == ALL])
     wide = own.pivot(index=NAMES, columns="k", values=["accuracy", "latents"])
     wide.columns = pd.Index(["_".join(map(str, pair)) for pair in wide.columns.to_flat_index()])
-    wide = wide.reset_index().assign(collapsed="")
-    return wide.merge(k_for_lambda(absorption)[[*NAMES, "fraction", "full"]], on=NAMES)
+    wide = wide.reset_index()
+    absorbed = k_for_lambda(absorption)[[*NAMES, "fraction", "full"]]
+    named = k_for_lambda(cells.rename(columns={K: CELL_K}))[[*NAMES[:-1], "collapsed"]]
+    return wide.merge(absorbed, on=NAMES).merge(named, on=NAMES[:-1])
 
 
 def main(measures: Path, out: Path) -> None:

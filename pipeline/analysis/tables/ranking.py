@@ -139,7 +139,7 @@ def _why_not(sweep: Sweep, l0: float) -> str:
     """Why a sweep has no rank at an L0."""
     reached = sweep.frontier("r2").l0
     if not reached.size:
-        return "no point has L0 above zero"
+        return "no intact point has L0 above zero"
     ends = " to ".join(format_number(float(end)) for end in reached[[0, -1]])
     return f"its L0 is {ends}, not {l0:g}"
 
@@ -201,7 +201,7 @@ def main(measures: Path, tables: Path, out: Path) -> None:
     named = with_series(cells, spec).drop_duplicates(list(SWEEP)).set_index(list(SWEEP))["series"]
     series = {SweepKey(*key): name for key, name in zip(named.index, named, strict=True)}
     probes = (read_table(tables / name) for name in outputs.PROBE_TABLES)
-    probed = sweeps_in(probed_cells(*probes)) if spec.probe else {}
+    probed = sweeps_in(probed_cells(cells, *probes)) if spec.probe else {}
     ranking = ranking_table(sweeps, series, probed, spec)
     made = {
         outputs.RANKING: ranking,

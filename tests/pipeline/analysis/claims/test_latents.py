@@ -39,7 +39,11 @@ class TestParameters:
         found = evidence(pair(), pair("large"), parameters=rows)
         here = "two-sided share of latents 0.300 to 0.500 (standard error at most 0.050)"
         here += ", break-even 0.015 to 0.023 with nothing tied"
-        assert told(latents.parameters, found) == (HOLDS, here, "lowest share of any cell 0.025")
+        assert told(latents.parameters, found) == (
+            HOLDS,
+            here,
+            "lowest share of any intact cell 0.025",
+        )
 
     @pytest.mark.parametrize(("more", "outcome"), [(0.0, FAILS), (1e-9, HOLDS), (-1e-9, FAILS)])
     def test_at_break_even_it_does_not_pay_yet(self, more, outcome):

@@ -17,6 +17,7 @@ def contrast(kind, candidate, baseline, **values):
         "candidate_variant": candidate,
         "baseline_variant": baseline,
         "pairs": 4,
+        "intact_pairs": 4,
         "baseline_collapsed": 0,
         "candidate_collapsed": 0,
     } | values
@@ -24,8 +25,7 @@ def contrast(kind, candidate, baseline, **values):
 
 def without(**values):
     """An intact variant against the one without the auxiliary loss."""
-    numbers = {"loss_recovered_candidate": 0.9, "dead_fraction_candidate": 0.1}
-    return contrast("ablation", "sagsae_tied", "sagsae_noaux", **numbers | values)
+    return contrast("ablation", "sagsae_tied", "sagsae_noaux", **values)
 
 
 def cell(variant="sagsae_noaux", **values):
@@ -43,10 +43,11 @@ def cell(variant="sagsae_noaux", **values):
 
 
 class TestNoAuxiliary:
-    intact = cell("sagsae_tied", loss_recovered=0.95, dead_fraction=0.0)
+    intact = cell("sagsae_tied", loss_recovered=0.9, dead_fraction=0.1)
+    others = (intact | {"lam": 0.2, "loss_recovered": 0.1}, intact | {"collapsed": "R2", "lam": 1})
 
-    def judged(self, *rows, cells=None):
-        cells = [cell(), self.intact] if cells is None else cells
+    def judged(self, *rows):
+        cells = [cell(), cell(lam=1), self.intact, *self.others]
         return told(parts.no_auxiliary, evidence(contrasts=list(rows), cells=cells))
 
     def test_more_than_half_of_the_runs_must_collapse(self):
@@ -65,7 +66,7 @@ class TestNoAuxiliary:
 
     @pytest.mark.parametrize(("share", "outcome"), [(0.95, HOLDS), (0.949, FAILS)])
     def test_nearly_all_latents_are_dead(self, share, outcome):
-        cells = [cell(dead_fraction=share), self.intact]
+        cells = [cell(dead_fraction=share, collapsed="R2"), self.intact, *self.others]
         found = told(parts.no_auxiliary_dead, evidence(contrasts=[without()], cells=cells))
         assert found == (outcome, f"{share:.3f} (one seed) dead, 0.100 with it", "")
 
@@ -105,11 +106,13 @@ def tied(candidate="sagsae_sym", mean=0.004, **values):
 
 class TestTying:
     def test_the_mean_weighs_runs_alike(self):
-        less = tied(mean=0.001, pairs=2, r2_delta_max=0.002, r2_delta_se=0.0025, mean_gap=0.002)
-        found = told(parts.tied_radii, evidence(contrasts=[tied(), less, tied("sagsae_tied", 1.0)]))
+        less = {"intact_pairs": 2, "r2_delta_max": 0.002, "r2_delta_se": 0.0025, "mean_gap": 0.002}
+        fallen = tied(mean=None, intact_pairs=0)
+        rows = [tied(), tied(mean=0.001, **less), fallen, tied("sagsae_tied", 1.0)]
+        found = told(parts.tied_radii, evidence(contrasts=rows))
         assert found == (
             HOLDS,
-            "mean |ΔR2| 0.003 over 6 runs at equal lambda and seed, largest 0.006, "
+            "mean |ΔR2| 0.003 over 6 intact runs at equal lambda and seed, largest 0.006, "
             "standard error at most 0.003",
             "R2 gap at equal L0 -0.001 to +0.002",
         )

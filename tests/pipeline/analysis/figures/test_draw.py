@@ -122,7 +122,8 @@ def test_the_main_figure_has_the_main_comparison_and_the_other_one_everything(gr
     assert series["figure_2"] == {"Gated, H = 256 / 384", "SA-GSAE tied, H = 128 / 192"}
     assert len(series["figure_2_variants"]) == 8
     assert series["figure_11"] == series["figure_2"]
-    assert series["figure_11_variants"] == series["figure_2_variants"]
+    fallen = {"SA-GSAE without auxiliary loss, H = 128 / 192"}  # in every cell
+    assert series["figure_11_variants"] == series["figure_2_variants"] - fallen
 
 
 def test_further_formats_are_the_same_in_every_process(built_study, tmp_path: Path):

@@ -124,7 +124,7 @@ POINTS = frame(
     ("a", "3", "mean", 0.03, ""),
     ("a", "1", "zero", -0.05, ""),
     ("b", "1", "mean", 0.02, ""),
-    ("b", "3", "mean", -9.0, "one cell"),
+    ("b", "3", "mean", -0.06, "one cell"),
     ("c", "1", "mean", 0.06, ""),
     ("c", "3", "zero", 0.0, ""),
     ("c", "3", "mean", math.nan, ""),
@@ -146,10 +146,10 @@ class TestMainEffects:
         assert one["mean"] == pytest.approx((0.01 - 0.05 + 0.02 + 0.06) / 4)
         three = self.row("rate", "3")
         assert (three["points"], three["with_collapses"]) == (3, 1)  # one has no gap
-        assert three["mean"] == pytest.approx((0.03 + 0) / 2)  # without the one that collapsed
-        assert three["sd"] == pytest.approx(0.03 / math.sqrt(2))
+        assert three["mean"] == pytest.approx((0.03 - 0.06 + 0) / 3)
+        assert three["sd"] == pytest.approx(math.sqrt((0.04**2 + 0.05**2 + 0.01**2) / 2))
         assert three["median"] == pytest.approx(0.0)
-        assert (three["least"], three["most"]) == (-9.0, 0.03)
+        assert (three["least"], three["most"]) == (-0.06, 0.03)
         start = self.row("start", "zero")
         assert start["points"] == 2
         assert start["sd"] == pytest.approx(0.05 / math.sqrt(2))
@@ -158,9 +158,8 @@ class TestMainEffects:
         """a and b have both rates with b_dec at the mean; c differs in the start, too."""
         rate = self.row("rate", "3", "1")
         assert (rate["points"], rate["with_collapses"]) == (2, 1)
-        assert rate["mean"] == pytest.approx(0.02)
-        assert rate["median"] == pytest.approx((0.02 - 9.02) / 2)
-        assert (rate["least"], rate["most"]) == pytest.approx((-9.02, 0.02))
+        assert rate["mean"] == rate["median"] == pytest.approx((0.02 - 0.08) / 2)
+        assert (rate["least"], rate["most"]) == pytest.approx((-0.08, 0.02))
         start = self.row("start", "zero", "mean")
         assert (start["points"], start["with_collapses"]) == (1, 0)
         assert start["mean"] == start["median"] == pytest.approx(-0.06)

@@ -60,11 +60,14 @@ def test_matched_values_and_the_reason_outside_the_overlap(made_study):
     assert (table["l0_30_reason"] == "").all()
 
 
-def test_a_collapsed_cell_is_compared_and_named(made_study):
-    made_study.change(GATED, collapsed=["R2 below 0.2"])
+def test_a_collapsed_cell_is_named_and_takes_no_part(made_study):
+    made_study.change(GATED, r2=-9.0, collapsed=["R2 below 0.2"])
     table = read_table(made_study.tables() / "comparison.csv")
     assert table["collapsed"].tolist() == ["", "", f"{GATED} (R2 below 0.2)", ""]
-    assert bool(table["dominates"][2])
+    assert (bool(table["dominates"][2]), table["max_gap"][2]) == (True, pytest.approx(0.05))
+    latents = read_table(made_study.root / "tables" / "latents.csv")
+    own = latents.query("model == 'small' and hookpoint == 'mlp_out' and variant == 'gated'")
+    assert set(own.query("quantity == 'slope_positive_median'")["cells"]) == {5}  # of six
 
 
 def test_a_side_that_the_grid_lacks_leaves_a_reason(made_study):
