@@ -50,8 +50,8 @@ FORMS: dict[str, Form] = {
     r"recipe": lambda name: name or DEFAULT_RECIPE,
     r"(.*_)?lam|k": "{:g}".format,
     r"(min|mean)_gap|mean|median|least|most|effect_\w+": signed,
-    r".*_(delta|difference|drop|log10)": signed,
-    r"p_dominance|sign_p": share,
+    r".*_(delta|difference(_low|_high)?|drop|log10)": signed,
+    r"p_dominance|sign_p(_holm)?": share,
     r"dead_reduction|times_random": times,
     r"parameters|gated_equivalent_width|tokens_per_second": "{:,.0f}".format,
     r"monotone": "{:.0%}".format,
@@ -209,7 +209,8 @@ VIEWS = {
     outputs.RANKING: View(
         title="All against all",
         reads="A rank is by R2 at one L0, read off each frontier. Best and worst rank count only "
-        "sweeps that differ by more than two standard errors.",
+        "sweeps that differ by more than two standard errors, and by more than a linear and a "
+        "quadratic reading of either.",
         by="recipe model hookpoint l0",
         columns="series rank of best_rank worst_rank r2 loss_recovered dead_fraction accuracy_1 "
         "absorption parameters tokens_per_second error_from rank_reason collapsed",
@@ -229,10 +230,12 @@ VIEWS = {
     ),
     outputs.SIDES: View(
         title="Two sides at half the width",
-        reads="A difference is two sides minus one. A row without a model is over all pairs.",
+        reads="A difference is two sides minus one. A row without a model is over all pairs. An "
+        "interval holds 95 % of draws of seeds; one seed has none.",
         by="recipe l0",
-        columns="series model hookpoint r2_difference loss_recovered_difference dead_candidate "
-        "dead_baseline min_gap mean_gap outcome positive pairs sign_p",
+        columns="series model hookpoint r2_difference r2_difference_low r2_difference_high "
+        "equal_within loss_recovered_difference dead_candidate dead_baseline min_gap mean_gap "
+        "outcome positive pairs sign_p sign_p_holm",
     ),
     outputs.SIGN_RATES: View(
         title="What a sign is worth in width",

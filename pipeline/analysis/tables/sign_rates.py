@@ -70,8 +70,8 @@ def _rate(
     sweeps: Sweeps, key: SweepKey, witnesses: list[SweepKey], measure: str, l0: float
 ) -> dict[str, Any]:
     """The numbers of a row; none where one side or the other has no value."""
-    two = _by_seed(sweeps, key, measure, l0)
-    one = {other.width: _by_seed(sweeps, other, measure, l0) for other in witnesses}
+    two = by_seed(sweeps, key, measure, l0)
+    one = {other.width: by_seed(sweeps, other, measure, l0) for other in witnesses}
     known = {width: values for width, values in one.items() if values.size}
     if not two.size or len(known) < 2:
         return {}
@@ -94,7 +94,7 @@ def _rate(
     return row
 
 
-def _by_seed(sweeps: Mapping[SweepKey, Any], key: SweepKey, measure: str, l0: float) -> Floats:
+def by_seed(sweeps: Mapping[SweepKey, Any], key: SweepKey, measure: str, l0: float) -> Floats:
     """[seeds] float64; empty where a sweep lacks the measure, or does not reach the L0."""
     sweep = sweeps.get(key)
     if sweep is None or measure not in sweep.cells[0].values or sweep.undefined(measure):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from dataclasses import asdict
 
 import pandas as pd
 import pytest
 
+from pipeline.analysis.tables.sides import INTERVAL, side_table
 from pipeline.analysis.tables.sign_rates import sign_rate_table
 from pipeline.analysis.tables.sweeps import sweeps_in
+from pipeline.study.cell import Cell
 from pipeline.study.scope import Scope
 
 D = 64
@@ -66,6 +70,43 @@ def test_more_than_the_widths_that_were_trained_is_a_bound():
     row = table_of(8).loc["r2"]
     assert (row["rate"], row["bound"]) == (4.0, "above")
     assert pd.isna(row["rate_high"])
+
+
+def test_sides_have_intervals_of_seeds_and_p_adjusted_over_families():
+    """Two sides of BatchTopK are ahead by 0.006 at six pairs, with seeds 0.002 apart; TopK has one
+    seed."""
+    seeds = {"batchtopk": 2, "absbatchtopk": 2, "topk": 1, "abstopk": 1}
+    cells = [
+        Cell(model=model, hookpoint=hookpoint, variant=variant, width=width, seed=seed, k=64)
+        for model, hookpoint in itertools.product(("a", "b"), ("mlp_out", "attn", "resid"))
+        for variant in seeds
+        for width in [D if "abs" in variant else 2 * D]
+        for seed in range(seeds[variant])
+    ]
+    frame = pd.DataFrame(
+        asdict(cell)
+        | {"l0": 64.0, "collapsed": "", "loss_recovered": 0.5, "dead_fraction": 0.0}
+        | {"r2": 0.7 + 0.006 * ("abs" in cell.variant) + 0.002 * cell.seed}
+        for cell in cells
+    ).astype({"lam": float})
+    scope = Scope(
+        cells=[cell.path for cell in cells],
+        comparisons=[],
+        models={"a": D, "b": D},
+        hookpoints=["mlp_out", "attn", "resid"],
+    )
+    sweeps = sweeps_in(frame)
+    table = side_table(sweeps, {key: key.variant for key in sweeps}, scope)
+    over = table[table["model"] == ""].set_index("family")
+    assert over["sign_p"].to_dict() == pytest.approx({"topk": 2 / 64, "batchtopk": 2 / 64})
+    assert over["sign_p_holm"].tolist() == pytest.approx([4 / 64] * 2)
+    row, pair = over.loc["batchtopk"], table[table["family"] == "batchtopk"].iloc[0]
+    for one in (row, pair):
+        assert one["r2_difference_low"] < one["r2_difference"] < one["r2_difference_high"]
+    assert (pair["r2_difference_low"], pair["r2_difference_high"]) == pytest.approx((0.004, 0.008))
+    assert row["r2_difference_low"] > 0.0045  # six pairs draw apart
+    assert (pair["equal_within"], row["equal_within"]) == (0.01, 0.01)
+    assert table.loc[table["family"] == "topk", list(INTERVAL)].isna().all(axis=None)
 
 
 def test_one_width_has_no_rates():
