@@ -26,6 +26,9 @@ class Reading:
 
     value: float
     """Of the sweep's frontier, in the unit of the metric."""
+    quadratic: float | None
+    """Of the quadratic in log L0 through the three intact points nearest in log L0, in the place of
+    the frontier; None with fewer."""
     by_seed: Floats
     """Of the own frontier of each seed that counts, [seeds] float64, by seed."""
 
@@ -85,7 +88,7 @@ def read_at(sweep: Sweep, metric: str, l0: float) -> Reading:
     Raises:
         ValueError: the frontier does not reach this L0, or the metric is undefined for a cell.
     """
-    value, needed = sweep.frontier(metric).at(l0), _enclosing(sweep, l0)
+    whole, needed = sweep.frontier(metric), _enclosing(sweep, l0)
     found = []
     for seed in sorted({cell.seed for cell in sweep.cells}):
         own = [cell for cell in sweep.cells if cell.seed == seed and not cell.collapsed]
@@ -93,7 +96,15 @@ def read_at(sweep: Sweep, metric: str, l0: float) -> Reading:
         frontier = Frontier.through(np.array([cell.l0 for cell in own]), np.array(known))
         if needed <= {cell.lam for cell in own} and frontier.reaches(l0):
             found.append(frontier.at(l0))
-    return Reading(value=value, by_seed=np.array(found))
+    return Reading(value=whole.at(l0), quadratic=_quadratic(whole, l0), by_seed=np.array(found))
+
+
+def _quadratic(frontier: Frontier, l0: float) -> float | None:
+    x = frontier.log_l0 - math.log(l0)
+    nearest = np.argsort(abs(x), kind="stable")[:3]
+    if nearest.size < 3:
+        return None
+    return float(np.polyfit(x[nearest], frontier.value[nearest], 2)[-1])
 
 
 def _enclosing(sweep: Sweep, l0: float) -> set[float]:
@@ -123,18 +134,23 @@ def pooled(samples: Sequence[Floats]) -> Spread | None:
     return Spread(sd=math.sqrt(squares / freedom), sweeps=len(several))
 
 
-def standings(values: Floats, errors: Floats) -> list[Standing]:
+def standings(values: Floats, errors: Floats, quadratic: Floats) -> list[Standing]:
     """The rank of each value, and the best and the worst that the errors allow.
 
     Two values are told apart if they differ by more than ``APART`` standard errors of their
-    difference, the root of the sum of the two squared errors. Without both errors they are not.
+    difference, the root of the sum of the two squared errors, and by more than the larger of what
+    linear and quadratic readings of each differ by. Without both errors they are not.
 
     Args:
         values: [n] float64, higher is better.
         errors: Standard error of each, [n] float64; NaN where it is not known.
+        quadratic: Of each the quadratic reading, [n] float64; NaN where there is none, and then
+            nothing is added.
     """
     gap = values[:, None] - values[None, :]
     least = APART * np.hypot(errors[:, None], errors[None, :])
+    bend = np.nan_to_num(np.abs(values - quadratic))
+    least = np.maximum(least, np.maximum(bend[:, None], bend[None, :]))  # NaN stays NaN
     ranks, best = 1 + (gap < 0).sum(axis=1), 1 + (gap < -least).sum(axis=1)
     worst, known = values.size - (gap > least).sum(axis=1), ~np.isnan(errors)
     return [

@@ -46,6 +46,13 @@ class TestReading:
         assert read_at(sound, "r2", 50).by_seed.size == 3
         assert found.by_seed.size == 2
 
+    def test_the_quadratic_is_through_the_three_intact_points_nearest(self):
+        runs = {(k, 0): (k, math.log(k) ** 2) for k in KS[1:]} | {(16.0, 0): (16.0, -9)}
+        assert read_at(sweep(runs), "r2", 60).quadratic == pytest.approx(math.log(60) ** 2)
+        two = sweep({run: runs[run] for run in ((32.0, 0), (64.0, 0))})
+        fallen = replace(two, cells=(*two.cells, replace(two.cells[0], lam=9, collapsed=("R2",))))
+        assert read_at(fallen, "r2", 60).quadratic is None
+
     def test_nothing_is_extrapolated_or_made_up(self):
         found = sweep({(k, 0): (k, 0.5) for k in KS})
         with pytest.raises(ValueError, match="never extrapolated"):
@@ -71,13 +78,19 @@ class TestPooled:
 
 class TestStandings:
     def test_by_hand(self):
-        found = standings(np.array([0.5, 0.8, 0.79, 0.8]), np.array([0.01, 0.01, 0.0, np.nan]))
+        values, errors = np.array([0.5, 0.8, 0.79, 0.8]), np.array([0.01, 0.01, 0.0, np.nan])
+        found = standings(values, errors, np.full(4, np.nan))
         assert found == [
             Standing(rank=4, best=3, worst=4),
             Standing(rank=1, best=1, worst=3),
             Standing(rank=3, best=1, worst=3),
             Standing(rank=1, best=None, worst=None),
         ]
+
+    def test_values_within_what_a_curve_moves_one_of_them_are_not_told_apart(self):
+        values, quadratic = np.array([0.5, 0.6, 0.8]), np.array([0.5, 0.75, np.nan])
+        found = standings(values, np.full(3, 0.01), quadratic)
+        assert [(one.best, one.worst) for one in found] == [(2, 3), (2, 3), (1, 1)]
 
 
 class TestMeanRank:

@@ -42,7 +42,7 @@ WHOLE = ("rank", "best_rank", "worst_rank", "of", "sides", "seeds", "parameters"
 RANKED = (
     *("rank", "best_rank", "worst_rank", "of"),
     *("series", "variant", "width", "family", "sides", "home_recipe"),
-    *("r2", "r2_se", "seeds", "error_from", "loss_recovered", "dead_fraction"),
+    *("r2", "r2_se", "r2_quadratic", "seeds", "error_from", "loss_recovered", "dead_fraction"),
 )
 # Columns after those of probes.
 COST = ("parameters", "tokens_per_second", "collapsed", "rank_reason")
@@ -82,7 +82,7 @@ def ranking_table(
 def _ranked(table: pd.DataFrame) -> pd.DataFrame:
     """The sweeps of one place at one L0, the best first, with their ranks."""
     able = table[table["r2"].notna()]
-    placed = standings(able["r2"].to_numpy(float), able["r2_se"].to_numpy(float))
+    placed = standings(*(able[name].to_numpy(float) for name in ("r2", "r2_se", "r2_quadratic")))
     ranks = pd.DataFrame([vars(one) for one in placed], able.index, ["rank", "best", "worst"])
     ranks = ranks.rename(columns={"best": "best_rank", "worst": "worst_rank"}).assign(of=len(able))
     return table.join(ranks.astype("Int64")).sort_values(["rank", "series"])
@@ -125,8 +125,9 @@ def _reading(reading: Reading | None, spread: Spread | None) -> dict[str, Any]:
     """R2 of a sweep, its standard error and where that is from: its own seeds, or for one seed
     those of all sweeps that were trained under the same recipe."""
     if reading is None:
-        return {"r2": None, "r2_se": None, "seeds": None, "error_from": None}
-    row = {"r2": reading.value, "r2_se": None, "seeds": reading.by_seed.size, "error_from": ""}
+        return dict.fromkeys(("r2", "r2_se", "r2_quadratic", "seeds", "error_from"))
+    row: dict[str, Any] = {"r2": reading.value, "r2_se": None, "r2_quadratic": reading.quadratic}
+    row |= {"seeds": reading.by_seed.size, "error_from": ""}
     if reading.se is not None:
         row |= {"r2_se": reading.se, "error_from": "own seeds"}
     elif spread is not None and reading.by_seed.size:

@@ -140,7 +140,7 @@ def _rows(
     return rows
 
 
-def _interval(pairs: Sequence[Sequence[Floats]]) -> dict[str, float | None]:
+def _interval(pairs: Sequence[Sequence[Floats]]) -> dict[Any, float | None]:
     """Of the mean over pairs of R2 of two sides minus one; none unless each has several seeds."""
     if not pairs or min(values.size for pair in pairs for values in pair) < 2:
         return dict.fromkeys(INTERVAL)
