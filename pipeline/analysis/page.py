@@ -142,6 +142,8 @@ def matched_headings(levels: Sequence[float]) -> dict[str, str]:
 def parts_of(name: str, table: pd.DataFrame, scope: Scope) -> tuple[str, list[Part]]:
     """The title of a table's page, how it is read, and the tables that it is cut into."""
     view = VIEWS.get(name) or View(title=PurePath(name).stem.replace("_", " ").capitalize())
+    if table.empty:
+        return view.title, ["This study has nothing to show here."]
     return view.title, [*filter(None, [view.reads]), *_cut(view.prepare(table), view, scope)]
 
 
@@ -152,11 +154,10 @@ def _cut(table: pd.DataFrame, view: View, scope: Scope) -> Iterator[Grid]:
     # standard errors stand beside their values
     names = (name for name in map(str, table) if name not in by)
     columns = columns or [name for name in names if not name.endswith("_se")]
-    plain = {} if view.columns else {name: name.replace("_", " ") for name in columns}
-    headings = HEADINGS | matched | plain
     for values, rows in table.groupby(by, sort=False) if by else [((), table)]:
         words = [_named(name, value, scope) for name, value in zip(by, values, strict=True)]
-        yield grid(rows, columns, ", ".join([view.title, *filter(None, words)]), headings)
+        title = ": ".join(filter(None, [view.title, ", ".join(filter(None, words))]))
+        yield grid(rows, columns, title, HEADINGS | matched)
 
 
 def _named(name: str, value: Any, scope: Scope) -> str:
@@ -171,15 +172,15 @@ def grid(
     table: pd.DataFrame, columns: Sequence[str], title: str, headings: Mapping[str, str]
 ) -> Grid:
     """The columns that a table has and that are not empty, as texts."""
-    shown = [name for name in columns if name in table and table[name].notna().any()]
-    shown = [name for name in shown if (table[name].astype("object") != "").any()]
+    filled = table.astype("object").replace("", None).notna().any()
+    shown = [name for name in columns if filled.get(name)]
     texts = [_texts(name, table) for name in shown]
     heads = (headings.get(name, _heading(name)) for name in shown)
     return Grid(title=title, columns=tuple(heads), rows=tuple(zip(*texts, strict=True)))
 
 
 def _heading(name: str) -> str:
-    words = name.removeprefix(LEVEL).replace("_", " ")
+    words = re.sub(r"^top(\d+)_", r"top \1 %, ", name.removeprefix(LEVEL)).replace("_", " ")
     return words[:1].upper() + words[1:]
 
 

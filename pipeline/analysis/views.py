@@ -18,7 +18,6 @@ from pipeline.study.training import DEFAULT_RECIPE
 # Column of a CSV -> its heading. Other columns have their names as headings.
 HEADINGS = {
     "k": "k",
-    "of": "of",
     "width": "H",
     "lam": "λ",
     "dead_fraction": "Dead",
@@ -48,7 +47,7 @@ Form = Callable[[Any], str]
 FORMS: dict[str, Form] = {
     r"(.*_)?variant": variant_label,
     r"recipe": lambda name: name or DEFAULT_RECIPE,
-    r"(.*_)?lam|k": "{:g}".format,
+    r"(.*_)?lam|(cell_)?k|(best_|worst_)?rank|of|first|latents": "{:g}".format,
     r"(min|mean)_gap|mean|median|least|most|effect_\w+": signed,
     r".*_(delta|difference(_low|_high)?|drop|log10)": signed,
     r"p_dominance|sign_p(_holm)?": share,
@@ -102,12 +101,11 @@ def _counts(table: pd.DataFrame) -> pd.DataFrame:
 def _by_setting(table: pd.DataFrame) -> pd.DataFrame:
     """A row per claim, a column per setting: its outcome, and the factors on which it hangs."""
     hangs = table["hangs_on"].map(lambda names: f" ({names})" if names else "")
-    settings = (table["recipe"].map(FORMS["recipe"]) + " " + table["widths"]).str.strip()
-    named = table.assign(setting=settings, told=table["outcome"] + hangs)
-    wide = named.pivot_table(
-        index=["claim", "statement"], columns="setting", values="told", aggfunc="first", sort=False
-    )
-    return wide.reset_index()
+    settings = "Recipe " + table["recipe"].map(FORMS["recipe"]) + " " + table["widths"]
+    named = table.assign(setting=settings.str.strip(), told=table["outcome"] + hangs)
+    return named.pivot_table(
+        index="statement", columns="setting", values="told", aggfunc="first", sort=False
+    ).reset_index()
 
 
 VIEWS = {
@@ -121,8 +119,7 @@ VIEWS = {
         title="Comparisons",
         reads=GAP,
         by="comparison recipe",
-        columns=f"model hookpoint {SIDES}{DOMINANCE}dead_reduction dead_floored dead_points "
-        "dead_left_out collapsed matched",
+        columns=f"model hookpoint {SIDES}{DOMINANCE}dead_reduction collapsed matched",
     ),
     outputs.BY_SOURCE: View(
         title="Comparisons on each source of text",

@@ -46,8 +46,9 @@ def _seeds(cells: pd.DataFrame) -> str:
     point += [K] if K in cells else []
     swept = cells.assign(multiple=cells["width"] / cells["d_model"])
     seeds = swept.groupby(point, dropna=False)["seed"].nunique()
-    fewest = seeds.groupby(["variant", "multiple"]).min().reset_index()
-    rows = fewest.itertuples(index=False, name=None)
-    listed = (f"{variant_label(name)} at H = {width:g}d {count}" for name, width, count in rows)
+    fewest = seeds.groupby(["variant", "multiple"]).min().reset_index().to_numpy()
+    listed = (f"{n} for {variant_label(name)} at H = {width:g}d" for name, width, n in fewest)
     single = " One seed has no error: its numbers are single observations."
-    return f"Seeds at least: {', '.join(listed)}." + (single if (seeds == 1).any() else "")
+    return f"Seeds per point: at least {', '.join(listed)}." + (
+        single if (seeds == 1).any() else ""
+    )

@@ -8,7 +8,7 @@ import re
 import pandas as pd
 import pytest
 
-from pipeline.analysis.page import grid, html, latex, markdown, markdown_page
+from pipeline.analysis.page import grid, html, latex, markdown, markdown_page, parts_of
 
 TABLE = pd.DataFrame(
     {
@@ -32,6 +32,18 @@ def test_a_k_is_a_whole_number():
     """A column has it as a fraction where other sweeps have none."""
     found = grid(pd.DataFrame({"k": [32, math.nan]}), ["k"], "T", {})
     assert found.rows == (("32",), ("",))
+
+
+@pytest.mark.parametrize("name", ["contrasts.csv", "ranking_summary.csv"])
+def test_a_table_without_rows_is_a_sentence(built_study, name):
+    _, parts = parts_of(name, pd.DataFrame(columns=["kind", "model"]), built_study.scope)
+    assert [type(part) for part in parts] == [str]
+
+
+def test_headings_are_words_in_a_table_that_is_shown_whole_too(built_study):
+    table = pd.DataFrame({"model": ["small"], "width": [8], "mean_rank": [1.0], "top1_share": [1]})
+    _, parts = parts_of("ranking_summary.csv", table, built_study.scope)
+    assert parts[-1].columns == ("Model", "H", "Mean rank", "Top 1 %, share")
 
 
 def test_special_characters_survive_every_format():

@@ -35,8 +35,8 @@ def test_sites_budget_and_the_fewest_seeds_of_any_point():
     sites, budget, seeds = limits(spec(), cells(three))[:3]
     assert sites.startswith("Sites: mlp_out, attn, resid at one layer of small (d = 64) and large")
     assert budget.startswith("Budget: 819,200 to 821,200 training tokens and 8,192 evaluation")
-    assert seeds == "Seeds at least: SA-GSAE tied at H = 2d 3."
+    assert seeds == "Seeds per point: at least 3 for SA-GSAE tied at H = 2d."
     uneven = cells(three, ("sagsae_tied", 128, (3,), 2), ("gated", 256, (1,), 2))
     assert limits(spec(), uneven)[2] == (
-        "Seeds at least: Gated at H = 4d 2, SA-GSAE tied at H = 2d 2."
+        "Seeds per point: at least 2 for Gated at H = 4d, 2 for SA-GSAE tied at H = 2d."
     )

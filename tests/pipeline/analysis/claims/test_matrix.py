@@ -115,9 +115,9 @@ class TestHanging:
 
 def test_a_claim_is_a_row_of_the_page_and_a_setting_a_column(made, study):
     page = (made.root / "tables" / "claims.md").read_text()
-    head = next(line for line in page.splitlines() if line.startswith("| claim"))
+    head = next(line for line in page.splitlines() if line.startswith("| Claim"))
     heads = [name.strip() for name in head.strip("| ").split("|")]
-    assert heads[2:4] == ["default 2d vs 4d", "default 8d vs 16d"]
-    assert len(heads[2:]) == 7
+    assert heads[1:3] == ["Recipe default 2d vs 4d", "Recipe default 8d vs 16d"]
+    assert len(heads[1:]) == 7
     assert "holds (b_dec_init" in page
-    assert page.count("### Claims of the paper, recipe ") == 7
+    assert page.count("### Claims of the paper: recipe ") == 7
