@@ -86,7 +86,12 @@ rule make_tables:
         f"{MEASURES}/cells.jsonl",
     output:
         [
-            report(table(name), category="Tables", caption="table.rst")
+            report(
+                table(name),
+                category="Tables",
+                caption="table.rst",
+                labels={"table": Path(name).stem.replace("_", " ")},
+            )
             for name in derived_tables(SCOPE)
         ],
     log:
@@ -197,7 +202,12 @@ rule claims:
     output:
         csv=table("claims.csv"),
         others=[table(name) for name in claim_tables(SCOPE)[1:]],
-        page=report(table("claims.md"), category="Claims", caption="claims.rst"),
+        page=report(
+            table("claims.md"),
+            category="Claims",
+            caption="claims.rst",
+            labels={"page": "Verdicts, rules and limits"},
+        ),
     log:
         f"{OUT}/logs/claims.log",
     localrule: True

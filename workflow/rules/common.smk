@@ -8,6 +8,9 @@ from pipeline.study.browser import browser_specs
 container: str(CHECKOUT / "container/sagsae.sif")
 
 
+report: "workflow.rst"
+
+
 def dial_runs(wildcards):
     """What all jobs of the dial make."""
     if not study.dials:

@@ -105,23 +105,24 @@ class Shown:
 
     def lines(self, table: pd.DataFrame) -> dict[str, Series]:
         """How each line that a table has looks, by label."""
-        known = set(table["series"])
-        return {label: style for label, style in self._series.items() if label in known}
+        return {label: look for label, look in self._series.items() if label in {*table["series"]}}
 
     @cached_property
     def _series(self) -> dict[str, Series]:
         """Of all lines of the study, so that every figure of it agrees.
 
-        Colour and marker say which variant, the line which of its widths: solid is the one that the
-        main comparison has, which is also drawn heavier.
+        Colour and marker say which variant, the line which of its widths: the main comparison's
+        comes first and is drawn heavier. The two sides of a variant have one colour, and no line
+        in common.
         """
         points = with_series(self.table(outputs.POINTS), self.spec)
         main = set(points.loc[self._in_main(points), "series"])
         first = points.sort_values(["width", "variant"]).drop_duplicates("series")
-        result = {}
+        result: dict[str, Series] = {}
         for variant, (colour, marker) in looks(first["variant"]).items():
             labels = first.loc[first["variant"] == variant, "series"]
-            for i, label in enumerate(sorted(labels, key=lambda label: label not in main)):
+            alike = [style.colour for style in result.values()].count(colour)
+            for i, label in enumerate(sorted(labels, key=lambda label: label not in main), alike):
                 line, weight = LINES[i % len(LINES)], 1.0 if label in main else 0.75
                 result[label] = Series(colour=colour, marker=marker, line=line, weight=weight)
         return result

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.figures.shown import Shown
+from pipeline.study.measures import Measures
 from sagsae.autoencoders.registry import VARIANTS, sides, stem
 from tests.pipeline.made_families import made_families
 
@@ -55,3 +57,10 @@ def test_a_colour_is_a_family_and_dashes_are_two_sides(drawn):
     assert {line.get_markerfacecolor() for line in solid} == {
         VARIANTS[name].colour for name in ("gated", "topk", "batchtopk")
     }
+
+
+def test_no_two_lines_of_other_figures_look_alike(made):
+    """They have no markers in some: the sides of a family differ in their lines."""
+    shown = Shown(made.root, made.scope, "matched", True, Measures(made.root / "measures"))
+    strokes = [(line.colour, line.line) for line in shown.lines(shown.rows("points.csv")).values()]
+    assert len({*strokes}) == len(strokes) == 6
