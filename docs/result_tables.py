@@ -100,7 +100,8 @@ def _words(setting: str) -> str:
 
 def claims(table: pd.DataFrame, _: str) -> Table:
     kinds = ["holds", "does not hold", "not testable", "not measured"]
-    counts = table.groupby(["statement", "outcome"], sort=False).size().unstack(fill_value=0)
+    once = table[table["same_as"].isna()]
+    counts = once.groupby(["statement", "outcome"], sort=False).size().unstack(fill_value=0)
     counts = counts.reindex(columns=kinds, fill_value=0)
     rows = [
         [str(n), statement, *map(str, row)]

@@ -83,12 +83,15 @@ def claim_table(evidence: Evidence, reference: Mapping[str, str] | None = None) 
 
 
 def reference_verdicts(file: Path) -> dict[str, str]:
-    """Claim -> how often each outcome came out, such as "holds 5, does not hold 2".
+    """Claim -> how often each outcome came out, such as "holds 5, does not hold 2"; a claim about
+    SA-GSAE alone counts once per training.
 
     Args:
         file: claims.csv, or claims_matrix.csv of a study with several settings.
     """
     table, told = read_table(file), dict[str, str]()
+    if "same_as" in table:
+        table = table[table["same_as"].isna()]
     for claim, rows in table.groupby("claim", sort=False):
         counts = rows["outcome"].value_counts()
         told[str(claim)] = ", ".join(f"{outcome} {n}" for outcome, n in counts.items())

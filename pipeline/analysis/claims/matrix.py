@@ -7,22 +7,27 @@ other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from itertools import combinations
 from typing import Any
 
 import pandas as pd
 
+from pipeline.analysis.claims import protocols, sweeps
 from pipeline.analysis.claims.evidence import EQUAL_L0, Claim, Evidence
-from pipeline.analysis.claims.verdicts import FAILS, HOLDS
+from pipeline.analysis.claims.verdicts import FAILS, HOLDS, MISSING
+from pipeline.analysis.tables.sweeps import SWEEP
 from pipeline.study.scope import Scope
-from pipeline.study.settings import Factor, Setting, differ_in
+from pipeline.study.settings import PAPER_FAMILY, Factor, Setting, differ_in
+from sagsae.autoencoders.registry import stem
 
-# ``number`` counts settings. ``dead_in_baseline`` says how many pairs have a baseline with dead
-# latents, without which nothing can be said of fewer dead ones.
+# ``number`` counts settings. ``same_as`` is of a claim that makes no comparison with Gated: the
+# number of a setting with the same cells of other variants, with which it is one training, so that
+# it counts once. Made-up data are one run. ``dead_in_baseline`` says how many pairs have a baseline
+# with dead latents, without which nothing can be said of fewer dead ones.
 COLUMNS = (
     *("claim", "statement", "number", "recipe", "widths", "outcome", "hangs_on"),
-    "dead_in_baseline",
+    *("dead_in_baseline", "same_as"),
 )
 
 
@@ -37,15 +42,40 @@ def matrix_table(evidence: Evidence, listed: Sequence[Claim], table: pd.DataFram
     settings, size = evidence.spec.settings, len(listed)
     hangs = hanging(evidence, listed, table)
     dead = [dead_in_baseline(evidence.under(setting)) for setting in settings]
+    trainings = [_training(evidence.under(setting)) for setting in settings]
+    one_run = [frozenset[Hashable]()] * len(settings)
+    same = {}
+    for place, claim in enumerate(listed):
+        if (module := claim.judge.__module__) != sweeps.__name__:
+            known = one_run if module == protocols.__name__ else trainings
+            same[claim.key] = _same_as(known, table["outcome"].iloc[place::size].tolist())
     rows: list[dict[Any, Any]] = []
     for i, row in enumerate(table.to_dict("records")):
         number, setting = i // size, settings[i // size]
         names = hangs.get((row["claim"], setting), ())
         own = {"number": number + 1, "widths": setting.widths, "hangs_on": "; ".join(names)}
+        own["same_as"] = same[row["claim"]][number] if row["claim"] in same else None
         rows.append(row | own | {"dead_in_baseline": dead[number]})
     order = [claim.key for claim in listed]
     rows.sort(key=lambda row: order.index(row["claim"]))
-    return pd.DataFrame(rows)[[*COLUMNS, *(["reference"] if "reference" in table else [])]]
+    found = pd.DataFrame(rows).astype({"same_as": "Int64"})
+    return found[[*COLUMNS, *(["reference"] if "reference" in table else [])]]
+
+
+def _training(evidence: Evidence) -> frozenset[Hashable]:
+    """The cells under a setting of the paper's variants, but those of Gated."""
+    cells = evidence.cells
+    own = cells[(cells["variant"].map(stem) == PAPER_FAMILY) & (cells["variant"] != "gated")]
+    return frozenset(own[[*SWEEP, "lam", "seed"]].itertuples(index=False, name=None))
+
+
+def _same_as(trainings: Sequence[Hashable], outcomes: Sequence[str]) -> list[int | None]:
+    """Of each setting the number of the one that stands for its training, the first that was
+    measured; None for that one."""
+    first: dict[Hashable, int] = {}
+    for i in sorted(range(len(outcomes)), key=lambda i: outcomes[i] == MISSING):
+        first.setdefault(trainings[i], i)
+    return [None if first[one] == i else first[one] + 1 for i, one in enumerate(trainings)]
 
 
 def dead_in_baseline(evidence: Evidence) -> str:

@@ -9,7 +9,6 @@ import pandas as pd
 from pipeline.analysis.claims import paper_numbers
 from pipeline.analysis.claims.evidence import EQUAL_L0, NO_MAIN, V1, V2, Evidence, claim
 from pipeline.analysis.claims.verdicts import (
-    PARTLY,
     Unmeasured,
     Untestable,
     Verdict,
@@ -148,8 +147,8 @@ def _decided_with_room(
     what: str,
     more: str = "",
 ) -> Verdict:
-    """Whether every pair has enough, by the pairs that have room for it. The others refute nothing;
-    where those with room hold, the others leave the claim open, for which ``more`` says why.
+    """Whether every pair with room for it has enough; not testable where none has room, for which
+    ``more`` says why.
 
     Args:
         rows: One per pair that can be read.
@@ -163,11 +162,10 @@ def _decided_with_room(
     """
     names = places(rows[~room])
     why = f"too few dead latents in Gated for {what} at {names}" if names else ""
-    holds = bool(enough[room].all())
-    if holds and not room.all():
-        partly = f"{PARTLY}{places(rows[room])}; " if room.any() else ""
-        raise Untestable(f"{partly}{why}{more}", here)
-    return decided_on_every(holds, rows, unread, lack, here, why)
+    if not room.any():
+        raise Untestable(f"{why}{more}", here)
+    why = f"judged on {room.sum()} of {len(rows)} pairs with headroom; {why}" if names else ""
+    return decided_on_every(bool(enough[room].all()), rows[room], unread, lack, here, why)
 
 
 @claim(V1, least=paper_numbers.DEAD_LOWER_BY)
@@ -176,8 +174,8 @@ def dead_rest(evidence: Evidence, least: float) -> Verdict:
 
     Paper: dead fraction lower by {least} to 0.62.
 
-    At the first matched L0 the dead fraction is lower by {least} or more; not testable where
-    Gated has less than {least} dead there.
+    At the first matched L0 the dead fraction is lower by {least} or more on the pairs with
+    headroom: those where Gated has {least} dead. Not testable where there is none.
     """
     return _dead_at_matched(evidence.rest, least, evidence.spec.first_level(evidence.setting))
 
@@ -188,8 +186,8 @@ def dead_matched(evidence: Evidence, least: float, l0: float) -> Verdict:
 
     Paper: dead fraction lower by {least} to 0.82 on all 6.
 
-    On every pair the dead fraction at L0 = {l0} is lower by {least} or more; not testable where
-    Gated has less than {least} dead there.
+    The dead fraction at L0 = {l0} is lower by {least} or more on the pairs with headroom: those
+    where Gated has {least} dead. Not testable where there is none.
     """
     measured(evidence.compared, NO_MAIN)
     return _dead_at_matched(evidence.main, least, l0)
@@ -247,8 +245,9 @@ def dead_mlp(evidence: Evidence, least: float) -> Verdict:
     Paper: {least}x to 500x on mlp_out (and resid of Pythia-1B), geometric mean.
 
     Geometric mean of dead(Gated) / dead(SA-GSAE) over shared lambdas, each floored at half a
-    latent, lambdas without dead latents left out: {least} or more at every mlp_out; not
-    testable where it could not reach that with no latent of SA-GSAE dead.
+    latent, lambdas without dead latents left out: {least} or more at every mlp_out with
+    headroom, where it would reach that with no latent of SA-GSAE dead. Not testable where there
+    is none.
     """
     return _dead_over_sweep(evidence, ("mlp_out",), least)
 
@@ -259,6 +258,7 @@ def dead_other(evidence: Evidence, least: float) -> Verdict:
 
     Paper: {least}x to 4x on attn and resid of SmolLM3-3B, geometric mean.
 
-    The geometric mean of claim {claims[dead_mlp]}, but {least} or more at every attn and resid.
+    The geometric mean of claim {claims[dead_mlp]}, but {least} or more at every attn and resid with
+    headroom.
     """
     return _dead_over_sweep(evidence, ("attn", "resid"), least)

@@ -113,6 +113,23 @@ class TestHanging:
         assert of(found, "rest_within", "hangs_on") == ["", "", ""]
 
 
+def test_settings_with_the_same_sign_aware_cells_count_once_for_claims_about_these(tmp_path):
+    """Recipe fast trains Gated alone; under zero SA-GSAE is trained anew."""
+    raw = settings_configuration(tmp_path)
+    tied, gated = raw["grid"][:2]
+    tied["recipes"], gated["recipes"] = ["default", "zero"], ["default", "zero", "fast"]
+    raw["recipes"]["fast"] = {"variants": ["gated"], "training": {"learning_rate": 0.003}}
+    made = made_settings(tmp_path, grid=[tied, gated], recipes=raw["recipes"])
+    _, _, found = judged(made)
+    assert found[found["claim"] == "dominance"]["recipe"].tolist() == ["", "fast", "zero"]
+    once = found[found["same_as"].notna()]
+    assert set(once["same_as"]) == {1}
+    numbers = once.groupby("claim")["number"].agg(list)
+    assert "dominance" not in numbers
+    assert numbers[["parameters", "half_width"]].tolist() == [[2]] * 2
+    assert numbers["protocol_a"] == [2, 3], "made-up data are one run"
+
+
 def test_a_claim_is_a_row_of_the_page_and_a_setting_a_column(made, study):
     page = (made.root / "tables" / "claims.md").read_text()
     head = next(line for line in page.splitlines() if line.startswith("| Claim"))

@@ -94,11 +94,12 @@ class TestDeadAtMatched:
         less = evidence(dead("small", "mlp_out", 0.25, 0.75), dead("large", "attn", 0.25, 0.5))
         assert told(sweeps.dead_matched, less)[0] == FAILS
 
-    def test_a_pair_that_has_no_room_leaves_it_open_and_refutes_nothing(self):
+    def test_it_is_judged_on_the_pairs_with_headroom(self):
         roomless = dead("large", "attn", 0.1, 0.3)
         held = told(sweeps.dead_matched, evidence(dead("small", "mlp_out", 0.25, 0.75), roomless))
-        why = "too few dead latents in Gated for that much at large attn"
-        assert (held[0], held[2]) == (OPEN, f"holds at small mlp_out; {why}")
+        why = "judged on 1 of 2 pairs with headroom; "
+        why += "too few dead latents in Gated for that much at large attn"
+        assert (held[0], held[2]) == (HOLDS, why)
         assert held[1].startswith("lower by 0.200 to 0.500 at L0 = 64")
         lost = told(sweeps.dead_matched, evidence(dead("small", "mlp_out", 0.5, 0.75), roomless))
         assert (lost[0], lost[2]) == (FAILS, why)
@@ -144,15 +145,17 @@ class TestDeadOverSweep:
         less = told(sweeps.dead_mlp, evidence(*both, swept("large", "mlp_out", factor=99.9)))
         assert less[0] == FAILS
 
-    def test_where_no_factor_could_reach_it_the_claim_is_open(self):
+    def test_a_pair_where_no_factor_could_reach_it_has_no_headroom(self):
         low = swept("large", factor=30.0, ceiling=99.0)
         found = told(sweeps.dead_mlp, evidence(swept(), low))
         why = "too few dead latents in Gated for 100x at large mlp_out"
-        more = ": it would be at most 99x with no dead latents"
-        partly = f"holds at small mlp_out; {why}{more}"
-        assert found == (OPEN, f"30x to 120x {COUNTED.format(2, 8, 4)}", partly)
+        some = f"judged on 1 of 2 pairs with headroom; {why}"
+        assert found == (HOLDS, f"30x to 120x {COUNTED.format(2, 8, 4)}", some)
         lost = told(sweeps.dead_mlp, evidence(swept(factor=50.0), low))
-        assert lost == (FAILS, f"30x to 50x {COUNTED.format(2, 8, 4)}", why)
+        assert lost == (FAILS, f"30x to 50x {COUNTED.format(2, 8, 4)}", some)
+        none = told(sweeps.dead_mlp, evidence(low))
+        more = ": it would be at most 99x with no dead latents"
+        assert (none[0], none[2]) == (OPEN, why + more)
 
     def test_elsewhere_a_small_factor_is_enough(self):
         attn, resid = swept(hookpoint="attn", factor=2.0), swept(hookpoint="resid", factor=3.5)
@@ -192,9 +195,9 @@ class TestAtEqualL0:
         low = other | at_l0(50.0, ceiling=60.0)
         outcome, _, why = told(sweeps.dead_mlp, evidence(swept(**at_l0(110.0)), low))
         assert (outcome, why) == (
-            OPEN,
-            "holds at small mlp_out; too few dead latents in Gated for 100x at large mlp_out: it "
-            "would be at most 60x with no dead latents",
+            HOLDS,
+            "judged on 1 of 2 pairs with headroom; too few dead latents in Gated for 100x at large "
+            "mlp_out",
         )
 
     def test_a_pair_that_has_neither_leaves_it_open_and_refutes_nothing(self):
