@@ -196,7 +196,7 @@ class Sweep:
         if len({tuple(cell.seed for cell in row) for row in rows}) > 1:
             return f"{self.label}: not every lambda has the same intact seeds"
         if self.seeds < 2:
-            return f"{self.label} has {'one intact seed' if rows else 'no intact cell'}"
+            return f"{self.label} has {'one seed' if rows else 'no intact cell'}"
         if undefined := self.undefined(metric):
             return f"{metric} is undefined for {undefined[0]}"
         l0 = np.array([[cell.l0 for cell in row] for row in rows])
