@@ -6,7 +6,12 @@ import math
 
 import pytest
 
-from pipeline.analysis.tables.probing import absorption_table, probing_table
+from pipeline.analysis.tables.probing import (
+    NAMES,
+    absorption_table,
+    probed_cells,
+    probing_table,
+)
 from pipeline.study.probe import ProbeRun
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
@@ -60,3 +65,14 @@ def test_absorption_is_over_the_letters_that_were_judged(runs):
     none = absorption_table([ProbeRun.model_validate(run)]).iloc[0]
     assert (none["labels"], none["rows"]) == (0, 0)
     assert none[["fraction", "full", "main"]].isna().all()
+
+
+def test_a_probed_cell_is_known_to_have_collapsed(runs):
+    probing = probing_table(runs)
+    cells = probing[NAMES[:-1]].drop_duplicates()
+    lost = (cells["variant"] == "gated") & (cells["lam"] == 0.05)
+    cells = cells.assign(collapsed=lost.map({True: "R2 below 0.2", False: ""}))
+    found = probed_cells(cells, probing, absorption_table(runs))
+    assert len(found) == len(cells)
+    fallen = found[found["collapsed"] != ""]
+    assert set(zip(fallen["variant"], fallen["lam"], strict=True)) == {("gated", 0.05)}
