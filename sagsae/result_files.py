@@ -28,7 +28,8 @@ def results(folder: str | Path) -> pd.DataFrame:
     ``recipe`` is an empty text for the study's default one. Where some cell is of a k-sparse
     variant, ``k`` follows ``lam``; one of the two is NaN then.
     Lists of numbers (quantiles) are left out. ``collapsed`` is a text, empty for a sound cell.
-    Numbers that a file does not have, or holds as null, are NaN.
+    Numbers that a file does not have, or holds as null, are NaN, and so is a Loss Recovered that
+    is noise (``lr_noisy``).
 
     Args:
         folder: Results of a study, a published reference, or any part of either.
@@ -82,4 +83,7 @@ def _record(path: str, text: bytes) -> dict[str, Any]:
         raise ValueError(f"{path}: not the metrics of a cell ({error!r})") from None
     if missing:
         raise ValueError(f"{path}: not the metrics of a cell, it lacks {', '.join(missing)}")
-    return {key: value for key, value in found.items() if key != DIGEST_KEY}
+    noise = {key for key in found if key.startswith("loss_recovered") and found.get("lr_noisy")}
+    return {
+        key: None if key in noise else value for key, value in found.items() if key != DIGEST_KEY
+    }

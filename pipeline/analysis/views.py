@@ -227,7 +227,7 @@ VIEWS = {
     ),
     outputs.SIDES: View(
         title="Two sides at half the width",
-        reads="A difference is two sides minus one. A row without a model is over all pairs. An "
+        reads="A difference is two sides minus one; a row without a model is over all pairs. An "
         "interval holds 95 % of draws of seeds; one seed has none.",
         by="recipe l0",
         columns="series model hookpoint r2_difference r2_difference_low r2_difference_high "

@@ -57,16 +57,18 @@ def measured(study, baselines, sae) -> dict[str, Any]:
 
 def evaluate(study: TinyStudy, baselines: Path) -> dict[str, Any]:
     cell = next(cell for cell in study.study.cells if cell.hookpoint == "resid")
-    return evaluate_cell(
-        spec=study.study.evaluate_spec(cell),
-        cell=cell,
-        train_info=TRAIN_INFO,
-        weights=study.root / "weights.safetensors",
-        heldout_manifest=study.manifest("heldout"),
-        baselines=baselines,
-        asset=study.asset,
-        device=torch.device("cpu"),
-    )[0]
+    with pytest.MonkeyPatch.context() as patch:  # zeroing costs a tiny model next to nothing
+        patch.setattr("pipeline.cells.evaluate.LR_NOISE_GAP", -1)
+        return evaluate_cell(
+            spec=study.study.evaluate_spec(cell),
+            cell=cell,
+            train_info=TRAIN_INFO,
+            weights=study.root / "weights.safetensors",
+            heldout_manifest=study.manifest("heldout"),
+            baselines=baselines,
+            asset=study.asset,
+            device=torch.device("cpu"),
+        )[0]
 
 
 def source_of(doc_id: np.ndarray) -> np.ndarray:

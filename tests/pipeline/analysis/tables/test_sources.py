@@ -89,7 +89,7 @@ def test_the_report_shows_shares_and_comparisons(study):
     for name in figures_of(study.scope):  # of no matter here
         write_atomic(study.root / "figures" / f"{name}.png", b"")
     page = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", unescape(study.report())))
-    start = page.index("By source of text, large, mlp_out")
+    start = page.index("By source of text: large, mlp_out")
     shares, comparisons = page[start:].split("Comparisons on each source of text", 1)
     assert "Gated 384 0.05 0 chats 0.750 80.0 0.439 0.900" in shares
     assert "Gated 384 0.05 0 news 0.250 40.0 0.439 0.700" in shares
