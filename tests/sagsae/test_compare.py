@@ -53,8 +53,8 @@ def test_it_says_what_the_tables_of_the_reference_study_say(candidate, baseline)
 
 def test_rows_and_their_sweeps_compare_alike(candidate, baseline):
     sweeps = [sagsae.Sweep.from_rows(rows) for rows in (candidate, baseline)]
-    found = sagsae.compare(*sweeps, "loss_recovered", draws=10)
-    assert found == sagsae.compare(candidate, baseline, "loss_recovered", draws=10)
+    found = sagsae.compare(*sweeps, "dead_fraction", draws=10)
+    assert found == sagsae.compare(candidate, baseline, "dead_fraction", draws=10)
     assert found.candidate is sweeps[0]
     assert found.candidate.label == "sagsae_tied, H = 1152"
     assert found.matched == ()
