@@ -169,6 +169,14 @@ def test_a_finished_dump_runs_the_model_no_more(tmp_path: Path) -> None:
     assert contents(path) == before
 
 
+def test_a_dump_of_fewer_rows_takes_the_first_of_a_longer_store(tmp_path: Path) -> None:
+    model, tokens = tiny_model("smollm3"), enough_tokens()
+    path = dump(model, tmp_path, tokens=tokens)
+    before, fewer = contents(path), tokens.first(2 * contexts_per_block(ROWS, LENGTH, 0.2))
+    assert dump(model, tmp_path, tokens=fewer, n_blocks=2) == path
+    assert contents(path) == before
+
+
 @pytest.mark.parametrize("sealed", [True, False])
 def test_a_lost_or_damaged_calibration_is_computed_again(tmp_path: Path, sealed: bool) -> None:
     model = tiny_model("smollm3")
