@@ -220,11 +220,12 @@ def _copies(model: nn.Module, count: int) -> list[nn.Module]:
 
 def _check_blocks(storage: Storage, config: StoreConfig, tokens: TokenStore, slack: float) -> None:
     """Refuse to add blocks of other medians, or of another text or order, to those there are."""
-    commits = read_commits(storage, config, committed_blocks(storage))
+    there = [block for block in committed_blocks(storage) if block < config.n_blocks]
+    commits = read_commits(storage, config, there)
     size = contexts_per_block(config.rows_per_block, tokens.context_length, slack)
     for block, commit in commits.items():
         contexts = slice(block * size, (block + 1) * size)
-        if block < config.n_blocks and commit.cursor.get("tokens_sha256") != tokens.digest(
+        if commit.cursor.get("tokens_sha256") != tokens.digest(
             contexts
         ):
             raise ValueError(

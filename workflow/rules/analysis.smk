@@ -19,6 +19,7 @@ from pipeline.analysis.names import (
     ranking_tables,
     tables_of,
 )
+from pipeline.study.outputs import DIAL_TABLES, PROBE_TABLES, SIGNS_TABLES
 from pipeline.study.synthetic import PROTOCOLS
 
 CODE = (
@@ -105,55 +106,26 @@ rule make_tables:
         "python -m pipeline tables --measures {params.measures:q} --out-dir {params.out:q} --log {log:q}"
 
 
-rule dial_tables:
-    input:
-        STUDY,
-        f"{MEASURES}/dial.jsonl",
-    output:
-        csv=table("dial.csv"),
-        curves=table("dial_curves.csv"),
-    log:
-        f"{OUT}/logs/dial_tables.log",
-    localrule: True
-    params:
-        of=[CODE, SCOPE.digest],
-        measures=lambda wildcards: MEASURES,
-    shell:
-        "python -m pipeline dial-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
+for kind, made in {"dial": DIAL_TABLES, "probe": PROBE_TABLES, "signs": SIGNS_TABLES}.items():
 
-
-rule probe_tables:
-    input:
-        STUDY,
-        f"{MEASURES}/probe.jsonl",
-    output:
-        csv=table("probing.csv"),
-        absorption=table("absorption.csv"),
-    log:
-        f"{OUT}/logs/probe_tables.log",
-    localrule: True
-    params:
-        of=[CODE, SCOPE.digest],
-        measures=lambda wildcards: MEASURES,
-    shell:
-        "python -m pipeline probe-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
-
-
-rule signs_tables:
-    input:
-        STUDY,
-        f"{MEASURES}/signs.jsonl",
-    output:
-        csv=table("consistency.csv"),
-        poles=table("poles.csv"),
-    log:
-        f"{OUT}/logs/signs_tables.log",
-    localrule: True
-    params:
-        of=[CODE, SCOPE.digest],
-        measures=lambda wildcards: MEASURES,
-    shell:
-        "python -m pipeline signs-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
+    rule:
+        name:
+            f"{kind}_tables"
+        input:
+            STUDY,
+            f"{MEASURES}/{kind}.jsonl",
+        output:
+            csv=table(made[0]),
+            others=[table(name) for name in made[1:]],
+        log:
+            f"{OUT}/logs/{kind}_tables.log",
+        localrule: True
+        params:
+            kind=kind,
+            of=[CODE, SCOPE.digest],
+            measures=lambda wildcards: MEASURES,
+        shell:
+            "python -m pipeline {params.kind}-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
 
 
 rule ranking_tables:
