@@ -225,9 +225,7 @@ def _check_blocks(storage: Storage, config: StoreConfig, tokens: TokenStore, sla
     size = contexts_per_block(config.rows_per_block, tokens.context_length, slack)
     for block, commit in commits.items():
         contexts = slice(block * size, (block + 1) * size)
-        if commit.cursor.get("tokens_sha256") != tokens.digest(
-            contexts
-        ):
+        if commit.cursor.get("tokens_sha256") != tokens.digest(contexts):
             raise ValueError(
                 f"{storage}: block {block} was made from other contexts than {contexts.start} to "
                 f"{contexts.stop - 1} of these tokens; dump them under another provenance, or "
