@@ -1,4 +1,4 @@
-"""Products on a CPU that cannot multiply bfloat16.
+"""Products on a CPU: on how many threads, and without bfloat16 in hardware.
 
 Without AVX512, PyTorch multiplies bfloat16 in a plain loop, some sixty times slower than float32.
 `multiply_in_float32` has the products taken in float32 and the results rounded to bfloat16. That is
@@ -7,12 +7,26 @@ what hardware does, up to the order of the sums.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
 # Weights that are converted to float32 at once. Four megabytes stay in the cache, and the model
 # takes no more memory.
 WEIGHTS_AT_ONCE = 2**20
+
+
+@contextmanager
+def threads_of_torch(number: int) -> Iterator[None]:
+    """PyTorch on so many threads. On one, sums have one order and no bit depends on the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def has_bfloat16() -> bool:

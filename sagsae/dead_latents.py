@@ -41,14 +41,14 @@ class DeadReduction:
     reason: str
 
 
-def dead_reduction(candidate: Sweep, baseline: Sweep, metric: str = DEAD) -> DeadReduction:
+def dead_reduction(candidate: Sweep, baseline: Sweep) -> DeadReduction:
     """Geometric mean of dead(baseline) / dead(candidate), paired by lambda, floored at 0.5 / H.
 
     A lambda at which both sides are below their floors is left out and counted: its ratio says
     nothing about the variants.
     """
     sides = (candidate, baseline)
-    dead = [sweep.means(metric) for sweep in sides]
+    dead = [sweep.means(DEAD) for sweep in sides]
     if candidate.knob != baseline.knob:
         return DeadReduction(reason="one side has lambdas and the other ks: none is in common")
     shared = sorted(dead[0].keys() & dead[1].keys())
@@ -59,12 +59,12 @@ def dead_reduction(candidate: Sweep, baseline: Sweep, metric: str = DEAD) -> Dea
     for sweep, values in zip(sides, dead, strict=True):
         found.append([estimate.mean for lam in shared if (estimate := values[lam]) is not None])
         if len(found[-1]) < len(shared):
-            return DeadReduction(reason=f"{metric} is undefined for {sweep.undefined(metric)[0]}")
+            return DeadReduction(reason=f"{DEAD} is undefined for {sweep.undefined(DEAD)[0]}")
     return _over(np.array(found), sides, "lambdas")
 
 
 def dead_reduction_at_equal_l0(
-    candidate: Sweep, baseline: Sweep, metric: str = DEAD, *, levels: int = LEVELS
+    candidate: Sweep, baseline: Sweep, *, levels: int = LEVELS
 ) -> DeadReduction:
     """The same read off both frontiers at ``levels`` L0 of the overlap, in the place of lambdas.
 
@@ -73,9 +73,9 @@ def dead_reduction_at_equal_l0(
     """
     sides = (candidate, baseline)
     for sweep in sides:
-        if undefined := sweep.undefined(metric):
-            return DeadReduction(reason=f"{metric} is undefined for {undefined[0]}")
-    a, b = (sweep.frontier(metric) for sweep in sides)
+        if undefined := sweep.undefined(DEAD):
+            return DeadReduction(reason=f"{DEAD} is undefined for {undefined[0]}")
+    a, b = (sweep.frontier(DEAD) for sweep in sides)
     shares = _at_equal_l0(a, b, levels)
     if shares is None:
         return DeadReduction(reason="the L0 ranges do not meet")
@@ -122,15 +122,7 @@ class ReductionErrors:
     by_l0: float | None = None
 
 
-def reduction_errors(
-    candidate: Sweep,
-    baseline: Sweep,
-    metric: str = DEAD,
-    *,
-    levels: int = LEVELS,
-    draws: int = 1000,
-    seed: int = 0,
-) -> ReductionErrors:
+def reduction_errors(candidate: Sweep, baseline: Sweep, *, draws: int = 1000) -> ReductionErrors:
     """Bootstrap over seeds of both reductions, as `sagsae.comparison.bootstrap` is of the gaps.
 
     A draw resamples the seeds of each sweep; a seed's cells stay together. Each draw has its own
@@ -140,14 +132,11 @@ def reduction_errors(
     Args:
         candidate: The one side.
         baseline: The other.
-        metric: The dead fraction's name.
-        levels: Number of L0, as in `dead_reduction_at_equal_l0`.
         draws: Bootstrap draws.
-        seed: Seed of the bootstrap.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     sides = (candidate, baseline)
-    resampled = [sweep.resampled(metric, draws, rng) for sweep in sides]
+    resampled = [sweep.resampled(DEAD, draws, rng) for sweep in sides]
     tables = [table for table in resampled if not isinstance(table, str)]
     if len(tables) < 2:
         return ReductionErrors()
@@ -158,7 +147,7 @@ def reduction_errors(
         drawn = [table.of_lambda[at, draw] for table, at in zip(tables, rows, strict=True)]
         by_lambda.append(_over(np.array(drawn), sides, "").factor)
         a, b = (Frontier.through(one.l0[:, draw], one.value[:, draw]) for one in tables)
-        shares = _at_equal_l0(a, b, levels)
+        shares = _at_equal_l0(a, b, LEVELS)
         by_l0.append(None if shares is None else _over(shares, sides, "").factor)
     return ReductionErrors(by_lambda=_spread(by_lambda), by_l0=_spread(by_l0))
 

@@ -64,7 +64,6 @@ class Standing:
 class MeanRank:
     """Ranks of one variant over several units, such as pairs of model and hookpoint."""
 
-    units: int
     mean: float
     low: float | None
     """2.5 % quantile of the mean over bootstrap draws of units; None with one unit."""
@@ -163,21 +162,19 @@ def standings(values: Floats, errors: Floats, quadratic: Floats) -> list[Standin
     ]
 
 
-def mean_rank(ranks: Sequence[int], *, draws: int = 10_000, seed: int = 0) -> MeanRank:
+def mean_rank(ranks: Sequence[int], *, draws: int = 10_000) -> MeanRank:
     """The mean of some ranks, with a 95 % interval from a bootstrap that draws units anew.
 
     Args:
         ranks: One for each unit, at least one.
         draws: Bootstrap draws.
-        seed: Seed of the bootstrap.
     """
     found = np.array(ranks)
     low = high = None
     if found.size > 1:
-        chosen = np.random.default_rng(seed).integers(found.size, size=(draws, found.size))
+        chosen = np.random.default_rng(0).integers(found.size, size=(draws, found.size))
         low, high = (float(q) for q in np.quantile(found[chosen].mean(axis=1), (0.025, 0.975)))
     return MeanRank(
-        units=found.size,
         mean=float(found.mean()),
         low=low,
         high=high,

@@ -64,29 +64,24 @@ def drawn_means(values: Floats, draws: int, rng: np.random.Generator) -> Floats:
     return means
 
 
-def mean_difference(
-    candidates: Sequence[Floats], baselines: Sequence[Floats], *, seed: int = 0
-) -> Interval:
+def mean_difference(candidates: Sequence[Floats], baselines: Sequence[Floats]) -> Interval:
     """Mean over pairs of a candidate's value minus its baseline's, with seeds drawn within pairs.
 
     Args:
         candidates: of each pair the values by seed, [seeds] float64.
         baselines: the same, in the same order.
-        seed: of the bootstrap.
     """
     pairs = list(zip(candidates, baselines, strict=True))
     value = float(np.mean([a.mean() - b.mean() for a, b in pairs]))
     if any(side.size < 2 for pair in pairs for side in pair):
         return Interval(value=value)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     drawn = [drawn_means(a, DRAWS, rng) - drawn_means(b, DRAWS, rng) for a, b in pairs]
     low, high = np.quantile(np.mean(drawn, axis=0), ENDS)
     return Interval(value=value, low=float(low), high=float(high))
 
 
-def sign_rate(
-    one_sided: Mapping[int, Floats], two_sided: Floats, width: int, *, seed: int = 0
-) -> SignRate:
+def sign_rate(one_sided: Mapping[int, Floats], two_sided: Floats, width: int) -> SignRate:
     """How many one-sided latents are worth a two-sided one.
 
     The value of one side is linear in log H between widths. W is the smallest width at which it
@@ -96,7 +91,6 @@ def sign_rate(
         one_sided: width H -> values by seed [seeds] float64, higher is better; two widths or more.
         two_sided: the values by seed at ``width``.
         width: of the two-sided dictionary.
-        seed: of the bootstrap.
 
     Raises:
         ValueError: fewer than two one-sided widths.
@@ -110,7 +104,7 @@ def sign_rate(
     bound = {0.0: "below", math.inf: "above"}.get(rate, "")
     if min(x.size for x in (*samples, two_sided)) < 2:
         return SignRate(rate=ends.get(rate, rate), bound=bound)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     curves = np.stack([drawn_means(x, DRAWS, rng) for x in samples], axis=1)
     values = drawn_means(two_sided, DRAWS, rng)
     drawn = [needed_width(widths, *one) / width for one in zip(curves, values, strict=True)]

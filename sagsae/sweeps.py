@@ -69,8 +69,6 @@ class SweepPoint:
     l0: Estimate
     values: Mapping[str, Estimate | None]
     """None where the metric is undefined for one of the seeds."""
-    names: tuple[str, ...]
-    """Of its cells."""
     collapsed: tuple[str, ...]
     """Its name where the cell collapsed."""
 
@@ -278,6 +276,5 @@ def _point(cells: list[CellResult]) -> SweepPoint:
         seed=cells[0].seed if len(cells) == 1 else None,
         l0=Estimate.of(cell.l0 for cell in cells),
         values={metric: _mean(metric, cells) for metric in cells[0].values},
-        names=tuple(cell.name for cell in cells),
         collapsed=tuple(cell.name for cell in cells if cell.collapsed),
     )

@@ -15,9 +15,8 @@ import copy
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import cycle
 from queue import SimpleQueue
@@ -39,6 +38,7 @@ from sagsae.activations.layout import (
 from sagsae.activations.reading import BlockMemory, BlockReader, contexts_per_block
 from sagsae.activations.tokens import TokenStore
 from sagsae.activations.writer import StoreWriter
+from sagsae.cpu_products import threads_of_torch
 from sagsae.files import digest
 from sagsae.storage import Storage
 
@@ -171,7 +171,7 @@ def dump_activations(
     count = min(most, config.n_blocks)
     with (
         StoreWriter(where, config) as writer,
-        _cores_each(cores if on_gpu else max(1, cores // count)),
+        threads_of_torch(cores if on_gpu else max(1, cores // count)),
     ):
         storage = writer.storage
         if not storage.exists(CALIBRATION):
@@ -199,17 +199,6 @@ def dump_activations(
         if seal:
             writer.seal()
     return where
-
-
-@contextmanager
-def _cores_each(number: int) -> Iterator[None]:
-    """Let PyTorch spread the products of each thread over so many cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(number)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _copies(model: nn.Module, count: int) -> list[nn.Module]:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 
 from sagsae.activations.arrays import is_metadata, metadata_files
 from sagsae.activations.layout import StoreConfig, StoreError
 from sagsae.activations.store import Store
 from sagsae.storage import Location
 
-# Called with the blocks that are done and those there are.
-Report = Callable[[int, int], None]
 
-
-def verify_store(where: Location, report: Report | None = None) -> list[str]:
+def verify_store(where: Location) -> list[str]:
     """What is wrong with a store, finished or not, reading every chunk once; empty if it is sound.
 
     Args:
         where: its folder or URL.
-        report: called as blocks are checked.
 
     Raises:
         StorageError: its place cannot be reached.
@@ -36,19 +33,13 @@ def verify_store(where: Location, report: Report | None = None) -> list[str]:
         "again, which writes it"
         for file in metadata_files(config)
         if not is_metadata(storage, config, file)
-    ] + faults_of(store, store.blocks, report)
+    ] + faults_of(store, store.blocks)
 
 
-def faults_of(store: Store, blocks: Sequence[int], report: Report | None = None) -> list[str]:
+def faults_of(store: Store, blocks: Sequence[int]) -> list[str]:
     """What is wrong with the chunks and tokens of some blocks, each read once, a block a thread."""
-    found: list[str] = []
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
-        work = threads.map(partial(_faults_of_block, store), blocks)
-        for done, faults in enumerate(work, start=1):
-            found += faults
-            if report is not None:
-                report(done, len(blocks))
-    return found
+        return list(chain.from_iterable(threads.map(partial(_faults_of_block, store), blocks)))
 
 
 def _faults_of_block(store: Store, block: int) -> list[str]:

@@ -44,7 +44,7 @@ from sagsae.activations.layout import (
     committed_blocks,
 )
 from sagsae.activations.store import Store
-from sagsae.activations.verify import Report, faults_of
+from sagsae.activations.verify import faults_of
 from sagsae.files import FileLock, signed_json
 from sagsae.storage import Folder, Location, storage_at
 
@@ -260,11 +260,8 @@ class StoreWriter:
         storage.settle([*paths, f"{DATA}/{name}"])
         return {path.rpartition("/")[2]: storage.size(path) for path in paths}, checksums
 
-    def seal(self, report: Report | None = None) -> None:
+    def seal(self) -> None:
         """Verify every chunk that is not sealed yet, then write SEALED.json.
-
-        Args:
-            report: called as blocks are verified.
 
         Raises:
             StoreError: blocks are missing, or a file does not hold what was committed.
@@ -279,6 +276,6 @@ class StoreWriter:
             return
         blocks = range(self.config.n_blocks)
         store = Store(self.storage, self.config, read_commits(self.storage, self.config, blocks))
-        if faults := faults_of(store, blocks[sealed:], report):
+        if faults := faults_of(store, blocks[sealed:]):
             raise StoreError("\n".join(faults))
         write_seal(self.storage, self.config, store.commits)

@@ -28,8 +28,9 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
+from sagsae.cpu_products import threads_of_torch
 from sagsae.evaluation.probing import CodeProbes, DenseProbe, most_different
-from sagsae.evaluation.sides import SideCodes, decoder_of_sides, one_thread
+from sagsae.evaluation.sides import SideCodes, decoder_of_sides
 
 # Gain of F1 that another main side must bring; their largest number (SAEBench's defaults).
 JUMP, MOST_MAIN = 0.03, 10
@@ -105,7 +106,7 @@ def absorption(
         dense: the probe on whole activations.
     """
     task, main = probes.task, main_sides(probes)
-    with torch.no_grad(), one_thread():
+    with torch.no_grad(), threads_of_torch(1):
         rows = x[task.test].double()
         judged = (task.test_labels & (dense.line.scores(rows) > 0)).nonzero().flatten()
         if not len(judged):
@@ -135,12 +136,13 @@ def absorbed(
     Returns:
         The absorption fraction [n] float64, and whether absorption is full [n] bool.
     """
-    n, side, row = len(codes), codes.sides.long(), codes.rows
-    is_main = torch.zeros(2 * codes.width, dtype=torch.bool)
+    n, entries = len(codes), codes.values.tocoo()
+    row, side, value = map(torch.from_numpy, (entries.row, entries.col, entries.data))
+    is_main = torch.zeros(len(direction.along), dtype=torch.bool)
     is_main[main] = True
-    part = codes.values.double() * direction.along[side]
+    part = value * direction.along[side]
     by_main = torch.bincount(row, part * is_main[side], n)
-    fires = torch.bincount(row[is_main[side] & (codes.values >= SILENT)], minlength=n) > 0
+    fires = torch.bincount(row[is_main[side] & (value >= SILENT)], minlength=n) > 0
     other = ~is_main[side] & (part > 0) & (direction.cosine[side] >= COSINE)
     others = _largest(row[other], part[other], n, MOST_ABSORBERS)
     fraction = _fraction(total, by_main, others)

@@ -65,12 +65,12 @@ def consistency(decoders: Sequence[Tensor], *, either_sign: bool) -> Consistency
     if len(decoders) < 2 or not all(map(len, decoders)):
         raise ValueError("consistency needs live latents of two seeds at least")
     best = {
-        pair: best_cosines(*pair_of(decoders, pair), either_sign=either_sign)
-        for pair in permutations(range(len(decoders)), 2)
+        (i, j): best_cosines(decoders[i], decoders[j], either_sign=either_sign)
+        for i, j in permutations(range(len(decoders)), 2)
     }
     assigned = [
-        float(assigned_cosines(*pair_of(decoders, pair), either_sign=either_sign).mean())
-        for pair in combinations(range(len(decoders)), 2)
+        float(assigned_cosines(*pair, either_sign=either_sign).mean())
+        for pair in combinations(decoders, 2)
     ]
     found = [
         torch.stack([cosines for (own, _), cosines in best.items() if own == seed]).amin(0) >= FOUND
@@ -81,8 +81,3 @@ def consistency(decoders: Sequence[Tensor], *, either_sign: bool) -> Consistency
         assigned=fmean(assigned),
         found=fmean(float(one.float().mean()) for one in found),
     )
-
-
-def pair_of(decoders: Sequence[Tensor], pair: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Two of the dictionaries."""
-    return decoders[pair[0]], decoders[pair[1]]

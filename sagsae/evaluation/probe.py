@@ -26,7 +26,7 @@ from sagsae.evaluation.probing import (
     dense_probe,
     neuron_probe,
 )
-from sagsae.evaluation.sides import SideCodes, latents_of
+from sagsae.evaluation.sides import SideCodes
 
 # Rows that are sent to a device at once.
 ROWS = 8192
@@ -52,14 +52,12 @@ class TaskScores:
     """Probes of one task on a code.
 
     Attributes:
-        task: its name.
         probes: on the best k sides, for each k.
         latents: how many latents these sides belong to, for each k.
         absorption: None where it is not measured: the label is no first letter, or a probe on the
             whole activation does not find it.
     """
 
-    task: str
     probes: tuple[SparseProbe, ...]
     latents: tuple[int, ...]
     absorption: Absorption | None
@@ -70,12 +68,10 @@ class CodeScores:
     """What was found of one autoencoder.
 
     Attributes:
-        l0: mean number of sides that fire on a row.
         sides, latents: how many fire on some row.
         tasks: scores in the order of the tasks.
     """
 
-    l0: float
     sides: int
     latents: int
     tasks: tuple[TaskScores, ...]
@@ -127,7 +123,6 @@ def probe_autoencoder(
     codes = SideCodes.of(autoencoder, (rows.to(device) for rows in x.split(ROWS)))
     firings = codes.firings().view(2, -1)
     return CodeScores(
-        l0=float(firings.sum() / len(codes)),
         sides=int((firings > 0).sum()),
         latents=int((firings.sum(0) > 0).sum()),
         tasks=tuple(
@@ -141,7 +136,7 @@ def _of_task(
     autoencoder: Autoencoder, x: Tensor, probes: CodeProbes, ks: Sequence[int], dense: DenseProbe
 ) -> TaskScores:
     found = tuple(probes.best(k) for k in ks)
-    latents = (len(latents_of(one.features, autoencoder.width).unique()) for one in found)
+    latents = (len((one.features % autoencoder.width).unique()) for one in found)
     judged = probes.task.kind in ABSORBED and dense.score.f1 >= LEAST_F1
     absorbed = absorption(autoencoder, x, probes, dense) if judged else None
-    return TaskScores(probes.task.name, found, tuple(latents), absorbed)
+    return TaskScores(found, tuple(latents), absorbed)

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sagsae.evaluation.sides import SideCodes, one_thread
+from sagsae.cpu_products import threads_of_torch
+from sagsae.evaluation.sides import SideCodes
 
 # Largest entry of the gradient of the mean loss at which a fit ends.
 GRADIENT = 1e-9
@@ -135,7 +136,7 @@ class SparseProbe:
 def dense_probe(x: Tensor, task: Task) -> DenseProbe:
     """A probe on activations x [n, d] of all rows, in original units."""
     rows = x[task.train].double()
-    with one_thread():
+    with threads_of_torch(1):
         mean = rows.mean(0)
         scale = (rows - mean).square().sum(1).mean().rsqrt()
         found = Line.fit((rows - mean) * scale, task.train_labels)
@@ -147,7 +148,7 @@ def dense_probe(x: Tensor, task: Task) -> DenseProbe:
 def neuron_probe(x: Tensor, task: Task, k: int) -> SparseProbe:
     """A probe on k coordinates of activations x [n, d]."""
     rows, labels = x[task.train].double(), task.train_labels
-    with one_thread():
+    with threads_of_torch(1):
         features = most_different(rows[labels].mean(0) - rows[~labels].mean(0), k)
         columns = rows[:, features], x[task.test][:, features].double()
         return SparseProbe(features, probe_columns(*columns, task))
@@ -192,7 +193,7 @@ def most_different(difference: Tensor, k: int) -> Tensor:
 
 def probe_columns(train: Tensor, test: Tensor, task: Task) -> Score:
     """The score of a probe on columns of the training rows [n, k] and the test rows [m, k]."""
-    with one_thread():
+    with threads_of_torch(1):
         if not train.shape[1]:
             found = torch.zeros(len(test), dtype=torch.bool)
         else:

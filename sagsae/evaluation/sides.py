@@ -8,25 +8,16 @@ sides never fire.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+from scipy.sparse import csr_array, vstack
 from torch import Tensor
+from torch.nn.functional import pad
 
+from sagsae.cpu_products import threads_of_torch
 from sagsae.evaluation.metrics import SupportsCode, rows_at_once
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch on one thread, so that sums have one order and no bit depends on the cores."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -34,16 +25,10 @@ class SideCodes:
     """The sides that fire on each of n rows.
 
     Attributes:
-        width: number of latents H.
-        starts: [n + 1] int64, where the entries of each row begin.
-        sides: [entries] int32, by row.
-        values: [entries] float32, above 0.
+        values: [n, 2 H] float64, sparse; above 0 where a side fires.
     """
 
-    width: int
-    starts: Tensor
-    sides: Tensor
-    values: Tensor
+    values: csr_array
 
     @classmethod
     def of(cls, autoencoder: SupportsCode, batches: Iterable[Tensor]) -> SideCodes:
@@ -53,67 +38,39 @@ class SideCodes:
             autoencoder: on the device of the batches.
             batches: [B, d] activations in original units.
         """
-        counts, sides, values = [], [], []
-        with torch.inference_mode(), one_thread():
+        parts, width = [], autoencoder.width
+        with torch.inference_mode(), threads_of_torch(1):
             for x in batches:
-                for rows in x.split(rows_at_once(x.device, autoencoder.width)):
+                for rows in x.split(rows_at_once(x.device, width)):
                     z = autoencoder.code(rows.float() * autoencoder.scale)
                     row, latent = z.nonzero(as_tuple=True)
-                    value = z[row, latent].float()
-                    side = latent + autoencoder.width * (value < 0)
-                    counts.append(torch.bincount(row, minlength=len(z)).cpu())
-                    sides.append(side.int().cpu())
-                    values.append(value.abs().cpu())
-        return cls(
-            autoencoder.width, _starts(torch.cat(counts)), torch.cat(sides), torch.cat(values)
-        )
+                    value = z[row, latent].double()
+                    side = latent + width * (value < 0)
+                    starts = pad(torch.bincount(row, minlength=len(z)).cumsum(0), (1, 0))
+                    entries = (part.cpu().numpy() for part in (value.abs(), side, starts))
+                    parts.append(csr_array(tuple(entries), shape=(len(z), 2 * width)))
+        return cls(vstack(parts, "csr"))
 
     def __len__(self) -> int:
-        return len(self.starts) - 1
-
-    @property
-    def rows(self) -> Tensor:
-        """[entries] int64, the row of each entry."""
-        return torch.repeat_interleave(self.starts.diff())
+        return int(self.values.shape[0])
 
     def take(self, rows: Tensor) -> SideCodes:
         """Those of some rows [m], in the given order."""
-        counts = self.starts.diff()[rows]
-        starts = _starts(counts)
-        shift = torch.repeat_interleave(self.starts[rows] - starts[:-1], counts)
-        at = torch.arange(int(starts[-1])) + shift
-        return SideCodes(self.width, starts, self.sides[at], self.values[at])
+        return SideCodes(self.values[rows.numpy()])
 
     def mean(self) -> Tensor:
         """[2 H] float64, mean value of each side over the rows."""
-        weights = self.values.double()
-        sums = torch.bincount(self.sides.long(), weights, 2 * self.width)
-        return sums.double() / len(self)  # of no entries PyTorch makes float32
+        return torch.from_numpy(self.values.sum(axis=0)) / len(self)
 
     def firings(self) -> Tensor:
         """[2 H] int64, rows on which each side fires."""
-        return torch.bincount(self.sides.long(), minlength=2 * self.width)
+        return torch.from_numpy(self.values.count_nonzero(axis=0)).long()
 
     def columns(self, sides: Tensor) -> Tensor:
         """[n, k] float64, the values of some sides [k] on all rows."""
-        place = torch.full((2 * self.width,), -1, dtype=torch.int64)
-        place[sides] = torch.arange(len(sides))
-        column = place[self.sides.long()]
-        there = column >= 0
-        found = torch.zeros(len(self), len(sides), dtype=torch.float64)
-        found[self.rows[there], column[there]] = self.values[there].double()
-        return found
-
-
-def latents_of(sides: Tensor, width: int) -> Tensor:
-    """The latents [k] that some sides [k] belong to."""
-    return sides % width
+        return torch.from_numpy(self.values[:, sides.numpy()].toarray())
 
 
 def decoder_of_sides(decoder: Tensor) -> Tensor:
     """[2 H, d] decoder rows of the sides, from those [H, d] of the latents."""
     return torch.cat([decoder, -decoder])
-
-
-def _starts(counts: Tensor) -> Tensor:
-    return torch.cat([torch.zeros(1, dtype=torch.int64), counts.cumsum(0)])

@@ -10,7 +10,7 @@ alone, which runs no code.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -100,8 +100,11 @@ def read_peer(folder: str | Path, format: str) -> Autoencoder:
     folder = Path(folder)
     try:
         config = json.loads((folder / FORMATS[format][0]).read_text(encoding="utf-8"))
-        tensors = _TENSORS[format](folder / FORMATS[format][1])
-        found = _CONVERSIONS[format](config, tensors)
+        weights = folder / FORMATS[format][1]
+        if format == "saelens":
+            found = _of_saelens(config, load_file(weights))
+        else:
+            found = _of_dictionary_learning(config, _pickled(weights))
         sae = _built(found)
     except ForeignError as error:
         raise ForeignError(f"{folder}: {error}") from None
@@ -193,13 +196,3 @@ def _built(peer: Peer) -> Autoencoder:
             raise ForeignError(f"{name} is of shape {list(found[name].shape)}, or is not finite")
         value.copy_(found[name])
     return sae
-
-
-_TENSORS: dict[str, Callable[[Path], Tensors]] = {
-    "saelens": load_file,
-    "dictionary_learning": _pickled,
-}
-_CONVERSIONS: dict[str, Callable[[Mapping[str, Any], Tensors], Peer]] = {
-    "saelens": _of_saelens,
-    "dictionary_learning": _of_dictionary_learning,
-}

@@ -72,27 +72,22 @@ def hook_metadata(
     return {"hook_name": name or module, "hf_hook_name": module, "hook_layer": layer}
 
 
-def position_metadata(
-    context_length: int, first_position: bool, max_norm_ratio: float | None
-) -> dict[str, Any]:
-    """The keys that say which tokens were trained on.
+def position_metadata(context_length: int, max_norm_ratio: float) -> dict[str, Any]:
+    """The keys that say which tokens were trained on: the first of each context was left out.
 
     Args:
         context_length: Tokens per context.
-        first_position: Whether the first token of each context was left out.
         max_norm_ratio: Tokens beyond this many median norms were left out, too.
 
     Returns:
         ``context_size``, ``seqpos_slice`` as SAELens slices positions, and ``dropped_positions``
         in words.
     """
-    dropped = ["the first of each context"] if first_position else []
-    if max_norm_ratio is not None:
-        dropped.append(f"tokens whose norm exceeds {max_norm_ratio:g} medians at any hookpoint")
+    massive = f"tokens whose norm exceeds {max_norm_ratio:g} medians at any hookpoint"
     return {
         "context_size": context_length,
-        "seqpos_slice": [1, None] if first_position else [None],
-        "dropped_positions": dropped,
+        "seqpos_slice": [1, None],
+        "dropped_positions": ["the first of each context", massive],
     }
 
 
@@ -109,9 +104,8 @@ def store_metadata(store: Store, hookpoint: str, model_type: str | None) -> dict
     found: dict[str, Any] = {"model_name": known.get("model"), "revision": known.get("revision")}
     if module := dump.get("modules", {}).get(hookpoint):
         found |= hook_metadata(hookpoint, module, layer, model_type)
-    if length := dump.get("context_length"):
-        first, ratio = dump.get("drop_first_position", False), dump.get("max_norm_ratio")
-        found |= position_metadata(length, first, ratio)
+    if dump:
+        found |= position_metadata(dump["context_length"], dump["max_norm_ratio"])
     return {key: value for key, value in found.items() if value is not None}
 
 

@@ -77,7 +77,7 @@ def metadata(spec: ExportSpec, asset: dict[str, Any], documents: dict[str, Any])
         "model_revision": asset["resolved_revision"],
         "model_weights_sha256": asset["weights_sha256"],
         **hook_metadata(hookpoint, point.module, model.layer, asset["model_type"]),
-        **position_metadata(spec.context_length, True, spec.max_norm_ratio),
+        **position_metadata(spec.context_length, spec.max_norm_ratio),
         "prepend_bos": spec.start_token == "bos",
         "start_token": spec.start_token,
         "dataset_path": "; ".join(text.name for text in texts),

@@ -109,9 +109,7 @@ def test_all_faults_come_together(make_store: MakeStore) -> None:
     torn.write_bytes(torn.read_bytes()[:-7])
     flip_bit(path / "data.zarr/doc_id/c.2", 9)
     (path / "data.zarr/position/zarr.json").unlink()
-    said: list[tuple[int, int]] = []
-    faults = verify_store(path, lambda done, total: said.append((done, total)))
-    assert said == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    faults = verify_store(path)
     found = [
         CHUNK,
         "data.zarr/resid/c.15.0",
