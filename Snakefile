@@ -11,10 +11,12 @@ CHECKOUT = CHECKOUT.parent if CHECKOUT.name == "workflow" else CHECKOUT  # workf
 sys.path.insert(0, str(CHECKOUT))  # whatever --directory says
 
 from pipeline.jobs.json_files import canonical
-from pipeline.tools.planning import Requests, RunLock, prepare_process, study_of
+from pipeline.jobs.stage import put_checkout_first, relax_gc
+from pipeline.tools.planning import Requests, begin_run, study_of
 from pipeline.study.cell import WILDCARDS
 
-prepare_process(CHECKOUT)
+put_checkout_first(CHECKOUT)
+relax_gc()  # a plan is millions of objects
 study = study_of(config)
 ROOT, at = str(study.root), study.path  # at("x") is results/<study>/x
 CACHE = study.cache
@@ -29,9 +31,6 @@ LEASE = (
     "python -m pipeline gpu-lease --device {resources.device}"
     " --jobs-per-gpu {resources.jobs_per_gpu} --gpus {resources.gpu} -- "
 )
-# Snakemake's own lock outlives a kill and knows one working directory only; this one does neither.
-# The profile switches Snakemake's off.
-run_lock = RunLock(study)
 
 
 wildcard_constraints:
@@ -67,7 +66,9 @@ rule all:
 
 
 onstart:
-    run_lock.begin(study)
+    # Snakemake's own lock outlives a kill and knows one working directory only; that of begin_run
+    # does neither. The profile switches Snakemake's off.
+    begin_run(study)
     print(requests.left())
 
 

@@ -72,7 +72,8 @@ def main(
             return  # another process did it all
         foreign = train_spec.source is not None
         if foreign or not same or (evaluated and not adopted):
-            make_way(state, train_key)
+            (state / outputs.TRAINED).unlink(missing_ok=True)
+            drop_checkpoints(state, but=outputs.CHECKPOINT.format(key=train_key))
             if foreign:
                 from pipeline.cells.foreign import take_cell
 
@@ -118,17 +119,6 @@ def read_trained(state: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     return record if record.get("weights_sha256") == found else {}
-
-
-def make_way(state: Path, key: str) -> None:
-    """Remove what another training left, and the record of this one; not its checkpoints.
-
-    Args:
-        state: Of the cell.
-        key: Digest of the training specification.
-    """
-    (state / outputs.TRAINED).unlink(missing_ok=True)
-    drop_checkpoints(state, but=outputs.CHECKPOINT.format(key=key))
 
 
 def keep(sae: Autoencoder, record: dict[str, Any], state: Path) -> dict[str, Any]:

@@ -128,7 +128,10 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def put_checkout_first(checkout: Path) -> None:
-    """Let ``python -m pipeline`` mean the running interpreter and ``checkout`` in every job."""
+    """Let ``python -m pipeline`` mean the running interpreter and ``checkout`` in every job.
+
+    So the text of a command is the same on every machine. Its change would train everything again.
+    """
     for name, folder in (("PATH", Path(sys.executable).parent), ("PYTHONPATH", checkout)):
         others = [part for part in os.environ.get(name, "").split(os.pathsep) if part]
         os.environ[name] = os.pathsep.join([str(folder), *others])

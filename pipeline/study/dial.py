@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.looks import LookRun, PlaceSpec, Restricted, SweptSpec, UsedCell, unknown_names
-from pipeline.study.metrics import Finite, NonNegative, Share, read_measure
+from pipeline.study.metrics import Finite, NonNegative, Share
 from pipeline.study.scope import Scope
 from pipeline.study.sections import Ascending, Count, Natural, Positive, Section
 
@@ -174,6 +173,7 @@ class Direction(Section):
 class DialRun(LookRun):
     """One recipe, place, seed and comparison."""
 
+    kind = "dial"
     seed: Natural
     comparison: Count = 1
     """Its number in the configuration, from 1."""
@@ -192,8 +192,3 @@ class DialRun(LookRun):
     @property
     def used(self) -> list[UsedCell]:
         return [side for side in (self.candidate, self.baseline) if side is not None]
-
-
-def read_dial_run(path: Path) -> DialRun:
-    """Read and validate one file; raises MetricsError as ``read_measure``."""
-    return read_measure(DialRun, path, "run `snakemake dial` first")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pipeline.study.cell import Cell
-from pipeline.study.metrics import CellMetrics, NonNegative
+from pipeline.study.metrics import CellMetrics, NonNegative, read_measure
 from pipeline.study.sections import Names, Section, Spec
 from pipeline.study.training import DEFAULT_RECIPE
 
@@ -158,6 +159,8 @@ class UsedCell(Section):
 class LookRun(Section):
     """What one job found at one place."""
 
+    kind: ClassVar[str]
+    """The section that asks for it: name of its rule, of its folder and of its measures."""
     spec: str
     """Digest of the specification."""
     recipe: str
@@ -168,6 +171,11 @@ class LookRun(Section):
     @abstractmethod
     def used(self) -> Sequence[UsedCell]:
         """The cells that were looked into."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read and validate one file; raises MetricsError as ``read_measure``."""
+        return read_measure(cls, path, f"run `snakemake {cls.kind}` first")
 
 
 def nearest_lambda(l0: Mapping[float, float], level: float) -> float | None:

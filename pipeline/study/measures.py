@@ -28,6 +28,7 @@ from pipeline.study import outputs
 from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve
 from pipeline.study.dial import DialRun
+from pipeline.study.looks import LookRun
 from pipeline.study.metrics import CellMetrics, MetricsError, read_all
 from pipeline.study.probe import ProbeRun
 from pipeline.study.scope import Scope
@@ -36,6 +37,9 @@ from pipeline.study.signs import SignsRun
 from sagsae.files import whole_file, write_atomic
 
 Measure = TypeVar("Measure", bound=BaseModel)
+Run = TypeVar("Run", bound=LookRun)
+# What jobs leave that look into cells, by section.
+RUNS: dict[str, type[LookRun]] = {run.kind: run for run in (DialRun, ProbeRun, SignsRun)}
 
 
 class Measures:
@@ -58,17 +62,9 @@ class Measures:
             )
         return {cell: found[cell] for cell in sorted(scope.grid)}
 
-    def dial_runs(self) -> list[DialRun]:
-        """What steering found, in the order of the tables; raises as ``metrics``."""
-        return list(self._records("dial", DialRun))
-
-    def probe_runs(self) -> list[ProbeRun]:
-        """What probes found, in the order of the tables; raises as ``metrics``."""
-        return list(self._records("probe", ProbeRun))
-
-    def signs_runs(self) -> list[SignsRun]:
-        """What was found of signs, in the order of the tables; raises as ``metrics``."""
-        return list(self._records("signs", SignsRun))
+    def runs(self, of: type[Run]) -> list[Run]:
+        """What the jobs of one section found, in the order of the tables; raises as ``metrics``."""
+        return list(self._records(of.kind, of))
 
     def synthetic_runs(self) -> list[dict[str, Any]]:
         """Each seed of each protocol: ``protocol``, ``seed``, ``rows``; raises as ``metrics``."""
@@ -117,9 +113,7 @@ def gather(scope: Scope, root: Path, out: Path) -> None:
         read_all(root / "cells", scope.grid)  # names all faults at once
     folder, names = {
         "cells": ("cells", [f"{cell.path}/{outputs.METRICS}" for cell in scope.grid]),
-        "dial": (outputs.DIAL_RUNS, scope.dial),
-        "probe": (outputs.PROBE_RUNS, scope.probe),
-        "signs": (outputs.SIGNS_RUNS, scope.signs),
+        **{kind: (kind, getattr(scope, kind)) for kind in RUNS},
         "synthetic": (outputs.RUNS, scope.synthetic.runs),
     }[out.stem]
     files = ((root / folder / name).with_suffix(".json") for name in names)

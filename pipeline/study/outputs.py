@@ -33,24 +33,15 @@ DIAL, DIAL_CURVES = "dial.csv", "dial_curves.csv"
 # Tables of a study that steers with latents.
 DIAL_TABLES = (DIAL, DIAL_CURVES)
 
-# Folder of what steering found, a file for each place and seed.
-DIAL_RUNS = "dial"
-
 PROBING, ABSORPTION = "probing.csv", "absorption.csv"
 
 # Tables of a study that probes codes.
 PROBE_TABLES = (PROBING, ABSORPTION)
 
-# Folder of what probes found, a file for each place and seed.
-PROBE_RUNS = "probe"
-
 CONSISTENCY, POLES = "consistency.csv", "poles.csv"
 
 # Tables of a study that looks into signs.
 SIGNS_TABLES = (CONSISTENCY, POLES)
-
-# Folder of what was found of signs, a file for each place.
-SIGNS_RUNS = "signs"
 
 RANKING, RANKING_SUMMARY = "ranking.csv", "ranking_summary.csv"
 
@@ -68,9 +59,6 @@ TYING, ABLATION, WIDTH = "tying", "ablation", "width"
 
 # Folder of what trackers keep on disk; MLflow's database in it; what was sent to W&B of a cell.
 TRACKING, MLFLOW, WANDB_NOTE = "tracking", "mlflow.db", ".{key}.json"
-
-# Folder that becomes a repository of the Hugging Face hub.
-HUB = "hub"
 
 REPORT = "report.html"
 
@@ -149,10 +137,6 @@ class Outputs:
     def metrics(self, cell: Cell | None = None) -> str:
         return self.cell_file(cell, METRICS)
 
-    def measures(self, name: str = "") -> str:
-        """A file of measures; their folder without a name."""
-        return self.path(MEASURES, name)
-
     def table(self, name: str = "") -> str:
         """A table; their folder without a name."""
         return self.path("tables", name)
@@ -169,17 +153,17 @@ class Outputs:
     ) -> str:
         """``place`` is a hookpoint, and behind an @ the recipe if it is not the default one;
         ``of`` is empty for the first comparison, else `of_comparison`."""
-        return self.path(DIAL_RUNS, model, place, f"seed{seed}{of}.json")
+        return self.path("dial", model, place, f"seed{seed}{of}.json")
 
     def probe_run(
         self, model: str = "{model}", place: str = "{place}", seed: int | str = "{seed}"
     ) -> str:
         """``place`` as in ``dial_run``."""
-        return self.path(PROBE_RUNS, model, place, f"seed{seed}.json")
+        return self.path("probe", model, place, f"seed{seed}.json")
 
     def signs_run(self, model: str = "{model}", place: str = "{place}") -> str:
         """``place`` as in ``dial_run``."""
-        return self.path(SIGNS_RUNS, model, f"{place}.json")
+        return self.path("signs", model, f"{place}.json")
 
     def browser_cell(self, shown: str = "{shown}") -> str:
         """What the latent browser has of a cell. ``shown`` is the cell's name, without its lambda
@@ -196,11 +180,6 @@ class Outputs:
     @property
     def report(self) -> str:
         return self.path(REPORT)
-
-    @property
-    def environment(self) -> str:
-        """What the numbers of a published study were made with."""
-        return self.path(ENVIRONMENT)
 
     def names_below(self, folder: str, files: Iterable[str]) -> list[str]:
         """Paths without the folder of the study, one below it, and without their suffix."""

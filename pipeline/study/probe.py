@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.looks import CellsSpec, LookRun, Restricted, UsedCell, unknown_names
-from pipeline.study.metrics import Share, read_measure
+from pipeline.study.metrics import Share
 from pipeline.study.scope import Scope
 from pipeline.study.sections import ONCE, Ascending, Count, Natural, Section
 
@@ -179,6 +178,7 @@ class ProbedCell(UsedCell):
 class ProbeRun(LookRun):
     """One recipe, place and seed."""
 
+    kind = "probe"
     seed: Natural
     ks: list[Count]
     rows: Count
@@ -191,8 +191,3 @@ class ProbeRun(LookRun):
     @property
     def used(self) -> list[ProbedCell]:
         return self.cells
-
-
-def read_probe_run(path: Path) -> ProbeRun:
-    """Read and validate one file; raises MetricsError as ``read_measure``."""
-    return read_measure(ProbeRun, path, "run `snakemake probe` first")

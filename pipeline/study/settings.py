@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pipeline.study.grid import Comparison, Sized
 from pipeline.study.recipes import WIDTH_FACTOR
-from pipeline.study.training import DEFAULT_RECIPE, Training
+from pipeline.study.training import Training
 
 # A level that nothing names.
 BLANK = "–"
@@ -38,11 +38,6 @@ class Setting:
     comparison: int | None = None
     # Its two widths, such as "8d vs 16d"; empty where there is no comparison.
     widths: str = ""
-
-    @property
-    def named(self) -> str:
-        """Recipe and widths in words."""
-        return ", ".join(filter(None, (self.recipe or DEFAULT_RECIPE, self.widths)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.study.cell import Cell
 from pipeline.study.looks import CellsSpec, LookRun, Restricted, UsedCell, unknown_names
-from pipeline.study.metrics import Finite, Share, read_measure
+from pipeline.study.metrics import Finite, Share
 from pipeline.study.scope import Scope
 from pipeline.study.sections import Count, Natural, Section
 from sagsae.autoencoders import registry
@@ -117,6 +116,7 @@ class FoundPoles(Section):
 class SignsRun(LookRun):
     """One recipe and place."""
 
+    kind = "signs"
     rows: Count
     """Held-out rows on which poles and latents were to fire together."""
     cells: list[SignedCell]
@@ -127,8 +127,3 @@ class SignsRun(LookRun):
     @property
     def used(self) -> list[SignedCell]:
         return self.cells
-
-
-def read_signs_run(path: Path) -> SignsRun:
-    """Read and validate one file; raises MetricsError as ``read_measure``."""
-    return read_measure(SignsRun, path, "run `snakemake signs` first")

@@ -19,7 +19,7 @@ from pipeline.study.cell import Cell
 from pipeline.study.checks import absent_files, check_known, cross_faults
 from pipeline.study.dial import DialSpec, dial_specs
 from pipeline.study.grid import cells_of, foreign_cells, source_of
-from pipeline.study.outputs import DIAL_RUNS, PROBE_RUNS, SIGNS_RUNS, Outputs
+from pipeline.study.outputs import Outputs
 from pipeline.study.probe import ProbeSpec, probe_specs
 from pipeline.study.recipes import levels_of, training_of
 from pipeline.study.run_settings import RunSettings, run_part
@@ -188,9 +188,9 @@ class Study(Outputs):
             "study": self.config.study,
             "note": self.config.note,
             "sources": self.config.text.names,
-            "dial": self.names_below(DIAL_RUNS, self.dials),
-            "probe": self.names_below(PROBE_RUNS, self.probes),
-            "signs": self.names_below(SIGNS_RUNS, self.signs),
+            "dial": self.names_below("dial", self.dials),
+            "probe": self.names_below("probe", self.probes),
+            "signs": self.names_below("signs", self.signs),
             "curves": [cell.path for cell in drawn_cells(self.cells, self.compared)],
             "synthetic": synthetic.model_dump(include={"with_study", "seeds"}),
             "reference": self.config.reference or "",

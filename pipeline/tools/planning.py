@@ -9,24 +9,13 @@ from typing import Any
 
 from pipeline.cells.tracking.trackers import VARIABLE, Asked
 from pipeline.jobs.cache import register
-from pipeline.jobs.stage import name_run, put_checkout_first, relax_gc
+from pipeline.jobs.stage import name_run
 from pipeline.study.browser import browser_specs
 from pipeline.study.sections import CellNameError, ConfigError
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG, load_yaml
 from pipeline.tools.requests import Requests as Requests
 from sagsae.files import FileLock, LockedError
-
-
-def prepare_process(checkout: Path) -> None:
-    """Settings of a process that plans.
-
-    Jobs run the interpreter that runs Snakemake and the code of this checkout, by names that are
-    the same on every machine: the text of a command is compared between runs, and its change would
-    train everything again.
-    """
-    put_checkout_first(checkout)
-    relax_gc()  # a plan is millions of objects
 
 
 def study_of(config: dict[str, Any]) -> Study:
@@ -45,19 +34,15 @@ def study_of(config: dict[str, Any]) -> Study:
     return study
 
 
-class RunLock:
-    """Held while Snakemake runs: no two runs of a study at a time, on any host."""
-
-    def __init__(self, study: Study) -> None:
-        self._lock = FileLock(Path(study.run_lock))
-
-    def begin(self, study: Study) -> None:
-        """Take the lock, and write what the study's jobs read beside their inputs."""
-        try:
-            self._lock.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(patience=1.0)  # a job may hold it while it asks whose it is
-            study.write_shared_specs()
-            register(Path(study.cache), Path(study.root))
-        except (LockedError, OSError) as error:
-            sys.exit(f"error: {error}")
-        name_run(self._lock)
+def begin_run(study: Study) -> None:
+    """Write what the study's jobs read beside their inputs, and hold the study's lock until this
+    process ends: no two runs of a study at a time, on any host."""
+    lock = FileLock(Path(study.run_lock))
+    try:
+        lock.path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(patience=1.0)  # a job may hold it while it asks whose it is
+        study.write_shared_specs()
+        register(Path(study.cache), Path(study.root))
+    except (LockedError, OSError) as error:
+        sys.exit(f"error: {error}")
+    name_run(lock)

@@ -29,12 +29,10 @@ from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import digest, expect_fields, json_argument, read_json, sha256_of
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
-from pipeline.study.dial import read_dial_run
+from pipeline.study.measures import RUNS
 from pipeline.study.metrics import read_metrics
 from pipeline.study.outputs import CURVE, LATENT_TENSORS, METRICS, STATE, TRAINED, TRAINING, WEIGHTS
-from pipeline.study.probe import read_probe_run
 from pipeline.study.sections import CellNameError
-from pipeline.study.signs import read_signs_run
 from pipeline.study.study import SPLITS, Study
 from pipeline.study.study_config import DEFAULT_CONFIG
 from pipeline.study.synthetic import PROTOCOLS
@@ -181,8 +179,7 @@ def check_cell(study: Study, cell: Cell, file: Path) -> None:
 def check_look(study: Study, file: Path) -> None:
     """Check a file of steering, probes or signs: its content, and the weights that it was made
     with."""
-    readers = {"dial": read_dial_run, "probe": read_probe_run, "signs": read_signs_run}
-    run = next(read for kind, read in readers.items() if str(file) in study.looks[kind])(file)
+    run = next(of for kind, of in RUNS.items() if str(file) in study.looks[kind]).read(file)
     check_digest(file, "specification", run.spec, digest(study.look_spec(str(file))))
     for one in run.used:
         metrics = Path(study.metrics(one.cell))

@@ -9,10 +9,10 @@ import yaml
 
 from pipeline.analysis.csv_files import read_table
 from pipeline.study.browser import browser_specs
-from pipeline.study.dial import read_dial_run
+from pipeline.study.dial import DialRun
 from pipeline.study.outputs import SIGNS_TABLES
-from pipeline.study.probe import read_probe_run
-from pipeline.study.signs import read_signs_run
+from pipeline.study.probe import ProbeRun
+from pipeline.study.signs import SignsRun
 from pipeline.study.study import Study
 from tests.e2e.conftest import Workflow
 from tests.pipeline.cells.browser.test_collect import given
@@ -55,13 +55,13 @@ def test_cells_are_trained_and_looked_into(elsewhere):
     study = Study.load(made.config)
     (dialled,), (probed,), (signed,) = study.dials, study.probes, study.signs
     steered = read_table(folder / study.table("dial.csv"))
-    assert len(steered) == len(read_dial_run(folder / dialled).directions) == 5
-    assert [one.cell for one in read_probe_run(folder / probed).cells] == study.cells[:-1]
+    assert len(steered) == len(DialRun.read(folder / dialled).directions) == 5
+    assert [one.cell for one in ProbeRun.read(folder / probed).cells] == study.cells[:-1]
     probing = read_table(folder / study.table("probing.csv"))
     assert set(probing.loc[probing["variant"] == "topk", "cell_k"]) == {4}
     assert len(probing[probing["kind"] == "all"]) == 5 * 2
     assert len(read_table(folder / study.table("absorption.csv"))) == 5
-    signs = read_signs_run(folder / signed)
+    signs = SignsRun.read(folder / signed)
     assert [one.cell for one in signs.cells] == study.cells
     consistency, poles = (read_table(folder / study.table(name)) for name in SIGNS_TABLES)
     assert consistency[["variant", "k"]].to_numpy().tolist() == [["topk", 4]]

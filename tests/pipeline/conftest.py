@@ -68,9 +68,9 @@ class MadeStudy:
         measures, out = self.measure(), self.root / "tables"
         run(["tables", *measures, f"--out-dir={out}"])
         if self.scope.dial:
-            run(["dial-tables", *measures, f"--out={out / 'dial.csv'}"])
+            run(["tables", "--of=dial", *measures, f"--out-dir={out}"])
         if self.scope.probe:
-            run(["probe-tables", *measures, f"--out={out / 'probing.csv'}"])
+            run(["tables", "--of=probe", *measures, f"--out-dir={out}"])
         if self.scope.several_families:
             run(["ranking-tables", *measures, f"--tables={out}", f"--out={out / 'ranking.csv'}"])
         return out

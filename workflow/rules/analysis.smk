@@ -115,8 +115,7 @@ for kind, made in {"dial": DIAL_TABLES, "probe": PROBE_TABLES, "signs": SIGNS_TA
             STUDY,
             f"{MEASURES}/{kind}.jsonl",
         output:
-            csv=table(made[0]),
-            others=[table(name) for name in made[1:]],
+            [table(name) for name in made],
         log:
             f"{OUT}/logs/{kind}_tables.log",
         localrule: True
@@ -124,8 +123,9 @@ for kind, made in {"dial": DIAL_TABLES, "probe": PROBE_TABLES, "signs": SIGNS_TA
             kind=kind,
             of=[CODE, SCOPE.digest],
             measures=lambda wildcards: MEASURES,
+            out=lambda wildcards: table(""),
         shell:
-            "python -m pipeline {params.kind}-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
+            "python -m pipeline tables --of {params.kind} --measures {params.measures:q} --out-dir {params.out:q} --log {log:q}"
 
 
 rule ranking_tables:

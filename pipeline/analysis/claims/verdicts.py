@@ -9,8 +9,6 @@ import pandas as pd
 # Outcomes. A claim is not testable where what was measured cannot decide it. It is not measured
 # where the study has no cells for it.
 HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "not testable", "not measured"
-# Begins the reason why a claim is not testable that holds on the pairs able to show it.
-PARTLY = "holds at "
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +57,7 @@ def decided_on_every(
         why: What must be known beside the number.
     """
     if holds and len(unread):
-        raise Untestable(f"{PARTLY}{places(rows)}; {lack} at {places(unread)}", here)
+        raise Untestable(f"holds at {places(rows)}; {lack} at {places(unread)}", here)
     return decided(holds, here, why)
 
 

@@ -1,6 +1,4 @@
-"""Stage: the tables of steering, from what each job of the dial found.
-
-    python -m pipeline dial-tables --measures DIR --out tables/dial.csv
+"""The tables of steering, from what each job of the dial found.
 
 dial.csv has a row per direction with its score, dial_curves.csv one per direction and size.
 """
@@ -10,17 +8,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.csv_files import write_csv
 from pipeline.analysis.tables.sweeps import without_idle_k
 from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, Direction
-from pipeline.study.measures import Measures
-from pipeline.study.outputs import DIAL_CURVES
 from sagsae.evaluation.dial_scores import is_dial, score
 
 PLACE = ("recipe", "model", "hookpoint", "seed", "comparison")
@@ -95,15 +89,3 @@ def curve_table(runs: Iterable[DialRun]) -> pd.DataFrame:
         for i, size in enumerate(run.sizes)
     ]
     return pd.DataFrame(rows, columns=[*PLACE, "kind", "rank", "size", *CURVES])
-
-
-def main(measures: Path, out: Path) -> None:
-    """Run the stage.
-
-    Args:
-        measures: folder of the measures
-        out: dial.csv; the curves go beside it
-    """
-    runs = Measures(measures).dial_runs()
-    write_csv(out, dial_table(runs))
-    write_csv(out.with_name(DIAL_CURVES), curve_table(runs))

@@ -1,6 +1,4 @@
-"""Stage: the tables of probing and absorption, from what each job of the probes found.
-
-    python -m pipeline probe-tables --measures DIR --out tables/probing.csv
+"""The tables of probing and absorption, from what each job of the probes found.
 
 probing.csv has a row per cell, kind of label and number of sides, absorption.csv one per cell.
 ``k`` is the number of sides; the k of a k-sparse cell is ``cell_k``, where some cell has one.
@@ -9,16 +7,12 @@ probing.csv has a row per cell, kind of label and number of sides, absorption.cs
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.csv_files import write_csv
 from pipeline.analysis.tables.sweeps import SWEEP, without_idle_k
-from pipeline.study.measures import Measures
-from pipeline.study.outputs import ABSORPTION
 from pipeline.study.probe import ALL, ProbedCell, ProbeRun
 from sagsae.autoencoders.registry import K
 
@@ -103,15 +97,3 @@ def probed_cells(
     absorbed = k_for_lambda(absorption)[[*NAMES, "fraction", "full"]]
     named = k_for_lambda(cells.rename(columns={K: CELL_K}))[[*NAMES[:-1], "collapsed"]]
     return wide.merge(absorbed, on=NAMES).merge(named, on=NAMES[:-1])
-
-
-def main(measures: Path, out: Path) -> None:
-    """Run the stage.
-
-    Args:
-        measures: folder of the measures
-        out: probing.csv; absorption.csv goes beside it
-    """
-    found = Measures(measures).probe_runs()
-    write_csv(out, probing_table(found))
-    write_csv(out.with_name(ABSORPTION), absorption_table(found))

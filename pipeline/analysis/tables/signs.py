@@ -1,6 +1,4 @@
-"""Stage: the tables of consistency and of poles, from what each job of section signs found.
-
-    python -m pipeline signs-tables --measures DIR --out tables/consistency.csv
+"""The tables of consistency and of poles, from what each job of section signs found.
 
 consistency.csv has a row per lambda or k of a sweep with several seeds, poles.csv one per two-sided
 cell that has a one-sided form of twice its width. Numbers that rest on a collapsed cell are absent.
@@ -10,17 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.csv_files import write_csv
 from pipeline.analysis.tables.sweeps import without_idle_k
 from pipeline.study.cell import KNOBS
-from pipeline.study.measures import Measures
-from pipeline.study.outputs import POLES
 from pipeline.study.signs import SignsRun
 
 POINT = ("recipe", "model", "hookpoint", "variant", "width", *KNOBS)
@@ -92,15 +86,3 @@ def _pairs(run: SignsRun) -> Iterator[dict[str, Any]]:
 
 def _named(of: object, names: Iterable[str]) -> dict[str, Any]:
     return {name: getattr(of, name) for name in names}
-
-
-def main(measures: Path, out: Path) -> None:
-    """Run the stage.
-
-    Args:
-        measures: folder of the measures
-        out: consistency.csv; poles.csv goes beside it
-    """
-    found = Measures(measures).signs_runs()
-    write_csv(out, consistency_table(found))
-    write_csv(out.with_name(POLES), poles_table(found))

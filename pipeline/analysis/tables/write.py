@@ -1,6 +1,8 @@
-"""Stage: tables from the metrics of cells: cells, sweep points, comparisons, latents, effects.
+"""Stage: tables from the metrics of cells: cells, sweep points, comparisons, latents, effects; or
+from what jobs found that look into cells.
 
     python -m pipeline tables --measures DIR --out-dir DIR
+    python -m pipeline tables --of dial --measures DIR --out-dir DIR
 
 CSVs hold every digit of what was measured, and twelve of what was computed from it.
 
@@ -9,18 +11,21 @@ Where the text has several sources, two tables more show whether a result hangs 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from pipeline.analysis.csv_files import write_csv
 from pipeline.analysis.tables.comparison import ANSWERS, QUESTION, comparison_table
 from pipeline.analysis.tables.contrasts import contrast_table
+from pipeline.analysis.tables.dial import curve_table, dial_table
 from pipeline.analysis.tables.effects import effect_table, main_effect_table
 from pipeline.analysis.tables.latents import calibration_table, latent_table, parameter_table
+from pipeline.analysis.tables.probing import absorption_table, probing_table
+from pipeline.analysis.tables.signs import consistency_table, poles_table
 from pipeline.analysis.tables.sweeps import (
     Metrics,
     named_collapses,
@@ -29,8 +34,11 @@ from pipeline.analysis.tables.sweeps import (
     without_idle_k,
 )
 from pipeline.study import outputs
-from pipeline.study.measures import Measures
+from pipeline.study.dial import DialRun
+from pipeline.study.measures import RUNS, Measures
+from pipeline.study.probe import ProbeRun
 from pipeline.study.scope import Scope
+from pipeline.study.signs import SignsRun
 
 # Columns of a comparison in R2. Dead latents and Loss Recovered are compared on all text only.
 COMPARED = [name for name in ANSWERS if name.startswith(("overlap", "p_", "min", "mean", "max"))]
@@ -132,12 +140,29 @@ def write_tables(metrics: Metrics, spec: Scope, folder: Path) -> None:
         write_csv(folder / name, table, None if measured else "%.12g")
 
 
-def main(measures: Path, out_dir: Path) -> None:
+# Section -> its tables, and what makes each of its runs.
+OF_LOOKS: dict[str, dict[str, Callable[[Any], pd.DataFrame]]] = {
+    DialRun.kind: {outputs.DIAL: dial_table, outputs.DIAL_CURVES: curve_table},
+    ProbeRun.kind: {outputs.PROBING: probing_table, outputs.ABSORPTION: absorption_table},
+    SignsRun.kind: {outputs.CONSISTENCY: consistency_table, outputs.POLES: poles_table},
+}
+
+
+def main(
+    measures: Path, out_dir: Path, of: Literal["cells", "dial", "probe", "signs"] = "cells"
+) -> None:
     """Run the stage.
 
     Args:
         measures: folder of the measures
         out_dir: where the tables go
+        of: measures that they are made from
     """
-    spec = Scope.read(measures / outputs.SCOPE)
-    write_tables(Measures(measures).metrics(spec), spec, out_dir)
+    known = Measures(measures)
+    if of == "cells":
+        spec = Scope.read(measures / outputs.SCOPE)
+        write_tables(known.metrics(spec), spec, out_dir)
+        return
+    runs = known.runs(RUNS[of])
+    for name, make in OF_LOOKS[of].items():
+        write_csv(out_dir / name, make(runs))

@@ -28,7 +28,7 @@ from pipeline.jobs.progress import Progress, say
 from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.browser import BrowserSpec
 from pipeline.study.cell import Cell
-from pipeline.study.dial import read_dial_run
+from pipeline.study.dial import DialRun
 from pipeline.study.looks import chosen_cell
 from pipeline.study.metrics import CellMetrics
 from sagsae.evaluation.directions import nearest
@@ -97,7 +97,7 @@ def main(
         del model
         near = nearest(sae.W_dec, cells.autoencoder(rival).W_dec) if rival else None
         shown = CellShown(cell, cells.metrics[cell], rival, near, sae)
-        steered = [read_dial_run(file) for file in dials]
+        steered = [DialRun.read(file) for file in dials]
         latents = LatentsShown(shown, profiles, promoted, contexts, steered)
         ids = [latents.token_ids(), np.unique(contexts.input_ids[latents.contexts])]
         vocabulary = Vocabulary(np.unique(np.concatenate(ids)))

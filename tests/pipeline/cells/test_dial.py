@@ -15,7 +15,7 @@ from pipeline.cells.evaluate import EvaluationError, evaluate_cell
 from pipeline.data.baselines import read_baselines
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.json_files import read_json, sha256_of, write_json
-from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, DialSpec, read_dial_run
+from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, DialSpec
 from pipeline.study.metrics import read_all
 from pipeline.study.outputs import LATENT_TENSORS, METRICS, WEIGHTS
 from pipeline.study.study import Study
@@ -110,7 +110,7 @@ def store(tiny: TinyStudy, split: str = "heldout") -> Store:
 @pytest.fixture(scope="module")
 def run(steered) -> DialRun:
     dial(**steered.arguments)
-    return read_dial_run(steered.arguments["out"])
+    return DialRun.read(steered.arguments["out"])
 
 
 def rows(steered: Steered) -> torch.Tensor:

@@ -15,7 +15,7 @@ from pipeline.cells.evaluate import EvaluationError
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import LATENT_TENSORS, METRICS, WEIGHTS
-from pipeline.study.signs import SignsRun, read_signs_run
+from pipeline.study.signs import SignsRun
 from sagsae.activations import iterate
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import load
@@ -62,7 +62,7 @@ def made(tmp_path_factory) -> Made:
         patch.setattr(stage, "MOST_ROWS", 200)
         stage.main(**given)
     x = torch.cat(list(iterate(store(tiny), "resid", 100)))
-    return Made(given, x, read_signs_run(given["out"]))
+    return Made(given, x, SignsRun.read(given["out"]))
 
 
 def test_every_cell_is_counted_a_collapsed_one_too(made):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.jobs.json_files import read_json, write_json
-from pipeline.study.dial import read_dial_run
+from pipeline.study.dial import DialRun
 from pipeline.study.metrics import MetricsError
 from pipeline.study.study import Study
 from tests.pipeline.made_dial import made_run, make_dials
@@ -20,7 +20,7 @@ def study(tmp_path) -> Study:
 
 def test_what_is_written_is_read(study):
     files = make_dials(study)
-    found = [read_dial_run(file) for file in files]
+    found = [DialRun.read(file) for file in files]
     assert found == [made_run(spec) for spec in study.dials.values()]
     assert [run.hookpoint for run in found] == ["mlp_out", "attn", "resid"]
 
@@ -29,10 +29,10 @@ def test_every_other_file_is_named(study, tmp_path):
     file = make_dials(study)[0]
     sound = read_json(file)
     with pytest.raises(MetricsError, match=r"none\.json: no such file: run `snakemake dial`"):
-        read_dial_run(tmp_path / "none.json")
+        DialRun.read(tmp_path / "none.json")
     write_json(file, {key: value for key, value in sound.items() if key != "unit"})
     with pytest.raises(MetricsError, match="unit"):
-        read_dial_run(file)
+        DialRun.read(file)
     file.write_text(file.read_text().replace('"contexts": ', '"contexts": 1'))
     with pytest.raises(MetricsError, match="edited or damaged"):
-        read_dial_run(file)
+        DialRun.read(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.jobs.json_files import digest
-from pipeline.study.probe import read_probe_run
+from pipeline.study.probe import ProbeRun
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
@@ -56,4 +56,4 @@ class TestFiles:
     def test_a_file_is_read_as_it_was_written(self, tmp_path):
         study = study_of({"models": ["small"]}, results=str(tmp_path))
         files = make_probes(study)
-        assert read_probe_run(files[0]) == made_run(next(iter(study.probes.values())))
+        assert ProbeRun.read(files[0]) == made_run(next(iter(study.probes.values())))

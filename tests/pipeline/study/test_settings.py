@@ -79,9 +79,6 @@ class TestSettings:
         assert spec.several_settings
         assert spec.has_effects
         assert spec.several_widths
-        assert [setting.named for setting in SETTINGS[:3]] == [
-            *("default, 2d vs 4d", "default, 8d vs 16d", "fast, 2d vs 4d")
-        ]
         assert spec.widths(SETTINGS[1]) == {
             *(("small", 512), ("small", 1024), ("large", 768), ("large", 1536))
         }

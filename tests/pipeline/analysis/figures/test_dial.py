@@ -19,7 +19,7 @@ def made(folder: Path, *directions, **dial) -> MadeStudy:
     make_dials(study, *directions)
     found = MadeStudy(Path(study.root), study.scope.model_dump() | {"cells": [], "curves": []})
     measures = found.measure()
-    main(["dial-tables", *measures, "--out", study.table("dial.csv")])
+    main(["tables", "--of", "dial", *measures, "--out-dir", study.table()])
     return MadeStudy(found.root, study.scope.model_dump())
 
 

@@ -9,9 +9,10 @@ import pytest
 from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.names import tables_of
 from pipeline.analysis.page import parts_of
-from pipeline.analysis.tables.signs import consistency_table, main, poles_table
+from pipeline.analysis.tables.signs import consistency_table, poles_table
+from pipeline.analysis.tables.write import main
 from pipeline.study.measures import gather
-from pipeline.study.outputs import CONSISTENCY, POLES, SIGNS_TABLES
+from pipeline.study.outputs import POLES, SIGNS_TABLES
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
 from tests.pipeline.made_signs import made_run, make_signs
@@ -63,7 +64,7 @@ def test_pages_show_them_and_what_is_empty_is_no_fault(tmp_path, seeds):
     make_signs(study)
     measures = tmp_path / "measures"
     gather(study.scope, Path(study.root), measures / "signs.jsonl")
-    main(measures, tmp_path / CONSISTENCY)
+    main(measures, tmp_path, "signs")
     tables = {name: read_table(tmp_path / name) for name in SIGNS_TABLES}
     assert set(SIGNS_TABLES) < set(tables_of(study.scope))
     assert [len(table) for table in tables.values()] == [2 * 3 * (len(seeds) - 1), 2 * len(seeds)]
