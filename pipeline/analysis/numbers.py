@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
+from pipeline.study.settings import BLANK
 from sagsae.autoencoders.registry import label as variant_label
-
-BLANK = "–"
 
 
 def sweep_label(variant: str, width: int) -> str:

@@ -32,12 +32,7 @@ from sagsae.autoencoders.storage import load
 from sagsae.evaluation.distributions import Summary, quantiles
 from sagsae.evaluation.groups import GroupSums
 from sagsae.evaluation.histograms import Histograms, activation_histograms
-from sagsae.evaluation.loss_recovered import (
-    Contexts,
-    LossRecovered,
-    spliced_losses,
-    sum_counted,
-)
+from sagsae.evaluation.loss_recovered import Contexts, LossRecovered, spliced_losses, sum_counted
 from sagsae.evaluation.metrics import (
     ReconstructionMetrics,
     accumulate,

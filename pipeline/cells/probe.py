@@ -28,12 +28,7 @@ from pipeline.study.looks import UsedCell
 from pipeline.study.probe import SOURCE, ProbeRun, ProbeSpec
 from sagsae.activations.store import Store
 from sagsae.activations.tokens import TokenStore, places_of_rows
-from sagsae.evaluation.probe import (
-    Baseline,
-    TaskScores,
-    probe_activations,
-    probe_autoencoder,
-)
+from sagsae.evaluation.probe import Baseline, TaskScores, probe_activations, probe_autoencoder
 from sagsae.evaluation.probe_tasks import Sampling, gathered, make_tasks
 from sagsae.evaluation.probing import Task
 from sagsae.evaluation.token_labels import Labelling, source_labels, token_labels

@@ -6,8 +6,6 @@ more rows adds blocks to it; one that needs fewer reads its first blocks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,107 +22,47 @@ from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of
 from pipeline.study.specs import DumpSpec
 from sagsae.activations import DumpProgress, DumpSettings, Store, dump_activations
-from sagsae.storage import Storage, storage_at
+from sagsae.storage import storage_at
 
 # Contexts of the training split from which the median norms are taken.
 CALIBRATION_CONTEXTS = 64
-# How chunks are compressed.
-Profile = Literal["plain", "disk"]
 
 
-@dataclass(frozen=True)
-class DumpJob:
-    """One store to fill.
+def provenance_of(
+    spec: DumpSpec, asset: Path, tokens: Path, calibration_tokens: Path
+) -> dict[str, Any]:
+    """What names model and text; ``family`` is a digest of all that determines the rows but their
+    number.
 
-    Attributes:
+    Args:
         spec: Of the dump.
         asset: asset.json of the model.
         tokens: Record of the contexts of the split.
         calibration_tokens: Record of the contexts of the train split.
-        stores: Where the stores are.
-        profile: How chunks are compressed.
-        sharded: Whether each block of a hookpoint is one file.
+
+    Raises:
+        ValueError: the model is of another width than the configuration says.
     """
-
-    spec: DumpSpec
-    asset: Path
-    tokens: Path
-    calibration_tokens: Path
-    stores: Storage
-    profile: Profile = "plain"
-    sharded: bool = False
-
-    @cached_property
-    def provenance(self) -> dict[str, Any]:
-        """What names model and text; ``family`` is a digest of all that determines the rows but
-        their number.
-
-        Raises:
-            ValueError: the model is of another width than the configuration says.
-        """
-        spec, model, asset = self.spec, self.spec.model, read_json(self.asset)
-        if asset["d_model"] != model.d_model:
-            raise ValueError(
-                f"model {model.name}: d_model is {model.d_model} in the configuration "
-                f"and {asset['d_model']} in the model: correct models[].d_model"
-            )
-        named = {
-            "model": model.name,
-            "layer": model.layer,
-            "model_dtype": model.dtype,
-            "split": spec.split,
-            "weights_sha256": asset["weights_sha256"],
-            "tokenizer_sha256": asset["tokenizer_sha256"],
-            "revision": asset["resolved_revision"],
-            "tokens": read_json(self.tokens)["family"],
-            "torch": torch.__version__.split("+")[0],
-        }
-        determined = spec.model_dump(exclude={"rows", "tokens", "calibration_tokens"})
-        of_text = {"calibration_tokens": read_json(self.calibration_tokens)["family"]}
-        return named | {"family": digest(determined | of_text | {"named": named})}
-
-    @property
-    def name(self) -> str:
-        """Of the store, without the hash."""
-        return f"{self.spec.model.name}-{self.spec.split}"
-
-    @property
-    def blocks(self) -> int:
-        """Whole blocks that there are to be."""
-        return self.spec.rows // self.spec.dump.rows_per_block
-
-    def fill(self, device: Device) -> Store:
-        """Make what is missing of the rows, and seal them."""
-        spec, entry, place = self.spec, self.spec.model, device_of(device)
-        rows = self.blocks * spec.dump.rows_per_block
-        progress = Progress(f"dump {self.name}", rows, "rows")
-
-        def update(at: DumpProgress) -> None:
-            done = at.blocks_done * spec.dump.rows_per_block
-            progress.update(done, f"{at.tokens_per_second:,.0f} model tokens/s")
-
-        contexts = open_tokens(self.calibration_tokens).input_ids
-        settings = DumpSettings(
-            **spec.model_dump()["dump"],
-            batch_contexts=DUMPED[place.type],
-            profile=self.profile,
-            sharded=self.sharded,
-            n_blocks=self.blocks,
-            seed=spec.seed,
-            provenance=self.provenance,
+    model, known = spec.model, read_json(asset)
+    if known["d_model"] != model.d_model:
+        raise ValueError(
+            f"model {model.name}: d_model is {model.d_model} in the configuration "
+            f"and {known['d_model']} in the model: correct models[].d_model"
         )
-        made = dump_activations(
-            load_asset(self.asset, entry.dtype, place),
-            open_tokens(self.tokens),
-            torch.from_numpy(contexts[:CALIBRATION_CONTEXTS]).long(),
-            hookpoints_of(entry, spec.hookpoints, read_json(self.asset)["model_type"]),
-            self.stores,
-            self.name,
-            settings,
-            device=place,
-            progress=update,
-        )
-        return Store.open(made, rows=rows)
+    named = {
+        "model": model.name,
+        "layer": model.layer,
+        "model_dtype": model.dtype,
+        "split": spec.split,
+        "weights_sha256": known["weights_sha256"],
+        "tokenizer_sha256": known["tokenizer_sha256"],
+        "revision": known["resolved_revision"],
+        "tokens": read_json(tokens)["family"],
+        "torch": torch.__version__.split("+")[0],
+    }
+    determined = spec.model_dump(exclude={"rows", "tokens", "calibration_tokens"})
+    of_text = {"calibration_tokens": read_json(calibration_tokens)["family"]}
+    return named | {"family": digest(determined | of_text | {"named": named})}
 
 
 def main(
@@ -136,10 +74,10 @@ def main(
     out: Path,
     device: Device = "auto",
     stores: str = "",
-    profile: Profile = "plain",
+    profile: Literal["plain", "disk"] = "plain",
     sharded: Literal[0, 1] = 0,
 ) -> None:
-    """Dump the rows that are not there yet, and record the store.
+    """Dump the rows that are not there yet, seal them, and record the store.
 
     Args:
         spec: DumpSpec as JSON
@@ -153,9 +91,36 @@ def main(
         profile: how chunks are compressed
         sharded: 1: each block of a hookpoint in one file
     """
-    place = storage_at(stores or cache / STORES)
-    job = DumpJob(spec, asset, tokens, calibration_tokens, place, profile, bool(sharded))
-    entry = Entry(cache, STORES, job.provenance["family"])
+    provenance = provenance_of(spec, asset, tokens, calibration_tokens)
+    model, name, size = spec.model, f"{spec.model.name}-{spec.split}", spec.dump.rows_per_block
+    blocks = spec.rows // size
+    progress = Progress(f"dump {name}", blocks * size, "rows")
+
+    def update(at: DumpProgress) -> None:
+        progress.update(at.blocks_done * size, f"{at.tokens_per_second:,.0f} model tokens/s")
+
+    entry = Entry(cache, STORES, provenance["family"])
     with using(asset, tokens, calibration_tokens), entry.used(), entry.making():
-        store = job.fill(device)
+        place, contexts = device_of(device), open_tokens(calibration_tokens).input_ids
+        settings = DumpSettings(
+            **spec.model_dump()["dump"],
+            batch_contexts=DUMPED[place.type],
+            profile=profile,
+            sharded=bool(sharded),
+            n_blocks=blocks,
+            seed=spec.seed,
+            provenance=provenance,
+        )
+        made = dump_activations(
+            load_asset(asset, model.dtype, place),
+            open_tokens(tokens),
+            torch.from_numpy(contexts[:CALIBRATION_CONTEXTS]).long(),
+            hookpoints_of(model, spec.hookpoints, read_json(asset)["model_type"]),
+            storage_at(stores or cache / STORES),
+            name,
+            settings,
+            device=place,
+            progress=update,
+        )
+        store = Store.open(made, rows=blocks * size)
         write_record(out, describe(store, spec), store.storage)

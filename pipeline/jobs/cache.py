@@ -28,7 +28,6 @@ from sagsae.files import FileLock
 from sagsae.storage import Storage, is_url
 
 MODELS, TEXTS, TOKENS, STORES, BASELINES = "models", "texts", "tokens", "stores", "baselines"
-KINDS = (MODELS, TEXTS, TOKENS, STORES, BASELINES)
 STUDIES, STUDY_FILE = "studies", "{}-{}.json"
 # What vouches for an entry, written last: of a model, of a text, of baselines.
 ASSET, DOCUMENTS, LOSSES = "asset.json", "documents.json", "baselines.json"
@@ -44,7 +43,7 @@ class Entry:
 
     Attributes:
         cache: The cache's folder.
-        kind: One of ``KINDS``.
+        kind: ``MODELS``, ``TEXTS``, ``TOKENS``, ``STORES`` or ``BASELINES``.
         key: Digest of what determines it. Its locks are named by it; its folder is, except a
             store's.
     """

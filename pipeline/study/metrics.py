@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import METRICS
-from pipeline.study.sections import Count, Section, describe
+from pipeline.study.sections import Count, Natural, Section, describe
 
 Measure = TypeVar("Measure", bound=Section)
 
@@ -30,9 +30,6 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 NonNegative = Annotated[Finite, Field(ge=0)]
 
 Share = Annotated[Finite, Field(ge=0, le=1)]
-
-Natural = Annotated[int, Field(ge=0, strict=True)]
-
 
 # At 0, 2, ..., 100 %, six significant digits; empty where there is nothing to rank.
 Quantiles = list[Finite]

@@ -15,7 +15,7 @@ from pipeline.study.grid import Comparison, Sized
 from pipeline.study.recipes import WIDTH_FACTOR
 from pipeline.study.training import Training
 
-# A level that nothing names.
+# A level that nothing names; a value that there is none of.
 BLANK = "–"
 
 # Begins the name of a column that has the level of a factor.

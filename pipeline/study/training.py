@@ -99,9 +99,8 @@ class Training(_Settings):
     def learning_rate_at(self, width: int) -> float:
         """Peak learning rate of a dictionary of H = ``width`` latents."""
         reference = self.lr_reference_width
-        return (
-            self.learning_rate * math.sqrt(reference / width) if reference else (self.learning_rate)
-        )
+        rate: float = self.learning_rate * (math.sqrt(reference / width) if reference else 1.0)
+        return rate
 
 
 def for_variant(training: Training, variant: str) -> Training:

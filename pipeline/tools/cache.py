@@ -33,6 +33,15 @@ from sagsae.activations.layout import LOCK
 from sagsae.activations.tokens import load_tokens
 from sagsae.files import FileLock, LockedError
 
+# Kind of entry -> what reads one whole, and raises where it cannot be used.
+READERS: dict[str, Callable[[Path], object]] = {
+    shared.MODELS: lambda folder: check_model(folder / shared.ASSET),
+    shared.TEXTS: lambda folder: read_documents(folder / shared.DOCUMENTS),
+    shared.TOKENS: lambda folder: load_tokens(folder / shared.CONTEXTS),
+    shared.STORES: read_store,
+    shared.BASELINES: lambda folder: read_baselines(folder / shared.LOSSES),
+}
+
 
 @dataclass(frozen=True)
 class Found:
@@ -52,7 +61,7 @@ class Found:
 def entries(cache: Path) -> Iterator[Found]:
     """Everything in a cache, kind by kind."""
     used = _users(cache)
-    for kind in shared.KINDS:
+    for kind in READERS:
         for folder in sorted(path for path in (cache / kind).glob("*") if path.is_dir()):
             key = _family(folder) if kind == shared.STORES else folder.name
             yield Found(
@@ -94,15 +103,6 @@ def table(found: list[Found]) -> str:
         for item in found
     ]
     return pd.DataFrame(rows).to_string(index=False) if rows else "the cache is empty"
-
-
-READERS: dict[str, Callable[[Path], object]] = {
-    shared.MODELS: lambda folder: check_model(folder / shared.ASSET),
-    shared.TEXTS: lambda folder: read_documents(folder / shared.DOCUMENTS),
-    shared.TOKENS: lambda folder: load_tokens(folder / shared.CONTEXTS),
-    shared.STORES: read_store,
-    shared.BASELINES: lambda folder: read_baselines(folder / shared.LOSSES),
-}
 
 
 def verify(found: list[Found]) -> int:

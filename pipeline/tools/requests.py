@@ -83,21 +83,14 @@ class Requests:
         """What a job does, one after the other."""
         study, load, given = self._study, self._load, dict(wildcards)
         match rule:
-            case "tokens":
-                return [load.tokens(**given)]
-            case "dump":
-                return [load.dump(**given)]
-            case "baselines":
-                return [load.baselines(**given)]
+            case "tokens" | "dump" | "baselines":
+                return [getattr(load, rule)(**given)]
             case "cell":
                 cell = study.cell_named(**given)
                 return [load.training(cell), load.evaluation(cell)]
-            case "dial_run":
-                return [load.dial(study.look_spec(study.dial_run(**given)))]
-            case "probe_run":
-                return [load.probe(study.look_spec(study.probe_run(**given)))]
-            case "signs_run":
-                return [load.signs(study.look_spec(study.signs_run(**given)))]
+            case "dial_run" | "probe_run" | "signs_run":
+                spec = study.look_spec(getattr(study, rule)(**given))
+                return [getattr(load, rule.removesuffix("_run"))(spec)]
             case "browser_cell":
                 shown = study.look_spec(study.browser_cell(**given)).shown[0]
                 return 2 * [load.evaluation(shown)]  # its codes and its rival's

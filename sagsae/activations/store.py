@@ -17,13 +17,7 @@ from torch import Tensor
 from zarr.buffer.cpu import NDBuffer
 from zarr.storage import MemoryStore
 
-from sagsae.activations.arrays import (
-    as_float32,
-    as_tensor,
-    crc32c,
-    is_plain,
-    open_array,
-)
+from sagsae.activations.arrays import as_float32, as_tensor, crc32c, is_plain, open_array
 from sagsae.activations.commits import (
     REQUESTS,
     Commit,

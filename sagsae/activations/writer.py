@@ -15,13 +15,7 @@ import zarr
 from torch import Tensor
 from zarr.storage import MemoryStore
 
-from sagsae.activations.arrays import (
-    crc32c,
-    is_plain,
-    open_array,
-    stored_rows,
-    write_metadata,
-)
+from sagsae.activations.arrays import crc32c, is_plain, open_array, stored_rows, write_metadata
 from sagsae.activations.commits import (
     STATISTICS_ROWS,
     Commit,

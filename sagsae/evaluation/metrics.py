@@ -11,11 +11,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import reduce
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.distributions import rounded
 from sagsae.evaluation.groups import GroupSums
@@ -29,26 +29,6 @@ ENTRIES_ON_GPU = 2**26
 COLLAPSED_R2 = 0.2
 COLLAPSED_L0 = 1.0
 COLLAPSED_DEAD = 0.95
-
-
-class SupportsCode(Protocol):
-    """What is measured: a code and its decoding, both at unit mean square (float32).
-
-    Attributes:
-        d: width of the activations.
-        width: number of latents H.
-        scale: normalised activations are `raw * scale`.
-        W_dec: [H, d], what each latent adds to the reconstruction, of unit norm.
-    """
-
-    d: int
-    width: int
-    scale: float
-    W_dec: Tensor
-
-    def code(self, x: Tensor) -> Tensor: ...
-
-    def reconstruct(self, z: Tensor) -> Tensor: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +167,7 @@ class ReconstructionMetrics:
 
 
 def accumulate(
-    autoencoder: SupportsCode, batches: Iterable[Tensor], groups: GroupSums | None = None
+    autoencoder: Autoencoder, batches: Iterable[Tensor], groups: GroupSums | None = None
 ) -> Accumulators:
     """Sums over all batches, row chunk by row chunk, on the device of the batches.
 
@@ -218,7 +198,7 @@ def rows_at_once(device: torch.device, width: int) -> int:
 
 
 def _measure(
-    autoencoder: SupportsCode, rows: Tensor, groups: GroupSums | None = None
+    autoencoder: Autoencoder, rows: Tensor, groups: GroupSums | None = None
 ) -> Accumulators:
     if rows.ndim != 2 or rows.shape[1] != autoencoder.d:
         raise ValueError(
@@ -242,7 +222,7 @@ def _measure(
 
 
 def evaluate_reconstruction(
-    autoencoder: SupportsCode, batches: Iterable[Tensor]
+    autoencoder: Autoencoder, batches: Iterable[Tensor]
 ) -> ReconstructionMetrics:
     """Metrics of one autoencoder over all batches; see `accumulate` for arguments and errors."""
     return ReconstructionMetrics.from_accumulators(accumulate(autoencoder, batches))

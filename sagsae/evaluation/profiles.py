@@ -21,10 +21,11 @@ from torch import Tensor
 
 from sagsae.activations.store import Store
 from sagsae.activations.tokens import TokenStore, places_of_rows
+from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.bins import Bins
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.lowest import Lowest
-from sagsae.evaluation.metrics import SupportsCode, rows_at_once
+from sagsae.evaluation.metrics import rows_at_once
 
 # Equal parts of the range of `Bins` from which firings are drawn; more than half are in
 # use, and the largest activation is in the last of these.
@@ -86,7 +87,7 @@ class _Block:
 
 
 def profile_latents(
-    autoencoder: SupportsCode,
+    autoencoder: Autoencoder,
     store: Store,
     hookpoint: str,
     tokens: TokenStore,
@@ -132,7 +133,7 @@ def profile_latents(
 
 
 def _rows(
-    autoencoder: SupportsCode, store: Store, hookpoint: str, block: int, device: torch.device | str
+    autoencoder: Autoencoder, store: Store, hookpoint: str, block: int, device: torch.device | str
 ) -> Iterator[Tensor]:
     """Rows of a block on a device, at unit mean square, as many as are encoded together."""
     per_block = store.config.chunks_per_block
@@ -143,7 +144,7 @@ def _rows(
             yield x.float() * autoencoder.scale
 
 
-def _sums(autoencoder: SupportsCode, x: Tensor) -> tuple[Firings, np.ndarray]:
+def _sums(autoencoder: Autoencoder, x: Tensor) -> tuple[Firings, np.ndarray]:
     """Sums over some rows, and the largest size of either sign [2, H]; 0 where there is none."""
     with torch.inference_mode():
         z = autoencoder.code(x)
@@ -153,7 +154,7 @@ def _sums(autoencoder: SupportsCode, x: Tensor) -> tuple[Firings, np.ndarray]:
 
 
 def _firings_of(
-    autoencoder: SupportsCode,
+    autoencoder: Autoencoder,
     store: Store,
     hookpoint: str,
     tokens: TokenStore,

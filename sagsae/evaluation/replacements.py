@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sagsae.evaluation.metrics import SupportsCode
+from sagsae.autoencoders.base import Autoencoder
 
 # Maps activations [N, d] at kept positions, original units, to what replaces them.
 Replace = Callable[[Tensor], Tensor]
@@ -39,12 +39,8 @@ def constant(mean: Tensor) -> Replace:
     return lambda x: mean.to(x.device, x.dtype).expand_as(x)
 
 
-def reconstruction(autoencoder: SupportsCode) -> Replace:
-    """Replacement by the autoencoder's reconstruction, computed in float32.
-
-    Args:
-        autoencoder: with `scale`, `code` and `reconstruct`; on the model's device.
-    """
+def reconstruction(autoencoder: Autoencoder) -> Replace:
+    """Replacement by the reconstruction of an autoencoder on the model's device, in float32."""
 
     def replaced(x: Tensor) -> Tensor:
         z = autoencoder.code(x.float() * autoencoder.scale)

@@ -16,8 +16,9 @@ from scipy.sparse import csr_array, vstack
 from torch import Tensor
 from torch.nn.functional import pad
 
+from sagsae.autoencoders.base import Autoencoder
 from sagsae.cpu_products import threads_of_torch
-from sagsae.evaluation.metrics import SupportsCode, rows_at_once
+from sagsae.evaluation.metrics import rows_at_once
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class SideCodes:
     values: csr_array
 
     @classmethod
-    def of(cls, autoencoder: SupportsCode, batches: Iterable[Tensor]) -> SideCodes:
+    def of(cls, autoencoder: Autoencoder, batches: Iterable[Tensor]) -> SideCodes:
         """Encode rows, on a CPU with one thread, so that no bit hangs on the number of cores.
 
         Args:

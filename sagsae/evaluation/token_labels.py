@@ -37,7 +37,6 @@ FUNCTION_WORDS = {
     "should must do does did",
 }
 
-KINDS = ("letter", "digit", "word", "source")
 NO_CLASS, NOT_COUNTED = -1, -2
 APOSTROPHES = "'\u2019"
 LETTERS = frozenset(ascii_letters)
@@ -48,7 +47,7 @@ class Labelling:
     """One kind of label.
 
     Attributes:
-        kind: one of `KINDS`.
+        kind: letter, digit, word or source.
         names: of its classes.
         classes: [...] int16, the class of each token, `NO_CLASS` or `NOT_COUNTED`.
     """

@@ -13,12 +13,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analysis.tables import comparison
-from pipeline.analysis.tables.sweeps import (
-    Metrics,
-    joined_reasons,
-    keys_under,
-    sweeps_of,
-)
+from pipeline.analysis.tables.sweeps import Metrics, joined_reasons, keys_under, sweeps_of
 from pipeline.study.cell import SweepKey
 from pipeline.study.outputs import ABLATION, TYING, WIDTH
 from pipeline.study.scope import SWEPT, Scope

@@ -15,13 +15,7 @@ from torch import Tensor
 from pipeline.analysis.numbers import variant_label
 from pipeline.analysis.tables.dial import judged
 from pipeline.cells.browser.examples import Examples
-from pipeline.cells.browser.page import (
-    CONTEXTS_PER_FILE,
-    Vocabulary,
-    column,
-    rounded,
-    write_script,
-)
+from pipeline.cells.browser.page import CONTEXTS_PER_FILE, Vocabulary, column, rounded, write_script
 from pipeline.study.cell import Cell
 from pipeline.study.dial import LATENT, RANDOM, DialRun, Direction
 from pipeline.study.metrics import CellMetrics

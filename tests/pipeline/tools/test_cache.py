@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.jobs.cache import KINDS, register
+from pipeline.jobs.cache import register
 from pipeline.jobs.stage import run_stage
 from pipeline.study.study import Study
-from pipeline.tools.cache import entries
+from pipeline.tools.cache import READERS, entries
 from sagsae.files import FileLock
 from tests.pipeline.whole_study import WholeStudy, configuration, make_whole_study
 
@@ -140,7 +140,7 @@ def test_damage_of_every_kind_is_found_and_mended(whole, capsys):
     assert tool("verify", "--cache", whole.cache) == 1
     said = capsys.readouterr().out
     assert "5 fault(s)" in said
-    for kind in KINDS:
+    for kind in READERS:
         assert f"{whole.cache / kind}/" in said
     for name in [line for line in said.splitlines() if line.startswith(str(whole.cache))]:
         shutil.rmtree(name)
