@@ -8,12 +8,13 @@
 _sagsae_targets() {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} config="" i
     COMPREPLY=()
-    if [[ $word == -* || $before == --configfile ]]; then
+    if [[ $word == -* || $word == = || $before == --configfile || $before == = ]]; then
         return # options and files are the shell's own business
     fi
     for ((i = 1; i < ${#COMP_WORDS[@]}; i++)); do
         if [[ ${COMP_WORDS[i]} == --configfile ]]; then
             config=${COMP_WORDS[i + 1]}
+            [[ $config != = ]] || config=${COMP_WORDS[i + 2]} # bash takes "=" for a word
         fi
     done
     COMPREPLY=($(compgen -W "$(python -m pipeline targets ${config:+--configfile "$config"} 2>/dev/null)" -- "$word"))

@@ -84,7 +84,7 @@ class TappedModel(Section):
     """Index of the block whose hookpoints are dumped."""
     hookpoints: dict[HookpointName, ModulePath] = Field(default_factory=dict)
     """Module path of each hookpoint, ``{layer}`` standing for the layer. Empty: the known paths of
-    the architecture (GPT-NeoX, Llama, SmolLM3, Gemma 3 and relatives)."""
+    the architecture (GPT-2, GPT-NeoX, OPT, Llama, SmolLM3, Gemma 3 and relatives)."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Arithmetic of the language model's forward passes. A CPU that cannot multiply bfloat16 takes
     products in float32 and rounds them to bfloat16."""

@@ -99,9 +99,10 @@ def completions(*words: str) -> list[str]:
 @pytest.mark.slow
 def test_a_shell_completes_names_and_cells():
     assert "figure_curves" in completions("snakemake", "--cores", "1", "figure_cur")
-    before = ("snakemake", "--configfile", "workflow/configs/smoke.yaml", "--cores", "1")
     start = "results/smoke/cells/tiny-smollm3/re"
-    found = completions(*before, start)
-    assert found
-    assert all(name.startswith(start) and name.endswith("metrics.json") for name in found)
-    assert completions("snakemake", "--configfile", "w") == []
+    for chosen in (("--configfile",), ("--configfile", "=")):  # bash takes "=" for a word
+        before = ("snakemake", *chosen, "workflow/configs/smoke.yaml", "--cores", "1")
+        found = completions(*before, start)
+        assert found
+        assert all(name.startswith(start) and name.endswith("metrics.json") for name in found)
+        assert completions("snakemake", *chosen, "w") == []
