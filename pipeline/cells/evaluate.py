@@ -32,7 +32,7 @@ from sagsae.autoencoders.storage import load
 from sagsae.evaluation.distributions import Summary, quantiles
 from sagsae.evaluation.groups import GroupSums
 from sagsae.evaluation.histograms import Histograms, activation_histograms
-from sagsae.evaluation.loss_recovered import Contexts, LossRecovered, spliced_losses, sum_counted
+from sagsae.evaluation.loss_recovered import LossRecovered, spliced_losses, sum_counted
 from sagsae.evaluation.metrics import (
     ReconstructionMetrics,
     accumulate,
@@ -97,10 +97,12 @@ def evaluate_cell(
     item, model = found.ablations[cell.hookpoint], load_asset(asset, found.dtype, device)
     progress = Progress(f"{label}, spliced", len(found.contexts.input_ids), "contexts")
     splice, batch = reconstruction(sae), SPLICED[device.type]
-    spliced = spliced_losses(model, found.contexts, batch, item.hookpoint, splice, progress.update)
+    spliced, divergence = spliced_losses(
+        model, found.contexts, batch, item.hookpoint, splice, progress.update
+    )
     recovered = LossRecovered(
         clean=item.clean,
-        sae=sum_counted(spliced.loss, found.contexts),
+        sae=sum_counted(spliced, found.contexts),
         zero=item.zero,
         mean=item.mean,
     )
@@ -132,8 +134,8 @@ def evaluate_cell(
         "threshold_off": "fault" in course.get("calibration", {}),
         **_losses(recovered),
         "lr_noisy": recovered.noisy(LR_NOISE_GAP),
-        "kl": _mean(spliced.divergence, found.contexts),
-        "sources": _source_part(found, groups, cell.hookpoint, spliced.loss),
+        "kl": None if divergence is None else sum_counted(divergence, found.contexts).mean,
+        "sources": _source_part(found, groups, cell.hookpoint, spliced),
         "training": train_info["training"],
         "made_from": made_from,
     }
@@ -240,11 +242,6 @@ def _census_part(quality: ReconstructionMetrics) -> dict[str, Any]:
         minority_share = mean_minority_share(quality.minority_share, latents)
         part[f"top{percent}_minority_share"] = minority_share
     return part
-
-
-def _mean(values: Tensor | None, contexts: Contexts) -> float | None:
-    """Over the tokens that count; None of nothing."""
-    return None if values is None else sum_counted(values, contexts).mean
 
 
 def _latent_tensors(quality: ReconstructionMetrics, histograms: Histograms) -> dict[str, Tensor]:

@@ -148,16 +148,6 @@ class GridEntry(Sized):
             faults.append((names[0], f"give exactly one of {' and '.join(names)}, not empty"))
         return super()._faults() + faults
 
-    @property
-    def knob_values(self) -> list[dict[str, float]]:
-        """What sets the sparsity of each cell, as the field of a cell that it is."""
-        return [{LAMBDA: lam} for lam in self.lambdas or []] + [{K: k} for k in self.ks or []]
-
-    @property
-    def recipe_names(self) -> list[str]:
-        """The recipes by name, the default one as an empty text."""
-        return ["" if name == DEFAULT_RECIPE else name for name in self.recipes or [""]]
-
 
 class Contender(Sized):
     """One side of a comparison."""
@@ -193,10 +183,15 @@ def cells_of(entry: GridEntry, config: StudyConfig) -> list[Cell]:
 def axes_of(
     entry: GridEntry, config: StudyConfig
 ) -> tuple[list[Model], list[str], list[str], list[dict[str, Any]], list[int]]:
-    """Models, hookpoints, recipes, lambdas or ks, and seeds of a block."""
+    """Models, hookpoints, recipes, lambdas or ks, and seeds of a block.
+
+    The default recipe is an empty text; a lambda or k is the field of a cell that it is.
+    """
     models = [m for m in config.models if entry.models is None or m.name in entry.models]
-    hookpoints = entry.hookpoints or config.hookpoints
-    return models, hookpoints, entry.recipe_names, entry.knob_values, entry.seeds
+    recipes = ["" if name == DEFAULT_RECIPE else name for name in entry.recipes or [""]]
+    knobs: list[dict[str, Any]] = [{LAMBDA: lam} for lam in entry.lambdas or []]
+    knobs += [{K: k} for k in entry.ks or []]
+    return models, entry.hookpoints or config.hookpoints, recipes, knobs, entry.seeds
 
 
 def is_foreign(cell: Cell) -> bool:

@@ -148,7 +148,8 @@ def recipe_faults(config: StudyConfig) -> list[str]:
             faults.append(f"recipes.{name}.extends: in the end it extends itself")
     faults += _grid_faults(config, known)
     faults += _idle_faults(config)
-    sound = [name for name in config.recipes if name != DEFAULT_RECIPE and _is_rooted(config, name)]
+    rooted = [name for name in config.recipes if _above(config, name)[-1] == ""]
+    sound = [name for name in rooted if name != DEFAULT_RECIPE]
     return faults + list(_training_faults(config, sound))
 
 
@@ -158,10 +159,6 @@ def _above(config: StudyConfig, name: str) -> list[str]:
     while name in config.recipes and (name := config.recipes[name].parent) not in found:
         found.append(name)
     return found
-
-
-def _is_rooted(config: StudyConfig, name: str) -> bool:
-    return _above(config, name)[-1] == ""
 
 
 def _grid_faults(config: StudyConfig, known: list[str]) -> Iterator[str]:

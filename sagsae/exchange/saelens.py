@@ -144,7 +144,8 @@ def export_saelens(
         NoEqualError: SAELens has no architecture that equals the autoencoder; the message says why.
         KeyError: the dtype is neither float32 nor float64.
     """
-    folder, type_name = Path(folder), DTYPES[dtype]
+    folder, type_name, H = Path(folder), DTYPES[dtype], autoencoder.width
+    pairs = f"latents i and i + {H} are the positive and the negative side of latent i"
     equal = saelens_weights(autoencoder)
     known, hookpoint = autoencoder.provenance, autoencoder.provenance.get("hookpoint")
     origin = {"model_name": known.get("model"), "hook_layer": known.get("layer")}
@@ -165,7 +166,14 @@ def export_saelens(
             "sae_lens_training_version": None,
             **origin,
             **metadata,
-            "sagsae": own_metadata(autoencoder, equal.split),
+            "sagsae": {
+                "version": __version__,
+                "variant": autoencoder.name,
+                "width": H,
+                "activation_scale": autoencoder.scale,
+                **({"sides": pairs} if equal.split else {}),
+                "provenance": known,
+            },
         },
     }
     folder.mkdir(parents=True, exist_ok=True)
@@ -174,22 +182,3 @@ def export_saelens(
     write_atomic(folder / WEIGHTS, content)
     write_atomic(folder / CONFIG, (json.dumps(config, indent=1) + "\n").encode())
     return folder
-
-
-def own_metadata(autoencoder: Autoencoder, split: bool) -> dict[str, Any]:
-    """What is said of the autoencoder in this library's words.
-
-    Args:
-        autoencoder: Which one.
-        split: Whether each latent is two there.
-    """
-    H = autoencoder.width
-    pairs = f"latents i and i + {H} are the positive and the negative side of latent i"
-    return {
-        "version": __version__,
-        "variant": autoencoder.name,
-        "width": H,
-        "activation_scale": autoencoder.scale,
-        **({"sides": pairs} if split else {}),
-        "provenance": autoencoder.provenance,
-    }
