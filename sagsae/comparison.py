@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from sagsae.dead_latents import DeadReduction, dead_reduction
-from sagsae.frontiers import Frontier, Gap, lies_between
+from sagsae.frontiers import Frontier, Gap
 from sagsae.sweeps import Estimate, Sweep
 
 if TYPE_CHECKING:
@@ -130,8 +130,7 @@ def overlap(candidate: Sweep, baseline: Sweep) -> Overlap:
     """
     ends = []
     for sweep in (candidate, baseline):
-        l0 = np.array([point.l0.mean for point in sweep.intact])
-        l0 = Frontier.through(l0, l0).l0
+        l0 = sweep.levels.l0
         if not l0.size:
             reason = f"{sweep.label}: no intact point has L0 above zero"
             return Overlap(lo=None, hi=None, reason=reason)
@@ -203,13 +202,16 @@ def bootstrap(
 
 
 def matched(candidate: Sweep, baseline: Sweep, metric: str, l0: float) -> Matched:
-    """One metric of both at one L0, interpolated between sweep points; see ``lies_between``."""
-    shared = overlap(candidate, baseline)
+    """One metric of both at one L0, interpolated between sweep points; see ``Frontier.reaches``.
+
+    Two points next to this L0, as of one k, are enough: their ranges need not meet.
+    """
     undefined = candidate.undefined(metric) + baseline.undefined(metric)
-    if shared.lo is None or shared.hi is None:
+    if not (candidate.levels.reaches(l0) and baseline.levels.reaches(l0)):
+        shared = overlap(candidate, baseline)
         reason = shared.reason
-    elif not lies_between(l0, shared.lo, shared.hi):
-        reason = f"L0 = {l0:g} is outside the overlap {shared.lo:.3g} to {shared.hi:.3g}"
+        if not reason:
+            reason = f"L0 = {l0:g} is outside the overlap {shared.lo:.3g} to {shared.hi:.3g}"
     elif undefined:
         reason = f"{metric} is undefined for {undefined[0]}"
     else:

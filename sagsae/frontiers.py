@@ -12,11 +12,6 @@ Floats = NDArray[np.float64]
 NEAR = 1.02
 
 
-def lies_between(l0: float, lowest: float, highest: float) -> bool:
-    """Whether a range reaches an L0, or ends within ``NEAR`` of it."""
-    return lowest / NEAR <= l0 <= highest * NEAR
-
-
 @dataclass(frozen=True, kw_only=True)
 class Frontier:
     """Piecewise linear in log L0 through strictly increasing breakpoints; defined only on them.
@@ -46,8 +41,8 @@ class Frontier:
         return float(np.interp(np.log(l0), self.log_l0, self.value))
 
     def reaches(self, l0: float) -> bool:
-        """Whether an L0 lies between the first and the last breakpoint; see ``lies_between``."""
-        return bool(self.l0.size) and lies_between(l0, float(self.l0[0]), float(self.l0[-1]))
+        """Whether an L0 lies between the first and the last breakpoint, or within ``NEAR``."""
+        return bool(self.l0.size) and self.l0[0] / NEAR <= l0 <= self.l0[-1] * NEAR
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -237,6 +237,12 @@ class Sweep:
             return Estimate(mean=mean, se=None)
         return Estimate(mean=mean, se=Estimate.of(frontier.at(l0) for frontier in seeds).se)
 
+    @property
+    def levels(self) -> Frontier:
+        """L0 itself along the sweep: which L0 it reaches."""
+        l0 = np.array([point.l0.mean for point in self.intact])
+        return Frontier.through(l0, l0)
+
     def frontier(self, metric: str) -> Frontier:
         """The frontier of one metric; ValueError where the metric is undefined for a cell."""
         if undefined := self.undefined(metric):

@@ -151,6 +151,14 @@ class TestMatched:
         assert (found.candidate, found.baseline) == (None, None)
         assert "outside the overlap 5 to 20" in found.reason
 
+    def test_one_k_each_is_compared_beside_its_l0_although_the_ranges_do_not_meet(self):
+        two, one = sweep([(64.4, 0.78)]), sweep([(64.2, 0.79)])
+        found = matched(two, one, "r2", 64)
+        assert found.candidate is not None
+        assert found.baseline is not None
+        assert (found.candidate.mean, found.baseline.mean) == (0.78, 0.79)
+        assert "do not meet" in matched(two, sweep([(70, 0.8)]), "r2", 64).reason
+
 
 class TestDeadReduction:
     def test_geometric_mean_over_shared_lambdas(self):
