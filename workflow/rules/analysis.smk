@@ -125,7 +125,7 @@ for kind, made in {"dial": DIAL_TABLES, "probe": PROBE_TABLES, "signs": SIGNS_TA
             measures=lambda wildcards: MEASURES,
             out=lambda wildcards: table(""),
         shell:
-            "python -m pipeline tables --of {params.kind} --measures {params.measures:q} --out-dir {params.out:q} --log {log:q}"
+            "python -m pipeline tables --of {params.kind:q} --measures {params.measures:q} --out-dir {params.out:q} --log {log:q}"
 
 
 rule ranking_tables:
