@@ -83,7 +83,8 @@ def claim_table(evidence: Evidence, reference: Mapping[str, str] | None = None) 
 
 
 def reference_verdicts(file: Path) -> dict[str, str]:
-    """Claim -> how often each outcome came out, such as "holds 5, does not hold 2"; a claim about
+    """Claim -> how often each outcome came out, such as "holds 5, does not hold 2", or for which
+    recipes where each setting has one with a name, such as "holds for frozen"; a claim about
     SA-GSAE alone counts once per training.
 
     Args:
@@ -93,8 +94,13 @@ def reference_verdicts(file: Path) -> dict[str, str]:
     if "same_as" in table:
         table = table[table["same_as"].isna()]
     for claim, rows in table.groupby("claim", sort=False):
+        named = all(rows["recipe"]) and rows["recipe"].is_unique
         counts = rows["outcome"].value_counts()
-        told[str(claim)] = ", ".join(f"{outcome} {n}" for outcome, n in counts.items())
+        of = {out: " and ".join(rows["recipe"][rows["outcome"] == out]) for out in counts.index}
+        told[str(claim)] = ", ".join(
+            f"{outcome} for {of[outcome]}" if named else f"{outcome} {n}"
+            for outcome, n in counts.items()
+        )
     return told
 
 

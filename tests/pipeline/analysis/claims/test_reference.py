@@ -15,6 +15,7 @@ ROWS = pd.DataFrame(
     {
         "claim": ["dominance", "rest_gap", "dominance", "rest_gap"],
         "outcome": ["holds", "not testable", "does not hold", "not testable"],
+        "recipe": ["", "", "zero", "zero"],
     }
 )
 
@@ -40,10 +41,18 @@ def test_outcomes_are_counted(tmp_path):
     }
 
 
+def test_nulls_are_named_by_recipe(tmp_path):
+    file = published(tmp_path, recipe=["frozen", "frozen", "redrawn", "redrawn"])
+    assert reference_verdicts(file) == {
+        "dominance": "holds for frozen, does not hold for redrawn",
+        "rest_gap": "not testable for frozen and redrawn",
+    }
+
+
 def test_they_stand_beside_the_studys_own(tmp_path):
     file = tmp_path / "claims.csv"
     listed = [claim.key for claim in claims()]
-    write_csv(file, pd.DataFrame({"claim": listed, "outcome": "holds"}))
+    write_csv(file, pd.DataFrame({"claim": listed, "outcome": "holds", "recipe": ""}))
     made = made_settings(tmp_path)
     made.tables()
     made.claims("--reference", str(file))
