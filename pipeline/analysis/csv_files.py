@@ -15,7 +15,7 @@ TEXTS = re.compile(
     r"|.*_d(evice|type)|setting|metric|protocol"
     r"|promoted_.*"
     r"|claim|statement|paper|source|here|outcome|why|criterion"
-    r"|(.*_)?series|family|home_recipe|error_from"
+    r"|(.*_)?series|family|home_recipe|error_from|bound"
     r"|widths|level(_.*)?|measure|factor|together_with|against|hangs_on|dead_in_baseline|sentence|reference"
 )
 

@@ -53,8 +53,7 @@ SETTINGS = dict.fromkeys(
 )
 # Of a study whose variants are of several families. They show every sweep.
 FAMILIES = {"figure_frontiers": Entry("frontiers", (POINTS,))}
-# Of a study with two-sided forms beside several widths of their one-sided ones. The first shows all
-# recipes.
+# Of a study with two-sided forms beside several widths of their one-sided ones.
 RATES = {
     "figure_sign_rates": Entry("sign_rates", (outputs.SIGN_RATES,)),
     "figure_widths": Entry("sign_rates", (outputs.RANKING,)),
@@ -79,6 +78,8 @@ SYNTHETIC = {
     "figure_9": Entry("protocols", protocol="consolidation"),
     "figure_10": Entry("protocols", protocol="robustness"),
 }
+# The others show one recipe.
+OF_ALL_RECIPES = {*SETTINGS, *SYNTHETIC, "figure_sign_rates"}
 FIGURES = SWEEPS | SETTINGS | FAMILIES | RATES | DIALS | PROBES | TRAININGS | SYNTHETIC
 # A name: a figure, ``_variants`` for every sweep of it, and the recipe other than the first.
 PATTERN = f"({'|'.join(FIGURES)})({VARIANTS})?(@[A-Za-z0-9_-]+)?"

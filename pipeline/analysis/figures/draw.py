@@ -16,7 +16,7 @@ from typing import Any
 import matplotlib as mpl
 
 from pipeline.analysis.csv_files import write_csv
-from pipeline.analysis.figures.catalogue import SETTINGS, SYNTHETIC, entry_of, parts
+from pipeline.analysis.figures.catalogue import OF_ALL_RECIPES, entry_of, parts
 from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.study.measures import Measures
 from pipeline.study.outputs import SCOPE
@@ -62,7 +62,7 @@ def draw(name: str, root: Path, spec: Scope, measures: Measures) -> Drawn:
     module = import_module(f"{__package__}.{entry_of(name).module}")
     with mpl.rc_context(STYLE):
         drawn, numbers = getattr(module, figure)(Shown(root, spec, recipe, everything, measures))
-        if spec.several and figure not in {**SETTINGS, **SYNTHETIC}:
+        if spec.several and figure not in OF_ALL_RECIPES:
             drawn.suptitle(f"Recipe {recipe or DEFAULT_RECIPE}", fontsize="medium")
     return drawn, numbers
 

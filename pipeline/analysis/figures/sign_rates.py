@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from pipeline.analysis.figures.panels import panels_of
 from pipeline.analysis.figures.shown import Drawn, Shown
@@ -40,7 +40,8 @@ def figure_widths(shown: Shown) -> Drawn:
         for name in variants:
             own = here[here["variant"] == name].sort_values("width")
             panel.errorbar(own["multiple"], own["r2"], own["r2_se"], capsize=1.5, **_look(name))
-        _doublings(panel, here["multiple"])
+        panel.set_xscale("log", base=2)
+        _ticks(panel, here["multiple"])
     names = [*PLACE, "variant", "width", "multiple", "l0", "r2", "r2_se", "seeds"]
     return figure, rows[names]
 
@@ -56,7 +57,7 @@ def figure_sign_rates(shown: Shown) -> Drawn:
     rows = rows.join(pd.DataFrame(_data(rows, spec.levels), rows.index, ["unique", "epochs"]))
     series = list(dict.fromkeys(zip(rows["family"], rows["multiple"], strict=True)))
     styles = {one: _style(*one, rows) for one in series}
-    labels = [f"{VARIANTS[family].label}, {width:g}d" for family, width in series]
+    labels = [f"{VARIANTS[family].label}, {'' if n == 1 else f'{n:g}'}d" for family, n in series]
     legend = [
         Line2D([], [], label=label, **style)
         for label, style in zip(labels, styles.values(), strict=True)
@@ -69,8 +70,7 @@ def figure_sign_rates(shown: Shown) -> Drawn:
             _points(panel, own.sort_values("unique"), style, 1 + 0.06 * (number - len(styles) / 2))
         panel.axhline(1, color="black", lw=0.8, zorder=1)
         panel.set_xscale("log")
-        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        panel.xaxis.set_minor_formatter(NullFormatter())
+        _ticks(panel, rows["unique"])
         panel.set_yscale("log", base=2)
         panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     names = ["family", "variant", "width", "multiple", "unique", "epochs", "rate", "bound"]
@@ -112,8 +112,8 @@ def _data(rows: pd.DataFrame, levels: dict[str, dict[str, str]]) -> Iterator[tup
         yield unique / 1e6, tokens / unique
 
 
-def _doublings(panel: Axes, multiples: pd.Series) -> None:
-    ticks = sorted(multiples.unique())
-    panel.set_xscale("log", base=2)
-    panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    panel.xaxis.set_minor_formatter(NullFormatter())
+def _ticks(panel: Axes, values: pd.Series) -> None:
+    """One at each value."""
+    ticks = sorted(values.unique())
+    panel.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+    panel.xaxis.set_minor_locator(NullLocator())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.csv_files import read_table, write_csv
 from tests.pipeline.made_families import families_config, made_families
 
 WIDE = {"variant": "batchtopk", "expansion": 2, "ks": [16, 64, 128], "recipes": ["matched"]}
@@ -29,6 +29,18 @@ def test_the_rates_that_are_drawn_are_those_of_the_table(made):
     drawn = [bars.lines[0].get_ydata().tolist() for bars in panels["small, resid"].containers]
     own = numbers.query("model == 'small' and hookpoint == 'resid'")
     assert sorted(rate for rates in drawn for rate in rates) == sorted(own["rate"])
+
+
+def test_a_rate_that_is_no_bound_is_drawn_too_and_all_recipes_stand_in_one_figure(made):
+    table = read_table(made.root / "tables" / "sign_rates.csv")
+    file = made.root / "tables" / "sign_rates.csv"
+    whole = file.read_bytes()
+    write_csv(file, table.assign(bound="", rate=1.5))
+    figure, numbers = made.draw("figure_sign_rates")
+    file.write_bytes(whole)
+    drawn = [bars.lines[0].get_ydata() for panel in figure.axes for bars in panel.containers]
+    assert sum(map(len, drawn)) == len(numbers) > 0
+    assert figure.get_suptitle() == ""
 
 
 def test_quality_is_drawn_against_width(made):
