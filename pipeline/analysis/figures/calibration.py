@@ -31,7 +31,7 @@ def figure_11(shown: Shown) -> Drawn:
     legend = [Line2D([], [], **look) for look in lines.values()]
     labels = "Calibration slope (1: no shrinkage)", "Share of latents"
     figure, panels = panels_of(
-        shown, slopes, legend, labels, (2.25, 1.85), sharex=True, sharey=True
+        shown.places, slopes, legend, labels, (2.25, 1.85), sharex=True, sharey=True
     )
     for panel, here in panels:
         for (label, sign), look in lines.items():

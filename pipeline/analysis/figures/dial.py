@@ -52,7 +52,7 @@ def against_size(shown: Shown, measures: list[str], label: str) -> Drawn:
         strokes[kind] = {"color": colour, "ls": "--" if kind == PAIR else "-", "lw": 1.6}
         text, count = WORDS[kind].format(variant_label(variant)), len(found[KEYS].drop_duplicates())
         legend.append(Line2D([], [], **strokes[kind], label=f"{text} ({count})"))
-    figure, panels = panels_of(shown, table, legend, ("Size α of the step", label))
+    figure, panels = panels_of(shown.places, table, legend, ("Size α of the step", label))
     for panel, here in panels:
         for kind, stroke in reversed(strokes.items()):
             own = here[here["kind"] == kind]

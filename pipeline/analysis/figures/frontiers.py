@@ -31,7 +31,7 @@ def figure_frontiers(shown: Shown) -> Drawn:
     """
     points = marks(replace(shown, everything=True).rows(POINTS), "r2")
     series = _styles(points, shown)
-    figure, panels = panels_of(shown, points, legend_of(series), (L0, "R2"), (3.6, 2.6))
+    figure, panels = panels_of(shown.places, points, legend_of(series), (L0, "R2"), (3.6, 2.6))
     for panel, here in panels:
         curves(panel, here, series)
         dress(panel, here)

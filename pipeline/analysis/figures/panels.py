@@ -13,7 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from pipeline.analysis.figures.shown import Series, Shown
+from pipeline.analysis.figures.shown import Series
 from pipeline.study.cell import KNOBS
 
 BAND = "#B8B8B8"
@@ -29,7 +29,7 @@ L0 = "L0 (active latents per token)"
 
 
 def panels_of(
-    shown: Shown,
+    places: tuple[list[str], list[str]],
     table: pd.DataFrame,
     legend: Sequence[Artist],
     labels: tuple[str, str],
@@ -39,7 +39,7 @@ def panels_of(
     """A figure with a row of panels per model, a column per hookpoint, and a legend below.
 
     Args:
-        shown: Has the models and the hookpoints.
+        places: The models, and the hookpoints.
         table: What is drawn, with columns ``model`` and ``hookpoint``.
         legend: Its handles, all with labels.
         labels: Of the x axes and of the y axes.
@@ -49,7 +49,7 @@ def panels_of(
     Returns:
         The figure, and each panel with the rows of the table that it shows.
     """
-    models, hookpoints = shown.places
+    models, hookpoints = places
     across = 2 if len(hookpoints) > 2 else 1
     below = 0.19 * -(-len(legend) // across) + 0.42
     wide, tall = max(3.5, size[0] * len(hookpoints)), size[1] * len(models) + below

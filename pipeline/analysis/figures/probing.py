@@ -38,7 +38,7 @@ def figure_probing(shown: Shown) -> Drawn:
     legend = [*legend_of(series), Line2D([], [], **COORDINATES, label=NEURONS)]
     legend.append(Line2D([], [], **WHOLE, label=DENSE))
     labels = "Sides that a probe may use, k", "Accuracy"
-    figure, panels = panels_of(shown, points, legend, labels, sharey=True)
+    figure, panels = panels_of(shown.places, points, legend, labels, sharey=True)
     for panel, rows in panels:
         here = rows.sort_values("k", kind="stable")
         for label, style in series.items():
@@ -71,7 +71,7 @@ def figure_absorption(shown: Shown) -> Drawn:
     series = shown.lines(points)
     drawn = points.assign(value=points["fraction"], value_se=points["fraction_se"])
     labels = L0, "Absorption fraction"
-    figure, panels = panels_of(shown, drawn, legend_of(series), labels)
+    figure, panels = panels_of(shown.places, drawn, legend_of(series), labels)
     for panel, here in panels:
         curves(panel, here, series)
         dress(panel, here)

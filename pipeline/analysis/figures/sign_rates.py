@@ -35,7 +35,7 @@ def figure_widths(shown: Shown) -> Drawn:
     variants = [name for name in VARIANTS if name in set(rows["variant"])]
     legend = [Line2D([], [], label=VARIANTS[name].label, **_look(name)) for name in variants]
     labels = "Width, in multiples of d", f"R2 at L0 = {first:g}"
-    figure, panels = panels_of(shown, rows, legend, labels)
+    figure, panels = panels_of(shown.places, rows, legend, labels)
     for panel, here in panels:
         for name in variants:
             own = here[here["variant"] == name].sort_values("width")
@@ -57,13 +57,14 @@ def figure_sign_rates(shown: Shown) -> Drawn:
     rows = rows.join(pd.DataFrame(_data(rows, spec.levels), rows.index, ["unique", "epochs"]))
     series = list(dict.fromkeys(zip(rows["family"], rows["multiple"], strict=True)))
     styles = {one: _style(*one, rows) for one in series}
-    labels = [f"{VARIANTS[family].label}, {'' if n == 1 else f'{n:g}'}d" for family, n in series]
+    names = [f"{VARIANTS[family].label}, {'' if n == 1 else f'{n:g}'}d" for family, n in series]
     legend = [
-        Line2D([], [], label=label, **style)
-        for label, style in zip(labels, styles.values(), strict=True)
+        Line2D([], [], label=name, **style)
+        for name, style in zip(names, styles.values(), strict=True)
     ]
     x = "Unique tokens (millions)" if rows["unique"].nunique() > 1 else ""
-    figure, panels = panels_of(shown, rows, legend, (x, "Rate"), sharey=True)
+    places, labels = (list(spec.models), spec.hookpoints), (x, "Rate")
+    figure, panels = panels_of(places, rows, legend, labels, sharex=True, sharey=True)
     for panel, here in panels:
         for number, (one, style) in enumerate(styles.items()):
             own = here[(here["family"] == one[0]) & (here["multiple"] == one[1])]

@@ -49,7 +49,9 @@ def against_l0(shown: Shown, metric: str) -> Drawn:
     table = pd.concat(parts, ignore_index=True)
     series, dead = shown.lines(points), metric == "dead_fraction"
     legend = [*legend_of(series), *_legend(table)]
-    figure, drawn = panels.panels_of(shown, table, legend, (panels.L0, SWEPT[metric]), sharey=dead)
+    figure, drawn = panels.panels_of(
+        shown.places, table, legend, (panels.L0, SWEPT[metric]), sharey=dead
+    )
     for panel, rows in drawn:
         here = rows[rows["kind"] == "point"]
         for ends in rows[["overlap_lo", "overlap_hi"]].dropna().to_numpy():
