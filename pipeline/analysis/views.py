@@ -203,6 +203,13 @@ VIEWS = {
         "neither_share along stronger weaker one_sided_lam one_sided_l0 one_sided_opposite "
         "one_sided_alike",
     ),
+    outputs.STARTS: View(
+        title="Dead latents by where they began",
+        reads="Shares of dead latents: of all, and of the quarters whose first rows point most "
+        "against and most along the mean of the activations.",
+        by="recipe model hookpoint",
+        columns="variant width lam k seed l0 dead dead_against dead_along",
+    ),
     outputs.RANKING: View(
         title="All against all",
         reads="A rank is by R2 at one L0, read off each frontier. Best and worst rank count only "

@@ -28,8 +28,10 @@ from pipeline.study.cell import Cell
 from pipeline.study.looks import UsedCell, nearest_lambda
 from pipeline.study.signs import SignsRun, SignsSpec, is_two_sided, one_sided_forms
 from sagsae.activations.store import Store
+from sagsae.autoencoders.dictionary import Dictionary, first_rows
 from sagsae.evaluation.consistency import consistency
 from sagsae.evaluation.poles import poles, signed_pairs, two_sided_latents
+from sagsae.evaluation.starts import dead_by_start
 
 # Held-out rows that are encoded for poles; so many of them at once.
 MOST_ROWS, AT_ONCE = 16_384, 2_048
@@ -42,13 +44,18 @@ def some_rows(store: Store, hookpoint: str, label: str) -> Tensor:
     return torch.cat([batch[::step] for batch in parts])
 
 
-def live_rows(measured: MeasuredCells, cell: Cell) -> tuple[dict[str, Any], Tensor]:
-    """What the run says of one cell, and the decoder rows [n, d] of its live latents."""
+def live_rows(measured: MeasuredCells, cell: Cell, mean: Tensor) -> tuple[dict[str, Any], Tensor]:
+    """What the run says of one cell, and the decoder rows [n, d] of its live latents; ``mean`` [d]
+    is that of the activations."""
     metrics, firings = measured.metrics[cell], measured.firings(cell)
-    rows = measured.autoencoder(cell).W_dec[firings.sum(0) > 0]
+    sae, live = measured.autoencoder(cell), firings.sum(0) > 0
+    rows = sae.W_dec[live]
     pairs = signed_pairs(rows)
     counts = {"live": len(rows), "two_sided": int(two_sided_latents(firings).sum())}
     counts |= {"opposite": pairs.opposite, "alike": pairs.alike}
+    if isinstance(sae, Dictionary):
+        start = dead_by_start(first_rows(sae.width, sae.d, cell.seed), mean, ~live.cpu())
+        counts |= {f"dead_{name}": share for name, share in rounded(start).items()}
     return {**UsedCell.values(metrics), "collapsed": bool(metrics.collapsed), **counts}, rows
 
 
@@ -93,12 +100,12 @@ def main(
     where, place = f"signs {spec.model}/{spec.place}", device_of(device)
     with locked(out.parent, out.stem), using(heldout_manifest):
         x = some_rows(open_store(heldout_manifest, spec.store), spec.hookpoint, f"{where}, rows")
-        measured = MeasuredCells(cells_root, spec.cells, place)
+        measured, mean = MeasuredCells(cells_root, spec.cells, place), x.float().mean(0)
         progress, cells, agreements = Progress(f"{where}, seeds", len(spec.cells), "cells"), [], []
         for (sweep, _), seeds in groupby(spec.cells, key=lambda cell: (cell.sweep, cell.knob)):
             decoders: dict[Cell, Tensor] = {}
             for cell in seeds:
-                record, rows = live_rows(measured, cell)
+                record, rows = live_rows(measured, cell, mean)
                 cells.append(record)
                 if not record["collapsed"]:
                     decoders[cell] = rows

@@ -38,10 +38,10 @@ PROBING, ABSORPTION = "probing.csv", "absorption.csv"
 # Tables of a study that probes codes.
 PROBE_TABLES = (PROBING, ABSORPTION)
 
-CONSISTENCY, POLES = "consistency.csv", "poles.csv"
+CONSISTENCY, POLES, STARTS = "consistency.csv", "poles.csv", "starts.csv"
 
 # Tables of a study that looks into signs.
-SIGNS_TABLES = (CONSISTENCY, POLES)
+SIGNS_TABLES = (CONSISTENCY, POLES, STARTS)
 
 RANKING, RANKING_SUMMARY = "ranking.csv", "ranking_summary.csv"
 

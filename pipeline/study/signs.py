@@ -28,7 +28,7 @@ class SignsSpec(CellsSpec):
     ones of another recipe in which poles of these are sought."""
 
     reads = ("heldout",)
-    revision: int = 1
+    revision: int = 2
 
 
 def is_two_sided(cell: Cell) -> bool:
@@ -88,6 +88,10 @@ class SignedCell(UsedCell):
     """Latents of which a tenth of the firings, or more, have the rarer sign."""
     opposite: Natural
     alike: Natural
+    dead_against: Share | None = None
+    """Of the latents that began against the mean, see ``sagsae.evaluation.starts``. Null of a class
+    of one's own, whose start is not known."""
+    dead_along: Share | None = None
 
 
 class Agreement(Section):

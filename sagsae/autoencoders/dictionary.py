@@ -50,6 +50,14 @@ class Sides(NamedTuple):
         return cls(theta, below, r, r, c, c)
 
 
+def first_rows(width: int, d: int, seed: int) -> Tensor:
+    """[H, d] float32, on the CPU: the unit rows at which encoder and decoder begin."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randn(width, d, generator=generator, dtype=torch.float32)
+    rows /= rows.norm(dim=1, keepdim=True)
+    return rows
+
+
 class Dictionary(Autoencoder):
     """Parameters ``W_enc`` [d, H], ``W_dec`` [H, d], ``b_dec`` [d], vectors [H].
 
@@ -110,9 +118,7 @@ class Dictionary(Autoencoder):
         free = recipe is not None and recipe.decoder_norm == "free" and self.may_free_rows
         self.unit_rows = not free
         self.trains_decoder = recipe is None or recipe.decoder == "trained"
-        generator = torch.Generator().manual_seed(seed)
-        rows = torch.randn(self.width, self.d, generator=generator, dtype=torch.float32)
-        rows /= rows.norm(dim=1, keepdim=True)
+        rows = first_rows(self.width, self.d, seed)
         rows *= self._initial_norm(recipe)
         params = self.params
         params["W_dec"].copy_(rows)

@@ -11,7 +11,7 @@ from pipeline.study.signs import SignsRun, SignsSpec, one_sided_forms
 from pipeline.study.study import Study
 
 AGREED = {"greedy": 0.75, "assigned": 0.5, "found": 0.25}
-COUNTS = {"opposite": 3, "alike": 1}
+COUNTS = {"opposite": 3, "alike": 1, "dead_against": 0.75, "dead_along": 0.25}
 
 
 def made_run(spec: SignsSpec, collapsed: frozenset[Cell] = frozenset()) -> SignsRun:

@@ -1,7 +1,8 @@
-"""The tables of consistency and of poles, from what each job of section signs found.
+"""The tables of consistency, poles and starts, from what each job of section signs found.
 
 consistency.csv has a row per lambda or k of a sweep with several seeds, poles.csv one per two-sided
-cell that has a one-sided form of twice its width. Numbers that rest on a collapsed cell are absent.
+cell that has a one-sided form of twice its width, starts.csv one per cell. Numbers that rest on a
+collapsed cell are absent.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ OUTCOMES = ("both", "one", "neither")
 # By their cosine alone.
 ALONG = ("along", "stronger", "weaker")
 COUNTED = ("live", "two_sided")
+STARTED = ("dead_against", "dead_along")
 # Of the one-sided form of a cell.
 WITNESS = ("variant", "lam", "l0", "live", "opposite", "alike")
 
@@ -82,6 +84,23 @@ def _pairs(run: SignsRun) -> Iterator[dict[str, Any]]:
             **_named(found, ALONG),
             **{f"one_sided_{name}": value for name, value in of_witness.items()},
         }
+
+
+def starts_table(runs: Iterable[SignsRun]) -> pd.DataFrame:
+    """One row per cell that is not collapsed, see ``sagsae.evaluation.starts``: ``dead`` is the
+    share of all its latents."""
+    rows = [
+        {
+            **_named(one.cell, (*POINT, "seed")),
+            "l0": one.l0,
+            "dead": 1 - one.live / one.cell.width,
+            **_named(one, STARTED),
+        }
+        for run in runs
+        for one in run.cells
+        if one.cell.recipe == run.recipe and not one.collapsed
+    ]
+    return without_idle_k(pd.DataFrame(rows, columns=[*POINT, "seed", "l0", "dead", *STARTED]))
 
 
 def _named(of: object, names: Iterable[str]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from pipeline.analysis.tables.dial import curve_table, dial_table
 from pipeline.analysis.tables.effects import effect_table, main_effect_table
 from pipeline.analysis.tables.latents import calibration_table, latent_table, parameter_table
 from pipeline.analysis.tables.probing import absorption_table, probing_table
-from pipeline.analysis.tables.signs import consistency_table, poles_table
+from pipeline.analysis.tables.signs import consistency_table, poles_table, starts_table
 from pipeline.analysis.tables.sweeps import (
     Metrics,
     named_collapses,
@@ -144,7 +144,11 @@ def write_tables(metrics: Metrics, spec: Scope, folder: Path) -> None:
 OF_LOOKS: dict[str, dict[str, Callable[[Any], pd.DataFrame]]] = {
     DialRun.kind: {outputs.DIAL: dial_table, outputs.DIAL_CURVES: curve_table},
     ProbeRun.kind: {outputs.PROBING: probing_table, outputs.ABSORPTION: absorption_table},
-    SignsRun.kind: {outputs.CONSISTENCY: consistency_table, outputs.POLES: poles_table},
+    SignsRun.kind: {
+        outputs.CONSISTENCY: consistency_table,
+        outputs.POLES: poles_table,
+        outputs.STARTS: starts_table,
+    },
 }
 
 

@@ -31,6 +31,10 @@ L0 = {("sagsae_tied", 0.1): 20, ("sagsae_tied", 0.3): 4, ("gated", 0.1): 5, ("ga
 COLLAPSED = Cell(model="tiny", hookpoint="resid", variant="sagsae_tied", width=24, lam=0.3, seed=1)
 
 
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
 @dataclass
 class Made:
     """A tiny study with finished cells at resid, and what the stage finds."""
@@ -77,6 +81,10 @@ def test_every_cell_is_counted_a_collapsed_one_too(made):
         assert one.two_sided == int((counts.amin(0) / counts.sum(0) >= 0.1).sum())
         pairs = sagsae.signed_pairs(rows[counts.sum(0) > 0])
         assert (one.opposite, one.alike) == (pairs.opposite, pairs.alike)
+        start = torch.randn(one.cell.width, rows.shape[1], generator=seeded(one.cell.seed))
+        cosines = start @ made.x[::3].float().mean(0) / start.norm(dim=1)
+        lowest = cosines.argsort()[: len(cosines) // 4]
+        assert one.dead_against == pytest.approx((counts.sum(0)[lowest] == 0).double().mean())
     assert {one.two_sided > 0 for one in made.run.cells} == {True, False}
 
 

@@ -9,7 +9,7 @@ import pytest
 from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.names import tables_of
 from pipeline.analysis.page import parts_of
-from pipeline.analysis.tables.signs import consistency_table, poles_table
+from pipeline.analysis.tables.signs import consistency_table, poles_table, starts_table
 from pipeline.analysis.tables.write import main
 from pipeline.study.measures import gather
 from pipeline.study.outputs import POLES, SIGNS_TABLES
@@ -53,6 +53,14 @@ def test_a_row_for_each_two_sided_cell_with_a_one_sided_form(spec):
     assert row[["one_sided_live", "one_sided_opposite", "one_sided_alike"]].tolist() == [128, 3, 1]
 
 
+def test_a_row_for_each_sound_cell_says_where_its_dead_latents_began(spec):
+    lost = frozenset(spec.cells[:1])
+    table = starts_table([made_run(spec, lost)])
+    assert len(table) == len(spec.cells) - 1
+    assert set(table["dead"]) == {0.5}
+    assert table[["dead_against", "dead_along"]].drop_duplicates().values.tolist() == [[0.75, 0.25]]
+
+
 @pytest.mark.parametrize("seeds", [[0, 1], [0]])
 def test_pages_show_them_and_what_is_empty_is_no_fault(tmp_path, seeds):
     grid = [
@@ -67,7 +75,8 @@ def test_pages_show_them_and_what_is_empty_is_no_fault(tmp_path, seeds):
     main(measures, tmp_path, "signs")
     tables = {name: read_table(tmp_path / name) for name in SIGNS_TABLES}
     assert set(SIGNS_TABLES) < set(tables_of(study.scope))
-    assert [len(table) for table in tables.values()] == [2 * 3 * (len(seeds) - 1), 2 * len(seeds)]
+    n = len(seeds)
+    assert [len(table) for table in tables.values()] == [2 * 3 * (n - 1), 2 * n, 2 * 3 * n]
     assert set(tables[POLES]["k"]) == {32}
     for name, table in tables.items():
         _, (_, *grids) = parts_of(name, table, study.scope)
