@@ -63,10 +63,12 @@ def test_cells_are_trained_and_looked_into(elsewhere):
     assert len(read_table(folder / study.table("absorption.csv"))) == 5
     signs = SignsRun.read(folder / signed)
     assert [one.cell for one in signs.cells] == study.cells
-    consistency, poles = (read_table(folder / study.table(name)) for name in SIGNS_TABLES)
+    tables = (read_table(folder / study.table(name)) for name in SIGNS_TABLES)
+    consistency, poles, starts = tables
     assert consistency[["variant", "k"]].to_numpy().tolist() == [["topk", 4]]
     assert consistency["seeds"].tolist() == [2]
     assert len(poles) == len(signs.poles) == 2
+    assert len(starts) == sum(not one.collapsed for one in signs.cells) > 0
     for name in ("figure_dial", "figure_probing"):
         assert (folder / study.figure(name)).stat().st_size > 5_000
     page = folder / study.browser_page
