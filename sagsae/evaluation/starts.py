@@ -30,11 +30,11 @@ def dead_by_start(rows: Tensor, mean: Tensor, dead: Tensor) -> DeadByStart:
     """Split the latents by where they began.
 
     Args:
-        rows: [H, d] first encoder rows; H is 4 or more.
+        rows: [H, d] first encoder rows.
         mean: [d] of the activations.
         dead: [H] bool.
     """
     order = cosine_similarity(rows, mean[None]).argsort()
-    lowest, highest = order[: len(order) // 4], order[-(len(order) // 4) :]
-    shares = (dead[part].double().mean() for part in (lowest, highest))
+    quarter = max(1, len(order) // 4)
+    shares = (dead[part].double().mean() for part in (order[:quarter], order[-quarter:]))
     return DeadByStart(*map(float, shares))

@@ -95,11 +95,10 @@ def reference_verdicts(file: Path) -> dict[str, str]:
         table = table[table["same_as"].isna()]
     for claim, rows in table.groupby("claim", sort=False):
         named = all(rows["recipe"]) and rows["recipe"].is_unique
-        counts = rows["outcome"].value_counts()
-        of = {out: " and ".join(rows["recipe"][rows["outcome"] == out]) for out in counts.index}
+        recipes = rows.groupby("outcome", sort=False)["recipe"]
         told[str(claim)] = ", ".join(
-            f"{outcome} for {of[outcome]}" if named else f"{outcome} {n}"
-            for outcome, n in counts.items()
+            f"{outcome} for {' and '.join(of)}" if named else f"{outcome} {len(of)}"
+            for outcome, of in sorted(recipes, key=lambda one: -len(one[1]))
         )
     return told
 

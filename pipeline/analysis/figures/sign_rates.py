@@ -116,5 +116,5 @@ def _data(rows: pd.DataFrame, levels: dict[str, dict[str, str]]) -> Iterator[tup
 def _ticks(panel: Axes, values: pd.Series) -> None:
     """One at each value."""
     ticks = sorted(values.unique())
-    panel.set_xticks(ticks, [f"{tick:.2g}" for tick in ticks])
+    panel.set_xticks(ticks, [f"{round(tick, 2):g}" for tick in ticks])
     panel.xaxis.set_minor_locator(NullLocator())

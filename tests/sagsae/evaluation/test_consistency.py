@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.consistency import assigned_cosines, best_cosines, consistency
 from sagsae.evaluation.poles import Poles, poles, signed_pairs
+from tests.sagsae.evaluation.planted import Planted
 
 BASIS = torch.eye(6)
 
@@ -58,34 +58,26 @@ def test_opposite_pairs_and_what_chance_gives():
     assert (found.opposite, found.alike, found.latents) == (2, 1, 6)
 
 
-class Linear(Autoencoder):
+def linear(rows: Tensor, *, both: bool) -> Planted:
     """Projections on the rows of a decoder, those of one sign or of both."""
 
-    def __init__(self, rows: Tensor, *, both: bool):
-        super().__init__(rows.shape[1], len(rows))
-        self.W_dec, self.both = rows, both
-
-    def code(self, x: Tensor) -> Tensor:
-        codes = x @ self.W_dec.T
+    def code(x: Tensor) -> Tensor:
+        codes = x @ rows.T
         codes = codes * (codes.abs() > 0.5)
-        return codes if self.both else codes.relu()
+        return codes if both else codes.relu()
 
-    def reconstruct(self, z: Tensor) -> Tensor:
-        return z @ self.W_dec
-
-    def loss(self, x: Tensor, *_: object) -> Tensor:
-        raise NotImplementedError
+    return Planted(rows, code)
 
 
 def test_poles_that_have_a_latent_each_that_have_one_and_that_have_none():
-    two = Linear(BASIS[:4], both=True)
-    one = Linear(torch.cat([BASIS[:2], -BASIS[:1], BASIS[5:]]), both=False)
+    two = linear(BASIS[:4], both=True)
+    one = linear(torch.cat([BASIS[:2], -BASIS[:1], BASIS[5:]]), both=False)
     x = torch.cat([BASIS, -BASIS, BASIS[:3], -BASIS[:3]])
     assert poles(two, one, [x[:7], x[7:]]) == Poles(1, 1, 2, 1, 0.5, 0.25)
 
 
 def test_a_match_that_points_along_must_fire_with_the_pole():
-    two, one = Linear(BASIS[:1], both=True), Linear(torch.cat([BASIS[:1], -BASIS[:1]]), both=False)
+    two, one = linear(BASIS[:1], both=True), linear(torch.cat([BASIS[:1], -BASIS[:1]]), both=False)
     x = torch.cat([BASIS[:1], -BASIS[:1]])
     assert poles(two, one, [x]) == Poles(1, 0, 0, 1, 1.0, 1.0)
     one.scale = 0.1  # too small to fire
@@ -93,6 +85,6 @@ def test_a_match_that_points_along_must_fire_with_the_pole():
 
 
 def test_a_latent_that_hardly_uses_its_other_sign_is_not_asked():
-    two, one = Linear(BASIS[:1], both=True), Linear(BASIS[:1], both=False)
+    two, one = linear(BASIS[:1], both=True), linear(BASIS[:1], both=False)
     x = torch.cat([BASIS[:1].expand(20, -1), -BASIS[:1]])
     assert poles(two, one, [x]) == Poles(0, 0, 0, 0, 0.0, 0.0)

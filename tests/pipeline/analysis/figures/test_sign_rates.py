@@ -5,15 +5,19 @@ from __future__ import annotations
 import pytest
 
 from pipeline.analysis.csv_files import read_table, write_csv
-from tests.pipeline.made_families import families_config, made_families
+from tests.pipeline.made_families import PLAIN, families_config, made_families
 
 WIDE = {"variant": "batchtopk", "expansion": 2, "ks": [16, 64, 128], "recipes": ["matched"]}
+# A recipe that comes first, at one place alone.
+FIRST = {"variant": "relu", "expansion": 4, "lambdas": [0.1], "recipes": ["early"]}
+FIRST |= {"models": ["small"], "hookpoints": ["resid"]}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rates")
-    return made_families(folder, grid=[*families_config(folder)["grid"], WIDE])
+    grid = [*families_config(folder)["grid"], WIDE, FIRST]
+    return made_families(folder, grid=grid, recipes=PLAIN | {"early": {}})
 
 
 def test_the_rates_that_are_drawn_are_those_of_the_table(made):
@@ -41,6 +45,7 @@ def test_a_rate_that_is_no_bound_is_drawn_too_and_all_recipes_stand_in_one_figur
     drawn = [bars.lines[0].get_ydata() for panel in figure.axes for bars in panel.containers]
     assert sum(map(len, drawn)) == len(numbers) > 0
     assert figure.get_suptitle() == ""
+    assert len(figure.axes) == 2 * 2
 
 
 def test_quality_is_drawn_against_width(made):
