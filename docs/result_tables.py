@@ -18,6 +18,7 @@ TOO_LITTLE_LOSS = ("smollm2-135m", "attn")
 """Zeroing this module costs 0.11 nats, and all variants come to more than 1 there."""
 PLACES = [f"{MODELS[model]} {hook}" for model, hook in PAIRS]
 WIDE, NARROW = "8d vs 16d", "2d vs 4d"
+TUNED = ("batchtopk", "absbatchtopk", "gated", "sagsae_tied")
 
 
 def markdown(name: str, file: Path) -> str:
@@ -156,6 +157,47 @@ def sides(table: pd.DataFrame, recipe: str) -> Table:
     return ["L0", "family", *PLACES, "mean", "above zero", "dead: two, one"], rows
 
 
+def tuning(table: pd.DataFrame, _: str) -> Table:
+    """R2 at L0 = 64 of each variant of study sign-tuning at both pairs: a row per recipe."""
+    table = table.assign(recipe=table["recipe"].fillna(""))
+    of = {key: _near_64(points) for key, points in table.groupby(["recipe", "variant", "model"])}
+    pairs = {key[:2] for key in of}
+    return _by_recipe({key: ", ".join(of[*key, model] for model in MODELS) for key in pairs})
+
+
+def _near_64(points: pd.DataFrame) -> str:
+    """R2 at L0 = 64; of the nearest point, with its L0, if all lie on one side by over 2 %."""
+    if points["collapsed"].notna().any():
+        return "collapsed"
+    points = points.sort_values("l0")
+    away = np.log(points["l0"] / 64)
+    if away.iloc[0] <= 0 <= away.iloc[-1]:
+        return _number(np.interp(0, away, points["r2"]))
+    nearest = points.loc[away.abs().idxmin()]
+    beyond = f" ({nearest['l0']:.0f})" if away.abs().min() > 0.02 else ""
+    return _number(nearest["r2"]) + beyond
+
+
+def starts(table: pd.DataFrame, model: str) -> Table:
+    """Dead among the latents that began against the mean, and along it: a row per recipe."""
+    chosen = table[table["model"] == model].assign(recipe=table["recipe"].fillna(""))
+    means = chosen.groupby(["recipe", "variant"])[["dead_against", "dead_along"]].mean()
+    shares = means.agg(lambda row: ", ".join(_number(share) for share in row), axis=1)
+    return _by_recipe(shares.to_dict())
+
+
+def _by_recipe(found: dict[tuple[str, str], str]) -> Table:
+    """Of what each (recipe, variant) of study sign-tuning has."""
+    rows = []
+    for start in ("zero", "mean"):
+        for gate in ("open", "shut"):
+            for rate, name in {"3e-4": "slow", "7e-4": "", "1.5e-3": "fast"}.items():
+                parts = (start.removeprefix("zero"), name, gate.removeprefix("open"))
+                recipe = "-".join(filter(None, parts))
+                rows.append([start, rate, gate, *(found.get((recipe, one), "–") for one in TUNED)])
+    return ["`b_dec` from", "learning rate", "gate", *map(variant_label, TUNED)], rows
+
+
 def collapse(table: pd.DataFrame, of: str) -> Table:
     """R2 of the plain learning rates, or of four ways to train, three seeds each."""
     table = table.assign(recipe=table["recipe"].fillna("0.0007"))
@@ -200,5 +242,5 @@ def lambdas(table: pd.DataFrame, _: str) -> Table:
 
 TABLES = {
     table.__name__: table
-    for table in (gaps, dead, budgets, claims, ranking, sides, collapse, lambdas)
+    for table in (gaps, dead, budgets, claims, ranking, sides, tuning, starts, collapse, lambdas)
 }

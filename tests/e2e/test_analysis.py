@@ -32,7 +32,7 @@ def analysis(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["local", "deep", "competitors", "collapse"])
+@pytest.mark.parametrize("name", ["local", "deep", "competitors", "collapse", "sign-tuning"])
 def test_a_committed_study_follows_from_its_measures(name, tmp_path):
     done = analysis(REFERENCE / name / "measures", tmp_path / "out", "tables")
     assert done.returncode == 0, done.stderr[-3000:]
