@@ -73,7 +73,9 @@ onstart:
 
 
 onsuccess:
-    print(f"tables:  {ROOT}/tables\nfigures: {ROOT}/figures\nreport:  {study.report}")
+    for made in (at("tables"), at("figures"), study.report):
+        if Path(made).exists():
+            print(f"result: {made}")
 
 
 onerror:

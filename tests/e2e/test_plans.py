@@ -81,6 +81,21 @@ def test_recipes_plan_with_cells_and_figures_of_their_own(elsewhere):
     assert f"ask for {place.partition('cells/')[2]}/sagsae_tied@zero-bias/w9" in done.stdout
 
 
+def test_a_study_that_grew_after_a_stop_is_planned_whole(elsewhere):
+    """What the study is lies on disk, of before; cells and tables do not."""
+    raw = yaml.safe_load((ROOT / "workflow/configs/smoke.yaml").read_text())
+    config = elsewhere.folder / "grown.yaml"
+    workflow = Workflow(elsewhere.folder, config)
+    config.write_text(yaml.safe_dump(raw))
+    done = workflow.run("results/smoke/measures/study.json")
+    assert done.returncode == 0, done.stdout
+    raw["grid"][0]["seeds"] = [0, 1]
+    config.write_text(yaml.safe_dump(raw))
+    planned = workflow.planned()
+    assert planned["cell"] == len(Study.load(config).cells)
+    assert planned["report"] == 1
+
+
 def test_one_cell_by_name_and_no_other(elsewhere):
     planned = elsewhere.planned(f"{GATED}/w2304_lam0.0777_seed5/metrics.json")
     assert planned["cell"] == 1

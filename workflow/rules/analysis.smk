@@ -25,7 +25,7 @@ from pipeline.study.synthetic import PROTOCOLS
 CODE = (
     code_digest()
 )  # after a change of the analysis all is made again, in seconds, and nothing trains
-STUDY = ancient(f"{MEASURES}/study.json")  # what counts of it is in SCOPE.digest
+STUDY = f"{MEASURES}/study.json"
 ENDS = [".png", ".csv", *(f".{name}" for name in FORMATS.figures)]
 PAGES = [
     f".{name}".replace("latex", "tex") for name in FORMATS.tables
@@ -99,7 +99,7 @@ rule make_tables:
         f"{OUT}/logs/tables.log",
     localrule: True
     params:
-        of=[CODE, SCOPE.digest],
+        of=CODE,
         measures=lambda wildcards: MEASURES,
         out=lambda wildcards: table(""),
     shell:
@@ -121,7 +121,7 @@ for kind, made in {"dial": DIAL_TABLES, "probe": PROBE_TABLES, "signs": SIGNS_TA
         localrule: True
         params:
             kind=kind,
-            of=[CODE, SCOPE.digest],
+            of=CODE,
             measures=lambda wildcards: MEASURES,
             out=lambda wildcards: table(""),
         shell:
@@ -140,7 +140,7 @@ rule ranking_tables:
         f"{OUT}/logs/ranking.log",
     localrule: True
     params:
-        of=[CODE, SCOPE.digest],
+        of=CODE,
         measures=lambda wildcards: MEASURES,
         tables=lambda wildcards: table(""),
     shell:
@@ -184,7 +184,7 @@ rule claims:
         f"{OUT}/logs/claims.log",
     localrule: True
     params:
-        of=lambda wildcards: [CODE, SCOPE.digest, SCOPE.note],
+        of=CODE,
         measures=lambda wildcards: MEASURES,
         tables=lambda wildcards: table(""),
     shell:
@@ -205,7 +205,7 @@ rule page:
         end="md|tex|html|parquet",
     localrule: True
     params:
-        of=[CODE, SCOPE.digest],
+        of=CODE,
         measures=lambda wildcards: MEASURES,
     shell:
         "python -m pipeline page --measures {params.measures:q} --table {input.csv:q} --out {output:q} --log {log:q}"
@@ -227,7 +227,7 @@ rule draw_figure:
         f"{OUT}/logs/figures/{{figure}}.log",
     localrule: True
     params:
-        of=[CODE, SCOPE.digest],
+        of=CODE,
         measures=lambda wildcards: MEASURES,
         root=lambda wildcards: OUT,
         caption=lambda wildcards: title_and_caption(wildcards.figure)[1],
@@ -247,7 +247,7 @@ rule draw_vector_figure:
         kind="svg|pdf",
     localrule: True
     params:
-        of=[CODE, SCOPE.digest],
+        of=CODE,
         measures=lambda wildcards: MEASURES,
         root=lambda wildcards: OUT,
     shell:
@@ -278,7 +278,7 @@ rule report:
         f"{OUT}/logs/report.log",
     localrule: True
     params:
-        of=lambda wildcards: [CODE, SCOPE.digest, SCOPE.note],
+        of=CODE,
         measures=lambda wildcards: MEASURES,
         root=lambda wildcards: OUT,
         browser=PAGE,
