@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snakemake.io import ancient
@@ -17,10 +18,17 @@ if TYPE_CHECKING:
 
 
 def read_by_cell(study: Study, cell: Cell) -> dict[str, Any]:
-    """What a cell's job reads: an autoencoder of another library on this machine, too."""
+    """What a cell's job reads: an autoencoder of another library on this machine, too.
+
+    Nothing is ancient to a cell that is not made: such a cell would be left out of a run that only
+    makes its files again.
+    """
+    known = read_by_cells(study, cell.model)
+    if not Path(study.metrics(cell)).exists():
+        known = {name: str(path) for name, path in known.items()}
     foreign = study.foreign.get(cell)
     source = {"source": foreign.local_files} if foreign and foreign.local_files else {}
-    return read_by_cells(study, cell.model) | source
+    return known | source
 
 
 @cache

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from pipeline.study.study import Study
 from tests.e2e.conftest import Finished
 
 CELL = "results/smoke/cells/tiny-gpt-neox/attn/gated/w256_lam0.1_seed0"
@@ -58,6 +59,16 @@ def test_a_deleted_cell_comes_back(smoke):
     assert done.returncode == 0, done.stdout
     assert next(line for line in before.splitlines() if '"r2"' in line) in metrics.read_text()
     assert smoke.planned() == {}
+
+
+def test_a_study_that_died_and_whose_cache_moved_is_planned_whole(copied):
+    for made in ("tables", "measures", "figures", "cells/tiny-gpt-neox/attn"):
+        shutil.rmtree(copied.path(f"results/smoke/{made}"))
+    left = sum(
+        cell.path.startswith("tiny-gpt-neox/attn/") for cell in Study.load(copied.config).cells
+    )
+    planned = copied.planned("--config", f"cache={copied.folder / 'moved'}")
+    assert (planned["asset"], planned["dump"], planned["cell"]) == (2, 4, left)
 
 
 def test_a_cell_off_the_grid_is_built_by_name_and_stays_out_of_the_tables(smoke):
