@@ -41,6 +41,7 @@ from sagsae.evaluation.metrics import (
     top,
 )
 from sagsae.evaluation.replacements import reconstruction
+from sagsae.training.history import break_in
 
 # Rows read at once.
 ROWS = 8192
@@ -67,7 +68,8 @@ def evaluate_cell(
         cell: which one.
         train_info: ``training``, as in metrics.json; ``made_from``, with ``train``, the digest of
             the training specification, and ``store``, the seal of the training store; ``course``,
-            with ``diverged``, why training ended early, and ``calibration``.
+            with ``history``, the logged rows, ``diverged``, why training ended early, and
+            ``calibration``.
         weights: the autoencoder, written by ``Autoencoder.save``.
         heldout_manifest: manifest of the model's held-out store.
         baselines: the model's baselines JSON.
@@ -131,6 +133,7 @@ def evaluate_cell(
         "break_even_share": break_even_share(sae.name, sae.d),
         **_reconstruction_part(quality),
         "collapsed": collapsed,
+        "broke": break_in(course["history"]),
         "threshold_off": "fault" in course.get("calibration", {}),
         **_losses(recovered),
         "lr_noisy": recovered.noisy(LR_NOISE_GAP),

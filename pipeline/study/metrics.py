@@ -22,8 +22,9 @@ from pipeline.study.sections import Count, Natural, Section, describe
 Measure = TypeVar("Measure", bound=Section)
 
 # Version 1 had no ``schema_version``, version 2 no ``sources``. Version 3 named no software and
-# had no ``threshold_off``: a threshold that was off counted as a collapse. Version 4 had no ``kl``.
-SCHEMA_VERSION = 5
+# had no ``threshold_off``: a threshold that was off counted as a collapse. Version 4 had no ``kl``,
+# version 5 no ``broke``.
+SCHEMA_VERSION = 6
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -174,6 +175,9 @@ class CellMetrics(Section):
     """By name, where the text has several sources."""
     collapsed: list[str]
     """Why the cell counts as collapsed; empty when it does not."""
+    broke: Natural | None = None
+    """Logged step at which the error rose by half in one batch; null where it did not, and in files
+    before version 6. This is no collapse."""
     threshold_off: bool = False
     """The threshold that was fitted after training misses the k asked for; training.json has the L0
     that it gives, under ``calibration``. This is no collapse."""

@@ -1,8 +1,10 @@
-"""What a training leaves beside the weights: its logged rows, its cost, and whether it diverged."""
+"""What a training leaves beside the weights: its logged rows, its cost, and what went wrong."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from sagsae.schedules import Recipe
@@ -17,6 +19,24 @@ DIVERGED_LOGS = 4
 # An error that has fallen below this share of the lowest one, that many logged steps ago, is not
 # bad: the run is slow and comes nearer.
 DIVERGED_FALL = 0.9
+
+# Error of a logged step over that of the one before, from which on the run counts as broken.
+BREAK = 1.5
+
+
+def break_in(rows: Sequence[Mapping[str, float]]) -> int | None:
+    """The first logged step at which a training broke; None if it did not.
+
+    Its error is `BREAK` times that of the logged step before: one batch undid what many had
+    trained. The first tenth of the rows is left out.
+
+    Args:
+        rows: Those of a `History`.
+    """
+    for before, row in pairwise(rows[len(rows) // 10 :]):
+        if row["reconstruction"] >= BREAK * before["reconstruction"]:
+            return int(row["step"])
+    return None
 
 
 @dataclass

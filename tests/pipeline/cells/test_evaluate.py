@@ -36,7 +36,7 @@ TRAINING = {
 TRAIN_INFO = {
     "training": TRAINING,
     "made_from": {"train": "t" * 16, "store": "seal-of-train"},
-    "course": {"diverged": ""},
+    "course": {"diverged": "", "history": []},
 }
 
 
@@ -180,7 +180,7 @@ def test_weights_of_another_cell_are_refused(trained, tmp_path):
 
 
 def with_course(trained: Trained, **course: Any) -> dict[str, Any]:
-    info = TRAIN_INFO | {"course": {"diverged": ""} | course}
+    info = TRAIN_INFO | {"course": TRAIN_INFO["course"] | course}
     return evaluate_cell(**trained.arguments | {"train_info": info}, device=CPU)[0]
 
 
@@ -188,6 +188,15 @@ def test_training_that_diverged_is_the_first_reason_of_a_collapse(trained, measu
     said = "training diverged: R2 on its batches was below -1 from step 50 to 200 of 400"
     assert measured[0]["collapsed"]
     assert with_course(trained, diverged=said)["collapsed"] == [said, *measured[0]["collapsed"]]
+
+
+def test_the_step_at_which_a_training_broke_is_a_flag_and_no_collapse(trained, measured):
+    errors = [5.0, 9.0, *[1.0] * 7, 1.4, 2.1, 1.2]  # the first tenth is the start
+    rows = [{"step": 50 * i, "reconstruction": error} for i, error in enumerate(errors)]
+    assert with_course(trained, history=rows)["broke"] == 500
+    assert with_course(trained, history=rows)["collapsed"] == measured[0]["collapsed"]
+    assert with_course(trained, history=rows[:10])["broke"] is None
+    assert measured[0]["broke"] is None
 
 
 def test_a_threshold_that_is_off_is_a_flag_and_no_collapse(trained, measured):
