@@ -36,7 +36,7 @@ HEADINGS = {
     "two_sided_share": "Two-sided",
     "one_sided_lam": "One-sided λ",
     "one_sided_l0": "One-sided L0",
-    "broke": "Broke at step",
+    "jumped": "Error jumped at step",
     "series": "Sweep",
     "statement": "Claim",
     "here": "This study",
@@ -110,7 +110,7 @@ def _by_setting(table: pd.DataFrame) -> pd.DataFrame:
 
 
 VIEWS = {
-    outputs.CELLS: View(title="Cells", columns=f"{CELL}{METRICS}collapsed broke"),
+    outputs.CELLS: View(title="Cells", columns=f"{CELL}{METRICS}collapsed jumped"),
     outputs.POINTS: View(
         title="Sweep points",
         reads="A row is a mean over seeds, or one seed where they lie far apart in L0.",

@@ -41,7 +41,7 @@ from sagsae.evaluation.metrics import (
     top,
 )
 from sagsae.evaluation.replacements import reconstruction
-from sagsae.training.history import break_in
+from sagsae.training.history import jump_in
 
 # Rows read at once.
 ROWS = 8192
@@ -133,7 +133,7 @@ def evaluate_cell(
         "break_even_share": break_even_share(sae.name, sae.d),
         **_reconstruction_part(quality),
         "collapsed": collapsed,
-        "broke": break_in(course["history"]),
+        "jumped": jump_in(course["history"]),
         "threshold_off": "fault" in course.get("calibration", {}),
         **_losses(recovered),
         "lr_noisy": recovered.noisy(LR_NOISE_GAP),

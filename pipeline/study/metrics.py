@@ -23,7 +23,7 @@ Measure = TypeVar("Measure", bound=Section)
 
 # Version 1 had no ``schema_version``, version 2 no ``sources``. Version 3 named no software and
 # had no ``threshold_off``: a threshold that was off counted as a collapse. Version 4 had no ``kl``,
-# version 5 no ``broke``.
+# version 5 no ``jumped``.
 SCHEMA_VERSION = 6
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -175,9 +175,9 @@ class CellMetrics(Section):
     """By name, where the text has several sources."""
     collapsed: list[str]
     """Why the cell counts as collapsed; empty when it does not."""
-    broke: Natural | None = None
-    """Logged step at which the error rose by half in one batch; null where it did not, and in files
-    before version 6. This is no collapse."""
+    jumped: Natural | None = None
+    """First logged step whose error is 1.5 times that of the one before; null where there is none,
+    and in files before version 6. This is no collapse."""
     threshold_off: bool = False
     """The threshold that was fitted after training misses the k asked for; training.json has the L0
     that it gives, under ``calibration``. This is no collapse."""

@@ -20,21 +20,21 @@ DIVERGED_LOGS = 4
 # bad: the run is slow and comes nearer.
 DIVERGED_FALL = 0.9
 
-# Error of a logged step over that of the one before, from which on the run counts as broken.
-BREAK = 1.5
+# Error of a logged step over that of the one before, from which on it jumped.
+JUMP = 1.5
 
 
-def break_in(rows: Sequence[Mapping[str, float]]) -> int | None:
-    """The first logged step at which a training broke; None if it did not.
+def jump_in(rows: Sequence[Mapping[str, float]]) -> int | None:
+    """The first logged step whose error is `JUMP` times that of the one before; None if none is.
 
-    Its error is `BREAK` times that of the logged step before: one batch undid what many had
-    trained. The first tenth of the rows is left out.
+    Its batch is harder than others, or one before it undid what many had trained: then the error
+    stays high. The first tenth of the rows is left out.
 
     Args:
         rows: Those of a `History`.
     """
     for before, row in pairwise(rows[len(rows) // 10 :]):
-        if row["reconstruction"] >= BREAK * before["reconstruction"]:
+        if row["reconstruction"] >= JUMP * before["reconstruction"]:
             return int(row["step"])
     return None
 

@@ -190,13 +190,13 @@ def test_training_that_diverged_is_the_first_reason_of_a_collapse(trained, measu
     assert with_course(trained, diverged=said)["collapsed"] == [said, *measured[0]["collapsed"]]
 
 
-def test_the_step_at_which_a_training_broke_is_a_flag_and_no_collapse(trained, measured):
+def test_the_step_at_which_the_error_jumped_is_a_flag_and_no_collapse(trained, measured):
     errors = [5.0, 9.0, *[1.0] * 7, 1.4, 2.1, 1.2]  # the first tenth is the start
     rows = [{"step": 50 * i, "reconstruction": error} for i, error in enumerate(errors)]
-    assert with_course(trained, history=rows)["broke"] == 500
+    assert with_course(trained, history=rows)["jumped"] == 500
     assert with_course(trained, history=rows)["collapsed"] == measured[0]["collapsed"]
-    assert with_course(trained, history=rows[:10])["broke"] is None
-    assert measured[0]["broke"] is None
+    assert with_course(trained, history=rows[:10])["jumped"] is None
+    assert measured[0]["jumped"] is None
 
 
 def test_a_threshold_that_is_off_is_a_flag_and_no_collapse(trained, measured):
