@@ -22,7 +22,7 @@ def claim_tables(scope: Scope) -> tuple[str, ...]:
 
 
 def ranking_tables(scope: Scope) -> tuple[str, ...]:
-    """Those of a study whose variants are of several families, ranking.csv first."""
+    """Those of all sweeps against all, ranking.csv first."""
     rates = (outputs.SIGN_RATES,) if scope.has_sign_rates else ()
     return outputs.RANKING_TABLES + rates
 
@@ -32,7 +32,7 @@ def tables_of(scope: Scope) -> tuple[str, ...]:
     dial = outputs.DIAL_TABLES if scope.dial else ()
     probe = outputs.PROBE_TABLES if scope.probe else ()
     signs = outputs.SIGNS_TABLES if scope.signs else ()
-    ranks = ranking_tables(scope) if scope.several_families else ()
+    ranks = ranking_tables(scope) if scope.ranks_all else ()
     return derived_tables(scope) + dial + probe + signs + ranks + claim_tables(scope)
 
 

@@ -45,13 +45,12 @@ SIGNS_TABLES = (CONSISTENCY, POLES, STARTS)
 
 RANKING, RANKING_SUMMARY = "ranking.csv", "ranking_summary.csv"
 
-# Tables of a study whose variants are of several families.
 DOMINANCE, SIDES, SIGN_RATES = "dominance.csv", "sides.csv", "sign_rates.csv"
 
 # Tables of every study; the claims follow from them.
 TABLES = (CELLS, POINTS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CALIBRATION)
 
-# Tables of a study whose variants are of several families.
+# Tables of a study whose sweeps are all ranked.
 RANKING_TABLES = (RANKING, RANKING_SUMMARY, DOMINANCE, SIDES)
 
 # Kinds of contrast.

@@ -115,10 +115,10 @@ class Scope(BaseModel):
         return stems(cell.variant for cell in self.grid)
 
     @property
-    def several_families(self) -> bool:
+    def ranks_all(self) -> bool:
         """Whether all sweeps are ranked against all, and forms of two sides set beside those of
-        one."""
-        return len(self.families) > 1
+        one: in a study of several families, or with section signs."""
+        return len(self.families) > 1 or bool(self.signs)
 
     @cached_property
     def has_sign_rates(self) -> bool:

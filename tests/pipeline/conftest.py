@@ -71,7 +71,7 @@ class MadeStudy:
             run(["tables", "--of=dial", *measures, f"--out-dir={out}"])
         if self.scope.probe:
             run(["tables", "--of=probe", *measures, f"--out-dir={out}"])
-        if self.scope.several_families:
+        if self.scope.ranks_all:
             run(["ranking-tables", *measures, f"--tables={out}", f"--out={out / 'ranking.csv'}"])
         return out
 

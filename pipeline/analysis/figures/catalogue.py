@@ -51,7 +51,7 @@ SETTINGS = dict.fromkeys(
     ("figure_spec_gap", "figure_spec_dead", "figure_spec_reduction"),
     Entry("specification", (outputs.EFFECTS,)),
 )
-# Of a study whose variants are of several families. They show every sweep.
+# Of a study whose sweeps are all ranked. They show every sweep.
 FAMILIES = {"figure_frontiers": Entry("frontiers", (POINTS,))}
 # Of a study with two-sided forms beside several widths of their one-sided ones.
 RATES = {
@@ -127,7 +127,7 @@ def figures_of(scope: Scope) -> tuple[str, ...]:
     families, the main comparison, all sweeps where there are others, each recipe apart; those of
     steering, probes and training."""
     found = [*SETTINGS] if scope.has_effects else []
-    if scope.several_families:
+    if scope.ranks_all:
         found += RATES if scope.has_sign_rates else ()
         found += marked(FAMILIES, scope.trained, scope)
     found += _of_sweeps(scope)

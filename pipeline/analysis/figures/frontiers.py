@@ -1,4 +1,4 @@
-"""All frontiers of a study of several families: R2 against log L0, every sweep in one panel."""
+"""All frontiers where all sweeps are ranked: R2 against log L0, every sweep in one panel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stage: all sweeps against all, in a study whose variants are of several families.
+"""Stage: all sweeps against all, in a study of several families or with section signs.
 
     python -m pipeline ranking-tables --measures DIR --tables DIR --out tables/ranking.csv
 

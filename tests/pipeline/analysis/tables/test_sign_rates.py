@@ -9,10 +9,12 @@ from dataclasses import asdict
 import pandas as pd
 import pytest
 
+from pipeline.analysis.names import tables_of
 from pipeline.analysis.tables.sides import INTERVAL, side_table
 from pipeline.analysis.tables.sign_rates import sign_rate_table
 from pipeline.analysis.tables.sweeps import sweeps_in
 from pipeline.study.cell import Cell
+from pipeline.study.outputs import SIGN_RATES
 from pipeline.study.scope import Scope
 
 D = 64
@@ -113,3 +115,11 @@ def test_one_width_has_no_rates():
     paths = ["small/resid/batchtopk/w128_k64_seed0", "small/resid/absbatchtopk/w64_k64_seed0"]
     scope = Scope(cells=paths, comparisons=[], models={"small": D}, hookpoints=["resid"])
     assert not scope.has_sign_rates
+
+
+def test_one_family_has_rates_where_signs_are_asked_for():
+    paths = [f"small/resid/{name}_k64_seed0" for name in ("batchtopk/w64", "batchtopk/w128")]
+    study = {"cells": [*paths, "small/resid/absbatchtopk/w64_k64_seed0"], "comparisons": []}
+    study |= {"models": {"small": D}, "hookpoints": ["resid"]}
+    assert SIGN_RATES not in tables_of(Scope.model_validate(study))
+    assert SIGN_RATES in tables_of(Scope.model_validate(study | {"signs": ["small/resid"]}))
