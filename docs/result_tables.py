@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from docs.sign_tables import consistency, halves, poles, rates
 from pipeline.analysis.numbers import variant_label
 
 Table = tuple[list[str], list[list[str]]]
@@ -242,5 +243,8 @@ def lambdas(table: pd.DataFrame, _: str) -> Table:
 
 TABLES = {
     table.__name__: table
-    for table in (gaps, dead, budgets, claims, ranking, sides, tuning, starts, collapse, lambdas)
+    for table in (
+        *(gaps, dead, budgets, claims, ranking, sides, tuning, starts, collapse, lambdas),
+        *(rates, halves, consistency, poles),
+    )
 }
