@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from pipeline.analysis.names import tables_of
+from pipeline.analysis.tables.ranking import ranking_table
 from pipeline.analysis.tables.sides import INTERVAL, side_table
 from pipeline.analysis.tables.sign_rates import sign_rate_table
 from pipeline.analysis.tables.sweeps import sweeps_in
@@ -123,3 +124,13 @@ def test_one_family_has_rates_where_signs_are_asked_for():
     study |= {"models": {"small": D}, "hookpoints": ["resid"]}
     assert SIGN_RATES not in tables_of(Scope.model_validate(study))
     assert SIGN_RATES in tables_of(Scope.model_validate(study | {"signs": ["small/resid"]}))
+
+
+def test_a_hookpoint_without_cells_has_no_ranks():
+    cells = pd.DataFrame(rows(2.0)).astype({"lam": float})
+    sweeps = sweeps_in(cells.assign(loss_recovered=0.9, dead_fraction=0.0))
+    paths = [f"small/resid/{variant}/w{multiple * D}_k64_seed0" for variant, multiple in GRID]
+    hookpoints = ["resid", "mlp_out"]
+    scope = Scope(cells=paths, comparisons=[], models={"small": D}, hookpoints=hookpoints)
+    ranks = ranking_table(sweeps, {key: key.variant for key in sweeps}, {}, scope)
+    assert set(ranks["hookpoint"]) == {"resid"}
