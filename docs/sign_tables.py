@@ -7,12 +7,23 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.analysis.numbers import variant_label
+
 Table = tuple[list[str], list[list[str]]]
 """Its heads, and its rows."""
 MODELS = {"smollm2": "SmolLM2", "gemma3": "Gemma"}
 D_MODEL = {"smollm2": 576, "gemma3": 640}
 WIDTHS = {1: "H = d", 2: "2d", 4: "4d"}
 """Two-sided width over d -> its name."""
+DATA = {
+    "once-05m": "0.5 M, once",
+    "thrice-05m": "0.5 M, three times",
+    "once-15m": "1.5 M, once",
+    "thrice-15m": "1.5 M, three times",
+    "tuned": "4.5 M, once",
+    "thrice-45m": "4.5 M, three times",
+}
+"""Recipe -> its unique tokens, and how often each was seen."""
 OUTCOMES = {
     "two_sided_share": "two-sided",
     "both_share": "both poles",
@@ -30,6 +41,19 @@ def rates(table: pd.DataFrame, of: str) -> Table:
     asked = table["family"].eq(family) & table["measure"].eq(measure)
     rows = _named(table[asked & table["recipe"].eq("tuned")])
     return _wide(rows, rows.apply(_rate, axis=1), WIDTHS)
+
+
+def data(table: pd.DataFrame, of: str) -> Table:
+    """The same of the pairs that have the axis of data: a row per pair and recipe of it."""
+    family, measure = of.split()
+    asked = table["family"].eq(family) & table["measure"].eq(measure)
+    rows = _named(table[asked & table["recipe"].isin(DATA)])
+    several = rows.groupby("pair")["recipe"].transform("nunique") > 1
+    rows = rows[several].sort_values("recipe", key=lambda names: names.map([*DATA].index))
+    rows = rows.sort_values("pair", kind="stable")
+    rows["pair"] += ", " + rows["recipe"].map(DATA)
+    heads, lines = _wide(rows, rows.apply(_rate, axis=1), WIDTHS)
+    return ["pair, tokens", *heads[1:]], lines
 
 
 def halves(table: pd.DataFrame, family: str) -> Table:
@@ -55,12 +79,23 @@ def consistency(table: pd.DataFrame, of: str) -> Table:
 def poles(table: pd.DataFrame, variant: str) -> Table:
     """Of two sides of 2d and one of 4d, means over cells: a row per recipe and pair."""
     rows, lines = _named(table[table["variant"] == variant]), []
-    rows = rows[rows["times_d"] == 2]
+    rows = rows[rows["times_d"] == 2].replace({"recipe": DATA})
     for (recipe, pair), cells in rows.groupby(["recipe", "pair"], sort=False):
         means = cells[list(OUTCOMES)].mean()
-        texts = (f"{x:.0f}" if x > 1 else f"{x:.3f}" for x in means)
+        texts = (f"{x:.3f}" if name.endswith("share") else f"{x:.0f}" for name, x in means.items())
         lines.append([str(recipe), str(pair), str(len(cells)), *texts])
-    return ["recipe", "pair", "cells", *OUTCOMES.values()], lines
+    return ["tokens, or null", "pair", "cells", *OUTCOMES.values()], lines
+
+
+def agreement(table: pd.DataFrame, measure: str) -> Table:
+    """A measure of the seeds of each variant: a row per recipe and pair."""
+    rows = _named(table).replace({"recipe": DATA})
+    of = rows.set_index(["recipe", "pair", "variant", "times_d"])[measure]
+    wide = of.unstack(["variant", "times_d"])
+    heads = [f"{variant_label(name)}, {times}d" for name, times in wide]
+    texts = wide.map("{:.3f}".format).reset_index().astype(str)
+    lines = texts.to_numpy().tolist()
+    return ["null", "pair", *heads], lines
 
 
 def _named(rows: pd.DataFrame) -> pd.DataFrame:

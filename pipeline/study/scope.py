@@ -132,15 +132,12 @@ class Scope(BaseModel):
 
     @cached_property
     def trained(self) -> dict[str, list[tuple[str, str]]]:
-        """Recipe -> each (model, hookpoint) at which it is compared: where it has cells, or all if
-        the study has one recipe."""
+        """Recipe -> each (model, hookpoint) at which it has cells."""
         places = list(product(self.models, self.hookpoints))
         at = {(cell.recipe, cell.model, cell.hookpoint) for cell in self.grid}
         used = {cell.recipe for cell in self.grid}
         names = [name for name in ("", *sorted(self.recipes)) if name in used]
-        if len(names) < 2:
-            return dict.fromkeys(names or [""], places)
-        return {name: [place for place in places if (name, *place) in at] for name in names}
+        return {name: [place for place in places if (name, *place) in at] for name in names or [""]}
 
     @property
     def several(self) -> bool:

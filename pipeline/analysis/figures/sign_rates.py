@@ -62,20 +62,25 @@ def figure_sign_rates(shown: Shown) -> Drawn:
         Line2D([], [], label=name, **style)
         for name, style in zip(names, styles.values(), strict=True)
     ]
-    x = "Unique tokens (millions)" if rows["unique"].nunique() > 1 else ""
-    places, labels = (list(spec.models), spec.hookpoints), (x, "Rate")
-    figure, panels = panels_of(places, rows, legend, labels, sharex=True, sharey=True)
+    several = rows["unique"].nunique() > 1
+    labels = "Unique tokens (millions)" if several else "", "Rate"
+    figure, panels = panels_of(_places(rows), rows, legend, labels, sharex=True, sharey=True)
     for panel, here in panels:
         for number, (one, style) in enumerate(styles.items()):
             own = here[(here["family"] == one[0]) & (here["multiple"] == one[1])]
             _points(panel, own.sort_values("unique"), style, 1 + 0.06 * (number - len(styles) / 2))
         panel.axhline(1, color="black", lw=0.8, zorder=1)
         panel.set_xscale("log")
-        _ticks(panel, rows["unique"])
+        _ticks(panel, rows["unique"] if several else pd.Series())
         panel.set_yscale("log", base=2)
         panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     names = ["family", "variant", "width", "multiple", "unique", "epochs", "rate", "bound"]
     return figure, rows[[*PLACE, *names, "rate_low", "rate_high", "seeds"]]
+
+
+def _places(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """The models, and the hookpoints."""
+    return list(rows["model"].unique()), list(rows["hookpoint"].unique())
 
 
 def _look(variant: str) -> dict[str, Any]:

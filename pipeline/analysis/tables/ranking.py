@@ -70,7 +70,7 @@ def ranking_table(
         under = keys_under(recipe, sweeps, spec)
         for place in places:
             here = [key for key in under if key[:2] == place]
-            for l0, rows in found.items() if here else ():
+            for l0, rows in found.items():
                 named = dict(zip(PLACE, (recipe, *place, l0), strict=True))
                 table = pd.DataFrame(named | {"series": names[key]} | rows[key] for key in here)
                 parts.append(_ranked(table))
