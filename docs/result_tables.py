@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from docs.sign_tables import consistency, halves, poles, rates
+from docs.sign_tables import consistency, data, halves, poles, rates
 from pipeline.analysis.numbers import variant_label
 
 Table = tuple[list[str], list[list[str]]]
@@ -245,6 +245,6 @@ TABLES = {
     table.__name__: table
     for table in (
         *(gaps, dead, budgets, claims, ranking, sides, tuning, starts, collapse, lambdas),
-        *(rates, halves, consistency, poles),
+        *(rates, data, halves, consistency, poles),
     )
 }

@@ -7,8 +7,6 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.numbers import variant_label
-
 Table = tuple[list[str], list[list[str]]]
 """Its heads, and its rows."""
 MODELS = {"smollm2": "SmolLM2", "gemma3": "Gemma"}
@@ -85,17 +83,6 @@ def poles(table: pd.DataFrame, variant: str) -> Table:
         texts = (f"{x:.3f}" if name.endswith("share") else f"{x:.0f}" for name, x in means.items())
         lines.append([str(recipe), str(pair), str(len(cells)), *texts])
     return ["tokens, or null", "pair", "cells", *OUTCOMES.values()], lines
-
-
-def agreement(table: pd.DataFrame, measure: str) -> Table:
-    """A measure of the seeds of each variant: a row per recipe and pair."""
-    rows = _named(table).replace({"recipe": DATA})
-    of = rows.set_index(["recipe", "pair", "variant", "times_d"])[measure]
-    wide = of.unstack(["variant", "times_d"])
-    heads = [f"{variant_label(name)}, {times}d" for name, times in wide]
-    texts = wide.map("{:.3f}".format).reset_index().astype(str)
-    lines = texts.to_numpy().tolist()
-    return ["null", "pair", *heads], lines
 
 
 def _named(rows: pd.DataFrame) -> pd.DataFrame:

@@ -28,7 +28,7 @@ class SignsSpec(CellsSpec):
     ones of another recipe in which poles of these are sought."""
 
     reads = ("heldout",)
-    revision: int = 2
+    revision: int = 3
 
 
 def is_two_sided(cell: Cell) -> bool:
@@ -39,11 +39,16 @@ def is_two_sided(cell: Cell) -> bool:
 
 def one_sided_forms(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
     """The cells at the same place in which the poles of a two-sided cell may be sought: of the
-    one-sided variant that it is a form of, of twice its width, of its seed, and of its k where it
-    has one. None of a one-sided cell."""
-    wanted = registry.stem(cell.variant), 2 * cell.width, cell.seed, cell.k
-    found = [one for one in cells if (one.variant, one.width, one.seed, one.k) == wanted]
-    return found if is_two_sided(cell) else []
+    one-sided variant that it is a form of, of twice its width, and of its k where it has one. None
+    of a one-sided cell.
+
+    They are of the next seed, and of its own where there is no other: two cells of one seed begin
+    at the same rows, so that some of these match whatever was learned."""
+    wanted = registry.stem(cell.variant), 2 * cell.width, cell.k
+    found = [one for one in cells if (one.variant, one.width, one.k) == wanted]
+    seeds = sorted({one.seed for one in found}, key=lambda seed: (seed <= cell.seed, seed))
+    chosen = next((seed for seed in seeds if seed != cell.seed), cell.seed)
+    return [one for one in found if one.seed == chosen] if is_two_sided(cell) else []
 
 
 def signs_specs(

@@ -26,7 +26,7 @@ ALONG = ("along", "stronger", "weaker")
 COUNTED = ("live", "two_sided")
 STARTED = ("dead_against", "dead_along")
 # Of the one-sided form of a cell.
-WITNESS = ("variant", "lam", "l0", "live", "opposite", "alike")
+WITNESS = ("variant", "lam", "seed", "l0", "live", "opposite", "alike")
 
 
 def consistency_table(runs: Iterable[SignsRun]) -> pd.DataFrame:
@@ -73,7 +73,7 @@ def _pairs(run: SignsRun) -> Iterator[dict[str, Any]]:
         outcomes = _named(found, OUTCOMES)
         latents = sum(outcomes.values())
         shares = {f"{name}_share": n / latents for name, n in outcomes.items() if latents}
-        of_witness = _named(witness.cell, WITNESS[:2]) | _named(witness, WITNESS[2:])
+        of_witness = _named(witness.cell, WITNESS[:3]) | _named(witness, WITNESS[3:])
         yield {
             **_named(cell.cell, (*POINT, "seed")),
             **_named(cell, ("l0", *COUNTED)),

@@ -98,10 +98,10 @@ def test_seeds_are_compared_where_two_have_not_collapsed(made):
         assert {name: getattr(one, name) for name in expected} == pytest.approx(expected, abs=1e-6)
 
 
-def test_poles_are_sought_where_the_l0_is_nearest_and_the_seed_is_the_same(made):
+def test_poles_are_sought_where_the_l0_is_nearest_and_the_seed_is_another(made):
     pairs = [(one.cell, one.one_sided) for one in made.run.poles]
     named = [(two.lam, two.seed, one.lam, one.seed) for two, one in pairs]
-    assert named == [(0.1, 0, 0.3, 0), (0.1, 1, 0.3, 1), (0.3, 0, 0.1, 0)]
+    assert named == [(0.1, 0, 0.3, 1), (0.1, 1, 0.3, 0), (0.3, 0, 0.1, 1)]
     for (two, one), found in zip(pairs, made.run.poles, strict=True):
         expected = sagsae.poles(made.sae(two), made.sae(one), [made.x[::3]])
         known = {name: getattr(found, name) for name in asdict(expected)}

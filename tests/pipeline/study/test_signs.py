@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pipeline.jobs.json_files import digest
+from pipeline.study.cell import Cell
 from pipeline.study.sections import ConfigError
+from pipeline.study.signs import one_sided_forms
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
 
@@ -37,6 +39,19 @@ def test_a_recipe_of_two_sided_cells_alone_has_the_one_sided_ones_of_its_home():
         "attn@open": [("gated", "zero"), ("sagsae_tied", "open")],
         "attn@zero": [("gated", "zero"), ("sagsae_tied", "zero")],
     }
+
+
+@pytest.mark.parametrize(
+    ("trained", "sought_in"),
+    [([0, 1, 2], {0: 1, 1: 2, 2: 0}), ([1, 2], {0: 1, 1: 2, 2: 1}), ([2], {0: 2, 1: 2, 2: 2})],
+)
+def test_poles_are_sought_in_a_cell_of_another_seed_where_there_is_one(trained, sought_in):
+    place = {"model": "small", "hookpoint": "attn", "k": 8}
+    cells = [Cell(**place, variant="batchtopk", width=64, seed=seed) for seed in trained]
+    for seed, expected in sought_in.items():
+        two = Cell(**place, variant="absbatchtopk", width=32, seed=seed)
+        assert [one.seed for one in one_sided_forms(two, cells)] == [expected]
+    assert one_sided_forms(cells[0], cells) == []
 
 
 def test_unknown_names_are_refused():
