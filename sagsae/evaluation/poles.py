@@ -86,7 +86,8 @@ def poles(two_sided: Autoencoder, one_sided: Autoencoder, batches: Iterable[Tens
 
     Args:
         two_sided: H latents that may fire with either sign.
-        one_sided: usually 2H latents, trained on the same activations.
+        one_sided: usually 2H latents, trained on the same activations with another seed: two of one
+            seed begin at the same rows, and some of these match whatever was learned.
         batches: raw activations [B, d] of held-out tokens.
     """
     rows = unit(two_sided.W_dec)
