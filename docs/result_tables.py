@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from docs.sign_tables import consistency, data, halves, poles, rates
+from docs.sign_tables import Table, consistency, data, halves, poles, rates
 from pipeline.analysis.numbers import variant_label
 
-Table = tuple[list[str], list[list[str]]]
-"""Its heads, and its rows."""
 MODELS = {"smollm2-135m": "SmolLM2", "gemma3-270m": "Gemma"}
 PAIRS = [(model, hook) for model in MODELS for hook in ("mlp_out", "attn", "resid")]
 TOO_LITTLE_LOSS = ("smollm2-135m", "attn")

@@ -42,12 +42,12 @@ def one_sided_forms(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
     one-sided variant that it is a form of, of twice its width, and of its k where it has one. None
     of a one-sided cell.
 
-    They are of the next seed, and of its own where there is no other: two cells of one seed begin
-    at the same rows, so that some of these match whatever was learned."""
+    They are of the next seed, not of its own: two cells of one seed begin at the same rows, so that
+    some of these match whatever was learned."""
     wanted = registry.stem(cell.variant), 2 * cell.width, cell.k
     found = [one for one in cells if (one.variant, one.width, one.k) == wanted]
-    seeds = sorted({one.seed for one in found}, key=lambda seed: (seed <= cell.seed, seed))
-    chosen = next((seed for seed in seeds if seed != cell.seed), cell.seed)
+    others = {one.seed for one in found} - {cell.seed}
+    chosen = min(others, key=lambda seed: (seed < cell.seed, seed), default=None)
     return [one for one in found if one.seed == chosen] if is_two_sided(cell) else []
 
 

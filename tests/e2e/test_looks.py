@@ -30,6 +30,7 @@ SMALL = CONFIG | {
     "grid": [
         *(side | {"lambdas": [0.1, 0.2]} for side in SIDES.values()),
         {"variant": "topk", "width": 48, "ks": [4], "seeds": [0, 1]},
+        {"variant": "abstopk", "width": 24, "ks": [4]},
     ],
     "comparisons": [SIDES | {"matched_l0": [4]}],
     "dial": {"latents": 2, "pairs": 1, "random": 2, "contexts": 4, "alphas": [0.5, 1]},
@@ -59,15 +60,15 @@ def test_cells_are_trained_and_looked_into(elsewhere):
     assert [one.cell for one in ProbeRun.read(folder / probed).cells] == study.cells[:-1]
     probing = read_table(folder / study.table("probing.csv"))
     assert set(probing.loc[probing["variant"] == "topk", "cell_k"]) == {4}
-    assert len(probing[probing["kind"] == "all"]) == 5 * 2
-    assert len(read_table(folder / study.table("absorption.csv"))) == 5
+    assert len(probing[probing["kind"] == "all"]) == 6 * 2
+    assert len(read_table(folder / study.table("absorption.csv"))) == 6
     signs = SignsRun.read(folder / signed)
     assert [one.cell for one in signs.cells] == study.cells
     tables = (read_table(folder / study.table(name)) for name in SIGNS_TABLES)
     consistency, poles, starts = tables
     assert consistency[["variant", "k"]].to_numpy().tolist() == [["topk", 4]]
     assert consistency["seeds"].tolist() == [2]
-    assert len(poles) == len(signs.poles) == 2
+    assert poles["one_sided_seed"].tolist() == [one.one_sided.seed for one in signs.poles] == [1]
     assert len(starts) == sum(not one.collapsed for one in signs.cells) > 0
     for name in ("figure_dial", "figure_probing"):
         assert (folder / study.figure(name)).stat().st_size > 5_000

@@ -132,5 +132,6 @@ def test_a_hookpoint_without_cells_has_no_ranks():
     paths = [f"small/resid/{variant}/w{multiple * D}_k64_seed0" for variant, multiple in GRID]
     hookpoints = ["resid", "mlp_out"]
     scope = Scope(cells=paths, comparisons=[], models={"small": D}, hookpoints=hookpoints)
+    assert scope.trained == {"": [("small", "resid")]}
     ranks = ranking_table(sweeps, {key: key.variant for key in sweeps}, {}, scope)
     assert set(ranks["hookpoint"]) == {"resid"}
