@@ -1,0 +1,185 @@
+"""README's "What came out": each of its numbers, computed again from the committed measures.
+
+Neither the committed tables nor any code of the project is used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+D_MODEL = {"gemma3-270m": 640, "smollm2-135m": 576}
+STUDIES = ("sign", "sign-nulls", "sign-tuning", "deep", "competitors", "local", "collapse")
+
+
+def section() -> str:
+    """What stands below the head, without targets of links and names of code."""
+    parts = re.split(r"^## ", (ROOT / "README.md").read_text(), flags=re.M)
+    (found,) = (text for text in parts if text.startswith("What came out\n"))
+    return re.sub(r"\]\([^)]*\)|`[^`]*`", "", found)
+
+
+def said(number: int) -> list[str]:
+    """Numbers of a bullet, in order; zero: of the paragraph above the first."""
+    return re.findall(r"(?<!\w)\d+(?:,\d{3})*(?:\.\d+)?", section().split("\n- ")[number])
+
+
+@cache
+def measures(study: str, kind: str = "cells") -> list[dict]:
+    """Lines of a file of measures."""
+    path = ROOT / "results/reference" / study / "measures" / f"{kind}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def of(study: str, **asked: object) -> list[dict]:
+    """Measures of the cells that have these settings and did not collapse."""
+    cells = measures(study)
+    return [c for c in cells if asked.items() <= c["cell"].items() and not c["collapsed"]]
+
+
+def mean(found: Iterable[dict], name: str = "r2") -> float:
+    """Over seeds, of which there are at least two."""
+    values = [cell[name] for cell in found]
+    assert len(values) > 1
+    return float(np.mean(values))
+
+
+def pairs(*hookpoints: str) -> list[dict]:
+    """The (model, hookpoint) at which `sign` has BatchTopK cells of its main recipe."""
+    cells = [c["cell"] for c in of("sign", variant="absbatchtopk", recipe="tuned")]
+    found = sorted({(c["model"], c["hookpoint"]) for c in cells if c["hookpoint"] in hookpoints})
+    return [{"model": model, "hookpoint": place} for model, place in found]
+
+
+def rate(times: int, **place: str) -> float:
+    """The width, over that of two sides, at which one side has their R2; else infinity."""
+    d, place = D_MODEL[place["model"]], {"recipe": "tuned", **place}
+    two = mean(of("sign", variant="absbatchtopk", width=times * d, **place))
+    one = [mean(of("sign", variant="batchtopk", width=m * d, **place)) for m in (1, 2, 4, 8)]
+    assert one == sorted(one)
+    return 2 ** float(np.interp(two, one, [0, 1, 2, 3], right=np.inf)) / times
+
+
+def half_width(study: str, times: int, d: int, **place: str) -> float:
+    """R2 of two sides at times d minus that of one side at twice this width."""
+    two = mean(of(study, variant="absbatchtopk", width=times * d, **place))
+    return two - mean(of(study, variant="batchtopk", width=2 * times * d, **place))
+
+
+def ends(values: Iterable[float], form: str) -> list[str]:
+    """The smallest and the largest."""
+    found = sorted(values)
+    return [format(found[0], form), format(found[-1], form)]
+
+
+def dominates(candidate: list[dict], baseline: list[dict]) -> bool:
+    """Whether R2 is higher at all L0 that both sweeps reach, linear in log L0 between lambdas."""
+    curves = []
+    for sweep in (candidate, baseline):
+        lams = sorted({cell["cell"]["lam"] for cell in sweep})
+        points = [[c for c in sweep if c["cell"]["lam"] == lam] for lam in lams]
+        l0 = [np.log(np.mean([c["l0"] for c in point])) for point in points]
+        curves.append(np.array(sorted(zip(l0, map(mean_r2, points), strict=True))).T)
+    (x, y), (x0, y0) = curves
+    low, high = max(x[0], x0[0]), min(x[-1], x0[-1])
+    at = np.array([v for v in (*x, *x0) if low <= v <= high])
+    return bool(low < high and (np.interp(at, x, y) > np.interp(at, x0, y0)).all())
+
+
+def mean_r2(cells: list[dict]) -> float:
+    return float(np.mean([cell["r2"] for cell in cells]))
+
+
+def millions(cells: list[dict]) -> str:
+    """Tokens that each of these cells was trained on."""
+    (tokens,) = {round(cell["training"]["tokens"] / 1e6, 1) for cell in cells}
+    return f"{tokens:g}"
+
+
+def test_the_study():
+    cells = of("sign", recipe="tuned")
+    (k,) = {cell["cell"]["k"] for cell in cells}
+    everything = sum(len(measures(study)) for study in STUDIES)
+    assert said(0) == [f"{everything:,}", str(k), millions(cells)]
+    assert {cell["cell"]["seed"] for cell in cells} == {0, 1, 2}
+
+
+def test_rates():
+    places = pairs("mlp_out", "resid")
+    of_d, of_4d = ([rate(times, **place) for place in places] for times in (1, 4))
+    costs = [
+        -half_width("sign", times, D_MODEL[place["model"]], recipe="tuned", **place)
+        for place in places
+        for times in (1, 2, 4)
+    ]
+    assert said(1) == [*ends(of_d, ".1f"), "4", *ends(of_4d, ".1f"), format(max(costs), ".3f")]
+
+
+def test_dead_latents():
+    """At Gemma's attn: of one side at 8d, and the most of two sides."""
+    place = {"model": "gemma3-270m", "hookpoint": "attn", "recipe": "tuned"}
+    one = mean(of("sign", variant="batchtopk", width=8 * 640, **place), "dead_fraction")
+    two = [
+        mean(of("sign", variant="absbatchtopk", width=times * 640, **place), "dead_fraction")
+        for times in (1, 2, 4)
+    ]
+    gains = [half_width("sign", times, 640, **place) for times in (1, 2, 4)]
+    assert said(2) == [f"{100 * one:.0f}", "8", f"{100 * max(two):.0f}", *ends(gains, ".3f")]
+
+
+def test_opposites():
+    real = {"model": "gemma3-270m", "hookpoint": "mlp_out", "recipe": "once-15m"}
+    gauss = {"model": "gemma3-gauss", "recipe": "gauss"}
+    nulls = ("gauss", "redrawn", "frozen")
+    stronger, weaker = poles("sign", "once-15m")
+    floor = np.concatenate([np.ravel(poles("sign-nulls", null)) for null in nulls])
+    assert said(3) == [
+        millions(of("sign", **real)),
+        format(half_width("sign-nulls", 2, 640, **gauss), ".3f"),
+        format(-half_width("sign", 2, 640, **real), ".3f"),
+        format(np.mean(stronger), ".2f"),
+        format(np.mean(weaker), ".2f"),
+        *ends(floor, ".2f"),
+    ]
+
+
+def poles(study: str, recipe: str) -> list[list[float]]:
+    """Mean best cosines of the better and of the other direction, at 2d of Gemma's mlp_out."""
+    found = [pole for line in measures(study, "signs") for pole in line["poles"]]
+    asked = {"width": 1280, "hookpoint": "mlp_out", "recipe": recipe}
+    found = [pole for pole in found if asked.items() <= pole["cell"].items()]
+    assert len(found) > 1
+    return [[pole[name] for pole in found] for name in ("stronger", "weaker")]
+
+
+def test_claims_of_the_paper():
+    """Recipes of sign-tuning at 3e-4 and 7e-4, gates open and shut; of deep, from the mean."""
+    zero = [dead_against(recipe) for recipe in ("", "shut", "slow", "slow-shut")]
+    centred = [dead_against(f"mean{recipe}") for recipe in ("", "-shut", "-slow", "-slow-shut")]
+    long = of("deep", recipe="mean-long")
+    ahead = 0
+    for model, d in D_MODEL.items():
+        for hookpoint in ("mlp_out", "attn", "resid"):
+            place = {"model": model, "hookpoint": hookpoint, "recipe": "mean-long"}
+            half = of("deep", variant="sagsae_tied", width=2 * d, **place)
+            ahead += dominates(half, of("deep", variant="gated", width=4 * d, **place))
+    assert said(4) == [*ends((100 * x for x in zero), ".0f"), millions(long).split(".")[0]]
+    assert (max(centred), ahead) == (0, 0)
+
+
+def dead_against(recipe: str) -> float:
+    """Dead share of Gated's latents that begin against the mean, at Gemma's resid."""
+    cells = [
+        cell
+        for line in measures("sign-tuning", "signs")
+        if (line["model"], line["hookpoint"], line["recipe"]) == ("gemma3-270m", "resid", recipe)
+        for cell in line["cells"]
+        if cell["cell"]["variant"] == "gated" and not cell["collapsed"]
+    ]
+    return float(np.mean([cell["dead_against"] for cell in cells]))
