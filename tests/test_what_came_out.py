@@ -122,15 +122,21 @@ def test_rates():
 
 
 def test_dead_latents():
-    """At Gemma's attn: of one side at 8d, and the most of two sides."""
-    place = {"model": "gemma3-270m", "hookpoint": "attn", "recipe": "tuned"}
-    one = mean(of("sign", variant="batchtopk", width=8 * 640, **place), "dead_fraction")
-    two = [
-        mean(of("sign", variant="absbatchtopk", width=times * 640, **place), "dead_fraction")
-        for times in (1, 2, 4)
-    ]
-    gains = [half_width("sign", times, 640, **place) for times in (1, 2, 4)]
-    assert said(2) == [f"{100 * one:.0f}", "8", f"{100 * max(two):.0f}", *ends(gains, ".3f")]
+    """At attn of each model: of one side at 8d, and the most of two sides; gains of both."""
+    one, two, gains = [], [], []
+    for model, d in D_MODEL.items():
+        place = {"model": model, "hookpoint": "attn", "recipe": "tuned"}
+        one.append(dead(variant="batchtopk", width=8 * d, **place))
+        two.append(
+            max((dead(variant="absbatchtopk", width=m * d, **place) for m in (1, 2, 4)), key=int)
+        )
+        gains += [half_width("sign", times, d, **place) for times in (1, 2, 4)]
+    assert said(2) == [*one, "8", *two, *ends(gains, ".3f")]
+
+
+def dead(**asked: object) -> str:
+    """Of a sweep of `sign`, in percent."""
+    return f"{100 * mean(of('sign', **asked), 'dead_fraction'):.0f}"
 
 
 def test_opposites():
