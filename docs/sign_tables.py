@@ -47,8 +47,7 @@ def data(table: pd.DataFrame, of: str) -> Table:
     asked = table["family"].eq(family) & table["measure"].eq(measure)
     rows = _named(table[asked & table["recipe"].isin(DATA)])
     several = rows.groupby("pair")["recipe"].transform("nunique") > 1
-    rows = rows[several].sort_values("recipe", key=lambda names: names.map([*DATA].index))
-    rows = rows.sort_values("pair", kind="stable")
+    rows = _by_data(rows[several]).sort_values("pair", kind="stable")
     rows["pair"] += ", " + rows["recipe"].map(DATA)
     heads, lines = _wide(rows, rows.apply(_rate, axis=1), WIDTHS)
     return ["pair, tokens", *heads[1:]], lines
@@ -77,12 +76,18 @@ def consistency(table: pd.DataFrame, of: str) -> Table:
 def poles(table: pd.DataFrame, variant: str) -> Table:
     """Of two sides of 2d and one of 4d, means over cells: a row per recipe and pair."""
     rows, lines = _named(table[table["variant"] == variant]), []
-    rows = rows[rows["times_d"] == 2].replace({"recipe": DATA})
+    rows = _by_data(rows[rows["times_d"] == 2]).replace({"recipe": DATA})
     for (recipe, pair), cells in rows.groupby(["recipe", "pair"], sort=False):
         means = cells[list(OUTCOMES)].mean()
         texts = (f"{x:.3f}" if name.endswith("share") else f"{x:.0f}" for name, x in means.items())
         lines.append([str(recipe), str(pair), str(len(cells)), *texts])
     return ["tokens, or null", "pair", "cells", *OUTCOMES.values()], lines
+
+
+def _by_data(rows: pd.DataFrame) -> pd.DataFrame:
+    """In the order of DATA, and then those of nulls."""
+    order = {recipe: place for place, recipe in enumerate(DATA)}
+    return rows.sort_values("recipe", key=lambda names: names.map(order), kind="stable")
 
 
 def _named(rows: pd.DataFrame) -> pd.DataFrame:

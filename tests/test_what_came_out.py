@@ -119,7 +119,25 @@ def test_rates():
         for place in places
         for times in (1, 2, 4)
     ]
-    assert said(1) == [*ends(of_d, ".1f"), "4", *ends(of_4d, ".1f"), format(max(costs), ".3f")]
+    assert said(1)[:6] == [
+        *ends(of_d, ".1f"),
+        *("4", *ends(of_4d, ".1f"), format(max(costs), ".3f")),
+    ]
+
+
+def test_long_training():
+    """Two sides of 2d at SmolLM2's mlp_out; epochs and new tokens at that of both models."""
+    place = {"model": "smollm2-135m", "hookpoint": "mlp_out"}
+    expected = ["2"]
+    for recipe, sign in (("once-15m", 1), ("thrice-45m", -1)):
+        gain = half_width("sign", 2, 576, recipe=recipe, **place)
+        expected += [format(sign * gain, ".3f"), millions(of("sign", recipe=recipe, **place))]
+    assert said(1)[6:] == expected
+    for model, d in D_MODEL.items():
+        place = {"model": model, "hookpoint": "mlp_out"}
+        for times in (1, 2, 4):
+            epochs = half_width("sign", times, d, recipe="thrice-15m", **place)
+            assert abs(epochs - half_width("sign", times, d, recipe="tuned", **place)) < 0.001
 
 
 def test_dead_latents():
