@@ -45,7 +45,7 @@ def test_metrics_follow_from_weights_and_store(smoke):
     x = torch.from_numpy(bits.view(np.int16)).view(torch.bfloat16).double()
     sae = load(smoke.path(smoke.study.cell_file(cell, "sae.safetensors"))).double()
     z = sae.code(x * sae.scale)
-    sse = (x - sae.reconstruct(z) / sae.scale).square().sum()
+    sse = (x - sae.reconstruct(z).detach() / sae.scale).square().sum()
     sst = (x - x.mean(0)).square().sum()
     assert found["r2"] == pytest.approx(float(1 - sse / sst), abs=1e-4)
     assert found["l0"] == pytest.approx(float((z != 0).sum(1).double().mean()), rel=1e-3)

@@ -87,7 +87,7 @@ def test_reconstruction_of_each_source(study, sae, measured):
     store = heldout(study)
     x = torch.cat(list(iterate(store, "resid", 64))).double()
     z = sae.code(x.float() * sae.scale)
-    error = (x - sae.reconstruct(z).double() / sae.scale).square().sum(1)
+    error = (x - sae.reconstruct(z).detach().double() / sae.scale).square().sum(1)
     rows, trained = sources_of_rows(store), sources_of_rows(heldout(study, "train"))
     assert list(measured["sources"]) == NAMES
     for name, record in measured["sources"].items():
