@@ -114,11 +114,7 @@ def test_rates():
     places = pairs("mlp_out", "resid")
     assert len(places) == 4
     of_d, of_4d = ([rate(times, **place) for place in places] for times in (1, 4))
-    costs = [
-        -half_width("sign", times, D_MODEL[place["model"]], recipe="tuned", **place)
-        for place in places
-        for times in (1, 2, 4)
-    ]
+    costs = [-gain for place in places for gain in gains("tuned", **place)]
     assert said(1)[:6] == [
         *ends(of_d, ".1f"),
         *("4", *ends(of_4d, ".1f"), format(max(costs), ".3f")),
@@ -126,31 +122,42 @@ def test_rates():
 
 
 def test_long_training():
-    """Two sides of 2d at SmolLM2's mlp_out; epochs and new tokens at that of both models."""
-    place = {"model": "smollm2-135m", "hookpoint": "mlp_out"}
-    expected = ["2"]
-    for recipe, sign in (("once-15m", 1), ("thrice-45m", -1)):
-        gain = half_width("sign", 2, 576, recipe=recipe, **place)
-        expected += [format(sign * gain, ".3f"), millions(of("sign", recipe=recipe, **place))]
-    assert said(1)[6:] == expected
-    for model, d in D_MODEL.items():
-        place = {"model": model, "hookpoint": "mlp_out"}
-        for times in (1, 2, 4):
-            epochs = half_width("sign", times, d, recipe="thrice-15m", **place)
-            assert abs(epochs - half_width("sign", times, d, recipe="tuned", **place)) < 0.001
+    """At mlp_out of both models: rates and costs after 13.5 M tokens, gains after 1.5 M."""
+    places = [{"model": model, "hookpoint": "mlp_out"} for model in D_MODEL]
+    of_d, of_4d = (
+        {format(rate(times, **place, recipe="thrice-45m"), ".1f") for place in places}
+        for times in (1, 4)
+    )
+    gemma, smollm2 = (gains("once-15m", **place) for place in places)
+    costs = [-gain for place in places for gain in gains("thrice-45m", **place)]
+    assert said(1)[6:] == [
+        *(millions(of("sign", recipe="thrice-45m")), *of_d, *sorted(of_4d), "4"),
+        *ends(costs, ".3f"),
+        *(millions(of("sign", recipe="once-15m")), *ends(smollm2, ".3f")),
+        format(max(gemma), ".3f"),
+    ]
+    for place in places:
+        gaps = np.subtract(gains("thrice-15m", **place), gains("tuned", **place))
+        assert abs(gaps).max() < 0.001
+
+
+def gains(recipe: str, **place: str) -> list[float]:
+    """Of R2, by two sides at half the width of one side: 2d, 4d and 8d."""
+    d = D_MODEL[place["model"]]
+    return [half_width("sign", times, d, recipe=recipe, **place) for times in (1, 2, 4)]
 
 
 def test_dead_latents():
     """At attn of each model: of one side at 8d, and the most of two sides; gains of both."""
-    one, two, gains = [], [], []
+    one, two, gained = [], [], []
     for model, d in D_MODEL.items():
         place = {"model": model, "hookpoint": "attn", "recipe": "tuned"}
         one.append(dead(variant="batchtopk", width=8 * d, **place))
         two.append(
             max((dead(variant="absbatchtopk", width=m * d, **place) for m in (1, 2, 4)), key=int)
         )
-        gains += [half_width("sign", times, d, **place) for times in (1, 2, 4)]
-    assert said(2) == [*one, "8", *two, *ends(gains, ".3f")]
+        gained += gains(**place)
+    assert said(2) == [*one, "8", *two, *ends(gained, ".3f")]
 
 
 def dead(**asked: object) -> str:
