@@ -1,4 +1,4 @@
-"""Figures of what a sign is worth: quality against width, and the rate against unique tokens."""
+"""Figures of what a sign is worth: quality against width, and the rate against training tokens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from pipeline.analysis.figures.panels import panels_of
 from pipeline.analysis.figures.shown import Drawn, Shown
@@ -49,12 +49,13 @@ def figure_widths(shown: Shown) -> Drawn:
 def figure_sign_rates(shown: Shown) -> Drawn:
     """What a sign is worth in width.
 
-    A point shows how many one-sided latents are as good as a two-sided one, by R2; open: the tokens
-    were seen more than once. At 1 the sign is worth nothing; a triangle is a bound.
+    A point shows how many one-sided latents are as good as a two-sided one, by R2, against training
+    tokens; a ring: each was seen more than once. At 1 the sign is worth nothing; a triangle is a
+    bound.
     """
     table, spec = shown.table(SIGN_RATES), shown.spec
     rows = table[(table["measure"] == "r2") & (table["l0"] == spec.matched_levels[0])]
-    rows = rows.join(pd.DataFrame(_data(rows, spec.levels), rows.index, ["unique", "epochs"]))
+    rows = rows.join(pd.DataFrame(_data(rows, spec.levels), rows.index, ["tokens", "epochs"]))
     series = list(dict.fromkeys(zip(rows["family"], rows["multiple"], strict=True)))
     styles = {one: _style(*one, rows) for one in series}
     names = [f"{VARIANTS[family].label}, {'' if n == 1 else f'{n:g}'}d" for family, n in series]
@@ -62,19 +63,21 @@ def figure_sign_rates(shown: Shown) -> Drawn:
         Line2D([], [], label=name, **style)
         for name, style in zip(names, styles.values(), strict=True)
     ]
-    several = rows["unique"].nunique() > 1
-    labels = "Unique tokens (millions)" if several else "", "Rate"
+    several = rows["tokens"].nunique() > 1
+    labels = "Training tokens (millions)" if several else "", "Rate"
     figure, panels = panels_of(_places(rows), rows, legend, labels, sharex=True, sharey=True)
     for panel, here in panels:
         for number, (one, style) in enumerate(styles.items()):
             own = here[(here["family"] == one[0]) & (here["multiple"] == one[1])]
-            _points(panel, own.sort_values("unique"), style, 1 + 0.06 * (number - len(styles) / 2))
+            _points(panel, own.sort_values("tokens"), style, 1 + 0.06 * (number - len(styles) / 2))
         panel.axhline(1, color="black", lw=0.8, zorder=1)
         panel.set_xscale("log")
-        _ticks(panel, rows["unique"] if several else pd.Series())
+        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if several else NullLocator())
         panel.set_yscale("log", base=2)
-        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    names = ["family", "variant", "width", "multiple", "unique", "epochs", "rate", "bound"]
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        panel.xaxis.set_minor_locator(NullLocator())
+    names = ["family", "variant", "width", "multiple", "tokens", "epochs", "rate", "bound"]
     return figure, rows[[*PLACE, *names, "rate_low", "rate_high", "seeds"]]
 
 
@@ -100,22 +103,23 @@ def _style(family: str, multiple: float, rows: pd.DataFrame) -> dict[str, Any]:
 def _points(panel: Axes, rows: pd.DataFrame, style: dict[str, Any], shift: float) -> None:
     """The rates of one family at one width, a line through those of one epoch."""
     once = rows[rows["epochs"] <= 1]
-    panel.plot(once["unique"] * shift, once["rate"], **style | {"marker": ""})
+    panel.plot(once["tokens"] * shift, once["rate"], **style | {"marker": ""})
     for (bound, again), own in rows.groupby(["bound", rows["epochs"] > 1]):
-        marks = {"marker": BOUNDS[str(bound)], "ls": ""} | ({"mfc": "white"} if again else {})
+        marks = {"marker": BOUNDS[str(bound)], "ls": ""} | (
+            {"mfc": "none", "ms": 7} if again else {}
+        )
         low, high = (own[end].fillna(own["rate"]) for end in ("rate_low", "rate_high"))
         error = np.array([own["rate"] - low, high - own["rate"]])
-        panel.errorbar(own["unique"] * shift, own["rate"], error, capsize=1.5, **style | marks)
+        panel.errorbar(own["tokens"] * shift, own["rate"], error, capsize=1.5, **style | marks)
 
 
 def _data(rows: pd.DataFrame, levels: dict[str, dict[str, str]]) -> Iterator[tuple[float, float]]:
-    """Millions of unique tokens, and how often each was seen, of the recipe of each row. A study
+    """Millions of training tokens, and how often each was seen, of the recipe of each row. A study
     whose recipes do not say so has one unit of data."""
     for recipe in rows["recipe"]:
         own = levels.get(recipe, {})
         tokens = float(own.get("tokens", 1e6))
-        unique = float(own.get("unique_rows", 0)) or tokens
-        yield unique / 1e6, tokens / unique
+        yield tokens / 1e6, tokens / (float(own.get("unique_rows", 0)) or tokens)
 
 
 def _ticks(panel: Axes, values: pd.Series) -> None:
