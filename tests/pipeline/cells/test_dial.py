@@ -119,7 +119,7 @@ def rows(steered: Steered) -> torch.Tensor:
 
 def codes(steered: Steered, side: Any) -> tuple[torch.Tensor, Any]:
     sae = load(steered.cells / side.cell.path / WEIGHTS)
-    return sae.code(rows(steered).float() * sae.scale).double(), sae
+    return sae.code(rows(steered).float() * sae.scale).detach().double(), sae
 
 
 def test_the_cells_are_those_nearest_the_matched_l0(steered, run):

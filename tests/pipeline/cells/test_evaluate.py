@@ -85,7 +85,7 @@ def test_reconstruction_agrees_with_the_whole_store(trained, measured):
     metrics, latents = measured[0], load(measured[1])
     x = torch.cat(list(iterate(heldout(trained.study), "resid", 64))).double()
     z = trained.sae.code(x.float() * trained.sae.scale)
-    x_hat = trained.sae.reconstruct(z).double() / trained.sae.scale
+    x_hat = trained.sae.reconstruct(z).detach().double() / trained.sae.scale
     sse, sst = float((x - x_hat).square().sum()), float((x - x.mean(0)).square().sum())
     assert metrics["eval_tokens"] == len(x) == 512
     assert metrics["r2"] == pytest.approx(1 - sse / sst, rel=1e-5)
