@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from pipeline.analysis.csv_files import read_table, write_csv
+from pipeline.analysis.figures.sign_rates import _data
 from tests.pipeline.made_families import PLAIN, families_config, made_families
 
 WIDE = {"variant": "batchtopk", "expansion": 2, "ks": [16, 64, 128], "recipes": ["matched"]}
@@ -33,6 +35,12 @@ def test_the_rates_that_are_drawn_are_those_of_the_table(made):
     drawn = [bars.lines[0].get_ydata().tolist() for bars in panels["small, resid"].containers]
     own = numbers.query("model == 'small' and hookpoint == 'resid'")
     assert sorted(rate for rates in drawn for rate in rates) == sorted(own["rate"])
+
+
+def test_epochs_add_training_tokens_and_unique_tokens_do_not():
+    levels = {"once": {"tokens": "3000000"}, "thrice": {"tokens": "3e6", "unique_rows": "1e6"}}
+    rows = pd.DataFrame({"recipe": ["once", "thrice", "silent"]})
+    assert list(_data(rows, levels)) == [(3, 1), (3, 3), (1, 1)]
 
 
 def test_a_rate_that_is_no_bound_is_drawn_too_and_all_recipes_stand_in_one_figure(made):
