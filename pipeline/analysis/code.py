@@ -7,16 +7,16 @@ from pathlib import Path
 
 import sagsae
 
-HERE, LIBRARY = Path(__file__).parent, Path(sagsae.__file__).parent
-# Of the library, those that compare.
-MODULES = ("comparison", "contrasts", "dead_latents", "frontiers", "ranking", "sweeps")
+FOLDERS = Path(__file__).parent, Path(sagsae.__file__).parent
 
 
 def code_digest() -> str:
-    """Of the sources of this folder and of ``MODULES``. It is a parameter of the rules of analysis,
+    """Of the sources of this folder and of the library. It is a parameter of the rules of analysis,
     so that a changed line makes tables again."""
-    own = [path for end in ("py", "j2") for path in HERE.rglob(f"*.{end}")]
+    paths = [
+        path for folder in FOLDERS for end in ("py", "j2") for path in folder.rglob(f"*.{end}")
+    ]
     found = hashlib.sha256()
-    for path in sorted([*own, *(LIBRARY / f"{name}.py" for name in MODULES)]):
+    for path in sorted(paths):
         found.update(path.read_bytes())
     return found.hexdigest()[:16]
