@@ -282,3 +282,7 @@ def setting_faults(given: Any) -> list[tuple[str, str]]:
     if given.threshold_parameter == "log" and not given.threshold_init:
         faults.append(("threshold_init", "zero has no logarithm: give a small one"))
     return faults
+
+
+# For initial weights without a run: they do not depend on the four settings without a default.
+DEFAULTS = Recipe(steps=1, lam=0.0, batch_size=1, learning_rate=1.0)

@@ -14,16 +14,14 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from sagsae import __version__
-
-if TYPE_CHECKING:
-    from sagsae.schedules import Recipe
+from sagsae.schedules import DEFAULTS, Recipe
 
 
 class Autoencoder(nn.Module, ABC):
@@ -73,7 +71,7 @@ class Autoencoder(nn.Module, ABC):
         if "name" not in vars(cls):
             cls.name = f"{cls.__module__}:{cls.__qualname__}"
 
-    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
+    def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
         """Set the initial weights; without a method of its own, those of ``__init__`` stay.
 
         Write through ``params``, which lie outside autograd.

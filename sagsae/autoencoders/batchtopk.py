@@ -20,7 +20,7 @@ from torch import Tensor
 from sagsae.autoencoders.auxk import strongest
 from sagsae.autoencoders.dictionary import BY_BATCH, Vectors
 from sagsae.autoencoders.topk import KSparse
-from sagsae.schedules import Recipe
+from sagsae.schedules import DEFAULTS, Recipe
 
 CALIBRATION_ROWS = 32_768
 # How far the L0 at the threshold may be from k, as a share of k.
@@ -43,7 +43,7 @@ class BatchTopK(KSparse):
         self.register_buffer("threshold", torch.zeros(()))
         self.calibrated = True  # a threshold from a file is
 
-    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
+    def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
         """As `KSparse.initialise`; the threshold is to be calibrated after training."""
         super().initialise(mean, seed, recipe)
         self.calibrated = False

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.sparse_product import sparse_product
-
-if TYPE_CHECKING:
-    from sagsae.schedules import Recipe
+from sagsae.schedules import DEFAULTS, Recipe
 
 Vectors = Mapping[str, Tensor]
 # What opens an entry in training: its side's threshold, or its rank in its row or batch.
@@ -103,32 +101,28 @@ class Dictionary(Autoencoder):
     def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
         super().__init__(d, width, scale)
         self.levels = (width,)
-        tensors = {
-            "W_enc": torch.zeros(width, d).T,  # a latent's weights lie together
-            "W_dec": torch.zeros(width, d),
-            "b_dec": torch.zeros(d),
-            **{name: torch.zeros(width) for name in self.vectors},
-        }
-        for name, value in tensors.items():
-            self.register_parameter(name, nn.Parameter(value))
+        self.W_enc = nn.Parameter(torch.zeros(width, d).T)  # a latent's weights lie together
+        self.W_dec = nn.Parameter(torch.zeros(width, d))
+        self.b_dec = nn.Parameter(torch.zeros(d))
+        for name in self.vectors:
+            self.register_parameter(name, nn.Parameter(torch.zeros(width)))
 
-    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
+    def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
         """Random decoder rows, unit unless the recipe frees their norm and the family may; tied
         encoder; ``b_dec`` at ``mean`` or, by the recipe, at zero."""
-        free = recipe is not None and recipe.decoder_norm == "free" and self.may_free_rows
-        self.unit_rows = not free
-        self.trains_decoder = recipe is None or recipe.decoder == "trained"
+        self.unit_rows = recipe.decoder_norm == "unit" or not self.may_free_rows
+        self.trains_decoder = recipe.decoder == "trained"
         rows = first_rows(self.width, self.d, seed)
         rows *= self._initial_norm(recipe)
         params = self.params
         params["W_dec"].copy_(rows)
         params["W_enc"].copy_(rows.T)
         params["b_dec"].zero_()
-        if recipe is None or recipe.b_dec_init == "mean":
+        if recipe.b_dec_init == "mean":
             params["b_dec"].copy_(mean)
 
-    def _initial_norm(self, recipe: Recipe | None) -> float:
-        return 1.0 if recipe is None or self.unit_rows else recipe.decoder_init_norm
+    def _initial_norm(self, recipe: Recipe) -> float:
+        return 1.0 if self.unit_rows else recipe.decoder_init_norm
 
     @property
     def reads_centred(self) -> bool:

@@ -12,15 +12,13 @@ per-latent ``vectors`` and the ``sides`` that they make.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from sagsae.autoencoders.dictionary import GATE, Dictionary, Vectors
-
-if TYPE_CHECKING:
-    from sagsae.schedules import Recipe
+from sagsae.schedules import DEFAULTS, Recipe
 
 
 class GatedAutoencoder(Dictionary):
@@ -40,23 +38,22 @@ class GatedAutoencoder(Dictionary):
     """What thresholds start from, and are reset to."""
     matched_gate = trains_auxiliary = False
 
-    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
+    def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
         """As `Dictionary.initialise`.
 
-        Thresholds start at ``recipe.theta_init`` (1.2 without a recipe) in units of the spread
-        that a random row gives ``pre``: sqrt((n - |mean|^2) / d), where n is the mean square norm
-        of the activations, 1 or, by the recipe's ``input_norm``, d. Where the mean carries most of
-        the norm, a threshold in units of sqrt(n / d) shuts every gate. The spread is that over
-        activations, which ``b_dec`` does not change.
+        Thresholds start at ``recipe.theta_init`` in units of the spread that a random row gives
+        ``pre``: sqrt((n - |mean|^2) / d), where n is the mean square norm of the activations, 1 or,
+        by the recipe's ``input_norm``, d. Where the mean carries most of the norm, a threshold in
+        units of sqrt(n / d) shuts every gate. The spread is that over activations, which ``b_dec``
+        does not change.
         """
         super().initialise(mean, seed, recipe)
-        total = self.d if recipe is not None and recipe.input_norm == "sqrt_d" else 1
+        total = self.d if recipe.input_norm == "sqrt_d" else 1
         spread = max(0.0, total - float(mean.double().square().sum()))
-        theta_init = 1.2 if recipe is None else recipe.theta_init
         norm = self._initial_norm(recipe)
-        self.initial_theta = norm * theta_init * math.sqrt(spread / self.d)
-        self.matched_gate = recipe is not None and recipe.gate_init == "matched"
-        self.trains_auxiliary = recipe is not None and recipe.auxiliary_decoder == "trained"
+        self.initial_theta = norm * recipe.theta_init * math.sqrt(spread / self.d)
+        self.matched_gate = recipe.gate_init == "matched"
+        self.trains_auxiliary = recipe.auxiliary_decoder == "trained"
         self.reset_latents(torch.ones_like(self.params["W_dec"][:, 0], dtype=torch.bool))
 
     @property

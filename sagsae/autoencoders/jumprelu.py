@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sagsae.autoencoders.dictionary import COUNT, Sides, Vectors
 from sagsae.autoencoders.ungated import UngatedAutoencoder
-from sagsae.schedules import Recipe
+from sagsae.schedules import DEFAULTS, Recipe
 
 
 class JumpRelu(UngatedAutoencoder):
@@ -38,13 +38,12 @@ class JumpRelu(UngatedAutoencoder):
     penalised = COUNT
     bandwidth, logarithmic = 0.001, False
 
-    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
+    def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
         """As `UngatedAutoencoder.initialise`; thresholds start at ``recipe.threshold_init``."""
         super().initialise(mean, seed, recipe)
-        self.params["threshold"].fill_(0.001 if recipe is None else recipe.threshold_init)
-        if recipe is not None:
-            self.bandwidth = recipe.bandwidth
-            self.logarithmic = recipe.threshold_parameter == "log"
+        self.params["threshold"].fill_(recipe.threshold_init)
+        self.bandwidth = recipe.bandwidth
+        self.logarithmic = recipe.threshold_parameter == "log"
         if self.logarithmic:
             self.params["threshold"].log_()
         self.project()

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.batchtopk import BatchTopK
-from sagsae.schedules import LEVELS, Recipe
+from sagsae.schedules import DEFAULTS, LEVELS, Recipe
 
 
 class Matryoshka(BatchTopK):
@@ -35,10 +35,9 @@ class Matryoshka(BatchTopK):
         super().__init__(d, width, scale)
         self.levels = ends(LEVELS, width)
 
-    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
+    def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
         """As `UngatedAutoencoder.initialise`; the groups are the recipe's."""
         super().initialise(mean, seed, recipe)
-        assert recipe is not None  # without one there is no k
         self.levels = ends(recipe.matryoshka_levels, self.width)
         self.level_weight = 1.0 if recipe.level_reduction == "sum" else 1 / len(self.levels)
 

@@ -55,9 +55,7 @@ VARIANTS: dict[str, Variant] = {
     "gated": Variant("gated:Gated", "Gated", "#0072B2", "o"),
     "sagsae": Variant("sign_aware:FreeSignAware", "SA-GSAE", "#CC79A7", "D", stem="gated", sides=2),
     "sagsae_sym": Variant(
-        *("sign_aware:SymmetricSignAware", "SA-GSAE symmetric", "#009E73", "^"),
-        stem="gated",
-        sides=2,
+        "sign_aware:SymmetricSignAware", "SA-GSAE symmetric", "#009E73", "^", stem="gated", sides=2
     ),
     "sagsae_tied": Variant(
         "sign_aware:TiedSignAware", "SA-GSAE tied", "#D55E00", "s", stem="gated", sides=2
@@ -93,13 +91,8 @@ VARIANTS: dict[str, Variant] = {
 }
 
 # Colours and markers of variants that are not registered, in turn.
-OTHER_LOOKS = tuple(
-    zip(
-        ("#000000", "#0072B2", "#CC79A7", "#009E73", "#D55E00", "#E69F00", "#56B4E9"),
-        "h<>*pXd",
-        strict=True,
-    )
-)
+OTHER_COLOURS = ("#000000", "#0072B2", "#CC79A7", "#009E73", "#D55E00", "#E69F00", "#56B4E9")
+OTHER_LOOKS = tuple(zip(OTHER_COLOURS, "h<>*pXd", strict=True))
 
 # The form of a name of what another library has trained.
 ELSEWHERE = re.compile(r"foreign-(?P<name>[a-z0-9][a-z0-9-]*)")

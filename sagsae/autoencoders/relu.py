@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sagsae.autoencoders.dictionary import SIZE, Sides, Vectors
 from sagsae.autoencoders.ungated import UngatedAutoencoder
-from sagsae.schedules import Recipe
+from sagsae.schedules import DEFAULTS, Recipe
 
 
 class Relu(UngatedAutoencoder):
@@ -42,10 +42,10 @@ class AbsRelu(Relu):
     vectors = ("b_enc", "threshold")
     two_sided = True
 
-    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
+    def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
         """As `Relu`; thresholds start at ``recipe.threshold_init``."""
         super().initialise(mean, seed, recipe)
-        self.params["threshold"].fill_(0.001 if recipe is None else recipe.threshold_init)
+        self.params["threshold"].fill_(recipe.threshold_init)
 
     def activate(self, pre: Tensor, v: Vectors) -> Tensor:
         return pre.sign() * (pre.abs() - v["threshold"]).relu()

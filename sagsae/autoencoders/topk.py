@@ -15,7 +15,7 @@ from torch import Tensor
 from sagsae.autoencoders.auxk import auxk_loss, nearest_power_of_two, strongest
 from sagsae.autoencoders.dictionary import BY_ROW, Vectors
 from sagsae.autoencoders.ungated import UngatedAutoencoder
-from sagsae.schedules import Recipe
+from sagsae.schedules import DEFAULTS, Recipe
 
 
 class KSparse(UngatedAutoencoder):
@@ -33,17 +33,18 @@ class KSparse(UngatedAutoencoder):
         super().__init__(d, width, scale)
         self.register_buffer("k", torch.zeros((), dtype=torch.int64))
 
-    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
+    def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
         """As `UngatedAutoencoder.initialise`.
 
         Raises:
             ValueError: the recipe has no k from 1 to H.
         """
         super().initialise(mean, seed, recipe)
-        k = 0 if recipe is None else recipe.k
-        if recipe is None or not 0 < k <= self.width:
-            raise ValueError(f"{self.name} of {self.width} latents: k is {k}; give 1 to the width")
-        self.k.fill_(k)
+        if not 0 < recipe.k <= self.width:
+            raise ValueError(
+                f"{self.name} of {self.width} latents: k is {recipe.k}; give 1 to the width"
+            )
+        self.k.fill_(recipe.k)
         total = self.d if recipe.input_norm == "sqrt_d" else 1
         spread = total - float(mean.double().square().sum())
         self.variance = max(spread, total * torch.finfo(torch.float32).eps)

@@ -12,15 +12,13 @@ whose squares are summed over d.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from sagsae.autoencoders.dictionary import Dictionary, Sides, Vectors
-
-if TYPE_CHECKING:
-    from sagsae.schedules import Recipe
+from sagsae.schedules import DEFAULTS, Recipe
 
 
 class UngatedAutoencoder(Dictionary):
@@ -36,11 +34,11 @@ class UngatedAutoencoder(Dictionary):
         super().__init__(d, width, scale)
         self.register_buffer("centred", torch.ones((), dtype=torch.int64))
 
-    def initialise(self, mean: Tensor, seed: int, recipe: Recipe | None = None) -> None:
+    def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
         """As `Dictionary.initialise`; no bias of the encoder."""
         super().initialise(mean, seed, recipe)
         self.params["b_enc"].zero_()
-        self.centred.fill_(recipe is None or recipe.encoder_input == "centred")
+        self.centred.fill_(recipe.encoder_input == "centred")
 
     @property
     def reads_centred(self) -> bool:
