@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from sagsae.activations.dump import DumpSettings, dump_activations
+from sagsae.activations.dump import dump_activations
 from sagsae.activations.hookpoints import Hookpoint, default_hookpoints
-from sagsae.activations.reading import contexts_per_block
+from sagsae.activations.reading import DumpSettings, contexts_per_block
 from sagsae.activations.store import Store
 from sagsae.activations.tokens import TokenStore, pack
 from sagsae.files import canonical_json, digest

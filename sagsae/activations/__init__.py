@@ -7,9 +7,7 @@ puts reconstructions back into the model.
 
 from sagsae.activations.calibration import kept_mask as kept_mask
 from sagsae.activations.calibration import load_calibration as load_calibration
-from sagsae.activations.commits import Statistics as Statistics
 from sagsae.activations.dump import DumpProgress as DumpProgress
-from sagsae.activations.dump import DumpSettings as DumpSettings
 from sagsae.activations.dump import dump_activations as dump_activations
 from sagsae.activations.hookpoints import Hookpoint as Hookpoint
 from sagsae.activations.hookpoints import capture as capture
@@ -20,7 +18,7 @@ from sagsae.activations.hookpoints import splice as splice
 from sagsae.activations.layout import StoreConfig as StoreConfig
 from sagsae.activations.layout import StoreError as StoreError
 from sagsae.activations.layout import StoreLockedError as StoreLockedError
-from sagsae.activations.layout import store_path as store_path
+from sagsae.activations.reading import DumpSettings as DumpSettings
 from sagsae.activations.reading import contexts_per_block as contexts_per_block
 from sagsae.activations.store import Store as Store
 from sagsae.activations.stream import ActivationStream as ActivationStream

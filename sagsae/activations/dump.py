@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from itertools import cycle
 from queue import SimpleQueue
 
@@ -29,13 +29,12 @@ from sagsae.activations.commits import read_commits
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
 from sagsae.activations.layout import (
     CALIBRATION,
-    Layout,
     Root,
     StoreConfig,
     committed_blocks,
     store_path,
 )
-from sagsae.activations.reading import BlockMemory, BlockReader, contexts_per_block
+from sagsae.activations.reading import BlockMemory, BlockReader, DumpSettings, contexts_per_block
 from sagsae.activations.tokens import TokenStore
 from sagsae.activations.writer import StoreWriter
 from sagsae.cpu_products import threads_of_torch
@@ -45,18 +44,6 @@ from sagsae.storage import Storage
 # One reads a block with a GPU while the others write: `python -m benchmarks.dump_stages` has the
 # figures. On a CPU the model takes thirty times as long as the writing.
 GPU_THREADS = 7
-
-
-@dataclass(frozen=True, kw_only=True)
-class DumpSettings(Layout):
-    """How a dump is made. All of it goes into run.json and so into the store's name."""
-
-    max_norm_ratio: float = 10.0
-    """Tokens beyond this many median norms, in any hookpoint, are dropped."""
-    slack: float = 0.02
-    """Share of the tokens that the norm rule may drop before a block falls short."""
-    batch_contexts: int = 32
-    """Contexts of one forward pass; rounding in the model may depend on it."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +80,7 @@ def dump_config(
         widths = {name: x.shape[-1] for name, x in captured.items()}
     if absent := hookpoints.keys() - widths.keys():
         raise ValueError(f"hookpoints {sorted(absent)} never ran in a forward pass; name others")
-    own = {field.name: getattr(settings, field.name) for field in fields(settings)}
+    own = dict(vars(settings))
     per_block = contexts_per_block(own["rows_per_block"], tokens.context_length, own["slack"])
     dump = {key: own.pop(key) for key in ("max_norm_ratio", "slack", "batch_contexts")}
     dump |= {
@@ -182,17 +169,7 @@ def dump_activations(
         _check_blocks(storage, config, tokens, settings.slack)
         if writer.pending_blocks():
             readers = [
-                BlockReader(
-                    own,
-                    tokens,
-                    hookpoints,
-                    medians,
-                    config,
-                    device,
-                    batch_contexts=settings.batch_contexts,
-                    max_norm_ratio=settings.max_norm_ratio,
-                    slack=settings.slack,
-                )
+                BlockReader(own, tokens, hookpoints, medians, config, settings, device)
                 for own in ([model] if on_gpu else _copies(model, count))
             ]
             _write_blocks(writer, readers, count, progress)

@@ -20,13 +20,25 @@ from torch import Tensor, nn
 
 from sagsae.activations.calibration import kept_mask
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
-from sagsae.activations.layout import StoreConfig
+from sagsae.activations.layout import Layout, StoreConfig
 from sagsae.activations.tokens import TokenStore
 from sagsae.activations.transfers import SideStream
 
 # Forward passes that a GPU may have before it while their activations are not on the host yet. The
 # host waits for the newest only when the block may be full.
 PASSES_AHEAD = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class DumpSettings(Layout):
+    """How a dump is made. All of it goes into run.json and so into the store's name."""
+
+    max_norm_ratio: float = 10.0
+    """Tokens beyond this many median norms, in any hookpoint, are dropped."""
+    slack: float = 0.02
+    """Share of the tokens that the norm rule may drop before a block falls short."""
+    batch_contexts: int = 32
+    """Contexts of one forward pass; rounding in the model may depend on it."""
 
 
 def contexts_per_block(rows_per_block: int, context_length: int, slack: float = 0.02) -> int:
@@ -53,10 +65,8 @@ class BlockReader:
         hookpoints: what to record.
         medians: for the norm rule, see `kept_mask`.
         config: of the store.
+        settings: of the dump.
         device: where the model is.
-        batch_contexts: of one forward pass.
-        max_norm_ratio: the largest norm kept, over the median.
-        slack: share of the tokens that the norm rule may drop.
 
     Attributes:
         tokens_read: by the model, so far.
@@ -70,18 +80,14 @@ class BlockReader:
         hookpoints: Mapping[str, Hookpoint],
         medians: Mapping[str, float],
         config: StoreConfig,
+        settings: DumpSettings,
         device: torch.device | str,
-        *,
-        batch_contexts: int,
-        max_norm_ratio: float,
-        slack: float,
     ) -> None:
         self.model, self.tokens, self.hookpoints, self.medians = model, tokens, hookpoints, medians
-        self.config, self.batch_contexts, self.slack = config, batch_contexts, slack
-        self.max_norm_ratio = max_norm_ratio
+        self.config, self.settings = config, settings
         self.length, self.tokens_read = tokens.context_length, 0
         self.turn = threading.Lock()
-        self.contexts = contexts_per_block(config.rows_per_block, self.length, slack)
+        self.contexts = contexts_per_block(config.rows_per_block, self.length, settings.slack)
         self._copies = SideStream(device)
 
     def memory(self) -> BlockMemory:
@@ -113,7 +119,7 @@ class BlockReader:
         with capture(self.model, self.hookpoints) as captured:
             while start < self.contexts and filled < size:
                 check()
-                stop = min(start + self.batch_contexts, self.contexts)
+                stop = min(start + self.settings.batch_contexts, self.contexts)
                 coming.append(self._run(captured, block, start, stop, memory))
                 start = stop
                 while len(coming) > (PASSES_AHEAD if start < needed else 0):
@@ -160,7 +166,7 @@ class BlockReader:
         ids = torch.from_numpy(self.tokens.input_ids[first + start : first + stop])
         run_captured(self.model, self._copies.send(ids).long())
         self.tokens_read += ids.numel()
-        kept = kept_mask(captured, self.medians, self.max_norm_ratio)
+        kept = kept_mask(captured, self.medians, self.settings.max_norm_ratio)
         places = slice(start * length, stop * length)
         copies = [(memory.kept[start:stop], kept)]
         for name, x in captured.items():
@@ -177,6 +183,6 @@ class BlockReader:
             f"block {block} keeps {filled} rows of the {self.config.rows_per_block} it needs: "
             f"{contexts} contexts of {length} tokens lost {dropped['first_position']} first "
             f"positions and {dropped['norm']} tokens to the norm rule (max_norm_ratio "
-            f"{self.max_norm_ratio}); raise slack above {self.slack}, to at least "
-            f"{1 - filled / (contexts * (length - 1)) + 0.005:.3f}"
+            f"{self.settings.max_norm_ratio}); raise slack above {self.settings.slack}, to at "
+            f"least {1 - filled / (contexts * (length - 1)) + 0.005:.3f}"
         )

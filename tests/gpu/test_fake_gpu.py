@@ -13,7 +13,7 @@ import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from transformers import SmolLM3Config, SmolLM3ForCausalLM
 
-from sagsae.activations import StoreConfig, TokenStore, default_hookpoints, reading
+from sagsae.activations import DumpSettings, StoreConfig, TokenStore, default_hookpoints, reading
 from sagsae.activations.reading import PASSES_AHEAD, BlockReader
 from sagsae.activations.transfers import SideStream
 from sagsae.autoencoders.registry import VARIANTS, K
@@ -197,16 +197,12 @@ def block_reader(monkeypatch, batch, dtype):
     model = language_model(dtype)
     ids = np.ones((CONTEXTS, LENGTH), np.int32)
     points = default_hookpoints("smollm3", 1)
-    config = StoreConfig(
-        hookpoints=dict.fromkeys(points, WIDTH),
-        rows_per_chunk=1,
-        rows_per_block=(CONTEXTS - 4) * (LENGTH - 1),
-        n_blocks=1,
-        seed=0,
-    )
+    rows = (CONTEXTS - 4) * (LENGTH - 1)
+    layout = {"rows_per_chunk": 1, "rows_per_block": rows, "n_blocks": 1, "seed": 0}
+    config = StoreConfig(hookpoints=dict.fromkeys(points, WIDTH), **layout)
+    settings = DumpSettings(batch_contexts=batch, slack=0.1, **layout)
     medians = dict.fromkeys(points, 1.0)
-    settings = {"batch_contexts": batch, "max_norm_ratio": 10.0, "slack": 0.1}
-    return BlockReader(model, TokenStore(ids, ids), points, medians, config, CUDA, **settings)
+    return BlockReader(model, TokenStore(ids, ids), points, medians, config, settings, CUDA)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
