@@ -110,6 +110,15 @@ def checked_json(content: bytes) -> dict[str, Any]:
     return value
 
 
+def differences(there: dict[str, Any], here: dict[str, Any]) -> str:
+    """What two JSON objects differ in, as "name: there -> here"; empty where they are equal."""
+    here = json.loads(json.dumps(here))  # which makes lists of tuples
+    pairs = {name: (there.get(name), here.get(name)) for name in sorted({*there, *here})}
+    return "; ".join(
+        f"{name}: {one} -> {other}" for name, (one, other) in pairs.items() if one != other
+    )
+
+
 def try_flock(descriptor: int, kind: int, path: Path) -> bool:
     """Take a lock (flock) on the open file `path`; False while others hold it.
 

@@ -140,11 +140,6 @@ def stored_rows(x: Tensor, dtype: str) -> np.ndarray:
     return x.view(torch.uint16).numpy() if dtype == "bfloat16" else x.numpy()
 
 
-def as_float32(rows: np.ndarray) -> np.ndarray:
-    """Stored rows as float32."""
-    return as_tensor(rows).float().numpy()
-
-
 def as_tensor(rows: np.ndarray) -> Tensor:
     """Stored rows as a bfloat16 or float32 tensor on the same memory."""
     tensor = torch.from_numpy(rows)

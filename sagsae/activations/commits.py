@@ -124,8 +124,6 @@ class Statistics:
     count: int
     mean: np.ndarray
     """[d] float64."""
-    mean_square: float
-    """mean |x|^2."""
     scale: float
     """1 / sqrt(mean |x|^2): multiplies activations to unit mean square norm."""
     mean_norm: float
@@ -138,7 +136,6 @@ class Statistics:
         return cls(
             count=moments.count,
             mean=moments.sum / moments.count,
-            mean_square=mean_square,
             scale=1 / math.sqrt(mean_square) if mean_square > 0 else math.inf,
             mean_norm=moments.norm_sum / moments.count,
             max_norm=moments.max_norm,

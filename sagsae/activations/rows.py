@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sagsae.activations.store import Store
 from sagsae.activations.stream import ActivationStream, iterate
+from sagsae.files import differences
 
 # Rows that stand for all where not all can be looked at, as in arXiv 2406.04093.
 FIRST_ROWS = 32_768
@@ -148,10 +149,8 @@ class TensorStream:
         return {"read": self._read, "rows": len(self._rows), "seed": self._seed}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        mine = self.state() | {"read": state.get("read")}
-        if differ := [key for key in mine if state.get(key) != mine[key]]:
-            shown = "; ".join(f"{key}: {state.get(key)!r} -> {mine[key]!r}" for key in differ)
-            raise ValueError(shown)
+        if differ := differences(state, self.state() | {"read": state.get("read")}):
+            raise ValueError(differ)
         self._read = state["read"]
 
 

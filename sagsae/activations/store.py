@@ -17,7 +17,7 @@ from torch import Tensor
 from zarr.buffer.cpu import NDBuffer
 from zarr.storage import MemoryStore
 
-from sagsae.activations.arrays import as_float32, as_tensor, crc32c, is_plain, open_array
+from sagsae.activations.arrays import as_tensor, crc32c, is_plain, open_array
 from sagsae.activations.commits import (
     REQUESTS,
     Commit,
@@ -290,4 +290,4 @@ def _float32_chunk(
 ) -> np.ndarray:
     """The chunk that dask asks for; without `block_id` dask only asks for the dtype."""
     assert block_id is not None
-    return as_float32(store.read_chunk(hookpoint, block_id[0]))
+    return store.read_rows_as_tensor(hookpoint, block_id[0]).float().numpy()

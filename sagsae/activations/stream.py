@@ -29,6 +29,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 from sagsae.activations.arrays import stored_rows
 from sagsae.activations.store import Store
 from sagsae.activations.transfers import SideStream
+from sagsae.files import differences
 
 
 def chunk_groups(store: Store, hookpoint: str, seed: int, epoch: int, size: int) -> list[list[int]]:
@@ -91,7 +92,9 @@ class ActivationStream(IterableDataset[Tensor]):
         self.wait_seconds = 0.0
         self._copies = SideStream(device)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="activation-stream")
-        self._free = [self._buffer() for _ in range(1 + prefetch)]
+        shape = self.group_chunks * store.config.rows_per_chunk, store.width(hookpoint)
+        dtype = getattr(torch, store.config.dtype)
+        self._free = [self._copies.host_memory(shape, dtype) for _ in range(1 + prefetch)]
         self._coming: deque[tuple[Tensor, Future[list[Tensor]]]] = deque()
         groups = partial(chunk_groups, store, hookpoint, seed, size=self.group_chunks)
         self._groups = lru_cache(maxsize=1)(groups)  # by epoch
@@ -142,11 +145,9 @@ class ActivationStream(IterableDataset[Tensor]):
             ValueError: the state belongs to another store, hookpoint, seed or group size, whose
                 rows come in another order.
         """
-        mine = self._identity()
-        if differ := [key for key in mine if state.get(key) != mine[key]]:
-            shown = "; ".join(f"{key}: {state.get(key)!r} -> {mine[key]!r}" for key in differ)
+        if differ := differences(state, state | self._identity()):
             raise ValueError(
-                f"the stream state was taken elsewhere ({shown}); open the stream as it was"
+                f"the stream state was taken elsewhere ({differ}); open the stream as it was"
             )
         self._start(state["epoch"], state["group"], state["offset"])
 
@@ -168,11 +169,6 @@ class ActivationStream(IterableDataset[Tensor]):
             "seed": self.seed,
             "group_chunks": self.group_chunks,
         }
-
-    def _buffer(self) -> Tensor:
-        rows = self.group_chunks * self.store.config.rows_per_chunk
-        shape = (rows, self.store.width(self.hookpoint))
-        return self._copies.host_memory(shape, getattr(torch, self.store.config.dtype))
 
     def _start(self, epoch: int, group: int, offset: int) -> None:
         """Forget what was read ahead and begin at a position."""

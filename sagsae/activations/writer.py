@@ -39,7 +39,7 @@ from sagsae.activations.layout import (
 )
 from sagsae.activations.store import Store
 from sagsae.activations.verify import faults_of
-from sagsae.files import FileLock, signed_json
+from sagsae.files import FileLock, differences, signed_json
 from sagsae.storage import Folder, Location, storage_at
 
 
@@ -102,13 +102,11 @@ class StoreWriter:
         zarr.create_group(MemoryStore())
 
     def _compare_config(self) -> None:
-        there, asked = (c.to_json() for c in (StoreConfig.read(self.storage), self.config))
-        differ = [key for key in asked if there[key] != asked[key]]
-        if differ:
+        there = StoreConfig.read(self.storage)
+        if differ := differences(there.to_json(), self.config.to_json()):
             raise StoreError(
                 f"{self.storage} was made with another configuration (there -> asked for): "
-                + "; ".join(f"{key}: {there[key]} -> {asked[key]}" for key in differ)
-                + ". Use store_path, which gives each configuration its own folder"
+                f"{differ}. Use store_path, which gives each configuration its own folder"
             )
 
     def pending_blocks(self) -> list[int]:

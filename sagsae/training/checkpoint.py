@@ -50,11 +50,8 @@ def load_checkpoint(path: Path) -> State:
     """Inverse of ``save_checkpoint``.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: torn, altered, or not such a checkpoint; the message names the file.
+        ValueError: absent, torn, altered, or not such a checkpoint; the message names the file.
     """
-    if not path.exists():
-        raise FileNotFoundError(f"no checkpoint at {path}")
     try:
         with safe_open(str(path), framework="pt") as file:
             metadata = file.metadata() or {}
@@ -71,29 +68,13 @@ def newest_checkpoint(path: Path) -> State | None:
 
     Damage is said on standard error: training starts again, and comes to the same weights.
     """
+    if not path.exists():
+        return None
     try:
         return load_checkpoint(path)
-    except FileNotFoundError:
-        return None
     except ValueError as error:
         print(f"warning: {error}; training starts from the beginning", file=sys.stderr, flush=True)
         return None
-
-
-def differences(there: dict[str, Any] | None, here: dict[str, Any]) -> str:
-    """What two runs differ in, as "name: there -> here"; empty where they are one.
-
-    Args:
-        there: From the state of a checkpoint; None where an earlier version wrote it.
-        here: What `Trainer` writes there.
-    """
-    if there is None:
-        return "an earlier version of sagsae wrote it"
-    here = json.loads(json.dumps(here))
-    pairs = {name: (there.get(name), here.get(name)) for name in sorted({*there, *here})}
-    return "; ".join(
-        f"{name}: {one} -> {other}" for name, (one, other) in pairs.items() if one != other
-    )
 
 
 def _digest(tensors: dict[str, Tensor], text: str) -> str:

@@ -14,13 +14,9 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
+from sagsae.files import differences
 from sagsae.schedules import Recipe
-from sagsae.training.checkpoint import (
-    OtherRunError,
-    differences,
-    newest_checkpoint,
-    save_checkpoint,
-)
+from sagsae.training.checkpoint import OtherRunError, newest_checkpoint, save_checkpoint
 from sagsae.training.history import History
 from sagsae.training.optimiser import fastest_step, optimiser
 from sagsae.training.step import Terms, products_dtype
@@ -126,7 +122,7 @@ class Trainer:
         if found is None:
             return
         tensors, state = found
-        if fault := differences(state.get("run"), self._run()):
+        if fault := differences(state.get("run", {}), self._run()):
             raise OtherRunError(checkpoint, fault)
         try:
             self.stream.load_state(state["stream"])

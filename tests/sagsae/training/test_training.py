@@ -95,10 +95,10 @@ def test_resumed_training_is_bit_identical(name, stop, beta1, tmp_path):
     assert second.compute.sparse_steps == whole.compute.sparse_steps
 
 
-def test_a_checkpoint_of_an_earlier_version_is_refused(tmp_path):
+def test_a_checkpoint_that_names_no_run_is_refused(tmp_path):
     run = trainer(steps=30)
     save_checkpoint(tmp_path / "c", {"param.W_enc": run.sae.params["W_enc"]}, {"step": 3})
-    with pytest.raises(OtherRunError, match="an earlier version"):
+    with pytest.raises(OtherRunError, match="variant: None -> sagsae_tied"):
         run.run(tmp_path / "c")
 
 
