@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.training.step import Terms, weighted_sum
+from sagsae.training.step import Terms
 
 
 class AutogradStep:
@@ -23,7 +22,7 @@ class AutogradStep:
     Attributes:
         params: The trained parameters by name, outside autograd.
         grads: Gradients of the last batch, by parameter.
-        sparse_steps: 0; see `sagsae.training.step.Step`.
+        sparse_steps: 0; see `sagsae.training.cpu_step.CpuStep`.
 
     Raises:
         ValueError: no parameter requires a gradient, or ``loss`` gives no reconstruction.
@@ -45,11 +44,6 @@ class AutogradStep:
 
     def refresh(self) -> None:
         """There are no copies of the weights."""
-        return
-
-    def objective(self, terms: Mapping[str, float], lam: float) -> float:
-        """What is minimised: the terms of a batch with their coefficients, added up."""
-        return weighted_sum(terms, self.sae.weights(lam))
 
     def fuse(self, backend: str = "inductor") -> None:
         """Compile the terms of the loss. Where PyTorch cannot, the first step says so, and all are
@@ -57,7 +51,7 @@ class AutogradStep:
         self._terms = torch.compile(self.sae.training_terms, backend=backend)
 
     def __call__(self, x: Tensor, lam: float, fired: Tensor | None = None) -> Terms:
-        """Fill ``grads`` for normalised activations x [B, d]; arguments as of `Step`."""
+        """Fill ``grads`` for normalised activations x [B, d]; arguments as of `CpuStep`."""
         for grad in self.grads.values():
             grad.zero_()
         low = self.dtype == torch.bfloat16

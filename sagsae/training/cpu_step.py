@@ -9,8 +9,7 @@ those of the variant's ``loss`` by autograd, with which it shares terms and weig
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import NamedTuple
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ from sagsae.training.batch_selection import select_of_batch
 from sagsae.training.codes import Gate
 from sagsae.training.dense_path import Batch, DensePath, Rows
 from sagsae.training.kernels import Entries
-from sagsae.training.step import Terms, weighted_sum
+from sagsae.training.step import Terms
 from sagsae.training.threads import Threads, as_array, total
 from sagsae.training.weight_updates import Rates, Weights
 
@@ -44,11 +43,8 @@ ROOM = 2
 EXACT = 16
 
 
-class Update(NamedTuple):
-    """What the matrices' optimiser step needs."""
-
-    weights: Weights
-    rates: Rates
+# What the matrices' optimiser step needs.
+Update = tuple[Weights, Rates]
 
 
 class CpuStep:
@@ -103,10 +99,6 @@ class CpuStep:
         """Cast the weights once for the products of the next batch."""
         self.W_enc.copy_(self.params["W_enc"])
         self.W_dec.copy_(self.params["W_dec"])
-
-    def objective(self, terms: Mapping[str, float], lam: float) -> float:
-        """What is minimised: the terms of a batch with their coefficients, added up."""
-        return weighted_sum(terms, self.sae.weights(lam))
 
     def __call__(
         self, x: Tensor, lam: float, fired: Tensor | None = None, update: Update | None = None
@@ -239,11 +231,6 @@ class CpuStep:
         if "b_enc" in self.grads:
             self.grads["b_enc"].copy_(sums[6])
 
-    def _groups(self) -> list[tuple[int, int, np.ndarray]]:
-        """Each group's first and last latent, and gradients of the reconstruction."""
-        ends = (0, *self.sae.levels)
-        return [(i, j, as_array(g)) for i, j, g in zip(ends[:-1], ends[1:], self.g, strict=True)]
-
     def _matrix_gradients(self, batch: Batch, sparse: bool, lam: float) -> None:
         x, found = as_array(batch.operand), self.entries
         dW_enc, dW_dec = self.grads["W_enc"].T, self.grads["W_dec"]
@@ -251,10 +238,11 @@ class CpuStep:
             dW_enc.copy_(self.dense.d_enc)
             dW_dec.copy_(self.dense.d_dec)
         else:
-            arrays = as_array(dW_enc), as_array(dW_dec)
+            arrays, groups = (as_array(dW_enc), as_array(dW_dec)), pairwise((0, *self.sae.levels))
+            of_groups = list(zip(groups, map(as_array, self.g), strict=True))
 
             def part(i: int, j: int) -> None:
-                for first, last, g in self._groups():
+                for (first, last), g in of_groups:
                     weight_updates.weight_gradients(
                         found, x, g, max(i, first), min(j, last), *arrays
                     )

@@ -21,7 +21,7 @@ from sagsae.autoencoders.registry import VARIANTS, variant
 from sagsae.schedules import Recipe
 from sagsae.training.adam import MOMENTS, Adam
 from sagsae.training.autograd_step import AutogradStep
-from sagsae.training.cpu_step import CpuStep, Update
+from sagsae.training.cpu_step import CpuStep
 from sagsae.training.step import Terms
 from sagsae.training.threads import as_array
 from sagsae.training.weight_updates import Rates, Weights, squared_gradients, update_from_memory
@@ -153,7 +153,7 @@ class CpuOptimiser(Optimiser):
     def step(self, x: Tensor, lam: float, rate: float, fired: Tensor | None = None) -> Terms:
         count, sae = self._adam.count + 1, self.compute.sae
         if self.fused:
-            update = Update(self._weights, self._rates(count, rate, 1.0))
+            update = self._weights, self._rates(count, rate, 1.0)
             terms = self.compute(x, lam, fired, update)
             self._adam.step(rate)
         else:

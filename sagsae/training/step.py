@@ -36,16 +36,10 @@ def weighted_sum(terms: Mapping[str, float], weights: Mapping[str, float]) -> fl
 
 
 def products_dtype(choice: str, device: torch.device) -> torch.dtype:
-    """Resolve "auto": bfloat16 where the device multiplies it in hardware, else float32.
-
-    Raises:
-        ValueError: not "auto", "bfloat16", "float32" or "float64".
-    """
-    named = {"bfloat16": torch.bfloat16, "float32": torch.float32, "float64": torch.float64}
-    if choice in named:
-        return named[choice]
+    """That of a recipe: "auto" is bfloat16 where the device multiplies it in hardware, else
+    float32."""
     if choice != "auto":
-        raise ValueError(f"matmul_dtype {choice!r}: choose auto, bfloat16 or float32")
+        return {"bfloat16": torch.bfloat16, "float32": torch.float32}[choice]
     if device.type == "cuda":
         # By default it says yes of every card, as PyTorch emulates bfloat16 where there is none.
         in_hardware = torch.cuda.is_bf16_supported(including_emulation=False)

@@ -19,7 +19,7 @@ from sagsae.schedules import Recipe
 from sagsae.training.checkpoint import OtherRunError, newest_checkpoint, save_checkpoint
 from sagsae.training.history import History
 from sagsae.training.optimiser import fastest_step, optimiser
-from sagsae.training.step import Terms, products_dtype
+from sagsae.training.step import Terms, products_dtype, weighted_sum
 from sagsae.training.weight_average import WeightAverage
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class Trainer:
             "tokens": float((self.step + 1) * self.recipe.batch_size),
             "lr": self.recipe.lr_at(self.step),
             "k" if self.recipe.k else "lambda": knob,
-            "loss": self.compute.objective(parts, knob),
+            "loss": weighted_sum(parts, self.sae.weights(knob)),
             **parts,
             "dead_fraction": silent.double().mean().item(),
             "resets": float(self.history.resets),
