@@ -29,6 +29,7 @@ from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.cpu_products import threads_of_torch
+from sagsae.evaluation.lowest import lowest_of_each
 from sagsae.evaluation.probing import CodeProbes, DenseProbe, most_different
 from sagsae.evaluation.sides import SideCodes, decoder_of_sides
 
@@ -143,13 +144,12 @@ def absorbed(
     part = value * direction.along[side]
     by_main = torch.bincount(row, part * is_main[side], n)
     fires = torch.bincount(row[is_main[side] & (value >= SILENT)], minlength=n) > 0
-    other = ~is_main[side] & (part > 0) & (direction.cosine[side] >= COSINE)
-    others = _largest(row[other], part[other], n, MOST_ABSORBERS)
-    fraction = _fraction(total, by_main, others)
-    top = _largest_entry(row, part, n)
-    there = top >= 0
+    other = (~is_main[side] & (part > 0) & (direction.cosine[side] >= COSINE)).nonzero().flatten()
+    absorbing = other[_largest(row[other], part[other], MOST_ABSORBERS)]
+    fraction = _fraction(total, by_main, torch.bincount(row[absorbing], part[absorbing], n))
+    top = _largest(row, part, 1)
     best, cosine = torch.zeros(n, dtype=torch.float64), torch.zeros(n, dtype=torch.float64)
-    best[there], cosine[there] = part[top[there]], direction.cosine[side[top[there]]]
+    best[row[top]], cosine[row[top]] = part[top], direction.cosine[side[top]]
     full = ~fires & (cosine >= COSINE_FULL) & (total > 0) & (best >= SHARE * total)
     return fraction, full
 
@@ -162,24 +162,7 @@ def _fraction(total: Tensor, main: Tensor, others: Tensor) -> Tensor:
     return some.where(~none, 0.0)
 
 
-def _by_size(row: Tensor, part: Tensor) -> tuple[Tensor, Tensor]:
-    """Entries by row, the largest of each first; and the rank of each among those of its row."""
-    order = torch.from_numpy(np.lexsort((-part.numpy(), row.numpy())))
-    ordered = row[order]
-    starts = torch.searchsorted(ordered, ordered)  # where the entries of its row begin
-    return order, torch.arange(len(order)) - starts
-
-
-def _largest(row: Tensor, part: Tensor, n: int, count: int) -> Tensor:
-    """[n] sum of the largest entries of each row."""
-    order, rank = _by_size(row, part)
-    chosen = order[rank < count]
-    return torch.bincount(row[chosen], part[chosen], n)
-
-
-def _largest_entry(row: Tensor, part: Tensor, n: int) -> Tensor:
-    """[n] int64, the largest entry of each row; -1 where it has none."""
-    order, rank = _by_size(row, part)
-    found, first = torch.full((n,), -1, dtype=torch.int64), order[rank == 0]
-    found[row[first]] = first
-    return found
+def _largest(row: Tensor, part: Tensor, count: int) -> Tensor:
+    """Which entries are the ``count`` largest of their row, row by row, the largest first."""
+    chosen, _ = lowest_of_each(row.numpy(), -part.numpy(), np.arange(len(row)), count)
+    return torch.from_numpy(chosen)

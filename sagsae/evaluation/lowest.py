@@ -56,7 +56,7 @@ class Lowest:
         if not self.k:
             return
         lower = np.flatnonzero(score < self.score[key, -1])
-        order, _ = _lowest(key[lower], score[lower], place[lower], self.k)
+        order, _ = lowest_of_each(key[lower], score[lower], place[lower], self.k)
         new = np.sort(lower[order])
         keys = np.unique(key[new])
         there = np.isfinite(self.score[keys])
@@ -67,15 +67,16 @@ class Lowest:
             )
         }
         owner = np.concatenate([np.repeat(keys, there.sum(1)), key[new]])
-        order, rank = _lowest(owner, both["score"], both["place"], self.k)
+        order, rank = lowest_of_each(owner, both["score"], both["place"], self.k)
         for name in NAMES:
             getattr(self, name)[owner[order], rank] = both[name][order]
 
 
-def _lowest(
+def lowest_of_each(
     key: np.ndarray, score: np.ndarray, place: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the k lowest of each key, and the rank of each among those of its key."""
+    """Indices of the k lowest of each key, by key and score, of equal scores by place; and the rank
+    of each among those of its key."""
     order = np.lexsort((place, score, key))
     rank = np.arange(len(order)) - np.searchsorted(key[order], key[order])
     return order[rank < k], rank[rank < k]

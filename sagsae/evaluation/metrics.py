@@ -75,11 +75,8 @@ class ReconstructionMetrics:
         """Ratios of the sums.
 
         Raises:
-            ValueError: no tokens, constant or non-finite activations, or a non-finite
-                reconstruction.
+            ValueError: constant or non-finite activations, or a non-finite reconstruction.
         """
-        if sums.tokens < 1:
-            raise ValueError("no evaluation tokens: the held-out activations are empty")
         sse, sst = float(sums.sse), float(sums.sum_x2 - sums.sum_x.square().sum() / sums.tokens)
         if not math.isfinite(sst):
             raise ValueError("the activations hold NaN or infinities; verify the activation store")
