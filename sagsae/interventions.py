@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -22,13 +22,12 @@ from sagsae.evaluation.loss_recovered import (
 from sagsae.evaluation.replacements import constant, kept_only, reconstruction, zeros
 
 
-@contextmanager
 def splice(
     model: nn.Module,
     hookpoint: Hookpoint | str,
     autoencoder: Autoencoder,
     kept: Tensor | None = None,
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Put an autoencoder's reconstruction in place of a module's output in every forward pass.
 
     Args:
@@ -43,17 +42,15 @@ def splice(
         ValueError: the path leads to no module, or (in a forward pass) the output does not have
             the autoencoder's width.
     """
-    with _changed(model, hookpoint, autoencoder.d, reconstruction(autoencoder), kept):
-        yield
+    return _changed(model, hookpoint, autoencoder.d, reconstruction(autoencoder), kept)
 
 
-@contextmanager
 def steer(
     model: nn.Module,
     hookpoint: Hookpoint | str,
     direction: Tensor,
     kept: Tensor | None = None,
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Add a direction to a module's output in every forward pass.
 
     Args:
@@ -72,8 +69,7 @@ def steer(
     def shifted(x: Tensor) -> Tensor:
         return x + added.to(x.dtype)
 
-    with _changed(model, hookpoint, len(added), shifted, kept):
-        yield
+    return _changed(model, hookpoint, len(added), shifted, kept)
 
 
 def loss_recovered(
