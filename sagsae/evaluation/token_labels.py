@@ -19,7 +19,7 @@ what lies beyond, and the token does not count.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from string import ascii_letters, ascii_lowercase
 
@@ -35,6 +35,11 @@ FUNCTION_WORDS = {
     "pronoun": "he she it they we you i him her them us me his their its our your my",
     "auxiliary": "is are was were be been being has have had will would can could may might shall "
     "should must do does did",
+}
+
+# Word -> number of the list that has it.
+LISTED = {
+    word: number for number, words in enumerate(FUNCTION_WORDS.values()) for word in words.split()
 }
 
 NO_CLASS, NOT_COUNTED = -1, -2
@@ -61,43 +66,10 @@ class Labelling:
         return Labelling(self.kind, self.names, self.classes.ravel()[places])
 
 
-@dataclass(frozen=True)
-class _Vocabulary:
-    """What the text of each token says of it, [V] arrays."""
-
-    # Whether it begins with white space.
-    spaced: np.ndarray
-    # Number of the letter that it begins with, white space left out; -1 for none.
-    letter: np.ndarray
-    # Whether it begins with a character of a word.
-    inside: np.ndarray
-    # Whether it ends with one.
-    unended: np.ndarray
-    # Whether it is nothing but letters, white space left out.
-    whole: np.ndarray
-    # Number of the list that has it; -1 for none.
-    listed: np.ndarray
-    digit: np.ndarray
-
-    @classmethod
-    def of(cls, texts: Sequence[str]) -> _Vocabulary:
-        lists = {
-            word: number
-            for number, words in enumerate(FUNCTION_WORDS.values())
-            for word in words.split()
-        }
-        bare = [text.strip() for text in texts]
-        return cls(
-            spaced=np.array([text[:1].isspace() for text in texts]),
-            letter=np.array(
-                [ascii_lowercase.index(b[0].lower()) if b[:1] in LETTERS else -1 for b in bare]
-            ),
-            inside=np.array([_of_word(text[:1]) for text in texts]),
-            unended=np.array([_of_word(text[-1:]) for text in texts]),
-            whole=np.array([b.isalpha() for b in bare]),
-            listed=np.array([lists.get(b.lower(), NO_CLASS) for b in bare]),
-            digit=np.array([any("0" <= c <= "9" for c in text) for text in texts]),
-        )
+def _letter(text: str) -> int:
+    """Number of the letter that a text begins with, white space left out."""
+    first = text.strip()[:1]
+    return ascii_lowercase.index(first.lower()) if first in LETTERS else NO_CLASS
 
 
 def _of_word(character: str) -> bool:
@@ -121,26 +93,32 @@ def token_labels(
         starts: whether each context begins with a token that is no text. What lies before the
             token behind it is in another context.
     """
-    known, text = _Vocabulary.of(texts), ~np.isin(input_ids, np.array(list(special), np.int64))
+
+    def of_tokens(rule: Callable[[str], bool | int]) -> np.ndarray:
+        """[n, L], what a rule says of the text of each token."""
+        return np.array([rule(token) for token in texts])[input_ids]
+
+    text = ~np.isin(input_ids, np.array(list(special), np.int64))
     if starts:
         text[:, 0] = False
     same = np.zeros(input_ids.shape, bool)  # as the token before, of one document and both text
     same[:, 1:] = (doc_id[:, 1:] == doc_id[:, :-1]) & text[:, 1:] & text[:, :-1]
-    unknown_before = np.zeros(input_ids.shape, bool)
-    unknown_before[:, : 1 + starts] = True
     goes_on = np.zeros(input_ids.shape, bool)
-    goes_on[:, 1:] = same[:, 1:] & known.unended[input_ids[:, :-1]]
-    begins = text & (known.spaced[input_ids] | ~(goes_on | unknown_before))
-    letter = known.letter[input_ids]
+    goes_on[:, 1:] = same[:, 1:] & of_tokens(lambda token: _of_word(token[-1:]))[:, :-1]
+    goes_on[:, : 1 + starts] = True  # what lies before is in another context
+    begins = text & (of_tokens(lambda token: token[:1].isspace()) | ~goes_on)
+    letter = of_tokens(_letter)
     start = begins & (letter >= 0)
     followed = np.zeros(input_ids.shape, bool)
-    followed[:, :-1] = same[:, 1:] & known.inside[input_ids[:, 1:]]
+    followed[:, :-1] = same[:, 1:] & of_tokens(lambda token: _of_word(token[:1]))[:, 1:]
     followed[:, -1] = True  # by what is in another context
-    word = start & known.whole[input_ids] & ~followed
+    word = start & of_tokens(lambda token: token.strip().isalpha()) & ~followed
+    listed = of_tokens(lambda token: LISTED.get(token.strip().lower(), NO_CLASS))
+    digit = of_tokens(lambda token: any("0" <= character <= "9" for character in token))
     return [
         _labelling("letter", tuple(ascii_lowercase), letter, start),
-        _labelling("digit", ("digit",), np.where(known.digit[input_ids], 0, NO_CLASS), text),
-        _labelling("word", tuple(FUNCTION_WORDS), known.listed[input_ids], word),
+        _labelling("digit", ("digit",), np.where(digit, 0, NO_CLASS), text),
+        _labelling("word", tuple(FUNCTION_WORDS), listed, word),
     ]
 
 
