@@ -26,8 +26,6 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
-import numpy as np
-
 from sagsae.files import MAX_FILES, LockedError, canonical_json, checked_json, digest
 from sagsae.storage import Location, Storage, storage_at
 
@@ -113,11 +111,6 @@ class StoreConfig(Layout):
     def chunks_per_block(self) -> int:
         """Chunks of one hookpoint in one block."""
         return self.rows_per_block // self.rows_per_chunk
-
-    @property
-    def storage_dtype(self) -> np.dtype:
-        """NumPy dtype of the hookpoint arrays on disk."""
-        return np.dtype(np.uint16 if self.dtype == "bfloat16" else np.float32)
 
     @property
     def arrays(self) -> tuple[str, ...]:

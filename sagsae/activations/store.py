@@ -199,7 +199,8 @@ class Store:
         rows = self.config.piece_rows(array)
         if array in TOKEN_ARRAYS:
             return (rows,), np.dtype(np.int32)
-        return (rows, self.config.hookpoints[array]), self.config.storage_dtype
+        dtype = np.dtype(np.uint16 if self.config.dtype == "bfloat16" else np.float32)
+        return (rows, self.config.hookpoints[array]), dtype
 
     def read(self, array: str, block: int, piece: int, out: np.ndarray | None = None) -> np.ndarray:
         """A piece with a checksum of its own: R rows of a hookpoint, or S of a token array.

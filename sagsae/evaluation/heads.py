@@ -61,6 +61,5 @@ def rows_per_head(model: Any) -> int:
 
 def rows_per_softmax(logits: Tensor) -> int:
     """Rows of logits [..., V] that are converted to float32 at once."""
-    if logits.device.type != "cpu":
-        return max(1, logits.numel() // logits.shape[-1])
-    return max(1, LOGITS_PER_SOFTMAX // logits.shape[-1])
+    together = LOGITS_PER_SOFTMAX if logits.device.type == "cpu" else logits.numel()
+    return max(1, together // logits.shape[-1])

@@ -21,9 +21,7 @@ def find_blocks(model: Any) -> str:
     Raises:
         ValueError: there is no such list, or more than one.
     """
-    config = model.config
-    config = config.get_text_config() if hasattr(config, "get_text_config") else config
-    wanted = config.num_hidden_layers
+    wanted = model.config.get_text_config().num_hidden_layers
     lists = {n: module for n, module in model.named_modules() if isinstance(module, nn.ModuleList)}
     found: list[str] = [name for name, blocks in lists.items() if len(blocks) == wanted]
     if len(found) != 1:
