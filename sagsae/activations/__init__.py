@@ -5,15 +5,10 @@
 puts reconstructions back into the model.
 """
 
-from sagsae.activations.calibration import kept_mask as kept_mask
-from sagsae.activations.calibration import load_calibration as load_calibration
 from sagsae.activations.dump import DumpProgress as DumpProgress
 from sagsae.activations.dump import dump_activations as dump_activations
 from sagsae.activations.hookpoints import Hookpoint as Hookpoint
-from sagsae.activations.hookpoints import capture as capture
 from sagsae.activations.hookpoints import default_hookpoints as default_hookpoints
-from sagsae.activations.hookpoints import resolve as resolve
-from sagsae.activations.hookpoints import run_captured as run_captured
 from sagsae.activations.hookpoints import splice as splice
 from sagsae.activations.layout import StoreConfig as StoreConfig
 from sagsae.activations.layout import StoreError as StoreError

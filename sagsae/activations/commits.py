@@ -1,4 +1,4 @@
-"""Commit files: what one block holds, and the statistics that merge into those of a store.
+"""Commit files: what one block holds, and the moments that merge into those of a store.
 
 Float64 vectors are base64 of their little-endian bytes: exact, and half the size of decimals.
 """
@@ -30,7 +30,8 @@ _VALUES_AT_ONCE = 32_767
 
 @dataclass(frozen=True, kw_only=True)
 class Moments:
-    """Mergeable sums over rows x [d], accumulated in float64 from the stored values."""
+    """Mergeable sums over rows x [d], accumulated in float64 from the stored values, in the model's
+    own units."""
 
     count: int
     sum: np.ndarray
@@ -53,6 +54,22 @@ class Moments:
             max_norm=max(part.max_norm for part in parts),
             non_finite=sum(part.non_finite for part in parts),
         )
+
+    @property
+    def mean(self) -> np.ndarray:
+        """[d] float64."""
+        return self.sum / self.count
+
+    @property
+    def scale(self) -> float:
+        """1 / sqrt(mean |x|^2): multiplies activations to unit mean square norm."""
+        mean_square = self.sum_of_squares / self.count
+        return 1 / math.sqrt(mean_square) if mean_square > 0 else math.inf
+
+    @property
+    def mean_norm(self) -> float:
+        """Mean of |x|."""
+        return self.norm_sum / self.count
 
     def to_json(self) -> dict[str, Any]:
         """JSON form, exact."""
@@ -114,31 +131,6 @@ class RunningMoments:
             norm_sum=float(norms.sum()),
             max_norm=float(norms.max()),
             non_finite=int(np.count_nonzero(~np.isfinite(squared))),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Statistics:
-    """Of one hookpoint over all rows of a store, in the model's own units."""
-
-    count: int
-    mean: np.ndarray
-    """[d] float64."""
-    scale: float
-    """1 / sqrt(mean |x|^2): multiplies activations to unit mean square norm."""
-    mean_norm: float
-    max_norm: float
-
-    @classmethod
-    def of(cls, moments: Moments) -> Self:
-        """Statistics from merged moments."""
-        mean_square = moments.sum_of_squares / moments.count
-        return cls(
-            count=moments.count,
-            mean=moments.sum / moments.count,
-            scale=1 / math.sqrt(mean_square) if mean_square > 0 else math.inf,
-            mean_norm=moments.norm_sum / moments.count,
-            max_norm=moments.max_norm,
         )
 
 

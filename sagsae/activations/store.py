@@ -22,7 +22,6 @@ from sagsae.activations.commits import (
     REQUESTS,
     Commit,
     Moments,
-    Statistics,
     read_commits,
     read_seal,
     remedy,
@@ -131,11 +130,10 @@ class Store:
         """The block that a chunk belongs to."""
         return self.blocks[chunk // self.config.chunks_per_block]
 
-    def statistics(self, hookpoint: str) -> Statistics:
+    def statistics(self, hookpoint: str) -> Moments:
         """Mean, scale and norms over all committed rows, float64."""
         self.width(hookpoint)  # which knows the name, or raises
-        moments = (self.commits[block].moments[hookpoint] for block in self.blocks)
-        return Statistics.of(Moments.merged(moments))
+        return Moments.merged(self.commits[block].moments[hookpoint] for block in self.blocks)
 
     def digest(self) -> str:
         """sha256 that names the rows: equal digests, equal rows in an equal order."""

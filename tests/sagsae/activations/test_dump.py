@@ -25,11 +25,10 @@ from sagsae.activations import (
     contexts_per_block,
     default_hookpoints,
     dump_activations,
-    kept_mask,
-    load_calibration,
     splice,
     verify_store,
 )
+from sagsae.activations.calibration import kept_mask, load_calibration
 from sagsae.files import signed_json
 
 LENGTH, BLOCKS, ROWS = 16, 3, 64

@@ -53,11 +53,7 @@ def test_the_first_rows_are_a_store_of_that_size(tmp_path: Path, changes: dict) 
     assert part.digest() == small.digest() != Store.open(tmp_path / "large").digest()
     assert (part.n_rows, part.blocks, part.dropped) == (small.n_rows, small.blocks, small.dropped)
     for name in ("attn", "resid"):
-        mine, theirs = part.statistics(name), small.statistics(name)
-        assert {**vars(mine), "mean": mine.mean.tolist()} == {
-            **vars(theirs),
-            "mean": theirs.mean.tolist(),
-        }
+        assert part.statistics(name).to_json() == small.statistics(name).to_json()
         streams = [ActivationStream(store, name, 32, seed=3) for store in (part, small)]
         for _ in range(12):  # two epochs
             assert torch.equal(*(next(stream) for stream in streams))

@@ -8,7 +8,14 @@ from activation_samples import HIDDEN, LAYERS
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from sagsae.activations import Hookpoint, capture, default_hookpoints, resolve, run_captured, splice
+from sagsae.activations.hookpoints import (
+    Hookpoint,
+    capture,
+    default_hookpoints,
+    resolve,
+    run_captured,
+    splice,
+)
 
 
 def points(model: PreTrainedModel, layer: int) -> dict[str, Hookpoint]:
