@@ -63,7 +63,8 @@ def opened_trainer(
         "recipe": recipe.described(),
         **(origin or {}),
     }
-    with rows.stream(recipe.batch_size, seed, group_chunks, device) as stream:
+    shuffled = rows.stream(recipe.batch_size, seed, group_chunks=group_chunks, device=device)
+    with shuffled as stream:
         yield Trainer(sae.to(device), stream, recipe)
 
 

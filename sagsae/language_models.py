@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def load_language_model(
     """
     folder = check_model_folder(folder)
     disable_progress_bar()
-    try:
+    weights = _weights(folder)
+    with _explained(folder, "model", f"check config.json and {weights}, or make the folder again"):
         model, info = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -75,13 +77,7 @@ def load_language_model(
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-    except Exception as error:  # Transformers passes on whatever the parser of each file raises
-        _refuse_own_code(folder, error)
-        raise LanguageModelError(
-            f"{folder}: the model cannot be loaded ({type(error).__name__}: {error}); check "
-            f"config.json and {_weights(folder)}, or make the folder again"
-        ) from error
-    require_complete(info, folder, _weights(folder))
+    require_complete(info, folder, weights)
     model = model.requires_grad_(False).eval().to(device)
     if model.device.type == "cpu" and not has_bfloat16():
         multiply_in_float32(model)
@@ -121,14 +117,8 @@ def load_tokenizer(folder: str | Path) -> Any:
             f"{', '.join(VOCABULARY_FILES)}); save the model's own tokenizer into it with "
             "save_pretrained"
         )  # Transformers would make up an empty one for some architectures
-    try:
+    with _explained(folder, "tokenizer", "check or replace its tokenizer files"):
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except Exception as error:  # as above
-        _refuse_own_code(folder, error)
-        raise LanguageModelError(
-            f"{folder}: the tokenizer cannot be loaded ({type(error).__name__}: {error}); check or "
-            "replace its tokenizer files"
-        ) from error
 
 
 def texts_of(tokenizer: Any, ids: Sequence[int]) -> list[str]:
@@ -143,13 +133,20 @@ def texts_of(tokenizer: Any, ids: Sequence[int]) -> list[str]:
     ]
 
 
-def _refuse_own_code(folder: Path, error: Exception) -> None:
-    """Say it in this project's words: Transformers' own advice is to trust the code."""
-    if "trust_remote_code" in str(error):
+@contextmanager
+def _explained(folder: Path, what: str, remedy: str) -> Iterator[None]:
+    """Say in this project's words what cannot be loaded, and what to do."""
+    try:
+        yield
+    except Exception as error:  # Transformers passes on whatever the parser of each file raises
+        if "trust_remote_code" in str(error):  # it advises to trust the code
+            raise LanguageModelError(
+                f"{folder}: it brings code of its own (auto_map), which is never run: choose a "
+                "model whose architecture and tokenizer are part of Transformers"
+            ) from None
         raise LanguageModelError(
-            f"{folder}: it brings code of its own (auto_map), which is never run: choose a model "
-            "whose architecture and tokenizer are part of Transformers"
-        ) from None
+            f"{folder}: the {what} cannot be loaded ({type(error).__name__}: {error}); {remedy}"
+        ) from error
 
 
 def _weights(folder: Path) -> str:

@@ -166,7 +166,7 @@ def dump_activations(
             found = median_norms(model, hookpoints, calibration_tokens, batch, device)
             save_calibration(storage, found)
         medians = load_calibration(storage)
-        _check_blocks(storage, config, tokens, settings.slack)
+        _check_blocks(storage, config, tokens, per_block)
         if writer.pending_blocks():
             readers = [
                 BlockReader(own, tokens, hookpoints, medians, config, settings, device)
@@ -184,11 +184,10 @@ def _copies(model: nn.Module, count: int) -> list[nn.Module]:
     return [model, *(copy.deepcopy(model, dict(weights)) for _ in range(1, count))]
 
 
-def _check_blocks(storage: Storage, config: StoreConfig, tokens: TokenStore, slack: float) -> None:
+def _check_blocks(storage: Storage, config: StoreConfig, tokens: TokenStore, size: int) -> None:
     """Refuse to add blocks of other medians, or of another text or order, to those there are."""
     there = [block for block in committed_blocks(storage) if block < config.n_blocks]
     commits = read_commits(storage, config, there)
-    size = contexts_per_block(config.rows_per_block, tokens.context_length, slack)
     for block, commit in commits.items():
         contexts = slice(block * size, (block + 1) * size)
         if commit.cursor.get("tokens_sha256") != tokens.digest(contexts):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import Any, Protocol
 
@@ -39,8 +40,8 @@ class TrainingRows:
         mean: [d] float64.
         scale: 1 / sqrt(mean |x|^2).
         first: Makes [n, d] float32, the first rows.
-        stream: Opens shuffled batches for a batch size, a seed, chunks that are shuffled together,
-            and a device.
+        stream: Opens shuffled batches for a batch size, a seed, ``group_chunks`` that are shuffled
+            together, and a ``device``.
         origin: JSON values that say where they come from.
     """
 
@@ -48,7 +49,7 @@ class TrainingRows:
     mean: np.ndarray
     scale: float
     first: Callable[[], Tensor]
-    stream: Callable[[int, int, int, torch.device | str], AbstractContextManager[Stream]]
+    stream: Callable[..., AbstractContextManager[Stream]]
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -83,24 +84,18 @@ def _of_store(store: Store, hookpoint: str) -> TrainingRows:
     hookpoint = hookpoint or names[0]
     found = store.statistics(hookpoint)
     known = {name: store.config.provenance.get(name) for name in ("model", "layer")}
-
-    def stream(batch_size: int, seed: int, group_chunks: int, device: torch.device | str) -> Any:
-        return ActivationStream(
-            store, hookpoint, batch_size, seed, group_chunks=group_chunks, device=device
-        )
-
     return TrainingRows(
         count=store.n_rows,
         mean=found.mean,
         scale=found.scale,
         first=lambda: _first(iterate(store, hookpoint, 4096))[:FIRST_ROWS].float(),
-        stream=stream,
+        stream=partial(ActivationStream, store, hookpoint),
         origin={**known, "hookpoint": hookpoint, "store": store.config.digest()},
     )
 
 
 def _of_tensor(rows: Tensor) -> TrainingRows:
-    def stream(batch_size: int, seed: int, _: int, device: torch.device | str) -> Any:
+    def stream(batch_size: int, seed: int, *, device: torch.device | str, **_: Any) -> Any:
         return nullcontext(TensorStream(rows.to(device), batch_size, seed))
 
     return TrainingRows(
@@ -114,7 +109,7 @@ def _of_tensor(rows: Tensor) -> TrainingRows:
 def _of_batches(batches: Iterator[Tensor]) -> TrainingRows:
     first = _first(batches)
 
-    def stream(batch_size: int, *_: Any) -> Any:
+    def stream(batch_size: int, seed: int, **_: Any) -> Any:
         return nullcontext(BatchStream(first, batches, batch_size))
 
     return TrainingRows(
