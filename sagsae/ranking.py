@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sagsae.frontiers import Floats, Frontier
-from sagsae.sweeps import Sweep
+from sagsae.sweeps import Estimate, Sweep
 
 # Standard errors of a difference beyond which two values are told apart.
 APART = 2.0
@@ -35,8 +35,7 @@ class Reading:
     @property
     def se(self) -> float | None:
         """Standard error over seeds; None with fewer than two."""
-        n = self.by_seed.size
-        return float(self.by_seed.std(ddof=1)) / math.sqrt(n) if n > 1 else None
+        return Estimate.of(self.by_seed).se if self.by_seed.size else None
 
 
 @dataclass(frozen=True, kw_only=True)
