@@ -96,7 +96,7 @@ def token_labels(
 
     def of_tokens(rule: Callable[[str], bool | int]) -> np.ndarray:
         """[n, L], what a rule says of the text of each token."""
-        return np.array([rule(token) for token in texts])[input_ids]
+        return np.array([rule(token) for token in texts]).take(input_ids)
 
     text = ~np.isin(input_ids, np.array(list(special), np.int64))
     if starts:
