@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,7 @@ class Firings:
         tokens, latents = z.nonzero(as_tuple=True)
         values = z[tokens, latents]
         fired = torch.bincount(tokens, minlength=len(z))
-        starts = torch.zeros(len(z) + 1, dtype=torch.int64, device=z.device)
-        torch.cumsum(fired, 0, out=starts[1:])
+        starts = pad(fired.cumsum(0), (1, 0))
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
             where = torch.sparse_csr_tensor(
