@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from docs.sign_tables import Table, consistency, data, halves, poles, rates
+from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.numbers import variant_label
 
 MODELS = {"smollm2-135m": "SmolLM2", "gemma3-270m": "Gemma"}
@@ -23,7 +24,7 @@ TUNED = ("batchtopk", "absbatchtopk", "gated", "sagsae_tied")
 def markdown(name: str, file: Path) -> str:
     """The table of that name from a CSV file, as Markdown."""
     kind, _, of = name.partition(" ")
-    heads, rows = TABLES[kind](pd.read_csv(file, keep_default_na=False, na_values=[""]), of)
+    heads, rows = TABLES[kind](read_table(file), of)
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -41,72 +42,66 @@ def _signed(value: float) -> str:
     return "–" if pd.isna(value) else f"{value:+.3f}" if abs(value) >= 0.0005 else f"{value:+.4f}"
 
 
-def _effects(table: pd.DataFrame, shown: list[str], cell: Callable[[pd.Series], str]) -> Table:
+BY_START = {
+    ("", WIDE): "8d against 16d, from zero",
+    ("mean", WIDE): "8d against 16d, from the mean",
+    ("", NARROW): "2d against 4d, from zero",
+    ("mean", NARROW): "2d against 4d, from the mean",
+}
+"""Recipe and widths -> head."""
+BY_BUDGET = {
+    ("short", NARROW): "from zero, 0.6 M",
+    ("", NARROW): "2 M",
+    ("long", NARROW): "6 M",
+    ("longest", NARROW): "20 M",
+    ("mean-short", NARROW): "from the mean, 0.6 M",
+    ("mean", NARROW): "2 M",
+    ("mean-long", NARROW): "6 M",
+    ("mean-longest", NARROW): "20 M",
+}
+
+
+def _effects(
+    table: pd.DataFrame, heads: dict[tuple[str, str], str], cell: Callable[[pd.Series], str]
+) -> Table:
     """A row per pair, a column per recipe and pair of widths."""
-    table = table.assign(recipe=table["recipe"].fillna("default"))
     of = table.set_index(["recipe", "widths", "model", "hookpoint"])
     rows = []
     for pair, place in zip(PAIRS, PLACES, strict=True):
-        keys = [(*setting.split(": "), *pair) for setting in shown]
+        keys = [(*setting, *pair) for setting in heads]
         rows.append([place, *(cell(of.loc[key]) if key in of.index else "–" for key in keys)])
-    return ["pair", *shown], [row for row in rows if set(row[1:]) != {"–"}]
+    return ["pair", *heads.values()], [row for row in rows if set(row[1:]) != {"–"}]
 
 
 def gaps(table: pd.DataFrame, _: str) -> Table:
-    shown = [f"{recipe}: {width}" for width in (WIDE, NARROW) for recipe in ("default", "mean")]
-    heads, rows = _effects(table, shown, _gap)
-    return [heads[0], *map(_words, heads[1:])], rows
+    return _effects(table, BY_START, _gap)
 
 
 def dead(table: pd.DataFrame, _: str) -> Table:
-    shown = [f"{recipe}: {width}" for width in (WIDE, NARROW) for recipe in ("default", "mean")]
-    heads, rows = _effects(
-        table,
-        shown,
-        lambda row: (
-            f"{_number(row['dead_candidate'], 4)}, {_number(row['dead_baseline'], 4)}"
-            if pd.notna(row["dead_candidate"])
-            else "–"
-        ),
-    )
-    return [heads[0], *map(_words, heads[1:])], rows
+    return _effects(table, BY_START, _dead)
 
 
 def budgets(table: pd.DataFrame, _: str) -> Table:
-    names = {
-        "short": "from zero, 0.6 M",
-        "default": "2 M",
-        "long": "6 M",
-        "longest": "20 M",
-        "mean-short": "from the mean, 0.6 M",
-        "mean": "2 M",
-        "mean-long": "6 M",
-        "mean-longest": "20 M",
-    }
-    heads, rows = _effects(table, [f"{name}: {NARROW}" for name in names], _gap)
-    return [heads[0], *names.values()], rows
+    return _effects(table, BY_BUDGET, _gap)
 
 
 def _gap(row: pd.Series) -> str:
     return f"{_signed(row['min_gap'])}, {_signed(row['mean_gap'])}"
 
 
-def _words(setting: str) -> str:
-    recipe, widths = setting.split(": ")
-    return (
-        f"{widths.replace('vs', 'against')}, from {'zero' if recipe == 'default' else 'the mean'}"
-    )
+def _dead(row: pd.Series) -> str:
+    if pd.isna(row["dead_candidate"]):
+        return "–"
+    return f"{_number(row['dead_candidate'], 4)}, {_number(row['dead_baseline'], 4)}"
 
 
 def claims(table: pd.DataFrame, _: str) -> Table:
     kinds = ["holds", "does not hold", "not testable", "not measured"]
     once = table[table["same_as"].isna()]
-    counts = once.groupby(["statement", "outcome"], sort=False).size().unstack(fill_value=0)
-    counts = counts.reindex(columns=kinds, fill_value=0)
-    rows = [
-        [str(n), statement, *map(str, row)]
-        for n, (statement, row) in enumerate(zip(counts.index, counts.to_numpy(), strict=True), 1)
-    ]
+    rows = []
+    for n, (statement, own) in enumerate(once.groupby("statement", sort=False)["outcome"], start=1):
+        counts = own.value_counts().reindex(kinds, fill_value=0)
+        rows.append([str(n), str(statement), *map(str, counts)])
     return ["", "the paper says", *kinds], rows
 
 
@@ -116,22 +111,17 @@ def ranking(table: pd.DataFrame, recipe: str) -> Table:
     rows = []
     for variant, cells in at_64.groupby("variant", sort=False):
         of = cells.set_index(["model", "hookpoint"]).reindex(PAIRS)
-        everywhere = of["rank"].notna().all()
-        loss = of["loss_recovered"].drop(TOO_LITTLE_LOSS)
+        width = "4d" if of["sides"].iloc[0] == 1 else "2d"
+        mean_rank = f"{of['rank'].mean():.1f}" if of["rank"].notna().all() else "–"
+        places = [
+            "–" if pd.isna(rank) else f"{_number(r2)} ({rank:.0f})"
+            for r2, rank in zip(of["r2"], of["rank"], strict=True)
+        ]
+        loss = of["loss_recovered"].drop(TOO_LITTLE_LOSS).mean()
+        means = of[["dead_fraction", "accuracy_1", "absorption"]].mean()
         speed = (of["tokens_per_second"] / base).median()
-        places = [f"{_number(r2)} ({k:.0f})" for r2, k in zip(of["r2"], of["rank"], strict=True)]
-        rows.append(
-            [
-                variant_label(str(variant)),
-                "4d" if of["sides"].iloc[0] == 1 else "2d",
-                f"{of['rank'].mean():.1f}" if everywhere else "–",
-                *(place if "nan" not in place else "–" for place in places),
-                _number(loss.mean()),
-                *(_number(of[name].mean()) for name in ("dead_fraction", "accuracy_1")),
-                _number(of["absorption"].mean()),
-                _number(speed, 2),
-            ]
-        )
+        numbers = [*map(_number, (loss, *means)), _number(speed, 2)]
+        rows.append([variant_label(str(variant)), width, mean_rank, *places, *numbers])
     rows.sort(key=lambda row: (row[2] == "–", row[2].zfill(5)))
     measures = ["Loss Recovered", "dead", "probing", "absorption", "tokens/s"]
     return ["variant", "H", "mean rank", *PLACES, *measures], rows
@@ -142,7 +132,7 @@ def sides(table: pd.DataFrame, recipe: str) -> Table:
     of_recipe = table[table["recipe"] == recipe]
     for (l0, family), cells in of_recipe.groupby(["l0", "family"], sort=False):
         of = cells.set_index(["model", "hookpoint"])["r2_difference"].reindex(PAIRS)
-        (total,) = cells[cells["model"].isna()].itertuples()
+        (total,) = cells[cells["model"] == ""].itertuples()
         if of.notna().sum() < 5:
             continue
         word = "undecided"
@@ -158,7 +148,6 @@ def sides(table: pd.DataFrame, recipe: str) -> Table:
 
 def tuning(table: pd.DataFrame, _: str) -> Table:
     """R2 at L0 = 64 of each variant of study sign-tuning at both pairs: a row per recipe."""
-    table = table.assign(recipe=table["recipe"].fillna(""))
     of = {key: _near_64(points) for key, points in table.groupby(["recipe", "variant", "model"])}
     pairs = {key[:2] for key in of}
     return _by_recipe({key: ", ".join(of[*key, model] for model in MODELS) for key in pairs})
@@ -166,7 +155,7 @@ def tuning(table: pd.DataFrame, _: str) -> Table:
 
 def _near_64(points: pd.DataFrame) -> str:
     """R2 at L0 = 64; of the nearest point, with its L0, if all lie on one side by over 2 %."""
-    if points["collapsed"].notna().any():
+    if (points["collapsed"] != "").any():
         return "collapsed"
     points = points.sort_values("l0")
     away = np.log(points["l0"] / 64)
@@ -179,7 +168,7 @@ def _near_64(points: pd.DataFrame) -> str:
 
 def starts(table: pd.DataFrame, model: str) -> Table:
     """Dead among the latents that began against the mean, and along it: a row per recipe."""
-    chosen = table[table["model"] == model].assign(recipe=table["recipe"].fillna(""))
+    chosen = table[table["model"] == model]
     means = chosen.groupby(["recipe", "variant"])[["dead_against", "dead_along"]].mean()
     shares = means.agg(lambda row: ", ".join(_number(share) for share in row), axis=1)
     return _by_recipe(shares.to_dict())
@@ -199,10 +188,9 @@ def _by_recipe(found: dict[tuple[str, str], str]) -> Table:
 
 def collapse(table: pd.DataFrame, of: str) -> Table:
     """R2 of the plain learning rates, or of four ways to train, three seeds each."""
-    table = table.assign(recipe=table["recipe"].fillna("0.0007"))
     shown = table.assign(text=table["r2"].map(_number).where(table["r2"] > 0, "diverges"))
     if of == "rates":
-        names = {"0.0007": "0.0007", "rate9em4": "0.0009", "rate1em3": "0.001"}
+        names = {"": "0.0007", "rate9em4": "0.0009", "rate1em3": "0.001"}
         names |= {"rate1p2em3": "0.0012", "rate1p35em3": "0.00135"}
         first = shown[shown["seed"] == 0].set_index(["recipe", "width"])["text"]
         widths = [1280, 2560, 5120, 10240]
@@ -221,21 +209,16 @@ def collapse(table: pd.DataFrame, of: str) -> Table:
 
 def lambdas(table: pd.DataFrame, _: str) -> Table:
     rows = []
-    chosen = table[(table["recipe"] == "matched") & table["collapsed"].isna()]
+    chosen = table[(table["recipe"] == "matched") & (table["collapsed"] == "")]
+    sweeps = dict(iter(chosen.groupby(["variant", "model", "hookpoint"])))
     for variant in ("gated", "sagsae_tied", "relu", "jumprelu"):
-        for (model, hook), place in zip(PAIRS, PLACES, strict=True):
-            of = chosen[
-                (chosen["variant"] == variant)
-                & (chosen["model"] == model)
-                & (chosen["hookpoint"] == hook)
-            ]
-            means = of.groupby("lam")["l0"].mean()
+        for pair, place in zip(PAIRS, PLACES, strict=True):
+            means = sweeps[variant, *pair].groupby("lam")["l0"].mean()
             spelled = (np.format_float_positional(lam) for lam in means.index)
             points = ", ".join(f"{lam}: {l0:.0f}" for lam, l0 in zip(spelled, means, strict=True))
             slopes = np.diff(np.log(means.to_numpy())) / np.diff(np.log(means.index.to_numpy()))
-            rows.append(
-                [f"`{variant}`", place, points, f"{slopes.max():.1f} to {slopes.min():.1f}"]
-            )
+            power = f"{slopes.max():.1f} to {slopes.min():.1f}"
+            rows.append([f"`{variant}`", place, points, power])
     return ["variant", "pair", "lambda: L0", "power"], rows
 
 

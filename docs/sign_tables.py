@@ -35,17 +35,15 @@ OUTCOMES = {
 
 def rates(table: pd.DataFrame, of: str) -> Table:
     """Of a family and a measure: a row per pair, a column per two-sided width."""
-    family, measure = of.split()
-    asked = table["family"].eq(family) & table["measure"].eq(measure)
-    rows = _named(table[asked & table["recipe"].eq("tuned")])
+    rows = _measured(table, of)
+    rows = rows[rows["recipe"] == "tuned"]
     return _wide(rows, rows.apply(_rate, axis=1), WIDTHS)
 
 
 def data(table: pd.DataFrame, of: str) -> Table:
     """The same of the pairs that have the axis of data: a row per pair and recipe of it."""
-    family, measure = of.split()
-    asked = table["family"].eq(family) & table["measure"].eq(measure)
-    rows = _named(table[asked & table["recipe"].isin(DATA)])
+    rows = _measured(table, of)
+    rows = rows[rows["recipe"].isin(DATA)]
     several = rows.groupby("pair")["recipe"].transform("nunique") > 1
     rows = _by_data(rows[several]).sort_values("pair", kind="stable")
     rows["pair"] += ", " + rows["recipe"].map(DATA)
@@ -84,6 +82,12 @@ def poles(table: pd.DataFrame, variant: str) -> Table:
     return ["tokens, or null", "pair", "cells", *OUTCOMES.values()], lines
 
 
+def _measured(table: pd.DataFrame, of: str) -> pd.DataFrame:
+    """The rows of a family and a measure."""
+    family, measure = of.split()
+    return _named(table[(table["family"] == family) & (table["measure"] == measure)])
+
+
 def _by_data(rows: pd.DataFrame) -> pd.DataFrame:
     """In the order of DATA, and then those of nulls."""
     order = {recipe: place for place, recipe in enumerate(DATA)}
@@ -101,16 +105,14 @@ def _named(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _wide(rows: pd.DataFrame, texts: pd.Series, columns: Mapping[Any, str]) -> Table:
     """A row per pair, a column per two-sided width; a dash where there is no row."""
-    lines: dict[str, dict[object, str]] = {}
-    for pair, key, text in zip(rows["pair"], rows["times_d"], texts, strict=True):
-        lines.setdefault(pair, {})[key] = text
-    shown = [[pair, *(line.get(key, "–") for key in columns)] for pair, line in lines.items()]
-    return ["pair", *columns.values()], shown
+    wide = rows.assign(text=texts).set_index(["pair", "times_d"])["text"].unstack(sort=False)
+    wide = wide.reindex(columns=list(columns)).fillna("–")
+    return ["pair", *columns.values()], wide.reset_index().to_numpy().tolist()
 
 
 def _rate(row: pd.Series) -> str:
     """The rate and its interval, or the bound."""
-    if pd.notna(row["bound"]):
+    if row["bound"]:
         return f"{row['bound']} {row['rate']:.3g}"
     return _with_interval(row, "rate", "{:.2f}")
 
