@@ -23,8 +23,8 @@ def figure_11(shown: Shown) -> Drawn:
     """
     slopes = shown.rows(CALIBRATION)
     lines = {
-        (label, sign): style.stroke | {"alpha": opacity, "label": f"{label}, {name}"}
-        for label, style in shown.lines(slopes).items()
+        (label, sign): look | {"marker": "", "alpha": opacity, "label": f"{label}, {name}"}
+        for label, look in shown.lines(slopes).items()
         for sign, (name, opacity) in SIGNS.items()
         if ((slopes["series"] == label) & (slopes["sign"] == sign)).any()
     }

@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from pipeline.analysis.figures.panels import decimal_ticks, grid
-from pipeline.analysis.figures.shown import Drawn, Shown
+from pipeline.analysis.figures.shown import Drawn, Shown, legend_of
 from pipeline.analysis.numbers import variant_label
 from pipeline.analysis.tables.sweeps import without_idle_k
 from pipeline.study.cell import KNOBS, SweepKey, knob_of
@@ -41,7 +40,7 @@ def figure_curves(shown: Shown) -> Drawn:
     places = shown.spec.trained[shown.recipe]
     curves = [*_curves(shown)] or [pd.DataFrame(columns=KEYS)]
     table = pd.concat(curves, ignore_index=True)
-    series = shown.lines(table)
+    series = {label: look | {"marker": ""} for label, look in shown.lines(table).items()}
     tall = 1.45 * len(places) + 0.19 * len(series) + 0.35
     figure = Figure(figsize=(6.75, tall), layout="constrained")
     rows = figure.subplots(len(places), len(QUANTITIES), squeeze=False, sharex="row")
@@ -53,13 +52,12 @@ def figure_curves(shown: Shown) -> Drawn:
             knobs[variant_label(first["variant"])] = knob_of(first.to_dict())
             for panel, quantity in zip(panels, QUANTITIES, strict=True):
                 if quantity in curve:
-                    panel.plot(curve["tokens"] / 1e6, curve[quantity], **series[str(label)].stroke)
+                    panel.plot(curve["tokens"] / 1e6, curve[quantity], **series[str(label)])
         _dress(panels)
         panels[0].set_title(f"{model}, {hookpoint}, {_note(knobs)}", loc="left")
     for panel in rows[-1]:
         panel.set_xlabel("Tokens (millions)")
-    legend = [Line2D([], [], **style.stroke, label=label) for label, style in series.items()]
-    figure.legend(handles=legend, loc="outside lower center", frameon=False)
+    figure.legend(handles=legend_of(series), loc="outside lower center", frameon=False)
     return figure, without_idle_k(table)
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
 
 from pipeline.analysis.figures.panels import L0, curves, drawable, dress, marks, panels_of
-from pipeline.analysis.figures.shown import Drawn, Series, Shown, legend_of
+from pipeline.analysis.figures.shown import Drawn, Look, Shown, legend_of, look_of
 from pipeline.study.cell import KNOBS
 from pipeline.study.outputs import POINTS
 from sagsae.autoencoders.registry import VARIANTS, sides, stem
@@ -36,21 +36,20 @@ def figure_frontiers(shown: Shown) -> Drawn:
         curves(panel, here, series)
         dress(panel, here)
         _space_by_unexplained(panel, drawable(here)["value"])
-    columns = ["recipe", "model", "hookpoint", "series", "variant", "width"]
-    columns += [name for name in KNOBS if name in points] + ["seeds", "family", "sides"]
+    columns = ["recipe", "model", "hookpoint", "series", "variant", "width", *KNOBS, "seeds"]
+    columns += ["family", "sides", "l0", "l0_se", "r2", "r2_se", "collapsed"]
     numbers = points.assign(family=points["variant"].map(stem), sides=points["variant"].map(sides))
-    return figure, numbers[[*columns, "l0", "l0_se", "r2", "r2_se", "collapsed"]]
+    return figure, numbers.filter(columns)  # which has no k where no sweep has
 
 
-def _styles(points: pd.DataFrame, shown: Shown) -> dict[str, Series]:
+def _styles(points: pd.DataFrame, shown: Shown) -> dict[str, Look]:
     """How each series looks, in the order of legends."""
     variants = points.drop_duplicates("series").set_index("series")["variant"]
     found = {}
     for label, usual in shown.lines(points).items():
         known, two = VARIANTS.get(stem(variants[label])), sides(variants[label]) == 2
-        colour = known.colour if known else usual.colour
-        line = "--" if two else "-"
-        found[label] = replace(usual, colour=colour, line=line, hollow=two, weight=0.75)
+        colour = known.colour if known else usual["color"]
+        found[label] = look_of(colour, usual["marker"], "--" if two else "-", 0.75, hollow=two)
     return found
 
 

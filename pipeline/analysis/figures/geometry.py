@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 
-from pipeline.analysis.figures.shown import Drawn, Shown
+from pipeline.analysis.figures.shown import Drawn, Shown, legend_of
 from pipeline.analysis.numbers import variant_label
 
 Rows = list[dict[str, Any]]
@@ -67,7 +67,7 @@ def figure_6(study: Shown) -> Drawn:
         panel.set_axis_off()
         drawn.append(table.assign(**_named(row))[[*_named(row), *table]])
     handles = [Line2D([], [], marker="o", ls="none", color=TRUTH, label="true direction")]
-    handles += [Line2D([], [], **look, label=f"{kind} of a latent") for kind, look in LOOKS.items()]
+    handles += legend_of({f"{kind} of a latent": look for kind, look in LOOKS.items()})
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return figure, pd.concat(drawn, ignore_index=True)
 

@@ -13,7 +13,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from pipeline.analysis.figures.shown import Series
+from pipeline.analysis.figures.shown import Look
 from pipeline.study.cell import KNOBS
 
 BAND = "#B8B8B8"
@@ -95,11 +95,11 @@ def drawable(points: pd.DataFrame) -> pd.DataFrame:
     return shown.sort_values(["l0", *(name for name in KNOBS if name in shown), "variant"])
 
 
-def curves(panel: Axes, points: pd.DataFrame, series: dict[str, Series]) -> None:
+def curves(panel: Axes, points: pd.DataFrame, series: dict[str, Look]) -> None:
     """Of the `marks` of each series a line through the intact ones in order of L0, error bars, and
     a marker per point."""
     found = drawable(points)
-    for label, style in series.items():
+    for label, look in series.items():
         shown = found[found["series"] == label]
         if shown.empty:
             continue
@@ -112,9 +112,9 @@ def curves(panel: Axes, points: pd.DataFrame, series: dict[str, Series]) -> None
             elinewidth=0.8,
             capsize=1.5 if intact["l0_se"].notna().any() else 0,
             zorder=2,
-            **style.marked,
+            **look,
         )
-        panel.plot(fallen["l0"], fallen["value"], **style.marked | {"ls": "none"})
+        panel.plot(fallen["l0"], fallen["value"], **look | {"ls": "none"})
         panel.plot(fallen["l0"], fallen["value"], **CROSS, zorder=4)
 
 

@@ -41,10 +41,9 @@ def figure_probing(shown: Shown) -> Drawn:
     figure, panels = panels_of(shown.places, points, legend, labels, sharey=True)
     for panel, rows in panels:
         here = rows.sort_values("k", kind="stable")
-        for label, style in series.items():
+        for label, look in series.items():
             own = here[here["series"] == label]
-            error = own["accuracy_se"]
-            panel.errorbar(own["k"], own["accuracy"], error, elinewidth=0.8, **style.marked)
+            panel.errorbar(own["k"], own["accuracy"], own["accuracy_se"], elinewidth=0.8, **look)
         own = here.drop_duplicates("k")
         panel.plot(own["k"], own["neurons"], **COORDINATES, zorder=1)
         for dense in own["dense"][:1]:

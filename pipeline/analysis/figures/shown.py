@@ -22,32 +22,23 @@ from sagsae.autoencoders.registry import looks
 # A figure, and the numbers that it shows.
 Drawn = tuple[Figure, pd.DataFrame]
 LINES = ("-", "--", ":", "-.")
+# How a line with markers looks, in Matplotlib's words.
+Look = dict[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Series:
-    """How one variant at one width (in multiples of d, so over all models) is drawn."""
+def look_of(
+    colour: str, marker: str, line: str, weight: float = 1.0, *, hollow: bool = False
+) -> Look:
+    """The look of a line.
 
-    colour: str
-    marker: str
-    line: str
-    # Width of the line and size of the markers, in multiples of the usual ones.
-    weight: float
-    # Whether its markers are open.
-    hollow: bool = False
-
-    @property
-    def stroke(self) -> dict[str, Any]:
-        """Of a line without markers."""
-        return {"color": self.colour, "ls": self.line, "lw": 1.3 * self.weight}
-
-    @property
-    def marked(self) -> dict[str, Any]:
-        """Of a line with markers."""
-        face = "white" if self.hollow else self.colour
-        size = 4.5 * self.weight
-        marks = {"marker": self.marker, "markersize": size, "markerfacecolor": face}
-        return self.stroke | marks
+    Args:
+        colour, marker, line: In Matplotlib's notation.
+        weight: Width of the line and size of the markers, in multiples of the usual ones.
+        hollow: Whether its markers are open.
+    """
+    face = "white" if hollow else colour
+    marks = {"marker": marker, "markersize": 4.5 * weight, "markerfacecolor": face}
+    return {"color": colour, "ls": line, "lw": 1.3 * weight} | marks
 
 
 @dataclass(frozen=True)
@@ -103,13 +94,14 @@ class Shown:
         names = ["recipe", "model", "hookpoint", "comparison", "overlap_lo", "overlap_hi"]
         return table.loc[main & (not self.everything), names].dropna()
 
-    def lines(self, table: pd.DataFrame) -> dict[str, Series]:
+    def lines(self, table: pd.DataFrame) -> dict[str, Look]:
         """How each line that a table has looks, by label."""
         return {label: look for label, look in self._series.items() if label in {*table["series"]}}
 
     @cached_property
-    def _series(self) -> dict[str, Series]:
-        """Of all lines of the study, so that every figure of it agrees.
+    def _series(self) -> dict[str, Look]:
+        """Of all lines of the study, so that every figure of it agrees. A line is one variant at
+        one width, in multiples of d, so over all models.
 
         Colour and marker say which variant, the line which of its widths: the main comparison's
         comes first and is drawn heavier. The two sides of a variant have one colour, and no line
@@ -118,16 +110,16 @@ class Shown:
         points = with_series(self.table(outputs.POINTS), self.spec)
         main = set(points.loc[self._in_main(points), "series"])
         first = points.sort_values(["width", "variant"]).drop_duplicates("series")
-        result: dict[str, Series] = {}
+        result: dict[str, Look] = {}
         for variant, (colour, marker) in looks(first["variant"]).items():
             labels = first.loc[first["variant"] == variant, "series"]
-            alike = [style.colour for style in result.values()].count(colour)
+            alike = [look["color"] for look in result.values()].count(colour)
             for i, label in enumerate(sorted(labels, key=lambda label: label not in main), alike):
                 line, weight = LINES[i % len(LINES)], 1.0 if label in main else 0.75
-                result[label] = Series(colour=colour, marker=marker, line=line, weight=weight)
+                result[label] = look_of(colour, marker, line, weight)
         return result
 
 
-def legend_of(series: dict[str, Series]) -> list[Line2D]:
-    """A line of the legend for each series."""
-    return [Line2D([], [], label=label, **style.marked) for label, style in series.items()]
+def legend_of(looks_by_label: dict[str, Look]) -> list[Line2D]:
+    """A line of the legend for each label."""
+    return [Line2D([], [], label=label, **look) for label, look in looks_by_label.items()]

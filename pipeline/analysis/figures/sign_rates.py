@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, NullLocator
 
 from pipeline.analysis.figures.panels import panels_of
-from pipeline.analysis.figures.shown import Drawn, Shown
+from pipeline.analysis.figures.shown import LINES, Drawn, Look, Shown, legend_of, look_of
 from pipeline.study.outputs import RANKING, SIGN_RATES
 from sagsae.autoencoders.registry import VARIANTS, sides, stem
 
 PLACE = ["recipe", "model", "hookpoint"]
 # Marks a rate of which the widths that were trained give a bound alone.
 BOUNDS = {"above": "^", "below": "v", "": "o"}
-WIDTHS = ("-", "--", ":", "-.")
 
 
 def figure_widths(shown: Shown) -> Drawn:
@@ -33,7 +30,7 @@ def figure_widths(shown: Shown) -> Drawn:
     rows = table[(table["recipe"] == shown.recipe) & (table["l0"] == first) & table["r2"].notna()]
     rows = rows.assign(multiple=rows["width"] / rows["model"].map(shown.spec.models))
     variants = [name for name in VARIANTS if name in set(rows["variant"])]
-    legend = [Line2D([], [], label=VARIANTS[name].label, **_look(name)) for name in variants]
+    legend = legend_of({VARIANTS[name].label: _look(name) for name in variants})
     labels = "Width, in multiples of d", f"R2 at L0 = {first:g}"
     figure, panels = panels_of(shown.places, rows, legend, labels)
     for panel, here in panels:
@@ -56,13 +53,14 @@ def figure_sign_rates(shown: Shown) -> Drawn:
     table, spec = shown.table(SIGN_RATES), shown.spec
     rows = table[(table["measure"] == "r2") & (table["l0"] == spec.matched_levels[0])]
     rows = rows.join(pd.DataFrame(_data(rows, spec.levels), rows.index, ["tokens", "epochs"]))
-    series = list(dict.fromkeys(zip(rows["family"], rows["multiple"], strict=True)))
+    series = dict.fromkeys(zip(rows["family"], rows["multiple"], strict=True))
     styles = {one: _style(*one, rows) for one in series}
-    names = [f"{VARIANTS[family].label}, {'' if n == 1 else f'{n:g}'}d" for family, n in series]
-    legend = [
-        Line2D([], [], label=name, **style)
-        for name, style in zip(names, styles.values(), strict=True)
-    ]
+    legend = legend_of(
+        {
+            f"{VARIANTS[family].label}, {'' if multiple == 1 else f'{multiple:g}'}d": style
+            for (family, multiple), style in styles.items()
+        }
+    )
     several = rows["tokens"].nunique() > 1
     labels = "Training tokens (millions)" if several else "", "Rate"
     figure, panels = panels_of(_places(rows), rows, legend, labels, sharex=True, sharey=True)
@@ -75,7 +73,7 @@ def figure_sign_rates(shown: Shown) -> Drawn:
         panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if several else NullLocator())
         panel.set_yscale("log", base=2)
         for axis in (panel.xaxis, panel.yaxis):
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_major_formatter(lambda value, _: f"{value:g}")
         panel.xaxis.set_minor_locator(NullLocator())
     names = ["family", "variant", "width", "multiple", "tokens", "epochs", "rate", "bound"]
     return figure, rows[[*PLACE, *names, "rate_low", "rate_high", "seeds"]]
@@ -86,21 +84,20 @@ def _places(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
     return list(rows["model"].unique()), list(rows["hookpoint"].unique())
 
 
-def _look(variant: str) -> dict[str, Any]:
+def _look(variant: str) -> Look:
     known, two = VARIANTS[stem(variant)], sides(variant) == 2
-    face = "white" if two else known.colour
-    marks = {"marker": known.marker, "markersize": 4, "markerfacecolor": face}
-    return {"color": known.colour, "ls": "--" if two else "-", "lw": 1.2} | marks
+    usual = look_of(known.colour, known.marker, "--" if two else "-", hollow=two)
+    return usual | {"lw": 1.2, "markersize": 4}
 
 
-def _style(family: str, multiple: float, rows: pd.DataFrame) -> dict[str, Any]:
+def _style(family: str, multiple: float, rows: pd.DataFrame) -> Look:
     """A family has a colour, a width a line."""
     widths = sorted(rows["multiple"].unique())
-    line = WIDTHS[widths.index(multiple) % len(WIDTHS)]
+    line = LINES[widths.index(multiple) % len(LINES)]
     return {"color": VARIANTS[family].colour, "ls": line, "lw": 1.0, "marker": "o", "ms": 4}
 
 
-def _points(panel: Axes, rows: pd.DataFrame, style: dict[str, Any], shift: float) -> None:
+def _points(panel: Axes, rows: pd.DataFrame, style: Look, shift: float) -> None:
     """The rates of one family at one width, a line through those of one epoch."""
     once = rows[rows["epochs"] <= 1]
     panel.plot(once["tokens"] * shift, once["rate"], **style | {"marker": ""})

@@ -11,7 +11,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
 
 from pipeline.analysis.claims import paper_numbers
 from pipeline.analysis.figures.panels import CROSS, grid
@@ -163,7 +162,7 @@ def _curve(panel: Axes, points: pd.DataFrame, curve: Curve) -> None:
     panel.plot(fallen["rank"], fallen["inside"], **CROSS | {"markersize": cross}, zorder=4)
     panel.set_ylabel(curve.label)
     if curve.of_factors:
-        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: curve.text(value)))
+        panel.yaxis.set_major_formatter(lambda value, _: curve.text(value))
         panel.set_yticks(np.arange(np.floor(low), np.ceil(high) + 1))
     panel.set_ylim(low, high)
     grid(panel)

@@ -6,7 +6,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter
 
 from pipeline.analysis.figures import panels
 from pipeline.analysis.figures.shown import Drawn, Shown, legend_of
@@ -60,10 +59,10 @@ def against_l0(shown: Shown, metric: str) -> Drawn:
         panels.dress(panel, here, shared_y=dead)
     if dead:
         _honest_zero(figure.axes[0], points)
-    columns = ["kind", "recipe", "model", "hookpoint", "series", "variant", "width"]
-    columns += [name for name in KNOBS if name in points] + ["seeds"]
-    columns += ["l0", "l0_se", "value", "value_se", "collapsed"]
-    return figure, table[[*columns, "comparison", "overlap_lo", "overlap_hi"]]
+    columns = ["kind", "recipe", "model", "hookpoint", "series", "variant", "width", *KNOBS]
+    columns += ["seeds", "l0", "l0_se", "value", "value_se", "collapsed"]
+    columns += ["comparison", "overlap_lo", "overlap_hi"]
+    return figure, table.filter(columns)  # which has no k where no sweep has
 
 
 def _honest_zero(panel: Axes, points: pd.DataFrame) -> None:
@@ -76,7 +75,7 @@ def _honest_zero(panel: Axes, points: pd.DataFrame) -> None:
         panel.set_ylim(-one, max(1.5 * most, 10 * one))
     else:
         panel.set_ylim(-0.04, 1)
-    panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def _legend(table: pd.DataFrame) -> list[Line2D | Patch]:
