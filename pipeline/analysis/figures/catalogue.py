@@ -155,9 +155,9 @@ def _of_sweeps(scope: Scope) -> list[str]:
     every = scope.comparisons and len(main) < len(scope.grid)
     endings: tuple[str, ...] = ("", VARIANTS) if every else ("",)
     found = []
-    for number, recipe in enumerate(sorted({cell.recipe for cell in scope.grid}) or [""]):
+    for number, recipe in enumerate(scope.trained):
         names, ends = tuple(SWEEPS), endings
-        if number and len({cell.recipe for cell in scope.grid}) > FEW_RECIPES:
+        if number and len(scope.trained) > FEW_RECIPES:
             names, ends = OF_MANY if _has_a_line(scope, recipe) else (), endings[-1:]
         if number and recipe not in {cell.recipe for cell in main}:
             ends = tuple(end for end in ends if end)

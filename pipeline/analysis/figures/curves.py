@@ -68,21 +68,18 @@ def _curves(shown: Shown) -> Iterator[pd.DataFrame]:
     """
     curves = dict(iter(shown.measures.curves().groupby("cell", sort=False)))
     points, level = shown.rows(POINTS), shown.spec.matched_levels[0]
-    lowest = {}
-    for cell in sorted(shown.spec.grid, key=lambda cell: -cell.seed):
-        lowest[cell.sweep, cell.knob] = cell
+    drawn = {(cell.sweep, cell.knob): cell for cell in shown.spec.drawn if cell.path in curves}
     for _, rows in points.groupby([*SweepKey._fields, "series"], sort=False):
         sweep = SweepKey(*rows.iloc[0][list(SweepKey._fields)])
         knobs = rows["lam"].fillna(rows["k"]) if "k" in rows else rows["lam"]
         l0 = dict(zip(knobs, rows["l0"], strict=True))
-        l0 = {knob: l0[knob] for knob in l0 if lowest[sweep, knob].path in curves}
-        knob = nearest_lambda(l0, level)
+        knob = nearest_lambda({knob: l0[knob] for knob in l0 if (sweep, knob) in drawn}, level)
         if knob is not None:
-            cell = lowest[sweep, knob]
+            cell = drawn[sweep, knob]
             curve = curves[cell.path].drop(columns="cell").dropna(axis=1, how="all")
-            drawn = np.linspace(0, len(curve) - 1, min(len(curve), MOST)).round().astype(int)
+            chosen = np.linspace(0, len(curve) - 1, min(len(curve), MOST)).round().astype(int)
             names = {name: getattr(cell, name, rows["series"].iloc[0]) for name in KEYS}
-            curve = curve.iloc[drawn].rename(columns={K: K_AT_STEP}).assign(**names)
+            curve = curve.iloc[chosen].rename(columns={K: K_AT_STEP}).assign(**names)
             yield curve[[*KEYS, *(name for name in curve if name not in KEYS)]]
 
 

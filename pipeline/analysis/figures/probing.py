@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pandas as pd
-from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter
 
 from pipeline.analysis.figures.panels import L0, curves, dress, panels_of
-from pipeline.analysis.figures.shown import Drawn, Shown, legend_of
+from pipeline.analysis.figures.shown import Drawn, Look, Shown, legend_of
 from pipeline.analysis.tables.probing import CELL_K, k_for_lambda
 from pipeline.study.looks import nearest_lambda
 from pipeline.study.outputs import ABSORPTION, POINTS, PROBING
@@ -18,9 +16,9 @@ from pipeline.study.probe import ALL, DENSE, NEURONS
 from sagsae.autoencoders.registry import K
 
 SWEEP = ["recipe", "model", "hookpoint", "series", "variant", "width"]
-COORDINATES: dict[str, Any] = {"color": "#8A8A8A", "ls": ":", "lw": 1.2}
+COORDINATES: Look = {"color": "#8A8A8A", "ls": ":", "lw": 1.2}
 # How probes on the activation itself are drawn.
-WHOLE: dict[str, Any] = {"color": "#222222", "ls": "--", "lw": 0.9}
+WHOLE: Look = {"color": "#222222", "ls": "--", "lw": 0.9}
 
 
 def figure_probing(shown: Shown) -> Drawn:
@@ -35,8 +33,7 @@ def figure_probing(shown: Shown) -> Drawn:
     points = means[["l0", "accuracy", "latents", "neurons", "dense"]].mean().reset_index()
     points = points.assign(accuracy_se=means["accuracy"].sem().to_numpy())
     series, ks = shown.lines(points), sorted(points["k"].unique())
-    legend = [*legend_of(series), Line2D([], [], **COORDINATES, label=NEURONS)]
-    legend.append(Line2D([], [], **WHOLE, label=DENSE))
+    legend = legend_of(series | {NEURONS: COORDINATES, DENSE: WHOLE})
     labels = "Sides that a probe may use, k", "Accuracy"
     figure, panels = panels_of(shown.places, points, legend, labels, sharey=True)
     for panel, rows in panels:

@@ -7,11 +7,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from pipeline.analysis.figures import panels
 from pipeline.analysis.figures.geometry import width_label
-from pipeline.analysis.figures.shown import Drawn, Shown
+from pipeline.analysis.figures.shown import Drawn, Look, Shown, legend_of
 from pipeline.analysis.numbers import variant_label
 from sagsae.autoencoders.registry import looks
 from sagsae.synthetic import TAU
@@ -20,7 +19,7 @@ SEPARATE = "dotted, hollow: the two poles found by two latents"
 SHARE = f"share of pairs (|cos| ≥ {TAU:g})"
 
 
-def systems(table: pd.DataFrame) -> dict[tuple[str, float], dict[str, Any]]:
+def systems(table: pd.DataFrame) -> dict[tuple[str, float], Look]:
     """(variant, width in latents a pair) -> style, wider first within a variant.
 
     Colour and marker say which variant; a second width of Gated is dashed.
@@ -65,12 +64,12 @@ def over_superposition(panel: Axes, words: str) -> None:
 
 def legend(figure: Figure, table: pd.DataFrame, *notes: str) -> None:
     """All systems of the table, then notes without a line."""
-    handles = [
-        Line2D([], [], label=f"{variant_label(variant)}, {width_label(multiple)}", **style)
+    keys = {
+        f"{variant_label(variant)}, {width_label(multiple)}": style
         for (variant, multiple), style in systems(table).items()
-    ]
-    handles += [Line2D([], [], ls="none", label=note) for note in notes]
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, frameon=False)
+    }
+    keys |= {note: {"ls": "none"} for note in notes}
+    figure.legend(handles=legend_of(keys), loc="outside lower center", ncols=2, frameon=False)
 
 
 def figure_4(study: Shown) -> Drawn:
@@ -120,24 +119,23 @@ def figure_5(study: Shown) -> Drawn:
     names = {"pos": "positive", "neg": "negative", "mean": "mean", "worse": "worse"}
     rows = {name: values(table, f"auroc_{name}", "budget") for name in names}
     budgets = sorted(set(rows["pos"]["x"]))
-    variants = looks(table["variant"])
+    variants: dict[str, Look] = {
+        variant: {"color": colour, "marker": marker, "ls": "none"}
+        for variant, (colour, marker) in looks(table["variant"]).items()
+    }
     figure = Figure(figsize=(1.75 * len(budgets) + 0.5, 2.7), layout="constrained")
     axes = figure.subplots(1, len(budgets), squeeze=False, sharey="all")[0]
     for panel, budget in zip(axes, budgets, strict=True):
-        for i, (variant, (colour, marker)) in enumerate(variants.items()):
+        for i, (variant, look) in enumerate(variants.items()):
             for place, found in enumerate(rows.values()):
                 own = found[(found["x"] == budget) & (found["variant"] == variant)]
                 x = [place + 0.22 * (i - (len(variants) - 1) / 2)] * len(own)
-                look = {"color": colour, "marker": marker, "ls": "none", "capsize": 1.5}
-                panel.errorbar(x, own["mean"], yerr=own["se"], elinewidth=0.8, **look)
+                panel.errorbar(x, own["mean"], own["se"], capsize=1.5, elinewidth=0.8, **look)
         panel.set_xticks(range(len(names)), names.values(), rotation=35)
         panel.axhline(0.5, color="black", lw=0.6, ls=":", zorder=1)
         dressed(panel, "", "", width_label(budget))
     axes[0].set_ylabel("AUROC")
-    handles = [
-        Line2D([], [], label=variant_label(variant), color=colour, marker=marker, ls="")
-        for variant, (colour, marker) in variants.items()
-    ]
+    handles = legend_of({variant_label(variant): look for variant, look in variants.items()})
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
     return figure, pd.concat(rows.values(), ignore_index=True)
 

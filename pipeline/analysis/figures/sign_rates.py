@@ -38,7 +38,9 @@ def figure_widths(shown: Shown) -> Drawn:
             own = here[here["variant"] == name].sort_values("width")
             panel.errorbar(own["multiple"], own["r2"], own["r2_se"], capsize=1.5, **_look(name))
         panel.set_xscale("log", base=2)
-        _ticks(panel, here["multiple"])
+        ticks = sorted(here["multiple"].unique())
+        panel.set_xticks(ticks, [f"{round(tick, 2):g}" for tick in ticks])
+        panel.xaxis.set_minor_locator(NullLocator())
     names = [*PLACE, "variant", "width", "multiple", "l0", "r2", "r2_se", "seeds"]
     return figure, rows[names]
 
@@ -63,7 +65,8 @@ def figure_sign_rates(shown: Shown) -> Drawn:
     )
     several = rows["tokens"].nunique() > 1
     labels = "Training tokens (millions)" if several else "", "Rate"
-    figure, panels = panels_of(_places(rows), rows, legend, labels, sharex=True, sharey=True)
+    places = list(rows["model"].unique()), list(rows["hookpoint"].unique())
+    figure, panels = panels_of(places, rows, legend, labels, sharex=True, sharey=True)
     for panel, here in panels:
         for number, (one, style) in enumerate(styles.items()):
             own = here[(here["family"] == one[0]) & (here["multiple"] == one[1])]
@@ -77,11 +80,6 @@ def figure_sign_rates(shown: Shown) -> Drawn:
         panel.xaxis.set_minor_locator(NullLocator())
     names = ["family", "variant", "width", "multiple", "tokens", "epochs", "rate", "bound"]
     return figure, rows[[*PLACE, *names, "rate_low", "rate_high", "seeds"]]
-
-
-def _places(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """The models, and the hookpoints."""
-    return list(rows["model"].unique()), list(rows["hookpoint"].unique())
 
 
 def _look(variant: str) -> Look:
@@ -102,9 +100,8 @@ def _points(panel: Axes, rows: pd.DataFrame, style: Look, shift: float) -> None:
     once = rows[rows["epochs"] <= 1]
     panel.plot(once["tokens"] * shift, once["rate"], **style | {"marker": ""})
     for (bound, again), own in rows.groupby(["bound", rows["epochs"] > 1]):
-        marks = {"marker": BOUNDS[str(bound)], "ls": ""} | (
-            {"mfc": "none", "ms": 7} if again else {}
-        )
+        marks = {"marker": BOUNDS[str(bound)], "ls": ""}
+        marks |= {"mfc": "none", "ms": 7} if again else {}
         low, high = (own[end].fillna(own["rate"]) for end in ("rate_low", "rate_high"))
         error = np.array([own["rate"] - low, high - own["rate"]])
         panel.errorbar(own["tokens"] * shift, own["rate"], error, capsize=1.5, **style | marks)
@@ -117,10 +114,3 @@ def _data(rows: pd.DataFrame, levels: dict[str, dict[str, str]]) -> Iterator[tup
         own = levels.get(recipe, {})
         tokens = float(own.get("tokens", 1e6))
         yield tokens / 1e6, tokens / (float(own.get("unique_rows", 0)) or tokens)
-
-
-def _ticks(panel: Axes, values: pd.Series) -> None:
-    """One at each value."""
-    ticks = sorted(values.unique())
-    panel.set_xticks(ticks, [f"{round(tick, 2):g}" for tick in ticks])
-    panel.xaxis.set_minor_locator(NullLocator())

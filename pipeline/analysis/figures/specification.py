@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import cycle
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from pipeline.analysis.claims import paper_numbers
 from pipeline.analysis.figures.panels import CROSS, grid
-from pipeline.analysis.figures.shown import Drawn, Shown
+from pipeline.analysis.figures.shown import Drawn, Look, Shown, legend_of
 from pipeline.study.outputs import EFFECTS
 from pipeline.study.settings import LEVEL
 
@@ -23,9 +21,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 # Of models, in turn.
 MARKERS = "osD^vP*"
 # The paper's numbers.
-DASHED: dict[str, Any] = {"color": "#444444", "lw": 0.8, "ls": "--"}
+DASHED: Look = {"color": "#444444", "lw": 0.8, "ls": "--"}
 # The most that could be seen.
-MOST: dict[str, Any] = {"marker": "_", "color": "#999999", "markersize": 4, "ls": "none"}
+MOST: Look = {"marker": "_", "color": "#999999", "markersize": 4, "ls": "none"}
 
 
 @dataclass(frozen=True)
@@ -99,16 +97,15 @@ def specification_curve(shown: Shown, curve: Curve) -> Drawn:
     absent = len(effects) - len(points)
     title += f"; {absent} more have no number here" if absent else ""
     figure.suptitle(title, x=0.01, ha="left", fontsize="medium")  # wider than the axes
-    keys = [(name, colour, "s") for name, colour in colours.items()]
-    keys += [(name, "#555555", marker) for name, marker in markers.items()]
-    legend = [Line2D([], [], ls="none", label=n, color=c, marker=m) for n, c, m in keys]
-    paper = ", ".join(map(curve.text, curve.lines))
-    legend.append(Line2D([], [], **DASHED, label=f"the paper's {paper}"))
+    keys: dict[str, Look] = {name: {"color": c, "marker": "s"} for name, c in colours.items()}
+    keys |= {name: {"color": "#555555", "marker": marker} for name, marker in markers.items()}
+    keys = {name: look | {"ls": "none"} for name, look in keys.items()}
+    keys[f"the paper's {', '.join(map(curve.text, curve.lines))}"] = DASHED
     if curve.of_factors:
-        legend.append(Line2D([], [], **MOST, label="the most that could be seen"))
+        keys["the most that could be seen"] = MOST
     if (points["collapsed"] != "").any():
-        legend.append(Line2D([], [], **CROSS | {"markersize": 5}, label="has collapsed cells"))
-    figure.legend(handles=legend, loc="outside lower center", ncols=4, frameon=False)
+        keys["has collapsed cells"] = CROSS | {"markersize": 5}
+    figure.legend(handles=legend_of(keys), loc="outside lower center", ncols=4, frameon=False)
     return figure, points
 
 
@@ -156,7 +153,7 @@ def _curve(panel: Axes, points: pd.DataFrame, curve: Curve) -> None:
     size, cross = (4.0, 7.0) if len(points) <= 60 else (3.0, 4.5)
     for (marker, colour), rows in shown.groupby(["marker", "color"]):
         error = rows["value_se"].where(rows["inside"] == rows["value"])
-        look: dict[str, Any] = {"marker": marker, "color": colour, "ls": "none", "markersize": size}
+        look: Look = {"marker": marker, "color": colour, "ls": "none", "markersize": size}
         panel.errorbar(rows["rank"], rows["inside"], error, elinewidth=0.8, **look)
     fallen = shown[shown["collapsed"] != ""]
     panel.plot(fallen["rank"], fallen["inside"], **CROSS | {"markersize": cross}, zorder=4)
