@@ -84,10 +84,8 @@ class View:
 
 def _quantities(table: pd.DataFrame) -> pd.DataFrame:
     """A row per sweep, with a column per quantity and its error."""
-    wide = table.pivot(index=SWEEP.split(), columns="quantity", values=["mean", "se"])
-    ends = {"mean": "", "se": "_se"}
-    wide.columns = pd.Index([f"{pair[1]}{ends[pair[0]]}" for pair in wide.columns.to_flat_index()])
-    return wide.reset_index()
+    wide = table.pivot(index=SWEEP.split(), columns="quantity")
+    return wide["mean"].join(wide["se"].add_suffix("_se")).reset_index()
 
 
 def _counts(table: pd.DataFrame) -> pd.DataFrame:

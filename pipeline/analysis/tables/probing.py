@@ -82,8 +82,8 @@ def k_for_lambda(table: pd.DataFrame) -> pd.DataFrame:
 def probed_cells(
     cells: pd.DataFrame, probing: pd.DataFrame, absorption: pd.DataFrame
 ) -> pd.DataFrame:
-    """A row per cell: ``accuracy_<k>`` and ``latents_<k>`` over all labels for each number of
-    sides, ``fraction`` and ``full`` of absorption. The rows of one sweep make a `Sweep`.
+    """A row per cell: ``accuracy_<k>`` over all labels for each number of sides, and ``fraction``
+    of absorption. The rows of one sweep make a `Sweep`.
 
     Args:
         cells: cells.csv, which says what collapsed.
@@ -91,9 +91,7 @@ def probed_cells(
         absorption: absorption.csv.
     """
     own = k_for_lambda(probing[probing["kind"] == ALL])
-    wide = own.pivot(index=NAMES, columns="k", values=["accuracy", "latents"])
-    wide.columns = pd.Index(["_".join(map(str, pair)) for pair in wide.columns.to_flat_index()])
-    wide = wide.reset_index()
-    absorbed = k_for_lambda(absorption)[[*NAMES, "fraction", "full"]]
+    wide = own.pivot(index=NAMES, columns="k", values="accuracy").add_prefix("accuracy_")
+    absorbed = k_for_lambda(absorption)[[*NAMES, "fraction"]]
     named = k_for_lambda(cells.rename(columns={K: CELL_K}))[[*NAMES[:-1], "collapsed"]]
-    return wide.merge(absorbed, on=NAMES).merge(named, on=NAMES[:-1])
+    return wide.reset_index().merge(absorbed, on=NAMES).merge(named, on=NAMES[:-1])

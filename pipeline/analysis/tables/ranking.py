@@ -25,7 +25,7 @@ from pipeline.analysis.tables.sign_rates import sign_rate_table
 from pipeline.analysis.tables.sweeps import (
     SWEEP,
     Sweeps,
-    keys_under,
+    by_place,
     named_collapses,
     sweeps_in,
     with_series,
@@ -50,10 +50,7 @@ SUMMARY = ("recipe", "l0", "series", "variant", "pairs", "mean_rank", "low", "hi
 
 
 def ranking_table(
-    sweeps: Sweeps,
-    names: Mapping[SweepKey, str],
-    probed: Sweeps,
-    spec: Scope,
+    sweeps: Sweeps, names: Mapping[SweepKey, str], probed: Sweeps, spec: Scope
 ) -> pd.DataFrame:
     """One row per (recipe, model, hookpoint, matched L0, sweep), the best first; those that do not
     reach the L0 last.
@@ -66,14 +63,11 @@ def ranking_table(
     """
     found = {l0: sweeps_at(sweeps, probed, l0) for l0 in spec.matched_levels}
     parts = []
-    for recipe, places in spec.trained.items():
-        under = keys_under(recipe, sweeps, spec)
-        for place in places:
-            here = [key for key in under if key[:2] == place]
-            for l0, rows in found.items():
-                named = dict(zip(PLACE, (recipe, *place, l0), strict=True))
-                table = pd.DataFrame(named | {"series": names[key]} | rows[key] for key in here)
-                parts.append(_ranked(table))
+    for recipe, here in by_place(sweeps, spec):
+        for l0, rows in found.items():
+            named = dict(zip(PLACE, (recipe, *here[0][:2], l0), strict=True))
+            table = pd.DataFrame(named | {"series": names[key]} | rows[key] for key in here)
+            parts.append(_ranked(table))
     table = pd.concat(parts, ignore_index=True)
     probes = [name for name in map(str, table) if re.match("accuracy_|absorption", name)]
     return table[[*PLACE, *RANKED, *probes, *COST]].astype(dict.fromkeys(WHOLE, "Int64"))
@@ -209,7 +203,7 @@ def main(measures: Path, tables: Path, out: Path) -> None:
         outputs.RANKING_SUMMARY: summary_table(ranking),
         outputs.DOMINANCE: dominance_table(sweeps, series, spec),
         outputs.SIDES: side_table(sweeps, series, spec),
+        outputs.SIGN_RATES: sign_rate_table(sweeps, probed, spec),
     }
-    made[outputs.SIGN_RATES] = sign_rate_table(sweeps, probed, spec)
     for name in ranking_tables(spec):
         write_csv(out.with_name(name), made[name])

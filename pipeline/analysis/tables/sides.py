@@ -13,7 +13,7 @@ import pandas as pd
 from pipeline.analysis.numbers import matched_column
 from pipeline.analysis.tables.comparison import SIDES, answer
 from pipeline.analysis.tables.sign_rates import by_seed
-from pipeline.analysis.tables.sweeps import Sweeps, keys_under
+from pipeline.analysis.tables.sweeps import Sweeps, by_place
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import looks, sides, stem
@@ -38,22 +38,19 @@ def dominance_table(sweeps: Sweeps, names: Mapping[SweepKey, str], spec: Scope) 
         spec: Has recipes and places.
     """
     rows, order = [], list(looks(key.variant for key in sweeps))
-    for recipe, places in spec.trained.items():
-        under = sorted(
-            keys_under(recipe, sweeps, spec), key=lambda key: (order.index(key.variant), key.width)
-        )
-        for place in places:
-            for one, other in permutations([key for key in under if key[:2] == place], 2):
-                pair = sweeps[one], sweeps[other]
-                found, shared = dominance(*pair, draws=0), overlap(*pair)
-                row: dict[str, Any] = {"recipe": recipe}
-                row |= {"model": one.model, "hookpoint": one.hookpoint}
-                for side, key in (("", one), ("against_", other)):
-                    row |= {f"{side}series": names[key], f"{side}variant": key.variant}
-                    row |= {f"{side}width": key.width}
-                row |= {"outcome": VERDICTS[found.dominates]}
-                row |= {name: getattr(found, name) for name in GAPS}
-                rows.append(row | {"overlap_lo": shared.lo, "overlap_hi": shared.hi})
+    for recipe, here in by_place(sweeps, spec):
+        here.sort(key=lambda key: (order.index(key.variant), key.width))
+        for one, other in permutations(here, 2):
+            pair = sweeps[one], sweeps[other]
+            found, shared = dominance(*pair, draws=0), overlap(*pair)
+            row: dict[str, Any] = {"recipe": recipe}
+            row |= {"model": one.model, "hookpoint": one.hookpoint}
+            for side, key in (("", one), ("against_", other)):
+                row |= {f"{side}series": names[key], f"{side}variant": key.variant}
+                row |= {f"{side}width": key.width}
+            row |= {"outcome": VERDICTS[found.dominates]}
+            row |= {name: getattr(found, name) for name in GAPS}
+            rows.append(row | {"overlap_lo": shared.lo, "overlap_hi": shared.hi})
     return pd.DataFrame(rows)
 
 
@@ -92,12 +89,11 @@ def side_table(sweeps: Sweeps, names: Mapping[SweepKey, str], spec: Scope) -> pd
         spec: Has recipes, places and matched L0.
     """
     rows = []
-    for recipe, places in spec.trained.items():
-        under = keys_under(recipe, sweeps, spec)
-        for key in sorted(under, key=lambda key: (places.index(key[:2]), key.variant, key.width)):
+    for recipe, here in by_place(sweeps, spec):
+        for key in here:
             one = stem(key.variant)
             other = key._replace(variant=one, recipe=spec.home(recipe, one), width=2 * key.width)
-            if sides(key.variant) == 2 and other in under and recipe in (key.recipe, other.recipe):
+            if sides(key.variant) == 2 and other in here and recipe in (key.recipe, other.recipe):
                 named = dict(zip(NAMED, (one, names[key], key.variant, recipe), strict=True))
                 rows += [named | row for row in _rows(sweeps, key, other, spec.matched_levels)]
     table = pd.DataFrame(rows, columns=[*COLUMNS, SEEDS])
@@ -109,8 +105,7 @@ def side_table(sweeps: Sweeps, names: Mapping[SweepKey, str], spec: Scope) -> pd
     table = pd.concat(parts, ignore_index=True).drop(columns=SEEDS)
     for _, lines in table[table["model"] == ""].groupby(["recipe", "l0"]):
         known = [None if pd.isna(p) else float(p) for p in lines["sign_p"]]
-        adjusted = pd.Series(holm(known), lines.index, dtype=float)
-        table.loc[lines.index, "sign_p_holm"] = adjusted
+        table.loc[lines.index, "sign_p_holm"] = pd.Series(holm(known), lines.index, dtype=float)
     return table.astype(dict.fromkeys(WHOLE, "Int64"))
 
 
@@ -159,6 +154,5 @@ def _over_pairs(rows: pd.DataFrame) -> pd.DataFrame:
     line |= {"positive": int((differences > 0).sum()), "sign_p": sign_test(differences.tolist())}
     line |= _interval(rows.loc[differences.index, SEEDS].tolist())
     line["outcome"] = ", ".join(f"{name} {counts[name]}" for name in OUTCOMES if name in counts)
-    return pd.DataFrame(
-        [line | {"model": "", "hookpoint": "", "l0_reason": ""}], columns=rows.columns
-    )
+    line |= {"model": "", "hookpoint": "", "l0_reason": ""}
+    return pd.DataFrame([line], columns=rows.columns)

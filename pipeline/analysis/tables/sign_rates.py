@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis.tables.sweeps import Sweeps, keys_under
+from pipeline.analysis.tables.sweeps import Sweeps, by_place
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
@@ -39,14 +39,9 @@ def sign_rate_table(sweeps: Sweeps, probed: Sweeps, spec: Scope) -> pd.DataFrame
         spec: Has recipes, places and matched L0.
     """
     rows = []
-    for recipe, places in spec.trained.items():
-        under = keys_under(recipe, sweeps, spec)
-        for key in sorted(under, key=lambda key: (places.index(key[:2]), key.variant, key.width)):
-            witnesses = [
-                other
-                for other in under
-                if other[:2] == key[:2] and other.variant == stem(key.variant)
-            ]
+    for recipe, here in by_place(sweeps, spec):
+        for key in here:
+            witnesses = [other for other in here if other.variant == stem(key.variant)]
             own = recipe in {key.recipe, *(other.recipe for other in witnesses)}
             if sides(key.variant) == 2 and own and len(witnesses) > 1:
                 for l0 in spec.matched_levels:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -47,6 +47,15 @@ def keys_under(recipe: str, sweeps: Iterable[SweepKey], spec: Scope) -> list[Swe
         for key in sweeps
         if key.recipe == spec.home(recipe, key.variant) and key[:2] in spec.trained[recipe]
     ]
+
+
+def by_place(sweeps: Sweeps, spec: Scope) -> Iterator[tuple[str, list[SweepKey]]]:
+    """Recipe by recipe the sweeps that stand under it at each (model, hookpoint), in the order
+    given."""
+    for recipe, places in spec.trained.items():
+        under = keys_under(recipe, sweeps, spec)
+        for place in places:
+            yield recipe, [key for key in under if key[:2] == place]
 
 
 def with_se(name: str, estimate: Estimate | None) -> dict[str, Any]:
