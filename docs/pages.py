@@ -107,8 +107,8 @@ def library() -> dict[str, list[str]]:
     for path in sorted((ROOT / "sagsae").rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
         package = ".".join(path.relative_to(ROOT).parent.parts)
-        packages.setdefault(package, [])
-        packages[package].append(".".join(part for part in parts if part != "__init__"))
+        module = ".".join(part for part in parts if part != "__init__")
+        packages.setdefault(package, []).append(module)
     return packages
 
 

@@ -23,7 +23,7 @@ import pandas as pd
 import yaml
 
 from pipeline.jobs.json_files import read_json
-from pipeline.study.cell import SweepKey
+from pipeline.study.cell import SweepKey, by_sweep
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from pipeline.study.study_config import load_yaml
@@ -96,9 +96,7 @@ def blocks_with(
     found: dict[SweepKey, dict[float, float]], study: Study, raw: dict[str, Any]
 ) -> list[dict[str, Any]]:
     """The blocks of the grid: those with lambdas one a sweep, at the lambdas found."""
-    seeds = defaultdict(set)
-    for cell in study.cells:
-        seeds[cell.sweep].add(cell.seed)
+    cells = by_sweep(study.cells)
     blocks = [block for block in raw["grid"] if not block.get("lambdas")]
     for key, row in found.items():
         lambdas = sorted({lam for lam in row.values() if not math.isnan(lam)})
@@ -109,7 +107,8 @@ def blocks_with(
         block = {"variant": key.variant, "width": key.width, "models": [key.model]}
         block |= {"hookpoints": [key.hookpoint]}
         block |= {"recipes": [key.recipe or DEFAULT_RECIPE]} if raw.get("recipes") else {}
-        blocks.append(block | {"lambdas": lambdas, "seeds": sorted(seeds[key])})
+        seeds = sorted({cell.seed for cell in cells[key]})
+        blocks.append(block | {"lambdas": lambdas, "seeds": seeds})
     return blocks
 
 

@@ -34,9 +34,8 @@ def publish(root: Path, out: Path, figures: Sequence[str]) -> None:
         FileNotFoundError: the study has not run to its end; the message names what it lacks.
     """
     scope = Scope.read(root / outputs.MEASURES / outputs.SCOPE)
-    kept = [
-        name for name in tables_of(scope) if name != outputs.CALIBRATION
-    ]  # one figure's, and large
+    # Calibration slopes are one figure's, and large.
+    kept = [name for name in tables_of(scope) if name != outputs.CALIBRATION]
     tables = [f"tables/{name}" for name in (*kept, outputs.CLAIMS_PAGE)]
     tables += [str(Path("figures", name).with_suffix(".png")) for name in figures]
     for folder in (outputs.MEASURES, outputs.SYNTHETIC):
