@@ -8,8 +8,8 @@ stands in ``pipeline.synthetic.sizes``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -58,15 +58,10 @@ class Bench:
     report: Callable[[], None]
 
     def sweep(
-        self,
-        setting: str,
-        source: Source[Drawn],
-        section: Protocol,
-        contestants: Sequence[Contestant],
-        pairs: int,
+        self, setting: str, source: Source[Drawn], section: Protocol, pairs: int
     ) -> Iterator[tuple[Row, Measured[Drawn]]]:
         """Every contestant at every lambda on one source; rows hold what all protocols report."""
-        for contestant in contestants:
+        for contestant in section.contestants:
             width = contestant.width_for(pairs)
             for lam in section.lambdas:
                 recipe = Recipe(
@@ -90,9 +85,12 @@ class Bench:
                 yield row | {"metrics": metrics}, found
                 self.report()
 
-    def matches(self, found: Measured[PairSample], source: PairSource) -> Matches:
-        """Which side of which latent serves each pole."""
-        return match_poles(found.W_dec, found.z, source.poles, found.sample.active())
+    def matched(
+        self, setting: str, source: PairSource, section: Protocol, pairs: int
+    ) -> Iterator[tuple[Row, Measured[PairSample], Matches]]:
+        """A sweep on a source of pairs, and which side of which latent serves each pole."""
+        for row, found in self.sweep(setting, source, section, pairs):
+            yield row, found, match_poles(found.W_dec, found.z, source.poles, found.sample.active())
 
 
 # Probability of an axis, or of a pole, to be active; standard deviation of the noise on every
@@ -104,15 +102,9 @@ def polarity_dial(section: PolarityDial, bench: Bench) -> Iterator[Row]:
     """Protocol A: calibration slopes of the two signs of each axis."""
     poles = antipodal(unit_directions(section.pairs, section.d, bench.seed))
     for alpha in section.alphas:
-        source = PairSource(
-            poles=poles,
-            probability=ACTIVE / 2,
-            negative_scale=alpha,
-            noise=NOISE,
-        )
-        arguments = f"alpha={alpha:g}", source, section, section.contestants, section.pairs
-        for row, found in bench.sweep(*arguments):
-            matches = bench.matches(found, source)
+        source = PairSource(poles=poles, probability=ACTIVE / 2, negative_scale=alpha, noise=NOISE)
+        setting = f"alpha={alpha:g}"
+        for row, found, matches in bench.matched(setting, source, section, section.pairs):
             matched = matches.slopes(found.metrics.slopes)
             served = matches.found(TAU).double()
             for side, sign in enumerate(("pos", "neg")):
@@ -135,9 +127,10 @@ def anomalies(section: Anomalies, bench: Bench) -> Iterator[Row]:
         axes=axes, fluctuation=FLUCTUATION, share=EXCURSIONS, low=LOW, high=HIGH
     )
     for budget in section.budgets:
-        contestants = [Contestant(variant=name, multiple=budget) for name in section.variants]
-        arguments = f"budget={budget:g}", source, section, contestants, section.pairs
-        for row, found in bench.sweep(*arguments):
+        setting = f"budget={budget:g}"
+        contestants = tuple(Contestant(name, budget) for name in section.variants)
+        under = replace(section, contestants=contestants)
+        for row, found in bench.sweep(setting, source, under, section.pairs):
             aurocs = direction_aurocs(found.W_dec, found.z, axes, found.sample)
             row["metrics"] |= {
                 "auroc_pos": float(aurocs[:, 0].mean()),
@@ -161,8 +154,7 @@ def consolidation(section: Consolidation, bench: Bench) -> Iterator[Row]:
             poles=antipodal(unit_directions(pairs, section.d, bench.seed)), probability=0.5 / pairs
         )
         setting = f"superposition={superposition:g}"
-        for row, found in bench.sweep(setting, source, section, section.contestants, pairs):
-            matches = bench.matches(found, source)
+        for row, found, matches in bench.matched(setting, source, section, pairs):
             row["metrics"] |= _pair_metrics(matches, source)
             for tau in TAUS:
                 row["metrics"][f"pcr_{tau:g}"] = _share(matches.consolidated(tau))
@@ -184,8 +176,7 @@ def robustness(section: Robustness, bench: Bench) -> Iterator[Row]:
         for cosine in section.cosines
     }
     for setting, source in sources.items():
-        for row, found in bench.sweep(setting, source, section, section.contestants, section.pairs):
-            matches = bench.matches(found, source)
+        for row, _, matches in bench.matched(setting, source, section, section.pairs):
             row["metrics"] |= _pair_metrics(matches, source)
             yield row
 
@@ -200,9 +191,8 @@ def geometry(section: Geometry, bench: Bench) -> Iterator[Row]:
     angles = torch.arange(pairs, dtype=torch.float64) * torch.pi / pairs
     directions = torch.stack([angles.cos(), angles.sin()], dim=1).float()
     source = PairSource(poles=antipodal(directions), probability=0.5 / pairs)
-    arguments = f"pairs={pairs}", source, section, section.contestants, pairs
-    for row, found in bench.sweep(*arguments):
-        row["metrics"] |= _pair_metrics(bench.matches(found, source), source)
+    for row, found, matches in bench.matched(f"pairs={pairs}", source, section, pairs):
+        row["metrics"] |= _pair_metrics(matches, source)
         row["decoder"] = found.W_dec.tolist()
         counts = (found.metrics.n_pos, found.metrics.n_neg)
         row["fires"] = [[int(part[i]) for part in counts] for i in range(row["width"])]
