@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from docs.sign_tables import Table, consistency, data, halves, poles, rates
+from pipeline.analysis import page
 from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.numbers import variant_label
 
@@ -25,8 +26,7 @@ def markdown(name: str, file: Path) -> str:
     """The table of that name from a CSV file, as Markdown."""
     kind, _, of = name.partition(" ")
     heads, rows = TABLES[kind](read_table(file), of)
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return page.markdown(page.Grid("", heads, rows))
 
 
 def _number(value: float, places: int = 3) -> str:

@@ -45,12 +45,13 @@ class Grid(NamedTuple):
     """A table of texts."""
 
     title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
 
-    @property
-    def styler(self) -> Styler:
-        return pd.DataFrame(list(self.rows), columns=list(self.columns)).style.hide(axis="index")
+    def escaped(self, escape: str) -> Styler:
+        """For pandas to write, without what "latex" or "html" would not show as it is."""
+        style = pd.DataFrame(list(self.rows), columns=list(self.columns)).style.hide(axis="index")
+        return style.format(escape=escape).format_index(escape=escape, axis="columns")
 
 
 # Of a page: a paragraph, or a table.
@@ -59,7 +60,7 @@ Part = str | Grid
 
 def markdown(table: Grid) -> str:
     """A pipe table, without its title."""
-    rows = [table.columns, ("---",) * len(table.columns), *table.rows]
+    rows = [table.columns, ["---"] * len(table.columns), *table.rows]
     texts = ([text.replace("|", r"\|") for text in row] for row in rows)
     return "\n".join(f"| {' | '.join(row)} |" for row in texts)
 
@@ -74,8 +75,7 @@ def markdown_page(title: str, parts: Sequence[Part]) -> str:
 
 def latex(table: Grid) -> str:
     """A ``longtable``; needs booktabs and longtable."""
-    style = table.styler.format(escape="latex").format_index(escape="latex", axis="columns")
-    text = style.to_latex(
+    text = table.escaped("latex").to_latex(
         hrules=True,
         column_format="l" * len(table.columns),
         environment="longtable",
@@ -94,8 +94,7 @@ def latex_page(title: str, parts: Sequence[Part]) -> str:
 
 def html(table: Grid) -> str:
     """A table of HTML, with its title as the caption."""
-    style = table.styler.format(escape="html").format_index(escape="html", axis="columns")
-    style = style.set_caption(table.title)
+    style = table.escaped("html").set_caption(table.title)
     return str(style.to_html(table_attributes='class="data"', exclude_styles=True))
 
 

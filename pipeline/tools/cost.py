@@ -86,13 +86,11 @@ def summary(study: Study, rates: Rates, device: Device, devices: int) -> str:
     rows[-1]["disk"] = f"{disk:,.1f} GB"
     table = pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True)
     unknown = {model.like or name for name, model in study.models.items()} - rates.models.keys()
-    guess = (
-        f"\nSizes guessed from d_model and the layer: {', '.join(sorted(unknown))}."
-        if unknown
-        else ""
-    )
     head = f"Study {study.config.study}: {len(study.cells):,} cells"
-    return f"{head}\n\n{table}\n\nRates: {device.basis}.{guess}"
+    text = f"{head}\n\n{table}\n\nRates: {device.basis}."
+    if unknown:
+        text += f"\nSizes guessed from d_model and the layer: {', '.join(sorted(unknown))}."
+    return text
 
 
 def main(configfile: Path, rates: Path = RATES, device: str = "h100", devices: int = 1) -> None:

@@ -48,7 +48,7 @@ def _seeds(cells: pd.DataFrame) -> str:
     seeds = swept.groupby(point, dropna=False)["seed"].nunique()
     fewest = seeds.groupby(["variant", "multiple"]).min().reset_index().to_numpy()
     listed = (f"{n} for {variant_label(name)} at H = {width:g}d" for name, width, n in fewest)
-    single = " One seed has no error: its numbers are single observations."
-    return f"Seeds per point: at least {', '.join(listed)}." + (
-        single if (seeds == 1).any() else ""
-    )
+    text = f"Seeds per point: at least {', '.join(listed)}."
+    if (seeds == 1).any():
+        text += " One seed has no error: its numbers are single observations."
+    return text

@@ -82,8 +82,4 @@ def _at_equal_lambda(candidate: Sweep, baseline: Sweep) -> dict[str, Any]:
         shared = (cell for cell in sweep.cells if (cell.lam, cell.seed) in runs)
         row[f"{side}_collapsed"] = sum(bool(cell.collapsed) for cell in shared)
     reason = joined_reasons(values.reason for values in found.values())
-    return row | {
-        "pairs": len(runs),
-        "intact_pairs": found["l0"].pairs,
-        "pairs_reason": reason,
-    }
+    return row | {"pairs": len(runs), "intact_pairs": found["l0"].pairs, "pairs_reason": reason}

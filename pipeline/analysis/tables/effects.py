@@ -135,9 +135,8 @@ def main_effect_table(effects: pd.DataFrame, factors: list[Factor]) -> pd.DataFr
             others = [*SAME, *(other.column for other in factors if other is not factor)]
             found = _of_factor(points, factor, others)
             rows += [{"measure": effect} | named | row for row in found]
-    return pd.DataFrame(rows, columns=list(MAIN_COLUMNS)).fillna(
-        {"together_with": "", "against": ""}
-    )
+    table = pd.DataFrame(rows, columns=list(MAIN_COLUMNS))
+    return table.fillna({"together_with": "", "against": ""})
 
 
 def _of_factor(points: pd.DataFrame, factor: Factor, others: list[str]) -> Iterator[dict[str, Any]]:
