@@ -100,7 +100,7 @@ def _points(panel: Axes, rows: pd.DataFrame, style: Look, shift: float) -> None:
     once = rows[rows["epochs"] <= 1]
     panel.plot(once["tokens"] * shift, once["rate"], **style | {"marker": ""})
     for (bound, again), own in rows.groupby(["bound", rows["epochs"] > 1]):
-        marks = {"marker": BOUNDS[str(bound)], "ls": ""}
+        marks: Look = {"marker": BOUNDS[str(bound)], "ls": ""}
         marks |= {"mfc": "none", "ms": 7} if again else {}
         low, high = (own[end].fillna(own["rate"]) for end in ("rate_low", "rate_high"))
         error = np.array([own["rate"] - low, high - own["rate"]])
