@@ -6,7 +6,6 @@ error that it reports, is noted.
 
 from __future__ import annotations
 
-import base64
 import fcntl
 import json
 import os
@@ -84,14 +83,14 @@ class Page:
         elif method == "Page.loadEventFired":
             self._loaded += 1
 
-    def size(self, width: int, height: int, phone: bool = False, scale: float = 1) -> None:
+    def size(self, width: int, height: int) -> None:
         """Give the window a size in CSS pixels."""
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width,
             height=height,
-            deviceScaleFactor=scale,
-            mobile=phone,
+            deviceScaleFactor=1,
+            mobile=False,
         )
 
     def open(self, address: str) -> None:
@@ -111,11 +110,11 @@ class Page:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def wait(self, condition: str, seconds: float = 30) -> None:
+    def wait(self, condition: str) -> None:
         """Wait until an expression is true."""
         met = self.run(
             "new Promise(done => { const end = performance.now() + "
-            f"{1000 * seconds}; const look = () => (({condition}) ? done(true) : "
+            f"30_000; const look = () => (({condition}) ? done(true) : "
             "performance.now() > end ? done(false) : setTimeout(look, 10)); look(); })"
         )
         assert met, f"never came true: {condition}"
@@ -133,11 +132,6 @@ class Page:
     def text(self, selector: str) -> str:
         """The text of an element as it is shown."""
         return self.run(f"document.querySelector({json.dumps(selector)}).innerText")
-
-    def picture(self, path: Path) -> None:
-        """Write what is in the window as PNG."""
-        found = self.call("Page.captureScreenshot", format="png")
-        path.write_bytes(base64.b64decode(found["data"]))
 
 
 @contextmanager

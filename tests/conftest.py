@@ -14,7 +14,7 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests import s3_servers, warm
+from tests import s3_servers
 from tests.faults.campaign import Campaign
 
 TESTS = Path(__file__).parent
@@ -85,13 +85,6 @@ def no_wait_for_the_disk(request: pytest.FixtureRequest) -> Iterator[None]:
     """
     whole = request.path.relative_to(TESTS).parts[0] in WHOLE
     with nullcontext() if whole else patch.object(os, "fsync", lambda descriptor: None):
-        yield
-
-
-@pytest.fixture(scope="module")
-def warm_jobs() -> Iterator[None]:
-    """Jobs of every Snakemake that this process starts are forked, see ``tests.warm``."""
-    with patch.dict(os.environ, warm.environment()):
         yield
 
 

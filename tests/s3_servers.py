@@ -100,7 +100,6 @@ class Proxy:
 
     Attributes:
         endpoint: where it listens.
-        seen: method and path of every request, in order.
         lose: asked with method and path: whether the server's answer is dropped.
         refuse: asked likewise: whether the server is not asked, and 503 is the answer.
 
@@ -109,7 +108,6 @@ class Proxy:
     """
 
     def __init__(self, target: str) -> None:
-        self.seen: list[tuple[str, str]] = []
         self.lose: Callable[[str, str], bool] = lambda method, path: False
         self.refuse: Callable[[str, str], bool] = lambda method, path: False
         self._target = target.removeprefix("http://")
@@ -124,17 +122,12 @@ class Proxy:
         self._server.shutdown()
         self._server.server_close()
 
-    def requests(self, method: str, part: str = "") -> list[str]:
-        """Paths of the requests of one method that have some text in them."""
-        return [path for name, path in self.seen if name == method and part in path]
-
     def _handler(proxy) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def _pass_on(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                proxy.seen.append((self.command, self.path))
                 if proxy.refuse(self.command, self.path):
                     self.send_response(503)
                     self.send_header("Content-Length", "0")

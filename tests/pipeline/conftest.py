@@ -85,10 +85,9 @@ class MadeStudy:
         """A figure and its numbers."""
         return draw(name, self.root, self.scope, Measures(self._measures))
 
-    def figure(self, name: str, end: str = "png", folder: Path | None = None) -> Path:
-        out = (folder or self.root / "figures") / f"{name}.{end}"
+    def figure(self, name: str) -> None:
+        out = self.root / "figures" / f"{name}.png"
         run(["figure", f"--measures={self._measures}", f"--root={self.root}", f"--out={out}"])
-        return out
 
     def page(self, name: str, end: str = "md") -> str:
         """A table for readers."""
@@ -182,7 +181,7 @@ def metrics_of(cell: Cell, d_model: int, *, l0: float, r2: float, dead: int) -> 
     }
 
 
-def make_study(root: Path, *, seeds: tuple[int, ...] = SEEDS) -> MadeStudy:
+def make_study(root: Path) -> MadeStudy:
     """Two models, two hookpoints; the candidate wins by ``GAPS`` except on small resid."""
     cells = []
     for model, d_model in MODELS.items():
@@ -190,7 +189,7 @@ def make_study(root: Path, *, seeds: tuple[int, ...] = SEEDS) -> MadeStudy:
             gap = GAPS.get((model, hookpoint), -0.02)
             for side, lift in ((CANDIDATE, gap), (BASELINE, 0.0)):
                 for lam in LAMBDAS:
-                    for seed in seeds:
+                    for seed in SEEDS:
                         width = int(side["expansion"] * d_model)
                         cell = Cell(
                             model=model,
@@ -222,12 +221,6 @@ def make_study(root: Path, *, seeds: tuple[int, ...] = SEEDS) -> MadeStudy:
 def made_study(tmp_path: Path) -> MadeStudy:
     """A fresh study of two seeds with metrics only; tests may damage it."""
     return make_study(tmp_path)
-
-
-@pytest.fixture
-def one_seed_study(tmp_path: Path) -> MadeStudy:
-    """The same with one seed."""
-    return make_study(tmp_path, seeds=(0,))
 
 
 COLLAPSED = "large/resid/gated/w384_lam0.2_seed0"

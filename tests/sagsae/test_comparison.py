@@ -19,8 +19,6 @@ from sagsae.comparison import (
 from sagsae.dead_latents import dead_reduction
 from sagsae.sweeps import CellResult, Sweep
 
-E = math.e
-
 
 def sweep(points, *, label="A", width=100, dead=None, seed=0) -> Sweep:
     """One seed; ``points`` are (L0, R2), lambdas 1, 2, ... in the order given."""
@@ -125,8 +123,6 @@ class TestDominance:
 
 
 class TestBootstrap:
-    base = sweep([(1, 0.3), (100, 0.5)], label="base")
-
     def test_a_draw_whose_overlap_is_a_single_l0_counts_against_dominance(self):
         """One draw of four ends at L0 = 10, where the baseline starts."""
         near, far = sweep([(1, 0.5), (10, 0.5)]), sweep([(1, 0.5), (14, 0.5)])

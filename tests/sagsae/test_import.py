@@ -21,7 +21,6 @@ def state():
         "environment": dict(os.environ), "directory": os.getcwd(), "path": list(sys.path),
         "signals": [str(signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)],
         "threads": threading.active_count(), "log level": logging.getLogger().level,
-        "own": {own},
     }}
 before = state()
 import sagsae
@@ -32,9 +31,9 @@ print(json.dumps([changed, sorted(sys.modules)]))
 """
 
 
-def observed(setup: str = "", own: str = "None", use: str = "") -> tuple[list[str], list[str]]:
+def observed(setup: str = "", use: str = "") -> tuple[list[str], list[str]]:
     """What changed in a fresh process, and the modules that it has in the end."""
-    code = OBSERVE.format(setup=setup, own=own, use=use)
+    code = OBSERVE.format(setup=setup, use=use)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     changed, modules = json.loads(done.stdout)
     return changed, modules

@@ -37,17 +37,16 @@ class OnSlurm:
     config: Path
     cluster: Cluster
 
-    def command(self, *arguments: str) -> list[str]:
+    def command(self) -> list[str]:
         snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
         where = ["--configfile", str(self.config), "--directory", str(self.folder)]
-        return [*snakemake, *where, "--workflow-profile", str(PROFILE), *FAST, *arguments]
+        return [*snakemake, *where, "--workflow-profile", str(PROFILE), *FAST]
 
-    def start(self, output: int | IO[str], host: str = "") -> subprocess.Popen[str]:
-        """Start Snakemake as on a login node. ``host`` gives it another host name: root may."""
-        alone = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', host]
+    def start(self, output: int | IO[str]) -> subprocess.Popen[str]:
+        """Start Snakemake as on a login node."""
         environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         return subprocess.Popen(
-            [*(alone if host else []), *self.command()],
+            self.command(),
             text=True,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -1,4 +1,4 @@
-"""Jobs that SLURM ends, a node that fails, and a head process that dies and starts elsewhere."""
+"""Jobs that SLURM ends, and a node that fails."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ def on_cluster(slurm: Cluster, whole: Path, folder: Path) -> OnSlurm:
 
 
 @contextmanager
-def running(workflow: OnSlurm, log: Path, host: str = "") -> Iterator[subprocess.Popen[str]]:
+def running(workflow: OnSlurm, log: Path) -> Iterator[subprocess.Popen[str]]:
     """Snakemake, which is killed if it is still there at the end."""
-    with log.open("a") as output, workflow.start(output, host) as process:
+    with log.open("a") as output, workflow.start(output) as process:
         try:
             yield process
         finally:
@@ -72,9 +72,9 @@ def last(slurm: Cluster) -> int:
     return max((job.number for job in slurm.jobs()), default=0)
 
 
-def step(workflow: OnSlurm, seed: int = 0) -> int:
-    """How far the training of a seed's first cell is noted to be; 0 before that and after it."""
-    cell = STUDY / f"cells/tiny-smollm3/resid/gated/w256_lam0.1_seed{seed}/.state"
+def step(workflow: OnSlurm) -> int:
+    """How far the training of the cell is noted to be; 0 before that and after it."""
+    cell = STUDY / "cells/tiny-smollm3/resid/gated/w256_lam0.1_seed0/.state"
     for path in (workflow.folder / cell).glob("checkpoint-*.safetensors"):
         with suppress(OSError, RuntimeError, ValueError):  # it was replaced just now
             if newest := newest_checkpoint(path):

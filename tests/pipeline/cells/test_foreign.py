@@ -31,12 +31,12 @@ def whole(tmp_path_factory) -> WholeStudy:
     return make_whole_study(tmp_path_factory.mktemp("whole"))
 
 
-def with_foreign(whole: WholeStudy, source: dict[str, Any], width: int = 48) -> WholeStudy:
+def with_foreign(whole: WholeStudy, source: dict[str, Any]) -> WholeStudy:
     """The same study with one cell of elsewhere."""
     block = {
         "variant": FOREIGN.variant,
         "source": source,
-        "width": width,
+        "width": FOREIGN.width,
         "lambdas": [1],
         "hookpoints": ["resid"],
     }

@@ -107,9 +107,8 @@ def documents(texts):
     return datasets.Dataset.from_dict({"text": texts})
 
 
-def split_of(split, texts, fraction=0.2, seed=0):
-    given = {"heldout_fraction": fraction, "seed": seed}
-    spec = study().token_spec("m", split).model_copy(update=given)
+def split_of(split, texts):
+    spec = study().token_spec("m", split)
     return list(documents_of(documents(texts), {"kind": "parquet"}, spec))
 
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from pipeline.jobs.json_files import read_json
 from pipeline.study import metrics
 from pipeline.study.metrics import MetricsError, read_metrics
 from tests.pipeline.conftest import MadeStudy
-
-CPU = torch.device("cpu")
 
 
 def first(study: MadeStudy) -> str:

@@ -69,8 +69,8 @@ def text_of(study: Study, now: float | None = None) -> str:
     return "\n".join(Status.of(study, time.time() if now is None else now).lines())
 
 
-def job(study: Study, number: int = 0):
-    return cell_job(study, study.cells[number])
+def job(study: Study):
+    return cell_job(study, study.cells[0])
 
 
 class TestJob:

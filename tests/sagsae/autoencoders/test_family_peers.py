@@ -68,11 +68,10 @@ def agree(
     found: dict[str, Tensor],
     theirs: dict[str, Tensor],
     run: str,
-    factor: float = 1.0,
     bounds: dict[str, float] = EXACT,
 ):
     for key, value in found.items():
-        expected = factor * theirs[f"{run}.{key}"]
+        expected = theirs[f"{run}.{key}"]
         torch.testing.assert_close(value, expected, **bounds, msg=lambda m, k=key: f"{k}: {m}")
 
 

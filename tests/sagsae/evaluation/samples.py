@@ -55,8 +55,10 @@ class FakeAutoencoder:
     Latents beyond the first d never fire.
     """
 
-    def __init__(self, d: int, width: int, scale: float, threshold: float = 0.5) -> None:
-        self.d, self.width, self.scale, self.threshold = d, width, scale, threshold
+    threshold = 0.5
+
+    def __init__(self, d: int, width: int, scale: float) -> None:
+        self.d, self.width, self.scale = d, width, scale
         generator = torch.Generator().manual_seed(3)
         self.rotation = torch.linalg.qr(torch.randn(d, d, generator=generator))[0]
         rows = torch.nn.functional.pad(self.rotation.T, (0, 0, 0, max(0, width - d)))

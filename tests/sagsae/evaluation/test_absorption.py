@@ -91,7 +91,7 @@ class World:
         cut = 3 * ROWS // 4
         self.task = Task("letter.a", row[:cut], self.labels[:cut], row[cut:], self.labels[cut:])
 
-    def autoencoder(self, absorbs: bool, sign: float, bias: torch.Tensor | None = None) -> Planted:
+    def autoencoder(self, absorbs: bool, sign: float) -> Planted:
         """One latent for the letter and one for each rare word. Where these absorb, the first is
         silent on rare words, whose latents speak for the letter too. ``sign``: of all z."""
         axes = torch.eye(24)[: 1 + CHILDREN]
@@ -99,22 +99,20 @@ class World:
         if absorbs:
             decoder[1:] += axes[0]
             decoder[1:] /= 2**0.5
-        shift = torch.zeros(24) if bias is None else bias
 
         def code(x: torch.Tensor) -> torch.Tensor:
-            inside = (x - shift)[:, : 1 + CHILDREN].round()
+            inside = x[:, : 1 + CHILDREN].round()
             z = inside.clone()
             if absorbs:
                 z[:, 0] *= inside[:, 1:].sum(1) == 0
                 z[:, 1:] *= 2**0.5
             return sign * z
 
-        return Planted(sign * decoder, code, bias)
+        return Planted(sign * decoder, code)
 
-    def measured(self, autoencoder: Planted, x: torch.Tensor | None = None):
-        x = self.x if x is None else x
-        probes = CodeProbes(SideCodes.of(autoencoder, [x]), self.task)
-        return absorption(autoencoder, x, probes, dense_probe(x, self.task))
+    def measured(self, autoencoder: Planted):
+        probes = CodeProbes(SideCodes.of(autoencoder, [self.x]), self.task)
+        return absorption(autoencoder, self.x, probes, dense_probe(self.x, self.task))
 
     @property
     def share(self) -> float:

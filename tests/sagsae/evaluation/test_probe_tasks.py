@@ -11,12 +11,10 @@ from sagsae.evaluation.probe_tasks import Sampling, make_tasks
 from sagsae.evaluation.token_labels import NOT_COUNTED, Labelling
 
 
-def made(seed: int = 0, rows: int = 2000, classes: int = 3):
-    """Labels of a kind with some classes, and documents of 10 rows each."""
-    rng = np.random.default_rng(seed)
-    found = rng.integers(NOT_COUNTED, classes, rows).astype(np.int16)
-    names = tuple("abcdefgh"[:classes])
-    return Labelling("letter", names, found), np.repeat(np.arange(rows // 10), 10)
+def made(seed: int = 0):
+    """Labels of a kind with three classes, and documents of 10 rows each."""
+    found = np.random.default_rng(seed).integers(NOT_COUNTED, 3, 2000).astype(np.int16)
+    return Labelling("letter", ("a", "b", "c"), found), np.repeat(np.arange(200), 10)
 
 
 @settings(max_examples=25)

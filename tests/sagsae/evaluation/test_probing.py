@@ -17,11 +17,11 @@ from tests.sagsae.evaluation.planted import Planted
 ROWS = 400
 
 
-def task_of(labels: torch.Tensor, name: str = "letter.a") -> Task:
+def task_of(labels: torch.Tensor) -> Task:
     """The first three quarters of the rows train."""
     rows = torch.arange(len(labels))
     cut = 3 * len(labels) // 4
-    return Task(name, rows[:cut], labels[:cut], rows[cut:], labels[cut:])
+    return Task("letter.a", rows[:cut], labels[:cut], rows[cut:], labels[cut:])
 
 
 def signed() -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -22,9 +22,9 @@ D, WIDTH, SCALE = 6, 9, 0.25
 SIGNS = (1, -1)
 
 
-def activations(n: int = 101, offset: float = 0.7) -> Tensor:
+def activations() -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    return (torch.randn(n, D, generator=generator) * 3 + offset).bfloat16()
+    return (torch.randn(101, D, generator=generator) * 3 + 0.7).bfloat16()
 
 
 def reference(x: np.ndarray, sae: Any) -> dict[str, Any]:

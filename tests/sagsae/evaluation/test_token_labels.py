@@ -15,14 +15,13 @@ from sagsae.evaluation.token_labels import (
 END = "<end>"
 
 
-def labelled(contexts: list[list[str]], documents=None, starts: bool = True) -> dict:
+def labelled(contexts: list[list[str]], starts: bool = True) -> dict:
     """Kind -> the name of each token's class; "-" for none, None where it does not count."""
     texts = sorted({text for context in contexts for text in context})
     ids = np.array([[texts.index(text) for text in context] for context in contexts])
-    documents = np.zeros_like(ids) if documents is None else np.array(documents)
     special = [i for i, text in enumerate(texts) if text == END]
     found = {}
-    for one in token_labels(texts, ids, documents, special, starts):
+    for one in token_labels(texts, ids, np.zeros_like(ids), special, starts):
         names = {NO_CLASS: "-", NOT_COUNTED: None} | dict(enumerate(one.names))
         found[one.kind] = [[names[number] for number in row] for row in one.classes.tolist()]
     return found

@@ -76,8 +76,8 @@ def test_the_start_is_left_out(changes, since):
     assert f"from step {since} to {since + 6} of {steps}," in history.diverged
 
 
-def diverging(stream=None) -> Trainer:
-    return trainer(stream=stream, learning_rate=3.0, steps=400)
+def diverging() -> Trainer:
+    return trainer(learning_rate=3.0, steps=400)
 
 
 def test_a_learning_rate_that_is_too_high_ends_early_with_finite_weights():

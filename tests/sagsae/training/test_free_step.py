@@ -35,9 +35,9 @@ def exact_products(monkeypatch):
     monkeypatch.setattr("sagsae.training.trainer.products_dtype", lambda *_: torch.float64)
 
 
-def started(name: str, recipe: Recipe, d: int = D):
-    sae = variant(name)(d, WIDTH).double()
-    sae.initialise(torch.full((d,), 0.1, dtype=torch.float64), 0, recipe)
+def started(name: str, recipe: Recipe):
+    sae = variant(name)(D, WIDTH).double()
+    sae.initialise(torch.full((D,), 0.1, dtype=torch.float64), 0, recipe)
     return sae
 
 

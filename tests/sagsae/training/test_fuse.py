@@ -1,4 +1,4 @@
-"""The compiled parts of a step: how often they pass over [B, H], and a machine without compiler."""
+"""The compiled parts of a step on a machine without a compiler."""
 
 from __future__ import annotations
 
@@ -10,9 +10,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-B, D, H = 64, 8, 128
-
-
 WITHOUT_COMPILER = """
 from copy import deepcopy
 import torch

@@ -137,13 +137,13 @@ def test_gradients_are_clipped_together_after_their_radial_part_is_gone(kind):
             torch.testing.assert_close(value, expected[key] * min(1.0, float(limit / norm)))
 
 
-def reference_step(params, grads, moments, counts, rate, beta2=0.999):
+def reference_step(params, grads, moments, counts, rate):
     """Adam(0, beta2) in float64, written from its definition, and a gate's constraints.
 
     Args:
         counts: [H] steps of each latent since its moments were cleared, and of all else.
     """
-    grads = {name: value.copy() for name, value in grads.items()}
+    grads, beta2 = {name: value.copy() for name, value in grads.items()}, 0.999
     rows = params["W_dec"]
     grads["W_dec"] -= rows * (rows * grads["W_dec"]).sum(1, keepdims=True)
     for name, value in params.items():

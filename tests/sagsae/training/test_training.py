@@ -25,8 +25,8 @@ D, B = 16, 64
 class PairStream:
     """Batches of two signed sparse directions each, a pure function of (seed, position)."""
 
-    def __init__(self, seed: int = 0, poison_at: int = -1):
-        self.seed, self.position, self.poison_at, self.wait_seconds = seed, 0, poison_at, 0.0
+    def __init__(self, seed: int = 0):
+        self.seed, self.position, self.wait_seconds = seed, 0, 0.0
 
     def __next__(self) -> torch.Tensor:
         rng = np.random.default_rng([self.seed, self.position])
@@ -35,8 +35,6 @@ class PairStream:
             x[np.arange(B), rng.integers(0, D, B)] += rng.uniform(0.5, 1.5, B) * rng.choice(
                 [-1, 1], B
             )
-        if self.position == self.poison_at:
-            x[0, 0] = np.nan
         self.position += 1
         return torch.from_numpy(x)
 

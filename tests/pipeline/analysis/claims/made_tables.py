@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from types import ModuleType
 from typing import Any
 
 import pandas as pd
 
 from pipeline.analysis.claims.evidence import Claim, Evidence
-from pipeline.analysis.claims.judge import claims
 from pipeline.analysis.claims.verdicts import Verdict
 from pipeline.study.scope import Scope
 
@@ -78,14 +76,3 @@ def told(claim: Claim, found: Evidence) -> tuple[str, str, str]:
     """Outcome, number and remark."""
     verdict: Verdict = claim.verdict(found)
     return verdict.outcome, verdict.here, verdict.why
-
-
-def sources(module: ModuleType) -> dict[str, tuple[str, bool]]:
-    """Of each claim of a module, its source and whether the paper's number is shown."""
-    places = {claim.key: place for place, claim in enumerate(claims(), start=1)}
-    found = {}
-    for claim in [value for value in vars(module).values() if isinstance(value, Claim)]:
-        texts = claim.texts(places)
-        assert all(texts[name] for name in ("statement", "source", "criterion"))
-        found[claim.key] = texts["source"], bool(texts["paper"])
-    return found

@@ -13,7 +13,7 @@ from pipeline.study.scope import Scope
 from tests.pipeline.conftest import MadeStudy
 from tests.pipeline.made_settings import made_settings, settings_configuration
 
-NARROW, WIDE = "2d vs 4d", "8d vs 16d"
+WIDE = "8d vs 16d"
 
 
 def judged(made: MadeStudy) -> tuple[Scope, pd.DataFrame, pd.DataFrame]:

@@ -72,8 +72,6 @@ def test_ranks_and_what_the_seeds_allow(made):
     assert rows["parameters"].tolist() == [(2 * 64 + 3) * w + 64 for w in rows["width"]]
     assert (rows["tokens_per_second"] == 14900).all()
 
-    # It is told apart from SA-GSAE, whose error is known as well, and from no other.
-
 
 def test_a_sweep_that_does_not_reach_the_l0_says_so(made):
     rows = at(table(made, "ranking"), "matched", "large", "mlp_out")

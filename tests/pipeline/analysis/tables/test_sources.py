@@ -38,14 +38,12 @@ def record(found: dict, source: str, lift: float) -> dict:
     }
 
 
-def with_sources(study: MadeStudy, missing: str = "") -> MadeStudy:
-    """Metrics by source in every cell; in one of them a source without R2, if asked for."""
+def with_sources(study: MadeStudy) -> MadeStudy:
+    """Metrics by source in every cell."""
     for cell in study.spec["cells"]:
         found = read_json(study.metrics_file(cell))
         candidate = found["cell"]["variant"] == "sagsae_tied"
         parts = {name: record(found, name, lift * candidate) for name, lift in LIFT.items()}
-        if cell == missing:
-            parts["news"]["r2"] = None
         study.change(cell, sources=parts, schema_version=3)
     study.spec["sources"] = list(LIFT)
     return study

@@ -44,9 +44,9 @@ class Made:
     texts: list[str]
 
 
-def cell_of(variant: str, width: int, lam: float = 0.1) -> Cell:
+def cell_of(variant: str, width: int) -> Cell:
     return Cell(
-        model="small", hookpoint="resid", variant=variant, recipe="", width=width, lam=lam, seed=0
+        model="small", hookpoint="resid", variant=variant, recipe="", width=width, lam=0.1, seed=0
     )
 
 

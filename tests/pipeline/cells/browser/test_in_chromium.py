@@ -24,7 +24,7 @@ from tests.pipeline.cells.browser.made_browser import (
 from tests.pipeline.made_dial import CHANCE, DIAL, SIZES, direction
 
 WIDTH = 96
-OURS, THEIRS = cell_of("sagsae_tied", WIDTH), cell_of("gated", 2 * WIDTH)
+OURS = cell_of("sagsae_tied", WIDTH)
 
 pytestmark = [
     pytest.mark.slow,
@@ -75,12 +75,8 @@ def page(tab: Page, browser: Path) -> Iterator[Page]:
     assert all(Path(path).is_relative_to(browser.parent) for path in asked - {"blank"})
 
 
-def address(browser: Path, latent: int | str, cell=OURS) -> str:
-    return f"{browser.as_uri()}#cell={cell.path.replace('/', '%2F')}&latent={latent}"
-
-
-def show(page: Page, browser: Path, latent: int, cell=OURS) -> None:
-    page.open(address(browser, latent, cell))
+def show(page: Page, browser: Path, latent: int) -> None:
+    page.open(f"{browser.as_uri()}#cell={OURS.path.replace('/', '%2F')}&latent={latent}")
     page.wait(f"document.getElementById('latent').dataset.latent === '{latent}'")
 
 

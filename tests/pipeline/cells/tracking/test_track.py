@@ -41,8 +41,8 @@ def config(study: Study, tmp_path: Path, *tracking: str) -> Path:
     return path
 
 
-def points(study: Study, number: int, folder: str = "tracking/tensorboard"):
-    return tensorboard_points(Path(study.path(folder, study.cells[number].path)))
+def points(study: Study, number: int):
+    return tensorboard_points(Path(study.path("tracking/tensorboard", study.cells[number].path)))
 
 
 def test_what_a_tracker_lacks_is_sent_and_nothing_twice(study, tmp_path, capsys):

@@ -33,18 +33,13 @@ def asked_of(place: Path, name: str) -> Asked:
     return Asked.model_validate({"study": "small", "folder": str(place), "trackers": [name]})
 
 
-def found_by(name: str, folder: Path, cell: str = NAME) -> Points:
-    """What a tracker has of a cell."""
+def found_by(name: str, folder: Path) -> Points:
+    """What a tracker has of the cell."""
     if name == "tensorboard":
-        return tensorboard_points(folder / "tensorboard" / cell)
+        return tensorboard_points(folder / "tensorboard" / NAME)
     if name == "mlflow":
-        return mlflow_points(asked_of(folder, name), cell)
-    return wandb_points(folder / "wandb", cell)
-
-
-def start(name: str, asked: Asked, cell: Tracked) -> Tracker:
-    run: Tracker = import_module(f"pipeline.cells.tracking.{name}_run").start(asked, cell)
-    return run
+        return mlflow_points(asked_of(folder, name), NAME)
+    return wandb_points(folder / "wandb", NAME)
 
 
 def rows(*steps: int) -> list[dict[str, float]]:
@@ -53,7 +48,7 @@ def rows(*steps: int) -> list[dict[str, float]]:
 
 def session(asked: Asked, name: str, *steps: int, heldout: dict[str, float] | None = None) -> None:
     """What one job does that has these rows: it sends those that the tracker lacks."""
-    run = start(name, asked, CELL)
+    run: Tracker = import_module(f"pipeline.cells.tracking.{name}_run").start(asked, CELL)
     if new := [row for row in rows(*steps) if row["step"] > run.last]:
         run.log(new)
     run.finish(heldout or {})
