@@ -1,4 +1,4 @@
-"""Fixtures: models of every architecture, contexts, an autoencoder whose code is known."""
+"""Fixtures: models of every architecture, and contexts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.sagsae.evaluation.samples import (
-    ARCHITECTURES,
-    LENGTH,
-    VOCABULARY,
-    FakeAutoencoder,
-    tiny_model,
-)
+from tests.sagsae.evaluation.samples import ARCHITECTURES, LENGTH, VOCABULARY, tiny_model
 
 
 @pytest.fixture(params=ARCHITECTURES)
@@ -42,9 +36,3 @@ def kept(input_ids: Tensor) -> Tensor:
     mask = torch.rand(input_ids.shape, generator=torch.Generator().manual_seed(2)) > 0.2
     mask[:, 0] = False
     return mask
-
-
-@pytest.fixture
-def fake() -> type[FakeAutoencoder]:
-    """The class."""
-    return FakeAutoencoder

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from sagsae.evaluation.loss_recovered import all_losses, spliced_losses, sum_counted
+from sagsae.activations.hookpoints import default_hookpoints
+from sagsae.evaluation.loss_recovered import Contexts, all_losses, spliced_losses, sum_counted
+from sagsae.evaluation.resume import find_blocks, record_entry
 
 VOCABULARY, LAYERS, HIDDEN, LENGTH = 97, 4, 32, 16
+LAYER = 2
+"""The block whose activations are replaced where no other is named."""
+HOOKPOINTS = ["mlp_out", "attn", "resid"]
 
 _COMMON = {
     "vocab_size": VOCABULARY,
@@ -79,3 +86,35 @@ def summed_loss(model, contexts, batch, point, replacement=None, *progress):
         return sum_counted(all_losses(model, contexts, batch), contexts)
     found = spliced_losses(model, contexts, batch, point, replacement, *progress)
     return sum_counted(found.loss, contexts)
+
+
+def point_of(model, name="resid", layer=LAYER):
+    points = default_hookpoints(model.config.model_type, layer)
+    if name not in points:
+        pytest.skip("the MLP of OPT is no module of its own")
+    return points[name]
+
+
+def contexts_of(model, input_ids, kept, layer=LAYER) -> Contexts:
+    """With the hidden states that enter the tapped block, from a full pass."""
+    blocks = find_blocks(model)
+    with record_entry(model, blocks, layer) as entered, torch.no_grad():
+        model(input_ids=input_ids, use_cache=False)
+    return Contexts(input_ids=input_ids, kept=kept, hidden=entered[0], blocks=blocks, layer=layer)
+
+
+@contextmanager
+def replaced_output(model, name, value_of, kept):
+    """An independent splice: a plain hook that loops over the kept positions."""
+
+    def hook(module, inputs, output):
+        x = (output[0] if isinstance(output, tuple) else output).clone()
+        for b, t in kept.nonzero().tolist():
+            x[b, t] = value_of(x[b, t])
+        return (x, *output[1:]) if isinstance(output, tuple) else x
+
+    handle = model.get_submodule(point_of(model, name).module).register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()

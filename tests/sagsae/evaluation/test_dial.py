@@ -8,32 +8,21 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sagsae.activations.hookpoints import default_hookpoints
 from sagsae.evaluation import heads
 from sagsae.evaluation.dial import interventions, steer
 from sagsae.evaluation.directions import Arms, random_directions
 from sagsae.evaluation.loss_recovered import Contexts
-from sagsae.evaluation.resume import find_blocks, record_entry
 from sagsae.evaluation.steering import Steering
-from tests.sagsae.evaluation.samples import HIDDEN, VOCABULARY
+from tests.sagsae.evaluation.samples import (
+    HIDDEN,
+    HOOKPOINTS,
+    VOCABULARY,
+    contexts_of,
+    point_of,
+    replaced_output,
+)
 
-LAYER, SIZES, READ, TOKENS = 2, (1.0, 2.0, 4.0), 5, 3
-NAMES = ["mlp_out", "attn", "resid"]
-
-
-def point_of(model, name="resid"):
-    points = default_hookpoints(model.config.model_type, LAYER)
-    if name not in points:
-        pytest.skip("the MLP of OPT is no module of its own")
-    return points[name]
-
-
-def contexts_of(model, input_ids, kept) -> Contexts:
-    """With the hidden states that enter the tapped block."""
-    blocks = find_blocks(model)
-    with record_entry(model, blocks, LAYER) as entered, torch.no_grad():
-        model(input_ids=input_ids, use_cache=False)
-    return Contexts(input_ids=input_ids, kept=kept, hidden=entered[0], blocks=blocks, layer=LAYER)
+SIZES, READ, TOKENS = (1.0, 2.0, 4.0), 5, 3
 
 
 def made_arms() -> Arms:
@@ -46,20 +35,9 @@ def made_arms() -> Arms:
 
 
 def plain_logits(model, input_ids, kept, name, vector):
-    """[B, L, V] float64 logits of whole passes; a hook adds the vector position by position."""
-
-    def hook(module, inputs, output):
-        x = (output[0] if isinstance(output, tuple) else output).clone()
-        for b, t in kept.nonzero().tolist():
-            x[b, t] = x[b, t] + vector
-        return (x, *output[1:]) if isinstance(output, tuple) else x
-
-    handle = model.get_submodule(point_of(model, name).module).register_forward_hook(hook)
-    try:
-        with torch.no_grad():
-            return model(input_ids=input_ids, use_cache=False).logits
-    finally:
-        handle.remove()
+    """[B, L, V] float64 logits of whole passes with the vector added at the kept positions."""
+    with replaced_output(model, name, lambda x: x + vector, kept), torch.no_grad():
+        return model(input_ids=input_ids, use_cache=False).logits
 
 
 def plain_curves(model, input_ids, kept, name, arms):
@@ -105,7 +83,7 @@ def plain_curves(model, input_ids, kept, name, arms):
     return torch.stack(promoted), *(torch.tensor(part) for part in (kl, effect, errors))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HOOKPOINTS)
 def test_curves_agree_with_plain_passes_in_float64(model, input_ids, kept, name):
     arms, seen = made_arms(), []
     steering = Steering(
@@ -157,6 +135,6 @@ def test_what_cannot_be_steered_is_refused(neox, input_ids, kept):
         none[half] = False
         with pytest.raises(ValueError, match=f"in the {name} half"):
             steer(steering, replace(contexts, kept=none), arms, SIZES)
-    below = replace(steering, hookpoint=default_hookpoints("gpt_neox", 1)["resid"])
+    below = replace(steering, hookpoint=point_of(neox, layer=1))
     with pytest.raises(ValueError, match=r"layers\.1\) does not lie in block 2"):
         steer(below, contexts, arms, SIZES)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 import torch
 
-from sagsae.activations.hookpoints import default_hookpoints
 from sagsae.evaluation import heads
 from sagsae.evaluation.loss_recovered import (
     Contexts,
@@ -20,16 +17,15 @@ from sagsae.evaluation.loss_recovered import (
 )
 from sagsae.evaluation.replacements import constant, zeros
 from sagsae.evaluation.resume import find_blocks
-from tests.sagsae.evaluation.samples import HIDDEN, VOCABULARY, summed_loss
-
-NAMES = ["mlp_out", "attn", "resid"]
-
-
-def point_of(model, name="resid", layer=1):
-    points = default_hookpoints(model.config.model_type, layer)
-    if name not in points:
-        pytest.skip("the MLP of OPT is no module of its own")
-    return points[name]
+from tests.sagsae.evaluation.samples import (
+    HIDDEN,
+    HOOKPOINTS,
+    LAYER,
+    VOCABULARY,
+    point_of,
+    replaced_output,
+    summed_loss,
+)
 
 
 def reference_losses(model, input_ids):
@@ -42,23 +38,6 @@ def reference_losses(model, input_ids):
     return log_sum - np.take_along_axis(logits, labels[..., None], -1)[..., 0]
 
 
-@contextmanager
-def replaced_output(model, name, layer, value_of, kept):
-    """An independent splice: a plain hook that loops over the kept positions."""
-
-    def hook(module, inputs, output):
-        x = (output[0] if isinstance(output, tuple) else output).clone()
-        for b, t in kept.nonzero().tolist():
-            x[b, t] = value_of(x[b, t])
-        return (x, *output[1:]) if isinstance(output, tuple) else x
-
-    handle = model.get_submodule(point_of(model, name, layer).module).register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
 @pytest.mark.parametrize("chunks", [(7, 3), (2**25, 2**18)])
 def test_token_losses_agree_with_whole_logits(model, input_ids, monkeypatch, chunks):
     monkeypatch.setattr(heads, "LOGITS_PER_HEAD", chunks[0] * VOCABULARY)
@@ -68,14 +47,14 @@ def test_token_losses_agree_with_whole_logits(model, input_ids, monkeypatch, chu
     assert found.numpy() == pytest.approx(reference_losses(model, input_ids), abs=2e-5)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HOOKPOINTS)
 def test_ablated_losses_agree_with_plain_hooks(model, input_ids, kept, name):
     contexts, point = Contexts(input_ids=input_ids, kept=kept), point_of(model, name)
     mean = torch.linspace(-1, 1, HIDDEN)
     counted = kept[:, :-1].numpy()
     cases = {"zero": (zeros, lambda x: x * 0), "mean": (constant(mean), lambda x: mean)}
     for replacement, value_of in cases.values():
-        with replaced_output(model, name, 1, value_of, kept):
+        with replaced_output(model, name, value_of, kept):
             expected = reference_losses(model, input_ids)[counted]
         found = summed_loss(model, contexts, 4, point, replacement)
         assert found.tokens == counted.sum()
@@ -91,7 +70,7 @@ def test_divergences_agree_with_whole_vocabularies(model, input_ids, kept, monke
     contexts, point = Contexts(input_ids=input_ids, kept=kept), point_of(model)
     with torch.no_grad():
         p = model(input_ids=input_ids).logits.double().log_softmax(-1)[:, :-1]
-        with replaced_output(model, "resid", 1, lambda x: x * 0, kept):
+        with replaced_output(model, "resid", lambda x: x * 0, kept):
             q = model(input_ids=input_ids).logits.double().log_softmax(-1)[:, :-1]
     known = with_predictions(model, contexts, 4)
     found = spliced_losses(model, known, 4, point, zeros).divergence
@@ -105,7 +84,7 @@ def test_divergences_agree_with_whole_vocabularies(model, input_ids, kept, monke
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", HOOKPOINTS)
 def test_an_identity_splice_is_exact_and_a_zero_splice_recovers_nothing(
     model, input_ids, kept, name, dtype
 ):
@@ -133,7 +112,7 @@ def test_what_cannot_be_measured_is_refused(neox, input_ids, kept):
     last_only[:, -1] = True
     hidden = torch.zeros(*input_ids.shape, HIDDEN, dtype=torch.bfloat16)
     resumed = Contexts(
-        input_ids=input_ids, kept=kept, hidden=hidden, blocks=find_blocks(neox), layer=2
+        input_ids=input_ids, kept=kept, hidden=hidden, blocks=find_blocks(neox), layer=LAYER
     )
     with pytest.raises(ValueError, match="no position that predicts"):
         summed_loss(neox, Contexts(input_ids=input_ids, kept=last_only), 6, point_of(neox), zeros)

@@ -17,6 +17,7 @@ from sagsae.evaluation.metrics import (
     ReconstructionMetrics,
     evaluate_reconstruction,
 )
+from tests.sagsae.evaluation.samples import FakeAutoencoder
 
 D, WIDTH, SCALE = 6, 9, 0.25
 SIGNS = (1, -1)
@@ -64,9 +65,9 @@ def slope(z: np.ndarray, along: np.ndarray, sign: int) -> float:
 
 @pytest.mark.parametrize("rows_per_chunk", [7, 2048])
 @pytest.mark.parametrize("batch", [13, 101])
-def test_agrees_with_a_float64_reference(fake, monkeypatch, rows_per_chunk, batch):
+def test_agrees_with_a_float64_reference(monkeypatch, rows_per_chunk, batch):
     monkeypatch.setattr(metrics, "ROWS_PER_CHUNK", rows_per_chunk)
-    x, sae = activations(), fake(D, WIDTH, SCALE)
+    x, sae = activations(), FakeAutoencoder(D, WIDTH, SCALE)
     found = evaluate_reconstruction(sae, x.split(batch))
     expected = reference(x.float().numpy(), sae)
     assert 0 < expected["dead_fraction"] < 1
@@ -125,14 +126,14 @@ def test_collapse_is_named(changes, reason):
     assert healthy(**changes).collapsed == ([reason] if reason else [])
 
 
-def test_unusable_input_is_explained(fake):
-    sae, x = fake(D, WIDTH, 1.0), activations()
-    broken = fake(D, WIDTH, 1.0)
+def test_unusable_input_is_explained():
+    sae, x = FakeAutoencoder(D, WIDTH, 1.0), activations()
+    broken = FakeAutoencoder(D, WIDTH, 1.0)
     broken.reconstruct = lambda z: torch.full((len(z), D), float("nan"))
     with pytest.raises(ValueError, match="are empty"):
         evaluate_reconstruction(sae, [])
     with pytest.raises(ValueError, match=r"\(101, 6\); the autoencoder needs \[B, 5\]"):
-        evaluate_reconstruction(fake(5, WIDTH, 1.0), [x])
+        evaluate_reconstruction(FakeAutoencoder(5, WIDTH, 1.0), [x])
     with pytest.raises(ValueError, match="do not vary"):
         evaluate_reconstruction(sae, [torch.ones(10, D)])
     with pytest.raises(ValueError, match="training diverged"):

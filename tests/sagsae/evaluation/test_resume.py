@@ -7,36 +7,23 @@ import torch
 from torch import nn
 
 from sagsae.activations.hookpoints import default_hookpoints
-from sagsae.evaluation.loss_recovered import Contexts, all_losses, token_losses
+from sagsae.evaluation.loss_recovered import all_losses, token_losses
 from sagsae.evaluation.replacements import zeros
-from sagsae.evaluation.resume import find_blocks, record_entry, resume_from, runs_from
-from tests.sagsae.evaluation.samples import LAYERS, summed_loss
-
-
-def entry_of(model, input_ids, layer):
-    """Hidden states that enter a block, from a full pass."""
-    with record_entry(model, find_blocks(model), layer) as entered, torch.inference_mode():
-        model(input_ids=input_ids, use_cache=False)
-    return entered[0]
+from sagsae.evaluation.resume import find_blocks, resume_from, runs_from
+from tests.sagsae.evaluation.samples import LAYERS, contexts_of, summed_loss
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("layer", range(LAYERS))
 def test_resumed_losses_equal_full_ones(model, input_ids, kept, layer, dtype):
     model = model.to(dtype)
-    hidden = entry_of(model, input_ids, layer)
-    contexts = Contexts(
-        input_ids=input_ids, kept=kept, hidden=hidden, blocks=find_blocks(model), layer=layer
-    )
-    assert hidden.dtype == dtype
+    contexts = contexts_of(model, input_ids, kept, layer)
+    assert contexts.hidden.dtype == dtype
     assert torch.equal(all_losses(model, contexts, 3), all_losses(model, contexts.full, 3))
 
 
 def test_spliced_losses_equal_full_ones(model, input_ids, kept):
-    hidden = entry_of(model, input_ids, 2)
-    contexts = Contexts(
-        input_ids=input_ids, kept=kept, hidden=hidden, blocks=find_blocks(model), layer=2
-    )
+    contexts = contexts_of(model, input_ids, kept, 2)
     clean = all_losses(model, contexts, 6)[contexts.predicted].double().sum()
     for point in default_hookpoints(model.config.model_type, 2).values():
         resumed = summed_loss(model, contexts, 6, point, zeros)
@@ -44,14 +31,15 @@ def test_spliced_losses_equal_full_ones(model, input_ids, kept):
         assert resumed.total != pytest.approx(float(clean), rel=1e-6)
 
 
-def test_blocks_below_do_not_run_and_the_model_is_left_as_it_was(model, input_ids):
+def test_blocks_below_do_not_run_and_the_model_is_left_as_it_was(model, input_ids, kept):
     blocks = find_blocks(model)
     ran: list[int] = []
     for i, block in enumerate(model.get_submodule(blocks)):
         next(block.children()).register_forward_hook(lambda *_, i=i: ran.append(i))
-    before, hidden = token_losses(model, input_ids).loss, entry_of(model, input_ids, 2)
+    before = token_losses(model, input_ids).loss
+    contexts = contexts_of(model, input_ids, kept, 2)
     ran.clear()
-    with resume_from(model, blocks, 2, hidden):
+    with resume_from(model, blocks, 2, contexts.hidden):
         token_losses(model, input_ids)
     assert ran == [2, 3]
     assert torch.equal(token_losses(model, input_ids).loss, before)
