@@ -103,3 +103,11 @@ def s3(moto: str, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"test-{uuid.uuid4().hex}"
     s3_servers.make_bucket(name)
     return f"s3://{name}"
+
+
+@pytest.fixture
+def proxy(moto: str, s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3_servers.Proxy]:
+    """Between the test and the server of its bucket."""
+    with s3_servers.Proxy(moto) as found:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
+        yield found

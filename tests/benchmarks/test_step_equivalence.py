@@ -5,45 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 
 from benchmarks import step_equivalence
-from benchmarks.ours import sparse_batches
 from benchmarks.workflow import TINY
 from pipeline.data.manifests import describe
 from pipeline.jobs.cache import write_record
 from pipeline.study.study import Study
-from sagsae.activations import Store, StoreConfig, StoreWriter
-
-ROWS, D = 256, 16
-
-
-def sparse_store(path, seed):
-    """Four blocks of signed sparse directions."""
-    config = StoreConfig(
-        hookpoints={"resid": D},
-        rows_per_chunk=64,
-        rows_per_block=ROWS,
-        n_blocks=4,
-        seed=seed,
-        provenance={"model": {"id": "none"}, "family": "none"},
-    )
-    with StoreWriter(path, config) as writer:
-        for block, rows in enumerate(sparse_batches(4, ROWS, D, seed)):
-            numbers = np.arange(ROWS, dtype=np.int32)
-            writer.write_block(
-                block,
-                activations={"resid": rows},
-                token_id=numbers,
-                doc_id=numbers,
-                position=numbers,
-                cursor={"first_context": block},
-                dropped={"first_position": 0, "norm": 0},
-            )
-        writer.seal()
-    return path
+from tests.sagsae.samples import WIDTH, sparse_store
 
 
 @pytest.fixture
@@ -52,7 +22,7 @@ def configuration(tmp_path):
     grid = {"variant": "gated", "width": 32, "lambdas": [0.04, 0.01, 0.02], "seeds": [0, 1]}
     raw = TINY | {
         "results": str(tmp_path),
-        "models": [TINY["models"][0] | {"d_model": D}],
+        "models": [TINY["models"][0] | {"d_model": WIDTH}],
         "grid": [grid, grid | {"variant": "sagsae_tied", "width": 16}],
         "training": {"tokens": 12800, "batch_size": 64, "learning_rate": 0.001},
     }
@@ -60,7 +30,7 @@ def configuration(tmp_path):
     path.write_text(yaml.safe_dump(raw))
     study = Study.load(path)
     for seed, split in enumerate(("train", "heldout")):
-        store = Store.open(sparse_store(tmp_path / split, seed))
+        store = sparse_store(tmp_path / split, seed, blocks=4)
         manifest = Path(study.manifest("m", split))
         write_record(manifest, describe(store, study.dump_spec("m", split)), store.path)
     return path

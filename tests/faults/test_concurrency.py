@@ -16,8 +16,9 @@ from sagsae.files import FileLock
 from tests.e2e.conftest import ROOT, Workflow
 from tests.faults.campaign import Campaign
 from tests.faults.small_disk import Stages
-from tests.faults.small_stores import config, dump, rows_of
+from tests.faults.small_stores import rows_of
 from tests.faults.small_study import CONFIGURATION, RULES, run_study
+from tests.sagsae.activations.activation_samples import small_config, write_store
 
 MADE = RULES[: RULES.index("cell") + 1]
 
@@ -68,10 +69,9 @@ def test_a_second_run_is_refused_by_name_and_changes_nothing(tmp_path: Path) -> 
 
 
 def test_a_reader_beside_a_writer_sees_whole_blocks_alone(tmp_path: Path) -> None:
-    made = config(n_blocks=24)
-    dump(tmp_path / "alone", made, seal=True)
-    wanted = rows_of(tmp_path / "alone", sealed=True)
-    writer = Thread(target=dump, args=(tmp_path / "read", made), kwargs={"seal": True})
+    made = small_config(n_blocks=24)
+    wanted = rows_of(write_store(tmp_path / "alone", made), sealed=True)
+    writer = Thread(target=write_store, args=(tmp_path / "read", made))
     writer.start()
     seen = []
     while writer.is_alive():

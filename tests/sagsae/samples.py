@@ -29,7 +29,7 @@ def sparse_store(path: Path, seed: int, blocks: int = 8) -> Store:
         rows_per_block=512,
         n_blocks=blocks,
         seed=seed,
-        provenance={},
+        provenance={"model": {"id": "none"}, "family": "none"},
     )
     with StoreWriter(path, config) as writer:
         for block in writer.pending_blocks():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import sys
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -70,14 +69,6 @@ def test_a_url_of_another_form_is_refused_without_its_text(url: str) -> None:
     with pytest.raises(ValueError, match="s3://BUCKET/PREFIX") as error:
         storage_at(url)
     assert "sesame" not in str(error.value)
-
-
-@pytest.fixture
-def proxy(moto: str, s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """Between this test and the server."""
-    with Proxy(moto) as found:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
-        yield found
 
 
 def test_no_bucket_and_no_answer(s3: str, proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:

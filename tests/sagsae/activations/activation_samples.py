@@ -1,4 +1,4 @@
-"""Tiny models of the study's two architectures, token stores and small real stores."""
+"""Token stores and small real stores."""
 
 from __future__ import annotations
 
@@ -7,41 +7,10 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from transformers import (
-    GPTNeoXConfig,
-    GPTNeoXForCausalLM,
-    PreTrainedModel,
-    SmolLM3Config,
-    SmolLM3ForCausalLM,
-)
 
 from sagsae.activations import StoreConfig, StoreWriter, TokenStore
 from sagsae.storage import Location
-
-VOCABULARY, LAYERS, HIDDEN = 97, 4, 32
-
-_SIZES = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": HIDDEN,
-    "num_hidden_layers": LAYERS,
-    "num_attention_heads": 4,
-    "intermediate_size": 64,
-    "max_position_embeddings": 64,
-    "bos_token_id": 0,
-    "eos_token_id": 0,
-    "pad_token_id": 0,
-}
-
-
-def tiny_model(family: str) -> PreTrainedModel:
-    """A random model of 4 layers; weights large enough that every module matters."""
-    torch.manual_seed(0)
-    if family == "gpt_neox":
-        model = GPTNeoXForCausalLM(GPTNeoXConfig(**_SIZES, initializer_range=0.2))
-    else:
-        config = SmolLM3Config(**_SIZES, num_key_value_heads=2, initializer_range=0.2)
-        model = SmolLM3ForCausalLM(config)
-    return model.eval()
+from tests.sagsae.evaluation.samples import VOCABULARY
 
 
 def random_tokens(n_contexts: int, length: int = 16, seed: int = 0) -> TokenStore:

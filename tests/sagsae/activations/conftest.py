@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from activation_samples import VOCABULARY, small_config, tiny_model, write_store
+from activation_samples import small_config, write_store
 from transformers import PreTrainedModel
+
+from tests.sagsae.evaluation.samples import VOCABULARY, tiny_model
 
 
 @pytest.fixture(params=["gpt_neox", "smollm3"])

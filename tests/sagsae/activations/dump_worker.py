@@ -14,10 +14,11 @@ import time
 from pathlib import Path
 
 import torch
-from activation_samples import random_tokens, tiny_model
+from activation_samples import random_tokens
 
 from sagsae.activations import DumpSettings, contexts_per_block, default_hookpoints
 from sagsae.activations.dump import dump_activations
+from tests.sagsae.evaluation.samples import tiny_model
 
 BLOCKS, ROWS, LENGTH = 24, 128, 16
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from activation_samples import contents, random_tokens, tiny_model
+from activation_samples import contents, random_tokens
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -30,6 +30,7 @@ from sagsae.activations import (
 )
 from sagsae.activations.calibration import kept_mask, load_calibration
 from sagsae.files import signed_json
+from tests.sagsae.evaluation.samples import tiny_model
 
 LENGTH, BLOCKS, ROWS = 16, 3, 64
 CALIBRATION = torch.from_numpy(random_tokens(6, LENGTH, seed=9).input_ids)
@@ -46,7 +47,7 @@ def enough_tokens() -> TokenStore:
 
 def dump(model: PreTrainedModel, root: Path, layer: int = 1, **changes: object) -> Path:
     points = default_hookpoints(model.config.model_type, layer)
-    extra = {key: changes.pop(key) for key in ("progress",) if key in changes}
+    extra = {key: changes.pop(key) for key in ("progress", "threads") if key in changes}
     tokens = changes.pop("tokens", None) or enough_tokens()
     return dump_activations(
         model, tokens, CALIBRATION, points, root, "tiny", settings(**changes), **extra

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from activation_samples import block_data, contents, small_config, tiny_model
+from activation_samples import block_data, contents, small_config
 from activation_samples import write_store as write
 from test_dump import BLOCKS, dump
 
@@ -17,6 +17,7 @@ from sagsae.activations import (
     StoreWriter,
     verify_store,
 )
+from tests.sagsae.evaluation.samples import tiny_model
 
 KINDS = pytest.mark.parametrize("changes", [{}, {"profile": "disk"}, {"sharded": True}])
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from activation_samples import HIDDEN, LAYERS
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
@@ -16,6 +15,7 @@ from sagsae.activations.hookpoints import (
     run_captured,
     splice,
 )
+from tests.sagsae.evaluation.samples import HIDDEN, LAYERS
 
 
 def points(model: PreTrainedModel, layer: int) -> dict[str, Hookpoint]:

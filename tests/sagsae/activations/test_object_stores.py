@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +40,6 @@ def config_of(n_blocks: int = 3, **changes: Any) -> StoreConfig:
 @pytest.fixture
 def place(s3: str) -> Storage:
     return storage_at(f"{s3}/stores/store")
-
-
-@pytest.fixture
-def proxy(moto: str, s3: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    with Proxy(moto) as found:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", found.endpoint)
-        yield found
 
 
 def everything(place: Storage, below: str = "") -> dict[str, bytes]:

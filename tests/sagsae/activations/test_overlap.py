@@ -8,34 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from activation_samples import contents, random_tokens, tiny_model
+from activation_samples import contents, random_tokens
+from test_dump import LENGTH, ROWS, dump
 
-from sagsae.activations import (
-    DumpSettings,
-    StoreWriter,
-    contexts_per_block,
-    default_hookpoints,
-    dump,
-    dump_activations,
-)
+from sagsae.activations import StoreWriter, contexts_per_block
+from sagsae.activations import dump as dumping
 from sagsae.activations.reading import BlockReader
+from tests.sagsae.evaluation.samples import tiny_model
 
-LENGTH, ROWS, BLOCKS = 16, 64, 8
+BLOCKS = 8
 PATIENCE = 60.0
 """Seconds until a test gives up on an event that never comes."""
 
 
-def fill(root: Path, threads: int, blocks: int = BLOCKS) -> Path:
-    settings = DumpSettings(
-        rows_per_chunk=16, rows_per_block=ROWS, n_blocks=blocks, seed=5, batch_contexts=2
-    )
-    model = tiny_model("smollm3")
-    tokens = random_tokens(blocks * contexts_per_block(ROWS, LENGTH), LENGTH)
-    calibration = torch.from_numpy(random_tokens(6, LENGTH, seed=9).input_ids)
-    points = default_hookpoints("smollm3", 1)
-    arguments = (model, tokens, calibration, points, root, "tiny", settings)
-    return dump_activations(*arguments, threads=threads)
+def fill(root: Path, threads: int) -> Path:
+    tokens = random_tokens(BLOCKS * contexts_per_block(ROWS, LENGTH, 0.2), LENGTH)
+    how = {"n_blocks": BLOCKS, "batch_contexts": 2, "threads": threads}
+    return dump(tiny_model("smollm3"), root, tokens=tokens, **how)
 
 
 class Passes:
@@ -91,7 +80,7 @@ def test_threads_take_turns_at_one_model_while_the_others_write(
 ) -> None:
     """As beside a GPU. The disk takes nothing before each thread has read into its memory."""
     late, made, memory = [], [], BlockReader.memory
-    monkeypatch.setattr(dump, "_copies", lambda model, count: [model])
+    monkeypatch.setattr(dumping, "_copies", lambda model, count: [model])
     monkeypatch.setattr(BlockReader, "memory", lambda r: (made.append(1), memory(r))[1])
     slow_disk(monkeypatch, lambda _: late.append(passes.until(lambda: passes.blocks >= threads)))
     fill(tmp_path, threads)
@@ -105,7 +94,7 @@ def test_an_error_of_a_thread_stops_the_others(
     """No thread begins another block."""
     ending = threading.Event()
 
-    class Threads(dump.ThreadPoolExecutor):
+    class Threads(dumping.ThreadPoolExecutor):
         def __exit__(self, *error: Any) -> Any:
             ending.set()
             return super().__exit__(*error)
@@ -116,7 +105,7 @@ def test_an_error_of_a_thread_stops_the_others(
             raise OSError(28, "No space left on device")
         assert ending.wait(PATIENCE)
 
-    monkeypatch.setattr(dump, "ThreadPoolExecutor", Threads)
+    monkeypatch.setattr(dumping, "ThreadPoolExecutor", Threads)
     slow_disk(monkeypatch, full)
     with pytest.raises(OSError, match="No space left"):
         fill(tmp_path, 2)

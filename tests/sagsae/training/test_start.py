@@ -8,7 +8,6 @@ from functools import partial
 import pytest
 import torch
 
-from sagsae.activations import Store
 from sagsae.activations.rows import rows_of
 from sagsae.activations.stream import iterate
 from sagsae.api import opened_trainer
@@ -22,8 +21,7 @@ RECIPE = Recipe(steps=4, batch_size=128, lam=0.02, learning_rate=1e-3)
 @pytest.fixture
 def opened(tmp_path):
     """The trainer of a seed on a small store."""
-    sparse_store(tmp_path / "train", 1)
-    store = Store.open(tmp_path / "train")
+    store = sparse_store(tmp_path / "train", 1)
     return partial(
         opened_trainer, rows_of(store, "resid"), "sagsae_tied", 48, RECIPE, group_chunks=4
     )
