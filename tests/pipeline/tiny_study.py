@@ -25,6 +25,7 @@ from sagsae.activations import (
     dump_activations,
     save_tokens,
 )
+from sagsae.autoencoders.storage import build
 from sagsae.language_models import load_language_model
 
 HIDDEN, LENGTH, ROWS, CONTEXTS, WIDTH = 32, 16, 256, 10, 48
@@ -63,6 +64,16 @@ class TinyStudy:
 
     def manifest(self, split: str) -> Path:
         return self.root / "manifests" / f"{split}.json"
+
+    def store(self, split: str = "heldout") -> Store:
+        return Store.open(next((self.root / "stores").glob(f"tiny-{split}-*")))
+
+    def started(self, variant: str, width: int, seed: int = 0) -> Any:
+        """An autoencoder as training at resid finds it at its start."""
+        statistics = self.store("train").statistics("resid")
+        sae = build(variant, HIDDEN, width, statistics.scale)
+        sae.initialise(torch.from_numpy(statistics.mean * statistics.scale), seed=seed)
+        return sae
 
     @property
     def spec(self) -> BaselineSpec:

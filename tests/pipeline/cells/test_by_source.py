@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from pipeline.cells.evaluate import evaluate_cell
 from pipeline.data.baselines import read_baselines
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.json_files import read_json, write_json
 from sagsae.activations import Store, iterate
-from sagsae.autoencoders.storage import build
 from sagsae.language_models import load_language_model
-from tests.pipeline.cells.test_evaluate import TRAIN_INFO, heldout
-from tests.pipeline.tiny_study import (
-    CONTEXTS,
-    HIDDEN,
-    WIDTH,
-    TinyStudy,
-    make_tiny_study,
-)
-from tests.pipeline.tiny_study import measured as measured_baselines
+from tests.pipeline.cells.test_evaluate import Trained, evaluated, make_trained
+from tests.pipeline.tiny_study import CONTEXTS, make_tiny_study
 
 FIRST = {"news": 0, "rare": 40, "chat": 41, "late": 100_000}
 """First document of each source. Of `rare` there are 5 tokens, of `late` none."""
@@ -32,43 +22,13 @@ NAMES = list(FIRST)
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory) -> TinyStudy:
-    return make_tiny_study(tmp_path_factory.mktemp("sources"), "gpt_neox", FIRST)
+def trained(tmp_path_factory) -> Trained:
+    return make_trained(make_tiny_study(tmp_path_factory.mktemp("sources"), "gpt_neox", FIRST))
 
 
 @pytest.fixture(scope="module")
-def baselines(study) -> Path:
-    return measured_baselines(study, study.root / "baselines" / "tiny.json")
-
-
-@pytest.fixture(scope="module")
-def sae(study) -> Any:
-    statistics = heldout(study, "train").statistics("resid")
-    made = build("sagsae_tied", HIDDEN, WIDTH, statistics.scale)
-    made.initialise(torch.from_numpy(statistics.mean * statistics.scale), seed=0)
-    made.save(study.root / "weights.safetensors")
-    return made
-
-
-@pytest.fixture(scope="module")
-def measured(study, baselines, sae) -> dict[str, Any]:
-    return evaluate(study, baselines)
-
-
-def evaluate(study: TinyStudy, baselines: Path) -> dict[str, Any]:
-    cell = next(cell for cell in study.study.cells if cell.hookpoint == "resid")
-    with pytest.MonkeyPatch.context() as patch:  # zeroing costs a tiny model next to nothing
-        patch.setattr("pipeline.cells.evaluate.LR_NOISE_GAP", -1)
-        return evaluate_cell(
-            spec=study.study.evaluate_spec(cell),
-            cell=cell,
-            train_info=TRAIN_INFO,
-            weights=study.root / "weights.safetensors",
-            heldout_manifest=study.manifest("heldout"),
-            baselines=baselines,
-            asset=study.asset,
-            device=torch.device("cpu"),
-        )[0]
+def measured(trained) -> dict[str, Any]:
+    return evaluated(trained)[0]
 
 
 def source_of(doc_id: np.ndarray) -> np.ndarray:
@@ -83,19 +43,21 @@ def sources_of_rows(store: Store) -> np.ndarray:
     return source_of(np.concatenate([store.read_tokens(b)["doc_id"] for b in store.blocks]))
 
 
-def test_reconstruction_of_each_source(study, sae, measured):
-    store = heldout(study)
+def test_reconstruction_of_each_source(trained, measured):
+    store, sae = trained.study.store(), trained.sae
     x = torch.cat(list(iterate(store, "resid", 64))).double()
     z = sae.code(x.float() * sae.scale)
     error = (x - sae.reconstruct(z).detach().double() / sae.scale).square().sum(1)
-    rows, trained = sources_of_rows(store), sources_of_rows(heldout(study, "train"))
+    rows, train_rows = (
+        sources_of_rows(trained.study.store(split)) for split in ("heldout", "train")
+    )
     assert list(measured["sources"]) == NAMES
     for name, record in measured["sources"].items():
         own = torch.from_numpy(rows == name)
         assert record["rows"] == int(own.sum())
         assert record["share"] == pytest.approx(float(own.double().mean()))
-        assert record["train_rows"] == (trained == name).sum()
-        assert record["train_share"] == pytest.approx((trained == name).mean())
+        assert record["train_rows"] == (train_rows == name).sum()
+        assert record["train_share"] == pytest.approx((train_rows == name).mean())
         if name == "late":
             assert record["rows"] == record["train_rows"] == 0
             assert record["r2"] is record["r2_common"] is record["l0"] is None
@@ -112,14 +74,13 @@ def test_reconstruction_of_each_source(study, sae, measured):
     assert sum(record["rows"] for record in parts) == measured["eval_tokens"]
 
 
-def test_losses_belong_to_the_source_of_the_token_that_is_predicted(
-    study, baselines, sae, measured
-):
-    found, tokens = read_baselines(baselines), open_tokens(study.tokens)
+def test_losses_belong_to_the_source_of_the_token_that_is_predicted(trained, measured):
+    study, sae = trained.study, trained.sae
+    found, tokens = read_baselines(trained.arguments["baselines"]), open_tokens(study.tokens)
     model = load_language_model(study.root / "model", torch.bfloat16)
     ids = torch.from_numpy(tokens.input_ids[:CONTEXTS]).long()
     kept = found.contexts.kept
-    mean = torch.from_numpy(heldout(study, "train").statistics("resid").mean).bfloat16()
+    mean = torch.from_numpy(study.store("train").statistics("resid").mean).bfloat16()
     replacements = {
         "clean": lambda x: x,
         "zero": torch.zeros_like,
@@ -163,11 +124,13 @@ def test_losses_belong_to_the_source_of_the_token_that_is_predicted(
     assert total / measured["ce_tokens"] == pytest.approx(measured["ce_sae"])
 
 
-def test_sources_change_nothing_else(study, baselines, measured, tmp_path):
+def test_sources_change_nothing_else(trained, measured, tmp_path):
     """Baselines without sources, as those of one source are, give the same cell."""
+    baselines = trained.arguments["baselines"]
     record = read_json(baselines)
     del record["sources"]
     write_json(tmp_path / "tiny.json", record)
     beside = baselines.with_suffix(".safetensors")
     (tmp_path / beside.name).write_bytes(beside.read_bytes())
-    assert evaluate(study, tmp_path / "tiny.json") == measured | {"sources": {}}
+    found, _ = evaluated(trained, baselines=tmp_path / "tiny.json")
+    assert found == measured | {"sources": {}}

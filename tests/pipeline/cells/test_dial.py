@@ -19,7 +19,7 @@ from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, DialSpec
 from pipeline.study.metrics import read_all
 from pipeline.study.outputs import LATENT_TENSORS, METRICS, WEIGHTS
 from pipeline.study.study import Study
-from sagsae.activations import Store, iterate
+from sagsae.activations import iterate
 from sagsae.autoencoders.storage import build, load
 from sagsae.evaluation.directions import random_directions
 from sagsae.language_models import load_language_model, load_tokenizer
@@ -79,9 +79,7 @@ def with_cells(tiny: TinyStudy, asked: dict[str, Any]) -> tuple[Study, dict[str,
 
 def make_cell(tiny: TinyStudy, study: Study, cell, root: Path, baselines: Path) -> None:
     """Weights as training finds them at its start, shut further at the larger lambda."""
-    statistics = store(tiny, "train").statistics("resid")
-    sae = build(cell.variant, HIDDEN, cell.width, statistics.scale)
-    sae.initialise(torch.from_numpy(statistics.mean * statistics.scale), seed=cell.seed)
+    sae = tiny.started(cell.variant, cell.width, cell.seed)
     if cell.variant == "gated":
         sae.params["b_gate"].fill_(-0.3 if cell.lam == 0.1 else -0.6)
     elif cell.lam == 0.3:
@@ -103,10 +101,6 @@ def make_cell(tiny: TinyStudy, study: Study, cell, root: Path, baselines: Path) 
     write_json(folder / METRICS, found)
 
 
-def store(tiny: TinyStudy, split: str = "heldout") -> Store:
-    return Store.open(next((tiny.root / "stores").glob(f"tiny-{split}-*")))
-
-
 @pytest.fixture(scope="module")
 def run(steered) -> DialRun:
     dial(**steered.arguments)
@@ -114,7 +108,7 @@ def run(steered) -> DialRun:
 
 
 def rows(steered: Steered) -> torch.Tensor:
-    return torch.cat(list(iterate(store(steered.tiny), "resid", 64))).double()
+    return torch.cat(list(iterate(steered.tiny.store(), "resid", 64))).double()
 
 
 def codes(steered: Steered, side: Any) -> tuple[torch.Tensor, Any]:

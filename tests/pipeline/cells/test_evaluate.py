@@ -14,7 +14,7 @@ from safetensors.torch import load
 from pipeline.cells.evaluate import EvaluationError, evaluate_cell
 from pipeline.data.baselines import read_baselines
 from pipeline.data.tokenise import open_tokens
-from sagsae.activations import Store, iterate
+from sagsae.activations import iterate
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.distributions import LEVELS
 from sagsae.language_models import load_language_model
@@ -49,14 +49,9 @@ class Trained:
     sae: Any
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory) -> Trained:
-    study = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox")
-    baselines = measured_baselines(study, study.root / "baselines" / "tiny.json")
+def make_trained(study: TinyStudy) -> Trained:
     cell = next(cell for cell in study.study.cells if cell.hookpoint == "resid")
-    statistics = heldout(study, "train").statistics("resid")
-    sae = build("sagsae_tied", HIDDEN, WIDTH, statistics.scale)
-    sae.initialise(torch.from_numpy(statistics.mean * statistics.scale), seed=0)
+    sae = study.started("sagsae_tied", WIDTH)
     sae.save(study.root / "weights.safetensors")
     arguments = {
         "spec": study.study.evaluate_spec(cell),
@@ -64,26 +59,32 @@ def trained(tmp_path_factory) -> Trained:
         "train_info": TRAIN_INFO,
         "weights": study.root / "weights.safetensors",
         "heldout_manifest": study.manifest("heldout"),
-        "baselines": baselines,
+        "baselines": measured_baselines(study, study.root / "baselines" / "tiny.json"),
         "asset": study.asset,
+        "device": CPU,
     }
     return Trained(study, arguments, sae)
 
 
-@pytest.fixture(scope="module")
-def measured(trained) -> tuple[dict[str, Any], bytes]:
+def evaluated(trained: Trained, **changes: Any) -> tuple[dict[str, Any], bytes]:
     with pytest.MonkeyPatch.context() as patch:  # zeroing costs a tiny model next to nothing
         patch.setattr("pipeline.cells.evaluate.LR_NOISE_GAP", -1)
-        return evaluate_cell(**trained.arguments, device=CPU)
+        return evaluate_cell(**trained.arguments | changes)
 
 
-def heldout(study: TinyStudy, split: str = "heldout") -> Store:
-    return Store.open(next((study.root / "stores").glob(f"tiny-{split}-*")))
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Trained:
+    return make_trained(make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox"))
+
+
+@pytest.fixture(scope="module")
+def measured(trained) -> tuple[dict[str, Any], bytes]:
+    return evaluated(trained)
 
 
 def test_reconstruction_agrees_with_the_whole_store(trained, measured):
     metrics, latents = measured[0], load(measured[1])
-    x = torch.cat(list(iterate(heldout(trained.study), "resid", 64))).double()
+    x = torch.cat(list(iterate(trained.study.store(), "resid", 64))).double()
     z = trained.sae.code(x.float() * trained.sae.scale)
     x_hat = trained.sae.reconstruct(z).detach().double() / trained.sae.scale
     sse, sst = float((x - x_hat).square().sum()), float((x - x.mean(0)).square().sum())
@@ -102,7 +103,7 @@ def test_reconstruction_agrees_with_the_whole_store(trained, measured):
 def test_census_and_calibration_agree_with_the_whole_store(trained, measured):
     """Both sides, in float64, from the store's rows and the weights alone."""
     metrics, latents, sae = measured[0], load(measured[1]), trained.sae
-    x = torch.cat(list(iterate(heldout(trained.study), "resid", 64)))
+    x = torch.cat(list(iterate(trained.study.store(), "resid", 64)))
     z = sae.code(x.float() * sae.scale).detach().double()
     rows, bias = sae.params["W_dec"].double(), sae.params["b_dec"].double()
     along = (x.double() * sae.scale - z @ rows - bias) @ rows.T + z
@@ -167,7 +168,7 @@ def test_a_share_of_a_noisy_gap_is_not_given(trained, measured, monkeypatch):
     gap = measured[0]["ce_zero"] - measured[0]["ce_clean"]
     for least, flagged in ((gap + 1e-6, True), (gap - 1e-6, False)):
         monkeypatch.setattr("pipeline.cells.evaluate.LR_NOISE_GAP", least)
-        metrics, _ = evaluate_cell(**trained.arguments, device=CPU)
+        metrics, _ = evaluate_cell(**trained.arguments)
         assert metrics["lr_noisy"] is flagged
         assert (metrics["loss_recovered"] is None) is flagged
 
@@ -176,12 +177,12 @@ def test_weights_of_another_cell_are_refused(trained, tmp_path):
     other: Path = tmp_path / "weights.safetensors"
     build("gated", HIDDEN, WIDTH).save(other)
     with pytest.raises(EvaluationError, match="holds gated of width 48, the cell is sagsae_tied"):
-        evaluate_cell(**trained.arguments | {"weights": other}, device=CPU)
+        evaluate_cell(**trained.arguments | {"weights": other})
 
 
 def with_course(trained: Trained, **course: Any) -> dict[str, Any]:
     info = TRAIN_INFO | {"course": TRAIN_INFO["course"] | course}
-    return evaluate_cell(**trained.arguments | {"train_info": info}, device=CPU)[0]
+    return evaluate_cell(**trained.arguments | {"train_info": info})[0]
 
 
 def test_training_that_diverged_is_the_first_reason_of_a_collapse(trained, measured):

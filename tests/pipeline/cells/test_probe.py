@@ -18,7 +18,7 @@ from pipeline.study.study import Study
 from sagsae.activations import iterate
 from sagsae.autoencoders.storage import load
 from sagsae.language_models import load_tokenizer
-from tests.pipeline.cells.test_dial import store, with_cells
+from tests.pipeline.cells.test_dial import with_cells
 from tests.pipeline.tiny_study import TinyStudy, make_tiny_study
 
 GRID = [
@@ -87,8 +87,8 @@ def test_every_cell_and_every_label_with_enough_rows_is_there(probed, run):
 def test_accuracies_follow_from_the_sides_that_are_named(probed, run):
     """The columns of the named sides separate rows as well as is said, by a plain fit."""
     tokens = open_tokens(probed.tiny.tokens)
-    rows, tasks, _ = chosen_tasks(probed.spec, store(probed.tiny), tokens, probed.tokenizer)
-    x = torch.cat(list(iterate(store(probed.tiny), "resid", 100)))[rows].float()
+    rows, tasks, _ = chosen_tasks(probed.spec, probed.tiny.store(), tokens, probed.tokenizer)
+    x = torch.cat(list(iterate(probed.tiny.store(), "resid", 100)))[rows].float()
     one = run.cells[-1]
     sae = load(probed.arguments["cells_root"] / one.cell.path / WEIGHTS)
     with torch.no_grad():

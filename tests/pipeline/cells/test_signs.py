@@ -19,7 +19,7 @@ from pipeline.study.signs import SignsRun
 from sagsae.activations import iterate
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.storage import load
-from tests.pipeline.cells.test_dial import store, with_cells
+from tests.pipeline.cells.test_dial import with_cells
 from tests.pipeline.tiny_study import make_tiny_study
 
 GRID = [
@@ -65,7 +65,7 @@ def made(tmp_path_factory) -> Made:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stage, "MOST_ROWS", 200)
         stage.main(**given)
-    x = torch.cat(list(iterate(store(tiny), "resid", 100)))
+    x = torch.cat(list(iterate(tiny.store(), "resid", 100)))
     return Made(given, x, SignsRun.read(given["out"]))
 
 

@@ -13,7 +13,6 @@ from pipeline.data.baselines import main as run_baselines
 from pipeline.data.baselines import read_baselines
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.cache import LOSSES
-from sagsae.activations import Store
 from sagsae.language_models import load_language_model
 from tests.pipeline.tiny_study import CONTEXTS, TinyStudy, make_tiny_study, measured
 
@@ -26,10 +25,6 @@ def study(request, tmp_path_factory) -> TinyStudy:
 @pytest.fixture(scope="module")
 def out(study) -> Path:
     return measured(study, study.root / "baselines" / "tiny.json")
-
-
-def store_of(study: TinyStudy, split: str) -> Store:
-    return Store.open(next((study.root / "stores").glob(f"tiny-{split}-*")))
 
 
 def losses_of(model, ids):
@@ -48,7 +43,7 @@ def test_losses_agree_with_plain_forward_passes(study, out):
     assert record["loss"] == pytest.approx(losses.mean(), rel=1e-5)
     assert torch.equal(found.contexts.input_ids.long(), ids)
     for name, item in found.ablations.items():
-        mean = torch.from_numpy(store_of(study, "train").statistics(name).mean).bfloat16()
+        mean = torch.from_numpy(study.store("train").statistics(name).mean).bfloat16()
         for ablation, value in (("zero", torch.zeros_like(mean)), ("mean", mean)):
 
             def hook(module, inputs, output, value=value):

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import sagsae
 from sagsae.activations.median import geometric_median
 from sagsae.activations.rows import rows_of
 from sagsae.api import opened_trainer
@@ -47,8 +46,7 @@ def test_no_other_point_is_nearer_to_all(seed):
 
 def test_a_decoder_starts_there(tmp_path):
     """In the units in which it is trained, of the first rows of the store."""
-    make_tiny_study(tmp_path, "gpt_neox")
-    store = sagsae.Store.open(next((tmp_path / "stores").glob("tiny-train*")))
+    store = make_tiny_study(tmp_path, "gpt_neox").store("train")
     how = {"steps": 1, "batch_size": 8, "lam": 0.0, "k": 2, "learning_rate": 1e-3}
     rows = rows_of(store, "resid")
     for norm in ("unit", "sqrt_d"):

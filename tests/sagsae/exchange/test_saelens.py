@@ -48,12 +48,8 @@ class Loaded(NamedTuple):
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory) -> dict[str, sagsae.Store]:
     """Activations of a tiny language model, for training and held out."""
-    root = tmp_path_factory.mktemp("tiny")
-    make_tiny_study(root, "gpt_neox")
-    folders = {
-        split: next((root / "stores").glob(f"tiny-{split}*")) for split in ("train", "heldout")
-    }
-    return {split: sagsae.Store.open(folder) for split, folder in folders.items()}
+    tiny = make_tiny_study(tmp_path_factory.mktemp("tiny"), "gpt_neox")
+    return {split: tiny.store(split) for split in ("train", "heldout")}
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from sagsae.autoencoders.storage import load
 from sagsae.evaluation.metrics import accumulate
 from sagsae.evaluation.promoted import promoted_tokens
 from sagsae.language_models import load_language_model, load_tokenizer
-from tests.pipeline.cells.test_dial import COMPARED, store, with_cells
+from tests.pipeline.cells.test_dial import COMPARED, with_cells
 from tests.pipeline.made_dial import made_run
 from tests.pipeline.tiny_study import ROWS, TinyStudy, make_tiny_study
 
@@ -102,7 +102,7 @@ def tied(made) -> Any:
 @pytest.fixture(scope="module")
 def code(made, tied) -> dict[tuple[int, int], np.ndarray]:
     """(context, position) -> code [H]; a document of this study is a context."""
-    held = store(made.tiny)
+    held = made.tiny.store()
     labels = [held.read_tokens(block) for block in held.blocks]
     places = (np.concatenate([p[n] for p in labels]).tolist() for n in ("doc_id", "position"))
     rows = torch.cat(list(iterate(held, "resid", 64))).float()
@@ -127,7 +127,7 @@ def test_both_sides_are_shown_at_the_level_each_beside_the_other(made):
 def test_the_index_has_the_numbers_of_the_evaluation(made, tied):
     index = given(made.folder("sagsae_tied") / "index.js")
     found = {name: decoded(value) for name, value in index["columns"].items()}
-    expected = accumulate(tied, iterate(store(made.tiny), "resid", 64)).firings
+    expected = accumulate(tied, iterate(made.tiny.store(), "resid", 64)).firings
     assert found["positive"].tolist() == expected.count[0].tolist()
     assert found["negative"].tolist() == expected.count[1].tolist()
     energy = expected.energy.sum(0)
