@@ -62,9 +62,8 @@ def made_run(spec: DialSpec, *directions: dict[str, Any]) -> DialRun:
     )
 
 
-def make_dials(study: Study, *directions: dict[str, Any]) -> list[Path]:
+def make_dials(study: Study, *directions: dict[str, Any]) -> None:
     """Write the result of every job that a study's dial has."""
     for file, spec in study.dials.items():
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         write_json(file, made_run(spec, *directions).model_dump())
-    return [Path(file) for file in study.dials]

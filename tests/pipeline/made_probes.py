@@ -75,7 +75,7 @@ def made_run(spec: ProbeSpec, l0: dict[Cell, float] | None = None) -> ProbeRun:
     )
 
 
-def make_probes(study: Study) -> list[Path]:
+def make_probes(study: Study) -> None:
     """Write the result of every job that a study's probes have, with the L0 of the metrics that are
     there."""
     for file, spec in study.probes.items():
@@ -86,4 +86,3 @@ def make_probes(study: Study) -> list[Path]:
         }
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         write_json(file, made_run(spec, l0).model_dump())
-    return [Path(file) for file in study.probes]

@@ -5,15 +5,13 @@ from __future__ import annotations
 import pytest
 
 from pipeline.jobs.json_files import digest
-from pipeline.study.probe import ProbeRun
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
-from tests.pipeline.made_probes import made_run, make_probes
 
 
-def study_of(probe, **changes) -> Study:
-    return Study.from_dict(configuration(**changes) | {"probe": probe})
+def study_of(probe) -> Study:
+    return Study.from_dict(configuration(probe=probe))
 
 
 def test_a_job_has_the_cells_of_one_place_and_seed():
@@ -50,10 +48,3 @@ def test_a_job_has_the_cells_of_one_place_and_seed():
 def test_what_makes_no_sense_is_refused(probe, message):
     with pytest.raises(ConfigError, match=message):
         study_of(probe)
-
-
-class TestFiles:
-    def test_a_file_is_read_as_it_was_written(self, tmp_path):
-        study = study_of({"models": ["small"]}, results=str(tmp_path))
-        files = make_probes(study)
-        assert ProbeRun.read(files[0]) == made_run(next(iter(study.probes.values())))

@@ -27,10 +27,13 @@ def made(request, tmp_path) -> tuple[Study, Path]:
     return study, Path(file)
 
 
-def test_a_damaged_file_is_named(made):
+def test_a_damaged_file_is_named_and_an_absent_one_with_what_makes_it(made):
     study, file = made
     file.write_text(file.read_text().replace('"model": "small"', '"model": "large"', 1))
     with pytest.raises(ValueError, match="edited or damaged"):
+        check_look(study, file)
+    file.unlink()
+    with pytest.raises(ValueError, match=r"no such file: run `snakemake \w+` first"):
         check_look(study, file)
 
 
