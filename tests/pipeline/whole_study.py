@@ -112,6 +112,16 @@ class WholeStudy:
             assert split in SPLITS, f"nothing makes {target}"
             (self._tokenise if path.parent.name == "tokens" else self._dump)(split, path)
 
+    def make_all_but_cells(self) -> None:
+        """Run the stages before the cells."""
+        study = self.study
+        for target in (study.asset("m"), study.documents):
+            self.make(target)
+        for name in (study.tokens, study.manifest):
+            for split in SPLITS:
+                self.make(name("m", split))
+        self.make(study.baselines("m"))
+
     def mend(self, fault: Fault) -> None:
         """Do what a fault says."""
         if fault.delete:
@@ -188,14 +198,7 @@ def without_costs(folder: Path) -> dict[str, bytes]:
 def make_whole_study(folder: Path, **changes: Any) -> WholeStudy:
     """Run every stage but tables, figures and the report, in ``folder``."""
     made = WholeStudy(Study.from_dict(configuration(folder) | changes))
-    study = made.study
-    splits = [(study.tokens, split) for split in SPLITS] + [(study.manifest, s) for s in SPLITS]
-    for target in (
-        study.asset("m"),
-        study.documents,
-        *(name("m", split) for name, split in splits),
-        study.baselines("m"),
-        *(study.metrics(cell) for cell in study.cells),
-    ):
-        made.make(target)
+    made.make_all_but_cells()
+    for cell in made.study.cells:
+        made.make(made.study.metrics(cell))
     return made

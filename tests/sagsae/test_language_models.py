@@ -5,27 +5,16 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from sagsae.language_models import LanguageModelError, load_language_model
+from tests.sagsae.evaluation.samples import tiny_model
 
 
 @pytest.fixture
 def saved(tmp_path):
     """A tiny random model, and the folder it was saved to."""
-    torch.manual_seed(0)
-    config = GPTNeoXConfig(
-        vocab_size=50,
-        hidden_size=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=32,
-        attention_dropout=0.5,
-        hidden_dropout=0.5,
-        bos_token_id=0,
-        eos_token_id=1,
-    )
-    model = GPTNeoXForCausalLM(config).eval()
+    model = tiny_model("gpt_neox")
+    model.config.attention_dropout = model.config.hidden_dropout = 0.5
     folder = tmp_path / "model"
     model.save_pretrained(folder)
     return model, folder

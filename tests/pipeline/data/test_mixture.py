@@ -12,7 +12,7 @@ from pipeline.data.wheels import AssetError
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json
 from pipeline.study.sources import MixedText, text_files
-from tests.pipeline.data.small_assets import make_wheel, nothing_finished, sha256, text_spec
+from tests.pipeline.data.small_assets import nothing_finished, text_spec, wheel_source
 
 VERSES = (
     'from nowhere import Bible\nraise SystemExit("must not run")\n'
@@ -44,22 +44,10 @@ def lines(folder, name, texts):
     return {"name": name, "source": {"kind": "files", "paths": [str(path)]}}
 
 
-def a_wheel(folder, monkeypatch, member, content, **changes):
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    wheel = {"package": "some-text", "version": "1.0", "member": member}
-    wheel["sha256"] = make_wheel(folder, "some-text", {member: content})
-    digest = sha256(content.encode())
-    return {"kind": "wheels", "wheels": [wheel], "sha256": digest, "terms": "CC0"} | changes
-
-
-# Readers -------------------------------------------------------------------------------------
-
-
 def test_the_longest_string_of_python_is_cut_and_changed(tmp_path, monkeypatch):
     part = {
         "name": "bible",
-        "source": a_wheel(tmp_path, monkeypatch, "bible.py", VERSES, format="python"),
+        "source": wheel_source(tmp_path, monkeypatch, "bible.py", VERSES, format="python"),
         "split_at": r"(?: {5,}Psalm \d+ {2,}[^<]*)?<sup>1</sup>",
         "replace": [
             {"pattern": r"<sup>\d+</sup> ", "by": ""},
@@ -70,9 +58,6 @@ def test_the_longest_string_of_python_is_cut_and_changed(tmp_path, monkeypatch):
     descriptor, found = made(tmp_path / "text", part)
     assert found == {"bible": ["In God's day. Light.\nAnd\ndark.", "Why? No."]}
     assert descriptor["characters"] == 38
-
-
-# Caps ----------------------------------------------------------------------------------------
 
 
 def test_a_cap_takes_documents_in_an_order_of_the_seed(tmp_path):
@@ -89,9 +74,6 @@ def test_a_cap_takes_documents_in_an_order_of_the_seed(tmp_path):
     assert chosen[0] == made(tmp_path / "again", part)[1]["a"]
     beside = made(tmp_path / "beside", lines(tmp_path, "b", ["x"]), part)[1]
     assert beside["a"] == chosen[0], "other sources do not change the choice"
-
-
-# Several sources -----------------------------------------------------------------------------
 
 
 def test_sources_lie_one_after_the_other(tmp_path):

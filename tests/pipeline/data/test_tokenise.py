@@ -8,10 +8,7 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.data import fetch as assets
-from pipeline.data.tokenise import (
-    documents_of,
-    open_tokens,
-)
+from pipeline.data.tokenise import documents_of, open_tokens
 from pipeline.data.tokenise import main as tokenise
 from pipeline.jobs.cache import CONTEXTS, entry_folder
 from pipeline.jobs.json_files import canonical, read_json, sha256_of
@@ -19,41 +16,13 @@ from pipeline.jobs.stage import run_stage
 from pipeline.study.study import Study
 from sagsae.activations.tokens import load_tokens, save_tokens
 from sagsae.language_models import load_tokenizer
+from tests.pipeline.whole_study import CONFIG as WHOLE
 
-CONFIG = {
-    "study": "tiny",
-    "models": [
-        {
-            "name": "m",
-            "source": {
-                "kind": "random",
-                "architecture": "gpt_neox",
-                "parameters": {
-                    "num_hidden_layers": 1,
-                    "hidden_size": 16,
-                    "num_attention_heads": 2,
-                    "intermediate_size": 16,
-                },
-            },
-            "d_model": 16,
-            "layer": 0,
-        }
-    ],
-    "hookpoints": ["resid"],
-    "text": {
-        "source": {"kind": "random", "documents": 300, "words": 20},
-        "context_length": 16,
-        "heldout_fraction": 0.2,
-    },
-    "dump": {
-        "train_rows": 2048,
-        "heldout_rows": 512,
-        "rows_per_block": 512,
-        "rows_per_chunk": 128,
-        "slack": 0.1,
-    },
-    "grid": [{"variant": "gated", "expansion": 1, "lambdas": [0.1]}],
-    "training": {"tokens": 2048},
+CONFIG = WHOLE | {
+    "text": WHOLE["text"]
+    | {"source": {"kind": "random", "documents": 300, "words": 20}, "heldout_fraction": 0.2},
+    "dump": WHOLE["dump"]
+    | {"train_rows": 2048, "heldout_rows": 512, "rows_per_block": 512, "rows_per_chunk": 128},
 }
 
 

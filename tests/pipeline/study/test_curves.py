@@ -52,7 +52,8 @@ def test_an_autoencoder_of_another_package_has_its_own_terms(tmp_path):
 
 
 def test_a_file_that_is_no_curve_is_named(tmp_path):
-    path = make_curve_at(tmp_path)
+    (tmp_path / CELL.path).mkdir(parents=True)
+    path = make_curve(tmp_path, CELL)
     content = path.read_bytes()
     for damaged in (b"", content[:-1], content[: len(content) // 2], b"x" * 100):
         path.write_bytes(damaged)
@@ -61,8 +62,3 @@ def test_a_file_that_is_no_curve_is_named(tmp_path):
     path.unlink()
     with pytest.raises(FileNotFoundError):
         read_curve(path)
-
-
-def make_curve_at(root: Path) -> Path:
-    (root / CELL.path).mkdir(parents=True)
-    return make_curve(root, CELL)

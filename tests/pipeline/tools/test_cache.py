@@ -35,21 +35,9 @@ def whole(_made: WholeStudy, tmp_path: Path) -> WholeStudy:
     for record in found.root.glob("*/**/*.json"):  # they name the cache where it was made
         if record.parent.name in ("tokens", "manifests", "baselines", "m", "text"):
             record.unlink()
-    records_of(found)
+    found.make_all_but_cells()  # what stages find in the cache, they make again in no time
     register(found.cache, found.root)
     return found
-
-
-def records_of(whole: WholeStudy) -> None:
-    """What its stages find in the cache, they make again in no time."""
-    study = whole.study
-    targets = [study.asset("m"), study.documents]
-    for split in ("train", "heldout"):
-        targets += [study.tokens("m", split)]
-    for split in ("train", "heldout"):
-        targets += [study.manifest("m", split)]
-    for target in [*targets, study.baselines("m")]:
-        whole.make(target)
 
 
 def second(whole: WholeStudy, **dump: object) -> WholeStudy:
@@ -77,7 +65,7 @@ def answer(monkeypatch: pytest.MonkeyPatch) -> Answer:
 
 
 def test_what_is_there_and_who_uses_it(whole, capsys):
-    records_of(second(whole))
+    second(whole).make_all_but_cells()
     assert tool("list", "--cache", whole.cache) == 0
     lines = capsys.readouterr().out.splitlines()[1:]
     assert [line.split()[0] for line in lines] == [
@@ -144,5 +132,5 @@ def test_damage_of_every_kind_is_found_and_mended(whole, capsys):
         assert f"{whole.cache / kind}/" in said
     for name in [line for line in said.splitlines() if line.startswith(str(whole.cache))]:
         shutil.rmtree(name)
-    records_of(whole)
+    whole.make_all_but_cells()
     assert tool("verify", "--cache", whole.cache) == 0

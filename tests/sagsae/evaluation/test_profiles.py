@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from sagsae.activations import (
-    DumpSettings,
-    Store,
-    TokenStore,
-    contexts_per_block,
-    default_hookpoints,
-    dump_activations,
-    iterate,
-)
+from pipeline.data.tokenise import open_tokens
+from sagsae.activations import Store, TokenStore, iterate
 from sagsae.activations.tokens import places_of_rows
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.storage import build
 from sagsae.evaluation.metrics import accumulate
 from sagsae.evaluation.profiles import (
     INTERVALS,
@@ -29,9 +20,9 @@ from sagsae.evaluation.profiles import (
     profile_latents,
     random_numbers,
 )
-from tests.sagsae.evaluation.samples import HIDDEN, LENGTH, VOCABULARY, tiny_model
+from tests.pipeline.tiny_study import LENGTH, make_tiny_study
 
-BLOCKS, ROWS, SLACK, WIDTH = 3, 128, 0.4, 40
+WIDTH = 40
 KEEP = Keep(top=3, samples=2, window=4, seed=7)
 
 
@@ -48,41 +39,16 @@ class Sample:
 
 
 @pytest.fixture(scope="module")
-def tokens() -> TokenStore:
-    """Every context is a document of its own."""
-    count = BLOCKS * contexts_per_block(ROWS, LENGTH, SLACK)
-    ids = np.random.default_rng(0).integers(1, VOCABULARY, (count, LENGTH), dtype=np.int32)
-    return TokenStore(ids, np.repeat(np.arange(count, dtype=np.int32)[:, None], LENGTH, 1))
-
-
-def dumped(tokens: TokenStore, folder: Path) -> Store:
-    """A store that lacks some positions, since the norm rule is strict."""
-    settings = DumpSettings(
-        rows_per_chunk=32,
-        rows_per_block=ROWS,
-        n_blocks=BLOCKS,
-        seed=5,
-        slack=SLACK,
-        batch_contexts=4,
-        max_norm_ratio=1.3,
-    )
-    ids = torch.from_numpy(tokens.input_ids[:6]).long()
-    points = {"resid": default_hookpoints("gpt_neox", 1)["resid"]}
-    model = tiny_model("gpt_neox")
-    return Store.open(dump_activations(model, tokens, ids, points, folder, "tiny", settings))
-
-
-@pytest.fixture(scope="module")
-def sample(tokens, tmp_path_factory) -> Sample:
-    store = dumped(tokens, tmp_path_factory.mktemp("store"))
+def sample(tmp_path_factory) -> Sample:
+    """Of a study of which every context is a document; its norm rule drops some positions."""
+    tiny = make_tiny_study(tmp_path_factory.mktemp("study"), "gpt_neox")
+    store, tokens = tiny.store(), open_tokens(tiny.tokens)
     labels = [store.read_tokens(block) for block in store.blocks]
     document, position = (
         np.concatenate([part[name] for part in labels]) for name in ("doc_id", "position")
     )
     places = document.astype(np.int64) * LENGTH + position
-    statistics = store.statistics("resid")
-    sae = build("sagsae_tied", HIDDEN, WIDTH, statistics.scale)
-    sae.initialise(torch.from_numpy(statistics.mean * statistics.scale), seed=0)
+    sae = tiny.started("sagsae_tied", WIDTH)
     rows = torch.cat(list(iterate(store, "resid", 64)))
     code = np.full((tokens.input_ids.size, WIDTH), np.nan, np.float32)
     code[places] = sae.code(rows.float() * sae.scale).detach().numpy()
@@ -94,16 +60,15 @@ def found(sample) -> Profiles:
     return profile_latents(sample.sae, sample.store, "resid", sample.tokens, KEEP)
 
 
-def test_places_are_found_where_documents_do_not_tell(sample, tokens, tmp_path):
-    """Of the same contexts, with all tokens in one document."""
-    for block in sample.store.blocks:
-        known = sample.places[block * ROWS : (block + 1) * ROWS]
-        assert places_of_rows(sample.store, tokens, block).tolist() == known.tolist()
-    alike = TokenStore(tokens.input_ids, np.zeros_like(tokens.doc_id))
-    store = dumped(alike, tmp_path)
+def test_places_are_found_where_documents_do_not_tell(sample, tmp_path):
+    """Of the same contexts, in which documents end anywhere and come in any order."""
+    found = [places_of_rows(sample.store, sample.tokens, block) for block in sample.store.blocks]
+    assert np.concatenate(found).tolist() == sample.places.tolist()
+    other = make_tiny_study(tmp_path, "gpt_neox", {"one": 0})
+    store, tokens = other.store(), open_tokens(other.tokens)
     assert store.dropped["norm"] > 5
-    found = np.concatenate([places_of_rows(store, alike, block) for block in store.blocks])
-    assert found.tolist() == sample.places.tolist()
+    found = [places_of_rows(store, tokens, block) for block in store.blocks]
+    assert np.concatenate(found).tolist() == sample.places.tolist()
 
 
 def test_sums_are_those_of_the_evaluation(sample, found):
@@ -111,7 +76,7 @@ def test_sums_are_those_of_the_evaluation(sample, found):
     assert torch.equal(found.firings.count, expected.count)
     torch.testing.assert_close(found.firings.energy, expected.energy)
     torch.testing.assert_close(found.firings.slopes, expected.slopes, equal_nan=True)
-    assert found.tokens == BLOCKS * ROWS
+    assert found.tokens == len(sample.places)
     assert (found.firings.count > 0).all(0).sum() > 10
 
 

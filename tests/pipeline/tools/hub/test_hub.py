@@ -45,16 +45,16 @@ def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
+def export(made: WholeStudy, cell: Cell, out: Path) -> None:
+    spec, weights = canonical(made.study.export_spec(cell)), made.cell(cell) / "sae.safetensors"
+    arguments = ["--spec", spec, "--weights", str(weights), "--asset", made.study.asset("m")]
+    arguments += ["--documents", made.study.documents, "--out", str(out / "cfg.json")]
+    run(["export", *arguments])
+
+
 def test_a_cell_for_saelens_by_the_stage(whole, tmp_path):
     study = whole.study
-    run(
-        [
-            *("export", "--spec", canonical(study.export_spec(CELL))),
-            *("--weights", str(whole.cell() / "sae.safetensors")),
-            *("--asset", study.asset("m"), "--documents", study.documents),
-            *("--out", str(tmp_path / "out" / "cfg.json")),
-        ]
-    )
+    export(whole, CELL, tmp_path / "out")
     config = json.loads((tmp_path / "out" / "cfg.json").read_text())
     assert (config["architecture"], config["d_in"], config["d_sae"]) == ("gated", 32, 48)
     found = config["metadata"]
@@ -121,16 +121,8 @@ def test_a_class_without_an_equal_is_in_the_folder_for_this_library_alone(
             hookpoints=["resid"],
         )
         (cell,) = made.study.cells
-        spec, asset = made.study.export_spec(cell), made.study.asset("m")
-        arguments = ["--asset", asset, "--documents", made.study.documents]
-        weights = str(made.cell(cell) / "sae.safetensors")
         with pytest.raises(NoEqualError, match="only registered variants"):
-            run(
-                [
-                    *("export", "--spec", canonical(spec), "--weights", weights, *arguments),
-                    *("--out", str(tmp_path / "no" / "cfg.json")),
-                ]
-            )
+            export(made, cell, tmp_path / "no")
         card = tmp_path / "hub" / "README.md"
         make_folder(made.study.configuration, card)
         assert files(card.parent) == {
