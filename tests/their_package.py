@@ -60,9 +60,6 @@ class Frozen(TopK):
     def __init__(self, d, width, scale=1.0):
         super().__init__(d, width, scale)
         self.requires_grad_(False)
-
-
-NOT_ONE = dict
 '''
 
 

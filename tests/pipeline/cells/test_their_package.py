@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
 import torch
-from safetensors import safe_open
 
+import sagsae
 from pipeline.analysis.numbers import sweep_label
-from pipeline.cells.evaluate import evaluate_cell
-from pipeline.cells.train import train_cell
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell
+from pipeline.study.curves import read_curve
+from pipeline.study.outputs import CURVE, METRICS, WEIGHTS
 from pipeline.study.sections import CellNameError, ConfigError
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG, load_yaml
-from tests.pipeline.tiny_study import HIDDEN, make_tiny_study, measured
+from tests.pipeline.whole_study import make_whole_study
 from tests.their_package import installed
-
-CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -30,50 +27,24 @@ def variant(tmp_path, monkeypatch):
 
 
 def test_trained_saved_and_evaluated(variant, tmp_path):
-    (tmp_path / "study").mkdir()
-    tiny = make_tiny_study(tmp_path / "study", "gpt_neox")
-    baselines = measured(tiny, tiny.root / "baselines" / "tiny.json")
-    first = next(cell for cell in tiny.study.cells if cell.hookpoint == "resid")
-    cell = Cell.from_path(replace(first, variant=variant).path)
+    grid = [{"variant": variant, "width": 24, "lambdas": [0.1]}]
+    made = make_whole_study(tmp_path, grid=grid, hookpoints=["resid"])
+    (cell,) = made.study.cells
     assert cell.variant == variant
-    spec = tiny.study.train_spec(cell)
-    training = spec.training.model_copy(update={"tokens": 64 * 40, "batch_size": 64})
-    spec = spec.model_copy(update={"training": training})
-    weights = []
-    for name in ("one", "two"):
-        sae, record = train_cell(spec, tiny.manifest("train"), CPU, tmp_path / f"{name}.checkpoint")
-        sae.save(tmp_path / name)
-        weights.append((tmp_path / name).read_bytes())
-    assert weights[0] == weights[1]
-    rows = record["course"]["history"]
-    assert rows[-1]["reconstruction"] < rows[0]["reconstruction"]
-    with safe_open(tmp_path / "one", framework="pt") as file:
-        header = json.loads(file.metadata()["autoencoder"])
-    assert (header["variant"], header["d"], header["width"]) == (variant, HIDDEN, cell.width)
-    provenance = header["provenance"]
+    spec, metrics = made.study.train_spec(cell), read_json(made.cell(cell) / METRICS)
+    assert metrics["l0"] == 4
+    assert (metrics["parameters_per_latent"], metrics["break_even_share"]) == (2 * 32, None)
+    assert metrics["made_from"]["train"] == digest(spec)
+    curve = read_curve(made.cell(cell) / CURVE)["reconstruction"]
+    assert curve.iloc[-1] < curve.iloc[0]
+    sae = sagsae.load(made.cell(cell) / WEIGHTS)
+    assert (sae.name, sae.width) == (variant, 24)
+    provenance = sae.provenance
     assert provenance["versions"]["torch"] == torch.__version__
     assert provenance["recipe"] == spec.recipe.described()
-    assert (
-        provenance["store"]
-        == record["made_from"]["store"]
-        == read_json(tiny.manifest("train"))["sha256"]
-    )
+    assert provenance["store"] == read_json(made.study.manifest("m", "train"))["sha256"]
     for key in ("model", "hookpoint", "lam", "seed"):
         assert provenance[key] == getattr(cell, key)
-    metrics, latents = evaluate_cell(
-        spec=tiny.study.evaluate_spec(cell),
-        cell=cell,
-        train_info=record,
-        weights=tmp_path / "one",
-        heldout_manifest=tiny.manifest("heldout"),
-        baselines=baselines,
-        asset=tiny.asset,
-        device=CPU,
-    )
-    assert metrics["l0"] == 4
-    assert (metrics["parameters_per_latent"], metrics["break_even_share"]) == (2 * HIDDEN, None)
-    assert metrics["made_from"]["train"] == digest(spec)
-    assert len(latents) > 0
 
 
 def test_named_in_a_study(variant):
