@@ -57,6 +57,11 @@ def trained(store: sagsae.Store, **changes: object) -> sagsae.Trained:
     )
 
 
+def interrupt(step: int, row: dict[str, float]) -> None:
+    if step == 50:
+        raise KeyboardInterrupt
+
+
 def test_a_trained_autoencoder_reconstructs_what_it_has_not_seen(store, heldout, tmp_path):
     sae, history = trained(store, tokens=40_000)
     metrics = sagsae.evaluate(sae, heldout, "resid")
@@ -123,10 +128,6 @@ def test_rows_in_memory_come_once_an_epoch_and_continue_from_a_checkpoint(store,
     how = {"lam": 0.02, "batch_size": 128, "tokens": 12_800, "device": "cpu"}
     how |= {"checkpoint": tmp_path / "c", "checkpoint_seconds": 0}
 
-    def interrupt(step: int, row: dict[str, float]) -> None:
-        if step == 50:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
         sagsae.train(x, "gated", 48, progress=interrupt, **how)
     with pytest.raises(ValueError, match="seed: 0 -> 1"):
@@ -146,8 +147,12 @@ def test_ctrl_c_keeps_a_checkpoint_that_continues(store, tmp_path):
     with pytest.raises(Interrupted, match="stopped after step 51 of 100"):
         trained(store, progress=press, **run)
     steps = []
-    trained(store, progress=lambda step, row: steps.append(step), **run)
+    continued, history = trained(store, progress=lambda step, row: steps.append(step), **run)
     assert steps == [99]
+    assert [row["step"] for row in history.rows] == [0, 50, 99]
+    whole = trained(store, tokens=12_800).autoencoder
+    for name, value in whole.params.items():
+        assert torch.equal(continued.params[name], value), name
 
 
 def test_from_texts_to_losses(tmp_path):
@@ -193,25 +198,6 @@ def test_equal_arguments_give_equal_weights_and_another_seed_others(store):
     assert not torch.equal(first.autoencoder.params["W_enc"], other.autoencoder.params["W_enc"])
 
 
-def test_an_interrupted_run_continues_from_its_checkpoint(store, tmp_path):
-    run = {"tokens": 12_800, "checkpoint": tmp_path / "state.safetensors", "checkpoint_seconds": 0}
-    steps = []
-
-    def interrupt(step: int, row: dict[str, float]) -> None:
-        steps.append(step)
-        if steps == [0, 50]:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        trained(store, progress=interrupt, **run)
-    continued, history = trained(store, progress=interrupt, **run)
-    assert steps == [0, 50, 50, 99]
-    assert [row["step"] for row in history.rows] == [0, 50, 99]
-    whole = trained(store, tokens=12_800).autoencoder
-    for name, value in whole.params.items():
-        assert torch.equal(continued.params[name], value), name
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -226,10 +212,6 @@ def test_a_checkpoint_of_another_run_is_refused(store, tmp_path, changes, messag
     """Tensors of the two have the same names, and mostly the same shapes."""
     run = {"variant": "topk", "lam": None, "k": 2, "tokens": 12_800, "checkpoint_seconds": 0}
     run |= {"checkpoint": tmp_path / "c"}
-
-    def interrupt(step: int, row: dict[str, float]) -> None:
-        if step == 50:
-            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         trained(store, progress=interrupt, **run)

@@ -10,12 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sagsae.comparison import (
-    bootstrap,
-    dominance,
-    matched,
-    overlap,
-)
+from sagsae.comparison import bootstrap, dominance, matched, overlap
 from sagsae.dead_latents import dead_reduction
 from sagsae.sweeps import CellResult, Sweep
 

@@ -16,6 +16,7 @@ from sagsae.dead_latents import (
     reduction_errors,
 )
 from sagsae.sweeps import CellResult, Sweep
+from tests.sagsae.test_comparison import seeded
 
 
 def sweep(
@@ -29,16 +30,6 @@ def sweep(
         for i, (l0, dead) in enumerate(points)
     ]
     return Sweep(label=label, width=width, cells=tuple(cells))
-
-
-def seeded(*sweeps: Sweep) -> Sweep:
-    """One-seed sweeps as the seeds of one."""
-    cells = [
-        CellResult(name=f"{cell.name}_{s}", lam=cell.lam, seed=s, l0=cell.l0, values=cell.values)
-        for s, one in enumerate(sweeps)
-        for cell in one.cells
-    ]
-    return Sweep(label=sweeps[0].label, width=sweeps[0].width, cells=tuple(cells))
 
 
 def with_ks(one: Sweep) -> Sweep:

@@ -12,18 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sagsae.ranking import Standing, mean_rank, pooled, read_at, sign_test, standings
-from sagsae.sweeps import CellResult, Sweep
+from sagsae.sweeps import Sweep
+from tests.sagsae.test_contrasts import sweep
 
 KS = (16.0, 32.0, 64.0, 128.0)
-
-
-def sweep(runs: dict[tuple[float, int], tuple[float, float | None]]) -> Sweep:
-    """(knob, seed) -> (L0, R2)."""
-    cells = [
-        CellResult(name=f"k{k:g}_seed{seed}", lam=k, seed=seed, l0=l0, values={"r2": r2})
-        for (k, seed), (l0, r2) in runs.items()
-    ]
-    return Sweep(label="A", width=100, cells=tuple(cells))
 
 
 class TestReading:

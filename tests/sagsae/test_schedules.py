@@ -6,26 +6,17 @@ import math
 
 import pytest
 
-from sagsae.schedules import SETTINGS, Recipe
+from sagsae.schedules import Recipe
 
 
 def recipe(**changes) -> Recipe:
     return Recipe(**{"steps": 10, "batch_size": 4, "lam": 0.5, "learning_rate": 8.0} | changes)
 
 
-@pytest.mark.parametrize(
-    ("name", "other"),
-    [
-        ("b_dec_init", "zero"),
-        ("b_dec_init", "median"),
-    ],
-)
-def test_a_setting_has_some_words_and_takes_no_other(name, other):
-    default = getattr(recipe(), name)
-    assert recipe(**{name: other}).described()[name] == other
-    with pytest.raises(ValueError, match=f"^{name}: 'none': choose ({default}|{other}) or ") as e:
-        recipe(**{name: "none"})
-    assert set(SETTINGS[name].choices) == set(str(e.value).partition("choose ")[2].split(" or "))
+def test_a_setting_has_some_words_and_takes_no_other():
+    assert recipe(b_dec_init="zero").described()["b_dec_init"] == "zero"
+    with pytest.raises(ValueError, match=r"^b_dec_init: 'none': choose mean or zero or median$"):
+        recipe(b_dec_init="none")
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,7 @@ import pytest
 import torch
 
 from pipeline.jobs import stage
-from pipeline.jobs.stage import (
-    device_of,
-    name_run,
-    run_is_gone,
-    run_stage,
-)
+from pipeline.jobs.stage import device_of, name_run, run_is_gone, run_stage
 from sagsae.files import FileLock
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -165,11 +165,6 @@ class TestFactors:
         assert factors(self.levels, Setting(""), Setting("")) == {}
         assert list(factors(self.levels, Setting(""), Setting("peer"))) == ["beta1"]
 
-    def test_a_level_that_nobody_names_is_blank(self):
-        levels = {"": {}, "a": {"gate": "shut"}}
-        found = factors(levels, Setting(""), Setting("a"))
-        assert found["gate"].levels[Setting("")] == BLANK
-
     def test_numbers_are_ordered_by_size_and_words_as_they_come(self):
         names = ("b", "a", "c")
         settings = [Setting(name) for name in names]

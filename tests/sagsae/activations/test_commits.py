@@ -5,10 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sagsae.activations.commits import (
-    Moments,
-    RunningMoments,
-)
+from sagsae.activations.commits import Moments, RunningMoments
 
 ROWS = np.random.default_rng(0).normal(1000, 1, (2500, 3)).astype(np.float32)
 """More than two parts of `RunningMoments`; float32 sums of their squares keep seven digits."""

@@ -8,11 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagsae.evaluation.absorption import (
-    Direction,
-    absorbed,
-    absorption,
-)
+from sagsae.evaluation.absorption import Direction, absorbed, absorption
 from sagsae.evaluation.probing import CodeProbes, Task, dense_probe
 from sagsae.evaluation.sides import SideCodes
 from tests.sagsae.evaluation.planted import Planted

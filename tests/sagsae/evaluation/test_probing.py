@@ -5,12 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sagsae.evaluation.probing import (
-    CodeProbes,
-    Score,
-    Task,
-    dense_probe,
-)
+from sagsae.evaluation.probing import CodeProbes, Score, Task, dense_probe
 from sagsae.evaluation.sides import SideCodes
 from tests.sagsae.evaluation.planted import Planted
 

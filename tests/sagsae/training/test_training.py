@@ -11,10 +11,7 @@ import torch
 from sagsae.autoencoders.storage import build
 from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
-from sagsae.training.checkpoint import (
-    OtherRunError,
-    save_checkpoint,
-)
+from sagsae.training.checkpoint import OtherRunError, save_checkpoint
 from sagsae.training.optimiser import Optimiser
 from sagsae.training.step import products_dtype
 from sagsae.training.trainer import Trainer

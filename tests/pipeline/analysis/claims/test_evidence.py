@@ -8,13 +8,8 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from pipeline.analysis.claims.evidence import (
-    over_seeds,
-)
-from pipeline.analysis.claims.verdicts import (
-    Unmeasured,
-    Untestable,
-)
+from pipeline.analysis.claims.evidence import over_seeds
+from pipeline.analysis.claims.verdicts import Unmeasured, Untestable
 from pipeline.study.settings import Setting
 from tests.pipeline.analysis.claims.made_tables import BASELINE, CANDIDATE, evidence, pair, spec
 

@@ -67,17 +67,10 @@ class TestA:
         here += "over alpha 1.000 to 4.000; share of poles found 0.900 to 1.000"
         assert judged(protocols.protocol_a, rows) == (HOLDS, here, "")
 
-    @pytest.mark.parametrize(
-        ("changes", "outcome"),
-        [
-            ((1.0, 1.0, 0.89), FAILS),
-            ((1.11, 1.0), FAILS),
-            ((1.0, 0.89), FAILS),
-        ],
-    )
-    def test_one_that_is_not_refutes_it(self, changes, outcome):
+    @pytest.mark.parametrize("changes", [(1.0, 1.0, 0.89), (1.11, 1.0), (1.0, 0.89)])
+    def test_one_that_is_not_refutes_it(self, changes):
         rows = dial(1, 1.0, 1.0) + dial(2, *changes)
-        assert judged(protocols.protocol_a, rows)[0] == outcome
+        assert judged(protocols.protocol_a, rows)[0] == FAILS
 
 
 def budgets(*triples, se=0.02):

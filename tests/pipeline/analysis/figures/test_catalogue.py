@@ -36,13 +36,6 @@ def test_a_caption_has_two_short_sentences(name):
     assert len(caption.split()) <= 45, caption
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_has_a_title(name):
-    title = title_and_caption(name)[0]
-    assert title
-    assert not title.endswith(".")
-
-
 def test_a_name_says_what_is_shown():
     assert parts("figure_2_variants@zero") == ("figure_2", True, "zero")
     assert parts("figure_2") == ("figure_2", False, "")
