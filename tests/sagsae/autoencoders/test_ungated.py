@@ -27,6 +27,7 @@ from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
 from tests.sagsae.autoencoders import ungated_reference as reference
+from tests.sagsae.autoencoders.test_variants import batch
 
 NAMES = of_family(RELU, TOPK, JUMPRELU, MATRYOSHKA)
 BAND = 0.2
@@ -58,10 +59,6 @@ def made(name: str, d: int, width: int, seed: int, **changes) -> UngatedAutoenco
     sae.constrain()
     assert isinstance(sae, UngatedAutoencoder)
     return sae
-
-
-def batch(b: int, d: int, seed: int) -> Tensor:
-    return torch.randn(b, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def knob_of(sae: UngatedAutoencoder) -> float:

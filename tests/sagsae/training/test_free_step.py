@@ -12,6 +12,7 @@ from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.trainer import Trainer
+from tests.sagsae.autoencoders import reference
 
 SAELENS = Recipe(
     steps=12,
@@ -117,13 +118,7 @@ def test_the_loss_of_a_gate_is_what_its_recipe_trains(name, norm, auxiliary):
 
 def _written_out(sae, x, p, lam, free, trained):
     u = (x - p["b_dec"]) @ p["W_enc"]
-    theta, below, r, r_below, c, c_below = sae.sides(p)
-    gain, gain_below = r.exp(), r_below.exp()
-    z = torch.where(u > theta, torch.relu(gain * u + c), torch.zeros_like(u))
-    gate, a = torch.relu(u - theta), torch.relu(u - theta)
-    if sae.two_sided:
-        z = z - torch.where(-u > below, torch.relu(-gain_below * u + c_below), torch.zeros_like(u))
-        gate, a = gate + torch.relu(-u - below), a - torch.relu(-u - below)
+    z, a, gate = reference.CODES[sae.name](u, p)
     weights = p["W_dec"].norm(dim=1) if free else 1.0
     total = (x - z @ p["W_dec"] - p["b_dec"]).square().sum(1).mean()
     total = total + lam * (gate * weights).sum(1).mean()

@@ -11,36 +11,32 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagsae.autoencoders.registry import GATED, of_family, variant
+from sagsae.autoencoders.registry import GATED, of_family
 from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import load_checkpoint, save_checkpoint
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import CpuOptimiser, Optimiser
+from tests.sagsae.autoencoders.test_variants import batch, random_autoencoder
 
 NAMES = of_family(GATED)
 RECIPE = Recipe(steps=8, batch_size=1, lam=0.0, learning_rate=0.02)
 
 
-def twins(name: str, d: int, width: int, seed: int, dtype: torch.dtype):
+def twins(name: str, d: int, width: int, seed: int):
     """Two equal autoencoders some of whose latents are silent."""
-    generator = torch.Generator().manual_seed(seed)
-    pair = [variant(name)(d, width).to(dtype) for _ in range(2)]
-    for key, value in pair[0].params.items():
-        value.copy_(torch.randn(value.shape, generator=generator, dtype=torch.float64) * 0.3)
+    sae = random_autoencoder(name, d, width, seed)
+    for key, value in sae.params.items():
         if key.startswith("theta"):
-            value.abs_()[::3] = 0.9
+            value[::3] = 0.9
         elif key == "b_gate":
             value[::3] = -0.9
-    pair[0].normalise_decoder()
-    for key, value in pair[1].params.items():
-        value.copy_(pair[0].params[key])
-    return pair
+    return sae, deepcopy(sae)
 
 
-def batches(count: int, b: int, d: int, seed: int, dtype: torch.dtype):
-    generator = torch.Generator().manual_seed(seed)
-    return [0.4 * torch.randn(b, d, generator=generator, dtype=dtype) for _ in range(count)]
+def batches(count: int, b: int, d: int, seed: int):
+    x = 0.4 * batch(count * b, d, seed)
+    return x.split(b)
 
 
 @pytest.mark.slow
@@ -55,10 +51,10 @@ def batches(count: int, b: int, d: int, seed: int, dtype: torch.dtype):
     sparse_below=st.sampled_from([0.0, 0.3, 2.0]),
 )
 def test_fused_equals_plain(name, d, width, b, lam, seed, sparse_below):
-    one, other = twins(name, d, width, seed, torch.float64)
+    one, other = twins(name, d, width, seed)
     plain = Optimiser(AutogradStep(one, torch.float64), RECIPE)
     fused = CpuOptimiser(CpuStep(other, b, torch.float64, sparse_below=sparse_below), RECIPE)
-    for k, x in enumerate(batches(8, b, d, seed + 1, torch.float64)):
+    for k, x in enumerate(batches(8, b, d, seed + 1)):
         expected = plain.step(x, lam, 0.02 / (k + 1))
         terms = fused.step(x, lam, 0.02 / (k + 1))
         torch.testing.assert_close(vars(terms), vars(expected), rtol=1e-7, atol=1e-9)
@@ -80,10 +76,10 @@ def test_either_reads_what_the_other_wrote(writer, reader, tmp_path):
             return kind(CpuStep(sae, 9, torch.float64, sparse_below=2.0), RECIPE)
         return kind(AutogradStep(sae, torch.float64), RECIPE)
 
-    one, other = twins("sagsae_tied", 6, 4, 1, torch.float64)
+    one, other = twins("sagsae_tied", 6, 4, 1)
     whole, stopped, path = made(Optimiser, one), made(writer, other), tmp_path / "c"
     some = torch.tensor([False, True, False, False])
-    for k, x in enumerate(batches(12, 9, 6, 5, torch.float64)):
+    for k, x in enumerate(batches(12, 9, 6, 5)):
         if k == 6:
             state = stopped.state()
             assert {f"exp_avg_sq.{name}" for name in FORMAT} | {"clock", "cleared"} == set(state)
@@ -104,11 +100,11 @@ def test_either_reads_what_the_other_wrote(writer, reader, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_gate_with_momentum_and_clipping_is_stepped_as_plainly(name):
     recipe = replace(RECIPE, beta1=0.9, clip_gradient_norm=0.5)
-    one, other = twins(name, 16, 24, 2, torch.float64)
+    one, other = twins(name, 16, 24, 2)
     plain = Optimiser(AutogradStep(one, torch.float64), recipe)
     fast = CpuOptimiser(CpuStep(other, 64, torch.float64, sparse_below=2.0), recipe)
     assert not fast.fused
-    for k, x in enumerate(batches(6, 64, 16, 6, torch.float64)):
+    for k, x in enumerate(batches(6, 64, 16, 6)):
         for run in (plain, fast):
             if k == 3:
                 run.forget(torch.arange(24) % 5 == 0)
@@ -123,8 +119,8 @@ def test_a_gate_with_momentum_and_clipping_is_stepped_as_plainly(name):
 
 @pytest.mark.parametrize("kind", [lambda sae, _, dtype: AutogradStep(sae, dtype), CpuStep])
 def test_gradients_are_clipped_together_after_their_radial_part_is_gone(kind):
-    sae, _ = twins("sagsae_sym", 16, 24, 2, torch.float64)
-    (x,) = batches(1, 64, 16, 6, torch.float64)
+    sae, _ = twins("sagsae_sym", 16, 24, 2)
+    (x,) = batches(1, 64, 16, 6)
     step = kind(sae, 64, torch.float64)
     step(x, 0.1)
     rows, expected = sae.params["W_dec"], {key: g.clone() for key, g in step.grads.items()}
@@ -159,14 +155,14 @@ def reference_step(params, grads, moments, counts, rate):
 def test_the_steps_are_those_of_a_float64_reference(kind):
     """Four steps; after the second one, latent 1 is reset."""
     d, width, b = 5, 3, 7
-    sae, _ = twins("sagsae_tied", d, width, 2, torch.float64)
+    sae, _ = twins("sagsae_tied", d, width, 2)
     sae.params["theta"].fill_(0.01)
     fast = kind is CpuOptimiser
     run = kind(CpuStep(sae, b, torch.float64) if fast else AutogradStep(sae, torch.float64), RECIPE)
     params = {name: value.numpy().copy() for name, value in sae.params.items()}
     moments = {name: np.zeros_like(value) for name, value in params.items()}
     counts = np.zeros(width + 1, int)
-    for n, x in enumerate(batches(4, b, d, 8, torch.float64)):
+    for n, x in enumerate(batches(4, b, d, 8)):
         if n == 2:
             run.forget(torch.tensor([False, True, False]))
             counts[1] = 0

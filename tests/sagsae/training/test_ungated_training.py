@@ -16,8 +16,9 @@ from sagsae.training.checkpoint import load_checkpoint
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import CpuOptimiser, Optimiser
 from sagsae.training.trainer import Interrupted, Trainer
-from tests.sagsae.autoencoders.test_ungated import NAMES, batch, knob_of, made
+from tests.sagsae.autoencoders.test_ungated import NAMES, knob_of, made
 from tests.sagsae.autoencoders.test_ungated import recipe as small_recipe
+from tests.sagsae.autoencoders.test_variants import batch
 from tests.sagsae.training.test_training import B, D, PairStream
 
 WIDTH = 3 * D
