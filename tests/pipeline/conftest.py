@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+import pandas as pd
 import pytest
 
 from pipeline.__main__ import main as run
+from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.figures.catalogue import figures_of
 from pipeline.analysis.figures.draw import draw
 from pipeline.analysis.figures.shown import Drawn
@@ -36,6 +39,10 @@ class MadeStudy:
     root: Path
     spec: dict[str, Any]
     """Of study.json; tests may change it."""
+
+    @classmethod
+    def of(cls, study: Study) -> Self:
+        return cls(Path(study.root), study.scope.model_dump())
 
     @property
     def scope(self) -> Scope:
@@ -75,6 +82,10 @@ class MadeStudy:
             run(["ranking-tables", *measures, f"--tables={out}", f"--out={out / 'ranking.csv'}"])
         return out
 
+    def table(self, name: str) -> pd.DataFrame:
+        """One of the tables that were made."""
+        return read_table(self.root / "tables" / f"{name}.csv")
+
     def claims(self, *more: str) -> Path:
         """The claims and their page."""
         tables = self.root / "tables"
@@ -110,12 +121,13 @@ class MadeStudy:
         write_json(path, read_json(path) | values)
 
 
-def write_metrics(study: Study, result: Callable[[Cell, int], dict[str, Any]]) -> None:
+def write_metrics(study: Study, result: Callable[[Cell, int], dict[str, Any]]) -> MadeStudy:
     """Write the metrics of every cell: ``result`` of the cell and of d_model."""
     for cell in study.cells:
         path = Path(study.metrics(cell))
         path.parent.mkdir(parents=True)
         write_json(path, result(cell, study.models[cell.model].d_model))
+    return MadeStudy.of(study)
 
 
 def metrics_of(cell: Cell, d_model: int, *, l0: float, r2: float, dead: int) -> dict[str, Any]:
@@ -184,28 +196,20 @@ def metrics_of(cell: Cell, d_model: int, *, l0: float, r2: float, dead: int) -> 
 def make_study(root: Path) -> MadeStudy:
     """Two models, two hookpoints; the candidate wins by ``GAPS`` except on small resid."""
     cells = []
-    for model, d_model in MODELS.items():
-        for hookpoint in ("mlp_out", "resid"):
-            gap = GAPS.get((model, hookpoint), -0.02)
-            for side, lift in ((CANDIDATE, gap), (BASELINE, 0.0)):
-                for lam in LAMBDAS:
-                    for seed in SEEDS:
-                        width = int(side["expansion"] * d_model)
-                        cell = Cell(
-                            model=model,
-                            hookpoint=hookpoint,
-                            variant=side["variant"],
-                            width=width,
-                            lam=lam,
-                            seed=seed,
-                        )
-                        l0 = (4 / lam) * (1.01 if seed else 1.0)
-                        r2 = 0.3 + 0.1 * math.log(l0 / 20) + lift
-                        dead = width // 8 if side is BASELINE else 1
-                        path = root / "cells" / cell.path / "metrics.json"
-                        path.parent.mkdir(parents=True)
-                        write_json(path, metrics_of(cell, d_model, l0=l0, r2=r2, dead=dead))
-                        cells.append(cell.path)
+    for (model, d_model), hookpoint, side, lam, seed in product(
+        MODELS.items(), ("mlp_out", "resid"), (CANDIDATE, BASELINE), LAMBDAS, SEEDS
+    ):
+        width = int(side["expansion"] * d_model)
+        place = {"model": model, "hookpoint": hookpoint, "variant": side["variant"]}
+        cell = Cell(**place, width=width, lam=lam, seed=seed)
+        l0 = (4 / lam) * (1.01 if seed else 1.0)
+        gap = GAPS.get((model, hookpoint), -0.02) if side is CANDIDATE else 0.0
+        r2 = 0.3 + 0.1 * math.log(l0 / 20) + gap
+        dead = width // 8 if side is BASELINE else 1
+        path = root / "cells" / cell.path / "metrics.json"
+        path.parent.mkdir(parents=True)
+        write_json(path, metrics_of(cell, d_model, l0=l0, r2=r2, dead=dead))
+        cells.append(cell.path)
     comparison = {"candidate": CANDIDATE, "baseline": BASELINE, "matched_l0": [30.0, 64.0, 900.0]}
     spec = {
         "study": "made-up",

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.analysis.csv_files import read_table
 from pipeline.study.cell import Cell
 from pipeline.study.study import Study
 from sagsae.autoencoders.registry import sides, stem
@@ -70,27 +69,11 @@ def result(cell: Cell, d_model: int) -> dict[str, Any]:
     return found | {"cell": kept}
 
 
-def make_families(folder: Path, **changes: Any) -> Study:
-    """Write the metrics of every cell, and what probes found where the study probes."""
-    study = Study.from_dict(families_config(folder, **changes))
-    write_metrics(study, result)
-    if study.probes:
-        make_probes(study)
-    return study
-
-
 def made_families(folder: Path, **changes: Any) -> MadeStudy:
-    """The same with all its tables."""
-    return tabled(make_families(folder, **changes))
-
-
-def tabled(study: Study) -> MadeStudy:
-    """Tables and claims of a study that has its metrics."""
-    made = MadeStudy(Path(study.root), study.scope.model_dump())
+    """Write the metrics of every cell, what probes found where the study probes, and all tables."""
+    study = Study.from_dict(families_config(folder, **changes))
+    made = write_metrics(study, result)
+    make_probes(study)
     made.tables()
     made.claims()
     return made
-
-
-def table(made: MadeStudy, name: str):
-    return read_table(made.root / "tables" / f"{name}.csv")

@@ -88,8 +88,7 @@ def result(cell: Cell, d_model: int) -> dict[str, Any]:
 def made_settings(results: Path, **changes: Any) -> MadeStudy:
     """Write the metrics of every cell below ``results``."""
     study = Study.from_dict(settings_configuration(results, **changes))
-    write_metrics(study, result)
-    return MadeStudy(Path(study.root), study.scope.model_dump())
+    return write_metrics(study, result)
 
 
 def pairs() -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from pipeline.study.cell import Cell
+from pipeline.study.recipes import levels_of
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
@@ -68,6 +69,16 @@ def test_recipes_change_what_they_extend_and_leave_other_variants_alone():
     assert settings("gated", "gated-fast") == (3e-3, 0.5, 819200)
     assert settings("gated", "long") == (1e-3, 0.5, 10**6)
     assert settings("sagsae_tied", "long") == (1e-3, 0.0, 10**6)
+
+
+def test_levels_follow_from_the_settings_and_from_what_recipes_say():
+    shut = {"extends": "zero", "factors": {"gate": "shut"}, "training": {"beta2": 0.9}}
+    raw = with_recipes(zero={"training": {"beta1": 0.5}}, shut=shut)
+    assert levels_of(Study.from_dict(raw).config) == {
+        "": {"beta1": "0", "beta2": "0.999"},
+        "zero": {"beta1": "0.5", "beta2": "0.999"},
+        "shut": {"beta1": "0.5", "beta2": "0.9", "gate": "shut"},
+    }
 
 
 def test_every_fault_of_the_recipes_is_reported_at_once():

@@ -8,7 +8,6 @@ import pytest
 from pipeline.analysis.claims.evidence import Evidence
 from pipeline.analysis.claims.judge import claims
 from pipeline.analysis.claims.verdicts import FAILS, HOLDS, OPEN
-from pipeline.analysis.csv_files import read_table
 from pipeline.study.scope import Scope
 from tests.pipeline.conftest import MadeStudy
 from tests.pipeline.made_settings import made_settings, settings_configuration
@@ -20,9 +19,7 @@ def judged(made: MadeStudy) -> tuple[Scope, pd.DataFrame, pd.DataFrame]:
     """Spec, claims.csv and claims_matrix.csv of a made-up study."""
     made.tables()
     made.claims()
-    tables = made.root / "tables"
-    spec = made.scope
-    return spec, read_table(tables / "claims.csv"), read_table(tables / "claims_matrix.csv")
+    return made.scope, made.table("claims"), made.table("claims_matrix")
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +118,9 @@ def test_settings_with_the_same_sign_aware_cells_count_once_for_claims_about_the
     raw["recipes"]["fast"] = {"variants": ["gated"], "training": {"learning_rate": 0.003}}
     made = made_settings(tmp_path, grid=[tied, gated], recipes=raw["recipes"])
     _, _, found = judged(made)
+    gaps = made.table("comparison").groupby("recipe")["mean_gap"]
+    assert gaps.mean().to_dict() == pytest.approx({"": 0.01, "fast": 0.01, "zero": -0.04}, abs=1e-3)
+    assert gaps.count().to_dict() == {"": 4, "fast": 4, "zero": 4}
     assert found[found["claim"] == "dominance"]["recipe"].tolist() == ["", "fast", "zero"]
     once = found[found["same_as"].notna()]
     assert set(once["same_as"]) == {1}

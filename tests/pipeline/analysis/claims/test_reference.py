@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.analysis.claims.judge import claims, reference_verdicts
-from pipeline.analysis.csv_files import read_table, write_csv
+from pipeline.analysis.csv_files import write_csv
 from pipeline.analysis.names import claims_file
 from tests.pipeline.made_settings import made_settings
 
@@ -57,5 +57,4 @@ def test_they_stand_beside_the_studys_own(tmp_path):
     made.tables()
     made.claims("--reference", str(file))
     for name in ("claims", "claims_matrix"):
-        table = read_table(made.root / "tables" / f"{name}.csv")
-        assert set(table["reference"]) == {"holds 1"}
+        assert set(made.table(name)["reference"]) == {"holds 1"}

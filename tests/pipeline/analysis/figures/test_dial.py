@@ -20,7 +20,7 @@ def made(folder: Path, *directions, **dial) -> MadeStudy:
     found = MadeStudy(Path(study.root), study.scope.model_dump() | {"cells": [], "curves": []})
     measures = found.measure()
     main(["tables", "--of", "dial", *measures, "--out-dir", study.table()])
-    return MadeStudy(found.root, study.scope.model_dump())
+    return MadeStudy.of(study)
 
 
 @pytest.mark.parametrize(

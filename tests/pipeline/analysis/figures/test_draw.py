@@ -12,22 +12,16 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.figures.shown import Shown
 from pipeline.analysis.figures.sweep import against_l0
 from pipeline.analysis.tables.sweeps import with_series
 from pipeline.study.measures import Measures
-from pipeline.study.scope import Scope
 from tests.pipeline.conftest import MadeStudy
 from tests.pipeline.made_grid import make_grid
 
 
 def points_of(study: MadeStudy) -> pd.DataFrame:
-    return with_series(read_table(study.root / "tables" / "points.csv"), study.scope)
-
-
-def drawn_figure(study: MadeStudy, name: str):
-    return study.draw(name)[0]
+    return with_series(study.table("points"), study.scope)
 
 
 def first_panel(study: MadeStudy, points: pd.DataFrame, metric: str):
@@ -39,7 +33,7 @@ def first_panel(study: MadeStudy, points: pd.DataFrame, metric: str):
 
 def test_csv_holds_every_point_and_every_overlap(built_study):
     table = pd.read_csv(built_study.root / "figures" / "figure_2.csv")
-    points = pd.read_csv(built_study.root / "tables" / "points.csv")
+    points = built_study.table("points")
     assert (table["kind"] == "point").sum() == len(points)
     assert (table["kind"] == "overlap").sum() == 4
     assert table["value"].dropna().tolist() == points["dead_fraction"].tolist()
@@ -50,7 +44,7 @@ def test_csv_holds_every_point_and_every_overlap(built_study):
 
 
 def test_a_panel_for_each_model_and_hookpoint_on_a_log_axis(built_study):
-    axes = drawn_figure(built_study, "figure_r2").axes
+    axes = built_study.draw("figure_r2")[0].axes
     titles = [panel.get_title() for panel in axes]
     assert titles == ["small, mlp_out", "small, resid", "large, mlp_out", "large, resid"]
     assert {panel.get_xscale() for panel in axes} == {"log"}
@@ -61,7 +55,7 @@ def test_a_panel_for_each_model_and_hookpoint_on_a_log_axis(built_study):
 
 
 def test_legend_names_series_overlap_and_the_collapsed_point(built_study):
-    (legend,) = drawn_figure(built_study, "figure_r2").legends
+    (legend,) = built_study.draw("figure_r2")[0].legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels[:2] == ["Gated, H = 256 / 384", "SA-GSAE tied, H = 128 / 192"]
     assert "L0 overlap of the comparison" in labels
@@ -99,17 +93,15 @@ def test_slopes_are_drawn_by_sign_as_the_metrics_have_them(built_study):
     medians = table.loc[table["percent_of_latents"] == 50, "slope"]
     assert medians.tolist() == pytest.approx([1.0] * 16)
     assert set(table["lam"]) == {0.1}
-    axes = drawn_figure(built_study, "figure_11").axes
+    axes = built_study.draw("figure_11")[0].axes
     assert [panel.get_title() for panel in axes][:2] == ["small, mlp_out", "small, resid"]
     steps = next(line for line in axes[0].lines if len(line.get_xdata()) == 51)
     assert (steps.get_ydata()[0], steps.get_ydata()[-1]) == (0, 1)
 
 
 @pytest.fixture(scope="module")
-def grid(tmp_path_factory) -> tuple[Path, Scope]:
-    study = make_grid(tmp_path_factory.mktemp("grid"), hookpoints=["mlp_out"])
-    spec = study.scope
-    made = MadeStudy(Path(study.root), spec.model_dump())
+def grid(tmp_path_factory) -> MadeStudy:
+    made = MadeStudy.of(make_grid(tmp_path_factory.mktemp("grid"), hookpoints=["mlp_out"]))
     made.tables()
     return made
 

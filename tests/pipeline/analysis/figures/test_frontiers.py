@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.figures.shown import Shown
 from pipeline.study.measures import Measures
 from sagsae.autoencoders.registry import VARIANTS, sides, stem
@@ -26,7 +25,7 @@ def test_every_sweep_is_in_every_panel(drawn, made):
     assert [panel.get_title() for panel in figure.axes] == [
         *("large, mlp_out", "large, resid", "small, mlp_out", "small, resid"),
     ]
-    points = read_table(made.root / "tables" / "points.csv")
+    points = made.table("points")
     points = points[points["recipe"] == "matched"]
     assert len(numbers) == len(points) == 4 * 6 * 3
     assert numbers["r2"].tolist() == points["r2"].tolist()

@@ -19,7 +19,7 @@ PLACES = [
 def made(folder: Path, **probe) -> MadeStudy:
     study = make_grid(folder, hookpoints=["attn", "resid"], probe=probe)
     make_probes(study)
-    found = MadeStudy(Path(study.root), study.scope.model_dump())
+    found = MadeStudy.of(study)
     found.tables()
     return found
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from pipeline.analysis.csv_files import read_table
 from tests.pipeline.conftest import MadeStudy
 from tests.pipeline.made_settings import made_settings
 
@@ -18,10 +15,6 @@ def study(tmp_path_factory) -> MadeStudy:
     made = made_settings(tmp_path_factory.mktemp("curves"))
     made.tables()
     return made
-
-
-def drawn(study: MadeStudy, name: str) -> tuple[Figure, pd.DataFrame]:
-    return study.draw(name)
 
 
 def markers(panel: Axes) -> list[tuple[float, float, str, str]]:
@@ -47,8 +40,8 @@ def dashed(panel: Axes) -> list[float]:
     ],
 )
 def test_every_point_is_drawn_once_in_order_of_its_effect(study, name, column, lines):
-    figure, table = drawn(study, name)
-    effects = read_table(study.root / "tables" / "effects.csv")
+    figure, table = study.draw(name)
+    effects = study.table("effects")
     assert table["value"].tolist() == sorted(effects[column])
     assert table["rank"].tolist() == list(range(1, 29))
     points = markers(figure.axes[0])
@@ -59,7 +52,7 @@ def test_every_point_is_drawn_once_in_order_of_its_effect(study, name, column, l
 
 
 def test_the_strip_has_a_row_per_level_with_a_mark_under_each_point_that_has_it(study):
-    figure, table = drawn(study, "figure_spec_dead")
+    figure, table = study.draw("figure_spec_dead")
     strip = figure.axes[1]
     labels = [text.get_text() for text in strip.get_yticklabels()]
     assert labels == [
@@ -81,7 +74,7 @@ def test_the_strip_has_a_row_per_level_with_a_mark_under_each_point_that_has_it(
 
 
 def test_seeds_have_bars_and_collapsed_points_a_cross(study):
-    figure, table = drawn(study, "figure_spec_gap")
+    figure, table = study.draw("figure_spec_gap")
     (crosses,) = (line for line in figure.axes[0].lines if line.get_marker() == "x")
     assert crosses.get_xdata().tolist() == table.loc[table["collapsed"] != "", "rank"].tolist()
     bars = [bar for group in figure.axes[0].containers for bar in group[2][0].get_segments()]
@@ -94,7 +87,7 @@ def test_a_study_without_any_such_number_has_an_empty_curve(tmp_path):
     for cell in made.spec["cells"]:
         made.change(cell, dead_fraction=0.0, dead_latents=0)
     made.tables()
-    figure, table = drawn(made, "figure_spec_reduction")
+    figure, table = made.draw("figure_spec_reduction")
     assert table.empty
     assert figure.get_suptitle() == "0 comparisons, sorted; 28 more have no number here"
     made.figure("figure_spec_reduction")

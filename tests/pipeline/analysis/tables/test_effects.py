@@ -7,7 +7,6 @@ import math
 import pandas as pd
 import pytest
 
-from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.tables.effects import EFFECTS, VARIANT_LEVEL, main_effect_table
 from pipeline.study.settings import Factor, Setting
 from tests.pipeline.conftest import MadeStudy
@@ -19,10 +18,6 @@ def study(tmp_path_factory) -> MadeStudy:
     made = made_settings(tmp_path_factory.mktemp("effects"))
     made.tables()
     return made
-
-
-def table(study: MadeStudy, name: str) -> pd.DataFrame:
-    return read_table(study.root / "tables" / f"{name}.csv")
 
 
 def point(effects: pd.DataFrame, recipe: str, widths: str, place=("small", "resid")) -> pd.Series:
@@ -42,7 +37,7 @@ NARROW, WIDE = "2d vs 4d", "8d vs 16d"
 
 class TestEffects:
     def test_every_setting_and_pair_is_a_row_with_its_levels(self, study):
-        effects = table(study, "effects")
+        effects = study.table("effects")
         assert len(effects) == 7 * 4
         firsts = effects.drop_duplicates(["recipe", "widths"])
         levels = ["level_b_dec_init", "level_learning_rate", "level_width"]
@@ -60,7 +55,7 @@ class TestEffects:
         assert list(zip(here["model"], here["hookpoint"], strict=True)) == pairs()
 
     def test_the_advantage_is_as_made(self, study):
-        effects = table(study, "effects")
+        effects = study.table("effects")
         default = point(effects, "", WIDE)
         assert default["min_gap"] == pytest.approx(0.02)
         assert pd.isna(default["min_gap_se"])
@@ -70,13 +65,13 @@ class TestEffects:
         assert 0 < narrow["mean_gap_se"] < 0.001
 
     def test_reductions_at_equal_lambda_and_at_equal_l0(self, study):
-        row = point(table(study, "effects"), "zero", WIDE)
+        row = point(study.table("effects"), "zero", WIDE)
         for how, points in (("dead", 4), ("equal_l0", 18)):  # two shared lambdas, nine levels
             assert row[f"{how}_reduction"] == pytest.approx(256)
             assert row[f"{how}_log10"] == pytest.approx(math.log10(256))
             assert (row[f"{how}_points"], row[f"{how}_floored"]) == (points, 0)
             assert row[f"{how}_ceiling"] == pytest.approx(512)
-        none = point(table(study, "effects"), "", WIDE)  # none dead in Gated: half a latent of 1024
+        none = point(study.table("effects"), "", WIDE)  # none dead in Gated: half a latent of 1024
         assert none["equal_l0_reduction"] == pytest.approx((0.5 / 1024) / (1 / 512))
         assert none["equal_l0_floored"] == 9
         assert pd.isna(none["equal_l0_ceiling"])
@@ -90,7 +85,7 @@ def test_a_pair_without_an_overlap_or_off_the_matched_l0_has_a_reason(tmp_path):
         if "small/mlp_out/gated@zero/w1024" in cell:
             made.change(cell, l0=90 if "lam0.05" in cell else 70 if "lam0.1" in cell else 66)
     made.tables()
-    effects = table(made, "effects")
+    effects = made.table("effects")
     apart = point(effects, "zero", WIDE)
     assert apart[list(EFFECTS)[:4]].isna().all()
     assert "do not meet" in apart["overlap_reason"]
@@ -100,7 +95,7 @@ def test_a_pair_without_an_overlap_or_off_the_matched_l0_has_a_reason(tmp_path):
     assert off[["min_gap", "equal_l0_log10"]].notna().all()
     assert pd.isna(off["dead_drop"])
     assert "outside the overlap" in off["matched_reason"]
-    moves = table(made, "main_effects").set_index(["measure", "factor", "level"])
+    moves = made.table("main_effects").set_index(["measure", "factor", "level"])
     counts = [moves.loc[(name, "variant", VARIANT_LEVEL), "points"] for name in EFFECTS]
     assert counts == [27, 27, 26, 27, 28]
 

@@ -16,15 +16,8 @@ from pipeline.study.study import Study
 from sagsae.autoencoders.registry import VARIANTS
 from sagsae.files import write_atomic
 from tests.pipeline.conftest import MadeStudy
-from tests.pipeline.made_families import (
-    LIFT,
-    families_config,
-    made_families,
-    table,
-)
-from tests.pipeline.made_families import (
-    TWO_SIDES as LEAD,
-)
+from tests.pipeline.made_families import KS, LIFT, families_config, made_families
+from tests.pipeline.made_families import TWO_SIDES as LEAD
 
 SD = 0.002
 """Standard deviation over the seeds of the one sweep that has three."""
@@ -40,8 +33,28 @@ def at(rows: pd.DataFrame, recipe: str, model: str, hookpoint: str) -> pd.DataFr
     return rows[place & (rows["hookpoint"] == hookpoint)]
 
 
+@pytest.mark.parametrize("name", ["cells", "points", "calibration"])
+def test_each_row_has_one_of_lambda_and_k(made, name):
+    rows = made.table(name)
+    assert (rows["k"].notna() == rows["variant"].str.contains("topk")).all()
+    assert (rows["lam"].isna() ^ rows["k"].isna()).all()
+    assert set(rows["k"].dropna()) <= set(KS)
+    assert list(rows.columns).index("k") == list(rows.columns).index("lam") + 1
+
+
+def test_comparisons_follow_the_frontiers(made):
+    rows = at(made.table("comparison"), "matched", "large", "mlp_out")
+    rows = rows.set_index(["candidate_variant", "baseline_variant"])
+    row = rows.loc[("abstopk", "topk")]
+    assert row["mean_gap"] == pytest.approx(LEAD)
+    assert str(row["dominates"]) == "True"
+    assert (row["overlap_lo"], row["overlap_hi"]) == pytest.approx((16, 128))
+    beside = rows.loc[("sagsae_tied", "topk"), "mean_gap"]  # lambdas against ks
+    assert beside == pytest.approx(LEAD - LIFT["topk"])
+
+
 def test_ranks_and_what_the_seeds_allow(made):
-    rows = at(table(made, "ranking"), "matched", "small", "mlp_out")
+    rows = at(made.table("ranking"), "matched", "small", "mlp_out")
     rows = rows[rows["l0"] == 48].set_index("variant")
     assert rows.index.tolist() == [
         *("absbatchtopk", "batchtopk", "abstopk", "topk", "sagsae_tied", "gated"),
@@ -74,7 +87,7 @@ def test_ranks_and_what_the_seeds_allow(made):
 
 
 def test_a_sweep_that_does_not_reach_the_l0_says_so(made):
-    rows = at(table(made, "ranking"), "matched", "large", "mlp_out")
+    rows = at(made.table("ranking"), "matched", "large", "mlp_out")
     rows = rows[rows["l0"] == 140]
     ranked = rows[rows["rank"].notna()]
     assert ranked["variant"].tolist() == ["sagsae_tied", "gated"]
@@ -87,7 +100,7 @@ def test_a_sweep_that_does_not_reach_the_l0_says_so(made):
 
 
 def test_probes_enter_at_the_fewest_sides(made):
-    rows = table(made, "ranking")
+    rows = made.table("ranking")
     rows = rows[(rows["l0"] == 48) & (rows["recipe"] == "matched")].set_index("variant")
     assert "accuracy_5" not in rows
     small = rows[(rows["model"] == "small") & (rows["hookpoint"] == "resid")]
@@ -102,8 +115,8 @@ def test_probes_enter_at_the_fewest_sides(made):
 
 
 def test_mean_ranks_are_over_pairs(made):
-    ranks = table(made, "ranking")
-    rows = table(made, "ranking_summary")
+    ranks = made.table("ranking")
+    rows = made.table("ranking_summary")
     rows = rows[(rows["l0"] == 48) & (rows["recipe"] == "matched")].set_index("variant")
     asked = ranks[(ranks["l0"] == 48) & (ranks["recipe"] == "matched")]
     for variant, own in asked.groupby("variant"):
@@ -114,7 +127,7 @@ def test_mean_ranks_are_over_pairs(made):
     assert rows.loc["absbatchtopk", "first"] == 3  # behind at large resid
     assert rows.loc["absbatchtopk", "low"] == 1
     assert rows.loc["absbatchtopk", "series"] == "AbsBatchTopK, H = 128 / 192"
-    others = table(made, "ranking_summary")
+    others = made.table("ranking_summary")
     others = others[(others["l0"] == 140) & (others["variant"] == "topk")]
     assert others[["pairs", "unranked"]].to_numpy().tolist() == [[0, 4]] * 2
     assert others[["mean_rank", "first", "of"]].isna().all(axis=None)
@@ -137,7 +150,7 @@ def test_mean_ranks_are_of_the_same_sweeps_at_the_same_pairs():
 
 
 def test_who_is_above_dominates(made):
-    here = at(table(made, "dominance"), "matched", "small", "resid")
+    here = at(made.table("dominance"), "matched", "small", "resid")
     assert len(here) == 6 * 5
     lift = {
         name: LIFT[VARIANTS[name].stem or name] + LEAD * (VARIANTS[name].sides == 2)
@@ -153,14 +166,14 @@ def test_who_is_above_dominates(made):
 
 
 def test_sides_have_a_reason_outside_the_overlap(made):
-    rows = table(made, "sides")
+    rows = made.table("sides")
     outside = rows[(rows["l0"] == 140) & (rows["variant"] == "abstopk") & (rows["model"] != "")]
     assert outside["r2_difference"].isna().all()
     assert outside["l0_reason"].str.contains("L0 = 140 is outside the overlap 16 to 128").all()
 
 
 def test_the_last_line_of_sides_is_over_pairs(made):
-    rows = table(made, "sides")
+    rows = made.table("sides")
     rows = rows[(rows["l0"] == 48) & (rows["recipe"] == "matched")]
     assert rows["family"].drop_duplicates().tolist() == ["gated", "topk", "batchtopk"]
     for variant, own in rows.groupby("variant"):
@@ -175,7 +188,7 @@ def test_the_last_line_of_sides_is_over_pairs(made):
         outcomes = {row["hookpoint"]: row["outcome"] for row in each if row["model"] == "large"}
         assert outcomes == {"mlp_out": "two-sided", "resid": "one-sided"}, variant
         assert over["outcome"] == "two-sided 3, one-sided 1"
-    paper = table(made, "sides")
+    paper = made.table("sides")
     paper = paper[paper["recipe"] == "paper"]
     assert set(paper["variant"]) == {"abstopk", "absbatchtopk"}  # Gated is trained under matched
 
@@ -183,7 +196,7 @@ def test_the_last_line_of_sides_is_over_pairs(made):
 def test_claims_are_judged_under_recipes_that_train_a_variant_of_the_paper(made, tmp_path):
     """Under paper neither Gated nor SA-GSAE is trained; a study without either has one setting."""
     assert [setting.recipe for setting in made.scope.settings] == ["matched"]
-    claims = table(made, "claims")
+    claims = made.table("claims")
     assert set(claims["recipe"]) == {"matched"}
     assert not claims["claim"].duplicated().any()
     sparse = {"expansion": 4, "ks": [16, 64], "recipes": ["matched", "paper"]}
@@ -198,7 +211,7 @@ def test_a_report_without_sa_gsae_opens_with_frontiers_and_without_claims(tmp_pa
     raw = families_config(tmp_path)
     comparisons = [one for one in others(raw["comparisons"]) if "sagsae" not in str(one)]
     made = made_families(tmp_path, grid=others(raw["grid"]), comparisons=comparisons)
-    assert set(table(made, "claims")["outcome"]) == {MISSING}
+    assert set(made.table("claims")["outcome"]) == {MISSING}
     for name in figures_of(made.scope):
         write_atomic(made.root / "figures" / f"{name}.png", b"")
     page = made.report()
