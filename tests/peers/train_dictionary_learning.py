@@ -1,10 +1,9 @@
 """Worker: autoencoders that dictionary_learning's own trainers train, saved as ``trainSAE`` does.
 
-    python train_dictionary_learning.py ROWS.safetensors OUT [NAME]
+    python train_dictionary_learning.py ROWS.safetensors OUT
 
-``OUT/NAME`` is the folder of each, or of one. ``OUT/out.safetensors`` has ``NAME.f`` and
-``NAME.x_hat``, by dictionary_learning's own loader, of the rows ``heldout`` [B, d], or else of the
-rows ``x`` on which it was trained.
+``OUT/NAME`` is the folder of each. ``OUT/out.safetensors`` has ``NAME.f`` and ``NAME.x_hat``, by
+dictionary_learning's own loader, of the rows ``x`` [B, d] on which it was trained.
 """
 
 from __future__ import annotations
@@ -40,12 +39,9 @@ KINDS = {
 }
 
 
-def main(rows: str, out: str, only: str = "") -> None:
-    given, tensors = load_file(rows), {}
-    x = given["x"]
+def main(rows: str, out: str) -> None:
+    x, tensors = load_file(rows)["x"], {}
     for name, (kind, settings) in KINDS.items():
-        if only and name != only:
-            continue
         trainer = kind(
             steps=STEPS,
             activation_dim=x.shape[1],
@@ -65,7 +61,7 @@ def main(rows: str, out: str, only: str = "") -> None:
         (folder / "config.json").write_text(json.dumps({"trainer": trainer.config}))
         loaded = type(trainer.ae).from_pretrained(folder / "ae.pt")
         with torch.no_grad():
-            tensors[f"{name}.f"] = f = loaded.encode(given.get("heldout", x)).contiguous()
+            tensors[f"{name}.f"] = f = loaded.encode(x).contiguous()
             tensors[f"{name}.x_hat"] = loaded.decode(f).contiguous()
     save_file(tensors, Path(out) / "out.safetensors")
 

@@ -1,10 +1,9 @@
 """Worker: autoencoders that SAELens's own trainer trains, saved as it saves them.
 
-    python train_saelens.py ROWS.safetensors OUT [NAME]
+    python train_saelens.py ROWS.safetensors OUT
 
-``OUT/NAME`` is the folder of each, or of one. ``OUT/out.safetensors`` has ``NAME.f`` and
-``NAME.x_hat``, by SAELens's own loader, of the rows ``heldout`` [B, d], or else of the rows ``x``
-on which it was trained.
+``OUT/NAME`` is the folder of each. ``OUT/out.safetensors`` has ``NAME.f`` and ``NAME.x_hat``, by
+SAELens's own loader, of the rows ``x`` [B, d] on which it was trained.
 """
 
 from __future__ import annotations
@@ -44,12 +43,9 @@ KINDS = {
 }
 
 
-def main(rows: str, out: str, only: str = "") -> None:
-    given, tensors = load_file(rows), {}
-    x = given["x"]
+def main(rows: str, out: str) -> None:
+    x, tensors = load_file(rows)["x"], {}
     for name, (kind, config, settings) in KINDS.items():
-        if only and name != only:
-            continue
         torch.manual_seed(0)
         sae = kind(config(d_in=x.shape[1], d_sae=WIDTH, **settings))
         batches = x.split(64)
@@ -69,7 +65,7 @@ def main(rows: str, out: str, only: str = "") -> None:
         sae.save_inference_model(Path(out) / name)
         loaded = SAE.load_from_disk(Path(out) / name)
         with torch.no_grad():
-            f = loaded.encode(given.get("heldout", x))
+            f = loaded.encode(x)
             x_hat = loaded.decode(f)
         tensors[f"{name}.f"] = f.to_dense() if f.is_sparse else f
         tensors[f"{name}.x_hat"] = x_hat

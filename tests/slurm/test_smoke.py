@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pipeline.study.study import Study
 from pipeline.tools.requests import LEAST_MINUTES, Requests
@@ -35,9 +34,7 @@ def both(slurm, tmp_path_factory: pytest.TempPathFactory) -> Both:
     here, there = (tmp_path_factory.mktemp(name) for name in ("local", "remote"))
     done = Workflow(here, SMOKE).run()
     assert done.returncode == 0, done.stdout
-    config = there / "smoke.yaml"
-    config.write_text(yaml.safe_dump(yaml.safe_load(SMOKE.read_text())))
-    workflow = OnSlurm(there, config, slurm)
+    workflow = OnSlurm(there, SMOKE, slurm)
     workflow.run()
     study = Path("results/smoke")
     found = Both(here / study, there / study, workflow, slurm.jobs())
