@@ -9,7 +9,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 import yaml
@@ -80,6 +80,13 @@ class Workflow:
         table = done.stdout.split("Job stats:")[-1] if "Job stats:" in done.stdout else ""
         rows = [line.split() for line in table.splitlines()]
         return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
+def workflow_of(folder: Path, configuration: dict[str, Any]) -> Workflow:
+    """The workflow in a folder, under a configuration that is written there."""
+    config = folder / "study.yaml"
+    config.write_text(yaml.safe_dump(configuration))
+    return Workflow(folder, config)
 
 
 def ended(running: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]:

@@ -22,9 +22,9 @@ TOLERANCE = 1e-9
 
 
 def analysis(
-    measures: Path, out: Path, *targets: str, dry_run: bool = False
+    measures: Path, out: Path, *targets: str, dry_run: bool = False, checkout: Path = ROOT
 ) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "workflow/analysis.smk"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", checkout / "workflow/analysis.smk"]
     command += ["--cores", "2", "--workflow-profile", "none", "--directory", out.parent]
     command += ["--dry-run"] * dry_run
     command += ["--config", f"measures={measures}", f"out={out}", "--", *targets]
@@ -66,15 +66,11 @@ def test_a_changed_line_of_analysis_makes_tables_again(tmp_path):
     shutil.copytree(REFERENCE / "collapse" / "measures", measures)
 
     def planned() -> str:
-        command = [sys.executable, "-m", "snakemake", "--cores", "2", "--workflow-profile", "none"]
-        command += ["--snakefile", checkout / "workflow/analysis.smk", "--directory", tmp_path]
-        command += ["--config", f"measures={measures}", f"out={tmp_path / 'out'}"]
-        target = ["--", tmp_path / "out" / "tables" / "cells.csv"]
-        first = subprocess.run(
-            [*command, "--dry-run", *target], capture_output=True, text=True, check=True
-        )
-        subprocess.run([*command, *target], capture_output=True, text=True, check=True)
-        return first.stdout + first.stderr
+        asked = measures, tmp_path / "out", str(tmp_path / "out/tables/cells.csv")
+        plan = analysis(*asked, dry_run=True, checkout=checkout)
+        done = analysis(*asked, checkout=checkout)
+        assert done.returncode == 0, done.stderr
+        return plan.stdout + plan.stderr
 
     assert "make_tables" in planned()
     assert "Nothing to be done" in planned()

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pipeline.study.study import Study
-from tests.e2e.conftest import ROOT, Workflow
+from tests.e2e.conftest import ROOT, Workflow, workflow_of
 
 GATED = "results/local/cells/smollm2-135m/attn/gated"
 
@@ -39,13 +39,12 @@ def test_five_thousand_cells_plan_and_no_command_grows_with_them(elsewhere):
     sides = [{"variant": "gated", "expansion": 4}, {"variant": "sagsae_tied", "expansion": 2}]
     lambdas = [round(0.01 * i, 2) for i in range(1, 43)]
     raw["grid"] = [side | {"lambdas": lambdas, "seeds": list(range(10))} for side in sides]
-    config = elsewhere.folder / "large.yaml"
-    config.write_text(yaml.safe_dump(raw))
-    done = Workflow(elsewhere.folder, config).run("--dry-run", "--printshellcmds")
+    workflow = workflow_of(elsewhere.folder, raw)
+    done = workflow.run("--dry-run", "--printshellcmds")
     assert done.returncode == 0, done.stdout[-2000:]
     commands = [line for line in done.stdout.splitlines() if "python -m pipeline " in line]
     stages = Counter(re.findall(r"-m pipeline (?!gpu-lease)(\S+) ", "\n".join(commands)))
-    assert stages["cell"] == len(Study.load(config).cells) == 2 * 3 * 2 * 42 * 10
+    assert stages["cell"] == len(Study.load(workflow.config).cells) == 2 * 3 * 2 * 42 * 10
     assert (stages["dump"], stages["baselines"], stages["dial"], stages["report"]) == (4, 2, 1, 1)
     assert stages["tables"] == 2  # of the cells, and of the dial
     assert max(map(len, commands)) < 5_000
@@ -64,11 +63,9 @@ def test_recipes_plan_with_cells_and_figures_of_their_own(elsewhere):
         },
     }
     raw["grid"][0]["recipes"], raw["grid"][1]["recipes"] = ["matched", "default"], ["zero-bias"]
-    config = elsewhere.folder / "recipes.yaml"
-    config.write_text(yaml.safe_dump(raw))
-    workflow = Workflow(elsewhere.folder, config)
+    workflow = workflow_of(elsewhere.folder, raw)
     whole = workflow.planned()
-    assert whole["cell"] == len(Study.load(config).cells) == 29 + 12
+    assert whole["cell"] == len(Study.load(workflow.config).cells) == 29 + 12
     assert whole["draw_figure"] == 3 * 9 + 2 * 2
     assert whole["dial_run"] == 2 * 6  # there is no sagsae_tied under the default recipe
     place = "results/smoke/cells/tiny-smollm3/resid"
@@ -84,15 +81,12 @@ def test_recipes_plan_with_cells_and_figures_of_their_own(elsewhere):
 def test_a_study_that_grew_after_a_stop_is_planned_whole(elsewhere):
     """What the study is lies on disk, of before; cells and tables do not."""
     raw = yaml.safe_load((ROOT / "workflow/configs/smoke.yaml").read_text())
-    config = elsewhere.folder / "grown.yaml"
-    workflow = Workflow(elsewhere.folder, config)
-    config.write_text(yaml.safe_dump(raw))
-    done = workflow.run("results/smoke/measures/study.json")
+    done = workflow_of(elsewhere.folder, raw).run("results/smoke/measures/study.json")
     assert done.returncode == 0, done.stdout
     raw["grid"][0]["seeds"] = [0, 1]
-    config.write_text(yaml.safe_dump(raw))
+    workflow = workflow_of(elsewhere.folder, raw)
     planned = workflow.planned()
-    assert planned["cell"] == len(Study.load(config).cells)
+    assert planned["cell"] == len(Study.load(workflow.config).cells)
     assert planned["report"] == 1
 
 

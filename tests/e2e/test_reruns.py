@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +10,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from pipeline.jobs.json_files import sha256_of
 from pipeline.study.study import Study
-from tests.e2e.conftest import Finished
+from tests.e2e.conftest import Finished, workflow_of
 
 CELL = "results/smoke/cells/tiny-gpt-neox/attn/gated/w256_lam0.1_seed0"
 
@@ -22,10 +22,6 @@ def copied(smoke: Finished, tmp_path: Path) -> Finished:
     """The finished smoke study again, to be left changed."""
     shutil.copytree(smoke.folder, tmp_path / "smoke", symlinks=True)
     return replace(smoke, folder=tmp_path / "smoke")
-
-
-def digest(path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_second_run_does_nothing_and_the_study_is_sound(smoke):
@@ -40,12 +36,12 @@ def test_forcing_a_cell_trains_it_again_to_the_same_weights(smoke):
     target = f"{CELL}/metrics.json"
     assert smoke.planned("--force", target) == {"cell": 1, "total": 1}
     weights = smoke.path(f"{CELL}/sae.safetensors")
-    before, when = digest(weights), weights.stat().st_mtime_ns
+    before, when = sha256_of(weights), weights.stat().st_mtime_ns
     done = smoke.run("--force", target)
     assert done.returncode == 0, done.stdout
     assert "train tiny-gpt-neox/attn/gated" in done.stdout
     assert weights.stat().st_mtime_ns > when
-    assert digest(weights) == before
+    assert sha256_of(weights) == before
 
 
 def test_a_deleted_cell_comes_back(smoke):
@@ -84,7 +80,7 @@ def test_another_evaluation_keeps_the_weights(copied):
     smoke = copied
     changed = smoke.changed(evaluation={"lr_contexts": 16})
     target = f"{CELL}/metrics.json"
-    before = digest(smoke.path(f"{CELL}/sae.safetensors"))
+    before = sha256_of(smoke.path(f"{CELL}/sae.safetensors"))
     killed_while_it_tidied_up = smoke.path(f"{CELL}/.state/checkpoint-1.safetensors")
     killed_while_it_tidied_up.touch()
     assert changed.planned(target) == {"baselines": 1, "cell": 1, "total": 2}
@@ -92,7 +88,7 @@ def test_another_evaluation_keeps_the_weights(copied):
     assert done.returncode == 0, done.stdout
     assert "evaluate tiny-gpt-neox/attn/gated" in done.stdout
     assert "train tiny-gpt-neox/attn/gated" not in done.stdout
-    assert digest(smoke.path(f"{CELL}/sae.safetensors")) == before
+    assert sha256_of(smoke.path(f"{CELL}/sae.safetensors")) == before
     assert not killed_while_it_tidied_up.exists()
 
 
@@ -113,9 +109,7 @@ def test_what_changes_no_number_reruns_no_cell_and_no_dump(smoke):
     """Of a finished study; what changes numbers is in the tests beside this one."""
     made = {"fetch", "asset", "documents", "tokens", "dump", "baselines", "cell", "dial_run"}
     raw = yaml.safe_load(smoke.config.read_text())
-    config = smoke.folder / "no-number.yaml"
     raw |= {"note": "another", "hookpoints": raw["hookpoints"][::-1]}
     raw["dump"]["profile"] = "disk"
-    config.write_text(yaml.safe_dump(raw))
-    planned = replace(smoke, config=config).planned("--config", "checkpoint_seconds=7")
+    planned = workflow_of(smoke.folder, raw).planned("--config", "checkpoint_seconds=7")
     assert not made & set(planned)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-import yaml
 
 from pipeline.analysis.csv_files import read_table
 from pipeline.jobs.json_files import read_json
 from pipeline.study.outputs import BY_SOURCE, CLAIMS_MATRIX, EFFECTS, MAIN_EFFECTS, SOURCES
 from pipeline.study.study import Study
-from tests.e2e.conftest import Finished, Workflow
+from tests.e2e.conftest import Finished, Workflow, workflow_of
 from tests.pipeline.whole_study import CONFIG
 
 pytestmark = pytest.mark.long
@@ -57,8 +56,7 @@ def configuration():
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Finished:
     folder = tmp_path_factory.mktemp("several")
-    config = folder / "config.yaml"
-    config.write_text(yaml.safe_dump(configuration()))
+    config = workflow_of(folder, configuration()).config
     done = Workflow(folder, config).run()
     assert done.returncode == 0, done.stdout
     return Finished(folder, config, study=Study.load(config), output=done.stdout)

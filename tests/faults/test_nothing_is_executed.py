@@ -16,7 +16,7 @@ from pipeline.data.model_folders import describe_model
 from pipeline.data.random_sources import save_random_model
 from pipeline.study.study import Study
 from sagsae.language_models import LanguageModelError, load_language_model, load_tokenizer
-from tests.e2e.conftest import ROOT, Workflow
+from tests.e2e.conftest import ROOT, Workflow, workflow_of
 from tests.pipeline.data.small_assets import random_source
 
 MARK = "INJECTED"
@@ -47,24 +47,18 @@ def smallest(**changes: Any) -> dict[str, Any]:
     return config | changes
 
 
-def workflow_of(folder: Path, config: dict[str, Any]) -> Workflow:
-    folder.mkdir()
-    file = folder / "config.yaml"
-    file.write_text(yaml.safe_dump(config))
-    return Workflow(folder, file)
-
-
 def test_odd_folders_are_folders_and_no_commands(tmp_path: Path) -> None:
     name = f"""a b'c "$(touch {MARK}) `touch {MARK}`; touch {MARK} & | > {MARK} #%s \\ *?[x] é"""
     config = smallest(
         results=name, note=f"{{model}} {{x}} '\"$(touch {MARK})", cache=f"{name}/cache"
     )
+    (tmp_path / "here").mkdir()
     workflow, study = workflow_of(tmp_path / "here", config), Study.from_dict(config)
     done = workflow.run(study.documents)
     assert done.returncode == 0, done.stdout
     assert (workflow.folder / study.documents).is_file()
     made = {path.name for path in workflow.folder.iterdir()}
-    assert made - {".snakemake", "config.yaml"} == {name}
+    assert made - {".snakemake", "study.yaml"} == {name}
     assert not list(tmp_path.rglob(f"{MARK}*"))
     assert not (ROOT / MARK).exists()
 
