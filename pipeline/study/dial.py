@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -10,10 +9,10 @@ from pydantic import Field
 from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.looks import LookRun, PlaceSpec, Restricted, SweptSpec, UsedCell, unknown_names
 from pipeline.study.metrics import Finite, NonNegative, Share
-from pipeline.study.scope import Scope
 from pipeline.study.sections import Ascending, Count, Natural, Positive, Section
 
 if TYPE_CHECKING:
+    from pipeline.study.study import Study
     from pipeline.study.study_config import StudyConfig
 
 
@@ -66,49 +65,37 @@ class DialSpec(SweptSpec, PlaceSpec):
     dial: Steering
 
     @property
-    def of_comparison(self) -> str:
-        """What ends the name of its file."""
-        return "" if self.comparison == 1 else f"_comparison{self.comparison}"
-
-    @property
     def sides(self) -> list[list[Cell]]:
         return [self.candidate, self.baseline]
 
 
-def dial_specs(
-    dial: Dial, cells: Iterable[Cell], spec: Scope, losses: Mapping[str, str]
-) -> Iterator[DialSpec]:
-    """The jobs of a study, in the order of its tables: those of a place stand together.
-
-    There are none where it compares nothing.
-
-    Args:
-        dial: what is asked for.
-        cells: the grid.
-        spec: which cells stand under which recipe, and what is compared.
-        losses: model -> digest of its BaselineSpec.
-    """
-    sweeps = by_sweep(cells)
-    steering = spec.comparisons[: dial.comparisons if dial.latents else 0]
-    for recipe, model, hookpoint in dial.places(spec):
-        for number, item in enumerate(steering, start=1):
-            keys = spec.sides(item, recipe, model, hookpoint)
-            if all(key.recipe != recipe for key in keys):
+def dial_specs(study: Study) -> dict[str, DialSpec]:
+    """File -> specification of each job that steers with latents, in the order of the tables: those
+    of a place stand together. There are none unless section dial asks for them."""
+    dial, compared, sweeps = study.config.dial, study.compared, by_sweep(study.cells)
+    if dial is None or not dial.latents:
+        return {}
+    found = {}
+    for place in dial.places(compared):
+        for number, item in enumerate(compared.comparisons[: dial.comparisons], start=1):
+            keys = compared.sides(item, *place)
+            if all(key.recipe != place.recipe for key in keys):
                 continue  # these cells are steered with under their own recipe
             candidate, baseline = (sweeps.get(key, []) for key in keys)
+            of = "" if number == 1 else f"_comparison{number}"
             for seed in sorted({cell.seed for cell in candidate})[: dial.seeds]:
-                yield DialSpec(
-                    recipe=recipe,
-                    model=model,
-                    hookpoint=hookpoint,
+                spec = DialSpec(
+                    **place._asdict(),
                     seed=seed,
                     comparison=number,
                     candidate=_with_seed(candidate, seed),
                     baseline=_with_seed(baseline, seed),
-                    level=next(iter(item.matched_l0), spec.matched_levels[0]),
-                    losses=losses[model],
+                    level=next(iter(item.matched_l0), compared.matched_levels[0]),
+                    losses=study.losses[place.model],
                     dial=dial,
                 )
+                found[study.dial_run(spec.model, spec.place, seed, of)] = spec
+    return found
 
 
 def _with_seed(cells: list[Cell], seed: int) -> list[Cell]:

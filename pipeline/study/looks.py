@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import CellMetrics, NonNegative, read_measure
@@ -17,6 +17,14 @@ from pipeline.study.training import DEFAULT_RECIPE
 if TYPE_CHECKING:
     from pipeline.study.scope import Scope
     from pipeline.study.study_config import StudyConfig
+
+
+class Place(NamedTuple):
+    """Where some cells are: the default recipe is the empty text."""
+
+    recipe: str
+    model: str
+    hookpoint: str
 
 
 class Restricted(Section):
@@ -29,11 +37,10 @@ class Restricted(Section):
     recipes: Names = None
     """Restrict to these recipes, of which ``default`` is section training; all when absent."""
 
-    def places(self, spec: Scope) -> list[tuple[str, str, str]]:
-        """Each (recipe, model, hookpoint) that it covers, in the order of tables; the default
-        recipe is the empty text."""
+    def places(self, spec: Scope) -> list[Place]:
+        """Each place that it covers, in the order of tables."""
         return [
-            (recipe, model, hookpoint)
+            Place(recipe, model, hookpoint)
             for recipe, found in spec.trained.items()
             if (recipe or DEFAULT_RECIPE) in (self.recipes or [recipe or DEFAULT_RECIPE])
             for model, hookpoint in found

@@ -151,7 +151,7 @@ class Outputs:
         of: str = "{of}",
     ) -> str:
         """``place`` is a hookpoint, and behind an @ the recipe if it is not the default one;
-        ``of`` is empty for the first comparison, else `of_comparison`."""
+        ``of`` is empty for the first comparison, else such as ``_comparison2``."""
         return self.path("dial", model, place, f"seed{seed}{of}.json")
 
     def probe_run(

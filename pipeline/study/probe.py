@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.study.cell import Cell, by_sweep
+from pipeline.study.cell import by_sweep
 from pipeline.study.looks import CellsSpec, LookRun, Restricted, UsedCell, unknown_names
 from pipeline.study.metrics import Share
-from pipeline.study.scope import Scope
 from pipeline.study.sections import ONCE, Ascending, Count, Natural, Section
 
 if TYPE_CHECKING:
-    from pipeline.study.specs import Split
+    from pipeline.study.study import Study
     from pipeline.study.study_config import StudyConfig
 
 Sides = Annotated[int, Field(ge=1, le=256)]
@@ -60,36 +58,31 @@ class ProbeSpec(CellsSpec):
 SOURCE = "source"
 
 
-def probe_specs(
-    probe: Probe, cells: Iterable[Cell], spec: Scope, stores: Mapping[tuple[str, Split], str]
-) -> Iterator[ProbeSpec]:
-    """The jobs of a study, in the order of its tables.
-
-    Args:
-        probe: what is asked for.
-        cells: the grid.
-        spec: recipes, models and hookpoints in their order.
-        stores: digest of the DumpSpec of each store.
-    """
+def probe_specs(study: Study) -> dict[str, ProbeSpec]:
+    """File -> specification of each job that probes codes, in the order of the tables; none unless
+    section probe asks for them."""
+    probe = study.config.probe
+    if probe is None:
+        return {}
     chosen = [
         cell
-        for found in by_sweep(cells).values()
+        for found in by_sweep(study.cells).values()
         for cell in found
         if cell.seed in sorted({one.seed for one in found})[: probe.seeds]
     ]
-    for place in probe.places(spec):
-        recipe, model, hookpoint = place
+    specs = {}
+    for place in probe.places(study.compared):
         here = [cell for cell in chosen if (cell.recipe, cell.model, cell.hookpoint) == place]
         for seed in sorted({cell.seed for cell in here}):
-            yield ProbeSpec(
-                recipe=recipe,
-                model=model,
-                hookpoint=hookpoint,
+            spec = ProbeSpec(
+                **place._asdict(),
                 seed=seed,
                 cells=[cell for cell in here if cell.seed == seed],
-                store=stores[model, "heldout"],
+                store=study.stores[place.model, "heldout"],
                 probe=probe,
             )
+            specs[study.probe_run(spec.model, spec.place, seed)] = spec
+    return specs
 
 
 def probe_faults(config: StudyConfig) -> list[str]:

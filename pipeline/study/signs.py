@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from pipeline.study.cell import Cell
 from pipeline.study.looks import CellsSpec, LookRun, Restricted, UsedCell, unknown_names
 from pipeline.study.metrics import Finite, Share
-from pipeline.study.scope import Scope
 from pipeline.study.sections import Count, Natural, Section
 from sagsae.autoencoders import registry
 
 if TYPE_CHECKING:
-    from pipeline.study.specs import Split
+    from pipeline.study.study import Study
     from pipeline.study.study_config import StudyConfig
 
 
@@ -51,30 +50,23 @@ def one_sided_forms(cell: Cell, cells: Iterable[Cell]) -> list[Cell]:
     return [one for one in found if one.seed == chosen] if is_two_sided(cell) else []
 
 
-def signs_specs(
-    signs: Signs, cells: Sequence[Cell], spec: Scope, stores: Mapping[tuple[str, Split], str]
-) -> Iterator[SignsSpec]:
-    """The jobs of a study, in the order of its tables.
-
-    Args:
-        signs: what is asked for.
-        cells: the grid.
-        spec: which cells stand under which recipe.
-        stores: digest of the DumpSpec of each store.
-    """
-    for recipe, model, hookpoint in signs.places(spec):
-        here = [cell for cell in cells if (cell.model, cell.hookpoint) == (model, hookpoint)]
+def signs_specs(study: Study) -> dict[str, SignsSpec]:
+    """File -> specification of each job that looks into signs, in the order of the tables; none
+    unless section signs asks for them."""
+    signs, compared = study.config.signs, study.compared
+    specs = {}
+    for place in signs.places(compared) if signs else []:
+        recipe, model, hookpoint = place
+        here = [cell for cell in study.cells if (cell.model, cell.hookpoint) == (model, hookpoint)]
         own = [cell for cell in here if cell.recipe == recipe]
-        under = [cell for cell in here if cell.recipe == spec.home(recipe, cell.variant)]
+        under = [cell for cell in here if cell.recipe == compared.home(recipe, cell.variant)]
         sought_in = (one for cell in own for one in one_sided_forms(cell, under))
         if own:
-            yield SignsSpec(
-                recipe=recipe,
-                model=model,
-                hookpoint=hookpoint,
-                cells=sorted({*own, *sought_in}),
-                store=stores[model, "heldout"],
-            )
+            cells = sorted({*own, *sought_in})
+            store = study.stores[model, "heldout"]
+            spec = SignsSpec(**place._asdict(), cells=cells, store=store)
+            specs[study.signs_run(model, spec.place)] = spec
+    return specs
 
 
 def signs_faults(config: StudyConfig) -> list[str]:

@@ -197,33 +197,19 @@ class Study(Outputs):
         }
         return Scope.model_validate(self.compared.model_dump() | own)
 
-    # What looks into cells.
+    # What looks into cells: file -> specification of each job.
 
     @cached_property
     def dials(self) -> dict[str, DialSpec]:
-        """File -> specification of each job that steers with latents; none unless asked for."""
-        if self.config.dial is None:
-            return {}
-        found = dial_specs(self.config.dial, self.cells, self.compared, self.losses)
-        return {
-            self.dial_run(one.model, one.place, one.seed, one.of_comparison): one for one in found
-        }
+        return dial_specs(self)
 
     @cached_property
     def probes(self) -> dict[str, ProbeSpec]:
-        """File -> specification of each job that probes codes; none unless asked for."""
-        if self.config.probe is None:
-            return {}
-        found = probe_specs(self.config.probe, self.cells, self.compared, self.stores)
-        return {self.probe_run(one.model, one.place, one.seed): one for one in found}
+        return probe_specs(self)
 
     @cached_property
     def signs(self) -> dict[str, SignsSpec]:
-        """File -> specification of each job that looks into signs; none unless asked for."""
-        if self.config.signs is None:
-            return {}
-        found = signs_specs(self.config.signs, self.cells, self.compared, self.stores)
-        return {self.signs_run(one.model, one.place): one for one in found}
+        return signs_specs(self)
 
     @property
     def looks(self) -> dict[str, Mapping[str, Any]]:
