@@ -24,7 +24,7 @@ from pipeline.data.fetch import load_asset, model_folder
 from pipeline.data.manifests import open_store
 from pipeline.data.passes import STEERED
 from pipeline.jobs.cache import using
-from pipeline.jobs.json_files import digest, write_json
+from pipeline.jobs.json_files import write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.cell import Cell
@@ -156,7 +156,7 @@ def main(
     """
     label, place = f"dial {spec.model}/{spec.hookpoint}", device_of(device)
     with locked(out.parent, out.stem), using(heldout_manifest, baselines, asset):
-        store, found = open_store(heldout_manifest), read_baselines(baselines, spec.hookpoint)
+        store, losses = open_store(heldout_manifest), read_baselines(baselines, spec.hookpoint)
         cells = MeasuredCells(cells_root, spec.metrics_of, place)
         chosen = (chosen_cell(spec, side, cells.metrics) for side in spec.sides)
         candidate, baseline = (
@@ -165,16 +165,13 @@ def main(
         if candidate is None:
             raise EvaluationError(f"{label}: no cell of the candidate fires: mend its lambdas")
         records, arms = directions(spec, candidate, baseline)
-        model = load_asset(asset, found.dtype, place)
-        curves, sizes = _curves(spec, model, found, arms, candidate.unit), spec.dial.alphas
+        model = load_asset(asset, losses.dtype, place)
+        curves, sizes = _curves(spec, model, losses, arms, candidate.unit), spec.dial.alphas
         decode = load_tokenizer(model_folder(asset)).decode
         for i, record in enumerate(records):
             record |= {k: getattr(curves, k)[i].tolist() for k in ("kl", "effect", "effect_se")}
             record["promoted"] = [[decode([t]) for t in arm] for arm in curves.promoted[i].tolist()]
-        run = {
-            "spec": digest(spec),
-            **spec.made_at,
-            "comparison": spec.comparison,
+        found = {
             "candidate": UsedCell.values(candidate.metrics),
             "baseline": baseline and UsedCell.values(baseline.metrics),
             "unit": candidate.unit,
@@ -183,4 +180,4 @@ def main(
             "positions": curves.positions,
             "directions": records,
         }
-        write_json(out, DialRun.model_validate(run).model_dump())
+        write_json(out, DialRun.made(spec, found).model_dump())

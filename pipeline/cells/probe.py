@@ -21,7 +21,7 @@ from pipeline.data.fetch import model_folder
 from pipeline.data.manifests import open_store
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.cache import using
-from pipeline.jobs.json_files import digest, write_json
+from pipeline.jobs.json_files import write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.looks import UsedCell
@@ -156,13 +156,11 @@ def main(
             labels = [_probed_part(one) for one in scores.tasks]
             probed.append({**UsedCell.values(measured.metrics[cell]), **live, "labels": labels})
             progress.update(done)
-        run = {
-            "spec": digest(spec),
-            **spec.made_at,
+        found = {
             "ks": spec.probe.ks,
             "rows": len(rows),
             "labels": [_label_part(*pair) for pair in zip(tasks, baselines, strict=True)],
             "left_out": left_out,
             "cells": probed,
         }
-        write_json(out, ProbeRun.model_validate(run).model_dump())
+        write_json(out, ProbeRun.made(spec, found).model_dump())

@@ -21,7 +21,7 @@ from torch import Tensor
 from pipeline.cells.evaluate import MeasuredCells, rows_of
 from pipeline.data.manifests import open_store
 from pipeline.jobs.cache import using
-from pipeline.jobs.json_files import digest, write_json
+from pipeline.jobs.json_files import write_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.cell import Cell
@@ -119,6 +119,5 @@ def main(
             counts = poles(measured.autoencoder(cell), measured.autoencoder(one_sided), batches)
             found_poles.append({"cell": cell, "one_sided": one_sided, **rounded(counts)})
             progress.update(done)
-        made_at = {"spec": digest(spec), **spec.made_at, "rows": len(x)}
-        found = {"cells": cells, "agreements": agreements, "poles": found_poles}
-        write_json(out, SignsRun.model_validate(made_at | found).model_dump())
+        found = {"rows": len(x), "cells": cells, "agreements": agreements, "poles": found_poles}
+        write_json(out, SignsRun.made(spec, found).model_dump())

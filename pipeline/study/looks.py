@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
+from pipeline.jobs.json_files import digest
 from pipeline.study.cell import Cell
 from pipeline.study.metrics import CellMetrics, NonNegative, read_measure
 from pipeline.study.sections import Names, Section, Spec
@@ -110,11 +111,6 @@ class PlaceSpec(LookSpec):
         """Hookpoint, and behind an @ the recipe if it is not the default one."""
         return f"{self.hookpoint}@{self.recipe}" if self.recipe else self.hookpoint
 
-    @property
-    def made_at(self) -> dict[str, Any]:
-        """The fields of a run that say where it was."""
-        return self.model_dump(include={"recipe", "model", "hookpoint", "seed"})
-
 
 class CellsSpec(PlaceSpec):
     """Of looking into each of some cells with the held-out store."""
@@ -178,6 +174,12 @@ class LookRun(Section):
     @abstractmethod
     def used(self) -> Sequence[UsedCell]:
         """The cells that were looked into."""
+
+    @classmethod
+    def made(cls, spec: PlaceSpec, found: Mapping[str, Any]) -> Self:
+        """The run of a specification, from what was found."""
+        place = {"recipe", "model", "hookpoint", "seed", "comparison"}
+        return cls.model_validate({"spec": digest(spec), **spec.model_dump(include=place), **found})
 
     @classmethod
     def read(cls, path: Path) -> Self:

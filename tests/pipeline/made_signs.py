@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from pathlib import Path
 
-from pipeline.jobs.json_files import digest, write_json
+from pipeline.jobs.json_files import write_json
 from pipeline.study.cell import Cell
 from pipeline.study.signs import SignsRun, SignsSpec, one_sided_forms
 from pipeline.study.study import Study
@@ -41,7 +41,7 @@ def made_run(spec: SignsSpec, collapsed: frozenset[Cell] = frozenset()) -> Signs
     ]
     agreements = [{"cells": found, **AGREED} for found in points if len(found) > 1]
     found = {"cells": cells, "agreements": agreements, "poles": poles}
-    return SignsRun.model_validate({"spec": digest(spec), "rows": 1000} | spec.made_at | found)
+    return SignsRun.made(spec, found | {"rows": 1000})
 
 
 def make_signs(study: Study) -> None:
