@@ -120,7 +120,7 @@ def _without_lambda(cell: Cell, seed: int) -> str:
 def _listed(study: Study, names: list[str]) -> Iterator[tuple[str, BrowserSpec]]:
     """Cells by name, each beside the other side of the first comparison."""
     for name in names:
-        cell = study.cell_named(**Cell.from_path(name).words)
+        cell = study.cell_named(name)
         rival: list[Cell] = []
         for item in study.compared.comparisons[:1]:
             candidate, baseline = _sides(study, item, cell.recipe, cell.model, cell.hookpoint)

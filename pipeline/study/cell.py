@@ -19,7 +19,7 @@ from pipeline.study.sections import NAME_LENGTH, CellNameError, Count, Lambda, N
 from pipeline.study.training import DEFAULT_RECIPE
 from sagsae.autoencoders.registry import FOREIGN, LAMBDA, K
 
-# Snakemake constraints: wide on purpose, so that ``Cell.parse`` can say what is wrong.
+# Snakemake constraints: wide on purpose, so that ``Cell.from_path`` can say what is wrong.
 WILDCARDS = dict.fromkeys(("model", "hookpoint", "variant"), r"[^/]+")
 WILDCARDS |= dict.fromkeys(("width", "knob", "seed"), r"[^/_]+")
 
@@ -122,40 +122,30 @@ class Cell:
         return SweepKey(self.model, self.hookpoint, self.variant, self.recipe, self.width)
 
     @property
-    def words(self) -> dict[str, str]:
-        """The texts from which `parse` makes it."""
-        names = {name: str(getattr(self, name)) for name in ("model", "hookpoint", "variant")}
-        numbers = {"width": str(self.width), "seed": str(self.seed)}
-        return names | numbers | {"recipe": self.recipe, "knob": knob_tag(self.lam, self.k)}
-
-    @property
     def path(self) -> str:
         """Folder of the cell, relative to ``cells/``."""
         variant = f"{self.variant}@{self.recipe}" if self.recipe else self.variant
-        return PATTERN.format(**self.words | {"variant": variant})
+        knob = f"k{self.k}" if self.lam is None else f"lam{lambda_tag(self.lam)}"
+        return PATTERN.format(**vars(self) | {"variant": variant, "knob": knob})
 
     @classmethod
-    def parse(
-        cls,
-        *,
-        model: str,
-        hookpoint: str,
-        variant: str,
-        width: str,
-        knob: str,
-        seed: str,
-        recipe: str = "",
-    ) -> Cell:
-        """A cell from the text of its name, whose recipe may follow the variant after an ``@``.
+    def from_path(cls, path: str) -> Cell:
+        """Inverse of ``path``.
 
         Raises:
-            CellNameError: a number is malformed or not in its canonical spelling; the message
-                gives the spelling to ask for.
+            CellNameError: anything that ``path`` cannot return. Where a number is not in its
+                canonical spelling, the message gives the spelling to ask for.
         """
-        variant, at, after = variant.partition("@")
-        recipe = after if at else recipe
+        match = _PATH.fullmatch(path)
+        if match is None:
+            raise CellNameError(
+                f"{path!r} is not <model>/<hookpoint>/<variant>[@<recipe>]/w<H>_lam<lambda>_seed<s>"
+                ", nor with k<k> in the place of the lambda"
+            )
+        model, hookpoint, of, width, knob, seed = match.groups()
+        variant, at, recipe = of.partition("@")
         if at and recipe in ("", DEFAULT_RECIPE):
-            raise CellNameError(f"{variant}@{recipe} is not canonical: ask for {variant}")
+            raise CellNameError(f"{of} is not canonical: ask for {variant}")
         names = {"model": model, "hookpoint": hookpoint, "variant": variant}
         names |= {"recipe": recipe} if recipe else {}
         for field, text in names.items():
@@ -171,30 +161,10 @@ class Cell:
         values: dict[str, Any] = {**names, "width": latents, "seed": number, **_knob(knob)}
         return cls(**values)
 
-    @classmethod
-    def from_path(cls, path: str) -> Cell:
-        """Inverse of ``path``; raises CellNameError for anything that ``path`` cannot return."""
-        match = _PATH.fullmatch(path)
-        if match is None:
-            raise CellNameError(
-                f"{path!r} is not <model>/<hookpoint>/<variant>[@<recipe>]/w<H>_lam<lambda>_seed<s>"
-                ", nor with k<k> in the place of the lambda"
-            )
-        return cls.parse(**match.groupdict())
-
 
 def by_sweep(cells: Iterable[Cell]) -> dict[SweepKey, list[Cell]]:
     """Cells of each sweep, all in sorted order."""
     return {key: list(found) for key, found in groupby(sorted(cells), attrgetter("sweep"))}
-
-
-def knob_tag(lam: float | None, k: int | None) -> str:
-    """How a name spells what sets the sparsity of a cell: ``lam0.1``, or ``k64``.
-
-    Raises:
-        CellNameError: as `lambda_tag`.
-    """
-    return f"k{k}" if lam is None else f"lam{lambda_tag(lam)}"
 
 
 # Columns of tables that have them; the second is absent where no cell has a k.
@@ -202,7 +172,7 @@ KNOBS = ("lam", "k")
 
 
 def knob_of(row: Mapping[Any, Any]) -> str:
-    """The same of a row of a table, for people: ``λ 0.1``, or ``k 64``."""
+    """What sets the sparsity of a row of a table, for people: ``λ 0.1``, or ``k 64``."""
     lam = row["lam"]
     if lam is None or lam != lam:
         return f"k {int(row['k'])}"

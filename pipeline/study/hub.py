@@ -47,7 +47,7 @@ def hub_cells(study: Study) -> list[Cell]:
     found: set[Cell] = set()
     for name in hub(study).cells:
         if not set("*?[") & set(name):
-            found.add(study.cell_named(**Cell.from_path(name).words))
+            found.add(study.cell_named(name))
             continue
         own = (cell for cell in study.cells if not is_foreign(cell))
         matching = {cell for cell in own if fnmatchcase(cell.path, name)}

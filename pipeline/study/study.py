@@ -271,12 +271,12 @@ class Study(Outputs):
         beside = PurePosixPath(self.run.results).parent / "cache"
         return self.run.cache or str(beside)
 
-    def cell_named(self, **text: str) -> Cell:
-        """The cell of a path's wildcards, on the grid or off it.
+    def cell_named(self, name: str) -> Cell:
+        """A cell by its path below ``cells/``, on the grid or off it.
 
         Raises:
             CellNameError: not canonical, or not of this study, see `check_known`.
         """
-        cell = Cell.parse(**text)
+        cell = Cell.from_path(name)
         check_known(cell, self.config)
         return cell

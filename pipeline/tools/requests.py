@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from pipeline.study.cell import PATTERN
 from pipeline.study.study import SPLITS, Study
 from pipeline.tools.work import Rates, Work, Workload
 
@@ -86,7 +87,7 @@ class Requests:
             case "tokens" | "dump" | "baselines":
                 return [getattr(load, rule)(**given)]
             case "cell":
-                cell = study.cell_named(**given)
+                cell = study.cell_named(PATTERN.format(**given))
                 return [load.training(cell), load.evaluation(cell)]
             case "dial_run" | "probe_run" | "signs_run":
                 spec = study.look_spec(getattr(study, rule)(**given))

@@ -210,7 +210,7 @@ def _other_cells(study: Study) -> Iterator[Cell]:
     for metrics in sorted(root.glob(f"*/*/*/*/{METRICS}")):
         try:
             name = metrics.parent.relative_to(root).as_posix()
-            yield study.cell_named(**Cell.from_path(name).words)
+            yield study.cell_named(name)
         except CellNameError:
             continue
 

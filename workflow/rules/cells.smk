@@ -3,11 +3,12 @@
 from pipeline.study.inputs import read_by_cell
 
 NAME = "{model}/{hookpoint}/{variant}/w{width}_{knob}_seed{seed}"
+asked_cell = lambda wildcards: study.cell_named(NAME.format(**wildcards))
 
 
 rule cell:
     input:
-        unpack(lambda wildcards: read_by_cell(study, study.cell_named(**wildcards))),
+        unpack(lambda wildcards: read_by_cell(study, asked_cell(wildcards))),
     output:
         metrics=at("cells", NAME, "metrics.json"),
         weights=at("cells", NAME, "sae.safetensors"),
@@ -22,8 +23,8 @@ rule cell:
         **requests.of("cell"),
         checkpoint_seconds=study.run.checkpoint_seconds,
     params:
-        train=lambda wildcards: canonical(study.train_spec(study.cell_named(**wildcards))),
-        evaluate=lambda wildcards: canonical(study.evaluate_spec(study.cell_named(**wildcards))),
+        train=lambda wildcards: canonical(study.train_spec(asked_cell(wildcards))),
+        evaluate=lambda wildcards: canonical(study.evaluate_spec(asked_cell(wildcards))),
     shell:
         LEASE + "python -m pipeline cell --train-spec {params.train:q}"
         " --evaluate-spec {params.evaluate:q} --train-manifest {input.train:q}"

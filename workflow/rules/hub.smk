@@ -15,7 +15,7 @@ rule saelens:
         at("logs", "saelens", f"{NAME}.log"),
     localrule: True
     params:
-        spec=lambda wildcards: canonical(study.export_spec(study.cell_named(**wildcards))),
+        spec=lambda wildcards: canonical(study.export_spec(asked_cell(wildcards))),
     shell:
         "python -m pipeline export --spec {params.spec:q} --weights {input.weights:q}"
         " --asset {input.asset:q} --documents {input.documents:q} --out {output.config:q} --log {log:q}"

@@ -52,11 +52,10 @@ def test_named_in_a_study(variant):
     raw["grid"][0]["variant"] = variant
     study = Study.from_dict(raw)
     cell = next(cell for cell in study.cells if cell.variant == variant)
-    text = cell.words
-    assert study.cell_named(**text) == cell
+    assert study.cell_named(cell.path) == cell
     assert f"/{variant}/" in study.metrics(cell)
     with pytest.raises(CellNameError, match="unknown variant"):
-        study.cell_named(**text | {"variant": "their_zoo.sparse:Other"})
+        study.cell_named(replace(cell, variant="their_zoo.sparse:Other").path)
     with pytest.raises(CellNameError, match="is no name"):
         Cell.from_path(replace(cell, variant="a:" + 80 * "b").path)
     assert sweep_label(variant, 8) == "TopK, H = 8"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pipeline.analysis.numbers import variant_label
@@ -72,7 +74,7 @@ def test_faults(tmp_path, changes, fault):
 
 def test_a_cell_that_no_block_names_comes_from_nowhere(tmp_path):
     found = study(tmp_path)
-    other = found.cell_named(**CELL.words | {"knob": "lam2"})
+    other = found.cell_named(replace(CELL, lam=2.0).path)
     with pytest.raises(CellNameError, match="says where it comes from; there is small/resid/fore"):
         found.train_spec(other)
 

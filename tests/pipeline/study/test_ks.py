@@ -40,7 +40,7 @@ def test_cells_have_their_k_where_others_have_their_lambda():
     assert (gated.lam, gated.k, gated.knob_name, gated.knob) == (0.1, None, "lam", 0.1)
     assert (topk.lam, topk.k, topk.knob_name, topk.knob) == (None, 8, "k", 8.0)
     for cell in study.cells:
-        assert Cell.from_path(cell.path) == cell == study.cell_named(**cell.words)
+        assert Cell.from_path(cell.path) == cell == study.cell_named(cell.path)
         assert Cell(**vars(cell)) == cell
 
 
@@ -80,11 +80,10 @@ def test_a_specification_says_the_one_that_the_cell_has():
 
 def test_names_that_the_variant_cannot_have_are_told_another():
     study = Study.from_dict(raw(TOPK, GATED))
-    place = {"model": "small", "hookpoint": "resid", "width": "256", "seed": "0"}
     with pytest.raises(CellNameError, match=r"topk has no lam; ask for .*topk/w256_k1_seed0$"):
-        study.cell_named(**place, variant="topk", knob="lam0.1")
+        study.cell_named("small/resid/topk/w256_lam0.1_seed0")
     with pytest.raises(CellNameError, match=r"gated has no k; ask for .*gated/w256_lam0.1_seed0$"):
-        study.cell_named(**place, variant="gated", knob="k8")
+        study.cell_named("small/resid/gated/w256_k8_seed0")
 
 
 def test_every_fault_of_ks_is_reported():

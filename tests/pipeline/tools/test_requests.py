@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.study.cell import WILDCARDS, Cell
+from pipeline.study.cell import Cell
 from pipeline.study.measures import Measures
 from pipeline.study.study import Study
 from pipeline.tools.requests import LEAST_MINUTES, MEMORY_GROWTH, Requests
@@ -25,7 +25,10 @@ def paper() -> Study:
 
 
 def wildcards(cell: Cell) -> dict[str, str]:
-    return {name: cell.words[name] for name in WILDCARDS}
+    model, hookpoint, variant, name = cell.path.split("/")
+    width, knob, seed = name.split("_")
+    place = {"model": model, "hookpoint": hookpoint, "variant": variant}
+    return place | {"width": width[1:], "knob": knob, "seed": seed[4:]}
 
 
 def cells_of(study: Study, **fields: Any) -> list[Cell]:
