@@ -59,10 +59,6 @@ def _knob(text: str) -> dict[str, Any]:
     return {"lam": value}
 
 
-def _is_none(value: object) -> bool:
-    return value is None
-
-
 class SweepKey(NamedTuple):
     """What the cells of one sweep have in common."""
 
@@ -90,9 +86,9 @@ class Cell:
     recipe: Annotated[str, Field(exclude_if=not_)] = ""
     width: Annotated[Count, Strict()]
     # Weight of the penalty; None for a variant with a number of active latents.
-    lam: Annotated[Lambda | None, Field(exclude_if=_is_none)] = None
+    lam: Annotated[Lambda | None, Field(exclude_if=not_)] = None
     # Active latents per token; None for a variant with a penalty.
-    k: Annotated[Annotated[Count, Strict()] | None, Field(exclude_if=_is_none)] = None
+    k: Annotated[Annotated[Count, Strict()] | None, Field(exclude_if=not_)] = None
     seed: Annotated[Natural, Strict()]
 
     def __post_init__(self) -> None:

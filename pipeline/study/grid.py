@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from pipeline.study.cell import Cell
 from pipeline.study.sections import (
+    ABSENT,
     CellNameError,
     Count,
     FieldFaults,
@@ -42,7 +43,7 @@ class ForeignSource(Section):
     dictionary_learning: config.json and ae.pt, a pickle that is read without running code."""
     path: PathOrNone = Field(default="", exclude_if=not_)
     """Folder on this machine. Give this or repo."""
-    repo: HubRepository | None = Field(default=None, exclude_if=not_)
+    repo: HubRepository | None = ABSENT
     """Repository of the Hugging Face hub, owner/name. Give this or path."""
     revision: str = Field(default="", exclude_if=not_)
     """Commit or tag of the repository; must be given with repo."""
@@ -107,14 +108,10 @@ class GridEntry(Sized):
     """A block of the grid: one variant at one width over lambdas or ks, seeds, models and
     hookpoints."""
 
-    lambdas: Annotated[list[Lambda], Field(min_length=1)] | None = Field(
-        default=None, exclude_if=lambda lambdas: lambdas is None
-    )
+    lambdas: Annotated[list[Lambda], Field(min_length=1)] | None = ABSENT
     """Sparsity coefficients, of activations as ``training.input_norm`` scales them. Of each variant
     with a penalty; what lambda weighs is said in docs/method.md."""
-    ks: Annotated[list[Count], Field(min_length=1)] | None = Field(
-        default=None, exclude_if=lambda ks: ks is None
-    )
+    ks: Annotated[list[Count], Field(min_length=1)] | None = ABSENT
     """Numbers of active latents per token, of k-sparse variants in the place of lambdas: topk,
     batchtopk, matryoshka_batchtopk and their two-sided forms."""
     seeds: Annotated[list[Natural], Field(min_length=1)] = [0]
@@ -123,13 +120,11 @@ class GridEntry(Sized):
     """Restrict to these models; all when absent."""
     hookpoints: Names = None
     """Restrict to these hookpoints; all when absent."""
-    recipes: Annotated[list[str], Field(min_length=1)] | None = Field(
-        default=None, exclude_if=lambda recipes: recipes is None
-    )
+    recipes: Names = ABSENT
     """Recipes under which the cells are trained, by name; ``default`` is section training, which
     is also meant when absent."""
 
-    source: ForeignSource | None = Field(default=None, exclude_if=lambda source: source is None)
+    source: ForeignSource | None = ABSENT
     """Where an autoencoder comes from that another library has trained. Such a block has one cell,
     of a variant that is named foreign-... and whose lambda names it in its sweep; the cell is
     evaluated and never trained."""

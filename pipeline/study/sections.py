@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from difflib import get_close_matches
+from operator import not_
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -136,6 +137,8 @@ HubRepository = Annotated[
 ]
 # Of what a section restricts itself to; None for no restriction.
 Names = Annotated[list[str], Field(min_length=1)] | None
+# Of a field that may be absent: None, of which files say nothing.
+ABSENT: Any = Field(default=None, exclude_if=not_)
 # Of a list: each value once, the smallest first.
 Ascending = AfterValidator(_ascending)
 # Of a list: each name at most once.

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from pipeline.study.cell import Cell
 from pipeline.study.grid import ForeignSource
-from pipeline.study.sections import Spec
+from pipeline.study.sections import ABSENT, Spec
 from pipeline.study.sources import AnyText, ModelSource
 from pipeline.study.study_config import Evaluation, Packing, StoreRows, TappedModel
 from pipeline.study.training import Training
@@ -97,7 +97,7 @@ class TrainSpec(Spec):
     store: str
     """Digest of the training store's DumpSpec."""
     training: Training
-    source: ForeignSource | None = Field(default=None, exclude_if=lambda source: source is None)
+    source: ForeignSource | None = ABSENT
     """Where the weights come from, if they were trained elsewhere."""
 
     @property

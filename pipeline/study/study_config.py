@@ -27,6 +27,7 @@ from pipeline.study.hub import Hub
 from pipeline.study.probe import Probe
 from pipeline.study.recipes import Recipe
 from pipeline.study.sections import (
+    ABSENT,
     ONCE,
     ConfigError,
     Count,
@@ -139,7 +140,7 @@ class Packing(Section):
 class Text(Packing):
     """The documents, how they are split and how they are packed into contexts."""
 
-    source: TextSource | None = Field(default=None, exclude_if=lambda source: source is None)
+    source: TextSource | None = ABSENT
     """Where the documents come from. Give this or sources."""
     sources: list[NamedSource] = Field(default_factory=list, exclude_if=not_)
     """Several sources, each with a cap. Their documents are permuted together, so that every
@@ -246,15 +247,15 @@ class StudyConfig(Section):
     """What is measured."""
     comparisons: list[Comparison] = Field(default_factory=list)
     """Pairs of variants that the tables compare."""
-    dial: Dial | None = Field(default=None, exclude_if=lambda dial: dial is None)
+    dial: Dial | None = ABSENT
     """Steering with single latents; none when absent."""
-    probe: Probe | None = Field(default=None, exclude_if=lambda probe: probe is None)
+    probe: Probe | None = ABSENT
     """Sparse probing and feature absorption; none when absent."""
-    signs: Signs | None = Field(default=None, exclude_if=lambda signs: signs is None)
+    signs: Signs | None = ABSENT
     """Consistency over seeds, opposite pairs, poles; none when absent."""
-    browser: Browser | None = Field(default=None, exclude_if=lambda browser: browser is None)
+    browser: Browser | None = ABSENT
     """Pages on which the latents of some cells can be looked at; none when absent."""
-    hub: Hub | None = Field(default=None, exclude_if=lambda hub: hub is None)
+    hub: Hub | None = ABSENT
     """What `snakemake hub_folder` puts into a folder for the Hugging Face hub; every cell when
     absent."""
     synthetic: Synthetic = Synthetic()
