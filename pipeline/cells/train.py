@@ -13,7 +13,6 @@ import torch
 from pipeline.data.manifests import open_store
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress
-from pipeline.study.cell import Cell
 from pipeline.study.specs import TrainSpec
 from sagsae import api
 from sagsae.activations import Store
@@ -60,25 +59,19 @@ def opened_trainer(
         device=device,
         origin={"model": cell.model, "store": read_json(manifest)["sha256"], **named},
     ) as trainer:
-        trainer.progress = _Report(cell, trainer, tell)
-        yield trainer
-
-
-class _Report:
-    """Progress lines of one cell, and its curve for the trackers."""
-
-    def __init__(self, cell: Cell, trainer: Trainer, tell: Tell | None):
         total = trainer.recipe.steps * trainer.recipe.batch_size
-        self._progress = Progress(f"train {cell.path}", total, "tokens")
-        self._trainer, self._tell, self._told = trainer, tell, 0
+        progress, told = Progress(f"train {cell.path}", total, "tokens"), 0
 
-    def __call__(self, step: int, row: dict[str, float]) -> None:
-        loss = f"loss {row['reconstruction']:.4f}, L0 {row['l0']:.1f}"
-        self._progress.update(row["tokens"], loss)
-        rows = self._trainer.history.rows  # those before the checkpoint that it continues from, too
-        if self._tell is not None:
-            self._tell(rows[self._told :])
-        self._told = len(rows)
+        def report(_: int, row: dict[str, float]) -> None:
+            nonlocal told
+            progress.update(row["tokens"], f"loss {row['reconstruction']:.4f}, L0 {row['l0']:.1f}")
+            rows = trainer.history.rows  # those before the checkpoint that it continues from, too
+            if tell is not None:
+                tell(rows[told:])
+            told = len(rows)
+
+        trainer.progress = report
+        yield trainer
 
 
 def train_cell(
