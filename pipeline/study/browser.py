@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from pipeline.jobs.json_files import digest
 from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.grid import Comparison
 from pipeline.study.inputs import read_by_look
-from pipeline.study.looks import Restricted, SweptSpec
+from pipeline.study.looks import Place, Restricted, SweptSpec
 from pipeline.study.sections import Count
 
 if TYPE_CHECKING:
@@ -66,67 +65,58 @@ def browser_specs(study: Study) -> dict[str, BrowserSpec]:
     section = study.config.browser
     if section is None:
         return {}
-    found = _listed(study, section.cells) if section.cells else _compared(study)
-    return {study.browser_cell(shown): spec for shown, spec in found}
+    specs = {}
+    found = _listed(study, section.cells) if section.cells else _compared(study, section)
+    for name, seed, shown, rival in found:
+        model = shown[0].model
+        specs[study.browser_cell(name)] = BrowserSpec(
+            model=model,
+            seed=seed,
+            level=study.compared.matched_levels[0],
+            shown=shown,
+            rival=rival,
+            by_level=not section.cells,
+            store=study.stores[model, "heldout"],
+            dtype=study.model_named(model).dtype,
+            top=section.top,
+        )
+    return specs
 
 
-def _spec(study: Study, seed: int, shown: list[Cell], **fields: Any) -> BrowserSpec:
-    model = shown[0].model
-    section = study.config.browser
-    assert section is not None
-    store = digest(study.dump_spec(model, "heldout"))
-    return BrowserSpec(
-        model=model,
-        seed=seed,
-        level=study.compared.matched_levels[0],
-        shown=shown,
-        store=store,
-        dtype=study.model_named(model).dtype,
-        top=section.top,
-        **fields,
-    )
+# Name of what is shown, seed, the cells from which it is taken, those of which its rival is.
+Shown = tuple[str, int, list[Cell], list[Cell]]
 
 
-def _compared(study: Study) -> Iterator[tuple[str, BrowserSpec]]:
+def _compared(study: Study, section: Browser) -> Iterator[Shown]:
     """Both sides of the first comparison wherever the grid has them."""
-    section, compared = study.config.browser, study.compared
-    assert section is not None
-    for item in compared.comparisons[:1]:
-        for place in section.places(compared):
-            sides = _sides(study, item, *place)
-            seeds = [cell.seed for side in sides for cell in side]
+    for item in study.compared.comparisons[:1]:
+        for place in section.places(study.compared):
+            sides = _sides(study, item, place)
             for shown, rival in (sides, sides[::-1]):
                 if shown:
-                    seed = min(seeds)
-                    name = _without_lambda(shown[0], seed)
-                    yield name, _spec(study, seed, shown, rival=rival, by_level=True)
+                    seed = min(cell.seed for cell in [*shown, *rival])
+                    folder, _, _ = shown[0].path.rpartition("/")
+                    yield f"{folder}/w{shown[0].width}_seed{seed}", seed, shown, rival
 
 
-def _sides(
-    study: Study, item: Comparison, recipe: str, model: str, hookpoint: str
-) -> tuple[list[Cell], list[Cell]]:
-    """The cells of candidate and baseline at one place, under one recipe."""
-    sweeps = by_sweep(study.cells)
-    keys = study.compared.sides(item, recipe, model, hookpoint)
-    candidate, baseline = (sweeps.get(key, []) for key in keys)
-    return candidate, baseline
-
-
-def _without_lambda(cell: Cell, seed: int) -> str:
-    folder, _, _ = cell.path.rpartition("/")
-    return f"{folder}/w{cell.width}_seed{seed}"
-
-
-def _listed(study: Study, names: list[str]) -> Iterator[tuple[str, BrowserSpec]]:
+def _listed(study: Study, names: list[str]) -> Iterator[Shown]:
     """Cells by name, each beside the other side of the first comparison."""
     for name in names:
         cell = study.cell_named(name)
         rival: list[Cell] = []
         for item in study.compared.comparisons[:1]:
-            candidate, baseline = _sides(study, item, cell.recipe, cell.model, cell.hookpoint)
+            place = Place(cell.recipe, cell.model, cell.hookpoint)
+            candidate, baseline = _sides(study, item, place)
             same = cell.variant, cell.width
             rival = candidate if same in {(c.variant, c.width) for c in baseline} else baseline
-        yield name, _spec(study, cell.seed, [cell], rival=rival, by_level=False)
+        yield name, cell.seed, [cell], rival
+
+
+def _sides(study: Study, item: Comparison, place: Place) -> tuple[list[Cell], list[Cell]]:
+    """The cells of candidate and baseline at one place, under one recipe."""
+    sweeps = by_sweep(study.cells)
+    candidate, baseline = (sweeps.get(key, []) for key in study.compared.sides(item, *place))
+    return candidate, baseline
 
 
 def read_by_browser(study: Study, shown: str) -> dict[str, Any]:
