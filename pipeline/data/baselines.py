@@ -219,7 +219,7 @@ def evaluation_tokens(spec: BaselineSpec, tokens: Path, heldout: Store) -> Token
         raise ValueError(
             f"{tokens}: has {found.n_contexts} contexts, evaluation.lr_contexts asks for {wanted}"
         )
-    return TokenStore(found.input_ids[:wanted], found.doc_id[:wanted], found.metadata)
+    return found.first(wanted)
 
 
 def main(

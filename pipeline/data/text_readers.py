@@ -106,10 +106,9 @@ def _entries(path: Path, form: str, column: str) -> Iterator[Any]:
 
 def _longest_string(path: Path) -> str:
     """The longest string of a Python module, whose code is parsed and never run."""
-    constants = [
-        node for node in ast.walk(ast.parse(path.read_bytes())) if isinstance(node, ast.Constant)
-    ]
-    return max((node.value for node in constants if isinstance(node.value, str)), key=len)
+    nodes = ast.walk(ast.parse(path.read_bytes()))
+    constants = (node.value for node in nodes if isinstance(node, ast.Constant))
+    return max((value for value in constants if isinstance(value, str)), key=len)
 
 
 def _text(entry: Any, column: str) -> str:

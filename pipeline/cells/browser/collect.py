@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.cells.browser.latents import CellShown, LatentsShown
-from pipeline.cells.browser.page import Vocabulary
+from pipeline.cells.browser.page import Vocabulary, write_script
 from pipeline.cells.evaluate import EvaluationError, MeasuredCells
 from pipeline.data.fetch import load_asset, model_folder
 from pipeline.data.manifests import open_store
@@ -103,5 +103,5 @@ def main(
         vocabulary = Vocabulary(np.unique(np.concatenate(ids)))
         size = latents.write(folder, vocabulary)
         tokenizer = load_tokenizer(model_folder(asset))
-        size += vocabulary.write(folder, texts_of(tokenizer, vocabulary.ids.tolist()))
+        size += write_script(folder, "vocabulary", texts_of(tokenizer, vocabulary.ids.tolist()))
         write_json(out, latents.summary | {"spec": digest(spec), "bytes": size})

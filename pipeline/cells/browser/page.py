@@ -31,7 +31,6 @@ from sagsae.files import write_atomic
 
 PARTS = Path(__file__).parent / "page"
 CONTEXTS_PER_FILE = 512
-UNSIGNED = (np.uint8, np.uint16, np.uint32)
 
 
 def write_script(folder: Path, name: str, value: Any) -> int:
@@ -52,12 +51,10 @@ def column(values: np.ndarray) -> dict[str, str]:
     Args:
         values: [...] whole numbers from 0 to 2**32 - 1, or floats; NaN is no value.
     """
-    kind: type = np.float32
-    if values.dtype.kind in "iu":
-        largest = int(values.max(initial=0))
-        kind = next(kind for kind in UNSIGNED if largest <= np.iinfo(kind).max)
-    flat = np.ascontiguousarray(values.ravel().astype(np.dtype(kind).newbyteorder("<")))
-    return {"kind": np.dtype(kind).name, "data": base64.b64encode(flat.tobytes()).decode()}
+    whole = values.dtype.kind in "iu"
+    kind = np.min_scalar_type(int(values.max(initial=0))) if whole else np.dtype(np.float32)
+    content = values.astype(kind.newbyteorder("<")).tobytes()
+    return {"kind": kind.name, "data": base64.b64encode(content).decode()}
 
 
 def rounded(values: Iterable[float], digits: int = 4) -> list[float]:
@@ -78,10 +75,6 @@ class Vocabulary:
     def numbers(self, ids: np.ndarray) -> np.ndarray:
         """Places of token ids among those of the vocabulary, in the same shape."""
         return np.searchsorted(self.ids, ids)
-
-    def write(self, folder: Path, texts: list[str]) -> int:
-        """Write the texts; bytes written."""
-        return write_script(folder, "vocabulary", texts)
 
     def write_contexts(self, folder: Path, tokens: TokenStore, contexts: np.ndarray) -> int:
         """Write the tokens of some contexts, in files of `CONTEXTS_PER_FILE`; bytes written.

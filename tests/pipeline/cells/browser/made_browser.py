@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from pipeline.cells.browser.latents import CellShown, LatentsShown
-from pipeline.cells.browser.page import Vocabulary, write_page
+from pipeline.cells.browser.page import Vocabulary, write_page, write_script
 from pipeline.jobs.json_files import write_json
 from pipeline.study.cell import Cell
 from pipeline.study.dial import DialRun
@@ -123,7 +123,7 @@ def write(
     shown = CellShown(made.cell, metrics, rival, near, sae)
     latents = LatentsShown(shown, made.profiles, made.promoted, made.tokens, dials or [])
     vocabulary = Vocabulary(np.arange(2_000))
-    size = latents.write(folder, vocabulary) + vocabulary.write(folder, made.texts)
+    size = latents.write(folder, vocabulary) + write_script(folder, "vocabulary", made.texts)
     write_json(folder / SHOWN_CELL, latents.summary | {"spec": "0" * 16, "bytes": size})
     return folder / SHOWN_CELL
 
