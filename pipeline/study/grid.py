@@ -130,17 +130,16 @@ class GridEntry(Sized):
     evaluated and never trained."""
 
     def _faults(self) -> list[tuple[str, str]]:
-        given = {LAMBDA: self.lambdas, K: self.ks}
-        wanted = [name for name in knobs(self.variant) if given[name] is not None]
         fields = {LAMBDA: "lambdas", K: "ks"}
-        unwanted = [name for name in given if name not in knobs(self.variant) and given[name]]
+        allowed = [fields[knob] for knob in knobs(self.variant)]
+        given = [field for field in fields.values() if getattr(self, field) is not None]
         faults = [
-            (fields[name], f"{self.variant} takes {fields[knobs(self.variant)[0]]} in their place")
-            for name in unwanted
+            (field, f"{self.variant} takes {allowed[0]} in their place")
+            for field in given
+            if field not in allowed
         ]
-        if len(wanted) != 1 and not unwanted:
-            names = [fields[name] for name in knobs(self.variant)]
-            faults.append((names[0], f"give exactly one of {' and '.join(names)}, not empty"))
+        if len(given) != 1 and not faults:
+            faults.append((allowed[0], f"give exactly one of {' and '.join(allowed)}, not empty"))
         return super()._faults() + faults
 
 

@@ -11,29 +11,17 @@ container: str(CHECKOUT / "container/sagsae.sif")
 report: "workflow.rst"
 
 
-def dial_runs(wildcards):
-    """What all jobs of the dial make."""
-    if not study.dials:
-        raise CellNameError(
-            "this study steers with no latents: see section `dial` in config/README.md"
-        )
-    return list(study.dials)
+def runs_of(section, nothing):
+    """A function of wildcards that gives what all jobs of a section make, or says why nothing is made."""
 
+    def runs(wildcards):
+        if not study.looks[section]:
+            raise CellNameError(
+                f"this study {nothing}: see section `{section}` in config/README.md"
+            )
+        return list(study.looks[section])
 
-def probe_runs(wildcards):
-    """What all jobs of the probes make."""
-    if not study.probes:
-        raise CellNameError("this study probes no codes: see section `probe` in config/README.md")
-    return list(study.probes)
-
-
-def signs_runs(wildcards):
-    """What all jobs make that look into signs."""
-    if not study.signs:
-        raise CellNameError(
-            "this study looks into no signs: see section `signs` in config/README.md"
-        )
-    return list(study.signs)
+    return runs
 
 
 def browser_pages(wildcards):

@@ -11,9 +11,9 @@ PAGE = ["browser/index.html"] if study.config.browser else []
 
 MEASURED = {
     "cells.jsonl": lambda wildcards: list(map(study.metrics, study.cells)),
-    "dial.jsonl": dial_runs,
-    "probe.jsonl": probe_runs,
-    "signs.jsonl": signs_runs,
+    "dial.jsonl": runs_of("dial", "steers with no latents"),
+    "probe.jsonl": runs_of("probe", "probes no codes"),
+    "signs.jsonl": runs_of("signs", "looks into no signs"),
     "synthetic.jsonl": lambda wildcards: [
         f"{ROOT}/synthetic/runs/{name}.json" for name in SCOPE.synthetic.runs
     ],
