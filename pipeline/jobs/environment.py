@@ -24,12 +24,8 @@ def installed() -> dict[str, str]:
 
 def machine() -> str:
     """Processor, cores and memory of this machine."""
-    model = platform.processor() or platform.machine()
-    cpus = Path("/proc/cpuinfo")
-    if found := re.search(
-        r"^model name\s*:\s*(.*)", cpus.read_text() if cpus.exists() else "", re.M
-    ):
-        model = found[1].strip()
+    found = re.search(r"^model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text(), re.M)
+    model = found[1].strip() if found else platform.processor() or platform.machine()
     cores = len(os.sched_getaffinity(0))
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{model}, {cores} cores, {memory:.0f} GiB"

@@ -96,7 +96,7 @@ def main(
         promoted = promoted_tokens(model, sae.W_dec, PROMOTED)
         del model
         near = nearest(sae.W_dec, cells.autoencoder(rival).W_dec) if rival else None
-        shown = CellShown(cell, cells.metrics[cell], rival, near, sae)
+        shown = CellShown(cells.metrics[cell], rival, near, sae)
         steered = [DialRun.read(file) for file in dials]
         latents = LatentsShown(shown, profiles, promoted, contexts, steered)
         ids = [latents.token_ids(), np.unique(contexts.input_ids[latents.contexts])]

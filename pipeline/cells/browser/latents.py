@@ -17,7 +17,7 @@ from pipeline.analysis.tables.dial import judged
 from pipeline.cells.browser.examples import Examples
 from pipeline.cells.browser.page import CONTEXTS_PER_FILE, Vocabulary, column, rounded, write_script
 from pipeline.study.cell import Cell
-from pipeline.study.dial import LATENT, RANDOM, DialRun, Direction
+from pipeline.study.dial import LATENT, DialRun, Direction
 from pipeline.study.metrics import CellMetrics
 from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.base import Autoencoder
@@ -35,7 +35,6 @@ class CellShown:
     """A cell, and the rival's latents that are nearest each of its own: numbers and cosines [H, 2],
     along and against."""
 
-    cell: Cell
     metrics: CellMetrics
     rival: Cell | None
     near: tuple[Tensor, Tensor] | None
@@ -81,13 +80,14 @@ class LatentsShown:
         self._scores = promoted.up_scores.numpy(), promoted.down_scores.numpy()
         self._examples = Examples(profiles, tokens.context_length)
         self._gate = gate_of(shown.sae)
-        self._dials = dials_of(shown.cell, shown.metrics, dials)
+        self._dials = dials_of(shown.metrics, dials)
         self.contexts = self._examples.contexts()
 
     @property
     def summary(self) -> dict[str, Any]:
         """What the list of cells says of it."""
-        cell, metrics, rival = self._shown.cell, self._shown.metrics, self._shown.rival
+        metrics, rival = self._shown.metrics, self._shown.rival
+        cell = metrics.cell
         shared = {name: getattr(cell, name) for name in ("model", "hookpoint", "width", "seed")}
         return shared | {
             "name": cell.path,
@@ -162,17 +162,14 @@ class LatentsShown:
         return found
 
 
-def dials_of(
-    cell: Cell, metrics: CellMetrics, runs: Sequence[DialRun]
-) -> dict[int, list[dict[str, Any]]]:
+def dials_of(metrics: CellMetrics, runs: Sequence[DialRun]) -> dict[int, list[dict[str, Any]]]:
     """Latent -> what steering found with it, by itself or in a pair; none of other weights."""
     found: dict[int, list[dict[str, Any]]] = {}
+    weights = metrics.made_from.weights_sha256
     for run in runs:
         for one, scores in judged(run):
             side = run.candidate if one.kind == LATENT else run.baseline
-            if one.kind == RANDOM or side is None or side.cell != cell:
-                continue
-            if side.weights_sha256 == metrics.made_from.weights_sha256:
+            if side is not None and side.weights_sha256 == weights:
                 for latent in one.latents:
                     found.setdefault(latent, []).append(_dial(run, one, scores))
     return found

@@ -120,7 +120,7 @@ def write(
     )
     sae = build(made.cell.variant, D, made.cell.width)
     sae.params["theta" if made.cell.variant != "gated" else "b_gate"].fill_(0.02)
-    shown = CellShown(made.cell, metrics, rival, near, sae)
+    shown = CellShown(metrics, rival, near, sae)
     latents = LatentsShown(shown, made.profiles, made.promoted, made.tokens, dials or [])
     vocabulary = Vocabulary(np.arange(2_000))
     size = latents.write(folder, vocabulary) + write_script(folder, "vocabulary", made.texts)
