@@ -73,7 +73,8 @@ def main(
         foreign = train_spec.source is not None
         if foreign or not same or (evaluated and not adopted):
             (state / outputs.TRAINED).unlink(missing_ok=True)
-            drop_checkpoints(state, but=outputs.CHECKPOINT.format(key=train_key))
+            checkpoint = state / outputs.CHECKPOINT.format(key=train_key)
+            drop_checkpoints(state, but=checkpoint.name)
             if foreign:
                 from pipeline.cells.foreign import take_cell
 
@@ -81,7 +82,6 @@ def main(
             else:
                 from pipeline.cells.train import train_cell
 
-                checkpoint = state / outputs.CHECKPOINT.format(key=train_key)
                 trained = train_cell(
                     train_spec, train_manifest, place, checkpoint, checkpoint_seconds, live.rows
                 )
