@@ -42,6 +42,8 @@ def publish(root: Path, out: Path, figures: Sequence[str]) -> None:
         files = (root / folder).glob("*.*")
         tables += [path.relative_to(root).as_posix() for path in files if path.suffix != ".json"]
     tables.append(f"{outputs.MEASURES}/{outputs.SCOPE}")
+    if scope.curves:
+        tables.append(f"{outputs.MEASURES}/{outputs.CURVES}")
     for name in tables:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / name, out / name)
