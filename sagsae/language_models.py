@@ -67,7 +67,11 @@ def load_language_model(
     folder = check_model_folder(folder)
     disable_progress_bar()
     weights = _weights(folder)
-    with _explained(folder, "model", f"check config.json and {weights}, or make the folder again"):
+    with _explained(
+        folder,
+        "the model cannot be loaded",
+        f"check config.json and {weights}, or make the folder again",
+    ):
         model, info = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
@@ -117,7 +121,9 @@ def load_tokenizer(folder: str | Path) -> Any:
             f"{', '.join(VOCABULARY_FILES)}); save the model's own tokenizer into it with "
             "save_pretrained"
         )  # Transformers would make up an empty one for some architectures
-    with _explained(folder, "tokenizer", "check or replace its tokenizer files"):
+    with _explained(
+        folder, "the tokenizer cannot be loaded", "check or replace its tokenizer files"
+    ):
         return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
@@ -134,8 +140,8 @@ def texts_of(tokenizer: Any, ids: Sequence[int]) -> list[str]:
 
 
 @contextmanager
-def _explained(folder: Path, what: str, remedy: str) -> Iterator[None]:
-    """Say in this project's words what cannot be loaded, and what to do."""
+def _explained(folder: Path, failure: str, remedy: str) -> Iterator[None]:
+    """Say in this project's words what failed, and what to do."""
     try:
         yield
     except Exception as error:  # Transformers passes on whatever the parser of each file raises
@@ -145,7 +151,7 @@ def _explained(folder: Path, what: str, remedy: str) -> Iterator[None]:
                 "model whose architecture and tokenizer are part of Transformers"
             ) from None
         raise LanguageModelError(
-            f"{folder}: the {what} cannot be loaded ({type(error).__name__}: {error}); {remedy}"
+            f"{folder}: {failure} ({type(error).__name__}: {error}); {remedy}"
         ) from error
 
 
