@@ -28,6 +28,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
+import torch
+
 from pipeline.__main__ import MODULES
 from pipeline.__main__ import main as stage
 from pipeline.jobs.stage import prepare_process, run_stage
@@ -103,6 +105,8 @@ def become(request: bytes, files: list[int]) -> None:
     asked = json.loads(request)
     os.environ.clear()
     os.environ.update(asked["environment"])
+    if threads := os.environ.get("OMP_NUM_THREADS"):  # a process that starts now has so many
+        torch.set_num_threads(int(threads))
     os.chdir(asked["folder"])
     first = asked["environment"].get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [*filter(None, first), *(path for path in sys.path if path not in first)]
