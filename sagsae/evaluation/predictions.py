@@ -16,6 +16,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from sagsae.cpu_products import threads_of_torch
 from sagsae.evaluation.heads import head_logits, rows_per_head, rows_per_softmax, trunk_output
 
 # Largest difference between the logits of a head and those of its weights alone, relative to the
@@ -83,7 +84,10 @@ def predictions_of(model: Any, input_ids: Tensor, weight: Tensor) -> Predictions
         pieces = logits.split(rows_per_softmax(logits))
         log_p = torch.cat([piece.float().log_softmax(-1) for piece in pieces])
         p = log_p.exp()
-        found.append((p @ weight, -(log_p * p).sum(-1)))
+        # On more threads, the sum over the vocabulary has another order.
+        with threads_of_torch(1):
+            mean = p @ weight
+        found.append((mean, -(log_p * p).sum(-1)))
     mean_row, entropy = (torch.cat(part) for part in zip(*found, strict=True))
     return Predictions(mean_row=mean_row.view(rows.shape), entropy=entropy.view(rows.shape[:2]))
 

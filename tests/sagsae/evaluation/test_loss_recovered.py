@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from sagsae.cpu_products import threads_of_torch
 from sagsae.evaluation import heads
 from sagsae.evaluation.loss_recovered import (
     Contexts,
@@ -81,6 +82,18 @@ def test_divergences_agree_with_whole_vocabularies(model, input_ids, kept, monke
     assert float(found.max()) > 0.1
     same = spliced_losses(model, known, 4, point, lambda x: x).divergence
     assert float(same.abs().max()) < 2e-5
+
+
+def test_threads_change_no_bit_of_predictions(neox, input_ids):
+    # Threads share a sum this long.
+    neox.float().resize_token_embeddings(20_000, mean_resizing=False)
+    contexts = Contexts(input_ids=input_ids, kept=torch.ones_like(input_ids, dtype=torch.bool))
+    found = []
+    for threads in (1, 2, 3):
+        with threads_of_torch(threads):
+            found.append(with_predictions(neox, contexts, 4).predictions)
+    for name, first in found[0].tensors.items():
+        assert all(torch.equal(first, other.tensors[name]) for other in found[1:]), name
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
