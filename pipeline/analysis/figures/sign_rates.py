@@ -84,8 +84,7 @@ def figure_sign_rates(shown: Shown) -> Drawn:
 
 def _look(variant: str) -> Look:
     known, two = VARIANTS[stem(variant)], sides(variant) == 2
-    usual = look_of(known.colour, known.marker, "--" if two else "-", hollow=two)
-    return usual | {"lw": 1.2, "markersize": 4}
+    return look_of(known.colour, known.marker, "--" if two else "-", 0.9, hollow=two)
 
 
 def _style(family: str, multiple: float, rows: pd.DataFrame) -> Look:
