@@ -184,25 +184,28 @@ def dead(**asked: object) -> str:
 
 
 def test_opposites():
-    real = {"model": "gemma3-270m", "hookpoint": "mlp_out", "recipe": "once-15m"}
-    gauss = {"model": "gemma3-gauss", "recipe": "gauss"}
-    nulls = ("gauss", "redrawn", "frozen")
-    stronger, weaker = poles("sign", "once-15m")
-    floor = np.concatenate([np.ravel(poles("sign-nulls", null)) for null in nulls])
+    real = {"hookpoint": "mlp_out", "recipe": "once-15m"}
+    gained: dict[str, list[str]] = {"sign": [], "sign-nulls": []}
+    cosines, floor = [], []
+    for model, d in D_MODEL.items():
+        gauss = {"model": f"{model.split('-')[0]}-gauss", "recipe": "gauss"}
+        for study, place in (("sign", real | {"model": model}), ("sign-nulls", gauss)):
+            gained[study].append(format(half_width(study, 2, d, **place), ".3f"))
+        cosines.append([format(np.mean(one), ".2f") for one in poles("sign", "once-15m", d)])
+        floor += [poles("sign-nulls", null, d) for null in ("gauss", "redrawn", "frozen")]
+    gained["sign"] = [gain.removeprefix("-") for gain in gained["sign"]]
+    stronger, weaker = zip(*cosines, strict=True)
     assert said(3) == [
         millions(of("sign", **real)),
-        format(half_width("sign-nulls", 2, 640, **gauss), ".3f"),
-        format(-half_width("sign", 2, 640, **real), ".3f"),
-        format(np.mean(stronger), ".2f"),
-        format(np.mean(weaker), ".2f"),
-        *ends(floor, ".2f"),
+        *(*gained["sign-nulls"], *gained["sign"], *stronger, *set(weaker)),
+        *ends(np.ravel(floor), ".2f"),
     ]
 
 
-def poles(study: str, recipe: str) -> list[list[float]]:
-    """Mean best cosines of the better and of the other direction, at 2d of Gemma's mlp_out."""
+def poles(study: str, recipe: str, d: int) -> list[list[float]]:
+    """Mean best cosines of the better and of the other direction, at 2d of one mlp_out."""
     found = [pole for line in measures(study, "signs") for pole in line["poles"]]
-    asked = {"width": 1280, "hookpoint": "mlp_out", "recipe": recipe}
+    asked = {"width": 2 * d, "hookpoint": "mlp_out", "recipe": recipe}
     found = [pole for pole in found if asked.items() <= pole["cell"].items()]
     assert len(found) > 1
     return [[pole[name] for pole in found] for name in ("stronger", "weaker")]
