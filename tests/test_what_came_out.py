@@ -66,10 +66,10 @@ def rate(times: int, two: str = "absbatchtopk", one: str = "batchtopk", **place:
 
 
 def at_65(sweep: list[dict]) -> float:
-    """R2 at L0 = 65: of its one k, or linear in log L0 between its lambdas."""
+    """R2 at L0 = 65: of its one k, or linear in log L0 between its lambdas, one within 2 %."""
     l0, r2 = curve(sweep)
     assert len({cell["cell"]["seed"] for cell in sweep}) > 1
-    assert len(l0) == 1 or l0[0] < np.log(65) < l0[-1]
+    assert len(l0) == 1 or l0[0] - 0.02 < np.log(65) < l0[-1] + 0.02
     return float(np.interp(np.log(65), l0, r2))
 
 
@@ -137,7 +137,7 @@ def test_long_training():
     )
     gemma, smollm2 = (gains("once-15m", **place) for place in places)
     costs = [-gain for place in places for gain in gains("thrice-45m", **place)]
-    assert said(1)[6:-5] == [
+    assert said(1)[6:-6] == [
         *(millions(of("sign", recipe="thrice-45m")), *of_d, *sorted(of_4d), "4"),
         *ends(costs, ".3f"),
         *(millions(of("sign", recipe="once-15m")), *ends(smollm2, ".3f")),
@@ -149,14 +149,13 @@ def test_long_training():
 
 
 def test_gates():
-    """Rates of SA-GSAE at d and 4d at mlp_out of both models."""
-    places = [{"model": model, "hookpoint": "mlp_out"} for model in D_MODEL]
+    """Rates of SA-GSAE at d and 4d, at mlp_out and resid of both models."""
     of_d, of_4d = (
-        [format(rate(m, "sagsae_tied", "gated", **place), ".1f") for place in places]
-        for m in (1, 4)
+        [rate(times, "sagsae_tied", "gated", **place) for place in pairs("mlp_out", "resid")]
+        for times in (1, 4)
     )
     tokens = millions(of("sign", variant="gated"))
-    assert said(1)[-5:] == [tokens, *of_d, "4", *set(of_4d)]
+    assert said(1)[-6:] == [tokens, *ends(of_d, ".1f"), "4", *ends(of_4d, ".1f")]
 
 
 def gains(recipe: str, **place: str) -> list[float]:
