@@ -184,20 +184,17 @@ def dead(**asked: object) -> str:
 
 def test_opposites():
     real = {"hookpoint": "mlp_out", "recipe": "once-15m"}
-    gained: dict[str, list[str]] = {"sign": [], "sign-nulls": []}
-    cosines, floor = [], []
+    gauss, cosines, floor = [], [], []
     for model, d in D_MODEL.items():
-        gauss = {"model": f"{model.split('-')[0]}-gauss", "recipe": "gauss"}
-        for study, place in (("sign", real | {"model": model}), ("sign-nulls", gauss)):
-            gained[study].append(format(half_width(study, 2, d, **place), ".3f"))
+        place = {"model": f"{model.split('-')[0]}-gauss", "recipe": "gauss"}
+        gauss.append(format(half_width("sign-nulls", 2, d, **place), ".3f"))
         cosines.append([format(np.mean(one), ".2f") for one in poles("sign", "once-15m", d)])
         floor += [poles("sign-nulls", null, d) for null in ("gauss", "redrawn", "frozen")]
-    gained["sign"] = [gain.removeprefix("-") for gain in gained["sign"]]
+    gemma, smollm2 = (half_width("sign", 2, d, model=m, **real) for m, d in D_MODEL.items())
     stronger, weaker = zip(*cosines, strict=True)
     assert said(3) == [
-        millions(of("sign", **real)),
-        *(*gained["sign-nulls"], *gained["sign"], *stronger, *set(weaker)),
-        *ends(np.ravel(floor), ".2f"),
+        *(millions(of("sign", **real)), *gauss, f"{-gemma:.3f}", f"{smollm2:.3f}"),
+        *(*stronger, *set(weaker), *ends(np.ravel(floor), ".2f")),
     ]
 
 
