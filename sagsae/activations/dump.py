@@ -41,8 +41,8 @@ from sagsae.cpu_products import threads_of_torch
 from sagsae.files import digest
 from sagsae.storage import Storage
 
-# One reads a block with a GPU while the others write: `python -m benchmarks.dump_stages` has the
-# figures. On a CPU the model takes thirty times as long as the writing.
+# One reads a block with a GPU while the others write. No GPU has shown how many it takes: this
+# follows from times of writing. On a CPU the model takes thirty times as long as the writing.
 GPU_THREADS = 7
 
 

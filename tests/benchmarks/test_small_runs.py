@@ -10,7 +10,6 @@ import torch
 from benchmarks import (
     codecs,
     dial,
-    dump_stages,
     evaluation,
     families,
     gpu_step,
@@ -75,14 +74,6 @@ def test_widths(printed):
     sizes = ("--d", 16, "--batch", 64, "--l0", 4, "--widths", 64, 128)
     out = printed(width, *sizes, "--rounds", 1, "--threads", 1)
     assert re.findall(r"^\| (\d+) \|", out, re.MULTILINE) == ["64", "128"]
-
-
-def test_stages_of_a_dump(printed):
-    sizes = ("--width", 16, "--rows", 64, "--rows-per-chunk", 32, "--measured-rows", 64)
-    out = printed(dump_stages, *sizes, "--rounds", 1, "--writers", 1, 2, "--forward", 9)
-    for name in (*dump_stages.STAGES, "sum"):
-        assert re.search(rf"^\| {name} \| {NUMBER} \| {NUMBER} \|", out, re.MULTILINE)
-    assert re.findall(r"^\| (\d) \| 9.00 .* \| 9.00 \| forward \|", out, re.MULTILINE) == ["1", "2"]
 
 
 def test_compressors(printed, monkeypatch, tmp_path):
