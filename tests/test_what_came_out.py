@@ -165,7 +165,8 @@ def gains(recipe: str, **place: str) -> list[float]:
 
 
 def test_dead_latents():
-    """At attn of each model: of one side at 8d, and the most of two sides; gains of both."""
+    """At attn of each model: of one side at 8d, and the most of two sides; gains of both. Gates at
+    Gemma: two sides of d against one side of twice the width."""
     one, two, gained = [], [], []
     for model, d in D_MODEL.items():
         place = {"model": model, "hookpoint": "attn", "recipe": "tuned"}
@@ -175,6 +176,10 @@ def test_dead_latents():
         )
         gained += gains(**place)
     assert said(2) == [*one, "8", *two, *ends(gained, ".3f")]
+    place["model"], d = "gemma3-270m", D_MODEL["gemma3-270m"]
+    gated = of("sign", variant="gated", width=2 * d, **place)
+    assert at_65(of("sign", variant="sagsae_tied", width=d, **place)) > at_65(gated)
+    assert max(cell["dead_fraction"] for cell in gated) < 0.01
 
 
 def dead(**asked: object) -> str:
