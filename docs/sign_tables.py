@@ -33,16 +33,16 @@ OUTCOMES = {
 """Column of poles.csv -> its head."""
 
 
-def rates(table: pd.DataFrame, of: str) -> Table:
-    """Of a family and a measure: a row per pair, a column per two-sided width."""
-    rows = _measured(table, of)
+def rates(table: pd.DataFrame, family: str) -> Table:
+    """By R2: a row per pair, a column per two-sided width."""
+    rows = _by_r2(table, family)
     rows = rows[rows["recipe"] == "tuned"]
     return _wide(rows, rows.apply(_rate, axis=1), WIDTHS)
 
 
-def data(table: pd.DataFrame, of: str) -> Table:
+def data(table: pd.DataFrame, family: str) -> Table:
     """The same of the pairs that have the axis of data: a row per pair and recipe of it."""
-    rows = _measured(table, of)
+    rows = _by_r2(table, family)
     rows = rows[rows["recipe"].isin(DATA)]
     several = rows.groupby("pair")["recipe"].transform("nunique") > 1
     rows = _by_data(rows[several]).sort_values("pair", kind="stable")
@@ -60,13 +60,13 @@ def halves(table: pd.DataFrame, family: str) -> Table:
 
 
 def consistency(table: pd.DataFrame, of: str) -> Table:
-    """A measure of two sides at H and of one at 2H, means over lambdas: a row per pair."""
-    two, one, measure = of.split()
+    """The assigned cosine of two sides at H and of one at 2H: a row per pair."""
+    two, one = of.split()
     rows = _named(table[table["recipe"] == "tuned"])
-    means = rows.groupby(["variant", "pair", "times_d"], sort=False)[measure].mean()
+    means = rows.groupby(["variant", "pair", "times_d"], sort=False)["assigned"].mean()
     found = means[two].reset_index()
     ones = (means[one].get((row.pair, 2 * row.times_d)) for row in found.itertuples())
-    texts = [f"{a:.3f}, {b:.3f}" for a, b in zip(found[measure], ones, strict=True)]
+    texts = [f"{a:.3f}, {b:.3f}" for a, b in zip(found["assigned"], ones, strict=True)]
     heads = {m: f"{name}, {2 * m}d" for m, name in WIDTHS.items()}
     return _wide(found, pd.Series(texts, found.index), heads)
 
@@ -82,10 +82,9 @@ def poles(table: pd.DataFrame, variant: str) -> Table:
     return ["tokens, or null", "pair", "cells", *OUTCOMES.values()], lines
 
 
-def _measured(table: pd.DataFrame, of: str) -> pd.DataFrame:
-    """The rows of a family and a measure."""
-    family, measure = of.split()
-    return _named(table[(table["family"] == family) & (table["measure"] == measure)])
+def _by_r2(table: pd.DataFrame, family: str) -> pd.DataFrame:
+    """The rates of a family by R2."""
+    return _named(table[(table["family"] == family) & (table["measure"] == "r2")])
 
 
 def _by_data(rows: pd.DataFrame) -> pd.DataFrame:
