@@ -12,24 +12,22 @@ sys.path.insert(0, str(CHECKOUT))  # whatever --directory says
 
 from pipeline.jobs.json_files import canonical
 from pipeline.jobs.stage import put_checkout_first, relax_gc
-from pipeline.tools.planning import Requests, begin_run, study_of
+from pipeline.tools import planning
 from pipeline.study.cell import WILDCARDS
 
 put_checkout_first(CHECKOUT)
 relax_gc()  # a plan is millions of objects
-study = study_of(config)
+study = planning.study_of(config, workflow.configfiles)
 ROOT, at = str(study.root), study.path  # at("x") is results/<study>/x
 CACHE = study.cache
 SPECS = {name: f"@{path}" for name, path in study.shared_specs.items()}
-requests = Requests(study)  # time and memory of each rule's jobs
+requests = planning.Requests(study)  # time and memory of each rule's jobs
 GPU = {
-    "gpu": 0 if study.run.device == "cpu" else 1,  # `--resources gpu=N` counts jobs that have one
-    "device": study.run.device,
-    "jobs_per_gpu": study.run.jobs_per_gpu,
-}
+    "gpu": planning.gpus_of_a_job(study, lambda: workflow.cores)
+}  # `--resources gpu=N` counts jobs that have one
 LEASE = (
-    "python -m pipeline gpu-lease --device {resources.device}"
-    " --jobs-per-gpu {resources.jobs_per_gpu} --gpus {resources.gpu} -- "
+    "python -m pipeline gpu-lease --device {params.device}"
+    " --jobs-per-gpu {params.jobs_per_gpu} --gpus {resources.gpu} -- "
 )
 
 
@@ -68,7 +66,7 @@ rule all:
 onstart:
     # Snakemake's own lock outlives a kill and knows one working directory only; that of begin_run
     # does neither. The profile switches Snakemake's off.
-    begin_run(study)
+    planning.begin_run(study)
     print(requests.left())
 
 
@@ -79,6 +77,7 @@ onsuccess:
 
 
 onerror:
+    planning.after_failure(study, log, lambda: workflow.cores)
     print(
         f"Finished work is kept. Read the message above or {ROOT}/logs, mend the cause, "
         "and run the same command again: it continues where this run stopped."

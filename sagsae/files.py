@@ -73,15 +73,32 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def signed_json(value: dict[str, Any]) -> bytes:
-    """JSON that carries the sha256 of its own content, so that an edited file shows.
+def signed(value: dict[str, Any]) -> dict[str, Any]:
+    """An object with the sha256 of its own content, so that an edit shows.
 
     Raises:
         ValueError: NaN, an infinity, or a key of the digest's name in `value`.
     """
     if DIGEST_KEY in value:
         raise ValueError(f"a signed JSON object has a key {DIGEST_KEY!r} of its own")
-    return canonical_json({**value, DIGEST_KEY: digest(canonical_json(value))})
+    return {**value, DIGEST_KEY: digest(canonical_json(value))}
+
+
+def check_signed(value: dict[str, Any]) -> dict[str, Any]:
+    """The object that `signed` was given.
+
+    Raises:
+        ValueError: it was changed afterwards, or was never signed.
+    """
+    rest = {key: part for key, part in value.items() if key != DIGEST_KEY}
+    if value.get(DIGEST_KEY) != digest(canonical_json(rest)):
+        raise ValueError(f"content does not match its own {DIGEST_KEY}: edited or damaged")
+    return rest
+
+
+def signed_json(value: dict[str, Any]) -> bytes:
+    """JSON of `signed`, which raises ValueError."""
+    return canonical_json(signed(value))
 
 
 def read_signed_json(path: Path) -> dict[str, Any]:

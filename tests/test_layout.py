@@ -29,7 +29,7 @@ SAGSAE = (
     {"comparison", "dead_latents", "ranking", "sign_rates", "synthetic"},
     {"result_files", "api", "interventions", "texts"},
 )
-MOST_LINES = 300
+MOST_LINES = 400
 FILE_NAME = re.compile(r"[\w./{}-]*[\w}]\.(json|csv|safetensors|html|png|svg|md|tex|gguf|parquet)")
 OF_OTHERS = {"config.json", "generation_config.json", "special_tokens_map.json"}
 OF_OTHERS |= {"added_tokens.json", "tokenizer.json", "tokenizer_config.json", "state.json"}
@@ -135,7 +135,7 @@ def made(root: Path, **files: str) -> Path:
         ({"sagsae__files": "from pipeline.jobs import stage"}, "the library knows no workflow"),
         ({"sagsae__activations__a": "import sagsae.training.b"}, "which is a floor above"),
         ({"pipeline__attic__a": "import pipeline.jobs.b"}, "pipeline.attic has no floor here"),
-        ({"pipeline__jobs__a": "\n" * 301}, "pipeline.jobs.a has 301 lines"),
+        ({"pipeline__jobs__a": "\n" * 401}, "pipeline.jobs.a has 401 lines"),
     ],
 )
 def test_what_is_forbidden_is_found(tmp_path, files, fault):

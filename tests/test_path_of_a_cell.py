@@ -26,6 +26,8 @@ LEAVES = {
     "a cell that another library has trained": ("cells.foreign",),
     "curves on their way to trackers": ("cells.tracking.live", "cells.tracking.trackers"),
     "the schema of metrics.json": ("study.metrics",),
+    "what a file must have been made for": ("study.made_for",),
+    "what follows from the cells that are there": ("tools.preview",),
     "time and memory that a job asks a scheduler for": ("tools.requests",),
 }
 """Why a file of the path may call a module that is not on it -> rooms and modules. A leaf answers
@@ -46,8 +48,12 @@ def used_by(file: str) -> set[str]:
     if file == "pipeline/__main__.py":
         return set(stages.values())
     if not file.endswith(".py"):
-        names = re.findall(r"^from (\S+) import", text, re.MULTILINE)
-        found = {f"{name.replace('.', '/')}.py" for name in names}
+        names = re.findall(r"^from (\S+) import (\w+)", text, re.MULTILINE)
+        found = {
+            f"{name.replace('.', '/')}.py"
+            for module, own in names
+            for name in (module, f"{module}.{own}")
+        }
         found |= set(re.findall(r'^include: "([^"]+)"', text, re.MULTILINE))
         return found | {"pipeline/__main__.py" for _ in re.findall("python -m pipeline", text)}
     found = set()

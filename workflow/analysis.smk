@@ -11,6 +11,8 @@ from pipeline.jobs.stage import put_checkout_first
 from pipeline.study.scope import Scope
 
 put_checkout_first(CHECKOUT)
+if missing := {"measures", "out"} - config.keys():
+    sys.exit(f"error: give --config measures=DIR out=DIR: {', '.join(sorted(missing))} is missing")
 MEASURES, OUT, PAGE = config["measures"].rstrip("/"), config["out"].rstrip("/"), []
 SCOPE = Scope.read(Path(MEASURES, "study.json"))
 FORMATS = Formats(figures=config.get("figures", []), tables=config.get("tables", []))
@@ -24,6 +26,6 @@ rule all:
     input:
         rules.tables.input,
         rules.figures.input,
-        rules.synthetic.input if SCOPE.synthetic.with_study else [],
+        rules.synthetic.input if SCOPE.with_synthetic else [],
         rules.report.output,
     localrule: True

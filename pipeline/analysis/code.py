@@ -3,20 +3,57 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-import sagsae
+CHECKOUT = Path(__file__).resolve().parents[2]
+# Where the analysis begins; all that is imported from there belongs to it.
+FIRST = "pipeline/analysis"
+# An import of this project: its module, and the names that may be modules below it.
+IMPORT = re.compile(
+    r"^[ \t]*(?:from ((?:pipeline|sagsae)[\w.]*) import (\([^)]*\)|[^\n(]*)"
+    r"|import ((?:pipeline|sagsae)[\w.]*))",
+    re.MULTILINE,
+)
 
-FOLDERS = Path(__file__).parent, Path(sagsae.__file__).parent
 
-
+@cache
 def code_digest() -> str:
-    """Of the sources of this folder and of the library. It is a parameter of the rules of analysis,
-    so that a changed line makes tables again."""
-    paths = [
-        path for folder in FOLDERS for end in ("py", "j2") for path in folder.rglob(f"*.{end}")
-    ]
+    """Of the sources of the analysis and of all of this project that they import, found from the
+    imports themselves. It is a parameter of the rules of analysis, so that a changed line makes
+    tables again."""
     found = hashlib.sha256()
-    for path in sorted(paths):
+    for path in sorted(sources()):
         found.update(path.read_bytes())
     return found.hexdigest()[:16]
+
+
+def sources() -> set[Path]:
+    """The files of the analysis, and those that they import, directly or not."""
+    begin = CHECKOUT / FIRST
+    known = set(begin.rglob("*.j2"))
+    waiting = list(begin.rglob("*.py"))
+    while waiting:
+        path = waiting.pop()
+        if path not in known:
+            known.add(path)
+            waiting += [file for name in imported(path.read_text()) for file in files_of(name)]
+    return known
+
+
+def imported(source: str) -> Iterator[str]:
+    """Dotted names that a source imports of this project, modules or what lies in them."""
+    for module, names, whole in IMPORT.findall(source):
+        yield module or whole
+        for name in re.findall(r"(\w+)(?: as \w+)?", names):
+            yield f"{module}.{name}"
+
+
+def files_of(name: str) -> list[Path]:
+    """The file of a module, with those of the packages around it; none if it is no module."""
+    parts = name.split(".")
+    places = [CHECKOUT.joinpath(*parts[: i + 1]) for i in range(len(parts))]
+    files = [file for at in places for file in (at / "__init__.py", at.with_suffix(".py"))]
+    return [file for file in files if file.is_file()]

@@ -29,11 +29,17 @@ def ranking_tables(scope: Scope) -> tuple[str, ...]:
 
 def tables_of(scope: Scope) -> tuple[str, ...]:
     """All but the synthetic ones."""
-    dial = outputs.DIAL_TABLES if scope.dial else ()
-    probe = outputs.PROBE_TABLES if scope.probe else ()
-    signs = outputs.SIGNS_TABLES if scope.signs else ()
+    dial = outputs.DIAL_TABLES if scope.jobs("dial") else ()
+    probe = outputs.PROBE_TABLES if scope.jobs("probe") else ()
+    signs = outputs.SIGNS_TABLES if scope.jobs("signs") else ()
     ranks = ranking_tables(scope) if scope.ranks_all else ()
     return derived_tables(scope) + dial + probe + signs + ranks + claim_tables(scope)
+
+
+def table_kinds(scope: Scope) -> tuple[str, ...]:
+    """The jobs that make them."""
+    looks = [kind for kind in ("dial", "probe", "signs") if scope.jobs(kind)]
+    return ("cells", *looks, *(["ranking"] if scope.ranks_all else []), "claims")
 
 
 def claims_file(study: Path) -> Path:

@@ -40,14 +40,15 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
     claims = claim_tables(scope)[::-1]
     names = [*claims, *(name for name in tables_of(scope) if name in VIEWS and name not in claims)]
     read = {name: read_table(root / "tables" / name) for name in names}
-    figures = [*figures_of(scope), *(SYNTHETIC if scope.synthetic.with_study else ())]
+    figures = [*figures_of(scope), *(SYNTHETIC if scope.with_synthetic else ())]
     counts = read[CLAIMS]["outcome"].value_counts()
     if set(counts.index) == {MISSING}:
         counts, names = counts[:0], names[len(claims) :]
     values: dict[str, Any] = {
         "study": scope.study or "unnamed",
         "note": scope.note,
-        "cells": len(scope.cells),
+        "missing": scope.missing,
+        "cells": len(scope.grid),
         "variants": [variant_label(name) for name in read[CELLS]["variant"].unique()],
         "models": list(scope.models),
         "hookpoints": scope.hookpoints,

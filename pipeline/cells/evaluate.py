@@ -186,8 +186,8 @@ class MeasuredCells:
         file = folder / name
         if not file.exists() or sha256_of(file) != expected:
             raise EvaluationError(
-                f"{file}: not there, or not the one that its metrics are of: run "
-                f"snakemake --force {folder / METRICS}"
+                f"{file}: not there, or not the one that its metrics are of: delete "
+                f"{folder / METRICS} and run snakemake again"
             )
         return file
 

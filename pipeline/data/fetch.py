@@ -8,31 +8,34 @@ In the cache the JSON file is written last, so where it exists, what it describe
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pipeline.data.documents import make_documents
 from pipeline.data.model_folders import GGUF, describe_model, make_model_folder
 from pipeline.data.wheels import AssetError
-from pipeline.jobs.cache import MODELS, TEXTS, Entry, entry_folder, write_record
-from pipeline.jobs.json_files import digest, expect_fields, read_json, sha256_of, write_json
+from pipeline.jobs.cache import DIGESTS, MODELS, TEXTS, Entry, entry_folder, write_record
+from pipeline.jobs.json_files import digest, expect_fields, json_argument, read_json, write_json
 from pipeline.jobs.progress import say
+from pipeline.study.sources import content_of, terms_of
 from pipeline.study.specs import AssetSpec, TextSpec
 
 
-def make_model(spec: AssetSpec, out: Path) -> dict[str, Any]:
+def make_model(spec: AssetSpec, source: dict[str, Any], out: Path) -> dict[str, Any]:
     """Make a model's folder beside ``out`` and describe it in ``out``.
 
     Args:
         spec: ``Study.asset_spec``.
+        source: dump of the model's source.
         out: the asset.json to write.
 
     Returns:
         Its content: digest of the spec; ``folder`` of the model, relative to ``out`` unless it was
         given as an absolute path; model_type, d_model, n_layers, vocab_size; digests of weights and
-        tokenizer; commit of a hub model; terms.
+        tokenizer; commit of a hub model; terms; ``place``, a folder of the user's own as the
+        configuration names it.
 
     Raises:
         AssetError: the model cannot be had or cannot be loaded.
@@ -40,13 +43,13 @@ def make_model(spec: AssetSpec, out: Path) -> dict[str, Any]:
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # it fills logs
-    source = spec.model.model_dump()
     folder, commit = make_model_folder(source, out.parent / "model")
     asset = {
         "spec": digest(spec),
         "folder": _recorded(folder, out.parent),
         "resolved_revision": commit,
         "terms": source.get("terms", ""),
+        **({"place": source["path"]} if source["kind"] == "path" else {}),
         **describe_model(folder),
     }
     write_json(out, asset)
@@ -68,55 +71,61 @@ def model_folder(asset: str | Path) -> Path:
         return entry_folder(Path(asset), found) / found["folder"]
 
 
-def make_text(spec: TextSpec, out: Path) -> dict[str, Any]:
+def make_text(spec: TextSpec, source: dict[str, Any], out: Path) -> dict[str, Any]:
     """Store the documents beside ``out`` and describe them in ``out``.
 
     Args:
         spec: ``Study.text_spec``.
+        source: dump of the text's source.
         out: the documents.json to write.
 
     Raises:
         AssetError: the text cannot be had.
     """
-    documents = {"spec": digest(spec), **make_documents(spec.text.model_dump(), out.parent)}
+    documents = {"spec": digest(spec), **make_documents(source, out.parent)}
     write_json(out, documents)
     return documents
 
 
-def _check_local(spec: AssetSpec | TextSpec) -> None:
-    """Raise AssetError if a local file is not the one that the specification was made for."""
-    folder = getattr(spec.model, "path", "") if isinstance(spec, AssetSpec) else ""
-    for name, expected in spec.files.items():
-        if not (file := Path(folder, name)).is_file() or sha256_of(file) != expected:
-            raise AssetError(f"{file}: changed after the plan was made: run snakemake again")
-
-
 def _spec(text: str) -> AssetSpec | TextSpec:
-    return (AssetSpec if "model" in json.loads(text) else TextSpec).argument(text)
+    return (AssetSpec if "model" in json_argument(text) else TextSpec).argument(text)
+
+
+def _is_whole(made_file: Path, source: dict[str, Any]) -> bool:
+    """Whether the cache has it; a folder of the user's own is found again where it lies now."""
+    if not made_file.exists():
+        return False
+    return source["kind"] != "path" or read_json(made_file)["place"] == source["path"]
 
 
 def main(
-    spec: Annotated[AssetSpec | TextSpec, _spec], cache: Path, out: Path, terms: str = ""
+    spec: Annotated[AssetSpec | TextSpec, _spec],
+    source: Annotated[Any, json_argument],
+    cache: Path,
+    out: Path,
 ) -> None:
     """Make what the specification describes, unless the cache has it.
 
     Args:
         spec: AssetSpec or TextSpec as JSON
+        source: of the model or of the text, as the configuration has it, as JSON or @FILE
         cache: folder of the cache
         out: record to write
-        terms: of use, which are printed where a download starts
     """
-    entry = Entry(cache, MODELS if isinstance(spec, AssetSpec) else TEXTS, digest(spec))
+    make: Callable[[Any, dict[str, Any], Path], dict[str, Any]] = make_text
+    kind, field = TEXTS, "text"
+    if isinstance(spec, AssetSpec):
+        kind, make, field = MODELS, make_model, "model"
+    given = getattr(type(spec).model_validate({"revision": spec.revision, field: source}), field)
+    entry = Entry(cache, kind, digest(spec))
     made_file = entry.folder / out.name
     with entry.used(), entry.making():
-        if not made_file.exists():
-            if terms:
+        if not _is_whole(made_file, source):
+            if terms := terms_of(given):
                 say(f"terms of what is downloaded now: {terms}")
-            _check_local(spec)
-            if isinstance(spec, AssetSpec):
-                make_model(spec, made_file)
-            else:
-                make_text(spec, made_file)
+            if content_of(given, cache / DIGESTS) != getattr(spec, field):
+                raise AssetError(f"{out}: local files changed after the plan: run snakemake again")
+            make(spec, source, made_file)
         made = read_json(made_file)
         write_record(out, made, entry.folder)
     shown = {

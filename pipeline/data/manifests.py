@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline.jobs.cache import ENTRY, entry_folder
 from pipeline.jobs.json_files import digest, expect_fields, read_json
+from pipeline.study.made_for import check_made_for
 from pipeline.study.specs import DumpSpec
 from sagsae.activations import Store, StoreError, verify_store
 from sagsae.storage import Location, Storage, is_url, storage_at
@@ -45,14 +46,11 @@ def open_store(manifest: Path, expected: str | None = None) -> Store:
     """
     found = read_json(manifest)
     with expect_fields(manifest):
-        made_for, rows, sha256 = found["spec"], index(found["rows"]), found["sha256"]
+        rows, sha256 = index(found["rows"]), found["sha256"]
         place = recorded_store(manifest, found)
-    if expected is not None and made_for != expected:
-        raise ValueError(
-            f"{manifest}: was made for specification {made_for} where {expected} is needed; "
-            f"run snakemake on {manifest} to dump the store of this configuration"
-        )
-    again = f"`snakemake --force {manifest}` makes what is missing and records it"
+    if expected is not None:
+        check_made_for(manifest, found, {"spec": expected})
+    again = f"delete {manifest} and run snakemake again: it makes what is missing"
     try:
         store = Store.open(place, rows=rows)
     except (StoreError, ValueError) as error:

@@ -16,16 +16,10 @@ from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json, sha256_of
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import link_or_copy
+from pipeline.study.sources import TOKENIZER_FILES
 
 # What is fetched of a hub repository: configuration, tokenizer, safetensors; never pickles.
 HUB_PATTERNS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
-TOKENIZER_FILES = (
-    "tokenizer*",
-    "vocab*",
-    "merges.txt",
-    "special_tokens_map.json",
-    "added_tokens.json",
-)
 # The downloaded file of a model, beside its folder, until the model is known to load.
 GGUF = "model.gguf"
 

@@ -25,6 +25,7 @@ from pipeline.data.fetch import model_folder
 from pipeline.jobs.cache import CONTEXTS, TOKENS, Entry, entry_folder, write_record
 from pipeline.jobs.json_files import digest, expect_fields, read_json
 from pipeline.jobs.progress import Progress, say
+from pipeline.study.made_for import check_made_for
 from pipeline.study.specs import TokenSpec
 from sagsae.activations.reading import contexts_per_block
 from sagsae.activations.tokens import TextTooShortError, TokenStore, load_tokens, pack, save_tokens
@@ -192,15 +193,8 @@ def main(spec: TokenSpec, asset: Path, documents: Path, cache: Path, out: Path) 
         out: record to write
     """
     found, descriptor = read_json(asset), read_json(documents)
-    for path, made, wanted in (
-        (asset, found["spec"], spec.asset),
-        (documents, descriptor["spec"], spec.documents),
-    ):
-        if made != wanted:
-            raise ValueError(
-                f"{path}: made for another configuration ({made}, not {wanted}); delete it and run "
-                "snakemake again"
-            )
+    check_made_for(asset, found, {"spec": spec.asset})
+    check_made_for(documents, descriptor, {"spec": spec.documents})
     entry = Entry(cache, TOKENS, family(spec, found, descriptor))
     with entry.used(), entry.making():
         path, count = entry.folder / CONTEXTS, contexts_wanted(spec)

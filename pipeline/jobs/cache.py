@@ -6,6 +6,7 @@
     <cache>/stores/<name>/    activation stores, see docs/store.md; they grow
     <cache>/baselines/<key>/  losses of a language model
     <cache>/studies/          the folders of the studies that read here
+    <cache>/digests/          sha256 of large files of the user's own, which every plan asks for
 
 A study has a small record of each entry that it uses, and Snakemake tracks the records alone: it
 deletes outputs before it makes them again, and must not delete what another study reads.
@@ -29,6 +30,7 @@ from sagsae.storage import Storage, is_url
 
 MODELS, TEXTS, TOKENS, STORES, BASELINES = "models", "texts", "tokens", "stores", "baselines"
 STUDIES, STUDY_FILE = "studies", "{}-{}.json"
+DIGESTS = "digests"
 # What vouches for an entry, written last: of a model, of a text, of baselines.
 ASSET, DOCUMENTS, LOSSES = "asset.json", "documents.json", "baselines.json"
 # The file of an entry of tokens.

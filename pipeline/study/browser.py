@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any
-
-from pydantic import Field
+from typing import TYPE_CHECKING, Any
 
 from pipeline.study.cell import Cell, by_sweep
 from pipeline.study.grid import Comparison
 from pipeline.study.inputs import read_by_look
 from pipeline.study.looks import Place, Restricted, SweptSpec
-from pipeline.study.sections import Count
+from pipeline.study.sections import Count, Names
 
 if TYPE_CHECKING:
     from pipeline.study.study import Study
@@ -27,7 +25,7 @@ class Browser(Restricted):
 
     top: Count = 10
     """Contexts of each sign that are shown of a latent, those in which it fires most strongly."""
-    cells: Annotated[list[str], Field(min_length=1)] | None = None
+    cells: Names = None
     """Show these cells, by their names under ``cells/``, on the grid or off it."""
 
 
@@ -125,7 +123,8 @@ def read_by_browser(study: Study, shown: str) -> dict[str, Any]:
     Raises:
         CellNameError: the browser does not show it.
     """
-    spec: BrowserSpec = study.look_spec(study.browser_cell(shown))
+    file = study.browser_cell(shown)
+    spec: BrowserSpec = study.look_spec(file)
     cells = set(spec.weights_of)
     dials = [file for file, one in study.dials.items() if cells & set(one.weights_of)]
-    return read_by_look(study, spec) | {"dials": dials}
+    return read_by_look(study, file, spec) | {"dials": dials}

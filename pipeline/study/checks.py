@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from math import prod
@@ -13,7 +14,7 @@ from pipeline.study.grid import axes_of, cells_of
 from pipeline.study.looks import unknown_names
 from pipeline.study.probe import probe_faults
 from pipeline.study.recipes import home, recipe_faults
-from pipeline.study.sections import CellNameError
+from pipeline.study.sections import LARGEST_WIDTH, CellNameError
 from pipeline.study.signs import signs_faults
 from pipeline.study.study_config import StudyConfig, text_sources
 from pipeline.study.training import DEFAULT_RECIPE
@@ -63,6 +64,45 @@ def _block_faults(config: StudyConfig) -> list[str]:
             for j, k in enumerate(entry.ks or [])
             if k > min(widths)
         ]
+    return faults
+
+
+def _comparison_faults(config: StudyConfig) -> list[str]:
+    """Sides of comparisons that no cell has."""
+    cells = {
+        (entry.variant, model.name, entry.width_for(model.d_model))
+        for entry in config.grid
+        for model in axes_of(entry, config)[0]
+    }
+    return [
+        f"comparisons.{i}.{name}: no cell of the grid is {side.variant} of this width; the grid "
+        f"has {_widths(config, side.variant)}"
+        for i, item in enumerate(config.comparisons)
+        for name, side in (("candidate", item.candidate), ("baseline", item.baseline))
+        if cells.isdisjoint(
+            (side.variant, m.name, side.width_for(m.d_model)) for m in config.models
+        )
+    ]
+
+
+def _widths(config: StudyConfig, variant: str) -> str:
+    """The widths that a variant has on the grid, in words."""
+    entries = [entry for entry in config.grid if entry.variant == variant]
+    words = (
+        f"width {e.width}" if e.expansion is None else f"expansion {e.expansion:g}" for e in entries
+    )
+    return f"it with {', '.join(dict.fromkeys(words))}" if entries else "none of this variant"
+
+
+def _text_faults(config: StudyConfig) -> list[str]:
+    """Files of text that are listed twice: a document in both splits is no held-out text."""
+    faults, seen = [], dict[str, str]()
+    for path, source in text_sources(config.text).items():
+        for i, name in enumerate(source.paths if source.kind == "files" else []):
+            place, file = f"{path}.paths.{i}", os.path.realpath(name)
+            if file in seen:
+                faults.append(f"{place}: {name} is listed by {seen[file]} already")
+            seen.setdefault(file, place)
     return faults
 
 
@@ -139,6 +179,8 @@ CHECKS: dict[Callable[[StudyConfig], list[str]], set[str]] = {
     signs_faults: PLACES | {"recipes", "signs"},
     _browser_faults: PLACES | {"recipes", "browser", "comparisons"},
     _foreign_faults: PLACES | {"grid"},
+    _comparison_faults: PLACES | {"grid", "recipes", "comparisons"},
+    _text_faults: {"text"},
 }
 
 
@@ -192,6 +234,10 @@ def check_known(cell: Cell, config: StudyConfig) -> None:
                 f"{cell.path}: unknown {field} {getattr(cell, field)!r}; "
                 f"this study has {', '.join(name or DEFAULT_RECIPE for name in names)}"
             )
+    if cell.width > LARGEST_WIDTH:
+        raise CellNameError(f"{cell.path}: a dictionary has {LARGEST_WIDTH:,} latents at most")
+    if cell.k is not None and cell.k > cell.width:
+        raise CellNameError(f"{cell.path}: {cell.k} active latents of {cell.width}: ask for fewer")
     if cell.knob_name not in (allowed := knobs(cell.variant)):
         asked = replace(cell, lam=None, k=1) if K in allowed else replace(cell, lam=0.1, k=None)
         raise CellNameError(

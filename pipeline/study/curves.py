@@ -58,15 +58,16 @@ def curve_content(rows: Sequence[Row], cell: Cell, train: str) -> bytes:
     return sink.getvalue()
 
 
-def read_curve(path: Path) -> pd.DataFrame:
-    """A curve, a row per logged step.
+def read_curve(path: Path) -> tuple[pd.DataFrame, dict[str, str]]:
+    """A curve, a row per logged step; its cell, and the digest of the training that it is of.
 
     Raises:
         FileNotFoundError: there is none.
         ValueError: no such file, or a damaged one; the message names it.
     """
     try:
-        found: pd.DataFrame = parquet.read_table(path, page_checksum_verification=True).to_pandas()
+        found = parquet.read_table(path, page_checksum_verification=True)
     except (pa.ArrowException, ValueError) as error:
         raise ValueError(f"{path}: no training curve ({error})") from None
-    return found
+    known = {name.decode(): value.decode() for name, value in (found.schema.metadata or {}).items()}
+    return found.to_pandas(), {name: known.get(name, "") for name in ("cell", "train")}

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from pipeline.study.cell import Cell
 from pipeline.study.sections import (
     ABSENT,
+    ONCE,
     CellNameError,
     Count,
     FieldFaults,
@@ -108,13 +109,13 @@ class GridEntry(Sized):
     """A block of the grid: one variant at one width over lambdas or ks, seeds, models and
     hookpoints."""
 
-    lambdas: Annotated[list[Lambda], Field(min_length=1)] | None = ABSENT
+    lambdas: Annotated[list[Lambda], Field(min_length=1), *ONCE] | None = ABSENT
     """Sparsity coefficients, of activations as ``training.input_norm`` scales them. Of each variant
     with a penalty; what lambda weighs is said in docs/method.md."""
-    ks: Annotated[list[Count], Field(min_length=1)] | None = ABSENT
+    ks: Annotated[list[Count], Field(min_length=1), *ONCE] | None = ABSENT
     """Numbers of active latents per token, of k-sparse variants in the place of lambdas: topk,
     batchtopk, matryoshka_batchtopk and their two-sided forms."""
-    seeds: Annotated[list[Natural], Field(min_length=1)] = [0]
+    seeds: Annotated[list[Natural], Field(min_length=1), *ONCE] = [0]
     """Seeds of the initial weights and of the order of the batches."""
     models: Names = None
     """Restrict to these models; all when absent."""
@@ -154,7 +155,7 @@ class Comparison(Section):
     """The variant that is claimed to be better."""
     baseline: Contender
     """The variant it is compared with."""
-    matched_l0: list[Positive] = [64.0]
+    matched_l0: Annotated[list[Positive], *ONCE] = [64.0]
     """L0 values at which both are read off their frontiers, where the overlap contains them."""
 
 

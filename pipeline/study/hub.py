@@ -11,7 +11,7 @@ from snakemake.io import ancient
 from pipeline.study.cell import Cell
 from pipeline.study.grid import is_foreign
 from pipeline.study.outputs import WEIGHTS
-from pipeline.study.sections import CellNameError, HubRepository, Section
+from pipeline.study.sections import ONCE, CellNameError, HubRepository, Section
 
 if TYPE_CHECKING:
     from pipeline.study.study import Study
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Hub(Section):
     """What a folder for the Hugging Face hub holds; `snakemake hub_folder` makes it."""
 
-    cells: Annotated[list[str], Field(min_length=1)] = ["*"]
+    cells: Annotated[list[str], Field(min_length=1), *ONCE] = ["*"]
     """Cells by name, as `python -m pipeline cells` prints them. In a name, * stands for any text
     and ? for any character; a name without them may be of a cell off the grid."""
     repo: HubRepository = "your-name/your-saes"

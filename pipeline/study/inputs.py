@@ -2,73 +2,125 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from snakemake.io import ancient
 
-from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.looks import LookSpec
-from pipeline.study.outputs import WEIGHTS
+from pipeline.study.made_for import Expected, is_made_for, made_from
+from pipeline.study.outputs import SPLITS, WEIGHTS, Split
 
 if TYPE_CHECKING:
     from pipeline.study.study import Study
 
 
-def read_by_cell(study: Study, cell: Cell) -> dict[str, Any]:
-    """What a cell's job reads: an autoencoder of another library on this machine, too.
-
-    Nothing is ancient to a cell that is not made: such a cell would be left out of a run that only
-    makes its files again.
-    """
-    known = read_by_cells(study, cell.model)
-    if not Path(study.metrics(cell)).exists():
-        known = {name: str(path) for name, path in known.items()}
-    foreign = study.foreign.get(cell)
-    source = {"source": foreign.local_files} if foreign and foreign.local_files else {}
-    return known | source
-
-
-@cache
-def read_by_cells(study: Study, model: str) -> dict[str, str]:
-    """What the cells of a model read; looked at once a run, not once a cell."""
-    return {
-        "asset": ancient(study.asset(model)),
-        "train": ancient_if_current(study.manifest(model, "train"), study.stores[model, "train"]),
-        "heldout": ancient_if_current(
-            study.manifest(model, "heldout"), study.stores[model, "heldout"]
-        ),
-        "baselines": ancient_if_current(study.baselines(model), study.losses[model]),
-    }
-
-
-def ancient_if_current(path: str, expected: str) -> str:
-    """``path`` for an input list, as ancient if the file was made for ``expected`` already.
+def ancient_if_made_for(path: str, expected: Expected) -> str:
+    """``path`` for an input list, as ancient if the file was made for this study already.
 
     A file that was only made again, or copied, then retrains nothing. A file of another
     specification is an ordinary input: Snakemake does not look at the parameters of a job whose
     only tie to a rerun is an ancient file, so as ancient it would leave the job stale.
+    """
+    return ancient(path) if is_made_for(path, expected) else path
+
+
+def inputs_of(output: str, current: bool, paths: Mapping[str, Any]) -> dict[str, Any]:
+    """What the job of an output reads, so that an output of another configuration is made again.
+
+    Such an output is dated back, and no input is ancient to it: Snakemake's documented rule, a
+    newer input, then plans it without any memory of its own. Nor is anything ancient to an output
+    that is not there: it would be left out of a run that only makes its inputs again.
 
     Args:
-        path: A manifest or baselines file, there or not.
-        expected: Digest of the specification that it must have been made for.
+        output: A file of the job, there or not.
+        current: Whether it is there, and is of the configuration at hand.
+        paths: Name of an input -> its files.
     """
-    try:
-        found = read_json(path)
-        made_for = found.get("spec") or found["made_from"]["baselines"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return path
-    return ancient(path) if made_for == expected else path
-
-
-def read_by_look(study: Study, spec: LookSpec) -> dict[str, Any]:
-    """What a job reads that looks into cells: one of steering, of probes or of the browser."""
-    tokens = ancient(study.tokens(spec.model, "heldout"))
-    known = read_by_cells(study, spec.model) | {"tokens": tokens}
+    if current:
+        return dict(paths)
+    if os.path.exists(output):
+        os.utime(output, (1, 1))  # Snakemake takes 0 for no date
     return {
+        name: [str(file) for file in path] if isinstance(path, list) else str(path)
+        for name, path in paths.items()
+    }
+
+
+# What jobs read that read nothing of a study: a file that is older than all they make.
+PROGRAM = str(Path(__file__).resolve().parents[2] / "pyproject.toml")
+
+
+def read_by_none(file: str, expected: Expected) -> dict[str, Any]:
+    """What a job reads that reads nothing of the study."""
+    return inputs_of(file, is_made_for(file, expected), {"program": ancient(PROGRAM)})
+
+
+def read_by_tokens(study: Study, model: str, split: Split) -> dict[str, Any]:
+    """What the job of a split's contexts reads."""
+    known = read_of(study, model)
+    paths = {name: known[name] for name in ("asset", "documents")}
+    made_for, file = made_from(study.token_spec(model, split)), study.tokens(model, split)
+    return inputs_of(file, is_made_for(file, made_for), paths)
+
+
+def read_by_dump(study: Study, model: str, split: Split) -> dict[str, Any]:
+    """What the job of a store reads, or of rows that are drawn like those of another model."""
+    known, expected = read_of(study, model), {"spec": study.stores[model, split]}
+    if like := study.models[model].like:
+        other = read_of(study, like)
+        paths = {"train": other["train"], "real": other[split]}
+    else:
+        paths = {"asset": known["asset"], "tokens": known[f"{split}_tokens"]}
+        paths["calibration"] = known["train_tokens"]
+    file = study.manifest(model, split)
+    return inputs_of(file, is_made_for(file, expected), paths)
+
+
+def read_by_baselines(study: Study, model: str) -> dict[str, Any]:
+    """What the job of a model's own losses reads."""
+    known = read_of(study, model)
+    paths = {name: known[name] for name in ("asset", "train", "heldout")}
+    paths["tokens"] = known["heldout_tokens"]
+    file = study.baselines(model)
+    return inputs_of(file, is_made_for(file, {"baselines": study.losses[model]}), paths)
+
+
+def read_by_cell(study: Study, cell: Cell) -> dict[str, Any]:
+    """What a cell's job reads: an autoencoder of another library on this machine, too."""
+    known, foreign = read_of(study, cell.model), study.foreign.get(cell)
+    paths = {name: known[name] for name in ("asset", "train", "heldout", "baselines")}
+    file = study.metrics(cell)
+    found = inputs_of(file, is_made_for(file, study.cell_made_for(cell)), paths)
+    return found | ({"source": foreign.local_files} if foreign and foreign.local_files else {})
+
+
+def read_by_look(study: Study, file: str, spec: LookSpec) -> dict[str, Any]:
+    """What a job reads that looks into cells: one of steering, of probes or of the browser."""
+    known = read_of(study, spec.model) | {"tokens": read_of(study, spec.model)["heldout_tokens"]}
+    paths = {
         "metrics": [study.metrics(cell) for cell in spec.metrics_of],
         "weights": [study.cell_file(cell, WEIGHTS) for cell in spec.weights_of],
         **{name: known[name] for name in spec.reads},
     }
+    return inputs_of(file, is_made_for(file, made_from(spec)), paths)
+
+
+@cache
+def read_of(study: Study, model: str) -> dict[str, str]:
+    """What jobs read of a model and of the text, looked at once a run, not once a cell."""
+    study.model_named(model)
+    expected: dict[str, tuple[str, Expected]] = {
+        "asset": (study.asset(model), study.asset_made_for(model)),
+        "documents": (study.documents, made_from(study.text_spec())),
+        "baselines": (study.baselines(model), {"baselines": study.losses[model]}),
+    }
+    for split in SPLITS:
+        contexts = made_from(study.token_spec(model, split))
+        expected[f"{split}_tokens"] = (study.tokens(model, split), contexts)
+        expected[split] = (study.manifest(model, split), {"spec": study.stores[model, split]})
+    return {name: ancient_if_made_for(*pair) for name, pair in expected.items()}

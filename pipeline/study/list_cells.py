@@ -9,22 +9,15 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell
-from pipeline.study.sections import lambda_tag
+from pipeline.study.made_for import is_made_for
+from pipeline.study.sections import CellNameError, lambda_tag
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG
 from pipeline.study.training import DEFAULT_RECIPE
 
-
-def is_current(study: Study, cell: Cell, metrics: Path) -> bool:
-    """Whether metrics were measured on a cell as the study's configuration describes it."""
-    try:
-        made_from = read_json(metrics)["made_from"]
-        found = made_from["train"], made_from["evaluate"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return found == (digest(study.train_spec(cell)), digest(study.evaluate_spec(cell)))
+# A target that makes nothing: without one, Snakemake makes the whole study.
+NOTHING = "nothing"
 
 
 def axes(cell: Cell) -> tuple[str, ...]:
@@ -71,6 +64,15 @@ def main(
         missing: only cells without metrics of their present configuration
     """
     study = Study.load(configfile)
-    for cell in matching(study, model, hookpoint, variant, recipe, width, lam, k, seed):
-        if not (missing and is_current(study, cell, Path(study.metrics(cell)))):
-            print(study.metrics(cell) if targets else cell.path)
+    asked = list(matching(study, model, hookpoint, variant, recipe, width, lam, k, seed))
+    wanted = [
+        cell
+        for cell in asked
+        if not (missing and is_made_for(study.metrics(cell), study.cell_made_for(cell)))
+    ]
+    for cell in wanted:
+        print(study.metrics(cell) if targets else cell.path)
+    if targets and not wanted:
+        print(NOTHING)
+    if not asked:
+        raise CellNameError("no cell of this study has such a name: ask without it to see all")

@@ -184,7 +184,7 @@ class LookRun(Section):
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read and validate one file; raises MetricsError as ``read_measure``."""
-        return read_measure(cls, path, f"run `snakemake {cls.kind}` first")
+        return read_measure(cls, path, "run snakemake first")
 
 
 def nearest_lambda(l0: Mapping[float, float], level: float) -> float | None:

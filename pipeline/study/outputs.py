@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import PurePath
+from typing import Literal
 
 from pipeline.study.cell import PATTERN, Cell
 from sagsae.exchange import OWN_WEIGHTS
+
+Split = Literal["train", "heldout"]
+SPLITS: tuple[Split, ...] = ("train", "heldout")
 
 METRICS, WEIGHTS, TRAINING = "metrics.json", OWN_WEIGHTS, "training.json"
 
@@ -83,10 +86,16 @@ SYNTHETIC = "synthetic"
 
 RUNS = f"{SYNTHETIC}/runs"
 
+# Table of all synthetic protocols, and of one.
+SUMMARY, PROTOCOL = "summary.csv", "{}.csv"
+
 CLAIMS_PAGE = "claims.md"
 
 # The verdicts of a study whose claims are judged under several settings, side by side.
 CLAIMS_MATRIX = "claims_matrix.csv"
+
+# Folder of what follows from the cells that are there while others are missing.
+PREVIEW = "preview"
 
 # Folder of the measures of a study; what analysis must know of it; the measures of one kind; the
 # training curves that figures draw.
@@ -180,10 +189,9 @@ class Outputs:
     def report(self) -> str:
         return self.path(REPORT)
 
-    def names_below(self, folder: str, files: Iterable[str]) -> list[str]:
-        """Paths without the folder of the study, one below it, and without their suffix."""
-        above = self.root / folder
-        return [str(PurePath(file).relative_to(above).with_suffix("")) for file in files]
+    def name_below(self, folder: str, file: str) -> str:
+        """A path without the folder of the study, one below it, and without its suffix."""
+        return str(PurePath(file).relative_to(self.root / folder).with_suffix(""))
 
     def log(self, *parts: str) -> str:
         return self.path("logs", *parts) + ".log"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from pipeline.study.sections import NAME_LENGTH, Name, Section, Variant, faults_of
+from pipeline.study.sections import NAME_LENGTH, ONCE, Name, Section, Variant, faults_of
 from pipeline.study.training import DEFAULT_RECIPE, Changes, Training, for_variant
 from sagsae.schedules import SETTINGS, uses
 
@@ -40,7 +40,7 @@ class Recipe(Section):
     """What it is, for readers of the report."""
     extends: Name = DEFAULT_RECIPE
     """The recipe whose settings it changes; ``default`` is section training."""
-    variants: Annotated[list[Variant], Field(min_length=1)] | None = None
+    variants: Annotated[list[Variant], Field(min_length=1), *ONCE] | None = None
     """The variants that it concerns; all when absent. Of any other variant, the cells under this
     recipe are those of the recipe that it extends: they are trained once."""
     factors: dict[FactorName, str] = Field(default_factory=dict)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 from itertools import product
-from operator import not_
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell, SweepKey
@@ -17,7 +16,6 @@ from pipeline.study.grid import Comparison, is_foreign
 from pipeline.study.recipes import Recipe, home
 from pipeline.study.sections import ConfigError, describe
 from pipeline.study.settings import PAPER_FAMILY, Factor, Setting, factors_of, width_pairs
-from pipeline.study.synthetic import PROTOCOLS
 from sagsae.autoencoders.registry import sides, stem, stems
 
 if TYPE_CHECKING:
@@ -30,17 +28,12 @@ SWEPT = {"r2": "R2", "dead_fraction": "Dead fraction", "loss_recovered": "Loss R
 DEFAULT_LEVEL = 64.0
 
 
-class SyntheticScope(BaseModel):
-    """What is drawn of the synthetic protocols."""
+def _pairs(jobs: Any) -> Any:
+    return list(jobs.items()) if isinstance(jobs, dict) else jobs
 
-    with_study: bool = False
-    """Whether they are part of the study, so that their claims are judged."""
-    seeds: list[int] = []
 
-    @property
-    def runs(self) -> list[str]:
-        """Names of the runs, by protocol and seed."""
-        return [f"{protocol}_seed{seed}" for protocol in PROTOCOLS for seed in self.seeds]
+# Jobs in an order, which an object of JSON does not keep.
+Jobs = Annotated[list[tuple[str, dict[str, str]]], BeforeValidator(_pairs)]
 
 
 class Scope(BaseModel):
@@ -48,8 +41,9 @@ class Scope(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
-    cells: list[str]
-    """Paths of the grid's cells."""
+    made_for: dict[str, Jobs]
+    """Kind of measure (cells, dial, probe, signs, synthetic) -> name of each job, in the order of
+    tables, and what its file must have been made for, see `pipeline.study.made_for`."""
     comparisons: list[Comparison]
     models: dict[str, int]
     """Model name -> d_model, by name: tables follow this order."""
@@ -60,15 +54,12 @@ class Scope(BaseModel):
     """What readers must know before they read a number."""
     sources: list[str] = []
     """Names of the sources of text, where there are several."""
-    dial: list[str] = []
-    """Names of the jobs that steered, in the order of the tables."""
-    probe: list[str] = []
-    """Names of the jobs that probed codes, in the order of the tables."""
-    signs: list[str] = Field(default=[], exclude_if=not_)
-    """Names of the jobs that looked into signs, in the order of the tables."""
     curves: list[str] = []
     """Paths of the cells whose training curves may be drawn."""
-    synthetic: SyntheticScope = SyntheticScope()
+    missing: list[str] = []
+    """Paths of the cells that are not there yet, and that take no part."""
+    with_synthetic: bool = False
+    """Whether the synthetic protocols are part of the study, so that their claims are judged."""
     reference: str = ""
     """Folder of another study whose verdicts stand beside the own ones, below the checkout."""
     recipes: dict[str, Recipe] = {}
@@ -94,10 +85,15 @@ class Scope(BaseModel):
         """Of all that a number hangs on: not of words for readers."""
         return digest(self.model_dump(exclude={"study", "note"}))
 
+    def jobs(self, kind: str) -> dict[str, dict[str, str]]:
+        """Names of the jobs of one kind of measure, in the order of the tables, and what the file
+        of each must have been made for."""
+        return dict(self.made_for.get(kind, ()))
+
     @cached_property
     def grid(self) -> list[Cell]:
         """The grid's cells."""
-        return [Cell.from_path(path) for path in self.cells]
+        return [Cell.from_path(path) for path in self.jobs("cells")]
 
     @cached_property
     def drawn(self) -> list[Cell]:
@@ -118,7 +114,7 @@ class Scope(BaseModel):
     def ranks_all(self) -> bool:
         """Whether all sweeps are ranked against all, and forms of two sides set beside those of
         one: in a study of several families, or with section signs."""
-        return len(self.families) > 1 or bool(self.signs)
+        return len(self.families) > 1 or bool(self.jobs("signs"))
 
     @cached_property
     def has_sign_rates(self) -> bool:

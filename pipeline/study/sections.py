@@ -47,6 +47,9 @@ def lambda_tag(value: float) -> str:
     return tag
 
 
+# Latents that a dictionary may have.
+LARGEST_WIDTH = 10**9
+
 # Every reader of JSON keeps whole numbers up to here exact.
 LARGEST = 2**53
 
@@ -76,10 +79,10 @@ def _ascending(values: list[Any]) -> list[Any]:
     return values
 
 
-def _once(names: list[str]) -> list[str]:
-    if len(set(names)) < len(names):
-        raise ValueError(f"{names} names one twice")
-    return names
+def _once(values: list[Any]) -> list[Any]:
+    if twice := [value for i, value in enumerate(values) if value in values[:i]]:
+        raise ValueError(f"{twice[0]!r} is listed twice: list each value once")
+    return values
 
 
 def _one_spelling(value: float) -> float:
@@ -117,7 +120,7 @@ Fraction = Annotated[Number, Field(gt=0, lt=1)]
 Lambda = Annotated[Positive, AfterValidator(_one_spelling)]
 Natural = Annotated[int, Field(ge=0, le=LARGEST)]
 Count = Annotated[int, Field(gt=0, le=LARGEST)]
-Width = Annotated[int, Field(gt=0, le=10**9)]
+Width = Annotated[int, Field(gt=0, le=LARGEST_WIDTH)]
 Value = int | float | bool | str
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$", max_length=NAME_LENGTH)]
@@ -135,14 +138,14 @@ FolderOrNone = Annotated[PathOrNone, AfterValidator(_usable_folder)]
 HubRepository = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)
 ]
-# Of what a section restricts itself to; None for no restriction.
-Names = Annotated[list[str], Field(min_length=1)] | None
 # Of a field that may be absent: None, of which files say nothing.
 ABSENT: Any = Field(default=None, exclude_if=not_)
 # Of a list: each value once, the smallest first.
 Ascending = AfterValidator(_ascending)
-# Of a list: each name at most once.
+# Of a list: each value at most once.
 ONCE = AfterValidator(_once), Field(json_schema_extra={"uniqueItems": True})
+# Of what a section restricts itself to; None for no restriction.
+Names = Annotated[list[str], Field(min_length=1), *ONCE] | None
 Bucket = Annotated[str, Field(max_length=1000), AfterValidator(_bucket)]
 FilePath = Annotated[PathOrNone, Field(min_length=1)]
 Folder = Annotated[FolderOrNone, Field(min_length=1)]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from functools import cache
+from collections.abc import Sequence
 from operator import not_
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, Field
 
-from pipeline.jobs.json_files import sha256_of
+from pipeline.jobs.json_files import digest, sha256_of
 from pipeline.study.sections import Count, FilePath, Name, Natural, Section, Sha256, Value
+from sagsae.files import write_atomic
+
+# Bytes from which on the digest of a file is kept.
+LARGE_FILE = 2**24
 
 _REPOSITORY = "^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)?$"
 
@@ -218,49 +221,69 @@ def source_faults(
 
 
 # Of a folder that ``save_pretrained`` writes: weights, configuration, tokenizer.
-MODEL_FILES = ("*.safetensors", "*.json", "*.txt", "*.model")
+TOKENIZER_FILES = (
+    "tokenizer*",
+    "vocab*",
+    "merges.txt",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "*.model",
+)
+MODEL_FILES = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    *TOKENIZER_FILES,
+)
 
 Source = TypeVar("Source", bound=BaseModel)
 
 
-def without_terms(source: Source) -> Source:
-    """A source as specifications have it: terms of use change no number."""
+def content_of(source: Source, memory: Path) -> Source:
+    """A source as specifications have it: terms of use and where a file lies change no number.
+
+    The files of a text and the folder of a model become the digest of what they hold. What is not
+    there has a digest, too.
+
+    Args:
+        source: Of a text or of a model.
+        memory: Folder where digests of large files are kept.
+    """
     changed: dict[str, Any] = {}
-    if isinstance(source, MixedText):
-        changed["sources"] = [
-            part.model_copy(update={"source": without_terms(part.source)})
-            for part in source.sources
-        ]
-    elif "terms" in type(source).model_fields:
-        changed["terms"] = ""
+    match source:
+        case MixedText():
+            changed["sources"] = [
+                part.model_copy(update={"source": content_of(part.source, memory)})
+                for part in source.sources
+            ]
+        case TextFiles():
+            paths = map(Path, source.paths)
+            changed["paths"] = [digest([[p.suffix, file_digest(p, memory)] for p in paths])]
+        case LocalModel():
+            folder = Path(source.path)
+            files = sorted({file for pattern in MODEL_FILES for file in folder.glob(pattern)})
+            changed["path"] = digest([[file.name, file_digest(file, memory)] for file in files])
+        case WheelFile():
+            changed["terms"] = ""
     return source.model_copy(update=changed)
 
 
-def terms_of(sources: Iterable[BaseModel]) -> str:
-    """Terms of use of some sources; a dash where there are none."""
-    return "; ".join(dict.fromkeys(filter(None, (getattr(s, "terms", "") for s in sources)))) or "-"
+def file_digest(file: Path, memory: Path) -> str:
+    """sha256 of a file; empty if it is not there. That of a large one is kept, by its size and
+    time, so that not every plan reads it."""
+    if not file.is_file():
+        return ""
+    state = file.stat()
+    if state.st_size < LARGE_FILE:
+        return sha256_of(file)
+    known = memory / digest([str(file.absolute()), state.st_size, state.st_mtime_ns])
+    if not known.exists():
+        write_atomic(known, sha256_of(file).encode())
+    return known.read_text()
 
 
-def text_files(sources: Iterable[TextSource]) -> dict[str, str]:
-    """sha256 of each local file of text, by its path; those that are not there are left out."""
-    paths = [Path(path) for one in sources if one.kind == "files" for path in one.paths]
-    return {str(path): digest_of(path, *_state(path)) for path in paths if path.is_file()}
-
-
-def model_files(source: ModelSource) -> dict[str, str]:
-    """sha256 of each file of a local model's folder, by its name."""
-    if source.kind != "path":
-        return {}
-    files = {file for pattern in MODEL_FILES for file in Path(source.path).glob(pattern)}
-    return {file.name: digest_of(file, *_state(file)) for file in sorted(files)}
-
-
-def _state(file: Path) -> tuple[int, int]:
-    found = file.stat()
-    return found.st_size, found.st_mtime_ns
-
-
-@cache
-def digest_of(file: Path, size: int, changed: int) -> str:
-    """sha256 of a file, read once while its size and time stay."""
-    return sha256_of(file)
+def terms_of(source: BaseModel) -> str:
+    """Terms of use of a source; empty where there are none."""
+    parts = [part.source for part in source.sources] if isinstance(source, MixedText) else [source]
+    return "; ".join(dict.fromkeys(filter(None, (getattr(part, "terms", "") for part in parts))))

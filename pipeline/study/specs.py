@@ -15,13 +15,12 @@ from pydantic import Field
 
 from pipeline.study.cell import Cell
 from pipeline.study.grid import ForeignSource
+from pipeline.study.outputs import Split
 from pipeline.study.sections import ABSENT, Spec
 from pipeline.study.sources import AnyText, ModelSource
 from pipeline.study.study_config import Evaluation, Packing, StoreRows, TappedModel
 from pipeline.study.training import Training
 from sagsae.schedules import SETTINGS, Recipe, uses
-
-Split = Literal["train", "heldout"]
 
 
 class AssetSpec(Spec):
@@ -29,8 +28,7 @@ class AssetSpec(Spec):
 
     revision: int = 2
     model: ModelSource
-    files: dict[str, str] = Field(default_factory=dict, exclude_if=not_)
-    """Of a folder on this machine, sha256 of each file that counts."""
+    """As ``content_of`` gives it."""
 
 
 class TextSpec(Spec):
@@ -38,8 +36,7 @@ class TextSpec(Spec):
 
     revision: int = 2
     text: AnyText
-    files: dict[str, str] = Field(default_factory=dict, exclude_if=not_)
-    """Of files on this machine, sha256 by path."""
+    """As ``content_of`` gives it."""
 
 
 class TokenSpec(Packing, Spec):

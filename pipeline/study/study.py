@@ -13,27 +13,28 @@ from itertools import product
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pipeline.jobs.cache import DIGESTS
 from pipeline.jobs.json_files import digest, write_json
 from pipeline.study.browser import browser_specs
 from pipeline.study.cell import Cell
 from pipeline.study.checks import absent_files, check_known, cross_faults
 from pipeline.study.dial import DialSpec, dial_specs
 from pipeline.study.grid import cells_of, foreign_cells, source_of
-from pipeline.study.outputs import Outputs
+from pipeline.study.made_for import made_from
+from pipeline.study.outputs import BROWSER, SPLITS, Outputs, Split
 from pipeline.study.probe import ProbeSpec, probe_specs
 from pipeline.study.recipes import levels_of, training_of
 from pipeline.study.run_settings import RunSettings, run_part
 from pipeline.study.scope import Scope, drawn_cells
 from pipeline.study.sections import CellNameError, ConfigError
 from pipeline.study.signs import SignsSpec, signs_specs
-from pipeline.study.sources import model_files, text_files, without_terms
+from pipeline.study.sources import AnyText, ModelSource, content_of
 from pipeline.study.specs import (
     AssetSpec,
     BaselineSpec,
     DumpSpec,
     EvaluateSpec,
     ExportSpec,
-    Split,
     TextSpec,
     TokenSpec,
     TrainSpec,
@@ -44,12 +45,9 @@ from pipeline.study.study_config import (
     StudyConfig,
     load_yaml,
     sound_part,
-    text_sources,
 )
-from pipeline.study.synthetic import SyntheticSpec
+from pipeline.study.synthetic import PROTOCOLS, SyntheticSpec
 from pipeline.study.training import Training
-
-SPLITS: tuple[Split, ...] = ("train", "heldout")
 
 
 class Study(Outputs):
@@ -107,14 +105,23 @@ class Study(Outputs):
         """Digest of the specification of each model's baselines."""
         return {model: digest(self.baseline_spec(model)) for model in self.models}
 
+    @cached_property
+    def sources(self) -> dict[str, ModelSource]:
+        """Source of each model, as specifications have it."""
+        memory = Path(self.cache, DIGESTS)
+        return {name: content_of(model.source, memory) for name, model in self.models.items()}
+
+    @cached_property
+    def text(self) -> AnyText:
+        """The text, as specifications have it."""
+        return content_of(self.config.text.whole, Path(self.cache, DIGESTS))
+
     # What a stage depends on. A field takes of a larger section what its own type has.
     def asset_spec(self, model: str) -> AssetSpec:
-        source = self.model_named(model).source
-        return AssetSpec(model=without_terms(source), files=model_files(source))
+        return AssetSpec(model=self.sources[self.model_named(model).name])
 
     def text_spec(self) -> TextSpec:
-        sources = text_sources(self.config.text).values()
-        return TextSpec(text=without_terms(self.config.text.whole), files=text_files(sources))
+        return TextSpec(text=self.text)
 
     def token_spec(self, model: str, split: Split) -> TokenSpec:
         dump = self.config.dump
@@ -172,7 +179,7 @@ class Study(Outputs):
         recipes = {name: recipe.model_dump() for name, recipe in self.config.recipes.items()}
         named = {"recipes": recipes, "levels": levels_of(self.config)} if recipes else {}
         values = {
-            "cells": [cell.path for cell in self.cells],
+            "made_for": {"cells": {cell.path: self.cell_made_for(cell) for cell in self.cells}},
             "comparisons": [item.model_dump() for item in self.config.comparisons],
             "models": {name: model.d_model for name, model in sorted(self.models.items())},
             "hookpoints": self.config.hookpoints,
@@ -184,15 +191,18 @@ class Study(Outputs):
     def scope(self) -> Scope:
         """What tables, figures, claims and report must know of the study."""
         synthetic = self.config.synthetic
+        looks = {
+            kind: {self.name_below(kind, file): made_from(spec) for file, spec in specs.items()}
+            for kind, specs in self.looks.items()
+            if specs and kind != BROWSER
+        }
         own = {
             "study": self.config.study,
             "note": self.config.note,
             "sources": self.config.text.names,
-            "dial": self.names_below("dial", self.dials),
-            "probe": self.names_below("probe", self.probes),
-            "signs": self.names_below("signs", self.signs),
+            "made_for": self.compared.made_for | looks | {"synthetic": self._synthetic_made_for()},
             "curves": [cell.path for cell in drawn_cells(self.cells, self.compared)],
-            "synthetic": synthetic.model_dump(include={"with_study", "seeds"}),
+            "with_synthetic": synthetic.with_study,
             "reference": self.config.reference or "",
         }
         return Scope.model_validate(self.compared.model_dump() | own)
@@ -225,18 +235,37 @@ class Study(Outputs):
             raise CellNameError(f"{file}: nothing of this study makes it; it has {there}")
         return known[file]
 
+    # What the files of a study must have been made for, see `pipeline.study.made_for`.
+
+    def asset_made_for(self, model: str) -> dict[str, str]:
+        """What a model's record carries; of a folder of the user's own, where it lies, too."""
+        source = self.model_named(model).source
+        place = {"place": source.path} if source.kind == "path" else {}
+        return made_from(self.asset_spec(model)) | place
+
+    def cell_made_for(self, cell: Cell) -> dict[str, str]:
+        """What the metrics of a cell carry."""
+        specs = {"train": self.train_spec(cell), "evaluate": self.evaluate_spec(cell)}
+        return {name: digest(spec) for name, spec in specs.items()}
+
     def export_spec(self, cell: Cell) -> ExportSpec:
         """Of the job that exports a cell."""
         model = self.model_named(cell.model)
         return ExportSpec(
             cell=cell,
             model=model,
-            source=model.source,
+            source=self.sources[model.name],
             start_token=model.start_token,
             context_length=self.config.text.context_length,
             max_norm_ratio=self.config.dump.max_norm_ratio,
-            text=self.config.text.whole,
+            text=self.text,
         )
+
+    def _synthetic_made_for(self) -> dict[str, dict[str, str]]:
+        return {
+            f"{protocol}_seed{seed}": made_from(self.synthetic_spec(protocol, seed))
+            for protocol, seed in product(PROTOCOLS, self.config.synthetic.seeds)
+        }
 
     def synthetic_spec(self, protocol: str, seed: int) -> SyntheticSpec:
         """Of one seed of one synthetic protocol."""
@@ -255,7 +284,11 @@ class Study(Outputs):
         return {name: self.shared_spec(name, digest(spec)) for name, spec in self._shared().items()}
 
     def _shared(self) -> dict[str, dict[str, Any]]:
-        return {"scope": self.scope.model_dump(), "configuration": self.configuration}
+        return {
+            "scope": self.scope.model_dump(),
+            "configuration": self.configuration,
+            "text": self.config.text.whole.model_dump(),
+        }
 
     def write_shared_specs(self, folder: Path = Path()) -> None:
         """Write the files of ``shared_specs``, whose paths are relative to ``folder``, and those of

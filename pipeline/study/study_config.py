@@ -60,14 +60,29 @@ from sagsae.files import MAX_FILES, canonical_json, write_atomic
 DEFAULT_CONFIG = Path(__file__).resolve().parents[2] / "workflow" / "configs" / "local.yaml"
 
 
+class _OnceLoader(yaml.SafeLoader):
+    """Reads YAML as PyYAML does, which keeps the last of two equal keys, and refuses them."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        if twice := [key for i, key in enumerate(keys) if key in keys[:i]]:
+            place = f"line {node.start_mark.line + 1}"
+            raise yaml.YAMLError(f"{place}: key {twice[0]!r} is given twice")
+        return super().construct_mapping(node, deep)
+
+
 def load_yaml(path: Path) -> Any:
     """Parse one YAML file.
 
     Raises:
-        ConfigError: it is not there, or no YAML; the message names the file.
+        ConfigError: it is not there, no YAML, or gives a key twice; the message names the file.
     """
     try:
-        return yaml.safe_load(path.read_bytes())
+        loader = _OnceLoader(path.read_bytes())
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
@@ -245,7 +260,7 @@ class StudyConfig(Section):
     """Further recipes by name. No table, figure or claim mixes the cells of two."""
     evaluation: Evaluation = Evaluation()
     """What is measured."""
-    comparisons: list[Comparison] = Field(default_factory=list)
+    comparisons: Annotated[list[Comparison], *ONCE] = Field(default_factory=list)
     """Pairs of variants that the tables compare."""
     dial: Dial | None = ABSENT
     """Steering with single latents; none when absent."""

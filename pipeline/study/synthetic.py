@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from pipeline.study.sections import Natural, Section, Spec
+from pipeline.study.sections import ONCE, Natural, Section, Spec
 
 PROTOCOLS = ("polarity_dial", "anomalies", "consolidation", "robustness", "geometry")
 Size = Literal["full", "quick", "tiny"]
@@ -18,7 +18,7 @@ class Synthetic(Section):
     with_study: bool = False
     """Whether the study runs them by itself, so that their claims are judged. Otherwise claims and
     report show them once `snakemake synthetic` has run."""
-    seeds: Annotated[list[Natural], Field(min_length=1)] = [0, 1, 2]
+    seeds: Annotated[list[Natural], Field(min_length=1), *ONCE] = [0, 1, 2]
     """Seeds of features, samples and initial weights."""
     size: Size = "full"
     """full: the protocols, in some 20 minutes of a core a seed; quick: few settings and lambdas of

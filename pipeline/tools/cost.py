@@ -1,4 +1,4 @@
-"""What a study will cost, before anything runs: device-hours, tokens and disk.
+"""What a study will cost, before anything runs: device-hours, tokens, reading and disk.
 
     python -m pipeline cost --configfile workflow/configs/paper.yaml --device h100 --devices 8
 
@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.study.study import SPLITS, Study
+from pipeline.study.outputs import SPLITS
+from pipeline.study.study import Study
 from pipeline.tools.work import RATES, Device, Rates, Work, Workload
 
 
@@ -31,6 +32,11 @@ class Stage:
     def tokens(self) -> float:
         """Tokens that pass through a language model or an autoencoder."""
         return sum(job.tokens for job in self.jobs)
+
+    @property
+    def moved(self) -> float:
+        """Bytes that pass between stores and jobs."""
+        return sum(job.moved for job in self.jobs)
 
     @property
     def operations(self) -> float:
@@ -80,10 +86,12 @@ def summary(study: Study, rates: Rates, device: Device, devices: int) -> str:
         row |= {"tokens": f"{stage.tokens / 1e6:,.1f} M"}
         row |= {"operations": f"{stage.operations / 1e15:,.1f} P"}
         row |= {device.unit: f"{stage.hours(device):,.1f}", hours: f"{spent:,.1f}"}
+        row |= {"read and written": f"{stage.moved / 1e9:,.1f} GB"}
         rows.append(row | {"disk": f"{stage.disk / 1e9:,.1f} GB"})
-    total, disk = sum(s.hours(device) for s in found), sum(s.disk for s in found) / 1e9
-    rows.append({"stage": "total", device.unit: f"{total:,.1f}", hours: f"{lasting:,.1f}"})
-    rows[-1]["disk"] = f"{disk:,.1f} GB"
+    rows.append({"stage": "total", hours: f"{lasting:,.1f}"})
+    rows[-1] |= {device.unit: f"{sum(stage.hours(device) for stage in found):,.1f}"}
+    rows[-1] |= {"read and written": f"{sum(stage.moved for stage in found) / 1e9:,.1f} GB"}
+    rows[-1] |= {"disk": f"{sum(stage.disk for stage in found) / 1e9:,.1f} GB"}
     table = pd.DataFrame(rows).fillna("").to_markdown(index=False, disable_numparse=True)
     unknown = {model.like or name for name, model in study.models.items()} - rates.models.keys()
     head = f"Study {study.config.study}: {len(study.cells):,} cells"

@@ -1,16 +1,16 @@
 """Find lambdas that bring the sweeps of a study to the L0 that you ask for.
 
-    python -m pipeline pilot --configfile FILE.yaml --l0 16 64 128 --out FILE-with-lambdas.yaml
+    python -m pipeline pilot --configfile FILE.yaml --l0 16 64 128
 
-Each sweep is trained at a few lambdas, with one seed and few tokens, as a study of its own. A pilot
-that was stopped goes on with the same command, and the study finds the stores that the pilot made.
-L0 alone is read. L0 still moves with more tokens, so the outermost lambdas leave a margin.
+It prints a section `grid`, to paste in the place of the study's own. Each sweep is trained at a few
+lambdas, with one seed and few tokens, as a study of its own. A pilot that was stopped goes on with
+the same command, and the study finds the stores that the pilot made. L0 alone is read. L0 still
+moves with more tokens, so the outermost lambdas leave a margin.
 """
 
 from __future__ import annotations
 
 import math
-import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -28,6 +28,7 @@ from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from pipeline.study.study_config import load_yaml
 from pipeline.study.training import DEFAULT_RECIPE
+from sagsae.files import write_atomic
 
 # After 50 steps, while lambda still rises, its lambdas were 1.2 to 3.8 times too large.
 LEAST_STEPS = 200
@@ -35,8 +36,6 @@ LEAST_STEPS = 200
 MARGIN = 1.25
 # Sections of a study that its pilot does without.
 LEFT_OUT = ("comparisons", "dial", "probe", "signs", "browser", "synthetic", "reference")
-# The section of a configuration file, up to the next key of the first level.
-GRID = re.compile(r"^grid:.*\n(?:(?:[ #-].*)?\n)*", re.MULTILINE)
 
 
 def pilot_configuration(
@@ -112,33 +111,20 @@ def blocks_with(
     return blocks
 
 
-def with_grid(text: str, blocks: Sequence[dict[str, Any]]) -> str:
-    """A configuration file with another grid; all else stays as somebody typed it."""
-    flow = [
-        yaml.safe_dump(block, default_flow_style=True, sort_keys=False, width=math.inf)
-        for block in blocks
-    ]
-    return GRID.sub(lambda _: "grid:\n" + "".join(f"  - {line}" for line in flow), text, count=1)
-
-
 def main(
     configfile: Path,
-    out: Path,
     l0: Sequence[float] = (16, 64, 128),
     lambdas: Sequence[float] = (0.02, 0.06, 0.2, 0.6),
     tokens: int | None = None,
 ) -> None:
-    """Train the pilot, print the lambdas, and write a copy of the configuration that has them.
+    """Train the pilot, print the lambdas, and the grid that has them.
 
     Args:
         configfile: configuration of the study; its lambdas are ignored
-        out: the copy, a new file
         l0: mean numbers of active latents that the sweeps are to enclose
         lambdas: those that the pilot tries
         tokens: of each cell of the pilot (default: a quarter of the study's, 200 steps at least)
     """
-    if out.exists():
-        raise FileExistsError(f"{out} is there: name another file with --out")
     raw = load_yaml(configfile)
     study = Study.from_dict(raw, str(configfile))
     training = study.config.training
@@ -147,15 +133,16 @@ def main(
     config = pilot_configuration(raw, lambdas, few)
     pilot = Study.from_dict(config, f"{configfile}, as a pilot")
     file = Path(str(pilot.root), "pilot.yaml")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    write_atomic(file, yaml.safe_dump(config, sort_keys=False).encode())
     train(pilot, file)
     found = {key: lambdas_of(curve, l0) for key, curve in measured(pilot).items()}
-    text = with_grid(configfile.read_text(encoding="utf-8"), blocks_with(found, study, raw))
-    Study.from_dict(yaml.safe_load(text), f"the copy of {configfile}")
-    out.write_text(text, encoding="utf-8")
     columns = {
         key: {f"lambda for L0 {l0:g}": lam for l0, lam in row.items()} for key, row in found.items()
     }
     shown = pd.DataFrame([key._asdict() | row for key, row in columns.items()])
-    print(f"{shown.to_markdown(index=False)}\n\n{out}: {configfile} with these lambdas")
+    blocks = [
+        yaml.safe_dump(block, default_flow_style=True, sort_keys=False, width=math.inf)
+        for block in blocks_with(found, study, raw)
+    ]
+    print(f"{shown.to_markdown(index=False)}\n\nPaste this into {configfile}, for its own grid:\n")
+    print("grid:\n" + "".join(f"  - {block}" for block in blocks), end="")

@@ -4,34 +4,80 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline.cells.tracking.trackers import VARIABLE, Asked
 from pipeline.jobs.cache import register
+from pipeline.jobs.gpu_lease import visible_devices
 from pipeline.jobs.stage import name_run
 from pipeline.study.browser import browser_specs
-from pipeline.study.sections import CellNameError, ConfigError
+from pipeline.study.run_settings import RunSettings
+from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG, load_yaml
+from pipeline.tools.preview import preview
 from pipeline.tools.requests import Requests as Requests
 from sagsae.files import FileLock, LockedError
 
 
-def study_of(config: dict[str, Any]) -> Study:
+def study_of(config: dict[str, Any], files: Sequence[str | Path]) -> Study:
     """The study of Snakemake's configuration, else of the working directory's config/config.yaml,
-    else the local one; ends the process with a message where it cannot be run."""
+    else the local one; ends the process with a message where it cannot be run.
+
+    Args:
+        config: The configuration files and `--config`, merged.
+        files: The configuration files.
+    """
     try:
+        for file in files:
+            load_yaml(Path(file))  # Snakemake keeps the last of two equal keys
         default = next(filter(Path.exists, (Path("config/config.yaml"), DEFAULT_CONFIG)))
+        alone = config.keys() - RunSettings.model_fields
+        if files and alone and "study" not in config:
+            named = ", ".join(map(str, files))
+            raise ConfigError(f"{named}: no `study`: name the study, whose results it names")
         raw = config if "study" in config else load_yaml(default) | config
         study = Study.from_dict(raw, "configuration", plan=True)
         browser_specs(study)
+        Requests(study)  # knows the rates
         os.environ.pop(VARIABLE, None)
         if asked := Asked.by(study):
             asked.pass_on()
-    except (ConfigError, CellNameError) as error:
+    except ValueError as error:
         sys.exit(f"error: {error}")
     return study
+
+
+def gpus_of_a_job(study: Study, cores: Callable[[], int]) -> int:
+    """How many GPUs a job claims, so that `--resources gpu=N` keeps no CPU idle.
+
+    Args:
+        study: Its run says which device is wanted.
+        cores: The cores that jobs may use here; raises where they run on other machines.
+    """
+    if study.run.device != "auto":
+        return int(study.run.device == "cuda")
+    try:
+        cores()
+    except Exception:  # Snakemake's own, where nobody gave it --cores: a scheduler has the GPUs
+        return 1
+    return int(bool(visible_devices()))
+
+
+def after_failure(study: Study, log: str, cores: Callable[[], int]) -> None:
+    """What follows from the cells that are there, where others failed; nothing after Ctrl-C.
+
+    Args:
+        study: The study.
+        log: Snakemake's log of the run.
+        cores: As of ``gpus_of_a_job``.
+    """
+    if "user request" in Path(log).read_text():
+        return
+    if report := preview(study, cores()):
+        print(f"result of the cells that are there: {report}")
 
 
 def begin_run(study: Study) -> None:

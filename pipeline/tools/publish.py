@@ -12,7 +12,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from pipeline.analysis.csv_files import changed_tables
 from pipeline.analysis.names import tables_of
+from pipeline.analysis.tables.synthetic import SYNTHETIC_TABLES
 from pipeline.jobs.environment import installed, machine
 from pipeline.jobs.json_files import write_json
 from pipeline.study import outputs
@@ -22,29 +24,33 @@ from pipeline.study.study import Study
 from sagsae.files import write_atomic
 
 
-def publish(root: Path, out: Path, figures: Sequence[str]) -> None:
+def publish(root: Path, out: Path, scope: Scope, figures: Sequence[str]) -> None:
     """Copy measures, tables, the claims page and figures; ``out`` keeps what else it has.
 
     Args:
         root: Folder of the finished study.
-        out: Folder of the published study.
+        out: Folder of the published study. Nothing is written before all is known to be there.
+        scope: The study, as its configuration says.
         figures: Names of those that a page shows.
 
     Raises:
-        FileNotFoundError: the study has not run to its end; the message names what it lacks.
+        MetricsError: measures are missing, damaged, or of another configuration.
+        ValueError: tables are missing, were edited, or follow from something else.
     """
-    scope = Scope.read(root / outputs.MEASURES / outputs.SCOPE)
+    measures = Measures(root / outputs.MEASURES, scope)
+    measures.check()
     # Calibration slopes are one figure's, and large.
     kept = [name for name in tables_of(scope) if name != outputs.CALIBRATION]
-    tables = [f"tables/{name}" for name in (*kept, outputs.CLAIMS_PAGE)]
-    tables += [str(Path("figures", name).with_suffix(".png")) for name in figures]
-    for folder in (outputs.MEASURES, outputs.SYNTHETIC):
-        files = (root / folder).glob("*.*")
-        tables += [path.relative_to(root).as_posix() for path in files if path.suffix != ".json"]
-    tables.append(f"{outputs.MEASURES}/{outputs.SCOPE}")
-    if scope.curves:
-        tables.append(f"{outputs.MEASURES}/{outputs.CURVES}")
-    for name in tables:
+    names = [f"tables/{name}" for name in (*kept, outputs.CLAIMS_PAGE)]
+    names += [str(Path("figures", name).with_suffix(".png")) for name in figures]
+    names += [f"{outputs.MEASURES}/{name}" for name in measures.files]
+    if scope.with_synthetic:
+        names += [f"{outputs.SYNTHETIC}/{name}" for name in SYNTHETIC_TABLES]
+    if missing := [name for name in names if not (root / name).exists()]:
+        raise ValueError(f"{root}: not there: {', '.join(missing)}: run the study to its end")
+    if faults := changed_tables(root, scope):
+        raise ValueError("; ".join(faults))
+    for name in names:
         (out / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / name, out / name)
 
@@ -58,7 +64,7 @@ def readme(scope: Scope, out: Path, hours: float) -> str:
 
 | | |
 |---|---|
-| cells | {len(scope.cells)} |
+| cells | {len(scope.grid)} |
 | machine | {machine()} |
 | training, summed over cells | {hours:.2f} h |
 | versions | {versions} |
@@ -79,8 +85,8 @@ def main(configfile: Path, out: Path, figures: Sequence[str] = ()) -> None:
         figures: names of the figures to keep as PNG
     """
     study = Study.load(configfile)
-    publish(Path(str(study.root)), out, figures)
-    cells = Measures(out / outputs.MEASURES).metrics(study.scope).values()
+    publish(Path(str(study.root)), out, study.scope, figures)
+    cells = Measures(out / outputs.MEASURES, study.scope).metrics().values()
     hours = sum(cell.training.seconds for cell in cells) / 3600
     write_json(out / outputs.CONFIGURATION, study.config.model_dump())
     write_json(out / outputs.ENVIRONMENT, {"versions": installed(), "machine": machine()})

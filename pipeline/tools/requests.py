@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
+from itertools import product
 from typing import Any
 
 from pipeline.study.cell import PATTERN
-from pipeline.study.study import SPLITS, Study
+from pipeline.study.made_for import is_made_for
+from pipeline.study.outputs import SPLITS
+from pipeline.study.study import Study
 from pipeline.tools.work import Rates, Work, Workload
 
 # A job asks for so many times the seconds that it is estimated to take, and for so many minutes at
@@ -68,10 +70,16 @@ class Requests:
     def left(self) -> str:
         """What has to be trained and dumped yet, and the time that takes on a CPU, in words."""
         study, load, core = self._study, self._load, Rates.read().device("cpu-core")
-        cells = [cell for cell in study.cells if not Path(study.metrics(cell)).exists()]
-        models = sorted({cell.model for cell in cells})
-        stores = [(model, split) for model in models for split in SPLITS]
-        stores = [store for store in stores if not Path(study.manifest(*store)).exists()]
+        cells = [
+            cell
+            for cell in study.cells
+            if not is_made_for(study.metrics(cell), study.cell_made_for(cell))
+        ]
+        stores = [
+            store
+            for store in product(sorted({cell.model for cell in cells}), SPLITS)
+            if not is_made_for(study.manifest(*store), {"spec": study.stores[store]})
+        ]
         jobs = [load.dump(*store) for store in stores]
         jobs += [load.training(cell) for cell in cells] + [load.evaluation(cell) for cell in cells]
         minutes = sum(job.seconds(core) for job in jobs) / 60

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Literal
 
 from pipeline.study.cell import Cell
-from pipeline.study.list_cells import is_current
-from pipeline.study.study import SPLITS, Study
+from pipeline.study.made_for import is_made_for
+from pipeline.study.outputs import SPLITS
+from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG
 from sagsae.files import FileLock
 
@@ -122,7 +123,7 @@ def cell_job(study: Study, cell: Cell) -> Job:
     metrics, log = Path(study.metrics(cell)), Path(study.log("cells", cell.path))
     if _holder(metrics.with_name(".lock")):
         return Job(cell.path, "running", log, _written(log), _last_words(log)[1])
-    if metrics.exists() and is_current(study, cell, metrics):
+    if is_made_for(metrics, study.cell_made_for(cell)):
         return Job(cell.path, "finished", log, _written(metrics))
     failed, said, _ = _last_words(log)
     return Job(cell.path, "failed" if failed else "waiting", log, _written(log), said)

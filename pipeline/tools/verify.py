@@ -18,6 +18,7 @@ from itertools import product
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
+from pipeline.analysis.csv_files import changed_tables
 from pipeline.cells.evaluate import read_autoencoder
 from pipeline.cells.run import read_trained
 from pipeline.data.baselines import read_baselines
@@ -26,19 +27,31 @@ from pipeline.data.manifests import open_store, read_store, recorded_store
 from pipeline.data.model_folders import check_model
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.cache import entry_folder
-from pipeline.jobs.json_files import digest, expect_fields, json_argument, read_json, sha256_of
+from pipeline.jobs.json_files import json_argument, read_json, sha256_of
 from pipeline.jobs.progress import Progress
 from pipeline.study.cell import Cell
-from pipeline.study.measures import RUNS
+from pipeline.study.made_for import Expected, check_made_for, made_from
+from pipeline.study.measures import RUNS, Measures
 from pipeline.study.metrics import read_metrics
-from pipeline.study.outputs import CURVE, LATENT_TENSORS, METRICS, STATE, TRAINED, TRAINING, WEIGHTS
+from pipeline.study.outputs import (
+    CURVE,
+    LATENT_TENSORS,
+    MEASURES,
+    METRICS,
+    SPLITS,
+    STATE,
+    TRAINED,
+    TRAINING,
+    WEIGHTS,
+)
 from pipeline.study.sections import CellNameError
-from pipeline.study.study import SPLITS, Study
+from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG
 from pipeline.study.synthetic import PROTOCOLS
 
 MODELS, TEXTS, TOKENS, STORES = "models", "texts", "token stores", "stores"
 BASELINES, CELLS, LOOKS, SYNTHETIC = "baselines", "cells", "looks into cells", "synthetic runs"
+ANALYSIS = "measures and tables"
 # Kinds whose record names an entry of the cache that no job mends in its place.
 IN_CACHE = (MODELS, TEXTS, TOKENS, BASELINES)
 
@@ -60,8 +73,9 @@ class Fault(NamedTuple):
 
     def __str__(self) -> str:
         problem = self.problem.replace("\n", "\n  ")
-        first = f"delete {self.delete}, then " if self.delete else ""
-        return f"{self.file}\n  {problem}\n  to mend it: {first}snakemake --force {self.file}\n"
+        first = f"{self.delete} and " if self.delete else ""
+        mend = f"to mend it: delete {first}{self.file}, and run snakemake again"
+        return f"{self.file}\n  {problem}\n  {mend}\n"
 
 
 @dataclass
@@ -76,11 +90,12 @@ class Found:
 def checks(study: Study) -> Iterator[Check]:
     """What there is to read, in the order in which it is to be mended."""
     for model in study.models:
-        asset = partial(_read, study.asset_spec(model), check_model)
+        asset = partial(_read, study.asset_made_for(model), check_model)
         yield Check(MODELS, Path(study.asset(model)), asset)
-    yield Check(TEXTS, Path(study.documents), partial(_read, study.text_spec(), read_documents))
+    text = partial(_read, made_from(study.text_spec()), read_documents)
+    yield Check(TEXTS, Path(study.documents), text)
     for store in product(study.models, SPLITS):
-        contexts = partial(_read, study.token_spec(*store), open_tokens)
+        contexts = partial(_read, made_from(study.token_spec(*store)), open_tokens)
         yield Check(TOKENS, Path(study.tokens(*store)), contexts)
     for store in product(study.models, SPLITS):
         manifest, expected = study.manifest(*store), study.stores[store]
@@ -94,7 +109,9 @@ def checks(study: Study) -> Iterator[Check]:
     for protocol, seed in product(PROTOCOLS, study.config.synthetic.seeds):
         if (file := Path(study.synthetic_run(protocol, seed))).exists():
             spec = study.synthetic_spec(protocol, seed)
-            yield Check(SYNTHETIC, file, partial(_read, spec, read_json))
+            yield Check(SYNTHETIC, file, partial(_read, made_from(spec), read_json))
+    if (report := Path(study.report)).exists():
+        yield Check(ANALYSIS, report, partial(_read_analysis, study))
 
 
 def verify(study: Study, kinds: tuple[str, ...] = ()) -> Found:
@@ -128,41 +145,44 @@ def _entry(record: Path) -> Path | None:
         return None
 
 
-def _read(spec: object, read: Callable[[Path], object], file: Path) -> None:
-    """Check the specification that a record was made for, then read what it vouches for."""
-    with expect_fields(file):
-        check_digest(file, "specification", read_json(file)["spec"], digest(spec))
+def _read(expected: Expected, read: Callable[[Path], object], file: Path) -> None:
+    """Check what a record was made for, then read what it vouches for."""
+    check_made_for(file, read_json(file), expected)
     read(file)
 
 
 def _read_store(expected: str, manifest: Path) -> None:
     """Every chunk, then that the manifest's rows are in the store."""
     found = read_json(manifest)
-    with expect_fields(manifest):
-        check_digest(manifest, "specification", found["spec"], expected)
+    check_made_for(manifest, found, {"spec": expected})
     read_store(recorded_store(manifest, found))
     open_store(manifest)
 
 
+def _read_analysis(study: Study, report: Path) -> None:
+    """The measures from which the report of a finished study follows, and the tables."""
+    Measures(report.parent / MEASURES, study.scope).check()
+    if faults := changed_tables(report.parent, study.scope):
+        raise ValueError("\n".join(faults))
+
+
 def _read_baselines(study: Study, model: str, file: Path) -> None:
-    with expect_fields(file):
-        made_from = read_json(file)["made_from"]
-        check_digest(file, "specification", made_from["baselines"], study.losses[model])
+    record = read_json(file)
+    check_made_for(file, record, {"baselines": study.losses[model]})
     for split in SPLITS:
-        manifest = Path(study.manifest(model, split))
-        if manifest.exists() and read_json(manifest).get("sha256") != made_from.get(split):
-            raise ValueError(f"{file}: computed on another {split} store, {made_from.get(split)}")
+        manifest, used = Path(study.manifest(model, split)), record["made_from"].get(split)
+        if manifest.exists() and read_json(manifest).get("sha256") != used:
+            raise ValueError(f"{file}: computed on another {split} store, {used}")
     read_baselines(file)
 
 
 def check_cell(study: Study, cell: Cell, file: Path) -> None:
     """Check a finished cell: its metrics, in a file, and the files beside them."""
     folder, metrics = file.parent, read_metrics(file, cell)
-    made_from = metrics.made_from
-    check_digest(file, "training", made_from.train, digest(study.train_spec(cell)))
-    check_digest(file, "evaluation", made_from.evaluate, digest(study.evaluate_spec(cell)))
-    _check_content(folder / WEIGHTS, made_from.weights_sha256, METRICS)
-    _check_content(folder / LATENT_TENSORS, made_from.latents_sha256, METRICS)
+    used = metrics.made_from
+    check_made_for(file, {"made_from": used.model_dump()}, study.cell_made_for(cell))
+    _check_content(folder / WEIGHTS, used.weights_sha256, METRICS)
+    _check_content(folder / LATENT_TENSORS, used.latents_sha256, METRICS)
     read_autoencoder(folder / WEIGHTS, cell)
     record, trained = read_json(folder / TRAINING), metrics.training.model_dump()
     if {key: record.get(key) for key in trained} != trained:
@@ -172,7 +192,7 @@ def check_cell(study: Study, cell: Cell, file: Path) -> None:
     state = folder / STATE
     if (state / TRAINED).exists() and read_trained(state).get(
         "weights_sha256"
-    ) != made_from.weights_sha256:
+    ) != used.weights_sha256:
         raise ValueError(f"{state / TRAINED}: damaged, or it keeps other weights than {METRICS}")
 
 
@@ -180,21 +200,13 @@ def check_look(study: Study, file: Path) -> None:
     """Check a file of steering, probes or signs: its content, and the weights that it was made
     with."""
     run = next(of for kind, of in RUNS.items() if str(file) in study.looks[kind]).read(file)
-    check_digest(file, "specification", run.spec, digest(study.look_spec(str(file))))
+    check_made_for(file, run.model_dump(), made_from(study.look_spec(str(file))))
     for one in run.used:
         metrics = Path(study.metrics(one.cell))
         if not metrics.exists():
             continue
         if read_metrics(metrics, one.cell).made_from.weights_sha256 != one.weights_sha256:
             raise ValueError(f"{file}: made with weights that {one.cell.path} no longer has")
-
-
-def check_digest(file: Path, what: str, found: object, expected: str) -> None:
-    """Compare the digest of a specification with that of this study's."""
-    if found != expected:
-        raise ValueError(
-            f"{file}: made for another configuration: {what} {found}, this study's is {expected}"
-        )
 
 
 def _check_content(file: Path, expected: str, beside: str) -> None:

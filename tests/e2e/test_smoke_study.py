@@ -128,7 +128,7 @@ def test_figures_and_report_are_there(smoke):
 def test_every_cell_has_its_training_curve(smoke):
     steps = 65536 // smoke.study.config.training.batch_size
     for cell in smoke.study.cells:
-        curve = read_curve(smoke.path(smoke.study.cell_file(cell, "curve.parquet")))
+        curve, _ = read_curve(smoke.path(smoke.study.cell_file(cell, "curve.parquet")))
         assert curve["step"].tolist() == [*range(0, steps - 1, 50), steps - 1]
         assert curve["tokens"].iloc[-1] == metrics(smoke, cell)["training"]["tokens"]
         assert curve["reconstruction"].iloc[-1] < curve["reconstruction"].iloc[0]

@@ -28,6 +28,7 @@ SEEDS = (0, 1)
 CANDIDATE = {"variant": "sagsae_tied", "expansion": 2.0, "width": None}
 BASELINE = {"variant": "gated", "expansion": 4.0, "width": None}
 MODELS = {"small": 64, "large": 96}
+MADE_FOR = {"train": "1" * 16, "evaluate": "2" * 16}
 GAPS = {("small", "mlp_out"): 0.05, ("large", "mlp_out"): 0.04, ("large", "resid"): 0.03}
 """R2 of the candidate minus the baseline; small resid is -0.02."""
 
@@ -54,32 +55,28 @@ class MadeStudy:
 
     def measure(self) -> list[str]:
         """Gather the measures of the jobs that there are; the option that names their folder."""
-        write_json(self._measures / "study.json", self.scope.model_dump())
-        kinds = {"cells": True, "dial": self.scope.dial, "probe": self.scope.probe}
-        for kind in (kind for kind, there in kinds.items() if there):
-            gather(self.scope, self.root, self._measures / f"{kind}.jsonl")
-        drawn = [
-            cell.path
-            for cell in self.scope.drawn
-            if (self.root / "cells" / cell.path / "curve.parquet").exists()
+        self.spec["curves"] = [
+            path
+            for path in self.scope.curves
+            if (self.root / "cells" / path / "curve.parquet").exists()
         ]
-        gather(
-            self.scope.model_copy(update={"curves": drawn}),
-            self.root,
-            self._measures / "curves.parquet",
-        )
+        write_json(self._measures / "study.json", self.scope.model_dump())
+        for kind in ("cells", "dial", "probe"):
+            if self.scope.jobs(kind):
+                gather(self.scope, self.root, self._measures / f"{kind}.jsonl")
+        gather(self.scope, self.root, self._measures / "curves.parquet")
         return [f"--measures={self._measures}"]
 
     def tables(self) -> Path:
         """Every table but the claims."""
         measures, out = self.measure(), self.root / "tables"
         run(["tables", *measures, f"--out-dir={out}"])
-        if self.scope.dial:
+        if self.scope.jobs("dial"):
             run(["tables", "--of=dial", *measures, f"--out-dir={out}"])
-        if self.scope.probe:
+        if self.scope.jobs("probe"):
             run(["tables", "--of=probe", *measures, f"--out-dir={out}"])
         if self.scope.ranks_all:
-            run(["ranking-tables", *measures, f"--tables={out}", f"--out={out / 'ranking.csv'}"])
+            run(["ranking-tables", *measures, f"--tables={out}"])
         return out
 
     def table(self, name: str) -> pd.DataFrame:
@@ -91,6 +88,22 @@ class MadeStudy:
         tables = self.root / "tables"
         run(["claims", f"--measures={self._measures}", f"--tables={tables}", *more])
         return tables / "claims.csv"
+
+    @property
+    def cells(self) -> list[str]:
+        """Paths of the cells."""
+        return list(self.scope.jobs("cells"))
+
+    def keep(self, kept: Callable[[str], bool]) -> None:
+        """Let the study have some of its cells alone."""
+        cells = {path: made for path, made in self.scope.jobs("cells").items() if kept(path)}
+        self.spec["made_for"] = self.spec["made_for"] | {"cells": cells}
+
+    def of_another(self, **digests: str) -> Scope:
+        """The study under a configuration that gives its cells other digests."""
+        cells = {path: made | digests for path, made in self.scope.jobs("cells").items()}
+        made_for = self.spec["made_for"] | {"cells": cells}
+        return Scope.model_validate(self.spec | {"made_for": made_for})
 
     def draw(self, name: str) -> Drawn:
         """A figure and its numbers."""
@@ -126,7 +139,9 @@ def write_metrics(study: Study, result: Callable[[Cell, int], dict[str, Any]]) -
     for cell in study.cells:
         path = Path(study.metrics(cell))
         path.parent.mkdir(parents=True)
-        write_json(path, result(cell, study.models[cell.model].d_model))
+        found = result(cell, study.models[cell.model].d_model)
+        found["made_from"] |= study.cell_made_for(cell)
+        write_json(path, found)
     return MadeStudy.of(study)
 
 
@@ -184,8 +199,7 @@ def metrics_of(cell: Cell, d_model: int, *, l0: float, r2: float, dead: int) -> 
             "matmul_dtype": "bfloat16",
         },
         "made_from": {
-            "train": "1" * 16,
-            "evaluate": "2" * 16,
+            **MADE_FOR,
             "store": "12e3456789012345",
             "weights_sha256": "4" * 64,
             "latents_sha256": "5" * 64,
@@ -213,7 +227,7 @@ def make_study(root: Path) -> MadeStudy:
     comparison = {"candidate": CANDIDATE, "baseline": BASELINE, "matched_l0": [30.0, 64.0, 900.0]}
     spec = {
         "study": "made-up",
-        "cells": cells,
+        "made_for": {"cells": dict.fromkeys(cells, MADE_FOR)},
         "comparisons": [comparison],
         "models": MODELS,
         "hookpoints": ["mlp_out", "resid"],

@@ -15,8 +15,8 @@ from pipeline.data.tokenise import main as tokenise
 from pipeline.jobs.cache import STORES, entry_folder
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
-from pipeline.study.outputs import CURVE, LATENT_TENSORS, TRAINING, WEIGHTS
-from pipeline.study.study import SPLITS, Study
+from pipeline.study.outputs import CURVE, LATENT_TENSORS, SPLITS, TRAINING, WEIGHTS
+from pipeline.study.study import Study
 from pipeline.tools.verify import Fault
 from sagsae.files import canonical_json, read_signed_json
 
@@ -100,9 +100,11 @@ class WholeStudy:
         for output in outputs:
             output.unlink(missing_ok=True)
         if target == study.asset("m"):
-            assets.main(study.asset_spec("m"), self.cache, path)
+            source = study.models["m"].source.model_dump()
+            assets.main(study.asset_spec("m"), source, self.cache, path)
         elif target == study.documents:
-            assets.main(study.text_spec(), self.cache, path)
+            source = study.config.text.whole.model_dump()
+            assets.main(study.text_spec(), source, self.cache, path)
         elif target == study.baselines("m"):
             run_baselines(**self._baseline_arguments(path))
         elif path.name == "metrics.json":

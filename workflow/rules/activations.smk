@@ -1,6 +1,8 @@
 # One pass of each language model over each split, or rows that are drawn; then the model's own
 # losses, once.
 
+from pipeline.study.inputs import read_by_baselines, read_by_dump
+
 MANIFEST = at("manifests/{model}-{split}.json")
 BASELINES = at("baselines/{model}.json")
 # Models whose rows are drawn, and whom they are like.
@@ -9,9 +11,7 @@ LIKE = {name: model.like for name, model in study.models.items() if model.like}
 
 rule dump:
     input:
-        asset=ASSET,
-        tokens=TOKENS,
-        calibration=TOKENS.format(model="{model}", split="train"),
+        unpack(lambda wildcards: read_by_dump(study, **wildcards)),
     output:
         MANIFEST,
     log:
@@ -23,23 +23,23 @@ rule dump:
     resources:
         **GPU,
         **requests.of("dump"),
-        profile=study.config.dump.profile,
-        sharded=int(study.config.dump.sharded),
     params:
+        **DEVICE,
         spec=lambda wildcards: canonical(study.dump_spec(wildcards.model, wildcards.split)),
+        profile=setting(study.config.dump.profile),
+        sharded=setting(int(study.config.dump.sharded)),
         cache=lambda wildcards: CACHE,
         stores=lambda wildcards: study.run.stores,
     shell:
         LEASE
         + "python -m pipeline dump --spec {params.spec:q} --asset {input.asset:q} --tokens {input.tokens:q}"
         " --calibration-tokens {input.calibration:q} --cache {params.cache:q}"
-        " --stores={params.stores:q} --profile {resources.profile:q} --sharded {resources.sharded:q} --device {resources.device} --out {output:q} --log {log:q}"
+        " --stores={params.stores:q} --profile {params.profile} --sharded {params.sharded} --device {params.device} --out {output:q} --log {log:q}"
 
 
 rule gaussian_rows:
     input:
-        train=lambda wildcards: MANIFEST.format(model=LIKE[wildcards.model], split="train"),
-        real=lambda wildcards: MANIFEST.format(model=LIKE[wildcards.model], split=wildcards.split),
+        unpack(lambda wildcards: read_by_dump(study, **wildcards)),
     output:
         MANIFEST,
     log:
@@ -63,10 +63,7 @@ ruleorder: gaussian_rows > dump
 
 rule baselines:
     input:
-        asset=ASSET,
-        tokens=TOKENS.format(model="{model}", split="heldout"),
-        train=MANIFEST.format(model="{model}", split="train"),
-        heldout=MANIFEST.format(model="{model}", split="heldout"),
+        unpack(lambda wildcards: read_by_baselines(study, **wildcards)),
     output:
         BASELINES,
     log:
@@ -76,9 +73,10 @@ rule baselines:
         **GPU,
         **requests.of("baselines"),
     params:
+        **DEVICE,
         spec=lambda wildcards: canonical(study.baseline_spec(wildcards.model)),
         cache=lambda wildcards: CACHE,
     shell:
         LEASE + "python -m pipeline baselines --spec {params.spec:q} --asset {input.asset:q}"
         " --tokens {input.tokens:q} --train-manifest {input.train:q} --heldout-manifest {input.heldout:q}"
-        " --cache {params.cache:q} --device {resources.device} --out {output:q} --log {log:q}"
+        " --cache {params.cache:q} --device {params.device} --out {output:q} --log {log:q}"

@@ -1,6 +1,6 @@
 # Measures -> tables, figures, claims and the report. Both workflows include this file. It reads MEASURES, the folder
 # of measures, and writes below OUT. SCOPE says what the study is; CHECKOUT, FORMATS and PAGE are given, too.
-from pipeline.analysis.code import code_digest
+from pipeline.analysis.csv_files import SUMS, drop_outdated, made_of
 from pipeline.analysis.figures.catalogue import (
     DIALS,
     FIGURES,
@@ -17,20 +17,31 @@ from pipeline.analysis.names import (
     claims_file,
     derived_tables,
     ranking_tables,
+    table_kinds,
     tables_of,
 )
 from pipeline.study.outputs import DIAL_TABLES, PROBE_TABLES, SIGNS_TABLES
 from pipeline.study.synthetic import PROTOCOLS
 
-CODE = (
-    code_digest()
-)  # after a change of the analysis all is made again, in seconds, and nothing trains
+# After a change of the analysis, or of the study, all is made again, in seconds; nothing trains.
+CODE = made_of(SCOPE)
 STUDY = f"{MEASURES}/study.json"
 ENDS = [".png", ".csv", *(f".{name}" for name in FORMATS.figures)]
 PAGES = [
     f".{name}".replace("latex", "tex") for name in FORMATS.tables
 ]  # others on demand: tables/comparison.md
 table = lambda name: f"{OUT}/tables/{name}"
+
+
+def sums(kind, folder="tables"):
+    """The digests of the tables that one job makes."""
+    return f"{OUT}/{folder}/{SUMS.format(kind=kind)}"
+
+
+for folder in (Path(OUT, "tables"), Path(OUT, "synthetic")):
+    drop_outdated(folder, SCOPE)  # what is missing is made again
+
+
 figure_files = lambda names: [f"{OUT}/figures/{name}{end}" for name in names for end in ENDS]
 
 
@@ -41,6 +52,7 @@ wildcard_constraints:
 
 rule tables:
     input:
+        [sums(kind) for kind in table_kinds(SCOPE)],
         [table(name) for name in tables_of(SCOPE)],
         table("claims.md"),
         [table(Path(name).stem + end) for name in tables_of(SCOPE) for end in PAGES],
@@ -55,6 +67,7 @@ rule figures:
 
 rule synthetic:
     input:
+        sums("synthetic", "synthetic"),
         f"{OUT}/synthetic/summary.csv",
         figure_files(SYNTHETIC),
     localrule: True
@@ -83,9 +96,10 @@ rule signs:
 
 rule make_tables:
     input:
-        STUDY,
+        ancient(STUDY),
         f"{MEASURES}/cells.jsonl",
     output:
+        sums("cells"),
         [
             report(
                 table(name),
@@ -112,9 +126,10 @@ for kind, made in {"dial": DIAL_TABLES, "probe": PROBE_TABLES, "signs": SIGNS_TA
         name:
             f"{kind}_tables"
         input:
-            STUDY,
+            ancient(STUDY),
             f"{MEASURES}/{kind}.jsonl",
         output:
+            sums(kind),
             [table(name) for name in made],
         log:
             f"{OUT}/logs/{kind}_tables.log",
@@ -130,12 +145,12 @@ for kind, made in {"dial": DIAL_TABLES, "probe": PROBE_TABLES, "signs": SIGNS_TA
 
 rule ranking_tables:
     input:
-        STUDY,
+        ancient(STUDY),
         table("cells.csv"),
-        [table(name) for name in ("probing.csv", "absorption.csv") if SCOPE.probe],
+        [table(name) for name in PROBE_TABLES if SCOPE.jobs("probe")],
     output:
-        csv=table("ranking.csv"),
-        others=[table(name) for name in ranking_tables(SCOPE)[1:]],
+        sums("ranking"),
+        [table(name) for name in ranking_tables(SCOPE)],
     log:
         f"{OUT}/logs/ranking.log",
     localrule: True
@@ -145,35 +160,38 @@ rule ranking_tables:
         tables=lambda wildcards: table(""),
     shell:
         "python -m pipeline ranking-tables --measures {params.measures:q} --tables {params.tables:q}"
-        " --out {output.csv:q} --log {log:q}"
+        " --log {log:q}"
 
 
 rule synthetic_tables:
     input:
+        ancient(STUDY),
         f"{MEASURES}/synthetic.jsonl",
     output:
+        sums("synthetic", "synthetic"),
         csv=f"{OUT}/synthetic/summary.csv",
         others=[f"{OUT}/synthetic/{name}.csv" for name in PROTOCOLS],
     log:
         f"{OUT}/logs/synthetic_tables.log",
     localrule: True
     params:
-        of=[CODE],
+        of=CODE,
         measures=lambda wildcards: MEASURES,
+        out=lambda wildcards: f"{OUT}/synthetic",
     shell:
-        "python -m pipeline synthetic-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
+        "python -m pipeline synthetic-tables --measures {params.measures:q} --out-dir {params.out:q} --log {log:q}"
 
 
 rule claims:
     input:
-        STUDY,
+        ancient(STUDY),
         [table(name) for name in derived_tables(SCOPE)],
-        [table("dial.csv") for _ in SCOPE.dial[:1]],
-        synthetic=[rules.synthetic_tables.output.csv] if SCOPE.synthetic.with_study else [],
+        [table("dial.csv") for _ in [*SCOPE.jobs("dial")][:1]],
+        synthetic=[rules.synthetic_tables.output.csv] if SCOPE.with_synthetic else [],
         reference=[claims_file(CHECKOUT / SCOPE.reference)] if SCOPE.reference else [],
     output:
-        csv=table("claims.csv"),
-        others=[table(name) for name in claim_tables(SCOPE)[1:]],
+        sums("claims"),
+        [table(name) for name in claim_tables(SCOPE)],
         page=report(
             table("claims.md"),
             category="Claims",
@@ -194,7 +212,7 @@ rule claims:
 
 rule page:
     input:
-        STUDY,
+        ancient(STUDY),
         csv=table("{table}.csv"),
     output:
         table("{table}.{end}"),
@@ -213,7 +231,7 @@ rule page:
 
 rule draw_figure:
     input:
-        STUDY,
+        ancient(STUDY),
         lambda wildcards: drawn_from(wildcards.figure, OUT, MEASURES),
     output:
         png=report(
@@ -237,7 +255,7 @@ rule draw_figure:
 
 rule draw_vector_figure:
     input:
-        STUDY,
+        ancient(STUDY),
         lambda wildcards: drawn_from(wildcards.figure, OUT, MEASURES),
     output:
         f"{OUT}/figures/{{figure}}.{{kind}}",
@@ -269,7 +287,7 @@ rule report:
         STUDY,
         rules.tables.input,
         [f"{OUT}/figures/{name}.png" for name in figures_of(SCOPE)],
-        synthetic=[f"{OUT}/figures/{name}.png" for name in SYNTHETIC if SCOPE.synthetic.with_study],
+        synthetic=[f"{OUT}/figures/{name}.png" for name in SYNTHETIC if SCOPE.with_synthetic],
     output:
         html=report(
             f"{OUT}/report.html", category="Report", labels={"page": "The study on one page"}

@@ -1,7 +1,7 @@
 # Models and text: fetched, checked against their digests, made ready once.
 
-from pipeline.study.study_config import text_sources
-from pipeline.study.sources import terms_of
+from pipeline.study.inputs import read_by_none, read_by_tokens
+from pipeline.study.made_for import made_from
 
 ASSET = at("assets/{model}/asset.json")
 DOCUMENTS = at("assets/text/documents.json")
@@ -9,41 +9,46 @@ TOKENS = at("tokens/{model}-{split}.json")
 
 
 rule asset:
+    input:
+        unpack(
+            lambda wildcards: read_by_none(
+                ASSET.format(**wildcards), study.asset_made_for(**wildcards)
+            )
+        ),
     output:
         ASSET,
     log:
         at("logs/assets/{model}.log"),
     localrule: True
-    resources:
-        terms=lambda wildcards: terms_of([study.model_named(wildcards.model).source]),
     params:
         spec=lambda wildcards: canonical(study.asset_spec(wildcards.model)),
+        source=lambda wildcards, input: canonical(study.model_named(wildcards.model).source),
         cache=lambda wildcards: CACHE,
     shell:
-        "python -m pipeline fetch --spec {params.spec:q} --cache {params.cache:q} --terms={resources.terms:q}"
+        "python -m pipeline fetch --spec {params.spec:q} --source {params.source:q} --cache {params.cache:q}"
         " --out {output:q} --log {log:q}"
 
 
 rule documents:
+    input:
+        unpack(lambda wildcards: read_by_none(DOCUMENTS, made_from(study.text_spec()))),
     output:
         DOCUMENTS,
     log:
         at("logs/assets/text.log"),
     localrule: True
-    resources:
-        terms=lambda wildcards: terms_of(text_sources(study.config.text).values()),
     params:
         spec=lambda wildcards: canonical(study.text_spec()),
+        source=setting(SPECS["text"]),
         cache=lambda wildcards: CACHE,
     shell:
-        "python -m pipeline fetch --spec {params.spec:q} --cache {params.cache:q} --terms={resources.terms:q}"
+        "python -m pipeline fetch --spec {params.spec:q} --source {params.source:q} --cache {params.cache:q}"
         " --out {output:q} --log {log:q}"
 
 
 rule tokens:
     input:
-        asset=ASSET,
-        documents=DOCUMENTS,
+        unpack(lambda wildcards: read_by_tokens(study, **wildcards)),
     output:
         TOKENS,
     log:

@@ -26,13 +26,14 @@ rule browser_cell:
         **GPU,
         **requests.of("browser_cell"),
     params:
+        **DEVICE,
         spec=lambda wildcards: study.shared_spec("browser", digest(browser_spec(wildcards))),
         cells_root=lambda wildcards: study.cells_root,
     shell:
         LEASE
         + "python -m pipeline browser-cell --spec @{params.spec:q} --cells-root {params.cells_root:q}"
         " --heldout-manifest {input.heldout:q} --tokens {input.tokens:q} --asset {input.asset:q}"
-        " --dials {input.dials:q} --device {resources.device} --out {output:q} --log {log:q}"
+        " --dials {input.dials:q} --device {params.device} --out {output:q} --log {log:q}"
 
 
 rule browser_page:

@@ -2,6 +2,11 @@
 
 from pipeline.study.inputs import read_by_cell
 
+
+rule nothing:
+    localrule: True
+
+
 NAME = "{model}/{hookpoint}/{variant}/w{width}_{knob}_seed{seed}"
 asked_cell = lambda wildcards: study.cell_named(NAME.format(**wildcards))
 
@@ -21,13 +26,14 @@ rule cell:
     resources:
         **GPU,
         **requests.of("cell"),
-        checkpoint_seconds=study.run.checkpoint_seconds,
     params:
+        **DEVICE,
+        checkpoint_seconds=setting(study.run.checkpoint_seconds),
         train=lambda wildcards: canonical(study.train_spec(asked_cell(wildcards))),
         evaluate=lambda wildcards: canonical(study.evaluate_spec(asked_cell(wildcards))),
     shell:
         LEASE + "python -m pipeline cell --train-spec {params.train:q}"
         " --evaluate-spec {params.evaluate:q} --train-manifest {input.train:q}"
         " --heldout-manifest {input.heldout:q} --baselines {input.baselines:q} --asset {input.asset:q}"
-        " --checkpoint-seconds {resources.checkpoint_seconds} --device {resources.device}"
+        " --checkpoint-seconds {params.checkpoint_seconds} --device {params.device}"
         " --out {output.metrics:q} --log {log:q}"

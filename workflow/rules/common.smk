@@ -11,6 +11,17 @@ container: str(CHECKOUT / "container/sagsae.sif")
 report: "workflow.rst"
 
 
+def setting(value):
+    """A parameter by which no job runs again: Snakemake compares none that takes the input."""
+    return lambda wildcards, input: value
+
+
+DEVICE = {
+    "device": setting(study.run.device),
+    "jobs_per_gpu": setting(study.run.jobs_per_gpu),
+}
+
+
 def runs_of(section, nothing):
     """A function of wildcards that gives what all jobs of a section make, or says why nothing is made."""
 

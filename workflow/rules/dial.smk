@@ -12,7 +12,11 @@ wildcard_constraints:
 
 rule dial_run:
     input:
-        unpack(lambda wildcards: read_by_look(study, dial_spec(wildcards))),
+        unpack(
+            lambda wildcards: read_by_look(
+                study, study.dial_run(**wildcards), dial_spec(wildcards)
+            )
+        ),
     output:
         study.dial_run(),
     log:
@@ -23,10 +27,11 @@ rule dial_run:
         **GPU,
         **requests.of("dial_run"),
     params:
+        **DEVICE,
         spec=lambda wildcards: study.shared_spec("dial", digest(dial_spec(wildcards))),
         cells_root=lambda wildcards: study.cells_root,
     shell:
         LEASE
         + "python -m pipeline dial --spec @{params.spec:q} --cells-root {params.cells_root:q}"
         " --heldout-manifest {input.heldout:q} --baselines {input.baselines:q} --asset {input.asset:q}"
-        " --device {resources.device} --out {output:q} --log {log:q}"
+        " --device {params.device} --out {output:q} --log {log:q}"

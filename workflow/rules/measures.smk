@@ -1,5 +1,6 @@
 # What the jobs of a study leave, as a few files: all that the analysis reads.
 
+from pipeline.study.inputs import read_by_none
 from pipeline.study.outputs import CURVE
 
 MEASURES, OUT = f"{ROOT}/measures", ROOT
@@ -15,13 +16,15 @@ MEASURED = {
     "probe.jsonl": runs_of("probe", "probes no codes"),
     "signs.jsonl": runs_of("signs", "looks into no signs"),
     "synthetic.jsonl": lambda wildcards: [
-        f"{ROOT}/synthetic/runs/{name}.json" for name in SCOPE.synthetic.runs
+        f"{ROOT}/synthetic/runs/{name}.json" for name in SCOPE.jobs("synthetic")
     ],
     "curves.parquet": lambda wildcards: [study.cell_file(cell, CURVE) for cell in SCOPE.drawn],
 }
 
 
 rule scope:
+    input:
+        unpack(lambda wildcards: read_by_none(f"{MEASURES}/study.json", SCOPE.model_dump())),
     output:
         f"{MEASURES}/study.json",
     log:
@@ -43,10 +46,9 @@ rule measures:
     wildcard_constraints:
         measures="|".join(MEASURED),
     localrule: True
-    resources:
-        study=SCOPE_FILE,  # no parameter: what counts of it is in the digest
     params:
+        study=setting(SCOPE_FILE),  # what counts of it is in the digest
         root=lambda wildcards: ROOT,
         of=lambda wildcards: SCOPE.digest,
     shell:
-        "python -m pipeline measures --study {resources.study:q} --root {params.root:q} --out {output:q} --log {log:q}"
+        "python -m pipeline measures --study {params.study:q} --root {params.root:q} --out {output:q} --log {log:q}"

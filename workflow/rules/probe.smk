@@ -7,7 +7,11 @@ probe_spec = lambda wildcards: study.look_spec(study.probe_run(**wildcards))
 
 rule probe_run:
     input:
-        unpack(lambda wildcards: read_by_look(study, probe_spec(wildcards))),
+        unpack(
+            lambda wildcards: read_by_look(
+                study, study.probe_run(**wildcards), probe_spec(wildcards)
+            )
+        ),
     output:
         study.probe_run(),
     log:
@@ -17,10 +21,11 @@ rule probe_run:
         **GPU,
         **requests.of("probe_run"),
     params:
+        **DEVICE,
         spec=lambda wildcards: study.shared_spec("probe", digest(probe_spec(wildcards))),
         cells_root=lambda wildcards: study.cells_root,
     shell:
         LEASE
         + "python -m pipeline probe --spec @{params.spec:q} --cells-root {params.cells_root:q}"
         " --heldout-manifest {input.heldout:q} --tokens {input.tokens:q} --asset {input.asset:q}"
-        " --device {resources.device} --out {output:q} --log {log:q}"
+        " --device {params.device} --out {output:q} --log {log:q}"

@@ -7,7 +7,11 @@ signs_spec = lambda wildcards: study.look_spec(study.signs_run(**wildcards))
 
 rule signs_run:
     input:
-        unpack(lambda wildcards: read_by_look(study, signs_spec(wildcards))),
+        unpack(
+            lambda wildcards: read_by_look(
+                study, study.signs_run(**wildcards), signs_spec(wildcards)
+            )
+        ),
     output:
         study.signs_run(),
     log:
@@ -17,10 +21,11 @@ rule signs_run:
         **GPU,
         **requests.of("signs_run"),
     params:
+        **DEVICE,
         spec=lambda wildcards: study.shared_spec("signs", digest(signs_spec(wildcards))),
         cells_root=lambda wildcards: study.cells_root,
     shell:
         LEASE
         + "python -m pipeline signs --spec @{params.spec:q} --cells-root {params.cells_root:q}"
-        " --heldout-manifest {input.heldout:q} --device {resources.device} --out {output:q}"
+        " --heldout-manifest {input.heldout:q} --device {params.device} --out {output:q}"
         " --log {log:q}"

@@ -1,9 +1,19 @@
 # Protocols on data whose features are known. No language model.
 
+from pipeline.study.inputs import read_by_none
+from pipeline.study.made_for import made_from
 from pipeline.study.synthetic import PROTOCOLS
+
+synthetic_spec = lambda wildcards: study.synthetic_spec(wildcards.protocol, int(wildcards.seed))
 
 
 rule synthetic_run:
+    input:
+        unpack(
+            lambda wildcards: read_by_none(
+                study.synthetic_run(**wildcards), made_from(synthetic_spec(wildcards))
+            )
+        ),
     output:
         study.synthetic_run(),
     log:
@@ -15,8 +25,6 @@ rule synthetic_run:
     resources:
         **requests.of("synthetic_run"),
     params:
-        spec=lambda wildcards: canonical(
-            study.synthetic_spec(wildcards.protocol, int(wildcards.seed))
-        ),
+        spec=lambda wildcards: canonical(synthetic_spec(wildcards)),
     shell:
         "python -m pipeline synthetic-run --spec {params.spec:q} --out {output:q} --log {log:q}"

@@ -106,7 +106,7 @@ class Evidence:
             effects = read_table(tables / outputs.EFFECTS).set_index(list(POINT))
             equal = effects.filter(like=EQUAL_L0)
             found["comparison"] = found["comparison"].join(equal, on=list(POINT))
-        if spec.dial:
+        if spec.jobs("dial"):
             found["dial"] = read_table(tables / outputs.DIAL)
         return cls(spec=spec, synthetic=read_table(synthetic) if synthetic else None, **found)
 

@@ -18,7 +18,7 @@ from pipeline.analysis.claims import latents, parts, protocols, sweeps
 from pipeline.analysis.claims.evidence import Claim, Evidence
 from pipeline.analysis.claims.limits import limits
 from pipeline.analysis.claims.matrix import matrix_table
-from pipeline.analysis.csv_files import read_table, write_csv
+from pipeline.analysis.csv_files import read_table, write_tables
 from pipeline.analysis.names import claim_tables
 from pipeline.analysis.page import Part, parts_of, write_page
 from pipeline.study.outputs import CELLS, CLAIMS, CLAIMS_MATRIX, CLAIMS_PAGE, SCOPE
@@ -121,7 +121,8 @@ def main(
     evidence = Evidence.read(spec, tables, synthetic)
     told = reference_verdicts(reference) if reference else None
     verdicts = claim_table(evidence, told)
-    write_csv(tables / CLAIMS, verdicts)
+    made = {CLAIMS: verdicts}
     if spec.several_settings:
-        write_csv(tables / CLAIMS_MATRIX, matrix_table(evidence, claims(), verdicts))
+        made[CLAIMS_MATRIX] = matrix_table(evidence, claims(), verdicts)
+    write_tables(tables, "claims", spec, made)
     write_claims_page(tables, spec)

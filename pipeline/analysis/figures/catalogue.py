@@ -131,8 +131,8 @@ def figures_of(scope: Scope) -> tuple[str, ...]:
         found += RATES if scope.has_sign_rates else ()
         found += marked(FAMILIES, scope.trained, scope)
     found += _of_sweeps(scope)
-    found += marked(DIALS, _recipes(scope.dial), scope)
-    found += marked(PROBES, _recipes(scope.probe), scope)
+    found += marked(DIALS, _recipes(scope.jobs("dial")), scope)
+    found += marked(PROBES, _recipes(scope.jobs("probe")), scope)
     curves = {cell.recipe for cell in scope.drawn}
     own = marked(TRAININGS, [recipe for recipe in scope.trained if recipe in curves], scope)
     return *found, *(own[:1] if len(scope.trained) > FEW_RECIPES else own)

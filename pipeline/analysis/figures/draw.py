@@ -59,6 +59,9 @@ def draw(name: str, root: Path, spec: Scope, measures: Measures) -> Drawn:
     """
     figure, everything, asked = parts(name)
     recipe = asked or next(iter(spec.trained))
+    if recipe not in spec.trained:
+        there = ", ".join(name or DEFAULT_RECIPE for name in spec.trained)
+        raise ValueError(f"{name}: no cell is trained by recipe {recipe!r}; there is {there}")
     module = import_module(f"{__package__}.{entry_of(name).module}")
     with mpl.rc_context(STYLE):
         drawn, numbers = getattr(module, figure)(Shown(root, spec, recipe, everything, measures))

@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.csv_files import read_table, write_csv
+from pipeline.analysis.csv_files import read_table, write_tables
 from pipeline.analysis.names import ranking_tables
 from pipeline.analysis.numbers import format_number
 from pipeline.analysis.tables.probing import probed_cells
@@ -183,20 +183,19 @@ def _summaries(ranking: pd.DataFrame) -> Iterator[dict[str, Any]]:
         yield from sorted(rows, key=lambda row: row.get("mean_rank", float("inf")))
 
 
-def main(measures: Path, tables: Path, out: Path) -> None:
+def main(measures: Path, tables: Path) -> None:
     """Run the stage.
 
     Args:
         measures: folder of the measures
-        tables: folder of the tables
-        out: ranking.csv; the others beside it
+        tables: folder of the tables, where they go
     """
     spec, cells = Scope.read(measures / outputs.SCOPE), read_table(tables / outputs.CELLS)
     sweeps = sweeps_in(cells.assign(loss_added=cells["ce_sae"] - cells["ce_clean"]))
     named = with_series(cells, spec).drop_duplicates(list(SWEEP)).set_index(list(SWEEP))["series"]
     series = {SweepKey(*key): name for key, name in zip(named.index, named, strict=True)}
     probes = (read_table(tables / name) for name in outputs.PROBE_TABLES)
-    probed = sweeps_in(probed_cells(cells, *probes)) if spec.probe else {}
+    probed = sweeps_in(probed_cells(cells, *probes)) if spec.jobs("probe") else {}
     ranking = ranking_table(sweeps, series, probed, spec)
     made = {
         outputs.RANKING: ranking,
@@ -205,5 +204,5 @@ def main(measures: Path, tables: Path, out: Path) -> None:
         outputs.SIDES: side_table(sweeps, series, spec),
         outputs.SIGN_RATES: sign_rate_table(sweeps, probed, spec),
     }
-    for name in ranking_tables(spec):
-        write_csv(out.with_name(name), made[name])
+    tables_made = {name: made[name] for name in ranking_tables(spec)}
+    write_tables(tables, "ranking", spec, tables_made)

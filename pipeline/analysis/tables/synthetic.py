@@ -15,7 +15,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.csv_files import write_csv
+from pipeline.analysis.csv_files import write_tables
+from pipeline.study import outputs
 from pipeline.study.measures import Measures
 from pipeline.study.synthetic import PROTOCOLS
 
@@ -59,15 +60,19 @@ def _picked(table: pd.DataFrame) -> pd.Series:
     return pd.Series(found, index=table.index)
 
 
-def main(measures: Path, out: Path) -> None:
+# Of all protocols, then one of each.
+SYNTHETIC_TABLES = (outputs.SUMMARY, *map(outputs.PROTOCOL.format, PROTOCOLS))
+
+
+def main(measures: Path, out_dir: Path) -> None:
     """Run the stage.
 
     Args:
         measures: folder of the measures
-        out: the table of all protocols; one of each goes beside it
+        out_dir: where the table of all protocols goes, and one of each
     """
-    rows = rows_of(Measures(measures).synthetic_runs())
-    write_csv(out, summarise(rows))
-    for protocol in PROTOCOLS:
-        own = [row for row in rows if row["protocol"] == protocol]
-        write_csv(out.with_stem(protocol), summarise(own))
+    known = Measures(measures)
+    rows = rows_of(known.synthetic_runs())
+    own = ([row for row in rows if row["protocol"] == protocol] for protocol in PROTOCOLS)
+    tables = dict(zip(SYNTHETIC_TABLES, map(summarise, [rows, *own]), strict=True))
+    write_tables(out_dir, outputs.SYNTHETIC, known.scope, tables)

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from pipeline.analysis.csv_files import write_csv
+from pipeline.analysis.csv_files import write_tables
 from pipeline.analysis.tables.comparison import ANSWERS, QUESTION, comparison_table
 from pipeline.analysis.tables.contrasts import contrast_table
 from pipeline.analysis.tables.dial import curve_table, dial_table
@@ -116,8 +116,8 @@ def point_table(metrics: Metrics) -> pd.DataFrame:
     return without_idle_k(pd.DataFrame(rows).astype({"seed": "Int64"}))
 
 
-def write_tables(metrics: Metrics, spec: Scope, folder: Path) -> None:
-    """Write every table of a study but the claims into ``folder``."""
+def tables_of_cells(metrics: Metrics, spec: Scope) -> dict[str, pd.DataFrame]:
+    """Every table that follows from the metrics of cells, by file name."""
     latents = latent_table(metrics)
     tables = {
         outputs.CELLS: cell_table(metrics),
@@ -135,11 +135,11 @@ def write_tables(metrics: Metrics, spec: Scope, folder: Path) -> None:
         effects = effect_table(tables[outputs.COMPARISON], metrics, spec)
         tables[outputs.EFFECTS] = effects
         tables[outputs.MAIN_EFFECTS] = main_effect_table(effects, spec.factors)
-    for name, table in tables.items():
-        measured = name in (outputs.CELLS, outputs.SOURCES)
-        write_csv(folder / name, table, None if measured else "%.12g")
+    return tables
 
 
+# Tables whose numbers were measured, and keep every digit.
+MEASURED = (outputs.CELLS, outputs.SOURCES)
 # Section -> its tables, and what makes each of its runs.
 OF_LOOKS: dict[str, dict[str, Callable[[Any], pd.DataFrame]]] = {
     DialRun.kind: {outputs.DIAL: dial_table, outputs.DIAL_CURVES: curve_table},
@@ -164,9 +164,8 @@ def main(
     """
     known = Measures(measures)
     if of == "cells":
-        spec = Scope.read(measures / outputs.SCOPE)
-        write_tables(known.metrics(spec), spec, out_dir)
-        return
-    runs = known.runs(RUNS[of])
-    for name, make in OF_LOOKS[of].items():
-        write_csv(out_dir / name, make(runs))
+        tables = tables_of_cells(known.metrics(), known.scope)
+    else:
+        runs = known.runs(RUNS[of])
+        tables = {name: make(runs) for name, make in OF_LOOKS[of].items()}
+    write_tables(out_dir, of, known.scope, tables, exact=MEASURED)

@@ -22,7 +22,7 @@ from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import Progress, say
 from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve
-from pipeline.study.list_cells import is_current
+from pipeline.study.made_for import is_made_for
 from pipeline.study.outputs import CURVE
 from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
@@ -135,7 +135,7 @@ def send(study: Study, asked: Asked) -> int:
     progress = Progress("track", len(cells), "cells")
     for done, cell in enumerate(cells, start=1):
         runs = Runs(asked, Tracked.of(study.train_spec(cell), asked.study))
-        rows: list[Any] = read_curve(Path(study.cell_file(cell, CURVE))).to_dict("records")
+        rows: list[Any] = read_curve(Path(study.cell_file(cell, CURVE)))[0].to_dict("records")
         runs.log(rows)
         runs.finish(read_json(study.metrics(cell)))
         if runs.failed:
@@ -145,8 +145,9 @@ def send(study: Study, asked: Asked) -> int:
 
 
 def _is_there(study: Study, cell: Cell) -> bool:
-    curve, metrics = Path(study.cell_file(cell, CURVE)), Path(study.metrics(cell))
-    return cell not in study.foreign and curve.exists() and is_current(study, cell, metrics)
+    if cell in study.foreign or not Path(study.cell_file(cell, CURVE)).exists():
+        return False
+    return is_made_for(study.metrics(cell), study.cell_made_for(cell))
 
 
 def main(configfile: Path = DEFAULT_CONFIG) -> None:

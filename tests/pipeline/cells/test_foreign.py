@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import sagsae
-from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.csv_files import read_table, write_tables
 from pipeline.analysis.page import parts_of, write_page
-from pipeline.analysis.tables.write import write_tables
+from pipeline.analysis.tables.write import tables_of_cells
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve
@@ -63,10 +63,15 @@ def test_it_is_measured_as_the_same_autoencoder_is(whole, tmp_path):
     known = kept.provenance["foreign"]
     assert known["source"] == {"kind": "saelens", "path": str(tmp_path / "theirs")}
     assert set(known["sha256"]) == {"cfg.json", "sae_weights.safetensors"}
-    assert len(read_curve(study.cell(FOREIGN) / "curve.parquet")) == 0
+    assert len(read_curve(study.cell(FOREIGN) / "curve.parquet")[0]) == 0
     assert [fault.problem for fault in verify(study.study).faults] == []
     scope, tables = study.study.scope, tmp_path / "tables"
-    write_tables(read_all(Path(study.study.cells_root), scope.grid), scope, tables)
+    write_tables(
+        tables,
+        "cells",
+        scope,
+        tables_of_cells(read_all(Path(study.study.cells_root), scope.grid), scope),
+    )
     assert "foreign-theirs" in (tables / CELLS).read_text()
     page = tmp_path / "latents.md"
     write_page(page, *parts_of(LATENTS, read_table(tables / LATENTS), scope))

@@ -35,7 +35,7 @@ def test_trained_saved_and_evaluated(variant, tmp_path):
     assert metrics["l0"] == 4
     assert (metrics["parameters_per_latent"], metrics["break_even_share"]) == (2 * 32, None)
     assert metrics["made_from"]["train"] == digest(spec)
-    curve = read_curve(made.cell(cell) / CURVE)["reconstruction"]
+    curve = read_curve(made.cell(cell) / CURVE)[0]["reconstruction"]
     assert curve.iloc[-1] < curve.iloc[0]
     sae = sagsae.load(made.cell(cell) / WEIGHTS)
     assert (sae.name, sae.width) == (variant, 24)
@@ -49,7 +49,7 @@ def test_trained_saved_and_evaluated(variant, tmp_path):
 
 def test_named_in_a_study(variant):
     raw = load_yaml(DEFAULT_CONFIG.with_name("smoke.yaml"))
-    raw["grid"][0]["variant"] = variant
+    raw["grid"].append(raw["grid"][0] | {"variant": variant})
     study = Study.from_dict(raw)
     cell = next(cell for cell in study.cells if cell.variant == variant)
     assert study.cell_named(cell.path) == cell
@@ -59,6 +59,8 @@ def test_named_in_a_study(variant):
     with pytest.raises(CellNameError, match="is no name"):
         Cell.from_path(replace(cell, variant="a:" + 80 * "b").path)
     assert sweep_label(variant, 8) == "TopK, H = 8"
-    raw["grid"][0]["variant"] = "no_such_zoo:TopK"
-    with pytest.raises(ConfigError, match=r"grid\.0\.variant.*no package 'no_such_zoo'"):
+    raw["grid"][-1]["variant"] = "no_such_zoo:TopK"
+    with pytest.raises(
+        ConfigError, match=rf"grid\.{len(raw['grid']) - 1}\.variant.*no package 'no_such_zoo'"
+    ):
         Study.from_dict(raw)

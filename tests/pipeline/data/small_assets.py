@@ -6,6 +6,7 @@ import zipfile
 import gguf
 import numpy as np
 
+from pipeline.data import fetch as assets
 from pipeline.study.sources import RandomModel
 from pipeline.study.specs import AssetSpec, TextSpec
 
@@ -107,6 +108,16 @@ def model_spec(source):
 
 def text_spec(source):
     return TextSpec.model_validate({"revision": 1, "text": source})
+
+
+def made_model(spec, out):
+    """What the stage makes of a model whose source is that of the specification."""
+    return assets.make_model(spec, spec.model.model_dump(), out)
+
+
+def made_text(spec, out):
+    """What the stage makes of a text whose source is that of the specification."""
+    return assets.make_text(spec, spec.text.model_dump(), out)
 
 
 def nothing_finished(folder):

@@ -6,16 +6,15 @@ import shutil
 import pandas
 import pytest
 
-from pipeline.data import fetch as assets
 from pipeline.data.documents import open_documents
 from pipeline.data.wheels import AssetError
 from pipeline.jobs.json_files import digest
 from pipeline.study.sources import HubText
-from tests.pipeline.data.small_assets import nothing_finished, text_spec, wheel_source
+from tests.pipeline.data.small_assets import made_text, nothing_finished, text_spec, wheel_source
 
 
 def texts_of(spec, folder):
-    descriptor = assets.make_text(spec, folder / "documents.json")
+    descriptor = made_text(spec, folder / "documents.json")
     return list(open_documents(descriptor, folder)["text"])
 
 
@@ -85,7 +84,7 @@ def test_bad_text_files(tmp_path, name, content, problem):
     (tmp_path / name).write_bytes(content)
     spec = text_spec({"kind": "files", "paths": [str(tmp_path / name)], "column": "text"})
     with pytest.raises(AssetError, match=problem):
-        assets.make_text(spec, tmp_path / "text" / "documents.json")
+        made_text(spec, tmp_path / "text" / "documents.json")
     assert nothing_finished(tmp_path / "text")
 
 
@@ -100,10 +99,10 @@ def test_text_of_a_wheel(tmp_path, monkeypatch):
 
 def test_altered_documents_are_refused(tmp_path):
     random = {"kind": "random", "documents": 20, "words": 10}
-    first = assets.make_text(text_spec(random), tmp_path / "a" / "documents.json")
-    other = assets.make_text(text_spec(random | {"words": 11}), tmp_path / "b" / "documents.json")
+    first = made_text(text_spec(random), tmp_path / "a" / "documents.json")
+    other = made_text(text_spec(random | {"words": 11}), tmp_path / "b" / "documents.json")
     assert first["sha256"] != other["sha256"]
-    assert first == assets.make_text(text_spec(random), tmp_path / "c" / "documents.json")
+    assert first == made_text(text_spec(random), tmp_path / "c" / "documents.json")
     shutil.copy(tmp_path / "b" / "documents.parquet", tmp_path / "a")
     with pytest.raises(AssetError, match=r"documents\.parquet: the text is not what was"):
         open_documents(first, tmp_path / "a")

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from pipeline.data import fetch as assets
 from pipeline.jobs.json_files import digest
 from sagsae.language_models import LanguageModelError, load_language_model
-from tests.pipeline.data.small_assets import LLAMA, model_spec, random_source
+from tests.pipeline.data.small_assets import LLAMA, made_model, model_spec, random_source
 
 
 def test_random_models_are_reproducible(tmp_path):
@@ -17,37 +17,37 @@ def test_random_models_are_reproducible(tmp_path):
     for name in ("one", "again"):
         torch.manual_seed(len(made))  # the caller's generator plays no part
         spec = model_spec(random_source())
-        made.append(assets.make_model(spec, tmp_path / name / "asset.json"))
+        made.append(made_model(spec, tmp_path / name / "asset.json"))
     assert made[0] == made[1]
 
 
 def test_folders_are_used_in_place(tmp_path, monkeypatch):
-    assets.make_model(model_spec(random_source()), tmp_path / "mine" / "asset.json")
+    made_model(model_spec(random_source()), tmp_path / "mine" / "asset.json")
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "study" / "assets" / "asset.json"
     for given, recorded in (
         ("mine/model", "../../mine/model"),
         (str(tmp_path / "mine" / "model"), str(tmp_path / "mine" / "model")),
     ):
-        asset = assets.make_model(model_spec({"kind": "path", "path": given}), out)
+        asset = made_model(model_spec({"kind": "path", "path": given}), out)
         assert asset["folder"] == recorded
         assert assets.model_folder(out).resolve() == tmp_path / "mine" / "model"
 
 
 def test_bad_folders(tmp_path):
-    assets.make_model(model_spec(random_source()), tmp_path / "mine" / "asset.json")
+    made_model(model_spec(random_source()), tmp_path / "mine" / "asset.json")
     folder = tmp_path / "mine" / "model"
     spec = model_spec({"kind": "path", "path": str(folder)})
     (folder / "tokenizer.json").unlink()
     (folder / "tokenizer_config.json").unlink()
     with pytest.raises(LanguageModelError, match=f"{folder}: there is no tokenizer"):
-        assets.make_model(spec, tmp_path / "asset.json")
+        made_model(spec, tmp_path / "asset.json")
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     with pytest.raises(LanguageModelError, match=f"{folder}: there are no .*safetensors"):
-        assets.make_model(spec, tmp_path / "asset.json")
+        made_model(spec, tmp_path / "asset.json")
     shutil.rmtree(folder)
     with pytest.raises(LanguageModelError, match=f"{folder}: no model folder"):
-        assets.make_model(spec, tmp_path / "asset.json")
+        made_model(spec, tmp_path / "asset.json")
     assert not (tmp_path / "asset.json").exists()
 
 
@@ -56,7 +56,7 @@ def true(tmp_path):
     """A folder with tied embeddings, and gains and biases that are not constant."""
     changes = {"tie_word_embeddings": True, "attention_bias": True}
     source = random_source(architecture="llama", parameters=LLAMA | changes)
-    assets.make_model(model_spec(source), tmp_path / "true" / "asset.json")
+    made_model(model_spec(source), tmp_path / "true" / "asset.json")
     file = tmp_path / "true" / "model" / "model.safetensors"
     tensors = load_file(file)
     generator = torch.Generator().manual_seed(1)
@@ -74,7 +74,7 @@ def test_the_weights_of_a_randomised_model_are_redrawn(true, tmp_path):
     made = []
     for name in ("one", "again"):
         out = tmp_path / name / "asset.json"
-        made.append(assets.make_model(specs[1], out))
+        made.append(made_model(specs[1], out))
     assert made[0] == made[1]
     assert (made[0]["folder"], made[0]["d_model"]) == ("model", LLAMA["hidden_size"])
     assert (true / "model.safetensors").read_bytes() == before

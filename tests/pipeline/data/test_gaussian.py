@@ -12,8 +12,9 @@ from pipeline.data.baselines import main as run_baselines
 from pipeline.data.gaussian import main as draw
 from pipeline.data.manifests import open_store
 from pipeline.jobs.json_files import digest
+from pipeline.study.outputs import SPLITS
 from pipeline.study.sections import ConfigError
-from pipeline.study.study import SPLITS, Study
+from pipeline.study.study import Study
 from sagsae.activations import iterate
 from tests.pipeline.tiny_study import ROWS, make_tiny_study
 

@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.data import fetch as assets
 from pipeline.data.wheels import AssetError
-from tests.pipeline.data.small_assets import model_spec, random_source
+from tests.pipeline.data.small_assets import made_model, model_spec, random_source
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -64,7 +64,7 @@ class Hub(BaseHTTPRequestHandler):
 def model(tmp_path_factory):
     """A tiny random model: its asset and its folder."""
     out = tmp_path_factory.mktemp("original") / "asset.json"
-    return assets.make_model(model_spec(random_source()), out), assets.model_folder(out)
+    return made_model(model_spec(random_source()), out), assets.model_folder(out)
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def fetched(tmp_path, monkeypatch):
         monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
         source = {"kind": "hub", "repo": repo, "revision": revision}
         out = tmp_path / f"{len(list(tmp_path.iterdir()))}" / "asset.json"
-        asset = assets.make_model(model_spec(source), out)
+        asset = made_model(model_spec(source), out)
         return asset, assets.model_folder(out)
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))

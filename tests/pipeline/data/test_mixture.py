@@ -11,8 +11,9 @@ from pipeline.data.documents import open_documents
 from pipeline.data.wheels import AssetError
 from pipeline.jobs.cache import entry_folder
 from pipeline.jobs.json_files import read_json
-from pipeline.study.sources import MixedText, text_files
-from tests.pipeline.data.small_assets import nothing_finished, text_spec, wheel_source
+from pipeline.study.sources import MixedText, content_of
+from pipeline.study.specs import TextSpec
+from tests.pipeline.data.small_assets import made_text, nothing_finished, text_spec, wheel_source
 
 VERSES = (
     'from nowhere import Bible\nraise SystemExit("must not run")\n'
@@ -29,7 +30,7 @@ def mixed(*parts, seed=0):
 
 def made(folder, *parts, seed=0):
     """The descriptor, and the documents by source."""
-    descriptor = assets.make_text(mixed(*parts, seed=seed), folder / "documents.json")
+    descriptor = made_text(mixed(*parts, seed=seed), folder / "documents.json")
     texts, found = list(open_documents(descriptor, folder)["text"]), {}
     for record in descriptor["sources"]:
         first = record["first_document"]
@@ -87,14 +88,14 @@ def test_sources_lie_one_after_the_other(tmp_path):
     assert first["characters"] == 6
     assert first["characters"] + second["characters"] == descriptor["characters"]
     assert found["b"] == ["one", "two"]
-    alone = assets.make_text(text_spec(random), tmp_path / "o" / "documents.json")
+    alone = made_text(text_spec(random), tmp_path / "o" / "documents.json")
     assert found["a"] == list(open_documents(alone, tmp_path / "o")["text"])
 
 
 def test_one_source_has_the_bytes_it_always_had(tmp_path):
     """Digests of the version before several sources could be named."""
     random = {"kind": "random", "documents": 300, "words": 20}
-    descriptor = assets.make_text(text_spec(random), tmp_path / "documents.json")
+    descriptor = made_text(text_spec(random), tmp_path / "documents.json")
     assert open_documents(descriptor, tmp_path).column_names == ["text"]
     assert descriptor == {
         "spec": "c0395f36acb48389",
@@ -140,15 +141,14 @@ def test_a_changed_file_of_a_source_is_another_text_in_the_cache(tmp_path):
     """Else a study that shares the cache would get the old text, and nothing would say so."""
     cache, out = tmp_path / "cache", tmp_path / "documents.json"
     for text in ("before", "after", "before"):
-        spec = mixed(lines(tmp_path, "a", [text]), lines(tmp_path, "b", ["other"]))
-        files = text_files(part.source for part in spec.text.sources)
-        spec = spec.model_copy(update={"files": files})
-        assets.main(spec, cache, out)
+        source = mixed(lines(tmp_path, "a", [text]), lines(tmp_path, "b", ["other"])).text
+        spec = TextSpec(text=content_of(source, cache))
+        assets.main(spec, source.model_dump(), cache, out)
         record = read_json(out)
         found = open_documents(record, entry_folder(out, record))
         assert list(found["text"]) == [text, "other"]
     assert len([path for path in (cache / "texts").iterdir() if path.is_dir()]) == 2
     lines(tmp_path, "a", ["changed while snakemake ran"])
     shutil.rmtree(cache)
-    with pytest.raises(AssetError, match="changed after the plan was made"):
-        assets.main(spec, cache, out)
+    with pytest.raises(AssetError, match="changed after the plan"):
+        assets.main(spec, source.model_dump(), cache, out)

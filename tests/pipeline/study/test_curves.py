@@ -25,7 +25,8 @@ def written(folder: Path, content: bytes) -> Path:
 
 def test_every_number_is_kept(tmp_path):
     rows = [row | {"loss": 0.1 + 0.2} for row in made_rows(CELL)]
-    found = read_curve(written(tmp_path, curve_content(rows, CELL, "a")))
+    found, made_for = read_curve(written(tmp_path, curve_content(rows, CELL, "a")))
+    assert made_for == {"cell": CELL.path, "train": "a"}
     assert list(found) == COLUMNS
     whole = {"step", "tokens", "resets"}
     assert {name for name in found if found[name].dtype == "int64"} == whole
@@ -46,7 +47,7 @@ def test_equal_rows_give_equal_bytes_in_every_process(tmp_path):
 def test_an_autoencoder_of_another_package_has_its_own_terms(tmp_path):
     row = {"step": 0.0, "tokens": 8.0, "loss": 3.0, "two": 1.0, "reconstruction": 2.0, "one": 4.0}
     content = curve_content([row], CELL, "a")
-    found = read_curve(written(tmp_path, content))
+    found, _ = read_curve(written(tmp_path, content))
     assert list(found) == ["step", "tokens", "loss", "reconstruction", "one", "two"]
     assert curve_content([dict(sorted(row.items()))], CELL, "a") == content  # as read from JSON
 

@@ -36,7 +36,7 @@ def test_each_place_is_steered_with_both_sides_of_the_first_comparison():
         for model in ("large", "small")
         for place in ("mlp_out", "attn", "resid")
     ]
-    assert asked.scope.dial == names
+    assert list(asked.scope.jobs("dial")) == names
 
 
 def test_a_job_depends_on_its_own_settings_alone():

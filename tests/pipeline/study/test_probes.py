@@ -37,7 +37,7 @@ def test_a_job_has_the_cells_of_one_place_and_seed():
     [
         ({"ks": [2, 1]}, r"probe\.ks.*does not ascend"),
         ({"ks": []}, r"probe\.ks"),
-        ({"labels": ["letter", "letter"]}, r"probe\.labels.*names one twice"),
+        ({"labels": ["letter", "letter"]}, r"probe\.labels.*listed twice"),
         ({"labels": ["mood"]}, r"probe\.labels\.0"),
         ({"labels": ["source"]}, r"probe\.labels: source alone, and the text has one source"),
         ({"test_rows": 50}, r"probe\.test_rows: 50 rows.*least_rows 30 asks for"),

@@ -9,6 +9,7 @@ import pytest
 
 from pipeline.jobs.json_files import digest
 from pipeline.study.sections import RESERVED
+from pipeline.study.sources import LARGE_FILE
 from pipeline.study.study import Study
 from sagsae.activations.layout import TOKEN_ARRAYS
 from tests.pipeline.study.test_study import SMOKE, changed
@@ -29,8 +30,8 @@ def stage_digests(config: Config) -> dict[str, str]:
         "baselines": study.baseline_spec(model),
         "train": study.train_spec(cell),
         "evaluate": study.evaluate_spec(cell),
-        # Levels repeat settings, for readers.
-        "report": study.scope.model_dump(exclude={"levels"}),
+        # Levels repeat settings, for readers; what measures must be made for follows from the rest.
+        "report": study.scope.model_dump(exclude={"levels", "made_for"}),
     }
     return {stage: digest(spec) for stage, spec in specs.items()}
 
@@ -97,6 +98,7 @@ def test_the_content_of_local_text_and_models_is_in_their_specifications(tmp_pat
     )
     name = raw["models"][0]["name"]
     raw["grid"] = [{"variant": "gated", "width": 8, "lambdas": [0.1], "models": [name]}]
+    del raw["comparisons"], raw["dial"]
     before = stage_digests(raw)
     text.write_text("other")
     after = stage_digests(raw)
@@ -104,3 +106,36 @@ def test_the_content_of_local_text_and_models_is_in_their_specifications(tmp_pat
     assert differing == {"text", *TOKENS}
     (model / "config.json").write_text("{ }")
     assert stage_digests(raw)["asset"] != after["asset"]
+
+
+def test_where_a_text_and_a_model_lie_is_in_no_specification(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    digests = []
+    for place, config in (("here", "{}"), ("there", "{}"), ("there", "{ }")):
+        (folder := tmp_path / place).mkdir(exist_ok=True)
+        (folder / "config.json").write_text(config)
+        (folder / "LICENSE.txt").write_text(f"A licence that lies {place}.")
+        (folder / "text.txt").write_text("one")
+        for given in (place, str(folder)):
+            source = {"kind": "files", "paths": [f"{given}/text.txt"]}
+            raw = changed(
+                text={"source": source}, models__0__source={"kind": "path", "path": given}
+            )
+            digests.append(stage_digests(raw))
+    assert digests[0] == digests[1] == digests[2] == digests[3]
+    assert digests[4]["asset"] != digests[0]["asset"]
+
+
+def test_a_plan_reads_a_large_file_once(tmp_path, monkeypatch):
+    file = tmp_path / "model" / "model.safetensors"
+    file.parent.mkdir()
+    file.write_bytes(b"1" * LARGE_FILE)
+    source = {"kind": "path", "path": str(file.parent)}
+    raw = changed(models__0__source=source) | {"cache": str(tmp_path / "cache")}
+    model = raw["models"][0]["name"]
+    before = Study.from_dict(raw).asset_spec(model)
+    with monkeypatch.context() as patch:
+        patch.setattr("pipeline.study.sources.sha256_of", None)
+        assert Study.from_dict(raw).asset_spec(model) == before
+    file.write_bytes(b"2" * LARGE_FILE)
+    assert Study.from_dict(raw).asset_spec(model) != before

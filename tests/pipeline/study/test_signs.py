@@ -14,7 +14,8 @@ from tests.pipeline.made_grid import configuration
 
 def test_a_job_has_the_cells_of_all_seeds_of_one_place():
     study = Study.from_dict(configuration(signs={"models": ["small"]}))
-    assert study.scope.signs == [f"small/{hookpoint}" for hookpoint in study.config.hookpoints]
+    hookpoints = study.config.hookpoints
+    assert list(study.scope.jobs("signs")) == [f"small/{name}" for name in hookpoints]
     assert next(iter(study.signs)) == "results/made-grid/signs/small/mlp_out.json"
     for spec in study.signs.values():
         place = spec.model, spec.hookpoint

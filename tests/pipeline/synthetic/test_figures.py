@@ -17,6 +17,8 @@ from pipeline.analysis.figures.draw import draw
 from pipeline.jobs.json_files import write_json
 from pipeline.study.measures import Measures, gather
 from pipeline.study.scope import Scope
+from pipeline.study.synthetic import PROTOCOLS
+from sagsae.files import signed
 
 METRICS = {
     "polarity_dial": ["mse", "slope_pos", "slope_neg"],
@@ -56,8 +58,9 @@ def rows(protocol: str, seed: int) -> list[dict]:
 
 
 def scope(**changes) -> Scope:
-    bare = {"cells": [], "comparisons": [], "models": {}, "hookpoints": [], "study": "made"}
-    return Scope.model_validate(bare | {"synthetic": {"seeds": [3, 4]}} | changes)
+    runs = {f"{protocol}_seed{seed}": {} for protocol, seed in product(PROTOCOLS, (3, 4))}
+    bare = {"comparisons": [], "models": {}, "hookpoints": [], "study": "made"}
+    return Scope.model_validate(bare | {"made_for": {"synthetic": runs}} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +74,7 @@ def folder(tmp_path_factory) -> Path:
     write_json(made / "measures" / "study.json", scope().model_dump())
     gather(scope(), made, made / "measures" / "synthetic.jsonl")
     measures = f"--measures={made / 'measures'}"
-    stage(["synthetic-tables", measures, f"--out={made / 'synthetic' / 'summary.csv'}"])
+    stage(["synthetic-tables", measures, f"--out-dir={made / 'synthetic'}"])
     return made
 
 
@@ -87,7 +90,7 @@ def table_of(folder: Path, protocol: str) -> pd.DataFrame:
 
 
 def test_the_summary_has_the_rows_of_every_protocol(folder):
-    parts = pd.concat([table_of(folder, name) for name in METRICS], ignore_index=True)
+    parts = pd.concat([table_of(folder, name) for name in PROTOCOLS], ignore_index=True)
     pd.testing.assert_frame_equal(table_of(folder, "summary"), parts)
 
 
@@ -140,9 +143,11 @@ def test_the_histogram_has_its_bins_and_what_lies_beside_them(folder, tmp_path):
 def test_without_a_consolidated_pair_there_is_no_histogram(folder, tmp_path):
     bare = [{**row, "histogram": None} for row in rows("consolidation", 3)]
     run = {"protocol": "consolidation", "seed": 3, "rows": bare}
-    (tmp_path / "synthetic.jsonl").write_text(json.dumps(run) + "\n")
+    line = {"name": "consolidation_seed3", **signed(run)}
+    (tmp_path / "synthetic.jsonl").write_text(json.dumps(line) + "\n")
+    one = scope(made_for={"synthetic": {"consolidation_seed3": {}}})
     with pytest.raises(ValueError, match="no latent serves both poles"):
-        draw("figure_7", folder, scope(), Measures(tmp_path))
+        draw("figure_7", folder, one, Measures(tmp_path, one))
 
 
 def test_bi_jump_relu_is_zero_in_its_dead_zone_and_jumps_at_both_ends(folder, tmp_path):

@@ -4,23 +4,50 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.analysis.names import tables_of
-from pipeline.jobs.json_files import write_json
-from pipeline.study.outputs import CLAIMS_PAGE, CURVES, MEASURES, SCOPE
-from pipeline.study.scope import Scope
+from pipeline.study.metrics import MetricsError
+from pipeline.study.outputs import CURVES, MEASURES
 from pipeline.tools.publish import publish
+from tests.pipeline.made_curves import make_curve
 
 
-def test_curves_that_figures_draw_are_published_or_asked_for(tmp_path):
-    cell = "small/attn/gated/w64_lam0.1_seed0"
-    scope = Scope(cells=[cell], curves=[cell], comparisons=[], models={"small": 16}, hookpoints=[])
-    root, out = tmp_path / "study", tmp_path / "published"
-    write_json(root / MEASURES / SCOPE, scope.model_dump())
-    (root / "tables").mkdir()
-    for name in (*tables_of(scope), CLAIMS_PAGE):
-        (root / "tables" / name).touch()
-    with pytest.raises(FileNotFoundError, match=CURVES):
-        publish(root, out, [])
-    (root / MEASURES / CURVES).touch()
-    publish(root, out, [])
-    assert (out / MEASURES / CURVES).exists()
+@pytest.fixture
+def finished(made_study):
+    """A study with curves that figures draw, tables and claims."""
+    cell = made_study.scope.grid[0]
+    make_curve(made_study.root / "cells", cell)
+    made_study.spec["curves"] = [cell.path]
+    made_study.tables()
+    made_study.claims()
+    return made_study
+
+
+def test_all_that_a_rebuild_needs_is_published(finished, tmp_path):
+    out = tmp_path / "published"
+    publish(finished.root, out, finished.scope, [])
+    names = {path.relative_to(out).as_posix() for path in out.rglob("*.*")}
+    assert {"measures/study.json", "measures/cells.jsonl", f"{MEASURES}/{CURVES}"} < names
+    assert {"tables/cells.csv", "tables/claims.md"} < names
+    assert "tables/calibration.csv" not in names
+
+
+def test_measures_of_another_configuration_are_not_published(finished, tmp_path):
+    other = finished.of_another(train="3" * 16)
+    with pytest.raises(MetricsError, match="made for another configuration"):
+        publish(finished.root, tmp_path / "published", other, [])
+    assert not (tmp_path / "published").exists()
+
+
+@pytest.mark.parametrize("gone", [f"{MEASURES}/{CURVES}", "tables/points.csv"])
+def test_nothing_is_written_where_something_is_missing(finished, tmp_path, gone):
+    (finished.root / gone).unlink()
+    with pytest.raises((ValueError, OSError), match=gone.rpartition("/")[2]):
+        publish(finished.root, tmp_path / "published", finished.scope, [])
+    assert not (tmp_path / "published").exists()
+
+
+def test_an_edited_table_is_not_published(finished, tmp_path):
+    table = finished.root / "tables" / "points.csv"
+    table.write_text(table.read_text().replace("0.3", "0.9", 1))
+    with pytest.raises(ValueError, match="tables of cells were edited"):
+        publish(finished.root, tmp_path / "published", finished.scope, [])
+    assert not (tmp_path / "published").exists()

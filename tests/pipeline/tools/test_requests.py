@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.jobs.json_files import write_json
 from pipeline.study.cell import Cell
 from pipeline.study.measures import Measures
 from pipeline.study.study import Study
@@ -87,11 +88,14 @@ def test_what_is_left_is_what_is_not_there(tmp_path, monkeypatch):
 
     cells, stores, minutes = left()
     assert (cells, stores) == (len(study.cells), 4)
-    for path in (*map(study.metrics, study.cells[1:]), study.manifest("gemma3-270m", "train")):
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        Path(path).touch()
+    for cell in study.cells[1:]:
+        write_json(study.metrics(cell), {"made_from": study.cell_made_for(cell)})
+    spec = study.stores["gemma3-270m", "train"]
+    write_json(study.manifest("gemma3-270m", "train"), {"spec": spec})
     assert left()[:2] == [1, 1]  # the cell's model is Gemma, whose held-out store is not there
     assert left()[2] < minutes / 4
+    write_json(study.metrics(study.cells[1]), {"made_from": {"train": "another"}})
+    assert left()[0] == 2
 
 
 def test_memory_covers_every_cell_of_the_reference_study():
@@ -99,7 +103,7 @@ def test_memory_covers_every_cell_of_the_reference_study():
     study = Study.load(CONFIGS / "reference.yaml")
     found = Requests(study, "cpu-core").of("cell")["mem_mb"]
     published = Measures(ROOT / "results" / "reference" / "local" / "measures")
-    for cell, metrics in published.metrics(study.scope).items():
+    for cell, metrics in published.metrics().items():
         took = metrics.training.peak_memory_mb
         assert took < found(wildcards(cell), attempt=1) < 8 * took, cell.path
 

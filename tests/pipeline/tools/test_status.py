@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.jobs.json_files import digest, write_json
+from pipeline.jobs.json_files import write_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.study import Study
 from pipeline.tools import status
@@ -25,7 +25,7 @@ TRAINS = "train small/mlp_out: 1,024/4,096 tokens, 8,181/s, ETA 3 min, loss 0.08
 @pytest.fixture
 def study(tmp_path) -> Study:
     grid = [{"variant": "gated", "expansion": 2, "lambdas": [0.05, 0.1, 0.2, 0.3]}]
-    raw = configuration(results=str(tmp_path), grid=grid, hookpoints=["resid"])
+    raw = configuration(results=str(tmp_path), grid=grid, hookpoints=["resid"], comparisons=[])
     return Study.from_dict(raw | {"cache": str(tmp_path / "cache"), "models": raw["models"][:1]})
 
 
@@ -46,9 +46,7 @@ def finish(study: Study, number: int, at: float | None = None, lam: float | None
     """Write metrics of a cell as it is configured, or as if it had another lambda."""
     cell = study.cells[number]
     measured = cell if lam is None else replace(cell, lam=lam)
-    specs = {"train": study.train_spec(measured), "evaluate": study.evaluate_spec(measured)}
-    made_from = {name: digest(spec) for name, spec in specs.items()}
-    write_json(study.metrics(cell), {"made_from": made_from})
+    write_json(study.metrics(cell), {"made_from": study.cell_made_for(measured)})
     if at is not None:
         os.utime(study.metrics(cell), (at, at))
 

@@ -82,7 +82,7 @@ def test_what_is_not_made_yet_is_no_fault(whole, tmp_path):
 @pytest.mark.parametrize("sections", [{"dial": {"contexts": 4}}, {"probe": {}}, {"signs": {}}])
 def test_files_of_looks_are_read_too(whole, sections):
     sides = {"candidate": {"variant": "sagsae_tied", "width": 24}}
-    sides["baseline"] = {"variant": "gated", "width": 48}
+    sides["baseline"] = {"variant": "sagsae_tied", "width": 24}
     raw = configuration(whole.root.parent) | {"comparisons": [sides]} | sections
     study = Study.from_dict(raw)
     files = [Path(file) for kind in sections for file in study.looks[kind]]
@@ -92,7 +92,7 @@ def test_files_of_looks_are_read_too(whole, sections):
     file.write_text("{}")
     (fault,) = verify(study).faults
     assert fault.file == file
-    assert str(fault).endswith(f"to mend it: snakemake --force {file}\n")
+    assert str(fault).endswith(f"to mend it: delete {file}, and run snakemake again\n")
 
 
 def test_another_configuration(whole):
@@ -126,7 +126,7 @@ def test_baselines_of_another_store(whole):
 
 def test_a_sound_file_of_another_kind(whole):
     write_json(whole.root / "baselines/m.json", {"purpose": "none"})
-    assert "not such a file" in problems(whole.study)["baselines/m.json"]
+    assert "made for another configuration" in problems(whole.study)["baselines/m.json"]
 
 
 def test_the_users_own_model_folder_is_never_to_be_deleted(whole, tmp_path):
@@ -134,10 +134,12 @@ def test_the_users_own_model_folder_is_never_to_be_deleted(whole, tmp_path):
     raw = copy.deepcopy(configuration(whole.root.parent))
     raw["models"][0]["source"] = {"kind": "path", "path": str(tmp_path / "mine")}
     study = Study.from_dict(raw)
-    assets.main(study.asset_spec("m"), whole.cache, Path(study.asset("m")))
+    source = raw["models"][0]["source"]
+    assets.main(study.asset_spec("m"), source, whole.cache, Path(study.asset("m")))
+    assert study.asset("m") not in problems(study)
     weights = tmp_path / "mine/model.safetensors"
     weights.write_bytes(weights.read_bytes() + b" ")
-    fault = verify(study).faults[0]
+    fault = verify(Study.from_dict(raw)).faults[0]
     assert "made for another configuration" in fault.problem  # its content is specified
     assert not weights.is_relative_to(fault.delete)
 
@@ -162,5 +164,5 @@ def test_the_command_line(whole, capsys):
     (whole.cell() / "metrics.json").write_text("{}")
     assert run() == 1
     said = capsys.readouterr().out
-    assert f"to mend it: snakemake --force {whole.cell()}/metrics.json" in said
+    assert f"to mend it: delete {whole.cell()}/metrics.json, and run snakemake again" in said
     assert "study small: 1 FAULT(S); " in said

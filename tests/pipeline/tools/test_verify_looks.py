@@ -33,7 +33,7 @@ def test_a_damaged_file_is_named_and_an_absent_one_with_what_makes_it(made):
     with pytest.raises(ValueError, match="edited or damaged"):
         check_look(study, file)
     file.unlink()
-    with pytest.raises(ValueError, match=r"no such file: run `snakemake \w+` first"):
+    with pytest.raises(ValueError, match="no such file: run snakemake first"):
         check_look(study, file)
 
 
@@ -42,7 +42,7 @@ def test_a_file_of_another_configuration_is_named(made):
     other = study.config.model_dump() | {"results": study.run.results}
     other["dump"]["heldout_rows"] += 1
     other["evaluation"]["lr_contexts"] += 1
-    with pytest.raises(ValueError, match="made for another configuration: specification"):
+    with pytest.raises(ValueError, match="made for another configuration: spec"):
         check_look(Study.from_dict(other), file)
 
 

@@ -24,7 +24,7 @@ NONE: dict[str, list[Any]] = {
 def spec(**changes: Any) -> Scope:
     comparison = {"candidate": CANDIDATE, "baseline": BASELINE, "matched_l0": [32.0, 64.0]}
     values = {
-        "cells": [],
+        "made_for": {"cells": {}},
         "comparisons": [comparison],
         "models": {"small": 64, "large": 96},
         "hookpoints": ["mlp_out", "attn", "resid"],

@@ -18,12 +18,14 @@ def test_what_was_steered_stands_under_the_first_comparison_of_its_recipe():
     """Two recipes, each with two pairs of widths: latents of the first are not the second's."""
     sides = [(CANDIDATE | {"expansion": h}, BASELINE | {"expansion": 2 * h}) for h in (2.0, 8.0)]
     scope = spec(
-        cells=[
-            f"small/attn/{variant}{at}/w{multiple * 64}_lam0.1_seed0"
-            for at in ("", "@zero")
-            for variant, multiples in (("sagsae_tied", (2, 8)), ("gated", (4, 16)))
-            for multiple in multiples
-        ],
+        made_for={
+            "cells": {
+                f"small/attn/{variant}{at}/w{multiple * 64}_lam0.1_seed0": {}
+                for at in ("", "@zero")
+                for variant, multiples in (("sagsae_tied", (2, 8)), ("gated", (4, 16)))
+                for multiple in multiples
+            }
+        },
         comparisons=[{"candidate": one, "baseline": other} for one, other in sides],
         hookpoints=["attn"],
         models={"small": 64},

@@ -97,8 +97,10 @@ class TestHanging:
         only = [
             {**entry, "recipes": ["zero-fast"], "hookpoints": ["mlp_out"]} for entry in raw["grid"]
         ]
-        made = made_settings(tmp_path, grid=[*raw["grid"], *only])
-        for cell in made.spec["cells"]:
+        made = made_settings(
+            tmp_path, grid=[*raw["grid"], *only], comparisons=raw["comparisons"][:1]
+        )
+        for cell in made.cells:
             if "/mlp_out/sagsae_tied@zero/" in cell:
                 made.change(cell, r2=0.9)
         spec, table, found = judged(made)
@@ -116,7 +118,9 @@ def test_settings_with_the_same_sign_aware_cells_count_once_for_claims_about_the
     tied, gated = raw["grid"][:2]
     tied["recipes"], gated["recipes"] = ["default", "zero"], ["default", "zero", "fast"]
     raw["recipes"]["fast"] = {"variants": ["gated"], "training": {"learning_rate": 0.003}}
-    made = made_settings(tmp_path, grid=[tied, gated], recipes=raw["recipes"])
+    made = made_settings(
+        tmp_path, grid=[tied, gated], recipes=raw["recipes"], comparisons=raw["comparisons"][:1]
+    )
     _, _, found = judged(made)
     gaps = made.table("comparison").groupby("recipe")["mean_gap"]
     assert gaps.mean().to_dict() == pytest.approx({"": 0.01, "fast": 0.01, "zero": -0.04}, abs=1e-3)

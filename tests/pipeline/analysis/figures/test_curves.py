@@ -15,9 +15,7 @@ CURVES = "figure_curves"
 @pytest.fixture
 def curved(made_study: MadeStudy) -> MadeStudy:
     """Every cell of the first seed has a curve."""
-    made_study.spec["curves"] = [
-        path for path in made_study.spec["cells"] if path.endswith("seed0")
-    ]
+    made_study.spec["curves"] = [path for path in made_study.cells if path.endswith("seed0")]
     for path in made_study.spec["curves"]:
         make_curve(made_study.root / "cells", Cell.from_path(path))
     made_study.tables()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipeline.analysis.csv_files import read_table, write_csv
+from pipeline.analysis.csv_files import read_table, write_tables
 from pipeline.analysis.figures.sign_rates import _data
 from tests.pipeline.made_families import PLAIN, families_config, made_families
 
@@ -44,12 +44,15 @@ def test_epochs_add_training_tokens_and_unique_tokens_do_not():
 
 
 def test_a_rate_that_is_no_bound_is_drawn_too_and_all_recipes_stand_in_one_figure(made):
-    table = read_table(made.root / "tables" / "sign_rates.csv")
-    file = made.root / "tables" / "sign_rates.csv"
-    whole = file.read_bytes()
-    write_csv(file, table.assign(bound="", rate=1.5))
+    tables = made.root / "tables"
+    table = read_table(tables / "sign_rates.csv")
+    files = [tables / name for name in ("sign_rates.csv", "ranking.sha256")]
+    whole = [file.read_bytes() for file in files]
+    other = {"sign_rates.csv": table.assign(bound="", rate=1.5)}
+    write_tables(tables, "ranking", made.scope, other)
     figure, numbers = made.draw("figure_sign_rates")
-    file.write_bytes(whole)
+    for file, content in zip(files, whole, strict=True):
+        file.write_bytes(content)
     drawn = [bars.lines[0].get_ydata() for panel in figure.axes for bars in panel.containers]
     assert sum(map(len, drawn)) == len(numbers) > 0
     assert figure.get_suptitle() == ""

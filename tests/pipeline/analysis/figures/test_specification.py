@@ -84,7 +84,7 @@ def test_seeds_have_bars_and_collapsed_points_a_cross(study):
 
 def test_a_study_without_any_such_number_has_an_empty_curve(tmp_path):
     made = made_settings(tmp_path)
-    for cell in made.spec["cells"]:
+    for cell in made.cells:
         made.change(cell, dead_fraction=0.0, dead_latents=0)
     made.tables()
     figure, table = made.draw("figure_spec_reduction")

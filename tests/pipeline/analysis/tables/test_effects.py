@@ -79,7 +79,7 @@ class TestEffects:
 
 def test_a_pair_without_an_overlap_or_off_the_matched_l0_has_a_reason(tmp_path):
     made = made_settings(tmp_path)
-    for cell in made.spec["cells"]:
+    for cell in made.cells:
         if "small/resid/gated@zero/w1024" in cell:
             made.change(cell, l0=2000 + 9 * ("lam0.1" in cell))
         if "small/mlp_out/gated@zero/w1024" in cell:

@@ -18,6 +18,12 @@ from pipeline.study.cell import Cell
 from pipeline.study.outputs import SIGN_RATES
 from pipeline.study.scope import Scope
 
+
+def cells_of(paths: list[str]) -> dict[str, dict[str, dict[str, str]]]:
+    """What a study's record says of some cells."""
+    return {"cells": {path: {} for path in paths}}
+
+
 D = 64
 GRID = [("batchtopk", 1), ("batchtopk", 2), ("batchtopk", 4), ("absbatchtopk", 1)]
 
@@ -53,7 +59,9 @@ def table_of(worth: float) -> pd.DataFrame:
         for variant, multiple in GRID
         for seed in range(3)
     ]
-    scope = Scope(cells=paths, comparisons=[], models={"small": D}, hookpoints=["resid"])
+    scope = Scope(
+        made_for=cells_of(paths), comparisons=[], models={"small": D}, hookpoints=["resid"]
+    )
     assert scope.has_sign_rates
     return sign_rate_table(sweeps_in(cells), {}, scope).set_index("measure")
 
@@ -93,7 +101,7 @@ def test_sides_have_intervals_of_seeds_and_p_adjusted_over_families():
         for cell in cells
     ).astype({"lam": float})
     scope = Scope(
-        cells=[cell.path for cell in cells],
+        made_for=cells_of([cell.path for cell in cells]),
         comparisons=[],
         models={"a": D, "b": D},
         hookpoints=["mlp_out", "attn", "resid"],
@@ -114,16 +122,21 @@ def test_sides_have_intervals_of_seeds_and_p_adjusted_over_families():
 
 def test_one_width_has_no_rates():
     paths = ["small/resid/batchtopk/w128_k64_seed0", "small/resid/absbatchtopk/w64_k64_seed0"]
-    scope = Scope(cells=paths, comparisons=[], models={"small": D}, hookpoints=["resid"])
+    scope = Scope(
+        made_for=cells_of(paths), comparisons=[], models={"small": D}, hookpoints=["resid"]
+    )
     assert not scope.has_sign_rates
 
 
 def test_one_family_has_rates_where_signs_are_asked_for():
     paths = [f"small/resid/{name}_k64_seed0" for name in ("batchtopk/w64", "batchtopk/w128")]
-    study = {"cells": [*paths, "small/resid/absbatchtopk/w64_k64_seed0"], "comparisons": []}
+    made_for = cells_of([*paths, "small/resid/absbatchtopk/w64_k64_seed0"])
+    study = {"made_for": made_for, "comparisons": []}
     study |= {"models": {"small": D}, "hookpoints": ["resid"]}
     assert SIGN_RATES not in tables_of(Scope.model_validate(study))
-    assert SIGN_RATES in tables_of(Scope.model_validate(study | {"signs": ["small/resid"]}))
+    assert SIGN_RATES in tables_of(
+        Scope.model_validate(study | {"made_for": made_for | {"signs": {"small/resid": {}}}})
+    )
 
 
 def test_a_hookpoint_without_cells_has_no_ranks():
@@ -131,7 +144,9 @@ def test_a_hookpoint_without_cells_has_no_ranks():
     sweeps = sweeps_in(cells.assign(loss_recovered=0.9, dead_fraction=0.0))
     paths = [f"small/resid/{variant}/w{multiple * D}_k64_seed0" for variant, multiple in GRID]
     hookpoints = ["resid", "mlp_out"]
-    scope = Scope(cells=paths, comparisons=[], models={"small": D}, hookpoints=hookpoints)
+    scope = Scope(
+        made_for=cells_of(paths), comparisons=[], models={"small": D}, hookpoints=hookpoints
+    )
     assert scope.trained == {"": [("small", "resid")]}
     ranks = ranking_table(sweeps, {key: key.variant for key in sweeps}, {}, scope)
     assert set(ranks["hookpoint"]) == {"resid"}

@@ -11,6 +11,7 @@ from pipeline.analysis.names import tables_of
 from pipeline.analysis.page import parts_of
 from pipeline.analysis.tables.signs import consistency_table, poles_table, starts_table
 from pipeline.analysis.tables.write import main
+from pipeline.jobs.json_files import write_json
 from pipeline.study.measures import gather
 from pipeline.study.outputs import POLES, SIGNS_TABLES
 from pipeline.study.study import Study
@@ -72,6 +73,7 @@ def test_pages_show_them_and_what_is_empty_is_no_fault(tmp_path, seeds):
     make_signs(study)
     measures = tmp_path / "measures"
     gather(study.scope, Path(study.root), measures / "signs.jsonl")
+    write_json(measures / "study.json", study.scope.model_dump())
     main(measures, tmp_path, "signs")
     tables = {name: read_table(tmp_path / name) for name in SIGNS_TABLES}
     assert set(SIGNS_TABLES) < set(tables_of(study.scope))

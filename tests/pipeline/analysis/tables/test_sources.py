@@ -40,7 +40,7 @@ def record(found: dict, source: str, lift: float) -> dict:
 
 def with_sources(study: MadeStudy) -> MadeStudy:
     """Metrics by source in every cell."""
-    for cell in study.spec["cells"]:
+    for cell in study.cells:
         found = read_json(study.metrics_file(cell))
         candidate = found["cell"]["variant"] == "sagsae_tied"
         parts = {name: record(found, name, lift * candidate) for name, lift in LIFT.items()}
@@ -59,7 +59,7 @@ def study(tmp_path_factory) -> MadeStudy:
 
 def test_every_cell_and_source_has_a_row(study):
     table = read_table(study.root / "tables" / SOURCES)
-    assert len(table) == len(LIFT) * len(study.spec["cells"])
+    assert len(table) == len(LIFT) * len(study.cells)
     assert list(table["source"][:2]) == ["chats", "news"]
     row = table.query("source == 'news' and model == 'small' and variant == 'gated'").iloc[0]
     assert (row["rows"], row["train_share"], row["ce_tokens"]) == (2048, 0.25, 508)

@@ -18,7 +18,7 @@ def test_cells_table_has_every_cell_once_sorted_at_full_precision(made_study):
     made_study.change(GATED, r2=value)
     cells = read_table(made_study.tables() / "cells.csv")
     names = ["model", "hookpoint", "variant", "recipe", "width", "lam", "seed"]
-    assert len(cells) == len(made_study.spec["cells"])
+    assert len(cells) == len(made_study.cells)
     assert list(cells.columns[:7]) == names
     assert cells[names].apply(tuple, axis=1).is_monotonic_increasing
     row = cells.query("model == 'small' and hookpoint == 'mlp_out' and variant == 'gated'")
@@ -71,20 +71,20 @@ def test_a_collapsed_cell_is_named_and_takes_no_part(made_study):
 
 
 def test_a_side_that_the_grid_lacks_leaves_a_reason(made_study):
-    made_study.spec["cells"] = [c for c in made_study.spec["cells"] if "small/resid/gated" not in c]
+    made_study.keep(lambda path: "small/resid/gated" not in path)
     table = read_table(made_study.tables() / "comparison.csv")
     assert table["overlap_reason"].tolist()[3] == "the grid has no Gated, H = 256 here"
     assert pd.isna(table["dominates"][3])
 
 
 def test_lambdas_without_dead_latents_are_left_out_and_said_to_be(made_study):
-    for cell in made_study.spec["cells"]:
+    for cell in made_study.cells:
         where = cell.split("/")
         if where[1] == "resid" or (where[0] == "small" and "_lam0.1_" in cell):
             made_study.change(cell, dead_fraction=0.0)
     out = made_study.tables()
     table = read_table(out / "comparison.csv")
-    lambdas = len({cell.split("_lam")[1].split("_")[0] for cell in made_study.spec["cells"]})
+    lambdas = len({cell.split("_lam")[1].split("_")[0] for cell in made_study.cells})
     assert table["dead_left_out"].tolist() == [0, lambdas, 1, lambdas]
     assert table["dead_reduction"].isna().tolist() == [False, True, False, True]
     assert table["dead_reduction"][2] == pytest.approx(16)
@@ -95,9 +95,9 @@ def test_all_unusable_files_are_named_at_once_and_no_table_is_written(made_study
     other = made_study.metrics_file(TIED).read_text()
     made_study.metrics_file(GATED).write_text(other)
     made_study.metrics_file(TIED).unlink()
-    torn = made_study.spec["cells"][-1]
+    torn = made_study.cells[-1]
     made_study.metrics_file(torn).write_text("{")
-    extra = made_study.spec["cells"][-2]
+    extra = made_study.cells[-2]
     made_study.change(extra, surprise=1)
     with pytest.raises(MetricsError) as caught:
         made_study.tables()
@@ -121,4 +121,4 @@ def test_running_twice_writes_the_same_bytes_and_leaves_nothing_else(made_study)
     first = {path.name: path.read_bytes() for path in made_study.tables().iterdir()}
     second = {path.name: path.read_bytes() for path in made_study.tables().iterdir()}
     assert first == second
-    assert set(first) == set(TABLES)
+    assert set(first) == {*TABLES, "cells.sha256"}

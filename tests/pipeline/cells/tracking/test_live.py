@@ -79,7 +79,7 @@ def train(made: WholeStudy, root: Path) -> Path:
 
 
 def curve_of(folder: Path, name: str = "loss") -> list[tuple[int, float]]:
-    curve = read_curve(folder / "curve.parquet")
+    curve, _ = read_curve(folder / "curve.parquet")
     return list(zip(curve["step"], curve[name].astype("float32"), strict=True))
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipeline.cells.tracking.live import main
-from pipeline.jobs.json_files import digest, read_json, write_json
+from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
 from tests.pipeline.cells.tracking.readers import tensorboard_points
@@ -25,8 +25,7 @@ def study(tmp_path) -> Study:
     study = make_grid(tmp_path / "results", **RAW)
     for number, cell in enumerate(study.cells):
         path = Path(study.metrics(cell))
-        made_from = {"train": study.train_spec(cell), "evaluate": study.evaluate_spec(cell)}
-        current = {name: digest(spec) for name, spec in made_from.items()}
+        current = study.cell_made_for(cell)
         record = read_json(path)
         write_json(path, record | {"made_from": record["made_from"] | current})
         if number < 2:

@@ -146,7 +146,7 @@ def test_weights_of_other_metrics_are_refused_and_the_old_folder_stays(whole, tm
         with pytest.raises(EvaluationError, match="not the one that its metrics are of"):
             make_folder(study.configuration, card)
         weights.unlink()
-        with pytest.raises(EvaluationError, match="run snakemake --force"):
+        with pytest.raises(EvaluationError, match="run snakemake again"):
             make_folder(study.configuration, card)
     finally:
         weights.write_bytes(content)
