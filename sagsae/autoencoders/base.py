@@ -21,6 +21,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from sagsae import __version__
+from sagsae.files import write_atomic
 from sagsae.schedules import DEFAULTS, Recipe
 
 
@@ -84,16 +85,16 @@ class Autoencoder(nn.Module, ABC):
         return
 
     def encode(self, x: Tensor) -> Tensor:
-        """Code [B, H] of raw activations x [B, d], in the units of the activations.
+        """Code [..., H] of raw activations x [..., d], in the units of the activations.
 
-        Latent i adds ``encode(x)[:, i] * W_dec[i]`` to the reconstruction.
+        Latent i adds ``encode(x)[..., i] * W_dec[i]`` to the reconstruction.
         """
         x = x.to(self.W_dec.dtype)  # bfloat16 times the scale would lose what it has
         return self.code(x * self.scale) / self.scale
 
     def decode(self, z: Tensor) -> Tensor:
-        """Reconstruction [B, d] of raw activations from a code of `encode`."""
-        return self.reconstruct(z * self.scale) / self.scale
+        """Reconstruction [..., d] of raw activations from a code of `encode`."""
+        return self.reconstruct(z.to(self.W_dec.dtype) * self.scale) / self.scale
 
     @abstractmethod
     def code(self, x: Tensor) -> Tensor:
@@ -180,7 +181,7 @@ class Autoencoder(nn.Module, ABC):
 
     def code_of_latents(self, x: Tensor, latents: Tensor) -> Tensor:
         """The columns ``latents`` [k] of ``code(x)``, [B, k]."""
-        return self.code(x)[:, latents]
+        return self.code(x)[..., latents]
 
     @property
     def params(self) -> dict[str, Tensor]:
@@ -200,7 +201,9 @@ class Autoencoder(nn.Module, ABC):
         return sum(value.numel() for value in shared) // self.width
 
     def save(self, path: str | Path, provenance: dict[str, Any] | None = None) -> None:
-        """Write one safetensors file. Equal weights and provenance give equal bytes.
+        """Write one safetensors file, whole or not at all.
+
+        Equal weights and provenance give equal bytes.
 
         Args:
             path: The file.
@@ -225,4 +228,4 @@ class Autoencoder(nn.Module, ABC):
         }
         tensors = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
         content = save(tensors, metadata={"autoencoder": json.dumps(header, sort_keys=True)})
-        Path(path).write_bytes(content)  # not save_file: killed, it leaves a file of its own behind
+        write_atomic(Path(path), content)

@@ -198,7 +198,8 @@ class Dictionary(Autoencoder):
 
     def code(self, x: Tensor) -> Tensor:
         """Code z [B, H] of normalised activations x [B, d], in the parameters' dtype."""
-        return self.activate(self.pre_activations(x), self._vectors())
+        z = self.activate(self.pre_activations(x), self._vectors())
+        return z.to(self.W_dec.dtype)  # a threshold may be float32 where the rest is bfloat16
 
     def code_of_latents(self, x: Tensor, latents: Tensor) -> Tensor:
         """The columns ``latents`` [k] of ``code(x)``, [B, k], at the cost of k latents.

@@ -55,7 +55,7 @@ class AutogradStep:
         for grad in self.grads.values():
             grad.zero_()
         low = self.dtype == torch.bfloat16
-        with torch.enable_grad(), torch.autocast(self.device.type, self.dtype, enabled=low):
+        with torch.autocast(self.device.type, self.dtype, enabled=low):
             terms, code = self._compiled_or_plain(x, lam)
             weights = self.sae.weights(lam)
             total = sum(

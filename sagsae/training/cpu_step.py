@@ -219,10 +219,9 @@ class CpuStep:
     def _vector_gradients(self, sums: Tensor) -> None:
         """From sums [7, H] over the rows, as `Sides` has them."""
         leaves = {name: self.params[name].clone().requires_grad_() for name in self.sae.vectors}
-        with torch.enable_grad():  # of one number: else PyTorch imports SymPy, two seconds a job
-            pairs = zip(self.sae.sides(leaves), sums[:6], strict=True)
-            reached = [(side * at).sum() for side, at in pairs if side.requires_grad]
-        if reached:
+        pairs = zip(self.sae.sides(leaves), sums[:6], strict=True)
+        reached = [(side * at).sum() for side, at in pairs if side.requires_grad]
+        if reached:  # of one number: else PyTorch imports SymPy, two seconds a job
             weighted = torch.stack(reached).sum()
             found = torch.autograd.grad(weighted, tuple(leaves.values()), allow_unused=True)
             for name, value in zip(leaves, found, strict=True):

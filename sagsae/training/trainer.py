@@ -75,6 +75,7 @@ class Trainer:
         self._average = WeightAverage(sae.params, recipe.weight_average)
         self._first_k = min(sae.d, sae.width)
 
+    @torch.enable_grad()  # also for a caller who has switched gradients off
     def run(self, checkpoint: Path | None = None, every_seconds: float = 300.0) -> History:
         """Train to the end, continuing from ``checkpoint`` if it exists.
 
@@ -264,7 +265,9 @@ class Trainer:
 
 @contextmanager
 def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
-    """Let SIGTERM (preemption) and SIGINT end training with a checkpoint; a second one kills.
+    """Let SIGTERM (preemption) and SIGINT end training with a checkpoint.
+
+    A second one does what it did before: Ctrl-C raises KeyboardInterrupt, SIGTERM kills.
 
     Outside the main thread, which alone hears of signals, nothing changes.
     """
@@ -274,7 +277,7 @@ def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
 
     def stop(number: int, _: object) -> None:
         trainer.stop_requested = True
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, before[signal.Signals(number)])
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
