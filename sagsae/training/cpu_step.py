@@ -62,6 +62,7 @@ class CpuStep:
         params: The autoencoder's parameters.
         grads: Gradients of the last batch by parameter, in the master dtype and the parameters'
             memory layout.
+        weights: As of `Autoencoder`.
         sparse_steps: Steps that worked on open entries alone.
     """
 
@@ -75,7 +76,7 @@ class CpuStep:
         sparse_below: float = SPARSE_BELOW,
     ):
         self.sae, self.batch_size, self.dtype = sae, batch_size, dtype
-        self.params = sae.params
+        self.params, self.weights = sae.params, sae.weights
         self.master, self.sparse_steps = self.params["W_enc"].dtype, 0
         self._float = as_array(torch.empty(0, dtype=self.master)).dtype
         b, d, h = batch_size, sae.d, sae.width

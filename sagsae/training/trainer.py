@@ -188,7 +188,7 @@ class Trainer:
             "tokens": float((self.step + 1) * self.recipe.batch_size),
             "lr": self.recipe.lr_at(self.step),
             "k" if self.recipe.k else "lambda": knob,
-            "loss": weighted_sum(parts, self.sae.weights(knob)),
+            "loss": weighted_sum(parts, self.compute.weights(knob)),
             **parts,
             "dead_fraction": silent.double().mean().item(),
             "resets": float(self.history.resets),
