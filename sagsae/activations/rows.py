@@ -15,10 +15,12 @@ from torch import Tensor
 
 from sagsae.activations.store import Store
 from sagsae.activations.stream import ActivationStream, iterate
-from sagsae.files import differences
+from sagsae.files import differences, digest
 
 # Rows that stand for all where not all can be looked at, as in arXiv 2406.04093.
 FIRST_ROWS = 32_768
+# Rows in memory, one in so many, whose digest tells them from others.
+SAMPLE = 256
 
 
 class Stream(Protocol):
@@ -131,6 +133,8 @@ class TensorStream:
     def __init__(self, rows: Tensor, batch_size: int, seed: int) -> None:
         self._rows, self._size, self._seed, self._read = rows, batch_size, seed, 0
         self._order = lru_cache(maxsize=1)(self._permutation)  # by epoch
+        some = rows[:: max(1, len(rows) // SAMPLE)].cpu().contiguous()
+        self._digest = digest(some.view(torch.uint8).numpy().tobytes())
 
     def __next__(self) -> Tensor:
         epochs, places = np.divmod(np.arange(self._read, self._read + self._size), len(self._rows))
@@ -142,7 +146,8 @@ class TensorStream:
         return np.random.default_rng([self._seed, epoch]).permutation(len(self._rows))
 
     def state(self) -> dict[str, Any]:
-        return {"read": self._read, "rows": len(self._rows), "seed": self._seed}
+        own = {"rows": len(self._rows), "seed": self._seed, "sha256": self._digest}
+        return {"read": self._read, **own}
 
     def load_state(self, state: dict[str, Any]) -> None:
         if differ := differences(state, self.state() | {"read": state.get("read")}):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from operator import index
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -64,7 +65,7 @@ class Autoencoder(nn.Module, ABC):
 
     def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
         super().__init__()
-        self.d, self.width, self.scale = d, width, float(scale)
+        self.d, self.width, self.scale = index(d), index(width), float(scale)
         self.provenance: dict[str, Any] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

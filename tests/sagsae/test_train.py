@@ -13,7 +13,8 @@ from sagsae.activations.rows import TensorStream
 from sagsae.autoencoders.registry import VARIANTS, K
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.metrics import evaluate_reconstruction
-from tests.sagsae.samples import WIDTH, sparse_rows
+from sagsae.training.trainer import Interrupted
+from tests.sagsae.samples import WIDTH, sparse_rows, sparse_store
 
 HOW = {"batch_size": 64, "learning_rate": 3e-3, "device": "cpu"}
 
@@ -108,3 +109,95 @@ def test_a_file_is_whole_or_as_it_was(tmp_path, monkeypatch):
         sae.save(path, {"note": "other"})
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def stopped(rows, path, **changes):
+    """Leaves a checkpoint of step 6 of 10."""
+
+    def stop(step: int, row: dict[str, float]) -> None:
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        sagsae.train(rows, "gated", 48, lam=0.02, checkpoint=path, progress=stop, **HOW | changes)
+
+
+@pytest.mark.parametrize("other", [lambda x: -x, lambda x: x[:, torch.randperm(WIDTH)]])
+def test_a_checkpoint_does_not_go_on_with_other_rows(other, tmp_path):
+    """Of the same number and scale."""
+    rows, path = sparse_rows(6400, 0), tmp_path / "c"
+    stopped(rows, path)
+    kept = path.read_bytes()
+    with pytest.raises(ValueError, match=r"belongs to another run .*sha256"):
+        sagsae.train(other(rows), "gated", 48, lam=0.02, checkpoint=path, **HOW)
+    assert path.read_bytes() == kept
+    sagsae.train(rows, "gated", 48, lam=0.02, checkpoint=path, **HOW)
+
+
+def test_a_checkpoint_does_not_go_on_with_another_store_of_one_configuration(tmp_path):
+    stopped(sparse_store(tmp_path / "one", 0), tmp_path / "c")
+    other = sparse_store(tmp_path / "other", 0, sign=-1)
+    with pytest.raises(ValueError, match="store: "):
+        sagsae.train(other, "gated", 48, lam=0.02, checkpoint=tmp_path / "c", **HOW)
+
+
+@pytest.mark.parametrize("kind", ["autoencoder", "notes", "empty", "folder"])
+def test_a_file_that_is_no_checkpoint_stays_and_is_named_before_the_first_step(kind, tmp_path):
+    path, steps = tmp_path / "kept", []
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "autoencoder":
+        build("gated", 8, 12).save(path)
+    else:
+        path.write_text({"notes": "sha256", "empty": ""}[kind])
+    before = None if kind == "folder" else path.read_bytes()
+    how = {"lam": 0.02, "checkpoint": path, "checkpoint_seconds": 0, **HOW}
+    with pytest.raises(ValueError, match="kept is no checkpoint of a training, and stays as it is"):
+        sagsae.train(sparse_rows(640, 0), "gated", 48, progress=lambda *a: steps.append(a), **how)
+    assert not steps
+    assert before is None or path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["gated", "topk", "matryoshka_batchtopk"])
+def test_numbers_of_numpy_are_saved(name, tmp_path):
+    """They come from grids such as ``np.logspace``, and train to the end as others do."""
+    rows, one = sparse_rows(640, 0), np.int64(1)
+    own = {"k": 4 * one} if VARIANTS[name].knob == K else {"lam": np.float32(0.5)}
+    how = {"batch_size": 64 * one, "learning_rate": np.float32(1e-3), "seed": 3 * one}
+    how |= {"tokens": 640 * one, "beta1": np.float32(0.5), "device": "cpu"}
+    how |= {"checkpoint": tmp_path / "c", "checkpoint_seconds": 0, "group_chunks": 2 * one}
+    if name.startswith("matryoshka"):
+        how["matryoshka_levels"] = np.array([0.5, 1], np.float32)
+    sae, _ = sagsae.train(rows, name, 48 * one, **own, **how)
+    sae.save(tmp_path / "sae.safetensors")
+    again = sagsae.load(tmp_path / "sae.safetensors")
+    assert (again.width, again.provenance["seed"]) == (48, 3)
+    with pytest.raises(TypeError, match="float"):
+        sagsae.train(rows, name, 48.5, **own, **how)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "message"),
+    [
+        ("gated", {"lam": 0.01, "learning_rate": 2.0}, r"R2 of the last batch is -\d|diverged"),
+        ("batchtopk", {"k": 4}, "the threshold gives L0"),
+        ("topk", {"k": 4, "dead_window_tokens": 641}, "AuxK never acts: .* 641 tokens, .* 640"),
+    ],
+)
+def test_a_run_that_went_wrong_is_said(name, changes, message, monkeypatch):
+    monkeypatch.setattr("sagsae.autoencoders.batchtopk.TOLERANCE", -1)
+    with pytest.warns(UserWarning, match=message):
+        sagsae.train(sparse_rows(640, 0), name, 48, **HOW | changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("gated", {"lam": 0.1, "lambda_warmup_steps": 10}),
+        ("gated", {"lam": 0.1, "lr_warmup_steps": 11}),
+        ("topk", {"k": 4, "k_warmup_steps": 10}),
+    ],
+)
+def test_a_warm_up_as_long_as_the_run_is_refused(name, changes):
+    """The file would say a lambda or k that the run never had."""
+    with pytest.raises(ValueError, match=r"_warmup_steps: a warm-up of 1\d steps does not end in"):
+        sagsae.train(sparse_rows(640, 0), name, 48, **HOW | changes)
