@@ -85,6 +85,14 @@ class Autoencoder(nn.Module, ABC):
         """
         return
 
+    def configure(self, recipe: Recipe) -> None:
+        """Take from a recipe what `loss` needs beside the weights, for example a bandwidth.
+
+        `load` calls it, with the recipe in the file, and so does ``initialise`` of this package's
+        variants.
+        """
+        return
+
     def encode(self, x: Tensor) -> Tensor:
         """Code [..., H] of raw activations x [..., d], in the units of the activations.
 

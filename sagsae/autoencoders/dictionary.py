@@ -112,6 +112,7 @@ class Dictionary(Autoencoder):
         encoder; ``b_dec`` at ``mean`` or, by the recipe, at zero."""
         self.unit_rows = recipe.decoder_norm == "unit" or not self.may_free_rows
         self.trains_decoder = recipe.decoder == "trained"
+        self.configure(recipe)
         rows = first_rows(self.width, self.d, seed)
         rows *= self._initial_norm(recipe)
         params = self.params

@@ -270,16 +270,21 @@ def test_splice_puts_the_reconstruction_into_the_model(store):
         raw = seen["now"]
         wanted = sae(raw.flatten(0, 1)).view_as(raw)
         hookpoint = sagsae.default_hookpoints("llama", 2)["mlp_out"]
-        for place, mask in ((path, None), (hookpoint, kept)):
+        for place, mask in ((path, None), (hookpoint, kept)):  # first positions stay by default
             with (
                 sagsae.splice(model, place, sae, mask),
                 model.get_submodule(path).register_forward_hook(watch),
             ):
                 spliced = model(ids).logits
-            expected = wanted if mask is None else wanted.where(mask[..., None], raw)
-            torch.testing.assert_close(seen["now"], expected)
+            torch.testing.assert_close(seen["now"], wanted.where(kept[..., None], raw))
             assert not torch.allclose(spliced, clean)
         assert torch.equal(model(ids).logits, clean)
+        with (
+            sagsae.splice(model, path, sae),
+            model.get_submodule(path).register_forward_hook(watch),
+        ):
+            model(ids[:, :1])  # as in generation: a single position follows others
+        assert not torch.equal(seen["now"], raw[:, :1])
 
 
 def test_steer_adds_a_direction_where_it_is_kept():

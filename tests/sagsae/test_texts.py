@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import sagsae
+from tests.sagsae.samples import sparse_store
 from tests.sagsae.test_readme import save_tiny_gpt2
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*contexts of 16 tokens are left out")
@@ -48,7 +49,7 @@ def test_fewer_texts_give_their_own_rows_alone(model, tmp_path):
 
 
 def test_empty_texts_are_passed_over(model, tmp_path):
-    with_empty = ["", *texts(20), "", ""]
+    with_empty = [*[""] * 30, *texts(20), ""]
     found = sagsae.dump(model, with_empty, ["resid"], tmp_path / "a", **HOW)
     expected = sagsae.dump(model, texts(20), ["resid"], tmp_path / "b", **HOW)
     assert np.array_equal(rows_of(found), rows_of(expected))
@@ -85,3 +86,25 @@ def test_the_model_is_given_back_as_it_was(model, tmp_path):
     finally:
         model.eval()
     assert next(model.parameters()).device == torch.device("cpu")
+
+
+def test_positions_that_are_kept_are_those_of_the_dump(model, tmp_path):
+    """At any of its hookpoints: also massive ones are left out, of which there are many here."""
+    how = HOW | {"max_norm_ratio": 1.1, "slack": 0.8}
+    store = sagsae.dump(model, texts(20), ["resid", "mlp_out"], tmp_path, **how)
+    tokens = model_tokens(20)
+    kept = sagsae.kept_positions(model, tokens, store, batch_contexts=32)
+    assert not kept[:, 0].any()
+    assert 0.2 < float(kept[:, 1:].float().mean()) < 0.9
+    found = [tokens[kept][: store.config.rows_per_block]]
+    order = np.random.default_rng([store.config.seed, 0]).permutation(store.config.rows_per_block)
+    assert np.array_equal(found[0].numpy()[order], store.read_tokens(0)["token_id"])
+    with pytest.raises(ValueError, match="does not say how it was dumped"):
+        sagsae.kept_positions(model, tokens, sparse_store(tmp_path / "other", 0))
+
+
+def model_tokens(count: int) -> torch.Tensor:
+    """[n, 16] contexts of `texts`: the end-of-text token is 90, and begins each."""
+    ids = [token for text in texts(count) for token in [*map(int, text.split()), 90]]
+    whole = torch.tensor(ids[: len(ids) // 15 * 15]).view(-1, 15)
+    return torch.cat([torch.full((len(whole), 1), 90), whole], dim=1)
