@@ -170,10 +170,8 @@ class CpuStep:
         if self.sae.opened == BY_ROW:
             share(b, lambda i, j: selection.top_of_rows(u, gate.bias, k, signed, i, j, found))
             return True
-        coarse, half = gate.theta_pos * self._float.type(torch.finfo(self.dtype).eps), gate.band / 2
-        near = np.where(coarse * EXACT > gate.band, half + coarse, 0) * (gate.band > 0)
-        near = near.astype(self._float)
-        reach = np.maximum(near, half)
+        near = self._near(batch)
+        reach = np.maximum(near, gate.band / 2)
         beyond = gate.theta_pos - reach, gate.theta_neg - reach if signed else None
         fits = share(b, lambda i, j: selection.beyond(u, gate.bias, *beyond, i, j, False, found))
         if all(fits) and near.any():
@@ -183,6 +181,21 @@ class CpuStep:
                 b, lambda i, j: selection.refine(found, i, j, x, W, gate.bias, theta, near, signed)
             )
         return all(fits)
+
+    def _near(self, batch: Batch) -> np.ndarray:
+        """[H], how near its threshold a pre-activation is computed again: as far as products in
+        this dtype may be off, where JumpReLU's kernel is no wider; else zero.
+
+        Results are rounded, and so are operands: by their size over sqrt(d) where errors add up as
+        those of random numbers do.
+        """
+        gate = batch.gate
+        if not gate.band:
+            return np.zeros_like(gate.theta_pos)
+        operands = batch.read.square().mean().sqrt() * self.params["W_enc"].norm(dim=0)
+        coarse = (gate.theta_pos + as_array(operands)) * torch.finfo(self.dtype).eps
+        near = np.where(coarse * EXACT > gate.band, gate.band / 2 + coarse, 0)
+        return near.astype(self._float)
 
     def _terms(self, rows: Rows) -> dict[str, float]:
         b, (inner, whole, auxiliary) = self.batch_size, rows.squares
@@ -196,7 +209,9 @@ class CpuStep:
         return terms | {"l0": rows.alive / b}
 
     def _dense_rows(self, batch: Batch) -> Rows:
-        return self.dense(batch, self.u, self.W_dec, self.threads)
+        exact = self.sae.bandwidth and self.dtype != self.master  # the kernel is narrow
+        u = torch.mm(batch.read, self.params["W_enc"]) if exact else self.u
+        return self.dense(batch, u, self.W_dec, self.threads)
 
     def _rows_of_entries(self, batch: Batch) -> Rows:
         b, found, gate = self.batch_size, self.entries, batch.gate

@@ -303,6 +303,23 @@ def test_thresholds_learn_from_float32_under_autocast(name):
     assert (ratio - 1).abs().max() < 0.1
 
 
+@pytest.mark.parametrize("theta", [0.02, 0.3, 2.0])
+@pytest.mark.parametrize("name", of_family(JUMPRELU))
+def test_thresholds_learn_from_float32_on_a_cpu(name, theta):
+    """With most entries open or few, at a mean square of d: there operands in bfloat16 move
+    pre-activations by more than small thresholds are."""
+    d, width, b = 64, 96, 4096
+    how = recipe(name, input_norm="sqrt_d", bandwidth=0.004, threshold_init=theta)
+    sae = build(name, d, width)
+    sae.initialise(torch.zeros(d), 0, how)
+    x, found = batch(b, d, 4).float(), []
+    for dtype in (torch.float32, torch.bfloat16):
+        step = CpuStep(sae, b, dtype)
+        step(x, 1.0)
+        found.append(step.grads["threshold"].sum())
+    assert float(found[1]) == pytest.approx(float(found[0]), rel=0.03)
+
+
 def test_thresholds_stay_in_float32_when_all_else_is_shorter(tmp_path):
     for name in ("jumprelu", "absrelu", "batchtopk"):
         sae = made(name, 6, 9, 2).float()
