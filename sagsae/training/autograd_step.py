@@ -26,13 +26,10 @@ class AutogradStep:
         params: The trained parameters by name, outside autograd.
         grads: Gradients of the last batch, by parameter.
         weights: As of `Autoencoder`, of the terms that are trained.
-        sparse_steps: 0; see `sagsae.training.cpu_step.CpuStep`.
 
     Raises:
         ValueError: no parameter requires a gradient, or ``loss`` gives no reconstruction.
     """
-
-    sparse_steps = 0
 
     def __init__(self, sae: Autoencoder, dtype: torch.dtype):
         self.sae, self.dtype = sae, dtype

@@ -243,8 +243,7 @@ class Trainer:
     def _save(self, path: Path) -> None:
         self._check_weights()
         state = {"step": self.step, "stream": self.stream.state(), "history": vars(self.history)}
-        state |= {"sparse_steps": self.compute.sparse_steps, "run": self._run()}
-        save_checkpoint(path, self._tensors(), state)
+        save_checkpoint(path, self._tensors(), state | {"run": self._run()})
 
     def _tensors(self) -> dict[str, Tensor]:
         """What a checkpoint holds, the same names on every device."""
@@ -255,7 +254,6 @@ class Trainer:
     def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         self.step = state["step"]
         self.history = History(**state["history"])
-        self.compute.sparse_steps = state["sparse_steps"]
         self.last_fired.copy_(tensors["last_fired"])
         self._average.load_state(tensors)
         for name, value in self.sae.state_dict().items():

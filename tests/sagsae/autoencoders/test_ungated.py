@@ -110,7 +110,7 @@ def check(step, sae, x: Tensor, dead: Tensor) -> None:
     b=st.integers(2, 17),
     seed=st.integers(0, 2**31),
     plain=st.booleans(),
-    path=st.sampled_from(["autograd", "dense", "entries"]),
+    path=st.sampled_from(["autograd", "entries"]),
 )
 def test_step_equals_the_formulas(name, d, width, b, seed, plain, path):
     free = "relu" in name and "jump" not in name and seed % 2 == 1
@@ -128,8 +128,7 @@ def test_step_equals_the_formulas(name, d, width, b, seed, plain, path):
     if path == "autograd":
         step = AutogradStep(sae, torch.float64)
     else:
-        below = 0.0 if path == "dense" else 2.0
-        step = CpuStep(sae, b, torch.float64, most=min(3, width), sparse_below=below)
+        step = CpuStep(sae, b, torch.float64, most=min(3, width))
     check(step, sae, x, dead)
 
 
@@ -143,7 +142,7 @@ def test_step_in_lower_precision(name, dtype, bound):
     sae.load_state_dict({k: v.float() for k, v in exact.state_dict().items()})
     sae.k = exact.k if hasattr(exact, "k") else None
     dead = torch.zeros(96, dtype=torch.bool)
-    step = CpuStep(sae, 256, dtype, most=6, sparse_below=2.0)
+    step = CpuStep(sae, 256, dtype, most=6)
     step(x.float(), knob_of(exact))
     _, grads, _ = expected(exact, x, dead)
     for key, value in grads.items():
