@@ -27,13 +27,12 @@ from benchmarks.ours import sparse_batches
 from benchmarks.step import as_jobs_run, timed_parts
 from benchmarks.workers import StepFailed, Worker
 from sagsae.autoencoders.registry import VARIANTS, K
-from sagsae.training import batch_selection, codes, kernels, selection, weight_updates
+from sagsae.training import batch_selection, codes, selection, weight_updates
 
 PARTS = {
     torch: ["mm"],
     selection: ["top_of_rows", "beyond", "refine", "cut_of"],
-    codes: ["codes_of_entries", "rows_of_entries", "dense_codes", "dense_gradients"],
-    kernels: ["output_gradients"],
+    codes: ["codes_of_entries", "rows_of_entries"],
     weight_updates: ["weight_gradients", "update_on_open", "update_from_memory"],
     batch_selection: ["_level"],
 }

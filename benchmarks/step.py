@@ -28,15 +28,14 @@ from benchmarks.interleaved import Timing, interleaved, table
 from benchmarks.ours import STATES, sparse_batches, trainer
 from benchmarks.workers import Worker
 from pipeline.jobs.stage import SPIN_COUNT
-from sagsae.training import codes, kernels, selection, weight_updates
+from sagsae.training import codes, selection, weight_updates
 from sagsae.training.step import products_dtype
 
 PARTS = {
     torch: ["mm"],
     selection: ["beyond", "order_by_latent"],
-    codes: ["codes_of_entries", "rows_of_entries", "dense_codes", "dense_gradients"],
-    kernels: ["output_gradients"],
-    weight_updates: ["update_on_open", "update_from_products"],
+    codes: ["codes_of_entries", "rows_of_entries"],
+    weight_updates: ["update_on_open"],
 }
 """Functions that a step calls, by the module in which they are looked up."""
 

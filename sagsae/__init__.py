@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sagsae.evaluation.poles import signed_pairs as signed_pairs
     from sagsae.exchange.loading import load as load
     from sagsae.exchange.saelens import export_saelens as export_saelens
+    from sagsae.interventions import kept_positions as kept_positions
     from sagsae.interventions import loss_recovered as loss_recovered
     from sagsae.interventions import splice as splice
     from sagsae.interventions import steer as steer
@@ -45,7 +46,7 @@ _NAMES = {
     "evaluation.poles": "poles signed_pairs",
     "exchange.loading": "load",
     "exchange.saelens": "export_saelens",
-    "interventions": "loss_recovered splice steer",
+    "interventions": "kept_positions loss_recovered splice steer",
     "language_models": "load_language_model load_tokenizer",
     "result_files": "results",
     "sweeps": "Sweep",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
+from operator import index
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -50,6 +52,7 @@ def opened_trainer(
     it, or replaces some of it.
     """
     recipe.check_variant(_name(variant))
+    seed = index(seed)
     scale = rows.scale * (math.sqrt(rows.d) if recipe.input_norm == "sqrt_d" else 1.0)
     made = partial(build, variant) if isinstance(variant, str) else variant
     sae = made(rows.d, width, scale)
@@ -123,11 +126,16 @@ def train(
         KeyError: unknown hookpoint or variant.
         ValueError: fewer tokens than one batch, or no ``tokens`` for an iterable, neither lambda
             nor k or the one that the variant does not take, a setting out of its range or of
-            another family of variants, a checkpoint for an iterable, whose rows do not come again.
+            another family of variants, a warm-up as long as the run, a checkpoint for an iterable,
+            whose rows do not come again, or a file at ``checkpoint`` that is none.
         TypeError: a keyword that is no field of `Recipe`.
         OtherRunError: the checkpoint is of a run with other arguments.
         Interrupted: Ctrl-C or SIGTERM, with a checkpoint that continues there.
         NonFiniteLoss: training diverged; lower the learning rate.
+
+    Warns:
+        UserWarning: the run diverged or ended with an R2 below 0, the threshold of BatchTopK misses
+            k on the rows that it was fitted on, or the run is too short for AuxK.
     """
     rows = rows_of(data, hookpoint)
     count = rows.count if tokens is None else tokens
@@ -154,14 +162,34 @@ def train(
         learning_rate=learning_rate,
         **(warm_up | recipe),
     )
+    _check_warm_ups(settings)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     with opened_trainer(
-        rows, variant, width, settings, seed=seed, group_chunks=group_chunks, device=device
+        rows, variant, width, settings, seed=seed, group_chunks=index(group_chunks), device=device
     ) as trainer:
         trainer.progress = progress
+        seen, window = steps * batch_size, trainer.sae.dead_window_tokens
+        if window > seen:
+            warnings.warn(
+                f"AuxK never acts: a latent is dead after {window:,} tokens, the run has {seen:,}. "
+                "Give a smaller dead_window_tokens, or auxk_coefficient=0",
+                stacklevel=2,
+            )
         with stopped_by_signals(trainer) if checkpoint else nullcontext():
             history = trainer.run(Path(checkpoint) if checkpoint else None, checkpoint_seconds)
+    for fault in history.faults:
+        warnings.warn(f"{fault}. Try a lower learning_rate, or more tokens", stacklevel=2)
     return Trained(trainer.sae.to("cpu"), history)
+
+
+def _check_warm_ups(recipe: Recipe) -> None:
+    """Refuse a warm-up that does not end: the run would end at another value than its file says."""
+    for name in ("lr_warmup_steps", "lambda_warmup_steps", "k_warmup_steps"):
+        if (length := getattr(recipe, name)) and length >= recipe.steps:
+            raise ValueError(
+                f"{name}: a warm-up of {length} steps does not end in a run of {recipe.steps}: "
+                "give fewer, or train on more tokens"
+            )
 
 
 def _name(variant: str | type[Autoencoder]) -> str:

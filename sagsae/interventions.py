@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -10,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from sagsae.activations import hookpoints
+from sagsae.activations.calibration import kept_mask, load_calibration
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
+from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.loss_recovered import (
     Contexts,
@@ -34,15 +37,18 @@ def splice(
         model: A language model.
         hookpoint: Whose output is replaced: a `Hookpoint`, see `default_hookpoints`, or the dotted
             path of a module, for example "model.layers.15.mlp".
-        autoencoder: On the model's device; trained on this output. Computes in float32.
-        kept: [batch, ctx] bool, the positions to replace; all by default. Autoencoders of a study
-            were not trained on first positions, which a study therefore leaves alone.
+        autoencoder: Trained on this output; one that lies on another device is copied to the
+            model's. Computes in float32.
+        kept: [batch, ctx] bool, the positions to replace; see `kept_positions`. By default all but
+            the first of each context, as of `loss_recovered`. A pass over a single position, which
+            follows others in generation, is replaced.
 
     Raises:
         ValueError: the path leads to no module, or (in a forward pass) the output does not have
             the autoencoder's width.
     """
-    return _changed(model, hookpoint, autoencoder.d, reconstruction(autoencoder), kept)
+    change = reconstruction(_beside(model, autoencoder))
+    return _changed(model, hookpoint, autoencoder.d, change, kept, first=False)
 
 
 def steer(
@@ -56,7 +62,7 @@ def steer(
     Args:
         model: A language model.
         hookpoint: Whose output is changed, as for `splice`.
-        direction: [d] on the model's device, in the units of the activations. Latent i of an
+        direction: [d], in the units of the activations. Latent i of an
             autoencoder adds ``z * sae.W_dec[i]`` where z is its code by ``sae.encode``.
         kept: [batch, ctx] bool, the positions to change; all by default.
 
@@ -67,7 +73,7 @@ def steer(
     added = direction.detach()
 
     def shifted(x: Tensor) -> Tensor:
-        return x + added.to(x.dtype)
+        return x + added.to(x)
 
     return _changed(model, hookpoint, len(added), shifted, kept)
 
@@ -86,10 +92,11 @@ def loss_recovered(
     Args:
         model: A causal language model of Transformers.
         tokens: [n, L] token ids, without padding.
-        autoencoder: On the model's device; trained on this output. Computes in float32.
+        autoencoder: Trained on this output; one that lies on another device is copied to the
+            model's. Computes in float32.
         hookpoint: Whose output is replaced, as for `splice`.
-        kept: [n, L] bool, the positions that are replaced and whose predictions count; by default
-            all but the first, which studies do not train on.
+        kept: [n, L] bool, the positions that are replaced and whose predictions count; see
+            `kept_positions`. By default all but the first, which studies do not train on.
         batch_contexts: Contexts of one forward pass.
 
     Returns:
@@ -106,7 +113,7 @@ def loss_recovered(
         kept[:, :1] = False
     contexts = Contexts(input_ids=tokens, kept=kept)
     replacements = {
-        "sae": reconstruction(autoencoder),
+        "sae": reconstruction(_beside(model, autoencoder)),
         "zero": zeros,
         "mean": constant(_mean(model, contexts, point, batch_contexts)),
     }
@@ -118,6 +125,42 @@ def loss_recovered(
     }
     clean = sum_counted(all_losses(model, contexts, batch_contexts), contexts)
     return LossRecovered(clean=clean, **losses)
+
+
+def kept_positions(model: Any, tokens: Tensor, store: Store, *, batch_contexts: int = 8) -> Tensor:
+    """The positions that `dump` would keep: neither the first nor those with a massive norm.
+
+    Args:
+        model: The one that the store was dumped from.
+        tokens: [n, L] token ids, without padding.
+        store: From `dump`. It says which norms are massive, at any of its hookpoints.
+        batch_contexts: Contexts of one forward pass.
+
+    Returns:
+        [n, L] bool on the CPU, for ``kept`` of `splice` and `loss_recovered`.
+
+    Raises:
+        ValueError: the store is not from a dump.
+    """
+    dumped = store.config.provenance.get("dump", {})
+    if "modules" not in dumped:
+        raise ValueError(f"{store.storage} does not say how it was dumped")
+    points = {name: Hookpoint(name, module) for name, module in dumped["modules"].items()}
+    medians, ratio = load_calibration(store.storage), dumped["max_norm_ratio"]
+    device, parts = next(model.parameters()).device, list[Tensor]()
+    with capture(model, points) as captured:
+        for batch in tokens.split(batch_contexts):
+            run_captured(model, batch.to(device, torch.long))
+            parts.append(kept_mask(captured, medians, ratio).cpu())
+    return torch.cat(parts)
+
+
+def _beside(model: nn.Module, autoencoder: Autoencoder) -> Autoencoder:
+    """The autoencoder, or a copy of it on the model's device."""
+    device = next(model.parameters()).device
+    if next(autoencoder.parameters()).device == device:
+        return autoencoder
+    return copy.deepcopy(autoencoder).to(device)
 
 
 def _mean(model: Any, contexts: Contexts, point: Hookpoint, batch_contexts: int) -> Tensor:
@@ -141,8 +184,10 @@ def _changed(
     width: int,
     change: Callable[[Tensor], Tensor],
     kept: Tensor | None,
+    first: bool = True,
 ) -> Iterator[None]:
-    """Let ``change`` act on a module's output at the kept positions of every forward pass."""
+    """Let ``change`` act on a module's output at the kept positions of every forward pass; without
+    ``kept`` at all, or all but the ``first``."""
     point = _point(hookpoint)
 
     def replaced(x: Tensor) -> Tensor:
@@ -151,8 +196,10 @@ def _changed(
                 f"{point.module} gives activations of width {x.shape[-1]}, and {width} is needed; "
                 "name the hookpoint that the autoencoder was trained on"
             )
-        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device) if kept is None else kept
-        return kept_only(change, mask)(x)
+        mask = torch.ones(x.shape[:2], dtype=torch.bool) if kept is None else kept
+        if kept is None and not first and x.shape[1] > 1:
+            mask[:, 0] = False
+        return kept_only(change, mask.to(x.device))(x)
 
     with hookpoints.splice(model, point, replaced):
         yield

@@ -150,13 +150,19 @@ class Recipe:
     """Matrix products; auto: bfloat16 where the hardware has it. Master weights are float32."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "matryoshka_levels", tuple(self.matryoshka_levels))  # from JSON
+        object.__setattr__(self, "matryoshka_levels", tuple(map(float, self.matryoshka_levels)))
         found = ((name, known.fault(getattr(self, name))) for name, known in SETTINGS.items())
         faults = [(name, fault) for name, fault in found if fault] or setting_faults(self)
         if self.k and self.lam:
             faults.append(("k", "a variant has lam or k: give one of them"))
         if faults:
             raise ValueError("; ".join(f"{name}: {fault}" for name, fault in faults))
+        for name, known in SETTINGS.items():  # JSON knows no numbers of NumPy
+            if known.kind in (int, float) and type(value := getattr(self, name)) not in (
+                int,
+                float,
+            ):
+                object.__setattr__(self, name, known.kind(value))
 
     def check_variant(self, variant: str) -> None:
         """Check that the recipe is one for a variant; a class of a user's own may use any.

@@ -64,6 +64,6 @@ def take_cell(spec: TrainSpec, manifest: Path) -> Trained:
         "hookpoint": cell.hookpoint,
         "foreign": sae.provenance["foreign"] | known,
     }
-    course = {"history": [], "latents_reset": 0, "diverged": "", "sparse_steps": 0}
+    course = {"history": [], "latents_reset": 0, "diverged": ""}
     made_from = {"train": digest(spec), "store": read_json(manifest)["sha256"]}
     return Trained(sae, {"training": NOT_TRAINED, "made_from": made_from, "course": course})

@@ -118,7 +118,6 @@ def _record(spec: TrainSpec, store: str, trainer: Trainer) -> dict[str, Any]:
         "history": history.rows,
         "latents_reset": history.resets,
         "diverged": history.diverged,
-        "sparse_steps": trainer.compute.sparse_steps,
         **({"calibration": history.calibration} if history.calibration else {}),
     }
     made_from = {"train": digest(spec), "store": store}

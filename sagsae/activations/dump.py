@@ -193,8 +193,8 @@ def _check_blocks(storage: Storage, config: StoreConfig, tokens: TokenStore, siz
         if commit.cursor.get("tokens_sha256") != tokens.digest(contexts):
             raise ValueError(
                 f"{storage}: block {block} was made from other contexts than {contexts.start} to "
-                f"{contexts.stop - 1} of these tokens; dump them under another provenance, or "
-                "delete the store"
+                f"{contexts.stop - 1} of these tokens; dump them into another folder or under "
+                "another provenance, or delete the store"
             )
 
 

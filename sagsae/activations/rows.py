@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import chain
+from functools import lru_cache, partial
+from itertools import chain, cycle
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,10 +15,12 @@ from torch import Tensor
 
 from sagsae.activations.store import Store
 from sagsae.activations.stream import ActivationStream, iterate
-from sagsae.files import differences
+from sagsae.files import differences, digest
 
 # Rows that stand for all where not all can be looked at, as in arXiv 2406.04093.
 FIRST_ROWS = 32_768
+# Rows in memory, one in so many, whose digest tells them from others.
+SAMPLE = 256
 
 
 class Stream(Protocol):
@@ -130,6 +132,9 @@ class TensorStream:
 
     def __init__(self, rows: Tensor, batch_size: int, seed: int) -> None:
         self._rows, self._size, self._seed, self._read = rows, batch_size, seed, 0
+        self._order = lru_cache(maxsize=1)(self._permutation)  # by epoch
+        some = rows[:: max(1, len(rows) // SAMPLE)].cpu().contiguous()
+        self._digest = digest(some.view(torch.uint8).numpy().tobytes())
 
     def __next__(self) -> Tensor:
         epochs, places = np.divmod(np.arange(self._read, self._read + self._size), len(self._rows))
@@ -137,11 +142,12 @@ class TensorStream:
         self._read += self._size
         return self._rows[torch.from_numpy(np.concatenate(order)).to(self._rows.device)]
 
-    def _order(self, epoch: int) -> np.ndarray:
+    def _permutation(self, epoch: int) -> np.ndarray:
         return np.random.default_rng([self._seed, epoch]).permutation(len(self._rows))
 
     def state(self) -> dict[str, Any]:
-        return {"read": self._read, "rows": len(self._rows), "seed": self._seed}
+        own = {"rows": len(self._rows), "seed": self._seed, "sha256": self._digest}
+        return {"read": self._read, **own}
 
     def load_state(self, state: dict[str, Any]) -> None:
         if differ := differences(state, self.state() | {"read": state.get("read")}):
@@ -152,7 +158,8 @@ class TensorStream:
 class BatchStream:
     """Batches of one size from batches of any sizes, in their order.
 
-    It can only begin anew, and then with the first rows alone: what followed them is gone.
+    It can only begin anew, and then with the first rows alone, again and again: what followed them
+    is gone.
 
     Args:
         first: [n, d], rows that were read already.
@@ -163,7 +170,7 @@ class BatchStream:
     wait_seconds = 0.0
 
     def __init__(self, first: Tensor, others: Iterator[Tensor], batch_size: int) -> None:
-        self._first, self._others, self._size = first, others, batch_size
+        self._first, self._size = first, batch_size
         self._waiting: list[Tensor] = []
         self._batches: Iterator[Tensor] = chain([first], others)
 
@@ -186,7 +193,7 @@ class BatchStream:
         return {}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self._waiting, self._batches = [], chain([self._first], self._others)
+        self._waiting, self._batches = [], cycle([self._first])
 
 
 def _checked(rows: Tensor) -> Tensor:

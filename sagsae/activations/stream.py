@@ -163,7 +163,7 @@ class ActivationStream(IterableDataset[Tensor]):
 
     def _identity(self) -> dict[str, Any]:
         return {
-            "store": self.store.config.digest(),
+            "store": self.store.digest(),
             "rows": self.store.n_rows,
             "hookpoint": self.hookpoint,
             "seed": self.seed,

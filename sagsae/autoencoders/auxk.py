@@ -23,18 +23,18 @@ def nearest_power_of_two(value: float) -> int:
 
 
 def strongest(pre: Tensor, most: int, two_sided: bool) -> Tensor:
-    """Codes [B, H]: the ``most`` strongest of each row, rectified or signed.
+    """Codes [..., H]: the ``most`` strongest along the last axis, rectified or signed.
 
     Args:
-        pre: [B, H] pre-activations.
-        most: Active ones of a row, at most.
+        pre: [..., H] pre-activations.
+        most: Active ones among H, at most.
         two_sided: Whether negative ones count by their size.
     """
     codes = pre if two_sided else pre.relu()
-    if most >= pre.shape[1]:
+    if most >= pre.shape[-1]:
         return codes
-    chosen = codes.abs().topk(most, dim=1, sorted=False).indices
-    return torch.zeros_like(codes).scatter(1, chosen, codes.gather(1, chosen))
+    chosen = codes.abs().topk(most, dim=-1, sorted=False).indices
+    return torch.zeros_like(codes).scatter(-1, chosen, codes.gather(-1, chosen))
 
 
 def auxk_loss(error: Tensor, codes: Tensor, rows: Tensor) -> Tensor:

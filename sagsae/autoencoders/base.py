@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from operator import index
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from sagsae import __version__
+from sagsae.files import write_atomic
 from sagsae.schedules import DEFAULTS, Recipe
 
 
@@ -63,7 +65,7 @@ class Autoencoder(nn.Module, ABC):
 
     def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
         super().__init__()
-        self.d, self.width, self.scale = d, width, float(scale)
+        self.d, self.width, self.scale = index(d), index(width), float(scale)
         self.provenance: dict[str, Any] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -83,17 +85,25 @@ class Autoencoder(nn.Module, ABC):
         """
         return
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Code [B, H] of raw activations x [B, d], in the units of the activations.
+    def configure(self, recipe: Recipe) -> None:
+        """Take from a recipe what `loss` needs beside the weights, for example a bandwidth.
 
-        Latent i adds ``encode(x)[:, i] * W_dec[i]`` to the reconstruction.
+        `load` calls it, with the recipe in the file, and so does ``initialise`` of this package's
+        variants.
+        """
+        return
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Code [..., H] of raw activations x [..., d], in the units of the activations.
+
+        Latent i adds ``encode(x)[..., i] * W_dec[i]`` to the reconstruction.
         """
         x = x.to(self.W_dec.dtype)  # bfloat16 times the scale would lose what it has
         return self.code(x * self.scale) / self.scale
 
     def decode(self, z: Tensor) -> Tensor:
-        """Reconstruction [B, d] of raw activations from a code of `encode`."""
-        return self.reconstruct(z * self.scale) / self.scale
+        """Reconstruction [..., d] of raw activations from a code of `encode`."""
+        return self.reconstruct(z.to(self.W_dec.dtype) * self.scale) / self.scale
 
     @abstractmethod
     def code(self, x: Tensor) -> Tensor:
@@ -180,7 +190,7 @@ class Autoencoder(nn.Module, ABC):
 
     def code_of_latents(self, x: Tensor, latents: Tensor) -> Tensor:
         """The columns ``latents`` [k] of ``code(x)``, [B, k]."""
-        return self.code(x)[:, latents]
+        return self.code(x)[..., latents]
 
     @property
     def params(self) -> dict[str, Tensor]:
@@ -200,7 +210,9 @@ class Autoencoder(nn.Module, ABC):
         return sum(value.numel() for value in shared) // self.width
 
     def save(self, path: str | Path, provenance: dict[str, Any] | None = None) -> None:
-        """Write one safetensors file. Equal weights and provenance give equal bytes.
+        """Write one safetensors file, whole or not at all.
+
+        Equal weights and provenance give equal bytes.
 
         Args:
             path: The file.
@@ -225,4 +237,4 @@ class Autoencoder(nn.Module, ABC):
         }
         tensors = {name: value.cpu().contiguous() for name, value in self.state_dict().items()}
         content = save(tensors, metadata={"autoencoder": json.dumps(header, sort_keys=True)})
-        Path(path).write_bytes(content)  # not save_file: killed, it leaves a file of its own behind
+        write_atomic(Path(path), content)

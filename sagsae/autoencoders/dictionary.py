@@ -112,6 +112,7 @@ class Dictionary(Autoencoder):
         encoder; ``b_dec`` at ``mean`` or, by the recipe, at zero."""
         self.unit_rows = recipe.decoder_norm == "unit" or not self.may_free_rows
         self.trains_decoder = recipe.decoder == "trained"
+        self.configure(recipe)
         rows = first_rows(self.width, self.d, seed)
         rows *= self._initial_norm(recipe)
         params = self.params
@@ -198,7 +199,8 @@ class Dictionary(Autoencoder):
 
     def code(self, x: Tensor) -> Tensor:
         """Code z [B, H] of normalised activations x [B, d], in the parameters' dtype."""
-        return self.activate(self.pre_activations(x), self._vectors())
+        z = self.activate(self.pre_activations(x), self._vectors())
+        return z.to(self.W_dec.dtype)  # a threshold may be float32 where the rest is bfloat16
 
     def code_of_latents(self, x: Tensor, latents: Tensor) -> Tensor:
         """The columns ``latents`` [k] of ``code(x)``, [B, k], at the cost of k latents.

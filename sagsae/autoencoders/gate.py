@@ -53,8 +53,10 @@ class GatedAutoencoder(Dictionary):
         norm = self._initial_norm(recipe)
         self.initial_theta = norm * recipe.theta_init * math.sqrt(spread / self.d)
         self.matched_gate = recipe.gate_init == "matched"
-        self.trains_auxiliary = recipe.auxiliary_decoder == "trained"
         self.reset_latents(torch.ones_like(self.params["W_dec"][:, 0], dtype=torch.bool))
+
+    def configure(self, recipe: Recipe) -> None:
+        self.trains_auxiliary = recipe.auxiliary_decoder == "trained"
 
     @property
     def latent_axes(self) -> dict[str, int]:

@@ -42,11 +42,13 @@ class JumpRelu(UngatedAutoencoder):
         """As `UngatedAutoencoder.initialise`; thresholds start at ``recipe.threshold_init``."""
         super().initialise(mean, seed, recipe)
         self.params["threshold"].fill_(recipe.threshold_init)
-        self.bandwidth = recipe.bandwidth
         self.logarithmic = recipe.threshold_parameter == "log"
         if self.logarithmic:
             self.params["threshold"].log_()
         self.project()
+
+    def configure(self, recipe: Recipe) -> None:
+        self.bandwidth = recipe.bandwidth
 
     def _threshold(self, v: Vectors) -> Tensor:
         return v["threshold"].exp() if self.logarithmic else v["threshold"]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.batchtopk import BatchTopK
-from sagsae.schedules import DEFAULTS, LEVELS, Recipe
+from sagsae.schedules import LEVELS, Recipe
 
 
 class Matryoshka(BatchTopK):
@@ -35,9 +35,8 @@ class Matryoshka(BatchTopK):
         super().__init__(d, width, scale)
         self.levels = ends(LEVELS, width)
 
-    def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
-        """As `UngatedAutoencoder.initialise`; the groups are the recipe's."""
-        super().initialise(mean, seed, recipe)
+    def configure(self, recipe: Recipe) -> None:
+        """Take the groups of the recipe."""
         self.levels = ends(recipe.matryoshka_levels, self.width)
         self.level_weight = 1.0 if recipe.level_reduction == "sum" else 1 / len(self.levels)
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 
+from sagsae.autoencoders import registry
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.registry import variant
+from sagsae.autoencoders.registry import VARIANTS
+from sagsae.schedules import DEFAULTS, SETTINGS
 
 # What reading a file that was not written by ``Autoencoder.save`` raises, and RuntimeError.
 UNREADABLE = (SafetensorError, LookupError, TypeError, ValueError, OSError, ArithmeticError)
@@ -30,27 +35,43 @@ def build(name: str, d: int, width: int, scale: float = 1.0) -> Autoencoder:
         KeyError: unknown variant.
         ImportError, TypeError: see `variant`.
     """
-    sae = variant(name)(d, width, scale)
+    sae = registry.variant(name)(d, width, scale)
     sae.name = name
     return sae
 
 
-def load(path: str | Path) -> Autoencoder:
-    """Read an autoencoder written by ``Autoencoder.save``. Nothing is unpickled.
+def load(path: str | Path, variant: type[Autoencoder] | None = None) -> Autoencoder:
+    """Read an autoencoder written by ``Autoencoder.save``.
 
-    A class of another package is imported by the name in the file.
+    Nothing is unpickled, and no module that a file names is imported. Its ``loss`` is the one that
+    was trained, but for AuxK, which needs to know which latents are dead.
+
+    Args:
+        path: The file.
+        variant: The class, of a file of a class of another package.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ImportError: the class cannot be imported; the message says which and what to do.
+        ImportError: a class of another package, without ``variant``; the message names it.
         ValueError: not such a file, or tensors that do not fit its header, or values that are not
             finite; the message names the file.
     """
     try:
         with safe_open(str(path), framework="pt") as file:
-            header, provenance = _header(json.loads((file.metadata() or {})["autoencoder"]))
-            _check_tensors(file, header)
-            sae = build(**header)
+            found = json.loads((file.metadata() or {})["autoencoder"])
+            name, (header, provenance) = found["variant"], _header(found)
+            if variant is None and name not in VARIANTS:
+                raise ImportError(
+                    f"of the class {name}, which is not imported at a file's word: import it "
+                    "yourself, and give load(..., variant=...) the class"
+                )
+            kind = variant or registry.variant(name)
+            _check_tensors(file, name, partial(kind, **header))
+            sae = kind(**header)
+            sae.name, recipe = name, provenance.get("recipe")
+            if isinstance(recipe, dict):
+                known = {key: recipe[key] for key in SETTINGS.keys() & recipe}
+                sae.configure(replace(DEFAULTS, **known))
             for name, value in sae.state_dict().items():
                 value.copy_(file.get_tensor(name))
     except FileNotFoundError:
@@ -69,18 +90,18 @@ def load(path: str | Path) -> Autoencoder:
 
 
 def _header(found: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The arguments of ``build``, and the provenance, which files of earlier versions lack."""
+    """The arguments of a class, and the provenance, which files of earlier versions lack."""
     header = {key: found[key] for key in ("d", "width", "scale")}
     if not 0 < header["scale"] < math.inf:
         raise ValueError(f"scale is {header['scale']!r}")
-    return {"name": found["variant"], **header}, dict(found.get("provenance", {}))
+    return header, dict(found.get("provenance", {}))
 
 
-def _check_tensors(file: Any, header: dict[str, Any]) -> None:
+def _check_tensors(file: Any, name: str, make: Callable[[], Autoencoder]) -> None:
     """Compare the file's shapes with the header's before anything of either size is allocated."""
     with torch.device("meta"):
-        sae = build(**header)
+        sae = make()
     expected = {name: list(value.shape) for name, value in sorted(sae.state_dict().items())}
     found = {name: file.get_slice(name).get_shape() for name in sorted(file.keys())}
     if expected != found:
-        raise ValueError(f"holds {found} where {header['name']} needs {expected}")
+        raise ValueError(f"holds {found} where {name} needs {expected}")

@@ -82,7 +82,7 @@ class TopK(KSparse):
         return strongest(pre, int(knob), self.two_sided)
 
     def code_of_latents(self, x: Tensor, latents: Tensor) -> Tensor:
-        return self.code(x)[:, latents]
+        return self.code(x)[..., latents]
 
 
 class AbsTopK(TopK):

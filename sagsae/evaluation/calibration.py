@@ -52,6 +52,7 @@ class Firings:
         Returns:
             The sums, and [B] int64 on the device of the code: latents that fire on each token.
         """
+        z, decoder = z.to(error.dtype), decoder.to(error.dtype)
         width = z.shape[1]
         tokens, latents = z.nonzero(as_tuple=True)
         values = z[tokens, latents]

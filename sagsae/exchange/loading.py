@@ -14,11 +14,17 @@ from sagsae.exchange.peers import format_of, read_peer
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def load(source: str | Path, cell: str = "", *, revision: str | None = None) -> Autoencoder:
+def load(
+    source: str | Path,
+    cell: str = "",
+    *,
+    revision: str | None = None,
+    variant: type[Autoencoder] | None = None,
+) -> Autoencoder:
     """Read an autoencoder written by ``Autoencoder.save``, or a folder of another library.
 
-    A class of another package is imported by the name in the file. No pickle runs code, see
-    `sagsae.exchange.peers`.
+    No module that a file names is imported, and no pickle runs code, see `sagsae.exchange.peers`.
+    ``loss`` is the one that was trained, but for AuxK, which needs to know which latents are dead.
 
     Args:
         source: The file, or a folder that holds it as ``sae.safetensors``, or else what SAELens or
@@ -27,11 +33,12 @@ def load(source: str | Path, cell: str = "", *, revision: str | None = None) -> 
         cell: Folder of the autoencoder below the source, for example
             ``smollm2-135m/resid/sagsae_tied/w1152_lam0.1_seed0``.
         revision: Branch, tag or commit of the repository; its main branch by default.
+        variant: The class itself, of what was saved as a class of another package.
 
     Raises:
         FileNotFoundError: there is no such file, and no such repository that can be reached; the
             message says which.
-        ImportError: the class cannot be imported; the message says which and what to do.
+        ImportError: a class of another package, without ``variant``; the message names it.
         ValueError: not such a file, or tensors that do not fit its header, or values that are not
             finite; or a folder of another library that cannot be read (``ForeignError``). The
             message names the file.
@@ -42,10 +49,10 @@ def load(source: str | Path, cell: str = "", *, revision: str | None = None) -> 
     if path.is_dir():
         folder = path / cell
         format = None if (folder / OWN_WEIGHTS).exists() else format_of(folder)
-        return read_peer(folder, format) if format else storage.load(folder / OWN_WEIGHTS)
+        return read_peer(folder, format) if format else storage.load(folder / OWN_WEIGHTS, variant)
     if cell:
         raise FileNotFoundError(f"{source}: no such folder, so no {cell} in it")
-    return storage.load(path)
+    return storage.load(path, variant)
 
 
 def _downloaded(repo: str, cell: str, revision: str | None) -> Path:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.training.step import Terms
+from sagsae.training.step import Terms, owner
 
 
 class AutogradStep:
     """Gradients of the weighted terms of ``sae.training_terms``.
+
+    A ``loss`` that a class defines below the ``training_terms`` that it inherits takes their place.
 
     Args:
         sae: The autoencoder; parameters that require no gradient are left as they are.
@@ -22,17 +25,20 @@ class AutogradStep:
     Attributes:
         params: The trained parameters by name, outside autograd.
         grads: Gradients of the last batch, by parameter.
-        sparse_steps: 0; see `sagsae.training.cpu_step.CpuStep`.
+        weights: As of `Autoencoder`, of the terms that are trained.
 
     Raises:
         ValueError: no parameter requires a gradient, or ``loss`` gives no reconstruction.
     """
 
-    sparse_steps = 0
-
     def __init__(self, sae: Autoencoder, dtype: torch.dtype):
         self.sae, self.dtype = sae, dtype
-        self._terms = sae.training_terms
+        self._plain, self.weights = sae.training_terms, sae.weights
+        written = type(sae).__mro__.index
+        if written(owner(type(sae), "loss")) < written(owner(type(sae), "training_terms")):
+            self._plain = partial(Autoencoder.training_terms, sae)
+            self.weights = partial(Autoencoder.weights, sae)
+        self._terms = self._plain
         trained = {name: value for name, value in sae.named_parameters() if value.requires_grad}
         if not trained:
             raise ValueError(f"{sae.name}: no parameter requires a gradient, so nothing is trained")
@@ -48,16 +54,16 @@ class AutogradStep:
     def fuse(self, backend: str = "inductor") -> None:
         """Compile the terms of the loss. Where PyTorch cannot, the first step says so, and all are
         made as they are."""
-        self._terms = torch.compile(self.sae.training_terms, backend=backend)
+        self._terms = torch.compile(self._plain, backend=backend)
 
     def __call__(self, x: Tensor, lam: float, fired: Tensor | None = None) -> Terms:
         """Fill ``grads`` for normalised activations x [B, d]; arguments as of `CpuStep`."""
         for grad in self.grads.values():
             grad.zero_()
         low = self.dtype == torch.bfloat16
-        with torch.enable_grad(), torch.autocast(self.device.type, self.dtype, enabled=low):
+        with torch.autocast(self.device.type, self.dtype, enabled=low):
             terms, code = self._compiled_or_plain(x, lam)
-            weights = self.sae.weights(lam)
+            weights = self.weights(lam)
             total = sum(
                 (weights.get(name, 1.0) * term for name, term in terms.items()), x.new_zeros(())
             )
@@ -77,9 +83,9 @@ class AutogradStep:
         except torch.OutOfMemoryError:
             raise
         except Exception as error:
-            if self._terms == self.sae.training_terms:
+            if self._terms == self._plain:
                 raise
-            self._terms = self.sae.training_terms
+            self._terms = self._plain
             terms = self._terms(x, lam)  # an error of its own is raised here
             print(
                 f"warning: PyTorch cannot compile the training step ({type(error).__name__}); it "

@@ -32,7 +32,7 @@ def add_auxk(step: CpuStep, operand: Tensor, du: Tensor, weight: float) -> float
     pre = step.u.index_select(1, latents).to(master) + step.params["b_enc"][latents]
     rows = step.params["W_dec"].index_select(0, latents)
     low = step.dtype == torch.bfloat16
-    with torch.enable_grad(), torch.autocast("cpu", step.dtype, enabled=low):
+    with torch.autocast("cpu", step.dtype, enabled=low):
         codes = strongest(pre.requires_grad_(), sae.auxk_latents, sae.two_sided)
         term = auxk_loss(step.error(), codes, rows.requires_grad_())
         weighted = weight * term

@@ -19,6 +19,8 @@ from torch import Tensor, uint8
 
 from sagsae.files import write_atomic
 
+# What the header of a checkpoint holds. A damaged one still has two of them; no other file has.
+MARKS, HEADER = (b'"__metadata__":{', b'"sha256":"', b'"state":"{'), 1 << 22
 State = tuple[dict[str, Tensor], dict[str, Any]]
 
 
@@ -67,14 +69,28 @@ def newest_checkpoint(path: Path) -> State | None:
     """The checkpoint at ``path``; None where there is none, or a damaged one.
 
     Damage is said on standard error: training starts again, and comes to the same weights.
+
+    Raises:
+        ValueError: a folder, or a file that is no checkpoint, which one would overwrite.
     """
     if not path.exists():
         return None
+    if path.is_dir() or not _is_checkpoint(path):
+        raise ValueError(
+            f"{path} is no checkpoint of a training, and stays as it is: name another file"
+        )
     try:
         return load_checkpoint(path)
     except ValueError as error:
         print(f"warning: {error}; training starts from the beginning", file=sys.stderr, flush=True)
         return None
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a file is a checkpoint, whole or damaged."""
+    with path.open("rb") as file:
+        header = file.read(HEADER)
+    return sum(mark in header for mark in MARKS) > 1
 
 
 def _digest(tensors: dict[str, Tensor], text: str) -> str:

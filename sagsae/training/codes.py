@@ -1,18 +1,19 @@
 """Compiled loops of codes: what opens a gate, and the way back to its pre-activations.
 
-Every variant is a gate here, see `Gate`. Where many entries are open, loops pass over [B, H]
-between dense products. Where few are, they work on the open entries alone: with L0 of H latents
+Every variant is a gate here, see `Gate`. Loops work on the open entries alone: with L0 of H latents
 active, decoding, its backward and both weight gradients need L0 / H of their dense arithmetic.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
 from sagsae.training.kernels import OPTIONS, narrow, widen
+from sagsae.training.threads import total
 
 
 class Gate(NamedTuple):
@@ -39,6 +40,39 @@ class Gate(NamedTuple):
     on_count: np.floating
     weight: np.floating
     band: np.floating
+
+
+class Rows(NamedTuple):
+    """What the rows of a batch, or a thread's part of them, come to.
+
+    Attributes:
+        penalty: Summed over the rows, before its weight.
+        alive: How many z are not zero.
+        fired: [H] bool, which latents have z != 0.
+        squares: [3] squared errors of all groups of latents but the last, of the last, and of the
+            auxiliary code.
+        columns: [d] gradient at the reconstruction, summed over the rows.
+        sums: [H, 7] as by `rows_of_entries`.
+    """
+
+    penalty: float
+    alive: int
+    fired: np.ndarray
+    squares: np.ndarray
+    columns: np.ndarray
+    sums: np.ndarray
+
+    @classmethod
+    def of_threads(cls, parts: Sequence[Rows]) -> Rows:
+        """The parts together, in order."""
+        return cls(
+            sum(part.penalty for part in parts),
+            sum(part.alive for part in parts),
+            np.logical_or.reduce([part.fired for part in parts]),
+            total([np.array(part.squares) for part in parts]),
+            total([part.columns for part in parts]),
+            total([part.sums for part in parts]),
+        )
 
 
 @njit(inline="always", **OPTIONS)
@@ -95,12 +129,9 @@ def _back(gate, h, pre, dz, da):
     return positive, -at_p - at_edge, scaled * at_z, at_z, back if positive else -back
 
 
-# Many entries are open ---------------------------------------------------------------------------
-
-
 @njit(**OPTIONS)
-def dense_codes(u, gate, first, last, z, a, fired):
-    """Code and auxiliary code of rows [first, last) of ``u`` [B, H], written to ``z`` and ``a``.
+def codes_of_entries(gate, found, first, last, fired):
+    """Fill ``z`` and ``a`` of the entries of rows [first, last).
 
     Args:
         fired: [H] bool, set where a latent has z != 0.
@@ -108,51 +139,6 @@ def dense_codes(u, gate, first, last, z, a, fired):
     Returns:
         The penalty before its weight, and how many z are not zero.
     """
-    penalty, alive = 0.0, 0
-    for i in range(first, last):
-        row_penalty = gate.bias.dtype.type(0)
-        for j in range(u.shape[1]):
-            z_ij, a_ij, here, cost = _code(gate, j, widen(u[i, j]) + gate.bias[j])
-            z[i, j] = narrow(z_ij, z)
-            a[i, j] = narrow(a_ij, a)
-            row_penalty += cost
-            alive += here
-            fired[j] |= here
-        penalty += row_penalty
-    return penalty, alive
-
-
-@njit(**OPTIONS)
-def dense_gradients(u, gate, dz, da, first, last, du, sums):
-    """Backward of `dense_codes` over rows [first, last).
-
-    Args:
-        dz, da: [B, H] gradients at the codes.
-        du: [B, H], filled.
-        sums: [7, H], added to: gradients of theta, log gain and c, the positive side before the
-            negative, and the gradient at the pre-activation, summed over the rows.
-    """
-    zero = gate.bias.dtype.type(0)
-    for i in range(first, last):
-        for j in range(u.shape[1]):
-            pre = widen(u[i, j]) + gate.bias[j]
-            positive, theta, r, c, back = _back(gate, j, pre, widen(dz[i, j]), widen(da[i, j]))
-            sums[0, j] += theta if positive else zero
-            sums[1, j] += zero if positive else theta
-            sums[2, j] += r if positive else zero
-            sums[3, j] += zero if positive else r
-            sums[4, j] += c if positive else zero
-            sums[5, j] += zero if positive else c
-            du[i, j] = narrow(back, du)
-            sums[6, j] += back
-
-
-# Few entries are open ----------------------------------------------------------------------------
-
-
-@njit(**OPTIONS)
-def codes_of_entries(gate, found, first, last, fired):
-    """Fill ``z`` and ``a`` of the entries of rows [first, last); as `dense_codes`."""
     penalty, alive = 0.0, 0
     for i in range(first, last):
         for e in range(found.starts[i], found.ends[i]):
@@ -186,7 +172,8 @@ def rows_of_entries(W, x, found, a, gate, ends, scales, first, last, g, columns,
         scales: [n] 2 / B times the weight of each group's error.
         g: [n, B, d], receives the gradient at each group's part of the reconstruction.
         columns: [d], added to: the first of them summed over the rows.
-        sums: [H, 7], added to, as by `dense_gradients`.
+        sums: [H, 7], added to: gradients of theta, log gain and c, the positive side before the
+            negative, and the gradient at the pre-activation, summed over the rows.
 
     Returns:
         Sums of |x - x_hat|^2 of all groups but the last, of the last, and of the auxiliary codes.

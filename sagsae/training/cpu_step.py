@@ -1,15 +1,13 @@
-"""The step on a CPU: one dense product where codes are sparse, five or seven where they are not.
+"""The step on a CPU: one dense product, the encoder's, and loops over the open entries alone.
 
-The encoder product is always dense. Where few entries are open, everything after it runs on these
-alone; where many are, the other products are dense as well and the elementwise work between them is
-one compiled pass each. Every variant is a gate here (`sagsae.training.codes.Gate`). Gradients are
-those of the variant's ``loss`` by autograd, with which it shares terms and weights.
+Every variant is a gate here (`sagsae.training.codes.Gate`). Gradients are those of the variant's
+``loss`` by autograd, with which it shares terms and weights.
 """
 
 from __future__ import annotations
 
-import math
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -27,15 +25,12 @@ from sagsae.autoencoders.dictionary import (
 from sagsae.training import codes, selection, weight_updates
 from sagsae.training.auxk_gradients import add_auxk
 from sagsae.training.batch_selection import select_of_batch
-from sagsae.training.codes import Gate
-from sagsae.training.dense_path import Batch, DensePath, Rows
+from sagsae.training.codes import Gate, Rows
 from sagsae.training.kernels import Entries
 from sagsae.training.step import Terms
 from sagsae.training.threads import Threads, as_array, total
 from sagsae.training.weight_updates import Rates, Weights
 
-# Share of open entries under which the products over open entries are the faster ones.
-SPARSE_BELOW = 0.15
 # Entries there is memory for where a whole batch is selected from, in multiples of k a row.
 ROOM = 2
 # Steps of bfloat16 within a bandwidth of JumpReLU's kernel below which pre-activations near a
@@ -47,6 +42,22 @@ EXACT = 16
 Update = tuple[Weights, Rates]
 
 
+class Batch(NamedTuple):
+    """What every part of a step starts from.
+
+    Attributes:
+        centred: [B, d] activations less ``b_dec``, in the master dtype.
+        read: [B, d] what the encoder reads, in the master dtype.
+        operand: The same in the dtype of the products.
+        gate: What makes codes in this step.
+    """
+
+    centred: Tensor
+    read: Tensor
+    operand: Tensor
+    gate: Gate
+
+
 class CpuStep:
     """Gradients of one batch.
 
@@ -55,28 +66,18 @@ class CpuStep:
         batch_size: B; every batch has exactly this many rows.
         dtype: Operands and results of the dense products.
         most: The largest k of the run, of a k-sparse autoencoder.
-        sparse_below: Share of open entries under which these alone are worked on. Decided anew from
-            each batch, so that a resumed run decides alike.
 
     Attributes:
         params: The autoencoder's parameters.
         grads: Gradients of the last batch by parameter, in the master dtype and the parameters'
             memory layout.
-        sparse_steps: Steps that worked on open entries alone.
+        weights: As of `Autoencoder`.
     """
 
-    def __init__(
-        self,
-        sae: Dictionary,
-        batch_size: int,
-        dtype: torch.dtype,
-        *,
-        most: int = 0,
-        sparse_below: float = SPARSE_BELOW,
-    ):
+    def __init__(self, sae: Dictionary, batch_size: int, dtype: torch.dtype, *, most: int = 0):
         self.sae, self.batch_size, self.dtype = sae, batch_size, dtype
-        self.params = sae.params
-        self.master, self.sparse_steps = self.params["W_enc"].dtype, 0
+        self.params, self.weights = sae.params, sae.weights
+        self.master = self.params["W_enc"].dtype
         self._float = as_array(torch.empty(0, dtype=self.master)).dtype
         b, d, h = batch_size, sae.d, sae.width
         self.ends = np.array(sae.levels)
@@ -86,12 +87,7 @@ class CpuStep:
         self.g = torch.empty(len(self.ends), b, d, dtype=dtype)
         self.grads = {name: torch.zeros_like(value) for name, value in self.params.items()}
         self.threads = Threads(torch.get_num_threads())
-        self.dense = DensePath(sae, b, dtype)
-        room = {
-            BY_THRESHOLD: math.ceil(sparse_below * h),
-            BY_ROW: most,
-            BY_BATCH: min(h, ROOM * most) + 1,
-        }[sae.opened]
+        room = {BY_THRESHOLD: h + 1, BY_ROW: most, BY_BATCH: min(h, ROOM * most) + 1}[sae.opened]
         self.entries = Entries.of(b, h, room, self._float)
         self.refresh()
 
@@ -115,18 +111,17 @@ class CpuStep:
         read = centred if self.sae.reads_centred else x
         batch = Batch(centred, read, read.to(self.dtype), self._gate(lam))
         torch.mm(batch.operand, self.W_enc, out=self.u)
-        sparse = self._select(batch, int(lam))
-        self.sparse_steps += sparse
-        rows = self._rows_of_entries(batch) if sparse else self._dense_rows(batch)
+        self._select(batch, int(lam))
+        rows = self._rows_of_entries(batch)
         if fired is not None:
             fired.logical_or_(torch.from_numpy(rows.fired))
         by_kind = torch.from_numpy(np.ascontiguousarray(rows.sums.T))
         self._vector_gradients(by_kind)
         terms = self._terms(rows)
         if update is not None:
-            self._update(batch, rows, update, sparse)
+            self._update(batch, rows, update)
         else:
-            self._matrix_gradients(batch, sparse, lam)
+            self._matrix_gradients(batch, lam)
             if self.sae.auxk_coefficient:
                 weight = self.sae.weights(lam)["auxiliary"]
                 terms["auxiliary"] = add_auxk(self, batch.operand, by_kind[6], weight)
@@ -159,29 +154,41 @@ class CpuStep:
             band=scalar(sae.bandwidth),
         )
 
-    def _select(self, batch: Batch, k: int) -> bool:
-        """Find the entries that are open, or in the band of the kernel; whether they fit."""
+    def _select(self, batch: Batch, k: int) -> None:
+        """Find the entries that are open, or in the band of the kernel."""
         u, gate, found, share = as_array(self.u), batch.gate, self.entries, self.threads.share
         signed, b = self.sae.two_sided, self.batch_size
         if self.sae.opened == BY_BATCH:
             select_of_batch(u, gate.bias, k, signed, found, self.threads)
-            return True
+            return
         if self.sae.opened == BY_ROW:
             share(b, lambda i, j: selection.top_of_rows(u, gate.bias, k, signed, i, j, found))
-            return True
-        coarse, half = gate.theta_pos * self._float.type(torch.finfo(self.dtype).eps), gate.band / 2
-        near = np.where(coarse * EXACT > gate.band, half + coarse, 0) * (gate.band > 0)
-        near = near.astype(self._float)
-        reach = np.maximum(near, half)
+            return
+        near = self._near(batch)
+        reach = np.maximum(near, gate.band / 2)
         beyond = gate.theta_pos - reach, gate.theta_neg - reach if signed else None
-        fits = share(b, lambda i, j: selection.beyond(u, gate.bias, *beyond, i, j, False, found))
-        if all(fits) and near.any():
+        share(b, lambda i, j: selection.beyond(u, gate.bias, *beyond, i, j, found))
+        if near.any():
             x, W = as_array(batch.read), as_array(self.params["W_enc"].T)
             theta = gate.theta_pos
             share(
                 b, lambda i, j: selection.refine(found, i, j, x, W, gate.bias, theta, near, signed)
             )
-        return all(fits)
+
+    def _near(self, batch: Batch) -> np.ndarray:
+        """[H], how near its threshold a pre-activation is computed again: as far as products in
+        this dtype may be off, where JumpReLU's kernel is no wider; else zero.
+
+        Results are rounded, and so are operands: by their size over sqrt(d) where errors add up as
+        those of random numbers do.
+        """
+        gate = batch.gate
+        if not gate.band:
+            return np.zeros_like(gate.theta_pos)
+        operands = batch.read.square().mean().sqrt() * self.params["W_enc"].norm(dim=0)
+        coarse = (gate.theta_pos + as_array(operands)) * torch.finfo(self.dtype).eps
+        near = np.where(coarse * EXACT > gate.band, gate.band / 2 + coarse, 0)
+        return near.astype(self._float)
 
     def _terms(self, rows: Rows) -> dict[str, float]:
         b, (inner, whole, auxiliary) = self.batch_size, rows.squares
@@ -193,9 +200,6 @@ class CpuStep:
         if self.sae.penalised == GATE:
             terms["auxiliary"] = auxiliary / b
         return terms | {"l0": rows.alive / b}
-
-    def _dense_rows(self, batch: Batch) -> Rows:
-        return self.dense(batch, self.u, self.W_dec, self.threads)
 
     def _rows_of_entries(self, batch: Batch) -> Rows:
         b, found, gate = self.batch_size, self.entries, batch.gate
@@ -219,10 +223,9 @@ class CpuStep:
     def _vector_gradients(self, sums: Tensor) -> None:
         """From sums [7, H] over the rows, as `Sides` has them."""
         leaves = {name: self.params[name].clone().requires_grad_() for name in self.sae.vectors}
-        with torch.enable_grad():  # of one number: else PyTorch imports SymPy, two seconds a job
-            pairs = zip(self.sae.sides(leaves), sums[:6], strict=True)
-            reached = [(side * at).sum() for side, at in pairs if side.requires_grad]
-        if reached:
+        pairs = zip(self.sae.sides(leaves), sums[:6], strict=True)
+        reached = [(side * at).sum() for side, at in pairs if side.requires_grad]
+        if reached:  # of one number: else PyTorch imports SymPy, two seconds a job
             weighted = torch.stack(reached).sum()
             found = torch.autograd.grad(weighted, tuple(leaves.values()), allow_unused=True)
             for name, value in zip(leaves, found, strict=True):
@@ -231,49 +234,36 @@ class CpuStep:
         if "b_enc" in self.grads:
             self.grads["b_enc"].copy_(sums[6])
 
-    def _matrix_gradients(self, batch: Batch, sparse: bool, lam: float) -> None:
+    def _matrix_gradients(self, batch: Batch, lam: float) -> None:
         x, found = as_array(batch.operand), self.entries
         dW_enc, dW_dec = self.grads["W_enc"].T, self.grads["W_dec"]
-        if not sparse:
-            dW_enc.copy_(self.dense.d_enc)
-            dW_dec.copy_(self.dense.d_dec)
-        else:
-            arrays, groups = (as_array(dW_enc), as_array(dW_dec)), pairwise((0, *self.sae.levels))
-            of_groups = list(zip(groups, map(as_array, self.g), strict=True))
+        arrays, groups = (as_array(dW_enc), as_array(dW_dec)), pairwise((0, *self.sae.levels))
+        of_groups = list(zip(groups, map(as_array, self.g), strict=True))
 
-            def part(i: int, j: int) -> None:
-                for (first, last), g in of_groups:
-                    weight_updates.weight_gradients(
-                        found, x, g, max(i, first), min(j, last), *arrays
-                    )
+        def part(i: int, j: int) -> None:
+            for (first, last), g in of_groups:
+                weight_updates.weight_gradients(found, x, g, max(i, first), min(j, last), *arrays)
 
-            self.threads.share(self.sae.width, part)
+        self.threads.share(self.sae.width, part)
         if not self.sae.unit_rows:
-            rows, sizes = self.params["W_dec"], self._sizes(sparse)
+            rows, sizes = self.params["W_dec"], self._sizes()
             norms = rows.norm(dim=1).clamp_min(torch.finfo(self.master).tiny)
             dW_dec.addcmul_((lam / self.batch_size * sizes / norms)[:, None], rows)
 
-    def _sizes(self, sparse: bool) -> Tensor:
+    def _sizes(self) -> Tensor:
         """[H], |z| summed over the batch: what the penalty pulls at free norms with."""
-        if not sparse:
-            return self.dense.codes[: self.batch_size].to(self.master).abs().sum(0)
         found = self.entries
         entries = found.entries[: found.latent_starts[-1]]
         sizes = np.bincount(found.latents[entries], np.abs(found.z[entries]), self.sae.width)
         return torch.from_numpy(sizes).to(self.master)
 
-    def _update(self, batch: Batch, rows: Rows, update: Update, sparse: bool) -> None:
+    def _update(self, batch: Batch, rows: Rows, update: Update) -> None:
         """Step the matrices, and give ``b_dec`` its gradient on the way."""
         x, g, found = as_array(batch.operand), as_array(self.g[0]), self.entries
-        d_enc, d_dec = as_array(self.dense.d_enc), as_array(self.dense.d_dec)
 
         def part(i: int, j: int) -> np.ndarray:
             bias = np.zeros(self.sae.d, self._float)
-            last = rows.sums, i, j, bias
-            if sparse:
-                weight_updates.update_on_open(*update, found, x, g, *last)
-            else:
-                weight_updates.update_from_products(*update, d_enc, d_dec, *last)
+            weight_updates.update_on_open(*update, found, x, g, rows.sums, i, j, bias)
             return bias
 
         through_encoder = total(self.threads.share(self.sae.width, part))

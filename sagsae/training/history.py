@@ -55,6 +55,7 @@ class History:
             of their batch and does not fall; see `DIVERGED_ERROR`.
         diverged: Why training ended before its last step; empty when it did not.
         calibration: What `Autoencoder.calibrate` found after the last step.
+        r2: On the batch of the last row; None before, and where the batch does not vary.
     """
 
     rows: list[dict[str, float]] = field(default_factory=list)
@@ -64,6 +65,15 @@ class History:
     bad: int = 0
     diverged: str = ""
     calibration: dict[str, Any] = field(default_factory=dict)
+    r2: float | None = None
+
+    @property
+    def faults(self) -> list[str]:
+        """What is wrong with the finished run; empty where nothing is."""
+        found = [self.diverged, self.calibration.get("fault", "")]
+        if self.r2 is not None and self.r2 < 0 and not self.diverged:
+            found.append(f"R2 of the last batch is {self.r2:.3g}: the mean of all rows does better")
+        return [fault for fault in found if fault]
 
     def note_divergence(self, recipe: Recipe, variance: float) -> None:
         """End a run that went astray: it does not come back, and its steps are the slowest of all.
@@ -75,6 +85,7 @@ class History:
             variance: Of the batch of the last row, summed over features.
         """
         step, error = self.rows[-1]["step"], self.rows[-1]["reconstruction"]
+        self.r2 = 1 - error / variance if variance > 0 else None
         warmups = recipe.lr_warmup_steps, recipe.lambda_warmup_steps, recipe.k_warmup_steps
         start = max(recipe.steps // 10, *warmups)
         earlier = [row["reconstruction"] for row in self.rows[: -1 - DIVERGED_LOGS]]

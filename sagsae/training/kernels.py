@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
 OPTIONS: dict[str, Any] = {
@@ -90,30 +90,3 @@ def _narrow(x, out):
 
         return to_bits
     return lambda x, out: x
-
-
-@njit(**OPTIONS)
-def output_gradients(outputs, x, scale, first, last, grads, column_sums):
-    """Gradient of a reconstruction loss at the decoder's output, for rows [first, last).
-
-    Args:
-        outputs: [B, d] products of a code and the decoder.
-        x: [B, d] centred activations.
-        scale: 2 / B.
-        grads: [B, d], filled with scale (outputs - x).
-        column_sums: [d], added to: the same summed over the rows.
-
-    Returns:
-        Sum of the squares of outputs - x.
-    """
-    total, zero = 0.0, x.dtype.type(0)
-    for i in range(first, last):
-        square = zero
-        for k in range(x.shape[1]):
-            residual = widen(outputs[i, k]) - x[i, k]
-            square += residual * residual
-            residual *= scale
-            column_sums[k] += residual
-            grads[i, k] = narrow(residual, grads)
-        total += square
-    return total

@@ -17,18 +17,32 @@ from torch import Tensor
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.dictionary import Dictionary
 from sagsae.autoencoders.gate import GatedAutoencoder
-from sagsae.autoencoders.registry import VARIANTS, variant
 from sagsae.schedules import Recipe
 from sagsae.training.adam import MOMENTS, Adam
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
-from sagsae.training.step import Terms
+from sagsae.training.step import Terms, owner
 from sagsae.training.threads import as_array
 from sagsae.training.weight_updates import Rates, Weights, squared_gradients, update_from_memory
 
 MATRICES = ("W_enc", "W_dec")
 # Added to a norm that is divided by, as in ``torch.nn.utils.clip_grad_norm_``.
 CLIP_EPSILON = 1e-6
+# What the step on a CPU has formulas of its own for.
+REPLACED = {
+    *("loss", "training_terms", "weights", "penalised", "penalty", "errors", "auxiliary_terms"),
+    *(
+        "tracked",
+        "pre_activations",
+        "subtracted",
+        "reads_centred",
+        "reconstruct",
+        "normalise_decoder",
+    ),
+    *("opened", "select", "activate", "key", "code", "constrain"),
+}
+# What families without a gate say once for `activate` and once for that step.
+SAID_TWICE = {"sides", "two_sided", "auxiliary"}
 
 
 class Optimiser:
@@ -248,11 +262,16 @@ def fastest_step(
 
 
 def _its_sides_say_all(sae: Dictionary) -> bool:
-    """Whether the loss is what the sides of the gate make of it. Of a class without a gate that is
-    not registered nothing is known."""
-    if isinstance(sae, GatedAutoencoder):
-        return sae.unit_rows and not sae.trains_auxiliary
-    return sae.name in VARIANTS and type(sae) is variant(sae.name)
+    """Whether the loss is what the sides make of it: no class of another package has a method of
+    its own where the step on a CPU would not call it."""
+    names = REPLACED
+    if not isinstance(sae, GatedAutoencoder):
+        names = REPLACED | SAID_TWICE
+    elif sae.trains_auxiliary or not sae.unit_rows:
+        return False
+    modules = (owner(type(sae), name).__module__ for name in names)
+    ours = all(module.startswith("sagsae.autoencoders.") for module in modules)
+    return ours and not REPLACED & vars(sae).keys()
 
 
 def optimiser(compute: AutogradStep | CpuStep, recipe: Recipe) -> Optimiser:

@@ -19,8 +19,6 @@ from sagsae.training.kernels import OPTIONS, widen
 
 # Columns that are looked at together, as one 64-bit word: most hold no active entry.
 FLAGS = 8
-# Rows after which a batch with half as many entries again as there is room for is given up.
-SAMPLE = 32
 # Candidates among which the last one is found by comparing them with each other.
 FEW = 48
 # Keys that are counted in their own type, which holds such numbers exactly.
@@ -173,13 +171,11 @@ def top_of_rows(u, bias, k, signed, first, last, found):
 
 
 @njit(**OPTIONS)
-def beyond(u, bias, upper, lower, first, last, patient, found):
+def beyond(u, bias, upper, lower, first, last, found):
     """The entries of rows [first, last) of ``u`` [B, H] above ``upper`` [H] or below ``-lower``.
 
     Args:
         lower: None where latents serve one sign: then no entry is below.
-        patient: Whether rows are looked at as long as there is room, although the first ones say
-            that it will not do.
 
     Returns:
         Whether there was room; without it, the rest of the rows was not looked at.
@@ -199,8 +195,7 @@ def beyond(u, bias, upper, lower, first, last, patient, found):
             if lower is not None:
                 flags[j] |= not -x <= lower[j]
         n = _flagged(flags, words, some, chosen)
-        crowded = i - first == SAMPLE and e - first * room > 1.5 * SAMPLE * room
-        if e + n >= end or (crowded and not patient):
+        if e + n >= end:
             return False
         found.starts[i], found.ends[i] = e, e + n
         for j in chosen[:n]:

@@ -75,6 +75,7 @@ class Trainer:
         self._average = WeightAverage(sae.params, recipe.weight_average)
         self._first_k = min(sae.d, sae.width)
 
+    @torch.enable_grad()  # also for a caller who has switched gradients off
     def run(self, checkpoint: Path | None = None, every_seconds: float = 300.0) -> History:
         """Train to the end, continuing from ``checkpoint`` if it exists.
 
@@ -187,7 +188,7 @@ class Trainer:
             "tokens": float((self.step + 1) * self.recipe.batch_size),
             "lr": self.recipe.lr_at(self.step),
             "k" if self.recipe.k else "lambda": knob,
-            "loss": weighted_sum(parts, self.sae.weights(knob)),
+            "loss": weighted_sum(parts, self.compute.weights(knob)),
             **parts,
             "dead_fraction": silent.double().mean().item(),
             "resets": float(self.history.resets),
@@ -242,8 +243,7 @@ class Trainer:
     def _save(self, path: Path) -> None:
         self._check_weights()
         state = {"step": self.step, "stream": self.stream.state(), "history": vars(self.history)}
-        state |= {"sparse_steps": self.compute.sparse_steps, "run": self._run()}
-        save_checkpoint(path, self._tensors(), state)
+        save_checkpoint(path, self._tensors(), state | {"run": self._run()})
 
     def _tensors(self) -> dict[str, Tensor]:
         """What a checkpoint holds, the same names on every device."""
@@ -254,7 +254,6 @@ class Trainer:
     def _restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
         self.step = state["step"]
         self.history = History(**state["history"])
-        self.compute.sparse_steps = state["sparse_steps"]
         self.last_fired.copy_(tensors["last_fired"])
         self._average.load_state(tensors)
         for name, value in self.sae.state_dict().items():
@@ -264,7 +263,9 @@ class Trainer:
 
 @contextmanager
 def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
-    """Let SIGTERM (preemption) and SIGINT end training with a checkpoint; a second one kills.
+    """Let SIGTERM (preemption) and SIGINT end training with a checkpoint.
+
+    A second one does what it did before: Ctrl-C raises KeyboardInterrupt, SIGTERM kills.
 
     Outside the main thread, which alone hears of signals, nothing changes.
     """
@@ -274,7 +275,7 @@ def stopped_by_signals(trainer: Trainer) -> Iterator[None]:
 
     def stop(number: int, _: object) -> None:
         trainer.stop_requested = True
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, before[signal.Signals(number)])
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -199,18 +199,6 @@ def update_on_open(weights, rates, found, x, g, sums, first, last, bias):
 
 
 @njit(**OPTIONS)
-def update_from_products(weights, rates, d_enc, d_dec, sums, first, last, bias):
-    """Step of the latents [first, last) from gradients [H, d], as dense products left them; else as
-    `update_on_open`."""
-    enc, dec = np.empty_like(weights.W_enc[0]), np.empty_like(weights.W_enc[0])
-    for h in range(first, last):
-        for k in range(len(enc)):
-            enc[k] = widen(d_enc[h, k])
-            dec[k] = widen(d_dec[h, k])
-        _update(weights, rates, h, enc, dec, sums[h, 6], bias)
-
-
-@njit(**OPTIONS)
 def update_from_memory(weights, rates, d_enc, d_dec, first, last):
     """Step of the latents [first, last) from gradients [H, d] in the master dtype."""
     enc, dec = np.empty_like(weights.W_enc[0]), np.empty_like(weights.W_enc[0])

@@ -7,26 +7,33 @@ are computed. The mode knows no compiler, no streams and no nonzero; a backward 
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from copy import deepcopy
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from transformers import SmolLM3Config, SmolLM3ForCausalLM
 
+import sagsae
 from sagsae.activations import DumpSettings, StoreConfig, TokenStore, default_hookpoints, reading
 from sagsae.activations.reading import PASSES_AHEAD, BlockReader
 from sagsae.activations.transfers import SideStream
 from sagsae.autoencoders.registry import VARIANTS, K
 from sagsae.autoencoders.storage import build
 from sagsae.evaluation.calibration import Firings
-from sagsae.evaluation.loss_recovered import Contexts, spliced_losses
+from sagsae.evaluation.loss_recovered import Contexts, SummedLoss, spliced_losses
 from sagsae.evaluation.metrics import accumulate
 from sagsae.evaluation.replacements import reconstruction
 from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
+from sagsae.training.history import History
 from sagsae.training.trainer import Trainer
 from tests.gpu.fake_autograd import backward
 from tests.gpu.fake_streams import FakeStreams
+from tests.sagsae.test_readme import example
 
 pytestmark = pytest.mark.skipif(
     torch.version.cuda is None,
@@ -149,7 +156,7 @@ def test_a_checkpoint_goes_from_device_to_device(name, beta1, writer, reader):
     first, second = trainer(name, writer, beta1=beta1), trainer(name, reader, beta1=beta1)
     kept = {key: value.cpu() for key, value in first._tensors().items()}
     assert kept.keys() == second._tensors().keys()
-    state = {"step": 5, "stream": {}, "history": {}, "sparse_steps": 0}
+    state = {"step": 5, "stream": {}, "history": {}}
     second._restore(kept, state)
     held = second._tensors()
     assert {value.device.type for value in held.values()} == {torch.device(reader).type}
@@ -238,3 +245,74 @@ def test_a_group_of_a_stream_arrives_beside_the_training(monkeypatch):
     side.keep_for_computing(*arrived)
     assert streams.notes == ["keep for compute"] * 2
     arrived[0].index_select(0, arrived[1])
+
+
+def tokenizer(text, **options):
+    return SimpleNamespace(input_ids=torch.ones(1, LENGTH, dtype=torch.long))
+
+
+def moved(module, change):
+    """As `torch.nn.Module._apply`, which cannot exchange fake parameters for others."""
+    for part in module.modules():
+        for name, value in part._parameters.items():
+            if value is not None:
+                part._parameters[name] = torch.nn.Parameter(change(value.detach()))
+        for name, value in part._buffers.items():
+            part._buffers[name] = change(value)
+    return module
+
+
+def test_the_example_of_the_readme_mixes_no_devices(monkeypatch, tmp_path):
+    """A dump and a training use the card. The model and the autoencoder are then on the CPU again,
+    and on the card both where the model is put there. What needs values is left out."""
+    monkeypatch.setattr(torch.nn.Module, "_apply", moved)
+    seen, fresh = [], language_model(torch.float32).cpu()
+
+    def dump_activations(model, *_, device):
+        model.eval().to(device)
+        seen.append(next(model.parameters()).device)
+
+    @contextmanager
+    def opened(rows, variant, width, recipe, *, device, **_):
+        yield SimpleNamespace(sae=made(variant, device, WIDTH), run=lambda *_: History())
+
+    def losses(found, contexts):
+        seen.append(found.device)
+        return SummedLoss(1.0, 1)
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("transformers.AutoModelForCausalLM.from_pretrained", lambda _: fresh)
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda _: tokenizer)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "one.txt").write_text("some text")
+    ids = np.ones((CONTEXTS, LENGTH), np.int32)
+    monkeypatch.setattr("sagsae.texts._contexts", lambda *_: TokenStore(ids, ids))
+    monkeypatch.setattr(torch.Tensor, "__float__", lambda _: 0.0)
+    monkeypatch.setattr("sagsae.autoencoders.dictionary.sparse_product", torch.matmul)
+    monkeypatch.setattr("sagsae.texts.dump_activations", dump_activations)
+    monkeypatch.setattr("torch.from_numpy", lambda array: torch.ones(array.shape))
+    monkeypatch.setattr("sagsae.texts.Store.open", lambda where, rows: None)
+    monkeypatch.setattr("sagsae.api.rows_of", lambda data, _: SimpleNamespace(count=10**6))
+    monkeypatch.setattr("sagsae.api.opened_trainer", opened)
+    monkeypatch.setattr("sagsae.Autoencoder.save", lambda sae, path: None)
+    mode = fresh.get_input_embeddings().weight.fake_mode
+    copies = SimpleNamespace(deepcopy=lambda x: deepcopy(x, {id(mode): mode}))
+    monkeypatch.setattr("sagsae.interventions.copy", copies)
+    monkeypatch.setattr("sagsae.interventions._mean", lambda *_: torch.zeros(WIDTH))
+    monkeypatch.setattr("sagsae.interventions.sum_counted", losses)
+    code = example().replace("layer=6", "layer=1").replace("transformer.h.6", "model.layers.1")
+    names = {}
+    exec(compile(code, "README.md", "exec"), names)
+    model, sae, tokens = names["model"], names["sae"], names["tokens"]
+    cpu = torch.device("cpu")
+    assert seen == [CUDA, cpu, cpu, cpu, cpu]
+    assert {value.device for value in (*model.parameters(), *sae.parameters())} == {cpu}
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    model.to(CUDA)
+    sagsae.loss_recovered(model, tokens, sae, "model.layers.1")
+    point, direction = "model.layers.1", torch.zeros(WIDTH)
+    for change in (sagsae.splice(model, point, sae), sagsae.steer(model, point, direction)):
+        with change:
+            assert model(tokens.to(CUDA)).logits.device == CUDA
+    assert {value.device for value in sae.parameters()} == {cpu}

@@ -21,8 +21,8 @@ def sparse_rows(n: int, seed: int) -> torch.Tensor:
     return codes @ directions + 0.1 * torch.randn(n, WIDTH, generator=generator) + 0.2
 
 
-def sparse_store(path: Path, seed: int, blocks: int = 8) -> Store:
-    """A sealed store of 512 such rows a block at the hookpoint ``resid``."""
+def sparse_store(path: Path, seed: int, blocks: int = 8, sign: float = 1.0) -> Store:
+    """A sealed store of 512 such rows a block, times a sign, at the hookpoint ``resid``."""
     config = StoreConfig(
         hookpoints={"resid": WIDTH},
         rows_per_chunk=256,
@@ -36,7 +36,7 @@ def sparse_store(path: Path, seed: int, blocks: int = 8) -> Store:
             rows = np.arange(512, dtype=np.int32)
             writer.write_block(
                 block,
-                activations={"resid": sparse_rows(512, 100 * seed + block)},
+                activations={"resid": sign * sparse_rows(512, 100 * seed + block)},
                 token_id=rows,
                 doc_id=rows,
                 position=rows,

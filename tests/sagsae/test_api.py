@@ -16,6 +16,8 @@ import sagsae
 from sagsae.activations.rows import TensorStream
 from sagsae.activations.stream import iterate
 from sagsae.autoencoders.relu import Relu
+from sagsae.autoencoders.storage import build
+from sagsae.interventions import _beside
 from sagsae.training.trainer import Interrupted
 from tests.sagsae.evaluation.samples import HIDDEN, VOCABULARY, tiny_model
 from tests.sagsae.samples import WIDTH, sparse_store
@@ -270,16 +272,28 @@ def test_splice_puts_the_reconstruction_into_the_model(store):
         raw = seen["now"]
         wanted = sae(raw.flatten(0, 1)).view_as(raw)
         hookpoint = sagsae.default_hookpoints("llama", 2)["mlp_out"]
-        for place, mask in ((path, None), (hookpoint, kept)):
+        for place, mask in ((path, None), (hookpoint, kept)):  # first positions stay by default
             with (
                 sagsae.splice(model, place, sae, mask),
                 model.get_submodule(path).register_forward_hook(watch),
             ):
                 spliced = model(ids).logits
-            expected = wanted if mask is None else wanted.where(mask[..., None], raw)
-            torch.testing.assert_close(seen["now"], expected)
+            torch.testing.assert_close(seen["now"], wanted.where(kept[..., None], raw))
             assert not torch.allclose(spliced, clean)
         assert torch.equal(model(ids).logits, clean)
+        with (
+            sagsae.splice(model, path, sae),
+            model.get_submodule(path).register_forward_hook(watch),
+        ):
+            model(ids[:, :1])  # as in generation: a single position follows others
+        assert not torch.equal(seen["now"], raw[:, :1])
+
+
+def test_an_autoencoder_on_another_device_is_copied_to_the_model_s():
+    sae = build("gated", 2, 3)
+    assert _beside(torch.nn.Linear(2, 2), sae) is sae
+    assert _beside(torch.nn.Linear(2, 2, device="meta"), sae).W_dec.device.type == "meta"
+    assert sae.W_dec.device.type == "cpu"
 
 
 def test_steer_adds_a_direction_where_it_is_kept():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 
 import pytest
 import torch
@@ -37,7 +38,8 @@ def test_trained_saved_and_evaluated(variant, tmp_path):
     assert metrics["made_from"]["train"] == digest(spec)
     curve = read_curve(made.cell(cell) / CURVE)[0]["reconstruction"]
     assert curve.iloc[-1] < curve.iloc[0]
-    sae = sagsae.load(made.cell(cell) / WEIGHTS)
+    kind = import_module(variant.partition(":")[0]).TopK
+    sae = sagsae.load(made.cell(cell) / WEIGHTS, variant=kind)
     assert (sae.name, sae.width) == (variant, 24)
     provenance = sae.provenance
     assert provenance["versions"]["torch"] == torch.__version__

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -23,8 +21,7 @@ NAMES = of_family(GATED)
 ONE_SIDED = {"gated", "sagsae_onesided"}
 PATHS = {
     "autograd": lambda sae, _, dtype: AutogradStep(sae, dtype),
-    "dense": partial(CpuStep, sparse_below=0.0),
-    "sparse": partial(CpuStep, sparse_below=2.0),
+    "cpu": CpuStep,
 }
 
 
@@ -60,13 +57,12 @@ def reference_gradients(sae: Autoencoder, x: Tensor, lam: float):
     b=st.integers(1, 17),
     lam=st.floats(0, 3),
     seed=st.integers(0, 2**31),
-    path=st.sampled_from(["autograd", "dense", "sparse"]),
+    path=st.sampled_from(list(PATHS)),
 )
 def test_step_equals_autograd(name, d, width, b, lam, seed, path):
     sae, x = random_autoencoder(name, d, width, seed), batch(b, d, seed + 1)
     step = PATHS[path](sae, b, torch.float64)
     terms = step(x, lam)
-    assert step.sparse_steps == (path == "sparse")
     expected, grads = reference_gradients(sae, x, lam)
     for key in ("reconstruction", "penalty", "auxiliary", "l0"):
         torch.testing.assert_close(
@@ -194,7 +190,7 @@ def test_weights_of_another_shape_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_path_is_chosen_from_the_open_gates(name):
+def test_no_gate_and_every_gate_may_be_open(name):
     sae, x = random_autoencoder(name, 8, 16, 5, torch.float32), batch(64, 8, 6).float()
     for key, value in sae.params.items():
         if key.startswith(("theta", "b_gate")):
@@ -202,9 +198,9 @@ def test_the_path_is_chosen_from_the_open_gates(name):
     step = CpuStep(sae, 64, torch.float32)
     fired = torch.zeros(16, dtype=torch.bool)
     assert step(x, 0.1, fired).l0 == 0
-    assert (step.sparse_steps, fired.any().item()) == (1, False)
+    assert not fired.any()
     for key, value in sae.params.items():
-        if key.startswith(("theta", "b_gate")):
-            value.fill_(0)
-    assert step(x, 0.1, fired).l0 > 1
-    assert (step.sparse_steps, fired.all().item()) == (1, True)
+        if key.startswith(("theta", "b_gate", "c", "b_mag")):
+            value.fill_(0 if key.startswith("theta") else 1e3)
+    assert step(x, 0.1, fired).l0 == (8 if name == "sagsae_onesided" else 16)
+    assert fired.all()

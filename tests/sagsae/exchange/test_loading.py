@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
 import sagsae
+from sagsae.autoencoders.gated import Gated
+from sagsae.autoencoders.relu import Relu
 from sagsae.autoencoders.storage import build
+from sagsae.schedules import uses
+from tests.sagsae.samples import sparse_rows
 
 CELL = "m/resid/gated/w12_lam0.1_seed0"
 
@@ -64,3 +69,47 @@ def test_without_a_network_the_message_says_what_was_looked_for(monkeypatch, tmp
         sagsae.load("someone/saes", "a/b")
     with pytest.raises(FileNotFoundError, match="at revision v1"):
         sagsae.load("someone/saes", revision="v1")
+
+
+def test_no_module_is_imported_at_a_file_s_word(folder, tmp_path, monkeypatch):
+    (tmp_path / "hostile_package.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    path, own = folder / CELL / "sae.safetensors", build("gated", 8, 12)
+    own.name = "hostile_package:Class"
+    own.save(path)
+    for source, cell in ((path, ""), (folder, CELL)):
+        with pytest.raises(ImportError, match=r"hostile_package:Class, .* load\(\.\.\., variant="):
+            sagsae.load(source, cell)
+        assert "hostile_package" not in sys.modules
+        again = sagsae.load(source, cell, variant=Gated)
+        assert (type(again), again.name) == (Gated, "hostile_package:Class")
+    with pytest.raises(ValueError, match="holds"):
+        sagsae.load(path, variant=Relu)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"),
+    [
+        ("matryoshka_batchtopk", {"k": 3, "matryoshka_levels": (0.5, 1.0)}),
+        ("matryoshka_absbatchtopk", {"k": 3, "level_reduction": "mean"}),
+        ("jumprelu", {"lam": 0.1, "bandwidth": 0.3}),
+        ("jumprelu", {"lam": 0.1, "bandwidth": 0.3, "threshold_parameter": "log"}),
+        ("gated", {"lam": 0.1, "auxiliary_decoder": "trained"}),
+        ("relu", {"lam": 0.1, "decoder_norm": "free"}),
+    ],
+)
+def test_the_loss_of_a_loaded_autoencoder_is_the_trained_one(name, settings, tmp_path):
+    rows = sparse_rows(640, 0)
+    how = {"batch_size": 64, "device": "cpu", "auxk_coefficient": 0.0, "threshold_init": 0.1}
+    how = {key: value for key, value in how.items() if uses(name, key)}
+    sae, _ = sagsae.train(rows, name, 12, **how | settings)
+    sae.save(tmp_path / "sae.safetensors")
+    again, x = sagsae.load(tmp_path / "sae.safetensors"), rows[:64] * sae.scale
+    knob = settings.get("k") or settings["lam"]
+    found, expected = again.loss(x, knob), sae.loss(x, knob)
+    torch.testing.assert_close(found, expected)
+    gradients = [
+        torch.autograd.grad(sum(terms.values()), list(each.parameters()), allow_unused=True)
+        for terms, each in ((found, again), (expected, sae))
+    ]
+    torch.testing.assert_close(*gradients)

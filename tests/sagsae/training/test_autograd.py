@@ -67,7 +67,7 @@ def test_saved_loaded_and_evaluated(zoo, tmp_path):
     run, path = trainer(f"{zoo}:TopK"), tmp_path / "sae.safetensors"
     run.run()
     run.sae.save(path, {"model": "small", "layer": 3})
-    again, x = load(path), next(PairStream(seed=5))
+    again, x = load(path, variant(f"{zoo}:TopK")), next(PairStream(seed=5))
     assert (again.name, again.d, again.width, again.scale) == (f"{zoo}:TopK", D, 2 * D, 0.5)
     assert again.provenance["model"] == "small"
     assert again.steps == 200

@@ -21,8 +21,7 @@ NAMES = ["gated", "sagsae_tied", "batchtopk", "absbatchtopk"]
 H, B = 48, 64
 FLOAT = torch.float32
 STEPS = {
-    "open entries": lambda sae: CpuStep(sae, B, FLOAT, most=4, sparse_below=2.0),
-    "dense": lambda sae: CpuStep(sae, B, FLOAT, most=4, sparse_below=0.0),
+    "cpu": lambda sae: CpuStep(sae, B, FLOAT, most=4),
     "autograd": lambda sae: AutogradStep(sae, FLOAT),
 }
 

@@ -48,12 +48,11 @@ def batches(count: int, b: int, d: int, seed: int):
     b=st.integers(1, 17),
     lam=st.floats(0, 2),
     seed=st.integers(0, 2**31),
-    sparse_below=st.sampled_from([0.0, 0.3, 2.0]),
 )
-def test_fused_equals_plain(name, d, width, b, lam, seed, sparse_below):
+def test_fused_equals_plain(name, d, width, b, lam, seed):
     one, other = twins(name, d, width, seed)
     plain = Optimiser(AutogradStep(one, torch.float64), RECIPE)
-    fused = CpuOptimiser(CpuStep(other, b, torch.float64, sparse_below=sparse_below), RECIPE)
+    fused = CpuOptimiser(CpuStep(other, b, torch.float64), RECIPE)
     for k, x in enumerate(batches(8, b, d, seed + 1)):
         expected = plain.step(x, lam, 0.02 / (k + 1))
         terms = fused.step(x, lam, 0.02 / (k + 1))
@@ -73,7 +72,7 @@ def test_either_reads_what_the_other_wrote(writer, reader, tmp_path):
 
     def made(kind, sae):
         if kind is CpuOptimiser:
-            return kind(CpuStep(sae, 9, torch.float64, sparse_below=2.0), RECIPE)
+            return kind(CpuStep(sae, 9, torch.float64), RECIPE)
         return kind(AutogradStep(sae, torch.float64), RECIPE)
 
     one, other = twins("sagsae_tied", 6, 4, 1)
@@ -102,7 +101,7 @@ def test_a_gate_with_momentum_and_clipping_is_stepped_as_plainly(name):
     recipe = replace(RECIPE, beta1=0.9, clip_gradient_norm=0.5)
     one, other = twins(name, 16, 24, 2)
     plain = Optimiser(AutogradStep(one, torch.float64), recipe)
-    fast = CpuOptimiser(CpuStep(other, 64, torch.float64, sparse_below=2.0), recipe)
+    fast = CpuOptimiser(CpuStep(other, 64, torch.float64), recipe)
     assert not fast.fused
     for k, x in enumerate(batches(6, 64, 16, 6)):
         for run in (plain, fast):
@@ -170,7 +169,7 @@ def test_the_steps_are_those_of_a_float64_reference(kind):
                 moments[name][..., 1] = 0
             moments["W_dec"][1] = 0
         counts += 1
-        step = CpuStep(deepcopy(sae), b, torch.float64, sparse_below=2.0)
+        step = CpuStep(deepcopy(sae), b, torch.float64)
         expected = step(x, 0.1)
         assert expected.l0 > 0.5
         grads = {name: value.numpy() for name, value in step.grads.items()}

@@ -96,12 +96,11 @@ def test_entries_above_thresholds_and_no_more_than_there_is_room_for(signed):
     expected = np.where((np.abs(pre) if signed else pre) > lower, pre, np.nan)
     entries = Entries.of(30, 90, 91, np.dtype(np.float64))
     below = lower if signed else np.full(90, np.inf)
-    fits = selection.beyond(u, bias, lower, below, 0, 30, False, entries)
+    fits = selection.beyond(u, bias, lower, below, 0, 30, entries)
     np.testing.assert_array_equal(kept_of(entries, 30, 90), expected)
     assert fits is True
-    for patient in (True, False):
-        few = Entries.of(30, 90, 2, np.dtype(np.float64))
-        assert selection.beyond(u, bias, lower, below, 0, 30, patient, few) is False
+    few = Entries.of(30, 90, 2, np.dtype(np.float64))
+    assert selection.beyond(u, bias, lower, below, 0, 30, few) is False
 
 
 def test_near_a_threshold_products_are_made_again():
@@ -112,7 +111,7 @@ def test_near_a_threshold_products_are_made_again():
     rounded = np.round(exact * 8) / 8
     entries = Entries.of(20, 30, 31, np.dtype(np.float64))
     zero = np.zeros(30)
-    selection.beyond(rounded - bias, bias, zero - 9, zero - 9, 0, 20, True, entries)
+    selection.beyond(rounded - bias, bias, zero - 9, zero - 9, 0, 20, entries)
     reach = np.where(np.arange(30) % 2 == 0, 0.2, 0.0)
     selection.refine(entries, 0, 20, x, W, bias, threshold, reach, True)
     near = (np.abs(np.abs(rounded) - 1) < 0.2) & (np.arange(30) % 2 == 0)

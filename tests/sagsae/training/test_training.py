@@ -87,7 +87,6 @@ def test_resumed_training_is_bit_identical(name, stop, beta1, tmp_path):
     for key, value in whole.sae.params.items():
         assert torch.equal(value, second.sae.params[key]), key
     assert [r["step"] for r in second.history.rows] == [r["step"] for r in whole.history.rows]
-    assert second.compute.sparse_steps == whole.compute.sparse_steps
 
 
 def test_a_checkpoint_that_names_no_run_is_refused(tmp_path):
