@@ -121,13 +121,13 @@ def stopped(rows, path, **changes):
         sagsae.train(rows, "gated", 48, lam=0.02, checkpoint=path, progress=stop, **HOW | changes)
 
 
-@pytest.mark.parametrize("other", [lambda x: -x, lambda x: x[:, torch.randperm(WIDTH)]])
+@pytest.mark.parametrize("other", [lambda x: -x, lambda x: x.flip(1)])
 def test_a_checkpoint_does_not_go_on_with_other_rows(other, tmp_path):
     """Of the same number and scale."""
     rows, path = sparse_rows(6400, 0), tmp_path / "c"
     stopped(rows, path)
     kept = path.read_bytes()
-    with pytest.raises(ValueError, match=r"belongs to another run .*sha256"):
+    with pytest.raises(ValueError, match="belongs to another run"):
         sagsae.train(other(rows), "gated", 48, lam=0.02, checkpoint=path, **HOW)
     assert path.read_bytes() == kept
     sagsae.train(rows, "gated", 48, lam=0.02, checkpoint=path, **HOW)
