@@ -7,12 +7,13 @@ from pathlib import Path
 
 import sagsae
 
-FOLDERS = Path(__file__).parent, Path(sagsae.__file__).parent
+HERE = Path(__file__).parent
+FOLDERS = HERE, HERE.with_name("claims"), Path(sagsae.__file__).parent
 
 
 def code_digest() -> str:
-    """Of the sources of this folder and of the library. It is a parameter of the rules of analysis,
-    so that a changed line makes tables again."""
+    """Of the sources of this folder, of claims and of the library. It is a parameter of the
+    rules of analysis, so that a changed line makes tables again."""
     paths = [
         path for folder in FOLDERS for end in ("py", "j2") for path in folder.rglob(f"*.{end}")
     ]

@@ -16,7 +16,9 @@ def derived_tables(scope: Scope) -> tuple[str, ...]:
 
 
 def claim_tables(scope: Scope) -> tuple[str, ...]:
-    """Those of the claims, claims.csv first."""
+    """Those of the claims, claims.csv first; none where the study names no claims."""
+    if not scope.claims:
+        return ()
     matrix = (outputs.CLAIMS_MATRIX,) if scope.several_settings else ()
     return (outputs.CLAIMS, *matrix)
 

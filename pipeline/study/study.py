@@ -193,6 +193,7 @@ class Study(Outputs):
             "signs": self.names_below("signs", self.signs),
             "curves": [cell.path for cell in drawn_cells(self.cells, self.compared)],
             "synthetic": synthetic.model_dump(include={"with_study", "seeds"}),
+            "claims": self.config.claims,
             "reference": self.config.reference or "",
         }
         return Scope.model_validate(self.compared.model_dump() | own)

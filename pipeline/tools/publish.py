@@ -36,7 +36,7 @@ def publish(root: Path, out: Path, figures: Sequence[str]) -> None:
     scope = Scope.read(root / outputs.MEASURES / outputs.SCOPE)
     # Calibration slopes are one figure's, and large.
     kept = [name for name in tables_of(scope) if name != outputs.CALIBRATION]
-    tables = [f"tables/{name}" for name in (*kept, outputs.CLAIMS_PAGE)]
+    tables = [f"tables/{name}" for name in (*kept, *[outputs.CLAIMS_PAGE] * bool(scope.claims))]
     tables += [str(Path("figures", name).with_suffix(".png")) for name in figures]
     for folder in (outputs.MEASURES, outputs.SYNTHETIC):
         files = (root / folder).glob("*.*")

@@ -213,6 +213,7 @@ def make_study(root: Path) -> MadeStudy:
     comparison = {"candidate": CANDIDATE, "baseline": BASELINE, "matched_l0": [30.0, 64.0, 900.0]}
     spec = {
         "study": "made-up",
+        "claims": "sa_gsae",
         "cells": cells,
         "comparisons": [comparison],
         "models": MODELS,

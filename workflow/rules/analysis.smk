@@ -19,6 +19,7 @@ from pipeline.analysis.names import (
     ranking_tables,
     tables_of,
 )
+from pipeline.claims.load import claims_digest
 from pipeline.study.outputs import DIAL_TABLES, PROBE_TABLES, SIGNS_TABLES
 from pipeline.study.synthetic import PROTOCOLS
 
@@ -42,7 +43,7 @@ wildcard_constraints:
 rule tables:
     input:
         [table(name) for name in tables_of(SCOPE)],
-        table("claims.md"),
+        [table("claims.md") for _ in claim_tables(SCOPE)[:1]],
         [table(Path(name).stem + end) for name in tables_of(SCOPE) for end in PAGES],
     localrule: True
 
@@ -164,32 +165,34 @@ rule synthetic_tables:
         "python -m pipeline synthetic-tables --measures {params.measures:q} --out {output.csv:q} --log {log:q}"
 
 
-rule claims:
-    input:
-        STUDY,
-        [table(name) for name in derived_tables(SCOPE)],
-        [table("dial.csv") for _ in SCOPE.dial[:1]],
-        synthetic=[rules.synthetic_tables.output.csv] if SCOPE.synthetic.with_study else [],
-        reference=[claims_file(CHECKOUT / SCOPE.reference)] if SCOPE.reference else [],
-    output:
-        csv=table("claims.csv"),
-        others=[table(name) for name in claim_tables(SCOPE)[1:]],
-        page=report(
-            table("claims.md"),
-            category="Claims",
-            caption="claims.rst",
-            labels={"page": "Verdicts, rules and limits"},
-        ),
-    log:
-        f"{OUT}/logs/claims.log",
-    localrule: True
-    params:
-        of=CODE,
-        measures=lambda wildcards: MEASURES,
-        tables=lambda wildcards: table(""),
-    shell:
-        "python -m pipeline claims --measures {params.measures:q} --tables {params.tables:q}"
-        " --synthetic {input.synthetic:q} --reference {input.reference:q} --log {log:q}"
+if SCOPE.claims:
+
+    rule claims:
+        input:
+            STUDY,
+            [table(name) for name in derived_tables(SCOPE)],
+            [table("dial.csv") for _ in SCOPE.dial[:1]],
+            synthetic=[rules.synthetic_tables.output.csv] if SCOPE.synthetic.with_study else [],
+            reference=[claims_file(CHECKOUT / SCOPE.reference)] if SCOPE.reference else [],
+        output:
+            csv=table("claims.csv"),
+            others=[table(name) for name in claim_tables(SCOPE)[1:]],
+            page=report(
+                table("claims.md"),
+                category="Claims",
+                caption="claims.rst",
+                labels={"page": "Verdicts, rules and limits"},
+            ),
+        log:
+            f"{OUT}/logs/claims.log",
+        localrule: True
+        params:
+            of=[CODE, claims_digest(SCOPE.claims)],
+            measures=lambda wildcards: MEASURES,
+            tables=lambda wildcards: table(""),
+        shell:
+            "python -m pipeline claims --measures {params.measures:q} --tables {params.tables:q}"
+            " --synthetic {input.synthetic:q} --reference {input.reference:q} --log {log:q}"
 
 
 rule page:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.claims.evidence import Claim, Evidence
-from pipeline.analysis.claims.verdicts import Verdict
+from pipeline.claims.claim import Claim, Verdict
+from pipeline.claims.evidence import Evidence
 from pipeline.study.scope import Scope
 
 CANDIDATE = {"variant": "sagsae_tied", "expansion": 2.0, "width": None}

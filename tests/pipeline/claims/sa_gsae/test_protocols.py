@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from pipeline.analysis.claims import protocols
-from pipeline.analysis.claims.verdicts import FAILS, HOLDS, MISSING, OPEN
-from tests.pipeline.analysis.claims.made_tables import evidence, told
+from pipeline.claims.claim import FAILS, HOLDS, MISSING, OPEN
+from pipeline.claims.sa_gsae import protocols
+from tests.pipeline.claims.sa_gsae.made_tables import evidence, told
 
 
 def row(protocol, setting, metric, mean, variant="sagsae_tied", **values):

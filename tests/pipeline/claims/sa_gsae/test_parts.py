@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.analysis.claims import parts
-from pipeline.analysis.claims.verdicts import FAILS, HOLDS, MISSING, OPEN
-from tests.pipeline.analysis.claims.made_tables import evidence, pair, told
+from pipeline.claims.claim import FAILS, HOLDS, MISSING, OPEN
+from pipeline.claims.sa_gsae import parts
+from tests.pipeline.claims.sa_gsae.made_tables import evidence, pair, told
 
 
 def contrast(kind, candidate, baseline, **values):

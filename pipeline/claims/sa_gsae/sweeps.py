@@ -6,18 +6,7 @@ from math import ceil, comb
 
 import pandas as pd
 
-from pipeline.analysis.claims import paper_numbers
-from pipeline.analysis.claims.evidence import EQUAL_L0, NO_MAIN, V1, V2, Evidence, claim
-from pipeline.analysis.claims.verdicts import (
-    Unmeasured,
-    Untestable,
-    Verdict,
-    decided,
-    decided_on_every,
-    measured,
-    place,
-    places,
-)
+from pipeline.analysis import paper_numbers
 from pipeline.analysis.numbers import (
     BLANK,
     format_number,
@@ -28,8 +17,27 @@ from pipeline.analysis.numbers import (
     times,
     with_error,
 )
-
-NO_RANGE = "no common L0 range"
+from pipeline.claims.claim import (
+    Unmeasured,
+    Untestable,
+    Verdict,
+    claim,
+    decided,
+    decided_on_every,
+    measured,
+    place,
+    places,
+)
+from pipeline.claims.evidence import EQUAL_L0, Evidence
+from pipeline.claims.sa_gsae.compared import (
+    NO_MAIN,
+    NO_RANGE,
+    V1,
+    V2,
+    compared,
+    main_comparison,
+    rest,
+)
 
 
 @claim(V1, least=0.5)
@@ -41,7 +49,7 @@ def dominance(evidence: Evidence, least: float) -> Verdict:
 
     Of the pairs with a common L0 range, at least {least:words} are strictly dominated.
     """
-    rows = evidence.compared
+    rows = compared(evidence)
     wins = rows[rows["dominates"].astype(bool)]
     here = f"{len(wins)} of {len(rows)} pairs"
     sure = rows[rows["p_dominance"].notna()]
@@ -49,7 +57,7 @@ def dominance(evidence: Evidence, least: float) -> Verdict:
         each = "; ".join(f"{place(row)} {share(row['p_dominance'])}" for _, row in sure.iterrows())
         here += f" (P(dominance), bootstrap over seeds: {each})"
     why = f"mean R2 gap {span(rows['mean_gap'])}"
-    if missing := len(evidence.main) - len(rows):
+    if missing := len(main_comparison(evidence)) - len(rows):
         why += f"; {missing} more pairs have no common L0 range"
     if evidence.spec.several_settings:
         held = share(resampled(len(wins), len(rows), ceil(least * len(rows))))
@@ -74,7 +82,8 @@ def dominance_where(evidence: Evidence) -> Verdict:
 
     Every mlp_out pair and at least one resid pair is strictly dominated.
     """
-    rows, unread = evidence.compared, evidence.main[evidence.main["dominates"].isna()]
+    rows, unread = compared(evidence), main_comparison(evidence)
+    unread = unread[unread["dominates"].isna()]
     found = {
         name: rows.loc[rows["hookpoint"] == name, "dominates"].astype(bool)
         for name in ("mlp_out", "resid")
@@ -97,11 +106,12 @@ def rest_within(evidence: Evidence, within: float) -> Verdict:
 
     R2 falls at most {within} short anywhere in the overlap.
     """
+    rows = rest(evidence)
     gaps = "; ".join(
         f"{place(row)} {with_error(row['min_gap'], row['min_gap_se'], signed)}"
-        for _, row in evidence.rest.iterrows()
+        for _, row in rows.iterrows()
     )
-    return decided(bool((evidence.rest["min_gap"] >= -within).all()), f"smallest gap {gaps}")
+    return decided(bool((rows["min_gap"] >= -within).all()), f"smallest gap {gaps}")
 
 
 @claim(V1, gap=-0.008)
@@ -112,7 +122,7 @@ def rest_gap(evidence: Evidence, gap: float) -> Verdict:
 
     The smallest gap is {gap} or more.
     """
-    least = evidence.rest["min_gap"].min()
+    least = rest(evidence)["min_gap"].min()
     return decided(bool(least >= gap), f"largest negative gap {signed(least)}")
 
 
@@ -133,39 +143,33 @@ def _dead_at_matched(rows: pd.DataFrame, least: float, l0: float) -> Verdict:
         raise Untestable(
             f"Gated has less than {least:g} dead everywhere: nothing can be lower by that", here
         )
-    what, lack = "that much", f"no value at L0 = {l0:g}"
-    return _decided_with_room(rows, unread, lack, drop >= least, room, here, what)
+    rows = rows.assign(room=room, enough=drop >= least)
+    return _decided_with_room(rows, unread, f"no value at L0 = {l0:g}", here, "that much")
 
 
 def _decided_with_room(
-    rows: pd.DataFrame,
-    unread: pd.DataFrame,
-    lack: str,
-    enough: pd.Series,
-    room: pd.Series,
-    here: str,
-    what: str,
-    more: str = "",
+    rows: pd.DataFrame, unread: pd.DataFrame, lack: str, here: str, what: str, more: str = ""
 ) -> Verdict:
     """Whether every pair with room for it has enough; not testable where none has room, for which
     ``more`` says why.
 
     Args:
-        rows: One per pair that can be read.
+        rows: One per pair that can be read: whether it has ``enough``, and ``room``: whether Gated
+            has the dead latents without which no pair could.
         unread: The other pairs.
         lack: What they lack.
-        enough: Whether a pair has enough.
-        room: Whether Gated has the dead latents without which no pair could.
         here: This study's number.
         what: For what the others have too few of them.
         more: See above.
     """
+    room = rows["room"]
     names = places(rows[~room])
     why = f"too few dead latents in Gated for {what} at {names}" if names else ""
     if not room.any():
         raise Untestable(f"{why}{more}", here)
     why = f"judged on {room.sum()} of {len(rows)} pairs with headroom; {why}" if names else ""
-    return decided_on_every(bool(enough[room].all()), rows[room], unread, lack, here, why)
+    holds = bool(rows.loc[room, "enough"].all())
+    return decided_on_every(holds, rows[room], unread, lack, here, why)
 
 
 @claim(V1, least=paper_numbers.DEAD_LOWER_BY)
@@ -177,7 +181,7 @@ def dead_rest(evidence: Evidence, least: float) -> Verdict:
     At the first matched L0 the dead fraction is lower by {least} or more on the pairs with
     headroom: those where Gated has {least} dead. Not testable where there is none.
     """
-    return _dead_at_matched(evidence.rest, least, evidence.spec.first_level(evidence.setting))
+    return _dead_at_matched(rest(evidence), least, evidence.spec.first_level(evidence.setting))
 
 
 @claim(V2, least=paper_numbers.DEAD_LOWER_BY, l0=64)
@@ -189,53 +193,58 @@ def dead_matched(evidence: Evidence, least: float, l0: float) -> Verdict:
     The dead fraction at L0 = {l0} is lower by {least} or more on the pairs with headroom: those
     where Gated has {least} dead. Not testable where there is none.
     """
-    measured(evidence.compared, NO_MAIN)
-    return _dead_at_matched(evidence.main, least, l0)
+    measured(compared(evidence), NO_MAIN)
+    return _dead_at_matched(main_comparison(evidence), least, l0)
 
 
 def _dead_over_sweep(evidence: Evidence, hookpoints: tuple[str, ...], least: float) -> Verdict:
-    rows = measured(evidence.main, NO_MAIN)
-    rows = rows[rows["hookpoint"].isin(hookpoints)]
-    rows, at_l0, remark = _or_at_equal_l0(
-        measured(rows, f"nothing is compared at {', '.join(hookpoints)}")
-    )
-    apart = rows["dead_points"] + rows["dead_left_out"] == 0
+    names = ", ".join(hookpoints)
+    rows = measured(main_comparison(evidence), NO_MAIN)
+    rows = measured(rows[rows["hookpoint"].isin(hookpoints)], f"nothing is compared at {names}")
+    rows, levels, remark = _or_at_equal_l0(rows)
+    apart = _apart(rows)
+    if apart.all():
+        raise Untestable(f"no lambda is shared at {names}")
     unread, rows = rows[apart], rows[~apart]
-    if rows.empty:
-        raise Untestable(f"no lambda is shared at {', '.join(hookpoints)}")
+    here = _reductions(rows, levels) + remark
+    rows = rows.assign(room=rows["dead_ceiling"] >= least, enough=rows["dead_reduction"] >= least)
+    most = span(rows.loc[~rows["room"], "dead_ceiling"], times)
+    more = "" if most == BLANK else f": it would be at most {most} with no dead latents"
+    return _decided_with_room(rows, unread, "no lambda is shared", here, times(least), more)
+
+
+def _apart(rows: pd.DataFrame) -> pd.Series:
+    """Whether the two sweeps of a pair share no lambda."""
+    return rows["dead_points"] + rows["dead_left_out"] == 0
+
+
+def _reductions(rows: pd.DataFrame, levels: str) -> str:
+    """The reductions, and how many points they rest on."""
     names = ("dead_floored", "dead_points", "dead_left_out")
     floored, points, left_out = (int(rows[name].sum()) for name in names)
-    levels = "lambdas or levels of L0" if at_l0 else "lambdas"
-    here = f"no dead latents on either side at {left_out} {levels}"
-    if points:
-        here = (
-            f"{span(rows['dead_reduction'], times)} ({floored} of {points} points floored; {here})"
-        )
-    here += remark
-    room = rows["dead_ceiling"] >= least
-    enough = rows["dead_reduction"] >= least
-    most = span(rows.loc[~room, "dead_ceiling"], times)
-    more = "" if most == BLANK else f": it would be at most {most} with no dead latents"
-    lack = "no lambda is shared"
-    return _decided_with_room(rows, unread, lack, enough, room, here, times(least), more)
+    none = f"no dead latents on either side at {left_out} {levels}"
+    if not points:
+        return none
+    return f"{span(rows['dead_reduction'], times)} ({floored} of {points} points floored; {none})"
 
 
-def _or_at_equal_l0(rows: pd.DataFrame) -> tuple[pd.DataFrame, bool, str]:
+def _or_at_equal_l0(rows: pd.DataFrame) -> tuple[pd.DataFrame, str, str]:
     """Rows whose sweeps share no lambda are judged at equal L0, where the study has that.
 
-    Returns the rows, whether there are such, and what is to be said of equal L0.
+    Returns the rows, at what they are judged, and what is to be said of equal L0.
     """
-    if f"{EQUAL_L0}points" not in rows or rows.empty:
-        return rows, False, ""
+    if f"{EQUAL_L0}points" not in rows:
+        return rows, "lambdas", ""
     remark = f"; at equal L0 {span(rows[f'{EQUAL_L0}reduction'], times)}"
-    apart = (rows["dead_points"] + rows["dead_left_out"] == 0) & rows[f"{EQUAL_L0}points"].notna()
-    if apart.any():
-        remark += f", which decides at {places(rows[apart])}, where the sweeps share no lambda"
+    apart = _apart(rows) & rows[f"{EQUAL_L0}points"].notna()
+    if not apart.any():
+        return rows, "lambdas", remark
+    remark += f", which decides at {places(rows[apart])}, where the sweeps share no lambda"
     instead = {
         f"dead_{name}": rows[f"dead_{name}"].mask(apart, rows[EQUAL_L0 + name])
         for name in ("reduction", "ceiling", "points", "floored", "left_out")
     }
-    return rows.assign(**instead), bool(apart.any()), remark
+    return rows.assign(**instead), "lambdas or levels of L0", remark
 
 
 @claim(V1, least=paper_numbers.FEWER_DEAD_MLP)

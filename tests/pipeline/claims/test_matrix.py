@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from pipeline.analysis.claims.evidence import Evidence
-from pipeline.analysis.claims.judge import claims
-from pipeline.analysis.claims.verdicts import FAILS, HOLDS, OPEN
+from pipeline.claims.claim import FAILS, HOLDS, OPEN
+from pipeline.claims.evidence import Evidence
+from pipeline.claims.sa_gsae import CLAIMS
 from pipeline.study.scope import Scope
 from tests.pipeline.conftest import MadeStudy
 from tests.pipeline.made_settings import made_settings, settings_configuration
@@ -40,7 +40,7 @@ def of(table: pd.DataFrame, key: str, column: str = "outcome") -> list[str]:
 class TestVerdicts:
     def test_each_setting_is_judged_by_its_own_comparison(self, study):
         spec, table, _ = study
-        assert len(table) == len(spec.settings) * len(claims())
+        assert len(table) == len(spec.settings) * len(CLAIMS)
         assert list(table.columns[:3]) == ["recipe", "widths", "claim"]
         first = table.drop_duplicates(["recipe", "widths"])
         names = [(setting.recipe, setting.widths) for setting in spec.settings]
@@ -59,7 +59,7 @@ class TestVerdicts:
         evidence = Evidence.read(spec, made.root / "tables", None)
         for setting, multiples in ((spec.settings[3], {2, 4}), (spec.settings[4], {8, 16})):
             found = evidence.under(setting)
-            assert set(found.comparison["comparison"]) == {setting.comparison}
+            assert set(found.own["comparison"]) == {setting.comparison}
             for name in ("latents", "parameters", "cells"):
                 rows = getattr(found, name)
                 assert set(rows["width"] / rows["model"].map(spec.models)) == multiples
@@ -125,8 +125,8 @@ def test_settings_with_the_same_sign_aware_cells_count_once_for_claims_about_the
     once = found[found["same_as"].notna()]
     assert set(once["same_as"]) == {1}
     numbers = once.groupby("claim")["number"].agg(list)
-    assert "dominance" not in numbers
-    assert numbers[["parameters", "half_width"]].tolist() == [[2]] * 2
+    assert not {"dominance", "parameters"} & set(numbers.index)
+    assert numbers[["mlp_polarity", "half_width"]].tolist() == [[2]] * 2
     assert numbers["protocol_a"] == [2, 3], "made-up data are one run"
 
 
@@ -137,4 +137,4 @@ def test_a_claim_is_a_row_of_the_page_and_a_setting_a_column(made, study):
     assert heads[1:3] == ["Recipe default 2d vs 4d", "Recipe default 8d vs 16d"]
     assert len(heads[1:]) == 7
     assert "holds (b_dec_init" in page
-    assert page.count("### Claims of the paper: recipe ") == 7
+    assert page.count("### Claims: recipe ") == 7

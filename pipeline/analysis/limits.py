@@ -6,19 +6,20 @@ import pandas as pd
 
 from pipeline.analysis.numbers import span, variant_label
 from pipeline.study.scope import Scope
-from sagsae.autoencoders.registry import K
+from sagsae.autoencoders.registry import K, stem
 
 STANDING = (
-    "The equations of SA-GSAE used here are a reconstruction from the paper's abstract, figure "
-    "captions and claims (arXiv 2605.28149); they are not copied from its text. Initial "
-    "thresholds, the reset rule, widths, lambdas and schedules are choices of this project.",
-    "The rules that decide the claims are this project's too: the paper's models are not this "
-    "study's, so a rule asks for what a claim says of any models.",
     "A probability of dominance and the errors of gaps are a bootstrap over the seeds that were "
     "run: with few seeds they take few values, and they cover neither the choice of text nor that "
     "of models.",
     "Loss Recovered sets the loss with the reconstruction spliced in against zero ablation. Where "
     "zero ablation costs less than 0.1 nats, the ratio is noise and is not given.",
+)
+# Of a study that trains the paper's variants.
+RECONSTRUCTED = (
+    "The equations of SA-GSAE used here are a reconstruction from the paper's abstract, figure "
+    "captions and claims (arXiv 2605.28149); they are not copied from its text. Initial "
+    "thresholds, the reset rule, widths, lambdas and schedules are choices of this project."
 )
 
 
@@ -27,8 +28,8 @@ def limits(spec: Scope, cells: pd.DataFrame) -> list[str]:
     found = [spec.note] if spec.note else []
     models = " and ".join(f"{name} (d = {d_model})" for name, d_model in spec.models.items())
     found.append(
-        f"Sites: {', '.join(spec.hookpoints)} at one layer of {models}. The paper's are Pythia-1B "
-        "and SmolLM3-3B; nothing here says what happens at other layers, models or sizes."
+        f"Sites: {', '.join(spec.hookpoints)} at one layer of {models}. Nothing here says what "
+        "happens at other layers, models or sizes."
     )
     names = ("training_tokens", "eval_tokens", "ce_tokens")
     training, evaluation, recovered = (span(cells[name], "{:,}".format) for name in names)
@@ -37,7 +38,8 @@ def limits(spec: Scope, cells: pd.DataFrame) -> list[str]:
         f"Recovered over {recovered}. Longer training changes dead fractions most of all, and a "
         "latent counts as dead if it is silent on the evaluation tokens."
     )
-    return [*found, _seeds(cells), *STANDING]
+    theirs = any(name != "gated" and stem(name) == "gated" for name in cells["variant"].unique())
+    return [*found, _seeds(cells), *[RECONSTRUCTED] * theirs, *STANDING]
 
 
 def _seeds(cells: pd.DataFrame) -> str:

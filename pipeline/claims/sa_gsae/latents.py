@@ -4,38 +4,54 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.analysis.claims.evidence import NO_MAIN, SIGN_AWARE, V1, V2, Evidence, claim
-from pipeline.analysis.claims.verdicts import Unmeasured, Untestable, Verdict, decided, measured
 from pipeline.analysis.numbers import format_number, span, with_error
 from pipeline.analysis.numbers import times as times_of
+from pipeline.claims.claim import (
+    Unmeasured,
+    Untestable,
+    Verdict,
+    claim,
+    decided,
+    decided_on_every,
+    measured,
+)
+from pipeline.claims.evidence import Evidence
+from pipeline.claims.sa_gsae.compared import (
+    NO_MAIN,
+    NO_RANGE,
+    V1,
+    V2,
+    candidate_only,
+    main_comparison,
+)
 from pipeline.study.dial import LATENT, PAIR, RANDOM
-from sagsae.autoencoders.accounting import break_even_share
+from pipeline.study.settings import SIGN_AWARE
 from sagsae.evaluation.dial_scores import SYMMETRY, TIMES_RANDOM, is_dial
-
-# The variant whose latents cost most, and so break even last.
-UNTIED = "sagsae"
 
 
 @claim(V1)
 def parameters(evidence: Evidence) -> Verdict:
     """Sign-awareness pays for its parameters even where two-sided latents are rare.
 
-    In every intact cell of the candidate, the share of all latents that fire with both signs is
-    above 3 / (2d + 3), from which even the variant with nothing tied, the costliest, breaks even.
+    On every pair the mean R2 gap between the candidate and Gated of its own width, which has as
+    many parameters within 3 / (2d + 3), is above zero.
     """
-    measured(evidence.main, NO_MAIN)
-    rows = evidence.candidate_only(evidence.parameters)
-    rows = rows[rows["two_sided_share"].notna()]
+    measured(main_comparison(evidence), NO_MAIN)
+    rows = measured(_at_equal_width(evidence), "no comparison of it with Gated of its own width")
+    unread, rows = rows[rows["dominates"].isna()], rows[rows["dominates"].notna()]
     if rows.empty:
-        raise Untestable("no sign-aware latent is alive")
-    least = rows["two_sided_share_lo"]
-    even = rows["d_model"].map(lambda d: break_even_share(UNTIED, d))
-    here = f"two-sided share of latents {span(rows['two_sided_share'], format_number)}"
-    if rows["two_sided_share_se"].notna().any():
-        here += f" (standard error at most {format_number(rows['two_sided_share_se'].max())})"
-    here += f", break-even {span(even, format_number)} with nothing tied"
-    why = f"lowest share of any intact cell {format_number(least.min())}"
-    return decided(bool((least > even).all()), here, why)
+        raise Untestable(NO_RANGE)
+    here = f"mean R2 gap at equal width {span(rows['mean_gap'])}"
+    shares = candidate_only(evidence, evidence.parameters)["two_sided_share"]
+    why = f"two-sided share of latents {span(shares, format_number)}"
+    return decided_on_every(bool((rows["mean_gap"] > 0).all()), rows, unread, NO_RANGE, here, why)
+
+
+def _at_equal_width(evidence: Evidence) -> pd.DataFrame:
+    """Comparisons of the main candidate with Gated of its width."""
+    rows = candidate_only(evidence, evidence.comparison, "candidate_")
+    alike = rows["baseline_width"] == rows["candidate_width"]
+    return rows[alike & (rows["baseline_variant"] == "gated")]
 
 
 def _latents(evidence: Evidence, hookpoint: str, *names: str) -> dict[str, pd.DataFrame]:
@@ -43,8 +59,8 @@ def _latents(evidence: Evidence, hookpoint: str, *names: str) -> dict[str, pd.Da
 
     Raises Unmeasured where there is no such candidate, Untestable where one of ``names`` has none.
     """
-    measured(evidence.main, NO_MAIN)
-    rows = evidence.candidate_only(evidence.latents)
+    measured(main_comparison(evidence), NO_MAIN)
+    rows = candidate_only(evidence, evidence.latents)
     rows = measured(rows[rows["hookpoint"] == hookpoint], f"nothing is compared at {hookpoint}")
     rows = rows[rows["cells"] > 0]
     found = {str(name): part.set_index("model") for name, part in rows.groupby("quantity")}

@@ -8,10 +8,11 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from pipeline.analysis.claims.evidence import over_seeds
-from pipeline.analysis.claims.verdicts import Unmeasured, Untestable
+from pipeline.claims.claim import Unmeasured, Untestable
+from pipeline.claims.sa_gsae.compared import compared, main_comparison
+from pipeline.claims.sa_gsae.parts import over_seeds
 from pipeline.study.settings import Setting
-from tests.pipeline.analysis.claims.made_tables import BASELINE, CANDIDATE, evidence, pair, spec
+from tests.pipeline.claims.sa_gsae.made_tables import BASELINE, CANDIDATE, evidence, pair, spec
 
 
 def test_what_was_steered_stands_under_the_first_comparison_of_its_recipe():
@@ -57,15 +58,15 @@ class TestMain:
     )
     def test_no_other_pair_is(self, other):
         found = evidence(pair(**other))
-        assert found.main.empty
+        assert main_comparison(found).empty
         with pytest.raises(Unmeasured, match="no comparison of a sign-aware variant with Gated of"):
-            _ = found.compared
+            compared(found)
 
     def test_only_the_first_such_comparison_counts(self):
         first = [pair(comparison=2), pair(comparison=2, hookpoint="attn")]
         later = pair(comparison=3, candidate_variant="sagsae")
         beside = [pair(comparison=1, baseline_width=128), pair(comparison=2, baseline_width=128)]
-        found = evidence(later, *beside, *first).main
+        found = main_comparison(evidence(later, *beside, *first))
         assert found["comparison"].tolist() == [2, 2]
         assert found["hookpoint"].tolist() == ["mlp_out", "attn"]
 
@@ -73,9 +74,9 @@ class TestMain:
         apart = pair(hookpoint="attn", dominates=None, overlap_reason="they do not meet")
         again = pair(hookpoint="resid", dominates=None, overlap_reason="they do not meet")
         other = pair("large", dominates=None, overlap_reason="no point")
-        assert evidence(pair(), apart).compared["hookpoint"].tolist() == ["mlp_out"]
+        assert compared(evidence(pair(), apart))["hookpoint"].tolist() == ["mlp_out"]
         with pytest.raises(Untestable, match=r"^they do not meet; no point$"):
-            _ = evidence(apart, again, other).compared
+            compared(evidence(apart, again, other))
 
 
 def test_an_error_is_over_seeds_each_averaged_first():

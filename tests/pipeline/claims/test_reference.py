@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from pipeline.analysis.claims.judge import claims, reference_verdicts
 from pipeline.analysis.csv_files import write_csv
 from pipeline.analysis.names import claims_file
+from pipeline.claims.judge import reference_verdicts
+from pipeline.claims.sa_gsae import CLAIMS
 from tests.pipeline.made_settings import made_settings
 
 ROWS = pd.DataFrame(
@@ -41,17 +42,9 @@ def test_outcomes_are_counted(tmp_path):
     }
 
 
-def test_nulls_are_named_by_recipe(tmp_path):
-    file = published(tmp_path, recipe=["frozen", "frozen", "redrawn", "redrawn"])
-    assert reference_verdicts(file) == {
-        "dominance": "holds for frozen, does not hold for redrawn",
-        "rest_gap": "not testable for frozen and redrawn",
-    }
-
-
 def test_they_stand_beside_the_studys_own(tmp_path):
     file = tmp_path / "claims.csv"
-    listed = [claim.key for claim in claims()]
+    listed = [claim.key for claim in CLAIMS]
     write_csv(file, pd.DataFrame({"claim": listed, "outcome": "holds", "recipe": ""}))
     made = made_settings(tmp_path)
     made.tables()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.analysis.claims.limits import limits
-from tests.pipeline.analysis.claims.made_tables import spec
+from pipeline.analysis.limits import limits
+from tests.pipeline.claims.sa_gsae.made_tables import spec
 
 
 def cells(*sweeps) -> pd.DataFrame:

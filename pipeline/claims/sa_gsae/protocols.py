@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.analysis.claims.evidence import CAPTION, Evidence, claim
-from pipeline.analysis.claims.verdicts import Unmeasured, Untestable, Verdict, decided, measured
 from pipeline.analysis.numbers import format_number, span, variant_label, with_error
+from pipeline.claims.claim import Unmeasured, Untestable, Verdict, claim, decided, measured
+from pipeline.claims.evidence import Evidence
+from pipeline.claims.sa_gsae.compared import CAPTION
 
 PREFERRED = ("sagsae_tied", "sagsae_sym", "sagsae")
 

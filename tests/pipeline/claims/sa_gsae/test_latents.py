@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from pipeline.analysis.claims import latents
-from pipeline.analysis.claims.verdicts import FAILS, HOLDS, MISSING
-from tests.pipeline.analysis.claims.made_tables import evidence, pair, told
+from pipeline.claims.claim import FAILS, HOLDS, MISSING, OPEN
+from pipeline.claims.sa_gsae import latents
+from tests.pipeline.claims.sa_gsae.made_tables import evidence, pair, told
 
 
 def sweep(model="small", hookpoint="mlp_out", **values):
@@ -26,30 +26,31 @@ def census(quantity, mean, se=0.01, **values):
     return sweep(**{"quantity": quantity, "mean": mean, "se": se, "cells": 3} | values)
 
 
-def shares(share, least, se=0.02, **values):
-    found = {"two_sided_share": share, "two_sided_share_lo": least, "two_sided_share_se": se}
-    return sweep(**found | values)
-
-
 class TestParameters:
-    even = 3 / (2 * 64 + 3)
+    def judged(self, *gaps, **values):
+        """At two pairs; of each the gap to Gated of the candidate's width."""
+        models = ("small", "large")[: len(gaps)]
+        equal = [
+            pair(model, comparison=2, baseline_width=128, mean_gap=gap, **values)
+            for model, gap in zip(models, gaps, strict=True)
+        ]
+        rows = [sweep(two_sided_share=0.3), sweep(model="large", two_sided_share=0.5)]
+        other = pair(comparison=3, baseline_variant="sagsae", baseline_width=128, mean_gap=-1.0)
+        found = evidence(*map(pair, models or ("small",)), *equal, other, parameters=rows)
+        return told(latents.parameters, found)
 
-    def test_the_lowest_share_of_every_cell_must_pay(self):
-        rows = [shares(0.5, 0.4), shares(0.3, 0.025, 0.05, model="large", d_model=96)]
-        found = evidence(pair(), pair("large"), parameters=rows)
-        here = "two-sided share of latents 0.300 to 0.500 (standard error at most 0.050)"
-        here += ", break-even 0.015 to 0.023 with nothing tied"
-        assert told(latents.parameters, found) == (
-            HOLDS,
-            here,
-            "lowest share of any intact cell 0.025",
-        )
+    def test_it_must_be_ahead_at_equal_parameters_on_every_pair(self):
+        here, why = "mean R2 gap at equal width {}", "two-sided share of latents 0.300 to 0.500"
+        assert self.judged(0.02, 0.001) == (HOLDS, here.format("+0.001 to +0.020"), why)
+        assert self.judged(0.02, 0.0)[0] == FAILS
+        assert self.judged(0.02, -0.001)[0] == FAILS
 
-    @pytest.mark.parametrize(("more", "outcome"), [(0.0, FAILS), (1e-9, HOLDS), (-1e-9, FAILS)])
-    def test_at_break_even_it_does_not_pay_yet(self, more, outcome):
-        found = evidence(parameters=[shares(0.5, latents.break_even_share("sagsae", 64) + more)])
-        assert latents.break_even_share("sagsae", 64) == pytest.approx(self.even)
-        assert told(latents.parameters, found)[0] == outcome
+    def test_shares_alone_decide_nothing(self):
+        reason = "no comparison of it with Gated of its own width"
+        assert self.judged() == (MISSING, "", reason)
+
+    def test_without_a_common_range_it_is_open(self):
+        assert self.judged(0.02, dominates=None) == (OPEN, "", "no common L0 range")
 
 
 class TestPolarity:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.analysis.claims.evidence import Evidence
-from pipeline.analysis.claims.judge import claim_table
-from pipeline.analysis.claims.verdicts import FAILS, MISSING, OPEN
 from pipeline.analysis.tables.write import write_tables
+from pipeline.claims.claim import FAILS, MISSING, OPEN
+from pipeline.claims.evidence import Evidence
+from pipeline.claims.judge import claim_table
+from pipeline.claims.sa_gsae import CLAIMS
 from pipeline.study.metrics import read_all
 from tests.pipeline.made_grid import make_grid
 
@@ -20,9 +21,16 @@ def test_the_full_grid_gives_the_known_answers(tmp_path):
     study = make_grid(tmp_path)
     tables = Path(study.root) / "tables"
     write_tables(read_all(Path(study.root) / "cells", study.cells), study.scope, tables)
-    table = claim_table(Evidence.read(study.scope, tables, None)).set_index("claim")
+    table = claim_table(Evidence.read(study.scope, tables, None), CLAIMS).set_index("claim")
     outcomes = table["outcome"]
-    unmeasured = {"causal_dial", "protocol_a", "protocol_b", "protocol_c", "robustness"}
+    unmeasured = {
+        "parameters",
+        "causal_dial",
+        "protocol_a",
+        "protocol_b",
+        "protocol_c",
+        "robustness",
+    }
     assert set(outcomes.index[outcomes == MISSING]) == unmeasured
     assert OPEN not in set(outcomes)
     assert set(outcomes.index[outcomes == FAILS]) == {"rest_gap"}

@@ -4,32 +4,43 @@ from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.analysis.claims import sweeps
-from pipeline.analysis.claims.evidence import (
-    NO_MAIN,
-    V1,
-    V2,
-    Evidence,
-    claim,
-    format_estimate,
-    over_seeds,
-)
-from pipeline.analysis.claims.verdicts import (
-    Untestable,
-    Verdict,
-    decided,
-    decided_on_every,
-    measured,
-)
-from pipeline.analysis.numbers import format_number, span
-from pipeline.study.outputs import ABLATION, TYING
+from pipeline.analysis.numbers import format_number, span, with_error
+from pipeline.analysis.paper_numbers import MATCHED_WITHIN
+from pipeline.claims.claim import Untestable, Verdict, claim, decided, decided_on_every, measured
+from pipeline.claims.evidence import Evidence
+from pipeline.claims.sa_gsae.compared import NO_MAIN, NO_RANGE, V1, V2, main_comparison
+from pipeline.study.outputs import ABLATION, TYING, WIDTH
 from pipeline.study.settings import SIGN_AWARE
+from sagsae.sweeps import Estimate
+
+
+def over_seeds(cells: pd.DataFrame, column: str) -> Estimate:
+    """Mean of a column over cells; its error over seeds, each averaged over its cells first."""
+    by_seed = cells.groupby("seed")[column].mean()
+    return Estimate(mean=float(cells[column].mean()), se=Estimate.of(by_seed).se)
+
+
+def _told(estimate: Estimate) -> str:
+    """In words, with a remark where one seed leaves it without error."""
+    if estimate.se is None:
+        return f"{format_number(estimate.mean)} (one seed)"
+    return with_error(estimate.mean, estimate.se)
+
+
+def _contrast(
+    evidence: Evidence, kind: str, candidates: tuple[str, ...], baseline: str
+) -> pd.DataFrame:
+    """Rows of the first candidate that the study has against a baseline."""
+    table = evidence.contrasts[evidence.contrasts["kind"] == kind]
+    table = table[table["baseline_variant"] == baseline]
+    first = next((name for name in candidates if name in set(table["candidate_variant"])), "")
+    return table[table["candidate_variant"] == first]
 
 
 def _without_auxiliary(evidence: Evidence) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Contrasts of an intact variant with the one without the loss, all cells of that one, and
     those of the intact variant at equal lambda and seed that did not collapse."""
-    rows = evidence.contrast(ABLATION, ("sagsae_sym", "sagsae_tied"), "sagsae_noaux")
+    rows = _contrast(evidence, ABLATION, ("sagsae_sym", "sagsae_tied"), "sagsae_noaux")
     lacking = "the grid has no sagsae_noaux beside an intact variant of its width"
     measured(rows, lacking)
     cells, same = evidence.cells, ["model", "hookpoint", "width", "lam", "seed"]
@@ -55,7 +66,7 @@ def no_auxiliary(evidence: Evidence, share: float) -> Verdict:
     here = f"{without} of {runs} runs collapse, {intact} with it"
     usable = cells[cells["loss_recovered"].notna()]
     if len(usable):
-        here += f"; Loss Recovered {format_estimate(over_seeds(usable, 'loss_recovered'))}, "
+        here += f"; Loss Recovered {_told(over_seeds(usable, 'loss_recovered'))}, "
         here += f"{format_number(with_it['loss_recovered'].mean())} with it"
     return decided(without > share * runs and intact == 0, here)
 
@@ -71,7 +82,7 @@ def no_auxiliary_dead(evidence: Evidence, least: float) -> Verdict:
     """
     _, cells, with_it = _without_auxiliary(evidence)
     found = over_seeds(cells, "dead_fraction")
-    here = f"{format_estimate(found)} dead, "
+    here = f"{_told(found)} dead, "
     here += f"{format_number(with_it['dead_fraction'].mean())} with it"
     return decided(found.mean >= least, here)
 
@@ -82,7 +93,7 @@ def two_sided(evidence: Evidence) -> Verdict:
 
     At equal width the intact gate strictly dominates the one-sided one in R2 on every pair.
     """
-    rows = evidence.contrast(ABLATION, ("sagsae_sym", "sagsae_tied"), "sagsae_onesided")
+    rows = _contrast(evidence, ABLATION, ("sagsae_sym", "sagsae_tied"), "sagsae_onesided")
     measured(rows, "the grid has no sagsae_onesided beside an intact variant of its width")
     unread, rows = rows[rows["dominates"].isna()], rows[rows["dominates"].notna()]
     if rows.empty:
@@ -95,16 +106,16 @@ def two_sided(evidence: Evidence) -> Verdict:
         for side, words in (("candidate", "with both sides"), ("baseline", "with one"))
     )
     why = f"mean dead fraction {dead}"
-    return decided_on_every(wins == len(rows), rows, unread, sweeps.NO_RANGE, here, why)
+    return decided_on_every(wins == len(rows), rows, unread, NO_RANGE, here, why)
 
 
 # Mean |ΔR2| up to which two variants count as indistinguishable: a fifth of what the paper calls a
 # match.
-MATCH = sweeps.rest_within.numbers["within"] / 5
+MATCH = MATCHED_WITHIN / 5
 
 
 def _tied(evidence: Evidence, candidate: str, most: float) -> Verdict:
-    rows = evidence.contrast(TYING, (candidate,), "sagsae")
+    rows = _contrast(evidence, TYING, (candidate,), "sagsae")
     lacking = f"the grid has no {candidate} and sagsae at equal width and lambda"
     rows = measured(rows[rows["pairs"] > 0], lacking)
     if not (runs := rows["intact_pairs"].sum()):
@@ -149,7 +160,8 @@ def full_width(evidence: Evidence) -> Verdict:
 
     At some resid, more runs collapse at 2H than at H, at equal lambda and seed.
     """
-    widths = evidence.widths
+    table = evidence.contrasts
+    widths = table[(table["kind"] == WIDTH) & table["candidate_variant"].isin(SIGN_AWARE)]
     rows = measured(
         widths[(widths["hookpoint"] == "resid") & (widths["pairs"] > 0)],
         "the grid has no sign-aware variant at 2H and H of one lambda and seed at resid",
@@ -168,7 +180,7 @@ def half_width(evidence: Evidence) -> Verdict:
 
     No run of an intact sign-aware variant at the candidate's width collapses.
     """
-    widths = evidence.main[["model", "candidate_width"]].drop_duplicates()
+    widths = main_comparison(evidence)[["model", "candidate_width"]].drop_duplicates()
     cells = evidence.cells.merge(
         widths, left_on=["model", "width"], right_on=["model", "candidate_width"]
     )
