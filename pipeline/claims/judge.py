@@ -9,7 +9,7 @@ claim. The criteria are printed with the verdicts.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -52,17 +52,10 @@ def write_claims_page(tables: Path, scope: Scope, more: Sequence[str]) -> None:
 COLUMNS = ("claim", "statement", "paper", "source", "here", "outcome", "why", "criterion")
 
 
-def claim_table(
-    evidence: Evidence, listed: Sequence[Claim], reference: Mapping[str, str] | None = None
-) -> pd.DataFrame:
+def claim_table(evidence: Evidence, listed: Sequence[Claim]) -> pd.DataFrame:
     """One row per (setting, claim), claims in the order of their list.
 
     The setting is column ``recipe``, and ``widths`` where the study has several pairs of widths.
-
-    Args:
-        evidence: The tables of the study.
-        listed: The claims.
-        reference: Claim -> what became of it in another study, which is then column ``reference``.
     """
     spec = evidence.spec
     places = {claim.key: number for number, claim in enumerate(listed, start=1)}
@@ -74,10 +67,7 @@ def claim_table(
         for claim in listed:
             row = own | {"claim": claim.key, **claim.texts(places)}
             rows.append(row | vars(claim.verdict(found)))
-    table = pd.DataFrame(rows, columns=[*names, *COLUMNS])
-    if reference is None:
-        return table
-    return table.assign(reference=[reference.get(key, "") for key in table["claim"]])
+    return pd.DataFrame(rows, columns=[*names, *COLUMNS])
 
 
 def reference_verdicts(file: Path) -> dict[str, str]:
@@ -113,8 +103,10 @@ def main(
     """
     spec = Scope.read(measures / SCOPE)
     module, evidence = load(spec.claims), Evidence.read(spec, tables, synthetic)
-    told = reference_verdicts(reference) if reference else None
-    verdicts = claim_table(evidence, module.CLAIMS, told)
+    verdicts = claim_table(evidence, module.CLAIMS)
+    if reference:  # what became of each claim in another study
+        told = reference_verdicts(reference)
+        verdicts["reference"] = [told.get(key, "") for key in verdicts["claim"]]
     write_csv(tables / CLAIMS, verdicts)
     if spec.several_settings:
         beside = getattr(module, "BESIDE", {})
