@@ -45,7 +45,7 @@ STAGES = {
     "probe": "cells.probe",
     "signs": "cells.signs",
     "ranking-tables": "analysis.tables.ranking",
-    "claims": "analysis.claims.judge",
+    "claims": "claims.judge",
     "figure": "analysis.figures.draw",
     "page": "analysis.page",
     "report": "analysis.report",

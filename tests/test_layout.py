@@ -14,6 +14,7 @@ PIPELINE = (
     {"jobs"},
     {"study"},
     {"analysis"},
+    {"claims"},
     {"data", "synthetic"},
     {"cells"},
     {"tools"},

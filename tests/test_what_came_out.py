@@ -1,21 +1,30 @@
-"""README's "What came out": each of its numbers, computed again from the committed measures.
-
-Neither the committed tables nor any code of the project is used.
-"""
+"""README's "What came out": each of its numbers, computed again from the committed measures."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable
-from functools import cache
-from pathlib import Path
+from math import comb, log2
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-D_MODEL = {"gemma3-270m": 640, "smollm2-135m": 576}
+from tests.committed import (
+    D_MODEL,
+    ROOT,
+    at_65,
+    dead_share,
+    ends,
+    gains,
+    gates_of_deep,
+    half_width,
+    measures,
+    millions,
+    numbers,
+    of,
+    pairs,
+    poles,
+    rate,
+)
 
 
 def section() -> str:
@@ -33,90 +42,6 @@ def said(number: int) -> list[str]:
 def rows() -> list[list[str]]:
     """Numbers of each row of the table."""
     return [numbers(line) for line in section().splitlines() if line.startswith("|")][2:]
-
-
-def numbers(text: str) -> list[str]:
-    """In order, as written, with a sign where they have one; of 8d the 8."""
-    return re.findall(r"(?<![\w-])-?\d+(?:,\d{3})*(?:\.\d+)?", text)
-
-
-@cache
-def measures(study: str, kind: str = "cells") -> list[dict]:
-    """Lines of a file of measures."""
-    path = ROOT / "results/reference" / study / "measures" / f"{kind}.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def of(study: str, **asked: object) -> list[dict]:
-    """Measures of the cells that have these settings and did not collapse."""
-    cells = measures(study)
-    return [c for c in cells if asked.items() <= c["cell"].items() and not c["collapsed"]]
-
-
-def mean(found: Iterable[dict], name: str = "r2") -> float:
-    """Over seeds, of which there are at least two."""
-    values = [cell[name] for cell in found]
-    assert len(values) > 1
-    return float(np.mean(values))
-
-
-def pairs(*hookpoints: str) -> list[dict]:
-    """The (model, hookpoint) at which `sign` has BatchTopK cells of its main recipe."""
-    cells = [c["cell"] for c in of("sign", variant="absbatchtopk", recipe="tuned")]
-    found = sorted({(c["model"], c["hookpoint"]) for c in cells if c["hookpoint"] in hookpoints})
-    return [{"model": model, "hookpoint": place} for model, place in found]
-
-
-def rate(times: int, two: str = "absbatchtopk", one: str = "batchtopk", **place: str) -> float:
-    """The width, over that of two sides, at which one side has their R2; else infinity."""
-    d, place = D_MODEL[place["model"]], {"recipe": "tuned", **place}
-    reached = at_65(of("sign", variant=two, width=times * d, **place))
-    values = [at_65(of("sign", variant=one, width=m * d, **place)) for m in (1, 2, 4, 8)]
-    assert values == sorted(values)
-    return 2 ** float(np.interp(reached, values, [0, 1, 2, 3], right=np.inf)) / times
-
-
-def at_65(sweep: list[dict]) -> float:
-    """R2 at L0 = 65: of its one k, or linear in log L0 between its lambdas, one within 2 %."""
-    l0, r2 = curve(sweep)
-    assert len({cell["cell"]["seed"] for cell in sweep}) > 1
-    assert len(l0) == 1 or l0[0] - 0.02 < np.log(65) < l0[-1] + 0.02
-    return float(np.interp(np.log(65), l0, r2))
-
-
-def curve(sweep: list[dict]) -> np.ndarray:
-    """[2, lambdas or k]: log L0 in order, and R2, means over seeds."""
-    points: dict[float | None, list[tuple[float, float]]] = {}
-    for cell in sweep:
-        points.setdefault(cell["cell"].get("lam"), []).append((cell["l0"], cell["r2"]))
-    l0, r2 = np.array(sorted(tuple(np.mean(point, axis=0)) for point in points.values())).T
-    return np.array([np.log(l0), r2])
-
-
-def half_width(study: str, times: int, d: int, **place: str) -> float:
-    """R2 of two sides at times d minus that of one side at twice this width."""
-    two = mean(of(study, variant="absbatchtopk", width=times * d, **place))
-    return two - mean(of(study, variant="batchtopk", width=2 * times * d, **place))
-
-
-def ends(values: Iterable[float], form: str) -> list[str]:
-    """The smallest and the largest, as text; one where both read the same."""
-    found = sorted(values)
-    return list(dict.fromkeys((format(found[0], form), format(found[-1], form))))
-
-
-def dominates(candidate: list[dict], baseline: list[dict]) -> bool:
-    """Whether R2 is higher at all L0 that both sweeps reach, linear in log L0 between lambdas."""
-    (x, y), (x0, y0) = curve(candidate), curve(baseline)
-    low, high = max(x[0], x0[0]), min(x[-1], x0[-1])
-    at = np.array([v for v in (*x, *x0) if low <= v <= high])
-    return bool(low < high and (np.interp(at, x, y) > np.interp(at, x0, y0)).all())
-
-
-def millions(cells: list[dict]) -> str:
-    """Tokens that each of these cells was trained on."""
-    (tokens,) = {round(cell["training"]["tokens"] / 1e6, 1) for cell in cells}
-    return f"{tokens:g}"
 
 
 def test_the_study():
@@ -161,34 +86,27 @@ def test_half_the_width_of_batchtopk():
         assert abs(gaps).max() < 0.001
 
 
-def gains(recipe: str, **place: str) -> list[float]:
-    """Of R2, by two sides at half the width of one side: 2d, 4d and 8d."""
-    d = D_MODEL[place["model"]]
-    return [half_width("sign", times, d, recipe=recipe, **place) for times in (1, 2, 4)]
-
-
 def test_attn():
-    """Of each model: gains of BatchTopK, its dead latents on one side at 8d and the most on two
-    sides; gains of gates of d, and the most dead latents of Gated of 2d."""
+    """Of each model: gains of BatchTopK, its dead latents at 4d on one side and on two; gains of
+    gates of d, and the most dead latents of Gated of 2d; gains over a one-sided gate of deep."""
     one, two, gained, gates, gated_dead = [], [], [], [], []
     for model, d in D_MODEL.items():
         place = {"model": model, "hookpoint": "attn", "recipe": "tuned"}
         gained += gains(**place)
-        one.append(dead(variant="batchtopk", width=8 * d, **place))
-        two.append(
-            max((dead(variant="absbatchtopk", width=m * d, **place) for m in (1, 2, 4)), key=int)
-        )
+        one.append(dead_share(variant="batchtopk", width=4 * d, **place))
+        two.append(dead_share(variant="absbatchtopk", width=4 * d, **place))
         gated = of("sign", variant="gated", width=2 * d, **place)
         tied = of("sign", variant="sagsae_tied", width=d, **place)
         gates.append(f"{at_65(tied) - at_65(gated):.3f}")
         gated_dead += [cell["dead_fraction"] for cell in gated]
     most = f"{np.ceil(100 * max(gated_dead)):.0f}"
-    assert said(2) == [*ends(gained, ".3f"), *one, "8", *two, "2", *gates, most]
-
-
-def dead(**asked: object) -> str:
-    """Of a sweep of `sign`, in percent."""
-    return f"{100 * mean(of('sign', **asked), 'dead_fraction'):.0f}"
+    shut = gates_of_deep("mean-long", "sagsae_tied", "sagsae_onesided")
+    left = [f"{shut[model, 'attn'].gap:.3f}" for model in D_MODEL]
+    tokens = millions(of("deep", recipe="mean-long")).split(".")[0]
+    assert said(2) == [
+        *(*ends(gained, ".3f"), "4", *one, *two, "2", *gates, most),
+        *(*left, tokens, "2", "4"),
+    ]
 
 
 def test_opposites():
@@ -203,32 +121,36 @@ def test_opposites():
     _, weaker = zip(*cosines, strict=True)
     assert said(3) == [
         *(*gauss, f"{gemma:.3f}", f"{smollm2:.3f}"),
-        *(*set(weaker), *ends(np.ravel(floor), ".2f")),
+        *(*set(weaker), *ends(np.ravel(floor), ".2f"), millions(of("sign", **real))),
     ]
 
 
-def poles(study: str, recipe: str, d: int) -> list[list[float]]:
-    """Mean best cosines of the better and of the other direction, at 2d of one mlp_out."""
-    found = [pole for line in measures(study, "signs") for pole in line["poles"]]
-    asked = {"width": 2 * d, "hookpoint": "mlp_out", "recipe": recipe}
-    found = [pole for pole in found if asked.items() <= pole["cell"].items()]
-    assert len(found) > 1
-    return [[pole[name] for pole in found] for name in ("stronger", "weaker")]
-
-
 def test_claims_of_the_paper():
-    """Recipes of sign-tuning at 3e-4 and 7e-4, gates open and shut; of deep, from the mean."""
+    """Recipes of sign-tuning at 3e-4 and 7e-4, gates open and shut; of deep, from either start."""
     zero = [dead_against(recipe) for recipe in ("", "shut", "slow", "slow-shut")]
     centred = [dead_against(f"mean{recipe}") for recipe in ("", "-shut", "-slow", "-slow-shut")]
-    long = of("deep", recipe="mean-long")
-    ahead = 0
-    for model, d in D_MODEL.items():
-        for hookpoint in ("mlp_out", "attn", "resid"):
-            place = {"model": model, "hookpoint": hookpoint, "recipe": "mean-long"}
-            half = of("deep", variant="sagsae_tied", width=2 * d, **place)
-            ahead += dominates(half, of("deep", variant="gated", width=4 * d, **place))
-    assert said(4) == [*ends((100 * x for x in zero), ".0f"), millions(long).split(".")[0]]
-    assert (max(centred), ahead) == (0, 0)
+    fast = [dead_against(recipe) for recipe in ("fast-shut", "mean-fast")]
+    short = [gates_of_deep(recipe, "sagsae_tied", "gated") for recipe in ("", "mean")]
+    long = [gates_of_deep(recipe, "sagsae_tied", "gated") for recipe in ("long", "mean-long")]
+    wins, late = ([sum(x.dominates for x in of.values()) for of in two] for two in (short, long))
+    budgets = [millions(of("deep", recipe=recipe)).split(".")[0] for recipe in ("mean", "long")]
+    (ahead,) = {sum(x.gap > 0 for x in found.values()) for found in long}
+    assert said(4) == [
+        *(*ends((100 * x for x in zero), ".0f"), "3", "7", "1.5"),
+        *(budgets[0], "2", "4", *map(str, wins), budgets[1], *map(str, set(late)), "64"),
+        str(ahead),
+    ]
+    assert max(centred) == 0
+    assert min(fast) > 0.8
+
+
+def test_bits_of_a_code():
+    """A two-sided code of k = 64 against a one-sided code of twice the width."""
+    for d in D_MODEL.values():
+        for width in (d, 2 * d, 4 * d):
+            two, one = log2(comb(width, 64)) + 64, log2(comb(2 * width, 64))
+            assert abs(two / one - 1) < 0.01
+    assert said(0)[1:4] == ["1", "2", "64"]
 
 
 def dead_against(recipe: str) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 # Where the analysis begins; all that is imported from there belongs to it.
-FIRST = "pipeline/analysis"
+FIRST = ("pipeline/analysis", "pipeline/claims")
 # An import of this project: its module, and the names that may be modules below it.
 IMPORT = re.compile(
     r"^[ \t]*(?:from ((?:pipeline|sagsae)[\w.]*) import (\([^)]*\)|[^\n(]*)"
@@ -32,9 +32,9 @@ def code_digest() -> str:
 
 def sources() -> set[Path]:
     """The files of the analysis, and those that they import, directly or not."""
-    begin = CHECKOUT / FIRST
-    known = set(begin.rglob("*.j2"))
-    waiting = list(begin.rglob("*.py"))
+    begin = [CHECKOUT / folder for folder in FIRST]
+    known = {path for folder in begin for path in folder.rglob("*.j2")}
+    waiting = [path for folder in begin for path in folder.rglob("*.py")]
     while waiting:
         path = waiting.pop()
         if path not in known:

@@ -60,6 +60,7 @@ def write_tables(
     scope: Scope,
     tables: Mapping[str, pd.DataFrame],
     exact: Container[str] = (),
+    more: str = "",
 ) -> None:
     """Write the tables of one job, and their digests.
 
@@ -69,17 +70,18 @@ def write_tables(
         scope: Of the study.
         tables: By file name.
         exact: Names of tables whose numbers keep every digit.
+        more: Digest of what else they follow from.
     """
-    lines = [f"# {made_of(scope)}"]
+    lines = [f"# {made_of(scope, more)}"]
     for name, table in tables.items():
         write_csv(folder / name, table, None if name in exact else "%.12g")
         lines.append(f"{sha256_of(folder / name)}  {name}")
     write_atomic(folder / SUMS.format(kind=kind), "\n".join([*lines, ""]).encode())
 
 
-def made_of(scope: Scope) -> str:
-    """Digest of the code of the analysis and of what it must know of the study."""
-    return digest([code_digest(), scope.digest])
+def made_of(scope: Scope, more: str = "") -> str:
+    """Digest of the code of the analysis, of what it must know of the study, and of what else."""
+    return digest([code_digest(), scope.digest, more])
 
 
 def read_sums(path: Path) -> tuple[str, dict[str, str]]:
@@ -88,35 +90,36 @@ def read_sums(path: Path) -> tuple[str, dict[str, str]]:
     return first.removeprefix("# "), {line[66:]: line[:64] for line in lines}
 
 
-def changed_tables(root: Path, scope: Scope) -> list[str]:
+def changed_tables(root: Path, scope: Scope, more: Mapping[str, str]) -> list[str]:
     """What is wrong with the tables of a study, a line for each job that made some.
 
     Args:
         root: Folder of the study.
         scope: What its configuration says.
+        more: Kind of tables -> digest of what else they follow from.
     """
     return [
         f"{sums.parent}: tables of {sums.stem} were edited, or follow from other code or another "
         "configuration: run snakemake to make them again"
         for folder in ("tables", "synthetic")
         for sums in sorted((root / folder).glob(SUMS.format(kind="*")))
-        if not are_current(sums.parent, sums.stem, scope)
+        if not are_current(sums.parent, sums.stem, scope, more)
     ]
 
 
-def drop_outdated(folder: Path, scope: Scope) -> None:
+def drop_outdated(folder: Path, scope: Scope, more: Mapping[str, str]) -> None:
     """Remove the digests of tables that were edited, or that follow from something else, so that
     Snakemake plans their jobs. The tables stay until these run."""
     for sums in folder.glob(SUMS.format(kind="*")):
-        if not are_current(folder, sums.stem, scope):
+        if not are_current(folder, sums.stem, scope, more):
             sums.unlink()
 
 
-def are_current(folder: Path, kind: str, scope: Scope) -> bool:
+def are_current(folder: Path, kind: str, scope: Scope, more: Mapping[str, str]) -> bool:
     """Whether the tables of one job are there, unchanged, and follow from this code and study."""
     try:
         made, sums = read_sums(folder / SUMS.format(kind=kind))
-        return made == made_of(scope) and all(
+        return made == made_of(scope, more.get(kind, "")) and all(
             sha256_of(folder / name) == expected for name, expected in sums.items()
         )
     except FileNotFoundError:

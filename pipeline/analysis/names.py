@@ -16,7 +16,9 @@ def derived_tables(scope: Scope) -> tuple[str, ...]:
 
 
 def claim_tables(scope: Scope) -> tuple[str, ...]:
-    """Those of the claims, claims.csv first."""
+    """Those of the claims, claims.csv first; none where the study names no claims."""
+    if not scope.claims:
+        return ()
     matrix = (outputs.CLAIMS_MATRIX,) if scope.several_settings else ()
     return (outputs.CLAIMS, *matrix)
 
@@ -39,7 +41,8 @@ def tables_of(scope: Scope) -> tuple[str, ...]:
 def table_kinds(scope: Scope) -> tuple[str, ...]:
     """The jobs that make them."""
     looks = [kind for kind in ("dial", "probe", "signs") if scope.jobs(kind)]
-    return ("cells", *looks, *(["ranking"] if scope.ranks_all else []), "claims")
+    ranking = ["ranking"] if scope.ranks_all else []
+    return ("cells", *looks, *ranking, *(["claims"] if scope.claims else []))
 
 
 def claims_file(study: Path) -> Path:

@@ -9,10 +9,9 @@ import base64
 from pathlib import Path
 from typing import Any
 
-from pipeline.analysis.claims.limits import limits
-from pipeline.analysis.claims.verdicts import MISSING
 from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.figures.catalogue import SYNTHETIC, figures_of, title_and_caption
+from pipeline.analysis.limits import limits
 from pipeline.analysis.names import claim_tables, tables_of
 from pipeline.analysis.numbers import variant_label
 from pipeline.analysis.page import parts_of, template
@@ -41,9 +40,7 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
     names = [*claims, *(name for name in tables_of(scope) if name in VIEWS and name not in claims)]
     read = {name: read_table(root / "tables" / name) for name in names}
     figures = [*figures_of(scope), *(SYNTHETIC if scope.with_synthetic else ())]
-    counts = read[CLAIMS]["outcome"].value_counts()
-    if set(counts.index) == {MISSING}:
-        counts, names = counts[:0], names[len(claims) :]
+    counts = read[CLAIMS]["outcome"].value_counts().to_dict() if claims else {}
     values: dict[str, Any] = {
         "study": scope.study or "unnamed",
         "note": scope.note,

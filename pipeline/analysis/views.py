@@ -255,7 +255,7 @@ VIEWS = {
         prepare=_by_setting,
     ),
     outputs.CLAIMS: View(
-        title="Claims of the paper",
+        title="Claims",
         reads="± is one standard error: over seeds for means, from a bootstrap over seeds for "
         "gaps.",
         by="recipe widths",

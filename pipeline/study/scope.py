@@ -14,7 +14,7 @@ from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.cell import Cell, SweepKey
 from pipeline.study.grid import Comparison, is_foreign
 from pipeline.study.recipes import Recipe, home
-from pipeline.study.sections import ConfigError, describe
+from pipeline.study.sections import SA_GSAE, ConfigError, describe
 from pipeline.study.settings import PAPER_FAMILY, Factor, Setting, factors_of, width_pairs
 from sagsae.autoencoders.registry import sides, stem, stems
 
@@ -60,6 +60,8 @@ class Scope(BaseModel):
     """Paths of the cells that are not there yet, and that take no part."""
     with_synthetic: bool = False
     """Whether the synthetic protocols are part of the study, so that their claims are judged."""
+    claims: str = ""
+    """Names the claims that are judged; empty for none."""
     reference: str = ""
     """Folder of another study whose verdicts stand beside the own ones, below the checkout."""
     recipes: dict[str, Recipe] = {}
@@ -143,13 +145,13 @@ class Scope(BaseModel):
     @cached_property
     def settings(self) -> list[Setting]:
         """What claims are judged under: each recipe with each pair of widths that is compared
-        under it, or alone if it has none. Of several, a recipe that trains no variant of the
-        paper is left out."""
+        under it, or alone if it has none. Of several, the SA-GSAE paper's claims leave out a
+        recipe that trains none of its variants."""
         pairs, found = width_pairs(self.comparisons, self.models), []
         of_paper = {cell.recipe for cell in self.grid if stem(cell.variant) == PAPER_FAMILY}
         for recipe in self.trained:
             own = [Setting(recipe, number, widths) for number, widths in pairs.items()]
-            alone = [Setting(recipe)] * (recipe in of_paper)
+            alone = [Setting(recipe)] * (recipe in of_paper or self.claims != SA_GSAE)
             found += [one for one in own if self.places(one)] or alone
         return found or [Setting(next(iter(self.trained)))]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from difflib import get_close_matches
+from importlib.util import find_spec
 from operator import not_
 from typing import Annotated, Any, Self
 
@@ -52,6 +53,10 @@ LARGEST_WIDTH = 10**9
 
 # Every reader of JSON keeps whole numbers up to here exact.
 LARGEST = 2**53
+
+# Papers whose claims this project judges, each a package of ``pipeline.claims``.
+SA_GSAE = "sa_gsae"
+PAPERS = (SA_GSAE,)
 
 # Arrays that every activation store has beside its hookpoints.
 RESERVED = ("token_id", "doc_id", "position")
@@ -108,6 +113,20 @@ def _bucket(value: str) -> str:
     return value.rstrip("/")
 
 
+def claims_module(name: str) -> str:
+    """The module that has the claims of this name."""
+    return f"pipeline.claims.{name}" if name in PAPERS else name
+
+
+def _known_claims(name: str) -> str:
+    if name and find_spec(claims_module(name).partition(".")[0]) is None:
+        raise ValueError(
+            f"Python finds no module {name!r}; known are {', '.join(PAPERS)}, and a module of your "
+            "own, installed or in a folder on PYTHONPATH"
+        )
+    return name
+
+
 def _usable_folder(value: str) -> str:
     if found := re.search("[{}]", value):
         raise ValueError(f"holds {found.group()!r}, which means a wildcard in Snakemake's paths")
@@ -134,6 +153,9 @@ ModulePath = Annotated[
 ]
 Variant = Annotated[str, Field(max_length=NAME_LENGTH), AfterValidator(check_name)]
 PathOrNone = Annotated[str, Field(max_length=1000), AfterValidator(_usable_path)]
+ClaimsName = Annotated[
+    str, Field(pattern=r"^([A-Za-z_]\w*(\.[A-Za-z_]\w*)*)?$"), AfterValidator(_known_claims)
+]
 FolderOrNone = Annotated[PathOrNone, AfterValidator(_usable_folder)]
 HubRepository = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=96)

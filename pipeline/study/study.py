@@ -203,6 +203,7 @@ class Study(Outputs):
             "made_for": self.compared.made_for | looks | {"synthetic": self._synthetic_made_for()},
             "curves": [cell.path for cell in drawn_cells(self.cells, self.compared)],
             "with_synthetic": synthetic.with_study,
+            "claims": self.config.claims,
             "reference": self.config.reference or "",
         }
         return Scope.model_validate(self.compared.model_dump() | own)

@@ -29,6 +29,7 @@ from pipeline.study.recipes import Recipe
 from pipeline.study.sections import (
     ABSENT,
     ONCE,
+    ClaimsName,
     ConfigError,
     Count,
     FieldFaults,
@@ -241,8 +242,11 @@ class StudyConfig(Section):
     """Name of the study; its outputs lie in results/<study>/."""
     note: str = ""
     """What readers of the report must know before they read a number."""
+    claims: ClaimsName = Field(default="", exclude_if=not_)
+    """What was claimed before the study ran, and is judged under each recipe: sa_gsae, or a module
+    of your own. Empty: nothing."""
     reference: FolderOrNone = ""
-    """Folder of a published study whose verdicts claims and report show beside this study's own. A
+    """Folder of a published study whose verdicts are shown beside this study's own claims. A
     relative path is of the checkout. Empty: none."""
     models: Annotated[list[Model], BeforeValidator(_like_others), Field(min_length=1)]
     """The language models."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from pipeline.analysis.csv_files import changed_tables
 from pipeline.analysis.names import tables_of
 from pipeline.analysis.tables.synthetic import SYNTHETIC_TABLES
+from pipeline.claims.load import claims_digest
 from pipeline.jobs.environment import installed, machine
 from pipeline.jobs.json_files import write_json
 from pipeline.study import outputs
@@ -41,14 +42,14 @@ def publish(root: Path, out: Path, scope: Scope, figures: Sequence[str]) -> None
     measures.check()
     # Calibration slopes are one figure's, and large.
     kept = [name for name in tables_of(scope) if name != outputs.CALIBRATION]
-    names = [f"tables/{name}" for name in (*kept, outputs.CLAIMS_PAGE)]
+    names = [f"tables/{name}" for name in (*kept, *[outputs.CLAIMS_PAGE] * bool(scope.claims))]
     names += [str(Path("figures", name).with_suffix(".png")) for name in figures]
     names += [f"{outputs.MEASURES}/{name}" for name in measures.files]
     if scope.with_synthetic:
         names += [f"{outputs.SYNTHETIC}/{name}" for name in SYNTHETIC_TABLES]
     if missing := [name for name in names if not (root / name).exists()]:
         raise ValueError(f"{root}: not there: {', '.join(missing)}: run the study to its end")
-    if faults := changed_tables(root, scope):
+    if faults := changed_tables(root, scope, {"claims": claims_digest(scope.claims)}):
         raise ValueError("; ".join(faults))
     for name in names:
         (out / name).parent.mkdir(parents=True, exist_ok=True)

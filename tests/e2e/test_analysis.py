@@ -14,6 +14,8 @@ from pipeline.analysis.csv_files import read_table
 from pipeline.analysis.figures.catalogue import entry_of, figures_of
 from pipeline.analysis.names import tables_of
 from pipeline.study.scope import Scope
+from tests import their_claims
+from tests.pipeline.made_families import made_families
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "results" / "reference"
@@ -77,3 +79,42 @@ def test_a_changed_line_of_analysis_makes_tables_again(tmp_path):
     module = checkout / "pipeline" / "analysis" / "tables" / "write.py"
     module.write_text(module.read_text() + "# changed\n")
     assert "make_tables" in planned()
+
+
+def test_claims_of_a_users_own_package_are_judged_and_judged_again_when_they_change(
+    tmp_path, monkeypatch
+):
+    """Under each recipe, where jobs run; a changed line of the package makes no table again."""
+    package = tmp_path / "site" / "my_package"
+    package.mkdir(parents=True)
+    module = package / "my_claims.py"
+    module.write_text(their_claims.TEXT)
+    monkeypatch.syspath_prepend(package.parent)
+    monkeypatch.setenv("PYTHONPATH", str(package.parent))
+    sparse = {"ks": [16, 64], "recipes": ["matched", "paper"]}
+    sides = {"abstopk": 2, "topk": 4}
+    grid = [{"variant": name, "expansion": width} | sparse for name, width in sides.items()]
+    candidate, baseline = ({"variant": name, "expansion": n} for name, n in sides.items())
+    comparisons = [{"candidate": candidate, "baseline": baseline, "matched_l0": [48]}]
+    made = made_families(
+        tmp_path / "made", grid=grid, comparisons=comparisons, claims="my_package.my_claims"
+    )
+    (measures,) = (Path(option.partition("=")[2]) for option in made.measure())
+    out = tmp_path / "out"
+
+    def judged() -> tuple[str, pd.DataFrame]:
+        done = analysis(measures, out, str(out / "tables/claims_matrix.csv"))
+        assert done.returncode == 0, done.stderr[-3000:]
+        return done.stderr, read_table(out / "tables/claims_matrix.csv").set_index("recipe")
+
+    _, table = judged()
+    assert table["claim"].tolist() == ["half_is_enough"] * 2
+    gaps = read_table(out / "tables/comparison.csv").groupby("recipe")["mean_gap"].min()
+    expected = {name: "holds" if gap >= 0.01 else "does not hold" for name, gap in gaps.items()}
+    assert table["outcome"].to_dict() == expected == dict.fromkeys(expected, "does not hold")
+    module.write_text(their_claims.TEXT.replace("least=0.01", "least=-1"))
+    done, table = judged()
+    assert set(table["outcome"]) == {"holds"}
+    assert "rule make_tables" not in done
+    page = (out / "tables/claims.md").read_text()
+    assert "- 1: The mean R2 gap is -1 or more at each." in page

@@ -25,6 +25,7 @@ ASIDE = r"(^|/)(logs/|specs/configuration-|cache/studies/|\.run\.lock$)"
 STUDY = Path("results/small")
 CONFIGURATION: dict[str, Any] = {
     "study": "small",
+    "claims": "sa_gsae",
     "device": "cpu",
     "cache": "results/small/cache",
     "checkpoint_seconds": 1,

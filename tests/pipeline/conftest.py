@@ -228,6 +228,7 @@ def make_study(root: Path) -> MadeStudy:
     spec = {
         "study": "made-up",
         "made_for": {"cells": dict.fromkeys(cells, MADE_FOR)},
+        "claims": "sa_gsae",
         "comparisons": [comparison],
         "models": MODELS,
         "hookpoints": ["mlp_out", "resid"],

@@ -43,6 +43,7 @@ def configuration(**changes: Any) -> dict[str, Any]:
     return {
         "study": "made-grid",
         "note": "Made-up numbers.",
+        "claims": "sa_gsae",
         "models": [
             {"name": name, "source": source, "d_model": d, "layer": 1} for name, d in models
         ],

@@ -20,6 +20,7 @@ from pipeline.analysis.names import (
     table_kinds,
     tables_of,
 )
+from pipeline.claims.load import claims_digest
 from pipeline.study.outputs import DIAL_TABLES, PROBE_TABLES, SIGNS_TABLES
 from pipeline.study.synthetic import PROTOCOLS
 
@@ -39,7 +40,7 @@ def sums(kind, folder="tables"):
 
 
 for folder in (Path(OUT, "tables"), Path(OUT, "synthetic")):
-    drop_outdated(folder, SCOPE)  # what is missing is made again
+    drop_outdated(folder, SCOPE, {"claims": claims_digest(SCOPE.claims)})  # what is missing is made again
 
 
 figure_files = lambda names: [f"{OUT}/figures/{name}{end}" for name in names for end in ENDS]
@@ -54,7 +55,7 @@ rule tables:
     input:
         [sums(kind) for kind in table_kinds(SCOPE)],
         [table(name) for name in tables_of(SCOPE)],
-        table("claims.md"),
+        [table("claims.md") for _ in claim_tables(SCOPE)[:1]],
         [table(Path(name).stem + end) for name in tables_of(SCOPE) for end in PAGES],
     localrule: True
 
@@ -182,32 +183,34 @@ rule synthetic_tables:
         "python -m pipeline synthetic-tables --measures {params.measures:q} --out-dir {params.out:q} --log {log:q}"
 
 
-rule claims:
-    input:
-        ancient(STUDY),
-        [table(name) for name in derived_tables(SCOPE)],
-        [table("dial.csv") for _ in [*SCOPE.jobs("dial")][:1]],
-        synthetic=[rules.synthetic_tables.output.csv] if SCOPE.with_synthetic else [],
-        reference=[claims_file(CHECKOUT / SCOPE.reference)] if SCOPE.reference else [],
-    output:
-        sums("claims"),
-        [table(name) for name in claim_tables(SCOPE)],
-        page=report(
-            table("claims.md"),
-            category="Claims",
-            caption="claims.rst",
-            labels={"page": "Verdicts, rules and limits"},
-        ),
-    log:
-        f"{OUT}/logs/claims.log",
-    localrule: True
-    params:
-        of=CODE,
-        measures=lambda wildcards: MEASURES,
-        tables=lambda wildcards: table(""),
-    shell:
-        "python -m pipeline claims --measures {params.measures:q} --tables {params.tables:q}"
-        " --synthetic {input.synthetic:q} --reference {input.reference:q} --log {log:q}"
+if SCOPE.claims:
+
+    rule claims:
+        input:
+            ancient(STUDY),
+            [table(name) for name in derived_tables(SCOPE)],
+            [table("dial.csv") for _ in [*SCOPE.jobs("dial")][:1]],
+            synthetic=[rules.synthetic_tables.output.csv] if SCOPE.with_synthetic else [],
+            reference=[claims_file(CHECKOUT / SCOPE.reference)] if SCOPE.reference else [],
+        output:
+            sums("claims"),
+            [table(name) for name in claim_tables(SCOPE)],
+            page=report(
+                table("claims.md"),
+                category="Claims",
+                caption="claims.rst",
+                labels={"page": "Verdicts, rules and limits"},
+            ),
+        log:
+            f"{OUT}/logs/claims.log",
+        localrule: True
+        params:
+            of=made_of(SCOPE, claims_digest(SCOPE.claims)),
+            measures=lambda wildcards: MEASURES,
+            tables=lambda wildcards: table(""),
+        shell:
+            "python -m pipeline claims --measures {params.measures:q} --tables {params.tables:q}"
+            " --synthetic {input.synthetic:q} --reference {input.reference:q} --log {log:q}"
 
 
 rule page:

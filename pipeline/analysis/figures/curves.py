@@ -72,7 +72,8 @@ def _curves(shown: Shown) -> Iterator[pd.DataFrame]:
     for _, rows in points.groupby([*SweepKey._fields, "series"], sort=False):
         sweep = SweepKey(*rows.iloc[0][list(SweepKey._fields)])
         knobs = rows["lam"].fillna(rows["k"]) if "k" in rows else rows["lam"]
-        l0 = dict(zip(knobs, rows["l0"], strict=True))
+        first = ~knobs.duplicated()  # of seeds apart the lowest, whose cell is drawn
+        l0 = dict(zip(knobs[first], rows["l0"][first], strict=True))
         knob = nearest_lambda({knob: l0[knob] for knob in l0 if (sweep, knob) in drawn}, level)
         if knob is not None:
             cell = drawn[sweep, knob]

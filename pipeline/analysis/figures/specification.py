@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pipeline.analysis.claims import paper_numbers
+from pipeline.analysis import paper_numbers
 from pipeline.analysis.figures.panels import CROSS, grid
 from pipeline.analysis.figures.shown import Drawn, Look, Shown, legend_of
 from pipeline.study.outputs import EFFECTS

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from pipeline.analysis.claims import paper_numbers
+from pipeline.analysis import paper_numbers
 from pipeline.analysis.figures.catalogue import (
     FIGURES,
     PATTERN,

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analysis.claims.verdicts import MISSING
 from pipeline.analysis.figures.catalogue import figures_of
 from pipeline.analysis.tables.ranking import summary_table
 from pipeline.study.study import Study
@@ -194,24 +193,27 @@ def test_the_last_line_of_sides_is_over_pairs(made):
 
 
 def test_claims_are_judged_under_recipes_that_train_a_variant_of_the_paper(made, tmp_path):
-    """Under paper neither Gated nor SA-GSAE is trained; a study without either has one setting."""
+    """Under paper neither Gated nor SA-GSAE is trained; a study without either has one setting.
+    Other claims are judged under each recipe."""
     assert [setting.recipe for setting in made.scope.settings] == ["matched"]
     claims = made.table("claims")
     assert set(claims["recipe"]) == {"matched"}
     assert not claims["claim"].duplicated().any()
     sparse = {"expansion": 4, "ks": [16, 64], "recipes": ["matched", "paper"]}
     without = families_config(tmp_path, grid=[{"variant": "topk"} | sparse], comparisons=[])
-    assert [setting.recipe for setting in Study.from_dict(without).compared.settings] == ["matched"]
+    assert [setting.recipe for setting in Study.from_dict(without).scope.settings] == ["matched"]
+    own = Study.from_dict(without | {"claims": "tests.pipeline"}).scope
+    assert [setting.recipe for setting in own.settings] == ["matched", "paper"]
 
 
-def test_a_report_without_sa_gsae_opens_with_frontiers_and_without_claims(tmp_path):
+def test_a_study_that_names_no_claims_has_none_anywhere(tmp_path):
     def others(blocks):
         return [block for block in blocks if "topk" in str(block)]
 
     raw = families_config(tmp_path)
     comparisons = [one for one in others(raw["comparisons"]) if "sagsae" not in str(one)]
-    made = made_families(tmp_path, grid=others(raw["grid"]), comparisons=comparisons)
-    assert set(made.table("claims")["outcome"]) == {MISSING}
+    made = made_families(tmp_path, grid=others(raw["grid"]), comparisons=comparisons, claims="")
+    assert not [path.name for path in (made.root / "tables").glob("claims*")]
     for name in figures_of(made.scope):
         write_atomic(made.root / "figures" / f"{name}.png", b"")
     page = made.report()

@@ -1,0 +1,137 @@
+"""What a claim is, and what becomes of it; with the helpers of those who judge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
+from inspect import getdoc
+
+import pandas as pd
+
+from pipeline.claims.evidence import Evidence
+
+# Outcomes. A claim is not testable where what was measured cannot decide it. It is not measured
+# where the study has no cells for it.
+HOLDS, FAILS, OPEN, MISSING = "holds", "does not hold", "not testable", "not measured"
+
+WORDS = {0.5: "half", 1: "one", 2: "two"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What became of a claim in this study."""
+
+    outcome: str
+    # This study's number with its uncertainty; empty where there is none.
+    here: str
+    # Why it is not testable, or what must be known beside the number.
+    why: str = ""
+
+
+class Untestable(Exception):
+    """What was measured cannot decide the claim; the message says why. A judge raises it."""
+
+    outcome = OPEN
+
+    def __init__(self, why: str, here: str = ""):
+        super().__init__(why)
+        self.verdict = Verdict(outcome=self.outcome, here=here, why=why)
+
+
+class Unmeasured(Untestable):
+    """The study has not measured what the claim is about; the message says what it lacks."""
+
+    outcome = MISSING
+
+
+class Number(float):
+    """A number of a claim. Its texts show it as ``{least}`` (0.35) or ``{share:words}`` (half)."""
+
+    def __format__(self, form: str) -> str:
+        return WORDS[self] if form == "words" else super().__format__(form or "g")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One claim, the criterion for it, and the judge that applies it.
+
+    The judge's docstring has the texts: what is claimed, the paper's number after ``Paper:`` where
+    it gives one, and the criterion. They are format strings. They show the claim's numbers by name,
+    and the place of another claim in the list as ``{claims[key]}``.
+    """
+
+    source: str
+    numbers: Mapping[str, Number]
+    # Takes the evidence, and the numbers by name.
+    judge: Callable[..., Verdict]
+    # What the claim rests on, of the evidence under a setting; settings with the same count once.
+    # None: each counts.
+    rests_on: Callable[[Evidence], Hashable] | None = None
+
+    @property
+    def key(self) -> str:
+        return self.judge.__name__
+
+    def verdict(self, evidence: Evidence) -> Verdict:
+        """Apply the criterion to the tables of a study."""
+        try:
+            return self.judge(evidence, **self.numbers)
+        except Untestable as reason:
+            return reason.verdict
+
+    def texts(self, places: Mapping[str, int]) -> dict[str, str]:
+        """statement, paper, source and criterion as readers see them."""
+        told = (getdoc(self.judge) or "").format(**self.numbers, claims=places)
+        statement, *paper, criterion = (" ".join(part.split()) for part in told.split("\n\n"))
+        number = paper[0].removeprefix("Paper: ") if paper else ""
+        texts = {"statement": statement.removesuffix("."), "paper": number.removesuffix(".")}
+        return texts | {"source": self.source, "criterion": criterion}
+
+
+def claim(source: str, **numbers: float) -> Callable[[Callable[..., Verdict]], Claim]:
+    """Make a function that judges a claim, and is named after it, into the ``Claim``.
+
+    Each number is written once, here: the texts show it and the judge is given it.
+    """
+    shown = {name: Number(value) for name, value in numbers.items()}
+    return lambda judge: Claim(judge=judge, numbers=shown, source=source)
+
+
+def decided(true: bool, here: str, why: str = "") -> Verdict:
+    return Verdict(outcome=HOLDS if true else FAILS, here=here, why=why)
+
+
+def decided_on_every(
+    holds: bool, rows: pd.DataFrame, unread: pd.DataFrame, lack: str, here: str, why: str = ""
+) -> Verdict:
+    """The verdict on a claim about every pair: pairs that cannot be read leave it open, unless
+    another pair refutes it.
+
+    Args:
+        holds: Whether every pair that can be read meets it.
+        rows: The pairs that can be read.
+        unread: The others.
+        lack: What they lack.
+        here: This study's number.
+        why: What must be known beside the number.
+    """
+    if holds and len(unread):
+        raise Untestable(f"holds at {places(rows)}; {lack} at {places(unread)}", here)
+    return decided(holds, here, why)
+
+
+def measured(rows: pd.DataFrame, why: str) -> pd.DataFrame:
+    """The same rows; raises Unmeasured where there are none."""
+    if rows.empty:
+        raise Unmeasured(why)
+    return rows
+
+
+def place(row: pd.Series) -> str:
+    """Such as "pythia-1b resid"."""
+    return f"{row['model']} {row['hookpoint']}"
+
+
+def places(rows: pd.DataFrame) -> str:
+    """The same of each row, separated by commas."""
+    return ", ".join(place(row) for _, row in rows.iterrows())

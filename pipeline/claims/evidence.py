@@ -1,0 +1,100 @@
+"""What claims are judged by: the tables of a study."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.analysis.csv_files import read_table
+from pipeline.study import outputs
+from pipeline.study.scope import Scope
+from pipeline.study.settings import Setting
+
+POINT = ("comparison", "recipe", "model", "hookpoint")
+# Tables with rows of several pairs of widths.
+SWEEPS = ("contrasts", "latents", "parameters", "cells")
+# Begins the columns of effects.csv on dead latents at equal L0, beside those at equal lambda.
+EQUAL_L0 = "equal_l0_"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The tables of one study, or what stands in them under one setting."""
+
+    spec: Scope
+    # Where the study has several settings, with the columns of effects.csv on equal L0.
+    comparison: pd.DataFrame
+    contrasts: pd.DataFrame
+    latents: pd.DataFrame
+    parameters: pd.DataFrame
+    cells: pd.DataFrame
+    synthetic: pd.DataFrame | None
+    # None where the study does not steer with latents.
+    dial: pd.DataFrame | None = None
+    setting: Setting | None = None
+
+    @classmethod
+    def read(cls, spec: Scope, tables: Path, synthetic: Path | None) -> Evidence:
+        """From the folder of the tables, and the summary of the synthetic protocols."""
+        names = [name for name in outputs.TABLES if Path(name).stem in cls.__annotations__]
+        found: dict[str, Any] = {Path(name).stem: read_table(tables / name) for name in names}
+        if spec.has_effects:
+            effects = read_table(tables / outputs.EFFECTS).set_index(list(POINT))
+            equal = effects.filter(like=EQUAL_L0)
+            found["comparison"] = found["comparison"].join(equal, on=list(POINT))
+        if spec.jobs("dial"):
+            found["dial"] = read_table(tables / outputs.DIAL)
+        return cls(spec=spec, synthetic=read_table(synthetic) if synthetic else None, **found)
+
+    def under(self, setting: Setting) -> Evidence:
+        """What stands under one setting, as if the study had no other.
+
+        Where the study has several pairs of widths, what stands beside the comparisons is what has
+        one of the setting's own.
+        """
+        recipe, tables = setting.recipe, self._tables()
+        for name in ("comparison", "contrasts"):
+            tables[name] = tables[name][tables[name]["recipe"] == recipe]
+        for name in ("latents", "parameters", "cells"):
+            tables[name] = self.spec.under(recipe, tables[name])
+        if self.dial is not None:
+            first = not self.spec.several_widths or setting.comparison in (None, 1)
+            steered = (self.dial["recipe"] == recipe) & (self.dial["comparison"] == 1)
+            tables["dial"] = self.dial[steered & first]
+        if self.spec.several_widths and setting.comparison is not None:
+            own = self.spec.widths(setting)
+            for name in SWEEPS:
+                for column in tables[name].filter(regex="^(candidate_|baseline_)?width$"):
+                    there = _pairs(tables[name], "model", column).isin(own)
+                    tables[name] = tables[name][there]
+        return replace(self, setting=setting, **tables)
+
+    def at(self, places: Collection[tuple[str, str]]) -> Evidence:
+        """What stands at some (model, hookpoint), as if the study had no other."""
+        tables = self._tables()
+        for name, table in tables.items():
+            tables[name] = table[_pairs(table, "model", "hookpoint").isin(places)]
+        return replace(self, **tables)
+
+    @property
+    def own(self) -> pd.DataFrame:
+        """Rows of the setting's comparison, where both its sides have cells; all comparisons where
+        the study has one setting."""
+        rows = self.comparison
+        if self.setting is None or not self.spec.several_settings:
+            return rows
+        rows = rows[rows["comparison"] == (self.setting.comparison or 0)]
+        return rows[_pairs(rows, "model", "hookpoint").isin(self.spec.places(self.setting))]
+
+    def _tables(self) -> dict[str, Any]:
+        """The tables that are of several recipes and places."""
+        names = ("comparison", *SWEEPS, "dial")
+        return {name: table for name in names if (table := getattr(self, name)) is not None}
+
+
+def _pairs(table: pd.DataFrame, one: str, other: str) -> pd.MultiIndex:
+    return pd.MultiIndex.from_arrays([table[one], table[other]])

@@ -1,0 +1,147 @@
+"""Numbers that pages tell, computed again from the committed measures.
+
+Neither the committed tables nor any code of the project is used.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+D_MODEL = {"gemma3-270m": 640, "smollm2-135m": 576}
+
+
+def numbers(text: str) -> list[str]:
+    """In order, as written, with a sign where they have one; of 8d the 8."""
+    return re.findall(r"(?<![\w-])-?\d+(?:,\d{3})*(?:\.\d+)?", text)
+
+
+@cache
+def measures(study: str, kind: str = "cells") -> list[dict]:
+    """Lines of a file of measures."""
+    path = ROOT / "results/reference" / study / "measures" / f"{kind}.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def of(study: str, **asked: object) -> list[dict]:
+    """Measures of the cells that have these settings (recipe "": none) and did not collapse."""
+    sound = [cell for cell in measures(study) if not cell["collapsed"]]
+    return [c for c in sound if asked.items() <= {"recipe": "", **c["cell"]}.items()]
+
+
+def mean(found: Iterable[dict], name: str = "r2") -> float:
+    """Over seeds, of which there are at least two."""
+    values = [cell[name] for cell in found]
+    assert len(values) > 1
+    return float(np.mean(values))
+
+
+def pairs(*hookpoints: str) -> list[dict]:
+    """The (model, hookpoint) at which `sign` has BatchTopK cells of its main recipe."""
+    cells = [c["cell"] for c in of("sign", variant="absbatchtopk", recipe="tuned")]
+    found = sorted({(c["model"], c["hookpoint"]) for c in cells if c["hookpoint"] in hookpoints})
+    return [{"model": model, "hookpoint": place} for model, place in found]
+
+
+def rate(times: int, two: str = "absbatchtopk", one: str = "batchtopk", **place: str) -> float:
+    """The width, over that of two sides, at which one side has their R2; else infinity."""
+    d, place = D_MODEL[place["model"]], {"recipe": "tuned", **place}
+    reached = at_65(of("sign", variant=two, width=times * d, **place))
+    values = [at_65(of("sign", variant=one, width=m * d, **place)) for m in (1, 2, 4, 8)]
+    assert values == sorted(values)
+    return 2 ** float(np.interp(reached, values, [0, 1, 2, 3], right=np.inf)) / times
+
+
+def at_65(sweep: list[dict]) -> float:
+    """R2 at L0 = 65: of its one k, or linear in log L0 between its lambdas, one within 2 %."""
+    l0, r2 = curve(sweep)
+    assert len({cell["cell"]["seed"] for cell in sweep}) > 1
+    assert len(l0) == 1 or l0[0] - 0.02 < np.log(65) < l0[-1] + 0.02
+    return float(np.interp(np.log(65), l0, r2))
+
+
+def curve(sweep: list[dict]) -> np.ndarray:
+    """[2, lambdas or k]: log L0 in order, and R2, means over seeds."""
+    points: dict[float | None, list[tuple[float, float]]] = {}
+    for cell in sweep:
+        points.setdefault(cell["cell"].get("lam"), []).append((cell["l0"], cell["r2"]))
+    l0, r2 = np.array(sorted(tuple(np.mean(point, axis=0)) for point in points.values())).T
+    return np.array([np.log(l0), r2])
+
+
+def half_width(study: str, times: int, d: int, **place: str) -> float:
+    """R2 of two sides at times d minus that of one side at twice this width."""
+    two = mean(of(study, variant="absbatchtopk", width=times * d, **place))
+    return two - mean(of(study, variant="batchtopk", width=2 * times * d, **place))
+
+
+def ends(values: Iterable[float], form: str) -> list[str]:
+    """The smallest and the largest, as text; one where both read the same."""
+    found = sorted(values)
+    return list(dict.fromkeys((format(found[0], form), format(found[-1], form))))
+
+
+def dominates(candidate: list[dict], baseline: list[dict]) -> bool:
+    """Whether R2 is higher at all L0 that both sweeps reach, linear in log L0 between lambdas."""
+    (x, y), (x0, y0) = curve(candidate), curve(baseline)
+    low, high = max(x[0], x0[0]), min(x[-1], x0[-1])
+    at = np.array([v for v in (*x, *x0) if low <= v <= high])
+    return bool(low < high and (np.interp(at, x, y) > np.interp(at, x0, y0)).all())
+
+
+def millions(cells: list[dict]) -> str:
+    """Tokens that each of these cells was trained on."""
+    (tokens,) = {round(cell["training"]["tokens"] / 1e6, 1) for cell in cells}
+    return f"{tokens:g}"
+
+
+class Gates(NamedTuple):
+    """How a gate of 2d does against one of 4d."""
+
+    dominates: bool
+    # R2 of the first minus that of the second at L0 = 64; not a number where either is not read.
+    gap: float
+
+
+def gates_of_deep(
+    recipe: str, two: str, one: str, widths: tuple[int, int] = (2, 4)
+) -> dict[tuple[str, str], Gates]:
+    """(model, hookpoint) of `deep` -> how the first does against the second."""
+    found = {}
+    for model, d in D_MODEL.items():
+        for hookpoint in ("mlp_out", "attn", "resid"):
+            place = {"model": model, "hookpoint": hookpoint, "recipe": recipe}
+            sweeps = [
+                of("deep", variant=variant, width=times * d, **place)
+                for variant, times in zip((two, one), widths, strict=True)
+            ]
+            read = [np.interp(np.log(64), *curve(x), left=np.nan, right=np.nan) for x in sweeps]
+            found[model, hookpoint] = Gates(dominates(*sweeps), float(read[0] - read[1]))
+    return found
+
+
+def gains(recipe: str, **place: str) -> list[float]:
+    """Of R2, by two sides at half the width of one side: 2d, 4d and 8d."""
+    d = D_MODEL[place["model"]]
+    return [half_width("sign", times, d, recipe=recipe, **place) for times in (1, 2, 4)]
+
+
+def poles(study: str, recipe: str, d: int) -> list[list[float]]:
+    """Mean best cosines of the better and of the other direction, at 2d of one mlp_out."""
+    found = [pole for line in measures(study, "signs") for pole in line["poles"]]
+    asked = {"width": 2 * d, "hookpoint": "mlp_out", "recipe": recipe}
+    found = [pole for pole in found if asked.items() <= pole["cell"].items()]
+    assert len(found) > 1
+    return [[pole[name] for pole in found] for name in ("stronger", "weaker")]
+
+
+def dead_share(**asked: object) -> str:
+    """Dead latents of a sweep of `sign`, in percent."""
+    return f"{100 * mean(of('sign', **asked), 'dead_fraction'):.0f}"

@@ -1,0 +1,265 @@
+"""Sentences of the results page that compare: their numbers, from the committed measures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from sagsae import sign_rates
+from tests.committed import (
+    D_MODEL,
+    ROOT,
+    at_65,
+    dead_share,
+    ends,
+    gates_of_deep,
+    measures,
+    numbers,
+    of,
+    pairs,
+)
+
+FAMILIES = {"batchtopk": "absbatchtopk", "gated": "sagsae_tied"}
+PLACES = [(model, place) for model in D_MODEL for place in ("mlp_out", "attn", "resid")]
+
+
+def told(start: str, sentences: int = 1) -> list[str]:
+    """Numbers of the sentences that begin so, names of code aside."""
+    page = " ".join((ROOT / "docs/results.md").read_text().split())
+    (_, after) = page.split(start)
+    text = " ".join(re.split(r"(?<=\.)(?:\*\*)? ", start + after)[:sentences])
+    return numbers(re.sub(r"`[^`]*`", "", text))
+
+
+def seeds(variant: str, width: int, recipe: str, **place: str) -> np.ndarray:
+    """[seeds] R2."""
+    found = of("sign", variant=variant, width=width, recipe=recipe, **place)
+    return np.array([cell["r2"] for cell in sorted(found, key=lambda cell: cell["cell"]["seed"])])
+
+
+def arms(times: int, recipe: str, **place: str) -> list[np.ndarray]:
+    """R2 by seed of AbsBatchTopK at a multiple of d; then of BatchTopK at d, 2d, 4d and 8d."""
+    d = D_MODEL[place["model"]]
+    one = [seeds("batchtopk", m * d, recipe, **place) for m in (1, 2, 4, 8)]
+    return [seeds("absbatchtopk", times * d, recipe, **place), *one]
+
+
+def worth(means: Iterable[float], times: int) -> float:
+    """The rate."""
+    two, *one = means
+    return sign_rates.needed_width((1, 2, 4, 8), one, two) / times
+
+
+def test_equal_width():
+    assert told("- *Width, and so parameters*", 2) == ["1", "2", "4"]
+    behind = set()
+    for model, place in PLACES:
+        for times in (1, 2, 4):
+            two, *one = arms(times, "tuned", model=model, hookpoint=place)
+            if two.mean() < one[(1, 2, 4).index(times)].mean():
+                behind.add((model, place, times))
+    assert behind == {(model, "mlp_out", 4) for model in D_MODEL}
+
+
+def test_equal_compute():
+    usual, long = [], []
+    for place in pairs("mlp_out"):
+        d = D_MODEL[place["model"]]
+        for times in (1, 2, 4):
+            one = {
+                tokens: seeds("batchtopk", 2 * times * d, recipe, **place).mean()
+                for tokens, recipe in ((1.5, "once-15m"), (4.5, "tuned"), (13.5, "thrice-45m"))
+            }
+            for tokens, recipe, gaps in ((4.5, "tuned", usual), (13.5, "thrice-45m", long)):
+                half = np.interp(np.log(tokens / 2), np.log(list(one)), list(one.values()))
+                two = seeds("absbatchtopk", times * d, recipe, **place)
+                gaps.append(two.mean() - half)
+    behind = ends((-gap for gap in long), ".3f")
+    assert told("Then two sides at `mlp_out` are ahead") == [
+        *(*ends(usual, ".3f"), "4.5"),
+        *(*behind, "13.5"),
+    ]
+
+
+def test_intervals_are_too_short(monkeypatch):
+    """The rate's interval, simulated where truth and spread are those that were measured."""
+    places = pairs("mlp_out", "resid")
+    wider = [
+        student(times, "tuned", **place) / bootstrapped(times, "tuned", **place)
+        for place in places
+        for times in (1, 2, 4)
+    ]
+    monkeypatch.setattr(sign_rates, "DRAWS", 400)
+    rng = np.random.default_rng(0)
+    covered = [
+        100 * np.mean([hit for place in places for hit in simulated(n, rng, **place)])
+        for n in (3, 2)
+    ]
+    nominal, *shares, ratio = told("In brackets is the 95 %", 3)
+    assert (nominal, ratio) == ("95", f"{np.median(wider):.1f}")
+    assert [float(x) for x in shares] == pytest.approx(covered, abs=3)
+
+
+def simulated(n: int, rng: np.random.Generator, **place: str) -> list[bool]:
+    """Whether each interval of n seeds holds the rate."""
+    found = []
+    for times in (1, 2, 4):
+        known = arms(times, "tuned", **place)
+        truth = worth([x.mean() for x in known], times)
+        for _ in range(200):
+            two, *one = (rng.normal(x.mean(), x.std(ddof=1), n) for x in known)
+            drawn = sign_rates.sign_rate(dict(zip((1, 2, 4, 8), one, strict=True)), two, times)
+            low, high = drawn.low or 0, drawn.high or np.inf
+            found.append(bool(low <= truth <= high))
+    return found
+
+
+def bootstrapped(times: int, recipe: str, **place: str) -> float:
+    """Width of the rate's interval."""
+    two, *one = arms(times, recipe, **place)
+    found = sign_rates.sign_rate(dict(zip((1, 2, 4, 8), one, strict=True)), two, times)
+    assert found.low is not None
+    assert found.high is not None
+    return found.high - found.low
+
+
+def student(times: int, recipe: str, **place: str) -> float:
+    """Width of the rate's interval by Student's t, errors of means carried by its slopes."""
+    known = arms(times, recipe, **place)
+    means, variance = np.array([x.mean() for x in known]), 0.0
+    for i, values in enumerate(known):
+        step = np.eye(len(known))[i] * 1e-7
+        slope = (worth(means + step, times) - worth(means - step, times)) / 2e-7
+        variance += slope**2 * values.var(ddof=1) / values.size
+    return 2 * float(stats.t.ppf(0.975, known[0].size - 1)) * variance**0.5
+
+
+def test_where_the_intervals_of_few_and_of_more_tokens_meet():
+    assert told("By Student's t they meet at") == ["2"]
+    meet = []
+    for times in (1, 2, 4):
+        (gemma, _) = pairs("mlp_out")
+        few, more = (
+            (worth([x.mean() for x in arms(times, recipe, **gemma)], times), recipe)
+            for recipe in ("once-05m", "tuned")
+        )
+        apart = sum(student(times, recipe, **gemma) for _, recipe in (few, more)) / 2
+        meet.append(few[0] - more[0] < apart)
+    assert meet == [False, True, True]
+
+
+def test_probes():
+    better = dict.fromkeys(FAMILIES, 0)
+    for one, two in FAMILIES.items():
+        for model, place in PLACES:
+            for times in (1, 2, 4):
+                width = times * D_MODEL[model]
+                found = (best_side(v, w, model, place) for v, w in ((two, width), (one, 2 * width)))
+                better[one] += next(found) > next(found)
+    batchtopk, gates = (str(count) for count in better.values())
+    assert told("The best single side predicts") == [batchtopk, "18", gates, "18"]
+
+
+def best_side(variant: str, width: int, model: str, place: str) -> float:
+    """Accuracy of the best single side at L0 = 65, over labels and seeds."""
+    asked = {"model": model, "hookpoint": place, "variant": variant, "width": width}
+    cells = [
+        {"cell": cell["cell"], "l0": cell["l0"], "r2": accuracy}
+        for line in measures("sign", "probe")
+        for cell in line["cells"]
+        if {**asked, "recipe": "tuned"}.items() <= cell["cell"].items()
+        for accuracy in [np.mean([label["accuracy"][0] for label in cell["labels"]])]
+    ]
+    return at_65(cells)
+
+
+def test_dead_latents_at_equal_width():
+    one, two = [], []
+    for model, d in D_MODEL.items():
+        place = {"model": model, "hookpoint": "attn", "recipe": "tuned", "width": 4 * d}
+        one.append(dead_share(variant="batchtopk", **place))
+        two.append(dead_share(variant="absbatchtopk", **place))
+    assert told("At 4d 36 %") == ["4", *one, *two]
+
+
+def test_gates_that_start_alike():
+    over_gated, over_shut = (
+        gates_of_deep("mean-long", "sagsae_tied", one) for one in ("gated", "sagsae_onesided")
+    )
+    shut = gates_of_deep("mean-long", "sagsae_onesided", "gated", (4, 4))
+    ahead = [found.gap for found in shut.values() if found.gap > 0]
+    assert told("It is ahead of Gated of 4d") == ["4", str(len(ahead)), *ends(ahead, ".3f"), "64"]
+    gemma, smollm2 = ((model, "attn") for model in D_MODEL)
+    small = [f"{found[gemma].gap:.4f}" for found in (over_shut, over_gated)]
+    assert told("Against it the gain of two sides") == ["2", *small]
+    large = [f"{found[smollm2].gap:.3f}" for found in (over_shut, over_gated)]
+    assert told("At SmolLM2's it is 0.016") == large
+
+
+def test_budgets_of_deep():
+    found = [gates_of_deep(recipe, "sagsae_tied", "gated") for recipe in ("long", "mean-long")]
+    wins = {sum(x.dominates for x in places.values()) for places in found}
+    ahead = {sum(x.gap > 0 for x in places.values()) for places in found}
+    assert told("- **At 6 M tokens `sagsae_tied` strictly", 2) == [
+        *("6", *map(str, wins), "64"),
+        *map(str, ahead),
+    ]
+
+
+def test_poles():
+    both, one, weaker = [], [], []
+    for model, place in PLACES:
+        found = matches("tuned", model, place)
+        both.append(100 * found["both"])
+        one.append(100 * found["one"])
+        weaker.append(found["weaker"])
+    most = f"{max(both):.0f}"
+    assert told("After 4.5 M tokens at most") == ["4.5", most, *ends(one, ".0f")]
+    assert told("After 4.5 M tokens the other one has") == ["4.5", *ends(weaker, ".2f")]
+    long = [matches("thrice-45m", model, "mlp_out") for model in D_MODEL]
+    assert told("After 13.5 M tokens 2 and 3 %") == [
+        *("13.5", *(f"{100 * x['both']:.0f}" for x in long)),
+        *(f"{100 * x['one']:.0f}" for x in long),
+    ]
+    again = [found_again("thrice-45m", model, "mlp_out") for model in D_MODEL]
+    assert told("Of one-sided latents of 4d then") == ["4", *(f"{100 * p:.0f}" for p in again)]
+    alone = [f"{100 * p**2:.0f}" for p in again]
+    assert told("Two poles that did so independently", 1) == alone
+    at_attn = [f"{100 * found_again('tuned', model, 'attn'):.0f}" for model in D_MODEL]
+    assert told("Of one-sided latents of 4d only") == ["4", *at_attn]
+
+
+def matches(recipe: str, model: str, place: str) -> dict[str, float]:
+    """Of two-sided latents at 2d: shares with a match for both directions and for one; the mean
+    best cosine of the weaker one."""
+    asked = {"model": model, "hookpoint": place, "recipe": recipe, "width": 2 * D_MODEL[model]}
+    asked["variant"] = "absbatchtopk"
+    found = [
+        pole
+        for line in measures("sign", "signs")
+        for pole in line["poles"]
+        if asked.items() <= pole["cell"].items()
+    ]
+    latents = [pole["both"] + pole["one"] + pole["neither"] for pole in found]
+    shares = {
+        name: float(np.mean([pole[name] / of for pole, of in zip(found, latents, strict=True)]))
+        for name in ("both", "one")
+    }
+    return shares | {"weaker": float(np.mean([pole["weaker"] for pole in found]))}
+
+
+def found_again(recipe: str, model: str, place: str) -> float:
+    """Share of the latents of BatchTopK at 4d that every other seed has, too."""
+    asked = {"model": model, "hookpoint": place, "recipe": recipe, "width": 4 * D_MODEL[model]}
+    asked["variant"] = "batchtopk"
+    (found,) = (
+        group["found"]
+        for line in measures("sign", "signs")
+        for group in line["agreements"]
+        if asked.items() <= group["cells"][0].items()
+    )
+    return float(found)
