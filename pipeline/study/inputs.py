@@ -10,23 +10,31 @@ from typing import TYPE_CHECKING, Any
 
 from snakemake.io import ancient
 
+from pipeline.jobs.cache import ENTRY, entry_folder
+from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.looks import LookSpec
 from pipeline.study.made_for import Expected, is_made_for, made_from
 from pipeline.study.outputs import SPLITS, WEIGHTS, Split
+from sagsae.storage import is_url
 
 if TYPE_CHECKING:
     from pipeline.study.study import Study
 
 
-def ancient_if_made_for(path: str, expected: Expected) -> str:
-    """``path`` for an input list, as ancient if the file was made for this study already.
-
-    A file that was only made again, or copied, then retrains nothing. A file of another
-    specification is an ordinary input: Snakemake does not look at the parameters of a job whose
-    only tie to a rerun is an ancient file, so as ancient it would leave the job stale.
-    """
-    return ancient(path) if is_made_for(path, expected) else path
+def is_recorded(study: Study, record: str, expected: Expected) -> bool:
+    """Whether a record is there, was made for this study, and names what lies in its cache, or
+    where its stores lie: a cache that was moved is recorded anew."""
+    if not is_made_for(record, expected):
+        return False
+    entry = read_json(record).get(ENTRY, "")
+    if is_url(entry):
+        return bool(study.run.stores) and entry.startswith(study.run.stores)
+    return (
+        entry_folder(Path(record), {ENTRY: entry})
+        .resolve()
+        .is_relative_to(Path(study.cache).resolve())
+    )
 
 
 def inputs_of(output: str, current: bool, paths: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +73,7 @@ def read_by_tokens(study: Study, model: str, split: Split) -> dict[str, Any]:
     known = read_of(study, model)
     paths = {name: known[name] for name in ("asset", "documents")}
     made_for, file = made_from(study.token_spec(model, split)), study.tokens(model, split)
-    return inputs_of(file, is_made_for(file, made_for), paths)
+    return inputs_of(file, is_recorded(study, file, made_for), paths)
 
 
 def read_by_dump(study: Study, model: str, split: Split) -> dict[str, Any]:
@@ -78,7 +86,7 @@ def read_by_dump(study: Study, model: str, split: Split) -> dict[str, Any]:
         paths = {"asset": known["asset"], "tokens": known[f"{split}_tokens"]}
         paths["calibration"] = known["train_tokens"]
     file = study.manifest(model, split)
-    return inputs_of(file, is_made_for(file, expected), paths)
+    return inputs_of(file, is_recorded(study, file, expected), paths)
 
 
 def read_by_baselines(study: Study, model: str) -> dict[str, Any]:
@@ -87,7 +95,8 @@ def read_by_baselines(study: Study, model: str) -> dict[str, Any]:
     paths = {name: known[name] for name in ("asset", "train", "heldout")}
     paths["tokens"] = known["heldout_tokens"]
     file = study.baselines(model)
-    return inputs_of(file, is_made_for(file, {"baselines": study.losses[model]}), paths)
+    expected = {"baselines": study.losses[model]}
+    return inputs_of(file, is_recorded(study, file, expected), paths)
 
 
 def read_by_cell(study: Study, cell: Cell) -> dict[str, Any]:
@@ -112,7 +121,12 @@ def read_by_look(study: Study, file: str, spec: LookSpec) -> dict[str, Any]:
 
 @cache
 def read_of(study: Study, model: str) -> dict[str, str]:
-    """What jobs read of a model and of the text, looked at once a run, not once a cell."""
+    """What jobs read of a model and of the text, looked at once a run, not once a cell.
+
+    A record of this study is ancient: one that was only made again, or copied, retrains nothing.
+    Any other is an ordinary input: Snakemake does not look at the parameters of a job whose only
+    tie to a rerun is an ancient file, so as ancient it would leave the job stale.
+    """
     study.model_named(model)
     expected: dict[str, tuple[str, Expected]] = {
         "asset": (study.asset(model), study.asset_made_for(model)),
@@ -123,4 +137,7 @@ def read_of(study: Study, model: str) -> dict[str, str]:
         contexts = made_from(study.token_spec(model, split))
         expected[f"{split}_tokens"] = (study.tokens(model, split), contexts)
         expected[split] = (study.manifest(model, split), {"spec": study.stores[model, split]})
-    return {name: ancient_if_made_for(*pair) for name, pair in expected.items()}
+    return {
+        name: ancient(record) if is_made_for(record, made_for) else record
+        for name, (record, made_for) in expected.items()
+    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +66,15 @@ def gpus_of_a_job(study: Study, cores: Callable[[], int]) -> int:
     return int(bool(visible_devices()))
 
 
-def after_failure(study: Study, log: str, cores: Callable[[], int]) -> None:
+def after_failure(study: Study, logs: Iterable[str], cores: Callable[[], int]) -> None:
     """What follows from the cells that are there, where others failed; nothing after Ctrl-C.
 
     Args:
         study: The study.
-        log: Snakemake's log of the run.
+        logs: Snakemake's own of the run.
         cores: As of ``gpus_of_a_job``.
     """
-    if "user request" in Path(log).read_text():
+    if any("user request" in Path(log).read_text() for log in logs):
         return
     if report := preview(study, cores()):
         print(f"result of the cells that are there: {report}")

@@ -22,14 +22,15 @@ def test_without_a_configuration_it_is_the_local_study(elsewhere):
 
 
 def test_a_job_finds_out_on_its_own_node_whether_there_is_a_gpu(elsewhere):
-    """This host has none: a login node, say."""
-    for options, gpus in (([], 1), (["--resources", "gpu=0"], 0)):
+    """This host has none. With --cores jobs run here, so that none claims one."""
+    for options, gpus in ((["--config", "device=cuda"], 1), ([], 0)):
         done = elsewhere.run(*options, "--dry-run", "--printshellcmds")
         assert done.returncode == 0, done.stdout
         for stage in ("dump", "baselines", "cell", "dial"):
             commands = [x for x in done.stdout.splitlines() if f"-m pipeline {stage} " in x]
             assert commands
-            lease = f"gpu-lease --device auto --jobs-per-gpu 1 --gpus {gpus} -- "
+            device = "cuda" if gpus else "auto"
+            lease = f"gpu-lease --device {device} --jobs-per-gpu 1 --gpus {gpus} -- "
             assert all(lease in command for command in commands)
 
 

@@ -62,6 +62,7 @@ def content(path: Path, without: tuple[str, ...] = ()) -> bytes:
     else:
         return path.read_bytes()
     for value in records:
+        value.pop("content_sha256", None)  # it covers the costs
         for section in (value, value.get("training", {})):
             for name in COSTS + without:
                 section.pop(name, None)
@@ -84,10 +85,10 @@ def digest_of(root: Path, names: list[str]) -> str:
 
 
 def result_names(study: Path, parts: tuple[str, ...] = ("",)) -> list[str]:
-    """Files of parts of a study; costs, logs and hidden files are left out."""
+    """Files of parts of a study; logs, hidden files and digests, which cover costs, are left out."""
     paths = [path for part in parts for path in (study / part, *(study / part).rglob("*"))]
     names = [path.relative_to(study).as_posix() for path in paths if path.is_file()]
-    return sorted(n for n in names if not re.search(r"(^|/)\.|^(logs|cache/studies)/", n))
+    return sorted(n for n in names if not re.search(r"(^|/)\.|^(logs|cache/studies)/|\.sha256$", n))
 
 
 def results_digest(study: Path, parts: tuple[str, ...] = ("",)) -> str:

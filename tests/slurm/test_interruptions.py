@@ -29,7 +29,7 @@ def configure(folder: Path) -> Path:
     """One model, one hookpoint, one cell that trains for some seconds."""
     grid = [{"variant": "gated", "expansion": 4, "lambdas": [0.1]}]
     training = {"tokens": TOKENS, "batch_size": BATCH}
-    sections = {"hookpoints": ["resid"], "grid": grid}
+    sections = {"hookpoints": ["resid"], "grid": grid, "comparisons": []}
     return reduced_smoke(folder, **sections, training=training)
 
 
@@ -135,3 +135,16 @@ def test_a_cancelled_job_and_a_failed_node_are_tried_again_and_go_on(slurm, undi
         assert earlier.mem_mb == pytest.approx(MEMORY_GROWTH * job.mem_mb, abs=200)
     assert trained(jobs) == cells_of(workflow)
     assert_whole(workflow, whole)
+
+
+def test_a_store_that_is_partly_made_is_finished(slurm, undisturbed, tmp_path):
+    """The contexts of a store are there, and some of its rows; its group has fewer jobs then."""
+    before = last(slurm)
+    workflow = on_cluster(slurm, undisturbed, tmp_path)
+    for gone in ("manifests/tiny-smollm3-heldout.json", "baselines/tiny-smollm3.json"):
+        (tmp_path / STUDY / gone).unlink()
+    workflow.run()
+    jobs = [job for job in slurm.jobs() if job.number > before]
+    assert [job.what.split("_")[0] for job in jobs] == ["store", "cell"]
+    assert {job.state for job in jobs} == {"COMPLETED"}
+    assert_whole(workflow, undisturbed)

@@ -64,7 +64,7 @@ def test_results_are_those_of_a_local_run(both):
 def test_jobs_are_submitted_in_groups_and_each_ends_well(both):
     assert {job.state for job in both.jobs} == {"COMPLETED"}
     kinds = [job.what.split("_")[0] for job in both.jobs]
-    assert sorted(kinds) == sorted(["store"] * 2 + ["rule"] * 29 + ["dial"])
+    assert sorted(kinds) == sorted(["store"] * 2 + ["cell"] * 29 + ["dial"])
 
 
 def test_slurm_was_asked_for_what_the_estimates_say(both):

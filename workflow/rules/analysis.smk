@@ -34,9 +34,7 @@ PAGES = [
 table = lambda name: f"{OUT}/tables/{name}"
 
 
-def sums(kind, folder="tables"):
-    """The digests of the tables that one job makes."""
-    return f"{OUT}/{folder}/{SUMS.format(kind=kind)}"
+sums = lambda kind, folder="tables": f"{OUT}/{folder}/{SUMS.format(kind=kind)}"
 
 
 for folder in (Path(OUT, "tables"), Path(OUT, "synthetic")):

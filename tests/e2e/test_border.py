@@ -1,0 +1,146 @@
+"""Results belong to the configuration at hand: whatever Snakemake remembers, and whoever asks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.e2e.conftest import ROOT, Finished, Workflow, workflow_of
+
+STUDY = Path("results/smoke")
+CELL = STUDY / "cells/tiny-smollm3/attn/gated/w256_lam0.1_seed0"
+ANALYSIS = {"make_tables", "dial_tables", "claims", "draw_figure", "report", "all", "total"}
+
+
+@pytest.fixture
+def copied(smoke: Finished, tmp_path: Path) -> Workflow:
+    """The finished smoke study on another machine: without what Snakemake remembers of it."""
+    shutil.copytree(
+        smoke.folder, tmp_path / "smoke", symlinks=True, ignore=shutil.ignore_patterns(".snakemake")
+    )
+    return workflow_of(tmp_path / "smoke", yaml.safe_load(smoke.config.read_text()))
+
+
+def tool(workflow: Workflow, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A tool of the pipeline, in the folder of a workflow."""
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments, "--configfile", str(workflow.config)],
+        cwd=workflow.folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("options", [(), ("--rerun-triggers", "mtime")])
+def test_a_changed_learning_rate_trains_every_cell_though_snakemake_forgot(copied, options):
+    assert copied.planned(*options) == {}
+    changed = copied.changed(training={"learning_rate": 0.0014})
+    assert "0 of 29 cells finished" in tool(changed, "status").stdout
+    planned = changed.planned(*options)
+    assert (planned["cell"], planned["dial_run"]) == (29, 6)
+    assert not {"asset", "documents", "tokens", "dump", "baselines"} & planned.keys()
+    refused = tool(changed, "publish", "--out", "published")
+    assert refused.returncode == 1
+    assert "made for another configuration" in refused.stdout
+    assert not (copied.folder / "published").exists()
+    assert copied.planned(*options).keys() <= {*ANALYSIS, "scope"}, "nothing trains on the way back"
+
+
+def test_a_plain_copy_of_all_that_is_made_plans_nothing(copied):
+    changed = copied.changed(evaluation={"lr_contexts": 9})
+    planned = changed.planned()
+    assert (planned["baselines"], planned["cell"]) == (2, 29)
+    assert copied.planned().get("cell") is None
+
+
+def test_an_edited_measure_is_refused_and_an_edited_table_is_made_again(copied):
+    table = copied.folder / STUDY / "tables/points.csv"
+    whole = table.read_text()
+    table.write_text(whole.replace("0.", "7.", 1))
+    said = tool(copied, "verify").stdout
+    assert "tables of cells were edited" in said
+    assert copied.planned()["make_tables"] == 1
+    done = copied.run()
+    assert done.returncode == 0, done.stdout
+    assert table.read_text() == whole
+    measures = copied.folder / STUDY / "measures/cells.jsonl"
+    measures.write_text(measures.read_text().replace('"r2": 0', '"r2": 0.9', 1))
+    done = copied.run()
+    assert done.returncode == 1
+    assert "content does not match its own content_sha256: edited or damaged" in done.stdout
+
+
+def test_a_note_makes_the_report_and_no_figure(copied):
+    raw = yaml.safe_load(copied.config.read_text())
+    noted = workflow_of(copied.folder, raw | {"note": "Read with care."})
+    assert noted.planned().keys() == {"scope", "report", "all", "total"}
+
+
+def test_a_run_whose_cell_fails_ends_with_what_is_there(copied):
+    shutil.rmtree(copied.folder / CELL)
+    (copied.folder / CELL).mkdir()
+    (copied.folder / CELL / ".state").write_text("no folder")  # so the cell's job fails
+    done = copied.run()
+    assert done.returncode == 1
+    assert f"result of the cells that are there: {STUDY}/preview/report.html" in done.stdout
+    report = (copied.folder / STUDY / "preview/report.html").read_text()
+    assert "1 cells are missing" in report
+    assert str(CELL.relative_to(STUDY / "cells")) in report
+    (copied.folder / CELL / ".state").unlink()
+    done = copied.run()
+    assert done.returncode == 0, done.stdout
+
+
+def test_an_empty_list_of_cells_is_not_the_whole_study(copied):
+    for asked in (["--missing"], ["--variant", "no-such"]):
+        listed = tool(copied, "cells", "--targets", *asked).stdout.splitlines()[0]
+        (copied.folder / CELL / "metrics.json").unlink(missing_ok=True)
+        assert copied.planned(listed).keys() <= {"nothing", "total"}
+
+
+def test_text_of_a_thousand_files_is_fetched(tmp_path):
+    raw = yaml.safe_load((ROOT / "workflow/configs/smoke.yaml").read_text())
+    (tmp_path / "texts").mkdir()
+    names = [f"texts/{'a' * 100}{number}.txt" for number in range(1250)]
+    for number, name in enumerate(names):
+        (tmp_path / name).write_text(f"text number {number}")
+    raw["text"]["source"] = {"kind": "files", "paths": names}
+    workflow = workflow_of(tmp_path, raw)
+    record = "results/smoke/assets/text/documents.json"
+    done = workflow.run(record)
+    assert done.returncode == 0, done.stdout
+    moved = [str(tmp_path / name) for name in names]
+    raw["text"]["source"] = {"kind": "files", "paths": moved}
+    assert workflow_of(tmp_path, raw).planned(record) == {}
+
+
+@pytest.mark.parametrize(
+    ("sections", "problem"),
+    [
+        ("models: []\n", "no `study`: name the study"),
+        ("study: x\nstudy: y\n", "key 'study' is given twice"),
+    ],
+)
+def test_a_configuration_that_says_too_little_or_too_much_is_refused(tmp_path, sections, problem):
+    config = tmp_path / "study.yaml"
+    config.write_text(sections)
+    done = Workflow(tmp_path, config).run("--dry-run")
+    assert done.returncode == 1
+    assert problem in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def test_what_nobody_has_is_said_in_a_line(elsewhere):
+    done = elsewhere.run("--dry-run", "--config", "rates=v100")
+    assert done.returncode == 1
+    assert "error: unknown device 'v100'" in done.stdout
+    assert "Traceback" not in done.stdout
