@@ -26,8 +26,8 @@ GPU = {
     "gpu": planning.gpus_of_a_job(study, lambda: workflow.cores)
 }  # `--resources gpu=N` counts jobs that have one
 LEASE = (
-    "python -m pipeline gpu-lease --device {params.device}"
-    " --jobs-per-gpu {params.jobs_per_gpu} --gpus {resources.gpu} -- "
+    "python -m pipeline gpu-lease --device {params.device:q}"
+    " --jobs-per-gpu {params.jobs_per_gpu:q} --gpus {resources.gpu} -- "
 )
 
 

@@ -118,3 +118,11 @@ def test_claims_of_a_users_own_package_are_judged_and_judged_again_when_they_cha
     assert "rule make_tables" not in done
     page = (out / "tables/claims.md").read_text()
     assert "- 1: The mean R2 gap is -1 or more at each." in page
+
+
+def test_what_is_not_given_is_said_in_a_line(tmp_path):
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "workflow/analysis.smk"]
+    command += ["--cores", "1", "--workflow-profile", "none", "--directory", tmp_path]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "error: give --config measures=DIR out=DIR: measures, out is missing" in done.stderr

@@ -73,7 +73,7 @@ def test_an_edited_measure_is_refused_and_an_edited_table_is_made_again(copied):
     assert done.returncode == 0, done.stdout
     assert table.read_text() == whole
     measures = copied.folder / STUDY / "measures/cells.jsonl"
-    measures.write_text(measures.read_text().replace('"r2": 0', '"r2": 0.9', 1))
+    measures.write_text(measures.read_text().replace('"r2": 0.', '"r2": 0.9', 1))
     done = copied.run()
     assert done.returncode == 1
     assert "content does not match its own content_sha256: edited or damaged" in done.stdout
@@ -144,3 +144,24 @@ def test_what_nobody_has_is_said_in_a_line(elsewhere):
     assert done.returncode == 1
     assert "error: unknown device 'v100'" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_other_text_of_a_rule_trains_nothing(smoke, tmp_path):
+    """Specifications are parameters: the order of two options changes no number."""
+    checkout = tmp_path / "checkout"
+    for name in ("workflow", "pipeline", "sagsae", "profiles"):
+        shutil.copytree(ROOT / name, checkout / name)
+    for name in ("Snakefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, checkout)
+    rule = checkout / "workflow/rules/cells.smk"
+    text = rule.read_text()
+    rule.write_text(
+        text.replace("--asset {input.asset:q}", "", 1).replace(
+            "--out ", "--asset {input.asset:q} --out "
+        )
+    )
+    assert rule.read_text() != text
+    command = [sys.executable, "-m", "snakemake", f"--snakefile={checkout / 'Snakefile'}", "-n"]
+    command += [f"--configfile={smoke.config}", f"--directory={smoke.folder}", "--cores=1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert "Nothing to be done" in done.stdout + done.stderr

@@ -85,7 +85,7 @@ def digest_of(root: Path, names: list[str]) -> str:
 
 
 def result_names(study: Path, parts: tuple[str, ...] = ("",)) -> list[str]:
-    """Files of parts of a study; logs, hidden files and digests, which cover costs, are left out."""
+    """Files of parts of a study; logs, hidden files and digests of costs are left out."""
     paths = [path for part in parts for path in (study / part, *(study / part).rglob("*"))]
     names = [path.relative_to(study).as_posix() for path in paths if path.is_file()]
     return sorted(n for n in names if not re.search(r"(^|/)\.|^(logs|cache/studies)/|\.sha256$", n))

@@ -34,7 +34,7 @@ rule dump:
         LEASE
         + "python -m pipeline dump --spec {params.spec:q} --asset {input.asset:q} --tokens {input.tokens:q}"
         " --calibration-tokens {input.calibration:q} --cache {params.cache:q}"
-        " --stores={params.stores:q} --profile {params.profile} --sharded {params.sharded} --device {params.device} --out {output:q} --log {log:q}"
+        " --stores={params.stores:q} --profile {params.profile:q} --sharded {params.sharded:q} --device {params.device:q} --out {output:q} --log {log:q}"
 
 
 rule gaussian_rows:
@@ -79,4 +79,4 @@ rule baselines:
     shell:
         LEASE + "python -m pipeline baselines --spec {params.spec:q} --asset {input.asset:q}"
         " --tokens {input.tokens:q} --train-manifest {input.train:q} --heldout-manifest {input.heldout:q}"
-        " --cache {params.cache:q} --device {params.device} --out {output:q} --log {log:q}"
+        " --cache {params.cache:q} --device {params.device:q} --out {output:q} --log {log:q}"

@@ -33,7 +33,7 @@ rule browser_cell:
         LEASE
         + "python -m pipeline browser-cell --spec @{params.spec:q} --cells-root {params.cells_root:q}"
         " --heldout-manifest {input.heldout:q} --tokens {input.tokens:q} --asset {input.asset:q}"
-        " --dials {input.dials:q} --device {params.device} --out {output:q} --log {log:q}"
+        " --dials {input.dials:q} --device {params.device:q} --out {output:q} --log {log:q}"
 
 
 rule browser_page:

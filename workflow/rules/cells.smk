@@ -35,5 +35,5 @@ rule cell:
         LEASE + "python -m pipeline cell --train-spec {params.train:q}"
         " --evaluate-spec {params.evaluate:q} --train-manifest {input.train:q}"
         " --heldout-manifest {input.heldout:q} --baselines {input.baselines:q} --asset {input.asset:q}"
-        " --checkpoint-seconds {params.checkpoint_seconds} --device {params.device}"
+        " --checkpoint-seconds {params.checkpoint_seconds:q} --device {params.device:q}"
         " --out {output.metrics:q} --log {log:q}"

@@ -34,4 +34,4 @@ rule dial_run:
         LEASE
         + "python -m pipeline dial --spec @{params.spec:q} --cells-root {params.cells_root:q}"
         " --heldout-manifest {input.heldout:q} --baselines {input.baselines:q} --asset {input.asset:q}"
-        " --device {params.device} --out {output:q} --log {log:q}"
+        " --device {params.device:q} --out {output:q} --log {log:q}"

@@ -28,4 +28,4 @@ rule probe_run:
         LEASE
         + "python -m pipeline probe --spec @{params.spec:q} --cells-root {params.cells_root:q}"
         " --heldout-manifest {input.heldout:q} --tokens {input.tokens:q} --asset {input.asset:q}"
-        " --device {params.device} --out {output:q} --log {log:q}"
+        " --device {params.device:q} --out {output:q} --log {log:q}"

@@ -27,5 +27,5 @@ rule signs_run:
     shell:
         LEASE
         + "python -m pipeline signs --spec @{params.spec:q} --cells-root {params.cells_root:q}"
-        " --heldout-manifest {input.heldout:q} --device {params.device} --out {output:q}"
+        " --heldout-manifest {input.heldout:q} --device {params.device:q} --out {output:q}"
         " --log {log:q}"

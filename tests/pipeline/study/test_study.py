@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pipeline.jobs.json_files import canonical
-from pipeline.study.sections import ConfigError
+from pipeline.study.sections import CellNameError, ConfigError
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG, StudyConfig, load_yaml
 
@@ -35,6 +35,23 @@ def changed(**changes) -> dict:
     [
         ({"colour": "red"}, "colour", "unknown key: allowed are study, note, "),
         ({"training__learning_rat": 1}, "training.learning_rat", "did you mean learning_rate;"),
+        ({"grid__0__lambdas": [0.1, 0.1]}, "grid.0.lambdas", "0.1 is listed twice"),
+        ({"synthetic__seeds": [0, 0]}, "synthetic.seeds", "0 is listed twice"),
+        (
+            {"comparisons__0__candidate__expansion": 3},
+            "comparisons.0.candidate",
+            "no cell of the grid is sagsae_tied of this width; the grid has it with expansion 2",
+        ),
+        (
+            {"comparisons__0__baseline__variant": "relu"},
+            "comparisons.0.baseline",
+            "the grid has none of this variant",
+        ),
+        (
+            {"text__source": {"kind": "files", "paths": ["a.txt", "./a.txt"]}},
+            "text.source.paths.1",
+            "is listed by text.source.paths.0 already",
+        ),
         ({"grid__0__lambdas": ["3e-3"]}, "grid.0.lambdas.0", "3.0e-3"),
         ({"grid__0__lambdas": [0.1234567]}, "grid.0.lambdas", "round it to 0.123457"),
         ({"grid__0__lambdas": [-0.1]}, "grid.0.lambdas.0", "greater than 0"),
@@ -145,3 +162,22 @@ def test_faults_within_sections_and_across_them_come_in_one_round():
     across = ("models.0.hookpoints", "grid.0.models.0", "browser.models.0")
     for place in ("study", "training.learning_rat", *across):
         assert f"\n  {place}: " in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("topk/w16_k32_seed0", "32 active latents of 16"),
+        ("gated/w99999999999999_lam0.1_seed0", "1,000,000,000 latents at most"),
+    ],
+)
+def test_a_name_off_the_grid_is_checked_as_the_grid_is(name, problem):
+    study = Study.from_dict(SMOKE)
+    with pytest.raises(CellNameError, match=problem):
+        study.cell_named(f"tiny-gpt-neox/resid/{name}")
+
+
+def test_a_key_that_is_given_twice_is_refused(tmp_path):
+    (tmp_path / "study.yaml").write_text("a: {b: 1, c: 2}\nd: 1\na: 3\n")
+    with pytest.raises(ConfigError, match="key 'a' is given twice"):
+        load_yaml(tmp_path / "study.yaml")

@@ -27,6 +27,7 @@ def test_operations_and_bytes_of_the_paper_study_by_hand(rates):
     assert found["training"].operations == products * 2 * 7 * 209715200
     assert found["training"].tokens == 9 * cells * 209715200
     assert found["training"].disk == products * 2 * 4
+    assert found["training"].moved == 9 * cells * 209715200 * 2048 * 2
     rows = 52428800 + 524288
     assert found["activations"].disk == 2 * 3 * 2048 * 2 * rows
     assert found["activations"].tokens == pytest.approx(2 * rows * 1024 / 1023)
