@@ -93,7 +93,7 @@ def test_a_run_whose_cell_fails_ends_with_what_is_there(copied):
     assert done.returncode == 1
     assert f"result of the cells that are there: {STUDY}/preview/report.html" in done.stdout
     report = (copied.folder / STUDY / "preview/report.html").read_text()
-    assert "1 cells are missing" in report
+    assert "Missing cells: 1." in report
     assert str(CELL.relative_to(STUDY / "cells")) in report
     (copied.folder / CELL / ".state").unlink()
     done = copied.run()
