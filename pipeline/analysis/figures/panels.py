@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from pipeline.analysis.figures import mpl
 from pipeline.analysis.figures.shown import Look
 from pipeline.study.cell import KNOBS
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
 
 BAND = "#B8B8B8"
 # Marker laid over a collapsed point.
@@ -53,7 +55,7 @@ def panels_of(
     across = 2 if len(hookpoints) > 2 else 1
     below = 0.19 * -(-len(legend) // across) + 0.42
     wide, tall = max(3.5, size[0] * len(hookpoints)), size[1] * len(models) + below
-    figure = Figure(figsize=(wide, tall), layout="constrained")
+    figure = mpl.figure.Figure(figsize=(wide, tall), layout="constrained")
     axes = figure.subplots(len(models), len(hookpoints), squeeze=False, **shared)
     for panel in axes[-1]:
         panel.set_xlabel(labels[0])
@@ -79,9 +81,9 @@ def grid(panel: Axes) -> None:
 
 def decimal_ticks(axis: Axis, steps: Sequence[float] = (1, 2, 5)) -> None:
     """A log axis with numbers such as 0.002 and 5."""
-    axis.set_major_locator(LogLocator(subs=steps))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_major_locator(mpl.ticker.LogLocator(subs=steps))
+    axis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(mpl.ticker.NullFormatter())
 
 
 def marks(points: pd.DataFrame, metric: str) -> pd.DataFrame:
