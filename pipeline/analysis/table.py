@@ -165,13 +165,15 @@ class Table:
         items = (item(scope) if callable(item) else [item] for item in self.columns)
         columns = list(resolved([column for part in items for column in part], SHARED))
         known = {column.name for column in (*columns, *self.cut_by)}
-        others = [Column(name) for name in names if name not in known and name[-3:] != "_se"]
-        return [c for column in columns for c in (others if column.name == "..." else [column])]
+        others = [name for name in names if name not in known and name[-3:] != "_se"]
+        rest = [SHARED.get(name) or Column(name) for name in others]
+        return [c for column in columns for c in (rest if column.name == "..." else [column])]
 
     def types(self, names: Sequence[str]) -> dict[str, str]:
         """Names of columns of its CSV file -> types that its values do not tell."""
         static = [item for item in self.columns if not callable(item)]
-        types = {column.name: column.dtype for column in resolved([*self.by, *static], SHARED)}
+        own = [column for column in (*self.by, *static) if isinstance(column, Column)]
+        types = {column.name: column.dtype for column in (*SHARED.values(), *own)}
         types |= dict.fromkeys(self.texts.split(), "str")
         fits = {name: [types[key] for key in types if fnmatchcase(name, key)] for name in names}
         return {name: found[-1] for name, found in fits.items() if any(found)}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from pipeline.analysis.figure import figure, no_language_model
@@ -13,14 +11,11 @@ from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.analysis.tables.synthetic import BY_PROTOCOL
 from sagsae.synthetic import TAU
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
 SEPARATE = "dotted, hollow: the two poles found by two latents"
 SHARE = f"share of pairs (|cos| ≥ {TAU:g})"
 
 
-def over_superposition(panel: Axes, words: str) -> None:
+def over_superposition(panel: mpl.axes.Axes, words: str) -> None:
     dressed(panel, "superposition n / d", words)
     panel.set_xscale("log", base=2)
     panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
@@ -46,7 +41,7 @@ def figure_8(study: Shown) -> Drawn:
     return drawing, pd.concat(drawn, ignore_index=True)
 
 
-def rates(panel: Axes, consolidated: pd.DataFrame, separate: pd.DataFrame) -> None:
+def rates(panel: mpl.axes.Axes, consolidated: pd.DataFrame, separate: pd.DataFrame) -> None:
     """Consolidation of every system; of the wider Gated also the pairs found by two latents."""
     for system, style in systems(consolidated).items():
         line(panel, consolidated, system, **style)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -20,9 +19,6 @@ from pipeline.study.looks import nearest_lambda
 from pipeline.study.outputs import CURVES
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import K
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # Column of a curve -> its name, and the scale of its axis. One panel each.
 QUANTITIES = {
@@ -98,7 +94,7 @@ def _curves(shown: Shown) -> Iterator[pd.DataFrame]:
             yield curve[[*KEYS, *(name for name in curve if name not in KEYS)]]
 
 
-def _dress(panels: Sequence[Axes]) -> None:
+def _dress(panels: Sequence[mpl.axes.Axes]) -> None:
     """The axes of one model and hookpoint."""
     for panel, (label, scale) in zip(panels, QUANTITIES.values(), strict=True):
         panel.set_ylabel(label)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -17,9 +16,6 @@ from pipeline.analysis.tables.cells import POINTS
 from pipeline.study.cell import KNOBS
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import VARIANTS, sides, stem
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # Of the axis of R2: nearly even where R2 is spaced by the logarithm of 1 - R2.
 TICKS = (-1, 0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.96, 0.98, 0.99, 0.995)
@@ -64,7 +60,7 @@ def _styles(points: pd.DataFrame, shown: Shown) -> dict[str, Look]:
     return found
 
 
-def _space_by_unexplained(panel: Axes, values: pd.Series) -> None:
+def _space_by_unexplained(panel: mpl.axes.Axes, values: pd.Series) -> None:
     """Space R2 by the logarithm of the share that is left, so that good sweeps stand apart.
 
     Args:

@@ -6,7 +6,12 @@ A plan asks every module of figures what there is to draw, and need not wait for
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib import artist, axes, axis, figure, lines, patches, ticker
+
+    __all__ = ["artist", "axes", "axis", "figure", "lines", "patches", "ticker"]
 
 
 def __getattr__(name: str) -> Any:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from pipeline.analysis.figures import mpl
 from pipeline.analysis.figures.shown import Look
 from pipeline.study.cell import KNOBS
-
-if TYPE_CHECKING:
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
-    from matplotlib.figure import Figure
 
 BAND = "#B8B8B8"
 # Marker laid over a collapsed point.
@@ -33,11 +27,11 @@ L0 = "L0 (active latents per token)"
 def panels_of(
     places: tuple[list[str], list[str]],
     table: pd.DataFrame,
-    legend: Sequence[Artist],
+    legend: Sequence[mpl.artist.Artist],
     labels: tuple[str, str],
     size: tuple[float, float] = (2.25, 1.95),
     **shared: Any,
-) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+) -> tuple[mpl.figure.Figure, list[tuple[mpl.axes.Axes, pd.DataFrame]]]:
     """A figure with a row of panels per model, a column per hookpoint, and a legend below.
 
     Args:
@@ -73,13 +67,13 @@ def panels_of(
     return figure, panels
 
 
-def grid(panel: Axes) -> None:
+def grid(panel: mpl.axes.Axes) -> None:
     """A faint grid behind everything."""
     panel.grid(True, color="#E6E6E6", lw=0.5, zorder=0)
     panel.set_axisbelow(True)
 
 
-def decimal_ticks(axis: Axis, steps: Sequence[float] = (1, 2, 5)) -> None:
+def decimal_ticks(axis: mpl.axis.Axis, steps: Sequence[float] = (1, 2, 5)) -> None:
     """A log axis with numbers such as 0.002 and 5."""
     axis.set_major_locator(mpl.ticker.LogLocator(subs=steps))
     axis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
@@ -97,7 +91,7 @@ def drawable(points: pd.DataFrame) -> pd.DataFrame:
     return shown.sort_values(["l0", *(name for name in KNOBS if name in shown), "variant"])
 
 
-def curves(panel: Axes, points: pd.DataFrame, series: dict[str, Look]) -> None:
+def curves(panel: mpl.axes.Axes, points: pd.DataFrame, series: dict[str, Look]) -> None:
     """Of the `marks` of each series a line through the intact ones in order of L0, error bars, and
     a marker per point."""
     found = drawable(points)
@@ -120,7 +114,7 @@ def curves(panel: Axes, points: pd.DataFrame, series: dict[str, Look]) -> None:
         panel.plot(fallen["l0"], fallen["value"], **CROSS, zorder=4)
 
 
-def dress(panel: Axes, points: pd.DataFrame, *, shared_y: bool = False) -> None:
+def dress(panel: mpl.axes.Axes, points: pd.DataFrame, *, shared_y: bool = False) -> None:
     """A log axis of L0, and in the title a note on points that the axes do not hold.
 
     Collapsed points far from all others are left out: they would flatten the others.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
@@ -13,10 +13,6 @@ from pipeline.analysis.figures.shown import Drawn, Look, Shown, legend_of
 from pipeline.analysis.numbers import variant_label
 from pipeline.analysis.tables.synthetic import BY_PROTOCOL
 from sagsae.autoencoders.registry import looks
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 def systems(table: pd.DataFrame) -> dict[tuple[str, float], Look]:
@@ -45,18 +41,18 @@ def values(table: pd.DataFrame, metric: str, setting: str) -> pd.DataFrame:
     return rows.assign(x=x).sort_values("x", kind="stable")
 
 
-def line(panel: Axes, rows: pd.DataFrame, system: tuple[str, float], **style: Any) -> None:
+def line(panel: mpl.axes.Axes, rows: pd.DataFrame, system: tuple[str, float], **style: Any) -> None:
     """Means of a system against ``x`` with their standard errors."""
     own = rows[(rows["variant"] == system[0]) & (rows["multiple"] == system[1])]
     panel.errorbar(own["x"], own["mean"], yerr=own["se"], capsize=1.5, elinewidth=0.8, **style)
 
 
-def dressed(panel: Axes, x: str, y: str, title: str = "") -> None:
+def dressed(panel: mpl.axes.Axes, x: str, y: str, title: str = "") -> None:
     panel.set(xlabel=x, ylabel=y, title=title)
     panels.grid(panel)
 
 
-def legend(drawing: Figure, table: pd.DataFrame, *notes: str) -> None:
+def legend(drawing: mpl.figure.Figure, table: pd.DataFrame, *notes: str) -> None:
     """All systems of the table, then notes without a line."""
     keys = {
         f"{variant_label(variant)}, {width_label(multiple)}": style

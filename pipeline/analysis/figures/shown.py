@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -20,12 +20,8 @@ from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import looks
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-    from matplotlib.lines import Line2D
-
 # A figure, and the numbers that it shows.
-Drawn: TypeAlias = "tuple[Figure, pd.DataFrame]"
+Drawn: TypeAlias = "tuple[mpl.figure.Figure, pd.DataFrame]"
 LINES = ("-", "--", ":", "-.")
 # How a line with markers looks, in Matplotlib's words.
 Look = dict[str, Any]
@@ -125,6 +121,6 @@ class Shown:
         return result
 
 
-def legend_of(looks_by_label: dict[str, Look]) -> list[Line2D]:
+def legend_of(looks_by_label: dict[str, Look]) -> list[mpl.lines.Line2D]:
     """A line of the legend for each label."""
     return [mpl.lines.Line2D([], [], label=label, **look) for label, look in looks_by_label.items()]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,9 +14,6 @@ from pipeline.analysis.figures.shown import LINES, Drawn, Look, Shown, legend_of
 from pipeline.analysis.tables.ranking import RANKING
 from pipeline.analysis.tables.sign_rates import SIGN_RATES
 from sagsae.autoencoders.registry import VARIANTS, sides, stem
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 PLACE = ["recipe", "model", "hookpoint"]
 # Marks a rate of which the widths that were trained give a bound alone.
@@ -106,7 +102,7 @@ def _style(family: str, multiple: float, rows: pd.DataFrame) -> Look:
     return {"color": VARIANTS[family].colour, "ls": line, "lw": 1.0, "marker": "o", "ms": 4}
 
 
-def _points(panel: Axes, rows: pd.DataFrame, style: Look, shift: float) -> None:
+def _points(panel: mpl.axes.Axes, rows: pd.DataFrame, style: Look, shift: float) -> None:
     """The rates of one family at one width, a line through those of one epoch."""
     once = rows[rows["epochs"] <= 1]
     panel.plot(once["tokens"] * shift, once["rate"], **style | {"marker": ""})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import cycle
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,6 @@ from pipeline.analysis.figures.panels import CROSS, grid
 from pipeline.analysis.figures.shown import Drawn, Look, Shown, legend_of
 from pipeline.analysis.tables.effects import SETTINGS
 from pipeline.study.settings import LEVEL
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # Of hookpoints, in turn; those of Okabe and Ito.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -151,7 +147,7 @@ def strip_rows(points: pd.DataFrame, shown: Shown) -> dict[str, list[str]]:
     return {column: levels for column, levels in there.items() if len(levels) > 1}
 
 
-def _curve(panel: Axes, points: pd.DataFrame, curve: Curve) -> None:
+def _curve(panel: mpl.axes.Axes, points: pd.DataFrame, curve: Curve) -> None:
     low, high = _frame(points, curve)
     for value in curve.lines:
         panel.axhline(value, **DASHED, zorder=1)
@@ -186,7 +182,7 @@ def _frame(points: pd.DataFrame, curve: Curve) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _strip(panel: Axes, points: pd.DataFrame, levels: dict[str, list[str]]) -> None:
+def _strip(panel: mpl.axes.Axes, points: pd.DataFrame, levels: dict[str, list[str]]) -> None:
     """A row of marks per level, lines between factors."""
     places, at = {}, 0.0
     for column, names in levels.items():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pandas as pd
 
 from pipeline.analysis.figure import figure, of_sweeps
@@ -13,11 +11,6 @@ from pipeline.analysis.tables.cells import POINTS
 from pipeline.analysis.tables.comparison import COMPARISON
 from pipeline.study.cell import KNOBS
 from pipeline.study.scope import SWEPT
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
 
 
 @figure([POINTS, COMPARISON], when=of_sweeps, of_many=True)
@@ -74,7 +67,7 @@ def against_l0(shown: Shown, metric: str) -> Drawn:
     return drawing, table.filter(columns)  # which has no k where no sweep has
 
 
-def _honest_zero(panel: Axes, points: pd.DataFrame) -> None:
+def _honest_zero(panel: mpl.axes.Axes, points: pd.DataFrame) -> None:
     """A dead-fraction axis on which 0 is a place: linear below one latent, logarithmic above."""
     most, one = points["dead_fraction"].max(), 1 / points["width"].max()
     if most > 0:
@@ -87,9 +80,9 @@ def _honest_zero(panel: Axes, points: pd.DataFrame) -> None:
     panel.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def _legend(table: pd.DataFrame) -> list[Line2D | Patch]:
+def _legend(table: pd.DataFrame) -> list[mpl.lines.Line2D | mpl.patches.Patch]:
     """What is told besides the names of the series."""
-    handles: list[Line2D | Patch] = []
+    handles: list[mpl.lines.Line2D | mpl.patches.Patch] = []
     if (table["kind"] == "overlap").any():
         handles.append(
             mpl.patches.Patch(color=panels.BAND, alpha=0.4, label="L0 overlap of the comparison")

@@ -58,7 +58,7 @@ CONTRASTS = Table(
         Column("loss_recovered_delta", "ΔLoss Recovered", signed),
         "dominates mean_gap candidate_collapsed baseline_collapsed",
     ],
-    texts="*_reason collapsed",
+    texts="*_reason",
 )
 
 

@@ -47,12 +47,7 @@ DIAL = Table(
     texts="promoted_plus promoted_minus",
     prepare=lambda table: table[table["kind"] != RANDOM],
 )
-CURVES = Table(
-    "dial_curves",
-    "Dial curves",
-    columns=["recipe model hookpoint seed comparison kind rank size effect kl"],
-    report=False,
-)
+CURVES = Table("dial_curves", "Dial curves", report=False)
 
 
 @DIAL.made_from("dial")

@@ -58,10 +58,6 @@ COLUMNS = (
 )
 
 
-def has_effects(spec: Scope) -> bool:
-    return spec.has_effects
-
-
 SETTINGS = Table(
     "effects",
     "Effects under each setting",
@@ -72,8 +68,8 @@ SETTINGS = Table(
         *(Column(name, words, signed) for name, words in EFFECTS.items()),
         "dead_candidate dead_baseline collapsed",
     ],
-    texts="candidate_variant baseline_variant *_reason level_*",
-    when=has_effects,
+    texts="*_reason level_*",
+    when=lambda spec: spec.has_effects,
 )
 
 
@@ -145,7 +141,7 @@ MAIN = Table(
         *named("median least most", signed),
         "with_collapses",
     ],
-    when=has_effects,
+    when=lambda spec: spec.has_effects,
 )
 # The level under which the mean of the effect itself stands.
 VARIANT_LEVEL = "SA-GSAE against Gated"

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analysis.columns import SWEEP as SHOWN
-from pipeline.analysis.columns import Column, text
+from pipeline.analysis.columns import Column
 from pipeline.analysis.table import Table
 from pipeline.analysis.tables.sweeps import SWEEP, Metrics, with_se, without_idle_k
 from pipeline.study.cell import by_sweep
@@ -48,15 +48,11 @@ COST = Table(
     "parameters",
     "Parameter accounting",
     reads="Two signs pay for their parameters if the two-sided share is above break-even.",
-    columns=[
-        f"{SHOWN} d_model parameters parameters_per_latent break_even_share two_sided_share "
-        "two_sided_share_lo gated_equivalent_width"
-    ],
 )
 CALIBRATION = Table(
     "calibration",
     "Calibration",
-    columns=[f"{SHOWN} lam k l0", text("sign"), "seeds latents percent slope"],
+    texts="sign",
     report=False,
 )
 

@@ -31,16 +31,12 @@ PROBING = Table(
     "Neurons has k coordinates of the activation, the probe of Dense has all.",
     by=["recipe model hookpoint"],
     columns=["variant recipe width lam cell_k l0 k accuracy latents neurons dense"],
-    texts="kind",
     prepare=lambda table: table[table["kind"] == ALL],
 )
 ABSORPTION = Table(
     "absorption",
     "Feature absorption",
     reads="A fraction is a mean over the letters that could be judged; less is better.",
-    columns=[
-        "recipe model hookpoint variant width lam cell_k seed l0 labels rows fraction full main"
-    ],
 )
 
 

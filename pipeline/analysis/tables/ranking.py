@@ -42,7 +42,7 @@ RANKING = Table(
         "series rank of best_rank worst_rank r2 loss_recovered dead_fraction accuracy_1 absorption",
         "parameters tokens_per_second error_from rank_reason collapsed",
     ],
-    texts="variant family home_recipe",
+    texts="home_recipe",
 )
 MEANS = Table(
     "ranking_summary",

@@ -47,7 +47,7 @@ DOMINANCE = Table(
     "hookpoint where both reach some L0.",
     by=["recipe"],
     columns=["series ..."],
-    texts="model hookpoint variant against_series against_variant outcome",
+    texts="against_series against_variant",
     prepare=_counts,
 )
 
@@ -109,7 +109,7 @@ TWO_SIDES = Table(
         "dead_candidate dead_baseline min_gap mean_gap outcome positive pairs",
         *named("sign_p sign_p_holm", share),
     ],
-    texts="family variant l0_reason",
+    texts="l0_reason",
 )
 
 

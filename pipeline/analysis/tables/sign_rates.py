@@ -36,7 +36,6 @@ SIGN_RATES = Table(
         "model hookpoint width multiple seeds value one_sided difference difference_low",
         "difference_high equal_within rate rate_low rate_high bound",
     ],
-    texts="variant widths",
     when=lambda spec: spec.has_sign_rates,
 )
 

@@ -16,17 +16,13 @@ from pipeline.study.scope import Scope
 COMPARED = [name for name in ANSWERS if name.startswith(("overlap", "p_", "min", "mean", "max"))]
 
 
-def has_sources(scope: Scope) -> bool:
-    return bool(scope.sources)
-
-
 SOURCES = Table(
     "sources",
     "By source of text",
     reads="A row is one autoencoder on one source.",
     by=["model hookpoint"],
     columns=["variant recipe width lam k seed source share", METRICS],
-    when=has_sources,
+    when=lambda scope: bool(scope.sources),
     exact=True,
 )
 BY_SOURCE = Table(
@@ -36,7 +32,7 @@ BY_SOURCE = Table(
     by=["comparison recipe"],
     columns=["model hookpoint source", SIDES, DOMINANCE],
     texts="p_reason",
-    when=has_sources,
+    when=lambda scope: bool(scope.sources),
 )
 
 

@@ -57,13 +57,8 @@ def _picked(table: pd.DataFrame) -> pd.Series:
 
 def _declared(name: str, *protocols: str) -> Table:
     """The table of some protocols."""
-    table = Table(
-        name,
-        name.replace("_", " ").capitalize(),
-        columns=["protocol setting variant multiple width lam picked seed_count metric mean"],
-        texts="protocol setting metric",
-        report=False,
-    )
+    title = name.replace("_", " ").capitalize()
+    table = Table(name, title, texts="protocol setting metric", report=False)
 
     @table.made_from("synthetic")
     def make(runs: Iterable[dict[str, Any]]) -> pd.DataFrame:

@@ -43,7 +43,7 @@ MATRIX = Table(
     reads="A column is a setting: a recipe and the widths compared. Brackets name the factors "
     "on which a verdict hangs: another level of that factor alone turns it.",
     columns=[text("statement", "Claim"), "..."],
-    texts="claim recipe widths outcome hangs_on dead_in_baseline reference",
+    texts="claim hangs_on dead_in_baseline reference",
     prepare=_by_setting,
     when=lambda spec: spec.several_settings,
 )
