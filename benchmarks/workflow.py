@@ -203,7 +203,15 @@ def tables(folder: Path) -> Iterator[Row]:
         d_model = study.models[here.model].d_model
         metrics = metrics_of(here, d_model, l0=l0, r2=float(r2), dead=int(dead))
         write_json(folder / study.metrics(here), metrics)
-    rules = ["make_tables", "claims", "tables", "draw_figure", *study.figures, "figures", "report"]
+    rules = [
+        "cells_tables",
+        "claims_tables",
+        "tables",
+        "draw_figure",
+        *study.figures,
+        "figures",
+        "report",
+    ]
     options = ["--configfile", "study.yaml", "--directory", str(folder), "--allowed-rules", *rules]
     for target, name in ((study.table("cells.csv"), "tables"), (study.report, "figures, report")):
         cost = Cost.of([*SNAKEMAKE, *options, "--", target], folder)

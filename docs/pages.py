@@ -18,7 +18,7 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
-from docs.result_tables import markdown
+from docs.tables import markdown
 from pipeline.__main__ import STAGES, TOOLS, stage_parser
 from pipeline.study.sections import LARGEST
 from pipeline.study.study_config import StudyConfig

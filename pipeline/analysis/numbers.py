@@ -9,6 +9,9 @@ import pandas as pd
 from pipeline.study.settings import BLANK
 from sagsae.autoencoders.registry import label as variant_label
 
+# As it is, and in whole numbers with commas.
+plain, count = "{:g}".format, "{:,.0f}".format
+
 
 def sweep_label(variant: str, width: int) -> str:
     return f"{variant_label(variant)}, H = {width}"

@@ -8,9 +8,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -18,14 +18,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 from pandas.io.formats.style import Styler
 
+from pipeline.analysis.columns import Column, Form
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.numbers import format_number, matched_column, with_error
-from pipeline.analysis.tables.effects import EFFECTS
-from pipeline.analysis.views import FORMS, HEADINGS, VIEWS, Form, View
+from pipeline.analysis.numbers import format_number, with_error
+from pipeline.analysis.table import Table, table_of
 from pipeline.study import outputs
-from pipeline.study.scope import SWEPT, Scope
-from pipeline.study.settings import LEVEL
-from pipeline.study.training import DEFAULT_RECIPE
+from pipeline.study.scope import Scope
 from sagsae.files import whole_file, write_atomic
 
 # What LaTeX cannot set as it is, replaced once its special characters are escaped.
@@ -127,69 +125,46 @@ def write_page(out: Path, title: str, parts: Sequence[Part]) -> None:
     write_atomic(out, WRITERS[out.suffix](title, parts).encode())
 
 
-def matched_headings(levels: Sequence[float]) -> dict[str, str]:
-    """Columns of each matched L0 -> their headings: both sides, metric by metric, and why not."""
-    found = {}
-    for l0 in levels:
-        for metric, label in SWEPT.items():
-            for side in ("candidate", "baseline"):
-                found[matched_column(l0, metric, side)] = f"{label} at {l0:g}, {side}"
-        found[f"l0_{l0:g}_reason"] = f"No value at {l0:g}"
-    return found
+def parts_of(table: Table, rows: pd.DataFrame, scope: Scope) -> list[Part]:
+    """How a table is read, and the tables that its page is cut into."""
+    if rows.empty:
+        return ["This study has nothing to show here."]
+    return [*filter(None, [table.reads]), *_cut(table, table.prepare(rows), scope)]
 
 
-def parts_of(name: str, table: pd.DataFrame, scope: Scope) -> tuple[str, list[Part]]:
-    """The title of a table's page, how it is read, and the tables that it is cut into."""
-    view = VIEWS.get(name) or View(title=PurePath(name).stem.replace("_", " ").capitalize())
-    if table.empty:
-        return view.title, ["This study has nothing to show here."]
-    return view.title, [*filter(None, [view.reads]), *_cut(view.prepare(table), view, scope)]
+def _cut(table: Table, rows: pd.DataFrame, scope: Scope) -> Iterator[Grid]:
+    columns = list(table.shown(scope, list(map(str, rows))))
+    by = [column for column in table.cut_by if column.name in rows]
+    groups = rows.groupby([column.name for column in by], sort=False) if by else [((), rows)]
+    for values, part in groups:
+        words = (_named(*named, scope) for named in zip(by, values, strict=True))
+        title = ": ".join(filter(None, [table.title, ", ".join(filter(None, words))]))
+        yield grid(part, columns, title)
 
 
-def _cut(table: pd.DataFrame, view: View, scope: Scope) -> Iterator[Grid]:
-    matched = matched_headings(scope.matched_levels)
-    columns = view.columns.replace("matched", " ".join(matched)).split()
-    by = [name for name in view.by.split() if name in table]
-    # standard errors stand beside their values
-    names = (name for name in map(str, table) if name not in by)
-    columns = columns or [name for name in names if not name.endswith("_se")]
-    for values, rows in table.groupby(by, sort=False) if by else [((), table)]:
-        words = [_named(name, value, scope) for name, value in zip(by, values, strict=True)]
-        title = ": ".join(filter(None, [view.title, ", ".join(filter(None, words))]))
-        yield grid(rows, columns, title, HEADINGS | matched)
+def _named(column: Column, value: Any, scope: Scope) -> str:
+    """What the value of a column adds to a title: a recipe only where there are several."""
+    if column.name == "recipe" and not scope.several:
+        return ""
+    return text_of(value, column.form or str)
 
 
-def _named(name: str, value: Any, scope: Scope) -> str:
-    """What one of the columns in ``by`` adds to a title."""
-    if name == "recipe":
-        return f"recipe {value or DEFAULT_RECIPE}" if scope.several else ""
-    forms = {"l0": f"L0 = {value}", "comparison": f"comparison {value}"}
-    return forms.get(name, EFFECTS.get(value, str(value)))
-
-
-def grid(
-    table: pd.DataFrame, columns: Sequence[str], title: str, headings: Mapping[str, str]
-) -> Grid:
+def grid(rows: pd.DataFrame, columns: Sequence[Column], title: str) -> Grid:
     """The columns that a table has and that are not empty, as texts."""
-    filled = table.astype("object").replace("", None).notna().any()
-    shown = [name for name in columns if filled.get(name)]
-    texts = [_texts(name, table) for name in shown]
-    heads = (headings.get(name, _heading(name)) for name in shown)
-    return Grid(title=title, columns=tuple(heads), rows=tuple(zip(*texts, strict=True)))
+    filled = rows.astype("object").replace("", None).notna().any()
+    shown = [column for column in columns if filled.get(column.name)]
+    texts = [_texts(column, rows) for column in shown]
+    heads = tuple(column.words for column in shown)
+    return Grid(title=title, columns=heads, rows=tuple(zip(*texts, strict=True)))
 
 
-def _heading(name: str) -> str:
-    words = re.sub(r"^top(\d+)_", r"top \1 %, ", name.removeprefix(LEVEL)).replace("_", " ")
-    return words[:1].upper() + words[1:]
-
-
-def _texts(name: str, table: pd.DataFrame) -> list[str]:
+def _texts(column: Column, rows: pd.DataFrame) -> list[str]:
     """A column as texts; a standard error of the table, in column ``<name>_se``, follows."""
-    form = next((form for pattern, form in FORMS.items() if re.fullmatch(pattern, name)), None)
-    errors = table[f"{name}_se"] if f"{name}_se" in table else [float("nan")] * len(table)
+    name, form = column.name, column.form
+    errors = rows[f"{name}_se"] if f"{name}_se" in rows else [float("nan")] * len(rows)
     return [
         text_of(value, form) if pd.isna(se) else with_error(value, se, form or format_number)
-        for value, se in zip(table[name].astype("object"), errors, strict=True)
+        for value, se in zip(rows[name].astype("object"), errors, strict=True)
     ]
 
 
@@ -212,9 +187,10 @@ def main(measures: Path, table: Path, out: Path) -> None:
         table: the .csv
         out: the .md, .tex, .html or .parquet
     """
-    found = read_table(table)
+    rows, declared = read_table(table), table_of(table.name)
     if out.suffix == ".parquet":
         with whole_file(out) as partial:
-            found.to_parquet(partial, index=False)
+            rows.to_parquet(partial, index=False)
         return
-    write_page(out, *parts_of(table.name, found, Scope.read(measures / outputs.SCOPE)))
+    scope = Scope.read(measures / outputs.SCOPE)
+    write_page(out, declared.title, parts_of(declared, rows, scope))

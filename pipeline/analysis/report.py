@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.figures.catalogue import SYNTHETIC, figures_of, title_and_caption
+from pipeline.analysis.figure import figures_of, synthetic_figures, title_and_caption
 from pipeline.analysis.limits import limits
-from pipeline.analysis.names import claim_tables, tables_of
 from pipeline.analysis.numbers import variant_label
 from pipeline.analysis.page import parts_of, template
-from pipeline.analysis.views import VIEWS
-from pipeline.study.outputs import CELLS, CLAIMS, SCOPE
+from pipeline.analysis.table import tables_of
+from pipeline.analysis.tables.cells import CELLS
+from pipeline.study.outputs import SCOPE
 from pipeline.study.scope import Scope
 from sagsae.files import write_atomic
 
@@ -36,23 +36,24 @@ def report(scope: Scope, root: Path, browser: str | None = None) -> str:
         root: Folder of its results.
         browser: Address of the latent browser as seen from the report, if the study has one.
     """
-    claims = claim_tables(scope)[::-1]
-    names = [*claims, *(name for name in tables_of(scope) if name in VIEWS and name not in claims)]
-    read = {name: read_table(root / "tables" / name) for name in names}
-    figures = [*figures_of(scope), *(SYNTHETIC if scope.with_synthetic else ())]
-    counts = read[CLAIMS]["outcome"].value_counts().to_dict() if claims else {}
+    tables = [table for table in tables_of(scope) if table.report]
+    rows = {table: read_table(root / table.path) for table in tables}
+    cells = rows[CELLS]
+    figures = [*figures_of(scope), *(synthetic_figures() if scope.with_synthetic else ())]
+    outcomes = [rows[table]["outcome"] for table in tables if table.name == "claims"]
+    counts = outcomes[0].value_counts().to_dict() if outcomes else {}
     values: dict[str, Any] = {
         "study": scope.study or "unnamed",
         "note": scope.note,
         "missing": scope.missing,
         "cells": len(scope.grid),
-        "variants": [variant_label(name) for name in read[CELLS]["variant"].unique()],
+        "variants": [variant_label(name) for name in cells["variant"].unique()],
         "models": list(scope.models),
         "hookpoints": scope.hookpoints,
         "tally": ", ".join(f"{outcome}: {count}" for outcome, count in counts.items()),
         "figures": [figure((root / "figures" / name).with_suffix(".png")) for name in figures],
-        "tables": [parts_of(name, read[name], scope) for name in names],
-        "limits": limits(scope, read[CELLS]),
+        "tables": [(table.title, parts_of(table, rows[table], scope)) for table in tables],
+        "limits": limits(scope, cells),
         "browser": browser,
     }
     return template(Path(__file__).with_name("report.html.j2")).render(values)

@@ -10,10 +10,20 @@ from typing import Any
 import pandas as pd
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.study import outputs
+from pipeline.analysis.tables.cells import CELLS
+from pipeline.analysis.tables.comparison import COMPARISON
+from pipeline.analysis.tables.contrasts import CONTRASTS
+from pipeline.analysis.tables.dial import DIAL
+from pipeline.analysis.tables.effects import SETTINGS
+from pipeline.analysis.tables.latents import COST, LATENTS
+from pipeline.analysis.tables.synthetic import SUMMARY
 from pipeline.study.scope import Scope
 from pipeline.study.settings import Setting
 
+# Tables of every study.
+ALWAYS = (COMPARISON, CONTRASTS, LATENTS, COST, CELLS)
+# All from which claims are judged.
+READ = (*ALWAYS, SETTINGS, DIAL, SUMMARY)
 POINT = ("comparison", "recipe", "model", "hookpoint")
 # Tables with rows of several pairs of widths.
 SWEEPS = ("contrasts", "latents", "parameters", "cells")
@@ -38,17 +48,14 @@ class Evidence:
     setting: Setting | None = None
 
     @classmethod
-    def read(cls, spec: Scope, tables: Path, synthetic: Path | None) -> Evidence:
-        """From the folder of the tables, and the summary of the synthetic protocols."""
-        names = [name for name in outputs.TABLES if Path(name).stem in cls.__annotations__]
-        found: dict[str, Any] = {Path(name).stem: read_table(tables / name) for name in names}
-        if spec.has_effects:
-            effects = read_table(tables / outputs.EFFECTS).set_index(list(POINT))
-            equal = effects.filter(like=EQUAL_L0)
-            found["comparison"] = found["comparison"].join(equal, on=list(POINT))
-        if spec.jobs("dial"):
-            found["dial"] = read_table(tables / outputs.DIAL)
-        return cls(spec=spec, synthetic=read_table(synthetic) if synthetic else None, **found)
+    def read(cls, spec: Scope, root: Path) -> Evidence:
+        """From the folder of results, which has the tables."""
+        rows = {table: read_table(root / table.path) for table in READ if table.is_of(spec)}
+        fields: dict[str, Any] = {table.name: rows[table] for table in ALWAYS}
+        if SETTINGS in rows:
+            equal = rows[SETTINGS].set_index(list(POINT)).filter(like=EQUAL_L0)
+            fields["comparison"] = fields["comparison"].join(equal, on=list(POINT))
+        return cls(spec=spec, synthetic=rows.get(SUMMARY), dial=rows.get(DIAL), **fields)
 
     def under(self, setting: Setting) -> Evidence:
         """What stands under one setting, as if the study had no other.

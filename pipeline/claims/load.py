@@ -21,7 +21,10 @@ def load(name: str) -> ModuleType:
 
     Raises:
         ImportError: the module cannot be imported, or has no list of claims.
+        ValueError: no name is given.
     """
+    if not name:
+        raise ValueError("this study names no claims: see `claims` in config/README.md")
     try:
         module = import_module(claims_module(name))
     except ImportError as error:

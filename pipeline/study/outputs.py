@@ -19,45 +19,8 @@ LATENT_TENSORS, CURVE = "latents.safetensors", "curve.parquet"
 # Folder of a cell for what later jobs reuse; the record of the weights in it; unfinished ones.
 STATE, TRAINED, CHECKPOINT = ".state", "trained.json", "checkpoint-{key}.safetensors"
 
-CELLS, POINTS, COMPARISON = "cells.csv", "points.csv", "comparison.csv"
-
-CONTRASTS, LATENTS, PARAMETERS = "contrasts.csv", "latents.csv", "parameters.csv"
-
-CALIBRATION, CLAIMS = "calibration.csv", "claims.csv"
-
-# Tables of a study whose text has several sources.
-SOURCES, BY_SOURCE = "sources.csv", "comparison_by_source.csv"
-
-# Tables of a study that compares under several settings.
-EFFECTS, MAIN_EFFECTS = "effects.csv", "main_effects.csv"
-
-DIAL, DIAL_CURVES = "dial.csv", "dial_curves.csv"
-
-# Tables of a study that steers with latents.
-DIAL_TABLES = (DIAL, DIAL_CURVES)
-
-PROBING, ABSORPTION = "probing.csv", "absorption.csv"
-
-# Tables of a study that probes codes.
-PROBE_TABLES = (PROBING, ABSORPTION)
-
-CONSISTENCY, POLES, STARTS = "consistency.csv", "poles.csv", "starts.csv"
-
-# Tables of a study that looks into signs.
-SIGNS_TABLES = (CONSISTENCY, POLES, STARTS)
-
-RANKING, RANKING_SUMMARY = "ranking.csv", "ranking_summary.csv"
-
-DOMINANCE, SIDES, SIGN_RATES = "dominance.csv", "sides.csv", "sign_rates.csv"
-
-# Tables of every study; the claims follow from them.
-TABLES = (CELLS, POINTS, COMPARISON, CONTRASTS, LATENTS, PARAMETERS, CALIBRATION)
-
-# Tables of a study whose sweeps are all ranked.
-RANKING_TABLES = (RANKING, RANKING_SUMMARY, DOMINANCE, SIDES)
-
-# Kinds of contrast.
-TYING, ABLATION, WIDTH = "tying", "ablation", "width"
+# A table; `pipeline.analysis.table` says which there are.
+TABLE = "{name}.csv"
 
 # Folder of what trackers keep on disk; MLflow's database in it; what was sent to W&B of a cell.
 TRACKING, MLFLOW, WANDB_NOTE = "tracking", "mlflow.db", ".{key}.json"
@@ -85,14 +48,6 @@ RECORDS = (
 SYNTHETIC = "synthetic"
 
 RUNS = f"{SYNTHETIC}/runs"
-
-# Table of all synthetic protocols, and of one.
-SUMMARY, PROTOCOL = "summary.csv", "{}.csv"
-
-CLAIMS_PAGE = "claims.md"
-
-# The verdicts of a study whose claims are judged under several settings, side by side.
-CLAIMS_MATRIX = "claims_matrix.csv"
 
 # Folder of what follows from the cells that are there while others are missing.
 PREVIEW = "preview"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from pipeline.analysis.figures.catalogue import FIGURES, SYNTHETIC, figures_of
+from pipeline.analysis.figure import all_figures, figures_of, synthetic_figures
 from pipeline.study.study import Study
 from pipeline.study.study_config import DEFAULT_CONFIG
 
@@ -20,8 +20,8 @@ def targets(study: Study) -> Iterator[str]:
     """Rules, figures, and the metrics of the cells."""
     yield from RULES
     yield from (name for name, jobs in study.looks.items() if jobs)
-    names = dict.fromkeys([*figures_of(study.scope), *SYNTHETIC])
-    yield from (name for name in names if name in FIGURES)
+    names = dict.fromkeys([*figures_of(study.scope), *synthetic_figures()])
+    yield from (name for name in names if name in all_figures())
     yield from map(study.metrics, study.cells)
 
 

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.analysis.csv_files import changed_tables
-from pipeline.analysis.names import tables_of
-from pipeline.analysis.tables.synthetic import SYNTHETIC_TABLES
-from pipeline.claims.load import claims_digest
+from pipeline.analysis.table import sources, tables_from
+from pipeline.analysis.tables.latents import CALIBRATION
 from pipeline.jobs.environment import installed, machine
 from pipeline.jobs.json_files import write_json
 from pipeline.study import outputs
@@ -40,16 +39,16 @@ def publish(root: Path, out: Path, scope: Scope, figures: Sequence[str]) -> None
     """
     measures = Measures(root / outputs.MEASURES, scope)
     measures.check()
+    made = [source for source in sources() if source.when(scope)]
+    tables = [table for source in made for table in tables_from(source) if table.when(scope)]
     # Calibration slopes are one figure's, and large.
-    kept = [name for name in tables_of(scope) if name != outputs.CALIBRATION]
-    names = [f"tables/{name}" for name in (*kept, *[outputs.CLAIMS_PAGE] * bool(scope.claims))]
+    names = [table.path for table in tables if table is not CALIBRATION]
+    names += [str(Path(source.sums).with_suffix(".md")) for source in made if source.page]
     names += [str(Path("figures", name).with_suffix(".png")) for name in figures]
     names += [f"{outputs.MEASURES}/{name}" for name in measures.files]
-    if scope.with_synthetic:
-        names += [f"{outputs.SYNTHETIC}/{name}" for name in SYNTHETIC_TABLES]
     if missing := [name for name in names if not (root / name).exists()]:
         raise ValueError(f"{root}: not there: {', '.join(missing)}: run the study to its end")
-    if faults := changed_tables(root, scope, {"claims": claims_digest(scope.claims)}):
+    if faults := changed_tables(root, scope):
         raise ValueError("; ".join(faults))
     for name in names:
         (out / name).parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,6 @@ from typing import Annotated, Any, NamedTuple
 from pipeline.analysis.csv_files import changed_tables
 from pipeline.cells.evaluate import read_autoencoder
 from pipeline.cells.run import read_trained
-from pipeline.claims.load import claims_digest
 from pipeline.data.baselines import read_baselines
 from pipeline.data.documents import read_documents
 from pipeline.data.manifests import open_store, read_store, recorded_store
@@ -163,9 +162,7 @@ def _read_store(expected: str, manifest: Path) -> None:
 def _read_analysis(study: Study, report: Path) -> None:
     """The measures from which the report of a finished study follows, and the tables."""
     Measures(report.parent / MEASURES, study.scope).check()
-    if faults := changed_tables(
-        report.parent, study.scope, {"claims": claims_digest(study.scope.claims)}
-    ):
+    if faults := changed_tables(report.parent, study.scope):
         raise ValueError("\n".join(faults))
 
 

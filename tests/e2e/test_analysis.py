@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.figures.catalogue import entry_of, figures_of
-from pipeline.analysis.names import tables_of
+from pipeline.analysis.figure import figures_of, parts
+from pipeline.analysis.table import tables_of
 from pipeline.study.scope import Scope
 from tests import their_claims
+from tests.pipeline.conftest import make_study
 from tests.pipeline.made_families import made_families
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,11 +52,62 @@ def test_it_plans_what_a_figure_draws_and_nothing_of_the_first_workflow(tmp_path
     done = analysis(measures, tmp_path / "out", "figure_spec_gap", dry_run=True)
     assert done.returncode == 0, done.stderr
     planned = done.stdout + done.stderr
-    assert "rule make_tables:" in planned
-    for rule in ("dial_tables", "claims", "synthetic_tables", "cell", "dump"):
+    assert "rule cells_tables:" in planned
+    for rule in ("dial_tables", "claims_tables", "synthetic_tables", "cell", "dump"):
         assert f"rule {rule}:" not in planned
     for figure in figures_of(scope):
-        assert set(entry_of(figure).tables) <= set(tables_of(scope))
+        assert set(parts(figure)[0].tables) <= set(tables_of(scope))
+
+
+MINE = """
+import pandas as pd
+
+from pipeline.analysis.columns import Column
+from pipeline.analysis.table import Table
+
+COUNTS = ["variant", Column("trained", "Trained", "{} cells".format)]
+MINE = Table("mine", "My counts", columns=COUNTS)
+
+
+@MINE.made_from("cells")
+def mine(cells):
+    return cells.groupby("variant").size().rename("trained").reset_index()
+"""
+DRAWN = """
+from pipeline.analysis.figure import figure, under_each_recipe
+from pipeline.analysis.figures import mpl
+from pipeline.analysis.tables.mine import MINE
+
+
+@figure([MINE], when=under_each_recipe)
+def figure_mine(shown):
+    '''My figure.
+
+    A bar shows how many cells a variant has. A higher bar has more.
+    '''
+    drawing, rows = mpl.figure.Figure(), shown.table(MINE)
+    drawing.subplots().bar(rows["variant"], rows["trained"])
+    return drawing, rows
+"""
+
+
+def test_a_table_and_a_figure_are_a_file_each(tmp_path):
+    """They have a rule, a page and a place in the report, and nothing else names them."""
+    checkout = tmp_path / "checkout"
+    for name in ("workflow", "pipeline", "sagsae"):
+        shutil.copytree(ROOT / name, checkout / name)
+    (checkout / "pipeline/analysis/tables/mine.py").write_text(MINE)
+    (checkout / "pipeline/analysis/figures/mine.py").write_text(DRAWN)
+    made = make_study(tmp_path)
+    made.spec["claims"] = ""
+    measures, out = Path(made.measure()[0].partition("=")[2]), tmp_path / "out"
+    done = analysis(measures, out, "report", str(out / "tables/mine.md"), checkout=checkout)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert pd.read_csv(out / "tables/mine.csv")["trained"].tolist() == [24, 24]
+    assert "| SA-GSAE tied | 24 cells |" in (out / "tables/mine.md").read_text()
+    page = (out / "report.html").read_text()
+    assert "My counts" in page
+    assert "A bar shows how many cells a variant has." in page
 
 
 @pytest.mark.long
@@ -74,11 +126,11 @@ def test_a_changed_line_of_analysis_makes_tables_again(tmp_path):
         assert done.returncode == 0, done.stderr
         return plan.stdout + plan.stderr
 
-    assert "make_tables" in planned()
+    assert "cells_tables" in planned()
     assert "Nothing to be done" in planned()
-    module = checkout / "pipeline" / "analysis" / "tables" / "write.py"
+    module = checkout / "pipeline" / "analysis" / "tables" / "cells.py"
     module.write_text(module.read_text() + "# changed\n")
-    assert "make_tables" in planned()
+    assert "cells_tables" in planned()
 
 
 def test_claims_of_a_users_own_package_are_judged_and_judged_again_when_they_change(
@@ -115,7 +167,7 @@ def test_claims_of_a_users_own_package_are_judged_and_judged_again_when_they_cha
     module.write_text(their_claims.TEXT.replace("least=0.01", "least=-1"))
     done, table = judged()
     assert set(table["outcome"]) == {"holds"}
-    assert "rule make_tables" not in done
+    assert "rule cells_tables" not in done
     page = (out / "tables/claims.md").read_text()
     assert "- 1: The mean R2 gap is -1 or more at each." in page
 

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.long
 PAPER = ROOT / "workflow" / "configs" / "paper.yaml"
 SLURM = ("--workflow-profile", str(ROOT / "profiles" / "slurm"))
 KUBERNETES = ("--workflow-profile", str(ROOT / "profiles" / "kubernetes"))
-LOCAL = {"asset", "documents", "make_tables", "dial_tables", "draw_figure"}
-LOCAL |= {"scope", "measures", "claims", "probe_tables", "signs_tables", "report", "all"}
+LOCAL = {"asset", "documents", "cells_tables", "dial_tables", "draw_figure"}
+LOCAL |= {"scope", "measures", "claims_tables", "probe_tables", "signs_tables", "report", "all"}
 """Rules that run beside Snakemake. A dry run does not say so."""
 
 

@@ -10,7 +10,6 @@ import yaml
 from pipeline.analysis.csv_files import read_table
 from pipeline.study.browser import browser_specs
 from pipeline.study.dial import DialRun
-from pipeline.study.outputs import SIGNS_TABLES
 from pipeline.study.probe import ProbeRun
 from pipeline.study.signs import SignsRun
 from pipeline.study.study import Study
@@ -39,6 +38,8 @@ SMALL = CONFIG | {
     "browser": {"top": 3},
 }
 
+SIGNS = ("consistency", "poles", "starts")
+
 
 def workflow(folder, **changes) -> Workflow:
     config = folder / f"{'-'.join(['small', *changes])}.yaml"
@@ -50,7 +51,7 @@ def test_cells_are_trained_and_looked_into(elsewhere):
     made, folder = workflow(elsewhere.folder), elsewhere.folder
     planned = made.planned("dial")
     assert (planned["cell"], planned["dial_run"], planned["draw_figure"]) == (4, 1, 2)
-    assert "make_tables" not in planned
+    assert "cells_tables" not in planned
     done = made.run("dial", "probe", "signs", "browser")
     assert done.returncode == 0, done.stdout[-4000:]
     study = Study.load(made.config)
@@ -64,7 +65,7 @@ def test_cells_are_trained_and_looked_into(elsewhere):
     assert len(read_table(folder / study.table("absorption.csv"))) == 6
     signs = SignsRun.read(folder / signed)
     assert [one.cell for one in signs.cells] == study.cells
-    tables = (read_table(folder / study.table(name)) for name in SIGNS_TABLES)
+    tables = (read_table(folder / study.table(f"{name}.csv")) for name in SIGNS)
     consistency, poles, starts = tables
     assert consistency[["variant", "k"]].to_numpy().tolist() == [["topk", 4]]
     assert consistency["seeds"].tolist() == [2]

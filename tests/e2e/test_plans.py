@@ -95,7 +95,7 @@ def test_one_cell_by_name_and_no_other(elsewhere):
     planned = elsewhere.planned(f"{GATED}/w2304_lam0.0777_seed5/metrics.json")
     assert planned["cell"] == 1
     assert planned["dump"] == 2
-    assert "make_tables" not in planned
+    assert "cells_tables" not in planned
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import pytest
 
 from pipeline.analysis.csv_files import read_table
 from pipeline.jobs.json_files import read_json
-from pipeline.study.outputs import BY_SOURCE, CLAIMS_MATRIX, EFFECTS, MAIN_EFFECTS, SOURCES
 from pipeline.study.study import Study
 from tests.e2e.conftest import Finished, Workflow, workflow_of
 from tests.pipeline.whole_study import CONFIG
@@ -66,7 +65,7 @@ def test_the_tables_have_every_setting(finished):
     study = finished.study
     effects, moves, matrix = (
         read_table(finished.path(study.table(name)))
-        for name in (EFFECTS, MAIN_EFFECTS, CLAIMS_MATRIX)
+        for name in ("effects.csv", "main_effects.csv", "claims_matrix.csv")
     )
     found = effects[["recipe", "widths", "level_b_dec_init", "level_width"]]
     assert found.to_numpy().tolist() == [
@@ -89,7 +88,7 @@ def test_shares_of_the_sources_are_the_same_from_the_text_to_the_tables(finished
     few, capped = documents["sources"]
     assert few["documents"] == 240
     assert 63_000 < capped["characters"] <= 64_000
-    table = read_table(finished.path(study.table(SOURCES)))
+    table = read_table(finished.path(study.table("sources.csv")))
     assert len(table) == 2 * len(study.cells)
     for part in (few, capped):
         rows = table[table["source"] == part["name"]]
@@ -101,7 +100,7 @@ def test_shares_of_the_sources_are_the_same_from_the_text_to_the_tables(finished
     parts = metrics["sources"].values()
     assert sum(part["rows"] for part in parts) == metrics["eval_tokens"]
     assert sum(part["ce_tokens"] for part in parts) == metrics["ce_tokens"]
-    compared = read_table(finished.path(study.table(BY_SOURCE)))
+    compared = read_table(finished.path(study.table("comparison_by_source.csv")))
     assert compared["source"].tolist() == ["capped", "few"] * 4
 
 

@@ -12,7 +12,7 @@ import torch
 import zarr
 from safetensors.torch import load_file
 
-from pipeline.analysis.figures.catalogue import figures_of
+from pipeline.analysis.figure import figures_of
 from pipeline.data.tokenise import open_tokens
 from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve

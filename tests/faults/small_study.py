@@ -19,7 +19,7 @@ from tests.faults.small_disk import ROOT, Stages
 from tests.faults.workflow_results import content, digest_of, planned_stages
 
 RULES = ("asset", "documents", "tokens", "dump", "baselines", "cell")
-RULES += ("measures", "make_tables", "claims", "draw_figure", "report")
+RULES += ("measures", "cells_tables", "claims_tables", "draw_figure", "report")
 """Rules whose stages make something, each after those it needs."""
 ASIDE = r"(^|/)(logs/|specs/configuration-|cache/studies/|\.run\.lock$)"
 STUDY = Path("results/small")

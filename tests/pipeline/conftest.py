@@ -14,9 +14,10 @@ import pytest
 
 from pipeline.__main__ import main as run
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.figures.catalogue import figures_of
-from pipeline.analysis.figures.draw import draw
+from pipeline.analysis.draw import draw
+from pipeline.analysis.figure import figures_of
 from pipeline.analysis.figures.shown import Drawn
+from pipeline.analysis.table import sources
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study.cell import Cell
 from pipeline.study.measures import Measures, gather
@@ -69,25 +70,19 @@ class MadeStudy:
 
     def tables(self) -> Path:
         """Every table but the claims."""
-        measures, out = self.measure(), self.root / "tables"
-        run(["tables", *measures, f"--out-dir={out}"])
-        if self.scope.jobs("dial"):
-            run(["tables", "--of=dial", *measures, f"--out-dir={out}"])
-        if self.scope.jobs("probe"):
-            run(["tables", "--of=probe", *measures, f"--out-dir={out}"])
-        if self.scope.ranks_all:
-            run(["ranking-tables", *measures, f"--tables={out}"])
-        return out
+        self.measure()
+        for kind in ("cells", "dial", "probe", "ranking"):
+            if {source.kind: source for source in sources()}[kind].when(self.scope):
+                self.make(kind)
+        return self.root / "tables"
+
+    def make(self, kind: str) -> None:
+        """The tables that are made from one kind of measures, or from other tables."""
+        run(["tables", f"--of={kind}", f"--measures={self._measures}", f"--root={self.root}"])
 
     def table(self, name: str) -> pd.DataFrame:
         """One of the tables that were made."""
         return read_table(self.root / "tables" / f"{name}.csv")
-
-    def claims(self, *more: str) -> Path:
-        """The claims and their page."""
-        tables = self.root / "tables"
-        run(["claims", f"--measures={self._measures}", f"--tables={tables}", *more])
-        return tables / "claims.csv"
 
     @property
     def cells(self) -> list[str]:
@@ -251,7 +246,7 @@ def built_study(tmp_path_factory: pytest.TempPathFactory) -> MadeStudy:
     study = make_study(tmp_path_factory.mktemp("built"))
     study.change(COLLAPSED, collapsed=["more than 95 % dead"])
     study.tables()
-    study.claims()
+    study.make("claims")
     for name in figures_of(study.scope):
         study.figure(name)
     study.report()

@@ -76,5 +76,5 @@ def made_families(folder: Path, **changes: Any) -> MadeStudy:
     make_probes(study)
     made.tables()
     if made.scope.claims:
-        made.claims()
+        made.make("claims")
     return made

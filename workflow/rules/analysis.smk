@@ -1,28 +1,17 @@
 # Measures -> tables, figures, claims and the report. Both workflows include this file. It reads MEASURES, the folder
-# of measures, and writes below OUT. SCOPE says what the study is; CHECKOUT, FORMATS and PAGE are given, too.
-from pipeline.analysis.csv_files import SUMS, drop_outdated, made_of
-from pipeline.analysis.figures.catalogue import (
-    DIALS,
-    FIGURES,
-    PATTERN,
-    PROBES,
-    SYNTHETIC,
+# of measures, and writes below OUT. SCOPE says what the study is; FORMATS and PAGE are given, too. Which tables and
+# figures there are is declared beside the functions that make them, see pipeline/analysis/table.py and figure.py.
+from pipeline.analysis.csv_files import drop_outdated, made_of
+from pipeline.analysis.figure import (
+    all_figures,
     drawn_from,
     figures_of,
     parts,
+    pattern,
+    synthetic_figures,
     title_and_caption,
 )
-from pipeline.analysis.names import (
-    claim_tables,
-    claims_file,
-    derived_tables,
-    ranking_tables,
-    table_kinds,
-    tables_of,
-)
-from pipeline.claims.load import claims_digest
-from pipeline.study.outputs import DIAL_TABLES, PROBE_TABLES, SIGNS_TABLES
-from pipeline.study.synthetic import PROTOCOLS
+from pipeline.analysis.table import sources, tables_from, tables_of
 
 # After a change of the analysis, or of the study, all is made again, in seconds; nothing trains.
 CODE = made_of(SCOPE)
@@ -31,30 +20,43 @@ ENDS = [".png", ".csv", *(f".{name}" for name in FORMATS.figures)]
 PAGES = [
     f".{name}".replace("latex", "tex") for name in FORMATS.tables
 ]  # others on demand: tables/comparison.md
-table = lambda name: f"{OUT}/tables/{name}"
-
-
-sums = lambda kind, folder="tables": f"{OUT}/{folder}/{SUMS.format(kind=kind)}"
-
-
-for folder in (Path(OUT, "tables"), Path(OUT, "synthetic")):
-    drop_outdated(folder, SCOPE, {"claims": claims_digest(SCOPE.claims)})  # what is missing is made again
-
-
+table_files = lambda tables: [f"{OUT}/{table.path}" for table in tables]
 figure_files = lambda names: [f"{OUT}/figures/{name}{end}" for name in names for end in ENDS]
+sums_of = lambda source: f"{OUT}/{source.sums}"
+drop_outdated(Path(OUT), SCOPE)  # what is missing is made again
 
 
 wildcard_constraints:
-    figure=PATTERN,
+    figure=pattern(),
     table="[a-z_]+",
+
+
+def made_by(source):
+    """All that the job of a source makes for a study: digests, tables, and their page if there is one."""
+    own = [table for table in tables_from(source) if table.when(SCOPE)]
+    page = [str(Path(sums_of(source)).with_suffix(".md"))] if source.page else []
+    return [sums_of(source), *table_files(own), *page]
+
+
+def figures_from(source):
+    """The figures that a study draws of a source."""
+    if source.folder == "synthetic":
+        return synthetic_figures()
+    return [
+        name
+        for name in figures_of(SCOPE)
+        if any(table.source is source for table in parts(name)[0].tables)
+    ]
 
 
 rule tables:
     input:
-        [sums(kind) for kind in table_kinds(SCOPE)],
-        [table(name) for name in tables_of(SCOPE)],
-        [table("claims.md") for _ in claim_tables(SCOPE)[:1]],
-        [table(Path(name).stem + end) for name in tables_of(SCOPE) for end in PAGES],
+        [
+            made_by(source)
+            for source in sources()
+            if source.folder == "tables" and source.when(SCOPE)
+        ],
+        [str(Path(OUT, table.path).with_suffix(end)) for table in tables_of(SCOPE) for end in PAGES],
     localrule: True
 
 
@@ -64,163 +66,61 @@ rule figures:
     localrule: True
 
 
-rule synthetic:
-    input:
-        sums("synthetic", "synthetic"),
-        f"{OUT}/synthetic/summary.csv",
-        figure_files(SYNTHETIC),
-    localrule: True
+for source in sources():
 
-
-rule dial:
-    input:
-        table("dial.csv"),
-        figure_files(name for name in figures_of(SCOPE) if parts(name)[0] in DIALS),
-    localrule: True
-
-
-rule probe:
-    input:
-        table("probing.csv"),
-        figure_files(name for name in figures_of(SCOPE) if parts(name)[0] in PROBES),
-    localrule: True
-
-
-rule signs:
-    input:
-        table("consistency.csv"),
-        table("poles.csv"),
-    localrule: True
-
-
-rule make_tables:
-    input:
-        ancient(STUDY),
-        f"{MEASURES}/cells.jsonl",
-    output:
-        sums("cells"),
-        [
-            report(
-                table(name),
-                category="Tables",
-                caption="table.rst",
-                labels={"table": Path(name).stem.replace("_", " ")},
-            )
-            for name in derived_tables(SCOPE)
-        ],
-    log:
-        f"{OUT}/logs/tables.log",
-    localrule: True
-    params:
-        of=CODE,
-        measures=lambda wildcards: MEASURES,
-        out=lambda wildcards: table(""),
-    shell:
-        "python -m pipeline tables --measures {params.measures:q} --out-dir {params.out:q} --log {log:q}"
-
-
-for kind, made in {"dial": DIAL_TABLES, "probe": PROBE_TABLES, "signs": SIGNS_TABLES}.items():
+    # Its tables, its page and the figures that draw them.
+    rule:
+        name:
+            source.kind
+        input:
+            made_by(source),
+            figure_files(figures_from(source)),
+        localrule: True
 
     rule:
         name:
-            f"{kind}_tables"
+            f"{source.kind}_tables"
         input:
             ancient(STUDY),
-            f"{MEASURES}/{kind}.jsonl",
+            [f"{MEASURES}/{name}" for name in source.measures],
+            [f"{OUT}/{path}" for path in source.reads(SCOPE)],
+            source.files(SCOPE),
         output:
-            sums(kind),
-            [table(name) for name in made],
+            [
+                (
+                    report(
+                        path,
+                        category="Tables",
+                        caption="table.rst",
+                        labels={"table": Path(path).stem.replace("_", " ")},
+                    )
+                    if Path(path).suffix == ".csv"
+                    else path
+                )
+                for path in made_by(source)
+            ],
         log:
-            f"{OUT}/logs/{kind}_tables.log",
+            f"{OUT}/logs/{source.kind}_tables.log",
         localrule: True
         params:
-            kind=kind,
-            of=CODE,
+            kind=source.kind,
+            of=made_of(SCOPE, source),
             measures=lambda wildcards: MEASURES,
-            out=lambda wildcards: table(""),
+            root=lambda wildcards: OUT,
         shell:
-            "python -m pipeline tables --of {params.kind:q} --measures {params.measures:q} --out-dir {params.out:q} --log {log:q}"
-
-
-rule ranking_tables:
-    input:
-        ancient(STUDY),
-        table("cells.csv"),
-        [table(name) for name in PROBE_TABLES if SCOPE.jobs("probe")],
-    output:
-        sums("ranking"),
-        [table(name) for name in ranking_tables(SCOPE)],
-    log:
-        f"{OUT}/logs/ranking.log",
-    localrule: True
-    params:
-        of=CODE,
-        measures=lambda wildcards: MEASURES,
-        tables=lambda wildcards: table(""),
-    shell:
-        "python -m pipeline ranking-tables --measures {params.measures:q} --tables {params.tables:q}"
-        " --log {log:q}"
-
-
-rule synthetic_tables:
-    input:
-        ancient(STUDY),
-        f"{MEASURES}/synthetic.jsonl",
-    output:
-        sums("synthetic", "synthetic"),
-        csv=f"{OUT}/synthetic/summary.csv",
-        others=[f"{OUT}/synthetic/{name}.csv" for name in PROTOCOLS],
-    log:
-        f"{OUT}/logs/synthetic_tables.log",
-    localrule: True
-    params:
-        of=CODE,
-        measures=lambda wildcards: MEASURES,
-        out=lambda wildcards: f"{OUT}/synthetic",
-    shell:
-        "python -m pipeline synthetic-tables --measures {params.measures:q} --out-dir {params.out:q} --log {log:q}"
-
-
-if SCOPE.claims:
-
-    rule claims:
-        input:
-            ancient(STUDY),
-            [table(name) for name in derived_tables(SCOPE)],
-            [table("dial.csv") for _ in [*SCOPE.jobs("dial")][:1]],
-            synthetic=[rules.synthetic_tables.output.csv] if SCOPE.with_synthetic else [],
-            reference=[claims_file(CHECKOUT / SCOPE.reference)] if SCOPE.reference else [],
-        output:
-            sums("claims"),
-            [table(name) for name in claim_tables(SCOPE)],
-            page=report(
-                table("claims.md"),
-                category="Claims",
-                caption="claims.rst",
-                labels={"page": "Verdicts, rules and limits"},
-            ),
-        log:
-            f"{OUT}/logs/claims.log",
-        localrule: True
-        params:
-            of=made_of(SCOPE, claims_digest(SCOPE.claims)),
-            measures=lambda wildcards: MEASURES,
-            tables=lambda wildcards: table(""),
-        shell:
-            "python -m pipeline claims --measures {params.measures:q} --tables {params.tables:q}"
-            " --synthetic {input.synthetic:q} --reference {input.reference:q} --log {log:q}"
+            "python -m pipeline tables --of {params.kind} --measures {params.measures:q} --root {params.root:q}"
+            " --log {log:q}"
 
 
 rule page:
     input:
         ancient(STUDY),
-        csv=table("{table}.csv"),
+        csv=f"{OUT}/tables/{{table}}.csv",
     output:
-        table("{table}.{end}"),
+        f"{OUT}/tables/{{table}}.{{end}}",
     log:
         f"{OUT}/logs/{{table}}.{{end}}.log",
     wildcard_constraints:
-        table="(?!claims$)[a-z_]+",
         end="md|tex|html|parquet",
     localrule: True
     params:
@@ -273,7 +173,7 @@ rule draw_vector_figure:
         "python -m pipeline figure --measures {params.measures:q} --root {params.root:q} --out {output:q} --log {log:q}"
 
 
-for name in dict.fromkeys([*FIGURES, *figures_of(SCOPE)]):
+for name in dict.fromkeys([*all_figures(), *figures_of(SCOPE)]):
 
     rule:
         name:
@@ -288,7 +188,9 @@ rule report:
         STUDY,
         rules.tables.input,
         [f"{OUT}/figures/{name}.png" for name in figures_of(SCOPE)],
-        synthetic=[f"{OUT}/figures/{name}.png" for name in SYNTHETIC if SCOPE.with_synthetic],
+        synthetic=[
+            f"{OUT}/figures/{name}.png" for name in synthetic_figures() if SCOPE.with_synthetic
+        ],
     output:
         html=report(
             f"{OUT}/report.html", category="Report", labels={"page": "The study on one page"}

@@ -1,1 +1,7 @@
-"""Figures of a study, drawn from its tables."""
+"""Figures of a study, each declared at the function that draws it from tables."""
+
+# Modules in the order of the report; others follow by name.
+ORDER = (
+    "specification sign_rates frontiers sweep calibration dial probing curves activation protocols "
+    "geometry consolidation"
+)

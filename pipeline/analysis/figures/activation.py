@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import torch
-from matplotlib.figure import Figure
 
+from pipeline.analysis.figure import figure, no_language_model
+from pipeline.analysis.figures import mpl
 from pipeline.analysis.figures.panels import BAND
 from pipeline.analysis.figures.shown import Drawn, Shown
-from sagsae.autoencoders.storage import build
+
+if TYPE_CHECKING:
+    import torch
 
 THETA_POS, THETA_NEG = 0.6, 0.9
 UNIT = {"W_enc": 1.0, "W_dec": 1.0}
@@ -28,22 +30,27 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 def code(variant: str, u: torch.Tensor) -> list[float]:
     """Codes [n] of one latent on one input coordinate, so that u [n] is its encoder product."""
+    from sagsae.autoencoders.storage import build
+
     sae = build(variant, 1, 1)
     for name, value in PARAMETERS[variant].items():
         sae.params[name].fill_(value)
     return sae.code(u[:, None])[:, 0].tolist()
 
 
+@figure([], when=no_language_model, all_recipes=True)
 def figure_1(study: Shown) -> Drawn:
     """Bi-Jump-ReLU.
 
     A line shows the code of one latent against its encoder product. The solid one is zero between
     two thresholds, the dashed one below a single threshold.
     """
+    import torch
+
     u = torch.linspace(-2, 2, 1601)
     table = pd.DataFrame({"u": u.tolist(), **{name: code(name, u) for name in LOOKS}})
-    figure = Figure(figsize=(3.5, 2.6), layout="constrained")
-    panel = figure.subplots()
+    drawing = mpl.figure.Figure(figsize=(3.5, 2.6), layout="constrained")
+    panel = drawing.subplots()
     panel.axhline(0, color="black", lw=0.5, zorder=1)
     panel.axvspan(-THETA_NEG, THETA_POS, color=BAND, alpha=0.3, lw=0, zorder=0)
     for variant, look in LOOKS.items():
@@ -53,4 +60,4 @@ def figure_1(study: Shown) -> Drawn:
     panel.set_xticks([-2, -THETA_NEG, 0, THETA_POS, 2], ["−2", "−θ⁻", "0", "θ⁺", "2"])
     panel.set(xlabel="encoder product u", ylabel="code z", ylim=(-2.4, 2.4))
     panel.legend(loc="upper left", frameon=False)
-    return figure, table
+    return drawing, table

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pandas as pd
-from matplotlib.lines import Line2D
 
+from pipeline.analysis.figure import figure, of_sweeps
+from pipeline.analysis.figures import mpl
 from pipeline.analysis.figures.panels import panels_of
 from pipeline.analysis.figures.shown import Drawn, Shown
-from pipeline.study.outputs import CALIBRATION
+from pipeline.analysis.tables.cells import POINTS
+from pipeline.analysis.tables.latents import CALIBRATION
 
 # Sign -> its name, opacity of its line.
 SIGNS = {"positive": ("z > 0", 1.0), "negative": ("z < 0", 0.45)}
@@ -15,6 +17,7 @@ SIGNS = {"positive": ("z > 0", 1.0), "negative": ("z < 0", 0.45)}
 MARGIN = 5
 
 
+@figure([CALIBRATION, POINTS], when=of_sweeps)
 def figure_11(shown: Shown) -> Drawn:
     """Calibration slopes.
 
@@ -28,9 +31,9 @@ def figure_11(shown: Shown) -> Drawn:
         for sign, (name, opacity) in SIGNS.items()
         if ((slopes["series"] == label) & (slopes["sign"] == sign)).any()
     }
-    legend = [Line2D([], [], **look) for look in lines.values()]
+    legend = [mpl.lines.Line2D([], [], **look) for look in lines.values()]
     labels = "Calibration slope (1: no shrinkage)", "Share of latents"
-    figure, panels = panels_of(
+    drawing, panels = panels_of(
         shown.places, slopes, legend, labels, (2.25, 1.85), sharex=True, sharey=True
     )
     for panel, here in panels:
@@ -42,9 +45,9 @@ def figure_11(shown: Shown) -> Drawn:
             shade = {"color": look["color"], "alpha": 0.15 * look["alpha"], "lw": 0}
             panel.fill_betweenx(share, low, high, **shade)
         panel.axvline(1, color="#888888", lw=0.8, ls="--", zorder=1)
-    figure.axes[0].set_xlim(*_span(slopes))
-    figure.axes[0].set_ylim(0, 1)
-    return figure, slopes.rename(columns={"percent": "percent_of_latents"})
+    drawing.axes[0].set_xlim(*_span(slopes))
+    drawing.axes[0].set_ylim(0, 1)
+    return drawing, slopes.rename(columns={"percent": "percent_of_latents"})
 
 
 def _span(slopes: pd.DataFrame) -> tuple[float, float]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from pipeline.analysis.figure import FEW_RECIPES, Cut, figure
+from pipeline.analysis.figures import mpl
 from pipeline.analysis.figures.panels import decimal_ticks, grid
 from pipeline.analysis.figures.shown import Drawn, Shown, legend_of
 from pipeline.analysis.numbers import variant_label
+from pipeline.analysis.tables.cells import POINTS
 from pipeline.analysis.tables.sweeps import without_idle_k
 from pipeline.study.cell import KNOBS, SweepKey, knob_of
 from pipeline.study.looks import nearest_lambda
-from pipeline.study.outputs import POINTS
+from pipeline.study.outputs import CURVES
+from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import K
 
 # Column of a curve -> its name, and the scale of its axis. One panel each.
@@ -31,6 +33,14 @@ K_AT_STEP = "k_at_step"
 KEYS = ["recipe", "model", "hookpoint", "series", "variant", "width", *KNOBS, "seed"]
 
 
+def _when(scope: Scope) -> Iterable[Cut]:
+    """Under each recipe with curves; of many recipes under the first of these."""
+    with_curves = {cell.recipe for cell in scope.drawn}
+    cuts = [Cut(recipe) for recipe in scope.trained if recipe in with_curves]
+    return cuts[:1] if len(scope.trained) > FEW_RECIPES else cuts
+
+
+@figure([POINTS], when=_when, measures=(CURVES,))
 def figure_curves(shown: Shown) -> Drawn:
     """Training curves.
 
@@ -42,8 +52,8 @@ def figure_curves(shown: Shown) -> Drawn:
     table = pd.concat(curves, ignore_index=True)
     series = {label: look | {"marker": ""} for label, look in shown.lines(table).items()}
     tall = 1.45 * len(places) + 0.19 * len(series) + 0.35
-    figure = Figure(figsize=(6.75, tall), layout="constrained")
-    rows = figure.subplots(len(places), len(QUANTITIES), squeeze=False, sharex="row")
+    drawing = mpl.figure.Figure(figsize=(6.75, tall), layout="constrained")
+    rows = drawing.subplots(len(places), len(QUANTITIES), squeeze=False, sharex="row")
     for (model, hookpoint), panels in zip(places, rows, strict=True):
         here = table[(table["model"] == model) & (table["hookpoint"] == hookpoint)]
         knobs = {}
@@ -57,8 +67,8 @@ def figure_curves(shown: Shown) -> Drawn:
         panels[0].set_title(f"{model}, {hookpoint}, {_note(knobs)}", loc="left")
     for panel in rows[-1]:
         panel.set_xlabel("Tokens (millions)")
-    figure.legend(handles=legend_of(series), loc="outside lower center", frameon=False)
-    return figure, without_idle_k(table)
+    drawing.legend(handles=legend_of(series), loc="outside lower center", frameon=False)
+    return drawing, without_idle_k(table)
 
 
 def _curves(shown: Shown) -> Iterator[pd.DataFrame]:
@@ -84,7 +94,7 @@ def _curves(shown: Shown) -> Iterator[pd.DataFrame]:
             yield curve[[*KEYS, *(name for name in curve if name not in KEYS)]]
 
 
-def _dress(panels: Sequence[Axes]) -> None:
+def _dress(panels: Sequence[mpl.axes.Axes]) -> None:
     """The axes of one model and hookpoint."""
     for panel, (label, scale) in zip(panels, QUANTITIES.values(), strict=True):
         panel.set_ylabel(label)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from matplotlib.lines import Line2D
-
+from pipeline.analysis.figure import figure, of_jobs
 from pipeline.analysis.figures.panels import panels_of
-from pipeline.analysis.figures.shown import Drawn, Shown
+from pipeline.analysis.figures.shown import Drawn, Look, Shown, legend_of
 from pipeline.analysis.numbers import variant_label
+from pipeline.analysis.tables.dial import CURVES, DIAL
 from pipeline.study.dial import LATENT, PAIR, RANDOM
-from pipeline.study.outputs import DIAL, DIAL_CURVES
 from sagsae.autoencoders.registry import looks
 
 # Kind of direction -> its line in the legend; those drawn last lie on top.
 WORDS = {LATENT: "{}, one signed latent", PAIR: "{}, opposite pair", RANDOM: "random direction"}
 GREY = "#9A9A9A"
+STEERED = of_jobs("dial")
 KEYS = ["recipe", "model", "hookpoint", "seed", "comparison", "kind", "rank"]
 
 
+@figure([DIAL, CURVES], when=STEERED)
 def figure_dial(shown: Shown) -> Drawn:
     """Causal dial.
 
@@ -28,6 +27,7 @@ def figure_dial(shown: Shown) -> Drawn:
     return against_size(shown, ["effect", "effect_se"], "Logit difference, change (nats)")
 
 
+@figure([DIAL, CURVES], when=STEERED)
 def figure_dial_kl(shown: Shown) -> Drawn:
     """Causal dial, divergence.
 
@@ -41,18 +41,20 @@ def against_size(shown: Shown, measures: list[str], label: str) -> Drawn:
     """The first of some columns of ``dial_curves.csv`` against the size, of the first comparison; a
     CSV row per direction and size."""
     names = shown.table(DIAL)[[*KEYS, "variant", "width", "dial"]]
-    table = shown.table(DIAL_CURVES).merge(names, on=KEYS, how="left")
+    table = shown.table(CURVES).merge(names, on=KEYS, how="left")
     table = table[(table["recipe"] == shown.recipe) & (table["comparison"] == 1)]
-    colours, legend = looks(set(table["variant"]) - {""}), []
-    strokes: dict[str, dict[str, Any]] = {}
+    colours = looks(set(table["variant"]) - {""})
+    legend: dict[str, Look] = {}
+    strokes: dict[str, Look] = {}
     for kind in (kind for kind in WORDS if (table["kind"] == kind).any()):
         found = table[table["kind"] == kind]
         variant = found["variant"].iloc[0]
         colour = colours[variant][0] if variant else GREY
         strokes[kind] = {"color": colour, "ls": "--" if kind == PAIR else "-", "lw": 1.6}
         text, count = WORDS[kind].format(variant_label(variant)), len(found[KEYS].drop_duplicates())
-        legend.append(Line2D([], [], **strokes[kind], label=f"{text} ({count})"))
-    figure, panels = panels_of(shown.places, table, legend, ("Size α of the step", label))
+        legend[f"{text} ({count})"] = strokes[kind]
+    labels = "Size α of the step", label
+    drawing, panels = panels_of(shown.places, table, legend_of(legend), labels)
     for panel, here in panels:
         for kind, stroke in reversed(strokes.items()):
             own = here[here["kind"] == kind]
@@ -62,4 +64,4 @@ def against_size(shown: Shown, measures: list[str], label: str) -> Drawn:
             panel.plot(lines.index, lines.median(axis=1), **stroke, zorder=3)
         for axis in (panel.axhline, panel.axvline):
             axis(0, color="#888888", lw=0.7, zorder=1)
-    return figure, table[[*KEYS, "variant", "width", "dial", "size", *measures]]
+    return drawing, table[[*KEYS, "variant", "width", "dial", "size", *measures]]

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, MaxNLocator, StrMethodFormatter
 
+from pipeline.analysis.figure import Cut, figure, under_each_recipe
+from pipeline.analysis.figures import mpl
 from pipeline.analysis.figures.panels import L0, curves, drawable, dress, marks, panels_of
 from pipeline.analysis.figures.shown import Drawn, Look, Shown, legend_of, look_of
+from pipeline.analysis.tables.cells import POINTS
 from pipeline.study.cell import KNOBS
-from pipeline.study.outputs import POINTS
+from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import VARIANTS, sides, stem
 
 # Of the axis of R2: nearly even where R2 is spaced by the logarithm of 1 - R2.
@@ -23,6 +25,11 @@ ROOM = 1.12
 LEAST_TICKS = 4
 
 
+def _when(scope: Scope) -> Iterable[Cut]:
+    return under_each_recipe(scope) if scope.ranks_all else ()
+
+
+@figure([POINTS], when=_when)
 def figure_frontiers(shown: Shown) -> Drawn:
     """All frontiers.
 
@@ -31,7 +38,7 @@ def figure_frontiers(shown: Shown) -> Drawn:
     """
     points = marks(replace(shown, everything=True).rows(POINTS), "r2")
     series = _styles(points, shown)
-    figure, panels = panels_of(shown.places, points, legend_of(series), (L0, "R2"), (3.6, 2.6))
+    drawing, panels = panels_of(shown.places, points, legend_of(series), (L0, "R2"), (3.6, 2.6))
     for panel, here in panels:
         curves(panel, here, series)
         dress(panel, here)
@@ -39,7 +46,7 @@ def figure_frontiers(shown: Shown) -> Drawn:
     columns = ["recipe", "model", "hookpoint", "series", "variant", "width", *KNOBS, "seeds"]
     columns += ["family", "sides", "l0", "l0_se", "r2", "r2_se", "collapsed"]
     numbers = points.assign(family=points["variant"].map(stem), sides=points["variant"].map(sides))
-    return figure, numbers.filter(columns)  # which has no k where no sweep has
+    return drawing, numbers.filter(columns)  # which has no k where no sweep has
 
 
 def _styles(points: pd.DataFrame, shown: Shown) -> dict[str, Look]:
@@ -53,7 +60,7 @@ def _styles(points: pd.DataFrame, shown: Shown) -> dict[str, Look]:
     return found
 
 
-def _space_by_unexplained(panel: Axes, values: pd.Series) -> None:
+def _space_by_unexplained(panel: mpl.axes.Axes, values: pd.Series) -> None:
     """Space R2 by the logarithm of the share that is left, so that good sweeps stand apart.
 
     Args:
@@ -70,6 +77,8 @@ def _space_by_unexplained(panel: Axes, values: pd.Series) -> None:
     low, high = 1 - (1 - held.min()) * ROOM, 1 - (1 - held.max()) / ROOM
     panel.set_ylim(low, high)
     ticks = [tick for tick in TICKS if low <= tick <= high]
-    even = len(ticks) < LEAST_TICKS
-    panel.yaxis.set_major_locator(MaxNLocator(LEAST_TICKS) if even else FixedLocator(ticks))
-    panel.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    ticker, even = mpl.ticker, len(ticks) < LEAST_TICKS
+    panel.yaxis.set_major_locator(
+        ticker.MaxNLocator(LEAST_TICKS) if even else ticker.FixedLocator(ticks)
+    )
+    panel.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:g}"))

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.patches import Circle
 
-from pipeline.analysis.figures.shown import Drawn, Shown, legend_of
+from pipeline.analysis.figure import figure, no_language_model
+from pipeline.analysis.figures import mpl
+from pipeline.analysis.figures.shown import Drawn, Look, Shown, legend_of
 from pipeline.analysis.numbers import variant_label
+from pipeline.analysis.tables.synthetic import BY_PROTOCOL, RUNS
 
 Rows = list[dict[str, Any]]
 TRUTH, POSITIVE = "#0072B2", "z > 0"
@@ -38,6 +38,7 @@ def chosen(table: pd.DataFrame, runs: Rows) -> Rows:
     return [row for row in found if tuple(row[key] for key in keys) in picked]
 
 
+@figure([BY_PROTOCOL["geometry"]], when=no_language_model, measures=RUNS, all_recipes=True)
 def figure_6(study: Shown) -> Drawn:
     """Protocol C on a plane.
 
@@ -45,11 +46,11 @@ def figure_6(study: Shown) -> Drawn:
     latent with two lines serves both poles of a pair.
     """
     rows = chosen(study.protocol("geometry"), study.runs)
-    figure = Figure(figsize=(1.75 * len(rows), 2.9), layout="constrained")
+    drawing = mpl.figure.Figure(figsize=(1.75 * len(rows), 2.9), layout="constrained")
     drawn = []
-    for panel, row in zip(figure.subplots(1, len(rows), squeeze=False)[0], rows, strict=True):
+    for panel, row in zip(drawing.subplots(1, len(rows), squeeze=False)[0], rows, strict=True):
         table = directions(row)
-        panel.add_patch(Circle((0, 0), 1, fill=False, color="#B8B8B8", lw=0.7))
+        panel.add_patch(mpl.patches.Circle((0, 0), 1, fill=False, color="#B8B8B8", lw=0.7))
         truth = table[table["kind"] == "true direction"]
         panel.plot(truth["x"], truth["y"], "o", color=TRUTH, markersize=6, zorder=3)
         for kind, look in LOOKS.items():
@@ -66,10 +67,10 @@ def figure_6(study: Shown) -> Drawn:
         panel.set(aspect="equal", xlim=(-1.25, 1.25), ylim=(-1.25, 1.25))
         panel.set_axis_off()
         drawn.append(table.assign(**_named(row))[[*_named(row), *table]])
-    handles = [Line2D([], [], marker="o", ls="none", color=TRUTH, label="true direction")]
-    handles += legend_of({f"{kind} of a latent": look for kind, look in LOOKS.items()})
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    return figure, pd.concat(drawn, ignore_index=True)
+    keys: dict[str, Look] = {"true direction": {"marker": "o", "ls": "none", "color": TRUTH}}
+    keys |= {f"{kind} of a latent": look for kind, look in LOOKS.items()}
+    drawing.legend(handles=legend_of(keys), loc="outside lower center", ncols=3, frameon=False)
+    return drawing, pd.concat(drawn, ignore_index=True)
 
 
 def _named(row: dict[str, Any]) -> dict[str, Any]:
@@ -91,6 +92,7 @@ def directions(row: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(points, columns=["kind", "x", "y", "latent", "fires"])
 
 
+@figure([BY_PROTOCOL["consolidation"]], when=no_language_model, measures=RUNS, all_recipes=True)
 def figure_7(study: Shown) -> Drawn:
     """Activations of one latent.
 
@@ -104,8 +106,8 @@ def figure_7(study: Shown) -> Drawn:
     row = rows[-1]
     found = row["histogram"]
     edges = np.linspace(-found["edge"], found["edge"], len(found["counts"]) + 1)
-    figure = Figure(figsize=(3.5, 2.4), layout="constrained")
-    panel = figure.subplots()
+    drawing = mpl.figure.Figure(figsize=(3.5, 2.4), layout="constrained")
+    panel = drawing.subplots()
     above, below = (look["color"] for look in LOOKS.values())
     colours = np.where(edges[:-1] >= 0, above, below)
     panel.bar(edges[:-1], found["counts"], np.diff(edges), align="edge", color=colours)
@@ -119,4 +121,4 @@ def figure_7(study: Shown) -> Drawn:
     panel.set_title(f"{variant_label(row['variant'])}, latent {found['latent']}, {row['setting']}")
     bins = {"low": edges[:-1], "high": edges[1:], "count": found["counts"]}
     known = {"latent": found["latent"], "silent": found["silent"], "outside": found["outside"]}
-    return figure, pd.DataFrame(bins).assign(**_named(row), **known)
+    return drawing, pd.DataFrame(bins).assign(**_named(row), **known)

@@ -7,12 +7,8 @@ from itertools import product
 from typing import Any
 
 import pandas as pd
-from matplotlib.artist import Artist
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from pipeline.analysis.figures import mpl
 from pipeline.analysis.figures.shown import Look
 from pipeline.study.cell import KNOBS
 
@@ -31,11 +27,11 @@ L0 = "L0 (active latents per token)"
 def panels_of(
     places: tuple[list[str], list[str]],
     table: pd.DataFrame,
-    legend: Sequence[Artist],
+    legend: Sequence[mpl.artist.Artist],
     labels: tuple[str, str],
     size: tuple[float, float] = (2.25, 1.95),
     **shared: Any,
-) -> tuple[Figure, list[tuple[Axes, pd.DataFrame]]]:
+) -> tuple[mpl.figure.Figure, list[tuple[mpl.axes.Axes, pd.DataFrame]]]:
     """A figure with a row of panels per model, a column per hookpoint, and a legend below.
 
     Args:
@@ -53,7 +49,7 @@ def panels_of(
     across = 2 if len(hookpoints) > 2 else 1
     below = 0.19 * -(-len(legend) // across) + 0.42
     wide, tall = max(3.5, size[0] * len(hookpoints)), size[1] * len(models) + below
-    figure = Figure(figsize=(wide, tall), layout="constrained")
+    figure = mpl.figure.Figure(figsize=(wide, tall), layout="constrained")
     axes = figure.subplots(len(models), len(hookpoints), squeeze=False, **shared)
     for panel in axes[-1]:
         panel.set_xlabel(labels[0])
@@ -71,17 +67,17 @@ def panels_of(
     return figure, panels
 
 
-def grid(panel: Axes) -> None:
+def grid(panel: mpl.axes.Axes) -> None:
     """A faint grid behind everything."""
     panel.grid(True, color="#E6E6E6", lw=0.5, zorder=0)
     panel.set_axisbelow(True)
 
 
-def decimal_ticks(axis: Axis, steps: Sequence[float] = (1, 2, 5)) -> None:
+def decimal_ticks(axis: mpl.axis.Axis, steps: Sequence[float] = (1, 2, 5)) -> None:
     """A log axis with numbers such as 0.002 and 5."""
-    axis.set_major_locator(LogLocator(subs=steps))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_major_locator(mpl.ticker.LogLocator(subs=steps))
+    axis.set_major_formatter(mpl.ticker.FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(mpl.ticker.NullFormatter())
 
 
 def marks(points: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -95,7 +91,7 @@ def drawable(points: pd.DataFrame) -> pd.DataFrame:
     return shown.sort_values(["l0", *(name for name in KNOBS if name in shown), "variant"])
 
 
-def curves(panel: Axes, points: pd.DataFrame, series: dict[str, Look]) -> None:
+def curves(panel: mpl.axes.Axes, points: pd.DataFrame, series: dict[str, Look]) -> None:
     """Of the `marks` of each series a line through the intact ones in order of L0, error bars, and
     a marker per point."""
     found = drawable(points)
@@ -118,7 +114,7 @@ def curves(panel: Axes, points: pd.DataFrame, series: dict[str, Look]) -> None:
         panel.plot(fallen["l0"], fallen["value"], **CROSS, zorder=4)
 
 
-def dress(panel: Axes, points: pd.DataFrame, *, shared_y: bool = False) -> None:
+def dress(panel: mpl.axes.Axes, points: pd.DataFrame, *, shared_y: bool = False) -> None:
     """A log axis of L0, and in the title a note on points that the axes do not hold.
 
     Collapsed points far from all others are left out: they would flatten the others.

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pandas as pd
-from matplotlib.ticker import NullFormatter
 
+from pipeline.analysis.figure import figure, of_jobs
+from pipeline.analysis.figures import mpl
 from pipeline.analysis.figures.panels import L0, curves, dress, panels_of
 from pipeline.analysis.figures.shown import Drawn, Look, Shown, legend_of
-from pipeline.analysis.tables.probing import CELL_K, k_for_lambda
+from pipeline.analysis.table import Table
+from pipeline.analysis.tables.cells import POINTS
+from pipeline.analysis.tables.probing import ABSORPTION, CELL_K, PROBING, k_for_lambda
 from pipeline.study.looks import nearest_lambda
-from pipeline.study.outputs import ABSORPTION, POINTS, PROBING
 from pipeline.study.probe import ALL, DENSE, NEURONS
 from sagsae.autoencoders.registry import K
 
@@ -20,7 +22,10 @@ COORDINATES: Look = {"color": "#8A8A8A", "ls": ":", "lw": 1.2}
 # How probes on the activation itself are drawn.
 WHOLE: Look = {"color": "#222222", "ls": "--", "lw": 0.9}
 
+PROBED = of_jobs("probe")
 
+
+@figure([PROBING, POINTS], when=PROBED)
 def figure_probing(shown: Shown) -> Drawn:
     """Sparse probing.
 
@@ -35,7 +40,7 @@ def figure_probing(shown: Shown) -> Drawn:
     series, ks = shown.lines(points), sorted(points["k"].unique())
     legend = legend_of(series | {NEURONS: COORDINATES, DENSE: WHOLE})
     labels = "Sides that a probe may use, k", "Accuracy"
-    figure, panels = panels_of(shown.places, points, legend, labels, sharey=True)
+    drawing, panels = panels_of(shown.places, points, legend, labels, sharey=True)
     for panel, rows in panels:
         here = rows.sort_values("k", kind="stable")
         for label, look in series.items():
@@ -47,11 +52,12 @@ def figure_probing(shown: Shown) -> Drawn:
             panel.axhline(dense, **WHOLE, zorder=1)
         panel.set_xscale("log")
         panel.set_xticks(ks, [str(k) for k in ks])
-        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.xaxis.set_minor_formatter(mpl.ticker.NullFormatter())
         panel.margins(x=0.08, y=0.1)
-    return figure, points
+    return drawing, points
 
 
+@figure([ABSORPTION, POINTS], when=PROBED)
 def figure_absorption(shown: Shown) -> Drawn:
     """Feature absorption.
 
@@ -67,19 +73,19 @@ def figure_absorption(shown: Shown) -> Drawn:
     series = shown.lines(points)
     drawn = points.assign(value=points["fraction"], value_se=points["fraction_se"])
     labels = L0, "Absorption fraction"
-    figure, panels = panels_of(shown.places, drawn, legend_of(series), labels)
+    drawing, panels = panels_of(shown.places, drawn, legend_of(series), labels)
     for panel, here in panels:
         curves(panel, here, series)
         dress(panel, here)
     numbers = [*SWEEP, *knobs, "l0", "l0_se", "fraction", "fraction_se", "full", "labels"]
-    return figure, points[[*numbers, "collapsed"]]
+    return drawing, points[[*numbers, "collapsed"]]
 
 
-def _rows(shown: Shown, name: str) -> pd.DataFrame:
+def _rows(shown: Shown, declared: Table) -> pd.DataFrame:
     """The rows of a table of cells, of every sweep, with what is drawn of their points."""
     points = replace(shown, everything=True).rows(POINTS)
     points = points.rename(columns={K: CELL_K, "seed": "of_seed"})
-    table = shown.spec.under(shown.recipe, shown.table(name))
+    table = shown.spec.under(shown.recipe, shown.table(declared))
     keys = ["recipe", "model", "hookpoint", "variant", "width", *_knobs(table)]
     found = table.merge(points[[*keys, "series", "of_seed", "collapsed"]], on=keys)
     return found[found["of_seed"].isna() | (found["of_seed"] == found["seed"])]

@@ -1,22 +1,18 @@
-"""Figures 4, 5 and 8 to 10: the synthetic protocols. Points are means over seeds."""
+"""Figures 4 and 5: the synthetic protocols A and B. Points are means over seeds."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from pipeline.analysis.figures import panels
+from pipeline.analysis.figure import figure, no_language_model
+from pipeline.analysis.figures import mpl, panels
 from pipeline.analysis.figures.geometry import width_label
 from pipeline.analysis.figures.shown import Drawn, Look, Shown, legend_of
 from pipeline.analysis.numbers import variant_label
+from pipeline.analysis.tables.synthetic import BY_PROTOCOL
 from sagsae.autoencoders.registry import looks
-from sagsae.synthetic import TAU
-
-SEPARATE = "dotted, hollow: the two poles found by two latents"
-SHARE = f"share of pairs (|cos| ≥ {TAU:g})"
 
 
 def systems(table: pd.DataFrame) -> dict[tuple[str, float], Look]:
@@ -45,33 +41,28 @@ def values(table: pd.DataFrame, metric: str, setting: str) -> pd.DataFrame:
     return rows.assign(x=x).sort_values("x", kind="stable")
 
 
-def line(panel: Axes, rows: pd.DataFrame, system: tuple[str, float], **style: Any) -> None:
+def line(panel: mpl.axes.Axes, rows: pd.DataFrame, system: tuple[str, float], **style: Any) -> None:
     """Means of a system against ``x`` with their standard errors."""
     own = rows[(rows["variant"] == system[0]) & (rows["multiple"] == system[1])]
     panel.errorbar(own["x"], own["mean"], yerr=own["se"], capsize=1.5, elinewidth=0.8, **style)
 
 
-def dressed(panel: Axes, x: str, y: str, title: str = "") -> None:
+def dressed(panel: mpl.axes.Axes, x: str, y: str, title: str = "") -> None:
     panel.set(xlabel=x, ylabel=y, title=title)
     panels.grid(panel)
 
 
-def over_superposition(panel: Axes, words: str) -> None:
-    dressed(panel, "superposition n / d", words)
-    panel.set_xscale("log", base=2)
-    panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-
-
-def legend(figure: Figure, table: pd.DataFrame, *notes: str) -> None:
+def legend(drawing: mpl.figure.Figure, table: pd.DataFrame, *notes: str) -> None:
     """All systems of the table, then notes without a line."""
     keys = {
         f"{variant_label(variant)}, {width_label(multiple)}": style
         for (variant, multiple), style in systems(table).items()
     }
     keys |= {note: {"ls": "none"} for note in notes}
-    figure.legend(handles=legend_of(keys), loc="outside lower center", ncols=2, frameon=False)
+    drawing.legend(handles=legend_of(keys), loc="outside lower center", ncols=2, frameon=False)
 
 
+@figure([BY_PROTOCOL["polarity_dial"]], when=no_language_model, all_recipes=True)
 def figure_4(study: Shown) -> Drawn:
     """Protocol A, the Polarity Dial.
 
@@ -85,8 +76,8 @@ def figure_4(study: Shown) -> Drawn:
     parts = [values(table, metric, "alpha") for metric in ("mse", "slope_pos", "slope_neg")]
     drawn = pd.concat(parts).rename(columns={"x": "alpha"}).merge(l0, on=keys)
     alphas = sorted(drawn["alpha"].unique())
-    figure = Figure(figsize=(5.2, 1.75 * len(alphas) + 0.8), layout="constrained")
-    axes = figure.subplots(len(alphas), 2, squeeze=False, sharex="all", sharey="col")
+    drawing = mpl.figure.Figure(figsize=(5.2, 1.75 * len(alphas) + 0.8), layout="constrained")
+    axes = drawing.subplots(len(alphas), 2, squeeze=False, sharex="all", sharey="col")
     for alpha, (left, right) in zip(alphas, axes, strict=True):
         here = drawn[(drawn["alpha"] == alpha) & (drawn["x"] > 0)].sort_values("x")
         by_metric = dict(iter(here.groupby("metric")))
@@ -105,10 +96,11 @@ def figure_4(study: Shown) -> Drawn:
     axes[0, 1].set_ylim(min(low, 0.9), max(high, 1.1))  # 0.01 is not to look large
     for panel in axes[-1]:
         panel.set_xlabel("L0 (active latents per sample)")
-    legend(figure, table, "right: ▲ positive side, ▽ negative side")
-    return figure, drawn
+    legend(drawing, table, "right: ▲ positive side, ▽ negative side")
+    return drawing, drawn
 
 
+@figure([BY_PROTOCOL["anomalies"]], when=no_language_model, all_recipes=True)
 def figure_5(study: Shown) -> Drawn:
     """Protocol B, anomalies.
 
@@ -123,8 +115,8 @@ def figure_5(study: Shown) -> Drawn:
         variant: {"color": colour, "marker": marker, "ls": "none"}
         for variant, (colour, marker) in looks(table["variant"]).items()
     }
-    figure = Figure(figsize=(1.75 * len(budgets) + 0.5, 2.7), layout="constrained")
-    axes = figure.subplots(1, len(budgets), squeeze=False, sharey="all")[0]
+    drawing = mpl.figure.Figure(figsize=(1.75 * len(budgets) + 0.5, 2.7), layout="constrained")
+    axes = drawing.subplots(1, len(budgets), squeeze=False, sharey="all")[0]
     for panel, budget in zip(axes, budgets, strict=True):
         for i, (variant, look) in enumerate(variants.items()):
             for place, found in enumerate(rows.values()):
@@ -136,81 +128,5 @@ def figure_5(study: Shown) -> Drawn:
         dressed(panel, "", "", width_label(budget))
     axes[0].set_ylabel("AUROC")
     handles = legend_of({variant_label(variant): look for variant, look in variants.items()})
-    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
-    return figure, pd.concat(rows.values(), ignore_index=True)
-
-
-def figure_8(study: Shown) -> Drawn:
-    """Protocol C against superposition.
-
-    The lines show R2 and the share of poles that some latent serves, against pairs per dimension.
-    The higher line is better.
-    """
-    table = study.protocol("consolidation", picked=True)
-    figure = Figure(figsize=(5.2, 2.9), layout="constrained")
-    shown = {"r2": "R2", "poles_found": f"poles found (|cos| ≥ {TAU:g})"}
-    drawn = []
-    for panel, (metric, words) in zip(figure.subplots(1, 2), shown.items(), strict=True):
-        drawn.append(values(table, metric, "superposition"))
-        for system, style in systems(table).items():
-            line(panel, drawn[-1], system, **style)
-        over_superposition(panel, words)
-    legend(figure, table)
-    return figure, pd.concat(drawn, ignore_index=True)
-
-
-def rates(panel: Axes, consolidated: pd.DataFrame, separate: pd.DataFrame) -> None:
-    """Consolidation of every system; of the wider Gated also the pairs found by two latents."""
-    for system, style in systems(consolidated).items():
-        line(panel, consolidated, system, **style)
-        if system == ("gated", 2):
-            line(panel, separate, system, **style | {"ls": ":", "markerfacecolor": "white"})
-    panel.set_ylim(-0.04, 1.04)
-
-
-def figure_9(study: Shown) -> Drawn:
-    """Pair Consolidation Rate.
-
-    A line shows the share of pairs whose two poles are served by the two signs of one latent. The
-    left panel varies superposition, the right one the cosine that is asked for.
-    """
-    table = study.protocol("consolidation", picked=True)
-    figure = Figure(figsize=(5.2, 3.0), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey="all")
-    shown = [values(table, metric, "superposition") for metric in ("pcr", "separate")]
-    rates(left, *shown)
-    over_superposition(left, SHARE)
-    levels = sorted(set(shown[0]["x"]))
-    level = levels[len(levels) // 2]
-    here = table[table["setting"] == f"superposition={level:g}"]
-    curves = []
-    for name in ("pcr", "separate"):
-        at = pd.to_numeric(here["metric"].str.removeprefix(f"{name}_"), errors="coerce")
-        curves.append(here.assign(x=at)[at.notna()].sort_values("x", kind="stable"))
-    rates(right, *curves)
-    dressed(right, "threshold on |cos|", "", f"n / d = {level:g}")
-    legend(figure, table, SEPARATE)
-    return figure, pd.concat([*shown, *curves], ignore_index=True)
-
-
-def figure_10(study: Shown) -> Drawn:
-    """Robustness of consolidation.
-
-    A line shows the share of pairs whose two poles are served by the two signs of one latent. The
-    left panel varies how often both poles are active, the right one the cosine between them.
-    """
-    table = study.protocol("robustness", picked=True)
-    figure = Figure(figsize=(5.2, 2.9), layout="constrained")
-    axes = figure.subplots(1, 2, sharey="all")
-    words = {
-        "rho": "within-pair correlation ρ of activity",
-        "cosine": "cosine between the two poles",
-    }
-    shown = []
-    for panel, (name, text) in zip(axes, words.items(), strict=True):
-        shown += [values(table, metric, name) for metric in ("pcr", "separate")]
-        rates(panel, *shown[-2:])
-        dressed(panel, text, "")
-    axes[0].set_ylabel(SHARE)
-    legend(figure, table, SEPARATE)
-    return figure, pd.concat(shown, ignore_index=True)
+    drawing.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False)
+    return drawing, pd.concat(rows.values(), ignore_index=True)

@@ -5,22 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from pipeline.analysis.csv_files import read_table
+from pipeline.analysis.figures import mpl
+from pipeline.analysis.table import Table
+from pipeline.analysis.tables.cells import POINTS
+from pipeline.analysis.tables.comparison import COMPARISON
 from pipeline.analysis.tables.sweeps import with_series
-from pipeline.analysis.tables.synthetic import rows_of
-from pipeline.study import outputs
+from pipeline.analysis.tables.synthetic import BY_PROTOCOL, rows_of
 from pipeline.study.measures import Measures
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import looks
 
 # A figure, and the numbers that it shows.
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn: TypeAlias = "tuple[mpl.figure.Figure, pd.DataFrame]"
 LINES = ("-", "--", ":", "-.")
 # How a line with markers looks, in Matplotlib's words.
 Look = dict[str, Any]
@@ -53,13 +54,13 @@ class Shown:
     # For a figure that shows more than the tables have.
     measures: Measures
 
-    def table(self, name: str) -> pd.DataFrame:
+    def table(self, declared: Table) -> pd.DataFrame:
         """A whole table."""
-        return read_table(self.root / "tables" / name)
+        return read_table(self.root / declared.path)
 
     def protocol(self, name: str, *, picked: bool = False) -> pd.DataFrame:
         """The table of a synthetic protocol; ``picked``: at its operating points alone."""
-        table = read_table((self.root / outputs.SYNTHETIC / name).with_suffix(".csv"))
+        table = self.table(BY_PROTOCOL[name])
         return table[table["picked"]] if picked else table
 
     @cached_property
@@ -67,9 +68,9 @@ class Shown:
         """The rows of all synthetic runs."""
         return rows_of(self.measures.synthetic_runs())
 
-    def rows(self, name: str) -> pd.DataFrame:
+    def rows(self, declared: Table) -> pd.DataFrame:
         """The rows of a table that are shown, with the ``series`` of each."""
-        table = self.spec.under(self.recipe, with_series(self.table(name), self.spec))
+        table = self.spec.under(self.recipe, with_series(self.table(declared), self.spec))
         return table if self.everything else table[self._in_main(table)]
 
     def _in_main(self, table: pd.DataFrame) -> pd.Series:
@@ -89,7 +90,7 @@ class Shown:
     @property
     def overlaps(self) -> pd.DataFrame:
         """The L0 ranges that are shaded: those of the main comparison in its own figures."""
-        table = self.table(outputs.COMPARISON)
+        table = self.table(COMPARISON)
         main = (table["comparison"] == 1) & (table["recipe"] == self.recipe)
         names = ["recipe", "model", "hookpoint", "comparison", "overlap_lo", "overlap_hi"]
         return table.loc[main & (not self.everything), names].dropna()
@@ -107,7 +108,7 @@ class Shown:
         comes first and is drawn heavier. The two sides of a variant have one colour, and no line
         in common.
         """
-        points = with_series(self.table(outputs.POINTS), self.spec)
+        points = with_series(self.table(POINTS), self.spec)
         main = set(points.loc[self._in_main(points), "series"])
         first = points.sort_values(["width", "variant"]).drop_duplicates("series")
         result: dict[str, Look] = {}
@@ -120,6 +121,6 @@ class Shown:
         return result
 
 
-def legend_of(looks_by_label: dict[str, Look]) -> list[Line2D]:
+def legend_of(looks_by_label: dict[str, Look]) -> list[mpl.lines.Line2D]:
     """A line of the legend for each label."""
-    return [Line2D([], [], label=label, **look) for label, look in looks_by_label.items()]
+    return [mpl.lines.Line2D([], [], label=label, **look) for label, look in looks_by_label.items()]

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullLocator
 
+from pipeline.analysis.figure import figure, once
+from pipeline.analysis.figures import mpl
 from pipeline.analysis.figures.panels import panels_of
 from pipeline.analysis.figures.shown import LINES, Drawn, Look, Shown, legend_of, look_of
-from pipeline.study.outputs import RANKING, SIGN_RATES
+from pipeline.analysis.tables.ranking import RANKING
+from pipeline.analysis.tables.sign_rates import SIGN_RATES
 from sagsae.autoencoders.registry import VARIANTS, sides, stem
 
 PLACE = ["recipe", "model", "hookpoint"]
@@ -19,32 +20,10 @@ PLACE = ["recipe", "model", "hookpoint"]
 BOUNDS = {"above": "^", "below": "v", "": "o"}
 
 
-def figure_widths(shown: Shown) -> Drawn:
-    """Quality against width.
-
-    A line shows R2 at the study's first L0 against the width; dashes are two sides. A sign is worth
-    the way from the dashed line to the right, up to the solid line of the same colour.
-    """
-    table = shown.table(RANKING)
-    first = shown.spec.matched_levels[0]
-    rows = table[(table["recipe"] == shown.recipe) & (table["l0"] == first) & table["r2"].notna()]
-    rows = rows.assign(multiple=rows["width"] / rows["model"].map(shown.spec.models))
-    variants = [name for name in VARIANTS if name in set(rows["variant"])]
-    legend = legend_of({VARIANTS[name].label: _look(name) for name in variants})
-    labels = "Width, in multiples of d", f"R2 at L0 = {first:g}"
-    figure, panels = panels_of(shown.places, rows, legend, labels)
-    for panel, here in panels:
-        for name in variants:
-            own = here[here["variant"] == name].sort_values("width")
-            panel.errorbar(own["multiple"], own["r2"], own["r2_se"], capsize=1.5, **_look(name))
-        panel.set_xscale("log", base=2)
-        ticks = sorted(here["multiple"].unique())
-        panel.set_xticks(ticks, [f"{round(tick, 2):g}" for tick in ticks])
-        panel.xaxis.set_minor_locator(NullLocator())
-    names = [*PLACE, "variant", "width", "multiple", "l0", "r2", "r2_se", "seeds"]
-    return figure, rows[names]
+WITH_RATES = once(SIGN_RATES.is_of)
 
 
+@figure([SIGN_RATES], when=WITH_RATES, all_recipes=True)
 def figure_sign_rates(shown: Shown) -> Drawn:
     """What a sign is worth in width.
 
@@ -66,20 +45,49 @@ def figure_sign_rates(shown: Shown) -> Drawn:
     several = rows["tokens"].nunique() > 1
     labels = "Training tokens (millions)" if several else "", "Rate"
     places = list(rows["model"].unique()), list(rows["hookpoint"].unique())
-    figure, panels = panels_of(places, rows, legend, labels, sharex=True, sharey=True)
+    drawing, panels = panels_of(places, rows, legend, labels, sharex=True, sharey=True)
     for panel, here in panels:
         for number, (one, style) in enumerate(styles.items()):
             own = here[(here["family"] == one[0]) & (here["multiple"] == one[1])]
             _points(panel, own.sort_values("tokens"), style, 1 + 0.06 * (number - len(styles) / 2))
         panel.axhline(1, color="black", lw=0.8, zorder=1)
         panel.set_xscale("log")
-        panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if several else NullLocator())
+        panel.xaxis.set_major_locator(
+            mpl.ticker.LogLocator(subs=(1, 2, 5)) if several else mpl.ticker.NullLocator()
+        )
         panel.set_yscale("log", base=2)
         for axis in (panel.xaxis, panel.yaxis):
             axis.set_major_formatter(lambda value, _: f"{value:g}")
-        panel.xaxis.set_minor_locator(NullLocator())
+        panel.xaxis.set_minor_locator(mpl.ticker.NullLocator())
     names = ["family", "variant", "width", "multiple", "tokens", "epochs", "rate", "bound"]
-    return figure, rows[[*PLACE, *names, "rate_low", "rate_high", "seeds"]]
+    return drawing, rows[[*PLACE, *names, "rate_low", "rate_high", "seeds"]]
+
+
+@figure([RANKING], when=WITH_RATES)
+def figure_widths(shown: Shown) -> Drawn:
+    """Quality against width.
+
+    A line shows R2 at the study's first L0 against the width; dashes are two sides. A sign is worth
+    the way from the dashed line to the right, up to the solid line of the same colour.
+    """
+    table = shown.table(RANKING)
+    first = shown.spec.matched_levels[0]
+    rows = table[(table["recipe"] == shown.recipe) & (table["l0"] == first) & table["r2"].notna()]
+    rows = rows.assign(multiple=rows["width"] / rows["model"].map(shown.spec.models))
+    variants = [name for name in VARIANTS if name in set(rows["variant"])]
+    legend = legend_of({VARIANTS[name].label: _look(name) for name in variants})
+    labels = "Width, in multiples of d", f"R2 at L0 = {first:g}"
+    drawing, panels = panels_of(shown.places, rows, legend, labels)
+    for panel, here in panels:
+        for name in variants:
+            own = here[here["variant"] == name].sort_values("width")
+            panel.errorbar(own["multiple"], own["r2"], own["r2_se"], capsize=1.5, **_look(name))
+        panel.set_xscale("log", base=2)
+        ticks = sorted(here["multiple"].unique())
+        panel.set_xticks(ticks, [f"{round(tick, 2):g}" for tick in ticks])
+        panel.xaxis.set_minor_locator(mpl.ticker.NullLocator())
+    names = [*PLACE, "variant", "width", "multiple", "l0", "r2", "r2_se", "seeds"]
+    return drawing, rows[names]
 
 
 def _look(variant: str) -> Look:
@@ -94,7 +102,7 @@ def _style(family: str, multiple: float, rows: pd.DataFrame) -> Look:
     return {"color": VARIANTS[family].colour, "ls": line, "lw": 1.0, "marker": "o", "ms": 4}
 
 
-def _points(panel: Axes, rows: pd.DataFrame, style: Look, shift: float) -> None:
+def _points(panel: mpl.axes.Axes, rows: pd.DataFrame, style: Look, shift: float) -> None:
     """The rates of one family at one width, a line through those of one epoch."""
     once = rows[rows["epochs"] <= 1]
     panel.plot(once["tokens"] * shift, once["rate"], **style | {"marker": ""})

@@ -7,13 +7,13 @@ from itertools import cycle
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from pipeline.analysis import paper_numbers
+from pipeline.analysis.figure import figure, once
+from pipeline.analysis.figures import mpl
 from pipeline.analysis.figures.panels import CROSS, grid
 from pipeline.analysis.figures.shown import Drawn, Look, Shown, legend_of
-from pipeline.study.outputs import EFFECTS
+from pipeline.analysis.tables.effects import SETTINGS
 from pipeline.study.settings import LEVEL
 
 # Of hookpoints, in turn; those of Okabe and Ito.
@@ -44,6 +44,10 @@ class Curve:
         return f"{10**value:g}x" if self.of_factors else f"{value:g}"
 
 
+WITH_EFFECTS = once(SETTINGS.is_of)
+
+
+@figure([SETTINGS], when=WITH_EFFECTS, all_recipes=True)
 def figure_spec_gap(shown: Shown) -> Drawn:
     """Smallest R2 gap under every setting.
 
@@ -55,6 +59,7 @@ def figure_spec_gap(shown: Shown) -> Drawn:
     return specification_curve(shown, Curve("min_gap", label, (-paper_numbers.MATCHED_WITHIN,)))
 
 
+@figure([SETTINGS], when=WITH_EFFECTS, all_recipes=True)
 def figure_spec_dead(shown: Shown) -> Drawn:
     """Dead latents at equal L0 under every setting.
 
@@ -66,6 +71,7 @@ def figure_spec_dead(shown: Shown) -> Drawn:
     return specification_curve(shown, Curve("dead_drop", label, (paper_numbers.DEAD_LOWER_BY,)))
 
 
+@figure([SETTINGS], when=WITH_EFFECTS, all_recipes=True)
 def figure_spec_reduction(shown: Shown) -> Drawn:
     """Reduction of the dead fraction under every setting.
 
@@ -79,7 +85,7 @@ def figure_spec_reduction(shown: Shown) -> Drawn:
 
 def specification_curve(shown: Shown, curve: Curve) -> Drawn:
     """The curve above, a strip of the levels that each point has below."""
-    effects = shown.table(EFFECTS)
+    effects = shown.table(SETTINGS)
     points = _sorted(effects, curve)
     levels = strip_rows(points, shown)
     colours = dict(zip(shown.spec.hookpoints, cycle(COLOURS), strict=False))
@@ -87,8 +93,8 @@ def specification_curve(shown: Shown, curve: Curve) -> Drawn:
     looks = {"color": points["hookpoint"].map(colours), "marker": points["model"].map(markers)}
     drawn = points.assign(**looks)
     tall = 0.135 * sum(map(len, levels.values())) + 0.06 * len(levels)
-    figure = Figure(figsize=(6, 2.6 + tall), layout="constrained")
-    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[2.1, max(tall, 0.2)])
+    drawing = mpl.figure.Figure(figsize=(6, 2.6 + tall), layout="constrained")
+    above, below = drawing.subplots(2, 1, sharex=True, height_ratios=[2.1, max(tall, 0.2)])
     _curve(above, drawn, curve)
     _strip(below, drawn, levels)
     beyond = int((~points["value"].between(*above.get_ylim())).sum())
@@ -96,7 +102,7 @@ def specification_curve(shown: Shown, curve: Curve) -> Drawn:
     title += f"; {beyond} beyond the frame" if beyond else ""
     absent = len(effects) - len(points)
     title += f"; {absent} more have no number here" if absent else ""
-    figure.suptitle(title, x=0.01, ha="left", fontsize="medium")  # wider than the axes
+    drawing.suptitle(title, x=0.01, ha="left", fontsize="medium")  # wider than the axes
     keys: dict[str, Look] = {name: {"color": c, "marker": "s"} for name, c in colours.items()}
     keys |= {name: {"color": "#555555", "marker": marker} for name, marker in markers.items()}
     keys = {name: look | {"ls": "none"} for name, look in keys.items()}
@@ -105,8 +111,8 @@ def specification_curve(shown: Shown, curve: Curve) -> Drawn:
         keys["the most that could be seen"] = MOST
     if (points["collapsed"] != "").any():
         keys["has collapsed cells"] = CROSS | {"markersize": 5}
-    figure.legend(handles=legend_of(keys), loc="outside lower center", ncols=4, frameon=False)
-    return figure, points
+    drawing.legend(handles=legend_of(keys), loc="outside lower center", ncols=4, frameon=False)
+    return drawing, points
 
 
 def _sorted(effects: pd.DataFrame, curve: Curve) -> pd.DataFrame:
@@ -141,7 +147,7 @@ def strip_rows(points: pd.DataFrame, shown: Shown) -> dict[str, list[str]]:
     return {column: levels for column, levels in there.items() if len(levels) > 1}
 
 
-def _curve(panel: Axes, points: pd.DataFrame, curve: Curve) -> None:
+def _curve(panel: mpl.axes.Axes, points: pd.DataFrame, curve: Curve) -> None:
     low, high = _frame(points, curve)
     for value in curve.lines:
         panel.axhline(value, **DASHED, zorder=1)
@@ -176,7 +182,7 @@ def _frame(points: pd.DataFrame, curve: Curve) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def _strip(panel: Axes, points: pd.DataFrame, levels: dict[str, list[str]]) -> None:
+def _strip(panel: mpl.axes.Axes, points: pd.DataFrame, levels: dict[str, list[str]]) -> None:
     """A row of marks per level, lines between factors."""
     places, at = {}, 0.0
     for column, names in levels.items():

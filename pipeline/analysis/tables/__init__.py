@@ -1,1 +1,4 @@
-"""Tables of a study, made from the metrics of its cells."""
+"""Tables of a study, each declared beside the function that makes it."""
+
+# Modules in the order of the report; others follow by name.
+ORDER = "cells comparison contrasts latents sources effects dial probing signs ranking"

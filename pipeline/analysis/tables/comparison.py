@@ -7,7 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.numbers import matched_column, sweep_label, variant_label
+from pipeline.analysis.columns import DOMINANCE, Column
+from pipeline.analysis.columns import SIDES as BOTH
+from pipeline.analysis.numbers import matched_column, sweep_label, times, variant_label
+from pipeline.analysis.table import Table
 from pipeline.analysis.tables.sweeps import (
     Metrics,
     Sweeps,
@@ -33,8 +36,33 @@ ANSWERS = (
     *("dead_reduction", "dead_ceiling", "dead_floored", "dead_points"),
     *("dead_left_out", "dead_reason", "collapsed"),
 )
+GAP = "A gap is candidate minus baseline over the L0 that both reach; ± is one standard error."
 
 
+def matched_shown(spec: Scope) -> list[Column]:
+    """Columns of each matched L0 that readers see: both sides, metric by metric, and why not."""
+    columns = []
+    for l0 in spec.matched_levels:
+        for metric, label in SWEPT.items():
+            for side in SIDES:
+                name = matched_column(l0, metric, side)
+                columns.append(Column(name, f"{label} at {l0:g}, {side}"))
+        columns.append(Column(f"l0_{l0:g}_reason", f"No value at {l0:g}"))
+    return columns
+
+
+FEWER_DEAD = Column("dead_reduction", "Fewer dead", times)
+COMPARISON = Table(
+    "comparison",
+    "Comparisons",
+    reads=GAP,
+    by=["comparison recipe"],
+    columns=["model hookpoint", BOTH, DOMINANCE, FEWER_DEAD, "collapsed", matched_shown],
+    texts="p_reason dead_reason l0_*_reason",
+)
+
+
+@COMPARISON.made_from("cells")
 def comparison_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
     """One row per (comparison, recipe, model, hookpoint), recipes and models by name.
 

@@ -12,14 +12,18 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.analysis.columns import SIDES, Column
+from pipeline.analysis.numbers import signed
+from pipeline.analysis.table import Table
 from pipeline.analysis.tables import comparison
 from pipeline.analysis.tables.sweeps import Metrics, joined_reasons, keys_under, sweeps_of
 from pipeline.study.cell import SweepKey
-from pipeline.study.outputs import ABLATION, TYING, WIDTH
 from pipeline.study.scope import SWEPT, Scope
 from sagsae.contrasts import contrast, shared_runs
 from sagsae.sweeps import Sweep
 
+# Kinds of contrast.
+TYING, ABLATION, WIDTH = "tying", "ablation", "width"
 # Kind -> (candidate, baseline) at equal width. Widths: a variant at H and at 2H.
 PAIRS = {
     TYING: (("sagsae_sym", "sagsae"), ("sagsae_tied", "sagsae_sym"), ("sagsae_tied", "sagsae")),
@@ -40,8 +44,25 @@ PER_METRIC = {
     "delta_max": "max_abs",
 }
 CONTRASTED = ("l0", *SWEPT)
+CONTRASTS = Table(
+    "contrasts",
+    "Tying, ablations, width",
+    reads="Δ is candidate minus baseline at equal lambda and seed.",
+    by=["kind recipe"],
+    columns=[
+        f"model hookpoint {SIDES} pairs",
+        Column("r2_delta_abs", "Mean |ΔR2|"),
+        Column("r2_delta", "ΔR2", signed),
+        Column("l0_delta", "ΔL0", signed),
+        Column("dead_fraction_delta", "ΔDead", signed),
+        Column("loss_recovered_delta", "ΔLoss Recovered", signed),
+        "dominates mean_gap candidate_collapsed baseline_collapsed",
+    ],
+    texts="*_reason",
+)
 
 
+@CONTRASTS.made_from("cells")
 def contrast_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
     """One row per (recipe, pair of sweeps, model, hookpoint): at equal lambda and seed, and at
     equal L0. Differences are over the ``intact_pairs`` of runs, of which neither side collapsed."""

@@ -13,6 +13,9 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.analysis.columns import Column
+from pipeline.analysis.numbers import times
+from pipeline.analysis.table import Table
 from pipeline.analysis.tables.sweeps import without_idle_k
 from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, Direction
 from sagsae.evaluation.dial_scores import is_dial, score
@@ -27,9 +30,27 @@ COLUMNS = (
 )
 # Columns of whole numbers that a random direction has not.
 WHOLE = ("width", "latent_plus", "latent_minus")
-CURVES = ("effect", "effect_se", "kl")
+MEASURED = ("effect", "effect_se", "kl")
+DIAL = Table(
+    "dial",
+    "Causal dial",
+    reads="An effect is the change of the logit difference at the largest size of one sense. "
+    "A dial rises at every step, and further than random directions.",
+    by=["recipe model hookpoint comparison"],
+    columns=[
+        "kind variant seed latent_plus latent_minus",
+        Column("monotone", form="{:.0%}".format),
+        "symmetry effect_minus effect_plus",
+        Column("times_random", form=times),
+        "dial",
+    ],
+    texts="promoted_plus promoted_minus",
+    prepare=lambda table: table[table["kind"] != RANDOM],
+)
+CURVES = Table("dial_curves", "Dial curves", report=False)
 
 
+@DIAL.made_from("dial")
 def dial_table(runs: Iterable[DialRun]) -> pd.DataFrame:
     """One row per direction of each job: random ones are the same for all comparisons of a place.
 
@@ -80,12 +101,13 @@ def _placed(run: DialRun, one: Direction) -> dict[str, Any]:
     return {name: getattr(run, name) for name in PLACE} | {"kind": one.kind, "rank": one.rank}
 
 
+@CURVES.made_from("dial")
 def curve_table(runs: Iterable[DialRun]) -> pd.DataFrame:
     """One row per direction and size."""
     rows = [
-        _placed(run, one) | {"size": size, **{name: getattr(one, name)[i] for name in CURVES}}
+        _placed(run, one) | {"size": size, **{name: getattr(one, name)[i] for name in MEASURED}}
         for run in runs
         for one in run.directions
         for i, size in enumerate(run.sizes)
     ]
-    return pd.DataFrame(rows, columns=[*PLACE, "kind", "rank", "size", *CURVES])
+    return pd.DataFrame(rows, columns=[*PLACE, "kind", "rank", "size", *MEASURED])

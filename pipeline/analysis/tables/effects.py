@@ -22,7 +22,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pipeline.analysis.numbers import matched_column
+from pipeline.analysis.columns import Column, named, text
+from pipeline.analysis.numbers import matched_column, signed
+from pipeline.analysis.table import Table
 from pipeline.analysis.tables.comparison import ASKED, SIDES
 from pipeline.analysis.tables.sweeps import Metrics, sweeps_of
 from pipeline.study.recipes import VARIANT_FACTOR
@@ -56,6 +58,22 @@ COLUMNS = (
 )
 
 
+SETTINGS = Table(
+    "effects",
+    "Effects under each setting",
+    reads="An effect above zero is an advantage of half-width SA-GSAE over full-width Gated.",
+    by=["recipe widths"],
+    columns=[
+        "model hookpoint dominates",
+        *(Column(name, words, signed) for name, words in EFFECTS.items()),
+        "dead_candidate dead_baseline collapsed",
+    ],
+    texts="*_reason level_*",
+    when=lambda spec: spec.has_effects,
+)
+
+
+@SETTINGS.made_from("cells")
 def effect_table(comparison: pd.DataFrame, metrics: Metrics, spec: Scope) -> pd.DataFrame:
     """One row per (setting, model, hookpoint).
 
@@ -109,12 +127,29 @@ MAIN_COLUMNS = (
     *("measure", "factor", "together_with", "level", "against", "points", "mean", "sd"),
     *("median", "least", "most", "with_collapses"),
 )
+MAIN = Table(
+    "main_effects",
+    "What moves each effect",
+    reads="A row of one level is a mean over its points. A row of two levels is the mean "
+    "difference between points that differ in that factor alone.",
+    by=[text("measure", form=EFFECTS.__getitem__)],
+    columns=[
+        *named("factor together_with level against", dtype="str"),
+        "points",
+        Column("mean", form=signed),
+        "sd",
+        *named("median least most", signed),
+        "with_collapses",
+    ],
+    when=lambda spec: spec.has_effects,
+)
 # The level under which the mean of the effect itself stands.
 VARIANT_LEVEL = "SA-GSAE against Gated"
 SAME = ("model", "hookpoint")
 
 
-def main_effect_table(effects: pd.DataFrame, factors: list[Factor]) -> pd.DataFrame:
+@MAIN.made_from("cells")
+def main_effect_table(effects: pd.DataFrame, spec: Scope) -> pd.DataFrame:
     """One row per (effect, factor, level), and per (effect, factor, two levels).
 
     Factor ``variant`` is the effect itself over all points. Points that lack an effect are left out
@@ -122,9 +157,10 @@ def main_effect_table(effects: pd.DataFrame, factors: list[Factor]) -> pd.DataFr
 
     Args:
         effects: effects.csv.
-        factors: Those of its columns ``level_*``, with the order of their levels.
+        spec: Has the factors of its columns ``level_*``, with the order of their levels.
     """
     rows: list[dict[str, Any]] = []
+    factors = spec.factors
     for effect in EFFECTS:
         known = effects[effects[effect].notna()]
         points = known.assign(value=known[effect], fallen=known["collapsed"] != "")

@@ -7,6 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.analysis.columns import SWEEP as SHOWN
+from pipeline.analysis.columns import Column
+from pipeline.analysis.table import Table
 from pipeline.analysis.tables.sweeps import SWEEP, Metrics, with_se, without_idle_k
 from pipeline.study.cell import by_sweep
 from pipeline.study.looks import nearest_lambda
@@ -19,6 +22,39 @@ COSTS = ["d_model", "parameters", "parameters_per_latent", "break_even_share"]
 SHARES = {"mean": "two_sided_share", "se": "two_sided_share_se", "lo": "two_sided_share_lo"}
 # Where the metrics of a cell keep quantiles.
 PERCENT = range(0, 101, 2)
+
+
+def _quantities(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per sweep, with a column per quantity and its error."""
+    wide = table.pivot(index=list(SWEEP), columns="quantity")
+    return wide["mean"].join(wide["se"].add_suffix("_se")).reset_index()
+
+
+LATENTS = Table(
+    "latents",
+    "Latents that fire with both signs",
+    reads="A row is a mean over the cells of a sweep; ± is one standard error over seeds.",
+    columns=[
+        f"{SHOWN} bipolar_fraction bipolar_firing_share minority_share_median",
+        Column("top1_bipolar_fraction", "Top 1 %, bipolar fraction"),
+        Column("top10_bipolar_fraction", "Top 10 %, bipolar fraction"),
+        Column("top1_minority_share", "Top 1 %, minority share"),
+        "slope_positive_median slope_negative_median",
+    ],
+    texts="quantity",
+    prepare=_quantities,
+)
+COST = Table(
+    "parameters",
+    "Parameter accounting",
+    reads="Two signs pay for their parameters if the two-sided share is above break-even.",
+)
+CALIBRATION = Table(
+    "calibration",
+    "Calibration",
+    texts="sign",
+    report=False,
+)
 
 
 def quantities(found: CellMetrics) -> dict[str, float | None]:
@@ -38,6 +74,7 @@ def quantities(found: CellMetrics) -> dict[str, float | None]:
     }
 
 
+@LATENTS.made_from("cells")
 def latent_table(metrics: Metrics) -> pd.DataFrame:
     """Long: one row per (sweep, quantity).
 
@@ -59,6 +96,7 @@ def latent_table(metrics: Metrics) -> pd.DataFrame:
     return table[[*keys, "mean", "se", "lo", "hi", "cells", "seeds"]]
 
 
+@COST.made_from("cells")
 def parameter_table(metrics: Metrics, latents: pd.DataFrame) -> pd.DataFrame:
     """One row per sweep: what it costs, and what its two-sided latents make of it.
 
@@ -79,6 +117,7 @@ def parameter_table(metrics: Metrics, latents: pd.DataFrame) -> pd.DataFrame:
     return table.assign(gated_equivalent_width=(1 + table["two_sided_share"]) * table["width"])
 
 
+@CALIBRATION.made_from("cells")
 def calibration_table(metrics: Metrics, spec: Scope) -> pd.DataFrame:
     """Calibration slopes in full, at one lambda or k per sweep: the one whose L0 is nearest the
     first matched L0 (in log L0; cells with L0 = 0 have none).

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.analysis.table import Table
 from pipeline.analysis.tables.sweeps import SWEEP, without_idle_k
 from pipeline.study.probe import ALL, ProbedCell, ProbeRun
 from sagsae.autoencoders.registry import K
@@ -23,8 +24,23 @@ PROBED = ("kind", "k", "labels", "accuracy", "latents", "neurons", "dense", "liv
 # What names a cell in a table with a row for each.
 NAMES = [*SWEEP, "lam", "seed", "l0"]
 ABSORBED = ("labels", "rows", "fraction", "full", "main")
+PROBING = Table(
+    "probing",
+    "Sparse probing",
+    reads="Accuracy is that of a probe on k sides of a code; 0.5 is chance. The probe of "
+    "Neurons has k coordinates of the activation, the probe of Dense has all.",
+    by=["recipe model hookpoint"],
+    columns=["variant recipe width lam cell_k l0 k accuracy latents neurons dense"],
+    prepare=lambda table: table[table["kind"] == ALL],
+)
+ABSORPTION = Table(
+    "absorption",
+    "Feature absorption",
+    reads="A fraction is a mean over the letters that could be judged; less is better.",
+)
 
 
+@PROBING.made_from("probe")
 def probing_table(runs: Iterable[ProbeRun]) -> pd.DataFrame:
     """One row per cell, kind of label and k.
 
@@ -52,6 +68,7 @@ def _probed(run: ProbeRun, one: ProbedCell) -> Iterator[dict[str, Any]]:
             yield _cell(one) | {"kind": kind, "k": k, "labels": len(own)} | means | alive
 
 
+@ABSORPTION.made_from("probe")
 def absorption_table(runs: Iterable[ProbeRun]) -> pd.DataFrame:
     """One row per cell: means over the letters that were judged, of which there are ``labels``;
     ``rows`` is the sum of their tokens, ``main`` the mean number of main sides."""

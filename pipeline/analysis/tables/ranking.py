@@ -1,36 +1,20 @@
-"""Stage: all sweeps against all, in a study of several families or with section signs.
-
-    python -m pipeline ranking-tables --measures DIR --tables DIR --out tables/ranking.csv
-
-ranking.csv has the rank of every sweep at every matched L0, ranking_summary.csv the mean ranks
-over (model, hookpoint) pairs, dominance.csv which sweep dominates which, sides.csv the forms of two
-sides beside those of one, sign_rates.csv how many one-sided latents a two-sided one is worth.
+"""ranking.csv: the rank of every sweep at every matched L0, all sweeps against all;
+ranking_summary.csv: the mean ranks over (model, hookpoint) pairs.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.csv_files import read_table, write_tables
-from pipeline.analysis.names import ranking_tables
+from pipeline.analysis.columns import Column
 from pipeline.analysis.numbers import format_number
-from pipeline.analysis.tables.probing import probed_cells
-from pipeline.analysis.tables.sides import dominance_table, side_table
-from pipeline.analysis.tables.sign_rates import sign_rate_table
-from pipeline.analysis.tables.sweeps import (
-    SWEEP,
-    Sweeps,
-    by_place,
-    named_collapses,
-    sweeps_in,
-    with_series,
-)
-from pipeline.study import outputs
+from pipeline.analysis.table import Table
+from pipeline.analysis.tables.all_sweeps import ALL_SWEEPS
+from pipeline.analysis.tables.sweeps import Sweeps, by_place, named_collapses
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
@@ -46,9 +30,35 @@ RANKED = (
 )
 # Columns after those of probes.
 COST = ("parameters", "tokens_per_second", "collapsed", "rank_reason")
-SUMMARY = ("recipe", "l0", "series", "variant", "pairs", "mean_rank", "low", "high", "first", "of")
+SUMMED = ("recipe", "l0", "series", "variant", "pairs", "mean_rank", "low", "high", "first", "of")
+RANKING = Table(
+    "ranking",
+    "All against all",
+    reads="A rank is by R2 at one L0, read off each frontier. Best and worst rank count only "
+    "sweeps that differ by more than two standard errors, and by more than a linear and a "
+    "quadratic reading of either.",
+    by=["recipe model hookpoint l0"],
+    columns=[
+        "series rank of best_rank worst_rank r2 loss_recovered dead_fraction accuracy_1 absorption",
+        "parameters tokens_per_second error_from rank_reason collapsed",
+    ],
+    texts="home_recipe",
+)
+MEANS = Table(
+    "ranking_summary",
+    "Mean ranks",
+    reads="A sweep has a mean rank if it is ranked at every pair of model and hookpoint. The "
+    "interval holds 95 % of the means over pairs that are drawn anew.",
+    by=["recipe l0"],
+    columns=[
+        "series variant pairs",
+        Column("mean_rank", form="{:.1f}".format),
+        "low high first of unranked",
+    ],
+)
 
 
+@RANKING.made_from(ALL_SWEEPS)
 def ranking_table(
     sweeps: Sweeps, names: Mapping[SweepKey, str], probed: Sweeps, spec: Scope
 ) -> pd.DataFrame:
@@ -153,6 +163,7 @@ def _probes(sweep: Sweep, l0: float) -> dict[str, float | None]:
     return {fewest: _at(sweep, fewest, l0), "absorption": _at(sweep, "fraction", l0)}
 
 
+@MEANS.made_from(ALL_SWEEPS)
 def summary_table(ranking: pd.DataFrame) -> pd.DataFrame:
     """One row per (recipe, matched L0, series): mean rank over (model, hookpoint) pairs, the lowest
     first; ``low`` and ``high`` enclose 95 % of bootstrap draws of pairs.
@@ -160,7 +171,7 @@ def summary_table(ranking: pd.DataFrame) -> pd.DataFrame:
     Only series that are ranked at every pair have a mean: each pair then ranks the same series, of
     which ``of`` is the number. Their ranks are among these alone.
     """
-    table = pd.DataFrame(_summaries(ranking), columns=[*SUMMARY, "unranked"])
+    table = pd.DataFrame(_summaries(ranking), columns=[*SUMMED, "unranked"])
     return table.astype({"first": "Int64", "of": "Int64"})
 
 
@@ -181,28 +192,3 @@ def _summaries(ranking: pd.DataFrame) -> Iterator[dict[str, Any]]:
                 row |= {"mean_rank": mean["mean"], "of": here.loc[at_every, "series"].nunique()}
             rows.append(row)
         yield from sorted(rows, key=lambda row: row.get("mean_rank", float("inf")))
-
-
-def main(measures: Path, tables: Path) -> None:
-    """Run the stage.
-
-    Args:
-        measures: folder of the measures
-        tables: folder of the tables, where they go
-    """
-    spec, cells = Scope.read(measures / outputs.SCOPE), read_table(tables / outputs.CELLS)
-    sweeps = sweeps_in(cells.assign(loss_added=cells["ce_sae"] - cells["ce_clean"]))
-    named = with_series(cells, spec).drop_duplicates(list(SWEEP)).set_index(list(SWEEP))["series"]
-    series = {SweepKey(*key): name for key, name in zip(named.index, named, strict=True)}
-    probes = (read_table(tables / name) for name in outputs.PROBE_TABLES)
-    probed = sweeps_in(probed_cells(cells, *probes)) if spec.jobs("probe") else {}
-    ranking = ranking_table(sweeps, series, probed, spec)
-    made = {
-        outputs.RANKING: ranking,
-        outputs.RANKING_SUMMARY: summary_table(ranking),
-        outputs.DOMINANCE: dominance_table(sweeps, series, spec),
-        outputs.SIDES: side_table(sweeps, series, spec),
-        outputs.SIGN_RATES: sign_rate_table(sweeps, probed, spec),
-    }
-    tables_made = {name: made[name] for name in ranking_tables(spec)}
-    write_tables(tables, "ranking", spec, tables_made)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from pipeline.analysis.table import Table
+from pipeline.analysis.tables.all_sweeps import ALL_SWEEPS
 from pipeline.analysis.tables.sweeps import Sweeps, by_place
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
@@ -24,8 +26,21 @@ COLUMNS = (
     *("equal_within", "rate", "rate_low", "rate_high", "bound", "widths"),
 )
 WHOLE = ("width", "seeds")
+SIGN_RATES = Table(
+    "sign_rates",
+    "What a sign is worth in width",
+    reads="Rate: the width at which one side does as well as two, over the width of two. An "
+    "interval holds 95 % of draws of seeds; an empty end lies beyond the widths trained.",
+    by=["recipe l0 family measure"],
+    columns=[
+        "model hookpoint width multiple seeds value one_sided difference difference_low",
+        "difference_high equal_within rate rate_low rate_high bound",
+    ],
+    when=lambda spec: spec.has_sign_rates,
+)
 
 
+@SIGN_RATES.made_from(ALL_SWEEPS)
 def sign_rate_table(sweeps: Sweeps, probed: Sweeps, spec: Scope) -> pd.DataFrame:
     """One row per (family, recipe, matched L0, measure, model, hookpoint, two-sided width).
 

@@ -14,6 +14,9 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.analysis.columns import Column
+from pipeline.analysis.numbers import plain
+from pipeline.analysis.table import Table
 from pipeline.analysis.tables.sweeps import without_idle_k
 from pipeline.study.cell import KNOBS
 from pipeline.study.signs import SignsRun
@@ -27,8 +30,41 @@ COUNTED = ("live", "two_sided")
 STARTED = ("dead_against", "dead_along")
 # Of the one-sided form of a cell.
 WITNESS = ("variant", "lam", "seed", "l0", "live", "opposite", "alike")
+CONSISTENCY = Table(
+    "consistency",
+    "Seed consistency",
+    reads="Means of the best cosine of a live latent with one of another seed, and of that in "
+    "one-to-one pairs. Found: the share with .7 or more in every seed that is not collapsed.",
+    by=["recipe model hookpoint"],
+    columns=["variant width lam k l0 seeds greedy assigned found collapsed"],
+)
+POLES = Table(
+    "poles",
+    "Poles of two-sided latents",
+    reads="Shares of the latents whose rarer sign has a tenth of the firings: both poles, one "
+    "or neither have a match in the one-sided dictionary of twice the width. Its pairs of live "
+    "latents are opposite at a cosine of -.7, alike at .7.",
+    by=["recipe model hookpoint"],
+    columns=[
+        "variant width lam k seed l0 two_sided_share latents both_share one_share neither_share",
+        "along stronger weaker",
+        Column("one_sided_lam", "One-sided λ", plain),
+        Column("one_sided_l0", "One-sided L0"),
+        "one_sided_opposite one_sided_alike",
+    ],
+    texts="one_sided_variant",
+)
+STARTS = Table(
+    "starts",
+    "Dead latents by where they began",
+    reads="Shares of dead latents: of all, and of the quarters whose first rows point most "
+    "against and most along the mean of the activations.",
+    by=["recipe model hookpoint"],
+    columns=["variant width lam k seed l0 dead dead_against dead_along"],
+)
 
 
+@CONSISTENCY.made_from("signs")
 def consistency_table(runs: Iterable[SignsRun]) -> pd.DataFrame:
     """One row per point: ``seeds`` and mean ``l0`` of the cells that are compared, ``collapsed``
     the seeds of the others; the rest is as in ``sagsae.Consistency``."""
@@ -55,6 +91,7 @@ def _points(run: SignsRun) -> Iterator[dict[str, Any]]:
         }
 
 
+@POLES.made_from("signs")
 def poles_table(runs: Iterable[SignsRun]) -> pd.DataFrame:
     """One row per two-sided cell. ``latents`` are those that are two-sided on the rows of the run;
     of these are ``both``, ``one`` and ``neither``, see ``sagsae.Poles``. Columns ``one_sided_...``
@@ -86,6 +123,7 @@ def _pairs(run: SignsRun) -> Iterator[dict[str, Any]]:
         }
 
 
+@STARTS.made_from("signs")
 def starts_table(runs: Iterable[SignsRun]) -> pd.DataFrame:
     """One row per cell that is not collapsed, see ``sagsae.evaluation.starts``: ``dead`` is the
     share of all its latents."""

@@ -1,6 +1,4 @@
-"""Stage: the tables of synthetic protocols, means over seeds of their runs.
-
-    python -m pipeline synthetic-tables --measures DIR --out synthetic/summary.csv
+"""Tables of synthetic protocols, of all and of each: means over seeds of their runs.
 
 A row is one metric of one variant at one lambda in one setting. ``picked`` marks the lambda of the
 operating point, the one whose mean L0 is nearest, in ratio, to the expected number of active
@@ -10,14 +8,11 @@ features; no other measure takes part in the choice.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from pipeline.analysis.csv_files import write_tables
-from pipeline.study import outputs
-from pipeline.study.measures import Measures
+from pipeline.analysis.table import MEASURED, Table
 from pipeline.study.synthetic import PROTOCOLS
 
 SYSTEM = ["protocol", "setting", "variant", "multiple", "width"]
@@ -56,23 +51,23 @@ def _picked(table: pd.DataFrame) -> pd.Series:
     ratio = (wide["l0"] / wide["target_l0"]).clip(lower=1e-9)
     away = ratio.where(ratio >= 1, 1 / ratio)
     chosen = away.groupby(SYSTEM, sort=False).idxmin()
-    found = pd.MultiIndex.from_frame(table[keys]).isin(list(chosen))
-    return pd.Series(found, index=table.index)
+    picked = pd.MultiIndex.from_frame(table[keys]).isin(list(chosen))
+    return pd.Series(picked, index=table.index)
 
 
-# Of all protocols, then one of each.
-SYNTHETIC_TABLES = (outputs.SUMMARY, *map(outputs.PROTOCOL.format, PROTOCOLS))
+def _declared(name: str, *protocols: str) -> Table:
+    """The table of some protocols."""
+    title = name.replace("_", " ").capitalize()
+    table = Table(name, title, texts="protocol setting metric", report=False)
+
+    @table.made_from("synthetic")
+    def make(runs: Iterable[dict[str, Any]]) -> pd.DataFrame:
+        return summarise(rows_of(run for run in runs if run["protocol"] in protocols))
+
+    return table
 
 
-def main(measures: Path, out_dir: Path) -> None:
-    """Run the stage.
-
-    Args:
-        measures: folder of the measures
-        out_dir: where the table of all protocols goes, and one of each
-    """
-    known = Measures(measures)
-    rows = rows_of(known.synthetic_runs())
-    own = ([row for row in rows if row["protocol"] == protocol] for protocol in PROTOCOLS)
-    tables = dict(zip(SYNTHETIC_TABLES, map(summarise, [rows, *own]), strict=True))
-    write_tables(out_dir, outputs.SYNTHETIC, known.scope, tables)
+# The measures that some figures draw themselves.
+RUNS = MEASURED["synthetic"].measures
+SUMMARY = _declared("summary", *PROTOCOLS)
+BY_PROTOCOL = {name: _declared(name, name) for name in PROTOCOLS}

@@ -6,10 +6,10 @@ import pandas as pd
 
 from pipeline.analysis.numbers import format_number, span, with_error
 from pipeline.analysis.paper_numbers import MATCHED_WITHIN
+from pipeline.analysis.tables.contrasts import ABLATION, TYING, WIDTH
 from pipeline.claims.claim import Untestable, Verdict, claim, decided, decided_on_every, measured
 from pipeline.claims.evidence import Evidence
 from pipeline.claims.sa_gsae.compared import NO_MAIN, NO_RANGE, V1, V2, main_comparison
-from pipeline.study.outputs import ABLATION, TYING, WIDTH
 from pipeline.study.settings import SIGN_AWARE
 from sagsae.sweeps import Estimate
 

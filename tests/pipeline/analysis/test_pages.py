@@ -8,7 +8,10 @@ import re
 import pandas as pd
 import pytest
 
-from pipeline.analysis.page import grid, html, latex, markdown, markdown_page, parts_of
+from pipeline.analysis.columns import SHARED, Column
+from pipeline.analysis.numbers import signed
+from pipeline.analysis.page import grid, html, latex, main, markdown, markdown_page, parts_of
+from pipeline.analysis.table import Table, table_of
 
 TABLE = pd.DataFrame(
     {
@@ -19,35 +22,40 @@ TABLE = pd.DataFrame(
         "none": [math.nan, math.nan],
     }
 )
-COLUMNS = ["name", "min_gap", "wins", "none", "absent"]
+COLUMNS = [
+    Column("name"),
+    Column("min_gap", "Δ", signed),
+    *map(Column, ("wins", "none", "absent")),
+]
 
 
 def test_columns_are_those_that_the_table_fills_and_errors_follow_values():
-    found = grid(TABLE, COLUMNS, "T", {"min_gap": "Δ"})
+    found = grid(TABLE, COLUMNS, "T")
     assert found.columns == ("Name", "Δ", "Wins")
     assert found.rows == (("a|b", "+0.250 ± 0.125", "yes"), ("50 % & <i>", "", ""))
 
 
 def test_a_k_is_a_whole_number():
     """A column has it as a fraction where other sweeps have none."""
-    found = grid(pd.DataFrame({"k": [32, math.nan]}), ["k"], "T", {})
+    found = grid(pd.DataFrame({"k": [32, math.nan]}), [SHARED["k"]], "T")
     assert found.rows == (("32",), ("",))
 
 
 @pytest.mark.parametrize("name", ["contrasts.csv", "ranking_summary.csv"])
 def test_a_table_without_rows_is_a_sentence(built_study, name):
-    _, parts = parts_of(name, pd.DataFrame(columns=["kind", "model"]), built_study.scope)
+    parts = parts_of(table_of(name), pd.DataFrame(columns=["kind", "model"]), built_study.scope)
     assert [type(part) for part in parts] == [str]
 
 
-def test_headings_are_words_in_a_table_that_is_shown_whole_too(built_study):
-    table = pd.DataFrame({"model": ["small"], "width": [8], "mean_rank": [1.0], "top1_share": [1]})
-    _, parts = parts_of("ranking_summary.csv", table, built_study.scope)
-    assert parts[-1].columns == ("Model", "H", "Mean rank", "Top 1 %, share")
+def test_columns_that_are_not_declared_have_their_names_in_words(built_study):
+    table = Table("any", "Any", columns=["width", "..."], by=["model"])
+    rows = pd.DataFrame({"b_c": [1], "width": [8], "model": ["small"], "b_c_se": [0.5]})
+    (found,) = parts_of(table, rows, built_study.scope)
+    assert (found.title, found.columns) == ("Any: small", ("H", "B c"))
 
 
 def test_special_characters_survive_every_format():
-    found = grid(TABLE, COLUMNS, "50 % of T_1", {})
+    found = grid(TABLE, COLUMNS, "50 % of T_1")
     assert r"a\|b" in markdown(found)
     assert "### 50 % of T_1" in markdown_page("Page", ["Read.", found])
     tex = latex(found)
@@ -79,7 +87,6 @@ def test_matched_values_stand_in_the_page_of_comparisons(built_study):
 def test_parquet_has_all_columns_with_their_types(built_study):
     table = built_study.root / "tables" / "points.csv"
     out = table.with_suffix(".parquet")
-    from pipeline.analysis.page import main
 
     main(built_study.root / "measures", table, out)
     found = pd.read_parquet(out)

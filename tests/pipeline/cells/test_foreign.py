@@ -10,12 +10,13 @@ import pytest
 import sagsae
 from pipeline.analysis.csv_files import read_table, write_tables
 from pipeline.analysis.page import parts_of, write_page
-from pipeline.analysis.tables.write import tables_of_cells
+from pipeline.analysis.table import MEASURED, make_tables, tables_from
+from pipeline.analysis.tables.cells import CELLS
+from pipeline.analysis.tables.latents import LATENTS
 from pipeline.jobs.json_files import read_json
 from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve
 from pipeline.study.metrics import read_all
-from pipeline.study.outputs import CELLS, LATENTS
 from pipeline.study.study import Study
 from pipeline.tools.verify import verify
 from tests.pipeline.whole_study import CONFIG, WholeStudy, configuration, make_whole_study
@@ -65,14 +66,10 @@ def test_it_is_measured_as_the_same_autoencoder_is(whole, tmp_path):
     assert set(known["sha256"]) == {"cfg.json", "sae_weights.safetensors"}
     assert len(read_curve(study.cell(FOREIGN) / "curve.parquet")[0]) == 0
     assert [fault.problem for fault in verify(study.study).faults] == []
-    scope, tables = study.study.scope, tmp_path / "tables"
-    write_tables(
-        tables,
-        "cells",
-        scope,
-        tables_of_cells(read_all(Path(study.study.cells_root), scope.grid), scope),
-    )
-    assert "foreign-theirs" in (tables / CELLS).read_text()
+    scope, source = study.study.scope, MEASURED["cells"]
+    given = {"metrics": read_all(Path(study.study.cells_root), scope.grid), "spec": scope}
+    write_tables(tmp_path, source, scope, make_tables(tables_from(source), given, scope))
+    assert "foreign-theirs" in (tmp_path / CELLS.path).read_text()
     page = tmp_path / "latents.md"
-    write_page(page, *parts_of(LATENTS, read_table(tables / LATENTS), scope))
+    write_page(page, LATENTS.title, parts_of(LATENTS, read_table(tmp_path / LATENTS.path), scope))
     assert "theirs (foreign)" in page.read_text()

@@ -18,7 +18,7 @@ WIDE = "8d vs 16d"
 def judged(made: MadeStudy) -> tuple[Scope, pd.DataFrame, pd.DataFrame]:
     """Spec, claims.csv and claims_matrix.csv of a made-up study."""
     made.tables()
-    made.claims()
+    made.make("claims")
     return made.scope, made.table("claims"), made.table("claims_matrix")
 
 
@@ -56,7 +56,7 @@ class TestVerdicts:
 
     def test_evidence_under_a_setting_has_its_widths_alone(self, made, study):
         spec, _, _ = study
-        evidence = Evidence.read(spec, made.root / "tables", None)
+        evidence = Evidence.read(spec, made.root)
         for setting, multiples in ((spec.settings[3], {2, 4}), (spec.settings[4], {8, 16})):
             found = evidence.under(setting)
             assert set(found.own["comparison"]) == {setting.comparison}

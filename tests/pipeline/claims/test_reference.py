@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.analysis.csv_files import write_csv
-from pipeline.analysis.names import claims_file
-from pipeline.claims.judge import reference_verdicts
 from pipeline.claims.sa_gsae import CLAIMS
+from pipeline.claims.tables.judged import reference_file, reference_verdicts
+from tests.pipeline.claims.sa_gsae.made_tables import spec
 from tests.pipeline.made_settings import made_settings
 
 ROWS = pd.DataFrame(
@@ -27,7 +27,7 @@ def published(folder: Path, **columns: list[str]) -> Path:
     write_csv(tables / "claims.csv", ROWS[:2])
     if columns:
         write_csv(tables / "claims_matrix.csv", ROWS.assign(**columns))
-    return claims_file(folder)
+    return reference_file(spec(reference=str(folder)))
 
 
 def test_outcomes_are_counted(tmp_path):
@@ -43,11 +43,13 @@ def test_outcomes_are_counted(tmp_path):
 
 
 def test_they_stand_beside_the_studys_own(tmp_path):
-    file = tmp_path / "claims.csv"
+    file = tmp_path / "other/tables/claims.csv"
+    file.parent.mkdir(parents=True)
     listed = [claim.key for claim in CLAIMS]
     write_csv(file, pd.DataFrame({"claim": listed, "outcome": "holds", "recipe": ""}))
     made = made_settings(tmp_path)
+    made.spec["reference"] = str(tmp_path / "other")
     made.tables()
-    made.claims("--reference", str(file))
+    made.make("claims")
     for name in ("claims", "claims_matrix"):
         assert set(made.table(name)["reference"]) == {"holds 1"}

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 from pipeline.__main__ import main as stage
+from pipeline.analysis.draw import draw
+from pipeline.analysis.figure import parts
 from pipeline.analysis.figures import activation
-from pipeline.analysis.figures.catalogue import entry_of
-from pipeline.analysis.figures.draw import draw
 from pipeline.jobs.json_files import write_json
 from pipeline.study.measures import Measures, gather
 from pipeline.study.scope import Scope
@@ -74,7 +74,7 @@ def folder(tmp_path_factory) -> Path:
     write_json(made / "measures" / "study.json", scope().model_dump())
     gather(scope(), made, made / "measures" / "synthetic.jsonl")
     measures = f"--measures={made / 'measures'}"
-    stage(["synthetic-tables", measures, f"--out-dir={made / 'synthetic'}"])
+    stage(["tables", "--of=synthetic", measures, f"--root={made}"])
     return made
 
 
@@ -97,7 +97,7 @@ def test_the_summary_has_the_rows_of_every_protocol(folder):
 @pytest.mark.parametrize("name", ["figure_5", "figure_9"])
 def test_operating_points_are_drawn_as_the_table_has_them(folder, tmp_path, name):
     shown = drawn(folder, name, tmp_path / "f.png")
-    table = table_of(folder, entry_of(name).protocol)
+    table = table_of(folder, parts(name)[0].tables[0].name)
     keys = ["setting", "variant", "multiple", "metric"]
     expected = table[table["picked"]].set_index(keys).loc[pd.MultiIndex.from_frame(shown[keys])]
     assert shown["mean"].tolist() == pytest.approx(expected["mean"].tolist())

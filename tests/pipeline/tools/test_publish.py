@@ -17,7 +17,7 @@ def finished(made_study):
     make_curve(made_study.root / "cells", cell)
     made_study.spec["curves"] = [cell.path]
     made_study.tables()
-    made_study.claims()
+    made_study.make("claims")
     return made_study
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.__main__ import main
 from pipeline.study.study import Study
 from tests.pipeline.conftest import MadeStudy
 from tests.pipeline.made_dial import SIZES, make_dials
@@ -19,8 +18,8 @@ def made(folder: Path, *directions, **dial) -> MadeStudy:
     make_dials(study, *directions)
     found = MadeStudy(Path(study.root), study.scope.model_dump() | {"curves": []})
     found.keep(lambda path: False)
-    measures = found.measure()
-    main(["tables", "--of", "dial", *measures, "--out-dir", study.table()])
+    found.measure()
+    found.make("dial")
     return MadeStudy.of(study)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.analysis.figures.shown import Shown
+from pipeline.analysis.tables.cells import POINTS
 from pipeline.study.measures import Measures
 from sagsae.autoencoders.registry import VARIANTS, sides, stem
 from tests.pipeline.made_families import made_families
@@ -61,6 +62,6 @@ def test_a_colour_is_a_family_and_dashes_are_two_sides(drawn):
 def test_no_two_lines_of_other_figures_look_alike(made):
     """They have no markers in some: the sides of a family differ in their lines."""
     shown = Shown(made.root, made.scope, "matched", True, Measures(made.root / "measures"))
-    looks = shown.lines(shown.rows("points.csv")).values()
+    looks = shown.lines(shown.rows(POINTS)).values()
     strokes = [(look["color"], look["ls"]) for look in looks]
     assert len({*strokes}) == len(strokes) == 6

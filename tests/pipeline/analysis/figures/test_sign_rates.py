@@ -7,6 +7,7 @@ import pytest
 
 from pipeline.analysis.csv_files import read_table, write_tables
 from pipeline.analysis.figures.sign_rates import _data
+from pipeline.analysis.tables.sign_rates import SIGN_RATES
 from tests.pipeline.made_families import PLAIN, families_config, made_families
 
 WIDE = {"variant": "batchtopk", "expansion": 2, "ks": [16, 64, 128], "recipes": ["matched"]}
@@ -48,8 +49,8 @@ def test_a_rate_that_is_no_bound_is_drawn_too_and_all_recipes_stand_in_one_figur
     table = read_table(tables / "sign_rates.csv")
     files = [tables / name for name in ("sign_rates.csv", "ranking.sha256")]
     whole = [file.read_bytes() for file in files]
-    other = {"sign_rates.csv": table.assign(bound="", rate=1.5)}
-    write_tables(tables, "ranking", made.scope, other)
+    other = {SIGN_RATES: table.assign(bound="", rate=1.5)}
+    write_tables(made.root, SIGN_RATES.source, made.scope, other)
     figure, numbers = made.draw("figure_sign_rates")
     for file, content in zip(files, whole, strict=True):
         file.write_bytes(content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -128,7 +129,7 @@ POINTS = frame(
 
 
 class TestMainEffects:
-    moves = main_effect_table(POINTS, FACTORS).set_index(
+    moves = main_effect_table(POINTS, SimpleNamespace(factors=FACTORS)).set_index(
         ["measure", "factor", "level", "against"], drop=False
     )
 

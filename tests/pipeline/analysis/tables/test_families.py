@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pipeline.analysis.figures.catalogue import figures_of
+from pipeline.analysis.figure import figures_of
 from pipeline.analysis.tables.ranking import summary_table
 from pipeline.study.study import Study
 from sagsae.autoencoders.registry import VARIANTS

@@ -9,13 +9,12 @@ from dataclasses import asdict
 import pandas as pd
 import pytest
 
-from pipeline.analysis.names import tables_of
+from pipeline.analysis.table import tables_of
 from pipeline.analysis.tables.ranking import ranking_table
 from pipeline.analysis.tables.sides import INTERVAL, side_table
 from pipeline.analysis.tables.sign_rates import sign_rate_table
 from pipeline.analysis.tables.sweeps import sweeps_in
 from pipeline.study.cell import Cell
-from pipeline.study.outputs import SIGN_RATES
 from pipeline.study.scope import Scope
 
 
@@ -128,13 +127,17 @@ def test_one_width_has_no_rates():
     assert not scope.has_sign_rates
 
 
+def names_of(scope: Scope) -> list[str]:
+    return [table.name for table in tables_of(scope)]
+
+
 def test_one_family_has_rates_where_signs_are_asked_for():
     paths = [f"small/resid/{name}_k64_seed0" for name in ("batchtopk/w64", "batchtopk/w128")]
     made_for = cells_of([*paths, "small/resid/absbatchtopk/w64_k64_seed0"])
     study = {"made_for": made_for, "comparisons": []}
     study |= {"models": {"small": D}, "hookpoints": ["resid"]}
-    assert SIGN_RATES not in tables_of(Scope.model_validate(study))
-    assert SIGN_RATES in tables_of(
+    assert "sign_rates" not in names_of(Scope.model_validate(study))
+    assert "sign_rates" in names_of(
         Scope.model_validate(study | {"made_for": made_for | {"signs": {"small/resid": {}}}})
     )
 

@@ -7,13 +7,12 @@ from pathlib import Path
 import pytest
 
 from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.names import tables_of
+from pipeline.analysis.make_tables import main
 from pipeline.analysis.page import parts_of
-from pipeline.analysis.tables.signs import consistency_table, poles_table, starts_table
-from pipeline.analysis.tables.write import main
+from pipeline.analysis.table import MEASURED, tables_from, tables_of
+from pipeline.analysis.tables.signs import POLES, consistency_table, poles_table, starts_table
 from pipeline.jobs.json_files import write_json
 from pipeline.study.measures import gather
-from pipeline.study.outputs import POLES, SIGNS_TABLES
 from pipeline.study.study import Study
 from tests.pipeline.made_grid import configuration
 from tests.pipeline.made_signs import made_run, make_signs
@@ -75,14 +74,15 @@ def test_pages_show_them_and_what_is_empty_is_no_fault(tmp_path, seeds):
     gather(study.scope, Path(study.root), measures / "signs.jsonl")
     write_json(measures / "study.json", study.scope.model_dump())
     main(measures, tmp_path, "signs")
-    tables = {name: read_table(tmp_path / name) for name in SIGNS_TABLES}
-    assert set(SIGNS_TABLES) < set(tables_of(study.scope))
+    declared = tables_from(MEASURED["signs"])
+    tables = {table: read_table(tmp_path / table.path) for table in declared}
+    assert set(declared) < set(tables_of(study.scope))
     n = len(seeds)
     assert [len(table) for table in tables.values()] == [2 * 3 * (n - 1), 4 * (n - 1), 2 * 3 * n]
     if len(tables[POLES]):
         assert set(tables[POLES]["k"]) == {32}
     for name, table in tables.items():
-        _, (_, *grids) = parts_of(name, table, study.scope)
+        _, *grids = parts_of(name, table, study.scope)
         assert len(grids) == (2 if len(table) else 0)
         for shown in grids:
             assert {"k", "L0", "Variant"} <= set(shown.columns)

@@ -8,10 +8,8 @@ from html import unescape
 import pandas as pd
 import pytest
 
-from pipeline.analysis.csv_files import read_table
-from pipeline.analysis.figures.catalogue import figures_of
+from pipeline.analysis.figure import figures_of
 from pipeline.jobs.json_files import read_json
-from pipeline.study.outputs import BY_SOURCE, CELLS, COMPARISON, SOURCES
 from sagsae.files import write_atomic
 from tests.pipeline.conftest import MadeStudy, make_study
 
@@ -53,24 +51,24 @@ def with_sources(study: MadeStudy) -> MadeStudy:
 def study(tmp_path_factory) -> MadeStudy:
     made = with_sources(make_study(tmp_path_factory.mktemp("sources")))
     made.tables()
-    made.claims()
+    made.make("claims")
     return made
 
 
 def test_every_cell_and_source_has_a_row(study):
-    table = read_table(study.root / "tables" / SOURCES)
+    table = study.table("sources")
     assert len(table) == len(LIFT) * len(study.cells)
     assert list(table["source"][:2]) == ["chats", "news"]
     row = table.query("source == 'news' and model == 'small' and variant == 'gated'").iloc[0]
     assert (row["rows"], row["train_share"], row["ce_tokens"]) == (2048, 0.25, 508)
     assert pd.isna(row["loss_recovered_mean"])
-    cells = read_table(study.root / "tables" / CELLS)
+    cells = study.table("cells")
     assert not [name for name in cells.columns if "source" in name]
 
 
 def test_comparisons_on_each_source_alone(study):
-    table = read_table(study.root / "tables" / BY_SOURCE)
-    whole = read_table(study.root / "tables" / COMPARISON)
+    table = study.table("comparison_by_source")
+    whole = study.table("comparison")
     places = [(m, h) for m in ("large", "small") for h in ("mlp_out", "resid")]
     expected = [(m, h, s) for m, h in places for s in LIFT]
     assert list(zip(table["model"], table["hookpoint"], table["source"], strict=True)) == expected

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from pipeline.analysis.csv_files import write_tables
-from pipeline.analysis.tables.write import tables_of_cells
+from pipeline.analysis.table import MEASURED, make_tables, tables_from
 from pipeline.claims.claim import FAILS, MISSING, OPEN
 from pipeline.claims.evidence import Evidence
-from pipeline.claims.judge import claim_table
 from pipeline.claims.sa_gsae import CLAIMS
+from pipeline.claims.tables.verdicts import claim_table
 from pipeline.study.metrics import read_all
 from tests.pipeline.made_grid import make_grid
 
@@ -20,10 +20,11 @@ from tests.pipeline.made_grid import make_grid
 def test_the_full_grid_gives_the_known_answers(tmp_path):
     """The candidate loses by 0.01 at one attn, which is within 0.025 and beyond 0.008."""
     study = make_grid(tmp_path)
-    tables = Path(study.root) / "tables"
+    root, source = Path(study.root), MEASURED["cells"]
     metrics = read_all(Path(study.root) / "cells", study.cells)
-    write_tables(tables, "cells", study.scope, tables_of_cells(metrics, study.scope))
-    table = claim_table(Evidence.read(study.scope, tables, None), CLAIMS).set_index("claim")
+    made = make_tables(tables_from(source), {"metrics": metrics, "spec": study.scope}, study.scope)
+    write_tables(root, source, study.scope, made)
+    table = claim_table(Evidence.read(study.scope, root), CLAIMS).set_index("claim")
     outcomes = table["outcome"]
     unmeasured = {
         "parameters",

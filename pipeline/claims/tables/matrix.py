@@ -14,8 +14,11 @@ from typing import Any
 
 import pandas as pd
 
+from pipeline.analysis.columns import recipe_name, text
+from pipeline.analysis.table import Table
 from pipeline.claims.claim import FAILS, HOLDS, MISSING, Claim
 from pipeline.claims.evidence import Evidence
+from pipeline.claims.tables.judged import JUDGED
 from pipeline.study.scope import Scope
 from pipeline.study.settings import Factor, Setting, differ_in
 
@@ -24,10 +27,33 @@ from pipeline.study.settings import Factor, Setting, differ_in
 COLUMNS = ("claim", "statement", "number", "recipe", "widths", "outcome", "hangs_on")
 
 
+def _by_setting(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per claim, a column per setting: its outcome, and the factors on which it hangs."""
+    hangs = table["hangs_on"].map(lambda names: f" ({names})" if names else "")
+    settings = "Recipe " + table["recipe"].map(recipe_name) + " " + table["widths"]
+    named = table.assign(setting=settings.str.strip(), told=table["outcome"] + hangs)
+    return named.pivot_table(
+        index="statement", columns="setting", values="told", aggfunc="first", sort=False
+    ).reset_index()
+
+
+MATRIX = Table(
+    "claims_matrix",
+    "Claims under all settings",
+    reads="A column is a setting: a recipe and the widths compared. Brackets name the factors "
+    "on which a verdict hangs: another level of that factor alone turns it.",
+    columns=[text("statement", "Claim"), "..."],
+    texts="claim hangs_on dead_in_baseline reference",
+    prepare=_by_setting,
+    when=lambda spec: spec.several_settings,
+)
+
+
+@MATRIX.made_from(JUDGED)
 def matrix_table(
     evidence: Evidence,
     listed: Sequence[Claim],
-    table: pd.DataFrame,
+    claims: pd.DataFrame,
     beside: Mapping[str, Callable[[Evidence], str]],
 ) -> pd.DataFrame:
     """One row per (claim, setting).
@@ -35,26 +61,26 @@ def matrix_table(
     Args:
         evidence: The tables of the study, of all settings.
         listed: The claims.
-        table: Their verdicts: claims.csv, one block of claims per setting.
+        claims: Their verdicts: claims.csv, one block of claims per setting.
         beside: Further columns, which tell of a setting.
     """
-    settings, hangs = evidence.spec.settings, hanging(evidence, listed, table)
+    settings, hangs = evidence.spec.settings, hanging(evidence, listed, claims)
     under = [evidence.under(setting) for setting in settings]
-    shown = [{name: text(found) for name, text in beside.items()} for found in under]
+    shown = [{name: told(here) for name, told in beside.items()} for here in under]
     rows: list[dict[Any, Any]] = []
     for place, claim in enumerate(listed):
-        own = table.iloc[place :: len(listed)].to_dict("records")
+        verdicts = claims.iloc[place :: len(listed)].to_dict("records")
         same: list[int | None] = [None] * len(settings)
         if claim.rests_on is not None:
-            bases = [claim.rests_on(found) for found in under]
-            same = _same_as(bases, [str(row["outcome"]) for row in own])
-        for number, (setting, row) in enumerate(zip(settings, own, strict=True)):
+            bases = [claim.rests_on(here) for here in under]
+            same = _same_as(bases, [str(row["outcome"]) for row in verdicts])
+        for number, (setting, row) in enumerate(zip(settings, verdicts, strict=True)):
             names = "; ".join(hangs.get((claim.key, setting), ()))
             told = {"number": number + 1, "widths": setting.widths, "hangs_on": names}
             rows.append(row | told | shown[number] | {"same_as": same[number]})
-    found = pd.DataFrame(rows).astype({"same_as": "Int64"})
-    last = ["reference"] if "reference" in table else []
-    return found[[*COLUMNS, *beside, "same_as", *last]]
+    matrix = pd.DataFrame(rows).astype({"same_as": "Int64"})
+    last = ["reference"] if "reference" in claims else []
+    return matrix[[*COLUMNS, *beside, "same_as", *last]]
 
 
 def _same_as(bases: Sequence[Hashable], outcomes: Sequence[str]) -> list[int | None]:

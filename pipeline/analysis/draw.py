@@ -9,14 +9,13 @@ specification curve, such as ``figure_spec_gap``, shows all recipes.
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 
 from pipeline.analysis.csv_files import write_csv
-from pipeline.analysis.figures.catalogue import OF_ALL_RECIPES, entry_of, parts
+from pipeline.analysis.figure import parts
 from pipeline.analysis.figures.shown import Drawn, Shown
 from pipeline.study.measures import Measures
 from pipeline.study.outputs import SCOPE
@@ -57,15 +56,14 @@ def draw(name: str, root: Path, spec: Scope, measures: Measures) -> Drawn:
         spec: Scope of the study.
         measures: Those that some figures draw besides.
     """
-    figure, everything, asked = parts(name)
-    recipe = asked or next(iter(spec.trained))
+    figure, cut = parts(name)
+    recipe = cut.recipe or next(iter(spec.trained))
     if recipe not in spec.trained:
         there = ", ".join(name or DEFAULT_RECIPE for name in spec.trained)
         raise ValueError(f"{name}: no cell is trained by recipe {recipe!r}; there is {there}")
-    module = import_module(f"{__package__}.{entry_of(name).module}")
     with mpl.rc_context(STYLE):
-        drawn, numbers = getattr(module, figure)(Shown(root, spec, recipe, everything, measures))
-        if spec.several and figure not in OF_ALL_RECIPES:
+        drawn, numbers = figure.make(Shown(root, spec, recipe, cut.everything, measures))
+        if spec.several and not figure.all_recipes:
             drawn.suptitle(f"Recipe {recipe or DEFAULT_RECIPE}", fontsize="medium")
     return drawn, numbers
 

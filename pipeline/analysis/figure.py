@@ -1,0 +1,182 @@
+"""A figure is declared once, at the function that draws it.
+
+    @figure([POINTS], when=under_each_recipe)
+    def figure_mine(shown: Shown) -> Drawn: ...
+
+Its name is that of the function; the docstring is its title, a line, and its caption. The rule that
+draws it and its place in the report follow. Modules of ``pipeline.analysis.figures`` are searched.
+A figure of this name shows the two sides of the first comparison; ``figure_2_variants`` shows every
+sweep of the grid, ``figure_2@zero-bias`` a recipe other than the default one.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from pipeline.analysis.table import Table, declared
+from pipeline.study.scope import Scope
+
+if TYPE_CHECKING:
+    from pipeline.analysis.figures.shown import Drawn
+
+PACKAGE = "pipeline.analysis.figures"
+# Ends the name of the same figure with every sweep of the grid.
+VARIANTS = "_variants"
+# Up to here a study draws every figure under each recipe.
+FEW_RECIPES = 3
+
+
+class Cut(NamedTuple):
+    """What of a study a figure shows."""
+
+    recipe: str = ""
+    everything: bool = False
+    # Whether the study has so many recipes that few figures are drawn of this one.
+    few: bool = False
+
+    def name(self, figure: str, scope: Scope) -> str:
+        """The name of a figure that shows it."""
+        recipe = f"@{self.recipe}" if scope.several and self.recipe else ""
+        return figure + VARIANTS * self.everything + recipe
+
+
+# Of a study: what its figures show, in the order of the report; nothing where it has none of them.
+When = Callable[[Scope], Iterable[Cut]]
+
+
+@dataclass(frozen=True, eq=False)
+class Figure:
+    """What is known of a figure without drawing it."""
+
+    make: Callable[..., Drawn]
+    when: When
+    # What it draws.
+    tables: tuple[Table, ...]
+    # Files of measures that it draws besides.
+    measures: tuple[str, ...] = ()
+    # Whether it shows all recipes.
+    all_recipes: bool = False
+    # Whether it is among the few that are drawn of each of many recipes.
+    of_many: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.make.__name__
+
+    def told(self, cut: Cut) -> tuple[str, str]:
+        """Title and caption."""
+        title, _, caption = (inspect.getdoc(self.make) or "").partition("\n")
+        title = title.removesuffix(".") + (", every variant" if cut.everything else "")
+        return title + (f", recipe {cut.recipe}" if cut.recipe else ""), " ".join(caption.split())
+
+
+def figure(
+    tables: Sequence[Table], when: When, **more: Any
+) -> Callable[[Callable[..., Drawn]], Figure]:
+    """Make a function that draws into the ``Figure``; ``more`` are fields of it."""
+    return lambda make: Figure(make, when, tuple(tables), **more)
+
+
+def once(has: Callable[[Scope], bool]) -> When:
+    """One figure of a study that has what it shows."""
+    return lambda scope: [Cut()] if has(scope) else []
+
+
+def no_language_model(scope: Scope) -> Iterable[Cut]:
+    """Figures of synthetic data, which no study draws by itself but where it says so."""
+    return ()
+
+
+def under_each_recipe(scope: Scope) -> Iterable[Cut]:
+    """Figures that a study draws under each of its recipes."""
+    return map(Cut, scope.trained)
+
+
+def of_jobs(kind: str) -> When:
+    """Figures of what jobs of one kind found, under each recipe that has such jobs."""
+
+    def when(scope: Scope) -> Iterable[Cut]:
+        # of a name such as "small/attn@zero/seed0"
+        recipes = (job.split("/")[-2].partition("@")[2] for job in scope.jobs(kind))
+        return map(Cut, dict.fromkeys(recipes))
+
+    return when
+
+
+def of_sweeps(scope: Scope) -> Iterable[Cut]:
+    """Figures of the main comparison and, where there are other sweeps, of all; under each recipe.
+
+    A recipe under which neither side of the main comparison is trained has only those of all
+    sweeps. Where there are many recipes, all but the first have few figures, and those only with a
+    sweep of several points; the rest is drawn on demand.
+    """
+    main = {cell for cell in scope.grid if scope.in_main(cell.model, cell.variant, cell.width)}
+    whole = [False, True] if scope.comparisons and len(main) < len(scope.grid) else [False]
+    compared = {cell.recipe for cell in main}
+    for number, recipe in enumerate(scope.trained):
+        many = bool(number) and len(scope.trained) > FEW_RECIPES
+        if many and not _has_a_line(scope, recipe):
+            continue
+        for everything in whole[-1:] if many else whole:
+            if everything or not number or recipe in compared:
+                yield Cut(recipe, everything, many)
+
+
+def _has_a_line(scope: Scope, recipe: str) -> bool:
+    """Whether some sweep of a recipe has several points."""
+    points = {(cell.sweep, cell.knob) for cell in scope.grid if cell.recipe == recipe}
+    return len(points) > len({sweep for sweep, _ in points})
+
+
+@cache
+def all_figures() -> dict[str, Figure]:
+    """Every figure by name, in the order of the report."""
+    return {found.name: found for found in declared(PACKAGE, Figure)}
+
+
+def synthetic_figures() -> list[str]:
+    """Names of the figures that need no language model."""
+    return [name for name, found in all_figures().items() if found.when is no_language_model]
+
+
+def figures_of(scope: Scope) -> list[str]:
+    """Names of the figures that a study draws by itself, in the order of the report. Neighbours
+    that are drawn on the same occasions alternate."""
+    names = []
+    for when, group in groupby(all_figures().values(), lambda found: found.when):
+        neighbours = list(group)
+        for cut in when(scope):
+            drawn = (found for found in neighbours if found.of_many or not cut.few)
+            names += [cut.name(found.name, scope) for found in drawn]
+    return names
+
+
+def pattern() -> str:
+    """A regular expression of all names that a figure may have."""
+    return f"({'|'.join(all_figures())})({VARIANTS})?(@[A-Za-z0-9_-]+)?"
+
+
+def parts(name: str) -> tuple[Figure, Cut]:
+    """The figure that a name stands for, and what it shows."""
+    figure, _, recipe = name.partition("@")
+    cut = Cut(recipe, figure.endswith(VARIANTS))
+    return all_figures()[figure.removesuffix(VARIANTS)], cut
+
+
+def title_and_caption(name: str) -> tuple[str, str]:
+    """What readers are told of a figure."""
+    found, cut = parts(name)
+    return found.told(cut)
+
+
+def drawn_from(name: str, out: str, measures: str) -> list[str]:
+    """The tables below ``out`` and the measures that a figure draws, and no others."""
+    found, _ = parts(name)
+    files = [Path(out, table.path) for table in found.tables]
+    return [str(path) for path in (*files, *(Path(measures, file) for file in found.measures))]

@@ -1,0 +1,273 @@
+"""A table is declared once, beside the function that makes it.
+
+    table = Table("halves", "What half the width costs", columns=[SERIES, MIN_GAP])
+
+    @table.made_from("cells")
+    def halves(metrics: Metrics, scope: Scope) -> pd.DataFrame: ...
+
+The CSV file, the rule that makes it, its page, its place in the report and the types in which it is
+read follow. Modules of ``pipeline.analysis.tables`` and `pipeline.claims.tables` are searched.
+"""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pipeline.analysis.columns import CUTTING, SHARED, Column, resolved
+from pipeline.study import outputs
+from pipeline.study.measures import RUNS, Measures
+from pipeline.study.scope import Scope
+
+Make = Callable[..., pd.DataFrame]
+# Ends the name of the file with digests of the tables that one job makes.
+SUMS = ".sha256"
+# Packages that are searched, in the order of the report. Their ``ORDER`` has names of modules in
+# this order; other modules follow by name.
+PACKAGES = ["pipeline.claims.tables", "pipeline.analysis.tables"]
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """From what one job makes tables."""
+
+    # Names the job and its file of digests.
+    kind: str
+    # Of the measures, and of the folder of results: what functions may ask for, by name.
+    open: Callable[[Measures, Path], Mapping[str, Any]]
+    # Whether a study makes its tables by itself.
+    when: Callable[[Scope], bool] = lambda scope: True
+    # What it reads: files of measures, and tables where the study has them.
+    measures: tuple[str, ...] = ()
+    tables: tuple[Table, ...] = ()
+    # Of a study: other files that it reads, and a digest of what else its tables follow from.
+    files: Callable[[Scope], list[str]] = lambda scope: []
+    more: Callable[[Scope], str] = lambda scope: ""
+    # Where the tables go, below the folder of results.
+    folder: str = "tables"
+    # Name of the module that writes a page of all its tables beside them, if one does.
+    page: str = ""
+
+    @property
+    def sums(self) -> str:
+        """The file with digests of its tables, below the folder of results."""
+        return f"{self.folder}/{self.kind}{SUMS}"
+
+    def reads(self, scope: Scope) -> list[str]:
+        """Paths of the tables that it reads, below the folder of results."""
+        return [table.path for table in self.tables if table.is_of(scope)]
+
+
+def _measured(kind: str, **more: Any) -> Source:
+    return Source(kind, measures=(outputs.MEASURED.format(kind=kind),), **more)
+
+
+def _looks(kind: str) -> Source:
+    return _measured(
+        kind,
+        open=lambda known, _: {"runs": known.runs(RUNS[kind])},
+        when=lambda scope: bool(scope.jobs(kind)),
+    )
+
+
+# Kind of measures -> the tables that are made from them alone.
+MEASURED = {
+    "cells": _measured(
+        "cells", open=lambda known, _: {"metrics": known.metrics(), "spec": known.scope}
+    ),
+    **{kind: _looks(kind) for kind in RUNS},
+    "synthetic": _measured(
+        "synthetic",
+        open=lambda known, _: {"runs": known.synthetic_runs()},
+        when=lambda scope: scope.with_synthetic,
+        folder=outputs.SYNTHETIC,
+    ),
+}
+
+
+@dataclass(eq=False)
+class Table:
+    """A table: its file, its page, and what makes it."""
+
+    # Of the file, without its suffix.
+    name: str
+    title: str
+    # How to read it.
+    reads: str = ""
+    # What readers see: columns, names of columns in one text, or a function that gives columns
+    # which hang on the study. ``...`` stands for all other columns but standard errors.
+    columns: Sequence[str | Column | Callable[[Scope], Sequence[Column]]] = ("...",)
+    # Columns that cut it into tables of their own, in whose titles their values stand.
+    by: Sequence[str | Column] = ()
+    # Names of other columns of the CSV file that have texts; ``*`` stands for any part.
+    texts: str = ""
+    # Makes of the CSV file the table whose columns are shown.
+    prepare: Callable[[pd.DataFrame], pd.DataFrame] = pd.DataFrame
+    # Whether a study has it, where it has what the table is made from.
+    when: Callable[[Scope], bool] = lambda scope: True
+    # Whether the report shows it.
+    report: bool = True
+    # Whether its numbers were measured, and keep every digit; computed ones have twelve.
+    exact: bool = False
+    source: Source = field(init=False)
+    make: Make = field(init=False)
+
+    def made_from(self, source: str | Source) -> Callable[[Make], Make]:
+        """Declare the function that makes it. The names of its parameters say what it takes of the
+        source, or which other tables of the same source.
+
+        Args:
+            source: A kind of measures, or what was made of them.
+        """
+
+        def declare(make: Make) -> Make:
+            self.source = MEASURED[source] if isinstance(source, str) else source
+            self.make = make
+            return make
+
+        return declare
+
+    @property
+    def file(self) -> str:
+        """Name of its CSV file."""
+        return outputs.TABLE.format(name=self.name)
+
+    @property
+    def path(self) -> str:
+        """Its CSV file below the folder of results."""
+        return f"{self.source.folder}/{self.file}"
+
+    def is_of(self, scope: Scope) -> bool:
+        """Whether a study makes it by itself."""
+        return self.source.when(scope) and self.when(scope)
+
+    @property
+    def cut_by(self) -> list[Column]:
+        """The columns that cut it, with what their values add to a title."""
+        return list(resolved(self.by, CUTTING))
+
+    def shown(self, scope: Scope, names: Sequence[str]) -> list[Column]:
+        """The columns that readers may see.
+
+        Args:
+            scope: Of the study.
+            names: All columns of the table as prepared.
+        """
+        items = (item(scope) if callable(item) else [item] for item in self.columns)
+        columns = list(resolved([column for part in items for column in part], SHARED))
+        known = {column.name for column in (*columns, *self.cut_by)}
+        others = [name for name in names if name not in known and name[-3:] != "_se"]
+        rest = [SHARED.get(name) or Column(name) for name in others]
+        return [c for column in columns for c in (rest if column.name == "..." else [column])]
+
+    def types(self, names: Sequence[str]) -> dict[str, str]:
+        """Names of columns of its CSV file -> types that its values do not tell."""
+        static = [item for item in self.columns if not callable(item)]
+        own = [column for column in (*self.by, *static) if isinstance(column, Column)]
+        types = {column.name: column.dtype for column in (*SHARED.values(), *own)}
+        types |= dict.fromkeys(self.texts.split(), "str")
+        fits = {name: [types[key] for key in types if fnmatchcase(name, key)] for name in names}
+        return {name: found[-1] for name, found in fits.items() if any(found)}
+
+
+# Tables, and what was made of each.
+Made = dict[Table, pd.DataFrame]
+
+
+def make_tables(tables: Sequence[Table], given: Mapping[str, Any], scope: Scope) -> Made:
+    """Those of some tables that a study has, each made once.
+
+    Args:
+        tables: All tables of a source.
+        given: What the source opened.
+        scope: Of the study.
+
+    Raises:
+        ValueError: a table asks for what neither is given nor is a table of the source.
+    """
+    by_name = {table.name: table for table in tables}
+
+    @cache
+    def made(name: str) -> Any:
+        if name in given:
+            return given[name]
+        if name not in by_name:
+            known = ", ".join([*given, *by_name])
+            raise ValueError(f"a table asks for {name!r}; there is {known}")
+        make = by_name[name].make
+        return make(**{asked: made(asked) for asked in inspect.signature(make).parameters})
+
+    return {table: made(table.name) for table in tables if table.when(scope)}
+
+
+@cache
+def modules(package: str) -> tuple[str, ...]:
+    """Names of the modules of a package, those in its ``ORDER`` first."""
+    found = import_module(package)
+    names = sorted(module.name for module in pkgutil.iter_modules(found.__path__))
+    order = getattr(found, "ORDER", "").split()
+    ranked = sorted(names, key=lambda name: order.index(name) if name in order else len(order))
+    return tuple(f"{package}.{name}" for name in ranked)
+
+
+def declared(package: str, kind: type[Any]) -> Iterator[Any]:
+    """What modules of a package declare of some type, alone or in dictionaries, in their order.
+
+    Raises:
+        ValueError: nothing makes what one of them declares.
+    """
+    for name in modules(package):
+        for key, value in vars(import_module(name)).items():
+            for item in value.values() if isinstance(value, dict) else (value,):
+                if isinstance(item, kind):
+                    if not hasattr(item, "make"):
+                        raise ValueError(f"{name}: no function makes {key}: see CONTRIBUTING.md")
+                    if item.make.__module__ == name:
+                        yield item
+
+
+@cache
+def all_tables() -> tuple[Table, ...]:
+    """Every table that some study may have, in the order of the report."""
+    found = dict.fromkeys(table for package in PACKAGES for table in declared(package, Table))
+    names = [table.path for table in found]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"declared twice: {', '.join(sorted(twice))}")
+    return tuple(found)
+
+
+def table_of(file: str) -> Table:
+    """The table that has a file of this name.
+
+    Raises:
+        ValueError: no table has it.
+    """
+    for table in all_tables():
+        if table.file == file:
+            return table
+    raise ValueError(f"{file}: no table of this name is declared, see CONTRIBUTING.md")
+
+
+def tables_of(scope: Scope) -> list[Table]:
+    """The tables that a study makes by itself, in the order of the report; synthetic ones apart."""
+    found = (table for table in all_tables() if table.source.folder == "tables")
+    return [table for table in found if table.is_of(scope)]
+
+
+def sources() -> list[Source]:
+    """From what tables are made, each once."""
+    return list(dict.fromkeys(table.source for table in all_tables()))
+
+
+def tables_from(source: Source) -> list[Table]:
+    """The tables that are made from a source."""
+    return [table for table in all_tables() if table.source is source]
