@@ -30,11 +30,6 @@ class Terms(SimpleNamespace):
     l0: Tensor
 
 
-def owner(kind: type, name: str) -> type:
-    """The class, of ``kind`` and its parents, whose attribute of a name ``kind`` has."""
-    return next(parent for parent in kind.__mro__ if name in vars(parent))
-
-
 def weighted_sum(terms: Mapping[str, float], weights: Mapping[str, float]) -> float:
     """The terms of a loss, each times its weight, which is 1 where there is none; without L0."""
     return sum(weights.get(name, 1.0) * value for name, value in terms.items() if name != "l0")
