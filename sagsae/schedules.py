@@ -1,4 +1,4 @@
-"""The recipe of a training run: its settings, and what moves during it."""
+"""The recipe of a training run: its settings, and what moves during it. Free of torch."""
 
 from __future__ import annotations
 
@@ -35,15 +35,7 @@ _LIMITS = {
 
 
 def setting(default: Any = MISSING, *families: str, always: bool = False, **limits: float) -> Any:
-    """A field of `Recipe`.
-
-    Args:
-        default: Its value where none is given.
-        families: Of the variants that it concerns; all of them where none is named.
-        always: Whether files of weights have it at its default too; those that later versions
-            added are left out, so that the files of one training stay the same.
-        **limits: Of its values: gt, ge, lt and le, as pydantic calls them.
-    """
+    """A field of `Recipe`, see `Setting`; without a default it must be given."""
     known = {"families": families, "always": always, "limits": limits}
     return field(default=default, metadata=known)
 
@@ -52,6 +44,73 @@ def setting(default: Any = MISSING, *families: str, always: bool = False, **limi
 class Recipe:
     """Everything a training run needs besides the data and the autoencoder. Lengths in steps.
 
+    Attributes:
+        steps: Optimiser steps.
+        lam: Sparsity coefficient lambda, of activations as ``input_norm`` scales them; 0 beside
+            ``k``.
+        k: Active latents per token of a k-sparse variant; 0 for a variant with a lambda.
+        batch_size: Tokens per step, B.
+        learning_rate: Peak learning rate of Adam.
+        beta1: Decay of the mean of the gradients.
+        beta2: Decay of the mean of the squared gradients.
+        lr_warmup_steps: Steps over which the learning rate rises linearly from zero.
+        lr_decay_fraction: Share of the steps, at the end, over which the learning rate falls
+            linearly to zero.
+        lambda_warmup_steps: Steps over which lambda rises linearly from zero.
+        theta_init: Initial threshold of sign-aware gates, in units of the spread of the encoder's
+            products at the start: sqrt((1 - |mean|^2) / d).
+        reset_window_tokens: A latent silent for this many tokens is reset, in every variant with a
+            gate; 0 switches resets off. Other variants have AuxK, or nothing.
+        b_dec_init: Where the decoder's bias starts: at the mean of the training activations; at
+            zero as in SAELens and dictionary_learning; or at the geometric median of their first
+            32,768 rows (arXiv 2406.04093).
+        gate_init: Where the gate's bias of Gated starts: at zero (arXiv 2404.16014), or matched to
+            sign-aware gates, at minus their initial threshold. Of other variants it changes
+            nothing.
+        clip_gradient_norm: Largest norm of all gradients of a step together, at unit mean square
+            activations; longer ones are scaled down. 0: no limit; SAELens has 1. The fastest step
+            on a CPU never forms the gradients, so with a limit another one is taken.
+        decoder_norm: Norm of the decoder's rows. unit: kept at 1 after each step; free, as in
+            SAELens: not kept. The penalty then weighs each latent by the norm of its row, and at
+            the end the norms are folded into the encoder. Of gates, relu and absrelu; those of all
+            others are kept at 1.
+        decoder_init_norm: Norm of the rows of decoder and encoder at the start; SAELens has 0.1.
+            Needs ``decoder_norm: free``.
+        auxiliary_decoder: The decoder of the auxiliary term. frozen: not trained by it (arXiv
+            2404.16014); trained: as in SAELens.
+        decoder: frozen: the decoder's rows stay as they were drawn, and all else is trained: a null
+            that a claim about trained dictionaries must beat (arXiv 2602.14111).
+        lr_warmup_shape: How the learning rate rises: linearly from zero, or along a cosine from a
+            tenth of it (arXiv 2407.14435).
+        adam_epsilon: What Adam adds to the root of the mean of the squared gradients.
+        weight_average: Decay of a moving average of all parameters, which the finished run has in
+            their place; 0: none. arXiv 2406.04093 has 0.999. The average is corrected for its
+            start.
+        input_norm: Scale of the activations. unit: their mean square norm is 1; sqrt_d: it is d, as
+            in Anthropic's updates and SAELens. Lambdas, thresholds and bandwidths are in these
+            units.
+        encoder_input: What the encoder reads: the activations less ``b_dec``, or as they are. Of
+            variants without a gate.
+        k_warmup_steps: Steps over which k falls linearly from d, or H if that is less. Of k-sparse
+            variants.
+        auxk_coefficient: Weight of the AuxK term, by which dead latents learn (arXiv 2406.04093),
+            relative to the share of the variance that is not explained; 0: none. Of k-sparse
+            variants.
+        auxk_latents: Dead latents per token in that term; 0: the power of two nearest d / 2.
+        dead_window_tokens: A latent silent for this many tokens is dead in that term. The paper has
+            10 million, which short trainings do not reach.
+        threshold_init: Where the thresholds of jumprelu, absjumprelu and absrelu start.
+        bandwidth: Width of the kernel that estimates the gradient of JumpReLU's thresholds.
+        threshold_parameter: What is trained of JumpReLU's thresholds: themselves, or their
+            logarithms as in arXiv 2407.14435. Adam moves a logarithm by at most the learning rate a
+            step, so that a short training hardly moves the threshold.
+        matryoshka_levels: Ends of the nested groups of Matryoshka variants, as shares of the width;
+            ascending, the last is 1.
+        level_reduction: The errors of the groups are added (arXiv 2503.17547) or averaged. What
+            differs under Adam is how much AuxK weighs.
+        matmul_dtype: Matrix products; auto: bfloat16 where the hardware has it. Master weights are
+            float32.
+
     Raises:
         ValueError: a value out of its range, a word that is no choice, a norm to start from where
             norms are not free, the logarithm of a zero threshold, both lambda and k, or levels that
@@ -59,110 +118,52 @@ class Recipe:
     """
 
     steps: int = setting(always=True, gt=0)
-    """Optimiser steps."""
     lam: float = setting(always=True, ge=0)
-    """Sparsity coefficient lambda, of activations as ``input_norm`` scales them; 0 beside ``k``."""
     k: int = setting(0, ge=0)
-    """Active latents per token of a k-sparse variant; 0 for a variant with a lambda."""
     batch_size: int = setting(always=True, gt=0)
-    """Tokens per step, B."""
     learning_rate: float = setting(always=True, gt=0)
-    """Peak learning rate of Adam."""
     beta1: float = setting(0.0, always=True, ge=0, lt=1)
-    """Decay of the mean of the gradients."""
     beta2: float = setting(0.999, always=True, ge=0, lt=1)
-    """Decay of the mean of the squared gradients."""
     lr_warmup_steps: int = setting(0, always=True, ge=0)
-    """Steps over which the learning rate rises linearly from zero."""
     lr_decay_fraction: float = setting(0.2, always=True, ge=0, le=1)
-    """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
     lambda_warmup_steps: int = setting(0, GATED, RELU, JUMPRELU, always=True, ge=0)
-    """Steps over which lambda rises linearly from zero."""
     theta_init: float = setting(1.2, GATED, always=True, ge=0)
-    """Initial threshold of sign-aware gates, in units of the spread of the encoder's products at
-    the start: sqrt((1 - |mean|^2) / d)."""
     reset_window_tokens: int = setting(0, GATED, always=True, ge=0)
-    """A latent silent for this many tokens is reset, in every variant with a gate; 0 switches
-    resets off. Other variants have AuxK, or nothing."""
     b_dec_init: Literal["mean", "zero", "median"] = setting("mean")
-    """Where the decoder's bias starts: at the mean of the training activations; at zero as in
-    SAELens and dictionary_learning; or at the geometric median of their first 32,768 rows (arXiv
-    2406.04093)."""
     gate_init: Literal["zero", "matched"] = setting("zero", GATED)
-    """Where the gate's bias of Gated starts: at zero (arXiv 2404.16014), or matched to sign-aware
-    gates, at minus their initial threshold. Of other variants it changes nothing."""
     clip_gradient_norm: float = setting(0.0, ge=0)
-    """Largest norm of all gradients of a step together, at unit mean square activations; longer
-    ones are scaled down. 0: no limit; SAELens has 1. The fastest step on a CPU never forms the
-    gradients, so with a limit another one is taken."""
     decoder_norm: Literal["unit", "free"] = setting("unit", GATED, RELU)
-    """Norm of the decoder's rows. unit: kept at 1 after each step; free, as in SAELens: not kept.
-    The penalty then weighs each latent by the norm of its row, and at the end the norms are folded
-    into the encoder. Of gates, relu and absrelu; those of all others are kept at 1."""
     decoder_init_norm: float = setting(1.0, GATED, RELU, gt=0)
-    """Norm of the rows of decoder and encoder at the start; SAELens has 0.1. Needs ``decoder_norm:
-    free``."""
     auxiliary_decoder: Literal["frozen", "trained"] = setting("frozen", GATED)
-    """The decoder of the auxiliary term. frozen: not trained by it (arXiv 2404.16014); trained: as
-    in SAELens."""
     decoder: Literal["trained", "frozen"] = setting("trained")
-    """frozen: the decoder's rows stay as they were drawn, and all else is trained: a null that a
-    claim about trained dictionaries must beat (arXiv 2602.14111)."""
     lr_warmup_shape: Literal["linear", "cosine"] = setting("linear")
-    """How the learning rate rises: linearly from zero, or along a cosine from a tenth of it (arXiv
-    2407.14435)."""
     adam_epsilon: float = setting(1e-8, gt=0)
-    """What Adam adds to the root of the mean of the squared gradients."""
     weight_average: float = setting(0.0, ge=0, lt=1)
-    """Decay of a moving average of all parameters, which the finished run has in their place;
-    0: none. arXiv 2406.04093 has 0.999. The average is corrected for its start."""
     input_norm: Literal["unit", "sqrt_d"] = setting("unit")
-    """Scale of the activations. unit: their mean square norm is 1; sqrt_d: it is d, as in
-    Anthropic's updates and SAELens. Lambdas, thresholds and bandwidths are in these units."""
     encoder_input: Literal["centred", "plain"] = setting("centred", *UNGATED)
-    """What the encoder reads: the activations less ``b_dec``, or as they are. Of variants without a
-    gate."""
     k_warmup_steps: int = setting(0, *K_SPARSE, ge=0)
-    """Steps over which k falls linearly from d, or H if that is less. Of k-sparse variants."""
     auxk_coefficient: float = setting(1 / 32, *K_SPARSE, ge=0)
-    """Weight of the AuxK term, by which dead latents learn (arXiv 2406.04093), relative to the
-    share of the variance that is not explained; 0: none. Of k-sparse variants."""
     auxk_latents: int = setting(0, *K_SPARSE, ge=0)
-    """Dead latents per token in that term; 0: the power of two nearest d / 2."""
     dead_window_tokens: int = setting(1_000_000, *K_SPARSE, gt=0)
-    """A latent silent for this many tokens is dead in that term. The paper has 10 million, which
-    short trainings do not reach."""
     threshold_init: float = setting(0.001, RELU, JUMPRELU, ge=0)
-    """Where the thresholds of jumprelu, absjumprelu and absrelu start."""
     bandwidth: float = setting(0.001, JUMPRELU, gt=0)
-    """Width of the kernel that estimates the gradient of JumpReLU's thresholds."""
     threshold_parameter: Literal["raw", "log"] = setting("raw", JUMPRELU)
-    """What is trained of JumpReLU's thresholds: themselves, or their logarithms as in arXiv
-    2407.14435. Adam moves a logarithm by at most the learning rate a step, so that a short training
-    hardly moves the threshold."""
     matryoshka_levels: tuple[float, ...] = setting(LEVELS, MATRYOSHKA)
-    """Ends of the nested groups of Matryoshka variants, as shares of the width; ascending, the last
-    is 1."""
     level_reduction: Literal["sum", "mean"] = setting("sum", MATRYOSHKA)
-    """The errors of the groups are added (arXiv 2503.17547) or averaged. What differs under Adam is
-    how much AuxK weighs."""
     matmul_dtype: Literal["auto", "bfloat16", "float32"] = setting("auto", always=True)
-    """Matrix products; auto: bfloat16 where the hardware has it. Master weights are float32."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "matryoshka_levels", tuple(map(float, self.matryoshka_levels)))
-        found = ((name, known.fault(getattr(self, name))) for name, known in SETTINGS.items())
-        faults = [(name, fault) for name, fault in found if fault] or setting_faults(self)
+        faults = []
+        for name, known in SETTINGS.items():
+            try:
+                object.__setattr__(self, name, known.coerced(getattr(self, name)))
+            except ValueError as error:
+                faults.append((name, str(error)))
+        faults = faults or setting_faults(self)
         if self.k and self.lam:
             faults.append(("k", "a variant has lam or k: give one of them"))
         if faults:
             raise ValueError("; ".join(f"{name}: {fault}" for name, fault in faults))
-        for name, known in SETTINGS.items():  # JSON knows no numbers of NumPy
-            if known.kind in (int, float) and type(value := getattr(self, name)) not in (
-                int,
-                float,
-            ):
-                object.__setattr__(self, name, known.kind(value))
 
     def check_variant(self, variant: str) -> None:
         """Check that the recipe is one for a variant; a class of a user's own may use any.
@@ -183,9 +184,11 @@ class Recipe:
         A field that earlier versions had not is left out at its default, so that the files of one
         training stay the same.
         """
-        found = ((name, known, getattr(self, name)) for name, known in SETTINGS.items())
+        values = {name: getattr(self, name) for name in SETTINGS}
         return {
-            name: value for name, known, value in found if known.always or value != known.default
+            name: value
+            for name, value in values.items()
+            if SETTINGS[name].always or value != SETTINGS[name].default
         }
 
     def lr_at(self, step: int) -> float:
@@ -216,13 +219,16 @@ class Recipe:
 
 
 class Setting(NamedTuple):
-    """A field of `Recipe`, for what is built from it.
+    """A field of `Recipe`, from which a configuration makes one of its own.
 
     Attributes:
         kind: int, float, str or tuple.
         choices: Words that it takes; empty where it is no word.
         default: MISSING where a value is always given.
-        families, always, limits: As of `setting`.
+        families: Of the variants that it concerns; all of them where none is named.
+        always: Whether files of weights have it at its default too; those that later versions
+            added are left out, so that the files of one training stay the same.
+        limits: Of its values: gt, ge, lt and le, as pydantic calls them.
     """
 
     kind: type
@@ -232,30 +238,35 @@ class Setting(NamedTuple):
     always: bool
     limits: dict[str, float]
 
-    def fault(self, value: Any) -> str:
-        """What is wrong with a value; empty where nothing is."""
+    def coerced(self, value: Any) -> Any:
+        """A value as Python's own type, which JSON knows: numbers may be NumPy's.
+
+        Raises:
+            ValueError: it is no such value, or out of the range.
+        """
         if self.choices:
-            return "" if value in self.choices else f"{value!r}: choose {' or '.join(self.choices)}"
+            if value not in self.choices:
+                raise ValueError(f"{value!r}: choose {' or '.join(self.choices)}")
+            return value
         if self.kind is tuple:
-            return ""
+            return tuple(map(float, value))
         wanted = Integral if self.kind is int else Real
         if isinstance(value, bool) or not isinstance(value, wanted) or not math.isfinite(value):
-            return f"{value!r} is no {'whole ' if self.kind is int else ''}number"
-        wrong = [name for name, limit in self.limits.items() if not _LIMITS[name][0](value, limit)]
-        shown = " and ".join(f"{_LIMITS[name][1]} {self.limits[name]:g}" for name in self.limits)
-        return f"{value!r}: give a value {shown}" if wrong else ""
+            raise ValueError(f"{value!r} is no {'whole ' if self.kind is int else ''}number")
+        if any(not _LIMITS[name][0](value, limit) for name, limit in self.limits.items()):
+            shown = (f"{_LIMITS[name][1]} {limit:g}" for name, limit in self.limits.items())
+            raise ValueError(f"{value!r}: give a value {' and '.join(shown)}")
+        return value if type(value) in (int, float) else self.kind(value)
 
 
 def _settings() -> dict[str, Setting]:
-    hints, found = get_type_hints(Recipe), {}
+    hints, settings = get_type_hints(Recipe), {}
     for each in fields(Recipe):
         hint = hints[each.name]
-        word = get_origin(hint) is Literal
-        kind = str if word else get_origin(hint) or hint
-        found[each.name] = Setting(
-            kind, get_args(hint) if word else (), each.default, **each.metadata
-        )
-    return found
+        choices = get_args(hint) if get_origin(hint) is Literal else ()
+        kind = str if choices else get_origin(hint) or hint
+        settings[each.name] = Setting(kind, choices, each.default, **each.metadata)
+    return settings
 
 
 # By name, in order.

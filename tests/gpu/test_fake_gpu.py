@@ -53,7 +53,7 @@ REVIVED = ("topk", "abstopk", "batchtopk", "matryoshka_batchtopk")
 def fake(monkeypatch):
     """Every tensor is fake. The compiler would need a device, compiled loops a tensor's memory."""
     monkeypatch.setattr(AutogradStep, "fuse", lambda step: None)
-    monkeypatch.setattr("sagsae.training.optimiser._its_sides_say_all", lambda sae: False)
+    monkeypatch.setattr("sagsae.training.optimiser._is_gate", lambda sae: False)
     monkeypatch.setattr(torch.autograd, "backward", backward)
     monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
