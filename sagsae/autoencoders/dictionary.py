@@ -82,13 +82,21 @@ class Dictionary(Declaration):
         return pre.abs() if self.two_sided else pre.relu()
 
     def facing(self, pre: Tensor, v: Vectors) -> Facing:
-        """The sides that pre-activations [B, h] of h latents face, whose vectors are [h]."""
+        """The sides that pre-activations [B, h] of h latents face, whose vectors are [h].
+
+        Where both sides share a vector there is nothing to choose. Gates choose all the same: their
+        gradients were always summed side by side, and another order would round otherwise.
+        """
         sides = self.sides(v)
+        if not self.two_sided:
+            return Facing(pre, sides.theta_pos, sides.r_pos.exp(), sides.c_pos)
         theta, r, c = (
-            torch.where(pre > 0, positive, negative) if self.two_sided else positive
+            torch.where(pre > 0, positive, negative)
+            if self.penalised == GATE or positive is not negative
+            else positive
             for positive, negative in zip(sides[::2], sides[1::2], strict=True)
         )
-        return Facing(pre.abs() if self.two_sided else pre, theta, r.exp(), c)
+        return Facing(pre.abs(), theta, r.exp(), c)
 
     def gated(self, pre: Tensor, side: Facing) -> Tensor:
         """The code [B, h] of all entries above their thresholds."""
