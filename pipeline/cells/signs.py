@@ -30,9 +30,9 @@ from pipeline.study.signs import SignsRun, SignsSpec, is_two_sided, one_sided_fo
 from sagsae.activations.store import Store
 from sagsae.autoencoders.declaration import first_rows
 from sagsae.autoencoders.dictionary import Dictionary
-from sagsae.evaluation.consistency import consistency
-from sagsae.evaluation.poles import poles, signed_pairs, two_sided_latents
-from sagsae.evaluation.starts import dead_by_start
+from sagsae.evaluation.signs.consistency import consistency
+from sagsae.evaluation.signs.poles import poles, signed_pairs, two_sided_latents
+from sagsae.evaluation.signs.starts import dead_by_start
 
 # Held-out rows that are encoded for poles; so many of them at once.
 MOST_ROWS, AT_ONCE = 16_384, 2_048

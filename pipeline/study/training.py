@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError, create_model, model
 
 from pipeline.jobs.command_line import texts_of
 from pipeline.study.sections import LARGEST, Count, FieldFaults, Natural, Number, Section, faults_of
-from sagsae.schedules import SETTINGS, Recipe, Setting, setting_faults, uses
+from sagsae.training.recipe import SETTINGS, Recipe, Setting, setting_faults, uses
 
 # Name of section ``training`` wherever recipes are named. Names of cells leave it out.
 DEFAULT_RECIPE = "default"

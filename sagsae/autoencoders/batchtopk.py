@@ -19,7 +19,7 @@ from torch import Tensor
 
 from sagsae.autoencoders.declaration import BY_BATCH
 from sagsae.autoencoders.topk import KSparse
-from sagsae.schedules import DEFAULTS, Recipe
+from sagsae.training.recipe import DEFAULTS, Recipe
 
 CALIBRATION_ROWS = 32_768
 # How far the L0 at the threshold may be from k, as a share of k.

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.schedules import DEFAULTS, Recipe
+from sagsae.training.recipe import DEFAULTS, Recipe
 
 Vectors = Mapping[str, Tensor]
 # What opens an entry in training: its side's threshold, or its rank in its row or batch.

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sagsae.autoencoders.declaration import COUNT, Sides, Vectors
 from sagsae.autoencoders.ungated import UngatedAutoencoder
-from sagsae.schedules import DEFAULTS, Recipe
+from sagsae.training.recipe import DEFAULTS, Recipe
 
 
 class JumpRelu(UngatedAutoencoder):

@@ -12,7 +12,7 @@ The last group is the whole dictionary; its error is ``reconstruction``, that of
 from __future__ import annotations
 
 from sagsae.autoencoders.batchtopk import BatchTopK
-from sagsae.schedules import LEVELS, Recipe
+from sagsae.training.recipe import LEVELS, Recipe
 
 
 class Matryoshka(BatchTopK):

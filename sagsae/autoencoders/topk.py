@@ -15,7 +15,7 @@ from torch import Tensor
 from sagsae.autoencoders.auxk import nearest_power_of_two
 from sagsae.autoencoders.declaration import BY_ROW
 from sagsae.autoencoders.ungated import UngatedAutoencoder
-from sagsae.schedules import DEFAULTS, Recipe
+from sagsae.training.recipe import DEFAULTS, Recipe
 
 
 class KSparse(UngatedAutoencoder):

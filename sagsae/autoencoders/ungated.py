@@ -18,7 +18,7 @@ from torch import Tensor
 
 from sagsae.autoencoders.declaration import Sides, Vectors
 from sagsae.autoencoders.dictionary import Dictionary
-from sagsae.schedules import DEFAULTS, Recipe
+from sagsae.training.recipe import DEFAULTS, Recipe
 
 
 class UngatedAutoencoder(Dictionary):

@@ -17,10 +17,10 @@ from torch import Tensor
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.declaration import SIZE
 from sagsae.autoencoders.dictionary import Dictionary, is_as_declared
-from sagsae.schedules import Recipe
 from sagsae.training.adam import MOMENTS, Adam
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
+from sagsae.training.recipe import Recipe
 from sagsae.training.step import Terms
 from sagsae.training.threads import as_array
 from sagsae.training.weight_updates import Rates, Weights, squared_gradients, update_from_memory

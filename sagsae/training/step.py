@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from sagsae.cpu_products import has_bfloat16
+from sagsae.activations.cpu_products import has_bfloat16
 
 
 class Terms(SimpleNamespace):

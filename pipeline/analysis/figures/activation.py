@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from pipeline.analysis.figures.panels import BAND
 from pipeline.analysis.figures.shown import Drawn, Shown
-from sagsae.autoencoders.storage import build
+from sagsae.autoencoders.weights import build
 
 THETA_POS, THETA_NEG = 0.6, 0.9
 UNIT = {"W_enc": 1.0, "W_dec": 1.0}

@@ -17,8 +17,8 @@ from pipeline.analysis.tables.sweeps import Metrics, joined_reasons, keys_under,
 from pipeline.study.cell import SweepKey
 from pipeline.study.outputs import ABLATION, TYING, WIDTH
 from pipeline.study.scope import SWEPT, Scope
-from sagsae.contrasts import contrast, shared_runs
-from sagsae.sweeps import Sweep
+from sagsae.comparison.contrasts import contrast, shared_runs
+from sagsae.comparison.sweeps import Sweep
 
 # Kind -> (candidate, baseline) at equal width. Widths: a variant at H and at 2H.
 PAIRS = {

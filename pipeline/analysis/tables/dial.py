@@ -15,7 +15,7 @@ import pandas as pd
 
 from pipeline.analysis.tables.sweeps import without_idle_k
 from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, Direction
-from sagsae.evaluation.dial_scores import is_dial, score
+from sagsae.evaluation.steering.dial_scores import is_dial, score
 
 PLACE = ("recipe", "model", "hookpoint", "seed", "comparison")
 COLUMNS = (

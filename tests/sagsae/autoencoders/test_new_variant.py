@@ -10,11 +10,11 @@ import torch
 
 import sagsae.autoencoders
 from sagsae.autoencoders.registry import VARIANTS, K, Variant, check_name, label, looks
-from sagsae.autoencoders.storage import build, load
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.weights import build, load
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import CpuOptimiser, Optimiser, fastest_step
+from sagsae.training.recipe import Recipe
 
 FILE = '''
 import torch
