@@ -22,7 +22,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.storage import MemoryStore
 
 from benchmarks.interleaved import interleaved, table
-from sagsae.activations import Store
+from sagsae.activations.store import Store
 
 ARMS: dict[str, list[BytesBytesCodec]] = {"none": [], "zstd 1": [ZstdCodec(level=1)]}
 ARMS |= {

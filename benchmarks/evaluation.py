@@ -27,14 +27,14 @@ from benchmarks.interleaved import interleaved, table
 from benchmarks.models import SHAPES, random_model
 from benchmarks.ours import open_as_trained
 from sagsae.activations.hookpoints import default_hookpoints
+from sagsae.activations.language_models import load_language_model
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.storage import build
+from sagsae.autoencoders.weights import build
 from sagsae.evaluation.histograms import activation_histograms
 from sagsae.evaluation.loss_recovered import Contexts, spliced_losses, token_losses
 from sagsae.evaluation.metrics import accumulate, evaluate_reconstruction
 from sagsae.evaluation.replacements import reconstruction
 from sagsae.evaluation.resume import find_blocks, forward_replaced, resume_from
-from sagsae.language_models import load_language_model
 
 ROWS, READ = 40960, 8192
 """Held-out rows of the local study, and how many are read at once."""

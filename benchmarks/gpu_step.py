@@ -20,7 +20,7 @@ import torch
 from benchmarks.interleaved import table
 from benchmarks.ours import sparse_batches, trainer
 from sagsae.autoencoders.gate import GatedAutoencoder
-from sagsae.autoencoders.storage import build
+from sagsae.autoencoders.weights import build
 from sagsae.training.autograd_step import AutogradStep
 
 ROUNDS, STEPS = 10, 20

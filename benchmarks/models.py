@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from sagsae.cpu_products import has_bfloat16, multiply_in_float32
+from sagsae.activations.cpu_products import has_bfloat16, multiply_in_float32
 
 SMOLLM2_135M = {
     "model_type": "llama",

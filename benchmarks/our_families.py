@@ -14,9 +14,9 @@ from torch import Tensor
 from benchmarks.ours import Repeated, often_as_trained
 from benchmarks.workers import Step, arguments, load_batches, serve
 from sagsae.autoencoders.registry import JUMPRELU, MATRYOSHKA, RELU, TOPK, VARIANTS, K, of_family
-from sagsae.autoencoders.storage import build
 from sagsae.autoencoders.ungated import UngatedAutoencoder
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.weights import build
+from sagsae.training.recipe import Recipe
 from sagsae.training.trainer import Trainer
 
 NAMES = of_family(RELU, TOPK, JUMPRELU, MATRYOSHKA)

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from benchmarks.workers import Step, arguments, load_batches, serve
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.storage import build
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.weights import build
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.optimiser import Optimiser
+from sagsae.training.recipe import Recipe
 from sagsae.training.trainer import Trainer
 
 SPREAD = 1.5

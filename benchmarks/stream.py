@@ -26,10 +26,12 @@ import zarr
 from numcodecs import CRC32C
 
 from benchmarks.interleaved import interleaved, table
-from sagsae.activations import ActivationStream, Store, StoreWriter
 from sagsae.activations.layout import StoreConfig
-from sagsae.autoencoders.storage import build
-from sagsae.schedules import Recipe
+from sagsae.activations.store import Store
+from sagsae.activations.stream import ActivationStream
+from sagsae.activations.writer import StoreWriter
+from sagsae.autoencoders.weights import build
+from sagsae.training.recipe import Recipe
 from sagsae.training.trainer import Trainer
 
 WIDTH, BATCH, STEPS = 576, 1024, 200

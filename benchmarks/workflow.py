@@ -180,7 +180,7 @@ def cell(folder: Path) -> Iterator[Row]:
         "import training": "import pipeline.cells.train",
         "import evaluation and Transformers": "import pipeline.cells.evaluate",
         "load the language model": (
-            "from sagsae.language_models import load_language_model; "
+            "from sagsae.activations.language_models import load_language_model; "
             f"load_language_model({str(model)!r})"
         ),
     }

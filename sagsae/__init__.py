@@ -10,48 +10,50 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sagsae.activations import ActivationStream as ActivationStream
-    from sagsae.activations import Hookpoint as Hookpoint
-    from sagsae.activations import Store as Store
-    from sagsae.activations import default_hookpoints as default_hookpoints
+    from sagsae.activations.hookpoints import Hookpoint as Hookpoint
+    from sagsae.activations.hookpoints import default_hookpoints as default_hookpoints
+    from sagsae.activations.language_models import load_language_model as load_language_model
+    from sagsae.activations.language_models import load_tokenizer as load_tokenizer
+    from sagsae.activations.store import Store as Store
+    from sagsae.activations.stream import ActivationStream as ActivationStream
+    from sagsae.activations.texts import dump as dump
     from sagsae.api import Trained as Trained
     from sagsae.api import evaluate as evaluate
     from sagsae.api import train as train
     from sagsae.autoencoders.base import Autoencoder as Autoencoder
-    from sagsae.comparison import Comparison as Comparison
-    from sagsae.comparison import compare as compare
-    from sagsae.evaluation.consistency import consistency as consistency
-    from sagsae.evaluation.poles import poles as poles
-    from sagsae.evaluation.poles import signed_pairs as signed_pairs
+    from sagsae.comparison.dominance import Comparison as Comparison
+    from sagsae.comparison.dominance import compare as compare
+    from sagsae.comparison.sweeps import Sweep as Sweep
+    from sagsae.evaluation.interventions import kept_positions as kept_positions
+    from sagsae.evaluation.interventions import loss_recovered as loss_recovered
+    from sagsae.evaluation.interventions import splice as splice
+    from sagsae.evaluation.interventions import steer as steer
+    from sagsae.evaluation.signs.consistency import consistency as consistency
+    from sagsae.evaluation.signs.poles import poles as poles
+    from sagsae.evaluation.signs.poles import signed_pairs as signed_pairs
     from sagsae.exchange.loading import load as load
     from sagsae.exchange.saelens import export_saelens as export_saelens
-    from sagsae.interventions import kept_positions as kept_positions
-    from sagsae.interventions import loss_recovered as loss_recovered
-    from sagsae.interventions import splice as splice
-    from sagsae.interventions import steer as steer
-    from sagsae.language_models import load_language_model as load_language_model
-    from sagsae.language_models import load_tokenizer as load_tokenizer
     from sagsae.result_files import results as results
-    from sagsae.schedules import Recipe as Recipe
-    from sagsae.sweeps import Sweep as Sweep
-    from sagsae.texts import dump as dump
+    from sagsae.training.recipe import Recipe as Recipe
 
 __version__ = "0.2.0"
 _NAMES = {
-    "activations": "ActivationStream Hookpoint Store default_hookpoints",
+    "activations.hookpoints": "Hookpoint default_hookpoints",
+    "activations.language_models": "load_language_model load_tokenizer",
+    "activations.store": "Store",
+    "activations.stream": "ActivationStream",
+    "activations.texts": "dump",
     "api": "Trained evaluate train",
     "autoencoders.base": "Autoencoder",
-    "comparison": "Comparison compare",
-    "evaluation.consistency": "consistency",
-    "evaluation.poles": "poles signed_pairs",
+    "comparison.dominance": "Comparison compare",
+    "comparison.sweeps": "Sweep",
+    "evaluation.interventions": "kept_positions loss_recovered splice steer",
+    "evaluation.signs.consistency": "consistency",
+    "evaluation.signs.poles": "poles signed_pairs",
     "exchange.loading": "load",
     "exchange.saelens": "export_saelens",
-    "interventions": "kept_positions loss_recovered splice steer",
-    "language_models": "load_language_model load_tokenizer",
     "result_files": "results",
-    "sweeps": "Sweep",
-    "schedules": "Recipe",
-    "texts": "dump",
+    "training.recipe": "Recipe",
 }
 _MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = sorted(_MODULES)

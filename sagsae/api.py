@@ -20,10 +20,10 @@ from sagsae.activations.store import Store
 from sagsae.activations.stream import iterate
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.registry import knobs
-from sagsae.autoencoders.storage import build
+from sagsae.autoencoders.weights import build
 from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
-from sagsae.schedules import Recipe, uses
 from sagsae.training.history import History
+from sagsae.training.recipe import Recipe, uses
 from sagsae.training.trainer import Trainer, stopped_by_signals
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from sagsae.storage import Folder, Storage
+from sagsae.activations.storage import Folder, Storage
 
 KEY, SECRET = "AKIAEXAMPLEKEY", "a-secret-that-must-appear-nowhere"
 MOTO = """

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from sagsae import sign_rates
+from sagsae.comparison import sign_rates
 from tests.committed import (
     D_MODEL,
     ROOT,

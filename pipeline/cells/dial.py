@@ -31,20 +31,20 @@ from pipeline.study.cell import Cell
 from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, DialSpec
 from pipeline.study.looks import UsedCell, chosen_cell
 from pipeline.study.metrics import CellMetrics
+from sagsae.activations.language_models import load_tokenizer
 from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.calibration import Firings
-from sagsae.evaluation.dial import Curves, interventions, steer
-from sagsae.evaluation.directions import (
+from sagsae.evaluation.metrics import accumulate
+from sagsae.evaluation.steering.dial import Curves, interventions, steer
+from sagsae.evaluation.steering.directions import (
     Arms,
     opposite_pairs,
     random_directions,
     strongest_two_sided,
     unit,
 )
-from sagsae.evaluation.metrics import accumulate
-from sagsae.evaluation.steering import Steering
-from sagsae.language_models import load_tokenizer
+from sagsae.evaluation.steering.passes import Steering
 
 # Tokens that each sense of a direction promotes most, whose logits are compared.
 PROMOTED = 10

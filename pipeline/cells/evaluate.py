@@ -28,8 +28,7 @@ from sagsae.activations.store import Store
 from sagsae.activations.stream import iterate
 from sagsae.autoencoders.accounting import break_even_share
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.registry import variant
-from sagsae.autoencoders.storage import load
+from sagsae.autoencoders.weights import class_of, load
 from sagsae.evaluation.distributions import Summary, quantiles
 from sagsae.evaluation.groups import GroupSums
 from sagsae.evaluation.histograms import Histograms, activation_histograms
@@ -148,7 +147,7 @@ def evaluate_cell(
 
 def read_autoencoder(weights: Path, cell: Cell) -> Autoencoder:
     """The autoencoder of a cell; raises EvaluationError or ValueError for any other file."""
-    sae = load(weights, variant(cell.variant) if ":" in cell.variant else None)
+    sae = load(weights, class_of(cell.variant) if ":" in cell.variant else None)
     name = sae.provenance.get("foreign", {}).get("variant", sae.name)
     if (name, sae.width) != (cell.variant, cell.width):
         raise EvaluationError(

@@ -26,13 +26,18 @@ from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of, locked
 from pipeline.study.looks import UsedCell
 from pipeline.study.probe import SOURCE, ProbeRun, ProbeSpec
+from sagsae.activations.language_models import load_tokenizer, texts_of
 from sagsae.activations.store import Store
 from sagsae.activations.tokens import TokenStore, places_of_rows
-from sagsae.evaluation.probe import Baseline, TaskScores, probe_activations, probe_autoencoder
-from sagsae.evaluation.probe_tasks import Sampling, gathered, make_tasks
-from sagsae.evaluation.probing import Task
-from sagsae.evaluation.token_labels import Labelling, source_labels, token_labels
-from sagsae.language_models import load_tokenizer, texts_of
+from sagsae.evaluation.probing.probes import Task
+from sagsae.evaluation.probing.scores import (
+    Baseline,
+    TaskScores,
+    probe_activations,
+    probe_autoencoder,
+)
+from sagsae.evaluation.probing.tasks import Sampling, gathered, make_tasks
+from sagsae.evaluation.probing.token_labels import Labelling, source_labels, token_labels
 
 
 def labels_of(tokens: TokenStore, tokenizer: Any, kinds: list[str]) -> list[Labelling]:

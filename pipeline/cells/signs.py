@@ -28,10 +28,11 @@ from pipeline.study.cell import Cell
 from pipeline.study.looks import UsedCell, nearest_lambda
 from pipeline.study.signs import SignsRun, SignsSpec, is_two_sided, one_sided_forms
 from sagsae.activations.store import Store
-from sagsae.autoencoders.dictionary import Dictionary, first_rows
-from sagsae.evaluation.consistency import consistency
-from sagsae.evaluation.poles import poles, signed_pairs, two_sided_latents
-from sagsae.evaluation.starts import dead_by_start
+from sagsae.autoencoders.declaration import first_rows
+from sagsae.autoencoders.dictionary import Dictionary
+from sagsae.evaluation.signs.consistency import consistency
+from sagsae.evaluation.signs.poles import poles, signed_pairs, two_sided_latents
+from sagsae.evaluation.signs.starts import dead_by_start
 
 # Held-out rows that are encoded for poles; so many of them at once.
 MOST_ROWS, AT_ONCE = 16_384, 2_048

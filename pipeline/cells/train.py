@@ -15,8 +15,8 @@ from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.specs import TrainSpec
 from sagsae import api
-from sagsae.activations import Store
 from sagsae.activations.rows import rows_of
+from sagsae.activations.store import Store
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.training.trainer import Trainer, stopped_by_signals
 

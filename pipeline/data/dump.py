@@ -21,8 +21,10 @@ from pipeline.jobs.json_files import digest, read_json
 from pipeline.jobs.progress import Progress
 from pipeline.jobs.stage import Device, device_of
 from pipeline.study.specs import DumpSpec
-from sagsae.activations import DumpProgress, DumpSettings, Store, dump_activations
-from sagsae.storage import storage_at
+from sagsae.activations.dump import DumpProgress, dump_activations
+from sagsae.activations.reading import DumpSettings
+from sagsae.activations.storage import storage_at
+from sagsae.activations.store import Store
 
 # Contexts of the training split from which the median norms are taken.
 CALIBRATION_CONTEXTS = 64

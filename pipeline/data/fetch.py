@@ -142,6 +142,6 @@ def load_asset(asset: Path, dtype: str, device: torch.device) -> Any:
     """The language model of an ``asset.json``."""
     import torch
 
-    from sagsae.language_models import load_language_model
+    from sagsae.activations.language_models import load_language_model
 
     return load_language_model(model_folder(asset), getattr(torch, dtype), device)

@@ -18,9 +18,11 @@ from pipeline.jobs.cache import STORES, Entry, using, write_record
 from pipeline.jobs.json_files import digest
 from pipeline.jobs.progress import Progress
 from pipeline.study.specs import DumpSpec
-from sagsae.activations import Store, StoreWriter, iterate
 from sagsae.activations.layout import CALIBRATION, StoreConfig, store_path
-from sagsae.storage import Storage, storage_at
+from sagsae.activations.storage import Storage, storage_at
+from sagsae.activations.store import Store
+from sagsae.activations.stream import iterate
+from sagsae.activations.writer import StoreWriter
 
 
 def moments(store: Store, hookpoint: str) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pipeline.study.study_config import TappedModel
-from sagsae.activations import Hookpoint, Store, default_hookpoints
+from sagsae.activations.hookpoints import Hookpoint, default_hookpoints
+from sagsae.activations.store import Store
 
 
 def hookpoints_of(model: TappedModel, names: list[str], model_type: str) -> dict[str, Hookpoint]:

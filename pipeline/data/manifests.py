@@ -11,8 +11,10 @@ from pipeline.jobs.cache import ENTRY, entry_folder
 from pipeline.jobs.json_files import digest, expect_fields, read_json
 from pipeline.study.made_for import check_made_for
 from pipeline.study.specs import DumpSpec
-from sagsae.activations import Store, StoreError, verify_store
-from sagsae.storage import Location, Storage, is_url, storage_at
+from sagsae.activations.layout import StoreError
+from sagsae.activations.storage import Location, Storage, is_url, storage_at
+from sagsae.activations.store import Store
+from sagsae.activations.verify import verify_store
 
 
 def describe(store: Store, spec: DumpSpec) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def _true_folder(source: dict[str, Any], folder: Path) -> tuple[Path, str | None
         case "hub":
             return _from_hub(source, folder)
         case "path":
-            from sagsae.language_models import check_model_folder
+            from sagsae.activations.language_models import check_model_folder
 
             return check_model_folder(source["path"]), None
         case _:
@@ -97,7 +97,7 @@ def describe_model(folder: Path) -> dict[str, Any]:
     Raises:
         LanguageModelError: the model or its tokenizer cannot be loaded.
     """
-    from sagsae.language_models import load_language_model, load_tokenizer
+    from sagsae.activations.language_models import load_language_model, load_tokenizer
 
     config = load_language_model(folder).config
     load_tokenizer(folder)
@@ -159,7 +159,7 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    from sagsae.language_models import require_complete
+    from sagsae.activations.language_models import require_complete
 
     vars(library)["GGUFReader"] = cache(library.GGUFReader)  # else it is parsed three times
     model, info = AutoModelForCausalLM.from_pretrained(

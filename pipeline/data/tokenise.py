@@ -27,9 +27,9 @@ from pipeline.jobs.json_files import digest, expect_fields, read_json
 from pipeline.jobs.progress import Progress, say
 from pipeline.study.made_for import check_made_for
 from pipeline.study.specs import TokenSpec
+from sagsae.activations.language_models import load_tokenizer
 from sagsae.activations.reading import contexts_per_block
 from sagsae.activations.tokens import TextTooShortError, TokenStore, load_tokens, pack, save_tokens
-from sagsae.language_models import load_tokenizer
 
 DOCUMENTS_A_BATCH = 256
 # Fields of a specification that decide how many contexts there are, and not which.

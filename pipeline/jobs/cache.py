@@ -25,8 +25,8 @@ from typing import Any
 from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.jobs.progress import say
 from pipeline.jobs.stage import locked, remove_partials
+from sagsae.activations.storage import Storage, is_url
 from sagsae.files import FileLock
-from sagsae.storage import Storage, is_url
 
 MODELS, TEXTS, TOKENS, STORES, BASELINES = "models", "texts", "tokens", "stores", "baselines"
 STUDIES, STUDY_FILE = "studies", "{}-{}.json"

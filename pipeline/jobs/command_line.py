@@ -18,8 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser, main: Callable[..., None]) ->
     reads the text; so does the method ``argument`` of a type that has one. A parameter before a /
     has no option name.
     """
-    texts = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", inspect.getdoc(main) or "", re.MULTILINE)
-    helps = {name: " ".join(text.split()).replace("%", "%%") for name, text in texts}
+    helps = {name: text.replace("%", "%%") for name, text in texts_of(main).items()}
     for name, parameter in inspect.signature(main, eval_str=True).parameters.items():
         given = _reading(parameter.annotation) | {"help": helps.get(name)}
         if parameter.kind is parameter.POSITIONAL_ONLY:
@@ -31,6 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser, main: Callable[..., None]) ->
             given["nargs"] = "*"
         option = name.rstrip("_").replace("_", "-")  # from is a word of Python, from_ a name
         parser.add_argument(f"--{option}", dest=name, **given)
+
+
+def texts_of(documented: Any) -> dict[str, str]:
+    """The texts under ``Args`` or ``Attributes`` of a docstring, by name."""
+    doc = inspect.getdoc(documented) or ""
+    texts = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", doc, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in texts}
 
 
 def _reading(kind: Any) -> dict[str, Any]:

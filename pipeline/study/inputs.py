@@ -16,7 +16,7 @@ from pipeline.study.cell import Cell
 from pipeline.study.looks import LookSpec
 from pipeline.study.made_for import Expected, is_made_for, made_from
 from pipeline.study.outputs import SPLITS, WEIGHTS, Split
-from sagsae.storage import is_url
+from sagsae.activations.storage import is_url
 
 if TYPE_CHECKING:
     from pipeline.study.study import Study

@@ -133,7 +133,7 @@ class Label(Section):
 
 
 class Absorbed(Section):
-    """Absorption of one label, see ``sagsae.evaluation.absorption``."""
+    """Absorption of one label, see ``sagsae.evaluation.probing.absorption``."""
 
     main: list[Natural]
     """The main sides: i is z > 0 of latent i, H + i is z < 0."""

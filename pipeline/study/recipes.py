@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from pipeline.study.sections import NAME_LENGTH, ONCE, Name, Section, Variant, faults_of
 from pipeline.study.training import DEFAULT_RECIPE, Changes, Training, for_variant
-from sagsae.schedules import SETTINGS, uses
+from sagsae.training.recipe import SETTINGS, uses
 
 if TYPE_CHECKING:
     from pipeline.study.study_config import StudyConfig

@@ -21,8 +21,8 @@ from pydantic import (
 )
 
 from pipeline.jobs.json_files import json_argument
+from sagsae.activations.storage import parse
 from sagsae.autoencoders.registry import check_name
-from sagsae.storage import parse
 
 # Characters of the longest model, hookpoint or variant name: each becomes a folder.
 NAME_LENGTH = 64

@@ -75,7 +75,8 @@ def signs_faults(config: StudyConfig) -> list[str]:
 
 
 class SignedCell(UsedCell):
-    """One cell, and pairs of its live latents, see ``sagsae.evaluation.poles.SignedPairs``."""
+    """One cell, and pairs of its live latents, see
+    ``sagsae.evaluation.signs.poles.SignedPairs``."""
 
     collapsed: bool
     """Such a cell is in no other part of the run."""
@@ -86,13 +87,13 @@ class SignedCell(UsedCell):
     opposite: Natural
     alike: Natural
     dead_against: Share | None = None
-    """Of the latents that began against the mean, see ``sagsae.evaluation.starts``. Null of a class
-    of one's own, whose start is not known."""
+    """Of the latents that began against the mean, see ``sagsae.evaluation.signs.starts``. Null of a
+    class of one's own, whose start is not known."""
     dead_along: Share | None = None
 
 
 class Agreement(Section):
-    """Cells that differ in their seed alone, see ``sagsae.evaluation.consistency``."""
+    """Cells that differ in their seed alone, see ``sagsae.evaluation.signs.consistency``."""
 
     cells: list[Cell]
     greedy: Finite

@@ -20,7 +20,7 @@ from pipeline.study.sections import ABSENT, Spec
 from pipeline.study.sources import AnyText, ModelSource
 from pipeline.study.study_config import Evaluation, Packing, StoreRows, TappedModel
 from pipeline.study.training import Training
-from sagsae.schedules import SETTINGS, Recipe, uses
+from sagsae.training.recipe import SETTINGS, Recipe, uses
 
 
 class AssetSpec(Spec):

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import math
-from itertools import pairwise
 from operator import not_
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, create_model, model_validator
 
+from pipeline.jobs.command_line import texts_of
 from pipeline.study.sections import LARGEST, Count, FieldFaults, Natural, Number, Section, faults_of
-from sagsae import schedules
-from sagsae.schedules import SETTINGS, setting_faults, uses
+from sagsae.training.recipe import SETTINGS, Recipe, Setting, setting_faults, uses
 
 # Name of section ``training`` wherever recipes are named. Names of cells leave it out.
 DEFAULT_RECIPE = "default"
 
 
-def _texts(of: type) -> dict[str, str]:
-    """The text under each field of a class."""
-    (body,) = (node.body for node in ast.parse(inspect.getsource(of)).body if hasattr(node, "body"))
-    return {
-        field.target.id: inspect.cleandoc(str(text.value.value))
-        for field, text in pairwise(body)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-    }
+_TEXTS = texts_of(Recipe)
 
 
-def _field(name: str, doc: str) -> tuple[Any, Any]:
+def _field(name: str, known: Setting, text: str) -> tuple[Any, Any]:
     """Type and field of a setting of the library."""
-    known = SETTINGS[name]
     limits: dict[str, Any] = known.limits
     kinds: dict[type, Any] = {
         int: Annotated[int, Field(**{"le": LARGEST} | limits)],
@@ -43,7 +31,7 @@ def _field(name: str, doc: str) -> tuple[Any, Any]:
     default: Any = DEFAULTS.get(name, known.default)
     default = list(default) if known.kind is tuple else default
     rest: dict[str, Any] = {} if known.always else {"exclude_if": default.__eq__}
-    return kinds[known.kind], Field(default=default, description=doc, **rest)
+    return kinds[known.kind], Field(default=default, description=text, **rest)
 
 
 # Where they are not those of the library.
@@ -64,8 +52,8 @@ class _Length(Section):
 OF_A_CELL = ("steps", "lam", "k")
 
 _FIELDS: Any = {
-    name: _field(name, doc)
-    for name, doc in _texts(schedules.Recipe).items()
+    name: _field(name, known, _TEXTS[name])
+    for name, known in SETTINGS.items()
     if name not in OF_A_CELL
 }
 

@@ -31,13 +31,13 @@ from pipeline.synthetic.sizes import (
     Protocol,
     Robustness,
 )
-from sagsae.schedules import Recipe
 from sagsae.synthetic import TAU
 from sagsae.synthetic.anomalies import ExcursionSource, direction_aurocs
 from sagsae.synthetic.consolidation import Matches, match_poles
 from sagsae.synthetic.pairs import PairSample, PairSource, antipodal, at_cosine
 from sagsae.synthetic.runs import Measured, measure, train
 from sagsae.synthetic.sources import Drawn, Source, unit_directions
+from sagsae.training.recipe import Recipe
 
 # setting, variant, multiple, width, lam, metrics (name -> number or None), and perhaps what a
 # figure shows of the run.

@@ -28,8 +28,7 @@ from pipeline.jobs.json_files import read_json
 from pipeline.jobs.progress import Progress
 from pipeline.study.outputs import RECORDS
 from pipeline.tools.status import bytes_under, gigabytes
-from sagsae.activations import StoreConfig, StoreError
-from sagsae.activations.layout import LOCK
+from sagsae.activations.layout import LOCK, StoreConfig, StoreError
 from sagsae.activations.tokens import load_tokens
 from sagsae.files import FileLock, LockedError
 

@@ -22,8 +22,8 @@ from sagsae.activations.layout import (
     StoreConfig,
     committed_blocks,
 )
+from sagsae.activations.storage import Storage
 from sagsae.files import canonical_json
-from sagsae.storage import Storage
 
 
 def write_metadata(storage: Storage, config: StoreConfig) -> None:

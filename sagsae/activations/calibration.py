@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
 from sagsae.activations.layout import CALIBRATION, StoreError
+from sagsae.activations.storage import Location, storage_at
 from sagsae.files import checked_json, signed_json
-from sagsae.storage import Location, storage_at
 
 
 def kept_mask(

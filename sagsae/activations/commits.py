@@ -17,8 +17,8 @@ import torch
 
 from sagsae.activations.arrays import as_tensor
 from sagsae.activations.layout import CALIBRATION, SEALED, StoreConfig, StoreError, commit_name
+from sagsae.activations.storage import Storage
 from sagsae.files import checked_json, digest, signed_json
-from sagsae.storage import Storage
 
 # Rows that are summed at once; the last digits of a sum depend on it.
 STATISTICS_ROWS = 1024

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from sagsae.activations.calibration import load_calibration, median_norms, save_calibration
 from sagsae.activations.commits import read_commits
+from sagsae.activations.cpu_products import threads_of_torch
 from sagsae.activations.hookpoints import Hookpoint, capture, run_captured
 from sagsae.activations.layout import (
     CALIBRATION,
@@ -35,11 +36,10 @@ from sagsae.activations.layout import (
     store_path,
 )
 from sagsae.activations.reading import BlockMemory, BlockReader, DumpSettings, contexts_per_block
+from sagsae.activations.storage import Storage
 from sagsae.activations.tokens import TokenStore
 from sagsae.activations.writer import StoreWriter
-from sagsae.cpu_products import threads_of_torch
 from sagsae.files import digest
-from sagsae.storage import Storage
 
 # One reads a block with a GPU while the others write. No GPU has shown how many it takes: this
 # follows from times of writing. On a CPU the model takes thirty times as long as the writing.

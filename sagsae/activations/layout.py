@@ -26,8 +26,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
+from sagsae.activations.storage import Location, Storage, storage_at
 from sagsae.files import MAX_FILES, LockedError, canonical_json, checked_json, digest
-from sagsae.storage import Location, Storage, storage_at
 
 FORMAT = "sagsae-activations-3"
 TOKEN_ARRAYS = ("token_id", "doc_id", "position")

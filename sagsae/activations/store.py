@@ -34,8 +34,8 @@ from sagsae.activations.layout import (
     StoreError,
     committed_blocks,
 )
+from sagsae.activations.storage import Folder, Location, Storage, StorageError, storage_at
 from sagsae.files import canonical_json, digest
-from sagsae.storage import Folder, Location, Storage, StorageError, storage_at
 
 
 class Store:

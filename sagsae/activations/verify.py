@@ -10,8 +10,8 @@ from itertools import chain
 
 from sagsae.activations.arrays import is_metadata, metadata_files
 from sagsae.activations.layout import StoreConfig, StoreError
+from sagsae.activations.storage import Location
 from sagsae.activations.store import Store
-from sagsae.storage import Location
 
 
 def verify_store(where: Location) -> list[str]:

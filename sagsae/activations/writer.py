@@ -37,10 +37,10 @@ from sagsae.activations.layout import (
     commit_name,
     committed_blocks,
 )
+from sagsae.activations.storage import Folder, Location, storage_at
 from sagsae.activations.store import Store
 from sagsae.activations.verify import faults_of
 from sagsae.files import FileLock, differences, signed_json
-from sagsae.storage import Folder, Location, storage_at
 
 
 class StoreWriter:

@@ -7,8 +7,6 @@ and ``sagsae_tied``, 5 for ``sagsae_sym``, 6 for ``sagsae``).
 
 from __future__ import annotations
 
-from sagsae.autoencoders.registry import variant
-
 
 def break_even_share(name: str, d: int) -> float | None:
     """Share of latents that must serve both signs for the variant to cost no more than Gated.
@@ -22,12 +20,13 @@ def break_even_share(name: str, d: int) -> float | None:
         q*, or None for variants with one side, and for those that are not gated.
 
     Raises:
-        KeyError, ImportError, TypeError: see `variant`.
+        KeyError, ImportError, TypeError: see `class_of`.
     """
     from sagsae.autoencoders.gate import GatedAutoencoder  # and torch
     from sagsae.autoencoders.gated import Gated
+    from sagsae.autoencoders.weights import class_of
 
-    kind = variant(name)
+    kind = class_of(name)
     if not issubclass(kind, GatedAutoencoder) or not kind.two_sided:
         return None
     return max(0.0, (2 * d + len(kind.vectors)) / (2 * d + len(Gated.vectors)) - 1)

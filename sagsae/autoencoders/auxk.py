@@ -22,32 +22,28 @@ def nearest_power_of_two(value: float) -> int:
     return 1 << max(0, round(math.log2(value)))
 
 
-def strongest(pre: Tensor, most: int, two_sided: bool) -> Tensor:
-    """Codes [..., H]: the ``most`` strongest along the last axis, rectified or signed.
-
-    Args:
-        pre: [..., H] pre-activations.
-        most: Active ones among H, at most.
-        two_sided: Whether negative ones count by their size.
-    """
-    codes = pre if two_sided else pre.relu()
-    if most >= pre.shape[-1]:
+def strongest(codes: Tensor, keys: Tensor, most: int) -> Tensor:
+    """The ``most`` codes of the largest keys along the last axis, zero elsewhere; both [..., H]."""
+    if most >= codes.shape[-1]:
         return codes
-    chosen = codes.abs().topk(most, dim=-1, sorted=False).indices
+    chosen = keys.topk(most, dim=-1, sorted=False).indices
     return torch.zeros_like(codes).scatter(-1, chosen, codes.gather(-1, chosen))
 
 
-def auxk_loss(error: Tensor, codes: Tensor, rows: Tensor) -> Tensor:
+def auxk_loss(error: Tensor, pre: Tensor, rows: Tensor, most: int, two_sided: bool) -> Tensor:
     """The AuxK term, zero where no latent is dead or the error does not vary.
 
     Args:
         error: [B, d] of the live latents, without gradients.
-        codes: [B, D] of the D dead latents.
+        pre: [B, D] pre-activations of the D dead latents.
         rows: [D, d] of the decoder.
+        most: Dead latents that are active on a token, at most.
+        two_sided: Whether negative pre-activations count by their size, and keep their sign.
     """
-    if not codes.shape[1]:
+    if not pre.shape[1]:
         return error.new_zeros(())
-    left = error - codes @ rows
+    codes = pre if two_sided else pre.relu()
+    left = error - strongest(codes, codes.abs(), most) @ rows
     variance = (error - error.mean(0)).square().sum(1).mean()
     usable = variance.isfinite() & (variance > 0)  # else its gradients would not be numbers
     share = left.square().sum(1).mean() / torch.where(usable, variance, 1.0)

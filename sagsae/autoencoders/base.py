@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from sagsae import __version__
 from sagsae.files import write_atomic
-from sagsae.schedules import DEFAULTS, Recipe
+from sagsae.training.recipe import DEFAULTS, Recipe
 
 
 class Autoencoder(nn.Module, ABC):

@@ -17,10 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sagsae.autoencoders.auxk import strongest
-from sagsae.autoencoders.dictionary import BY_BATCH, Vectors
+from sagsae.autoencoders.declaration import BY_BATCH
 from sagsae.autoencoders.topk import KSparse
-from sagsae.schedules import DEFAULTS, Recipe
+from sagsae.training.recipe import DEFAULTS, Recipe
 
 CALIBRATION_ROWS = 32_768
 # How far the L0 at the threshold may be from k, as a share of k.
@@ -36,8 +35,6 @@ class BatchTopK(KSparse):
     calibration_rows = CALIBRATION_ROWS
     opened = BY_BATCH
 
-    threshold: Tensor
-
     def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
         super().__init__(d, width, scale)
         self.register_buffer("threshold", torch.zeros(()))
@@ -51,13 +48,6 @@ class BatchTopK(KSparse):
     @property
     def unfinished(self) -> str:
         return super().unfinished or ("" if self.calibrated else "calibrate(batches)")
-
-    def activate(self, pre: Tensor, v: Vectors) -> Tensor:
-        return pre * (self.key(pre) > self.threshold)
-
-    def select(self, pre: Tensor, v: Vectors, knob: float) -> Tensor:
-        every = pre.reshape(1, -1)
-        return strongest(every, int(knob) * len(pre), self.two_sided).view_as(pre)
 
     def calibrate(self, batches: Iterator[Tensor]) -> dict[str, Any]:
         """Set the threshold to the mean over batches of the smallest value that is kept.
@@ -79,12 +69,12 @@ class BatchTopK(KSparse):
                 values.append(top)
                 rows += len(x)
             every = torch.cat(values).sort(descending=True).values
-            found = torch.stack(cuts).mean() if cuts else every.new_zeros(())
-            self.threshold.copy_(found)
+            threshold = torch.stack(cuts).mean() if cuts else every.new_zeros(())
+            self.threshold.copy_(threshold)
             self.calibrated = True
             l0 = int((every > self.threshold.double()).sum()) / rows
         record: dict[str, Any] = {
-            "threshold": float(found),
+            "threshold": float(threshold),
             "threshold_at_k": float(every[min(k * rows, len(every)) - 1]),
             "l0": l0,
         }
@@ -94,7 +84,7 @@ class BatchTopK(KSparse):
 
 
 class AbsBatchTopK(BatchTopK):
-    """The same by |pre|, with its sign."""
+    """``z = pre`` on the k B largest |pre| of a batch; later where |pre| exceeds a threshold."""
 
     name = "absbatchtopk"
     two_sided = True

@@ -1,166 +1,178 @@
-"""What gates and the families without a gate share: one encoder product, vectors per latent.
+"""What follows from a family's declaration: code, selection, penalty, estimators and loss, in plain
+PyTorch.
 
-With ``pre = (x - c b_dec) W_enc + b_enc`` [B, H], the code ``z`` is a function of ``pre`` and of
-the vectors, and ``x_hat = z W_dec + b_dec``. A family is a class in a file of its own: `activate`,
-`select` where training selects otherwise, `penalty`, and `sides`, from which the step on a CPU
-computes the same. `loss` is what is trained, in plain PyTorch.
+The step on a CPU (`sagsae.training.cpu_step`) computes the same from the same declaration. So a
+class that overrides a method of `Dictionary` is trained by autograd, see `is_as_declared`.
 """
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from inspect import isfunction
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from sagsae.autoencoders.base import Autoencoder
+from sagsae.autoencoders.auxk import auxk_loss, strongest
+from sagsae.autoencoders.declaration import (
+    BY_BATCH,
+    BY_ROW,
+    COUNT,
+    GATE,
+    SIZE,
+    Declaration,
+    Vectors,
+)
 from sagsae.autoencoders.sparse_product import sparse_product
-from sagsae.schedules import DEFAULTS, Recipe
-
-Vectors = Mapping[str, Tensor]
-# What opens an entry in training: its side's threshold, or its rank in its row or batch.
-BY_THRESHOLD, BY_ROW, BY_BATCH = "threshold", "row", "batch"
-# What lambda weighs: p, the size of the code, or the number of its entries.
-GATE, SIZE, COUNT = "gate", "size", "count"
 
 
-class Sides(NamedTuple):
-    """Both sides of a gate, vectors [H].
+class Facing(NamedTuple):
+    """Of each pre-activation its ``size`` [B, h] on the side that it faces, and that side's theta,
+    gain and c, [B, h] or [h]."""
 
-    ``pre`` opens the positive side above theta+, else the negative one below -theta-. With s = pre
-    or -pre and the vectors of that side, p = s - theta and |z| = max(0, s exp(r) + c). No element
-    opens both sides; a side that never opens has an infinite theta.
-    """
-
-    theta_pos: Tensor
-    theta_neg: Tensor
-    r_pos: Tensor
-    r_neg: Tensor
-    c_pos: Tensor
-    c_neg: Tensor
-
-    @classmethod
-    def shared(cls, theta: Tensor, r: Tensor, c: Tensor, two_sided: bool) -> Sides:
-        """Sides that share their vectors, or one side alone."""
-        below = theta if two_sided else torch.full_like(theta, torch.inf)
-        return cls(theta, below, r, r, c, c)
+    size: Tensor
+    theta: Tensor
+    gain: Tensor
+    c: Tensor
 
 
-def first_rows(width: int, d: int, seed: int) -> Tensor:
-    """[H, d] float32, on the CPU: the unit rows at which encoder and decoder begin."""
-    generator = torch.Generator().manual_seed(seed)
-    rows = torch.randn(width, d, generator=generator, dtype=torch.float32)
-    rows /= rows.norm(dim=1, keepdim=True)
-    return rows
-
-
-class Dictionary(Autoencoder):
-    """Parameters ``W_enc`` [d, H], ``W_dec`` [H, d], ``b_dec`` [d], vectors [H].
-
-    Args:
-        d: Width of the activations.
-        width: Number of latents H.
-        scale: See `Autoencoder`.
-
-    Attributes:
-        unit_rows: Whether the rows of ``W_dec`` keep norm 1. Else the penalty weighs each latent by
-            the norm of its row.
-        levels: Ends of nested groups of latents, ascending; the last is H.
-        level_weight: Of the error of each level.
-    """
-
-    levels: tuple[int, ...]
-    unit_rows, level_weight = True, 1.0
-
-    vectors: ClassVar[tuple[str, ...]]
-    """Names of the per-latent parameters, in order."""
-    log_gains: ClassVar[tuple[str, ...]] = ()
-    """Those among them that are logarithms of gains: without the units of the activations."""
-    two_sided: ClassVar[bool] = False
-    """Whether one latent serves both signs."""
-    may_free_rows: ClassVar[bool] = False
-    """Whether a recipe may free the norms of the decoder's rows; else they are 1."""
-    opened: ClassVar[str] = BY_THRESHOLD
-    """What opens an entry in training."""
-    penalised: ClassVar[str] = ""
-    """What lambda weighs, as `penalty` gives it; empty for nothing."""
-    auxiliary: ClassVar[bool] = False
-    """Whether a second code reconstructs as well, see `sagsae.autoencoders.gate`."""
-    bandwidth: float = 0.0
-    """Of the kernel that estimates the gradient of a threshold; 0 for none."""
-    auxk_coefficient: float = 0.0
-    """Weight of the AuxK term, see `sagsae.autoencoders.auxk`; 0 for none."""
-    auxk_latents: int = 0
-    """Dead latents per token in that term."""
-
-    W_enc: Tensor
-    b_dec: Tensor
-
-    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
-        super().__init__(d, width, scale)
-        self.levels = (width,)
-        self.W_enc = nn.Parameter(torch.zeros(width, d).T)  # a latent's weights lie together
-        self.W_dec = nn.Parameter(torch.zeros(width, d))
-        self.b_dec = nn.Parameter(torch.zeros(d))
-        for name in self.vectors:
-            self.register_parameter(name, nn.Parameter(torch.zeros(width)))
-
-    def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
-        """Random decoder rows, unit unless the recipe frees their norm and the family may; tied
-        encoder; ``b_dec`` at ``mean`` or, by the recipe, at zero."""
-        self.unit_rows = recipe.decoder_norm == "unit" or not self.may_free_rows
-        self.trains_decoder = recipe.decoder == "trained"
-        self.configure(recipe)
-        rows = first_rows(self.width, self.d, seed)
-        rows *= self._initial_norm(recipe)
-        params = self.params
-        params["W_dec"].copy_(rows)
-        params["W_enc"].copy_(rows.T)
-        params["b_dec"].zero_()
-        if recipe.b_dec_init == "mean":
-            params["b_dec"].copy_(mean)
-
-    def _initial_norm(self, recipe: Recipe) -> float:
-        return 1.0 if self.unit_rows else recipe.decoder_init_norm
+class Dictionary(Declaration):
+    """See `Declaration`. A family that overrides any of these methods takes the plain step."""
 
     @property
     def reads_centred(self) -> bool:
         """Whether the encoder reads x - b_dec, in the place of x."""
-        return True
+        return "b_enc" not in self.vectors or bool(self.centred)
 
     @property
     def subtracted(self) -> Tensor:
         """[d], what the encoder subtracts from the activations first."""
-        return self.b_dec
+        return self.centred * self.b_dec if "b_enc" in self.vectors else self.b_dec
 
-    @abstractmethod
+    def tracked(self, x: Tensor) -> Tensor:
+        """Pre-activations [B, H] for autograd.
+
+        The gradient of ``b_dec`` goes through a product of vectors, whose value is zero. Through
+        ``x - b_dec`` it would take a matrix product as large as the encoder's.
+
+        Products in bfloat16 leave a grid that is coarser than a kernel. So with a bandwidth the
+        values are those of float32 products also under autocast, as on every device. Gradients
+        still are those of the faster products.
+        """
+        subtracted = self.subtracted
+        shift = (subtracted.detach() - subtracted) @ self.W_enc.detach()
+        pre = (x - subtracted.detach()) @ self.W_enc + shift
+        if "b_enc" in self.vectors:
+            pre = pre + self.b_enc
+        if not self.bandwidth or not torch.is_autocast_enabled(x.device.type):
+            return pre
+        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
+            exact = self.pre_activations(x)
+        return pre + (exact - pre).detach()
+
+    def pre_activations(self, x: Tensor, latents: Tensor | slice = slice(None)) -> Tensor:
+        """Pre-activations [B, h] of some latents, in the parameters' dtype."""
+        W_enc = self.W_enc[:, latents]
+        pre = (x.to(W_enc.dtype) - self.subtracted) @ W_enc
+        return pre + self.b_enc[latents] if "b_enc" in self.vectors else pre
+
+    def key(self, pre: Tensor) -> Tensor:
+        """How strongly each latent is active, never negative."""
+        return pre.abs() if self.two_sided else pre.relu()
+
+    def facing(self, pre: Tensor, v: Vectors) -> Facing:
+        """The sides that pre-activations [B, h] of h latents face, whose vectors are [h].
+
+        Where both sides share a vector there is nothing to choose. Gates choose all the same: their
+        gradients were always summed side by side, and another order would round otherwise.
+        """
+        sides = self.sides(v)
+        if not self.two_sided:
+            return Facing(pre, sides.theta_pos, sides.r_pos.exp(), sides.c_pos)
+        theta, r, c = (
+            torch.where(pre > 0, positive, negative)
+            if self.penalised == GATE or positive is not negative
+            else positive
+            for positive, negative in zip(sides[::2], sides[1::2], strict=True)
+        )
+        return Facing(pre.abs(), theta, r.exp(), c)
+
+    def gated(self, pre: Tensor, side: Facing) -> Tensor:
+        """The code [B, h] of all entries above their thresholds."""
+        m = (side.size * side.gain + side.c).relu() * (side.size > side.theta)
+        return torch.copysign(m, pre) if self.two_sided else m
+
     def activate(self, pre: Tensor, v: Vectors) -> Tensor:
-        """The code [B, h] of pre-activations [B, h] of h latents, whose vectors are [h]."""
+        """The code [B, h] after training of pre-activations [B, h]."""
+        if self.opened == BY_ROW:
+            return self.select(pre, v, int(self.k))
+        z = self.gated(pre, self.facing(pre, v))
+        return z * (self.key(pre) > self.threshold) if self.opened == BY_BATCH else z
 
     def select(self, pre: Tensor, v: Vectors, knob: float) -> Tensor:
         """The code [B, H] of a batch in training, at lambda or k of this step."""
-        return self.activate(pre, v)
+        side = self.facing(pre, v)
+        z = self.gated(pre, side)
+        if self.opened == BY_ROW:
+            return strongest(z, self.key(pre), int(knob))
+        if self.opened == BY_BATCH:
+            every, keys = z.reshape(1, -1), self.key(pre).reshape(1, -1)
+            return strongest(every, keys, int(knob) * len(pre)).view_as(pre)
+        if not self.bandwidth:
+            return z
+        jump = (side.theta * side.gain + side.c).detach() * self.risen(side)
+        return z + (jump * pre.sign() if self.two_sided else jump)
+
+    def risen(self, side: Facing) -> Tensor:
+        """Zeros [B, H], whose gradient at theta is that of a step there, as a kernel of the width
+        ``bandwidth`` estimates it (arXiv 2407.14435)."""
+        theta = side.theta.detach()
+        near = (side.size.detach() - theta).abs() < self.bandwidth / 2
+        return near * ((theta - side.theta) / self.bandwidth)
 
     def penalty(self, pre: Tensor, v: Vectors, z: Tensor) -> Tensor | None:
         """What lambda weighs of each entry, [B, H]; None where nothing is penalised."""
+        if self.penalised == SIZE:
+            return z.abs()
+        if self.penalised == GATE:
+            side = self.facing(pre, v)
+            return (side.size - side.theta).relu()
+        if self.penalised == COUNT:
+            alive = (z != 0).to(z.dtype)
+            return alive + self.risen(self.facing(pre, v)) if self.bandwidth else alive
         return None
 
     def errors(self, x: Tensor, z: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Terms of the reconstruction, and x - x_hat [B, d]."""
-        error = x - self.reconstruct(z)
-        return {"reconstruction": error.square().sum(1).mean()}, error
+        if not self.nested:
+            error = x - self.reconstruct(z)
+            return {"reconstruction": error.square().sum(1).mean()}, error
+        error, squares = x - self.b_dec, []
+        for first, last in pairwise((0, *self.levels)):
+            error = error - z[:, first:last] @ self.W_dec[first:last]
+            squares.append(error.square().sum(1).mean())
+        inner = torch.stack(squares[:-1]).sum() if squares[:-1] else x.new_zeros(())
+        return {"reconstruction": squares[-1], "levels": inner}, error
 
     def auxiliary_terms(
         self, x: Tensor, pre: Tensor, v: Vectors, error: Tensor
     ) -> dict[str, Tensor]:
         """Further terms, which keep latents alive."""
-        return {}
-
-    @abstractmethod
-    def sides(self, v: Vectors) -> Sides:
-        """What opens latents, and how large their codes are then; differentiable."""
+        if self.auxk_coefficient:
+            dead = pre.new_zeros(0, dtype=torch.int64) if self.dead is None else self.dead.nonzero()
+            latents = dead.flatten()
+            of_dead = pre.index_select(1, latents), self.W_dec.index_select(0, latents)
+            term = auxk_loss(error.detach(), *of_dead, self.auxk_latents, self.two_sided)
+            return {"auxiliary": term}
+        if not self.auxiliary:
+            return {"auxiliary": x.new_zeros(())} if self.penalised == GATE else {}
+        side = self.facing(pre, v)
+        p = (side.size - side.theta).relu()
+        a = torch.copysign(p, pre) if self.two_sided else p
+        decoder = self.W_dec, self.b_dec
+        W, b = decoder if self.trains_auxiliary else (value.detach() for value in decoder)
+        return {"auxiliary": (x - a @ W - b).square().sum(1).mean()}
 
     def training_terms(self, x: Tensor, lam: float) -> tuple[dict[str, Tensor], Tensor]:
         """Terms before their `weights`, and the code of the batch, as autograd takes them."""
@@ -168,34 +180,28 @@ class Dictionary(Autoencoder):
         z = self.select(pre, v, lam)
         terms, error = self.errors(x, z)
         if (costs := self.penalty(pre, v, z)) is not None:
-            costs = costs if self.unit_rows else costs * self.W_dec.norm(dim=1)
+            if not self.unit_rows and self.penalised != COUNT:
+                costs = costs * self.W_dec.norm(dim=1)
             terms["penalty"] = costs.sum(1).mean()
         return {**terms, **self.auxiliary_terms(x, pre, v, error)}, z.detach()
 
     def weights(self, lam: float) -> dict[str, float]:
-        """Coefficients of the terms of `training_terms`, by name; 1 for those that are absent."""
-        return {"penalty": lam}
+        """Coefficients of the terms of `training_terms`, by name; 1 for those that are absent.
+
+        AuxK, a share of the error's variance, is weighed by the variance of the activations.
+        """
+        weights = {"penalty": lam}
+        if self.nested:
+            weights |= {"reconstruction": self.level_weight, "levels": self.level_weight}
+        if self.auxk_coefficient:
+            weights["auxiliary"] = self.auxk_coefficient * self.variance
+        return weights
 
     def loss(self, x: Tensor, lam: float) -> dict[str, Tensor]:
         """The terms whose sum is minimised; ``lam`` is k for the k-sparse families."""
         terms, _ = self.training_terms(x, lam)
         weights = self.weights(lam)
         return {name: weights.get(name, 1.0) * term for name, term in terms.items()}
-
-    def tracked(self, x: Tensor) -> Tensor:
-        """Pre-activations [B, H] for autograd.
-
-        The gradient of ``b_dec`` goes through a product of vectors, whose value is zero. Through
-        ``x - b_dec`` it would take a matrix product as large as the encoder's.
-        """
-        subtracted = self.subtracted
-        shift = (subtracted.detach() - subtracted) @ self.W_enc.detach()
-        return (x - subtracted.detach()) @ self.W_enc + shift
-
-    def pre_activations(self, x: Tensor, latents: Tensor | slice = slice(None)) -> Tensor:
-        """Those of some latents, in the parameters' dtype."""
-        W_enc = self.W_enc[:, latents]
-        return (x.to(W_enc.dtype) - self.subtracted) @ W_enc
 
     def code(self, x: Tensor) -> Tensor:
         """Code z [B, H] of normalised activations x [B, d], in the parameters' dtype."""
@@ -205,8 +211,11 @@ class Dictionary(Autoencoder):
     def code_of_latents(self, x: Tensor, latents: Tensor) -> Tensor:
         """The columns ``latents`` [k] of ``code(x)``, [B, k], at the cost of k latents.
 
-        Equal up to the rounding of products of another shape.
+        Equal up to the rounding of products of another shape. Where an entry opens by its rank in
+        its row, all latents are computed.
         """
+        if self.opened == BY_ROW:
+            return self.code(x)[..., latents]
         vectors = {name: value[latents] for name, value in self._vectors().items()}
         return self.activate(self.pre_activations(x, latents), vectors)
 
@@ -216,14 +225,6 @@ class Dictionary(Autoencoder):
     def reconstruct(self, z: Tensor) -> Tensor:
         """Reconstruction [B, d] of normalised activations from a code [B, H]."""
         return sparse_product(z, self.W_dec) + self.b_dec
-
-    def key(self, pre: Tensor) -> Tensor:
-        """How strongly each latent is active, never negative."""
-        return pre.abs() if self.two_sided else pre.relu()
-
-    def parameters_per_latent(self) -> int:
-        """Trainable scalars of one latent: its encoder row, its decoder row and its vectors."""
-        return 2 * self.d + len(self.vectors)
 
     def constrain(self) -> None:
         """Unit decoder rows, unless they are free or frozen, and the vectors' feasible set."""
@@ -236,26 +237,12 @@ class Dictionary(Autoencoder):
         rows = self.W_dec.detach()
         rows /= rows.norm(dim=1, keepdim=True).clamp_min_(torch.finfo(rows.dtype).tiny)
 
-    def project(self) -> None:
-        """Return the vectors to their feasible set after an optimiser step."""
-        return
 
-    @property
-    def unfinished(self) -> str:
-        return "" if self.unit_rows else "finish()"
-
-    def finish(self) -> None:
-        """Fold the norms of the decoder's rows, where they are free."""
-        if not self.unit_rows:
-            self.fold_norms()
-
-    def fold_norms(self) -> None:
-        """Move the norms of the decoder's rows into the encoder; no reconstruction changes."""
-        params, tiny = self.params, torch.finfo(self.W_dec.dtype).tiny
-        norms = params["W_dec"].norm(dim=1).clamp_min_(tiny)
-        params["W_dec"] /= norms[:, None]
-        params["W_enc"] *= norms
-        for name in self.vectors:
-            if name not in self.log_gains:
-                params[name] *= norms
-        self.unit_rows = True
+def is_as_declared(sae: Dictionary) -> bool:
+    """Whether neither the class nor the autoencoder has a method of its own in place of one of
+    `Dictionary`."""
+    return all(
+        getattr(type(sae), name) is method and name not in vars(sae)
+        for name, method in vars(Dictionary).items()
+        if isfunction(method) or isinstance(method, property)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sagsae.autoencoders.dictionary import Sides, Vectors
+from sagsae.autoencoders.declaration import Sides, Vectors
 from sagsae.autoencoders.gate import GatedAutoencoder
 
 

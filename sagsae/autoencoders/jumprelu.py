@@ -20,9 +20,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sagsae.autoencoders.dictionary import COUNT, Sides, Vectors
+from sagsae.autoencoders.declaration import COUNT, Sides, Vectors
 from sagsae.autoencoders.ungated import UngatedAutoencoder
-from sagsae.schedules import DEFAULTS, Recipe
+from sagsae.training.recipe import DEFAULTS, Recipe
 
 
 class JumpRelu(UngatedAutoencoder):
@@ -35,13 +35,14 @@ class JumpRelu(UngatedAutoencoder):
 
     name = "jumprelu"
     vectors = ("b_enc", "threshold")
+    thresholds = ("threshold",)
     penalised = COUNT
     bandwidth, logarithmic = 0.001, False
 
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
-        """As `UngatedAutoencoder.initialise`; thresholds start at ``recipe.threshold_init``."""
+        """As `UngatedAutoencoder.initialise`; thresholds become logarithms where the recipe says
+        so."""
         super().initialise(mean, seed, recipe)
-        self.params["threshold"].fill_(recipe.threshold_init)
         self.logarithmic = recipe.threshold_parameter == "log"
         if self.logarithmic:
             self.params["threshold"].log_()
@@ -50,46 +51,13 @@ class JumpRelu(UngatedAutoencoder):
     def configure(self, recipe: Recipe) -> None:
         self.bandwidth = recipe.bandwidth
 
-    def _threshold(self, v: Vectors) -> Tensor:
-        return v["threshold"].exp() if self.logarithmic else v["threshold"]
-
-    def activate(self, pre: Tensor, v: Vectors) -> Tensor:
-        return pre * (self.key(pre) > self._threshold(v))
-
-    def select(self, pre: Tensor, v: Vectors, knob: float) -> Tensor:
-        jump = self._threshold(v).detach() * self._risen(pre, v)
-        return self.activate(pre, v) + (jump * pre.sign() if self.two_sided else jump)
-
-    def penalty(self, pre: Tensor, v: Vectors, z: Tensor) -> Tensor:
-        return (self.key(pre) > self._threshold(v)) + self._risen(pre, v)
-
-    def _risen(self, pre: Tensor, v: Vectors) -> Tensor:
-        """Zeros [B, H], whose gradient at the threshold is that of the step, as estimated."""
-        t, size = self._threshold(v), (pre.abs() if self.two_sided else pre).detach()
-        near = (size - t.detach()).abs() < self.bandwidth / 2
-        return near * ((t.detach() - t) / self.bandwidth)
-
     def sides(self, v: Vectors) -> Sides:
-        t = self._threshold(v)
+        t = v["threshold"].exp() if self.logarithmic else v["threshold"]
         return Sides.shared(t, torch.zeros_like(t), torch.zeros_like(t), self.two_sided)
 
-    def tracked(self, x: Tensor) -> Tensor:
-        """With the values of float32 products also under autocast, as on every device.
-
-        Products in bfloat16 leave a grid that is coarser than the kernel. Gradients still are those
-        of the faster products.
-        """
-        pre = super().tracked(x)
-        if not torch.is_autocast_enabled(x.device.type):
-            return pre
-        with torch.no_grad(), torch.autocast(x.device.type, enabled=False):
-            exact = self.pre_activations(x)
-        return pre + (exact - pre).detach()
-
     def project(self) -> None:
-        """No threshold is below half a bandwidth: there the kernel would reach below zero."""
         if not self.logarithmic:
-            self.params["threshold"].clamp_min_(self.bandwidth / 2)
+            super().project()
 
     @property
     def unfinished(self) -> str:
@@ -103,7 +71,7 @@ class JumpRelu(UngatedAutoencoder):
 
 
 class AbsJumpRelu(JumpRelu):
-    """The same by |pre|, with its sign."""
+    """``z = pre 1[|pre| > threshold]`` and an L0 penalty."""
 
     name = "absjumprelu"
     two_sided = True

@@ -11,50 +11,28 @@ The last group is the whole dictionary; its error is ``reconstruction``, that of
 
 from __future__ import annotations
 
-from itertools import pairwise
-
-import torch
-from torch import Tensor
-
 from sagsae.autoencoders.batchtopk import BatchTopK
-from sagsae.schedules import LEVELS, Recipe
+from sagsae.training.recipe import LEVELS, Recipe
 
 
 class Matryoshka(BatchTopK):
-    """BatchTopK whose first latents reconstruct by themselves.
-
-    Attributes:
-        levels: Ends of the groups in latents, ascending; the last is H.
-        level_weight: Of the error of each level: 1, or one over their number where they are
-            averaged.
-    """
+    """BatchTopK whose first latents reconstruct by themselves."""
 
     name = "matryoshka_batchtopk"
+    nested = True
 
     def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
         super().__init__(d, width, scale)
         self.levels = ends(LEVELS, width)
 
     def configure(self, recipe: Recipe) -> None:
-        """Take the groups of the recipe."""
+        """Take the groups of the recipe, whose errors are added or averaged."""
         self.levels = ends(recipe.matryoshka_levels, self.width)
         self.level_weight = 1.0 if recipe.level_reduction == "sum" else 1 / len(self.levels)
 
-    def errors(self, x: Tensor, z: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        error, squares = x - self.b_dec, []
-        for first, last in pairwise((0, *self.levels)):
-            error = error - z[:, first:last] @ self.W_dec[first:last]
-            squares.append(error.square().sum(1).mean())
-        inner = torch.stack(squares[:-1]).sum() if squares[:-1] else x.new_zeros(())
-        return {"reconstruction": squares[-1], "levels": inner}, error
-
-    def weights(self, lam: float) -> dict[str, float]:
-        levels = {"reconstruction": self.level_weight, "levels": self.level_weight}
-        return super().weights(lam) | levels
-
 
 class AbsMatryoshka(Matryoshka):
-    """The same by |pre|, with its sign."""
+    """AbsBatchTopK whose first latents reconstruct by themselves."""
 
     name = "matryoshka_absbatchtopk"
     two_sided = True
@@ -62,5 +40,5 @@ class AbsMatryoshka(Matryoshka):
 
 def ends(shares: tuple[float, ...], width: int) -> tuple[int, ...]:
     """Ends of nested groups in latents, from shares of the width; groups without a latent go."""
-    found = dict.fromkeys(int(share * width) for share in shares[:-1])
-    return (*(end for end in found if 0 < end < width), width)
+    inner = dict.fromkeys(int(share * width) for share in shares[:-1])
+    return (*(end for end in inner if 0 < end < width), width)

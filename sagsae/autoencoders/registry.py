@@ -1,5 +1,4 @@
-"""Names of the variants, where each is implemented, how each looks. Free of torch until a class is
-asked for.
+"""Names of the variants, where each is implemented, how each looks. Free of torch.
 
 A name with a colon, ``my_package.module:Class``, is a class of a user's own package.
 """
@@ -8,14 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from importlib import import_module
 from importlib.util import find_spec
 from itertools import cycle
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from sagsae.autoencoders.base import Autoencoder
-
+from typing import NamedTuple
 
 # What sets the sparsity of a variant: the weight of a penalty, or the number of active latents.
 LAMBDA, K = "lam", "k"
@@ -124,35 +118,6 @@ def check_name(name: str) -> str:
             "that holds it on PYTHONPATH"
         )
     return name
-
-
-def variant(name: str) -> type[Autoencoder]:
-    """The class of a variant.
-
-    Raises:
-        KeyError: the name is neither registered nor of the form ``module:Class``; the message
-            lists those that are registered.
-        ImportError: a class that cannot be imported; the message says which and what to do.
-        TypeError: what is imported is no `Autoencoder`.
-    """
-    if name not in VARIANTS and not FOREIGN.fullmatch(name):
-        raise KeyError(f"unknown variant {name!r}: registered are {', '.join(sorted(VARIANTS))}")
-    ours = name in VARIANTS
-    module, cls = (VARIANTS[name].place if ours else name).split(":")
-    if ours:
-        module = f"sagsae.autoencoders.{module}"
-    try:
-        kind = getattr(import_module(module), cls)
-    except (ImportError, AttributeError) as error:
-        raise ImportError(
-            f"variant {name!r} cannot be imported ({error}); install its package here, or put the "
-            "folder that holds it on PYTHONPATH"
-        ) from error
-    from sagsae.autoencoders.base import Autoencoder
-
-    if not (isinstance(kind, type) and issubclass(kind, Autoencoder)):
-        raise TypeError(f"variant {name!r} is no class derived from {Autoencoder.__qualname__}")
-    return kind
 
 
 def of_family(*families: str) -> list[str]:

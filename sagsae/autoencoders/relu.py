@@ -14,11 +14,9 @@ and threshold t >= 0 is the two latents (w, b - t, v) and (-w, -b - t, -v) of a 
 from __future__ import annotations
 
 import torch
-from torch import Tensor
 
-from sagsae.autoencoders.dictionary import SIZE, Sides, Vectors
+from sagsae.autoencoders.declaration import SIZE, Sides, Vectors
 from sagsae.autoencoders.ungated import UngatedAutoencoder
-from sagsae.schedules import DEFAULTS, Recipe
 
 
 class Relu(UngatedAutoencoder):
@@ -28,31 +26,15 @@ class Relu(UngatedAutoencoder):
     may_free_rows = True
     penalised = SIZE
 
-    def activate(self, pre: Tensor, v: Vectors) -> Tensor:
-        return pre.relu()
-
-    def penalty(self, pre: Tensor, v: Vectors, z: Tensor) -> Tensor:
-        return z.abs()
-
 
 class AbsRelu(Relu):
     """``z = sign(pre) ReLU(|pre| - threshold)``, with ``threshold`` [H] >= 0."""
 
     name = "absrelu"
     vectors = ("b_enc", "threshold")
+    thresholds = ("threshold",)
     two_sided = True
-
-    def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
-        """As `Relu`; thresholds start at ``recipe.threshold_init``."""
-        super().initialise(mean, seed, recipe)
-        self.params["threshold"].fill_(recipe.threshold_init)
-
-    def activate(self, pre: Tensor, v: Vectors) -> Tensor:
-        return pre.sign() * (pre.abs() - v["threshold"]).relu()
 
     def sides(self, v: Vectors) -> Sides:
         t = v["threshold"]
         return Sides.shared(t, torch.zeros_like(t), -t, two_sided=True)
-
-    def project(self) -> None:
-        self.params["threshold"].clamp_min_(0)

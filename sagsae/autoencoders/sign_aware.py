@@ -11,7 +11,7 @@ Thresholds are kept non-negative, so the two sides never open together.
 
 from __future__ import annotations
 
-from sagsae.autoencoders.dictionary import Sides, Vectors
+from sagsae.autoencoders.declaration import Sides, Vectors
 from sagsae.autoencoders.gate import GatedAutoencoder
 
 

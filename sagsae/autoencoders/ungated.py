@@ -1,8 +1,7 @@
-"""Autoencoders without a gate: an activation function of pre-activations with a bias.
+"""Autoencoders without a gate: an activation function of pre-activations with a bias, ``b_enc``.
 
-With ``pre = (x - c b_dec) W_enc + b_enc`` [B, H], where c is 1 for a centred encoder and 0 for a
-plain one, the code ``z`` is a function of ``pre``, and ``x_hat = z W_dec + b_dec``. Each family has
-a file of its own: which entries are active, and what its loss has beside the reconstruction
+Each family has a file of its own: which entries are active, and what its loss has beside the
+reconstruction
 
     mean_B |x - x_hat|^2
 
@@ -17,42 +16,22 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
-from sagsae.autoencoders.dictionary import Dictionary, Sides, Vectors
-from sagsae.schedules import DEFAULTS, Recipe
+from sagsae.autoencoders.declaration import Sides, Vectors
+from sagsae.autoencoders.dictionary import Dictionary
+from sagsae.training.recipe import DEFAULTS, Recipe
 
 
 class UngatedAutoencoder(Dictionary):
-    """A `Dictionary` with ``b_enc`` [H]."""
+    """A `Dictionary` with ``b_enc`` [H]; by itself ``z = ReLU(pre)``, or ``pre`` of two sides."""
 
     vectors: ClassVar[tuple[str, ...]] = ("b_enc",)
     exact = ("threshold",)
 
-    b_enc: Tensor
-    centred: Tensor
-
-    def __init__(self, d: int, width: int, scale: float = 1.0) -> None:
-        super().__init__(d, width, scale)
-        self.register_buffer("centred", torch.ones((), dtype=torch.int64))
-
     def initialise(self, mean: Tensor, seed: int, recipe: Recipe = DEFAULTS) -> None:
-        """As `Dictionary.initialise`; no bias of the encoder."""
+        """As `Declaration.initialise`; thresholds start at ``recipe.threshold_init``."""
         super().initialise(mean, seed, recipe)
-        self.params["b_enc"].zero_()
-        self.centred.fill_(recipe.encoder_input == "centred")
-
-    @property
-    def reads_centred(self) -> bool:
-        return bool(self.centred)
-
-    @property
-    def subtracted(self) -> Tensor:
-        return self.centred * self.b_dec
-
-    def tracked(self, x: Tensor) -> Tensor:
-        return super().tracked(x) + self.b_enc
-
-    def pre_activations(self, x: Tensor, latents: Tensor | slice = slice(None)) -> Tensor:
-        return super().pre_activations(x, latents) + self.b_enc[latents]
+        for name in self.thresholds:
+            self.params[name].fill_(recipe.threshold_init)
 
     def sides(self, v: Vectors) -> Sides:
         zero = torch.zeros_like(v["b_enc"])
@@ -65,9 +44,9 @@ class UngatedAutoencoder(Dictionary):
         """
         kept = {name: value for name, value in self.state_dict().items() if name in self.exact}
         apply: Callable[..., Self] = super()._apply
-        found = apply(fn, *args, **kwargs)
+        module = apply(fn, *args, **kwargs)
         for name, value in kept.items():
             now = getattr(self, name)
             if now.dtype.itemsize < value.dtype.itemsize == 4:
                 now.data = value.to(now.device)
-        return found
+        return module

@@ -16,7 +16,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from sagsae.cpu_products import threads_of_torch
+from sagsae.activations.cpu_products import threads_of_torch
 from sagsae.evaluation.heads import head_logits, rows_per_head, rows_per_softmax, trunk_output
 
 # Largest difference between the logits of a head and those of its weights alone, relative to the

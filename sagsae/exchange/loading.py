@@ -6,7 +6,7 @@ import re
 from itertools import chain
 from pathlib import Path, PurePosixPath
 
-from sagsae.autoencoders import storage
+from sagsae.autoencoders import weights as storage
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.exchange import FORMATS, OWN_WEIGHTS
 from sagsae.exchange.peers import format_of, read_peer

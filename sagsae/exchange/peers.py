@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.storage import build
+from sagsae.autoencoders.weights import build
 from sagsae.exchange import FORMATS
 
 Tensors = dict[str, Tensor]

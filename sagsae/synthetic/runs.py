@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.storage import build
+from sagsae.autoencoders.weights import build
 from sagsae.evaluation.metrics import ReconstructionMetrics, evaluate_reconstruction
-from sagsae.schedules import Recipe
 from sagsae.synthetic.sources import (
     CALIBRATION,
     EVALUATION,
@@ -20,6 +19,7 @@ from sagsae.synthetic.sources import (
     SyntheticStream,
     generator,
 )
+from sagsae.training.recipe import Recipe
 from sagsae.training.trainer import Trainer
 
 # Rows from which the scale and the mean of a source are taken.

@@ -1,1 +1,1 @@
-"""Training: recipe and schedules, one step with its gradients, the loop, checkpoints."""
+"""Training: the recipe, one step with its gradients, the loop, checkpoints."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.training.step import Terms, owner
+from sagsae.training.step import Terms
 
 
 class AutogradStep:
@@ -34,8 +34,8 @@ class AutogradStep:
     def __init__(self, sae: Autoencoder, dtype: torch.dtype):
         self.sae, self.dtype = sae, dtype
         self._plain, self.weights = sae.training_terms, sae.weights
-        written = type(sae).__mro__.index
-        if written(owner(type(sae), "loss")) < written(owner(type(sae), "training_terms")):
+        methods = [vars(parent).keys() & {"loss", "training_terms"} for parent in type(sae).__mro__]
+        if next(filter(None, methods)) == {"loss"}:  # the lowest class that has either
             self._plain = partial(Autoencoder.training_terms, sae)
             self.weights = partial(Autoencoder.weights, sae)
         self._terms = self._plain

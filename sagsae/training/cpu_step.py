@@ -13,17 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sagsae.autoencoders.dictionary import (
-    BY_BATCH,
-    BY_ROW,
-    BY_THRESHOLD,
-    COUNT,
-    GATE,
-    SIZE,
-    Dictionary,
-)
+from sagsae.autoencoders.auxk import auxk_loss
+from sagsae.autoencoders.declaration import BY_BATCH, BY_ROW, BY_THRESHOLD, COUNT, GATE, SIZE
+from sagsae.autoencoders.dictionary import Dictionary
 from sagsae.training import codes, selection, weight_updates
-from sagsae.training.auxk_gradients import add_auxk
 from sagsae.training.batch_selection import select_of_batch
 from sagsae.training.codes import Gate, Rows
 from sagsae.training.kernels import Entries
@@ -123,8 +116,7 @@ class CpuStep:
         else:
             self._matrix_gradients(batch, lam)
             if self.sae.auxk_coefficient:
-                weight = self.sae.weights(lam)["auxiliary"]
-                terms["auxiliary"] = add_auxk(self, batch.operand, by_kind[6], weight)
+                terms["auxiliary"] = self._add_auxk(batch.operand, by_kind[6])
             direct = torch.from_numpy(rows.columns)
             if self.sae.reads_centred:
                 direct = direct - self.params["W_enc"] @ by_kind[6]
@@ -151,7 +143,7 @@ class CpuStep:
             on_z=scalar(sae.penalised == SIZE),
             on_count=scalar(sae.penalised == COUNT),
             weight=scalar(lam / self.batch_size if sae.penalised else 0.0),
-            band=scalar(sae.bandwidth),
+            band=scalar(sae.bandwidth if sae.opened == BY_THRESHOLD else 0.0),
         )
 
     def _select(self, batch: Batch, k: int) -> None:
@@ -193,11 +185,11 @@ class CpuStep:
     def _terms(self, rows: Rows) -> dict[str, float]:
         b, (inner, whole, auxiliary) = self.batch_size, rows.squares
         terms = {"reconstruction": whole / b}
-        if "levels" in self.sae.weights(0.0):
+        if self.sae.nested:
             terms["levels"] = inner / b
         if self.sae.penalised:
             terms["penalty"] = rows.penalty / b
-        if self.sae.penalised == GATE:
+        if self.sae.auxiliary or self.sae.penalised == GATE:
             terms["auxiliary"] = auxiliary / b
         return terms | {"l0": rows.alive / b}
 
@@ -270,6 +262,31 @@ class CpuStep:
         through_encoder *= self.sae.reads_centred
         self.grads["b_dec"].copy_(torch.from_numpy(rows.columns - through_encoder))
 
-    def error(self) -> Tensor:
-        """x - x_hat of the last batch, [B, d] in the master dtype."""
-        return self.g[-1].to(self.master) * (-self.batch_size / (2.0 * self.sae.level_weight))
+    def _add_auxk(self, operand: Tensor, du: Tensor) -> float:
+        """Add the gradients of AuxK, see `sagsae.autoencoders.auxk`; the term before its weight.
+
+        Dead latents are few, or the term would cost as much as the step; so their columns are taken
+        out and multiplied densely.
+
+        Args:
+            operand: [B, d] what the encoder reads, in the dtype of the products.
+            du: [H] gradient at the pre-activations summed over the batch; added to.
+        """
+        sae, grads = self.sae, self.grads
+        if sae.dead is None or not sae.dead.any():
+            return 0.0
+        latents = sae.dead.nonzero()[:, 0]
+        pre = self.u.index_select(1, latents).to(self.master) + self.params["b_enc"][latents]
+        rows = self.params["W_dec"].index_select(0, latents)
+        pre, rows = pre.requires_grad_(), rows.requires_grad_()
+        error = self.g[-1].to(self.master) * (-self.batch_size / (2.0 * sae.level_weight))
+        with torch.autocast("cpu", self.dtype, enabled=self.dtype == torch.bfloat16):
+            term = auxk_loss(error, pre, rows, sae.auxk_latents, sae.two_sided)
+            weighted = sae.weights(0.0)["auxiliary"] * term
+        at_pre, at_rows = torch.autograd.grad(weighted, (pre, rows))
+        grads["W_dec"].index_add_(0, latents, at_rows)
+        to_encoder = (at_pre.to(self.dtype).T @ operand).to(self.master)
+        grads["W_enc"].T.index_add_(0, latents, to_encoder)
+        du.index_add_(0, latents, at_pre.sum(0))
+        grads["b_enc"].copy_(du)
+        return float(term.detach())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from sagsae.schedules import Recipe
+from sagsae.training.recipe import Recipe
 
 # Reconstruction error over the variance of its batch, an R2 of -1, beyond which a step counts as
 # bad.

@@ -15,34 +15,19 @@ import torch
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.dictionary import Dictionary
-from sagsae.autoencoders.gate import GatedAutoencoder
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.declaration import SIZE
+from sagsae.autoencoders.dictionary import Dictionary, is_as_declared
 from sagsae.training.adam import MOMENTS, Adam
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
-from sagsae.training.step import Terms, owner
+from sagsae.training.recipe import Recipe
+from sagsae.training.step import Terms
 from sagsae.training.threads import as_array
 from sagsae.training.weight_updates import Rates, Weights, squared_gradients, update_from_memory
 
 MATRICES = ("W_enc", "W_dec")
 # Added to a norm that is divided by, as in ``torch.nn.utils.clip_grad_norm_``.
 CLIP_EPSILON = 1e-6
-# What the step on a CPU has formulas of its own for.
-REPLACED = {
-    *("loss", "training_terms", "weights", "penalised", "penalty", "errors", "auxiliary_terms"),
-    *(
-        "tracked",
-        "pre_activations",
-        "subtracted",
-        "reads_centred",
-        "reconstruct",
-        "normalise_decoder",
-    ),
-    *("opened", "select", "activate", "key", "code", "constrain"),
-}
-# What families without a gate say once for `activate` and once for that step.
-SAID_TWICE = {"sides", "two_sided", "auxiliary"}
 
 
 class Optimiser:
@@ -252,7 +237,7 @@ def fastest_step(
         dtype: Of the matrix products.
         device: Where it computes; on a GPU the loss of our own classes is compiled.
     """
-    if isinstance(sae, Dictionary) and device.type == "cpu" and _its_sides_say_all(sae):
+    if isinstance(sae, Dictionary) and device.type == "cpu" and _is_gate(sae):
         most = recipe.k_at(0, min(sae.d, sae.width))
         return CpuStep(sae, recipe.batch_size, dtype, most=most)
     step = AutogradStep(sae, dtype)
@@ -261,17 +246,12 @@ def fastest_step(
     return step
 
 
-def _its_sides_say_all(sae: Dictionary) -> bool:
-    """Whether the loss is what the sides make of it: no class of another package has a method of
-    its own where the step on a CPU would not call it."""
-    names = REPLACED
-    if not isinstance(sae, GatedAutoencoder):
-        names = REPLACED | SAID_TWICE
-    elif sae.trains_auxiliary or not sae.unit_rows:
-        return False
-    modules = (owner(type(sae), name).__module__ for name in names)
-    ours = all(module.startswith("sagsae.autoencoders.") for module in modules)
-    return ours and not REPLACED & vars(sae).keys()
+def _is_gate(sae: Dictionary) -> bool:
+    """Whether the step on a CPU computes the loss of an autoencoder: what its class declares, with
+    neither an auxiliary term that trains the decoder nor one of free rows beside a gate."""
+    free = not sae.unit_rows and sae.penalised != SIZE
+    nested = sae.auxiliary and len(sae.levels) > 1
+    return is_as_declared(sae) and not (sae.trains_auxiliary or free or nested)
 
 
 def optimiser(compute: AutogradStep | CpuStep, recipe: Recipe) -> Optimiser:

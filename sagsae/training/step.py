@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor
 
-from sagsae.cpu_products import has_bfloat16
+from sagsae.activations.cpu_products import has_bfloat16
 
 
 class Terms(SimpleNamespace):
@@ -28,11 +28,6 @@ class Terms(SimpleNamespace):
     penalty: Tensor
     auxiliary: Tensor
     l0: Tensor
-
-
-def owner(kind: type, name: str) -> type:
-    """The class, of ``kind`` and its parents, whose attribute of a name ``kind`` has."""
-    return next(parent for parent in kind.__mro__ if name in vars(parent))
 
 
 def weighted_sum(terms: Mapping[str, float], weights: Mapping[str, float]) -> float:

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.files import differences
-from sagsae.schedules import Recipe
 from sagsae.training.checkpoint import OtherRunError, newest_checkpoint, save_checkpoint
 from sagsae.training.history import History
 from sagsae.training.optimiser import fastest_step, optimiser
+from sagsae.training.recipe import Recipe
 from sagsae.training.step import Terms, products_dtype, weighted_sum
 from sagsae.training.weight_average import WeightAverage
 

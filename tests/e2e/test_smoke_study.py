@@ -16,8 +16,8 @@ from pipeline.analysis.figure import figures_of
 from pipeline.data.tokenise import open_tokens
 from pipeline.study.cell import Cell
 from pipeline.study.curves import read_curve
-from sagsae.autoencoders.storage import load
-from sagsae.language_models import load_language_model
+from sagsae.activations.language_models import load_language_model
+from sagsae.autoencoders.weights import load
 
 MODELS = ["tiny-gpt-neox", "tiny-smollm3"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from sagsae.activations import Store, StoreError
+from sagsae.activations.layout import StoreError
+from sagsae.activations.store import Store
 
 CHUNKS = "data.zarr/*/c.*"
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from pipeline.study.study import Study
-from sagsae.activations import Store
+from sagsae.activations.store import Store
 from sagsae.training.checkpoint import load_checkpoint
 from tests.faults.small_disk import ROOT, Stages
 from tests.faults.workflow_results import content, digest_of, planned_stages

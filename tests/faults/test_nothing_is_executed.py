@@ -15,7 +15,11 @@ import yaml
 from pipeline.data.model_folders import describe_model
 from pipeline.data.random_sources import save_random_model
 from pipeline.study.study import Study
-from sagsae.language_models import LanguageModelError, load_language_model, load_tokenizer
+from sagsae.activations.language_models import (
+    LanguageModelError,
+    load_language_model,
+    load_tokenizer,
+)
 from tests.e2e.conftest import ROOT, Workflow, workflow_of
 from tests.pipeline.data.small_assets import random_source
 

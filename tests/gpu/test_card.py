@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from sagsae.activations.hookpoints import default_hookpoints
-from sagsae.autoencoders.registry import GATED, of_family, variant
-from sagsae.evaluation.dial import steer
-from sagsae.evaluation.directions import Arms, random_directions
+from sagsae.autoencoders.registry import GATED, of_family
+from sagsae.autoencoders.weights import class_of
 from sagsae.evaluation.loss_recovered import Contexts
 from sagsae.evaluation.metrics import evaluate_reconstruction
-from sagsae.evaluation.steering import Steering
+from sagsae.evaluation.steering.dial import steer
+from sagsae.evaluation.steering.directions import Arms, random_directions
+from sagsae.evaluation.steering.passes import Steering
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.optimiser import CpuOptimiser
 from sagsae.training.trainer import Interrupted, Trainer
@@ -31,7 +32,7 @@ NAMES = of_family(GATED)
 def test_the_compiled_step_agrees_with_the_formulas_in_float64(name, dtype, bound, capsys):
     torch.compiler.reset()
     exact, x = random_autoencoder(name, 48, 96, 3), batch(256, 48, 4)
-    sae = variant(name)(48, 96)
+    sae = class_of(name)(48, 96)
     for key, value in exact.params.items():
         sae.params[key].copy_(value)
     step = AutogradStep(sae.to("cuda"), dtype)

@@ -18,18 +18,21 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from transformers import SmolLM3Config, SmolLM3ForCausalLM
 
 import sagsae
-from sagsae.activations import DumpSettings, StoreConfig, TokenStore, default_hookpoints, reading
-from sagsae.activations.reading import PASSES_AHEAD, BlockReader
+from sagsae.activations import reading
+from sagsae.activations.hookpoints import default_hookpoints
+from sagsae.activations.layout import StoreConfig
+from sagsae.activations.reading import PASSES_AHEAD, BlockReader, DumpSettings
+from sagsae.activations.tokens import TokenStore
 from sagsae.activations.transfers import SideStream
 from sagsae.autoencoders.registry import VARIANTS, K
-from sagsae.autoencoders.storage import build
+from sagsae.autoencoders.weights import build
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.loss_recovered import Contexts, SummedLoss, spliced_losses
 from sagsae.evaluation.metrics import accumulate
 from sagsae.evaluation.replacements import reconstruction
-from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.history import History
+from sagsae.training.recipe import Recipe
 from sagsae.training.trainer import Trainer
 from tests.gpu.fake_autograd import backward
 from tests.gpu.fake_streams import FakeStreams
@@ -53,7 +56,7 @@ REVIVED = ("topk", "abstopk", "batchtopk", "matryoshka_batchtopk")
 def fake(monkeypatch):
     """Every tensor is fake. The compiler would need a device, compiled loops a tensor's memory."""
     monkeypatch.setattr(AutogradStep, "fuse", lambda step: None)
-    monkeypatch.setattr("sagsae.training.optimiser._its_sides_say_all", lambda sae: False)
+    monkeypatch.setattr("sagsae.training.optimiser._is_gate", lambda sae: False)
     monkeypatch.setattr(torch.autograd, "backward", backward)
     monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
@@ -287,20 +290,20 @@ def test_the_example_of_the_readme_mixes_no_devices(monkeypatch, tmp_path):
     (tmp_path / "texts").mkdir()
     (tmp_path / "texts" / "one.txt").write_text("some text")
     ids = np.ones((CONTEXTS, LENGTH), np.int32)
-    monkeypatch.setattr("sagsae.texts._contexts", lambda *_: TokenStore(ids, ids))
+    monkeypatch.setattr("sagsae.activations.texts._contexts", lambda *_: TokenStore(ids, ids))
     monkeypatch.setattr(torch.Tensor, "__float__", lambda _: 0.0)
     monkeypatch.setattr("sagsae.autoencoders.dictionary.sparse_product", torch.matmul)
-    monkeypatch.setattr("sagsae.texts.dump_activations", dump_activations)
+    monkeypatch.setattr("sagsae.activations.texts.dump_activations", dump_activations)
     monkeypatch.setattr("torch.from_numpy", lambda array: torch.ones(array.shape))
-    monkeypatch.setattr("sagsae.texts.Store.open", lambda where, rows: None)
+    monkeypatch.setattr("sagsae.activations.texts.Store.open", lambda where, rows: None)
     monkeypatch.setattr("sagsae.api.rows_of", lambda data, _: SimpleNamespace(count=10**6))
     monkeypatch.setattr("sagsae.api.opened_trainer", opened)
     monkeypatch.setattr("sagsae.Autoencoder.save", lambda sae, path: None)
     mode = fresh.get_input_embeddings().weight.fake_mode
     copies = SimpleNamespace(deepcopy=lambda x: deepcopy(x, {id(mode): mode}))
-    monkeypatch.setattr("sagsae.interventions.copy", copies)
-    monkeypatch.setattr("sagsae.interventions._mean", lambda *_: torch.zeros(WIDTH))
-    monkeypatch.setattr("sagsae.interventions.sum_counted", losses)
+    monkeypatch.setattr("sagsae.evaluation.interventions.copy", copies)
+    monkeypatch.setattr("sagsae.evaluation.interventions._mean", lambda *_: torch.zeros(WIDTH))
+    monkeypatch.setattr("sagsae.evaluation.interventions.sum_counted", losses)
     code = example().replace("layer=6", "layer=1").replace("transformer.h.6", "model.layers.1")
     names = {}
     exec(compile(code, "README.md", "exec"), names)

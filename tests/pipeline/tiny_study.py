@@ -17,16 +17,12 @@ from pipeline.jobs import cache
 from pipeline.jobs.json_files import read_json, write_json
 from pipeline.study.specs import BaselineSpec
 from pipeline.study.study import Study
-from sagsae.activations import (
-    DumpSettings,
-    Store,
-    TokenStore,
-    contexts_per_block,
-    dump_activations,
-    save_tokens,
-)
-from sagsae.autoencoders.storage import build
-from sagsae.language_models import load_language_model
+from sagsae.activations.dump import dump_activations
+from sagsae.activations.language_models import load_language_model
+from sagsae.activations.reading import DumpSettings, contexts_per_block
+from sagsae.activations.store import Store
+from sagsae.activations.tokens import TokenStore, save_tokens
+from sagsae.autoencoders.weights import build
 
 HIDDEN, LENGTH, ROWS, CONTEXTS, WIDTH = 32, 16, 256, 10, 48
 SLACK, SHORT = 0.3, 5

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sagsae.activations import Store, StoreConfig, StoreWriter
+from sagsae.activations.layout import StoreConfig
+from sagsae.activations.store import Store
+from sagsae.activations.writer import StoreWriter
 
 WIDTH, DIRECTIONS = 32, 48
 

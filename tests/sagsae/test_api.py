@@ -16,8 +16,8 @@ import sagsae
 from sagsae.activations.rows import TensorStream
 from sagsae.activations.stream import iterate
 from sagsae.autoencoders.relu import Relu
-from sagsae.autoencoders.storage import build
-from sagsae.interventions import _beside
+from sagsae.autoencoders.weights import build
+from sagsae.evaluation.interventions import _beside
 from sagsae.training.trainer import Interrupted
 from tests.sagsae.evaluation.samples import HIDDEN, VOCABULARY, tiny_model
 from tests.sagsae.samples import WIDTH, sparse_store

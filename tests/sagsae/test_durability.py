@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sagsae.activations import StoreWriter
+from sagsae.activations.writer import StoreWriter
 from sagsae.files import whole_file, write_atomic
 from sagsae.training.checkpoint import save_checkpoint
 from tests.disk import Disk, watched_disk

@@ -57,7 +57,8 @@ def test_the_library_needs_no_extra():
     _, modules = observed(
         setup=f"for name in '{extras}'.split(): sys.modules[name] = None",
         use=f"for name in sagsae.__all__: getattr(sagsae, name)\n"
-        f"sagsae.results({str(REFERENCE)!r}); import sagsae.synthetic.runs, sagsae.contrasts",
+        f"sagsae.results({str(REFERENCE)!r})\n"
+        "import sagsae.synthetic.runs, sagsae.comparison.contrasts",
     )
     assert "sagsae.training.trainer" in modules
 

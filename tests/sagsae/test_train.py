@@ -11,7 +11,7 @@ import torch
 import sagsae
 from sagsae.activations.rows import TensorStream
 from sagsae.autoencoders.registry import VARIANTS, K
-from sagsae.autoencoders.storage import build
+from sagsae.autoencoders.weights import build
 from sagsae.evaluation.metrics import evaluate_reconstruction
 from sagsae.training.trainer import Interrupted
 from tests.sagsae.samples import WIDTH, sparse_rows, sparse_store

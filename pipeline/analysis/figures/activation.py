@@ -30,7 +30,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 
 def code(variant: str, u: torch.Tensor) -> list[float]:
     """Codes [n] of one latent on one input coordinate, so that u [n] is its encoder product."""
-    from sagsae.autoencoders.storage import build
+    from sagsae.autoencoders.weights import build
 
     sae = build(variant, 1, 1)
     for name, value in PARAMETERS[variant].items():

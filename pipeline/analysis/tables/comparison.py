@@ -22,8 +22,8 @@ from pipeline.analysis.tables.sweeps import (
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import SWEPT, Scope
 from sagsae.autoencoders.registry import equal_knobs_compare
-from sagsae.comparison import dominance, matched, overlap
-from sagsae.dead_latents import DeadReduction, dead_reduction
+from sagsae.comparison.dead_latents import DeadReduction, dead_reduction
+from sagsae.comparison.dominance import dominance, matched, overlap
 
 SIDES = ("candidate", "baseline")
 ASKED = tuple(f"{side}_{what}" for side in SIDES for what in ("variant", "width"))

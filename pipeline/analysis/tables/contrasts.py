@@ -19,8 +19,8 @@ from pipeline.analysis.tables import comparison
 from pipeline.analysis.tables.sweeps import Metrics, joined_reasons, keys_under, sweeps_of
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import SWEPT, Scope
-from sagsae.contrasts import contrast, shared_runs
-from sagsae.sweeps import Sweep
+from sagsae.comparison.contrasts import contrast, shared_runs
+from sagsae.comparison.sweeps import Sweep
 
 # Kinds of contrast.
 TYING, ABLATION, WIDTH = "tying", "ablation", "width"

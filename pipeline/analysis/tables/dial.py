@@ -18,7 +18,7 @@ from pipeline.analysis.numbers import times
 from pipeline.analysis.table import Table
 from pipeline.analysis.tables.sweeps import without_idle_k
 from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, Direction
-from sagsae.evaluation.dial_scores import is_dial, score
+from sagsae.evaluation.steering.dial_scores import is_dial, score
 
 PLACE = ("recipe", "model", "hookpoint", "seed", "comparison")
 COLUMNS = (

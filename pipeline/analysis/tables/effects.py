@@ -30,8 +30,8 @@ from pipeline.analysis.tables.sweeps import Metrics, sweeps_of
 from pipeline.study.recipes import VARIANT_FACTOR
 from pipeline.study.scope import Scope
 from pipeline.study.settings import Factor
-from sagsae.dead_latents import dead_reduction_at_equal_l0, reduction_errors
-from sagsae.sweeps import Sweep
+from sagsae.comparison.dead_latents import dead_reduction_at_equal_l0, reduction_errors
+from sagsae.comparison.sweeps import Sweep
 
 # Columns that are effects -> their names in words. ``<column>_se`` is the standard error.
 EFFECTS = {

@@ -15,7 +15,7 @@ from pipeline.study.cell import by_sweep
 from pipeline.study.looks import nearest_lambda
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.scope import Scope
-from sagsae.sweeps import Estimate
+from sagsae.comparison.sweeps import Estimate
 
 COSTS = ["d_model", "parameters", "parameters_per_latent", "break_even_share"]
 # Columns of latents.csv -> their names in parameters.csv.

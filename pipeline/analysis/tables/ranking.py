@@ -18,8 +18,8 @@ from pipeline.analysis.tables.sweeps import Sweeps, by_place, named_collapses
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import sides, stem
-from sagsae.ranking import Reading, Spread, mean_rank, pooled, read_at, standings
-from sagsae.sweeps import Sweep
+from sagsae.comparison.ranking import Reading, Spread, mean_rank, pooled, read_at, standings
+from sagsae.comparison.sweeps import Sweep
 
 PLACE = ("recipe", "model", "hookpoint", "l0")
 WHOLE = ("rank", "best_rank", "worst_rank", "of", "sides", "seeds", "parameters")

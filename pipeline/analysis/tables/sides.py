@@ -21,10 +21,10 @@ from pipeline.analysis.tables.sweeps import Sweeps, by_place
 from pipeline.study.cell import SweepKey
 from pipeline.study.scope import Scope
 from sagsae.autoencoders.registry import looks, sides, stem
-from sagsae.comparison import dominance, overlap
-from sagsae.frontiers import Floats
-from sagsae.ranking import sign_test
-from sagsae.sign_rates import holm, mean_difference
+from sagsae.comparison.dominance import dominance, overlap
+from sagsae.comparison.frontiers import Floats
+from sagsae.comparison.ranking import sign_test
+from sagsae.comparison.sign_rates import holm, mean_difference
 
 YES, NO, NO_RANGE = "yes", "no", "no shared range"
 GAPS = ("min_gap", "min_gap_l0", "mean_gap")

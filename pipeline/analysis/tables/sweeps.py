@@ -13,7 +13,7 @@ from pipeline.study.cell import Cell, SweepKey
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.scope import SWEPT, Scope
 from sagsae.autoencoders.registry import K
-from sagsae.sweeps import Estimate, Sweep
+from sagsae.comparison.sweeps import Estimate, Sweep
 
 Metrics = dict[Cell, CellMetrics]
 Sweeps = Mapping[SweepKey, Sweep]

@@ -31,10 +31,10 @@ from pipeline.study.cell import Cell
 from pipeline.study.dial import DialRun
 from pipeline.study.looks import chosen_cell
 from pipeline.study.metrics import CellMetrics
-from sagsae.evaluation.directions import nearest
+from sagsae.activations.language_models import load_tokenizer, texts_of
 from sagsae.evaluation.profiles import Keep, profile_latents
-from sagsae.evaluation.promoted import promoted_tokens
-from sagsae.language_models import load_tokenizer, texts_of
+from sagsae.evaluation.steering.directions import nearest
+from sagsae.evaluation.steering.promoted import promoted_tokens
 
 # Tokens that each sign promotes.
 PROMOTED = 10

@@ -23,7 +23,7 @@ from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.autoencoders.gate import GatedAutoencoder
 from sagsae.evaluation.profiles import Keep, Profiles
-from sagsae.evaluation.promoted import Promoted
+from sagsae.evaluation.steering.promoted import Promoted
 
 LATENTS_PER_FILE = 64
 # Promoted tokens of each sign that the index has, for the list and the search.

@@ -26,7 +26,7 @@ from pipeline.claims.sa_gsae.compared import (
 )
 from pipeline.study.dial import LATENT, PAIR, RANDOM
 from pipeline.study.settings import SIGN_AWARE
-from sagsae.evaluation.dial_scores import SYMMETRY, TIMES_RANDOM, is_dial
+from sagsae.evaluation.steering.dial_scores import SYMMETRY, TIMES_RANDOM, is_dial
 
 
 @claim(V1)

@@ -11,7 +11,7 @@ from pipeline.claims.claim import Untestable, Verdict, claim, decided, decided_o
 from pipeline.claims.evidence import Evidence
 from pipeline.claims.sa_gsae.compared import NO_MAIN, NO_RANGE, V1, V2, main_comparison
 from pipeline.study.settings import SIGN_AWARE
-from sagsae.sweeps import Estimate
+from sagsae.comparison.sweeps import Estimate
 
 
 def over_seeds(cells: pd.DataFrame, column: str) -> Estimate:

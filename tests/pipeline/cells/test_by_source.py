@@ -11,8 +11,9 @@ import torch
 from pipeline.data.baselines import read_baselines
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.json_files import read_json, write_json
-from sagsae.activations import Store, iterate
-from sagsae.language_models import load_language_model
+from sagsae.activations.language_models import load_language_model
+from sagsae.activations.store import Store
+from sagsae.activations.stream import iterate
 from tests.pipeline.cells.test_evaluate import Trained, evaluated, make_trained
 from tests.pipeline.tiny_study import CONTEXTS, make_tiny_study
 

@@ -19,10 +19,10 @@ from pipeline.study.dial import LATENT, PAIR, RANDOM, DialRun, DialSpec
 from pipeline.study.metrics import read_all
 from pipeline.study.outputs import LATENT_TENSORS, METRICS, WEIGHTS
 from pipeline.study.study import Study
-from sagsae.activations import iterate
-from sagsae.autoencoders.storage import build, load
-from sagsae.evaluation.directions import random_directions
-from sagsae.language_models import load_language_model, load_tokenizer
+from sagsae.activations.language_models import load_language_model, load_tokenizer
+from sagsae.activations.stream import iterate
+from sagsae.autoencoders.weights import build, load
+from sagsae.evaluation.steering.directions import random_directions
 from tests.pipeline.cells.test_evaluate import TRAIN_INFO
 from tests.pipeline.tiny_study import HIDDEN, TinyStudy, make_tiny_study, measured
 

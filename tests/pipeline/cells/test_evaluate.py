@@ -14,10 +14,10 @@ from safetensors.torch import load
 from pipeline.cells.evaluate import EvaluationError, evaluate_cell
 from pipeline.data.baselines import read_baselines
 from pipeline.data.tokenise import open_tokens
-from sagsae.activations import iterate
-from sagsae.autoencoders.storage import build
+from sagsae.activations.language_models import load_language_model
+from sagsae.activations.stream import iterate
+from sagsae.autoencoders.weights import build
 from sagsae.evaluation.distributions import LEVELS
-from sagsae.language_models import load_language_model
 from tests.pipeline.tiny_study import CONTEXTS, HIDDEN, WIDTH, TinyStudy, make_tiny_study
 from tests.pipeline.tiny_study import measured as measured_baselines
 

@@ -15,9 +15,9 @@ from pipeline.jobs.json_files import digest, read_json, sha256_of
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.probe import ProbeRun, ProbeSpec
 from pipeline.study.study import Study
-from sagsae.activations import iterate
-from sagsae.autoencoders.storage import load
-from sagsae.language_models import load_tokenizer
+from sagsae.activations.language_models import load_tokenizer
+from sagsae.activations.stream import iterate
+from sagsae.autoencoders.weights import load
 from tests.pipeline.cells.test_dial import with_cells
 from tests.pipeline.tiny_study import TinyStudy, make_tiny_study
 

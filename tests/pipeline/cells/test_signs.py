@@ -16,9 +16,9 @@ from pipeline.jobs.json_files import digest, read_json, write_json
 from pipeline.study.cell import Cell
 from pipeline.study.outputs import LATENT_TENSORS, METRICS, WEIGHTS
 from pipeline.study.signs import SignsRun
-from sagsae.activations import iterate
+from sagsae.activations.stream import iterate
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.storage import load
+from sagsae.autoencoders.weights import load
 from tests.pipeline.cells.test_dial import with_cells
 from tests.pipeline.tiny_study import make_tiny_study
 

@@ -9,7 +9,7 @@ from pipeline.cells.train import opened_trainer, train_cell
 from pipeline.data.manifests import open_store
 from pipeline.study.specs import TrainSpec
 from pipeline.study.study import Study
-from sagsae.activations import iterate
+from sagsae.activations.stream import iterate
 from sagsae.training.trainer import Interrupted
 from tests.pipeline.study.test_recipes import faults, with_recipes
 from tests.pipeline.tiny_study import ROWS, TinyStudy, make_tiny_study

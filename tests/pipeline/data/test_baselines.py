@@ -13,7 +13,7 @@ from pipeline.data.baselines import main as run_baselines
 from pipeline.data.baselines import read_baselines
 from pipeline.data.tokenise import open_tokens
 from pipeline.jobs.cache import LOSSES
-from sagsae.language_models import load_language_model
+from sagsae.activations.language_models import load_language_model
 from tests.pipeline.tiny_study import CONTEXTS, TinyStudy, make_tiny_study, measured
 
 

@@ -15,7 +15,7 @@ from pipeline.jobs.json_files import digest
 from pipeline.study.outputs import SPLITS
 from pipeline.study.sections import ConfigError
 from pipeline.study.study import Study
-from sagsae.activations import iterate
+from sagsae.activations.stream import iterate
 from tests.pipeline.tiny_study import ROWS, make_tiny_study
 
 

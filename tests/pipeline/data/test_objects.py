@@ -13,9 +13,9 @@ from pipeline.jobs.json_files import canonical, read_json
 from pipeline.study.outputs import SPLITS
 from pipeline.study.study import Study
 from pipeline.tools.verify import verify
-from sagsae.activations import Store
 from sagsae.activations.reading import BlockReader
-from sagsae.storage import Storage, storage_at
+from sagsae.activations.storage import Storage, storage_at
+from sagsae.activations.store import Store
 from tests.pipeline.whole_study import WholeStudy, configuration, make_whole_study, without_costs
 from tests.s3_servers import KEY, SECRET, folders
 

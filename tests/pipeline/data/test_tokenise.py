@@ -13,8 +13,8 @@ from pipeline.jobs.cache import CONTEXTS, entry_folder
 from pipeline.jobs.json_files import canonical, read_json, sha256_of
 from pipeline.jobs.stage import run_stage
 from pipeline.study.study import Study
+from sagsae.activations.language_models import load_tokenizer
 from sagsae.activations.tokens import load_tokens, save_tokens
-from sagsae.language_models import load_tokenizer
 from tests.pipeline.data.small_assets import made_model, made_text
 from tests.pipeline.whole_study import CONFIG as WHOLE
 

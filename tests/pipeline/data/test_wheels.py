@@ -9,7 +9,7 @@ from pipeline.data.wheels import AssetError
 from pipeline.jobs.json_files import digest, read_json
 from pipeline.study.sources import WheelFile, content_of
 from pipeline.study.specs import AssetSpec
-from sagsae.language_models import load_language_model, load_tokenizer
+from sagsae.activations.language_models import load_language_model, load_tokenizer
 from tests.pipeline.data.small_assets import (
     byte_tokens,
     made_model,

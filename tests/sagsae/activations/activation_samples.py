@@ -8,8 +8,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from sagsae.activations import StoreConfig, StoreWriter, TokenStore
-from sagsae.storage import Location
+from sagsae.activations.layout import StoreConfig
+from sagsae.activations.storage import Location
+from sagsae.activations.tokens import TokenStore
+from sagsae.activations.writer import StoreWriter
 from tests.sagsae.evaluation.samples import VOCABULARY
 
 

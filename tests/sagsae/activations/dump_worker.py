@@ -16,8 +16,9 @@ from pathlib import Path
 import torch
 from activation_samples import random_tokens
 
-from sagsae.activations import DumpSettings, contexts_per_block, default_hookpoints
 from sagsae.activations.dump import dump_activations
+from sagsae.activations.hookpoints import default_hookpoints
+from sagsae.activations.reading import DumpSettings, contexts_per_block
 from tests.sagsae.evaluation.samples import tiny_model
 
 BLOCKS, ROWS, LENGTH = 24, 128, 16

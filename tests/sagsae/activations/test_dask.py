@@ -12,7 +12,8 @@ import pytest
 import torch
 import xarray
 
-from sagsae.activations import Store, StoreError
+from sagsae.activations.layout import StoreError
+from sagsae.activations.store import Store
 
 MakeStore = Callable[..., Path]
 

@@ -10,13 +10,11 @@ from activation_samples import block_data, contents, small_config
 from activation_samples import write_store as write
 from test_dump import BLOCKS, dump
 
-from sagsae.activations import (
-    ActivationStream,
-    Store,
-    StoreError,
-    StoreWriter,
-    verify_store,
-)
+from sagsae.activations.layout import StoreError
+from sagsae.activations.store import Store
+from sagsae.activations.stream import ActivationStream
+from sagsae.activations.verify import verify_store
+from sagsae.activations.writer import StoreWriter
 from tests.sagsae.evaluation.samples import tiny_model
 
 KINDS = pytest.mark.parametrize("changes", [{}, {"profile": "disk"}, {"sharded": True}])

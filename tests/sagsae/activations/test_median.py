@@ -9,7 +9,7 @@ from torch import Tensor
 from sagsae.activations.median import geometric_median
 from sagsae.activations.rows import rows_of
 from sagsae.api import opened_trainer
-from sagsae.schedules import Recipe
+from sagsae.training.recipe import Recipe
 from tests.pipeline.tiny_study import make_tiny_study
 
 

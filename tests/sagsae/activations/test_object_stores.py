@@ -11,16 +11,12 @@ import torch
 import zarr
 from activation_samples import block_data, contents, small_config, write_store
 
-from sagsae.activations import (
-    ActivationStream,
-    Store,
-    StoreConfig,
-    StoreError,
-    StoreWriter,
-    iterate,
-    verify_store,
-)
-from sagsae.storage import Storage, StorageError, storage_at
+from sagsae.activations.layout import StoreConfig, StoreError
+from sagsae.activations.storage import Storage, StorageError, storage_at
+from sagsae.activations.store import Store
+from sagsae.activations.stream import ActivationStream, iterate
+from sagsae.activations.verify import verify_store
+from sagsae.activations.writer import StoreWriter
 from tests.s3_servers import Proxy, folders, once
 
 LAYOUTS: list[dict[str, Any]] = [
@@ -112,7 +108,7 @@ def test_a_server_that_is_down_is_no_damage(
 ) -> None:
     place = storage_at(f"{s3}/stores/store")
     write_store(place, config_of(profile="disk"))
-    monkeypatch.setattr("sagsae.storage.RETRIES", 0)
+    monkeypatch.setattr("sagsae.activations.storage.RETRIES", 0)
     proxy.refuse = lambda method, path: True
     with pytest.raises(StorageError, match="run the same command again"):
         Store.open(str(place))

@@ -11,9 +11,9 @@ import pytest
 from activation_samples import contents, random_tokens
 from test_dump import LENGTH, ROWS, dump
 
-from sagsae.activations import StoreWriter, contexts_per_block
 from sagsae.activations import dump as dumping
-from sagsae.activations.reading import BlockReader
+from sagsae.activations.reading import BlockReader, contexts_per_block
+from sagsae.activations.writer import StoreWriter
 from tests.sagsae.evaluation.samples import tiny_model
 
 BLOCKS = 8

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, IterableDataset
 
-from sagsae.activations import ActivationStream, Store, StoreWriter, iterate
-from sagsae.activations.stream import chunk_groups
+from sagsae.activations.store import Store
+from sagsae.activations.stream import ActivationStream, chunk_groups, iterate
+from sagsae.activations.writer import StoreWriter
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from sagsae.activations import load_tokens, pack, save_tokens
+from sagsae.activations.tokens import load_tokens, pack, save_tokens
 
 documents = st.lists(st.lists(st.integers(3, 50), max_size=12), min_size=1, max_size=12)
 special = st.sampled_from([None, 1, 2])

@@ -6,7 +6,7 @@ import pytest
 
 from sagsae.autoencoders.accounting import break_even_share
 from sagsae.autoencoders.registry import VARIANTS
-from sagsae.autoencoders.storage import build
+from sagsae.autoencoders.weights import build
 
 
 @pytest.mark.parametrize("name", sorted(VARIANTS))

@@ -1,4 +1,5 @@
-"""A new gated variant is one file with its vectors and its sides, and one line of the registry."""
+"""A new family is one file, which declares, and one line of the registry: code, loss and both steps
+follow."""
 
 from __future__ import annotations
 
@@ -8,18 +9,21 @@ import pytest
 import torch
 
 import sagsae.autoencoders
-from sagsae.autoencoders.registry import VARIANTS, Variant, check_name, label, looks
-from sagsae.autoencoders.storage import build, load
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.registry import VARIANTS, K, Variant, check_name, label, looks
+from sagsae.autoencoders.weights import build, load
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
-from sagsae.training.optimiser import CpuOptimiser, Optimiser
+from sagsae.training.optimiser import CpuOptimiser, Optimiser, fastest_step
+from sagsae.training.recipe import Recipe
 
 FILE = '''
 import torch
 
-from sagsae.autoencoders.dictionary import Sides
+from sagsae.autoencoders.declaration import COUNT, SIZE, Sides
+from sagsae.autoencoders.dictionary import Dictionary
 from sagsae.autoencoders.gate import GatedAutoencoder
+from sagsae.autoencoders.matryoshka import AbsMatryoshka
+from sagsae.autoencoders.ungated import UngatedAutoencoder
 
 
 class Plain(GatedAutoencoder):
@@ -27,60 +31,126 @@ class Plain(GatedAutoencoder):
 
     name = "plain"
     vectors = ("low", "high", "c")
-    two_sided = True
-
     thresholds = ("low", "high")
+    two_sided = True
 
     def sides(self, v):
         zero = torch.zeros_like(v["c"])
         return Sides(v["high"], v["low"], zero, zero, v["c"], v["c"])
+
+
+class Counted(UngatedAutoencoder):
+    """Sides of their own thresholds, of which one jumps further; the number of entries is paid."""
+
+    name = "counted"
+    vectors = ("b_enc", "low", "high", "r")
+    thresholds = ("low", "high")
+    two_sided = True
+    penalised = COUNT
+    bandwidth = 0.3
+
+    def sides(self, v):
+        zero = torch.zeros_like(v["r"])
+        return Sides(v["high"], v["low"], v["r"], zero, zero, zero)
+
+
+class Sized(Dictionary):
+    """No bias of the encoder, free rows, a gain."""
+
+    name = "sized"
+    vectors = ("r", "c")
+    log_gains = ("r",)
+    penalised = SIZE
+    may_free_rows = True
+
+    def sides(self, v):
+        zero = torch.zeros_like(v["c"])
+        return Sides.shared(zero, v["r"], v["c"], two_sided=False)
+
+
+class Steeper(AbsMatryoshka):
+    """Nested groups, AuxK, and a gain."""
+
+    name = "steeper"
+    vectors = ("b_enc", "r")
+    log_gains = ("r",)
+
+    def sides(self, v):
+        return super().sides(v)._replace(r_pos=v["r"], r_neg=-v["r"])
 '''
+NEW = {
+    "plain": Variant("new:Plain", "Plain", "#123456", "x"),
+    "counted": Variant("new:Counted", "Counted", "#123456", "x", "counted", sides=2),
+    "sized": Variant("new:Sized", "Sized", "#123456", "x", "sized"),
+    "steeper": Variant("new:Steeper", "Steeper", "#123456", "x", "matryoshka", K, sides=2),
+}
 
 
-@pytest.fixture
-def plain(tmp_path, monkeypatch) -> str:
-    """The name of the variant; its file lies where the others lie, as far as Python can tell."""
-    (tmp_path / "plain.py").write_text(FILE)
+@pytest.fixture(autouse=True)
+def new(tmp_path, monkeypatch):
+    """The file lies where the others lie, as far as Python can tell."""
+    (tmp_path / "new.py").write_text(FILE)
     monkeypatch.setattr(
         sagsae.autoencoders, "__path__", [*sagsae.autoencoders.__path__, str(tmp_path)]
     )
-    monkeypatch.setitem(VARIANTS, "plain", Variant("plain:Plain", "Plain", "#123456", "x"))
-    yield "plain"
-    sys.modules.pop("sagsae.autoencoders.plain", None)
+    for name, line in NEW.items():
+        monkeypatch.setitem(VARIANTS, name, line)
+    yield
+    sys.modules.pop("sagsae.autoencoders.new", None)
 
 
-def test_it_trains_by_the_fast_step_as_by_the_plain_one(plain):
-    recipe = Recipe(steps=8, batch_size=64, lam=0.1, learning_rate=0.01)
-    made = []
+def recipe(name: str) -> Recipe:
+    sparsity = {"k": 3, "lam": 0.0, "auxk_latents": 2} if VARIANTS[name].knob == K else {"lam": 0.1}
+    free = {"decoder_norm": "free"} if name == "sized" else {}
+    return Recipe(
+        steps=8, batch_size=64, learning_rate=0.01, threshold_init=0.2, **sparsity, **free
+    )
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_it_trains_by_the_fast_step_as_by_the_plain_one(name):
+    how, trained = recipe(name), []
     for fast in (False, True):
-        sae = build(plain, 12, 20).double()
-        sae.initialise(torch.zeros(12), 0, recipe)
+        sae = build(name, 12, 40).double()
+        sae.initialise(torch.zeros(12), 0, how)
+        step = fastest_step(sae, how, torch.float64, torch.device("cpu"))
+        assert isinstance(step, CpuStep)
         if fast:
-            step = CpuStep(sae, 64, torch.float64)
-            optimiser = CpuOptimiser(step, recipe)
+            optimiser = CpuOptimiser(step, how)
         else:
-            optimiser = Optimiser(AutogradStep(sae, torch.float64), recipe)
+            optimiser = Optimiser(AutogradStep(sae, torch.float64), how)
         generator = torch.Generator().manual_seed(1)
-        for _ in range(recipe.steps):
+        sae.dead = torch.arange(40) % 3 == 0
+        for _ in range(how.steps):
             x = torch.randn(64, 12, generator=generator, dtype=torch.float64) / 12**0.5
-            terms = optimiser.step(x, 0.1, 0.01)
-        made.append((sae, terms))
-    (slow, expected), (fast, found) = made
-    torch.testing.assert_close(vars(found), vars(expected), rtol=1e-7, atol=1e-9)
-    start = build(plain, 12, 20).double()
-    start.initialise(torch.zeros(12), 0, recipe)
+            terms = optimiser.step(x, how.k or how.lam, 0.01)
+        trained.append((sae, terms))
+    (slow, expected), (fast, terms) = trained
+    torch.testing.assert_close(vars(terms), vars(expected), rtol=1e-7, atol=1e-9)
+    start = build(name, 12, 40).double()
+    start.initialise(torch.zeros(12), 0, how)
     for key, value in slow.params.items():
         assert not torch.equal(value, start.params[key]), key
         torch.testing.assert_close(fast.params[key], value, rtol=1e-6, atol=1e-8, msg=key)
 
 
-def test_it_has_a_name_a_label_and_a_look_and_is_saved(plain, tmp_path):
-    assert check_name(plain) == plain
-    assert label(plain) == "Plain"
-    assert list(looks(["zoo:Other", plain, "gated"]).items())[:2] == [
+@pytest.mark.parametrize("name", ["plain", "counted", "sized"])
+def test_its_code_after_training_is_the_one_it_was_trained_with(name):
+    sae = build(name, 12, 40)
+    sae.initialise(torch.zeros(12), 0, recipe(name))
+    x = torch.randn(64, 12, generator=torch.Generator().manual_seed(1)) / 12**0.5
+    _, z = sae.training_terms(x, 0.1)
+    assert (z != 0).any()
+    torch.testing.assert_close(sae.code(x), z)
+
+
+def test_it_has_a_name_a_label_and_a_look_and_is_saved(tmp_path):
+    assert check_name("plain") == "plain"
+    assert label("plain") == "Plain"
+    assert list(looks(["zoo:Other", "plain", "gated"]).items())[:2] == [
         ("gated", ("#0072B2", "o")),
-        (plain, ("#123456", "x")),
+        ("plain", ("#123456", "x")),
     ]
-    build(plain, 4, 5).save(tmp_path / "sae.safetensors")
+    build("plain", 4, 5).save(tmp_path / "sae.safetensors")
     again = load(tmp_path / "sae.safetensors")
-    assert (again.name, again.parameters_per_latent()) == (plain, 2 * 4 + 3)
+    assert (again.name, again.parameters_per_latent()) == ("plain", 2 * 4 + 3)

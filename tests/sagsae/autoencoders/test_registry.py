@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from sagsae.autoencoders.registry import VARIANTS, sides, stem, variant
+from sagsae.autoencoders.registry import VARIANTS, sides, stem
+from sagsae.autoencoders.weights import class_of
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_sides_are_those_of_the_class(name):
-    assert sides(name) == 1 + variant(name).two_sided
+    assert sides(name) == 1 + class_of(name).two_sided
 
 
 @pytest.mark.parametrize("name", VARIANTS)

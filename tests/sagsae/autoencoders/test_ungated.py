@@ -21,11 +21,11 @@ from sagsae.autoencoders.registry import (
     K,
     of_family,
 )
-from sagsae.autoencoders.storage import build, load
 from sagsae.autoencoders.ungated import UngatedAutoencoder
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.weights import build, load
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
+from sagsae.training.recipe import Recipe
 from tests.sagsae.autoencoders import ungated_reference as reference
 from tests.sagsae.autoencoders.test_variants import batch
 

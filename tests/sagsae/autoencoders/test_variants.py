@@ -10,11 +10,11 @@ from torch import Tensor
 
 import sagsae
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.registry import GATED, of_family, variant
-from sagsae.autoencoders.storage import build, load
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.registry import GATED, of_family
+from sagsae.autoencoders.weights import build, class_of, load
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
+from sagsae.training.recipe import Recipe
 from tests.sagsae.autoencoders import reference
 
 NAMES = of_family(GATED)
@@ -29,7 +29,7 @@ def random_autoencoder(
     name: str, d: int, width: int, seed: int, dtype=torch.float64
 ) -> Autoencoder:
     generator = torch.Generator().manual_seed(seed)
-    sae = variant(name)(d, width).to(dtype)
+    sae = class_of(name)(d, width).to(dtype)
     for key, value in sae.params.items():
         value.copy_(torch.randn(value.shape, generator=generator, dtype=dtype) * 0.3)
         if key.startswith("theta"):
@@ -80,7 +80,7 @@ def test_step_equals_autograd(name, d, width, b, lam, seed, path):
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.bfloat16, 3e-2)])
 def test_step_in_lower_precision(name, dtype, bound, path):
     exact = random_autoencoder(name, 48, 96, 3)
-    sae = variant(name)(48, 96)
+    sae = class_of(name)(48, 96)
     for key, value in exact.params.items():
         sae.params[key].copy_(value)
     x = batch(256, 48, 4)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sagsae.autoencoders.registry import GATED, of_family
-from sagsae.autoencoders.storage import build
+from sagsae.autoencoders.weights import build
 from sagsae.evaluation.histograms import BINS, REACH, activation_histograms
 from sagsae.evaluation.metrics import accumulate
 

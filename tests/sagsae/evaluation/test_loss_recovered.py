@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sagsae.cpu_products import threads_of_torch
+from sagsae.activations.cpu_products import threads_of_torch
 from sagsae.evaluation import heads
 from sagsae.evaluation.loss_recovered import (
     Contexts,

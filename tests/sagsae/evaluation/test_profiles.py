@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from pipeline.data.tokenise import open_tokens
-from sagsae.activations import Store, TokenStore, iterate
-from sagsae.activations.tokens import places_of_rows
+from sagsae.activations.store import Store
+from sagsae.activations.stream import iterate
+from sagsae.activations.tokens import TokenStore, places_of_rows
 from sagsae.autoencoders.base import Autoencoder
 from sagsae.evaluation.metrics import accumulate
 from sagsae.evaluation.profiles import (

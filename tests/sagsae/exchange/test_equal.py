@@ -9,14 +9,15 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.registry import VARIANTS, variant
+from sagsae.autoencoders.registry import VARIANTS
+from sagsae.autoencoders.weights import class_of
 from sagsae.exchange.equal import NoEqualError, SaelensWeights, saelens_weights
 
 
 def drawn(name: str, d: int, width: int, seed: int, scale: float = 0.03):
     """A random autoencoder in float64, as it comes from training: thresholds above zero."""
     generator = torch.Generator().manual_seed(seed)
-    sae = variant(name)(d, width, scale).double()
+    sae = class_of(name)(d, width, scale).double()
     for key, value in sae.state_dict().items():
         if value.is_floating_point():
             value.copy_(0.3 * torch.randn(value.shape, generator=generator, dtype=value.dtype))

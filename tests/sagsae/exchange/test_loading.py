@@ -11,8 +11,8 @@ import torch
 import sagsae
 from sagsae.autoencoders.gated import Gated
 from sagsae.autoencoders.relu import Relu
-from sagsae.autoencoders.storage import build
-from sagsae.schedules import uses
+from sagsae.autoencoders.weights import build
+from sagsae.training.recipe import uses
 from tests.sagsae.samples import sparse_rows
 
 CELL = "m/resid/gated/w12_lam0.1_seed0"

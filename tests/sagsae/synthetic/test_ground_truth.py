@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sagsae.schedules import Recipe
 from sagsae.synthetic.anomalies import ExcursionSource, direction_aurocs
 from sagsae.synthetic.consolidation import match_poles
 from sagsae.synthetic.pairs import PairSource, antipodal
 from sagsae.synthetic.runs import measure, train
 from sagsae.synthetic.sources import unit_directions
+from sagsae.training.recipe import Recipe
 
 pytestmark = [pytest.mark.long, pytest.mark.slow]
 

@@ -9,10 +9,10 @@ import hashlib
 
 import torch
 
-from sagsae.autoencoders.storage import build
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.weights import build
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import CpuOptimiser
+from sagsae.training.recipe import Recipe
 
 D, WIDTH, ROWS, STEPS = 96, 192, 256, 6
 

@@ -7,11 +7,11 @@ import sys
 import pytest
 import torch
 
-from sagsae.autoencoders.registry import check_name, label, variant
-from sagsae.autoencoders.storage import build, load
+from sagsae.autoencoders.registry import check_name, label
+from sagsae.autoencoders.weights import build, class_of, load
 from sagsae.evaluation.metrics import evaluate_reconstruction
-from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
+from sagsae.training.recipe import Recipe
 from sagsae.training.trainer import Interrupted, Trainer
 from tests.sagsae.training.test_training import B, D, PairStream, recipe
 from tests.their_package import installed
@@ -67,7 +67,7 @@ def test_saved_loaded_and_evaluated(zoo, tmp_path):
     run, path = trainer(f"{zoo}:TopK"), tmp_path / "sae.safetensors"
     run.run()
     run.sae.save(path, {"model": "small", "layer": 3})
-    again, x = load(path, variant(f"{zoo}:TopK")), next(PairStream(seed=5))
+    again, x = load(path, class_of(f"{zoo}:TopK")), next(PairStream(seed=5))
     assert (again.name, again.d, again.width, again.scale) == (f"{zoo}:TopK", D, 2 * D, 0.5)
     assert again.provenance["model"] == "small"
     assert again.steps == 200
@@ -92,7 +92,7 @@ def test_names(zoo):
     assert check_name(f"{zoo}:TopK") == f"{zoo}:TopK"
     assert "their_zoo" not in sys.modules
     assert label(f"{zoo}:TopK") == "TopK"
-    assert variant(f"{zoo}:TopK").name == f"{zoo}:TopK"
+    assert class_of(f"{zoo}:TopK").name == f"{zoo}:TopK"
     for name in (f"{zoo}:", ":TopK", "their_zoo.sparse", f"{zoo}:Top-K", "a/b:C", f"{zoo}:A:B"):
         with pytest.raises(ValueError, match="unknown variant"):
             check_name(name)

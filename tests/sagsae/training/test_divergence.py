@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sagsae.autoencoders.storage import build
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.weights import build
+from sagsae.training.recipe import Recipe
 from sagsae.training.trainer import Trainer
 from tests.sagsae.training.test_trainer import Counting, Scripted
 from tests.sagsae.training.test_training import trainer

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sagsae.autoencoders.registry import GATED, of_family, variant
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.registry import GATED, of_family
+from sagsae.autoencoders.weights import class_of
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
+from sagsae.training.recipe import Recipe
 from sagsae.training.trainer import Trainer
 from tests.sagsae.autoencoders import reference
 
@@ -37,7 +38,7 @@ def exact_products(monkeypatch):
 
 
 def started(name: str, recipe: Recipe):
-    sae = variant(name)(D, WIDTH).double()
+    sae = class_of(name)(D, WIDTH).double()
     sae.initialise(torch.full((D,), 0.1, dtype=torch.float64), 0, recipe)
     return sae
 

@@ -9,11 +9,11 @@ import torch
 
 from sagsae import api
 from sagsae.autoencoders.base import Autoencoder
-from sagsae.autoencoders.registry import variant
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.weights import class_of
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import optimiser
+from sagsae.training.recipe import Recipe
 from tests.sagsae.samples import WIDTH as D
 from tests.sagsae.samples import sparse_rows
 
@@ -33,7 +33,7 @@ def recipe(name: str, **settings) -> Recipe:
 
 
 def started(name: str, by: Recipe) -> Autoencoder:
-    sae = variant(name)(D, H)
+    sae = class_of(name)(D, H)
     sae.initialise(torch.zeros(D), 0, by)
     return sae
 
@@ -74,6 +74,6 @@ def test_a_finished_run_has_the_decoder_that_was_drawn(name):
 def test_what_cannot_freeze_a_decoder_says_so():
     with pytest.raises(ValueError, match=r"^decoder: .*leave decoder_norm out"):
         recipe("gated", decoder_norm="free")
-    loaded = variant("gated")(D, H)  # nobody told it of the recipe
+    loaded = class_of("gated")(D, H)  # nobody told it of the recipe
     with pytest.raises(ValueError, match=r"^decoder: gated trains its own"):
         optimiser(AutogradStep(loaded, FLOAT), recipe("gated"))

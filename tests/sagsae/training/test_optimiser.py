@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sagsae.autoencoders.registry import GATED, of_family
-from sagsae.schedules import Recipe
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import load_checkpoint, save_checkpoint
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import CpuOptimiser, Optimiser
+from sagsae.training.recipe import Recipe
 from tests.sagsae.autoencoders.test_variants import batch, random_autoencoder
 
 NAMES = of_family(GATED)

@@ -11,8 +11,9 @@ import torch
 from sagsae.activations.rows import rows_of
 from sagsae.activations.stream import iterate
 from sagsae.api import opened_trainer
-from sagsae.autoencoders.registry import GATED, of_family, variant
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.registry import GATED, of_family
+from sagsae.autoencoders.weights import class_of
+from sagsae.training.recipe import Recipe
 from tests.sagsae.samples import sparse_store
 
 RECIPE = Recipe(steps=4, batch_size=128, lam=0.02, learning_rate=1e-3)
@@ -42,7 +43,7 @@ MEAN = torch.full((16,), 0.2)
 
 
 def started(name: str, **settings):
-    sae = variant(name)(16, 24)
+    sae = class_of(name)(16, 24)
     sae.initialise(MEAN, 0, replace(RECIPE, **settings))
     return sae
 

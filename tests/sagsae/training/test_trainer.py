@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from sagsae.autoencoders.storage import build
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.weights import build
 from sagsae.training import trainer as trainers
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.history import History
 from sagsae.training.optimiser import fastest_step
+from sagsae.training.recipe import Recipe
 from sagsae.training.step import Terms
 from sagsae.training.trainer import Interrupted, NonFiniteLoss, Trainer
 

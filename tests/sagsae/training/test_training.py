@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from sagsae.autoencoders.storage import build
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.weights import build
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import OtherRunError, save_checkpoint
 from sagsae.training.optimiser import Optimiser
+from sagsae.training.recipe import Recipe
 from sagsae.training.step import products_dtype
 from sagsae.training.trainer import Trainer
 

@@ -9,12 +9,12 @@ import torch
 
 from sagsae.autoencoders.batchtopk import BatchTopK
 from sagsae.autoencoders.registry import VARIANTS, K
-from sagsae.autoencoders.storage import build
-from sagsae.schedules import Recipe
+from sagsae.autoencoders.weights import build
 from sagsae.training.autograd_step import AutogradStep
 from sagsae.training.checkpoint import load_checkpoint
 from sagsae.training.cpu_step import CpuStep
 from sagsae.training.optimiser import CpuOptimiser, Optimiser
+from sagsae.training.recipe import Recipe
 from sagsae.training.trainer import Interrupted, Trainer
 from tests.sagsae.autoencoders.test_ungated import NAMES, knob_of, made
 from tests.sagsae.autoencoders.test_ungated import recipe as small_recipe

@@ -16,12 +16,12 @@ from pipeline.study.dial import DialRun
 from pipeline.study.metrics import CellMetrics
 from pipeline.study.outputs import BROWSER_PAGE, SHOWN_CELL
 from sagsae.activations.tokens import TokenStore
-from sagsae.autoencoders.storage import build
+from sagsae.autoencoders.weights import build
 from sagsae.evaluation.bins import BINS, Bins
 from sagsae.evaluation.calibration import Firings
 from sagsae.evaluation.lowest import Lowest
 from sagsae.evaluation.profiles import INTERVALS, Profiles
-from sagsae.evaluation.promoted import Promoted
+from sagsae.evaluation.steering.promoted import Promoted
 from tests.pipeline.conftest import metrics_of
 
 D, CONTEXTS, LENGTH, ROWS, REACH = 16, 40, 64, 50_000, 20

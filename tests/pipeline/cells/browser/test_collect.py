@@ -21,11 +21,11 @@ from pipeline.study.cell import Cell
 from pipeline.study.metrics import read_all
 from pipeline.study.outputs import METRICS, WEIGHTS
 from pipeline.study.study import Study
-from sagsae.activations import iterate
-from sagsae.autoencoders.storage import load
+from sagsae.activations.language_models import load_language_model, load_tokenizer
+from sagsae.activations.stream import iterate
+from sagsae.autoencoders.weights import load
 from sagsae.evaluation.metrics import accumulate
-from sagsae.evaluation.promoted import promoted_tokens
-from sagsae.language_models import load_language_model, load_tokenizer
+from sagsae.evaluation.steering.promoted import promoted_tokens
 from tests.pipeline.cells.test_dial import COMPARED, with_cells
 from tests.pipeline.made_dial import made_run
 from tests.pipeline.tiny_study import ROWS, TinyStudy, make_tiny_study

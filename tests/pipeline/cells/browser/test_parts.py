@@ -11,7 +11,7 @@ from pipeline.cells.browser.latents import gate_of
 from pipeline.cells.browser.page import Vocabulary
 from sagsae.activations.tokens import TokenStore
 from sagsae.autoencoders.registry import GATED, of_family
-from sagsae.autoencoders.storage import build
+from sagsae.autoencoders.weights import build
 from tests.pipeline.cells.browser.test_collect import decoded, given
 
 

@@ -1,0 +1,1 @@
+"""Sweeps and their frontiers, and how one compares with another."""

@@ -1,0 +1,194 @@
+"""Ranks of sweeps by one metric at one L0, and how far the spread over seeds lets them move.
+
+Nothing is read where a sweep has no points on both sides of the L0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sagsae.comparison.frontiers import Floats, Frontier
+from sagsae.comparison.sweeps import Estimate, Sweep
+
+# Standard errors of a difference beyond which two values are told apart.
+APART = 2.0
+# Differences other than zero that a sign test needs: with fewer its p cannot be below 0.05.
+LEAST_FOR_SIGNS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """One metric of a sweep at one L0."""
+
+    value: float
+    """Of the sweep's frontier, in the unit of the metric."""
+    quadratic: float | None
+    """Of the quadratic in log L0 through the three intact points nearest in log L0, in the place of
+    the frontier; None with fewer."""
+    by_seed: Floats
+    """Of the own frontier of each seed that counts, [seeds] float64, by seed."""
+
+    @property
+    def se(self) -> float | None:
+        """Standard error over seeds; None with fewer than two."""
+        return Estimate.of(self.by_seed).se if self.by_seed.size else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Standard deviation over seeds, pooled over several sweeps."""
+
+    sd: float
+    sweeps: int
+    """How many have several seeds."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """The place of one value among others; 1 is the highest value."""
+
+    rank: int
+    """1 + the number of higher values, so equal values share a rank."""
+    best: int | None
+    """1 + the number of higher values that are told apart from it. None without its error."""
+    worst: int | None
+    """n - the number of lower values that are told apart from it. None without its error."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanRank:
+    """Ranks of one variant over several units, such as pairs of model and hookpoint."""
+
+    mean: float
+    low: float | None
+    """2.5 % quantile of the mean over bootstrap draws of units; None with one unit."""
+    high: float | None
+    """97.5 % quantile of the same."""
+    first: int
+    """Units in which the rank is 1."""
+
+
+def read_at(sweep: Sweep, metric: str, l0: float) -> Reading:
+    """One metric of a sweep at one L0, and what each seed has there.
+
+    A seed counts if it has intact cells of the two lambdas, or ks, whose points enclose this L0,
+    and if its own frontier reaches it. Not every lambda needs the same seeds.
+
+    Args:
+        sweep: All its lambdas and seeds.
+        metric: A key of the values of its cells.
+        l0: In latents per token.
+
+    Raises:
+        ValueError: the frontier does not reach this L0, or the metric is undefined for a cell.
+    """
+    whole, needed = sweep.frontier(metric), _enclosing(sweep, l0)
+    found = []
+    for seed in sorted({cell.seed for cell in sweep.cells}):
+        own = [cell for cell in sweep.cells if cell.seed == seed and not cell.collapsed]
+        known = [one for cell in own if (one := cell.values[metric]) is not None]
+        frontier = Frontier.through(np.array([cell.l0 for cell in own]), np.array(known))
+        if needed <= {cell.lam for cell in own} and frontier.reaches(l0):
+            found.append(frontier.at(l0))
+    return Reading(value=whole.at(l0), quadratic=_quadratic(whole, l0), by_seed=np.array(found))
+
+
+def _quadratic(frontier: Frontier, l0: float) -> float | None:
+    x = frontier.log_l0 - math.log(l0)
+    nearest = np.argsort(abs(x), kind="stable")[:3]
+    if nearest.size < 3:
+        return None
+    return float(np.polyfit(x[nearest], frontier.value[nearest], 2)[-1])
+
+
+def _enclosing(sweep: Sweep, l0: float) -> set[float]:
+    """The lambdas, or ks, of the points next to an L0 that the frontier reaches: of one point where
+    the sweep ends just before it."""
+    below = [point.lam for point in sweep.intact if point.l0.mean <= l0]
+    above = [point.lam for point in sweep.intact if point.l0.mean >= l0]
+    return {*below[-1:], *above[:1]}
+
+
+def pooled(samples: Sequence[Floats]) -> Spread | None:
+    """Standard deviation over seeds of several sweeps together, each about its own mean.
+
+    It is the root of the sum of squared deviations over the sum of (seeds - 1).
+
+    Args:
+        samples: The values of each sweep, [seeds] float64. Those of one seed say nothing.
+
+    Returns:
+        None where no sweep has several seeds.
+    """
+    several = [sample for sample in samples if sample.size > 1]
+    if not several:
+        return None
+    squares = sum(float(np.square(sample - sample.mean()).sum()) for sample in several)
+    freedom = sum(sample.size - 1 for sample in several)
+    return Spread(sd=math.sqrt(squares / freedom), sweeps=len(several))
+
+
+def standings(values: Floats, errors: Floats, quadratic: Floats) -> list[Standing]:
+    """The rank of each value, and the best and the worst that the errors allow.
+
+    Two values are told apart if they differ by more than ``APART`` standard errors of their
+    difference, the root of the sum of the two squared errors, and by more than the larger of what
+    linear and quadratic readings of each differ by. Without both errors they are not.
+
+    Args:
+        values: [n] float64, higher is better.
+        errors: Standard error of each, [n] float64; NaN where it is not known.
+        quadratic: Of each the quadratic reading, [n] float64; NaN where there is none, and then
+            nothing is added.
+    """
+    gap = values[:, None] - values[None, :]
+    least = APART * np.hypot(errors[:, None], errors[None, :])
+    bend = np.nan_to_num(np.abs(values - quadratic))
+    least = np.maximum(least, np.maximum(bend[:, None], bend[None, :]))  # NaN stays NaN
+    ranks, best = 1 + (gap < 0).sum(axis=1), 1 + (gap < -least).sum(axis=1)
+    worst, known = values.size - (gap > least).sum(axis=1), ~np.isnan(errors)
+    return [
+        Standing(
+            rank=int(ranks[i]),
+            best=int(best[i]) if known[i] else None,
+            worst=int(worst[i]) if known[i] else None,
+        )
+        for i in range(values.size)
+    ]
+
+
+def mean_rank(ranks: Sequence[int], *, draws: int = 10_000) -> MeanRank:
+    """The mean of some ranks, with a 95 % interval from a bootstrap that draws units anew.
+
+    Args:
+        ranks: One for each unit, at least one.
+        draws: Bootstrap draws.
+    """
+    found = np.array(ranks)
+    low = high = None
+    if found.size > 1:
+        chosen = np.random.default_rng(0).integers(found.size, size=(draws, found.size))
+        low, high = (float(q) for q in np.quantile(found[chosen].mean(axis=1), (0.025, 0.975)))
+    return MeanRank(
+        mean=float(found.mean()),
+        low=low,
+        high=high,
+        first=int((found == 1).sum()),
+    )
+
+
+def sign_test(differences: Sequence[float]) -> float | None:
+    """Two-sided p of the exact sign test: that differences are as often above zero as below it.
+
+    Differences of zero are left out. None where fewer than ``LEAST_FOR_SIGNS`` are left.
+    """
+    above = sum(one > 0 for one in differences)
+    n = above + sum(one < 0 for one in differences)
+    if n < LEAST_FOR_SIGNS:
+        return None
+    tail = sum(math.comb(n, i) for i in range(min(above, n - above) + 1))
+    return min(1.0, tail / (1 << (n - 1)))

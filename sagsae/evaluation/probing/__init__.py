@@ -1,0 +1,1 @@
+"""What can be read from single sides of a code."""

@@ -1,0 +1,1 @@
+"""What the two signs of latents hold: opposite pairs, poles, agreement of seeds."""
