@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from sagsae.evaluation.calibration import Firings
+from sagsae.evaluation.steering import directions
 from sagsae.evaluation.steering.directions import (
     nearest,
     opposite_pairs,
     random_directions,
     strongest_two_sided,
 )
-from sagsae.evaluation.steering import directions
 
 
 def firings(plus, minus, energy) -> Firings:
