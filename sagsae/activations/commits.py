@@ -37,7 +37,7 @@ class Moments:
     sum: np.ndarray
     """[d] float64."""
     sum_of_squares: float
-    """Of |x|^2."""
+    """Sum of |x|^2."""
     norm_sum: float
     max_norm: float
     non_finite: int
@@ -154,7 +154,7 @@ class Commit:
     cursor: Mapping[str, Any]
     dropped: Mapping[str, int]
     sha256: str = ""
-    """Of the file that it was read from."""
+    """Digest of the file that it was read from."""
 
     def to_bytes(self) -> bytes:
         """The content of the commit file."""

@@ -51,7 +51,7 @@ class DumpProgress:
     """Where a dump stands: what the progress callback gets after every block."""
 
     blocks_done: int
-    """Of the store."""
+    """Blocks of the store that are written."""
     tokens: int
     """Tokens the model has read in this call."""
     seconds: float

@@ -57,7 +57,7 @@ class Layout:
     n_blocks: int = field(compare=False)
     """Blocks that there are to be. Not in run.json: a store may be given more later."""
     seed: int
-    """Of the permutation inside every block."""
+    """Seed of the permutation inside every block."""
     dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """What rows are stored as."""
     profile: Literal["plain", "disk"] = "plain"

@@ -28,8 +28,8 @@ from sagsae.autoencoders.sparse_product import sparse_product
 
 
 class Facing(NamedTuple):
-    """Of each pre-activation its ``size`` [B, h] on the side that it faces, and that side's theta,
-    gain and c, [B, h] or [h]."""
+    """The size [B, h] of each pre-activation on the side that it faces, and theta, gain and c of
+    that side, [B, h] or [h]."""
 
     size: Tensor
     theta: Tensor

@@ -55,7 +55,10 @@ VARIANTS: dict[str, Variant] = {
         "sign_aware:TiedSignAware", "SA-GSAE tied", "#D55E00", "s", stem="gated", sides=2
     ),
     "sagsae_noaux": Variant(
-        *("sign_aware:NoAuxiliarySignAware", "SA-GSAE without auxiliary loss", "#E69F00", "v"),
+        "sign_aware:NoAuxiliarySignAware",
+        "SA-GSAE without auxiliary loss",
+        "#E69F00",
+        "v",
         stem="gated",
         sides=2,
     ),
@@ -78,7 +81,12 @@ VARIANTS: dict[str, Variant] = {
         "matryoshka:Matryoshka", "Matryoshka BatchTopK", "#999933", "<", MATRYOSHKA, K
     ),
     "matryoshka_absbatchtopk": Variant(
-        *("matryoshka:AbsMatryoshka", "Matryoshka AbsBatchTopK", "#999933", ">", MATRYOSHKA, K),
+        "matryoshka:AbsMatryoshka",
+        "Matryoshka AbsBatchTopK",
+        "#999933",
+        ">",
+        MATRYOSHKA,
+        K,
         stem="matryoshka_batchtopk",
         sides=2,
     ),

@@ -66,7 +66,7 @@ def dead_reduction(candidate: Sweep, baseline: Sweep) -> DeadReduction:
 def dead_reduction_at_equal_l0(
     candidate: Sweep, baseline: Sweep, *, levels: int = LEVELS
 ) -> DeadReduction:
-    """The same read off both frontiers at ``levels`` L0 of the overlap, in the place of lambdas.
+    """The reduction read off both frontiers at ``levels`` L0 of the overlap, in place of lambdas.
 
     The levels are evenly spaced in log L0, ends included; an overlap of a single L0 is one level.
     A level at which both sides are below their floors is left out and counted.

@@ -25,12 +25,12 @@ class Reading:
     """One metric of a sweep at one L0."""
 
     value: float
-    """Of the sweep's frontier, in the unit of the metric."""
+    """Value of the sweep's frontier, in the unit of the metric."""
     quadratic: float | None
-    """Of the quadratic in log L0 through the three intact points nearest in log L0, in the place of
-    the frontier; None with fewer."""
+    """Value of the quadratic in log L0 through the three intact points nearest in log L0, in
+    place of the frontier; None with fewer."""
     by_seed: Floats
-    """Of the own frontier of each seed that counts, [seeds] float64, by seed."""
+    """Values of the frontier of each seed that counts, [seeds] float64, by seed."""
 
     @property
     def se(self) -> float | None:

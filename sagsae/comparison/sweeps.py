@@ -257,7 +257,7 @@ class Resampled:
     """What a bootstrap over the seeds of a sweep draws."""
 
     l0: Floats
-    """Of each point, [points, draws] float64; NaN where none of its seeds was drawn."""
+    """L0 of each point, [points, draws] float64; NaN where none of its seeds was drawn."""
     value: Floats
     """The metric of each point, of the same shape."""
     of_lambda: Floats

@@ -47,7 +47,7 @@ class Summary:
 
     @classmethod
     def of(cls, values: Tensor) -> Summary:
-        """Of values [H] of which NaN stands for none."""
+        """The distribution of values [H], of which NaN stands for none."""
         found, levels = _present(values), quantiles(values)
         if not len(found):
             return cls(0, None, None, [])

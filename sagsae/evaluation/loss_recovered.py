@@ -53,7 +53,7 @@ class Contexts:
 
     @property
     def full(self) -> Contexts:
-        """The same contexts without hidden states: every pass runs all blocks."""
+        """These contexts without hidden states: every pass runs all blocks."""
         return replace(self, hidden=None)
 
     def first(self, number: int) -> Contexts:
@@ -87,7 +87,7 @@ class SummedLoss:
 
 
 class TokenLosses(NamedTuple):
-    """Of the prediction of every token but the first of each context, [n, L - 1] float32 nats.
+    """Losses of every token but the first of each context, [n, L - 1] float32 nats.
 
     Attributes:
         loss: cross entropy, given the tokens before.

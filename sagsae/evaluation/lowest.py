@@ -1,4 +1,4 @@
-"""Of each of many keys the k firings of the lowest score, over any number of batches.
+"""The k firings of the lowest score of each of many keys, over any number of batches.
 
 The score is what a firing is kept by: minus its size for the strongest, a random number for a
 sample.

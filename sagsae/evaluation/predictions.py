@@ -51,13 +51,13 @@ class Predictions:
         return cls(**own) if own else None
 
     def part(self, chosen: slice, device: torch.device | None = None) -> Self:
-        """Those of some contexts."""
+        """The predictions of some contexts."""
         mean_row, entropy = (x[chosen].to(device) for x in (self.mean_row, self.entropy))
         return type(self)(mean_row=mean_row, entropy=entropy)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """Those of all contexts, from those of some each."""
+        """The predictions of all contexts, from parts of some contexts each."""
         return cls(
             mean_row=torch.cat([part.mean_row for part in parts]),
             entropy=torch.cat([part.entropy for part in parts]),

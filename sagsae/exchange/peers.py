@@ -147,7 +147,7 @@ def _of_saelens(config: Mapping[str, Any], tensors: Tensors) -> Peer:
 
 
 def _of_dictionary_learning(config: Mapping[str, Any], tensors: Tensors) -> Peer:
-    """The same of dictionary_learning's."""
+    """Weights that dictionary_learning has saved."""
     name = config["trainer"]["dict_class"]
     if name not in DICTIONARIES:
         raise ForeignError(f"class {name!r} is not known here; known are {', '.join(DICTIONARIES)}")

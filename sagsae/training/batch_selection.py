@@ -82,7 +82,7 @@ def _candidates(
     lower = upper if signed else None
 
     def find(i: int, j: int) -> bool:
-        fits: bool = selection.beyond(u, bias, upper, lower, i, j, found)
+        fits: bool = selection.beyond(u, bias, upper, lower, found, i, j)
         return fits
 
     return all(threads.share(len(u), find) if threads else [find(0, len(u))])

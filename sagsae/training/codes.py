@@ -42,6 +42,14 @@ class Gate(NamedTuple):
     band: np.floating
 
 
+class Groups(NamedTuple):
+    """Nested groups of latents: their ``ends`` [n] in latents, and ``scales`` [n], 2 / B times the
+    weight of the error of each."""
+
+    ends: np.ndarray
+    scales: np.ndarray
+
+
 class Rows(NamedTuple):
     """What the rows of a batch, or a thread's part of them, come to.
 
@@ -158,72 +166,110 @@ def _end_of_group(latents, e, last, end):
     return e
 
 
+@njit(inline="always", **OPTIONS)
+def _reconstruct(W, found, a, e, stop, main, aux):
+    """Add the decoder rows [d] of the entries [e, stop), times their codes, to ``main`` and
+    ``aux``."""
+    latents, z = found.latents, found.z
+    while e + 4 <= stop:  # four entries for each pass over the sums
+        w0, w1 = W[latents[e]], W[latents[e + 1]]
+        w2, w3 = W[latents[e + 2]], W[latents[e + 3]]
+        z0, z1, z2, z3 = z[e], z[e + 1], z[e + 2], z[e + 3]
+        if a is not None:
+            a0, a1, a2, a3 = a[e], a[e + 1], a[e + 2], a[e + 3]
+        for k in range(len(main)):
+            v0, v1, v2, v3 = widen(w0[k]), widen(w1[k]), widen(w2[k]), widen(w3[k])
+            main[k] += z0 * v0 + z1 * v1 + z2 * v2 + z3 * v3
+            if a is not None:
+                aux[k] += a0 * v0 + a1 * v1 + a2 * v2 + a3 * v3
+        e += 4
+    while e < stop:
+        w = W[latents[e]]
+        for k in range(len(main)):
+            main[k] += z[e] * widen(w[k])
+            if a is not None:
+                aux[k] += a[e] * widen(w[k])
+        e += 1
+
+
+@njit(inline="always", **OPTIONS)
+def _scaled(error, scale, out):
+    """The squared norm of an error [d], and ``out``: the error times ``scale``."""
+    square = error.dtype.type(0)
+    for k in range(len(error)):  # apart: a sum stored beside may round by where memory lies
+        square += error[k] * error[k]
+    for k in range(len(error)):
+        out[k] = error[k] * scale
+    return square
+
+
+@njit(inline="always", **OPTIONS)
+def _back_of_entries(gate, found, W, a, e, stop, main, aux, sums):
+    """The way back to the pre-activations of the entries [e, stop), from the gradients [d] at the
+    reconstruction and at the auxiliary one."""
+    latents, zero = found.latents, main.dtype.type(0)
+    while e + 2 <= stop:
+        w0, w1 = W[latents[e]], W[latents[e + 1]]
+        s0, s1, t0, t1 = zero, zero, zero, zero
+        for k in range(len(main)):
+            v0, v1 = widen(w0[k]), widen(w1[k])
+            s0 += main[k] * v0
+            s1 += main[k] * v1
+            if a is not None:
+                t0 += aux[k] * v0
+                t1 += aux[k] * v1
+        _entry_back(gate, found, e, s0, t0, sums)
+        _entry_back(gate, found, e + 1, s1, t1, sums)
+        e += 2
+    if e < stop:
+        w, s0, t0 = W[latents[e]], zero, zero
+        for k in range(len(main)):
+            s0 += main[k] * widen(w[k])
+            if a is not None:
+                t0 += aux[k] * widen(w[k])
+        _entry_back(gate, found, e, s0, t0, sums)
+
+
 @njit(**OPTIONS)
-def rows_of_entries(W, x, found, a, gate, ends, scales, first, last, g, columns, sums):
+def rows_of_entries(gate, found, a, groups, W, x, g, first, last):
     """Reconstruct rows [first, last) from their entries, and go back to the pre-activations.
 
     Args:
-        W: [H, d] decoder.
-        x: [B, d] activations less ``b_dec``.
+        gate: What made the codes.
         found: The entries; ``du`` is filled.
         a: Their auxiliary codes, which reconstruct as well; None for none.
-        gate: What made the codes.
-        ends: [n] ends of the nested groups, in latents.
-        scales: [n] 2 / B times the weight of each group's error.
+        groups: The nested groups of latents.
+        W: [H, d] decoder.
+        x: [B, d] activations less ``b_dec``.
         g: [n, B, d], receives the gradient at each group's part of the reconstruction.
-        columns: [d], added to: the first of them summed over the rows.
-        sums: [H, 7], added to: gradients of theta, log gain and c, the positive side before the
-            negative, and the gradient at the pre-activation, summed over the rows.
 
     Returns:
-        Sums of |x - x_hat|^2 of all groups but the last, of the last, and of the auxiliary codes.
+        Sums of |x - x_hat|^2 of all groups but the last, of the last, and of the auxiliary codes;
+        [d] the gradient at the reconstruction summed over the rows; [H, 7] sums over the rows of
+        the gradients of theta, log gain and c, the positive side before the negative, and of the
+        gradient at the pre-activation.
     """
-    d, n, zero = W.shape[1], len(ends), x.dtype.type(0)
+    d, n = W.shape[1], len(groups.ends)
     main, aux, below = np.empty_like(x[0]), np.empty_like(x[0]), np.empty((n, d), x.dtype)
-    latents, z = found.latents, found.z
+    columns, sums = np.zeros(d, x.dtype), np.zeros((len(W), 7), x.dtype)
+    stops = np.empty(n + 1, np.int64)
     inner, whole, total_aux = 0.0, 0.0, 0.0
     for i in range(first, last):
         for k in range(d):
             main[k] = -x[i, k]
             aux[k] = -x[i, k]
-        e, end = found.starts[i], found.ends[i]
+        stops[0], stops[n] = found.starts[i], found.ends[i]
         for m in range(n):
-            stop = end if m == n - 1 else _end_of_group(latents, e, end, ends[m])
-            while e + 4 <= stop:  # four entries for each pass over the sums
-                w0, w1 = W[latents[e]], W[latents[e + 1]]
-                w2, w3 = W[latents[e + 2]], W[latents[e + 3]]
-                z0, z1, z2, z3 = z[e], z[e + 1], z[e + 2], z[e + 3]
-                if a is not None:
-                    a0, a1, a2, a3 = a[e], a[e + 1], a[e + 2], a[e + 3]
-                for k in range(d):
-                    v0, v1, v2, v3 = widen(w0[k]), widen(w1[k]), widen(w2[k]), widen(w3[k])
-                    main[k] += z0 * v0 + z1 * v1 + z2 * v2 + z3 * v3
-                    if a is not None:
-                        aux[k] += a0 * v0 + a1 * v1 + a2 * v2 + a3 * v3
-                e += 4
-            while e < stop:
-                w = W[latents[e]]
-                for k in range(d):
-                    main[k] += z[e] * widen(w[k])
-                    if a is not None:
-                        aux[k] += a[e] * widen(w[k])
-                e += 1
-            square, scale, at = zero, scales[m], below[m]
-            for k in range(d):  # apart: a sum that is stored beside may round by where memory lies
-                square += main[k] * main[k]
-            for k in range(d):
-                at[k] = main[k] * scale
+            if m < n - 1:
+                stops[m + 1] = _end_of_group(found.latents, stops[m], stops[n], groups.ends[m])
+            _reconstruct(W, found, a, stops[m], stops[m + 1], main, aux)
+            square = _scaled(main, groups.scales[m], below[m])
             if m < n - 1:
                 inner += square
             else:
                 whole += square
         if a is not None:
-            square = zero
-            for k in range(d):
-                square += aux[k] * aux[k]
-            for k in range(d):
-                aux[k] *= scales[n - 1]
-            total_aux += square
+            total_aux += _scaled(aux, groups.scales[n - 1], aux)
         for m in range(n - 2, -1, -1):  # a group's part is in the errors of all groups after it
             for k in range(d):
                 below[m, k] += below[m + 1, k]
@@ -232,32 +278,9 @@ def rows_of_entries(W, x, found, a, gate, ends, scales, first, last, g, columns,
                 g[m, i, k] = narrow(below[m, k], g)
         for k in range(d):
             columns[k] += below[0, k]
-        e = found.starts[i]
         for m in range(n):
-            stop = end if m == n - 1 else _end_of_group(latents, e, end, ends[m])
-            at = below[m]
-            while e + 2 <= stop:
-                w0, w1 = W[latents[e]], W[latents[e + 1]]
-                s0, s1, t0, t1 = zero, zero, zero, zero
-                for k in range(d):
-                    v0, v1 = widen(w0[k]), widen(w1[k])
-                    s0 += at[k] * v0
-                    s1 += at[k] * v1
-                    if a is not None:
-                        t0 += aux[k] * v0
-                        t1 += aux[k] * v1
-                _entry_back(gate, found, e, s0, t0, sums)
-                _entry_back(gate, found, e + 1, s1, t1, sums)
-                e += 2
-            if e < stop:
-                w, s0, t0 = W[latents[e]], zero, zero
-                for k in range(d):
-                    s0 += at[k] * widen(w[k])
-                    if a is not None:
-                        t0 += aux[k] * widen(w[k])
-                _entry_back(gate, found, e, s0, t0, sums)
-                e += 1
-    return inner, whole, total_aux
+            _back_of_entries(gate, found, W, a, stops[m], stops[m + 1], below[m], aux, sums)
+    return (inner, whole, total_aux), columns, sums
 
 
 @njit(inline="always", **OPTIONS)

@@ -6,6 +6,7 @@ Every variant is a gate here (`sagsae.training.codes.Gate`). Gradients are those
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from sagsae.autoencoders.declaration import BY_BATCH, BY_ROW, BY_THRESHOLD, COUN
 from sagsae.autoencoders.dictionary import Dictionary
 from sagsae.training import codes, selection, weight_updates
 from sagsae.training.batch_selection import select_of_batch
-from sagsae.training.codes import Gate, Rows
+from sagsae.training.codes import Gate, Groups, Rows
 from sagsae.training.kernels import Entries
 from sagsae.training.step import Terms
 from sagsae.training.threads import Threads, as_array, total
@@ -148,24 +149,29 @@ class CpuStep:
 
     def _select(self, batch: Batch, k: int) -> None:
         """Find the entries that are open, or in the band of the kernel."""
-        u, gate, found, share = as_array(self.u), batch.gate, self.entries, self.threads.share
-        signed, b = self.sae.two_sided, self.batch_size
+        u, bias, signed = as_array(self.u), batch.gate.bias, self.sae.two_sided
+        entries = self.entries
         if self.sae.opened == BY_BATCH:
-            select_of_batch(u, gate.bias, k, signed, found, self.threads)
-            return
-        if self.sae.opened == BY_ROW:
-            share(b, lambda i, j: selection.top_of_rows(u, gate.bias, k, signed, i, j, found))
-            return
+            select_of_batch(u, bias, k, signed, entries, self.threads)
+        elif self.sae.opened == BY_ROW:
+            find = partial(selection.top_of_rows, u, bias, k, signed, entries)
+            self.threads.share(self.batch_size, find)
+        else:
+            self._select_by_threshold(batch)
+
+    def _select_by_threshold(self, batch: Batch) -> None:
+        gate, entries, signed = batch.gate, self.entries, self.sae.two_sided
         near = self._near(batch)
         reach = np.maximum(near, gate.band / 2)
-        beyond = gate.theta_pos - reach, gate.theta_neg - reach if signed else None
-        share(b, lambda i, j: selection.beyond(u, gate.bias, *beyond, i, j, found))
+        upper, lower = gate.theta_pos - reach, gate.theta_neg - reach if signed else None
+        find = partial(selection.beyond, as_array(self.u), gate.bias, upper, lower, entries)
+        self.threads.share(self.batch_size, find)
         if near.any():
             x, W = as_array(batch.read), as_array(self.params["W_enc"].T)
-            theta = gate.theta_pos
-            share(
-                b, lambda i, j: selection.refine(found, i, j, x, W, gate.bias, theta, near, signed)
+            again = partial(
+                selection.refine, entries, x, W, gate.bias, gate.theta_pos, near, signed
             )
+            self.threads.share(self.batch_size, again)
 
     def _near(self, batch: Batch) -> np.ndarray:
         """[H], how near its threshold a pre-activation is computed again: as far as products in
@@ -194,22 +200,22 @@ class CpuStep:
         return terms | {"l0": rows.alive / b}
 
     def _rows_of_entries(self, batch: Batch) -> Rows:
-        b, found, gate = self.batch_size, self.entries, batch.gate
+        b, entries, gate = self.batch_size, self.entries, batch.gate
         x, W_dec, g = (as_array(v) for v in (batch.centred, self.W_dec, self.g))
         scales = np.full(len(self.ends), 2.0 * self.sae.level_weight / b, self._float)
-        a = found.a if self.sae.auxiliary else None
+        groups = Groups(self.ends, scales)
+        a = entries.a if self.sae.auxiliary else None
 
         def part(i: int, j: int) -> Rows:
-            seen, columns = np.zeros(self.sae.width, np.bool_), np.zeros(self.sae.d, self._float)
-            sums = np.zeros((self.sae.width, 7), self._float)
-            penalty, alive = codes.codes_of_entries(gate, found, i, j, seen)
-            squares = codes.rows_of_entries(
-                W_dec, x, found, a, gate, self.ends, scales, i, j, g, columns, sums
+            fired = np.zeros(self.sae.width, np.bool_)
+            penalty, alive = codes.codes_of_entries(gate, entries, i, j, fired)
+            squares, columns, sums = codes.rows_of_entries(
+                gate, entries, a, groups, W_dec, x, g, i, j
             )
-            return Rows(penalty, alive, seen, np.array(squares), columns, sums)
+            return Rows(penalty, alive, fired, np.array(squares), columns, sums)
 
         parts = self.threads.share(b, part)
-        selection.order_by_latent(found)
+        selection.order_by_latent(entries)
         return Rows.of_threads(parts)
 
     def _vector_gradients(self, sums: Tensor) -> None:

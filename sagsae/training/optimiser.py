@@ -114,7 +114,7 @@ class Optimiser:
 
 
 class CpuOptimiser(Optimiser):
-    """The same step where one compiled pass updates both weight matrices, a latent at a time.
+    """`Optimiser` where one compiled pass updates both weight matrices, a latent at a time.
 
     With beta1 = 0 and without clipping, whose norm is known once all gradients are, that is done
     while gradients are computed; see `sagsae.training.weight_updates`.

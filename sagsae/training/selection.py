@@ -44,20 +44,11 @@ def _count_above(keys, n, level):
 
 
 @njit(inline="always", **OPTIONS)
-def _cut(keys, n, k, guess, few):
-    """The k-th largest of the first n keys, and how many that equal it are among the k largest.
-
-    Without an equal one to keep, any level between the k-th and the next is as good. Where no more
-    than k keys are positive the level is zero.
-
-    Args:
-        guess: A positive number; the nearer to the level, the faster.
-        few: Memory for n + 1 keys.
-    """
+def _bracket(keys, n, k, guess, positive):
+    """Two levels, of which at least k of the first n keys exceed the lower and fewer than k the
+    higher; and how many exceed each. ``positive`` is how many keys are above zero."""
     zero, half, two = keys.dtype.type(0), keys.dtype.type(0.5), keys.dtype.type(2)
-    low, above_low = zero, _count_above(keys, n, zero)
-    if above_low <= k:
-        return zero, np.int64(0)
+    low, above_low = zero, positive
     high, above_high = guess, _count_above(keys, n, guess)
     while above_high >= k:
         low, above_low = high, above_high
@@ -71,6 +62,13 @@ def _cut(keys, n, k, guess, few):
         else:
             high, above_high = middle, above
             middle *= half
+    return low, above_low, high, above_high
+
+
+@njit(inline="always", **OPTIONS)
+def _narrowed(keys, n, k, low, above_low, high, above_high):
+    """The levels of `_bracket` brought together, until few keys lie between them."""
+    half = keys.dtype.type(0.5)
     while above_low != k and above_low - above_high > FEW:
         middle = half * (low + high)
         if middle <= low or middle >= high:
@@ -80,18 +78,20 @@ def _cut(keys, n, k, guess, few):
             low, above_low = middle, above
         else:
             high, above_high = middle, above
-    if above_low == k:
-        return low, np.int64(0)
-    rest = k - above_high
-    if above_low - above_high > FEW:
-        return high, rest  # no number lies between the two: all of them equal ``high``
-    found = 0
+    return low, above_low, high, above_high
+
+
+@njit(inline="always", **OPTIONS)
+def _last_of_few(keys, n, low, high, rest, few):
+    """The ``rest``-th largest of the keys above ``low`` and up to ``high``, and how many of the
+    larger ones equal it, itself among them; by comparing them with each other."""
+    count = 0
     for j in range(n):
-        few[found] = keys[j]
-        found += np.int64((keys[j] > low) & (keys[j] <= high))
+        few[count] = keys[j]
+        count += np.int64((keys[j] > low) & (keys[j] <= high))
     for a in range(rest):
         best = a
-        for b in range(a + 1, found):
+        for b in range(a + 1, count):
             if few[b] > few[best]:
                 best = b
         few[a], few[best] = few[best], few[a]
@@ -99,6 +99,30 @@ def _cut(keys, n, k, guess, few):
     for a in range(rest):
         equal += np.int64(few[a] == level)
     return level, equal
+
+
+@njit(inline="always", **OPTIONS)
+def _cut(keys, n, k, guess, few):
+    """The k-th largest of the first n keys, and how many that equal it are among the k largest.
+
+    Without an equal one to keep, any level between the k-th and the next is as good. Where no more
+    than k keys are positive the level is zero.
+
+    Args:
+        guess: A positive number; the nearer to the level, the faster.
+        few: Memory for n + 1 keys.
+    """
+    zero = keys.dtype.type(0)
+    positive = _count_above(keys, n, zero)
+    if positive <= k:
+        return zero, np.int64(0)
+    low, above_low, high, above_high = _bracket(keys, n, k, guess, positive)
+    low, above_low, high, above_high = _narrowed(keys, n, k, low, above_low, high, above_high)
+    if above_low == k:
+        return low, np.int64(0)
+    if above_low - above_high > FEW:
+        return high, k - above_high  # no number lies between the two: all of them equal ``high``
+    return _last_of_few(keys, n, low, high, k - above_high, few)
 
 
 @njit(**OPTIONS)
@@ -128,7 +152,7 @@ def _flagged(flags, words, some, chosen):
 
 
 @njit(**OPTIONS)
-def top_of_rows(u, bias, k, signed, first, last, found):
+def top_of_rows(u, bias, k, signed, found, first, last):
     """The k entries of the largest keys of each of the rows [first, last) of ``u`` [B, H].
 
     Those of row i lie from i k on; fewer than k where fewer keys are positive. An entry that is not
@@ -171,7 +195,7 @@ def top_of_rows(u, bias, k, signed, first, last, found):
 
 
 @njit(**OPTIONS)
-def beyond(u, bias, upper, lower, first, last, found):
+def beyond(u, bias, upper, lower, found, first, last):
     """The entries of rows [first, last) of ``u`` [B, H] above ``upper`` [H] or below ``-lower``.
 
     Args:
@@ -205,7 +229,7 @@ def beyond(u, bias, upper, lower, first, last, found):
 
 
 @njit(**OPTIONS)
-def refine(found, first, last, x, W, bias, threshold, reach, signed):
+def refine(found, x, W, bias, threshold, reach, signed, first, last):
     """Compute the pre-activations of rows [first, last) again that lie near their thresholds.
 
     Products in bfloat16 leave a grid that is coarser than the kernel of JumpReLU's estimators.

@@ -148,7 +148,7 @@ def _update(weights, rates, h, enc, dec, du_sum, bias):
 
 @njit(inline="always", **OPTIONS)
 def _update_with_moments(weights, rates, h, enc, dec):
-    """The same with first moments where there are such, and rows of any norm."""
+    """`_update` with first moments where there are such, rows of any norm, and no bias."""
     W_enc, W_dec, v_enc, v_dec = (
         weights.W_enc[h],
         weights.W_dec[h],

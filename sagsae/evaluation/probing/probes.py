@@ -64,7 +64,7 @@ class Score:
 
     @classmethod
     def of(cls, found: Tensor, labels: Tensor) -> Score:
-        """Of rows [n] bool that were found, and their labels [n] bool."""
+        """The score of rows [n] bool that were found, whose labels are [n] bool."""
         both = int((found & labels).sum())
         total = int(found.sum() + labels.sum())
         return cls(int((found == labels).sum()) / len(labels), 2 * both / total if total else 0.0)

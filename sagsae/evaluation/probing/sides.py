@@ -56,7 +56,7 @@ class SideCodes:
         return int(self.values.shape[0])
 
     def take(self, rows: Tensor) -> SideCodes:
-        """Those of some rows [m], in the given order."""
+        """The codes of some rows [m], in the given order."""
         return SideCodes(self.values[rows.numpy()])
 
     def mean(self) -> Tensor:

@@ -40,7 +40,7 @@ class Arms:
 
     @classmethod
     def joined(cls, *parts: Arms) -> Arms:
-        """Those of all parts, one after the other."""
+        """The arms of all parts, one after the other."""
         return cls(torch.cat([one.plus for one in parts]), torch.cat([one.minus for one in parts]))
 
     def __len__(self) -> int:
@@ -111,7 +111,7 @@ def _most_opposed(rows: Tensor, free: Tensor) -> tuple[float, list[int]]:
 
 
 def nearest(rows: Tensor, others: Tensor) -> tuple[Tensor, Tensor]:
-    """Of each row the other row that points most along it, and the one most against it.
+    """The row that points most along each row, and the row that points most against it.
 
     Args:
         rows: [n, d].

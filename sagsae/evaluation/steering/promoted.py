@@ -23,7 +23,7 @@ TINY = torch.finfo(torch.float32).tiny
 
 @dataclass(frozen=True)
 class Promoted:
-    """Of n directions.
+    """What n directions promote and suppress.
 
     Attributes:
         up: [n, k] int64, tokens whose logits rise most, the first most.

@@ -53,7 +53,7 @@ def test_rows_keep_their_k_largest(rows, width, share, seed, coarse, signed, shi
     bias += shift
     k = max(1, int(share * width))
     entries = Entries.of(rows, width, k, np.dtype(np.float64))
-    selection.top_of_rows(u, bias, k, signed, 0, rows, entries)
+    selection.top_of_rows(u, bias, k, signed, entries, 0, rows)
     pre = u + bias
     keys = np.abs(pre) if signed else np.maximum(pre, 0)
     expected = np.where([first_of_largest(row, k) for row in keys], pre, np.nan)
@@ -96,11 +96,11 @@ def test_entries_above_thresholds_and_no_more_than_there_is_room_for(signed):
     expected = np.where((np.abs(pre) if signed else pre) > lower, pre, np.nan)
     entries = Entries.of(30, 90, 91, np.dtype(np.float64))
     below = lower if signed else np.full(90, np.inf)
-    fits = selection.beyond(u, bias, lower, below, 0, 30, entries)
+    fits = selection.beyond(u, bias, lower, below, entries, 0, 30)
     np.testing.assert_array_equal(kept_of(entries, 30, 90), expected)
     assert fits is True
     few = Entries.of(30, 90, 2, np.dtype(np.float64))
-    assert selection.beyond(u, bias, lower, below, 0, 30, few) is False
+    assert selection.beyond(u, bias, lower, below, few, 0, 30) is False
 
 
 def test_near_a_threshold_products_are_made_again():
@@ -111,9 +111,9 @@ def test_near_a_threshold_products_are_made_again():
     rounded = np.round(exact * 8) / 8
     entries = Entries.of(20, 30, 31, np.dtype(np.float64))
     zero = np.zeros(30)
-    selection.beyond(rounded - bias, bias, zero - 9, zero - 9, 0, 20, entries)
+    selection.beyond(rounded - bias, bias, zero - 9, zero - 9, entries, 0, 20)
     reach = np.where(np.arange(30) % 2 == 0, 0.2, 0.0)
-    selection.refine(entries, 0, 20, x, W, bias, threshold, reach, True)
+    selection.refine(entries, x, W, bias, threshold, reach, True, 0, 20)
     near = (np.abs(np.abs(rounded) - 1) < 0.2) & (np.arange(30) % 2 == 0)
     assert near.any()
     found = kept_of(entries, 20, 30)
