@@ -19,7 +19,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pipeline.analysis.table import Table, declared
+from pipeline.analysis.table import Source, Table, declared
+from pipeline.study import outputs
 from pipeline.study.scope import Scope
 
 if TYPE_CHECKING:
@@ -155,6 +156,14 @@ def figures_of(scope: Scope) -> list[str]:
             drawn = (found for found in neighbours if found.of_many or not cut.few)
             names += [cut.name(found.name, scope) for found in drawn]
     return names
+
+
+def figures_from(source: Source, scope: Scope) -> list[str]:
+    """Names of the figures that a study draws of the tables of one source."""
+    if source.folder == outputs.SYNTHETIC:
+        return synthetic_figures()
+    drawn = {name: parts(name)[0].tables for name in figures_of(scope)}
+    return [name for name, tables in drawn.items() if source in {t.source for t in tables}]
 
 
 def pattern() -> str:

@@ -31,5 +31,4 @@ def main(measures: Path, root: Path, of: str = "cells") -> None:
     made = make_tables(tables_from(source), source.open(known, root), known.scope)
     write_tables(root, source, known.scope, made)
     if source.page:
-        page = (root / source.sums).with_suffix(".md")
-        import_module(source.page).write(page, known.scope)
+        import_module(source.page).write(root / source.page_file, known.scope)

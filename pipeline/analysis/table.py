@@ -62,6 +62,11 @@ class Source:
         """The file with digests of its tables, below the folder of results."""
         return f"{self.folder}/{self.kind}{SUMS}"
 
+    @property
+    def page_file(self) -> str:
+        """The page of all its tables, below the folder of results."""
+        return self.sums.replace(SUMS, ".md")
+
     def reads(self, scope: Scope) -> list[str]:
         """Paths of the tables that it reads, below the folder of results."""
         return [table.path for table in self.tables if table.is_of(scope)]
@@ -266,6 +271,13 @@ def tables_of(scope: Scope) -> list[Table]:
 def sources() -> list[Source]:
     """From what tables are made, each once."""
     return list(dict.fromkeys(table.source for table in all_tables()))
+
+
+def files_made_from(source: Source, scope: Scope) -> list[str]:
+    """What the job of a source makes for a study: digests, tables, and their page if there is one;
+    paths below the folder of results."""
+    tables = [table.path for table in tables_from(source) if table.when(scope)]
+    return [source.sums, *tables, *([source.page_file] if source.page else [])]
 
 
 def tables_from(source: Source) -> list[Table]:

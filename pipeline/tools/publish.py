@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.analysis.csv_files import changed_tables
-from pipeline.analysis.table import sources, tables_from
+from pipeline.analysis.table import SUMS, files_made_from, sources
 from pipeline.analysis.tables.latents import CALIBRATION
 from pipeline.jobs.environment import installed, machine
 from pipeline.jobs.json_files import write_json
@@ -39,11 +39,14 @@ def publish(root: Path, out: Path, scope: Scope, figures: Sequence[str]) -> None
     """
     measures = Measures(root / outputs.MEASURES, scope)
     measures.check()
-    made = [source for source in sources() if source.when(scope)]
-    tables = [table for source in made for table in tables_from(source) if table.when(scope)]
+    made = [
+        path
+        for source in sources()
+        if source.when(scope)
+        for path in files_made_from(source, scope)
+    ]
     # Calibration slopes are one figure's, and large.
-    names = [table.path for table in tables if table is not CALIBRATION]
-    names += [str(Path(source.sums).with_suffix(".md")) for source in made if source.page]
+    names = [path for path in made if path != CALIBRATION.path and not path.endswith(SUMS)]
     names += [str(Path("figures", name).with_suffix(".png")) for name in figures]
     names += [f"{outputs.MEASURES}/{name}" for name in measures.files]
     if missing := [name for name in names if not (root / name).exists()]:

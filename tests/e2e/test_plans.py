@@ -47,7 +47,7 @@ def test_five_thousand_cells_plan_and_no_command_grows_with_them(elsewhere):
     stages = Counter(re.findall(r"-m pipeline (?!gpu-lease)(\S+) ", "\n".join(commands)))
     assert stages["cell"] == len(Study.load(workflow.config).cells) == 2 * 3 * 2 * 42 * 10
     assert (stages["dump"], stages["baselines"], stages["dial"], stages["report"]) == (4, 2, 1, 1)
-    assert stages["tables"] == 2  # of the cells, and of the dial
+    assert stages["tables"] == 4  # of cells, dial, claims and synthetic protocols
     assert max(map(len, commands)) < 5_000
     assert not list(elsewhere.folder.glob("results/*/specs"))
 

@@ -6,12 +6,12 @@ from pipeline.analysis.figure import (
     all_figures,
     drawn_from,
     figures_of,
-    parts,
+    figures_from,
     pattern,
     synthetic_figures,
     title_and_caption,
 )
-from pipeline.analysis.table import sources, tables_from, tables_of
+from pipeline.analysis.table import files_made_from, sources, tables_of
 
 # After a change of the analysis, or of the study, all is made again, in seconds; nothing trains.
 CODE = made_of(SCOPE)
@@ -20,33 +20,14 @@ ENDS = [".png", ".csv", *(f".{name}" for name in FORMATS.figures)]
 PAGES = [
     f".{name}".replace("latex", "tex") for name in FORMATS.tables
 ]  # others on demand: tables/comparison.md
-table_files = lambda tables: [f"{OUT}/{table.path}" for table in tables]
+made_by = lambda source: [f"{OUT}/{path}" for path in files_made_from(source, SCOPE)]
 figure_files = lambda names: [f"{OUT}/figures/{name}{end}" for name in names for end in ENDS]
-sums_of = lambda source: f"{OUT}/{source.sums}"
 drop_outdated(Path(OUT), SCOPE)  # what is missing is made again
 
 
 wildcard_constraints:
     figure=pattern(),
     table="[a-z_]+",
-
-
-def made_by(source):
-    """All that the job of a source makes for a study: digests, tables, and their page if there is one."""
-    own = [table for table in tables_from(source) if table.when(SCOPE)]
-    page = [str(Path(sums_of(source)).with_suffix(".md"))] if source.page else []
-    return [sums_of(source), *table_files(own), *page]
-
-
-def figures_from(source):
-    """The figures that a study draws of a source."""
-    if source.folder == "synthetic":
-        return synthetic_figures()
-    return [
-        name
-        for name in figures_of(SCOPE)
-        if any(table.source is source for table in parts(name)[0].tables)
-    ]
 
 
 rule tables:
@@ -74,7 +55,7 @@ for source in sources():
             source.kind
         input:
             made_by(source),
-            figure_files(figures_from(source)),
+            figure_files(figures_from(source, SCOPE)),
         localrule: True
 
     rule:
