@@ -24,7 +24,9 @@ MEASURED = {
 
 rule scope:
     input:
-        unpack(lambda wildcards: read_by_none(f"{MEASURES}/study.json", SCOPE.model_dump(mode="json"))),
+        unpack(
+            lambda wildcards: read_by_none(f"{MEASURES}/study.json", SCOPE.model_dump(mode="json"))
+        ),
     output:
         f"{MEASURES}/study.json",
     log:
