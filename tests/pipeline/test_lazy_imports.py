@@ -60,4 +60,6 @@ def test_what_is_not_needed_is_not_imported():
     everything = found.pop("all")
     assert "torch" in everything
     assert not everything & TRACKERS
-    assert [name for name, packages in found.items() if packages & {"torch", "matplotlib", *TRACKERS}] == []
+    assert [
+        name for name, packages in found.items() if packages & {"torch", "matplotlib", *TRACKERS}
+    ] == []
