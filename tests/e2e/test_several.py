@@ -48,6 +48,7 @@ def configuration():
         "training": CONFIG["training"] | steps,
         "recipes": {"zero": {"training": {"b_dec_init": "zero"}}},
         "grid": grid,
+        "claims": "sa_gsae",
         "comparisons": [item | {"matched_l0": [4]} for item in sides],
     }
 

@@ -21,7 +21,7 @@ LIGHT = (
     "tools.status",
     "study.study_config",
 )
-"""Modules that start without PyTorch."""
+"""Modules that start without PyTorch and Matplotlib."""
 CODE = """
 import json, sys
 from importlib import import_module
@@ -40,6 +40,9 @@ from pipeline.study.study import Study
 study = Study.load("workflow/configs/smoke.yaml")
 asked = ["wandb", "tensorboard", "mlflow"]
 assert Asked.by(Study.from_dict(study.configuration | {"tracking": asked})) is not None
+from pipeline.analysis.figure import all_figures
+from pipeline.analysis.table import all_tables
+assert all_figures() and all_tables()
 note("a plan")
 for name in %r:
     import_module(f"pipeline.{name}")
@@ -57,4 +60,6 @@ def test_what_is_not_needed_is_not_imported():
     everything = found.pop("all")
     assert "torch" in everything
     assert not everything & TRACKERS
-    assert [name for name, packages in found.items() if packages & {"torch", *TRACKERS}] == []
+    assert [
+        name for name, packages in found.items() if packages & {"torch", "matplotlib", *TRACKERS}
+    ] == []

@@ -89,7 +89,7 @@ for source in sources():
             measures=lambda wildcards: MEASURES,
             root=lambda wildcards: OUT,
         shell:
-            "python -m pipeline tables --of {params.kind} --measures {params.measures:q} --root {params.root:q}"
+            "python -m pipeline tables --of {params.kind:q} --measures {params.measures:q} --root {params.root:q}"
             " --log {log:q}"
 
 
