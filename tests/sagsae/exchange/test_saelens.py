@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 import sagsae
 from sagsae.activations.hookpoints import capture, run_captured
+from sagsae.activations.stream import iterate
 from sagsae.autoencoders.registry import GATED, VARIANTS
 from sagsae.autoencoders.registry import K as KNOB
 from sagsae.exchange.saelens import transformer_lens_name
@@ -69,7 +70,7 @@ def loaded(stores, trained, tmp_path_factory) -> dict[tuple[str, str], Loaded]:
     """By variant and dtype, of one process of SAELens."""
     root, jobs = tmp_path_factory.mktemp("exported"), []
     store = stores["heldout"]
-    x = torch.cat([batch.float() for batch in sagsae.activations.iterate(store, "resid", 256)])
+    x = torch.cat([batch.float() for batch in iterate(store, "resid", 256)])
     save_file({"x": x}, root / "rows")
     for name, sae in trained.items():
         for dtype in TYPES:
