@@ -13,8 +13,9 @@ from tests.e2e.conftest import ROOT, Workflow
 pytestmark = pytest.mark.long
 
 PAPER = ROOT / "workflow" / "configs" / "paper.yaml"
-SLURM = ("--workflow-profile", str(ROOT / "profiles" / "slurm"))
-KUBERNETES = ("--workflow-profile", str(ROOT / "profiles" / "kubernetes"))
+GPUS = ("--config", "device=cuda")
+SLURM = ("--workflow-profile", str(ROOT / "profiles" / "slurm"), *GPUS)
+KUBERNETES = ("--workflow-profile", str(ROOT / "profiles" / "kubernetes"), *GPUS)
 LOCAL = {"asset", "documents", "cells_tables", "dial_tables", "draw_figure"}
 LOCAL |= {"scope", "measures", "claims_tables", "probe_tables", "signs_tables", "report", "all"}
 """Rules that run beside Snakemake. A dry run does not say so."""
